@@ -1,0 +1,106 @@
+//! Every capacity of the server, with its reason and what happens when it is reached.
+//!
+//! Nothing grows after start-up: each table below has room for a fixed number of rows, and "full" is
+//! a normal answer with a defined behavior (design.md, sections 2 and 12). The big tables live in
+//! `.bss`, so a row that is never used costs an address and no memory.
+
+/// A device's buffer: a longer datagram is no frame (protocol.md, *Transport*). It is dropped and counted.
+pub const DATAGRAM_LEN_MAX: usize = 1024;
+
+/// The longest reply we emit: a 011 echoes three fields of a datagram as received and may put a longer time
+/// between them; every other reply is a text of at most [`TEXT_LEN_MAX`] and short numbers.
+pub const REPLY_LEN_MAX: usize = DATAGRAM_LEN_MAX + 64;
+
+/// Bytes of GBK in one display text. The displays likely hold 4 lines of 16 half-width cells (inferred);
+/// the seed's own longest text is 66 bytes. A longer text is cut on a character boundary.
+pub const TEXT_LEN_MAX: usize = 240;
+
+/// Datagrams drained in one turn of the loop. More wait in the socket's buffer for the next turn.
+pub const TURN_DATAGRAMS_MAX: usize = 1024;
+
+/// Bytes appended to the ledger in one write. A turn ends when another frame's entries might not fit.
+pub const TURN_BYTES_MAX: usize = 64 * 1024;
+
+/// Entries that one frame, timer or signal can lead to: `clock`, `open`, two alarms, `unconfirmed` for
+/// what a new command replaces, the decision itself, and one excess line a limited kind. Exceeding it is our mistake.
+pub const ENTRIES_MAX: usize = 16;
+
+/// Bytes of one ledger line, LF included. Columns are bounded below so that the longest fits.
+pub const LINE_LEN_MAX: usize = 1024;
+
+/// Bytes of the `detail` column, escaped.
+pub const DETAIL_LEN_MAX: usize = 320;
+
+/// Bytes in one turn's replies. A turn ends when another frame's replies might not fit.
+pub const MAIL_BYTES_MAX: usize = 512 * 1024;
+
+/// Replies in one turn: at most three short ones a datagram, and as many from timers.
+pub const MAIL_COUNT_MAX: usize = 4 * TURN_DATAGRAMS_MAX;
+
+/// Cards in the table. A longer table is refused at load, with this number.
+pub const CARDS_MAX: usize = 65_536;
+
+/// Bytes of names and member codes of all cards. A table that needs more is refused at load.
+pub const CARD_TEXT_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes of GBK kept of a name: twenty Chinese characters. A longer one is cut on a character boundary.
+pub const NAME_LEN_MAX: usize = 40;
+
+/// Bytes of a static member code.
+pub const CODE_LEN_MAX: usize = 128;
+
+/// Accounts that ever moved, or stand in the table. Beyond it a sale is refused and a 105 gets no 011; counted.
+pub const ACCOUNTS_MAX: usize = 65_536;
+
+/// Devices known at once. The one idle longest gives way, never a registered one, never one with a sale in doubt.
+pub const DEVICES_MAX: usize = 1024;
+
+/// Frames with a device time that are remembered a device, however old (design.md, section 8).
+pub const RECENT_FRAMES_MAX: usize = 32;
+
+/// Answers remembered a device that stand in no entry: enquiries, keys, refusals beyond the entry limit.
+pub const ECHOES_MAX: usize = 16;
+
+/// Approvals that tell whether a device confirms (design.md, sections 8 and 10).
+pub const APPROVALS_MAX: usize = 10;
+
+/// Offline sales remembered: at least this many; twice as many fit, and the older half goes when full.
+pub const OFFLINE_KEPT_MIN: usize = 16_384;
+
+/// Sales in doubt kept: at least this many, whatever their age (design.md, section 8).
+pub const DOUBTS_KEPT_MIN: usize = 4096;
+
+/// Admissions kept for the pass-back rule: at least this many.
+pub const PASSES_KEPT_MIN: usize = 4096;
+
+/// Different period names in one ledger. The sales of later ones share the last place, so a limit errs towards refusing.
+pub const PERIOD_NAMES_MAX: usize = 255;
+
+/// Periods of one day that are counted a card. A sale in a further one counts as used up.
+pub const PERIODS_PER_DAY_MAX: usize = 8;
+
+/// Commands awaiting a 109: one a terminal, one a reader of a board. When full a command is sent once.
+pub const PENDING_MAX: usize = 2048;
+
+/// Readers of one board that can have a command pending; a further one replaces the oldest.
+pub const READERS_MAX: usize = 8;
+
+/// Timers: one a pending command, one a device (the excess entry), and a handful of the server's own.
+pub const TIMERS_MAX: usize = PENDING_MAX + DEVICES_MAX + 64;
+
+/// Source addresses with a rate bucket of their own, in sets of four; the one idle longest of its set gives way.
+pub const SOURCES_MAX: usize = 4096;
+
+/// Sections of the configuration: meal periods.
+pub const PERIODS_MAX: usize = 64;
+
+/// Sections of the configuration: door rules.
+pub const DOOR_RULES_MAX: usize = 512;
+
+/// Names of card groups, and of places, that the configuration may mention: a bit each.
+pub const GROUPS_MAX: usize = 64;
+
+/// Limited kinds (`decline refuse keys boot alarm`) written a minute: a device, and in all (design.md, section 7).
+pub const LIMITED_PER_DEVICE: u32 = 20;
+/// See [`LIMITED_PER_DEVICE`].
+pub const LIMITED_IN_ALL: u32 = 200;

@@ -1,0 +1,259 @@
+//! Cards as the table describes them, in a table of fixed capacity (design.md, section 5).
+//!
+//! The table is what the operator wrote: who a card belongs to, what it may do, and the figures its
+//! account opens with. What happened since is the book's.
+
+use core::ops::Range;
+
+use super::ids::{AccountId, CardNo};
+use super::money::{Balance, Money};
+use super::time::Date;
+use crate::index::{Index, hash_bytes, hash_number};
+use crate::limits::{CARD_TEXT_MAX, CARDS_MAX};
+
+/// What the operator says of a card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CardStatus {
+    /// 正常.
+    #[default]
+    Active,
+    /// 冻结.
+    Frozen,
+    /// 挂失.
+    Lost,
+    /// 注销. The strictest: statuses compare by strictness.
+    Closed,
+}
+
+impl CardStatus {
+    /// The word of the table and the ledger.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Frozen => "frozen",
+            Self::Lost => "lost",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The status that a word names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Active, Self::Frozen, Self::Lost, Self::Closed].into_iter().find(|status| status.word() == word)
+    }
+}
+
+/// A set of group (or place) names, one bit for each name that the configuration mentions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupSet(pub u64);
+
+impl GroupSet {
+    /// Whether the set holds no name.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the two share a name.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// Whether a rule that names these groups holds for a card of `groups`: a rule that names none holds for all.
+    pub const fn admits(self, groups: Self) -> bool {
+        self.is_empty() || self.meets(groups)
+    }
+}
+
+/// A PIN of one to eight digits. It is compared, and never written anywhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    len: u8,
+    value: u32,
+}
+
+impl Pin {
+    /// One to eight digits; `None` for anything else.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if text.is_empty() || text.len() > 8 || !text.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let value = text.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+        Some(Self { len: u8::try_from(text.len()).ok()?, value })
+    }
+}
+
+impl core::fmt::Debug for Pin {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Pin(****)")
+    }
+}
+
+/// One row of a card file, read and checked.
+#[derive(Clone, Debug)]
+pub struct CardRecord {
+    /// 卡号.
+    pub card: CardNo,
+    /// 编号; the card's ten digits if the file names none.
+    pub account: AccountId,
+    /// 姓名, as a display shows it: GBK, cleaned and cut.
+    pub name: Vec<u8>,
+    /// 状态.
+    pub status: CardStatus,
+    /// 余额: the opening figure of the account; `None` if the field is empty.
+    pub balance: Option<Balance>,
+    /// 次数: the opening figure of the account; `None` if the field is empty.
+    pub uses: Option<i32>,
+    /// 分组: those that the configuration mentions.
+    pub groups: GroupSet,
+    /// 密码.
+    pub pin: Option<Pin>,
+    /// 胁迫密码.
+    pub duress_pin: Option<Pin>,
+    /// 有效期起.
+    pub valid_from: Option<Date>,
+    /// 有效期止, inclusive.
+    pub valid_until: Option<Date>,
+    /// 单笔限额.
+    pub charge_max: Option<Money>,
+    /// 日限额.
+    pub day_max: Option<Money>,
+    /// 透支额度.
+    pub credit: Money,
+    /// 二维码: a static member code; at most [`crate::limits::CODE_LEN_MAX`] bytes.
+    pub code: Option<Vec<u8>>,
+    /// The file's line, from 1.
+    pub line: u32,
+}
+
+/// A card in service.
+#[derive(Clone, Debug)]
+pub struct CardRow {
+    /// Its number's value.
+    pub card: u64,
+    /// Its account's row in the book.
+    pub account: u32,
+    name: (u32, u16),
+    code: (u32, u16),
+    /// What the table says; the ledger may be stricter.
+    pub status: CardStatus,
+    /// The groups that rules mention.
+    pub groups: GroupSet,
+    /// Must follow at doors that want one.
+    pub pin: Option<Pin>,
+    /// Opens like `pin`, and raises an alarm.
+    pub duress_pin: Option<Pin>,
+    /// First day.
+    pub valid_from: Option<Date>,
+    /// Last day.
+    pub valid_until: Option<Date>,
+    /// Limit of one sale.
+    pub charge_max: Option<Money>,
+    /// Limit of one business day.
+    pub day_max: Option<Money>,
+    /// How far below zero the balance may go.
+    pub credit: Money,
+}
+
+/// All cards in service, found by number or member code in O(1).
+pub struct CardTable {
+    rows: heapless::Vec<CardRow, CARDS_MAX>,
+    text: heapless::Vec<u8, CARD_TEXT_MAX>,
+    by_card: Index<{ 2 * CARDS_MAX }>,
+    by_code: Index<{ 2 * CARDS_MAX }>,
+}
+
+impl CardTable {
+    /// No cards.
+    pub const fn new() -> Self {
+        Self { rows: heapless::Vec::new(), text: heapless::Vec::new(), by_card: Index::new(), by_code: Index::new() }
+    }
+
+    /// Whether the records fit; else what does not, with the number that would.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    pub fn check_room(records: &[CardRecord]) -> Result<(), String> {
+        let text: usize =
+            records.iter().map(|record| record.name.len() + record.code.as_ref().map_or(0, Vec::len)).sum();
+        if records.len() > CARDS_MAX {
+            return Err(format!("{} cards are too many: at most {CARDS_MAX} fit", records.len()));
+        }
+        if text > CARD_TEXT_MAX {
+            return Err(format!("names and codes take {text} bytes: at most {CARD_TEXT_MAX} fit"));
+        }
+        Ok(())
+    }
+
+    /// Replaces the table. `account_row` gives the book's row of each record's account.
+    ///
+    /// # Panics
+    /// If the records do not fit: [`CardTable::check_room`] comes first.
+    pub fn install(&mut self, records: &[CardRecord], mut account_row: impl FnMut(&CardRecord) -> u32) {
+        self.rows.clear();
+        self.text.clear();
+        self.by_card.clear();
+        self.by_code.clear();
+        for record in records {
+            let row = CardRow {
+                card: record.card.value(),
+                account: account_row(record),
+                name: self.store(&record.name),
+                code: record.code.as_ref().map_or((0, 0), |code| self.store(code)),
+                status: record.status,
+                groups: record.groups,
+                pin: record.pin,
+                duress_pin: record.duress_pin,
+                valid_from: record.valid_from,
+                valid_until: record.valid_until,
+                charge_max: record.charge_max,
+                day_max: record.day_max,
+                credit: record.credit,
+            };
+            let index = u32::try_from(self.rows.len()).expect("CARDS_MAX fits 32 bits");
+            self.by_card.insert(hash_number(row.card), index);
+            if let Some(code) = &record.code {
+                self.by_code.insert(hash_bytes(code), index);
+            }
+            assert!(self.rows.push(row).is_ok(), "check_room counted the records");
+        }
+    }
+
+    /// The card with this number.
+    pub fn find(&self, card: CardNo) -> Option<&CardRow> {
+        let value = card.value();
+        let row = self.by_card.find(hash_number(value), |row| self.rows[row as usize].card == value)?;
+        Some(&self.rows[row as usize])
+    }
+
+    /// The card whose member code this is.
+    pub fn find_code(&self, code: &[u8]) -> Option<&CardRow> {
+        let row = self.by_code.find(hash_bytes(code), |row| self.slice(self.rows[row as usize].code) == code)?;
+        Some(&self.rows[row as usize])
+    }
+
+    /// The holder's name in GBK.
+    pub fn name(&self, row: &CardRow) -> &[u8] {
+        self.slice(row.name)
+    }
+
+    /// All rows, in the file's order.
+    pub fn rows(&self) -> &[CardRow] {
+        &self.rows
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> (u32, u16) {
+        let start = u32::try_from(self.text.len()).expect("CARD_TEXT_MAX fits 32 bits");
+        self.text.extend_from_slice(bytes).expect("check_room counted the text");
+        (start, u16::try_from(bytes.len()).expect("names and codes are short"))
+    }
+
+    fn slice(&self, (start, len): (u32, u16)) -> &[u8] {
+        let range: Range<usize> = start as usize..start as usize + usize::from(len);
+        &self.text[range]
+    }
+}
+
+impl Default for CardTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,385 @@
+//! One ledger entry: every column of design.md, section 7, as values.
+//!
+//! The ledger's text is made of these and read back into these; the book's state is what applying them in
+//! order gives. Entries carry no crc: that belongs to the chain of lines.
+
+use core::fmt::{self, Write as _};
+
+use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, Text};
+use super::money::{Balance, Money};
+use super::reason::Reason;
+use super::time::{Date, Stamp};
+use crate::limits::DETAIL_LEN_MAX;
+
+/// An entry's number: 1, 2, 3 … for ever, never reused. Zero is "before the first".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntrySeq(pub u64);
+
+impl EntrySeq {
+    /// The number after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for EntrySeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Whether the wall clock could be believed when the entry was made (design.md, section 11).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClockState {
+    /// Believed.
+    #[default]
+    Ok,
+    /// Behind the ledger, behind the program, or not yet set.
+    Unset,
+}
+
+impl ClockState {
+    /// The ledger's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unset => "unset",
+        }
+    }
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident $word:literal)*) => {
+        /// What an entry records.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Kind { $($(#[$doc])* $name,)* }
+
+        impl Kind {
+            /// All of them, in the order of design.md, section 7.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The ledger's word.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            /// The kind that a ledger's word names.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// An account's opening figures, just before the first entry that moves it.
+    Open "open"
+    /// A sale by amount (103).
+    Charge "charge"
+    /// A sale in count mode (104, or 103 of 0.00).
+    Meal "meal"
+    /// A sale by a scanned code (128).
+    Scan "scan"
+    /// A sale that the terminal booked itself (105).
+    Offline "offline"
+    /// A sale tried again, recognized: approved again, no effect; `ref` is the first.
+    Repeat "repeat"
+    /// A sale already booked, recognized: no effect; `ref` is the first.
+    Matched "matched"
+    /// A sale refused.
+    Decline "decline"
+    /// A device's 109 for a committed entry.
+    Confirm "confirm"
+    /// Resending ended without a 109.
+    Unconfirmed "unconfirmed"
+    /// Credit paid by the holder.
+    TopUp "topup"
+    /// Credit paid by the employer.
+    Subsidy "subsidy"
+    /// Credit paid back.
+    PayOut "payout"
+    /// A correction by the operator.
+    Adjust "adjust"
+    /// A sale undone by the operator.
+    Void "void"
+    /// A new card that carries on an account.
+    Link "link"
+    /// A card's state changed by the operator.
+    Status "status"
+    /// A door opened for a card or a PIN.
+    Admit "admit"
+    /// A door kept shut.
+    Refuse "refuse"
+    /// A door opened by the operator.
+    Remote "remote"
+    /// Something a person should look at.
+    Alarm "alarm"
+    /// Keys pressed (106).
+    Keys "keys"
+    /// A device started (101).
+    Boot "boot"
+    /// The wall clock stepped.
+    Clock "clock"
+    /// The server started.
+    Start "start"
+    /// Configuration and cards were read again.
+    Reload "reload"
+    /// The server stopped.
+    Stop "stop"
+}
+
+impl Kind {
+    /// Whether no result may leave before the entry is durable (design.md, section 7).
+    pub const fn is_committed(self) -> bool {
+        match self {
+            Self::Open | Self::Charge | Self::Meal | Self::Scan | Self::Offline | Self::Repeat | Self::Matched => true,
+            Self::TopUp | Self::Subsidy | Self::PayOut | Self::Adjust | Self::Void | Self::Link | Self::Status => true,
+            Self::Admit | Self::Remote => true,
+            Self::Decline | Self::Confirm | Self::Unconfirmed | Self::Refuse | Self::Alarm | Self::Keys => false,
+            Self::Boot | Self::Clock | Self::Start | Self::Reload | Self::Stop => false,
+        }
+    }
+
+    /// Whether entries of this kind are limited a minute (design.md, section 7).
+    pub const fn is_limited(self) -> bool {
+        matches!(self, Self::Decline | Self::Refuse | Self::Keys | Self::Boot | Self::Alarm)
+    }
+
+    /// Whether an entry of this kind is a sale that counts for the day and the period.
+    pub const fn is_sale(self) -> bool {
+        matches!(self, Self::Charge | Self::Meal | Self::Scan | Self::Offline)
+    }
+}
+
+/// One line of the ledger, without its crc. A column that is `None` is written `\N`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Column 1.
+    pub seq: EntrySeq,
+    /// Column 2.
+    pub time: Stamp,
+    /// Column 3.
+    pub clock: ClockState,
+    /// Column 4.
+    pub kind: Kind,
+    /// Column 5, as received.
+    pub machine: Option<MachineNo>,
+    /// Column 6, as received.
+    pub serial: Option<Serial>,
+    /// Column 7: the frame's seq, as received.
+    pub frame: Option<FrameSeq>,
+    /// Column 8; for a 128 the card whose code it is.
+    pub card: Option<CardNo>,
+    /// Column 9.
+    pub account: Option<AccountId>,
+    /// Column 10: the signed effect on the balance.
+    pub amount: Option<Balance>,
+    /// Column 11: the signed effect on the uses.
+    pub uses: Option<i32>,
+    /// Column 12: the account's sum after this entry.
+    pub balance: Option<Balance>,
+    /// Column 13: the account's uses after this entry.
+    pub uses_left: Option<i32>,
+    /// Column 14: the device's time, raw.
+    pub device_time: Option<Text<32>>,
+    /// Column 15: 105: record address; 128: command number; 150: `reader:door`.
+    pub slot: Option<Text<32>>,
+    /// Column 16: the entry this one is about.
+    pub about: Option<EntrySeq>,
+    /// Column 17.
+    pub detail: Detail,
+}
+
+impl Entry {
+    /// An entry of nothing but its kind, time and clock; the seq is the book's to give.
+    pub fn new(kind: Kind, time: Stamp, clock: ClockState) -> Self {
+        Self {
+            seq: EntrySeq(0),
+            time,
+            clock,
+            kind,
+            machine: None,
+            serial: None,
+            frame: None,
+            card: None,
+            account: None,
+            amount: None,
+            uses: None,
+            balance: None,
+            uses_left: None,
+            device_time: None,
+            slot: None,
+            about: None,
+            detail: Detail::default(),
+        }
+    }
+
+    /// Whether the entry moves its account.
+    pub fn moves(&self) -> bool {
+        self.amount.is_some_and(|amount| amount != Balance::ZERO) || self.uses.is_some_and(|uses| uses != 0)
+    }
+
+    /// Whether nothing may rest on the entry before it is durable: its kind says so, or it is a duress
+    /// alarm, which is committed too (design.md, section 7).
+    pub fn is_committed(&self) -> bool {
+        self.kind.is_committed() || self.is_duress()
+    }
+
+    /// Whether the entry is the alarm of a duress PIN.
+    pub fn is_duress(&self) -> bool {
+        self.kind == Kind::Alarm && self.detail.get("rule").is_some_and(|rule| rule.is("duress"))
+    }
+}
+
+/// The `detail` column: words `key=value`, one space between; `%`, space, `=` and control characters of a
+/// value as `%XX`. Kept as the ledger writes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Detail(heapless::String<DETAIL_LEN_MAX>);
+
+impl Detail {
+    /// Takes a column as a ledger holds it; `None` if it is too long.
+    pub fn from_text(text: &str) -> Option<Self> {
+        heapless::String::try_from(text).ok().map(Self)
+    }
+
+    /// As the ledger writes it; empty for none.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Adds a word. A value that does not fit any more is cut at a character; it never spoils the words before it.
+    pub fn push(&mut self, key: &str, value: impl fmt::Display) {
+        let before = self.0.len();
+        let separator = if before == 0 { "" } else { " " };
+        let fits = self.0.push_str(separator).is_ok() && self.0.push_str(key).is_ok() && self.0.push('=').is_ok();
+        if !fits {
+            self.0.truncate(before);
+            return;
+        }
+        // A full column cuts the value: what was written of it stands.
+        let _cut = write!(Escape(&mut self.0), "{value}");
+    }
+
+    /// With one more word.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.push(key, value);
+        self
+    }
+
+    /// The value of the first word with this key, still escaped.
+    pub fn get(&self, key: &str) -> Option<Value<'_>> {
+        self.words().find(|(word, _)| *word == key).map(|(_, value)| value)
+    }
+
+    /// All words in order.
+    pub fn words(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
+        self.0.split(' ').filter_map(|word| word.split_once('=')).map(|(key, value)| (key, Value(value)))
+    }
+
+    /// The refusal's reason.
+    pub fn reason(&self) -> Option<Reason> {
+        self.get("reason").and_then(|value| Reason::from_word(value.0))
+    }
+
+    /// The code of the frame that was decided.
+    pub fn code(&self) -> Option<u16> {
+        self.get("code")?.0.parse().ok()
+    }
+
+    /// The amount that was asked for.
+    pub fn asked(&self) -> Option<Money> {
+        Money::parse(self.get("asked")?.0.as_bytes())
+    }
+
+    /// The business day a sale counts for.
+    pub fn day(&self) -> Option<Date> {
+        Date::parse(self.get("day")?.0.as_bytes())
+    }
+}
+
+/// A detail's value as it stands in the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'a>(pub &'a str);
+
+impl Value<'_> {
+    /// Whether the value, unescaped, is `text`.
+    pub fn is(&self, text: &str) -> bool {
+        self.bytes().eq(text.bytes())
+    }
+
+    /// The unescaped bytes.
+    pub fn bytes(&self) -> impl Iterator<Item = u8> + '_ {
+        let mut rest = self.0.as_bytes();
+        core::iter::from_fn(move || {
+            let (first, tail) = rest.split_first()?;
+            let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+            if let (b'%', [high, low, after @ ..]) = (*first, tail)
+                && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+            {
+                rest = after;
+                return Some(high * 16 + low);
+            }
+            rest = tail;
+            Some(*first)
+        })
+    }
+}
+
+/// Writes a value with `%`, space, `=` and control characters as `%XX`.
+struct Escape<'a>(&'a mut heapless::String<DETAIL_LEN_MAX>);
+
+impl fmt::Write for Escape<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            let escaped = matches!(character, '%' | ' ' | '=') || character.is_control();
+            let before = self.0.len();
+            let mut utf8 = [0; 4];
+            for byte in character.encode_utf8(&mut utf8).bytes() {
+                let written = if escaped {
+                    write!(self.0, "%{byte:02X}").is_ok()
+                } else {
+                    break;
+                };
+                if !written {
+                    self.0.truncate(before);
+                    return Err(fmt::Error);
+                }
+            }
+            if !escaped && self.0.push(character).is_err() {
+                return Err(fmt::Error);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_names_its_kind() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::from_word(kind.word()), Some(*kind));
+        }
+    }
+
+    #[test]
+    fn a_detail_gives_back_what_was_pushed() {
+        let nasty = "50% off = a\tb\nc 张三";
+        let detail = Detail::default().with("note", nasty).with("reason", "lost");
+        assert!(detail.as_str().starts_with("note=50%25%20off%20%3D%20a%09b%0Ac%20张三 reason=lost"));
+        assert!(detail.get("note").expect("there").is(nasty));
+        assert_eq!(detail.reason(), Some(Reason::Lost));
+        assert_eq!(detail.get("rule"), None);
+    }
+
+    #[test]
+    fn a_full_detail_keeps_the_words_before_it_whole() {
+        let detail = Detail::default().with("reason", "lost").with("note", "长".repeat(500)).with("by", "x");
+        assert!(detail.as_str().len() <= DETAIL_LEN_MAX);
+        assert_eq!(detail.reason(), Some(Reason::Lost));
+    }
+}

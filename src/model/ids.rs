@@ -1,0 +1,215 @@
+//! Numbers and names as devices send them: digits with their width kept, short texts.
+//!
+//! Numbers compare by value, so `2` and `00002` are one machine, and echo as they were received
+//! (protocol.md, *Field formats*). None of them is ever computed with, save the frame number's distance.
+
+use core::fmt;
+use core::hash::{Hash, Hasher};
+
+/// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
+pub type Text<const N: usize> = heapless::String<N, u8>;
+
+/// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20 characters.
+pub type Serial = Text<20>;
+
+/// An account's name (编号: a student or staff number), by default its card's number. At most 24 bytes of UTF-8.
+pub type AccountId = Text<24>;
+
+/// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but printable ASCII.
+pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
+    if !bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+        return None;
+    }
+    let text = core::str::from_utf8(bytes).ok()?;
+    Text::try_from(text).ok()
+}
+
+/// Takes whatever a device sent as a text that the ledger can hold: what is not printable ASCII becomes `?`,
+/// what is beyond `N` is left out. Two devices' garbage may look alike afterwards; it then counts as the same.
+pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
+    let mut text = Text::new();
+    for byte in bytes.iter().take(N) {
+        let printable = if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' };
+        text.push(printable).expect("at most N ASCII characters were taken");
+    }
+    text
+}
+
+/// One to ten decimal digits, their width kept.
+#[derive(Clone, Copy)]
+struct Digits {
+    len: u8,
+    bytes: [u8; 10],
+}
+
+impl Digits {
+    fn parse(text: &[u8]) -> Option<Self> {
+        if text.is_empty() || text.len() > 10 || !text.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let mut bytes = [b'0'; 10];
+        bytes[..text.len()].copy_from_slice(text);
+        let len = u8::try_from(text.len()).ok()?;
+        Some(Self { len, bytes })
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    fn value(&self) -> u64 {
+        self.as_bytes().iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
+    }
+}
+
+macro_rules! digits_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub struct $name(Digits);
+
+        impl $name {
+            /// One to ten decimal digits; `None` for anything else.
+            pub fn parse(text: &[u8]) -> Option<Self> {
+                Digits::parse(text).map(Self)
+            }
+
+            /// The digits as received.
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+
+            /// The digits as received.
+            pub fn as_str(&self) -> &str {
+                core::str::from_utf8(self.0.as_bytes()).expect("digits are ASCII")
+            }
+
+            /// The number, for comparing and looking up.
+            pub fn value(&self) -> u64 {
+                self.0.value()
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.value() == other.value()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.value().hash(state);
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.as_str())
+            }
+        }
+    };
+}
+
+digits_type! {
+    /// The number an operator gave a device (机号), 5 digits by habit.
+    MachineNo
+}
+digits_type! {
+    /// A device's frame number (包序列号), 5 digits by habit: echoed as received. It likely wraps at 65535.
+    FrameSeq
+}
+digits_type! {
+    /// A card's number (卡号): up to 10 decimal digits, beyond 32 bits.
+    CardNo
+}
+digits_type! {
+    /// A reader's or a door's number on a board (读头号, 门号): compared by value, echoed as received.
+    UnitNo
+}
+
+impl MachineNo {
+    /// The number with five digits, as devices write it.
+    pub fn from_value(value: u16) -> Self {
+        Self::parse(heapless::format!(10; "{value:05}").expect("five digits fit").as_bytes()).expect("digits")
+    }
+}
+
+impl FrameSeq {
+    /// The number with five digits, as devices write it.
+    pub fn from_value(value: u16) -> Self {
+        Self(MachineNo::from_value(value).0)
+    }
+
+    /// Whether this frame was sent before `other`, counting modulo 65,536 (design.md, section 10).
+    pub fn is_behind(&self, other: &Self) -> bool {
+        let distance = self.value().wrapping_sub(other.value()) & 0xFFFF;
+        distance >= 0x8000
+    }
+}
+
+impl CardNo {
+    /// The number with ten digits, as the ledger and the table write it.
+    ///
+    /// # Panics
+    /// If `value` has more than ten digits.
+    pub fn from_value(value: u64) -> Self {
+        let digits = heapless::format!(20; "{value:010}").expect("a u64 has at most 20 digits");
+        Self::parse(digits.as_bytes()).expect("a card number has at most ten digits")
+    }
+
+    /// The number with ten digits, whatever width was received.
+    #[must_use]
+    pub fn padded(&self) -> Self {
+        Self::from_value(self.value())
+    }
+
+    /// The number for a log: its last four digits.
+    pub fn masked(&self) -> Masked {
+        Masked(self.value())
+    }
+}
+
+/// A card number of which only the last four digits are shown.
+pub struct Masked(u64);
+
+impl fmt::Display for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "****{:04}", self.0 % 10_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_compare_by_value_and_echo_as_received() {
+        let short = CardNo::parse(b"88").expect("digits");
+        let long = CardNo::parse(b"0000000088").expect("digits");
+        assert_eq!(short, long);
+        assert_eq!(short.as_bytes(), b"88");
+        assert_eq!(short.padded().as_bytes(), b"0000000088");
+        assert_eq!(long.masked().to_string(), "****0088");
+        for wrong in [&b""[..], b"12345678901", b"12a", b" 1", b"-1"] {
+            assert!(CardNo::parse(wrong).is_none());
+        }
+    }
+
+    #[test]
+    fn a_frame_number_is_behind_across_the_wrap() {
+        let seq = |value| FrameSeq::from_value(value);
+        assert!(seq(9).is_behind(&seq(10)));
+        assert!(!seq(10).is_behind(&seq(10)));
+        assert!(!seq(11).is_behind(&seq(10)));
+        assert!(seq(65_535).is_behind(&seq(0)));
+        assert!(!seq(0).is_behind(&seq(65_535)));
+    }
+}

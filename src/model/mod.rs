@@ -1,0 +1,20 @@
+//! The values everything else speaks in: money, numbers, times, entries, cards and rules.
+//!
+//! No module here does IO, reads a clock or knows the wire or the ledger's text. Each type carries its
+//! rule: a value that exists is valid.
+
+pub mod card;
+pub mod entry;
+pub mod ids;
+pub mod money;
+pub mod reason;
+pub mod rules;
+pub mod time;
+
+pub use card::{CardRecord, CardRow, CardStatus, CardTable, GroupSet, Pin};
+pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind};
+pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, Text, UnitNo};
+pub use money::{Balance, Money};
+pub use reason::Reason;
+pub use rules::Rules;
+pub use time::{Civil, Date, DeviceTime, Mono, Now, Stamp, TimeOfDay, Wall};

@@ -1,0 +1,171 @@
+//! Money in fen (分), the hundredth of a yuan: never a float.
+//!
+//! On the wire and in the ledger an amount is yuan with two decimals (protocol.md, *Field formats*).
+
+use core::fmt;
+use core::ops::{Add, AddAssign, Neg, Sub};
+
+/// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Money(u32);
+
+impl Money {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+    /// The largest amount a frame may ask for.
+    pub const MAX: Self = Self(999_999_999);
+
+    /// From fen; `None` above [`Money::MAX`].
+    pub const fn from_fen(fen: u32) -> Option<Self> {
+        if fen <= Self::MAX.0 { Some(Self(fen)) } else { None }
+    }
+
+    /// In fen.
+    pub const fn fen(self) -> u32 {
+        self.0
+    }
+
+    /// Reads digits, or digits, a point and one or two digits; `None` for anything else or more than
+    /// [`Money::MAX`] (design.md, section 6, *malformed*).
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (yuan, fraction) = match text.iter().position(|byte| *byte == b'.') {
+            None => (text, &b"0"[..]),
+            Some(point) => (&text[..point], &text[point + 1..]),
+        };
+        if yuan.is_empty() || fraction.is_empty() || fraction.len() > 2 {
+            return None;
+        }
+        let mut fen = 0_u32;
+        let padding = if fraction.len() == 1 { &b"0"[..] } else { b"" };
+        for digit in yuan.iter().chain(fraction).chain(padding) {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            fen = fen.checked_mul(10)?.checked_add(u32::from(digit - b'0'))?;
+        }
+        Self::from_fen(fen)
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_fen(f, "", u64::from(self.0))
+    }
+}
+
+/// A signed sum: what an account holds, or an entry's effect on it. Below zero when an offline sale was
+/// recorded that the card could not cover, or within a credit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Balance(i64);
+
+impl Balance {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// From fen.
+    pub const fn from_fen(fen: i64) -> Self {
+        Self(fen)
+    }
+
+    /// In fen.
+    pub const fn fen(self) -> i64 {
+        self.0
+    }
+
+    /// Reads an optional minus and what [`Money::parse`] reads, of any size below 10^15 yuan.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (negative, digits) = match text.split_first()? {
+            (b'-', rest) => (true, rest),
+            _ => (false, text),
+        };
+        let (yuan, fraction) = match digits.iter().position(|byte| *byte == b'.') {
+            None => (digits, &b"0"[..]),
+            Some(point) => (&digits[..point], &digits[point + 1..]),
+        };
+        if yuan.is_empty() || yuan.len() > 15 || fraction.is_empty() || fraction.len() > 2 {
+            return None;
+        }
+        let padding = if fraction.len() == 1 { &b"0"[..] } else { b"" };
+        let mut fen = 0_i64;
+        for digit in yuan.iter().chain(fraction).chain(padding) {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            fen = fen * 10 + i64::from(digit - b'0');
+        }
+        Some(Self(if negative { -fen } else { fen }))
+    }
+}
+
+impl From<Money> for Balance {
+    fn from(money: Money) -> Self {
+        Self(i64::from(money.0))
+    }
+}
+
+impl Add for Balance {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for Balance {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Balance {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+}
+
+impl Neg for Balance {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(self.0.saturating_neg())
+    }
+}
+
+impl fmt::Display for Balance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_fen(f, if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs())
+    }
+}
+
+fn write_fen(f: &mut fmt::Formatter<'_>, sign: &str, fen: u64) -> fmt::Result {
+    write!(f, "{sign}{}.{:02}", fen / 100, fen % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_read_as_the_design_says() {
+        let fen = |text: &str| Money::parse(text.as_bytes()).map(Money::fen);
+        assert_eq!(fen("5.50"), Some(550));
+        assert_eq!(fen("5.5"), Some(550));
+        assert_eq!(fen("5"), Some(500));
+        assert_eq!(fen("0.00"), Some(0));
+        assert_eq!(fen("00005.50"), Some(550));
+        assert_eq!(fen("9999999.99"), Some(999_999_999));
+        for wrong in ["", ".", "5.", ".5", "5.500", "-5", "+5", "5,5", "1e3", "5 0", "10000000", "99999999999999999999"]
+        {
+            assert_eq!(fen(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_balance_prints_as_it_is_read() {
+        for text in ["0.00", "-0.01", "-5.50", "123.45", "10000000.00"] {
+            assert_eq!(Balance::parse(text.as_bytes()).expect(text).to_string(), text);
+        }
+        for wrong in ["", "-", "--1", "1.234", "abc", "- 1"] {
+            assert_eq!(Balance::parse(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Two clocks, never confused: [`Mono`] drives timers, [`Wall`] stamps records.
+//!
+//! A router's wall clock jumps, so no timer looks at it, and no two wall times are subtracted except where
+//! design.md says so (sections 8 and 11). [`Civil`] is a date and time as a wall clock shows it, without a zone:
+//! what devices send and what meal periods are written in.
+
+use core::fmt;
+
+use super::ids::{Text, text_from_lossy};
+
+/// Milliseconds of a clock that only goes forward, from an arbitrary start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// The time `ms` milliseconds later.
+    #[must_use]
+    pub const fn plus_ms(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds since `earlier`; 0 if that lies ahead.
+    pub const fn ms_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Milliseconds since 1970-01-01 00:00:00 UTC, as the system's clock says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Wall(pub i64);
+
+impl Wall {
+    /// Whole seconds since the epoch.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+}
+
+/// A wall time with the zone's offset then: what the ledger's second column holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The instant.
+    pub wall: Wall,
+    /// Seconds east of UTC: whole minutes, less than a day.
+    pub offset_s: i32,
+}
+
+impl Stamp {
+    /// The local date and time, to the second.
+    pub fn civil(&self) -> Civil {
+        Civil(self.wall.seconds().saturating_add(i64::from(self.offset_s)))
+    }
+
+    /// Reads RFC 3339 with milliseconds and a numeric offset, as [`Stamp`]'s `Display` writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 29 || bytes[10] != b'T' || bytes[19] != b'.' || bytes[26] != b':' {
+            return None;
+        }
+        let mut plain = [0; 19];
+        plain.copy_from_slice(&bytes[..19]);
+        plain[10] = b' ';
+        let civil = Civil::parse(&plain)?;
+        let ms = number(&bytes[20..23])?;
+        let (hours, minutes) = (number(&bytes[24..26])?, number(&bytes[27..29])?);
+        if hours > 23 || minutes > 59 {
+            return None;
+        }
+        let offset = i32::try_from(hours * 3600 + minutes * 60).ok()?;
+        let offset_s = match bytes[23] {
+            b'+' => offset,
+            b'-' => -offset,
+            _ => return None,
+        };
+        Some(Self { wall: Wall((civil.0 - i64::from(offset_s)) * 1000 + ms), offset_s })
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let civil = self.civil();
+        let (year, month, day) = civil.date().year_month_day();
+        let (hour, minute, second) = civil.hour_minute_second();
+        let sign = if self.offset_s < 0 { '-' } else { '+' };
+        let offset = self.offset_s.unsigned_abs() / 60;
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}{sign}{:02}:{:02}",
+            self.wall.0.rem_euclid(1000),
+            offset / 60,
+            offset % 60
+        )
+    }
+}
+
+/// What the world's clocks say as a datagram or a deadline is handled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Drives timers.
+    pub mono: Mono,
+    /// Stamps records.
+    pub stamp: Stamp,
+    /// Whether the kernel says that its clock is disciplined (adjtimex); `false` where nobody asked.
+    pub synchronized: bool,
+}
+
+/// A date and time as a wall clock shows it, in seconds since 1970-01-01 00:00:00 of that same clock. Years 1 to 9999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Civil(pub i64);
+
+impl Civil {
+    /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is no date that a calendar has.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() != 19 || text[10] != b' ' || text[13] != b':' || text[16] != b':' {
+            return None;
+        }
+        let date = Date::parse(&text[..10]).filter(|_| text[4] == b'-')?;
+        let (hour, minute, second) = (number(&text[11..13])?, number(&text[14..16])?, number(&text[17..19])?);
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        Some(date.at(TimeOfDay(u32::try_from(hour * 3600 + minute * 60 + second).ok()?)))
+    }
+
+    /// The calendar day.
+    pub fn date(self) -> Date {
+        Date(i32::try_from(self.0.div_euclid(86_400)).unwrap_or(if self.0 < 0 { i32::MIN } else { i32::MAX }))
+    }
+
+    /// The time within that day.
+    pub fn time_of_day(self) -> TimeOfDay {
+        TimeOfDay(u32::try_from(self.0.rem_euclid(86_400)).expect("a day has 86,400 seconds"))
+    }
+
+    /// The time `seconds` earlier.
+    #[must_use]
+    pub const fn minus_s(self, seconds: i64) -> Self {
+        Self(self.0.saturating_sub(seconds))
+    }
+
+    /// Seconds between the two, whichever is later.
+    pub const fn distance_s(self, other: Self) -> u64 {
+        self.0.abs_diff(other.0)
+    }
+
+    fn hour_minute_second(self) -> (u32, u32, u32) {
+        let second = self.time_of_day().0;
+        (second / 3600, second / 60 % 60, second % 60)
+    }
+}
+
+impl fmt::Display for Civil {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (hour, minute, second) = self.hour_minute_second();
+        write!(f, "{} {hour:02}:{minute:02}:{second:02}", self.date())
+    }
+}
+
+/// A calendar day, in days since 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Date(pub i32);
+
+impl Date {
+    /// Reads `2026-11-22` or `2026/11/22`, years 1 to 9999; `None` if the calendar has no such day.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() != 10 || text[4] != text[7] || !matches!(text[4], b'-' | b'/') {
+            return None;
+        }
+        let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..])?);
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days = match month {
+            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+            4 | 6 | 9 | 11 => 30,
+            2 => 28 + i64::from(leap),
+            _ => return None,
+        };
+        if year == 0 || day == 0 || day > days {
+            return None;
+        }
+        Some(Self(days_from_civil(year, month, day)))
+    }
+
+    /// 1 = Monday … 7 = Sunday.
+    pub fn weekday(self) -> u8 {
+        // 1970-01-01 was a Thursday.
+        u8::try_from((self.0.rem_euclid(7) + 3) % 7 + 1).expect("1 to 7")
+    }
+
+    /// The instant at `time` of this day.
+    pub fn at(self, time: TimeOfDay) -> Civil {
+        Civil(i64::from(self.0) * 86_400 + i64::from(time.0))
+    }
+
+    /// The day before.
+    #[must_use]
+    pub const fn previous(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    fn year_month_day(self) -> (i64, i64, i64) {
+        civil_from_days(self.0)
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.year_month_day();
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+/// Seconds since midnight: 0 to 86,400, where 86,400 (`24:00`) ends a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimeOfDay(pub u32);
+
+impl TimeOfDay {
+    /// Reads `HH:MM`, `00:00` to `24:00`.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() != 5 || text[2] != b':' {
+            return None;
+        }
+        let (hour, minute) = (number(&text[..2])?, number(&text[3..])?);
+        if minute > 59 || hour * 60 + minute > 24 * 60 {
+            return None;
+        }
+        u32::try_from(hour * 3600 + minute * 60).ok().map(Self)
+    }
+}
+
+impl fmt::Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 3600, self.0 / 60 % 60)
+    }
+}
+
+/// A time as a device sent it, and what it means if it is a date at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTime {
+    /// As received, as far as the ledger can hold it.
+    pub raw: Text<32>,
+    /// `None` if `raw` is no valid `YYYY-MM-DD HH:MM:SS`. A valid date may still be absurd.
+    pub civil: Option<Civil>,
+}
+
+impl DeviceTime {
+    /// Takes any bytes.
+    pub fn new(bytes: &[u8]) -> Self {
+        Self { raw: text_from_lossy(bytes), civil: Civil::parse(bytes) }
+    }
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+}
+
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar (Howard Hinnant, *chrono-compatible
+/// low-level date algorithms*, `days_from_civil`).
+fn days_from_civil(year: i64, month: i64, day: i64) -> i32 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    i32::try_from(era * 146_097 + day_of_era - 719_468).expect("years 1 to 9999 fit")
+}
+
+/// The inverse of [`days_from_civil`].
+fn civil_from_days(days: i32) -> (i64, i64, i64) {
+    let shifted = i64::from(days) + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_dates_of_the_calendar_are_valid() {
+        for valid in ["2012-04-20 11:12:13", "2024-02-29 00:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59"] {
+            assert_eq!(Civil::parse(valid.as_bytes()).expect(valid).to_string(), valid);
+        }
+        for wrong in [
+            "2023-02-29 00:00:00",
+            "2100-02-29 00:00:00",
+            "2012-13-01 00:00:00",
+            "2012-00-01 00:00:00",
+            "2012-04-31 00:00:00",
+            "0000-01-01 00:00:00",
+            "2012-04-20 24:00:00",
+            "2012-04-20 11:60:00",
+            "9999-99-99 99:99:99",
+            "2012/04/20 11:12:13",
+            "2012-04-20T11:12:13",
+            "2012-4-20 11:12:13",
+            "2012-04-20 11:12",
+            "",
+        ] {
+            assert_eq!(Civil::parse(wrong.as_bytes()), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_stamp_prints_as_it_is_read() {
+        for text in ["2026-11-22T12:00:01.234+08:00", "1970-01-01T00:00:00.000+00:00", "2026-03-01T23:30:00.999-03:30"]
+        {
+            assert_eq!(Stamp::parse(text).expect(text).to_string(), text);
+        }
+        let stamp = Stamp::parse("2026-11-22T08:00:00.000+08:00").expect("valid");
+        assert_eq!(stamp.wall, Stamp::parse("2026-11-22T00:00:00.000+00:00").expect("valid").wall);
+        assert_eq!(stamp.civil().to_string(), "2026-11-22 08:00:00");
+    }
+
+    #[test]
+    fn weekdays_count_from_monday() {
+        let weekday = |text: &[u8]| Date::parse(text).expect("a date").weekday();
+        assert_eq!(weekday(b"2026-11-22"), 7);
+        assert_eq!(weekday(b"2026/11/23"), 1);
+        assert_eq!(weekday(b"1969-12-31"), 3);
+    }
+
+    #[test]
+    fn every_day_of_four_centuries_prints_as_it_is_read() {
+        for day in -200_000..=200_000 {
+            let text = Date(day).to_string();
+            assert_eq!(Date::parse(text.as_bytes()), Some(Date(day)));
+        }
+    }
+}
