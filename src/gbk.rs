@@ -19,7 +19,7 @@ pub fn encode(text: &str) -> Vec<u8> {
         match result {
             // GBK is one byte or two; the encoder's GB18030 four-byte forms are not.
             EncoderResult::InputEmpty if character != '€' && written <= 2 => {
-                encoded.extend_from_slice(&one[..written])
+                encoded.extend_from_slice(&one[..written]);
             }
             _ => encoded.push(b'?'),
         }

@@ -1,1 +1,3 @@
+//! The router's binary.
+
 fn main() {}
