@@ -3,7 +3,9 @@
 #![doc = include_str!("lib.md")]
 
 // In reading order: values first, then decisions, then the world.
+pub mod book;
 pub mod gbk;
 pub mod index;
 pub mod limits;
 pub mod model;
+pub mod policy;
