@@ -3,9 +3,19 @@
 #![doc = include_str!("lib.md")]
 
 // In reading order: values first, then decisions, then the world.
-pub mod book;
-pub mod gbk;
-pub mod index;
 pub mod limits;
+
+pub mod index;
+
 pub mod model;
+
+pub mod gbk;
+
+pub mod wire;
+
+pub mod book;
+
 pub mod policy;
+
+pub mod server;
+

@@ -3,9 +3,10 @@
 //! The table is what the operator wrote: who a card belongs to, what it may do, and the figures its
 //! account opens with. What happened since is the book's.
 
+use core::fmt::Write as _;
 use core::ops::Range;
 
-use super::ids::{AccountId, CardNo};
+use super::ids::{AccountId, CardNo, Text};
 use super::money::{Balance, Money};
 use super::time::Date;
 use crate::index::{Index, hash_bytes, hash_number};
@@ -81,6 +82,13 @@ impl Pin {
         }
         let value = text.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
         Some(Self { len: u8::try_from(text.len()).ok()?, value })
+    }
+
+    /// The digits as they were keyed: only for a virtual device's frame, which is how a PIN reaches a server.
+    pub fn digits(&self) -> Text<8> {
+        let mut text = Text::new();
+        write!(text, "{:0width$}", self.value, width = usize::from(self.len)).expect("a PIN has at most eight digits");
+        text
     }
 }
 
