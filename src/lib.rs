@@ -7,3 +7,4 @@ pub mod gbk;
 pub mod index;
 pub mod limits;
 pub mod model;
+pub mod wheel;
