@@ -8,3 +8,7 @@ pub mod index;
 pub mod limits;
 pub mod model;
 pub mod wheel;
+
+pub mod adjtimex;
+pub mod clock;
+pub mod zone;
