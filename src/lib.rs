@@ -13,9 +13,17 @@ pub mod gbk;
 
 pub mod wire;
 
+pub mod wheel;
+
 pub mod book;
 
 pub mod policy;
 
 pub mod server;
+
+pub mod zone;
+
+pub mod adjtimex;
+
+pub mod clock;
 
