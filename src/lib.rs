@@ -26,4 +26,3 @@ pub mod zone;
 pub mod adjtimex;
 
 pub mod clock;
-

@@ -32,7 +32,7 @@ use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE, TIMERS_MAX};
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
 use crate::model::{
-    Balance, CardRecord, CardTable, ClockState, DeviceTime, Entry, Kind, Mono, Money, Now, Reason, Rules,
+    Balance, CardRecord, CardTable, ClockState, DeviceTime, Entry, Kind, Money, Mono, Now, Reason, Rules,
 };
 use crate::wheel::Wheel;
 use crate::wire::{self, Body, Buffer, Code, DeviceFrame, Malformed, NotAFrame, Reply, Request};
@@ -88,6 +88,7 @@ impl Tables {
     /// Empty again.
     pub fn clear(&mut self) {
         self.book.clear();
+        self.cards.install(&[], |_| 0);
         self.devices.clear();
         self.outbox.clear();
         self.wheel.clear();
@@ -324,13 +325,17 @@ impl<'t> Server<'t> {
         let is_served = standing == Standing::Served;
         let context = Context { now: *now, clock: self.clock.state, peer, device, frame, is_served };
         if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
-            debug!("frame code={} machine={} seq={} source={}", frame.code.number(), frame.machine, frame.seq, peer.source);
-        }
-        if let Body::Malformed(malformed) = &frame.body {
-            self.on_malformed(&context, malformed, fx);
-            return;
+            debug!(
+                "frame code={} machine={} seq={} source={}",
+                frame.code.number(),
+                frame.machine,
+                frame.seq,
+                peer.source
+            );
         }
         match standing {
+            // Who cannot be understood is told so, whoever it is.
+            _ if matches!(frame.body, Body::Malformed(_)) => self.on_request(&context, fx),
             Standing::Served => self.on_request(&context, fx),
             Standing::Quarantined => {
                 self.counters.quarantined += 1;
@@ -367,7 +372,7 @@ impl<'t> Server<'t> {
                 self.on_access(context, access, fx);
                 self.check_device_clock(context, &access.time, fx);
             }
-            Body::Malformed(_) => unreachable!("malformed frames were answered before"),
+            Body::Malformed(malformed) => self.on_malformed(context, malformed, fx),
         }
     }
 
@@ -397,7 +402,9 @@ impl<'t> Server<'t> {
     /// The device that was idle longest gives way, never a registered one, never one with a sale in doubt.
     fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<usize> {
         let devices = self.tables.devices.rows();
-        let mut idle = (0..devices.len()).filter(|row| devices[*row].rule.is_none()).collect::<heapless::Vec<_, { crate::limits::DEVICES_MAX }>>();
+        let mut idle = (0..devices.len())
+            .filter(|row| devices[*row].rule.is_none())
+            .collect::<heapless::Vec<_, { crate::limits::DEVICES_MAX }>>();
         idle.sort_unstable_by_key(|row| devices[*row].served);
         let row = idle.into_iter().find(|row| !self.tables.book.has_doubts(devices[*row].machine))?;
         self.end_all(now, row, fx);
@@ -430,11 +437,10 @@ impl<'t> Server<'t> {
         let subject: &[u8] = match &frame.body {
             Body::Boot { .. } | Body::Keys { .. } | Body::Confirm { .. } | Body::Offline(_) => return,
             Body::Inquiry { card } => {
-                let text = fill(&self.rules.texts.inquiry, &Values {
-                    card: card.as_bytes(),
-                    reason: self.rules.texts.reason(reason),
-                    ..Values::default()
-                });
+                let text = fill(
+                    &self.rules.texts.inquiry,
+                    &Values { card: card.as_bytes(), reason: self.rules.texts.reason(reason), ..Values::default() },
+                );
                 let trailer = self.rules.texts.display_inquiry.clone();
                 let reply = Reply::Show { machine: frame.machine, text: &text, trailer: &trailer };
                 self.command(context, &reply, About::default(), fx);
@@ -617,7 +623,9 @@ impl<'t> Server<'t> {
             }
             Timer::ClockWarn => {
                 if self.clock.state == ClockState::Unset {
-                    warn!("clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals");
+                    warn!(
+                        "clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals"
+                    );
                 }
             }
             Timer::ClockPoll => {
@@ -734,7 +742,9 @@ impl<'t> Server<'t> {
         let kind = entry.kind.word();
         let (machine, frame) = (context.frame.machine, context.frame.seq);
         match entry.card {
-            Some(card) => info!("{kind} machine={machine} card={} frame={frame} reason={}", card.masked(), reason.word()),
+            Some(card) => {
+                info!("{kind} machine={machine} card={} frame={frame} reason={}", card.masked(), reason.word())
+            }
             None => info!("{kind} machine={machine} frame={frame} reason={}", reason.word()),
         }
     }

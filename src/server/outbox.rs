@@ -102,6 +102,8 @@ pub(super) struct About<'a> {
     pub(super) subject: &'a [u8],
     /// The board's reader.
     pub(super) reader: Option<u64>,
+    /// When the door was first opened, if that was before now.
+    pub(super) born: Option<Mono>,
 }
 
 impl Server<'_> {
@@ -116,9 +118,10 @@ impl Server<'_> {
         }
         let device = context.device;
         let slots = &self.tables.devices.get(device).pending;
-        let same_reader = slots.iter().copied().find(|slot| {
-            self.tables.outbox.get(*slot).is_some_and(|pending| pending.reader == about.reader)
-        });
+        let same_reader = slots
+            .iter()
+            .copied()
+            .find(|slot| self.tables.outbox.get(*slot).is_some_and(|pending| pending.reader == about.reader));
         if let Some(slot) = same_reader {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
             if pending.answered == context.frame.seq && pending.frame == frame {
@@ -140,7 +143,7 @@ impl Server<'_> {
             subject: crate::model::ids::text_from_lossy(about.subject),
             answered: context.frame.seq,
             about: about.entry,
-            born: context.now.mono,
+            born: about.born.unwrap_or(context.now.mono),
             resends: 0,
             timer: None,
         });
@@ -175,7 +178,10 @@ impl Server<'_> {
         self.counters.resent += 1;
         let next_ms = first_ms << pending.resends.min(16);
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
-        debug!("resend machine={machine} code={:03} frame={} resends={}", pending.code, pending.answered, pending.resends);
+        debug!(
+            "resend machine={machine} code={:03} frame={} resends={}",
+            pending.code, pending.answered, pending.resends
+        );
     }
 
     /// Ends all of a device's commands: it started anew, or another device took its number.
@@ -222,7 +228,10 @@ impl Server<'_> {
         }
         device.is_mute_told = true;
         let seen = if device.stray_confirm.is_empty() { "none" } else { device.stray_confirm.as_str() };
-        warn!("mute machine={}: its last approvals all went without a 109; last 109-like frame: {seen:?}", device.machine);
+        warn!(
+            "mute machine={}: its last approvals all went without a 109; last 109-like frame: {seen:?}",
+            device.machine
+        );
     }
 
     fn forget(&mut self, slot: u16) -> Option<Pending> {

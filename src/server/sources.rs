@@ -53,8 +53,7 @@ struct Source {
 }
 
 impl Source {
-    const FREE: Self =
-        Self { address: 0, bucket: Bucket::FULL, log_minute: Mono(0), log_lines: 0, log_left_out: 0 };
+    const FREE: Self = Self { address: 0, bucket: Bucket::FULL, log_minute: Mono(0), log_lines: 0, log_left_out: 0 };
 }
 
 /// The buckets of all sources. Each address has [`WAYS`] places; the one idle longest there gives way.
