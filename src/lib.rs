@@ -11,4 +11,5 @@ pub mod wheel;
 
 pub mod adjtimex;
 pub mod clock;
+pub mod logging;
 pub mod zone;
