@@ -12,4 +12,5 @@ pub mod wheel;
 pub mod adjtimex;
 pub mod clock;
 pub mod logging;
+pub mod net;
 pub mod zone;
