@@ -21,8 +21,13 @@ pub mod policy;
 
 pub mod server;
 
+pub mod net;
+
 pub mod zone;
 
 pub mod adjtimex;
 
 pub mod clock;
+
+pub mod logging;
+
