@@ -30,4 +30,3 @@ pub mod adjtimex;
 pub mod clock;
 
 pub mod logging;
-

@@ -18,6 +18,9 @@ pub const TEXT_LEN_MAX: usize = 240;
 /// Datagrams drained in one turn of the loop. More wait in the socket's buffer for the next turn.
 pub const TURN_DATAGRAMS_MAX: usize = 1024;
 
+/// Datagrams, or timers, that are handled between two looks at the room left in a turn's buffers.
+pub const TURN_BATCH: usize = 64;
+
 /// Bytes appended to the ledger in one write. A turn ends when another frame's entries might not fit.
 pub const TURN_BYTES_MAX: usize = 64 * 1024;
 

@@ -9,7 +9,7 @@ use crate::model::EntrySeq;
 /// What a history's rows must tell.
 pub trait Row {
     /// Rows of one key are chained, newest first.
-    type Key: PartialEq;
+    type Key: Copy + PartialEq;
     /// The row's key.
     fn key(&self) -> Self::Key;
     /// A hash of the key.

@@ -81,8 +81,10 @@ pub struct Doubt {
     serial: Option<Serial>,
     card: u64,
     asked: Money,
-    /// When the terminal says it was.
-    pub at: Civil,
+    /// When the terminal says it was; `None` if that is no date, and nothing can be inferred.
+    pub at: Option<Civil>,
+    /// Paid by code: no other frame is the same sale.
+    is_scan: bool,
     is_settled: bool,
 }
 
@@ -390,16 +392,16 @@ impl Book {
 
     fn apply_doubt(&mut self, entry: &Entry) {
         match entry.kind {
-            Kind::Charge | Kind::Meal => {
-                let at = entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes()));
-                let (Some(machine), Some(card), Some(at)) = (entry.machine, entry.card, at) else { return };
+            Kind::Charge | Kind::Meal | Kind::Scan => {
+                let (Some(machine), Some(card)) = (entry.machine, entry.card) else { return };
                 self.doubts.push(Doubt {
                     seq: entry.seq,
                     machine: machine.value(),
                     serial: entry.serial.clone(),
                     card: card.value(),
                     asked: asked_amount(entry),
-                    at,
+                    at: entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes())),
+                    is_scan: entry.kind == Kind::Scan,
                     is_settled: false,
                 });
             }
@@ -604,7 +606,7 @@ impl Book {
         self.doubts.rows().any(|doubt| !doubt.is_settled && doubt.machine == machine.value())
     }
 
-    /// The device's sales in doubt of this card and amount, newest first.
+    /// The device's sales in doubt by this card and amount, newest first.
     pub fn doubts_of<'a>(
         &'a self,
         machine: MachineNo,
@@ -613,7 +615,7 @@ impl Book {
         asked: Money,
     ) -> impl Iterator<Item = &'a Doubt> {
         let of_sale = self.doubts.find((machine.value(), card.value(), asked));
-        of_sale.filter(move |doubt| !doubt.is_settled && same_device(doubt.serial.as_ref(), serial))
+        of_sale.filter(move |doubt| !doubt.is_settled && !doubt.is_scan && same_device(doubt.serial.as_ref(), serial))
     }
 
     /// The approved 103 or 104 of this card, amount and time, as far as it is remembered: in the device's last frames or in doubt.
@@ -625,7 +627,8 @@ impl Book {
         asked: Money,
         at: Civil,
     ) -> Option<EntrySeq> {
-        let doubted = self.doubts_of(machine, serial, card, asked).find(|doubt| doubt.at == at).map(|doubt| doubt.seq);
+        let doubted =
+            self.doubts_of(machine, serial, card, asked).find(|doubt| doubt.at == Some(at)).map(|doubt| doubt.seq);
         doubted.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 

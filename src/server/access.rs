@@ -28,7 +28,7 @@ pub(super) fn slot(access: &Access) -> Text<32> {
 impl Server<'_> {
     /// Opens the door, or says why not.
     pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
-        let mut entry = self.draft(context, Kind::Admit);
+        let mut entry = context.draft(Kind::Admit);
         entry.card = access.card.map(|card| card.padded());
         entry.device_time = Some(access.time.raw.clone());
         entry.slot = Some(slot(access));
@@ -64,7 +64,7 @@ impl Server<'_> {
                 let seq = self.append(entry, &context.now, fx);
                 self.counters.admitted += 1;
                 debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
-                self.send_admission(context, access, row.as_ref(), Some(&rule), seq, None, fx);
+                self.send_admission(context, access, row.as_ref(), Some(&rule), (seq, None), fx);
             }
             Err(reason) => {
                 entry.kind = Kind::Refuse;
@@ -95,12 +95,12 @@ impl Server<'_> {
         let age_ms = seen.at.mono.map(|first| context.now.mono.ms_since(first));
         if age_ms.is_some_and(|age| age < u64::from(self.rules.door_ttl_ms)) {
             let rules = policy::door_rules(&self.rules, context.frame.machine, access.door);
-            let rule = self.rule_that_admitted(rules, row, access).cloned();
-            self.send_admission(context, access, row, rule.as_ref(), seen.outcome.sale, seen.at.mono, fx);
+            let rule = rule_that_admitted(rules, row, access).cloned();
+            self.send_admission(context, access, row, rule.as_ref(), (seen.outcome.sale, seen.at.mono), fx);
             return;
         }
         if age_ms.is_none_or(|age| age > ECHO_MS) {
-            let mut entry = self.draft(context, Kind::Alarm);
+            let mut entry = context.draft(Kind::Alarm);
             entry.card = access.card.map(|card| card.padded());
             entry.device_time = Some(access.time.raw.clone());
             entry.slot = Some(slot(access));
@@ -117,19 +117,6 @@ impl Server<'_> {
         self.send_refused(context, access, row, Reason::Replay, fx);
     }
 
-    /// The section whose numbers the first 050 carried: the first that the card's groups fit.
-    fn rule_that_admitted<'a>(
-        &self,
-        mut rules: impl Iterator<Item = &'a DoorRule>,
-        row: Option<&CardRow>,
-        access: &Access,
-    ) -> Option<&'a DoorRule> {
-        rules.find(|rule| match (row, access.pin_kind) {
-            (_, PinKind::DoorPin) | (None, _) => rule.open_pin.is_some() && rule.open_pin == access.pin,
-            (Some(row), _) => rule.groups.admits(row.groups),
-        })
-    }
-
     /// A door that stands open for too long is an alarm, and decided as usual.
     fn watch_door(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
         let rules = policy::door_rules(&self.rules, context.frame.machine, access.door);
@@ -137,7 +124,7 @@ impl Server<'_> {
         if access.open_seconds <= limit {
             return;
         }
-        let mut entry = self.draft(context, Kind::Alarm);
+        let mut entry = context.draft(Kind::Alarm);
         entry.slot = Some(slot(access));
         entry.device_time = Some(access.time.raw.clone());
         entry.detail.push("rule", "left-open");
@@ -163,8 +150,7 @@ impl Server<'_> {
         access: &Access,
         row: Option<&CardRow>,
         rule: Option<&DoorRule>,
-        about: EntrySeq,
-        born: Option<Mono>,
+        (about, born): (EntrySeq, Option<Mono>),
         fx: &mut Effects,
     ) {
         let texts = &self.rules.texts;
@@ -209,4 +195,16 @@ impl Server<'_> {
         let figures = row.map_or_else(Default::default, |row| self.tables.book.account(row.account).figures());
         Values { figures, ..self.names(context, row) }
     }
+}
+
+/// The section whose numbers the first 050 carried: the first that the card's groups fit.
+fn rule_that_admitted<'a>(
+    mut rules: impl Iterator<Item = &'a DoorRule>,
+    row: Option<&CardRow>,
+    access: &Access,
+) -> Option<&'a DoorRule> {
+    rules.find(|rule| match (row, access.pin_kind) {
+        (_, PinKind::DoorPin) | (None, _) => rule.open_pin.is_some() && rule.open_pin == access.pin,
+        (Some(row), _) => rule.groups.admits(row.groups),
+    })
 }

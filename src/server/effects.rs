@@ -68,9 +68,10 @@ impl Mailbag {
         self.bytes.clear();
     }
 
-    /// Whether one more frame or timer may be handled: it leads to at most four replies.
-    pub fn has_room(&self) -> bool {
-        self.letters.len() + 4 <= MAIL_COUNT_MAX && self.bytes.len() + 4 * REPLY_LEN_MAX <= MAIL_BYTES_MAX
+    /// Whether so many more frames or timers may be handled: each leads to at most a result and three short replies.
+    pub fn has_room(&self, count: usize) -> bool {
+        let (letters, bytes) = (4 * count, (REPLY_LEN_MAX + 3 * 64) * count);
+        self.letters.len() + letters <= MAIL_COUNT_MAX && self.bytes.len() + bytes <= MAIL_BYTES_MAX
     }
 }
 
@@ -96,9 +97,9 @@ impl Effects {
         Self { prompt: Mailbag::new(), entries: heapless::Vec::new(), committed: Mailbag::new() }
     }
 
-    /// Whether one more frame or timer may be handled in this turn.
-    pub fn has_room(&self) -> bool {
-        self.prompt.has_room() && self.committed.has_room()
+    /// Whether so many more frames or timers may be handled in this turn.
+    pub fn has_room(&self, count: usize) -> bool {
+        self.prompt.has_room(count) && self.committed.has_room(count)
     }
 
     /// Adds an entry.

@@ -28,13 +28,13 @@ use sources::Sources;
 use texts::{Values, fill};
 
 use crate::book::{Book, FrameId, Mismatch, Moment, Seen};
-use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE, TIMERS_MAX};
+use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE, TIMERS_MAX, TURN_BATCH};
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
 use crate::model::{
     Balance, CardRecord, CardTable, ClockState, DeviceTime, Entry, Kind, Money, Mono, Now, Reason, Rules,
 };
-use crate::wheel::Wheel;
+use crate::wheel::{TimerId, Wheel};
 use crate::wire::{self, Body, Buffer, Code, DeviceFrame, Malformed, NotAFrame, Reply, Request};
 
 /// A device is told the time at most this often for frames whose time is off.
@@ -156,6 +156,17 @@ struct Context<'a> {
     is_served: bool,
 }
 
+impl Context<'_> {
+    /// An entry of what the frame's head says.
+    fn draft(&self, kind: Kind) -> Entry {
+        let mut entry = Entry::new(kind, self.now.stamp, self.clock);
+        entry.machine = Some(self.frame.machine);
+        entry.serial.clone_from(&self.frame.serial);
+        entry.frame = Some(self.frame.seq);
+        entry
+    }
+}
+
 /// The server.
 pub struct Server<'t> {
     tables: &'t mut Tables,
@@ -164,6 +175,14 @@ pub struct Server<'t> {
     clock: ClockWatch,
     counters: Counters,
     minute: Minute,
+    clock_timers: ClockTimers,
+}
+
+/// The server's own timers on their way.
+#[derive(Debug, Default)]
+struct ClockTimers {
+    is_polling: bool,
+    warning: Option<TimerId>,
 }
 
 impl<'t> Server<'t> {
@@ -178,6 +197,7 @@ impl<'t> Server<'t> {
             clock: ClockWatch::default(),
             counters: Counters::default(),
             minute: Minute::default(),
+            clock_timers: ClockTimers::default(),
         };
         server.pin_registered();
         server
@@ -270,14 +290,8 @@ impl<'t> Server<'t> {
 
     /// A device spoke.
     pub fn handle(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
-        self.counters.received += 1;
         let source = *peer.source.ip();
-        if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|network| network.contains(source)) {
-            self.counters.dropped_source += 1;
-            return;
-        }
-        if !self.tables.sources.admit(now.mono, source, self.rules.rate_source, self.rules.rate_total) {
-            self.counters.dropped_rate += 1;
+        if !self.admit(now, source) {
             return;
         }
         self.watch_clock(now, fx);
@@ -298,6 +312,25 @@ impl<'t> Server<'t> {
             }
             Ok(Request::Device(frame)) => self.on_frame(now, peer, &frame, fx),
         }
+    }
+
+    /// A datagram came that is longer than any frame.
+    pub fn handle_oversize(&mut self, now: &Now, peer: Peer, datagram: &[u8]) {
+        if self.admit(now, *peer.source.ip()) {
+            self.drop_frame(now, *peer.source.ip(), datagram, NotAFrame::TooLong);
+        }
+    }
+
+    /// Whether a datagram of this source is looked at: allowed, and within its rate.
+    fn admit(&mut self, now: &Now, source: Ipv4Addr) -> bool {
+        self.counters.received += 1;
+        if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|network| network.contains(source)) {
+            self.counters.dropped_source += 1;
+            return false;
+        }
+        let is_within = self.tables.sources.admit(now.mono, source, self.rules.rate_source, self.rules.rate_total);
+        self.counters.dropped_rate += u64::from(!is_within);
+        is_within
     }
 
     fn drop_frame(&mut self, now: &Now, source: Ipv4Addr, datagram: &[u8], wrong: NotAFrame) {
@@ -343,7 +376,10 @@ impl<'t> Server<'t> {
             }
             Standing::Clash => {
                 self.counters.clashes += 1;
-                self.tell_clash(&context, fx);
+                // A 109 carries no serial for certain: it proves nothing against its sender.
+                if frame.code != Code::Confirm {
+                    self.tell_clash(&context, fx);
+                }
                 self.turn_away(&context, Reason::MachineClash, fx);
             }
         }
@@ -417,7 +453,7 @@ impl<'t> Server<'t> {
     fn on_malformed(&mut self, context: &Context, malformed: &Malformed, fx: &mut Effects) {
         self.counters.malformed += 1;
         let kind = if context.frame.code == Code::Access { Kind::Refuse } else { Kind::Decline };
-        let mut entry = self.draft(context, kind);
+        let mut entry = context.draft(kind);
         entry.detail.push("reason", Reason::Malformed.word());
         entry.detail.push("code", context.frame.code.number());
         entry.detail.push("rule", malformed.field);
@@ -433,7 +469,7 @@ impl<'t> Server<'t> {
     /// Who does not hold the machine number gets a refusal, and nothing that rests on money or opens a door.
     fn turn_away(&mut self, context: &Context, reason: Reason, fx: &mut Effects) {
         let frame = context.frame;
-        let mut entry = self.draft(context, Kind::Decline);
+        let mut entry = context.draft(Kind::Decline);
         let subject: &[u8] = match &frame.body {
             Body::Boot { .. } | Body::Keys { .. } | Body::Confirm { .. } | Body::Offline(_) => return,
             Body::Inquiry { card } => {
@@ -506,7 +542,7 @@ impl<'t> Server<'t> {
         }
         device.clash_told = Some(context.now.mono);
         let (held, from) = (*device.peer.source.ip(), *context.peer.source.ip());
-        let mut entry = self.draft(context, Kind::Alarm);
+        let mut entry = context.draft(Kind::Alarm);
         entry.detail.push("rule", Reason::MachineClash.word());
         entry.detail.push("held", held);
         entry.detail.push("from", from);
@@ -519,7 +555,7 @@ impl<'t> Server<'t> {
     fn on_boot(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
         self.end_all(&context.now, context.device, fx);
         self.tables.devices.get_mut(context.device).confirms.clear();
-        let mut entry = self.draft(context, Kind::Boot);
+        let mut entry = context.draft(Kind::Boot);
         entry.device_time = Some(time.raw.clone());
         self.append_limited(context, entry, fx);
         info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
@@ -528,13 +564,13 @@ impl<'t> Server<'t> {
             ClockState::Ok => (),
             ClockState::Unset => {
                 self.tables.devices.get_mut(context.device).clock_owed = true;
-                self.tables.wheel.arm(context.now.mono.plus_ms(CLOCK_POLL_MS), Timer::ClockPoll);
+                self.poll_clock(&context.now);
             }
         }
     }
 
     fn on_keys(&mut self, context: &Context, keys: &[u8], fx: &mut Effects) {
-        let mut entry = self.draft(context, Kind::Keys);
+        let mut entry = context.draft(Kind::Keys);
         let shown: crate::model::Text<32> = text_from_lossy(keys);
         entry.detail.push("keys", shown.as_str());
         let id = FrameId::new(Code::Keys.number(), &entry, Money::ZERO);
@@ -586,11 +622,14 @@ impl<'t> Server<'t> {
         }
         match (before, state) {
             (ClockState::Ok, ClockState::Unset) => {
-                self.tables.wheel.arm(now.mono.plus_ms(CLOCK_WARN_MS), Timer::ClockWarn);
+                self.clock_timers.warning = self.tables.wheel.arm(now.mono.plus_ms(CLOCK_WARN_MS), Timer::ClockWarn);
                 info!("clock state=unset now={}", now.stamp);
             }
             (ClockState::Unset, ClockState::Ok) => {
                 info!("clock state=ok now={}", now.stamp);
+                if let Some(timer) = self.clock_timers.warning.take() {
+                    self.tables.wheel.cancel(timer);
+                }
                 self.pay_owed_clocks(now, fx);
             }
             (ClockState::Ok, ClockState::Ok) | (ClockState::Unset, ClockState::Unset) => (),
@@ -600,12 +639,18 @@ impl<'t> Server<'t> {
     fn pay_owed_clocks(&mut self, now: &Now, fx: &mut Effects) {
         for device in 0..self.tables.devices.rows().len() {
             // What finds no room in this turn is paid at the next look.
-            if self.tables.devices.get(device).clock_owed && fx.prompt.has_room() {
+            if self.tables.devices.get(device).clock_owed && fx.prompt.has_room(TURN_BATCH) {
                 self.set_clock(now, device, fx);
             }
         }
-        if self.tables.devices.rows().iter().any(|device| device.clock_owed) {
-            self.tables.wheel.arm(now.mono.plus_ms(CLOCK_POLL_MS), Timer::ClockPoll);
+        self.poll_clock(now);
+    }
+
+    /// Looks at the clock again soon if a device waits for it.
+    fn poll_clock(&mut self, now: &Now) {
+        if !self.clock_timers.is_polling && self.tables.devices.rows().iter().any(|device| device.clock_owed) {
+            let timer = self.tables.wheel.arm(now.mono.plus_ms(CLOCK_POLL_MS), Timer::ClockPoll);
+            self.clock_timers.is_polling = timer.is_some();
         }
     }
 
@@ -621,21 +666,14 @@ impl<'t> Server<'t> {
                 self.tables.devices.get_mut(usize::from(device)).left_out_timer = None;
                 self.write_left_out(now, usize::from(device), fx);
             }
-            Timer::ClockWarn => {
-                if self.clock.state == ClockState::Unset {
-                    warn!(
-                        "clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals"
-                    );
-                }
-            }
+            Timer::ClockWarn => warn!(
+                "clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals"
+            ),
             Timer::ClockPoll => {
-                let is_owed = self.tables.devices.rows().iter().any(|device| device.clock_owed);
+                self.clock_timers.is_polling = false;
                 match self.clock.state {
                     ClockState::Ok => self.pay_owed_clocks(now, fx),
-                    ClockState::Unset if is_owed => {
-                        self.tables.wheel.arm(now.mono.plus_ms(CLOCK_POLL_MS), Timer::ClockPoll);
-                    }
-                    ClockState::Unset => (),
+                    ClockState::Unset => self.poll_clock(now),
                 }
             }
         }
@@ -653,14 +691,6 @@ impl<'t> Server<'t> {
     }
 
     // ---------------------------------------------------------------- entries
-
-    fn draft(&self, context: &Context, kind: Kind) -> Entry {
-        let mut entry = Entry::new(kind, context.now.stamp, context.clock);
-        entry.machine = Some(context.frame.machine);
-        entry.serial.clone_from(&context.frame.serial);
-        entry.frame = Some(context.frame.seq);
-        entry
-    }
 
     /// Gives the entry its number, applies it to the book, and lets it be written.
     fn append(&mut self, mut entry: Entry, now: &Now, fx: &mut Effects) -> crate::model::EntrySeq {

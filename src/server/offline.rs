@@ -40,11 +40,12 @@ impl Server<'_> {
 
     /// The entry as far as the frame alone tells: its identity is read off it.
     fn draft_offline(&self, context: &Context, sale: &OfflineSale) -> Entry {
-        let mut entry = self.draft(context, Kind::Offline);
+        let mut entry = context.draft(Kind::Offline);
         entry.card = sale.card.map(|card| card.padded());
         entry.device_time = Some(sale.time.raw.clone());
         entry.slot = Some(sale.record.clone());
-        match sale.amount.filter(|amount| *amount <= self.rules.offline_max && self.is_readable(sale)) {
+        let is_readable = sale.card.is_some() && sale.basis.is_some();
+        match sale.amount.filter(|amount| *amount <= self.rules.offline_max && is_readable) {
             Some(amount) => entry.detail.push("asked", amount),
             None => entry.detail.push("claimed", sale.amount_raw.escape_ascii()),
         }
@@ -60,10 +61,6 @@ impl Server<'_> {
             entry.detail.push("invalid", "time");
         }
         entry
-    }
-
-    fn is_readable(&self, sale: &OfflineSale) -> bool {
-        sale.card.is_some() && sale.basis.is_some()
     }
 
     /// Enters the sale; `None` if there is no room, and the terminal must keep it.
@@ -157,8 +154,9 @@ impl Server<'_> {
         if window == 0 || !book.is_confirming(machine) {
             return None;
         }
-        let doubts = book.doubts_of(machine, serial, card, asked).filter(|doubt| doubt.at.distance_s(at) <= window);
-        doubts.min_by_key(|doubt| doubt.at.distance_s(at)).map(|doubt| doubt.seq)
+        let doubts = book.doubts_of(machine, serial, card, asked);
+        let distances = doubts.filter_map(|doubt| Some((doubt.at?.distance_s(at), doubt.seq)));
+        distances.filter(|(distance, _)| *distance <= window).min().map(|(_, seq)| seq)
     }
 
     /// When the sale was: the device's time if it can be true, else now.

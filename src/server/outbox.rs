@@ -271,7 +271,7 @@ impl Server<'_> {
         self.counters.confirmed += 1;
         debug!("confirm machine={} frame={} code={:03}", frame.machine, frame.seq, pending.code);
         let Some(about) = pending.about else { return };
-        let mut entry = self.draft(context, Kind::Confirm);
+        let mut entry = context.draft(Kind::Confirm);
         entry.about = Some(about);
         self.append(entry, now, fx);
         let device = self.tables.devices.get_mut(context.device);

@@ -33,7 +33,7 @@ struct Sale<'a> {
 impl Server<'_> {
     /// 102: nothing moves, and the display says what the card holds.
     pub(super) fn on_inquiry(&mut self, context: &Context, card: CardNo, fx: &mut Effects) {
-        let mut entry = self.draft(context, Kind::Decline);
+        let mut entry = context.draft(Kind::Decline);
         entry.card = Some(card.padded());
         let id = FrameId::new(Code::Inquiry.number(), &entry, Money::ZERO);
         let row = self.tables.cards.find(card).cloned();
@@ -75,7 +75,6 @@ impl Server<'_> {
         let (machine, frame) = (context.frame.machine, context.frame.seq);
         match reason {
             Some(Reason::UnknownCard) if self.may_log(&context.now, *context.peer.source.ip()) => {
-                // The one number that the operator needs whole: the row to add (design.md, section 5).
                 log::info!("unknown-card machine={machine} card={} frame={frame}", card.masked());
             }
             _ => debug!("inquiry machine={machine} card={} frame={frame}", card.masked()),
@@ -102,7 +101,7 @@ impl Server<'_> {
             subject: card.as_bytes(),
             at_device: time.civil,
         };
-        let mut entry = self.draft(context, sale.kind);
+        let mut entry = context.draft(sale.kind);
         entry.card = Some(card.padded());
         entry.device_time = Some(time.raw.clone());
         if let Some(mode) = mode {
@@ -122,7 +121,7 @@ impl Server<'_> {
             subject: card.as_bytes(),
             at_device: time.civil,
         };
-        let mut entry = self.draft(context, Kind::Meal);
+        let mut entry = context.draft(Kind::Meal);
         entry.card = Some(card.padded());
         entry.device_time = Some(time.raw.clone());
         self.on_card_sale(context, card, entry, &sale, fx);
@@ -139,7 +138,7 @@ impl Server<'_> {
         fx: &mut Effects,
     ) {
         let row = if code.is_empty() { None } else { self.tables.cards.find_code(code).cloned() };
-        let mut entry = self.draft(context, Kind::Scan);
+        let mut entry = context.draft(Kind::Scan);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
         entry.device_time = Some(time.raw.clone());
         entry.slot = Some(text_from_lossy(command.as_bytes()));
@@ -199,7 +198,9 @@ impl Server<'_> {
             return None;
         }
         let mut doubts = book.doubts_of(frame.machine, frame.serial.as_ref(), card, sale.asked);
-        doubts.find(|doubt| (0..=window).contains(&(at.0 - doubt.at.0))).map(|doubt| doubt.seq)
+        doubts
+            .find(|doubt| doubt.at.is_some_and(|first| (0..=window).contains(&(at.0 - first.0))))
+            .map(|doubt| doubt.seq)
     }
 
     fn decide(&mut self, context: &Context, entry: Entry, sale: &Sale, fx: &mut Effects) {
@@ -331,7 +332,7 @@ impl Server<'_> {
             Some(reason) => self.send_refusal(context, sale, outcome.figures, reason, fx),
             None => {
                 // A sale that its device has confirmed needs no second confirmation.
-                let is_open = sale.kind == Kind::Scan || self.tables.book.is_in_doubt(outcome.sale);
+                let is_open = self.tables.book.is_in_doubt(outcome.sale);
                 self.send_approval(context, sale, outcome.figures, is_open.then_some(outcome.sale), fx);
             }
         }
