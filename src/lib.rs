@@ -7,3 +7,7 @@ pub mod gbk;
 pub mod index;
 pub mod limits;
 pub mod model;
+
+// What an operator writes.
+pub mod config;
+pub mod problem;
