@@ -9,5 +9,6 @@ pub mod limits;
 pub mod model;
 
 // What an operator writes.
+pub mod cards;
 pub mod config;
 pub mod problem;
