@@ -21,6 +21,14 @@ pub mod policy;
 
 pub mod server;
 
+pub mod ledger;
+
+pub mod problem;
+
+pub mod config;
+
+pub mod cards;
+
 pub mod net;
 
 pub mod zone;
