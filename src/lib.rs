@@ -5,5 +5,6 @@
 // In reading order: values first, then decisions, then the world.
 pub mod gbk;
 pub mod index;
+pub mod ledger;
 pub mod limits;
 pub mod model;
