@@ -30,8 +30,8 @@ use core::fmt;
 
 use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
 use crate::model::{
-    AccountId, Balance, CardNo, Civil, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp,
-    Text,
+    AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp, Text,
+    Wall,
 };
 
 /// The names of the columns, as the README and messages use them.
@@ -105,6 +105,17 @@ pub fn emit(entry: &Entry, chain: u32, out: &mut [u8; LINE_LEN_MAX]) -> Emitted 
     line.hex(crc);
     line.byte(b'\n');
     Emitted { len: line.len, crc }
+}
+
+/// The nearest time that RFC 3339 can write: local years 1 to 9999, an offset of whole minutes below a day.
+pub fn writable(stamp: Stamp) -> Stamp {
+    /// 0001-01-01T00:00:00.000 and 9999-12-31T23:59:59.999, in milliseconds of the local clock.
+    const LOCAL_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
+    const OFFSET_MIN_MAX: i32 = 24 * 60 - 1;
+    let offset_s = 60 * (stamp.offset_s / 60).clamp(-OFFSET_MIN_MAX, OFFSET_MIN_MAX);
+    let offset_ms = i64::from(offset_s) * 1000;
+    let local_ms = stamp.wall.0.saturating_add(offset_ms).clamp(LOCAL_MS.0, LOCAL_MS.1);
+    Stamp { wall: Wall(local_ms - offset_ms), offset_s }
 }
 
 /// CRC-32 as zlib computes it, continued over `bytes` from the crc `chain`.
@@ -406,12 +417,9 @@ impl Columns<'_> {
     }
 
     fn stamp(&mut self, stamp: Stamp) {
-        /// 0001-01-01T00:00:00.000 and 9999-12-31T23:59:59.999, in milliseconds of the local clock.
-        const LOCAL_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
-        let offset_min = (stamp.offset_s / 60).clamp(-(24 * 60 - 1), 24 * 60 - 1);
-        let local_ms = stamp.wall.0.saturating_add(i64::from(offset_min) * 60_000).clamp(LOCAL_MS.0, LOCAL_MS.1);
-        let small = |value: i64| u32::try_from(value).expect("the parts of a clamped time are small");
-        let civil = Civil(local_ms.div_euclid(1000));
+        let stamp = writable(stamp);
+        let small = |value: i64| u32::try_from(value).expect("the parts of a writable time are small");
+        let civil = stamp.civil();
         let (year, month, day) = civil.date().year_month_day();
         let second = civil.time_of_day().0;
         self.digits::<4>(small(year));
@@ -426,9 +434,9 @@ impl Columns<'_> {
         self.byte(b':');
         self.digits::<2>(second % 60);
         self.byte(b'.');
-        self.digits::<3>(small(local_ms.rem_euclid(1000)));
-        self.byte(if offset_min < 0 { b'-' } else { b'+' });
-        let offset_min = offset_min.unsigned_abs();
+        self.digits::<3>(small(stamp.wall.0.rem_euclid(1000)));
+        self.byte(if stamp.offset_s < 0 { b'-' } else { b'+' });
+        let offset_min = stamp.offset_s.unsigned_abs() / 60;
         self.digits::<2>(offset_min / 60);
         self.byte(b':');
         self.digits::<2>(offset_min % 60);
@@ -446,7 +454,6 @@ fn fill(place: &mut [u8], mut value: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Wall;
     use proptest::prelude::*;
 
     fn emitted(entry: &Entry, chain: u32) -> (Vec<u8>, u32) {
