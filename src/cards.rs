@@ -496,14 +496,14 @@ fn balance(text: &str) -> Result<Balance, String> {
     let largest = Balance::from(Money::MAX);
     Balance::parse(text.as_bytes())
         .filter(|balance| (-largest..=largest).contains(balance))
-        .ok_or_else(|| amount_wanted(text, "an amount, below zero too"))
+        .ok_or_else(|| amount_wanted(text, "-9999999.99 to 9999999.99"))
 }
 
 fn money(text: &str) -> Result<Money, String> {
-    Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, "an amount"))
+    Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, "0.00 to 9999999.99"))
 }
 
-fn amount_wanted(text: &str, what: &str) -> String {
+fn amount_wanted(text: &str, bounds: &str) -> String {
     let remedy = if text.contains([',', '，']) {
         "write it without separators of thousands"
     } else if text.contains(['¥', '￥', '元', '$']) {
@@ -513,16 +513,16 @@ fn amount_wanted(text: &str, what: &str) -> String {
     } else {
         "write yuan with at most two decimals"
     };
-    format!("{} is not {what} of at most 9999999.99: {remedy}, such as 12.50", shown(text))
+    format!("{}: {remedy}, from {bounds}, such as 12.50", shown(text))
 }
 
 fn uses(text: &str) -> Result<i32, String> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let value = plain.then(|| text.parse().ok()).flatten();
-    value.filter(|value| (-USES_MAX..=USES_MAX).contains(value)).ok_or_else(|| {
-        format!("{} is not a whole number of uses: write one of at most {USES_MAX}, such as 20", shown(text))
-    })
+    value
+        .filter(|value| (-USES_MAX..=USES_MAX).contains(value))
+        .ok_or_else(|| format!("{}: write a whole number of uses, at most {USES_MAX}, such as 20", shown(text)))
 }
 
 /// The message never holds the value.
@@ -540,7 +540,7 @@ fn pin_and_not(other: Option<Pin>) -> impl Fn(&str) -> Result<Pin, String> {
 
 /// `2026-11-22` or `2026/11/22`; spreadsheets leave zeros out.
 fn date(text: &str) -> Result<Date, String> {
-    let wanted = || format!("{} is no date: write it as 2026-11-22 or 2026/11/22", shown(text));
+    let wanted = || format!("{}: write a date of the calendar as 2026-11-22 or 2026/11/22", shown(text));
     let separator = if text.contains('/') { '/' } else { '-' };
     let parts: Vec<&str> = text.split(separator).collect();
     match parts.as_slice() {
