@@ -61,6 +61,14 @@ pub struct Settings {
     pub warnings: Vec<Problem>,
 }
 
+/// Reads an address to listen on, `address` or `address:port`: what `list listen` and `--listen` take.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
+    values::endpoint(text).ok_or_else(|| format!("{text:?} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}"))
+}
+
 /// Reads a configuration file.
 ///
 /// # Errors

@@ -217,7 +217,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     fn commit(&mut self, now: &Now) -> io::Result<()> {
         self.unsent += post(&mut self.sockets, &mut self.fx.prompt);
         self.ledger.write()?;
-        if !self.ledger.has_unsynced() {
+        if !self.ledger.unsynced() {
             self.unsynced_since = None;
         } else if self.must_sync || self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS)
         {
