@@ -36,7 +36,9 @@ pub(super) fn run(options: &Options) -> u8 {
         Ok(file) => {
             print_problems(&file.warnings);
             println!("cards       {}", settings.cards.display());
-            print!("{}", cards::describe(&file));
+            for line in cards::describe(&file).lines() {
+                println!("            {line}");
+            }
             code = code.max(check_ledger(&settings, &file));
         }
         Err(problems) => {

@@ -91,7 +91,9 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
                 Ok(ledger::verify(&options))
             }
             Some("show") => {
-                let Some(options) = Options::read(arguments, &["config", "raw"], usize::MAX)? else { return Ok(help()) };
+                let Some(options) = Options::read(arguments, &["config", "raw"], usize::MAX)? else {
+                    return Ok(help());
+                };
                 Ok(ledger::show(&options))
             }
             Some("--help") => Ok(help()),

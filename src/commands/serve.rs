@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options) -> u8 {
     for warning in settings.warnings.iter().chain(&file.warnings) {
         warn!("{warning}");
     }
-    match serve(options, &settings, &file, &listen, zone) {
+    match serve(options, settings, file, &listen, zone) {
         Ok(()) => 0,
         Err(Failure::Io(message)) => {
             error!("{message}");
@@ -82,8 +82,8 @@ impl From<io::Error> for Failure {
 
 fn serve(
     options: &Options,
-    settings: &Settings,
-    file: &CardFile,
+    settings: Settings,
+    file: CardFile,
     listen: &[SocketAddrV4],
     zone: Zone,
 ) -> Result<(), Failure> {
@@ -92,7 +92,7 @@ fn serve(
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
-    let (ledger, opened) = open_ledger(settings, &clock, &zone, &mut server)?;
+    let (ledger, opened) = open_ledger(&settings, &clock, &zone, &mut server)?;
     for warning in &opened.warnings {
         warn!("{warning}");
     }
@@ -111,11 +111,14 @@ fn serve(
         server.book().head(),
         server.book().doubts(),
     );
+    drop(file);
     let path = options.config();
-    let mut in_service = settings.clone();
+    let mut in_service = settings;
     Loop::new(sockets, clock, zone, server, ledger, &mut effects)?
         .run(|server| reload(&path, &mut in_service, server))
-        .map_err(|error| Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger")))
+        .map_err(|error| {
+            Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
+        })
 }
 
 /// Reads the configuration and the table that it names; all that is wrong with them at once.
@@ -189,7 +192,11 @@ fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<Socket
     if options.listen.is_empty() {
         return Ok(settings.listen.clone());
     }
-    options.listen.iter().map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}"))).collect()
+    options
+        .listen
+        .iter()
+        .map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}")))
+        .collect()
 }
 
 /// A socket for each address, or for each address on each interface.

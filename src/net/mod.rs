@@ -122,6 +122,10 @@ impl<'t, S: Storage> Loop<'t, S> {
                     }
                 }
                 Some(Order::Stop) => {
+                    // First all that was written: a `stop` that the next start finds must not vouch for entries that a
+                    // failed sync of its own left in the page cache only.
+                    self.must_sync = true;
+                    self.commit(&now)?;
                     self.server.stop(&now, self.fx);
                     self.collect()?;
                     self.must_sync = true;

@@ -773,7 +773,7 @@ impl<'t> Server<'t> {
         let (machine, frame) = (context.frame.machine, context.frame.seq);
         match entry.card {
             Some(card) => {
-                info!("{kind} machine={machine} card={} frame={frame} reason={}", card.masked(), reason.word())
+                info!("{kind} machine={machine} card={} frame={frame} reason={}", card.masked(), reason.word());
             }
             None => info!("{kind} machine={machine} frame={frame} reason={}", reason.word()),
         }
