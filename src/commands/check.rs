@@ -112,7 +112,7 @@ fn check_addresses(settings: &Settings) -> u8 {
         }
     }
     for listen in &settings.listen {
-        let served = served_by(listen, &settings.bind_devices, &own);
+        let served = served_by(*listen, &settings.bind_devices, &own);
         if served.is_empty() {
             eprintln!(
                 "{}: list listen '{listen}' is no address of this machine; `posgate addresses` lists them",
@@ -128,7 +128,7 @@ fn check_addresses(settings: &Settings) -> u8 {
 }
 
 /// The machine's addresses that a `listen` covers.
-fn served_by<'a>(listen: &SocketAddrV4, devices: &[String], own: &'a [InterfaceAddress]) -> Vec<&'a InterfaceAddress> {
+fn served_by<'a>(listen: SocketAddrV4, devices: &[String], own: &'a [InterfaceAddress]) -> Vec<&'a InterfaceAddress> {
     let is_served = |address: &&InterfaceAddress| {
         // All of 127.0.0.0/8 is this machine's.
         let is_asked = listen.ip().is_unspecified()

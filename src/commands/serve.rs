@@ -226,7 +226,7 @@ fn open_ledger(
     let opened = Ledger::open(storage, &settings.site, created, || number, &mut apply);
     opened.map_err(|error| match error {
         OpenError::Io(error) => Failure::from(error),
-        damaged => Failure::Config(damaged.to_string()),
+        damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
     })
 }
 

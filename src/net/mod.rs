@@ -21,10 +21,13 @@ use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::zone::Zone;
-use udp::{Mail, Socket};
+use udp::{Mail, Sent, Socket};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
+
+/// Replies that cannot be sent are told of at most this often.
+const UNSENT_TOLD_MS: u64 = 60_000;
 
 const SIGNALS: Token = Token(usize::MAX);
 
@@ -52,8 +55,25 @@ pub struct Loop<'t, S: Storage> {
     must_sync: bool,
     /// Since when written entries wait for a sync.
     unsynced_since: Option<Mono>,
-    /// Replies that could not be sent.
-    unsent: u64,
+    unsent: Unsent,
+}
+
+/// Replies that could not be sent: devices send again, and a person hears of it once a minute.
+#[derive(Debug, Default)]
+struct Unsent {
+    count: usize,
+    told: Option<Mono>,
+}
+
+impl Unsent {
+    fn add(&mut self, now: Mono, sent: &Sent) {
+        self.count += sent.failed;
+        let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
+        if let Some(error) = sent.error.as_ref().filter(|_| is_due) {
+            warn!("unsent replies={} error=\"{error}\"", self.count);
+            *self = Self { count: 0, told: Some(now) };
+        }
+    }
 }
 
 impl<'t, S: Storage> Loop<'t, S> {
@@ -90,7 +110,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             fx,
             must_sync: false,
             unsynced_since: None,
-            unsent: 0,
+            unsent: Unsent::default(),
         })
     }
 
@@ -100,7 +120,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
     pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Zone>) -> io::Result<()> {
-        let now = self.now();
+        let now = self.clock.now(&self.zone, true);
         logging::set_offset(now.stamp.offset_s);
         self.server.start(&now, self.fx);
         self.collect()?;
@@ -219,7 +239,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
     fn commit(&mut self, now: &Now) -> io::Result<()> {
-        self.unsent += post(&mut self.sockets, &mut self.fx.prompt);
+        post(&mut self.sockets, &mut self.fx.prompt, now.mono, &mut self.unsent);
         self.ledger.write()?;
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
@@ -231,7 +251,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.unsynced_since = Some(now.mono);
         }
         self.must_sync = false;
-        self.unsent += post(&mut self.sockets, &mut self.fx.committed);
+        post(&mut self.sockets, &mut self.fx.committed, now.mono, &mut self.unsent);
         Ok(())
     }
 }
@@ -247,20 +267,15 @@ fn collect<S: Storage>(fx: &mut Effects, ledger: &mut Ledger<S>, must_sync: &mut
     if ledger.has_room() { Ok(()) } else { ledger.write() }
 }
 
-/// Sends a bag of mail; gives the number of replies that could not be sent. Devices send again.
-fn post(sockets: &mut [Socket], bag: &mut Mailbag) -> u64 {
+/// Sends a bag of mail, each reply from the socket that its frame came in on.
+fn post(sockets: &mut [Socket], bag: &mut Mailbag, now: Mono, unsent: &mut Unsent) {
     if bag.is_empty() {
-        return 0;
+        return;
     }
-    let mut unsent = 0;
     for (number, socket) in sockets.iter_mut().enumerate() {
         let own = bag.iter().filter(|(peer, _)| usize::from(peer.socket) == number);
         let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
-        unsent += u64::try_from(sent.failed).unwrap_or(u64::MAX);
-        if let Some(error) = sent.error {
-            warn!("unsent replies={} error={error:?}", sent.failed);
-        }
+        unsent.add(now, &sent);
     }
     bag.clear();
-    unsent
 }
