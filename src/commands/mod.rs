@@ -87,7 +87,7 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
             }
             Some("show") => {
                 let Some(options) = Options::read(arguments, &["config", "raw"], usize::MAX)? else {
-                    return Ok(help());
+                    return Ok(0);
                 };
                 Ok(ledger::show(&options))
             }
