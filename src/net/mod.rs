@@ -46,6 +46,8 @@ pub struct Loop<'t, S: Storage> {
     sockets: Vec<Socket>,
     /// Whether a socket may hold more than was taken from it: the poll tells of each datagram once.
     ready: Vec<bool>,
+    /// The socket that this turn began with.
+    first: usize,
     clock: Clock,
     zone: Zone,
     server: Server<'t>,
@@ -103,6 +105,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             signals,
             sockets,
             ready,
+            first: 0,
             clock,
             zone,
             server,
@@ -203,7 +206,10 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.collect()?;
             handled += 1;
         }
-        for socket in 0..self.sockets.len() {
+        // Each turn begins with another socket, so that a flood on one does not silence the others.
+        self.first = (self.first + 1) % self.sockets.len().max(1);
+        for number in 0..self.sockets.len() {
+            let socket = (self.first + number) % self.sockets.len();
             while self.ready[socket] && handled < TURN_DATAGRAMS_MAX && self.fx.has_room(TURN_BATCH) {
                 handled += self.receive(now, socket)?;
             }
