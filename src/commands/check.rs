@@ -13,15 +13,16 @@ use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
 
 /// Prints addresses, interfaces, counts and warnings; or all errors at once.
 pub(super) fn run(options: &Options) -> u8 {
-    let settings = match config::load(&options.config()) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            print_problems(&problems);
+    let (settings, problems) = match config::survey(&options.config()) {
+        Ok(surveyed) => surveyed,
+        Err(problem) => {
+            print_problems(&[problem]);
             return EXIT_CONFIG;
         }
     };
+    print_problems(&problems);
     print_problems(&settings.warnings);
-    let mut code = 0;
+    let mut code = if problems.is_empty() { 0 } else { EXIT_CONFIG };
     match Zone::find(settings.timezone.as_deref()) {
         Ok(found) => {
             print_problems(&found.warnings);

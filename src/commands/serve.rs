@@ -121,11 +121,17 @@ fn serve(
         })
 }
 
-/// Reads the configuration and the table that it names; all that is wrong with them at once.
+/// Reads the configuration and the table that it names; all that is wrong with both at once.
 pub(super) fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
-    let settings = config::load(path)?;
-    let file = cards::load(&settings.cards, &settings.rules.groups)?;
-    Ok((settings, file))
+    let (settings, mut problems) = config::survey(path).map_err(|problem| vec![problem])?;
+    match cards::load(&settings.cards, &settings.rules.groups) {
+        Ok(file) if problems.is_empty() => Ok((settings, file)),
+        Ok(_) => Err(problems),
+        Err(wrong) => {
+            problems.extend(wrong);
+            Err(problems)
+        }
+    }
 }
 
 /// SIGHUP: reads both files again. If either is wrong the old ones stay.
