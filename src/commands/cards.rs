@@ -22,7 +22,7 @@ pub(super) fn check(options: &Options) -> u8 {
     match cards::load(&path, &groups) {
         Ok(file) => {
             print_problems(&file.warnings);
-            print!("{}", cards::describe(&file));
+            println!("{}", cards::describe(&file));
             0
         }
         Err(problems) => {

@@ -13,15 +13,16 @@ use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
 
 /// Prints addresses, interfaces, counts and warnings; or all errors at once.
 pub(super) fn run(options: &Options) -> u8 {
-    let settings = match config::load(&options.config()) {
-        Ok(settings) => settings,
-        Err(problems) => {
-            print_problems(&problems);
+    let (settings, problems) = match config::survey(&options.config()) {
+        Ok(surveyed) => surveyed,
+        Err(problem) => {
+            print_problems(&[problem]);
             return EXIT_CONFIG;
         }
     };
+    print_problems(&problems);
     print_problems(&settings.warnings);
-    let mut code = 0;
+    let mut code = if problems.is_empty() { 0 } else { EXIT_CONFIG };
     match Zone::find(settings.timezone.as_deref()) {
         Ok(found) => {
             print_problems(&found.warnings);
@@ -36,7 +37,9 @@ pub(super) fn run(options: &Options) -> u8 {
         Ok(file) => {
             print_problems(&file.warnings);
             println!("cards       {}", settings.cards.display());
-            print!("{}", cards::describe(&file));
+            for line in cards::describe(&file).lines() {
+                println!("            {line}");
+            }
             code = code.max(check_ledger(&settings, &file));
         }
         Err(problems) => {
@@ -110,7 +113,7 @@ fn check_addresses(settings: &Settings) -> u8 {
         }
     }
     for listen in &settings.listen {
-        let served = served_by(listen, &settings.bind_devices, &own);
+        let served = served_by(*listen, &settings.bind_devices, &own);
         if served.is_empty() {
             eprintln!(
                 "{}: list listen '{listen}' is no address of this machine; `posgate addresses` lists them",
@@ -126,7 +129,7 @@ fn check_addresses(settings: &Settings) -> u8 {
 }
 
 /// The machine's addresses that a `listen` covers.
-fn served_by<'a>(listen: &SocketAddrV4, devices: &[String], own: &'a [InterfaceAddress]) -> Vec<&'a InterfaceAddress> {
+fn served_by<'a>(listen: SocketAddrV4, devices: &[String], own: &'a [InterfaceAddress]) -> Vec<&'a InterfaceAddress> {
     let is_served = |address: &&InterfaceAddress| {
         // All of 127.0.0.0/8 is this machine's.
         let is_asked = listen.ip().is_unspecified()

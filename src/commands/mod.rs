@@ -53,56 +53,59 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         return Err("say what to do, for example `posgate serve --config FILE`".into());
     };
     match command.as_str() {
-        "--help" => {
-            print!("{HELP}");
-            Ok(0)
-        }
-        "--version" => {
-            println!("posgate {}", env!("CARGO_PKG_VERSION"));
-            Ok(0)
-        }
+        "--help" => Ok(print_help()),
+        "--version" => Ok(print_version()),
         "serve" => {
-            let Some(options) = Options::read(arguments, &["config", "listen"], 0)? else { return Ok(help()) };
+            let Some(options) = Options::read(arguments, &["config", "listen"], 0)? else { return Ok(0) };
             Ok(serve::run(&options))
         }
         "check" => {
-            let Some(options) = Options::read(arguments, &["config"], 0)? else { return Ok(help()) };
+            let Some(options) = Options::read(arguments, &["config"], 0)? else { return Ok(0) };
             Ok(check::run(&options))
         }
         "addresses" => {
-            let Some(_) = Options::read(arguments, &[], 0)? else { return Ok(help()) };
+            let Some(_) = Options::read(arguments, &[], 0)? else { return Ok(0) };
             Ok(addresses::run())
         }
         "cards" => match word(arguments)?.as_deref() {
             Some("check") => {
-                let Some(options) = Options::read(arguments, &["config"], 1)? else { return Ok(help()) };
+                let Some(options) = Options::read(arguments, &["config"], 1)? else { return Ok(0) };
                 Ok(cards::check(&options))
             }
             Some("template") => {
-                let Some(_) = Options::read(arguments, &[], 0)? else { return Ok(help()) };
+                let Some(_) = Options::read(arguments, &[], 0)? else { return Ok(0) };
                 Ok(cards::template())
             }
-            Some("--help") => Ok(help()),
+            Some("--help") => Ok(print_help()),
+            Some("--version") => Ok(print_version()),
             _ => Err("`posgate cards` takes check or template".into()),
         },
         "ledger" => match word(arguments)?.as_deref() {
             Some("verify") => {
-                let Some(options) = Options::read(arguments, &["config"], usize::MAX)? else { return Ok(help()) };
+                let Some(options) = Options::read(arguments, &["config"], usize::MAX)? else { return Ok(0) };
                 Ok(ledger::verify(&options))
             }
             Some("show") => {
-                let Some(options) = Options::read(arguments, &["config", "raw"], usize::MAX)? else { return Ok(help()) };
+                let Some(options) = Options::read(arguments, &["config", "raw"], usize::MAX)? else {
+                    return Ok(0);
+                };
                 Ok(ledger::show(&options))
             }
-            Some("--help") => Ok(help()),
+            Some("--help") => Ok(print_help()),
+            Some("--version") => Ok(print_version()),
             _ => Err("`posgate ledger` takes verify or show".into()),
         },
         other => Err(format!("{other:?} is no command").into()),
     }
 }
 
-fn help() -> u8 {
+fn print_help() -> u8 {
     print!("{HELP}");
+    0
+}
+
+fn print_version() -> u8 {
+    println!("posgate {}", env!("CARGO_PKG_VERSION"));
     0
 }
 
@@ -126,12 +129,19 @@ struct Options {
 }
 
 impl Options {
-    /// Reads what is left of the command line; `None` if it asks for help.
+    /// Reads what is left of the command line; `None` if it asked for help or the version, and got it.
     fn read(arguments: &mut Parser, known: &[&str], operands_max: usize) -> Result<Option<Self>, lexopt::Error> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next()? {
             match argument {
-                Arg::Long("help") | Arg::Short('h') => return Ok(None),
+                Arg::Long("help") | Arg::Short('h') => {
+                    print_help();
+                    return Ok(None);
+                }
+                Arg::Long("version") | Arg::Short('V') => {
+                    print_version();
+                    return Ok(None);
+                }
                 Arg::Long("config") if known.contains(&"config") => options.config = Some(arguments.value()?.into()),
                 Arg::Long("listen") if known.contains(&"listen") => {
                     options.listen.push(arguments.value()?.to_string_lossy().into_owned());

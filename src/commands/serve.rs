@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options) -> u8 {
     for warning in settings.warnings.iter().chain(&file.warnings) {
         warn!("{warning}");
     }
-    match serve(options, &settings, &file, &listen, zone) {
+    match serve(options, settings, file, &listen, zone) {
         Ok(()) => 0,
         Err(Failure::Io(message)) => {
             error!("{message}");
@@ -82,8 +82,8 @@ impl From<io::Error> for Failure {
 
 fn serve(
     options: &Options,
-    settings: &Settings,
-    file: &CardFile,
+    settings: Settings,
+    file: CardFile,
     listen: &[SocketAddrV4],
     zone: Zone,
 ) -> Result<(), Failure> {
@@ -92,7 +92,7 @@ fn serve(
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
-    let (ledger, opened) = open_ledger(settings, &clock, &zone, &mut server)?;
+    let (ledger, opened) = open_ledger(&settings, &clock, &zone, &mut server)?;
     for warning in &opened.warnings {
         warn!("{warning}");
     }
@@ -111,18 +111,27 @@ fn serve(
         server.book().head(),
         server.book().doubts(),
     );
+    drop(file);
     let path = options.config();
-    let mut in_service = settings.clone();
+    let mut in_service = settings;
     Loop::new(sockets, clock, zone, server, ledger, &mut effects)?
         .run(|server| reload(&path, &mut in_service, server))
-        .map_err(|error| Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger")))
+        .map_err(|error| {
+            Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
+        })
 }
 
-/// Reads the configuration and the table that it names; all that is wrong with them at once.
+/// Reads the configuration and the table that it names; all that is wrong with both at once.
 pub(super) fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
-    let settings = config::load(path)?;
-    let file = cards::load(&settings.cards, &settings.rules.groups)?;
-    Ok((settings, file))
+    let (settings, mut problems) = config::survey(path).map_err(|problem| vec![problem])?;
+    match cards::load(&settings.cards, &settings.rules.groups) {
+        Ok(file) if problems.is_empty() => Ok((settings, file)),
+        Ok(_) => Err(problems),
+        Err(wrong) => {
+            problems.extend(wrong);
+            Err(problems)
+        }
+    }
 }
 
 /// SIGHUP: reads both files again. If either is wrong the old ones stay.
@@ -189,7 +198,11 @@ fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<Socket
     if options.listen.is_empty() {
         return Ok(settings.listen.clone());
     }
-    options.listen.iter().map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}"))).collect()
+    options
+        .listen
+        .iter()
+        .map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}")))
+        .collect()
 }
 
 /// A socket for each address, or for each address on each interface.
@@ -219,7 +232,7 @@ fn open_ledger(
     let opened = Ledger::open(storage, &settings.site, created, || number, &mut apply);
     opened.map_err(|error| match error {
         OpenError::Io(error) => Failure::from(error),
-        damaged => Failure::Config(damaged.to_string()),
+        damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
     })
 }
 

@@ -21,10 +21,13 @@ use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::zone::Zone;
-use udp::{Mail, Socket};
+use udp::{Mail, Sent, Socket};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
+
+/// Replies that cannot be sent are told of at most this often.
+const UNSENT_TOLD_MS: u64 = 60_000;
 
 const SIGNALS: Token = Token(usize::MAX);
 
@@ -43,6 +46,8 @@ pub struct Loop<'t, S: Storage> {
     sockets: Vec<Socket>,
     /// Whether a socket may hold more than was taken from it: the poll tells of each datagram once.
     ready: Vec<bool>,
+    /// The socket that this turn began with.
+    first: usize,
     clock: Clock,
     zone: Zone,
     server: Server<'t>,
@@ -52,8 +57,25 @@ pub struct Loop<'t, S: Storage> {
     must_sync: bool,
     /// Since when written entries wait for a sync.
     unsynced_since: Option<Mono>,
-    /// Replies that could not be sent.
-    unsent: u64,
+    unsent: Unsent,
+}
+
+/// Replies that could not be sent: devices send again, and a person hears of it once a minute.
+#[derive(Debug, Default)]
+struct Unsent {
+    count: usize,
+    told: Option<Mono>,
+}
+
+impl Unsent {
+    fn add(&mut self, now: Mono, sent: &Sent) {
+        self.count += sent.failed;
+        let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
+        if let Some(error) = sent.error.as_ref().filter(|_| is_due) {
+            warn!("unsent replies={} error=\"{error}\"", self.count);
+            *self = Self { count: 0, told: Some(now) };
+        }
+    }
 }
 
 impl<'t, S: Storage> Loop<'t, S> {
@@ -83,6 +105,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             signals,
             sockets,
             ready,
+            first: 0,
             clock,
             zone,
             server,
@@ -90,7 +113,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             fx,
             must_sync: false,
             unsynced_since: None,
-            unsent: 0,
+            unsent: Unsent::default(),
         })
     }
 
@@ -100,7 +123,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
     pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Zone>) -> io::Result<()> {
-        let now = self.now();
+        let now = self.clock.now(&self.zone, true);
         logging::set_offset(now.stamp.offset_s);
         self.server.start(&now, self.fx);
         self.collect()?;
@@ -122,6 +145,10 @@ impl<'t, S: Storage> Loop<'t, S> {
                     }
                 }
                 Some(Order::Stop) => {
+                    // First all that was written: a `stop` that the next start finds must not vouch for entries that a
+                    // failed sync of its own left in the page cache only.
+                    self.must_sync = true;
+                    self.commit(&now)?;
                     self.server.stop(&now, self.fx);
                     self.collect()?;
                     self.must_sync = true;
@@ -179,7 +206,10 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.collect()?;
             handled += 1;
         }
-        for socket in 0..self.sockets.len() {
+        // Each turn begins with another socket, so that a flood on one does not silence the others.
+        self.first = (self.first + 1) % self.sockets.len().max(1);
+        for number in 0..self.sockets.len() {
+            let socket = (self.first + number) % self.sockets.len();
             while self.ready[socket] && handled < TURN_DATAGRAMS_MAX && self.fx.has_room(TURN_BATCH) {
                 handled += self.receive(now, socket)?;
             }
@@ -215,7 +245,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
     fn commit(&mut self, now: &Now) -> io::Result<()> {
-        self.unsent += post(&mut self.sockets, &mut self.fx.prompt);
+        post(&mut self.sockets, &mut self.fx.prompt, now.mono, &mut self.unsent);
         self.ledger.write()?;
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
@@ -227,7 +257,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.unsynced_since = Some(now.mono);
         }
         self.must_sync = false;
-        self.unsent += post(&mut self.sockets, &mut self.fx.committed);
+        post(&mut self.sockets, &mut self.fx.committed, now.mono, &mut self.unsent);
         Ok(())
     }
 }
@@ -243,20 +273,15 @@ fn collect<S: Storage>(fx: &mut Effects, ledger: &mut Ledger<S>, must_sync: &mut
     if ledger.has_room() { Ok(()) } else { ledger.write() }
 }
 
-/// Sends a bag of mail; gives the number of replies that could not be sent. Devices send again.
-fn post(sockets: &mut [Socket], bag: &mut Mailbag) -> u64 {
+/// Sends a bag of mail, each reply from the socket that its frame came in on.
+fn post(sockets: &mut [Socket], bag: &mut Mailbag, now: Mono, unsent: &mut Unsent) {
     if bag.is_empty() {
-        return 0;
+        return;
     }
-    let mut unsent = 0;
     for (number, socket) in sockets.iter_mut().enumerate() {
         let own = bag.iter().filter(|(peer, _)| usize::from(peer.socket) == number);
         let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
-        unsent += u64::try_from(sent.failed).unwrap_or(u64::MAX);
-        if let Some(error) = sent.error {
-            warn!("unsent replies={} error={error:?}", sent.failed);
-        }
+        unsent.add(now, &sent);
     }
     bag.clear();
-    unsent
 }

@@ -17,7 +17,7 @@ mod texts;
 
 use core::net::Ipv4Addr;
 
-use log::{debug, info, log_enabled, warn};
+use log::{debug, info, log_enabled, trace, warn};
 
 use clock::ClockWatch;
 pub use counters::Counters;
@@ -152,6 +152,8 @@ struct Context<'a> {
     /// The device's row.
     device: usize,
     frame: &'a DeviceFrame<'a>,
+    /// The datagram.
+    raw: &'a [u8],
     /// Whether the machine number belongs to the frame's device.
     is_served: bool,
 }
@@ -307,10 +309,11 @@ impl<'t> Server<'t> {
                 self.counters.unknown_codes += 1;
                 self.acknowledge(peer, &Reply::Ack { seq }, fx);
                 if self.may_log(now, source) {
-                    info!("unknown code={code:03} source={source} bytes=\"{}\"", datagram.escape_ascii());
+                    info!("unknown code={code:03} source={source} bytes={}", datagram.len());
+                    trace!("unknown code={code:03} raw=\"{}\"", datagram.escape_ascii());
                 }
             }
-            Ok(Request::Device(frame)) => self.on_frame(now, peer, &frame, fx),
+            Ok(Request::Device(frame)) => self.on_frame(now, peer, &frame, datagram, fx),
         }
     }
 
@@ -342,12 +345,18 @@ impl<'t> Server<'t> {
             NotAFrame::NoMachine => &mut self.counters.dropped_machine,
         };
         *counter += 1;
+        if datagram.starts_with(b"109") {
+            // Nobody knows a 109's layout: if its device turns out to be mute, this is what it said instead.
+            if let Some(device) = self.tables.devices.of_address(source) {
+                device.stray_confirm = text_from_lossy(datagram);
+            }
+        }
         if self.may_log(now, source) {
             info!("drop source={source} reason={} bytes={}", wrong.word(), datagram.len());
         }
     }
 
-    fn on_frame(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) {
+    fn on_frame(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
         if frame.code != Code::Confirm || self.rules.ack_109 {
             self.acknowledge(peer, &Reply::Ack { seq: frame.seq }, fx);
         }
@@ -356,7 +365,7 @@ impl<'t> Server<'t> {
             return;
         };
         let is_served = standing == Standing::Served;
-        let context = Context { now: *now, clock: self.clock.state, peer, device, frame, is_served };
+        let context = Context { now: *now, clock: self.clock.state, peer, device, frame, raw, is_served };
         if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
             debug!(
                 "frame code={} machine={} seq={} source={}",
@@ -773,7 +782,7 @@ impl<'t> Server<'t> {
         let (machine, frame) = (context.frame.machine, context.frame.seq);
         match entry.card {
             Some(card) => {
-                info!("{kind} machine={machine} card={} frame={frame} reason={}", card.masked(), reason.word())
+                info!("{kind} machine={machine} card={} frame={frame} reason={}", card.masked(), reason.word());
             }
             None => info!("{kind} machine={machine} frame={frame} reason={}", reason.word()),
         }
