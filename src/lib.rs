@@ -3,8 +3,38 @@
 #![doc = include_str!("lib.md")]
 
 // In reading order: values first, then decisions, then the world.
-pub mod gbk;
-pub mod index;
 pub mod limits;
+
+pub mod index;
+
 pub mod model;
+
+pub mod gbk;
+
 pub mod wire;
+
+pub mod wheel;
+
+pub mod book;
+
+pub mod policy;
+
+pub mod server;
+
+pub mod ledger;
+
+pub mod problem;
+
+pub mod config;
+
+pub mod cards;
+
+pub mod net;
+
+pub mod zone;
+
+pub mod adjtimex;
+
+pub mod clock;
+
+pub mod logging;

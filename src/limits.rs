@@ -18,6 +18,9 @@ pub const TEXT_LEN_MAX: usize = 240;
 /// Datagrams drained in one turn of the loop. More wait in the socket's buffer for the next turn.
 pub const TURN_DATAGRAMS_MAX: usize = 1024;
 
+/// Datagrams, or timers, that are handled between two looks at the room left in a turn's buffers.
+pub const TURN_BATCH: usize = 64;
+
 /// Bytes appended to the ledger in one write. A turn ends when another frame's entries might not fit.
 pub const TURN_BYTES_MAX: usize = 64 * 1024;
 
@@ -25,11 +28,15 @@ pub const TURN_BYTES_MAX: usize = 64 * 1024;
 /// what a new command replaces, the decision itself, and one excess line a limited kind. Exceeding it is our mistake.
 pub const ENTRIES_MAX: usize = 16;
 
-/// Bytes of one ledger line, LF included. Columns are bounded below so that the longest fits.
+/// Bytes of one ledger line, LF included. Columns are bounded so that the longest fits (`ledger::line` adds them up).
 pub const LINE_LEN_MAX: usize = 1024;
 
-/// Bytes of the `detail` column, escaped.
-pub const DETAIL_LEN_MAX: usize = 320;
+/// Bytes of the `detail` column, its values escaped (`%XX`). The line may double each of them, and still fits.
+pub const DETAIL_LEN_MAX: usize = 300;
+
+/// Bytes at the end of the newest segment that a power cut may have spoiled: recovery cuts there and nowhere
+/// else, and writes them again after a stop that was not clean (design.md, sections 1 and 9).
+pub const TAIL_LEN_MAX: usize = 64 * 1024;
 
 /// Bytes in one turn's replies. A turn ends when another frame's replies might not fit.
 pub const MAIL_BYTES_MAX: usize = 512 * 1024;

@@ -1,3 +1,9 @@
-//! The router's binary.
+//! The router's binary: reads the command line and calls the library.
 
-fn main() {}
+mod commands;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    commands::run(lexopt::Parser::from_env())
+}

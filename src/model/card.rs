@@ -27,6 +27,9 @@ pub enum CardStatus {
 }
 
 impl CardStatus {
+    /// All of them, the strictest last.
+    pub const ALL: &[Self] = &[Self::Active, Self::Frozen, Self::Lost, Self::Closed];
+
     /// The word of the table and the ledger.
     pub const fn word(self) -> &'static str {
         match self {
@@ -39,7 +42,7 @@ impl CardStatus {
 
     /// The status that a word names.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Active, Self::Frozen, Self::Lost, Self::Closed].into_iter().find(|status| status.word() == word)
+        Self::ALL.iter().copied().find(|status| status.word() == word)
     }
 }
 

@@ -127,6 +127,8 @@ kinds! {
     Reload "reload"
     /// The server stopped.
     Stop "stop"
+    /// A kind of a later version: read, never written. It moves its account as its amounts say, and means nothing else.
+    Other "other"
 }
 
 impl Kind {
@@ -137,7 +139,7 @@ impl Kind {
             Self::TopUp | Self::Subsidy | Self::PayOut | Self::Adjust | Self::Void | Self::Link | Self::Status => true,
             Self::Admit | Self::Remote => true,
             Self::Decline | Self::Confirm | Self::Unconfirmed | Self::Refuse | Self::Alarm | Self::Keys => false,
-            Self::Boot | Self::Clock | Self::Start | Self::Reload | Self::Stop => false,
+            Self::Boot | Self::Clock | Self::Start | Self::Reload | Self::Stop | Self::Other => false,
         }
     }
 

@@ -51,6 +51,16 @@ impl Names {
         self.0.iter().position(|known| known == name).map_or(GroupSet(0), |bit| GroupSet(1 << bit))
     }
 
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The names in a set.
     pub fn names(&self, set: GroupSet) -> impl Iterator<Item = &str> {
         self.0.iter().enumerate().filter(move |(bit, _)| set.0 >> bit & 1 == 1).map(|(_, name)| name.as_str())

@@ -197,7 +197,8 @@ impl Date {
         Self(self.0.saturating_sub(1))
     }
 
-    fn year_month_day(self) -> (i64, i64, i64) {
+    /// The year, the month from 1, and the day from 1.
+    pub fn year_month_day(self) -> (i64, i64, i64) {
         civil_from_days(self.0)
     }
 }

@@ -1,0 +1,154 @@
+//! What a card bought today: the sums and counts behind day limits and period limits.
+//!
+//! Counts come from the entries' own `day=` and `period=`, never from today's configuration (design.md,
+//! section 7). A card keeps two days, since a meal period may cross midnight and an offline sale may be
+//! yesterday's; a day older than both is counted nowhere.
+
+use crate::limits::{PERIOD_NAMES_MAX, PERIODS_PER_DAY_MAX};
+use crate::model::{AccountId, Date};
+
+/// A period's place in the list of all names that the ledger ever used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeriodId(u8);
+
+/// The period names of a ledger, in order of appearance.
+pub struct PeriodNames(heapless::Vec<AccountId, PERIOD_NAMES_MAX>);
+
+impl PeriodNames {
+    /// None.
+    pub const fn new() -> Self {
+        Self(heapless::Vec::new())
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The id of a name seen before; beyond [`PERIOD_NAMES_MAX`] names the shared last one.
+    pub fn find(&self, name: &str) -> Option<PeriodId> {
+        let place = self.0.iter().position(|known| known == name);
+        let place = place.or(self.0.is_full().then_some(PERIOD_NAMES_MAX));
+        place.map(|place| PeriodId(u8::try_from(place).expect("PERIOD_NAMES_MAX fits a byte")))
+    }
+
+    /// The id of a name, new or not.
+    pub fn intern(&mut self, name: &str) -> PeriodId {
+        if self.find(name).is_none() {
+            let name = AccountId::try_from(name).unwrap_or_default();
+            assert!(self.0.push(name).is_ok(), "a full list finds every name");
+        }
+        self.find(name).unwrap_or(PeriodId(u8::MAX))
+    }
+}
+
+/// One business day of a card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayCount {
+    /// Days since 1970; 0 is a place not used.
+    day: i32,
+    /// Fen.
+    spent: i64,
+    counts: [(u8, u8); PERIODS_PER_DAY_MAX],
+    periods: u8,
+    /// Sales in periods that found no place.
+    others: u8,
+}
+
+impl DayCount {
+    fn add(&mut self, fen: i64, period: Option<PeriodId>, sales: i8) {
+        self.spent = self.spent.saturating_add(fen);
+        let Some(PeriodId(period)) = period else { return };
+        let used = usize::from(self.periods);
+        if let Some((_, count)) = self.counts[..used].iter_mut().find(|(id, _)| *id == period) {
+            *count = count.saturating_add_signed(sales);
+        } else if used < PERIODS_PER_DAY_MAX {
+            self.counts[used] = (period, 0_u8.saturating_add_signed(sales));
+            self.periods += 1;
+        } else {
+            self.others = self.others.saturating_add_signed(sales);
+        }
+    }
+}
+
+/// The two newest business days of a card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayCounts([DayCount; 2]);
+
+impl DayCounts {
+    /// Adds sales (or takes them back: `sales` -1) of `fen` to a day.
+    pub fn add(&mut self, day: Date, fen: i64, period: Option<PeriodId>, sales: i8) {
+        if let Some(count) = self.0.iter_mut().find(|count| count.day == day.0) {
+            count.add(fen, period, sales);
+            return;
+        }
+        let oldest = usize::from(self.0[1].day < self.0[0].day);
+        if self.0[oldest].day < day.0 {
+            self.0[oldest] = DayCount { day: day.0, ..DayCount::default() };
+            self.0[oldest].add(fen, period, sales);
+        }
+    }
+
+    /// Fen spent on a day.
+    pub fn spent(&self, day: Date) -> i64 {
+        self.of(day).map_or(0, |count| count.spent)
+    }
+
+    /// Sales in a period of a day.
+    pub fn sales(&self, day: Date, period: PeriodId) -> u32 {
+        self.of(day).map_or(0, |count| {
+            let mut counted = count.counts[..usize::from(count.periods)].iter();
+            let found = counted.find(|(id, _)| *id == period.0).map(|(_, sales)| *sales);
+            u32::from(found.unwrap_or(count.others))
+        })
+    }
+
+    fn of(&self, day: Date) -> Option<&DayCount> {
+        self.0.iter().find(|count| count.day == day.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_keeps_its_two_newest_days() {
+        let mut names = PeriodNames::new();
+        let lunch = names.intern("lunch");
+        let mut days = DayCounts::default();
+        days.add(Date(100), 550, Some(lunch), 1);
+        days.add(Date(101), 200, None, 1);
+        days.add(Date(100), 50, Some(lunch), 1);
+        assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (600, 2));
+        assert_eq!((days.spent(Date(101)), days.sales(Date(101), lunch)), (200, 0));
+        days.add(Date(99), 1, Some(lunch), 1);
+        assert_eq!(days.spent(Date(99)), 0, "older than both");
+        days.add(Date(102), 5, None, 1);
+        assert_eq!(days.spent(Date(100)), 0, "the oldest gave way");
+        days.add(Date(102), -5, None, -1);
+        assert_eq!(days.spent(Date(102)), 0);
+    }
+
+    #[test]
+    fn a_ninth_period_of_a_day_counts_with_the_others() {
+        let mut names = PeriodNames::new();
+        let mut days = DayCounts::default();
+        for number in 0..10 {
+            let period = names.intern(&format!("p{number}"));
+            days.add(Date(100), 0, Some(period), 1);
+        }
+        assert_eq!(days.sales(Date(100), names.find("p0").unwrap()), 1);
+        assert_eq!(days.sales(Date(100), names.find("p9").unwrap()), 2);
+    }
+
+    #[test]
+    fn period_names_beyond_the_last_share_a_place() {
+        let mut names = PeriodNames::new();
+        for number in 0..300 {
+            names.intern(&format!("p{number}"));
+        }
+        assert_eq!(names.find("p0"), Some(PeriodId(0)));
+        assert_eq!(names.find("p299"), Some(PeriodId(255)));
+    }
+}

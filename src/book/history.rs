@@ -1,0 +1,147 @@
+//! Rows in the order of their entries, found by key or by entry number, the oldest forgotten when full.
+//!
+//! A row is never moved while it is kept; a full history drops what the caller says is spent, then the oldest,
+//! until half is free. That costs one pass for every `CAP / 2` rows at the least, so a row stays O(1).
+
+use crate::index::Index;
+use crate::model::EntrySeq;
+
+/// What a history's rows must tell.
+pub trait Row {
+    /// Rows of one key are chained, newest first.
+    type Key: Copy + PartialEq;
+    /// The row's key.
+    fn key(&self) -> Self::Key;
+    /// A hash of the key.
+    fn hash(key: &Self::Key) -> u32;
+    /// The entry that the row comes from; rows are pushed in this order.
+    fn seq(&self) -> EntrySeq;
+    /// Whether the row may be forgotten before older ones.
+    fn is_spent(&self) -> bool;
+}
+
+struct Stored<T> {
+    row: T,
+    /// The next older row of the same key, plus one; 0 ends the chain.
+    older: u32,
+}
+
+/// At most `CAP` rows, at least the newest `CAP / 2` unspent ones; `SLOTS` as [`Index`] wants it.
+pub struct History<T, const CAP: usize, const SLOTS: usize> {
+    rows: heapless::Vec<Stored<T>, CAP>,
+    newest: Index<SLOTS>,
+}
+
+impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
+    /// No rows.
+    pub const fn new() -> Self {
+        Self { rows: heapless::Vec::new(), newest: Index::new() }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.newest.clear();
+    }
+
+    /// Adds the newest row.
+    pub fn push(&mut self, row: T) {
+        if self.rows.is_full() {
+            self.make_room();
+        }
+        assert!(self.rows.push(Stored { row, older: 0 }).is_ok(), "make_room left half of it free");
+        self.link(self.rows.len() - 1);
+    }
+
+    /// The rows of a key, newest first.
+    pub fn find(&self, key: T::Key) -> impl Iterator<Item = &T> {
+        let first = self.newest.find(T::hash(&key), |row| self.rows[row as usize].row.key() == key);
+        core::iter::successors(first.map(|row| &self.rows[row as usize]), |stored| {
+            stored.older.checked_sub(1).map(|row| &self.rows[row as usize])
+        })
+        .map(|stored| &stored.row)
+    }
+
+    /// The row of an entry.
+    pub fn of_entry(&mut self, seq: EntrySeq) -> Option<&mut T> {
+        let place = self.rows.binary_search_by_key(&seq, |stored| stored.row.seq()).ok()?;
+        Some(&mut self.rows[place].row)
+    }
+
+    /// All rows, oldest first.
+    pub fn rows(&self) -> impl Iterator<Item = &T> {
+        self.rows.iter().map(|stored| &stored.row)
+    }
+
+    fn make_room(&mut self) {
+        let unspent = self.rows.iter().filter(|stored| !stored.row.is_spent()).count();
+        let mut too_many = unspent.saturating_sub(CAP / 2);
+        self.rows.retain(|stored| {
+            let keep = !stored.row.is_spent() && too_many == 0;
+            if !stored.row.is_spent() && too_many > 0 {
+                too_many -= 1;
+            }
+            keep
+        });
+        self.newest.clear();
+        for place in 0..self.rows.len() {
+            self.link(place);
+        }
+    }
+
+    fn link(&mut self, place: usize) {
+        let key = self.rows[place].row.key();
+        let row = u32::try_from(place).expect("CAP fits 32 bits");
+        let older = self.newest.replace(T::hash(&key), row, |row| self.rows[row as usize].row.key() == key);
+        self.rows[place].older = older.map_or(0, |row| row + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sample(u64, u32, bool);
+
+    impl Row for Sample {
+        type Key = u32;
+        fn key(&self) -> u32 {
+            self.1
+        }
+        fn hash(key: &u32) -> u32 {
+            key % 3
+        }
+        fn seq(&self) -> EntrySeq {
+            EntrySeq(self.0)
+        }
+        fn is_spent(&self) -> bool {
+            self.2
+        }
+    }
+
+    #[test]
+    fn rows_of_a_key_come_newest_first() {
+        let mut history = History::<Sample, 8, 16>::new();
+        for seq in 1..=6 {
+            history.push(Sample(seq, u32::try_from(seq % 2).unwrap(), false));
+        }
+        let seqs = |key| history.find(key).map(|row| row.0).collect::<Vec<_>>();
+        assert_eq!(seqs(0), [6, 4, 2]);
+        assert_eq!(seqs(1), [5, 3, 1]);
+        assert_eq!(seqs(2), [0; 0]);
+    }
+
+    #[test]
+    fn a_full_history_forgets_the_spent_and_then_the_oldest() {
+        let mut history = History::<Sample, 8, 16>::new();
+        for seq in 1..=8 {
+            history.push(Sample(seq, 7, seq == 8));
+        }
+        history.push(Sample(9, 7, false));
+        let kept: Vec<u64> = history.rows().map(|row| row.0).collect();
+        assert_eq!(kept, [4, 5, 6, 7, 9]);
+        assert_eq!(history.find(7).map(|row| row.0).collect::<Vec<_>>(), [9, 7, 6, 5, 4]);
+        assert!(history.of_entry(EntrySeq(5)).is_some());
+        assert!(history.of_entry(EntrySeq(8)).is_none());
+    }
+}

@@ -1,0 +1,764 @@
+//! The state of the business: what applying the ledger's entries in order gives (design.md, section 1).
+//!
+//! [`Book::apply`] is the only writer. Live frames and recovery both go through it, so memory after a restart
+//! is memory before it. The book decides nothing: it answers what an account holds, what a card bought today,
+//! whether a frame was seen, which sales are in doubt.
+
+mod day;
+mod history;
+mod seen;
+
+use core::fmt;
+
+pub use day::PeriodId;
+use day::{DayCounts, PeriodNames};
+use history::{History, Row};
+pub use seen::{FrameId, Moment, Outcome, Seen};
+use seen::{Memory, Recent};
+
+use crate::index::{Index, fnv1a, hash_bytes, hash_number};
+use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
+use crate::model::{
+    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, Kind,
+    MachineNo, Money, Mono, Serial, Stamp, UnitNo,
+};
+
+/// An account: what it holds by the ledger, and what the table says it opens with.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Its name.
+    pub id: AccountId,
+    /// The sum of its entries' amounts.
+    pub balance: Balance,
+    /// The sum of its entries' uses.
+    pub uses: i32,
+    opening_balance: Balance,
+    opening_uses: i32,
+    is_opened: bool,
+    has_moved: bool,
+    in_table: bool,
+}
+
+impl Account {
+    /// The figures that an `open` entry is still to add: the table's, until the account is opened.
+    pub fn unopened(&self) -> Option<(Balance, i32)> {
+        (self.in_table && !self.is_opened).then_some((self.opening_balance, self.opening_uses))
+    }
+
+    /// What the holder has, opened or not.
+    pub fn figures(&self) -> Figures {
+        let (balance, uses) = self.unopened().unwrap_or_default();
+        Figures { balance: self.balance + balance, uses: self.uses.saturating_add(uses) }
+    }
+}
+
+/// What a display shows of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Yuan.
+    pub balance: Balance,
+    /// Meals.
+    pub uses: i32,
+}
+
+/// What the ledger knows of a card.
+#[derive(Clone, Debug)]
+struct CardState {
+    card: u64,
+    /// The account that its last entry named.
+    account: Option<u32>,
+    /// The operator's word since the table; the stricter of both holds.
+    status: CardStatus,
+    days: DayCounts,
+}
+
+/// An approved sale that no 109, void or 105 has settled (design.md, section 8).
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// The sale's entry.
+    pub seq: EntrySeq,
+    machine: u64,
+    serial: Option<Serial>,
+    card: u64,
+    asked: Money,
+    /// When the terminal says it was; `None` if that is no date, and nothing can be inferred.
+    pub at: Option<Civil>,
+    /// Paid by code: no other frame is the same sale.
+    is_scan: bool,
+    is_settled: bool,
+}
+
+impl Row for Doubt {
+    type Key = (u64, u64, Money);
+
+    fn key(&self) -> Self::Key {
+        (self.machine, self.card, self.asked)
+    }
+
+    fn hash((machine, card, asked): &Self::Key) -> u32 {
+        hash_number(machine.rotate_left(40) ^ card.rotate_left(20) ^ u64::from(asked.fen()))
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        self.is_settled
+    }
+}
+
+/// A 105's identity (design.md, section 8): device, record address, card, amount, kind and raw time, without seq.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfflineId {
+    /// The terminal's number.
+    pub machine: u64,
+    /// Its serial, if it sends one.
+    pub serial: Option<Serial>,
+    card: u64,
+    /// Zero in count mode, and where the amount could not be read.
+    asked: Money,
+    when: u64,
+    has_time: bool,
+    /// Record address, amount, kind and what could not be read, as texts.
+    rest: u64,
+}
+
+impl OfflineId {
+    /// The identity of a 105, from the entry that it leads to: live and in replay the same.
+    pub fn of(entry: &Entry) -> Self {
+        let word = |key| entry.detail.get(key).map_or(0, |value| fnv1a(value.0.as_bytes()));
+        let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
+        let time = entry.device_time.as_ref().map_or("", |time| time.as_str());
+        let rest = [slot, word("claimed"), word("asked"), word("mode"), word("card")];
+        Self {
+            machine: entry.machine.map_or(0, |machine| machine.value()),
+            serial: entry.serial.clone(),
+            card: entry.card.map_or(0, |card| card.value()),
+            asked: basis_amount(entry),
+            when: fnv1a(time.as_bytes()),
+            has_time: Civil::parse(time.as_bytes()).is_some(),
+            rest: rest.iter().fold(0, |mix, word| fnv1a(&(mix ^ word).to_be_bytes())),
+        }
+    }
+}
+
+/// What a 105 asks to be booked in money: nothing in count mode.
+fn basis_amount(entry: &Entry) -> Money {
+    let is_count = entry.detail.get("mode").is_some_and(|mode| mode.0 != "0");
+    if is_count { Money::ZERO } else { entry.detail.asked().unwrap_or_default() }
+}
+
+#[derive(Clone, Debug)]
+struct Offline {
+    seq: EntrySeq,
+    id: OfflineId,
+    /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
+    is_sale: bool,
+}
+
+impl Row for Offline {
+    type Key = (u64, u64, Money, u64);
+
+    fn key(&self) -> Self::Key {
+        (self.id.machine, self.id.card, self.id.asked, self.id.when)
+    }
+
+    fn hash((machine, card, asked, when): &Self::Key) -> u32 {
+        hash_number(machine.rotate_left(40) ^ card.rotate_left(20) ^ u64::from(asked.fen()) ^ when)
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// An admission, for the pass-back rule.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    seq: EntrySeq,
+    machine: u64,
+    door: u64,
+    card: u64,
+    /// When the door was opened.
+    pub at: Moment,
+    /// Whether the board's 109 came.
+    pub is_confirmed: bool,
+}
+
+impl Row for Pass {
+    type Key = (u64, u64, u64);
+
+    fn key(&self) -> Self::Key {
+        (self.machine, self.door, self.card)
+    }
+
+    fn hash((machine, door, card): &Self::Key) -> u32 {
+        hash_number(machine.rotate_left(40) ^ door.rotate_left(56) ^ card)
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// An entry that the ones before it contradict: the ledger is damaged, or was edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The entry's number does not follow.
+    Seq {
+        /// The number that would.
+        expected: EntrySeq,
+    },
+    /// The account's balance does not follow.
+    Balance {
+        /// What its entries add up to.
+        expected: Balance,
+    },
+    /// The account's uses do not follow.
+    Uses {
+        /// What its entries add up to.
+        expected: i32,
+    },
+    /// More accounts or cards moved than [`ACCOUNTS_MAX`].
+    Full,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seq { expected } => write!(f, "the seq does not follow: {expected} was to come"),
+            Self::Balance { expected } => write!(f, "the balance does not follow: the entries add up to {expected}"),
+            Self::Uses { expected } => write!(f, "uses_left does not follow: the entries add up to {expected}"),
+            Self::Full => write!(f, "more than {ACCOUNTS_MAX} accounts have moved: this program has no room for them"),
+        }
+    }
+}
+
+/// Everything that the ledger's entries add up to.
+pub struct Book {
+    head: EntrySeq,
+    newest: Option<Stamp>,
+    newest_ok: Option<Stamp>,
+    clock_floor: Option<Stamp>,
+    accounts: heapless::Vec<Account, ACCOUNTS_MAX>,
+    by_account: Index<{ 2 * ACCOUNTS_MAX }>,
+    cards: heapless::Vec<CardState, CARDS_MAX>,
+    by_card: Index<{ 2 * CARDS_MAX }>,
+    memories: heapless::Vec<Memory, DEVICES_MAX>,
+    by_machine: Index<{ 4 * DEVICES_MAX }>,
+    doubts: History<Doubt, { 2 * DOUBTS_KEPT_MIN }, { 4 * DOUBTS_KEPT_MIN }>,
+    offline: History<Offline, { 2 * OFFLINE_KEPT_MIN }, { 4 * OFFLINE_KEPT_MIN }>,
+    passes: History<Pass, { 2 * PASSES_KEPT_MIN }, { 4 * PASSES_KEPT_MIN }>,
+    periods: PeriodNames,
+}
+
+impl Book {
+    /// Before the first entry.
+    pub const fn new() -> Self {
+        Self {
+            head: EntrySeq(0),
+            newest: None,
+            newest_ok: None,
+            clock_floor: None,
+            accounts: heapless::Vec::new(),
+            by_account: Index::new(),
+            cards: heapless::Vec::new(),
+            by_card: Index::new(),
+            memories: heapless::Vec::new(),
+            by_machine: Index::new(),
+            doubts: History::new(),
+            offline: History::new(),
+            passes: History::new(),
+            periods: PeriodNames::new(),
+        }
+    }
+
+    /// Forgets everything: before a replay.
+    pub fn clear(&mut self) {
+        self.head = EntrySeq(0);
+        self.newest = None;
+        self.newest_ok = None;
+        self.clock_floor = None;
+        self.accounts.clear();
+        self.by_account.clear();
+        self.cards.clear();
+        self.by_card.clear();
+        self.memories.clear();
+        self.by_machine.clear();
+        self.doubts.clear();
+        self.offline.clear();
+        self.passes.clear();
+        self.periods.clear();
+    }
+
+    // ---------------------------------------------------------------- the only writer
+
+    /// Applies the next entry. `mono` is the time of a live entry, `None` in a replay.
+    ///
+    /// # Errors
+    /// If the entry contradicts those before it; the book is then of no use and must be cleared.
+    pub fn apply(&mut self, entry: &Entry, mono: Option<Mono>) -> Result<(), Mismatch> {
+        if entry.seq != self.head.next() {
+            return Err(Mismatch::Seq { expected: self.head.next() });
+        }
+        self.head = entry.seq;
+        self.apply_clock(entry);
+        let account = self.apply_figures(entry)?;
+        self.apply_card(entry, account)?;
+        self.apply_doubt(entry);
+        self.apply_device(entry, Moment { mono, stamp: entry.time, clock: entry.clock });
+        Ok(())
+    }
+
+    fn apply_clock(&mut self, entry: &Entry) {
+        self.newest = Some(entry.time);
+        if entry.kind == Kind::Clock {
+            self.clock_floor = None;
+        }
+        if entry.clock == ClockState::Ok {
+            self.newest_ok = Some(entry.time);
+            let is_later = self.clock_floor.is_none_or(|floor| floor.wall < entry.time.wall);
+            if is_later {
+                self.clock_floor = Some(entry.time);
+            }
+        }
+    }
+
+    fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
+        let Some(id) = &entry.account else { return Ok(None) };
+        if !entry.moves() && self.account_row(id).is_none() {
+            return Ok(None);
+        }
+        let row = self.find_or_add_account(id).ok_or(Mismatch::Full)?;
+        let account = &mut self.accounts[row as usize];
+        if entry.kind == Kind::Open {
+            account.is_opened = true;
+        }
+        account.balance += entry.amount.unwrap_or_default();
+        account.uses = account.uses.saturating_add(entry.uses.unwrap_or_default());
+        account.has_moved |= entry.moves() || entry.kind == Kind::Open;
+        if account.has_moved {
+            if entry.balance.is_some_and(|balance| balance != account.balance) {
+                return Err(Mismatch::Balance { expected: account.balance });
+            }
+            if entry.uses_left.is_some_and(|uses| uses != account.uses) {
+                return Err(Mismatch::Uses { expected: account.uses });
+            }
+        }
+        Ok(Some(row))
+    }
+
+    fn apply_card(&mut self, entry: &Entry, account: Option<u32>) -> Result<(), Mismatch> {
+        let Some(card) = entry.card else { return Ok(()) };
+        let sales = match entry.kind {
+            kind if kind.is_sale() && entry.detail.get("claimed").is_none() => 1,
+            Kind::Void => -1,
+            _ => 0,
+        };
+        let is_remembered = entry.moves() || sales != 0 || matches!(entry.kind, Kind::Status | Kind::Link | Kind::Open);
+        if !is_remembered {
+            return Ok(());
+        }
+        let day = entry.detail.day().unwrap_or(entry.time.civil().date());
+        let period = entry.detail.get("period").and_then(|name| {
+            let name: Vec48 = name.bytes().take(48).collect();
+            Some(self.periods.intern(core::str::from_utf8(&name).ok()?))
+        });
+        let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
+        let state = &mut self.cards[row as usize];
+        state.account = account.or(state.account);
+        if sales != 0 {
+            let spent = -entry.amount.unwrap_or_default().fen();
+            state.days.add(day, spent, period, sales);
+        }
+        if entry.kind == Kind::Status
+            && let Some(status) = CardStatus::ALL
+                .iter()
+                .find(|status| entry.detail.get("status").is_some_and(|word| word.is(status.word())))
+        {
+            state.status = *status;
+        }
+        Ok(())
+    }
+
+    fn apply_doubt(&mut self, entry: &Entry) {
+        match entry.kind {
+            Kind::Charge | Kind::Meal | Kind::Scan => {
+                let (Some(machine), Some(card)) = (entry.machine, entry.card) else { return };
+                self.doubts.push(Doubt {
+                    seq: entry.seq,
+                    machine: machine.value(),
+                    serial: entry.serial.clone(),
+                    card: card.value(),
+                    asked: asked_amount(entry),
+                    at: entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes())),
+                    is_scan: entry.kind == Kind::Scan,
+                    is_settled: false,
+                });
+            }
+            Kind::Confirm | Kind::Matched | Kind::Void => {
+                if let Some(doubt) = entry.about.and_then(|about| self.doubts.of_entry(about)) {
+                    doubt.is_settled = true;
+                }
+            }
+            _ => (),
+        }
+    }
+
+    fn apply_device(&mut self, entry: &Entry, at: Moment) {
+        let Some(machine) = entry.machine else { return };
+        let row = self.find_or_add_memory(machine);
+        let memory = &mut self.memories[row];
+        memory.last = entry.seq;
+        memory.remember(entry, at);
+        match entry.kind {
+            Kind::Confirm => {
+                if let Some(about) = entry.about {
+                    memory.confirm(about);
+                    if let Some(pass) = self.passes.of_entry(about) {
+                        pass.is_confirmed = true;
+                    }
+                }
+            }
+            Kind::Admit => {
+                let door = entry.slot.as_ref().and_then(|slot| slot.split_once(':')).map(|(_, door)| door);
+                if let (Some(card), Some(door)) = (entry.card, door.and_then(|door| UnitNo::parse(door.as_bytes()))) {
+                    let (machine, door, card) = (machine.value(), door.value(), card.value());
+                    self.passes.push(Pass { seq: entry.seq, machine, door, card, at, is_confirmed: false });
+                }
+            }
+            kind if kind == Kind::Offline || (kind == Kind::Matched && entry.detail.code() == Some(105)) => {
+                memory.last_offline = entry.seq;
+                let is_sale = entry.detail.get("claimed").is_none();
+                self.offline.push(Offline { seq: entry.seq, id: OfflineId::of(entry), is_sale });
+            }
+            _ => (),
+        }
+    }
+
+    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the table go.
+    ///
+    /// # Errors
+    /// The number of accounts that would be needed, if they do not fit; nothing has changed then.
+    pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<(), usize> {
+        let opened = self.accounts.iter().filter(|account| account.has_moved).count();
+        let mut names: Vec<&str> = records.iter().map(|record| record.account.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let is_new = |name: &&&str| !self.account_row(name).is_some_and(|row| self.accounts[row as usize].has_moved);
+        let needed = opened + names.iter().filter(is_new).count();
+        if needed > ACCOUNTS_MAX {
+            return Err(needed);
+        }
+        self.forget_unmoved_accounts();
+        for account in &mut self.accounts {
+            account.in_table = false;
+            account.opening_balance = Balance::ZERO;
+            account.opening_uses = 0;
+        }
+        table.install(records, |record| {
+            let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
+            let account = &mut self.accounts[row as usize];
+            account.in_table = true;
+            // Of rows that share an account one states the figures; `cards` saw to that.
+            if let Some(balance) = record.balance.filter(|balance| *balance != Balance::ZERO) {
+                account.opening_balance = balance;
+            }
+            if let Some(uses) = record.uses.filter(|uses| *uses != 0) {
+                account.opening_uses = uses;
+            }
+            row
+        });
+        Ok(())
+    }
+
+    fn forget_unmoved_accounts(&mut self) {
+        // Rows change their places, and cards point at rows.
+        let mut places: Vec<Option<u32>> = Vec::with_capacity(self.accounts.len());
+        let mut kept = 0;
+        for account in &self.accounts {
+            places.push(account.has_moved.then_some(kept));
+            kept += u32::from(account.has_moved);
+        }
+        for card in &mut self.cards {
+            card.account = card.account.and_then(|row| places[row as usize]);
+        }
+        self.accounts.retain(|account| account.has_moved);
+        self.by_account.clear();
+        for (row, account) in self.accounts.iter().enumerate() {
+            self.by_account.insert(hash_bytes(account.id.as_bytes()), u32::try_from(row).expect("ACCOUNTS_MAX fits"));
+        }
+    }
+
+    /// Keeps a registered device's memory from giving way, whatever was idle longest.
+    pub fn pin(&mut self, machines: impl Iterator<Item = MachineNo>) {
+        for memory in &mut self.memories {
+            memory.is_pinned = false;
+        }
+        for machine in machines {
+            let row = self.find_or_add_memory(machine);
+            self.memories[row].is_pinned = true;
+        }
+    }
+
+    // ---------------------------------------------------------------- answers
+
+    /// The newest entry's number.
+    pub fn head(&self) -> EntrySeq {
+        self.head
+    }
+
+    /// The newest entry's time.
+    pub fn newest(&self) -> Option<Stamp> {
+        self.newest
+    }
+
+    /// The time of the newest entry whose clock was believed.
+    pub fn newest_ok(&self) -> Option<Stamp> {
+        self.newest_ok
+    }
+
+    /// The latest believed time since the clock last stepped: a clock behind it is not believed.
+    pub fn clock_floor(&self) -> Option<Stamp> {
+        self.clock_floor
+    }
+
+    /// The account in this row.
+    pub fn account(&self, row: u32) -> &Account {
+        &self.accounts[row as usize]
+    }
+
+    /// All accounts.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// The row of an account.
+    pub fn account_row(&self, id: &str) -> Option<u32> {
+        self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)
+    }
+
+    /// The account that a card moved last, whether the table still has the card or not.
+    pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
+        self.card_state(card)?.account
+    }
+
+    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room.
+    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo) -> Option<u32> {
+        if self.card_state(card).is_none() && self.cards.is_full() {
+            return None;
+        }
+        self.find_or_add_account(id)
+    }
+
+    /// What the operator said of the card since the table was written.
+    pub fn card_status(&self, card: CardNo) -> CardStatus {
+        self.card_state(card).map_or(CardStatus::Active, |state| state.status)
+    }
+
+    /// Fen that the card spent on a business day.
+    pub fn spent(&self, card: CardNo, day: Date) -> i64 {
+        self.card_state(card).map_or(0, |state| state.days.spent(day))
+    }
+
+    /// Sales of the card in a period of a business day.
+    pub fn sales(&self, card: CardNo, day: Date, period: &str) -> u32 {
+        let (Some(state), Some(period)) = (self.card_state(card), self.periods.find(period)) else { return 0 };
+        state.days.sales(day, period)
+    }
+
+    /// The frame's first answer, if it is remembered.
+    pub fn seen(&self, machine: MachineNo, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+        self.memory(machine)?.find(serial, id)
+    }
+
+    /// Whether one of the device's last ten approvals was confirmed by 109.
+    pub fn is_confirming(&self, machine: MachineNo) -> bool {
+        self.memory(machine).is_some_and(Memory::is_confirming)
+    }
+
+    /// Whether the device's last ten approvals all went without a 109.
+    pub fn is_mute(&self, machine: MachineNo) -> bool {
+        self.memory(machine).is_some_and(Memory::is_mute)
+    }
+
+    /// Whether an approved sale still waits for the device's word.
+    pub fn is_in_doubt(&mut self, sale: EntrySeq) -> bool {
+        self.doubts.of_entry(sale).is_some_and(|doubt| !doubt.is_settled)
+    }
+
+    /// Sales in doubt.
+    pub fn doubts(&self) -> usize {
+        self.doubts.rows().filter(|doubt| !doubt.is_settled).count()
+    }
+
+    /// Whether any sale of the device is in doubt.
+    pub fn has_doubts(&self, machine: MachineNo) -> bool {
+        self.doubts.rows().any(|doubt| !doubt.is_settled && doubt.machine == machine.value())
+    }
+
+    /// The device's sales in doubt by this card and amount, newest first.
+    pub fn doubts_of<'a>(
+        &'a self,
+        machine: MachineNo,
+        serial: Option<&'a Serial>,
+        card: CardNo,
+        asked: Money,
+    ) -> impl Iterator<Item = &'a Doubt> {
+        let of_sale = self.doubts.find((machine.value(), card.value(), asked));
+        of_sale.filter(move |doubt| !doubt.is_settled && !doubt.is_scan && same_device(doubt.serial.as_ref(), serial))
+    }
+
+    /// The approved 103 or 104 of this card, amount and time, as far as it is remembered: in the device's last frames or in doubt.
+    pub fn sale_at(
+        &self,
+        machine: MachineNo,
+        serial: Option<&Serial>,
+        card: CardNo,
+        asked: Money,
+        at: Civil,
+    ) -> Option<EntrySeq> {
+        let doubted =
+            self.doubts_of(machine, serial, card, asked).find(|doubt| doubt.at == Some(at)).map(|doubt| doubt.seq);
+        doubted.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
+    }
+
+    /// The offline sale that this 105 repeats.
+    pub fn offline(&self, id: &OfflineId) -> Option<EntrySeq> {
+        let key = (id.machine, id.card, id.asked, id.when);
+        let last = self.memories_row(id.machine).map(|row| self.memories[row].last_offline);
+        let mut same = self.offline.find(key).filter(|offline| {
+            let (one, other) = (&offline.id, id);
+            one.rest == other.rest && same_device(one.serial.as_ref(), other.serial.as_ref())
+        });
+        // Without a valid time the address is used again for another record once this one is released.
+        same.find(|offline| id.has_time || Some(offline.seq) == last).map(|offline| offline.seq)
+    }
+
+    /// The offline sale of this card, amount and time: a 103 that comes after its own 105.
+    pub fn offline_at(
+        &self,
+        machine: MachineNo,
+        serial: Option<&Serial>,
+        card: CardNo,
+        asked: Money,
+        raw_time: &str,
+    ) -> Option<EntrySeq> {
+        let key = (machine.value(), card.value(), asked, fnv1a(raw_time.as_bytes()));
+        let mut sales = self.offline.find(key).filter(|offline| offline.is_sale && offline.id.has_time);
+        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.seq)
+    }
+
+    /// The card's newest passes at a door, newest first.
+    pub fn passes(&self, machine: MachineNo, door: UnitNo, card: CardNo) -> impl Iterator<Item = &Pass> {
+        self.passes.find((machine.value(), door.value(), card.value()))
+    }
+
+    // ---------------------------------------------------------------- rows
+
+    fn find_or_add_account(&mut self, id: &AccountId) -> Option<u32> {
+        if let Some(row) = self.account_row(id) {
+            return Some(row);
+        }
+        let row = u32::try_from(self.accounts.len()).expect("ACCOUNTS_MAX fits 32 bits");
+        let account = Account {
+            id: id.clone(),
+            balance: Balance::ZERO,
+            uses: 0,
+            opening_balance: Balance::ZERO,
+            opening_uses: 0,
+            is_opened: false,
+            has_moved: false,
+            in_table: false,
+        };
+        self.accounts.push(account).ok()?;
+        self.by_account.insert(hash_bytes(id.as_bytes()), row);
+        Some(row)
+    }
+
+    fn card_state(&self, card: CardNo) -> Option<&CardState> {
+        let value = card.value();
+        let row = self.by_card.find(hash_number(value), |row| self.cards[row as usize].card == value)?;
+        Some(&self.cards[row as usize])
+    }
+
+    fn find_or_add_card(&mut self, card: CardNo) -> Option<u32> {
+        let value = card.value();
+        if let Some(row) = self.by_card.find(hash_number(value), |row| self.cards[row as usize].card == value) {
+            return Some(row);
+        }
+        let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
+        let state = CardState { card: value, account: None, status: CardStatus::Active, days: DayCounts::default() };
+        self.cards.push(state).ok()?;
+        self.by_card.insert(hash_number(value), row);
+        Some(row)
+    }
+
+    fn memory(&self, machine: MachineNo) -> Option<&Memory> {
+        self.memories_row(machine.value()).map(|row| &self.memories[row])
+    }
+
+    fn memories_row(&self, machine: u64) -> Option<usize> {
+        let row = self.by_machine.find(hash_number(machine), |row| self.memories[row as usize].machine == machine)?;
+        Some(row as usize)
+    }
+
+    /// The device's row; when all are taken, that of the device idle longest, save registered ones and those in doubt.
+    fn find_or_add_memory(&mut self, machine: MachineNo) -> usize {
+        let machine = machine.value();
+        if let Some(row) = self.memories_row(machine) {
+            return row;
+        }
+        let row = self.memories.len();
+        if self.memories.push(Memory::new(machine)).is_ok() {
+            self.by_machine.insert(hash_number(machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
+            return row;
+        }
+        let doubted =
+            |memory: &Memory| self.doubts.rows().any(|doubt| !doubt.is_settled && doubt.machine == memory.machine);
+        let mut places: Recent = (0..self.memories.len()).collect();
+        places.sort_unstable_by_key(|place| (self.memories[*place].is_pinned, self.memories[*place].last));
+        // Where every device is registered or in doubt, the one idle longest gives way all the same.
+        let row = places.iter().copied().find(|place| !doubted(&self.memories[*place])).unwrap_or(places[0]);
+        self.memories[row] = Memory::new(machine);
+        self.by_machine.clear();
+        for (row, memory) in self.memories.iter().enumerate() {
+            self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
+        }
+        row
+    }
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+type Vec48 = heapless::Vec<u8, 48>;
+
+/// What a sale's frame asked for: zero in count mode.
+fn asked_amount(entry: &Entry) -> Money {
+    let effect = || entry.amount.and_then(|amount| Money::from_fen(u32::try_from(-amount.fen()).ok()?));
+    match entry.kind {
+        Kind::Meal => Money::ZERO,
+        Kind::Charge | Kind::Scan => entry.detail.asked().or_else(effect).unwrap_or_default(),
+        _ => entry.detail.asked().unwrap_or_default(),
+    }
+}
+
+/// Whether two frames under one machine number are of one device as far as serials tell: equal, or one has none.
+/// The ledger keeps no addresses, and a terminal's may change between a sale and its upload; a sale taken for
+/// another's is found in the ledger, a sale charged twice is not. Who may use a machine number is decided before.
+fn same_device(one: Option<&Serial>, other: Option<&Serial>) -> bool {
+    one.is_none() || other.is_none() || one == other
+}

@@ -1,0 +1,226 @@
+//! A device's last frames with the answers they got, and whether it confirms (design.md, sections 8 and 10).
+
+use heapless::Deque;
+
+use super::{Figures, asked_amount, same_device};
+use crate::index::fnv1a;
+use crate::limits::{APPROVALS_MAX, DEVICES_MAX, RECENT_FRAMES_MAX};
+use crate::model::{CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Serial, Stamp};
+
+/// A list of device rows.
+pub(super) type Recent = heapless::Vec<usize, DEVICES_MAX>;
+
+/// What makes two frames of one device the same frame: code, seq, card (128: command number; 150: card, reader,
+/// door), asked amount and raw device time. Texts stand as 64-bit hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameId {
+    code: u16,
+    seq: u64,
+    card: u64,
+    asked: Money,
+    when: u64,
+    slot: u64,
+}
+
+impl FrameId {
+    /// The identity of the frame that an entry is made from. In replay the code and the amount come from the entry,
+    /// live they come from the frame: [`FrameId::of`].
+    pub fn new(code: u16, entry: &Entry, asked: Money) -> Self {
+        // A scan is named by its command number: whose card the code is, is found later.
+        let card = if code == 128 { None } else { entry.card };
+        // A 105 has an identity of its own, and a 106 is its keys.
+        let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
+        let keys = entry.detail.get("keys").map_or(0, |keys| fnv1a(keys.0.as_bytes()));
+        Self {
+            code,
+            seq: entry.frame.map_or(u64::MAX, |frame| frame.value()),
+            card: card.map_or(u64::MAX, |card| card.value()),
+            asked,
+            when: entry.device_time.as_ref().map_or(0, |time| fnv1a(time.as_bytes())),
+            slot: slot ^ keys,
+        }
+    }
+
+    /// The identity of the frame behind an entry of the ledger; `None` for entries that answer no frame.
+    pub fn of(entry: &Entry) -> Option<Self> {
+        let code = match entry.kind {
+            Kind::Charge => 103,
+            Kind::Scan => 128,
+            Kind::Meal => entry.detail.code().unwrap_or(104),
+            Kind::Decline | Kind::Repeat | Kind::Matched => entry.detail.code()?,
+            Kind::Admit | Kind::Refuse => 150,
+            Kind::Keys => 106,
+            _ => return None,
+        };
+        Some(Self::new(code, entry, asked_amount(entry)))
+    }
+}
+
+/// When something happened. Within this run ages are exact; across a restart entry times are compared, and may
+/// say nothing (design.md, section 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// `None`: before this start.
+    pub mono: Option<Mono>,
+    /// The entry's time.
+    pub stamp: Stamp,
+    /// Whether that was believed.
+    pub clock: ClockState,
+}
+
+impl Moment {
+    /// Milliseconds ago; `None` if nobody knows.
+    pub fn age_ms(&self, now: &Now, clock: ClockState) -> Option<u64> {
+        if let Some(mono) = self.mono {
+            return Some(now.mono.ms_since(mono));
+        }
+        if self.clock == ClockState::Unset || clock == ClockState::Unset {
+            return None;
+        }
+        u64::try_from(now.stamp.wall.0.saturating_sub(self.stamp.wall.0)).ok()
+    }
+}
+
+/// What a frame was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the entry recorded.
+    pub kind: Kind,
+    /// Why it was refused.
+    pub reason: Option<Reason>,
+    /// What the display showed.
+    pub figures: Figures,
+    /// The sale that the answer rests on: the entry itself, or the first for a sale recognized.
+    pub sale: EntrySeq,
+}
+
+/// A frame and its answer.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The frame.
+    pub id: FrameId,
+    serial: Option<Serial>,
+    /// When it was answered first.
+    pub at: Moment,
+    /// What it was answered.
+    pub outcome: Outcome,
+    at_device: Option<Civil>,
+}
+
+impl Seen {
+    /// A frame just answered, or replayed: what `entry` says of it.
+    pub fn new(id: FrameId, entry: &Entry, at: Moment) -> Self {
+        let left = entry.detail.get("left").and_then(|left| left.0.split_once('/'));
+        let opening = left.and_then(|(balance, uses)| {
+            Some(Figures { balance: crate::model::Balance::parse(balance.as_bytes())?, uses: uses.parse().ok()? })
+        });
+        let after = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
+        Self {
+            id,
+            serial: entry.serial.clone(),
+            at,
+            outcome: Outcome {
+                kind: entry.kind,
+                reason: entry.detail.reason(),
+                figures: opening.unwrap_or(after),
+                sale: entry.about.unwrap_or(entry.seq),
+            },
+            at_device: entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes())),
+        }
+    }
+
+    /// Whether this is the frame, from this device.
+    pub fn is(&self, serial: Option<&Serial>, id: &FrameId) -> bool {
+        self.id == *id && same_device(self.serial.as_ref(), serial)
+    }
+}
+
+/// What the ledger remembers of one device.
+pub(super) struct Memory {
+    pub(super) machine: u64,
+    pub(super) last: EntrySeq,
+    pub(super) last_offline: EntrySeq,
+    pub(super) is_pinned: bool,
+    frames: Deque<Seen, RECENT_FRAMES_MAX>,
+    keys: Option<Seen>,
+    approvals: Deque<(EntrySeq, bool), APPROVALS_MAX>,
+}
+
+impl Memory {
+    pub(super) fn new(machine: u64) -> Self {
+        Self {
+            machine,
+            last: EntrySeq(0),
+            last_offline: EntrySeq(0),
+            is_pinned: false,
+            frames: Deque::new(),
+            keys: None,
+            approvals: Deque::new(),
+        }
+    }
+
+    pub(super) fn remember(&mut self, entry: &Entry, at: Moment) {
+        if let Some(id) = FrameId::of(entry).filter(|_| is_answer(entry)) {
+            let seen = Seen::new(id, entry, at);
+            if entry.kind == Kind::Keys {
+                self.keys = Some(seen);
+            } else {
+                push_newest(&mut self.frames, seen);
+            }
+        }
+        if matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan | Kind::Admit) {
+            push_newest(&mut self.approvals, (entry.seq, false));
+        }
+    }
+
+    pub(super) fn confirm(&mut self, about: EntrySeq) {
+        if let Some(approval) = self.approvals.iter_mut().find(|(seq, _)| *seq == about) {
+            approval.1 = true;
+        }
+    }
+
+    pub(super) fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+        self.frames.iter().rev().chain(&self.keys).find(|seen| seen.is(serial, id))
+    }
+
+    /// An approved sale of this card, amount and device time.
+    pub(super) fn sale_at(&self, serial: Option<&Serial>, card: CardNo, asked: Money, at: Civil) -> Option<EntrySeq> {
+        let mut sales = self.frames.iter().rev().filter(|seen| match seen.outcome.kind {
+            Kind::Charge | Kind::Meal | Kind::Repeat => true,
+            // A 103 after its own 105 leads to that 105, which has an identity of its own.
+            _ => false,
+        });
+        let same = |seen: &&Seen| {
+            seen.id.card == card.value()
+                && seen.id.asked == asked
+                && seen.at_device == Some(at)
+                && same_device(seen.serial.as_ref(), serial)
+        };
+        sales.find(same).map(|seen| seen.outcome.sale)
+    }
+
+    pub(super) fn is_confirming(&self) -> bool {
+        self.approvals.iter().any(|(_, confirmed)| *confirmed)
+    }
+
+    pub(super) fn is_mute(&self) -> bool {
+        self.approvals.is_full() && !self.is_confirming()
+    }
+}
+
+/// Whether the entry answers a frame that may come again. Another device's frame under this machine number, a
+/// device in quarantine, unreadable frames and a full ledger are answered anew each time.
+fn is_answer(entry: &Entry) -> bool {
+    match entry.detail.reason() {
+        Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed | Reason::Full | Reason::Replay) => false,
+        _ => entry.detail.get("n").is_none() && entry.detail.code() != Some(105),
+    }
+}
+
+/// Adds to a ring, the oldest giving way.
+pub(super) fn push_newest<T, const N: usize>(ring: &mut Deque<T, N>, value: T) {
+    if ring.is_full() {
+        ring.pop_front();
+    }
+    assert!(ring.push_back(value).is_ok(), "a place was freed");
+}

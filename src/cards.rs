@@ -1,0 +1,566 @@
+//! The card table: a CSV file as an office keeps it (design.md, section 5).
+//!
+//! [`parse`] turns bytes into checked [`CardRecord`]s or into every problem at once, each with line, column and remedy.
+//! No bytes panic it. Messages hold no PIN, no member code and no whole card number: a reload writes them to the log.
+
+pub mod columns;
+mod rows;
+mod text;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use self::columns::{COLUMNS, Column, Header};
+use self::rows::{Row, Rows};
+use crate::gbk;
+use crate::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
+use crate::model::rules::Names;
+use crate::model::{AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Date, GroupSet, Money, Pin};
+use crate::problem::{Problem, Problems, quoted, shown};
+
+/// Bytes of a card file: twice what a table of the most cards with every column needs. A larger file is something else.
+const FILE_LEN_MAX: u64 = 32 * 1024 * 1024;
+
+/// Uses that an account can open with, or owe.
+const USES_MAX: i32 = 9_999_999;
+
+/// A card table, read and checked.
+#[derive(Clone, Debug)]
+pub struct CardFile {
+    /// In the file's order. Rows that share an account all carry the account's opening figures.
+    pub records: Vec<CardRecord>,
+    /// CRC-32 of the file's bytes: the ledger's `cards_crc=`.
+    pub crc: u32,
+    /// Doubtful, but served: in the file's order.
+    pub warnings: Vec<Problem>,
+    /// `UTF-8` or `GB18030`.
+    pub encoding: &'static str,
+}
+
+/// Reads a card file. `groups` are those that the configuration mentions.
+///
+/// # Errors
+/// Everything that is wrong with it, in the file's order.
+pub fn load(path: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
+    let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
+        let remedy = "option cards in the configuration names it, posgate cards template writes a new one";
+        whole(format!("cannot read the card table: {error}; {remedy}"))
+    })?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no card table that would fit")));
+    }
+    parse(&bytes, path, groups)
+}
+
+/// Reads a card file's bytes; `file` is named in problems.
+///
+/// # Errors
+/// Everything that is wrong with it, in the file's order.
+pub fn parse(bytes: &[u8], file: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
+    let mut problems = Problems::new(file);
+    let mut warnings = Problems::new(file);
+    let Some((text, encoding)) = text::decode(bytes, &mut problems) else {
+        return Err(problems.into_list());
+    };
+    let mut table = Table::new(groups);
+    let delimiter = columns::delimiter(&text);
+    let mut rows = Rows::new(&text, delimiter);
+    let mut header = None;
+    while let Some(row) = rows.next() {
+        if row.fields().all(str::is_empty) {
+            continue;
+        }
+        // Its fields would be another row's: a lost card nobody would miss until it is swiped.
+        if row.fields().any(|field| field.contains(['\n', '\r']) && field.contains(char::from(delimiter))) {
+            problems
+                .add(row.line, "a quote that opens here swallows the next lines: remove it, or close it in this line");
+            continue;
+        }
+        let Some(header) = &header else {
+            header = Header::read(row.fields(), row.line, &mut problems, &mut warnings);
+            if header.is_none() {
+                return Err(problems.into_list());
+            }
+            continue;
+        };
+        table.read(&Cells { row: &row, header }, &mut problems);
+    }
+    table.check_accounts(&mut warnings);
+    table.check_groups(&mut warnings);
+    table.warn_of_rows(&mut warnings);
+    if table.records.is_empty() && problems.is_empty() {
+        warnings.add(0, "the table holds no cards: every card will be refused as unknown");
+    }
+    if let Err(message) = CardTable::check_room(&table.records) {
+        problems.add(0, format!("{message}: remove cards that have ended"));
+    }
+    if !problems.is_empty() {
+        return Err(problems.into_list());
+    }
+    Ok(CardFile {
+        records: table.into_records(),
+        crc: crc32fast::hash(bytes),
+        warnings: warnings.into_list(),
+        encoding,
+    })
+}
+
+/// A table to begin with: every column and a few rows that show what they take. UTF-8 with BOM, so that Excel reads it right.
+pub fn template() -> String {
+    let header: Vec<String> = COLUMNS.iter().map(|spec| format!("{} {}", spec.english, spec.chinese[0])).collect();
+    let rows = [
+        "0000000001,S001,张三,active,100.00,20,staff,,,2026-01-01,2030-12-31,50.00,200.00,,",
+        "0000000002,,李四,挂失,0.00,,staff;guest,,,,,,,,",
+        "0000000003,,王五,正常,,,,,,,2030/6/30,,,30.00,MEMBER-0003",
+    ];
+    format!("\u{FEFF}{}\r\n{}\r\n", header.join(","), rows.join("\r\n"))
+}
+
+/// A few lines for `posgate cards check`: how many cards of each status, accounts, opening figures, encoding.
+pub fn describe(file: &CardFile) -> String {
+    let mut text = format!("{} cards", file.records.len());
+    let statuses = [CardStatus::Active, CardStatus::Lost, CardStatus::Frozen, CardStatus::Closed];
+    for (index, status) in statuses.into_iter().enumerate() {
+        let count = file.records.iter().filter(|record| record.status == status).count();
+        write!(text, "{} {count} {}", if index == 0 { ":" } else { "," }, status.word()).expect("a String takes all");
+    }
+    let mut seen = BTreeSet::new();
+    let first_rows = file.records.iter().filter(|record| seen.insert(record.account.as_str()));
+    let (mut sum, mut uses) = (Balance::ZERO, 0_i64);
+    for record in first_rows {
+        sum += record.balance.unwrap_or_default();
+        uses += i64::from(record.uses.unwrap_or_default());
+    }
+    let codes = file.records.iter().filter(|record| record.code.is_some()).count();
+    let (accounts, encoding, crc) = (seen.len(), file.encoding, file.crc);
+    write!(
+        text,
+        "\n{accounts} accounts, opening with {sum} yuan and {uses} uses in all; {codes} member codes\n{encoding}, crc {crc:08x}"
+    )
+    .expect("a String takes all");
+    text
+}
+
+/// What the rows read so far say together.
+struct Table<'a> {
+    groups: &'a Names,
+    records: Vec<CardRecord>,
+    /// Index into `records`.
+    by_card: HashMap<u64, usize>,
+    by_code: HashMap<Vec<u8>, u32>,
+    figures: HashMap<AccountId, Figures>,
+    /// Names that the configuration does not mention: first line and number of rows.
+    unknown_groups: BTreeMap<String, (u32, u32)>,
+    unshowable_names: Tally,
+    zero_limits: Tally,
+}
+
+/// An account's opening figures, each with the line that states it.
+#[derive(Default)]
+struct Figures {
+    balance: Option<(Balance, u32)>,
+    uses: Option<(i32, u32)>,
+}
+
+/// Rows that share a peculiarity: told once, not a line each.
+#[derive(Default)]
+struct Tally {
+    count: u32,
+    first: u32,
+}
+
+impl Tally {
+    fn add(&mut self, line: u32) {
+        if self.count == 0 {
+            self.first = line;
+        }
+        self.count += 1;
+    }
+}
+
+impl<'a> Table<'a> {
+    fn new(groups: &'a Names) -> Self {
+        Self {
+            groups,
+            records: Vec::new(),
+            by_card: HashMap::new(),
+            by_code: HashMap::new(),
+            figures: HashMap::new(),
+            unknown_groups: BTreeMap::new(),
+            unshowable_names: Tally::default(),
+            zero_limits: Tally::default(),
+        }
+    }
+
+    /// Takes a row. After a problem it goes on, to find the others.
+    fn read(&mut self, cells: &Cells<'_>, problems: &mut Problems) {
+        let line = cells.row.line;
+        cells.check_count(problems);
+        let card = cells.card(problems);
+        let account = cells.read(Column::Account, problems, account);
+        let name = cells.text(Column::Name);
+        let status = cells.read(Column::Status, problems, status).unwrap_or_default();
+        let balance = cells.read(Column::Balance, problems, balance);
+        let uses = cells.read(Column::Uses, problems, uses);
+        let groups = self.read_groups(cells);
+        let pin = cells.read(Column::Pin, problems, pin);
+        let duress_pin = cells.read(Column::DuressPin, problems, pin_and_not(pin));
+        let valid_from = cells.read(Column::ValidFrom, problems, date);
+        let valid_until = cells.read(Column::ValidUntil, problems, date);
+        let charge_max = cells.read(Column::ChargeMax, problems, money);
+        let day_max = cells.read(Column::DayMax, problems, money);
+        let credit = cells.read(Column::Credit, problems, money).unwrap_or_default();
+        let code = cells.read(Column::Code, problems, code);
+
+        if let (Some(from), Some(until)) = (valid_from, valid_until)
+            && from > until
+        {
+            let message = format!("{until} is before valid_from {from}: exchange the two, or correct one");
+            problems.add_in_column(line, &Column::ValidUntil.label(), message);
+        }
+        if let Some(code) = &code
+            && let Some(first) = self.by_code.get(code)
+        {
+            let message = format!("line {first} has the same code: give each card its own, or leave one empty");
+            problems.add_in_column(line, &Column::Code.label(), message);
+        } else if let Some(code) = &code {
+            self.by_code.insert(code.clone(), line);
+        }
+        let name_gbk = gbk::encode_data(name, NAME_LEN_MAX);
+        if gbk::decode(&name_gbk) != name {
+            self.unshowable_names.add(line);
+        }
+        if charge_max == Some(Money::ZERO) || day_max == Some(Money::ZERO) {
+            self.zero_limits.add(line);
+        }
+
+        let Some(card) = card else {
+            return;
+        };
+        if let Some(first) = self.by_card.get(&card.value()) {
+            let first = self.records[*first].line;
+            let message = format!("card {} stands in line {first} already: delete one of the two rows", card.masked());
+            problems.add_in_column(line, &Column::Card.label(), message);
+            return;
+        }
+        let account = account.unwrap_or_else(|| default_account(card));
+        self.merge_figures(&account, balance, uses, line, problems);
+        self.by_card.insert(card.value(), self.records.len());
+        self.records.push(CardRecord {
+            card: card.padded(),
+            account,
+            name: name_gbk,
+            status,
+            balance,
+            uses,
+            groups,
+            pin,
+            duress_pin,
+            valid_from,
+            valid_until,
+            charge_max,
+            day_max,
+            credit,
+            code,
+            line,
+        });
+    }
+
+    /// The groups that rules mention; the others are remembered for a warning.
+    fn read_groups(&mut self, cells: &Cells<'_>) -> GroupSet {
+        let mut set = GroupSet::default();
+        for name in cells.text(Column::Groups).split([';', '；']).map(str::trim).filter(|name| !name.is_empty()) {
+            let known = self.groups.lookup(name);
+            if known.is_empty() {
+                self.unknown_groups.entry(name.to_owned()).or_insert((cells.row.line, 0)).1 += 1;
+            }
+            set.0 |= known.0;
+        }
+        set
+    }
+
+    /// Rows that share an account share its figures: empty and zero defer to the row that states one.
+    fn merge_figures(
+        &mut self,
+        account: &AccountId,
+        balance: Option<Balance>,
+        uses: Option<i32>,
+        line: u32,
+        problems: &mut Problems,
+    ) {
+        let figures = self.figures.entry(account.clone()).or_default();
+        if let Err(first) = merge(&mut figures.balance, balance, line) {
+            problems.add_in_column(line, &Column::Balance.label(), different(first));
+        }
+        if let Err(first) = merge(&mut figures.uses, uses, line) {
+            problems.add_in_column(line, &Column::Uses.label(), different(first));
+        }
+    }
+
+    /// An account that looks like another card's, but is not its account, is likely meant to be shared.
+    fn check_accounts(&self, warnings: &mut Problems) {
+        for (index, record) in self.records.iter().enumerate() {
+            let Some(number) = CardNo::parse(record.account.as_bytes()) else {
+                continue;
+            };
+            if let Some(other) = self.by_card.get(&number.value())
+                && *other != index
+                && self.records[*other].account != record.account
+            {
+                let message = format!(
+                    "it looks like the card of line {}, but is not that card's account: to share it, write the same account in both rows",
+                    self.records[*other].line
+                );
+                warnings.add_in_column(record.line, &Column::Account.label(), message);
+            }
+        }
+    }
+
+    /// A mistyped group silently takes rights away. Where the configuration mentions none, groups are somebody else's.
+    fn check_groups(&self, warnings: &mut Problems) {
+        let all: Vec<&str> = self.groups.names(GroupSet(u64::MAX)).collect();
+        if all.is_empty() || self.records.is_empty() {
+            return;
+        }
+        for (name, (first, count)) in &self.unknown_groups {
+            let message = format!(
+                "the configuration mentions no group {} ({count} rows): it decides nothing; known are {}",
+                shown(name),
+                all.join(", ")
+            );
+            warnings.add_in_column(*first, &Column::Groups.label(), message);
+        }
+        let used = self.records.iter().fold(0, |bits, record| bits | record.groups.0);
+        for name in self.groups.names(GroupSet(!used)) {
+            warnings.add(0, format!("no card is in group {}, which the configuration mentions", quoted(name)));
+        }
+    }
+
+    fn warn_of_rows(&self, warnings: &mut Problems) {
+        let Tally { count, first } = self.unshowable_names;
+        if count > 0 {
+            let message = format!("{count} names hold what displays lack, or are too long: they show ? or are cut");
+            warnings.add_in_column(first, &Column::Name.label(), message);
+        }
+        let Tally { count, first } = self.zero_limits;
+        if count > 0 {
+            let message = format!("{count} rows have a limit of 0, which allows no sale: leave it empty for no limit");
+            warnings.add(first, message);
+        }
+    }
+
+    /// The records, each with its account's figures.
+    fn into_records(mut self) -> Vec<CardRecord> {
+        for record in &mut self.records {
+            if let Some(figures) = self.figures.get(&record.account) {
+                record.balance = figures.balance.map(|(balance, _)| balance);
+                record.uses = figures.uses.map(|(uses, _)| uses);
+            }
+        }
+        self.records
+    }
+}
+
+/// Keeps what says more; two figures that say different things are the error: the line of the first.
+fn merge<T: Copy + Default + PartialEq>(known: &mut Option<(T, u32)>, figure: Option<T>, line: u32) -> Result<(), u32> {
+    let Some(figure) = figure else {
+        return Ok(());
+    };
+    match *known {
+        Some((first, first_line)) if first != T::default() => {
+            if figure == first || figure == T::default() {
+                Ok(())
+            } else {
+                Err(first_line)
+            }
+        }
+        Some(_) | None => {
+            *known = Some((figure, line));
+            Ok(())
+        }
+    }
+}
+
+fn different(first: u32) -> String {
+    format!("line {first} opens the same account with another figure: leave one of the two empty")
+}
+
+fn default_account(card: CardNo) -> AccountId {
+    AccountId::try_from(card.padded().as_str()).expect("ten digits fit an account's 24 bytes")
+}
+
+/// A row with the header that names its fields.
+struct Cells<'a> {
+    row: &'a Row<'a>,
+    header: &'a Header,
+}
+
+impl Cells<'_> {
+    fn text(&self, column: Column) -> &str {
+        self.header.place(column).map_or("", |place| self.row.field(place))
+    }
+
+    /// `None` if the field is empty, or wrong, which is then reported.
+    fn read<T>(&self, column: Column, problems: &mut Problems, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.text(column);
+        if text.is_empty() {
+            return None;
+        }
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(message) => {
+                problems.add_in_column(self.row.line, &column.label(), message);
+                None
+            }
+        }
+    }
+
+    fn card(&self, problems: &mut Problems) -> Option<CardNo> {
+        if self.text(Column::Card).is_empty() {
+            let message = "the row has no card number: write 1 to 10 digits, or delete the row";
+            problems.add_in_column(self.row.line, &Column::Card.label(), message);
+        }
+        self.read(Column::Card, problems, card)
+    }
+
+    /// More fields than columns: a comma within a value, and everything behind it is in the wrong column.
+    fn check_count(&self, problems: &mut Problems) {
+        if self.row.fields().skip(self.header.count).any(|field| !field.is_empty()) {
+            let message = "more fields than the header has: put quotes around a value that holds a comma";
+            problems.add(self.row.line, message);
+        }
+    }
+}
+
+const AS_TEXT: &str = "format the column as text and enter it again";
+
+/// What a spreadsheet makes of a long number: `8.88889E+09`.
+fn is_scientific(text: &str) -> bool {
+    let Some((mantissa, exponent)) = text.split_once(['E', 'e']) else {
+        return false;
+    };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    digits(whole) && digits(fraction) && exponent.strip_prefix('+').is_some_and(digits)
+}
+
+fn card(text: &str) -> Result<CardNo, String> {
+    if is_scientific(text) || is_scientific(&text.replace(['E', 'e'], "E+")) {
+        return Err(format!("{text} is what a spreadsheet makes of a long number: {AS_TEXT}"));
+    }
+    if text.split_once('.').is_some_and(|(_, fraction)| fraction.bytes().all(|byte| byte == b'0')) {
+        return Err(format!("a card number has no decimals: {AS_TEXT}"));
+    }
+    let number = CardNo::parse(text.as_bytes()).ok_or_else(|| {
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            "more than 10 digits: write the number as a terminal sends it, 1 to 10 digits".to_owned()
+        } else {
+            format!("{}: write the number as a terminal sends it, 1 to 10 digits", shown(text))
+        }
+    })?;
+    if number.value() == 0 {
+        return Err("no card has the number 0: write the card's own, or delete the row".into());
+    }
+    Ok(number)
+}
+
+fn account(text: &str) -> Result<AccountId, String> {
+    if is_scientific(text) {
+        return Err(format!("{text} is what a spreadsheet makes of a long number: {AS_TEXT}"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("it holds a line end or control character: write it in one line".into());
+    }
+    AccountId::try_from(text)
+        .map_err(|_| "longer than 24 bytes (a Chinese character takes 3): write a shorter one, such as a number".into())
+}
+
+fn status(text: &str) -> Result<CardStatus, String> {
+    match text.to_lowercase().as_str() {
+        "正常" => Ok(CardStatus::Active),
+        "挂失" => Ok(CardStatus::Lost),
+        "冻结" => Ok(CardStatus::Frozen),
+        "注销" => Ok(CardStatus::Closed),
+        word => CardStatus::from_word(word).ok_or_else(|| {
+            format!("{}: write active 正常, lost 挂失, frozen 冻结, closed 注销, or leave it empty", shown(text))
+        }),
+    }
+}
+
+fn balance(text: &str) -> Result<Balance, String> {
+    let largest = Balance::from(Money::MAX);
+    Balance::parse(text.as_bytes())
+        .filter(|balance| (-largest..=largest).contains(balance))
+        .ok_or_else(|| amount_wanted(text, "-9999999.99 to 9999999.99"))
+}
+
+fn money(text: &str) -> Result<Money, String> {
+    Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, "0.00 to 9999999.99"))
+}
+
+fn amount_wanted(text: &str, bounds: &str) -> String {
+    let remedy = if text.contains([',', '，']) {
+        "write it without separators of thousands"
+    } else if text.contains(['¥', '￥', '元', '$']) {
+        "write it without a currency"
+    } else if text.contains(['E', 'e']) {
+        "format the column as a number with two decimals"
+    } else {
+        "write yuan with at most two decimals"
+    };
+    format!("{}: {remedy}, from {bounds}, such as 12.50", shown(text))
+}
+
+fn uses(text: &str) -> Result<i32, String> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let value = plain.then(|| text.parse().ok()).flatten();
+    value
+        .filter(|value| (-USES_MAX..=USES_MAX).contains(value))
+        .ok_or_else(|| format!("{}: write a whole number of uses, at most {USES_MAX}, such as 20", shown(text)))
+}
+
+/// The message never holds the value.
+fn pin(text: &str) -> Result<Pin, String> {
+    Pin::parse(text.as_bytes()).ok_or_else(|| "a PIN is 1 to 8 digits: write it so, with the column as text".into())
+}
+
+/// A PIN that is not the card's other one: the board would not know which was meant.
+fn pin_and_not(other: Option<Pin>) -> impl Fn(&str) -> Result<Pin, String> {
+    move |text| {
+        let value = pin(text)?;
+        if Some(value) == other { Err("it is the card's pin: write another".into()) } else { Ok(value) }
+    }
+}
+
+/// `2026-11-22` or `2026/11/22`; spreadsheets leave zeros out.
+fn date(text: &str) -> Result<Date, String> {
+    let wanted = || format!("{}: write a date of the calendar as 2026-11-22 or 2026/11/22", shown(text));
+    let separator = if text.contains('/') { '/' } else { '-' };
+    let parts: Vec<&str> = text.split(separator).collect();
+    match parts.as_slice() {
+        [year, month, day] if year.len() == 4 && month.len() <= 2 && day.len() <= 2 => {
+            Date::parse(format!("{year}-{month:0>2}-{day:0>2}").as_bytes()).ok_or_else(wanted)
+        }
+        _ => Err(wanted()),
+    }
+}
+
+/// The message never holds the value: who knows a code can pay with it.
+fn code(text: &str) -> Result<Vec<u8>, String> {
+    if is_scientific(text) {
+        return Err(format!("a spreadsheet made a rounded number of it: {AS_TEXT}"));
+    }
+    if text.len() > CODE_LEN_MAX || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Err(format!("a code is at most {CODE_LEN_MAX} characters of ASCII: write it so, or leave it empty"));
+    }
+    Ok(text.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests;

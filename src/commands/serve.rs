@@ -1,0 +1,244 @@
+//! `posgate serve`: puts files, sockets and the server together, and runs.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::SocketAddrV4;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use log::{LevelFilter, error, info, warn};
+use posgate::cards::CardFile;
+use posgate::clock::Clock;
+use posgate::config::{self, Settings};
+use posgate::ledger::{DirStorage, Ledger, OpenError, Opened, Refusal};
+use posgate::net::Loop;
+use posgate::net::udp::Socket;
+use posgate::problem::Problem;
+use posgate::server::{Effects, Origin, Server, Tables};
+use posgate::zone::Zone;
+use posgate::{cards, logging};
+
+use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
+
+/// The big tables live in `.bss`: they take no space in the program, and no memory until they are used.
+static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
+static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
+
+/// The process's one set of tables.
+pub(super) fn tables() -> MutexGuard<'static, Tables> {
+    TABLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Serves until a signal says to stop.
+pub(super) fn run(options: &Options) -> u8 {
+    let (settings, file) = match load(&options.config()) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            print_problems(&problems);
+            return EXIT_CONFIG;
+        }
+    };
+    let listen = match listen_addresses(options, &settings) {
+        Ok(listen) => listen,
+        Err(message) => {
+            eprintln!("posgate: {message}");
+            return EXIT_USAGE;
+        }
+    };
+    logging::init(level(&settings));
+    let zone = match find_zone(&settings) {
+        Ok(zone) => zone,
+        Err(message) => {
+            error!("{message}");
+            return EXIT_CONFIG;
+        }
+    };
+    for warning in settings.warnings.iter().chain(&file.warnings) {
+        warn!("{warning}");
+    }
+    match serve(options, settings, file, &listen, zone) {
+        Ok(()) => 0,
+        Err(Failure::Io(message)) => {
+            error!("{message}");
+            EXIT_IO
+        }
+        Err(Failure::Config(message)) => {
+            error!("{message}");
+            EXIT_CONFIG
+        }
+    }
+}
+
+enum Failure {
+    Io(String),
+    Config(String),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
+fn serve(
+    options: &Options,
+    settings: Settings,
+    file: CardFile,
+    listen: &[SocketAddrV4],
+    zone: Zone,
+) -> Result<(), Failure> {
+    let clock = Clock::new();
+    let sockets = bind(listen, &settings.bind_devices)?;
+    let mut tables = tables();
+    let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut server = Server::new(&mut tables, settings.rules.clone());
+    let (ledger, opened) = open_ledger(&settings, &clock, &zone, &mut server)?;
+    for warning in &opened.warnings {
+        warn!("{warning}");
+    }
+    let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
+    let installed = server.install(settings.rules.clone(), &file.records, origin, true);
+    installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
+    for socket in &sockets {
+        info!("listening address={}", socket.address());
+    }
+    info!(
+        "serving site={} cards={} accounts={} ledger={} seq={} doubts={}",
+        settings.site,
+        file.records.len(),
+        server.book().accounts().len(),
+        settings.ledger_dir.display(),
+        server.book().head(),
+        server.book().doubts(),
+    );
+    drop(file);
+    let path = options.config();
+    let mut in_service = settings;
+    Loop::new(sockets, clock, zone, server, ledger, &mut effects)?
+        .run(|server| reload(&path, &mut in_service, server))
+        .map_err(|error| {
+            Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
+        })
+}
+
+/// Reads the configuration and the table that it names; all that is wrong with both at once.
+pub(super) fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
+    let (settings, mut problems) = config::survey(path).map_err(|problem| vec![problem])?;
+    match cards::load(&settings.cards, &settings.rules.groups) {
+        Ok(file) if problems.is_empty() => Ok((settings, file)),
+        Ok(_) => Err(problems),
+        Err(wrong) => {
+            problems.extend(wrong);
+            Err(problems)
+        }
+    }
+}
+
+/// SIGHUP: reads both files again. If either is wrong the old ones stay.
+fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option<Zone> {
+    let (settings, file) = match load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            for problem in &problems {
+                error!("{problem}");
+            }
+            error!("reload refused problems={}: the old configuration and cards stay in service", problems.len());
+            return None;
+        }
+    };
+    let zone = match find_zone(&settings) {
+        Ok(zone) => zone,
+        Err(message) => {
+            error!("{message}");
+            error!("reload refused: the old configuration and cards stay in service");
+            return None;
+        }
+    };
+    let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
+    if let Err(refusal) = server.install(settings.rules.clone(), &file.records, origin, false) {
+        error!("{}: {refusal}", settings.cards.display());
+        error!("reload refused: the old configuration and cards stay in service");
+        return None;
+    }
+    for warning in settings.warnings.iter().chain(&file.warnings) {
+        warn!("{warning}");
+    }
+    for (name, is_changed) in [
+        ("listen", settings.listen != in_service.listen),
+        ("bind_device", settings.bind_devices != in_service.bind_devices),
+        ("ledger_dir", settings.ledger_dir != in_service.ledger_dir),
+        ("site", settings.site != in_service.site),
+    ] {
+        if is_changed {
+            warn!("{}: option {name} takes effect at the next start", path.display());
+        }
+    }
+    logging::set_level(level(&settings));
+    info!("reload cards={} accounts={}", file.records.len(), server.book().accounts().len());
+    *in_service = settings;
+    Some(zone)
+}
+
+fn level(settings: &Settings) -> LevelFilter {
+    settings.log.parse().unwrap_or(LevelFilter::Info)
+}
+
+fn find_zone(settings: &Settings) -> Result<Zone, String> {
+    let found = Zone::find(settings.timezone.as_deref())
+        .map_err(|message| format!("{}: option timezone: {message}", settings.file.display()))?;
+    for warning in &found.warnings {
+        warn!("{warning}");
+    }
+    info!("timezone source={}", found.source);
+    Ok(found.zone)
+}
+
+/// `--listen` goes before the configuration's addresses.
+fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<SocketAddrV4>, String> {
+    if options.listen.is_empty() {
+        return Ok(settings.listen.clone());
+    }
+    options
+        .listen
+        .iter()
+        .map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}")))
+        .collect()
+}
+
+/// A socket for each address, or for each address on each interface.
+fn bind(listen: &[SocketAddrV4], devices: &[String]) -> io::Result<Vec<Socket>> {
+    let mut sockets = Vec::new();
+    for address in listen {
+        if devices.is_empty() {
+            sockets.push(Socket::bind(*address, None)?);
+        }
+        for device in devices {
+            sockets.push(Socket::bind(*address, Some(device))?);
+        }
+    }
+    Ok(sockets)
+}
+
+fn open_ledger(
+    settings: &Settings,
+    clock: &Clock,
+    zone: &Zone,
+    server: &mut Server,
+) -> Result<(Ledger<DirStorage>, Opened), Failure> {
+    let storage = DirStorage::open(&settings.ledger_dir)?;
+    let created = clock.now(zone, false).stamp;
+    let number = random()?;
+    let mut apply = |entry: &_| server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()));
+    let opened = Ledger::open(storage, &settings.site, created, || number, &mut apply);
+    opened.map_err(|error| match error {
+        OpenError::Io(error) => Failure::from(error),
+        damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
+    })
+}
+
+/// Names a new ledger.
+fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes))?;
+    Ok(u64::from_be_bytes(bytes))
+}

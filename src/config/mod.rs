@@ -1,0 +1,139 @@
+//! The configuration file: UCI syntax, read by posgate itself (design.md, section 4).
+//!
+//! [`parse`] turns bytes into [`Settings`] or into every problem at once, each with its line and what to write
+//! instead; nothing here opens another file, and no bytes panic it. [`options::SECTIONS`] lists all there is to write.
+
+pub mod options;
+mod settings;
+mod texts;
+pub mod uci;
+mod values;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+
+pub use values::PORT;
+
+use crate::model::Rules;
+use crate::problem::{Problem, Problems};
+
+/// Bytes of a configuration. A larger file is something else; a router could not hold it in memory as text.
+const FILE_LEN_MAX: u64 = 1024 * 1024;
+
+/// What an operator configured, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file it was read from, as it was named.
+    pub file: PathBuf,
+    /// CRC-32 of the file's bytes: the ledger's `config_crc=`.
+    pub crc: u32,
+    /// For the init script; the server ignores it.
+    pub enabled: bool,
+    /// Where to listen; at least one address. Port 0 lets the system choose.
+    pub listen: Vec<SocketAddrV4>,
+    /// Only frames arriving on these interfaces are heard; empty: on all.
+    pub bind_devices: Vec<String>,
+    /// The card table.
+    pub cards: PathBuf,
+    /// The ledger's directory.
+    pub ledger_dir: PathBuf,
+    /// A label for headers and exports: 1 to 64 bytes without control characters.
+    pub site: String,
+    /// A POSIX TZ that tz-rs reads; `None`: TZ, /etc/TZ, /etc/localtime, UTC, in this order.
+    pub timezone: Option<String>,
+    /// Bytes of a ledger segment before the next one begins.
+    pub segment_bytes: u64,
+    /// Bytes free below which sales are refused.
+    pub reserve_bytes: u64,
+    /// The control socket.
+    pub control: Option<PathBuf>,
+    /// The status file.
+    pub status: Option<PathBuf>,
+    /// The Prometheus text file.
+    pub metrics: Option<PathBuf>,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub log: String,
+    /// What decisions depend on.
+    pub rules: Rules,
+    /// Doubtful, but served: in the file's order.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads an address to listen on, `address` or `address:port`: what `list listen` and `--listen` take.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
+    values::endpoint(text).ok_or_else(|| format!("{text:?} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}"))
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it, in the file's order.
+pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
+    into_result(survey(path).map_err(|problem| vec![problem])?)
+}
+
+/// Reads a configuration file as far as it can be read: a setting that is wrong has its default, and its problem is
+/// in the list. So the files that it names can be checked too, and everything be told at once.
+///
+/// # Errors
+/// If the file cannot be read at all.
+pub fn survey(path: &Path) -> Result<(Settings, Vec<Problem>), Problem> {
+    let whole = |message: String| Problem { file: path.to_owned(), line: 0, column: None, message };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| whole(format!("cannot read the configuration: {error}; name another with --config FILE")))?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no configuration of posgate")));
+    }
+    Ok(survey_bytes(&bytes, path))
+}
+
+/// Reads a configuration's bytes; `file` is named in problems, and relative paths are relative to its directory.
+///
+/// # Errors
+/// Everything that is wrong, in the file's order.
+pub fn parse(bytes: &[u8], file: &Path) -> Result<Settings, Vec<Problem>> {
+    into_result(survey_bytes(bytes, file))
+}
+
+fn survey_bytes(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
+    let mut problems = Problems::new(file);
+    let mut warnings = Problems::new(file);
+    let text = decode(bytes, &mut problems);
+    let sections = uci::read(&text, &mut problems);
+    let crc = crc32fast::hash(bytes);
+    let mut settings = settings::assemble(&sections, file, crc, &mut problems, &mut warnings);
+    settings.warnings = warnings.into_list();
+    (settings, problems.into_list())
+}
+
+fn into_result((settings, problems): (Settings, Vec<Problem>)) -> Result<Settings, Vec<Problem>> {
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// What an empty file gives: every default.
+pub fn defaults() -> Settings {
+    parse(b"", Path::new("/etc/config/posgate")).expect("the defaults are valid: a test reads them")
+}
+
+/// The file as text; lines that are no text are reported and read with U+FFFD, to find what else is wrong.
+fn decode(bytes: &[u8], problems: &mut Problems) -> String {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    for (line, content) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        if content.contains(&0) {
+            problems.add(line, "a NUL byte: this is no text file; save it as UTF-8 text");
+        } else if std::str::from_utf8(content).is_err() {
+            problems.add(line, "this is not UTF-8: save the file as UTF-8 (not GBK, not ANSI)");
+        }
+    }
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! The first line of a segment (design.md, section 7): 511 bytes, padded with spaces, and LF.
+//!
+//! ```text
+//! #posgate-ledger ⇥ version=1 ⇥ ledger=<16 hex> ⇥ site=… ⇥ first=… ⇥ chain=<8 hex> ⇥ created=… ␠␠␠ … ␊
+//! ```
+//!
+//! It is written and synced before the segment's first entry, so a power cut can spoil it only while the
+//! segment holds nothing else. No crc covers it: `first`, `chain` and `ledger` must agree with the segments around it.
+
+use core::fmt;
+
+use crate::model::{EntrySeq, Stamp};
+
+use super::line;
+
+/// Bytes of the line, LF included.
+pub const HEADER_LEN: usize = 512;
+
+/// Bytes kept of the site's label, escaped: what the other words leave, rounded down. The rest is cut off.
+pub const SITE_LEN_MAX: usize = 320;
+
+/// What a segment says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Drawn when the ledger was created; the same in every segment.
+    pub ledger: u64,
+    /// The operator's label.
+    pub site: String,
+    /// The first entry that this segment holds, or will hold.
+    pub first: EntrySeq,
+    /// The crc of the entry before that; 0 if it is the very first.
+    pub chain: u32,
+    /// When the segment was created.
+    pub created: Stamp,
+}
+
+/// Why 512 bytes are no header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderError {
+    /// They are, of a later format that this program cannot read.
+    Version(String),
+    /// They are not; what is missing or wrong.
+    Unreadable(&'static str),
+}
+
+impl fmt::Display for HeaderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version(version) => write!(f, "the header says version={version}, this program reads version=1"),
+            Self::Unreadable(what) => write!(f, "the header cannot be read: {what}"),
+        }
+    }
+}
+
+impl core::error::Error for HeaderError {}
+
+impl Header {
+    /// The line. A site too long for it is cut at a character.
+    pub fn emit(&self) -> [u8; HEADER_LEN] {
+        let text = format!(
+            "#posgate-ledger\tversion=1\tledger={:016x}\tsite={}\tfirst={}\tchain={:08x}\tcreated={}",
+            self.ledger,
+            escape(&self.site),
+            self.first,
+            self.chain,
+            line::writable(self.created)
+        );
+        let mut line = [b' '; HEADER_LEN];
+        line[..text.len()].copy_from_slice(text.as_bytes());
+        line[HEADER_LEN - 1] = b'\n';
+        line
+    }
+
+    /// Reads the line. Words that a later program of version 1 may add are ignored.
+    ///
+    /// # Errors
+    /// What is wrong first.
+    pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
+        use HeaderError::{Unreadable, Version};
+        if bytes.len() != HEADER_LEN || bytes[HEADER_LEN - 1] != b'\n' {
+            return Err(Unreadable("it is not 511 bytes and an LF"));
+        }
+        let text = core::str::from_utf8(&bytes[..HEADER_LEN - 1]).map_err(|_| Unreadable("it is no UTF-8"))?;
+        let mut words = text.trim_end_matches(' ').split('\t');
+        if words.next() != Some("#posgate-ledger") {
+            return Err(Unreadable("it does not begin with #posgate-ledger"));
+        }
+        let find = |key: &str| words.clone().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        let hex = |digits: &str, len: usize| {
+            let is_hex = digits.len() == len && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            u64::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+        };
+        let decimal = |digits: &str| digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        match find("version") {
+            Some("1") => (),
+            Some(version) => return Err(Version(version.to_owned())),
+            None => return Err(Unreadable("version= is missing")),
+        }
+        Ok(Self {
+            ledger: find("ledger").and_then(|word| hex(word, 16)).ok_or(Unreadable("ledger= is no 16 hex digits"))?,
+            site: find("site").and_then(unescape).ok_or(Unreadable("site= is no escaped text"))?,
+            first: find("first")
+                .and_then(decimal)
+                .filter(|first| *first > 0)
+                .map(EntrySeq)
+                .ok_or(Unreadable("first= is no number from 1"))?,
+            chain: find("chain")
+                .and_then(|word| u32::try_from(hex(word, 8)?).ok())
+                .ok_or(Unreadable("chain= is no 8 hex digits"))?,
+            created: find("created").and_then(Stamp::parse).ok_or(Unreadable("created= is no RFC 3339 time"))?,
+        })
+    }
+}
+
+/// The site with COPY's escapes, control characters as `?`, cut to [`SITE_LEN_MAX`].
+fn escape(site: &str) -> String {
+    let mut escaped = String::new();
+    for character in site.chars() {
+        let piece = match character {
+            '\\' => "\\\\".to_owned(),
+            '\t' => "\\t".to_owned(),
+            '\n' => "\\n".to_owned(),
+            '\r' => "\\r".to_owned(),
+            _ if character.is_control() => "?".to_owned(),
+            _ => character.to_string(),
+        };
+        if escaped.len() + piece.len() > SITE_LEN_MAX {
+            break;
+        }
+        escaped.push_str(&piece);
+    }
+    escaped
+}
+
+fn unescape(escaped: &str) -> Option<String> {
+    let mut site = String::new();
+    let mut characters = escaped.chars();
+    while let Some(character) = characters.next() {
+        site.push(match character {
+            '\\' => match characters.next()? {
+                '\\' => '\\',
+                't' => '\t',
+                'n' => '\n',
+                'r' => '\r',
+                _ => return None,
+            },
+            _ => character,
+        });
+    }
+    Some(site)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Wall;
+    use proptest::prelude::*;
+
+    fn header(site: &str) -> Header {
+        Header {
+            ledger: 0x0123_4567_89AB_CDEF,
+            site: site.to_owned(),
+            first: EntrySeq(1),
+            chain: 0,
+            created: Stamp::parse("2026-11-22T12:00:00.000+08:00").unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_line_is_what_the_design_draws() {
+        let line = header("site1").emit();
+        let text = "#posgate-ledger\tversion=1\tledger=0123456789abcdef\tsite=site1\tfirst=1\tchain=00000000\tcreated=2026-11-22T12:00:00.000+08:00";
+        assert_eq!(String::from_utf8(line.to_vec()).unwrap(), format!("{text:511}\n"));
+    }
+
+    #[test]
+    fn no_site_breaks_the_line() {
+        for site in ["", " a ", "a\tb\nc\\d\r", "食堂\u{1}", &"长".repeat(400), &"\\".repeat(400)] {
+            let largest = Header {
+                first: EntrySeq(u64::MAX),
+                chain: u32::MAX,
+                created: Stamp { wall: Wall(i64::MAX), offset_s: i32::MAX },
+                ..header(site)
+            };
+            let line = largest.emit();
+            assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(HEADER_LEN - 1));
+            let parsed = Header::parse(&line).unwrap();
+            assert!(site.replace('\u{1}', "?").starts_with(&parsed.site));
+            assert_eq!((parsed.first, parsed.chain), (largest.first, largest.chain));
+        }
+    }
+
+    #[test]
+    fn a_wrong_header_says_what_is_wrong() {
+        let line = header("site1").emit();
+        let change = |from: &str, to: &str| {
+            let text = core::str::from_utf8(&line[..511]).unwrap().trim_end().replace(from, to);
+            Header::parse(format!("{text:511}\n").as_bytes()).unwrap_err().to_string()
+        };
+        assert!(change("version=1", "version=2").contains("version=2"));
+        assert!(change("#posgate", "#other").contains("#posgate-ledger"));
+        for word in ["version=1", "ledger=0", "site=", "first=1", "chain=0", "created=2"] {
+            let key = word.split_once('=').unwrap().0;
+            assert!(change(word, "x").contains(key), "{word}");
+        }
+        assert!(Header::parse(&line[..511]).is_err());
+        assert!(Header::parse(&[]).is_err());
+        let later = core::str::from_utf8(&line[..511]).unwrap().trim_end().to_owned() + "\tnew=1";
+        assert_eq!(Header::parse(format!("{later:511}\n").as_bytes()), Ok(header("site1")));
+    }
+
+    proptest! {
+        #[test]
+        fn parse_gives_back_what_emit_was_given(
+            ledger in any::<u64>(), site in "\\PC{0,60}", first in 1_u64.., chain in any::<u32>(),
+        ) {
+            let header = Header { ledger, site, first: EntrySeq(first), chain, ..header("") };
+            prop_assert_eq!(Header::parse(&header.emit()), Ok(header));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(any::<u8>(), 512), change in any::<bool>()) {
+            if change {
+                bytes[..300].copy_from_slice(&header("site").emit()[..300]);
+            }
+            bytes[511] = b'\n';
+            let _ = Header::parse(&bytes);
+        }
+    }
+}

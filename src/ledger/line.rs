@@ -1,0 +1,709 @@
+//! One line of the ledger: an [`Entry`] as text, and back (design.md, section 7).
+//!
+//! ```text
+//! seq ⇥ time ⇥ clock ⇥ kind ⇥ machine ⇥ serial ⇥ frame ⇥ card ⇥ account ⇥ amount ⇥ uses ⇥ balance ⇥ uses_left
+//!     ⇥ device_time ⇥ slot ⇥ ref ⇥ detail ⇥ crc ␊
+//! ```
+//!
+//! The text is PostgreSQL's COPY format: `\\ \t \n \r` escaped, `\N` for none, UTF-8. The crc is CRC-32 as zlib
+//! computes it, continued from the crc of the line before, over the line up to and including the tab before it.
+//!
+//! What always holds: `parse` gives back what `emit` was given; a line holds no zero byte (PostgreSQL takes
+//! none, and to recovery a zero is the mark of a page that never reached the medium); a line fits [`LINE_LEN_MAX`].
+//! Its longest columns, with every byte of a text escaped and the tab or LF after each:
+//!
+//! | column | bytes | | column | bytes |
+//! |---|---|---|---|---|
+//! | seq | 20 + 1 | | amount | 21 + 1 |
+//! | time | 29 + 1 | | uses | 11 + 1 |
+//! | clock | 5 + 1 | | balance | 21 + 1 |
+//! | kind | 11 + 1 | | uses_left | 11 + 1 |
+//! | machine | 10 + 1 | | device_time | 2·32 + 1 |
+//! | serial | 2·20 + 1 | | slot | 2·32 + 1 |
+//! | frame | 10 + 1 | | ref | 20 + 1 |
+//! | card | 10 + 1 | | detail | 2·300 + 1 |
+//! | account | 2·24 + 1 | | crc | 8 + 1 |
+//!
+//! which is 1021 ([`LINE_LEN_BOUND`]), at most 1024.
+
+use core::fmt;
+
+use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
+use crate::model::{
+    AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp, Text,
+    Wall,
+};
+
+/// The names of the columns, as the README and messages use them.
+pub const COLUMNS: [&str; 18] = [
+    "seq",
+    "time",
+    "clock",
+    "kind",
+    "machine",
+    "serial",
+    "frame",
+    "card",
+    "account",
+    "amount",
+    "uses",
+    "balance",
+    "uses_left",
+    "device_time",
+    "slot",
+    "ref",
+    "detail",
+    "crc",
+];
+
+/// The module's table added up: no line is longer, LF included.
+pub const LINE_LEN_BOUND: usize = (20 + 29 + 5 + 11) // seq, time, clock, kind
+    + (10 + 2 * 20 + 10 + 10 + 2 * 24) // machine, serial, frame, card, account
+    + (21 + 11 + 21 + 11) // amount, uses, balance, uses_left
+    + (2 * 32 + 2 * 32 + 20 + 2 * DETAIL_LEN_MAX + 8) // device_time, slot, ref, detail, crc
+    + COLUMNS.len(); // 17 tabs and the LF
+
+const _: () = assert!(LINE_LEN_BOUND <= LINE_LEN_MAX, "the longest line fits");
+
+/// What [`emit`] wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emitted {
+    /// Bytes of the line, LF included.
+    pub len: usize,
+    /// Its crc, from which the next line's continues.
+    pub crc: u32,
+}
+
+/// Writes an entry as a line that continues the chain from the crc `chain`. Allocates nothing.
+///
+/// A time before year 1 or after year 9999 is written as the nearest that RFC 3339 can write.
+pub fn emit(entry: &Entry, chain: u32, out: &mut [u8; LINE_LEN_MAX]) -> Emitted {
+    let mut line = Columns { out, len: 0 };
+    line.number(entry.seq.0);
+    line.tab();
+    line.stamp(entry.time);
+    line.tab();
+    line.bytes(entry.clock.word().as_bytes());
+    line.tab();
+    line.bytes(entry.kind.word().as_bytes());
+    line.tab();
+    line.optional(entry.machine.as_ref(), |line, machine| line.bytes(machine.as_bytes()));
+    line.optional(entry.serial.as_ref(), |line, serial| line.text(serial));
+    line.optional(entry.frame.as_ref(), |line, frame| line.bytes(frame.as_bytes()));
+    line.optional(entry.card.as_ref(), Columns::card);
+    line.optional(entry.account.as_ref(), |line, account| line.text(account));
+    line.optional(entry.amount.as_ref(), |line, amount| line.fen(amount.fen()));
+    line.optional(entry.uses.as_ref(), |line, uses| line.signed(*uses));
+    line.optional(entry.balance.as_ref(), |line, balance| line.fen(balance.fen()));
+    line.optional(entry.uses_left.as_ref(), |line, uses_left| line.signed(*uses_left));
+    line.optional(entry.device_time.as_ref(), |line, time| line.text(time));
+    line.optional(entry.slot.as_ref(), |line, slot| line.text(slot));
+    line.optional(entry.about.as_ref(), |line, about| line.number(about.0));
+    let detail = Some(entry.detail.as_str()).filter(|detail| !detail.is_empty());
+    line.optional(detail, Columns::text);
+    let crc = continue_crc(chain, line.written());
+    line.hex(crc);
+    line.byte(b'\n');
+    Emitted { len: line.len, crc }
+}
+
+/// The nearest time that RFC 3339 can write: local years 1 to 9999, an offset of whole minutes below a day.
+pub fn writable(stamp: Stamp) -> Stamp {
+    /// 0001-01-01T00:00:00.000 and 9999-12-31T23:59:59.999, in milliseconds of the local clock.
+    const LOCAL_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
+    const OFFSET_MIN_MAX: i32 = 24 * 60 - 1;
+    let offset_s = 60 * (stamp.offset_s / 60).clamp(-OFFSET_MIN_MAX, OFFSET_MIN_MAX);
+    let offset_ms = i64::from(offset_s) * 1000;
+    let local_ms = stamp.wall.0.saturating_add(offset_ms).clamp(LOCAL_MS.0, LOCAL_MS.1);
+    Stamp { wall: Wall(local_ms - offset_ms), offset_s }
+}
+
+/// CRC-32 as zlib computes it, continued over `bytes` from the crc `chain`.
+pub fn continue_crc(chain: u32, bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(chain);
+    hasher.update(bytes);
+    hasher.finalize()
+}
+
+/// The last column of a line (without its LF) as a crc; `None` if its last eight bytes are no lower-case
+/// hexadecimal digits. It is found whatever else the line holds: the line after a spoiled one is judged by it.
+pub fn crc_column(line: &[u8]) -> Option<u32> {
+    parse_hex(line.get(line.len().checked_sub(8)?..)?)
+}
+
+/// Whether a line (without its LF) is good: its crc follows from that of the line before, `chain`.
+pub fn follows(line: &[u8], chain: u32) -> bool {
+    let Some(crc) = crc_column(line) else { return false };
+    let covered = &line[..line.len() - 8];
+    covered.last() == Some(&b'\t') && continue_crc(chain, covered) == crc
+}
+
+/// What [`parse`] read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// All columns but the last. Its kind is [`Kind::Other`] if the line's word is none of this version's.
+    pub entry: Entry,
+    /// The last column, as it stands: [`follows`] says whether it is right.
+    pub crc: u32,
+}
+
+/// Why a line cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineError {
+    /// From 1; a line that is cut off, or too long, is wrong in its last column.
+    pub column: usize,
+    /// What is wrong with it.
+    pub what: &'static str,
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.column.checked_sub(1).and_then(|index| COLUMNS.get(index)).unwrap_or(&"?");
+        write!(f, "column {} ({name}): {}", self.column, self.what)
+    }
+}
+
+impl core::error::Error for LineError {}
+
+/// The columns of a line (without its LF), still escaped.
+///
+/// # Errors
+/// If there are not 18.
+pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
+    let mut columns = [&[][..]; COLUMNS.len()];
+    let mut count = 0;
+    for column in line.split(|byte| *byte == b'\t') {
+        let Some(place) = columns.get_mut(count) else {
+            return Err(LineError { column: COLUMNS.len(), what: "there are more than 18 columns" });
+        };
+        *place = column;
+        count += 1;
+    }
+    if count < COLUMNS.len() {
+        return Err(LineError { column: count, what: "the line ends here: there are fewer than 18 columns" });
+    }
+    Ok(columns)
+}
+
+/// Reads a line (without its LF). An unknown kind is no error, nor is an unknown key in the detail: later
+/// programs of version 1 may write them. Whether the crc is right is not looked at.
+///
+/// # Errors
+/// The first column that no program of version 1 writes.
+pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
+    let raw = columns(line)?;
+    let entry = Entry {
+        seq: required(&raw, 1, "no number from 1", seq)?,
+        time: required(&raw, 2, "no RFC 3339 time with milliseconds and offset", stamp)?,
+        clock: required(&raw, 3, "neither `ok` nor `unset`", clock)?,
+        kind: required(&raw, 4, "no word", kind)?,
+        machine: optional(&raw, 5, "no number of one to ten digits", MachineNo::parse)?,
+        serial: optional(&raw, 6, "no text of at most 20 bytes", text::<20>)?,
+        frame: optional(&raw, 7, "no number of one to ten digits", FrameSeq::parse)?,
+        card: optional(&raw, 8, "no number of ten digits", card)?,
+        account: optional(&raw, 9, "no text of at most 24 bytes", text::<24>)?,
+        amount: optional(&raw, 10, "no amount in yuan with two decimals", Balance::parse)?,
+        uses: optional(&raw, 11, "no whole number", signed)?,
+        balance: optional(&raw, 12, "no amount in yuan with two decimals", Balance::parse)?,
+        uses_left: optional(&raw, 13, "no whole number", signed)?,
+        device_time: optional(&raw, 14, "no text of at most 32 bytes", text::<32>)?,
+        slot: optional(&raw, 15, "no text of at most 32 bytes", text::<32>)?,
+        about: optional(&raw, 16, "no number from 1", seq)?,
+        detail: optional(&raw, 17, "no text of the detail's length", detail)?.unwrap_or_default(),
+    };
+    let crc = required(&raw, 18, "no eight lower-case hexadecimal digits", parse_hex)?;
+    Ok(Parsed { entry, crc })
+}
+
+// The types that columns 6 and 9 are read into above.
+const _: fn(Text<20>) -> Serial = |serial| serial;
+const _: fn(Text<24>) -> AccountId = |account| account;
+
+fn required<'a, T>(
+    raw: &[&'a [u8]; COLUMNS.len()],
+    column: usize,
+    what: &'static str,
+    read: impl FnOnce(&'a [u8]) -> Option<T>,
+) -> Result<T, LineError> {
+    read(raw[column - 1]).ok_or(LineError { column, what })
+}
+
+fn optional<'a, T>(
+    raw: &[&'a [u8]; COLUMNS.len()],
+    column: usize,
+    what: &'static str,
+    read: impl FnOnce(&'a [u8]) -> Option<T>,
+) -> Result<Option<T>, LineError> {
+    if raw[column - 1] == b"\\N" {
+        return Ok(None);
+    }
+    required(raw, column, what, read).map(Some)
+}
+
+fn seq(column: &[u8]) -> Option<EntrySeq> {
+    let digits = core::str::from_utf8(column).ok().filter(|_| column.iter().all(u8::is_ascii_digit))?;
+    digits.parse().ok().filter(|seq| *seq > 0).map(EntrySeq)
+}
+
+fn stamp(column: &[u8]) -> Option<Stamp> {
+    Stamp::parse(core::str::from_utf8(column).ok()?)
+}
+
+fn clock(column: &[u8]) -> Option<ClockState> {
+    [ClockState::Ok, ClockState::Unset].into_iter().find(|clock| clock.word().as_bytes() == column)
+}
+
+fn kind(column: &[u8]) -> Option<Kind> {
+    let word = core::str::from_utf8(column).ok()?;
+    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    is_word.then(|| Kind::from_word(word).unwrap_or(Kind::Other))
+}
+
+fn card(column: &[u8]) -> Option<CardNo> {
+    CardNo::parse(column).filter(|_| column.len() == 10)
+}
+
+fn signed(column: &[u8]) -> Option<i32> {
+    let digits = column.strip_prefix(b"-").unwrap_or(column);
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    core::str::from_utf8(column).ok()?.parse().ok()
+}
+
+fn detail(column: &[u8]) -> Option<Detail> {
+    let mut buffer = [0; DETAIL_LEN_MAX];
+    Detail::from_text(unescape(column, &mut buffer)?)
+}
+
+fn text<const N: usize>(column: &[u8]) -> Option<Text<N>> {
+    let mut buffer = [0; N];
+    Text::try_from(unescape(column, &mut buffer)?).ok()
+}
+
+/// Undoes the escapes of a text column into `buffer`; `None` if it does not fit, is no UTF-8, or holds what `emit` never writes.
+fn unescape<'a>(column: &[u8], buffer: &'a mut [u8]) -> Option<&'a str> {
+    let mut len = 0;
+    let mut bytes = column.iter();
+    while let Some(byte) = bytes.next() {
+        let plain = match byte {
+            b'\\' => match bytes.next()? {
+                b'\\' => b'\\',
+                b't' => b'\t',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                _ => return None,
+            },
+            b'\r' | b'\n' | 0 => return None,
+            _ => *byte,
+        };
+        *buffer.get_mut(len)? = plain;
+        len += 1;
+    }
+    core::str::from_utf8(&buffer[..len]).ok()
+}
+
+fn parse_hex(digits: &[u8]) -> Option<u32> {
+    if digits.len() != 8 {
+        return None;
+    }
+    digits.iter().try_fold(0, |value, digit| {
+        let nibble = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(value << 4 | u32::from(nibble))
+    })
+}
+
+/// A line as far as it is written. Indexing cannot go past the end: the module's table bounds what is written.
+struct Columns<'a> {
+    out: &'a mut [u8; LINE_LEN_MAX],
+    len: usize,
+}
+
+impl Columns<'_> {
+    fn written(&self) -> &[u8] {
+        &self.out[..self.len]
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.out[self.len] = byte;
+        self.len += 1;
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.out[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    fn tab(&mut self) {
+        self.byte(b'\t');
+    }
+
+    /// A whole column with the tab after it.
+    fn optional<T: ?Sized>(&mut self, value: Option<&T>, write: impl FnOnce(&mut Self, &T)) {
+        match value {
+            Some(value) => write(self, value),
+            None => self.bytes(b"\\N"),
+        }
+        self.tab();
+    }
+
+    fn text(&mut self, text: &str) {
+        let is_plain = |byte: &u8| !matches!(byte, b'\\' | b'\t' | b'\n' | b'\r' | 0);
+        if text.as_bytes().iter().all(is_plain) {
+            return self.bytes(text.as_bytes());
+        }
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.bytes(b"\\\\"),
+                b'\t' => self.bytes(b"\\t"),
+                b'\n' => self.bytes(b"\\n"),
+                b'\r' => self.bytes(b"\\r"),
+                0 => self.byte(b'?'),
+                _ => self.byte(byte),
+            }
+        }
+    }
+
+    fn number(&mut self, value: u64) {
+        /// Nine digits: a 32-bit processor divides 64 bits in software, so it is done once for nine of them.
+        const CHUNK: u64 = 1_000_000_000;
+        let Ok(small) = u32::try_from(value) else {
+            self.number(value / CHUNK);
+            return self.digits::<9>(u32::try_from(value % CHUNK).expect("nine digits fit 32 bits"));
+        };
+        let len = small.checked_ilog10().map_or(1, |log| log as usize + 1);
+        let place = &mut self.out[self.len..self.len + len];
+        fill(place, small);
+        self.len += len;
+    }
+
+    /// The last `N` digits of a number.
+    fn digits<const N: usize>(&mut self, value: u32) {
+        fill(&mut self.out[self.len..self.len + N], value);
+        self.len += N;
+    }
+
+    fn signed(&mut self, value: i32) {
+        if value < 0 {
+            self.byte(b'-');
+        }
+        self.number(u64::from(value.unsigned_abs()));
+    }
+
+    fn fen(&mut self, fen: i64) {
+        if fen < 0 {
+            self.byte(b'-');
+        }
+        let fen = fen.unsigned_abs();
+        self.number(fen / 100);
+        self.byte(b'.');
+        self.digits::<2>(u32::try_from(fen % 100).expect("two digits fit 32 bits"));
+    }
+
+    fn card(&mut self, card: &CardNo) {
+        let digits = card.as_bytes();
+        self.bytes(&b"0000000000"[digits.len()..]);
+        self.bytes(digits);
+    }
+
+    fn hex(&mut self, value: u32) {
+        for digit in value.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xF]) {
+            self.byte(b"0123456789abcdef"[usize::from(digit)]);
+        }
+    }
+
+    fn stamp(&mut self, stamp: Stamp) {
+        let stamp = writable(stamp);
+        let small = |value: i64| u32::try_from(value).expect("the parts of a writable time are small");
+        let civil = stamp.civil();
+        let (year, month, day) = civil.date().year_month_day();
+        let second = civil.time_of_day().0;
+        self.digits::<4>(small(year));
+        self.byte(b'-');
+        self.digits::<2>(small(month));
+        self.byte(b'-');
+        self.digits::<2>(small(day));
+        self.byte(b'T');
+        self.digits::<2>(second / 3600);
+        self.byte(b':');
+        self.digits::<2>(second / 60 % 60);
+        self.byte(b':');
+        self.digits::<2>(second % 60);
+        self.byte(b'.');
+        self.digits::<3>(small(stamp.wall.0.rem_euclid(1000)));
+        self.byte(if stamp.offset_s < 0 { b'-' } else { b'+' });
+        let offset_min = stamp.offset_s.unsigned_abs() / 60;
+        self.digits::<2>(offset_min / 60);
+        self.byte(b':');
+        self.digits::<2>(offset_min % 60);
+    }
+}
+
+/// Fills `place` with the last digits of `value`.
+fn fill(place: &mut [u8], mut value: u32) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn emitted(entry: &Entry, chain: u32) -> (Vec<u8>, u32) {
+        let mut out = [0; LINE_LEN_MAX];
+        let Emitted { len, crc } = emit(entry, chain, &mut out);
+        (out[..len].to_vec(), crc)
+    }
+
+    /// Equality that also sees the width of numbers, which `==` ignores.
+    fn assert_same(left: &Entry, right: &Entry) {
+        assert_eq!(left, right);
+        assert_eq!(format!("{left:?}"), format!("{right:?}"));
+    }
+
+    fn sale() -> Entry {
+        let time = Stamp::parse("2026-11-22T12:00:01.234+08:00").unwrap();
+        let mut entry = Entry::new(Kind::Charge, time, ClockState::Ok);
+        entry.seq = EntrySeq(17);
+        entry.machine = MachineNo::parse(b"00002");
+        entry.serial = Some(Text::try_from("1234567890").unwrap());
+        entry.frame = FrameSeq::parse(b"00009");
+        entry.card = CardNo::parse(b"88888888");
+        entry.account = Some(Text::try_from("学\\7\t").unwrap());
+        entry.amount = Some(Balance::from_fen(-550));
+        entry.uses = Some(0);
+        entry.balance = Some(Balance::from_fen(-5));
+        entry.uses_left = Some(-3);
+        entry.device_time = Some(Text::try_from("2012-04-20 11:12:13").unwrap());
+        entry.detail = Detail::default().with("day", "2026-11-22").with("period", "a b\\");
+        entry
+    }
+
+    /// The crcs are Python's: `zlib.crc32(line up to and including the tab before the crc, chain)`.
+    #[test]
+    fn lines_are_what_zlib_and_the_design_say() {
+        let first = Entry {
+            seq: EntrySeq(1),
+            ..Entry::new(Kind::Start, Stamp { wall: Wall(0), offset_s: 0 }, ClockState::Unset)
+        };
+        let (line, crc) = emitted(&first, 0);
+        let nones = "\\N\t".repeat(13);
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            format!("1\t1970-01-01T00:00:00.000+00:00\tunset\tstart\t{nones}{FIRST_CRC:08x}\n")
+        );
+        assert_eq!(crc, FIRST_CRC);
+        let (line, crc) = emitted(&sale(), FIRST_CRC);
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            format!(
+                "17\t2026-11-22T12:00:01.234+08:00\tok\tcharge\t00002\t1234567890\t00009\t0088888888\t学\\\\7\\t\t-5.50\t0\t\
+                 -0.05\t-3\t2012-04-20 11:12:13\t\\N\t\\N\tday=2026-11-22 period=a%20b\\\\\t{SALE_CRC:08x}\n"
+            )
+        );
+        assert_eq!(crc, SALE_CRC);
+    }
+
+    const FIRST_CRC: u32 = 0x132F_8869;
+    const SALE_CRC: u32 = 0x8668_9B2D;
+
+    #[test]
+    fn the_longest_line_fits_and_is_as_long_as_was_added_up() {
+        let worst = |len: usize| "\\".repeat(len);
+        let entry = Entry {
+            seq: EntrySeq(u64::MAX),
+            time: Stamp { wall: Wall(i64::MAX), offset_s: i32::MIN },
+            clock: ClockState::Unset,
+            kind: Kind::Unconfirmed,
+            machine: MachineNo::parse(b"0123456789"),
+            serial: Some(Text::try_from(worst(20).as_str()).unwrap()),
+            frame: FrameSeq::parse(b"0123456789"),
+            card: CardNo::parse(b"1"),
+            account: Some(Text::try_from(worst(24).as_str()).unwrap()),
+            amount: Some(Balance::from_fen(i64::MIN)),
+            uses: Some(i32::MIN),
+            balance: Some(Balance::from_fen(i64::MIN)),
+            uses_left: Some(i32::MIN),
+            device_time: Some(Text::try_from(worst(32).as_str()).unwrap()),
+            slot: Some(Text::try_from(worst(32).as_str()).unwrap()),
+            about: Some(EntrySeq(u64::MAX)),
+            detail: Detail::from_text(&worst(DETAIL_LEN_MAX)).unwrap(),
+        };
+        let (line, _) = emitted(&entry, u32::MAX);
+        assert_eq!(line.len(), LINE_LEN_BOUND);
+        let longest = Kind::ALL.iter().map(|kind| kind.word().len()).max();
+        assert_eq!(longest, Some(Kind::Unconfirmed.word().len()), "the table counts the longest kind");
+        assert!(line.starts_with(b"18446744073709551615\t9999-12-31T23:59:59.999-23:59\t"));
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_read_and_its_amounts_with_it() {
+        let (line, _) = emitted(&sale(), 7);
+        let later = String::from_utf8(line).unwrap().replace("\tcharge\t", "\trefund\t");
+        let parsed = parse(later.trim_end().as_bytes()).unwrap();
+        assert_eq!(parsed.entry, Entry { kind: Kind::Other, ..sale() });
+    }
+
+    #[test]
+    fn an_error_names_its_column() {
+        let (line, _) = emitted(&sale(), 0);
+        let line = String::from_utf8(line).unwrap();
+        let line = line.trim_end();
+        for (column, wrong) in [
+            (1, "0"),
+            (1, "+1"),
+            (1, "18446744073709551616"),
+            (2, "2026-11-22 12:00:01"),
+            (3, "set"),
+            (4, ""),
+            (5, "12345678901"),
+            (6, "\\x"),
+            (6, "123456789012345678901"),
+            (7, "-1"),
+            (8, "88888888"),
+            (9, "\\"),
+            (10, "1e3"),
+            (11, "+1"),
+            (11, "2147483648"),
+            (12, ""),
+            (13, "-"),
+            (14, "a\0"),
+            (16, "x"),
+            (18, "ABCDEF01"),
+            (18, "123"),
+        ] {
+            let mut columns: Vec<&str> = line.split('\t').collect();
+            columns[column - 1] = wrong;
+            let error = parse(columns.join("\t").as_bytes()).unwrap_err();
+            assert_eq!(error.column, column, "{wrong:?}: {error}");
+        }
+        assert_eq!(parse(b"").unwrap_err().column, 1);
+        assert_eq!(parse(b"1\t2").unwrap_err().column, 2);
+        assert_eq!(parse(format!("{line}\t").as_bytes()).unwrap_err().column, 18);
+        assert_eq!(parse(&[b"1\t\xFF", &b"\t".repeat(16)[..]].concat()).unwrap_err().column, 2);
+    }
+
+    #[test]
+    fn numbers_are_written_as_rust_writes_them() {
+        for value in [0, 1, 9, 10, 99, 100, 4_294_967_295, 4_294_967_296, 10_000_000_000, 1_000_000_000_000_000_000] {
+            let mut out = [0; LINE_LEN_MAX];
+            let mut line = Columns { out: &mut out, len: 0 };
+            line.number(value);
+            assert_eq!(line.written(), value.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_zero_byte_never_reaches_the_ledger() {
+        let mut entry = sale();
+        entry.account = Some(Text::try_from("a\0b").unwrap());
+        let (line, _) = emitted(&entry, 0);
+        assert!(!line.contains(&0));
+        assert_eq!(parse(&line[..line.len() - 1]).unwrap().entry.account.as_deref(), Some("a?b"));
+    }
+
+    fn any_text<const N: usize>() -> impl Strategy<Value = Option<Text<N>>> {
+        proptest::option::of("[^\\x00]{0,32}").prop_map(|text: Option<String>| {
+            let mut short = Text::new();
+            for character in text?.chars() {
+                if short.push(character).is_err() {
+                    break;
+                }
+            }
+            Some(short)
+        })
+    }
+
+    fn any_digits() -> impl Strategy<Value = Option<String>> {
+        proptest::option::of("[0-9]{1,10}")
+    }
+
+    fn any_fen() -> impl Strategy<Value = Option<Balance>> {
+        // Balance::parse reads below 10^15 yuan.
+        let fen = prop_oneof![-10_000_i64..10_000, -99_999_999_999_999_999_i64..=99_999_999_999_999_999];
+        proptest::option::of(fen.prop_map(Balance::from_fen))
+    }
+
+    fn any_uses() -> impl Strategy<Value = Option<i32>> {
+        proptest::option::of(any::<i32>())
+    }
+
+    fn any_stamp() -> impl Strategy<Value = Stamp> {
+        let wall = prop_oneof![0..4_102_444_800_000_i64, -62_135_510_400_000..253_402_214_400_000_i64];
+        (wall, -1439..1440_i32).prop_map(|(wall, offset)| Stamp { wall: Wall(wall), offset_s: offset * 60 })
+    }
+
+    prop_compose! {
+        fn any_entry()(
+            head in (1_u64.., any_stamp(), any::<bool>(), 0..Kind::ALL.len()),
+            numbers in (any_digits(), any_digits(), any_digits()),
+            texts in (any_text(), any_text(), any_text(), any_text()),
+            sums in (any_fen(), any_uses(), any_fen(), any_uses()),
+            about in proptest::option::of(1_u64..),
+            words in proptest::collection::vec(("[a-z]{1,8}", "\\PC{0,40}|[\\x01-\\x7f]{0,20}"), 0..5),
+        ) -> Entry {
+            let clock = if head.2 { ClockState::Ok } else { ClockState::Unset };
+            let mut entry = Entry::new(Kind::ALL[head.3], head.1, clock);
+            entry.seq = EntrySeq(head.0);
+            entry.machine = numbers.0.and_then(|digits| MachineNo::parse(digits.as_bytes()));
+            entry.frame = numbers.1.and_then(|digits| FrameSeq::parse(digits.as_bytes()));
+            entry.card = numbers.2.and_then(|digits| CardNo::parse(digits.as_bytes())).map(|card| card.padded());
+            (entry.serial, entry.account, entry.device_time, entry.slot) = texts;
+            (entry.amount, entry.uses, entry.balance, entry.uses_left) = sums;
+            entry.about = about.map(EntrySeq);
+            for (key, value) in words {
+                entry.detail.push(&key, value);
+            }
+            entry
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parse_gives_back_what_emit_was_given(entry in any_entry(), chain in any::<u32>()) {
+            let (line, crc) = emitted(&entry, chain);
+            prop_assert!(line.len() <= LINE_LEN_BOUND);
+            let (end, line) = line.split_last().unwrap();
+            prop_assert_eq!(*end, b'\n');
+            prop_assert!(!line.contains(&b'\n') && !line.contains(&0));
+            let parsed = parse(line).unwrap();
+            assert_same(&parsed.entry, &entry);
+            prop_assert_eq!(parsed.crc, crc);
+            prop_assert!(follows(line, chain));
+            prop_assert!(!follows(line, chain ^ 1));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(line in proptest::collection::vec(any::<u8>(), 0..400), chain in any::<u32>()) {
+            let _ = parse(&line);
+            let _ = follows(&line, chain);
+        }
+
+        #[test]
+        fn no_change_of_a_line_makes_it_panic_or_stay_good(
+            entry in any_entry(), place in any::<prop::sample::Index>(), bit in 0..8_u32,
+        ) {
+            let (mut line, _) = emitted(&entry, 9);
+            line.pop();
+            let place = place.index(line.len());
+            line[place] ^= 1 << bit;
+            let _ = parse(&line);
+            prop_assert!(!follows(&line, 9));
+        }
+
+        #[test]
+        fn any_stamp_can_be_written(wall in any::<i64>(), offset_s in any::<i32>()) {
+            let stamp = Stamp { wall: Wall(wall), offset_s };
+            let entry = Entry { seq: EntrySeq(1), ..Entry::new(Kind::Clock, stamp, ClockState::Ok) };
+            let (line, _) = emitted(&entry, 0);
+            prop_assert!(parse(&line[..line.len() - 1]).is_ok());
+        }
+    }
+}

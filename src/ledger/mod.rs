@@ -1,0 +1,177 @@
+//! The ledger: text files of one entry a line, chained by crc, which a power cut at any instant leaves readable
+//! (design.md, sections 1, 7 and 9).
+//!
+//! ```text
+//!            append, write, sync                        replay: every entry, in order
+//!   Entry ──────────────────────▶ ledger-0000000001.tsv ─────────────────────────────▶ Entry
+//!                  [writer]        #posgate-ledger ⇥ …            [recovery]
+//!                                  1 ⇥ 2026-11-22T… ⇥ … ⇥ crc
+//!                                  2 ⇥ …                 ─────▶ [verify], [show]: beside the running server
+//! ```
+//!
+//! What always holds: a line's crc continues from that of the line before it, so every line binds all before
+//! it; a segment in service only grows; what is not yet synced is at most the last [`TAIL_LEN_MAX`] bytes of the
+//! newest segment, so only there does recovery ever cut; and every change goes through [`Storage`].
+//!
+//! [`TAIL_LEN_MAX`]: crate::limits::TAIL_LEN_MAX
+
+use core::fmt;
+use std::io;
+
+use crate::model::EntrySeq;
+
+pub mod header;
+pub mod line;
+pub mod recovery;
+pub mod segment;
+pub mod show;
+pub mod storage;
+pub mod verify;
+pub mod writer;
+
+pub use recovery::{OpenError, Refusal, replay};
+pub use show::run_show;
+pub use storage::{DirFiles, DirStorage, Files, Storage};
+pub use verify::run_verify;
+pub use writer::{Ledger, Opened};
+
+/// The last entry's number and crc: together they bind everything before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// 0 if there is no entry yet.
+    pub seq: EntrySeq,
+    /// The crc column; 0 if there is no entry yet.
+    pub crc: u32,
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seq={} crc={:08x}", self.seq, self.crc)
+    }
+}
+
+/// Ends quietly when whoever read the output went away (`posgate ledger show | head`).
+fn unless_nobody_reads(result: io::Result<u8>) -> io::Result<u8> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        _ => result,
+    }
+}
+
+/// Ledgers for the tests of this module, in memory, each line as a test wants it.
+#[cfg(test)]
+mod testing {
+    use super::header::Header;
+    use super::recovery::{OpenError, Refusal};
+    use super::storage::MemoryStorage;
+    use super::writer::{Ledger, Opened};
+    use super::{Head, line, segment};
+    use crate::limits::LINE_LEN_MAX;
+    use crate::model::{Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, Stamp, Text};
+
+    pub const FIRST: &str = "ledger-0000000001.tsv";
+
+    /// What a line of a made ledger is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Line {
+        Good,
+        Stop,
+        Zeros,
+        NoEnd,
+        BadCrc,
+        Unreadable,
+        Gap,
+        Refused,
+    }
+
+    pub fn stamp() -> Stamp {
+        Stamp::parse("2026-11-22T12:00:00.000+08:00").unwrap()
+    }
+
+    /// A top-up of 1.00: the balance is the seq in yuan.
+    pub fn entry(seq: u64) -> Entry {
+        let mut entry = Entry::new(Kind::TopUp, stamp(), ClockState::Ok);
+        entry.seq = EntrySeq(seq);
+        entry.card = CardNo::parse(b"0088888888");
+        entry.account = Some(Text::try_from("0088888888").unwrap());
+        entry.amount = Some(Balance::from_fen(100));
+        entry.uses = Some(0);
+        entry.balance = Some(Balance::from_fen(100 * i64::try_from(seq).unwrap()));
+        entry.uses_left = Some(0);
+        entry
+    }
+
+    fn segment_of(head: Head, specs: &[Line]) -> (Vec<u8>, Head) {
+        let first = head.seq.next();
+        let header = Header { ledger: 0xA1, site: "test".to_owned(), first, chain: head.crc, created: stamp() };
+        let mut bytes = header.emit().to_vec();
+        let mut head = head;
+        for spec in specs {
+            let mut entry = entry(head.seq.next().0);
+            match spec {
+                Line::Good | Line::Zeros | Line::NoEnd | Line::BadCrc | Line::Unreadable => (),
+                Line::Stop => entry = Entry { seq: entry.seq, ..Entry::new(Kind::Stop, stamp(), ClockState::Ok) },
+                Line::Gap => entry.seq = entry.seq.next(),
+                Line::Refused => entry.detail = Detail::default().with("note", "refuse"),
+            }
+            let mut out = [0; LINE_LEN_MAX];
+            let emitted = line::emit(&entry, head.crc, &mut out);
+            let start = bytes.len();
+            bytes.extend_from_slice(&out[..emitted.len]);
+            head = Head { seq: entry.seq, crc: emitted.crc };
+            match spec {
+                Line::Good | Line::Stop | Line::Gap | Line::Refused => (),
+                Line::Zeros => bytes[start + 20..start + 30].fill(0),
+                Line::NoEnd => drop(bytes.pop()),
+                Line::BadCrc => bytes[start + 10] ^= 1,
+                Line::Unreadable => {
+                    let text = String::from_utf8(bytes.split_off(start)).unwrap().replace("\tok\t", "\tno\t");
+                    let covered = &text.as_bytes()[..text.len() - 9];
+                    let chain = head_before(&bytes, header.chain);
+                    head.crc = line::continue_crc(chain, covered);
+                    bytes.extend_from_slice(covered);
+                    bytes.extend(format!("{:08x}\n", head.crc).bytes());
+                }
+            }
+        }
+        (bytes, head)
+    }
+
+    fn head_before(bytes: &[u8], chain: u32) -> u32 {
+        line::crc_column(&bytes[..bytes.len() - 1]).filter(|_| bytes.len() > 512).unwrap_or(chain)
+    }
+
+    pub fn ledger_of(specs: &[Line]) -> MemoryStorage {
+        let mut storage = MemoryStorage::default();
+        storage.files.insert(FIRST.to_owned(), segment_of(Head::default(), specs).0);
+        storage
+    }
+
+    /// A second segment after one of `before`; gives its name.
+    pub fn add_segment(storage: &mut MemoryStorage, before: &[Line], specs: &[Line]) -> String {
+        let head = segment_of(Head::default(), before).1;
+        let name = segment::name_of(head.seq.next());
+        storage.files.insert(name.clone(), segment_of(head, specs).0);
+        name
+    }
+
+    /// Where the n-th entry's line begins.
+    pub fn offset_of(segment: &[u8], entry: usize) -> usize {
+        let mut ends = segment.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        ends.clone().nth(entry - 1).unwrap_or_else(|| ends.next_back().unwrap_or(0))
+    }
+
+    /// Opens as a book would that refuses entries whose note says so.
+    pub fn open(storage: &mut MemoryStorage) -> Result<(Opened, Vec<Entry>), OpenError> {
+        let mut entries = Vec::new();
+        let opened = Ledger::open(storage, "test", stamp(), || 0xA1, &mut |entry| {
+            if entry.detail.get("note").is_some() {
+                return Err(Refusal("the balance does not follow".to_owned()));
+            }
+            entries.push(entry.clone());
+            Ok(())
+        });
+        let (_, opened) = opened?;
+        Ok((opened, entries))
+    }
+}

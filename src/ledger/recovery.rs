@@ -1,0 +1,801 @@
+//! What a start makes of the files it finds (design.md, section 9).
+//!
+//! [`replay`] reads every entry once, in order, and changes nothing: it says where a torn tail is to be cut.
+//! [`mend`] then does it, so that everything replayed is durable before the first reply.
+//!
+//! A line is *good* if it is ended by an LF, its crc follows from the crc column of the line before it, its columns can
+//! be read, its seq is the next one, and the book accepts it. Where the first line stands that is not decides:
+//!
+//! | line | at the end: nothing good after it | good lines after it | before the last 64 KiB, or in an older segment |
+//! |---|---|---|---|
+//! | good | keep | keep | keep |
+//! | zeros: not good, and a zero byte in it | cut | cut | refuse |
+//! | no end: the file ends before its LF | cut | (cannot be) refuse | refuse |
+//! | bad crc: it does not follow, or there is none | cut | refuse | refuse |
+//! | unreadable: the crc follows, a column is none of version 1 | refuse | refuse | refuse |
+//! | gap: the crc follows, the seq is not the next | refuse | refuse | refuse |
+//! | refused: a balance does not follow | refuse | refuse | refuse |
+//!
+//! *Cut* is what a power cut explains: lines that were written and never synced, of which nothing was answered.
+//! Zeros are pages of an unsynced tail that never reached the medium while later ones did. Whatever has a crc that
+//! follows was written whole, so it is never cut without a person: *refuse*.
+//!
+//! | header | of the newest segment | of an older one |
+//! |---|---|---|
+//! | whole | keep | keep |
+//! | torn: unreadable, with no good line in it and nothing but zeros from byte 512 on | set aside | refuse |
+//! | spoiled: unreadable, with more than that | refuse | refuse |
+//! | other: of another ledger, or not continuing the segment before | refuse | refuse |
+//! | later: of a version that this program does not read | refuse | refuse |
+//!
+//! The header is synced before the first entry is written. So a torn one stands in a segment that never held an
+//! entry; the segment is set aside (renamed to `*.torn`), and if there is no other, a new ledger begins.
+
+use core::fmt;
+use std::io;
+
+use crate::limits::TAIL_LEN_MAX;
+use crate::model::{Entry, EntrySeq, Kind};
+
+use super::Head;
+use super::header::{HEADER_LEN, Header, HeaderError};
+use super::line;
+use super::segment::{self, Line, Lines, Segment};
+use super::storage::{Files, Storage};
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFound {
+    /// All is well.
+    Good,
+    /// Not good, and a zero byte in it.
+    Zeros,
+    /// The file ends before its LF.
+    NoEnd,
+    /// The crc does not follow from the line before, or there is none.
+    BadCrc,
+    /// The crc follows; a column cannot be read.
+    Unreadable,
+    /// The crc follows; the seq is not the next.
+    Gap,
+    /// The crc follows; the book found that it cannot be (a balance).
+    Refused,
+}
+
+/// Where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinePlace {
+    /// In the last 64 KiB of the newest segment, nothing good after it.
+    End,
+    /// In the last 64 KiB of the newest segment, good lines after it.
+    Inside,
+    /// Before that, or in an older segment.
+    Old,
+}
+
+/// What the first bytes of a segment are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderFound {
+    /// A header that continues the segment before.
+    Whole,
+    /// Unreadable, with no good line in it and nothing but zeros from byte 512 on.
+    Torn,
+    /// Unreadable, with more than that.
+    Spoiled,
+    /// Of another ledger, or not continuing the segment before.
+    Other,
+    /// Of a version that this program does not read.
+    Later,
+}
+
+/// Which segment it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderPlace {
+    /// The last one.
+    Newest,
+    /// Any other.
+    Older,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Go on with the next line.
+    Keep,
+    /// The entries end before this line: copy what follows to `*.torn` and cut it off.
+    Cut,
+    /// Rename the segment to `*.torn`.
+    SetAside,
+    /// Do not serve: a person must look.
+    Refuse,
+}
+
+/// The module's first table, row by row.
+pub const LINES: &[(LineFound, LinePlace, Action)] = &[
+    (LineFound::Good, LinePlace::End, Action::Keep),
+    (LineFound::Good, LinePlace::Inside, Action::Keep),
+    (LineFound::Good, LinePlace::Old, Action::Keep),
+    (LineFound::Zeros, LinePlace::End, Action::Cut),
+    (LineFound::Zeros, LinePlace::Inside, Action::Cut),
+    (LineFound::Zeros, LinePlace::Old, Action::Refuse),
+    (LineFound::NoEnd, LinePlace::End, Action::Cut),
+    (LineFound::NoEnd, LinePlace::Inside, Action::Refuse),
+    (LineFound::NoEnd, LinePlace::Old, Action::Refuse),
+    (LineFound::BadCrc, LinePlace::End, Action::Cut),
+    (LineFound::BadCrc, LinePlace::Inside, Action::Refuse),
+    (LineFound::BadCrc, LinePlace::Old, Action::Refuse),
+    (LineFound::Unreadable, LinePlace::End, Action::Refuse),
+    (LineFound::Unreadable, LinePlace::Inside, Action::Refuse),
+    (LineFound::Unreadable, LinePlace::Old, Action::Refuse),
+    (LineFound::Gap, LinePlace::End, Action::Refuse),
+    (LineFound::Gap, LinePlace::Inside, Action::Refuse),
+    (LineFound::Gap, LinePlace::Old, Action::Refuse),
+    (LineFound::Refused, LinePlace::End, Action::Refuse),
+    (LineFound::Refused, LinePlace::Inside, Action::Refuse),
+    (LineFound::Refused, LinePlace::Old, Action::Refuse),
+];
+
+/// The module's second table, row by row.
+pub const HEADERS: &[(HeaderFound, HeaderPlace, Action)] = &[
+    (HeaderFound::Whole, HeaderPlace::Newest, Action::Keep),
+    (HeaderFound::Whole, HeaderPlace::Older, Action::Keep),
+    (HeaderFound::Torn, HeaderPlace::Newest, Action::SetAside),
+    (HeaderFound::Torn, HeaderPlace::Older, Action::Refuse),
+    (HeaderFound::Spoiled, HeaderPlace::Newest, Action::Refuse),
+    (HeaderFound::Spoiled, HeaderPlace::Older, Action::Refuse),
+    (HeaderFound::Other, HeaderPlace::Newest, Action::Refuse),
+    (HeaderFound::Other, HeaderPlace::Older, Action::Refuse),
+    (HeaderFound::Later, HeaderPlace::Newest, Action::Refuse),
+    (HeaderFound::Later, HeaderPlace::Older, Action::Refuse),
+];
+
+fn decide<Found: PartialEq + Copy, Place: PartialEq + Copy>(
+    table: &[(Found, Place, Action)],
+    found: Found,
+    place: Place,
+) -> Action {
+    let row = table.iter().find(|row| row.0 == found && row.1 == place);
+    row.expect("the table has a row for every combination").2
+}
+
+/// Why an entry cannot follow those before it: a sentence for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(pub String);
+
+/// Why a ledger cannot be served.
+#[derive(Debug)]
+pub enum OpenError {
+    /// A file could not be read or written. The message names path and operation.
+    Io(io::Error),
+    /// A person must look at it.
+    Damaged {
+        /// The segment's path.
+        file: String,
+        /// From 1, which is the header.
+        line: u64,
+        /// What is wrong there.
+        case: String,
+        /// What to do.
+        remedy: String,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Damaged { file, line, case, remedy } => write!(f, "{file}:{line}: damaged ledger: {case}; {remedy}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What [`replay`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The ledger's number; `None` if there is no segment yet.
+    pub ledger: Option<u64>,
+    /// The segment to go on with; `None` if there is none yet.
+    pub newest: Option<String>,
+    /// Good entries.
+    pub entries: u64,
+    /// The last of them.
+    pub head: Head,
+    /// Whether the last of them is a `stop`.
+    pub ends_with_stop: bool,
+    /// What is to be cut off the newest segment.
+    pub tail: Option<TornTail>,
+    /// A newer segment without a header, to be set aside.
+    pub torn_header: Option<String>,
+}
+
+impl Replayed {
+    /// Whether the server stopped as it should, and nothing happened to the files since.
+    pub fn is_clean(&self) -> bool {
+        self.ends_with_stop && self.tail.is_none() && self.torn_header.is_none()
+    }
+}
+
+/// The end of the newest segment that a power cut spoiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TornTail {
+    /// The first line that is not good.
+    pub line: u64,
+    /// Where it begins.
+    pub offset: u64,
+    /// Bytes from there to the end: at most [`TAIL_LEN_MAX`].
+    pub len: u64,
+}
+
+/// Gives every good entry of a directory to `apply`, in order, and says what a start has to mend. Changes nothing.
+///
+/// # Errors
+/// If a file cannot be read, or the ledger is damaged beyond what a power cut explains.
+pub fn replay<F: Files>(
+    files: &F,
+    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+) -> Result<Replayed, OpenError> {
+    let mut segments = segment::list(files)?;
+    let mut replayed = Replayed::default();
+    let mut count = segments.len();
+    for (index, segment) in segments.iter().enumerate() {
+        let is_newest = index + 1 == count;
+        let place = if is_newest { HeaderPlace::Newest } else { HeaderPlace::Older };
+        let (found, case) = judge_header(files, segment, &mut replayed)?;
+        match decide(HEADERS, found, place) {
+            Action::Keep => replay_lines(files, segment, is_newest, &mut replayed, apply)?,
+            // Without the segments before it there is no going on either: the entries are gone.
+            Action::SetAside if segment.first == replayed.head.seq.next() => {
+                replayed.torn_header = Some(segment.name.clone());
+                count -= 1;
+            }
+            Action::SetAside | Action::Cut | Action::Refuse if found == HeaderFound::Later => {
+                let remedy = "serve it with the program that wrote it, or a later one".to_owned();
+                return Err(OpenError::Damaged { file: files.path(&segment.name), line: 1, case, remedy });
+            }
+            Action::SetAside | Action::Cut | Action::Refuse => {
+                return Err(damaged(files, &segment.name, 1, &replayed, &case));
+            }
+        }
+    }
+    segments.truncate(count);
+    replayed.newest = segments.pop().map(|segment| segment.name);
+    Ok(replayed)
+}
+
+/// Does what the replay found necessary, and makes durable what it read: after a stop that was not clean the
+/// last bytes are written again in place, because the page cache may show what the medium never got (design.md,
+/// section 1). Gives a sentence for each thing a person should know.
+///
+/// # Errors
+/// If a file cannot be written or synced. Trying again from the start does no harm.
+pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    if let Some(name) = &replayed.torn_header {
+        let kept = free_name(storage, name)?;
+        storage.rename(name, &kept)?;
+        storage.sync_dir()?;
+        warnings.push(format!("{} had no whole header and no entry: it is now {kept}", storage.path(name)));
+    }
+    let Some(newest) = &replayed.newest else { return Ok(warnings) };
+    if let Some(tail) = &replayed.tail {
+        let kept = free_name(storage, newest)?;
+        let bytes = read_to_end(storage, newest, tail.offset)?;
+        storage.create(&kept, &bytes)?;
+        storage.sync(&kept)?;
+        storage.sync_dir()?;
+        storage.truncate(newest, tail.offset)?;
+        storage.sync(newest)?;
+        warnings.push(format!(
+            "{}:{}: the power went while this was written: {} bytes that nobody was answered for were cut off and are now in {kept}",
+            storage.path(newest),
+            tail.line,
+            tail.len
+        ));
+    }
+    if !replayed.is_clean() {
+        let offset = storage.len(newest)?.saturating_sub(TAIL_LEN_MAX as u64);
+        let bytes = read_to_end(storage, newest, offset)?;
+        storage.write_at(newest, offset, &bytes)?;
+        storage.sync(newest)?;
+        storage.sync_dir()?;
+    }
+    Ok(warnings)
+}
+
+/// What the header is, with a sentence if it is not whole. A whole one is noted in `replayed`.
+fn judge_header<F: Files>(
+    files: &F,
+    segment: &Segment,
+    replayed: &mut Replayed,
+) -> Result<(HeaderFound, String), OpenError> {
+    let header = match segment::read_header(files, &segment.name)? {
+        Ok(header) => header,
+        Err(error @ HeaderError::Version(_)) => return Ok((HeaderFound::Later, error.to_string())),
+        Err(error @ HeaderError::Unreadable(_)) => {
+            let is_torn = holds_no_entry(files, &segment.name, replayed.head.crc)?;
+            let found = if is_torn { HeaderFound::Torn } else { HeaderFound::Spoiled };
+            return Ok((found, error.to_string()));
+        }
+    };
+    if let Some(case) = contradiction(&header, segment, replayed) {
+        return Ok((HeaderFound::Other, case));
+    }
+    replayed.ledger = Some(header.ledger);
+    Ok((HeaderFound::Whole, String::new()))
+}
+
+/// Why a header that can be read does not belong here.
+fn contradiction(header: &Header, segment: &Segment, replayed: &Replayed) -> Option<String> {
+    if header.first != segment.first {
+        return Some(format!("the header says first={}, the file's name {}", header.first, segment.first));
+    }
+    if replayed.ledger.is_some_and(|ledger| ledger != header.ledger) {
+        return Some(format!("the header says ledger={:016x}: it belongs to another ledger", header.ledger));
+    }
+    let (next, chain) = (replayed.head.seq.next(), replayed.head.crc);
+    if header.first > next {
+        let last = EntrySeq(header.first.0 - 1);
+        return Some(format!("entries {next} to {last} are missing: is a segment before this one gone?"));
+    }
+    if header.first < next {
+        return Some(format!(
+            "the header says first={}, but the segment before ends with {}",
+            header.first, replayed.head.seq
+        ));
+    }
+    (header.chain != chain)
+        .then(|| format!("the header says chain={:08x}, but the entry before has the crc {chain:08x}", header.chain))
+}
+
+/// Whether a segment with an unreadable header never held an entry: one would follow from the crc before it, `chain`.
+fn holds_no_entry<F: Files>(files: &F, name: &str, chain: u32) -> io::Result<bool> {
+    let mut behind = vec![0; TAIL_LEN_MAX + 1];
+    let len = files.read_at(name, HEADER_LEN as u64, &mut behind)?;
+    if len > TAIL_LEN_MAX || behind[..len].iter().any(|byte| *byte != 0) {
+        return Ok(false);
+    }
+    let mut lines = Lines::new(files, name);
+    lines.go_back(0, 1);
+    Ok(!has_good_after(Some(chain), chain, &mut lines)?)
+}
+
+fn replay_lines<F: Files>(
+    files: &F,
+    segment: &Segment,
+    is_newest: bool,
+    replayed: &mut Replayed,
+    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+) -> Result<(), OpenError> {
+    let len = files.len(&segment.name)?;
+    let mut lines = Lines::new(files, &segment.name);
+    while let Some(line) = lines.read()? {
+        let (found, case) = match judge_line(&line, replayed.head, apply) {
+            Ok((entry, head)) => {
+                replayed.head = head;
+                replayed.entries += 1;
+                replayed.ends_with_stop = entry.kind == Kind::Stop;
+                continue;
+            }
+            Err(verdict) => verdict,
+        };
+        let (number, offset) = (line.number, line.offset);
+        let is_old = !is_newest || len.saturating_sub(offset) > TAIL_LEN_MAX as u64;
+        let place = match is_old {
+            true => LinePlace::Old,
+            false if has_good_after(line::crc_column(line.text), replayed.head.crc, &mut lines)? => LinePlace::Inside,
+            false => LinePlace::End,
+        };
+        match decide(LINES, found, place) {
+            Action::Cut => {
+                replayed.tail = Some(TornTail { line: number, offset, len: len - offset });
+                return Ok(());
+            }
+            Action::Keep | Action::SetAside | Action::Refuse => {
+                let whence = match place {
+                    LinePlace::End => "",
+                    LinePlace::Inside => ", and good lines come after it",
+                    LinePlace::Old => ", and it is too far from the ledger's end to be a torn tail",
+                };
+                return Err(damaged(files, &segment.name, number, replayed, &format!("{case}{whence}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The entry of a good line and the head it makes; else what the line is, with a sentence.
+fn judge_line(
+    line: &Line,
+    head: Head,
+    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+) -> Result<(Entry, Head), (LineFound, String)> {
+    if !line.follows(head.crc) {
+        let (found, case) = match line.ended {
+            _ if line.has_zero() => (LineFound::Zeros, "zero bytes stand where a line should"),
+            false => (LineFound::NoEnd, "the file ends in the middle of a line"),
+            true => (LineFound::BadCrc, "the crc does not follow from the line before"),
+        };
+        return Err((found, case.to_owned()));
+    }
+    let parsed = line::parse(line.text).map_err(|error| (LineFound::Unreadable, error.to_string()))?;
+    let next = head.seq.next();
+    if parsed.entry.seq != next {
+        return Err((LineFound::Gap, format!("entry {} stands where {next} should", parsed.entry.seq)));
+    }
+    apply(&parsed.entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
+    Ok((parsed.entry, Head { seq: next, crc: parsed.crc }))
+}
+
+/// Whether a good line comes after a bad one whose crc column is `chain`. One that follows from the last good
+/// line before it (`head`) counts too: then something was put in between.
+fn has_good_after<F: Files>(mut chain: Option<u32>, head: u32, lines: &mut Lines<'_, F>) -> io::Result<bool> {
+    while let Some(line) = lines.read()? {
+        if chain.is_some_and(|chain| line.follows(chain)) || line.follows(head) {
+            return Ok(true);
+        }
+        chain = line::crc_column(line.text);
+    }
+    Ok(false)
+}
+
+fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case: &str) -> OpenError {
+    let next = replayed.head.seq.next();
+    OpenError::Damaged {
+        file: files.path(name),
+        line,
+        case: case.to_owned(),
+        remedy: format!(
+            "entries before {next} are whole: bring back the file from a copy, or keep these alone with \
+             `posgate ledger repair --cut {next}` (the server stopped; it copies first)"
+        ),
+    }
+}
+
+/// `<name>.torn`, or a numbered one: what was kept before is never written over.
+fn free_name(files: &impl Files, name: &str) -> io::Result<String> {
+    let taken = files.list()?;
+    let names =
+        core::iter::once(format!("{name}.torn")).chain((2..).map(|number: u32| format!("{name}.{number}.torn")));
+    Ok(names.into_iter().find(|name| !taken.contains(name)).expect("a directory does not hold 2^32 files"))
+}
+
+/// At most a tail of bytes.
+fn read_to_end(files: &impl Files, name: &str, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; TAIL_LEN_MAX];
+    let len = files.read_at(name, offset, &mut bytes)?;
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::segment::name_of;
+    use super::super::storage::MemoryStorage;
+    use super::super::testing::{self, FIRST, Line as Spec};
+    use super::*;
+    use proptest::prelude::*;
+
+    const FOUND: [LineFound; 7] = [
+        LineFound::Good,
+        LineFound::Zeros,
+        LineFound::NoEnd,
+        LineFound::BadCrc,
+        LineFound::Unreadable,
+        LineFound::Gap,
+        LineFound::Refused,
+    ];
+    const PLACES: [LinePlace; 3] = [LinePlace::End, LinePlace::Inside, LinePlace::Old];
+    const HEADERS_FOUND: [HeaderFound; 5] =
+        [HeaderFound::Whole, HeaderFound::Torn, HeaderFound::Spoiled, HeaderFound::Other, HeaderFound::Later];
+    const HEADER_PLACES: [HeaderPlace; 2] = [HeaderPlace::Newest, HeaderPlace::Older];
+
+    /// Good lines that fill more than a tail.
+    const LONG: usize = 700;
+
+    fn spoil(found: LineFound) -> Spec {
+        match found {
+            LineFound::Good => Spec::Good,
+            LineFound::Zeros => Spec::Zeros,
+            LineFound::NoEnd => Spec::NoEnd,
+            LineFound::BadCrc => Spec::BadCrc,
+            LineFound::Unreadable => Spec::Unreadable,
+            LineFound::Gap => Spec::Gap,
+            LineFound::Refused => Spec::Refused,
+        }
+    }
+
+    /// Another digit behind `chain=`.
+    fn change_chain(file: &mut [u8]) {
+        let at = file.windows(6).position(|window| window == b"chain=").unwrap() + 6;
+        file[at] = if file[at] == b'0' { b'1' } else { b'0' };
+    }
+
+    #[test]
+    fn the_tables_have_one_row_for_every_combination() {
+        for found in FOUND {
+            for place in PLACES {
+                assert_eq!(
+                    LINES.iter().filter(|row| (row.0, row.1) == (found, place)).count(),
+                    1,
+                    "{found:?} {place:?}"
+                );
+            }
+        }
+        assert_eq!(LINES.len(), FOUND.len() * PLACES.len());
+        for found in HEADERS_FOUND {
+            for place in HEADER_PLACES {
+                assert_eq!(HEADERS.iter().filter(|row| (row.0, row.1) == (found, place)).count(), 1);
+            }
+        }
+        assert_eq!(HEADERS.len(), HEADERS_FOUND.len() * HEADER_PLACES.len());
+    }
+
+    /// The line under test is the fourth entry; every combination that can be made is, in every way it can stand there.
+    #[test]
+    fn every_line_in_every_place_is_treated_as_the_table_says() {
+        let mut walked = 0;
+        for (found, place, action) in LINES {
+            let ways: &[(usize, bool)] = match (found, place) {
+                (LineFound::NoEnd, LinePlace::Inside) => &[],
+                (_, LinePlace::End) => &[(0, false)],
+                (_, LinePlace::Inside) => &[(1, false), (5, false)],
+                (LineFound::NoEnd, LinePlace::Old) => &[(0, true)],
+                (_, LinePlace::Old) => &[(LONG, false), (0, true), (2, true)],
+            };
+            for (after, has_newer_segment) in ways {
+                let mut specs = vec![Spec::Good, Spec::Good, Spec::Good, spoil(*found)];
+                specs.extend(vec![Spec::Good; *after]);
+                let mut storage = testing::ledger_of(&specs);
+                let before = storage.files[FIRST].clone();
+                if *has_newer_segment {
+                    testing::add_segment(&mut storage, &specs, &[Spec::Good; 2]);
+                }
+                let context = format!("{found:?} {place:?} {action:?} {after} {has_newer_segment}");
+                let opened = testing::open(&mut storage);
+                let offset = testing::offset_of(&before, 4);
+                match action {
+                    Action::Keep => {
+                        let newer = if *has_newer_segment { 2 } else { 0 };
+                        assert_eq!(opened.unwrap().0.entries, 4 + *after as u64 + newer, "{context}");
+                        assert_eq!(storage.files[FIRST], before);
+                    }
+                    Action::Cut => {
+                        let (opened, entries) = opened.unwrap();
+                        assert_eq!((opened.entries, entries.len()), (3, 3), "{context}");
+                        assert!(!opened.clean);
+                        assert_eq!(opened.cut.unwrap().line, 5, "{context}");
+                        assert_eq!(storage.files[FIRST], before[..offset], "{context}");
+                        assert_eq!(storage.files[&format!("{FIRST}.torn")], before[offset..], "{context}");
+                    }
+                    Action::Refuse => {
+                        let error = opened.unwrap_err();
+                        let OpenError::Damaged { file, line, .. } = &error else { panic!("{context}: {error}") };
+                        assert_eq!((file.as_str(), *line), (FIRST, 5), "{context}: {error}");
+                        assert!(error.to_string().contains("posgate ledger repair --cut 4"), "{error}");
+                        assert_eq!(storage.files[FIRST], before, "{context}: nothing is touched");
+                        assert!(storage.done.is_empty(), "{context}: {:?}", storage.done);
+                    }
+                    Action::SetAside => unreachable!("no line is set aside"),
+                }
+                walked += 1;
+            }
+        }
+        assert_eq!(walked, 7 + 6 * 2 + 6 * 3 + 1);
+    }
+
+    #[test]
+    fn every_header_in_every_place_is_treated_as_the_table_says() {
+        for (found, place, action) in HEADERS {
+            // Two segments: the header under test is the second's, or the first's.
+            for way in 0..4 {
+                let specs = [Spec::Good; 3];
+                let mut storage = testing::ledger_of(&specs);
+                let lines: &[Spec] =
+                    if *found == HeaderFound::Torn && *place == HeaderPlace::Newest { &[] } else { &specs };
+                let second = testing::add_segment(&mut storage, &specs, lines);
+                let name = if *place == HeaderPlace::Newest { second.clone() } else { FIRST.to_owned() };
+                if *found == HeaderFound::Torn {
+                    storage.files.get_mut(&name).unwrap().truncate(HEADER_LEN);
+                }
+                let file = storage.files.get_mut(&name).unwrap();
+                // Puts a character behind a word; the header stays as long, one blank the less.
+                let insert = |file: &mut Vec<u8>, word: &str, character: u8| {
+                    let at = file.windows(word.len()).position(|window| window == word.as_bytes()).unwrap();
+                    file.insert(at + word.len(), character);
+                    file.remove(HEADER_LEN - 1);
+                };
+                match (found, way) {
+                    (HeaderFound::Whole, _) => (),
+                    (HeaderFound::Torn, 0) => file.clear(),
+                    (HeaderFound::Torn, 1) => file.truncate(HEADER_LEN - 1),
+                    (HeaderFound::Torn, 2) => file[100..].fill(0),
+                    (HeaderFound::Torn, _) => *file = vec![0; 4096],
+                    (HeaderFound::Spoiled, 0) => file[0] = b'!',
+                    (HeaderFound::Spoiled, 1) => file[..HEADER_LEN].fill(0),
+                    (HeaderFound::Spoiled, 2) => drop(file.drain(..HEADER_LEN)),
+                    (HeaderFound::Spoiled, _) => file[HEADER_LEN - 1] = b' ',
+                    (HeaderFound::Other, 0 | 1) => insert(file, "first=", b'9'),
+                    (HeaderFound::Other, _) => change_chain(file),
+                    (HeaderFound::Later, _) => insert(file, "version=", b'2'),
+                }
+                let context = format!("{found:?} {place:?} {way}");
+                let before = storage.files.clone();
+                let opened = testing::open(&mut storage);
+                match action {
+                    Action::Keep => assert_eq!(opened.unwrap().0.entries, 6, "{context}"),
+                    Action::SetAside => {
+                        assert_eq!(opened.unwrap().0.entries, 3, "{context}");
+                        assert!(!storage.files.contains_key(&name), "{context}");
+                        assert_eq!(storage.files[&format!("{name}.torn")], before[&name], "{context}");
+                    }
+                    Action::Refuse => {
+                        let error = opened.unwrap_err();
+                        let OpenError::Damaged { file, line, .. } = &error else { panic!("{context}: {error}") };
+                        assert_eq!((file, *line), (&name, 1), "{context}: {error}");
+                        assert_eq!(storage.files, before, "{context}");
+                        assert_eq!(error.to_string().contains("repair"), *found != HeaderFound::Later, "{error}");
+                    }
+                    Action::Cut => unreachable!("no header is cut"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lone_segment_with_a_torn_header_gives_way_to_a_new_ledger() {
+        let mut storage = MemoryStorage::default();
+        storage.files.insert(FIRST.to_owned(), b"#posgate-led".to_vec());
+        let (opened, _) = testing::open(&mut storage).unwrap();
+        assert!(opened.created);
+        assert_eq!(storage.files[&format!("{FIRST}.torn")], b"#posgate-led");
+        assert!(!testing::open(&mut storage).unwrap().0.created);
+        // But not where the segments before it are gone.
+        let mut storage = MemoryStorage::default();
+        storage.files.insert(name_of(EntrySeq(9)), Vec::new());
+        assert!(matches!(testing::open(&mut storage), Err(OpenError::Damaged { .. })));
+    }
+
+    #[test]
+    fn segments_that_are_gone_are_named() {
+        let specs = [Spec::Good; 3];
+        let mut storage = testing::ledger_of(&specs);
+        testing::add_segment(&mut storage, &specs, &specs);
+        storage.files.remove(FIRST);
+        let error = testing::open(&mut storage).unwrap_err().to_string();
+        assert!(error.contains("entries 1 to 3 are missing"), "{error}");
+    }
+
+    #[test]
+    fn a_ledger_cut_at_any_byte_opens_with_the_entries_of_its_whole_lines() {
+        let whole = testing::ledger_of(&[Spec::Good; 6]).files[FIRST].clone();
+        for len in 0..=whole.len() {
+            let mut storage = MemoryStorage::default();
+            storage.files.insert(FIRST.to_owned(), whole[..len].to_vec());
+            let lines = whole[..len].split(|byte| *byte == b'\n').count().saturating_sub(2);
+            let (opened, entries) = testing::open(&mut storage).unwrap();
+            assert_eq!((opened.entries, entries.len()), (lines as u64, lines), "cut to {len} bytes");
+            // What was cut is kept, and the next start finds nothing to mend.
+            let kept = storage.files.get(&format!("{FIRST}.torn")).cloned().unwrap_or_default();
+            if len >= HEADER_LEN {
+                assert_eq!([&storage.files[FIRST][..], &kept].concat(), whole[..len]);
+            }
+            let (again, same) = testing::open(&mut storage).unwrap();
+            assert_eq!((again.cut, again.head, same), (None, opened.head, entries));
+        }
+    }
+
+    #[test]
+    fn zeros_at_the_end_are_cut_whatever_their_number() {
+        let whole = testing::ledger_of(&[Spec::Good; 6]).files[FIRST].clone();
+        for keep in [whole.len(), whole.len() - 30] {
+            for zeros in 1..=8192 {
+                let mut storage = MemoryStorage::default();
+                storage.files.insert(FIRST.to_owned(), [&whole[..keep], &vec![0; zeros]].concat());
+                let (opened, _) = testing::open(&mut storage).unwrap();
+                assert_eq!(opened.entries, if keep == whole.len() { 6 } else { 5 }, "{zeros} zeros");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tail_kept_earlier_is_never_written_over() {
+        let mut storage = testing::ledger_of(&[Spec::Good; 2]);
+        for round in 0..3_u8 {
+            storage.files.get_mut(FIRST).unwrap().push(b'a' + round);
+            testing::open(&mut storage).unwrap();
+        }
+        for (name, bytes) in [("torn", b"a"), ("2.torn", b"b"), ("3.torn", b"c")] {
+            assert_eq!(&storage.files[&format!("{FIRST}.{name}")], bytes);
+        }
+    }
+
+    #[test]
+    fn the_cut_part_is_durable_before_it_is_cut() {
+        let mut storage = testing::ledger_of(&[Spec::Good; 2]);
+        let len = storage.files[FIRST].len();
+        storage.files.get_mut(FIRST).unwrap().push(b'x');
+        testing::open(&mut storage).unwrap();
+        let torn = format!("{FIRST}.torn");
+        assert_eq!(
+            storage.done,
+            [
+                format!("create {torn}"),
+                format!("sync {torn}"),
+                "sync directory".to_owned(),
+                format!("truncate {FIRST}"),
+                format!("sync {FIRST}"),
+                format!("write 0+{len} {FIRST}"),
+                format!("sync {FIRST}"),
+                "sync directory".to_owned(),
+                "point ledger.tsv".to_owned(),
+                "sync directory".to_owned(),
+                format!("sync {FIRST}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn only_after_a_clean_stop_the_tail_is_not_written_again() {
+        let mut storage = testing::ledger_of(&[Spec::Good; LONG]);
+        let before = storage.files[FIRST].clone();
+        assert!(!testing::open(&mut storage).unwrap().0.clean);
+        assert_eq!(storage.files[FIRST], before, "byte for byte");
+        let offset = before.len() - TAIL_LEN_MAX;
+        assert!(storage.done.contains(&format!("write {offset}+{TAIL_LEN_MAX} {FIRST}")), "{:?}", storage.done);
+        let mut storage = testing::ledger_of(&[Spec::Good, Spec::Stop]);
+        assert!(testing::open(&mut storage).unwrap().0.clean);
+        assert!(!storage.done.iter().any(|step| step.starts_with("write")), "{:?}", storage.done);
+    }
+
+    #[test]
+    fn a_failed_step_of_mending_is_an_error_and_the_next_start_mends() {
+        for step in ["create", "sync", "truncate", "write", "sync directory"] {
+            let mut storage = testing::ledger_of(&[Spec::Good; 3]);
+            storage.files.get_mut(FIRST).unwrap().extend(b"half a line");
+            storage.fail = Some(step.to_owned());
+            assert!(matches!(testing::open(&mut storage), Err(OpenError::Io(_))), "{step}");
+            storage.fail = None;
+            assert_eq!(testing::open(&mut storage).unwrap().0.entries, 3, "{step}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_flipped_bit_is_refused_or_in_the_last_line_cut(
+            place in any::<prop::sample::Index>(), bit in 0..8_u32,
+        ) {
+            let mut storage = testing::ledger_of(&[Spec::Good; 12]);
+            let file = storage.files.get_mut(FIRST).unwrap();
+            let place = HEADER_LEN + place.index(file.len() - HEADER_LEN);
+            let last = testing::offset_of(file, 12);
+            file[place] ^= 1 << bit;
+            match testing::open(&mut storage) {
+                Ok((opened, _)) => {
+                    // The LF before the last line, and the crc that the last line continues, are the last two lines'.
+                    prop_assert!(place + 10 >= last, "{place} {last}");
+                    prop_assert!(opened.entries == 11 || opened.entries == 10);
+                    prop_assert!(opened.cut.is_some());
+                }
+                Err(OpenError::Damaged { .. }) => prop_assert!(place < last),
+                Err(OpenError::Io(error)) => prop_assert!(false, "{}", error),
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..2000), keep in 0..2000_usize) {
+            let mut storage = testing::ledger_of(&[Spec::Good; 8]);
+            let file = storage.files.get_mut(FIRST).unwrap();
+            file.truncate(keep);
+            file.extend(bytes);
+            let _ = testing::open(&mut storage);
+        }
+    }
+}

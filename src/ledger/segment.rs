@@ -1,0 +1,261 @@
+//! The files of a ledger: their names, and their lines one after the other (design.md, section 7).
+//!
+//! Lines are read in pieces of [`PIECE_LEN`], so a segment of any size takes that much memory. They are bytes here:
+//! [`super::recovery`] and [`super::verify`] judge them.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::model::EntrySeq;
+
+use super::header::{HEADER_LEN, Header, HeaderError};
+use super::line;
+use super::storage::{DirFiles, Files};
+
+/// The link to the newest segment.
+pub const LINK: &str = "ledger.tsv";
+
+/// What is read at a time; a longer run of bytes without an LF counts as several bad lines.
+pub const PIECE_LEN: usize = 64 * 1024;
+
+/// One segment of a directory.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Segment {
+    /// The first entry's number, as its name says.
+    pub first: EntrySeq,
+    /// The file's name.
+    pub name: String,
+}
+
+/// The name of the segment that begins with this entry.
+pub fn name_of(first: EntrySeq) -> String {
+    format!("ledger-{:010}.tsv", first.0)
+}
+
+/// The first entry's number that a segment's name holds; `None` if it is not a segment's name.
+pub fn first_of(name: &str) -> Option<EntrySeq> {
+    let digits = name.strip_prefix("ledger-")?.strip_suffix(".tsv")?;
+    let first = EntrySeq(digits.parse().ok()?);
+    (name_of(first) == name && first.0 > 0).then_some(first)
+}
+
+/// The segments of a directory, oldest first.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn list(files: &impl Files) -> io::Result<Vec<Segment>> {
+    let names = files.list()?;
+    let mut segments: Vec<Segment> =
+        names.into_iter().filter_map(|name| first_of(&name).map(|first| Segment { first, name })).collect();
+    segments.sort();
+    Ok(segments)
+}
+
+/// The first line of a segment.
+///
+/// # Errors
+/// The outer one if the file cannot be read, the inner one if its first bytes are no header.
+pub fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, HeaderError>> {
+    let mut bytes = [0; HEADER_LEN];
+    let len = files.read_at(name, 0, &mut bytes)?;
+    Ok(Header::parse(&bytes[..len]))
+}
+
+/// Segments to read: those of a directory, or files that a person chose.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Reads them.
+    pub files: DirFiles,
+    /// Their names, in the order of their entries.
+    pub names: Vec<String>,
+    /// Whether they are all there is: then they begin with entry 1.
+    pub is_directory: bool,
+}
+
+impl Selection {
+    /// Takes one directory, or segment files.
+    ///
+    /// # Errors
+    /// If there is no such file, or nothing to read in the directory.
+    pub fn new(paths: &[PathBuf]) -> io::Result<Self> {
+        if let [dir] = paths
+            && dir.is_dir()
+        {
+            let files = DirFiles::new(dir);
+            let names: Vec<String> = list(&files)?.into_iter().map(|segment| segment.name).collect();
+            if names.is_empty() {
+                let sentence = format!("{}: no ledger here: no file ledger-….tsv", dir.display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, sentence));
+            }
+            return Ok(Self { files, names, is_directory: true });
+        }
+        let files = DirFiles::new("");
+        let mut segments = Vec::new();
+        for path in paths {
+            let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {what}", path.display()));
+            if path.is_dir() {
+                return Err(wrong("give one directory, or segment files"));
+            }
+            let name = path.to_str().ok_or_else(|| wrong("the path is no UTF-8"))?.to_owned();
+            // A segment whose header cannot be read comes last, in the order given.
+            let first = read_header(&files, &name)?.map_or(EntrySeq(u64::MAX), |header| header.first);
+            segments.push((first, name));
+        }
+        segments.sort_by_key(|(first, _)| *first);
+        Ok(Self { files, names: segments.into_iter().map(|(_, name)| name).collect(), is_directory: false })
+    }
+}
+
+/// The lines of a segment after its header, in order.
+pub struct Lines<'a, F> {
+    files: &'a F,
+    name: &'a str,
+    piece: Box<[u8]>,
+    /// The unread part of `piece`.
+    start: usize,
+    end: usize,
+    /// Where `start` stands in the file, and the number of the line there.
+    offset: u64,
+    number: u64,
+}
+
+/// One line, or what stands in the place of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// From 1, which is the header.
+    pub number: u64,
+    /// Without the LF.
+    pub text: &'a [u8],
+    /// Whether an LF ended it. If not, the file ends here (or a whole piece held no LF).
+    pub ended: bool,
+}
+
+impl Line<'_> {
+    /// Whether the line is good: ended, and its crc follows from that of the line before.
+    pub fn follows(&self, chain: u32) -> bool {
+        self.ended && line::follows(self.text, chain)
+    }
+
+    /// Whether a page of it was never written: no program writes a zero byte.
+    pub fn has_zero(&self) -> bool {
+        self.text.contains(&0)
+    }
+
+    /// The offset of the line after it.
+    pub fn end(&self) -> u64 {
+        self.offset + self.text.len() as u64 + u64::from(self.ended)
+    }
+}
+
+impl<'a, F: Files> Lines<'a, F> {
+    /// The lines behind the header.
+    pub fn new(files: &'a F, name: &'a str) -> Self {
+        Self {
+            files,
+            name,
+            piece: vec![0; PIECE_LEN].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            offset: HEADER_LEN as u64,
+            number: 2,
+        }
+    }
+
+    /// Goes to a line that was read before, and reads the file anew from there.
+    pub fn go_back(&mut self, offset: u64, number: u64) {
+        (self.start, self.end, self.offset, self.number) = (0, 0, offset, number);
+    }
+
+    /// The next line; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn read(&mut self) -> io::Result<Option<Line<'_>>> {
+        let mut searched = 0;
+        let (len, ended) = loop {
+            let unread = &self.piece[self.start..self.end];
+            if let Some(at) = unread[searched..].iter().position(|byte| *byte == b'\n') {
+                break (searched + at, true);
+            }
+            searched = unread.len();
+            if searched == self.piece.len() || self.read_more()? == 0 {
+                break (searched, false);
+            }
+        };
+        if len == 0 && !ended {
+            return Ok(None);
+        }
+        let (offset, number, start) = (self.offset, self.number, self.start);
+        self.start += len + usize::from(ended);
+        self.number += u64::from(ended);
+        let line = Line { offset, number, text: &self.piece[start..start + len], ended };
+        self.offset = line.end();
+        Ok(Some(line))
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        self.piece.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let count = self.files.read_at(self.name, self.offset + self.end as u64, &mut self.piece[self.end..])?;
+        self.end += count;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::storage::MemoryStorage;
+    use super::*;
+
+    #[test]
+    fn a_name_holds_the_first_number() {
+        assert_eq!(name_of(EntrySeq(1)), "ledger-0000000001.tsv");
+        assert_eq!(first_of("ledger-0000000042.tsv"), Some(EntrySeq(42)));
+        assert_eq!(first_of(&name_of(EntrySeq(u64::MAX))), Some(EntrySeq(u64::MAX)));
+        for other in ["ledger.tsv", "ledger-42.tsv", "ledger-0000000000.tsv", "ledger-0000000001.tsv.torn", "lock", ""]
+        {
+            assert_eq!(first_of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn lines_are_found_whatever_their_length_and_the_pieces_they_fall_in() {
+        for len in [0, 1, 100, PIECE_LEN - 1, PIECE_LEN / 3 + 1] {
+            let mut storage = MemoryStorage::default();
+            let mut bytes = vec![b'#'; HEADER_LEN];
+            for index in 0..9_u8 {
+                bytes.extend(vec![b'a' + index; len]);
+                bytes.push(b'\n');
+            }
+            bytes.extend(b"rest");
+            storage.files.insert("x".to_owned(), bytes);
+            let mut lines = Lines::new(&storage, "x");
+            for index in 0..9_u8 {
+                let line = lines.read().unwrap().unwrap();
+                assert_eq!(line.text, vec![b'a' + index; len]);
+                assert_eq!((line.number, line.ended), (u64::from(index) + 2, true));
+                assert_eq!(line.offset, (HEADER_LEN + usize::from(index) * (len + 1)) as u64);
+            }
+            let rest = lines.read().unwrap().unwrap();
+            assert_eq!((rest.text, rest.ended, rest.number), (&b"rest"[..], false, 11));
+            assert!(lines.read().unwrap().is_none());
+            lines.go_back((HEADER_LEN + len + 1) as u64, 3);
+            assert_eq!(lines.read().unwrap().unwrap().text, vec![b'b'; len]);
+        }
+    }
+
+    #[test]
+    fn a_run_without_an_end_comes_in_pieces() {
+        let mut storage = MemoryStorage::default();
+        storage.files.insert("x".to_owned(), vec![0; HEADER_LEN + PIECE_LEN * 2 + 5]);
+        let mut lines = Lines::new(&storage, "x");
+        for len in [PIECE_LEN, PIECE_LEN, 5] {
+            let line = lines.read().unwrap().unwrap();
+            assert_eq!((line.text.len(), line.ended, line.number), (len, false, 2));
+            assert!(line.has_zero());
+        }
+        assert!(lines.read().unwrap().is_none());
+    }
+}

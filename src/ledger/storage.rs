@@ -1,0 +1,568 @@
+//! The files of one ledger directory, as few operations as the ledger needs (design.md, sections 7 and 9).
+//!
+//! [`Files`] reads and never changes anything: `verify` and `show` work on read-only media and beside the running
+//! server. [`Storage`] is everything the server does to the directory; nothing else writes there, so a simulated
+//! storage behind this trait sees every effect. [`DirStorage`] is the real one.
+//!
+//! What always holds: names are files directly in the directory; nothing is durable before [`Storage::sync`] (a
+//! file's bytes) or [`Storage::sync_dir`] (names: creating, renaming, removing); an error names the path and the operation.
+
+use std::cell::RefCell;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{FileExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// Reading a ledger's files.
+pub trait Files {
+    /// The names in the directory, in no order.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Bytes of a file.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    fn len(&self, name: &str) -> io::Result<u64>;
+
+    /// Reads into `into` from `offset` on; fewer bytes than fit only at the end of the file, 0 past it.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize>;
+
+    /// The file for messages: a path that the operator can use.
+    fn path(&self, name: &str) -> String;
+}
+
+/// Writing them. There is one storage for a directory at a time.
+pub trait Storage: Files {
+    /// Makes a new file of these bytes, neither bytes nor name durable yet.
+    ///
+    /// # Errors
+    /// If there is such a file ([`ErrorKind::AlreadyExists`]), or it cannot be written.
+    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes at the end of a file that exists. After the first call for a file this allocates nothing while no
+    /// other file is written.
+    ///
+    /// # Errors
+    /// If not all bytes could be written; some may have been.
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes in place, within a file that exists.
+    ///
+    /// # Errors
+    /// If not all bytes could be written; some may have been.
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts a file to `len` bytes.
+    ///
+    /// # Errors
+    /// If it cannot be cut.
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()>;
+
+    /// Waits until the file's bytes and length are on the medium.
+    ///
+    /// # Errors
+    /// If they may not be. It must not be tried again: what the kernel could not write it forgets.
+    fn sync(&mut self, name: &str) -> io::Result<()>;
+
+    /// Waits until the directory's names are on the medium.
+    ///
+    /// # Errors
+    /// If they may not be.
+    fn sync_dir(&mut self) -> io::Result<()>;
+
+    /// Gives a file another name, replacing what has it.
+    ///
+    /// # Errors
+    /// If it cannot be renamed.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Takes a file away.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// Lets `link` lead to the file `target`, replacing a link at once and without a moment in which there is none.
+    /// It says whether anything had to be changed.
+    ///
+    /// # Errors
+    /// If the file system knows no links, or `link` is a file of its own.
+    fn point(&mut self, link: &str, target: &str) -> io::Result<bool>;
+
+    /// Bytes that the server may still write in this file system.
+    ///
+    /// # Errors
+    /// If the file system does not say.
+    fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// A directory, or files anywhere (their paths as names), read and nothing else.
+#[derive(Clone, Debug)]
+pub struct DirFiles {
+    dir: PathBuf,
+}
+
+impl DirFiles {
+    /// The files of `dir`. With an empty path names are paths, and only [`DirFiles::list`] makes no sense.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    fn full(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+impl Files for DirFiles {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(explain("read the directory", &self.dir))? {
+            let entry = entry.map_err(explain("read the directory", &self.dir))?;
+            // A name that is no UTF-8 is none of ours.
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        let path = self.full(name);
+        Ok(fs::metadata(&path).map_err(explain("read the length of", &path))?.len())
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let path = self.full(name);
+        let file = File::open(&path).map_err(explain("open", &path))?;
+        let mut len = 0;
+        while len < into.len() {
+            match file.read_at(&mut into[len..], offset.saturating_add(len as u64)) {
+                Ok(0) => break,
+                Ok(count) => len += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                Err(error) => return Err(explain("read", &path)(error)),
+            }
+        }
+        Ok(len)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.full(name).display().to_string()
+    }
+}
+
+/// A directory that this process alone writes, for as long as the value lives.
+#[derive(Debug)]
+pub struct DirStorage {
+    files: DirFiles,
+    /// The file written last, kept open: a turn's append and sync open nothing.
+    open: RefCell<Option<(String, File)>>,
+    /// Held until this value goes; the kernel lets go of it when the process dies.
+    _lock: Flock<File>,
+}
+
+impl DirStorage {
+    /// Makes the directory if it is missing, with its parents, and takes its lock.
+    ///
+    /// # Errors
+    /// If another process (or value) holds the lock ([`ErrorKind::WouldBlock`]), or the directory cannot be made
+    /// or written.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        create_dir_durably(dir)?;
+        let path = dir.join("lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(explain("open the lock", &path))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
+            nix::errno::Errno::EWOULDBLOCK => io::Error::new(
+                ErrorKind::WouldBlock,
+                format!("lock {}: another posgate serves from this ledger: stop it first", path.display()),
+            ),
+            _ => explain("lock", &path)(error.into()),
+        })?;
+        Ok(Self { files: DirFiles::new(dir), open: RefCell::new(None), _lock: lock })
+    }
+
+    /// Does something with a file open for writing, the one of the last call if it is the same.
+    fn with<T>(
+        &self,
+        name: &str,
+        operation: &'static str,
+        work: impl FnOnce(&mut File) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut open = self.open.borrow_mut();
+        if open.as_ref().is_none_or(|(last, _)| last != name) {
+            let path = self.files.full(name);
+            let file = OpenOptions::new().write(true).open(&path).map_err(explain("open", &path))?;
+            *open = Some((name.to_owned(), file));
+        }
+        let (_, file) = open.as_mut().expect("it was opened above");
+        work(file).map_err(|error| explain(operation, &self.files.full(name))(error))
+    }
+}
+
+impl Files for DirStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.files.list()
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        self.files.len(name)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        self.files.read_at(name, offset, into)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.files.path(name)
+    }
+}
+
+impl Storage for DirStorage {
+    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.files.full(name);
+        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(explain("create", &path))?;
+        file.write_all(bytes).map_err(explain("write", &path))?;
+        *self.open.borrow_mut() = Some((name.to_owned(), file));
+        Ok(())
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.with(name, "append to", |file| {
+            // O_APPEND would do it too, but then nothing could be written in place through the same file.
+            file.seek(SeekFrom::End(0))?;
+            file.write_all(bytes)
+        })
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.with(name, "write in", |file| file.write_all_at(bytes, offset))
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        self.with(name, "truncate", |file| file.set_len(len))
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.with(name, "sync", |file| file.sync_data())
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        sync_dir(&self.files.dir)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let path = self.files.full(from);
+        *self.open.borrow_mut() = None;
+        fs::rename(&path, self.files.full(to)).map_err(explain("rename", &path))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        let path = self.files.full(name);
+        *self.open.borrow_mut() = None;
+        fs::remove_file(&path).map_err(explain("remove", &path))
+    }
+
+    fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
+        let path = self.files.full(link);
+        match fs::read_link(&path) {
+            Ok(old) if old == Path::new(target) => return Ok(false),
+            Ok(_) => (),
+            Err(error) if error.kind() == ErrorKind::NotFound => (),
+            Err(error) => return Err(explain("replace the link", &path)(error)),
+        }
+        let temporary = self.files.full(&format!("{link}.tmp"));
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", &temporary)(error)),
+            Ok(()) | Err(_) => (),
+        }
+        symlink(target, &temporary).map_err(explain("make the link", &temporary))?;
+        fs::rename(&temporary, &path).map_err(explain("replace the link", &path))?;
+        Ok(true)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let dir = &self.files.dir;
+        let room = nix::sys::statvfs::statvfs(dir).map_err(|error| explain("ask the room of", dir)(error.into()))?;
+        // 32 or 64 bits wide, as the machine's C library has it.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+        let wide = |count| u64::try_from(count).unwrap_or(u64::MAX);
+        #[allow(clippy::useless_conversion, clippy::unnecessary_fallible_conversions)]
+        let unit = u64::try_from(room.fragment_size()).unwrap_or(u64::MAX);
+        Ok(wide(room.blocks_available()).saturating_mul(unit))
+    }
+}
+
+/// An error with the path and the operation; its kind stays.
+fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
+}
+
+fn create_dir_durably(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
+    fs::create_dir_all(dir).map_err(explain("make the directory", dir))?;
+    // A new directory's name stands in its parent.
+    for parent in missing.iter().filter_map(|path| path.parent()) {
+        sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir).and_then(|file| file.sync_all()).map_err(explain("sync the directory", dir))
+}
+
+/// A directory in memory for tests: what was done stands in `done`, in order.
+#[cfg(test)]
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStorage {
+    /// Name and bytes.
+    pub files: std::collections::BTreeMap<String, Vec<u8>>,
+    /// Name and target.
+    pub links: std::collections::BTreeMap<String, String>,
+    /// The operations that change something, as `operation name`.
+    pub done: Vec<String>,
+    /// Operations that begin with this fail.
+    pub fail: Option<String>,
+}
+
+#[cfg(test)]
+impl MemoryStorage {
+    fn act(&mut self, operation: &str, name: &str) -> io::Result<()> {
+        let step = format!("{operation} {name}");
+        if self.fail.as_ref().is_some_and(|fail| step.starts_with(fail)) {
+            return Err(io::Error::new(ErrorKind::StorageFull, format!("{step}: as the test wants")));
+        }
+        self.done.push(step);
+        Ok(())
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut Vec<u8>> {
+        self.files.get_mut(name).ok_or_else(|| io::Error::new(ErrorKind::NotFound, name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+impl Files for MemoryStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.files.keys().chain(self.links.keys()).cloned().collect())
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        self.files
+            .get(name)
+            .map(|bytes| bytes.len() as u64)
+            .ok_or_else(|| io::Error::new(ErrorKind::NotFound, name.to_owned()))
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.files.get(name).ok_or_else(|| io::Error::new(ErrorKind::NotFound, name.to_owned()))?;
+        let rest = bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        let len = rest.len().min(into.len());
+        into[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn path(&self, name: &str) -> String {
+        name.to_owned()
+    }
+}
+
+#[cfg(test)]
+impl Storage for MemoryStorage {
+    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        if self.files.contains_key(name) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        self.act("create", name)?;
+        self.files.insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.act("append", name)?;
+        self.file(name)?.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.act(&format!("write {}+{}", offset, bytes.len()), name)?;
+        let start = usize::try_from(offset).unwrap();
+        self.file(name)?[start..start + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        self.act("truncate", name)?;
+        self.file(name)?.truncate(usize::try_from(len).unwrap());
+        Ok(())
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.act("sync", name)
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        self.act("sync", "directory")
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.act("rename", from)?;
+        let bytes = self.files.remove(from).ok_or(ErrorKind::NotFound)?;
+        self.files.insert(to.to_owned(), bytes);
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.act("remove", name)?;
+        self.files.remove(name).map(drop).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
+        if self.links.get(link).is_some_and(|old| old == target) {
+            return Ok(false);
+        }
+        self.act("point", link)?;
+        self.links.insert(link.to_owned(), target.to_owned());
+        Ok(true)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(1 << 30)
+    }
+}
+
+/// So that a test keeps its storage, whatever becomes of the ledger on it.
+#[cfg(test)]
+impl Files for &mut MemoryStorage {
+    fn list(&self) -> io::Result<Vec<String>> {
+        (**self).list()
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        (**self).len(name)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        (**self).read_at(name, offset, into)
+    }
+
+    fn path(&self, name: &str) -> String {
+        (**self).path(name)
+    }
+}
+
+#[cfg(test)]
+impl Storage for &mut MemoryStorage {
+    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        (**self).create(name, bytes)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        (**self).append(name, bytes)
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        (**self).write_at(name, offset, bytes)
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        (**self).truncate(name, len)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        (**self).sync(name)
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        (**self).sync_dir()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        (**self).rename(from, to)
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        (**self).remove(name)
+    }
+
+    fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
+        (**self).point(link, target)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        (**self).free_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_with_its_parents_and_locked() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("a/b");
+        let first = DirStorage::open(&dir).unwrap();
+        let error = DirStorage::open(&dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert!(error.to_string().contains("another posgate"), "{error}");
+        drop(first);
+        DirStorage::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_directory_does_what_the_trait_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut storage = DirStorage::open(dir.path()).unwrap();
+        storage.create("a", b"hello").unwrap();
+        assert_eq!(storage.create("a", b"").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        storage.append("a", b" world").unwrap();
+        storage.write_at("a", 0, b"J").unwrap();
+        storage.append("a", b"!").unwrap();
+        storage.sync("a").unwrap();
+        let mut bytes = [0; 32];
+        assert_eq!(storage.read_at("a", 6, &mut bytes).unwrap(), 6);
+        assert_eq!(&bytes[..6], b"world!");
+        assert_eq!(storage.read_at("a", 600, &mut bytes).unwrap(), 0);
+        storage.truncate("a", 5).unwrap();
+        storage.append("a", b"!").unwrap();
+        storage.rename("a", "b").unwrap();
+        storage.append("b", b"?").unwrap();
+        assert_eq!(fs::read(dir.path().join("b")).unwrap(), b"Jello!?");
+        assert!(storage.free_bytes().unwrap() > 0);
+        storage.sync_dir().unwrap();
+        storage.remove("b").unwrap();
+        let error = storage.append("b", b"x").unwrap_err();
+        assert!(error.to_string().contains("open ") && error.to_string().contains('b'), "{error}");
+        assert_eq!(storage.list().unwrap(), ["lock"]);
+    }
+
+    #[test]
+    fn a_link_is_replaced_but_a_file_in_its_place_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut storage = DirStorage::open(dir.path()).unwrap();
+        storage.create("one", b"1").unwrap();
+        storage.create("two", b"2").unwrap();
+        assert!(storage.point("link", "one").unwrap());
+        assert!(!storage.point("link", "one").unwrap());
+        assert!(storage.point("link", "two").unwrap());
+        assert_eq!(fs::read(dir.path().join("link")).unwrap(), b"2");
+        assert_eq!(fs::read_link(dir.path().join("link")).unwrap(), Path::new("two"));
+        assert!(storage.point("one", "two").is_err());
+        assert_eq!(fs::read(dir.path().join("one")).unwrap(), b"1");
+    }
+}

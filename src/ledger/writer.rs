@@ -1,0 +1,340 @@
+//! Appending to the ledger: a turn's entries in one write, made durable by one sync (design.md, section 1).
+//!
+//! ```rust,ignore
+//! ledger.append(&entry);  // formats into the turn's buffer; while has_room()
+//! ledger.write()?;        // the turn's lines, one write
+//! ledger.sync()?;         // now results may leave
+//! ```
+//!
+//! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`] bytes are
+//! written and not yet synced, which is how far recovery looks for a torn tail; nothing here allocates after
+//! [`Ledger::open`]. After an error nothing may be called any more: what the file holds then only the next start can say.
+
+use std::io;
+
+use crate::limits::{ENTRIES_MAX, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
+use crate::model::{Entry, EntrySeq, Stamp};
+
+use super::Head;
+use super::header::Header;
+use super::line;
+use super::recovery::{self, OpenError, Refusal};
+use super::segment::{LINK, name_of};
+use super::storage::Storage;
+
+/// The ledger in service.
+pub struct Ledger<S> {
+    storage: S,
+    /// The newest segment's name.
+    segment: String,
+    number: u64,
+    head: Head,
+    /// The turn's lines, [`TURN_BYTES_MAX`] long, of which `filled` bytes are.
+    buffer: Box<[u8]>,
+    filled: usize,
+    /// Bytes written since the last sync.
+    unsynced: usize,
+}
+
+/// What opening found and did, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Entries replayed.
+    pub entries: u64,
+    /// The last of them.
+    pub head: Head,
+    /// Whether the ledger was made just now.
+    pub created: bool,
+    /// Whether the server stopped as it should before: the last entry is a `stop` and nothing had to be mended.
+    pub clean: bool,
+    /// What was cut off the newest segment.
+    pub cut: Option<recovery::TornTail>,
+    /// Sentences for the operator.
+    pub warnings: Vec<String>,
+}
+
+impl<S: Storage> Ledger<S> {
+    /// Replays the ledger of a directory into `apply`, mends its end, and goes on with it; or begins a new one.
+    /// When this returns, everything that was replayed is durable.
+    ///
+    /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the header of a new ledger.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written, or the ledger is damaged (see [`recovery`]).
+    pub fn open(
+        mut storage: S,
+        site: &str,
+        created: Stamp,
+        draw_number: impl FnOnce() -> u64,
+        apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+    ) -> Result<(Self, Opened), OpenError> {
+        let replayed = recovery::replay(&storage, apply)?;
+        let mut warnings = recovery::mend(&mut storage, &replayed)?;
+        let is_new = replayed.newest.is_none();
+        let number = replayed.ledger.unwrap_or_else(draw_number);
+        let segment = match &replayed.newest {
+            Some(name) => name.clone(),
+            None => create_segment(&mut storage, number, site, created, replayed.head)?,
+        };
+        match storage.point(LINK, &segment) {
+            Ok(true) => storage.sync_dir()?,
+            Ok(false) => (),
+            // A USB stick's file system has no links. The ledger works without.
+            Err(error) => warnings.push(format!("{error}: `tail -F` wants {segment} instead")),
+        }
+        // The storage opens the file now, so that the first turn opens nothing.
+        storage.sync(&segment)?;
+        let opened = Opened {
+            entries: replayed.entries,
+            head: replayed.head,
+            created: is_new,
+            clean: replayed.is_clean(),
+            cut: replayed.tail,
+            warnings,
+        };
+        let buffer = vec![0; TURN_BYTES_MAX].into_boxed_slice();
+        Ok((Self { storage, segment, number, head: opened.head, buffer, filled: 0, unsynced: 0 }, opened))
+    }
+
+    /// Formats an entry into the turn's buffer. It is in no file before [`Ledger::write`], and may be lost before
+    /// [`Ledger::sync`].
+    ///
+    /// # Panics
+    /// If its seq is not the next, or there is no room: the caller asks [`Ledger::has_room`] before each event.
+    pub fn append(&mut self, entry: &Entry) {
+        assert_eq!(entry.seq, self.head.seq.next(), "entries are appended in order, without a gap");
+        let room: &mut [u8; LINE_LEN_MAX] = self.buffer[self.filled..]
+            .first_chunk_mut()
+            .expect("has_room() was asked before the event, and one event makes at most ENTRIES_MAX entries");
+        let emitted = line::emit(entry, self.head.crc, room);
+        self.filled += emitted.len;
+        self.head = Head { seq: entry.seq, crc: emitted.crc };
+    }
+
+    /// Whether the buffer takes all entries of one more frame, timer or signal.
+    pub fn has_room(&self) -> bool {
+        self.buffer.len() - self.filled >= ENTRIES_MAX * LINE_LEN_MAX
+    }
+
+    /// Whether there are entries that were appended and not yet written.
+    pub fn is_dirty(&self) -> bool {
+        self.filled > 0
+    }
+
+    /// Whether there are entries that were appended and are not yet durable.
+    pub fn unsynced(&self) -> bool {
+        self.unsynced > 0 || self.is_dirty()
+    }
+
+    /// Writes the turn's entries at the end of the segment, in one piece. If more than a tail of bytes would then
+    /// wait for a sync, those written before are synced first.
+    ///
+    /// # Errors
+    /// With path and operation, if not everything could be written.
+    pub fn write(&mut self) -> io::Result<()> {
+        if !self.is_dirty() {
+            return Ok(());
+        }
+        if self.unsynced + self.filled > TAIL_LEN_MAX {
+            self.sync_written()?;
+        }
+        self.storage.append(&self.segment, &self.buffer[..self.filled])?;
+        self.unsynced += self.filled;
+        self.filled = 0;
+        Ok(())
+    }
+
+    /// Makes durable what was written. Results may leave after it.
+    ///
+    /// # Errors
+    /// With path and operation. It must not be tried again.
+    ///
+    /// # Panics
+    /// If entries were appended since the last [`Ledger::write`]: a caller that syncs then believes them durable.
+    pub fn sync(&mut self) -> io::Result<()> {
+        assert!(!self.is_dirty(), "what is synced was written before");
+        self.sync_written()
+    }
+
+    /// The last entry appended.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// The seq of the next entry.
+    pub fn next_seq(&self) -> EntrySeq {
+        self.head.seq.next()
+    }
+
+    /// The number that names this ledger.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Where the entries stand.
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    fn sync_written(&mut self) -> io::Result<()> {
+        if self.unsynced > 0 {
+            self.storage.sync(&self.segment)?;
+            self.unsynced = 0;
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(TURN_BYTES_MAX >= ENTRIES_MAX * LINE_LEN_MAX, "one event fits a turn");
+const _: () = assert!(TURN_BYTES_MAX <= TAIL_LEN_MAX, "recovery looks as far back as one write reaches");
+
+/// Makes a segment that continues from `head`, durable with its name before any entry is written to it.
+fn create_segment<S: Storage>(
+    storage: &mut S,
+    ledger: u64,
+    site: &str,
+    created: Stamp,
+    head: Head,
+) -> io::Result<String> {
+    let header = Header { ledger, site: site.to_owned(), first: head.seq.next(), chain: head.crc, created };
+    let name = name_of(header.first);
+    storage.create(&name, &header.emit())?;
+    storage.sync(&name)?;
+    storage.sync_dir()?;
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::storage::{DirStorage, Files as _, MemoryStorage};
+    use super::super::testing::{self, FIRST};
+    use super::*;
+    use crate::model::Detail;
+
+    fn open(storage: &mut MemoryStorage) -> Ledger<&mut MemoryStorage> {
+        Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut |_| Ok(())).unwrap().0
+    }
+
+    #[test]
+    fn what_is_appended_is_what_a_start_replays() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        assert_eq!((ledger.head(), ledger.next_seq(), ledger.number()), (Head::default(), EntrySeq(1), 0xA1));
+        for seq in 1..=9 {
+            ledger.append(&testing::entry(seq));
+            if seq % 3 == 0 {
+                ledger.write().unwrap();
+                ledger.sync().unwrap();
+            }
+        }
+        let head = ledger.head();
+        let (opened, entries) = testing::open(&mut storage).unwrap();
+        assert_eq!(opened.head, head);
+        assert_eq!(entries, (1..=9).map(testing::entry).collect::<Vec<_>>());
+        assert_eq!(storage.links["ledger.tsv"], FIRST);
+    }
+
+    #[test]
+    fn a_turn_is_one_write_and_one_sync() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        ledger.storage.done.clear();
+        ledger.write().unwrap();
+        ledger.sync().unwrap();
+        assert!(ledger.storage.done.is_empty(), "nothing to write, nothing to sync");
+        for seq in 1..=5 {
+            ledger.append(&testing::entry(seq));
+        }
+        assert!(ledger.is_dirty() && ledger.unsynced());
+        ledger.write().unwrap();
+        assert!(!ledger.is_dirty() && ledger.unsynced());
+        ledger.sync().unwrap();
+        assert!(!ledger.unsynced());
+        assert_eq!(storage.done, [format!("append {FIRST}"), format!("sync {FIRST}")]);
+    }
+
+    #[test]
+    fn a_turn_ends_before_an_event_might_not_fit() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        let longest = Detail::from_text(&"\\".repeat(crate::limits::DETAIL_LEN_MAX)).unwrap();
+        let mut seq = 0;
+        while ledger.has_room() {
+            for _ in 0..ENTRIES_MAX {
+                seq += 1;
+                ledger.append(&Entry { detail: longest.clone(), ..testing::entry(seq) });
+            }
+        }
+        ledger.write().unwrap();
+        assert!(ledger.has_room());
+        assert!(ledger.storage.files[FIRST].len() > TURN_BYTES_MAX / 2);
+    }
+
+    #[test]
+    fn never_more_than_a_tail_waits_for_a_sync() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        ledger.storage.done.clear();
+        let mut unsynced = 0;
+        for seq in 1..=5000 {
+            ledger.append(&testing::entry(seq));
+            if seq % 100 == 0 {
+                let (before, steps) = (ledger.storage.files[FIRST].len(), ledger.storage.done.len());
+                ledger.write().unwrap();
+                if ledger.storage.done[steps..].iter().any(|step| step.starts_with("sync")) {
+                    unsynced = 0;
+                }
+                unsynced += ledger.storage.files[FIRST].len() - before;
+                assert!(unsynced <= TAIL_LEN_MAX);
+            }
+        }
+        assert!(storage.done.iter().any(|step| step.starts_with("sync")));
+    }
+
+    #[test]
+    fn a_failed_write_or_sync_is_an_error() {
+        for step in ["append", "sync"] {
+            let mut storage = MemoryStorage::default();
+            let mut ledger = open(&mut storage);
+            ledger.storage.fail = Some(step.to_owned());
+            ledger.append(&testing::entry(1));
+            let error = ledger.write().and_then(|()| ledger.sync()).unwrap_err();
+            assert!(error.to_string().contains(FIRST), "{error}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "in order, without a gap")]
+    fn a_gap_is_our_own_mistake() {
+        open(&mut MemoryStorage::default()).append(&testing::entry(2));
+    }
+
+    #[test]
+    fn a_real_directory_goes_through_a_life() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("ledger");
+        for (round, created) in [(0, true), (1, false), (2, false)] {
+            let storage = DirStorage::open(&dir).unwrap();
+            let mut replayed = 0;
+            let (mut ledger, opened) = Ledger::open(storage, "site", testing::stamp(), || 7, &mut |_| {
+                replayed += 1;
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!((opened.created, opened.entries, replayed), (created, round * 4, round * 4));
+            assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
+            for seq in round * 4 + 1..=round * 4 + 4 {
+                ledger.append(&testing::entry(seq));
+            }
+            ledger.write().unwrap();
+            ledger.sync().unwrap();
+            let error = DirStorage::open(&dir).unwrap_err();
+            assert!(error.to_string().contains("another posgate"), "{error}");
+            let link = std::fs::read(dir.join("ledger.tsv")).unwrap();
+            assert_eq!(link.len() as u64, ledger.storage().len(FIRST).unwrap());
+        }
+        let mut out = Vec::new();
+        assert_eq!(crate::ledger::run_verify(&[dir], &mut out).unwrap(), 0);
+        assert!(String::from_utf8(out).unwrap().contains("head seq=12 crc="));
+    }
+}

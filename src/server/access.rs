@@ -1,0 +1,210 @@
+//! 150: may this card pass this door (design.md, sections 6 and 8).
+
+use log::{debug, warn};
+
+use super::clock::business_time;
+use super::outbox::About;
+use super::texts::{Values, fill};
+use super::{Context, ECHO_MS, Effects, Server};
+use crate::book::{FrameId, Seen};
+use crate::model::card::CardRow;
+use crate::model::ids::text_from_lossy;
+use crate::model::rules::DoorRule;
+use crate::model::{Entry, EntrySeq, Kind, Money, Mono, Reason, Text};
+use crate::policy::{self, Passage, Presented};
+use crate::wire::{Access, Code, PinKind, Reply};
+
+/// 050's last two numbers where no section gives them: the seed's.
+const RELAY_S: u32 = 5;
+const LEFT_OPEN_S: u32 = 20;
+
+/// The ledger's `slot` of an access request: `reader:door`.
+pub(super) fn slot(access: &Access) -> Text<32> {
+    let slot: heapless::Vec<u8, 32> =
+        [access.reader.as_bytes(), b":", access.door.as_bytes()].into_iter().flatten().copied().collect();
+    text_from_lossy(&slot)
+}
+
+impl Server<'_> {
+    /// Opens the door, or says why not.
+    pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
+        let mut entry = context.draft(Kind::Admit);
+        entry.card = access.card.map(|card| card.padded());
+        entry.device_time = Some(access.time.raw.clone());
+        entry.slot = Some(slot(access));
+        let row = access.card.and_then(|card| self.tables.cards.find(card)).cloned();
+        let id = FrameId::new(Code::Access.number(), &entry, Money::ZERO);
+        if let Some(seen) = self.first_answer(context, &id) {
+            self.access_again(context, access, row.as_ref(), &seen, fx);
+            return;
+        }
+        let presented = match access.pin_kind {
+            PinKind::None => Presented::Card,
+            PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(access.pin),
+            PinKind::DoorPin => Presented::DoorPin(access.pin),
+            PinKind::Duress => Presented::Duress(access.pin),
+        };
+        let request = Passage {
+            machine: context.frame.machine,
+            door: access.door,
+            presented,
+            at: business_time(&self.tables.book, &context.now, context.clock, access.time.civil),
+            now: context.now,
+            clock: context.clock,
+        };
+        self.watch_door(context, access, fx);
+        if policy::is_duress(row.as_ref(), presented) {
+            self.alarm_duress(context, &entry, fx);
+        }
+        if access.pin_kind == PinKind::Correction {
+            entry.detail.push("correction", 1);
+        }
+        match policy::decide_access(&self.tables.book, &self.rules, row.as_ref(), &request).cloned() {
+            Ok(rule) => {
+                let seq = self.append(entry, &context.now, fx);
+                self.counters.admitted += 1;
+                debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
+                self.send_admission(context, access, row.as_ref(), Some(&rule), (seq, None), fx);
+            }
+            Err(reason) => {
+                entry.kind = Kind::Refuse;
+                entry.detail.push("reason", reason.word());
+                self.counters.refused += 1;
+                self.log_refusal(context, &entry, reason);
+                self.append_limited(context, entry, fx);
+                self.send_refused(context, access, row.as_ref(), reason, fx);
+            }
+        }
+    }
+
+    /// A frame sent again: a refusal stays one, and a door opens again only within its time and this run. Anything later
+    /// may be a recording.
+    fn access_again(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        seen: &Seen,
+        fx: &mut Effects,
+    ) {
+        self.counters.duplicates += 1;
+        if let Some(reason) = seen.outcome.reason {
+            self.send_refused(context, access, row, reason, fx);
+            return;
+        }
+        let age_ms = seen.at.mono.map(|first| context.now.mono.ms_since(first));
+        if age_ms.is_some_and(|age| age < u64::from(self.rules.door_ttl_ms)) {
+            let rules = policy::door_rules(&self.rules, context.frame.machine, access.door);
+            let rule = rule_that_admitted(rules, row, access).cloned();
+            self.send_admission(context, access, row, rule.as_ref(), (seen.outcome.sale, seen.at.mono), fx);
+            return;
+        }
+        if age_ms.is_none_or(|age| age > ECHO_MS) {
+            let mut entry = context.draft(Kind::Alarm);
+            entry.card = access.card.map(|card| card.padded());
+            entry.device_time = Some(access.time.raw.clone());
+            entry.slot = Some(slot(access));
+            entry.about = Some(seen.outcome.sale);
+            entry.detail.push("rule", Reason::Replay.word());
+            self.append_limited(context, entry, fx);
+            if self.may_log(&context.now, *context.peer.source.ip()) {
+                warn!(
+                    "replay machine={} door={} frame={} ref={}",
+                    context.frame.machine, access.door, context.frame.seq, seen.outcome.sale
+                );
+            }
+        }
+        self.send_refused(context, access, row, Reason::Replay, fx);
+    }
+
+    /// A door that stands open for too long is an alarm, and decided as usual.
+    fn watch_door(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
+        let rules = policy::door_rules(&self.rules, context.frame.machine, access.door);
+        let limit = rules.map(|rule| rule.left_open_s).min().unwrap_or(LEFT_OPEN_S);
+        if access.open_seconds <= limit {
+            return;
+        }
+        let mut entry = context.draft(Kind::Alarm);
+        entry.slot = Some(slot(access));
+        entry.device_time = Some(access.time.raw.clone());
+        entry.detail.push("rule", "left-open");
+        entry.detail.push("open_s", access.open_seconds);
+        self.append_limited(context, entry, fx);
+        if self.may_log(&context.now, *context.peer.source.ip()) {
+            warn!("left-open machine={} door={} seconds={}", context.frame.machine, access.door, access.open_seconds);
+        }
+    }
+
+    /// Never limited, and committed: who stands at the door sees nothing of it.
+    fn alarm_duress(&mut self, context: &Context, request: &Entry, fx: &mut Effects) {
+        let mut entry = request.clone();
+        entry.kind = Kind::Alarm;
+        entry.detail.push("rule", "duress");
+        let seq = self.append(entry, &context.now, fx);
+        warn!("duress machine={} seq={seq}", context.frame.machine);
+    }
+
+    fn send_admission(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        rule: Option<&DoorRule>,
+        (about, born): (EntrySeq, Option<Mono>),
+        fx: &mut Effects,
+    ) {
+        let texts = &self.rules.texts;
+        let values = Values { card: access.card_raw, reason: &texts.card_ok, ..self.access_values(context, row) };
+        let text = fill(&texts.admitted, &values);
+        let trailer = texts.display_admitted.clone();
+        let reply = Reply::Admit {
+            machine: context.frame.machine,
+            card: access.card_raw,
+            text: &text,
+            trailer: &trailer,
+            reader: access.reader,
+            door: access.door,
+            relay_s: rule.map_or(RELAY_S, |rule| rule.relay_s),
+            left_open_s: rule.map_or(LEFT_OPEN_S, |rule| rule.left_open_s),
+        };
+        let reader = Some(access.reader.value());
+        let about = About { entry: Some(about), subject: access.card_raw, reader, born };
+        self.command(context, &reply, about, fx);
+    }
+
+    fn send_refused(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        reason: Reason,
+        fx: &mut Effects,
+    ) {
+        let texts = &self.rules.texts;
+        let values = Values { card: access.card_raw, reason: texts.reason(reason), ..self.access_values(context, row) };
+        let text = fill(&texts.refused, &values);
+        let trailer = texts.display_refused.clone();
+        let machine = context.frame.machine;
+        let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: &trailer };
+        let reader = Some(access.reader.value());
+        let about = About { subject: access.card_raw, reader, ..About::default() };
+        self.command(context, &reply, about, fx);
+    }
+
+    fn access_values<'a>(&'a self, context: &'a Context, row: Option<&'a CardRow>) -> Values<'a> {
+        let figures = row.map_or_else(Default::default, |row| self.tables.book.account(row.account).figures());
+        Values { figures, ..self.names(context, row) }
+    }
+}
+
+/// The section whose numbers the first 050 carried: the first that the card's groups fit.
+fn rule_that_admitted<'a>(
+    mut rules: impl Iterator<Item = &'a DoorRule>,
+    row: Option<&CardRow>,
+    access: &Access,
+) -> Option<&'a DoorRule> {
+    rules.find(|rule| match (row, access.pin_kind) {
+        (_, PinKind::DoorPin) | (None, _) => rule.open_pin.is_some() && rule.open_pin == access.pin,
+        (Some(row), _) => rule.groups.admits(row.groups),
+    })
+}

@@ -1,0 +1,73 @@
+//! What happened, in numbers: for the log now, and for status and metrics.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// Counts since start.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Names and counts, in a stable order.
+            pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams that arrived.
+    received
+    /// Frames that were acknowledged.
+    acknowledged
+    /// From a source that `allow` does not hold.
+    dropped_source
+    /// Beyond a rate.
+    dropped_rate
+    /// Over 1,024 bytes.
+    dropped_long
+    /// A known code with fewer than five fields.
+    dropped_short
+    /// No code at all.
+    dropped_code
+    /// A seq that is no number.
+    dropped_seq
+    /// A machine number that is no number.
+    dropped_machine
+    /// Codes that nobody knows.
+    unknown_codes
+    /// A field that could not be read.
+    malformed
+    /// Frames of another device under a machine number in use.
+    clashes
+    /// Frames of unregistered devices in quarantine.
+    quarantined
+    /// Frames recognized as sent again.
+    duplicates
+    /// Sales recognized as tried again or booked before.
+    recognized
+    /// Sales approved.
+    approved
+    /// Sales refused.
+    declined
+    /// Offline sales booked.
+    offline
+    /// Offline sales listed and not booked.
+    offline_claimed
+    /// Doors opened.
+    admitted
+    /// Doors kept shut.
+    refused
+    /// Commands sent again.
+    resent
+    /// Commands confirmed by 109.
+    confirmed
+    /// Commands whose resending ended without a 109.
+    unconfirmed
+    /// 109s that confirmed nothing.
+    stray_confirms
+    /// 105s without 011, and sales refused, because a table is full.
+    full
+    /// Entries left out by the limit a minute.
+    left_out
+}

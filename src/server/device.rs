@@ -1,0 +1,227 @@
+//! Devices as they are known in this run: who holds a machine number, where its replies go, what it was
+//! just answered (design.md, section 13).
+
+use core::net::Ipv4Addr;
+
+use heapless::Deque;
+
+use super::effects::Peer;
+use crate::book::{FrameId, Seen};
+use crate::index::{Index, hash_number};
+use crate::limits::{DEVICES_MAX, ECHOES_MAX, READERS_MAX};
+use crate::model::rules::{DeviceRule, Rules, UnknownDevices};
+use crate::model::{Kind, MachineNo, Mono, Serial, Text};
+use crate::wheel::TimerId;
+
+/// Frame numbers of 109s remembered a device.
+const CONFIRMS_MAX: usize = 8;
+
+/// How a frame stands to the machine number it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is of the device that the number belongs to.
+    Served,
+    /// No section registers the number, and only registered devices are served.
+    Quarantined,
+    /// Another device holds the number.
+    Clash,
+}
+
+/// The limited kinds, in the order of their excess counts.
+pub(super) const LIMITED: [Kind; 5] = [Kind::Decline, Kind::Refuse, Kind::Keys, Kind::Boot, Kind::Alarm];
+
+/// Entries of limited kinds in the running minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Minute {
+    pub(super) since: Mono,
+    pub(super) written: u32,
+}
+
+impl Minute {
+    /// Takes a place in the running minute; `false` if all are taken.
+    pub(super) fn take(&mut self, now: Mono, max: u32) -> bool {
+        if self.written == 0 || now.ms_since(self.since) >= 60_000 {
+            *self = Self { since: now, written: 0 };
+        }
+        let is_free = self.written < max;
+        self.written += u32::from(is_free);
+        is_free
+    }
+}
+
+/// One device.
+pub(super) struct Device {
+    pub(super) machine: MachineNo,
+    /// The hardware serial that its frames carry, once one did.
+    pub(super) serial: Option<Serial>,
+    /// Its newest frame's way.
+    pub(super) peer: Peer,
+    /// When its newest frame was served; `None` if none was yet.
+    pub(super) served: Option<Mono>,
+    /// Its section in the rules.
+    pub(super) rule: Option<u16>,
+    /// Answers that stand in no entry.
+    pub(super) echoes: Deque<Seen, ECHOES_MAX>,
+    /// Commands awaiting a 109, oldest first: places in the outbox.
+    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 1 }>,
+    /// The 109s it sent.
+    pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
+    /// A 109-like frame that confirmed nothing, for the warning about a mute device.
+    pub(super) stray_confirm: Text<96>,
+    pub(super) is_mute_told: bool,
+    pub(super) minute: Minute,
+    /// Entries left out, a count for each of [`LIMITED`].
+    pub(super) left_out: [u32; LIMITED.len()],
+    pub(super) left_out_timer: Option<TimerId>,
+    pub(super) clash_told: Option<Mono>,
+    pub(super) clock_told: Option<Mono>,
+    /// It started while the clock was not believed: its 003 is owed.
+    pub(super) clock_owed: bool,
+}
+
+impl Device {
+    fn new(machine: MachineNo, peer: Peer, rule: Option<u16>) -> Self {
+        Self {
+            machine,
+            serial: None,
+            peer,
+            served: None,
+            rule,
+            echoes: Deque::new(),
+            pending: heapless::Vec::new(),
+            confirms: Deque::new(),
+            stray_confirm: Text::new(),
+            is_mute_told: false,
+            minute: Minute::default(),
+            left_out: [0; LIMITED.len()],
+            left_out_timer: None,
+            clash_told: None,
+            clock_told: None,
+            clock_owed: false,
+        }
+    }
+
+    /// An answer of this run that stands in no entry.
+    pub(super) fn echo(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+        self.echoes.iter().rev().find(|seen| seen.is(serial, id))
+    }
+
+    /// Whether a frame with this serial from this address is of the device that was served last: equal serials, or,
+    /// where one has none, equal addresses.
+    fn is_same(&self, serial: Option<&Serial>, address: Ipv4Addr) -> bool {
+        match (&self.serial, serial) {
+            (Some(known), Some(serial)) => known == serial,
+            _ => *self.peer.source.ip() == address,
+        }
+    }
+
+    /// How a frame stands to this device's number.
+    pub(super) fn standing(&self, rules: &Rules, now: Mono, serial: Option<&Serial>, address: Ipv4Addr) -> Standing {
+        let is_held = self.served.is_some();
+        let is_of_holder = match self.rule.map(|rule| &rules.devices[usize::from(rule)]) {
+            None if rules.unknown_devices == UnknownDevices::Quarantine => return Standing::Quarantined,
+            Some(DeviceRule { serial: Some(registered), address: at, .. }) => match (serial, at) {
+                (Some(serial), _) => registered == serial,
+                (None, Some(at)) => *at == address,
+                // Registered by a serial that this frame does not carry: the address of the last that did.
+                (None, None) => is_held && self.is_same(None, address),
+            },
+            Some(DeviceRule { serial: None, address: Some(at), .. }) => *at == address,
+            Some(DeviceRule { serial: None, address: None, .. }) | None => {
+                let window_ms = u64::from(rules.clash_window_s) * 1000;
+                let is_open = self.served.is_none_or(|served| now.ms_since(served) >= window_ms);
+                is_open || self.is_same(serial, address)
+            }
+        };
+        if is_of_holder { Standing::Served } else { Standing::Clash }
+    }
+
+    /// Takes note of a frame that is served. `true` if it is of another device than before, which starts afresh.
+    pub(super) fn serve(&mut self, now: Mono, serial: Option<&Serial>, peer: Peer) -> bool {
+        let is_another = self.served.is_some() && !self.is_same(serial, *peer.source.ip());
+        if is_another {
+            self.echoes.clear();
+            self.confirms.clear();
+            self.serial = None;
+        }
+        self.peer = peer;
+        self.served = Some(now);
+        if let Some(serial) = serial {
+            self.serial = Some(serial.clone());
+        }
+        is_another
+    }
+}
+
+/// All devices of this run, found by machine number in O(1).
+pub(super) struct Devices {
+    rows: heapless::Vec<Device, DEVICES_MAX>,
+    by_machine: Index<{ 4 * DEVICES_MAX }>,
+}
+
+impl Devices {
+    pub(super) const fn new() -> Self {
+        Self { rows: heapless::Vec::new(), by_machine: Index::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.by_machine.clear();
+    }
+
+    pub(super) fn find(&self, machine: MachineNo) -> Option<usize> {
+        let value = machine.value();
+        let row = self.by_machine.find(hash_number(value), |row| self.rows[row as usize].machine.value() == value)?;
+        Some(row as usize)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.is_full()
+    }
+
+    /// Adds a device; there must be room.
+    pub(super) fn add(&mut self, machine: MachineNo, peer: Peer, rules: &Rules) -> usize {
+        let row = self.rows.len();
+        assert!(self.rows.push(Device::new(machine, peer, rule_of(rules, machine))).is_ok(), "the caller made room");
+        self.by_machine.insert(hash_number(machine.value()), u32::try_from(row).expect("DEVICES_MAX fits"));
+        row
+    }
+
+    /// Puts another device into a row.
+    pub(super) fn replace(&mut self, row: usize, machine: MachineNo, peer: Peer, rules: &Rules) {
+        self.rows[row] = Device::new(machine, peer, rule_of(rules, machine));
+        self.by_machine.clear();
+        for (row, device) in self.rows.iter().enumerate() {
+            self.by_machine.insert(hash_number(device.machine.value()), u32::try_from(row).expect("DEVICES_MAX fits"));
+        }
+    }
+
+    /// Finds each device's section again: the rules are new.
+    pub(super) fn install(&mut self, rules: &Rules) {
+        for device in &mut self.rows {
+            device.rule = rule_of(rules, device.machine);
+        }
+    }
+
+    /// A device whose frames come from this address.
+    pub(super) fn of_address(&mut self, address: Ipv4Addr) -> Option<&mut Device> {
+        self.rows.iter_mut().find(|device| *device.peer.source.ip() == address)
+    }
+
+    pub(super) fn rows(&self) -> &[Device] {
+        &self.rows
+    }
+
+    pub(super) fn get(&self, row: usize) -> &Device {
+        &self.rows[row]
+    }
+
+    pub(super) fn get_mut(&mut self, row: usize) -> &mut Device {
+        &mut self.rows[row]
+    }
+}
+
+fn rule_of(rules: &Rules, machine: MachineNo) -> Option<u16> {
+    let place = rules.devices.iter().position(|rule| rule.machine == machine)?;
+    Some(u16::try_from(place).expect("DEVICES_MAX sections fit 16 bits"))
+}

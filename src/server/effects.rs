@@ -1,0 +1,122 @@
+//! What a turn of the loop does to the world, in order (design.md, section 1): prompt replies at once, then the
+//! entries in one write and one sync, then the committed replies.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::limits::{ENTRIES_MAX, MAIL_BYTES_MAX, MAIL_COUNT_MAX, REPLY_LEN_MAX};
+use crate::model::Entry;
+
+/// Where a datagram came from and where its reply goes: to the source, from the address that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The datagram's source.
+    pub source: SocketAddrV4,
+    /// The address that it was sent to.
+    pub local: Ipv4Addr,
+    /// The number of the socket that it came in on.
+    pub socket: u8,
+}
+
+#[derive(Clone, Copy)]
+struct Letter {
+    peer: Peer,
+    start: u32,
+    len: u16,
+}
+
+/// Replies of one turn, in order.
+pub struct Mailbag {
+    letters: heapless::Vec<Letter, MAIL_COUNT_MAX>,
+    bytes: heapless::Vec<u8, MAIL_BYTES_MAX>,
+}
+
+impl Mailbag {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self { letters: heapless::Vec::new(), bytes: heapless::Vec::new() }
+    }
+
+    /// Adds a reply.
+    pub fn push(&mut self, peer: Peer, frame: &[u8]) {
+        let start = u32::try_from(self.bytes.len()).expect("MAIL_BYTES_MAX fits 32 bits");
+        let len = u16::try_from(frame.len()).expect("a reply is at most REPLY_LEN_MAX");
+        self.bytes.extend_from_slice(frame).expect("a turn ends while has_room");
+        assert!(self.letters.push(Letter { peer, start, len }).is_ok(), "a turn ends while has_room");
+    }
+
+    /// The replies in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Peer, &[u8])> + Clone {
+        self.letters.iter().map(|letter| {
+            let start = letter.start as usize;
+            (letter.peer, &self.bytes[start..start + usize::from(letter.len)])
+        })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.letters.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.letters.is_empty()
+    }
+
+    /// Forgets what was sent.
+    pub fn clear(&mut self) {
+        self.letters.clear();
+        self.bytes.clear();
+    }
+
+    /// Whether so many more frames or timers may be handled: each leads to at most a result and three short replies.
+    pub fn has_room(&self, count: usize) -> bool {
+        let (letters, bytes) = (4 * count, (REPLY_LEN_MAX + 3 * 64) * count);
+        self.letters.len() + letters <= MAIL_COUNT_MAX && self.bytes.len() + bytes <= MAIL_BYTES_MAX
+    }
+}
+
+impl Default for Mailbag {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The effects of one turn.
+pub struct Effects {
+    /// Rest on nothing: 001, 003, 006, 009, 051. They go at once.
+    pub prompt: Mailbag,
+    /// To be appended, in this order. The loop takes them out after each frame.
+    pub entries: heapless::Vec<Entry, ENTRIES_MAX>,
+    /// Rest on entries: 008, 011, 050. They go once everything before is durable.
+    pub committed: Mailbag,
+}
+
+impl Effects {
+    /// None.
+    pub const fn new() -> Self {
+        Self { prompt: Mailbag::new(), entries: heapless::Vec::new(), committed: Mailbag::new() }
+    }
+
+    /// Whether so many more frames or timers may be handled in this turn.
+    pub fn has_room(&self, count: usize) -> bool {
+        self.prompt.has_room(count) && self.committed.has_room(count)
+    }
+
+    /// Adds an entry.
+    pub fn append(&mut self, entry: Entry) {
+        assert!(self.entries.push(entry).is_ok(), "a frame has at most ENTRIES_MAX entries");
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.prompt.clear();
+        self.entries.clear();
+        self.committed.clear();
+    }
+}
+
+impl Default for Effects {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,185 @@
+//! 105: a sale that the terminal booked itself (design.md, sections 6 and 8).
+//!
+//! It has happened, so no rule refuses it, and whatever a terminal holds gets its 011, or the records behind it
+//! would wait for ever: what cannot be read is entered without effect, for the operator.
+
+use log::{debug, info, warn};
+
+use super::clock::business_time;
+use super::outbox::About;
+use super::sale::Effect;
+use super::{Context, Effects, Server};
+use crate::book::OfflineId;
+use crate::model::card::GroupSet;
+use crate::model::{AccountId, CardNo, Civil, Entry, EntrySeq, Kind, Money, Reason};
+use crate::policy::{self, Basis};
+use crate::wire::{self, INVALID_TIME, OfflineSale, Reply};
+
+/// A record older than this, or ahead of the clock by more than a day, counts for today: its clock was wrong.
+const PLAUSIBLE_S: i64 = 31 * 86_400;
+const AHEAD_S: i64 = 86_400;
+
+impl Server<'_> {
+    /// Books the sale once, and gives leave to delete the record.
+    pub(super) fn on_offline(&mut self, context: &Context, sale: &OfflineSale, fx: &mut Effects) {
+        self.end_release(&context.now, context.device, fx);
+        let entry = self.draft_offline(context, sale);
+        let id = OfflineId::of(&entry);
+        let entered = match self.tables.book.offline(&id) {
+            Some(first) => {
+                self.counters.duplicates += 1;
+                debug!("duplicate machine={} frame={} ref={first}", context.frame.machine, context.frame.seq);
+                Some(first)
+            }
+            None => self.enter_offline(context, sale, entry, fx),
+        };
+        if let Some(seq) = entered {
+            self.release(context, sale, seq, fx);
+        }
+    }
+
+    /// The entry as far as the frame alone tells: its identity is read off it.
+    fn draft_offline(&self, context: &Context, sale: &OfflineSale) -> Entry {
+        let mut entry = context.draft(Kind::Offline);
+        entry.card = sale.card.map(|card| card.padded());
+        entry.device_time = Some(sale.time.raw.clone());
+        entry.slot = Some(sale.record.clone());
+        let is_readable = sale.card.is_some() && sale.basis.is_some();
+        match sale.amount.filter(|amount| *amount <= self.rules.offline_max && is_readable) {
+            Some(amount) => entry.detail.push("asked", amount),
+            None => entry.detail.push("claimed", sale.amount_raw.escape_ascii()),
+        }
+        if sale.card.is_none() {
+            entry.detail.push("card", sale.card_raw.escape_ascii());
+        }
+        match sale.basis {
+            Some(wire::Basis::Amount) => (),
+            Some(wire::Basis::Count) => entry.detail.push("mode", 1),
+            None => entry.detail.push("mode", "unreadable"),
+        }
+        if sale.time.civil.is_none() {
+            entry.detail.push("invalid", "time");
+        }
+        entry
+    }
+
+    /// Enters the sale; `None` if there is no room, and the terminal must keep it.
+    fn enter_offline(
+        &mut self,
+        context: &Context,
+        sale: &OfflineSale,
+        mut entry: Entry,
+        fx: &mut Effects,
+    ) -> Option<EntrySeq> {
+        let readable = if entry.detail.get("claimed").is_some() { None } else { sale.card.zip(sale.basis) };
+        let Some((card, basis)) = readable else {
+            self.counters.offline_claimed += 1;
+            return Some(self.list_offline(context, sale, entry, fx));
+        };
+        let asked = match basis {
+            wire::Basis::Amount => sale.amount.unwrap_or_default(),
+            wire::Basis::Count => Money::ZERO,
+        };
+        let row = self.tables.cards.find(card).cloned();
+        let known = row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
+        if let Some(first) = self.sale_behind(context, card, asked, sale.time.civil) {
+            entry.kind = Kind::Matched;
+            entry.about = Some(first);
+            entry.detail.push("code", context.frame.code.number());
+            self.stand_still(&mut entry, known);
+            let seq = self.append(entry, &context.now, fx);
+            self.counters.recognized += 1;
+            debug!("matched machine={} card={} seq={seq} ref={first}", context.frame.machine, card.masked());
+            return Some(seq);
+        }
+        let name = match known {
+            Some(row) => self.tables.book.account(row).id.clone(),
+            None => AccountId::try_from(card.padded().as_str()).expect("ten digits fit"),
+        };
+        let Some(account) = self.tables.book.account_for_sale(&name, card) else {
+            self.counters.full += 1;
+            if self.may_log(&context.now, *context.peer.source.ip()) {
+                warn!(
+                    "full machine={}: no room for another account; the terminal keeps its sale",
+                    context.frame.machine
+                );
+            }
+            return None;
+        };
+        let at = self.time_of_offline(context, sale.time.civil);
+        let groups = row.as_ref().map_or(GroupSet::default(), |row| row.groups);
+        let basis = match basis {
+            wire::Basis::Amount => Basis::Amount(asked),
+            wire::Basis::Count => Basis::Count,
+        };
+        let charge = policy::charge_offline(&self.rules, self.device_rule(context.device), groups, basis, at);
+        let effect = Effect::of(&charge);
+        let state = match &row {
+            Some(row) => policy::check_card(&self.tables.book, row, at.date()),
+            None => Err(Reason::UnknownCard),
+        };
+        if let Err(reason) = state {
+            entry.detail.push("reason", reason.word());
+        }
+        self.open_account(context, card, account, fx);
+        effect.enter(&mut entry, self.tables.book.account(account));
+        let seq = self.append(entry, &context.now, fx);
+        self.counters.offline += 1;
+        debug!("offline machine={} card={} seq={seq}", context.frame.machine, card.masked());
+        Some(seq)
+    }
+
+    /// An entry without effect: it cannot be read, or is larger than `offline_max`.
+    fn list_offline(&mut self, context: &Context, sale: &OfflineSale, mut entry: Entry, fx: &mut Effects) -> EntrySeq {
+        let row = sale.card.and_then(|card| self.tables.cards.find(card));
+        let account = row.map(|row| row.account).or_else(|| self.tables.book.account_of_card(sale.card?));
+        self.stand_still(&mut entry, account);
+        let seq = self.append(entry, &context.now, fx);
+        if self.may_log(&context.now, *context.peer.source.ip()) {
+            info!(
+                "offline-not-booked machine={} seq={seq} claimed={:?}",
+                context.frame.machine,
+                sale.amount_raw.escape_ascii()
+            );
+        }
+        seq
+    }
+
+    /// The online sale that this 105 is: of the same card, amount and valid time; or, of a device that confirms, the
+    /// sale in doubt that lies nearest within `offline_match_s`.
+    fn sale_behind(&self, context: &Context, card: CardNo, asked: Money, at: Option<Civil>) -> Option<EntrySeq> {
+        let at = at?;
+        let (machine, serial) = (context.frame.machine, context.frame.serial.as_ref());
+        let book = &self.tables.book;
+        let same = book.sale_at(machine, serial, card, asked, at);
+        if same.is_some() {
+            return same;
+        }
+        let window = u64::from(self.rules.offline_match_s);
+        if window == 0 || !book.is_confirming(machine) {
+            return None;
+        }
+        let doubts = book.doubts_of(machine, serial, card, asked);
+        let distances = doubts.filter_map(|doubt| Some((doubt.at?.distance_s(at), doubt.seq)));
+        distances.filter(|(distance, _)| *distance <= window).min().map(|(_, seq)| seq)
+    }
+
+    /// When the sale was: the device's time if it can be true, else now.
+    fn time_of_offline(&self, context: &Context, at_device: Option<Civil>) -> Civil {
+        let now = business_time(&self.tables.book, &context.now, context.clock, at_device);
+        let is_plausible = |at: &Civil| (now.0 - PLAUSIBLE_S..=now.0 + AHEAD_S).contains(&at.0);
+        at_device.filter(is_plausible).unwrap_or(now)
+    }
+
+    /// 011: echoes the record, so that the terminal drops it and sends the next.
+    fn release(&mut self, context: &Context, sale: &OfflineSale, entered: EntrySeq, fx: &mut Effects) {
+        let reply = Reply::Release {
+            machine: context.frame.machine,
+            card: sale.card_raw,
+            amount: sale.amount_raw,
+            time: if sale.time.civil.is_some() { sale.time_raw } else { INVALID_TIME },
+            record: sale.record_raw,
+        };
+        self.command(context, &reply, About { entry: Some(entered), subject: sale.card_raw, ..About::default() }, fx);
+    }
+}

@@ -1,0 +1,302 @@
+//! Commands that wait for the device's 109, and their resending (design.md, section 10).
+//!
+//! One command a terminal, one a reader of a board. A newer one replaces it, a 101 ends it, and after a restart
+//! nothing is sent again unasked: the device asks.
+
+use log::{debug, info, warn};
+
+use super::device::Device;
+use super::effects::{Effects, Peer};
+use super::{Context, Server, Timer};
+use crate::limits::PENDING_MAX;
+use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Text};
+use crate::wheel::TimerId;
+use crate::wire::{Buffer, DeviceFrame, Reply};
+
+/// Resends of a 011, each after so many milliseconds, doubled for the next.
+const RELEASE_RESENDS: u8 = 2;
+const RELEASE_FIRST_MS: u64 = 1000;
+
+/// A command on its way.
+pub(super) struct Pending {
+    device: u16,
+    /// The board's reader that it answers; `None` for terminals.
+    reader: Option<u64>,
+    peer: Peer,
+    frame: Buffer,
+    code: u16,
+    /// The card or command number that it names, as sent.
+    subject: Text<32>,
+    /// The frame that it answers.
+    answered: FrameSeq,
+    /// The committed entry that it tells of.
+    about: Option<EntrySeq>,
+    /// When it was first sent.
+    born: Mono,
+    resends: u8,
+    timer: Option<TimerId>,
+}
+
+impl Pending {
+    fn is_door(&self) -> bool {
+        matches!(self.code, 50 | 51)
+    }
+
+    /// Whether a 109's field names this command: its code, its card or command number, its machine.
+    fn is_named(&self, name: &[u8], machine: u64) -> bool {
+        let number = |text: &[u8]| FrameSeq::parse(text).map(|digits| digits.value());
+        let value = number(name);
+        name == self.subject.as_bytes()
+            || value.is_some_and(|value| value == u64::from(self.code) || value == machine)
+            || (value.is_some() && value == number(self.subject.as_bytes()))
+    }
+}
+
+/// All commands on their way.
+pub(super) struct Outbox {
+    slots: heapless::Vec<Option<Pending>, PENDING_MAX>,
+    free: heapless::Vec<u16, PENDING_MAX>,
+}
+
+impl Outbox {
+    pub(super) const fn new() -> Self {
+        Self { slots: heapless::Vec::new(), free: heapless::Vec::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.free.clear();
+    }
+
+    fn add(&mut self, pending: Pending) -> Option<u16> {
+        if let Some(slot) = self.free.pop() {
+            self.slots[usize::from(slot)] = Some(pending);
+            return Some(slot);
+        }
+        let slot = u16::try_from(self.slots.len()).expect("PENDING_MAX fits 16 bits");
+        self.slots.push(Some(pending)).ok()?;
+        Some(slot)
+    }
+
+    fn take(&mut self, slot: u16) -> Option<Pending> {
+        let pending = self.slots.get_mut(usize::from(slot))?.take()?;
+        self.free.push(slot).expect("as many free slots as slots");
+        Some(pending)
+    }
+
+    fn get(&self, slot: u16) -> Option<&Pending> {
+        self.slots.get(usize::from(slot))?.as_ref()
+    }
+
+    fn get_mut(&mut self, slot: u16) -> Option<&mut Pending> {
+        self.slots.get_mut(usize::from(slot))?.as_mut()
+    }
+}
+
+/// What a command is about, beside its bytes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct About<'a> {
+    /// The committed entry that it tells of.
+    pub(super) entry: Option<EntrySeq>,
+    /// The card or command number that it names.
+    pub(super) subject: &'a [u8],
+    /// The board's reader.
+    pub(super) reader: Option<u64>,
+    /// When the door was first opened, if that was before now.
+    pub(super) born: Option<Mono>,
+}
+
+impl Server<'_> {
+    /// Sends a command, and again until it is confirmed: 006, 008, 009, 011, 050, 051.
+    pub(super) fn command(&mut self, context: &Context, reply: &Reply, about: About, fx: &mut Effects) {
+        let mut frame = Buffer::new();
+        reply.emit(&mut frame);
+        post(fx, reply.code(), context.peer, &frame);
+        // Who does not hold the machine number has no place in its outbox.
+        if !context.is_served {
+            return;
+        }
+        let device = context.device;
+        let slots = &self.tables.devices.get(device).pending;
+        let same_reader = slots
+            .iter()
+            .copied()
+            .find(|slot| self.tables.outbox.get(*slot).is_some_and(|pending| pending.reader == about.reader));
+        if let Some(slot) = same_reader {
+            let pending = self.tables.outbox.get(slot).expect("it was just found");
+            if pending.answered == context.frame.seq && pending.frame == frame {
+                return;
+            }
+            self.end(&context.now, slot, fx);
+        }
+        if self.tables.devices.get(device).pending.is_full() {
+            let oldest = self.tables.devices.get(device).pending[0];
+            self.end(&context.now, oldest, fx);
+        }
+        let first_ms = if reply.code() == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
+        let slot = self.tables.outbox.add(Pending {
+            device: u16::try_from(device).expect("DEVICES_MAX fits 16 bits"),
+            reader: about.reader,
+            peer: context.peer,
+            frame,
+            code: reply.code(),
+            subject: crate::model::ids::text_from_lossy(about.subject),
+            answered: context.frame.seq,
+            about: about.entry,
+            born: about.born.unwrap_or(context.now.mono),
+            resends: 0,
+            timer: None,
+        });
+        let Some(slot) = slot else {
+            self.counters.full += 1;
+            return;
+        };
+        let timer = self.tables.wheel.arm(context.now.mono.plus_ms(first_ms), Timer::Resend(slot));
+        self.tables.outbox.get_mut(slot).expect("it was just added").timer = timer;
+        let pushed = self.tables.devices.get_mut(device).pending.push(slot);
+        pushed.expect("the oldest gave way");
+    }
+
+    /// The time of a resend has come.
+    pub(super) fn resend(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
+        let Some(pending) = self.tables.outbox.get(slot) else { return };
+        let machine = self.tables.devices.get(usize::from(pending.device)).machine;
+        let resends_max = match pending.code {
+            11 => RELEASE_RESENDS,
+            _ if self.tables.book.is_mute(machine) => self.rules.resend_max.min(1),
+            _ => self.rules.resend_max,
+        };
+        let is_late = pending.is_door() && now.mono.ms_since(pending.born) >= u64::from(self.rules.door_ttl_ms);
+        if is_late || pending.resends >= resends_max {
+            self.end(now, slot, fx);
+            return;
+        }
+        let first_ms = if pending.code == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
+        let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
+        pending.resends += 1;
+        post(fx, pending.code, pending.peer, &pending.frame);
+        self.counters.resent += 1;
+        let next_ms = first_ms << pending.resends.min(16);
+        pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
+        debug!(
+            "resend machine={machine} code={:03} frame={} resends={}",
+            pending.code, pending.answered, pending.resends
+        );
+    }
+
+    /// Ends all of a device's commands: it started anew, or another device took its number.
+    pub(super) fn end_all(&mut self, now: &Now, device: usize, fx: &mut Effects) {
+        while let Some(slot) = self.tables.devices.get(device).pending.first().copied() {
+            self.end(now, slot, fx);
+        }
+    }
+
+    /// Ends a device's 011: another 105 of it came.
+    pub(super) fn end_release(&mut self, now: &Now, device: usize, fx: &mut Effects) {
+        let slots = &self.tables.devices.get(device).pending;
+        let is_release = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.code == 11);
+        if let Some(slot) = slots.iter().copied().find(is_release) {
+            self.end(now, slot, fx);
+        }
+    }
+
+    /// Ends a command without its 109.
+    fn end(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
+        let Some(pending) = self.forget(slot) else { return };
+        if pending.code == 11 {
+            return;
+        }
+        self.counters.unconfirmed += 1;
+        let device = self.tables.devices.get(usize::from(pending.device));
+        let (machine, serial) = (device.machine, device.serial.clone());
+        if self.tables.book.is_mute(machine) {
+            self.tell_mute(usize::from(pending.device));
+        } else if let Some(about) = pending.about {
+            let mut entry = Entry::new(Kind::Unconfirmed, now.stamp, self.clock.state);
+            entry.machine = Some(machine);
+            entry.serial = serial;
+            entry.about = Some(about);
+            self.append(entry, now, fx);
+            info!("unconfirmed machine={machine} ref={about} code={:03} resends={}", pending.code, pending.resends);
+        }
+    }
+
+    fn tell_mute(&mut self, device: usize) {
+        let device = self.tables.devices.get_mut(device);
+        if device.is_mute_told {
+            return;
+        }
+        device.is_mute_told = true;
+        let seen = if device.stray_confirm.is_empty() { "none" } else { device.stray_confirm.as_str() };
+        warn!(
+            "mute machine={}: its last approvals all went without a 109; last 109-like frame: {seen:?}",
+            device.machine
+        );
+    }
+
+    fn forget(&mut self, slot: u16) -> Option<Pending> {
+        let pending = self.tables.outbox.take(slot)?;
+        if let Some(timer) = pending.timer {
+            self.tables.wheel.cancel(timer);
+        }
+        self.tables.devices.get_mut(usize::from(pending.device)).pending.retain(|other| *other != slot);
+        Some(pending)
+    }
+
+    /// A 109: confirms its device's pending command unless it was seen before, is older than the frame answered, or
+    /// names other things only.
+    pub(super) fn on_confirm(&mut self, context: &Context, rest: &[u8], fx: &mut Effects) {
+        let (now, frame) = (&context.now, context.frame);
+        let device = self.tables.devices.get_mut(context.device);
+        let seq = frame.seq.value();
+        let is_repeat = device.confirms.iter().any(|seen| *seen == seq);
+        if !is_repeat {
+            if device.confirms.is_full() {
+                device.confirms.pop_front();
+            }
+            device.confirms.push_back(seq).expect("a place was freed");
+        }
+        let slot = if is_repeat { None } else { self.confirmed_slot(context.device, frame, rest) };
+        let Some(pending) = slot.and_then(|slot| self.forget(slot)) else {
+            self.counters.stray_confirms += 1;
+            let device = self.tables.devices.get_mut(context.device);
+            device.stray_confirm = crate::model::ids::text_from_lossy(context.raw);
+            debug!("confirm-ignored machine={} frame={} repeat={is_repeat}", frame.machine, frame.seq);
+            return;
+        };
+        self.counters.confirmed += 1;
+        debug!("confirm machine={} frame={} code={:03}", frame.machine, frame.seq, pending.code);
+        let Some(about) = pending.about else { return };
+        let mut entry = context.draft(Kind::Confirm);
+        entry.about = Some(about);
+        self.append(entry, now, fx);
+        let device = self.tables.devices.get_mut(context.device);
+        if core::mem::take(&mut device.is_mute_told) {
+            info!("confirms-again machine={}", frame.machine);
+        }
+    }
+
+    fn confirmed_slot(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<u16> {
+        let device: &Device = self.tables.devices.get(device);
+        let machine = device.machine.value();
+        let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.as_bytes() == field);
+        let names = || {
+            let fields = rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            fields.filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
+        };
+        let is_bare = names().next().is_none();
+        device.pending.iter().copied().find(|slot| {
+            let pending = self.tables.outbox.get(*slot).expect("a device's slots are taken");
+            let is_named = is_bare || names().any(|name| pending.is_named(name, machine));
+            is_named && !frame.seq.is_behind(&pending.answered)
+        })
+    }
+}
+
+/// Puts a command where it belongs: behind the sync if it rests on an entry.
+fn post(fx: &mut Effects, code: u16, peer: Peer, frame: &[u8]) {
+    match code {
+        8 | 11 | 50 => fx.committed.push(peer, frame),
+        _ => fx.prompt.push(peer, frame),
+    }
+}

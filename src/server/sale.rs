@@ -1,0 +1,413 @@
+//! Enquiries and sales: 102, 103, 104, 128 (design.md, sections 6 and 8).
+
+use log::debug;
+
+use super::clock::business_time;
+use super::outbox::About;
+use super::texts::{Values, fill};
+use super::{Context, Effects, Server};
+use crate::book::{Figures, FrameId, Outcome};
+use crate::model::card::CardRow;
+use crate::model::ids::text_from_lossy;
+use crate::model::rules::DeviceRule;
+use crate::model::{AccountId, Balance, CardNo, Civil, DeviceTime, Entry, EntrySeq, Kind, Money, Reason};
+use crate::policy::{self, Basis, Charge};
+use crate::wire::{Amount, Code, Reply, RequestNo};
+
+/// A sale as its frame asks for it.
+struct Sale<'a> {
+    /// What the entry will be if it is approved.
+    kind: Kind,
+    /// The card that pays; `None` for a code that is no card's.
+    row: Option<CardRow>,
+    /// The amount asked for: zero in count mode.
+    asked: Money,
+    basis: Basis,
+    /// The amount as 008 echoes it.
+    amount: &'a [u8],
+    /// The card or command number as received.
+    subject: &'a [u8],
+    at_device: Option<Civil>,
+}
+
+impl Server<'_> {
+    /// 102: nothing moves, and the display says what the card holds.
+    pub(super) fn on_inquiry(&mut self, context: &Context, card: CardNo, fx: &mut Effects) {
+        let mut entry = context.draft(Kind::Decline);
+        entry.card = Some(card.padded());
+        let id = FrameId::new(Code::Inquiry.number(), &entry, Money::ZERO);
+        let row = self.tables.cards.find(card).cloned();
+        let (reason, figures) = match self.first_answer(context, &id) {
+            Some(seen) => {
+                self.counters.duplicates += 1;
+                (seen.outcome.reason, seen.outcome.figures)
+            }
+            None => {
+                let today = business_time(&self.tables.book, &context.now, context.clock, None).date();
+                let checked = match &row {
+                    Some(row) => policy::check_card(&self.tables.book, row, today),
+                    None => Err(Reason::UnknownCard),
+                };
+                let account = row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
+                let figures = account.map_or(Figures::default(), |row| self.tables.book.account(row).figures());
+                if let Some(reason) = checked.err() {
+                    entry.detail.push("reason", reason.word());
+                }
+                entry.balance = Some(figures.balance);
+                entry.uses_left = Some(figures.uses);
+                self.remember(context, id, &entry);
+                self.log_inquiry(context, card, checked.err());
+                (checked.err(), figures)
+            }
+        };
+        let texts = &self.rules.texts;
+        let reason = reason.map_or(texts.card_ok.as_slice(), |reason| texts.reason(reason));
+        let text = fill(
+            &texts.inquiry,
+            &Values { card: card.as_bytes(), figures, reason, ..self.names(context, row.as_ref()) },
+        );
+        let trailer = texts.display_inquiry.clone();
+        let reply = Reply::Show { machine: context.frame.machine, text: &text, trailer: &trailer };
+        self.command(context, &reply, About { subject: card.as_bytes(), ..About::default() }, fx);
+    }
+
+    fn log_inquiry(&mut self, context: &Context, card: CardNo, reason: Option<Reason>) {
+        let (machine, frame) = (context.frame.machine, context.frame.seq);
+        match reason {
+            Some(Reason::UnknownCard) if self.may_log(&context.now, *context.peer.source.ip()) => {
+                log::info!("unknown-card machine={machine} card={} frame={frame}", card.masked());
+            }
+            _ => debug!("inquiry machine={machine} card={} frame={frame}", card.masked()),
+        }
+    }
+
+    /// 103: an amount, or, if it is 0.00, a meal.
+    pub(super) fn on_charge(
+        &mut self,
+        context: &Context,
+        card: CardNo,
+        amount: Amount,
+        time: &DeviceTime,
+        mode: Option<&str>,
+        fx: &mut Effects,
+    ) {
+        let is_count = amount.money == Money::ZERO;
+        let sale = Sale {
+            kind: if is_count { Kind::Meal } else { Kind::Charge },
+            row: self.tables.cards.find(card).cloned(),
+            asked: amount.money,
+            basis: if is_count { Basis::Count } else { Basis::Amount(amount.money) },
+            amount: amount.raw,
+            subject: card.as_bytes(),
+            at_device: time.civil,
+        };
+        let mut entry = context.draft(sale.kind);
+        entry.card = Some(card.padded());
+        entry.device_time = Some(time.raw.clone());
+        if let Some(mode) = mode {
+            entry.detail.push("mode", mode);
+        }
+        self.on_card_sale(context, card, entry, &sale, fx);
+    }
+
+    /// 104: a meal.
+    pub(super) fn on_meal(&mut self, context: &Context, card: CardNo, time: &DeviceTime, fx: &mut Effects) {
+        let sale = Sale {
+            kind: Kind::Meal,
+            row: self.tables.cards.find(card).cloned(),
+            asked: Money::ZERO,
+            basis: Basis::Count,
+            amount: b"0.00",
+            subject: card.as_bytes(),
+            at_device: time.civil,
+        };
+        let mut entry = context.draft(Kind::Meal);
+        entry.card = Some(card.padded());
+        entry.device_time = Some(time.raw.clone());
+        self.on_card_sale(context, card, entry, &sale, fx);
+    }
+
+    /// 128: the card whose member code was scanned pays.
+    pub(super) fn on_scan(
+        &mut self,
+        context: &Context,
+        command: &RequestNo,
+        amount: Amount,
+        time: &DeviceTime,
+        code: &[u8],
+        fx: &mut Effects,
+    ) {
+        let row = if code.is_empty() { None } else { self.tables.cards.find_code(code).cloned() };
+        let mut entry = context.draft(Kind::Scan);
+        entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
+        entry.device_time = Some(time.raw.clone());
+        entry.slot = Some(text_from_lossy(command.as_bytes()));
+        let sale = Sale {
+            kind: Kind::Scan,
+            row,
+            asked: amount.money,
+            basis: Basis::Amount(amount.money),
+            amount: amount.raw,
+            subject: command.as_bytes(),
+            at_device: time.civil,
+        };
+        let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
+        if let Some(seen) = self.first_answer(context, &id) {
+            self.answer_again(context, &sale, &seen.outcome, fx);
+            return;
+        }
+        if sale.row.is_none() {
+            // Who a foreign code is, is nobody's business; its end helps to find the payment (design.md, section 7).
+            let tail = &code[code.len().saturating_sub(4)..];
+            entry.detail.push("qr", format_args!("****{}", tail.escape_ascii()));
+        }
+        self.decide(context, entry, &sale, fx);
+    }
+
+    /// Duplicate, then the same sale by 105, then doubt, then the ladder.
+    fn on_card_sale(&mut self, context: &Context, card: CardNo, mut entry: Entry, sale: &Sale, fx: &mut Effects) {
+        let frame = context.frame;
+        let serial = frame.serial.as_ref();
+        let code = frame.code.number();
+        let id = FrameId::new(code, &entry, sale.asked);
+        if let Some(seen) = self.first_answer(context, &id) {
+            self.answer_again(context, sale, &seen.outcome, fx);
+            return;
+        }
+        if sale.kind == Kind::Meal {
+            entry.detail.push("code", code);
+        }
+        let raw_time = entry.device_time.as_ref().map_or("", |time| time.as_str());
+        let book = &self.tables.book;
+        if let Some(offline) = book.offline_at(frame.machine, serial, card, sale.asked, raw_time) {
+            self.approve_known(context, entry, sale, Kind::Matched, offline, fx);
+        } else if let Some(doubted) = self.sale_in_doubt(context, card, sale) {
+            self.approve_known(context, entry, sale, Kind::Repeat, doubted, fx);
+        } else {
+            self.decide(context, entry, sale, fx);
+        }
+    }
+
+    /// The sale that this one tries again: of a device that confirms, the same card and amount, a device time 0 to
+    /// `same_sale_s` after the first try's, and no 109 yet.
+    fn sale_in_doubt(&self, context: &Context, card: CardNo, sale: &Sale) -> Option<EntrySeq> {
+        let (frame, book) = (context.frame, &self.tables.book);
+        let window = i64::from(self.rules.same_sale_s);
+        let at = sale.at_device?;
+        if window == 0 || !book.is_confirming(frame.machine) {
+            return None;
+        }
+        let mut doubts = book.doubts_of(frame.machine, frame.serial.as_ref(), card, sale.asked);
+        doubts
+            .find(|doubt| doubt.at.is_some_and(|first| (0..=window).contains(&(at.0 - first.0))))
+            .map(|doubt| doubt.seq)
+    }
+
+    fn decide(&mut self, context: &Context, entry: Entry, sale: &Sale, fx: &mut Effects) {
+        let at = business_time(&self.tables.book, &context.now, context.clock, sale.at_device);
+        let charge = match (&sale.row, sale.kind) {
+            (Some(row), _) => {
+                let device = self.device_rule(context.device);
+                policy::decide_sale(&self.tables.book, &self.rules, device, row, sale.basis, at)
+            }
+            (None, Kind::Scan) => Err(Reason::ForeignCode),
+            (None, _) => Err(Reason::UnknownCard),
+        };
+        let effect = charge.map(|charge| Effect::of(&charge));
+        match (effect, &sale.row) {
+            (Ok(effect), Some(row)) if self.has_room_for(row) => self.approve(context, entry, sale, row, &effect, fx),
+            (Ok(_), _) => {
+                self.counters.full += 1;
+                self.decline(context, entry, sale, Reason::Full, fx);
+            }
+            (Err(reason), _) => self.decline(context, entry, sale, reason, fx),
+        }
+    }
+
+    fn has_room_for(&mut self, row: &CardRow) -> bool {
+        let account = self.tables.book.account(row.account).id.clone();
+        self.tables.book.account_for_sale(&account, CardNo::from_value(row.card)).is_some()
+    }
+
+    fn approve(
+        &mut self,
+        context: &Context,
+        mut entry: Entry,
+        sale: &Sale,
+        row: &CardRow,
+        effect: &Effect,
+        fx: &mut Effects,
+    ) {
+        self.open_account(context, CardNo::from_value(row.card), row.account, fx);
+        effect.enter(&mut entry, self.tables.book.account(row.account));
+        let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
+        let seq = self.append(entry, &context.now, fx);
+        self.counters.approved += 1;
+        let (machine, frame) = (context.frame.machine, context.frame.seq);
+        debug!(
+            "{} machine={machine} card={} frame={frame} seq={seq} amount={}",
+            sale.kind.word(),
+            CardNo::from_value(row.card).masked(),
+            effect.amount
+        );
+        self.send_approval(context, sale, figures, Some(seq), fx);
+    }
+
+    /// A sale that was booked before, under another frame: approved again, with no effect.
+    fn approve_known(
+        &mut self,
+        context: &Context,
+        mut entry: Entry,
+        sale: &Sale,
+        kind: Kind,
+        first: EntrySeq,
+        fx: &mut Effects,
+    ) {
+        entry.kind = kind;
+        entry.about = Some(first);
+        if entry.detail.code().is_none() {
+            entry.detail.push("code", context.frame.code.number());
+        }
+        entry.detail.push("asked", sale.asked);
+        let card = entry.card.expect("a card sale has a card");
+        let account = sale.row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
+        let figures = self.stand_still(&mut entry, account);
+        let seq = self.append(entry, &context.now, fx);
+        self.counters.recognized += 1;
+        let (machine, frame) = (context.frame.machine, context.frame.seq);
+        debug!("{} machine={machine} card={} frame={frame} seq={seq} ref={first}", kind.word(), card.masked());
+        self.send_approval(context, sale, figures, Some(first), fx);
+    }
+
+    fn decline(&mut self, context: &Context, mut entry: Entry, sale: &Sale, reason: Reason, fx: &mut Effects) {
+        entry.kind = Kind::Decline;
+        let figures = self.stand_still(&mut entry, sale.row.as_ref().map(|row| row.account));
+        entry.detail.push("reason", reason.word());
+        if entry.detail.code().is_none() {
+            entry.detail.push("code", context.frame.code.number());
+        }
+        entry.detail.push("asked", sale.asked);
+        self.counters.declined += 1;
+        self.log_refusal(context, &entry, reason);
+        self.append_limited(context, entry, fx);
+        self.send_refusal(context, sale, figures, reason, fx);
+    }
+
+    /// Fills in the figures of an entry that moves nothing; gives those that the display shows. Until an account is opened
+    /// its sum in the ledger is not what the holder has: `left=` says that.
+    pub(super) fn stand_still(&self, entry: &mut Entry, account: Option<u32>) -> Figures {
+        let Some(row) = account else { return Figures::default() };
+        let account = self.tables.book.account(row);
+        entry.account = Some(account.id.clone());
+        entry.amount = Some(Balance::ZERO);
+        entry.uses = Some(0);
+        entry.balance = Some(account.balance);
+        entry.uses_left = Some(account.uses);
+        let figures = account.figures();
+        if account.unopened().is_some() {
+            entry.detail.push("left", format_args!("{}/{}", figures.balance, figures.uses));
+        }
+        figures
+    }
+
+    /// Writes the `open` entry just before the first entry that moves an account of the table.
+    pub(super) fn open_account(&mut self, context: &Context, card: CardNo, row: u32, fx: &mut Effects) {
+        let account = self.tables.book.account(row);
+        let Some((balance, uses)) = account.unopened() else { return };
+        let mut entry = Entry::new(Kind::Open, context.now.stamp, context.clock);
+        entry.card = Some(card.padded());
+        entry.account = Some(account.id.clone());
+        entry.amount = Some(balance);
+        entry.uses = Some(uses);
+        entry.balance = Some(account.balance + balance);
+        entry.uses_left = Some(account.uses.saturating_add(uses));
+        self.append(entry, &context.now, fx);
+    }
+
+    /// The same decision and figures again; no entry.
+    fn answer_again(&mut self, context: &Context, sale: &Sale, outcome: &Outcome, fx: &mut Effects) {
+        self.counters.duplicates += 1;
+        debug!("duplicate machine={} frame={}", context.frame.machine, context.frame.seq);
+        match outcome.reason {
+            Some(reason) => self.send_refusal(context, sale, outcome.figures, reason, fx),
+            None => {
+                // A sale that its device has confirmed needs no second confirmation.
+                let is_open = self.tables.book.is_in_doubt(outcome.sale);
+                self.send_approval(context, sale, outcome.figures, is_open.then_some(outcome.sale), fx);
+            }
+        }
+    }
+
+    fn send_approval(
+        &mut self,
+        context: &Context,
+        sale: &Sale,
+        figures: Figures,
+        about: Option<EntrySeq>,
+        fx: &mut Effects,
+    ) {
+        let texts = &self.rules.texts;
+        let template = match sale.kind {
+            Kind::Meal => &texts.meal_ok,
+            Kind::Scan => &texts.scan_ok,
+            _ => &texts.charge_ok,
+        };
+        let text = fill(template, &self.values(context, sale, figures, &texts.card_ok));
+        let trailer = texts.display_ok.clone();
+        let machine = context.frame.machine;
+        let reply =
+            Reply::Approve { machine, subject: sale.subject, amount: sale.amount, text: &text, trailer: &trailer };
+        self.command(context, &reply, About { entry: about, subject: sale.subject, ..About::default() }, fx);
+    }
+
+    fn send_refusal(&mut self, context: &Context, sale: &Sale, figures: Figures, reason: Reason, fx: &mut Effects) {
+        let texts = &self.rules.texts;
+        let text = fill(&texts.declined, &self.values(context, sale, figures, texts.reason(reason)));
+        let trailer = texts.display_declined.clone();
+        let machine = context.frame.machine;
+        let reply = Reply::Decline { machine, subject: sale.subject, text: &text, trailer: &trailer };
+        self.command(context, &reply, About { subject: sale.subject, ..About::default() }, fx);
+    }
+
+    fn values<'a>(&'a self, context: &'a Context, sale: &'a Sale, figures: Figures, reason: &'a [u8]) -> Values<'a> {
+        let names = self.names(context, sale.row.as_ref());
+        Values { card: sale.subject, figures, amount: sale.amount, reason, ..names }
+    }
+
+    pub(super) fn device_rule(&self, device: usize) -> Option<&DeviceRule> {
+        self.tables.devices.get(device).rule.map(|rule| &self.rules.devices[usize::from(rule)])
+    }
+}
+
+/// What a sale does to its account, free of the rules it came from.
+pub(super) struct Effect {
+    amount: Money,
+    uses: i32,
+    day: crate::model::Date,
+    period: Option<AccountId>,
+}
+
+impl Effect {
+    pub(super) fn of(charge: &Charge) -> Self {
+        Self {
+            amount: charge.amount,
+            uses: i32::try_from(charge.uses).expect("a sale takes one use"),
+            day: charge.day,
+            period: charge.period.map(|period| period.name.clone()),
+        }
+    }
+
+    /// Fills in the figures of the entry that moves `account`, which is opened.
+    pub(super) fn enter(&self, entry: &mut Entry, account: &crate::book::Account) {
+        let amount = -Balance::from(self.amount);
+        entry.account = Some(account.id.clone());
+        entry.amount = Some(amount);
+        entry.uses = Some(-self.uses);
+        entry.balance = Some(account.balance + amount);
+        entry.uses_left = Some(account.uses.saturating_sub(self.uses));
+        entry.detail.push("day", self.day);
+        if let Some(period) = &self.period {
+            entry.detail.push("period", period.as_str());
+        }
+    }
+}
