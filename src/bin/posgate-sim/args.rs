@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use posgate::gbk;
-use posgate::model::{CardNo, MachineNo, Money, Pin, Serial, UnitNo};
+use posgate::model::ids::text_from;
+use posgate::model::{CardNo, MachineNo, Money, Pin, Serial, Text, UnitNo};
 use posgate::wire::{Basis, PinKind};
 
 use crate::cast;
@@ -36,6 +37,7 @@ options
     --serial S             its serial; the example's for the example's numbers, else none; '' for none
     --seq N                its first frame number; by default one that a run a moment ago did not use
     --confirm SHAPE        109s: named (code and card), bare (the common fields alone) or never; named
+    --mode DIGITS          stands behind a 103's time, as the maker's 2 does; none
     --interval MS          between sends of a frame that was not heard; 500
     --patience MS          from the 001 until the device gives up on the result; 3000
     --loss PERCENT --dup PERCENT --delay MS    a bad network, in both directions
@@ -147,6 +149,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>, now: &str)
                     "seq" => options.seq = Some(number(&name, &value)?),
                     "seed" => options.seed = Some(number(&name, &value)?),
                     "confirm" => options.habits.confirm = confirm(&value)?,
+                    "mode" => options.habits.mode = Some(read(&name, &value, "1 to 7 digits", mode)?),
                     "interval" => options.habits.interval = Duration::from_millis(number(&name, &value)?),
                     "patience" => options.habits.patience = Duration::from_millis(number(&name, &value)?),
                     "delay" => options.weather.delay = Duration::from_millis(number(&name, &value)?),
@@ -223,7 +226,7 @@ fn command(word: &str, fields: Fields, now: &str) -> Result<Command, String> {
         "keys" => Ask::Keys { keys: gbk::encode(fields.keys.as_deref().ok_or("keys wants a text")?) },
         "scan" => {
             let code = gbk::encode(fields.code.as_deref().ok_or("scan wants --code")?);
-            Ask::Scan { command: posgate::model::Text::new(), code, amount: amount()? }
+            Ask::Scan { command: Text::new(), code, amount: amount()? }
         }
         "door" => {
             let one = UnitNo::parse(b"1").expect("a digit");
@@ -300,6 +303,12 @@ fn pin_kind(value: &str) -> Result<PinKind, String> {
     }
 }
 
+fn mode(digits: &[u8]) -> Option<Text<8>> {
+    // Eight digits would be read as a serial.
+    let is_mode = (1..8).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    is_mode.then(|| text_from(digits)).flatten()
+}
+
 fn percent(name: &str, value: &str) -> Result<u8, String> {
     number(name, value.trim_end_matches('%'))
         .ok()
@@ -361,6 +370,7 @@ mod tests {
             ("day night", "one word too many"),
             ("day --loss 101", "a percentage"),
             ("day --confirm maybe", "bare, named or never"),
+            ("day --mode 12345678", "1 to 7 digits"),
             ("crowd --terminals 0", "--terminals: 1 to"),
             ("day --color red", "--color is no option"),
             ("--seed 1", "say what to do"),

@@ -50,13 +50,13 @@ impl Latencies {
 ///
 /// # Errors
 /// If a socket or the poll fails.
-pub fn run(mut world: World, habits: Habits, random: Random, plan: &Plan) -> io::Result<(Tally, u32, u32)> {
+pub fn run(mut world: World, habits: &Habits, random: Random, plan: &Plan) -> io::Result<(Tally, u32, u32)> {
     let clock = (world.now(), Clock::local());
     let first_seq = Clock::tenths() as u16;
     for index in 0..plan.terminals {
         let machine = FIRST_MACHINE + index;
         let serial = Serial::try_from(format!("20000{machine:05}").as_str()).ok();
-        world.add(Device::new(MachineNo::from_value(machine), serial, first_seq, clock, habits))?;
+        world.add(Device::new(MachineNo::from_value(machine), serial, first_seq, clock, habits.clone()))?;
     }
     let mut crowd = Crowd {
         world,

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use posgate::gbk;
-use posgate::model::{Balance, CardNo, Civil, Money, Pin, Reason, UnitNo};
+use posgate::model::{Balance, CardNo, Civil, Money, Pin, Reason, Text, UnitNo};
 use posgate::wire::{Basis, PinKind};
 
 use crate::cast::{self, Part, card};
@@ -90,16 +90,18 @@ struct Day {
 ///
 /// # Errors
 /// If a socket or the poll fails.
-pub fn play(mut world: World, habits: Habits, mut random: Random) -> io::Result<(Tally, u32, u32)> {
-    let mut add = |part: Part| {
+pub fn play(mut world: World, habits: &Habits, mut random: Random) -> io::Result<(Tally, u32, u32)> {
+    let mut add = |part: Part, habits: Habits| {
         let seq = 1 + u16::try_from(random.below(20_000)).unwrap_or(0);
         let clock = (world.now(), crate::clock::Clock::local());
         let mut device = Device::new(part.machine(), part.serial(), seq, clock, habits);
         device.set_next_record(u32::try_from(random.below(90_000_000)).unwrap_or(0));
         world.add(device)
     };
-    let (window_1, window_2) = (add(cast::WINDOW_1)?, add(cast::WINDOW_2)?);
-    let (shop, board) = (add(cast::SHOP)?, add(cast::BOARD)?);
+    // The second window is a model that writes the maker's constant.
+    let with_mode = Habits { mode: Text::try_from("2").ok(), ..habits.clone() };
+    let (window_1, window_2) = (add(cast::WINDOW_1, habits.clone())?, add(cast::WINDOW_2, with_mode)?);
+    let (shop, board) = (add(cast::SHOP, habits.clone())?, add(cast::BOARD, habits.clone())?);
     for window in [window_1, window_2] {
         world.device(window).set_white_list(&[card(cast::ZHAO)]);
     }
@@ -353,7 +355,6 @@ impl Day {
         let text = ended.outcome.text().map(|text| gbk::decode(text).into_owned()).unwrap_or_default();
         let says = |reason: &Reason| text.contains(reason.text());
         let (note, surprise) = match (&ended.outcome, expect) {
-            _ if !ended.is_own => (" (a late copy of an earlier answer)", None),
             (Outcome::Approved(_) | Outcome::Admitted(_), Expect::Refusal(reason)) => {
                 ("", Some(format!("expected a refusal: {}", reason.word())))
             }
@@ -366,7 +367,8 @@ impl Day {
             }
             _ => ("", None),
         };
-        self.say(ended, note);
+        let surprise = surprise.filter(|_| ended.is_own);
+        self.say(ended, if ended.is_own { note } else { " (perhaps a late copy of an earlier answer)" });
         if let Some(surprise) = surprise {
             self.world.breach(ended.station, &surprise);
         }
@@ -585,7 +587,7 @@ mod tests {
         };
         let terms = Terms { resend_max: 4, door_ttl: Duration::from_secs(3), is_ordered: false };
         let world = World::new(fake.address, weather, terms, Random::new(1)).expect("a poll");
-        play(world, habits, Random::new(2)).expect("sockets work")
+        play(world, &habits, Random::new(2)).expect("sockets work")
     }
 
     #[test]
@@ -611,10 +613,14 @@ mod tests {
 
     #[test]
     fn a_day_notices_every_sin_of_a_server() {
-        for sin in Sin::ALL {
-            let (_, _, broken) = play_against(sin, Weather::default(), Confirm::Named);
-            assert!(broken > 0, "{sin:?}");
-        }
+        std::thread::scope(|scope| {
+            let play = |sin| move || (sin, play_against(sin, Weather::default(), Confirm::Named));
+            let days: Vec<_> = Sin::ALL.map(|sin| scope.spawn(play(sin))).into();
+            for day in days {
+                let (sin, (_, _, broken)) = day.join().expect("a day does not panic");
+                assert!(broken > 0, "{sin:?}");
+            }
+        });
     }
 
     #[test]

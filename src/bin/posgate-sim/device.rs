@@ -27,7 +27,7 @@ pub enum Confirm {
 }
 
 /// How a device behaves where the protocol leaves it open.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Habits {
     /// Between two sends of a frame that was not heard.
     pub interval: Duration,
@@ -39,6 +39,8 @@ pub struct Habits {
     pub upload_pause: Duration,
     /// The shape of its 109s.
     pub confirm: Confirm,
+    /// What stands behind a 103's time: the maker's table has a constant `2` there, meaning unknown.
+    pub mode: Option<Text<8>>,
 }
 
 impl Default for Habits {
@@ -49,6 +51,7 @@ impl Default for Habits {
             patience: Duration::from_secs(3),
             upload_pause: Duration::from_secs(1),
             confirm: Confirm::Named,
+            mode: None,
         }
     }
 }
@@ -483,7 +486,8 @@ impl Device {
             Ask::Inquiry { card } => self.device_frame(Code::Inquiry, seq, Body::Inquiry { card: *card }),
             Ask::Charge { card, amount: raw } => {
                 let amount = Amount { money: amount(raw).unwrap_or_default(), raw: raw.as_bytes() };
-                self.device_frame(Code::Charge, seq, Body::Charge { card: *card, amount, time, mode: None })
+                let mode = self.habits.mode.clone();
+                self.device_frame(Code::Charge, seq, Body::Charge { card: *card, amount, time, mode })
             }
             Ask::Meal { card } => self.device_frame(Code::Meal, seq, Body::Meal { card: *card, time }),
             Ask::Scan { command, code, amount: raw } => {

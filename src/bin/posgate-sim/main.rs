@@ -75,14 +75,14 @@ fn run(options: &Options) -> io::Result<bool> {
         Command::Single(ask) => return single(world()?, options, ask),
         Command::Day => {
             println!("a day at {} (--seed {seed})", options.server);
-            day::play(world()?, options.habits, random)?
+            day::play(world()?, &options.habits, random)?
         }
         Command::Crowd(plan) => {
             println!(
                 "{} terminals at {}: {} frames a second for {} s (--seed {seed})",
                 plan.terminals, options.server, plan.rate, plan.seconds
             );
-            crowd::run(world()?, options.habits, random, plan)?
+            crowd::run(world()?, &options.habits, random, plan)?
         }
     };
     tally.print(confirmed, broken);
@@ -97,7 +97,7 @@ fn is_good(tally: &Tally, broken: u32) -> bool {
 fn single(mut world: World, options: &Options, ask: &Ask) -> io::Result<bool> {
     let seq = options.seq.unwrap_or(Clock::tenths() as u16);
     let clock = (world.now(), Clock::local());
-    let device = Device::new(options.machine, options.serial.clone(), seq, clock, options.habits);
+    let device = Device::new(options.machine, options.serial.clone(), seq, clock, options.habits.clone());
     world.trace();
     let station = world.add(device)?;
     let mut ask = ask.clone();
