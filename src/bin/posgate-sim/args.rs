@@ -141,7 +141,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>, now: &str)
             Long("trace") => options.is_tracing = true,
             Long(name) => {
                 let name = name.to_owned();
-                let value = parser.value().and_then(|value| value.string()).map_err(|error| error.to_string())?;
+                let value = parser.value().and_then(ValueExt::string).map_err(|error| error.to_string())?;
                 match name.as_str() {
                     "server" => options.server = server(&value)?,
                     "machine" => machine = Some(read(&name, &value, "1 to 10 digits", MachineNo::parse)?),
@@ -174,7 +174,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>, now: &str)
         }
     }
     let word = word.ok_or("say what to do: day, crowd, pay, swipe, meal, door, scan, boot, keys or upload")?;
-    options.command = command(&word, fields, now)?;
+    options.command = command(&word, &fields, now)?;
     let default = if word == "door" { cast::BOARD } else { cast::SHOP };
     options.machine = machine.unwrap_or(default.machine());
     options.serial = match serial {
@@ -210,7 +210,7 @@ fn field(fields: &mut Fields, name: &str, value: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn command(word: &str, fields: Fields, now: &str) -> Result<Command, String> {
+fn command(word: &str, fields: &Fields, now: &str) -> Result<Command, String> {
     let card = || fields.card.ok_or(format!("{word} wants --card"));
     let amount = || {
         let amount = fields.amount.clone();
@@ -218,7 +218,7 @@ fn command(word: &str, fields: Fields, now: &str) -> Result<Command, String> {
     };
     let ask = match word {
         "day" => return Ok(Command::Day),
-        "crowd" => return plan(&fields).map(Command::Crowd),
+        "crowd" => return plan(fields).map(Command::Crowd),
         "pay" => Ask::Charge { card: card()?, amount: amount()? },
         "swipe" => Ask::Inquiry { card: card()? },
         "meal" => Ask::Meal { card: card()? },
@@ -239,7 +239,7 @@ fn command(word: &str, fields: Fields, now: &str) -> Result<Command, String> {
             Ask::Door(Door {
                 card: fields.card,
                 reader: fields.reader.unwrap_or(door),
-                door,
+                relay: door,
                 open_seconds: fields.open_seconds,
                 pin_kind: fields.pin_kind.unwrap_or(assumed),
                 pin: fields.pin,
@@ -275,12 +275,12 @@ fn plan(fields: &Fields) -> Result<Plan, String> {
 
 fn server(value: &str) -> Result<SocketAddrV4, String> {
     let whole = if value.contains(':') { value.to_owned() } else { format!("{value}:39192") };
-    let found = whole.to_socket_addrs().map_err(|error| format!("--server {value:?}: {error}"))?;
+    let mut found = whole.to_socket_addrs().map_err(|error| format!("--server {value:?}: {error}"))?;
     let v4 = |address| match address {
         SocketAddr::V4(address) => Some(address),
         SocketAddr::V6(_) => None,
     };
-    found.filter_map(v4).next().ok_or(format!("--server {value:?} has no IPv4 address"))
+    found.find_map(v4).ok_or(format!("--server {value:?} has no IPv4 address"))
 }
 
 fn confirm(value: &str) -> Result<Confirm, String> {

@@ -1,5 +1,6 @@
 //! A crowd: many terminals at a given rate, for a given time; a line a second and the latencies at the end.
 
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -35,14 +36,24 @@ pub struct Plan {
 struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// Half of them, nine in ten, ninety-nine in a hundred, and all of them took at most so many milliseconds.
-    fn percentiles(&mut self) -> [f64; 4] {
+    /// So long took half of them at most, nine in ten, ninety-nine in a hundred, and all.
+    fn percentiles(&mut self) -> [Ms; 4] {
         self.0.sort_unstable();
-        let last = self.0.len().saturating_sub(1);
         [50, 90, 99, 100].map(|percent| {
-            let rank = (self.0.len() * percent).div_ceil(100).saturating_sub(1).min(last);
-            self.0.get(rank).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
+            let rank = (self.0.len() * percent).div_ceil(100).saturating_sub(1);
+            Ms(self.0.get(rank).copied().unwrap_or_default())
         })
+    }
+}
+
+/// Prints as milliseconds with two decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ms(Duration);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0.as_micros();
+        f.pad(&format!("{}.{:02}", us / 1000, us % 1000 / 10))
     }
 }
 
@@ -72,7 +83,7 @@ pub fn run(mut world: World, habits: &Habits, random: Random, plan: &Plan) -> io
     let decided = crowd.decided.percentiles();
     println!("latency in ms      p50      p90      p99      max");
     for (name, [p50, p90, p99, max]) in [("001", heard), ("result", decided)] {
-        println!("{name:<13} {p50:>8.2} {p90:>8.2} {p99:>8.2} {max:>8.2}");
+        println!("{name:<13} {p50:>8} {p90:>8} {p99:>8} {max:>8}");
     }
     Ok((crowd.tally, crowd.world.confirmed(), crowd.world.broken()))
 }
@@ -155,7 +166,7 @@ impl Crowd<'_> {
         let skipped =
             if skipped > 0 { format!(" · {skipped} not asked: every terminal was busy") } else { String::new() };
         println!(
-            "second {second}: asked {asked} · answered {answered} · lost {lost} · 001 p50 {heard:.2} ms · result p50 {p50:.2} p99 {p99:.2} ms{skipped}"
+            "second {second}: asked {asked} · answered {answered} · lost {lost} · 001 p50 {heard} ms · result p50 {p50} p99 {p99} ms{skipped}"
         );
     }
 
@@ -198,8 +209,9 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_nearest_rank() {
         let mut latencies = Latencies((1..=200).rev().map(Duration::from_millis).collect());
-        assert_eq!(latencies.percentiles(), [100.0, 180.0, 198.0, 200.0]);
-        assert_eq!(Latencies::default().percentiles(), [0.0; 4]);
-        assert_eq!(Latencies(vec![Duration::from_millis(7)]).percentiles(), [7.0; 4]);
+        assert_eq!(latencies.percentiles().map(|ms| ms.to_string()), ["100.00", "180.00", "198.00", "200.00"]);
+        assert_eq!(Latencies::default().percentiles().map(|ms| ms.to_string()), ["0.00"; 4]);
+        let mut one = Latencies(vec![Duration::from_micros(7_059)]);
+        assert_eq!(one.percentiles().map(|ms| ms.to_string()), ["7.05"; 4]);
     }
 }

@@ -117,7 +117,7 @@ pub struct Door {
     /// Where.
     pub reader: UnitNo,
     /// What to open.
-    pub door: UnitNo,
+    pub relay: UnitNo,
     /// How long it has stood open.
     pub open_seconds: u32,
     /// What the PIN is.
@@ -213,7 +213,7 @@ struct Exchange {
 pub struct Device {
     machine: MachineNo,
     serial: Option<Serial>,
-    device_ip: String,
+    own_ip: String,
     host_ip: String,
     habits: Habits,
     power_on_seq: u16,
@@ -236,7 +236,7 @@ impl Device {
         Self {
             machine,
             serial,
-            device_ip: "0.0.0.0".to_owned(),
+            own_ip: "0.0.0.0".to_owned(),
             host_ip: "0.0.0.0".to_owned(),
             habits,
             power_on_seq: seq,
@@ -252,8 +252,8 @@ impl Device {
     }
 
     /// The addresses that its frames name.
-    pub fn set_addresses(&mut self, device_ip: String, host_ip: String) {
-        self.device_ip = device_ip;
+    pub fn set_addresses(&mut self, own_ip: String, host_ip: String) {
+        self.own_ip = own_ip;
         self.host_ip = host_ip;
     }
 
@@ -499,7 +499,7 @@ impl Device {
                     card: door.card,
                     card_raw: door.card.as_ref().map_or(b"", CardNo::as_bytes),
                     reader: door.reader,
-                    door: door.door,
+                    door: door.relay,
                     open_seconds: door.open_seconds,
                     pin_kind: door.pin_kind,
                     pin: door.pin,
@@ -536,7 +536,7 @@ impl Device {
         emitted(&Request::Device(DeviceFrame {
             code,
             seq,
-            device_ip: self.device_ip.as_bytes(),
+            device_ip: self.own_ip.as_bytes(),
             host_ip: self.host_ip.as_bytes(),
             machine: self.machine,
             serial,
@@ -548,7 +548,7 @@ impl Device {
         let seq = self.next_seq();
         emitted(&Request::Found(Found {
             seq: Some(seq),
-            device_ip: self.device_ip.as_bytes(),
+            device_ip: self.own_ip.as_bytes(),
             mask: b"255.255.255.0",
             gateway: b"0.0.0.0",
             host_ip: self.host_ip.as_bytes(),
@@ -582,7 +582,7 @@ fn result_of(ask: &Ask, reply: &Reply<'_>) -> Option<Outcome> {
         }
         Reply::Show { text, .. } => is_inquiry.then(|| Outcome::Shown(text.to_vec())),
         Reply::Admit { card, text, reader, door, .. } => match ask {
-            Ask::Door(asked) if is_subject(card) && (asked.reader, asked.door) == (*reader, *door) => {
+            Ask::Door(asked) if is_subject(card) && (asked.reader, asked.relay) == (*reader, *door) => {
                 Some(Outcome::Admitted(text.to_vec()))
             }
             _ => None,

@@ -43,7 +43,7 @@ pub enum Sin {
     NeverAcks,
     /// Answers from another socket.
     AnswersFromElsewhere,
-    /// Writes an amount its own way.
+    /// Writes a code's amount its own way.
     RespellsAmounts,
 }
 
@@ -186,7 +186,7 @@ impl Canteen {
                 let card = match core::str::from_utf8(code) {
                     Ok(cast::MEMBER_CODE) => cast::MEMBER,
                     Ok(cast::COMMA_CODE) => cast::MERCHANT,
-                    _ => return vec![self.decline(frame, command.as_bytes(), Reason::ForeignCode)],
+                    _ => return vec![Self::decline(frame, command.as_bytes(), Reason::ForeignCode)],
                 };
                 let sale = (machine.value(), card, command.as_bytes().to_vec());
                 let fen = i64::from(amount.money.fen());
@@ -218,14 +218,15 @@ impl Canteen {
             return answer.clone();
         }
         if let Some(reason) = self.refusal(sale.0, card.value(), frame.code, fen) {
-            return self.decline(frame, subject, reason);
+            return Self::decline(frame, subject, reason);
         }
         *self.moved.entry(account(card.value())).or_default() += fen;
         if card.value() == cast::DAY_MAX {
             self.day_sum += fen;
         }
         let text = gbk::encode(&format!("姓名:张三 {{{}}}\\n", self.balance(card.value())));
-        let spelled = if self.sin == Sin::RespellsAmounts { b"5.5" } else { amount };
+        let is_respelled = self.sin == Sin::RespellsAmounts && frame.code == Code::Scan;
+        let spelled = if is_respelled { b"5.5" } else { amount };
         let answer = emitted(&Reply::Approve {
             machine: frame.machine,
             subject,
@@ -261,7 +262,7 @@ impl Canteen {
         }
     }
 
-    fn decline(&self, frame: &DeviceFrame<'_>, subject: &[u8], reason: Reason) -> Vec<u8> {
+    fn decline(frame: &DeviceFrame<'_>, subject: &[u8], reason: Reason) -> Vec<u8> {
         let text = gbk::encode(&format!("状态:{}\\n", reason.text()));
         emitted(&Reply::Decline { machine: frame.machine, subject, text: &text, trailer: "20,0,6" })
     }

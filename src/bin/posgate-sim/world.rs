@@ -221,7 +221,7 @@ impl World {
         let now = self.now();
         while self.flights.peek().is_some_and(|Reverse(flight)| flight.at <= now) {
             let Some(Reverse(flight)) = self.flights.pop() else { break };
-            self.land(now, flight)?;
+            self.land(now, &flight)?;
         }
         for station in 0..self.stations.len() {
             if self.stations[station].device.next_deadline().is_some_and(|deadline| deadline <= now) {
@@ -324,7 +324,7 @@ impl World {
             self.flights_made += 1;
             let flight = Flight { at, number: self.flights_made, station, is_outward, datagram: datagram.to_vec() };
             if at == now {
-                self.land(now, flight)?;
+                self.land(now, &flight)?;
             } else {
                 self.flights.push(Reverse(flight));
             }
@@ -333,7 +333,7 @@ impl World {
     }
 
     /// A datagram leaves the network.
-    fn land(&mut self, now: Moment, flight: Flight) -> io::Result<()> {
+    fn land(&mut self, now: Moment, flight: &Flight) -> io::Result<()> {
         let station = flight.station;
         if flight.is_outward {
             self.print(station, "→", &flight.datagram, "");
