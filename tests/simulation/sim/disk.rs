@@ -74,8 +74,8 @@ struct Inode {
     dirty: BTreeSet<usize>,
     /// Clean by the kernel's word after a failed sync, and not on the medium.
     lost: BTreeSet<usize>,
-    /// The shortest length since the last sync.
-    shortest: usize,
+    /// It was cut to this length, and the medium does not know it yet.
+    cut: Option<usize>,
     /// So many bytes are on the medium for certain.
     solid: usize,
 }
@@ -159,7 +159,7 @@ impl Disk {
         let Medium { inodes, random, .. } = &mut *medium;
         for inode in inodes {
             let pages: Vec<usize> = inode.dirty.iter().copied().filter(|_| random.happens(500)).collect();
-            if inode.shortest >= inode.medium.len() {
+            if inode.cut.is_none() {
                 for page in pages {
                     inode.write_page(page, usize::MAX);
                     inode.dirty.remove(&page);
@@ -264,25 +264,30 @@ impl Inode {
 
     fn truncate(&mut self, len: usize) {
         self.cache.truncate(len);
-        self.shortest = self.shortest.min(len);
+        if len < self.medium.len() {
+            self.cut = Some(self.cut.map_or(len, |cut| cut.min(len)));
+        }
         self.solid = self.solid.min(len);
         self.dirty.retain(|page| page * PAGE < len);
         self.lost.retain(|page| page * PAGE < len);
     }
 
     fn sync(&mut self) {
-        self.medium.truncate(self.shortest);
+        if let Some(cut) = self.cut.take() {
+            self.medium.truncate(cut);
+        }
         for page in std::mem::take(&mut self.dirty) {
             self.write_page(page, usize::MAX);
         }
-        self.shortest = self.cache.len();
         self.solid = self.lost.first().map_or(self.cache.len(), |page| self.solid.max(page * PAGE));
-        self.solid = self.solid.min(self.cache.len());
+        self.solid = self.solid.min(self.medium.len());
     }
 
     fn fail_sync(&mut self, random: &mut Random, coverage: &mut Coverage) {
-        if random.happens(500) {
-            self.medium.truncate(self.shortest);
+        if random.happens(500)
+            && let Some(cut) = self.cut.take()
+        {
+            self.medium.truncate(cut);
         }
         for page in std::mem::take(&mut self.dirty) {
             if random.happens(500) {
@@ -295,8 +300,10 @@ impl Inode {
     }
 
     fn cut_power(&mut self, random: &mut Random, coverage: &mut Coverage) {
-        if self.shortest < self.medium.len() && random.happens(500) {
-            self.medium.truncate(self.shortest);
+        if let Some(cut) = self.cut.take()
+            && random.happens(500)
+        {
+            self.medium.truncate(cut);
         }
         let len = self.cache.len();
         let dirty: Vec<usize> = self.dirty.iter().copied().collect();
@@ -336,7 +343,6 @@ impl Inode {
         self.cache.clone_from(&self.medium);
         self.dirty.clear();
         self.lost.clear();
-        self.shortest = self.cache.len();
         self.solid = self.cache.len();
     }
 }

@@ -91,7 +91,9 @@ struct World {
     doubled: u64,
     late: u64,
     cut_until: Vec<u64>,
-    recorded_doors: Vec<(SocketAddrV4, Vec<u8>, u64)>,
+    recorded_doors: Vec<(usize, Vec<u8>, u64)>,
+    /// Access requests that each board made.
+    door_frames: Vec<u64>,
     is_calm: bool,
     settle_by: u64,
     // The process.
@@ -168,6 +170,10 @@ impl World {
             devices.push(device);
         }
         let rough = random.below(4);
+        let mut coverage = Coverage::default();
+        if devices.iter().any(|device| device.is_intruder) {
+            coverage.count("fault second device under one number");
+        }
         let mut world = Self {
             seed,
             t: 0,
@@ -177,9 +183,10 @@ impl World {
             disk: Disk::new(random.next()),
             site,
             judge: Judge::default(),
-            coverage: Coverage::default(),
+            coverage,
             ticks: vec![u64::MAX; devices.len()],
             cut_until: vec![0; devices.len()],
+            door_frames: vec![0; devices.len()],
             at_address: devices.iter().enumerate().map(|(place, device)| (device.address, place)).collect(),
             devices,
             used: HashSet::new(),
@@ -224,7 +231,7 @@ impl World {
         self.sent.clear();
         self.point = None;
         self.disk.revive();
-        if !self.is_calm && self.random.happens(120) {
+        if !self.is_calm && self.random.happens(if self.process == 1 { 500 } else { 120 }) {
             let strike = self.random.pick(&[
                 Strike::Kill,
                 Strike::Kill,
@@ -248,7 +255,7 @@ impl World {
             Err(error) => {
                 assert!(!self.is_calm, "a start failed though nothing is broken: {error}");
                 self.head_at_end = None;
-                if self.random.happens(300) {
+                if self.random.happens(500) {
                     self.coverage.count("fault power during start");
                     End::PowerCut
                 } else {
@@ -663,9 +670,11 @@ impl World {
                 if let (Some(tag @ Tag::Sale(_)), Some(sale)) = (judge::tag(&frame), work.sale) {
                     self.judge.expect_frame(&tag, sale);
                 }
-                if matches!(work.ask, Ask::Door(..)) && self.random.happens(100) {
-                    let source = self.devices[place].source();
-                    self.recorded_doors.push((source, frame, self.t));
+                if matches!(work.ask, Ask::Door(..)) {
+                    self.door_frames[place] += 1;
+                    if self.random.happens(300) {
+                        self.recorded_doors.push((place, frame, self.door_frames[place]));
+                    }
                 }
             }
             Note::Approved(sale) => {
@@ -883,12 +892,14 @@ impl World {
     /// Somebody recorded a door's frame and sends it again, from its own address.
     fn replay_a_door(&mut self) {
         // Of the last 32 frames of a board: more it need not remember.
-        self.recorded_doors.retain(|(_, _, at)| self.t < at + HOUR);
+        let frames = &self.door_frames;
+        self.recorded_doors.retain(|(place, _, number)| frames[*place] < number + 20);
         if self.recorded_doors.is_empty() {
             return;
         }
         let place = self.random.place(self.recorded_doors.len());
-        let (source, frame, _) = self.recorded_doors[place].clone();
+        let (board, frame, _) = self.recorded_doors[place].clone();
+        let source = self.devices[board].source();
         self.coverage.count("fault net replayed door");
         let at = self.t + self.random.below(MINUTE);
         self.schedule(at, Event::ToServer(source, frame));
