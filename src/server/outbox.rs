@@ -1,6 +1,6 @@
 //! Commands that wait for the device's 109, and their resending (design.md, section 10).
 //!
-//! One command a terminal, one a reader of a board. A newer one replaces it, a 101 ends it, and after a restart
+//! One command a terminal, one a reader of a board, and a 011 beside it. A newer one replaces it, a 101 ends it, and after a restart
 //! nothing is sent again unasked: the device asks.
 
 use log::{debug, info, warn};
@@ -40,6 +40,11 @@ pub(super) struct Pending {
 impl Pending {
     fn is_door(&self) -> bool {
         matches!(self.code, 50 | 51)
+    }
+
+    /// A 011 answers a record and is no command: no 109 confirms it, and it waits beside the terminal's command.
+    fn is_release(&self) -> bool {
+        self.code == 11
     }
 
     /// Whether a 109's field names this command: its code, its card or command number, its machine.
@@ -118,10 +123,11 @@ impl Server<'_> {
         }
         let device = context.device;
         let slots = &self.tables.devices.get(device).pending;
-        let same_reader = slots
-            .iter()
-            .copied()
-            .find(|slot| self.tables.outbox.get(*slot).is_some_and(|pending| pending.reader == about.reader));
+        let is_release = reply.code() == 11;
+        let same_reader = slots.iter().copied().find(|slot| {
+            let pending = self.tables.outbox.get(*slot);
+            pending.is_some_and(|pending| pending.reader == about.reader && pending.is_release() == is_release)
+        });
         if let Some(slot) = same_reader {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
             if pending.answered == context.frame.seq && pending.frame == frame {
@@ -194,7 +200,7 @@ impl Server<'_> {
     /// Ends a device's 011: another 105 of it came.
     pub(super) fn end_release(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         let slots = &self.tables.devices.get(device).pending;
-        let is_release = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.code == 11);
+        let is_release = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(Pending::is_release);
         if let Some(slot) = slots.iter().copied().find(is_release) {
             self.end(now, slot, fx);
         }
@@ -203,7 +209,7 @@ impl Server<'_> {
     /// Ends a command without its 109.
     fn end(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let Some(pending) = self.forget(slot) else { return };
-        if pending.code == 11 {
+        if pending.is_release() {
             return;
         }
         self.counters.unconfirmed += 1;
@@ -288,7 +294,7 @@ impl Server<'_> {
         device.pending.iter().copied().find(|slot| {
             let pending = self.tables.outbox.get(*slot).expect("a device's slots are taken");
             let is_named = is_bare || names().any(|name| pending.is_named(name, machine));
-            is_named && !frame.seq.is_behind(&pending.answered)
+            is_named && !pending.is_release() && !frame.seq.is_behind(&pending.answered)
         })
     }
 }
