@@ -20,8 +20,8 @@ use seen::{Memory, Recent};
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
 use crate::model::{
-    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, Kind,
-    MachineNo, Money, Mono, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, FrameSeq,
+    Kind, MachineNo, Money, Mono, Serial, Stamp, UnitNo,
 };
 
 /// An account: what it holds by the ledger, and what the table says it opens with.
@@ -154,6 +154,8 @@ fn basis_amount(entry: &Entry) -> Money {
 struct Offline {
     seq: EntrySeq,
     id: OfflineId,
+    /// The number of its frame.
+    frame: Option<FrameSeq>,
     /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
     is_sale: bool,
 }
@@ -440,7 +442,7 @@ impl Book {
             kind if kind == Kind::Offline || (kind == Kind::Matched && entry.detail.code() == Some(105)) => {
                 memory.last_offline = entry.seq;
                 let is_sale = entry.detail.get("claimed").is_none();
-                self.offline.push(Offline { seq: entry.seq, id: OfflineId::of(entry), is_sale });
+                self.offline.push(Offline { seq: entry.seq, id: OfflineId::of(entry), frame: entry.frame, is_sale });
             }
             _ => (),
         }
@@ -633,16 +635,18 @@ impl Book {
         doubted.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 
-    /// The offline sale that this 105 repeats.
-    pub fn offline(&self, id: &OfflineId) -> Option<EntrySeq> {
+    /// The offline sale that this 105, the frame `frame`, repeats.
+    pub fn offline(&self, id: &OfflineId, frame: FrameSeq) -> Option<EntrySeq> {
         let key = (id.machine, id.card, id.asked, id.when);
         let last = self.memories_row(id.machine).map(|row| self.memories[row].last_offline);
         let mut same = self.offline.find(key).filter(|offline| {
             let (one, other) = (&offline.id, id);
             one.rest == other.rest && same_device(one.serial.as_ref(), other.serial.as_ref())
         });
-        // Without a valid time the address is used again for another record once this one is released.
-        same.find(|offline| id.has_time || Some(offline.seq) == last).map(|offline| offline.seq)
+        // Without a valid time the address is used again for another record once this one is released; a frame that the
+        // network doubled is still the same one, however late it comes.
+        same.find(|offline| id.has_time || Some(offline.seq) == last || offline.frame == Some(frame))
+            .map(|offline| offline.seq)
     }
 
     /// The offline sale of this card, amount and time: a 103 that comes after its own 105.
