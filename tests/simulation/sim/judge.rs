@@ -86,6 +86,8 @@ pub struct Judge {
     /// By key, in the order they were made: a slot may be used again.
     records: HashMap<String, Vec<SaleId>>,
     booked: HashMap<String, u32>,
+    /// The frames that did it.
+    booked_by: HashMap<String, Vec<u64>>,
     /// Entry of the first decision for a frame.
     answered: HashMap<String, u64>,
     moved: HashSet<String>,
@@ -191,6 +193,7 @@ impl Judge {
     }
 
     fn take(&mut self, text: &str, site: &Site, t: u64, process: u64) {
+        super::tell(|| format!("{t:>9} ledger {text}"));
         let columns: Vec<&str> = text.split('\t').collect();
         assert_eq!(columns.len(), 18, "columns of {text}");
         let detail = columns[16].split(' ').filter_map(|word| word.split_once('=')).collect();
@@ -359,7 +362,19 @@ impl Judge {
                 let count = *count as usize;
                 let sale = self.records.get(&key).and_then(|made| made.get(count - 1)).copied();
                 let made = self.records.get(&key).map_or(0, Vec::len);
-                assert!(is_decoy || count <= made, "a record booked {count} times, made {made} times: {text}");
+                let frame = number(line.column(7));
+                if let Some(frames) = self.booked_by.get(&key)
+                    && count > made
+                    && at.is_none()
+                    && !frames.contains(&frame)
+                {
+                    // Without a time, nothing tells an earlier upload that comes late from a record that used the slot again.
+                    self.coverage
+                        .count("allowed: a record without a time booked again by an earlier upload that came late");
+                } else {
+                    assert!(is_decoy || count <= made, "a record booked {count} times, made {made} times: {text}");
+                }
+                self.booked_by.entry(key.clone()).or_default().push(frame);
                 if line.word("claimed").is_none() {
                     if kind == "offline" {
                         if let Some(at) = at {

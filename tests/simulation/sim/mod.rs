@@ -34,6 +34,17 @@ thread_local! {
     static PLACE: Cell<(u64, u64, u64)> = const { Cell::new((0, 0, 0)) };
 }
 
+thread_local! {
+    static IS_LOUD: bool = std::env::var_os("SIMULATE_TRACE").is_some();
+}
+
+/// Tells what happens, if `SIMULATE_TRACE` is set.
+fn tell(what: impl FnOnce() -> String) {
+    if IS_LOUD.with(|is_loud| *is_loud) {
+        eprintln!("{}", what());
+    }
+}
+
 /// What a world came to.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
