@@ -119,8 +119,11 @@ struct Device {
 
 /// The world.
 pub struct World {
+    /// What the next start or reload reads.
     config: String,
     cards: String,
+    /// What the running server has read.
+    in_service: (String, String),
     built: Date,
     zone: Zone,
     mono: Mono,
@@ -178,6 +181,7 @@ impl World {
         Self {
             config: config.to_owned(),
             cards: cards.to_owned(),
+            in_service: (config.to_owned(), cards.to_owned()),
             built: Date::parse(b"2026-01-01").expect("a date"),
             zone: Zone::from_posix("CST-8").expect("a zone"),
             mono: MONO_AT_START,
@@ -197,7 +201,7 @@ impl World {
     // ---------------------------------------------------------------- clocks
 
     fn find_zone(&mut self) -> Result<(), String> {
-        let settings = self.settings()?;
+        let settings = self.settings(&self.config)?;
         self.zone = Zone::from_posix(settings.timezone.as_deref().unwrap_or("CST-8"))?;
         Ok(())
     }
@@ -230,25 +234,25 @@ impl World {
 
     // ---------------------------------------------------------------- the server's life
 
-    fn settings(&self) -> Result<Settings, String> {
+    fn settings(&self, config: &str) -> Result<Settings, String> {
         let listed = |problems: Vec<posgate::problem::Problem>| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
-        let mut settings = config::parse(self.config.as_bytes(), Path::new("posgate")).map_err(listed)?;
+        let mut settings = config::parse(config.as_bytes(), Path::new("posgate")).map_err(listed)?;
         settings.rules.built_on = self.built;
         Ok(settings)
     }
 
-    fn load(&self) -> Result<(Settings, CardFile), String> {
-        let settings = self.settings()?;
-        let file = cards::parse(self.cards.as_bytes(), Path::new("cards.csv"), &settings.rules.groups)
+    fn load(&self, (config, cards): &(String, String)) -> Result<(Settings, CardFile), String> {
+        let settings = self.settings(config)?;
+        let file = cards::parse(cards.as_bytes(), Path::new("cards.csv"), &settings.rules.groups)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
         Ok((settings, file))
     }
 
     /// A server over the ledger's lines, as `posgate serve` makes one.
-    fn replay<'t>(&self, tables: &'t mut Tables) -> Result<(Server<'t>, Settings), String> {
-        let (settings, file) = self.load()?;
+    fn replay<'t>(&self, tables: &'t mut Tables) -> Result<Server<'t>, String> {
+        let (settings, file) = self.load(&self.in_service)?;
         let mut server = Server::new(tables, settings.rules.clone());
         for entry in self.ledger.entries()? {
             server.restore(&entry).map_err(|mismatch| format!("entry {}: {mismatch}", entry.seq))?;
@@ -256,7 +260,7 @@ impl World {
         let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
         let installed = server.install(settings.rules.clone(), &file.records, origin, true);
         installed.map_err(|error| error.to_string())?;
-        Ok((server, settings))
+        Ok(server)
     }
 
     /// Starts a server.
@@ -265,7 +269,8 @@ impl World {
         self.mono = MONO_AT_START;
         self.step_began = self.mono;
         fx.clear();
-        let (mut server, _) = self.replay(tables)?;
+        self.in_service = (self.config.clone(), self.cards.clone());
+        let mut server = self.replay(tables)?;
         let now = self.now(&server);
         server.start(&now, fx);
         self.collect(fx, true)?;
@@ -274,10 +279,12 @@ impl World {
 
     /// SIGHUP.
     pub fn reload(&mut self, server: &mut Server, fx: &mut Effects) -> Result<(), String> {
-        let (settings, file) = self.load()?;
+        let read = (self.config.clone(), self.cards.clone());
+        let (settings, file) = self.load(&read)?;
         let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
         let installed = server.install(settings.rules.clone(), &file.records, origin, false);
         installed.map_err(|error| error.to_string())?;
+        self.in_service = read;
         self.find_zone()?;
         let now = self.now(server);
         server.reloaded(&now, fx);
@@ -687,7 +694,7 @@ impl World {
     /// Checks the ledger, and that a server which replays it knows what this one knows.
     pub fn check_life(&self, live: &Server, spare: &mut Tables) -> Result<(), String> {
         self.ledger.check()?;
-        let (replayed, _) = self.replay(spare).map_err(|what| format!("replay: {what}"))?;
+        let replayed = self.replay(spare).map_err(|what| format!("replay: {what}"))?;
         self.ledger.compare(live.book(), replayed.book())
     }
 }
