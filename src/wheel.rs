@@ -172,7 +172,6 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
 
     /// Takes all timers out and forgets the present: the next time may be an earlier one.
     pub fn clear(&mut self) {
-        self.present = 0;
         for level in 0..LEVELS {
             while self.used[level] != 0 {
                 let first = self.lists[level][self.used[level].trailing_zeros() as usize];
@@ -180,6 +179,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
                 self.give_back(first);
             }
         }
+        self.present = 0;
     }
 
     /// The list that comes due first: its level, its digit and the time it begins.
