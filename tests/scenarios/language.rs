@@ -75,6 +75,8 @@ pub enum Action {
     Count { counter: String, count: String },
     /// `doubts 1`: sales in doubt.
     Doubts(String),
+    /// `ledger-lacks TEXT`: no line holds it.
+    LedgerLacks(String),
     /// `clock-is unset`.
     ClockIs(String),
 }
@@ -170,7 +172,7 @@ fn block_text(lines: &[Line]) -> String {
     })
 }
 
-/// `repeat 20`: the lines under it so many times, `$i` being 00001, 00002 … and `$n` 1, 2 …
+/// `repeat 20`: the lines under it so many times, `$i` being 00001, 00002 … and `$k` 1, 2 …
 fn expand_repeats(lines: Vec<Line>) -> Result<Vec<Line>, String> {
     let mut expanded = Vec::new();
     let mut at = 0;
@@ -190,7 +192,7 @@ fn expand_repeats(lines: Vec<Line>) -> Result<Vec<Line>, String> {
             expanded.extend(body.iter().map(|line| Line {
                 number: line.number,
                 indent: line.indent - deeper,
-                text: line.text.replace("$i", &format!("{count:05}")).replace("$n", &count.to_string()),
+                text: line.text.replace("$i", &format!("{count:05}")).replace("$k", &count.to_string()),
             }));
         }
         at = end;
@@ -270,6 +272,7 @@ fn read_action(text: &str) -> Result<Action, &'static str> {
         "uses" => pair().map(|(account, uses)| Action::Uses { account, uses })?,
         "count" => pair().map(|(counter, count)| Action::Count { counter, count })?,
         "doubts" => Action::Doubts(rest.to_owned()),
+        "ledger-lacks" => Action::LedgerLacks(rest.to_owned()),
         "clock-is" => Action::ClockIs(rest.to_owned()),
         _ => return Err("no such step"),
     })

@@ -73,6 +73,12 @@ impl Ledger {
         Ok((head, account.map(|_| sums)))
     }
 
+    /// Whether no line holds a text.
+    pub fn lacks(&self, text: &str) -> Result<(), String> {
+        let found = self.lines.iter().map(|line| String::from_utf8_lossy(line)).find(|line| line.contains(text));
+        found.map_or(Ok(()), |line| Err(format!("it is written: {line}")))
+    }
+
     /// What holds for every ledger: the chain, the numbers, the sums, and that an account opens once, before it moves.
     pub fn check(&self) -> Result<(), String> {
         let mut sums: BTreeMap<String, Sums> = BTreeMap::new();

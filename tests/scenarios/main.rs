@@ -23,7 +23,7 @@
 //! **Devices.** `NAME > frame` sends. A NAME that is a number is that machine, at 192.168.1.NAME; `device NAME ADDRESS
 //! MACHINE` describes any other. In a frame `..` stands for the device's address, the server's, and the machine number;
 //! `$now`, `$now-5s`, `$now+2h` for the wall clock; `$x80` for a byte; `$pad1000` for a thousand digits; `$NAME`
-//! for what `let NAME = text` said. `repeat 20` repeats the deeper lines, `$i` being 00001 …, `$n` being 1 ….
+//! for what `let NAME = text` said. `repeat 20` repeats the deeper lines, `$i` being 00001 …, `$k` being 1 ….
 //!
 //! **What follows** stands under its step, all of it and in the order in which it leaves the server: prompt
 //! replies, then the turn's entries, then the replies that wait for their sync. Anything else fails the step. `< reply`
@@ -39,7 +39,8 @@
 //! `reload`, `reload refused`; `config` and `cards` blocks among the steps are read by the next start or reload.
 //! `operator KIND key=value …` adds an operator's entry while the server is down. `built DATE` is the program's.
 //!
-//! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`, `clock-is ok|unset`.
+//! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`, `clock-is ok|unset`,
+//! `ledger-lacks TEXT`.
 //!
 //! After every life of a server this must hold as well: the chain of crcs and numbers, each account's sums, an account
 //! opens once; no 008, 011 or 050 left before its entries were written; and a server that replays the lines knows what this

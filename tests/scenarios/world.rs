@@ -129,6 +129,7 @@ pub struct World {
     mono: Mono,
     wall: Wall,
     is_synchronized: bool,
+    is_power_cut: bool,
     has_begun: bool,
     devices: BTreeMap<String, Device>,
     last_sender: Option<String>,
@@ -168,6 +169,9 @@ pub fn play(case: &Case, bench: &mut Bench) -> Result<(), Failure> {
                 }
             }
             world.check_life(&server, &mut bench.spare).map_err(|what| Failure::new(case.line, what))?;
+            if core::mem::take(&mut world.is_power_cut) {
+                world.ledger.lose_unsynced();
+            }
         }
         if steps.len() == 0 {
             return Ok(());
@@ -187,6 +191,7 @@ impl World {
             mono: MONO_AT_START,
             wall: Wall(0),
             is_synchronized: false,
+            is_power_cut: false,
             has_begun: false,
             devices: BTreeMap::new(),
             last_sender: None,
@@ -323,13 +328,6 @@ impl World {
         Ok(())
     }
 
-    /// The program is gone. Where the power went, so is what was not synced.
-    pub fn kill(&mut self, is_power_cut: bool) {
-        if is_power_cut {
-            self.ledger.lose_unsynced();
-        }
-    }
-
     /// Takes a turn's effects in the loop's order, and sees that nothing rests on what is not written yet.
     fn collect(&mut self, fx: &mut Effects, must_sync: bool) -> Result<(), String> {
         let at = self.civil();
@@ -405,12 +403,9 @@ impl World {
                 self.last_sender = Some(device.clone());
                 self.deliver(source, &datagram, server, fx).map_err(fail)?;
             }
-            Action::Restart => {
-                self.kill(false);
-                return Ok(Flow::Up);
-            }
+            Action::Restart => return Ok(Flow::Up),
             Action::Kill | Action::PowerCut => {
-                self.kill(matches!(step.action, Action::PowerCut));
+                self.is_power_cut = matches!(step.action, Action::PowerCut);
                 self.settle(step)?;
                 return Ok(Flow::Down);
             }
@@ -443,6 +438,7 @@ impl World {
                 same(count, &got.to_string()).map_err(fail)?;
             }
             Action::Doubts(count) => same(count, &server.book().doubts().to_string()).map_err(fail)?,
+            Action::LedgerLacks(text) => self.ledger.lacks(text).map_err(fail)?,
             Action::ClockIs(word) => same(word, server.clock_state().word()).map_err(fail)?,
             Action::Start => return Err(fail("it runs already".into())),
             _ => self.step_anytime(step)?,
