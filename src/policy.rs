@@ -88,7 +88,7 @@ pub fn decide_sale<'a>(
         return Err(Reason::ChargeMax);
     }
     let spent = book.spent(card, day).saturating_add(i64::from(amount.fen()));
-    if row.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
+    if amount != Money::ZERO && row.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
         return Err(Reason::DayMax);
     }
     let figures = book.account(row.account).figures();

@@ -11,8 +11,8 @@ use posgate::cards::CardFile;
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
 use posgate::ledger::{DirStorage, Ledger, OpenError, Opened, Refusal};
-use posgate::net::Loop;
 use posgate::net::udp::Socket;
+use posgate::net::{self, Loop};
 use posgate::problem::Problem;
 use posgate::server::{Effects, Origin, Server, Tables};
 use posgate::zone::Zone;
@@ -41,7 +41,7 @@ pub(super) fn run(options: &Options) -> u8 {
     let listen = match listen_addresses(options, &settings) {
         Ok(listen) => listen,
         Err(message) => {
-            eprintln!("posgate: {message}");
+            complain!("posgate: {message}");
             return EXIT_USAGE;
         }
     };
@@ -56,7 +56,7 @@ pub(super) fn run(options: &Options) -> u8 {
     for warning in settings.warnings.iter().chain(&file.warnings) {
         warn!("{warning}");
     }
-    match serve(options, &settings, &file, &listen, zone) {
+    match serve(options, settings, file, &listen, zone) {
         Ok(()) => 0,
         Err(Failure::Io(message)) => {
             error!("{message}");
@@ -82,47 +82,64 @@ impl From<io::Error> for Failure {
 
 fn serve(
     options: &Options,
-    settings: &Settings,
-    file: &CardFile,
+    settings: Settings,
+    file: CardFile,
     listen: &[SocketAddrV4],
     zone: Zone,
 ) -> Result<(), Failure> {
+    let signals = net::signals()?;
     let clock = Clock::new();
     let sockets = bind(listen, &settings.bind_devices)?;
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
-    let (ledger, opened) = open_ledger(settings, &clock, &zone, &mut server)?;
+    let (ledger, opened) = open_ledger(&settings, &clock, &zone, &mut server)?;
     for warning in &opened.warnings {
         warn!("{warning}");
     }
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
     let installed = server.install(settings.rules.clone(), &file.records, origin, true);
     installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
-    for socket in &sockets {
-        info!("listening address={}", socket.address());
+    let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
+    let cards = file.records.len();
+    drop(file);
+    let mut service = Loop::new(sockets, signals, clock, zone, server, ledger, &mut effects)?;
+    let explain = |error: io::Error| {
+        Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
+    };
+    service.start().map_err(explain)?;
+    for address in addresses {
+        info!("listening address={address}");
     }
+    let book = service.server().book();
     info!(
-        "serving site={} cards={} accounts={} ledger={} seq={} doubts={}",
+        "serving site={} cards={cards} accounts={} ledger={} seq={} doubts={}",
         settings.site,
-        file.records.len(),
-        server.book().accounts().len(),
+        book.accounts().len(),
         settings.ledger_dir.display(),
-        server.book().head(),
-        server.book().doubts(),
+        book.head(),
+        book.doubts(),
     );
     let path = options.config();
-    let mut in_service = settings.clone();
-    Loop::new(sockets, clock, zone, server, ledger, &mut effects)?
-        .run(|server| reload(&path, &mut in_service, server))
-        .map_err(|error| Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger")))
+    let mut in_service = settings;
+    service.run(|server| reload(&path, &mut in_service, server)).map_err(explain)
 }
 
-/// Reads the configuration and the table that it names; all that is wrong with them at once.
-pub(super) fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
-    let settings = config::load(path)?;
-    let file = cards::load(&settings.cards, &settings.rules.groups)?;
-    Ok((settings, file))
+/// Reads the configuration and the table that it names; all that is wrong with either at once.
+fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
+    let (settings, mut problems) = config::inspect(path)?;
+    if !problems.is_empty() && !settings.cards.exists() {
+        // Perhaps only because its option could not be read.
+        return Err(problems);
+    }
+    match cards::load(&settings.cards, &settings.rules.groups) {
+        Ok(file) if problems.is_empty() => Ok((settings, file)),
+        Ok(_) => Err(problems),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
+    }
 }
 
 /// SIGHUP: reads both files again. If either is wrong the old ones stay.
@@ -189,12 +206,21 @@ fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<Socket
     if options.listen.is_empty() {
         return Ok(settings.listen.clone());
     }
-    options.listen.iter().map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}"))).collect()
+    options
+        .listen
+        .iter()
+        .map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}")))
+        .collect()
 }
 
 /// A socket for each address, or for each address on each interface.
 fn bind(listen: &[SocketAddrV4], devices: &[String]) -> io::Result<Vec<Socket>> {
-    let mut sockets = Vec::new();
+    let count = listen.len() * devices.len().max(1);
+    if count > net::SOCKETS_MAX {
+        let message = format!("{count} sockets to listen on, at most {} can be served", net::SOCKETS_MAX);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let mut sockets = Vec::with_capacity(count);
     for address in listen {
         if devices.is_empty() {
             sockets.push(Socket::bind(*address, None)?);
@@ -219,7 +245,7 @@ fn open_ledger(
     let opened = Ledger::open(storage, &settings.site, created, || number, &mut apply);
     opened.map_err(|error| match error {
         OpenError::Io(error) => Failure::from(error),
-        damaged => Failure::Config(damaged.to_string()),
+        damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
     })
 }
 

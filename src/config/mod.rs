@@ -74,6 +74,16 @@ pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
 /// # Errors
 /// Everything that is wrong with it, in the file's order.
 pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
+    let (settings, problems) = inspect(path)?;
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// Reads a configuration file, and gives what it says beside everything that is wrong with it: an option that is wrong
+/// has its default. So the files that it names can be looked at in the same run; nothing may be served from it.
+///
+/// # Errors
+/// If there is nothing to read.
+pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
     let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
     let mut bytes = Vec::new();
     File::open(path)
@@ -82,7 +92,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no configuration of posgate")));
     }
-    parse(&bytes, path)
+    Ok(read(&bytes, path))
 }
 
 /// Reads a configuration's bytes; `file` is named in problems, and relative paths are relative to its directory.
@@ -90,17 +100,19 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
 /// # Errors
 /// Everything that is wrong with it, in the file's order.
 pub fn parse(bytes: &[u8], file: &Path) -> Result<Settings, Vec<Problem>> {
+    let (settings, problems) = read(bytes, file);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+fn read(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
     let mut problems = Problems::new(file);
     let mut warnings = Problems::new(file);
     let text = decode(bytes, &mut problems);
     let sections = uci::read(&text, &mut problems);
     let crc = crc32fast::hash(bytes);
     let mut settings = settings::assemble(&sections, file, crc, &mut problems, &mut warnings);
-    if !problems.is_empty() {
-        return Err(problems.into_list());
-    }
     settings.warnings = warnings.into_list();
-    Ok(settings)
+    (settings, problems.into_list())
 }
 
 /// What an empty file gives: every default.

@@ -90,7 +90,7 @@ pub fn emit(entry: &Entry, chain: u32, out: &mut [u8; LINE_LEN_MAX]) -> Emitted 
     line.optional(entry.machine.as_ref(), |line, machine| line.bytes(machine.as_bytes()));
     line.optional(entry.serial.as_ref(), |line, serial| line.text(serial));
     line.optional(entry.frame.as_ref(), |line, frame| line.bytes(frame.as_bytes()));
-    line.optional(entry.card.as_ref(), |line, card| line.card(card));
+    line.optional(entry.card.as_ref(), Columns::card);
     line.optional(entry.account.as_ref(), |line, account| line.text(account));
     line.optional(entry.amount.as_ref(), |line, amount| line.fen(amount.fen()));
     line.optional(entry.uses.as_ref(), |line, uses| line.signed(*uses));

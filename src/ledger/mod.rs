@@ -16,6 +16,7 @@
 //! [`TAIL_LEN_MAX`]: crate::limits::TAIL_LEN_MAX
 
 use core::fmt;
+use std::io;
 
 use crate::model::EntrySeq;
 
@@ -29,9 +30,9 @@ pub mod verify;
 pub mod writer;
 
 pub use recovery::{OpenError, Refusal, replay};
-//pub use show::run_show;
+pub use show::run_show;
 pub use storage::{DirFiles, DirStorage, Files, Storage};
-//pub use verify::run_verify;
+pub use verify::run_verify;
 pub use writer::{Ledger, Opened};
 
 /// The last entry's number and crc: together they bind everything before them.
@@ -46,6 +47,14 @@ pub struct Head {
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "seq={} crc={:08x}", self.seq, self.crc)
+    }
+}
+
+/// Ends quietly when whoever read the output went away (`posgate ledger show | head`).
+fn unless_nobody_reads(result: io::Result<u8>) -> io::Result<u8> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        _ => result,
     }
 }
 
@@ -148,8 +157,8 @@ mod testing {
 
     /// Where the n-th entry's line begins.
     pub fn offset_of(segment: &[u8], entry: usize) -> usize {
-        let ends = segment.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-        ends.clone().nth(entry - 1).unwrap_or_else(|| ends.last().unwrap_or(0))
+        let mut ends = segment.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+        ends.clone().nth(entry - 1).unwrap_or_else(|| ends.next_back().unwrap_or(0))
     }
 
     /// Opens as a book would that refuses entries whose note says so.

@@ -4,12 +4,13 @@
 //! [`super::recovery`] and [`super::verify`] judge them.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::model::EntrySeq;
 
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::line;
-use super::storage::Files;
+use super::storage::{DirFiles, Files};
 
 /// The link to the newest segment.
 pub const LINK: &str = "ledger.tsv";
@@ -58,6 +59,51 @@ pub fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, 
     let mut bytes = [0; HEADER_LEN];
     let len = files.read_at(name, 0, &mut bytes)?;
     Ok(Header::parse(&bytes[..len]))
+}
+
+/// Segments to read: those of a directory, or files that a person chose.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Reads them.
+    pub files: DirFiles,
+    /// Their names, in the order of their entries.
+    pub names: Vec<String>,
+    /// Whether they are all there is: then they begin with entry 1.
+    pub is_directory: bool,
+}
+
+impl Selection {
+    /// Takes one directory, or segment files.
+    ///
+    /// # Errors
+    /// If there is no such file, or nothing to read in the directory.
+    pub fn new(paths: &[PathBuf]) -> io::Result<Self> {
+        if let [dir] = paths
+            && dir.is_dir()
+        {
+            let files = DirFiles::new(dir);
+            let names: Vec<String> = list(&files)?.into_iter().map(|segment| segment.name).collect();
+            if names.is_empty() {
+                let sentence = format!("{}: no ledger here: no file ledger-….tsv", dir.display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, sentence));
+            }
+            return Ok(Self { files, names, is_directory: true });
+        }
+        let files = DirFiles::new("");
+        let mut segments = Vec::new();
+        for path in paths {
+            let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {what}", path.display()));
+            if path.is_dir() {
+                return Err(wrong("give one directory, or segment files"));
+            }
+            let name = path.to_str().ok_or_else(|| wrong("the path is no UTF-8"))?.to_owned();
+            // A segment whose header cannot be read comes last, in the order given.
+            let first = read_header(&files, &name)?.map_or(EntrySeq(u64::MAX), |header| header.first);
+            segments.push((first, name));
+        }
+        segments.sort_by_key(|(first, _)| *first);
+        Ok(Self { files, names: segments.into_iter().map(|(_, name)| name).collect(), is_directory: false })
+    }
 }
 
 /// The lines of a segment after its header, in order.
@@ -126,7 +172,7 @@ impl<'a, F: Files> Lines<'a, F> {
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+    pub fn read(&mut self) -> io::Result<Option<Line<'_>>> {
         let mut searched = 0;
         let (len, ended) = loop {
             let unread = &self.piece[self.start..self.end];
@@ -187,16 +233,16 @@ mod tests {
             storage.files.insert("x".to_owned(), bytes);
             let mut lines = Lines::new(&storage, "x");
             for index in 0..9_u8 {
-                let line = lines.next().unwrap().unwrap();
+                let line = lines.read().unwrap().unwrap();
                 assert_eq!(line.text, vec![b'a' + index; len]);
                 assert_eq!((line.number, line.ended), (u64::from(index) + 2, true));
                 assert_eq!(line.offset, (HEADER_LEN + usize::from(index) * (len + 1)) as u64);
             }
-            let rest = lines.next().unwrap().unwrap();
+            let rest = lines.read().unwrap().unwrap();
             assert_eq!((rest.text, rest.ended, rest.number), (&b"rest"[..], false, 11));
-            assert!(lines.next().unwrap().is_none());
+            assert!(lines.read().unwrap().is_none());
             lines.go_back((HEADER_LEN + len + 1) as u64, 3);
-            assert_eq!(lines.next().unwrap().unwrap().text, vec![b'b'; len]);
+            assert_eq!(lines.read().unwrap().unwrap().text, vec![b'b'; len]);
         }
     }
 
@@ -206,10 +252,10 @@ mod tests {
         storage.files.insert("x".to_owned(), vec![0; HEADER_LEN + PIECE_LEN * 2 + 5]);
         let mut lines = Lines::new(&storage, "x");
         for len in [PIECE_LEN, PIECE_LEN, 5] {
-            let line = lines.next().unwrap().unwrap();
+            let line = lines.read().unwrap().unwrap();
             assert_eq!((line.text.len(), line.ended, line.number), (len, false, 2));
             assert!(line.has_zero());
         }
-        assert!(lines.next().unwrap().is_none());
+        assert!(lines.read().unwrap().is_none());
     }
 }

@@ -202,7 +202,7 @@ impl DirStorage {
         work: impl FnOnce(&mut File) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut open = self.open.borrow_mut();
-        if !open.as_ref().is_some_and(|(last, _)| last == name) {
+        if open.as_ref().is_none_or(|(last, _)| last != name) {
             let path = self.files.full(name);
             let file = OpenOptions::new().write(true).open(&path).map_err(explain("open", &path))?;
             *open = Some((name.to_owned(), file));

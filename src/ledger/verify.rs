@@ -1,1 +1,673 @@
+//! `posgate ledger verify`: is the ledger what was written? (design.md, sections 3, 7 and 9)
+//!
+//! It reads files and nothing else: no lock, so it works beside the running server and on read-only media. Where a
+//! line is not good it goes on from the crc column that stands there, so that one change is one finding, and
+//! looks at the seqs around to say what happened:
+//!
+//! | finding | exit | what was seen |
+//! |---|---|---|
+//! | (none) | 0 | every line follows |
+//! | torn | 1 | the end is no whole line, or zeros: a power cut, or the server is writing; the next start cuts it |
+//! | altered | 2 | a line's crc does not follow, while the seqs around it count on; or a balance that does not follow |
+//! | missing | 3 | seqs are left out |
+//! | swapped | 4 | a seq comes after a later one, or twice |
+//! | header | 5 | a header that cannot be read, or contradicts its segment's neighbours |
+//!
+//! The highest of the findings is the exit code. Entries that are missing at the very end leave no trace: compare the head.
 
+use core::fmt;
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::limits::TAIL_LEN_MAX;
+use crate::model::{AccountId, Balance, Entry, EntrySeq};
+
+use super::header::Header;
+use super::segment::{self, Line, Lines, Selection};
+use super::storage::Files;
+use super::{Head, line, unless_nobody_reads};
+
+/// Findings that are listed; more are counted.
+pub const FINDINGS_MAX: usize = 100;
+
+/// How long a line may take that the server is just writing: it is one write of at most 64 KiB.
+const WRITING: Duration = Duration::from_millis(50);
+
+/// Verifies a directory or segment files, and prints what it found, for people. Gives the exit code.
+///
+/// # Errors
+/// If a file cannot be read or the output not be written; that nobody reads it any more is no error.
+pub fn run_verify(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
+    let selection = Selection::new(paths)?;
+    let mut wait = || std::thread::sleep(WRITING);
+    let report = verify(&selection.files, &selection.names, selection.is_directory, &mut wait)?;
+    let mut out = BufWriter::new(out);
+    unless_nobody_reads(write!(out, "{report}").and_then(|()| out.flush()).map(|()| report.exit_code()))
+}
+
+/// What was seen; the number is the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The end is no whole line.
+    Torn = 1,
+    /// A line is not as it was written.
+    Altered = 2,
+    /// Entries are left out.
+    Missing = 3,
+    /// Entries stand in another order.
+    Swapped = 4,
+    /// A header is not as it was written.
+    Header = 5,
+}
+
+impl Fault {
+    /// The word of the report.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Torn => "torn",
+            Self::Altered => "altered",
+            Self::Missing => "missing",
+            Self::Swapped => "swapped",
+            Self::Header => "header",
+        }
+    }
+}
+
+/// One place where the ledger is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The segment's path.
+    pub file: String,
+    /// From 1, which is the header.
+    pub line: u64,
+    /// What happened there.
+    pub fault: Fault,
+    /// A sentence.
+    pub what: String,
+}
+
+/// One segment's good lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentReport {
+    /// Its path.
+    pub file: String,
+    /// Good lines.
+    pub entries: u64,
+    /// The first one's seq.
+    pub first: Option<EntrySeq>,
+    /// The last one; without one, what the header continues from.
+    pub head: Head,
+}
+
+/// What [`verify`] found; its `Display` is the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Oldest first.
+    pub segments: Vec<SegmentReport>,
+    /// The first [`FINDINGS_MAX`].
+    pub findings: Vec<Finding>,
+    /// Findings beyond them.
+    pub more: u64,
+    /// The worst of all findings.
+    pub worst: Option<Fault>,
+    /// The last good line.
+    pub head: Head,
+}
+
+impl Report {
+    /// 0 if all is well, else the worst fault's.
+    pub fn exit_code(&self) -> u8 {
+        self.worst.map_or(0, |fault| fault as u8)
+    }
+
+    fn add(&mut self, file: String, line: u64, fault: Fault, what: String) {
+        self.worst = self.worst.max(Some(fault));
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { file, line, fault, what });
+        } else {
+            self.more += 1;
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for SegmentReport { file, entries, first, head } in &self.segments {
+            let Some(first) = first else {
+                writeln!(f, "{file}: no entry")?;
+                continue;
+            };
+            writeln!(f, "{file}: {entries} entries, seq {first} to {}, crc {:08x}", head.seq, head.crc)?;
+        }
+        for Finding { file, line, fault, what } in &self.findings {
+            writeln!(f, "{file}:{line}: {}: {what}", fault.word())?;
+        }
+        if self.more > 0 {
+            writeln!(f, "and {} more", self.more)?;
+        }
+        match self.worst {
+            None => writeln!(f, "clean")?,
+            Some(Fault::Torn) => writeln!(f, "torn tail only: the next start cuts it")?,
+            Some(fault) => writeln!(f, "not clean: {}", fault.word())?,
+        }
+        writeln!(f, "head {}", self.head)
+    }
+}
+
+/// Reads the segments `names`, in the order of their entries. `begins_at_1`: there is nothing before them. `wait` is
+/// called once, before the end of the newest segment is read again: the server may be writing there.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn verify<F: Files>(files: &F, names: &[String], begins_at_1: bool, wait: &mut dyn FnMut()) -> io::Result<Report> {
+    let mut walk = Walk {
+        files,
+        report: Report::default(),
+        chain: Some(0),
+        is_head_known: begins_at_1,
+        ledger: None,
+        accounts: Accounts { sums: HashMap::new(), is_complete: begins_at_1 },
+    };
+    for (index, name) in names.iter().enumerate() {
+        let next_first = match names.get(index + 1) {
+            None => Next::Nothing,
+            Some(next) => Next::Segment(segment::read_header(files, next)?.ok().map(|header| header.first)),
+        };
+        walk.header(name)?;
+        walk.lines(name, next_first, wait)?;
+    }
+    Ok(walk.report)
+}
+
+/// What comes after a segment: for the newest nothing, else one that may say where it begins.
+#[derive(Clone, Copy)]
+enum Next {
+    Nothing,
+    Segment(Option<EntrySeq>),
+}
+
+struct Walk<'a, F> {
+    files: &'a F,
+    /// Its head is the last good line's, or what the header says comes before the first.
+    report: Report,
+    /// The crc column of the line before, good or not.
+    chain: Option<u32>,
+    /// Whether the next header can be compared with the head.
+    is_head_known: bool,
+    ledger: Option<u64>,
+    accounts: Accounts,
+}
+
+/// Lines in a row that are not good.
+#[derive(Default)]
+struct Run {
+    line: u64,
+    offset: u64,
+    count: u64,
+    /// Those whose columns can be read.
+    readable: u64,
+    /// The seq of the first of these.
+    first: Option<EntrySeq>,
+    highest: EntrySeq,
+    /// Whether one of these comes after a later one.
+    goes_back: bool,
+    /// Whether one of these ends as a line of a ledger does: it was whole once.
+    has_crc: bool,
+    /// Whether the file ends in the last one.
+    is_cut: bool,
+}
+
+impl<F: Files> Walk<'_, F> {
+    fn add(&mut self, name: &str, line: u64, fault: Fault, what: String) {
+        self.report.add(self.files.path(name), line, fault, what);
+    }
+
+    fn header(&mut self, name: &str) -> io::Result<()> {
+        match segment::read_header(self.files, name)? {
+            Ok(header) => self.take_header(name, &header),
+            Err(error) => self.add(name, 1, Fault::Header, error.to_string()),
+        }
+        Ok(())
+    }
+
+    fn take_header(&mut self, name: &str, header: &Header) {
+        let file_name = name.rsplit('/').next().unwrap_or(name);
+        if let Some(first) = segment::first_of(file_name).filter(|first| *first != header.first) {
+            self.add(name, 1, Fault::Header, format!("it says first={}, the file's name {first}", header.first));
+        }
+        if let Some(ledger) = self.ledger.filter(|ledger| *ledger != header.ledger) {
+            let what = format!("it says ledger={:016x}, the segment before ledger={ledger:016x}", header.ledger);
+            self.add(name, 1, Fault::Header, what);
+        }
+        self.ledger = Some(header.ledger);
+        let before = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
+        let head = self.report.head;
+        if self.is_head_known && before.seq > head.seq {
+            let what = format!("entries {} to {} are in no segment", head.seq.next(), before.seq);
+            self.add(name, 1, Fault::Missing, what);
+            self.accounts.forget();
+        } else if self.is_head_known && before.seq < head.seq {
+            let what = format!("it says first={}, but the segment before ends with {}", header.first, head.seq);
+            self.add(name, 1, Fault::Header, what);
+            self.accounts.forget();
+        } else if self.is_head_known && before.crc != head.crc {
+            let what = format!("it says chain={:08x}, but the entry before has {:08x}", before.crc, head.crc);
+            self.add(name, 1, Fault::Header, what);
+        }
+        self.report.head = before;
+        self.chain = Some(before.crc);
+        self.is_head_known = true;
+    }
+
+    fn lines(&mut self, name: &str, next: Next, wait: &mut dyn FnMut()) -> io::Result<()> {
+        let is_newest = matches!(next, Next::Nothing);
+        // A line that begins later was appended while this reads, and is the next run's business.
+        let len = self.files.len(name)?;
+        let mut segment =
+            SegmentReport { file: self.files.path(name), entries: 0, first: None, head: self.report.head };
+        let mut has_waited = false;
+        let mut run = Run::default();
+        let mut torn_at = None;
+        let mut lines = Lines::new(self.files, name);
+        while let Some(line) = lines.read()? {
+            if line.offset >= len {
+                break;
+            }
+            if self.chain.is_some_and(|chain| line.follows(chain)) {
+                self.good(name, &line, &core::mem::take(&mut run));
+                segment.entries += 1;
+                segment.first = segment.first.or(Some(self.report.head.seq));
+                segment.head = self.report.head;
+                continue;
+            }
+            let is_in_tail = is_newest && len - line.offset <= TAIL_LEN_MAX as u64;
+            if is_in_tail && !has_waited {
+                has_waited = true;
+                let (offset, number) = (line.offset, line.number);
+                wait();
+                lines.go_back(offset, number);
+                continue;
+            }
+            if is_in_tail && (line.has_zero() || !line.ended) {
+                torn_at = Some((line.number, line.offset));
+                break;
+            }
+            run.add(&line, self.report.head.seq);
+            self.chain = line::crc_column(line.text);
+        }
+        self.end(name, next, &run, len);
+        if let Some((number, offset)) = torn_at {
+            let what = format!("the last {} bytes are no whole line", len.saturating_sub(offset));
+            self.add(name, number, Fault::Torn, what);
+        }
+        self.report.segments.push(segment);
+        Ok(())
+    }
+
+    /// A line whose crc follows, after a run of others.
+    fn good(&mut self, name: &str, line: &Line, run: &Run) {
+        let expected = self.report.head.seq.next();
+        self.chain = line::crc_column(line.text);
+        let parsed = match line::parse(line.text) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.add(name, line.number, Fault::Altered, format!("the crc follows, but {error}"));
+                self.report.head = Head { seq: expected, crc: self.chain.unwrap_or_default() };
+                return self.accounts.forget();
+            }
+        };
+        let entry = &parsed.entry;
+        if run.count > 0 {
+            self.judge(name, run, Some(entry.seq));
+        } else if entry.seq > expected {
+            let what = format!("the crc follows, but entry {} stands where {expected} should", entry.seq);
+            self.add(name, line.number, Fault::Missing, what);
+        } else if entry.seq < expected {
+            let what = format!("the crc follows, but entry {} stands where {expected} should", entry.seq);
+            self.add(name, line.number, Fault::Swapped, what);
+        }
+        self.report.head = Head { seq: entry.seq, crc: parsed.crc };
+        if let Err(what) = self.accounts.check(entry) {
+            self.add(name, line.number, Fault::Altered, what);
+        }
+    }
+
+    /// The end of a segment, after a run of lines that are not good.
+    fn end(&mut self, name: &str, next: Next, run: &Run, len: u64) {
+        if run.count == 0 {
+            return;
+        }
+        match next {
+            Next::Nothing if !run.has_crc && len.saturating_sub(run.offset) <= TAIL_LEN_MAX as u64 => {
+                let what = format!("the last {} bytes are no line of a ledger", len.saturating_sub(run.offset));
+                self.add(name, run.line, Fault::Torn, what);
+            }
+            Next::Nothing => self.judge(name, run, None),
+            Next::Segment(first) => self.judge(name, run, first),
+        }
+        self.is_head_known = false;
+    }
+
+    /// Says what a run of lines that are not good is, from the seqs before it, in it and after it (`after`).
+    fn judge(&mut self, name: &str, run: &Run, after: Option<EntrySeq>) {
+        self.accounts.forget();
+        let last = self.report.head.seq;
+        let expected_after = EntrySeq(last.0.saturating_add(run.count).saturating_add(1));
+        let fault = match after {
+            Some(seq) if seq > expected_after && (run.is_cut || run.readable == run.count) => Fault::Missing,
+            // A single line in its place cannot be swapped: its seq was altered.
+            Some(seq) if run.goes_back && (seq != expected_after || run.count > 1) => Fault::Swapped,
+            None if run.goes_back => Fault::Swapped,
+            None if run.readable == run.count && run.first > Some(last.next()) => Fault::Missing,
+            Some(_) | None => Fault::Altered,
+        };
+        let lines = if run.count == 1 { String::new() } else { format!(" (nor on {} lines after it)", run.count - 1) };
+        let after = after.map_or(String::new(), |seq| format!(", and entry {seq} comes next"));
+        let first = run.first.map_or("no entry".to_owned(), |first| format!("entry {first}"));
+        let what = format!("the crc does not follow on this line{lines}: {first} stands after entry {last}{after}");
+        self.add(name, run.line, fault, what);
+    }
+}
+
+impl Run {
+    fn add(&mut self, line: &Line, last_good: EntrySeq) {
+        if self.count == 0 {
+            (self.line, self.offset, self.highest) = (line.number, line.offset, last_good);
+        }
+        self.count += 1;
+        self.is_cut = !line.ended;
+        self.has_crc |= line.ended && line::crc_column(line.text).is_some();
+        if let Ok(parsed) = line::parse(line.text) {
+            let seq = parsed.entry.seq;
+            self.readable += 1;
+            self.first = self.first.or(Some(seq));
+            self.goes_back |= seq <= self.highest;
+            self.highest = self.highest.max(seq);
+        }
+    }
+}
+
+/// The sums of all accounts that ever moved: `balance` and `uses_left` must be them.
+struct Accounts {
+    sums: HashMap<AccountId, (Balance, i32)>,
+    /// Whether an account that is not among them never moved; else its first line is taken as it is.
+    is_complete: bool,
+}
+
+impl Accounts {
+    /// After lines that could not be read nothing is known but what the next lines say.
+    fn forget(&mut self) {
+        self.sums.clear();
+        self.is_complete = false;
+    }
+
+    fn check(&mut self, entry: &Entry) -> Result<(), String> {
+        let Some(account) = &entry.account else { return Ok(()) };
+        let (balance, uses) = match self.sums.get(account) {
+            Some(sums) => *sums,
+            None if !entry.moves() => return Ok(()),
+            None if self.is_complete => (Balance::ZERO, 0),
+            None => {
+                if let (Some(balance), Some(uses_left)) = (entry.balance, entry.uses_left) {
+                    self.sums.insert(account.clone(), (balance, uses_left));
+                }
+                return Ok(());
+            }
+        };
+        let balance = balance + entry.amount.unwrap_or_default();
+        let uses = uses.saturating_add(entry.uses.unwrap_or_default());
+        let written = (entry.balance.unwrap_or(balance), entry.uses_left.unwrap_or(uses));
+        self.sums.insert(account.clone(), written);
+        if written.0 != balance {
+            return Err(format!(
+                "entry {} says balance {}, the entries before it make {balance}",
+                entry.seq, written.0
+            ));
+        }
+        if written.1 != uses {
+            return Err(format!("entry {} says {} uses left, the entries before it make {uses}", entry.seq, written.1));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::storage::MemoryStorage;
+    use super::super::testing::{self, FIRST, Line as Spec};
+    use super::*;
+    use crate::ledger::header::HEADER_LEN;
+    use crate::limits::LINE_LEN_MAX;
+    use crate::model::Detail;
+
+    fn check(storage: &MemoryStorage) -> Report {
+        let names: Vec<String> = segment::list(storage).unwrap().into_iter().map(|segment| segment.name).collect();
+        verify(storage, &names, true, &mut || ()).unwrap()
+    }
+
+    /// The lines of a ledger of ten entries; the header is the first.
+    fn ten() -> Vec<Vec<u8>> {
+        let storage = testing::ledger_of(&[Spec::Good; 10]);
+        storage.files[FIRST].split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+    }
+
+    fn check_lines(lines: &[Vec<u8>]) -> Report {
+        let mut storage = MemoryStorage::default();
+        storage.files.insert(FIRST.to_owned(), lines.concat());
+        check(&storage)
+    }
+
+    fn faults(report: &Report) -> Vec<(u64, Fault)> {
+        report.findings.iter().map(|finding| (finding.line, finding.fault)).collect()
+    }
+
+    #[test]
+    fn a_whole_ledger_is_clean_and_ends_with_its_head() {
+        let mut storage = testing::ledger_of(&[Spec::Good; 10]);
+        testing::add_segment(&mut storage, &[Spec::Good; 10], &[Spec::Good, Spec::Stop]);
+        let report = check(&storage);
+        assert_eq!((report.exit_code(), report.head.seq), (0, EntrySeq(12)));
+        let text = report.to_string();
+        let last = storage.files.values().next_back().unwrap();
+        let crc = core::str::from_utf8(&last[last.len() - 9..last.len() - 1]).unwrap();
+        assert!(text.ends_with(&format!("clean\nhead seq=12 crc={crc}\n")), "{text}");
+        assert!(text.starts_with(&format!("{FIRST}: 10 entries, seq 1 to 10, crc ")), "{text}");
+        let empty = check(&testing::ledger_of(&[]));
+        assert!(empty.to_string().ends_with("head seq=0 crc=00000000\n"));
+    }
+
+    #[test]
+    fn a_torn_tail_is_1() {
+        let lines = ten();
+        for keep in [1, 9, 30, lines[10].len() - 1] {
+            let mut cut = lines.clone();
+            cut[10].truncate(keep);
+            let report = check_lines(&cut);
+            assert_eq!((report.exit_code(), faults(&report)), (1, vec![(11, Fault::Torn)]));
+            assert_eq!(report.head.seq, EntrySeq(9));
+        }
+        for rest in [&b"garbage"[..], b"garbage\n", b"a\nb\n", &[0; 5000]] {
+            let mut torn = lines.clone();
+            torn.push(rest.to_vec());
+            let report = check_lines(&torn);
+            assert_eq!((report.exit_code(), faults(&report)), (1, vec![(12, Fault::Torn)]), "{rest:?}");
+        }
+        // Zeros in the tail are cut whatever follows them: verify says what a start would do.
+        let mut zeros = lines.clone();
+        zeros[5][10..40].fill(0);
+        assert_eq!(faults(&check_lines(&zeros)), [(6, Fault::Torn)]);
+    }
+
+    #[test]
+    fn a_changed_character_is_2_on_every_line_and_named_once() {
+        let lines = ten();
+        for index in 1..=10 {
+            for place in [0, 20, 60, lines[index].len() - 10, lines[index].len() - 2] {
+                let mut altered = lines.clone();
+                altered[index][place] ^= 1;
+                let report = check_lines(&altered);
+                // A changed seq in the last line may as well be a line that was left out before it.
+                let is_last_seq = index == 10 && place == 0;
+                assert!(is_last_seq || report.exit_code() == 2, "line {index} byte {place}: {report}");
+                assert_eq!(report.findings.len(), 1, "{report}");
+                assert_eq!(report.findings[0].line, index as u64 + 1, "{report}");
+            }
+        }
+        let mut merged = lines.clone();
+        merged[4].pop();
+        assert_eq!(faults(&check_lines(&merged)), [(5, Fault::Altered)]);
+        let mut split = lines;
+        split[4][30] = b'\n';
+        assert_eq!(faults(&check_lines(&split)), [(5, Fault::Altered)]);
+    }
+
+    #[test]
+    fn a_balance_that_does_not_follow_is_2() {
+        // Entry 3 says what it would say without the others, and the chain is made to fit.
+        let mut storage = MemoryStorage::default();
+        let header = &testing::ledger_of(&[]).files[FIRST];
+        let mut bytes = header.clone();
+        let mut chain = 0;
+        for seq in 1..=5 {
+            let mut entry = testing::entry(seq);
+            if seq == 3 {
+                entry.balance = Some(Balance::from_fen(1));
+                entry.detail = Detail::default().with("note", "forged");
+            }
+            let mut out = [0; LINE_LEN_MAX];
+            let emitted = line::emit(&entry, chain, &mut out);
+            bytes.extend_from_slice(&out[..emitted.len]);
+            chain = emitted.crc;
+        }
+        storage.files.insert(FIRST.to_owned(), bytes);
+        let report = check(&storage);
+        assert_eq!(faults(&report), [(4, Fault::Altered), (5, Fault::Altered)]);
+        assert!(report.to_string().contains("entry 3 says balance 0.01, the entries before it make 3.00"), "{report}");
+    }
+
+    #[test]
+    fn a_line_taken_out_is_3_unless_it_was_the_last() {
+        let lines = ten();
+        for index in 1..=10 {
+            let mut missing = lines.clone();
+            missing.remove(index);
+            let report = check_lines(&missing);
+            match index {
+                10 => assert_eq!((report.exit_code(), report.head.seq), (0, EntrySeq(9))),
+                _ => assert_eq!(faults(&report), [(index as u64 + 1, Fault::Missing)], "line {index}: {report}"),
+            }
+        }
+        let mut several = lines;
+        several.drain(3..7);
+        assert_eq!(faults(&check_lines(&several)), [(4, Fault::Missing)]);
+    }
+
+    #[test]
+    fn lines_in_another_order_are_4() {
+        let lines = ten();
+        for first in 1..=10 {
+            for second in first + 1..=10 {
+                let mut swapped = lines.clone();
+                swapped.swap(first, second);
+                let report = check_lines(&swapped);
+                assert_eq!(report.exit_code(), 4, "{first} {second}: {report}");
+                assert_eq!(report.findings[0].line, first as u64 + 1, "{report}");
+            }
+        }
+        let mut twice = lines.clone();
+        twice.insert(6, lines[5].clone());
+        assert_eq!(faults(&check_lines(&twice)), [(7, Fault::Swapped)]);
+        let mut moved = lines;
+        let line = moved.remove(3);
+        moved.insert(7, line);
+        assert_eq!(check_lines(&moved).exit_code(), 4);
+    }
+
+    #[test]
+    fn a_header_that_is_wrong_is_5() {
+        let specs = [Spec::Good; 3];
+        let mut storage = testing::ledger_of(&specs);
+        let second = testing::add_segment(&mut storage, &specs, &specs);
+        let changed = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+            let mut storage = storage.clone();
+            change(storage.files.get_mut(name).unwrap());
+            check(&storage)
+        };
+        let digit = |word: &'static str| {
+            move |file: &mut Vec<u8>| {
+                let at = file.windows(word.len()).position(|window| window == word.as_bytes()).unwrap() + word.len();
+                file[at] = if file[at] == b'0' { b'1' } else { b'0' };
+            }
+        };
+        for name in [FIRST, &second] {
+            assert_eq!(changed(name, &|file| file[3] = b'x').exit_code(), 5);
+            assert_eq!(changed(name, &digit("first=")).exit_code(), 5);
+            assert_eq!(changed(name, &digit("chain=")).exit_code(), 5);
+            assert_eq!(changed(name, &digit("version=")).exit_code(), 5);
+        }
+        assert_eq!(changed(&second, &digit("ledger=")).exit_code(), 5);
+        assert_eq!(changed(&second, &|file| file.truncate(HEADER_LEN - 1)).exit_code(), 5);
+    }
+
+    #[test]
+    fn segments_that_are_gone_or_cut_short_are_3() {
+        let specs = [Spec::Good; 3];
+        let mut storage = testing::ledger_of(&specs);
+        let second = testing::add_segment(&mut storage, &specs, &specs);
+        let mut gone = storage.clone();
+        gone.files.remove(FIRST);
+        let report = check(&gone);
+        assert_eq!(faults(&report), [(1, Fault::Missing)]);
+        // Chosen by hand, a segment need not be the first.
+        assert_eq!(verify(&gone, &[second], false, &mut || ()).unwrap().exit_code(), 0);
+        let offset = testing::offset_of(&storage.files[FIRST], 3);
+        storage.files.get_mut(FIRST).unwrap().truncate(offset);
+        assert_eq!(faults(&check(&storage)), [(1, Fault::Missing)]);
+    }
+
+    #[test]
+    fn several_findings_are_all_listed_and_the_worst_is_the_exit_code() {
+        let mut lines = ten();
+        lines[2][30] ^= 1;
+        lines.remove(6);
+        lines.push(b"torn".to_vec());
+        let report = check_lines(&lines);
+        assert_eq!(faults(&report), [(3, Fault::Altered), (7, Fault::Missing), (11, Fault::Torn)]);
+        assert_eq!(report.exit_code(), 3);
+    }
+
+    #[test]
+    fn a_line_that_the_server_is_writing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = ten().concat();
+        let path = dir.path().join(FIRST);
+        std::fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+        let selection = Selection::new(&[dir.path().to_owned()]).unwrap();
+        let mut waits = 0;
+        let report = verify(&selection.files, &selection.names, true, &mut || {
+            waits += 1;
+            // The rest of this line, and the beginning of the next.
+            std::fs::write(&path, [&whole[..], b"11\t2026"].concat()).unwrap();
+        });
+        let report = report.unwrap();
+        assert_eq!((report.exit_code(), report.head.seq, waits), (0, EntrySeq(10), 1), "{report}");
+    }
+
+    #[test]
+    fn a_directory_is_only_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FIRST), ten().concat()).unwrap();
+        let mut out = Vec::new();
+        for paths in [vec![dir.path().to_owned()], vec![dir.path().join(FIRST)]] {
+            assert_eq!(run_verify(&paths, &mut out).unwrap(), 0);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no lock, no link, nothing");
+        let nothing = tempfile::tempdir().unwrap();
+        let error = run_verify(&[nothing.path().to_owned()], &mut out).unwrap_err();
+        assert!(error.to_string().contains("no ledger here"), "{error}");
+        let error = run_verify(&[nothing.path().join("x.tsv")], &mut out).unwrap_err();
+        assert!(error.to_string().contains("x.tsv"), "{error}");
+    }
+}

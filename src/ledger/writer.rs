@@ -27,7 +27,7 @@ pub struct Ledger<S> {
     storage: S,
     /// The newest segment's name.
     segment: String,
-    ledger: u64,
+    number: u64,
     head: Head,
     /// The turn's lines, [`TURN_BYTES_MAX`] long, of which `filled` bytes are.
     buffer: Box<[u8]>,
@@ -71,10 +71,10 @@ impl<S: Storage> Ledger<S> {
         let replayed = recovery::replay(&storage, apply)?;
         let mut warnings = recovery::mend(&mut storage, &replayed)?;
         let is_new = replayed.newest.is_none();
-        let ledger = replayed.ledger.unwrap_or_else(draw_number);
+        let number = replayed.ledger.unwrap_or_else(draw_number);
         let segment = match &replayed.newest {
             Some(name) => name.clone(),
-            None => create_segment(&mut storage, ledger, site, created, replayed.head)?,
+            None => create_segment(&mut storage, number, site, created, replayed.head)?,
         };
         match storage.point(LINK, &segment) {
             Ok(true) => storage.sync_dir()?,
@@ -93,7 +93,7 @@ impl<S: Storage> Ledger<S> {
             warnings,
         };
         let buffer = vec![0; TURN_BYTES_MAX].into_boxed_slice();
-        Ok((Self { storage, segment, ledger, head: opened.head, buffer, filled: 0, unsynced: 0 }, opened))
+        Ok((Self { storage, segment, number, head: opened.head, buffer, filled: 0, unsynced: 0 }, opened))
     }
 
     /// Formats an entry into the turn's buffer. It is in no file before [`Ledger::write`], and may be lost before
@@ -114,6 +114,13 @@ impl<S: Storage> Ledger<S> {
     /// Whether the buffer takes all entries of one more frame, timer or signal.
     pub fn has_room(&self) -> bool {
         self.buffer.len() - self.filled >= ENTRIES_MAX * LINE_LEN_MAX
+    }
+
+    /// Whether the turn should take no more frames: the other half of the buffer is a batch of
+    /// [`TURN_BATCH`](crate::limits::TURN_BATCH) frames with 512 bytes of entries each, so that a turn makes one write. A batch that
+    /// needs more is written in pieces.
+    pub fn is_half_full(&self) -> bool {
+        self.filled > self.buffer.len() / 2
     }
 
     /// Whether there are entries that were appended and not yet written.
@@ -168,7 +175,7 @@ impl<S: Storage> Ledger<S> {
 
     /// The number that names this ledger.
     pub fn number(&self) -> u64 {
-        self.ledger
+        self.number
     }
 
     /// Where the entries stand.
@@ -202,4 +209,139 @@ fn create_segment<S: Storage>(
     storage.sync(&name)?;
     storage.sync_dir()?;
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::storage::{DirStorage, Files as _, MemoryStorage};
+    use super::super::testing::{self, FIRST};
+    use super::*;
+    use crate::model::Detail;
+
+    fn open(storage: &mut MemoryStorage) -> Ledger<&mut MemoryStorage> {
+        Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut |_| Ok(())).unwrap().0
+    }
+
+    #[test]
+    fn what_is_appended_is_what_a_start_replays() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        assert_eq!((ledger.head(), ledger.next_seq(), ledger.number()), (Head::default(), EntrySeq(1), 0xA1));
+        for seq in 1..=9 {
+            ledger.append(&testing::entry(seq));
+            if seq % 3 == 0 {
+                ledger.write().unwrap();
+                ledger.sync().unwrap();
+            }
+        }
+        let head = ledger.head();
+        let (opened, entries) = testing::open(&mut storage).unwrap();
+        assert_eq!(opened.head, head);
+        assert_eq!(entries, (1..=9).map(testing::entry).collect::<Vec<_>>());
+        assert_eq!(storage.links["ledger.tsv"], FIRST);
+    }
+
+    #[test]
+    fn a_turn_is_one_write_and_one_sync() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        ledger.storage.done.clear();
+        ledger.write().unwrap();
+        ledger.sync().unwrap();
+        assert!(ledger.storage.done.is_empty(), "nothing to write, nothing to sync");
+        for seq in 1..=5 {
+            ledger.append(&testing::entry(seq));
+        }
+        assert!(ledger.is_dirty() && ledger.unsynced());
+        ledger.write().unwrap();
+        assert!(!ledger.is_dirty() && ledger.unsynced());
+        ledger.sync().unwrap();
+        assert!(!ledger.unsynced());
+        assert_eq!(storage.done, [format!("append {FIRST}"), format!("sync {FIRST}")]);
+    }
+
+    #[test]
+    fn a_turn_ends_before_an_event_might_not_fit() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        let longest = Detail::from_text(&"\\".repeat(crate::limits::DETAIL_LEN_MAX)).unwrap();
+        let mut seq = 0;
+        while ledger.has_room() {
+            for _ in 0..ENTRIES_MAX {
+                seq += 1;
+                ledger.append(&Entry { detail: longest.clone(), ..testing::entry(seq) });
+            }
+        }
+        ledger.write().unwrap();
+        assert!(ledger.has_room());
+        assert!(ledger.storage.files[FIRST].len() > TURN_BYTES_MAX / 2);
+    }
+
+    #[test]
+    fn never_more_than_a_tail_waits_for_a_sync() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        ledger.storage.done.clear();
+        let mut unsynced = 0;
+        for seq in 1..=5000 {
+            ledger.append(&testing::entry(seq));
+            if seq % 100 == 0 {
+                let (before, steps) = (ledger.storage.files[FIRST].len(), ledger.storage.done.len());
+                ledger.write().unwrap();
+                if ledger.storage.done[steps..].iter().any(|step| step.starts_with("sync")) {
+                    unsynced = 0;
+                }
+                unsynced += ledger.storage.files[FIRST].len() - before;
+                assert!(unsynced <= TAIL_LEN_MAX);
+            }
+        }
+        assert!(storage.done.iter().any(|step| step.starts_with("sync")));
+    }
+
+    #[test]
+    fn a_failed_write_or_sync_is_an_error() {
+        for step in ["append", "sync"] {
+            let mut storage = MemoryStorage::default();
+            let mut ledger = open(&mut storage);
+            ledger.storage.fail = Some(step.to_owned());
+            ledger.append(&testing::entry(1));
+            let error = ledger.write().and_then(|()| ledger.sync()).unwrap_err();
+            assert!(error.to_string().contains(FIRST), "{error}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "in order, without a gap")]
+    fn a_gap_is_our_own_mistake() {
+        open(&mut MemoryStorage::default()).append(&testing::entry(2));
+    }
+
+    #[test]
+    fn a_real_directory_goes_through_a_life() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("ledger");
+        for (round, created) in [(0, true), (1, false), (2, false)] {
+            let storage = DirStorage::open(&dir).unwrap();
+            let mut replayed = 0;
+            let (mut ledger, opened) = Ledger::open(storage, "site", testing::stamp(), || 7, &mut |_| {
+                replayed += 1;
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!((opened.created, opened.entries, replayed), (created, round * 4, round * 4));
+            assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
+            for seq in round * 4 + 1..=round * 4 + 4 {
+                ledger.append(&testing::entry(seq));
+            }
+            ledger.write().unwrap();
+            ledger.sync().unwrap();
+            let error = DirStorage::open(&dir).unwrap_err();
+            assert!(error.to_string().contains("another posgate"), "{error}");
+            let link = std::fs::read(dir.join("ledger.tsv")).unwrap();
+            assert_eq!(link.len() as u64, ledger.storage().len(FIRST).unwrap());
+        }
+        let mut out = Vec::new();
+        assert_eq!(crate::ledger::run_verify(&[dir], &mut out).unwrap(), 0);
+        assert!(String::from_utf8(out).unwrap().contains("head seq=12 crc="));
+    }
 }

@@ -203,6 +203,11 @@ impl Devices {
         }
     }
 
+    /// A device whose frames come from this address.
+    pub(super) fn of_address(&mut self, address: Ipv4Addr) -> Option<&mut Device> {
+        self.rows.iter_mut().find(|device| *device.peer.source.ip() == address)
+    }
+
     pub(super) fn rows(&self) -> &[Device] {
         &self.rows
     }

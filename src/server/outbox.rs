@@ -274,11 +274,7 @@ impl Server<'_> {
         let Some(pending) = slot.and_then(|slot| self.forget(slot)) else {
             self.counters.stray_confirms += 1;
             let device = self.tables.devices.get_mut(context.device);
-            let mut stray: heapless::Vec<u8, 96> = b"109,".iter().chain(frame.seq.as_bytes()).copied().collect();
-            let room = stray.capacity() - stray.len();
-            stray.extend_from_slice(b",..,").expect("codes and seqs are short");
-            stray.extend_from_slice(&rest[..rest.len().min(room - 4)]).expect("it was cut to the room left");
-            device.stray_confirm = crate::model::ids::text_from_lossy(&stray);
+            device.stray_confirm = crate::model::ids::text_from_lossy(context.raw);
             debug!("confirm-ignored machine={} frame={} repeat={is_repeat}", frame.machine, frame.seq);
             return;
         };
