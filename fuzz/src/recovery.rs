@@ -57,8 +57,9 @@ pub fn run(input: &[u8]) {
         }
         Ok(found) => found,
     };
-    let has_torn_header = replayed.torn_header.is_some();
-    assert!(has_torn_header || report.exit_code() <= 1, "served, but verify says\n{report}");
+    // A last line whose crc does not follow is cut, and kept in *.torn; verify may call the same line worse than torn.
+    let is_mended = replayed.torn_header.is_some() || replayed.tail.is_some();
+    assert!(is_mended || report.exit_code() == 0, "served as it is, but verify says\n{report}");
     add_up(&entries);
 
     mend(&mut storage, &replayed).expect("memory can be written");

@@ -101,11 +101,17 @@ fn read(text: &str) -> Settings {
 }
 
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
+static SPARE: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 
 /// The big tables, for one input.
 pub fn tables() -> MutexGuard<'static, Tables> {
     TABLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A second set, to compare with.
+pub fn spare_tables() -> MutexGuard<'static, Tables> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The turn's effects, empty.
