@@ -4,7 +4,7 @@
 //! Mounting needs root and `unshare -m`: each such test runs itself again in a mount namespace of its own. Without them it says that
 //! it was not run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
 
@@ -12,6 +12,9 @@ use crate::harness::{Server, Site};
 use crate::terminal::{Stopped, Terminal, assert_kept};
 
 const TERMINALS: u32 = 8;
+
+/// A server that gives as many answers does not notice what it should.
+const ANSWERS_MAX: usize = 20_000;
 
 /// Set in the process that is inside the namespace.
 const INSIDE: &str = "POSGATE_CRASH_NAMESPACE";
@@ -44,15 +47,25 @@ fn mount(arguments: &[&str], at: &Path) {
     assert!(output.status.success(), "mount {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A site whose ledger lies in a tmpfs of this size.
-fn site_in_tmpfs(options: &str) -> Site {
+/// Unmounts at the end, so that the test's directory can be removed.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+/// A site whose ledger lies in a tmpfs with these options.
+fn site_in_tmpfs(options: &str) -> (Site, Mounted) {
     let doors: String = (1..=TERMINALS)
         .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
         .collect();
     let site = Site::with("", &doors);
     std::fs::create_dir(site.path("ledger")).unwrap();
     mount(&["-t", "tmpfs", "-o", options, "tmpfs"], &site.path("ledger"));
-    site
+    let mounted = Mounted(site.path("ledger"));
+    (site, mounted)
 }
 
 fn terminals() -> Vec<Terminal> {
@@ -78,6 +91,9 @@ fn trade(terminals: &mut [Terminal], server: &Server, mut then: impl FnMut(usize
         while answers.recv().is_ok() {
             count += 1;
             then(count);
+            if count == ANSWERS_MAX {
+                kill_after(server, count)(count);
+            }
         }
         running.into_iter().map(|thread| thread.join().unwrap()).filter(|stopped| *stopped != Stopped::Gone).count()
     })
@@ -88,7 +104,7 @@ fn a_full_file_system_loses_nothing_and_a_start_with_room_goes_on() {
     if !may_mount("media::a_full_file_system_loses_nothing_and_a_start_with_room_goes_on") {
         return;
     }
-    let site = site_in_tmpfs("size=128k");
+    let (site, _mounted) = site_in_tmpfs("size=128k");
     let mut terminals = terminals();
     let server = site.start();
     trade(&mut terminals, &server, |_| ());
@@ -123,7 +139,7 @@ fn a_read_only_file_system_is_said_and_a_writable_one_serves_again() {
     if !may_mount("media::a_read_only_file_system_is_said_and_a_writable_one_serves_again") {
         return;
     }
-    let site = site_in_tmpfs("size=8m");
+    let (site, _mounted) = site_in_tmpfs("size=8m");
     let mut terminals = terminals();
     let server = site.start();
     // The kernel makes nothing read-only that is open for writing.
@@ -170,7 +186,7 @@ fn a_medium_that_is_pulled_out_ends_the_service() {
     if !may_mount("media::a_medium_that_is_pulled_out_ends_the_service") {
         return;
     }
-    let site = site_in_tmpfs("size=8m");
+    let (site, _mounted) = site_in_tmpfs("size=8m");
     let mut terminals = terminals();
     let server = site.start();
     let ledger = site.path("ledger");

@@ -2,7 +2,6 @@
 
 mod commands;
 mod commit;
-mod crash;
 mod format;
 mod frames;
 mod harness;
