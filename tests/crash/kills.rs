@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::harness::Site;
-use crate::terminal::{Stopped, Terminal, assert_kept};
+use crate::terminal::{Stopped, Terminal, assert_kept, rich_cards};
 
 const TERMINALS: u32 = 16;
 
@@ -46,6 +46,7 @@ fn killed_at_any_instant_every_answer_is_in_the_ledger_once() {
         .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
         .collect();
     let site = Site::with("", &doors);
+    site.write("cards.csv", &rich_cards());
     let mut terminals: Vec<Terminal> = (1..=TERMINALS).map(Terminal::new).collect();
     let (mut lines, mut torn, mut unborn) = (0, 0, 0);
     for round in 0..rounds {

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 
 use crate::harness::{Server, Site};
-use crate::terminal::{Stopped, Terminal, assert_kept};
+use crate::terminal::{Stopped, Terminal, assert_kept, rich_cards};
 
 const TERMINALS: u32 = 8;
 
@@ -62,6 +62,7 @@ fn site_in_tmpfs(options: &str) -> (Site, Mounted) {
         .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
         .collect();
     let site = Site::with("", &doors);
+    site.write("cards.csv", &rich_cards());
     std::fs::create_dir(site.path("ledger")).unwrap();
     mount(&["-t", "tmpfs", "-o", options, "tmpfs"], &site.path("ledger"));
     let mounted = Mounted(site.path("ledger"));
@@ -163,6 +164,7 @@ fn a_directory_that_vanishes_ends_the_service_before_anything_else_is_answered()
         .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
         .collect();
     let site = Site::with("", &doors);
+    site.write("cards.csv", &rich_cards());
     let mut terminals = terminals();
     let server = site.start();
     let (here, gone) = (site.path("ledger"), site.path("gone"));

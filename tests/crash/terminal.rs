@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::harness::{DEVICE_TIME, Ledger, Reply, card, read_reply};
+use crate::harness::{CARDS, DEVICE_TIME, Ledger, Reply, card, card_table, read_reply};
 
 /// Between two sends of a frame.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -177,6 +177,11 @@ impl Terminal {
             }
         }
     }
+}
+
+/// Cards that no test empties.
+pub fn rich_cards() -> String {
+    card_table(CARDS).replace("1000.00", "9000000.00")
 }
 
 /// `HH:MM:SS` of so many seconds.
