@@ -6,7 +6,8 @@
 # It starts the server under strace on a free port of the loopback, and shows:
 #   1. one sale goes recvmmsg, 001, write of the entry, fdatasync, 008: in this order, on every turn of the loop;
 #   2. 200 frames that wait at once lead to far fewer syncs than sales, and to one write and one sync a turn;
-#   3. what rests on nothing (an enquiry) is answered without a write or a sync.
+#   3. what rests on nothing (an enquiry) is answered without a write or a sync;
+#   4. an entry that nothing rests on is synced 5 s after it was written, though nothing more comes.
 # Exit code 0 if all of it holds. Needs bash (for /dev/udp) and strace.
 set -euo pipefail
 
@@ -43,7 +44,7 @@ END
 printf 'card,balance\n8888888801,1000.00\n' >"$dir/cards.csv"
 
 # RUST_LOG: the port is told at info, and no other line disturbs the trace.
-RUST_LOG='posgate=info' strace -f -y -s 300 -e signal=none -o "$dir/trace" \
+RUST_LOG='posgate=info' strace -f -y -ttt -s 300 -e signal=none -o "$dir/trace" \
     -e trace=epoll_wait,epoll_pwait,recvmmsg,sendmmsg,sendmsg,write,pwrite64,fsync,fdatasync \
     "$posgate" serve --config "$dir/posgate" >"$dir/out" 2>"$dir/err" &
 tracer=$!
@@ -62,13 +63,25 @@ wait_for "$dir/trace" '"009,00002,'
 frame "103,00002,127.0.0.1,127.0.0.1,00002,8888888801,0.01,$time,1000000002"
 wait_for "$dir/trace" '"008,00002,8888888801,0.01'
 
+# --- 4. keys pressed, and silence
+frame "106,00003,127.0.0.1,127.0.0.1,00002,123,1000000002"
+wait_for "$dir/trace" 'write(.*keys'
+sed '1,/write(.*keys/d' "$dir/trace" >"$dir/after"
+until grep -q 'sync(' "$dir/after"; do
+    [ "$((waited = ${waited:-0} + 1))" -lt 400 ] || fail "the keys were never synced"
+    sleep 0.05
+    sed '1,/write(.*keys/d' "$dir/trace" >"$dir/after"
+done
+late=$(awk '/write\(.*keys/ { from = $2 } from && /sync\(/ { print int(($2 - from) * 1000); exit }' "$dir/trace")
+[ "$late" -ge 4900 ] && [ "$late" -le 6000 ] || fail "keys were synced after $late ms"
+
 # --- 2. a burst: the server stands still until all 200 have arrived
 kill -STOP "$server"
-for seq in $(seq 3 202); do
+for seq in $(seq 4 203); do
     frame "103,$(printf %05d "$seq"),127.0.0.1,127.0.0.1,00002,8888888801,0.02,$time,1000000002"
 done
 kill -CONT "$server"
-wait_for "$dir/trace" '"001,00202"'
+wait_for "$dir/trace" '"001,00203"'
 for _ in $(seq 400); do
     [ "$(grep -c '"008,00002,8888888801,0.02' "$dir/trace")" -ge 200 ] && break
     sleep 0.05
@@ -111,4 +124,4 @@ sales=$(grep -c '^out 008' "$dir/served")
 syncs=$(grep -c '^sync' "$dir/served")
 [ "$sales" -eq 201 ] || fail "$sales of 201 sales were answered"
 [ "$syncs" -le 20 ] || fail "$syncs syncs for $sales sales"
-echo "strace.sh: $sales sales, $(grep -c '^write' "$dir/served") writes, $syncs syncs; a sale: $(turn_of 'in 103,00002')"
+echo "strace.sh: $sales sales, $(grep -c '^write' "$dir/served") writes, $syncs syncs; keys synced after $late ms; a sale: $(turn_of 'in 103,00002')"
