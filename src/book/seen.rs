@@ -199,6 +199,10 @@ impl Memory {
         sales.find(same).map(|seen| seen.outcome.sale)
     }
 
+    pub(super) fn is_confirmed(&self, approval: EntrySeq) -> bool {
+        self.approvals.iter().any(|known| *known == (approval, true))
+    }
+
     pub(super) fn is_confirming(&self) -> bool {
         self.approvals.iter().any(|(_, confirmed)| *confirmed)
     }

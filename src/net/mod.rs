@@ -124,7 +124,8 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self) -> io::Result<()> {
-        let now = self.now();
+        // Whether the `start` entry's clock is believed may hang on the kernel's word.
+        let now = self.clock.now(&self.zone, true);
         logging::set_offset(now.stamp.offset_s);
         self.server.start(&now, self.fx);
         self.collect()?;

@@ -98,7 +98,12 @@ impl Server<'_> {
         };
         let Some(account) = self.tables.book.account_for_sale(&name, card) else {
             self.counters.full += 1;
-            warn!("full machine={}: no room for another account; the terminal keeps its sale", context.frame.machine);
+            if self.may_log(&context.now, *context.peer.source.ip()) {
+                warn!(
+                    "full machine={}: no room for another account; the terminal keeps its sale",
+                    context.frame.machine
+                );
+            }
             return None;
         };
         let at = self.time_of_offline(context, sale.time.civil);
