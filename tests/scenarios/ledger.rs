@@ -26,7 +26,11 @@ impl Ledger {
         let text = out[..emitted.len - 1].to_vec();
         let parsed = line::parse(&text).map_err(|error| format!("entry {}: {error}", entry.seq))?;
         if parsed.entry != *entry {
-            return Err(format!("entry {}: the line says something else: {}", entry.seq, String::from_utf8_lossy(&text)));
+            return Err(format!(
+                "entry {}: the line says something else: {}",
+                entry.seq,
+                String::from_utf8_lossy(&text)
+            ));
         }
         self.chain = emitted.crc;
         self.lines.push(text);
