@@ -4,6 +4,7 @@
 //! is memory before it. The book decides nothing: it answers what an account holds, what a card bought today,
 //! whether a frame was seen, which sales are in doubt.
 
+mod compare;
 mod day;
 mod history;
 mod seen;
