@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -357,8 +357,13 @@ impl Device {
     #[track_caller]
     pub fn next(&self) -> Reply {
         let mut buffer = [0; 2048];
-        let len = self.socket.recv(&mut buffer).expect("a reply");
-        read_reply(&buffer[..len])
+        let received = loop {
+            match self.socket.recv(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => (),
+                received => break received,
+            }
+        };
+        read_reply(&buffer[..received.expect("a reply")])
     }
 
     /// The next reply of this code; others are passed over.
