@@ -92,6 +92,7 @@ fn serve(
 ) -> Result<(), Failure> {
     let signals = net::signals()?;
     let clock = Clock::new();
+    let sockets = bind(listen, &settings.bind_devices)?;
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
@@ -102,8 +103,6 @@ fn serve(
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
     let installed = server.install(settings.rules.clone(), &file.records, origin, true);
     installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
-    // Not before: what waits in a socket while a long ledger is replayed would be answered when nobody stands there.
-    let sockets = bind(listen, &settings.bind_devices)?;
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
     let cards = file.records.len();
     drop(file);

@@ -190,7 +190,7 @@ impl<'t> Server<'t> {
             tables,
             rules,
             origin: Origin::default(),
-            clock: ClockWatch::default(),
+            clock: ClockWatch::new(),
             counters: Counters::default(),
             minute: Minute::default(),
             strangers: Minute::default(),
