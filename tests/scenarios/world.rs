@@ -156,7 +156,8 @@ pub fn play(case: &Case, bench: &mut Bench) -> Result<(), Failure> {
         }
         let mut next = boot;
         while let Some(step) = next.take() {
-            let mut server = world.boot(&mut bench.live, &mut bench.fx).map_err(|what| Failure::new(step.line, what))?;
+            let mut server =
+                world.boot(&mut bench.live, &mut bench.fx).map_err(|what| Failure::new(step.line, what))?;
             world.settle(step)?;
             for step in steps.by_ref() {
                 match world.step_up(step, &mut server, &mut bench.fx)? {
@@ -360,6 +361,16 @@ impl World {
         Ok(())
     }
 
+    /// What the next start or reload reads.
+    pub fn set_cards(&mut self, cards: &str) {
+        cards.clone_into(&mut self.cards);
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn step_clock(&mut self, seconds: i64) {
+        self.wall.0 += seconds * 1000;
+    }
+
     /// What happened since this was asked last.
     pub fn take_happened(&mut self) -> Vec<Happened> {
         self.happened.drain(..).collect()
@@ -491,9 +502,9 @@ impl World {
     fn datagram(&mut self, device: &str, frame: &str) -> Result<Vec<u8>, String> {
         let Device { source, machine } = self.device(device)?;
         let text = self.expand(frame, self.civil());
-        let fields = text.split(',').map(|field| {
-            if field == ".." { format!("{},{HOST},{machine}", source.ip()) } else { field.to_owned() }
-        });
+        let fields = text
+            .split(',')
+            .map(|field| if field == ".." { format!("{},{HOST},{machine}", source.ip()) } else { field.to_owned() });
         let text = fields.collect::<Vec<_>>().join(",");
         let mut bytes = Vec::new();
         let mut rest = text.as_str();
@@ -560,7 +571,10 @@ impl World {
         let fail = |line: usize, expected: &str, got: &str| {
             let all = if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n    ") };
             let step = &step.text;
-            Failure::new(line, format!("\n  expected: {expected}\n  got:      {got}\n  all that `{step}` led to:\n    {all}"))
+            Failure::new(
+                line,
+                format!("\n  expected: {expected}\n  got:      {got}\n  all that `{step}` led to:\n    {all}"),
+            )
         };
         let mut next = 0;
         for expected in &step.expected {
