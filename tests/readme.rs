@@ -1,0 +1,420 @@
+//! README.md and README.zh-CN.md say what the program does: every option, column, kind, reason, detail key and exit
+//! code stands in both, with the defaults and bounds of the code; what they tell a reader to run works.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use posgate::cards::columns::COLUMNS as CARD_COLUMNS;
+use posgate::config::options::{Form, SECTIONS};
+use posgate::ledger::verify::Fault;
+use posgate::ledger::{DirStorage, Ledger, line};
+use posgate::limits;
+use posgate::model::{Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, MachineNo, Reason, Stamp, Text};
+
+const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The cells of a table's row.
+fn cells(row: &str) -> Vec<String> {
+    let inner = row.trim().trim_start_matches('|').trim_end_matches('|').replace("\\|", "\u{0}");
+    inner.split('|').map(|cell| cell.replace('\u{0}', "|").trim().to_owned()).collect()
+}
+
+/// The rows of the tables between the heading and the next one of its level or above.
+fn rows_under(readme: &str, heading: &str) -> Vec<Vec<String>> {
+    let level = heading.chars().take_while(|character| *character == '#').count();
+    let text = read(readme);
+    let (_, rest) = text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{readme} has no {heading:?}"));
+    let is_end = |line: &&str| {
+        let depth = line.chars().take_while(|character| *character == '#').count();
+        (1..=level).contains(&depth) && line[depth..].starts_with(' ')
+    };
+    let lines = rest.lines().take_while(|line| !is_end(line));
+    lines.filter(|line| line.starts_with('|') && !line.starts_with("|---")).map(cells).collect()
+}
+
+/// All rows of all tables.
+fn rows(readme: &str) -> Vec<Vec<String>> {
+    let text = read(readme);
+    text.lines().filter(|line| line.starts_with('|')).map(cells).collect()
+}
+
+/// The words of a cell that stand in backticks.
+fn words(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+/// The fenced blocks of a language.
+fn blocks(readme: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<String> = None;
+    for line in read(readme).lines() {
+        let line = line.strip_prefix("   ").filter(|line| !line.starts_with(' ') || open.is_some()).unwrap_or(line);
+        match &mut open {
+            Some(_) if line.starts_with("```") => blocks.extend(open.take()),
+            Some(block) => writeln!(block, "{line}").unwrap(),
+            None if line.starts_with("```") => {
+                // Blocks of other languages are read over.
+                open = Some(String::new());
+                if line != format!("```{language}") {
+                    open = None;
+                }
+            }
+            None => (),
+        }
+    }
+    blocks
+}
+
+fn assert_has_row(readme: &str, rows: &[Vec<String>], word: &str, text: &str) {
+    let row = rows.iter().find(|row| words(&row[0]).contains(&word));
+    let row = row.unwrap_or_else(|| panic!("{readme} has no row for `{word}`"));
+    assert!(row.join(" | ").contains(text), "{readme}: the row of `{word}` does not say {text:?}");
+}
+
+#[test]
+fn every_option_stands_in_its_sections_table_with_its_default_and_bounds() {
+    for readme in READMES {
+        for section in SECTIONS {
+            let rows = rows_under(readme, &format!("### `config {}`", section.kind));
+            let keys: Vec<&str> = rows.iter().skip(1).map(|row| words(&row[0])[0]).collect();
+            let known: Vec<&str> = section.options.iter().map(|option| option.key).collect();
+            assert_eq!(keys, known, "{readme}: config {}", section.kind);
+            for (row, option) in rows.iter().skip(1).zip(section.options) {
+                let key = option.key;
+                let is_list = row[0].contains("list") || row[0].contains("列表");
+                assert_eq!(is_list, option.is_list, "{readme}: `{key}`: a list or not");
+                let default = words(&row[1]);
+                let wanted: &[&str] = option.default.as_slice();
+                let wanted = if wanted == [""] { &[] } else { wanted };
+                assert_eq!(default, wanted, "{readme}: `{key}`: the default");
+                match option.form {
+                    Form::Number { min, max } => {
+                        assert_eq!(row[2], format!("{min}–{max}"), "{readme}: `{key}`: the bounds");
+                    }
+                    Form::Word(choices) => assert_eq!(words(&row[2]), choices, "{readme}: `{key}`: the choices"),
+                    Form::Label { len_max } => {
+                        assert!(row[2].starts_with(&format!("1–{len_max} ")), "{readme}: `{key}`: the length");
+                    }
+                    // Forms without bounds of their own are said in words.
+                    _ => assert!(!row[2].is_empty(), "{readme}: `{key}`: the values"),
+                }
+                assert!(!row[3].is_empty(), "{readme}: `{key}`: the meaning");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_variable_of_a_text_is_named() {
+    let source = read("src/config/texts.rs");
+    let variables: Vec<&str> = source
+        .lines()
+        .filter(|line| line.trim().starts_with("(\"") && line.contains("Variable::"))
+        .map(|line| line.split('"').nth(1).unwrap())
+        .collect();
+    assert!(variables.len() >= 7, "{variables:?}");
+    for readme in READMES {
+        let text = read(readme);
+        for variable in &variables {
+            assert!(text.contains(&format!("`${variable}`")), "{readme} does not name ${variable}");
+        }
+    }
+}
+
+#[test]
+fn every_card_column_stands_with_all_its_names() {
+    for readme in READMES {
+        let rows = rows_under(readme, if readme == "README.md" { "## The card table" } else { "## 卡表" });
+        for spec in CARD_COLUMNS {
+            assert_has_row(readme, &rows, spec.english, &format!("| {} |", spec.chinese.join(", ")));
+        }
+    }
+}
+
+#[test]
+fn every_ledger_column_stands_at_its_number() {
+    for readme in READMES {
+        let heading = if readme == "README.md" { "## The ledger" } else { "## 流水" };
+        let rows = rows_under(readme, heading);
+        for (index, column) in line::COLUMNS.iter().enumerate() {
+            let number = (index + 1).to_string();
+            let row =
+                rows.iter().find(|row| row[0] == number).unwrap_or_else(|| panic!("{readme}: no column {number}"));
+            assert_eq!(words(&row[1]), [*column], "{readme}: column {number}");
+        }
+    }
+}
+
+#[test]
+fn every_kind_stands_in_a_table() {
+    for readme in READMES {
+        let heading = if readme == "README.md" { "## The ledger" } else { "## 流水" };
+        let rows = rows_under(readme, heading);
+        for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Other) {
+            assert_has_row(readme, &rows, kind.word(), "");
+        }
+    }
+}
+
+#[test]
+fn every_reason_stands_with_its_words_in_the_ladders_order() {
+    for readme in READMES {
+        let heading = if readme == "README.md" { "## Decisions" } else { "## 判断规则" };
+        let rows = rows_under(readme, heading);
+        let told: Vec<(&str, &str)> = rows.iter().skip(1).map(|row| (words(&row[0])[0], row[1].as_str())).collect();
+        let known: Vec<(&str, &str)> = Reason::ALL.iter().map(|reason| (reason.word(), reason.text())).collect();
+        assert_eq!(told, known, "{readme}");
+    }
+}
+
+/// The keys that the code pushes into a detail.
+fn detail_keys() -> Vec<String> {
+    let mut keys = Vec::new();
+    let mut directories = vec![root().join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let pushed = text.split("detail.push(\"").skip(1);
+                keys.extend(pushed.map(|rest| rest.split('"').next().unwrap().to_owned()));
+            }
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_detail_key_stands_in_a_table() {
+    // Those of design.md, section 7, and those the code writes.
+    let designed = "reason code asked claimed day period rule left by note key batch mode correction invalid n \
+                    cards cards_crc config_crc unopened unopened_sum";
+    let written = detail_keys();
+    assert!(written.len() > 20, "{written:?}");
+    for readme in READMES {
+        let heading = if readme == "README.md" { "## The ledger" } else { "## 流水" };
+        let rows = rows_under(readme, heading);
+        let first = rows.iter().position(|row| row[0].contains("detail")).unwrap();
+        for key in written.iter().map(String::as_str).chain(designed.split_whitespace()) {
+            assert_has_row(readme, &rows[first..], key, "");
+        }
+    }
+}
+
+#[test]
+fn every_exit_code_stands_in_a_table() {
+    let source = read("src/commands/mod.rs");
+    let constants = source.split("const EXIT_").skip(1);
+    let mut codes: Vec<u8> = constants
+        .map(|rest| {
+            let number = rest.split_once('=').and_then(|(_, rest)| rest.split_once(';')).unwrap().0;
+            number.trim().parse().unwrap()
+        })
+        .collect();
+    assert!(codes.len() >= 3, "{codes:?}");
+    codes.push(0);
+    codes.extend([Fault::Torn, Fault::Altered, Fault::Missing, Fault::Swapped, Fault::Header].map(|fault| fault as u8));
+    for readme in READMES {
+        let rows = rows(readme);
+        for code in &codes {
+            assert!(
+                rows.iter().any(|row| row.len() == 2 && row[0] == code.to_string()),
+                "{readme} has no row for exit code {code}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    for readme in READMES {
+        let rows = rows_under(readme, if readme == "README.md" { "## Limits" } else { "## 容量" });
+        for limit in [
+            limits::CARDS_MAX,
+            limits::ACCOUNTS_MAX,
+            limits::DEVICES_MAX,
+            limits::PERIODS_MAX,
+            limits::DOOR_RULES_MAX,
+            limits::GROUPS_MAX,
+            limits::DATAGRAM_LEN_MAX,
+            limits::RECENT_FRAMES_MAX,
+            limits::OFFLINE_KEPT_MIN,
+            limits::DOUBTS_KEPT_MIN,
+            limits::PASSES_KEPT_MIN,
+            limits::PENDING_MAX,
+            limits::TEXT_LEN_MAX,
+            limits::CODE_LEN_MAX,
+            limits::NAME_LEN_MAX,
+            limits::TURN_DATAGRAMS_MAX,
+        ] {
+            let digits = if limit < 1000 { limit.to_string() } else { format!("{},{:03}", limit / 1000, limit % 1000) };
+            let says = |row: &Vec<String>| {
+                row[1].split([' ', '；', '，', ';']).any(|word| word.trim_end_matches(',') == digits)
+            };
+            assert!(rows.iter().any(says), "{readme} does not say {digits}");
+        }
+    }
+}
+
+#[test]
+fn both_languages_have_the_same_sections_tables_and_commands() {
+    let shape = |readme| -> Vec<(usize, usize)> {
+        let mut shape = Vec::new();
+        let mut is_code = false;
+        for line in read(readme).lines() {
+            is_code ^= line.trim_start().starts_with("```");
+            let depth = line.chars().take_while(|character| *character == '#').count();
+            if depth > 0 && !is_code {
+                shape.push((depth, 0));
+            } else if line.starts_with('|') {
+                shape.last_mut().unwrap().1 += 1;
+            }
+        }
+        shape
+    };
+    assert_eq!(shape(READMES[0]), shape(READMES[1]), "headings by depth, with their tables' rows");
+    for language in ["sh", "sql", "python", "text", "tsv"] {
+        assert_eq!(blocks(READMES[0], language), blocks(READMES[1], language), "{language}");
+    }
+}
+
+#[test]
+fn every_link_within_a_readme_leads_to_a_heading() {
+    for readme in READMES {
+        let text = read(readme);
+        let anchors: Vec<String> = text
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .map(|line| {
+                let title = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+                title.chars().filter(|next| next.is_alphanumeric() || matches!(next, '-' | '_')).collect()
+            })
+            .collect();
+        for link in text.split("](#").skip(1) {
+            let target = link.split(')').next().unwrap();
+            assert!(anchors.iter().any(|anchor| anchor == target), "{readme}: no heading for #{target}");
+        }
+    }
+}
+
+#[test]
+fn the_transcripts_ledger_lines_follow_from_each_other() {
+    let lines = blocks(READMES[0], "tsv").concat();
+    let mut crc = 0;
+    for (index, text) in lines.lines().enumerate() {
+        let parsed = line::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(parsed.entry.seq, EntrySeq(index as u64 + 1));
+        crc = line::continue_crc(crc, &text.as_bytes()[..text.len() - 8]);
+        assert_eq!(format!("{crc:08x}"), text[text.len() - 8..], "{text}");
+    }
+    assert!(lines.lines().count() > 5);
+}
+
+// ---------------------------------------------------------------- what a reader is told to run
+
+/// Three sales on two machines, one of them on another day, and two refusals.
+fn ledger(directory: &Path) {
+    let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").unwrap();
+    let storage = DirStorage::open(directory).unwrap();
+    let (mut ledger, _) = Ledger::open(storage, "test", stamp, || 0xA1, &mut |_| Ok(())).unwrap();
+    let mut balance = Balance::ZERO;
+    let mut append = |kind: Kind, machine: &str, fen: i64, detail: &[(&str, &str)]| {
+        balance = balance + Balance::from_fen(fen);
+        let mut entry = Entry::new(kind, stamp, ClockState::Ok);
+        entry.seq = EntrySeq(ledger.head().seq.0 + 1);
+        entry.machine = MachineNo::parse(machine.as_bytes());
+        entry.card = CardNo::parse(b"8888888821");
+        entry.account = Some(Text::try_from("T010").unwrap());
+        (entry.amount, entry.uses) = (Some(Balance::from_fen(fen)), Some(0));
+        (entry.balance, entry.uses_left) = (Some(balance), Some(0));
+        entry.detail = detail.iter().fold(Detail::default(), |words, (key, value)| words.with(key, value));
+        ledger.append(&entry);
+    };
+    append(Kind::Open, "", 10_000, &[]);
+    append(Kind::Charge, "00001", -550, &[("day", "2026-11-22"), ("period", "lunch")]);
+    append(Kind::Scan, "00003", -1200, &[("day", "2026-11-22")]);
+    append(Kind::Charge, "00001", -800, &[("day", "2026-11-21")]);
+    append(Kind::Decline, "00001", 0, &[("reason", "lost"), ("code", "103"), ("asked", "5.50")]);
+    append(Kind::Decline, "00001", 0, &[("code", "103"), ("reason", "balance")]);
+    append(Kind::Decline, "00003", 0, &[("reason", "lost")]);
+    ledger.write().unwrap();
+    ledger.sync().unwrap();
+}
+
+fn run(program: &str, arguments: &[&str], directory: &Path) -> Option<Output> {
+    match Command::new(program).args(arguments).current_dir(directory).output() {
+        Ok(output) => Some(output),
+        Err(error) => {
+            println!("skipped: {program}: {error}");
+            None
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_awk_examples_sum_a_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    ledger(directory.path());
+    let examples = blocks(READMES[0], "sh");
+    let printed = |wanted: &str| {
+        let example = examples.iter().find(|block| block.contains(wanted)).unwrap();
+        run("sh", &["-c", example], directory.path()).map(|output| text(&output.stdout) + &text(&output.stderr))
+    };
+    for (example, wanted) in [
+        ("day=2026-11-22", "2 sales, 17.50 yuan\n"),
+        ("n[$5]++", "00001 2 13.50\n00003 1 12.00\n"),
+        ("reason=", "2 lost\n1 balance\n"),
+    ] {
+        if let Some(printed) = printed(example) {
+            assert_eq!(printed, wanted, "{example}");
+        }
+    }
+    if let Some(printed) = printed("grep -h") {
+        assert_eq!(printed.lines().count(), 7, "{printed}");
+    }
+}
+
+#[test]
+fn the_python_lines_verify_a_ledger_and_find_a_change() {
+    let directory = tempfile::tempdir().unwrap();
+    ledger(directory.path());
+    let script = blocks(READMES[0], "python").concat();
+    let path = directory.path().to_str().unwrap();
+    let Some(output) = run("python3", &["-c", &script, path], directory.path()) else { return };
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let segment = directory.path().join("ledger-0000000001.tsv");
+    let mut bytes = fs::read(&segment).unwrap();
+    let last = text(&bytes).lines().last().unwrap().to_owned();
+    assert_eq!(text(&output.stdout), format!("head seq=7 crc={}\n", &last[last.len() - 8..]));
+
+    let sale = text(&bytes).find("-5.50").unwrap();
+    bytes[sale + 1] = b'4';
+    fs::write(&segment, bytes).unwrap();
+    let output = run("python3", &["-c", &script, path], directory.path()).unwrap();
+    assert!(text(&output.stderr).contains("AssertionError"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_sql_table_has_the_ledgers_columns_in_their_order() {
+    let table = blocks(READMES[0], "sql").concat();
+    let (_, definition) = table.split_once("CREATE TABLE ledger (").unwrap();
+    let definition = definition.split_once(");").unwrap().0.replace("(14,2)", "");
+    let names: Vec<&str> = definition.split(',').map(|column| column.split_whitespace().next().unwrap()).collect();
+    assert_eq!(names, line::COLUMNS);
+}
