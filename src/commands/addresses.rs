@@ -7,12 +7,12 @@ pub(super) fn run() -> u8 {
     match udp::addresses() {
         Ok(addresses) => {
             for (number, address) in addresses.iter().enumerate() {
-                println!("{}   {}/{}   {}", number + 1, address.address, address.prefix, address.interface);
+                say!("{}   {}/{}   {}", number + 1, address.address, address.prefix, address.interface);
             }
             0
         }
         Err(error) => {
-            eprintln!("posgate: cannot list this machine's addresses: {error}");
+            complain!("posgate: cannot list this machine's addresses: {error}");
             super::EXIT_IO
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn check(options: &Options) -> u8 {
     match cards::load(&path, &groups) {
         Ok(file) => {
             print_problems(&file.warnings);
-            println!("{}", cards::describe(&file));
+            say!("{}", cards::describe(&file));
             0
         }
         Err(problems) => {
@@ -34,6 +34,6 @@ pub(super) fn check(options: &Options) -> u8 {
 
 /// Prints a table to begin with.
 pub(super) fn template() -> u8 {
-    print!("{}", cards::template());
+    say!("{}", cards::template().trim_end_matches('\n'));
     0
 }

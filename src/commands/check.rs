@@ -1,9 +1,10 @@
 //! `posgate check`: reads everything that `serve` would, and says what would be served.
 
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use posgate::config::Settings;
 use posgate::ledger::{DirFiles, OpenError, Refusal, replay};
+use posgate::model::CardRecord;
 use posgate::net::udp::{self, InterfaceAddress};
 use posgate::server::{Origin, Server, Tables};
 use posgate::zone::Zone;
@@ -13,56 +14,74 @@ use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
 
 /// Prints addresses, interfaces, counts and warnings; or all errors at once.
 pub(super) fn run(options: &Options) -> u8 {
-    let (settings, problems) = match config::survey(&options.config()) {
-        Ok(surveyed) => surveyed,
-        Err(problem) => {
-            print_problems(&[problem]);
+    let (settings, problems) = match config::inspect(&options.config()) {
+        Ok(inspected) => inspected,
+        Err(problems) => {
+            print_problems(&problems);
             return EXIT_CONFIG;
         }
     };
     print_problems(&problems);
     print_problems(&settings.warnings);
-    let mut code = if problems.is_empty() { 0 } else { EXIT_CONFIG };
+    // What a wrong configuration names is looked at too, so that one run shows everything; but a file that is
+    // missing is missing perhaps only because its option could not be read.
+    let is_sound = problems.is_empty();
+    let mut code = if is_sound { 0 } else { EXIT_CONFIG };
+    if is_sound || settings.cards.exists() {
+        code = code.max(check_cards(&settings));
+    }
+    if is_sound {
+        code = code.max(check_zone(&settings));
+        let rules = &settings.rules;
+        say!(
+            "rules       devices={} periods={} doors={} groups={}",
+            rules.devices.len(),
+            rules.periods.len(),
+            rules.doors.len(),
+            rules.groups.len()
+        );
+        code = code.max(check_addresses(&settings));
+    }
+    code
+}
+
+fn check_zone(settings: &Settings) -> u8 {
     match Zone::find(settings.timezone.as_deref()) {
         Ok(found) => {
             print_problems(&found.warnings);
-            println!("timezone    {}", found.source);
+            say!("timezone    {}", found.source);
+            0
         }
         Err(message) => {
-            eprintln!("{}: option timezone: {message}", settings.file.display());
-            code = EXIT_CONFIG;
+            complain!("{}: option timezone: {message}", settings.file.display());
+            EXIT_CONFIG
         }
     }
+}
+
+/// The card table, and the ledger with it.
+fn check_cards(settings: &Settings) -> u8 {
     match cards::load(&settings.cards, &settings.rules.groups) {
         Ok(file) => {
             print_problems(&file.warnings);
-            println!("cards       {}", settings.cards.display());
+            say!("cards       {}", settings.cards.display());
             for line in cards::describe(&file).lines() {
-                println!("            {line}");
+                say!("            {line}");
             }
-            code = code.max(check_ledger(&settings, &file));
+            check_ledger(settings, &file.records)
         }
         Err(problems) => {
             print_problems(&problems);
-            code = EXIT_CONFIG;
+            check_ledger(settings, &[]).max(EXIT_CONFIG)
         }
     }
-    let rules = &settings.rules;
-    println!(
-        "rules       devices={} periods={} doors={} groups={}",
-        rules.devices.len(),
-        rules.periods.len(),
-        rules.doors.len(),
-        rules.groups.len()
-    );
-    code.max(check_addresses(&settings))
 }
 
 /// Replays the ledger into a book of its own, changing nothing.
-fn check_ledger(settings: &Settings, file: &cards::CardFile) -> u8 {
+fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
     let dir = &settings.ledger_dir;
     if !dir.exists() {
-        println!("ledger      {}: none yet, `serve` makes it", dir.display());
+        say!("ledger      {}: none yet, `serve` makes it", dir.display());
         return 0;
     }
     let mut tables = super::serve::tables();
@@ -72,25 +91,25 @@ fn check_ledger(settings: &Settings, file: &cards::CardFile) -> u8 {
     match replay(&DirFiles::new(dir), &mut apply) {
         Ok(replayed) => {
             let torn = replayed.tail.as_ref().map_or(0, |tail| tail.len);
-            println!("ledger      {}: seq={} crc={:08x}", dir.display(), replayed.head.seq, replayed.head.crc);
+            say!("ledger      {}: seq={} crc={:08x}", dir.display(), replayed.head.seq, replayed.head.crc);
             if torn > 0 {
-                println!("            {torn} bytes at the end are torn; `serve` cuts them off, keeping a copy");
+                say!("            {torn} bytes at the end are torn; `serve` cuts them off, keeping a copy");
             }
         }
         Err(OpenError::Io(error)) => {
-            eprintln!("posgate: {error}");
+            complain!("posgate: {error}");
             return EXIT_IO;
         }
-        Err(damaged) => {
-            eprintln!("{damaged}");
+        Err(damaged @ OpenError::Damaged { .. }) => {
+            complain!("{damaged}");
             return EXIT_CONFIG;
         }
     }
-    if let Err(error) = server.install(settings.rules.clone(), &file.records, Origin::default(), true) {
-        eprintln!("{}: {error}", settings.cards.display());
+    if let Err(error) = server.install(settings.rules.clone(), cards, Origin::default(), true) {
+        complain!("{}: {error}", settings.cards.display());
         return EXIT_CONFIG;
     }
-    println!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
+    say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
     0
 }
 
@@ -98,14 +117,14 @@ fn check_addresses(settings: &Settings) -> u8 {
     let own = match udp::addresses() {
         Ok(own) => own,
         Err(error) => {
-            eprintln!("posgate: cannot list this machine's addresses: {error}");
+            complain!("posgate: cannot list this machine's addresses: {error}");
             return EXIT_IO;
         }
     };
     let mut code = 0;
     for device in &settings.bind_devices {
         if !own.iter().any(|address| address.interface == *device) {
-            eprintln!(
+            complain!(
                 "{}: list bind_device '{device}': there is no such interface with an IPv4 address; `posgate addresses` lists them",
                 settings.file.display()
             );
@@ -115,27 +134,28 @@ fn check_addresses(settings: &Settings) -> u8 {
     for listen in &settings.listen {
         let served = served_by(*listen, &settings.bind_devices, &own);
         if served.is_empty() {
-            eprintln!(
+            complain!(
                 "{}: list listen '{listen}' is no address of this machine; `posgate addresses` lists them",
                 settings.file.display()
             );
             code = EXIT_CONFIG;
         }
-        for address in served {
-            println!("serves      {}:{}   {}", address.address, listen.port(), address.interface);
+        for (address, interface) in served {
+            say!("serves      {address}:{}   {interface}", listen.port());
         }
     }
     code
 }
 
-/// The machine's addresses that a `listen` covers.
-fn served_by<'a>(listen: SocketAddrV4, devices: &[String], own: &'a [InterfaceAddress]) -> Vec<&'a InterfaceAddress> {
-    let is_served = |address: &&InterfaceAddress| {
+/// The machine's addresses that a `listen` covers, with their interfaces.
+fn served_by<'a>(listen: SocketAddrV4, devices: &[String], own: &'a [InterfaceAddress]) -> Vec<(Ipv4Addr, &'a str)> {
+    let on_devices = own.iter().filter(|address| devices.is_empty() || devices.contains(&address.interface));
+    let served = on_devices.filter_map(|own| {
         // All of 127.0.0.0/8 is this machine's.
-        let is_asked = listen.ip().is_unspecified()
-            || *listen.ip() == address.address
-            || (listen.ip().is_loopback() && address.address.is_loopback());
-        is_asked && (devices.is_empty() || devices.contains(&address.interface))
-    };
-    own.iter().filter(is_served).collect()
+        let is_loopback = listen.ip().is_loopback() && own.address.is_loopback();
+        let address = if is_loopback { *listen.ip() } else { own.address };
+        let is_asked = listen.ip().is_unspecified() || *listen.ip() == address;
+        is_asked.then_some((address, own.interface.as_str()))
+    });
+    served.collect()
 }

@@ -41,7 +41,7 @@ fn paths(options: &Options) -> Result<Vec<PathBuf>, u8> {
 
 fn finish(result: io::Result<u8>) -> u8 {
     result.unwrap_or_else(|error| {
-        eprintln!("posgate: {error}");
+        complain!("posgate: {error}");
         EXIT_IO
     })
 }

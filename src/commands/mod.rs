@@ -1,5 +1,21 @@
 //! The command line (design.md, section 3).
 
+/// Prints a line to stdout. That nobody reads it any more (`posgate check | head`) is no error.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
+/// The same to stderr.
+macro_rules! complain {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod addresses;
 mod cards;
 mod check;
@@ -41,7 +57,7 @@ pub fn run(mut arguments: Parser) -> ExitCode {
     let code = match dispatch(&mut arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("posgate: {error}; `posgate --help` lists the commands");
+            complain!("posgate: {error}; `posgate --help` lists the commands");
             EXIT_USAGE
         }
     };
@@ -49,74 +65,55 @@ pub fn run(mut arguments: Parser) -> ExitCode {
 }
 
 fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
-    let Some(command) = word(arguments)? else {
+    let mut word = || match arguments.next()? {
+        None => Ok(None),
+        Some(Arg::Value(value)) => Ok(Some(value.to_string_lossy().into_owned())),
+        Some(Arg::Long("help") | Arg::Short('h')) => Ok(Some("--help".to_owned())),
+        Some(Arg::Long("version") | Arg::Short('V')) => Ok(Some("--version".to_owned())),
+        Some(other) => Err(other.unexpected()),
+    };
+    let Some(command) = word()? else {
         return Err("say what to do, for example `posgate serve --config FILE`".into());
     };
-    match command.as_str() {
-        "--help" => Ok(print_help()),
-        "--version" => Ok(print_version()),
-        "serve" => {
-            let Some(options) = Options::read(arguments, &["config", "listen"], 0)? else { return Ok(0) };
-            Ok(serve::run(&options))
-        }
-        "check" => {
-            let Some(options) = Options::read(arguments, &["config"], 0)? else { return Ok(0) };
-            Ok(check::run(&options))
-        }
-        "addresses" => {
-            let Some(_) = Options::read(arguments, &[], 0)? else { return Ok(0) };
-            Ok(addresses::run())
-        }
-        "cards" => match word(arguments)?.as_deref() {
-            Some("check") => {
-                let Some(options) = Options::read(arguments, &["config"], 1)? else { return Ok(0) };
-                Ok(cards::check(&options))
-            }
-            Some("template") => {
-                let Some(_) = Options::read(arguments, &[], 0)? else { return Ok(0) };
-                Ok(cards::template())
-            }
-            Some("--help") => Ok(print_help()),
-            Some("--version") => Ok(print_version()),
-            _ => Err("`posgate cards` takes check or template".into()),
-        },
-        "ledger" => match word(arguments)?.as_deref() {
-            Some("verify") => {
-                let Some(options) = Options::read(arguments, &["config"], usize::MAX)? else { return Ok(0) };
-                Ok(ledger::verify(&options))
-            }
-            Some("show") => {
-                let Some(options) = Options::read(arguments, &["config", "raw"], usize::MAX)? else {
-                    return Ok(0);
-                };
-                Ok(ledger::show(&options))
-            }
-            Some("--help") => Ok(print_help()),
-            Some("--version") => Ok(print_version()),
-            _ => Err("`posgate ledger` takes verify or show".into()),
-        },
-        other => Err(format!("{other:?} is no command").into()),
-    }
-}
-
-fn print_help() -> u8 {
-    print!("{HELP}");
-    0
-}
-
-fn print_version() -> u8 {
-    println!("posgate {}", env!("CARGO_PKG_VERSION"));
-    0
-}
-
-fn word(arguments: &mut Parser) -> Result<Option<String>, lexopt::Error> {
-    Ok(match arguments.next()? {
-        None => None,
-        Some(Arg::Value(value)) => Some(value.to_string_lossy().into_owned()),
-        Some(Arg::Long("help") | Arg::Short('h')) => Some("--help".to_owned()),
-        Some(Arg::Long("version") | Arg::Short('V')) => Some("--version".to_owned()),
-        Some(other) => return Err(other.unexpected()),
+    let has_subcommand = matches!(command.as_str(), "cards" | "ledger");
+    let subcommand = if has_subcommand { word()? } else { None };
+    let words = (command.as_str(), subcommand.as_deref());
+    let (known, operands_max, execute): (&[&str], usize, fn(&Options) -> u8) = match words {
+        ("--help", _) | (_, Some("--help")) => return Ok(help()),
+        ("--version", _) | (_, Some("--version")) => return Ok(version()),
+        ("serve", _) => (&["config", "listen"], 0, serve::run),
+        ("check", _) => (&["config"], 0, check::run),
+        ("addresses", _) => (&[], 0, |_| addresses::run()),
+        ("cards", Some("check")) => (&["config"], 1, cards::check),
+        ("cards", Some("template")) => (&[], 0, |_| cards::template()),
+        ("cards", _) => return Err("`posgate cards` takes check or template".into()),
+        ("ledger", Some("verify")) => (&["config"], usize::MAX, ledger::verify),
+        ("ledger", Some("show")) => (&["config", "raw"], usize::MAX, ledger::show),
+        ("ledger", _) => return Err("`posgate ledger` takes verify or show".into()),
+        (other, _) => return Err(format!("{other:?} is no command").into()),
+    };
+    Ok(match Options::read(arguments, known, operands_max)? {
+        Asked::Help => help(),
+        Asked::Version => version(),
+        Asked::Command(options) => execute(&options),
     })
+}
+
+fn help() -> u8 {
+    say!("{}", HELP.trim_end());
+    0
+}
+
+fn version() -> u8 {
+    say!("posgate {}", env!("CARGO_PKG_VERSION"));
+    0
+}
+
+/// What the rest of the command line asks for.
+enum Asked {
+    Command(Options),
+    Help,
+    Version,
 }
 
 /// The options and operands of a command.
@@ -129,19 +126,13 @@ struct Options {
 }
 
 impl Options {
-    /// Reads what is left of the command line; `None` if it asked for help or the version, and got it.
-    fn read(arguments: &mut Parser, known: &[&str], operands_max: usize) -> Result<Option<Self>, lexopt::Error> {
+    /// Reads what is left of the command line.
+    fn read(arguments: &mut Parser, known: &[&str], operands_max: usize) -> Result<Asked, lexopt::Error> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next()? {
             match argument {
-                Arg::Long("help") | Arg::Short('h') => {
-                    print_help();
-                    return Ok(None);
-                }
-                Arg::Long("version") | Arg::Short('V') => {
-                    print_version();
-                    return Ok(None);
-                }
+                Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
+                Arg::Long("version") | Arg::Short('V') => return Ok(Asked::Version),
                 Arg::Long("config") if known.contains(&"config") => options.config = Some(arguments.value()?.into()),
                 Arg::Long("listen") if known.contains(&"listen") => {
                     options.listen.push(arguments.value()?.to_string_lossy().into_owned());
@@ -151,7 +142,7 @@ impl Options {
                 other => return Err(other.unexpected()),
             }
         }
-        Ok(Some(options))
+        Ok(Asked::Command(options))
     }
 
     fn config(&self) -> PathBuf {
@@ -162,6 +153,6 @@ impl Options {
 /// Prints problems, one a line, to stderr.
 fn print_problems<T: std::fmt::Display>(problems: &[T]) {
     for problem in problems {
-        eprintln!("{problem}");
+        complain!("{problem}");
     }
 }

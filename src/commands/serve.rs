@@ -11,8 +11,8 @@ use posgate::cards::CardFile;
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
 use posgate::ledger::{DirStorage, Ledger, OpenError, Opened, Refusal};
-use posgate::net::Loop;
 use posgate::net::udp::Socket;
+use posgate::net::{self, Loop};
 use posgate::problem::Problem;
 use posgate::server::{Effects, Origin, Server, Tables};
 use posgate::zone::Zone;
@@ -41,7 +41,7 @@ pub(super) fn run(options: &Options) -> u8 {
     let listen = match listen_addresses(options, &settings) {
         Ok(listen) => listen,
         Err(message) => {
-            eprintln!("posgate: {message}");
+            complain!("posgate: {message}");
             return EXIT_USAGE;
         }
     };
@@ -87,6 +87,7 @@ fn serve(
     listen: &[SocketAddrV4],
     zone: Zone,
 ) -> Result<(), Failure> {
+    let signals = net::signals()?;
     let clock = Clock::new();
     let sockets = bind(listen, &settings.bind_devices)?;
     let mut tables = tables();
@@ -99,36 +100,43 @@ fn serve(
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
     let installed = server.install(settings.rules.clone(), &file.records, origin, true);
     installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
-    for socket in &sockets {
-        info!("listening address={}", socket.address());
-    }
-    info!(
-        "serving site={} cards={} accounts={} ledger={} seq={} doubts={}",
-        settings.site,
-        file.records.len(),
-        server.book().accounts().len(),
-        settings.ledger_dir.display(),
-        server.book().head(),
-        server.book().doubts(),
-    );
+    let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
+    let cards = file.records.len();
     drop(file);
+    let mut service = Loop::new(sockets, signals, clock, zone, server, ledger, &mut effects)?;
+    let explain = |error: io::Error| {
+        Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
+    };
+    service.start().map_err(explain)?;
+    for address in addresses {
+        info!("listening address={address}");
+    }
+    let book = service.server().book();
+    info!(
+        "serving site={} cards={cards} accounts={} ledger={} seq={} doubts={}",
+        settings.site,
+        book.accounts().len(),
+        settings.ledger_dir.display(),
+        book.head(),
+        book.doubts(),
+    );
     let path = options.config();
     let mut in_service = settings;
-    Loop::new(sockets, clock, zone, server, ledger, &mut effects)?
-        .run(|server| reload(&path, &mut in_service, server))
-        .map_err(|error| {
-            Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
-        })
+    service.run(|server| reload(&path, &mut in_service, server)).map_err(explain)
 }
 
-/// Reads the configuration and the table that it names; all that is wrong with both at once.
-pub(super) fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
-    let (settings, mut problems) = config::survey(path).map_err(|problem| vec![problem])?;
+/// Reads the configuration and the table that it names; all that is wrong with either at once.
+fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
+    let (settings, mut problems) = config::inspect(path)?;
+    if !problems.is_empty() && !settings.cards.exists() {
+        // Perhaps only because its option could not be read.
+        return Err(problems);
+    }
     match cards::load(&settings.cards, &settings.rules.groups) {
         Ok(file) if problems.is_empty() => Ok((settings, file)),
         Ok(_) => Err(problems),
-        Err(wrong) => {
-            problems.extend(wrong);
+        Err(more) => {
+            problems.extend(more);
             Err(problems)
         }
     }
@@ -207,7 +215,12 @@ fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<Socket
 
 /// A socket for each address, or for each address on each interface.
 fn bind(listen: &[SocketAddrV4], devices: &[String]) -> io::Result<Vec<Socket>> {
-    let mut sockets = Vec::new();
+    let count = listen.len() * devices.len().max(1);
+    if count > net::SOCKETS_MAX {
+        let message = format!("{count} sockets to listen on, at most {} can be served", net::SOCKETS_MAX);
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let mut sockets = Vec::with_capacity(count);
     for address in listen {
         if devices.is_empty() {
             sockets.push(Socket::bind(*address, None)?);

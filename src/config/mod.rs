@@ -74,16 +74,17 @@ pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
 /// # Errors
 /// Everything that is wrong with it, in the file's order.
 pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
-    into_result(survey(path).map_err(|problem| vec![problem])?)
+    let (settings, problems) = inspect(path)?;
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
-/// Reads a configuration file as far as it can be read: a setting that is wrong has its default, and its problem is
-/// in the list. So the files that it names can be checked too, and everything be told at once.
+/// Reads a configuration file, and gives what it says beside everything that is wrong with it: an option that is wrong
+/// has its default. So the files that it names can be looked at in the same run; nothing may be served from it.
 ///
 /// # Errors
-/// If the file cannot be read at all.
-pub fn survey(path: &Path) -> Result<(Settings, Vec<Problem>), Problem> {
-    let whole = |message: String| Problem { file: path.to_owned(), line: 0, column: None, message };
+/// If there is nothing to read.
+pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
+    let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes))
@@ -91,18 +92,19 @@ pub fn survey(path: &Path) -> Result<(Settings, Vec<Problem>), Problem> {
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no configuration of posgate")));
     }
-    Ok(survey_bytes(&bytes, path))
+    Ok(read(&bytes, path))
 }
 
 /// Reads a configuration's bytes; `file` is named in problems, and relative paths are relative to its directory.
 ///
 /// # Errors
-/// Everything that is wrong, in the file's order.
+/// Everything that is wrong with it, in the file's order.
 pub fn parse(bytes: &[u8], file: &Path) -> Result<Settings, Vec<Problem>> {
-    into_result(survey_bytes(bytes, file))
+    let (settings, problems) = read(bytes, file);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
-fn survey_bytes(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
+fn read(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
     let mut problems = Problems::new(file);
     let mut warnings = Problems::new(file);
     let text = decode(bytes, &mut problems);
@@ -111,10 +113,6 @@ fn survey_bytes(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
     let mut settings = settings::assemble(&sections, file, crc, &mut problems, &mut warnings);
     settings.warnings = warnings.into_list();
     (settings, problems.into_list())
-}
-
-fn into_result((settings, problems): (Settings, Vec<Problem>)) -> Result<Settings, Vec<Problem>> {
-    if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
 /// What an empty file gives: every default.

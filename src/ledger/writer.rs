@@ -116,6 +116,13 @@ impl<S: Storage> Ledger<S> {
         self.buffer.len() - self.filled >= ENTRIES_MAX * LINE_LEN_MAX
     }
 
+    /// Whether the turn should take no more frames: the other half of the buffer is a batch of
+    /// [`TURN_BATCH`](crate::limits::TURN_BATCH) frames with 512 bytes of entries each, so that a turn makes one write. A batch that
+    /// needs more is written in pieces.
+    pub fn is_half_full(&self) -> bool {
+        self.filled > self.buffer.len() / 2
+    }
+
     /// Whether there are entries that were appended and not yet written.
     pub fn is_dirty(&self) -> bool {
         self.filled > 0

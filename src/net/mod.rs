@@ -1,6 +1,6 @@
 //! The loop between the world and the server: one thread, one poll (design.md, section 1).
 //!
-//! One turn: deadlines and datagrams are handled; what rests on nothing is sent at once; the turn's entries are
+//! One turn: datagrams and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
 //! written and synced; what rests on them is sent. A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
@@ -21,13 +21,16 @@ use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::zone::Zone;
-use udp::{Mail, Sent, Socket};
+use udp::{Mail, Socket};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
 
-/// Replies that cannot be sent are told of at most this often.
+/// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
+
+/// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
+pub const SOCKETS_MAX: usize = 256;
 
 const SIGNALS: Token = Token(usize::MAX);
 
@@ -46,8 +49,6 @@ pub struct Loop<'t, S: Storage> {
     sockets: Vec<Socket>,
     /// Whether a socket may hold more than was taken from it: the poll tells of each datagram once.
     ready: Vec<bool>,
-    /// The socket that this turn began with.
-    first: usize,
     clock: Clock,
     zone: Zone,
     server: Server<'t>,
@@ -57,34 +58,36 @@ pub struct Loop<'t, S: Storage> {
     must_sync: bool,
     /// Since when written entries wait for a sync.
     unsynced_since: Option<Mono>,
+    /// The socket that is asked first in the next turn.
+    first: usize,
     unsent: Unsent,
 }
 
-/// Replies that could not be sent: devices send again, and a person hears of it once a minute.
+/// Replies that could not be sent.
 #[derive(Debug, Default)]
 struct Unsent {
-    count: usize,
+    /// As many since the last warning.
+    count: u64,
     told: Option<Mono>,
 }
 
-impl Unsent {
-    fn add(&mut self, now: Mono, sent: &Sent) {
-        self.count += sent.failed;
-        let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
-        if let Some(error) = sent.error.as_ref().filter(|_| is_due) {
-            warn!("unsent replies={} error=\"{error}\"", self.count);
-            *self = Self { count: 0, told: Some(now) };
-        }
-    }
+/// Takes SIGHUP, SIGTERM and SIGINT over. To be called before anything that takes long: what comes from then
+/// on waits for the loop, where before it would have killed the process.
+///
+/// # Errors
+/// Of the kernel.
+pub fn signals() -> io::Result<Signals> {
+    Signals::new([SIGHUP, SIGTERM, SIGINT])
 }
 
 impl<'t, S: Storage> Loop<'t, S> {
-    /// Registers sockets and signals.
+    /// Registers sockets, at most [`SOCKETS_MAX`], and signals.
     ///
     /// # Errors
     /// Of the kernel.
     pub fn new(
         mut sockets: Vec<Socket>,
+        mut signals: Signals,
         clock: Clock,
         zone: Zone,
         server: Server<'t>,
@@ -92,7 +95,6 @@ impl<'t, S: Storage> Loop<'t, S> {
         fx: &'t mut Effects,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let mut signals = Signals::new([SIGHUP, SIGTERM, SIGINT])?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
         for (number, socket) in sockets.iter_mut().enumerate() {
             poll.registry().register(socket, Token(number), Interest::READABLE)?;
@@ -105,7 +107,6 @@ impl<'t, S: Storage> Loop<'t, S> {
             signals,
             sockets,
             ready,
-            first: 0,
             clock,
             zone,
             server,
@@ -113,26 +114,41 @@ impl<'t, S: Storage> Loop<'t, S> {
             fx,
             must_sync: false,
             unsynced_since: None,
+            first: 0,
             unsent: Unsent::default(),
         })
     }
 
-    /// Serves until a signal says to stop. `reload` reads configuration and cards again and installs them; it gives the
-    /// zone to use from now on, or `None` if it refused and everything stays as it is.
+    /// Writes the `start` entry. Nothing is received before [`Loop::run`].
     ///
     /// # Errors
-    /// If the ledger cannot be written or synced, or a socket not be read.
-    pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Zone>) -> io::Result<()> {
+    /// If the ledger cannot be written or synced.
+    pub fn start(&mut self) -> io::Result<()> {
+        // Whether the `start` entry's clock is believed may hang on the kernel's word.
         let now = self.clock.now(&self.zone, true);
         logging::set_offset(now.stamp.offset_s);
         self.server.start(&now, self.fx);
         self.collect()?;
         self.must_sync = true;
-        self.commit(&now)?;
+        self.commit(&now)
+    }
+
+    /// What is served.
+    pub fn server(&self) -> &Server<'t> {
+        &self.server
+    }
+
+    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them; it gives the
+    /// zone to use from now on, or `None` if it refused and everything stays as it is.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or synced, or a socket not be read.
+    pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Zone>) -> io::Result<()> {
         loop {
             self.wait()?;
             let order = self.order();
             let now = self.now();
+            logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
             match order {
                 Some(Order::Reload) => {
@@ -201,20 +217,26 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 
     fn turn(&mut self, now: &Now) -> io::Result<()> {
-        let mut handled = 0;
-        while handled < TURN_DATAGRAMS_MAX && self.fx.has_room(TURN_BATCH) && self.server.on_timer(now, self.fx) {
-            self.collect()?;
-            handled += 1;
-        }
-        // Each turn begins with another socket, so that a flood on one does not silence the others.
-        self.first = (self.first + 1) % self.sockets.len().max(1);
-        for number in 0..self.sockets.len() {
-            let socket = (self.first + number) % self.sockets.len();
-            while self.ready[socket] && handled < TURN_DATAGRAMS_MAX && self.fx.has_room(TURN_BATCH) {
-                handled += self.receive(now, socket)?;
+        let mut received = 0;
+        for socket in (self.first..self.sockets.len()).chain(0..self.first) {
+            while self.ready[socket] && received < TURN_DATAGRAMS_MAX && self.takes_a_batch() {
+                received += self.receive(now, socket)?;
             }
         }
+        // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
+        self.first = (self.first + 1) % self.sockets.len().max(1);
+        // After the datagrams: a 109 may wait among them for the command that a timer would send again or give up.
+        let mut fired = 0;
+        while fired < TURN_DATAGRAMS_MAX && self.fx.has_room(1) && self.server.on_timer(now, self.fx) {
+            self.collect()?;
+            fired += 1;
+        }
         self.commit(now)
+    }
+
+    /// Whether a batch's replies leave room for those of timers, and its entries likely fit the turn's one write.
+    fn takes_a_batch(&self) -> bool {
+        self.fx.has_room(2 * TURN_BATCH) && !self.ledger.is_half_full()
     }
 
     /// Takes a batch from a socket.
@@ -245,7 +267,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
     fn commit(&mut self, now: &Now) -> io::Result<()> {
-        post(&mut self.sockets, &mut self.fx.prompt, now.mono, &mut self.unsent);
+        self.unsent.post(now, &mut self.sockets, &mut self.fx.prompt);
         self.ledger.write()?;
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
@@ -257,7 +279,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.unsynced_since = Some(now.mono);
         }
         self.must_sync = false;
-        post(&mut self.sockets, &mut self.fx.committed, now.mono, &mut self.unsent);
+        self.unsent.post(now, &mut self.sockets, &mut self.fx.committed);
         Ok(())
     }
 }
@@ -273,15 +295,24 @@ fn collect<S: Storage>(fx: &mut Effects, ledger: &mut Ledger<S>, must_sync: &mut
     if ledger.has_room() { Ok(()) } else { ledger.write() }
 }
 
-/// Sends a bag of mail, each reply from the socket that its frame came in on.
-fn post(sockets: &mut [Socket], bag: &mut Mailbag, now: Mono, unsent: &mut Unsent) {
-    if bag.is_empty() {
-        return;
+impl Unsent {
+    /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
+    fn post(&mut self, now: &Now, sockets: &mut [Socket], bag: &mut Mailbag) {
+        if bag.is_empty() {
+            return;
+        }
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            let own = bag.iter().filter(|(peer, _)| usize::from(peer.socket) == number);
+            let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
+            self.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
+            // A network that is down would fill the log.
+            let is_due = self.told.is_none_or(|told| now.mono.ms_since(told) >= UNSENT_TOLD_MS);
+            if let Some(error) = sent.error.filter(|_| is_due) {
+                // The kind alone: the whole error's words would be allocated.
+                warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
+                *self = Self { count: 0, told: Some(now.mono) };
+            }
+        }
+        bag.clear();
     }
-    for (number, socket) in sockets.iter_mut().enumerate() {
-        let own = bag.iter().filter(|(peer, _)| usize::from(peer.socket) == number);
-        let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
-        unsent.add(now, &sent);
-    }
-    bag.clear();
 }

@@ -3,9 +3,10 @@
 use log::{debug, warn};
 
 use super::clock::business_time;
+use super::entries::ECHO_MS;
 use super::outbox::About;
 use super::texts::{Values, fill};
-use super::{Context, ECHO_MS, Effects, Server};
+use super::{Context, Effects, Server};
 use crate::book::{FrameId, Seen};
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;

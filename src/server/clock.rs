@@ -1,8 +1,23 @@
-//! Whether the wall clock is believed (design.md, section 11).
+//! Whether the wall clock is believed, and what devices are told of it (design.md, section 11).
 
+use log::{debug, info};
+
+use super::{Context, Effects, Server, Timer};
 use crate::book::Book;
+use crate::limits::TURN_BATCH;
 use crate::model::rules::{ClockTrust, Rules};
-use crate::model::{Civil, ClockState, Now};
+use crate::model::{Civil, ClockState, DeviceTime, Entry, Kind, Now};
+use crate::wheel::TimerId;
+use crate::wire::{Buffer, Reply};
+
+/// A device is told the time at most this often for frames whose time is off.
+const TOLD_MS: u64 = 3_600_000;
+
+/// How often the clock is looked at while a device waits for it to be set.
+const POLL_MS: u64 = 10_000;
+
+/// An unset clock is warned about after this long.
+const WARN_MS: u64 = 600_000;
 
 /// A wall clock this far behind what it should be is not believed; a step beyond it is an entry.
 const TOLERANCE_MS: i64 = 60_000;
@@ -54,5 +69,86 @@ pub(super) fn business_time(book: &Book, now: &Now, clock: ClockState, at_device
         (ClockState::Ok, _) => now.stamp.civil(),
         (ClockState::Unset, Some(at_device)) if newest.is_none_or(|newest| newest <= at_device) => at_device,
         (ClockState::Unset, _) => newest.unwrap_or(now.stamp.civil()),
+    }
+}
+
+/// The clock's own timers on their way.
+#[derive(Debug, Default)]
+pub(super) struct ClockTimers {
+    pub(super) is_polling: bool,
+    pub(super) warning: Option<TimerId>,
+}
+
+impl Server<'_> {
+    /// Looks at the clocks before anything else is done with `now`.
+    pub(super) fn watch_clock(&mut self, now: &Now, fx: &mut Effects) {
+        let before = self.clock.state;
+        let stepped_from = self.clock.look(now);
+        let state = self.clock.judge(now, &self.rules, &self.tables.book, stepped_from.is_some());
+        if let Some(was) = stepped_from {
+            let mut entry = Entry::new(Kind::Clock, now.stamp, state);
+            entry.detail.push("was", was.stamp);
+            entry.detail.push("now", now.stamp);
+            self.append(entry, now, fx);
+            info!("clock was={} now={} state={}", was.stamp, now.stamp, state.word());
+        }
+        match (before, state) {
+            (ClockState::Ok, ClockState::Unset) => {
+                self.clock_timers.warning = self.tables.wheel.arm(now.mono.plus_ms(WARN_MS), Timer::ClockWarn);
+                info!("clock state=unset now={}", now.stamp);
+            }
+            (ClockState::Unset, ClockState::Ok) => {
+                info!("clock state=ok now={}", now.stamp);
+                if let Some(timer) = self.clock_timers.warning.take() {
+                    self.tables.wheel.cancel(timer);
+                }
+                self.pay_owed_clocks(now, fx);
+            }
+            (ClockState::Ok, ClockState::Ok) | (ClockState::Unset, ClockState::Unset) => (),
+        }
+    }
+
+    pub(super) fn pay_owed_clocks(&mut self, now: &Now, fx: &mut Effects) {
+        for device in 0..self.tables.devices.rows().len() {
+            // What finds no room in this turn is paid at the next look.
+            if self.tables.devices.get(device).clock_owed && fx.prompt.has_room(TURN_BATCH) {
+                self.set_clock(now, device, fx);
+            }
+        }
+        self.poll_clock(now);
+    }
+
+    /// Looks at the clock again soon if a device waits for it.
+    pub(super) fn poll_clock(&mut self, now: &Now) {
+        if !self.clock_timers.is_polling && self.tables.devices.rows().iter().any(|device| device.clock_owed) {
+            let timer = self.tables.wheel.arm(now.mono.plus_ms(POLL_MS), Timer::ClockPoll);
+            self.clock_timers.is_polling = timer.is_some();
+        }
+    }
+
+    /// A device whose frames are off gets the time, at most hourly.
+    pub(super) fn check_device_clock(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
+        if context.clock == ClockState::Unset || !self.is_off(context, time) {
+            return;
+        }
+        let told = self.tables.devices.get(context.device).clock_told;
+        if told.is_none_or(|told| context.now.mono.ms_since(told) >= TOLD_MS) {
+            self.set_clock(&context.now, context.device, fx);
+        }
+    }
+
+    pub(super) fn is_off(&self, context: &Context, time: &DeviceTime) -> bool {
+        let tolerance = u64::from(self.rules.clock_tolerance_s);
+        time.civil.is_none_or(|at_device| at_device.distance_s(context.now.stamp.civil()) > tolerance)
+    }
+
+    pub(super) fn set_clock(&mut self, now: &Now, device: usize, fx: &mut Effects) {
+        let device = self.tables.devices.get_mut(device);
+        device.clock_told = Some(now.mono);
+        device.clock_owed = false;
+        let mut frame = Buffer::new();
+        Reply::SetClock { machine: device.machine, time: now.stamp.civil() }.emit(&mut frame);
+        fx.prompt.push(device.peer, &frame);
+        debug!("set-clock machine={}", device.machine);
     }
 }

@@ -5,12 +5,15 @@
 //! the book as the entry that the ledger will hold, so memory and replay cannot differ.
 
 mod access;
+mod boot;
 mod clock;
 mod counters;
 mod device;
 mod effects;
+mod entries;
 mod offline;
 mod outbox;
+mod refusal;
 mod sale;
 mod sources;
 mod texts;
@@ -19,34 +22,21 @@ use core::net::Ipv4Addr;
 
 use log::{debug, info, log_enabled, trace, warn};
 
-use clock::ClockWatch;
+use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
-use outbox::{About, Outbox};
+use outbox::Outbox;
 use sources::Sources;
-use texts::{Values, fill};
+use texts::Values;
 
-use crate::book::{Book, FrameId, Mismatch, Moment, Seen};
-use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE, TIMERS_MAX, TURN_BATCH};
+use crate::book::{Book, Mismatch};
+use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
-use crate::model::{
-    Balance, CardRecord, CardTable, ClockState, DeviceTime, Entry, Kind, Money, Mono, Now, Reason, Rules,
-};
-use crate::wheel::{TimerId, Wheel};
-use crate::wire::{self, Body, Buffer, Code, DeviceFrame, Malformed, NotAFrame, Reply, Request};
-
-/// A device is told the time at most this often for frames whose time is off.
-const CLOCK_TOLD_MS: u64 = 3_600_000;
-/// How often the clock is looked at while a device waits for it to be set.
-const CLOCK_POLL_MS: u64 = 10_000;
-/// An unset clock is warned about after this long.
-const CLOCK_WARN_MS: u64 = 600_000;
-/// Enquiries and keys are answered from memory for so long (design.md, section 8).
-const ECHO_MS: u64 = 10_000;
-/// Another device under a machine number is an alarm at most this often.
-const CLASH_TOLD_MS: u64 = 60_000;
+use crate::model::{Balance, CardRecord, CardTable, ClockState, Entry, Kind, Mono, Now, Reason, Rules};
+use crate::wheel::Wheel;
+use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,13 +168,6 @@ pub struct Server<'t> {
     counters: Counters,
     minute: Minute,
     clock_timers: ClockTimers,
-}
-
-/// The server's own timers on their way.
-#[derive(Debug, Default)]
-struct ClockTimers {
-    is_polling: bool,
-    warning: Option<TimerId>,
 }
 
 impl<'t> Server<'t> {
@@ -458,211 +441,6 @@ impl<'t> Server<'t> {
         Some(row)
     }
 
-    /// A known code whose other fields cannot be read: a refusal, so that the person sees something.
-    fn on_malformed(&mut self, context: &Context, malformed: &Malformed, fx: &mut Effects) {
-        self.counters.malformed += 1;
-        let kind = if context.frame.code == Code::Access { Kind::Refuse } else { Kind::Decline };
-        let mut entry = context.draft(kind);
-        entry.detail.push("reason", Reason::Malformed.word());
-        entry.detail.push("code", context.frame.code.number());
-        entry.detail.push("rule", malformed.field);
-        self.append_limited(context, entry, fx);
-        self.refuse(context, Reason::Malformed, malformed.subject, fx);
-        if self.may_log(&context.now, *context.peer.source.ip()) {
-            let frame = context.frame;
-            let (machine, code) = (frame.machine, frame.code.number());
-            info!("malformed machine={machine} frame={} code={code} field={:?}", frame.seq, malformed.field);
-        }
-    }
-
-    /// Who does not hold the machine number gets a refusal, and nothing that rests on money or opens a door.
-    fn turn_away(&mut self, context: &Context, reason: Reason, fx: &mut Effects) {
-        let frame = context.frame;
-        let mut entry = context.draft(Kind::Decline);
-        let subject: &[u8] = match &frame.body {
-            Body::Boot { .. } | Body::Keys { .. } | Body::Confirm { .. } | Body::Offline(_) => return,
-            Body::Inquiry { card } => {
-                let text = fill(
-                    &self.rules.texts.inquiry,
-                    &Values { card: card.as_bytes(), reason: self.rules.texts.reason(reason), ..Values::default() },
-                );
-                let trailer = self.rules.texts.display_inquiry.clone();
-                let reply = Reply::Show { machine: frame.machine, text: &text, trailer: &trailer };
-                self.command(context, &reply, About::default(), fx);
-                return;
-            }
-            Body::Charge { card, amount, time, .. } => {
-                entry.card = Some(card.padded());
-                entry.device_time = Some(time.raw.clone());
-                entry.detail.push("asked", amount.money);
-                card.as_bytes()
-            }
-            Body::Meal { card, time } => {
-                entry.card = Some(card.padded());
-                entry.device_time = Some(time.raw.clone());
-                entry.detail.push("asked", Money::ZERO);
-                card.as_bytes()
-            }
-            Body::Scan { command, amount, time, .. } => {
-                entry.slot = Some(text_from_lossy(command.as_bytes()));
-                entry.device_time = Some(time.raw.clone());
-                entry.detail.push("asked", amount.money);
-                command.as_bytes()
-            }
-            Body::Access(access) => {
-                entry.kind = Kind::Refuse;
-                entry.card = access.card.map(|card| card.padded());
-                entry.device_time = Some(access.time.raw.clone());
-                entry.slot = Some(access::slot(access));
-                access.card_raw
-            }
-            Body::Malformed(malformed) => malformed.subject,
-        };
-        entry.detail.push("reason", reason.word());
-        entry.detail.push("code", frame.code.number());
-        self.log_refusal(context, &entry, reason);
-        self.append_limited(context, entry, fx);
-        self.refuse(context, reason, subject, fx);
-    }
-
-    /// 006 or 051 of which nothing but the reason is known.
-    fn refuse(&mut self, context: &Context, reason: Reason, subject: &[u8], fx: &mut Effects) {
-        let frame = context.frame;
-        let texts = &self.rules.texts;
-        let is_access = frame.code == Code::Access;
-        let template = if is_access { &texts.refused } else { &texts.declined };
-        let text = fill(template, &Values { card: subject, reason: texts.reason(reason), ..Values::default() });
-        let machine = frame.machine;
-        if is_access {
-            let trailer = texts.display_refused.clone();
-            let reply = Reply::Refuse { machine, card: subject, text: &text, trailer: &trailer };
-            self.command(context, &reply, About { subject, ..About::default() }, fx);
-        } else {
-            let trailer = texts.display_declined.clone();
-            let reply = Reply::Decline { machine, subject, text: &text, trailer: &trailer };
-            self.command(context, &reply, About { subject, ..About::default() }, fx);
-        }
-    }
-
-    fn tell_clash(&mut self, context: &Context, fx: &mut Effects) {
-        let device = self.tables.devices.get_mut(context.device);
-        if device.clash_told.is_some_and(|told| context.now.mono.ms_since(told) < CLASH_TOLD_MS) {
-            return;
-        }
-        device.clash_told = Some(context.now.mono);
-        let (held, from) = (*device.peer.source.ip(), *context.peer.source.ip());
-        let mut entry = context.draft(Kind::Alarm);
-        entry.detail.push("rule", Reason::MachineClash.word());
-        entry.detail.push("held", held);
-        entry.detail.push("from", from);
-        self.append_limited(context, entry, fx);
-        warn!("machine-clash machine={} held={held} from={from}", context.frame.machine);
-    }
-
-    // ---------------------------------------------------------------- boot, keys, clock
-
-    fn on_boot(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
-        self.end_all(&context.now, context.device, fx);
-        self.tables.devices.get_mut(context.device).confirms.clear();
-        let mut entry = context.draft(Kind::Boot);
-        entry.device_time = Some(time.raw.clone());
-        self.append_limited(context, entry, fx);
-        info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
-        match context.clock {
-            ClockState::Ok if self.is_off(context, time) => self.set_clock(&context.now, context.device, fx),
-            ClockState::Ok => (),
-            ClockState::Unset => {
-                self.tables.devices.get_mut(context.device).clock_owed = true;
-                self.poll_clock(&context.now);
-            }
-        }
-    }
-
-    fn on_keys(&mut self, context: &Context, keys: &[u8], fx: &mut Effects) {
-        let mut entry = context.draft(Kind::Keys);
-        let shown: crate::model::Text<32> = text_from_lossy(keys);
-        entry.detail.push("keys", shown.as_str());
-        let id = FrameId::new(Code::Keys.number(), &entry, Money::ZERO);
-        if self.first_answer(context, &id).is_some() {
-            self.counters.duplicates += 1;
-            return;
-        }
-        debug!("keys machine={} keys={:?}", context.frame.machine, shown.as_str());
-        self.append_limited(context, entry, fx);
-    }
-
-    fn is_off(&self, context: &Context, time: &DeviceTime) -> bool {
-        let tolerance = u64::from(self.rules.clock_tolerance_s);
-        time.civil.is_none_or(|at_device| at_device.distance_s(context.now.stamp.civil()) > tolerance)
-    }
-
-    /// A device whose frames are off gets the time, at most hourly.
-    fn check_device_clock(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
-        if context.clock == ClockState::Unset || !self.is_off(context, time) {
-            return;
-        }
-        let told = self.tables.devices.get(context.device).clock_told;
-        if told.is_none_or(|told| context.now.mono.ms_since(told) >= CLOCK_TOLD_MS) {
-            self.set_clock(&context.now, context.device, fx);
-        }
-    }
-
-    fn set_clock(&mut self, now: &Now, device: usize, fx: &mut Effects) {
-        let device = self.tables.devices.get_mut(device);
-        device.clock_told = Some(now.mono);
-        device.clock_owed = false;
-        let mut frame = Buffer::new();
-        Reply::SetClock { machine: device.machine, time: now.stamp.civil() }.emit(&mut frame);
-        fx.prompt.push(device.peer, &frame);
-        debug!("set-clock machine={}", device.machine);
-    }
-
-    /// Looks at the clocks before anything else is done with `now`.
-    fn watch_clock(&mut self, now: &Now, fx: &mut Effects) {
-        let before = self.clock.state;
-        let stepped_from = self.clock.look(now);
-        let state = self.clock.judge(now, &self.rules, &self.tables.book, stepped_from.is_some());
-        if let Some(was) = stepped_from {
-            let mut entry = Entry::new(Kind::Clock, now.stamp, state);
-            entry.detail.push("was", was.stamp);
-            entry.detail.push("now", now.stamp);
-            self.append(entry, now, fx);
-            info!("clock was={} now={} state={}", was.stamp, now.stamp, state.word());
-        }
-        match (before, state) {
-            (ClockState::Ok, ClockState::Unset) => {
-                self.clock_timers.warning = self.tables.wheel.arm(now.mono.plus_ms(CLOCK_WARN_MS), Timer::ClockWarn);
-                info!("clock state=unset now={}", now.stamp);
-            }
-            (ClockState::Unset, ClockState::Ok) => {
-                info!("clock state=ok now={}", now.stamp);
-                if let Some(timer) = self.clock_timers.warning.take() {
-                    self.tables.wheel.cancel(timer);
-                }
-                self.pay_owed_clocks(now, fx);
-            }
-            (ClockState::Ok, ClockState::Ok) | (ClockState::Unset, ClockState::Unset) => (),
-        }
-    }
-
-    fn pay_owed_clocks(&mut self, now: &Now, fx: &mut Effects) {
-        for device in 0..self.tables.devices.rows().len() {
-            // What finds no room in this turn is paid at the next look.
-            if self.tables.devices.get(device).clock_owed && fx.prompt.has_room(TURN_BATCH) {
-                self.set_clock(now, device, fx);
-            }
-        }
-        self.poll_clock(now);
-    }
-
-    /// Looks at the clock again soon if a device waits for it.
-    fn poll_clock(&mut self, now: &Now) {
-        if !self.clock_timers.is_polling && self.tables.devices.rows().iter().any(|device| device.clock_owed) {
-            let timer = self.tables.wheel.arm(now.mono.plus_ms(CLOCK_POLL_MS), Timer::ClockPoll);
-            self.clock_timers.is_polling = timer.is_some();
-        }
-    }
-
     // ---------------------------------------------------------------- timers
 
     /// Handles one deadline that has passed; `false` if none has.
@@ -697,95 +475,6 @@ impl<'t> Server<'t> {
     /// Whether it matters if the kernel's clock is synchronized; only then need the caller ask.
     pub fn wants_kernel_clock(&self) -> bool {
         self.clock.wants_kernel(&self.rules)
-    }
-
-    // ---------------------------------------------------------------- entries
-
-    /// Gives the entry its number, applies it to the book, and lets it be written.
-    fn append(&mut self, mut entry: Entry, now: &Now, fx: &mut Effects) -> crate::model::EntrySeq {
-        entry.seq = self.tables.book.head().next();
-        let applied = self.tables.book.apply(&entry, Some(now.mono));
-        applied.expect("an entry that we make follows from the book");
-        let seq = entry.seq;
-        fx.append(entry);
-        seq
-    }
-
-    /// The same within the limit a minute; an entry beyond it is counted, and its answer remembered in this run.
-    fn append_limited(&mut self, context: &Context, entry: Entry, fx: &mut Effects) {
-        let now = &context.now;
-        let device = self.tables.devices.get_mut(context.device);
-        if device.minute.take(now.mono, LIMITED_PER_DEVICE) && self.minute.take(now.mono, LIMITED_IN_ALL) {
-            self.append(entry, now, fx);
-            return;
-        }
-        self.counters.left_out += 1;
-        let place = LIMITED.iter().position(|kind| *kind == entry.kind).expect("a limited kind");
-        device.left_out[place] = device.left_out[place].saturating_add(1);
-        if device.left_out_timer.is_none() {
-            let row = u16::try_from(context.device).expect("DEVICES_MAX fits 16 bits");
-            let end = device.minute.since.plus_ms(60_000).max(now.mono.plus_ms(1000));
-            device.left_out_timer = self.tables.wheel.arm(end, Timer::LeftOut(row));
-        }
-        if let Some(id) = FrameId::of(&entry) {
-            self.remember(context, id, &entry);
-        }
-    }
-
-    /// Remembers an answer that stands in no entry.
-    fn remember(&mut self, context: &Context, id: FrameId, entry: &Entry) {
-        if !context.is_served {
-            return;
-        }
-        let at = Moment { mono: Some(context.now.mono), stamp: context.now.stamp, clock: context.clock };
-        let echoes = &mut self.tables.devices.get_mut(context.device).echoes;
-        if echoes.is_full() {
-            echoes.pop_front();
-        }
-        assert!(echoes.push_back(Seen::new(id, entry, at)).is_ok(), "a place was freed");
-    }
-
-    /// The first answer to this frame, if it came before (design.md, section 8).
-    fn first_answer(&self, context: &Context, id: &FrameId) -> Option<Seen> {
-        let (frame, device) = (context.frame, self.tables.devices.get(context.device));
-        let serial = frame.serial.as_ref();
-        let seen = self.tables.book.seen(frame.machine, serial, id).or_else(|| device.echo(serial, id))?;
-        let is_short_lived = matches!(frame.code, Code::Inquiry | Code::Keys);
-        let age = seen.at.age_ms(&context.now, context.clock);
-        (!is_short_lived || age.is_none_or(|age| age < ECHO_MS)).then(|| seen.clone())
-    }
-
-    fn write_left_out(&mut self, now: &Now, device: usize, fx: &mut Effects) {
-        for (place, kind) in LIMITED.into_iter().enumerate() {
-            let device = self.tables.devices.get_mut(device);
-            let count = core::mem::take(&mut device.left_out[place]);
-            if count == 0 {
-                continue;
-            }
-            let mut entry = Entry::new(kind, now.stamp, self.clock.state);
-            entry.machine = Some(device.machine);
-            entry.serial.clone_from(&device.serial);
-            entry.detail.push("n", count);
-            self.append(entry, now, fx);
-        }
-        let device = self.tables.devices.get_mut(device);
-        if let Some(timer) = device.left_out_timer.take() {
-            self.tables.wheel.cancel(timer);
-        }
-    }
-
-    fn log_refusal(&mut self, context: &Context, entry: &Entry, reason: Reason) {
-        if !self.may_log(&context.now, *context.peer.source.ip()) {
-            return;
-        }
-        let kind = entry.kind.word();
-        let (machine, frame) = (context.frame.machine, context.frame.seq);
-        match entry.card {
-            Some(card) => {
-                info!("{kind} machine={machine} card={} frame={frame} reason={}", card.masked(), reason.word());
-            }
-            None => info!("{kind} machine={machine} frame={frame} reason={}", reason.word()),
-        }
     }
 
     fn may_log(&mut self, now: &Now, source: Ipv4Addr) -> bool {

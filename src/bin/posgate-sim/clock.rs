@@ -1,0 +1,43 @@
+//! The simulator's clocks: the only place here that reads one.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use posgate::model::Civil;
+
+/// Time since the simulator started: drives devices and measures latencies.
+pub type Moment = Duration;
+
+/// Both clocks of this machine.
+pub struct Clock {
+    start: Instant,
+}
+
+#[allow(clippy::disallowed_methods, reason = "virtual devices live in real time; the server's one reader is elsewhere")]
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    /// How long ago that was.
+    pub fn now(&self) -> Moment {
+        self.start.elapsed()
+    }
+
+    /// What this machine's wall clock shows, in its own time zone.
+    pub fn local() -> Civil {
+        let unix = Self::since_epoch().as_secs().cast_signed();
+        let zone = tz::TimeZone::local().ok();
+        let offset = zone.and_then(|zone| zone.find_local_time_type(unix).map(tz::LocalTimeType::ut_offset).ok());
+        Civil(unix + i64::from(offset.unwrap_or(0)))
+    }
+
+    /// Tenths of a second since 1970: a frame number to begin with that a run a moment ago did not use.
+    pub fn tenths() -> u64 {
+        u64::try_from(Self::since_epoch().as_millis() / 100).unwrap_or(0)
+    }
+
+    fn since_epoch() -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}

@@ -1,0 +1,43 @@
+//! 101 and 106: a device started, keys were pressed.
+
+use log::{debug, info};
+
+use super::{Context, Effects, Server};
+use crate::book::FrameId;
+use crate::model::ids::text_from_lossy;
+use crate::model::{ClockState, DeviceTime, Kind, Money, Text};
+use crate::wire::Code;
+
+impl Server<'_> {
+    /// 101: the device knows nothing of commands sent before, and its clock may be off.
+    pub(super) fn on_boot(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
+        self.end_all(&context.now, context.device, fx);
+        self.tables.devices.get_mut(context.device).confirms.clear();
+        let mut entry = context.draft(Kind::Boot);
+        entry.device_time = Some(time.raw.clone());
+        self.append_limited(context, entry, fx);
+        info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
+        match context.clock {
+            ClockState::Ok if self.is_off(context, time) => self.set_clock(&context.now, context.device, fx),
+            ClockState::Ok => (),
+            ClockState::Unset => {
+                self.tables.devices.get_mut(context.device).clock_owed = true;
+                self.poll_clock(&context.now);
+            }
+        }
+    }
+
+    /// 106: what the keys mean is unknown, so they are written down.
+    pub(super) fn on_keys(&mut self, context: &Context, keys: &[u8], fx: &mut Effects) {
+        let mut entry = context.draft(Kind::Keys);
+        let shown: Text<32> = text_from_lossy(keys);
+        entry.detail.push("keys", shown.as_str());
+        let id = FrameId::new(Code::Keys.number(), &entry, Money::ZERO);
+        if self.first_answer(context, &id).is_some() {
+            self.counters.duplicates += 1;
+            return;
+        }
+        debug!("keys machine={} keys={:?}", context.frame.machine, shown.as_str());
+        self.append_limited(context, entry, fx);
+    }
+}

@@ -1,0 +1,287 @@
+//! The command line: what it prints, and its exit codes.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::harness::{Device, Site, card, card_table, posgate};
+
+#[test]
+fn help_and_version_work_everywhere() {
+    let site = Site::new();
+    for command in [
+        &[][..],
+        &["serve"],
+        &["check"],
+        &["addresses"],
+        &["cards"],
+        &["cards", "check"],
+        &["cards", "template"],
+        &["ledger"],
+        &["ledger", "verify"],
+        &["ledger", "show"],
+    ] {
+        let with = |word| [command, &[word]].concat();
+        site.run(&with("--help")).expect(0, &["posgate serve", "posgate ledger verify", "Exit codes"], &[]);
+        site.run(&with("--version")).expect(0, &[concat!("posgate ", env!("CARGO_PKG_VERSION"))], &[]);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_64_and_says_what_there_is() {
+    let site = Site::new();
+    for arguments in [
+        &[][..],
+        &["sell"],
+        &["serve", "--fast"],
+        &["serve", "now"],
+        &["cards"],
+        &["cards", "shuffle"],
+        &["ledger"],
+        &["check", "--listen", "127.0.0.1"],
+        &["serve", "--config"],
+        &["cards", "check", "a", "b"],
+        &["serve", "--config", "CONFIG", "--listen", "nowhere"],
+    ] {
+        site.run(arguments).expect(64, &[], &["posgate: "]);
+    }
+}
+
+#[test]
+fn check_on_the_example_says_what_would_be_served() {
+    let site = Site::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/example/posgate");
+    let ended = site.run(&["check", "--config", example]);
+    ended.expect(0, &["cards.csv", "20 cards", "devices=4 periods=2 doors=2", "serves      127.0.0.1:39192   lo"], &[]);
+}
+
+#[test]
+fn check_counts_what_the_ledger_holds_and_changes_nothing() {
+    let site = Site::new();
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &["none yet", "serves      127.0.0.1:0   lo"], &[]);
+    assert!(!site.path("ledger").exists());
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    device.pay(&card(1), "1.00");
+    // Also beside the running server.
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &["seq=3 ", "accounts=12 doubts=1"], &[]);
+    server.kill();
+    let before = fs::read(site.segment()).unwrap();
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &["seq=3 "], &[]);
+    assert_eq!(fs::read(site.segment()).unwrap(), before);
+}
+
+#[test]
+fn addresses_lists_the_loopback() {
+    let ended = Site::new().run(&["addresses"]).expect(0, &["127.0.0.1/8   lo"], &[]);
+    assert!(ended.out.starts_with("1   "), "{}", ended.out);
+}
+
+#[test]
+fn everything_wrong_with_configuration_and_cards_is_said_at_once() {
+    let site = Site::with("\toption resend_max 'many'\n\toption log 'loud'", "config door\n\toption machine 'x'\n");
+    site.write(
+        "cards.csv",
+        &card_table(3).replace(&card(2), "8.88889E+09").replace("A00003,张三,1000.00", "A00003,张三,much"),
+    );
+    let complaints =
+        ["posgate:10:", "posgate:11:", "posgate:13:", "cards.csv:3:", "format the column as text", "cards.csv:4:"];
+    for command in [&["serve", "--config", "CONFIG"], &["check", "--config", "CONFIG"]] {
+        site.run(command).expect(78, &[], &complaints);
+    }
+    assert!(!site.path("ledger").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_missing_configuration_or_table_is_named() {
+    let site = Site::new();
+    for command in ["serve", "check"] {
+        site.run(&[command, "--config", "/no/such/posgate"]).expect(78, &[], &["/no/such/posgate: cannot read"]);
+    }
+    fs::remove_file(site.path("cards.csv")).unwrap();
+    for command in ["serve", "check"] {
+        site.run(&[command, "--config", "CONFIG"]).expect(78, &[], &["cards.csv: cannot read the card table"]);
+    }
+}
+
+#[test]
+fn cards_check_counts_a_good_table_and_names_what_is_wrong_with_a_bad_one() {
+    let site = Site::new();
+    site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["12 cards: 12 active", "1 member codes"], &[]);
+    let table = site.path("cards.csv").display().to_string();
+    site.run(&["cards", "check", &table]).expect(0, &["12 cards"], &[]);
+    site.write("cards.csv", &card_table(3).replace(&card(3), &card(1)));
+    let twice = [format!("{table}:4: column"), "stands in line 2 already".to_owned()];
+    site.run(&["cards", "check", &table]).expect(78, &[], &[&twice[0], &twice[1]]);
+    site.run(&["cards", "check", "--config", "CONFIG"]).expect(78, &[], &[&twice[0]]);
+}
+
+#[test]
+fn the_template_is_a_table_that_serves() {
+    let site = Site::new();
+    let template = site.run(&["cards", "template"]).expect(0, &["card 卡号"], &[]);
+    site.write("cards.csv", &template.out);
+    site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["3 cards"], &[]);
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    device.pay("0000000001", "1.00");
+    server.stop();
+}
+
+#[test]
+fn a_port_in_use_is_74_and_says_so() {
+    let site = Site::new();
+    let server = site.start();
+    let listen = format!("127.0.0.1:{}", server.port);
+    let other = Site::new();
+    let ended = other.spawn(&["--listen", &listen]).end();
+    ended.expect(74, &[], &[&format!("cannot listen on {listen}: another program uses it")]);
+    assert!(!other.path("ledger").exists(), "no ledger was begun");
+    let foreign = other.spawn(&["--listen", "192.0.2.77:39192"]).end();
+    foreign.expect(74, &[], &["192.0.2.77 is no address of this machine", "posgate addresses"]);
+}
+
+#[test]
+fn a_ledger_directory_that_cannot_be_made_is_74_with_its_path() {
+    let site = Site::new();
+    let config = fs::read_to_string(site.path("posgate")).unwrap();
+    // Under a file: root may write everywhere else.
+    site.write("posgate", &config.replace("'ledger'", "'cards.csv/ledger'"));
+    let path = site.path("cards.csv/ledger").display().to_string();
+    site.spawn(&[]).end().expect(74, &[], &[&path]);
+}
+
+/// A ledger of a few sales, and what `verify` and `serve` say of it once `spoil` has been at its lines.
+fn spoiled(spoil: impl FnOnce(&mut Vec<Vec<u8>>)) -> Site {
+    let site = Site::new();
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    for number in 1..=8 {
+        device.pay(&card(number), "1.00");
+    }
+    server.stop();
+    let bytes = fs::read(site.segment()).unwrap();
+    let mut lines: Vec<Vec<u8>> = bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    spoil(&mut lines);
+    fs::write(site.segment(), lines.concat()).unwrap();
+    site
+}
+
+#[track_caller]
+fn verify(site: &Site, code: i32) {
+    let directory = site.path("ledger").display().to_string();
+    let segment = site.segment().display().to_string();
+    for place in [["--config", "CONFIG"].as_slice(), &[&directory], &[&segment]] {
+        site.run(&[["ledger", "verify"].as_slice(), place].concat()).expect(code, &[], &[]);
+    }
+}
+
+/// `serve` refuses at this line, and leaves the file as it is.
+#[track_caller]
+fn is_refused(site: &Site, line: usize) {
+    let before = fs::read(site.segment()).unwrap();
+    let place = format!("{}:{line}:", site.segment().display());
+    let command = ["serve", "--config", "CONFIG"];
+    site.run(&command).expect(78, &[], &[&place, "posgate ledger repair --cut"]);
+    site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&place, "posgate ledger repair --cut"]);
+    assert_eq!(fs::read(site.segment()).unwrap(), before);
+}
+
+#[test]
+fn a_whole_ledger_is_0() {
+    let site = spoiled(|_| ());
+    verify(&site, 0);
+    let server = site.start();
+    assert_eq!(server.stop().err, "");
+}
+
+#[test]
+fn a_torn_tail_is_1_and_is_cut_with_a_copy() {
+    let site = spoiled(|lines| {
+        let last = lines.last_mut().unwrap();
+        last.truncate(20);
+    });
+    verify(&site, 1);
+    let server = site.start();
+    server.wait_for_trouble("20 bytes that nobody was answered for were cut off");
+    server.stop();
+    verify(&site, 0);
+    let copies: Vec<_> = fs::read_dir(site.path("ledger")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let torn: Vec<_> = copies.iter().filter(|path| path.extension().is_some_and(|end| end == "torn")).collect();
+    assert_eq!(torn.len(), 1, "{copies:?}");
+    assert_eq!(fs::read(torn[0]).unwrap().len(), 20);
+}
+
+#[test]
+fn an_altered_line_is_2_and_refused() {
+    let site = spoiled(|lines| {
+        let text = String::from_utf8(lines[5].clone()).unwrap();
+        assert!(text.contains("\t999.00\t") || text.contains("\t1000.00\t"));
+        lines[5] = text.replace("\t999.00\t", "\t998.00\t").replace("\t1000.00\t", "\t9000.00\t").into_bytes();
+    });
+    verify(&site, 2);
+    is_refused(&site, 6);
+}
+
+#[test]
+fn a_missing_line_is_3_and_refused() {
+    let site = spoiled(|lines| drop(lines.remove(5)));
+    verify(&site, 3);
+    is_refused(&site, 6);
+}
+
+#[test]
+fn swapped_lines_are_4_and_refused() {
+    let site = spoiled(|lines| lines.swap(5, 6));
+    verify(&site, 4);
+    is_refused(&site, 6);
+}
+
+#[test]
+fn a_spoiled_header_is_5_and_refused() {
+    let site = spoiled(|lines| lines[0][20] = b'?');
+    verify(&site, 5);
+    is_refused(&site, 1);
+}
+
+#[test]
+fn a_ledger_that_is_not_there_is_74() {
+    let site = Site::new();
+    site.run(&["ledger", "verify", "/no/such/ledger"]).expect(74, &[], &["/no/such/ledger"]);
+    site.run(&["ledger", "show", "/no/such/ledger"]).expect(74, &[], &["/no/such/ledger"]);
+}
+
+#[test]
+fn show_raw_prints_the_lines_as_they_stand() {
+    let site = spoiled(|_| ());
+    let raw = site.run(&["ledger", "show", "--raw", "--config", "CONFIG"]).expect(0, &["\tcharge\t"], &[]);
+    let file = fs::read_to_string(site.segment()).unwrap();
+    assert!(file.ends_with(&raw.out) && raw.out.lines().count() >= 18, "{}", raw.out);
+    let show = site.run(&["ledger", "show", "--config", "CONFIG"]).expect(0, &["charge", "999.00"], &[]);
+    assert_ne!(show.out, raw.out);
+}
+
+#[test]
+fn a_reader_who_leaves_is_no_error() {
+    let site = spoiled(|_| ());
+    let config = site.path("posgate");
+    for command in [["cards", "template"].as_slice(), &["check", "--config"], &["ledger", "show", "--config"]] {
+        let mut posgate = posgate();
+        posgate.args(command);
+        if command.contains(&"--config") {
+            posgate.arg(&config);
+        }
+        let mut child = posgate.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_configuration() {
+    let site = Site::new();
+    let mut command = posgate();
+    let ended = command.args(["check", "--config"]).arg(site.path("posgate")).current_dir(Path::new("/")).output();
+    assert_eq!(ended.unwrap().status.code(), Some(0));
+}

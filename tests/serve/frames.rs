@@ -1,0 +1,242 @@
+//! What comes in from a network that anybody can send to.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use crate::harness::{DEVICE_TIME, DOOR_PIN, DURESS_PIN, Device, MEMBER_CODE, PIN, Site, card};
+
+/// Bytes without a pattern, the same in each run (xorshift).
+fn noise(state: &mut u32, len: usize) -> Vec<u8> {
+    let mut next = || {
+        *state ^= *state << 13;
+        *state ^= *state >> 17;
+        *state ^= *state << 5;
+        state.to_le_bytes()[1]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[test]
+fn what_is_no_frame_gets_no_reply_and_the_server_lives() {
+    let site = Site::new();
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    let too_few = format!("103,00001,{},127.0.0.1", device.address);
+    let no_machine = format!("103,00001,{},127.0.0.1,twelve,{},1.00,{DEVICE_TIME}", device.address, card(1));
+    let long = device.charge(&card(1), "1.00") + &",x".repeat(600);
+    for bytes in [
+        b"".as_slice(),
+        b",",
+        b",,,,,,,,,,,,",
+        b"103",
+        b"\0\0\0\0",
+        b"abc,00001,1,2,3",
+        b"1O3,00001,192.168.1.1,192.168.1.3,00002,8888888801,1.00,2024-02-29 12:00:00",
+        b"103,seq,192.168.1.1,192.168.1.3,00002,8888888801,1.00,2024-02-29 12:00:00",
+        b"103,,192.168.1.1,192.168.1.3,00002,8888888801,1.00,2024-02-29 12:00:00",
+        b"103,-0001,192.168.1.1,192.168.1.3,00002,8888888801,1.00,2024-02-29 12:00:00",
+        b"103,99999999999,192.168.1.1,192.168.1.3,00002,8888888801,1.00,2024-02-29 12:00:00",
+        b"\xef\xbc\x8c103",
+        too_few.as_bytes(),
+        no_machine.as_bytes(),
+        &long.as_bytes()[..1025],
+        &[b'1'; 1025],
+        &[0xFF; 9000],
+    ] {
+        device.send(bytes);
+    }
+    assert_eq!(device.heard_so_far(), []);
+    let mut state = 0x2545_F491;
+    for round in 0..500 {
+        device.send(noise(&mut state, round * 3 % 1400));
+    }
+    // Whole frames with some bytes changed may be answered, but only as the protocol answers.
+    for round in 0..500_usize {
+        let mut bytes = device.charge("7777777777", "1.00").into_bytes();
+        for byte in noise(&mut state, 4) {
+            let place = (usize::from(byte) * 7 + round) % bytes.len();
+            bytes[place] = byte;
+        }
+        device.send(&bytes);
+    }
+    for reply in device.heard_so_far() {
+        assert!(matches!(reply.code(), "001" | "003" | "006" | "009" | "051"), "{reply:?}");
+    }
+    assert!(device.pay(&card(1), "1.00").text.contains("{999.00}"));
+    let ended = server.stop();
+    assert_eq!(ended.err.lines().filter(|line| line.contains("panic")).count(), 0, "{}", ended.err);
+    assert!(ended.out.contains("drop source="), "it is logged");
+    assert!(ended.out.lines().filter(|line| line.contains("drop source=")).count() < 100, "within a limit");
+}
+
+#[test]
+fn a_frame_of_1024_bytes_is_a_frame_still() {
+    let site = Site::new();
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    let head = device.frame("106", "").trim_end_matches(|character| character != ',').to_owned();
+    let keys = format!("{head}{}", "1".repeat(1024 - head.len()));
+    assert_eq!(keys.len(), 1024);
+    device.send(&keys);
+    assert_eq!(device.hear("001").fields[1], "00001");
+    server.stop();
+}
+
+#[test]
+fn an_unknown_code_is_acknowledged_with_its_seq_as_received() {
+    let site = Site::new();
+    let server = site.start();
+    let device = Device::new(2, &server);
+    for (frame, ack) in [("107,00042,x", "001,00042"), ("999,7", "001,7"), ("004,0000000123,,,,", "001,0000000123")] {
+        device.send(frame);
+        assert_eq!(device.next().text, ack);
+    }
+    server.stop();
+    assert_eq!(site.ledger().kinds(), ["start", "stop"]);
+}
+
+#[test]
+fn a_reply_leaves_from_the_address_that_was_asked() {
+    let site = Site::new();
+    let server = site.start_with(&["--listen", "0.0.0.0:0"]);
+    for last in [7, 1, 99] {
+        // A connected socket hears that address alone.
+        let mut device = Device::new(u32::from(last), &server);
+        device.turn_to_address(SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), server.port));
+        device.pay(&card(u64::from(last % 12) + 1), "1.00");
+        // Resent ones too.
+        device.hear("008");
+    }
+    server.stop();
+}
+
+#[test]
+fn several_addresses_are_served_at_once() {
+    let site = Site::new();
+    let server = site.start_with(&["--listen", "127.0.0.3:0", "--listen", "127.0.0.4:0"]);
+    server.wait_for_count(2, "listening address=");
+    for address in ["127.0.0.3", "127.0.0.4"] {
+        let line = server.wait_for(&format!("listening address={address}:"));
+        let port = line.rsplit_once(':').unwrap().1.parse().unwrap();
+        let mut device = Device::new(2, &server);
+        device.serial = "5555555555".to_owned();
+        device.turn_to_address(SocketAddrV4::new(address.parse().unwrap(), port));
+        device.pay(&card(1), "1.00");
+    }
+    server.stop();
+}
+
+#[test]
+fn sources_outside_the_allowed_networks_hear_nothing() {
+    let site = Site::with("\tlist allow '127.1.0.0/16'", "");
+    let server = site.start();
+    let mut inside = Device::new(2, &server);
+    let mut outside = Device::new(3, &server);
+    outside.address = Ipv4Addr::new(127, 2, 0, 1);
+    outside.turn_to(&server);
+    let frame = outside.charge(&card(1), "1.00");
+    outside.send(&frame);
+    inside.pay(&card(2), "1.00");
+    outside.socket.set_nonblocking(true).unwrap();
+    assert!(outside.socket.recv(&mut [0; 100]).is_err(), "both frames were in the server before the second's answer");
+    server.stop();
+    assert_eq!(site.ledger().count("charge"), 1);
+}
+
+#[test]
+fn no_pin_and_no_code_reaches_ledger_or_log() {
+    let doors = format!(
+        "config door\n\toption machine '00007'\n\toption door '1'\n\toption pin 'card'\n\toption open_pin '{DOOR_PIN}'\n"
+    );
+    let site = Site::with("\toption log 'trace'", &doors);
+    let config = std::fs::read_to_string(site.path("posgate")).unwrap();
+    site.write("posgate", &config.replace("\toption log 'debug'\n", ""));
+    let server = site.start();
+    let mut board = Device::new(7, &server);
+    let wrong_pin = "40404848";
+    let foreign_code = "2887766554433221";
+    let one = card(1);
+    for (card, kind, pin, code) in [
+        (one.as_str(), 1, PIN, "050"),
+        (&one, 2, PIN, "050"),
+        (&one, 1, DURESS_PIN, "050"),
+        (&one, 4, DURESS_PIN, "050"),
+        (&one, 4, wrong_pin, "051"),
+        (&one, 1, wrong_pin, "051"),
+        (&one, 3, DOOR_PIN, "050"),
+        ("", 3, DOOR_PIN, "050"),
+        ("", 3, wrong_pin, "051"),
+        ("7777777777", 1, PIN, "051"),
+    ] {
+        let frame = board.access(card, kind, pin);
+        let reply = board.ask(&frame, code);
+        assert!(![PIN, DURESS_PIN, DOOR_PIN, wrong_pin].iter().any(|pin| reply.text.contains(pin)));
+        // And again: a duplicate.
+        board.send(&frame);
+        board.hear(code);
+        board.confirm();
+    }
+    // A known code whose reader or kind is no number; a PIN that is too long.
+    let broken = [
+        board.frame("150", &format!("{one},x,1,0,1,{PIN},{DEVICE_TIME}")),
+        board.frame("150", &format!("{one},1,1,0,x,{PIN},{DEVICE_TIME}")),
+        board.access(&one, 1, &format!("{PIN}{PIN}")),
+        // One field too few: the PIN stands where another field should.
+        board.frame("150", &format!("{one},1,0,1,{PIN},{DEVICE_TIME}")),
+        board.frame("150", &format!("1,1,0,1,{PIN},{DEVICE_TIME}")),
+    ];
+    for frame in broken {
+        board.send(&frame);
+        board.hear("051");
+    }
+    // A stranger under the board's number.
+    let mut stranger = Device::new(7, &server);
+    stranger.serial = "9090909090".to_owned();
+    let frame = stranger.access(&one, 1, PIN);
+    stranger.ask(&frame, "051");
+    let mut pos = Device::new(2, &server);
+    for (code, reply) in [(MEMBER_CODE, "008"), (foreign_code, "006")] {
+        let frame = pos.frame("128", &format!("0000000321,2.00,{DEVICE_TIME},0,{code}"));
+        pos.ask(&frame, reply);
+        pos.send(&frame);
+        pos.hear(reply);
+        let malformed = pos.frame("128", &format!("0000000321,two,{DEVICE_TIME},0,{code}"));
+        pos.ask(&malformed, "006");
+    }
+    site.write("cards.csv", &crate::harness::card_table(12).replace(PIN, &format!("{PIN}{PIN}")));
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.wait_for_trouble("reload refused");
+    let ended = server.stop();
+    let ledger = std::fs::read_to_string(site.segment()).unwrap();
+    assert!(ledger.contains("rule=duress") && ledger.contains("reason=pin") && ledger.contains("foreign-code"));
+    assert!(ended.out.contains("debug: frame code=150"), "everything was logged:\n{}", ended.out);
+    for secret in [PIN, DURESS_PIN, DOOR_PIN, wrong_pin, MEMBER_CODE, foreign_code] {
+        // Codes may show their last four characters; PINs nothing, whole or in part.
+        let part = &secret[..secret.len() - 4];
+        for (place, text) in [("out", &ended.out), ("err", &ended.err), ("ledger", &ledger)] {
+            let line = text.lines().find(|line| line.contains(part));
+            assert_eq!(line, None, "{part} of {secret} in {place}");
+        }
+    }
+    for text in [&ended.out, &ended.err] {
+        assert!(!text.contains(&one), "a log shows a card's last four digits");
+    }
+}
+
+#[test]
+fn frames_beyond_the_rate_of_a_source_are_dropped_and_others_are_served() {
+    let site = Site::new();
+    let config = std::fs::read_to_string(site.path("posgate")).unwrap();
+    site.write("posgate", &config.replace("rate_source '0'", "rate_source '1'"));
+    let server = site.start();
+    let flood = Device::new(2, &server);
+    let mut other = Device::new(3, &server);
+    for seq in 0..300 {
+        flood.send(format!("199,{seq:05}"));
+    }
+    other.pay(&card(1), "1.00");
+    flood.socket.set_nonblocking(true).unwrap();
+    let mut buffer = [0; 100];
+    let heard = (0..300).take_while(|_| flood.socket.recv(&mut buffer).is_ok()).count();
+    assert!((4..100).contains(&heard), "{heard} of 300 were answered");
+    server.stop();
+}

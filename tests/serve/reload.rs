@@ -1,0 +1,105 @@
+//! SIGHUP: a new table is taken whole, or the old one stays.
+
+use nix::sys::signal::Signal;
+
+use crate::harness::{CARDS, Device, Server, Site, card, card_table};
+
+/// A server and a terminal that has sold once.
+fn in_service(site: &Site) -> (Server, Device) {
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    device.pay(&card(1), "1.00");
+    (server, device)
+}
+
+/// The old table still sells, and the process lives on to a clean end.
+#[track_caller]
+fn serves_on(site: &Site, server: Server, mut device: Device) -> String {
+    assert!(device.pay(&card(1), "1.00").text.contains("{998.00}"));
+    let ended = server.stop();
+    assert_eq!(site.ledger().count("reload"), 0, "a refused reload leaves no entry");
+    ended.err
+}
+
+#[test]
+fn a_new_card_sells_after_a_reload_and_a_balance_in_the_ledger_stays() {
+    let site = Site::new();
+    let (server, mut device) = in_service(&site);
+    let frame = device.charge(&card(CARDS + 1), "1.00");
+    assert!(device.ask(&frame, "006").text.contains("未登记卡"));
+    // The first card's opening figure changes too, but its account lives in the ledger by now.
+    site.write("cards.csv", &card_table(CARDS + 1).replacen("1000.00", "7.00", 1));
+    server.signal(Signal::SIGHUP);
+    server.wait_for("reload cards=13");
+    assert!(device.pay(&card(CARDS + 1), "1.00").text.contains("{999.00}"));
+    assert!(device.pay(&card(1), "1.00").text.contains("{998.00}"));
+    server.stop();
+    let ledger = site.ledger();
+    assert_eq!(ledger.only("reload").detail("cards"), Some("13"));
+    let start = ledger.only("start");
+    assert_ne!(ledger.only("reload").detail("cards_crc"), start.detail("cards_crc"));
+    assert_eq!(ledger.only("reload").detail("config_crc"), start.detail("config_crc"));
+}
+
+#[test]
+fn rules_and_texts_are_taken_with_the_cards() {
+    let site = Site::new();
+    let (server, mut device) = in_service(&site);
+    let texts = "config text\n\toption reason_unknown_card '请到办公室'\n";
+    site.configure("\toption site 'other'", texts);
+    server.signal(Signal::SIGHUP);
+    server.wait_for("reload cards=12");
+    server.wait_for_trouble("option site takes effect at the next start");
+    let frame = device.charge("7777777777", "1.00");
+    assert!(device.ask(&frame, "006").text.contains("请到办公室"));
+    server.stop();
+}
+
+#[test]
+fn a_broken_table_keeps_the_old_one_and_says_where() {
+    let site = Site::new();
+    let (server, device) = in_service(&site);
+    let table = card_table(CARDS);
+    site.write("cards.csv", &table.replacen("A00002,张三,1000.00", "A00002,张三,a lot", 1));
+    server.signal(Signal::SIGHUP);
+    server.wait_for_trouble("reload refused problems=1");
+    let err = serves_on(&site, server, device);
+    assert!(err.contains("cards.csv:3:") && err.contains("balance"), "{err}");
+}
+
+#[test]
+fn a_missing_table_keeps_the_old_one() {
+    let site = Site::new();
+    let (server, device) = in_service(&site);
+    std::fs::remove_file(site.path("cards.csv")).unwrap();
+    server.signal(Signal::SIGHUP);
+    server.wait_for_trouble("reload refused");
+    assert!(serves_on(&site, server, device).contains("cards.csv"));
+}
+
+#[test]
+fn a_broken_configuration_keeps_the_old_one_and_says_where() {
+    let site = Site::new();
+    let (server, device) = in_service(&site);
+    site.configure("\toption resend_max 'many'\n\toption unheard_of '1'", "");
+    server.signal(Signal::SIGHUP);
+    server.wait_for_trouble("reload refused problems=2");
+    let err = serves_on(&site, server, device);
+    for place in ["posgate:10:", "posgate:11:"] {
+        assert!(err.contains(place), "{place}\n{err}");
+    }
+}
+
+#[test]
+fn a_table_that_loses_more_than_a_tenth_of_the_cards_is_refused() {
+    let site = Site::new();
+    let (server, device) = in_service(&site);
+    site.write("cards.csv", &card_table(CARDS - 2));
+    server.signal(Signal::SIGHUP);
+    server.wait_for_trouble("lacks 2 of 12 cards");
+    server.wait_for_trouble("reload refused");
+    serves_on(&site, server, device);
+
+    let server = site.start();
+    server.stop().expect(0, &["cards=10"], &[]);
+}
