@@ -2,7 +2,8 @@
 # A canteen's day with the real binaries, as README tells it, on a copy of the example:
 #   1. the server on port 39192 and `posgate-sim day` beside it: exit 0, SIGTERM, a clean ledger;
 #   2. kill -9 in the middle of a day, at several moments, and another day on what it left: exit 0, a clean ledger,
-#      and no frame charged twice.
+#      and no frame charged twice;
+#   3. kill -9 and a new start, again and again, under one running day: nothing lost, a clean ledger.
 # Ends with 0 if all of that holds. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -116,4 +117,24 @@ for moment in 1 12 32; do
     stop
     verify "$scratch/killed-$moment"
 done
+echo "=== a day whose server is killed every second"
+canteen restarted
+start "$scratch/restarted" --listen 127.0.0.1:0
+port=${address##*:}
+play >"$scratch/restarted.log" &
+day=$!
+for _ in 1 2 3 4 5 6; do
+    sleep 1
+    kill -9 "$server"
+    { wait "$server"; } 2>/dev/null || true
+    start "$scratch/restarted" --listen "127.0.0.1:$port"
+done
+# Who was told "heard" by the server that died got no result from it: that promise alone may be broken.
+wait "$day" || true
+day=
+tail -n 1 "$scratch/restarted.log"
+grep -q 'collected 5 .* lost 0 ' "$scratch/restarted.log" || fail "the day did not end, or something was lost"
+if grep BROKEN "$scratch/restarted.log" | grep -v 'but no result$'; then fail "a promise was broken"; fi
+stop
+verify "$scratch/restarted"
 echo "=== every day ended well"
