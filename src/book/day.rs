@@ -12,6 +12,7 @@ use crate::model::{AccountId, Date};
 pub struct PeriodId(u8);
 
 /// The period names of a ledger, in order of appearance.
+#[derive(Debug, PartialEq, Eq)]
 pub struct PeriodNames(heapless::Vec<AccountId, PERIOD_NAMES_MAX>);
 
 impl PeriodNames {

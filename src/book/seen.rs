@@ -1,5 +1,7 @@
 //! A device's last frames with the answers they got, and whether it confirms (design.md, sections 8 and 10).
 
+use core::fmt;
+
 use heapless::Deque;
 
 use super::{Figures, asked_amount, same_device};
@@ -197,6 +199,20 @@ impl Memory {
                 && same_device(seen.serial.as_ref(), serial)
         };
         sales.find(same).map(|seen| seen.outcome.sale)
+    }
+
+    pub(super) fn is_confirmed(&self, approval: EntrySeq) -> bool {
+        self.approvals.iter().any(|known| *known == (approval, true))
+    }
+
+    /// All of it that a replay restores, to be compared.
+    pub(super) fn as_replayed(&self) -> impl PartialEq + fmt::Debug + '_ {
+        let shown =
+            |seen: &Seen| (seen.id, seen.serial.clone(), (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device);
+        let frames: Vec<_> = self.frames.iter().map(shown).collect();
+        let approvals: Vec<_> = self.approvals.iter().copied().collect();
+        let order = (self.last, self.last_offline, self.is_pinned);
+        (order, frames, self.keys.as_ref().map(shown), approvals)
     }
 
     pub(super) fn is_confirming(&self) -> bool {

@@ -75,6 +75,11 @@ impl Tables {
         }
     }
 
+    /// The business state, also after the server is gone.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
     /// Empty again.
     pub fn clear(&mut self) {
         self.book.clear();
