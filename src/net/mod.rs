@@ -1,15 +1,16 @@
 //! The loop between the world and the server: one thread, one poll (design.md, section 1).
 //!
 //! One turn: datagrams and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
-//! written and synced; what rests on them is sent. A failed write or sync ends the loop, and with it the
+//! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
+pub mod service;
 pub mod udp;
 
 use std::io;
 use std::time::Duration;
 
-use log::{info, warn};
+use log::warn;
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -21,13 +22,14 @@ use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::zone::Zone;
+pub use service::Service;
 use udp::{Mail, Socket};
-
-/// Entries that nothing rests on are synced within so long (design.md, section 7).
-const SYNC_WITHIN_MS: u64 = 5000;
 
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
+
+/// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
+const STALE: Mono = Mono(1000);
 
 /// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
@@ -51,13 +53,7 @@ pub struct Loop<'t, S: Storage> {
     ready: Vec<bool>,
     clock: Clock,
     zone: Zone,
-    server: Server<'t>,
-    ledger: Ledger<S>,
-    fx: &'t mut Effects,
-    /// Whether an entry of this turn must be durable before the turn's results leave.
-    must_sync: bool,
-    /// Since when written entries wait for a sync.
-    unsynced_since: Option<Mono>,
+    service: Service<'t, S>,
     /// The socket that is asked first in the next turn.
     first: usize,
     unsent: Unsent,
@@ -109,11 +105,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             ready,
             clock,
             zone,
-            server,
-            ledger,
-            fx,
-            must_sync: false,
-            unsynced_since: None,
+            service: Service::new(server, ledger, fx),
             first: 0,
             unsent: Unsent::default(),
         })
@@ -124,18 +116,27 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self) -> io::Result<()> {
-        // Whether the `start` entry's clock is believed may hang on the kernel's word.
-        let now = self.clock.now(&self.zone, true);
+        let now = self.now();
+        if now.mono >= STALE {
+            self.discard()?;
+        }
         logging::set_offset(now.stamp.offset_s);
-        self.server.start(&now, self.fx);
-        self.collect()?;
-        self.must_sync = true;
-        self.commit(&now)
+        let Self { service, sockets, unsent, clock, .. } = self;
+        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))
+    }
+
+    /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has left, and no door
+    /// opens for them. Devices send again.
+    fn discard(&mut self) -> io::Result<()> {
+        for socket in &mut self.sockets {
+            socket.recv(TURN_DATAGRAMS_MAX, |_| ())?;
+        }
+        Ok(())
     }
 
     /// What is served.
     pub fn server(&self) -> &Server<'t> {
-        &self.server
+        self.service.server()
     }
 
     /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them; it gives the
@@ -150,49 +151,32 @@ impl<'t, S: Storage> Loop<'t, S> {
             let now = self.now();
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
+            let Self { service, sockets, unsent, zone, clock, .. } = &mut self;
+            let post = &mut |bag: &Mailbag| unsent.post(clock, sockets, bag);
             match order {
                 Some(Order::Reload) => {
-                    if let Some(zone) = reload(&mut self.server) {
-                        self.zone = zone;
-                        logging::set_offset(self.zone.offset_at(now.stamp.wall));
-                        self.server.reloaded(&now, self.fx);
-                        self.collect()?;
-                        self.commit(&now)?;
+                    if let Some(new) = reload(service.server_mut()) {
+                        *zone = new;
+                        logging::set_offset(zone.offset_at(now.stamp.wall));
+                        service.reloaded(&now, post)?;
                     }
                 }
-                Some(Order::Stop) => {
-                    // First all that was written: a `stop` that the next start finds must not vouch for entries that a
-                    // failed sync of its own left in the page cache only.
-                    self.must_sync = true;
-                    self.commit(&now)?;
-                    self.server.stop(&now, self.fx);
-                    self.collect()?;
-                    self.must_sync = true;
-                    self.commit(&now)?;
-                    let counters = self.server.counters();
-                    info!(
-                        "stop received={} approved={} declined={}",
-                        counters.received, counters.approved, counters.declined
-                    );
-                    return Ok(());
-                }
+                Some(Order::Stop) => return service.stop(&now, post),
                 None => (),
             }
         }
     }
 
     fn now(&self) -> Now {
-        self.clock.now(&self.zone, self.server.wants_kernel_clock())
+        self.clock.now(&self.zone, self.service.server().wants_kernel_clock())
     }
 
     /// Sleeps until a datagram, a signal or a deadline.
     fn wait(&mut self) -> io::Result<()> {
-        let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
-        let deadline = [self.server.next_deadline(), sync_at].into_iter().flatten().min();
         let timeout = if self.ready.contains(&true) {
             Some(Duration::ZERO)
         } else {
-            deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
+            self.service.next_deadline().map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => (),
@@ -219,29 +203,19 @@ impl<'t, S: Storage> Loop<'t, S> {
     fn turn(&mut self, now: &Now) -> io::Result<()> {
         let mut received = 0;
         for socket in (self.first..self.sockets.len()).chain(0..self.first) {
-            while self.ready[socket] && received < TURN_DATAGRAMS_MAX && self.takes_a_batch() {
+            while self.ready[socket] && received < TURN_DATAGRAMS_MAX && self.service.takes_a_batch() {
                 received += self.receive(now, socket)?;
             }
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
-        // After the datagrams: a 109 may wait among them for the command that a timer would send again or give up.
-        let mut fired = 0;
-        while fired < TURN_DATAGRAMS_MAX && self.fx.has_room(1) && self.server.on_timer(now, self.fx) {
-            self.collect()?;
-            fired += 1;
-        }
-        self.commit(now)
-    }
-
-    /// Whether a batch's replies leave room for those of timers, and its entries likely fit the turn's one write.
-    fn takes_a_batch(&self) -> bool {
-        self.fx.has_room(2 * TURN_BATCH) && !self.ledger.is_half_full()
+        let Self { service, sockets, unsent, clock, .. } = self;
+        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
     }
 
     /// Takes a batch from a socket.
     fn receive(&mut self, now: &Now, number: usize) -> io::Result<usize> {
-        let Self { sockets, server, ledger, fx, must_sync, .. } = self;
+        let Self { sockets, service, .. } = self;
         let mut failure = Ok(());
         let tag = u8::try_from(number).unwrap_or(u8::MAX);
         let received = sockets[number].recv(TURN_BATCH, |datagram| {
@@ -249,70 +223,30 @@ impl<'t, S: Storage> Loop<'t, S> {
                 return;
             }
             let peer = Peer { source: datagram.source, local: datagram.local, socket: tag };
-            if datagram.is_oversize() {
-                server.handle_oversize(now, peer, datagram.bytes);
-            } else {
-                server.handle(now, peer, datagram.bytes, fx);
-            }
-            failure = collect(fx, ledger, must_sync);
+            failure = service.receive(now, peer, datagram.bytes, datagram.is_oversize());
         })?;
         failure?;
         self.ready[number] = received == TURN_BATCH;
         Ok(received)
     }
-
-    fn collect(&mut self) -> io::Result<()> {
-        collect(self.fx, &mut self.ledger, &mut self.must_sync)
-    }
-
-    /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
-    fn commit(&mut self, now: &Now) -> io::Result<()> {
-        self.unsent.post(now, &mut self.sockets, &mut self.fx.prompt);
-        self.ledger.write()?;
-        if !self.ledger.unsynced() {
-            self.unsynced_since = None;
-        } else if self.must_sync || self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS)
-        {
-            self.ledger.sync()?;
-            self.unsynced_since = None;
-        } else if self.unsynced_since.is_none() {
-            self.unsynced_since = Some(now.mono);
-        }
-        self.must_sync = false;
-        self.unsent.post(now, &mut self.sockets, &mut self.fx.committed);
-        Ok(())
-    }
-}
-
-/// Hands the entries of one frame, timer or signal to the ledger.
-fn collect<S: Storage>(fx: &mut Effects, ledger: &mut Ledger<S>, must_sync: &mut bool) -> io::Result<()> {
-    for entry in &fx.entries {
-        *must_sync |= entry.is_committed();
-        ledger.append(entry);
-    }
-    fx.entries.clear();
-    // More entries than one write holds: the turn's sync covers them all.
-    if ledger.has_room() { Ok(()) } else { ledger.write() }
 }
 
 impl Unsent {
     /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
-    fn post(&mut self, now: &Now, sockets: &mut [Socket], bag: &mut Mailbag) {
-        if bag.is_empty() {
-            return;
-        }
+    fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Mailbag) {
+        // After the sync: a slow disk may have made an opened door too old.
+        let now = clock.mono();
         for (number, socket) in sockets.iter_mut().enumerate() {
-            let own = bag.iter().filter(|(peer, _)| usize::from(peer.socket) == number);
+            let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
             let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
             self.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
             // A network that is down would fill the log.
-            let is_due = self.told.is_none_or(|told| now.mono.ms_since(told) >= UNSENT_TOLD_MS);
+            let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
             if let Some(error) = sent.error.filter(|_| is_due) {
                 // The kind alone: the whole error's words would be allocated.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, told: Some(now.mono) };
+                *self = Self { count: 0, told: Some(now) };
             }
         }
-        bag.clear();
     }
 }

@@ -1,0 +1,79 @@
+//! Whether two books are one state: that of the service that ran, and that of its ledger replayed (design.md, section 1).
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use super::{Account, Book, CardState};
+
+impl Book {
+    /// What of the other book is not as in this one, in words for a programmer; `None` if they answer every question
+    /// alike. Rows may stand in another order, and what only a run knows (monotonic times) does not count.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        differ("head", &self.head, &other.head)
+            .or_else(|| differ("newest", &self.newest, &other.newest))
+            .or_else(|| differ("newest_ok", &self.newest_ok, &other.newest_ok))
+            .or_else(|| differ("clock_floor", &self.clock_floor, &other.clock_floor))
+            .or_else(|| differ_in_rows("account", &self.accounts_by_name(), &other.accounts_by_name()))
+            .or_else(|| differ_in_rows("card", &self.cards_by_number(), &other.cards_by_number()))
+            .or_else(|| differ_in_rows("memory", &self.memories_by_number(), &other.memories_by_number()))
+            .or_else(|| differ_in_rows("doubt", &self.rows_of_doubts(), &other.rows_of_doubts()))
+            .or_else(|| differ_in_rows("offline", &self.rows_of_offline(), &other.rows_of_offline()))
+            .or_else(|| differ_in_rows("pass", &self.rows_of_passes(), &other.rows_of_passes()))
+            .or_else(|| differ("periods", &self.periods, &other.periods))
+    }
+
+    fn accounts_by_name(&self) -> BTreeMap<&str, impl PartialEq + Debug + '_> {
+        let kept = self.accounts.iter().filter(|account| account.has_moved || account.in_table);
+        let shown = |account: &Account| {
+            let ledger = (account.balance, account.uses, account.is_opened, account.has_moved);
+            (ledger, account.in_table, account.opening_balance, account.opening_uses)
+        };
+        kept.map(|account| (account.id.as_str(), shown(account))).collect()
+    }
+
+    fn cards_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        let name = |state: &CardState| state.account.map(|row| self.accounts[row as usize].id.as_str());
+        self.cards.iter().map(|state| (state.card, (name(state), state.status, state.days))).collect()
+    }
+
+    fn memories_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        self.memories.iter().map(|memory| (memory.machine, memory.as_replayed())).collect()
+    }
+
+    fn rows_of_doubts(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        let shown = self.doubts.rows().map(|doubt| {
+            let sale = (doubt.machine, &doubt.serial, doubt.card, doubt.asked, doubt.at);
+            (doubt.seq.0, (sale, doubt.is_scan, doubt.is_settled))
+        });
+        shown.collect()
+    }
+
+    fn rows_of_offline(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        self.offline.rows().map(|offline| (offline.seq.0, (&offline.id, offline.is_sale))).collect()
+    }
+
+    fn rows_of_passes(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        let shown = self.passes.rows().map(|pass| {
+            let at = (pass.at.stamp, pass.at.clock);
+            (pass.seq.0, (pass.machine, pass.door, pass.card, at, pass.is_confirmed))
+        });
+        shown.collect()
+    }
+}
+
+fn differ<T: PartialEq + Debug>(what: &str, one: &T, other: &T) -> Option<String> {
+    (one != other).then(|| format!("{what}: {one:?} or {other:?}"))
+}
+
+fn differ_in_rows<K: Ord + Debug, V: PartialEq + Debug>(
+    what: &str,
+    one: &BTreeMap<K, V>,
+    other: &BTreeMap<K, V>,
+) -> Option<String> {
+    if one == other {
+        return None;
+    }
+    let mut keys = one.keys().chain(other.keys());
+    let key = keys.find(|key| one.get(*key) != other.get(*key))?;
+    Some(format!("{what} {key:?}: {:?} or {:?}", one.get(key), other.get(key)))
+}

@@ -1,0 +1,169 @@
+//! The order of a turn, whatever carries the datagrams (design.md, section 1).
+//!
+//! [`Service`] joins the server to its ledger. What always holds: a turn's prompt mail leaves first, then all its
+//! entries are written, then synced if anything rests on them, and only then does its committed mail leave. After an
+//! error nothing may be called any more: what is in memory then is not what is on the medium.
+//! [`Loop`](super::Loop) drives it from sockets; the simulation drives it from a world of its own.
+
+use std::io;
+
+use log::info;
+
+use crate::ledger::{Ledger, Storage};
+use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
+use crate::model::{Mono, Now};
+use crate::server::{Effects, Mailbag, Peer, Server};
+
+/// Entries that nothing rests on are synced within so long (design.md, section 7).
+const SYNC_WITHIN_MS: u64 = 5000;
+
+/// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
+pub type Post<'a> = &'a mut dyn FnMut(&Mailbag);
+
+/// A server, its ledger, and the effects on their way from one to the other.
+pub struct Service<'t, S: Storage> {
+    server: Server<'t>,
+    ledger: Ledger<S>,
+    fx: &'t mut Effects,
+    /// Whether an entry of this turn must be durable before the turn's results leave.
+    must_sync: bool,
+    /// Since when written entries wait for a sync.
+    unsynced_since: Option<Mono>,
+}
+
+impl<'t, S: Storage> Service<'t, S> {
+    /// Of a server into which the ledger was replayed.
+    pub fn new(server: Server<'t>, ledger: Ledger<S>, fx: &'t mut Effects) -> Self {
+        fx.clear();
+        Self { server, ledger, fx, must_sync: false, unsynced_since: None }
+    }
+
+    /// What is served.
+    pub fn server(&self) -> &Server<'t> {
+        &self.server
+    }
+
+    /// For a reload; [`Service::reloaded`] follows if it was taken.
+    pub fn server_mut(&mut self) -> &mut Server<'t> {
+        &mut self.server
+    }
+
+    /// The mail of the running turn, and entries on their way to the ledger.
+    pub fn effects(&self) -> &Effects {
+        self.fx
+    }
+
+    /// Writes the `start` entry, before anything is received.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or synced.
+    pub fn start(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        self.server.start(now, self.fx);
+        self.collect()?;
+        self.must_sync = true;
+        self.commit(now, post)
+    }
+
+    /// Writes the `reload` entry, after the server installed what was read.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or synced.
+    pub fn reloaded(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        self.server.reloaded(now, self.fx);
+        self.collect()?;
+        self.commit(now, post)
+    }
+
+    /// Makes everything durable and writes the `stop` entry.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or synced.
+    pub fn stop(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        // First all that was written: a `stop` that the next start finds must not vouch for entries that a
+        // failed sync of its own left in the page cache only.
+        self.must_sync = true;
+        self.commit(now, post)?;
+        self.server.stop(now, self.fx);
+        self.collect()?;
+        self.must_sync = true;
+        self.commit(now, post)?;
+        let counters = self.server.counters();
+        info!("stop received={} approved={} declined={}", counters.received, counters.approved, counters.declined);
+        Ok(())
+    }
+
+    /// When there is something to do though no datagram came.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
+        [self.server.next_deadline(), sync_at].into_iter().flatten().min()
+    }
+
+    /// Whether a batch's replies leave room for those of timers, and its entries likely fit the turn's one write.
+    pub fn takes_a_batch(&self) -> bool {
+        self.fx.has_room(2 * TURN_BATCH) && !self.ledger.is_half_full()
+    }
+
+    /// A datagram of this turn, one of at most [`TURN_BATCH`] since [`Service::takes_a_batch`] was asked. `is_oversize`:
+    /// these are the first bytes of a longer one.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn receive(&mut self, now: &Now, peer: Peer, datagram: &[u8], is_oversize: bool) -> io::Result<()> {
+        if is_oversize {
+            self.server.handle_oversize(now, peer, datagram);
+        } else {
+            self.server.handle(now, peer, datagram, self.fx);
+        }
+        self.collect()
+    }
+
+    /// Ends a turn: handles the deadlines that passed, and commits.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or synced.
+    pub fn end_turn(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        // After the datagrams: a 109 may wait among them for the command that a timer would send again or give up.
+        let mut fired = 0;
+        while fired < TURN_DATAGRAMS_MAX && self.fx.has_room(1) && self.server.on_timer(now, self.fx) {
+            self.collect()?;
+            fired += 1;
+        }
+        self.commit(now, post)
+    }
+
+    /// Hands the entries of one frame, timer or signal to the ledger.
+    fn collect(&mut self) -> io::Result<()> {
+        for entry in &self.fx.entries {
+            self.must_sync |= entry.is_committed();
+            self.ledger.append(entry);
+        }
+        self.fx.entries.clear();
+        // More entries than one write holds: the turn's sync covers them all.
+        if self.ledger.has_room() { Ok(()) } else { self.ledger.write() }
+    }
+
+    /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
+    fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        send(&mut self.fx.prompt, post);
+        self.ledger.write()?;
+        if !self.ledger.unsynced() {
+            self.unsynced_since = None;
+        } else if self.must_sync || self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS)
+        {
+            self.ledger.sync()?;
+            self.unsynced_since = None;
+        } else if self.unsynced_since.is_none() {
+            self.unsynced_since = Some(now.mono);
+        }
+        self.must_sync = false;
+        send(&mut self.fx.committed, post);
+        Ok(())
+    }
+}
+
+fn send(bag: &mut Mailbag, post: Post) {
+    if !bag.is_empty() {
+        post(bag);
+        bag.clear();
+    }
+}
