@@ -1,6 +1,8 @@
 //! README.md and README.zh-CN.md say what the program does: every option, column, kind, reason, detail key and exit
 //! code stands in both, with the defaults and bounds of the code; what they tell a reader to run works.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -355,7 +357,7 @@ fn ledger(directory: &Path) {
     let (mut ledger, _) = Ledger::open(storage, "test", stamp, || 0xA1, &mut |_| Ok(())).unwrap();
     let mut balance = Balance::ZERO;
     let mut append = |kind: Kind, machine: &str, fen: i64, detail: &[(&str, &str)]| {
-        balance = balance + Balance::from_fen(fen);
+        balance += Balance::from_fen(fen);
         let mut entry = Entry::new(kind, stamp, ClockState::Ok);
         entry.seq = EntrySeq(ledger.head().seq.0 + 1);
         entry.machine = MachineNo::parse(machine.as_bytes());
