@@ -17,21 +17,21 @@ fn clock_zone_and_timers_allocate_nothing() {
     let zone = Zone::from_posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone");
     let mut wheel = Wheel::<u64, 512>::new();
 
-    // The harness's own thread may still be starting us: one round without allocations is the proof.
-    let is_clean = (0..3_u64).any(|round| {
-        let region = Region::new(ALLOCATOR);
-        for step in round * 10_000..(round + 1) * 10_000 {
-            let now = clock.now(&zone, step % 2 == 0);
-            let civil = zone.stamp(Wall(now.stamp.wall.0 + i64::try_from(step).expect("small") * 3_600_000)).civil();
-            assert!(zone.to_wall(civil).0 > 0);
-            let id = wheel.arm(Mono(step * 50).plus_ms(step * 7919 % 20_000), step).expect("room");
-            if step % 3 == 0 {
-                assert!(wheel.cancel(id));
-            }
-            while wheel.pop_due(Mono(step * 50)).is_some() {}
+    let mut region = Region::new(ALLOCATOR);
+    for step in 0..12_000_u64 {
+        // By then the harness's own thread waits for us, for which it may allocate.
+        if step == 2000 {
+            region.reset();
         }
-        let change = region.change();
-        change.allocations + change.reallocations == 0
-    });
-    assert!(is_clean, "each round allocated");
+        let now = clock.now(&zone, step % 2 == 0);
+        let civil = zone.stamp(Wall(now.stamp.wall.0 + i64::try_from(step).expect("small") * 3_600_000)).civil();
+        assert!(zone.to_wall(civil).0 > 0);
+        let id = wheel.arm(Mono(step * 50).plus_ms(step * 7919 % 20_000), step).expect("room");
+        if step % 3 == 0 {
+            assert!(wheel.cancel(id));
+        }
+        while wheel.pop_due(Mono(step * 50)).is_some() {}
+    }
+    let change = region.change();
+    assert_eq!((change.allocations, change.reallocations), (0, 0));
 }
