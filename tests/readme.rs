@@ -217,6 +217,11 @@ fn every_detail_key_stands_in_a_table() {
         for key in written.iter().map(String::as_str).chain(designed.split_whitespace()) {
             assert_has_row(readme, &rows[first..], key, "");
         }
+        for key in rows[first..].iter().skip(1).flat_map(|row| words(&row[0])) {
+            let is_known =
+                written.iter().any(|known| known == key) || designed.split_whitespace().any(|known| known == key);
+            assert!(is_known, "{readme} names a detail key {key:?} that nothing writes");
+        }
     }
 }
 
