@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::harness::Site;
-use crate::terminal::{Stopped, Terminal, assert_kept, rich_cards};
+use crate::terminal::{Stopped, Terminal, assert_kept, doors_of, rich_cards};
 
 const TERMINALS: u32 = 16;
 
@@ -68,10 +68,7 @@ fn killed_at_any_instant_every_answer_is_in_the_ledger_once() {
 
 /// A ledger of its own, and so many kills.
 fn kill_again_and_again(rounds: u64, random: &mut Random, tally: &mut Tally) {
-    let doors: String = (1..=TERMINALS)
-        .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
-        .collect();
-    let site = Site::with("", &doors);
+    let site = Site::with("", &doors_of(TERMINALS));
     site.write("cards.csv", &rich_cards());
     let mut terminals: Vec<Terminal> = (1..=TERMINALS).map(Terminal::new).collect();
     let mut lines = 0;
