@@ -263,7 +263,7 @@ fn a_forger_with_a_registered_machine_number() {
     let trial = Trial::begin("forger", &sections);
     let flood = |socket: &UdpSocket, count: u64| {
         let machine = 101 + count % u64::from(TERMINALS);
-        let serial = if count % 2 == 0 { ",9999999999" } else { "" };
+        let serial = if count.is_multiple_of(2) { ",9999999999" } else { "" };
         let kind = match count % 3 {
             0 => format!(
                 "103,{:05},127.3.0.101,127.0.0.1,{machine:05},{},1.00,{DEVICE_TIME}{serial}",
