@@ -14,8 +14,8 @@ use core::fmt;
 pub use day::PeriodId;
 use day::{DayCounts, PeriodNames};
 use history::{History, Row};
-pub use seen::{FrameId, Moment, Outcome, Seen};
-use seen::{Memory, Recent};
+use seen::Memory;
+pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
@@ -23,6 +23,9 @@ use crate::model::{
     AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, FrameSeq,
     Kind, MachineNo, Money, Mono, Serial, Stamp, UnitNo,
 };
+
+/// Records without a valid time that are compared: those of one device share a hash, and anybody can send many.
+const TIMELESS_LOOKED_AT_MAX: usize = 64;
 
 /// An account: what it holds by the ledger, and what the table says it opens with.
 #[derive(Clone, Debug)]
@@ -36,6 +39,7 @@ pub struct Account {
     opening_balance: Balance,
     opening_uses: i32,
     is_opened: bool,
+    /// Whether the ledger says anything of it that lasts.
     has_moved: bool,
     in_table: bool,
 }
@@ -144,6 +148,13 @@ impl OfflineId {
     }
 }
 
+impl OfflineId {
+    /// What the same sale by 103 has in common with it.
+    fn key(&self) -> (u64, u64, Money, u64) {
+        (self.machine, self.card, self.asked, self.when)
+    }
+}
+
 /// What a 105 asks to be booked in money: nothing in count mode.
 fn basis_amount(entry: &Entry) -> Money {
     let is_count = entry.detail.get("mode").is_some_and(|mode| mode.0 != "0");
@@ -153,6 +164,8 @@ fn basis_amount(entry: &Entry) -> Money {
 #[derive(Clone, Debug)]
 struct Offline {
     seq: EntrySeq,
+    /// The sale that it is: the entry itself, or the first for a record that was matched.
+    sale: EntrySeq,
     id: OfflineId,
     /// The number of its frame.
     frame: Option<FrameSeq>,
@@ -164,7 +177,7 @@ impl Row for Offline {
     type Key = (u64, u64, Money, u64);
 
     fn key(&self) -> Self::Key {
-        (self.id.machine, self.id.card, self.id.asked, self.id.when)
+        self.id.key()
     }
 
     fn hash((machine, card, asked, when): &Self::Key) -> u32 {
@@ -338,7 +351,9 @@ impl Book {
 
     fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
-        if !entry.moves() && self.account_row(id).is_none() {
+        // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
+        let is_lasting = is_lasting(entry);
+        if !is_lasting && self.account_row(id).is_none() {
             return Ok(None);
         }
         let row = self.find_or_add_account(id).ok_or(Mismatch::Full)?;
@@ -348,7 +363,7 @@ impl Book {
         }
         account.balance += entry.amount.unwrap_or_default();
         account.uses = account.uses.saturating_add(entry.uses.unwrap_or_default());
-        account.has_moved |= entry.moves() || entry.kind == Kind::Open;
+        account.has_moved |= is_lasting;
         if account.has_moved {
             if entry.balance.is_some_and(|balance| balance != account.balance) {
                 return Err(Mismatch::Balance { expected: account.balance });
@@ -362,15 +377,10 @@ impl Book {
 
     fn apply_card(&mut self, entry: &Entry, account: Option<u32>) -> Result<(), Mismatch> {
         let Some(card) = entry.card else { return Ok(()) };
-        let sales = match entry.kind {
-            kind if kind.is_sale() && entry.detail.get("claimed").is_none() => 1,
-            Kind::Void => -1,
-            _ => 0,
-        };
-        let is_remembered = entry.moves() || sales != 0 || matches!(entry.kind, Kind::Status | Kind::Link | Kind::Open);
-        if !is_remembered {
+        if !is_lasting(entry) {
             return Ok(());
         }
+        let sales = sales(entry);
         let day = entry.detail.day().unwrap_or(entry.time.civil().date());
         let period = entry.detail.get("period").and_then(|name| {
             let name: Vec48 = name.bytes().take(48).collect();
@@ -397,7 +407,7 @@ impl Book {
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan => {
                 let (Some(machine), Some(card)) = (entry.machine, entry.card) else { return };
-                self.doubts.push(Doubt {
+                let has_forgotten = self.doubts.push(Doubt {
                     seq: entry.seq,
                     machine: machine.value(),
                     serial: entry.serial.clone(),
@@ -407,13 +417,37 @@ impl Book {
                     is_scan: entry.kind == Kind::Scan,
                     is_settled: false,
                 });
+                let row = self.find_or_add_memory(machine);
+                self.memories[row].doubts += 1;
+                if has_forgotten {
+                    self.count_doubts();
+                }
             }
             Kind::Confirm | Kind::Matched | Kind::Void => {
-                if let Some(doubt) = entry.about.and_then(|about| self.doubts.of_entry(about)) {
-                    doubt.is_settled = true;
+                let doubt = entry.about.and_then(|about| self.doubts.entry_mut(about));
+                let Some(doubt) = doubt.filter(|doubt| !doubt.is_settled) else { return };
+                doubt.is_settled = true;
+                let machine = doubt.machine;
+                if let Some(row) = self.memories_row(machine) {
+                    self.memories[row].doubts -= 1;
                 }
             }
             _ => (),
+        }
+    }
+
+    /// Counts each device's sales in doubt anew: the history forgot some.
+    fn count_doubts(&mut self) {
+        for memory in &mut self.memories {
+            memory.doubts = 0;
+        }
+        let Self { doubts, memories, by_machine, .. } = self;
+        for doubt in doubts.rows().filter(|doubt| !doubt.is_settled) {
+            let row =
+                by_machine.find(hash_number(doubt.machine), |row| memories[row as usize].machine == doubt.machine);
+            if let Some(row) = row {
+                memories[row as usize].doubts += 1;
+            }
         }
     }
 
@@ -427,7 +461,7 @@ impl Book {
             Kind::Confirm => {
                 if let Some(about) = entry.about {
                     memory.confirm(about);
-                    if let Some(pass) = self.passes.of_entry(about) {
+                    if let Some(pass) = self.passes.entry_mut(about) {
                         pass.is_confirmed = true;
                     }
                 }
@@ -442,17 +476,25 @@ impl Book {
             kind if kind == Kind::Offline || (kind == Kind::Matched && entry.detail.code() == Some(105)) => {
                 memory.last_offline = entry.seq;
                 let is_sale = entry.detail.get("claimed").is_none();
-                self.offline.push(Offline { seq: entry.seq, id: OfflineId::of(entry), frame: entry.frame, is_sale });
+                let sale = entry.about.unwrap_or(entry.seq);
+                self.offline.push(Offline {
+                    seq: entry.seq,
+                    sale,
+                    id: OfflineId::of(entry),
+                    frame: entry.frame,
+                    is_sale,
+                });
             }
             _ => (),
         }
     }
 
-    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the table go.
+    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the table go. Gives the
+    /// accounts whose new figures are ignored: they are opened, and the ledger is the truth (design.md, section 5).
     ///
     /// # Errors
     /// The number of accounts that would be needed, if they do not fit; nothing has changed then.
-    pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<(), usize> {
+    pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<Vec<AccountId>, usize> {
         let opened = self.accounts.iter().filter(|account| account.has_moved).count();
         let mut names: Vec<&str> = records.iter().map(|record| record.account.as_str()).collect();
         names.sort_unstable();
@@ -463,6 +505,10 @@ impl Book {
             return Err(needed);
         }
         self.forget_unmoved_accounts();
+        let figures = |account: &Account| {
+            (account.in_table && account.is_opened).then_some((account.opening_balance, account.opening_uses))
+        };
+        let before: Vec<_> = self.accounts.iter().map(figures).collect();
         for account in &mut self.accounts {
             account.in_table = false;
             account.opening_balance = Balance::ZERO;
@@ -481,7 +527,10 @@ impl Book {
             }
             row
         });
-        Ok(())
+        let now = self.accounts.iter().map(figures);
+        let is_ignored = |(before, now): &(Option<_>, Option<_>)| before.is_some() && now.is_some() && before != now;
+        let ignored = before.into_iter().zip(now).zip(&self.accounts).filter(|(pair, _)| is_ignored(pair));
+        Ok(ignored.map(|(_, account)| account.id.clone()).collect())
     }
 
     fn forget_unmoved_accounts(&mut self) {
@@ -502,14 +551,19 @@ impl Book {
         }
     }
 
-    /// Keeps a registered device's memory from giving way, whatever was idle longest.
-    pub fn pin(&mut self, machines: impl Iterator<Item = MachineNo>) {
-        for memory in &mut self.memories {
-            memory.is_pinned = false;
+    /// Keeps registered devices' memories from giving way, whatever was idle longest.
+    pub fn pin(&mut self, machines: &(impl Iterator<Item = MachineNo> + Clone)) {
+        for machine in machines.clone() {
+            if let Some(row) = self.memories_row(machine.value()) {
+                self.memories[row].is_pinned = true;
+            }
         }
-        for machine in machines {
+        for machine in machines.clone() {
             let row = self.find_or_add_memory(machine);
             self.memories[row].is_pinned = true;
+        }
+        for memory in &mut self.memories {
+            memory.is_pinned = machines.clone().any(|machine| machine.value() == memory.machine);
         }
     }
 
@@ -555,9 +609,11 @@ impl Book {
         self.card_state(card)?.account
     }
 
-    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room.
-    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo) -> Option<u32> {
-        if self.card_state(card).is_none() && self.cards.is_full() {
+    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places
+    /// are kept for others: cards that nobody knows must not take those of the table.
+    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
+        let free = CARDS_MAX - self.cards.len();
+        if self.card_state(card).is_none() && free <= reserved {
             return None;
         }
         self.find_or_add_account(id)
@@ -594,9 +650,14 @@ impl Book {
         self.memory(machine).is_some_and(Memory::is_mute)
     }
 
+    /// Whether this approval of the device, one of its last ten, was confirmed by 109.
+    pub fn is_confirmed(&self, machine: MachineNo, approval: EntrySeq) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.is_confirmed(approval))
+    }
+
     /// Whether an approved sale still waits for the device's word.
-    pub fn is_in_doubt(&mut self, sale: EntrySeq) -> bool {
-        self.doubts.of_entry(sale).is_some_and(|doubt| !doubt.is_settled)
+    pub fn is_in_doubt(&self, sale: EntrySeq) -> bool {
+        self.doubts.entry(sale).is_some_and(|doubt| !doubt.is_settled)
     }
 
     /// Sales in doubt.
@@ -606,7 +667,7 @@ impl Book {
 
     /// Whether any sale of the device is in doubt.
     pub fn has_doubts(&self, machine: MachineNo) -> bool {
-        self.doubts.rows().any(|doubt| !doubt.is_settled && doubt.machine == machine.value())
+        self.memory(machine).is_some_and(|memory| memory.doubts > 0)
     }
 
     /// The device's sales in doubt by this card and amount, newest first.
@@ -621,7 +682,8 @@ impl Book {
         of_sale.filter(move |doubt| !doubt.is_settled && !doubt.is_scan && same_device(doubt.serial.as_ref(), serial))
     }
 
-    /// The approved 103 or 104 of this card, amount and time, as far as it is remembered: in the device's last frames or in doubt.
+    /// The approved 103 or 104 of this card, amount and time, as far as it is remembered: in the device's last frames or
+    /// among the sales that were in doubt once.
     pub fn sale_at(
         &self,
         machine: MachineNo,
@@ -630,23 +692,26 @@ impl Book {
         asked: Money,
         at: Civil,
     ) -> Option<EntrySeq> {
-        let doubted =
-            self.doubts_of(machine, serial, card, asked).find(|doubt| doubt.at == Some(at)).map(|doubt| doubt.seq);
-        doubted.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
+        // Settled or not: the 109 may have been meant for another command.
+        let sales = self.doubts.find((machine.value(), card.value(), asked));
+        let mut own = sales.filter(|sale| !sale.is_scan && same_device(sale.serial.as_ref(), serial));
+        let kept = own.find(|sale| sale.at == Some(at)).map(|sale| sale.seq);
+        kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 
     /// The offline sale that this 105, the frame `frame`, repeats.
     pub fn offline(&self, id: &OfflineId, frame: FrameSeq) -> Option<EntrySeq> {
-        let key = (id.machine, id.card, id.asked, id.when);
-        let last = self.memories_row(id.machine).map(|row| self.memories[row].last_offline);
-        let mut same = self.offline.find(key).filter(|offline| {
-            let (one, other) = (&offline.id, id);
-            one.rest == other.rest && same_device(one.serial.as_ref(), other.serial.as_ref())
-        });
-        // Without a valid time the address is used again for another record once this one is released; a frame that the
-        // network doubled is still the same one, however late it comes.
-        same.find(|offline| id.has_time || Some(offline.seq) == last || offline.frame == Some(frame))
-            .map(|offline| offline.seq)
+        let is_same = |offline: &&Offline| {
+            offline.id.rest == id.rest && same_device(offline.id.serial.as_ref(), id.serial.as_ref())
+        };
+        if id.has_time {
+            return self.offline.find(id.key()).find(is_same).map(|offline| offline.seq);
+        }
+        // Without a valid time the address is used again for another record once this one is released: only the
+        // device's last record can be meant, or the very frame that the network doubled, however late it comes.
+        let last = self.memories[self.memories_row(id.machine)?].last_offline;
+        let mut newest = self.offline.find(id.key()).take(TIMELESS_LOOKED_AT_MAX).filter(is_same);
+        newest.find(|offline| offline.seq == last || offline.frame == Some(frame)).map(|offline| offline.seq)
     }
 
     /// The offline sale of this card, amount and time: a 103 that comes after its own 105.
@@ -660,7 +725,7 @@ impl Book {
     ) -> Option<EntrySeq> {
         let key = (machine.value(), card.value(), asked, fnv1a(raw_time.as_bytes()));
         let mut sales = self.offline.find(key).filter(|offline| offline.is_sale && offline.id.has_time);
-        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.seq)
+        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.sale)
     }
 
     /// The card's newest passes at a door, newest first.
@@ -728,13 +793,15 @@ impl Book {
             self.by_machine.insert(hash_number(machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
             return row;
         }
-        let doubted =
-            |memory: &Memory| self.doubts.rows().any(|doubt| !doubt.is_settled && doubt.machine == memory.machine);
-        let mut places: Recent = (0..self.memories.len()).collect();
-        places.sort_unstable_by_key(|place| (self.memories[*place].is_pinned, self.memories[*place].last));
-        // Where every device is registered or in doubt, the one idle longest gives way all the same.
-        let row = places.iter().copied().find(|place| !doubted(&self.memories[*place])).unwrap_or(places[0]);
+        // Where every device is registered or in doubt, one gives way all the same: the table is full.
+        let idle_longest = (0..self.memories.len()).min_by_key(|row| {
+            let memory = &self.memories[*row];
+            (memory.is_pinned, memory.doubts > 0, memory.last)
+        });
+        let row = idle_longest.expect("a full table has rows");
         self.memories[row] = Memory::new(machine);
+        let own = self.doubts.rows().filter(|doubt| !doubt.is_settled && doubt.machine == machine);
+        self.memories[row].doubts = u32::try_from(own.count()).expect("as many as the history holds");
         self.by_machine.clear();
         for (row, memory) in self.memories.iter().enumerate() {
             self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
@@ -747,6 +814,20 @@ impl Default for Book {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Sales that the entry adds to its card's day, or takes back.
+fn sales(entry: &Entry) -> i8 {
+    match entry.kind {
+        kind if kind.is_sale() && entry.detail.get("claimed").is_none() => 1,
+        Kind::Void => -1,
+        _ => 0,
+    }
+}
+
+/// Whether the entry says something of its account and card that outlives a table without them.
+fn is_lasting(entry: &Entry) -> bool {
+    entry.moves() || sales(entry) != 0 || matches!(entry.kind, Kind::Status | Kind::Link | Kind::Open)
 }
 
 type Vec48 = heapless::Vec<u8, 48>;

@@ -28,6 +28,9 @@ use udp::{Mail, Socket};
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
 
+/// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
+const STALE: Mono = Mono(1000);
+
 /// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
 
@@ -113,11 +116,22 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self) -> io::Result<()> {
-        // Whether the `start` entry's clock is believed may hang on the kernel's word.
-        let now = self.clock.now(&self.zone, true);
+        let now = self.now();
+        if now.mono >= STALE {
+            self.discard()?;
+        }
         logging::set_offset(now.stamp.offset_s);
-        let Self { service, sockets, unsent, .. } = self;
-        service.start(&now, &mut |bag| unsent.post(&now, sockets, bag))
+        let Self { service, sockets, unsent, clock, .. } = self;
+        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))
+    }
+
+    /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has left, and no door
+    /// opens for them. Devices send again.
+    fn discard(&mut self) -> io::Result<()> {
+        for socket in &mut self.sockets {
+            socket.recv(TURN_DATAGRAMS_MAX, |_| ())?;
+        }
+        Ok(())
     }
 
     /// What is served.
@@ -137,8 +151,8 @@ impl<'t, S: Storage> Loop<'t, S> {
             let now = self.now();
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
-            let Self { service, sockets, unsent, zone, .. } = &mut self;
-            let post = &mut |bag: &Mailbag| unsent.post(&now, sockets, bag);
+            let Self { service, sockets, unsent, zone, clock, .. } = &mut self;
+            let post = &mut |bag: &Mailbag| unsent.post(clock, sockets, bag);
             match order {
                 Some(Order::Reload) => {
                     if let Some(new) = reload(service.server_mut()) {
@@ -195,8 +209,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
-        let Self { service, sockets, unsent, .. } = self;
-        service.end_turn(now, &mut |bag| unsent.post(now, sockets, bag))
+        let Self { service, sockets, unsent, clock, .. } = self;
+        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
     }
 
     /// Takes a batch from a socket.
@@ -219,17 +233,19 @@ impl<'t, S: Storage> Loop<'t, S> {
 
 impl Unsent {
     /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
-    fn post(&mut self, now: &Now, sockets: &mut [Socket], bag: &Mailbag) {
+    fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Mailbag) {
+        // After the sync: a slow disk may have made an opened door too old.
+        let now = clock.mono();
         for (number, socket) in sockets.iter_mut().enumerate() {
-            let own = bag.iter().filter(|(peer, _)| usize::from(peer.socket) == number);
+            let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
             let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
             self.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
             // A network that is down would fill the log.
-            let is_due = self.told.is_none_or(|told| now.mono.ms_since(told) >= UNSENT_TOLD_MS);
+            let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
             if let Some(error) = sent.error.filter(|_| is_due) {
                 // The kind alone: the whole error's words would be allocated.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, told: Some(now.mono) };
+                *self = Self { count: 0, told: Some(now) };
             }
         }
     }

@@ -9,7 +9,6 @@ use core::fmt;
 use heapless::Vec;
 
 use super::fields::{Fields, Line};
-use crate::gbk;
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::model::ids::{text_from, text_from_lossy};
 use crate::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
@@ -30,6 +29,9 @@ pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
     }
     let mut fields = Fields::of(datagram);
     let number = fields.next().and_then(code_number).ok_or(NotAFrame::NoCode)?;
+    if super::reply::CODES.contains(&number) {
+        return Err(NotAFrame::NoCode);
+    }
     if number == Found::CODE {
         return Found::parse(fields).map(Request::Found);
     }
@@ -47,7 +49,8 @@ pub enum NotAFrame {
     TooLong,
     /// Fewer than five fields, of a known code.
     TooShort,
-    /// The first field is not three digits.
+    /// The first field is not three digits; or it is a code that only servers send, and answering it could go on for ever
+    /// between two of them.
     NoCode,
     /// The frame number is no number.
     NoSeq,
@@ -340,7 +343,7 @@ pub struct OfflineSale<'a> {
 /// An access request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access<'a> {
-    /// `None` only where the field is empty and the PIN is a door's.
+    /// `None` only where the field is empty and the PIN is a door's or was keyed under duress.
     pub card: Option<CardNo>,
     /// As received, for 050 and 051.
     pub card_raw: &'a [u8],
@@ -388,7 +391,8 @@ impl PinKind {
 pub struct Malformed<'a> {
     /// The first field that is missing or cannot be read.
     pub field: &'static str,
-    /// The card or command number as received, for the refusal to echo; at most 32 bytes, empty if there is none.
+    /// The card or command number as received, for the refusal to echo. Empty if there is none, if it is longer than 32
+    /// bytes, or if it holds anything but printable ASCII: garbage is not shown on a display.
     pub subject: &'a [u8],
 }
 
@@ -405,7 +409,8 @@ impl<'a> DeviceFrame<'a> {
         let subject = match code {
             Code::Inquiry | Code::Charge | Code::Meal | Code::Offline | Code::Scan | Code::Access => {
                 let first = fields.clone().next().unwrap_or_default();
-                &first[..gbk::cut(first, SUBJECT_LEN_MAX)]
+                let is_shown = first.len() <= SUBJECT_LEN_MAX && first.iter().all(|byte| (b' '..=b'~').contains(byte));
+                if is_shown { first } else { b"" }
             }
             Code::Boot | Code::Keys | Code::Confirm => b"",
         };
@@ -528,12 +533,14 @@ impl<'a> Body<'a> {
         let door = read(fields, "door", UnitNo::parse)?;
         let open_seconds = read(fields, "open_seconds", number)?;
         let pin_kind = read(fields, "pin_kind", |bytes| number(bytes).and_then(PinKind::from_number))?;
-        if card.is_none() && pin_kind != PinKind::DoorPin {
+        // A door's PIN needs no card, and duress is an alarm whatever was keyed: it must not be lost to a bad field.
+        if card.is_none() && !matches!(pin_kind, PinKind::DoorPin | PinKind::Duress) {
             return Err(Unreadable("card"));
         }
         let pin = read(fields, "pin", |bytes| match pin_kind {
             PinKind::None => Some(None),
-            PinKind::AfterCard | PinKind::Correction | PinKind::DoorPin | PinKind::Duress => {
+            PinKind::Duress => Some(Pin::parse(bytes)),
+            PinKind::AfterCard | PinKind::Correction | PinKind::DoorPin => {
                 if bytes.is_empty() {
                     return Some(None);
                 }
