@@ -3,7 +3,6 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-mod busiest;
 #[path = "../../fuzz/src/cards.rs"]
 mod cards;
 #[path = "../../fuzz/src/config.rs"]
