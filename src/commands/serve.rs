@@ -12,7 +12,7 @@ use posgate::clock::Clock;
 use posgate::config::{self, Settings};
 use posgate::ledger::{DirStorage, Ledger, OpenError, Opened, Refusal};
 use posgate::net::udp::Socket;
-use posgate::net::{self, Loop};
+use posgate::net::{self, Loop, Reloaded};
 use posgate::problem::Problem;
 use posgate::server::{Effects, Origin, Server, Tables};
 use posgate::zone::Zone;
@@ -93,7 +93,8 @@ fn serve(
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
-    let (ledger, opened) = open_ledger(&settings, &clock, &zone, &mut server)?;
+    let (mut ledger, opened) = open_ledger(&settings, &clock, &zone, &mut server)?;
+    ledger.limit_segments(settings.segment_bytes);
     for warning in &opened.warnings {
         warn!("{warning}");
     }
@@ -143,7 +144,7 @@ fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
 }
 
 /// SIGHUP: reads both files again. If either is wrong the old ones stay.
-fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option<Zone> {
+fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option<Reloaded> {
     let (settings, file) = match load(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -183,8 +184,9 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
     }
     logging::set_level(level(&settings));
     info!("reload cards={} accounts={}", file.records.len(), server.book().accounts().len());
+    let segment_bytes = settings.segment_bytes;
     *in_service = settings;
-    Some(zone)
+    Some(Reloaded { zone, segment_bytes })
 }
 
 fn level(settings: &Settings) -> LevelFilter {

@@ -337,6 +337,8 @@ pub struct MemoryStorage {
     pub done: Vec<String>,
     /// Operations that begin with this fail.
     pub fail: Option<String>,
+    /// After so many operations more the machine is gone: everything fails.
+    pub steps_left: Option<usize>,
 }
 
 #[cfg(test)]
@@ -344,7 +346,12 @@ impl MemoryStorage {
     fn act(&mut self, operation: &str, name: &str) -> io::Result<()> {
         let step = format!("{operation} {name}");
         if self.fail.as_ref().is_some_and(|fail| step.starts_with(fail)) {
-            return Err(io::Error::new(ErrorKind::StorageFull, format!("{step}: as the test wants")));
+            return Err(io::Error::other(format!("{step}: as the test wants")));
+        }
+        match &mut self.steps_left {
+            Some(0) => return Err(io::Error::other(format!("{step}: the machine is gone"))),
+            Some(left) => *left -= 1,
+            None => (),
         }
         self.done.push(step);
         Ok(())

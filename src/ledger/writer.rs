@@ -7,8 +7,9 @@
 //! ```
 //!
 //! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`] bytes are
-//! written and not yet synced, which is how far recovery looks for a torn tail; nothing here allocates after
-//! [`Ledger::open`]. After an error nothing may be called any more: what the file holds then only the next start can say.
+//! written and not yet synced, which is how far recovery looks for a torn tail; a segment is whole and synced before
+//! the next one begins; nothing here allocates after [`Ledger::open`], save where a segment begins. After an error
+//! nothing may be called any more: what the file holds then only the next start can say.
 
 use std::io;
 
@@ -16,7 +17,7 @@ use crate::limits::{ENTRIES_MAX, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
 use crate::model::{Entry, EntrySeq, Stamp};
 
 use super::Head;
-use super::header::Header;
+use super::header::{HEADER_LEN, Header};
 use super::line;
 use super::recovery::{self, OpenError, Refusal};
 use super::segment::{LINK, name_of};
@@ -28,7 +29,14 @@ pub struct Ledger<S> {
     /// The newest segment's name.
     segment: String,
     number: u64,
+    site: String,
+    /// Bytes of a segment before the next one begins.
+    segment_bytes: u64,
+    /// The last entry appended, and the last one written.
     head: Head,
+    written: Head,
+    /// Bytes written to the segment.
+    len: u64,
     /// The turn's lines, [`TURN_BYTES_MAX`] long, of which `filled` bytes are.
     buffer: Box<[u8]>,
     filled: usize,
@@ -92,8 +100,26 @@ impl<S: Storage> Ledger<S> {
             cut: replayed.tail,
             warnings,
         };
-        let buffer = vec![0; TURN_BYTES_MAX].into_boxed_slice();
-        Ok((Self { storage, segment, number, head: opened.head, buffer, filled: 0, unsynced: 0 }, opened))
+        let ledger = Self {
+            len: storage.len(&segment)?,
+            storage,
+            segment,
+            number,
+            site: site.to_owned(),
+            segment_bytes: u64::MAX,
+            head: opened.head,
+            written: opened.head,
+            buffer: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
+            filled: 0,
+            unsynced: 0,
+        };
+        Ok((ledger, opened))
+    }
+
+    /// From now on lets a segment end before it exceeds so many bytes, unless one turn alone does; before this is
+    /// called none ends.
+    pub fn limit_segments(&mut self, segment_bytes: u64) {
+        self.segment_bytes = segment_bytes;
     }
 
     /// Formats an entry into the turn's buffer. It is in no file before [`Ledger::write`], and may be lost before
@@ -147,7 +173,35 @@ impl<S: Storage> Ledger<S> {
         }
         self.storage.append(&self.segment, &self.buffer[..self.filled])?;
         self.unsynced += self.filled;
+        self.len += self.filled as u64;
+        self.written = self.head;
         self.filled = 0;
+        Ok(())
+    }
+
+    /// Whether the turn's entries, not yet written, belong into a new segment: the newest would exceed its limit.
+    pub fn is_segment_full(&self) -> bool {
+        self.is_dirty() && self.len > HEADER_LEN as u64 && self.len + self.filled as u64 > self.segment_bytes
+    }
+
+    /// Begins a new segment with the turn's entries. The one before is synced first, since recovery cuts in the newest only; then
+    /// the new one is made durable with its header and its name; then the link leads to it. A crash between leaves a
+    /// newest segment without a whole header, or without an entry: the next start sets it aside, or goes on with it.
+    ///
+    /// # Errors
+    /// With path and operation.
+    ///
+    /// # Panics
+    /// If there is no entry in the segment, so that the new one would have the same name.
+    pub fn rotate(&mut self, created: Stamp) -> io::Result<()> {
+        assert!(self.len > HEADER_LEN as u64, "a segment ends after an entry");
+        self.sync_written()?;
+        self.segment = create_segment(&mut self.storage, self.number, &self.site, created, self.written)?;
+        self.len = HEADER_LEN as u64;
+        // Where the file system has no links, the start has said so.
+        if let Ok(true) = self.storage.point(LINK, &self.segment) {
+            self.storage.sync_dir()?;
+        }
         Ok(())
     }
 
@@ -307,6 +361,98 @@ mod tests {
             ledger.append(&testing::entry(1));
             let error = ledger.write().and_then(|()| ledger.sync()).unwrap_err();
             assert!(error.to_string().contains(FIRST), "{error}");
+        }
+    }
+
+    /// Turns of `entries` each; segments of at most `segment_bytes`.
+    fn run_turns(
+        ledger: &mut Ledger<&mut MemoryStorage>,
+        turns: u64,
+        entries: u64,
+        segment_bytes: u64,
+    ) -> io::Result<()> {
+        ledger.limit_segments(segment_bytes);
+        for _ in 0..turns {
+            for _ in 0..entries {
+                ledger.append(&testing::entry(ledger.next_seq().0));
+            }
+            if ledger.is_segment_full() {
+                ledger.rotate(testing::stamp())?;
+            }
+            ledger.write()?;
+            ledger.sync()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_segment_ends_before_it_exceeds_its_limit() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        run_turns(&mut ledger, 100, 7, 4096).unwrap();
+        let head = ledger.head();
+        let segments = super::super::segment::list(&storage).unwrap();
+        assert!(segments.len() > 10, "{segments:?}");
+        assert!(storage.files.values().all(|bytes| bytes.len() <= 4096));
+        assert_eq!(storage.links[LINK], segments.last().unwrap().name);
+        // A turn is in one segment: it begins with the first entry of one.
+        assert!(segments.iter().all(|segment| segment.first.0 % 7 == 1), "{segments:?}");
+        let (opened, entries) = testing::open(&mut storage).unwrap();
+        assert_eq!((opened.head, entries.len()), (head, 700));
+        let names: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
+        assert_eq!(crate::ledger::verify::verify(&storage, &names, true, &mut || ()).unwrap().exit_code(), 0);
+    }
+
+    #[test]
+    fn a_turn_larger_than_the_limit_has_a_segment_of_its_own() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        run_turns(&mut ledger, 3, 20, 600).unwrap();
+        assert_eq!(super::super::segment::list(&storage).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_new_segment_begins_in_an_order_that_a_crash_may_cut_anywhere() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        ledger.storage.done.clear();
+        run_turns(&mut ledger, 2, 20, 600).unwrap();
+        let second = name_of(EntrySeq(21));
+        let steps = [
+            format!("append {FIRST}"),
+            format!("sync {FIRST}"),
+            format!("create {second}"),
+            format!("sync {second}"),
+            "sync directory".to_owned(),
+            "point ledger.tsv".to_owned(),
+            "sync directory".to_owned(),
+            format!("append {second}"),
+            format!("sync {second}"),
+        ];
+        assert_eq!(storage.done, steps);
+    }
+
+    #[test]
+    fn after_a_crash_at_any_step_of_a_rotation_no_synced_entry_is_lost() {
+        for steps in 0.. {
+            let mut storage = MemoryStorage::default();
+            let mut ledger = open(&mut storage);
+            run_turns(&mut ledger, 1, 20, 600).unwrap();
+            ledger.storage.steps_left = Some(steps);
+            let has_crashed = run_turns(&mut ledger, 2, 20, 600).is_err();
+            storage.steps_left = None;
+            let (opened, entries) = testing::open(&mut storage).unwrap();
+            assert!(entries.len() >= 20 && entries.len() % 20 == 0, "{steps}: {}", entries.len());
+            let newest = super::super::segment::list(&storage).unwrap().pop().unwrap();
+            assert_eq!(storage.links[LINK], newest.name, "{steps}");
+            // And it goes on.
+            let mut ledger = open(&mut storage);
+            run_turns(&mut ledger, 2, 20, 600).unwrap();
+            assert_eq!(ledger.head().seq.0, opened.head.seq.0 + 40);
+            assert_eq!(testing::open(&mut storage).unwrap().1.len(), entries.len() + 40);
+            if !has_crashed {
+                break;
+            }
         }
     }
 

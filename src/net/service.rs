@@ -27,6 +27,8 @@ pub struct Service<'t, S: Storage> {
     fx: &'t mut Effects,
     /// Whether an entry of this turn must be durable before the turn's results leave.
     must_sync: bool,
+    /// Whether entries of this turn were written before its end: more than one write holds.
+    has_written: bool,
     /// Since when written entries wait for a sync.
     unsynced_since: Option<Mono>,
 }
@@ -35,7 +37,7 @@ impl<'t, S: Storage> Service<'t, S> {
     /// Of a server into which the ledger was replayed.
     pub fn new(server: Server<'t>, ledger: Ledger<S>, fx: &'t mut Effects) -> Self {
         fx.clear();
-        Self { server, ledger, fx, must_sync: false, unsynced_since: None }
+        Self { server, ledger, fx, must_sync: false, has_written: false, unsynced_since: None }
     }
 
     /// What is served.
@@ -46,6 +48,11 @@ impl<'t, S: Storage> Service<'t, S> {
     /// For a reload; [`Service::reloaded`] follows if it was taken.
     pub fn server_mut(&mut self) -> &mut Server<'t> {
         &mut self.server
+    }
+
+    /// Bytes of a ledger segment before the next one begins.
+    pub fn limit_segments(&mut self, segment_bytes: u64) {
+        self.ledger.limit_segments(segment_bytes);
     }
 
     /// The mail of the running turn, and entries on their way to the ledger.
@@ -138,13 +145,22 @@ impl<'t, S: Storage> Service<'t, S> {
             self.ledger.append(entry);
         }
         self.fx.entries.clear();
-        // More entries than one write holds: the turn's sync covers them all.
-        if self.ledger.has_room() { Ok(()) } else { self.ledger.write() }
+        if !self.ledger.has_room() {
+            // More entries than one write holds: the turn's sync covers them all.
+            self.has_written = true;
+            self.ledger.write()?;
+        }
+        Ok(())
     }
 
     /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
     fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
         send(&mut self.fx.prompt, post);
+        // A turn's entries stand in one segment.
+        if !self.has_written && self.ledger.is_segment_full() {
+            self.ledger.rotate(now.stamp)?;
+        }
+        self.has_written = false;
         self.ledger.write()?;
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
