@@ -24,9 +24,10 @@ pub const TURN_BATCH: usize = 64;
 /// Bytes appended to the ledger in one write. A turn ends when another frame's entries might not fit.
 pub const TURN_BYTES_MAX: usize = 64 * 1024;
 
-/// Entries that one frame, timer or signal can lead to: `clock`, `open`, two alarms, `unconfirmed` for
-/// what a new command replaces, the decision itself, and one excess line a limited kind. Exceeding it is our mistake.
-pub const ENTRIES_MAX: usize = 16;
+/// Entries that one frame, timer or signal can lead to: `clock`, `open`, two alarms, the decision itself, and, where
+/// a device gives way to another, `unconfirmed` for each of its commands and one excess line a limited kind. Exceeding it is
+/// our mistake.
+pub const ENTRIES_MAX: usize = 5 + (READERS_MAX + 2) + 5;
 
 /// Bytes of one ledger line, LF included. Columns are bounded so that the longest fits (`ledger::line` adds them up).
 pub const LINE_LEN_MAX: usize = 1024;
@@ -86,7 +87,7 @@ pub const PERIOD_NAMES_MAX: usize = 255;
 /// Periods of one day that are counted a card. A sale in a further one counts as used up.
 pub const PERIODS_PER_DAY_MAX: usize = 8;
 
-/// Commands awaiting a 109: one a terminal, one a reader of a board. When full a command is sent once.
+/// Commands on their way: one and a 011 a terminal, one a reader of a board. When full a command is sent once.
 pub const PENDING_MAX: usize = 2048;
 
 /// Readers of one board that can have a command pending; a further one replaces the oldest.

@@ -227,13 +227,36 @@ pub fn decide_access<'a>(
     Err(furthest)
 }
 
+/// The section whose numbers a 050 carries when its frame comes again: the first that lets the card pass, save for the
+/// pass-back rule, for the passage in question is this one.
+pub fn section_that_admits<'a>(rules: &'a Rules, row: Option<&CardRow>, request: &Passage) -> Option<&'a DoorRule> {
+    door_rules(rules, request.machine, request.door).find(|rule| check_section(rule, row, request).is_ok())
+}
+
 /// The sections that name a door.
 pub fn door_rules(rules: &Rules, machine: MachineNo, door: UnitNo) -> impl Iterator<Item = &DoorRule> {
     rules.doors.iter().filter(move |rule| rule.machine == machine && u64::from(rule.door) == door.value())
 }
 
 fn decide_section(book: &Book, rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
-    let row = row.filter(|_| !matches!(request.presented, Presented::DoorPin(_)));
+    check_section(rule, row, request)?;
+    if let Some(row) = row_presented(row, request)
+        && rule.passback_s > 0
+        && has_just_passed(book, rule, CardNo::from_value(row.card), request)
+    {
+        return Err(Reason::Passback);
+    }
+    Ok(())
+}
+
+/// A door's own PIN asks for no card, and looks at none.
+fn row_presented<'a>(row: Option<&'a CardRow>, request: &Passage) -> Option<&'a CardRow> {
+    row.filter(|_| !matches!(request.presented, Presented::DoorPin(_)))
+}
+
+/// Groups, days, hours and PIN: all that is known without the book.
+fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
+    let row = row_presented(row, request);
     if row.is_some_and(|row| !rule.groups.admits(row.groups)) {
         return Err(Reason::DoorGroup);
     }
@@ -250,12 +273,6 @@ fn decide_section(book: &Book, rule: &DoorRule, row: Option<&CardRow>, request: 
     };
     if !is_pin_right {
         return Err(Reason::Pin);
-    }
-    if let Some(row) = row
-        && rule.passback_s > 0
-        && has_just_passed(book, rule, CardNo::from_value(row.card), request)
-    {
-        return Err(Reason::Passback);
     }
     Ok(())
 }

@@ -170,7 +170,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         self.first_list().map(|(_, _, start)| Mono(start))
     }
 
-    /// Takes all timers out.
+    /// Takes all timers out and forgets the present: the next time may be an earlier one.
     pub fn clear(&mut self) {
         for level in 0..LEVELS {
             while self.used[level] != 0 {
@@ -179,6 +179,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
                 self.give_back(first);
             }
         }
+        self.present = 0;
     }
 
     /// The list that comes due first: its level, its digit and the time it begins.
@@ -333,6 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cleared_wheel_may_begin_at_an_earlier_time() {
+        let mut wheel = Wheel::<u8, 2>::new();
+        assert_eq!(wheel.pop_due(Mono(HOUR_MS)), None);
+        wheel.clear();
+        wheel.arm(Mono(500), 1).expect("room");
+        assert_eq!(wheel.pop_due(Mono(499)), None);
+        assert_eq!(wheel.pop_due(Mono(500)), Some(1));
+    }
+
+    #[test]
     fn a_full_wheel_refuses_and_keeps_what_it_has() {
         let mut wheel = Wheel::<usize, 3>::new();
         let ids = [0, 1, 2].map(|key| wheel.arm(Mono(10), key).expect("room"));
@@ -452,6 +463,7 @@ mod tests {
                     Op::Clear => {
                         wheel.clear();
                         model.clear();
+                        prop_assert_eq!(wheel.pop_due(Mono(now)), None);
                     }
                 }
                 prop_assert_eq!(wheel.len(), model.len());

@@ -153,6 +153,8 @@ fn basis_amount(entry: &Entry) -> Money {
 #[derive(Clone, Debug)]
 struct Offline {
     seq: EntrySeq,
+    /// The sale that it is: the entry itself, or the first for a record that was matched.
+    sale: EntrySeq,
     id: OfflineId,
     /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
     is_sale: bool,
@@ -440,7 +442,8 @@ impl Book {
             kind if kind == Kind::Offline || (kind == Kind::Matched && entry.detail.code() == Some(105)) => {
                 memory.last_offline = entry.seq;
                 let is_sale = entry.detail.get("claimed").is_none();
-                self.offline.push(Offline { seq: entry.seq, id: OfflineId::of(entry), is_sale });
+                let sale = entry.about.unwrap_or(entry.seq);
+                self.offline.push(Offline { seq: entry.seq, sale, id: OfflineId::of(entry), is_sale });
             }
             _ => (),
         }
@@ -592,6 +595,11 @@ impl Book {
         self.memory(machine).is_some_and(Memory::is_mute)
     }
 
+    /// Whether this approval of the device, one of its last ten, was confirmed by 109.
+    pub fn is_confirmed(&self, machine: MachineNo, approval: EntrySeq) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.is_confirmed(approval))
+    }
+
     /// Whether an approved sale still waits for the device's word.
     pub fn is_in_doubt(&mut self, sale: EntrySeq) -> bool {
         self.doubts.of_entry(sale).is_some_and(|doubt| !doubt.is_settled)
@@ -656,7 +664,7 @@ impl Book {
     ) -> Option<EntrySeq> {
         let key = (machine.value(), card.value(), asked, fnv1a(raw_time.as_bytes()));
         let mut sales = self.offline.find(key).filter(|offline| offline.is_sale && offline.id.has_time);
-        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.seq)
+        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.sale)
     }
 
     /// The card's newest passes at a door, newest first.

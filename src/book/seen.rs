@@ -201,6 +201,10 @@ impl Memory {
         sales.find(same).map(|seen| seen.outcome.sale)
     }
 
+    pub(super) fn is_confirmed(&self, approval: EntrySeq) -> bool {
+        self.approvals.iter().any(|known| *known == (approval, true))
+    }
+
     /// All of it that a replay restores, to be compared.
     pub(super) fn as_replayed(&self) -> impl PartialEq + fmt::Debug + '_ {
         let shown =

@@ -34,11 +34,6 @@ impl Server<'_> {
         entry.device_time = Some(access.time.raw.clone());
         entry.slot = Some(slot(access));
         let row = access.card.and_then(|card| self.tables.cards.find(card)).cloned();
-        let id = FrameId::new(Code::Access.number(), &entry, Money::ZERO);
-        if let Some(seen) = self.first_answer(context, &id) {
-            self.access_again(context, access, row.as_ref(), &seen, fx);
-            return;
-        }
         let presented = match access.pin_kind {
             PinKind::None => Presented::Card,
             PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(access.pin),
@@ -53,6 +48,11 @@ impl Server<'_> {
             now: context.now,
             clock: context.clock,
         };
+        let id = FrameId::new(Code::Access.number(), &entry, Money::ZERO);
+        if let Some(seen) = self.first_answer(context, &id) {
+            self.access_again(context, access, row.as_ref(), &request, &seen, fx);
+            return;
+        }
         self.watch_door(context, access, fx);
         if policy::is_duress(row.as_ref(), presented) {
             self.alarm_duress(context, &entry, fx);
@@ -65,7 +65,7 @@ impl Server<'_> {
                 let seq = self.append(entry, &context.now, fx);
                 self.counters.admitted += 1;
                 debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
-                self.send_admission(context, access, row.as_ref(), Some(&rule), (seq, None), fx);
+                self.send_admission(context, access, row.as_ref(), Some(&rule), (Some(seq), None), fx);
             }
             Err(reason) => {
                 entry.kind = Kind::Refuse;
@@ -85,6 +85,7 @@ impl Server<'_> {
         context: &Context,
         access: &Access,
         row: Option<&CardRow>,
+        request: &Passage,
         seen: &Seen,
         fx: &mut Effects,
     ) {
@@ -95,9 +96,11 @@ impl Server<'_> {
         }
         let age_ms = seen.at.mono.map(|first| context.now.mono.ms_since(first));
         if age_ms.is_some_and(|age| age < u64::from(self.rules.door_ttl_ms)) {
-            let rules = policy::door_rules(&self.rules, context.frame.machine, access.door);
-            let rule = rule_that_admitted(rules, row, access).cloned();
-            self.send_admission(context, access, row, rule.as_ref(), (seen.outcome.sale, seen.at.mono), fx);
+            let rule = policy::section_that_admits(&self.rules, row, request).cloned();
+            // An admission that its board has confirmed needs no second confirmation.
+            let is_confirmed = self.tables.book.is_confirmed(context.frame.machine, seen.outcome.sale);
+            let about = (!is_confirmed).then_some(seen.outcome.sale);
+            self.send_admission(context, access, row, rule.as_ref(), (about, seen.at.mono), fx);
             return;
         }
         if age_ms.is_none_or(|age| age > ECHO_MS) {
@@ -151,7 +154,7 @@ impl Server<'_> {
         access: &Access,
         row: Option<&CardRow>,
         rule: Option<&DoorRule>,
-        (about, born): (EntrySeq, Option<Mono>),
+        (about, born): (Option<EntrySeq>, Option<Mono>),
         fx: &mut Effects,
     ) {
         let texts = &self.rules.texts;
@@ -169,7 +172,7 @@ impl Server<'_> {
             left_open_s: rule.map_or(LEFT_OPEN_S, |rule| rule.left_open_s),
         };
         let reader = Some(access.reader.value());
-        let about = About { entry: Some(about), subject: access.card_raw, reader, born };
+        let about = About { entry: about, subject: access.card_raw, reader, born };
         self.command(context, &reply, about, fx);
     }
 
@@ -196,16 +199,4 @@ impl Server<'_> {
         let figures = row.map_or_else(Default::default, |row| self.tables.book.account(row.account).figures());
         Values { figures, ..self.names(context, row) }
     }
-}
-
-/// The section whose numbers the first 050 carried: the first that the card's groups fit.
-fn rule_that_admitted<'a>(
-    mut rules: impl Iterator<Item = &'a DoorRule>,
-    row: Option<&CardRow>,
-    access: &Access,
-) -> Option<&'a DoorRule> {
-    rules.find(|rule| match (row, access.pin_kind) {
-        (_, PinKind::DoorPin) | (None, _) => rule.open_pin.is_some() && rule.open_pin == access.pin,
-        (Some(row), _) => rule.groups.admits(row.groups),
-    })
 }

@@ -62,8 +62,8 @@ pub(super) struct Device {
     pub(super) rule: Option<u16>,
     /// Answers that stand in no entry.
     pub(super) echoes: Deque<Seen, ECHOES_MAX>,
-    /// Commands awaiting a 109, oldest first: places in the outbox.
-    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 1 }>,
+    /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
+    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
     /// The 109s it sent.
     pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
     /// A 109-like frame that confirmed nothing, for the warning about a mute device.

@@ -1,7 +1,8 @@
 //! Commands that wait for the device's 109, and their resending (design.md, section 10).
 //!
 //! One command a terminal, one a reader of a board. A newer one replaces it, a 101 ends it, and after a restart
-//! nothing is sent again unasked: the device asks.
+//! nothing is sent again unasked: the device asks. A 011 goes beside them: no 109 confirms it, and only the
+//! device's next 105 ends it.
 
 use log::{debug, info, warn};
 
@@ -17,11 +18,21 @@ use crate::wire::{Buffer, DeviceFrame, Reply};
 const RELEASE_RESENDS: u8 = 2;
 const RELEASE_FIRST_MS: u64 = 1000;
 
+/// Of commands in one lane the newer replaces the older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// A terminal's display and keys.
+    Terminal,
+    /// A board's reader.
+    Reader(u64),
+    /// The 011 for a terminal's stored records: what it sells meanwhile has nothing to do with it.
+    Release,
+}
+
 /// A command on its way.
 pub(super) struct Pending {
     device: u16,
-    /// The board's reader that it answers; `None` for terminals.
-    reader: Option<u64>,
+    lane: Lane,
     peer: Peer,
     frame: Buffer,
     code: u16,
@@ -117,12 +128,14 @@ impl Server<'_> {
             return;
         }
         let device = context.device;
+        let lane = match (reply.code(), about.reader) {
+            (11, _) => Lane::Release,
+            (_, Some(reader)) => Lane::Reader(reader),
+            (_, None) => Lane::Terminal,
+        };
         let slots = &self.tables.devices.get(device).pending;
-        let same_reader = slots
-            .iter()
-            .copied()
-            .find(|slot| self.tables.outbox.get(*slot).is_some_and(|pending| pending.reader == about.reader));
-        if let Some(slot) = same_reader {
+        let is_same_lane = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == lane);
+        if let Some(slot) = slots.iter().copied().find(is_same_lane) {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
             if pending.answered == context.frame.seq && pending.frame == frame {
                 return;
@@ -136,7 +149,7 @@ impl Server<'_> {
         let first_ms = if reply.code() == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
         let slot = self.tables.outbox.add(Pending {
             device: u16::try_from(device).expect("DEVICES_MAX fits 16 bits"),
-            reader: about.reader,
+            lane,
             peer: context.peer,
             frame,
             code: reply.code(),
@@ -194,7 +207,8 @@ impl Server<'_> {
     /// Ends a device's 011: another 105 of it came.
     pub(super) fn end_release(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         let slots = &self.tables.devices.get(device).pending;
-        let is_release = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.code == 11);
+        let is_release =
+            |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == Lane::Release);
         if let Some(slot) = slots.iter().copied().find(is_release) {
             self.end(now, slot, fx);
         }
@@ -288,7 +302,7 @@ impl Server<'_> {
         device.pending.iter().copied().find(|slot| {
             let pending = self.tables.outbox.get(*slot).expect("a device's slots are taken");
             let is_named = is_bare || names().any(|name| pending.is_named(name, machine));
-            is_named && !frame.seq.is_behind(&pending.answered)
+            pending.lane != Lane::Release && is_named && !frame.seq.is_behind(&pending.answered)
         })
     }
 }

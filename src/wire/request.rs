@@ -9,7 +9,6 @@ use core::fmt;
 use heapless::Vec;
 
 use super::fields::{Fields, Line};
-use crate::gbk;
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::model::ids::{text_from, text_from_lossy};
 use crate::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
@@ -388,7 +387,8 @@ impl PinKind {
 pub struct Malformed<'a> {
     /// The first field that is missing or cannot be read.
     pub field: &'static str,
-    /// The card or command number as received, for the refusal to echo; at most 32 bytes, empty if there is none.
+    /// The card or command number as received, for the refusal to echo. Empty if there is none, if it is longer than 32
+    /// bytes, or if it holds anything but printable ASCII: garbage is not shown on a display.
     pub subject: &'a [u8],
 }
 
@@ -405,7 +405,8 @@ impl<'a> DeviceFrame<'a> {
         let subject = match code {
             Code::Inquiry | Code::Charge | Code::Meal | Code::Offline | Code::Scan | Code::Access => {
                 let first = fields.clone().next().unwrap_or_default();
-                &first[..gbk::cut(first, SUBJECT_LEN_MAX)]
+                let is_shown = first.len() <= SUBJECT_LEN_MAX && first.iter().all(|byte| (b' '..=b'~').contains(byte));
+                if is_shown { first } else { b"" }
             }
             Code::Boot | Code::Keys | Code::Confirm => b"",
         };

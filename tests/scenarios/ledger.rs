@@ -1,0 +1,169 @@
+//! The ledger as lines in memory: what is replayed has really gone through its text.
+
+use std::collections::BTreeMap;
+
+use posgate::book::{Book, FrameId, OfflineId};
+use posgate::ledger::line;
+use posgate::limits::LINE_LEN_MAX;
+use posgate::model::{Balance, Entry, EntrySeq, Kind};
+
+/// Lines without their LF, and how many of them are on the medium.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    lines: Vec<Vec<u8>>,
+    chain: u32,
+    synced: usize,
+}
+
+/// An account's sums.
+type Sums = (Balance, i32);
+
+impl Ledger {
+    /// Writes a line; the entry must be what the line says.
+    pub fn append(&mut self, entry: &Entry) -> Result<(), String> {
+        let mut out = [0; LINE_LEN_MAX];
+        let emitted = line::emit(entry, self.chain, &mut out);
+        let text = out[..emitted.len - 1].to_vec();
+        let parsed = line::parse(&text).map_err(|error| format!("entry {}: {error}", entry.seq))?;
+        if parsed.entry != *entry {
+            return Err(format!(
+                "entry {}: the line says something else: {}",
+                entry.seq,
+                String::from_utf8_lossy(&text)
+            ));
+        }
+        self.chain = emitted.crc;
+        self.lines.push(text);
+        Ok(())
+    }
+
+    /// All lines are on the medium.
+    pub fn sync(&mut self) {
+        self.synced = self.lines.len();
+    }
+
+    /// The power went.
+    pub fn lose_unsynced(&mut self) {
+        self.lines.truncate(self.synced);
+        self.chain = self.lines.last().map_or(0, |line| line::crc_column(line).expect("it was written with one"));
+    }
+
+    /// Every entry, read from its line.
+    pub fn entries(&self) -> Result<Vec<Entry>, String> {
+        let mut chain = 0;
+        self.lines
+            .iter()
+            .map(|text| {
+                if !line::follows(text, chain) {
+                    return Err(format!("the crc does not follow: {}", String::from_utf8_lossy(text)));
+                }
+                let parsed = line::parse(text).map_err(|error| error.to_string())?;
+                chain = parsed.crc;
+                Ok(parsed.entry)
+            })
+            .collect()
+    }
+
+    /// The newest entry's number, and what an account's entries add up to.
+    pub fn figures(&self, account: Option<&str>) -> Result<(EntrySeq, Option<Sums>), String> {
+        let (mut head, mut sums) = (EntrySeq(0), (Balance::ZERO, 0));
+        for entry in self.entries()? {
+            head = entry.seq;
+            if entry.account.as_deref() == account {
+                sums.0 += entry.amount.unwrap_or_default();
+                sums.1 += entry.uses.unwrap_or_default();
+            }
+        }
+        Ok((head, account.map(|_| sums)))
+    }
+
+    /// Whether no line holds a text.
+    pub fn lacks(&self, text: &str) -> Result<(), String> {
+        let found = self.lines.iter().map(|line| String::from_utf8_lossy(line)).find(|line| line.contains(text));
+        found.map_or(Ok(()), |line| Err(format!("it is written: {line}")))
+    }
+
+    /// What holds for every ledger: the chain, the numbers, the sums, and that an account opens once, before it moves.
+    pub fn check(&self) -> Result<(), String> {
+        let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
+        let mut opened: Vec<String> = Vec::new();
+        let mut head = EntrySeq(0);
+        for entry in self.entries()? {
+            let seq = entry.seq;
+            if seq != head.next() {
+                return Err(format!("entry {seq} follows {head}"));
+            }
+            head = seq;
+            if entry.about.is_some_and(|about| about >= seq) {
+                return Err(format!("entry {seq} is about a later one"));
+            }
+            if entry.moves() && (entry.account.is_none() || entry.card.is_none()) {
+                return Err(format!("entry {seq} moves nobody's account"));
+            }
+            let Some(account) = entry.account.as_ref().map(ToString::to_string) else { continue };
+            let sum = sums.entry(account.clone()).or_default();
+            sum.0 += entry.amount.unwrap_or_default();
+            sum.1 += entry.uses.unwrap_or_default();
+            if (Some(sum.0), Some(sum.1)) != (entry.balance, entry.uses_left) {
+                return Err(format!("entry {seq}: the account's entries add up to {} and {}", sum.0, sum.1));
+            }
+            if entry.kind == Kind::Open {
+                if opened.contains(&account) {
+                    return Err(format!("entry {seq} opens {account} again"));
+                }
+                opened.push(account);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether two books that come from this ledger, one as it was written, one in a replay, know the same.
+    pub fn compare(&self, live: &Book, replayed: &Book) -> Result<(), String> {
+        let entries = self.entries()?;
+        equal("head", &live.head(), &replayed.head())?;
+        equal("newest_ok", &live.newest_ok(), &replayed.newest_ok())?;
+        equal("clock_floor", &live.clock_floor(), &replayed.clock_floor())?;
+        equal("doubts", &live.doubts(), &replayed.doubts())?;
+        for (one, other) in [(live, replayed), (replayed, live)] {
+            for account in one.accounts() {
+                let row = other.account_row(&account.id);
+                let figures = row.map(|row| other.account(row).figures()).unwrap_or_default();
+                equal(&account.id, &account.figures(), &figures)?;
+            }
+        }
+        let days = || entries.iter().filter_map(|entry| entry.detail.day());
+        let periods = || entries.iter().filter_map(|entry| entry.detail.get("period").map(|period| period.0));
+        for entry in &entries {
+            let what = format!("entry {}", entry.seq);
+            if let Some(card) = entry.card {
+                equal(&what, &live.card_status(card), &replayed.card_status(card))?;
+                for day in days() {
+                    equal(&what, &live.spent(card, day), &replayed.spent(card, day))?;
+                    for period in periods() {
+                        equal(&what, &live.sales(card, day, period), &replayed.sales(card, day, period))?;
+                    }
+                }
+            }
+            let Some(machine) = entry.machine else { continue };
+            equal(&what, &live.is_confirming(machine), &replayed.is_confirming(machine))?;
+            equal(&what, &live.is_mute(machine), &replayed.is_mute(machine))?;
+            let serial = entry.serial.as_ref();
+            if let Some(id) = FrameId::of(entry) {
+                let seen = |book: &Book| book.seen(machine, serial, &id).map(|seen| seen.outcome);
+                equal(&what, &seen(live), &seen(replayed))?;
+            }
+            if matches!(entry.kind, Kind::Offline | Kind::Matched) {
+                let id = OfflineId::of(entry);
+                equal(&what, &live.offline(&id), &replayed.offline(&id))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, live: &T, replayed: &T) -> Result<(), String> {
+    if live == replayed {
+        return Ok(());
+    }
+    Err(format!("a replay differs, {what}: live {live:?}, replayed {replayed:?}"))
+}

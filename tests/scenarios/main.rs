@@ -1,0 +1,118 @@
+//! Scenarios: tables of steps that a canteen's operator can read, one file a rule, played against a server in this
+//! process. No socket, no file of a ledger, no real clock.
+//!
+//! A file is comments (`#`), and blocks that begin at the left margin:
+//!
+//! ```text
+//! # A sale tried again under a new seq is not charged twice while the first is in doubt.
+//! config                                     the configuration, as in /etc/config/posgate; may be empty
+//!   config server
+//!     option same_sale_s 30
+//! cards                                      the card table
+//!   card,name,balance
+//!   8888888888,张三丰,100.00
+//! steps what is shown                        config and cards stay for the steps blocks after them
+//!   at 2026-11-22 12:00:00                   the server starts; the zone is the configuration's, or China's
+//!   00002 > 103,00009,..,8888888888,5.50,$now
+//!         < 001,00009
+//!         ledger open amount=100.00
+//!         ledger charge amount=-5.50 balance=94.50 as first
+//!         < 008,00002,8888888888,5.50,姓名:张三丰 {94.50}\n,20,0,1
+//! ```
+//!
+//! **Devices.** `NAME > frame` sends. A NAME that is a number is that machine, at 192.168.1.NAME; `device NAME ADDRESS
+//! MACHINE` describes any other. In a frame `..` stands for the device's address, the server's, and the machine number;
+//! `$now`, `$now-5s`, `$now+2h` for the wall clock; `$x80` for a byte; `$pad1000` for a thousand digits; `$NAME`
+//! for what `let NAME = text` said. `repeat 20` repeats the deeper lines, `$i` being 00001 …, `$k` being 1 ….
+//!
+//! **What follows** stands under its step, all of it and in the order in which it leaves the server: prompt
+//! replies, then the turn's entries, then the replies that wait for their sync. Anything else fails the step. `< reply`
+//! goes to the device that spoke last, `NAME < reply` to another; at its end `...` leaves the rest open. `ledger KIND
+//! key=value … as LABEL` is an entry with these columns and detail words (`key=-`: none; `ref=LABEL`: that entry).
+//! `@500ms` before either: so long after the step began. `ledger *`: any entries. `...` alone: whatever else comes.
+//! `start`, `stop` and `reload` entries may be left out.
+//!
+//! **Time.** `wait 500ms` (`s m h d`), `at TIME` waits until then; timers run. `clock TIME` sets the wall clock, and no
+//! time passes. `kernel synchronized` is what the kernel says of its clock.
+//!
+//! **The server.** `restart` (killed and started), `kill`, `power-cut` (what was not synced is lost), `stop`, `start`,
+//! `reload`, `reload refused`; `config` and `cards` blocks among the steps are read by the next start or reload.
+//! `operator KIND key=value …` adds an operator's entry while the server is down. `built DATE` is the program's.
+//!
+//! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`, `clock-is ok|unset`,
+//! `ledger-lacks TEXT`.
+//!
+//! After every life of a server this must hold as well: the chain of crcs and numbers, each account's sums, an account
+//! opens once; no 008, 011 or 050 left before its entries were written; and a server that replays the lines knows what this
+//! one knew: balances, days, periods, answers given, doubts.
+
+mod language;
+mod ledger;
+mod random;
+mod world;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Plays every file of a folder; tells all that fail.
+fn play_folder(folder: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(folder);
+    let listed = fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut files: Vec<PathBuf> = listed.map(|file| file.expect("a readable folder").path()).collect();
+    files.sort();
+    assert!(!files.is_empty(), "no scenarios in {folder}");
+    let mut bench = world::bench();
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for file in &files {
+        let name = format!("tests/scenarios/{folder}/{}", file.file_name().expect("a file").to_string_lossy());
+        let text = fs::read_to_string(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        match language::read(&text) {
+            Ok(cases) => {
+                for case in cases {
+                    count += 1;
+                    if let Err(failure) = world::play(&case, &mut bench) {
+                        failures.push(format!("{name}:{}: {}: {}", failure.line, case.title, failure.message));
+                    }
+                }
+            }
+            Err(message) => failures.push(format!("{name}:{message}")),
+        }
+    }
+    println!("{folder}: {count} scenarios in {} files", files.len());
+    assert!(failures.is_empty(), "{} of {count} scenarios failed\n\n{}\n", failures.len(), failures.join("\n\n"));
+}
+
+/// A test a folder, named after the section of design.md that it walks through.
+macro_rules! folders {
+    ($($name:ident $folder:literal)*) => {
+        $(
+            #[test]
+            fn $name() {
+                play_folder($folder);
+            }
+        )*
+
+        #[test]
+        fn every_folder_is_played() {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+            for file in fs::read_dir(path).expect("the folder of this file") {
+                let file = file.expect("a readable folder");
+                let name = file.file_name().to_string_lossy().into_owned();
+                assert!(!file.path().is_dir() || [$($folder),*].contains(&name.as_str()), "{name} is not played");
+            }
+        }
+    };
+}
+
+folders! {
+    section_05_cards_and_accounts_are_as_designed "05-cards"
+    section_06_decisions_are_as_designed "06-decisions"
+    section_06_doors_are_as_designed "06-doors"
+    section_06_offline_sales_are_as_designed "06-offline"
+    section_07_entries_are_as_designed "07-ledger"
+    section_08_duplicates_and_doubt_are_as_designed "08-duplicates"
+    section_10_resending_is_as_designed "10-resending"
+    section_11_the_clock_is_as_designed "11-clock"
+    section_13_who_is_let_in_is_as_designed "13-devices"
+}
