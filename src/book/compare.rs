@@ -49,7 +49,7 @@ impl Book {
     }
 
     fn rows_of_offline(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        self.offline.rows().map(|offline| (offline.seq.0, (&offline.id, offline.is_sale))).collect()
+        self.offline.rows().map(|offline| (offline.seq.0, (offline.sale, &offline.id, offline.is_sale))).collect()
     }
 
     fn rows_of_passes(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {

@@ -8,6 +8,7 @@ mod compare;
 mod day;
 mod history;
 mod seen;
+mod snapshot;
 
 use core::fmt;
 
@@ -16,6 +17,7 @@ use day::{DayCounts, PeriodNames};
 use history::{History, Row};
 pub use seen::{FrameId, Moment, Outcome, Seen};
 use seen::{Memory, Recent};
+pub use snapshot::BadLine;
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
@@ -285,6 +287,37 @@ impl Book {
         }
     }
 
+    /// Back to before the first entry. What the configuration and the table say stays: who is registered, the accounts' opening
+    /// figures, and the rows that cards point at.
+    pub fn rewind(&mut self) {
+        if self.accounts.iter().any(|account| account.in_table) {
+            for account in &mut self.accounts {
+                (account.balance, account.uses) = (Balance::ZERO, 0);
+                (account.is_opened, account.has_moved) = (false, false);
+            }
+        } else {
+            self.accounts.clear();
+            self.by_account.clear();
+        }
+        self.head = EntrySeq(0);
+        self.newest = None;
+        self.newest_ok = None;
+        self.clock_floor = None;
+        self.cards.clear();
+        self.by_card.clear();
+        self.memories.retain(|memory| memory.is_pinned);
+        self.by_machine.clear();
+        for (row, memory) in self.memories.iter_mut().enumerate() {
+            *memory = Memory::new(memory.machine);
+            memory.is_pinned = true;
+            self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
+        }
+        self.doubts.clear();
+        self.offline.clear();
+        self.passes.clear();
+        self.periods.clear();
+    }
+
     /// Forgets everything: before a replay.
     pub fn clear(&mut self) {
         self.head = EntrySeq(0);
@@ -338,7 +371,8 @@ impl Book {
 
     fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
-        if !entry.moves() && self.account_row(id).is_none() {
+        // An `open` of nothing moves nothing either, but from then on the table's figures hold no more.
+        if !entry.moves() && entry.kind != Kind::Open && self.account_row(id).is_none() {
             return Ok(None);
         }
         let row = self.find_or_add_account(id).ok_or(Mismatch::Full)?;
@@ -723,7 +757,10 @@ impl Book {
 
     /// The device's row; when all are taken, that of the device idle longest, save registered ones and those in doubt.
     fn find_or_add_memory(&mut self, machine: MachineNo) -> usize {
-        let machine = machine.value();
+        self.find_or_add_memory_of(machine.value())
+    }
+
+    fn find_or_add_memory_of(&mut self, machine: u64) -> usize {
         if let Some(row) = self.memories_row(machine) {
             return row;
         }

@@ -10,7 +10,7 @@ use log::{LevelFilter, error, info, warn};
 use posgate::cards::CardFile;
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
-use posgate::ledger::{DirStorage, Ledger, OpenError, Opened, Refusal};
+use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
 use posgate::net::udp::Socket;
 use posgate::net::{self, Loop, Reloaded};
 use posgate::problem::Problem;
@@ -97,6 +97,9 @@ fn serve(
     ledger.limit_segments(settings.segment_bytes);
     for warning in &opened.warnings {
         warn!("{warning}");
+    }
+    if let Some(seq) = opened.snapshot {
+        info!("replayed snapshot={seq} entries={}", opened.entries);
     }
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
     let installed = server.install(settings.rules.clone(), &file.records, origin, true);
@@ -243,8 +246,7 @@ fn open_ledger(
     let storage = DirStorage::open(&settings.ledger_dir)?;
     let created = clock.now(zone, false).stamp;
     let number = random()?;
-    let mut apply = |entry: &_| server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()));
-    let opened = Ledger::open(storage, &settings.site, created, || number, &mut apply);
+    let opened = Ledger::open(storage, &settings.site, created, || number, server);
     opened.map_err(|error| match error {
         OpenError::Io(error) => Failure::from(error),
         damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),

@@ -30,6 +30,12 @@
 //!
 //! The header is synced before the first entry is written. So a torn one stands in a segment that never held an
 //! entry; the segment is set aside (renamed to `*.torn`), and if there is no other, a new ledger begins.
+//!
+//! | snapshot | |
+//! |---|---|
+//! | none | replay from the first segment, which must begin with entry 1 |
+//! | believed ([`super::snapshot`]) | replay the entries after it; older segments are not looked at, nor missed |
+//! | not believed | the same as none, with a warning |
 
 use core::fmt;
 use std::io;
@@ -37,11 +43,11 @@ use std::io;
 use crate::limits::TAIL_LEN_MAX;
 use crate::model::{Entry, EntrySeq, Kind};
 
-use super::Head;
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::line;
 use super::segment::{self, Line, Lines, Segment};
 use super::storage::{Files, Storage};
+use super::{Head, State, snapshot};
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,8 +210,12 @@ pub struct Replayed {
     pub ledger: Option<u64>,
     /// The segment to go on with; `None` if there is none yet.
     pub newest: Option<String>,
-    /// Good entries.
+    /// Good entries that were given to the state.
     pub entries: u64,
+    /// The entry that a believed snapshot was of.
+    pub snapshot: Option<EntrySeq>,
+    /// Why a snapshot that is there was not believed: a sentence for the operator.
+    pub disbelief: Option<String>,
     /// The last of them.
     pub head: Head,
     /// Whether the last of them is a `stop`.
@@ -234,23 +244,38 @@ pub struct TornTail {
     pub len: u64,
 }
 
-/// Gives every good entry of a directory to `apply`, in order, and says what a start has to mend. Changes nothing.
+/// Gives the snapshot, if it is believed, and every good entry after it to `state`, in order; else every good entry.
+/// Says what a start has to mend. Changes nothing.
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged beyond what a power cut explains.
-pub fn replay<F: Files>(
-    files: &F,
-    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
-) -> Result<Replayed, OpenError> {
+pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, OpenError> {
     let mut segments = segment::list(files)?;
     let mut replayed = Replayed::default();
+    let base = snapshot::restore(files, &segments, state)?.unwrap_or_else(|why| {
+        let path = files.path(snapshot::NAME);
+        replayed.disbelief =
+            Some(format!("{path} is not believed: {why}; the ledger is replayed from its first entry"));
+        None
+    });
+    if let Some(base) = &base {
+        segments.retain(|segment| *segment >= base.segment);
+        replayed.snapshot = Some(base.title.head.seq);
+        replayed.ledger = Some(base.title.ledger);
+        replayed.head = base.title.head;
+    }
     let mut count = segments.len();
     for (index, segment) in segments.iter().enumerate() {
         let is_newest = index + 1 == count;
         let place = if is_newest { HeaderPlace::Newest } else { HeaderPlace::Older };
+        if let Some(base) = base.as_ref().filter(|base| base.segment == *segment) {
+            // What stands before was looked at when the snapshot was believed.
+            replay_lines(files, segment, is_newest, (base.offset, base.line), &mut replayed, state)?;
+            continue;
+        }
         let (found, case) = judge_header(files, segment, &mut replayed)?;
         match decide(HEADERS, found, place) {
-            Action::Keep => replay_lines(files, segment, is_newest, &mut replayed, apply)?,
+            Action::Keep => replay_lines(files, segment, is_newest, (HEADER_LEN as u64, 2), &mut replayed, state)?,
             // Without the segments before it there is no going on either: the entries are gone.
             Action::SetAside if segment.first == replayed.head.seq.next() => {
                 replayed.torn_header = Some(segment.name.clone());
@@ -371,13 +396,15 @@ fn replay_lines<F: Files>(
     files: &F,
     segment: &Segment,
     is_newest: bool,
+    (offset, line): (u64, u64),
     replayed: &mut Replayed,
-    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+    state: &mut dyn State,
 ) -> Result<(), OpenError> {
     let len = files.len(&segment.name)?;
     let mut lines = Lines::new(files, &segment.name);
+    lines.go_back(offset, line);
     while let Some(line) = lines.read()? {
-        let (found, case) = match judge_line(&line, replayed.head, apply) {
+        let (found, case) = match judge_line(&line, replayed.head, state) {
             Ok((entry, head)) => {
                 replayed.head = head;
                 replayed.entries += 1;
@@ -412,11 +439,7 @@ fn replay_lines<F: Files>(
 }
 
 /// The entry of a good line and the head it makes; else what the line is, with a sentence.
-fn judge_line(
-    line: &Line,
-    head: Head,
-    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
-) -> Result<(Entry, Head), (LineFound, String)> {
+fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Entry, Head), (LineFound, String)> {
     if !line.follows(head.crc) {
         let (found, case) = match line.ended {
             _ if line.has_zero() => (LineFound::Zeros, "zero bytes stand where a line should"),
@@ -430,7 +453,7 @@ fn judge_line(
     if parsed.entry.seq != next {
         return Err((LineFound::Gap, format!("entry {} stands where {next} should", parsed.entry.seq)));
     }
-    apply(&parsed.entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
+    state.apply(&parsed.entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
     Ok((parsed.entry, Head { seq: next, crc: parsed.crc }))
 }
 
@@ -448,10 +471,11 @@ fn has_good_after<F: Files>(mut chain: Option<u32>, head: u32, lines: &mut Lines
 
 fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case: &str) -> OpenError {
     let next = replayed.head.seq.next();
+    let disbelief = replayed.disbelief.as_ref().map_or(String::new(), |why| format!(" ({why})"));
     OpenError::Damaged {
         file: files.path(name),
         line,
-        case: case.to_owned(),
+        case: format!("{case}{disbelief}"),
         remedy: format!(
             "entries before {next} are whole: bring back the file from a copy, or keep these alone with \
              `posgate ledger repair --cut {next}` (the server stopped; it copies first)"

@@ -16,12 +16,13 @@ use std::io;
 use crate::limits::{ENTRIES_MAX, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
 use crate::model::{Entry, EntrySeq, Stamp};
 
-use super::Head;
 use super::header::{HEADER_LEN, Header};
 use super::line;
-use super::recovery::{self, OpenError, Refusal};
+use super::recovery::{self, OpenError};
 use super::segment::{LINK, name_of};
+use super::snapshot;
 use super::storage::Storage;
+use super::{Head, State};
 
 /// The ledger in service.
 pub struct Ledger<S> {
@@ -49,6 +50,8 @@ pub struct Ledger<S> {
 pub struct Opened {
     /// Entries replayed.
     pub entries: u64,
+    /// The entry that a snapshot was of, after which the replay began; `None`: it began with the first.
+    pub snapshot: Option<EntrySeq>,
     /// The last of them.
     pub head: Head,
     /// Whether the ledger was made just now.
@@ -62,7 +65,7 @@ pub struct Opened {
 }
 
 impl<S: Storage> Ledger<S> {
-    /// Replays the ledger of a directory into `apply`, mends its end, and goes on with it; or begins a new one.
+    /// Replays the ledger of a directory into `state`, from its snapshot if that is believed, mends its end, and goes on with it; or begins a new one.
     /// When this returns, everything that was replayed is durable.
     ///
     /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the header of a new ledger.
@@ -74,10 +77,11 @@ impl<S: Storage> Ledger<S> {
         site: &str,
         created: Stamp,
         draw_number: impl FnOnce() -> u64,
-        apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+        state: &mut dyn State,
     ) -> Result<(Self, Opened), OpenError> {
-        let replayed = recovery::replay(&storage, apply)?;
-        let mut warnings = recovery::mend(&mut storage, &replayed)?;
+        let replayed = recovery::replay(&storage, state)?;
+        let mut warnings: Vec<String> = replayed.disbelief.clone().into_iter().collect();
+        warnings.extend(recovery::mend(&mut storage, &replayed)?);
         let is_new = replayed.newest.is_none();
         let number = replayed.ledger.unwrap_or_else(draw_number);
         let segment = match &replayed.newest {
@@ -94,6 +98,7 @@ impl<S: Storage> Ledger<S> {
         storage.sync(&segment)?;
         let opened = Opened {
             entries: replayed.entries,
+            snapshot: replayed.snapshot,
             head: replayed.head,
             created: is_new,
             clean: replayed.is_clean(),
@@ -217,6 +222,24 @@ impl<S: Storage> Ledger<S> {
         self.sync_written()
     }
 
+    /// Writes the state as of the last entry as `snapshot.tsv`.
+    ///
+    /// # Errors
+    /// With path and operation. The ledger itself is as it was.
+    ///
+    /// # Panics
+    /// If an entry is not yet durable.
+    pub fn write_snapshot(&mut self, created: Stamp, state: &dyn State) -> io::Result<()> {
+        assert!(!self.unsynced(), "a snapshot is never newer than the ledger");
+        let title = snapshot::Title { ledger: self.number, head: self.head };
+        let written = snapshot::write(&mut self.storage, &mut self.buffer, title, created, state);
+        if written.is_err() {
+            // It may be what fills the disk. If it cannot be removed either, the next one will.
+            let _left = self.storage.remove(snapshot::TEMPORARY);
+        }
+        written
+    }
+
     /// The last entry appended.
     pub fn head(&self) -> Head {
         self.head
@@ -235,6 +258,12 @@ impl<S: Storage> Ledger<S> {
     /// Where the entries stand.
     pub fn storage(&self) -> &S {
         &self.storage
+    }
+
+    /// For tests that spoil it.
+    #[cfg(test)]
+    pub(super) fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
     }
 
     fn sync_written(&mut self) -> io::Result<()> {
@@ -267,13 +296,14 @@ fn create_segment<S: Storage>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Entries;
     use super::super::storage::{DirStorage, Files as _, MemoryStorage};
     use super::super::testing::{self, FIRST};
     use super::*;
     use crate::model::Detail;
 
     fn open(storage: &mut MemoryStorage) -> Ledger<&mut MemoryStorage> {
-        Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut |_| Ok(())).unwrap().0
+        Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut Entries(|_: &Entry| Ok(()))).unwrap().0
     }
 
     #[test]
@@ -469,11 +499,11 @@ mod tests {
         for (round, created) in [(0, true), (1, false), (2, false)] {
             let storage = DirStorage::open(&dir).unwrap();
             let mut replayed = 0;
-            let (mut ledger, opened) = Ledger::open(storage, "site", testing::stamp(), || 7, &mut |_| {
+            let mut apply = Entries(|_: &Entry| {
                 replayed += 1;
                 Ok(())
-            })
-            .unwrap();
+            });
+            let (mut ledger, opened) = Ledger::open(storage, "site", testing::stamp(), || 7, &mut apply).unwrap();
             assert_eq!((opened.created, opened.entries, replayed), (created, round * 4, round * 4));
             assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
             for seq in round * 4 + 1..=round * 4 + 4 {

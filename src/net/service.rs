@@ -7,11 +7,11 @@
 
 use std::io;
 
-use log::info;
+use log::{info, warn};
 
-use crate::ledger::{Ledger, Storage};
+use crate::ledger::{Ledger, Refusal, State, Storage};
 use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
-use crate::model::{Mono, Now};
+use crate::model::{Entry, EntrySeq, Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
@@ -157,14 +157,17 @@ impl<'t, S: Storage> Service<'t, S> {
     fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
         send(&mut self.fx.prompt, post);
         // A turn's entries stand in one segment.
-        if !self.has_written && self.ledger.is_segment_full() {
+        let is_new_segment = !self.has_written && self.ledger.is_segment_full();
+        if is_new_segment {
             self.ledger.rotate(now.stamp)?;
         }
         self.has_written = false;
         self.ledger.write()?;
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
-        } else if self.must_sync || self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS)
+        } else if self.must_sync
+            || is_new_segment
+            || self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS)
         {
             self.ledger.sync()?;
             self.unsynced_since = None;
@@ -173,7 +176,40 @@ impl<'t, S: Storage> Service<'t, S> {
         }
         self.must_sync = false;
         send(&mut self.fx.committed, post);
+        if is_new_segment {
+            self.write_snapshot(now);
+        }
         Ok(())
+    }
+
+    /// A snapshot saves the next start time, and lets old segments be taken away: without a new one the old one does.
+    fn write_snapshot(&mut self, now: &Now) {
+        match self.ledger.write_snapshot(now.stamp, &self.server) {
+            Ok(()) => info!("snapshot seq={}", self.ledger.head().seq),
+            Err(error) => warn!("snapshot-failed error=\"{error}\": the one before stays"),
+        }
+    }
+}
+
+impl State for Server<'_> {
+    fn rewind(&mut self) {
+        self.rewind_book();
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), Refusal> {
+        self.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))
+    }
+
+    fn restore(&mut self, line: &str) -> Result<(), Refusal> {
+        self.restore_line(line).map_err(|bad| Refusal(bad.to_string()))
+    }
+
+    fn resume(&mut self, head: EntrySeq) {
+        self.resume_after(head);
+    }
+
+    fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        self.book().emit(sink)
     }
 }
 

@@ -30,11 +30,11 @@ use outbox::Outbox;
 use sources::Sources;
 use texts::Values;
 
-use crate::book::{Book, Mismatch};
+use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
-use crate::model::{Balance, CardRecord, CardTable, ClockState, Entry, Kind, Mono, Now, Reason, Rules};
+use crate::model::{Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules};
 use crate::wheel::Wheel;
 use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
@@ -199,6 +199,24 @@ impl<'t> Server<'t> {
     /// If the entry contradicts those before it.
     pub fn restore(&mut self, entry: &Entry) -> Result<(), Mismatch> {
         self.tables.book.apply(entry, None)
+    }
+
+    /// Back to before the ledger's first entry.
+    pub fn rewind_book(&mut self) {
+        self.tables.book.rewind();
+    }
+
+    /// Takes the next line of a snapshot, before the first entry.
+    ///
+    /// # Errors
+    /// If it is no line of one; then comes [`Server::rewind_book`].
+    pub fn restore_line(&mut self, line: &str) -> Result<(), BadLine> {
+        self.tables.book.restore(line)
+    }
+
+    /// All lines of a snapshot were restored; the next entry is the one after `head`.
+    pub fn resume_after(&mut self, head: EntrySeq) {
+        self.tables.book.resume(head);
     }
 
     /// Takes rules and cards into service, whole or not at all. `is_forced` skips the check of a tenth.
