@@ -59,14 +59,19 @@ fn the_child() {
             posgate::logging::set_level(LevelFilter::Debug);
             info!(target: LOG, "warm");
             warn!(target: LOG, "warm");
-            let region = Region::new(ALLOCATOR);
-            for frame in 0..2000_u32 {
-                info!(target: LOG, "sale machine={:05} card=****8888 frame={frame:05} amount=5.50", frame % 7);
-                debug!(target: LOG, "datagram {:1$}", "x", posgate::logging::LINE_LEN_KEPT - 100);
-                warn!(target: LOG, "drop source=192.168.1.{} reason=rate\n", frame % 256);
-            }
-            let change = region.change();
-            std::process::exit(i32::from(change.allocations + change.reallocations != 0));
+            // Of three rounds one must be without: the harness's own thread may allocate once while it begins to wait for us, and
+            // every thread is counted.
+            let quiet = (0..3).map(|_| {
+                let region = Region::new(ALLOCATOR);
+                for frame in 0..2000_u32 {
+                    info!(target: LOG, "sale machine={:05} card=****8888 frame={frame:05} amount=5.50", frame % 7);
+                    debug!(target: LOG, "datagram {:1$}", "x", posgate::logging::LINE_LEN_KEPT - 100);
+                    warn!(target: LOG, "drop source=192.168.1.{} reason=rate\n", frame % 256);
+                }
+                let change = region.change();
+                usize::from(change.allocations + change.reallocations == 0)
+            });
+            std::process::exit(i32::from(quiet.sum::<usize>() == 0));
         }
         "reader gone" => {
             // The parent closes our stdin after it has closed our stdout and stderr.
@@ -99,7 +104,7 @@ fn rust_log_overrides_the_configured_level() {
 fn a_line_allocates_nothing() {
     let (code, out, err) = outcome(child("allocations", ""));
     assert_eq!(code, 0, "something was allocated");
-    assert_eq!(out.lines().count() + err.lines().count(), 2 + 3 * 2000, "nothing was lost");
+    assert_eq!(out.lines().count() + err.lines().count(), 2 + 3 * 3 * 2000, "nothing was lost");
     assert!(err.ends_with("reason=rate\\x0a\n"));
 }
 

@@ -7,6 +7,9 @@
 use crate::limits::{PERIOD_NAMES_MAX, PERIODS_PER_DAY_MAX};
 use crate::model::{AccountId, Date};
 
+/// An offline sale may be this old and count for its own day; days further ahead of a sale's are no days that were.
+const AHEAD_DAYS: i32 = 40;
+
 /// A period's place in the list of all names that the ledger ever used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeriodId(u8);
@@ -95,10 +98,14 @@ impl DayCounts {
             count.add(fen, period, sales);
             return;
         }
-        let oldest = usize::from(self.0[1].day < self.0[0].day);
-        if self.0[oldest].day < day.0 {
-            self.0[oldest] = DayCount { day: day.0, ..DayCount::default() };
-            self.0[oldest].add(fen, period, sales);
+        let older = usize::from(self.0[1].day < self.0[0].day);
+        let newer = 1 - older;
+        // Both far ahead: the clock was wrong when they were counted, and no real day would ever be counted again.
+        let is_dream = self.0[older].day > day.0.saturating_add(AHEAD_DAYS);
+        let place = if is_dream { newer } else { older };
+        if is_dream || self.0[older].day < day.0 {
+            self.0[place] = DayCount { day: day.0, ..DayCount::default() };
+            self.0[place].add(fen, period, sales);
         }
     }
 
@@ -141,6 +148,19 @@ mod tests {
         assert_eq!(days.spent(Date(100)), 0, "the oldest gave way");
         days.add(Date(102), -5, None, -1);
         assert_eq!(days.spent(Date(102)), 0);
+    }
+
+    #[test]
+    fn days_of_a_clock_that_was_wrong_do_not_shut_out_the_real_ones() {
+        let mut days = DayCounts::default();
+        days.add(Date(9000), 550, None, 1);
+        days.add(Date(9001), 550, None, 1);
+        days.add(Date(100), 200, None, 1);
+        assert_eq!(days.spent(Date(100)), 200);
+        days.add(Date(101), 300, None, 1);
+        assert_eq!(days.spent(Date(101)), 300);
+        days.add(Date(70), 1, None, 1);
+        assert_eq!((days.spent(Date(101)), days.spent(Date(70))), (300, 0), "an old record takes no place");
     }
 
     #[test]

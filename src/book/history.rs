@@ -44,13 +44,15 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
         self.newest.clear();
     }
 
-    /// Adds the newest row.
-    pub fn push(&mut self, row: T) {
-        if self.rows.is_full() {
+    /// Adds the newest row; `true` if others were forgotten for it.
+    pub fn push(&mut self, row: T) -> bool {
+        let is_full = self.rows.is_full();
+        if is_full {
             self.make_room();
         }
         assert!(self.rows.push(Stored { row, older: 0 }).is_ok(), "make_room left half of it free");
         self.link(self.rows.len() - 1);
+        is_full
     }
 
     /// Whether a row of this entry would be the newest.
@@ -68,7 +70,13 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     }
 
     /// The row of an entry.
-    pub fn of_entry(&mut self, seq: EntrySeq) -> Option<&mut T> {
+    pub fn entry(&self, seq: EntrySeq) -> Option<&T> {
+        let place = self.rows.binary_search_by_key(&seq, |stored| stored.row.seq()).ok()?;
+        Some(&self.rows[place].row)
+    }
+
+    /// The row of an entry.
+    pub fn entry_mut(&mut self, seq: EntrySeq) -> Option<&mut T> {
         let place = self.rows.binary_search_by_key(&seq, |stored| stored.row.seq()).ok()?;
         Some(&mut self.rows[place].row)
     }
@@ -146,7 +154,7 @@ mod tests {
         let kept: Vec<u64> = history.rows().map(|row| row.0).collect();
         assert_eq!(kept, [4, 5, 6, 7, 9]);
         assert_eq!(history.find(7).map(|row| row.0).collect::<Vec<_>>(), [9, 7, 6, 5, 4]);
-        assert!(history.of_entry(EntrySeq(5)).is_some());
-        assert!(history.of_entry(EntrySeq(8)).is_none());
+        assert!(history.entry(EntrySeq(5)).is_some());
+        assert!(history.entry(EntrySeq(8)).is_none());
     }
 }

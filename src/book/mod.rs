@@ -15,8 +15,8 @@ use core::fmt;
 pub use day::PeriodId;
 use day::{DayCounts, PeriodNames};
 use history::{History, Row};
-pub use seen::{FrameId, Moment, Outcome, Seen};
-use seen::{Memory, Recent};
+use seen::Memory;
+pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
 pub use snapshot::BadLine;
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
@@ -146,6 +146,13 @@ impl OfflineId {
     }
 }
 
+impl OfflineId {
+    /// What the same sale by 103 has in common with it.
+    fn key(&self) -> (u64, u64, Money, u64) {
+        (self.machine, self.card, self.asked, self.when)
+    }
+}
+
 /// What a 105 asks to be booked in money: nothing in count mode.
 fn basis_amount(entry: &Entry) -> Money {
     let is_count = entry.detail.get("mode").is_some_and(|mode| mode.0 != "0");
@@ -166,7 +173,7 @@ impl Row for Offline {
     type Key = (u64, u64, Money, u64);
 
     fn key(&self) -> Self::Key {
-        (self.id.machine, self.id.card, self.id.asked, self.id.when)
+        self.id.key()
     }
 
     fn hash((machine, card, asked, when): &Self::Key) -> u32 {
@@ -371,8 +378,9 @@ impl Book {
 
     fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
-        // An `open` of nothing moves nothing either, but from then on the table's figures hold no more.
-        if !entry.moves() && entry.kind != Kind::Open && self.account_row(id).is_none() {
+        // A sale of 0.00 makes an account as it did live; what merely names one does not.
+        let makes_account = entry.moves() || entry.kind == Kind::Open || entry.kind.is_sale();
+        if !makes_account && self.account_row(id).is_none() {
             return Ok(None);
         }
         let row = self.find_or_add_account(id).ok_or(Mismatch::Full)?;
@@ -431,7 +439,9 @@ impl Book {
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan => {
                 let (Some(machine), Some(card)) = (entry.machine, entry.card) else { return };
-                self.doubts.push(Doubt {
+                // Before the sale is among its doubts: a device that comes back counts those there are.
+                let row = self.find_or_add_memory(machine);
+                let has_forgotten = self.doubts.push(Doubt {
                     seq: entry.seq,
                     machine: machine.value(),
                     serial: entry.serial.clone(),
@@ -441,13 +451,36 @@ impl Book {
                     is_scan: entry.kind == Kind::Scan,
                     is_settled: false,
                 });
+                self.memories[row].doubts += 1;
+                if has_forgotten {
+                    self.count_doubts();
+                }
             }
             Kind::Confirm | Kind::Matched | Kind::Void => {
-                if let Some(doubt) = entry.about.and_then(|about| self.doubts.of_entry(about)) {
-                    doubt.is_settled = true;
+                let doubt = entry.about.and_then(|about| self.doubts.entry_mut(about));
+                let Some(doubt) = doubt.filter(|doubt| !doubt.is_settled) else { return };
+                doubt.is_settled = true;
+                let machine = doubt.machine;
+                if let Some(row) = self.memories_row(machine) {
+                    self.memories[row].doubts -= 1;
                 }
             }
             _ => (),
+        }
+    }
+
+    /// Counts each device's sales in doubt anew: the history forgot some.
+    fn count_doubts(&mut self) {
+        for memory in &mut self.memories {
+            memory.doubts = 0;
+        }
+        let Self { doubts, memories, by_machine, .. } = self;
+        for doubt in doubts.rows().filter(|doubt| !doubt.is_settled) {
+            let row =
+                by_machine.find(hash_number(doubt.machine), |row| memories[row as usize].machine == doubt.machine);
+            if let Some(row) = row {
+                memories[row as usize].doubts += 1;
+            }
         }
     }
 
@@ -461,7 +494,7 @@ impl Book {
             Kind::Confirm => {
                 if let Some(about) = entry.about {
                     memory.confirm(about);
-                    if let Some(pass) = self.passes.of_entry(about) {
+                    if let Some(pass) = self.passes.entry_mut(about) {
                         pass.is_confirmed = true;
                     }
                 }
@@ -483,11 +516,12 @@ impl Book {
         }
     }
 
-    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the table go.
+    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the table go. Gives the
+    /// accounts whose new figures are ignored: they are opened, and the ledger is the truth (design.md, section 5).
     ///
     /// # Errors
     /// The number of accounts that would be needed, if they do not fit; nothing has changed then.
-    pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<(), usize> {
+    pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<Vec<AccountId>, usize> {
         let opened = self.accounts.iter().filter(|account| account.has_moved).count();
         let mut names: Vec<&str> = records.iter().map(|record| record.account.as_str()).collect();
         names.sort_unstable();
@@ -498,6 +532,10 @@ impl Book {
             return Err(needed);
         }
         self.forget_unmoved_accounts();
+        let figures = |account: &Account| {
+            (account.in_table && account.is_opened).then_some((account.opening_balance, account.opening_uses))
+        };
+        let before: Vec<_> = self.accounts.iter().map(figures).collect();
         for account in &mut self.accounts {
             account.in_table = false;
             account.opening_balance = Balance::ZERO;
@@ -516,7 +554,10 @@ impl Book {
             }
             row
         });
-        Ok(())
+        let now = self.accounts.iter().map(figures);
+        let is_ignored = |(before, now): &(Option<_>, Option<_>)| before.is_some() && now.is_some() && before != now;
+        let ignored = before.into_iter().zip(now).zip(&self.accounts).filter(|(pair, _)| is_ignored(pair));
+        Ok(ignored.map(|(_, account)| account.id.clone()).collect())
     }
 
     fn forget_unmoved_accounts(&mut self) {
@@ -537,14 +578,19 @@ impl Book {
         }
     }
 
-    /// Keeps a registered device's memory from giving way, whatever was idle longest.
-    pub fn pin(&mut self, machines: impl Iterator<Item = MachineNo>) {
-        for memory in &mut self.memories {
-            memory.is_pinned = false;
+    /// Keeps registered devices' memories from giving way, whatever was idle longest.
+    pub fn pin(&mut self, machines: &(impl Iterator<Item = MachineNo> + Clone)) {
+        for machine in machines.clone() {
+            if let Some(row) = self.memories_row(machine.value()) {
+                self.memories[row].is_pinned = true;
+            }
         }
-        for machine in machines {
+        for machine in machines.clone() {
             let row = self.find_or_add_memory(machine);
             self.memories[row].is_pinned = true;
+        }
+        for memory in &mut self.memories {
+            memory.is_pinned = machines.clone().any(|machine| machine.value() == memory.machine);
         }
     }
 
@@ -590,9 +636,11 @@ impl Book {
         self.card_state(card)?.account
     }
 
-    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room.
-    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo) -> Option<u32> {
-        if self.card_state(card).is_none() && self.cards.is_full() {
+    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places
+    /// are kept for others: cards that nobody knows must not take those of the table.
+    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
+        let free = CARDS_MAX - self.cards.len();
+        if self.card_state(card).is_none() && free <= reserved {
             return None;
         }
         self.find_or_add_account(id)
@@ -635,8 +683,8 @@ impl Book {
     }
 
     /// Whether an approved sale still waits for the device's word.
-    pub fn is_in_doubt(&mut self, sale: EntrySeq) -> bool {
-        self.doubts.of_entry(sale).is_some_and(|doubt| !doubt.is_settled)
+    pub fn is_in_doubt(&self, sale: EntrySeq) -> bool {
+        self.doubts.entry(sale).is_some_and(|doubt| !doubt.is_settled)
     }
 
     /// Sales in doubt.
@@ -646,7 +694,7 @@ impl Book {
 
     /// Whether any sale of the device is in doubt.
     pub fn has_doubts(&self, machine: MachineNo) -> bool {
-        self.doubts.rows().any(|doubt| !doubt.is_settled && doubt.machine == machine.value())
+        self.memory(machine).is_some_and(|memory| memory.doubts > 0)
     }
 
     /// The device's sales in doubt by this card and amount, newest first.
@@ -661,7 +709,8 @@ impl Book {
         of_sale.filter(move |doubt| !doubt.is_settled && !doubt.is_scan && same_device(doubt.serial.as_ref(), serial))
     }
 
-    /// The approved 103 or 104 of this card, amount and time, as far as it is remembered: in the device's last frames or in doubt.
+    /// The approved 103 or 104 of this card, amount and time, as far as it is remembered: in the device's last frames or
+    /// among the sales that were in doubt once.
     pub fn sale_at(
         &self,
         machine: MachineNo,
@@ -670,21 +719,26 @@ impl Book {
         asked: Money,
         at: Civil,
     ) -> Option<EntrySeq> {
-        let doubted =
-            self.doubts_of(machine, serial, card, asked).find(|doubt| doubt.at == Some(at)).map(|doubt| doubt.seq);
-        doubted.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
+        // Settled or not: the 109 may have been meant for another command.
+        let sales = self.doubts.find((machine.value(), card.value(), asked));
+        let mut own = sales.filter(|sale| !sale.is_scan && same_device(sale.serial.as_ref(), serial));
+        let kept = own.find(|sale| sale.at == Some(at)).map(|sale| sale.seq);
+        kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 
     /// The offline sale that this 105 repeats.
     pub fn offline(&self, id: &OfflineId) -> Option<EntrySeq> {
-        let key = (id.machine, id.card, id.asked, id.when);
-        let last = self.memories_row(id.machine).map(|row| self.memories[row].last_offline);
-        let mut same = self.offline.find(key).filter(|offline| {
-            let (one, other) = (&offline.id, id);
-            one.rest == other.rest && same_device(one.serial.as_ref(), other.serial.as_ref())
-        });
-        // Without a valid time the address is used again for another record once this one is released.
-        same.find(|offline| id.has_time || Some(offline.seq) == last).map(|offline| offline.seq)
+        let is_same = |offline: &&Offline| {
+            offline.id.rest == id.rest && same_device(offline.id.serial.as_ref(), id.serial.as_ref())
+        };
+        if id.has_time {
+            return self.offline.find(id.key()).find(is_same).map(|offline| offline.seq);
+        }
+        // Without a valid time the address is used again for another record once this one is released: only the
+        // device's last record can be meant.
+        let last = self.memories[self.memories_row(id.machine)?].last_offline;
+        let last = self.offline.entry(last).filter(|offline| offline.id.key() == id.key());
+        last.filter(is_same).map(|offline| offline.seq)
     }
 
     /// The offline sale of this card, amount and time: a 103 that comes after its own 105.
@@ -765,17 +819,22 @@ impl Book {
             return row;
         }
         let row = self.memories.len();
-        if self.memories.push(Memory::new(machine)).is_ok() {
+        // A device that gave way once may have left sales in doubt.
+        let own = self.doubts.rows().filter(|doubt| !doubt.is_settled && doubt.machine == machine);
+        let doubts = u32::try_from(own.count()).expect("as many as the history holds");
+        let mut memory = Memory::new(machine);
+        memory.doubts = doubts;
+        let Err(memory) = self.memories.push(memory) else {
             self.by_machine.insert(hash_number(machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
             return row;
-        }
-        let doubted =
-            |memory: &Memory| self.doubts.rows().any(|doubt| !doubt.is_settled && doubt.machine == memory.machine);
-        let mut places: Recent = (0..self.memories.len()).collect();
-        places.sort_unstable_by_key(|place| (self.memories[*place].is_pinned, self.memories[*place].last));
-        // Where every device is registered or in doubt, the one idle longest gives way all the same.
-        let row = places.iter().copied().find(|place| !doubted(&self.memories[*place])).unwrap_or(places[0]);
-        self.memories[row] = Memory::new(machine);
+        };
+        // Where every device is registered or in doubt, one gives way all the same: the table is full.
+        let idle_longest = (0..self.memories.len()).min_by_key(|row| {
+            let memory = &self.memories[*row];
+            (memory.is_pinned, memory.doubts > 0, memory.last)
+        });
+        let row = idle_longest.expect("a full table has rows");
+        self.memories[row] = memory;
         self.by_machine.clear();
         for (row, memory) in self.memories.iter().enumerate() {
             self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));

@@ -6,11 +6,8 @@ use heapless::Deque;
 
 use super::{Figures, asked_amount, same_device};
 use crate::index::fnv1a;
-use crate::limits::{APPROVALS_MAX, DEVICES_MAX, RECENT_FRAMES_MAX};
+use crate::limits::{APPROVALS_MAX, RECENT_FRAMES_MAX};
 use crate::model::{CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Serial, Stamp};
-
-/// A list of device rows.
-pub(super) type Recent = heapless::Vec<usize, DEVICES_MAX>;
 
 /// What makes two frames of one device the same frame: code, seq, card (128: command number; 150: card, reader,
 /// door), asked amount and raw device time. Texts stand as 64-bit hashes.
@@ -143,6 +140,8 @@ pub(super) struct Memory {
     pub(super) last: EntrySeq,
     pub(super) last_offline: EntrySeq,
     pub(super) is_pinned: bool,
+    /// Its sales in doubt.
+    pub(super) doubts: u32,
     frames: Deque<Seen, RECENT_FRAMES_MAX>,
     keys: Option<Seen>,
     approvals: Deque<(EntrySeq, bool), APPROVALS_MAX>,
@@ -155,6 +154,7 @@ impl Memory {
             last: EntrySeq(0),
             last_offline: EntrySeq(0),
             is_pinned: false,
+            doubts: 0,
             frames: Deque::new(),
             keys: None,
             approvals: Deque::new(),
@@ -241,7 +241,7 @@ impl Memory {
             |seen: &Seen| (seen.id, seen.serial.clone(), (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device);
         let frames: Vec<_> = self.frames.iter().map(shown).collect();
         let approvals: Vec<_> = self.approvals.iter().copied().collect();
-        let order = (self.last, self.last_offline, self.is_pinned);
+        let order = (self.last, self.last_offline, self.is_pinned, self.doubts);
         (order, frames, self.keys.as_ref().map(shown), approvals)
     }
 
@@ -256,7 +256,7 @@ impl Memory {
 
 /// Whether the entry answers a frame that may come again. Another device's frame under this machine number, a
 /// device in quarantine, unreadable frames and a full ledger are answered anew each time.
-fn is_answer(entry: &Entry) -> bool {
+pub fn is_answer(entry: &Entry) -> bool {
     match entry.detail.reason() {
         Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed | Reason::Full | Reason::Replay) => false,
         _ => entry.detail.get("n").is_none() && entry.detail.code() != Some(105),

@@ -21,9 +21,9 @@
 use core::fmt::{self, Display, Write as _};
 
 use super::day::{DayCount, DayCounts};
+use super::history::{History, Row};
 use super::seen::Memory;
 use super::{Account, Book, CardState, Doubt, Figures, FrameId, Moment, Offline, OfflineId, Outcome, Pass, Seen};
-use crate::index::hash_bytes;
 use crate::limits::PERIODS_PER_DAY_MAX;
 use crate::model::{
     AccountId, Balance, CardNo, CardStatus, Civil, ClockState, EntrySeq, Kind, Money, Reason, Serial, Stamp, Text, Wall,
@@ -137,9 +137,7 @@ impl Book {
 
     fn emit_card(&self, state: &CardState, line: &mut Line) {
         column(line, state.card);
-        // A replay knows the accounts that moved, and no others.
-        let account = state.account.map(|row| &self.accounts[row as usize]).filter(|account| account.has_moved);
-        text_or_none(line, account.map(|account| account.id.as_str()));
+        text_or_none(line, state.account.map(|row| self.accounts[row as usize].id.as_str()));
         column(line, state.status.word());
         for count in &state.days.0 {
             column(line, format_args!("{}:{}:{}:", count.day, count.spent, count.others));
@@ -164,16 +162,9 @@ impl Book {
             "device" => self.restore_device(&mut fields),
             "frame" => self.restore_seen(&mut fields).map(|(row, seen)| self.memories[row].restore_frame(seen)),
             "keys" => self.restore_seen(&mut fields).map(|(row, seen)| self.memories[row].restore_keys(seen)),
-            "doubt" => read_doubt(&mut fields)
-                .filter(|doubt| self.doubts.may_push(doubt.seq))
-                .map(|doubt| self.doubts.push(doubt)),
-            "offline" => {
-                let row = read_offline(&mut fields).filter(|offline| self.offline.may_push(offline.seq));
-                row.map(|offline| self.offline.push(offline))
-            }
-            "pass" => {
-                read_pass(&mut fields).filter(|pass| self.passes.may_push(pass.seq)).map(|pass| self.passes.push(pass))
-            }
+            "doubt" => read_doubt(&mut fields).and_then(|doubt| restore_row(&mut self.doubts, doubt)),
+            "offline" => read_offline(&mut fields).and_then(|offline| restore_row(&mut self.offline, offline)),
+            "pass" => read_pass(&mut fields).and_then(|pass| restore_row(&mut self.passes, pass)),
             _ => return Err(BadLine("its first word is none of this version")),
         };
         read.filter(|()| fields.0.next().is_none())
@@ -183,6 +174,7 @@ impl Book {
     /// After the last line: the state is that after entry `head`, and the next entry follows it.
     pub fn resume(&mut self, head: EntrySeq) {
         self.head = head;
+        self.count_doubts();
     }
 
     fn restore_clock(&mut self, fields: &mut Fields) -> Option<()> {
@@ -218,10 +210,9 @@ impl Book {
     fn restore_card(&mut self, fields: &mut Fields) -> Option<()> {
         let card = fields.card()?;
         let account: Option<AccountId> = fields.or_none(Fields::text)?;
+        // One that never moved has no line of its own.
         let account = match account {
-            Some(id) => {
-                Some(self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)?)
-            }
+            Some(id) => Some(self.find_or_add_account(&id)?),
             None => None,
         };
         let status = CardStatus::from_word(fields.0.next()?)?;
@@ -271,6 +262,15 @@ impl Book {
         let at_device = fields.or_none(|fields| fields.number().map(Civil))?;
         Some((row, Seen { id, serial, at, outcome, at_device }))
     }
+}
+
+/// Adds a row; `None` if an earlier line was of a later entry.
+fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(rows: &mut History<T, CAP, SLOTS>, row: T) -> Option<()> {
+    if !rows.may_push(row.seq()) {
+        return None;
+    }
+    rows.push(row);
+    Some(())
 }
 
 fn emit_seen(machine: u64, seen: &Seen, line: &mut Line) {
@@ -472,6 +472,7 @@ impl Fields<'_> {
     }
 
     /// The outer `None`: the column is missing or unreadable; the inner one: it says `\N`.
+    #[allow(clippy::option_option)] // three cases, all named above
     fn or_none<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.0.clone().next()? == "\\N" {
             self.0.next();

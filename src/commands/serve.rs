@@ -24,6 +24,9 @@ use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 
+/// Accounts that a reload lists because their changed figures are ignored; the rest is counted.
+const IGNORED_SHOWN_MAX: usize = 20;
+
 /// The process's one set of tables.
 pub(super) fn tables() -> MutexGuard<'static, Tables> {
     TABLES.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,7 +92,6 @@ fn serve(
 ) -> Result<(), Failure> {
     let signals = net::signals()?;
     let clock = Clock::new();
-    let sockets = bind(listen, &settings.bind_devices)?;
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
@@ -104,6 +106,8 @@ fn serve(
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
     let installed = server.install(settings.rules.clone(), &file.records, origin, true);
     installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
+    // Not before: what waits in a socket while a long ledger is replayed would be answered when nobody stands there.
+    let sockets = bind(listen, &settings.bind_devices)?;
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
     let cards = file.records.len();
     drop(file);
@@ -167,10 +171,19 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
         }
     };
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
-    if let Err(refusal) = server.install(settings.rules.clone(), &file.records, origin, false) {
-        error!("{}: {refusal}", settings.cards.display());
-        error!("reload refused: the old configuration and cards stay in service");
-        return None;
+    let ignored = match server.install(settings.rules.clone(), &file.records, origin, false) {
+        Ok(ignored) => ignored,
+        Err(refusal) => {
+            error!("{}: {refusal}", settings.cards.display());
+            error!("reload refused: the old configuration and cards stay in service");
+            return None;
+        }
+    };
+    for account in ignored.iter().take(IGNORED_SHOWN_MAX) {
+        warn!("ignored account={account}: it is opened, so the ledger's balance and uses stand, not the table's");
+    }
+    if ignored.len() > IGNORED_SHOWN_MAX {
+        warn!("ignored accounts={}: the ledger's figures stand, not the table's", ignored.len());
     }
     for warning in settings.warnings.iter().chain(&file.warnings) {
         warn!("{warning}");

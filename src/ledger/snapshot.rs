@@ -160,11 +160,11 @@ pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
     let Some(mut words) =
         text.map(|text| text.split('\t')).filter(|words| words.clone().next() == Some("#posgate-snapshot"))
     else {
-        return unbelievable("its first line is no snapshot's");
+        return Ok(unbelievable("its first line is no snapshot's"));
     };
     let mut find = |key: &str| words.find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     if find("version") != Some("1") {
-        return unbelievable("it is of another version");
+        return Ok(unbelievable("it is of another version"));
     }
     let hex = |word: Option<&str>| u64::from_str_radix(word?, 16).ok();
     let ledger = hex(find("ledger"));
@@ -172,12 +172,12 @@ pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
     let crc = hex(find("crc")).and_then(|crc| u32::try_from(crc).ok());
     match (ledger, seq, crc) {
         (Some(ledger), Some(seq), Some(crc)) => Ok(Ok(Some(Title { ledger, head: Head { seq: EntrySeq(seq), crc } }))),
-        _ => unbelievable("its first line is no snapshot's"),
+        _ => Ok(unbelievable("its first line is no snapshot's")),
     }
 }
 
-fn unbelievable<T>(why: &str) -> io::Result<Belief<T>> {
-    Ok(Err(Unbelievable(why.to_owned())))
+fn unbelievable<T>(why: &str) -> Belief<T> {
+    Err(Unbelievable(why.to_owned()))
 }
 
 /// Finds the snapshot's entry among the segments, every line before it in its segment following.

@@ -125,8 +125,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         // Whether the `start` entry's clock is believed may hang on the kernel's word.
         let now = self.clock.now(&self.zone, true);
         logging::set_offset(now.stamp.offset_s);
-        let Self { service, sockets, unsent, .. } = self;
-        service.start(&now, &mut |bag| unsent.post(&now, sockets, bag))
+        let Self { service, sockets, unsent, clock, .. } = self;
+        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))
     }
 
     /// What is served.
@@ -146,8 +146,8 @@ impl<'t, S: Storage> Loop<'t, S> {
             let now = self.now();
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
-            let Self { service, sockets, unsent, zone, .. } = &mut self;
-            let post = &mut |bag: &Mailbag| unsent.post(&now, sockets, bag);
+            let Self { service, sockets, unsent, zone, clock, .. } = &mut self;
+            let post = &mut |bag: &Mailbag| unsent.post(clock, sockets, bag);
             match order {
                 Some(Order::Reload) => {
                     if let Some(new) = reload(service.server_mut()) {
@@ -205,8 +205,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
-        let Self { service, sockets, unsent, .. } = self;
-        service.end_turn(now, &mut |bag| unsent.post(now, sockets, bag))
+        let Self { service, sockets, unsent, clock, .. } = self;
+        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
     }
 
     /// Takes a batch from a socket.
@@ -229,17 +229,19 @@ impl<'t, S: Storage> Loop<'t, S> {
 
 impl Unsent {
     /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
-    fn post(&mut self, now: &Now, sockets: &mut [Socket], bag: &Mailbag) {
+    fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Mailbag) {
+        // After the sync: a slow disk may have made an opened door too old.
+        let now = clock.mono();
         for (number, socket) in sockets.iter_mut().enumerate() {
-            let own = bag.iter().filter(|(peer, _)| usize::from(peer.socket) == number);
+            let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
             let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
             self.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
             // A network that is down would fill the log.
-            let is_due = self.told.is_none_or(|told| now.mono.ms_since(told) >= UNSENT_TOLD_MS);
+            let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
             if let Some(error) = sent.error.filter(|_| is_due) {
                 // The kind alone: the whole error's words would be allocated.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, told: Some(now.mono) };
+                *self = Self { count: 0, told: Some(now) };
             }
         }
     }

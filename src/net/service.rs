@@ -219,3 +219,129 @@ fn send(bag: &mut Mailbag, post: Post) {
         bag.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+    use crate::ledger::storage::MemoryStorage;
+    use crate::ledger::{recovery, snapshot};
+    use crate::model::{Stamp, Wall};
+    use crate::server::{Origin, Tables};
+    use crate::{cards, config};
+
+    /// Too large for a test's stack: the tables that serve, and those of a second opinion.
+    static SERVING: Mutex<(Tables, Effects)> = Mutex::new((Tables::new(), Effects::new()));
+    static OTHER: Mutex<Tables> = Mutex::new(Tables::new());
+
+    fn locked<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settings() -> config::Settings {
+        let text =
+            "config server 'main'\n option rate_source '0'\nconfig door\n option machine '00007'\n option door '1'\n";
+        config::parse(text.as_bytes(), Path::new("/site/posgate")).unwrap()
+    }
+
+    fn card_file() -> cards::CardFile {
+        let mut table = "card,balance,uses\n".to_owned();
+        for number in 1..=20 {
+            table += &format!("{},1000.00,100\n", 8_888_888_800_u64 + number);
+        }
+        cards::parse(table.as_bytes(), Path::new("/site/cards.csv"), &settings().rules.groups).unwrap()
+    }
+
+    fn now(at_ms: u64) -> Now {
+        let wall = Wall(1_795_320_000_000 + i64::try_from(at_ms).unwrap());
+        Now { mono: Mono(1000 + at_ms), stamp: Stamp { wall, offset_s: 28_800 }, synchronized: true }
+    }
+
+    /// A server on a storage, started; what it sent.
+    struct Site<'t> {
+        service: Service<'t, &'t mut MemoryStorage>,
+        at_ms: u64,
+        sent: Vec<String>,
+    }
+
+    impl<'t> Site<'t> {
+        fn start(tables: &'t mut (Tables, Effects), storage: &'t mut MemoryStorage) -> Self {
+            let mut server = Server::new(&mut tables.0, settings().rules);
+            let opened = Ledger::open(storage, "test", now(0).stamp, || 7, &mut server);
+            let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
+            ledger.limit_segments(4096);
+            server.install(settings().rules, &card_file().records, Origin::default(), true).unwrap();
+            let mut service = Service::new(server, ledger, &mut tables.1);
+            service.start(&now(0), &mut |_| ()).unwrap();
+            Self { service, at_ms: 0, sent: Vec::new() }
+        }
+
+        /// A turn of these frames, a second after the one before; gives what was sent in it.
+        fn turn(&mut self, frames: &[String]) -> io::Result<Vec<String>> {
+            self.at_ms += 1000;
+            let now = now(self.at_ms);
+            for frame in frames {
+                let source = "192.168.1.20:5000".parse().unwrap();
+                let peer = Peer { source, local: [192, 168, 1, 1].into(), socket: 0 };
+                self.service.receive(&now, peer, frame.as_bytes(), false)?;
+            }
+            let mut sent = Vec::new();
+            self.service.end_turn(&now, &mut |bag| {
+                sent.extend(bag.iter().map(|(_, bytes)| crate::gbk::decode(bytes).into_owned()));
+            })?;
+            self.sent.extend(sent.iter().cloned());
+            Ok(sent)
+        }
+
+        /// A few frames of each kind that changes the state.
+        fn lunch(&mut self, from: u64, turns: u64) -> io::Result<()> {
+            for number in from..from + turns {
+                let (card, seq) = (8_888_888_801 + number % 20, number % 60_000);
+                let time = format!("2026-11-22 12:{:02}:{:02}", number / 60 % 60, number % 60);
+                let head = |code, machine| format!("{code},{seq:05},192.168.1.20,192.168.1.1,{machine:05}");
+                let frames = [
+                    format!("{},{card},1.50,{time},1234567890", head(103, number % 5)),
+                    format!("{},1234567890", head(109, number % 5)),
+                    format!("{},{card},{time}", head(104, 10 + number % 3)),
+                    format!("{},{},2.25,{time},0,{number:08},3", head(105, 20), card + number % 2 * 100),
+                    format!("{},{card},1,1,0,0,,{time}", head(150, 7)),
+                    format!("{},9999999999,1.00,{time}", head(103, 30)),
+                    format!("{},{number}", head(106, 31)),
+                ];
+                self.turn(&frames)?;
+            }
+            Ok(())
+        }
+    }
+
+    /// Replays a storage into the other tables, with the table of cards, and compares.
+    fn compare(storage: &MemoryStorage, running: &Server) -> recovery::Replayed {
+        let mut tables = locked(&OTHER);
+        let mut server = Server::new(&mut tables, settings().rules);
+        let replayed = recovery::replay(storage, &mut server).unwrap_or_else(|error| panic!("{error}"));
+        server.install(settings().rules, &card_file().records, Origin::default(), true).unwrap();
+        assert_eq!(running.book().difference(server.book()), None);
+        replayed
+    }
+
+    #[test]
+    fn the_state_that_runs_is_that_of_the_snapshot_and_what_follows_and_that_of_the_whole_ledger() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        for lunch in 0..5 {
+            site.lunch(lunch * 37, 37).unwrap();
+            let storage = (*site.service.ledger.storage()).clone();
+            let replayed = compare(&storage, site.service.server());
+            assert!(replayed.snapshot.is_some_and(|seq| seq > EntrySeq(100)) && replayed.disbelief.is_none());
+            let mut whole = storage.clone();
+            whole.files.remove(snapshot::NAME);
+            assert_eq!(compare(&whole, site.service.server()).snapshot, None);
+        }
+        assert!(site.sent.iter().any(|sent| sent.starts_with("008")), "{:?}", site.sent);
+        assert!(site.sent.iter().any(|sent| sent.starts_with("011")));
+        assert!(site.sent.iter().any(|sent| sent.starts_with("050")));
+    }
+}

@@ -172,7 +172,7 @@ impl Server<'_> {
             left_open_s: rule.map_or(LEFT_OPEN_S, |rule| rule.left_open_s),
         };
         let reader = Some(access.reader.value());
-        let about = About { entry: about, subject: access.card_raw, reader, born };
+        let about = About { entry: about, subject: access.card_raw, reader, born, is_settled: about.is_none() };
         self.command(context, &reply, about, fx);
     }
 

@@ -16,7 +16,9 @@ impl Server<'_> {
         let mut entry = context.draft(Kind::Boot);
         entry.device_time = Some(time.raw.clone());
         self.append_limited(context, entry, fx);
-        info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
+        if self.may_log(&context.now, *context.peer.source.ip()) {
+            info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
+        }
         match context.clock {
             ClockState::Ok if self.is_off(context, time) => self.set_clock(&context.now, context.device, fx),
             ClockState::Ok => (),

@@ -27,6 +27,8 @@ const TOLERANCE_MS: i64 = 60_000;
 pub(super) struct ClockWatch {
     last: Option<Now>,
     was_synchronized: bool,
+    /// Whether the kernel's word decides: without it the clock would not be believed.
+    needs_kernel: bool,
     /// As of the last look.
     pub(super) state: ClockState,
 }
@@ -50,24 +52,32 @@ impl ClockWatch {
             ClockTrust::Trust => false,
             ClockTrust::Ntp => !self.was_synchronized,
         };
-        let is_unset = !now.synchronized && (is_behind_ledger || is_behind_build || is_waiting);
+        self.needs_kernel = is_behind_ledger || is_behind_build || is_waiting;
+        let is_unset = !now.synchronized && self.needs_kernel;
         self.state = if is_unset { ClockState::Unset } else { ClockState::Ok };
         self.state
     }
 
     /// Whether the kernel's word would change anything: only then is it worth asking for.
-    pub(super) fn wants_kernel(&self, rules: &Rules) -> bool {
-        self.state == ClockState::Unset || (rules.clock == ClockTrust::Ntp && !self.was_synchronized)
+    pub(super) fn wants_kernel(&self) -> bool {
+        self.needs_kernel
     }
 }
 
+/// A device's time further ahead of the ledger than this is not believed either.
+const AHEAD_S: i64 = 366 * 86_400;
+
 /// What the wall clock would show: itself if believed; else the device's time, if it is a date that is not before the
-/// newest believed entry; else that entry's time.
+/// newest believed entry (nor a year after it); else that entry's time.
 pub(super) fn business_time(book: &Book, now: &Now, clock: ClockState, at_device: Option<Civil>) -> Civil {
     let newest = book.newest_ok().map(|stamp| stamp.civil());
     match (clock, at_device) {
         (ClockState::Ok, _) => now.stamp.civil(),
-        (ClockState::Unset, Some(at_device)) if newest.is_none_or(|newest| newest <= at_device) => at_device,
+        (ClockState::Unset, Some(at_device))
+            if newest.is_none_or(|newest| (newest.0..=newest.0 + AHEAD_S).contains(&at_device.0)) =>
+        {
+            at_device
+        }
         (ClockState::Unset, _) => newest.unwrap_or(now.stamp.civil()),
     }
 }

@@ -13,6 +13,9 @@ use crate::model::rules::{DeviceRule, Rules, UnknownDevices};
 use crate::model::{Kind, MachineNo, Mono, Serial, Text};
 use crate::wheel::TimerId;
 
+/// The span of the limits to entries.
+const MINUTE_MS: u64 = 60_000;
+
 /// Frame numbers of 109s remembered a device.
 const CONFIRMS_MAX: usize = 8;
 
@@ -38,14 +41,17 @@ pub(super) struct Minute {
 }
 
 impl Minute {
-    /// Takes a place in the running minute; `false` if all are taken.
-    pub(super) fn take(&mut self, now: Mono, max: u32) -> bool {
-        if self.written == 0 || now.ms_since(self.since) >= 60_000 {
+    /// Whether the running minute has a place left.
+    pub(super) fn has_room(&mut self, now: Mono, max: u32) -> bool {
+        if self.written == 0 || now.ms_since(self.since) >= MINUTE_MS {
             *self = Self { since: now, written: 0 };
         }
-        let is_free = self.written < max;
-        self.written += u32::from(is_free);
-        is_free
+        self.written < max
+    }
+
+    /// When the running minute is over.
+    pub(super) fn end(&self) -> Mono {
+        self.since.plus_ms(MINUTE_MS)
     }
 }
 
@@ -69,6 +75,9 @@ pub(super) struct Device {
     /// A 109-like frame that confirmed nothing, for the warning about a mute device.
     pub(super) stray_confirm: Text<96>,
     pub(super) is_mute_told: bool,
+    /// Approvals sent since its last 109 of any kind: a device that says something is not mute. Until it spoke in this
+    /// run the ledger alone decides.
+    pub(super) silent_approvals: u8,
     pub(super) minute: Minute,
     /// Entries left out, a count for each of [`LIMITED`].
     pub(super) left_out: [u32; LIMITED.len()],
@@ -92,6 +101,7 @@ impl Device {
             confirms: Deque::new(),
             stray_confirm: Text::new(),
             is_mute_told: false,
+            silent_approvals: u8::MAX,
             minute: Minute::default(),
             left_out: [0; LIMITED.len()],
             left_out_timer: None,
@@ -122,9 +132,8 @@ impl Device {
             None if rules.unknown_devices == UnknownDevices::Quarantine => return Standing::Quarantined,
             Some(DeviceRule { serial: Some(registered), address: at, .. }) => match (serial, at) {
                 (Some(serial), _) => registered == serial,
-                (None, Some(at)) => *at == address,
-                // Registered by a serial that this frame does not carry: the address of the last that did.
-                (None, None) => is_held && self.is_same(None, address),
+                // A frame that does not carry the registered serial: the registered address, or that of the last that did.
+                (None, at) => *at == Some(address) || (is_held && self.is_same(None, address)),
             },
             Some(DeviceRule { serial: None, address: Some(at), .. }) => *at == address,
             Some(DeviceRule { serial: None, address: None, .. }) | None => {
@@ -205,7 +214,7 @@ impl Devices {
 
     /// A device whose frames come from this address.
     pub(super) fn of_address(&mut self, address: Ipv4Addr) -> Option<&mut Device> {
-        self.rows.iter_mut().find(|device| *device.peer.source.ip() == address)
+        self.rows.iter_mut().find(|device| device.served.is_some() && *device.peer.source.ip() == address)
     }
 
     pub(super) fn rows(&self) -> &[Device] {

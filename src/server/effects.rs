@@ -4,7 +4,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::limits::{ENTRIES_MAX, MAIL_BYTES_MAX, MAIL_COUNT_MAX, REPLY_LEN_MAX};
-use crate::model::Entry;
+use crate::model::{Entry, Mono};
 
 /// Where a datagram came from and where its reply goes: to the source, from the address that was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ struct Letter {
     peer: Peer,
     start: u32,
     len: u16,
+    expires: Option<Mono>,
 }
 
 /// Replies of one turn, in order.
@@ -38,10 +39,15 @@ impl Mailbag {
 
     /// Adds a reply.
     pub fn push(&mut self, peer: Peer, frame: &[u8]) {
+        self.push_until(peer, frame, None);
+    }
+
+    /// Adds a reply that must not leave at `expires` or later, however slow the disk was.
+    pub fn push_until(&mut self, peer: Peer, frame: &[u8], expires: Option<Mono>) {
         let start = u32::try_from(self.bytes.len()).expect("MAIL_BYTES_MAX fits 32 bits");
         let len = u16::try_from(frame.len()).expect("a reply is at most REPLY_LEN_MAX");
         self.bytes.extend_from_slice(frame).expect("a turn ends while has_room");
-        assert!(self.letters.push(Letter { peer, start, len }).is_ok(), "a turn ends while has_room");
+        assert!(self.letters.push(Letter { peer, start, len, expires }).is_ok(), "a turn ends while has_room");
     }
 
     /// The replies in order.
@@ -50,6 +56,12 @@ impl Mailbag {
             let start = letter.start as usize;
             (letter.peer, &self.bytes[start..start + usize::from(letter.len)])
         })
+    }
+
+    /// The replies in order that may still leave.
+    pub fn iter_at(&self, now: Mono) -> impl Iterator<Item = (Peer, &[u8])> + Clone {
+        let may_leave = self.letters.iter().map(move |letter| letter.expires.is_none_or(|expires| now < expires));
+        self.iter().zip(may_leave).filter(|(_, may_leave)| *may_leave).map(|(mail, _)| mail)
     }
 
     /// How many there are.

@@ -3,9 +3,9 @@
 
 use super::device::LIMITED;
 use super::{Context, Effects, Server, Timer};
-use crate::book::{FrameId, Moment, Seen};
+use crate::book::{FrameId, Moment, Seen, is_answer};
 use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
-use crate::model::{Entry, EntrySeq, Now};
+use crate::model::{Entry, EntrySeq, Kind, Now};
 use crate::wire::Code;
 
 /// Enquiries and keys are answered from memory for so long (design.md, section 8).
@@ -22,24 +22,41 @@ impl Server<'_> {
         seq
     }
 
-    /// The same within the limit a minute; an entry beyond it is counted, and its answer remembered in this run.
+    /// The same within the limits a minute; an entry beyond them is counted, and its answer remembered in this run.
     pub(super) fn append_limited(&mut self, context: &Context, entry: Entry, fx: &mut Effects) {
         let now = &context.now;
         let device = self.tables.devices.get_mut(context.device);
-        if device.minute.take(now.mono, LIMITED_PER_DEVICE) && self.minute.take(now.mono, LIMITED_IN_ALL) {
+        // Who does not hold the machine number must not use up its holder's minute.
+        let own = if context.is_served { &mut device.minute } else { &mut self.strangers };
+        let is_own_free = own.has_room(now.mono, LIMITED_PER_DEVICE);
+        if is_own_free && self.minute.has_room(now.mono, LIMITED_IN_ALL) {
+            own.written += 1;
+            self.minute.written += 1;
             self.append(entry, now, fx);
             return;
         }
         self.counters.left_out += 1;
         let place = LIMITED.iter().position(|kind| *kind == entry.kind).expect("a limited kind");
-        device.left_out[place] = device.left_out[place].saturating_add(1);
-        if device.left_out_timer.is_none() {
-            let row = u16::try_from(context.device).expect("DEVICES_MAX fits 16 bits");
-            let end = device.minute.since.plus_ms(60_000).max(now.mono.plus_ms(1000));
-            device.left_out_timer = self.tables.wheel.arm(end, Timer::LeftOut(row));
+        if context.is_served && !is_own_free {
+            device.left_out[place] = device.left_out[place].saturating_add(1);
+            if device.left_out_timer.is_none() {
+                let row = u16::try_from(context.device).expect("DEVICES_MAX fits 16 bits");
+                device.left_out_timer = self.tables.wheel.arm(device.minute.end(), Timer::LeftOut(Some(row)));
+            }
+        } else {
+            self.leave_out(now, place, 1);
         }
-        if let Some(id) = FrameId::of(&entry) {
+        if let Some(id) = FrameId::of(&entry).filter(|_| is_answer(&entry)) {
             self.remember(context, id, &entry);
+        }
+    }
+
+    /// Counts entries left out that no device answers for: the limit of all was reached, or the device is a stranger, or gone.
+    pub(super) fn leave_out(&mut self, now: &Now, place: usize, count: u32) {
+        self.left_out[place] = self.left_out[place].saturating_add(count);
+        if count > 0 && !self.is_left_out_armed {
+            let timer = self.tables.wheel.arm(self.minute.end().max(now.mono.plus_ms(1000)), Timer::LeftOut(None));
+            self.is_left_out_armed = timer.is_some();
         }
     }
 
@@ -66,22 +83,22 @@ impl Server<'_> {
         (!is_short_lived || age.is_none_or(|age| age < ECHO_MS)).then(|| seen.clone())
     }
 
-    pub(super) fn write_left_out(&mut self, now: &Now, device: usize, fx: &mut Effects) {
-        for (place, kind) in LIMITED.into_iter().enumerate() {
-            let device = self.tables.devices.get_mut(device);
-            let count = core::mem::take(&mut device.left_out[place]);
-            if count == 0 {
-                continue;
+    /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in particular.
+    pub(super) fn write_left_out(&mut self, now: &Now, device: Option<usize>, fx: &mut Effects) {
+        let mut template = Entry::new(Kind::Stop, now.stamp, self.clock.state);
+        let counts = match device {
+            Some(device) => {
+                let device = self.tables.devices.get_mut(device);
+                template.machine = Some(device.machine);
+                template.serial.clone_from(&device.serial);
+                core::mem::take(&mut device.left_out)
             }
-            let mut entry = Entry::new(kind, now.stamp, self.clock.state);
-            entry.machine = Some(device.machine);
-            entry.serial.clone_from(&device.serial);
+            None => core::mem::take(&mut self.left_out),
+        };
+        for (kind, count) in LIMITED.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+            let mut entry = Entry { kind, ..template.clone() };
             entry.detail.push("n", count);
             self.append(entry, now, fx);
-        }
-        let device = self.tables.devices.get_mut(device);
-        if let Some(timer) = device.left_out_timer.take() {
-            self.tables.wheel.cancel(timer);
         }
     }
 }

@@ -20,7 +20,7 @@ mod texts;
 
 use core::net::Ipv4Addr;
 
-use log::{debug, info, log_enabled, trace, warn};
+use log::{debug, info, log_enabled, warn};
 
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
@@ -34,7 +34,9 @@ use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
-use crate::model::{Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules};
+use crate::model::{
+    AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules,
+};
 use crate::wheel::Wheel;
 use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
@@ -43,8 +45,8 @@ use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Reque
 pub enum Timer {
     /// A command in this place of the outbox waits for its 109.
     Resend(u16),
-    /// A minute with entries left out is over, for the device in this row.
-    LeftOut(u16),
+    /// A minute with entries left out is over, for the device in this row or for all together.
+    LeftOut(Option<u16>),
     /// The clock was unset for long enough to say so.
     ClockWarn,
     /// A device waits for the clock to be set.
@@ -171,7 +173,13 @@ pub struct Server<'t> {
     origin: Origin,
     clock: ClockWatch,
     counters: Counters,
+    /// Limited entries of all devices.
     minute: Minute,
+    /// Limited entries of those who hold no machine number.
+    strangers: Minute,
+    /// Entries left out that no device answers for.
+    left_out: [u32; LIMITED.len()],
+    is_left_out_armed: bool,
     clock_timers: ClockTimers,
 }
 
@@ -187,6 +195,9 @@ impl<'t> Server<'t> {
             clock: ClockWatch::default(),
             counters: Counters::default(),
             minute: Minute::default(),
+            strangers: Minute::default(),
+            left_out: [0; LIMITED.len()],
+            is_left_out_armed: false,
             clock_timers: ClockTimers::default(),
         };
         server.pin_registered();
@@ -219,7 +230,8 @@ impl<'t> Server<'t> {
         self.tables.book.resume(head);
     }
 
-    /// Takes rules and cards into service, whole or not at all. `is_forced` skips the check of a tenth.
+    /// Takes rules and cards into service, whole or not at all. `is_forced` skips the check of a tenth. Gives the accounts
+    /// whose changed opening figures are ignored, since they are opened.
     ///
     /// # Errors
     /// If the table must not be taken; the old one stays.
@@ -229,7 +241,7 @@ impl<'t> Server<'t> {
         records: &[CardRecord],
         origin: Origin,
         is_forced: bool,
-    ) -> Result<(), InstallError> {
+    ) -> Result<Vec<AccountId>, InstallError> {
         if !is_forced {
             let mut numbers: Vec<u64> = records.iter().map(|record| record.card.value()).collect();
             numbers.sort_unstable();
@@ -240,16 +252,16 @@ impl<'t> Server<'t> {
             }
         }
         let installed = self.tables.book.install(&mut self.tables.cards, records);
-        installed.map_err(|needed| InstallError::TooManyAccounts { needed })?;
+        let ignored = installed.map_err(|needed| InstallError::TooManyAccounts { needed })?;
         self.rules = rules;
         self.origin = origin;
         self.tables.devices.install(&self.rules);
         self.pin_registered();
-        Ok(())
+        Ok(ignored)
     }
 
     fn pin_registered(&mut self) {
-        self.tables.book.pin(self.rules.devices.iter().map(|device| device.machine));
+        self.tables.book.pin(&self.rules.devices.iter().map(|device| device.machine));
     }
 
     /// Writes the `start` entry.
@@ -282,14 +294,12 @@ impl<'t> Server<'t> {
     /// Writes what was left out of the ledger in this minute, and the `stop` entry.
     pub fn stop(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
-        for (place, kind) in LIMITED.into_iter().enumerate() {
-            let count: u32 = self.tables.devices.rows().iter().map(|device| device.left_out[place]).sum();
-            if count > 0 {
-                let mut entry = Entry::new(kind, now.stamp, self.clock.state);
-                entry.detail.push("n", count);
-                self.append(entry, now, fx);
+        for device in self.tables.devices.rows() {
+            for (all, own) in self.left_out.iter_mut().zip(device.left_out) {
+                *all = all.saturating_add(own);
             }
         }
+        self.write_left_out(now, None, fx);
         let entry = Entry::new(Kind::Stop, now.stamp, self.clock.state);
         self.append(entry, now, fx);
     }
@@ -316,7 +326,6 @@ impl<'t> Server<'t> {
                 self.acknowledge(peer, &Reply::Ack { seq }, fx);
                 if self.may_log(now, source) {
                     info!("unknown code={code:03} source={source} bytes={}", datagram.len());
-                    trace!("unknown code={code:03} raw=\"{}\"", datagram.escape_ascii());
                 }
             }
             Ok(Request::Device(frame)) => self.on_frame(now, peer, &frame, datagram, fx),
@@ -439,7 +448,7 @@ impl<'t> Server<'t> {
         let known = self.tables.devices.find(frame.machine);
         let device = match known {
             Some(device) => device,
-            None if self.tables.devices.is_full() => self.replace_idle_device(now, peer, frame, fx)?,
+            None if self.tables.devices.is_full() => self.replace_idle_device(now, peer, frame)?,
             None => self.tables.devices.add(frame.machine, peer, &self.rules),
         };
         let (serial, address) = (frame.serial.as_ref(), *peer.source.ip());
@@ -450,16 +459,27 @@ impl<'t> Server<'t> {
         Some((device, standing))
     }
 
-    /// The device that was idle longest gives way, never a registered one, never one with a sale in doubt.
-    fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<usize> {
+    /// The device that was idle longest gives way, never a registered one, never one with a sale in doubt, nor one with
+    /// a command on its way or within its clash window: new numbers, which anybody can send, must not end what is going on.
+    fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame) -> Option<usize> {
+        let window_ms = u64::from(self.rules.clash_window_s) * 1000;
         let devices = self.tables.devices.rows();
-        let mut idle = (0..devices.len())
-            .filter(|row| devices[*row].rule.is_none())
-            .collect::<heapless::Vec<_, { crate::limits::DEVICES_MAX }>>();
-        idle.sort_unstable_by_key(|row| devices[*row].served);
-        let row = idle.into_iter().find(|row| !self.tables.book.has_doubts(devices[*row].machine))?;
-        self.end_all(now, row, fx);
-        self.write_left_out(now, row, fx);
+        let may_go = |row: &usize| {
+            let device = &devices[*row];
+            let is_idle = device.served.is_none_or(|served| now.mono.ms_since(served) >= window_ms);
+            device.rule.is_none()
+                && device.pending.is_empty()
+                && is_idle
+                && !self.tables.book.has_doubts(device.machine)
+        };
+        let row = (0..devices.len()).filter(may_go).min_by_key(|row| devices[*row].served)?;
+        let device = self.tables.devices.get_mut(row);
+        if let Some(timer) = device.left_out_timer.take() {
+            self.tables.wheel.cancel(timer);
+        }
+        for (place, count) in core::mem::take(&mut device.left_out).into_iter().enumerate() {
+            self.leave_out(now, place, count);
+        }
         self.tables.devices.replace(row, frame.machine, peer, &self.rules);
         Some(row)
     }
@@ -472,9 +492,13 @@ impl<'t> Server<'t> {
         self.watch_clock(now, fx);
         match timer {
             Timer::Resend(slot) => self.resend(now, slot, fx),
-            Timer::LeftOut(device) => {
+            Timer::LeftOut(None) => {
+                self.is_left_out_armed = false;
+                self.write_left_out(now, None, fx);
+            }
+            Timer::LeftOut(Some(device)) => {
                 self.tables.devices.get_mut(usize::from(device)).left_out_timer = None;
-                self.write_left_out(now, usize::from(device), fx);
+                self.write_left_out(now, Some(usize::from(device)), fx);
             }
             Timer::ClockWarn => warn!(
                 "clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals"
@@ -497,7 +521,7 @@ impl<'t> Server<'t> {
 
     /// Whether it matters if the kernel's clock is synchronized; only then need the caller ask.
     pub fn wants_kernel_clock(&self) -> bool {
-        self.clock.wants_kernel(&self.rules)
+        self.clock.wants_kernel()
     }
 
     fn may_log(&mut self, now: &Now, source: Ipv4Addr) -> bool {

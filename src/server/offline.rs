@@ -10,6 +10,7 @@ use super::outbox::About;
 use super::sale::Effect;
 use super::{Context, Effects, Server};
 use crate::book::OfflineId;
+use crate::limits::CARDS_MAX;
 use crate::model::card::GroupSet;
 use crate::model::{AccountId, CardNo, Civil, Entry, EntrySeq, Kind, Money, Reason};
 use crate::policy::{self, Basis};
@@ -96,7 +97,9 @@ impl Server<'_> {
             Some(row) => self.tables.book.account(row).id.clone(),
             None => AccountId::try_from(card.padded().as_str()).expect("ten digits fit"),
         };
-        let Some(account) = self.tables.book.account_for_sale(&name, card) else {
+        // Anybody can send cards that nobody knows: half the places stay with the table's.
+        let reserved = if row.is_some() { 0 } else { self.tables.cards.rows().len().min(CARDS_MAX / 2) };
+        let Some(account) = self.tables.book.account_for_sale(&name, card, reserved) else {
             self.counters.full += 1;
             if self.may_log(&context.now, *context.peer.source.ip()) {
                 warn!(
@@ -136,11 +139,7 @@ impl Server<'_> {
         self.stand_still(&mut entry, account);
         let seq = self.append(entry, &context.now, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
-            info!(
-                "offline-not-booked machine={} seq={seq} claimed={:?}",
-                context.frame.machine,
-                sale.amount_raw.escape_ascii()
-            );
+            info!("offline-not-booked machine={} seq={seq}", context.frame.machine);
         }
         seq
     }

@@ -9,7 +9,7 @@ use log::{debug, info, warn};
 use super::device::Device;
 use super::effects::{Effects, Peer};
 use super::{Context, Server, Timer};
-use crate::limits::PENDING_MAX;
+use crate::limits::{APPROVALS_MAX, PENDING_MAX};
 use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Text};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, DeviceFrame, Reply};
@@ -53,14 +53,21 @@ impl Pending {
         matches!(self.code, 50 | 51)
     }
 
-    /// Whether a 109's field names this command: its code, its card or command number, its machine.
-    fn is_named(&self, name: &[u8], machine: u64) -> bool {
-        let number = |text: &[u8]| FrameSeq::parse(text).map(|digits| digits.value());
+    /// Whether a 109's field is this command's card or command number.
+    fn is_about(&self, name: &[u8]) -> bool {
         let value = number(name);
-        name == self.subject.as_bytes()
-            || value.is_some_and(|value| value == u64::from(self.code) || value == machine)
-            || (value.is_some() && value == number(self.subject.as_bytes()))
+        name == self.subject.as_bytes() || (value.is_some() && value == number(self.subject.as_bytes()))
     }
+
+    /// Whether a 109's field is this command's code or its machine.
+    fn is_named(&self, name: &[u8], machine: u64) -> bool {
+        number(name).is_some_and(|value| value == u64::from(self.code) || value == machine)
+    }
+}
+
+/// Up to ten digits as a number.
+fn number(text: &[u8]) -> Option<u64> {
+    FrameSeq::parse(text).map(|digits| digits.value())
 }
 
 /// All commands on their way.
@@ -89,6 +96,18 @@ impl Outbox {
         Some(slot)
     }
 
+    fn is_full(&self) -> bool {
+        self.free.is_empty() && self.slots.is_full()
+    }
+
+    /// A command that rests on nothing.
+    fn any_refusal(&self) -> Option<u16> {
+        let is_refusal =
+            |slot: &Option<Pending>| slot.as_ref().is_some_and(|pending| !matches!(pending.code, 8 | 11 | 50));
+        let place = self.slots.iter().position(is_refusal)?;
+        Some(u16::try_from(place).expect("PENDING_MAX fits 16 bits"))
+    }
+
     fn take(&mut self, slot: u16) -> Option<Pending> {
         let pending = self.slots.get_mut(usize::from(slot))?.take()?;
         self.free.push(slot).expect("as many free slots as slots");
@@ -115,6 +134,8 @@ pub(super) struct About<'a> {
     pub(super) reader: Option<u64>,
     /// When the door was first opened, if that was before now.
     pub(super) born: Option<Mono>,
+    /// Whether the device has confirmed it before: it is sent once.
+    pub(super) is_settled: bool,
 }
 
 impl Server<'_> {
@@ -122,12 +143,18 @@ impl Server<'_> {
     pub(super) fn command(&mut self, context: &Context, reply: &Reply, about: About, fx: &mut Effects) {
         let mut frame = Buffer::new();
         reply.emit(&mut frame);
-        post(fx, reply.code(), context.peer, &frame);
-        // Who does not hold the machine number has no place in its outbox.
-        if !context.is_served {
+        let born = about.born.unwrap_or(context.now.mono);
+        let expires = (reply.code() == 50).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)));
+        post(fx, reply.code(), context.peer, &frame, expires);
+        // Who does not hold the machine number has no place in its outbox, and what was confirmed needs none.
+        if !context.is_served || about.is_settled {
             return;
         }
         let device = context.device;
+        if matches!(reply.code(), 8 | 50) {
+            let silent = &mut self.tables.devices.get_mut(device).silent_approvals;
+            *silent = silent.saturating_add(1);
+        }
         let lane = match (reply.code(), about.reader) {
             (11, _) => Lane::Release,
             (_, Some(reader)) => Lane::Reader(reader),
@@ -137,7 +164,9 @@ impl Server<'_> {
         let is_same_lane = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == lane);
         if let Some(slot) = slots.iter().copied().find(is_same_lane) {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
-            if pending.answered == context.frame.seq && pending.frame == frame {
+            let is_same = pending.answered == context.frame.seq && pending.frame == frame;
+            // A delayed copy of an older frame gets its answer again; what is newer stays on its way.
+            if is_same || context.frame.seq.is_behind(&pending.answered) {
                 return;
             }
             self.end(&context.now, slot, fx);
@@ -147,6 +176,12 @@ impl Server<'_> {
             self.end(&context.now, oldest, fx);
         }
         let first_ms = if reply.code() == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
+        if self.tables.outbox.is_full() && matches!(reply.code(), 8 | 11 | 50) {
+            // Anybody can make us refuse; what rests on an entry goes before.
+            if let Some(refusal) = self.tables.outbox.any_refusal() {
+                self.end(&context.now, refusal, fx);
+            }
+        }
         let slot = self.tables.outbox.add(Pending {
             device: u16::try_from(device).expect("DEVICES_MAX fits 16 bits"),
             lane,
@@ -156,7 +191,7 @@ impl Server<'_> {
             subject: crate::model::ids::text_from_lossy(about.subject),
             answered: context.frame.seq,
             about: about.entry,
-            born: about.born.unwrap_or(context.now.mono),
+            born,
             resends: 0,
             timer: None,
         });
@@ -176,7 +211,7 @@ impl Server<'_> {
         let machine = self.tables.devices.get(usize::from(pending.device)).machine;
         let resends_max = match pending.code {
             11 => RELEASE_RESENDS,
-            _ if self.tables.book.is_mute(machine) => self.rules.resend_max.min(1),
+            _ if self.is_mute(usize::from(pending.device)) => self.rules.resend_max.min(1),
             _ => self.rules.resend_max,
         };
         let is_late = pending.is_door() && now.mono.ms_since(pending.born) >= u64::from(self.rules.door_ttl_ms);
@@ -187,7 +222,8 @@ impl Server<'_> {
         let first_ms = if pending.code == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
         let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
         pending.resends += 1;
-        post(fx, pending.code, pending.peer, &pending.frame);
+        let expires = (pending.code == 50).then(|| pending.born.plus_ms(u64::from(self.rules.door_ttl_ms)));
+        post(fx, pending.code, pending.peer, &pending.frame, expires);
         self.counters.resent += 1;
         let next_ms = first_ms << pending.resends.min(16);
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
@@ -223,7 +259,7 @@ impl Server<'_> {
         self.counters.unconfirmed += 1;
         let device = self.tables.devices.get(usize::from(pending.device));
         let (machine, serial) = (device.machine, device.serial.clone());
-        if self.tables.book.is_mute(machine) {
+        if self.is_mute(usize::from(pending.device)) {
             self.tell_mute(usize::from(pending.device));
         } else if let Some(about) = pending.about {
             let mut entry = Entry::new(Kind::Unconfirmed, now.stamp, self.clock.state);
@@ -233,6 +269,12 @@ impl Server<'_> {
             self.append(entry, now, fx);
             info!("unconfirmed machine={machine} ref={about} code={:03} resends={}", pending.code, pending.resends);
         }
+    }
+
+    /// Whether the device's last ten approvals all went without a 109, and it has sent none since.
+    fn is_mute(&self, device: usize) -> bool {
+        let device = self.tables.devices.get(device);
+        usize::from(device.silent_approvals) >= APPROVALS_MAX && self.tables.book.is_mute(device.machine)
     }
 
     fn tell_mute(&mut self, device: usize) {
@@ -262,6 +304,10 @@ impl Server<'_> {
     pub(super) fn on_confirm(&mut self, context: &Context, rest: &[u8], fx: &mut Effects) {
         let (now, frame) = (&context.now, context.frame);
         let device = self.tables.devices.get_mut(context.device);
+        device.silent_approvals = 0;
+        if core::mem::take(&mut device.is_mute_told) {
+            info!("speaks-again machine={}", frame.machine);
+        }
         let seq = frame.seq.value();
         let is_repeat = device.confirms.iter().any(|seen| *seen == seq);
         if !is_repeat {
@@ -284,10 +330,6 @@ impl Server<'_> {
         let mut entry = context.draft(Kind::Confirm);
         entry.about = Some(about);
         self.append(entry, now, fx);
-        let device = self.tables.devices.get_mut(context.device);
-        if core::mem::take(&mut device.is_mute_told) {
-            info!("confirms-again machine={}", frame.machine);
-        }
     }
 
     fn confirmed_slot(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<u16> {
@@ -299,18 +341,27 @@ impl Server<'_> {
             fields.filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
         };
         let is_bare = names().next().is_none();
-        device.pending.iter().copied().find(|slot| {
+        let waits = |slot: &u16| {
             let pending = self.tables.outbox.get(*slot).expect("a device's slots are taken");
-            let is_named = is_bare || names().any(|name| pending.is_named(name, machine));
-            pending.lane != Lane::Release && is_named && !frame.seq.is_behind(&pending.answered)
-        })
+            pending.lane != Lane::Release && !frame.seq.is_behind(&pending.answered)
+        };
+        let find = |is_meant: &dyn Fn(&Pending) -> bool| {
+            let mut waiting = device.pending.iter().copied().filter(waits);
+            waiting.find(|slot| self.tables.outbox.get(*slot).is_some_and(is_meant))
+        };
+        if is_bare {
+            return find(&|_| true);
+        }
+        // Of a board's commands the one whose card is named is meant, before one that shares but its code.
+        let by_subject = find(&|pending| names().any(|name| pending.is_about(name)));
+        by_subject.or_else(|| find(&|pending| names().any(|name| pending.is_named(name, machine))))
     }
 }
 
 /// Puts a command where it belongs: behind the sync if it rests on an entry.
-fn post(fx: &mut Effects, code: u16, peer: Peer, frame: &[u8]) {
+fn post(fx: &mut Effects, code: u16, peer: Peer, frame: &[u8], expires: Option<Mono>) {
     match code {
-        8 | 11 | 50 => fx.committed.push(peer, frame),
+        8 | 11 | 50 => fx.committed.push_until(peer, frame, expires),
         _ => fx.prompt.push(peer, frame),
     }
 }

@@ -106,13 +106,17 @@ impl Server<'_> {
             return;
         }
         device.clash_told = Some(context.now.mono);
-        let (held, from) = (*device.peer.source.ip(), *context.peer.source.ip());
+        // A registered number that nobody was served under yet is held by no address.
+        let held = device.served.map(|_| *device.peer.source.ip());
+        let from = *context.peer.source.ip();
         let mut entry = context.draft(Kind::Alarm);
         entry.detail.push("rule", Reason::MachineClash.word());
-        entry.detail.push("held", held);
+        if let Some(held) = held {
+            entry.detail.push("held", held);
+        }
         entry.detail.push("from", from);
         self.append_limited(context, entry, fx);
-        warn!("machine-clash machine={} held={held} from={from}", context.frame.machine);
+        warn!("machine-clash machine={} from={from}", context.frame.machine);
     }
 
     pub(super) fn log_refusal(&mut self, context: &Context, entry: &Entry, reason: Reason) {

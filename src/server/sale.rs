@@ -226,7 +226,7 @@ impl Server<'_> {
 
     fn has_room_for(&mut self, row: &CardRow) -> bool {
         let account = self.tables.book.account(row.account).id.clone();
-        self.tables.book.account_for_sale(&account, CardNo::from_value(row.card)).is_some()
+        self.tables.book.account_for_sale(&account, CardNo::from_value(row.card), 0).is_some()
     }
 
     fn approve(
@@ -357,7 +357,8 @@ impl Server<'_> {
         let machine = context.frame.machine;
         let reply =
             Reply::Approve { machine, subject: sale.subject, amount: sale.amount, text: &text, trailer: &trailer };
-        self.command(context, &reply, About { entry: about, subject: sale.subject, ..About::default() }, fx);
+        let about = About { entry: about, subject: sale.subject, is_settled: about.is_none(), ..About::default() };
+        self.command(context, &reply, about, fx);
     }
 
     fn send_refusal(&mut self, context: &Context, sale: &Sale, figures: Figures, reason: Reason, fx: &mut Effects) {

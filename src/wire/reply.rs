@@ -12,6 +12,9 @@ use crate::model::{Civil, FrameSeq, MachineNo, UnitNo};
 /// Room for one reply.
 pub type Buffer = Vec<u8, REPLY_LEN_MAX>;
 
+/// The codes of [`Reply`]: what servers send.
+pub const CODES: [u16; 10] = [0, 1, 2, 3, 6, 8, 9, 11, 50, 51];
+
 /// Stands in a 011 for a time that is no date: a device cannot drop the record otherwise.
 pub const INVALID_TIME: &[u8] = b"9999-99-99 99:99:99";
 

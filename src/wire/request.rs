@@ -29,6 +29,9 @@ pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
     }
     let mut fields = Fields::of(datagram);
     let number = fields.next().and_then(code_number).ok_or(NotAFrame::NoCode)?;
+    if super::reply::CODES.contains(&number) {
+        return Err(NotAFrame::NoCode);
+    }
     if number == Found::CODE {
         return Found::parse(fields).map(Request::Found);
     }
@@ -46,7 +49,8 @@ pub enum NotAFrame {
     TooLong,
     /// Fewer than five fields, of a known code.
     TooShort,
-    /// The first field is not three digits.
+    /// The first field is not three digits; or it is a code that only servers send, and answering it could go on for ever
+    /// between two of them.
     NoCode,
     /// The frame number is no number.
     NoSeq,

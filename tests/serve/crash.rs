@@ -65,6 +65,7 @@ impl Payer {
                     }
                     Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue 'send,
                     Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => (),
                     Err(error) => panic!("{error}"),
                 }
             }

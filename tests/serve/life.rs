@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Device, Ledger, Site, card};
+use crate::harness::{Device, Ledger, Line, Site, card};
 
 #[test]
 fn boot_sale_stop_restart_and_the_balance_is_carried_on() {
@@ -31,7 +31,7 @@ fn boot_sale_stop_restart_and_the_balance_is_carried_on() {
     let ledger = site.ledger();
     assert_eq!(ledger.count("open"), 1, "an account is opened once");
     assert_eq!(ledger.sum("A00001"), 99_000);
-    assert_eq!(ledger.lines.last().map(|line| line.kind()), Some("stop"));
+    assert_eq!(ledger.lines.last().map(Line::kind), Some("stop"));
     site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &[], &[]);
 }
 

@@ -1,0 +1,71 @@
+//! A frame that leads to as many entries as any can: they must fit, or a forged flood would end the server.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::sync::Mutex;
+
+use posgate::limits::DEVICES_MAX;
+use posgate::model::{Kind, Mono, Now, Stamp};
+use posgate::server::{Effects, Origin, Peer, Server, Tables};
+
+static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
+static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
+
+const TIME: &str = "2026-11-22 12:00:00";
+
+#[test]
+fn the_most_entries_that_one_frame_can_lead_to_fit() {
+    let config = "
+config server 'main'
+	option rate_source '0'
+config door
+	option machine '00500'
+	option door '1'
+config door
+	option machine '00501'
+	option door '1'
+";
+    let settings = posgate::config::parse(config.as_bytes(), Path::new("posgate")).unwrap();
+    let table = b"card,duress_pin\n8888888801,4321\n";
+    let cards = posgate::cards::parse(table, Path::new("cards.csv"), &settings.rules.groups).unwrap();
+    let mut tables = TABLES.lock().unwrap();
+    let mut fx = EFFECTS.lock().unwrap();
+    let mut server = Server::new(&mut tables, settings.rules.clone());
+    server.install(settings.rules, &cards.records, Origin::default(), true).unwrap();
+    let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").unwrap();
+    let mut now = Now { mono: Mono(1), stamp, synchronized: false };
+    let mut seq = 0;
+    let mut say = |now: &Now, machine: usize, code: &str, fields: &str| {
+        seq += 1;
+        let source = SocketAddrV4::new(Ipv4Addr::new(10, 0, (machine >> 8) as u8, machine as u8), 1);
+        let peer = Peer { source, local: Ipv4Addr::LOCALHOST, socket: 0 };
+        let frame = format!("{code},{seq:05},10.0.0.1,10.0.0.2,{machine:05},{fields}");
+        fx.clear();
+        server.handle(now, peer, frame.as_bytes(), &mut fx);
+        fx.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>()
+    };
+
+    // A board leaves entries of all five limited kinds out ...
+    for _ in 0..25 {
+        say(&now, 500, "101", TIME);
+    }
+    say(&now, 500, "106", "1");
+    say(&now, 500, "103", &format!("7777777777,1.00,{TIME}"));
+    say(&now, 500, "150", &format!("7777777777,1,1,99,0,,{TIME}"));
+    // ... and has a command pending at each reader,
+    for reader in 1..=9 {
+        assert_eq!(say(&now, 500, "150", &format!("8888888801,{reader},1,0,0,,{TIME}")), [Kind::Admit]);
+    }
+    // when more devices speak than there are rows for,
+    now.mono = now.mono.plus_ms(1);
+    for machine in 1000..1000 + DEVICES_MAX - 1 {
+        say(&now, machine, "102", "8888888801");
+    }
+    // the clock steps, and under duress a door is opened that stands open for too long.
+    now.stamp.wall.0 += 70_000;
+    let kinds = say(&now, 501, "150", &format!("8888888801,1,1,99,4,4321,{TIME}"));
+    let count = |kind| kinds.iter().filter(|other| **other == kind).count();
+    assert_eq!(count(Kind::Unconfirmed), 9, "{kinds:?}");
+    assert_eq!((count(Kind::Clock), count(Kind::Admit), count(Kind::Alarm)), (1, 1, 3), "{kinds:?}");
+    assert_eq!(kinds.len(), 18, "{kinds:?}");
+}

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Commit before answer, seen from the kernel (design.md, section 1): a test that only strace can make.
+#
+#   tests/strace.sh [path of posgate]        default: target/debug/posgate
+#
+# It starts the server under strace on a free port of the loopback, and shows:
+#   1. one sale goes recvmmsg, 001, write of the entry, fdatasync, 008: in this order, on every turn of the loop;
+#   2. 200 frames that wait at once lead to far fewer syncs than sales, and to one write and one sync a turn;
+#   3. what rests on nothing (an enquiry) is answered without a write or a sync;
+#   4. an entry that nothing rests on is synced 5 s after it was written, though nothing more comes.
+# Exit code 0 if all of it holds. Needs bash (for /dev/udp) and strace.
+set -euo pipefail
+
+posgate=${1:-target/debug/posgate}
+dir=$(mktemp -d)
+server=
+trap 'kill -KILL $server 2>/dev/null || true; rm -rf "$dir"' EXIT
+
+fail() {
+    echo "strace.sh: $1" >&2
+    echo "--- trace" >&2
+    tail -n 60 "$dir/trace" >&2
+    exit 1
+}
+
+# Waits until a file has a line with these words.
+wait_for() {
+    for _ in $(seq 400); do
+        grep -q -- "$2" "$1" 2>/dev/null && return 0
+        sleep 0.05
+    done
+    fail "'$2' never came in $1"
+}
+
+cat >"$dir/posgate" <<END
+config server 'main'
+	list listen '127.0.0.1:0'
+	option cards 'cards.csv'
+	option ledger_dir 'ledger'
+	option rate_source '0'
+	option resend_max '0'
+	option log 'error'
+END
+printf 'card,balance\n8888888801,1000.00\n' >"$dir/cards.csv"
+
+# RUST_LOG: the port is told at info, and no other line disturbs the trace.
+RUST_LOG='posgate=info' strace -f -y -ttt -s 300 -e signal=none -o "$dir/trace" \
+    -e trace=epoll_wait,epoll_pwait,recvmmsg,sendmmsg,sendmsg,write,pwrite64,fsync,fdatasync \
+    "$posgate" serve --config "$dir/posgate" >"$dir/out" 2>"$dir/err" &
+tracer=$!
+wait_for "$dir/out" 'serving site='
+port=$(sed -n 's/^listening address=.*:\([0-9]*\)$/\1/p' "$dir/out")
+server=$(pgrep -P "$tracer" || true)
+[ -n "$server" ] || fail "no child of strace"
+
+exec 3<>"/dev/udp/127.0.0.1/$port"
+time='2024-02-29 12:00:00'
+frame() { printf '%s' "$1" >&3; }
+
+# --- 1. one sale, and 3. one enquiry
+frame "102,00001,127.0.0.1,127.0.0.1,00002,8888888801,1000000002"
+wait_for "$dir/trace" '"009,00002,'
+frame "103,00002,127.0.0.1,127.0.0.1,00002,8888888801,0.01,$time,1000000002"
+wait_for "$dir/trace" '"008,00002,8888888801,0.01'
+
+# --- 4. keys pressed, and silence
+frame "106,00003,127.0.0.1,127.0.0.1,00002,123,1000000002"
+wait_for "$dir/trace" 'write(.*keys'
+sed '1,/write(.*keys/d' "$dir/trace" >"$dir/after"
+until grep -q 'sync(' "$dir/after"; do
+    [ "$((waited = ${waited:-0} + 1))" -lt 400 ] || fail "the keys were never synced"
+    sleep 0.05
+    sed '1,/write(.*keys/d' "$dir/trace" >"$dir/after"
+done
+late=$(awk '/write\(.*keys/ { from = $2 } from && /sync\(/ { print int(($2 - from) * 1000); exit }' "$dir/trace")
+[ "$late" -ge 4900 ] && [ "$late" -le 6000 ] || fail "keys were synced after $late ms"
+
+# --- 2. a burst: the server stands still until all 200 have arrived
+kill -STOP "$server"
+for seq in $(seq 4 203); do
+    frame "103,$(printf %05d "$seq"),127.0.0.1,127.0.0.1,00002,8888888801,0.02,$time,1000000002"
+done
+kill -CONT "$server"
+wait_for "$dir/trace" '"001,00203"'
+for _ in $(seq 400); do
+    [ "$(grep -c '"008,00002,8888888801,0.02' "$dir/trace")" -ge 200 ] && break
+    sleep 0.05
+done
+kill -TERM "$server"
+wait "$tracer" || fail "the server did not leave with 0"
+server=
+
+# Each call as one word, in the order of the kernel. A turn begins with an epoll_wait.
+awk '
+    /epoll_p?wait\(/              { print "wait"; next }
+    /recvmmsg\(.*msg_iov/         { while (match($0, /"10[0-9],[0-9]+/)) { print "in " substr($0, RSTART + 1, RLENGTH - 1); $0 = substr($0, RSTART + RLENGTH) } next }
+    /send(m)?msg\(.*"001,/        { match($0, /"001,[0-9]+/); print "out " substr($0, RSTART + 1, RLENGTH - 1); next }
+    /send(m)?msg\(.*"00[89],/     { match($0, /"00[89]/); print "out " substr($0, RSTART + 1, 3); next }
+    /write(64)?\(.*ledger-.*tsv>/ { print "write" (/charge/ ? " charge" : ""); next }
+    /sync\(.*ledger-.*tsv>/       { print "sync"; next }
+' "$dir/trace" >"$dir/calls"
+
+# From the first frame on.
+sed -n '/^in 102/,$p' "$dir/calls" >"$dir/served"
+turn_of() { awk -v words="$1" '/^wait/ { turn = ""; next } { turn = turn $0 "; "; if (index($0, words)) { found = 1 } } found && /^out 00[89]/ { print turn; exit }' "$dir/served"; }
+
+[ "$(turn_of 'in 102,00001')" = 'in 102,00001; out 001,00001; out 009; ' ] ||
+    fail "an enquiry: $(turn_of 'in 102,00001')"
+[ "$(turn_of 'in 103,00002')" = 'in 103,00002; out 001,00002; write charge; sync; out 008; ' ] ||
+    fail "a sale: $(turn_of 'in 103,00002')"
+
+# On every turn: no 008 before a sync that follows the write, nothing written between, at most one write and one sync.
+awk '
+    function wrong(what) { print "line " NR " of the calls: " what; bad = 1; exit 1 }
+    /^wait/     { writes = syncs = dirty = 0; next }
+    /^in/       { if (writes) wrong("a frame is taken after the turn was written"); next }
+    /^out 001/  { if (writes) wrong("a 001 waits for the write"); next }
+    /^write/    { if (++writes > 1) wrong("a second write in one turn"); dirty = 1; next }
+    /^sync/     { if (++syncs > 1) wrong("a second sync in one turn"); dirty = 0; next }
+    /^out 008/  { if (dirty || !syncs) wrong("a result before its sync"); next }
+' "$dir/served" || fail "the order is wrong"
+
+sales=$(grep -c '^out 008' "$dir/served")
+syncs=$(grep -c '^sync' "$dir/served")
+[ "$sales" -eq 201 ] || fail "$sales of 201 sales were answered"
+[ "$syncs" -le 20 ] || fail "$syncs syncs for $sales sales"
+echo "strace.sh: $sales sales, $(grep -c '^write' "$dir/served") writes, $syncs syncs; keys synced after $late ms; a sale: $(turn_of 'in 103,00002')"
