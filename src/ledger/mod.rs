@@ -20,6 +20,7 @@ use std::io;
 
 use crate::model::EntrySeq;
 
+pub mod care;
 pub mod header;
 pub mod line;
 pub mod recovery;
@@ -30,6 +31,7 @@ pub mod storage;
 pub mod verify;
 pub mod writer;
 
+pub use care::{CareError, archive, repair};
 pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use show::run_show;
 pub use storage::{DirFiles, DirStorage, Files, Storage};

@@ -304,14 +304,14 @@ pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, Op
 pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<String>> {
     let mut warnings = Vec::new();
     if let Some(name) = &replayed.torn_header {
-        let kept = free_name(storage, name)?;
+        let kept = free_name(storage, name, "torn")?;
         storage.rename(name, &kept)?;
         storage.sync_dir()?;
         warnings.push(format!("{} had no whole header and no entry: it is now {kept}", storage.path(name)));
     }
     let Some(newest) = &replayed.newest else { return Ok(warnings) };
     if let Some(tail) = &replayed.tail {
-        let kept = free_name(storage, newest)?;
+        let kept = free_name(storage, newest, "torn")?;
         let bytes = read_to_end(storage, newest, tail.offset)?;
         storage.create(&kept, &bytes)?;
         storage.sync(&kept)?;
@@ -350,7 +350,7 @@ fn judge_header<F: Files>(
             return Ok((found, error.to_string()));
         }
     };
-    if let Some(case) = contradiction(&header, segment, replayed) {
+    if let Some(case) = contradiction(&header, segment, replayed.ledger, replayed.head) {
         return Ok((HeaderFound::Other, case));
     }
     replayed.ledger = Some(header.ledger);
@@ -358,23 +358,20 @@ fn judge_header<F: Files>(
 }
 
 /// Why a header that can be read does not belong here.
-fn contradiction(header: &Header, segment: &Segment, replayed: &Replayed) -> Option<String> {
+pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u64>, head: Head) -> Option<String> {
     if header.first != segment.first {
         return Some(format!("the header says first={}, the file's name {}", header.first, segment.first));
     }
-    if replayed.ledger.is_some_and(|ledger| ledger != header.ledger) {
+    if ledger.is_some_and(|ledger| ledger != header.ledger) {
         return Some(format!("the header says ledger={:016x}: it belongs to another ledger", header.ledger));
     }
-    let (next, chain) = (replayed.head.seq.next(), replayed.head.crc);
+    let (next, chain) = (head.seq.next(), head.crc);
     if header.first > next {
         let last = EntrySeq(header.first.0 - 1);
         return Some(format!("entries {next} to {last} are missing: is a segment before this one gone?"));
     }
     if header.first < next {
-        return Some(format!(
-            "the header says first={}, but the segment before ends with {}",
-            header.first, replayed.head.seq
-        ));
+        return Some(format!("the header says first={}, but the segment before ends with {}", header.first, head.seq));
     }
     (header.chain != chain)
         .then(|| format!("the header says chain={:08x}, but the entry before has the crc {chain:08x}", header.chain))
@@ -483,11 +480,11 @@ fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case:
     }
 }
 
-/// `<name>.torn`, or a numbered one: what was kept before is never written over.
-fn free_name(files: &impl Files, name: &str) -> io::Result<String> {
+/// `<name>.<suffix>`, or a numbered one: what was kept before is never written over.
+pub(super) fn free_name(files: &impl Files, name: &str, suffix: &str) -> io::Result<String> {
     let taken = files.list()?;
-    let names =
-        core::iter::once(format!("{name}.torn")).chain((2..).map(|number: u32| format!("{name}.{number}.torn")));
+    let numbered = (2..).map(|number: u32| format!("{name}.{number}.{suffix}"));
+    let names = core::iter::once(format!("{name}.{suffix}")).chain(numbered);
     Ok(names.into_iter().find(|name| !taken.contains(name)).expect("a directory does not hold 2^32 files"))
 }
 

@@ -220,7 +220,7 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
 }
 
 /// The head that a good line makes.
-fn next_head(line: &segment::Line, head: Head) -> Option<Head> {
+pub(super) fn next_head(line: &segment::Line, head: Head) -> Option<Head> {
     if !line.follows(head.crc) {
         return None;
     }

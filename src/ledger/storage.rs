@@ -306,11 +306,12 @@ impl Storage for DirStorage {
 }
 
 /// An error with the path and the operation; its kind stays.
-fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
+pub(super) fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
 }
 
-fn create_dir_durably(dir: &Path) -> io::Result<()> {
+/// Makes a directory and its parents, each name durable.
+pub(super) fn create_dir_durably(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> =
         dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
     fs::create_dir_all(dir).map_err(explain("make the directory", dir))?;
@@ -321,7 +322,8 @@ fn create_dir_durably(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+/// Waits until the names of a directory are on the medium.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir).and_then(|file| file.sync_all()).map_err(explain("sync the directory", dir))
 }
 
