@@ -20,6 +20,7 @@ mod addresses;
 mod cards;
 mod check;
 mod ledger;
+mod load;
 mod serve;
 
 use std::ffi::OsString;

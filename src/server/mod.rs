@@ -20,7 +20,7 @@ mod texts;
 
 use core::net::Ipv4Addr;
 
-use log::{debug, info, log_enabled, warn};
+use log::{debug, error, info, log_enabled, warn};
 
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
@@ -40,6 +40,9 @@ use crate::model::{
 use crate::wheel::Wheel;
 use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
+/// How often is said that good copies are served.
+const DEGRADED_TOLD_MS: u64 = 3_600_000;
+
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
@@ -51,6 +54,8 @@ pub enum Timer {
     ClockWarn,
     /// A device waits for the clock to be set.
     ClockPoll,
+    /// Good copies are served for another hour.
+    Degraded,
 }
 
 /// The big tables, all of fixed size. All zero bits is their empty state, so a `static` of them costs no space in
@@ -99,6 +104,22 @@ impl Default for Tables {
     }
 }
 
+/// Which files could not be served, so that their good copies are (design.md, section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Degraded {
+    /// The configuration.
+    pub config: bool,
+    /// The card table.
+    pub cards: bool,
+}
+
+impl Degraded {
+    /// Whether any.
+    pub const fn is_any(self) -> bool {
+        self.config || self.cards
+    }
+}
+
 /// What the configuration and the table came from: goes into `start` and `reload` entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -106,6 +127,8 @@ pub struct Origin {
     pub cards_crc: u32,
     /// CRC-32 of the configuration file.
     pub config_crc: u32,
+    /// Whether they are copies.
+    pub degraded: Degraded,
 }
 
 /// Why a new table was not taken.
@@ -269,6 +292,9 @@ impl<'t> Server<'t> {
         self.watch_clock(now, fx);
         let entry = self.service_entry(Kind::Start, now);
         self.append(entry, now, fx);
+        if self.origin.degraded.is_any() {
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
     }
 
     /// Writes the `reload` entry, after [`Server::install`].
@@ -503,6 +529,7 @@ impl<'t> Server<'t> {
             Timer::ClockWarn => warn!(
                 "clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals"
             ),
+            Timer::Degraded => self.tell_degraded(now),
             Timer::ClockPoll => {
                 self.clock_timers.is_polling = false;
                 match self.clock.state {
@@ -512,6 +539,15 @@ impl<'t> Server<'t> {
             }
         }
         true
+    }
+
+    /// Every hour, until a reload takes the files themselves.
+    fn tell_degraded(&mut self, now: &Now) {
+        let Degraded { config, cards } = self.origin.degraded;
+        if self.origin.degraded.is_any() {
+            error!("degraded config={config} cards={cards}: good copies are served; correct the files, then reload");
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
     }
 
     /// When [`Server::on_timer`] has something to do next; `None`: only a datagram can bring work.
@@ -552,6 +588,11 @@ impl<'t> Server<'t> {
     /// Counts since start.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Which good copies are served in place of files.
+    pub fn degraded(&self) -> Degraded {
+        self.origin.degraded
     }
 
     /// Whether the clock is believed.
