@@ -50,7 +50,11 @@ impl Good {
         if crc32fast::hash(&bytes) != crc || read(&path).is_ok_and(|copy| copy == bytes) {
             return Ok(false);
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(explain("make the directory", &self.dir))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(explain("make the directory", &self.dir))?;
         let part = self.path(&format!("{name}.tmp"));
         // One that is left over may have another mode.
         match fs::remove_file(&part) {
@@ -95,7 +99,7 @@ mod tests {
     fn a_copy_is_its_owners_alone_and_written_only_when_changed() {
         let dir = tempfile::tempdir().unwrap();
         let (good, file) = (Good::of(dir.path()), dir.path().join("cards"));
-        let mut keep = |bytes: &[u8]| {
+        let keep = |bytes: &[u8]| {
             fs::write(&file, bytes).unwrap();
             good.keep(CARDS, &file, crc32fast::hash(bytes)).unwrap()
         };

@@ -177,23 +177,28 @@ fn every_reason_stands_with_its_words_in_the_ladders_order() {
     }
 }
 
-/// The keys that the code pushes into a detail.
-fn detail_keys() -> Vec<String> {
-    let mut keys = Vec::new();
+/// The text of every source file of the server.
+fn sources() -> Vec<String> {
+    let mut texts = Vec::new();
     let mut directories = vec![root().join("src")];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path: PathBuf = entry.unwrap().path();
-            if path.is_dir() {
+            if path.is_dir() && !path.ends_with("bin") {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let pushed = text.split("detail.push(\"").skip(1);
-                keys.extend(pushed.map(|rest| rest.split('"').next().unwrap().to_owned()));
+                texts.push(fs::read_to_string(&path).unwrap());
             }
         }
     }
-    keys
+    texts
+}
+
+/// The words that stand in the code between this and the next quote.
+fn quoted_after(mark: &str) -> Vec<String> {
+    let texts = sources();
+    let found = texts.iter().flat_map(|text| text.split(mark).skip(1));
+    found.map(|rest| rest.trim_start().trim_start_matches('"').split('"').next().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -201,7 +206,7 @@ fn every_detail_key_stands_in_a_table() {
     // Those of design.md, section 7, and those the code writes.
     let designed = "reason code asked claimed day period rule left by note key batch mode correction invalid n \
                     cards cards_crc config_crc unopened unopened_sum";
-    let written = detail_keys();
+    let written = quoted_after("detail.push(\"");
     assert!(written.len() > 20, "{written:?}");
     for readme in READMES {
         let heading = if readme == "README.md" { "## The ledger" } else { "## 流水" };
@@ -209,6 +214,25 @@ fn every_detail_key_stands_in_a_table() {
         let first = rows.iter().position(|row| row[0].contains("detail")).unwrap();
         for key in written.iter().map(String::as_str).chain(designed.split_whitespace()) {
             assert_has_row(readme, &rows[first..], key, "");
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_log_is_named_by_its_first_word() {
+    let lines = ["info!(", "warn!(", "error!("].map(quoted_after).concat();
+    let words: Vec<&str> = lines.iter().map(|line| line.split([' ', ':']).next().unwrap()).collect();
+    // A line that begins with a variable is a problem with its file and line, or a decision: named in words.
+    let words: Vec<&str> =
+        words.into_iter().filter(|word| word.chars().all(|next| next.is_ascii_lowercase() || next == '-')).collect();
+    assert!(words.len() > 20, "{words:?}");
+    for readme in READMES {
+        let rows = rows_under(readme, if readme == "README.md" { "## The log" } else { "## 日志" });
+        let told = rows.iter().map(|row| row[1].as_str()).collect::<String>();
+        let told: Vec<&str> = self::words(&told).iter().flat_map(|word| word.split(' ')).collect();
+        for word in &words {
+            // That a source's lines were left out is told in the text above the table.
+            assert!(*word == "log" || told.contains(word), "{readme} does not name the log line {word:?}");
         }
     }
 }

@@ -38,6 +38,7 @@ pub struct Account {
     opening_balance: Balance,
     opening_uses: i32,
     is_opened: bool,
+    /// Whether the ledger says anything of it that lasts.
     has_moved: bool,
     in_table: bool,
 }
@@ -378,9 +379,9 @@ impl Book {
 
     fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
-        // A sale of 0.00 makes an account as it did live; what merely names one does not.
-        let makes_account = entry.moves() || entry.kind == Kind::Open || entry.kind.is_sale();
-        if !makes_account && self.account_row(id).is_none() {
+        // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
+        let is_lasting = is_lasting(entry);
+        if !is_lasting && self.account_row(id).is_none() {
             return Ok(None);
         }
         let row = self.find_or_add_account(id).ok_or(Mismatch::Full)?;
@@ -390,7 +391,7 @@ impl Book {
         }
         account.balance += entry.amount.unwrap_or_default();
         account.uses = account.uses.saturating_add(entry.uses.unwrap_or_default());
-        account.has_moved |= entry.moves() || entry.kind == Kind::Open;
+        account.has_moved |= is_lasting;
         if account.has_moved {
             if entry.balance.is_some_and(|balance| balance != account.balance) {
                 return Err(Mismatch::Balance { expected: account.balance });
@@ -404,15 +405,10 @@ impl Book {
 
     fn apply_card(&mut self, entry: &Entry, account: Option<u32>) -> Result<(), Mismatch> {
         let Some(card) = entry.card else { return Ok(()) };
-        let sales = match entry.kind {
-            kind if kind.is_sale() && entry.detail.get("claimed").is_none() => 1,
-            Kind::Void => -1,
-            _ => 0,
-        };
-        let is_remembered = entry.moves() || sales != 0 || matches!(entry.kind, Kind::Status | Kind::Link | Kind::Open);
-        if !is_remembered {
+        if !is_lasting(entry) {
             return Ok(());
         }
+        let sales = sales(entry);
         let day = entry.detail.day().unwrap_or(entry.time.civil().date());
         let period = entry.detail.get("period").and_then(|name| {
             let name: Vec48 = name.bytes().take(48).collect();
@@ -847,6 +843,20 @@ impl Default for Book {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Sales that the entry adds to its card's day, or takes back.
+fn sales(entry: &Entry) -> i8 {
+    match entry.kind {
+        kind if kind.is_sale() && entry.detail.get("claimed").is_none() => 1,
+        Kind::Void => -1,
+        _ => 0,
+    }
+}
+
+/// Whether the entry says something of its account and card that outlives a table without them.
+fn is_lasting(entry: &Entry) -> bool {
+    entry.moves() || sales(entry) != 0 || matches!(entry.kind, Kind::Status | Kind::Link | Kind::Open)
 }
 
 type Vec48 = heapless::Vec<u8, 48>;

@@ -77,7 +77,9 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
 
 /// The same for a start: what is bad or missing is replaced by its good copy, if there is one.
 pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    load(path).or_else(|problems| load_good(path).map(|loaded| Loaded { problems: problems.clone(), ..loaded }).ok_or(problems))
+    load(path).or_else(|problems| {
+        load_good(path).map(|loaded| Loaded { problems: problems.clone(), ..loaded }).ok_or(problems)
+    })
 }
 
 fn load_good(path: &Path) -> Option<Loaded> {

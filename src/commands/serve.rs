@@ -10,11 +10,11 @@ use log::{LevelFilter, error, info, warn};
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
 use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
+use posgate::logging;
 use posgate::net::udp::Socket;
 use posgate::net::{self, Loop, Reloaded};
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
-use posgate::logging;
 
 use super::load::{Loaded, load, load_or_good};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
@@ -83,15 +83,11 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn serve(
-    options: &Options,
-    loaded: Loaded,
-    listen: &[SocketAddrV4],
-    zone: Zone,
-) -> Result<(), Failure> {
+fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone) -> Result<(), Failure> {
     let (settings, file) = (&loaded.settings, &loaded.file);
     let signals = net::signals()?;
     let clock = Clock::new();
+    let sockets = bind(listen, &settings.bind_devices)?;
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
@@ -106,8 +102,6 @@ fn serve(
     let installed = server.install(settings.rules.clone(), &file.records, loaded.origin(), true);
     installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
     loaded.keep(&options.config());
-    // Not before: what waits in a socket while a long ledger is replayed would be answered when nobody stands there.
-    let sockets = bind(listen, &settings.bind_devices)?;
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
     let cards = file.records.len();
     let settings = loaded.settings;

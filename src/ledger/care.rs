@@ -206,12 +206,15 @@ pub fn repair<S: Storage>(storage: &mut S, cut: EntrySeq) -> Result<Vec<String>,
     Ok(done)
 }
 
+/// A segment, and where in it.
+type Place<'a> = (&'a str, u64);
+
 /// How many segments keep something, and, in the last of them, where the entry `cut` would begin.
 fn find<'a, F: Files>(
     files: &F,
     segments: &'a [Segment],
     cut: EntrySeq,
-) -> Result<(usize, Option<(&'a str, u64)>), CareError> {
+) -> Result<(usize, Option<Place<'a>>), CareError> {
     let mut head = Head { seq: EntrySeq(segments[0].first.0 - 1), crc: 0 };
     let mut place = None;
     for (index, segment) in segments.iter().enumerate() {

@@ -332,7 +332,9 @@ impl<F: Files> Walk<'_, F> {
                 lines.go_back(offset, number);
                 continue;
             }
-            if is_in_tail && (line.has_zero() || !line.ended) {
+            // Behind a line that is bad without zeros a start cuts only if nothing good comes any more: read on.
+            let is_torn = !line.ended || (line.has_zero() && run.count == 0);
+            if is_in_tail && is_torn {
                 torn_at = Some((line.number, line.offset));
                 break;
             }

@@ -28,6 +28,9 @@ use udp::{Mail, Socket};
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
 
+/// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
+const STALE: Mono = Mono(1000);
+
 /// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
 
@@ -122,11 +125,22 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self) -> io::Result<()> {
-        // Whether the `start` entry's clock is believed may hang on the kernel's word.
-        let now = self.clock.now(&self.zone, true);
+        let now = self.now();
+        if now.mono >= STALE {
+            self.discard()?;
+        }
         logging::set_offset(now.stamp.offset_s);
         let Self { service, sockets, unsent, clock, .. } = self;
         service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))
+    }
+
+    /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has left, and no door
+    /// opens for them. Devices send again.
+    fn discard(&mut self) -> io::Result<()> {
+        for socket in &mut self.sockets {
+            socket.recv(TURN_DATAGRAMS_MAX, |_| ())?;
+        }
+        Ok(())
     }
 
     /// What is served.

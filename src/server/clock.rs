@@ -23,7 +23,7 @@ const WARN_MS: u64 = 600_000;
 const TOLERANCE_MS: i64 = 60_000;
 
 /// Watches the wall clock against the monotonic one and against the ledger.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ClockWatch {
     last: Option<Now>,
     was_synchronized: bool,
@@ -34,6 +34,11 @@ pub(super) struct ClockWatch {
 }
 
 impl ClockWatch {
+    /// Before the first look, when the kernel's word may well decide.
+    pub(super) const fn new() -> Self {
+        Self { last: None, was_synchronized: false, needs_kernel: true, state: ClockState::Ok }
+    }
+
     /// Looks at the clocks; gives the time before a step of more than a minute since the last look.
     pub(super) fn look(&mut self, now: &Now) -> Option<Now> {
         self.was_synchronized |= now.synchronized;

@@ -115,7 +115,7 @@ struct Line {
 
 /// Reads a file.
 pub fn read(text: &str) -> Result<Vec<Case>, String> {
-    let lines = expand_repeats(lines(text))?;
+    let lines = expand_repeats(&lines(text))?;
     let mut cases: Vec<Case> = Vec::new();
     let (mut config, mut cards) = (String::new(), String::new());
     let mut at = 0;
@@ -173,7 +173,7 @@ fn block_text(lines: &[Line]) -> String {
 }
 
 /// `repeat 20`: the lines under it so many times, `$i` being 00001, 00002 … and `$k` 1, 2 …
-fn expand_repeats(lines: Vec<Line>) -> Result<Vec<Line>, String> {
+fn expand_repeats(lines: &[Line]) -> Result<Vec<Line>, String> {
     let mut expanded = Vec::new();
     let mut at = 0;
     while at < lines.len() {
@@ -184,7 +184,7 @@ fn expand_repeats(lines: Vec<Line>) -> Result<Vec<Line>, String> {
             continue;
         };
         let times: usize = times.parse().map_err(|_| format!("{}: repeat how often?", lines[at].number))?;
-        let end = block_end(&lines, at);
+        let end = block_end(lines, at);
         let step_indent = lines[at].indent;
         let body = &lines[at + 1..end];
         let deeper = body.first().map_or(0, |line| line.indent.saturating_sub(step_indent));

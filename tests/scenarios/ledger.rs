@@ -1,11 +1,11 @@
 //! The ledger as lines in memory: what is replayed has really gone through its text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use posgate::book::{Book, FrameId, OfflineId};
 use posgate::ledger::line;
 use posgate::limits::LINE_LEN_MAX;
-use posgate::model::{Balance, Entry, EntrySeq, Kind};
+use posgate::model::{Balance, CardNo, Date, Entry, EntrySeq, Kind};
 
 /// Lines without their LF, and how many of them are on the medium.
 #[derive(Debug, Default)]
@@ -131,19 +131,21 @@ impl Ledger {
                 equal(&account.id, &account.figures(), &figures)?;
             }
         }
-        let days = || entries.iter().filter_map(|entry| entry.detail.day());
-        let periods = || entries.iter().filter_map(|entry| entry.detail.get("period").map(|period| period.0));
-        for entry in &entries {
-            let what = format!("entry {}", entry.seq);
-            if let Some(card) = entry.card {
-                equal(&what, &live.card_status(card), &replayed.card_status(card))?;
-                for day in days() {
-                    equal(&what, &live.spent(card, day), &replayed.spent(card, day))?;
-                    for period in periods() {
-                        equal(&what, &live.sales(card, day, period), &replayed.sales(card, day, period))?;
-                    }
+        let cards: BTreeSet<u64> = entries.iter().filter_map(|entry| Some(entry.card?.value())).collect();
+        let days: BTreeSet<Date> = entries.iter().filter_map(|entry| entry.detail.day()).collect();
+        let periods: BTreeSet<&str> = entries.iter().filter_map(|entry| Some(entry.detail.get("period")?.0)).collect();
+        for card in cards.into_iter().map(CardNo::from_value) {
+            let what = format!("card {card}");
+            equal(&what, &live.card_status(card), &replayed.card_status(card))?;
+            for day in days.iter().copied() {
+                equal(&what, &live.spent(card, day), &replayed.spent(card, day))?;
+                for period in &periods {
+                    equal(&what, &live.sales(card, day, period), &replayed.sales(card, day, period))?;
                 }
             }
+        }
+        for entry in &entries {
+            let what = format!("entry {}", entry.seq);
             let Some(machine) = entry.machine else { continue };
             equal(&what, &live.is_confirming(machine), &replayed.is_confirming(machine))?;
             equal(&what, &live.is_mute(machine), &replayed.is_mute(machine))?;

@@ -46,6 +46,7 @@
 //! opens once; no 008, 011 or 050 left before its entries were written; and a server that replays the lines knows what this
 //! one knew: balances, days, periods, answers given, doubts.
 
+mod full;
 mod language;
 mod ledger;
 mod random;
@@ -114,5 +115,6 @@ folders! {
     section_08_duplicates_and_doubt_are_as_designed "08-duplicates"
     section_10_resending_is_as_designed "10-resending"
     section_11_the_clock_is_as_designed "11-clock"
+    section_12_full_is_as_designed "12-full"
     section_13_who_is_let_in_is_as_designed "13-devices"
 }

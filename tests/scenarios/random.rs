@@ -1,1 +1,233 @@
-//! Random frames.
+//! Random frames, waits, restarts and reloads: whatever comes, nothing panics, a frame sent again right after itself is
+//! answered the same and books nothing, and a server that replays the ledger knows what this one knew.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use posgate::gbk;
+use posgate::model::Civil;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::world::{Event, Happened, World, bench};
+
+/// Every rule that there is, so that frames meet them.
+const CONFIG: &str = "
+config server
+  option rate_source 0
+  option offline_max 50.00
+config device
+  option machine 00001
+  list place canteen
+  list group staff
+config device
+  option machine 00002
+  option serial 1234567890
+config period
+  option name lunch
+  option from 10:30
+  option to 13:30
+  list place canteen
+  option uses_max 2
+config period
+  option name dinner
+  option from 16:30
+  option to 19:00
+  list place canteen
+  option price 3.00
+config door
+  option machine 00003
+  option door 1
+  option pin card
+  option open_pin 2468
+  option passback_s 10
+config door
+  option machine 00003
+  option door 2
+  list group staff
+  option from 06:00
+  option to 23:00
+";
+
+/// Two tables: a reload or restart may take the other.
+const CARDS: [&str; 2] = [
+    "card,account,name,status,balance,uses,groups,pin,duress_pin,charge_max,day_max,credit,code
+1,,甲,,20.00,3,staff,1234,4321,,,,M1
+2,F1,乙,,5.00,0,staff,,,,,2.00,M2
+3,F1,丙,,,,,1111,,3.00,6.00,,
+4,,丁,lost,9.00,9,staff,1234,,,,,M4
+",
+    "card,account,name,status,balance,uses,groups,pin,duress_pin,charge_max,day_max,credit,code
+1,,甲,frozen,1.00,1,staff,1234,4321,,,,M1
+2,F1,乙,,50.00,0,staff,,,,,2.00,M2
+3,F1,丙,,,,,1111,,3.00,6.00,,
+4,,丁,,9.00,9,staff,1234,,,,,M4
+5,,戊,,7.00,0,,,,,,,
+",
+];
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// A frame, from this address; a position and a byte to spoil it with.
+    Send { from: u8, frame: String, spoiled: Option<(usize, u8)> },
+    /// Time passes.
+    Wait(u64),
+    /// Killed and started, with this table.
+    Restart(usize),
+    /// SIGHUP, with this table.
+    Reload(usize),
+    /// Somebody sets the wall clock, so many seconds ahead or back.
+    StepClock(i64),
+}
+
+/// When it begins.
+const NOON: &[u8] = b"2026-11-23 12:00:00";
+
+fn time() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => (0..90_i64).prop_map(|second| civil(second).to_string()),
+        2 => (-100_000..100_000_i64).prop_map(|second| civil(second).to_string()),
+        1 => select(vec!["0000-00-00 00:00:00", "2012-04-20 11:12:13", "", "noon"]).prop_map(str::to_owned),
+    ]
+}
+
+fn civil(after_s: i64) -> Civil {
+    Civil::parse(NOON).expect("a date").minus_s(-after_s)
+}
+
+fn card() -> impl Strategy<Value = &'static str> {
+    select(vec!["1", "0000000001", "2", "3", "4", "5", "9", ""])
+}
+
+fn amount() -> impl Strategy<Value = &'static str> {
+    select(vec!["1.00", "1.00", "2.5", "0.00", "4", "60.00", "x"])
+}
+
+fn serial() -> impl Strategy<Value = &'static str> {
+    select(vec!["", "", ",1234567890", ",5555555555"])
+}
+
+fn body() -> impl Strategy<Value = (u16, String)> {
+    prop_oneof![
+        (time(), serial()).prop_map(|(time, serial)| (101, format!("{time}{serial}"))),
+        (card(), serial()).prop_map(|(card, serial)| (102, format!("{card}{serial}"))),
+        (card(), amount(), time(), serial())
+            .prop_map(|(card, amount, time, serial)| (103, format!("{card},{amount},{time}{serial}"))),
+        (card(), amount(), time(), serial())
+            .prop_map(|(card, amount, time, serial)| (103, format!("{card},{amount},{time},2{serial}"))),
+        (card(), time(), serial()).prop_map(|(card, time, serial)| (104, format!("{card},{time}{serial}"))),
+        (card(), amount(), time(), 0..3_u8, 0..4_u8, serial()).prop_map(
+            |(card, amount, time, kind, record, serial)| {
+                (105, format!("{card},{amount},{time},{kind},{record},1{serial}"))
+            }
+        ),
+        (select(vec!["F1", "F2"]), serial()).prop_map(|(keys, serial)| (106, format!("{keys}{serial}"))),
+        select(vec!["", "008", "1", "00003", "junk"]).prop_map(|rest| (109, rest.to_owned())),
+        (0..3_u8, amount(), time(), select(vec!["M1", "M2", "M4", "134567890123456789", "a,b"]), serial()).prop_map(
+            |(command, amount, time, code, serial)| {
+                let serial = if serial.is_empty() { "," } else { serial };
+                (128, format!("{command},{amount},{time},0,{code}{serial}"))
+            }
+        ),
+        (card(), 1..3_u8, 1..4_u8, select(vec![0, 30_u32]), 0..6_u8, select(vec!["", "1234", "4321", "2468"]), time())
+            .prop_map(|(card, reader, door, open_s, kind, pin, time)| {
+                (150, format!("{card},{reader},{door},{open_s},{kind},{pin},{time}"))
+            }),
+        Just((107, "?".to_owned())),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let frame = (0..4_u8, 1..5_u8, 0..6_u32, body(), prop::option::weighted(0.05, (0..120_usize, any::<u8>())));
+    let send = frame.prop_map(|(from, machine, seq, (code, body), spoiled)| {
+        let from = if from == 0 { 99 } else { machine };
+        Op::Send {
+            from,
+            frame: format!("{code},{seq:05},192.168.1.{machine},192.168.1.3,{machine:05},{body}"),
+            spoiled,
+        }
+    });
+    prop_oneof![
+        30 => send,
+        4 => (0..20_000_u64).prop_map(Op::Wait),
+        1 => (0..7_200_000_u64).prop_map(Op::Wait),
+        2 => (0..2_usize).prop_map(Op::Restart),
+        1 => (0..2_usize).prop_map(Op::Reload),
+        1 => select(vec![-4000, -50, 50, 4000, 100_000]).prop_map(Op::StepClock),
+    ]
+}
+
+fn replies(happened: &[Happened]) -> Vec<(SocketAddrV4, Vec<u8>)> {
+    let replies = happened.iter().filter_map(|happened| match &happened.event {
+        Event::Reply { to, bytes, .. } => Some((*to, bytes.clone())),
+        Event::Entry(_) => None,
+    });
+    // A device is told the time once an hour, whatever it sends.
+    replies.filter(|(_, bytes)| !bytes.starts_with(b"003")).collect()
+}
+
+fn play(ops: &[Op]) -> Result<(), String> {
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let mut world = World::new(CONFIG, CARDS[0]);
+    world.begin_at(Civil::parse(NOON).expect("a date"));
+    let mut ops = ops.iter();
+    loop {
+        let mut next_table = None;
+        let mut server = world.boot(&mut bench.live, &mut bench.fx)?;
+        for op in ops.by_ref() {
+            match op {
+                Op::Send { from, frame, spoiled } => {
+                    let mut datagram = gbk::encode(frame);
+                    if let Some((place, byte)) = spoiled
+                        && let Some(spot) = datagram.get_mut(*place)
+                    {
+                        *spot = *byte;
+                    }
+                    let source = SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, *from), 39_200);
+                    world.take_happened();
+                    world.deliver(source, &datagram, &mut server, &mut bench.fx)?;
+                    let first = world.take_happened();
+                    world.deliver(source, &datagram, &mut server, &mut bench.fx)?;
+                    let again = world.take_happened();
+                    if replies(&first) != replies(&again) {
+                        return Err(format!("{frame} was answered {first:?} and then {again:?}"));
+                    }
+                    let is_committed =
+                        |happened: &Happened| matches!(&happened.event, Event::Entry(entry) if entry.is_committed());
+                    if let Some(committed) = again.iter().find(|happened| is_committed(happened)) {
+                        return Err(format!("{frame} sent again led to {committed:?}"));
+                    }
+                }
+                Op::Wait(ms) => world.pass(*ms, &mut server, &mut bench.fx)?,
+                Op::Restart(table) => {
+                    next_table = Some(*table);
+                    break;
+                }
+                Op::Reload(table) => {
+                    world.set_cards(CARDS[*table]);
+                    // A table that loses too many cards is refused, and the old one stays.
+                    if world.reload(&mut server, &mut bench.fx).is_err() {
+                        world.set_cards(CARDS[1 - *table]);
+                    }
+                }
+                Op::StepClock(seconds) => world.step_clock(*seconds),
+            }
+        }
+        world.check_life(&server, &mut bench.spare)?;
+        match next_table {
+            Some(table) => world.set_cards(CARDS[table]),
+            None => return Ok(()),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_comes_a_replay_knows_it_and_a_frame_sent_again_books_nothing(ops in prop::collection::vec(op(), 1..120)) {
+        if let Err(what) = play(&ops) {
+            return Err(TestCaseError::fail(what));
+        }
+    }
+}

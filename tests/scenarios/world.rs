@@ -263,7 +263,7 @@ impl World {
         for entry in self.ledger.entries()? {
             server.restore(&entry).map_err(|mismatch| format!("entry {}: {mismatch}", entry.seq))?;
         }
-        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
+        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
         let installed = server.install(settings.rules.clone(), &file.records, origin, true);
         installed.map_err(|error| error.to_string())?;
         Ok(server)
@@ -287,7 +287,7 @@ impl World {
     pub fn reload(&mut self, server: &mut Server, fx: &mut Effects) -> Result<(), String> {
         let read = (self.config.clone(), self.cards.clone());
         let (settings, file) = self.load(&read)?;
-        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
+        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
         let installed = server.install(settings.rules.clone(), &file.records, origin, false);
         installed.map_err(|error| error.to_string())?;
         self.in_service = read;
@@ -359,6 +359,16 @@ impl World {
         }
         fx.clear();
         Ok(())
+    }
+
+    /// What the next start or reload reads.
+    pub fn set_cards(&mut self, cards: &str) {
+        cards.clone_into(&mut self.cards);
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn step_clock(&mut self, seconds: i64) {
+        self.wall.0 += seconds * 1000;
     }
 
     /// What happened since this was asked last.

@@ -147,8 +147,9 @@ fn request() -> impl Strategy<Value = Meaning> {
                 .with("time", time)
         },
     );
-    let unknown_code =
-        (0..1000_u16).prop_filter("a known code", |code| *code != 100 && Code::from_number(*code).is_none());
+    let unknown_code = (0..1000_u16).prop_filter("a known code", |code| {
+        *code != 100 && Code::from_number(*code).is_none() && !posgate::wire::reply::CODES.contains(code)
+    });
     let unknown = (unknown_code, digits(10))
         .prop_map(|(code, seq)| Meaning::new("unknown").with("code", format!("{code:03}")).with("seq", seq));
     prop_oneof![found(), unknown, boot, inquiry, charge, meal, offline, keys, confirm, scan, access]

@@ -41,7 +41,7 @@ options
     --interval MS          between sends of a frame that was not heard; 500
     --patience MS          from the 001 until the device gives up on the result; 3000
     --loss PERCENT --dup PERCENT --delay MS    a bad network, in both directions
-    --seed N               repeats the choices of an earlier run
+    --seed N               repeats the choices of an earlier run; within half a minute its sales look like retries
     --resend-max N --door-ttl MS               the server's settings, if they are not 4 and 3000
     --trace                print every datagram (single frames always do)
 

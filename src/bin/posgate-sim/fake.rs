@@ -37,10 +37,6 @@ pub enum Sin {
     ShowsDuress,
     /// Echoes a time that is no date.
     ReleasesBadTimes,
-    /// Acknowledges with another number.
-    AcksTheNextFrame,
-    /// Never says 001.
-    NeverAcks,
     /// Answers from another socket.
     AnswersFromElsewhere,
     /// Writes a code's amount its own way.
@@ -49,7 +45,7 @@ pub enum Sin {
 
 impl Sin {
     /// All that are sins.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 10] = [
         Self::ChargesRepeats,
         Self::ChargesRetries,
         Self::BooksMatchedSales,
@@ -58,8 +54,6 @@ impl Sin {
         Self::OpensEveryDoor,
         Self::ShowsDuress,
         Self::ReleasesBadTimes,
-        Self::AcksTheNextFrame,
-        Self::NeverAcks,
         Self::AnswersFromElsewhere,
         Self::RespellsAmounts,
     ];
@@ -153,14 +147,7 @@ impl Canteen {
             let answer = self.decide(&frame);
             self.known.insert(datagram.to_vec(), answer);
         }
-        let mut replies = Vec::new();
-        let seq = match self.sin {
-            Sin::AcksTheNextFrame => posgate::model::FrameSeq::from_value(frame.seq.value() as u16 + 1),
-            _ => frame.seq,
-        };
-        if self.sin != Sin::NeverAcks {
-            replies.push(emitted(&Reply::Ack { seq }));
-        }
+        let mut replies = vec![emitted(&Reply::Ack { seq: frame.seq })];
         replies.extend(self.known[datagram].clone());
         replies
     }

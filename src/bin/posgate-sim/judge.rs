@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use posgate::gbk;
 use posgate::limits::DATAGRAM_LEN_MAX;
-use posgate::model::Civil;
+use posgate::model::{Civil, FrameSeq};
 use posgate::wire::{Body, Code, DeviceFrame, INVALID_TIME, Reply, Request, parse};
 
 use crate::clock::Moment;
@@ -45,7 +45,9 @@ struct Case {
     result: Option<Vec<u8>>,
     /// Copies of results.
     results: u32,
-    /// When the first 109 for the result went out.
+    /// Whether a 109 for the result went out.
+    is_confirmed: bool,
+    /// When it did, if it cannot have been about anything else.
     confirmed_at: Option<Moment>,
     /// `result` is one that an earlier frame had already: this frame's own may still come.
     has_doubtful_result: bool,
@@ -96,15 +98,8 @@ impl Judge {
         let Ok(Request::Device(frame)) = parse(datagram) else {
             return;
         };
-        if frame.code == Code::Confirm {
-            let mut decided = self.cases.iter_mut().rev().filter(|case| case.result.is_some());
-            let newest = decided.find(|case| case.code != Code::Offline);
-            if let Some(case) = newest.filter(|case| case.confirmed_at.is_none()) {
-                case.confirmed_at = Some(now);
-                self.confirmed += 1;
-                self.is_confirming |= case.result.as_ref().is_some_and(|result| result.starts_with(b"008"));
-            }
-            remember(&mut self.confirms, frame.seq.as_bytes().to_vec());
+        if let Body::Confirm { rest } = frame.body {
+            self.confirm(now, frame.seq, rest);
             return;
         }
         let case = Case {
@@ -116,6 +111,7 @@ impl Judge {
             acks: 0,
             result: None,
             results: 0,
+            is_confirmed: false,
             confirmed_at: None,
             has_doubtful_result: false,
         };
@@ -202,6 +198,33 @@ impl Judge {
     /// Whether a 109 for an approval really went out: from then on the server counts the device as confirming.
     pub fn is_confirming(&self) -> bool {
         self.is_confirming
+    }
+
+    /// A 109 went out: it is about the newest result, unless it was overtaken on the way or names another one.
+    fn confirm(&mut self, now: Moment, seq: FrameSeq, rest: &[u8]) {
+        if self.confirms.iter().any(|confirm| confirm == seq.as_bytes()) {
+            return;
+        }
+        remember(&mut self.confirms, seq.as_bytes().to_vec());
+        let decided = |case: &Case| case.result.is_some() && case.code != Code::Offline;
+        let Some(newest) = self.cases.iter().rposition(decided) else {
+            return;
+        };
+        // A board has a command for each reader: the 109 may be about another one's.
+        let since = now.saturating_sub(self.terms.door_ttl + GRACE);
+        let is_open = |case: &Case| case.code == Code::Access && !case.is_confirmed && case.first_at >= since;
+        let is_alone = self.cases.iter().filter(|case| is_open(case)).count() <= 1;
+        let case = &mut self.cases[newest];
+        let result = case.result.clone().unwrap_or_default();
+        if case.is_confirmed || seq.is_behind(&case.request().seq) || !names(rest, &result) {
+            return;
+        }
+        case.is_confirmed = true;
+        if is_alone && !case.has_doubtful_result {
+            case.confirmed_at = Some(now);
+        }
+        self.confirmed += 1;
+        self.is_confirming |= result.starts_with(b"008");
     }
 
     fn ack(&mut self, seq: &[u8]) -> Result<(), String> {
@@ -292,6 +315,18 @@ fn remember<T>(queue: &mut VecDeque<T>, value: T) {
     queue.push_back(value);
 }
 
+/// Whether a 109's fields may be about this result: it names no code, or this one and no other card or number.
+fn names(rest: &[u8], result: &[u8]) -> bool {
+    let subject: &[u8] = match Reply::parse(result) {
+        Some(Reply::Decline { subject, .. } | Reply::Approve { subject, .. }) => subject,
+        Some(Reply::Admit { card, .. } | Reply::Refuse { card, .. }) => card,
+        _ => b"",
+    };
+    let mut fields = rest.split(|byte| *byte == b',');
+    let code = fields.next().unwrap_or_default();
+    code.is_empty() || (result.starts_with(code) && fields.next().unwrap_or_default() == subject)
+}
+
 fn text_of<'a>(reply: &Reply<'a>) -> Option<&'a [u8]> {
     match reply {
         Reply::Decline { text, .. } | Reply::Approve { text, .. } | Reply::Show { text, .. } => Some(text),
@@ -364,6 +399,7 @@ mod tests {
     const BAD_TIME: &str =
         "105,00001,127.1.0.2,127.0.0.1,00002,8888888888,5.50,2026-13-22 12:00:00,0,00000009,1,1234567890";
     const CONFIRM: &str = "109,00002,127.1.0.2,127.0.0.1,00002";
+    const OVERTAKEN: &str = "109,00000,127.1.0.2,127.0.0.1,00002";
     const ACK: &str = "< 001,00001";
     const OK: &str = "< 008,00002,8888888888,5.50,ok,20,0,1";
     const NO: &str = "< 006,00002,8888888888,no,20,0,6";
@@ -393,6 +429,7 @@ mod tests {
 
     #[test]
     fn an_honest_server_breaks_no_promise() {
+        let other_door = DOOR.replace("00001", "00003").replace(",1,1,0,0,", ",2,2,0,0,");
         for story in [
             &[CHARGE, ACK, OK, CONFIRM][..],
             &[CHARGE, ACK, NO, "500", NO, "1000", NO, "2000", NO, "4000", NO],
@@ -401,6 +438,10 @@ mod tests {
             &[SWIPE, ACK, "< 009,00002,text,20,1,0"],
             &[SWIPE, ACK, NO],
             &[DOOR, ACK, OPEN, "3000", OPEN],
+            &[CHARGE, ACK, OK, OVERTAKEN, "1500", OK],
+            &[CHARGE, ACK, OK, &format!("{CONFIRM},009"), "1500", OK],
+            &[CHARGE, ACK, OK, &format!("{CONFIRM},008,8888888880"), "1500", OK],
+            &[DOOR, ACK, OPEN, &other_door, "< 001,00003", SHUT, CONFIRM, "1500", SHUT],
             &[DOOR, ACK, OPEN, "3000", DOOR, ACK, SHUT],
             &[UPLOAD, ACK, RELEASE],
             &[UPLOAD, ACK, "end no result"],
@@ -434,6 +475,8 @@ mod tests {
             ("a second, different result", &[DOOR, ACK, OPEN, SHUT]),
             ("6 copies of one result", &[CHARGE, ACK, OK, OK, OK, OK, OK, OK]),
             ("after its 109", &[CHARGE, ACK, OK, CONFIRM, "1500", OK]),
+            ("after its 109", &[CHARGE, ACK, OK, &format!("{CONFIRM},008,8888888888"), "1500", OK]),
+            ("after its 109", &[DOOR, ACK, OPEN, CONFIRM, "1500", OPEN]),
             ("3501 ms after the request", &[DOOR, ACK, "3501", OPEN]),
             ("another reader or door", &[DOOR, ACK, "< 050,00007,8888888888,ok,20,1,0,1,2,5,20"]),
             ("another record", &[UPLOAD, ACK, "< 011,00002,8888888888,5.50,2026-11-22 12:00:00,00000008"]),

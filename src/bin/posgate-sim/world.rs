@@ -39,7 +39,7 @@ pub struct Finished {
     pub ask: Ask,
     /// How it ended, as the device saw it.
     pub outcome: Outcome,
-    /// Whether the server really said this of this frame: on a slow network a late copy of an earlier result
+    /// Whether the server really said this of this frame: on a bad network a late copy of an earlier result
     /// may be taken for it, since results do not name their frame.
     pub is_own: bool,
     /// From the first send to the first 001.
@@ -177,6 +177,11 @@ impl World {
     /// Loses replies of these codes on the way to a device.
     pub fn deafen(&mut self, station: usize, codes: &[u16]) {
         self.stations[station].deaf_to = codes.to_vec();
+    }
+
+    /// Whether late copies are about: a result, or a 109, may then be taken for another frame's.
+    pub fn is_bad(&self) -> bool {
+        self.weather.loss > 0 || !self.weather.delay.is_zero()
     }
 
     /// Promises broken so far.
@@ -370,7 +375,7 @@ impl World {
             self.breach(station, &promise);
         }
         let place = &self.stations[station];
-        let is_own = self.weather.delay.is_zero() || place.judge.is_result_of(seq.as_bytes(), &outcome);
+        let is_own = !self.is_bad() || place.judge.is_result_of(seq.as_bytes(), &outcome);
         let (heard_after, after) = (place.heard_after, now.saturating_sub(place.asked_at));
         self.finished.push_back(Finished { station, ask, outcome, is_own, heard_after, after });
     }

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Makes seeds/: small inputs to begin with, from tests/vectors and deploy/example. Run it after these change."""
+
+import re
+import shutil
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+SEEDS = HERE / "seeds"
+
+
+def seed(target, name, content):
+    path = SEEDS / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def vector_bytes(text):
+    """The vectors' notation: GBK, and \\xNN for any byte."""
+    out = b""
+    for index, piece in enumerate(re.split(r"\\x([0-9A-Fa-f]{2})", text)):
+        out += bytes([int(piece, 16)]) if index % 2 else piece.encode("gbk", "replace")
+    return out
+
+
+def vectors():
+    for line in (ROOT / "tests/vectors/requests.txt").read_text().splitlines():
+        if line[:2] in ("> ", "~ "):
+            yield vector_bytes(line[2:]).replace(b"\n", b"\x1f")
+
+
+def datagrams():
+    by_code = {}
+    for frame in vectors():
+        by_code.setdefault(frame.strip()[:3], []).append(frame)
+    for code, frames in by_code.items():
+        for part in range(0, len(frames), 12):
+            lines = b"\n".join(b">%d" % (index % 3) + frame for index, frame in enumerate(frames[part : part + 12]))
+            name = re.sub(rb"[^0-9A-Za-z]", b"_", code).decode() or "none"
+            seed("datagrams", f"vectors-{name}-{part}", lines + b"\n=\n+700\n+20000\nR\n=\n")
+
+    def frame(*choices):
+        return b"f" + bytes(choices)
+
+    # code, machine, card, amount, time, source, serial, extra, seq
+    sale = frame(2, 2, 0, 1, 0, 3, 0, 0, 3)
+    confirm = frame(6, 2, 0, 0, 0, 3, 0, 0, 3)
+    offline = frame(4, 2, 2, 1, 0, 3, 0, 0, 3)
+    door = frame(8, 3, 0, 0, 0, 3, 0, 21, 3)
+    meal = frame(3, 0, 0, 0, 0, 1, 1, 0, 3)
+    scan = frame(7, 2, 0, 0, 0, 3, 0, 0, 3)
+    boot = frame(0, 2, 0, 0, 0, 3, 0, 0, 3)
+    join = b"\n".join
+    for site in range(4):
+        first = b"C%d" % site
+        seed("datagrams", f"sale-{site}", join([first, sale, b"=", confirm, b"+1000", sale, b"R", b"=", sale, confirm, b"X3", b"="]))
+        seed("datagrams", f"offline-{site}", join([first, sale, offline, b"=", b"R", b"=", offline, offline]))
+        seed("datagrams", f"door-{site}", join([first, door, b"=", b"+2000", b"=", b"+9000", b"=", b"R", b"=", door]))
+        seed("datagrams", f"all-{site}", join([first, b"V5", boot, meal, b"=", scan, b"=", b"K", b"@-90000000", boot, sale, b"+700000", b"@90000000", meal, b"X0"]))
+    many = [frame(2, machine % 7, card % 10, 0, 0, 3, 0, 0, 3) for machine in range(4) for card in range(10)]
+    seed("datagrams", "many", join([b"C1", *many, b"+60000", b"R"]))
+    seed("datagrams", "mute", join([b"C0", *[sale] * 12, b"+60000", confirm, b"+60000", b"R", sale]))
+    declined = frame(2, 2, 4, 0, 0, 3, 0, 0, 3)
+    seed("datagrams", "left-out", join([b"C0", *[declined] * 25, b"+61000", b"X2"]))
+    seed("datagrams", "reload", join([b"C0", sale, b"C3", sale, b"C3!", sale, frame(2, 2, 7, 0, 0, 3, 0, 0, 3), b"C0", b"R", sale]))
+
+
+def config():
+    example = (ROOT / "deploy/example/posgate").read_text()
+    plain = "\n".join(line.split("#")[0].rstrip() for line in example.splitlines())
+    seed("config", "example", re.sub(r"\n+", "\n", plain))
+    for index, section in enumerate(re.split(r"\n(?=config )", plain)[1:]):
+        seed("config", f"section-{index}", re.sub(r"\n+", "\n", section))
+    # Every option with the value that the README and the design show.
+    design = (ROOT / "README.md").read_text()
+    options = sorted(set(re.findall(r"^\s*((?:option|list)\s+\w+\s+'[^']*')", design, re.M)))
+    for part in range(0, len(options), 10):
+        body = "\n\t".join(options[part : part + 10])
+        seed("config", f"readme-{part}", f"config server 'main'\n\t{body}\n")
+
+
+def cards():
+    table = (ROOT / "deploy/example/cards.csv").read_text()
+    head, *rows = table.splitlines()
+    seed("cards", "example", "\n".join([head, *rows[:12]]) + "\n")
+    seed("cards", "gbk", "\r\n".join([head, *rows[:3]]).encode("gb18030"))
+    seed("cards", "bom", "\ufeffcard,name,balance\n1,a,1.00\n2,b,-2\n")
+    seed("cards", "semicolon", "卡号;余额;姓名\n1;1.00;甲\n")
+    seed("cards", "tabs", "card\tuses\tcode\n1\t5\tx\n")
+    seed("cards", "quotes", 'card,code,name\n1,"a,""b""","c\nd"\n')
+    seed("cards", "utf16", "card,balance\n1,1.00\n".encode("utf-16"))
+    seed("cards", "scientific", "card,pin\n8.88889E+09,1234\n0,123456789\n")
+    seed("cards", "shared", "card,account,balance,uses\n1,A,5,\n2,A,,3\n3,A,5,3\n4,A,6,\n")
+
+
+def recovery():
+    def entry(seq, kind, columns):
+        names = ["machine", "serial", "frame", "card", "account", "amount", "uses", "balance", "left", "at", "slot", "ref", "detail"]
+        rest = "\t".join(str(columns.get(name, r"\N")) for name in names)
+        return f"{seq}\t2026-11-22T12:00:00.000+08:00\tok\t{kind}\t{rest}"
+
+    who = {"machine": "00003", "frame": "00001", "card": "8888888803", "account": "8888888803", "uses": 0, "left": 1}
+    lines = [
+        entry(1, "start", {"detail": "cards=9"}),
+        entry(2, "open", {**who, "amount": "5.00", "uses": 1, "balance": "5.00"}),
+        entry(3, "charge", {**who, "amount": "-1.50", "balance": "3.50", "at": "2026-11-22 12:00:00", "detail": "day=2026-11-22 period=lunch"}),
+        entry(4, "confirm", {"machine": "00003", "ref": 3}),
+        entry(5, "decline", {**who, "amount": "0.00", "balance": "3.50", "detail": "reason=balance code=103 asked=9.00"}),
+        entry(6, "offline", {**who, "amount": "-9.00", "balance": "-5.50", "slot": "00000001", "detail": "asked=9.00 day=2026-11-22"}),
+        entry(7, "void", {**who, "amount": "1.50", "balance": "-4.00", "ref": 3, "detail": "day=2026-11-22 period=lunch"}),
+        entry(8, "admit", {"machine": "00007", "frame": "00002", "card": "8888888801", "slot": "1:2", "at": "2026-11-22 12:00:01"}),
+        entry(9, "status", {"card": "8888888803", "detail": "status=lost by=x"}),
+        entry(10, "topup", {"card": "8888888801", "account": "T1", "amount": "10.00", "uses": 0, "balance": "10.00", "left": 0}),
+        entry(11, "stop", {}),
+    ]
+    text = "\n".join(lines)
+    first, second = "\n".join(lines[:5]), "\n".join(lines[5:])
+    seed("recovery", "clean", text)
+    seed("recovery", "two-segments", f"{first}\n#\n{second}")
+    seed("recovery", "torn", f"{text}\n!30")
+    seed("recovery", "zeros-behind", f"{text}\n00,5000")
+    seed("recovery", "zeros-inside", f"{text}\n0700,100")
+    seed("recovery", "zeros-far", f"{first}\n00,70000")
+    seed("recovery", "flipped", f"{text}\n^300,3")
+    seed("recovery", "header-torn", f"{text}\n#\nH{'x' * 20}")
+    seed("recovery", "header-only", "!512")
+    seed("recovery", "half-header", "!100")
+    seed("recovery", "gone", f"{first}\n#\n{second}\n-")
+    seed("recovery", "wrong-first", f"{first}\n#9\n{second}")
+    seed("recovery", "raw", f"{text}\n~12\tgarbage\n~")
+    seed("recovery", "gap", f"{first}\n{lines[7]}")
+    seed("recovery", "other", f"{lines[0]}\n{entry(2, 'marvel', {'detail': 'new=1'})}")
+    seed("recovery", "many", "\n".join(entry(n, "topup", {**who, "amount": "1.00", "uses": 0, "balance": f"{n}.00", "left": 0}) for n in range(1, 31)))
+
+
+shutil.rmtree(SEEDS, ignore_errors=True)
+for make in (datagrams, config, cards, recovery):
+    make()

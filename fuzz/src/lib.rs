@@ -1,0 +1,18 @@
+//! What the fuzz targets do with their input: a module each. A broken promise is a panic, which is what the fuzzer looks for.
+//!
+//! | target | input | promises |
+//! |---|---|---|
+//! | [`datagrams`] | frames, time and restarts, a line each | see there |
+//! | [`config`] | a configuration | no panic; what is accepted serves frames |
+//! | [`cards`] | a card table | no panic; what is accepted can be found, shown and charged |
+//! | [`recovery`] | a ledger's files, spoiled | no panic; no wrong balance; mended once, whole for ever |
+//!
+//! The operator's control socket does not exist yet; its target comes with it.
+
+pub mod cards;
+pub mod config;
+pub mod datagrams;
+pub mod recovery;
+
+mod site;
+mod storage;
