@@ -110,6 +110,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let explain = |error: io::Error| {
         Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
     };
+    service.keep_reserve(settings.reserve_bytes);
     service.start().map_err(explain)?;
     for address in addresses {
         info!("listening address={address}");
@@ -179,9 +180,9 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
     logging::set_level(level(settings));
     loaded.keep(path);
     info!("reload cards={} accounts={}", file.records.len(), server.book().accounts().len());
-    let segment_bytes = settings.segment_bytes;
+    let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
     *in_service = loaded.settings;
-    Some(Reloaded { zone, segment_bytes })
+    Some(Reloaded { zone, segment_bytes, reserve_bytes })
 }
 
 fn level(settings: &Settings) -> LevelFilter {

@@ -36,7 +36,7 @@ pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use show::run_show;
 pub use storage::{DirFiles, DirStorage, Files, Storage};
 pub use verify::run_verify;
-pub use writer::{Ledger, Opened};
+pub use writer::{Ledger, Opened, is_no_room};
 
 use crate::model::Entry;
 

@@ -341,6 +341,12 @@ pub struct MemoryStorage {
     pub fail: Option<String>,
     /// After so many operations more the machine is gone: everything fails.
     pub steps_left: Option<usize>,
+    /// Bytes of all files together; what does not fit is written in part.
+    pub capacity: Option<usize>,
+    /// What it says of its room, where that is not so.
+    pub claims_free: Option<u64>,
+    /// How often it was asked.
+    pub asked: std::cell::Cell<u32>,
 }
 
 #[cfg(test)]
@@ -357,6 +363,18 @@ impl MemoryStorage {
         }
         self.done.push(step);
         Ok(())
+    }
+
+    fn room(&self) -> usize {
+        let used: usize = self.files.values().map(Vec::len).sum();
+        self.capacity.map_or(1 << 30, |capacity| capacity.saturating_sub(used))
+    }
+
+    /// As much of the bytes as fits, at the end of a file that is there.
+    fn fill(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let fits = bytes.len().min(self.room());
+        self.file(name)?.extend_from_slice(&bytes[..fits]);
+        if fits < bytes.len() { Err(io::Error::new(ErrorKind::StorageFull, name.to_owned())) } else { Ok(()) }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&mut Vec<u8>> {
@@ -397,14 +415,13 @@ impl Storage for MemoryStorage {
             return Err(ErrorKind::AlreadyExists.into());
         }
         self.act("create", name)?;
-        self.files.insert(name.to_owned(), bytes.to_vec());
-        Ok(())
+        self.files.insert(name.to_owned(), Vec::new());
+        self.fill(name, bytes)
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.act("append", name)?;
-        self.file(name)?.extend_from_slice(bytes);
-        Ok(())
+        self.fill(name, bytes)
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -450,7 +467,8 @@ impl Storage for MemoryStorage {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(1 << 30)
+        self.asked.set(self.asked.get() + 1);
+        Ok(self.claims_free.unwrap_or(self.room() as u64))
     }
 }
 

@@ -33,9 +33,12 @@ pub struct Ledger<S> {
     site: String,
     /// Bytes of a segment before the next one begins.
     segment_bytes: u64,
-    /// The last entry appended, and the last one written.
+    /// The last entry appended, the last one written, and the last one synced.
     head: Head,
     written: Head,
+    synced: Head,
+    /// Bytes written since the ledger was opened.
+    appended: u64,
     /// Bytes written to the segment.
     len: u64,
     /// The turn's lines, [`TURN_BYTES_MAX`] long, of which `filled` bytes are.
@@ -114,6 +117,8 @@ impl<S: Storage> Ledger<S> {
             segment_bytes: u64::MAX,
             head: opened.head,
             written: opened.head,
+            synced: opened.head,
+            appended: 0,
             buffer: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
             filled: 0,
             unsynced: 0,
@@ -179,6 +184,7 @@ impl<S: Storage> Ledger<S> {
         self.storage.append(&self.segment, &self.buffer[..self.filled])?;
         self.unsynced += self.filled;
         self.len += self.filled as u64;
+        self.appended += self.filled as u64;
         self.written = self.head;
         self.filled = 0;
         Ok(())
@@ -193,21 +199,77 @@ impl<S: Storage> Ledger<S> {
     /// the new one is made durable with its header and its name; then the link leads to it. A crash between leaves a
     /// newest segment without a whole header, or without an entry: the next start sets it aside, or goes on with it.
     ///
+    /// It says whether it did: where there is no room for a header, the segment goes on beyond its limit.
+    ///
     /// # Errors
     /// With path and operation.
     ///
     /// # Panics
     /// If there is no entry in the segment, so that the new one would have the same name.
-    pub fn rotate(&mut self, created: Stamp) -> io::Result<()> {
+    pub fn rotate(&mut self, created: Stamp) -> io::Result<bool> {
         assert!(self.len > HEADER_LEN as u64, "a segment ends after an entry");
         self.sync_written()?;
-        self.segment = create_segment(&mut self.storage, self.number, &self.site, created, self.written)?;
+        self.segment = match create_segment(&mut self.storage, self.number, &self.site, created, self.written) {
+            Ok(name) => name,
+            Err(error) if is_no_room(&error) => {
+                // What is there of it must be gone for good before the segment before goes on.
+                self.remove_if_there(&name_of(self.written.seq.next()))?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
         self.len = HEADER_LEN as u64;
         // Where the file system has no links, the start has said so.
         if let Ok(true) = self.storage.point(LINK, &self.segment) {
             self.storage.sync_dir()?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn remove_if_there(&mut self, name: &str) -> io::Result<()> {
+        if self.storage.list()?.iter().any(|known| known == name) {
+            self.storage.remove(name)?;
+        }
+        self.storage.sync_dir()
+    }
+
+    /// After a write or sync that found no room: cuts off what was written since the last sync, and forgets what was appended. The state
+    /// is then to be replayed.
+    ///
+    /// # Errors
+    /// With path and operation. The ledger is of no use then.
+    pub fn give_up(&mut self) -> io::Result<()> {
+        self.len -= self.unsynced as u64;
+        (self.filled, self.unsynced) = (0, 0);
+        (self.head, self.written) = (self.synced, self.synced);
+        self.storage.truncate(&self.segment, self.len)?;
+        self.storage.sync(&self.segment)
+    }
+
+    /// Tries whether a whole turn could be written, in a file of its own.
+    ///
+    /// # Errors
+    /// If there is no room; or of the storage.
+    ///
+    /// # Panics
+    /// If entries wait to be written.
+    pub fn try_room(&mut self) -> io::Result<()> {
+        assert!(!self.is_dirty(), "it writes the turn's buffer");
+        // Nothing that a file system could compress.
+        let mut state = 1_u32;
+        for byte in &mut self.buffer {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = state.to_be_bytes()[0];
+        }
+        self.remove_if_there(TRIAL)?;
+        let tried = self.storage.create(TRIAL, &self.buffer).and_then(|()| self.storage.sync(TRIAL));
+        self.remove_if_there(TRIAL)?;
+        tried
+    }
+
+    /// Bytes of entries written since the ledger was opened.
+    pub fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// Makes durable what was written. Results may leave after it.
@@ -262,7 +324,7 @@ impl<S: Storage> Ledger<S> {
 
     /// For tests that spoil it.
     #[cfg(test)]
-    pub(super) fn storage_mut(&mut self) -> &mut S {
+    pub(crate) fn storage_mut(&mut self) -> &mut S {
         &mut self.storage
     }
 
@@ -271,8 +333,18 @@ impl<S: Storage> Ledger<S> {
             self.storage.sync(&self.segment)?;
             self.unsynced = 0;
         }
+        self.synced = self.written;
         Ok(())
     }
+}
+
+/// What [`Ledger::try_room`] writes.
+const TRIAL: &str = "room.tmp";
+
+/// Whether an error says that there is no room: then nothing is broken, and it may come back.
+pub fn is_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
+    matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
 }
 
 const _: () = assert!(TURN_BYTES_MAX >= ENTRIES_MAX * LINE_LEN_MAX, "one event fits a turn");

@@ -50,6 +50,8 @@ pub struct Reloaded {
     pub zone: Zone,
     /// Bytes of a ledger segment before the next one begins.
     pub segment_bytes: u64,
+    /// Free bytes below which sales are refused.
+    pub reserve_bytes: u64,
 }
 
 /// Everything that runs.
@@ -120,6 +122,11 @@ impl<'t, S: Storage> Loop<'t, S> {
         })
     }
 
+    /// Free bytes below which sales are refused; until it is called, none.
+    pub fn keep_reserve(&mut self, reserve_bytes: u64) {
+        self.service.keep_reserve(reserve_bytes);
+    }
+
     /// Writes the `start` entry. Nothing is received before [`Loop::run`].
     ///
     /// # Errors
@@ -167,6 +174,7 @@ impl<'t, S: Storage> Loop<'t, S> {
                     if let Some(new) = reload(service.server_mut()) {
                         *zone = new.zone;
                         service.limit_segments(new.segment_bytes);
+                        service.keep_reserve(new.reserve_bytes);
                         logging::set_offset(zone.offset_at(now.stamp.wall));
                         service.reloaded(&now, post)?;
                     }

@@ -14,6 +14,7 @@ mod entries;
 mod offline;
 mod outbox;
 mod refusal;
+mod room;
 mod sale;
 mod sources;
 mod texts;
@@ -27,6 +28,7 @@ pub use counters::Counters;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
 use outbox::Outbox;
+pub use room::Room;
 use sources::Sources;
 use texts::Values;
 
@@ -203,6 +205,7 @@ pub struct Server<'t> {
     /// Entries left out that no device answers for.
     left_out: [u32; LIMITED.len()],
     is_left_out_armed: bool,
+    room: Room,
     clock_timers: ClockTimers,
 }
 
@@ -221,6 +224,7 @@ impl<'t> Server<'t> {
             strangers: Minute::default(),
             left_out: [0; LIMITED.len()],
             is_left_out_armed: false,
+            room: Room::Open,
             clock_timers: ClockTimers::default(),
         };
         server.pin_registered();
@@ -521,6 +525,7 @@ impl<'t> Server<'t> {
         self.watch_clock(now, fx);
         match timer {
             Timer::Resend(slot) => self.resend(now, slot, fx),
+            Timer::LeftOut(device) if self.room != Room::Open => self.put_off_left_out(now, device),
             Timer::LeftOut(None) => {
                 self.is_left_out_armed = false;
                 self.write_left_out(now, None, fx);
