@@ -9,18 +9,21 @@
 //! procd and systemd put the time before each line themselves, and tell the two streams apart only as "info" and
 //! "err": so a line of trouble says which kind it is. What always holds:
 //! - One event is one line: control characters in a message are written as `\x1b`, so no frame can forge a line.
-//! - A line that cannot be written (a pipe whose reader has gone, a full disk) is lost. It never ends the server.
+//! - A line that cannot be written (a pipe whose reader has gone, or does not read; a full disk) is lost. It never ends
+//!   the server, nor makes it wait; the lines lost to a reader who was slow are counted in a `log lost=` line.
 //! - After [`init`] and the first line on each stream, a line of up to [`LINE_LEN_KEPT`] bytes allocates nothing.
 //!
 //! The level is the configured one for posgate's own modules, and `warn` for the libraries it stands on. If
 //! the variable `RUST_LOG` is set, it decides instead, in env_logger's words (`debug`, `posgate::net=trace,warn`).
 
 use core::fmt::{self, Write as _};
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use env_logger::{Builder, Logger, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::clock;
 use crate::model::Stamp;
@@ -70,6 +73,8 @@ pub fn set_offset(offset_s: i32) {
 struct Streams {
     out: Logger,
     err: Logger,
+    /// Lines lost since the last that was written.
+    lost: AtomicU32,
 }
 
 impl Streams {
@@ -90,7 +95,7 @@ impl Streams {
             });
             builder.build()
         };
-        Self { out: build(Target::Stdout), err: build(Target::Stderr) }
+        Self { out: build(Target::Stdout), err: build(Target::Stderr), lost: AtomicU32::new(0) }
     }
 
     fn stream(&self, level: Level) -> &Logger {
@@ -107,11 +112,39 @@ impl Log for Streams {
     }
 
     fn log(&self, record: &Record<'_>) {
-        self.stream(record.level()).log(record);
+        let logger = self.stream(record.level());
+        if !logger.matches(record) {
+            return;
+        }
+        let takes = if core::ptr::eq(logger, &raw const self.err) {
+            takes_a_line(io::stderr().as_fd())
+        } else {
+            takes_a_line(io::stdout().as_fd())
+        };
+        if !takes {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if self.lost.load(Ordering::Relaxed) > 0 {
+            let lost = self.lost.swap(0, Ordering::Relaxed);
+            let args = format_args!("log lost={lost}");
+            logger.log(&Record::builder().level(record.level()).target(record.target()).args(args).build());
+        }
+        logger.log(record);
     }
 
     fn flush(&self) {
         // Each line is written when it is logged.
+    }
+}
+
+/// Whether a line can be written without waiting: a pipe has a page free, or nobody holds its other end any more, so
+/// that writing fails at once. Files and terminals always take it.
+fn takes_a_line(stream: BorrowedFd<'_>) -> bool {
+    let mut streams = [PollFd::new(stream, PollFlags::POLLOUT)];
+    match poll(&mut streams, PollTimeout::ZERO) {
+        Ok(ready) => ready > 0,
+        Err(_) => true,
     }
 }
 

@@ -1,6 +1,8 @@
 //! README.md and README.zh-CN.md say what the program does: every option, column, kind, reason, detail key and exit
 //! code stands in both, with the defaults and bounds of the code; what they tell a reader to run works.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -215,6 +217,11 @@ fn every_detail_key_stands_in_a_table() {
         for key in written.iter().map(String::as_str).chain(designed.split_whitespace()) {
             assert_has_row(readme, &rows[first..], key, "");
         }
+        for key in rows[first..].iter().skip(1).flat_map(|row| words(&row[0])) {
+            let is_known =
+                written.iter().any(|known| known == key) || designed.split_whitespace().any(|known| known == key);
+            assert!(is_known, "{readme} names a detail key {key:?} that nothing writes");
+        }
     }
 }
 
@@ -355,7 +362,7 @@ fn ledger(directory: &Path) {
     let (mut ledger, _) = Ledger::open(storage, "test", stamp, || 0xA1, &mut Entries(|_: &Entry| Ok(()))).unwrap();
     let mut balance = Balance::ZERO;
     let mut append = |kind: Kind, machine: &str, fen: i64, detail: &[(&str, &str)]| {
-        balance = balance + Balance::from_fen(fen);
+        balance += Balance::from_fen(fen);
         let mut entry = Entry::new(kind, stamp, ClockState::Ok);
         entry.seq = EntrySeq(ledger.head().seq.0 + 1);
         entry.machine = MachineNo::parse(machine.as_bytes());

@@ -73,7 +73,7 @@ until grep -q 'sync(' "$dir/after"; do
     sed '1,/write(.*keys/d' "$dir/trace" >"$dir/after"
 done
 late=$(awk '/write\(.*keys/ { from = $2 } from && /sync\(/ { print int(($2 - from) * 1000); exit }' "$dir/trace")
-[ "$late" -ge 4900 ] && [ "$late" -le 6000 ] || fail "keys were synced after $late ms"
+if [ "$late" -lt 4900 ] || [ "$late" -gt 6000 ]; then fail "keys were synced after $late ms"; fi
 
 # --- 2. a burst: the server stands still until all 200 have arrived
 kill -STOP "$server"

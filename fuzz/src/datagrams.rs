@@ -44,6 +44,9 @@ const STEPS_MAX: usize = 400;
 /// Timers that may come due after one step: as many as can be armed, resends included.
 const FIRED_MAX: usize = 100_000;
 
+/// A device that waits for its clock is looked after every 10 s, so longer spans take long to play.
+const PASS_MS_MAX: u64 = 26 * 3_600_000;
+
 /// 2026-11-22 04:00:00 UTC.
 const START: i64 = 1_795_320_000_000;
 
@@ -212,7 +215,7 @@ impl Script {
             }
             b'=' => self.again(server, effects),
             b'+' => {
-                let ms = number(rest).min(40 * 86_400_000);
+                let ms = number(rest).min(PASS_MS_MAX);
                 self.pass(server, ms, effects);
             }
             b'@' => {
@@ -266,7 +269,7 @@ impl Script {
         let end = self.mono + ms;
         for _ in 0..FIRED_MAX {
             let next = server.next_deadline().map_or(end, |at| at.0.clamp(self.mono, end));
-            self.wall = (self.wall + i64::try_from(next - self.mono).expect("forty days")).clamp(WALL.0, WALL.1);
+            self.wall = (self.wall + i64::try_from(next - self.mono).expect("a day")).clamp(WALL.0, WALL.1);
             self.mono = next;
             self.fire(server, effects);
             if self.mono == end {

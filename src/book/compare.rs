@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use super::{Account, Book, CardState};
+use crate::model::EntrySeq;
 
 impl Book {
     /// What of the other book is not as in this one, in words for a programmer; `None` if they answer every question
@@ -37,7 +38,9 @@ impl Book {
     }
 
     fn memories_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        self.memories.iter().map(|memory| (memory.machine, memory.as_replayed())).collect()
+        // A device that was registered once and never wrote an entry has an empty row in the run, and none in a replay.
+        let kept = self.memories.iter().filter(|memory| memory.is_pinned || memory.last != EntrySeq(0));
+        kept.map(|memory| (memory.machine, memory.as_replayed())).collect()
     }
 
     fn rows_of_doubts(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {

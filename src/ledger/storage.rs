@@ -10,7 +10,7 @@
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{FileExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
@@ -164,9 +164,32 @@ impl Files for DirFiles {
 pub struct DirStorage {
     files: DirFiles,
     /// The file written last, kept open: a turn's append and sync open nothing.
-    open: RefCell<Option<(String, File)>>,
+    open: RefCell<Option<Opened>>,
     /// Held until this value goes; the kernel lets go of it when the process dies.
     _lock: Flock<File>,
+}
+
+/// A file open for writing.
+#[derive(Debug)]
+struct Opened {
+    name: String,
+    path: PathBuf,
+    file: File,
+    /// Device and inode: what the path must still lead to.
+    id: (u64, u64),
+}
+
+impl Opened {
+    fn new(name: &str, path: PathBuf, file: File) -> io::Result<Self> {
+        let id = file.metadata().map(|metadata| id_of(&metadata)).map_err(explain("look at", &path))?;
+        Ok(Self { name: name.to_owned(), path, file, id })
+    }
+
+    /// A file whose directory was removed, renamed or unmounted takes every byte and keeps none for the next start, so it is
+    /// looked for where that will look.
+    fn is_in_place(&self) -> bool {
+        fs::symlink_metadata(&self.path).is_ok_and(|metadata| id_of(&metadata) == self.id)
+    }
 }
 
 impl DirStorage {
@@ -199,16 +222,16 @@ impl DirStorage {
         &self,
         name: &str,
         operation: &'static str,
-        work: impl FnOnce(&mut File) -> io::Result<T>,
+        work: impl FnOnce(&mut Opened) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut open = self.open.borrow_mut();
-        if open.as_ref().is_none_or(|(last, _)| last != name) {
+        if open.as_ref().is_none_or(|last| last.name != name) {
             let path = self.files.full(name);
             let file = OpenOptions::new().write(true).open(&path).map_err(explain("open", &path))?;
-            *open = Some((name.to_owned(), file));
+            *open = Some(Opened::new(name, path, file)?);
         }
-        let (_, file) = open.as_mut().expect("it was opened above");
-        work(file).map_err(|error| explain(operation, &self.files.full(name))(error))
+        let opened = open.as_mut().expect("it was opened above");
+        work(opened).map_err(|error| explain(operation, &opened.path)(error))
     }
 }
 
@@ -235,28 +258,35 @@ impl Storage for DirStorage {
         let path = self.files.full(name);
         let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(explain("create", &path))?;
         file.write_all(bytes).map_err(explain("write", &path))?;
-        *self.open.borrow_mut() = Some((name.to_owned(), file));
+        *self.open.borrow_mut() = Some(Opened::new(name, path, file)?);
         Ok(())
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.with(name, "append to", |file| {
+        self.with(name, "append to", |opened| {
             // O_APPEND would do it too, but then nothing could be written in place through the same file.
-            file.seek(SeekFrom::End(0))?;
-            file.write_all(bytes)
+            opened.file.seek(SeekFrom::End(0))?;
+            opened.file.write_all(bytes)
         })
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.with(name, "write in", |file| file.write_all_at(bytes, offset))
+        self.with(name, "write in", |opened| opened.file.write_all_at(bytes, offset))
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
-        self.with(name, "truncate", |file| file.set_len(len))
+        self.with(name, "truncate", |opened| opened.file.set_len(len))
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.with(name, "sync", |file| file.sync_data())
+        self.with(name, "sync", |opened| {
+            opened.file.sync_data()?;
+            if opened.is_in_place() {
+                return Ok(());
+            }
+            let what = "the file is not there any more: was its directory moved, or its medium pulled out?";
+            Err(io::Error::new(ErrorKind::NotFound, what))
+        })
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {
@@ -308,6 +338,10 @@ impl Storage for DirStorage {
 /// An error with the path and the operation; its kind stays.
 pub(super) fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
+}
+
+fn id_of(metadata: &fs::Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Makes a directory and its parents, each name durable.
@@ -549,6 +583,26 @@ mod tests {
         assert!(error.to_string().contains("another posgate"), "{error}");
         drop(first);
         DirStorage::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_not_where_a_start_would_look_cannot_be_synced() {
+        let parent = tempfile::tempdir().unwrap();
+        let (here, gone) = (parent.path().join("here"), parent.path().join("gone"));
+        let mut storage = DirStorage::open(&here).unwrap();
+        storage.create("a", b"hello").unwrap();
+        storage.sync("a").unwrap();
+        fs::rename(&here, &gone).unwrap();
+        let error = storage.sync("a").unwrap_err();
+        assert!(error.to_string().contains("here/a: the file is not there any more"), "{error}");
+        fs::create_dir(&here).unwrap();
+        fs::write(here.join("a"), b"hello").unwrap();
+        assert_eq!(storage.sync("a").unwrap_err().kind(), ErrorKind::NotFound, "another file");
+        fs::remove_dir_all(&here).unwrap();
+        fs::rename(&gone, &here).unwrap();
+        storage.sync("a").unwrap();
+        fs::remove_file(here.join("a")).unwrap();
+        assert_eq!(storage.sync("a").unwrap_err().kind(), ErrorKind::NotFound);
     }
 
     #[test]

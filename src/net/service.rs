@@ -133,7 +133,8 @@ impl<'t, S: Storage> Service<'t, S> {
         self.must_sync = true;
         self.commit(now, post)?;
         let counters = self.server.counters();
-        info!("stop received={} approved={} declined={}", counters.received, counters.approved, counters.declined);
+        let (received, approved, declined) = (counters.received, counters.approved, counters.declined);
+        info!("stop received={received} approved={approved} declined={declined}{}", counters.others());
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What happened, in numbers: for the log now, and for status and metrics.
 
+use core::fmt;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident)*) => {
         /// Counts since start.
@@ -10,6 +12,11 @@ macro_rules! counters {
             /// Names and counts, in a stable order.
             pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()
+            }
+
+            /// For the log: ` name=count` for all that happened at all, save what `stop` names first.
+            pub fn others(&self) -> impl fmt::Display {
+                Others(self)
             }
         }
     };
@@ -74,4 +81,14 @@ counters! {
     unwritten
     /// Doors opened without an entry, because nothing could be written.
     admitted_unwritten
+}
+
+struct Others<'a>(&'a Counters);
+
+impl fmt::Display for Others<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_other = |name: &str| !["received", "approved", "declined"].contains(&name);
+        let mut counts = self.0.all().filter(|(name, count)| *count > 0 && is_other(name));
+        counts.try_for_each(|(name, count)| write!(f, " {name}={count}"))
+    }
 }

@@ -106,7 +106,11 @@ impl Server<'_> {
         let seen = self.tables.book.seen(frame.machine, serial, id).or_else(|| device.echo(serial, id))?;
         let is_short_lived = matches!(frame.code, Code::Inquiry | Code::Keys);
         let age = seen.at.age_ms(&context.now, context.clock);
-        (!is_short_lived || age.is_none_or(|age| age < ECHO_MS)).then(|| seen.clone())
+        if is_short_lived && age.is_some_and(|age| age >= ECHO_MS) {
+            return None;
+        }
+        context.is_again.set(true);
+        Some(seen.clone())
     }
 
     /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in particular.

@@ -19,6 +19,7 @@ mod sale;
 mod sources;
 mod texts;
 
+use core::cell::Cell;
 use core::net::Ipv4Addr;
 
 use log::{debug, error, info, log_enabled, trace, warn};
@@ -178,6 +179,8 @@ struct Context<'a> {
     raw: &'a [u8],
     /// Whether the machine number belongs to the frame's device.
     is_served: bool,
+    /// Whether the frame was answered before: told by the first look for that answer.
+    is_again: Cell<bool>,
 }
 
 impl Context<'_> {
@@ -413,7 +416,16 @@ impl<'t> Server<'t> {
             return;
         };
         let is_served = standing == Standing::Served;
-        let context = Context { now: *now, clock: self.clock.state, peer, device, frame, raw, is_served };
+        let context = Context {
+            now: *now,
+            clock: self.clock.state,
+            peer,
+            device,
+            frame,
+            raw,
+            is_served,
+            is_again: Cell::new(false),
+        };
         if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
             debug!(
                 "frame code={} machine={} seq={} source={}",

@@ -165,8 +165,9 @@ impl Server<'_> {
         if let Some(slot) = slots.iter().copied().find(is_same_lane) {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
             let is_same = pending.answered == context.frame.seq && pending.frame == frame;
-            // A delayed copy of an older frame gets its answer again; what is newer stays on its way.
-            if is_same || context.frame.seq.is_behind(&pending.answered) {
+            // A delayed copy of an older frame gets its answer again; what is newer stays on its way. A new frame with a
+            // lower number comes from a device that started anew.
+            if is_same || (context.is_again.get() && context.frame.seq.is_behind(&pending.answered)) {
                 return;
             }
             self.end(&context.now, slot, fx);

@@ -343,7 +343,7 @@ pub struct OfflineSale<'a> {
 /// An access request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access<'a> {
-    /// `None` only where the field is empty and the PIN is a door's.
+    /// `None` only where the field is empty and the PIN is a door's or was keyed under duress.
     pub card: Option<CardNo>,
     /// As received, for 050 and 051.
     pub card_raw: &'a [u8],
@@ -533,12 +533,14 @@ impl<'a> Body<'a> {
         let door = read(fields, "door", UnitNo::parse)?;
         let open_seconds = read(fields, "open_seconds", number)?;
         let pin_kind = read(fields, "pin_kind", |bytes| number(bytes).and_then(PinKind::from_number))?;
-        if card.is_none() && pin_kind != PinKind::DoorPin {
+        // A door's PIN needs no card, and duress is an alarm whatever was keyed: it must not be lost to a bad field.
+        if card.is_none() && !matches!(pin_kind, PinKind::DoorPin | PinKind::Duress) {
             return Err(Unreadable("card"));
         }
         let pin = read(fields, "pin", |bytes| match pin_kind {
             PinKind::None => Some(None),
-            PinKind::AfterCard | PinKind::Correction | PinKind::DoorPin | PinKind::Duress => {
+            PinKind::Duress => Some(Pin::parse(bytes)),
+            PinKind::AfterCard | PinKind::Correction | PinKind::DoorPin => {
                 if bytes.is_empty() {
                     return Some(None);
                 }

@@ -1,11 +1,10 @@
 //! The ledger as lines in memory: what is replayed has really gone through its text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use posgate::book::{Book, FrameId, OfflineId};
 use posgate::ledger::line;
 use posgate::limits::LINE_LEN_MAX;
-use posgate::model::{Balance, CardNo, Date, Entry, EntrySeq, Kind};
+use posgate::model::{Balance, Entry, EntrySeq, Kind};
 
 /// Lines without their LF, and how many of them are on the medium.
 #[derive(Debug, Default)]
@@ -116,56 +115,4 @@ impl Ledger {
         }
         Ok(())
     }
-
-    /// Whether two books that come from this ledger, one as it was written, one in a replay, know the same.
-    pub fn compare(&self, live: &Book, replayed: &Book) -> Result<(), String> {
-        let entries = self.entries()?;
-        equal("head", &live.head(), &replayed.head())?;
-        equal("newest_ok", &live.newest_ok(), &replayed.newest_ok())?;
-        equal("clock_floor", &live.clock_floor(), &replayed.clock_floor())?;
-        equal("doubts", &live.doubts(), &replayed.doubts())?;
-        for (one, other) in [(live, replayed), (replayed, live)] {
-            for account in one.accounts() {
-                let row = other.account_row(&account.id);
-                let figures = row.map(|row| other.account(row).figures()).unwrap_or_default();
-                equal(&account.id, &account.figures(), &figures)?;
-            }
-        }
-        let cards: BTreeSet<u64> = entries.iter().filter_map(|entry| Some(entry.card?.value())).collect();
-        let days: BTreeSet<Date> = entries.iter().filter_map(|entry| entry.detail.day()).collect();
-        let periods: BTreeSet<&str> = entries.iter().filter_map(|entry| Some(entry.detail.get("period")?.0)).collect();
-        for card in cards.into_iter().map(CardNo::from_value) {
-            let what = format!("card {card}");
-            equal(&what, &live.card_status(card), &replayed.card_status(card))?;
-            for day in days.iter().copied() {
-                equal(&what, &live.spent(card, day), &replayed.spent(card, day))?;
-                for period in &periods {
-                    equal(&what, &live.sales(card, day, period), &replayed.sales(card, day, period))?;
-                }
-            }
-        }
-        for entry in &entries {
-            let what = format!("entry {}", entry.seq);
-            let Some(machine) = entry.machine else { continue };
-            equal(&what, &live.is_confirming(machine), &replayed.is_confirming(machine))?;
-            equal(&what, &live.is_mute(machine), &replayed.is_mute(machine))?;
-            let serial = entry.serial.as_ref();
-            if let Some(id) = FrameId::of(entry) {
-                let seen = |book: &Book| book.seen(machine, serial, &id).map(|seen| seen.outcome);
-                equal(&what, &seen(live), &seen(replayed))?;
-            }
-            if matches!(entry.kind, Kind::Offline | Kind::Matched) {
-                let id = OfflineId::of(entry);
-                equal(&what, &live.offline(&id), &replayed.offline(&id))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn equal<T: PartialEq + std::fmt::Debug>(what: &str, live: &T, replayed: &T) -> Result<(), String> {
-    if live == replayed {
-        return Ok(());
-    }
-    Err(format!("a replay differs, {what}: live {live:?}, replayed {replayed:?}"))
 }

@@ -4,7 +4,6 @@
 
 mod commands;
 mod commit;
-mod crash;
 mod format;
 mod frames;
 mod harness;

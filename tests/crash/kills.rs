@@ -1,0 +1,102 @@
+//! SIGKILL at random instants, also while a start reads and mends the ledger.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use crate::harness::Site;
+use crate::terminal::{Stopped, Terminal, assert_kept, rich_cards};
+
+const TERMINALS: u32 = 16;
+
+const ROUNDS: u32 = 5;
+
+/// xorshift64*: the instants need no better.
+struct Random(u64);
+
+impl Random {
+    fn from_environment() -> Self {
+        let seed = number_of("POSGATE_CRASH_SEED").unwrap_or_else(|| {
+            let mut bytes = [0; 8];
+            File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
+            u64::from_be_bytes(bytes) >> 20
+        });
+        println!("POSGATE_CRASH_SEED={seed}");
+        Self(seed | 1)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % end
+    }
+}
+
+fn number_of(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+#[test]
+fn killed_at_any_instant_every_answer_is_in_the_ledger_once() {
+    let rounds = number_of("POSGATE_CRASH_ROUNDS").unwrap_or(u64::from(ROUNDS));
+    let mut random = Random::from_environment();
+    let doors: String = (1..=TERMINALS)
+        .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
+        .collect();
+    let site = Site::with("", &doors);
+    site.write("cards.csv", &rich_cards());
+    let mut terminals: Vec<Terminal> = (1..=TERMINALS).map(Terminal::new).collect();
+    let (mut lines, mut torn, mut unborn) = (0, 0, 0);
+    for round in 0..rounds {
+        // One start in four does not live to listen.
+        if random.below(4) == 0 {
+            let server = site.spawn(&[]);
+            wait(random.below(30_000));
+            server.kill();
+            unborn += 1;
+        }
+        let server = site.start();
+        let (sender, answers) = channel();
+        let instant = Duration::from_micros(random.below(250_000));
+        std::thread::scope(|scope| {
+            for terminal in &mut terminals {
+                let (sender, port) = (sender.clone(), server.port);
+                scope.spawn(move || {
+                    terminal.turn_to(port);
+                    assert_eq!(terminal.go_on(&sender), Stopped::Gone);
+                });
+            }
+            // Something was answered in each round; from then on the instant is any.
+            answers.recv_timeout(crate::harness::PATIENCE).expect("answers come");
+            wait(u64::try_from(instant.as_micros()).unwrap());
+            server.kill();
+        });
+        let ledger = site.ledger();
+        assert!(ledger.lines.len() > lines, "round {round}: nothing that was answered is gone");
+        lines = ledger.lines.len();
+        torn += u32::from(ledger.torn > 0);
+        let verified = site.run(&["ledger", "verify", "--config", "CONFIG"]);
+        assert_eq!(verified.code, Some(i32::from(ledger.torn > 0)), "round {round}: {}", verified.out);
+        assert_kept(&ledger, &terminals);
+    }
+    site.start().stop().expect(0, &[], &[]);
+    let ledger = site.ledger();
+    assert_eq!(ledger.torn, 0);
+    assert_kept(&ledger, &terminals);
+    site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &["clean"], &[]);
+    let answered: usize = terminals.iter().map(|terminal| terminal.answered.len()).sum();
+    println!(
+        "kills={rounds} while_starting={unborn} torn_tails={torn} answered={answered} entries={} charges={} offline={} admits={}",
+        ledger.lines.len(),
+        ledger.count("charge"),
+        ledger.count("offline"),
+        ledger.count("admit"),
+    );
+}
+
+/// An instant is a time, so this is the one place that lets time pass.
+fn wait(us: u64) {
+    std::thread::sleep(Duration::from_micros(us));
+}
