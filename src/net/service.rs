@@ -343,6 +343,7 @@ fn send(bag: &mut Mailbag, post: Post) {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
     use std::path::Path;
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -369,8 +370,8 @@ mod tests {
 
     fn card_file() -> cards::CardFile {
         let mut table = "card,balance,uses\n".to_owned();
-        for number in 1..=20 {
-            table += &format!("{},1000.00,100\n", 8_888_888_800_u64 + number);
+        for number in 8_888_888_801_u64..=8_888_888_820 {
+            writeln!(table, "{number},1000.00,100").unwrap();
         }
         cards::parse(table.as_bytes(), Path::new("/site/cards.csv"), &settings().rules.groups).unwrap()
     }
