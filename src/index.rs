@@ -9,22 +9,28 @@ pub struct Index<const SLOTS: usize> {
     /// A row's number plus one; 0 is a free place.
     slots: [u32; SLOTS],
     used: usize,
+    /// A bit for each region that was written: clearing touches no other, so a big table that is hardly used is cleared at once.
+    touched: u64,
 }
 
 impl<const SLOTS: usize> Index<SLOTS> {
+    /// Slots of a region, of which there are at most 64.
+    const REGION: usize = if SLOTS > 64 { SLOTS / 64 } else { 1 };
+
     /// An empty index.
     pub const fn new() -> Self {
         assert!(SLOTS.is_power_of_two());
-        Self { slots: [0; SLOTS], used: 0 }
+        Self { slots: [0; SLOTS], used: 0, touched: 0 }
     }
 
     /// Forgets all rows.
     pub fn clear(&mut self) {
-        // An index that was never used keeps its pages untouched.
-        if self.used > 0 {
-            self.slots.fill(0);
-            self.used = 0;
+        while self.touched != 0 {
+            let region = self.touched.trailing_zeros() as usize;
+            self.slots[region * Self::REGION..][..Self::REGION].fill(0);
+            self.touched &= self.touched - 1;
         }
+        self.used = 0;
     }
 
     /// The newest row under this hash for which `matches` holds.
@@ -49,8 +55,7 @@ impl<const SLOTS: usize> Index<SLOTS> {
         while self.slots[slot] != 0 {
             slot = (slot + 1) & (SLOTS - 1);
         }
-        self.slots[slot] = row + 1;
-        self.used += 1;
+        self.put(slot, row);
     }
 
     /// Lets the key of the first row that `matches` lead to `row` instead, or adds it; gives the row replaced.
@@ -67,9 +72,14 @@ impl<const SLOTS: usize> Index<SLOTS> {
             slot = (slot + 1) & (SLOTS - 1);
         }
         assert!(self.used < SLOTS - 1, "an index has a free place");
+        self.put(slot, row);
+        None
+    }
+
+    fn put(&mut self, slot: usize, row: u32) {
         self.slots[slot] = row + 1;
         self.used += 1;
-        None
+        self.touched |= 1 << (slot / Self::REGION);
     }
 }
 
@@ -113,6 +123,19 @@ mod tests {
         assert_eq!(index.find(0, |_| true), Some(4), "the run wraps around the end");
         index.clear();
         assert_eq!(index.find(60, |_| true), None);
+    }
+
+    #[test]
+    fn a_cleared_index_holds_nothing_wherever_its_rows_stood() {
+        let mut index = Index::<256>::new();
+        for round in 0..3 {
+            for hash in (round..256).step_by(3) {
+                index.insert(hash, hash);
+                assert_eq!(index.replace(hash, hash, |row| row == hash), Some(hash));
+            }
+            index.clear();
+            assert!((0..256).all(|hash| index.find(hash, |_| true).is_none()));
+        }
     }
 
     #[test]

@@ -22,9 +22,12 @@ pub use snapshot::BadLine;
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
 use crate::model::{
-    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, Kind,
-    MachineNo, Money, Mono, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, FrameSeq,
+    Kind, MachineNo, Money, Mono, Serial, Stamp, UnitNo,
 };
+
+/// Records without a valid time that are compared: those of one device share a hash, and anybody can send many.
+const TIMELESS_LOOKED_AT_MAX: usize = 64;
 
 /// An account: what it holds by the ledger, and what the table says it opens with.
 #[derive(Clone, Debug)]
@@ -166,6 +169,8 @@ struct Offline {
     /// The sale that it is: the entry itself, or the first for a record that was matched.
     sale: EntrySeq,
     id: OfflineId,
+    /// The number of its frame.
+    frame: Option<FrameSeq>,
     /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
     is_sale: bool,
 }
@@ -506,7 +511,13 @@ impl Book {
                 memory.last_offline = entry.seq;
                 let is_sale = entry.detail.get("claimed").is_none();
                 let sale = entry.about.unwrap_or(entry.seq);
-                self.offline.push(Offline { seq: entry.seq, sale, id: OfflineId::of(entry), is_sale });
+                self.offline.push(Offline {
+                    seq: entry.seq,
+                    sale,
+                    id: OfflineId::of(entry),
+                    frame: entry.frame,
+                    is_sale,
+                });
             }
             _ => (),
         }
@@ -722,8 +733,8 @@ impl Book {
         kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 
-    /// The offline sale that this 105 repeats.
-    pub fn offline(&self, id: &OfflineId) -> Option<EntrySeq> {
+    /// The offline sale that this 105, the frame `frame`, repeats.
+    pub fn offline(&self, id: &OfflineId, frame: FrameSeq) -> Option<EntrySeq> {
         let is_same = |offline: &&Offline| {
             offline.id.rest == id.rest && same_device(offline.id.serial.as_ref(), id.serial.as_ref())
         };
@@ -731,10 +742,10 @@ impl Book {
             return self.offline.find(id.key()).find(is_same).map(|offline| offline.seq);
         }
         // Without a valid time the address is used again for another record once this one is released: only the
-        // device's last record can be meant.
+        // device's last record can be meant, or the very frame that the network doubled, however late it comes.
         let last = self.memories[self.memories_row(id.machine)?].last_offline;
-        let last = self.offline.entry(last).filter(|offline| offline.id.key() == id.key());
-        last.filter(is_same).map(|offline| offline.seq)
+        let mut newest = self.offline.find(id.key()).take(TIMELESS_LOOKED_AT_MAX).filter(is_same);
+        newest.find(|offline| offline.seq == last || offline.frame == Some(frame)).map(|offline| offline.seq)
     }
 
     /// The offline sale of this card, amount and time: a 103 that comes after its own 105.

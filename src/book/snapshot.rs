@@ -10,7 +10,7 @@
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device
 //! keys    the same: its last 106
 //! doubt   seq machine serial card asked at_device scan settled
-//! offline seq sale machine serial card asked when has_time rest is_sale
+//! offline seq sale frame machine serial card asked when has_time rest is_sale
 //! pass    seq machine door card time clock confirmed
 //! ```
 //!
@@ -26,7 +26,8 @@ use super::seen::Memory;
 use super::{Account, Book, CardState, Doubt, Figures, FrameId, Moment, Offline, OfflineId, Outcome, Pass, Seen};
 use crate::limits::PERIODS_PER_DAY_MAX;
 use crate::model::{
-    AccountId, Balance, CardNo, CardStatus, Civil, ClockState, EntrySeq, Kind, Money, Reason, Serial, Stamp, Text, Wall,
+    AccountId, Balance, CardNo, CardStatus, Civil, ClockState, EntrySeq, FrameSeq, Kind, Money, Reason, Serial, Stamp,
+    Text, Wall,
 };
 
 /// Bytes of one line. The longest are a frame's, below 350, and a card's: 90 and twice 145 for a day of eight periods.
@@ -111,6 +112,7 @@ impl Book {
             out("offline", &mut |line| {
                 column(line, offline.seq);
                 column(line, offline.sale);
+                column_or_none(line, offline.frame);
                 column(line, offline.id.machine);
                 text_or_none(line, offline.id.serial.as_deref());
                 column(line, offline.id.card);
@@ -325,6 +327,7 @@ fn read_offline(fields: &mut Fields) -> Option<Offline> {
     Some(Offline {
         seq: fields.seq()?,
         sale: fields.seq()?,
+        frame: fields.or_none(|fields| FrameSeq::parse(fields.0.next()?.as_bytes()))?,
         id: OfflineId {
             machine: fields.number()?,
             serial: fields.or_none(Fields::text)?,
@@ -487,7 +490,7 @@ pub(crate) mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::model::{Detail, Entry, FrameSeq, MachineNo};
+    use crate::model::{Detail, Entry, MachineNo};
 
     /// Books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());

@@ -26,7 +26,7 @@ impl Server<'_> {
         self.end_release(&context.now, context.device, fx);
         let entry = self.draft_offline(context, sale);
         let id = OfflineId::of(&entry);
-        let entered = match self.tables.book.offline(&id) {
+        let entered = match self.tables.book.offline(&id, context.frame.seq) {
             Some(first) => {
                 self.counters.duplicates += 1;
                 debug!("duplicate machine={} frame={} ref={first}", context.frame.machine, context.frame.seq);

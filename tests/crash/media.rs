@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 
 use crate::harness::{Device, Reply, Server, Site, card};
-use crate::terminal::{Stopped, Terminal, assert_kept, rich_cards};
+use crate::terminal::{Stopped, Terminal, assert_kept, doors_of, rich_cards};
 
 const TERMINALS: u32 = 8;
 
@@ -60,10 +60,7 @@ impl Drop for Mounted {
 
 /// A site whose ledger lies in a tmpfs with these options.
 fn site_in_tmpfs(options: &str) -> (Site, Mounted) {
-    let doors: String = (1..=TERMINALS)
-        .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
-        .collect();
-    let site = Site::with("", &doors);
+    let site = Site::with("", &doors_of(TERMINALS));
     site.write("cards.csv", &rich_cards());
     std::fs::create_dir(site.path("ledger")).unwrap();
     mount(&["-t", "tmpfs", "-o", options, "tmpfs"], &site.path("ledger"));
@@ -200,10 +197,7 @@ fn a_read_only_file_system_is_said_and_a_writable_one_serves_again() {
 
 #[test]
 fn a_directory_that_vanishes_ends_the_service_before_anything_else_is_answered() {
-    let doors: String = (1..=TERMINALS)
-        .map(|machine| format!("config door\n\toption machine '{machine}'\n\toption door '1'\n"))
-        .collect();
-    let site = Site::with("", &doors);
+    let site = Site::with("", &doors_of(TERMINALS));
     site.write("cards.csv", &rich_cards());
     let mut terminals = terminals();
     let server = site.start();

@@ -179,6 +179,13 @@ impl Terminal {
     }
 }
 
+/// A door on each of so many boards, for every card.
+pub fn doors_of(terminals: u32) -> String {
+    (1..=terminals).fold(String::new(), |text, machine| {
+        text + &format!("config door\n\toption machine '{machine}'\n\toption door '1'\n")
+    })
+}
+
 /// Cards that no test empties.
 pub fn rich_cards() -> String {
     card_table(CARDS).replace("1000.00", "9000000.00")

@@ -257,9 +257,9 @@ fn garbage_at_full_speed() {
 
 #[test]
 fn a_forger_with_a_registered_machine_number() {
-    let sections: String = (101..101 + TERMINALS)
-        .map(|machine| format!("config device\n\toption machine '{machine}'\n\toption serial '30000{machine:05}'\n"))
-        .collect();
+    let sections = (101..101 + TERMINALS).fold(String::new(), |text, machine| {
+        text + &format!("config device\n\toption machine '{machine}'\n\toption serial '30000{machine:05}'\n")
+    });
     let trial = Trial::begin("forger", &sections);
     let flood = |socket: &UdpSocket, count: u64| {
         let machine = 101 + count % u64::from(TERMINALS);

@@ -1,0 +1,554 @@
+//! A storage that does what real media may do, and nothing that they may not.
+//!
+//! A file is what reads show (the page cache) and what the medium holds; a page of 4096 bytes is dirty until it was
+//! written to the medium. What is assumed, and of whom:
+//!
+//! - **Nothing is durable before a sync.** At a power cut the dirty pages of a file are lost, or kept, or kept up to any
+//!   byte (a write torn by the cut: JFFS2 and UBIFS write nodes in order; ext4 and F2FS write a page's sectors), or
+//!   any of them are kept in any order (ext4, F2FS: the writeback of pages has no order), each file for itself.
+//! - **A length may be ahead of its bytes**: what is missing reads as zeros (UBIFS journals the inode's size before
+//!   the data and leaves a zero-filled tail; F2FS and ext4 leave holes). It is never ahead of what was written.
+//! - **Names are changed in order** and are durable with `sync_dir`, or earlier: after a cut a prefix of the changes since
+//!   then is there (the journals of ext4 and F2FS, UBIFS's log, JFFS2's dirent nodes). A rename or the
+//!   replacing of a link is there whole or not at all. A cut file is cut or not cut.
+//! - **What was synced stays**, also where a later write touches the same page: flash file systems write elsewhere, and a
+//!   block device is assumed to write a sector whole or not at all. A medium that breaks this is simulated
+//!   only as a flipped bit, which recovery must notice and need not repair.
+//! - **A sync that fails says so once.** Any of the dirty pages reached the medium; all of them count as clean after it
+//!   (Linux since 4.13), so a later sync succeeds without them while reads still show them.
+//! - A process that is killed leaves the page cache as it is.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+
+use posgate::ledger::{Files, Storage};
+
+use super::coverage::Coverage;
+use super::random::Random;
+
+const PAGE: usize = 4096;
+
+/// What happens at the next operation that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// The process is killed there.
+    Kill,
+    /// The operation fails once.
+    Io,
+    /// There is no room: a write ends short.
+    NoSpace,
+    /// From now on nothing can be changed, until [`Disk::heal`].
+    ReadOnly,
+    /// From now on nothing can be read, until [`Disk::heal`].
+    Unreadable,
+}
+
+/// Which operations a strike waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Append,
+    Sync,
+    /// The n-th from now on, whatever it is.
+    Any(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Node {
+    File(usize),
+    Link(String),
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Set(String, Node),
+    Remove(String),
+    Rename(String, String),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    cache: Vec<u8>,
+    medium: Vec<u8>,
+    dirty: BTreeSet<usize>,
+    /// Clean by the kernel's word after a failed sync, and not on the medium.
+    lost: BTreeSet<usize>,
+    /// It was cut to this length, and the medium does not know it yet.
+    cut: Option<usize>,
+    /// So many bytes are on the medium for certain.
+    solid: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Medium {
+    inodes: Vec<Inode>,
+    names: BTreeMap<String, Node>,
+    durable_names: BTreeMap<String, Node>,
+    changes: Vec<NameChange>,
+    random: Random,
+    strike: Option<(Target, Strike)>,
+    is_killed: bool,
+    is_read_only: bool,
+    is_unreadable: bool,
+    struck: bool,
+    coverage: Coverage,
+}
+
+/// A directory; clones are the same directory.
+#[derive(Clone, Debug)]
+pub struct Disk(Rc<RefCell<Medium>>);
+
+impl Disk {
+    pub fn new(seed: u64) -> Self {
+        Self(Rc::new(RefCell::new(Medium {
+            inodes: Vec::new(),
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            changes: Vec::new(),
+            random: Random::new(seed),
+            strike: None,
+            is_killed: false,
+            is_read_only: false,
+            is_unreadable: false,
+            struck: false,
+            coverage: Coverage::default(),
+        })))
+    }
+
+    /// Another directory that holds the same.
+    pub fn copy(&self) -> Self {
+        Self(Rc::new(RefCell::new(self.0.borrow().clone())))
+    }
+
+    pub fn strike(&self, target: Target, strike: Strike) {
+        self.0.borrow_mut().strike = Some((target, strike));
+    }
+
+    /// No strike waits any more. Whether one struck since the last call.
+    pub fn calm(&self) -> bool {
+        let mut medium = self.0.borrow_mut();
+        medium.strike = None;
+        std::mem::take(&mut medium.struck)
+    }
+
+    /// The process is dead: whatever it does from now on has no effect.
+    pub fn kill(&self) {
+        self.0.borrow_mut().is_killed = true;
+    }
+
+    pub fn is_killed(&self) -> bool {
+        self.0.borrow().is_killed
+    }
+
+    /// Another process begins.
+    pub fn revive(&self) {
+        self.0.borrow_mut().is_killed = false;
+    }
+
+    /// The medium can be read and written again.
+    pub fn heal(&self) {
+        let mut medium = self.0.borrow_mut();
+        medium.is_read_only = false;
+        medium.is_unreadable = false;
+    }
+
+    /// The kernel writes some dirty pages, as it does now and then.
+    pub fn write_back(&self) {
+        let mut medium = self.0.borrow_mut();
+        let Medium { inodes, random, .. } = &mut *medium;
+        for inode in inodes {
+            let pages: Vec<usize> = inode.dirty.iter().copied().filter(|_| random.happens(500)).collect();
+            if inode.cut.is_none() {
+                for page in pages {
+                    inode.write_page(page, usize::MAX);
+                    inode.dirty.remove(&page);
+                }
+            }
+        }
+    }
+
+    /// The power goes: what the medium holds is what is left.
+    pub fn cut_power(&self) {
+        let mut medium = self.0.borrow_mut();
+        let Medium { inodes, names, durable_names, changes, random, coverage, .. } = &mut *medium;
+        let kept = random.place(changes.len() + 1);
+        if kept < changes.len() {
+            coverage.count("fault medium name lost");
+        }
+        for change in changes.drain(..).take(kept) {
+            change.apply(durable_names);
+        }
+        names.clone_from(durable_names);
+        for inode in inodes {
+            inode.cut_power(random, coverage);
+        }
+    }
+
+    /// The bytes of a file that are on the medium for certain.
+    pub fn with_solid<T>(&self, name: &str, work: impl FnOnce(&[u8]) -> T) -> T {
+        let medium = self.0.borrow();
+        match medium.names.get(name) {
+            Some(Node::File(inode)) => {
+                let inode = &medium.inodes[*inode];
+                work(&inode.medium[..inode.solid])
+            }
+            Some(Node::Link(_)) | None => work(&[]),
+        }
+    }
+
+    /// Turns a bit of a file at rest.
+    pub fn flip(&self, name: &str, bit: usize) {
+        let mut medium = self.0.borrow_mut();
+        let Some(Node::File(inode)) = medium.names.get(name).cloned() else { return };
+        let inode = &mut medium.inodes[inode];
+        inode.medium[bit / 8] ^= 1 << (bit % 8);
+        inode.cache[bit / 8] ^= 1 << (bit % 8);
+    }
+
+    pub fn take_coverage(&self) -> Coverage {
+        std::mem::take(&mut self.0.borrow_mut().coverage)
+    }
+}
+
+impl NameChange {
+    fn apply(self, names: &mut BTreeMap<String, Node>) {
+        match self {
+            Self::Set(name, node) => {
+                names.insert(name, node);
+            }
+            Self::Remove(name) => {
+                names.remove(&name);
+            }
+            Self::Rename(from, to) => {
+                if let Some(node) = names.remove(&from) {
+                    names.insert(to, node);
+                }
+            }
+        }
+    }
+}
+
+impl Inode {
+    /// Writes a page to the medium, up to the byte `end` of the file.
+    fn write_page(&mut self, page: usize, end: usize) {
+        let start = page * PAGE;
+        let end = end.min(start + PAGE).min(self.cache.len());
+        if end <= start {
+            return;
+        }
+        if self.medium.len() < end {
+            self.medium.resize(end, 0);
+        }
+        self.medium[start..end].copy_from_slice(&self.cache[start..end]);
+    }
+
+    fn touch(&mut self, start: usize, end: usize) {
+        for page in start / PAGE..end.div_ceil(PAGE) {
+            self.dirty.insert(page);
+            self.lost.remove(&page);
+        }
+    }
+
+    fn write(&mut self, start: usize, bytes: &[u8]) {
+        let end = start + bytes.len();
+        if self.cache.len() < end {
+            self.cache.resize(end, 0);
+        }
+        if self.cache[start..end] != *bytes {
+            self.solid = self.solid.min(start);
+        }
+        self.cache[start..end].copy_from_slice(bytes);
+        self.touch(start, end);
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.cache.truncate(len);
+        if len < self.medium.len() {
+            self.cut = Some(self.cut.map_or(len, |cut| cut.min(len)));
+        }
+        self.solid = self.solid.min(len);
+        self.dirty.retain(|page| page * PAGE < len);
+        self.lost.retain(|page| page * PAGE < len);
+    }
+
+    fn sync(&mut self) {
+        if let Some(cut) = self.cut.take() {
+            self.medium.truncate(cut);
+        }
+        for page in std::mem::take(&mut self.dirty) {
+            self.write_page(page, usize::MAX);
+        }
+        self.solid = self.lost.first().map_or(self.cache.len(), |page| self.solid.max(page * PAGE));
+        self.solid = self.solid.min(self.medium.len());
+    }
+
+    fn fail_sync(&mut self, random: &mut Random, coverage: &mut Coverage) {
+        if random.happens(500)
+            && let Some(cut) = self.cut.take()
+        {
+            self.medium.truncate(cut);
+        }
+        for page in std::mem::take(&mut self.dirty) {
+            if random.happens(500) {
+                self.write_page(page, usize::MAX);
+            } else {
+                coverage.count("fault medium page lost by a failed sync");
+                self.lost.insert(page);
+            }
+        }
+    }
+
+    fn cut_power(&mut self, random: &mut Random, coverage: &mut Coverage) {
+        if let Some(cut) = self.cut.take()
+            && random.happens(500)
+        {
+            self.medium.truncate(cut);
+        }
+        let len = self.cache.len();
+        let dirty: Vec<usize> = self.dirty.iter().copied().collect();
+        if let (Some(first), true) = (dirty.first(), self.solid < len || self.cache != self.medium) {
+            let from = self.solid.max(first * PAGE).min(len);
+            let torn = from + random.place(len - from + 1);
+            match random.below(5) {
+                0 => coverage.count("fault medium lost all unsynced"),
+                1 => {
+                    coverage.count("fault medium kept all unsynced");
+                    dirty.iter().for_each(|page| self.write_page(*page, usize::MAX));
+                }
+                2 => {
+                    coverage.count("fault medium torn at a byte");
+                    dirty.iter().for_each(|page| self.write_page(*page, torn));
+                }
+                3 => {
+                    if dirty.len() > 1 {
+                        coverage.count("fault medium pages out of order");
+                    }
+                    for page in dirty {
+                        if random.happens(500) {
+                            self.write_page(page, usize::MAX);
+                        }
+                    }
+                }
+                _ => {
+                    coverage.count("fault medium zero tail");
+                    dirty.iter().for_each(|page| self.write_page(*page, torn));
+                    let end = torn + random.place(len - torn + 1);
+                    if self.medium.len() < end {
+                        self.medium.resize(end, 0);
+                    }
+                }
+            }
+        }
+        self.cache.clone_from(&self.medium);
+        self.dirty.clear();
+        self.lost.clear();
+        self.solid = self.cache.len();
+    }
+}
+
+impl Medium {
+    /// What strikes this operation; a dead process's operations have no effect.
+    fn struck(&mut self, is_append: bool, is_sync: bool) -> io::Result<Option<Strike>> {
+        if self.is_killed {
+            return Err(io::Error::other("the process was killed"));
+        }
+        if self.is_read_only {
+            return Err(ErrorKind::ReadOnlyFilesystem.into());
+        }
+        let strike = match &mut self.strike {
+            Some((Target::Append, strike)) if is_append => *strike,
+            Some((Target::Sync, strike)) if is_sync => *strike,
+            Some((Target::Any(0), strike)) => *strike,
+            Some((Target::Any(left), _)) => {
+                *left -= 1;
+                return Ok(None);
+            }
+            Some((Target::Append | Target::Sync, _)) | None => return Ok(None),
+        };
+        self.strike = None;
+        self.struck = true;
+        match strike {
+            Strike::Kill => {
+                self.is_killed = true;
+                self.coverage.count(match (is_append, is_sync) {
+                    (true, _) => "fault kill in the write",
+                    (_, true) => "fault kill at the sync",
+                    _ => "fault kill in another operation",
+                });
+            }
+            Strike::Io if is_sync => self.coverage.count("fault disk EIO in a sync"),
+            Strike::Io => self.coverage.count("fault disk EIO in a write"),
+            Strike::NoSpace => self.coverage.count("fault disk ENOSPC"),
+            Strike::ReadOnly => {
+                self.coverage.count("fault disk EROFS");
+                self.is_read_only = true;
+                return Err(ErrorKind::ReadOnlyFilesystem.into());
+            }
+            Strike::Unreadable => {
+                self.coverage.count("fault disk cannot be read");
+                self.is_unreadable = true;
+                return Ok(None);
+            }
+        }
+        Ok(Some(strike))
+    }
+
+    /// An operation that is done whole or not at all: not, if a strike makes it fail; one way or the other, if it kills.
+    fn act(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        match self.struck(false, false)? {
+            None => work(self),
+            Some(Strike::Kill) => {
+                if self.random.happens(500) {
+                    work(self)?;
+                }
+                Err(failure(Strike::Kill))
+            }
+            Some(strike) => Err(failure(strike)),
+        }
+    }
+
+    fn write(&mut self, name: &str, offset: Option<u64>, bytes: &[u8]) -> io::Result<()> {
+        let strike = self.struck(offset.is_none(), false)?;
+        let len = strike.map_or(bytes.len(), |_| self.random.place(bytes.len() + 1));
+        let inode = self.file(name)?;
+        let start = offset.map_or(inode.cache.len(), |offset| usize::try_from(offset).expect("a small file"));
+        inode.write(start, &bytes[..len]);
+        strike.map_or(Ok(()), |strike| Err(failure(strike)))
+    }
+
+    fn file(&mut self, name: &str) -> io::Result<&mut Inode> {
+        match self.names.get(name) {
+            Some(Node::File(inode)) => Ok(&mut self.inodes[*inode]),
+            Some(Node::Link(_)) | None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn rename(&mut self, change: NameChange) {
+        change.clone().apply(&mut self.names);
+        self.changes.push(change);
+    }
+}
+
+fn failure(strike: Strike) -> io::Error {
+    match strike {
+        Strike::Kill => io::Error::other("the process was killed"),
+        Strike::NoSpace => ErrorKind::StorageFull.into(),
+        Strike::ReadOnly => ErrorKind::ReadOnlyFilesystem.into(),
+        Strike::Io | Strike::Unreadable => io::Error::other("EIO"),
+    }
+}
+
+impl Files for Disk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.0.borrow().names.keys().cloned().collect())
+    }
+
+    fn len(&self, name: &str) -> io::Result<u64> {
+        Ok(self.0.borrow_mut().file(name)?.cache.len() as u64)
+    }
+
+    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+        let mut medium = self.0.borrow_mut();
+        if medium.is_unreadable {
+            return Err(io::Error::other("EIO"));
+        }
+        let cache = &medium.file(name)?.cache;
+        let start = usize::try_from(offset).expect("a small file").min(cache.len());
+        let len = into.len().min(cache.len() - start);
+        into[..len].copy_from_slice(&cache[start..start + len]);
+        Ok(len)
+    }
+
+    fn path(&self, name: &str) -> String {
+        name.to_owned()
+    }
+}
+
+impl Storage for Disk {
+    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut medium = self.0.borrow_mut();
+        if medium.names.contains_key(name) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        medium.act(|medium| {
+            medium.inodes.push(Inode::default());
+            medium.rename(NameChange::Set(name.to_owned(), Node::File(medium.inodes.len() - 1)));
+            Ok(())
+        })?;
+        medium.write(name, Some(0), bytes)
+    }
+
+    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.0.borrow_mut().write(name, None, bytes)
+    }
+
+    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.borrow_mut().write(name, Some(offset), bytes)
+    }
+
+    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).expect("a small file");
+        self.0.borrow_mut().act(|medium| {
+            medium.file(name)?.truncate(len);
+            Ok(())
+        })
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        let mut medium = self.0.borrow_mut();
+        let strike = medium.struck(false, true)?;
+        let Some(Node::File(inode)) = medium.names.get(name).cloned() else { return Err(ErrorKind::NotFound.into()) };
+        let Medium { inodes, random, coverage, .. } = &mut *medium;
+        match strike {
+            None => {
+                inodes[inode].sync();
+                return Ok(());
+            }
+            // Killed before it, or after it.
+            Some(Strike::Kill) if random.happens(500) => inodes[inode].sync(),
+            Some(Strike::Kill) => (),
+            Some(_) => inodes[inode].fail_sync(random, coverage),
+        }
+        Err(failure(strike.expect("it struck")))
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().act(|medium| {
+            medium.changes.clear();
+            medium.durable_names.clone_from(&medium.names);
+            Ok(())
+        })
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        self.0.borrow_mut().act(|medium| {
+            medium.rename(NameChange::Rename(from.to_owned(), to.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.0.borrow_mut().act(|medium| {
+            medium.rename(NameChange::Remove(name.to_owned()));
+            Ok(())
+        })
+    }
+
+    fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
+        let mut medium = self.0.borrow_mut();
+        let node = Node::Link(target.to_owned());
+        if medium.names.get(link) == Some(&node) {
+            return Ok(false);
+        }
+        medium.act(|medium| {
+            medium.rename(NameChange::Set(link.to_owned(), node));
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(1 << 30)
+    }
+}

@@ -1,0 +1,593 @@
+//! The naive model: it reads the ledger's durable bytes with code of its own, keeps plain sums and lists, and says what
+//! must be true of them. It knows what happened at the counters, which the server cannot know.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use posgate::book::Book;
+use posgate::ledger::Files;
+use posgate::model::{CardNo, Civil, Date};
+
+use super::coverage::Coverage;
+use super::device::{Record, SaleId};
+use super::disk::Disk;
+use super::site::Site;
+
+const HEADER_LEN: usize = 512;
+
+/// What a frame is known by in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Tag {
+    /// 103, 104, 128.
+    Sale(String),
+    /// 105.
+    Record(String),
+    /// 150; whether its PIN says duress.
+    Door(String, bool),
+}
+
+/// What a sale came to.
+#[derive(Clone, Debug, Default)]
+pub struct Sale {
+    pub is_told: bool,
+    /// Entries that moved an account for it.
+    pub moves: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Doubt {
+    seq: u64,
+    at: Option<Civil>,
+    serial: String,
+    is_scan: bool,
+    is_settled: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    /// Raw.
+    time: String,
+    serial: String,
+}
+
+/// A door that was opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission {
+    pub at: u64,
+    pub process: u64,
+}
+
+/// An entry's columns as texts.
+struct Line<'a> {
+    columns: Vec<&'a str>,
+    detail: HashMap<&'a str, &'a str>,
+}
+
+impl Line<'_> {
+    fn word(&self, key: &str) -> Option<&str> {
+        self.detail.get(key).copied()
+    }
+
+    fn column(&self, number: usize) -> &str {
+        let column = self.columns[number - 1];
+        if column == "\\N" { "" } else { column }
+    }
+}
+
+#[derive(Default)]
+pub struct Judge {
+    /// All that was durable, by segment.
+    kept: BTreeMap<String, Vec<u8>>,
+    seq: u64,
+    crc: u32,
+    sums: HashMap<String, (i64, i64)>,
+    opened: HashSet<String>,
+    pub sales: Vec<Sale>,
+    sale_of_frame: HashMap<String, SaleId>,
+    /// By key, in the order they were made: a slot may be used again.
+    records: HashMap<String, Vec<SaleId>>,
+    booked: HashMap<String, u32>,
+    /// The frames that did it.
+    booked_by: HashMap<String, Vec<u64>>,
+    /// Entry of the first decision for a frame.
+    answered: HashMap<String, u64>,
+    moved: HashSet<String>,
+    sale_of_entry: HashMap<u64, SaleId>,
+    doubts: HashMap<(u64, u64, i64), Vec<Doubt>>,
+    doubt_place: HashMap<u64, (u64, u64, i64)>,
+    approved_at: HashMap<(u64, u64, i64), Vec<(Civil, String)>>,
+    offline: HashMap<(u64, u64, i64), Vec<Stored>>,
+    approvals: HashMap<u64, VecDeque<(u64, bool)>>,
+    days: HashMap<u64, BTreeMap<i32, i64>>,
+    pub admissions: HashMap<String, Admission>,
+    duress: HashSet<String>,
+    /// Accounts and cards touched since the last look at the server's book.
+    touched: Vec<(String, Option<(u64, i32)>)>,
+    pub coverage: Coverage,
+    pub entries: u64,
+}
+
+impl Judge {
+    pub fn add_sale(&mut self) -> SaleId {
+        self.sales.push(Sale::default());
+        self.sales.len() - 1
+    }
+
+    /// A device makes a frame of this sale.
+    pub fn expect_frame(&mut self, tag: &Tag, sale: SaleId) {
+        let Tag::Sale(key) = tag else { return };
+        let before = self.sale_of_frame.insert(key.clone(), sale);
+        assert!(before.is_none_or(|before| before == sale), "simulation: two sales in one frame {key}");
+    }
+
+    pub fn expect_record(&mut self, machine: u16, record: &Record) {
+        self.records.entry(record_key(u64::from(machine), record)).or_default().push(record.sale);
+    }
+
+    /// A device dropped a record because it was told to.
+    pub fn dropped(&self, machine: u16, record: &Record) {
+        let key = record_key(u64::from(machine), record);
+        let place = self.records[&key].iter().position(|sale| *sale == record.sale).expect("it was stored");
+        let booked = self.booked.get(&key).copied().unwrap_or(0) as usize;
+        assert!(booked > place, "011 for a record that is not in the durable ledger: {key}");
+    }
+
+    pub fn told(&mut self, sale: SaleId) {
+        self.sales[sale].is_told = true;
+        assert!(
+            !self.sales[sale].moves.is_empty(),
+            "008 was shown for sale {sale}, and the durable ledger has no entry that moves for it"
+        );
+    }
+
+    pub fn is_answered(&self, key: &str) -> bool {
+        self.answered.contains_key(key)
+    }
+
+    pub fn is_booked(&self, key: &str) -> bool {
+        self.booked.contains_key(key)
+    }
+
+    pub fn is_duress_known(&self, key: &str) -> bool {
+        self.duress.contains(key)
+    }
+
+    /// After a start: what was durable once is there still, and all that is there is durable.
+    pub fn restarted(&self, disk: &Disk) {
+        for (name, kept) in &self.kept {
+            disk.with_solid(name, |solid| {
+                assert!(solid.starts_with(kept), "{name}: entries that were durable are gone or changed");
+            });
+            let len = Files::len(disk, name).expect("it is there");
+            disk.with_solid(name, |solid| {
+                assert!(
+                    solid.len() as u64 == len,
+                    "{name}: replayed {len} bytes, of which {} are durable",
+                    solid.len()
+                );
+            });
+        }
+    }
+
+    /// Reads what became durable.
+    pub fn ingest(&mut self, disk: &Disk, site: &Site, t: u64, process: u64) {
+        let names: Vec<String> = disk
+            .list()
+            .expect("a list")
+            .into_iter()
+            .filter(|name| name.starts_with("ledger-") && name.ends_with(".tsv"))
+            .collect();
+        for name in names {
+            let from = self.kept.get(&name).map_or(HEADER_LEN, Vec::len);
+            let new = disk.with_solid(&name, |solid| solid.get(from..).map(<[u8]>::to_vec)).unwrap_or_default();
+            let Some(end) = new.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let new = &new[..=end];
+            let kept = self.kept.entry(name.clone()).or_default();
+            if kept.is_empty() {
+                kept.extend(disk.with_solid(&name, |solid| solid[..HEADER_LEN].to_vec()));
+            }
+            kept.extend_from_slice(new);
+            for line in std::str::from_utf8(new).expect("UTF-8").split_terminator('\n') {
+                self.take(line, site, t, process);
+            }
+        }
+    }
+
+    fn take(&mut self, text: &str, site: &Site, t: u64, process: u64) {
+        super::tell(|| format!("{t:>9} ledger {text}"));
+        let columns: Vec<&str> = text.split('\t').collect();
+        assert_eq!(columns.len(), 18, "columns of {text}");
+        let detail = columns[16].split(' ').filter_map(|word| word.split_once('=')).collect();
+        let line = Line { columns, detail };
+        let seq: u64 = line.column(1).parse().expect("a seq");
+        assert_eq!(seq, self.seq + 1, "seq of {text}");
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.crc);
+        hasher.update(&text.as_bytes()[..text.len() - 8]);
+        let crc = hasher.finalize();
+        assert_eq!(line.column(18), format!("{crc:08x}"), "crc of {text}");
+        self.seq = seq;
+        self.crc = crc;
+        self.entries += 1;
+        self.count(&line);
+        self.take_figures(&line, text, site);
+        self.take_decision(&line, text, site, seq, t, process);
+    }
+
+    fn count(&mut self, line: &Line) {
+        let is_105 = line.word("code") == Some("105");
+        let name = match (line.column(4), line.word("rule")) {
+            ("open", _) => "branch open",
+            ("charge", _) => "branch charge",
+            ("meal", _) => "branch meal",
+            ("scan", _) => "branch scan",
+            ("offline", _) if line.word("claimed").is_some() => "branch offline claimed",
+            ("offline", _) if line.word("reason") == Some("unknown-card") => "branch offline of an unknown card",
+            ("offline", _) => "branch offline",
+            ("repeat", _) => "branch repeat",
+            ("matched", _) if is_105 => "branch matched 105",
+            ("matched", _) => "branch matched 103",
+            ("decline", _) => "branch decline",
+            ("confirm", _) => "branch confirm",
+            ("unconfirmed", _) => "branch unconfirmed",
+            ("admit", _) => "branch admit",
+            ("refuse", _) => "branch refuse",
+            ("alarm", Some("duress")) => "branch alarm duress",
+            ("alarm", Some("replay")) => "branch alarm replay",
+            ("alarm", Some("machine-clash")) => "branch alarm machine-clash",
+            ("alarm", _) => "branch alarm other",
+            ("keys", _) => "branch keys",
+            ("boot", _) => "branch boot",
+            ("clock", _) => "branch clock",
+            ("start", _) => "branch start",
+            ("stop", _) => "branch stop",
+            ("reload", _) => "branch reload",
+            (other, _) => panic!("kind {other}"),
+        };
+        self.coverage.count(name);
+        if line.column(3) == "unset" {
+            self.coverage.count("branch clock unset");
+        }
+    }
+
+    fn take_figures(&mut self, line: &Line, text: &str, site: &Site) {
+        let account = line.column(9);
+        if account.is_empty() {
+            return;
+        }
+        let (amount, uses) = (fen(line.column(10)), line.column(11).parse::<i64>().unwrap_or(0));
+        let sum = self.sums.entry(account.to_owned()).or_default();
+        sum.0 += amount;
+        sum.1 += uses;
+        assert_eq!((fen(line.column(12)), line.column(13).parse::<i64>().unwrap_or(0)), *sum, "figures of {text}");
+        let after = sum.0;
+        if line.column(4) == "open" {
+            assert!(self.opened.insert(account.to_owned()), "opened twice: {text}");
+            assert_eq!(Some((amount, uses)), site.opening(account), "opening figures of {text}");
+        }
+        let number = line.column(8).parse::<u64>().unwrap_or(0);
+        let is_online = matches!(line.column(4), "charge" | "meal" | "scan");
+        if is_online {
+            let card = site.find(number).unwrap_or_else(|| panic!("a card that is in no table paid: {text}"));
+            assert_eq!(card.status, "active", "a stopped card paid: {text}");
+            assert!(amount == 0 || after >= -card.credit, "below zero and credit: {text}");
+            assert!(uses == 0 || sum.1 >= 0, "uses below zero: {text}");
+        }
+        let mut counted = None;
+        let is_sale = is_online || (line.column(4) == "offline" && line.word("claimed").is_none());
+        if let (true, Some(day)) = (is_sale, line.word("day").and_then(|day| Date::parse(day.as_bytes()))) {
+            let days = self.days.entry(number).or_default();
+            // The server keeps a card's two newest days: of an older one it knows nothing.
+            let is_kept = days.keys().rev().nth(1).is_none_or(|second| *second <= day.0);
+            if is_kept {
+                *days.entry(day.0).or_default() -= amount;
+                counted = Some((number, day.0));
+                let max = site.find(number).and_then(|card| card.day_max).filter(|_| is_online && amount != 0);
+                assert!(max.is_none_or(|max| days[&day.0] <= max), "over the day's limit: {text}");
+            }
+        }
+        self.touched.push((account.to_owned(), counted));
+    }
+
+    fn take_decision(&mut self, line: &Line, text: &str, site: &Site, seq: u64, t: u64, process: u64) {
+        let kind = line.column(4);
+        let machine = line.column(5).parse::<u64>().unwrap_or(0);
+        let serial = line.column(6).to_owned();
+        let card = line.column(8).parse::<u64>().unwrap_or(0);
+        let raw = line.column(14);
+        let at = Civil::parse(raw.as_bytes());
+        let is_count = line.word("mode").is_some_and(|mode| mode != "0");
+        let asked = match kind {
+            "meal" => 0,
+            "charge" | "scan" => -fen(line.column(10)),
+            "offline" if is_count => 0,
+            "matched" if is_count && line.word("code") == Some("105") => 0,
+            _ => fen(line.word("asked").unwrap_or("")),
+        };
+        let place = (machine, card, asked);
+        let about = line.column(16).parse::<u64>().ok();
+        let is_decoy = site.find(card).is_some_and(|card| card.is_decoy);
+        match kind {
+            "charge" | "meal" | "scan" => {
+                let key = frame_key(line, machine, asked);
+                assert!(self.moved.insert(key.clone()), "one frame charged twice: {text}");
+                self.answered.insert(key.clone(), seq);
+                let is_scan = kind == "scan";
+                if let Some(at) = at.filter(|_| !is_scan) {
+                    self.judge_charge(place, &serial, at, raw, site, text);
+                }
+                self.doubts.entry(place).or_default().push(Doubt {
+                    seq,
+                    at,
+                    serial: serial.clone(),
+                    is_scan,
+                    is_settled: false,
+                });
+                self.doubt_place.insert(seq, place);
+                if let Some(at) = at.filter(|_| !is_scan) {
+                    self.approved_at.entry(place).or_default().push((at, serial));
+                }
+                self.approve(machine, seq);
+                match self.sale_of_frame.get(&key).copied() {
+                    Some(sale) => self.book(sale, seq),
+                    None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
+                }
+            }
+            "repeat" | "matched" if line.word("code") != Some("105") => {
+                let key = frame_key(line, machine, asked);
+                self.answered.insert(key.clone(), seq);
+                let about = about.expect("a ref");
+                let sale = self.sale_of_frame.get(&key).copied();
+                if !is_decoy {
+                    assert!(
+                        sale.is_some() && sale == self.sale_of_entry.get(&about).copied(),
+                        "taken for another sale: {text}"
+                    );
+                }
+                if kind == "repeat" {
+                    let at = at.unwrap_or_else(|| panic!("inferred from an invalid time: {text}"));
+                    let is_doubted = self.doubts[&place].iter().any(|doubt| {
+                        doubt.seq == about && !doubt.is_settled && is_within(doubt.at, at, 0, site.same_sale_s)
+                    });
+                    assert!(is_doubted && self.is_confirming(machine), "forgiven without a doubt: {text}");
+                    self.approved_at.entry(place).or_default().push((at, serial));
+                }
+                if kind == "matched" {
+                    self.settle(about);
+                }
+            }
+            "offline" | "matched" => {
+                let slot = line.column(15);
+                let key = format!("{machine}/{slot}/{raw}");
+                let count = self.booked.entry(key.clone()).or_default();
+                *count += 1;
+                let count = *count as usize;
+                let sale = self.records.get(&key).and_then(|made| made.get(count - 1)).copied();
+                let made = self.records.get(&key).map_or(0, Vec::len);
+                let frame = number(line.column(7));
+                if let Some(frames) = self.booked_by.get(&key)
+                    && count > made
+                    && at.is_none()
+                    && !frames.contains(&frame)
+                {
+                    // Without a time, nothing tells an earlier upload that comes late from a record that used the slot again.
+                    self.coverage
+                        .count("allowed: a record without a time booked again by an earlier upload that came late");
+                } else {
+                    assert!(is_decoy || count <= made, "a record booked {count} times, made {made} times: {text}");
+                }
+                self.booked_by.entry(key.clone()).or_default().push(frame);
+                if line.word("claimed").is_none() {
+                    if kind == "offline" {
+                        if let Some(at) = at {
+                            self.judge_offline(place, &serial, at, site, text);
+                        }
+                        if let Some(sale) = sale {
+                            self.book(sale, seq);
+                        }
+                    } else {
+                        let about = about.expect("a ref");
+                        self.settle(about);
+                        assert!(
+                            is_decoy || sale == self.sale_of_entry.get(&about).copied(),
+                            "taken for another sale: {text}"
+                        );
+                    }
+                    if at.is_some() {
+                        self.offline.entry(place).or_default().push(Stored { time: raw.to_owned(), serial });
+                    }
+                }
+                if let Some(sale) = sale {
+                    self.sale_of_entry.insert(seq, sale);
+                }
+            }
+            "decline" => {
+                let key = frame_key(line, machine, asked);
+                self.answered.entry(key).or_insert(seq);
+            }
+            "confirm" => {
+                let about = about.expect("a ref");
+                if let Some(sale) = self.sale_of_entry.get(&about) {
+                    assert!(self.sales[*sale].is_told, "confirmed, and never shown: {text}");
+                }
+                self.settle(about);
+                let approvals = self.approvals.entry(machine).or_default();
+                if let Some(approval) = approvals.iter_mut().find(|(seq, _)| *seq == about) {
+                    approval.1 = true;
+                }
+            }
+            "admit" => {
+                let key = frame_key(line, machine, 0);
+                let before = self.admissions.insert(key, Admission { at: t, process });
+                assert!(before.is_none(), "admitted twice: {text}");
+                self.approve(machine, seq);
+            }
+            "alarm" if line.word("rule") == Some("duress") => {
+                let (card, slot) = (line.column(8), line.column(15));
+                self.duress.insert(format!("{machine}/{}/{raw}/{card}@{slot}/0", number(line.column(7))));
+            }
+            _ => (),
+        }
+    }
+
+    fn book(&mut self, sale: SaleId, seq: u64) {
+        self.sale_of_entry.insert(seq, sale);
+        self.sales[sale].moves.push(seq);
+        if self.sales[sale].moves.len() > 1 {
+            self.coverage.count("allowed: a sale charged twice that nothing tells from two");
+        }
+    }
+
+    fn approve(&mut self, machine: u64, seq: u64) {
+        let approvals = self.approvals.entry(machine).or_default();
+        approvals.push_back((seq, false));
+        if approvals.len() > 10 {
+            approvals.pop_front();
+        }
+    }
+
+    fn is_confirming(&self, machine: u64) -> bool {
+        self.approvals.get(&machine).is_some_and(|approvals| approvals.iter().any(|(_, confirmed)| *confirmed))
+    }
+
+    fn settle(&mut self, about: u64) {
+        if let Some(place) = self.doubt_place.get(&about) {
+            for doubt in self.doubts.get_mut(place).into_iter().flatten().filter(|doubt| doubt.seq == about) {
+                doubt.is_settled = true;
+            }
+        }
+    }
+
+    /// A sale was charged: none of those before may have been the same one.
+    fn judge_charge(&self, place: (u64, u64, i64), serial: &str, at: Civil, raw: &str, site: &Site, text: &str) {
+        let mut doubts = self.doubts.get(&place).into_iter().flatten();
+        let tried = doubts.find(|doubt| {
+            !doubt.is_settled
+                && !doubt.is_scan
+                && same(&doubt.serial, serial)
+                && is_within(doubt.at, at, 0, site.same_sale_s)
+        });
+        assert!(
+            tried.is_none() || !self.is_confirming(place.0),
+            "tried again, charged again: {text}\nfirst: {tried:?}"
+        );
+        let mut stored = self.offline.get(&place).into_iter().flatten();
+        let stored = stored.find(|stored| stored.time == raw && same(&stored.serial, serial));
+        assert!(stored.is_none(), "booked by its 105, and charged: {text}");
+    }
+
+    fn judge_offline(&self, place: (u64, u64, i64), serial: &str, at: Civil, site: &Site, text: &str) {
+        let mut approved = self.approved_at.get(&place).into_iter().flatten();
+        let same_time = approved.find(|(first, owner)| *first == at && same(owner, serial));
+        assert!(same_time.is_none(), "approved at the same second, and booked: {text}");
+        let mut doubts = self.doubts.get(&place).into_iter().flatten();
+        let near = doubts.find(|doubt| {
+            let window = site.offline_match_s;
+            !doubt.is_settled
+                && !doubt.is_scan
+                && same(&doubt.serial, serial)
+                && is_within(doubt.at, at, -window, window)
+        });
+        assert!(near.is_none() || !self.is_confirming(place.0), "in doubt, and booked: {text}\nfirst: {near:?}");
+    }
+
+    /// The server's figures are the sums of its durable entries.
+    pub fn compare(&mut self, book: &Book, site: &Site) {
+        for (account, day) in std::mem::take(&mut self.touched) {
+            self.compare_account(book, &account, site);
+            if let Some((card, day)) = day {
+                let card = CardNo::from_value(card);
+                let days = &self.days[&card.value()];
+                let is_kept = days.keys().rev().nth(1).is_none_or(|second| *second <= day);
+                assert!(
+                    !is_kept || book.spent(card, Date(day)) == days[&day],
+                    "spent by {card:?} on {}: {} or {}",
+                    Date(day),
+                    book.spent(card, Date(day)),
+                    days[&day]
+                );
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn compare_all(&mut self, book: &Book, site: &Site) {
+        self.touched.clear();
+        for account in self.sums.keys() {
+            self.compare_account(book, account, site);
+        }
+        for card in &site.cards {
+            if !self.sums.contains_key(&card.account) {
+                self.compare_account(book, &card.account, site);
+            }
+        }
+    }
+
+    fn compare_account(&self, book: &Book, id: &str, site: &Site) {
+        let sum = self.sums.get(id).copied().unwrap_or_default();
+        let Some(row) = book.account_row(id) else {
+            assert_eq!(sum, (0, 0), "account {id} is gone");
+            return;
+        };
+        let account = book.account(row);
+        assert_eq!((account.balance.fen(), i64::from(account.uses)), sum, "account {id}: live, or summed up");
+        let opening = site.opening(id).filter(|_| !self.opened.contains(id)).unwrap_or_default();
+        let figures = account.figures();
+        assert_eq!(
+            (figures.balance.fen(), i64::from(figures.uses)),
+            (sum.0 + opening.0, sum.1 + opening.1),
+            "figures of {id}"
+        );
+    }
+}
+
+fn record_key(machine: u64, record: &Record) -> String {
+    format!("{machine}/{:08}/{}", record.slot, record.time)
+}
+
+fn frame_key(line: &Line, machine: u64, asked: i64) -> String {
+    let subject = match (line.column(4), line.word("code")) {
+        ("scan", _) | (_, Some("128")) => line.column(15).to_owned(),
+        ("admit" | "refuse", _) => format!("{}@{}", line.column(8), line.column(15)),
+        _ => line.column(8).to_owned(),
+    };
+    format!("{machine}/{}/{}/{subject}/{asked}", number(line.column(7)), line.column(14))
+}
+
+/// What the ledger will know a frame by; `None` for frames that nothing rests on.
+pub fn tag(frame: &[u8]) -> Option<Tag> {
+    let text = std::str::from_utf8(frame).ok()?;
+    let fields: Vec<&str> = text.split(',').map(str::trim).collect();
+    let field = |index: usize| fields.get(index).copied().unwrap_or("");
+    let (seq, machine) = (number(field(1)), number(field(4)));
+    let card = |index: usize| format!("{:0>10}", field(index));
+    let key = |time: &str, subject: &str, asked: i64| format!("{machine}/{seq}/{time}/{subject}/{asked}");
+    match field(0) {
+        "103" => Some(Tag::Sale(key(field(7), &card(5), fen(field(6))))),
+        "104" => Some(Tag::Sale(key(field(6), &card(5), 0))),
+        "128" => Some(Tag::Sale(key(field(7), field(5), fen(field(6))))),
+        "105" => Some(Tag::Record(format!("{machine}/{}/{}", field(9), field(7)))),
+        "150" => {
+            let card = if field(5).is_empty() { String::new() } else { card(5) };
+            let is_duress = field(9) == "4" || (matches!(field(9), "1" | "2") && field(10) == super::site::DURESS_PIN);
+            Some(Tag::Door(key(field(11), &format!("{card}@{}:{}", field(6), field(7)), 0), is_duress))
+        }
+        _ => None,
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().unwrap_or(u64::MAX)
+}
+
+fn fen(text: &str) -> i64 {
+    let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+    let (yuan, rest) = digits.split_once('.').unwrap_or((digits, "0"));
+    sign * (yuan.parse::<i64>().unwrap_or(0) * 100 + rest.parse::<i64>().unwrap_or(0))
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.is_empty() || other.is_empty() || one == other
+}
+
+fn is_within(first: Option<Civil>, at: Civil, low: i64, high: i64) -> bool {
+    first.is_some_and(|first| (low..=high).contains(&(at.0 - first.0)))
+}

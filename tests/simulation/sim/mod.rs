@@ -1,0 +1,93 @@
+//! A world around the server: clocks, network, disk and devices, all of them simulated and repeated by a seed.
+//!
+//! The server, its ledger, recovery, configuration and card tables are the real ones, and so is the order of a turn
+//! (`posgate::net::Service`). Nothing else is: no thread, no socket, no file, no clock. [`run`] plays one world; whatever
+//! the [`judge`] finds wrong panics, and the seed and the step that repeat it are printed.
+//!
+//! | file | |
+//! |---|---|
+//! | `disk` | a storage that tears, loses and reorders what was not synced; the assumptions about real media stand there |
+//! | `clock` | the router's clock: 1970, NTP's steps, years off |
+//! | `device` | terminals and boards |
+//! | `site` | the operator's files |
+//! | `world` | network, faults, people; drives the server |
+//! | `judge` | the naive model: what must be true |
+//! | `coverage` | what was reached |
+
+pub mod coverage;
+
+mod clock;
+mod device;
+mod disk;
+mod judge;
+mod random;
+mod site;
+mod world;
+
+use std::cell::Cell;
+use std::sync::Once;
+
+use coverage::Coverage;
+
+thread_local! {
+    /// Seed, step and simulated hour: what a failure must name.
+    static PLACE: Cell<(u64, u64, u64)> = const { Cell::new((0, 0, 0)) };
+}
+
+thread_local! {
+    static IS_LOUD: bool = std::env::var_os("SIMULATE_TRACE").is_some();
+}
+
+/// Tells what happens, if `SIMULATE_TRACE` is set.
+fn tell(what: impl FnOnce() -> String) {
+    if IS_LOUD.with(|is_loud| *is_loud) {
+        eprintln!("{}", what());
+    }
+}
+
+/// What a world came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub coverage: Coverage,
+    pub turns: u64,
+    pub frames: u64,
+    pub entries: u64,
+    pub sales: u64,
+    pub told: u64,
+    pub restarts: u64,
+    pub devices: u64,
+    /// Of everything that happened, in order: two runs of one seed are the same run.
+    pub trace: u64,
+}
+
+impl Report {
+    pub fn add(&mut self, other: &Self) {
+        self.coverage.add(&other.coverage);
+        self.turns += other.turns;
+        self.frames += other.frames;
+        self.entries += other.entries;
+        self.sales += other.sales;
+        self.told += other.told;
+        self.restarts += other.restarts;
+        self.devices += other.devices;
+    }
+}
+
+/// Plays a world of so many hours, and as long as it takes afterwards until all is settled.
+pub fn run(seed: u64, hours: u64) -> Report {
+    print_place_on_failure();
+    world::play(seed, hours)
+}
+
+fn print_place_on_failure() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let (seed, step, hour) = PLACE.get();
+            eprintln!("simulation failed: seed={seed} step={step} simulated_hour={hour}");
+            eprintln!("repeat it: cargo run --release --example simulate -- --seed {seed} --worlds 1");
+            before(panic);
+        }));
+    });
+}

@@ -1,0 +1,207 @@
+//! What the operator wrote: a configuration and a card table as files, read by the very code that serves.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use posgate::cards::{self, CardFile};
+use posgate::config;
+use posgate::model::{Date, Rules};
+
+use super::random::Random;
+
+pub const PIN: &str = "1234";
+pub const DURESS_PIN: &str = "4321";
+pub const DOOR_PIN: &str = "778899";
+
+/// One card of the table.
+#[derive(Clone, Debug)]
+pub struct Card {
+    pub number: u64,
+    pub account: String,
+    pub status: &'static str,
+    pub balance: i64,
+    pub uses: i64,
+    pub credit: i64,
+    pub day_max: Option<i64>,
+    pub code: String,
+    /// Nobody but the forgers uses it.
+    pub is_decoy: bool,
+}
+
+/// Files.
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub cards: Vec<Card>,
+    pub same_sale_s: i64,
+    pub offline_match_s: i64,
+    pub door_ttl_ms: u64,
+    pub offline_max: i64,
+    resend_max: u64,
+    clock: &'static str,
+    passback_s: u64,
+    /// Machine number, and a serial or an address.
+    pub registered: Vec<(u16, String)>,
+    pub boards: Vec<u16>,
+    period_uses_max: u64,
+    has_periods: bool,
+}
+
+impl Site {
+    pub fn new(random: &mut Random) -> Self {
+        let count = random.between(40, 400);
+        let cards = (0..count).map(|number| Self::card(number, random)).collect();
+        Self {
+            cards,
+            same_sale_s: 30,
+            offline_match_s: 120,
+            door_ttl_ms: 3000,
+            offline_max: 100_000,
+            resend_max: random.between(0, 5),
+            clock: random.pick(&["trust", "ntp"]),
+            passback_s: random.pick(&[0, 20]),
+            registered: Vec::new(),
+            boards: Vec::new(),
+            period_uses_max: random.pick(&[0, 1, 3]),
+            has_periods: random.happens(600),
+        }
+    }
+
+    fn card(number: u64, random: &mut Random) -> Card {
+        // The last digit is the row's, so that two cards may share an account: 4 and 5 of every ten.
+        let shared = if number % 10 == 5 { number - 1 } else { number };
+        Card {
+            number: 8_880_000_000 + number,
+            account: format!("A{shared:05}"),
+            status: match number % 37 {
+                7 => "lost",
+                8 => "frozen",
+                9 => "closed",
+                _ => "active",
+            },
+            balance: i64::try_from(random.below(600_000)).expect("yuan"),
+            uses: i64::try_from(random.below(100)).expect("uses"),
+            credit: if number % 11 == 3 { 2000 } else { 0 },
+            day_max: (number % 13 == 4).then_some(6000),
+            code: format!("CODE,{number:06}"),
+            is_decoy: number % 20 == 19,
+        }
+    }
+
+    pub fn rules(&self) -> Rules {
+        let mut text = format!(
+            "config server 'main'\n option unknown_devices 'serve'\n option clock '{}'\n option timezone 'CST-8'\n \
+             option same_sale_s '{}'\n option offline_match_s '{}'\n option door_ttl_ms '{}'\n option offline_max '{}'\n \
+             option resend_max '{}'\n option rate_source '0'\n",
+            self.clock,
+            self.same_sale_s,
+            self.offline_match_s,
+            self.door_ttl_ms,
+            yuan(self.offline_max),
+            self.resend_max,
+        );
+        for (machine, owner) in &self.registered {
+            let key = if owner.contains('.') { "address" } else { "serial" };
+            let _ = write!(
+                text,
+                "config device\n option machine '{machine:05}'\n option {key} '{owner}'\n list place 'hall'\n"
+            );
+        }
+        if self.has_periods {
+            for (name, from, to, price) in
+                [("早餐", "05:00", "10:00", ""), ("lunch", "10:00", "15:00", "12.00"), ("night", "15:00", "05:00", "")]
+            {
+                let _ = write!(
+                    text,
+                    "config period\n option name '{name}'\n option from '{from}'\n option to '{to}'\n list place 'hall'\n option uses_max '{}'\n",
+                    self.period_uses_max
+                );
+                if !price.is_empty() {
+                    let _ = write!(text, " option price '{price}'\n");
+                }
+            }
+        }
+        for machine in &self.boards {
+            let passback = self.passback_s;
+            let _ = write!(
+                text,
+                "config door\n option machine '{machine:05}'\n option door '1'\n option from '00:00'\n option to '24:00'\n option days '1-7'\n"
+            );
+            let _ = write!(
+                text,
+                "config door\n option machine '{machine:05}'\n option door '2'\n option from '00:00'\n option to '24:00'\n option days '1-7'\n option pin 'card'\n option open_pin '{DOOR_PIN}'\n option passback_s '{passback}'\n"
+            );
+        }
+        let settings = config::parse(text.as_bytes(), Path::new("posgate"));
+        let mut rules = settings.unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).rules;
+        // Whatever day it is built on, a seed repeats itself.
+        rules.built_on = Date::parse(b"2026-01-01").expect("a date");
+        rules
+    }
+
+    pub fn card_file(&self, rules: &Rules) -> CardFile {
+        let mut text = "card,account,name,status,balance,uses,pin,duress_pin,credit,day_max,code\n".to_owned();
+        let mut stated = std::collections::HashSet::new();
+        for card in &self.cards {
+            // Of rows that share an account one states the figures.
+            let (balance, uses) = match stated.insert(&card.account) {
+                true => (yuan(card.balance), card.uses.to_string()),
+                false => (String::new(), String::new()),
+            };
+            let day_max = card.day_max.map(yuan).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "{},{},张三,{},{balance},{uses},{PIN},{DURESS_PIN},{},{day_max},\"{}\"",
+                card.number,
+                card.account,
+                card.status,
+                yuan(card.credit),
+                card.code
+            );
+        }
+        cards::parse(text.as_bytes(), Path::new("cards.csv"), &rules.groups)
+            .unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    pub fn find(&self, number: u64) -> Option<&Card> {
+        self.cards.iter().find(|card| card.number == number)
+    }
+
+    /// The figures that an account opens with.
+    pub fn opening(&self, account: &str) -> Option<(i64, i64)> {
+        self.cards.iter().find(|card| card.account == account).map(|card| (card.balance, card.uses))
+    }
+
+    /// Something is changed in the files. `true` if the server must refuse them.
+    pub fn edit(&mut self, random: &mut Random) -> bool {
+        match random.below(6) {
+            0 => self.resend_max = random.between(0, 5),
+            1 => self.period_uses_max = random.pick(&[0, 1, 3]),
+            2 => {
+                let place = random.place(self.cards.len());
+                self.cards[place].balance += 10_000;
+            }
+            3 => {
+                let place = random.place(self.cards.len());
+                self.cards[place].status = random.pick(&["active", "lost", "frozen"]);
+            }
+            4 => {
+                let number = self.cards.len() as u64 + 1000 + random.below(100_000);
+                if self.find(8_880_000_000 + number).is_none() && self.opening(&format!("A{number:05}")).is_none() {
+                    self.cards.push(Card { is_decoy: false, ..Self::card(number - number % 10 + 1, random) });
+                    let mut seen = std::collections::HashSet::new();
+                    self.cards.retain(|card| seen.insert(card.number));
+                }
+            }
+            _ => {
+                let keep = self.cards.len() * 8 / 10;
+                self.cards.truncate(keep);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+pub fn yuan(fen: i64) -> String {
+    format!("{}{}.{:02}", if fen < 0 { "-" } else { "" }, fen.abs() / 100, fen.abs() % 100)
+}
