@@ -5,9 +5,9 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 
-use posgate::ledger::{self, Ledger, OpenError, Refusal};
+use posgate::ledger::{self, Entries, Ledger, OpenError};
 use posgate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
-use posgate::model::Now;
+use posgate::model::{Entry, Now};
 use posgate::net::Service;
 use posgate::server::{Effects, Mailbag, Origin, Peer, Server, Tables};
 
@@ -310,9 +310,8 @@ impl World {
         let file = self.site.card_file(&rules);
         let mut server = Server::new(tables, rules.clone());
         let created = self.clocks.now(self.t, false).stamp;
-        let mut apply = |entry: &_| server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()));
         let number = self.seed;
-        let opened = Ledger::open(self.disk.clone(), "sim", created, || number, &mut apply);
+        let opened = Ledger::open(self.disk.clone(), "sim", created, || number, &mut server);
         let (ledger, opened) = match opened {
             Ok(opened) => opened,
             Err(OpenError::Io(error)) => return Err(error),
@@ -326,7 +325,7 @@ impl World {
         if opened.warnings.iter().any(|warning| warning.contains("no whole header")) {
             self.coverage.count("branch header set aside");
         }
-        let origin = Origin { cards_crc: file.crc, config_crc: 0 };
+        let origin = Origin { cards_crc: file.crc, ..Origin::default() };
         server.install(rules, &file.records, origin, true).expect("it fits");
         self.judge.restarted(&self.disk);
         self.judge.ingest(&self.disk, &self.site, self.t, self.process);
@@ -918,12 +917,12 @@ impl World {
         let Some(name) = copy.segments().pop() else { return };
         let name = name.as_str();
         let len = copy.with_solid(name, <[u8]>::len);
-        let before = ledger::replay(&copy, &mut |_| Ok(()));
+        let before = ledger::replay(&copy, &mut Entries(|_: &Entry| Ok(())));
         let (Ok(before), 513..) = (before, len) else { return };
         let bit = self.random.place(len * 8);
         copy.flip(name, bit);
         self.coverage.count("fault disk bit flipped");
-        match ledger::replay(&copy, &mut |_| Ok(())) {
+        match ledger::replay(&copy, &mut Entries(|_: &Entry| Ok(()))) {
             Err(OpenError::Damaged { .. }) => self.coverage.count("branch flip refused"),
             Err(OpenError::Io(error)) => panic!("{error}"),
             // A header has no checksum: in its number, site or date a bit may turn unseen (design.md, section 7).
