@@ -385,7 +385,7 @@ impl Book {
     fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
         // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
-        let is_lasting = is_lasting(entry);
+        let is_lasting = entry.is_lasting();
         if !is_lasting && self.account_row(id).is_none() {
             return Ok(None);
         }
@@ -410,10 +410,10 @@ impl Book {
 
     fn apply_card(&mut self, entry: &Entry, account: Option<u32>) -> Result<(), Mismatch> {
         let Some(card) = entry.card else { return Ok(()) };
-        if !is_lasting(entry) {
+        if !entry.is_lasting() {
             return Ok(());
         }
-        let sales = sales(entry);
+        let sales = entry.sales();
         let day = entry.detail.day().unwrap_or(entry.time.civil().date());
         let period = entry.detail.get("period").and_then(|name| {
             let name: Vec48 = name.bytes().take(48).collect();
@@ -854,20 +854,6 @@ impl Default for Book {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Sales that the entry adds to its card's day, or takes back.
-fn sales(entry: &Entry) -> i8 {
-    match entry.kind {
-        kind if kind.is_sale() && entry.detail.get("claimed").is_none() => 1,
-        Kind::Void => -1,
-        _ => 0,
-    }
-}
-
-/// Whether the entry says something of its account and card that outlives a table without them.
-fn is_lasting(entry: &Entry) -> bool {
-    entry.moves() || sales(entry) != 0 || matches!(entry.kind, Kind::Status | Kind::Link | Kind::Open)
 }
 
 type Vec48 = heapless::Vec<u8, 48>;

@@ -451,7 +451,7 @@ impl Accounts {
         let Some(account) = &entry.account else { return Ok(()) };
         let (balance, uses) = match self.sums.get(account) {
             Some(sums) => *sums,
-            None if !entry.moves() => return Ok(()),
+            None if !entry.is_lasting() => return Ok(()),
             None if self.is_complete => (Balance::ZERO, 0),
             None => {
                 if let (Some(balance), Some(uses_left)) = (entry.balance, entry.uses_left) {

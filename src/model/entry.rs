@@ -222,6 +222,20 @@ impl Entry {
         self.amount.is_some_and(|amount| amount != Balance::ZERO) || self.uses.is_some_and(|uses| uses != 0)
     }
 
+    /// Sales that the entry adds to its card's day: 1, -1 for one that is undone, or 0.
+    pub fn sales(&self) -> i8 {
+        match self.kind {
+            kind if kind.is_sale() && self.detail.get("claimed").is_none() => 1,
+            Kind::Void => -1,
+            _ => 0,
+        }
+    }
+
+    /// Whether the entry says something of its account and card that outlives a table without them, be it a sale of nothing.
+    pub fn is_lasting(&self) -> bool {
+        self.moves() || self.sales() != 0 || matches!(self.kind, Kind::Status | Kind::Link | Kind::Open)
+    }
+
     /// Whether nothing may rest on the entry before it is durable: its kind says so, or it is a duress
     /// alarm, which is committed too (design.md, section 7).
     pub fn is_committed(&self) -> bool {

@@ -110,7 +110,7 @@ impl Coverage {
         }
     }
 
-    pub fn of(&self, name: &str) -> u64 {
+    fn of(&self, name: &str) -> u64 {
         self.0.get(name).copied().unwrap_or(0)
     }
 

@@ -120,6 +120,7 @@ impl Record {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "habits, each of its own")]
 pub struct Device {
     pub machine: u16,
     pub address: Ipv4Addr,
@@ -313,10 +314,10 @@ impl Device {
         }
         let record = record.clone();
         let work = Work::new(Ask::Upload, record.card.clone(), 0, Some(record.sale));
-        self.begin(t, work, Some(record), random, notes);
+        self.begin(t, work, Some(&record), random, notes);
     }
 
-    fn begin(&mut self, t: u64, mut work: Work, record: Option<Record>, random: &mut Random, notes: &mut Vec<Note>) {
+    fn begin(&mut self, t: u64, mut work: Work, record: Option<&Record>, random: &mut Random, notes: &mut Vec<Note>) {
         let seq = self.next_seq();
         (work.time, work.at) = self.shown(t);
         let code = match work.ask {
@@ -340,7 +341,7 @@ impl Device {
             Ask::Meal(false) => format!("{subject},{time}"),
             Ask::Scan(_) => format!("{subject},{amount},{time},0,CODE,{:06}", work.card.wrapping_sub(8_880_000_000)),
             Ask::Upload => {
-                let record = record.as_ref().expect("an upload is of a record");
+                let record = record.expect("an upload is of a record");
                 format!(
                     "{},{},{},{},{:08},{}",
                     record.card,
@@ -387,7 +388,7 @@ impl Device {
         self.upload_at = t + random.between(1000, 20_000);
         let Some(sale) = work.sale.filter(|_| work.ask.is_sale()) else { return };
         // Every third card is on the white list.
-        let is_white = work.card % 3 == 0 && !matches!(work.ask, Ask::Scan(_));
+        let is_white = work.card.is_multiple_of(3) && !matches!(work.ask, Ask::Scan(_));
         if is_white {
             self.book(t, sale, &work, random, coverage, notes);
         } else if !matches!(work.ask, Ask::Scan(_)) {

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-use posgate::ledger::{Files, Storage};
+use posgate::ledger::{Files, Storage, segment};
 
 use super::coverage::Coverage;
 use super::random::Random;
@@ -81,6 +81,7 @@ struct Inode {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "states of the medium, each of its own")]
 struct Medium {
     inodes: Vec<Inode>,
     names: BTreeMap<String, Node>,
@@ -197,6 +198,12 @@ impl Disk {
         }
     }
 
+    /// The ledger's segments, oldest first.
+    pub fn segments(&self) -> Vec<String> {
+        let segments = segment::list(self).expect("a directory can be listed");
+        segments.into_iter().map(|segment| segment.name).collect()
+    }
+
     /// Turns a bit of a file at rest.
     pub fn flip(&self, name: &str, bit: usize) {
         let mut medium = self.0.borrow_mut();
@@ -241,6 +248,12 @@ impl Inode {
             self.medium.resize(end, 0);
         }
         self.medium[start..end].copy_from_slice(&self.cache[start..end]);
+    }
+
+    fn write_pages(&mut self, pages: &[usize], end: usize) {
+        for page in pages {
+            self.write_page(*page, end);
+        }
     }
 
     fn touch(&mut self, start: usize, end: usize) {
@@ -314,11 +327,11 @@ impl Inode {
                 0 => coverage.count("fault medium lost all unsynced"),
                 1 => {
                     coverage.count("fault medium kept all unsynced");
-                    dirty.iter().for_each(|page| self.write_page(*page, usize::MAX));
+                    self.write_pages(&dirty, usize::MAX);
                 }
                 2 => {
                     coverage.count("fault medium torn at a byte");
-                    dirty.iter().for_each(|page| self.write_page(*page, torn));
+                    self.write_pages(&dirty, torn);
                 }
                 3 => {
                     if dirty.len() > 1 {
@@ -332,7 +345,7 @@ impl Inode {
                 }
                 _ => {
                     coverage.count("fault medium zero tail");
-                    dirty.iter().for_each(|page| self.write_page(*page, torn));
+                    self.write_pages(&dirty, torn);
                     let end = torn + random.place(len - torn + 1);
                     if self.medium.len() < end {
                         self.medium.resize(end, 0);

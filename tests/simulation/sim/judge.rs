@@ -170,13 +170,7 @@ impl Judge {
 
     /// Reads what became durable.
     pub fn ingest(&mut self, disk: &Disk, site: &Site, t: u64, process: u64) {
-        let names: Vec<String> = disk
-            .list()
-            .expect("a list")
-            .into_iter()
-            .filter(|name| name.starts_with("ledger-") && name.ends_with(".tsv"))
-            .collect();
-        for name in names {
+        for name in disk.segments() {
             let from = self.kept.get(&name).map_or(HEADER_LEN, Vec::len);
             let new = disk.with_solid(&name, |solid| solid.get(from..).map(<[u8]>::to_vec)).unwrap_or_default();
             let Some(end) = new.iter().rposition(|byte| *byte == b'\n') else { continue };
@@ -356,6 +350,8 @@ impl Judge {
             }
             "offline" | "matched" => {
                 let slot = line.column(15);
+                // A forger's 105 may hold nothing at all.
+                let is_decoy = is_decoy || slot.is_empty();
                 let key = format!("{machine}/{slot}/{raw}");
                 let count = self.booked.entry(key.clone()).or_default();
                 *count += 1;

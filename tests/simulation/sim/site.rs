@@ -116,7 +116,7 @@ impl Site {
                     self.period_uses_max
                 );
                 if !price.is_empty() {
-                    let _ = write!(text, " option price '{price}'\n");
+                    let _ = writeln!(text, " option price '{price}'");
                 }
             }
         }
@@ -143,9 +143,10 @@ impl Site {
         let mut stated = std::collections::HashSet::new();
         for card in &self.cards {
             // Of rows that share an account one states the figures.
-            let (balance, uses) = match stated.insert(&card.account) {
-                true => (yuan(card.balance), card.uses.to_string()),
-                false => (String::new(), String::new()),
+            let (balance, uses) = if stated.insert(&card.account) {
+                (yuan(card.balance), card.uses.to_string())
+            } else {
+                (String::new(), String::new())
             };
             let day_max = card.day_max.map(yuan).unwrap_or_default();
             let _ = writeln!(

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 
-use posgate::ledger::{self, Entries, Files, Ledger, OpenError};
+use posgate::ledger::{self, Entries, Ledger, OpenError};
 use posgate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
 use posgate::model::{Entry, Now};
 use posgate::net::Service;
@@ -503,11 +503,13 @@ impl World {
         let mut left = u64::MAX;
         if let Some(point) = point {
             self.point = None;
-            (left, _) = match point {
-                Point::BeforeWrite => (self.random.below(3), self.coverage.count("fault kill before the write")),
-                Point::AfterSync => (0, self.coverage.count("fault kill after the sync")),
-                Point::AmidResults => (1, self.coverage.count("fault kill amid the results")),
+            let name;
+            (left, name) = match point {
+                Point::BeforeWrite => (self.random.below(3), "fault kill before the write"),
+                Point::AfterSync => (0, "fault kill after the sync"),
+                Point::AmidResults => (1, "fault kill amid the results"),
             };
+            self.coverage.count(name);
         }
         if is_committed {
             self.judge.ingest(&self.disk, &self.site, self.t, self.process);
@@ -525,7 +527,7 @@ impl World {
             self.trace(letter);
             tell(|| format!("{:>9} {} < {}", self.t, peer.source, letter.escape_ascii()));
             if let Some(device) = self.at_address.get(peer.source.ip()).copied() {
-                self.carry(device, letter.to_vec(), true);
+                self.carry(device, letter, true);
             }
         }
     }
@@ -589,7 +591,7 @@ impl World {
     }
 
     /// A datagram on its way between a device and the server.
-    fn carry(&mut self, device: usize, datagram: Vec<u8>, to_device: bool) {
+    fn carry(&mut self, device: usize, datagram: &[u8], to_device: bool) {
         if self.cut_until[device] > self.t && !self.is_calm {
             return;
         }
@@ -612,9 +614,9 @@ impl World {
                 delay = self.random.between(20, 8000);
             }
             let event = if to_device {
-                Event::ToDevice(device, datagram.clone())
+                Event::ToDevice(device, datagram.to_vec())
             } else {
-                Event::ToServer(source, datagram.clone())
+                Event::ToServer(source, datagram.to_vec())
             };
             self.schedule(self.t + delay, event);
         }
@@ -676,7 +678,7 @@ impl World {
                 if !self.seen_frames.insert((source, frame.clone())) {
                     self.coverage.count("branch frame answered again");
                 }
-                self.carry(place, frame, false);
+                self.carry(place, &frame, false);
             }
             Note::Framed { frame, work, .. } => {
                 if let (Some(tag @ Tag::Sale(_)), Some(sale)) = (judge::tag(&frame), work.sale) {
@@ -704,7 +706,7 @@ impl World {
                     let twin = self.devices[place].store(record.of(sale));
                     self.judge.expect_record(machine, &twin);
                 } else if self.random.happens(60) {
-                    self.store_odd(place, record);
+                    self.store_odd(place, &record);
                 }
             }
             Note::Failed(work) => {
@@ -719,14 +721,14 @@ impl World {
     }
 
     /// Records that only a broken terminal makes: each must be let go of.
-    fn store_odd(&mut self, place: usize, record: Record) {
+    fn store_odd(&mut self, place: usize, record: &Record) {
         let machine = self.devices[place].machine;
         let sale: SaleId = self.judge.add_sale();
         let mut odd = record.of(sale);
         match self.random.below(4) {
-            0 => odd.card = "ABC".to_owned(),
-            1 => odd.amount = "1.2.3".to_owned(),
-            2 => odd.amount = "5000.00".to_owned(),
+            0 => odd.card = "ABC".into(),
+            1 => odd.amount = "1.2.3".into(),
+            2 => odd.amount = "5000.00".into(),
             _ => odd.card = format!("{}", 7_000_000_000 + self.random.below(500)),
         }
         self.coverage.count("device record unreadable");
@@ -921,9 +923,8 @@ impl World {
         let copy = self.disk.copy();
         copy.revive();
         copy.heal();
-        let names: Vec<String> =
-            copy.list().expect("a list").into_iter().filter(|name| name.starts_with("ledger-")).collect();
-        let Some(name) = names.iter().rfind(|name| name.ends_with(".tsv")) else { return };
+        let Some(name) = copy.segments().pop() else { return };
+        let name = name.as_str();
         let len = copy.with_solid(name, <[u8]>::len);
         let before = ledger::replay(&copy, &mut Entries(|_: &Entry| Ok(())));
         let (Ok(before), 513..) = (before, len) else { return };
@@ -984,13 +985,7 @@ impl World {
 
     fn last_start<'t>(&mut self, tables: &'t mut Tables, before: &Tables, effects: &'t mut Effects) {
         self.disk.revive();
-        let names: Vec<String> = self
-            .disk
-            .list()
-            .expect("a list")
-            .into_iter()
-            .filter(|name| name.starts_with("ledger-") && name.ends_with(".tsv"))
-            .collect();
+        let names = self.disk.segments();
         let report = ledger::verify::verify(&self.disk, &names, true, &mut || ()).expect("it can be read");
         assert_eq!(report.exit_code(), 0, "verify: {report}");
         for device in &self.devices {
