@@ -99,13 +99,12 @@ impl DayCounts {
             return;
         }
         let older = usize::from(self.0[1].day < self.0[0].day);
-        let newer = 1 - older;
-        // Both far ahead: the clock was wrong when they were counted, and no real day would ever be counted again.
+        // Both far ahead: either the clock was wrong when they were counted, and no real day would ever be counted again;
+        // or it is wrong now, and the newer one is today, whose count must stay.
         let is_dream = self.0[older].day > day.0.saturating_add(AHEAD_DAYS);
-        let place = if is_dream { newer } else { older };
         if is_dream || self.0[older].day < day.0 {
-            self.0[place] = DayCount { day: day.0, ..DayCount::default() };
-            self.0[place].add(fen, period, sales);
+            self.0[older] = DayCount { day: day.0, ..DayCount::default() };
+            self.0[older].add(fen, period, sales);
         }
     }
 
