@@ -114,7 +114,7 @@ impl Server<'_> {
             return None;
         };
         let at = self.time_of_offline(context, sale.time.civil);
-        let groups = row.as_ref().map_or(GroupSet::default(), |row| row.groups);
+        let groups = row.as_ref().map_or(GroupSet::default(), |row| row.terms.groups);
         let basis = match basis {
             wire::Basis::Amount => Basis::Amount(asked),
             wire::Basis::Count => Basis::Count,
