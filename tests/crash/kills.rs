@@ -102,7 +102,9 @@ fn kill_again_and_again(rounds: u64, random: &mut Random, tally: &mut Tally) {
         lines = ledger.lines.len();
         tally.torn_tails += u64::from(ledger.torn > 0);
         let verified = site.run(&["ledger", "verify", "--config", "CONFIG"]);
-        assert_eq!(verified.code, Some(i32::from(ledger.torn > 0)), "round {round}: {}", verified.out);
+        // 5: killed between a new segment's name and its header, which the next start sets aside.
+        let expected: &[i32] = if ledger.torn > 0 { &[1, 5] } else { &[0] };
+        assert!(verified.code.is_some_and(|code| expected.contains(&code)), "round {round}: {}", verified.out);
         assert_kept(&ledger, &terminals);
     }
     site.start().stop().expect(0, &[], &[]);

@@ -95,8 +95,31 @@ impl Site {
         self.path("ledger/ledger-0000000001.tsv")
     }
 
+    /// All segments, one after the other. A newest one that has no whole header yet is torn.
+    #[track_caller]
     pub fn ledger(&self) -> Ledger {
-        Ledger::read(&self.segment())
+        let mut names: Vec<PathBuf> = fs::read_dir(self.path("ledger"))
+            .expect("a ledger")
+            .map(|file| file.expect("a file").path())
+            .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ledger-")))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "tsv"))
+            .collect();
+        names.sort();
+        let mut whole = Ledger::read(&names[0]);
+        for name in &names[1..] {
+            let bytes = fs::read(name).expect("a segment");
+            if bytes.len() < 512 {
+                whole.torn = bytes.len().max(1);
+                break;
+            }
+            let next = Ledger::parse(&bytes);
+            let last = whole.lines.last().expect("a segment ends with an entry");
+            assert_eq!(next.header["chain"], last.0[17], "segments follow from each other");
+            assert_eq!(next.header["ledger"], whole.header["ledger"]);
+            whole.lines.extend(next.lines);
+            whole.torn = next.torn;
+        }
+        whole
     }
 
     /// Runs a command of posgate to its end. `CONFIG` stands for the configuration's path.
