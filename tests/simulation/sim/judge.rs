@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use posgate::book::Book;
 use posgate::ledger::Files;
+use posgate::limits::DOUBTS_KEPT_MIN;
 use posgate::model::{CardNo, Civil, Date};
 
 use super::coverage::Coverage;
@@ -509,6 +510,9 @@ impl Judge {
     /// All of them.
     pub fn compare_all(&mut self, book: &Book, site: &Site) {
         self.touched.clear();
+        let doubts = self.doubts.values().flatten().filter(|doubt| !doubt.is_settled).count();
+        // Of more than these the oldest go.
+        assert!(doubts > DOUBTS_KEPT_MIN || book.doubts() == doubts, "in doubt: {} or {doubts}", book.doubts());
         for account in self.sums.keys() {
             self.compare_account(book, account, site);
         }
