@@ -510,9 +510,6 @@ impl Judge {
     /// All of them.
     pub fn compare_all(&mut self, book: &Book, site: &Site) {
         self.touched.clear();
-        let doubts = self.doubts.values().flatten().filter(|doubt| !doubt.is_settled).count();
-        // Of more than these the oldest go.
-        assert!(doubts > DOUBTS_KEPT_MIN || book.doubts() == doubts, "in doubt: {} or {doubts}", book.doubts());
         for account in self.sums.keys() {
             self.compare_account(book, account, site);
         }
@@ -521,6 +518,13 @@ impl Judge {
                 self.compare_account(book, &card.account, site);
             }
         }
+    }
+
+    /// The sales in doubt, after a start: while it runs the server knows of 109s that are not durable yet.
+    pub fn compare_doubts(&self, book: &Book) {
+        let doubts = self.doubts.values().flatten().filter(|doubt| !doubt.is_settled).count();
+        // Of more than these the oldest go.
+        assert!(doubts > DOUBTS_KEPT_MIN || book.doubts() == doubts, "in doubt: {} or {doubts}", book.doubts());
     }
 
     fn compare_account(&self, book: &Book, id: &str, site: &Site) {

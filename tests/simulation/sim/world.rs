@@ -331,6 +331,7 @@ impl World {
         self.judge.restarted(&self.disk);
         self.judge.ingest(&self.disk, &self.site, self.t, self.process);
         self.judge.compare_all(server.book(), &self.site);
+        self.judge.compare_doubts(server.book());
         if self.head_at_end == Some(opened.head.seq.0) && !self.is_site_edited {
             let difference = before.book().difference(server.book());
             assert!(difference.is_none(), "live, or replayed: {}", difference.unwrap_or_default());
