@@ -18,7 +18,7 @@ use self::rows::{Row, Rows};
 use crate::gbk;
 use crate::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
 use crate::model::rules::Names;
-use crate::model::{AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Date, GroupSet, Money, Pin};
+use crate::model::{AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Date, GroupSet, Money, Pin, Terms};
 use crate::problem::{Problem, Problems, quoted, shown};
 
 /// Bytes of a card file: twice what a table of the most cards with every column needs. A larger file is something else.
@@ -126,7 +126,7 @@ pub fn describe(file: &CardFile) -> String {
     let mut text = format!("{} cards", file.records.len());
     let statuses = [CardStatus::Active, CardStatus::Lost, CardStatus::Frozen, CardStatus::Closed];
     for (index, status) in statuses.into_iter().enumerate() {
-        let count = file.records.iter().filter(|record| record.status == status).count();
+        let count = file.records.iter().filter(|record| record.terms.status == status).count();
         write!(text, "{} {count} {}", if index == 0 { ":" } else { "," }, status.word()).expect("a String takes all");
     }
     let mut seen = BTreeSet::new();
@@ -255,18 +255,10 @@ impl<'a> Table<'a> {
             card: card.padded(),
             account,
             name: name_gbk,
-            status,
             balance,
             uses,
-            groups,
-            pin,
-            duress_pin,
-            valid_from,
-            valid_until,
-            charge_max,
-            day_max,
-            credit,
             code,
+            terms: Terms { status, groups, pin, duress_pin, valid_from, valid_until, charge_max, day_max, credit },
             line,
         });
     }
@@ -335,7 +327,7 @@ impl<'a> Table<'a> {
             );
             warnings.add_in_column(*first, &Column::Groups.label(), message);
         }
-        let used = self.records.iter().fold(0, |bits, record| bits | record.groups.0);
+        let used = self.records.iter().fold(0, |bits, record| bits | record.terms.groups.0);
         for name in self.groups.names(GroupSet(!used)) {
             warnings.add(0, format!("no card is in group {}, which the configuration mentions", quoted(name)));
         }

@@ -29,6 +29,8 @@ pub mod config;
 
 pub mod cards;
 
+pub mod good;
+
 pub mod net;
 
 pub mod zone;

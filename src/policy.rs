@@ -37,16 +37,16 @@ pub struct Charge<'a> {
 /// # Errors
 /// The first rule that refuses: closed, lost, frozen, not-yet-valid, expired.
 pub fn check_card(book: &Book, row: &CardRow, today: Date) -> Result<(), Reason> {
-    match row.status.max(book.card_status(CardNo::from_value(row.card))) {
+    match row.terms.status.max(book.card_status(CardNo::from_value(row.card))) {
         CardStatus::Active => (),
         CardStatus::Frozen => return Err(Reason::Frozen),
         CardStatus::Lost => return Err(Reason::Lost),
         CardStatus::Closed => return Err(Reason::Closed),
     }
-    if row.valid_from.is_some_and(|first| today < first) {
+    if row.terms.valid_from.is_some_and(|first| today < first) {
         return Err(Reason::NotYetValid);
     }
-    if row.valid_until.is_some_and(|last| last < today) {
+    if row.terms.valid_until.is_some_and(|last| last < today) {
         return Err(Reason::Expired);
     }
     Ok(())
@@ -65,11 +65,11 @@ pub fn decide_sale<'a>(
     at: Civil,
 ) -> Result<Charge<'a>, Reason> {
     check_card(book, row, at.date())?;
-    if !device.is_none_or(|device| device.groups.admits(row.groups)) {
+    if !device.is_none_or(|device| device.groups.admits(row.terms.groups)) {
         return Err(Reason::Group);
     }
     let card = CardNo::from_value(row.card);
-    let (period, day) = match find_period(rules, device, row.groups, at) {
+    let (period, day) = match find_period(rules, device, row.terms.groups, at) {
         Fit::Any => (None, business_day(rules, at)),
         Fit::In(period, day) => (Some(period), day),
         Fit::Outside => return Err(Reason::Period),
@@ -84,11 +84,11 @@ pub fn decide_sale<'a>(
         return Err(Reason::Amount);
     }
     let (amount, uses) = price(basis, period);
-    if row.charge_max.is_some_and(|max| max < amount) {
+    if row.terms.charge_max.is_some_and(|max| max < amount) {
         return Err(Reason::ChargeMax);
     }
     let spent = book.spent(card, day).saturating_add(i64::from(amount.fen()));
-    if amount != Money::ZERO && row.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
+    if amount != Money::ZERO && row.terms.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
         return Err(Reason::DayMax);
     }
     let figures = book.account(row.account).figures();
@@ -96,7 +96,7 @@ pub fn decide_sale<'a>(
         return Err(Reason::Uses);
     }
     let after = figures.balance - Balance::from(amount);
-    if amount != Money::ZERO && after < -Balance::from(row.credit) {
+    if amount != Money::ZERO && after < -Balance::from(row.terms.credit) {
         return Err(Reason::Balance);
     }
     Ok(Charge { amount, uses, day, period })
@@ -199,7 +199,7 @@ pub struct Passage {
 pub fn is_duress(row: Option<&CardRow>, presented: Presented) -> bool {
     match presented {
         Presented::Duress(_) => true,
-        Presented::CardAndPin(pin) => pin.is_some() && row.is_some_and(|row| row.duress_pin == pin),
+        Presented::CardAndPin(pin) => pin.is_some() && row.is_some_and(|row| row.terms.duress_pin == pin),
         Presented::Card | Presented::DoorPin(_) => false,
     }
 }
@@ -257,7 +257,7 @@ fn row_presented<'a>(row: Option<&'a CardRow>, request: &Passage) -> Option<&'a 
 /// Groups, days, hours and PIN: all that is known without the book.
 fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
     let row = row_presented(row, request);
-    if row.is_some_and(|row| !rule.groups.admits(row.groups)) {
+    if row.is_some_and(|row| !rule.groups.admits(row.terms.groups)) {
         return Err(Reason::DoorGroup);
     }
     let began = began_on(rule.from, rule.to, request.at).ok_or(Reason::DoorTime)?;
@@ -267,7 +267,7 @@ fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> R
     let is_pin_right = match request.presented {
         Presented::Card => !rule.card_pin,
         Presented::CardAndPin(pin) | Presented::Duress(pin) => {
-            pin.is_some() && row.is_some_and(|row| row.pin == pin || row.duress_pin == pin)
+            pin.is_some() && row.is_some_and(|row| row.terms.pin == pin || row.terms.duress_pin == pin)
         }
         Presented::DoorPin(pin) => pin.is_some() && rule.open_pin == pin,
     };

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use log::LevelFilter;
-use posgate::ledger::{DirStorage, Ledger, Refusal};
+use posgate::ledger::{DirStorage, Ledger};
 use posgate::limits::{DEVICES_MAX, TURN_BATCH};
 use posgate::model::{EntrySeq, Mono, Now, Stamp};
 use posgate::server::{Effects, Origin, Peer, Server, Tables};
@@ -146,8 +146,7 @@ fn serve(directory: &Path) -> (usize, usize, u64) {
     let mut server = Server::new(&mut tables, settings.rules.clone());
     let storage = DirStorage::open(directory).expect("a directory");
     let created = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
-    let mut apply = |entry: &_| server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()));
-    let (mut ledger, _) = Ledger::open(storage, "site", created, || 1, &mut apply).expect("a ledger");
+    let (mut ledger, _) = Ledger::open(storage, "site", created, || 1, &mut server).expect("a ledger");
     server.install(settings.rules, &cards.records, Origin::default(), true).expect("it fits");
 
     let rounds: Vec<Vec<(Peer, Vec<u8>)>> = (0..WARM + COUNTED)

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use posgate::cards::columns::COLUMNS as CARD_COLUMNS;
 use posgate::config::options::{Form, SECTIONS};
 use posgate::ledger::verify::Fault;
-use posgate::ledger::{DirStorage, Ledger, line};
+use posgate::ledger::{DirStorage, Entries, Ledger, line};
 use posgate::limits;
 use posgate::model::{Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, MachineNo, Reason, Stamp, Text};
 
@@ -359,7 +359,7 @@ fn the_transcripts_ledger_lines_follow_from_each_other() {
 fn ledger(directory: &Path) {
     let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").unwrap();
     let storage = DirStorage::open(directory).unwrap();
-    let (mut ledger, _) = Ledger::open(storage, "test", stamp, || 0xA1, &mut |_| Ok(())).unwrap();
+    let (mut ledger, _) = Ledger::open(storage, "test", stamp, || 0xA1, &mut Entries(|_: &Entry| Ok(()))).unwrap();
     let mut balance = Balance::ZERO;
     let mut append = |kind: Kind, machine: &str, fen: i64, detail: &[(&str, &str)]| {
         balance += Balance::from_fen(fen);

@@ -25,7 +25,7 @@ use posgate::ledger::recovery::{Replayed, mend};
 use posgate::ledger::segment::{self, name_of};
 use posgate::ledger::show::{ShowOptions, show};
 use posgate::ledger::verify::verify;
-use posgate::ledger::{Ledger, OpenError, Refusal, line, replay};
+use posgate::ledger::{Entries, Ledger, OpenError, Refusal, line, replay};
 use posgate::model::{Balance, Entry, EntrySeq, Mono, Now, Stamp, Wall};
 use posgate::server::{Effects, Origin, Peer, Server, Tables};
 
@@ -78,11 +78,12 @@ pub fn run(input: &[u8]) {
 fn replay_into(storage: &MemoryStorage, tables: &mut Tables) -> Result<(Replayed, Vec<Entry>), OpenError> {
     let mut server = Server::new(tables, SITES[0].rules.clone());
     let mut entries = Vec::new();
-    let replayed = replay(storage, &mut |entry| {
+    let mut restore = Entries(|entry: &Entry| {
         server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))?;
         entries.push(entry.clone());
         Ok(())
-    })?;
+    });
+    let replayed = replay(storage, &mut restore)?;
     assert_eq!(replayed.entries, entries.len() as u64);
     Ok((replayed, entries))
 }
@@ -96,10 +97,11 @@ fn serve_on(mut storage: MemoryStorage, tables: &mut Tables, entries: &[Entry]) 
     for round in 0..2_u64 {
         let mut server = Server::new(tables, site.rules.clone());
         let mut count = 0;
-        let opened = Ledger::open(Lent(&mut storage), "fuzz", stamp, || 0xF022, &mut |entry| {
+        let mut restore = Entries(|entry: &Entry| {
             count += 1;
             server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))
         });
+        let opened = Ledger::open(Lent(&mut storage), "fuzz", stamp, || 0xF022, &mut restore);
         let (mut ledger, opened) = opened.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((opened.entries, opened.clean || round == 0), (count, true));
         assert_eq!(count, (entries.len() + all.len()) as u64, "everything that was written is read");

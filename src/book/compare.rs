@@ -52,7 +52,11 @@ impl Book {
     }
 
     fn rows_of_offline(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        self.offline.rows().map(|offline| (offline.seq.0, (&offline.id, offline.frame, offline.is_sale))).collect()
+        let shown = self.offline.rows().map(|offline| {
+            let sale = (offline.sale, offline.frame, offline.is_sale);
+            (offline.seq.0, (&offline.id, sale))
+        });
+        shown.collect()
     }
 
     fn rows_of_passes(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {

@@ -29,6 +29,11 @@ impl PeriodNames {
         self.0.clear();
     }
 
+    /// All of them, in order of appearance.
+    pub fn names(&self) -> &[AccountId] {
+        &self.0
+    }
+
     /// The id of a name seen before; beyond [`PERIOD_NAMES_MAX`] names the shared last one.
     pub fn find(&self, name: &str) -> Option<PeriodId> {
         let place = self.0.iter().position(|known| known == name);
@@ -50,16 +55,23 @@ impl PeriodNames {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DayCount {
     /// Days since 1970; 0 is a place not used.
-    day: i32,
+    pub(super) day: i32,
     /// Fen.
-    spent: i64,
-    counts: [(u8, u8); PERIODS_PER_DAY_MAX],
-    periods: u8,
+    pub(super) spent: i64,
+    /// Periods, and the sales in each.
+    pub(super) counts: [(u8, u8); PERIODS_PER_DAY_MAX],
+    /// How many of them are used.
+    pub(super) periods: u8,
     /// Sales in periods that found no place.
-    others: u8,
+    pub(super) others: u8,
 }
 
 impl DayCount {
+    /// The periods that have a place.
+    pub(super) fn used(&self) -> &[(u8, u8)] {
+        &self.counts[..usize::from(self.periods)]
+    }
+
     fn add(&mut self, fen: i64, period: Option<PeriodId>, sales: i8) {
         self.spent = self.spent.saturating_add(fen);
         let Some(PeriodId(period)) = period else { return };
@@ -77,7 +89,7 @@ impl DayCount {
 
 /// The two newest business days of a card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DayCounts([DayCount; 2]);
+pub struct DayCounts(pub(super) [DayCount; 2]);
 
 impl DayCounts {
     /// Adds sales (or takes them back: `sales` -1) of `fen` to a day.
@@ -104,7 +116,7 @@ impl DayCounts {
     /// Sales in a period of a day.
     pub fn sales(&self, day: Date, period: PeriodId) -> u32 {
         self.of(day).map_or(0, |count| {
-            let mut counted = count.counts[..usize::from(count.periods)].iter();
+            let mut counted = count.used().iter();
             let found = counted.find(|(id, _)| *id == period.0).map(|(_, sales)| *sales);
             u32::from(found.unwrap_or(count.others))
         })

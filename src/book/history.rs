@@ -55,6 +55,11 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
         is_full
     }
 
+    /// Whether a row of this entry would be the newest.
+    pub fn may_push(&self, seq: EntrySeq) -> bool {
+        self.rows.last().is_none_or(|stored| stored.row.seq() < seq)
+    }
+
     /// The rows of a key, newest first.
     pub fn find(&self, key: T::Key) -> impl Iterator<Item = &T> {
         let first = self.newest.find(T::hash(&key), |row| self.rows[row as usize].row.key() == key);

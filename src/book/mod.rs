@@ -8,6 +8,7 @@ mod compare;
 mod day;
 mod history;
 mod seen;
+mod snapshot;
 
 use core::fmt;
 
@@ -16,6 +17,7 @@ use day::{DayCounts, PeriodNames};
 use history::{History, Row};
 use seen::Memory;
 pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
+pub use snapshot::BadLine;
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
@@ -298,6 +300,37 @@ impl Book {
         }
     }
 
+    /// Back to before the first entry. What the configuration and the table say stays: who is registered, the accounts' opening
+    /// figures, and the rows that cards point at.
+    pub fn rewind(&mut self) {
+        if self.accounts.iter().any(|account| account.in_table) {
+            for account in &mut self.accounts {
+                (account.balance, account.uses) = (Balance::ZERO, 0);
+                (account.is_opened, account.has_moved) = (false, false);
+            }
+        } else {
+            self.accounts.clear();
+            self.by_account.clear();
+        }
+        self.head = EntrySeq(0);
+        self.newest = None;
+        self.newest_ok = None;
+        self.clock_floor = None;
+        self.cards.clear();
+        self.by_card.clear();
+        self.memories.retain(|memory| memory.is_pinned);
+        self.by_machine.clear();
+        for (row, memory) in self.memories.iter_mut().enumerate() {
+            *memory = Memory::new(memory.machine);
+            memory.is_pinned = true;
+            self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
+        }
+        self.doubts.clear();
+        self.offline.clear();
+        self.passes.clear();
+        self.periods.clear();
+    }
+
     /// Forgets everything: before a replay.
     pub fn clear(&mut self) {
         self.head = EntrySeq(0);
@@ -407,6 +440,8 @@ impl Book {
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan => {
                 let (Some(machine), Some(card)) = (entry.machine, entry.card) else { return };
+                // Before the sale is among its doubts: a device that comes back counts those there are.
+                let row = self.find_or_add_memory(machine);
                 let has_forgotten = self.doubts.push(Doubt {
                     seq: entry.seq,
                     machine: machine.value(),
@@ -417,7 +452,6 @@ impl Book {
                     is_scan: entry.kind == Kind::Scan,
                     is_settled: false,
                 });
-                let row = self.find_or_add_memory(machine);
                 self.memories[row].doubts += 1;
                 if has_forgotten {
                     self.count_doubts();
@@ -784,24 +818,30 @@ impl Book {
 
     /// The device's row; when all are taken, that of the device idle longest, save registered ones and those in doubt.
     fn find_or_add_memory(&mut self, machine: MachineNo) -> usize {
-        let machine = machine.value();
+        self.find_or_add_memory_of(machine.value())
+    }
+
+    fn find_or_add_memory_of(&mut self, machine: u64) -> usize {
         if let Some(row) = self.memories_row(machine) {
             return row;
         }
         let row = self.memories.len();
-        if self.memories.push(Memory::new(machine)).is_ok() {
+        // A device that gave way once may have left sales in doubt.
+        let own = self.doubts.rows().filter(|doubt| !doubt.is_settled && doubt.machine == machine);
+        let doubts = u32::try_from(own.count()).expect("as many as the history holds");
+        let mut memory = Memory::new(machine);
+        memory.doubts = doubts;
+        let Err(memory) = self.memories.push(memory) else {
             self.by_machine.insert(hash_number(machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
             return row;
-        }
+        };
         // Where every device is registered or in doubt, one gives way all the same: the table is full.
         let idle_longest = (0..self.memories.len()).min_by_key(|row| {
             let memory = &self.memories[*row];
             (memory.is_pinned, memory.doubts > 0, memory.last)
         });
         let row = idle_longest.expect("a full table has rows");
-        self.memories[row] = Memory::new(machine);
-        let own = self.doubts.rows().filter(|doubt| !doubt.is_settled && doubt.machine == machine);
-        self.memories[row].doubts = u32::try_from(own.count()).expect("as many as the history holds");
+        self.memories[row] = memory;
         self.by_machine.clear();
         for (row, memory) in self.memories.iter().enumerate() {
             self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));

@@ -13,12 +13,12 @@ use crate::model::{CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Money, Mono
 /// door), asked amount and raw device time. Texts stand as 64-bit hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameId {
-    code: u16,
-    seq: u64,
-    card: u64,
-    asked: Money,
-    when: u64,
-    slot: u64,
+    pub(super) code: u16,
+    pub(super) seq: u64,
+    pub(super) card: u64,
+    pub(super) asked: Money,
+    pub(super) when: u64,
+    pub(super) slot: u64,
 }
 
 impl FrameId {
@@ -98,12 +98,12 @@ pub struct Outcome {
 pub struct Seen {
     /// The frame.
     pub id: FrameId,
-    serial: Option<Serial>,
+    pub(super) serial: Option<Serial>,
     /// When it was answered first.
     pub at: Moment,
     /// What it was answered.
     pub outcome: Outcome,
-    at_device: Option<Civil>,
+    pub(super) at_device: Option<Civil>,
 }
 
 impl Seen {
@@ -173,6 +173,36 @@ impl Memory {
         if matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan | Kind::Admit) {
             push_newest(&mut self.approvals, (entry.seq, false));
         }
+    }
+
+    /// Approvals of the last sales and admissions, oldest first, and whether each was confirmed.
+    pub(super) fn approvals(&self) -> impl Iterator<Item = &(EntrySeq, bool)> {
+        self.approvals.iter()
+    }
+
+    /// Its last frames with a device time, oldest first.
+    pub(super) fn frames(&self) -> impl Iterator<Item = &Seen> {
+        self.frames.iter()
+    }
+
+    /// Its last 106.
+    pub(super) fn keys(&self) -> Option<&Seen> {
+        self.keys.as_ref()
+    }
+
+    /// The next approval of a snapshot; `None` if there are too many.
+    pub(super) fn restore_approval(&mut self, seq: EntrySeq, confirmed: bool) -> Option<()> {
+        self.approvals.push_back((seq, confirmed)).ok()
+    }
+
+    /// The next frame of a snapshot.
+    pub(super) fn restore_frame(&mut self, seen: Seen) {
+        push_newest(&mut self.frames, seen);
+    }
+
+    /// The 106 of a snapshot.
+    pub(super) fn restore_keys(&mut self, seen: Seen) {
+        self.keys = Some(seen);
     }
 
     pub(super) fn confirm(&mut self, about: EntrySeq) {

@@ -45,13 +45,16 @@ fn every_column_is_read() {
     let record = &file.records[0];
     assert_eq!((record.card.as_str(), record.account.as_str(), record.line), ("0000000088", "S1", 2));
     assert_eq!(record.name, gbk::encode("张三"));
-    assert_eq!(record.status, CardStatus::Lost);
+    assert_eq!(record.terms.status, CardStatus::Lost);
     assert_eq!((record.balance, record.uses), (Balance::parse(b"-12.50"), Some(3)));
-    assert_eq!(record.groups, GroupSet(0b11));
-    assert_eq!((record.pin, record.duress_pin), (Pin::parse(b"0123"), Pin::parse(b"4567")));
-    assert_eq!((record.valid_from, record.valid_until), (Date::parse(b"2026-11-22"), Date::parse(b"2027-01-02")));
-    assert_eq!((record.charge_max, record.day_max), (Money::from_fen(2000), Money::from_fen(5000)));
-    assert_eq!(record.credit, Money::from_fen(3000).expect("small"));
+    assert_eq!(record.terms.groups, GroupSet(0b11));
+    assert_eq!((record.terms.pin, record.terms.duress_pin), (Pin::parse(b"0123"), Pin::parse(b"4567")));
+    assert_eq!(
+        (record.terms.valid_from, record.terms.valid_until),
+        (Date::parse(b"2026-11-22"), Date::parse(b"2027-01-02"))
+    );
+    assert_eq!((record.terms.charge_max, record.terms.day_max), (Money::from_fen(2000), Money::from_fen(5000)));
+    assert_eq!(record.terms.credit, Money::from_fen(3000).expect("small"));
     assert_eq!(record.code.as_deref(), Some(&b"QR,1"[..]));
     assert_eq!((file.encoding, file.crc), ("UTF-8", crc32fast::hash(ALL.as_bytes())));
 }
@@ -61,8 +64,11 @@ fn a_chinese_header_in_any_order_reads_the_same() {
     let file = parsed("姓名,余额(元), 卡号 ,状态,学号\n李四,5.50,0000000007,冻结,2026001\n\n,,,,\n王五,,8,,\n");
     assert_eq!(file.records.len(), 2);
     let [first, second] = &file.records[..] else { panic!("two rows") };
-    assert_eq!((first.card.value(), first.account.as_str(), first.status), (7, "2026001", CardStatus::Frozen));
-    assert_eq!((second.card.value(), second.account.as_str(), second.status), (8, "0000000008", CardStatus::Active));
+    assert_eq!((first.card.value(), first.account.as_str(), first.terms.status), (7, "2026001", CardStatus::Frozen));
+    assert_eq!(
+        (second.card.value(), second.account.as_str(), second.terms.status),
+        (8, "0000000008", CardStatus::Active)
+    );
     assert_eq!((second.balance, second.line), (None, 5));
 }
 

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use posgate::config::Settings;
-use posgate::ledger::{DirFiles, OpenError, Refusal, replay};
+use posgate::ledger::{DirFiles, OpenError, replay};
 use posgate::model::CardRecord;
 use posgate::net::udp::{self, InterfaceAddress};
 use posgate::server::{Origin, Server, Tables};
@@ -87,11 +87,16 @@ fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
     let mut tables = super::serve::tables();
     let tables: &mut Tables = &mut tables;
     let mut server = Server::new(tables, settings.rules.clone());
-    let mut apply = |entry: &_| server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()));
-    match replay(&DirFiles::new(dir), &mut apply) {
+    match replay(&DirFiles::new(dir), &mut server) {
         Ok(replayed) => {
             let torn = replayed.tail.as_ref().map_or(0, |tail| tail.len);
             say!("ledger      {}: seq={} crc={:08x}", dir.display(), replayed.head.seq, replayed.head.crc);
+            if let Some(seq) = replayed.snapshot {
+                say!("            replayed from the snapshot as of entry {seq}");
+            }
+            if let Some(why) = &replayed.disbelief {
+                complain!("{why}");
+            }
             if torn > 0 {
                 say!("            {torn} bytes at the end are torn; `serve` cuts them off, keeping a copy");
             }

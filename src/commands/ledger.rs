@@ -1,13 +1,14 @@
-//! `posgate ledger`: reads ledger files, also while the server runs.
+//! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change them.
 
 use std::io;
 use std::path::PathBuf;
 
 use posgate::config;
 use posgate::ledger::show::ShowOptions;
-use posgate::ledger::{run_show, run_verify};
+use posgate::ledger::{self, CareError, DirStorage, run_show, run_verify};
+use posgate::model::EntrySeq;
 
-use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
+use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 
 /// Checks every line; the exit code says what was found.
 pub(super) fn verify(options: &Options) -> u8 {
@@ -22,6 +23,58 @@ pub(super) fn show(options: &Options) -> u8 {
     match paths(options) {
         Ok(paths) => finish(run_show(&paths, ShowOptions { raw: options.raw }, &mut io::stdout().lock())),
         Err(code) => code,
+    }
+}
+
+/// Takes the segments before the snapshot away, into the directory of the operand.
+pub(super) fn archive(options: &Options) -> u8 {
+    let Some(to) = options.operands.first() else {
+        complain!("posgate: say where to: `posgate ledger archive DIR`");
+        return EXIT_USAGE;
+    };
+    match config::load(&options.config()) {
+        Ok(settings) => {
+            done(ledger::archive(&settings.ledger_dir, to.as_ref(), &mut io::stdout().lock()).map(|()| Vec::new()))
+        }
+        Err(problems) => {
+            print_problems(&problems);
+            EXIT_CONFIG
+        }
+    }
+}
+
+/// Cuts a damaged ledger: keeps the entries before one, and the rest in other files.
+pub(super) fn repair(options: &Options) -> u8 {
+    let Some(cut) = options.cut.filter(|cut| *cut > 0) else {
+        complain!("posgate: say from which entry on to cut: `posgate ledger repair --cut SEQ`");
+        return EXIT_USAGE;
+    };
+    let paths = match paths(options) {
+        Ok(paths) => paths,
+        Err(code) => return code,
+    };
+    let dir = &paths[0];
+    // The lock would make it.
+    if !dir.is_dir() {
+        complain!("posgate: {}: no such directory", dir.display());
+        return EXIT_IO;
+    }
+    let repaired = DirStorage::open(dir).map_err(CareError::from);
+    done(repaired.and_then(|mut storage| ledger::repair(&mut storage, EntrySeq(cut))))
+}
+
+fn done(result: Result<Vec<String>, CareError>) -> u8 {
+    match result {
+        Ok(sentences) => {
+            for sentence in sentences {
+                say!("{sentence}");
+            }
+            0
+        }
+        Err(error) => {
+            complain!("posgate: {error}");
+            if matches!(error, CareError::Io(_)) { EXIT_IO } else { EXIT_CONFIG }
+        }
     }
 }
 

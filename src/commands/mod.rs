@@ -20,6 +20,7 @@ mod addresses;
 mod cards;
 mod check;
 mod ledger;
+mod load;
 mod serve;
 
 use std::ffi::OsString;
@@ -47,6 +48,8 @@ posgate: the server that card terminals and door access boards talk to
     posgate cards  template                                  a card table to begin with
     posgate ledger verify [--config FILE | DIR | SEGMENT…]   check every line of a ledger
     posgate ledger show [--raw] [--config FILE | DIR | SEGMENT…]
+    posgate ledger archive [--config FILE] DIR               move the segments before the snapshot to DIR
+    posgate ledger repair --cut SEQ [--config FILE | LEDGER] keep the entries before SEQ, the rest in *.cut; server stopped
 
 FILE defaults to /etc/config/posgate. Exit codes: 0 done, 64 usage, 74 input/output, 78 configuration or damaged
 ledger; `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.
@@ -89,7 +92,9 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         ("cards", _) => return Err("`posgate cards` takes check or template".into()),
         ("ledger", Some("verify")) => (&["config"], usize::MAX, ledger::verify),
         ("ledger", Some("show")) => (&["config", "raw"], usize::MAX, ledger::show),
-        ("ledger", _) => return Err("`posgate ledger` takes verify or show".into()),
+        ("ledger", Some("archive")) => (&["config"], 1, ledger::archive),
+        ("ledger", Some("repair")) => (&["config", "cut"], 1, ledger::repair),
+        ("ledger", _) => return Err("`posgate ledger` takes verify, show, archive or repair".into()),
         (other, _) => return Err(format!("{other:?} is no command").into()),
     };
     Ok(match Options::read(arguments, known, operands_max)? {
@@ -122,6 +127,7 @@ struct Options {
     config: Option<PathBuf>,
     listen: Vec<String>,
     raw: bool,
+    cut: Option<u64>,
     operands: Vec<OsString>,
 }
 
@@ -136,6 +142,11 @@ impl Options {
                 Arg::Long("config") if known.contains(&"config") => options.config = Some(arguments.value()?.into()),
                 Arg::Long("listen") if known.contains(&"listen") => {
                     options.listen.push(arguments.value()?.to_string_lossy().into_owned());
+                }
+                Arg::Long("cut") if known.contains(&"cut") => {
+                    let text = arguments.value()?.to_string_lossy().into_owned();
+                    let seq = text.parse().map_err(|_| format!("--cut {text:?} is no entry's number"))?;
+                    options.cut = Some(seq);
                 }
                 Arg::Long("raw") if known.contains(&"raw") => options.raw = true,
                 Arg::Value(value) if options.operands.len() < operands_max => options.operands.push(value),

@@ -7,17 +7,16 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use log::{LevelFilter, error, info, warn};
-use posgate::cards::CardFile;
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
-use posgate::ledger::{DirStorage, Ledger, OpenError, Opened, Refusal};
+use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
+use posgate::logging;
 use posgate::net::udp::Socket;
-use posgate::net::{self, Loop};
-use posgate::problem::Problem;
-use posgate::server::{Effects, Origin, Server, Tables};
+use posgate::net::{self, Loop, Reloaded};
+use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
-use posgate::{cards, logging};
 
+use super::load::{Loaded, load, load_or_good};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 
 /// The big tables live in `.bss`: they take no space in the program, and no memory until they are used.
@@ -34,32 +33,33 @@ pub(super) fn tables() -> MutexGuard<'static, Tables> {
 
 /// Serves until a signal says to stop.
 pub(super) fn run(options: &Options) -> u8 {
-    let (settings, file) = match load(&options.config()) {
+    let loaded = match load_or_good(&options.config()) {
         Ok(loaded) => loaded,
         Err(problems) => {
             print_problems(&problems);
             return EXIT_CONFIG;
         }
     };
-    let listen = match listen_addresses(options, &settings) {
+    let listen = match listen_addresses(options, &loaded.settings) {
         Ok(listen) => listen,
         Err(message) => {
             complain!("posgate: {message}");
             return EXIT_USAGE;
         }
     };
-    logging::init(level(&settings));
-    let zone = match find_zone(&settings) {
+    logging::init(level(&loaded.settings));
+    loaded.tell();
+    let zone = match find_zone(&loaded.settings) {
         Ok(zone) => zone,
         Err(message) => {
             error!("{message}");
             return EXIT_CONFIG;
         }
     };
-    for warning in settings.warnings.iter().chain(&file.warnings) {
+    for warning in loaded.settings.warnings.iter().chain(&loaded.file.warnings) {
         warn!("{warning}");
     }
-    match serve(options, settings, file, &listen, zone) {
+    match serve(options, loaded, &listen, zone) {
         Ok(()) => 0,
         Err(Failure::Io(message)) => {
             error!("{message}");
@@ -83,33 +83,34 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn serve(
-    options: &Options,
-    settings: Settings,
-    file: CardFile,
-    listen: &[SocketAddrV4],
-    zone: Zone,
-) -> Result<(), Failure> {
+fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone) -> Result<(), Failure> {
+    let (settings, file) = (&loaded.settings, &loaded.file);
     let signals = net::signals()?;
     let clock = Clock::new();
     let sockets = bind(listen, &settings.bind_devices)?;
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
-    let (ledger, opened) = open_ledger(&settings, &clock, &zone, &mut server)?;
+    let (mut ledger, opened) = open_ledger(settings, &clock, &zone, &mut server)?;
+    ledger.limit_segments(settings.segment_bytes);
     for warning in &opened.warnings {
         warn!("{warning}");
     }
-    let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
-    let installed = server.install(settings.rules.clone(), &file.records, origin, true);
+    if let Some(seq) = opened.snapshot {
+        info!("replayed snapshot={seq} entries={}", opened.entries);
+    }
+    let installed = server.install(settings.rules.clone(), &file.records, loaded.origin(), true);
     installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
+    loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
     let cards = file.records.len();
-    drop(file);
+    let settings = loaded.settings;
+    drop(loaded.file);
     let mut service = Loop::new(sockets, signals, clock, zone, server, ledger, &mut effects)?;
     let explain = |error: io::Error| {
         Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
     };
+    service.keep_reserve(settings.reserve_bytes);
     service.start().map_err(explain)?;
     for address in addresses {
         info!("listening address={address}");
@@ -128,26 +129,9 @@ fn serve(
     service.run(|server| reload(&path, &mut in_service, server)).map_err(explain)
 }
 
-/// Reads the configuration and the table that it names; all that is wrong with either at once.
-fn load(path: &Path) -> Result<(Settings, CardFile), Vec<Problem>> {
-    let (settings, mut problems) = config::inspect(path)?;
-    if !problems.is_empty() && !settings.cards.exists() {
-        // Perhaps only because its option could not be read.
-        return Err(problems);
-    }
-    match cards::load(&settings.cards, &settings.rules.groups) {
-        Ok(file) if problems.is_empty() => Ok((settings, file)),
-        Ok(_) => Err(problems),
-        Err(more) => {
-            problems.extend(more);
-            Err(problems)
-        }
-    }
-}
-
 /// SIGHUP: reads both files again. If either is wrong the old ones stay.
-fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option<Zone> {
-    let (settings, file) = match load(path) {
+fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option<Reloaded> {
+    let loaded = match load(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in &problems {
@@ -157,7 +141,8 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
             return None;
         }
     };
-    let zone = match find_zone(&settings) {
+    let (settings, file) = (&loaded.settings, &loaded.file);
+    let zone = match find_zone(settings) {
         Ok(zone) => zone,
         Err(message) => {
             error!("{message}");
@@ -165,8 +150,7 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
             return None;
         }
     };
-    let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
-    let ignored = match server.install(settings.rules.clone(), &file.records, origin, false) {
+    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin(), false) {
         Ok(ignored) => ignored,
         Err(refusal) => {
             error!("{}: {refusal}", settings.cards.display());
@@ -193,10 +177,12 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
             warn!("{}: option {name} takes effect at the next start", path.display());
         }
     }
-    logging::set_level(level(&settings));
+    logging::set_level(level(settings));
+    loaded.keep(path);
     info!("reload cards={} accounts={}", file.records.len(), server.book().accounts().len());
-    *in_service = settings;
-    Some(zone)
+    let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
+    *in_service = loaded.settings;
+    Some(Reloaded { zone, segment_bytes, reserve_bytes })
 }
 
 fn level(settings: &Settings) -> LevelFilter {
@@ -253,8 +239,7 @@ fn open_ledger(
     let storage = DirStorage::open(&settings.ledger_dir)?;
     let created = clock.now(zone, false).stamp;
     let number = random()?;
-    let mut apply = |entry: &_| server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()));
-    let opened = Ledger::open(storage, &settings.site, created, || number, &mut apply);
+    let opened = Ledger::open(storage, &settings.site, created, || number, server);
     opened.map_err(|error| match error {
         OpenError::Io(error) => Failure::from(error),
         damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),

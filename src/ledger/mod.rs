@@ -20,20 +20,73 @@ use std::io;
 
 use crate::model::EntrySeq;
 
+pub mod care;
 pub mod header;
 pub mod line;
 pub mod recovery;
 pub mod segment;
 pub mod show;
+pub mod snapshot;
 pub mod storage;
 pub mod verify;
 pub mod writer;
 
-pub use recovery::{OpenError, Refusal, replay};
+pub use care::{CareError, archive, repair};
+pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use show::run_show;
 pub use storage::{DirFiles, DirStorage, Files, Storage};
 pub use verify::run_verify;
-pub use writer::{Ledger, Opened};
+pub use writer::{Ledger, Opened, is_no_room};
+
+use crate::model::Entry;
+
+/// What the entries add up to: told of each of them in order, and able to go on from a snapshot.
+pub trait State {
+    /// Back to before the first entry.
+    fn rewind(&mut self);
+
+    /// Takes the next entry.
+    ///
+    /// # Errors
+    /// If it cannot follow from those before it. The state is of no use then.
+    fn apply(&mut self, entry: &Entry) -> Result<(), Refusal>;
+
+    /// Takes the next line of a snapshot, before the first entry.
+    ///
+    /// # Errors
+    /// If it is no line of one. The state must be rewound then.
+    fn restore(&mut self, line: &str) -> Result<(), Refusal>;
+
+    /// All lines of a snapshot were restored: the state is that after entry `head`.
+    fn resume(&mut self, head: EntrySeq);
+
+    /// Writes the state as lines without LF, none longer than 512 bytes.
+    ///
+    /// # Errors
+    /// The sink's.
+    fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()>;
+}
+
+/// Looks at each entry and keeps nothing: where a snapshot is believed, at those after it.
+pub struct Entries<F>(pub F);
+
+impl<F: FnMut(&Entry) -> Result<(), Refusal>> State for Entries<F> {
+    fn rewind(&mut self) {}
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), Refusal> {
+        (self.0)(entry)
+    }
+
+    fn restore(&mut self, _: &str) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn resume(&mut self, _: EntrySeq) {}
+
+    fn emit(&self, _: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// The last entry's number and crc: together they bind everything before them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +118,7 @@ mod testing {
     use super::recovery::{OpenError, Refusal};
     use super::storage::MemoryStorage;
     use super::writer::{Ledger, Opened};
-    use super::{Head, line, segment};
+    use super::{Entries, Head, line, segment};
     use crate::limits::LINE_LEN_MAX;
     use crate::model::{Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, Stamp, Text};
 
@@ -164,14 +217,14 @@ mod testing {
     /// Opens as a book would that refuses entries whose note says so.
     pub fn open(storage: &mut MemoryStorage) -> Result<(Opened, Vec<Entry>), OpenError> {
         let mut entries = Vec::new();
-        let opened = Ledger::open(storage, "test", stamp(), || 0xA1, &mut |entry| {
+        let mut apply = Entries(|entry: &Entry| {
             if entry.detail.get("note").is_some() {
                 return Err(Refusal("the balance does not follow".to_owned()));
             }
             entries.push(entry.clone());
             Ok(())
         });
-        let (_, opened) = opened?;
+        let (_, opened) = Ledger::open(storage, "test", stamp(), || 0xA1, &mut apply)?;
         Ok((opened, entries))
     }
 }

@@ -30,6 +30,12 @@
 //!
 //! The header is synced before the first entry is written. So a torn one stands in a segment that never held an
 //! entry; the segment is set aside (renamed to `*.torn`), and if there is no other, a new ledger begins.
+//!
+//! | snapshot | |
+//! |---|---|
+//! | none | replay from the first segment, which must begin with entry 1 |
+//! | believed ([`super::snapshot`]) | replay the entries after it; older segments are not looked at, nor missed |
+//! | not believed | the same as none, with a warning |
 
 use core::fmt;
 use std::io;
@@ -37,11 +43,11 @@ use std::io;
 use crate::limits::{LINE_LEN_MAX, TAIL_LEN_MAX};
 use crate::model::{Entry, EntrySeq, Kind};
 
-use super::Head;
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::line;
 use super::segment::{self, Line, Lines, Segment};
 use super::storage::{Files, Storage};
+use super::{Head, State, snapshot};
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,8 +210,12 @@ pub struct Replayed {
     pub ledger: Option<u64>,
     /// The segment to go on with; `None` if there is none yet.
     pub newest: Option<String>,
-    /// Good entries.
+    /// Good entries that were given to the state.
     pub entries: u64,
+    /// The entry that a believed snapshot was of.
+    pub snapshot: Option<EntrySeq>,
+    /// Why a snapshot that is there was not believed: a sentence for the operator.
+    pub disbelief: Option<String>,
     /// The last of them.
     pub head: Head,
     /// Whether the last of them is a `stop`.
@@ -234,23 +244,38 @@ pub struct TornTail {
     pub len: u64,
 }
 
-/// Gives every good entry of a directory to `apply`, in order, and says what a start has to mend. Changes nothing.
+/// Gives the snapshot, if it is believed, and every good entry after it to `state`, in order; else every good entry.
+/// Says what a start has to mend. Changes nothing.
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged beyond what a power cut explains.
-pub fn replay<F: Files>(
-    files: &F,
-    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
-) -> Result<Replayed, OpenError> {
+pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, OpenError> {
     let mut segments = segment::list(files)?;
     let mut replayed = Replayed::default();
+    let base = snapshot::restore(files, &segments, state)?.unwrap_or_else(|why| {
+        let path = files.path(snapshot::NAME);
+        replayed.disbelief =
+            Some(format!("{path} is not believed: {why}; the ledger is replayed from its first entry"));
+        None
+    });
+    if let Some(base) = &base {
+        segments.retain(|segment| *segment >= base.segment);
+        replayed.snapshot = Some(base.title.head.seq);
+        replayed.ledger = Some(base.title.ledger);
+        replayed.head = base.title.head;
+    }
     let mut count = segments.len();
     for (index, segment) in segments.iter().enumerate() {
         let is_newest = index + 1 == count;
         let place = if is_newest { HeaderPlace::Newest } else { HeaderPlace::Older };
+        if let Some(base) = base.as_ref().filter(|base| base.segment == *segment) {
+            // What stands before was looked at when the snapshot was believed.
+            replay_lines(files, segment, is_newest, (base.offset, base.line), &mut replayed, state)?;
+            continue;
+        }
         let (found, case) = judge_header(files, segment, &mut replayed)?;
         match decide(HEADERS, found, place) {
-            Action::Keep => replay_lines(files, segment, is_newest, &mut replayed, apply)?,
+            Action::Keep => replay_lines(files, segment, is_newest, (HEADER_LEN as u64, 2), &mut replayed, state)?,
             // Without the segments before it there is no going on either: the entries are gone.
             Action::SetAside if segment.first == replayed.head.seq.next() => {
                 replayed.torn_header = Some(segment.name.clone());
@@ -279,14 +304,14 @@ pub fn replay<F: Files>(
 pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<String>> {
     let mut warnings = Vec::new();
     if let Some(name) = &replayed.torn_header {
-        let kept = free_name(storage, name)?;
+        let kept = free_name(storage, name, "torn")?;
         storage.rename(name, &kept)?;
         storage.sync_dir()?;
         warnings.push(format!("{} had no whole header and no entry: it is now {kept}", storage.path(name)));
     }
     let Some(newest) = &replayed.newest else { return Ok(warnings) };
     if let Some(tail) = &replayed.tail {
-        let kept = free_name(storage, newest)?;
+        let kept = free_name(storage, newest, "torn")?;
         let bytes = read_to_end(storage, newest, tail.offset)?;
         storage.create(&kept, &bytes)?;
         storage.sync(&kept)?;
@@ -325,7 +350,7 @@ fn judge_header<F: Files>(
             return Ok((found, error.to_string()));
         }
     };
-    if let Some(case) = contradiction(&header, segment, replayed) {
+    if let Some(case) = contradiction(&header, segment, replayed.ledger, replayed.head) {
         return Ok((HeaderFound::Other, case));
     }
     replayed.ledger = Some(header.ledger);
@@ -333,23 +358,20 @@ fn judge_header<F: Files>(
 }
 
 /// Why a header that can be read does not belong here.
-fn contradiction(header: &Header, segment: &Segment, replayed: &Replayed) -> Option<String> {
+pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u64>, head: Head) -> Option<String> {
     if header.first != segment.first {
         return Some(format!("the header says first={}, the file's name {}", header.first, segment.first));
     }
-    if replayed.ledger.is_some_and(|ledger| ledger != header.ledger) {
+    if ledger.is_some_and(|ledger| ledger != header.ledger) {
         return Some(format!("the header says ledger={:016x}: it belongs to another ledger", header.ledger));
     }
-    let (next, chain) = (replayed.head.seq.next(), replayed.head.crc);
+    let (next, chain) = (head.seq.next(), head.crc);
     if header.first > next {
         let last = EntrySeq(header.first.0 - 1);
         return Some(format!("entries {next} to {last} are missing: is a segment before this one gone?"));
     }
     if header.first < next {
-        return Some(format!(
-            "the header says first={}, but the segment before ends with {}",
-            header.first, replayed.head.seq
-        ));
+        return Some(format!("the header says first={}, but the segment before ends with {}", header.first, head.seq));
     }
     (header.chain != chain)
         .then(|| format!("the header says chain={:08x}, but the entry before has the crc {chain:08x}", header.chain))
@@ -371,13 +393,15 @@ fn replay_lines<F: Files>(
     files: &F,
     segment: &Segment,
     is_newest: bool,
+    (offset, line): (u64, u64),
     replayed: &mut Replayed,
-    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+    state: &mut dyn State,
 ) -> Result<(), OpenError> {
     let len = files.len(&segment.name)?;
     let mut lines = Lines::new(files, &segment.name);
+    lines.go_back(offset, line);
     while let Some(line) = lines.read()? {
-        let (found, case) = match judge_line(&line, replayed.head, apply) {
+        let (found, case) = match judge_line(&line, replayed.head, state) {
             Ok((entry, head)) => {
                 replayed.head = head;
                 replayed.entries += 1;
@@ -412,11 +436,7 @@ fn replay_lines<F: Files>(
 }
 
 /// The entry of a good line and the head it makes; else what the line is, with a sentence.
-fn judge_line(
-    line: &Line,
-    head: Head,
-    apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
-) -> Result<(Entry, Head), (LineFound, String)> {
+fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Entry, Head), (LineFound, String)> {
     if !line.follows(head.crc) {
         let (found, case) = match line.ended {
             _ if line.has_zero() => (LineFound::Zeros, "zero bytes stand where a line should"),
@@ -430,7 +450,7 @@ fn judge_line(
     if parsed.entry.seq != next {
         return Err((LineFound::Gap, format!("entry {} stands where {next} should", parsed.entry.seq)));
     }
-    apply(&parsed.entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
+    state.apply(&parsed.entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
     Ok((parsed.entry, Head { seq: next, crc: parsed.crc }))
 }
 
@@ -448,10 +468,11 @@ fn has_good_after<F: Files>(mut chain: Option<u32>, head: u32, lines: &mut Lines
 
 fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case: &str) -> OpenError {
     let next = replayed.head.seq.next();
+    let disbelief = replayed.disbelief.as_ref().map_or(String::new(), |why| format!(" ({why})"));
     OpenError::Damaged {
         file: files.path(name),
         line,
-        case: case.to_owned(),
+        case: format!("{case}{disbelief}"),
         remedy: format!(
             "entries before {next} are whole: bring back the file from a copy, or keep these alone with \
              `posgate ledger repair --cut {next}` (the server stopped; it copies first)"
@@ -459,11 +480,11 @@ fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case:
     }
 }
 
-/// `<name>.torn`, or a numbered one: what was kept before is never written over.
-fn free_name(files: &impl Files, name: &str) -> io::Result<String> {
+/// `<name>.<suffix>`, or a numbered one: what was kept before is never written over.
+pub(super) fn free_name(files: &impl Files, name: &str, suffix: &str) -> io::Result<String> {
     let taken = files.list()?;
-    let names =
-        core::iter::once(format!("{name}.torn")).chain((2..).map(|number: u32| format!("{name}.{number}.torn")));
+    let numbered = (2..).map(|number: u32| format!("{name}.{number}.{suffix}"));
+    let names = core::iter::once(format!("{name}.{suffix}")).chain(numbered);
     Ok(names.into_iter().find(|name| !taken.contains(name)).expect("a directory does not hold 2^32 files"))
 }
 

@@ -336,7 +336,7 @@ impl Storage for DirStorage {
 }
 
 /// An error with the path and the operation; its kind stays.
-fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
+pub(super) fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
     move |error| io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
 }
 
@@ -344,7 +344,8 @@ fn id_of(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-fn create_dir_durably(dir: &Path) -> io::Result<()> {
+/// Makes a directory and its parents, each name durable.
+pub(super) fn create_dir_durably(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> =
         dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
     fs::create_dir_all(dir).map_err(explain("make the directory", dir))?;
@@ -355,7 +356,8 @@ fn create_dir_durably(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_dir(dir: &Path) -> io::Result<()> {
+/// Waits until the names of a directory are on the medium.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir).and_then(|file| file.sync_all()).map_err(explain("sync the directory", dir))
 }
 
@@ -371,6 +373,14 @@ pub struct MemoryStorage {
     pub done: Vec<String>,
     /// Operations that begin with this fail.
     pub fail: Option<String>,
+    /// After so many operations more the machine is gone: everything fails.
+    pub steps_left: Option<usize>,
+    /// Bytes of all files together; what does not fit is written in part.
+    pub capacity: Option<usize>,
+    /// What it says of its room, where that is not so.
+    pub claims_free: Option<u64>,
+    /// How often it was asked.
+    pub asked: std::cell::Cell<u32>,
 }
 
 #[cfg(test)]
@@ -378,10 +388,27 @@ impl MemoryStorage {
     fn act(&mut self, operation: &str, name: &str) -> io::Result<()> {
         let step = format!("{operation} {name}");
         if self.fail.as_ref().is_some_and(|fail| step.starts_with(fail)) {
-            return Err(io::Error::new(ErrorKind::StorageFull, format!("{step}: as the test wants")));
+            return Err(io::Error::other(format!("{step}: as the test wants")));
+        }
+        match &mut self.steps_left {
+            Some(0) => return Err(io::Error::other(format!("{step}: the machine is gone"))),
+            Some(left) => *left -= 1,
+            None => (),
         }
         self.done.push(step);
         Ok(())
+    }
+
+    fn room(&self) -> usize {
+        let used: usize = self.files.values().map(Vec::len).sum();
+        self.capacity.map_or(1 << 30, |capacity| capacity.saturating_sub(used))
+    }
+
+    /// As much of the bytes as fits, at the end of a file that is there.
+    fn fill(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let fits = bytes.len().min(self.room());
+        self.file(name)?.extend_from_slice(&bytes[..fits]);
+        if fits < bytes.len() { Err(io::Error::new(ErrorKind::StorageFull, name.to_owned())) } else { Ok(()) }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&mut Vec<u8>> {
@@ -422,14 +449,13 @@ impl Storage for MemoryStorage {
             return Err(ErrorKind::AlreadyExists.into());
         }
         self.act("create", name)?;
-        self.files.insert(name.to_owned(), bytes.to_vec());
-        Ok(())
+        self.files.insert(name.to_owned(), Vec::new());
+        self.fill(name, bytes)
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.act("append", name)?;
-        self.file(name)?.extend_from_slice(bytes);
-        Ok(())
+        self.fill(name, bytes)
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -475,7 +501,8 @@ impl Storage for MemoryStorage {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(1 << 30)
+        self.asked.set(self.asked.get() + 1);
+        Ok(self.claims_free.unwrap_or(self.room() as u64))
     }
 }
 

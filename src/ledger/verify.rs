@@ -11,7 +11,10 @@
 //! | altered | 2 | a line's crc does not follow, while the seqs around it count on; or a balance that does not follow |
 //! | missing | 3 | seqs are left out |
 //! | swapped | 4 | a seq comes after a later one, or twice |
-//! | header | 5 | a header that cannot be read, or contradicts its segment's neighbours |
+//! | header | 5 | a header that cannot be read, or contradicts its segment's neighbours; a snapshot that no start believes |
+//!
+//! A directory begins with entry 1, or with a snapshot that a start believes and the segment that it leads to: what was before was taken
+//! away. A snapshot is not blamed for what the lines that it leads to have suffered.
 //!
 //! The highest of the findings is the exit code. Entries that are missing at the very end leave no trace: compare the head.
 
@@ -27,7 +30,7 @@ use crate::model::{AccountId, Balance, Entry, EntrySeq};
 use super::header::Header;
 use super::segment::{self, Line, Lines, Selection};
 use super::storage::Files;
-use super::{Head, line, unless_nobody_reads};
+use super::{Entries, Head, line, snapshot, unless_nobody_reads};
 
 /// Findings that are listed; more are counted.
 pub const FINDINGS_MAX: usize = 100;
@@ -42,7 +45,11 @@ const WRITING: Duration = Duration::from_millis(50);
 pub fn run_verify(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
     let selection = Selection::new(paths)?;
     let mut wait = || std::thread::sleep(WRITING);
-    let report = verify(&selection.files, &selection.names, selection.is_directory, &mut wait)?;
+    let report = if selection.is_directory {
+        verify_directory(&selection.files, &selection.names, &mut wait)?
+    } else {
+        verify(&selection.files, &selection.names, false, &mut wait)?
+    };
     let mut out = BufWriter::new(out);
     unless_nobody_reads(write!(out, "{report}").and_then(|()| out.flush()).map(|()| report.exit_code()))
 }
@@ -114,6 +121,8 @@ pub struct Report {
     pub worst: Option<Fault>,
     /// The last good line.
     pub head: Head,
+    /// The entry whose snapshot stands for the segments that were taken away.
+    pub snapshot: Option<Head>,
 }
 
 impl Report {
@@ -134,6 +143,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(snapshot) = self.snapshot {
+            writeln!(f, "the segments before were taken away: the snapshot stands for them, as of {snapshot}")?;
+        }
         for SegmentReport { file, entries, first, head } in &self.segments {
             let Some(first) = first else {
                 writeln!(f, "{file}: no entry")?;
@@ -154,6 +166,36 @@ impl fmt::Display for Report {
         }
         writeln!(f, "head {}", self.head)
     }
+}
+
+/// Reads the segments of a directory, `names` in the order of their entries, and its snapshot. `wait` is called as in [`verify`], and
+/// before a snapshot that seems wrong is looked at again: the server may have put a new one in its place.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn verify_directory<F: Files>(files: &F, names: &[String], wait: &mut dyn FnMut()) -> io::Result<Report> {
+    let segments = segment::list(files)?;
+    let mut nobody = Entries(|_: &Entry| Ok(()));
+    let mut belief = snapshot::restore(files, &segments, &mut nobody)?;
+    if belief.is_err() {
+        wait();
+        belief = snapshot::restore(files, &segments, &mut nobody)?;
+    }
+    let base = belief.as_ref().ok().and_then(Option::as_ref);
+    let begins_at_1 = base.is_none() || segments.first().is_none_or(|segment| segment.first == EntrySeq(1));
+    let mut report = verify(files, names, begins_at_1, wait)?;
+    report.snapshot = base.map(|base| base.title.head).filter(|_| !begins_at_1);
+    if let Err(why) = belief {
+        // Its seal alone, where the lines that it leads to are not what they were.
+        let is_sealed = match snapshot::read_title(files)? {
+            Ok(Some(title)) => snapshot::restore_lines(files, title, &mut nobody)?.is_ok(),
+            Ok(None) | Err(_) => false,
+        };
+        if !is_sealed || report.worst.is_none_or(|fault| fault == Fault::Torn) {
+            report.add(files.path(snapshot::NAME), 1, Fault::Header, format!("no start believes this snapshot: {why}"));
+        }
+    }
+    Ok(report)
 }
 
 /// Reads the segments `names`, in the order of their entries. `begins_at_1`: there is nothing before them. `wait` is

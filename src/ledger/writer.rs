@@ -7,20 +7,22 @@
 //! ```
 //!
 //! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`] bytes are
-//! written and not yet synced, which is how far recovery looks for a torn tail; nothing here allocates after
-//! [`Ledger::open`]. After an error nothing may be called any more: what the file holds then only the next start can say.
+//! written and not yet synced, which is how far recovery looks for a torn tail; a segment is whole and synced before
+//! the next one begins; nothing here allocates after [`Ledger::open`], save where a segment begins. After an error
+//! nothing may be called any more: what the file holds then only the next start can say.
 
 use std::io;
 
 use crate::limits::{ENTRIES_MAX, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
 use crate::model::{Entry, EntrySeq, Stamp};
 
-use super::Head;
-use super::header::Header;
+use super::header::{HEADER_LEN, Header};
 use super::line;
-use super::recovery::{self, OpenError, Refusal};
+use super::recovery::{self, OpenError};
 use super::segment::{LINK, name_of};
+use super::snapshot;
 use super::storage::Storage;
+use super::{Head, State};
 
 /// The ledger in service.
 pub struct Ledger<S> {
@@ -28,7 +30,17 @@ pub struct Ledger<S> {
     /// The newest segment's name.
     segment: String,
     number: u64,
+    site: String,
+    /// Bytes of a segment before the next one begins.
+    segment_bytes: u64,
+    /// The last entry appended, the last one written, and the last one synced.
     head: Head,
+    written: Head,
+    synced: Head,
+    /// Bytes written since the ledger was opened.
+    appended: u64,
+    /// Bytes written to the segment.
+    len: u64,
     /// The turn's lines, [`TURN_BYTES_MAX`] long, of which `filled` bytes are.
     buffer: Box<[u8]>,
     filled: usize,
@@ -41,6 +53,8 @@ pub struct Ledger<S> {
 pub struct Opened {
     /// Entries replayed.
     pub entries: u64,
+    /// The entry that a snapshot was of, after which the replay began; `None`: it began with the first.
+    pub snapshot: Option<EntrySeq>,
     /// The last of them.
     pub head: Head,
     /// Whether the ledger was made just now.
@@ -54,7 +68,7 @@ pub struct Opened {
 }
 
 impl<S: Storage> Ledger<S> {
-    /// Replays the ledger of a directory into `apply`, mends its end, and goes on with it; or begins a new one.
+    /// Replays the ledger of a directory into `state`, from its snapshot if that is believed, mends its end, and goes on with it; or begins a new one.
     /// When this returns, everything that was replayed is durable.
     ///
     /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the header of a new ledger.
@@ -66,10 +80,11 @@ impl<S: Storage> Ledger<S> {
         site: &str,
         created: Stamp,
         draw_number: impl FnOnce() -> u64,
-        apply: &mut dyn FnMut(&Entry) -> Result<(), Refusal>,
+        state: &mut dyn State,
     ) -> Result<(Self, Opened), OpenError> {
-        let replayed = recovery::replay(&storage, apply)?;
-        let mut warnings = recovery::mend(&mut storage, &replayed)?;
+        let replayed = recovery::replay(&storage, state)?;
+        let mut warnings: Vec<String> = replayed.disbelief.clone().into_iter().collect();
+        warnings.extend(recovery::mend(&mut storage, &replayed)?);
         let is_new = replayed.newest.is_none();
         let number = replayed.ledger.unwrap_or_else(draw_number);
         let segment = match &replayed.newest {
@@ -86,14 +101,35 @@ impl<S: Storage> Ledger<S> {
         storage.sync(&segment)?;
         let opened = Opened {
             entries: replayed.entries,
+            snapshot: replayed.snapshot,
             head: replayed.head,
             created: is_new,
             clean: replayed.is_clean(),
             cut: replayed.tail,
             warnings,
         };
-        let buffer = vec![0; TURN_BYTES_MAX].into_boxed_slice();
-        Ok((Self { storage, segment, number, head: opened.head, buffer, filled: 0, unsynced: 0 }, opened))
+        let ledger = Self {
+            len: storage.len(&segment)?,
+            storage,
+            segment,
+            number,
+            site: site.to_owned(),
+            segment_bytes: u64::MAX,
+            head: opened.head,
+            written: opened.head,
+            synced: opened.head,
+            appended: 0,
+            buffer: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
+            filled: 0,
+            unsynced: 0,
+        };
+        Ok((ledger, opened))
+    }
+
+    /// From now on lets a segment end before it exceeds so many bytes, unless one turn alone does; before this is
+    /// called none ends.
+    pub fn limit_segments(&mut self, segment_bytes: u64) {
+        self.segment_bytes = segment_bytes;
     }
 
     /// Formats an entry into the turn's buffer. It is in no file before [`Ledger::write`], and may be lost before
@@ -147,8 +183,93 @@ impl<S: Storage> Ledger<S> {
         }
         self.storage.append(&self.segment, &self.buffer[..self.filled])?;
         self.unsynced += self.filled;
+        self.len += self.filled as u64;
+        self.appended += self.filled as u64;
+        self.written = self.head;
         self.filled = 0;
         Ok(())
+    }
+
+    /// Whether the turn's entries, not yet written, belong into a new segment: the newest would exceed its limit.
+    pub fn is_segment_full(&self) -> bool {
+        self.is_dirty() && self.len > HEADER_LEN as u64 && self.len + self.filled as u64 > self.segment_bytes
+    }
+
+    /// Begins a new segment with the turn's entries. The one before is synced first, since recovery cuts in the newest only; then
+    /// the new one is made durable with its header and its name; then the link leads to it. A crash between leaves a
+    /// newest segment without a whole header, or without an entry: the next start sets it aside, or goes on with it.
+    ///
+    /// It says whether it did: where there is no room for a header, the segment goes on beyond its limit.
+    ///
+    /// # Errors
+    /// With path and operation.
+    ///
+    /// # Panics
+    /// If there is no entry in the segment, so that the new one would have the same name.
+    pub fn rotate(&mut self, created: Stamp) -> io::Result<bool> {
+        assert!(self.len > HEADER_LEN as u64, "a segment ends after an entry");
+        self.sync_written()?;
+        self.segment = match create_segment(&mut self.storage, self.number, &self.site, created, self.written) {
+            Ok(name) => name,
+            Err(error) if is_no_room(&error) => {
+                // What is there of it must be gone for good before the segment before goes on.
+                self.remove_if_there(&name_of(self.written.seq.next()))?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        self.len = HEADER_LEN as u64;
+        // Where the file system has no links, the start has said so.
+        if let Ok(true) = self.storage.point(LINK, &self.segment) {
+            self.storage.sync_dir()?;
+        }
+        Ok(true)
+    }
+
+    fn remove_if_there(&mut self, name: &str) -> io::Result<()> {
+        if self.storage.list()?.iter().any(|known| known == name) {
+            self.storage.remove(name)?;
+        }
+        self.storage.sync_dir()
+    }
+
+    /// After a write or sync that found no room: cuts off what was written since the last sync, and forgets what was appended. The state
+    /// is then to be replayed.
+    ///
+    /// # Errors
+    /// With path and operation. The ledger is of no use then.
+    pub fn give_up(&mut self) -> io::Result<()> {
+        self.len -= self.unsynced as u64;
+        (self.filled, self.unsynced) = (0, 0);
+        (self.head, self.written) = (self.synced, self.synced);
+        self.storage.truncate(&self.segment, self.len)?;
+        self.storage.sync(&self.segment)
+    }
+
+    /// Tries whether a whole turn could be written, in a file of its own.
+    ///
+    /// # Errors
+    /// If there is no room; or of the storage.
+    ///
+    /// # Panics
+    /// If entries wait to be written.
+    pub fn try_room(&mut self) -> io::Result<()> {
+        assert!(!self.is_dirty(), "it writes the turn's buffer");
+        // Nothing that a file system could compress.
+        let mut state = 1_u32;
+        for byte in &mut self.buffer {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = state.to_be_bytes()[0];
+        }
+        self.remove_if_there(TRIAL)?;
+        let tried = self.storage.create(TRIAL, &self.buffer).and_then(|()| self.storage.sync(TRIAL));
+        self.remove_if_there(TRIAL)?;
+        tried
+    }
+
+    /// Bytes of entries written since the ledger was opened.
+    pub fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// Makes durable what was written. Results may leave after it.
@@ -161,6 +282,24 @@ impl<S: Storage> Ledger<S> {
     pub fn sync(&mut self) -> io::Result<()> {
         assert!(!self.is_dirty(), "what is synced was written before");
         self.sync_written()
+    }
+
+    /// Writes the state as of the last entry as `snapshot.tsv`.
+    ///
+    /// # Errors
+    /// With path and operation. The ledger itself is as it was.
+    ///
+    /// # Panics
+    /// If an entry is not yet durable.
+    pub fn write_snapshot(&mut self, created: Stamp, state: &dyn State) -> io::Result<()> {
+        assert!(!self.unsynced(), "a snapshot is never newer than the ledger");
+        let title = snapshot::Title { ledger: self.number, head: self.head };
+        let written = snapshot::write(&mut self.storage, &mut self.buffer, title, created, state);
+        if written.is_err() {
+            // It may be what fills the disk. If it cannot be removed either, the next one will.
+            let _left = self.storage.remove(snapshot::TEMPORARY);
+        }
+        written
     }
 
     /// The last entry appended.
@@ -183,13 +322,29 @@ impl<S: Storage> Ledger<S> {
         &self.storage
     }
 
+    /// For tests that spoil it.
+    #[cfg(test)]
+    pub(crate) fn storage_mut(&mut self) -> &mut S {
+        &mut self.storage
+    }
+
     fn sync_written(&mut self) -> io::Result<()> {
         if self.unsynced > 0 {
             self.storage.sync(&self.segment)?;
             self.unsynced = 0;
         }
+        self.synced = self.written;
         Ok(())
     }
+}
+
+/// What [`Ledger::try_room`] writes.
+const TRIAL: &str = "room.tmp";
+
+/// Whether an error says that there is no room: then nothing is broken, and it may come back.
+pub fn is_no_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
+    matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
 }
 
 const _: () = assert!(TURN_BYTES_MAX >= ENTRIES_MAX * LINE_LEN_MAX, "one event fits a turn");
@@ -213,13 +368,14 @@ fn create_segment<S: Storage>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Entries;
     use super::super::storage::{DirStorage, Files as _, MemoryStorage};
     use super::super::testing::{self, FIRST};
     use super::*;
     use crate::model::Detail;
 
     fn open(storage: &mut MemoryStorage) -> Ledger<&mut MemoryStorage> {
-        Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut |_| Ok(())).unwrap().0
+        Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut Entries(|_: &Entry| Ok(()))).unwrap().0
     }
 
     #[test]
@@ -310,6 +466,98 @@ mod tests {
         }
     }
 
+    /// Turns of `entries` each; segments of at most `segment_bytes`.
+    fn run_turns(
+        ledger: &mut Ledger<&mut MemoryStorage>,
+        turns: u64,
+        entries: u64,
+        segment_bytes: u64,
+    ) -> io::Result<()> {
+        ledger.limit_segments(segment_bytes);
+        for _ in 0..turns {
+            for _ in 0..entries {
+                ledger.append(&testing::entry(ledger.next_seq().0));
+            }
+            if ledger.is_segment_full() {
+                ledger.rotate(testing::stamp())?;
+            }
+            ledger.write()?;
+            ledger.sync()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_segment_ends_before_it_exceeds_its_limit() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        run_turns(&mut ledger, 100, 7, 4096).unwrap();
+        let head = ledger.head();
+        let segments = super::super::segment::list(&storage).unwrap();
+        assert!(segments.len() > 10, "{segments:?}");
+        assert!(storage.files.values().all(|bytes| bytes.len() <= 4096));
+        assert_eq!(storage.links[LINK], segments.last().unwrap().name);
+        // A turn is in one segment: it begins with the first entry of one.
+        assert!(segments.iter().all(|segment| segment.first.0 % 7 == 1), "{segments:?}");
+        let (opened, entries) = testing::open(&mut storage).unwrap();
+        assert_eq!((opened.head, entries.len()), (head, 700));
+        let names: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
+        assert_eq!(crate::ledger::verify::verify(&storage, &names, true, &mut || ()).unwrap().exit_code(), 0);
+    }
+
+    #[test]
+    fn a_turn_larger_than_the_limit_has_a_segment_of_its_own() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        run_turns(&mut ledger, 3, 20, 600).unwrap();
+        assert_eq!(super::super::segment::list(&storage).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_new_segment_begins_in_an_order_that_a_crash_may_cut_anywhere() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        ledger.storage.done.clear();
+        run_turns(&mut ledger, 2, 20, 600).unwrap();
+        let second = name_of(EntrySeq(21));
+        let steps = [
+            format!("append {FIRST}"),
+            format!("sync {FIRST}"),
+            format!("create {second}"),
+            format!("sync {second}"),
+            "sync directory".to_owned(),
+            "point ledger.tsv".to_owned(),
+            "sync directory".to_owned(),
+            format!("append {second}"),
+            format!("sync {second}"),
+        ];
+        assert_eq!(storage.done, steps);
+    }
+
+    #[test]
+    fn after_a_crash_at_any_step_of_a_rotation_no_synced_entry_is_lost() {
+        for steps in 0.. {
+            let mut storage = MemoryStorage::default();
+            let mut ledger = open(&mut storage);
+            run_turns(&mut ledger, 1, 20, 600).unwrap();
+            ledger.storage.steps_left = Some(steps);
+            let has_crashed = run_turns(&mut ledger, 2, 20, 600).is_err();
+            storage.steps_left = None;
+            let (opened, entries) = testing::open(&mut storage).unwrap();
+            assert!(entries.len() >= 20 && entries.len() % 20 == 0, "{steps}: {}", entries.len());
+            let newest = super::super::segment::list(&storage).unwrap().pop().unwrap();
+            assert_eq!(storage.links[LINK], newest.name, "{steps}");
+            // And it goes on.
+            let mut ledger = open(&mut storage);
+            run_turns(&mut ledger, 2, 20, 600).unwrap();
+            assert_eq!(ledger.head().seq.0, opened.head.seq.0 + 40);
+            assert_eq!(testing::open(&mut storage).unwrap().1.len(), entries.len() + 40);
+            if !has_crashed {
+                break;
+            }
+        }
+    }
+
     #[test]
     #[should_panic(expected = "in order, without a gap")]
     fn a_gap_is_our_own_mistake() {
@@ -323,11 +571,11 @@ mod tests {
         for (round, created) in [(0, true), (1, false), (2, false)] {
             let storage = DirStorage::open(&dir).unwrap();
             let mut replayed = 0;
-            let (mut ledger, opened) = Ledger::open(storage, "site", testing::stamp(), || 7, &mut |_| {
+            let mut apply = Entries(|_: &Entry| {
                 replayed += 1;
                 Ok(())
-            })
-            .unwrap();
+            });
+            let (mut ledger, opened) = Ledger::open(storage, "site", testing::stamp(), || 7, &mut apply).unwrap();
             assert_eq!((opened.created, opened.entries, replayed), (created, round * 4, round * 4));
             assert!(opened.warnings.is_empty(), "{:?}", opened.warnings);
             for seq in round * 4 + 1..=round * 4 + 4 {

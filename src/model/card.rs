@@ -98,6 +98,29 @@ impl core::fmt::Debug for Pin {
     }
 }
 
+/// What a card may do.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// 状态. What the table says; the ledger may be stricter.
+    pub status: CardStatus,
+    /// 分组: those that the configuration mentions.
+    pub groups: GroupSet,
+    /// 密码: must follow at doors that want one.
+    pub pin: Option<Pin>,
+    /// 胁迫密码: opens like `pin`, and raises an alarm.
+    pub duress_pin: Option<Pin>,
+    /// 有效期起: the first day.
+    pub valid_from: Option<Date>,
+    /// 有效期止: the last day.
+    pub valid_until: Option<Date>,
+    /// 单笔限额: of one sale.
+    pub charge_max: Option<Money>,
+    /// 日限额: of one business day.
+    pub day_max: Option<Money>,
+    /// 透支额度: how far below zero the balance may go.
+    pub credit: Money,
+}
+
 /// One row of a card file, read and checked.
 #[derive(Clone, Debug)]
 pub struct CardRecord {
@@ -107,30 +130,14 @@ pub struct CardRecord {
     pub account: AccountId,
     /// 姓名, as a display shows it: GBK, cleaned and cut.
     pub name: Vec<u8>,
-    /// 状态.
-    pub status: CardStatus,
     /// 余额: the opening figure of the account; `None` if the field is empty.
     pub balance: Option<Balance>,
     /// 次数: the opening figure of the account; `None` if the field is empty.
     pub uses: Option<i32>,
-    /// 分组: those that the configuration mentions.
-    pub groups: GroupSet,
-    /// 密码.
-    pub pin: Option<Pin>,
-    /// 胁迫密码.
-    pub duress_pin: Option<Pin>,
-    /// 有效期起.
-    pub valid_from: Option<Date>,
-    /// 有效期止, inclusive.
-    pub valid_until: Option<Date>,
-    /// 单笔限额.
-    pub charge_max: Option<Money>,
-    /// 日限额.
-    pub day_max: Option<Money>,
-    /// 透支额度.
-    pub credit: Money,
     /// 二维码: a static member code; at most [`crate::limits::CODE_LEN_MAX`] bytes.
     pub code: Option<Vec<u8>>,
+    /// What the card may do.
+    pub terms: Terms,
     /// The file's line, from 1.
     pub line: u32,
 }
@@ -144,24 +151,8 @@ pub struct CardRow {
     pub account: u32,
     name: (u32, u16),
     code: (u32, u16),
-    /// What the table says; the ledger may be stricter.
-    pub status: CardStatus,
-    /// The groups that rules mention.
-    pub groups: GroupSet,
-    /// Must follow at doors that want one.
-    pub pin: Option<Pin>,
-    /// Opens like `pin`, and raises an alarm.
-    pub duress_pin: Option<Pin>,
-    /// First day.
-    pub valid_from: Option<Date>,
-    /// Last day.
-    pub valid_until: Option<Date>,
-    /// Limit of one sale.
-    pub charge_max: Option<Money>,
-    /// Limit of one business day.
-    pub day_max: Option<Money>,
-    /// How far below zero the balance may go.
-    pub credit: Money,
+    /// What it may do.
+    pub terms: Terms,
 }
 
 /// All cards in service, found by number or member code in O(1).
@@ -209,15 +200,7 @@ impl CardTable {
                 account: account_row(record),
                 name: self.store(&record.name),
                 code: record.code.as_ref().map_or((0, 0), |code| self.store(code)),
-                status: record.status,
-                groups: record.groups,
-                pin: record.pin,
-                duress_pin: record.duress_pin,
-                valid_from: record.valid_from,
-                valid_until: record.valid_until,
-                charge_max: record.charge_max,
-                day_max: record.day_max,
-                credit: record.credit,
+                terms: record.terms.clone(),
             };
             let index = u32::try_from(self.rows.len()).expect("CARDS_MAX fits 32 bits");
             self.by_card.insert(hash_number(row.card), index);

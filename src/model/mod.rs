@@ -11,7 +11,7 @@ pub mod reason;
 pub mod rules;
 pub mod time;
 
-pub use card::{CardRecord, CardRow, CardStatus, CardTable, GroupSet, Pin};
+pub use card::{CardRecord, CardRow, CardStatus, CardTable, GroupSet, Pin, Terms};
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind};
 pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, Text, UnitNo};
 pub use money::{Balance, Money};

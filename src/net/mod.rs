@@ -43,6 +43,17 @@ enum Order {
     Stop,
 }
 
+/// What a reload changes beside the server.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// Stamps the ledger and the log from now on.
+    pub zone: Zone,
+    /// Bytes of a ledger segment before the next one begins.
+    pub segment_bytes: u64,
+    /// Free bytes below which sales are refused.
+    pub reserve_bytes: u64,
+}
+
 /// Everything that runs.
 pub struct Loop<'t, S: Storage> {
     poll: Poll,
@@ -111,6 +122,11 @@ impl<'t, S: Storage> Loop<'t, S> {
         })
     }
 
+    /// Free bytes below which sales are refused; until it is called, none.
+    pub fn keep_reserve(&mut self, reserve_bytes: u64) {
+        self.service.keep_reserve(reserve_bytes);
+    }
+
     /// Writes the `start` entry. Nothing is received before [`Loop::run`].
     ///
     /// # Errors
@@ -139,12 +155,12 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.server()
     }
 
-    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them; it gives the
-    /// zone to use from now on, or `None` if it refused and everything stays as it is.
+    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them; it gives
+    /// what else changes, or `None` if it refused and everything stays as it is.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
-    pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Zone>) -> io::Result<()> {
+    pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Reloaded>) -> io::Result<()> {
         loop {
             self.wait()?;
             let order = self.order();
@@ -156,7 +172,9 @@ impl<'t, S: Storage> Loop<'t, S> {
             match order {
                 Some(Order::Reload) => {
                     if let Some(new) = reload(service.server_mut()) {
-                        *zone = new;
+                        *zone = new.zone;
+                        service.limit_segments(new.segment_bytes);
+                        service.keep_reserve(new.reserve_bytes);
                         logging::set_offset(zone.offset_at(now.stamp.wall));
                         service.reloaded(&now, post)?;
                     }

@@ -1,21 +1,30 @@
 //! The order of a turn, whatever carries the datagrams (design.md, section 1).
 //!
 //! [`Service`] joins the server to its ledger. What always holds: a turn's prompt mail leaves first, then all its
-//! entries are written, then synced if anything rests on them, and only then does its committed mail leave. After an
-//! error nothing may be called any more: what is in memory then is not what is on the medium.
+//! entries are written, then synced if anything rests on them, and only then does its committed mail leave. A write that finds
+//! no room ends with the ledger cut to its last sync, the turn's committed mail dropped and the state replayed: memory is
+//! what is on the medium, and the server refuses until there is room (design.md, section 12). After any other
+//! error nothing may be called any more.
 //! [`Loop`](super::Loop) drives it from sockets; the simulation drives it from a world of its own.
 
 use std::io;
 
-use log::info;
+use log::{info, warn};
 
-use crate::ledger::{Ledger, Storage};
-use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
-use crate::model::{Mono, Now};
-use crate::server::{Effects, Mailbag, Peer, Server};
+use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
+use crate::limits::{TURN_BATCH, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX};
+use crate::model::{Entry, EntrySeq, Mono, Now};
+use crate::server::{Effects, Mailbag, Peer, Room, Server};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
+
+/// How often the free space is asked for at most, unless so many bytes were written since.
+const ROOM_ASKED_MS: u64 = 1000;
+const ROOM_ASKED_BYTES: u64 = 32 * 1024;
+
+/// How often it is tried whether anything can be written again. The trial costs the flash a turn's worth of bytes.
+const ROOM_TRIED_MS: u64 = 10_000;
 
 /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
 pub type Post<'a> = &'a mut dyn FnMut(&Mailbag);
@@ -27,15 +36,39 @@ pub struct Service<'t, S: Storage> {
     fx: &'t mut Effects,
     /// Whether an entry of this turn must be durable before the turn's results leave.
     must_sync: bool,
+    /// Whether entries of this turn were written before its end: more than one write holds.
+    has_written: bool,
     /// Since when written entries wait for a sync.
     unsynced_since: Option<Mono>,
+    /// Free bytes below which sales are refused.
+    reserve_bytes: u64,
+    /// When the free space was asked for, and how much was written by then.
+    room_asked: Option<(Mono, u64)>,
+    /// When a write found no room, or a trial did.
+    room_failed: Option<Mono>,
 }
 
 impl<'t, S: Storage> Service<'t, S> {
     /// Of a server into which the ledger was replayed.
     pub fn new(server: Server<'t>, ledger: Ledger<S>, fx: &'t mut Effects) -> Self {
         fx.clear();
-        Self { server, ledger, fx, must_sync: false, unsynced_since: None }
+        Self {
+            server,
+            ledger,
+            fx,
+            must_sync: false,
+            has_written: false,
+            unsynced_since: None,
+            reserve_bytes: 0,
+            room_asked: None,
+            room_failed: None,
+        }
+    }
+
+    /// For tests that fill it.
+    #[cfg(test)]
+    fn ledger_mut(&mut self) -> &mut S {
+        self.ledger.storage_mut()
     }
 
     /// What is served.
@@ -48,6 +81,17 @@ impl<'t, S: Storage> Service<'t, S> {
         &mut self.server
     }
 
+    /// Bytes of a ledger segment before the next one begins.
+    pub fn limit_segments(&mut self, segment_bytes: u64) {
+        self.ledger.limit_segments(segment_bytes);
+    }
+
+    /// Free bytes below which sales are refused.
+    pub fn keep_reserve(&mut self, reserve_bytes: u64) {
+        self.reserve_bytes = reserve_bytes;
+        self.room_asked = None;
+    }
+
     /// The mail of the running turn, and entries on their way to the ledger.
     pub fn effects(&self) -> &Effects {
         self.fx
@@ -58,8 +102,9 @@ impl<'t, S: Storage> Service<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        self.look_for_room(now)?;
         self.server.start(now, self.fx);
-        self.collect()?;
+        self.collect(now)?;
         self.must_sync = true;
         self.commit(now, post)
     }
@@ -70,7 +115,7 @@ impl<'t, S: Storage> Service<'t, S> {
     /// If the ledger cannot be written or synced.
     pub fn reloaded(&mut self, now: &Now, post: Post) -> io::Result<()> {
         self.server.reloaded(now, self.fx);
-        self.collect()?;
+        self.collect(now)?;
         self.commit(now, post)
     }
 
@@ -84,7 +129,7 @@ impl<'t, S: Storage> Service<'t, S> {
         self.must_sync = true;
         self.commit(now, post)?;
         self.server.stop(now, self.fx);
-        self.collect()?;
+        self.collect(now)?;
         self.must_sync = true;
         self.commit(now, post)?;
         let counters = self.server.counters();
@@ -110,12 +155,13 @@ impl<'t, S: Storage> Service<'t, S> {
     /// # Errors
     /// If the ledger cannot be written.
     pub fn receive(&mut self, now: &Now, peer: Peer, datagram: &[u8], is_oversize: bool) -> io::Result<()> {
+        self.look_for_room(now)?;
         if is_oversize {
             self.server.handle_oversize(now, peer, datagram);
         } else {
             self.server.handle(now, peer, datagram, self.fx);
         }
-        self.collect()
+        self.collect(now)
     }
 
     /// Ends a turn: handles the deadlines that passed, and commits.
@@ -126,39 +172,165 @@ impl<'t, S: Storage> Service<'t, S> {
         // After the datagrams: a 109 may wait among them for the command that a timer would send again or give up.
         let mut fired = 0;
         while fired < TURN_DATAGRAMS_MAX && self.fx.has_room(1) && self.server.on_timer(now, self.fx) {
-            self.collect()?;
+            self.collect(now)?;
             fired += 1;
         }
         self.commit(now, post)
     }
 
     /// Hands the entries of one frame, timer or signal to the ledger.
-    fn collect(&mut self) -> io::Result<()> {
+    fn collect(&mut self, now: &Now) -> io::Result<()> {
         for entry in &self.fx.entries {
             self.must_sync |= entry.is_committed();
             self.ledger.append(entry);
         }
         self.fx.entries.clear();
-        // More entries than one write holds: the turn's sync covers them all.
-        if self.ledger.has_room() { Ok(()) } else { self.ledger.write() }
+        if !self.ledger.has_room() {
+            // More entries than one write holds: the turn's sync covers them all.
+            self.has_written = true;
+            let written = self.ledger.write();
+            self.unless_no_room(now, written)?;
+        }
+        Ok(())
     }
 
     /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
     fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
         send(&mut self.fx.prompt, post);
+        let written = self.write_turn(now);
+        let is_new_segment = self.unless_no_room(now, written)?.unwrap_or(false);
+        (self.must_sync, self.has_written) = (false, false);
+        send(&mut self.fx.committed, post);
+        if is_new_segment {
+            self.write_snapshot(now);
+        }
+        Ok(())
+    }
+
+    /// Writes the turn's entries, and syncs them if anything rests on them. It says whether a segment began with them.
+    fn write_turn(&mut self, now: &Now) -> io::Result<bool> {
+        // A turn's entries stand in one segment.
+        let is_due = !self.has_written && self.ledger.is_segment_full();
+        let is_new_segment = is_due && self.ledger.rotate(now.stamp)?;
         self.ledger.write()?;
+        let is_late = self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS);
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
-        } else if self.must_sync || self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS)
-        {
+        } else if self.must_sync || is_new_segment || is_late {
             self.ledger.sync()?;
             self.unsynced_since = None;
         } else if self.unsynced_since.is_none() {
             self.unsynced_since = Some(now.mono);
         }
-        self.must_sync = false;
-        send(&mut self.fx.committed, post);
+        Ok(is_new_segment)
+    }
+
+    // ---------------------------------------------------------------- room
+
+    /// What a write gave; `None` if it found no room, and the turn is undone.
+    fn unless_no_room<T>(&mut self, now: &Now, written: io::Result<T>) -> io::Result<Option<T>> {
+        match written {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if ledger::is_no_room(&error) => {
+                warn!("no-room error=\"{error}\": what was not synced is undone, and nobody was answered for it");
+                self.undo_turn(now)?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Cuts the ledger to its last sync, drops what rests on the rest, and replays.
+    fn undo_turn(&mut self, now: &Now) -> io::Result<()> {
+        self.ledger.give_up()?;
+        self.fx.entries.clear();
+        self.fx.committed.clear();
+        (self.must_sync, self.has_written, self.unsynced_since) = (false, false, None);
+        self.server.forget_turn();
+        let replayed = ledger::replay(self.ledger.storage(), &mut self.server);
+        let replayed = replayed.map_err(|error| io::Error::other(error.to_string()))?;
+        if replayed.head != self.ledger.head() {
+            let sentence =
+                format!("the ledger was cut to {}, and a replay ends with {}", self.ledger.head(), replayed.head);
+            return Err(io::Error::other(sentence));
+        }
+        self.room_failed = Some(now.mono);
+        let free = self.ledger.storage().free_bytes().unwrap_or(0);
+        self.server.take_room(Room::Nothing, free);
         Ok(())
+    }
+
+    /// Asks how much room there is, when frames come, and not too often.
+    fn look_for_room(&mut self, now: &Now) -> io::Result<()> {
+        let appended = self.ledger.appended();
+        let is_due = self.room_asked.is_none_or(|(asked, before)| {
+            now.mono.ms_since(asked) >= ROOM_ASKED_MS || appended - before >= ROOM_ASKED_BYTES
+        });
+        if !is_due {
+            return Ok(());
+        }
+        self.room_asked = Some((now.mono, appended));
+        // A file system that does not say is found full by a write.
+        let free = self.ledger.storage().free_bytes().unwrap_or(u64::MAX);
+        if self.server.room() == Room::Nothing && !self.may_write_again(now, free)? {
+            return Ok(());
+        }
+        let room = if free < self.reserve_bytes { Room::Reserve } else { Room::Open };
+        self.server.take_room(room, free);
+        Ok(())
+    }
+
+    /// Whether, after a write that found no room, a turn's worth of bytes can be written: what the file system says of its room is not
+    /// always so (quotas, compression).
+    fn may_write_again(&mut self, now: &Now, free: u64) -> io::Result<bool> {
+        let is_due = self.room_failed.is_none_or(|failed| now.mono.ms_since(failed) >= ROOM_TRIED_MS);
+        if !is_due || free < TURN_BYTES_MAX as u64 {
+            return Ok(false);
+        }
+        self.room_failed = Some(now.mono);
+        match self.ledger.try_room() {
+            Ok(()) => Ok(true),
+            Err(error) if ledger::is_no_room(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A snapshot saves the next start time, and lets old segments be taken away: without a new one the old one does.
+    fn write_snapshot(&mut self, now: &Now) {
+        let storage = self.ledger.storage();
+        // About as many as the one before; the ledger's own room goes first.
+        let needed = storage.len(snapshot::NAME).map_or(0, |len| len + len / 4) + TURN_BYTES_MAX as u64;
+        let free = storage.free_bytes().unwrap_or(u64::MAX);
+        if free.saturating_sub(needed) < self.reserve_bytes {
+            warn!("snapshot-failed free={free}: no room for another beside the reserve; the one before stays");
+            return;
+        }
+        match self.ledger.write_snapshot(now.stamp, &self.server) {
+            Ok(()) => info!("snapshot seq={}", self.ledger.head().seq),
+            Err(error) => warn!("snapshot-failed error=\"{error}\": the one before stays"),
+        }
+    }
+}
+
+impl State for Server<'_> {
+    fn rewind(&mut self) {
+        self.rewind_book();
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), Refusal> {
+        self.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))
+    }
+
+    fn restore(&mut self, line: &str) -> Result<(), Refusal> {
+        self.restore_line(line).map_err(|bad| Refusal(bad.to_string()))
+    }
+
+    fn resume(&mut self, head: EntrySeq) {
+        self.resume_after(head);
+    }
+
+    fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        self.book().emit(sink)
     }
 }
 
@@ -166,5 +338,291 @@ fn send(bag: &mut Mailbag, post: Post) {
     if !bag.is_empty() {
         post(bag);
         bag.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+    use crate::ledger::storage::MemoryStorage;
+    use crate::ledger::{recovery, snapshot};
+    use crate::model::{Stamp, Wall};
+    use crate::server::{Origin, Tables};
+    use crate::{cards, config};
+
+    /// Too large for a test's stack: the tables that serve, and those of a second opinion.
+    static SERVING: Mutex<(Tables, Effects)> = Mutex::new((Tables::new(), Effects::new()));
+    static OTHER: Mutex<Tables> = Mutex::new(Tables::new());
+
+    fn locked<T>(mutex: &'static Mutex<T>) -> MutexGuard<'static, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settings() -> config::Settings {
+        let text =
+            "config server 'main'\n option rate_source '0'\nconfig door\n option machine '00007'\n option door '1'\n";
+        config::parse(text.as_bytes(), Path::new("/site/posgate")).unwrap()
+    }
+
+    fn card_file() -> cards::CardFile {
+        let mut table = "card,balance,uses\n".to_owned();
+        for number in 8_888_888_801_u64..=8_888_888_820 {
+            writeln!(table, "{number},1000.00,100").unwrap();
+        }
+        cards::parse(table.as_bytes(), Path::new("/site/cards.csv"), &settings().rules.groups).unwrap()
+    }
+
+    fn now(at_ms: u64) -> Now {
+        let wall = Wall(1_795_320_000_000 + i64::try_from(at_ms).unwrap());
+        Now { mono: Mono(1000 + at_ms), stamp: Stamp { wall, offset_s: 28_800 }, synchronized: true }
+    }
+
+    /// A server on a storage, started; what it sent.
+    struct Site<'t> {
+        service: Service<'t, &'t mut MemoryStorage>,
+        at_ms: u64,
+        sent: Vec<String>,
+    }
+
+    impl<'t> Site<'t> {
+        fn start(tables: &'t mut (Tables, Effects), storage: &'t mut MemoryStorage) -> Self {
+            let mut server = Server::new(&mut tables.0, settings().rules);
+            let opened = Ledger::open(storage, "test", now(0).stamp, || 7, &mut server);
+            let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
+            ledger.limit_segments(4096);
+            server.install(settings().rules, &card_file().records, Origin::default(), true).unwrap();
+            let mut service = Service::new(server, ledger, &mut tables.1);
+            service.start(&now(0), &mut |_| ()).unwrap();
+            Self { service, at_ms: 0, sent: Vec::new() }
+        }
+
+        /// A turn of these frames, a second after the one before; gives what was sent in it.
+        fn turn(&mut self, frames: &[String]) -> io::Result<Vec<String>> {
+            self.at_ms += 1000;
+            let now = now(self.at_ms);
+            for frame in frames {
+                let source = "192.168.1.20:5000".parse().unwrap();
+                let peer = Peer { source, local: [192, 168, 1, 1].into(), socket: 0 };
+                self.service.receive(&now, peer, frame.as_bytes(), false)?;
+            }
+            let mut sent = Vec::new();
+            self.service.end_turn(&now, &mut |bag| {
+                sent.extend(bag.iter().map(|(_, bytes)| crate::gbk::decode(bytes).into_owned()));
+            })?;
+            self.sent.extend(sent.iter().cloned());
+            Ok(sent)
+        }
+
+        /// A few frames of each kind that changes the state.
+        fn lunch(&mut self, from: u64, turns: u64) -> io::Result<()> {
+            for number in from..from + turns {
+                let (card, seq) = (8_888_888_801 + number % 20, number % 60_000);
+                let time = format!("2026-11-22 12:{:02}:{:02}", number / 60 % 60, number % 60);
+                let head = |code, machine| format!("{code},{seq:05},192.168.1.20,192.168.1.1,{machine:05}");
+                let frames = [
+                    format!("{},{card},1.50,{time},1234567890", head(103, number % 5)),
+                    format!("{},1234567890", head(109, number % 5)),
+                    format!("{},{card},{time}", head(104, 10 + number % 3)),
+                    format!("{},{},2.25,{time},0,{number:08},3", head(105, 20), card + number % 2 * 100),
+                    format!("{},{card},1,1,0,0,,{time}", head(150, 7)),
+                    format!("{},9999999999,1.00,{time}", head(103, 30)),
+                    format!("{},{number}", head(106, 31)),
+                ];
+                self.turn(&frames)?;
+            }
+            Ok(())
+        }
+    }
+
+    fn sale(seq: u64, machine: u64) -> String {
+        let card = 8_888_888_801 + seq % 20;
+        format!("103,{seq:05},192.168.1.20,192.168.1.1,{machine:05},{card},1.50,2026-11-22 12:00:{:02}", seq % 60)
+    }
+
+    fn stored(seq: u64) -> String {
+        format!("105,{seq:05},192.168.1.20,192.168.1.1,00020,8888888801,2.25,2026-11-22 11:00:00,0,{seq:08},3")
+    }
+
+    fn door(seq: u64) -> String {
+        let card = 8_888_888_801 + seq % 20;
+        format!("150,{seq:05},192.168.1.20,192.168.1.1,00007,{card},1,1,0,0,,2026-11-22 12:00:{:02}", seq % 60)
+    }
+
+    fn unknown(seq: u64) -> String {
+        format!("103,{seq:05},192.168.1.20,192.168.1.1,00030,9999999999,1.00,2026-11-22 12:00:00")
+    }
+
+    /// The codes of replies, without the 001s.
+    fn codes(sent: &[String]) -> Vec<&str> {
+        sent.iter().map(|reply| &reply[..3]).filter(|code| !matches!(*code, "001" | "003")).collect()
+    }
+
+    /// Replays a storage into the other tables, with the table of cards, and compares.
+    fn compare(storage: &MemoryStorage, running: &Server) -> recovery::Replayed {
+        let mut tables = locked(&OTHER);
+        let mut server = Server::new(&mut tables, settings().rules);
+        let replayed = recovery::replay(storage, &mut server).unwrap_or_else(|error| panic!("{error}"));
+        server.install(settings().rules, &card_file().records, Origin::default(), true).unwrap();
+        assert_eq!(running.book().difference(server.book()), None);
+        replayed
+    }
+
+    #[test]
+    fn the_state_that_runs_is_that_of_the_snapshot_and_what_follows_and_that_of_the_whole_ledger() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        for lunch in 0..5 {
+            site.lunch(lunch * 37, 37).unwrap();
+            let storage = (*site.service.ledger.storage()).clone();
+            let replayed = compare(&storage, site.service.server());
+            assert!(replayed.snapshot.is_some_and(|seq| seq > EntrySeq(100)) && replayed.disbelief.is_none());
+            let mut whole = storage.clone();
+            whole.files.remove(snapshot::NAME);
+            assert_eq!(compare(&whole, site.service.server()).snapshot, None);
+        }
+        assert!(site.sent.iter().any(|sent| sent.starts_with("008")), "{:?}", site.sent);
+        assert!(site.sent.iter().any(|sent| sent.starts_with("011")));
+        assert!(site.sent.iter().any(|sent| sent.starts_with("050")));
+    }
+
+    #[test]
+    fn below_the_reserve_sales_and_stored_records_wait_and_doors_open_with_their_entries() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage { claims_free: Some(200_000), ..MemoryStorage::default() };
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.keep_reserve(100_000);
+        assert_eq!(codes(&site.turn(&[sale(1, 1), stored(2), door(3)]).unwrap()), ["008", "011", "050"]);
+        site.service.ledger_mut().claims_free = Some(99_999);
+        // Until nothing waits for its 109 any more.
+        for _ in 0..40 {
+            site.turn(&[]).unwrap();
+        }
+        let head = site.service.ledger.head();
+        let sent = site.turn(&[sale(4, 1), stored(5), unknown(6)]).unwrap();
+        assert_eq!(codes(&sent), ["006", "006"]);
+        assert!(sent.iter().any(|reply| reply.contains(",888888880") && reply.contains("存储已满")), "{sent:?}");
+        assert_eq!(site.service.ledger.head(), head, "refusals are counted, not written");
+        assert!(codes(&site.turn(&[door(7)]).unwrap()).contains(&"050"));
+        assert_eq!(site.service.ledger.head().seq, head.seq.next());
+        for _ in 0..40 {
+            site.turn(&[]).unwrap();
+        }
+        // What was answered before is answered again: it rests on an entry.
+        assert_eq!(codes(&site.turn(&[sale(1, 1), stored(2)]).unwrap()), ["008", "011"]);
+        let counters = site.service.server().counters();
+        assert_eq!((counters.full, counters.left_out, counters.unwritten), (3, 2, 0));
+        // It ends by itself, and what was counted is written when the minute is over.
+        site.service.ledger_mut().claims_free = Some(100_000);
+        assert_eq!(codes(&site.turn(&[sale(8, 1), stored(9)]).unwrap()), ["008", "011"]);
+        site.at_ms += 200_000;
+        site.turn(&[]).unwrap();
+        let text =
+            String::from_utf8(site.service.ledger.storage().files.values().next_back().unwrap().clone()).unwrap();
+        assert!(text.contains("n=2"), "{text}");
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_doors_open_and_nothing_else_leaves() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.lunch(1, 3).unwrap();
+        let head = site.service.ledger.head();
+        let used: usize = site.service.ledger.storage().files.values().map(Vec::len).sum();
+        // Half a line fits.
+        site.service.ledger_mut().capacity = Some(used + 50);
+        let sent = site.turn(&[sale(100, 1), door(101), unknown(102)]).unwrap();
+        assert_eq!(codes(&sent), ["006"], "the turn that failed is undone, save what rests on nothing");
+        assert_eq!((site.service.ledger.head(), site.service.server().room()), (head, Room::Nothing));
+        compare(site.service.ledger.storage(), site.service.server());
+        // The devices try again.
+        let sent = site.turn(&[sale(100, 1), door(101), stored(103), door(101)]).unwrap();
+        assert_eq!(codes(&sent), ["006", "050", "050"]);
+        assert!(sent.iter().any(|reply| reply.contains("存储已满")), "{sent:?}");
+        let (counters, room) = (site.service.server().counters().clone(), site.service.server().room());
+        assert_eq!((counters.admitted_unwritten, room), (1, Room::Nothing));
+        assert_eq!(site.service.ledger.head(), head);
+        // And it ends by itself.
+        site.service.ledger_mut().capacity = None;
+        site.at_ms += 10_000;
+        assert_eq!(codes(&site.turn(&[sale(100, 1), door(104), stored(103)]).unwrap()), ["008", "050", "011"]);
+        assert_eq!(site.service.server().room(), Room::Open);
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn a_disk_that_claims_room_it_does_not_have_is_tried_and_not_believed() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage { claims_free: Some(1 << 30), ..MemoryStorage::default() };
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.lunch(1, 3).unwrap();
+        site.service.ledger_mut().capacity = Some(1000);
+        for seq in 100..200 {
+            let sent = site.turn(&[sale(seq, 1)]).unwrap();
+            assert!(!codes(&sent).contains(&"008"), "{sent:?}");
+        }
+        let trials = site.service.ledger.storage().done.iter().filter(|step| *step == "create room.tmp").count();
+        assert!((5..=10).contains(&trials), "{trials} in a hundred seconds");
+        assert!(!site.service.ledger.storage().files.contains_key("room.tmp"));
+        site.service.ledger_mut().capacity = None;
+        site.at_ms += 10_000;
+        assert_eq!(codes(&site.turn(&[sale(300, 1)]).unwrap()), ["008"]);
+    }
+
+    #[test]
+    fn whatever_the_disk_holds_what_was_approved_is_in_the_ledger_and_the_state_is_its_replay() {
+        let mut tables = locked(&SERVING);
+        for capacity in (5_000..50_000).step_by(1_237) {
+            let mut storage = MemoryStorage::default();
+            let mut site = Site::start(&mut tables, &mut storage);
+            site.service.ledger_mut().capacity = Some(capacity);
+            site.lunch(1, 60).unwrap();
+            let storage: MemoryStorage = (**site.service.ledger.storage()).clone();
+            let replayed = compare(&storage, site.service.server());
+            assert_eq!((replayed.head, &replayed.tail), (site.service.ledger.head(), &None), "{capacity}");
+            let lines: String = storage
+                .files
+                .iter()
+                .filter(|(name, _)| name.starts_with("ledger-"))
+                .map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned())
+                .collect();
+            let entries = |kind: &str| lines.lines().filter(|line| line.split('\t').nth(3) == Some(kind)).count();
+            let distinct = |code: &str| -> usize {
+                let replies = site.sent.iter().filter(|sent| sent.starts_with(code));
+                replies.collect::<std::collections::BTreeSet<_>>().len()
+            };
+            // An approval names card and balance, so only a resend is the same.
+            assert!(distinct("008") > 0 && distinct("008") <= entries("charge") + entries("meal"), "{capacity}");
+            assert!(distinct("011") <= entries("offline") + entries("matched"), "{capacity}");
+            assert!(distinct("050") > 0, "{capacity}");
+            // And it goes on when there is room.
+            site.service.ledger_mut().capacity = None;
+            site.at_ms += 20_000;
+            assert!(codes(&site.turn(&[sale(50_000, 40)]).unwrap()).contains(&"008"), "{capacity}");
+            compare(site.service.ledger.storage(), site.service.server());
+        }
+    }
+
+    #[test]
+    fn the_room_is_asked_for_once_a_second_and_never_when_idle() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let before = site.service.ledger.storage().asked.get();
+        for _ in 0..50 {
+            site.turn(&[]).unwrap();
+        }
+        assert_eq!(site.service.ledger.storage().asked.get(), before);
+        for seq in 0..50 {
+            site.at_ms -= 980;
+            site.turn(&[unknown(seq), door(seq)]).unwrap();
+        }
+        assert!(site.service.ledger.storage().asked.get() <= before + 5, "a second, and a few segments");
     }
 }

@@ -6,7 +6,7 @@ use super::clock::business_time;
 use super::entries::ECHO_MS;
 use super::outbox::About;
 use super::texts::{Values, fill};
-use super::{Context, Effects, Server};
+use super::{Context, Effects, Room, Server};
 use crate::book::{FrameId, Seen};
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
@@ -62,10 +62,18 @@ impl Server<'_> {
         }
         match policy::decide_access(&self.tables.book, &self.rules, row.as_ref(), &request).cloned() {
             Ok(rule) => {
-                let seq = self.append(entry, &context.now, fx);
                 self.counters.admitted += 1;
+                let about = if self.room == Room::Nothing {
+                    // The only result that ever leaves without an entry: who stands at the door has to get out.
+                    self.counters.admitted_unwritten += 1;
+                    self.remember(context, id, &entry);
+                    None
+                } else {
+                    Some(self.append(entry, &context.now, fx))
+                };
+                let seq = about.unwrap_or(EntrySeq(0));
                 debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
-                self.send_admission(context, access, row.as_ref(), Some(&rule), (Some(seq), None), fx);
+                self.send_admission(context, access, row.as_ref(), Some(&rule), (about, None), fx);
             }
             Err(reason) => {
                 entry.kind = Kind::Refuse;
@@ -99,7 +107,8 @@ impl Server<'_> {
             let rule = policy::section_that_admits(&self.rules, row, request).cloned();
             // An admission that its board has confirmed needs no second confirmation.
             let is_confirmed = self.tables.book.is_confirmed(context.frame.machine, seen.outcome.sale);
-            let about = (!is_confirmed).then_some(seen.outcome.sale);
+            // One that nothing could be written of has no entry.
+            let about = Some(seen.outcome.sale).filter(|seq| !is_confirmed && *seq > EntrySeq(0));
             self.send_admission(context, access, row, rule.as_ref(), (about, seen.at.mono), fx);
             return;
         }
@@ -108,7 +117,7 @@ impl Server<'_> {
             entry.card = access.card.map(|card| card.padded());
             entry.device_time = Some(access.time.raw.clone());
             entry.slot = Some(slot(access));
-            entry.about = Some(seen.outcome.sale);
+            entry.about = Some(seen.outcome.sale).filter(|seq| *seq > EntrySeq(0));
             entry.detail.push("rule", Reason::Replay.word());
             self.append_limited(context, entry, fx);
             if self.may_log(&context.now, *context.peer.source.ip()) {
@@ -172,7 +181,9 @@ impl Server<'_> {
             left_open_s: rule.map_or(LEFT_OPEN_S, |rule| rule.left_open_s),
         };
         let reader = Some(access.reader.value());
-        let about = About { entry: about, subject: access.card_raw, reader, born, is_settled: about.is_none() };
+        // Without an entry: its board has confirmed it, or nothing can be written.
+        let is_settled = about.is_none() && self.room != Room::Nothing;
+        let about = About { entry: about, subject: access.card_raw, reader, born, is_settled };
         self.command(context, &reply, about, fx);
     }
 

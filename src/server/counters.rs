@@ -73,10 +73,14 @@ counters! {
     unconfirmed
     /// 109s that confirmed nothing.
     stray_confirms
-    /// 105s without 011, and sales refused, because a table is full.
+    /// 105s without 011, and sales refused, because a table or the disk is full.
     full
-    /// Entries left out by the limit a minute.
+    /// Entries left out: by the limit a minute, or since only the reserve is left.
     left_out
+    /// Entries left out because nothing could be written.
+    unwritten
+    /// Doors opened without an entry, because nothing could be written.
+    admitted_unwritten
 }
 
 struct Others<'a>(&'a Counters);

@@ -2,7 +2,7 @@
 //! remembered for the frame that comes again (design.md, sections 7 and 8).
 
 use super::device::LIMITED;
-use super::{Context, Effects, Server, Timer};
+use super::{Context, Effects, Room, Server, Timer};
 use crate::book::{FrameId, Moment, Seen, is_answer};
 use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
 use crate::model::{Entry, EntrySeq, Kind, Now};
@@ -12,8 +12,13 @@ use crate::wire::Code;
 pub(super) const ECHO_MS: u64 = 10_000;
 
 impl Server<'_> {
-    /// Gives the entry its number, applies it to the book, and lets it be written.
+    /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing can be written it is counted, and
+    /// the number is 0: nothing but a door may rest on it.
     pub(super) fn append(&mut self, mut entry: Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
+        if self.room == Room::Nothing {
+            self.counters.unwritten += 1;
+            return EntrySeq(0);
+        }
         entry.seq = self.tables.book.head().next();
         let applied = self.tables.book.apply(&entry, Some(now.mono));
         applied.expect("an entry that we make follows from the book");
@@ -25,6 +30,14 @@ impl Server<'_> {
     /// The same within the limits a minute; an entry beyond them is counted, and its answer remembered in this run.
     pub(super) fn append_limited(&mut self, context: &Context, entry: Entry, fx: &mut Effects) {
         let now = &context.now;
+        if self.room != Room::Open {
+            // The reserve is for what cannot wait.
+            self.counters.left_out += 1;
+            let place = LIMITED.iter().position(|kind| *kind == entry.kind).expect("a limited kind");
+            self.leave_out(now, place, 1);
+            self.remember_answer(context, &entry);
+            return;
+        }
         let device = self.tables.devices.get_mut(context.device);
         // Who does not hold the machine number must not use up its holder's minute.
         let own = if context.is_served { &mut device.minute } else { &mut self.strangers };
@@ -46,8 +59,21 @@ impl Server<'_> {
         } else {
             self.leave_out(now, place, 1);
         }
-        if let Some(id) = FrameId::of(&entry).filter(|_| is_answer(&entry)) {
-            self.remember(context, id, &entry);
+        self.remember_answer(context, &entry);
+    }
+
+    fn remember_answer(&mut self, context: &Context, entry: &Entry) {
+        if let Some(id) = FrameId::of(entry).filter(|_| is_answer(entry)) {
+            self.remember(context, id, entry);
+        }
+    }
+
+    /// Writes the counts of what was left out when there is room.
+    pub(super) fn put_off_left_out(&mut self, now: &Now, device: Option<u16>) {
+        let timer = self.tables.wheel.arm(now.mono.plus_ms(60_000), Timer::LeftOut(device));
+        match device {
+            Some(device) => self.tables.devices.get_mut(usize::from(device)).left_out_timer = timer,
+            None => self.is_left_out_armed = timer.is_some(),
         }
     }
 

@@ -14,6 +14,7 @@ mod entries;
 mod offline;
 mod outbox;
 mod refusal;
+mod room;
 mod sale;
 mod sources;
 mod texts;
@@ -21,23 +22,29 @@ mod texts;
 use core::cell::Cell;
 use core::net::Ipv4Addr;
 
-use log::{debug, info, log_enabled, trace, warn};
+use log::{debug, error, info, log_enabled, trace, warn};
 
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
 use outbox::Outbox;
+pub use room::Room;
 use sources::Sources;
 use texts::Values;
 
-use crate::book::{Book, Mismatch};
+use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
-use crate::model::{AccountId, Balance, CardRecord, CardTable, ClockState, Entry, Kind, Mono, Now, Reason, Rules};
+use crate::model::{
+    AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules,
+};
 use crate::wheel::Wheel;
 use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
+
+/// How often is said that good copies are served.
+const DEGRADED_TOLD_MS: u64 = 3_600_000;
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +57,8 @@ pub enum Timer {
     ClockWarn,
     /// A device waits for the clock to be set.
     ClockPoll,
+    /// Good copies are served for another hour.
+    Degraded,
 }
 
 /// The big tables, all of fixed size. All zero bits is their empty state, so a `static` of them costs no space in
@@ -98,6 +107,22 @@ impl Default for Tables {
     }
 }
 
+/// Which files could not be served, so that their good copies are (design.md, section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Degraded {
+    /// The configuration.
+    pub config: bool,
+    /// The card table.
+    pub cards: bool,
+}
+
+impl Degraded {
+    /// Whether any.
+    pub const fn is_any(self) -> bool {
+        self.config || self.cards
+    }
+}
+
 /// What the configuration and the table came from: goes into `start` and `reload` entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
@@ -105,6 +130,8 @@ pub struct Origin {
     pub cards_crc: u32,
     /// CRC-32 of the configuration file.
     pub config_crc: u32,
+    /// Whether they are copies.
+    pub degraded: Degraded,
 }
 
 /// Why a new table was not taken.
@@ -181,6 +208,7 @@ pub struct Server<'t> {
     /// Entries left out that no device answers for.
     left_out: [u32; LIMITED.len()],
     is_left_out_armed: bool,
+    room: Room,
     clock_timers: ClockTimers,
 }
 
@@ -199,6 +227,7 @@ impl<'t> Server<'t> {
             strangers: Minute::default(),
             left_out: [0; LIMITED.len()],
             is_left_out_armed: false,
+            room: Room::Open,
             clock_timers: ClockTimers::default(),
         };
         server.pin_registered();
@@ -211,6 +240,24 @@ impl<'t> Server<'t> {
     /// If the entry contradicts those before it.
     pub fn restore(&mut self, entry: &Entry) -> Result<(), Mismatch> {
         self.tables.book.apply(entry, None)
+    }
+
+    /// Back to before the ledger's first entry.
+    pub fn rewind_book(&mut self) {
+        self.tables.book.rewind();
+    }
+
+    /// Takes the next line of a snapshot, before the first entry.
+    ///
+    /// # Errors
+    /// If it is no line of one; then comes [`Server::rewind_book`].
+    pub fn restore_line(&mut self, line: &str) -> Result<(), BadLine> {
+        self.tables.book.restore(line)
+    }
+
+    /// All lines of a snapshot were restored; the next entry is the one after `head`.
+    pub fn resume_after(&mut self, head: EntrySeq) {
+        self.tables.book.resume(head);
     }
 
     /// Takes rules and cards into service, whole or not at all. `is_forced` skips the check of a tenth. Gives the accounts
@@ -252,6 +299,9 @@ impl<'t> Server<'t> {
         self.watch_clock(now, fx);
         let entry = self.service_entry(Kind::Start, now);
         self.append(entry, now, fx);
+        if self.origin.degraded.is_any() {
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
     }
 
     /// Writes the `reload` entry, after [`Server::install`].
@@ -487,6 +537,7 @@ impl<'t> Server<'t> {
         self.watch_clock(now, fx);
         match timer {
             Timer::Resend(slot) => self.resend(now, slot, fx),
+            Timer::LeftOut(device) if self.room != Room::Open => self.put_off_left_out(now, device),
             Timer::LeftOut(None) => {
                 self.is_left_out_armed = false;
                 self.write_left_out(now, None, fx);
@@ -498,6 +549,7 @@ impl<'t> Server<'t> {
             Timer::ClockWarn => warn!(
                 "clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals"
             ),
+            Timer::Degraded => self.tell_degraded(now),
             Timer::ClockPoll => {
                 self.clock_timers.is_polling = false;
                 match self.clock.state {
@@ -507,6 +559,15 @@ impl<'t> Server<'t> {
             }
         }
         true
+    }
+
+    /// Every hour, until a reload takes the files themselves.
+    fn tell_degraded(&mut self, now: &Now) {
+        let Degraded { config, cards } = self.origin.degraded;
+        if self.origin.degraded.is_any() {
+            error!("degraded config={config} cards={cards}: good copies are served; correct the files, then reload");
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
     }
 
     /// When [`Server::on_timer`] has something to do next; `None`: only a datagram can bring work.
@@ -547,6 +608,11 @@ impl<'t> Server<'t> {
     /// Counts since start.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Which good copies are served in place of files.
+    pub fn degraded(&self) -> Degraded {
+        self.origin.degraded
     }
 
     /// Whether the clock is believed.

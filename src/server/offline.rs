@@ -8,7 +8,7 @@ use log::{debug, info, warn};
 use super::clock::business_time;
 use super::outbox::About;
 use super::sale::Effect;
-use super::{Context, Effects, Server};
+use super::{Context, Effects, Room, Server};
 use crate::book::OfflineId;
 use crate::limits::CARDS_MAX;
 use crate::model::card::GroupSet;
@@ -72,6 +72,10 @@ impl Server<'_> {
         mut entry: Entry,
         fx: &mut Effects,
     ) -> Option<EntrySeq> {
+        if self.room != Room::Open {
+            self.counters.full += 1;
+            return None;
+        }
         let readable = if entry.detail.get("claimed").is_some() { None } else { sale.card.zip(sale.basis) };
         let Some((card, basis)) = readable else {
             self.counters.offline_claimed += 1;
@@ -110,7 +114,7 @@ impl Server<'_> {
             return None;
         };
         let at = self.time_of_offline(context, sale.time.civil);
-        let groups = row.as_ref().map_or(GroupSet::default(), |row| row.groups);
+        let groups = row.as_ref().map_or(GroupSet::default(), |row| row.terms.groups);
         let basis = match basis {
             wire::Basis::Amount => Basis::Amount(asked),
             wire::Basis::Count => Basis::Count,

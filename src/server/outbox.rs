@@ -291,6 +291,13 @@ impl Server<'_> {
         );
     }
 
+    /// Ends all commands without a word.
+    pub(super) fn forget_commands(&mut self) {
+        for slot in 0..u16::try_from(self.tables.outbox.slots.len()).expect("PENDING_MAX fits 16 bits") {
+            self.forget(slot);
+        }
+    }
+
     fn forget(&mut self, slot: u16) -> Option<Pending> {
         let pending = self.tables.outbox.take(slot)?;
         if let Some(timer) = pending.timer {

@@ -5,7 +5,7 @@ use log::debug;
 use super::clock::business_time;
 use super::outbox::About;
 use super::texts::{Values, fill};
-use super::{Context, Effects, Server};
+use super::{Context, Effects, Room, Server};
 use crate::book::{Figures, FrameId, Outcome};
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
@@ -179,7 +179,9 @@ impl Server<'_> {
         }
         let raw_time = entry.device_time.as_ref().map_or("", |time| time.as_str());
         let book = &self.tables.book;
-        if let Some(offline) = book.offline_at(frame.machine, serial, card, sale.asked, raw_time) {
+        if self.room == Room::Nothing {
+            self.decide(context, entry, sale, fx);
+        } else if let Some(offline) = book.offline_at(frame.machine, serial, card, sale.asked, raw_time) {
             self.approve_known(context, entry, sale, Kind::Matched, offline, fx);
         } else if let Some(doubted) = self.sale_in_doubt(context, card, sale) {
             self.approve_known(context, entry, sale, Kind::Repeat, doubted, fx);
@@ -204,6 +206,11 @@ impl Server<'_> {
     }
 
     fn decide(&mut self, context: &Context, entry: Entry, sale: &Sale, fx: &mut Effects) {
+        if self.room != Room::Open {
+            self.counters.full += 1;
+            self.decline(context, entry, sale, Reason::Full, fx);
+            return;
+        }
         let at = business_time(&self.tables.book, &context.now, context.clock, sale.at_device);
         let charge = match (&sale.row, sale.kind) {
             (Some(row), _) => {

@@ -263,7 +263,7 @@ impl World {
         for entry in self.ledger.entries()? {
             server.restore(&entry).map_err(|mismatch| format!("entry {}: {mismatch}", entry.seq))?;
         }
-        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
+        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
         let installed = server.install(settings.rules.clone(), &file.records, origin, true);
         installed.map_err(|error| error.to_string())?;
         Ok(server)
@@ -287,7 +287,7 @@ impl World {
     pub fn reload(&mut self, server: &mut Server, fx: &mut Effects) -> Result<(), String> {
         let read = (self.config.clone(), self.cards.clone());
         let (settings, file) = self.load(&read)?;
-        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc };
+        let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
         let installed = server.install(settings.rules.clone(), &file.records, origin, false);
         installed.map_err(|error| error.to_string())?;
         self.in_service = read;

@@ -1,0 +1,515 @@
+//! The two commands that touch a ledger's files: `archive` takes old segments away, `repair` cuts a damaged ledger (design.md,
+//! sections 3 and 9).
+//!
+//! What always holds: nothing is removed or cut before a copy of it is durable and was read again, so a stop at any moment
+//! leaves every byte in one place at least, and the command can be given again.
+
+use core::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write};
+use std::path::Path;
+
+use crate::model::EntrySeq;
+
+use super::header::HEADER_LEN;
+use super::recovery::{contradiction, free_name};
+use super::segment::{self, LINK, Lines, PIECE_LEN, Segment};
+use super::snapshot::{self, next_head};
+use super::storage::{DirFiles, Files, Storage, create_dir_durably, explain, sync_dir};
+use super::verify::verify;
+use super::{Entries, Head};
+
+/// Why nothing was done, or not all.
+#[derive(Debug)]
+pub enum CareError {
+    /// A file could not be read or written. The message names path and operation.
+    Io(io::Error),
+    /// It would do harm: a sentence that says what to do.
+    Refused(String),
+}
+
+impl fmt::Display for CareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Refused(sentence) => sentence.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CareError {}
+
+impl From<io::Error> for CareError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
+    Err(CareError::Refused(sentence.into()))
+}
+
+// ---------------------------------------------------------------- archive
+
+/// Copies the segments wholly before the snapshot into the directory `to`, verifies the copies, and removes the originals; says
+/// what it did in `out`. Also while the server runs: it writes to none of them any more.
+///
+/// # Errors
+/// If there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
+/// What was not removed is as it was.
+pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareError> {
+    let files = DirFiles::new(dir);
+    let segments = segment::list(&files)?;
+    let kept_from = match believed(&files, &segments)? {
+        Ok(segment) => segment,
+        Err(why) => return refused(format!("nothing is archived: {why}; a new snapshot comes with the next segment")),
+    };
+    let names: Vec<String> =
+        segments.iter().filter(|segment| **segment < kept_from).map(|segment| segment.name.clone()).collect();
+    let Some(first) = segments.first().filter(|_| !names.is_empty()) else {
+        writeln!(out, "nothing to archive: no segment is wholly before the snapshot")?;
+        return Ok(());
+    };
+    create_dir_durably(to)?;
+    if same_dir(dir, to)? {
+        return refused(format!("{} is the ledger itself: name another directory", to.display()));
+    }
+    let is_first = first.first == EntrySeq(1);
+    let originals = verify(&files, &names, is_first, &mut || ())?;
+    let chain = segment::read_header(&files, &kept_from.name)?.map(|header| header.chain).ok();
+    if originals.exit_code() != 0 || chain != Some(originals.head.crc) {
+        return refused(format!("nothing is archived: a segment is not as it was written\n{originals}"));
+    }
+    for name in &names {
+        copy_durably(&dir.join(name), &to.join(name))?;
+    }
+    sync_dir(to)?;
+    let copies = verify(&DirFiles::new(to), &names, is_first, &mut || ())?;
+    if copies.exit_code() != 0 || copies.head != originals.head {
+        return refused(format!("nothing is removed: a copy in {} is not as it was written\n{copies}", to.display()));
+    }
+    // The oldest first: what is left has no hole.
+    for name in &names {
+        if !is_same_file(&dir.join(name), &to.join(name))? {
+            return refused(format!("{name} is kept: its copy in {} differs", to.display()));
+        }
+        let path = dir.join(name);
+        fs::remove_file(&path).map_err(explain("remove", &path))?;
+        sync_dir(dir)?;
+        writeln!(out, "{} is now {}", path.display(), to.join(name).display())?;
+    }
+    writeln!(out, "archived {} segments, to {}", names.len(), originals.head)?;
+    Ok(())
+}
+
+/// The segment that a start begins in, if it believes the snapshot; else why not.
+fn believed(files: &DirFiles, segments: &[Segment]) -> io::Result<Result<Segment, String>> {
+    let path = files.path(snapshot::NAME);
+    Ok(match snapshot::restore(files, segments, &mut Entries(|_: &_| Ok(())))? {
+        Ok(Some(base)) => Ok(base.segment),
+        Ok(None) => Err(format!("there is no {path}")),
+        Err(why) => Err(format!("{path} is not believed: {why}")),
+    })
+}
+
+fn same_dir(one: &Path, other: &Path) -> io::Result<bool> {
+    let real = |path: &Path| fs::canonicalize(path).map_err(explain("find", path));
+    Ok(real(one)? == real(other)?)
+}
+
+/// Copies a file under another name first. A copy that is there already, of an archive that was stopped, is left as it is.
+fn copy_durably(from: &Path, to: &Path) -> Result<(), CareError> {
+    if to.exists() {
+        if is_same_file(from, to)? {
+            return Ok(());
+        }
+        return refused(format!("{} is there already and differs: name another directory", to.display()));
+    }
+    let part = to.with_extension("part");
+    let mut source = File::open(from).map_err(explain("open", from))?;
+    let mut copy =
+        OpenOptions::new().write(true).create(true).truncate(true).open(&part).map_err(explain("create", &part))?;
+    io::copy(&mut source, &mut copy).and_then(|_| copy.sync_all()).map_err(explain("write", &part))?;
+    fs::rename(&part, to).map_err(explain("rename", &part))?;
+    Ok(())
+}
+
+fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
+    let open = |path: &Path| File::open(path).map_err(explain("open", path));
+    let (mut left, mut right) = (open(one)?, open(other)?);
+    let (mut ours, mut theirs) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
+    loop {
+        let len = left.read(&mut ours).map_err(explain("read", one))?;
+        if len == 0 {
+            return Ok(right.read(&mut theirs).map_err(explain("read", other))? == 0);
+        }
+        match right.read_exact(&mut theirs[..len]) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            result => result.map_err(explain("read", other))?,
+        }
+        if ours[..len] != theirs[..len] {
+            return Ok(false);
+        }
+    }
+}
+
+// ---------------------------------------------------------------- repair
+
+/// Keeps the entries before `cut` and nothing else: what comes after is moved to `*.cut` files. The server is stopped: `storage`
+/// holds the lock. Gives a sentence for each thing done.
+///
+/// # Errors
+/// If the entries before `cut` are not all there and whole, or a file cannot be read or written.
+pub fn repair<S: Storage>(storage: &mut S, cut: EntrySeq) -> Result<Vec<String>, CareError> {
+    let segments = segment::list(storage)?;
+    let Some(first) = segments.first() else { return refused("no ledger here: no file ledger-….tsv") };
+    if first.first > EntrySeq(1) && cut <= first.first {
+        return refused(format!(
+            "the entries before {} are not here: bring back the archived segments first",
+            first.first
+        ));
+    }
+    let (whole, place) = find(storage, &segments, cut)?;
+    let title = snapshot::read_title(storage)?.ok().flatten();
+    let is_snapshot_newer = title.is_some_and(|title| title.head.seq >= cut);
+    if is_snapshot_newer && first.first > EntrySeq(1) {
+        return refused(format!(
+            "the snapshot that stands for the archived segments is of a later entry than {cut}: bring them back first"
+        ));
+    }
+    let mut done = Vec::new();
+    // The newest first: what is left has no hole.
+    for segment in segments[whole..].iter().rev() {
+        let kept = free_name(storage, &segment.name, "cut")?;
+        storage.rename(&segment.name, &kept)?;
+        storage.sync_dir()?;
+        done.push(format!("{} is now {kept}", storage.path(&segment.name)));
+    }
+    if let Some((name, offset)) = place {
+        let len = storage.len(name)?;
+        if len > offset {
+            let kept = free_name(storage, name, "cut")?;
+            copy_tail(storage, name, offset, &kept)?;
+            storage.truncate(name, offset)?;
+            storage.sync(name)?;
+            done.push(format!("{}: the last {} bytes are now in {kept}", storage.path(name), len - offset));
+        }
+        // Where the file system has no links, the next start says so.
+        let _is_changed = storage.point(LINK, name);
+    }
+    if is_snapshot_newer {
+        let kept = free_name(storage, snapshot::NAME, "cut")?;
+        storage.rename(snapshot::NAME, &kept)?;
+        done.push(format!("{} is now {kept}", storage.path(snapshot::NAME)));
+    }
+    storage.sync_dir()?;
+    Ok(done)
+}
+
+/// A segment, and where in it.
+type Place<'a> = (&'a str, u64);
+
+/// How many segments keep something, and, in the last of them, where the entry `cut` would begin.
+fn find<'a, F: Files>(
+    files: &F,
+    segments: &'a [Segment],
+    cut: EntrySeq,
+) -> Result<(usize, Option<Place<'a>>), CareError> {
+    let mut head = Head { seq: EntrySeq(segments[0].first.0 - 1), crc: 0 };
+    let mut place = None;
+    for (index, segment) in segments.iter().enumerate() {
+        if segment.first >= cut {
+            return if head.seq.next() == cut {
+                Ok((index, place))
+            } else {
+                not_whole(files, &segment.name, 1, head, cut)
+            };
+        }
+        let header = match segment::read_header(files, &segment.name)? {
+            Ok(header) if index == 0 && header.first == segment.first => header,
+            Ok(header) if contradiction(&header, segment, None, head).is_none() => header,
+            Ok(_) | Err(_) => return not_whole(files, &segment.name, 1, head, cut),
+        };
+        head.crc = header.chain;
+        let mut lines = Lines::new(files, &segment.name);
+        let mut offset = HEADER_LEN as u64;
+        while head.seq.next() < cut {
+            let Some(line) = lines.read()? else { break };
+            let Some(next) = next_head(&line, head) else {
+                let number = line.number;
+                return not_whole(files, &segment.name, number, head, cut);
+            };
+            (head, offset) = (next, line.end());
+        }
+        place = Some((segment.name.as_str(), offset));
+        if head.seq.next() == cut {
+            return Ok((index + 1, place));
+        }
+    }
+    refused(format!("the ledger ends with entry {}: there is none to cut from {cut} on", head.seq))
+}
+
+fn not_whole<T>(files: &impl Files, name: &str, line: u64, head: Head, cut: EntrySeq) -> Result<T, CareError> {
+    let (path, next) = (files.path(name), head.seq.next());
+    refused(format!(
+        "{path}:{line}: the entries before {next} are whole, those before {cut} are not: say --cut {next}, or less"
+    ))
+}
+
+/// Copies what stands from `offset` on, durably, and reads it again.
+fn copy_tail<S: Storage>(storage: &mut S, name: &str, offset: u64, to: &str) -> io::Result<()> {
+    storage.create(to, &[])?;
+    let (mut piece, mut again) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
+    let mut copied = 0;
+    loop {
+        let len = storage.read_at(name, offset + copied, &mut piece)?;
+        if len == 0 {
+            break;
+        }
+        storage.append(to, &piece[..len])?;
+        if storage.read_at(to, copied, &mut again[..len])? != len || again[..len] != piece[..len] {
+            return Err(io::Error::other(format!("{}: the copy is not what was written", storage.path(to))));
+        }
+        copied += len as u64;
+    }
+    storage.sync(to)?;
+    storage.sync_dir()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recovery::{OpenError, replay};
+    use super::super::run_verify;
+    use super::super::storage::MemoryStorage;
+    use super::super::testing::{self, Line as Spec};
+    use super::super::writer::Ledger;
+    use super::*;
+    use crate::ledger::DirStorage;
+    use crate::model::Entry;
+
+    /// A ledger of turns of ten entries in segments of 4 KiB with snapshots.
+    fn serve<S: Storage>(storage: S, turns: u64) -> Head {
+        let mut state = Entries(|_: &Entry| Ok(()));
+        let (mut ledger, _) = Ledger::open(storage, "test", testing::stamp(), || 7, &mut state).unwrap();
+        ledger.limit_segments(4096);
+        for _ in 0..turns {
+            for _ in 0..10 {
+                ledger.append(&testing::entry(ledger.next_seq().0));
+            }
+            let is_new_segment = ledger.is_segment_full();
+            if is_new_segment {
+                ledger.rotate(testing::stamp()).unwrap();
+            }
+            ledger.write().unwrap();
+            ledger.sync().unwrap();
+            if is_new_segment {
+                ledger.write_snapshot(testing::stamp(), &state).unwrap();
+            }
+        }
+        ledger.head()
+    }
+
+    fn verified(dir: &Path) -> (u8, String) {
+        let mut out = Vec::new();
+        let code = run_verify(&[dir.to_owned()], &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        segment::list(&DirFiles::new(dir)).unwrap().into_iter().map(|segment| segment.name).collect()
+    }
+
+    #[test]
+    fn what_was_archived_is_not_missed_and_together_it_is_the_ledger() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let head = serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        let mut out = Vec::new();
+        // Beside the running server.
+        let running = DirStorage::open(dir.path()).unwrap();
+        archive(dir.path(), to.path(), &mut out).unwrap();
+        drop(running);
+        let (kept, archived) = (names(dir.path()), names(to.path()));
+        assert_eq!([archived.clone(), kept.clone()].concat(), all);
+        assert_eq!((kept.len(), archived.len() > 3), (1, true));
+        let (code, report) = verified(dir.path());
+        assert_eq!(code, 0, "{report}");
+        assert!(report.contains("snapshot") && report.contains(&format!("head {head}")), "{report}");
+        assert_eq!(verified(to.path()).0, 0);
+        let replayed = replay(&DirFiles::new(dir.path()), &mut Entries(|_: &Entry| Ok(()))).unwrap();
+        assert_eq!(replayed.head, head);
+        // Again: nothing to do. And later the next ones.
+        archive(dir.path(), to.path(), &mut out).unwrap();
+        assert!(String::from_utf8(out.clone()).unwrap().contains("nothing to archive"));
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        archive(dir.path(), to.path(), &mut out).unwrap();
+        assert_eq!((names(dir.path()).len(), verified(dir.path()).0, verified(to.path()).0), (1, 0, 0));
+        // All in one place again.
+        for name in names(to.path()) {
+            fs::copy(to.path().join(&name), dir.path().join(&name)).unwrap();
+        }
+        fs::remove_file(dir.path().join(snapshot::NAME)).unwrap();
+        assert_eq!(verified(dir.path()).0, 0);
+    }
+
+    #[test]
+    fn an_archive_that_was_stopped_can_be_done_again() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        // Two are copied, one of which is removed; a third is half copied.
+        for name in &all[..2] {
+            fs::copy(dir.path().join(name), to.path().join(name)).unwrap();
+        }
+        fs::remove_file(dir.path().join(&all[0])).unwrap();
+        fs::write(to.path().join(&all[2]).with_extension("part"), b"half").unwrap();
+        archive(dir.path(), to.path(), &mut Vec::new()).unwrap();
+        assert_eq!([names(to.path()), names(dir.path())].concat(), all);
+        assert_eq!((verified(dir.path()).0, verified(to.path()).0), (0, 0));
+    }
+
+    #[test]
+    fn nothing_is_archived_without_a_snapshot_or_over_another_file_or_if_damaged() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        let refuses = |word: &str, to: &Path| {
+            let error = archive(dir.path(), to, &mut Vec::new()).unwrap_err();
+            assert!(matches!(&error, CareError::Refused(why) if why.contains(word)), "{error}");
+            assert_eq!(names(dir.path()), all);
+        };
+        refuses("the ledger itself", dir.path());
+        fs::write(to.path().join(&all[1]), b"other").unwrap();
+        refuses("differs", to.path());
+        fs::remove_file(to.path().join(&all[1])).unwrap();
+        let path = dir.path().join(&all[1]);
+        let whole = fs::read(&path).unwrap();
+        let mut spoiled = whole.clone();
+        spoiled[700] ^= 1;
+        fs::write(&path, &spoiled).unwrap();
+        refuses("not as it was written", to.path());
+        fs::write(&path, &whole).unwrap();
+        fs::write(dir.path().join(snapshot::NAME), b"no snapshot").unwrap();
+        refuses("not believed", to.path());
+        fs::remove_file(dir.path().join(snapshot::NAME)).unwrap();
+        refuses("there is no", to.path());
+    }
+
+    #[test]
+    fn verify_tells_a_bad_snapshot_and_missing_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        let path = dir.path().join(snapshot::NAME);
+        let whole = fs::read(&path).unwrap();
+        assert_eq!(verified(dir.path()).0, 0);
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        let (code, report) = verified(dir.path());
+        assert!(code == 5 && report.contains("snapshot.tsv"), "{report}");
+        fs::write(&path, &whole).unwrap();
+        // Of an entry that the ledger does not have any more.
+        let newest = dir.path().join(all.last().unwrap());
+        let segment = fs::read(&newest).unwrap();
+        fs::write(&newest, &segment[..HEADER_LEN]).unwrap();
+        assert_eq!(verified(dir.path()).0, 5);
+        // A line that was altered is that, whatever the snapshot leads to.
+        let mut altered = segment.clone();
+        altered[HEADER_LEN + 30] ^= 1;
+        fs::write(&newest, &altered).unwrap();
+        assert_eq!(verified(dir.path()).0, 2);
+        fs::write(&newest, &segment).unwrap();
+        // One segment in the middle is gone; then all before the snapshot; then the snapshot too.
+        fs::remove_file(dir.path().join(&all[2])).unwrap();
+        assert_eq!(verified(dir.path()).0, 3);
+        for name in &all[..all.len() - 1] {
+            let _ = fs::remove_file(dir.path().join(name));
+        }
+        assert_eq!(verified(dir.path()).0, 0);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(verified(dir.path()).0, 3);
+    }
+
+    #[test]
+    fn a_cut_keeps_the_entries_before_it_and_moves_the_rest() {
+        let mut first = MemoryStorage::default();
+        let head = serve(&mut first, 20);
+        for cut in 1..=head.seq.0 + 1 {
+            let mut storage = first.clone();
+            let done = repair(&mut storage, EntrySeq(cut)).unwrap();
+            assert_eq!(done.is_empty(), cut == head.seq.0 + 1);
+            let mut last = 0;
+            let replayed = replay(
+                &storage,
+                &mut Entries(|entry: &Entry| {
+                    last = entry.seq.0;
+                    Ok(())
+                }),
+            );
+            let replayed = replayed.unwrap();
+            assert_eq!((replayed.head.seq.0, replayed.tail, replayed.disbelief), (cut - 1, None, None));
+            let count = |storage: &MemoryStorage| -> usize {
+                storage.files.iter().filter(|(name, _)| name.starts_with("ledger")).map(|(_, bytes)| bytes.len()).sum()
+            };
+            assert_eq!(count(&storage), count(&first), "every byte is somewhere");
+            if cut > 1 {
+                assert_eq!(storage.links[LINK], segment::list(&storage).unwrap().pop().unwrap().name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_remedy_that_a_start_names_makes_the_ledger_whole() {
+        for spec in [Spec::BadCrc, Spec::Unreadable, Spec::Gap, Spec::Zeros] {
+            let mut storage = testing::ledger_of(&[Spec::Good, Spec::Good, spec, Spec::Good, Spec::Good]);
+            testing::add_segment(&mut storage, &[Spec::Good; 5], &[Spec::Good]);
+            let error = testing::open(&mut storage).unwrap_err();
+            assert!(matches!(&error, OpenError::Damaged { remedy, .. } if remedy.contains("--cut 3")), "{error}");
+            for wrong in [4, 5, 6, 7, 100] {
+                let before = storage.clone();
+                let error = repair(&mut storage, EntrySeq(wrong)).unwrap_err();
+                assert!(error.to_string().contains("--cut 3"), "{error}");
+                assert_eq!((storage.files.clone(), storage.done.len()), (before.files, before.done.len()));
+            }
+            repair(&mut storage, EntrySeq(3)).unwrap();
+            assert_eq!(testing::open(&mut storage).unwrap().0.entries, 2);
+            assert_eq!(
+                storage.files.keys().filter(|name| name.contains(".cut")).count(),
+                2,
+                "{:?}",
+                storage.files.keys()
+            );
+        }
+    }
+
+    #[test]
+    fn a_repair_that_was_stopped_can_be_done_again() {
+        let mut first = MemoryStorage::default();
+        serve(&mut first, 20);
+        for steps in 0.. {
+            let mut storage = first.clone();
+            storage.steps_left = Some(steps);
+            let has_crashed = repair(&mut storage, EntrySeq(42)).is_err();
+            storage.steps_left = None;
+            repair(&mut storage, EntrySeq(42)).unwrap();
+            assert_eq!(testing::open(&mut storage).unwrap().0.head.seq, EntrySeq(41), "{steps}");
+            if !has_crashed {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_below_what_was_archived_is_refused() {
+        let mut storage = MemoryStorage::default();
+        serve(&mut storage, 40);
+        let segments = segment::list(&storage).unwrap();
+        let kept = segments.last().unwrap();
+        storage.files.retain(|name, _| *name == kept.name || name == snapshot::NAME);
+        for cut in [1, kept.first.0, kept.first.0 + 1] {
+            let error = repair(&mut storage, EntrySeq(cut)).unwrap_err();
+            assert!(error.to_string().contains("bring"), "{error}");
+        }
+        assert!(repair(&mut testing::ledger_of(&[Spec::Good]), EntrySeq(3)).is_err());
+        assert!(repair(&mut MemoryStorage::default(), EntrySeq(1)).is_err());
+    }
+}

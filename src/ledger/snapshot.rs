@@ -1,0 +1,492 @@
+//! `snapshot.tsv`: the state as of one entry, so that a start need not replay the whole ledger, and old segments may be taken
+//! away (design.md, sections 7 and 9).
+//!
+//! ```text
+//! #posgate-snapshot ⇥ version=1 ⇥ ledger=<16 hex> ⇥ seq=… ⇥ crc=<8 hex> ⇥ created=… ␊
+//! a line of the state ␊                                     as many as there are: [`State::emit`], [`State::restore`]
+//! #end ⇥ lines=… ⇥ <8 hex> ␊                                 the lines between, and the crc of everything before these digits
+//! ```
+//!
+//! What always holds: it is written whole and synced under another name before it gets its own, and only of entries that are
+//! durable. A snapshot is *believed* if it is whole, of this ledger, and the entry that it names stands in a segment, where every line up to that
+//! entry follows, with the crc that the snapshot says. Any other is as good as none: then all segments are replayed.
+
+use core::fmt;
+use std::io;
+
+use crate::model::{EntrySeq, Stamp};
+
+use super::line::continue_crc;
+use super::segment::{self, Lines, Segment};
+use super::storage::{Files, Storage};
+use super::{Head, State, line};
+
+/// The file.
+pub const NAME: &str = "snapshot.tsv";
+
+/// What it is called until it is whole.
+pub const TEMPORARY: &str = "snapshot.tsv.tmp";
+
+/// Bytes of the crc's digits and the LF: the last ones of the file.
+const CRC_LEN: usize = 9;
+
+/// What a snapshot says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Title {
+    /// The ledger's number.
+    pub ledger: u64,
+    /// The state is that after this entry.
+    pub head: Head,
+}
+
+/// Where a replay goes on from a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// What the snapshot says of itself.
+    pub title: Title,
+    /// The segment that holds the snapshot's entry, or begins after it.
+    pub segment: Segment,
+    /// Where the line after the snapshot's entry begins, and its number.
+    pub offset: u64,
+    /// See `offset`.
+    pub line: u64,
+}
+
+/// Why a snapshot is not believed: a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbelievable(pub String);
+
+impl fmt::Display for Unbelievable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is thought of a directory's snapshot.
+pub type Belief<T> = Result<Option<T>, Unbelievable>;
+
+/// Writes the state after `title.head`, which is durable. `buffer` is room for what is written at once.
+///
+/// # Errors
+/// With path and operation. The snapshot before is still there then, or this one is whole.
+pub fn write<S: Storage>(
+    storage: &mut S,
+    buffer: &mut [u8],
+    title: Title,
+    created: Stamp,
+    state: &dyn State,
+) -> io::Result<()> {
+    if storage.list()?.iter().any(|name| name == TEMPORARY) {
+        storage.remove(TEMPORARY)?;
+    }
+    storage.create(TEMPORARY, &[])?;
+    let mut out = Out { storage, buffer, filled: 0, crc: 0 };
+    let (ledger, Head { seq, crc }) = (title.ledger, title.head);
+    let first = heapless::format!(200; "#posgate-snapshot\tversion=1\tledger={ledger:016x}\tseq={seq}\tcrc={crc:08x}\tcreated={}\n", line::writable(created));
+    out.put(first.expect("its words have at most 150 bytes").as_bytes())?;
+    let mut lines = 0_u64;
+    state.emit(&mut |line| {
+        lines += 1;
+        out.put(line.as_bytes())?;
+        out.put(b"\n")
+    })?;
+    out.put(heapless::format!(40; "#end\tlines={lines}\t").expect("its words have at most 32 bytes").as_bytes())?;
+    out.put(heapless::format!(CRC_LEN; "{:08x}\n", out.crc).expect("it has as many bytes").as_bytes())?;
+    out.flush()?;
+    storage.sync(TEMPORARY)?;
+    storage.rename(TEMPORARY, NAME)?;
+    storage.sync_dir()
+}
+
+struct Out<'a, S> {
+    storage: &'a mut S,
+    buffer: &'a mut [u8],
+    filled: usize,
+    crc: u32,
+}
+
+impl<S: Storage> Out<'_, S> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc = continue_crc(self.crc, bytes);
+        if self.filled + bytes.len() > self.buffer.len() {
+            self.flush()?;
+        }
+        self.buffer[self.filled..self.filled + bytes.len()].copy_from_slice(bytes);
+        self.filled += bytes.len();
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.storage.append(TEMPORARY, &self.buffer[..self.filled])?;
+        self.filled = 0;
+        Ok(())
+    }
+}
+
+/// Restores the state of the directory's snapshot into `state`, if it is believed; else `state` is what it was before its first entry.
+/// `Ok(None)`: there is none.
+///
+/// # Errors
+/// The outer one if a file cannot be read.
+pub fn restore<F: Files>(files: &F, segments: &[Segment], state: &mut dyn State) -> io::Result<Belief<Base>> {
+    let title = match read_title(files)? {
+        Ok(Some(title)) => title,
+        Ok(None) => return Ok(Ok(None)),
+        Err(why) => return Ok(Err(why)),
+    };
+    let base = match locate(files, segments, title)? {
+        Ok(base) => base,
+        Err(why) => return Ok(Err(why)),
+    };
+    if let Err(why) = restore_lines(files, title, state)? {
+        state.rewind();
+        return Ok(Err(why));
+    }
+    Ok(Ok(Some(base)))
+}
+
+/// What the snapshot says of itself, if the directory has one that begins as one does.
+///
+/// # Errors
+/// The outer one if the file cannot be read.
+pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
+    if !files.list()?.iter().any(|name| name == NAME) {
+        return Ok(Ok(None));
+    }
+    let mut lines = Lines::new(files, NAME);
+    lines.go_back(0, 1);
+    let first = lines.read()?;
+    let text = first.filter(|line| line.ended).and_then(|line| core::str::from_utf8(line.text).ok());
+    let Some(mut words) =
+        text.map(|text| text.split('\t')).filter(|words| words.clone().next() == Some("#posgate-snapshot"))
+    else {
+        return Ok(unbelievable("its first line is no snapshot's"));
+    };
+    let mut find = |key: &str| words.find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    if find("version") != Some("1") {
+        return Ok(unbelievable("it is of another version"));
+    }
+    let hex = |word: Option<&str>| u64::from_str_radix(word?, 16).ok();
+    let ledger = hex(find("ledger"));
+    let seq = find("seq").and_then(|word| word.parse().ok()).filter(|seq| *seq > 0);
+    let crc = hex(find("crc")).and_then(|crc| u32::try_from(crc).ok());
+    match (ledger, seq, crc) {
+        (Some(ledger), Some(seq), Some(crc)) => Ok(Ok(Some(Title { ledger, head: Head { seq: EntrySeq(seq), crc } }))),
+        _ => Ok(unbelievable("its first line is no snapshot's")),
+    }
+}
+
+fn unbelievable<T>(why: &str) -> Belief<T> {
+    Err(Unbelievable(why.to_owned()))
+}
+
+/// Finds the snapshot's entry among the segments, every line before it in its segment following.
+///
+/// # Errors
+/// The outer one if a file cannot be read.
+pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Result<Result<Base, Unbelievable>> {
+    let no = |why: String| Ok(Err(Unbelievable(why)));
+    let Head { seq, crc } = title.head;
+    for segment in segments.iter().rev().filter(|segment| segment.first <= seq.next()) {
+        // One that was never finished holds nothing; the replay will say what is wrong with it.
+        let Ok(header) = segment::read_header(files, &segment.name)? else { continue };
+        if header.ledger != title.ledger {
+            return no(format!(
+                "it is of ledger {:016x}, and {} of {:016x}",
+                title.ledger, segment.name, header.ledger
+            ));
+        }
+        if header.first != segment.first {
+            return no(format!("{} does not begin as its name says", segment.name));
+        }
+        let mut head = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
+        let mut lines = Lines::new(files, &segment.name);
+        let (mut offset, mut number) = (super::header::HEADER_LEN as u64, 2);
+        while head.seq < seq {
+            let Some(line) = lines.read()? else {
+                return no(format!("it is as of entry {seq}, and the ledger ends with {}", head.seq));
+            };
+            let Some(next) = next_head(&line, head) else {
+                return no(format!("{}:{}: this line, before entry {seq}, does not follow", segment.name, line.number));
+            };
+            (head, offset, number) = (next, line.end(), line.number + 1);
+        }
+        if head.crc != crc {
+            return no(format!("it says that entry {seq} has the crc {crc:08x}, and that is {:08x}", head.crc));
+        }
+        return Ok(Ok(Base { title, segment: segment.clone(), offset, line: number }));
+    }
+    no(format!("the segment with entry {seq}, of which it is, is not here"))
+}
+
+/// The head that a good line makes.
+pub(super) fn next_head(line: &segment::Line, head: Head) -> Option<Head> {
+    if !line.follows(head.crc) {
+        return None;
+    }
+    let parsed = line::parse(line.text).ok().filter(|parsed| parsed.entry.seq == head.seq.next())?;
+    Some(Head { seq: parsed.entry.seq, crc: parsed.crc })
+}
+
+/// Gives every line to `state`, and says whether the file is whole.
+///
+/// # Errors
+/// The outer one if the file cannot be read.
+pub fn restore_lines<F: Files>(files: &F, title: Title, state: &mut dyn State) -> io::Result<Result<(), Unbelievable>> {
+    let no = |why: String| Ok(Err(Unbelievable(why)));
+    let mut lines = Lines::new(files, NAME);
+    lines.go_back(0, 1);
+    let (mut count, mut crc) = (0_u64, 0);
+    while let Some(line) = lines.read()? {
+        let number = line.number;
+        let Some(text) = core::str::from_utf8(line.text).ok().filter(|_| line.ended) else {
+            return no(format!("its line {number} is no line of a snapshot: it is torn"));
+        };
+        if let Some(end) = text.strip_prefix("#end\tlines=") {
+            let covered = text.len().saturating_sub(CRC_LEN - 1);
+            let crc = text.is_char_boundary(covered).then(|| continue_crc(crc, &text.as_bytes()[..covered]));
+            let is_whole = end.split_once('\t').is_some_and(|(lines, digits)| {
+                lines.parse() == Ok(count)
+                    && crc.is_some_and(|crc| line::crc_column(digits.as_bytes()) == Some(crc))
+                    && digits.len() == 8
+            });
+            if !is_whole {
+                return no(format!(
+                    "its crc or its count of lines, in line {number}, is not that of what stands before"
+                ));
+            }
+            if lines.read()?.is_some() {
+                return no(format!("it does not end with line {number}"));
+            }
+            state.resume(title.head.seq);
+            return Ok(Ok(()));
+        }
+        if number > 1 {
+            count += 1;
+            if let Err(super::Refusal(why)) = state.restore(text) {
+                return no(format!("its line {number}: {why}"));
+            }
+        }
+        crc = continue_crc(continue_crc(crc, line.text), b"\n");
+    }
+    no("it has no last line: it is torn".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::recovery::{OpenError, Refusal, replay};
+    use super::super::storage::MemoryStorage;
+    use super::super::testing;
+    use super::super::writer::Ledger;
+    use super::*;
+    use crate::model::{Entry, Kind};
+
+    /// Every entry's number, which a state has no business to keep.
+    #[derive(Debug, Default, PartialEq, Eq)]
+    struct Numbers(Vec<u64>);
+
+    impl State for Numbers {
+        fn rewind(&mut self) {
+            self.0.clear();
+        }
+
+        fn apply(&mut self, entry: &Entry) -> Result<(), Refusal> {
+            self.0.push(entry.seq.0);
+            if entry.kind == Kind::Other { Err(Refusal("other".to_owned())) } else { Ok(()) }
+        }
+
+        fn restore(&mut self, line: &str) -> Result<(), Refusal> {
+            let number = line.strip_prefix("number\t").and_then(|number| number.parse().ok());
+            self.0.push(number.ok_or(Refusal("no number".to_owned()))?);
+            Ok(())
+        }
+
+        fn resume(&mut self, head: EntrySeq) {
+            assert_eq!(self.0.len() as u64, head.0);
+        }
+
+        fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+            self.0.iter().try_for_each(|number| sink(&format!("number\t{number}")))
+        }
+    }
+
+    /// Turns of ten entries in segments of 4 KiB, each with its snapshot; the state after the last.
+    fn serve(storage: &mut MemoryStorage, turns: u64) -> io::Result<Numbers> {
+        let mut state = Numbers::default();
+        let opened = Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut state);
+        let (mut ledger, _) = opened.map_err(|error| io::Error::other(error.to_string()))?;
+        ledger.limit_segments(4096);
+        for _ in 0..turns {
+            for _ in 0..10 {
+                let entry = testing::entry(ledger.next_seq().0);
+                assert_eq!(state.apply(&entry), Ok(()));
+                ledger.append(&entry);
+            }
+            let is_new_segment = ledger.is_segment_full();
+            if is_new_segment {
+                ledger.rotate(testing::stamp())?;
+            }
+            ledger.write()?;
+            ledger.sync()?;
+            if is_new_segment {
+                ledger.write_snapshot(testing::stamp(), &state)?;
+            }
+        }
+        Ok(state)
+    }
+
+    fn start(storage: &MemoryStorage) -> Result<(super::super::recovery::Replayed, Numbers), OpenError> {
+        let mut state = Numbers::default();
+        Ok((replay(storage, &mut state)?, state))
+    }
+
+    fn up_to(last: u64) -> Numbers {
+        Numbers((1..=last).collect())
+    }
+
+    #[test]
+    fn a_start_from_the_snapshot_is_a_start_from_all() {
+        let mut storage = MemoryStorage::default();
+        assert_eq!(serve(&mut storage, 25).unwrap(), up_to(250));
+        let (replayed, state) = start(&storage).unwrap();
+        let snapshot = replayed.snapshot.expect("it is believed").0;
+        assert_eq!((state, replayed.entries, replayed.disbelief), (up_to(250), 250 - snapshot, None));
+        assert!(replayed.entries < 40);
+        storage.files.remove(NAME);
+        let (whole, state) = start(&storage).unwrap();
+        assert_eq!((whole.head, whole.newest, whole.ledger), (replayed.head, replayed.newest, replayed.ledger));
+        assert_eq!((state, whole.entries, whole.disbelief), (up_to(250), 250, None));
+        // And the server goes on from either.
+        assert_eq!(serve(&mut storage, 25).unwrap(), up_to(500));
+    }
+
+    #[test]
+    fn the_segments_before_the_snapshot_are_not_missed() {
+        let mut storage = MemoryStorage::default();
+        serve(&mut storage, 25).unwrap();
+        let newest = segment::list(&storage).unwrap().pop().unwrap().name;
+        storage.files.retain(|name, _| *name == newest || name == NAME);
+        assert_eq!(start(&storage).unwrap().1, up_to(250));
+        assert_eq!(serve(&mut storage, 25).unwrap(), up_to(500));
+        storage.files.remove(NAME);
+        let error = start(&storage).unwrap_err().to_string();
+        assert!(error.contains("are missing"), "{error}");
+    }
+
+    #[test]
+    fn no_snapshot_is_believed_that_is_torn_or_changed_anywhere() {
+        let mut storage = MemoryStorage::default();
+        serve(&mut storage, 8).unwrap();
+        let whole = storage.files[NAME].clone();
+        let mut check = |bytes: Vec<u8>, what: &str| {
+            storage.files.insert(NAME.to_owned(), bytes);
+            let (replayed, state) = start(&storage).unwrap();
+            assert_eq!((state, replayed.entries), (up_to(80), 80), "{what}");
+            let why = replayed.disbelief.expect(what);
+            assert!(why.contains(NAME) && why.contains("not believed"), "{why}");
+        };
+        for len in 0..whole.len() {
+            check(whole[..len].to_vec(), &format!("cut to {len}"));
+        }
+        for place in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[place] ^= 1;
+            check(changed, &format!("changed at {place}"));
+        }
+        check([&whole[..], b"\n"].concat(), "an LF more");
+        check([&whole[..], &whole[..]].concat(), "twice");
+        check([&whole[..], &[0; 4096]].concat(), "zeros behind");
+        check(vec![0; whole.len()], "zeros");
+    }
+
+    #[test]
+    fn no_snapshot_is_believed_that_is_another_ledgers_or_newer_or_of_another_chain() {
+        let mut storage = MemoryStorage::default();
+        serve(&mut storage, 25).unwrap();
+        let text = String::from_utf8(storage.files[NAME].clone()).unwrap();
+        let seq = start(&storage).unwrap().0.snapshot.unwrap();
+        let resealed = |text: String| {
+            let covered = &text[..text.len() - CRC_LEN];
+            format!("{covered}{:08x}\n", continue_crc(0, covered.as_bytes())).into_bytes()
+        };
+        assert_eq!(resealed(text.clone()), storage.files[NAME]);
+        let crc = text.split("crc=").nth(1).unwrap()[..8].to_owned();
+        for (from, to) in [
+            ("ledger=00000000000000a1".to_owned(), "ledger=00000000000000a2".to_owned()),
+            (format!("crc={crc}"), "crc=00000000".to_owned()),
+            (format!("seq={seq}"), "seq=251".to_owned()),
+            (format!("seq={seq}"), format!("seq={}", seq.0 - 1)),
+            ("version=1".to_owned(), "version=2".to_owned()),
+        ] {
+            storage.files.insert(NAME.to_owned(), resealed(text.replace(&from, &to)));
+            let (replayed, state) = start(&storage).unwrap();
+            assert_eq!((state, replayed.snapshot), (up_to(250), None), "{to}");
+            assert!(replayed.disbelief.is_some(), "{to}");
+        }
+        // A line before the snapshot's entry that does not follow: neither is believed.
+        storage.files.insert(NAME.to_owned(), text.into_bytes());
+        let newest = segment::list(&storage).unwrap().pop().unwrap().name;
+        storage.files.get_mut(&newest).unwrap()[600] ^= 1;
+        assert!(matches!(start(&storage), Err(OpenError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_crash_at_any_step_of_a_snapshot_leaves_one_that_is_believed_or_none() {
+        let mut first = MemoryStorage::default();
+        serve(&mut first, 25).unwrap();
+        let before = start(&first).unwrap().0.snapshot;
+        let mut found = BTreeMap::new();
+        for steps in 0.. {
+            let mut storage = first.clone();
+            storage.steps_left = Some(steps);
+            let has_crashed = serve(&mut storage, 4).is_err();
+            storage.steps_left = None;
+            let (replayed, state) = start(&storage).unwrap();
+            assert_eq!(state, up_to(replayed.head.seq.0), "{steps}");
+            assert_eq!(replayed.disbelief, None, "{steps}");
+            *found.entry(replayed.snapshot).or_insert(0) += 1;
+            serve(&mut storage, 4).unwrap();
+            assert!(!storage.files.contains_key(TEMPORARY), "{steps}");
+            if !has_crashed {
+                break;
+            }
+        }
+        assert_eq!(found.len(), 2, "the one before, or the new one: {found:?} {before:?}");
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_written_leaves_the_one_before_and_no_rest() {
+        let mut storage = MemoryStorage::default();
+        serve(&mut storage, 25).unwrap();
+        let before = storage.files[NAME].clone();
+        for step in ["create snapshot", "append snapshot", "sync snapshot", "rename"] {
+            let mut state = Numbers::default();
+            let (mut ledger, _) = Ledger::open(&mut storage, "test", testing::stamp(), || 0xA1, &mut state).unwrap();
+            ledger.storage_mut().fail = Some(step.to_owned());
+            assert!(ledger.write_snapshot(testing::stamp(), &state).is_err());
+            ledger.storage_mut().fail = None;
+            assert_eq!(storage.files[NAME], before);
+            assert!(!storage.files.contains_key(TEMPORARY));
+        }
+    }
+
+    #[test]
+    fn the_file_is_what_the_module_draws() {
+        let mut storage = MemoryStorage::default();
+        let mut state = up_to(0);
+        let (mut ledger, _) = Ledger::open(&mut storage, "test", testing::stamp(), || 0xA1, &mut state).unwrap();
+        ledger.append(&testing::entry(1));
+        ledger.write().unwrap();
+        ledger.sync().unwrap();
+        let crc = ledger.head().crc;
+        ledger.write_snapshot(testing::stamp(), &up_to(1)).unwrap();
+        let text = String::from_utf8(storage.files[NAME].clone()).unwrap();
+        let before = format!(
+            "#posgate-snapshot\tversion=1\tledger=00000000000000a1\tseq=1\tcrc={crc:08x}\tcreated=2026-11-22T12:00:00.000+08:00\n\
+             number\t1\n#end\tlines=1\t"
+        );
+        assert_eq!(text, format!("{before}{:08x}\n", continue_crc(0, before.as_bytes())));
+    }
+}
