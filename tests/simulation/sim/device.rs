@@ -319,6 +319,7 @@ impl Device {
 
     fn begin(&mut self, t: u64, mut work: Work, record: Option<&Record>, random: &mut Random, notes: &mut Vec<Note>) {
         let seq = self.next_seq();
+        self.last_command.clear();
         (work.time, work.at) = self.shown(t);
         let code = match work.ask {
             Ask::Boot => 101,
@@ -477,13 +478,10 @@ impl Device {
             self.drop_record(t, &[field(2), field(3), field(4), field(5)], coverage, notes);
             return;
         }
-        // Once more, because the 109 was lost perhaps.
+        // Once more, because the 109 was lost perhaps. Only until the next request: its 109 would then be taken for that one's
+        // command, since it names nothing or the same code, and nobody can tell.
         if datagram == self.last_command {
-            // During newer work its 109 would be taken for that one's, since it names the same code: nobody can tell.
-            let is_clear = self.work.is_none();
-            if is_clear {
-                self.confirm(code, field(2), coverage, notes);
-            }
+            self.confirm(code, field(2), coverage, notes);
             return;
         }
         let Some(work) = &self.work else { return };
