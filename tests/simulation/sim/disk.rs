@@ -204,6 +204,13 @@ impl Disk {
         segments.into_iter().map(|segment| segment.name).collect()
     }
 
+    /// The ledger's segments from this one on, oldest first: their names sort as their entries do.
+    pub fn segments_from(&self, name: &str) -> Vec<String> {
+        let medium = self.0.borrow();
+        let names = medium.names.range(name.to_owned()..).map(|(name, _)| name);
+        names.filter(|name| segment::first_of(name).is_some()).cloned().collect()
+    }
+
     /// Turns a bit of a file at rest.
     pub fn flip(&self, name: &str, bit: usize) {
         let mut medium = self.0.borrow_mut();

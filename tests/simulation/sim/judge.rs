@@ -172,7 +172,9 @@ impl Judge {
 
     /// Reads what became durable.
     pub fn ingest(&mut self, disk: &Disk, site: &Site, t: u64, process: u64) {
-        for name in disk.segments() {
+        // A segment is complete before the next begins.
+        let last = self.kept.last_key_value().map_or("ledger-", |(name, _)| name).to_owned();
+        for name in disk.segments_from(&last) {
             let from = self.kept.get(&name).map_or(HEADER_LEN, Vec::len);
             let new = disk.with_solid(&name, |solid| solid.get(from..).map(<[u8]>::to_vec)).unwrap_or_default();
             let Some(end) = new.iter().rposition(|byte| *byte == b'\n') else { continue };
