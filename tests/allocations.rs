@@ -17,7 +17,7 @@ use log::LevelFilter;
 use posgate::ledger::{DirStorage, Ledger};
 use posgate::limits::{DEVICES_MAX, TURN_BATCH};
 use posgate::model::{EntrySeq, Mono, Now, Stamp};
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::server::{Effects, Heard, Origin, Peer, Server, Tables};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -163,7 +163,15 @@ fn serve(directory: &Path) -> (usize, usize, u64) {
         }
         for batch in frames.chunks(TURN_BATCH) {
             for (peer, frame) in batch {
-                server.handle(&now, *peer, frame, &mut fx);
+                if let Heard::Behind(machine) = server.hear(&now, *peer, frame, &mut fx) {
+                    while server.serve_ahead(&now, &machine, *peer, &mut fx) {
+                        enter(&mut fx, &mut ledger);
+                    }
+                    server.handle_admitted(&now, *peer, frame, &mut fx);
+                }
+                enter(&mut fx, &mut ledger);
+            }
+            while server.serve_stored(&now, &mut fx) {
                 enter(&mut fx, &mut ledger);
             }
             server.handle_oversize(&now, batch[0].0, &batch[0].1);

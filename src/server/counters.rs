@@ -14,6 +14,12 @@ macro_rules! counters {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
 
+            /// What became of all datagrams that arrived: as many as `received`, or one was dropped silently.
+            pub fn outcomes(&self) -> u64 {
+                let dropped = self.all().filter(|(name, _)| name.starts_with("dropped_")).map(|(_, count)| count);
+                self.acknowledged + self.unacknowledged + dropped.sum::<u64>()
+            }
+
             /// For the log: ` name=count` for all that happened at all, save what `stop` names first.
             pub fn others(&self) -> impl fmt::Display {
                 Others(self)
@@ -27,6 +33,8 @@ counters! {
     received
     /// Frames that were acknowledged.
     acknowledged
+    /// Frames that want no 001: 100, and 109 unless `ack_109` says otherwise.
+    unacknowledged
     /// From a source that `allow` does not hold.
     dropped_source
     /// Beyond a rate.
@@ -41,6 +49,12 @@ counters! {
     dropped_seq
     /// A machine number that is no number.
     dropped_machine
+    /// Datagrams of one address beyond its places, or of all beyond theirs, while the loop waited for a disk.
+    dropped_crowd
+    /// 105s that found no place to wait; their terminals send them again.
+    dropped_waiting
+    /// Datagrams that the kernel had no room for, so that they never arrived here: not among `received`.
+    lost_in_kernel
     /// Codes that nobody knows.
     unknown_codes
     /// A field that could not be read.
