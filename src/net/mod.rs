@@ -1,9 +1,12 @@
-//! The loop between the world and the server: one thread, one poll (design.md, section 1).
+//! The loop between the world and the server (design.md, section 1). One thread decides, writes and answers; another, the
+//! [`ear`], takes datagrams from the sockets meanwhile.
 //!
 //! One turn: datagrams and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
 //! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
+pub mod drops;
+pub mod ear;
 pub mod service;
 pub mod udp;
 
@@ -11,7 +14,7 @@ use std::io;
 use std::time::Duration;
 
 use log::warn;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
@@ -20,8 +23,10 @@ use crate::ledger::{Ledger, Storage};
 use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
-use crate::server::{Effects, Mailbag, Peer, Server};
+use crate::server::{Effects, Mailbag, Server};
 use crate::zone::Zone;
+use drops::Drops;
+use ear::Ear;
 pub use service::Service;
 use udp::{Mail, Socket};
 
@@ -34,7 +39,8 @@ const STALE: Mono = Mono(1000);
 /// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
 
-const SIGNALS: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(0);
+const HEARD: Token = Token(1);
 
 /// What a person asked for by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +66,13 @@ pub struct Loop<'t, S: Storage> {
     events: Events,
     signals: Signals,
     sockets: Vec<Socket>,
-    /// Whether a socket may hold more than was taken from it: the poll tells of each datagram once.
-    ready: Vec<bool>,
+    /// Takes what comes in on the sockets, while the loop runs.
+    ear: Option<Ear>,
     clock: Clock,
     zone: Zone,
     service: Service<'t, S>,
-    /// The socket that is asked first in the next turn.
-    first: usize,
     unsent: Unsent,
+    drops: Drops,
 }
 
 /// Replies that could not be sent.
@@ -93,7 +98,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// Of the kernel.
     pub fn new(
-        mut sockets: Vec<Socket>,
+        sockets: Vec<Socket>,
         mut signals: Signals,
         clock: Clock,
         zone: Zone,
@@ -103,22 +108,20 @@ impl<'t, S: Storage> Loop<'t, S> {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        for (number, socket) in sockets.iter_mut().enumerate() {
-            poll.registry().register(socket, Token(number), Interest::READABLE)?;
-        }
-        let ready = vec![true; sockets.len()];
+        let inodes: Vec<u64> = sockets.iter().map(Socket::inode).collect::<io::Result<_>>()?;
+        let drops = Drops::of(inodes.into_iter());
         let events = Events::with_capacity(64);
         Ok(Self {
             poll,
             events,
             signals,
             sockets,
-            ready,
+            ear: None,
             clock,
             zone,
             service: Service::new(server, ledger, fx),
-            first: 0,
             unsent: Unsent::default(),
+            drops,
         })
     }
 
@@ -161,6 +164,8 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
     pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Reloaded>) -> io::Result<()> {
+        let waker = Waker::new(self.poll.registry(), HEARD)?;
+        self.ear = Some(Ear::listen(&self.sockets, waker)?);
         loop {
             self.wait()?;
             let order = self.order();
@@ -179,10 +184,23 @@ impl<'t, S: Storage> Loop<'t, S> {
                         service.reloaded(&now, post)?;
                     }
                 }
-                Some(Order::Stop) => return service.stop(&now, post),
+                Some(Order::Stop) => return self.stop(&now),
                 None => (),
             }
         }
+    }
+
+    /// Serves what was heard, and ends.
+    fn stop(mut self, now: &Now) -> io::Result<()> {
+        if let Some(ear) = &mut self.ear {
+            ear.stop();
+        }
+        while self.ear.as_ref().is_some_and(Ear::has_more) {
+            self.turn(now)?;
+        }
+        let Self { mut service, mut sockets, mut unsent, clock, mut drops, .. } = self;
+        service.lost_in_kernel(drops.ask());
+        service.stop(now, &mut |bag| unsent.post(&clock, &mut sockets, bag))
     }
 
     fn now(&self) -> Now {
@@ -191,7 +209,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sleeps until a datagram, a signal or a deadline.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = if self.ready.contains(&true) {
+        let timeout = if self.ear.as_ref().is_some_and(Ear::has_more) {
             Some(Duration::ZERO)
         } else {
             self.service.next_deadline().map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
@@ -200,11 +218,6 @@ impl<'t, S: Storage> Loop<'t, S> {
             Ok(()) => (),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
-        }
-        for event in &self.events {
-            if let Some(ready) = self.ready.get_mut(event.token().0) {
-                *ready = true;
-            }
         }
         Ok(())
     }
@@ -219,33 +232,22 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 
     fn turn(&mut self, now: &Now) -> io::Result<()> {
+        let Self { service, drops, ear, .. } = self;
         let mut received = 0;
-        for socket in (self.first..self.sockets.len()).chain(0..self.first) {
-            while self.ready[socket] && received < TURN_DATAGRAMS_MAX && self.service.takes_a_batch() {
-                received += self.receive(now, socket)?;
+        if let Some(ear) = ear {
+            let (intake, left_out) = ear.intake()?;
+            service.dropped_crowd(left_out);
+            while !intake.is_empty() && received < TURN_DATAGRAMS_MAX && service.takes_a_batch() {
+                for _ in 0..TURN_BATCH {
+                    let Some(taken) = intake.take() else { break };
+                    service.receive(now, taken.peer, taken.bytes, taken.is_oversize)?;
+                    received += 1;
+                }
             }
         }
-        // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
-        self.first = (self.first + 1) % self.sockets.len().max(1);
+        service.lost_in_kernel(drops.after_turn(now.mono, received));
         let Self { service, sockets, unsent, clock, .. } = self;
         service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
-    }
-
-    /// Takes a batch from a socket.
-    fn receive(&mut self, now: &Now, number: usize) -> io::Result<usize> {
-        let Self { sockets, service, .. } = self;
-        let mut failure = Ok(());
-        let tag = u8::try_from(number).unwrap_or(u8::MAX);
-        let received = sockets[number].recv(TURN_BATCH, |datagram| {
-            if failure.is_err() {
-                return;
-            }
-            let peer = Peer { source: datagram.source, local: datagram.local, socket: tag };
-            failure = service.receive(now, peer, datagram.bytes, datagram.is_oversize());
-        })?;
-        failure?;
-        self.ready[number] = received == TURN_BATCH;
-        Ok(received)
     }
 }
 

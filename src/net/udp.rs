@@ -15,9 +15,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -33,9 +35,9 @@ use crate::limits::DATAGRAM_LEN_MAX;
 /// Datagrams taken from the kernel in one call.
 const BATCH: usize = 64;
 
-/// Bytes we ask the kernel to keep for us each way: after a power cut every terminal speaks at once. It may grant less
-/// (`net.core.rmem_max`, `wmem_max`).
-const KERNEL_BUFFER: usize = 1024 * 1024;
+/// Bytes we ask the kernel to keep for us each way: after a power cut every terminal speaks at once, and a busy machine
+/// may not run us for a moment. It may grant less (`net.core.rmem_max`, `wmem_max`), and takes memory only for what waits.
+const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
 
 /// A datagram that came in.
 #[derive(Clone, Copy, Debug)]
@@ -110,12 +112,28 @@ impl Socket {
         let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &KERNEL_BUFFER);
         let _ = socket::setsockopt(&socket, sockopt::SndBuf, &KERNEL_BUFFER);
         socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address)).map_err(explain)?;
-        Self::new(socket)
+        Self::of(socket)
     }
 
     /// The address and port it is bound to.
     pub const fn address(&self) -> SocketAddrV4 {
         self.address
+    }
+
+    /// Another handle to it, for [`Socket::of`].
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        self.inner.as_fd().try_clone_to_owned()
+    }
+
+    /// The kernel's number for it.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(File::from(self.duplicate()?).metadata()?.ino())
     }
 
     /// Hands over what has arrived, in the order it arrived, at most `max` datagrams; gives their number.
@@ -168,7 +186,11 @@ impl Socket {
         outcome
     }
 
-    fn new(socket: OwnedFd) -> io::Result<Self> {
+    /// Of a handle to a bound socket.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn of(socket: OwnedFd) -> io::Result<Self> {
         let bound: SockaddrIn = socket::getsockname(socket.as_raw_fd())?;
         Ok(Self {
             inner: mio::net::UdpSocket::from_std(socket.into()),
