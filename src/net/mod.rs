@@ -36,7 +36,7 @@ const UNSENT_TOLD_MS: u64 = 60_000;
 /// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
 const STALE: Mono = Mono(1000);
 
-/// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
+/// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`](crate::server::Peer)).
 pub const SOCKETS_MAX: usize = 256;
 
 const SIGNALS: Token = Token(0);
