@@ -242,6 +242,25 @@ fn what_lies_in_the_place_of_the_temporary_file_is_not_written_to() {
 }
 
 #[test]
+fn what_the_kernel_dropped_is_counted() {
+    const SENT: i64 = 20_000;
+    let site = Site::new();
+    let server = site.start();
+    let device = Device::new(2, &server);
+    // More than any buffer holds comes while nobody reads.
+    server.signal(Signal::SIGSTOP);
+    for _ in 0..SENT {
+        device.send([b'x'; 900]);
+    }
+    server.signal(Signal::SIGCONT);
+    let arrived = |status: &JsonValue| count(status, "received") + count(status, "kernel_dropped");
+    let status = wait_until(&site, "every datagram", |status| arrived(status) >= SENT);
+    assert_eq!(arrived(&status), SENT);
+    assert!(count(&status, "kernel_dropped") > 0 && count(&status, "received") > 0);
+    server.stop();
+}
+
+#[test]
 fn mute_devices_and_good_copies_and_the_last_trouble_are_seen() {
     let site = Site::with("\toption resend_first_ms '50'\n\toption resend_max '1'\n", "");
     site.start().stop();
