@@ -9,6 +9,7 @@ pub mod drops;
 pub mod ear;
 pub mod service;
 pub mod udp;
+pub mod watch;
 
 use std::io;
 use std::time::Duration;
@@ -24,11 +25,13 @@ use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Server};
+use crate::status::Status;
 use crate::zone::Zone;
 use drops::Drops;
 use ear::Ear;
 pub use service::Service;
 use udp::{Mail, Socket};
+pub use watch::{Around, Places, Watch};
 
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
@@ -73,6 +76,7 @@ pub struct Loop<'t, S: Storage> {
     service: Service<'t, S>,
     unsent: Unsent,
     drops: Drops,
+    watch: Watch,
 }
 
 /// Replies that could not be sent.
@@ -80,6 +84,8 @@ pub struct Loop<'t, S: Storage> {
 struct Unsent {
     /// As many since the last warning.
     count: u64,
+    /// As many since the start.
+    total: u64,
     told: Option<Mono>,
 }
 
@@ -108,8 +114,6 @@ impl<'t, S: Storage> Loop<'t, S> {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let inodes: Vec<u64> = sockets.iter().map(Socket::inode).collect::<io::Result<_>>()?;
-        let drops = Drops::of(inodes.into_iter());
         let events = Events::with_capacity(64);
         Ok(Self {
             poll,
@@ -121,13 +125,19 @@ impl<'t, S: Storage> Loop<'t, S> {
             zone,
             service: Service::new(server, ledger, fx),
             unsent: Unsent::default(),
-            drops,
+            drops: Drops::default(),
+            watch: Watch::new(Places::default()),
         })
     }
 
     /// Free bytes below which sales are refused; until it is called, none.
     pub fn keep_reserve(&mut self, reserve_bytes: u64) {
         self.service.keep_reserve(reserve_bytes);
+    }
+
+    /// Where the status files are; until it is called there are none. Before [`Loop::start`].
+    pub fn keep_status(&mut self, places: Places) {
+        self.watch = Watch::new(places);
     }
 
     /// Writes the `start` entry. Nothing is received before [`Loop::run`].
@@ -141,7 +151,9 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
         logging::set_offset(now.stamp.offset_s);
         let Self { service, sockets, unsent, clock, .. } = self;
-        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))
+        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        self.watch.write(&now, &self.service, around(&self.sockets, &self.unsent));
+        Ok(())
     }
 
     /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has left, and no door
@@ -187,6 +199,7 @@ impl<'t, S: Storage> Loop<'t, S> {
                 Some(Order::Stop) => return self.stop(&now),
                 None => (),
             }
+            self.tell_status(&now);
         }
     }
 
@@ -198,9 +211,23 @@ impl<'t, S: Storage> Loop<'t, S> {
         while self.ear.as_ref().is_some_and(Ear::has_more) {
             self.turn(now)?;
         }
-        let Self { mut service, mut sockets, mut unsent, clock, mut drops, .. } = self;
-        service.lost_in_kernel(drops.ask());
-        service.stop(now, &mut |bag| unsent.post(&clock, &mut sockets, bag))
+        let Self { service, sockets, unsent, clock, drops, watch, .. } = &mut self;
+        let lost = around(sockets, unsent).kernel_dropped;
+        drops.finish(lost.unwrap_or(0));
+        service.stop(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        watch.finish(now, service, around(sockets, unsent));
+        Ok(())
+    }
+
+    /// How the server stands.
+    pub fn status(&self, now: &Now) -> Status<'_> {
+        self.watch.status(now, &self.service, around(&self.sockets, &self.unsent))
+    }
+
+    /// Lets the status files follow what this turn changed.
+    fn tell_status(&mut self, now: &Now) {
+        let Self { watch, service, sockets, unsent, clock, .. } = self;
+        watch.after_turn(now, clock, service, unsent.total, || around(sockets, unsent));
     }
 
     fn now(&self) -> Now {
@@ -212,7 +239,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         let timeout = if self.ear.as_ref().is_some_and(Ear::has_more) {
             Some(Duration::ZERO)
         } else {
-            self.service.next_deadline().map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
+            let deadline = [self.service.next_deadline(), self.watch.deadline()].into_iter().flatten().min();
+            deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => (),
@@ -232,7 +260,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 
     fn turn(&mut self, now: &Now) -> io::Result<()> {
-        let Self { service, drops, ear, .. } = self;
+        let Self { service, drops, ear, sockets, unsent, .. } = self;
         let mut received = 0;
         if let Some(ear) = ear {
             let (intake, left_out) = ear.intake()?;
@@ -245,10 +273,16 @@ impl<'t, S: Storage> Loop<'t, S> {
                 }
             }
         }
-        service.lost_in_kernel(drops.after_turn(now.mono, received));
+        drops.after_turn(now.mono, received, || around(sockets, unsent).kernel_dropped.unwrap_or(0));
         let Self { service, sockets, unsent, clock, .. } = self;
         service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
     }
+}
+
+/// What the sockets say beside their datagrams.
+fn around(sockets: &[Socket], unsent: &Unsent) -> Around {
+    let dropped = sockets.iter().map(Socket::kernel_dropped);
+    Around { kernel_dropped: dropped.sum(), unsent: unsent.total }
 }
 
 impl Unsent {
@@ -259,13 +293,15 @@ impl Unsent {
         for (number, socket) in sockets.iter_mut().enumerate() {
             let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
             let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
-            self.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
+            let failed = u64::try_from(sent.failed).unwrap_or(u64::MAX);
+            self.count += failed;
+            self.total += failed;
             // A network that is down would fill the log.
             let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
             if let Some(error) = sent.error.filter(|_| is_due) {
                 // The kind alone: the whole error's words would be allocated.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, told: Some(now) };
+                *self = Self { count: 0, told: Some(now), ..*self };
             }
         }
     }

@@ -87,6 +87,21 @@ impl<'t, S: Storage> Service<'t, S> {
         &mut self.server
     }
 
+    /// Where it is written down, for status.
+    pub fn ledger(&self) -> &Ledger<S> {
+        &self.ledger
+    }
+
+    /// Free bytes below which sales are refused.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes
+    }
+
+    /// Since when entries that nothing rests on wait for a sync.
+    pub fn unsynced_since(&self) -> Option<Mono> {
+        self.unsynced_since
+    }
+
     /// Bytes of a ledger segment before the next one begins.
     pub fn limit_segments(&mut self, segment_bytes: u64) {
         self.ledger.limit_segments(segment_bytes);
@@ -218,11 +233,6 @@ impl<'t, S: Storage> Service<'t, S> {
     /// Datagrams arrived, and found no place to wait for a turn.
     pub fn dropped_crowd(&mut self, count: u64) {
         self.server.dropped_crowd(count);
-    }
-
-    /// Datagrams never arrived, since the kernel had no room for them.
-    pub fn lost_in_kernel(&mut self, count: u64) {
-        self.server.lost_in_kernel(count);
     }
 
     /// Ends a turn: decides its share of stored sales, handles the deadlines that passed, and commits.

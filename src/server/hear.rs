@@ -70,11 +70,6 @@ impl Server<'_> {
         self.counters.dropped_crowd += count;
     }
 
-    /// Datagrams never arrived, since the kernel had no room for them.
-    pub fn lost_in_kernel(&mut self, count: u64) {
-        self.counters.lost_in_kernel += count;
-    }
-
     /// Decides the stored sale that waits longest; `false` if none does.
     pub fn serve_stored(&mut self, now: &Now, fx: &mut Effects) -> bool {
         let taken = self.tables.waiting.take();
