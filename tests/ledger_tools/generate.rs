@@ -40,7 +40,8 @@ impl Maker {
     /// The time of the next entry: spread over the days' opening hours.
     fn stamp(&self) -> Stamp {
         let per_day = self.plan.entries / self.plan.days + 1;
-        let (day, place) = (self.seq / per_day, self.seq % per_day);
+        let day = (self.seq / per_day).min(self.plan.days - 1);
+        let place = (self.seq - day * per_day).min(per_day - 1);
         let first = Date::parse(b"2026-11-01").expect("a date");
         let second = 6 * 3600 + place * 50_000 / per_day;
         let day = Date(first.0 + i32::try_from(day).expect("few days"));
@@ -79,7 +80,7 @@ impl Maker {
         let mut entries = Vec::new();
         if !self.balances[account].2 {
             self.balances[account].2 = true;
-            let entry = self.of_account(Kind::Open, account, 20_000, 50);
+            let entry = self.of_account(Kind::Open, account, 5_000, 50);
             entries.push(entry);
         }
         let price = i64::try_from(100 + self.draw(2000)).expect("a price");
@@ -171,5 +172,28 @@ pub fn write(directory: &Path, plan: Plan) {
         }
         ledger.write().expect("written");
     }
+    ledger.sync().expect("synced");
+}
+
+/// Writes these entries into a new directory, in order; their seqs and balances are filled in.
+#[allow(dead_code)] // the example writes none
+pub fn write_entries(directory: &Path, site: &str, entries: Vec<Entry>) {
+    let stamp = entries[0].time;
+    let storage = DirStorage::open(directory).expect("a directory");
+    let nobody = &mut Entries(|_: &Entry| Ok(()));
+    let (mut ledger, _) = Ledger::open(storage, site, stamp, || 0xA1, nobody).unwrap_or_else(|error| panic!("{error}"));
+    let mut figures = std::collections::BTreeMap::new();
+    for mut entry in entries {
+        entry.seq = ledger.next_seq();
+        if let Some(account) = &entry.account {
+            let (balance, left) = figures.entry(account.clone()).or_insert((Balance::ZERO, 0));
+            *balance += entry.amount.unwrap_or_default();
+            *left += entry.uses.unwrap_or_default();
+            (entry.amount, entry.uses) = (entry.amount.or(Some(Balance::ZERO)), entry.uses.or(Some(0)));
+            (entry.balance, entry.uses_left) = (Some(*balance), Some(*left));
+        }
+        ledger.append(&entry);
+    }
+    ledger.write().expect("written");
     ledger.sync().expect("synced");
 }
