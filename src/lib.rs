@@ -33,6 +33,8 @@ pub mod good;
 
 pub mod audit;
 
+pub mod status;
+
 pub mod net;
 
 pub mod zone;

@@ -58,10 +58,11 @@ pub fn yuan(fen: i64) -> String {
 pub fn segments(directories: &[&Path]) -> Vec<PathBuf> {
     let files = directories.iter().flat_map(|directory| fs::read_dir(directory).unwrap());
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
-    paths.retain(|path| {
+    let is_segment = |path: &PathBuf| {
         let name = path.file_name().unwrap().to_str().unwrap();
-        name.starts_with("ledger-") && name.ends_with(".tsv")
-    });
+        name.starts_with("ledger-") && path.extension().is_some_and(|extension| extension == "tsv")
+    };
+    paths.retain(is_segment);
     paths.sort_by_key(|path| path.file_name().unwrap().to_owned());
     paths
 }
