@@ -185,7 +185,8 @@ mod tests {
         assert_eq!(accounts.apply(&entry(Kind::Open, 1000, 1000), true), Ok(()));
         assert_eq!(accounts.apply(&entry(Kind::Charge, -300, 700), false), Ok(()));
         assert!(accounts.apply(&entry(Kind::Charge, -300, 300), true).is_err());
-        assert_eq!(accounts.get("A").unwrap().then, Balance::from_fen(700 + 300 - 300));
+        let row = accounts.get("A").unwrap();
+        assert_eq!(row.then, Balance::from_fen(1000), "the sale was of a later day");
     }
 
     #[test]
