@@ -289,8 +289,6 @@ fn the_limits_are_those_of_the_code() {
             limits::CODE_LEN_MAX,
             limits::NAME_LEN_MAX,
             limits::TURN_DATAGRAMS_MAX,
-            limits::INTAKE_MAX,
-            usize::from(limits::INTAKE_SOURCE_MAX),
             limits::TURN_STORED_MAX,
             limits::STORED_WAITING_MAX,
         ] {

@@ -89,18 +89,17 @@ for _ in $(seq 400); do
 done
 kill -TERM "$server"
 wait "$tracer" || fail "the server did not leave with 0"
+server=
 
-# Each call as one word, in the order of the kernel. A turn begins with an epoll_wait of the first thread; another one takes
-# datagrams from the socket meanwhile.
-awk -v main="$server" '
-    /epoll_p?wait\(/              { if ($1 == main) print "wait"; next }
-    /recvmmsg[( ].*msg_iov/       { while (match($0, /"10[0-9],[0-9]+/)) { print "in " substr($0, RSTART + 1, RLENGTH - 1); $0 = substr($0, RSTART + RLENGTH) } next }
+# Each call as one word, in the order of the kernel. A turn begins with an epoll_wait.
+awk '
+    /epoll_p?wait\(/              { print "wait"; next }
+    /recvmmsg\(.*msg_iov/         { while (match($0, /"10[0-9],[0-9]+/)) { print "in " substr($0, RSTART + 1, RLENGTH - 1); $0 = substr($0, RSTART + RLENGTH) } next }
     /send(m)?msg\(.*"001,/        { match($0, /"001,[0-9]+/); print "out " substr($0, RSTART + 1, RLENGTH - 1); next }
     /send(m)?msg\(.*"00[89],/     { match($0, /"00[89]/); print "out " substr($0, RSTART + 1, 3); next }
     /write(64)?\(.*ledger-.*tsv>/ { print "write" (/charge/ ? " charge" : ""); next }
     /sync\(.*ledger-.*tsv>/       { print "sync"; next }
 ' "$dir/trace" >"$dir/calls"
-server=
 
 # From the first frame on.
 sed -n '/^in 102/,$p' "$dir/calls" >"$dir/served"
@@ -115,6 +114,7 @@ turn_of() { awk -v words="$1" '/^wait/ { turn = ""; next } { turn = turn $0 "; "
 awk '
     function wrong(what) { print "line " NR " of the calls: " what; bad = 1; exit 1 }
     /^wait/     { writes = syncs = dirty = 0; next }
+    /^in/       { if (writes) wrong("a frame is taken after the turn was written"); next }
     /^out 001/  { if (writes) wrong("a 001 waits for the write"); next }
     /^write/    { if (++writes > 1) wrong("a second write in one turn"); dirty = 1; next }
     /^sync/     { if (++syncs > 1) wrong("a second sync in one turn"); dirty = 0; next }

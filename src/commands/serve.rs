@@ -11,7 +11,7 @@ use posgate::clock::Clock;
 use posgate::config::{self, Settings};
 use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
-use posgate::net::udp::Socket;
+use posgate::net::udp::{RECEIVE_BUFFER, Socket};
 use posgate::net::{self, Loop, Places, Reloaded};
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
@@ -103,6 +103,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
     loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
+    let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
     let cards = file.records.len();
     let settings = loaded.settings;
     drop(loaded.file);
@@ -119,6 +120,11 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     service.start().map_err(explain)?;
     for address in addresses {
         info!("listening address={address}");
+    }
+    if let Some(bytes) = receive_buffer.filter(|bytes| *bytes < RECEIVE_BUFFER) {
+        info!(
+            "receive-buffer bytes={bytes} asked={RECEIVE_BUFFER}: a flood fills it while the disk syncs; a larger net.core.rmem_max helps"
+        );
     }
     let book = service.server().book();
     info!(

@@ -1,12 +1,10 @@
-//! The loop between the world and the server (design.md, section 1). One thread decides, writes and answers; another, the
-//! [`ear`], takes datagrams from the sockets meanwhile.
+//! The loop between the world and the server: one thread, one poll (design.md, section 1).
 //!
 //! One turn: datagrams and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
 //! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
 pub mod drops;
-pub mod ear;
 pub mod service;
 pub mod udp;
 pub mod watch;
@@ -15,20 +13,19 @@ use std::io;
 use std::time::Duration;
 
 use log::warn;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::clock::Clock;
 use crate::ledger::{Ledger, Storage};
-use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
+use crate::limits::{TURN_BATCH, TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
-use crate::server::{Effects, Mailbag, Server};
+use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::status::Status;
 use crate::zone::Zone;
 use drops::Drops;
-use ear::Ear;
 pub use service::Service;
 use udp::{Mail, Socket};
 pub use watch::{Around, Places, Watch};
@@ -39,11 +36,10 @@ const UNSENT_TOLD_MS: u64 = 60_000;
 /// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
 const STALE: Mono = Mono(1000);
 
-/// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`](crate::server::Peer)).
+/// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
 
-const SIGNALS: Token = Token(0);
-const HEARD: Token = Token(1);
+const SIGNALS: Token = Token(usize::MAX);
 
 /// What a person asked for by a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,11 +65,15 @@ pub struct Loop<'t, S: Storage> {
     events: Events,
     signals: Signals,
     sockets: Vec<Socket>,
-    /// Takes what comes in on the sockets, while the loop runs.
-    ear: Option<Ear>,
+    /// Whether a socket may hold more than was taken from it: the poll tells of each datagram once.
+    ready: Vec<bool>,
     clock: Clock,
     zone: Zone,
     service: Service<'t, S>,
+    /// The socket that is asked first in the next turn.
+    first: usize,
+    /// How long the last turn took to write, sync and send, in milliseconds.
+    end_ms: u64,
     unsent: Unsent,
     drops: Drops,
     watch: Watch,
@@ -104,7 +104,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// Of the kernel.
     pub fn new(
-        sockets: Vec<Socket>,
+        mut sockets: Vec<Socket>,
         mut signals: Signals,
         clock: Clock,
         zone: Zone,
@@ -114,16 +114,22 @@ impl<'t, S: Storage> Loop<'t, S> {
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(number), Interest::READABLE)?;
+        }
+        let ready = vec![true; sockets.len()];
         let events = Events::with_capacity(64);
         Ok(Self {
             poll,
             events,
             signals,
             sockets,
-            ear: None,
+            ready,
             clock,
             zone,
             service: Service::new(server, ledger, fx),
+            first: 0,
+            end_ms: 0,
             unsent: Unsent::default(),
             drops: Drops::default(),
             watch: Watch::new(Places::default()),
@@ -176,8 +182,6 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
     pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Reloaded>) -> io::Result<()> {
-        let waker = Waker::new(self.poll.registry(), HEARD)?;
-        self.ear = Some(Ear::listen(&self.sockets, waker)?);
         loop {
             self.wait()?;
             let order = self.order();
@@ -203,17 +207,10 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
     }
 
-    /// Serves what was heard, and ends.
+    /// Ends: what waits in the sockets is sent again by its devices.
     fn stop(mut self, now: &Now) -> io::Result<()> {
-        if let Some(ear) = &mut self.ear {
-            ear.stop();
-        }
-        while self.ear.as_ref().is_some_and(Ear::has_more) {
-            self.turn(now)?;
-        }
         let Self { service, sockets, unsent, clock, drops, watch, .. } = &mut self;
-        let lost = around(sockets, unsent).kernel_dropped;
-        drops.finish(lost.unwrap_or(0));
+        drops.finish(around(sockets, unsent).kernel_dropped.unwrap_or(0));
         service.stop(now, &mut |bag| unsent.post(clock, sockets, bag))?;
         watch.finish(now, service, around(sockets, unsent));
         Ok(())
@@ -236,7 +233,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sleeps until a datagram, a signal or a deadline.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = if self.ear.as_ref().is_some_and(Ear::has_more) {
+        let timeout = if self.ready.contains(&true) {
             Some(Duration::ZERO)
         } else {
             let deadline = [self.service.next_deadline(), self.watch.deadline()].into_iter().flatten().min();
@@ -246,6 +243,11 @@ impl<'t, S: Storage> Loop<'t, S> {
             Ok(()) => (),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return Err(error),
+        }
+        for event in &self.events {
+            if let Some(ready) = self.ready.get_mut(event.token().0) {
+                *ready = true;
+            }
         }
         Ok(())
     }
@@ -260,22 +262,43 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 
     fn turn(&mut self, now: &Now) -> io::Result<()> {
-        let Self { service, drops, ear, sockets, unsent, .. } = self;
         let mut received = 0;
-        if let Some(ear) = ear {
-            let (intake, left_out) = ear.intake()?;
-            service.dropped_crowd(left_out);
-            while !intake.is_empty() && received < TURN_DATAGRAMS_MAX && service.takes_a_batch() {
-                for _ in 0..TURN_BATCH {
-                    let Some(taken) = intake.take() else { break };
-                    service.receive(now, taken.peer, taken.bytes, taken.is_oversize)?;
-                    received += 1;
-                }
+        for socket in (self.first..self.sockets.len()).chain(0..self.first) {
+            while self.ready[socket] && self.goes_on(now, received) && self.service.takes_a_batch() {
+                received += self.receive(now, socket)?;
             }
         }
+        // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
+        self.first = (self.first + 1) % self.sockets.len().max(1);
+        let Self { service, sockets, unsent, clock, drops, end_ms, .. } = self;
         drops.after_turn(now.mono, received, || around(sockets, unsent).kernel_dropped.unwrap_or(0));
-        let Self { service, sockets, unsent, clock, .. } = self;
-        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
+        let begin = clock.mono();
+        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        *end_ms = clock.mono().ms_since(begin);
+        Ok(())
+    }
+
+    /// Whether the turn takes more, if there is more. A flood brings more during a sync than [`TURN_DATAGRAMS_MAX`], and would fill the kernel's
+    /// buffer turn by turn; so as much time as the last turn gave to the disk is given to reading, within [`TURN_BEYOND_MS_MAX`].
+    fn goes_on(&self, now: &Now, received: usize) -> bool {
+        received < TURN_DATAGRAMS_MAX || self.clock.mono().ms_since(now.mono) < self.end_ms.min(TURN_BEYOND_MS_MAX)
+    }
+
+    /// Takes a batch from a socket.
+    fn receive(&mut self, now: &Now, number: usize) -> io::Result<usize> {
+        let Self { sockets, service, .. } = self;
+        let mut failure = Ok(());
+        let tag = u8::try_from(number).unwrap_or(u8::MAX);
+        let received = sockets[number].recv(TURN_BATCH, |datagram| {
+            if failure.is_err() {
+                return;
+            }
+            let peer = Peer { source: datagram.source, local: datagram.local, socket: tag };
+            failure = service.receive(now, peer, datagram.bytes, datagram.is_oversize());
+        })?;
+        failure?;
+        self.ready[number] = received == TURN_BATCH;
+        Ok(received)
     }
 }
 

@@ -230,11 +230,6 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(())
     }
 
-    /// Datagrams arrived, and found no place to wait for a turn.
-    pub fn dropped_crowd(&mut self, count: u64) {
-        self.server.dropped_crowd(count);
-    }
-
     /// Ends a turn: decides its share of stored sales, handles the deadlines that passed, and commits.
     ///
     /// # Errors

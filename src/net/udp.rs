@@ -17,7 +17,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
@@ -33,9 +33,13 @@ use crate::limits::DATAGRAM_LEN_MAX;
 /// Datagrams taken from the kernel in one call.
 const BATCH: usize = 64;
 
-/// Bytes we ask the kernel to keep for us each way: after a power cut every terminal speaks at once, and a busy machine
-/// may not run us for a moment. It may grant less (`net.core.rmem_max`, `wmem_max`), and takes memory only for what waits.
-const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
+/// Bytes we ask the kernel to keep while we do not read, for nobody reads while a disk syncs: what a flood of some hundred thousand small
+/// datagrams a second sends in 30 ms, or 250 terminals in any sync. It takes memory only for what waits. Without CAP_NET_ADMIN it grants
+/// `net.core.rmem_max` at most.
+pub const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// Bytes of replies that we ask the kernel to keep: a turn's. It grants `net.core.wmem_max` at most.
+const SEND_BUFFER: usize = 1024 * 1024;
 
 sockopt_impl!(
     /// What the kernel holds for a socket (Linux 4.12 or later): nine numbers, of which the last counts datagrams that it
@@ -117,10 +121,12 @@ impl Socket {
             socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(device)).map_err(explain)?;
         }
         // A small buffer is no reason not to serve.
-        let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &KERNEL_BUFFER);
-        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &KERNEL_BUFFER);
+        if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        }
+        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
         socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address)).map_err(explain)?;
-        Self::of(socket)
+        Self::new(socket)
     }
 
     /// The address and port it is bound to.
@@ -128,12 +134,10 @@ impl Socket {
         self.address
     }
 
-    /// Another handle to it, for [`Socket::of`].
-    ///
-    /// # Errors
-    /// Of the kernel.
-    pub fn duplicate(&self) -> io::Result<OwnedFd> {
-        self.inner.as_fd().try_clone_to_owned()
+    /// Bytes that the kernel keeps for us until they are read, [`RECEIVE_BUFFER`] unless it grants less; `None` if it does not say.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        // It doubles what is asked, for its own bookkeeping, and tells the double.
+        Some(socket::getsockopt(&self.inner, sockopt::RcvBuf).ok()? / 2)
     }
 
     /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does not say. It
@@ -193,11 +197,7 @@ impl Socket {
         outcome
     }
 
-    /// Of a handle to a bound socket.
-    ///
-    /// # Errors
-    /// Of the kernel.
-    pub fn of(socket: OwnedFd) -> io::Result<Self> {
+    fn new(socket: OwnedFd) -> io::Result<Self> {
         let bound: SockaddrIn = socket::getsockname(socket.as_raw_fd())?;
         Ok(Self {
             inner: mio::net::UdpSocket::from_std(socket.into()),
@@ -492,6 +492,16 @@ mod tests {
         }
         client.send_to(b"here", server.at(1)).expect("sent");
         assert_eq!(server.expect(1)[0].2, address);
+    }
+
+    #[test]
+    fn the_kernel_keeps_as_much_as_was_asked_or_as_it_may() {
+        let socket = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).expect("a free port");
+        let bytes = socket.receive_buffer().expect("the kernel says it");
+        if bytes != RECEIVE_BUFFER {
+            let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("not without CAP_NET_ADMIN");
+            assert_eq!(bytes, RECEIVE_BUFFER.min(most.trim().parse().expect("a number")));
+        }
     }
 
     #[test]

@@ -65,8 +65,6 @@ counters! {
     dropped_seq
     /// A machine number that is no number.
     dropped_machine
-    /// Datagrams of one address beyond its places, or of all beyond theirs, while the loop waited for a disk.
-    dropped_crowd
     /// 105s that found no place to wait; their terminals send them again.
     dropped_waiting
     /// Codes that nobody knows.

@@ -64,12 +64,6 @@ impl Server<'_> {
         }
     }
 
-    /// Datagrams arrived, and found no place to wait for a turn.
-    pub fn dropped_crowd(&mut self, count: u64) {
-        self.counters.received += count;
-        self.counters.dropped_crowd += count;
-    }
-
     /// Decides the stored sale that waits longest; `false` if none does.
     pub fn serve_stored(&mut self, now: &Now, fx: &mut Effects) -> bool {
         let taken = self.tables.waiting.take();

@@ -1,6 +1,6 @@
 //! Floods and liars on real sockets: garbage at full speed, a forger, a babbler, and a lunch hour after a power cut, each beside
 //! terminals that only want to sell. Every sale is answered and charged once, memory stays flat, and every datagram is counted
-//! somewhere. Times are printed and never asserted: they are the machine's.
+//! somewhere; one thread does it. Times are printed and never asserted: they are the machine's.
 //!
 //! `cargo test --test floods` floods for a second; `.ci/floods` for 20 (`POSGATE_FLOOD_SECONDS`).
 
@@ -139,6 +139,10 @@ impl Trial {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.server.pid())).unwrap().count()
+    }
+
     /// The server's socket as the kernel sees it: bytes that wait to be read, datagrams that there was no room for.
     fn socket(&self) -> (u64, u64) {
         let table = std::fs::read_to_string("/proc/net/udp").unwrap();
@@ -245,6 +249,7 @@ fn beside(trial: &Trial, flood: impl Fn(&UdpSocket, u64) + Sync, from: Ipv4Addr)
                 })
             })
             .collect();
+        assert_eq!(trial.threads(), 1, "one thread serves them");
         let terminals: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
         is_over.store(true, Ordering::Relaxed);
         terminals
