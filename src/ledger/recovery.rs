@@ -35,7 +35,7 @@
 //! |---|---|
 //! | none | replay from the first segment, which must begin with entry 1 |
 //! | believed ([`super::snapshot`]) | replay the entries after it; older segments are not looked at, nor missed |
-//! | not believed | the same as none, with a warning |
+//! | not believed, or entries after it do not follow from what it says | the same as none, with a warning |
 
 use core::fmt;
 use std::io;
@@ -250,14 +250,34 @@ pub struct TornTail {
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged beyond what a power cut explains.
 pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, OpenError> {
-    let mut segments = segment::list(files)?;
+    let segments = segment::list(files)?;
+    let path = files.path(snapshot::NAME);
+    let disbelieve = |why: &str| format!("{path} is not believed: {why}; the ledger is replayed from its first entry");
+    let (base, disbelief) = match snapshot::restore(files, &segments, state)? {
+        Ok(base) => (base, None),
+        Err(why) => (None, Some(disbelieve(&why.to_string()))),
+    };
+    let is_believed = base.is_some();
+    match replay_after(files, segments.clone(), base, state) {
+        Err(error @ OpenError::Damaged { .. }) if is_believed => {
+            state.rewind();
+            // Where the whole is no better, the first error stands: segments before the snapshot may have been taken away.
+            let replayed = replay_after(files, segments, None, state).map_err(|_| error)?;
+            let disbelief = Some(disbelieve("the entries after it do not follow from what it says"));
+            Ok(Replayed { disbelief, ..replayed })
+        }
+        replayed => Ok(Replayed { disbelief, ..replayed? }),
+    }
+}
+
+/// The same after the snapshot that was restored into `state`, or from the first entry.
+fn replay_after<F: Files>(
+    files: &F,
+    mut segments: Vec<Segment>,
+    base: Option<snapshot::Base>,
+    state: &mut dyn State,
+) -> Result<Replayed, OpenError> {
     let mut replayed = Replayed::default();
-    let base = snapshot::restore(files, &segments, state)?.unwrap_or_else(|why| {
-        let path = files.path(snapshot::NAME);
-        replayed.disbelief =
-            Some(format!("{path} is not believed: {why}; the ledger is replayed from its first entry"));
-        None
-    });
     if let Some(base) = &base {
         segments.retain(|segment| *segment >= base.segment);
         replayed.snapshot = Some(base.title.head.seq);
