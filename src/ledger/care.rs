@@ -9,6 +9,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
 use crate::model::EntrySeq;
 
 use super::header::HEADER_LEN;
@@ -49,15 +52,40 @@ fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
     Err(CareError::Refused(sentence.into()))
 }
 
+/// One of these commands at a time in a directory. It is the directory that is locked, not a file in it: on a full disk there
+/// may be no room for one, and the server, beside which `archive` runs, has the file.
+#[derive(Debug)]
+pub struct CareLock(#[allow(dead_code, reason = "held until it goes")] Flock<File>);
+
+impl CareLock {
+    /// Takes it, for as long as the value lives; the kernel lets go of it when the process dies.
+    ///
+    /// # Errors
+    /// If another command has it, or there is no such directory.
+    pub fn take(dir: &Path) -> Result<Self, CareError> {
+        let file = File::open(dir).map_err(explain("open", dir))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => refused(format!(
+                "another `posgate ledger archive` or `repair` works in {}: wait until it ends, then give this one again",
+                dir.display()
+            )),
+            Err((_, error)) => Err(explain("lock", dir)(error.into()).into()),
+        }
+    }
+}
+
 // ---------------------------------------------------------------- archive
 
 /// Copies the segments wholly before the snapshot into the directory `to`, verifies the copies, and removes the originals; says
-/// what it did in `out`. Also while the server runs: it writes to none of them any more.
+/// what it did in `out`. Also while the server runs: it writes to none of them any more. Both directories are locked
+/// against another `archive` or `repair`.
 ///
 /// # Errors
-/// If there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
+/// If another has one of the locks, there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
 /// What was not removed is as it was.
 pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareError> {
+    let _lock = CareLock::take(dir)?;
     let files = DirFiles::new(dir);
     let segments = segment::list(&files)?;
     let kept_from = match believed(&files, &segments)? {
@@ -74,6 +102,7 @@ pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareErr
     if same_dir(dir, to)? {
         return refused(format!("{} is the ledger itself: name another directory", to.display()));
     }
+    let _lock_there = CareLock::take(to)?;
     let is_first = first.first == EntrySeq(1);
     let originals = verify(&files, &names, is_first, &mut || ())?;
     let chain = segment::read_header(&files, &kept_from.name)?.map(|header| header.chain).ok();
@@ -350,6 +379,28 @@ mod tests {
         }
         fs::remove_file(dir.path().join(snapshot::NAME)).unwrap();
         assert_eq!(verified(dir.path()).0, 0);
+    }
+
+    #[test]
+    fn one_archive_or_repair_works_in_a_directory_at_a_time() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        for place in [dir.path(), to.path()] {
+            let other = CareLock::take(place).unwrap();
+            let error = archive(dir.path(), to.path(), &mut Vec::new()).unwrap_err();
+            assert!(
+                matches!(&error, CareError::Refused(why) if why.contains("another `posgate ledger archive`")),
+                "{error}"
+            );
+            assert_eq!((names(dir.path()), names(to.path()).len()), (all.clone(), 0));
+            drop(other);
+        }
+        archive(dir.path(), to.path(), &mut Vec::new()).unwrap();
+        // It needs no file, so it is there for a full disk too.
+        assert!(!to.path().read_dir().unwrap().any(|entry| entry.unwrap().file_name() == "lock"));
+        CareLock::take(dir.path()).unwrap();
+        assert!(matches!(CareLock::take(&dir.path().join("none")), Err(CareError::Io(_))));
     }
 
     #[test]

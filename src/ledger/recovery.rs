@@ -258,7 +258,7 @@ pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, Op
         Err(why) => (None, Some(disbelieve(&why.to_string()))),
     };
     let is_believed = base.is_some();
-    match replay_after(files, segments.clone(), base, state) {
+    match replay_after(files, segments.clone(), base.as_ref(), state) {
         Err(error @ OpenError::Damaged { .. }) if is_believed => {
             state.rewind();
             // Where the whole is no better, the first error stands: segments before the snapshot may have been taken away.
@@ -274,11 +274,11 @@ pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, Op
 fn replay_after<F: Files>(
     files: &F,
     mut segments: Vec<Segment>,
-    base: Option<snapshot::Base>,
+    base: Option<&snapshot::Base>,
     state: &mut dyn State,
 ) -> Result<Replayed, OpenError> {
     let mut replayed = Replayed::default();
-    if let Some(base) = &base {
+    if let Some(base) = base {
         segments.retain(|segment| *segment >= base.segment);
         replayed.snapshot = Some(base.title.head.seq);
         replayed.ledger = Some(base.title.ledger);
@@ -288,7 +288,7 @@ fn replay_after<F: Files>(
     for (index, segment) in segments.iter().enumerate() {
         let is_newest = index + 1 == count;
         let place = if is_newest { HeaderPlace::Newest } else { HeaderPlace::Older };
-        if let Some(base) = base.as_ref().filter(|base| base.segment == *segment) {
+        if let Some(base) = base.filter(|base| base.segment == *segment) {
             // What stands before was looked at when the snapshot was believed.
             replay_lines(files, segment, is_newest, (base.offset, base.line), &mut replayed, state)?;
             continue;
