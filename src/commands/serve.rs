@@ -13,6 +13,7 @@ use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
 use posgate::net::udp::Socket;
 use posgate::net::{self, Loop, Reloaded};
+use posgate::problem::Problem;
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
 
@@ -84,7 +85,7 @@ impl From<io::Error> for Failure {
 }
 
 fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone) -> Result<(), Failure> {
-    let (settings, file) = (&loaded.settings, &loaded.file);
+    let settings = &loaded.settings;
     let signals = net::signals()?;
     let clock = Clock::new();
     let sockets = bind(listen, &settings.bind_devices)?;
@@ -99,8 +100,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     if let Some(seq) = opened.snapshot {
         info!("replayed snapshot={seq} entries={}", opened.entries);
     }
-    let installed = server.install(settings.rules.clone(), &file.records, loaded.origin(), true);
-    installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
+    let loaded = install(&mut server, loaded)?;
+    let file = &loaded.file;
     loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
     let cards = file.records.len();
@@ -127,6 +128,23 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let path = options.config();
     let mut in_service = settings;
     service.run(|server| reload(&path, &mut in_service, server)).map_err(explain)
+}
+
+/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read: like any other that is bad,
+/// it gives way to its good copy.
+fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
+    let put = |server: &mut Server, loaded: &Loaded| {
+        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin(), true);
+        installed.map(drop).map_err(|error| error.to_string())
+    };
+    let Err(message) = put(server, &loaded) else { return Ok(loaded) };
+    let problem = Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message };
+    let refused = Failure::Config(problem.to_string());
+    let Some(copy) = loaded.with_good_cards(problem).filter(|copy| put(server, copy).is_ok()) else {
+        return Err(refused);
+    };
+    copy.tell();
+    Ok(copy)
 }
 
 /// SIGHUP: reads both files again. If either is wrong the old ones stay.
