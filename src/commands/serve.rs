@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use log::{LevelFilter, error, info, warn};
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
-use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
+use posgate::ledger::{self, DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
 use posgate::net::udp::Socket;
 use posgate::net::{self, Loop, Reloaded};
@@ -254,12 +254,21 @@ fn open_ledger(
     zone: &Zone,
     server: &mut Server,
 ) -> Result<(Ledger<DirStorage>, Opened), Failure> {
-    let storage = DirStorage::open(&settings.ledger_dir)?;
+    let explain = |error: io::Error| {
+        if !ledger::is_no_room(&error) {
+            return Failure::from(error);
+        }
+        let dir = settings.ledger_dir.display();
+        Failure::Io(format!(
+            "{error}: there is no room to begin a ledger: make some in the file system of {dir}, then start again"
+        ))
+    };
+    let storage = DirStorage::open(&settings.ledger_dir).map_err(explain)?;
     let created = clock.now(zone, false).stamp;
     let number = random()?;
     let opened = Ledger::open(storage, &settings.site, created, || number, server);
     opened.map_err(|error| match error {
-        OpenError::Io(error) => Failure::from(error),
+        OpenError::Io(error) => explain(error),
         damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
     })
 }

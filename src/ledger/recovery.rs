@@ -345,8 +345,11 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
     if let Some(tail) = &replayed.tail {
         let kept = free_name(storage, newest, "torn")?;
         let bytes = read_to_end(storage, newest, tail.offset)?;
-        storage.create(&kept, &bytes)?;
-        storage.sync(&kept)?;
+        if let Err(error) = storage.create(&kept, &bytes).and_then(|()| storage.sync(&kept)) {
+            // Half a copy is none, and it may be what fills the disk.
+            let _left = storage.remove(&kept);
+            return Err(error);
+        }
         storage.sync_dir()?;
         storage.truncate(newest, tail.offset)?;
         storage.sync(newest)?;

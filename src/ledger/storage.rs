@@ -377,6 +377,8 @@ pub struct MemoryStorage {
     pub steps_left: Option<usize>,
     /// Bytes of all files together; what does not fit is written in part.
     pub capacity: Option<usize>,
+    /// What is written in place takes room too, as UBIFS, JFFS2 and F2FS have it.
+    pub writes_elsewhere: bool,
     /// What it says of its room, where that is not so.
     pub claims_free: Option<u64>,
     /// How often it was asked.
@@ -460,6 +462,9 @@ impl Storage for MemoryStorage {
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.act(&format!("write {}+{}", offset, bytes.len()), name)?;
+        if self.writes_elsewhere && self.room() < bytes.len() {
+            return Err(io::Error::new(ErrorKind::StorageFull, name.to_owned()));
+        }
         let start = usize::try_from(offset).unwrap();
         self.file(name)?[start..start + bytes.len()].copy_from_slice(bytes);
         Ok(())

@@ -22,7 +22,7 @@ use super::recovery::{self, OpenError};
 use super::segment::{LINK, name_of};
 use super::snapshot;
 use super::storage::Storage;
-use super::{Head, State};
+use super::{Entries, Head, State};
 
 /// The ledger in service.
 pub struct Ledger<S> {
@@ -46,6 +46,8 @@ pub struct Ledger<S> {
     filled: usize,
     /// Bytes written since the last sync.
     unsynced: usize,
+    /// Whether the end of the newest segment is still as it was found: there was no room to mend it. Nothing is written until it is.
+    is_unmended: bool,
 }
 
 /// What opening found and did, for the log.
@@ -71,6 +73,9 @@ impl<S: Storage> Ledger<S> {
     /// Replays the ledger of a directory into `state`, from its snapshot if that is believed, mends its end, and goes on with it; or begins a new one.
     /// When this returns, everything that was replayed is durable.
     ///
+    /// Where there is no room to mend, the ledger is opened [unmended](Ledger::is_unmended): what was replayed is synced once more, which is all that can be
+    /// done, and nothing is written before [`Ledger::try_room`] mended it.
+    ///
     /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the header of a new ledger.
     ///
     /// # Errors
@@ -84,12 +89,29 @@ impl<S: Storage> Ledger<S> {
     ) -> Result<(Self, Opened), OpenError> {
         let replayed = recovery::replay(&storage, state)?;
         let mut warnings: Vec<String> = replayed.disbelief.clone().into_iter().collect();
-        warnings.extend(recovery::mend(&mut storage, &replayed)?);
         let is_new = replayed.newest.is_none();
+        let is_unmended = match recovery::mend(&mut storage, &replayed) {
+            Ok(sentences) => {
+                warnings.extend(sentences);
+                false
+            }
+            Err(error) if is_no_room(&error) && !is_new => {
+                warnings.push(format!(
+                    "{error}: the ledger's end is mended when there is room, and nothing is written before"
+                ));
+                true
+            }
+            Err(error) => return Err(error.into()),
+        };
         let number = replayed.ledger.unwrap_or_else(draw_number);
         let segment = match &replayed.newest {
             Some(name) => name.clone(),
-            None => create_segment(&mut storage, number, site, created, replayed.head)?,
+            None => create_segment(&mut storage, number, site, created, replayed.head).inspect_err(|error| {
+                if is_no_room(error) {
+                    // Else the next start would keep half a header, and the one after it another.
+                    let _left = storage.remove(&name_of(replayed.head.seq.next()));
+                }
+            })?,
         };
         match storage.point(LINK, &segment) {
             Ok(true) => storage.sync_dir()?,
@@ -122,6 +144,7 @@ impl<S: Storage> Ledger<S> {
             buffer: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
             filled: 0,
             unsynced: 0,
+            is_unmended,
         };
         Ok((ledger, opened))
     }
@@ -169,15 +192,24 @@ impl<S: Storage> Ledger<S> {
         self.unsynced > 0 || self.is_dirty()
     }
 
+    /// Whether there was no room to mend the ledger's end. Until [`Ledger::try_room`] finds some, nothing may be written.
+    pub fn is_unmended(&self) -> bool {
+        self.is_unmended
+    }
+
     /// Writes the turn's entries at the end of the segment, in one piece. If more than a tail of bytes would then
     /// wait for a sync, those written before are synced first.
     ///
     /// # Errors
     /// With path and operation, if not everything could be written.
+    ///
+    /// # Panics
+    /// If the ledger is unmended: behind a torn tail an entry would be lost.
     pub fn write(&mut self) -> io::Result<()> {
         if !self.is_dirty() {
             return Ok(());
         }
+        assert!(!self.is_unmended, "without room nothing is written");
         if self.unsynced + self.filled > TAIL_LEN_MAX {
             self.sync_written()?;
         }
@@ -246,14 +278,15 @@ impl<S: Storage> Ledger<S> {
         self.storage.sync(&self.segment)
     }
 
-    /// Tries whether a whole turn could be written, in a file of its own.
+    /// Tries whether a whole turn could be written, in a file of its own; and where there was no room to mend the ledger's end, mends it
+    /// now. Gives a sentence for each thing a person should know of that.
     ///
     /// # Errors
     /// If there is no room; or of the storage.
     ///
     /// # Panics
     /// If entries wait to be written.
-    pub fn try_room(&mut self) -> io::Result<()> {
+    pub fn try_room(&mut self) -> io::Result<Vec<String>> {
         assert!(!self.is_dirty(), "it writes the turn's buffer");
         // Nothing that a file system could compress.
         let mut state = 1_u32;
@@ -264,7 +297,18 @@ impl<S: Storage> Ledger<S> {
         self.remove_if_there(TRIAL)?;
         let tried = self.storage.create(TRIAL, &self.buffer).and_then(|()| self.storage.sync(TRIAL));
         self.remove_if_there(TRIAL)?;
-        tried
+        tried?;
+        if self.is_unmended { self.mend() } else { Ok(Vec::new()) }
+    }
+
+    /// Does what the start could not. What it may have done of it is found anew.
+    fn mend(&mut self) -> io::Result<Vec<String>> {
+        let replayed = recovery::replay(&self.storage, &mut Entries(|_: &Entry| Ok(())));
+        let replayed = replayed.map_err(|error| io::Error::other(error.to_string()))?;
+        let sentences = recovery::mend(&mut self.storage, &replayed)?;
+        self.len = self.storage.len(&self.segment)?;
+        self.is_unmended = false;
+        Ok(sentences)
     }
 
     /// Bytes of entries written since the ledger was opened.
@@ -368,7 +412,6 @@ fn create_segment<S: Storage>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Entries;
     use super::super::storage::{DirStorage, Files as _, MemoryStorage};
     use super::super::testing::{self, FIRST};
     use super::*;

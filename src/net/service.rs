@@ -46,6 +46,8 @@ pub struct Service<'t, S: Storage> {
     room_asked: Option<(Mono, u64)>,
     /// When a write found no room, or a trial did.
     room_failed: Option<Mono>,
+    /// After [`Service::start`] the number of the `start` entry; 0 if there was no room for it.
+    start: Option<EntrySeq>,
 }
 
 impl<'t, S: Storage> Service<'t, S> {
@@ -62,6 +64,7 @@ impl<'t, S: Storage> Service<'t, S> {
             reserve_bytes: 0,
             room_asked: None,
             room_failed: None,
+            start: None,
         }
     }
 
@@ -97,13 +100,18 @@ impl<'t, S: Storage> Service<'t, S> {
         self.fx
     }
 
-    /// Writes the `start` entry, before anything is received.
+    /// Writes the `start` entry, before anything is received. Where there is no room for it, or none to mend the ledger's end, the service
+    /// begins in the state in which nothing can be written, and the entry follows when there is room.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        if self.ledger.is_unmended() {
+            self.find_no_room(now);
+        }
         self.look_for_room(now)?;
         self.server.start(now, self.fx);
+        self.start = Some(self.fx.entries.last().map_or(EntrySeq(0), |start| start.seq));
         self.collect(now)?;
         self.must_sync = true;
         self.commit(now, post)
@@ -254,10 +262,14 @@ impl<'t, S: Storage> Service<'t, S> {
                 format!("the ledger was cut to {}, and a replay ends with {}", self.ledger.head(), replayed.head);
             return Err(io::Error::other(sentence));
         }
+        self.find_no_room(now);
+        Ok(())
+    }
+
+    fn find_no_room(&mut self, now: &Now) {
         self.room_failed = Some(now.mono);
         let free = self.ledger.storage().free_bytes().unwrap_or(0);
         self.server.take_room(Room::Nothing, free);
-        Ok(())
     }
 
     /// Asks how much room there is, when frames come, and not too often.
@@ -277,7 +289,18 @@ impl<'t, S: Storage> Service<'t, S> {
         }
         let room = if free < self.reserve_bytes { Room::Reserve } else { Room::Open };
         self.server.take_room(room, free);
-        Ok(())
+        self.write_owed_start(now)
+    }
+
+    /// Writes the `start` entry that found no room, before any other: its number is then in no ledger, or above the last.
+    fn write_owed_start(&mut self, now: &Now) -> io::Result<()> {
+        if self.start.is_none_or(|start| start > EntrySeq(0) && start <= self.ledger.head().seq) {
+            return Ok(());
+        }
+        self.server.write_start(now, self.fx);
+        self.start = self.fx.entries.last().map(|start| start.seq);
+        self.must_sync = true;
+        self.collect(now)
     }
 
     /// Whether, after a write that found no room, a turn's worth of bytes can be written: what the file system says of its room is not
@@ -289,7 +312,12 @@ impl<'t, S: Storage> Service<'t, S> {
         }
         self.room_failed = Some(now.mono);
         match self.ledger.try_room() {
-            Ok(()) => Ok(true),
+            Ok(sentences) => {
+                for sentence in sentences {
+                    warn!("{sentence}");
+                }
+                Ok(true)
+            }
             Err(error) if ledger::is_no_room(&error) => Ok(false),
             Err(error) => Err(error),
         }
@@ -554,6 +582,78 @@ mod tests {
         assert_eq!(codes(&site.turn(&[sale(100, 1), door(104), stored(103)]).unwrap()), ["008", "050", "011"]);
         assert_eq!(site.service.server().room(), Room::Open);
         compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    /// How many `start` entries, and whether the last entry of all is a `charge`.
+    fn starts(storage: &MemoryStorage) -> usize {
+        let segments = storage.files.iter().filter(|(name, _)| name.starts_with("ledger-") && name.ends_with(".tsv"));
+        segments.map(|(_, bytes)| String::from_utf8_lossy(bytes).matches("\tstart\t").count()).sum()
+    }
+
+    #[test]
+    fn a_start_on_a_full_disk_serves_without_entries_and_writes_its_start_when_there_is_room() {
+        let mut tables = locked(&SERVING);
+        let mut first = MemoryStorage::default();
+        Site::start(&mut tables, &mut first).lunch(1, 20).unwrap();
+        let torn = b"9999\t2026-11-22T12:0";
+        // The end is whole, or torn; and a byte in place takes no room, or does.
+        for (is_torn, writes_elsewhere) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut storage = MemoryStorage { writes_elsewhere, ..first.clone() };
+            let newest = ledger::segment::list(&storage).unwrap().pop().unwrap().name;
+            if is_torn {
+                storage.files.get_mut(&newest).unwrap().extend_from_slice(torn);
+            }
+            let files = storage.files.clone();
+            storage.capacity = Some(files.values().map(Vec::len).sum());
+            let mut site = Site::start(&mut tables, &mut storage);
+            assert_eq!(site.service.server().room(), Room::Nothing);
+            let enquiry = "102,00100,192.168.1.20,192.168.1.1,00001,8888888801".to_owned();
+            let sent = site.turn(&[sale(101, 1), door(102), enquiry, stored(103), unknown(104)]).unwrap();
+            assert_eq!(codes(&sent), ["006", "009", "006", "050"], "{is_torn} {writes_elsewhere}");
+            assert_eq!(site.service.ledger.storage().files, files, "nothing is touched");
+            site.service.ledger_mut().capacity = None;
+            site.at_ms += 10_000;
+            let sent = site.turn(&[sale(101, 1), door(105), stored(103)]).unwrap();
+            assert!(["008", "050", "011"].iter().all(|code| codes(&sent).contains(code)), "{sent:?}");
+            assert_eq!((site.service.server().room(), starts(site.service.ledger.storage())), (Room::Open, 2));
+            let replayed = compare(site.service.ledger.storage(), site.service.server());
+            assert_eq!((replayed.tail, replayed.head), (None, site.service.ledger.head()));
+            assert_eq!(storage.files.get(&format!("{newest}.torn")).map(Vec::as_slice), is_torn.then_some(&torn[..]));
+            assert!(storage.files[&newest].starts_with(&files[&newest][..files[&newest].len() - torn.len()]));
+        }
+    }
+
+    #[test]
+    fn a_start_entry_that_is_undone_is_written_again_once() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        Site::start(&mut tables, &mut storage).lunch(1, 3).unwrap();
+        // It fits in part: the disk claims room, and the write finds none.
+        storage.capacity = Some(storage.files.values().map(Vec::len).sum::<usize>() + 40);
+        storage.claims_free = Some(1 << 20);
+        let mut site = Site::start(&mut tables, &mut storage);
+        assert_eq!((site.service.server().room(), starts(site.service.ledger.storage())), (Room::Nothing, 1));
+        for seq in 0..30 {
+            site.turn(&[door(seq)]).unwrap();
+        }
+        site.service.ledger_mut().capacity = None;
+        for seq in 30..60 {
+            site.turn(&[door(seq)]).unwrap();
+        }
+        assert_eq!(starts(site.service.ledger.storage()), 2);
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn a_first_start_on_a_full_disk_is_an_error_and_leaves_nothing_behind() {
+        let mut tables = locked(&SERVING);
+        for capacity in [0, 100, 511] {
+            let mut storage = MemoryStorage { capacity: Some(capacity), ..MemoryStorage::default() };
+            let mut server = Server::new(&mut tables.0, settings().rules);
+            let opened = Ledger::open(&mut storage, "test", now(0).stamp, || 7, &mut server);
+            assert!(matches!(opened, Err(ledger::OpenError::Io(error)) if ledger::is_no_room(&error)));
+            assert!(storage.files.is_empty(), "{:?}", storage.files.keys());
+        }
     }
 
     #[test]
