@@ -279,7 +279,7 @@ fn bake(input: &[u8]) -> Recipe {
                 file = newest(made);
                 recipe = Recipe { made, files: made.files.clone(), taken_away: BTreeMap::new(), is_sealed: false };
             }
-            b'S' => file = made.snapshots[one % made.snapshots.len()].clone(),
+            b'S' => file.clone_from(&made.snapshots[one % made.snapshots.len()]),
             b'O' => file = newest(&MADE[one % MADE.len()]),
             b'-' | b'+' | b'*' | b'@' | b'c' => {
                 let mut lines: Vec<Vec<u8>> = file.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();

@@ -8,18 +8,18 @@
 //!
 //! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`] bytes are
 //! written and not yet synced, which is how far recovery looks for a torn tail; a segment is whole and synced before
-//! the next one begins; nothing here allocates after [`Ledger::open`], save where a segment begins. After an error
-//! nothing may be called any more: what the file holds then only the next start can say.
+//! the next one begins; nothing here allocates after [`Ledger::open`], also not where a segment begins or a snapshot is
+//! written. After an error nothing may be called any more: what the file holds then only the next start can say.
 
 use std::io;
 
 use crate::limits::{ENTRIES_MAX, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
 use crate::model::{Entry, EntrySeq, Stamp};
 
-use super::header::{HEADER_LEN, Header};
+use super::header::{self, HEADER_LEN};
 use super::line;
 use super::recovery::{self, OpenError};
-use super::segment::{LINK, name_of};
+use super::segment::{LINK, Name, stack_name_of};
 use super::snapshot;
 use super::storage::Storage;
 use super::{Entries, Head, State};
@@ -28,7 +28,7 @@ use super::{Entries, Head, State};
 pub struct Ledger<S> {
     storage: S,
     /// The newest segment's name.
-    segment: String,
+    segment: Name,
     number: u64,
     site: String,
     /// Bytes of a segment before the next one begins.
@@ -105,11 +105,11 @@ impl<S: Storage> Ledger<S> {
         };
         let number = replayed.ledger.unwrap_or_else(draw_number);
         let segment = match &replayed.newest {
-            Some(name) => name.clone(),
+            Some(name) => Name::try_from(name.as_str()).expect("it is a segment's name"),
             None => create_segment(&mut storage, number, site, created, replayed.head).inspect_err(|error| {
                 if is_no_room(error) {
                     // Else the next start would keep half a header, and the one after it another.
-                    let _left = storage.remove(&name_of(replayed.head.seq.next()));
+                    let _left = storage.remove(&stack_name_of(replayed.head.seq.next()));
                 }
             })?,
         };
@@ -245,7 +245,7 @@ impl<S: Storage> Ledger<S> {
             Ok(name) => name,
             Err(error) if is_no_room(&error) => {
                 // What is there of it must be gone for good before the segment before goes on.
-                self.remove_if_there(&name_of(self.written.seq.next()))?;
+                self.remove_if_there(&stack_name_of(self.written.seq.next()))?;
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -259,7 +259,7 @@ impl<S: Storage> Ledger<S> {
     }
 
     fn remove_if_there(&mut self, name: &str) -> io::Result<()> {
-        if self.storage.list()?.iter().any(|known| known == name) {
+        if self.storage.has(name)? {
             self.storage.remove(name)?;
         }
         self.storage.sync_dir()
@@ -401,10 +401,9 @@ fn create_segment<S: Storage>(
     site: &str,
     created: Stamp,
     head: Head,
-) -> io::Result<String> {
-    let header = Header { ledger, site: site.to_owned(), first: head.seq.next(), chain: head.crc, created };
-    let name = name_of(header.first);
-    storage.create(&name, &header.emit())?;
+) -> io::Result<Name> {
+    let name = stack_name_of(head.seq.next());
+    storage.create(&name, &header::emit(ledger, site, head, created))?;
     storage.sync(&name)?;
     storage.sync_dir()?;
     Ok(name)
@@ -412,6 +411,7 @@ fn create_segment<S: Storage>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::segment::name_of;
     use super::super::storage::{DirStorage, Files as _, MemoryStorage};
     use super::super::testing::{self, FIRST};
     use super::*;
