@@ -109,7 +109,10 @@ pub fn run(input: &[u8]) {
     assert_eq!(server.book().difference(other.book()), None, "a start from a snapshot is one from the whole ledger");
     assert_eq!(answers(&mut server), answers(&mut other), "and it answers alike");
     drop((server, other));
-    go_on(recipe, &started, &mut tables);
+    // What a start goes on with is the same whatever the snapshot said; some inputs are enough.
+    if is_believed || recipe.files != recipe.made.files {
+        go_on(recipe, &started, &mut tables);
+    }
 }
 
 /// The same frames to each server: what it answers.
@@ -118,7 +121,7 @@ fn answers(server: &mut Server) -> Vec<Vec<u8>> {
     let mut answered = Vec::new();
     let now = now(TURNS * 10_000);
     // Some are repeated from the ledger, some are new.
-    for number in (0..40).chain(TURNS..TURNS + 2) {
+    for number in (TURNS - 8..TURNS + 3).chain([0, 1]) {
         for (peer, frame) in frames(number) {
             server.handle(&now, peer, &frame, &mut effects);
             answered.extend(effects.prompt.iter().chain(effects.committed.iter()).map(|(_, reply)| reply.to_vec()));
