@@ -26,6 +26,17 @@ const ROOM_ASKED_BYTES: u64 = 32 * 1024;
 /// How often it is tried whether anything can be written again. The trial costs the flash a turn's worth of bytes.
 const ROOM_TRIED_MS: u64 = 10_000;
 
+/// Bytes of a snapshot that is written where its segment begins, between two turns: 10,000 accounts have 1.5 MB, which takes 8 ms on a
+/// small server and some tenths of a second on a router. A larger one, of up to 11 MB and seconds, waits for a pause. It is not spread over
+/// turns: it must be of one entry, so each sale would spoil what was written of it, and a copy of the state is more than a router holds.
+const SNAPSHOT_AT_ONCE_BYTES: u64 = 2 * 1024 * 1024;
+
+/// About what a snapshot has of an account and its card.
+const SNAPSHOT_ACCOUNT_BYTES: u64 = 160;
+
+/// A pause: no frame came for so long.
+const PAUSE_MS: u64 = 2000;
+
 /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
 pub type Post<'a> = &'a mut dyn FnMut(&Mailbag);
 
@@ -48,6 +59,10 @@ pub struct Service<'t, S: Storage> {
     room_failed: Option<Mono>,
     /// After [`Service::start`] the number of the `start` entry; 0 if there was no room for it.
     start: Option<EntrySeq>,
+    /// Whether a segment began since the last snapshot.
+    is_snapshot_due: bool,
+    /// When the last frame came.
+    heard: Mono,
 }
 
 impl<'t, S: Storage> Service<'t, S> {
@@ -65,6 +80,8 @@ impl<'t, S: Storage> Service<'t, S> {
             room_asked: None,
             room_failed: None,
             start: None,
+            is_snapshot_due: false,
+            heard: Mono(0),
         }
     }
 
@@ -149,7 +166,8 @@ impl<'t, S: Storage> Service<'t, S> {
     /// When there is something to do though no datagram came.
     pub fn next_deadline(&self) -> Option<Mono> {
         let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
-        [self.server.next_deadline(), sync_at].into_iter().flatten().min()
+        let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
+        [self.server.next_deadline(), sync_at, snapshot_at].into_iter().flatten().min()
     }
 
     /// Whether a batch's replies leave room for those of timers, and its entries likely fit the turn's one write.
@@ -163,6 +181,7 @@ impl<'t, S: Storage> Service<'t, S> {
     /// # Errors
     /// If the ledger cannot be written.
     pub fn receive(&mut self, now: &Now, peer: Peer, datagram: &[u8], is_oversize: bool) -> io::Result<()> {
+        self.heard = now.mono;
         self.look_for_room(now)?;
         if is_oversize {
             self.server.handle_oversize(now, peer, datagram);
@@ -183,7 +202,12 @@ impl<'t, S: Storage> Service<'t, S> {
             self.collect(now)?;
             fired += 1;
         }
+        self.must_sync |= self.is_snapshot_due && self.is_pause(now);
         self.commit(now, post)
+    }
+
+    fn is_pause(&self, now: &Now) -> bool {
+        now.mono.ms_since(self.heard) >= PAUSE_MS
     }
 
     /// Hands the entries of one frame, timer or signal to the ledger.
@@ -209,7 +233,10 @@ impl<'t, S: Storage> Service<'t, S> {
         let is_new_segment = self.unless_no_room(now, written)?.unwrap_or(false);
         (self.must_sync, self.has_written) = (false, false);
         send(&mut self.fx.committed, post);
-        if is_new_segment {
+        self.is_snapshot_due |= is_new_segment;
+        let is_time = is_new_segment && self.expected_snapshot() <= SNAPSHOT_AT_ONCE_BYTES || self.is_pause(now);
+        if self.is_snapshot_due && is_time && !self.ledger.unsynced() {
+            self.is_snapshot_due = false;
             self.write_snapshot(now);
         }
         Ok(())
@@ -323,12 +350,19 @@ impl<'t, S: Storage> Service<'t, S> {
         }
     }
 
+    /// Bytes that a snapshot is likely to have: some more than the one before, and than its accounts.
+    fn expected_snapshot(&self) -> u64 {
+        let storage = self.ledger.storage();
+        let before = if storage.has(snapshot::NAME).unwrap_or(false) { storage.len(snapshot::NAME) } else { Ok(0) };
+        let before = before.map_or(0, |len| len + len / 4);
+        before.max(self.server.book().moved_accounts() as u64 * SNAPSHOT_ACCOUNT_BYTES)
+    }
+
     /// A snapshot saves the next start time, and lets old segments be taken away: without a new one the old one does.
     fn write_snapshot(&mut self, now: &Now) {
         let storage = self.ledger.storage();
-        // About as many as the one before; the ledger's own room goes first.
-        let before = if storage.has(snapshot::NAME).unwrap_or(false) { storage.len(snapshot::NAME) } else { Ok(0) };
-        let needed = before.map_or(0, |len| len + len / 4) + TURN_BYTES_MAX as u64;
+        // The ledger's own room goes first.
+        let needed = self.expected_snapshot() + TURN_BYTES_MAX as u64;
         let free = storage.free_bytes().unwrap_or(u64::MAX);
         if free.saturating_sub(needed) < self.reserve_bytes {
             warn!("snapshot-failed free={free}: no room for another beside the reserve; the one before stays");
@@ -517,6 +551,41 @@ mod tests {
         assert!(site.sent.iter().any(|sent| sent.starts_with("008")), "{:?}", site.sent);
         assert!(site.sent.iter().any(|sent| sent.starts_with("011")));
         assert!(site.sent.iter().any(|sent| sent.starts_with("050")));
+    }
+
+    #[test]
+    fn a_large_snapshot_waits_for_a_pause_and_is_then_that_of_the_ledger() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        storage.files.insert(snapshot::NAME.to_owned(), vec![b'x'; 2 * 1024 * 1024]);
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.lunch(1, 60).unwrap();
+        let is_written =
+            |site: &Site| site.service.ledger.storage().files[snapshot::NAME].starts_with(b"#posgate-snapshot");
+        assert!(ledger::segment::list(site.service.ledger.storage()).unwrap().len() > 3 && !is_written(&site));
+        let due = site.service.next_deadline().expect("a snapshot is due");
+        assert!(due <= Mono(1000 + site.at_ms).plus_ms(PAUSE_MS));
+        site.turn(&[]).unwrap();
+        assert!(!is_written(&site), "a second is no pause");
+        site.turn(&[]).unwrap();
+        assert!(is_written(&site));
+        let replayed = compare(site.service.ledger.storage(), site.service.server());
+        assert!(replayed.snapshot.is_some() && replayed.disbelief.is_none());
+        // Once, until the next segment; and a small one is written where that begins.
+        let whole = site.service.ledger.storage().files[snapshot::NAME].clone();
+        for _ in 0..5 {
+            site.turn(&[]).unwrap();
+        }
+        assert_eq!(site.service.ledger.storage().files[snapshot::NAME], whole);
+        let segments = ledger::segment::list(site.service.ledger.storage()).unwrap().len();
+        for number in 100.. {
+            site.lunch(number, 1).unwrap();
+            let is_new = ledger::segment::list(site.service.ledger.storage()).unwrap().len() > segments;
+            assert_eq!(site.service.ledger.storage().files[snapshot::NAME] != whole, is_new);
+            if is_new {
+                break;
+            }
+        }
     }
 
     #[test]
