@@ -554,6 +554,38 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_the_entries_after_it_contradict_is_not_believed() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.lunch(1, 37).unwrap();
+        let mut storage = (**site.service.ledger.storage()).clone();
+        let text = String::from_utf8(storage.files[snapshot::NAME].clone()).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        // A fen more in each account: sealed as if it had been written so.
+        for line in lines.iter_mut().filter(|line| line.starts_with("account\t")) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let more =
+                crate::model::Balance::parse(columns[2].as_bytes()).unwrap() + crate::model::Balance::from_fen(1);
+            *line = format!("account\t{}\t{more}\t{}\t{}", columns[1], columns[3], columns[4]);
+        }
+        let end = lines.pop().unwrap();
+        let covered = format!("{}\n{}", lines.join("\n"), &end[..end.len() - 8]);
+        let crc = ledger::line::continue_crc(0, covered.as_bytes());
+        storage.files.insert(snapshot::NAME.to_owned(), format!("{covered}{crc:08x}\n").into_bytes());
+        let replayed = compare(&storage, site.service.server());
+        assert!(replayed.disbelief.is_some_and(|why| why.contains("do not follow from what it says")));
+        assert_eq!((replayed.snapshot, replayed.head), (None, site.service.ledger.head()));
+        // Without the segments before it there is nothing to go back to.
+        let first = ledger::segment::list(&storage).unwrap().remove(0).name;
+        storage.files.remove(&first);
+        let mut other = locked(&OTHER);
+        let mut server = Server::new(&mut other, settings().rules);
+        let error = recovery::replay(&storage, &mut server).unwrap_err().to_string();
+        assert!(error.contains("balance") && !error.contains("missing"), "{error}");
+    }
+
+    #[test]
     fn a_large_snapshot_waits_for_a_pause_and_is_then_that_of_the_ledger() {
         let mut tables = locked(&SERVING);
         let mut storage = MemoryStorage::default();
