@@ -41,7 +41,7 @@ use crate::site::{self, SITES, Site};
 use crate::storage::{Lent, MemoryStorage};
 
 /// Bytes of the snapshot; more show nothing new.
-const LEN_MAX: usize = 60_000;
+const LEN_MAX: usize = 40_000;
 
 /// Bytes of a ledger's segment, so that there are some.
 const SEGMENT_BYTES: u64 = 4000;
