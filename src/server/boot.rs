@@ -20,7 +20,7 @@ impl Server<'_> {
             info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
         }
         match context.clock {
-            ClockState::Ok if self.is_off(context, time) => self.set_clock(&context.now, context.device, fx),
+            ClockState::Ok if self.is_off(context, time) => self.tell_time(&context.now, context.device, fx),
             ClockState::Ok => (),
             ClockState::Unset => {
                 self.tables.devices.get_mut(context.device).clock_owed = true;

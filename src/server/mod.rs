@@ -12,12 +12,15 @@ mod device;
 mod effects;
 mod entries;
 mod offline;
+mod operator;
 mod outbox;
 mod refusal;
+mod refused;
 mod room;
 mod sale;
 mod sources;
 mod texts;
+mod tools;
 
 use core::cell::Cell;
 use core::net::Ipv4Addr;
@@ -29,9 +32,12 @@ pub use counters::Counters;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
 use outbox::Outbox;
+pub use refused::{Refused, USES_MAX};
 pub use room::Room;
 use sources::Sources;
 use texts::Values;
+pub use tools::UnknownCard;
+use tools::UnknownCards;
 
 use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
@@ -210,6 +216,7 @@ pub struct Server<'t> {
     is_left_out_armed: bool,
     room: Room,
     clock_timers: ClockTimers,
+    unknown_cards: UnknownCards,
 }
 
 impl<'t> Server<'t> {
@@ -229,6 +236,7 @@ impl<'t> Server<'t> {
             is_left_out_armed: false,
             room: Room::Open,
             clock_timers: ClockTimers::default(),
+            unknown_cards: UnknownCards::new(),
         };
         server.pin_registered();
         server
