@@ -187,6 +187,9 @@ pub struct Voided {
     pub is_whole: bool,
 }
 
+/// Takes a line of a snapshot: its first word, and what writes the rest.
+type Out<'a, E> = dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E> + 'a;
+
 /// Keys, batches and voids.
 pub(super) struct Orders {
     keys: History<UsedKey, { 2 * KEYS_KEPT_MIN }, { 4 * KEYS_KEPT_MIN }>,
@@ -266,10 +269,7 @@ impl Orders {
 
     // ---------------------------------------------------------------- snapshot
 
-    pub(super) fn emit<E>(
-        &self,
-        out: &mut dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(super) fn emit<E>(&self, out: &mut Out<E>) -> Result<(), E> {
         for used in self.keys.rows() {
             out("key", &mut |line| {
                 column(line, used.seq);

@@ -526,9 +526,8 @@ pub(crate) mod tests {
     /// An entry that may follow those in the book: of any kind, with whatever columns such an entry has, and some it has not.
     pub(crate) fn random_entry(book: &Book, seed: &mut u64) -> Entry {
         let seq = book.head().next();
-        const ORDERED: [Kind; 5] = [Kind::TopUp, Kind::Void, Kind::Link, Kind::Status, Kind::Remote];
         let kind = match draw(seed, 5) {
-            4 => ORDERED[draw(seed, 5) as usize],
+            4 => [Kind::TopUp, Kind::Void, Kind::Link, Kind::Status, Kind::Remote][draw(seed, 5) as usize],
             0 => Kind::ALL[draw(seed, Kind::ALL.len() as u64) as usize],
             1 => Kind::Charge,
             2 => Kind::Offline,
@@ -746,7 +745,7 @@ pub(crate) mod tests {
         let mut entry = random_entry(&ran, &mut seed);
         let order = |entry: &mut Entry, number: u64| {
             entry.seq = EntrySeq(number);
-            entry.kind = if number % 2 == 0 { Kind::Void } else { Kind::Subsidy };
+            entry.kind = if number.is_multiple_of(2) { Kind::Void } else { Kind::Subsidy };
             entry.about = Some(EntrySeq(number / 3 + 1));
             (entry.account, entry.amount, entry.uses) = (None, Some(Balance::from_fen(1)), Some(0));
             let (batch, line) = (number / 3, number % 3);

@@ -85,7 +85,7 @@ impl Server<'_> {
             let account = self.holdings(plan.account);
             return Ok(Done { first: EntrySeq(0), last: EntrySeq(0), is_again: true, account });
         }
-        Ok(self.carry_out(now, order, plan, fx))
+        Ok(self.carry_out(now, order, &plan, fx))
     }
 
     /// Whether [`Server::obey`] would do it, or did it before: for a batch, whose lines are all looked at before the first is done. The
@@ -340,7 +340,7 @@ impl Server<'_> {
 
     // ---------------------------------------------------------------- doing it
 
-    fn carry_out(&mut self, now: &Now, order: &Order, plan: Plan, fx: &mut Effects) -> Done {
+    fn carry_out(&mut self, now: &Now, order: &Order, plan: &Plan, fx: &mut Effects) -> Done {
         let mut entry = Entry::new(plan.kind, now.stamp, self.clock.state);
         entry.card = plan.card.map(|card| card.padded());
         entry.about = plan.about;
