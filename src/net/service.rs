@@ -7,6 +7,8 @@
 //! error nothing may be called any more.
 //! [`Loop`](super::Loop) drives it from sockets; the simulation drives it from a world of its own.
 
+mod orders;
+
 use std::io;
 
 use log::{info, warn};
@@ -63,6 +65,8 @@ pub struct Service<'t, S: Storage> {
     is_snapshot_due: bool,
     /// When the last frame came.
     heard: Mono,
+    /// Turns that were undone since the start.
+    undone: u64,
 }
 
 impl<'t, S: Storage> Service<'t, S> {
@@ -82,6 +86,7 @@ impl<'t, S: Storage> Service<'t, S> {
             start: None,
             is_snapshot_due: false,
             heard: Mono(0),
+            undone: 0,
         }
     }
 
@@ -304,6 +309,7 @@ impl<'t, S: Storage> Service<'t, S> {
                 format!("the ledger was cut to {}, and a replay ends with {}", self.ledger.head(), replayed.head);
             return Err(io::Error::other(sentence));
         }
+        self.undone += 1;
         self.find_no_room(now);
         Ok(())
     }
@@ -428,8 +434,12 @@ mod tests {
     use super::*;
     use crate::ledger::storage::MemoryStorage;
     use crate::ledger::{recovery, snapshot};
-    use crate::model::{Stamp, Wall};
-    use crate::server::{Origin, Tables};
+    use crate::limits::LINKS_MAX;
+    use crate::model::order::{Digest, KeyText, Note, Operator};
+    use crate::model::{
+        Act, Balance, CardNo, CardStatus, Done, Key, MachineNo, Money, Order, Stamp, UnitNo, Wall, Way,
+    };
+    use crate::server::{Origin, Refused, Tables};
     use crate::{cards, config};
 
     /// Too large for a test's stack: the tables that serve, and those of a second opinion.
@@ -511,9 +521,62 @@ mod tests {
                     format!("{},{number}", head(106, 31)),
                 ];
                 self.turn(&frames)?;
+                if number % 4 == 0 {
+                    self.desk(number)?;
+                }
             }
             Ok(())
         }
+
+        /// A turn of orders of every kind, the sale that is voided among them.
+        fn desk(&mut self, number: u64) -> io::Result<()> {
+            self.at_ms += 1000;
+            let now = now(self.at_ms);
+            let card = CardNo::from_value(8_888_888_801 + number % 19);
+            let peer = Peer { source: "192.168.1.20:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };
+            self.service.receive(&now, peer, sale(50_000 + number, 41).as_bytes(), false)?;
+            let before = self.service.ledger.head().seq;
+            let (way, amount) = (Way::TopUp, Balance::from_fen(1000));
+            let money = Act::Move { way, card, amount, uses: 1 };
+            let last = CardNo::from_value(8_888_888_820 + number / 4);
+            let acts = [
+                money.clone(),
+                Act::Void { sale: before, amount: Money::from_fen(50) },
+                Act::Void { sale: before, amount: None },
+                Act::Mark { card, status: CardStatus::ALL[(number / 4 % 2) as usize * 2] },
+                Act::Link { old: last, new: CardNo::from_value(last.value() + 1) },
+                Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
+            ];
+            for (place, act) in acts.into_iter().enumerate() {
+                let _answer = self.service.operate(&now, &order(act, &format!("k-{number}-{place}")))?;
+            }
+            for line in 1..3 {
+                let digest = Digest::try_from(format!("{number:016x}").as_str()).unwrap();
+                let key = Key::Line { digest, line };
+                let _answer = self.service.operate(&now, &Order { key, ..order(money.clone(), "") })?;
+            }
+            self.turn(&[])?;
+            Ok(())
+        }
+
+        /// An order in a turn of its own.
+        fn ordered(&mut self, order: &Order) -> io::Result<Result<Done, Refused>> {
+            let before = self.service.undone();
+            self.at_ms += 1000;
+            let done = self.service.operate(&now(self.at_ms), order)?;
+            self.turn(&[])?;
+            Ok(if self.service.undone() == before { done } else { Err(Refused::Full) })
+        }
+    }
+
+    fn order(act: Act, key: &str) -> Order {
+        let by = Operator::try_from("li").unwrap();
+        Order { act, key: Key::Own(KeyText::try_from(key).unwrap()), by, note: Note::new() }
+    }
+
+    fn topup(fen: i64) -> Act {
+        let (way, card) = (Way::TopUp, CardNo::from_value(8_888_888_801));
+        Act::Move { way, card, amount: Balance::from_fen(fen), uses: 0 }
     }
 
     fn sale(seq: u64, machine: u64) -> String {
@@ -566,6 +629,12 @@ mod tests {
         assert!(site.sent.iter().any(|sent| sent.starts_with("008")), "{:?}", site.sent);
         assert!(site.sent.iter().any(|sent| sent.starts_with("011")));
         assert!(site.sent.iter().any(|sent| sent.starts_with("050")));
+        let text: String =
+            site.service.ledger.storage().files.values().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        for word in ["topup", "void", "status", "link", "remote"] {
+            assert!(text.contains(&format!("\t{word}\t")), "no {word}");
+        }
+        assert!(text.contains("rest=1.00") && text.contains("batch="));
     }
 
     #[test]
@@ -574,6 +643,14 @@ mod tests {
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
         site.lunch(1, 37).unwrap();
+        // Until the newest snapshot is followed by a sale of an account that it has.
+        for seq in 9000.. {
+            let before = site.service.ledger.storage().files[snapshot::NAME].clone();
+            site.turn(&[stored(seq)]).unwrap();
+            if site.service.ledger.storage().files[snapshot::NAME] == before {
+                break;
+            }
+        }
         let mut storage = (**site.service.ledger.storage()).clone();
         let text = String::from_utf8(storage.files[snapshot::NAME].clone()).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -612,6 +689,7 @@ mod tests {
         assert!(ledger::segment::list(site.service.ledger.storage()).unwrap().len() > 3 && !is_written(&site));
         let due = site.service.next_deadline().expect("a snapshot is due");
         assert!(due <= Mono(1000 + site.at_ms).plus_ms(PAUSE_MS));
+        site.turn(&[unknown(1)]).unwrap();
         site.turn(&[]).unwrap();
         assert!(!is_written(&site), "a second is no pause");
         site.turn(&[]).unwrap();
@@ -726,12 +804,12 @@ mod tests {
             let mut site = Site::start(&mut tables, &mut storage);
             assert_eq!(site.service.server().room(), Room::Nothing);
             let enquiry = "102,00100,192.168.1.20,192.168.1.1,00001,8888888801".to_owned();
-            let sent = site.turn(&[sale(101, 1), door(102), enquiry, stored(103), unknown(104)]).unwrap();
+            let sent = site.turn(&[sale(110, 1), door(102), enquiry, stored(9003), unknown(104)]).unwrap();
             assert_eq!(codes(&sent), ["006", "009", "006", "050"], "{is_torn} {writes_elsewhere}");
             assert_eq!(site.service.ledger.storage().files, files, "nothing is touched");
             site.service.ledger_mut().capacity = None;
             site.at_ms += 10_000;
-            let sent = site.turn(&[sale(101, 1), door(105), stored(103)]).unwrap();
+            let sent = site.turn(&[sale(110, 1), door(105), stored(9003)]).unwrap();
             assert!(["008", "050", "011"].iter().all(|code| codes(&sent).contains(code)), "{sent:?}");
             assert_eq!((site.service.server().room(), starts(site.service.ledger.storage())), (Room::Open, 2));
             let replayed = compare(site.service.ledger.storage(), site.service.server());
@@ -772,6 +850,100 @@ mod tests {
             assert!(matches!(opened, Err(ledger::OpenError::Io(error)) if ledger::is_no_room(&error)));
             assert!(storage.files.is_empty(), "{:?}", storage.files.keys());
         }
+    }
+
+    #[test]
+    fn an_order_is_durable_before_it_is_answered_and_done_once() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let done = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
+        assert_eq!((done.first, done.last, done.is_again), (EntrySeq(3), EntrySeq(3), false));
+        let (id, balance, uses) = done.account.unwrap();
+        assert_eq!((id.as_str(), balance, uses), ("8888888801", Balance::from_fen(100_500), 100));
+        assert!(site.service.ledger.storage().done.last().is_some_and(|step| step.starts_with("sync")));
+        let again = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
+        assert_eq!((again.first, again.last, again.is_again), (EntrySeq(3), EntrySeq(3), true));
+        assert_eq!(site.service.ledger.head().seq, EntrySeq(3));
+        assert_eq!(site.ordered(&order(topup(501), "A")).unwrap(), Err(Refused::KeyUsed { seq: EntrySeq(3) }));
+        assert_eq!(site.service.would(&now(site.at_ms), &order(topup(0), "B")).unwrap(), Err(Refused::Zero));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn a_void_finds_its_sale_in_this_turn_and_in_any_segment() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.turn(&[sale(1, 41)]).unwrap();
+        let old = site.service.ledger.head().seq;
+        site.lunch(1, 60).unwrap();
+        assert!(site.service.ledger.storage().files.len() > 5);
+        let void = |sale, key: &str| order(Act::Void { sale, amount: None }, key);
+        assert!(site.ordered(&void(old, "A")).unwrap().is_ok());
+        let now = now(site.at_ms);
+        let peer = Peer { source: "192.168.1.20:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };
+        site.service.receive(&now, peer, sale(60_000, 42).as_bytes(), false).unwrap();
+        let new = site.service.ledger.head().seq;
+        assert!(site.service.operate(&now, &void(new, "B")).unwrap().is_ok());
+        assert!(codes(&site.turn(&[]).unwrap()).contains(&"008"));
+        let none = void(EntrySeq(9999), "C");
+        assert_eq!(site.ordered(&none).unwrap(), Err(Refused::NoSuchEntry { seq: EntrySeq(9999) }));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn an_order_uses_the_reserve_and_what_cannot_be_written_was_not_done() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.keep_reserve(100_000);
+        site.service.ledger_mut().claims_free = Some(99_999);
+        assert!(site.ordered(&order(topup(500), "A")).unwrap().is_ok());
+        let (head, used) =
+            (site.service.ledger.head(), site.service.ledger.storage().files.values().map(Vec::len).sum::<usize>());
+        site.service.ledger_mut().capacity = Some(used + 50);
+        site.service.ledger_mut().claims_free = None;
+        let before = site.service.undone();
+        assert_eq!(site.ordered(&order(topup(700), "B")).unwrap(), Err(Refused::Full));
+        assert_eq!((site.service.undone(), site.service.ledger.head()), (before + 1, head));
+        // Now it is known beforehand.
+        assert_eq!(site.ordered(&order(topup(700), "B")).unwrap(), Err(Refused::Full));
+        assert_eq!(site.service.undone(), before + 1);
+        // What was done before is told in any state.
+        assert!(site.ordered(&order(topup(500), "A")).unwrap().is_ok_and(|done| done.is_again));
+        site.service.ledger_mut().capacity = None;
+        site.at_ms += 20_000;
+        let done = site.ordered(&order(topup(700), "B")).unwrap().unwrap();
+        assert_eq!(done.account.map(|(_, balance, _)| balance), Some(Balance::from_fen(101_200)));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn a_card_is_replaced_as_often_as_its_row_is_found() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let card = |number: usize| CardNo::from_value(8_888_888_820 + number as u64);
+        for number in 0..LINKS_MAX {
+            let link = Act::Link { old: card(number), new: card(number + 1) };
+            assert!(site.ordered(&order(link, &format!("k{number}"))).unwrap().is_ok(), "{number}");
+            assert!(site.service.server().card_row(card(number + 1)).is_some(), "{number}");
+        }
+        let one_more = Act::Link { old: card(LINKS_MAX), new: card(LINKS_MAX + 1) };
+        assert_eq!(site.ordered(&order(one_more, "more")).unwrap(), Err(Refused::TooManyLinks));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn what_is_asked_to_be_synced_is_synced() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.turn(&[unknown(1)]).unwrap();
+        assert!(site.service.ledger.unsynced());
+        site.service.sync_now(&now(site.at_ms), &mut |_| ()).unwrap();
+        assert!(!site.service.ledger.unsynced());
     }
 
     #[test]
