@@ -10,12 +10,16 @@
 //! | `clock` | the router's clock: 1970, NTP's steps, years off |
 //! | `device` | terminals and boards |
 //! | `site` | the operator's files |
-//! | `world` | network, faults, people; drives the server |
+//! | `world` | drives the server; in it `network`, `people` (customers and cashiers), `trouble` (what breaks), `operator` |
+//! | `buckets` | the naive model of the rates |
+//! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |
 //! | `coverage` | what was reached |
 
 pub mod coverage;
 
+mod aging;
+mod buckets;
 mod clock;
 mod device;
 mod disk;
@@ -43,6 +47,12 @@ fn tell(what: impl FnOnce() -> String) {
     if IS_LOUD.with(|is_loud| *is_loud) {
         eprintln!("{}", what());
     }
+}
+
+/// Heap bytes in use, if the program counts them (see `examples/simulate.rs`); else 0.
+fn allocated() -> usize {
+    let stats = stats_alloc::INSTRUMENTED_SYSTEM.stats();
+    stats.bytes_allocated.wrapping_sub(stats.bytes_deallocated)
 }
 
 /// What a world came to.
