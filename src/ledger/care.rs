@@ -306,7 +306,7 @@ mod tests {
     use super::super::testing::{self, Line as Spec};
     use super::super::writer::Ledger;
     use super::*;
-    use crate::ledger::DirStorage;
+    use crate::ledger::DirFiles;
     use crate::model::Entry;
 
     /// A ledger of turns of ten entries in segments of 4 KiB with snapshots.

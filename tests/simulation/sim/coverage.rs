@@ -47,6 +47,7 @@ pub const WANTED: &[&str] = &[
     "fault disk EIO in a write",
     "fault disk EIO in a sync",
     "fault disk ENOSPC once",
+    "fault disk ENOSPC at a sync",
     "fault disk filled up",
     "fault disk filled up to the reserve",
     "fault disk full, and says that it is not",

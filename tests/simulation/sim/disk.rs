@@ -474,7 +474,7 @@ impl Medium {
             Strike::Io => self.coverage.count("fault disk EIO in a write"),
             Strike::NoSpace => {
                 self.no_room_said += 1;
-                self.coverage.count("fault disk ENOSPC once");
+                self.coverage.count(if is_sync { "fault disk ENOSPC at a sync" } else { "fault disk ENOSPC once" });
             }
             Strike::ReadOnly => {
                 self.coverage.count("fault disk EROFS");

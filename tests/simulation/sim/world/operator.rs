@@ -139,7 +139,7 @@ impl World {
             struck.strike(Target::Any(after), self.random.pick(&[Strike::Kill, Strike::Io, Strike::NoSpace]));
         }
         let done = ledger::archive_into(&mut self.disk.clone(), || Ok(self.stick.clone()), &mut Vec::new());
-        let has_struck = struck.calm();
+        let has_struck = self.disk.calm() | self.stick.calm();
         struck.revive();
         self.room_changed = self.t;
         match done {

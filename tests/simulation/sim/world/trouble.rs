@@ -22,7 +22,6 @@ impl World {
                 let target = self.random.pick(&[Target::Append, Target::Sync]);
                 let strike =
                     self.random.pick(&[Strike::Kill, Strike::Kill, Strike::Io, Strike::NoSpace, Strike::ReadOnly]);
-                let strike = if target == Target::Sync && strike == Strike::NoSpace { Strike::Io } else { strike };
                 self.order = Some(Order::Strike(target, strike));
             }
             12..=14 => {
