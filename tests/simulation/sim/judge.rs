@@ -211,6 +211,14 @@ impl Judge {
         self.duress.contains_key(key)
     }
 
+    /// The ledger ends with this entry: later ones were undone or lost, and their numbers are given again.
+    pub fn ends_with(&mut self, head: u64) {
+        self.closed.retain_mut(|entries| {
+            *entries = *entries.start()..=head.min(*entries.end());
+            !entries.is_empty()
+        });
+    }
+
     /// The entries from the first of these to the second were decided while only the reserve was left.
     pub fn close(&mut self, entries: RangeInclusive<u64>) {
         if !entries.is_empty() {

@@ -417,6 +417,7 @@ impl World {
         }
         let origin = Origin { cards_crc: file.crc, ..Origin::default() };
         server.install(rules, &file.records, origin, true).expect("it fits");
+        self.judge.ends_with(opened.head.seq.0);
         self.judge.restarted(&self.disk);
         self.judge.ingest(&self.disk, &self.site, self.t, self.process);
         self.judge.compare_all(server.book(), &self.site);
@@ -494,6 +495,7 @@ impl World {
         PLACE.set((self.seed, self.report.turns, self.t / HOUR));
         self.tags.clear();
         let head = service.server().book().head().0;
+        self.judge.ends_with(head);
         let must_refuse = self.look_at_room();
         let mut received = 0;
         let mut done = Ok(());
