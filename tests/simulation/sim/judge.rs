@@ -219,11 +219,9 @@ impl Judge {
         });
     }
 
-    /// The entries from the first of these to the second were decided while only the reserve was left.
-    pub fn close(&mut self, entries: RangeInclusive<u64>) {
-        if !entries.is_empty() {
-            self.closed.push_back(entries);
-        }
+    /// The entries after this one, until [`Judge::ends_with`] is told, are decided while only the reserve is left.
+    pub fn close_after(&mut self, head: u64) {
+        self.closed.push_back(head + 1..=u64::MAX);
     }
 
     /// A segment was archived: the copy must be the whole of it, durable, and nobody looks at it again.

@@ -36,6 +36,8 @@ use coverage::Coverage;
 thread_local! {
     /// Seed, step and simulated hour: what a failure must name.
     static PLACE: Cell<(u64, u64, u64)> = const { Cell::new((0, 0, 0)) };
+    /// How many hours the world was to last.
+    static HOURS: Cell<u64> = const { Cell::new(0) };
 }
 
 thread_local! {
@@ -86,6 +88,7 @@ impl Report {
 /// Plays a world of so many hours, and as long as it takes afterwards until all is settled.
 pub fn run(seed: u64, hours: u64) -> Report {
     print_place_on_failure();
+    HOURS.set(hours);
     world::play(seed, hours)
 }
 
@@ -96,7 +99,8 @@ fn print_place_on_failure() {
         std::panic::set_hook(Box::new(move |panic| {
             let (seed, step, hour) = PLACE.get();
             eprintln!("simulation failed: seed={seed} step={step} simulated_hour={hour}");
-            eprintln!("repeat it: cargo run --release --example simulate -- --seed {seed} --worlds 1");
+            let hours = HOURS.get();
+            eprintln!("repeat it: cargo run --release --example simulate -- --seed {seed} --hours {hours} --worlds 1");
             before(panic);
         }));
     });

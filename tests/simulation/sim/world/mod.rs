@@ -496,7 +496,10 @@ impl World {
         self.tags.clear();
         let head = service.server().book().head().0;
         self.judge.ends_with(head);
-        let must_refuse = self.look_at_room();
+        if self.look_at_room() && !self.inbox.is_empty() {
+            self.coverage.count("branch turn with only the reserve left");
+            self.judge.close_after(head);
+        }
         let mut received = 0;
         let mut done = Ok(());
         while !self.inbox.is_empty() && received < TURN_DATAGRAMS_MAX && service.takes_a_batch() && done.is_ok() {
@@ -528,10 +531,7 @@ impl World {
         assert!(self.unwritten_doors.len() as u64 <= unwritten, "doors opened without an entry and without a count");
         let counters = service.server().counters();
         assert_eq!((counters.received, counters.acknowledged), (self.received, self.acknowledged), "counted, or done");
-        if must_refuse && received > 0 {
-            self.coverage.count("branch turn with only the reserve left");
-            self.judge.close(head + 1..=service.server().book().head().0);
-        }
+        self.judge.ends_with(service.server().book().head().0);
         self.judge_room(service.server().room(), received);
         self.after_turn(service);
         None
