@@ -19,7 +19,9 @@ impl World {
             1 => self.order = Some(Order::Power),
             2..=8 => self.order = Some(Order::Operator(self.next_act())),
             9..=11 => {
-                let target = self.random.pick(&[Target::Append, Target::Sync]);
+                // Mostly in the turns' own writes; else in rotation, snapshots and what follows a full disk.
+                let any = Target::Any(u32::try_from(self.random.below(40)).expect("few"));
+                let target = self.random.pick(&[Target::Append, Target::Sync, any]);
                 let strike =
                     self.random.pick(&[Strike::Kill, Strike::Kill, Strike::Io, Strike::NoSpace, Strike::ReadOnly]);
                 self.order = Some(Order::Strike(target, strike));
