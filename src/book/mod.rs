@@ -704,6 +704,11 @@ impl Book {
         self.memory(machine).is_some_and(|memory| memory.doubts > 0)
     }
 
+    /// How many sales of the device are in doubt.
+    pub fn doubts_at(&self, machine: MachineNo) -> u32 {
+        self.memory(machine).map_or(0, |memory| memory.doubts)
+    }
+
     /// The device's sales in doubt by this card and amount, newest first.
     pub fn doubts_of<'a>(
         &'a self,

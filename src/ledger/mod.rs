@@ -21,6 +21,7 @@ use std::io;
 use crate::model::EntrySeq;
 
 pub mod care;
+pub mod census;
 pub mod header;
 pub mod line;
 pub mod recovery;
