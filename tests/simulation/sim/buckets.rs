@@ -23,7 +23,8 @@ impl Buckets {
     /// Whether a frame is within the rates, frames a second; 0: no limit.
     pub fn take(&mut self, t: u64, source: Ipv4Addr, rate_source: u64, rate_total: u64) -> bool {
         let own = self.sources.entry(source).or_insert(Bucket { tokens: 4000 * rate_source, at: t });
-        own.take(t, rate_source) && self.all.get_or_insert(Bucket { tokens: 4000 * rate_total, at: t }).take(t, rate_total)
+        own.take(t, rate_source)
+            && self.all.get_or_insert(Bucket { tokens: 4000 * rate_total, at: t }).take(t, rate_total)
     }
 }
 

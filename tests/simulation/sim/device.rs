@@ -290,7 +290,11 @@ impl Device {
             } else {
                 if !work.heard && work.sends < 3 && work.send_at <= t {
                     work.sends += 1;
-                    coverage.count(if work.sends == 3 { "device frame sent a third time" } else { "device frame sent again" });
+                    coverage.count(if work.sends == 3 {
+                        "device frame sent a third time"
+                    } else {
+                        "device frame sent again"
+                    });
                     work.send_at = t + self.interval;
                     notes.push(Note::Send(work.frame.clone()));
                 }

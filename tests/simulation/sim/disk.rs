@@ -269,7 +269,6 @@ impl Disk {
         medium.forget_removed();
     }
 
-
     /// The ledger's segments, oldest first.
     pub fn segments(&self) -> Vec<String> {
         let segments = segment::list(self).expect("a directory can be listed");

@@ -450,9 +450,12 @@ impl Judge {
                 }
                 if kind == "repeat" {
                     let at = at.unwrap_or_else(|| panic!("inferred from an invalid time: {text}"));
-                    let is_doubted = self.doubts.get(&place).into_iter().flatten().any(|doubt| {
-                        doubt.seq == about && is_within(doubt.at, at, 0, site.same_sale_s)
-                    });
+                    let is_doubted = self
+                        .doubts
+                        .get(&place)
+                        .into_iter()
+                        .flatten()
+                        .any(|doubt| doubt.seq == about && is_within(doubt.at, at, 0, site.same_sale_s));
                     assert!(is_doubted && self.is_confirming(machine), "forgiven without a doubt: {text}");
                     self.approved_at.of(place).push((at, serial));
                 }
@@ -595,10 +598,7 @@ impl Judge {
             let window = site.offline_match_s;
             !doubt.is_scan && same(&doubt.serial, serial) && is_within(doubt.at, at, -window, window)
         });
-        assert!(
-            near.is_none_or(|near| !self.is_kept(place.0, near)),
-            "in doubt, and booked: {text}\nfirst: {near:?}"
-        );
+        assert!(near.is_none_or(|near| !self.is_kept(place.0, near)), "in doubt, and booked: {text}\nfirst: {near:?}");
     }
 
     /// The server's figures are the sums of its durable entries.

@@ -85,6 +85,7 @@ enum End {
     Over,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "states of the world, each of its own")]
 struct World {
     seed: u64,
     random: Random,
