@@ -194,7 +194,7 @@ impl Files for DirFiles {
     }
 }
 
-/// A directory that this process alone writes, for as long as the value lives.
+/// A directory that this process alone writes, for as long as the value lives (or see [`DirStorage::beside`]).
 #[derive(Debug)]
 pub struct DirStorage {
     files: DirFiles,
@@ -204,8 +204,8 @@ pub struct DirStorage {
     paths: RefCell<[PathBuf; 2]>,
     /// Where the link leads, since this process looked at it or replaced it; empty: it did not yet.
     pointed: String,
-    /// Held until this value goes; the kernel lets go of it when the process dies.
-    _lock: Flock<File>,
+    /// Held until this value goes; the kernel lets go of it when the process dies. `None` beside the server.
+    _lock: Option<Flock<File>>,
 }
 
 /// A file open for writing, or none yet. Name and path keep their room for the next one.
@@ -264,13 +264,31 @@ impl DirStorage {
             ),
             _ => explain("lock", &path)(error.into()),
         })?;
-        Ok(Self {
+        Ok(Self::new(dir, Some(lock)))
+    }
+
+    /// The directory beside the server that writes there, or where none does: for who touches nothing that a server writes.
+    pub fn beside(dir: &Path) -> Self {
+        Self::new(dir, None)
+    }
+
+    /// The same; makes the directory if it is missing, with its parents.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn beside_new(dir: &Path) -> io::Result<Self> {
+        create_dir_durably(dir)?;
+        Ok(Self::beside(dir))
+    }
+
+    fn new(dir: &Path, lock: Option<Flock<File>>) -> Self {
+        Self {
             files: DirFiles::new(dir),
             open: RefCell::default(),
             paths: RefCell::default(),
             pointed: String::new(),
             _lock: lock,
-        })
+        }
     }
 
     /// Does something with a file open for writing, the one of the last call if it is the same.
