@@ -134,6 +134,50 @@ def recovery():
     seed("recovery", "many", "\n".join(entry(n, "topup", {**who, "amount": "1.00", "uses": 0, "balance": f"{n}.00", "left": 0}) for n in range(1, 31)))
 
 
+def snapshot():
+    for site in range(4):
+        seed("snapshot", f"own-{site}", f"L{site}")
+        seed("snapshot", f"older-{site}", f"L{site}\nS{site}")
+        seed("snapshot", f"archived-{site}", f"L{site}\na")
+        seed("snapshot", f"other-{site}", f"L{site}\nO{site + 1}")
+        seed("snapshot", f"sealed-{site}", f"L{site}\nS0\n=")
+    seed("snapshot", "older-archived", "L1\nS1\na")
+    for cut in (1, 9, 60, 3000):
+        seed("snapshot", f"torn-{cut}", f"!{cut}")
+        seed("snapshot", f"ledger-torn-{cut}", f"t{cut}")
+    seed("snapshot", "archived-newer", "t9999\na")
+    seed("snapshot", "older-of-a-torn-ledger", "t700\nS2")
+    seed("snapshot", "flipped", "^200,3")
+    seed("snapshot", "flipped-in-title", "^30,0\n=")
+    seed("snapshot", "zeros-behind", "0999999,4096")
+    seed("snapshot", "zeros-inside", "0600,100")
+    seed("snapshot", "twice", "+3,4\n=")
+    seed("snapshot", "often", "*3,3000\n=")
+    seed("snapshot", "swapped", "+8,2\n-9\n=")
+    title = "#posgate-snapshot\\tversion=1\\tledger=00000000000000f0\\tseq=1\\tcrc=00000000\\tcreated=x".replace("\\t", "\t")
+    seed("snapshot", "title", f"@0,{title}\n=")
+    seed("snapshot", "title-alone", f"R\n{title}\n#end\tlines=0\t00000000\n")
+    # The second line of each kind, with another figure in each column.
+    for line in (1, 2, 3, 5, 8, 12, 16, 20, 40, 60, 70):
+        for column in range(1, 6):
+            seed("snapshot", f"column-{line}-{column}", f"c{line},{column},9\n=")
+    lines = [
+        "clock\t1795320000000:28800\t\\N\t\\N",
+        "period\tlunch",
+        "account\tT9\t-1.50\t2\t1",
+        "card\t8888888801\tT9\tlost\t2026-11-22:1.50:0:0=1",
+        "device\t9\t3\t0\t3:1",
+        "doubt\t3\t9\t\\N\t8888888801\t1.50\t\\N\t0\t0",
+        "offline\t3\t3\t\\N\t9\t\\N\t8888888801\t1.50\t0000000000000001\t1\t0000000000000001\t1",
+        "pass\t3\t7\t1\t8888888801\t1795320000000:28800\tok\t0",
+    ]
+    for number, line in enumerate(lines):
+        seed("snapshot", f"line-{number}", f"@2,{line}\n=")
+    seed("snapshot", "raw", "R\n" + title + "\n" + "\n".join(lines) + "\n#end\tlines=8\t00000000\n")
+    seed("snapshot", "empty", "!999999")
+    seed("snapshot", "long-line", "*5,900\n@2," + "x" * 600 + "\n=")
+
+
 shutil.rmtree(SEEDS, ignore_errors=True)
-for make in (datagrams, config, cards, recovery):
+for make in (datagrams, config, cards, recovery, snapshot):
     make()

@@ -616,6 +616,11 @@ impl Book {
         &self.accounts
     }
 
+    /// How many accounts the ledger says anything of: a snapshot has them.
+    pub fn moved_accounts(&self) -> usize {
+        self.accounts.iter().filter(|account| account.has_moved).count()
+    }
+
     /// The row of an account.
     pub fn account_row(&self, id: &str) -> Option<u32> {
         self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)

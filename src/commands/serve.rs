@@ -9,10 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use log::{LevelFilter, error, info, warn};
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
-use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
+use posgate::ledger::{self, DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
 use posgate::net::udp::Socket;
 use posgate::net::{self, Loop, Places, Reloaded};
+use posgate::problem::Problem;
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
 
@@ -84,7 +85,7 @@ impl From<io::Error> for Failure {
 }
 
 fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone) -> Result<(), Failure> {
-    let (settings, file) = (&loaded.settings, &loaded.file);
+    let settings = &loaded.settings;
     let signals = net::signals()?;
     let clock = Clock::new();
     let sockets = bind(listen, &settings.bind_devices)?;
@@ -99,8 +100,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     if let Some(seq) = opened.snapshot {
         info!("replayed snapshot={seq} entries={}", opened.entries);
     }
-    let installed = server.install(settings.rules.clone(), &file.records, loaded.origin(), true);
-    installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
+    let loaded = install(&mut server, loaded)?;
+    let file = &loaded.file;
     loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
     let cards = file.records.len();
@@ -132,6 +133,23 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let path = options.config();
     let mut in_service = settings;
     service.run(|server| reload(&path, &mut in_service, server)).map_err(explain)
+}
+
+/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read: like any other that is bad,
+/// it gives way to its good copy.
+fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
+    let put = |server: &mut Server, loaded: &Loaded| {
+        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin(), true);
+        installed.map(drop).map_err(|error| error.to_string())
+    };
+    let Err(message) = put(server, &loaded) else { return Ok(loaded) };
+    let problem = Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message };
+    let refused = Failure::Config(problem.to_string());
+    let Some(copy) = loaded.with_good_cards(problem).filter(|copy| put(server, copy).is_ok()) else {
+        return Err(refused);
+    };
+    copy.tell();
+    Ok(copy)
 }
 
 /// SIGHUP: reads both files again. If either is wrong the old ones stay.
@@ -243,12 +261,21 @@ fn open_ledger(
     zone: &Zone,
     server: &mut Server,
 ) -> Result<(Ledger<DirStorage>, Opened), Failure> {
-    let storage = DirStorage::open(&settings.ledger_dir)?;
+    let explain = |error: io::Error| {
+        if !ledger::is_no_room(&error) {
+            return Failure::from(error);
+        }
+        let dir = settings.ledger_dir.display();
+        Failure::Io(format!(
+            "{error}: there is no room to begin a ledger: make some in the file system of {dir}, then start again"
+        ))
+    };
+    let storage = DirStorage::open(&settings.ledger_dir).map_err(explain)?;
     let created = clock.now(zone, false).stamp;
     let number = random()?;
     let opened = Ledger::open(storage, &settings.site, created, || number, server);
     opened.map_err(|error| match error {
-        OpenError::Io(error) => Failure::from(error),
+        OpenError::Io(error) => explain(error),
         damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
     })
 }

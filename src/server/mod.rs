@@ -309,15 +309,20 @@ impl<'t> Server<'t> {
         self.tables.book.pin(&self.rules.devices.iter().map(|device| device.machine));
     }
 
-    /// Writes the `start` entry.
+    /// Writes the `start` entry, and says every hour from now on what is degraded.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
-        self.watch_clock(now, fx);
         self.loaded = Some(now.stamp);
-        let entry = self.service_entry(Kind::Start, now);
-        self.append(entry, now, fx);
+        self.write_start(now, fx);
         if self.origin.degraded.is_any() {
             self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
         }
+    }
+
+    /// Writes the `start` entry: later than [`Server::start`], where there was no room for it then.
+    pub fn write_start(&mut self, now: &Now, fx: &mut Effects) {
+        self.watch_clock(now, fx);
+        let entry = self.service_entry(Kind::Start, now);
+        self.append(entry, now, fx);
     }
 
     /// Writes the `reload` entry, after [`Server::install`].

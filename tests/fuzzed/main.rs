@@ -13,6 +13,8 @@ mod datagrams;
 mod recovery;
 #[path = "../../fuzz/src/site.rs"]
 mod site;
+#[path = "../../fuzz/src/snapshot.rs"]
+mod snapshot;
 #[path = "../../fuzz/src/storage.rs"]
 mod storage;
 
@@ -53,4 +55,9 @@ fn card_tables_are_refused_or_can_be_served() {
 #[test]
 fn spoiled_ledgers_are_mended_or_refused() {
     try_all("recovery", recovery::run);
+}
+
+#[test]
+fn snapshots_are_believed_only_if_they_are_what_the_ledger_gives() {
+    try_all("snapshot", snapshot::run);
 }
