@@ -4,8 +4,8 @@
 //! No bytes panic it. Messages hold no PIN, no member code and no whole card number: a reload writes them to the log.
 
 pub mod columns;
-mod rows;
-mod text;
+pub(crate) mod rows;
+pub(crate) mod text;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;

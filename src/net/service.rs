@@ -46,6 +46,7 @@ pub struct Service<'t, S: Storage> {
     room_asked: Option<(Mono, u64)>,
     /// When a write found no room, or a trial did.
     room_failed: Option<Mono>,
+    undone: u32,
 }
 
 impl<'t, S: Storage> Service<'t, S> {
@@ -62,6 +63,7 @@ impl<'t, S: Storage> Service<'t, S> {
             reserve_bytes: 0,
             room_asked: None,
             room_failed: None,
+            undone: 0,
         }
     }
 
@@ -90,6 +92,11 @@ impl<'t, S: Storage> Service<'t, S> {
     pub fn keep_reserve(&mut self, reserve_bytes: u64) {
         self.reserve_bytes = reserve_bytes;
         self.room_asked = None;
+    }
+
+    /// Turns that were undone for want of room: what was answered since this count last changed is in the ledger, or in the running turn.
+    pub fn undone(&self) -> u32 {
+        self.undone
     }
 
     /// The mail of the running turn, and entries on their way to the ledger.
@@ -242,6 +249,7 @@ impl<'t, S: Storage> Service<'t, S> {
 
     /// Cuts the ledger to its last sync, drops what rests on the rest, and replays.
     fn undo_turn(&mut self, now: &Now) -> io::Result<()> {
+        self.undone = self.undone.wrapping_add(1);
         self.ledger.give_up()?;
         self.fx.entries.clear();
         self.fx.committed.clear();
