@@ -81,6 +81,21 @@ pub const DOUBTS_KEPT_MIN: usize = 4096;
 /// Admissions kept for the pass-back rule: at least this many.
 pub const PASSES_KEPT_MIN: usize = 4096;
 
+/// Keys of operators' orders remembered: at least this many. The same key again after so many others is a new order.
+pub const KEYS_KEPT_MIN: usize = 16_384;
+
+/// Batches of orders remembered: at least this many, whatever their length. An older one begins anew.
+pub const BATCHES_KEPT_MIN: usize = 1024;
+
+/// Voids remembered: at least this many. A sale older than the newest one forgotten may have been voided, and is not voided any more.
+pub const VOIDS_KEPT_MIN: usize = 4096;
+
+/// Cards in a row of which each was replaced by the next, none of the later ones in the table. One more is refused.
+pub const LINKS_MAX: usize = 64;
+
+/// Unknown cards that are shown: those seen last.
+pub const UNKNOWN_CARDS_MAX: usize = 64;
+
 /// Different period names in one ledger. The sales of later ones share the last place, so a limit errs towards refusing.
 pub const PERIOD_NAMES_MAX: usize = 255;
 

@@ -7,6 +7,7 @@
 mod compare;
 mod day;
 mod history;
+mod orders;
 mod seen;
 mod snapshot;
 
@@ -15,12 +16,17 @@ use core::fmt;
 pub use day::PeriodId;
 use day::{DayCounts, PeriodNames};
 use history::{History, Row};
+use orders::Orders;
+pub use orders::{Ask, Batch, UsedKey, Voided};
 use seen::Memory;
 pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
 pub use snapshot::BadLine;
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
-use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
+use crate::limits::{
+    ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, LINKS_MAX, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN,
+};
+use crate::model::order::{Digest, KeyText};
 use crate::model::{
     AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, FrameSeq,
     Kind, MachineNo, Money, Mono, Serial, Stamp, UnitNo,
@@ -52,6 +58,11 @@ impl Account {
         (self.in_table && !self.is_opened).then_some((self.opening_balance, self.opening_uses))
     }
 
+    /// Whether the ledger says anything of it that lasts.
+    pub fn has_moved(&self) -> bool {
+        self.has_moved
+    }
+
     /// What the holder has, opened or not.
     pub fn figures(&self) -> Figures {
         let (balance, uses) = self.unopened().unwrap_or_default();
@@ -76,6 +87,10 @@ struct CardState {
     account: Option<u32>,
     /// The operator's word since the table; the stricter of both holds.
     status: CardStatus,
+    /// The card that it follows: it carries on that card's account.
+    was: Option<u64>,
+    /// The card that follows it.
+    heir: Option<u64>,
     days: DayCounts,
 }
 
@@ -277,6 +292,7 @@ pub struct Book {
     offline: History<Offline, { 2 * OFFLINE_KEPT_MIN }, { 4 * OFFLINE_KEPT_MIN }>,
     passes: History<Pass, { 2 * PASSES_KEPT_MIN }, { 4 * PASSES_KEPT_MIN }>,
     periods: PeriodNames,
+    orders: Orders,
 }
 
 impl Book {
@@ -297,6 +313,7 @@ impl Book {
             offline: History::new(),
             passes: History::new(),
             periods: PeriodNames::new(),
+            orders: Orders::new(),
         }
     }
 
@@ -329,6 +346,7 @@ impl Book {
         self.offline.clear();
         self.passes.clear();
         self.periods.clear();
+        self.orders.clear();
     }
 
     /// Forgets everything: before a replay.
@@ -347,6 +365,7 @@ impl Book {
         self.offline.clear();
         self.passes.clear();
         self.periods.clear();
+        self.orders.clear();
     }
 
     // ---------------------------------------------------------------- the only writer
@@ -364,6 +383,7 @@ impl Book {
         let account = self.apply_figures(entry)?;
         self.apply_card(entry, account)?;
         self.apply_doubt(entry);
+        self.orders.apply(entry);
         self.apply_device(entry, Moment { mono, stamp: entry.time, clock: entry.clock });
         Ok(())
     }
@@ -413,25 +433,63 @@ impl Book {
         if !entry.is_lasting() {
             return Ok(());
         }
-        let sales = entry.sales();
+        let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
+        let state = &mut self.cards[row as usize];
+        state.account = account.or(state.account);
+        match entry.kind {
+            Kind::Void => self.give_back(entry, card),
+            Kind::Link => self.link(entry, card)?,
+            Kind::Status => {
+                let word = entry.detail.get("status");
+                let said = CardStatus::ALL.iter().find(|status| word.is_some_and(|word| word.is(status.word())));
+                state.status = said.copied().unwrap_or(state.status);
+            }
+            _ if entry.sales() > 0 => {
+                let (day, period) = self.day_of(entry);
+                let spent = -entry.amount.unwrap_or_default().fen();
+                self.cards[row as usize].days.add(day, spent, period);
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    /// The business day and the period that an entry counts for.
+    fn day_of(&mut self, entry: &Entry) -> (Date, Option<PeriodId>) {
         let day = entry.detail.day().unwrap_or(entry.time.civil().date());
         let period = entry.detail.get("period").and_then(|name| {
             let name: Vec48 = name.bytes().take(48).collect();
             Some(self.periods.intern(core::str::from_utf8(&name).ok()?))
         });
-        let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
-        let state = &mut self.cards[row as usize];
-        state.account = account.or(state.account);
-        if sales != 0 {
-            let spent = -entry.amount.unwrap_or_default().fen();
-            state.days.add(day, spent, period, sales);
+        (day, period)
+    }
+
+    /// A void gives the day's sum back to the sale's card, and to those that carry its days on.
+    fn give_back(&mut self, entry: &Entry, card: CardNo) {
+        let (day, period) = self.day_of(entry);
+        let fen = entry.amount.unwrap_or_default().fen();
+        let mut next = Some(card.value());
+        for _ in 0..LINKS_MAX {
+            let Some(row) = next.and_then(|card| self.card_row(card)) else { return };
+            let state = &mut self.cards[row as usize];
+            state.days.take_back(day, fen, period, !entry.is_partial());
+            next = state.heir;
         }
-        if entry.kind == Kind::Status
-            && let Some(status) = CardStatus::ALL
-                .iter()
-                .find(|status| entry.detail.get("status").is_some_and(|word| word.is(status.word())))
-        {
-            state.status = *status;
+    }
+
+    /// A card that follows another carries on its account and what it bought today; the other is closed.
+    fn link(&mut self, entry: &Entry, new: CardNo) -> Result<(), Mismatch> {
+        let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
+        let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
+        let state = &mut self.cards[row as usize];
+        state.status = CardStatus::Closed;
+        state.heir = Some(new.value());
+        let days = state.days;
+        let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
+        let state = &mut self.cards[row as usize];
+        state.was = Some(old.value());
+        if state.days == DayCounts::default() {
+            state.days = days;
         }
         Ok(())
     }
@@ -457,6 +515,8 @@ impl Book {
                     self.count_doubts();
                 }
             }
+            // A void in part leaves the sale standing, and with it the doubt: the terminal may still send it as a 105.
+            Kind::Void if entry.is_partial() => (),
             Kind::Confirm | Kind::Matched | Kind::Void => {
                 let doubt = entry.about.and_then(|about| self.doubts.entry_mut(about));
                 let Some(doubt) = doubt.filter(|doubt| !doubt.is_settled) else { return };
@@ -550,8 +610,12 @@ impl Book {
         }
         table.install(records, |record| {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
+            self.accounts[row as usize].in_table = true;
+            // A card that carries on another's account opens none of its own, whatever its row says.
+            if record.account == record.card.padded().as_str() && self.link_of(record.card).is_some() {
+                return row;
+            }
             let account = &mut self.accounts[row as usize];
-            account.in_table = true;
             // Of rows that share an account one states the figures; `cards` saw to that.
             if let Some(balance) = record.balance.filter(|balance| *balance != Balance::ZERO) {
                 account.opening_balance = balance;
@@ -651,6 +715,49 @@ impl Book {
             return None;
         }
         self.find_or_add_account(id)
+    }
+
+    /// Whether the ledger says anything that lasts of a card.
+    pub fn knows_card(&self, card: CardNo) -> bool {
+        self.card_state(card).is_some()
+    }
+
+    /// The card that this one follows by a `link`, and the row of the account that it carries on.
+    pub fn link_of(&self, card: CardNo) -> Option<(CardNo, u32)> {
+        let state = self.card_state(card)?;
+        Some((CardNo::from_value(state.was?), state.account?))
+    }
+
+    /// The card that follows this one by a `link`.
+    pub fn heir(&self, card: CardNo) -> Option<CardNo> {
+        self.card_state(card)?.heir.map(CardNo::from_value)
+    }
+
+    /// The cards before this one, each followed by the next: the newest first, at most [`LINKS_MAX`].
+    pub fn ancestors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
+        let before = |card: &CardNo| self.link_of(*card).map(|(was, _)| was);
+        core::iter::successors(before(&card), before).take(LINKS_MAX)
+    }
+
+    /// Whether the ledger may come to know all of these cards: there is room for those that it does not know.
+    pub fn has_room_for(&self, cards: &[CardNo]) -> bool {
+        let new = cards.iter().filter(|card| !self.knows_card(**card)).count();
+        new <= CARDS_MAX - self.cards.len()
+    }
+
+    /// What a key of an order was used for, if it is remembered.
+    pub fn used_key(&self, key: &KeyText) -> Option<&UsedKey> {
+        self.orders.key(key)
+    }
+
+    /// A batch of orders as far as it was done, if it is remembered.
+    pub fn batch(&self, digest: &Digest) -> Option<&Batch> {
+        self.orders.batch(digest)
+    }
+
+    /// What was voided of a sale; `None` if it is so old that this may be forgotten.
+    pub fn voided(&self, sale: EntrySeq) -> Option<Voided> {
+        self.orders.voided(sale)
     }
 
     /// What the operator said of the card since the table was written.
@@ -802,18 +909,21 @@ impl Book {
     }
 
     fn card_state(&self, card: CardNo) -> Option<&CardState> {
-        let value = card.value();
-        let row = self.by_card.find(hash_number(value), |row| self.cards[row as usize].card == value)?;
-        Some(&self.cards[row as usize])
+        self.card_row(card.value()).map(|row| &self.cards[row as usize])
+    }
+
+    fn card_row(&self, card: u64) -> Option<u32> {
+        self.by_card.find(hash_number(card), |row| self.cards[row as usize].card == card)
     }
 
     fn find_or_add_card(&mut self, card: CardNo) -> Option<u32> {
         let value = card.value();
-        if let Some(row) = self.by_card.find(hash_number(value), |row| self.cards[row as usize].card == value) {
+        if let Some(row) = self.card_row(value) {
             return Some(row);
         }
         let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
-        let state = CardState { card: value, account: None, status: CardStatus::Active, days: DayCounts::default() };
+        let (account, status, days) = (None, CardStatus::Active, DayCounts::default());
+        let state = CardState { card: value, account, status, was: None, heir: None, days };
         self.cards.push(state).ok()?;
         self.by_card.insert(hash_number(value), row);
         Some(row)

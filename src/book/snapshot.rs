@@ -5,13 +5,17 @@
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
 //! period  name                                                       in order of appearance
 //! account account balance uses opened                                that ever moved
-//! card    card account status  [day:spent:others:period=sales,…] …   its two days, as they stand
+//! card    card account status was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
 //! device  machine last last_offline  [seq:confirmed,…]               its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device
 //! keys    the same: its last 106
 //! doubt   seq machine serial card asked at_device scan settled
 //! offline seq sale frame machine serial card asked when has_time rest is_sale
 //! pass    seq machine door card time clock confirmed
+//! key     seq ask text                                               what operators ordered, and under which key
+//! batch   first last lines digest
+//! voids   from                                                       voids before this entry may be forgotten
+//! void    seq sale fen whole
 //! ```
 //!
 //! What always holds: [`Book::restore`] of every line that [`Book::emit`] wrote, on a book before its first entry, and then
@@ -30,10 +34,10 @@ use crate::model::{
     Text, Wall,
 };
 
-/// Bytes of one line. The longest are a frame's, below 350, and a card's: 90 and twice 145 for a day of eight periods.
+/// Bytes of one line. The longest are a frame's, below 350, and a card's: 112 and twice 145 for a day of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
 
-type Line = heapless::String<LINE_LEN_MAX>;
+pub(super) type Line = heapless::String<LINE_LEN_MAX>;
 
 /// Why a line cannot be what [`Book::emit`] wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,13 +138,15 @@ impl Book {
                 column(line, u8::from(pass.is_confirmed));
             })?;
         }
-        Ok(())
+        self.orders.emit(&mut out)
     }
 
     fn emit_card(&self, state: &CardState, line: &mut Line) {
         column(line, state.card);
         text_or_none(line, state.account.map(|row| self.accounts[row as usize].id.as_str()));
         column(line, state.status.word());
+        column_or_none(line, state.was);
+        column_or_none(line, state.heir);
         for count in &state.days.0 {
             column(line, format_args!("{}:{}:{}:", count.day, count.spent, count.others));
             for (place, (period, sales)) in count.used().iter().enumerate() {
@@ -167,6 +173,10 @@ impl Book {
             "doubt" => read_doubt(&mut fields).and_then(|doubt| restore_row(&mut self.doubts, doubt)),
             "offline" => read_offline(&mut fields).and_then(|offline| restore_row(&mut self.offline, offline)),
             "pass" => read_pass(&mut fields).and_then(|pass| restore_row(&mut self.passes, pass)),
+            "key" => self.orders.restore_key(&mut fields),
+            "batch" => self.orders.restore_batch(&mut fields),
+            "voids" => self.orders.restore_voids(&mut fields),
+            "void" => self.orders.restore_void(&mut fields),
             _ => return Err(BadLine("its first word is none of this version")),
         };
         read.filter(|()| fields.0.next().is_none())
@@ -218,12 +228,14 @@ impl Book {
             None => None,
         };
         let status = CardStatus::from_word(fields.0.next()?)?;
+        let other = |fields: &mut Fields| fields.card().map(|card| card.value());
+        let (was, heir) = (fields.or_none(other)?, fields.or_none(other)?);
         let days = DayCounts([read_day(fields.0.next()?)?, read_day(fields.0.next()?)?]);
         if self.card_state(card).is_some() {
             return None;
         }
         let row = self.find_or_add_card(card)?;
-        self.cards[row as usize] = CardState { card: card.value(), account, status, days };
+        self.cards[row as usize] = CardState { card: card.value(), account, status, was, heir, days };
         Some(())
     }
 
@@ -267,7 +279,10 @@ impl Book {
 }
 
 /// Adds a row; `None` if an earlier line was of a later entry.
-fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(rows: &mut History<T, CAP, SLOTS>, row: T) -> Option<()> {
+pub(super) fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(
+    rows: &mut History<T, CAP, SLOTS>,
+    row: T,
+) -> Option<()> {
     if !rows.may_push(row.seq()) {
         return None;
     }
@@ -374,7 +389,7 @@ fn put(line: &mut Line, value: impl Display) {
     write!(line, "{value}").expect("the longest line fits LINE_LEN_MAX");
 }
 
-fn column(line: &mut Line, value: impl Display) {
+pub(super) fn column(line: &mut Line, value: impl Display) {
     put(line, '\t');
     put(line, value);
 }
@@ -387,7 +402,7 @@ fn column_or_none(line: &mut Line, value: Option<impl Display>) {
 }
 
 /// A text as the ledger escapes it.
-fn text(line: &mut Line, value: &str) {
+pub(super) fn text(line: &mut Line, value: &str) {
     put(line, '\t');
     for character in value.chars() {
         match character {
@@ -417,18 +432,18 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 /// The columns of a line, one after the other; `None` where one is missing or unreadable.
-struct Fields<'a>(core::str::Split<'a, char>);
+pub(super) struct Fields<'a>(core::str::Split<'a, char>);
 
 impl Fields<'_> {
-    fn number<T: core::str::FromStr>(&mut self) -> Option<T> {
+    pub(super) fn number<T: core::str::FromStr>(&mut self) -> Option<T> {
         self.0.next()?.parse().ok()
     }
 
-    fn seq(&mut self) -> Option<EntrySeq> {
+    pub(super) fn seq(&mut self) -> Option<EntrySeq> {
         self.number().map(EntrySeq)
     }
 
-    fn flag(&mut self) -> Option<bool> {
+    pub(super) fn flag(&mut self) -> Option<bool> {
         flag(self.0.next()?)
     }
 
@@ -436,7 +451,7 @@ impl Fields<'_> {
         Money::parse(self.0.next()?.as_bytes())
     }
 
-    fn hash(&mut self) -> Option<u64> {
+    pub(super) fn hash(&mut self) -> Option<u64> {
         u64::from_str_radix(self.0.next()?, 16).ok()
     }
 
@@ -455,7 +470,7 @@ impl Fields<'_> {
         CardNo::parse(self.0.next()?.as_bytes())
     }
 
-    fn text<const N: usize>(&mut self) -> Option<Text<N>> {
+    pub(super) fn text<const N: usize>(&mut self) -> Option<Text<N>> {
         let mut text = Text::new();
         let mut characters = self.0.next()?.chars();
         while let Some(character) = characters.next() {

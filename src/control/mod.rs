@@ -28,7 +28,16 @@ use request::Request;
 
 /// What becomes of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub struct Answer {
+    /// What is answered.
+    pub reply: Reply,
+    /// Whether it cost so much (a segment was read, or many rows) that the turn should take no further lines.
+    pub is_heavy: bool,
+}
+
+/// The answer to a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
     /// This answer, without its end, once the turn is committed.
     Line(String),
     /// Read configuration and cards again once the turn is committed, and answer with what came of it.
@@ -68,15 +77,17 @@ pub fn answer<S: Storage>(
     host: &mut dyn Host,
     line: &[u8],
 ) -> io::Result<Answer> {
-    let line = match request::parse(line) {
+    let request = request::parse(line);
+    let is_heavy = request.as_ref().is_ok_and(Request::is_heavy);
+    let line = match request {
         Err(sentence) => Object::error(sentence).end(),
-        Ok(Request::Reload { accept }) => return Ok(Answer::Reload { accept }),
+        Ok(Request::Reload { accept }) => return Ok(Answer { reply: Reply::Reload { accept }, is_heavy }),
         Ok(Request::Order { cmd, order, is_dry }) => orders::obey(service, now, cmd, &order, is_dry)?,
         Ok(Request::PayOutAll { order, is_dry }) => orders::pay_out_all(service, now, order, is_dry)?,
         Ok(Request::Clock(machine)) => orders::clock(service, now, machine)?,
         Ok(Request::Show { machine, text }) => orders::show(service, now, machine, &text)?,
-        Ok(Request::ClockAccept) => orders::clock_accept(service, now)?,
-        Ok(Request::Sync) => orders::sync(service, now)?,
+        Ok(Request::ClockAccept { by }) => orders::clock_accept(service, now, &by)?,
+        Ok(Request::Sync) => orders::sync(service),
         Ok(Request::Discover { port }) => {
             service.server_mut().forget_found();
             match host.discover(port) {
@@ -88,11 +99,11 @@ pub fn answer<S: Storage>(
         Ok(Request::Card(card)) => queries::card(service.server(), now, host.ledger_dir(), card),
         Ok(Request::Cards { search, after }) => queries::cards(service.server(), now, &search, after),
         Ok(Request::Devices { after }) => queries::devices(service.server(), now, after),
-        Ok(Request::Unknown { .. } | Request::Status) => Object::error("not yet").end(),
+        Ok(Request::Unknown { after }) => queries::unknown(service.server(), after),
+        Ok(Request::Status) => Object::error("not yet").end(),
     };
     // Only our own mistake could make one longer; the client's bound holds all the same.
-    if line.len() > CONTROL_LINE_MAX {
-        return Ok(Answer::Line(Object::error("the answer does not fit a line: ask for less").end()));
-    }
-    Ok(Answer::Line(line))
+    let is_fitting = line.len() <= CONTROL_LINE_MAX;
+    let line = if is_fitting { line } else { Object::error("the answer does not fit a line: ask for less").end() };
+    Ok(Answer { reply: Reply::Line(line), is_heavy })
 }

@@ -25,10 +25,12 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
     let doubts: Vec<_> = server.book().doubts_by(card).collect();
     let shown = doubts.iter().rev().take(DOUBTS_SHOWN_MAX);
     let shown = shown.map(|(seq, asked)| Object::new().number("seq", seq.0).text("asked", asked).end());
-    let terms = view.row.map(|row| &row.terms);
+    let terms = view.row.as_ref().map(|row| &row.terms);
     let mut object = describe(Object::ok(), server, card, &view)
-        .text_if("table", view.table.map(|status| status.word()))
+        .flag("in_table", server.cards().find(card).is_some())
+        .text("table", view.table.word())
         .text("ledger", view.ledger.word())
+        .text_if("replaced_by", view.heir)
         .text_if("valid_from", terms.and_then(|terms| terms.valid_from))
         .text_if("valid_until", terms.and_then(|terms| terms.valid_until))
         .text_if("charge_max", terms.and_then(|terms| terms.charge_max))
@@ -42,8 +44,8 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
 
 /// What every list and answer says of a card.
 fn describe(object: Object, server: &Server, card: CardNo, view: &CardView) -> Object {
-    let name = view.row.map(|row| gbk::decode(server.cards().name(row)));
-    let state = view.table.map_or(view.ledger, |table| table.max(view.ledger));
+    let name = view.row.as_ref().map(|row| gbk::decode(server.cards().name(row)));
+    let state = view.table.max(view.ledger);
     object
         .text("card", card.padded())
         .text_if("account", view.account.as_ref())
@@ -73,6 +75,15 @@ pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> S
     });
     let end = after.saturating_add(CONTROL_ROWS_MAX);
     page("cards", found, (end < rows.len()).then_some(end))
+}
+
+/// The last cards that were swiped and that nobody knows, the newest first.
+pub(super) fn unknown(server: &Server, after: usize) -> String {
+    let rows = server.unknown_cards().enumerate().skip(after).map(|(place, seen)| {
+        let row = Object::new().text("card", seen.card).text("machine", seen.machine).text("at", seen.at);
+        (place, row.number("count", seen.count).end())
+    });
+    page("cards", rows, None)
 }
 
 /// The devices, registered or seen.

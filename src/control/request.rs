@@ -8,7 +8,7 @@ use crate::model::order::{Digest, KeyText, Note, Operator};
 use crate::model::{Act, Balance, CardNo, CardStatus, EntrySeq, Key, MachineNo, Money, Order, Text, UnitNo, Way};
 
 /// Uses that one order may move.
-const USES_MAX: i32 = 9_999_999;
+const USES_MAX: i32 = crate::server::USES_MAX;
 
 /// Bytes of a search, and of a display's text.
 const TEXT_LEN_MAX: usize = 240;
@@ -78,9 +78,24 @@ pub enum Request {
         accept: bool,
     },
     /// Believe the clock as it stands.
-    ClockAccept,
+    ClockAccept {
+        /// Who says so.
+        by: Operator,
+    },
     /// Make all entries durable.
     Sync,
+}
+
+impl Request {
+    /// Whether it reads a segment of the ledger or looks at many rows.
+    pub fn is_heavy(&self) -> bool {
+        match self {
+            Self::Order { order, .. } => matches!(order.act, Act::Void { .. }),
+            Self::PayOutAll { .. } | Self::Card(_) | Self::Cards { .. } | Self::Found { .. } | Self::Discover { .. } => true,
+            Self::Unknown { .. } | Self::Devices { .. } | Self::Clock(_) | Self::Reload { .. } | Self::Status => true,
+            Self::Show { .. } | Self::ClockAccept { .. } | Self::Sync => false,
+        }
+    }
 }
 
 /// A command of the socket.
@@ -134,7 +149,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("show", &["machine", "text"], &[], "show a text (009)"),
     command("status", &[], &[], "how the server is"),
     command("reload", &[], &["accept"], "read configuration and cards again"),
-    command("clock-accept", &[], &[], "believe the clock as it stands"),
+    command("clock-accept", &["by"], &[], "believe the clock as it stands"),
     command("sync", &[], &[], "make every entry durable"),
 ];
 
@@ -209,7 +224,7 @@ impl Fields<'_> {
             }
             "status" => Ok(Request::Status),
             "reload" => Ok(Request::Reload { accept: self.flag("accept")? }),
-            "clock-accept" => Ok(Request::ClockAccept),
+            "clock-accept" => Ok(Request::ClockAccept { by: self.by()? }),
             "sync" => Ok(Request::Sync),
             _ => Err(format!("{cmd} is no command")),
         }
@@ -235,15 +250,19 @@ impl Fields<'_> {
     }
 
     fn order(&self, cmd: &'static str, act: Act) -> Result<Request, String> {
-        let by = self.text("by")?.unwrap_or_default();
-        let by = by.trim();
-        let operator = Operator::try_from(by).ok().filter(|_| !by.is_empty() && !by.chars().any(char::is_control));
-        let by = operator.ok_or("\"by\" must name who orders it, in 1 to 32 bytes".to_owned())?;
+        let by = self.by()?;
         let note = self.text("note")?.unwrap_or_default();
         let note = Note::try_from(note.trim()).ok().filter(|note| !note.chars().any(char::is_control));
         let note = note.ok_or("\"note\" is too long, or holds control characters: write at most 96 bytes")?;
         let order = Order { act, key: self.key()?, by, note };
         Ok(Request::Order { cmd, order, is_dry: self.flag("dry")? })
+    }
+
+    fn by(&self) -> Result<Operator, String> {
+        let by = self.text("by")?.unwrap_or_default();
+        let by = by.trim();
+        let operator = Operator::try_from(by).ok().filter(|_| !by.is_empty() && !by.chars().any(char::is_control));
+        operator.ok_or("\"by\" must name who orders it, in 1 to 32 bytes".to_owned())
     }
 
     fn key(&self) -> Result<Key, String> {

@@ -104,6 +104,23 @@ impl fmt::Display for Head {
     }
 }
 
+/// The entry with this number, if a segment here holds it and the line can be read. Only the segment that may hold it is read.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
+    let segments = segment::list(files)?;
+    let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
+    let mut lines = segment::Lines::new(files, &segment.name);
+    let number = seq.0.to_string();
+    while let Some(line) = lines.read()? {
+        if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
+            return Ok(line::parse(line.text).ok().map(|parsed| parsed.entry).filter(|_| line.ended));
+        }
+    }
+    Ok(None)
+}
+
 /// Ends quietly when whoever read the output went away (`posgate ledger show | head`).
 fn unless_nobody_reads(result: io::Result<u8>) -> io::Result<u8> {
     match result {

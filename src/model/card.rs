@@ -155,6 +155,14 @@ pub struct CardRow {
     pub terms: Terms,
 }
 
+impl CardRow {
+    /// The row as it serves another card, and another account.
+    #[must_use]
+    pub fn serving(&self, card: CardNo, account: u32) -> Self {
+        Self { card: card.value(), account, ..self.clone() }
+    }
+}
+
 /// All cards in service, found by number or member code in O(1).
 pub struct CardTable {
     rows: heapless::Vec<CardRow, CARDS_MAX>,

@@ -222,13 +222,18 @@ impl Entry {
         self.amount.is_some_and(|amount| amount != Balance::ZERO) || self.uses.is_some_and(|uses| uses != 0)
     }
 
-    /// Sales that the entry adds to its card's day: 1, -1 for one that is undone, or 0.
+    /// Sales that the entry adds to its card's day: 1, -1 for one that is undone as a whole, or 0.
     pub fn sales(&self) -> i8 {
         match self.kind {
             kind if kind.is_sale() && self.detail.get("claimed").is_none() => 1,
-            Kind::Void => -1,
+            Kind::Void if !self.is_partial() => -1,
             _ => 0,
         }
+    }
+
+    /// Whether the entry is a void that leaves something of its sale: the sale stands.
+    pub fn is_partial(&self) -> bool {
+        self.kind == Kind::Void && self.detail.get("rest").is_some()
     }
 
     /// Whether the entry says something of its account and card that outlives a table without them, be it a sale of nothing.
@@ -275,6 +280,16 @@ impl Detail {
         }
         // A full column cuts the value: what was written of it stands.
         let _cut = write!(Escape(&mut self.0), "{value}");
+    }
+
+    /// Adds a word of another detail, whole or not at all.
+    pub fn push_word(&mut self, key: &str, value: Value<'_>) {
+        let before = self.0.len();
+        let separator = if before == 0 { "" } else { " " };
+        let parts = [separator, key, "=", value.0];
+        if !parts.into_iter().all(|part| self.0.push_str(part).is_ok()) {
+            self.0.truncate(before);
+        }
     }
 
     /// With one more word.

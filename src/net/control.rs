@@ -24,7 +24,7 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 
-use crate::control::{Answer, json::Object};
+use crate::control::{Answer, Reply, json::Object};
 use crate::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::model::Mono;
 
@@ -72,9 +72,9 @@ struct Client {
 
 #[derive(Debug)]
 struct Held {
-    answer: Answer,
+    reply: Reply,
     /// Turns undone before it was made; `None` if it rests on nothing.
-    undone: Option<u32>,
+    undone: Option<u64>,
 }
 
 impl Control {
@@ -164,23 +164,22 @@ impl Control {
     }
 
     /// Reads lines and has each answered, the clients in turns. `answer` is told a line without its end; it says how many turns were
-    /// undone so far, too.
+    /// undone before, too. After one that was heavy the others wait for the next turn.
     ///
     /// # Errors
     /// Those of `answer`.
-    pub fn answer_lines(&mut self, mut answer: impl FnMut(&[u8]) -> io::Result<(Answer, u32)>) -> io::Result<()> {
+    pub fn answer_lines(&mut self, mut answer: impl FnMut(&[u8]) -> io::Result<(Answer, u64)>) -> io::Result<()> {
         let mut left = CONTROL_TURN_LINES;
         let mut is_idle = false;
         while left > 0 && !is_idle {
             is_idle = true;
             for place in (self.first..CONTROL_CLIENTS_MAX).chain(0..self.first) {
-                if let Some(client) = &mut self.clients[place]
-                    && left > 0
-                    && client.answer_line(&mut answer)?
-                {
-                    left -= 1;
-                    is_idle = false;
+                let Some(client) = self.clients[place].as_mut().filter(|_| left > 0) else { continue };
+                match client.answer_line(&mut answer)? {
+                    None => continue,
+                    Some(is_heavy) => left = if is_heavy { 0 } else { left - 1 },
                 }
+                is_idle = false;
             }
         }
         self.first = (self.first + 1) % CONTROL_CLIENTS_MAX;
@@ -190,23 +189,23 @@ impl Control {
     /// A reload that a client waits for, now that its turn is committed: whether to take whatever loses cards. Asked until there is none;
     /// [`Control::reloaded`] follows each.
     pub fn wants_reload(&self) -> Option<bool> {
-        self.clients.iter().flatten().find_map(|client| match client.held.last()?.answer {
-            Answer::Reload { accept } => Some(accept),
-            Answer::Line(_) => None,
+        self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
+            Reply::Reload { accept } => Some(accept),
+            Reply::Line(_) => None,
         })
     }
 
     /// Answers the reload that [`Control::wants_reload`] told of.
     pub fn reloaded(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
-        if let Some(held) = held.find(|held| matches!(held.answer, Answer::Reload { .. })) {
-            *held = Held { answer: Answer::Line(line), undone: None };
+        if let Some(held) = held.find(|held| matches!(held.reply, Reply::Reload { .. })) {
+            *held = Held { reply: Reply::Line(line), undone: None };
         }
     }
 
     /// Sends the answers of a committed turn; those of a turn that was undone for want of room say so instead. `undone` turns were undone
     /// so far. Clients that left, or take nothing, are let go.
-    pub fn deliver(&mut self, now: Mono, undone: u32) {
+    pub fn deliver(&mut self, now: Mono, undone: u64) {
         for place in &mut self.clients {
             let Some(client) = place else { continue };
             client.post_held(undone);
@@ -264,28 +263,28 @@ impl Client {
         self.input[..self.filled].iter().position(|byte| *byte == b'\n')
     }
 
-    /// Has one line answered; `false` if there is none, or no room for its answer.
-    fn answer_line(&mut self, answer: &mut impl FnMut(&[u8]) -> io::Result<(Answer, u32)>) -> io::Result<bool> {
+    /// Has one line answered, and says whether it was heavy; `None` if there is no line, or no room for its answer.
+    fn answer_line(&mut self, answer: &mut impl FnMut(&[u8]) -> io::Result<(Answer, u64)>) -> io::Result<Option<bool>> {
         if self.is_gone || !self.has_room() {
-            return Ok(false);
+            return Ok(None);
         }
         if self.line_len().is_none() {
             self.read();
         }
         let Some(len) = self.line_len() else {
             if self.filled < self.input.len() {
-                return Ok(false);
+                return Ok(None);
             }
             let sentence = format!("this line is longer than {CONTROL_LINE_MAX} bytes: send one object a line");
-            self.held.push(Held { answer: Answer::Line(Object::error(sentence).end()), undone: None });
+            self.held.push(Held { reply: Reply::Line(Object::error(sentence).end()), undone: None });
             (self.filled, self.is_readable, self.is_over) = (0, false, true);
-            return Ok(true);
+            return Ok(Some(false));
         };
-        let (answer, undone) = answer(&self.input[..len])?;
-        self.held.push(Held { answer, undone: Some(undone) });
+        let (Answer { reply, is_heavy }, undone) = answer(&self.input[..len])?;
+        self.held.push(Held { reply, undone: Some(undone) });
         self.input.copy_within(len + 1..self.filled, 0);
         self.filled -= len + 1;
-        Ok(true)
+        Ok(Some(is_heavy))
     }
 
     fn read(&mut self) {
@@ -301,11 +300,11 @@ impl Client {
     }
 
     /// Takes the answers of the turn that ended into the output.
-    fn post_held(&mut self, undone: u32) {
+    fn post_held(&mut self, undone: u64) {
         self.output.drain(..self.sent);
         self.sent = 0;
         for held in self.held.drain(..) {
-            let Answer::Line(line) = held.answer else { continue };
+            let Reply::Line(line) = held.reply else { continue };
             let is_undone = held.undone.is_some_and(|before| before != undone);
             let line = if is_undone { crate::control::full() } else { line };
             self.output.extend_from_slice(line.as_bytes());
@@ -334,9 +333,9 @@ impl Client {
 
 impl Held {
     fn len(&self) -> usize {
-        match &self.answer {
-            Answer::Line(line) => line.len() + 1,
-            Answer::Reload { .. } => CONTROL_OUTPUT_LEN,
+        match &self.reply {
+            Reply::Line(line) => line.len() + 1,
+            Reply::Reload { .. } => CONTROL_OUTPUT_LEN,
         }
     }
 }

@@ -13,8 +13,9 @@ use log::{info, warn};
 
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
 use crate::limits::{TURN_BATCH, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX};
-use crate::model::{Entry, EntrySeq, Mono, Now};
-use crate::server::{Effects, Mailbag, Peer, Room, Server};
+use crate::model::order::Operator;
+use crate::model::{Act, ClockState, Done, Entry, EntrySeq, MachineNo, Mono, Now, Order};
+use crate::server::{Effects, Mailbag, Peer, Refused, Room, Server};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
@@ -46,7 +47,8 @@ pub struct Service<'t, S: Storage> {
     room_asked: Option<(Mono, u64)>,
     /// When a write found no room, or a trial did.
     room_failed: Option<Mono>,
-    undone: u32,
+    /// Turns that were undone since the start.
+    undone: u64,
 }
 
 impl<'t, S: Storage> Service<'t, S> {
@@ -92,11 +94,6 @@ impl<'t, S: Storage> Service<'t, S> {
     pub fn keep_reserve(&mut self, reserve_bytes: u64) {
         self.reserve_bytes = reserve_bytes;
         self.room_asked = None;
-    }
-
-    /// Turns that were undone for want of room: what was answered since this count last changed is in the ledger, or in the running turn.
-    pub fn undone(&self) -> u32 {
-        self.undone
     }
 
     /// The mail of the running turn, and entries on their way to the ledger.
@@ -185,6 +182,96 @@ impl<'t, S: Storage> Service<'t, S> {
         self.commit(now, post)
     }
 
+    // ---------------------------------------------------------------- an operator
+
+    /// Does what an operator orders, in this turn. The outer error ends the process; the inner one says why nothing was done. A result
+    /// holds after the turn's end, and only if [`Service::undone`] says then what it said before.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
+        self.look_for_room(now)?;
+        let sale = self.sale_of(now, order)?;
+        let done = self.server.obey(now, order, sale.as_ref(), self.fx);
+        self.collect(now)?;
+        Ok(done)
+    }
+
+    /// Whether [`Service::operate`] would do it; the order of a batch's lines does not count.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<(), Refused>> {
+        self.look_for_room(now)?;
+        let sale = self.sale_of(now, order)?;
+        Ok(self.server.would(order, sale.as_ref()))
+    }
+
+    /// How many turns were undone since the start, because a write found no room. If it is more after the end of a turn than it was
+    /// before an order, the order was not done: [`Refused::Full`].
+    pub fn undone(&self) -> u64 {
+        self.undone
+    }
+
+    /// 003 to one device or to all that were seen: [`Server::set_clock`].
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn set_clock(&mut self, now: &Now, machine: Option<MachineNo>) -> io::Result<Result<usize, Refused>> {
+        let told = self.server.set_clock(now, machine, self.fx);
+        self.collect(now)?;
+        Ok(told)
+    }
+
+    /// A text on a device's display: [`Server::show`].
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn show(&mut self, now: &Now, machine: MachineNo, text: &str) -> io::Result<Result<(), Refused>> {
+        let shown = self.server.show(now, machine, text, self.fx);
+        self.collect(now)?;
+        Ok(shown)
+    }
+
+    /// Accepts the clock as it is: [`Server::accept_clock`]. It holds after the turn's end, as an order does.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn accept_clock(&mut self, now: &Now, by: &Operator) -> io::Result<Result<(EntrySeq, ClockState), Refused>> {
+        self.look_for_room(now)?;
+        let accepted = self.server.accept_clock(now, by, self.fx);
+        self.must_sync |= accepted.is_ok();
+        self.collect(now)?;
+        Ok(accepted)
+    }
+
+    /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.
+    pub fn sync_at_end(&mut self) {
+        self.must_sync = true;
+    }
+
+    /// The entry that a void names.
+    fn sale_of(&mut self, now: &Now, order: &Order) -> io::Result<Option<Entry>> {
+        match order.act {
+            Act::Void { sale, .. } => self.entry(now, sale),
+            Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(None),
+        }
+    }
+
+    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn entry(&mut self, now: &Now, seq: EntrySeq) -> io::Result<Option<Entry>> {
+        if self.ledger.is_dirty() {
+            // It may be of this turn.
+            self.has_written = true;
+            let written = self.ledger.write();
+            self.unless_no_room(now, written)?;
+        }
+        ledger::find(self.ledger.storage(), seq)
+    }
+
     /// Hands the entries of one frame, timer or signal to the ledger.
     fn collect(&mut self, now: &Now) -> io::Result<()> {
         for entry in &self.fx.entries {
@@ -249,7 +336,6 @@ impl<'t, S: Storage> Service<'t, S> {
 
     /// Cuts the ledger to its last sync, drops what rests on the rest, and replays.
     fn undo_turn(&mut self, now: &Now) -> io::Result<()> {
-        self.undone = self.undone.wrapping_add(1);
         self.ledger.give_up()?;
         self.fx.entries.clear();
         self.fx.committed.clear();
@@ -263,6 +349,7 @@ impl<'t, S: Storage> Service<'t, S> {
             return Err(io::Error::other(sentence));
         }
         self.room_failed = Some(now.mono);
+        self.undone += 1;
         let free = self.ledger.storage().free_bytes().unwrap_or(0);
         self.server.take_room(Room::Nothing, free);
         Ok(())

@@ -15,19 +15,21 @@ use crate::wire;
 
 /// A card as a desk sees it.
 #[derive(Clone, Debug)]
-pub struct CardView<'a> {
-    /// Its row in the table.
-    pub row: Option<&'a CardRow>,
+pub struct CardView {
+    /// Its row in the table, or that of the card which it follows.
+    pub row: Option<CardRow>,
     /// Its account, if it has one.
     pub account: Option<AccountId>,
     /// What the account holds.
     pub figures: Figures,
-    /// The table's word.
-    pub table: Option<CardStatus>,
+    /// The table's word; active if the table does not have it.
+    pub table: CardStatus,
     /// The ledger's word.
     pub ledger: CardStatus,
     /// Why the card is refused, if it is.
     pub reason: Option<Reason>,
+    /// The card that was given out for it.
+    pub heir: Option<CardNo>,
 }
 
 /// A device that answered a 000.
@@ -54,23 +56,21 @@ pub(super) type FoundDevices = Deque<FoundDevice, FOUND_MAX>;
 
 impl Server<'_> {
     /// What is known of a card; `None` if neither table nor ledger ever named it.
-    pub fn card_view(&self, now: &Now, card: CardNo) -> Option<CardView<'_>> {
+    pub fn card_view(&self, now: &Now, card: CardNo) -> Option<CardView> {
         let book = &self.tables.book;
-        let row = self.tables.cards.find(card);
-        let account = row.map(|row| row.account).or_else(|| book.account_of_card(card));
-        let ledger = book.card_status(card);
-        if row.is_none() && account.is_none() && ledger == CardStatus::Active {
-            return None;
-        }
+        let (table, ledger) = self.words_on(card)?;
+        let row = self.card_row(card);
+        let account = self.account_of(card);
         let today = business_time(book, now, self.clock.state, None).date();
-        let checked = row.map_or(Err(Reason::UnknownCard), |row| policy::check_card(book, row, today));
+        let checked = row.as_ref().map_or(Err(Reason::UnknownCard), |row| policy::check_card(book, row, today));
         Some(CardView {
-            row,
             account: account.map(|row| book.account(row).id.clone()),
             figures: account.map(|row| book.account(row).figures()).unwrap_or_default(),
-            table: row.map(|row| row.terms.status),
+            table,
             ledger,
             reason: checked.err(),
+            heir: book.heir(card),
+            row,
         })
     }
 

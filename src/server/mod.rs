@@ -13,12 +13,15 @@ mod device;
 mod effects;
 mod entries;
 mod offline;
+mod operator;
 mod outbox;
 mod refusal;
+mod refused;
 mod room;
 mod sale;
 mod sources;
 mod texts;
+mod tools;
 mod view;
 
 use core::cell::Cell;
@@ -35,9 +38,12 @@ pub use desk::{CardView, FoundDevice};
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
 use outbox::Outbox;
+pub use refused::{Refused, USES_MAX};
 pub use room::Room;
 use sources::Sources;
 use texts::Values;
+pub use tools::UnknownCard;
+use tools::UnknownCards;
 pub use view::DeviceView;
 
 use crate::book::{BadLine, Book, Mismatch};
@@ -222,6 +228,7 @@ pub struct Server<'t> {
     is_left_out_armed: bool,
     room: Room,
     clock_timers: ClockTimers,
+    unknown_cards: UnknownCards,
 }
 
 impl<'t> Server<'t> {
@@ -242,6 +249,7 @@ impl<'t> Server<'t> {
             is_left_out_armed: false,
             room: Room::Open,
             clock_timers: ClockTimers::default(),
+            unknown_cards: UnknownCards::new(),
         };
         server.pin_registered();
         server
