@@ -13,7 +13,7 @@ use posgate::control::changes::{self, Changes};
 use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
 use posgate::net::udp::Socket;
-use posgate::net::{self, Control, Loop, Reloaded};
+use posgate::net::{self, Control, Loop, Places, Reloaded};
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
 
@@ -115,6 +115,11 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
         Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
     };
     service.keep_reserve(settings.reserve_bytes);
+    service.keep_status(Places {
+        status: settings.status.clone(),
+        metrics: settings.metrics.clone(),
+        ledger_dir: settings.ledger_dir.clone(),
+    });
     service.start().map_err(explain)?;
     // After the ledger's lock: no other server of this ledger has a socket to lose. Terminals are served without one.
     match settings.control.as_deref().map(|path| (path, Control::bind(path))) {
@@ -195,6 +200,8 @@ fn reload(
         ("ledger_dir", settings.ledger_dir != in_service.ledger_dir),
         ("site", settings.site != in_service.site),
         ("control", settings.control != in_service.control),
+        ("status", settings.status != in_service.status),
+        ("metrics", settings.metrics != in_service.metrics),
     ] {
         if is_changed {
             at_start.push(name);

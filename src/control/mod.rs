@@ -23,6 +23,7 @@ use crate::ledger::Storage;
 use crate::limits::CONTROL_LINE_MAX;
 use crate::model::Now;
 use crate::net::Service;
+use crate::status::Status;
 use json::Object;
 use request::Request;
 
@@ -38,13 +39,22 @@ pub struct Answer {
 /// The answer to a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// This answer, without its end, once the turn is committed.
+    /// This line, without its end, once the turn is committed.
     Line(String),
-    /// Read configuration and cards again once the turn is committed, and answer with what came of it.
+    /// What the loop answers, once the turn is committed.
+    Owed(Owed),
+}
+
+/// What only the loop can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    /// Read configuration and cards again, and say what came of it: [`changes`].
     Reload {
         /// Whether a table that lacks more than a tenth of the cards is taken too.
         accept: bool,
     },
+    /// How the server stands: [`status`].
+    Status,
 }
 
 /// What the machine says and does that the server, as a plain value, cannot.
@@ -67,6 +77,13 @@ pub fn full() -> String {
     Object::error("full: the ledger found no room, nothing was done; free some space, then run it again").end()
 }
 
+/// The answer that says how the server stands: the status file's object but for the list of devices.
+pub fn status(status: &Status) -> String {
+    let mut summary = String::new();
+    status.emit_summary(&mut summary).expect("a String takes all");
+    Object::ok().raw("status", summary.trim_end()).end()
+}
+
 /// Answers a line, its end not included.
 ///
 /// # Errors
@@ -81,7 +98,8 @@ pub fn answer<S: Storage>(
     let is_heavy = request.as_ref().is_ok_and(Request::is_heavy);
     let line = match request {
         Err(sentence) => Object::error(sentence).end(),
-        Ok(Request::Reload { accept }) => return Ok(Answer { reply: Reply::Reload { accept }, is_heavy }),
+        Ok(Request::Reload { accept }) => return Ok(Answer { reply: Reply::Owed(Owed::Reload { accept }), is_heavy }),
+        Ok(Request::Status) => return Ok(Answer { reply: Reply::Owed(Owed::Status), is_heavy }),
         Ok(Request::Order { cmd, order, is_dry }) => orders::obey(service, now, cmd, &order, is_dry)?,
         Ok(Request::PayOutAll { order, is_dry }) => orders::pay_out_all(service, now, order, is_dry)?,
         Ok(Request::Clock(machine)) => orders::clock(service, now, machine)?,
@@ -100,7 +118,6 @@ pub fn answer<S: Storage>(
         Ok(Request::Cards { search, after }) => queries::cards(service.server(), now, &search, after),
         Ok(Request::Devices { after }) => queries::devices(service.server(), now, after),
         Ok(Request::Unknown { after }) => queries::unknown(service.server(), after),
-        Ok(Request::Status) => Object::error("not yet").end(),
     };
     // Only our own mistake could make one longer; the client's bound holds all the same.
     let is_fitting = line.len() <= CONTROL_LINE_MAX;

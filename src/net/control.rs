@@ -24,7 +24,7 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 
-use crate::control::{Answer, Reply, json::Object};
+use crate::control::{Answer, Owed, Reply, json::Object};
 use crate::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::model::Mono;
 
@@ -186,19 +186,18 @@ impl Control {
         Ok(())
     }
 
-    /// A reload that a client waits for, now that its turn is committed: whether to take whatever loses cards. Asked until there is none;
-    /// [`Control::reloaded`] follows each.
-    pub fn wants_reload(&self) -> Option<bool> {
+    /// What the loop owes a client, now that the turn is committed. Asked until it is nothing; [`Control::answer_owed`] follows each.
+    pub fn owed(&self) -> Option<Owed> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
-            Reply::Reload { accept } => Some(accept),
+            Reply::Owed(owed) => Some(owed),
             Reply::Line(_) => None,
         })
     }
 
-    /// Answers the reload that [`Control::wants_reload`] told of.
-    pub fn reloaded(&mut self, line: String) {
+    /// Answers what [`Control::owed`] told of.
+    pub fn answer_owed(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
-        if let Some(held) = held.find(|held| matches!(held.reply, Reply::Reload { .. })) {
+        if let Some(held) = held.find(|held| matches!(held.reply, Reply::Owed(_))) {
             *held = Held { reply: Reply::Line(line), undone: None };
         }
     }
@@ -244,7 +243,7 @@ impl Client {
         }
     }
 
-    /// Whether another answer of any length fits; while a reload is owed, none does.
+    /// Whether another answer of any length fits; while the loop owes one, none does.
     fn has_room(&self) -> bool {
         let held: usize = self.held.iter().map(Held::len).sum();
         self.output.len() - self.sent + held + CONTROL_LINE_MAX < CONTROL_OUTPUT_LEN
@@ -335,7 +334,7 @@ impl Held {
     fn len(&self) -> usize {
         match &self.reply {
             Reply::Line(line) => line.len() + 1,
-            Reply::Reload { .. } => CONTROL_OUTPUT_LEN,
+            Reply::Owed(_) => CONTROL_OUTPUT_LEN,
         }
     }
 }

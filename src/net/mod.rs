@@ -7,6 +7,7 @@
 pub mod control;
 pub mod service;
 pub mod udp;
+pub mod watch;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -19,17 +20,19 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::clock::Clock;
-use crate::control::{self as operator, Host};
+use crate::control::{self as operator, Host, Owed};
 use crate::ledger::{Ledger, Storage};
 use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
+use crate::status::Status;
 use crate::wire::{Buffer, Reply};
 use crate::zone::Zone;
 pub use control::Control;
 pub use service::Service;
 use udp::{Mail, Socket};
+pub use watch::{Around, Places, Watch};
 
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
@@ -81,6 +84,7 @@ pub struct Loop<'t, S: Storage> {
     unsent: Unsent,
     control: Option<Control>,
     ledger_dir: PathBuf,
+    watch: Watch,
 }
 
 /// Replies that could not be sent.
@@ -88,6 +92,8 @@ pub struct Loop<'t, S: Storage> {
 struct Unsent {
     /// As many since the last warning.
     count: u64,
+    /// As many since the start.
+    total: u64,
     told: Option<Mono>,
 }
 
@@ -134,6 +140,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             unsent: Unsent::default(),
             control: None,
             ledger_dir: PathBuf::new(),
+            watch: Watch::new(Places::default()),
         })
     }
 
@@ -153,6 +160,11 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.keep_reserve(reserve_bytes);
     }
 
+    /// Where the status files are; until it is called there are none. Before [`Loop::start`].
+    pub fn keep_status(&mut self, places: Places) {
+        self.watch = Watch::new(places);
+    }
+
     /// Writes the `start` entry. Nothing is received before [`Loop::run`].
     ///
     /// # Errors
@@ -164,7 +176,9 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
         logging::set_offset(now.stamp.offset_s);
         let Self { service, sockets, unsent, clock, .. } = self;
-        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))
+        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        self.watch.write(&now, &self.service, around(&self.sockets, &self.unsent));
+        Ok(())
     }
 
     /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has left, and no door
@@ -198,19 +212,37 @@ impl<'t, S: Storage> Loop<'t, S> {
                 let reloaded = reload(self.service.server_mut(), false);
                 self.reload(&now, reloaded)?;
             }
-            while let Some(accept) = self.control.as_ref().and_then(Control::wants_reload) {
-                let reloaded = reload(self.service.server_mut(), accept);
-                let answer = self.reload(&now, reloaded)?;
-                self.control.as_mut().expect("it was just asked").reloaded(answer);
-            }
-            if let Some(control) = &mut self.control {
-                control.deliver(self.clock.mono(), self.service.undone());
-            }
+            self.answer_owed(&now, &mut reload)?;
             if order == Some(Order::Stop) {
                 let Self { service, sockets, unsent, clock, .. } = &mut self;
-                return service.stop(&now, &mut |bag: &Mailbag| unsent.post(clock, sockets, bag));
+                service.stop(&now, &mut |bag: &Mailbag| unsent.post(clock, sockets, bag))?;
+                self.watch.finish(&now, &self.service, around(&self.sockets, &self.unsent));
+                return Ok(());
             }
+            self.tell_status(&now);
         }
+    }
+
+    /// Answers the operator's lines of a committed turn; first those whose answers the loop itself gives.
+    fn answer_owed(
+        &mut self,
+        now: &Now,
+        reload: &mut impl FnMut(&mut Server, bool) -> Result<Reloaded, String>,
+    ) -> io::Result<()> {
+        while let Some(owed) = self.control.as_ref().and_then(Control::owed) {
+            let answer = match owed {
+                Owed::Reload { accept } => {
+                    let reloaded = reload(self.service.server_mut(), accept);
+                    self.reload(now, reloaded)?
+                }
+                Owed::Status => operator::status(&self.status(now)),
+            };
+            self.control.as_mut().expect("it was just asked").answer_owed(answer);
+        }
+        if let Some(control) = &mut self.control {
+            control.deliver(self.clock.mono(), self.service.undone());
+        }
+        Ok(())
     }
 
     /// Takes over what a reload changed, and writes its entry; gives the answer to who asked for it.
@@ -228,6 +260,17 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(new.answer)
     }
 
+    /// How the server stands.
+    pub fn status(&self, now: &Now) -> Status<'_> {
+        self.watch.status(now, &self.service, around(&self.sockets, &self.unsent))
+    }
+
+    /// Lets the status files follow what this turn changed.
+    fn tell_status(&mut self, now: &Now) {
+        let Self { watch, service, sockets, unsent, clock, .. } = self;
+        watch.after_turn(now, clock, service, unsent.total, || around(sockets, unsent));
+    }
+
     fn now(&self) -> Now {
         self.clock.now(&self.zone, self.service.server().wants_kernel_clock())
     }
@@ -237,9 +280,10 @@ impl<'t, S: Storage> Loop<'t, S> {
         let timeout = if self.ready.contains(&true) || self.control.as_ref().is_some_and(Control::has_work) {
             Some(Duration::ZERO)
         } else {
-            let deadlines = [self.service.next_deadline(), self.control.as_ref().and_then(Control::next_deadline)];
-            let next = deadlines.into_iter().flatten().min();
-            next.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
+            let control = self.control.as_ref().and_then(Control::next_deadline);
+            let deadlines = [self.service.next_deadline(), self.watch.deadline(), control];
+            let deadline = deadlines.into_iter().flatten().min();
+            deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => (),
@@ -281,10 +325,10 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Takes a few lines of the operator's tools, after the devices' frames.
     fn take_lines(&mut self, now: &Now) -> io::Result<()> {
-        let Self { control, service, sockets, unsent, poll, ledger_dir, .. } = self;
+        let Self { control, service, sockets, poll, ledger_dir, .. } = self;
         let Some(control) = control else { return Ok(()) };
         control.accept(poll.registry());
-        let mut world = World { sockets, unsent, ledger_dir };
+        let mut world = World { sockets, ledger_dir };
         control.answer_lines(|line| {
             // Before: if the turn is undone while the line is obeyed, what it did is gone too.
             let undone = service.undone();
@@ -313,7 +357,6 @@ impl<'t, S: Storage> Loop<'t, S> {
 /// The machine, as the operator's lines need it.
 struct World<'a> {
     sockets: &'a mut [Socket],
-    unsent: &'a mut Unsent,
     ledger_dir: &'a Path,
 }
 
@@ -332,7 +375,6 @@ impl Host for World<'_> {
                 let to = SocketAddrV4::new(broadcast, port);
                 let sent = socket.send([Mail { to, from, bytes: &frame }]);
                 networks += sent.sent;
-                self.unsent.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
                 error = sent.error.or(error);
             }
         }
@@ -348,6 +390,12 @@ impl Host for World<'_> {
     }
 }
 
+/// What the sockets say beside their datagrams.
+fn around(sockets: &[Socket], unsent: &Unsent) -> Around {
+    let dropped = sockets.iter().map(Socket::kernel_dropped);
+    Around { kernel_dropped: dropped.sum(), unsent: unsent.total }
+}
+
 impl Unsent {
     /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
     fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Mailbag) {
@@ -356,13 +404,15 @@ impl Unsent {
         for (number, socket) in sockets.iter_mut().enumerate() {
             let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
             let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
-            self.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
+            let failed = u64::try_from(sent.failed).unwrap_or(u64::MAX);
+            self.count += failed;
+            self.total += failed;
             // A network that is down would fill the log.
             let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
             if let Some(error) = sent.error.filter(|_| is_due) {
                 // The kind alone: the whole error's words would be allocated.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, told: Some(now) };
+                *self = Self { count: 0, told: Some(now), ..*self };
             }
         }
     }

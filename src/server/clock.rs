@@ -62,7 +62,14 @@ pub(super) struct ClockWatch {
 impl ClockWatch {
     /// Before the first look, when the kernel's word may well decide.
     pub(super) const fn new() -> Self {
-        Self { last: None, was_synchronized: false, fault: None, needs_kernel: true, since: Mono(0), state: ClockState::Ok }
+        Self {
+            last: None,
+            was_synchronized: false,
+            fault: None,
+            needs_kernel: true,
+            since: Mono(0),
+            state: ClockState::Ok,
+        }
     }
 
     /// Looks at the clocks; gives the time before a step of more than a minute since the last look.

@@ -2,9 +2,9 @@
 
 use core::net::SocketAddrV4;
 
+use super::Server;
 use super::clock::ClockFault;
 use super::device::{Device, Tally};
-use super::Server;
 use crate::model::rules::DeviceRule;
 use crate::model::{MachineNo, Mono, Serial};
 
@@ -67,6 +67,12 @@ impl Server<'_> {
             clock_offset_s: device.clock_offset_s,
             tally: device.tally,
         }
+    }
+
+    /// As if everything had happened as often as can be counted.
+    #[cfg(test)]
+    pub(crate) fn count_to_the_highest(&mut self) {
+        self.counters = super::Counters::highest();
     }
 
     /// Why the clock is not believed, and since when; `None`: it is.
