@@ -149,12 +149,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
 
 /// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the answer says why. `is_forced` takes a
 /// table that lacks more than a tenth of the cards.
-fn reload(
-    path: &Path,
-    in_service: &mut Settings,
-    server: &mut Server,
-    is_forced: bool,
-) -> Result<Reloaded, String> {
+fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced: bool) -> Result<Reloaded, String> {
     const STAYS: &str = "the old configuration and cards stay in service";
     let loaded = match load(path) {
         Ok(loaded) => loaded,

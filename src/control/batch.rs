@@ -78,7 +78,8 @@ pub fn parse(bytes: &[u8], file: &Path, is_signed: bool) -> Result<Vec<BatchRow>
             }
             continue;
         };
-        let cell = |column: usize| Cell { text: places[column].map_or("", |place| row.field(place)), column, line: row.line };
+        let cell =
+            |column: usize| Cell { text: places[column].map_or("", |place| row.field(place)), column, line: row.line };
         if row.fields().count() > places.iter().flatten().count() + HEADERS_BESIDE_MAX {
             problems.add(row.line, "more fields than columns: is a comma left over, or a quote missing?");
         }
@@ -86,7 +87,11 @@ pub fn parse(bytes: &[u8], file: &Path, is_signed: bool) -> Result<Vec<BatchRow>
             if let Some(key) = &order.key
                 && let Some(first) = keys.insert(key.clone(), row.line)
             {
-                problems.add_in_column(row.line, &label(KEY), format!("line {first} has the same key: give each its own"));
+                problems.add_in_column(
+                    row.line,
+                    &label(KEY),
+                    format!("line {first} has the same key: give each its own"),
+                );
             }
             orders.push(order);
         }
@@ -140,7 +145,8 @@ fn header<'a>(fields: impl Iterator<Item = &'a str>, line: u32, problems: &mut P
             Some(column) => places[column] = Some(place),
             None if field.is_empty() || field.starts_with(crate::config::options::FOREIGN_PREFIX) => (),
             // A key column under another name would be lost in silence, and the batch done twice.
-            None => problems.add(line, format!("unknown column {}: delete it, or name it x_… if it is your own", quoted(field))),
+            None => problems
+                .add(line, format!("unknown column {}: delete it, or name it x_… if it is your own", quoted(field))),
         }
     }
     if places[CARD].is_none() || places[AMOUNT].or(places[USES]).is_none() {
@@ -239,7 +245,8 @@ mod tests {
 
     #[test]
     fn a_file_as_an_office_keeps_it_is_read() {
-        let rows = read("\u{FEFF}卡号,姓名,金额(元),备注,流水号\r\n88,张三,5.5,五月,\r\n\r\n8888888802,,10,,A-2\r\n").unwrap();
+        let rows =
+            read("\u{FEFF}卡号,姓名,金额(元),备注,流水号\r\n88,张三,5.5,五月,\r\n\r\n8888888802,,10,,A-2\r\n").unwrap();
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].line, rows[0].card.as_str(), rows[0].amount.fen()), (2, "0000000088", 550));
         assert_eq!((rows[0].note.as_str(), &rows[0].key), ("五月", &None));
@@ -251,7 +258,8 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_named_at_once_with_its_line() {
-        let problems = read("card,amount,key\n88,5.501,\n8.8E+9,1,a b\n,-1,\n89,0,\n90,1,k\n91,1,k\n92,10000000,\n").unwrap_err();
+        let problems =
+            read("card,amount,key\n88,5.501,\n8.8E+9,1,a b\n,-1,\n89,0,\n90,1,k\n91,1,k\n92,10000000,\n").unwrap_err();
         for (at, words) in [
             ("may.csv:2: column 金额/amount", "at most two decimals"),
             ("may.csv:3: column 卡号/card", "format the column as text"),

@@ -500,7 +500,8 @@ mod tests {
 
     #[test]
     fn a_request_is_read_as_it_stands() {
-        let value = parse(r#" {"cmd" : "topup", "amount":"5.50","line":12,"dry":true,"x":[null,-0.5e+3],"y":{}} "#).unwrap();
+        let value =
+            parse(r#" {"cmd" : "topup", "amount":"5.50","line":12,"dry":true,"x":[null,-0.5e+3],"y":{}} "#).unwrap();
         assert_eq!(value.text("cmd"), Some("topup"));
         assert_eq!(value.text("amount"), Some("5.50"));
         assert_eq!(value.number::<u32>("line"), Some(12));
@@ -513,7 +514,10 @@ mod tests {
 
     #[test]
     fn strings_hold_every_character() {
-        assert_eq!(parse(r#""\u5f20\u4e09 \ud83d\ude00 \"\\\/\b\f\n\r\t 张""#).unwrap(), text("张三 😀 \"\\/\u{8}\u{C}\n\r\t 张"));
+        assert_eq!(
+            parse(r#""\u5f20\u4e09 \ud83d\ude00 \"\\\/\b\f\n\r\t 张""#).unwrap(),
+            text("张三 😀 \"\\/\u{8}\u{C}\n\r\t 张")
+        );
     }
 
     #[test]
@@ -555,7 +559,11 @@ mod tests {
 
     #[test]
     fn an_answer_is_one_line() {
-        let line = Object::ok().text("note", "a\"b\\c\nd\u{2028}e\u{7f}").number("seq", u64::MAX).list("n", ["1".to_owned()]).end();
+        let line = Object::ok()
+            .text("note", "a\"b\\c\nd\u{2028}e\u{7f}")
+            .number("seq", u64::MAX)
+            .list("n", ["1".to_owned()])
+            .end();
         assert_eq!(line, r#"{"ok":true,"note":"a\"b\\c\nd\u2028e\u007f","seq":18446744073709551615,"n":[1]}"#);
         assert_eq!(parse(&line).unwrap().number::<u64>("seq"), Some(u64::MAX));
         assert_eq!(Object::error("no").end(), r#"{"ok":false,"error":"no"}"#);

@@ -107,11 +107,7 @@ pub(super) fn show<S: Storage>(
 }
 
 /// Believes the clock as it stands, as far as that can be had.
-pub(super) fn clock_accept<S: Storage>(
-    service: &mut Service<'_, S>,
-    now: &Now,
-    by: &Operator,
-) -> io::Result<String> {
+pub(super) fn clock_accept<S: Storage>(service: &mut Service<'_, S>, now: &Now, by: &Operator) -> io::Result<String> {
     let accepted = service.accept_clock(now, by)?;
     let line = |(seq, state): (EntrySeq, crate::model::ClockState)| {
         Object::ok().number("seq", seq.0).text("clock", state.word()).text("now", now.stamp).end()

@@ -91,7 +91,11 @@ impl Request {
     pub fn is_heavy(&self) -> bool {
         match self {
             Self::Order { order, .. } => matches!(order.act, Act::Void { .. }),
-            Self::PayOutAll { .. } | Self::Card(_) | Self::Cards { .. } | Self::Found { .. } | Self::Discover { .. } => true,
+            Self::PayOutAll { .. }
+            | Self::Card(_)
+            | Self::Cards { .. }
+            | Self::Found { .. }
+            | Self::Discover { .. } => true,
             Self::Unknown { .. } | Self::Devices { .. } | Self::Clock(_) | Self::Reload { .. } | Self::Status => true,
             Self::Show { .. } | Self::ClockAccept { .. } | Self::Sync => false,
         }
@@ -274,13 +278,17 @@ impl Fields<'_> {
             }
             (None, Some(batch), Some(line)) => {
                 let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-                let digest = Digest::try_from(batch.as_str()).ok().filter(|_| batch.len() == 16 && batch.bytes().all(is_hex));
+                let digest =
+                    Digest::try_from(batch.as_str()).ok().filter(|_| batch.len() == 16 && batch.bytes().all(is_hex));
                 let digest = digest.ok_or("\"batch\" must be 16 digits of lower-case hexadecimal")?;
                 let line = u32::try_from(line).ok().filter(|line| *line > 0);
                 let line = line.ok_or("\"line\" must be a number from 1: the order's place in its file")?;
                 Ok(Key::Line { digest, line })
             }
-            _ => Err("an order needs a \"key\" of its own, or \"batch\" and \"line\": sent again with it, it is done once".to_owned()),
+            _ => Err(
+                "an order needs a \"key\" of its own, or \"batch\" and \"line\": sent again with it, it is done once"
+                    .to_owned(),
+            ),
         }
     }
 
@@ -340,7 +348,9 @@ impl Fields<'_> {
 
     fn money(&self, key: &str) -> Result<Option<Money>, String> {
         let Some(text) = self.yuan(key)? else { return Ok(None) };
-        let wanted = || format!("\"{key}\" must be yuan above zero with at most two decimals, up to 9999999.99, such as \"5.50\"");
+        let wanted = || {
+            format!("\"{key}\" must be yuan above zero with at most two decimals, up to 9999999.99, such as \"5.50\"")
+        };
         Money::parse(text.as_bytes()).map(Some).ok_or_else(wanted)
     }
 
@@ -441,7 +451,8 @@ mod tests {
 
     #[test]
     fn a_line_of_a_batch_names_both() {
-        let line = r#"{"cmd":"adjust","card":"88","amount":"-0.01","uses":-2,"batch":"0123456789abcdef","line":7,"by":"li"}"#;
+        let line =
+            r#"{"cmd":"adjust","card":"88","amount":"-0.01","uses":-2,"batch":"0123456789abcdef","line":7,"by":"li"}"#;
         let Order { act, key, .. } = order(line);
         assert_eq!(key, Key::Line { digest: Digest::try_from("0123456789abcdef").unwrap(), line: 7 });
         assert!(matches!(act, Act::Move { amount, uses: -2, .. } if amount == Balance::from_fen(-1)));
@@ -474,7 +485,10 @@ mod tests {
             (r#"{"cmd":"topup","card":"8","key":"a b","by":"li","amount":"1"}"#, "without blanks"),
             (r#"{"cmd":"topup","card":"8","batch":"12","line":1,"by":"li","amount":"1"}"#, "16 digits"),
             (r#"{"cmd":"topup","card":"8","batch":"0123456789abcdef","line":0,"by":"li","amount":"1"}"#, "from 1"),
-            (r#"{"cmd":"topup","card":"8","key":"k","batch":"0123456789abcdef","by":"li","amount":"1"}"#, "\"batch\" and \"line\""),
+            (
+                r#"{"cmd":"topup","card":"8","key":"k","batch":"0123456789abcdef","by":"li","amount":"1"}"#,
+                "\"batch\" and \"line\"",
+            ),
             (r#"{"cmd":"lost","card":"8","key":"k","by":"a\nb"}"#, "\"by\" must name"),
             (r#"{"cmd":"reload","accept":1}"#, "write true or false"),
             (r#"{"cmd":"discover","port":0}"#, "from 1 to 65535"),

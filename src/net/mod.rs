@@ -366,7 +366,8 @@ impl Host for World<'_> {
     }
 
     fn discover(&mut self, port: u16) -> Result<usize, String> {
-        let addresses = udp::addresses().map_err(|error| format!("the machine does not tell its addresses: {error}"))?;
+        let addresses =
+            udp::addresses().map_err(|error| format!("the machine does not tell its addresses: {error}"))?;
         let mut frame = Buffer::new();
         Reply::Discover.emit(&mut frame);
         let (mut networks, mut error) = (0, None);
@@ -380,7 +381,9 @@ impl Host for World<'_> {
         }
         match error {
             Some(error) if networks == 0 => Err(format!("no 000 could be sent: {error}")),
-            _ if networks == 0 => Err("no network here takes a broadcast: listen on an address that has one".to_owned()),
+            _ if networks == 0 => {
+                Err("no network here takes a broadcast: listen on an address that has one".to_owned())
+            }
             _ => Ok(networks),
         }
     }

@@ -130,7 +130,10 @@ impl Socket {
     }
 
     /// Where a broadcast goes that every device which this socket serves can hear: our address there, and the network's broadcast address.
-    pub fn networks<'a>(&self, addresses: &'a [InterfaceAddress]) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<'a> {
+    pub fn networks<'a>(
+        &self,
+        addresses: &'a [InterfaceAddress],
+    ) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<'a> {
         let (own, device) = (*self.address.ip(), self.device.clone());
         addresses.iter().filter_map(move |here| {
             let is_served = match &device {

@@ -4,8 +4,8 @@ use core::net::Ipv4Addr;
 
 use heapless::Deque;
 
-use super::clock::business_time;
 use super::Server;
+use super::clock::business_time;
 use crate::book::Figures;
 use crate::limits::FOUND_MAX;
 use crate::model::ids::text_from_lossy;
