@@ -104,13 +104,7 @@ struct Desk<'t, 's> {
 }
 
 impl<'t, 's> Desk<'t, 's> {
-    fn start(
-        storage: Lent<'s>,
-        tables: &'t mut Tables,
-        effects: &'t mut Effects,
-        clock: Clock,
-        last: Vec<u8>,
-    ) -> Self {
+    fn start(storage: Lent<'s>, tables: &'t mut Tables, effects: &'t mut Effects, clock: Clock, last: Vec<u8>) -> Self {
         let site = &SITES[0];
         let mut server = Server::new(tables, site.rules.clone());
         let opened = Ledger::open(storage, "fuzz", clock.now().stamp, || 0xF022, &mut server);

@@ -361,3 +361,242 @@ fn make_way(path: &Path) -> io::Result<()> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::BufRead as _;
+    use std::os::unix::net::UnixStream as StdStream;
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A control socket whose every line is answered with its length.
+    struct Desk {
+        dir: TempDir,
+        poll: Poll,
+        control: Control,
+        undone: u64,
+        /// Lines answered, in their order.
+        heard: Vec<String>,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let poll = Poll::new().unwrap();
+            let mut control = Control::bind(&dir.path().join("run/ctl.sock")).unwrap();
+            control.register(poll.registry(), 256).unwrap();
+            Self { dir, poll, control, undone: 0, heard: Vec::new() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.dir.path().join("run/ctl.sock")
+        }
+
+        fn connect(&self) -> StdStream {
+            let stream = StdStream::connect(self.path()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream
+        }
+
+        /// What the poll has to tell, without waiting.
+        fn look(&mut self) {
+            let mut events = Events::with_capacity(64);
+            self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            for event in &events {
+                self.control.on_event(event);
+            }
+            self.control.accept(self.poll.registry());
+        }
+
+        /// Reads what there is; gives how many lines were answered.
+        fn read(&mut self) -> usize {
+            self.look();
+            let Self { control, undone, heard, .. } = self;
+            let before = heard.len();
+            let answered = control.answer_lines(|line| {
+                heard.push(String::from_utf8_lossy(line).into_owned());
+                let reply = match line {
+                    b"status" => Reply::Owed(Owed::Status),
+                    line => Reply::Line(format!("{} {}", line.len(), "x".repeat(line.len() % 4000))),
+                };
+                Ok((Answer { reply, is_heavy: line.starts_with(b"heavy") }, *undone))
+            });
+            answered.unwrap();
+            heard.len() - before
+        }
+
+        /// A whole turn at a time.
+        fn turn(&mut self, at_ms: u64) -> usize {
+            let count = self.read();
+            self.control.deliver(Mono(at_ms), self.undone);
+            count
+        }
+
+        fn clients(&self) -> usize {
+            self.control.clients.iter().flatten().count()
+        }
+    }
+
+    fn next_line(stream: &StdStream) -> String {
+        let mut line = String::new();
+        io::BufReader::with_capacity(1, stream).read_line(&mut line).unwrap();
+        line
+    }
+
+    #[test]
+    fn a_turn_takes_so_many_lines_and_no_more_whoever_sends_them() {
+        let mut desk = Desk::new();
+        let mut fast = desk.connect();
+        let mut other = desk.connect();
+        fast.write_all("a\n".repeat(200).as_bytes()).unwrap();
+        other.write_all(b"b\nb\n").unwrap();
+        assert_eq!(desk.turn(0), CONTROL_TURN_LINES);
+        assert_eq!(desk.heard.iter().filter(|line| *line == "b").count(), 2, "in turns: {:?}", desk.heard);
+        assert!(desk.control.has_work(), "the poll will not tell of the rest");
+        assert_eq!(desk.turn(0), CONTROL_TURN_LINES);
+        other.write_all(b"heavy\nb\n").unwrap();
+        while !desk.heard.iter().any(|line| line == "heavy") {
+            assert!(desk.turn(0) > 0);
+        }
+        assert_eq!(desk.heard.last().unwrap(), "heavy", "after it the others wait for the next turn");
+        while desk.control.has_work() {
+            desk.turn(0);
+        }
+        assert_eq!(desk.heard.len(), 204);
+        assert_eq!(desk.control.next_deadline(), None, "and then nobody is woken");
+    }
+
+    #[test]
+    fn answers_leave_when_their_turn_is_committed_and_say_so_if_it_was_undone() {
+        let mut desk = Desk::new();
+        let mut client = desk.connect();
+        client.write_all(b"one\n").unwrap();
+        desk.read();
+        client.set_nonblocking(true).unwrap();
+        assert_eq!(client.read(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        client.set_nonblocking(false).unwrap();
+        desk.control.deliver(Mono(0), 0);
+        assert_eq!(next_line(&client), "3 xxx\n");
+        client.write_all(b"two\n").unwrap();
+        desk.read();
+        desk.control.deliver(Mono(0), 1);
+        assert!(next_line(&client).contains("\"error\":\"full: "));
+        // An answer that the loop owes is the last of its client's in a turn, and rests on nothing.
+        client.write_all(b"a\nstatus\nb\n").unwrap();
+        assert_eq!(desk.read(), 2);
+        assert_eq!(desk.control.owed(), Some(Owed::Status));
+        desk.control.answer_owed("fine".to_owned());
+        assert_eq!(desk.control.owed(), None);
+        desk.control.deliver(Mono(0), 0);
+        assert_eq!((next_line(&client), next_line(&client)), ("1 x\n".to_owned(), "fine\n".to_owned()));
+        assert_eq!(desk.turn(0), 1);
+    }
+
+    #[test]
+    fn half_a_line_does_nothing_until_its_rest_comes_or_the_close() {
+        let mut desk = Desk::new();
+        let (mut client, mut other) = (desk.connect(), desk.connect());
+        client.write_all(b"ab").unwrap();
+        other.write_all(b"cd").unwrap();
+        assert_eq!(desk.turn(0), 0);
+        assert!(!desk.control.has_work());
+        client.write_all(b"c\n").unwrap();
+        drop(other);
+        assert_eq!(desk.turn(0), 1);
+        assert_eq!((desk.heard.as_slice(), desk.clients()), (["abc".to_owned()].as_slice(), 1));
+        // Who sends, closes that way and listens gets its answers.
+        client.write_all(b"last\nhalf").unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        desk.turn(0);
+        assert_eq!((next_line(&client), next_line(&client)), ("3 xxx\n".to_owned(), "4 xxxx\n".to_owned()));
+        assert_eq!((next_line(&client).as_str(), desk.clients()), ("", 0));
+    }
+
+    #[test]
+    fn a_line_without_end_gets_one_answer_and_the_close() {
+        let mut desk = Desk::new();
+        let mut client = desk.connect();
+        let longest = "y".repeat(CONTROL_LINE_MAX);
+        client.write_all(format!("{longest}\n").as_bytes()).unwrap();
+        assert_eq!(desk.turn(0), 1);
+        assert!(next_line(&client).starts_with("4096 "));
+        let flood = std::thread::spawn(move || {
+            // The server closes long before all is written.
+            let _broken = client.write_all(&vec![b'y'; 10_000_000]);
+            client
+        });
+        while desk.clients() > 0 {
+            assert_eq!(desk.turn(0), 0);
+        }
+        let client = flood.join().unwrap();
+        assert!(next_line(&client).contains("longer than 4096 bytes"));
+    }
+
+    #[test]
+    fn who_takes_no_answers_is_read_no_further_and_let_go() {
+        let mut desk = Desk::new();
+        let mut client = desk.connect();
+        client.set_nonblocking(true).unwrap();
+        let line = format!("{}\n", "z".repeat(3000));
+        // Until neither side takes any more.
+        let mut is_full = false;
+        while !is_full || desk.control.has_work() {
+            is_full = client.write(line.as_bytes()).is_err();
+            desk.turn(1000);
+        }
+        assert_eq!(desk.control.next_deadline(), Some(Mono(1000 + STALLED_MS)));
+        let held: usize = desk.control.clients.iter().flatten().map(|client| client.output.len()).sum();
+        assert!(held <= CONTROL_OUTPUT_LEN, "{held}");
+        desk.turn(999 + STALLED_MS);
+        assert_eq!(desk.clients(), 1);
+        desk.turn(1000 + STALLED_MS);
+        assert_eq!((desk.clients(), desk.control.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_ninth_client_is_told_that_it_is_busy() {
+        let mut desk = Desk::new();
+        let mut clients: Vec<StdStream> = (0..CONTROL_CLIENTS_MAX).map(|_| desk.connect()).collect();
+        desk.turn(0);
+        let ninth = desk.connect();
+        desk.turn(0);
+        assert!(next_line(&ninth).contains("\"error\":\"busy: 8 clients"));
+        assert_eq!((next_line(&ninth).as_str(), desk.clients()), ("", CONTROL_CLIENTS_MAX));
+        clients.pop();
+        desk.turn(0);
+        let mut tenth = desk.connect();
+        tenth.write_all(b"x\n").unwrap();
+        desk.turn(0);
+        assert_eq!(next_line(&tenth), "1 x\n");
+    }
+
+    #[test]
+    fn only_the_socket_of_a_dead_server_is_replaced_and_only_the_own_one_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/run/ctl.sock");
+        let first = Control::bind(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
+        let error = Control::bind(&path).unwrap_err().to_string();
+        assert!(error.contains("another server listens there"), "{error}");
+        assert!(StdStream::connect(&path).is_ok(), "it still listens");
+        drop(first);
+        assert!(!path.exists());
+        // What a killed server leaves.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let second = Control::bind(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "somebody else's").unwrap();
+        drop(second);
+        assert!(path.exists(), "another file there is not ours to remove");
+        let error = Control::bind(&path).unwrap_err().to_string();
+        assert!(error.contains("another file is there"), "{error}");
+        let under_file = Control::bind(&path.join("ctl.sock")).unwrap_err().to_string();
+        assert!(under_file.contains("cannot make the directory"), "{under_file}");
+    }
+}
