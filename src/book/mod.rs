@@ -4,6 +4,7 @@
 //! is memory before it. The book decides nothing: it answers what an account holds, what a card bought today,
 //! whether a frame was seen, which sales are in doubt.
 
+mod cards;
 mod compare;
 mod day;
 mod history;
@@ -13,8 +14,9 @@ mod snapshot;
 
 use core::fmt;
 
+use cards::CardState;
 pub use day::PeriodId;
-use day::{DayCounts, PeriodNames};
+use day::PeriodNames;
 use history::{History, Row};
 use orders::Orders;
 pub use orders::{Ask, Batch, UsedKey, Voided};
@@ -23,13 +25,11 @@ pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
 pub use snapshot::BadLine;
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
-use crate::limits::{
-    ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, LINKS_MAX, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN,
-};
+use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
 use crate::model::order::{Digest, KeyText};
 use crate::model::{
-    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, FrameSeq,
-    Kind, MachineNo, Money, Mono, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, Entry, EntrySeq, FrameSeq, Kind, MachineNo,
+    Money, Mono, Serial, Stamp, UnitNo,
 };
 
 /// Records without a valid time that are compared: those of one device share a hash, and anybody can send many.
@@ -77,21 +77,6 @@ pub struct Figures {
     pub balance: Balance,
     /// Meals.
     pub uses: i32,
-}
-
-/// What the ledger knows of a card.
-#[derive(Clone, Debug)]
-struct CardState {
-    card: u64,
-    /// The account that its last entry named.
-    account: Option<u32>,
-    /// The operator's word since the table; the stricter of both holds.
-    status: CardStatus,
-    /// The card that it follows: it carries on that card's account.
-    was: Option<u64>,
-    /// The card that follows it.
-    heir: Option<u64>,
-    days: DayCounts,
 }
 
 /// An approved sale that no 109, void or 105 has settled (design.md, section 8).
@@ -428,72 +413,6 @@ impl Book {
         Ok(Some(row))
     }
 
-    fn apply_card(&mut self, entry: &Entry, account: Option<u32>) -> Result<(), Mismatch> {
-        let Some(card) = entry.card else { return Ok(()) };
-        if !entry.is_lasting() {
-            return Ok(());
-        }
-        let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
-        let state = &mut self.cards[row as usize];
-        state.account = account.or(state.account);
-        match entry.kind {
-            Kind::Void => self.give_back(entry, card),
-            Kind::Link => self.link(entry, card)?,
-            Kind::Status => {
-                let word = entry.detail.get("status");
-                let said = CardStatus::ALL.iter().find(|status| word.is_some_and(|word| word.is(status.word())));
-                state.status = said.copied().unwrap_or(state.status);
-            }
-            _ if entry.sales() > 0 => {
-                let (day, period) = self.day_of(entry);
-                let spent = -entry.amount.unwrap_or_default().fen();
-                self.cards[row as usize].days.add(day, spent, period);
-            }
-            _ => (),
-        }
-        Ok(())
-    }
-
-    /// The business day and the period that an entry counts for.
-    fn day_of(&mut self, entry: &Entry) -> (Date, Option<PeriodId>) {
-        let day = entry.detail.day().unwrap_or(entry.time.civil().date());
-        let period = entry.detail.get("period").and_then(|name| {
-            let name: Vec48 = name.bytes().take(48).collect();
-            Some(self.periods.intern(core::str::from_utf8(&name).ok()?))
-        });
-        (day, period)
-    }
-
-    /// A void gives the day's sum back to the sale's card, and to those that carry its days on.
-    fn give_back(&mut self, entry: &Entry, card: CardNo) {
-        let (day, period) = self.day_of(entry);
-        let fen = entry.amount.unwrap_or_default().fen();
-        let mut next = Some(card.value());
-        for _ in 0..LINKS_MAX {
-            let Some(row) = next.and_then(|card| self.card_row(card)) else { return };
-            let state = &mut self.cards[row as usize];
-            state.days.take_back(day, fen, period, !entry.is_partial());
-            next = state.heir;
-        }
-    }
-
-    /// A card that follows another carries on its account and what it bought today; the other is closed.
-    fn link(&mut self, entry: &Entry, new: CardNo) -> Result<(), Mismatch> {
-        let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
-        let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
-        let state = &mut self.cards[row as usize];
-        state.status = CardStatus::Closed;
-        state.heir = Some(new.value());
-        let days = state.days;
-        let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
-        let state = &mut self.cards[row as usize];
-        state.was = Some(old.value());
-        if state.days == DayCounts::default() {
-            state.days = days;
-        }
-        Ok(())
-    }
-
     fn apply_doubt(&mut self, entry: &Entry) {
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan => {
@@ -702,49 +621,6 @@ impl Book {
         self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)
     }
 
-    /// The account that a card moved last, whether the table still has the card or not.
-    pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
-        self.card_state(card)?.account
-    }
-
-    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places
-    /// are kept for others: cards that nobody knows must not take those of the table.
-    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
-        let free = CARDS_MAX - self.cards.len();
-        if self.card_state(card).is_none() && free <= reserved {
-            return None;
-        }
-        self.find_or_add_account(id)
-    }
-
-    /// Whether the ledger says anything that lasts of a card.
-    pub fn knows_card(&self, card: CardNo) -> bool {
-        self.card_state(card).is_some()
-    }
-
-    /// The card that this one follows by a `link`, and the row of the account that it carries on.
-    pub fn link_of(&self, card: CardNo) -> Option<(CardNo, u32)> {
-        let state = self.card_state(card)?;
-        Some((CardNo::from_value(state.was?), state.account?))
-    }
-
-    /// The card that follows this one by a `link`.
-    pub fn heir(&self, card: CardNo) -> Option<CardNo> {
-        self.card_state(card)?.heir.map(CardNo::from_value)
-    }
-
-    /// The cards before this one, each followed by the next: the newest first, at most [`LINKS_MAX`].
-    pub fn ancestors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
-        let before = |card: &CardNo| self.link_of(*card).map(|(was, _)| was);
-        core::iter::successors(before(&card), before).take(LINKS_MAX)
-    }
-
-    /// Whether the ledger may come to know all of these cards: there is room for those that it does not know.
-    pub fn has_room_for(&self, cards: &[CardNo]) -> bool {
-        let new = cards.iter().filter(|card| !self.knows_card(**card)).count();
-        new <= CARDS_MAX - self.cards.len()
-    }
-
     /// What a key of an order was used for, if it is remembered.
     pub fn used_key(&self, key: &KeyText) -> Option<&UsedKey> {
         self.orders.key(key)
@@ -758,22 +634,6 @@ impl Book {
     /// What was voided of a sale; `None` if it is so old that this may be forgotten.
     pub fn voided(&self, sale: EntrySeq) -> Option<Voided> {
         self.orders.voided(sale)
-    }
-
-    /// What the operator said of the card since the table was written.
-    pub fn card_status(&self, card: CardNo) -> CardStatus {
-        self.card_state(card).map_or(CardStatus::Active, |state| state.status)
-    }
-
-    /// Fen that the card spent on a business day.
-    pub fn spent(&self, card: CardNo, day: Date) -> i64 {
-        self.card_state(card).map_or(0, |state| state.days.spent(day))
-    }
-
-    /// Sales of the card in a period of a business day.
-    pub fn sales(&self, card: CardNo, day: Date, period: &str) -> u32 {
-        let (Some(state), Some(period)) = (self.card_state(card), self.periods.find(period)) else { return 0 };
-        state.days.sales(day, period)
     }
 
     /// The frame's first answer, if it is remembered.
@@ -908,27 +768,6 @@ impl Book {
         Some(row)
     }
 
-    fn card_state(&self, card: CardNo) -> Option<&CardState> {
-        self.card_row(card.value()).map(|row| &self.cards[row as usize])
-    }
-
-    fn card_row(&self, card: u64) -> Option<u32> {
-        self.by_card.find(hash_number(card), |row| self.cards[row as usize].card == card)
-    }
-
-    fn find_or_add_card(&mut self, card: CardNo) -> Option<u32> {
-        let value = card.value();
-        if let Some(row) = self.card_row(value) {
-            return Some(row);
-        }
-        let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
-        let (account, status, days) = (None, CardStatus::Active, DayCounts::default());
-        let state = CardState { card: value, account, status, was: None, heir: None, days };
-        self.cards.push(state).ok()?;
-        self.by_card.insert(hash_number(value), row);
-        Some(row)
-    }
-
     fn memory(&self, machine: MachineNo) -> Option<&Memory> {
         self.memories_row(machine.value()).map(|row| &self.memories[row])
     }
@@ -977,8 +816,6 @@ impl Default for Book {
         Self::new()
     }
 }
-
-type Vec48 = heapless::Vec<u8, 48>;
 
 /// What a sale's frame asked for: zero in count mode.
 fn asked_amount(entry: &Entry) -> Money {

@@ -187,6 +187,9 @@ pub struct Voided {
     pub is_whole: bool,
 }
 
+/// Takes a line of a snapshot: its first word, and what writes the rest.
+type Out<'a, E> = dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E> + 'a;
+
 /// Keys, batches and voids.
 pub(super) struct Orders {
     keys: History<UsedKey, { 2 * KEYS_KEPT_MIN }, { 4 * KEYS_KEPT_MIN }>,
@@ -266,10 +269,7 @@ impl Orders {
 
     // ---------------------------------------------------------------- snapshot
 
-    pub(super) fn emit<E>(
-        &self,
-        out: &mut dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(super) fn emit<E>(&self, out: &mut Out<E>) -> Result<(), E> {
         for used in self.keys.rows() {
             out("key", &mut |line| {
                 column(line, used.seq);
@@ -346,4 +346,114 @@ fn unescape<const N: usize>(value: Value) -> Option<Text<N>> {
         bytes.push(byte).ok()?;
     }
     Text::try_from(core::str::from_utf8(&bytes).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+    use crate::model::{Balance, CardStatus, ClockState, Detail, MachineNo, Money, Stamp, Way};
+
+    /// Too large for a test's stack.
+    static ORDERS: Mutex<Orders> = Mutex::new(Orders::new());
+
+    fn cleared() -> MutexGuard<'static, Orders> {
+        let mut orders = ORDERS.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.clear();
+        orders
+    }
+
+    fn entry(seq: u64, kind: Kind, detail: &str) -> Entry {
+        let mut entry = Entry { seq: EntrySeq(seq), ..Entry::new(kind, Stamp::default(), ClockState::Ok) };
+        entry.card = Some(CardNo::from_value(8_888_888_888));
+        entry.detail = Detail::from_text(detail).unwrap();
+        entry
+    }
+
+    fn fen(fen: u32) -> Money {
+        Money::from_fen(fen).unwrap()
+    }
+
+    #[test]
+    fn an_order_is_known_again_by_its_entry_and_by_no_other() {
+        let card = CardNo::parse(b"8888888888").unwrap();
+        let moved = |way, amount, uses| Act::Move { way, card, amount: Balance::from_fen(amount), uses };
+        let acts = [
+            moved(Way::TopUp, 550, 0),
+            moved(Way::TopUp, 551, 0),
+            moved(Way::TopUp, 550, 1),
+            moved(Way::Subsidy, 550, 0),
+            moved(Way::PayOut, 550, 2),
+            moved(Way::Adjust, -550, -2),
+            Act::Void { sale: EntrySeq(7), amount: None },
+            Act::Void { sale: EntrySeq(7), amount: Some(fen(550)) },
+            Act::Void { sale: EntrySeq(8), amount: None },
+            Act::Mark { card, status: CardStatus::Lost },
+            Act::Mark { card, status: CardStatus::Active },
+            Act::Link { old: CardNo::from_value(5), new: card },
+            Act::Link { old: CardNo::from_value(6), new: card },
+            Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
+            Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"2").unwrap() },
+        ];
+        let entries: Vec<Entry> = acts
+            .iter()
+            .map(|act| match act {
+                Act::Move { way, amount, uses, .. } => {
+                    let (amount, uses) = way.booked(*amount, *uses);
+                    Entry { amount: Some(amount), uses: Some(uses), ..entry(1, way.kind(), "") }
+                }
+                Act::Void { sale, amount } => {
+                    // What is left of the sale, where no amount was asked for.
+                    let asked = amount.map_or(String::new(), |amount| format!("asked={amount}"));
+                    let amount = Some(Balance::from_fen(550));
+                    Entry { about: Some(*sale), amount, ..entry(1, Kind::Void, &asked) }
+                }
+                Act::Mark { status, .. } => entry(1, Kind::Status, &format!("status={}", status.word())),
+                Act::Link { old, .. } => entry(1, Kind::Link, &format!("was={old}")),
+                Act::Open { machine, door } => {
+                    let slot = Text::try_from(format!("{door}:{door}").as_str()).ok();
+                    Entry { machine: Some(*machine), slot, card: None, ..entry(1, Kind::Remote, "") }
+                }
+            })
+            .collect();
+        for (place, act) in acts.iter().enumerate() {
+            for (other, entry) in entries.iter().enumerate() {
+                assert_eq!(Ask::of_entry(entry) == Some(Ask::of(act)), place == other, "{act:?} {entry:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_texts_and_a_batch_s_lines_are_none() {
+        let mut orders = cleared();
+        orders.apply(&entry(1, Kind::TopUp, "key=50%25%3D by=li"));
+        orders.apply(&entry(2, Kind::TopUp, "batch=00112233aabbccdd key=1"));
+        orders.apply(&entry(3, Kind::TopUp, "batch=00112233aabbccdd key=2"));
+        orders.apply(&entry(4, Kind::TopUp, "by=li"));
+        orders.apply(&entry(5, Kind::Charge, "key=no-order"));
+        orders.apply(&entry(6, Kind::TopUp, &format!("key={}", "x".repeat(41))));
+        let key = |text: &str| KeyText::try_from(text).unwrap();
+        assert_eq!(orders.key(&key("50%=")).map(|used| used.seq), Some(EntrySeq(1)));
+        for other in ["50%", "1", "2", "no-order", ""] {
+            assert_eq!(orders.key(&key(other)), None, "{other:?}");
+        }
+        let batch = orders.batch(&Digest::try_from("00112233aabbccdd").unwrap()).unwrap();
+        assert_eq!((batch.first, batch.last, batch.lines), (EntrySeq(2), EntrySeq(3), 2));
+    }
+
+    #[test]
+    fn voids_of_a_sale_add_up() {
+        let mut orders = cleared();
+        let mut void = |seq, sale, fen, detail| {
+            let amount = Some(Balance::from_fen(fen));
+            orders.apply(&Entry { about: Some(EntrySeq(sale)), amount, ..entry(seq, Kind::Void, detail) });
+        };
+        void(10, 3, 100, "rest=4.00");
+        void(11, 4, 100, "");
+        void(12, 3, 50, "rest=3.50");
+        assert_eq!(orders.voided(EntrySeq(3)), Some(Voided { fen: 150, is_whole: false }));
+        assert_eq!(orders.voided(EntrySeq(4)), Some(Voided { fen: 100, is_whole: true }));
+        assert_eq!(orders.voided(EntrySeq(5)), Some(Voided::default()));
+    }
 }

@@ -526,7 +526,8 @@ pub(crate) mod tests {
     /// An entry that may follow those in the book: of any kind, with whatever columns such an entry has, and some it has not.
     pub(crate) fn random_entry(book: &Book, seed: &mut u64) -> Entry {
         let seq = book.head().next();
-        let kind = match draw(seed, 4) {
+        let kind = match draw(seed, 5) {
+            4 => [Kind::TopUp, Kind::Void, Kind::Link, Kind::Status, Kind::Remote][draw(seed, 5) as usize],
             0 => Kind::ALL[draw(seed, Kind::ALL.len() as u64) as usize],
             1 => Kind::Charge,
             2 => Kind::Offline,
@@ -585,6 +586,10 @@ pub(crate) mod tests {
             word("left", &"12.30/4", seed);
         }
         word("keys", &draw(seed, 100), seed);
+        word("was", &CardNo::from_value(8_888_800_000 + draw(seed, 300)), seed);
+        word("rest", &"0.50", seed);
+        word("batch", &format_args!("{:016x}", draw(seed, 40)), seed);
+        word("key", &draw(seed, 200), seed);
         entry.detail = detail;
         entry
     }
@@ -703,7 +708,8 @@ pub(crate) mod tests {
     #[test]
     fn no_line_makes_it_panic() {
         let mut book = cleared(&RESTORED);
-        let words = ["clock", "period", "account", "card", "device", "frame", "keys", "doubt", "offline", "pass", ""];
+        let words = "clock period account card device frame keys doubt offline pass key batch voids void -";
+        let words: Vec<&str> = words.split(' ').collect();
         let columns = [
             "",
             "\\N",
@@ -722,7 +728,7 @@ pub(crate) mod tests {
         ];
         let mut seed = 7;
         for _ in 0..40_000 {
-            let mut line = words[draw(&mut seed, 11) as usize].to_owned();
+            let mut line = words[draw(&mut seed, words.len() as u64) as usize].to_owned();
             for _ in 0..draw(&mut seed, 18) {
                 line += "\t";
                 line += columns[draw(&mut seed, columns.len() as u64) as usize];
@@ -730,6 +736,47 @@ pub(crate) mod tests {
             let _ = book.restore(&line);
         }
         book.rewind();
+    }
+
+    #[test]
+    fn forgotten_keys_batches_and_voids_are_forgotten_alike() {
+        let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
+        let mut seed = 3;
+        let mut entry = random_entry(&ran, &mut seed);
+        let order = |entry: &mut Entry, number: u64| {
+            entry.seq = EntrySeq(number);
+            entry.kind = if number.is_multiple_of(2) { Kind::Void } else { Kind::Subsidy };
+            entry.about = Some(EntrySeq(number / 3 + 1));
+            (entry.account, entry.amount, entry.uses) = (None, Some(Balance::from_fen(1)), Some(0));
+            let (batch, line) = (number / 3, number % 3);
+            entry.detail = match line {
+                0 => Detail::default().with("key", format_args!("k{number}")),
+                _ => Detail::default().with("batch", format_args!("{batch:016x}")).with("key", line),
+            };
+        };
+        // More keys, batches and voids than the tables hold.
+        for number in 1..=99_000 {
+            order(&mut entry, number);
+            ran.apply(&entry, None).unwrap();
+            if number == 98_000 {
+                for line in lines(&ran) {
+                    restored.restore(&line).unwrap();
+                }
+                restored.resume(ran.head());
+            } else if number > 98_000 {
+                restored.apply(&entry, None).unwrap();
+            }
+        }
+        assert_eq!(ran.difference(&restored), None);
+        assert_eq!(lines(&ran), lines(&restored));
+        let key = |number: u64| Text::try_from(format!("k{number}").as_str()).unwrap();
+        assert!(ran.used_key(&key(99_000 - 3 * 16_384)).is_some() && ran.used_key(&key(3)).is_none());
+        let digest = |batch: u64| Text::try_from(format!("{batch:016x}").as_str()).unwrap();
+        assert_eq!(ran.batch(&digest(32_900)).map(|batch| (batch.first.0, batch.lines)), Some((98_701, 2)));
+        assert!(ran.batch(&digest(33_000 - 1024)).is_some() && ran.batch(&digest(3)).is_none());
+        // Of the last 4,096 voids each is known; a sale before the forgotten ones might have been voided.
+        assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.fen), None);
+        assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.fen == 0));
     }
 
     #[test]

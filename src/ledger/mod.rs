@@ -129,6 +129,29 @@ fn unless_nobody_reads(result: io::Result<u8>) -> io::Result<u8> {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::testing::{self, Line};
+    use super::*;
+
+    #[test]
+    fn an_entry_is_found_in_the_one_segment_that_may_hold_it() {
+        let mut storage = testing::ledger_of(&[Line::Good; 12]);
+        testing::add_segment(&mut storage, &[Line::Good; 12], &[Line::Good; 3]);
+        for seq in 1..=15 {
+            let found = find(&storage, EntrySeq(seq)).unwrap();
+            assert_eq!(found.map(|entry| entry.seq), Some(EntrySeq(seq)));
+        }
+        for seq in [0, 16, 151, u64::MAX] {
+            assert_eq!(find(&storage, EntrySeq(seq)).unwrap(), None);
+        }
+        // The segment before was archived.
+        storage.files.remove(testing::FIRST);
+        assert_eq!(find(&storage, EntrySeq(12)).unwrap(), None);
+        assert!(find(&storage, EntrySeq(13)).unwrap().is_some());
+    }
+}
+
 /// Ledgers for the tests of this module, in memory, each line as a test wants it.
 #[cfg(test)]
 mod testing {

@@ -460,7 +460,8 @@ mod tests {
     use super::*;
     use crate::ledger::storage::MemoryStorage;
     use crate::ledger::{recovery, snapshot};
-    use crate::model::{Stamp, Wall};
+    use crate::model::order::{Digest, KeyText, Note};
+    use crate::model::{Balance, CardNo, CardStatus, Key, Money, Stamp, UnitNo, Wall, Way};
     use crate::server::{Origin, Tables};
     use crate::{cards, config};
 
@@ -543,9 +544,62 @@ mod tests {
                     format!("{},{number}", head(106, 31)),
                 ];
                 self.turn(&frames)?;
+                if number % 4 == 0 {
+                    self.desk(number)?;
+                }
             }
             Ok(())
         }
+
+        /// A turn of orders of every kind, the sale that is voided among them.
+        fn desk(&mut self, number: u64) -> io::Result<()> {
+            self.at_ms += 1000;
+            let now = now(self.at_ms);
+            let card = CardNo::from_value(8_888_888_801 + number % 19);
+            let peer = Peer { source: "192.168.1.20:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };
+            self.service.receive(&now, peer, sale(50_000 + number, 41).as_bytes(), false)?;
+            let before = self.service.ledger.head().seq;
+            let (way, amount) = (Way::TopUp, Balance::from_fen(1000));
+            let money = Act::Move { way, card, amount, uses: 1 };
+            let last = CardNo::from_value(8_888_888_820 + number / 4);
+            let acts = [
+                money.clone(),
+                Act::Void { sale: before, amount: Money::from_fen(50) },
+                Act::Void { sale: before, amount: None },
+                Act::Mark { card, status: CardStatus::ALL[(number / 4 % 2) as usize * 2] },
+                Act::Link { old: last, new: CardNo::from_value(last.value() + 1) },
+                Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
+            ];
+            for (place, act) in acts.into_iter().enumerate() {
+                let _answer = self.service.operate(&now, &order(act, &format!("k-{number}-{place}")))?;
+            }
+            for line in 1..3 {
+                let digest = Digest::try_from(format!("{number:016x}").as_str()).unwrap();
+                let key = Key::Line { digest, line };
+                let _answer = self.service.operate(&now, &Order { key, ..order(money.clone(), "") })?;
+            }
+            self.turn(&[])?;
+            Ok(())
+        }
+
+        /// An order in a turn of its own.
+        fn ordered(&mut self, order: &Order) -> io::Result<Result<Done, Refused>> {
+            let before = self.service.undone();
+            self.at_ms += 1000;
+            let done = self.service.operate(&now(self.at_ms), order)?;
+            self.turn(&[])?;
+            Ok(if self.service.undone() == before { done } else { Err(Refused::Full) })
+        }
+    }
+
+    fn order(act: Act, key: &str) -> Order {
+        let by = Operator::try_from("li").unwrap();
+        Order { act, key: Key::Own(KeyText::try_from(key).unwrap()), by, note: Note::new() }
+    }
+
+    fn topup(fen: i64) -> Act {
+        let (way, card) = (Way::TopUp, CardNo::from_value(8_888_888_801));
+        Act::Move { way, card, amount: Balance::from_fen(fen), uses: 0 }
     }
 
     fn sale(seq: u64, machine: u64) -> String {
@@ -598,6 +652,12 @@ mod tests {
         assert!(site.sent.iter().any(|sent| sent.starts_with("008")), "{:?}", site.sent);
         assert!(site.sent.iter().any(|sent| sent.starts_with("011")));
         assert!(site.sent.iter().any(|sent| sent.starts_with("050")));
+        let text: String =
+            site.service.ledger.storage().files.values().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+        for word in ["topup", "void", "status", "link", "remote"] {
+            assert!(text.contains(&format!("\t{word}\t")), "no {word}");
+        }
+        assert!(text.contains("rest=1.00") && text.contains("batch="));
     }
 
     #[test]
@@ -664,6 +724,84 @@ mod tests {
         assert_eq!(codes(&site.turn(&[sale(100, 1), door(104), stored(103)]).unwrap()), ["008", "050", "011"]);
         assert_eq!(site.service.server().room(), Room::Open);
         compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn an_order_is_durable_before_it_is_answered_and_done_once() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let done = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
+        assert_eq!((done.first, done.last, done.is_again), (EntrySeq(3), EntrySeq(3), false));
+        let (id, balance, uses) = done.account.unwrap();
+        assert_eq!((id.as_str(), balance, uses), ("8888888801", Balance::from_fen(100_500), 100));
+        assert!(site.service.ledger.storage().done.last().is_some_and(|step| step.starts_with("sync")));
+        let again = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
+        assert_eq!((again.first, again.last, again.is_again), (EntrySeq(3), EntrySeq(3), true));
+        assert_eq!(site.service.ledger.head().seq, EntrySeq(3));
+        assert_eq!(site.ordered(&order(topup(501), "A")).unwrap(), Err(Refused::KeyUsed { seq: EntrySeq(3) }));
+        assert_eq!(site.service.would(&now(site.at_ms), &order(topup(0), "B")).unwrap(), Err(Refused::Zero));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn a_void_finds_its_sale_in_this_turn_and_in_any_segment() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.turn(&[sale(1, 41)]).unwrap();
+        let old = site.service.ledger.head().seq;
+        site.lunch(1, 60).unwrap();
+        assert!(site.service.ledger.storage().files.len() > 5);
+        let void = |sale, key: &str| order(Act::Void { sale, amount: None }, key);
+        assert!(site.ordered(&void(old, "A")).unwrap().is_ok());
+        let now = now(site.at_ms);
+        let peer = Peer { source: "192.168.1.20:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };
+        site.service.receive(&now, peer, sale(60_000, 42).as_bytes(), false).unwrap();
+        let new = site.service.ledger.head().seq;
+        assert!(site.service.operate(&now, &void(new, "B")).unwrap().is_ok());
+        assert!(codes(&site.turn(&[]).unwrap()).contains(&"008"));
+        let none = void(EntrySeq(9999), "C");
+        assert_eq!(site.ordered(&none).unwrap(), Err(Refused::NoSuchEntry { seq: EntrySeq(9999) }));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn an_order_uses_the_reserve_and_what_cannot_be_written_was_not_done() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.keep_reserve(100_000);
+        site.service.ledger_mut().claims_free = Some(99_999);
+        assert!(site.ordered(&order(topup(500), "A")).unwrap().is_ok());
+        let (head, used) =
+            (site.service.ledger.head(), site.service.ledger.storage().files.values().map(Vec::len).sum::<usize>());
+        site.service.ledger_mut().capacity = Some(used + 50);
+        site.service.ledger_mut().claims_free = None;
+        let before = site.service.undone();
+        assert_eq!(site.ordered(&order(topup(700), "B")).unwrap(), Err(Refused::Full));
+        assert_eq!((site.service.undone(), site.service.ledger.head()), (before + 1, head));
+        // Now it is known beforehand.
+        assert_eq!(site.ordered(&order(topup(700), "B")).unwrap(), Err(Refused::Full));
+        assert_eq!(site.service.undone(), before + 1);
+        // What was done before is told in any state.
+        assert!(site.ordered(&order(topup(500), "A")).unwrap().is_ok_and(|done| done.is_again));
+        site.service.ledger_mut().capacity = None;
+        site.at_ms += 20_000;
+        let done = site.ordered(&order(topup(700), "B")).unwrap().unwrap();
+        assert_eq!(done.account.map(|(_, balance, _)| balance), Some(Balance::from_fen(101_200)));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn what_is_asked_to_be_synced_is_synced() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.turn(&[unknown(1)]).unwrap();
+        assert!(site.service.ledger.unsynced());
+        site.service.sync_now(&now(site.at_ms), &mut |_| ()).unwrap();
+        assert!(!site.service.ledger.unsynced());
     }
 
     #[test]

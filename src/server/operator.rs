@@ -80,12 +80,12 @@ impl Server<'_> {
                 return Err(Refused::OutOfOrder { next });
             }
         }
-        let plan = self.plan(&order.act, sale)?;
+        let plan = self.plan(order, sale)?;
         if plan.is_idle {
             let account = self.holdings(plan.account);
             return Ok(Done { first: EntrySeq(0), last: EntrySeq(0), is_again: true, account });
         }
-        Ok(self.carry_out(now, order, plan, fx))
+        Ok(self.carry_out(now, order, &plan, fx))
     }
 
     /// Whether [`Server::obey`] would do it, or did it before: for a batch, whose lines are all looked at before the first is done. The
@@ -96,7 +96,7 @@ impl Server<'_> {
     pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<(), Refused> {
         match self.done_before(order, sale)? {
             Some(_) => Ok(()),
-            None => self.plan(&order.act, sale).map(|_| ()),
+            None => self.plan(order, sale).map(|_| ()),
         }
     }
 
@@ -158,11 +158,14 @@ impl Server<'_> {
 
     // ---------------------------------------------------------------- what speaks against it
 
-    fn plan(&self, act: &Act, sale: Option<&Entry>) -> Result<Plan, Refused> {
+    fn plan(&self, order: &Order, sale: Option<&Entry>) -> Result<Plan, Refused> {
         if self.room == Room::Nothing {
             return Err(Refused::Full);
         }
-        match act {
+        if matches!(order.key, Key::Line { .. }) && !matches!(order.act, Act::Move { .. }) {
+            return Err(Refused::NotForBatch);
+        }
+        match &order.act {
             Act::Move { way, card, amount, uses } => self.plan_move(*way, *card, *amount, *uses),
             Act::Void { sale: seq, amount } => self.plan_void(*seq, sale, *amount),
             Act::Mark { card, status } => self.plan_mark(*card, *status),
@@ -337,7 +340,7 @@ impl Server<'_> {
 
     // ---------------------------------------------------------------- doing it
 
-    fn carry_out(&mut self, now: &Now, order: &Order, plan: Plan, fx: &mut Effects) -> Done {
+    fn carry_out(&mut self, now: &Now, order: &Order, plan: &Plan, fx: &mut Effects) -> Done {
         let mut entry = Entry::new(plan.kind, now.stamp, self.clock.state);
         entry.card = plan.card.map(|card| card.padded());
         entry.about = plan.about;

@@ -140,7 +140,8 @@ impl Server<'_> {
         code: &[u8],
         fx: &mut Effects,
     ) {
-        let row = if code.is_empty() { None } else { self.tables.cards.find_code(code).cloned() };
+        let card = self.tables.cards.find_code(code).filter(|_| !code.is_empty()).map(|row| row.card);
+        let row = card.and_then(|card| self.card_row(CardNo::from_value(card)));
         let mut entry = context.draft(Kind::Scan);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
         entry.device_time = Some(time.raw.clone());
