@@ -2,6 +2,7 @@
 //! neither. Alone in its program: it counts every thread's allocations.
 
 use std::alloc::System;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -22,7 +23,7 @@ const CONFIG: &str =
     "config server\n\toption rate_source '0'\nconfig device\n\toption machine '1'\n\toption name '一号窗'\n";
 
 #[test]
-fn writing_status_and_metrics_allocates_nothing() {
+fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let directory: &Path = directory.path();
     let settings = posgate::config::parse(CONFIG.as_bytes(), Path::new("posgate")).expect("a configuration");
@@ -71,7 +72,17 @@ fn writing_status_and_metrics_allocates_nothing() {
     }
     let change = region.change();
     assert_eq!((change.allocations, change.reallocations), (0, 0));
-    let text = std::fs::read_to_string(status).expect("a file");
+    // Turns that change nothing, such as that of a timer, write nothing and arm nothing.
+    let inode = || std::fs::metadata(&status).expect("a file").ino();
+    let (before, around) = (inode(), Around { kernel_dropped: Some(1), unsent: 2 });
+    for _ in 0..20 {
+        now.mono = now.mono.plus_ms(700);
+        good.after_turn(&now, &clock, &service, 2, || around);
+        assert_eq!((inode(), good.deadline()), (before, None));
+    }
+    good.after_turn(&now, &clock, &service, 3, || around);
+    assert!(good.deadline().is_some_and(|due| due > now.mono), "a change");
+    let text = std::fs::read_to_string(&status).expect("a file");
     assert!(
         text.contains("\"received\":400") && text.contains("\"machine\":\"00200\""),
         "it was written to the end: {text}"

@@ -9,6 +9,7 @@ use crate::book::Account;
 use crate::gbk;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
 use crate::model::{CardNo, CardRow, Now};
+use crate::status::device_state;
 use crate::server::{CardView, DeviceView, FoundDevice, Server};
 
 /// Sales in doubt that a card's answer lists; the rest is counted.
@@ -38,9 +39,9 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
         .text_if("day_max", terms.and_then(|terms| terms.day_max))
         .text_if("credit", terms.map(|terms| terms.credit));
     if doubts.len() > DOUBTS_SHOWN_MAX {
-        object = object.number("doubts_left_out", (doubts.len() - DOUBTS_SHOWN_MAX) as u64);
+        object = object.number("in_doubt_left_out", (doubts.len() - DOUBTS_SHOWN_MAX) as u64);
     }
-    object.list("doubts", shown).text("ledger_dir", ledger_dir.display()).end()
+    object.list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
 }
 
 /// What every list and answer says of a card.
@@ -104,23 +105,15 @@ fn describe_device(now: &Now, device: &DeviceView) -> String {
         .text_if("kind", rule.map(|rule| rule.kind.word()))
         .text_if("serial", serial)
         .text_if("address", device.source.map(|source| *source.ip()))
+        .text_if("last_seen", device.seen.map(|seen| now.stamp_of(seen)))
         .number_if("seen_s", seen_s)
         .number_if("clock_offset_s", device.clock_offset_s)
-        .text_if("state", state_of(device))
-        .number("doubts", device.doubts)
+        .text("state", device_state(device))
+        .number("in_doubt", device.doubts)
         .number("frames", device.tally.frames)
         .number("approved", device.tally.approved)
         .number("refused", device.tally.refused)
         .end()
-}
-
-/// Whether it confirms, as far as anybody knows.
-fn state_of(device: &DeviceView) -> Option<&'static str> {
-    match (device.is_confirming, device.is_mute) {
-        (true, _) => Some("confirming"),
-        (false, true) => Some("mute"),
-        (false, false) => None,
-    }
 }
 
 /// Who answered a 000; what is used twice, and whose host is not us, is marked.

@@ -130,7 +130,7 @@ mod tests {
 
     fn day(days: f64) -> Wall {
         #[expect(clippy::cast_possible_truncation)]
-        Wall(START + (days * DAY_MS as f64) as i64)
+        Wall(START + (days * 86_400_000.0) as i64)
     }
 
     /// Adds a segment of so many bytes, created on this day.

@@ -143,9 +143,10 @@ impl Watch {
             self.due = Some(now.mono.plus_ms(DELAY_MS).max(self.not_before));
         }
         if self.due.is_some_and(|due| due <= now.mono) {
+            let begun = clock.mono();
             self.write(now, service, around());
             let done = clock.mono();
-            self.not_before = done.plus_ms(DELAY_MS.max(SHARE * done.ms_since(now.mono)));
+            self.not_before = done.plus_ms(DELAY_MS.max(SHARE * done.ms_since(begun)));
         }
     }
 
@@ -160,11 +161,11 @@ impl Watch {
         self.count_segments();
         let mut piece = core::mem::take(&mut self.piece);
         let status = self.status(now, service, around);
-        let emit: [(&Option<Target>, &dyn Fn(&mut Out) -> fmt::Result); 2] =
-            [(&self.status, &|out| status.emit(out)), (&self.metrics, &|out| status.emit_metrics(out))];
+        let emits: [(Option<&Target>, Emit); 2] =
+            [(self.status.as_ref(), &|out| status.emit(out)), (self.metrics.as_ref(), &|out| status.emit_metrics(out))];
         let mut failed = 0;
         let is_due = self.failed_told.is_none_or(|told| now.mono.ms_since(told) >= FAILED_TOLD_MS);
-        for (target, emit) in emit {
+        for (target, emit) in emits {
             let Some(target) = target else { continue };
             if let Err(error) = target.replace(&mut piece, emit) {
                 failed += 1;
@@ -247,7 +248,7 @@ impl Target {
     }
 
     /// Puts a new file in the place of the old one.
-    fn replace(&self, piece: &mut [u8], emit: impl Fn(&mut Out) -> fmt::Result) -> io::Result<()> {
+    fn replace(&self, piece: &mut [u8], emit: Emit) -> io::Result<()> {
         let mut out = Out { file: create(&self.temporary)?, piece, filled: 0, error: None };
         let _told_by_the_error = emit(&mut out);
         let written = out.finish().and_then(|()| fs::rename(&self.temporary, &self.path));
@@ -271,6 +272,9 @@ fn create(path: &Path) -> io::Result<File> {
         opened => opened,
     }
 }
+
+/// Writes one of the files.
+type Emit<'a> = &'a dyn Fn(&mut Out<'_>) -> fmt::Result;
 
 /// Text on its way to a file, in pieces.
 struct Out<'a> {

@@ -38,8 +38,10 @@ fn at<'a>(status: &'a JsonValue, path: &str) -> &'a JsonValue {
 }
 
 #[track_caller]
-fn number(status: &JsonValue, path: &str) -> f64 {
-    *at(status, path).get::<f64>().unwrap_or_else(|| panic!("{path} is no number"))
+fn number(status: &JsonValue, path: &str) -> i64 {
+    let number = *at(status, path).get::<f64>().unwrap_or_else(|| panic!("{path} is no number"));
+    assert!(number.fract() == 0.0, "{path} is {number}");
+    number as i64
 }
 
 #[track_caller]
@@ -72,7 +74,7 @@ fn wait_until(site: &Site, what: &str, says: impl Fn(&JsonValue) -> bool) -> Jso
 }
 
 #[track_caller]
-fn count(status: &JsonValue, name: &str) -> f64 {
+fn count(status: &JsonValue, name: &str) -> i64 {
     number(status, &format!("counters.{name}"))
 }
 
@@ -100,24 +102,24 @@ fn the_file_is_there_from_the_start_and_follows_a_sale_within_about_a_second() {
     server.wait_for("serving site=");
     let first = status(&site);
     assert!(flag(&first, "running"));
-    assert_eq!(number(&first, "pid"), f64::from(server.pid()));
+    assert_eq!(number(&first, "pid"), i64::from(server.pid()));
     assert_eq!((text(&first, "site"), text(&first, "room.state")), ("site1", "open"));
-    assert_eq!((text(&first, "clock.state"), number(&first, "cards.count")), ("ok", 12.0));
+    assert_eq!((text(&first, "clock.state"), number(&first, "cards.count")), ("ok", 12));
     assert!(at(&first, "room.days_until_full").is_null(), "not known on the first day");
 
     let mut device = Device::new(2, &server);
     device.pay(&card(1), "1.00");
     let frame = device.charge("7777777777", "1.00");
     device.ask(&frame, "006");
-    let sold = wait_until(&site, "a sale and a refusal", |status| count(status, "declined") > 0.0);
-    assert_eq!((count(&sold, "approved"), number(&sold, "reasons.unknown-card")), (1.0, 1.0));
-    assert_eq!(number(&sold, "devices.seen"), 1.0);
+    let sold = wait_until(&site, "a sale and a refusal", |status| count(status, "declined") > 0);
+    assert_eq!((count(&sold, "approved"), number(&sold, "reasons.unknown-card")), (1, 1));
+    assert_eq!(number(&sold, "devices.seen"), 1);
     let listed = &devices(&sold)[0];
     assert_eq!((text(listed, "machine"), text(listed, "serial")), ("00002", "1000000002"));
     assert_eq!(text(listed, "address"), device.address.to_string());
-    assert_eq!((number(listed, "frames"), number(listed, "approved"), number(listed, "refused")), (2.0, 1.0, 1.0));
-    assert_eq!(number(listed, "in_doubt"), 1.0);
-    assert!(number(listed, "clock_offset_s") < -86_400.0, "the device's clock is far behind");
+    assert_eq!((number(listed, "frames"), number(listed, "approved"), number(listed, "refused")), (2, 1, 1));
+    assert_eq!(number(listed, "in_doubt"), 1);
+    assert!(number(listed, "clock_offset_s") < -86_400, "the device's clock is far behind");
     let charge = Stamp::parse(site.ledger().only("charge").raw("time")).unwrap();
     let written = Stamp::parse(text(&sold, "written")).unwrap();
     let late_ms = written.wall.0 - charge.wall.0;
@@ -137,14 +139,14 @@ fn every_counter_and_reason_is_named_and_every_field_stands_in_both_readmes() {
     let site = Site::with("", "config device\n\toption machine '9'\n\toption name 'a \"b\" \\ 张'\n");
     let server = site.start();
     Device::new(2, &server).pay(&card(1), "1.00");
-    let status = wait_until(&site, "a sale", |status| count(status, "approved") > 0.0);
+    let status = wait_until(&site, "a sale", |status| count(status, "approved") > 0);
     for (name, _) in Counters::default().all() {
         count(&status, name);
     }
     // Linux says what it dropped since 4.12.
     assert_eq!(
         (count(&status, "kernel_dropped"), count(&status, "unsent"), count(&status, "status_failed")),
-        (0.0, 0.0, 0.0)
+        (0, 0, 0)
     );
     for reason in Reason::ALL {
         number(&status, &format!("reasons.{}", reason.word()));
@@ -185,7 +187,7 @@ fn an_idle_server_neither_writes_nor_wakes() {
     device.pay(&card(1), "1.00");
     device.confirm();
     wait_until(&site, "that the confirmation is synced", |status| {
-        count(status, "confirmed") > 0.0 && number(status, "ledger.unsynced_bytes") == 0.0
+        count(status, "confirmed") > 0 && number(status, "ledger.unsynced_bytes") == 0
     });
     let stand = || {
         let switches = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
@@ -202,7 +204,7 @@ fn an_idle_server_neither_writes_nor_wakes() {
     assert_eq!(stand(), before);
     // A change is written still.
     device.pay(&card(1), "1.00");
-    wait_until(&site, "the next sale", |status| count(status, "approved") > 1.0);
+    wait_until(&site, "the next sale", |status| count(status, "approved") > 1);
     assert_ne!(stand().1, before.1);
     server.stop();
 }
@@ -234,8 +236,27 @@ fn what_lies_in_the_place_of_the_temporary_file_is_not_written_to() {
     assert!(flag(&status(&site), "running"), "a pipe that nobody reads would hold the server up");
     std::os::unix::fs::symlink(site.path("cards.csv"), site.path("status.json.tmp")).unwrap();
     Device::new(2, &server).pay(&card(1), "1.00");
-    wait_until(&site, "a sale", |status| count(status, "approved") > 0.0);
+    wait_until(&site, "a sale", |status| count(status, "approved") > 0);
     assert!(fs::read_to_string(site.path("cards.csv")).unwrap().starts_with("card,"));
+    server.stop();
+}
+
+#[test]
+fn what_the_kernel_dropped_is_counted() {
+    const SENT: i64 = 20_000;
+    let site = Site::new();
+    let server = site.start();
+    let device = Device::new(2, &server);
+    // More than any buffer holds comes while nobody reads.
+    server.signal(Signal::SIGSTOP);
+    for _ in 0..SENT {
+        device.send([b'x'; 900]);
+    }
+    server.signal(Signal::SIGCONT);
+    let arrived = |status: &JsonValue| count(status, "received") + count(status, "kernel_dropped");
+    let status = wait_until(&site, "every datagram", |status| arrived(status) >= SENT);
+    assert_eq!(arrived(&status), SENT);
+    assert!(count(&status, "kernel_dropped") > 0 && count(&status, "received") > 0);
     server.stop();
 }
 
@@ -255,7 +276,7 @@ fn mute_devices_and_good_copies_and_the_last_trouble_are_seen() {
     }
     server.wait_for_trouble("mute machine=00007");
     let status = wait_until(&site, "a mute device", |status| {
-        number(status, "devices.mute") > 0.0 && text(status, "last_trouble.line").contains("mute")
+        number(status, "devices.mute") > 0 && text(status, "last_trouble.line").contains("mute")
     });
     assert_eq!(at(&status, "devices.mute_machines").stringify().unwrap(), "[\"00007\"]");
     assert_eq!(text(&devices(&status)[0], "state"), "mute");
@@ -279,7 +300,7 @@ fn a_clock_that_is_not_believed_says_why() {
     // Whether this machine's kernel is synchronized is not ours to say.
     if text(&status, "clock.state") == "unset" {
         assert_eq!((text(&status, "clock.why"), flag(&status, "clock.synchronized")), ("not-synchronized", false));
-        assert!(number(&status, "clock.unset_s") < 60.0);
+        assert!(number(&status, "clock.unset_s") < 60);
     } else {
         assert!(flag(&status, "clock.synchronized") && at(&status, "clock.why").is_null());
     }
@@ -298,7 +319,7 @@ fn wait_for(condition: impl Fn() -> bool) {
     panic!("it never came true");
 }
 
-fn metrics(site: &Site) -> BTreeMap<String, f64> {
+fn metrics(site: &Site) -> BTreeMap<String, i64> {
     read_metrics(&fs::read_to_string(site.path("out/posgate.prom")).expect("a metrics file"))
 }
 
@@ -309,7 +330,7 @@ fn is_name(name: &str) -> bool {
 
 /// Reads version 0.0.4 strictly: each family once, HELP, TYPE, its samples, no sample twice; `name{labels}` to value.
 #[track_caller]
-fn read_metrics(text: &str) -> BTreeMap<String, f64> {
+fn read_metrics(text: &str) -> BTreeMap<String, i64> {
     assert!(text.ends_with('\n'), "the last line ends");
     let (mut samples, mut families) = (BTreeMap::new(), BTreeSet::new());
     let (mut helped, mut typed, mut kind) = (String::new(), String::new(), String::new());
@@ -335,8 +356,9 @@ fn read_metrics(text: &str) -> BTreeMap<String, f64> {
                 Some(labels) => read_labels(labels).strip_prefix(' ').expect("a space"),
                 None => &rest[1..],
             };
-            let parsed: f64 = value.parse().unwrap_or_else(|_| panic!("{line}: no number"));
-            assert!(kind == "gauge" || parsed >= 0.0, "{line}");
+            // The format knows floats; these are whole.
+            let parsed: i64 = value.parse().unwrap_or_else(|_| panic!("{line}: no whole number"));
+            assert!(kind == "gauge" || parsed >= 0, "{line}");
             let key = line[..line.len() - value.len() - 1].to_owned();
             assert!(samples.insert(key, parsed).is_none(), "{line} twice");
         }
@@ -374,9 +396,9 @@ fn the_metrics_say_the_same_in_prometheus_text() {
     device.pay(&card(1), "1.00");
     let frame = device.frame("103", &format!("{},x,{DEVICE_TIME}", card(1)));
     device.ask(&frame, "006");
-    let status = wait_until(&site, "a refusal", |status| count(status, "malformed") > 0.0);
+    let status = wait_until(&site, "a refusal", |status| count(status, "malformed") > 0);
     // Written after the status, in the same turn.
-    wait_for(|| metrics(&site)["posgate_malformed_total"] > 0.0);
+    wait_for(|| metrics(&site)["posgate_malformed_total"] > 0);
     let metrics = metrics(&site);
     for (name, count) in Counters::default().all().map(|(name, _)| (name, count(&status, name))) {
         assert_eq!(metrics[&format!("posgate_{name}_total")], count, "{name}");
@@ -386,13 +408,13 @@ fn the_metrics_say_the_same_in_prometheus_text() {
         assert_eq!(metrics[&format!("posgate_refusals_total{{reason=\"{reason}\"}}")], wanted);
     }
     let of_device = |name: &str| metrics[&format!(r#"posgate_device_{name}{{machine="00009",name="a \"b\" \\ c"}}"#)];
-    assert_eq!((of_device("frames_total"), of_device("approved_total"), of_device("mute")), (2.0, 1.0, 0.0));
-    assert!(of_device("last_seen_timestamp_seconds") > 1.7e9);
-    assert_eq!((metrics["posgate_running"], metrics["posgate_room{state=\"open\"}"]), (1.0, 1.0));
+    assert_eq!((of_device("frames_total"), of_device("approved_total"), of_device("mute")), (2, 1, 0));
+    assert!(of_device("last_seen_timestamp_seconds") > 1_700_000_000);
+    assert_eq!((metrics["posgate_running"], metrics["posgate_room{state=\"open\"}"]), (1, 1));
     assert_eq!(metrics["posgate_ledger_bytes"], number(&status, "ledger.bytes"));
-    assert!(metrics["posgate_kernel_dropped_total"] == 0.0 && !metrics.contains_key("posgate_days_until_full"));
+    assert!(metrics["posgate_kernel_dropped_total"] == 0 && !metrics.contains_key("posgate_days_until_full"));
     server.stop();
-    assert_eq!(self::metrics(&site)["posgate_running"], 0.0);
+    assert_eq!(self::metrics(&site)["posgate_running"], 0);
     // Nobody else's program is needed; where one is, it agrees.
     let file = fs::File::open(site.path("out/posgate.prom")).unwrap();
     if let Ok(status) = Command::new("promtool").args(["check", "metrics"]).stdin(file).status() {

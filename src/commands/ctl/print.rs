@@ -95,7 +95,7 @@ pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     if !limits.is_empty() {
         say!("terms     {}", limits.join(", "));
     }
-    for doubt in answer.list("doubts") {
+    for doubt in answer.list("in_doubt") {
         say!("in doubt  sale {} of {}: no 109 came", text(doubt, "seq"), text(doubt, "asked"));
     }
     match entries {
@@ -239,7 +239,7 @@ pub(super) fn devices(rows: &[Value]) {
             row.number::<u64>("seen_s").map_or("not since the start".to_owned(), ago),
             row.number::<i64>("clock_offset_s").map(|ahead| format!("{ahead:+} s")).unwrap_or_default(),
             text(row, "state"),
-            text(row, "doubts"),
+            text(row, "in_doubt"),
             text(row, "frames"),
             text(row, "approved"),
             text(row, "refused"),
@@ -350,8 +350,10 @@ fn as_text(value: &Value) -> Option<&str> {
 
 /// The status object, a line a value.
 pub(super) fn status(answer: &Value) {
-    if let Some(status) = answer.get("status") {
-        print_tree("", status);
+    if let Value::Object(members) = answer {
+        for (key, value) in members.iter().filter(|(key, _)| key != "ok") {
+            print_tree(key, value);
+        }
     }
 }
 
@@ -359,8 +361,7 @@ fn print_tree(path: &str, value: &Value) {
     match value {
         Value::Object(members) => {
             for (key, value) in members {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                print_tree(&path, value);
+                print_tree(&format!("{path}.{key}"), value);
             }
         }
         Value::Text(text) => say!("{path:<32} {text}"),
