@@ -9,8 +9,8 @@ use crate::book::Account;
 use crate::gbk;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
 use crate::model::{CardNo, CardRow, Now};
-use crate::status::device_state;
 use crate::server::{CardView, DeviceView, FoundDevice, Server};
+use crate::status::device_state;
 
 /// Sales in doubt that a card's answer lists; the rest is counted.
 const DOUBTS_SHOWN_MAX: usize = 20;

@@ -1,6 +1,6 @@
 //! The loop between the world and the server: one thread, one poll (design.md, section 1).
 //!
-//! One turn: datagrams and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
+//! One turn: datagrams, a few lines of the control socket and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
 //! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
