@@ -175,9 +175,9 @@ impl<'t, 's> Desk<'t, 's> {
                 }
             }
             Ok(Request::ClockAccept { .. }) => assert!(written <= 1),
-            Ok(Request::Reload { .. } | Request::Status | Request::Sync | Request::Clock(_) | Request::Show { .. }) => {
-                assert_eq!(written, 0);
-            }
+            // A text takes the place of a command that still waits for its 109: `unconfirmed`.
+            Ok(Request::Show { .. }) => assert!(written <= 1),
+            Ok(Request::Reload { .. } | Request::Status | Request::Sync | Request::Clock(_)) => assert_eq!(written, 0),
             Ok(Request::Card(_) | Request::Cards { .. } | Request::Unknown { .. } | Request::Devices { .. }) => {
                 assert_eq!(written, 0);
             }

@@ -8,7 +8,7 @@ use super::json::{Object, string};
 use crate::book::Account;
 use crate::gbk;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
-use crate::model::{CardNo, CardRow, Now};
+use crate::model::{CardNo, CardRow, Now, Reason};
 use crate::server::{CardView, DeviceView, FoundDevice, Server};
 use crate::status::device_state;
 
@@ -53,7 +53,7 @@ fn describe(object: Object, server: &Server, card: CardNo, view: &CardView) -> O
         .text_if("account", view.account.as_ref())
         .text_if("name", name)
         .text("state", state.word())
-        .text_if("reason", view.reason.map(|reason| reason.word()))
+        .text_if("reason", view.reason.map(Reason::word))
         .text("balance", view.figures.balance)
         .number("uses", view.figures.uses)
 }

@@ -41,7 +41,7 @@ fn terminals_sell_while_clients_are_silent_slow_and_hostile() {
             let mut sent = 0_u64;
             while !over.load(Ordering::Relaxed) {
                 match slow.write(b"{\"cmd\":\"cards\"}\n") {
-                    Ok(_) => sent += 1,
+                    Ok(len) => sent += u64::try_from(len).unwrap(),
                     Err(_) => std::thread::yield_now(),
                 }
             }
