@@ -23,7 +23,7 @@ pub(super) struct Batch {
 
 /// Reads and checks a file before anything is sent.
 pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<Batch, Ended> {
-    if options.uses.is_some() {
+    if options.value("uses").is_some() {
         return Err(Ended::Usage("--uses goes with CARD; in a file it is the column uses 次数".to_owned()));
     }
     let bytes = std::fs::read(path).map_err(|error| {
@@ -36,7 +36,7 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<Batc
         Ended::Code(EXIT_REFUSED)
     })?;
     // The same file with another --key is another batch: a subsidy that is the same every month.
-    let digest = batch::digest(command, options.key.as_deref().unwrap_or_default(), &bytes);
+    let digest = batch::digest(command, options.value("key").unwrap_or_default(), &bytes);
     Ok(Batch { path: path.to_owned(), rows, digest })
 }
 
@@ -129,7 +129,7 @@ fn exchange(
                 object.text("batch", &batch.digest).number("line", place)
             }
         };
-        let note = Some(row.note.as_str()).filter(|note| !note.is_empty()).or(call.options.note.as_deref());
+        let note = Some(row.note.as_str()).filter(|note| !note.is_empty()).or(call.options.value("note"));
         let object = object.text("by", &signature.by).text_if("note", note);
         call.link.send(&object.flag("dry", is_dry).end())?;
         under_way.push_back(row);
@@ -164,7 +164,7 @@ impl Tally {
 
     fn tell(&self, call: &Call) {
         let (first, last) = (self.first.unwrap_or_default(), self.last.unwrap_or_default());
-        if call.options.json {
+        if call.options.has("json") {
             let object = Object::ok().number("done", self.done).number("again", self.again).text("sum", self.sum);
             say!("{}", object.number("first", first).number("last", last).end());
             return;

@@ -11,7 +11,7 @@ mod print;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lexopt::{Arg, Parser};
@@ -75,25 +75,34 @@ const COMMANDS: &[Spec] = &[
     spec("sync", &[], &[]),
 ];
 
+/// Options that stand alone; the first is taken everywhere.
+const FLAGS: [&str; 4] = ["json", "unknown", "uci", "accept"];
+
+/// Options with a value; the first two are taken everywhere.
+const VALUES: [&str; 11] =
+    ["config", "control", "key", "by", "note", "uses", "amount", "file", "search", "port", "seconds"];
+
 /// The options of one call.
 #[derive(Debug, Default)]
 struct Options {
-    config: Option<PathBuf>,
-    control: Option<PathBuf>,
-    json: bool,
-    key: Option<String>,
-    by: Option<String>,
-    note: Option<String>,
-    uses: Option<String>,
-    amount: Option<String>,
-    file: Option<PathBuf>,
-    search: Option<String>,
-    port: Option<String>,
-    seconds: Option<String>,
-    is_unknown: bool,
-    is_uci: bool,
-    is_accepted: bool,
+    flags: Vec<&'static str>,
+    values: Vec<(&'static str, OsString)>,
     operands: Vec<String>,
+}
+
+impl Options {
+    fn has(&self, flag: &str) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// An option's value; the last one counts. Only paths may be no UTF-8.
+    fn value(&self, name: &str) -> Option<&str> {
+        self.path(name)?.to_str()
+    }
+
+    fn path(&self, name: &str) -> Option<&Path> {
+        self.values.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| Path::new(value))
+    }
 }
 
 /// Why a command ended without its result.
@@ -129,12 +138,13 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
     let Some((spec, options)) = read(arguments)? else { return Ok(None) };
     let Some(spec) = spec else { return Err(format!("`posgate ctl` takes {}", names()).into()) };
     let wanted = spec.operands.len() - usize::from(is_amount_left_out(spec, &options));
-    let wanted = if options.file.is_some() { 0 } else { wanted };
+    let has_file = options.path("file").is_some();
+    let wanted = if has_file { 0 } else { wanted };
     if options.operands.len() != wanted {
-        let operands = if options.file.is_some() { "--file FILE".to_owned() } else { spec.operands.join(" ") };
+        let operands = if has_file { "--file FILE".to_owned() } else { spec.operands.join(" ") };
         return Err(format!("write `posgate ctl {} {operands}`", spec.name).trim_end().to_owned().into());
     }
-    if spec.name == "seen" && !options.is_unknown {
+    if spec.name == "seen" && !options.has("unknown") {
         return Err("write `posgate ctl seen --unknown`".into());
     }
     match execute(spec, &options) {
@@ -149,14 +159,14 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
                     complain!("{problem}");
                 }
             }
-            if options.json {
+            if options.has("json") {
                 say!("{answer}");
             }
             Ok(Some(EXIT_REFUSED))
         }
         Err(Ended::Lost(lost)) => {
             complain!("posgate: {lost}");
-            if options.json {
+            if options.has("json") {
                 say!("{}", Object::error(&lost).end());
             }
             Ok(Some(EXIT_IO))
@@ -166,7 +176,7 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
 
 /// `topup CARD --uses 5` needs no amount.
 fn is_amount_left_out(spec: &Spec, options: &Options) -> bool {
-    spec.operands.contains(&"AMOUNT") && options.uses.is_some() && options.operands.len() == 1
+    spec.operands.contains(&"AMOUNT") && options.value("uses").is_some() && options.operands.len() == 1
 }
 
 /// Command and options; `None`: it asks for help. A negative amount looks like an option, and is an operand.
@@ -180,25 +190,26 @@ fn read(arguments: &mut Parser) -> Result<Option<(Option<&'static Spec>, Options
             options.operands.push(text(number)?);
             continue;
         }
-        let known = |name: &str| spec.is_none_or(|spec: &Spec| spec.options.contains(&name));
+        let is_known = |name: &str| spec.is_none_or(|spec: &Spec| spec.options.contains(&name));
         match arguments.next()? {
             None => break,
             Some(Arg::Long("help") | Arg::Short('h')) => return Ok(None),
-            Some(Arg::Long("config")) => options.config = Some(arguments.value()?.into()),
-            Some(Arg::Long("control")) => options.control = Some(arguments.value()?.into()),
-            Some(Arg::Long("json")) => options.json = true,
-            Some(Arg::Long("key")) if known("key") => options.key = Some(text(arguments.value()?)?),
-            Some(Arg::Long("by")) if known("by") => options.by = Some(text(arguments.value()?)?),
-            Some(Arg::Long("note")) if known("note") => options.note = Some(text(arguments.value()?)?),
-            Some(Arg::Long("uses")) if known("uses") => options.uses = Some(text(arguments.value()?)?),
-            Some(Arg::Long("amount")) if known("amount") => options.amount = Some(text(arguments.value()?)?),
-            Some(Arg::Long("file")) if known("file") => options.file = Some(arguments.value()?.into()),
-            Some(Arg::Long("search")) if known("search") => options.search = Some(text(arguments.value()?)?),
-            Some(Arg::Long("port")) if known("port") => options.port = Some(text(arguments.value()?)?),
-            Some(Arg::Long("seconds")) if known("seconds") => options.seconds = Some(text(arguments.value()?)?),
-            Some(Arg::Long("unknown")) if known("unknown") => options.is_unknown = true,
-            Some(Arg::Long("uci")) if known("uci") => options.is_uci = true,
-            Some(Arg::Long("accept")) if known("accept") => options.is_accepted = true,
+            Some(Arg::Long(name)) => {
+                let of = |names: &[&'static str], common: usize| {
+                    let place = names.iter().position(|known| *known == name)?;
+                    (place < common || is_known(name)).then_some(names[place])
+                };
+                match (of(&FLAGS, 1), of(&VALUES, 2)) {
+                    (Some(flag), _) => options.flags.push(flag),
+                    (None, Some(name)) => {
+                        let value = arguments.value()?;
+                        let is_path = matches!(name, "config" | "control" | "file");
+                        let value = if is_path { value } else { text(value)?.into() };
+                        options.values.push((name, value));
+                    }
+                    (None, None) => return Err(Arg::Long(name).unexpected()),
+                }
+            }
             Some(Arg::Value(word)) if spec.is_none() => {
                 let word = text(word)?;
                 let found = COMMANDS.iter().find(|spec| spec.name == word);
@@ -225,10 +236,10 @@ fn text(word: OsString) -> Result<String, lexopt::Error> {
 fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
     // What the command line alone tells comes first: nothing is sent before.
     let order = if spec.is_order || spec.name == "clock-accept" { Some(Signature::of(options)?) } else { None };
-    if let Some(key) = options.key.as_deref().filter(|key| !is_key(key)) {
+    if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(format!("--key {key:?}: write 1 to 40 letters, digits and signs without blanks")));
     }
-    let batch = match &options.file {
+    let batch = match options.path("file") {
         Some(path) => Some(file::read(spec.name, path, options)?),
         None => None,
     };
@@ -247,17 +258,18 @@ fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
 
 /// The socket: of the command line, or of the configuration. With it, the ledger's directory, if the configuration was read.
 fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
-    if let (Some(path), None) = (&options.control, &options.config) {
+    let control = options.path("control").map(Path::to_owned);
+    if let (Some(path), None) = (&control, options.path("config")) {
         return Ok((path.clone(), None));
     }
-    let file = options.config.clone().unwrap_or_else(|| CONFIG.into());
+    let file = options.path("config").map_or_else(|| CONFIG.into(), Path::to_owned);
     // What else is wrong with it is the server's business: its own is the one in service.
     let (settings, _) = config::inspect(&file).map_err(|problems| {
         print_problems(&problems);
         complain!("posgate: name the configuration with --config FILE, or the socket with --control PATH");
         Ended::Code(EXIT_CONFIG)
     })?;
-    match options.control.clone().or(settings.control) {
+    match control.or(settings.control) {
         Some(path) => Ok((path, Some(settings.ledger_dir))),
         None => {
             complain!(
@@ -277,13 +289,17 @@ struct Signature {
 
 impl Signature {
     fn of(options: &Options) -> Result<Self, Ended> {
-        let by =
-            match options.by.clone().or_else(|| std::env::var("POSGATE_BY").ok()).filter(|by| !by.trim().is_empty()) {
-                Some(by) => by,
-                None => login_name()?,
-            };
-        let key = match &options.key {
-            Some(key) => key.clone(),
+        let by = match options
+            .value("by")
+            .map(str::to_owned)
+            .or_else(|| std::env::var("POSGATE_BY").ok())
+            .filter(|by| !by.trim().is_empty())
+        {
+            Some(by) => by,
+            None => login_name()?,
+        };
+        let key = match options.value("key") {
+            Some(key) => key.to_owned(),
             None => draw_key()?,
         };
         Ok(Self { by, key })
@@ -321,19 +337,19 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
         "void" => {
             let seq = operand(0).unwrap_or_default();
             let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("{seq:?} is no entry's number")))?;
-            object.number("seq", seq).text_if("amount", options.amount.as_deref())
+            object.number("seq", seq).text_if("amount", options.value("amount"))
         }
         "replace" => object.text_if("old", operand(0)).text_if("new", operand(1)),
         "open" => object.text_if("machine", operand(0)).text_if("door", operand(1)),
         _ => object.text_if("card", operand(0)).text_if("amount", operand(1)),
     };
-    let object = match &options.uses {
+    let object = match options.value("uses") {
         Some(uses) => object.number("uses", file::uses(uses)?),
         None => object,
     };
     let object = object.text("key", &signature.key).text("by", &signature.by);
-    let line = object.text_if("note", options.note.as_deref()).end();
-    if options.key.is_none() {
+    let line = object.text_if("note", options.value("note")).end();
+    if options.value("key").is_none() {
         complain!("key={}", signature.key);
     }
     match call.ask(&line) {
@@ -355,7 +371,7 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
             let answer = call.ask(&object.text_if("card", operand(0)).end())?;
             let dir = call.ledger_dir.clone().or_else(|| answer.text("ledger_dir").map(PathBuf::from));
             let entries = dir.and_then(|dir| print::last_entries(&dir, &answer).ok());
-            if options.json {
+            if options.has("json") {
                 say!("{}", print::with_entries(&answer, entries.as_deref()));
             } else {
                 print::card(&answer, entries.as_deref());
@@ -363,7 +379,7 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
         }
         "cards" => {
             let rows = call.list("cards", |after| {
-                let object = Object::new().text("cmd", "cards").text_if("search", options.search.as_deref());
+                let object = Object::new().text("cmd", "cards").text_if("search", options.value("search"));
                 object.number("after", after).end()
             })?;
             call.tell_rows("cards", &rows, print::cards);
@@ -375,11 +391,11 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
         "devices" => {
             let rows =
                 call.list("devices", |after| Object::new().text("cmd", "devices").number("after", after).end())?;
-            call.tell_rows("devices", &rows, if options.is_uci { print::uci } else { print::devices });
+            call.tell_rows("devices", &rows, if options.has("uci") { print::uci } else { print::devices });
         }
         "discover" => {
-            let port = options.port.as_deref().map(|port| number("--port", port)).transpose()?;
-            let seconds = options.seconds.as_deref().map(|seconds| number("--seconds", seconds)).transpose()?;
+            let port = options.value("port").map(|port| number("--port", port)).transpose()?;
+            let seconds = options.value("seconds").map(|seconds| number("--seconds", seconds)).transpose()?;
             let asked = call.ask(&object.number_if("port", port).end())?;
             std::thread::sleep(Duration::from_secs(seconds.unwrap_or(DISCOVER_S)));
             let rows =
@@ -395,14 +411,12 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
             call.tell(&answer, |_| say!("sent"));
         }
         "reload" => {
-            let answer = call.ask(&object.flag("accept", options.is_accepted).end())?;
+            let answer = call.ask(&object.flag("accept", options.has("accept")).end())?;
             call.tell(&answer, print::reloaded);
         }
         "sync" => {
             let answer = call.ask(&object.end())?;
-            call.tell(&answer, |answer| {
-                say!("durable up to entry {}", answer.number::<u64>("seq").unwrap_or_default())
-            });
+            call.tell(&answer, print::synced);
         }
         _ => {
             let answer = call.ask(&object.end())?;
@@ -439,7 +453,7 @@ impl Call<'_> {
     }
 
     fn tell(&self, answer: &Value, print: impl FnOnce(&Value)) {
-        if self.options.json {
+        if self.options.has("json") {
             say!("{answer}");
         } else {
             print(answer);
@@ -447,7 +461,7 @@ impl Call<'_> {
     }
 
     fn tell_rows(&self, name: &str, rows: &[Value], print: impl FnOnce(&[Value])) {
-        if self.options.json {
+        if self.options.has("json") {
             say!("{}", Object::ok().list(name, rows.iter().map(Value::to_string)).end());
         } else {
             print(rows);

@@ -315,6 +315,11 @@ pub(super) fn clock_accepted(answer: &Value) {
     say!("clock {}: {why}; entry {}", text(answer, "now"), text(answer, "seq"));
 }
 
+/// Up to where everything is durable.
+pub(super) fn synced(answer: &Value) {
+    say!("durable up to entry {}", text(answer, "seq"));
+}
+
 /// What a reload changed.
 pub(super) fn reloaded(answer: &Value) {
     say!(
