@@ -157,7 +157,7 @@ impl<'t, 's> Desk<'t, 's> {
     fn say(&mut self, line: &[u8]) {
         // What the socket hands over is never longer.
         let line = &line[..line.len().min(CONTROL_LINE_MAX)];
-        if !self.service.takes_a_batch() {
+        if !self.service.takes_lines() {
             self.end_turn();
         }
         let request = request::parse(line);

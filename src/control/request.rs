@@ -426,7 +426,7 @@ mod tests {
             let field = |key: &&str| match *key {
                 "seq" => "\"seq\":12".to_owned(),
                 "card" | "old" | "new" => format!("\"{key}\":\"88\""),
-                "by" => "\"by\":\"li\",\"key\":\"k1\"".to_owned(),
+                "by" if spec.takes.contains(&"key") => "\"by\":\"li\",\"key\":\"k1\"".to_owned(),
                 _ => format!("\"{key}\":\"1\""),
             };
             let mut fields: Vec<String> = spec.needs.iter().map(field).collect();

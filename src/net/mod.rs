@@ -328,6 +328,10 @@ impl<'t, S: Storage> Loop<'t, S> {
         let Self { control, service, sockets, poll, ledger_dir, .. } = self;
         let Some(control) = control else { return Ok(()) };
         control.accept(poll.registry());
+        if !service.takes_lines() {
+            // This turn's replies go first; nobody sleeps while lines wait.
+            return Ok(());
+        }
         let mut world = World { sockets, ledger_dir };
         control.answer_lines(|line| {
             // Before: if the turn is undone while the line is obeyed, what it did is gone too.

@@ -7,15 +7,16 @@
 //! error nothing may be called any more.
 //! [`Loop`](super::Loop) drives it from sockets; the simulation drives it from a world of its own.
 
+mod orders;
+
 use std::io;
 
 use log::{info, warn};
 
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
 use crate::limits::{TURN_BATCH, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX};
-use crate::model::order::Operator;
-use crate::model::{Act, ClockState, Done, Entry, EntrySeq, MachineNo, Mono, Now, Order};
-use crate::server::{Effects, Mailbag, Peer, Refused, Room, Server};
+use crate::model::{Entry, EntrySeq, Mono, Now};
+use crate::server::{Effects, Mailbag, Peer, Room, Server};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
@@ -197,96 +198,6 @@ impl<'t, S: Storage> Service<'t, S> {
         self.commit(now, post)
     }
 
-    // ---------------------------------------------------------------- an operator
-
-    /// Does what an operator orders, in this turn. The outer error ends the process; the inner one says why nothing was done. A result
-    /// holds after the turn's end, and only if [`Service::undone`] says then what it said before.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written or read.
-    pub fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
-        self.look_for_room(now)?;
-        let sale = self.sale_of(now, order)?;
-        let done = self.server.obey(now, order, sale.as_ref(), self.fx);
-        self.collect(now)?;
-        Ok(done)
-    }
-
-    /// Whether [`Service::operate`] would do it; the order of a batch's lines does not count.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written or read.
-    pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<(), Refused>> {
-        self.look_for_room(now)?;
-        let sale = self.sale_of(now, order)?;
-        Ok(self.server.would(order, sale.as_ref()))
-    }
-
-    /// How many turns were undone since the start, because a write found no room. If it is more after the end of a turn than it was
-    /// before an order, the order was not done: [`Refused::Full`].
-    pub fn undone(&self) -> u64 {
-        self.undone
-    }
-
-    /// 003 to one device or to all that were seen: [`Server::set_clock`].
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn set_clock(&mut self, now: &Now, machine: Option<MachineNo>) -> io::Result<Result<usize, Refused>> {
-        let told = self.server.set_clock(now, machine, self.fx);
-        self.collect(now)?;
-        Ok(told)
-    }
-
-    /// A text on a device's display: [`Server::show`].
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn show(&mut self, now: &Now, machine: MachineNo, text: &str) -> io::Result<Result<(), Refused>> {
-        let shown = self.server.show(now, machine, text, self.fx);
-        self.collect(now)?;
-        Ok(shown)
-    }
-
-    /// Accepts the clock as it is: [`Server::accept_clock`]. It holds after the turn's end, as an order does.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written.
-    pub fn accept_clock(&mut self, now: &Now, by: &Operator) -> io::Result<Result<(EntrySeq, ClockState), Refused>> {
-        self.look_for_room(now)?;
-        let accepted = self.server.accept_clock(now, by, self.fx);
-        self.must_sync |= accepted.is_ok();
-        self.collect(now)?;
-        Ok(accepted)
-    }
-
-    /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.
-    pub fn sync_at_end(&mut self) {
-        self.must_sync = true;
-    }
-
-    /// The entry that a void names.
-    fn sale_of(&mut self, now: &Now, order: &Order) -> io::Result<Option<Entry>> {
-        match order.act {
-            Act::Void { sale, .. } => self.entry(now, sale),
-            Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(None),
-        }
-    }
-
-    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written or read.
-    pub fn entry(&mut self, now: &Now, seq: EntrySeq) -> io::Result<Option<Entry>> {
-        if self.ledger.is_dirty() {
-            // It may be of this turn.
-            self.has_written = true;
-            let written = self.ledger.write();
-            self.unless_no_room(now, written)?;
-        }
-        ledger::find(self.ledger.storage(), seq)
-    }
-
     /// Hands the entries of one frame, timer or signal to the ledger.
     fn collect(&mut self, now: &Now) -> io::Result<()> {
         for entry in &self.fx.entries {
@@ -460,9 +371,12 @@ mod tests {
     use super::*;
     use crate::ledger::storage::MemoryStorage;
     use crate::ledger::{recovery, snapshot};
-    use crate::model::order::{Digest, KeyText, Note};
-    use crate::model::{Balance, CardNo, CardStatus, Key, Money, Stamp, UnitNo, Wall, Way};
-    use crate::server::{Origin, Tables};
+    use crate::limits::LINKS_MAX;
+    use crate::model::order::{Digest, KeyText, Note, Operator};
+    use crate::model::{
+        Act, Balance, CardNo, CardStatus, Done, Key, MachineNo, Money, Order, Stamp, UnitNo, Wall, Way,
+    };
+    use crate::server::{Origin, Refused, Tables};
     use crate::{cards, config};
 
     /// Too large for a test's stack: the tables that serve, and those of a second opinion.
@@ -790,6 +704,22 @@ mod tests {
         site.at_ms += 20_000;
         let done = site.ordered(&order(topup(700), "B")).unwrap().unwrap();
         assert_eq!(done.account.map(|(_, balance, _)| balance), Some(Balance::from_fen(101_200)));
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn a_card_is_replaced_as_often_as_its_row_is_found() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let card = |number: usize| CardNo::from_value(8_888_888_820 + number as u64);
+        for number in 0..LINKS_MAX {
+            let link = Act::Link { old: card(number), new: card(number + 1) };
+            assert!(site.ordered(&order(link, &format!("k{number}"))).unwrap().is_ok(), "{number}");
+            assert!(site.service.server().card_row(card(number + 1)).is_some(), "{number}");
+        }
+        let one_more = Act::Link { old: card(LINKS_MAX), new: card(LINKS_MAX + 1) };
+        assert_eq!(site.ordered(&order(one_more, "more")).unwrap(), Err(Refused::TooManyLinks));
         compare(site.service.ledger.storage(), site.service.server());
     }
 

@@ -89,11 +89,11 @@ impl Server<'_> {
                 entry.kind = Kind::Refuse;
                 entry.detail.push("reason", reason.word());
                 self.counters.refused += 1;
-                self.counters.count_reason(reason);
-                self.tables.devices.get_mut(context.device).tally.refused += 1;
                 if let (Reason::UnknownCard, Some(card)) = (reason, access.card) {
                     self.note_unknown(context, card);
                 }
+                self.counters.count_reason(reason);
+                self.tables.devices.get_mut(context.device).tally.refused += 1;
                 self.log_refusal(context, &entry, reason);
                 self.append_limited(context, entry, fx);
                 self.send_refused(context, access, row.as_ref(), reason, fx);

@@ -285,7 +285,8 @@ impl Server<'_> {
             return Err(Refused::NewCardStopped { card: new, status });
         }
         self.check_unused(new, account)?;
-        if self.book().ancestors(old).count() >= LINKS_MAX - 1 {
+        let chain = core::iter::once(old).chain(self.book().ancestors(old));
+        if chain.take_while(|card| self.tables.cards.find(*card).is_none()).count() >= LINKS_MAX {
             return Err(Refused::TooManyLinks);
         }
         self.has_room_for_cards(&[old, new])?;

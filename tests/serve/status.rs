@@ -242,6 +242,30 @@ fn what_lies_in_the_place_of_the_temporary_file_is_not_written_to() {
 }
 
 #[test]
+fn a_start_knows_the_growth_from_the_segments_headers() {
+    let site = Site::new();
+    let server = site.start();
+    Device::new(2, &server).pay(&card(1), "1.00");
+    server.stop();
+    // As if the ledger had been made ten days ago: no crc covers the header.
+    let mut bytes = fs::read(site.segment()).unwrap();
+    let created = site.ledger().header["created"].clone();
+    let mut stamp = Stamp::parse(&created).unwrap();
+    stamp.wall.0 -= 10 * 86_400_000;
+    let at = bytes.windows(created.len()).position(|window| window == created.as_bytes()).unwrap();
+    bytes[at..at + created.len()].copy_from_slice(stamp.to_string().as_bytes());
+    fs::write(site.segment(), &bytes).unwrap();
+    let server = site.start();
+    server.wait_for("serving site=");
+    let status = status(&site);
+    let (bytes_a_day, len) = (number(&status, "ledger.bytes_a_day"), number(&status, "ledger.bytes"));
+    assert!((len / 10 - 1..=len / 10).contains(&bytes_a_day), "{bytes_a_day} of {len} in ten days");
+    let left = number(&status, "room.free_bytes") - number(&status, "room.reserve_bytes");
+    assert_eq!(number(&status, "room.days_until_full"), left / bytes_a_day);
+    server.stop();
+}
+
+#[test]
 fn what_the_kernel_dropped_is_counted() {
     const SENT: i64 = 20_000;
     let site = Site::new();
