@@ -31,6 +31,8 @@ pub mod cards;
 
 pub mod good;
 
+pub mod audit;
+
 pub mod status;
 
 pub mod control;

@@ -22,7 +22,7 @@ use orders::Orders;
 pub use orders::{Ask, Batch, UsedKey, Voided};
 use seen::Memory;
 pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
-pub use snapshot::BadLine;
+pub use snapshot::{AccountLine, BadLine, account_line};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};

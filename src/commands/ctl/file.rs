@@ -8,8 +8,8 @@ use posgate::control::json::{Object, Value};
 use posgate::model::Balance;
 use posgate::problem::PROBLEMS_SHOWN_MAX;
 
-use super::{Call, EXIT_REFUSED, Ended, Options, Signature};
-use crate::commands::{EXIT_IO, print_problems};
+use super::{Call, Ended, Options, Signature};
+use crate::commands::{EXIT_IO, EXIT_NO, print_problems};
 
 /// Lines on their way at once: the server commits as many in one turn as it takes, and its answers fit its buffer.
 const WINDOW: usize = 32;
@@ -33,7 +33,7 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<Batc
     let rows = batch::parse(&bytes, path, command == "adjust").map_err(|problems| {
         print_problems(&problems);
         complain!("posgate: nothing was done");
-        Ended::Code(EXIT_REFUSED)
+        Ended::Code(EXIT_NO)
     })?;
     // The same file with another --key is another batch: a subsidy that is the same every month.
     let digest = batch::digest(command, options.value("key").unwrap_or_default(), &bytes);
@@ -73,7 +73,7 @@ pub(super) fn apply(call: &mut Call, signature: &Signature, batch: &Batch) -> Re
             complain!("and {} more", refused.len() - PROBLEMS_SHOWN_MAX);
         }
         complain!("posgate: {}: nothing was done", batch.path.display());
-        return Err(Ended::Code(EXIT_REFUSED));
+        return Err(Ended::Code(EXIT_NO));
     }
     let mut tally = Tally::default();
     let mut stopped = None;
@@ -93,7 +93,7 @@ pub(super) fn apply(call: &mut Call, signature: &Signature, batch: &Batch) -> Re
             tally.done,
             tally.again
         );
-        return Err(Ended::Code(EXIT_REFUSED));
+        return Err(Ended::Code(EXIT_NO));
     }
     tally.tell(call);
     Ok(())

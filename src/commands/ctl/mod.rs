@@ -20,11 +20,8 @@ use posgate::config;
 use posgate::control::json::{Object, Value};
 use posgate::control::request::is_key;
 
-use super::{CONFIG, EXIT_CONFIG, EXIT_IO, print_problems};
+use super::{CONFIG, EXIT_CONFIG, EXIT_IO, EXIT_NO, print_problems};
 use link::{Link, Lost};
-
-/// The server said no.
-const EXIT_REFUSED: u8 = 1;
 
 /// How long devices have for their answer to a 000.
 const DISCOVER_S: u64 = 3;
@@ -162,7 +159,7 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
             if options.has("json") {
                 say!("{answer}");
             }
-            Ok(Some(EXIT_REFUSED))
+            Ok(Some(EXIT_NO))
         }
         Err(Ended::Lost(lost)) => {
             complain!("posgate: {lost}");
