@@ -51,11 +51,11 @@ impl Changes {
     pub fn answer(&self, cards: usize, ignored: &[AccountId], at_start: &[&str]) -> String {
         let named = |cards: &[CardNo]| cards.iter().take(SHOWN_MAX).map(string).collect::<Vec<_>>();
         Object::ok()
-            .number("cards", cards as u64)
-            .number("new", self.new.len() as u64)
-            .number("gone", self.gone.len() as u64)
-            .number("changed", self.changed.len() as u64)
-            .number("ignored", ignored.len() as u64)
+            .number("cards", cards)
+            .number("new", self.new.len())
+            .number("gone", self.gone.len())
+            .number("changed", self.changed.len())
+            .number("ignored", ignored.len())
             .list("new_cards", named(&self.new))
             .list("gone_cards", named(&self.gone))
             .list("changed_cards", named(&self.changed))
@@ -75,5 +75,5 @@ pub fn refused(sentence: impl core::fmt::Display, problems: &[impl core::fmt::Di
     let fitting: Vec<String> = fitting.take(SHOWN_MAX).collect();
     let left_out = problems.len() - fitting.len();
     let object = Object::error(sentence).list("problems", fitting);
-    if left_out > 0 { object.number("problems_left_out", left_out as u64).end() } else { object.end() }
+    if left_out > 0 { object.number("problems_left_out", left_out).end() } else { object.end() }
 }

@@ -343,6 +343,15 @@ impl Reader<'_> {
     }
 }
 
+/// What JSON writes as a whole number.
+pub trait Whole: fmt::Display + Copy {}
+
+impl Whole for i32 {}
+impl Whole for u32 {}
+impl Whole for i64 {}
+impl Whole for u64 {}
+impl Whole for usize {}
+
 /// Writes an object, member by member, on one line.
 #[derive(Clone, Debug)]
 pub struct Object {
@@ -387,15 +396,15 @@ impl Object {
 
     /// Adds a whole number.
     #[must_use]
-    pub fn number(mut self, key: &str, value: impl Into<i128>) -> Self {
+    pub fn number(mut self, key: &str, value: impl Whole) -> Self {
         self.key(key);
-        write!(self.text, "{}", value.into()).expect("a String takes all");
+        write!(self.text, "{value}").expect("a String takes all");
         self
     }
 
     /// Adds a whole number if there is one.
     #[must_use]
-    pub fn number_if(self, key: &str, value: Option<impl Into<i128>>) -> Self {
+    pub fn number_if(self, key: &str, value: Option<impl Whole>) -> Self {
         match value {
             Some(value) => self.number(key, value),
             None => self,

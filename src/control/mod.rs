@@ -111,7 +111,7 @@ pub fn answer<S: Storage>(
         Ok(Request::Discover { port }) => {
             service.server_mut().forget_found();
             match host.discover(port) {
-                Ok(networks) => Object::ok().number("networks", networks as u64).end(),
+                Ok(networks) => Object::ok().number("networks", networks).end(),
                 Err(sentence) => Object::error(sentence).end(),
             }
         }

@@ -92,7 +92,7 @@ pub(super) fn clock<S: Storage>(
     machine: Option<MachineNo>,
 ) -> io::Result<String> {
     let told = service.set_clock(now, machine)?;
-    Ok(told.map_or_else(|refused| refusal(&refused), |told| Object::ok().number("told", told as u64).end()))
+    Ok(told.map_or_else(|refused| refusal(&refused), |told| Object::ok().number("told", told).end()))
 }
 
 /// 009 to a device.

@@ -39,7 +39,7 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
         .text_if("day_max", terms.and_then(|terms| terms.day_max))
         .text_if("credit", terms.map(|terms| terms.credit));
     if doubts.len() > DOUBTS_SHOWN_MAX {
-        object = object.number("in_doubt_left_out", (doubts.len() - DOUBTS_SHOWN_MAX) as u64);
+        object = object.number("in_doubt_left_out", doubts.len() - DOUBTS_SHOWN_MAX);
     }
     object.list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
 }
@@ -164,5 +164,5 @@ fn page(name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usi
         fitting.push(row);
     }
     let object = Object::ok().list(name, fitting);
-    object.number_if("next", next.map(|next| next as u64)).end()
+    object.number_if("next", next).end()
 }

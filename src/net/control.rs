@@ -3,7 +3,7 @@
 //! What always holds:
 //! - Nothing here blocks. A turn handles at most [`CONTROL_TURN_LINES`] lines, after the devices' frames: no client, however fast,
 //!   slow, silent or hostile, makes a terminal wait.
-//! - Each client has buffers of fixed size. Who does not take its answers is read no further, and closed after [`STALLED_MS`];
+//! - Each client has buffers of fixed size. Who does not take its answers is read no further, and closed after ten seconds;
 //!   half a line waits for its rest or for the close, and does nothing; a longer line than [`CONTROL_LINE_MAX`] gets one answer and the
 //!   close.
 //! - Answers leave in the order of their lines, and only when their turn is committed: [`Control::answer_lines`], then the commit, then

@@ -43,7 +43,7 @@ impl<S: Storage> Service<'_, S> {
         self.undone
     }
 
-    /// 003 to one device or to all that were seen: [`Server::set_clock`].
+    /// 003 to one device or to all that were seen: [`Server::set_clock`](crate::server::Server::set_clock).
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -53,7 +53,7 @@ impl<S: Storage> Service<'_, S> {
         Ok(told)
     }
 
-    /// A text on a device's display: [`Server::show`].
+    /// A text on a device's display: [`Server::show`](crate::server::Server::show).
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -63,7 +63,7 @@ impl<S: Storage> Service<'_, S> {
         Ok(shown)
     }
 
-    /// Accepts the clock as it is: [`Server::accept_clock`]. It holds after the turn's end, as an order does.
+    /// Accepts the clock as it is: [`Server::accept_clock`](crate::server::Server::accept_clock). It holds after the turn's end, as an order does.
     ///
     /// # Errors
     /// If the ledger cannot be written.
