@@ -66,8 +66,9 @@ pub const DEVICES_MAX: usize = 1024;
 /// Frames with a device time that are remembered a device, however old (design.md, section 8).
 pub const RECENT_FRAMES_MAX: usize = 32;
 
-/// Answers remembered a device that stand in no entry: enquiries, keys, refusals beyond the entry limit.
-pub const ECHOES_MAX: usize = 16;
+/// Answers remembered a device that stand in no entry: enquiries, keys, refusals beyond the entry limit, and what was decided
+/// while nothing could be written. As many as the book remembers, or a full disk would let a recorded door's frame in sooner.
+pub const ECHOES_MAX: usize = RECENT_FRAMES_MAX;
 
 /// Approvals that tell whether a device confirms (design.md, sections 8 and 10).
 pub const APPROVALS_MAX: usize = 10;

@@ -32,7 +32,7 @@ pub mod storage;
 pub mod verify;
 pub mod writer;
 
-pub use care::{CareError, archive, repair};
+pub use care::{CareError, archive, archive_into, repair};
 pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use storage::{DirFiles, DirStorage, Files, Storage};
 pub use verify::run_verify;

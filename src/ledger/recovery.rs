@@ -9,7 +9,7 @@
 //! | line | at the end: nothing good after it | good lines after it | before the last 64 KiB, or in an older segment |
 //! |---|---|---|---|
 //! | good | keep | keep | keep |
-//! | zeros: not good, and a zero byte in it | cut | cut | refuse |
+//! | zeros: not good, and two zero bytes side by side in it, or one at its start | cut | cut | refuse |
 //! | no end: the file ends before its LF | cut | (cannot be) refuse | refuse |
 //! | bad crc: it does not follow, or there is none | cut | refuse | refuse |
 //! | unreadable: the crc follows, a column is none of version 1 | refuse | refuse | refuse |
@@ -17,7 +17,7 @@
 //! | refused: a balance does not follow | refuse | refuse | refuse |
 //!
 //! *Cut* is what a power cut explains: lines that were written and never synced, of which nothing was answered.
-//! Zeros are pages of an unsynced tail that never reached the medium while later ones did. Whatever has a crc that
+//! Zeros are pages of an unsynced tail that never reached the medium while later ones did; one zero alone is a flipped bit. Whatever has a crc that
 //! follows was written whole, so it is never cut without a person: *refuse*.
 //!
 //! | header | of the newest segment | of an older one |
@@ -54,7 +54,7 @@ use super::{Head, State, snapshot};
 pub enum LineFound {
     /// All is well.
     Good,
-    /// Not good, and a zero byte in it.
+    /// Not good, and zeros in it that a page which never reached the medium would leave.
     Zeros,
     /// The file ends before its LF.
     NoEnd,
@@ -439,7 +439,7 @@ fn replay_lines<F: Files>(
 fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Entry, Head), (LineFound, String)> {
     if !line.follows(head.crc) {
         let (found, case) = match line.ended {
-            _ if line.has_zero() => (LineFound::Zeros, "zero bytes stand where a line should"),
+            _ if line.has_zeros() => (LineFound::Zeros, "zero bytes stand where a line should"),
             false => (LineFound::NoEnd, "the file ends in the middle of a line"),
             true => (LineFound::BadCrc, "the crc does not follow from the line before"),
         };
@@ -724,6 +724,28 @@ mod tests {
                 assert_eq!(opened.entries, if keep == whole.len() { 6 } else { 5 }, "{zeros} zeros");
             }
         }
+    }
+
+    /// Found by the simulation: a bit that makes a zero of a space looked like a page that was never written, and all entries
+    /// after it were cut.
+    #[test]
+    fn no_bit_that_flips_in_a_line_cuts_the_good_ones_after_it() {
+        let whole = testing::ledger_of(&[Spec::Good; 6]).files[FIRST].clone();
+        let (start, end) = (testing::offset_of(&whole, 2), testing::offset_of(&whole, 3));
+        for bit in 8 * start..8 * end {
+            let mut storage = MemoryStorage::default();
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            storage.files.insert(FIRST.to_owned(), bytes);
+            let opened = testing::open(&mut storage);
+            assert!(matches!(opened, Err(OpenError::Damaged { .. })), "bit {bit}: {opened:?}");
+        }
+        // The line of a made ledger has no space: a detail has.
+        let mut storage = MemoryStorage::default();
+        let mut bytes = whole;
+        bytes[start + 30] = 0;
+        storage.files.insert(FIRST.to_owned(), bytes);
+        assert!(testing::open(&mut storage).is_err(), "a zero alone");
     }
 
     #[test]

@@ -159,14 +159,14 @@ impl Files for DirFiles {
     }
 }
 
-/// A directory that this process alone writes, for as long as the value lives.
+/// A directory that this process alone writes, for as long as the value lives (or see [`DirStorage::beside`]).
 #[derive(Debug)]
 pub struct DirStorage {
     files: DirFiles,
     /// The file written last, kept open: a turn's append and sync open nothing.
     open: RefCell<Option<Opened>>,
-    /// Held until this value goes; the kernel lets go of it when the process dies.
-    _lock: Flock<File>,
+    /// Held until this value goes; the kernel lets go of it when the process dies. `None` beside the server.
+    _lock: Option<Flock<File>>,
 }
 
 /// A file open for writing.
@@ -214,7 +214,21 @@ impl DirStorage {
             ),
             _ => explain("lock", &path)(error.into()),
         })?;
-        Ok(Self { files: DirFiles::new(dir), open: RefCell::new(None), _lock: lock })
+        Ok(Self { files: DirFiles::new(dir), open: RefCell::new(None), _lock: Some(lock) })
+    }
+
+    /// The directory beside the server that writes there, or where none does: for who touches nothing that a server writes.
+    pub fn beside(dir: &Path) -> Self {
+        Self { files: DirFiles::new(dir), open: RefCell::new(None), _lock: None }
+    }
+
+    /// The same; makes the directory if it is missing, with its parents.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn beside_new(dir: &Path) -> io::Result<Self> {
+        create_dir_durably(dir)?;
+        Ok(Self::beside(dir))
     }
 
     /// Does something with a file open for writing, the one of the last call if it is the same.

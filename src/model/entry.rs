@@ -302,15 +302,17 @@ impl Detail {
     /// The value of the first word with this key, still escaped.
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
         // Looked up for each frame, so by bytes: `str`'s searchers cost more than all the words together.
-        let mut rest = self.0.as_str();
-        while !rest.is_empty() {
-            let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
-            if let Some(value) = rest[..end].strip_prefix(key).and_then(|word| word.strip_prefix('=')) {
-                return Some(Value(value));
+        let (text, key) = (self.0.as_bytes(), key.as_bytes());
+        let mut start = 0;
+        loop {
+            let is_it = text[start..].starts_with(key) && text.get(start + key.len()) == Some(&b'=');
+            let len = text[start..].iter().position(|byte| *byte == b' ');
+            if is_it {
+                let end = len.map_or(text.len(), |len| start + len);
+                return Some(Value(&self.0[start + key.len() + 1..end]));
             }
-            rest = rest.get(end + 1..).unwrap_or("");
+            start += len? + 1;
         }
-        None
     }
 
     /// All words in order.
@@ -372,6 +374,11 @@ struct Escape<'a>(&'a mut heapless::String<DETAIL_LEN_MAX>);
 
 impl fmt::Write for Escape<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly every value is digits or a word of ours.
+        let is_plain = |byte: &u8| (b'!'..=b'~').contains(byte) && !matches!(byte, b'%' | b'=');
+        if text.as_bytes().iter().all(is_plain) && self.0.push_str(text).is_ok() {
+            return Ok(());
+        }
         for character in text.chars() {
             let escaped = matches!(character, '%' | ' ' | '=') || character.is_control();
             let before = self.0.len();

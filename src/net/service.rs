@@ -640,6 +640,25 @@ mod tests {
         compare(site.service.ledger.storage(), site.service.server());
     }
 
+    /// Found by the simulation: of a door that opened without an entry sixteen later answers were remembered, not 32.
+    #[test]
+    fn a_recorded_door_does_not_open_again_because_nothing_can_be_written() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.ledger_mut().capacity = Some(0);
+        site.turn(&[door(1)]).unwrap();
+        assert_eq!(site.service.server().room(), Room::Nothing);
+        assert_eq!(codes(&site.turn(&[door(1)]).unwrap()), ["050"]);
+        for seq in 2..=32 {
+            assert!(codes(&site.turn(&[door(seq)]).unwrap()).contains(&"050"));
+        }
+        let sent = site.turn(&[door(1)]).unwrap();
+        // Beside it the last one is sent again.
+        let is_of_card = |reply: &&String| reply.contains(",8888888802,");
+        assert_eq!(codes(&sent.iter().filter(is_of_card).cloned().collect::<Vec<_>>()), ["051"], "{sent:?}");
+    }
+
     #[test]
     fn an_order_is_durable_before_it_is_answered_and_done_once() {
         let mut tables = locked(&SERVING);
