@@ -128,3 +128,22 @@ pub const GROUPS_MAX: usize = 64;
 pub const LIMITED_PER_DEVICE: u32 = 20;
 /// See [`LIMITED_PER_DEVICE`].
 pub const LIMITED_IN_ALL: u32 = 200;
+
+/// Clients of the control socket. One more is told "busy": a desk's program, a web page's, a person and a monitor are four.
+pub const CONTROL_CLIENTS_MAX: usize = 8;
+
+/// Bytes of one line on the control socket, each way, its LF not counted. A longer one gets an error and the close.
+pub const CONTROL_LINE_MAX: usize = 4096;
+
+/// Bytes of answers kept for a client; while none of [`CONTROL_LINE_MAX`] fits any more, nothing is read from it.
+pub const CONTROL_OUTPUT_LEN: usize = 4 * (CONTROL_LINE_MAX + 1);
+
+/// Control lines handled in one turn: their entries, two of [`LINE_LEN_MAX`] each, fit the half of the turn's bytes that the devices'
+/// frames leave.
+pub const CONTROL_TURN_LINES: usize = 16;
+
+/// Rows of a table that one control line looks at: a search goes on with the cursor that its answer gives.
+pub const CONTROL_ROWS_MAX: usize = 1024;
+
+/// Devices that answered a 000, kept for `ctl discover`; the oldest gives way.
+pub const FOUND_MAX: usize = 64;

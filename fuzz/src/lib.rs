@@ -7,11 +7,11 @@
 //! | [`cards`] | a card table | no panic; what is accepted can be found, shown and charged |
 //! | [`recovery`] | a ledger's files, spoiled | no panic; no wrong balance; mended once, whole for ever |
 //! | [`snapshot`] | a snapshot beside whole ledgers, spoiled | believed only if it is the ledger's own; a start from it is one from the whole ledger |
-//!
-//! The operator's control socket does not exist yet; its target comes with it.
+//! | [`control`] | lines of the control socket, and what happens between them | no panic; done once; adds up |
 
 pub mod cards;
 pub mod config;
+pub mod control;
 pub mod datagrams;
 pub mod recovery;
 pub mod snapshot;

@@ -681,6 +681,13 @@ impl Book {
         self.memory(machine).map_or(0, |memory| memory.doubts)
     }
 
+    /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the oldest first. It looks at all doubts: for
+    /// a person who asks.
+    pub fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
+        let own = self.doubts.rows().filter(move |doubt| !doubt.is_settled && doubt.card == card.value());
+        own.map(|doubt| (doubt.seq, doubt.asked))
+    }
+
     /// The device's sales in doubt by this card and amount, newest first.
     pub fn doubts_of<'a>(
         &'a self,

@@ -99,7 +99,7 @@ impl core::fmt::Debug for Pin {
 }
 
 /// What a card may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// 状态. What the table says; the ledger may be stricter.
     pub status: CardStatus,
@@ -235,6 +235,11 @@ impl CardTable {
     /// The holder's name in GBK.
     pub fn name(&self, row: &CardRow) -> &[u8] {
         self.slice(row.name)
+    }
+
+    /// The member code; empty for none.
+    pub fn code(&self, row: &CardRow) -> &[u8] {
+        self.slice(row.code)
     }
 
     /// All rows, in the file's order.

@@ -961,7 +961,8 @@ mod tests {
         let mut site = Site::start(&mut tables, &mut storage);
         site.turn(&[unknown(1)]).unwrap();
         assert!(site.service.ledger.unsynced());
-        site.service.sync_now(&now(site.at_ms), &mut |_| ()).unwrap();
+        site.service.sync_at_end();
+        site.turn(&[]).unwrap();
         assert!(!site.service.ledger.unsynced());
     }
 

@@ -8,6 +8,7 @@ mod access;
 mod boot;
 mod clock;
 mod counters;
+mod desk;
 mod device;
 mod effects;
 mod entries;
@@ -31,6 +32,8 @@ use log::{debug, error, info, log_enabled, trace, warn};
 pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
+use desk::FoundDevices;
+pub use desk::{CardView, FoundDevice};
 pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
@@ -80,6 +83,7 @@ pub struct Tables {
     outbox: Outbox,
     wheel: Wheel<Timer, TIMERS_MAX>,
     sources: Sources,
+    found: FoundDevices,
 }
 
 impl Tables {
@@ -92,6 +96,7 @@ impl Tables {
             outbox: Outbox::new(),
             wheel: Wheel::new(),
             sources: Sources::new(),
+            found: FoundDevices::new(),
         }
     }
 
@@ -108,6 +113,7 @@ impl Tables {
         self.outbox.clear();
         self.wheel.clear();
         self.sources.clear();
+        self.found.clear();
     }
 }
 
@@ -171,7 +177,7 @@ impl core::fmt::Display for InstallError {
             ),
             Self::LosesCards { lost, of } => write!(
                 f,
-                "the new table lacks {lost} of {of} cards in service, more than a tenth: restart posgate to accept it"
+                "the new table lacks {lost} of {of} cards in service, more than a tenth: `posgate ctl reload --accept` takes it"
             ),
         }
     }
@@ -371,6 +377,7 @@ impl<'t> Server<'t> {
         match wire::parse(datagram) {
             Err(wrong) => self.drop_frame(now, source, datagram, wrong),
             Ok(Request::Found(found)) => {
+                self.note_found(source, &found);
                 let serial = found.serial.as_deref().unwrap_or("");
                 if self.may_log(now, source) {
                     info!("found source={source} serial={serial}");

@@ -7,6 +7,8 @@
 mod cards;
 #[path = "../../fuzz/src/config.rs"]
 mod config;
+#[path = "../../fuzz/src/control.rs"]
+mod control;
 #[path = "../../fuzz/src/datagrams.rs"]
 mod datagrams;
 #[path = "../../fuzz/src/recovery.rs"]
@@ -50,6 +52,11 @@ fn configurations_are_refused_or_can_be_served() {
 #[test]
 fn card_tables_are_refused_or_can_be_served() {
     try_all("cards", cards::run);
+}
+
+#[test]
+fn lines_of_the_control_socket_are_answered_and_orders_done_once() {
+    try_all("control", control::run);
 }
 
 #[test]
