@@ -127,6 +127,7 @@ impl Server<'_> {
             Err(wrong) => self.drop_frame(now, source, datagram, wrong),
             Ok(Request::Found(found)) => {
                 self.counters.unacknowledged += 1;
+                self.note_found(source, &found);
                 let serial = found.serial.as_deref().unwrap_or("");
                 if self.may_log(now, source) {
                     info!("found source={source} serial={serial}");
