@@ -42,6 +42,15 @@ const PAUSE_MS: u64 = 2000;
 /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
 pub type Post<'a> = &'a mut dyn FnMut(&Mailbag);
 
+/// What this turn decided so far.
+#[derive(Default)]
+struct Decided {
+    /// Whether there was a live request.
+    has_live: bool,
+    /// Stored sales.
+    stored: usize,
+}
+
 /// A server, its ledger, and the effects on their way from one to the other.
 pub struct Service<'t, S: Storage> {
     server: Server<'t>,
@@ -49,10 +58,7 @@ pub struct Service<'t, S: Storage> {
     fx: &'t mut Effects,
     /// Whether an entry of this turn must be durable before the turn's results leave.
     must_sync: bool,
-    /// Whether a live request was decided in this turn.
-    has_live: bool,
-    /// Stored sales decided in this turn.
-    stored: usize,
+    decided: Decided,
     /// Whether entries of this turn were written before its end: more than one write holds.
     has_written: bool,
     /// Since when written entries wait for a sync.
@@ -82,8 +88,7 @@ impl<'t, S: Storage> Service<'t, S> {
             ledger,
             fx,
             must_sync: false,
-            has_live: false,
-            stored: 0,
+            decided: Decided::default(),
             has_written: false,
             unsynced_since: None,
             reserve_bytes: 0,
@@ -224,13 +229,13 @@ impl<'t, S: Storage> Service<'t, S> {
             return Ok(());
         }
         match self.server.hear(now, peer, datagram, self.fx) {
-            Heard::Live => self.has_live = true,
+            Heard::Live => self.decided.has_live = true,
             Heard::Behind(machine) => {
                 while self.server.serve_ahead(now, &machine, peer, self.fx) {
                     self.collect(now)?;
                 }
                 self.server.handle_admitted(now, peer, datagram, self.fx);
-                self.has_live = true;
+                self.decided.has_live = true;
             }
             Heard::Done => (),
         }
@@ -240,7 +245,8 @@ impl<'t, S: Storage> Service<'t, S> {
     /// The stored sale that this turn decides next, after all its datagrams; `None` if none waits, or the turn has done its
     /// share: [`TURN_STORED_MAX`] beside live requests, else as many as one write holds.
     pub fn next_stored(&self) -> Option<&[u8]> {
-        let is_in_share = self.stored < TURN_STORED_MAX || (!self.has_live && !self.ledger.is_half_full());
+        let is_in_share =
+            self.decided.stored < TURN_STORED_MAX || (!self.decided.has_live && !self.ledger.is_half_full());
         self.server.next_stored().filter(|_| is_in_share && self.fx.has_room(TURN_BATCH))
     }
 
@@ -251,7 +257,7 @@ impl<'t, S: Storage> Service<'t, S> {
     pub fn serve_stored(&mut self, now: &Now) -> io::Result<()> {
         self.look_for_room(now)?;
         self.server.serve_stored(now, self.fx);
-        self.stored += 1;
+        self.decided.stored += 1;
         self.collect(now)
     }
 
@@ -304,7 +310,7 @@ impl<'t, S: Storage> Service<'t, S> {
         let written = self.write_turn(now);
         let is_new_segment = self.unless_no_room(now, written)?.unwrap_or(false);
         (self.must_sync, self.has_written) = (false, false);
-        (self.has_live, self.stored) = (false, 0);
+        self.decided = Decided::default();
         send(&mut self.fx.committed, post);
         self.is_snapshot_due |= is_new_segment;
         let is_time = is_new_segment && self.expected_snapshot() <= SNAPSHOT_AT_ONCE_BYTES || self.is_pause(now);
