@@ -12,7 +12,7 @@ use posgate::config::{self, Settings};
 use posgate::control::changes::{self, Changes};
 use posgate::ledger::{self, DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
-use posgate::net::udp::Socket;
+use posgate::net::udp::{RECEIVE_BUFFER, Socket};
 use posgate::net::{self, Control, Loop, Places, Reloaded};
 use posgate::problem::Problem;
 use posgate::server::{Effects, Server, Tables};
@@ -108,6 +108,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let file = &loaded.file;
     loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
+    let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
     let cards = file.records.len();
     let settings = loaded.settings;
     drop(loaded.file);
@@ -133,6 +134,11 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     }
     for address in addresses {
         info!("listening address={address}");
+    }
+    if let Some(bytes) = receive_buffer.filter(|bytes| *bytes < RECEIVE_BUFFER) {
+        info!(
+            "receive-buffer bytes={bytes} asked={RECEIVE_BUFFER}: a flood fills it while the disk syncs; a larger net.core.rmem_max helps"
+        );
     }
     let book = service.server().book();
     info!(

@@ -5,6 +5,7 @@
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
 pub mod control;
+pub mod drops;
 pub mod service;
 pub mod udp;
 pub mod watch;
@@ -22,7 +23,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::clock::Clock;
 use crate::control::{self as operator, Host, Owed};
 use crate::ledger::{Ledger, Storage};
-use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
+use crate::limits::{TURN_BATCH, TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
@@ -30,6 +31,7 @@ use crate::status::Status;
 use crate::wire::{Buffer, Reply};
 use crate::zone::Zone;
 pub use control::Control;
+use drops::Drops;
 pub use service::Service;
 use udp::{Mail, Socket};
 pub use watch::{Around, Places, Watch};
@@ -81,7 +83,10 @@ pub struct Loop<'t, S: Storage> {
     service: Service<'t, S>,
     /// The socket that is asked first in the next turn.
     first: usize,
+    /// How long the last turn took to write, sync and send, in milliseconds.
+    end_ms: u64,
     unsent: Unsent,
+    drops: Drops,
     control: Option<Control>,
     ledger_dir: PathBuf,
     watch: Watch,
@@ -137,7 +142,9 @@ impl<'t, S: Storage> Loop<'t, S> {
             zone,
             service: Service::new(server, ledger, fx),
             first: 0,
+            end_ms: 0,
             unsent: Unsent::default(),
+            drops: Drops::default(),
             control: None,
             ledger_dir: PathBuf::new(),
             watch: Watch::new(Places::default()),
@@ -214,13 +221,19 @@ impl<'t, S: Storage> Loop<'t, S> {
             }
             self.answer_owed(&now, &mut reload)?;
             if order == Some(Order::Stop) {
-                let Self { service, sockets, unsent, clock, .. } = &mut self;
-                service.stop(&now, &mut |bag: &Mailbag| unsent.post(clock, sockets, bag))?;
-                self.watch.finish(&now, &self.service, around(&self.sockets, &self.unsent));
-                return Ok(());
+                return self.stop(&now);
             }
             self.tell_status(&now);
         }
+    }
+
+    /// Ends: what waits in the sockets is sent again by its devices.
+    fn stop(mut self, now: &Now) -> io::Result<()> {
+        let Self { service, sockets, unsent, clock, drops, watch, .. } = &mut self;
+        drops.finish(around(sockets, unsent).kernel_dropped.unwrap_or(0));
+        service.stop(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        watch.finish(now, service, around(sockets, unsent));
+        Ok(())
     }
 
     /// Answers the operator's lines of a committed turn; first those whose answers the loop itself gives.
@@ -312,15 +325,25 @@ impl<'t, S: Storage> Loop<'t, S> {
     fn turn(&mut self, now: &Now) -> io::Result<()> {
         let mut received = 0;
         for socket in (self.first..self.sockets.len()).chain(0..self.first) {
-            while self.ready[socket] && received < TURN_DATAGRAMS_MAX && self.service.takes_a_batch() {
+            while self.ready[socket] && self.goes_on(now, received) && self.service.takes_a_batch() {
                 received += self.receive(now, socket)?;
             }
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
         self.take_lines(now)?;
-        let Self { service, sockets, unsent, clock, .. } = self;
-        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
+        let Self { service, sockets, unsent, clock, drops, end_ms, .. } = self;
+        drops.after_turn(now.mono, received, || around(sockets, unsent).kernel_dropped.unwrap_or(0));
+        let begin = clock.mono();
+        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        *end_ms = clock.mono().ms_since(begin);
+        Ok(())
+    }
+
+    /// Whether the turn takes more, if there is more. A flood brings more during a sync than [`TURN_DATAGRAMS_MAX`], and would fill the kernel's
+    /// buffer turn by turn; so as much time as the last turn gave to the disk is given to reading, within [`TURN_BEYOND_MS_MAX`].
+    fn goes_on(&self, now: &Now, received: usize) -> bool {
+        received < TURN_DATAGRAMS_MAX || self.clock.mono().ms_since(now.mono) < self.end_ms.min(TURN_BEYOND_MS_MAX)
     }
 
     /// Takes a few lines of the operator's tools, after the devices' frames.

@@ -33,9 +33,13 @@ use crate::limits::DATAGRAM_LEN_MAX;
 /// Datagrams taken from the kernel in one call.
 const BATCH: usize = 64;
 
-/// Bytes we ask the kernel to keep for us each way: after a power cut every terminal speaks at once. It may grant less
-/// (`net.core.rmem_max`, `wmem_max`).
-const KERNEL_BUFFER: usize = 1024 * 1024;
+/// Bytes we ask the kernel to keep while we do not read, for nobody reads while a disk syncs: what a flood of some hundred thousand small
+/// datagrams a second sends in 30 ms, or 250 terminals in any sync. It takes memory only for what waits. Without CAP_NET_ADMIN it grants
+/// `net.core.rmem_max` at most.
+pub const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// Bytes of replies that we ask the kernel to keep: a turn's. It grants `net.core.wmem_max` at most.
+const SEND_BUFFER: usize = 1024 * 1024;
 
 sockopt_impl!(
     /// What the kernel holds for a socket (Linux 4.12 or later): nine numbers, of which the last counts datagrams that it
@@ -118,8 +122,10 @@ impl Socket {
             socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(device)).map_err(explain)?;
         }
         // A small buffer is no reason not to serve.
-        let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &KERNEL_BUFFER);
-        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &KERNEL_BUFFER);
+        if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        }
+        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
         socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address)).map_err(explain)?;
         Self::new(socket, device)
     }
@@ -127,6 +133,12 @@ impl Socket {
     /// The address and port it is bound to.
     pub const fn address(&self) -> SocketAddrV4 {
         self.address
+    }
+
+    /// Bytes that the kernel keeps for us until they are read, [`RECEIVE_BUFFER`] unless it grants less; `None` if it does not say.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        // It doubles what is asked, for its own bookkeeping, and tells the double.
+        Some(socket::getsockopt(&self.inner, sockopt::RcvBuf).ok()? / 2)
     }
 
     /// Where a broadcast goes that every device which this socket serves can hear: our address there, and the network's broadcast address.
@@ -505,6 +517,16 @@ mod tests {
         }
         client.send_to(b"here", server.at(1)).expect("sent");
         assert_eq!(server.expect(1)[0].2, address);
+    }
+
+    #[test]
+    fn the_kernel_keeps_as_much_as_was_asked_or_as_it_may() {
+        let socket = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).expect("a free port");
+        let bytes = socket.receive_buffer().expect("the kernel says it");
+        if bytes != RECEIVE_BUFFER {
+            let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("not without CAP_NET_ADMIN");
+            assert_eq!(bytes, RECEIVE_BUFFER.min(most.trim().parse().expect("a number")));
+        }
     }
 
     #[test]

@@ -519,6 +519,16 @@ impl World {
         if !self.inbox.is_empty() {
             self.turn_at = Some(self.t + 1);
         }
+        while done.is_ok()
+            && let Some(stored) = service.next_stored()
+        {
+            let tag = judge::tag(stored);
+            done = service.serve_stored(&now);
+            self.tags.resize(service.effects().committed.len(), tag);
+        }
+        if service.server().next_stored().is_some() {
+            self.coverage.count("branch stored sales wait for the next turn");
+        }
         self.is_full = service.server().room() == Room::Nothing;
         let unwritten = service.server().counters().admitted_unwritten;
         let done = done.and_then(|()| service.end_turn(&now, &mut |bag| self.post(bag)));
@@ -596,6 +606,8 @@ impl World {
     }
 
     fn after_turn(&mut self, service: &mut Service<Disk>) {
+        let counters = service.server().counters();
+        assert_eq!(counters.outcomes(), counters.received, "each datagram became something: {counters:?}");
         self.judge.ingest(&self.disk, &self.site, self.t, self.process);
         self.judge.compare(service.server().book(), &self.site);
         if self.t >= self.forgotten_at + WEEK {
