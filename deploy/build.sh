@@ -13,7 +13,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never LC_ALL=C
 
-zig_version=0.17.1
+# Of the versions tried, 0.15.2 brings musl as it is; 0.17.1 has an allocator of its own in its place.
+zig_version=0.15.2
 
 # Bytes that a router's flash may be asked for: the binary, and what is left of it in a compressed file system.
 stripped_max=$((512 * 1024))
@@ -73,7 +74,7 @@ else
     "$work/zig/bin/pip" install -q --disable-pip-version-check "ziglang==$zig_version"
     POSGATE_ZIG="$work/zig/bin/python -m ziglang"
 fi
-export POSGATE_ZIG
+export POSGATE_ZIG POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
 export ZIG_GLOBAL_CACHE_DIR=$work/zig-cache ZIG_LOCAL_CACHE_DIR=$work/zig-cache
 
 # --- Rust with the source of its standard library ---------------------------------------------------------------------
@@ -103,7 +104,7 @@ registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 export RUSTC_BOOTSTRAP=1
 # Without relocation-model=static a static-pie comes out, which crashes on MIPS at the first thread-local with a destructor;
 # without link-self-contained=no rustc looks for crt1.o, which zig has.
-export RUSTFLAGS="-C relocation-model=static -C target-feature=+crt-static -C link-self-contained=no \
+export RUSTFLAGS="-C relocation-model=static -C target-feature=+crt-static -C link-self-contained=no -C force-unwind-tables=no \
 --remap-path-prefix=$PWD=. --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates"
 # Flags of a developer's own must not reach routers.
 unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET
