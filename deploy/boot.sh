@@ -111,7 +111,7 @@ awk '/config server/ { print; print "\toption rate_source '\''0'\''"; next }
     /option status / { print "\toption status '\''/var/run/posgate/status.json'\''"; next }
     { print }' deploy/example/posgate >"$root/etc/config/posgate"
 cp deploy/example/cards.csv "$scratch/cards.csv"
-awk 'BEGIN { for (i = 0; i < 9980; i++) printf "%d,S%05d,学生%d,正常,100.00,,student,,,,,,,,,\n", 7000000000 + i * 7, i, i % 1000 }' \
+awk 'BEGIN { for (i = 0; i < 9980; i++) printf "70%08d,S%05d,学生%d,正常,100.00,,student,,,,,,,,,\n", i * 7, i, i % 1000 }' \
     >>"$scratch/cards.csv"
 
 cat >"$root/init" <<'END'
@@ -210,7 +210,7 @@ boot() {
     qemu-system-mipsel -M malta -cpu 24Kc -m 64 -nographic -monitor none -serial "file:$scratch/console" -vga none \
         -kernel "$kernel" -initrd "$scratch/initramfs" -append 'console=ttyS0 rdinit=/init quiet' \
         -drive "file=$scratch/disk,format=raw,if=ide,cache=writeback" -no-reboot \
-        -device pcnet,netdev=lan,romfile= -netdev "user,id=lan,hostfwd=udp:127.0.0.1:$udp-:39192,hostfwd=tcp:127.0.0.1:$tcp-:80" &
+        -device pcnet,netdev=lan,romfile= -netdev "user,id=lan,hostfwd=udp:127.0.0.1:$udp-:39192,hostfwd=tcp:127.0.0.1:$tcp-:80" 2>"$scratch/emulator.log" &
     machine=$!
     first_answer=$(answers) || fail "the router does not answer"
 }
