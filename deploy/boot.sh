@@ -177,17 +177,19 @@ truncate -s 64M "$scratch/disk"
 mke2fs -q -t ext4 -d "$scratch/disk.d" "$scratch/disk"
 
 # --- the machine -------------------------------------------------------------------------------------------------------
+# An address of this machine that is not loopback: posgate-sim's devices would have 127.1.x.y there, which no router believes.
+host=$(hostname -I | tr ' ' '\n' | grep -m1 '^[0-9]*\.[0-9]*\.') || fail "this machine has no IPv4 address but loopback"
 # Ports that are free now.
 read -r udp tcp < <(python3 -c '
-import socket
+import socket, sys
 one, other = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
-one.bind(("127.0.0.1", 0)); other.bind(("127.0.0.1", 0))
-print(one.getsockname()[1], other.getsockname()[1])')
-server=127.0.0.1:$udp
+one.bind((sys.argv[1], 0)); other.bind(("127.0.0.1", 0))
+print(one.getsockname()[1], other.getsockname()[1])' "$host")
+server=$host:$udp
 
 # answers: waits for an answer from the router, and prints the seconds since it was called.
 answers() {
-    timeout 150 python3 - "$udp" <<'END'
+    timeout 150 python3 - "$host" "$udp" <<'END'
 import socket, sys, time
 began = time.monotonic()
 with socket.socket(type=socket.SOCK_DGRAM) as device:
@@ -195,7 +197,7 @@ with socket.socket(type=socket.SOCK_DGRAM) as device:
     number = 1
     while True:
         frame = f"106,{number:05},192.168.1.99,192.168.1.1,00099,1"
-        device.sendto(frame.encode(), ("127.0.0.1", int(sys.argv[1])))
+        device.sendto(frame.encode(), (sys.argv[1], int(sys.argv[2])))
         try:
             device.recv(1024)
             break
@@ -210,7 +212,7 @@ boot() {
     qemu-system-mipsel -M malta -cpu 24Kc -m 64 -nographic -monitor none -serial "file:$scratch/console" -vga none \
         -kernel "$kernel" -initrd "$scratch/initramfs" -append 'console=ttyS0 rdinit=/init quiet' \
         -drive "file=$scratch/disk,format=raw,if=ide,cache=writeback" -no-reboot \
-        -device pcnet,netdev=lan,romfile= -netdev "user,id=lan,hostfwd=udp:127.0.0.1:$udp-:39192,hostfwd=tcp:127.0.0.1:$tcp-:80" 2>"$scratch/emulator.log" &
+        -device pcnet,netdev=lan,romfile= -netdev "user,id=lan,hostfwd=udp:$host:$udp-:39192,hostfwd=tcp:127.0.0.1:$tcp-:80" 2>"$scratch/emulator.log" &
     machine=$!
     first_answer=$(answers) || fail "the router does not answer"
 }

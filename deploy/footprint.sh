@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What posgate costs a machine: `deploy/footprint.sh [BINARY]`, by default dist/posgate-x86_64-unknown-linux-musl. Serves 10,000
-# cards, then 50,000; sends a million frames by posgate-sim; and prints resident memory, threads, descriptors, and wake-ups
-# when idle. Ends with 0 if memory and descriptors stay as they are over the frames, there is one thread, and nothing wakes it
+# cards, and 50,000; lets a crowd of posgate-sim's send a million frames (FRAMES in the environment: another number); and prints
+# resident memory, threads, descriptors, and wake-ups when idle. Ends with 0 if memory and descriptors stay as they are over the frames, there is one thread, and nothing wakes it
 # when idle. For a MIPS router's memory: deploy/boot.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -69,13 +69,15 @@ cards=$(seq -f '--card 70%08g' 0 199 | tr '\n' ' ')
 crowd() {
     # shellcheck disable=SC2086 # the cards are words
     timeout 600 "$sim" --server "$address" --confirm never --resend-max 1 crowd --terminals 1000 --rate "$rate" --seconds "$1" $cards |
-        tail -n 1
+        tail -n 1 >"$scratch/crowd"
+    asked=$((asked + $(sed -n 's/^asked \([0-9]*\) .*/\1/p' "$scratch/crowd")))
 }
+asked=0
 crowd 2
 show "after a first part"
 before=$(field VmRSS) before_descriptors=$(descriptors)
-crowd $((frames / rate))
-show "after $frames frames more"
+until [ "$asked" -ge "$frames" ]; do crowd 10; done
+show "after $asked frames"
 grown=$(($(field VmRSS) - before))
 [ "$(descriptors)" -eq "$before_descriptors" ] || fail "descriptors went from $before_descriptors to $(descriptors)"
 # Doubts, offline sales and passes have their fixed tables, which fill in the first part or soon after.
