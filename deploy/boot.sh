@@ -248,7 +248,7 @@ echo "resident with 10,000 cards: $(field VmRSS) KB ($(field RssAnon) anonymous,
 [ "$(field Threads)" -eq 1 ] || fail "$(field Threads) threads"
 
 echo "=== a day"
-timeout 170 "$sim" --server "$server" day >"$scratch/day.log" || fail "the day ended with $?"
+timeout 170 "$sim" --trace --server "$server" day >"$scratch/day.log" || fail "the day ended with $?"
 tail -n 1 "$scratch/day.log"
 ask cgi-bin/process >"$scratch/process"
 echo "after it: resident $(field VmRSS) KB, descriptors $(field Descriptors), $(field MemAvailable) of $(field MemTotal) KB of the router free"
