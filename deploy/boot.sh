@@ -21,12 +21,7 @@ cuts=3
 resident_max_kb=4096
 
 [ -x "dist/posgate-$target" ] || deploy/build.sh "$target"
-if [ -n "${POSGATE_SIM:-}" ]; then
-    sim=$POSGATE_SIM
-else
-    cargo build --quiet --release --bin posgate-sim
-    sim=$(realpath "${CARGO_TARGET_DIR:-target}/release/posgate-sim")
-fi
+use_sim
 need qemu-system-mipsel qemu-system-mips
 need mke2fs e2fsprogs
 need cpio cpio

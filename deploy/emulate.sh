@@ -23,8 +23,7 @@ mapfile -t targets < <(chosen "$@")
 missing=()
 for target in "${targets[@]}"; do [ -x "dist/posgate-$target" ] || missing+=("$target"); done
 if [ ${#missing[@]} -gt 0 ]; then deploy/build.sh "${missing[@]}"; fi
-cargo build --quiet --release --bin posgate-sim
-sim=$(realpath "${CARGO_TARGET_DIR:-target}/release/posgate-sim")
+use_sim
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 
 scratch=$(mktemp -d)

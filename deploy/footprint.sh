@@ -14,12 +14,7 @@ binary=${1:-dist/posgate-x86_64-unknown-linux-musl}
 frames=${FRAMES:-1000000}
 rate=20000
 [ -x "$binary" ] || deploy/build.sh x86_64
-if [ -n "${POSGATE_SIM:-}" ]; then
-    sim=$POSGATE_SIM
-else
-    cargo build --quiet --release --bin posgate-sim
-    sim=$(realpath "${CARGO_TARGET_DIR:-target}/release/posgate-sim")
-fi
+use_sim
 
 scratch=$(mktemp -d)
 server=

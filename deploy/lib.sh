@@ -127,6 +127,15 @@ emulator() {
     emulator=("$program" -cpu "$(column "$1" 6)")
 }
 
+# use_sim: sim, the virtual devices of this machine's own architecture; POSGATE_SIM names some that are built already.
+use_sim() {
+    if [ -z "${POSGATE_SIM:-}" ]; then
+        cargo build --quiet --release --bin posgate-sim
+        POSGATE_SIM=${CARGO_TARGET_DIR:-target}/release/posgate-sim
+    fi
+    sim=$(realpath "$POSGATE_SIM")
+}
+
 # until_true SECONDS COMMAND…: tries the command ten times a second; fails when the time is over.
 until_true() {
     local tries=$(($1 * 10))
