@@ -4,6 +4,7 @@
 //! No bytes panic it. Messages hold no PIN, no member code and no whole card number: a reload writes them to the log.
 
 pub mod columns;
+pub mod diff;
 mod rows;
 mod text;
 
@@ -45,6 +46,11 @@ pub struct CardFile {
 /// # Errors
 /// Everything that is wrong with it, in the file's order.
 pub fn load(path: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
+    parse(&read_file(path)?, path, groups)
+}
+
+/// The bytes of a card file.
+fn read_file(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
     let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
@@ -54,7 +60,7 @@ pub fn load(path: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no card table that would fit")));
     }
-    parse(&bytes, path, groups)
+    Ok(bytes)
 }
 
 /// Reads a card file's bytes; `file` is named in problems.

@@ -31,6 +31,10 @@ pub mod cards;
 
 pub mod good;
 
+pub mod audit;
+
+pub mod status;
+
 pub mod net;
 
 pub mod zone;

@@ -20,19 +20,58 @@ use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Mutex, PoisonError};
 
 use env_logger::{Builder, Logger, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::clock;
-use crate::model::Stamp;
+use crate::model::{Stamp, Wall};
 
 /// Bytes of a line for which room is made at the start: a whole frame as UTF-8, with words around it.
 pub const LINE_LEN_KEPT: usize = 4096;
 
 /// Marks the record that makes room in the formatter's buffer and is written nowhere.
 const MAKE_ROOM: &str = "posgate::logging::room";
+
+/// Bytes kept of the last line of trouble: what an operator needs to know where to look, and little enough for the
+/// control socket's answer.
+pub const TROUBLE_LEN_MAX: usize = 240;
+
+/// The last line of trouble, for status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Lines of trouble since the start; 0: there was none, and the rest says nothing.
+    pub count: u32,
+    /// Whether it was an error, and not a warning.
+    pub is_error: bool,
+    /// When it was logged.
+    pub at: Stamp,
+    /// The line, cut at a character. Long runs of digits in quotes show their last four: a frame's bytes may be there.
+    pub line: heapless::String<TROUBLE_LEN_MAX>,
+}
+
+static TROUBLE: Mutex<Trouble> = Mutex::new(Trouble {
+    count: 0,
+    is_error: false,
+    at: Stamp { wall: Wall(0), offset_s: 0 },
+    line: heapless::String::new(),
+});
+
+/// [`Trouble::count`], without a lock: asked for in every turn of the loop.
+static TROUBLES: AtomicU32 = AtomicU32::new(0);
+
+/// The last warning or error; `None` if there was none.
+pub fn last_trouble() -> Option<Trouble> {
+    let trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (trouble.count > 0).then_some(trouble)
+}
+
+/// How many warnings and errors there were. It wraps: for seeing whether there was another.
+pub fn troubles() -> u32 {
+    TROUBLES.load(Ordering::Relaxed)
+}
 
 /// Seconds east of UTC of the time of day on a terminal.
 static OFFSET_S: AtomicI32 = AtomicI32::new(0);
@@ -116,6 +155,9 @@ impl Log for Streams {
         if !logger.matches(record) {
             return;
         }
+        if record.level() <= Level::Warn && record.target() != MAKE_ROOM {
+            keep_trouble(record);
+        }
         let takes = if core::ptr::eq(logger, &raw const self.err) {
             takes_a_line(io::stderr().as_fd())
         } else {
@@ -135,6 +177,68 @@ impl Log for Streams {
 
     fn flush(&self) {
         // Each line is written when it is logged.
+    }
+}
+
+fn keep_trouble(record: &Record<'_>) {
+    let mut trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+    trouble.count = trouble.count.saturating_add(1);
+    trouble.is_error = record.level() == Level::Error;
+    trouble.at = Stamp { wall: clock::wall(), offset_s: OFFSET_S.load(Ordering::Relaxed) };
+    trouble.line.clear();
+    Short::keep(&mut trouble.line, record.args());
+    TROUBLES.fetch_add(1, Ordering::Relaxed);
+}
+
+/// As many digits in quotes may be a card number.
+const DIGITS_SHOWN_MAX: usize = 7;
+
+/// Keeps what fits of a line, on one line, card numbers in quotes as `****8888`.
+struct Short<'a> {
+    line: &'a mut heapless::String<TROUBLE_LEN_MAX>,
+    is_quoted: bool,
+    /// How many digits the line ends with, since a quote began.
+    digits: usize,
+}
+
+impl Short<'_> {
+    fn keep(line: &mut heapless::String<TROUBLE_LEN_MAX>, message: impl fmt::Display) {
+        let mut short = Short { line, is_quoted: false, digits: 0 };
+        // Beyond what fits nothing is kept.
+        let _cut = write!(short, "{message}");
+        short.end_digits(DIGITS_SHOWN_MAX);
+    }
+
+    /// Hides all but the last four of a run of more digits than this that the line ends with.
+    fn end_digits(&mut self, shown_max: usize) {
+        let len = self.line.len();
+        if self.digits > shown_max {
+            let last: heapless::String<4> = self.line[len - 4..].try_into().expect("four digits");
+            self.line.truncate(len - self.digits);
+            // Shorter than what stood there, or cut where the line is.
+            let _ = write!(self.line, "****{last}");
+        }
+        self.digits = 0;
+    }
+}
+
+impl fmt::Write for Short<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for next in text.chars() {
+            let is_digit = self.is_quoted && next.is_ascii_digit();
+            if !is_digit {
+                self.end_digits(DIGITS_SHOWN_MAX);
+            }
+            self.is_quoted ^= next == '"';
+            let pushed = self.line.push(if next.is_control() { ' ' } else { next });
+            if pushed.is_err() {
+                // How long a number is that is cut, nobody knows.
+                self.end_digits(if is_digit { 4 } else { DIGITS_SHOWN_MAX });
+                return Err(fmt::Error);
+            }
+            self.digits += usize::from(is_digit);
+        }
+        Ok(())
     }
 }
 
@@ -212,6 +316,27 @@ mod tests {
             line(Level::Info, None, "name=a\nerror: b\r\x1b[2J\u{85}张三"),
             "name=a\\x0aerror: b\\x0d\\x1b[2J\\x85张三\n"
         );
+    }
+
+    #[test]
+    fn the_last_trouble_is_kept_short_and_shows_no_card_number() {
+        let kept = |message: &str| {
+            let mut line = heapless::String::new();
+            Short::keep(&mut line, message);
+            line.to_string()
+        };
+        for (message, wanted) in [
+            ("full free=104857600", "full free=104857600"),
+            ("mute frame: \"109,00004,8888888801,x\" 12345678", "mute frame: \"109,00004,****8801,x\" 12345678"),
+            ("card \"8888888801\"", "card \"****8801\""),
+            ("card \"8888888801", "card \"****8801"),
+            ("two\nlines", "two lines"),
+        ] {
+            assert_eq!(kept(message), wanted);
+        }
+        let long = format!("\"{}8888888801", "食".repeat(78));
+        assert!(kept(&long).ends_with("食****"), "a number that is cut");
+        assert_eq!(kept(&"食".repeat(300)).len(), TROUBLE_LEN_MAX);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use day::{DayCounts, PeriodNames};
 use history::{History, Row};
 use seen::Memory;
 pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
-pub use snapshot::BadLine;
+pub use snapshot::{AccountLine, BadLine, account_line};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
@@ -700,6 +700,11 @@ impl Book {
     /// Whether any sale of the device is in doubt.
     pub fn has_doubts(&self, machine: MachineNo) -> bool {
         self.memory(machine).is_some_and(|memory| memory.doubts > 0)
+    }
+
+    /// How many sales of the device are in doubt.
+    pub fn doubts_at(&self, machine: MachineNo) -> u32 {
+        self.memory(machine).map_or(0, |memory| memory.doubts)
     }
 
     /// The device's sales in doubt by this card and amount, newest first.

@@ -266,6 +266,33 @@ impl Book {
     }
 }
 
+/// An account as a snapshot has it: for readers that want no more of the state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountLine {
+    /// Its name.
+    pub id: AccountId,
+    /// The sum of its entries' amounts, and of their uses.
+    pub figures: Figures,
+    /// Whether one of them was its `open`.
+    pub is_opened: bool,
+}
+
+/// Reads a line of an account; `Ok(None)` if it is one of something else.
+///
+/// # Errors
+/// What is wrong with the line.
+pub fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
+    let Some(rest) = line.strip_prefix("account\t") else { return Ok(None) };
+    let mut fields = Fields(rest.split('\t'));
+    let mut read = || {
+        let id = fields.text()?;
+        let balance = Balance::parse(fields.0.next()?.as_bytes())?;
+        let figures = Figures { balance, uses: fields.number()? };
+        Some(AccountLine { id, figures, is_opened: fields.flag()? })
+    };
+    read().map(Some).ok_or(BadLine("a column of the account cannot be read"))
+}
+
 /// Adds a row; `None` if an earlier line was of a later entry.
 fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(rows: &mut History<T, CAP, SLOTS>, row: T) -> Option<()> {
     if !rows.may_push(row.seq()) {

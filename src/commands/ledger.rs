@@ -1,11 +1,10 @@
-//! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change them.
+//! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change them. What people read out of them is in `audit`.
 
 use std::io;
 use std::path::PathBuf;
 
 use posgate::config;
-use posgate::ledger::show::ShowOptions;
-use posgate::ledger::{self, CareError, DirStorage, run_show, run_verify};
+use posgate::ledger::{self, CareError, DirStorage, run_verify};
 use posgate::model::EntrySeq;
 
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
@@ -14,14 +13,6 @@ use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 pub(super) fn verify(options: &Options) -> u8 {
     match paths(options) {
         Ok(paths) => finish(run_verify(&paths, &mut io::stdout().lock())),
-        Err(code) => code,
-    }
-}
-
-/// Prints the entries for people.
-pub(super) fn show(options: &Options) -> u8 {
-    match paths(options) {
-        Ok(paths) => finish(run_show(&paths, ShowOptions { raw: options.raw }, &mut io::stdout().lock())),
         Err(code) => code,
     }
 }

@@ -17,6 +17,7 @@ macro_rules! complain {
 }
 
 mod addresses;
+mod audit;
 mod cards;
 mod check;
 mod ledger;
@@ -31,6 +32,8 @@ use lexopt::{Arg, Parser};
 
 /// The command line itself is wrong.
 const EXIT_USAGE: u8 = 64;
+/// The answer is no.
+const EXIT_NO: u8 = 1;
 /// Input or output failed.
 const EXIT_IO: u8 = 74;
 /// Configuration, cards or ledger are wrong.
@@ -45,11 +48,18 @@ posgate: the server that card terminals and door access boards talk to
     posgate check  [--config FILE]                           read config, cards and ledger; say what would be served
     posgate addresses                                        this machine's IPv4 addresses
     posgate cards  check [--config FILE | FILE]              read a card table, name every error
+    posgate cards  diff OLD NEW [--config FILE]              what another card table would change
     posgate cards  template                                  a card table to begin with
     posgate ledger verify [--config FILE | DIR | SEGMENT…]   check every line of a ledger
-    posgate ledger show [--raw] [--config FILE | DIR | SEGMENT…]
+    posgate ledger show [--raw] [FILTER…] [--last N] [--follow] [--config FILE | DIR | SEGMENT…]
+    posgate ledger report [--day DAY | --from DAY --to DAY] [--balances] [--json] [--config FILE | DIR | SEGMENT…]
+    posgate ledger export [--format csv|tsv] [--gbk] [--header en|zh] [FILTER…] [--config FILE | DIR | SEGMENT…]
+    posgate ledger explain SEQ | CARD TIME [--json] [--config FILE | DIR | SEGMENT…]
     posgate ledger archive [--config FILE] DIR               move the segments before the snapshot to DIR
     posgate ledger repair --cut SEQ [--config FILE | LEDGER] keep the entries before SEQ, the rest in *.cut; server stopped
+
+FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ
+DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given. TIME: 2026-11-22, '2026-11-22 12:30', 12:30
 
 FILE defaults to /etc/config/posgate. Exit codes: 0 done, 64 usage, 74 input/output, 78 configuration or damaged
 ledger; `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.
@@ -81,7 +91,7 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     let has_subcommand = matches!(command.as_str(), "cards" | "ledger");
     let subcommand = if has_subcommand { word()? } else { None };
     let words = (command.as_str(), subcommand.as_deref());
-    let (known, operands_max, execute): (&[&str], usize, fn(&Options) -> u8) = match words {
+    let (known, operands_max, execute): (&[&'static str], usize, fn(&Options) -> u8) = match words {
         ("--help", _) | (_, Some("--help")) => return Ok(help()),
         ("--version", _) | (_, Some("--version")) => return Ok(version()),
         ("serve", _) => (&["config", "listen"], 0, serve::run),
@@ -89,12 +99,18 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         ("addresses", _) => (&[], 0, |_| addresses::run()),
         ("cards", Some("check")) => (&["config"], 1, cards::check),
         ("cards", Some("template")) => (&[], 0, |_| cards::template()),
-        ("cards", _) => return Err("`posgate cards` takes check or template".into()),
+        ("cards", Some("diff")) => (&["config"], 2, cards::diff),
+        ("cards", _) => return Err("`posgate cards` takes check, diff or template".into()),
         ("ledger", Some("verify")) => (&["config"], usize::MAX, ledger::verify),
-        ("ledger", Some("show")) => (&["config", "raw"], usize::MAX, ledger::show),
+        ("ledger", Some("show")) => (audit::SHOW, usize::MAX, audit::show),
+        ("ledger", Some("report")) => (audit::REPORT, usize::MAX, audit::report),
+        ("ledger", Some("export")) => (audit::EXPORT, usize::MAX, audit::export),
+        ("ledger", Some("explain")) => (audit::EXPLAIN, usize::MAX, audit::explain),
         ("ledger", Some("archive")) => (&["config"], 1, ledger::archive),
         ("ledger", Some("repair")) => (&["config", "cut"], 1, ledger::repair),
-        ("ledger", _) => return Err("`posgate ledger` takes verify, show, archive or repair".into()),
+        ("ledger", _) => {
+            return Err("`posgate ledger` takes verify, show, report, export, explain, archive or repair".into());
+        }
         (other, _) => return Err(format!("{other:?} is no command").into()),
     };
     Ok(match Options::read(arguments, known, operands_max)? {
@@ -126,14 +142,15 @@ enum Asked {
 struct Options {
     config: Option<PathBuf>,
     listen: Vec<String>,
-    raw: bool,
     cut: Option<u64>,
+    /// Further options of the command, by name; a flag has no value.
+    further: Vec<(&'static str, Option<String>)>,
     operands: Vec<OsString>,
 }
 
 impl Options {
-    /// Reads what is left of the command line.
-    fn read(arguments: &mut Parser, known: &[&str], operands_max: usize) -> Result<Asked, lexopt::Error> {
+    /// Reads what is left of the command line. A known option whose name ends with `=` takes a value.
+    fn read(arguments: &mut Parser, known: &[&'static str], operands_max: usize) -> Result<Asked, lexopt::Error> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next()? {
             match argument {
@@ -148,7 +165,11 @@ impl Options {
                     let seq = text.parse().map_err(|_| format!("--cut {text:?} is no entry's number"))?;
                     options.cut = Some(seq);
                 }
-                Arg::Long("raw") if known.contains(&"raw") => options.raw = true,
+                Arg::Long(name) if find(known, name).is_some() => {
+                    let (name, has_value) = find(known, name).expect("the guard found it");
+                    let value = if has_value { Some(arguments.value()?.to_string_lossy().into_owned()) } else { None };
+                    options.further.push((name, value));
+                }
                 Arg::Value(value) if options.operands.len() < operands_max => options.operands.push(value),
                 other => return Err(other.unexpected()),
             }
@@ -156,9 +177,26 @@ impl Options {
         Ok(Asked::Command(options))
     }
 
+    /// Whether a flag was given.
+    fn has(&self, name: &str) -> bool {
+        self.further.iter().any(|(given, _)| *given == name)
+    }
+
+    /// The value of an option, the last if it was given twice.
+    fn value(&self, name: &str) -> Option<&str> {
+        self.further.iter().rev().find(|(given, _)| *given == name)?.1.as_deref()
+    }
+
     fn config(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(|| CONFIG.into())
     }
+}
+
+/// An option that a command knows, without its `=`, and whether it takes a value.
+fn find(known: &[&'static str], name: &str) -> Option<(&'static str, bool)> {
+    let special = ["config", "listen", "cut"];
+    let mut names = known.iter().map(|known| (known.trim_end_matches('='), known.ends_with('=')));
+    names.find(|(known, _)| *known == name && !special.contains(known))
 }
 
 /// Prints problems, one a line, to stderr.

@@ -12,7 +12,7 @@ use posgate::config::{self, Settings};
 use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
 use posgate::net::udp::Socket;
-use posgate::net::{self, Loop, Reloaded};
+use posgate::net::{self, Loop, Places, Reloaded};
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
 
@@ -111,6 +111,11 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
         Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
     };
     service.keep_reserve(settings.reserve_bytes);
+    service.keep_status(Places {
+        status: settings.status.clone(),
+        metrics: settings.metrics.clone(),
+        ledger_dir: settings.ledger_dir.clone(),
+    });
     service.start().map_err(explain)?;
     for address in addresses {
         info!("listening address={address}");
@@ -172,6 +177,8 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
         ("bind_device", settings.bind_devices != in_service.bind_devices),
         ("ledger_dir", settings.ledger_dir != in_service.ledger_dir),
         ("site", settings.site != in_service.site),
+        ("status", settings.status != in_service.status),
+        ("metrics", settings.metrics != in_service.metrics),
     ] {
         if is_changed {
             warn!("{}: option {name} takes effect at the next start", path.display());

@@ -21,6 +21,7 @@ use std::io;
 use crate::model::EntrySeq;
 
 pub mod care;
+pub mod census;
 pub mod header;
 pub mod line;
 pub mod recovery;
@@ -33,7 +34,6 @@ pub mod writer;
 
 pub use care::{CareError, archive, repair};
 pub use recovery::{OpenError, Refusal, Replayed, replay};
-pub use show::run_show;
 pub use storage::{DirFiles, DirStorage, Files, Storage};
 pub use verify::run_verify;
 pub use writer::{Ledger, Opened, is_no_room};

@@ -4,7 +4,7 @@
 //! [`super::recovery`] and [`super::verify`] judge them.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::model::EntrySeq;
 
@@ -73,30 +73,20 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Takes one directory, or segment files.
+    /// Takes one directory; or segment files and directories, an archive beside the live ledger.
     ///
     /// # Errors
-    /// If there is no such file, or nothing to read in the directory.
+    /// If there is no such file, or nothing to read in a directory.
     pub fn new(paths: &[PathBuf]) -> io::Result<Self> {
         if let [dir] = paths
             && dir.is_dir()
         {
-            let files = DirFiles::new(dir);
-            let names: Vec<String> = list(&files)?.into_iter().map(|segment| segment.name).collect();
-            if names.is_empty() {
-                let sentence = format!("{}: no ledger here: no file ledger-….tsv", dir.display());
-                return Err(io::Error::new(io::ErrorKind::NotFound, sentence));
-            }
-            return Ok(Self { files, names, is_directory: true });
+            let names = names_in(dir)?;
+            return Ok(Self { files: DirFiles::new(dir), names, is_directory: true });
         }
         let files = DirFiles::new("");
         let mut segments = Vec::new();
-        for path in paths {
-            let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {what}", path.display()));
-            if path.is_dir() {
-                return Err(wrong("give one directory, or segment files"));
-            }
-            let name = path.to_str().ok_or_else(|| wrong("the path is no UTF-8"))?.to_owned();
+        for name in paths_of(paths)? {
             // A segment whose header cannot be read comes last, in the order given.
             let first = read_header(&files, &name)?.map_or(EntrySeq(u64::MAX), |header| header.first);
             segments.push((first, name));
@@ -104,6 +94,36 @@ impl Selection {
         segments.sort_by_key(|(first, _)| *first);
         Ok(Self { files, names: segments.into_iter().map(|(_, name)| name).collect(), is_directory: false })
     }
+}
+
+/// A directory's segments, oldest first.
+fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+    let names: Vec<String> = list(&DirFiles::new(dir))?.into_iter().map(|segment| segment.name).collect();
+    if names.is_empty() {
+        let sentence = format!("{}: no ledger here: no file ledger-….tsv", dir.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, sentence));
+    }
+    Ok(names)
+}
+
+/// The segment files that are named, and those of the directories that are.
+///
+/// # Errors
+/// If there is nothing to read in a directory, or a path is no UTF-8.
+pub fn paths_of(places: &[PathBuf]) -> io::Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for place in places {
+        if place.is_dir() {
+            paths.extend(names_in(place)?.into_iter().map(|name| place.join(name)));
+        } else {
+            paths.push(place.clone());
+        }
+    }
+    let text = |path: PathBuf| {
+        let wrong = format!("{}: the path is no UTF-8", path.display());
+        path.into_os_string().into_string().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, wrong))
+    };
+    paths.into_iter().map(text).collect()
 }
 
 /// The lines of a segment after its header, in order.

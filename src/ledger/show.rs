@@ -1,15 +1,13 @@
-//! `posgate ledger show`: the entries, for people (design.md, section 3).
+//! A ledger's entries in a table, for people (design.md, section 3); [`crate::audit::show`] chooses which.
 //!
 //! It reads line by line and judges nothing: `verify` does. A line that cannot be read is named where it stands, in
 //! a line that begins with `#`.
 
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::io::{self, Write};
 
 use super::line::{self, LineError, Parsed};
-use super::segment::{Lines, Selection};
+use super::segment::Lines;
 use super::storage::Files;
-use super::unless_nobody_reads;
 
 /// What to print.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,33 +16,38 @@ pub struct ShowOptions {
     pub raw: bool,
 }
 
-/// Prints the entries of a directory or of segment files. Gives the exit code.
-///
-/// # Errors
-/// If a file cannot be read or the output not be written; that nobody reads it any more is no error.
-pub fn run_show(paths: &[PathBuf], options: ShowOptions, out: &mut dyn Write) -> io::Result<u8> {
-    let selection = Selection::new(paths)?;
-    let mut out = BufWriter::new(out);
-    let shown = show(&selection.files, &selection.names, options, &mut out).and_then(|()| out.flush());
-    unless_nobody_reads(shown.map(|()| 0))
-}
-
 /// Prints the entries of the segments `names`.
 ///
 /// # Errors
-/// As [`run_show`].
+/// If a file cannot be read or the output not be written.
 pub fn show<F: Files>(files: &F, names: &[String], options: ShowOptions, out: &mut dyn Write) -> io::Result<()> {
     if !options.raw {
-        write_row(out, &TABLE.map(|(title, ..)| title.to_owned()))?;
+        write_title(out)?;
     }
     for_each_entry(files, names, &mut |read| match (read.parsed, options.raw) {
         (Ok(_), true) => {
             out.write_all(read.text)?;
             out.write_all(b"\n")
         }
-        (Ok(_), false) => write_row(out, &cells(read.text)),
+        (Ok(_), false) => write_entry(out, read.text),
         (Err(error), _) => writeln!(out, "# {}:{}: {error}", files.path(read.name), read.line),
     })
+}
+
+/// Writes the table's first line.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn write_title(out: &mut dyn Write) -> io::Result<()> {
+    write_row(out, &TABLE.map(|(title, ..)| title.to_owned()))
+}
+
+/// Writes a line of the ledger as a row of the table.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn write_entry(out: &mut dyn Write, text: &[u8]) -> io::Result<()> {
+    write_row(out, &cells(text))
 }
 
 /// One line as it is read.
@@ -167,22 +170,5 @@ mod tests {
         let text = shown(&[Spec::Good, Spec::Unreadable, Spec::NoEnd], true);
         assert!(text.contains(&format!("# {FIRST}:3: column 3 (clock)")), "{text}");
         assert!(text.contains(&format!("# {FIRST}:4: ")), "{text}");
-    }
-
-    #[test]
-    fn nobody_reading_is_no_error() {
-        struct Gone;
-        impl Write for Gone {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FIRST), &testing::ledger_of(&[Spec::Good]).files[FIRST]).unwrap();
-        assert_eq!(run_show(&[dir.path().to_owned()], ShowOptions::default(), &mut Gone).unwrap(), 0);
-        assert_eq!(crate::ledger::run_verify(&[dir.path().to_owned()], &mut Gone).unwrap(), 0);
     }
 }

@@ -46,6 +46,10 @@ pub struct Ledger<S> {
     filled: usize,
     /// Bytes written since the last sync.
     unsynced: usize,
+    /// Syncs of entries since the ledger was opened.
+    syncs: u64,
+    /// The entry that the snapshot in force is of, if this program wrote or believed it.
+    snapshot: Option<EntrySeq>,
 }
 
 /// What opening found and did, for the log.
@@ -122,6 +126,8 @@ impl<S: Storage> Ledger<S> {
             buffer: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
             filled: 0,
             unsynced: 0,
+            syncs: 0,
+            snapshot: opened.snapshot,
         };
         Ok((ledger, opened))
     }
@@ -298,6 +304,8 @@ impl<S: Storage> Ledger<S> {
         if written.is_err() {
             // It may be what fills the disk. If it cannot be removed either, the next one will.
             let _left = self.storage.remove(snapshot::TEMPORARY);
+        } else {
+            self.snapshot = Some(self.head.seq);
         }
         written
     }
@@ -317,6 +325,31 @@ impl<S: Storage> Ledger<S> {
         self.number
     }
 
+    /// The site's label, as new segments' headers have it.
+    pub fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// Bytes of the newest segment, its header included.
+    pub fn segment_len(&self) -> u64 {
+        self.len
+    }
+
+    /// Bytes written and not yet synced: 0 between turns, unless entries wait that nothing rests on.
+    pub fn unsynced_bytes(&self) -> usize {
+        self.unsynced
+    }
+
+    /// Syncs of entries since the ledger was opened: one for each turn with a result that rests on an entry.
+    pub fn syncs(&self) -> u64 {
+        self.syncs
+    }
+
+    /// The entry after which the next start begins to replay; `None`: it replays everything.
+    pub fn snapshot(&self) -> Option<EntrySeq> {
+        self.snapshot
+    }
+
     /// Where the entries stand.
     pub fn storage(&self) -> &S {
         &self.storage
@@ -332,6 +365,7 @@ impl<S: Storage> Ledger<S> {
         if self.unsynced > 0 {
             self.storage.sync(&self.segment)?;
             self.unsynced = 0;
+            self.syncs += 1;
         }
         self.synced = self.written;
         Ok(())

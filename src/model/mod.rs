@@ -7,6 +7,7 @@ pub mod card;
 pub mod entry;
 pub mod ids;
 pub mod money;
+pub mod order;
 pub mod reason;
 pub mod rules;
 pub mod time;
@@ -15,6 +16,7 @@ pub use card::{CardRecord, CardRow, CardStatus, CardTable, GroupSet, Pin, Terms}
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind};
 pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, Text, UnitNo};
 pub use money::{Balance, Money};
+pub use order::{Act, Done, Key, Order, Way};
 pub use reason::Reason;
 pub use rules::Rules;
 pub use time::{Civil, Date, DeviceTime, Mono, Now, Stamp, TimeOfDay, Wall};

@@ -6,6 +6,7 @@
 
 pub mod service;
 pub mod udp;
+pub mod watch;
 
 use std::io;
 use std::time::Duration;
@@ -21,9 +22,11 @@ use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
+use crate::status::Status;
 use crate::zone::Zone;
 pub use service::Service;
 use udp::{Mail, Socket};
+pub use watch::{Around, Places, Watch};
 
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
@@ -68,6 +71,7 @@ pub struct Loop<'t, S: Storage> {
     /// The socket that is asked first in the next turn.
     first: usize,
     unsent: Unsent,
+    watch: Watch,
 }
 
 /// Replies that could not be sent.
@@ -75,6 +79,8 @@ pub struct Loop<'t, S: Storage> {
 struct Unsent {
     /// As many since the last warning.
     count: u64,
+    /// As many since the start.
+    total: u64,
     told: Option<Mono>,
 }
 
@@ -119,12 +125,18 @@ impl<'t, S: Storage> Loop<'t, S> {
             service: Service::new(server, ledger, fx),
             first: 0,
             unsent: Unsent::default(),
+            watch: Watch::new(Places::default()),
         })
     }
 
     /// Free bytes below which sales are refused; until it is called, none.
     pub fn keep_reserve(&mut self, reserve_bytes: u64) {
         self.service.keep_reserve(reserve_bytes);
+    }
+
+    /// Where the status files are; until it is called there are none. Before [`Loop::start`].
+    pub fn keep_status(&mut self, places: Places) {
+        self.watch = Watch::new(places);
     }
 
     /// Writes the `start` entry. Nothing is received before [`Loop::run`].
@@ -138,7 +150,9 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
         logging::set_offset(now.stamp.offset_s);
         let Self { service, sockets, unsent, clock, .. } = self;
-        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))
+        service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        self.watch.write(&now, &self.service, around(&self.sockets, &self.unsent));
+        Ok(())
     }
 
     /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has left, and no door
@@ -179,10 +193,26 @@ impl<'t, S: Storage> Loop<'t, S> {
                         service.reloaded(&now, post)?;
                     }
                 }
-                Some(Order::Stop) => return service.stop(&now, post),
+                Some(Order::Stop) => {
+                    service.stop(&now, post)?;
+                    self.watch.finish(&now, &self.service, around(&self.sockets, &self.unsent));
+                    return Ok(());
+                }
                 None => (),
             }
+            self.tell_status(&now);
         }
+    }
+
+    /// How the server stands.
+    pub fn status(&self, now: &Now) -> Status<'_> {
+        self.watch.status(now, &self.service, around(&self.sockets, &self.unsent))
+    }
+
+    /// Lets the status files follow what this turn changed.
+    fn tell_status(&mut self, now: &Now) {
+        let Self { watch, service, sockets, unsent, clock, .. } = self;
+        watch.after_turn(now, clock, service, unsent.total, || around(sockets, unsent));
     }
 
     fn now(&self) -> Now {
@@ -194,7 +224,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         let timeout = if self.ready.contains(&true) {
             Some(Duration::ZERO)
         } else {
-            self.service.next_deadline().map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
+            let deadline = [self.service.next_deadline(), self.watch.deadline()].into_iter().flatten().min();
+            deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
         match self.poll.poll(&mut self.events, timeout) {
             Ok(()) => (),
@@ -249,6 +280,12 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 }
 
+/// What the sockets say beside their datagrams.
+fn around(sockets: &[Socket], unsent: &Unsent) -> Around {
+    let dropped = sockets.iter().map(Socket::kernel_dropped);
+    Around { kernel_dropped: dropped.sum(), unsent: unsent.total }
+}
+
 impl Unsent {
     /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
     fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Mailbag) {
@@ -257,13 +294,15 @@ impl Unsent {
         for (number, socket) in sockets.iter_mut().enumerate() {
             let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
             let sent = socket.send(own.map(|(peer, bytes)| Mail { to: peer.source, from: peer.local, bytes }));
-            self.count += u64::try_from(sent.failed).unwrap_or(u64::MAX);
+            let failed = u64::try_from(sent.failed).unwrap_or(u64::MAX);
+            self.count += failed;
+            self.total += failed;
             // A network that is down would fill the log.
             let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
             if let Some(error) = sent.error.filter(|_| is_due) {
                 // The kind alone: the whole error's words would be allocated.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, told: Some(now) };
+                *self = Self { count: 0, told: Some(now), ..*self };
             }
         }
     }

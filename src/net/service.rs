@@ -81,6 +81,21 @@ impl<'t, S: Storage> Service<'t, S> {
         &mut self.server
     }
 
+    /// Where it is written down, for status.
+    pub fn ledger(&self) -> &Ledger<S> {
+        &self.ledger
+    }
+
+    /// Free bytes below which sales are refused.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes
+    }
+
+    /// Since when entries that nothing rests on wait for a sync.
+    pub fn unsynced_since(&self) -> Option<Mono> {
+        self.unsynced_since
+    }
+
     /// Bytes of a ledger segment before the next one begins.
     pub fn limit_segments(&mut self, segment_bytes: u64) {
         self.ledger.limit_segments(segment_bytes);

@@ -21,12 +21,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
-use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockFlag, SockType,
     SockaddrIn, sockopt,
 };
+use nix::{cmsg_space, getsockopt_impl, sockopt_impl};
 
 use crate::limits::DATAGRAM_LEN_MAX;
 
@@ -36,6 +36,16 @@ const BATCH: usize = 64;
 /// Bytes we ask the kernel to keep for us each way: after a power cut every terminal speaks at once. It may grant less
 /// (`net.core.rmem_max`, `wmem_max`).
 const KERNEL_BUFFER: usize = 1024 * 1024;
+
+sockopt_impl!(
+    /// What the kernel holds for a socket (Linux 4.12 or later): nine numbers, of which the last counts datagrams that it
+    /// dropped for want of room. nix has the macro, and not this option.
+    MemoryInfo,
+    GetOnly,
+    libc::SOL_SOCKET,
+    libc::SO_MEMINFO,
+    [u32; 9]
+);
 
 /// A datagram that came in.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +126,13 @@ impl Socket {
     /// The address and port it is bound to.
     pub const fn address(&self) -> SocketAddrV4 {
         self.address
+    }
+
+    /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does not say. It
+    /// wraps at 2³².
+    pub fn kernel_dropped(&self) -> Option<u64> {
+        let [.., dropped] = socket::getsockopt(&self.inner, MemoryInfo).ok()?;
+        Some(u64::from(dropped))
     }
 
     /// Hands over what has arrived, in the order it arrived, at most `max` datagrams; gives their number.

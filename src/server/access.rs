@@ -63,6 +63,7 @@ impl Server<'_> {
         match policy::decide_access(&self.tables.book, &self.rules, row.as_ref(), &request).cloned() {
             Ok(rule) => {
                 self.counters.admitted += 1;
+                self.tables.devices.get_mut(context.device).tally.approved += 1;
                 let about = if self.room == Room::Nothing {
                     // The only result that ever leaves without an entry: who stands at the door has to get out.
                     self.counters.admitted_unwritten += 1;
@@ -79,6 +80,8 @@ impl Server<'_> {
                 entry.kind = Kind::Refuse;
                 entry.detail.push("reason", reason.word());
                 self.counters.refused += 1;
+                self.counters.count_reason(reason);
+                self.tables.devices.get_mut(context.device).tally.refused += 1;
                 self.log_refusal(context, &entry, reason);
                 self.append_limited(context, entry, fx);
                 self.send_refused(context, access, row.as_ref(), reason, fx);

@@ -19,6 +19,7 @@ impl Server<'_> {
         if self.may_log(&context.now, *context.peer.source.ip()) {
             info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
         }
+        self.note_offset(context, time);
         match context.clock {
             ClockState::Ok if self.is_off(context, time) => self.set_clock(&context.now, context.device, fx),
             ClockState::Ok => (),

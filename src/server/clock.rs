@@ -6,7 +6,7 @@ use super::{Context, Effects, Server, Timer};
 use crate::book::Book;
 use crate::limits::TURN_BATCH;
 use crate::model::rules::{ClockTrust, Rules};
-use crate::model::{Civil, ClockState, DeviceTime, Entry, Kind, Now};
+use crate::model::{Civil, ClockState, DeviceTime, Entry, Kind, Mono, Now};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, Reply};
 
@@ -22,13 +22,39 @@ const WARN_MS: u64 = 600_000;
 /// A wall clock this far behind what it should be is not believed; a step beyond it is an entry.
 const TOLERANCE_MS: i64 = 60_000;
 
+/// Why the wall clock is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockFault {
+    /// It shows a time before the newest entry of the ledger.
+    BehindLedger,
+    /// It shows a time before the program was built.
+    BehindBuild,
+    /// `clock 'ntp'`: the kernel did not yet call itself synchronized in this boot.
+    NotSynchronized,
+}
+
+impl ClockFault {
+    /// The word that status uses.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BehindLedger => "behind-ledger",
+            Self::BehindBuild => "behind-build",
+            Self::NotSynchronized => "not-synchronized",
+        }
+    }
+}
+
 /// Watches the wall clock against the monotonic one and against the ledger.
 #[derive(Debug)]
 pub(super) struct ClockWatch {
     last: Option<Now>,
     was_synchronized: bool,
-    /// Whether the kernel's word decides: without it the clock would not be believed.
+    /// Why the clock would not be believed without the kernel's word.
+    fault: Option<ClockFault>,
+    /// Whether the kernel's word decides: there is a fault, or nobody has looked yet.
     needs_kernel: bool,
+    /// When the state last became what it is.
+    since: Mono,
     /// As of the last look.
     pub(super) state: ClockState,
 }
@@ -36,7 +62,14 @@ pub(super) struct ClockWatch {
 impl ClockWatch {
     /// Before the first look, when the kernel's word may well decide.
     pub(super) const fn new() -> Self {
-        Self { last: None, was_synchronized: false, needs_kernel: true, state: ClockState::Ok }
+        Self {
+            last: None,
+            was_synchronized: false,
+            fault: None,
+            needs_kernel: true,
+            since: Mono(0),
+            state: ClockState::Ok,
+        }
     }
 
     /// Looks at the clocks; gives the time before a step of more than a minute since the last look.
@@ -57,10 +90,30 @@ impl ClockWatch {
             ClockTrust::Trust => false,
             ClockTrust::Ntp => !self.was_synchronized,
         };
-        self.needs_kernel = is_behind_ledger || is_behind_build || is_waiting;
+        self.fault = match (is_behind_ledger, is_behind_build, is_waiting) {
+            (true, _, _) => Some(ClockFault::BehindLedger),
+            (false, true, _) => Some(ClockFault::BehindBuild),
+            (false, false, true) => Some(ClockFault::NotSynchronized),
+            (false, false, false) => None,
+        };
+        self.needs_kernel = self.fault.is_some();
         let is_unset = !now.synchronized && self.needs_kernel;
-        self.state = if is_unset { ClockState::Unset } else { ClockState::Ok };
-        self.state
+        let state = if is_unset { ClockState::Unset } else { ClockState::Ok };
+        if state != self.state {
+            self.since = now.mono;
+        }
+        self.state = state;
+        state
+    }
+
+    /// Why the clock is not believed, and since when; `None`: it is.
+    pub(super) fn fault(&self) -> Option<(ClockFault, Mono)> {
+        self.fault.filter(|_| self.state == ClockState::Unset).map(|fault| (fault, self.since))
+    }
+
+    /// What the kernel said of its clock; `None`: it mattered not, and was not asked.
+    pub(super) fn kernel_word(&self) -> Option<bool> {
+        (self.was_synchronized || self.needs_kernel).then_some(self.was_synchronized)
     }
 
     /// Whether the kernel's word would change anything: only then is it worth asking for.
@@ -143,6 +196,7 @@ impl Server<'_> {
 
     /// A device whose frames are off gets the time, at most hourly.
     pub(super) fn check_device_clock(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
+        self.note_offset(context, time);
         if context.clock == ClockState::Unset || !self.is_off(context, time) {
             return;
         }
@@ -150,6 +204,13 @@ impl Server<'_> {
         if told.is_none_or(|told| context.now.mono.ms_since(told) >= TOLD_MS) {
             self.set_clock(&context.now, context.device, fx);
         }
+    }
+
+    /// How far the device's clock is ahead of ours, for status; unknown where either is no date.
+    pub(super) fn note_offset(&mut self, context: &Context, time: &DeviceTime) {
+        let ours = context.now.stamp.civil().0;
+        let offset = time.civil.filter(|_| context.clock == ClockState::Ok).map(|at_device| at_device.0 - ours);
+        self.tables.devices.get_mut(context.device).clock_offset_s = offset;
     }
 
     pub(super) fn is_off(&self, context: &Context, time: &DeviceTime) -> bool {

@@ -2,16 +2,32 @@
 
 use core::fmt;
 
+use crate::model::Reason;
+
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident)*) => {
+    ($(#[doc = $doc:literal] $name:ident)*) => {
         /// Counts since start.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
-        pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
+        pub struct Counters {
+            $(#[doc = $doc] pub $name: u64,)*
+            /// Refusals of sales and doors, in the order of [`Reason::ALL`].
+            reasons: [u64; Reason::ALL.len()],
+        }
 
         impl Counters {
+            #[cfg(test)]
+            fn fill(&mut self, count: u64) {
+                $(self.$name = count;)*
+            }
+
             /// Names and counts, in a stable order.
             pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()
+            }
+
+            /// What each of [`Counters::all`] counts, for people.
+            pub fn meanings() -> impl Iterator<Item = &'static str> {
+                [$($doc.trim_ascii(),)*].into_iter()
             }
 
             /// For the log: ` name=count` for all that happened at all, save what `stop` names first.
@@ -81,6 +97,26 @@ counters! {
     unwritten
     /// Doors opened without an entry, because nothing could be written.
     admitted_unwritten
+}
+
+impl Counters {
+    /// A sale or a door was refused for this reason.
+    pub(super) fn count_reason(&mut self, reason: Reason) {
+        self.reasons[reason as usize] += 1;
+    }
+
+    /// Refusals by reason, in the ladder's order. A frame sent again is not counted again.
+    pub fn reasons(&self) -> impl Iterator<Item = (Reason, u64)> + Clone {
+        Reason::ALL.iter().copied().zip(self.reasons)
+    }
+
+    /// All counts as high as they go.
+    #[cfg(test)]
+    pub(crate) fn highest() -> Self {
+        let mut counters = Self { reasons: [u64::MAX; Reason::ALL.len()], ..Self::default() };
+        counters.fill(u64::MAX);
+        counters
+    }
 }
 
 struct Others<'a>(&'a Counters);

@@ -55,6 +55,17 @@ impl Minute {
     }
 }
 
+/// A device's counts of this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Frames that were served.
+    pub frames: u64,
+    /// Sales approved and doors opened; not those recognized as sent or tried again.
+    pub approved: u64,
+    /// Sales and doors refused.
+    pub refused: u64,
+}
+
 /// One device.
 pub(super) struct Device {
     pub(super) machine: MachineNo,
@@ -86,6 +97,9 @@ pub(super) struct Device {
     pub(super) clock_told: Option<Mono>,
     /// It started while the clock was not believed: its 003 is owed.
     pub(super) clock_owed: bool,
+    /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
+    pub(super) clock_offset_s: Option<i64>,
+    pub(super) tally: Tally,
 }
 
 impl Device {
@@ -108,6 +122,8 @@ impl Device {
             clash_told: None,
             clock_told: None,
             clock_owed: false,
+            clock_offset_s: None,
+            tally: Tally::default(),
         }
     }
 
@@ -152,7 +168,10 @@ impl Device {
             self.echoes.clear();
             self.confirms.clear();
             self.serial = None;
+            self.clock_offset_s = None;
+            self.tally = Tally::default();
         }
+        self.tally.frames += 1;
         self.peer = peer;
         self.served = Some(now);
         if let Some(serial) = serial {

@@ -18,27 +18,31 @@ mod room;
 mod sale;
 mod sources;
 mod texts;
+mod view;
 
 use core::cell::Cell;
 use core::net::Ipv4Addr;
 
 use log::{debug, error, info, log_enabled, trace, warn};
 
+pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
+pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
 use outbox::Outbox;
 pub use room::Room;
 use sources::Sources;
 use texts::Values;
+pub use view::DeviceView;
 
 use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
 use crate::model::{
-    AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules,
+    AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules, Stamp,
 };
 use crate::wheel::Wheel;
 use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
@@ -199,6 +203,8 @@ pub struct Server<'t> {
     tables: &'t mut Tables,
     rules: Rules,
     origin: Origin,
+    /// When the configuration and the table in service were taken.
+    loaded: Option<Stamp>,
     clock: ClockWatch,
     counters: Counters,
     /// Limited entries of all devices.
@@ -221,6 +227,7 @@ impl<'t> Server<'t> {
             tables,
             rules,
             origin: Origin::default(),
+            loaded: None,
             clock: ClockWatch::new(),
             counters: Counters::default(),
             minute: Minute::default(),
@@ -297,6 +304,7 @@ impl<'t> Server<'t> {
     /// Writes the `start` entry.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
+        self.loaded = Some(now.stamp);
         let entry = self.service_entry(Kind::Start, now);
         self.append(entry, now, fx);
         if self.origin.degraded.is_any() {
@@ -307,6 +315,7 @@ impl<'t> Server<'t> {
     /// Writes the `reload` entry, after [`Server::install`].
     pub fn reloaded(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
+        self.loaded = Some(now.stamp);
         let entry = self.service_entry(Kind::Reload, now);
         self.append(entry, now, fx);
     }
@@ -613,6 +622,16 @@ impl<'t> Server<'t> {
     /// Which good copies are served in place of files.
     pub fn degraded(&self) -> Degraded {
         self.origin.degraded
+    }
+
+    /// What the configuration and the table in service came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// When the configuration and the table in service were taken; `None` before [`Server::start`].
+    pub fn loaded(&self) -> Option<Stamp> {
+        self.loaded
     }
 
     /// Whether the clock is believed.

@@ -273,7 +273,7 @@ impl Server<'_> {
     }
 
     /// Whether the device's last ten approvals all went without a 109, and it has sent none since.
-    fn is_mute(&self, device: usize) -> bool {
+    pub(super) fn is_mute(&self, device: usize) -> bool {
         let device = self.tables.devices.get(device);
         usize::from(device.silent_approvals) >= APPROVALS_MAX && self.tables.book.is_mute(device.machine)
     }

@@ -83,6 +83,11 @@ impl Server<'_> {
 
     /// 006 or 051 of which nothing but the reason is known.
     pub(super) fn refuse(&mut self, context: &Context, reason: Reason, subject: &[u8], fx: &mut Effects) {
+        self.counters.count_reason(reason);
+        // Who uses another's machine number leaves no mark on it.
+        if context.is_served || reason == Reason::UnknownDevice {
+            self.tables.devices.get_mut(context.device).tally.refused += 1;
+        }
         let frame = context.frame;
         let texts = &self.rules.texts;
         let is_access = frame.code == Code::Access;

@@ -24,6 +24,17 @@ pub enum Room {
     Nothing,
 }
 
+impl Room {
+    /// The word that status uses.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Reserve => "reserve",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
 impl Server<'_> {
     /// What may still be written, as it was seen last.
     pub fn room(&self) -> Room {

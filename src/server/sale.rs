@@ -250,6 +250,7 @@ impl Server<'_> {
         let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
         let seq = self.append(entry, &context.now, fx);
         self.counters.approved += 1;
+        self.tables.devices.get_mut(context.device).tally.approved += 1;
         let (machine, frame) = (context.frame.machine, context.frame.seq);
         debug!(
             "{} machine={machine} card={} frame={frame} seq={seq} amount={}",
@@ -295,6 +296,8 @@ impl Server<'_> {
         }
         entry.detail.push("asked", sale.asked);
         self.counters.declined += 1;
+        self.counters.count_reason(reason);
+        self.tables.devices.get_mut(context.device).tally.refused += 1;
         self.log_refusal(context, &entry, reason);
         self.append_limited(context, entry, fx);
         self.send_refusal(context, sale, figures, reason, fx);

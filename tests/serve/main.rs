@@ -11,3 +11,4 @@ mod life;
 mod reload;
 mod resend;
 mod room;
+mod status;

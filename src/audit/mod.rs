@@ -1,0 +1,69 @@
+//! What people read out of a ledger: lists, the daily close (日结), tables for a spreadsheet, the story of one sale
+//! (design.md, section 3).
+//!
+//! ```text
+//!   directories, segments ──▶ [source] ──▶ entries that follow from each other ─┬─▶ [show] [export]    as they come
+//!   snapshot.tsv, if the first segments were taken away                         ├─▶ [report] [balances] one pass, flat memory
+//!                                                                               └─▶ [explain]          two passes
+//! ```
+//!
+//! What always holds: nothing here writes, locks or repairs, so all of it works beside the running server and on read-only media. A line
+//! that is just being written is not there yet. A ledger that is damaged before its end is refused with file, line and case, and
+//! no sum is printed of one.
+
+use core::fmt;
+use std::io;
+
+pub mod balances;
+pub mod days;
+pub mod explain;
+pub mod export;
+pub mod filter;
+pub mod json;
+pub mod layout;
+pub mod report;
+pub mod show;
+pub mod source;
+pub mod totals;
+pub mod words;
+
+pub use days::Calendar;
+pub use filter::Filter;
+pub use source::Source;
+
+/// Why a question about a ledger has no answer.
+#[derive(Debug)]
+pub enum Trouble {
+    /// A file could not be read, or the output not be written.
+    Io(io::Error),
+    /// The ledger is not what was written: file, line and case.
+    Damaged(String),
+    /// The question itself is wrong: a sentence that says what to write instead.
+    Usage(String),
+    /// There is no such entry.
+    Nothing(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Damaged(sentence) | Self::Usage(sentence) | Self::Nothing(sentence) => sentence.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Trouble {
+    /// Whether it is only that nobody reads the output any more (`posgate ledger show | head`).
+    pub fn is_nobody_reading(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

@@ -1,0 +1,307 @@
+//! `posgate ledger show|report|export|explain`: what people read out of a ledger, also while the server runs.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use posgate::audit::balances::Balances;
+use posgate::audit::explain::{Question, explain as tell};
+use posgate::audit::export::{Export, Format, Language};
+use posgate::audit::filter::{self, Written};
+use posgate::audit::report::{Span, gather};
+use posgate::audit::show::{self, LAST_MAX, Show};
+use posgate::audit::{Calendar, Filter, Source, Trouble};
+use posgate::cards::diff::Opened;
+use posgate::config::Settings;
+use posgate::good::{self, Good};
+use posgate::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo};
+use posgate::zone::Zone;
+use posgate::{cards, clock, config};
+
+use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};
+
+/// The options of `ledger show`.
+pub(super) const SHOW: &[&str] =
+    &["config", "raw", "follow", "last=", "card=", "account=", "machine=", "kind=", "from=", "to=", "after="];
+/// The options of `ledger report`.
+pub(super) const REPORT: &[&str] = &["config", "day=", "from=", "to=", "balances", "json"];
+/// The options of `ledger export`.
+pub(super) const EXPORT: &[&str] =
+    &["config", "format=", "gbk", "header=", "card=", "account=", "machine=", "kind=", "from=", "to=", "after="];
+/// The options of `ledger explain`.
+pub(super) const EXPLAIN: &[&str] = &["config", "json"];
+
+/// Prints the entries that are asked for.
+pub(super) fn show(options: &Options) -> u8 {
+    finish(show_all(options))
+}
+
+fn show_all(options: &Options) -> Result<u8, Failure> {
+    let filter = filter(options)?;
+    let last = match options.value("last") {
+        None => None,
+        Some(text) => {
+            let count = text.parse().ok().filter(|count| *count <= LAST_MAX);
+            Some(count.ok_or_else(|| usage(format!("--last {text:?} is no number up to {LAST_MAX}")))?)
+        }
+    };
+    let at_hand = AtHand::find(options, &options.operands)?;
+    let show = Show { filter, calendar: at_hand.calendar()?, last, raw: options.has("raw") };
+    let damage = show::run(&at_hand.places, &show, options.has("follow"), &mut io::stdout())?;
+    match damage {
+        None => Ok(0),
+        Some(sentence) => Err(Trouble::Damaged(sentence).into()),
+    }
+}
+
+/// Prints the daily close, or all balances.
+pub(super) fn report(options: &Options) -> u8 {
+    finish(report_all(options))
+}
+
+fn report_all(options: &Options) -> Result<u8, Failure> {
+    let at_hand = AtHand::find(options, &options.operands)?;
+    let calendar = at_hand.calendar()?;
+    let day = |name: &str| match options.value(name) {
+        None => Ok(None),
+        Some(text) => day_of(text, &calendar)
+            .map(Some)
+            .ok_or_else(|| usage(format!("--{name} {text:?} is no day: write 2026-11-22, today or yesterday"))),
+    };
+    let span = match (day("day")?, day("from")?, day("to")?) {
+        (None, None, None) => Span::Newest,
+        (Some(day), None, None) => Span::Days(Some(day), Some(day)),
+        (None, Some(from), Some(to)) if from > to => {
+            return Err(usage(format!("--from {from} is after --to {to}: exchange the two")));
+        }
+        (None, from, to) => Span::Days(from, to),
+        (Some(_), ..) => return Err(usage("give --day, or --from and --to, not both".to_owned())),
+    };
+    let table = if options.has("balances") { at_hand.cards()? } else { None };
+    let source = Source::open(&at_hand.places)?;
+    let (report, accounts) = gather(&source, &calendar, span)?;
+    let text = match (options.has("balances"), options.has("json")) {
+        (false, false) => report.to_string(),
+        (false, true) => format!("{}\n", report.json()),
+        (true, is_json) => {
+            let balances = Balances::new(&accounts, table.as_deref());
+            if is_json { format!("{}\n", balances.json(&report)) } else { balances.print(&report) }
+        }
+    };
+    io::stdout().write_all(text.as_bytes()).map_err(Trouble::from)?;
+    if report.is_balanced() {
+        return Ok(0);
+    }
+    complain!("posgate: opening total and movements do not make the closing total: run `posgate ledger verify`");
+    Ok(EXIT_NO)
+}
+
+/// Writes the entries as a table for a spreadsheet.
+pub(super) fn export(options: &Options) -> u8 {
+    finish(export_all(options))
+}
+
+fn export_all(options: &Options) -> Result<u8, Failure> {
+    let format = match options.value("format") {
+        None | Some("csv") => Format::Csv,
+        Some("tsv") => Format::Tsv,
+        Some(other) => return Err(usage(format!("--format {other:?}: write csv or tsv"))),
+    };
+    let header = match options.value("header") {
+        None | Some("en") => Language::English,
+        Some("zh") => Language::Chinese,
+        Some(other) => return Err(usage(format!("--header {other:?}: write en or zh"))),
+    };
+    let filter = filter(options)?;
+    let at_hand = AtHand::find(options, &options.operands)?;
+    let export = Export { filter, calendar: at_hand.calendar()?, format, header, gbk: options.has("gbk") };
+    let source = Source::open(&at_hand.places)?;
+    if let Some(note) = source.note() {
+        complain!("{note}");
+    }
+    export.write(&source, &mut io::stdout())?;
+    Ok(0)
+}
+
+/// Tells one sale's story.
+pub(super) fn explain(options: &Options) -> u8 {
+    finish(explain_all(options))
+}
+
+fn explain_all(options: &Options) -> Result<u8, Failure> {
+    let mut numbers: Vec<&str> = Vec::new();
+    let mut time = String::new();
+    let mut places = Vec::new();
+    for operand in &options.operands {
+        match operand.to_str() {
+            Some(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => numbers.push(text),
+            // A date and a time may come as one word or as two.
+            Some(text) if Written::parse(text).is_some() => {
+                time.push_str(if time.is_empty() { "" } else { " " });
+                time.push_str(text);
+            }
+            _ => places.push(operand.clone()),
+        }
+    }
+    let how =
+        "write `posgate ledger explain SEQ`, or `… explain CARD TIME` with a time such as 12:30 or '2026-11-22 12:30'";
+    let question = match (numbers.as_slice(), time.as_str()) {
+        ([seq], "") => {
+            Question::Entry(EntrySeq(seq.parse().map_err(|_| usage(format!("{seq} is no entry's number: {how}")))?))
+        }
+        ([card], time) => {
+            let card = CardNo::parse(card.as_bytes()).ok_or_else(|| usage(format!("{card} is no card: {how}")))?;
+            let written = Written::parse(time).ok_or_else(|| usage(format!("{time:?} is no time: {how}")))?;
+            Question::Card(card.padded(), written)
+        }
+        _ => return Err(usage(how.to_owned())),
+    };
+    let at_hand = AtHand::find(options, &places)?;
+    let calendar = at_hand.calendar()?;
+    let story = tell(&Source::open(&at_hand.places)?, &calendar, question)?;
+    let text = if options.has("json") { format!("{}\n", story.json()) } else { story.to_string() };
+    io::stdout().write_all(text.as_bytes()).map_err(Trouble::from)?;
+    Ok(0)
+}
+
+/// The accounts that a ledger has opened, with what they hold.
+pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8> {
+    let read = || -> Result<HashMap<AccountId, Opened>, Trouble> {
+        let source = Source::open(&[ledger_dir.to_owned()])?;
+        let (_, accounts) = gather(&source, &Calendar::default(), Span::Days(None, None))?;
+        let opened = accounts.sorted().into_iter().filter(|(_, account)| account.is_opened_then);
+        Ok(opened.map(|(id, account)| (id.clone(), Opened { balance: account.balance, uses: account.uses })).collect())
+    };
+    read().map_err(|trouble| finish(Err(trouble.into())))
+}
+
+/// What the operands and `--config` name.
+struct AtHand {
+    places: Vec<PathBuf>,
+    /// With a configuration: its time zone, start of the day and card table.
+    settings: Option<Settings>,
+}
+
+impl AtHand {
+    fn find(options: &Options, operands: &[impl AsRef<OsStr>]) -> Result<Self, Failure> {
+        let is_asked = options.config.is_some() || operands.is_empty();
+        let settings = if is_asked { Some(config::load(&options.config()).map_err(Failure::Config)?) } else { None };
+        let places = match &settings {
+            Some(settings) if operands.is_empty() => vec![settings.ledger_dir.clone()],
+            _ => operands.iter().map(PathBuf::from).collect(),
+        };
+        Ok(Self { places, settings })
+    }
+
+    fn calendar(&self) -> Result<Calendar, Failure> {
+        let Some(settings) = &self.settings else { return Ok(Calendar::default()) };
+        let found = Zone::find(settings.timezone.as_deref()).map_err(|message| {
+            Failure::Sentence(EXIT_CONFIG, format!("{}: option timezone: {message}", settings.file.display()))
+        })?;
+        Ok(Calendar { zone: Some(found.zone), day_start: settings.rules.day_start })
+    }
+
+    /// The card table, or the good copy of one that is not as it should be: what the server would serve.
+    fn cards(&self) -> Result<Option<Vec<CardRecord>>, Failure> {
+        let Some(settings) = &self.settings else { return Ok(None) };
+        let groups = &settings.rules.groups;
+        let problems = match cards::load(&settings.cards, groups) {
+            Ok(file) => return Ok(Some(file.records)),
+            Err(problems) => problems,
+        };
+        let good = Good::of(&settings.ledger_dir);
+        let copy = good.read(good::CARDS).and_then(|bytes| cards::parse(&bytes, &good.path(good::CARDS), groups).ok());
+        match copy {
+            Some(file) => {
+                print_problems(&problems);
+                complain!("the good copy is read instead: {}", good.path(good::CARDS).display());
+                Ok(Some(file.records))
+            }
+            None => Err(Failure::Config(problems)),
+        }
+    }
+}
+
+/// What `--card`, `--from` and the like ask for.
+fn filter(options: &Options) -> Result<Filter, Failure> {
+    let number = |name: &str, wanted: &str| {
+        usage(format!("--{name} {:?} is no {wanted}", options.value(name).unwrap_or_default()))
+    };
+    let card = options
+        .value("card")
+        .map(|text| CardNo::parse(text.as_bytes()).ok_or_else(|| number("card", "card of 1 to 10 digits")));
+    let machine = options.value("machine").map(|text| {
+        MachineNo::parse(text.as_bytes()).ok_or_else(|| number("machine", "machine number of 1 to 10 digits"))
+    });
+    let after = options.value("after").map(|text| text.parse().map_err(|_| number("after", "entry's number")));
+    let time = |name: &str, edge: fn(&Written) -> Option<Civil>| {
+        let wanted = "time: write 2026-11-22 or '2026-11-22 12:30'";
+        let read =
+            |text: &str| Written::parse(text).and_then(|written| edge(&written)).ok_or_else(|| number(name, wanted));
+        options.value(name).map(read).transpose()
+    };
+    Ok(Filter {
+        card: card.transpose()?,
+        account: options.value("account").map(str::to_owned),
+        machine: machine.transpose()?,
+        kinds: options.value("kind").map_or(Ok(Vec::new()), filter::kinds).map_err(usage)?,
+        from: time("from", Written::begin)?,
+        until: time("to", Written::end)?,
+        after: EntrySeq(after.transpose()?.unwrap_or_default()),
+    })
+}
+
+/// A business day as a person writes it.
+fn day_of(text: &str, calendar: &Calendar) -> Option<Date> {
+    let today = || {
+        let zone =
+            calendar.zone.clone().unwrap_or_else(|| Zone::find(None).map_or_else(|_| Zone::utc(), |found| found.zone));
+        calendar.day(zone.stamp(clock::wall()))
+    };
+    match text {
+        "today" => Some(today()),
+        "yesterday" => Some(today().previous()),
+        _ => Date::parse(text.as_bytes()),
+    }
+}
+
+/// Why a command ends without an answer.
+enum Failure {
+    Trouble(Trouble),
+    Config(Vec<posgate::problem::Problem>),
+    Sentence(u8, String),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+fn usage(sentence: String) -> Failure {
+    Failure::Sentence(EXIT_USAGE, sentence)
+}
+
+fn finish(result: Result<u8, Failure>) -> u8 {
+    let (code, sentence) = match result {
+        Ok(code) => return code,
+        Err(Failure::Trouble(trouble)) if trouble.is_nobody_reading() => return 0,
+        Err(Failure::Trouble(trouble)) => {
+            let code = match trouble {
+                Trouble::Io(_) => EXIT_IO,
+                Trouble::Damaged(_) => EXIT_CONFIG,
+                Trouble::Usage(_) => EXIT_USAGE,
+                Trouble::Nothing(_) => EXIT_NO,
+            };
+            (code, trouble.to_string())
+        }
+        Err(Failure::Config(problems)) => {
+            print_problems(&problems);
+            return EXIT_CONFIG;
+        }
+        Err(Failure::Sentence(code, sentence)) => (code, sentence),
+    };
+    complain!("posgate: {sentence}");
+    code
+}

@@ -1,0 +1,155 @@
+//! One sale's whole story.
+
+use posgate::model::{
+    AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp, Text,
+};
+
+use crate::naive::Json;
+use crate::{generate, ledger, text};
+
+fn entry(kind: Kind, time: &str, fen: i64) -> Entry {
+    let stamp = Stamp::parse(&format!("2026-11-{time}.000+08:00")).unwrap();
+    let mut entry = Entry::new(kind, stamp, ClockState::Ok);
+    entry.card = CardNo::parse(b"8888888801");
+    entry.account = Some(AccountId::try_from("S001").unwrap());
+    entry.amount = Some(Balance::from_fen(fen));
+    entry.machine = MachineNo::parse(b"00001");
+    entry.frame = FrameSeq::parse(b"00042");
+    entry.device_time = Text::try_from(stamp.civil().to_string().as_str()).ok();
+    entry
+}
+
+/// An entry that says something of another.
+fn about(kind: Kind, time: &str, seq: u64, detail: Detail) -> Entry {
+    let whole = entry(kind, time, 0);
+    let is_bare = matches!(kind, Kind::Confirm | Kind::Unconfirmed);
+    let mut entry = if is_bare { Entry::new(kind, whole.time, ClockState::Ok) } else { whole.clone() };
+    entry.machine = whole.machine;
+    entry.about = Some(EntrySeq(seq));
+    entry.detail = detail;
+    entry
+}
+
+fn day() -> Detail {
+    Detail::default().with("day", "2026-11-22").with("period", "lunch")
+}
+
+/// A card's day.
+fn site() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let none = Detail::default;
+    let refused = none().with("reason", "day-max").with("code", 103).with("asked", "50.00");
+    let entries = vec![
+        entry(Kind::Open, "22T11:59:59", 10_000),                             // 1
+        Entry { detail: day(), ..entry(Kind::Charge, "22T12:00:00", -550) },  // 2
+        about(Kind::Confirm, "22T12:00:01", 2, none()),                       // 3
+        Entry { detail: day(), ..entry(Kind::Charge, "22T12:29:00", -1200) }, // 4
+        about(Kind::Unconfirmed, "22T12:29:08", 4, none()),                   // 5
+        about(Kind::Repeat, "22T12:29:20", 4, none().with("code", 103).with("asked", "12.00")), // 6
+        Entry { detail: day(), uses: Some(-1), ..entry(Kind::Meal, "22T12:50:00", 0) }, // 7
+        Entry { detail: refused, ..entry(Kind::Decline, "22T12:31:00", 0) },  // 8
+        Entry {
+            amount: Some(Balance::from_fen(1200)),
+            ..about(Kind::Void, "22T13:00:00", 4, day().with("by", "王").with("note", "打错了"))
+        }, // 9
+        Entry {
+            detail: none()
+                .with("asked", "3.00")
+                .with("invalid", "time")
+                .with("reason", "lost")
+                .with("day", "2026-11-22"),
+            device_time: Text::try_from("0000-00-00").ok(),
+            ..entry(Kind::Offline, "22T18:00:00", -300)
+        }, // 10
+        Entry { detail: none().with("claimed", "5000.00"), ..entry(Kind::Offline, "22T18:01:00", 0) }, // 11
+        Entry { detail: day(), ..entry(Kind::Charge, "21T09:00:00", -100) },  // 12
+    ];
+    generate::write_entries(&directory.path().join("ledger"), "一食堂", entries);
+    directory
+}
+
+#[track_caller]
+fn told(arguments: &[&str], words: &[&str]) -> String {
+    let site = site();
+    let place = site.path().join("ledger");
+    let ended = ledger(&[["explain"].as_slice(), arguments, &[text(&place)]].concat());
+    let ended = ended.expect(0, words, &[]);
+    assert!(ended.out.lines().count() <= 24, "one screen:\n{}", ended.out);
+    ended.out
+}
+
+#[test]
+fn a_sale_is_told_from_the_request_to_the_confirmation() {
+    told(
+        &["2"],
+        &[
+            "103: a sale of 5.50",
+            "approved, no rule refused it",
+            "100.00 -5.50 = 94.50",
+            "entry 1 opened the account with the table's 100.00",
+            "confirmed (109) in entry 3 1.000 s later",
+            "the chain holds",
+            "ledger-0000000001.tsv:3",
+            "machine 机号 00001",
+        ],
+    );
+}
+
+#[test]
+fn a_sale_that_was_doubted_repeated_and_undone_says_so() {
+    let words = [
+        "94.50 -12.00 = 82.50",
+        "无回执 not confirmed",
+        "重刷认出 sale tried again",
+        "撤销 void 12.00",
+        "by 王 (打错了)",
+        "no 109, but entry 9 settles it: a void",
+    ];
+    told(&["4"], &words);
+    // What is about a sale leads to it.
+    for seq in ["5", "6", "9"] {
+        told(&[seq], &[&words[..], &["which is about entry 4"]].concat());
+    }
+}
+
+#[test]
+fn a_refusal_and_offline_sales_name_their_rule_in_words() {
+    told(&["8"], &["103: a request of 50.00", "above the card's limit for one day (day-max)", "超过该卡当日限额"]);
+    told(&["10"], &["booked: it has happened", "the card is reported lost (lost)", "the device's time is no date"]);
+    told(&["11"], &["a sale of 5000.00", "not booked"]);
+    told(&["7"], &["one meal", "1 of the card's uses", "uses 次数: 0 -1 = -1", "IN DOUBT"]);
+}
+
+#[test]
+fn the_nearest_sale_of_the_card_is_meant_and_the_others_are_named() {
+    // The refusal of 12:31 is nearer to 12:31, but a sale was asked for.
+    let out = told(&["8888888801", "12:31"], &["流水 entry                      4 ", "entry 8  2026-11-22 12:31:00"]);
+    assert!(out.contains("entry 2  2026-11-22 12:00:00") && out.contains("entry 7  2026-11-22 12:50:00"), "{out}");
+    assert!(!out.contains("entry 12 "), "of another day: {out}");
+    told(&["8888888801", "2026-11-21", "09:30"], &["流水 entry                      12 "]);
+    told(&["8888888801", "2026-11-21 09:30"], &["流水 entry                      12 "]);
+}
+
+#[test]
+fn for_scripts_it_is_one_object() {
+    let site = site();
+    let place = site.path().join("ledger");
+    let json = Json::read(&ledger(&["explain", "--json", "4", text(&place)]).expect(0, &[], &[]).out);
+    assert_eq!((json.text("balance_before"), json.text("balance_after")), ("94.50", "82.50"));
+    assert_eq!(json.list("about").len(), 3);
+    assert_eq!(json.get("chain_holds"), &Json::Flag(true));
+}
+
+#[test]
+fn what_is_not_there_is_1_with_what_to_do() {
+    let site = site();
+    let place = site.path().join("ledger");
+    for (arguments, words) in [
+        (["explain", "13"].as_slice(), "they go from 1 to 12; for a card say the time too"),
+        (&["explain", "8888888801"], "for a card say the time too"),
+        (&["explain", "8888888899", "12:30"], "has no sale at all"),
+    ] {
+        let ended = ledger(&[arguments, &[text(&place)]].concat()).expect(1, &[], &[words]);
+        assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{arguments:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! Tables for spreadsheets.
+
+use std::process::Output;
+
+use posgate::model::{AccountId, Balance, CardNo, ClockState, Detail, Entry, Kind, Stamp, Text};
+
+use crate::harness::posgate;
+use crate::naive::rows;
+use crate::{days, generate, text};
+
+fn export(arguments: &[&str]) -> Output {
+    let output = posgate().args(["ledger", "export"]).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+/// The cells of a CSV text, read by its rules alone.
+fn cells(text: &str) -> Vec<Vec<String>> {
+    let mut rows = vec![vec![String::new()]];
+    let mut characters = text.chars().peekable();
+    let mut is_quoted = false;
+    while let Some(character) = characters.next() {
+        let row = rows.last_mut().unwrap();
+        match (character, is_quoted) {
+            ('"', true) if characters.peek() == Some(&'"') => {
+                characters.next();
+                row.last_mut().unwrap().push('"');
+            }
+            ('"', _) => is_quoted = !is_quoted,
+            (',', false) => row.push(String::new()),
+            ('\r', false) => {
+                assert_eq!(characters.next(), Some('\n'));
+                rows.push(vec![String::new()]);
+            }
+            (other, _) => row.last_mut().unwrap().push(other),
+        }
+    }
+    assert_eq!(rows.pop(), Some(vec![String::new()]), "the last row ends");
+    rows
+}
+
+/// Two entries with all that a spreadsheet could misread.
+fn nasty() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let stamp = Stamp::parse("2026-11-22T12:00:00.250+08:00").unwrap();
+    let entry = |account: &str, slot: &str| {
+        let mut entry = Entry::new(Kind::Adjust, stamp, ClockState::Ok);
+        entry.card = CardNo::parse(b"0088888801");
+        entry.account = Some(AccountId::try_from(account).unwrap());
+        entry.amount = Some(Balance::from_fen(-550));
+        entry.slot = Text::try_from(slot).ok();
+        entry.detail = Detail::default().with("note", "a,\"b\";\t张三");
+        entry
+    };
+    let entries =
+        vec![entry("=cmd|'/c calc'!A1", "1-2"), entry("+86", "12e4"), entry("@SUM(1)", "x"), entry("-1", "007")];
+    generate::write_entries(&directory.path().join("ledger"), "=1+1,一食堂", entries);
+    directory
+}
+
+#[test]
+fn a_csv_has_a_mark_titles_and_a_row_an_entry_that_begins_with_site_and_ledger() {
+    let directory = days(2_000);
+    let place = directory.path().join("ledger");
+    let all = rows(&[&place]);
+    let bytes = export(&[text(&place)]).stdout;
+    let table = cells(std::str::from_utf8(bytes.strip_prefix("\u{FEFF}".as_bytes()).unwrap()).unwrap());
+    assert_eq!(table.len(), all.len() + 1);
+    assert_eq!(
+        table[0].join(" "),
+        "site ledger day seq time clock kind machine serial frame card account amount uses balance uses_left device_time slot ref detail crc"
+    );
+    for (cells, row) in table[1..].iter().zip(&all) {
+        assert_eq!(
+            (cells[0].as_str(), cells[1].trim_end(), cells[2].as_str()),
+            ("一食堂", "00a1b2c3d4e5f607", row.day())
+        );
+        assert_eq!(cells[4], row.column(2)[..19].replace('T', " "));
+        for column in [1, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18] {
+            assert_eq!(cells[column + 2].trim_end(), row.column(column), "entry {} column {column}", row.seq());
+        }
+    }
+    let sales = export(&["--kind", "sales", "--card", "88888007", text(&place)]).stdout;
+    let wanted = all.iter().filter(|row| row.is_sale() && row.column(8) == "0088888007").count();
+    assert_eq!(cells(std::str::from_utf8(&sales).unwrap()).len(), wanted + 1);
+}
+
+#[test]
+fn numbers_survive_a_spreadsheet_and_formulas_are_harmless() {
+    let directory = nasty();
+    let place = directory.path().join("ledger");
+    for arguments in [vec![text(&place)], vec!["--format", "tsv", text(&place)]] {
+        let is_tsv = arguments.len() > 1;
+        let text = String::from_utf8(export(&arguments).stdout).unwrap();
+        let text = text.trim_start_matches('\u{FEFF}');
+        let table = if is_tsv {
+            text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+        } else {
+            cells(text)
+        };
+        assert_eq!(table.len(), 5);
+        for row in &table {
+            assert_eq!(row.len(), 21, "{row:?}");
+            for (index, cell) in row.iter().enumerate() {
+                let is_number = [3, 12, 13, 14, 15, 18].contains(&index);
+                let is_formula = cell.starts_with(['=', '+', '-', '@', '\t']);
+                assert!(is_number || !is_formula, "{cell:?} would be run");
+            }
+        }
+        assert_eq!(table[1][0], "'=1+1,一食堂");
+        assert_eq!(table[1][12], "-5.50");
+        // Not the digits alone, or the zeros and the power of ten are the spreadsheet's.
+        for (row, column, digits) in
+            [(1, 10, "0088888801"), (1, 17, "1-2"), (2, 17, "12e4"), (4, 17, "007"), (1, 1, "00000000000000a1")]
+        {
+            let wanted = if is_tsv { format!("'{digits}") } else { format!("{digits}\t") };
+            assert_eq!(table[row][column], wanted);
+        }
+    }
+}
+
+#[test]
+fn gbk_has_no_mark_and_chinese_titles_name_the_same_columns() {
+    let directory = nasty();
+    let place = directory.path().join("ledger");
+    let bytes = export(&["--gbk", "--header", "zh", text(&place)]).stdout;
+    let (decoded, _, is_wrong) = encoding_rs::GBK.decode(&bytes);
+    assert!(!is_wrong && !decoded.starts_with('\u{FEFF}'));
+    let table = cells(&decoded);
+    assert_eq!(table[0][..4], ["站点", "账本", "营业日", "流水号"]);
+    assert_eq!((table[0].len(), table[1].len()), (21, 21));
+    assert_eq!(table[1][6], "调整");
+    assert!(std::str::from_utf8(&bytes).is_err(), "GBK it is");
+}

@@ -1,0 +1,356 @@
+//! The daily close and the balances.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read as _;
+use std::process::Stdio;
+
+use crate::harness::posgate;
+use crate::naive::{Json, Row, Sum, fen, rows, segments, sum, yuan};
+use crate::{days, generate, ledger, text};
+
+const DAYS: [&str; 3] = ["2026-11-01", "2026-11-02", "2026-11-03"];
+
+#[track_caller]
+fn report(arguments: &[&str]) -> Json {
+    let ended = ledger(&[["report", "--json"].as_slice(), arguments].concat()).expect(0, &[], &[]);
+    Json::read(&ended.out)
+}
+
+/// Sums of groups of lines, sales as what was taken.
+fn grouped<'a>(rows: impl Iterator<Item = &'a Row>, name: impl Fn(&Row) -> String) -> BTreeMap<String, Sum> {
+    let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
+    for row in rows {
+        let (count, fen, uses) = sums.entry(name(row)).or_default();
+        (*count, *fen, *uses) = (*count + 1, *fen + row.fen(), *uses + row.uses());
+    }
+    sums
+}
+
+fn taken(sums: BTreeMap<String, Sum>) -> BTreeMap<String, Sum> {
+    sums.into_iter().map(|(name, (count, fen, uses))| (name, (count, -fen, -uses))).collect()
+}
+
+fn or_dash(word: &str) -> String {
+    if word.is_empty() { "-".to_owned() } else { word.to_owned() }
+}
+
+#[test]
+fn every_figure_of_a_day_is_the_sum_of_its_lines() {
+    let directory = days(12_000);
+    let place = directory.path().join("ledger");
+    let all = rows(&[&place]);
+    assert!(segments(&[&place]).len() > 3);
+    for day in DAYS {
+        let report = report(&["--day", day, text(&place)]);
+        let of_day: Vec<&Row> = all.iter().filter(|row| row.day() == day).collect();
+        assert_eq!(report.number("entries"), i64::try_from(of_day.len()).unwrap());
+        for (end, row) in [("first", of_day[0]), ("last", of_day[of_day.len() - 1])] {
+            assert_eq!(report.number(&format!("{end}.seq")), i64::try_from(row.seq()).unwrap());
+            assert_eq!(report.text(&format!("{end}.crc")), row.column(18));
+        }
+        let lines = || of_day.iter().copied();
+        for (kind, wanted) in grouped(lines(), |row| row.kind().to_owned()) {
+            assert_eq!(report.sum(&format!("kinds.{kind}")), wanted, "{day} {kind}");
+        }
+        let sales = || lines().filter(|row| row.is_sale());
+        let told = |list: &str, value: &str| -> BTreeMap<String, Sum> {
+            let rows = report.list(list).iter().map(|row| (row.text("name").to_owned(), row.sum(value)));
+            rows.filter(|(_, sum)| sum.0 > 0).collect()
+        };
+        assert_eq!(told("machines", "sales"), taken(grouped(sales(), |row| or_dash(row.column(5)))), "{day}");
+        assert_eq!(told("periods", "sales"), taken(grouped(sales(), |row| or_dash(row.word("period")))), "{day}");
+        // A void counts for the machine and period of its sale.
+        let voids = || lines().filter(|row| row.kind() == "void");
+        let sale_of = |row: &Row| &all[row.column(16).parse::<usize>().unwrap() - 1];
+        assert_eq!(told("machines", "void"), grouped(voids(), |row| or_dash(sale_of(row).column(5))), "{day}");
+        assert_eq!(told("periods", "void"), grouped(voids(), |row| or_dash(sale_of(row).word("period"))), "{day}");
+
+        let declines = lines().filter(|row| row.kind() == "decline");
+        let refused: Vec<(String, i64)> =
+            report.list("refused").iter().map(|row| (row.text("name").to_owned(), row.number("count"))).collect();
+        let wanted = grouped(declines, |row| row.word("reason").to_owned());
+        let wanted: Vec<(String, i64)> =
+            wanted.into_iter().map(|(reason, sum)| (reason, i64::try_from(sum.0).unwrap())).collect();
+        assert_eq!(refused, wanted, "{day}");
+        for row in report.list("operators") {
+            for kind in ["topup", "subsidy", "payout", "adjust", "void"] {
+                let own = lines().filter(|line| line.kind() == kind && line.word("by") == row.text("by"));
+                assert_eq!(row.sum(kind), sum(own), "{day} {kind} by {}", row.text("by"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_listed_is_what_a_person_should_look_at() {
+    let directory = days(12_000);
+    let place = directory.path().join("ledger");
+    let all = rows(&[&place]);
+    let report = report(&["--day", DAYS[1], text(&place)]);
+    let of_day = || all.iter().filter(|row| row.day() == DAYS[1]);
+    let offline = || of_day().filter(|row| row.kind() == "offline");
+    let confirmed: Vec<&str> =
+        all.iter().filter(|row| ["confirm", "void"].contains(&row.kind())).map(|row| row.column(16)).collect();
+    let doubts = || {
+        let sales = of_day().filter(|row| ["charge", "meal", "scan"].contains(&row.kind()));
+        sales.filter(|row| !confirmed.contains(&row.column(1)))
+    };
+    let seqs = |list: &str| -> Vec<u64> {
+        let rows = report.list(&format!("{list}.listed")).iter();
+        rows.map(|row| u64::try_from(row.number("seq")).unwrap()).collect()
+    };
+    let wanted = |rows: &mut dyn Iterator<Item = &Row>| rows.map(Row::seq).collect::<Vec<u64>>();
+    for (list, rows) in [
+        ("invalid_times", wanted(&mut offline().filter(|row| row.word("invalid") == "time"))),
+        ("overdrafts", wanted(&mut offline().filter(|row| fen(row.column(12)) < 0))),
+        ("bad_cards", wanted(&mut offline().filter(|row| !row.word("reason").is_empty()))),
+        ("voids", wanted(&mut of_day().filter(|row| row.kind() == "void"))),
+        ("adjusts", wanted(&mut of_day().filter(|row| row.kind() == "adjust"))),
+        ("late", wanted(&mut of_day().filter(|row| &row.column(2)[..10] > DAYS[1]))),
+        ("doubtful", wanted(&mut doubts().filter(|row| row.column(5) != "00005"))),
+    ] {
+        assert!(!rows.is_empty() && rows.len() <= 200, "{list} shows something");
+        assert_eq!(seqs(list), rows, "{list}");
+    }
+    // Of a machine that never confirms a sum says it all.
+    let mute = report.list("mute");
+    assert_eq!((mute.len(), mute[0].text("machine")), (1, "00005"));
+    let (count, fen, uses) = sum(doubts().filter(|row| row.column(5) == "00005"));
+    assert_eq!(mute[0].sum("sales"), (count, -fen, -uses));
+}
+
+#[test]
+fn opening_and_movements_make_the_closing_total_and_the_next_days_opening() {
+    let directory = days(6_000);
+    let place = directory.path().join("ledger");
+    let all = rows(&[&place]);
+    // Offline sales of the first day's evening before.
+    let mut before = fen(report(&["--day", "2026-10-31", text(&place)]).text("closing.amount"));
+    for day in DAYS {
+        let report = report(&["--day", day, text(&place)]);
+        let moved: i64 = all.iter().filter(|row| row.day() == day).map(Row::fen).sum();
+        let earlier: i64 = all.iter().filter(|row| row.day() < day).map(Row::fen).sum();
+        assert_eq!(fen(report.text("opening.amount")), earlier, "{day}");
+        assert_eq!(fen(report.text("moved.amount")), moved, "{day}");
+        assert_eq!(fen(report.text("closing.amount")), earlier + moved, "{day}");
+        assert_eq!(fen(report.text("opening.amount")), before, "{day}: as the day before closed");
+        before = earlier + moved;
+        assert_eq!(report.get("balanced"), &Json::Flag(true));
+    }
+    let whole = report(&["--from", DAYS[0], "--to", DAYS[2], text(&place)]);
+    assert_eq!(fen(whole.text("closing.amount")), before);
+    let newest = report(&[text(&place)]);
+    assert_eq!((newest.text("from"), newest.text("to")), (DAYS[2], DAYS[2]));
+    // The last `balance` column of each account says the same.
+    let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+    for row in all.iter().filter(|row| !row.column(9).is_empty()) {
+        last.insert(row.column(9), fen(row.column(12)));
+    }
+    assert_eq!(last.values().sum::<i64>(), before);
+}
+
+#[test]
+fn on_paper_stands_the_same_in_both_languages() {
+    let directory = days(12_000);
+    let place = directory.path().join("ledger");
+    let told = report(&["--day", DAYS[1], text(&place)]);
+    let paper =
+        ledger(&["report", "--day", DAYS[1], text(&place)]).expect(0, &["日结 daily close", "平 balanced"], &[]).out;
+    for words in [
+        format!("首条 first                      seq={} crc={}", told.number("first.seq"), told.text("first.crc")),
+        "期末 closing".to_owned(),
+        told.text("closing.amount").to_owned(),
+        format!("站点 site                       {}", told.text("site")),
+        told.text("ledger").to_owned(),
+        "充值 top-up".to_owned(),
+        "此卡已挂失 lost".to_owned(),
+        "透支 below zero".to_owned(),
+        "存疑消费".to_owned(),
+    ] {
+        assert!(paper.contains(&words), "{words}\n{paper}");
+    }
+}
+
+#[test]
+fn balances_at_a_days_end_are_the_sums_until_then() {
+    let directory = days(6_000);
+    let place = directory.path().join("ledger");
+    let all = rows(&[&place]);
+    let config = directory.path().join("posgate");
+    fs::write(
+        &config,
+        "config server 'main'\n option cards 'cards.csv'\n option ledger_dir 'ledger'\n option timezone 'CST-8'\n",
+    )
+    .unwrap();
+    // An account of the ledger, with a figure that does not count any more; one of two cards that was never opened; one that owes.
+    let table = "card,account,name,balance,uses\n88888000,S00000,张三,777.00,7\n1,NEW,李四,12.50,3\n2,NEW,李四,,\n3,OWES,王五,-1.00,\n";
+    fs::write(directory.path().join("cards.csv"), table).unwrap();
+    let balances = report(&["--balances", "--day", DAYS[1], "--config", text(&config)]);
+    let until = || all.iter().filter(|row| row.day() <= DAYS[1] && !row.column(9).is_empty());
+    let mut wanted: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for row in until() {
+        let (fen, uses) = wanted.entry(row.column(9).to_owned()).or_default();
+        (*fen, *uses) = (*fen + row.fen(), *uses + row.uses());
+    }
+    let in_ledger: i64 = wanted.values().map(|(fen, _)| fen).sum();
+    assert_eq!(balances.text("in_ledger.amount"), yuan(in_ledger));
+    let is_open = wanted.contains_key("S00000");
+    assert!(is_open, "three hundred accounts are opened in two thousand entries a day");
+    wanted.insert("NEW".to_owned(), (1250, 3));
+    wanted.insert("OWES".to_owned(), (-100, 0));
+    let told: BTreeMap<String, (i64, i64)> = balances
+        .list("accounts")
+        .iter()
+        .map(|row| (row.text("account").to_owned(), (fen(row.text("balance")), row.number("uses"))))
+        .collect();
+    assert_eq!(told, wanted);
+    assert_eq!(balances.text("unopened.amount"), "11.50");
+    assert_eq!(balances.text("liability.amount"), yuan(in_ledger + 1150));
+    let below: i64 = wanted.values().map(|(fen, _)| fen.min(&0)).sum();
+    assert_eq!(balances.text("below_zero.amount"), yuan(below));
+    let paper = ledger(&["report", "--balances", "--day", DAYS[1], "--config", text(&config)]);
+    paper.expect(0, &["NEW", "未开户 not opened yet", "0000000001 0000000002", &yuan(in_ledger + 1150)], &[]);
+}
+
+#[test]
+fn a_line_that_is_just_being_written_is_not_there_yet() {
+    let directory = days(2_000);
+    let place = directory.path().join("ledger");
+    let before = report(&[text(&place)]);
+    let newest = segments(&[&place]).pop().unwrap();
+    let bytes = fs::read(&newest).unwrap();
+    for half in ["2001\t2026-11-03T20:00:0", "2", "\0\0\0\0\0"] {
+        fs::write(&newest, [&bytes, half.as_bytes()].concat()).unwrap();
+        assert_eq!(report(&[text(&place)]), before, "{half:?}");
+    }
+    // And a segment that has no header yet.
+    fs::write(&newest, bytes).unwrap();
+    let next = place.join(format!("ledger-{:010}.tsv", before.number("head.seq") + 1));
+    for header in [&b""[..], b"#posgate-led"] {
+        fs::write(&next, header).unwrap();
+        assert_eq!(report(&[text(&place)]), before);
+    }
+}
+
+#[test]
+fn a_ledger_damaged_in_the_middle_is_refused_with_file_line_and_case() {
+    let directory = days(4_000);
+    let place = directory.path().join("ledger");
+    let segment = segments(&[&place])[1].clone();
+    let whole = fs::read_to_string(&segment).unwrap();
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let altered = whole.replacen("\tok\t", "\tok \t", 5).replacen("\tok \t", "\tok\t", 4);
+    let missing = [&lines[..10], &lines[11..]].concat().concat();
+    let swapped = [&lines[..10], &[lines[11], lines[10]], &lines[12..]].concat().concat();
+    for (spoiled, case, line) in [(altered, "altered", 6), (missing, "missing", 11), (swapped, "swapped", 11)] {
+        fs::write(&segment, spoiled).unwrap();
+        let place = text(&place);
+        let told = format!("{}:{line}: {case}: ", segment.display());
+        for command in [
+            ["report", place].as_slice(),
+            &["report", "--json", place],
+            &["report", "--balances", place],
+            &["export", place],
+            &["explain", "9999999", place],
+        ] {
+            let ended = ledger(command).expect(78, &[], &[&told, "posgate ledger verify"]);
+            assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{command:?}");
+        }
+        // `show` shows what is there, names the line where it stands, and does not end as if all were well.
+        let mark = format!("# {}:{line}: ", segment.display());
+        ledger(&["show", "--raw", place]).expect(78, &[&mark], &[&told]);
+    }
+}
+
+#[test]
+fn an_archive_and_the_live_ledger_are_read_as_one_in_any_order() {
+    let directory = days(6_000);
+    let place = directory.path().join("ledger");
+    let archive = directory.path().join("archive");
+    let whole = report(&[text(&place)]);
+    let every = segments(&[&place]);
+    fs::create_dir(&archive).unwrap();
+    let (old, live) = every.split_at(every.len() / 2);
+    for path in old {
+        fs::rename(path, archive.join(path.file_name().unwrap())).unwrap();
+    }
+    let (place, archive) = (text(&place), text(&archive));
+    assert_eq!(report(&[archive, place]), whole);
+    assert_eq!(report(&[place, archive]), whole);
+    ledger(&["verify", place, archive]).expect(0, &["clean"], &[]);
+    // One by one, in no order, one of them twice.
+    let mut one_by_one: Vec<String> = live.iter().rev().map(|path| text(path).to_owned()).collect();
+    one_by_one.push(archive.to_owned());
+    one_by_one.push(text(&live[0]).to_owned());
+    let one_by_one: Vec<&str> = one_by_one.iter().map(String::as_str).collect();
+    assert_eq!(report(&one_by_one), whole);
+    // A part alone says that it is one; its movements are the same.
+    let part = report(&["--day", DAYS[2], place]);
+    assert_eq!(part.get("total_known"), &Json::Flag(false));
+    assert!(part.list("notes").iter().any(|note| format!("{note:?}").contains("are not among the segments given")));
+    assert_eq!(part.get("balanced"), &Json::Flag(true));
+    assert_eq!(part.get("moved"), whole.get("moved"));
+    // A hole is damage.
+    fs::remove_file(&every[every.len() - 2]).unwrap();
+    ledger(&["report", place, archive]).expect(78, &[], &[": missing: "]);
+}
+
+#[test]
+fn a_wrong_question_is_64_and_no_ledger_is_74() {
+    let directory = days(300);
+    let place = directory.path().join("ledger");
+    let place = text(&place);
+    for (command, words) in [
+        (["report", "--day", "yesteryear", place].as_slice(), "write 2026-11-22, today or yesterday"),
+        (&["report", "--day", "2026-11-01", "--to", "2026-11-02", place], "not both"),
+        (&["report", "--from", "2026-11-02", "--to", "2026-11-01", place], "exchange the two"),
+        (&["report", "--nonsense", place], "--nonsense"),
+        (&["report", "--raw", place], "--raw"),
+        (&["show", "--kind", "sale", place], "write sales"),
+        (&["show", "--last", "many", place], "--last"),
+        (&["show", "--from", "12:30", place], "write 2026-11-22"),
+        (&["show", "--card", "12x", place], "--card"),
+        (&["export", "--format", "xlsx", place], "csv or tsv"),
+        (&["export", "--header", "fr", place], "en or zh"),
+        (&["explain", place], "explain SEQ"),
+        (&["explain", "1", "2", place], "explain SEQ"),
+        (&["explain", "12345678901", "12:30", place], "is no card"),
+    ] {
+        let ended = ledger(command).expect(64, &[], &[words]);
+        assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{command:?}: {}", ended.err);
+    }
+    for command in ["report", "export", "show"] {
+        ledger(&[command, "/no/such/ledger"]).expect(74, &[], &["/no/such/ledger"]);
+        ledger(&[command, text(directory.path())]).expect(74, &[], &["no ledger here"]);
+    }
+    ledger(&["explain", "1", "/no/such/ledger"]).expect(74, &[], &["/no/such/ledger"]);
+    let other = days(300);
+    let bytes = fs::read(other.path().join("ledger/ledger-0000000001.tsv")).unwrap();
+    let stranger = other.path().join("ledger-0000000001.tsv");
+    fs::write(&stranger, String::from_utf8(bytes).unwrap().replacen("ledger=00a1", "ledger=00a2", 1)).unwrap();
+    ledger(&["report", place, text(&stranger)]).expect(64, &[], &["read them one by one"]);
+}
+
+/// The most memory that a report took, in KiB. What it prints fills the pipe, so that it lives until that is read.
+fn memory_of_report(entries: u64) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger");
+    generate::write(&place, generate::Plan { entries, accounts: 2_000, days: 2, segment_bytes: 1024 * 1024 });
+    let mut child =
+        posgate().args(["ledger", "report", "--balances"]).arg(&place).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    // Everything is added up before the first byte is printed.
+    out.read_exact(&mut [0]).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    out.read_to_end(&mut Vec::new()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn ten_times_the_entries_take_no_more_memory() {
+    let (few, many) = (memory_of_report(10_000), memory_of_report(100_000));
+    assert!(many < few + 512, "{few} KiB, then {many} KiB");
+}
