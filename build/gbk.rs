@@ -73,9 +73,15 @@ fn decode(bytes: &[u8]) -> Option<u32> {
 }
 
 fn array(source: &mut String, name: &str, of: &str, values: &[u32]) {
-    writeln!(source, "static {name}: [{of}; {}] = {values:?};", values.len()).expect("a String grows");
+    writeln!(source, "#[allow(clippy::unreadable_literal)]\nstatic {name}: [{of}; {}] = {values:?};", values.len())
+        .expect("a String grows");
 }
 
 fn triples(source: &mut String, name: &str, runs: &[(u32, u32, u32)]) {
-    writeln!(source, "static {name}: [(u16, u16, u16); {}] = {runs:?};", runs.len()).expect("a String grows");
+    writeln!(
+        source,
+        "#[allow(clippy::unreadable_literal)]\nstatic {name}: [(u16, u16, u16); {}] = {runs:?};",
+        runs.len()
+    )
+    .expect("a String grows");
 }

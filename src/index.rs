@@ -34,8 +34,8 @@ impl<const SLOTS: usize> Index<SLOTS> {
     }
 
     /// The newest row under this hash for which `matches` holds.
-    pub fn find(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
-        let slot = self.probe(hash, |row| matches(row))?;
+    pub fn find(&self, hash: u32, matches: impl FnMut(u32) -> bool) -> Option<u32> {
+        let slot = self.probe(hash, matches)?;
         self.slots[slot].checked_sub(1)
     }
 
@@ -182,7 +182,7 @@ mod tests {
                 let hashes: Vec<u32> = (0..512).map(pattern).collect();
                 for row in 0..512 {
                     index.insert(pattern(row), row, pattern);
-                    if row < 200 || row > 500 || round == 0 && row % 16 == 0 {
+                    if !(200..=500).contains(&row) || round == 0 && row % 16 == 0 {
                         all_of(&index, &hashes[..=row as usize]);
                     }
                 }
