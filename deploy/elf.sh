@@ -46,7 +46,7 @@ case $(field Machine) in
     ;;
 ARM)
     machine=arm
-    case $flags in *EABI5*) call=eabi5 ;; *) call=other ;; esac
+    case $flags in *"Version5 EABI"*) call=eabi5 ;; *) call=other ;; esac
     case $(attribute Tag_ABI_VFP_args) in "VFP registers") float=hard ;; *) float=soft ;; esac
     case $flags,$float in *hard-float*,soft | *soft-float*,hard) fail "header and attributes disagree about the float ABI: $flags" ;; esac
     abi=$call-$float-$(attribute Tag_CPU_arch)

@@ -31,9 +31,11 @@ def trim(name):
     end = max(loaded_end(struct.unpack_from(program, data, program_at + number * program_size)) for number in range(programs))
 
     # A section: name, type, flags, address, offset, size, link, info, alignment, size of an entry.
-    kept = [sections[0]]
-    kept += [it for it in sections[1:] if it[2] & ALLOCATED or it[1] == ATTRIBUTES]
-    assert all(it[6] == 0 for it in kept), f"{name} has sections that refer to others: it is not static"
+    places = [place for place, it in enumerate(sections) if place == 0 or it[2] & ALLOCATED or it[1] == ATTRIBUTES]
+    kept = [sections[place] for place in places]
+    for it in kept:
+        # ARM's index of unwinding names the section that it is for.
+        it[6] = places.index(it[6])
     out = bytearray(data[:end])
     texts = bytearray(b"\0")
     for it in kept[1:] + [names]:

@@ -48,8 +48,9 @@ fn play(directory: &Path, half: u64) -> io::Result<()> {
     let text = "config server 'main'\n\toption rate_source '0'\n\
                 config period\n\toption name 'lunch'\n\toption from '00:00'\n\toption to '23:00'\n\toption price '1.20'\n\
                 config door\n\toption machine '7'\n\toption door '1'\n";
-    let settings = config::parse(text.as_bytes(), Path::new("posgate")).map_err(refused)?;
-    let file = cards::parse(table().as_bytes(), Path::new("cards.csv"), &settings.rules.groups).map_err(refused)?;
+    let settings = config::parse(text.as_bytes(), Path::new("posgate")).map_err(|problems| refused(&problems))?;
+    let file = cards::parse(table().as_bytes(), Path::new("cards.csv"), &settings.rules.groups)
+        .map_err(|problems| refused(&problems))?;
     let mut server = Server::new(&mut tables, settings.rules.clone());
     let number = 0x0123_4567_89AB_CDEF;
     let opened = Ledger::open(DirStorage::open(directory)?, "fixed", now(half, 0).stamp, || number, &mut server);
@@ -75,7 +76,7 @@ fn play(directory: &Path, half: u64) -> io::Result<()> {
     service.stop(&now(half, TURNS + 1), &mut |_| ())
 }
 
-fn refused(problems: Vec<posgate::problem::Problem>) -> io::Error {
+fn refused(problems: &[posgate::problem::Problem]) -> io::Error {
     io::Error::other(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
