@@ -7,7 +7,12 @@
 #[path = "../tests/simulation/sim/mod.rs"]
 mod sim;
 
+use std::alloc::System;
 use std::process::ExitCode;
+
+/// Counts what is allocated: handling a frame must leave nothing behind.
+#[global_allocator]
+static ALLOCATOR: &stats_alloc::StatsAlloc<System> = &stats_alloc::INSTRUMENTED_SYSTEM;
 
 fn main() -> ExitCode {
     let mut options = lexopt::Parser::from_env();

@@ -66,8 +66,9 @@ pub const DEVICES_MAX: usize = 1024;
 /// Frames with a device time that are remembered a device, however old (design.md, section 8).
 pub const RECENT_FRAMES_MAX: usize = 32;
 
-/// Answers remembered a device that stand in no entry: enquiries, keys, refusals beyond the entry limit.
-pub const ECHOES_MAX: usize = 16;
+/// Answers remembered a device that stand in no entry: enquiries, keys, refusals beyond the entry limit, and what was decided
+/// while nothing could be written. As many as the book remembers, or a full disk would let a recorded door's frame in sooner.
+pub const ECHOES_MAX: usize = RECENT_FRAMES_MAX;
 
 /// Approvals that tell whether a device confirms (design.md, sections 8 and 10).
 pub const APPROVALS_MAX: usize = 10;
@@ -80,6 +81,21 @@ pub const DOUBTS_KEPT_MIN: usize = 4096;
 
 /// Admissions kept for the pass-back rule: at least this many.
 pub const PASSES_KEPT_MIN: usize = 4096;
+
+/// Keys of operators' orders remembered: at least this many. The same key again after so many others is a new order.
+pub const KEYS_KEPT_MIN: usize = 16_384;
+
+/// Batches of orders remembered: at least this many, whatever their length. An older one begins anew.
+pub const BATCHES_KEPT_MIN: usize = 1024;
+
+/// Voids remembered: at least this many. A sale older than the newest one forgotten may have been voided, and is not voided any more.
+pub const VOIDS_KEPT_MIN: usize = 4096;
+
+/// Cards in a row of which each was replaced by the next, none of the later ones in the table. One more is refused.
+pub const LINKS_MAX: usize = 64;
+
+/// Unknown cards that are shown: those seen last.
+pub const UNKNOWN_CARDS_MAX: usize = 64;
 
 /// Different period names in one ledger. The sales of later ones share the last place, so a limit errs towards refusing.
 pub const PERIOD_NAMES_MAX: usize = 255;
@@ -112,3 +128,22 @@ pub const GROUPS_MAX: usize = 64;
 pub const LIMITED_PER_DEVICE: u32 = 20;
 /// See [`LIMITED_PER_DEVICE`].
 pub const LIMITED_IN_ALL: u32 = 200;
+
+/// Clients of the control socket. One more is told "busy": a desk's program, a web page's, a person and a monitor are four.
+pub const CONTROL_CLIENTS_MAX: usize = 8;
+
+/// Bytes of one line on the control socket, each way, its LF not counted. A longer one gets an error and the close.
+pub const CONTROL_LINE_MAX: usize = 4096;
+
+/// Bytes of answers kept for a client; while none of [`CONTROL_LINE_MAX`] fits any more, nothing is read from it.
+pub const CONTROL_OUTPUT_LEN: usize = 4 * (CONTROL_LINE_MAX + 1);
+
+/// Control lines handled in one turn: their entries, two of [`LINE_LEN_MAX`] each, fit the half of the turn's bytes that the devices'
+/// frames leave.
+pub const CONTROL_TURN_LINES: usize = 16;
+
+/// Rows of a table that one control line looks at: a search goes on with the cursor that its answer gives.
+pub const CONTROL_ROWS_MAX: usize = 1024;
+
+/// Devices that answered a 000, kept for `ctl discover`; the oldest gives way.
+pub const FOUND_MAX: usize = 64;

@@ -336,7 +336,7 @@ impl Walk<'_> {
             };
             self.buffer.clear();
             self.buffer.extend_from_slice(line.text);
-            let (offset, number, ended, has_zero) = (line.offset, line.number, line.ended, line.has_zero());
+            let (offset, number, ended, has_zeros) = (line.offset, line.number, line.ended, line.has_zeros());
             let follows = self.chain.is_some_and(|chain| line.follows(chain));
             let head = self.head.unwrap_or_default();
             let what = match (follows, line::parse(&self.buffer)) {
@@ -366,7 +366,7 @@ impl Walk<'_> {
                     lines.go_back(offset, number);
                     continue;
                 }
-                if is_in_tail && (!ended || has_zero || is_no_ledger(lines, &self.buffer)?) {
+                if is_in_tail && (!ended || has_zeros || is_no_ledger(lines, &self.buffer)?) {
                     self.is_over = true;
                     return Ok(None);
                 }

@@ -20,6 +20,9 @@ impl Book {
             .or_else(|| differ_in_rows("doubt", &self.rows_of_doubts(), &other.rows_of_doubts()))
             .or_else(|| differ_in_rows("offline", &self.rows_of_offline(), &other.rows_of_offline()))
             .or_else(|| differ_in_rows("pass", &self.rows_of_passes(), &other.rows_of_passes()))
+            .or_else(|| differ_in_rows("key", &self.orders.rows_of_keys(), &other.orders.rows_of_keys()))
+            .or_else(|| differ_in_rows("batch", &self.orders.rows_of_batches(), &other.orders.rows_of_batches()))
+            .or_else(|| differ_in_rows("void", &self.orders.rows_of_voids(), &other.orders.rows_of_voids()))
             .or_else(|| differ("periods", &self.periods, &other.periods))
     }
 
@@ -34,7 +37,8 @@ impl Book {
 
     fn cards_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
         let name = |state: &CardState| state.account.map(|row| self.accounts[row as usize].id.as_str());
-        self.cards.iter().map(|state| (state.card, (name(state), state.status, state.days))).collect()
+        let shown = |state: &CardState| (name(state), state.status, (state.was, state.heir), state.days);
+        self.cards.iter().map(|state| (state.card, shown(state))).collect()
     }
 
     fn memories_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {

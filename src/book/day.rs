@@ -72,18 +72,31 @@ impl DayCount {
         &self.counts[..usize::from(self.periods)]
     }
 
-    fn add(&mut self, fen: i64, period: Option<PeriodId>, sales: i8) {
+    fn add(&mut self, fen: i64, period: Option<PeriodId>) {
         self.spent = self.spent.saturating_add(fen);
         let Some(PeriodId(period)) = period else { return };
         let used = usize::from(self.periods);
         if let Some((_, count)) = self.counts[..used].iter_mut().find(|(id, _)| *id == period) {
-            *count = count.saturating_add_signed(sales);
+            *count = count.saturating_add(1);
         } else if used < PERIODS_PER_DAY_MAX {
-            self.counts[used] = (period, 0_u8.saturating_add_signed(sales));
+            self.counts[used] = (period, 1);
             self.periods += 1;
         } else {
-            self.others = self.others.saturating_add_signed(sales);
+            self.others = self.others.saturating_add(1);
         }
+    }
+}
+
+impl DayCount {
+    fn take_back(&mut self, fen: i64, period: Option<PeriodId>) {
+        self.spent = self.spent.saturating_sub(fen).max(0);
+        let Some(PeriodId(period)) = period else { return };
+        let used = usize::from(self.periods);
+        let sales = match self.counts[..used].iter_mut().find(|(id, _)| *id == period) {
+            Some((_, sales)) => sales,
+            None => &mut self.others,
+        };
+        *sales = sales.saturating_sub(1);
     }
 }
 
@@ -92,10 +105,10 @@ impl DayCount {
 pub struct DayCounts(pub(super) [DayCount; 2]);
 
 impl DayCounts {
-    /// Adds sales (or takes them back: `sales` -1) of `fen` to a day.
-    pub fn add(&mut self, day: Date, fen: i64, period: Option<PeriodId>, sales: i8) {
+    /// Adds a sale of `fen` to a day.
+    pub fn add(&mut self, day: Date, fen: i64, period: Option<PeriodId>) {
         if let Some(count) = self.0.iter_mut().find(|count| count.day == day.0) {
-            count.add(fen, period, sales);
+            count.add(fen, period);
             return;
         }
         let older = usize::from(self.0[1].day < self.0[0].day);
@@ -104,7 +117,15 @@ impl DayCounts {
         let is_dream = self.0[older].day > day.0.saturating_add(AHEAD_DAYS);
         if is_dream || self.0[older].day < day.0 {
             self.0[older] = DayCount { day: day.0, ..DayCount::default() };
-            self.0[older].add(fen, period, sales);
+            self.0[older].add(fen, period);
+        }
+    }
+
+    /// Takes back `fen`, and the sale too if it `is_whole`, from its own day. A day that is not kept has nothing to give back, and gets no
+    /// place: it would drive out one that counts.
+    pub fn take_back(&mut self, day: Date, fen: i64, period: Option<PeriodId>, is_whole: bool) {
+        if let Some(count) = self.0.iter_mut().find(|count| count.day == day.0) {
+            count.take_back(fen, period.filter(|_| is_whole));
         }
     }
 
@@ -136,30 +157,45 @@ mod tests {
         let mut names = PeriodNames::new();
         let lunch = names.intern("lunch");
         let mut days = DayCounts::default();
-        days.add(Date(100), 550, Some(lunch), 1);
-        days.add(Date(101), 200, None, 1);
-        days.add(Date(100), 50, Some(lunch), 1);
+        days.add(Date(100), 550, Some(lunch));
+        days.add(Date(101), 200, None);
+        days.add(Date(100), 50, Some(lunch));
         assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (600, 2));
         assert_eq!((days.spent(Date(101)), days.sales(Date(101), lunch)), (200, 0));
-        days.add(Date(99), 1, Some(lunch), 1);
+        days.add(Date(99), 1, Some(lunch));
         assert_eq!(days.spent(Date(99)), 0, "older than both");
-        days.add(Date(102), 5, None, 1);
+        days.add(Date(102), 5, None);
         assert_eq!(days.spent(Date(100)), 0, "the oldest gave way");
-        days.add(Date(102), -5, None, -1);
+        days.take_back(Date(102), 5, None, true);
         assert_eq!(days.spent(Date(102)), 0);
     }
 
     #[test]
     fn days_of_a_clock_that_was_wrong_do_not_shut_out_the_real_ones() {
         let mut days = DayCounts::default();
-        days.add(Date(9000), 550, None, 1);
-        days.add(Date(9001), 550, None, 1);
-        days.add(Date(100), 200, None, 1);
+        days.add(Date(9000), 550, None);
+        days.add(Date(9001), 550, None);
+        days.add(Date(100), 200, None);
         assert_eq!(days.spent(Date(100)), 200);
-        days.add(Date(101), 300, None, 1);
+        days.add(Date(101), 300, None);
         assert_eq!(days.spent(Date(101)), 300);
-        days.add(Date(70), 1, None, 1);
+        days.add(Date(70), 1, None);
         assert_eq!((days.spent(Date(101)), days.spent(Date(70))), (300, 0), "an old record takes no place");
+    }
+
+    #[test]
+    fn what_is_taken_back_is_of_its_own_day_or_of_none() {
+        let mut names = PeriodNames::new();
+        let lunch = names.intern("lunch");
+        let mut days = DayCounts::default();
+        days.add(Date(100), 550, Some(lunch));
+        days.take_back(Date(100), 50, Some(lunch), false);
+        assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (500, 1), "a part of it: the sale stands");
+        days.take_back(Date(101), 500, Some(lunch), true);
+        assert_eq!((days.spent(Date(100)), days.spent(Date(101))), (500, 0));
+        days.take_back(Date(100), 500, Some(lunch), true);
+        days.take_back(Date(100), 500, Some(lunch), true);
+        assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (0, 0), "never below nothing");
     }
 
     #[test]
@@ -168,7 +204,7 @@ mod tests {
         let mut days = DayCounts::default();
         for number in 0..10 {
             let period = names.intern(&format!("p{number}"));
-            days.add(Date(100), 0, Some(period), 1);
+            days.add(Date(100), 0, Some(period));
         }
         assert_eq!(days.sales(Date(100), names.find("p0").unwrap()), 1);
         assert_eq!(days.sales(Date(100), names.find("p9").unwrap()), 2);

@@ -4,26 +4,32 @@
 //! is memory before it. The book decides nothing: it answers what an account holds, what a card bought today,
 //! whether a frame was seen, which sales are in doubt.
 
+mod cards;
 mod compare;
 mod day;
 mod history;
+mod orders;
 mod seen;
 mod snapshot;
 
 use core::fmt;
 
+use cards::CardState;
 pub use day::PeriodId;
-use day::{DayCounts, PeriodNames};
+use day::PeriodNames;
 use history::{History, Row};
+use orders::Orders;
+pub use orders::{Ask, Batch, UsedKey, Voided};
 use seen::Memory;
 pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
 pub use snapshot::{AccountLine, BadLine, account_line};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
+use crate::model::order::{Digest, KeyText};
 use crate::model::{
-    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Civil, ClockState, Date, Entry, EntrySeq, FrameSeq,
-    Kind, MachineNo, Money, Mono, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, Entry, EntrySeq, FrameSeq, Kind, MachineNo,
+    Money, Mono, Serial, Stamp, UnitNo,
 };
 
 /// Records without a valid time that are compared: those of one device share a hash, and anybody can send many.
@@ -52,6 +58,11 @@ impl Account {
         (self.in_table && !self.is_opened).then_some((self.opening_balance, self.opening_uses))
     }
 
+    /// Whether the ledger says anything of it that lasts.
+    pub fn has_moved(&self) -> bool {
+        self.has_moved
+    }
+
     /// What the holder has, opened or not.
     pub fn figures(&self) -> Figures {
         let (balance, uses) = self.unopened().unwrap_or_default();
@@ -66,17 +77,6 @@ pub struct Figures {
     pub balance: Balance,
     /// Meals.
     pub uses: i32,
-}
-
-/// What the ledger knows of a card.
-#[derive(Clone, Debug)]
-struct CardState {
-    card: u64,
-    /// The account that its last entry named.
-    account: Option<u32>,
-    /// The operator's word since the table; the stricter of both holds.
-    status: CardStatus,
-    days: DayCounts,
 }
 
 /// An approved sale that no 109, void or 105 has settled (design.md, section 8).
@@ -277,6 +277,7 @@ pub struct Book {
     offline: History<Offline, { 2 * OFFLINE_KEPT_MIN }, { 4 * OFFLINE_KEPT_MIN }>,
     passes: History<Pass, { 2 * PASSES_KEPT_MIN }, { 4 * PASSES_KEPT_MIN }>,
     periods: PeriodNames,
+    orders: Orders,
 }
 
 impl Book {
@@ -297,6 +298,7 @@ impl Book {
             offline: History::new(),
             passes: History::new(),
             periods: PeriodNames::new(),
+            orders: Orders::new(),
         }
     }
 
@@ -329,6 +331,7 @@ impl Book {
         self.offline.clear();
         self.passes.clear();
         self.periods.clear();
+        self.orders.clear();
     }
 
     /// Forgets everything: before a replay.
@@ -347,6 +350,7 @@ impl Book {
         self.offline.clear();
         self.passes.clear();
         self.periods.clear();
+        self.orders.clear();
     }
 
     // ---------------------------------------------------------------- the only writer
@@ -364,6 +368,7 @@ impl Book {
         let account = self.apply_figures(entry)?;
         self.apply_card(entry, account)?;
         self.apply_doubt(entry);
+        self.orders.apply(entry);
         self.apply_device(entry, Moment { mono, stamp: entry.time, clock: entry.clock });
         Ok(())
     }
@@ -408,34 +413,6 @@ impl Book {
         Ok(Some(row))
     }
 
-    fn apply_card(&mut self, entry: &Entry, account: Option<u32>) -> Result<(), Mismatch> {
-        let Some(card) = entry.card else { return Ok(()) };
-        if !entry.is_lasting() {
-            return Ok(());
-        }
-        let sales = entry.sales();
-        let day = entry.detail.day().unwrap_or(entry.time.civil().date());
-        let period = entry.detail.get("period").and_then(|name| {
-            let name: Vec48 = name.bytes().take(48).collect();
-            Some(self.periods.intern(core::str::from_utf8(&name).ok()?))
-        });
-        let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
-        let state = &mut self.cards[row as usize];
-        state.account = account.or(state.account);
-        if sales != 0 {
-            let spent = -entry.amount.unwrap_or_default().fen();
-            state.days.add(day, spent, period, sales);
-        }
-        if entry.kind == Kind::Status
-            && let Some(status) = CardStatus::ALL
-                .iter()
-                .find(|status| entry.detail.get("status").is_some_and(|word| word.is(status.word())))
-        {
-            state.status = *status;
-        }
-        Ok(())
-    }
-
     fn apply_doubt(&mut self, entry: &Entry) {
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan => {
@@ -457,6 +434,8 @@ impl Book {
                     self.count_doubts();
                 }
             }
+            // A void in part leaves the sale standing, and with it the doubt: the terminal may still send it as a 105.
+            Kind::Void if entry.is_partial() => (),
             Kind::Confirm | Kind::Matched | Kind::Void => {
                 let doubt = entry.about.and_then(|about| self.doubts.entry_mut(about));
                 let Some(doubt) = doubt.filter(|doubt| !doubt.is_settled) else { return };
@@ -550,8 +529,12 @@ impl Book {
         }
         table.install(records, |record| {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
+            self.accounts[row as usize].in_table = true;
+            // A card that carries on another's account opens none of its own, whatever its row says.
+            if record.account == record.card.padded().as_str() && self.link_of(record.card).is_some() {
+                return row;
+            }
             let account = &mut self.accounts[row as usize];
-            account.in_table = true;
             // Of rows that share an account one states the figures; `cards` saw to that.
             if let Some(balance) = record.balance.filter(|balance| *balance != Balance::ZERO) {
                 account.opening_balance = balance;
@@ -631,40 +614,29 @@ impl Book {
         &self.accounts
     }
 
+    /// How many accounts the ledger says anything of: a snapshot has them.
+    pub fn moved_accounts(&self) -> usize {
+        self.accounts.iter().filter(|account| account.has_moved).count()
+    }
+
     /// The row of an account.
     pub fn account_row(&self, id: &str) -> Option<u32> {
         self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)
     }
 
-    /// The account that a card moved last, whether the table still has the card or not.
-    pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
-        self.card_state(card)?.account
+    /// What a key of an order was used for, if it is remembered.
+    pub fn used_key(&self, key: &KeyText) -> Option<&UsedKey> {
+        self.orders.key(key)
     }
 
-    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places
-    /// are kept for others: cards that nobody knows must not take those of the table.
-    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
-        let free = CARDS_MAX - self.cards.len();
-        if self.card_state(card).is_none() && free <= reserved {
-            return None;
-        }
-        self.find_or_add_account(id)
+    /// A batch of orders as far as it was done, if it is remembered.
+    pub fn batch(&self, digest: &Digest) -> Option<&Batch> {
+        self.orders.batch(digest)
     }
 
-    /// What the operator said of the card since the table was written.
-    pub fn card_status(&self, card: CardNo) -> CardStatus {
-        self.card_state(card).map_or(CardStatus::Active, |state| state.status)
-    }
-
-    /// Fen that the card spent on a business day.
-    pub fn spent(&self, card: CardNo, day: Date) -> i64 {
-        self.card_state(card).map_or(0, |state| state.days.spent(day))
-    }
-
-    /// Sales of the card in a period of a business day.
-    pub fn sales(&self, card: CardNo, day: Date, period: &str) -> u32 {
-        let (Some(state), Some(period)) = (self.card_state(card), self.periods.find(period)) else { return 0 };
-        state.days.sales(day, period)
+    /// What was voided of a sale; `None` if it is so old that this may be forgotten.
+    pub fn voided(&self, sale: EntrySeq) -> Option<Voided> {
+        self.orders.voided(sale)
     }
 
     /// The frame's first answer, if it is remembered.
@@ -705,6 +677,13 @@ impl Book {
     /// How many sales of the device are in doubt.
     pub fn doubts_at(&self, machine: MachineNo) -> u32 {
         self.memory(machine).map_or(0, |memory| memory.doubts)
+    }
+
+    /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the oldest first. It looks at all doubts: for
+    /// a person who asks.
+    pub fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
+        let own = self.doubts.rows().filter(move |doubt| !doubt.is_settled && doubt.card == card.value());
+        own.map(|doubt| (doubt.seq, doubt.asked))
     }
 
     /// The device's sales in doubt by this card and amount, newest first.
@@ -793,25 +772,6 @@ impl Book {
         Some(row)
     }
 
-    fn card_state(&self, card: CardNo) -> Option<&CardState> {
-        let value = card.value();
-        let row = self.by_card.find(hash_number(value), |row| self.cards[row as usize].card == value)?;
-        Some(&self.cards[row as usize])
-    }
-
-    fn find_or_add_card(&mut self, card: CardNo) -> Option<u32> {
-        let value = card.value();
-        if let Some(row) = self.by_card.find(hash_number(value), |row| self.cards[row as usize].card == value) {
-            return Some(row);
-        }
-        let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
-        let state = CardState { card: value, account: None, status: CardStatus::Active, days: DayCounts::default() };
-        self.cards.push(state).ok()?;
-        let cards = &self.cards;
-        self.by_card.insert(hash_number(value), row, |row| hash_number(cards[row as usize].card));
-        Some(row)
-    }
-
     fn memory(&self, machine: MachineNo) -> Option<&Memory> {
         self.memories_row(machine.value()).map(|row| &self.memories[row])
     }
@@ -859,8 +819,6 @@ impl Default for Book {
         Self::new()
     }
 }
-
-type Vec48 = heapless::Vec<u8, 48>;
 
 /// What a sale's frame asked for: zero in count mode.
 fn asked_amount(entry: &Entry) -> Money {

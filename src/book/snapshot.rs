@@ -5,13 +5,17 @@
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
 //! period  name                                                       in order of appearance
 //! account account balance uses opened                                that ever moved
-//! card    card account status  [day:spent:others:period=sales,…] …   its two days, as they stand
+//! card    card account status was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
 //! device  machine last last_offline  [seq:confirmed,…]               its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device
 //! keys    the same: its last 106
 //! doubt   seq machine serial card asked at_device scan settled
 //! offline seq sale frame machine serial card asked when has_time rest is_sale
 //! pass    seq machine door card time clock confirmed
+//! key     seq ask text                                               what operators ordered, and under which key
+//! batch   first last lines digest
+//! voids   from                                                       voids before this entry may be forgotten
+//! void    seq sale fen whole
 //! ```
 //!
 //! What always holds: [`Book::restore`] of every line that [`Book::emit`] wrote, on a book before its first entry, and then
@@ -30,10 +34,10 @@ use crate::model::{
     Text, Wall,
 };
 
-/// Bytes of one line. The longest are a frame's, below 350, and a card's: 90 and twice 145 for a day of eight periods.
+/// Bytes of one line. The longest are a frame's, below 350, and a card's: 112 and twice 145 for a day of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
 
-type Line = heapless::String<LINE_LEN_MAX>;
+pub(super) type Line = heapless::String<LINE_LEN_MAX>;
 
 /// Why a line cannot be what [`Book::emit`] wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,13 +138,15 @@ impl Book {
                 column(line, u8::from(pass.is_confirmed));
             })?;
         }
-        Ok(())
+        self.orders.emit(&mut out)
     }
 
     fn emit_card(&self, state: &CardState, line: &mut Line) {
         column(line, state.card);
         text_or_none(line, state.account.map(|row| self.accounts[row as usize].id.as_str()));
         column(line, state.status.word());
+        column_or_none(line, state.was);
+        column_or_none(line, state.heir);
         for count in &state.days.0 {
             column(line, format_args!("{}:{}:{}:", count.day, count.spent, count.others));
             for (place, (period, sales)) in count.used().iter().enumerate() {
@@ -167,6 +173,10 @@ impl Book {
             "doubt" => read_doubt(&mut fields).and_then(|doubt| restore_row(&mut self.doubts, doubt)),
             "offline" => read_offline(&mut fields).and_then(|offline| restore_row(&mut self.offline, offline)),
             "pass" => read_pass(&mut fields).and_then(|pass| restore_row(&mut self.passes, pass)),
+            "key" => self.orders.restore_key(&mut fields),
+            "batch" => self.orders.restore_batch(&mut fields),
+            "voids" => self.orders.restore_voids(&mut fields),
+            "void" => self.orders.restore_void(&mut fields),
             _ => return Err(BadLine("its first word is none of this version")),
         };
         read.filter(|()| fields.0.next().is_none())
@@ -218,12 +228,14 @@ impl Book {
             None => None,
         };
         let status = CardStatus::from_word(fields.0.next()?)?;
+        let other = |fields: &mut Fields| fields.card().map(|card| card.value());
+        let (was, heir) = (fields.or_none(other)?, fields.or_none(other)?);
         let days = DayCounts([read_day(fields.0.next()?)?, read_day(fields.0.next()?)?]);
         if self.card_state(card).is_some() {
             return None;
         }
         let row = self.find_or_add_card(card)?;
-        self.cards[row as usize] = CardState { card: card.value(), account, status, days };
+        self.cards[row as usize] = CardState { card: card.value(), account, status, was, heir, days };
         Some(())
     }
 
@@ -294,7 +306,10 @@ pub fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
 }
 
 /// Adds a row; `None` if an earlier line was of a later entry.
-fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(rows: &mut History<T, CAP, SLOTS>, row: T) -> Option<()> {
+pub(super) fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(
+    rows: &mut History<T, CAP, SLOTS>,
+    row: T,
+) -> Option<()> {
     if !rows.may_push(row.seq()) {
         return None;
     }
@@ -401,7 +416,7 @@ fn put(line: &mut Line, value: impl Display) {
     write!(line, "{value}").expect("the longest line fits LINE_LEN_MAX");
 }
 
-fn column(line: &mut Line, value: impl Display) {
+pub(super) fn column(line: &mut Line, value: impl Display) {
     put(line, '\t');
     put(line, value);
 }
@@ -414,7 +429,7 @@ fn column_or_none(line: &mut Line, value: Option<impl Display>) {
 }
 
 /// A text as the ledger escapes it.
-fn text(line: &mut Line, value: &str) {
+pub(super) fn text(line: &mut Line, value: &str) {
     put(line, '\t');
     for character in value.chars() {
         match character {
@@ -444,18 +459,18 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 /// The columns of a line, one after the other; `None` where one is missing or unreadable.
-struct Fields<'a>(core::str::Split<'a, char>);
+pub(super) struct Fields<'a>(core::str::Split<'a, char>);
 
 impl Fields<'_> {
-    fn number<T: core::str::FromStr>(&mut self) -> Option<T> {
+    pub(super) fn number<T: core::str::FromStr>(&mut self) -> Option<T> {
         self.0.next()?.parse().ok()
     }
 
-    fn seq(&mut self) -> Option<EntrySeq> {
+    pub(super) fn seq(&mut self) -> Option<EntrySeq> {
         self.number().map(EntrySeq)
     }
 
-    fn flag(&mut self) -> Option<bool> {
+    pub(super) fn flag(&mut self) -> Option<bool> {
         flag(self.0.next()?)
     }
 
@@ -463,7 +478,7 @@ impl Fields<'_> {
         Money::parse(self.0.next()?.as_bytes())
     }
 
-    fn hash(&mut self) -> Option<u64> {
+    pub(super) fn hash(&mut self) -> Option<u64> {
         u64::from_str_radix(self.0.next()?, 16).ok()
     }
 
@@ -482,7 +497,7 @@ impl Fields<'_> {
         CardNo::parse(self.0.next()?.as_bytes())
     }
 
-    fn text<const N: usize>(&mut self) -> Option<Text<N>> {
+    pub(super) fn text<const N: usize>(&mut self) -> Option<Text<N>> {
         let mut text = Text::new();
         let mut characters = self.0.next()?.chars();
         while let Some(character) = characters.next() {
@@ -538,7 +553,8 @@ pub(crate) mod tests {
     /// An entry that may follow those in the book: of any kind, with whatever columns such an entry has, and some it has not.
     pub(crate) fn random_entry(book: &Book, seed: &mut u64) -> Entry {
         let seq = book.head().next();
-        let kind = match draw(seed, 4) {
+        let kind = match draw(seed, 5) {
+            4 => [Kind::TopUp, Kind::Void, Kind::Link, Kind::Status, Kind::Remote][draw(seed, 5) as usize],
             0 => Kind::ALL[draw(seed, Kind::ALL.len() as u64) as usize],
             1 => Kind::Charge,
             2 => Kind::Offline,
@@ -597,6 +613,10 @@ pub(crate) mod tests {
             word("left", &"12.30/4", seed);
         }
         word("keys", &draw(seed, 100), seed);
+        word("was", &CardNo::from_value(8_888_800_000 + draw(seed, 300)), seed);
+        word("rest", &"0.50", seed);
+        word("batch", &format_args!("{:016x}", draw(seed, 40)), seed);
+        word("key", &draw(seed, 200), seed);
         entry.detail = detail;
         entry
     }
@@ -715,7 +735,8 @@ pub(crate) mod tests {
     #[test]
     fn no_line_makes_it_panic() {
         let mut book = cleared(&RESTORED);
-        let words = ["clock", "period", "account", "card", "device", "frame", "keys", "doubt", "offline", "pass", ""];
+        let words = "clock period account card device frame keys doubt offline pass key batch voids void -";
+        let words: Vec<&str> = words.split(' ').collect();
         let columns = [
             "",
             "\\N",
@@ -734,7 +755,7 @@ pub(crate) mod tests {
         ];
         let mut seed = 7;
         for _ in 0..40_000 {
-            let mut line = words[draw(&mut seed, 11) as usize].to_owned();
+            let mut line = words[draw(&mut seed, words.len() as u64) as usize].to_owned();
             for _ in 0..draw(&mut seed, 18) {
                 line += "\t";
                 line += columns[draw(&mut seed, columns.len() as u64) as usize];
@@ -742,6 +763,47 @@ pub(crate) mod tests {
             let _ = book.restore(&line);
         }
         book.rewind();
+    }
+
+    #[test]
+    fn forgotten_keys_batches_and_voids_are_forgotten_alike() {
+        let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
+        let mut seed = 3;
+        let mut entry = random_entry(&ran, &mut seed);
+        let order = |entry: &mut Entry, number: u64| {
+            entry.seq = EntrySeq(number);
+            entry.kind = if number.is_multiple_of(2) { Kind::Void } else { Kind::Subsidy };
+            entry.about = Some(EntrySeq(number / 3 + 1));
+            (entry.account, entry.amount, entry.uses) = (None, Some(Balance::from_fen(1)), Some(0));
+            let (batch, line) = (number / 3, number % 3);
+            entry.detail = match line {
+                0 => Detail::default().with("key", format_args!("k{number}")),
+                _ => Detail::default().with("batch", format_args!("{batch:016x}")).with("key", line),
+            };
+        };
+        // More keys, batches and voids than the tables hold.
+        for number in 1..=99_000 {
+            order(&mut entry, number);
+            ran.apply(&entry, None).unwrap();
+            if number == 98_000 {
+                for line in lines(&ran) {
+                    restored.restore(&line).unwrap();
+                }
+                restored.resume(ran.head());
+            } else if number > 98_000 {
+                restored.apply(&entry, None).unwrap();
+            }
+        }
+        assert_eq!(ran.difference(&restored), None);
+        assert_eq!(lines(&ran), lines(&restored));
+        let key = |number: u64| Text::try_from(format!("k{number}").as_str()).unwrap();
+        assert!(ran.used_key(&key(99_000 - 3 * 16_384)).is_some() && ran.used_key(&key(3)).is_none());
+        let digest = |batch: u64| Text::try_from(format!("{batch:016x}").as_str()).unwrap();
+        assert_eq!(ran.batch(&digest(32_900)).map(|batch| (batch.first.0, batch.lines)), Some((98_701, 2)));
+        assert!(ran.batch(&digest(33_000 - 1024)).is_some() && ran.batch(&digest(3)).is_none());
+        // Of the last 4,096 voids each is known; a sale before the forgotten ones might have been voided.
+        assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.fen), None);
+        assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.fen == 0));
     }
 
     #[test]

@@ -5,9 +5,12 @@
 //! leaves every byte in one place at least, and the command can be given again.
 
 use core::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write};
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::model::EntrySeq;
 
@@ -15,7 +18,7 @@ use super::header::HEADER_LEN;
 use super::recovery::{contradiction, free_name};
 use super::segment::{self, LINK, Lines, PIECE_LEN, Segment};
 use super::snapshot::{self, next_head};
-use super::storage::{DirFiles, Files, Storage, create_dir_durably, explain, sync_dir};
+use super::storage::{DirStorage, Files, Storage, explain};
 use super::verify::verify;
 use super::{Entries, Head};
 
@@ -49,18 +52,65 @@ fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
     Err(CareError::Refused(sentence.into()))
 }
 
+/// One of these commands at a time in a directory. It is the directory that is locked, not a file in it: on a full disk there
+/// may be no room for one, and the server, beside which `archive` runs, has the file.
+#[derive(Debug)]
+pub struct CareLock(#[allow(dead_code, reason = "held until it goes")] Flock<File>);
+
+impl CareLock {
+    /// Takes it, for as long as the value lives; the kernel lets go of it when the process dies.
+    ///
+    /// # Errors
+    /// If another command has it, or there is no such directory.
+    pub fn take(dir: &Path) -> Result<Self, CareError> {
+        let file = File::open(dir).map_err(explain("open", dir))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => refused(format!(
+                "another `posgate ledger archive` or `repair` works in {}: wait until it ends, then give this one again",
+                dir.display()
+            )),
+            Err((_, error)) => Err(explain("lock", dir)(error.into()).into()),
+        }
+    }
+}
+
 // ---------------------------------------------------------------- archive
 
 /// Copies the segments wholly before the snapshot into the directory `to`, verifies the copies, and removes the originals; says
-/// what it did in `out`. Also while the server runs: it writes to none of them any more.
+/// what it did in `out`. Also while the server runs: it writes to none of them any more. Both directories are locked
+/// against another `archive` or `repair`.
 ///
 /// # Errors
-/// If there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
+/// If another has one of the locks, there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
 /// What was not removed is as it was.
 pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareError> {
-    let files = DirFiles::new(dir);
-    let segments = segment::list(&files)?;
-    let kept_from = match believed(&files, &segments)? {
+    if let Some(true) = to.exists().then(|| same_dir(dir, to)).transpose()? {
+        return refused(format!("{} is the ledger itself: name another directory", to.display()));
+    }
+    let _lock = CareLock::take(dir)?;
+    let mut lock_there = None;
+    let copies = || {
+        let copies = DirStorage::beside_new(to)?;
+        lock_there = Some(CareLock::take(to)?);
+        Ok(copies)
+    };
+    let archived = archive_into(&mut DirStorage::beside(dir), copies, out);
+    drop(lock_there);
+    archived
+}
+
+/// The same between two storages; that of the copies is asked for once there is something to copy.
+///
+/// # Errors
+/// Those of [`archive`].
+pub fn archive_into<S: Storage, T: Storage>(
+    files: &mut S,
+    open_copies: impl FnOnce() -> Result<T, CareError>,
+    out: &mut dyn Write,
+) -> Result<(), CareError> {
+    let segments = segment::list(files)?;
+    let kept_from = match believed(files, &segments)? {
         Ok(segment) => segment,
         Err(why) => return refused(format!("nothing is archived: {why}; a new snapshot comes with the next segment")),
     };
@@ -70,40 +120,38 @@ pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareErr
         writeln!(out, "nothing to archive: no segment is wholly before the snapshot")?;
         return Ok(());
     };
-    create_dir_durably(to)?;
-    if same_dir(dir, to)? {
-        return refused(format!("{} is the ledger itself: name another directory", to.display()));
-    }
+    let mut copies = open_copies()?;
     let is_first = first.first == EntrySeq(1);
-    let originals = verify(&files, &names, is_first, &mut || ())?;
-    let chain = segment::read_header(&files, &kept_from.name)?.map(|header| header.chain).ok();
+    let originals = verify(files, &names, is_first, &mut || ())?;
+    let chain = segment::read_header(files, &kept_from.name)?.map(|header| header.chain).ok();
     if originals.exit_code() != 0 || chain != Some(originals.head.crc) {
         return refused(format!("nothing is archived: a segment is not as it was written\n{originals}"));
     }
     for name in &names {
-        copy_durably(&dir.join(name), &to.join(name))?;
+        copy_durably(files, &mut copies, name)?;
     }
-    sync_dir(to)?;
-    let copies = verify(&DirFiles::new(to), &names, is_first, &mut || ())?;
-    if copies.exit_code() != 0 || copies.head != originals.head {
-        return refused(format!("nothing is removed: a copy in {} is not as it was written\n{copies}", to.display()));
+    copies.sync_dir()?;
+    let report = verify(&copies, &names, is_first, &mut || ())?;
+    if report.exit_code() != 0 || report.head != originals.head {
+        let to = copies.path(&names[0]);
+        return refused(format!("nothing is removed: a copy is not as it was written, from {to} on\n{report}"));
     }
     // The oldest first: what is left has no hole.
     for name in &names {
-        if !is_same_file(&dir.join(name), &to.join(name))? {
-            return refused(format!("{name} is kept: its copy in {} differs", to.display()));
+        let to = copies.path(name);
+        if !is_same_file(files, &copies, name)? {
+            return refused(format!("{name} is kept: {to} differs"));
         }
-        let path = dir.join(name);
-        fs::remove_file(&path).map_err(explain("remove", &path))?;
-        sync_dir(dir)?;
-        writeln!(out, "{} is now {}", path.display(), to.join(name).display())?;
+        files.remove(name)?;
+        files.sync_dir()?;
+        writeln!(out, "{} is now {to}", files.path(name))?;
     }
     writeln!(out, "archived {} segments, to {}", names.len(), originals.head)?;
     Ok(())
 }
 
 /// The segment that a start begins in, if it believes the snapshot; else why not.
-fn believed(files: &DirFiles, segments: &[Segment]) -> io::Result<Result<Segment, String>> {
+fn believed<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Result<Segment, String>> {
     let path = files.path(snapshot::NAME);
     Ok(match snapshot::restore(files, segments, &mut Entries(|_: &_| Ok(())))? {
         Ok(Some(base)) => Ok(base.segment),
@@ -117,39 +165,49 @@ fn same_dir(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(real(one)? == real(other)?)
 }
 
-/// Copies a file under another name first. A copy that is there already, of an archive that was stopped, is left as it is.
-fn copy_durably(from: &Path, to: &Path) -> Result<(), CareError> {
-    if to.exists() {
-        if is_same_file(from, to)? {
+/// Copies a file under another name first. A copy that is there already, of an archive that was stopped, is left as it is, and
+/// synced: nothing says that it was.
+fn copy_durably<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str) -> Result<(), CareError> {
+    let known = copies.list()?;
+    if known.iter().any(|known| known == name) {
+        if is_same_file(files, copies, name)? {
+            copies.sync(name)?;
             return Ok(());
         }
-        return refused(format!("{} is there already and differs: name another directory", to.display()));
+        return refused(format!("{} is there already and differs: name another directory", copies.path(name)));
     }
-    let part = to.with_extension("part");
-    let mut source = File::open(from).map_err(explain("open", from))?;
-    let mut copy =
-        OpenOptions::new().write(true).create(true).truncate(true).open(&part).map_err(explain("create", &part))?;
-    io::copy(&mut source, &mut copy).and_then(|_| copy.sync_all()).map_err(explain("write", &part))?;
-    fs::rename(&part, to).map_err(explain("rename", &part))?;
+    let part = name.replace(".tsv", ".part");
+    if known.contains(&part) {
+        copies.remove(&part)?;
+    }
+    copies.create(&part, &[])?;
+    let mut piece = vec![0; PIECE_LEN];
+    let mut copied = 0;
+    loop {
+        let len = files.read_at(name, copied, &mut piece)?;
+        if len == 0 {
+            break;
+        }
+        copies.append(&part, &piece[..len])?;
+        copied += len as u64;
+    }
+    copies.sync(&part)?;
+    copies.rename(&part, name)?;
     Ok(())
 }
 
-fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
-    let open = |path: &Path| File::open(path).map_err(explain("open", path));
-    let (mut left, mut right) = (open(one)?, open(other)?);
+fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Result<bool> {
     let (mut ours, mut theirs) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
+    let mut offset = 0;
     loop {
-        let len = left.read(&mut ours).map_err(explain("read", one))?;
-        if len == 0 {
-            return Ok(right.read(&mut theirs).map_err(explain("read", other))? == 0);
-        }
-        match right.read_exact(&mut theirs[..len]) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-            result => result.map_err(explain("read", other))?,
-        }
-        if ours[..len] != theirs[..len] {
+        let len = files.read_at(name, offset, &mut ours)?;
+        if copies.read_at(name, offset, &mut theirs)? != len || ours[..len] != theirs[..len] {
             return Ok(false);
         }
+        if len == 0 {
+            return Ok(true);
+        }
+        offset += len as u64;
     }
 }
 
@@ -284,7 +342,7 @@ mod tests {
     use super::super::testing::{self, Line as Spec};
     use super::super::writer::Ledger;
     use super::*;
-    use crate::ledger::DirStorage;
+    use crate::ledger::DirFiles;
     use crate::model::Entry;
 
     /// A ledger of turns of ten entries in segments of 4 KiB with snapshots.
@@ -350,6 +408,28 @@ mod tests {
         }
         fs::remove_file(dir.path().join(snapshot::NAME)).unwrap();
         assert_eq!(verified(dir.path()).0, 0);
+    }
+
+    #[test]
+    fn one_archive_or_repair_works_in_a_directory_at_a_time() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        for place in [dir.path(), to.path()] {
+            let other = CareLock::take(place).unwrap();
+            let error = archive(dir.path(), to.path(), &mut Vec::new()).unwrap_err();
+            assert!(
+                matches!(&error, CareError::Refused(why) if why.contains("another `posgate ledger archive`")),
+                "{error}"
+            );
+            assert_eq!((names(dir.path()), names(to.path()).len()), (all.clone(), 0));
+            drop(other);
+        }
+        archive(dir.path(), to.path(), &mut Vec::new()).unwrap();
+        // It needs no file, so it is there for a full disk too.
+        assert!(!to.path().read_dir().unwrap().any(|entry| entry.unwrap().file_name() == "lock"));
+        CareLock::take(dir.path()).unwrap();
+        assert!(matches!(CareLock::take(&dir.path().join("none")), Err(CareError::Io(_))));
     }
 
     #[test]

@@ -29,6 +29,7 @@
 use core::fmt;
 
 use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
+use crate::model::digits::{Decimal, fill};
 use crate::model::{
     AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp, Text,
     Wall,
@@ -369,16 +370,7 @@ impl Columns<'_> {
     }
 
     fn number(&mut self, value: u64) {
-        /// Nine digits: a 32-bit processor divides 64 bits in software, so it is done once for nine of them.
-        const CHUNK: u64 = 1_000_000_000;
-        let Ok(small) = u32::try_from(value) else {
-            self.number(value / CHUNK);
-            return self.digits::<9>(u32::try_from(value % CHUNK).expect("nine digits fit 32 bits"));
-        };
-        let len = small.checked_ilog10().map_or(1, |log| log as usize + 1);
-        let place = &mut self.out[self.len..self.len + len];
-        fill(place, small);
-        self.len += len;
+        self.bytes(Decimal::whole(value).as_bytes());
     }
 
     /// The last `N` digits of a number.
@@ -388,20 +380,11 @@ impl Columns<'_> {
     }
 
     fn signed(&mut self, value: i32) {
-        if value < 0 {
-            self.byte(b'-');
-        }
-        self.number(u64::from(value.unsigned_abs()));
+        self.bytes(Decimal::signed(i64::from(value)).as_bytes());
     }
 
     fn fen(&mut self, fen: i64) {
-        if fen < 0 {
-            self.byte(b'-');
-        }
-        let fen = fen.unsigned_abs();
-        self.number(fen / 100);
-        self.byte(b'.');
-        self.digits::<2>(u32::try_from(fen % 100).expect("two digits fit 32 bits"));
+        self.bytes(Decimal::yuan(fen).as_bytes());
     }
 
     fn card(&mut self, card: &CardNo) {
@@ -440,14 +423,6 @@ impl Columns<'_> {
         self.digits::<2>(offset_min / 60);
         self.byte(b':');
         self.digits::<2>(offset_min % 60);
-    }
-}
-
-/// Fills `place` with the last digits of `value`.
-fn fill(place: &mut [u8], mut value: u32) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
     }
 }
 

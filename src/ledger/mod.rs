@@ -32,7 +32,7 @@ pub mod storage;
 pub mod verify;
 pub mod writer;
 
-pub use care::{CareError, archive, repair};
+pub use care::{CareError, CareLock, archive, archive_into, repair};
 pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use storage::{DirFiles, DirStorage, Files, Storage};
 pub use verify::run_verify;
@@ -103,11 +103,51 @@ impl fmt::Display for Head {
     }
 }
 
+/// The entry with this number, if a segment here holds it and the line can be read. Only the segment that may hold it is read.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
+    let segments = segment::list(files)?;
+    let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
+    let mut lines = segment::Lines::new(files, &segment.name);
+    let number = seq.0.to_string();
+    while let Some(line) = lines.read()? {
+        if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
+            return Ok(line::parse(line.text).ok().map(|parsed| parsed.entry).filter(|_| line.ended));
+        }
+    }
+    Ok(None)
+}
+
 /// Ends quietly when whoever read the output went away (`posgate ledger show | head`).
 fn unless_nobody_reads(result: io::Result<u8>) -> io::Result<u8> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         _ => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{self, Line};
+    use super::*;
+
+    #[test]
+    fn an_entry_is_found_in_the_one_segment_that_may_hold_it() {
+        let mut storage = testing::ledger_of(&[Line::Good; 12]);
+        testing::add_segment(&mut storage, &[Line::Good; 12], &[Line::Good; 3]);
+        for seq in 1..=15 {
+            let found = find(&storage, EntrySeq(seq)).unwrap();
+            assert_eq!(found.map(|entry| entry.seq), Some(EntrySeq(seq)));
+        }
+        for seq in [0, 16, 151, u64::MAX] {
+            assert_eq!(find(&storage, EntrySeq(seq)).unwrap(), None);
+        }
+        // The segment before was archived.
+        storage.files.remove(testing::FIRST);
+        assert_eq!(find(&storage, EntrySeq(12)).unwrap(), None);
+        assert!(find(&storage, EntrySeq(13)).unwrap().is_some());
     }
 }
 
@@ -132,6 +172,7 @@ mod testing {
         Zeros,
         NoEnd,
         BadCrc,
+        Displaced,
         Unreadable,
         Gap,
         Refused,
@@ -163,6 +204,10 @@ mod testing {
             let mut entry = entry(head.seq.next().0);
             match spec {
                 Line::Good | Line::Zeros | Line::NoEnd | Line::BadCrc | Line::Unreadable => (),
+                Line::Displaced => {
+                    entry.seq = entry.seq.next();
+                    head.crc ^= 1;
+                }
                 Line::Stop => entry = Entry { seq: entry.seq, ..Entry::new(Kind::Stop, stamp(), ClockState::Ok) },
                 Line::Gap => entry.seq = entry.seq.next(),
                 Line::Refused => entry.detail = Detail::default().with("note", "refuse"),
@@ -173,7 +218,7 @@ mod testing {
             bytes.extend_from_slice(&out[..emitted.len]);
             head = Head { seq: entry.seq, crc: emitted.crc };
             match spec {
-                Line::Good | Line::Stop | Line::Gap | Line::Refused => (),
+                Line::Good | Line::Stop | Line::Displaced | Line::Gap | Line::Refused => (),
                 Line::Zeros => bytes[start + 20..start + 30].fill(0),
                 Line::NoEnd => drop(bytes.pop()),
                 Line::BadCrc => bytes[start + 10] ^= 1,

@@ -29,7 +29,15 @@ pub struct Segment {
 
 /// The name of the segment that begins with this entry.
 pub fn name_of(first: EntrySeq) -> String {
-    format!("ledger-{:010}.tsv", first.0)
+    stack_name_of(first).as_str().to_owned()
+}
+
+/// A segment's name without an allocation: one begins inside a turn.
+pub(super) type Name = heapless::String<31>;
+
+/// The same as [`name_of`].
+pub(super) fn stack_name_of(first: EntrySeq) -> Name {
+    heapless::format!("ledger-{:010}.tsv", first.0).expect("twenty digits and eleven characters at most")
 }
 
 /// The first entry's number that a segment's name holds; `None` if it is not a segment's name.
@@ -158,9 +166,10 @@ impl Line<'_> {
         self.ended && line::follows(self.text, chain)
     }
 
-    /// Whether a page of it was never written: no program writes a zero byte.
-    pub fn has_zero(&self) -> bool {
-        self.text.contains(&0)
+    /// Whether a page of it was never written: no program writes a zero byte. A page ends with the file or goes on for many bytes,
+    /// so a single zero within a line is none: a bit of a space was turned, and what follows is as durable as ever.
+    pub fn has_zeros(&self) -> bool {
+        self.text.first() == Some(&0) || self.text.windows(2).any(|two| two == [0, 0])
     }
 
     /// The offset of the line after it.
@@ -274,7 +283,7 @@ mod tests {
         for len in [PIECE_LEN, PIECE_LEN, 5] {
             let line = lines.read().unwrap().unwrap();
             assert_eq!((line.text.len(), line.ended, line.number), (len, false, 2));
-            assert!(line.has_zero());
+            assert!(line.has_zeros());
         }
         assert!(lines.read().unwrap().is_none());
     }

@@ -333,7 +333,7 @@ impl<F: Files> Walk<'_, F> {
                 continue;
             }
             // Behind a line that is bad without zeros a start cuts only if nothing good comes any more: read on.
-            let is_torn = !line.ended || (line.has_zero() && run.count == 0);
+            let is_torn = !line.ended || (line.has_zeros() && run.count == 0);
             if is_in_tail && is_torn {
                 torn_at = Some((line.number, line.offset));
                 break;

@@ -98,7 +98,7 @@ impl core::fmt::Debug for Pin {
 }
 
 /// What a card may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// 状态. What the table says; the ledger may be stricter.
     pub status: CardStatus,
@@ -152,6 +152,14 @@ pub struct CardRow {
     code: (u32, u16),
     /// What it may do.
     pub terms: Terms,
+}
+
+impl CardRow {
+    /// The row as it serves another card, and another account.
+    #[must_use]
+    pub fn serving(&self, card: CardNo, account: u32) -> Self {
+        Self { card: card.value(), account, ..self.clone() }
+    }
 }
 
 /// All cards in service, found by number or member code in O(1).
@@ -228,6 +236,11 @@ impl CardTable {
     /// The holder's name in GBK.
     pub fn name(&self, row: &CardRow) -> &[u8] {
         self.slice(row.name)
+    }
+
+    /// The member code; empty for none.
+    pub fn code(&self, row: &CardRow) -> &[u8] {
+        self.slice(row.code)
     }
 
     /// All rows, in the file's order.

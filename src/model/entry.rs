@@ -222,13 +222,18 @@ impl Entry {
         self.amount.is_some_and(|amount| amount != Balance::ZERO) || self.uses.is_some_and(|uses| uses != 0)
     }
 
-    /// Sales that the entry adds to its card's day: 1, -1 for one that is undone, or 0.
+    /// Sales that the entry adds to its card's day: 1, -1 for one that is undone as a whole, or 0.
     pub fn sales(&self) -> i8 {
         match self.kind {
             kind if kind.is_sale() && self.detail.get("claimed").is_none() => 1,
-            Kind::Void => -1,
+            Kind::Void if !self.is_partial() => -1,
             _ => 0,
         }
+    }
+
+    /// Whether the entry is a void that leaves something of its sale: the sale stands.
+    pub fn is_partial(&self) -> bool {
+        self.kind == Kind::Void && self.detail.get("rest").is_some()
     }
 
     /// Whether the entry says something of its account and card that outlives a table without them, be it a sale of nothing.
@@ -277,6 +282,16 @@ impl Detail {
         let _cut = write!(Escape(&mut self.0), "{value}");
     }
 
+    /// Adds a word of another detail, whole or not at all.
+    pub fn push_word(&mut self, key: &str, value: Value<'_>) {
+        let before = self.0.len();
+        let separator = if before == 0 { "" } else { " " };
+        let parts = [separator, key, "=", value.0];
+        if !parts.into_iter().all(|part| self.0.push_str(part).is_ok()) {
+            self.0.truncate(before);
+        }
+    }
+
     /// With one more word.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
@@ -287,15 +302,17 @@ impl Detail {
     /// The value of the first word with this key, still escaped.
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
         // Looked up for each frame, so by bytes: `str`'s searchers cost more than all the words together.
-        let mut rest = self.0.as_str();
-        while !rest.is_empty() {
-            let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
-            if let Some(value) = rest[..end].strip_prefix(key).and_then(|word| word.strip_prefix('=')) {
-                return Some(Value(value));
+        let (text, key) = (self.0.as_bytes(), key.as_bytes());
+        let mut start = 0;
+        loop {
+            let is_it = text[start..].starts_with(key) && text.get(start + key.len()) == Some(&b'=');
+            let len = text[start..].iter().position(|byte| *byte == b' ');
+            if is_it {
+                let end = len.map_or(text.len(), |len| start + len);
+                return Some(Value(&self.0[start + key.len() + 1..end]));
             }
-            rest = rest.get(end + 1..).unwrap_or("");
+            start += len? + 1;
         }
-        None
     }
 
     /// All words in order.
@@ -357,6 +374,11 @@ struct Escape<'a>(&'a mut heapless::String<DETAIL_LEN_MAX>);
 
 impl fmt::Write for Escape<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly every value is digits or a word of ours.
+        let is_plain = |byte: &u8| (b'!'..=b'~').contains(byte) && !matches!(byte, b'%' | b'=');
+        if text.as_bytes().iter().all(is_plain) && self.0.push_str(text).is_ok() {
+            return Ok(());
+        }
         for character in text.chars() {
             let escaped = matches!(character, '%' | ' ' | '=') || character.is_control();
             let before = self.0.len();

@@ -6,6 +6,8 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
+use super::digits::{Decimal, fill};
+
 /// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
 pub type Text<const N: usize> = heapless::String<N, u8>;
 
@@ -17,7 +19,8 @@ pub type AccountId = Text<24>;
 
 /// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but printable ASCII.
 pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
-    if !bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+    // Without leaving early: many bytes at a time.
+    if bytes.len() > N || bytes.iter().fold(false, |is_wrong, byte| is_wrong | !(b' '..=b'~').contains(byte)) {
         return None;
     }
     let text = core::str::from_utf8(bytes).ok()?;
@@ -27,8 +30,12 @@ pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
 /// Takes whatever a device sent as a text that the ledger can hold: what is not printable ASCII becomes `?`,
 /// what is beyond `N` is left out. Two devices' garbage may look alike afterwards; it then counts as the same.
 pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
+    let bytes = &bytes[..bytes.len().min(N)];
+    if let Some(text) = text_from(bytes) {
+        return text;
+    }
     let mut text = Text::new();
-    for byte in bytes.iter().take(N) {
+    for byte in bytes {
         let printable = if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' };
         text.push(printable).expect("at most N ASCII characters were taken");
     }
@@ -138,7 +145,9 @@ digits_type! {
 impl MachineNo {
     /// The number with five digits, as devices write it.
     pub fn from_value(value: u16) -> Self {
-        Self::parse(heapless::format!(10; "{value:05}").expect("five digits fit").as_bytes()).expect("digits")
+        let mut bytes = [b'0'; 10];
+        fill(&mut bytes[..5], u32::from(value));
+        Self(Digits { len: 5, bytes })
     }
 }
 
@@ -161,14 +170,20 @@ impl CardNo {
     /// # Panics
     /// If `value` has more than ten digits.
     pub fn from_value(value: u64) -> Self {
-        let digits = heapless::format!(20; "{value:010}").expect("a u64 has at most 20 digits");
-        Self::parse(digits.as_bytes()).expect("a card number has at most ten digits")
+        let decimal = Decimal::whole(value);
+        let digits = decimal.as_bytes();
+        let mut bytes = [b'0'; 10];
+        bytes[10 - digits.len()..].copy_from_slice(digits);
+        Self(Digits { len: 10, bytes })
     }
 
     /// The number with ten digits, whatever width was received.
     #[must_use]
     pub fn padded(&self) -> Self {
-        Self::from_value(self.value())
+        let digits = self.as_bytes();
+        let mut bytes = [b'0'; 10];
+        bytes[10 - digits.len()..].copy_from_slice(digits);
+        Self(Digits { len: 10, bytes })
     }
 
     /// The number for a log: its last four digits.

@@ -4,6 +4,7 @@
 //! rule: a value that exists is valid.
 
 pub mod card;
+pub mod digits;
 pub mod entry;
 pub mod ids;
 pub mod money;

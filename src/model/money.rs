@@ -5,6 +5,8 @@
 use core::fmt;
 use core::ops::{Add, AddAssign, Neg, Sub};
 
+use super::digits::Decimal;
+
 /// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(u32);
@@ -49,7 +51,7 @@ impl Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_fen(f, "", u64::from(self.0))
+        f.write_str(Decimal::yuan(i64::from(self.0)).as_str())
     }
 }
 
@@ -132,12 +134,8 @@ impl Neg for Balance {
 
 impl fmt::Display for Balance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_fen(f, if self.0 < 0 { "-" } else { "" }, self.0.unsigned_abs())
+        f.write_str(Decimal::yuan(self.0).as_str())
     }
-}
-
-fn write_fen(f: &mut fmt::Formatter<'_>, sign: &str, fen: u64) -> fmt::Result {
-    write!(f, "{sign}{}.{:02}", fen / 100, fen % 100)
 }
 
 #[cfg(test)]

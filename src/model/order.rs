@@ -4,7 +4,7 @@
 //! after a restart. The control socket reads orders, the server obeys them, the ledger keeps them.
 
 use super::card::CardStatus;
-use super::entry::EntrySeq;
+use super::entry::{EntrySeq, Kind};
 use super::ids::{AccountId, CardNo, MachineNo, Text, UnitNo};
 use super::money::{Balance, Money};
 
@@ -60,6 +60,26 @@ pub enum Way {
     Adjust,
 }
 
+impl Way {
+    /// The kind of its entry.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::TopUp => Kind::TopUp,
+            Self::Subsidy => Kind::Subsidy,
+            Self::PayOut => Kind::PayOut,
+            Self::Adjust => Kind::Adjust,
+        }
+    }
+
+    /// What is booked of what is given.
+    pub fn booked(self, amount: Balance, uses: i32) -> (Balance, i32) {
+        match self {
+            Self::PayOut => (-amount, uses.saturating_neg()),
+            Self::TopUp | Self::Subsidy | Self::Adjust => (amount, uses),
+        }
+    }
+}
+
 /// What an order does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -107,7 +127,8 @@ pub enum Act {
 /// An order that was done, now or before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// Its entry; of a batch's line that was done before, the batch's first.
+    /// Its entry; of a batch's line that was done before, the batch's first. 0: there was nothing to do (a lost card is lost
+    /// already), nothing was written, and the key is not used up.
     pub first: EntrySeq,
     /// The same entry; of a batch's line that was done before, the batch's last so far.
     pub last: EntrySeq,

@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use super::digits::{fill, pair};
 use super::ids::{Text, text_from_lossy};
 
 /// Milliseconds of a clock that only goes forward, from an arbitrary start.
@@ -28,6 +29,14 @@ impl Mono {
 /// Milliseconds since 1970-01-01 00:00:00 UTC, as the system's clock says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub i64);
+
+impl Now {
+    /// The wall time of a monotonic one that lies behind, as today's clock would have shown it.
+    pub fn stamp_of(&self, at: Mono) -> Stamp {
+        let ago = i64::try_from(self.mono.ms_since(at)).unwrap_or(i64::MAX);
+        Stamp { wall: Wall(self.stamp.wall.0.saturating_sub(ago)), ..self.stamp }
+    }
+}
 
 impl Wall {
     /// Whole seconds since the epoch.
@@ -111,15 +120,16 @@ pub struct Civil(pub i64);
 impl Civil {
     /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is no date that a calendar has.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() != 19 || text[10] != b' ' || text[13] != b':' || text[16] != b':' {
+        let text: &[u8; 19] = text.try_into().ok()?;
+        if text[4] != b'-' || text[10] != b' ' || text[13] != b':' || text[16] != b':' {
             return None;
         }
-        let date = Date::parse(&text[..10]).filter(|_| text[4] == b'-')?;
-        let (hour, minute, second) = (number(&text[11..13])?, number(&text[14..16])?, number(&text[17..19])?);
+        let date = Date::parse(&text[..10])?;
+        let (hour, minute, second) = (pair(text[11], text[12])?, pair(text[14], text[15])?, pair(text[17], text[18])?);
         if hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        Some(date.at(TimeOfDay(u32::try_from(hour * 3600 + minute * 60 + second).ok()?)))
+        Some(date.at(TimeOfDay(hour * 3600 + minute * 60 + second)))
     }
 
     /// The calendar day.
@@ -163,10 +173,12 @@ pub struct Date(pub i32);
 impl Date {
     /// Reads `2026-11-22` or `2026/11/22`, years 1 to 9999; `None` if the calendar has no such day.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if text.len() != 10 || text[4] != text[7] || !matches!(text[4], b'-' | b'/') {
+        let text: &[u8; 10] = text.try_into().ok()?;
+        if text[4] != text[7] || !matches!(text[4], b'-' | b'/') {
             return None;
         }
-        let (year, month, day) = (number(&text[..4])?, number(&text[5..7])?, number(&text[8..])?);
+        let year = i64::from(pair(text[0], text[1])? * 100 + pair(text[2], text[3])?);
+        let (month, day) = (i64::from(pair(text[5], text[6])?), i64::from(pair(text[8], text[9])?));
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days = match month {
             1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -206,7 +218,15 @@ impl Date {
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = self.year_month_day();
-        write!(f, "{year:04}-{month:02}-{day:02}")
+        let (Ok(year @ ..=9999), Ok(month), Ok(day)) = (u32::try_from(year), u32::try_from(month), u32::try_from(day))
+        else {
+            return write!(f, "{year:04}-{month:02}-{day:02}");
+        };
+        let mut text = *b"0000-00-00";
+        fill(&mut text[..4], year);
+        fill(&mut text[5..7], month);
+        fill(&mut text[8..], day);
+        f.write_str(core::str::from_utf8(&text).expect("digits are ASCII"))
     }
 }
 

@@ -1,14 +1,17 @@
 //! The loop between the world and the server: one thread, one poll (design.md, section 1).
 //!
-//! One turn: datagrams and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
+//! One turn: datagrams, a few lines of the control socket and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
 //! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
+pub mod control;
 pub mod service;
 pub mod udp;
 pub mod watch;
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::warn;
@@ -17,13 +20,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::clock::Clock;
+use crate::control::{self as operator, Host, Owed};
 use crate::ledger::{Ledger, Storage};
 use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::status::Status;
+use crate::wire::{Buffer, Reply};
 use crate::zone::Zone;
+pub use control::Control;
 pub use service::Service;
 use udp::{Mail, Socket};
 pub use watch::{Around, Places, Watch};
@@ -33,6 +39,9 @@ const UNSENT_TOLD_MS: u64 = 60_000;
 
 /// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
 const STALE: Mono = Mono(1000);
+
+/// The control socket's token, and its clients' after it.
+const CONTROL: usize = SOCKETS_MAX;
 
 /// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
@@ -55,6 +64,8 @@ pub struct Reloaded {
     pub segment_bytes: u64,
     /// Free bytes below which sales are refused.
     pub reserve_bytes: u64,
+    /// The answer to the client that asked for it.
+    pub answer: String,
 }
 
 /// Everything that runs.
@@ -71,6 +82,8 @@ pub struct Loop<'t, S: Storage> {
     /// The socket that is asked first in the next turn.
     first: usize,
     unsent: Unsent,
+    control: Option<Control>,
+    ledger_dir: PathBuf,
     watch: Watch,
 }
 
@@ -125,8 +138,21 @@ impl<'t, S: Storage> Loop<'t, S> {
             service: Service::new(server, ledger, fx),
             first: 0,
             unsent: Unsent::default(),
+            control: None,
+            ledger_dir: PathBuf::new(),
             watch: Watch::new(Places::default()),
         })
+    }
+
+    /// Takes orders and questions from this socket, too. `ledger_dir` is told to clients that ask for a card.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn take_orders(&mut self, mut control: Control, ledger_dir: &Path) -> io::Result<()> {
+        control.register(self.poll.registry(), CONTROL)?;
+        self.control = Some(control);
+        ledger_dir.clone_into(&mut self.ledger_dir);
+        Ok(())
     }
 
     /// Free bytes below which sales are refused; until it is called, none.
@@ -169,39 +195,69 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.server()
     }
 
-    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them; it gives
-    /// what else changes, or `None` if it refused and everything stays as it is.
+    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them, told
+    /// whether a table that loses more than a tenth of the cards is taken; it gives what else changes, or, if it refused and everything stays
+    /// as it is, the answer to the client that asked for it.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
-    pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Reloaded>) -> io::Result<()> {
+    pub fn run(mut self, mut reload: impl FnMut(&mut Server, bool) -> Result<Reloaded, String>) -> io::Result<()> {
         loop {
             self.wait()?;
             let order = self.order();
             let now = self.now();
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
-            let Self { service, sockets, unsent, zone, clock, .. } = &mut self;
-            let post = &mut |bag: &Mailbag| unsent.post(clock, sockets, bag);
-            match order {
-                Some(Order::Reload) => {
-                    if let Some(new) = reload(service.server_mut()) {
-                        *zone = new.zone;
-                        service.limit_segments(new.segment_bytes);
-                        service.keep_reserve(new.reserve_bytes);
-                        logging::set_offset(zone.offset_at(now.stamp.wall));
-                        service.reloaded(&now, post)?;
-                    }
-                }
-                Some(Order::Stop) => {
-                    service.stop(&now, post)?;
-                    self.watch.finish(&now, &self.service, around(&self.sockets, &self.unsent));
-                    return Ok(());
-                }
-                None => (),
+            if order == Some(Order::Reload) {
+                let reloaded = reload(self.service.server_mut(), false);
+                self.reload(&now, reloaded)?;
+            }
+            self.answer_owed(&now, &mut reload)?;
+            if order == Some(Order::Stop) {
+                let Self { service, sockets, unsent, clock, .. } = &mut self;
+                service.stop(&now, &mut |bag: &Mailbag| unsent.post(clock, sockets, bag))?;
+                self.watch.finish(&now, &self.service, around(&self.sockets, &self.unsent));
+                return Ok(());
             }
             self.tell_status(&now);
         }
+    }
+
+    /// Answers the operator's lines of a committed turn; first those whose answers the loop itself gives.
+    fn answer_owed(
+        &mut self,
+        now: &Now,
+        reload: &mut impl FnMut(&mut Server, bool) -> Result<Reloaded, String>,
+    ) -> io::Result<()> {
+        while let Some(owed) = self.control.as_ref().and_then(Control::owed) {
+            let answer = match owed {
+                Owed::Reload { accept } => {
+                    let reloaded = reload(self.service.server_mut(), accept);
+                    self.reload(now, reloaded)?
+                }
+                Owed::Status => operator::status(&self.status(now)),
+            };
+            self.control.as_mut().expect("it was just asked").answer_owed(answer);
+        }
+        if let Some(control) = &mut self.control {
+            control.deliver(self.clock.mono(), self.service.undone());
+        }
+        Ok(())
+    }
+
+    /// Takes over what a reload changed, and writes its entry; gives the answer to who asked for it.
+    fn reload(&mut self, now: &Now, reloaded: Result<Reloaded, String>) -> io::Result<String> {
+        let new = match reloaded {
+            Ok(new) => new,
+            Err(answer) => return Ok(answer),
+        };
+        let Self { service, sockets, unsent, zone, clock, .. } = self;
+        *zone = new.zone;
+        service.limit_segments(new.segment_bytes);
+        service.keep_reserve(new.reserve_bytes);
+        logging::set_offset(zone.offset_at(now.stamp.wall));
+        service.reloaded(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        Ok(new.answer)
     }
 
     /// How the server stands.
@@ -221,10 +277,12 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sleeps until a datagram, a signal or a deadline.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = if self.ready.contains(&true) {
+        let timeout = if self.ready.contains(&true) || self.control.as_ref().is_some_and(Control::has_work) {
             Some(Duration::ZERO)
         } else {
-            let deadline = [self.service.next_deadline(), self.watch.deadline()].into_iter().flatten().min();
+            let control = self.control.as_ref().and_then(Control::next_deadline);
+            let deadlines = [self.service.next_deadline(), self.watch.deadline(), control];
+            let deadline = deadlines.into_iter().flatten().min();
             deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
         match self.poll.poll(&mut self.events, timeout) {
@@ -235,6 +293,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         for event in &self.events {
             if let Some(ready) = self.ready.get_mut(event.token().0) {
                 *ready = true;
+            } else if let Some(control) = self.control.as_mut().filter(|_| event.token() != SIGNALS) {
+                control.on_event(event);
             }
         }
         Ok(())
@@ -258,8 +318,26 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
+        self.take_lines(now)?;
         let Self { service, sockets, unsent, clock, .. } = self;
         service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
+    }
+
+    /// Takes a few lines of the operator's tools, after the devices' frames.
+    fn take_lines(&mut self, now: &Now) -> io::Result<()> {
+        let Self { control, service, sockets, poll, ledger_dir, .. } = self;
+        let Some(control) = control else { return Ok(()) };
+        control.accept(poll.registry());
+        if !service.takes_lines() {
+            // This turn's replies go first; nobody sleeps while lines wait.
+            return Ok(());
+        }
+        let mut world = World { sockets, ledger_dir };
+        control.answer_lines(|line| {
+            // Before: if the turn is undone while the line is obeyed, what it did is gone too.
+            let undone = service.undone();
+            Ok((operator::answer(service, now, &mut world, line)?, undone))
+        })
     }
 
     /// Takes a batch from a socket.
@@ -277,6 +355,45 @@ impl<'t, S: Storage> Loop<'t, S> {
         failure?;
         self.ready[number] = received == TURN_BATCH;
         Ok(received)
+    }
+}
+
+/// The machine, as the operator's lines need it.
+struct World<'a> {
+    sockets: &'a mut [Socket],
+    ledger_dir: &'a Path,
+}
+
+impl Host for World<'_> {
+    fn addresses(&self) -> Vec<Ipv4Addr> {
+        udp::addresses().unwrap_or_default().into_iter().map(|here| here.address).collect()
+    }
+
+    fn discover(&mut self, port: u16) -> Result<usize, String> {
+        let addresses =
+            udp::addresses().map_err(|error| format!("the machine does not tell its addresses: {error}"))?;
+        let mut frame = Buffer::new();
+        Reply::Discover.emit(&mut frame);
+        let (mut networks, mut error) = (0, None);
+        for socket in self.sockets.iter_mut() {
+            for (from, broadcast) in socket.networks(&addresses) {
+                let to = SocketAddrV4::new(broadcast, port);
+                let sent = socket.send([Mail { to, from, bytes: &frame }]);
+                networks += sent.sent;
+                error = sent.error.or(error);
+            }
+        }
+        match error {
+            Some(error) if networks == 0 => Err(format!("no 000 could be sent: {error}")),
+            _ if networks == 0 => {
+                Err("no network here takes a broadcast: listen on an address that has one".to_owned())
+            }
+            _ => Ok(networks),
+        }
+    }
+
+    fn ledger_dir(&self) -> &Path {
+        self.ledger_dir
     }
 }
 

@@ -94,6 +94,7 @@ pub struct Sent {
 pub struct Socket {
     inner: mio::net::UdpSocket,
     address: SocketAddrV4,
+    device: Option<String>,
     incoming: MultiHeaders<SockaddrIn>,
     /// [`BATCH`] times [`DATAGRAM_LEN_MAX`] bytes.
     buffers: Box<[u8]>,
@@ -120,12 +121,31 @@ impl Socket {
         let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &KERNEL_BUFFER);
         let _ = socket::setsockopt(&socket, sockopt::SndBuf, &KERNEL_BUFFER);
         socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address)).map_err(explain)?;
-        Self::new(socket)
+        Self::new(socket, device)
     }
 
     /// The address and port it is bound to.
     pub const fn address(&self) -> SocketAddrV4 {
         self.address
+    }
+
+    /// Where a broadcast goes that every device which this socket serves can hear: our address there, and the network's broadcast address.
+    pub fn networks<'a>(
+        &self,
+        addresses: &'a [InterfaceAddress],
+    ) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<'a> {
+        let (own, device) = (*self.address.ip(), self.device.clone());
+        addresses.iter().filter_map(move |here| {
+            let is_served = match &device {
+                Some(device) => here.interface == *device,
+                None => own.is_unspecified() || here.address == own,
+            };
+            // The loopback names no broadcast address, but has one; only who listens there alone means it.
+            let is_loopback = here.address.is_loopback();
+            let all_hosts = Ipv4Addr::from_bits(here.address.to_bits() | !mask(here.prefix));
+            let broadcast = if is_loopback { (own == here.address).then_some(all_hosts) } else { here.broadcast };
+            Some((here.address, broadcast.filter(|_| is_served)?))
+        })
     }
 
     /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does not say. It
@@ -185,11 +205,12 @@ impl Socket {
         outcome
     }
 
-    fn new(socket: OwnedFd) -> io::Result<Self> {
+    fn new(socket: OwnedFd, device: Option<&str>) -> io::Result<Self> {
         let bound: SockaddrIn = socket::getsockname(socket.as_raw_fd())?;
         Ok(Self {
             inner: mio::net::UdpSocket::from_std(socket.into()),
             address: bound.into(),
+            device: device.map(str::to_owned),
             incoming: headers(BATCH),
             buffers: vec![0; BATCH * DATAGRAM_LEN_MAX].into(),
             outgoing: headers(1),
@@ -284,6 +305,10 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
             })
         })
         .collect())
+}
+
+fn mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 
 /// Headers with room for the one control message we use.

@@ -11,7 +11,7 @@ use crate::book::{FrameId, Seen};
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
 use crate::model::rules::DoorRule;
-use crate::model::{Entry, EntrySeq, Kind, Money, Mono, Reason, Text};
+use crate::model::{Entry, EntrySeq, Kind, Money, Mono, Reason, Text, UnitNo};
 use crate::policy::{self, Passage, Presented};
 use crate::wire::{Access, Code, PinKind, Reply};
 
@@ -21,9 +21,18 @@ const LEFT_OPEN_S: u32 = 20;
 
 /// The ledger's `slot` of an access request: `reader:door`.
 pub(super) fn slot(access: &Access) -> Text<32> {
+    slot_of(access.reader, access.door)
+}
+
+pub(super) fn slot_of(reader: UnitNo, door: UnitNo) -> Text<32> {
     let slot: heapless::Vec<u8, 32> =
-        [access.reader.as_bytes(), b":", access.door.as_bytes()].into_iter().flatten().copied().collect();
+        [reader.as_bytes(), b":", door.as_bytes()].into_iter().flatten().copied().collect();
     text_from_lossy(&slot)
+}
+
+/// 050's last two numbers.
+pub(super) fn numbers_of(rule: Option<&DoorRule>) -> (u32, u32) {
+    rule.map_or((RELAY_S, LEFT_OPEN_S), |rule| (rule.relay_s, rule.left_open_s))
 }
 
 impl Server<'_> {
@@ -33,7 +42,7 @@ impl Server<'_> {
         entry.card = access.card.map(|card| card.padded());
         entry.device_time = Some(access.time.raw.clone());
         entry.slot = Some(slot(access));
-        let row = access.card.and_then(|card| self.tables.cards.find(card)).cloned();
+        let row = access.card.and_then(|card| self.card_row(card));
         let presented = match access.pin_kind {
             PinKind::None => Presented::Card,
             PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(access.pin),
@@ -80,6 +89,9 @@ impl Server<'_> {
                 entry.kind = Kind::Refuse;
                 entry.detail.push("reason", reason.word());
                 self.counters.refused += 1;
+                if let (Reason::UnknownCard, Some(card)) = (reason, access.card) {
+                    self.note_unknown(context, card);
+                }
                 self.counters.count_reason(reason);
                 self.tables.devices.get_mut(context.device).tally.refused += 1;
                 self.log_refusal(context, &entry, reason);
@@ -173,6 +185,7 @@ impl Server<'_> {
         let values = Values { card: access.card_raw, reason: &texts.card_ok, ..self.access_values(context, row) };
         let text = fill(&texts.admitted, &values);
         let trailer = texts.display_admitted.clone();
+        let (relay_s, left_open_s) = numbers_of(rule);
         let reply = Reply::Admit {
             machine: context.frame.machine,
             card: access.card_raw,
@@ -180,8 +193,8 @@ impl Server<'_> {
             trailer: &trailer,
             reader: access.reader,
             door: access.door,
-            relay_s: rule.map_or(RELAY_S, |rule| rule.relay_s),
-            left_open_s: rule.map_or(LEFT_OPEN_S, |rule| rule.left_open_s),
+            relay_s,
+            left_open_s,
         };
         let reader = Some(access.reader.value());
         // Without an entry: its board has confirmed it, or nothing can be written.

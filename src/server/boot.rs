@@ -21,7 +21,7 @@ impl Server<'_> {
         }
         self.note_offset(context, time);
         match context.clock {
-            ClockState::Ok if self.is_off(context, time) => self.set_clock(&context.now, context.device, fx),
+            ClockState::Ok if self.is_off(context, time) => self.tell_time(&context.now, context.device, fx),
             ClockState::Ok => (),
             ClockState::Unset => {
                 self.tables.devices.get_mut(context.device).clock_owed = true;

@@ -160,6 +160,11 @@ impl Server<'_> {
             self.append(entry, now, fx);
             info!("clock was={} now={} state={}", was.stamp, now.stamp, state.word());
         }
+        self.clock_changed(now, before, state, fx);
+    }
+
+    /// What follows if the clock is believed now and was not before, or the other way round.
+    pub(super) fn clock_changed(&mut self, now: &Now, before: ClockState, state: ClockState, fx: &mut Effects) {
         match (before, state) {
             (ClockState::Ok, ClockState::Unset) => {
                 self.clock_timers.warning = self.tables.wheel.arm(now.mono.plus_ms(WARN_MS), Timer::ClockWarn);
@@ -180,7 +185,7 @@ impl Server<'_> {
         for device in 0..self.tables.devices.rows().len() {
             // What finds no room in this turn is paid at the next look.
             if self.tables.devices.get(device).clock_owed && fx.prompt.has_room(TURN_BATCH) {
-                self.set_clock(now, device, fx);
+                self.tell_time(now, device, fx);
             }
         }
         self.poll_clock(now);
@@ -202,7 +207,7 @@ impl Server<'_> {
         }
         let told = self.tables.devices.get(context.device).clock_told;
         if told.is_none_or(|told| context.now.mono.ms_since(told) >= TOLD_MS) {
-            self.set_clock(&context.now, context.device, fx);
+            self.tell_time(&context.now, context.device, fx);
         }
     }
 
@@ -218,7 +223,7 @@ impl Server<'_> {
         time.civil.is_none_or(|at_device| at_device.distance_s(context.now.stamp.civil()) > tolerance)
     }
 
-    pub(super) fn set_clock(&mut self, now: &Now, device: usize, fx: &mut Effects) {
+    pub(super) fn tell_time(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         let device = self.tables.devices.get_mut(device);
         device.clock_told = Some(now.mono);
         device.clock_owed = false;

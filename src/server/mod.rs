@@ -8,16 +8,20 @@ mod access;
 mod boot;
 mod clock;
 mod counters;
+mod desk;
 mod device;
 mod effects;
 mod entries;
 mod offline;
+mod operator;
 mod outbox;
 mod refusal;
+mod refused;
 mod room;
 mod sale;
 mod sources;
 mod texts;
+mod tools;
 mod view;
 
 use core::cell::Cell;
@@ -28,13 +32,18 @@ use log::{debug, error, info, log_enabled, trace, warn};
 pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
+use desk::FoundDevices;
+pub use desk::{CardView, FoundDevice};
 pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
 use outbox::Outbox;
+pub use refused::{Refused, USES_MAX};
 pub use room::Room;
 use sources::Sources;
 use texts::Values;
+pub use tools::UnknownCard;
+use tools::UnknownCards;
 pub use view::DeviceView;
 
 use crate::book::{BadLine, Book, Mismatch};
@@ -74,6 +83,7 @@ pub struct Tables {
     outbox: Outbox,
     wheel: Wheel<Timer, TIMERS_MAX>,
     sources: Sources,
+    found: FoundDevices,
 }
 
 impl Tables {
@@ -86,6 +96,7 @@ impl Tables {
             outbox: Outbox::new(),
             wheel: Wheel::new(),
             sources: Sources::new(),
+            found: FoundDevices::new(),
         }
     }
 
@@ -102,6 +113,7 @@ impl Tables {
         self.outbox.clear();
         self.wheel.clear();
         self.sources.clear();
+        self.found.clear();
     }
 }
 
@@ -165,7 +177,7 @@ impl core::fmt::Display for InstallError {
             ),
             Self::LosesCards { lost, of } => write!(
                 f,
-                "the new table lacks {lost} of {of} cards in service, more than a tenth: restart posgate to accept it"
+                "the new table lacks {lost} of {of} cards in service, more than a tenth: `posgate ctl reload --accept` takes it"
             ),
         }
     }
@@ -216,6 +228,7 @@ pub struct Server<'t> {
     is_left_out_armed: bool,
     room: Room,
     clock_timers: ClockTimers,
+    unknown_cards: UnknownCards,
 }
 
 impl<'t> Server<'t> {
@@ -236,6 +249,7 @@ impl<'t> Server<'t> {
             is_left_out_armed: false,
             room: Room::Open,
             clock_timers: ClockTimers::default(),
+            unknown_cards: UnknownCards::new(),
         };
         server.pin_registered();
         server
@@ -301,15 +315,20 @@ impl<'t> Server<'t> {
         self.tables.book.pin(&self.rules.devices.iter().map(|device| device.machine));
     }
 
-    /// Writes the `start` entry.
+    /// Writes the `start` entry, and says every hour from now on what is degraded.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
-        self.watch_clock(now, fx);
         self.loaded = Some(now.stamp);
-        let entry = self.service_entry(Kind::Start, now);
-        self.append(entry, now, fx);
+        self.write_start(now, fx);
         if self.origin.degraded.is_any() {
             self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
         }
+    }
+
+    /// Writes the `start` entry: later than [`Server::start`], where there was no room for it then.
+    pub fn write_start(&mut self, now: &Now, fx: &mut Effects) {
+        self.watch_clock(now, fx);
+        let entry = self.service_entry(Kind::Start, now);
+        self.append(entry, now, fx);
     }
 
     /// Writes the `reload` entry, after [`Server::install`].
@@ -358,6 +377,7 @@ impl<'t> Server<'t> {
         match wire::parse(datagram) {
             Err(wrong) => self.drop_frame(now, source, datagram, wrong),
             Ok(Request::Found(found)) => {
+                self.note_found(source, &found);
                 let serial = found.serial.as_deref().unwrap_or("");
                 if self.may_log(now, source) {
                     info!("found source={source} serial={serial}");

@@ -85,7 +85,10 @@ impl Server<'_> {
             wire::Basis::Amount => sale.amount.unwrap_or_default(),
             wire::Basis::Count => Money::ZERO,
         };
-        let row = self.tables.cards.find(card).cloned();
+        let row = self.card_row(card);
+        if row.is_none() {
+            self.note_unknown(context, card);
+        }
         let known = row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
         if let Some(first) = self.sale_behind(context, card, asked, sale.time.civil) {
             entry.kind = Kind::Matched;
@@ -128,7 +131,7 @@ impl Server<'_> {
         if let Err(reason) = state {
             entry.detail.push("reason", reason.word());
         }
-        self.open_account(context, card, account, fx);
+        self.open_account(&context.now, card, account, fx);
         effect.enter(&mut entry, self.tables.book.account(account));
         let seq = self.append(entry, &context.now, fx);
         self.counters.offline += 1;
@@ -138,8 +141,7 @@ impl Server<'_> {
 
     /// An entry without effect: it cannot be read, or is larger than `offline_max`.
     fn list_offline(&mut self, context: &Context, sale: &OfflineSale, mut entry: Entry, fx: &mut Effects) -> EntrySeq {
-        let row = sale.card.and_then(|card| self.tables.cards.find(card));
-        let account = row.map(|row| row.account).or_else(|| self.tables.book.account_of_card(sale.card?));
+        let account = sale.card.and_then(|card| self.account_of(card));
         self.stand_still(&mut entry, account);
         let seq = self.append(entry, &context.now, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {

@@ -38,8 +38,8 @@ pub(super) struct Pending {
     code: u16,
     /// The card or command number that it names, as sent.
     subject: Text<32>,
-    /// The frame that it answers.
-    answered: FrameSeq,
+    /// The frame that it answers; `None`: nobody asked, an operator sent it.
+    answered: Option<FrameSeq>,
     /// The committed entry that it tells of.
     about: Option<EntrySeq>,
     /// When it was first sent.
@@ -138,19 +138,52 @@ pub(super) struct About<'a> {
     pub(super) is_settled: bool,
 }
 
+/// Whom a command goes to, and why.
+pub(super) struct Addressee {
+    now: Now,
+    peer: Peer,
+    /// Its row.
+    device: usize,
+    /// Whether it holds the machine number.
+    is_served: bool,
+    /// The frame that is answered, and whether it was answered before.
+    answered: Option<FrameSeq>,
+    is_again: bool,
+}
+
+impl Addressee {
+    /// A device that asked for nothing.
+    pub(super) fn unasked(now: &Now, device: usize, peer: Peer) -> Self {
+        Self { now: *now, peer, device, is_served: true, answered: None, is_again: false }
+    }
+}
+
 impl Server<'_> {
-    /// Sends a command, and again until it is confirmed: 006, 008, 009, 011, 050, 051.
+    /// Answers a frame with a command, which is sent again until it is confirmed: 006, 008, 009, 011, 050, 051.
     pub(super) fn command(&mut self, context: &Context, reply: &Reply, about: About, fx: &mut Effects) {
+        let addressee = Addressee {
+            now: context.now,
+            peer: context.peer,
+            device: context.device,
+            is_served: context.is_served,
+            answered: Some(context.frame.seq),
+            is_again: context.is_again.get(),
+        };
+        self.command_to(&addressee, reply, about, fx);
+    }
+
+    /// Sends a command, and again until it is confirmed.
+    pub(super) fn command_to(&mut self, to: &Addressee, reply: &Reply, about: About, fx: &mut Effects) {
         let mut frame = Buffer::new();
         reply.emit(&mut frame);
-        let born = about.born.unwrap_or(context.now.mono);
+        let born = about.born.unwrap_or(to.now.mono);
         let expires = (reply.code() == 50).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)));
-        post(fx, reply.code(), context.peer, &frame, expires);
+        post(fx, reply.code(), to.peer, &frame, expires);
         // Who does not hold the machine number has no place in its outbox, and what was confirmed needs none.
-        if !context.is_served || about.is_settled {
+        if !to.is_served || about.is_settled {
             return;
         }
-        let device = context.device;
+        let device = to.device;
         if matches!(reply.code(), 8 | 50) {
             let silent = &mut self.tables.devices.get_mut(device).silent_approvals;
             *silent = silent.saturating_add(1);
@@ -164,33 +197,34 @@ impl Server<'_> {
         let is_same_lane = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == lane);
         if let Some(slot) = slots.iter().copied().find(is_same_lane) {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
-            let is_same = pending.answered == context.frame.seq && pending.frame == frame;
+            let is_same = to.answered.is_some() && pending.answered == to.answered && pending.frame == frame;
+            let is_older = |frame: FrameSeq| pending.answered.is_some_and(|pending| frame.is_behind(&pending));
             // A delayed copy of an older frame gets its answer again; what is newer stays on its way. A new frame with a
             // lower number comes from a device that started anew.
-            if is_same || (context.is_again.get() && context.frame.seq.is_behind(&pending.answered)) {
+            if is_same || (to.is_again && to.answered.is_some_and(is_older)) {
                 return;
             }
-            self.end(&context.now, slot, fx);
+            self.end(&to.now, slot, fx);
         }
         if self.tables.devices.get(device).pending.is_full() {
             let oldest = self.tables.devices.get(device).pending[0];
-            self.end(&context.now, oldest, fx);
+            self.end(&to.now, oldest, fx);
         }
         let first_ms = if reply.code() == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
         if self.tables.outbox.is_full() && matches!(reply.code(), 8 | 11 | 50) {
             // Anybody can make us refuse; what rests on an entry goes before.
             if let Some(refusal) = self.tables.outbox.any_refusal() {
-                self.end(&context.now, refusal, fx);
+                self.end(&to.now, refusal, fx);
             }
         }
         let slot = self.tables.outbox.add(Pending {
             device: u16::try_from(device).expect("DEVICES_MAX fits 16 bits"),
             lane,
-            peer: context.peer,
+            peer: to.peer,
             frame,
             code: reply.code(),
             subject: crate::model::ids::text_from_lossy(about.subject),
-            answered: context.frame.seq,
+            answered: to.answered,
             about: about.entry,
             born,
             resends: 0,
@@ -200,7 +234,7 @@ impl Server<'_> {
             self.counters.full += 1;
             return;
         };
-        let timer = self.tables.wheel.arm(context.now.mono.plus_ms(first_ms), Timer::Resend(slot));
+        let timer = self.tables.wheel.arm(to.now.mono.plus_ms(first_ms), Timer::Resend(slot));
         self.tables.outbox.get_mut(slot).expect("it was just added").timer = timer;
         let pushed = self.tables.devices.get_mut(device).pending.push(slot);
         pushed.expect("the oldest gave way");
@@ -228,10 +262,11 @@ impl Server<'_> {
         self.counters.resent += 1;
         let next_ms = first_ms << pending.resends.min(16);
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
-        debug!(
-            "resend machine={machine} code={:03} frame={} resends={}",
-            pending.code, pending.answered, pending.resends
-        );
+        let (code, resends) = (pending.code, pending.resends);
+        match pending.answered {
+            Some(frame) => debug!("resend machine={machine} code={code:03} frame={frame} resends={resends}"),
+            None => debug!("resend machine={machine} code={code:03} resends={resends}"),
+        }
     }
 
     /// Ends all of a device's commands: it started anew, or another device took its number.
@@ -351,7 +386,8 @@ impl Server<'_> {
         let is_bare = names().next().is_none();
         let waits = |slot: &u16| {
             let pending = self.tables.outbox.get(*slot).expect("a device's slots are taken");
-            pending.lane != Lane::Release && !frame.seq.is_behind(&pending.answered)
+            let is_older = pending.answered.is_some_and(|answered| frame.seq.is_behind(&answered));
+            pending.lane != Lane::Release && !is_older
         };
         let find = |is_meant: &dyn Fn(&Pending) -> bool| {
             let mut waiting = device.pending.iter().copied().filter(waits);

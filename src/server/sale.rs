@@ -10,7 +10,7 @@ use crate::book::{Figures, FrameId, Outcome};
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
 use crate::model::rules::DeviceRule;
-use crate::model::{AccountId, Balance, CardNo, Civil, DeviceTime, Entry, EntrySeq, Kind, Money, Reason};
+use crate::model::{AccountId, Balance, CardNo, Civil, DeviceTime, Entry, EntrySeq, Kind, Money, Now, Reason};
 use crate::policy::{self, Basis, Charge};
 use crate::wire::{Amount, Code, Reply, RequestNo};
 
@@ -36,7 +36,7 @@ impl Server<'_> {
         let mut entry = context.draft(Kind::Decline);
         entry.card = Some(card.padded());
         let id = FrameId::new(Code::Inquiry.number(), &entry, Money::ZERO);
-        let row = self.tables.cards.find(card).cloned();
+        let row = self.card_row(card);
         let (reason, figures) = match self.first_answer(context, &id) {
             Some(seen) => {
                 self.counters.duplicates += 1;
@@ -56,6 +56,9 @@ impl Server<'_> {
                 entry.balance = Some(figures.balance);
                 entry.uses_left = Some(figures.uses);
                 self.remember(context, id, &entry);
+                if row.is_none() {
+                    self.note_unknown(context, card);
+                }
                 self.log_inquiry(context, card, checked.err());
                 (checked.err(), figures)
             }
@@ -94,7 +97,7 @@ impl Server<'_> {
         let is_count = amount.money == Money::ZERO;
         let sale = Sale {
             kind: if is_count { Kind::Meal } else { Kind::Charge },
-            row: self.tables.cards.find(card).cloned(),
+            row: self.card_row(card),
             asked: amount.money,
             basis: if is_count { Basis::Count } else { Basis::Amount(amount.money) },
             amount: amount.raw,
@@ -114,7 +117,7 @@ impl Server<'_> {
     pub(super) fn on_meal(&mut self, context: &Context, card: CardNo, time: &DeviceTime, fx: &mut Effects) {
         let sale = Sale {
             kind: Kind::Meal,
-            row: self.tables.cards.find(card).cloned(),
+            row: self.card_row(card),
             asked: Money::ZERO,
             basis: Basis::Count,
             amount: b"0.00",
@@ -137,7 +140,8 @@ impl Server<'_> {
         code: &[u8],
         fx: &mut Effects,
     ) {
-        let row = if code.is_empty() { None } else { self.tables.cards.find_code(code).cloned() };
+        let card = self.tables.cards.find_code(code).filter(|_| !code.is_empty()).map(|row| row.card);
+        let row = card.and_then(|card| self.card_row(CardNo::from_value(card)));
         let mut entry = context.draft(Kind::Scan);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
         entry.device_time = Some(time.raw.clone());
@@ -221,6 +225,9 @@ impl Server<'_> {
             (None, _) => Err(Reason::UnknownCard),
         };
         let effect = charge.map(|charge| Effect::of(&charge));
+        if let (Err(Reason::UnknownCard), Some(card)) = (&effect, entry.card) {
+            self.note_unknown(context, card);
+        }
         match (effect, &sale.row) {
             (Ok(effect), Some(row)) if self.has_room_for(row) => self.approve(context, entry, sale, row, &effect, fx),
             (Ok(_), _) => {
@@ -245,7 +252,7 @@ impl Server<'_> {
         effect: &Effect,
         fx: &mut Effects,
     ) {
-        self.open_account(context, CardNo::from_value(row.card), row.account, fx);
+        self.open_account(&context.now, CardNo::from_value(row.card), row.account, fx);
         effect.enter(&mut entry, self.tables.book.account(row.account));
         let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
         let seq = self.append(entry, &context.now, fx);
@@ -321,17 +328,17 @@ impl Server<'_> {
     }
 
     /// Writes the `open` entry just before the first entry that moves an account of the table.
-    pub(super) fn open_account(&mut self, context: &Context, card: CardNo, row: u32, fx: &mut Effects) {
+    pub(super) fn open_account(&mut self, now: &Now, card: CardNo, row: u32, fx: &mut Effects) {
         let account = self.tables.book.account(row);
         let Some((balance, uses)) = account.unopened() else { return };
-        let mut entry = Entry::new(Kind::Open, context.now.stamp, context.clock);
+        let mut entry = Entry::new(Kind::Open, now.stamp, self.clock.state);
         entry.card = Some(card.padded());
         entry.account = Some(account.id.clone());
         entry.amount = Some(balance);
         entry.uses = Some(uses);
         entry.balance = Some(account.balance + balance);
         entry.uses_left = Some(account.uses.saturating_add(uses));
-        self.append(entry, &context.now, fx);
+        self.append(entry, now, fx);
     }
 
     /// The same decision and figures again; no entry.

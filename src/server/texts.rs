@@ -1,9 +1,8 @@
 //! Filling in the displays' texts.
 
-use core::fmt::Write as _;
-
 use crate::book::Figures;
 use crate::limits::TEXT_LEN_MAX;
+use crate::model::digits::Decimal;
 use crate::model::rules::{Piece, Template, Variable};
 
 /// A text in GBK, ready for a reply.
@@ -24,7 +23,7 @@ pub(super) struct Values<'a> {
 pub(super) fn fill(template: &Template, values: &Values) -> Line {
     let mut line = Line::new();
     for piece in &template.0 {
-        let mut number = heapless::String::<24>::new();
+        let number;
         let text = match piece {
             Piece::Literal(text) => text.as_slice(),
             Piece::Variable(Variable::Name) => values.name,
@@ -33,11 +32,11 @@ pub(super) fn fill(template: &Template, values: &Values) -> Line {
             Piece::Variable(Variable::Reason) => values.reason,
             Piece::Variable(Variable::Device) => values.device,
             Piece::Variable(Variable::Balance) => {
-                write!(number, "{}", values.figures.balance).expect("a balance has at most 21 characters");
+                number = Decimal::yuan(values.figures.balance.fen());
                 number.as_bytes()
             }
             Piece::Variable(Variable::Uses) => {
-                write!(number, "{}", values.figures.uses).expect("an i32 has at most 11 characters");
+                number = Decimal::signed(i64::from(values.figures.uses));
                 number.as_bytes()
             }
         };

@@ -7,6 +7,8 @@ use core::fmt::{Display, Write as _};
 
 use heapless::Vec;
 
+use crate::model::digits::fill;
+
 /// The fields of a frame that nobody has taken yet, each trimmed of ASCII blanks.
 #[derive(Clone)]
 pub(super) struct Fields<'a> {
@@ -24,9 +26,9 @@ impl<'a> Fields<'a> {
         Self { rest: Some(frame) }
     }
 
-    /// How many are left.
-    pub(super) fn count_left(&self) -> usize {
-        self.rest.map_or(0, |rest| rest.split(|byte| *byte == b',').count())
+    /// Whether at least so many are left.
+    pub(super) fn has(&self, count: usize) -> bool {
+        self.clone().take(count).count() == count
     }
 
     /// All that are left as one slice, commas included; `None` if none is left.
@@ -74,7 +76,9 @@ impl<'o, const N: usize> Line<'o, N> {
     /// Begins with the code, three digits wide.
     pub(super) fn begin(out: &'o mut Vec<u8, N>, code: u16) -> Self {
         let start = out.len();
-        let fits = write!(out, "{code:03}").is_ok();
+        let mut digits = [0; 3];
+        fill(&mut digits, u32::from(code));
+        let fits = out.extend_from_slice(&digits).is_ok();
         Self { out, start, fits }
     }
 
@@ -110,14 +114,14 @@ mod tests {
     #[test]
     fn blanks_around_fields_and_line_ends_behind_the_last_are_no_part_of_them() {
         let mut fields = Fields::of(b" a , b\t,,c d \r\n\0");
-        assert_eq!(fields.count_left(), 4);
+        assert!(fields.has(4) && !fields.has(5));
         assert_eq!(fields.next(), Some(&b"a"[..]));
         assert_eq!(fields.next_back(), Some(&b"c d"[..]));
         assert_eq!(fields.clone().take_rest(), Some(&b"b\t,"[..]));
         assert_eq!(fields.next(), Some(&b"b"[..]));
         assert_eq!(fields.next(), Some(&b""[..]));
         assert_eq!(fields.next(), None);
-        assert_eq!(fields.count_left(), 0);
+        assert!(fields.has(0) && !fields.has(1));
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl<'a> Found<'a> {
     const CODE: u16 = 100;
 
     fn parse(mut fields: Fields<'a>) -> Result<Self, NotAFrame> {
-        if fields.count_left() < 4 {
+        if !fields.has(4) {
             return Err(NotAFrame::TooShort);
         }
         let mut next = || fields.next().unwrap_or_default();
@@ -399,7 +399,7 @@ pub struct Malformed<'a> {
 impl<'a> DeviceFrame<'a> {
     /// `fields` are those after the code.
     fn parse(code: Code, mut fields: Fields<'a>) -> Result<Self, NotAFrame> {
-        if fields.count_left() < 4 {
+        if !fields.has(4) {
             return Err(NotAFrame::TooShort);
         }
         let mut next = || fields.next().unwrap_or_default();

@@ -26,7 +26,7 @@ fn an_offline_sale_that_finds_no_room_for_its_account_is_kept_by_the_terminal() 
         let happened = world.take_happened();
         let replies = happened.iter().filter_map(|happened| match &happened.event {
             Event::Reply { text, .. } => Some(text[..3].to_owned()),
-            Event::Entry(_) => None,
+            Event::Entry(_) | Event::Answer(_) => None,
         });
         replies.collect::<Vec<_>>()
     };

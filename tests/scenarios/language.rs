@@ -67,6 +67,18 @@ pub enum Action {
     Built(String),
     /// `operator void card=… amount=…`: what `posgate ledger` and `ctl` will write, while the server is down.
     Operator(Vec<String>),
+    /// `order topup 8888888888 50.00`, and what is ordered else.
+    Order(Vec<String>),
+    /// `would topup 8888888888 50.00`: looked at and not done.
+    Would(Vec<String>),
+    /// `set-clock all`, or of one machine.
+    TellTime(String),
+    /// `show 00002 text`.
+    Show { machine: String, text: String },
+    /// `accept-clock`.
+    AcceptClock,
+    /// `unknown 9999999999 2 …`.
+    Unknown(Vec<String>),
     /// `balance 8888888888 94.50`, of an account.
     Balance { account: String, balance: String },
     /// `uses 8888888888 3`, of an account.
@@ -101,6 +113,8 @@ pub enum What {
     Reply { device: Option<String>, reply: String },
     /// `ledger KIND key=value …`: an entry with these words in its columns and its detail.
     Entry { kind: String, words: Vec<(String, String)>, label: Option<String> },
+    /// `answer TEXT`: what the operator is told. With `...` at its end: one that begins so.
+    Answer(String),
     /// `ledger *`: any number of entries.
     AnyEntries,
     /// `...`: anything, until the end of the step.
@@ -268,6 +282,15 @@ fn read_action(text: &str) -> Result<Action, &'static str> {
         },
         "built" => Action::Built(rest.to_owned()),
         "operator" => Action::Operator(words),
+        "order" => Action::Order(words),
+        "would" => Action::Would(words),
+        "set-clock" => Action::TellTime(rest.to_owned()),
+        "show" => {
+            let (machine, text) = rest.split_once(' ').unwrap_or((rest, ""));
+            Action::Show { machine: machine.to_owned(), text: text.to_owned() }
+        }
+        "accept-clock" => Action::AcceptClock,
+        "unknown" => Action::Unknown(words),
         "balance" => pair().map(|(account, balance)| Action::Balance { account, balance })?,
         "uses" => pair().map(|(account, uses)| Action::Uses { account, uses })?,
         "count" => pair().map(|(counter, count)| Action::Count { counter, count })?,
@@ -290,6 +313,8 @@ fn read_expected(line: &Line) -> Result<Option<Expected>, String> {
         What::Anything
     } else if rest == "ledger *" {
         What::AnyEntries
+    } else if let Some(answer) = rest.strip_prefix("answer ") {
+        What::Answer(answer.to_owned())
     } else if let Some(entry) = rest.strip_prefix("ledger ") {
         let mut words = split_words(entry).into_iter();
         let kind = words.next().ok_or(format!("{}: an entry of which kind?", line.number))?;

@@ -37,7 +37,13 @@
 //!
 //! **The server.** `restart` (killed and started), `kill`, `power-cut` (what was not synced is lost), `stop`, `start`,
 //! `reload`, `reload refused`; `config` and `cards` blocks among the steps are read by the next start or reload.
-//! `operator KIND key=value …` adds an operator's entry while the server is down. `built DATE` is the program's.
+//! `operator KIND key=value …` adds an entry while the server is down, as it might have been. `built DATE` is the program's.
+//!
+//! **The operator.** `order topup CARD YUAN [uses=N]` (`subsidy`, `payout`, `adjust`), `order void LABEL [YUAN]`, `order lost CARD`
+//! (`found`, `freeze`, `unfreeze`, `close`), `order replace OLD NEW`, `order open MACHINE DOOR`, each with `key=`, `batch=DIGEST:LINE`,
+//! `by=` and `note=` if it matters; `would …`: the same, looked at and not done. What follows ends with its `answer`: `done` (also
+//! `again`, `unchanged`) `ACCOUNT BALANCE USES`, or `refused WORD: SENTENCE`; at its end `...` leaves the rest open. `set-clock
+//! MACHINE|all`, `show MACHINE TEXT`, `accept-clock`. `unknown CARD COUNT …`: the unknown cards seen, the newest first.
 //!
 //! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`, `clock-is ok|unset`,
 //! `ledger-lacks TEXT`.
@@ -49,6 +55,7 @@
 mod full;
 mod language;
 mod ledger;
+mod orders;
 mod random;
 mod world;
 
@@ -108,6 +115,7 @@ macro_rules! folders {
 
 folders! {
     section_05_cards_and_accounts_are_as_designed "05-cards"
+    section_05_the_operators_orders_are_as_designed "05-operator"
     section_06_decisions_are_as_designed "06-decisions"
     section_06_doors_are_as_designed "06-doors"
     section_06_offline_sales_are_as_designed "06-offline"

@@ -4,7 +4,10 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use posgate::gbk;
-use posgate::model::Civil;
+use posgate::model::order::{Digest, KeyText, Note, Operator};
+use posgate::model::{
+    Act, Balance, CardNo, CardStatus, Civil, EntrySeq, Key, Kind, MachineNo, Money, Order, UnitNo, Way,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -77,6 +80,8 @@ enum Op {
     Reload(usize),
     /// Somebody sets the wall clock, so many seconds ahead or back.
     StepClock(i64),
+    /// An operator orders something, and then, under the same key, the same again.
+    Order(Order),
 }
 
 /// When it begins.
@@ -136,6 +141,38 @@ fn body() -> impl Strategy<Value = (u16, String)> {
     ]
 }
 
+fn act() -> impl Strategy<Value = Act> {
+    let number = || select(vec![1_u64, 2, 3, 4, 5, 9, 11, 12]).prop_map(CardNo::from_value);
+    let way = select(vec![Way::TopUp, Way::Subsidy, Way::PayOut, Way::Adjust]);
+    let amount = select(vec![-150_i64, 0, 1, 150, 400, 1_000_000_000]).prop_map(Balance::from_fen);
+    let part =
+        prop::option::of(select(vec![0_u32, 1, 50, 100, 250]).prop_map(|fen| Money::from_fen(fen).expect("few")));
+    prop_oneof![
+        4 => (way, number(), amount, select(vec![0, 0, 1, -1])).prop_map(|(way, card, amount, uses)| {
+            Act::Move { way, card, amount, uses }
+        }),
+        6 => (1..60_u64, part).prop_map(|(sale, amount)| Act::Void { sale: EntrySeq(sale), amount }),
+        3 => (number(), select(CardStatus::ALL.to_vec())).prop_map(|(card, status)| Act::Mark { card, status }),
+        2 => (number(), number()).prop_map(|(old, new)| Act::Link { old, new }),
+        1 => (1..5_u16, select(vec!["1", "2", "3"])).prop_map(|(machine, door)| Act::Open {
+            machine: MachineNo::from_value(machine),
+            door: UnitNo::parse(door.as_bytes()).expect("a digit"),
+        }),
+    ]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let own = (0..12_u8).prop_map(|key| Key::Own(KeyText::try_from(format!("k{key}").as_str()).expect("short")));
+    let line = (0..2_u8, 1..5_u32).prop_map(|(digest, line)| Key::Line {
+        digest: Digest::try_from(format!("{digest:016}").as_str()).expect("16 digits"),
+        line,
+    });
+    (act(), prop_oneof![4 => own, 1 => line]).prop_map(|(act, key)| {
+        let (by, note) = (Operator::try_from("li").expect("short"), Note::new());
+        Order { act, key, by, note }
+    })
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let frame = (0..4_u8, 1..5_u8, 0..6_u32, body(), prop::option::weighted(0.05, (0..120_usize, any::<u8>())));
     let send = frame.prop_map(|(from, machine, seq, (code, body), spoiled)| {
@@ -153,16 +190,25 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..2_usize).prop_map(Op::Restart),
         1 => (0..2_usize).prop_map(Op::Reload),
         1 => select(vec![-4000, -50, 50, 4000, 100_000]).prop_map(Op::StepClock),
+        14 => order().prop_map(Op::Order),
     ]
 }
 
 fn replies(happened: &[Happened]) -> Vec<(SocketAddrV4, Vec<u8>)> {
     let replies = happened.iter().filter_map(|happened| match &happened.event {
         Event::Reply { to, bytes, .. } => Some((*to, bytes.clone())),
-        Event::Entry(_) => None,
+        Event::Entry(_) | Event::Answer(_) => None,
     });
     // A device is told the time once an hour, whatever it sends.
     replies.filter(|(_, bytes)| !bytes.starts_with(b"003")).collect()
+}
+
+fn answer(happened: &[Happened]) -> String {
+    let answers = happened.iter().filter_map(|happened| match &happened.event {
+        Event::Answer(text) => Some(text.clone()),
+        Event::Reply { .. } | Event::Entry(_) => None,
+    });
+    answers.collect()
 }
 
 fn play(ops: &[Op]) -> Result<(), String> {
@@ -211,14 +257,54 @@ fn play(ops: &[Op]) -> Result<(), String> {
                     }
                 }
                 Op::StepClock(seconds) => world.step_clock(*seconds),
+                Op::Order(order) => {
+                    world.take_happened();
+                    world.order(order, &mut server, &mut bench.fx)?;
+                    let first = answer(&world.take_happened());
+                    world.order(order, &mut server, &mut bench.fx)?;
+                    let happened = world.take_happened();
+                    let again = answer(&happened);
+                    // What was done is done, and said in other words only where a batch went on since. A refusal is judged anew.
+                    let is_same = match first.strip_prefix("done") {
+                        Some(rest) => again == format!("again{rest}") || again.contains(" entries "),
+                        None => !again.starts_with("done"),
+                    };
+                    let has_entry = happened.iter().any(|happened| matches!(happened.event, Event::Entry(_)));
+                    if !is_same || (has_entry && first.starts_with("done")) {
+                        return Err(format!("{order:?} was answered {first:?} and then {happened:?}"));
+                    }
+                }
             }
         }
         world.check_life(&server, &mut bench.spare)?;
+        check_voids(&world)?;
         match next_table {
             Some(table) => world.set_cards(CARDS[table]),
             None => return Ok(()),
         }
     }
+}
+
+/// Of no sale more is given back than it took, and of a whole one all of it.
+fn check_voids(world: &World) -> Result<(), String> {
+    let entries = world.ledger.entries()?;
+    let voids =
+        |sale: EntrySeq| entries.iter().filter(move |entry| entry.kind == Kind::Void && entry.about == Some(sale));
+    for sale in entries.iter().filter(|entry| voids(entry.seq).next().is_some()) {
+        let back: i64 = voids(sale.seq).map(|void| void.amount.unwrap_or_default().fen()).sum();
+        let uses: i32 = voids(sale.seq).map(|void| void.uses.unwrap_or_default()).sum();
+        let (took, used) = (-sale.amount.unwrap_or_default().fen(), -sale.uses.unwrap_or_default());
+        let whole = voids(sale.seq).filter(|void| !void.is_partial()).count();
+        let is_right = match whole {
+            0 => back < took && uses == 0,
+            1 => back == took && uses == used,
+            _ => false,
+        };
+        if !is_right || sale.sales() != 1 {
+            return Err(format!("of entry {} {took} and {used} were taken, {back} and {uses} given back", sale.seq));
+        }
+    }
+    Ok(())
 }
 
 proptest! {

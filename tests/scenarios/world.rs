@@ -11,14 +11,16 @@ use posgate::config::{self, Settings};
 use posgate::gbk;
 use posgate::ledger::line;
 use posgate::limits::{DATAGRAM_LEN_MAX, LINE_LEN_MAX};
+use posgate::model::order::Operator;
 use posgate::model::{
-    AccountId, Balance, CardNo, Civil, ClockState, Date, Entry, EntrySeq, Kind, MachineNo, Mono, Now, Wall,
+    AccountId, Act, Balance, CardNo, Civil, ClockState, Date, Entry, EntrySeq, Kind, MachineNo, Mono, Now, Order, Wall,
 };
 use posgate::server::{Effects, Origin, Peer, Server, Tables};
 use posgate::zone::Zone;
 
 use crate::language::{Action, Case, Expected, Step, What, duration_ms};
 use crate::ledger::Ledger;
+use crate::orders;
 
 /// The server's address.
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 3);
@@ -73,6 +75,8 @@ pub enum Event {
     },
     /// A line of the ledger.
     Entry(Box<Entry>),
+    /// What the operator is told, once all that is durable.
+    Answer(String),
 }
 
 /// An event and when it was.
@@ -135,6 +139,8 @@ pub struct World {
     last_sender: Option<String>,
     variables: BTreeMap<String, String>,
     labels: BTreeMap<String, EntrySeq>,
+    /// Orders given, for keys of their own.
+    ordered: u32,
     /// Every line that was written.
     pub ledger: Ledger,
     step_began: Mono,
@@ -198,6 +204,7 @@ impl World {
             last_sender: None,
             variables: BTreeMap::new(),
             labels: BTreeMap::new(),
+            ordered: 0,
             ledger: Ledger::default(),
             step_began: MONO_AT_START,
             happened: VecDeque::new(),
@@ -313,6 +320,41 @@ impl World {
             server.handle(&now, peer, datagram, fx);
         }
         self.collect(fx, false)
+    }
+
+    /// An operator orders something; the answer comes when all is durable.
+    pub fn order(&mut self, order: &Order, server: &mut Server, fx: &mut Effects) -> Result<(), String> {
+        let now = self.now(server);
+        let done = server.obey(&now, order, self.sale_of(order)?.as_ref(), fx);
+        self.collect(fx, false)?;
+        self.answer(orders::answer(done));
+        Ok(())
+    }
+
+    fn would(&mut self, order: &Order, server: &Server) -> Result<(), String> {
+        let told = match server.would(order, self.sale_of(order)?.as_ref()) {
+            Ok(()) => "yes".to_owned(),
+            Err(refused) => format!("refused {}: {refused}", refused.word()),
+        };
+        self.answer(told);
+        Ok(())
+    }
+
+    fn sale_of(&self, order: &Order) -> Result<Option<Entry>, String> {
+        let Act::Void { sale, .. } = order.act else { return Ok(None) };
+        Ok(self.ledger.entries()?.into_iter().find(|entry| entry.seq == sale))
+    }
+
+    fn read_order(&mut self, words: &[String]) -> Result<Order, String> {
+        self.ordered += 1;
+        let words: Vec<String> = words.iter().map(|word| self.expand(word, self.civil())).collect();
+        let find = |label: &str| self.labels.get(label).copied().or_else(|| label.parse().ok().map(EntrySeq));
+        Ok(orders::read(&words, &format!("key-{}", self.ordered), find)?)
+    }
+
+    fn answer(&mut self, text: String) {
+        let (after_ms, at) = (self.mono.ms_since(self.step_began), self.civil());
+        self.happened.push_back(Happened { after_ms, at, event: Event::Answer(text) });
     }
 
     /// Time passes, and timers run as they come due.
@@ -433,6 +475,41 @@ impl World {
                 (Err(what), false) => return Err(fail(format!("the reload was refused: {what}"))),
                 (Ok(()), true) => return Err(fail("the reload was taken".into())),
             },
+            Action::Order(words) => {
+                let order = self.read_order(words).map_err(fail)?;
+                self.order(&order, server, fx).map_err(fail)?;
+            }
+            Action::Would(words) => {
+                let order = self.read_order(words).map_err(fail)?;
+                self.would(&order, server).map_err(fail)?;
+            }
+            Action::TellTime(machine) => {
+                let machine = MachineNo::parse(machine.as_bytes());
+                let told = server.set_clock(&self.now(server), machine, fx);
+                self.collect(fx, false).map_err(fail)?;
+                self.answer(
+                    told.map_or_else(|refused| format!("refused {}", refused.word()), |count| format!("told {count}")),
+                );
+            }
+            Action::Show { machine, text } => {
+                let machine = MachineNo::parse(machine.as_bytes()).ok_or_else(|| fail("which machine?".into()))?;
+                let shown = server.show(&self.now(server), machine, text, fx);
+                self.collect(fx, false).map_err(fail)?;
+                self.answer(
+                    shown.map_or_else(|refused| format!("refused {}", refused.word()), |()| "shown".to_owned()),
+                );
+            }
+            Action::AcceptClock => {
+                let by = Operator::try_from("li").expect("two bytes");
+                let accepted = server.accept_clock(&self.now(server), &by, fx);
+                self.collect(fx, true).map_err(fail)?;
+                let told = |(_, state): (EntrySeq, ClockState)| format!("accepted {}", state.word());
+                self.answer(accepted.map_or_else(|refused| format!("refused {}", refused.word()), told));
+            }
+            Action::Unknown(words) => {
+                let seen = server.unknown_cards().map(|seen| format!("{} {}", seen.card, seen.count));
+                same(&words.join(" "), &seen.collect::<Vec<_>>().join(" ")).map_err(fail)?;
+            }
             Action::Balance { account, balance } => {
                 let row = server.book().account_row(account);
                 let got = row.map(|row| server.book().account(row).figures().balance).unwrap_or_default();
@@ -626,6 +703,13 @@ impl World {
                 };
                 if is_same { Ok(()) } else { Err(String::new()) }
             }
+            (What::Answer(answer), Event::Answer(text)) => {
+                let is_same = match answer.strip_suffix("...") {
+                    Some(start) => text.starts_with(start),
+                    None => text == answer,
+                };
+                if is_same { Ok(()) } else { Err(String::new()) }
+            }
             (What::Entry { kind, words, label }, Event::Entry(entry)) => {
                 if entry.kind.word() != kind {
                     return Err(String::new());
@@ -655,6 +739,7 @@ impl World {
     fn show(&self, happened: &Happened) -> String {
         let after = format!("@{}ms", happened.after_ms);
         match &happened.event {
+            Event::Answer(text) => format!("{after} answer {text}"),
             Event::Reply { to, text, .. } => {
                 let name = self.devices.iter().find(|(_, device)| device.source == *to);
                 let name = name.map_or_else(|| to.to_string(), |(name, _)| name.clone());

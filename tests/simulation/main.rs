@@ -1,36 +1,47 @@
 //! Short runs of the simulation; `examples/simulate.rs` runs it for as long as asked. A failure prints seed and step.
 //!
-//! Would it notice? Each of these was done to the code by hand, and caught by `simulate --seed 1 --worlds 40`: in the world
-//! of that seed, after so many of its hours (steps move when the simulation changes). (`net/service.rs` 1, 2; `book` 3, 4, 6, 8, 14, 17; `server` 5, 7, 10, 11, 15, 16, 19;
-//! `model/entry.rs` 13; `ledger` 9, 18.)
+//! Would it notice? Each of these was done to the code by hand, and caught by `simulate --seed 1 --worlds 100`: in the world
+//! of that seed, at that step, so many of its hours on (seed and step move when the simulation changes).
+//! (`net/service.rs` 1, 2, 27; `book` 3, 4, 6, 8, 14, 15, 17; `server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25, 26; `model/entry.rs` 13;
+//! `ledger` 9, 12, 18, 22, 24, 28.)
 //!
 //! | | mutation | seed, step, hour | what the judge said |
 //! |---|---|---|---|
-//! | 1 | a turn does not sync | 1, 28, 0 | 008 before its entry is durable |
-//! | 2 | results leave before the write | 1, 28, 0 | 008 before its entry is durable |
-//! | 3 | the newest frame is not looked at for duplicates | 1, 467, 1 | admitted twice |
-//! | 4 | replay skips what a `confirm` settles | 1, 498, 1 | live, or replayed: a doubt |
-//! | 5 | half of `same_sale_s` | 1, 16506, 8 | tried again, charged again |
-//! | 6 | a 105's identity without the address | 1, 6195, 7 | 011 before its entry is durable |
-//! | 7 | a 109 confirms whatever waits | 1, 6184, 7 | confirmed, and never shown |
-//! | 8 | the day's sum counted twice | 1, 36, 0 | spent: book or sum |
-//! | 9 | the tail is not written again at a start | 1, 774, 3 | replayed, and not durable |
-//! | 10 | a door opens again for nine times `door_ttl_ms` | 2, 14381, 7 | 050 that is too old |
-//! | 11 | duress without an alarm | 1, 134, 0 | no alarm of duress |
-//! | 13 | `repeat` is not committed | 1, 1528, 6 | 008 before its entry is durable |
-//! | 14 | `matched` settles no doubt | 1, 67172, 17 | in doubt: book or count |
-//! | 15 | a 105 of the same second as its 103 is not known | 2, 4534, 6 | approved at the same second, and booked |
-//! | 16 | a 103 after its own 105 is not known | 18, 42057, 17 | booked by its 105, and charged |
-//! | 17 | an account is opened again and again | 1, 28, 0 | opened twice |
-//! | 18 | zeros at the end are damage | 1, 12937, 7 | a power cut made this of the ledger |
-//! | 19 | a repeated 105 gets no 011 | 2, 233831, 28 | the faults stopped, and these still wait |
+//! | 1 | a turn does not sync | 1, 25, 0 | 008 before its entry is durable |
+//! | 2 | results leave before the write | 1, 25, 0 | 008 before its entry is durable |
+//! | 3 | the newest frame is not looked at for duplicates | 1, 171, 0 | one frame charged twice |
+//! | 4 | replay skips what a `confirm` settles | 1, 116, 0 | in doubt: book or count |
+//! | 5 | half of `same_sale_s` | 3, 2108, 11 | tried again, charged again |
+//! | 6 | a 105's identity without the address | 1, 12720, 8 | 011 before its entry is durable |
+//! | 7 | a 109 confirms whatever waits | 7, 12035, 12 | confirmed, and never shown |
+//! | 8 | the day's sum counted twice | 1, 25, 0 | spent: book or sum |
+//! | 9 | the tail is not written again at a start | 4, 33338, 19 | replayed, and not durable |
+//! | 10 | a door opens again for ten times `door_ttl_ms` | 4, 8389, 7 | 050 that is too old |
+//! | 11 | duress without an alarm | 1, 196, 0 | no alarm of duress |
+//! | 12 | a new segment's name is not synced (where there are links, the link's own sync does it) | 8, 135, 0 | 008 before its entry is durable |
+//! | 13 | `repeat` is not committed | 1, 40352, 17 | 008 before its entry is durable |
+//! | 14 | `matched` settles no doubt | 2, 9849, 12 | in doubt: book or count |
+//! | 15 | a 105 of the same second as its 103 is not known | 2, 9101, 12 | approved at the same second, and booked |
+//! | 16 | a 103 after its own 105 is not known | 129, 3930, 7 (rare: it took more worlds) | booked by its 105, and charged |
+//! | 17 | an account is opened again and again | 1, 25, 0 | figures of an account |
+//! | 18 | zeros at the end are damage | 2, 3429, 6 | a power cut made this of the ledger |
+//! | 19 | a repeated 105 gets no 011 | 2, 23450, 28 | the faults stopped, and these still wait |
+//! | 20 | a 105 is booked though only the reserve is left | 1, 1980, 7 | only the reserve is left, and this was written |
+//! | 21 | a door that opened without an entry is not counted | 1, 32518, 15 | opened without an entry and without a count |
+//! | 22 | a write that found no room is not cut off | 1, 37895, 16 | columns of a line |
+//! | 23 | quarantine serves | 8, 123, 0 | a device in quarantine was served |
+//! | 24 | `archive` does not sync its copies | 1, 31125, 13 | archived, and its copy is not what it was |
+//! | 25 | half of the burst | 5, 734, 6 | a frame within the rate was dropped |
+//! | 26 | of doors opened without an entry 16 are remembered | 33, 7727, 12, before the last changes to the world; none of the first 40 since | 050 before its entry is durable |
+//! | 27 | room is not looked for again | 1, 37895, 16 | there is room, and the server stays full |
+//! | 28 | any zero byte in a line is a page never written | 20, 813, 3 | a bit changed, and nobody noticed |
 //!
-//! Not caught: 12, a new segment's name is not synced; the link's own sync, next, does it all the same.
+//! Mutations 26 and 28 were the code's own until the simulation found them; both have unit tests now.
 
 mod sim;
 
 /// Worlds of few devices, so that a build without optimisation plays them in seconds.
-const SEEDS: [u64; 3] = [4, 5, 8];
+const SEEDS: [u64; 4] = [1, 2, 3, 8];
 
 #[test]
 fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {

@@ -79,8 +79,13 @@ impl Clocks {
     }
 
     /// Lets NTP answer if its time has come.
-    pub fn tick(&mut self, t: u64) {
+    pub fn tick(&mut self, t: u64, coverage: &mut Coverage) {
         if self.ntp_at.is_some_and(|at| at <= t) {
+            match self.error_ms {
+                ..-60_000 => coverage.count("fault clock stepped ahead by NTP"),
+                60_001.. => coverage.count("fault clock stepped back by NTP"),
+                _ => coverage.count("fault clock slewed by NTP"),
+            }
             self.set_right();
         }
     }

@@ -271,13 +271,16 @@ impl Device {
                 return;
             }
             self.off_until = None;
+            if self.seq > 0 {
+                coverage.count("device seq began anew");
+            }
             self.seq = 0;
             if self.clock_dies {
                 self.clock = DeviceClock::Dead;
             } else if self.forgets_time {
-                // It starts in 2000.
-                let true_s = true_civil(t).0;
-                self.clock = DeviceClock::Runs((946_684_800 - true_s) * 1000);
+                // It starts in 2000, never at the same second twice: two sales of one second look like one.
+                let month_s = i64::try_from(random.below(28 * 86_400)).expect("a month");
+                self.clock = DeviceClock::Runs((946_684_800 + month_s - true_civil(t).0) * 1000);
             }
             self.begin(t, Work::new(Ask::Boot, String::new(), 0, None), None, random, notes);
         }
@@ -287,6 +290,11 @@ impl Device {
             } else {
                 if !work.heard && work.sends < 3 && work.send_at <= t {
                     work.sends += 1;
+                    coverage.count(if work.sends == 3 {
+                        "device frame sent a third time"
+                    } else {
+                        "device frame sent again"
+                    });
                     work.send_at = t + self.interval;
                     notes.push(Note::Send(work.frame.clone()));
                 }
@@ -385,6 +393,9 @@ impl Device {
 
     fn give_up(&mut self, t: u64, work: Work, random: &mut Random, coverage: &mut Coverage, notes: &mut Vec<Note>) {
         coverage.count("device gave up");
+        if !work.heard {
+            coverage.count("device heard no 001");
+        }
         // The server may be away: the stored sales wait a while.
         self.upload_at = t + random.between(1000, 20_000);
         let Some(sale) = work.sale.filter(|_| work.ask.is_sale()) else { return };
@@ -523,6 +534,7 @@ impl Device {
 
     fn confirm(&mut self, code: &str, subject: &str, coverage: &mut Coverage, notes: &mut Vec<Note>) {
         if self.confirms == Confirms::Never {
+            coverage.count("device 109 never sent");
             return;
         }
         coverage.count("device 109 sent");
@@ -558,6 +570,9 @@ impl Device {
         }
         let Some(record) = self.records.pop_front() else { return };
         coverage.count("device record dropped");
+        if record.uploads > 1 {
+            coverage.count("device record dropped after more than one upload");
+        }
         notes.push(Note::Dropped(record));
         if self.work.as_ref().is_some_and(|work| work.ask == Ask::Upload) {
             self.work = None;

@@ -17,6 +17,9 @@
 //! - **A sync that fails says so once.** Any of the dirty pages reached the medium; all of them count as clean after it
 //!   (Linux since 4.13), so a later sync succeeds without them while reads still show them.
 //! - A process that is killed leaves the page cache as it is.
+//! - **A full file system** takes what fits of a write and then says so, as long as it is full; writing in place and cutting
+//!   need no room. What it says of its room may be a lie (quotas, compression).
+//! - A file system may know no links (a USB stick's FAT).
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +81,8 @@ struct Inode {
     cut: Option<usize>,
     /// So many bytes are on the medium for certain.
     solid: usize,
+    /// No name leads to it: its place may be taken.
+    is_free: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -92,7 +97,15 @@ struct Medium {
     is_killed: bool,
     is_read_only: bool,
     is_unreadable: bool,
+    /// It knows no links.
+    is_linkless: bool,
     struck: bool,
+    /// Bytes of all files together.
+    capacity: Option<u64>,
+    /// It says that there is room, whatever there is.
+    is_boasting: bool,
+    operations: u64,
+    no_room_said: u64,
     coverage: Coverage,
 }
 
@@ -112,7 +125,12 @@ impl Disk {
             is_killed: false,
             is_read_only: false,
             is_unreadable: false,
+            is_linkless: false,
             struck: false,
+            capacity: None,
+            is_boasting: false,
+            operations: 0,
+            no_room_said: 0,
             coverage: Coverage::default(),
         })))
     }
@@ -147,11 +165,46 @@ impl Disk {
         self.0.borrow_mut().is_killed = false;
     }
 
+    /// Whether it cannot be read, or not be written.
+    pub fn is_broken(&self) -> bool {
+        let medium = self.0.borrow();
+        medium.is_read_only || medium.is_unreadable
+    }
+
+    /// Operations that changed something, or tried to.
+    pub fn operations(&self) -> u64 {
+        self.0.borrow().operations
+    }
+
     /// The medium can be read and written again.
     pub fn heal(&self) {
         let mut medium = self.0.borrow_mut();
         medium.is_read_only = false;
         medium.is_unreadable = false;
+    }
+
+    /// From now on it knows no links.
+    pub fn lose_links(&self) {
+        self.0.borrow_mut().is_linkless = true;
+    }
+
+    /// From now on only so many more bytes fit, until [`Disk::free_room`]; with `is_boasting` it says that there are plenty.
+    pub fn fill_up(&self, left: u64, is_boasting: bool) {
+        let mut medium = self.0.borrow_mut();
+        medium.capacity = Some(medium.used() + left);
+        medium.is_boasting = is_boasting;
+    }
+
+    /// Somebody removed the photos.
+    pub fn free_room(&self) {
+        let mut medium = self.0.borrow_mut();
+        medium.capacity = None;
+        medium.is_boasting = false;
+    }
+
+    /// How often it said that there is no room.
+    pub fn no_room_said(&self) -> u64 {
+        self.0.borrow().no_room_said
     }
 
     /// The kernel writes some dirty pages, as it does now and then.
@@ -181,21 +234,39 @@ impl Disk {
             change.apply(durable_names);
         }
         names.clone_from(durable_names);
+        if inodes.iter().filter(|inode| !inode.dirty.is_empty()).count() > 1 {
+            coverage.count("fault medium files out of order");
+        }
         for inode in inodes {
             inode.cut_power(random, coverage);
         }
+        medium.forget_removed();
     }
 
-    /// The bytes of a file that are on the medium for certain.
+    /// The bytes of a file that are on the medium for certain, and so is its name.
     pub fn with_solid<T>(&self, name: &str, work: impl FnOnce(&[u8]) -> T) -> T {
         let medium = self.0.borrow();
         match medium.names.get(name) {
-            Some(Node::File(inode)) => {
+            Some(node @ Node::File(inode)) if medium.durable_names.get(name) == Some(node) => {
                 let inode = &medium.inodes[*inode];
                 work(&inode.medium[..inode.solid])
             }
-            Some(Node::Link(_)) | None => work(&[]),
+            Some(Node::File(_) | Node::Link(_)) | None => work(&[]),
         }
+    }
+
+    /// Whether a file is gone, and no power cut brings it back.
+    pub fn is_gone(&self, name: &str) -> bool {
+        let medium = self.0.borrow();
+        !medium.names.contains_key(name) && !medium.durable_names.contains_key(name)
+    }
+
+    /// Somebody takes a file away with the medium.
+    pub fn carry_away(&self, name: &str) {
+        let mut medium = self.0.borrow_mut();
+        medium.names.remove(name);
+        medium.durable_names.remove(name);
+        medium.forget_removed();
     }
 
     /// The ledger's segments, oldest first.
@@ -370,6 +441,7 @@ impl Inode {
 impl Medium {
     /// What strikes this operation; a dead process's operations have no effect.
     fn struck(&mut self, is_append: bool, is_sync: bool) -> io::Result<Option<Strike>> {
+        self.operations += 1;
         if self.is_killed {
             return Err(io::Error::other("the process was killed"));
         }
@@ -399,7 +471,10 @@ impl Medium {
             }
             Strike::Io if is_sync => self.coverage.count("fault disk EIO in a sync"),
             Strike::Io => self.coverage.count("fault disk EIO in a write"),
-            Strike::NoSpace => self.coverage.count("fault disk ENOSPC"),
+            Strike::NoSpace => {
+                self.no_room_said += 1;
+                self.coverage.count(if is_sync { "fault disk ENOSPC at a sync" } else { "fault disk ENOSPC once" });
+            }
             Strike::ReadOnly => {
                 self.coverage.count("fault disk EROFS");
                 self.is_read_only = true;
@@ -430,11 +505,51 @@ impl Medium {
 
     fn write(&mut self, name: &str, offset: Option<u64>, bytes: &[u8]) -> io::Result<()> {
         let strike = self.struck(offset.is_none(), false)?;
-        let len = strike.map_or(bytes.len(), |_| self.random.place(bytes.len() + 1));
+        let mut len = strike.map_or(bytes.len(), |_| self.random.place(bytes.len() + 1));
+        let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
         let inode = self.file(name)?;
         let start = offset.map_or(inode.cache.len(), |offset| usize::try_from(offset).expect("a small file"));
+        let fits = (inode.cache.len().saturating_add(room) - start).min(len);
+        let is_full = fits < len;
+        len = fits;
         inode.write(start, &bytes[..len]);
+        if is_full && strike.is_none() {
+            self.coverage.count("fault disk full for a while");
+            if len > 0 {
+                self.coverage.count("fault disk short write");
+            }
+            self.no_room_said += 1;
+            return Err(ErrorKind::StorageFull.into());
+        }
         strike.map_or(Ok(()), |strike| Err(failure(strike)))
+    }
+
+    fn used(&self) -> u64 {
+        self.inodes.iter().map(|inode| inode.cache.len() as u64).sum()
+    }
+
+    fn room(&self) -> u64 {
+        self.capacity.map_or(1 << 30, |capacity| capacity.saturating_sub(self.used()))
+    }
+
+    /// Files that no name leads to any more, now or after a cut, hold nothing.
+    fn forget_removed(&mut self) {
+        let mut is_named = vec![false; self.inodes.len()];
+        let changed = self.changes.iter().filter_map(|change| match change {
+            NameChange::Set(_, node) => Some(node),
+            NameChange::Remove(_) | NameChange::Rename(..) => None,
+        });
+        for node in self.names.values().chain(self.durable_names.values()).chain(changed) {
+            if let Node::File(inode) = node {
+                is_named[*inode] = true;
+            }
+        }
+        for (inode, is_named) in self.inodes.iter_mut().zip(is_named) {
+            if !is_named && (inode.cache.capacity() > 0 || inode.medium.capacity() > 0) {
+                *inode = Inode::default();
+            }
+            inode.is_free = !is_named;
+        }
     }
 
     fn file(&mut self, name: &str) -> io::Result<&mut Inode> {
@@ -492,8 +607,11 @@ impl Storage for Disk {
             return Err(ErrorKind::AlreadyExists.into());
         }
         medium.act(|medium| {
-            medium.inodes.push(Inode::default());
-            medium.rename(NameChange::Set(name.to_owned(), Node::File(medium.inodes.len() - 1)));
+            let free = medium.inodes.iter().position(|inode| inode.is_free);
+            let inode = free.unwrap_or(medium.inodes.len());
+            medium.inodes.resize_with(medium.inodes.len().max(inode + 1), Inode::default);
+            medium.inodes[inode] = Inode::default();
+            medium.rename(NameChange::Set(name.to_owned(), Node::File(inode)));
             Ok(())
         })?;
         medium.write(name, Some(0), bytes)
@@ -537,6 +655,7 @@ impl Storage for Disk {
         self.0.borrow_mut().act(|medium| {
             medium.changes.clear();
             medium.durable_names.clone_from(&medium.names);
+            medium.forget_removed();
             Ok(())
         })
     }
@@ -557,6 +676,9 @@ impl Storage for Disk {
 
     fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
         let mut medium = self.0.borrow_mut();
+        if medium.is_linkless {
+            return Err(ErrorKind::Unsupported.into());
+        }
         let node = Node::Link(target.to_owned());
         if medium.names.get(link) == Some(&node) {
             return Ok(false);
@@ -569,6 +691,7 @@ impl Storage for Disk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(1 << 30)
+        let medium = self.0.borrow();
+        Ok(if medium.is_boasting { 1 << 30 } else { medium.room() })
     }
 }

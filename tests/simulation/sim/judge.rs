@@ -2,12 +2,14 @@
 //! must be true of them. It knows what happened at the counters, which the server cannot know.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::ops::RangeInclusive;
 
 use posgate::book::Book;
 use posgate::ledger::Files;
 use posgate::limits::DOUBTS_KEPT_MIN;
 use posgate::model::{CardNo, Civil, Date};
 
+use super::aging::{Aging, Map};
 use super::coverage::Coverage;
 use super::device::{Record, SaleId};
 use super::disk::Disk;
@@ -34,13 +36,13 @@ pub struct Sale {
     pub moves: Vec<u64>,
 }
 
+/// A sale in doubt.
 #[derive(Clone, Debug)]
 struct Doubt {
     seq: u64,
     at: Option<Civil>,
     serial: String,
     is_scan: bool,
-    is_settled: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +50,19 @@ struct Stored {
     /// Raw.
     time: String,
     serial: String,
+}
+
+/// Machine, card, fen.
+type Place = (u64, u64, i64);
+
+/// The records that a device kept under one address with one time: a slot may be used again.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// In the order they were made.
+    made: Vec<SaleId>,
+    booked: usize,
+    /// The frames that did it.
+    booked_by: Vec<u64>,
 }
 
 /// A door that was opened.
@@ -76,32 +91,34 @@ impl Line<'_> {
 
 #[derive(Default)]
 pub struct Judge {
-    /// All that was durable, by segment.
+    /// All that was durable, by segment, of those that were not archived.
     kept: BTreeMap<String, Vec<u8>>,
-    seq: u64,
+    pub seq: u64,
     crc: u32,
-    sums: HashMap<String, (i64, i64)>,
+    sums: Map<String, (i64, i64)>,
     opened: HashSet<String>,
-    pub sales: Vec<Sale>,
-    sale_of_frame: HashMap<String, SaleId>,
-    /// By key, in the order they were made: a slot may be used again.
-    records: HashMap<String, Vec<SaleId>>,
-    booked: HashMap<String, u32>,
-    /// The frames that did it.
-    booked_by: HashMap<String, Vec<u64>>,
+    pub sales: Aging<SaleId, Sale>,
+    sales_made: SaleId,
+    sale_of_frame: Aging<String, SaleId>,
+    records: Aging<String, Slot>,
     /// Entry of the first decision for a frame.
-    answered: HashMap<String, u64>,
-    moved: HashSet<String>,
-    sale_of_entry: HashMap<u64, SaleId>,
-    doubts: HashMap<(u64, u64, i64), Vec<Doubt>>,
-    doubt_place: HashMap<u64, (u64, u64, i64)>,
-    approved_at: HashMap<(u64, u64, i64), Vec<(Civil, String)>>,
-    offline: HashMap<(u64, u64, i64), Vec<Stored>>,
-    approvals: HashMap<u64, VecDeque<(u64, bool)>>,
+    answered: Aging<String, u64>,
+    moved: Aging<String, ()>,
+    sale_of_entry: Aging<u64, SaleId>,
+    doubts: Map<Place, Vec<Doubt>>,
+    /// By entry.
+    doubt_places: BTreeMap<u64, Place>,
+    approved_at: Aging<Place, Vec<(Civil, String)>>,
+    offline: Aging<Place, Vec<Stored>>,
+    approvals: Map<u64, VecDeque<(u64, bool)>>,
+    /// Devices that may have had to give way to others: what the server knew of them it need not know any more.
+    pub forgettable: HashSet<u64>,
+    /// Entries of turns in which only the reserve was left.
+    closed: VecDeque<RangeInclusive<u64>>,
     /// Two business days of a card, as days since 1970, and the fen spent on each: no more is promised (design.md, section 7).
-    days: HashMap<u64, [(i32, i64); 2]>,
-    pub admissions: HashMap<String, Admission>,
-    duress: HashSet<String>,
+    days: Map<u64, [(i32, i64); 2]>,
+    pub admissions: Aging<String, Admission>,
+    duress: Aging<String, ()>,
     /// Accounts and cards touched since the last look at the server's book.
     touched: Vec<(String, Option<(u64, i32)>)>,
     pub coverage: Coverage,
@@ -110,8 +127,46 @@ pub struct Judge {
 
 impl Judge {
     pub fn add_sale(&mut self) -> SaleId {
-        self.sales.push(Sale::default());
-        self.sales.len() - 1
+        self.sales_made += 1;
+        self.sales.insert(self.sales_made, Sale::default());
+        self.sales_made
+    }
+
+    pub fn sales_made(&self) -> u64 {
+        self.sales_made as u64
+    }
+
+    /// A week is over: what is older than another one is forgotten, save what devices hold.
+    pub fn forget(&mut self) {
+        self.sales.turn();
+        self.sale_of_frame.turn();
+        self.records.turn();
+        self.answered.turn();
+        self.moved.turn();
+        self.sale_of_entry.turn();
+        self.approved_at.turn();
+        self.offline.turn();
+        self.admissions.turn();
+        self.duress.turn();
+        // The server keeps no more than twice as many.
+        while self.doubt_places.len() > 2 * DOUBTS_KEPT_MIN {
+            let (seq, _) = self.doubt_places.first_key_value().map(|(seq, place)| (*seq, *place)).expect("it is full");
+            self.settle(seq);
+        }
+    }
+
+    /// A device holds this record still.
+    pub fn keep_record(&mut self, machine: u16, record: &Record) {
+        self.records.keep(&record_key(u64::from(machine), record));
+        self.sales.keep(&record.sale);
+        for entry in self.sales.get(&record.sale).into_iter().flat_map(|made| &made.moves) {
+            self.sale_of_entry.keep(entry);
+        }
+    }
+
+    /// Whether a sale like this one is in doubt.
+    pub fn is_doubted(&self, place: Place) -> bool {
+        self.doubts.contains_key(&place)
     }
 
     /// A device makes a frame of this sale.
@@ -119,26 +174,29 @@ impl Judge {
         let Tag::Sale(key) = tag else { return };
         let before = self.sale_of_frame.insert(key.clone(), sale);
         assert!(before.is_none_or(|before| before == sale), "simulation: two sales in one frame {key}");
+        self.sales.keep(&sale);
     }
 
     pub fn expect_record(&mut self, machine: u16, record: &Record) {
-        self.records.entry(record_key(u64::from(machine), record)).or_default().push(record.sale);
+        self.records.of(record_key(u64::from(machine), record)).made.push(record.sale);
     }
 
     /// A device dropped a record because it was told to.
     pub fn dropped(&self, machine: u16, record: &Record) {
         let key = record_key(u64::from(machine), record);
-        let place = self.records[&key].iter().position(|sale| *sale == record.sale).expect("it was stored");
-        let booked = self.booked.get(&key).copied().unwrap_or(0) as usize;
-        assert!(booked > place, "011 for a record that is not in the durable ledger: {key}");
+        let slot = self.records.get(&key).expect("it was stored");
+        let place = slot.made.iter().position(|sale| *sale == record.sale).expect("it was stored");
+        assert!(slot.booked > place, "011 for a record that is not in the durable ledger: {key}");
     }
 
-    pub fn told(&mut self, sale: SaleId) {
-        self.sales[sale].is_told = true;
+    /// Whether it was told for the first time.
+    pub fn told(&mut self, sale: SaleId) -> bool {
+        let made = self.sales.of(sale);
         assert!(
-            !self.sales[sale].moves.is_empty(),
+            !made.moves.is_empty(),
             "008 was shown for sale {sale}, and the durable ledger has no entry that moves for it"
         );
+        !std::mem::replace(&mut made.is_told, true)
     }
 
     pub fn is_answered(&self, key: &str) -> bool {
@@ -146,16 +204,43 @@ impl Judge {
     }
 
     pub fn is_booked(&self, key: &str) -> bool {
-        self.booked.contains_key(key)
+        self.records.get(key).is_some_and(|slot| slot.booked > 0)
     }
 
     pub fn is_duress_known(&self, key: &str) -> bool {
-        self.duress.contains(key)
+        self.duress.contains_key(key)
+    }
+
+    /// The ledger ends with this entry: later ones were undone or lost, and their numbers are given again.
+    pub fn ends_with(&mut self, head: u64) {
+        self.closed.retain_mut(|entries| {
+            *entries = *entries.start()..=head.min(*entries.end());
+            !entries.is_empty()
+        });
+    }
+
+    /// The entries after this one, until [`Judge::ends_with`] is told, are decided while only the reserve is left.
+    pub fn close_after(&mut self, head: u64) {
+        self.closed.push_back(head + 1..=u64::MAX);
+    }
+
+    /// A segment was archived: the copy must be the whole of it, durable, and nobody looks at it again.
+    pub fn archived(&mut self, disk: &Disk, stick: &Disk) {
+        let gone: Vec<String> = self.kept.keys().filter(|name| disk.is_gone(name)).cloned().collect();
+        for name in gone {
+            let kept = &self.kept[&name];
+            stick.with_solid(&name, |solid| {
+                assert!(solid == kept, "{name} was archived, and its copy is not what it was");
+            });
+            self.kept.remove(&name);
+            stick.carry_away(&name);
+            self.coverage.count("operator archive of a segment");
+        }
     }
 
     /// After a start: what was durable once is there still, and all that is there is durable.
     pub fn restarted(&self, disk: &Disk) {
-        for (name, kept) in &self.kept {
+        for (name, kept) in self.kept.iter().filter(|(name, _)| !disk.is_gone(name)) {
             disk.with_solid(name, |solid| {
                 assert!(solid.starts_with(kept), "{name}: entries that were durable are gone or changed");
             });
@@ -206,6 +291,7 @@ impl Judge {
         self.crc = crc;
         self.entries += 1;
         self.count(&line);
+        self.judge_reserve(&line, text);
         self.take_figures(&line, text, site);
         self.take_decision(&line, text, site, seq, t, process);
     }
@@ -244,6 +330,24 @@ impl Judge {
         if line.column(3) == "unset" {
             self.coverage.count("branch clock unset");
         }
+    }
+
+    /// With only the reserve left no sale and no record is taken, and no refusal written (design.md, section 12).
+    fn judge_reserve(&mut self, line: &Line, text: &str) {
+        while self.closed.front().is_some_and(|entries| *entries.end() < self.seq) {
+            self.closed.pop_front();
+        }
+        if self.closed.front().is_none_or(|entries| !entries.contains(&self.seq)) {
+            return;
+        }
+        self.coverage.count("branch entry of the reserve");
+        let is_wrong = match line.column(4) {
+            "charge" | "meal" | "scan" | "offline" | "decline" | "refuse" | "keys" | "boot" => true,
+            "matched" => line.word("code") == Some("105"),
+            "alarm" => line.word("rule") != Some("duress"),
+            _ => false,
+        };
+        assert!(!is_wrong, "only the reserve is left, and this was written: {text}");
     }
 
     fn take_figures(&mut self, line: &Line, text: &str, site: &Site) {
@@ -310,25 +414,22 @@ impl Judge {
         let place = (machine, card, asked);
         let about = line.column(16).parse::<u64>().ok();
         let is_decoy = site.find(card).is_some_and(|card| card.is_decoy);
+        if matches!(kind, "charge" | "meal" | "scan" | "offline" | "matched" | "repeat" | "admit") {
+            assert!(site.serves(machine), "a device in quarantine was served: {text}");
+        }
         match kind {
             "charge" | "meal" | "scan" => {
                 let key = frame_key(line, machine, asked);
-                assert!(self.moved.insert(key.clone()), "one frame charged twice: {text}");
+                assert!(self.moved.insert(key.clone(), ()).is_none(), "one frame charged twice: {text}");
                 self.answered.insert(key.clone(), seq);
                 let is_scan = kind == "scan";
                 if let Some(at) = at.filter(|_| !is_scan) {
                     self.judge_charge(place, &serial, at, raw, site, text);
                 }
-                self.doubts.entry(place).or_default().push(Doubt {
-                    seq,
-                    at,
-                    serial: serial.clone(),
-                    is_scan,
-                    is_settled: false,
-                });
-                self.doubt_place.insert(seq, place);
+                self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone(), is_scan });
+                self.doubt_places.insert(seq, place);
                 if let Some(at) = at.filter(|_| !is_scan) {
-                    self.approved_at.entry(place).or_default().push((at, serial));
+                    self.approved_at.of(place).push((at, serial));
                 }
                 self.approve(machine, seq);
                 match self.sale_of_frame.get(&key).copied() {
@@ -349,11 +450,14 @@ impl Judge {
                 }
                 if kind == "repeat" {
                     let at = at.unwrap_or_else(|| panic!("inferred from an invalid time: {text}"));
-                    let is_doubted = self.doubts[&place].iter().any(|doubt| {
-                        doubt.seq == about && !doubt.is_settled && is_within(doubt.at, at, 0, site.same_sale_s)
-                    });
+                    let is_doubted = self
+                        .doubts
+                        .get(&place)
+                        .into_iter()
+                        .flatten()
+                        .any(|doubt| doubt.seq == about && is_within(doubt.at, at, 0, site.same_sale_s));
                     assert!(is_doubted && self.is_confirming(machine), "forgiven without a doubt: {text}");
-                    self.approved_at.entry(place).or_default().push((at, serial));
+                    self.approved_at.of(place).push((at, serial));
                 }
                 if kind == "matched" {
                     self.settle(about);
@@ -364,24 +468,20 @@ impl Judge {
                 // A forger's 105 may hold nothing at all.
                 let is_decoy = is_decoy || slot.is_empty();
                 let key = format!("{machine}/{slot}/{raw}");
-                let count = self.booked.entry(key.clone()).or_default();
-                *count += 1;
-                let count = *count as usize;
-                let sale = self.records.get(&key).and_then(|made| made.get(count - 1)).copied();
-                let made = self.records.get(&key).map_or(0, Vec::len);
                 let frame = number(line.column(7));
-                if let Some(frames) = self.booked_by.get(&key)
-                    && count > made
-                    && at.is_none()
-                    && !frames.contains(&frame)
-                {
+                let stored = self.records.of(key);
+                stored.booked += 1;
+                let (count, made) = (stored.booked, stored.made.len());
+                let sale = stored.made.get(count - 1).copied();
+                let is_known = stored.booked_by.contains(&frame);
+                stored.booked_by.push(frame);
+                if count > 1 && count > made && at.is_none() && !is_known {
                     // Without a time, nothing tells an earlier upload that comes late from a record that used the slot again.
                     self.coverage
                         .count("allowed: a record without a time booked again by an earlier upload that came late");
                 } else {
                     assert!(is_decoy || count <= made, "a record booked {count} times, made {made} times: {text}");
                 }
-                self.booked_by.entry(key.clone()).or_default().push(frame);
                 if line.word("claimed").is_none() {
                     if kind == "offline" {
                         if let Some(at) = at {
@@ -399,7 +499,7 @@ impl Judge {
                         );
                     }
                     if at.is_some() {
-                        self.offline.entry(place).or_default().push(Stored { time: raw.to_owned(), serial });
+                        self.offline.of(place).push(Stored { time: raw.to_owned(), serial });
                     }
                 }
                 if let Some(sale) = sale {
@@ -408,12 +508,15 @@ impl Judge {
             }
             "decline" => {
                 let key = frame_key(line, machine, asked);
-                self.answered.entry(key).or_insert(seq);
+                if !self.answered.contains_key(&key) {
+                    self.answered.insert(key, seq);
+                }
             }
             "confirm" => {
                 let about = about.expect("a ref");
                 if let Some(sale) = self.sale_of_entry.get(&about) {
-                    assert!(self.sales[*sale].is_told, "confirmed, and never shown: {text}");
+                    let made = self.sales.get(sale);
+                    assert!(made.is_none_or(|made| made.is_told), "confirmed, and never shown: {text}");
                 }
                 self.settle(about);
                 let approvals = self.approvals.entry(machine).or_default();
@@ -429,7 +532,7 @@ impl Judge {
             }
             "alarm" if line.word("rule") == Some("duress") => {
                 let (card, slot) = (line.column(8), line.column(15));
-                self.duress.insert(format!("{machine}/{}/{raw}/{card}@{slot}/0", number(line.column(7))));
+                self.duress.insert(format!("{machine}/{}/{raw}/{card}@{slot}/0", number(line.column(7))), ());
             }
             _ => (),
         }
@@ -437,8 +540,9 @@ impl Judge {
 
     fn book(&mut self, sale: SaleId, seq: u64) {
         self.sale_of_entry.insert(seq, sale);
-        self.sales[sale].moves.push(seq);
-        if self.sales[sale].moves.len() > 1 {
+        let moves = &mut self.sales.of(sale).moves;
+        moves.push(seq);
+        if moves.len() > 1 {
             self.coverage.count("allowed: a sale charged twice that nothing tells from two");
         }
     }
@@ -456,24 +560,28 @@ impl Judge {
     }
 
     fn settle(&mut self, about: u64) {
-        if let Some(place) = self.doubt_place.get(&about) {
-            for doubt in self.doubts.get_mut(place).into_iter().flatten().filter(|doubt| doubt.seq == about) {
-                doubt.is_settled = true;
-            }
+        let Some(place) = self.doubt_places.remove(&about) else { return };
+        let doubts = self.doubts.get_mut(&place).expect("its doubt is listed");
+        doubts.retain(|doubt| doubt.seq != about);
+        if doubts.is_empty() {
+            self.doubts.remove(&place);
         }
     }
 
+    /// Whether the server must know of this doubt: older ones may be forgotten, and all of a device that gave way.
+    fn is_kept(&self, machine: u64, doubt: &Doubt) -> bool {
+        let is_new = self.doubt_places.range(doubt.seq..).nth(DOUBTS_KEPT_MIN).is_none();
+        is_new && self.is_confirming(machine) && !self.forgettable.contains(&machine)
+    }
+
     /// A sale was charged: none of those before may have been the same one.
-    fn judge_charge(&self, place: (u64, u64, i64), serial: &str, at: Civil, raw: &str, site: &Site, text: &str) {
+    fn judge_charge(&self, place: Place, serial: &str, at: Civil, raw: &str, site: &Site, text: &str) {
         let mut doubts = self.doubts.get(&place).into_iter().flatten();
         let tried = doubts.find(|doubt| {
-            !doubt.is_settled
-                && !doubt.is_scan
-                && same(&doubt.serial, serial)
-                && is_within(doubt.at, at, 0, site.same_sale_s)
+            !doubt.is_scan && same(&doubt.serial, serial) && is_within(doubt.at, at, 0, site.same_sale_s)
         });
         assert!(
-            tried.is_none() || !self.is_confirming(place.0),
+            tried.is_none_or(|tried| !self.is_kept(place.0, tried)),
             "tried again, charged again: {text}\nfirst: {tried:?}"
         );
         let mut stored = self.offline.get(&place).into_iter().flatten();
@@ -481,19 +589,16 @@ impl Judge {
         assert!(stored.is_none(), "booked by its 105, and charged: {text}");
     }
 
-    fn judge_offline(&self, place: (u64, u64, i64), serial: &str, at: Civil, site: &Site, text: &str) {
+    fn judge_offline(&self, place: Place, serial: &str, at: Civil, site: &Site, text: &str) {
         let mut approved = self.approved_at.get(&place).into_iter().flatten();
         let same_time = approved.find(|(first, owner)| *first == at && same(owner, serial));
         assert!(same_time.is_none(), "approved at the same second, and booked: {text}");
         let mut doubts = self.doubts.get(&place).into_iter().flatten();
         let near = doubts.find(|doubt| {
             let window = site.offline_match_s;
-            !doubt.is_settled
-                && !doubt.is_scan
-                && same(&doubt.serial, serial)
-                && is_within(doubt.at, at, -window, window)
+            !doubt.is_scan && same(&doubt.serial, serial) && is_within(doubt.at, at, -window, window)
         });
-        assert!(near.is_none() || !self.is_confirming(place.0), "in doubt, and booked: {text}\nfirst: {near:?}");
+        assert!(near.is_none_or(|near| !self.is_kept(place.0, near)), "in doubt, and booked: {text}\nfirst: {near:?}");
     }
 
     /// The server's figures are the sums of its durable entries.
@@ -524,7 +629,7 @@ impl Judge {
 
     /// The sales in doubt, after a start: while it runs the server knows of 109s that are not durable yet.
     pub fn compare_doubts(&self, book: &Book) {
-        let doubts = self.doubts.values().flatten().filter(|doubt| !doubt.is_settled).count();
+        let doubts = self.doubt_places.len();
         // Of more than these the oldest go.
         assert!(doubts > DOUBTS_KEPT_MIN || book.doubts() == doubts, "in doubt: {} or {doubts}", book.doubts());
     }

@@ -10,12 +10,16 @@
 //! | `clock` | the router's clock: 1970, NTP's steps, years off |
 //! | `device` | terminals and boards |
 //! | `site` | the operator's files |
-//! | `world` | network, faults, people; drives the server |
+//! | `world` | drives the server; in it `network`, `people` (customers and cashiers), `trouble` (what breaks), `operator` |
+//! | `buckets` | the naive model of the rates |
+//! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |
 //! | `coverage` | what was reached |
 
 pub mod coverage;
 
+mod aging;
+mod buckets;
 mod clock;
 mod device;
 mod disk;
@@ -32,6 +36,8 @@ use coverage::Coverage;
 thread_local! {
     /// Seed, step and simulated hour: what a failure must name.
     static PLACE: Cell<(u64, u64, u64)> = const { Cell::new((0, 0, 0)) };
+    /// How many hours the world was to last.
+    static HOURS: Cell<u64> = const { Cell::new(0) };
 }
 
 thread_local! {
@@ -43,6 +49,12 @@ fn tell(what: impl FnOnce() -> String) {
     if IS_LOUD.with(|is_loud| *is_loud) {
         eprintln!("{}", what());
     }
+}
+
+/// Heap bytes in use, if the program counts them (see `examples/simulate.rs`); else 0.
+fn allocated() -> usize {
+    let stats = stats_alloc::INSTRUMENTED_SYSTEM.stats();
+    stats.bytes_allocated.wrapping_sub(stats.bytes_deallocated)
 }
 
 /// What a world came to.
@@ -76,6 +88,7 @@ impl Report {
 /// Plays a world of so many hours, and as long as it takes afterwards until all is settled.
 pub fn run(seed: u64, hours: u64) -> Report {
     print_place_on_failure();
+    HOURS.set(hours);
     world::play(seed, hours)
 }
 
@@ -86,7 +99,8 @@ fn print_place_on_failure() {
         std::panic::set_hook(Box::new(move |panic| {
             let (seed, step, hour) = PLACE.get();
             eprintln!("simulation failed: seed={seed} step={step} simulated_hour={hour}");
-            eprintln!("repeat it: cargo run --release --example simulate -- --seed {seed} --worlds 1");
+            let hours = HOURS.get();
+            eprintln!("repeat it: cargo run --release --example simulate -- --seed {seed} --hours {hours} --worlds 1");
             before(panic);
         }));
     });

@@ -44,7 +44,18 @@ pub struct Site {
     pub boards: Vec<u16>,
     period_uses_max: u64,
     has_periods: bool,
+    /// Only registered devices are served.
+    pub is_quarantined: bool,
+    /// Only the devices' own addresses are heard.
+    pub is_fenced: bool,
+    pub rate_source: u64,
+    pub rate_total: u64,
+    pub segment_bytes: u64,
+    pub reserve_bytes: u64,
 }
+
+/// What the addresses of a fenced site begin with.
+pub const FENCE: (u8, u8) = (10, 0);
 
 impl Site {
     pub fn new(random: &mut Random) -> Self {
@@ -63,7 +74,18 @@ impl Site {
             boards: Vec::new(),
             period_uses_max: random.pick(&[0, 1, 3]),
             has_periods: random.happens(600),
+            is_quarantined: random.happens(120),
+            is_fenced: random.happens(250),
+            rate_source: random.pick(&[0, 0, 0, 5, 100]),
+            rate_total: random.pick(&[0, 0, 0, 0, 60]),
+            segment_bytes: random.pick(&[8, 32, 128, 512]) * 1024,
+            reserve_bytes: random.pick(&[32, 64, 256]) * 1024,
         }
+    }
+
+    /// Whether a machine number may be served at all.
+    pub fn serves(&self, machine: u64) -> bool {
+        !self.is_quarantined || self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine)
     }
 
     fn card(number: u64, random: &mut Random) -> Card {
@@ -88,17 +110,33 @@ impl Site {
     }
 
     pub fn rules(&self) -> Rules {
+        let text = self.config();
+        let settings = config::parse(text.as_bytes(), Path::new("posgate"));
+        let mut rules = settings.unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).rules;
+        // Whatever day it is built on, a seed repeats itself.
+        rules.built_on = Date::parse(b"2026-01-01").expect("a date");
+        rules
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> String {
         let mut text = format!(
-            "config server 'main'\n option unknown_devices 'serve'\n option clock '{}'\n option timezone 'CST-8'\n \
+            "config server 'main'\n option unknown_devices '{}'\n option clock '{}'\n option timezone 'CST-8'\n \
              option same_sale_s '{}'\n option offline_match_s '{}'\n option door_ttl_ms '{}'\n option offline_max '{}'\n \
-             option resend_max '{}'\n option rate_source '0'\n",
+             option resend_max '{}'\n option rate_source '{}'\n option rate_total '{}'\n",
+            if self.is_quarantined { "quarantine" } else { "serve" },
             self.clock,
             self.same_sale_s,
             self.offline_match_s,
             self.door_ttl_ms,
             yuan(self.offline_max),
             self.resend_max,
+            self.rate_source,
+            self.rate_total,
         );
+        if self.is_fenced {
+            let _ = writeln!(text, " list allow '{}.{}.0.0/16'", FENCE.0, FENCE.1);
+        }
         for (machine, owner) in &self.registered {
             let key = if owner.contains('.') { "address" } else { "serial" };
             let _ = write!(
@@ -131,14 +169,16 @@ impl Site {
                 "config door\n option machine '{machine:05}'\n option door '2'\n option from '00:00'\n option to '24:00'\n option days '1-7'\n option pin 'card'\n option open_pin '{DOOR_PIN}'\n option passback_s '{passback}'\n"
             );
         }
-        let settings = config::parse(text.as_bytes(), Path::new("posgate"));
-        let mut rules = settings.unwrap_or_else(|problems| panic!("{problems:?}\n{text}")).rules;
-        // Whatever day it is built on, a seed repeats itself.
-        rules.built_on = Date::parse(b"2026-01-01").expect("a date");
-        rules
+        text
     }
 
     pub fn card_file(&self, rules: &Rules) -> CardFile {
+        cards::parse(self.table().as_bytes(), Path::new("cards.csv"), &rules.groups)
+            .unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
+
+    /// The card table.
+    pub fn table(&self) -> String {
         let mut text = "card,account,name,status,balance,uses,pin,duress_pin,credit,day_max,code\n".to_owned();
         let mut stated = std::collections::HashSet::new();
         for card in &self.cards {
@@ -159,8 +199,7 @@ impl Site {
                 card.code
             );
         }
-        cards::parse(text.as_bytes(), Path::new("cards.csv"), &rules.groups)
-            .unwrap_or_else(|problems| panic!("{problems:?}"))
+        text
     }
 
     pub fn find(&self, number: u64) -> Option<&Card> {
@@ -172,9 +211,9 @@ impl Site {
         self.cards.iter().find(|card| card.account == account).map(|card| (card.balance, card.uses))
     }
 
-    /// Something is changed in the files. `true` if the server must refuse them.
-    pub fn edit(&mut self, random: &mut Random) -> bool {
-        match random.below(6) {
+    /// Something is changed in the files, and all is as it should be.
+    pub fn edit(&mut self, random: &mut Random) {
+        match random.below(5) {
             0 => self.resend_max = random.between(0, 5),
             1 => self.period_uses_max = random.pick(&[0, 1, 3]),
             2 => {
@@ -185,21 +224,22 @@ impl Site {
                 let place = random.place(self.cards.len());
                 self.cards[place].status = random.pick(&["active", "lost", "frozen"]);
             }
-            4 => {
+            _ => {
                 let number = self.cards.len() as u64 + 1000 + random.below(100_000);
-                if self.find(8_880_000_000 + number).is_none() && self.opening(&format!("A{number:05}")).is_none() {
+                let is_new = self.find(8_880_000_000 + number).is_none();
+                if is_new && self.opening(&format!("A{number:05}")).is_none() && self.cards.len() < 600 {
                     self.cards.push(Card { is_decoy: false, ..Self::card(number - number % 10 + 1, random) });
                     let mut seen = std::collections::HashSet::new();
                     self.cards.retain(|card| seen.insert(card.number));
                 }
             }
-            _ => {
-                let keep = self.cards.len() * 8 / 10;
-                self.cards.truncate(keep);
-                return true;
-            }
         }
-        false
+    }
+
+    /// A table in which a fifth of the cards is missing: the server must refuse it.
+    pub fn lose_cards(&mut self) {
+        let keep = self.cards.len() * 8 / 10;
+        self.cards.truncate(keep);
     }
 }
 

@@ -1,0 +1,183 @@
+//! Cards as the ledger knows them: whose account they move, what the operator said of them, which follows which, and what each
+//! bought today (design.md, sections 5 and 7).
+//!
+//! What always holds: a card that follows another by a `link` carries on its account and its days, and the other is closed;
+//! what a void takes back of a day, it takes back for all that carry that day on.
+
+use super::day::{DayCounts, PeriodId};
+use super::{Book, Mismatch, orders};
+use crate::index::hash_number;
+use crate::limits::{CARDS_MAX, LINKS_MAX};
+use crate::model::{AccountId, CardNo, CardStatus, Date, Entry, Kind};
+
+/// What the ledger knows of a card.
+#[derive(Clone, Debug)]
+pub(super) struct CardState {
+    pub(super) card: u64,
+    /// The account that its last entry named.
+    pub(super) account: Option<u32>,
+    /// The operator's word since the table; the stricter of both holds.
+    pub(super) status: CardStatus,
+    /// The card that it follows: it carries on that card's account.
+    pub(super) was: Option<u64>,
+    /// The card that follows it.
+    pub(super) heir: Option<u64>,
+    pub(super) days: DayCounts,
+}
+
+impl Book {
+    // ---------------------------------------------------------------- answers
+
+    /// The account that a card moved last, whether the table still has the card or not.
+    pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
+        self.card_state(card)?.account
+    }
+
+    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places
+    /// are kept for others: cards that nobody knows must not take those of the table.
+    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
+        let free = CARDS_MAX - self.cards.len();
+        if self.card_state(card).is_none() && free <= reserved {
+            return None;
+        }
+        self.find_or_add_account(id)
+    }
+
+    /// Whether the ledger says anything that lasts of a card.
+    pub fn knows_card(&self, card: CardNo) -> bool {
+        self.card_state(card).is_some()
+    }
+
+    /// The card that this one follows by a `link`, and the row of the account that it carries on.
+    pub fn link_of(&self, card: CardNo) -> Option<(CardNo, u32)> {
+        let state = self.card_state(card)?;
+        Some((CardNo::from_value(state.was?), state.account?))
+    }
+
+    /// The card that follows this one by a `link`.
+    pub fn heir(&self, card: CardNo) -> Option<CardNo> {
+        self.card_state(card)?.heir.map(CardNo::from_value)
+    }
+
+    /// The cards before this one, each followed by the next: the newest first, at most [`LINKS_MAX`].
+    pub fn ancestors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
+        let before = |card: &CardNo| self.link_of(*card).map(|(was, _)| was);
+        core::iter::successors(before(&card), before).take(LINKS_MAX)
+    }
+
+    /// Whether the ledger may come to know all of these cards: there is room for those that it does not know.
+    pub fn has_room_for(&self, cards: &[CardNo]) -> bool {
+        let new = cards.iter().filter(|card| !self.knows_card(**card)).count();
+        new <= CARDS_MAX - self.cards.len()
+    }
+
+    /// What the operator said of the card since the table was written.
+    pub fn card_status(&self, card: CardNo) -> CardStatus {
+        self.card_state(card).map_or(CardStatus::Active, |state| state.status)
+    }
+
+    /// Fen that the card spent on a business day.
+    pub fn spent(&self, card: CardNo, day: Date) -> i64 {
+        self.card_state(card).map_or(0, |state| state.days.spent(day))
+    }
+
+    /// Sales of the card in a period of a business day.
+    pub fn sales(&self, card: CardNo, day: Date, period: &str) -> u32 {
+        let (Some(state), Some(period)) = (self.card_state(card), self.periods.find(period)) else { return 0 };
+        state.days.sales(day, period)
+    }
+
+    // ---------------------------------------------------------------- applying
+
+    pub(super) fn apply_card(&mut self, entry: &Entry, account: Option<u32>) -> Result<(), Mismatch> {
+        let Some(card) = entry.card else { return Ok(()) };
+        if !entry.is_lasting() {
+            return Ok(());
+        }
+        let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
+        let state = &mut self.cards[row as usize];
+        state.account = account.or(state.account);
+        match entry.kind {
+            Kind::Void => self.give_back(entry, card),
+            Kind::Link => self.link(entry, card)?,
+            Kind::Status => {
+                let word = entry.detail.get("status");
+                let said = CardStatus::ALL.iter().find(|status| word.is_some_and(|word| word.is(status.word())));
+                state.status = said.copied().unwrap_or(state.status);
+            }
+            _ if entry.sales() > 0 => {
+                let (day, period) = self.day_of(entry);
+                let spent = -entry.amount.unwrap_or_default().fen();
+                self.cards[row as usize].days.add(day, spent, period);
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    /// The business day and the period that an entry counts for.
+    fn day_of(&mut self, entry: &Entry) -> (Date, Option<PeriodId>) {
+        let day = entry.detail.day().unwrap_or(entry.time.civil().date());
+        let period = entry.detail.get("period").and_then(|name| {
+            let name: Vec48 = name.bytes().take(48).collect();
+            Some(self.periods.intern(core::str::from_utf8(&name).ok()?))
+        });
+        (day, period)
+    }
+
+    /// A void gives the day's sum back to the sale's card, and to those that carry its days on.
+    fn give_back(&mut self, entry: &Entry, card: CardNo) {
+        let (day, period) = self.day_of(entry);
+        let fen = entry.amount.unwrap_or_default().fen();
+        let mut next = Some(card.value());
+        for _ in 0..LINKS_MAX {
+            let Some(row) = next.and_then(|card| self.card_row(card)) else { return };
+            let state = &mut self.cards[row as usize];
+            state.days.take_back(day, fen, period, !entry.is_partial());
+            next = state.heir;
+        }
+    }
+
+    /// A card that follows another carries on its account and what it bought today; the other is closed.
+    fn link(&mut self, entry: &Entry, new: CardNo) -> Result<(), Mismatch> {
+        let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
+        let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
+        let state = &mut self.cards[row as usize];
+        state.status = CardStatus::Closed;
+        state.heir = Some(new.value());
+        let days = state.days;
+        let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
+        let state = &mut self.cards[row as usize];
+        state.was = Some(old.value());
+        if state.days == DayCounts::default() {
+            state.days = days;
+        }
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------- rows
+
+    pub(super) fn card_state(&self, card: CardNo) -> Option<&CardState> {
+        self.card_row(card.value()).map(|row| &self.cards[row as usize])
+    }
+
+    fn card_row(&self, card: u64) -> Option<u32> {
+        self.by_card.find(hash_number(card), |row| self.cards[row as usize].card == card)
+    }
+
+    pub(super) fn find_or_add_card(&mut self, card: CardNo) -> Option<u32> {
+        let value = card.value();
+        if let Some(row) = self.card_row(value) {
+            return Some(row);
+        }
+        let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
+        let (account, status, days) = (None, CardStatus::Active, DayCounts::default());
+        let state = CardState { card: value, account, status, was: None, heir: None, days };
+        self.cards.push(state).ok()?;
+        let cards = &self.cards;
+        self.by_card.insert(hash_number(value), row, |row| hash_number(cards[row as usize].card));
+        Some(row)
+    }
+}
+
+type Vec48 = heapless::Vec<u8, 48>;

@@ -1,0 +1,109 @@
+//! An operator's orders in a turn: what they lead to is written, synced and sent with what the frames of the turn lead to.
+//!
+//! What always holds: a result may be told only after the turn's end, and only if the turn was not undone; a void finds its sale in
+//! the ledger's own files, what this turn wrote included.
+
+use std::io;
+
+use super::Service;
+use crate::ledger::{self, Storage};
+use crate::limits::CONTROL_TURN_LINES;
+use crate::model::order::Operator;
+use crate::model::{Act, ClockState, Done, Entry, EntrySeq, MachineNo, Now, Order};
+use crate::server::Refused;
+
+impl<S: Storage> Service<'_, S> {
+    /// Does what an operator orders, in this turn. It is one of at most [`CONTROL_TURN_LINES`] since
+    /// [`Service::takes_lines`] was asked. The outer error ends the process; the inner one says why nothing was done. A result
+    /// holds after the turn's end, and only if [`Service::undone`] says then what it said before.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
+        self.look_for_room(now)?;
+        let sale = self.sale_of(now, order)?;
+        let done = self.server.obey(now, order, sale.as_ref(), self.fx);
+        self.collect(now)?;
+        Ok(done)
+    }
+
+    /// Whether [`Service::operate`] would do it; the order of a batch's lines does not count.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<(), Refused>> {
+        self.look_for_room(now)?;
+        let sale = self.sale_of(now, order)?;
+        Ok(self.server.would(order, sale.as_ref()))
+    }
+
+    /// How many turns were undone since the start, because a write found no room. If it is more after the end of a turn than it was
+    /// before an order, the order was not done: [`Refused::Full`].
+    pub fn undone(&self) -> u64 {
+        self.undone
+    }
+
+    /// 003 to one device or to all that were seen: [`Server::set_clock`](crate::server::Server::set_clock).
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn set_clock(&mut self, now: &Now, machine: Option<MachineNo>) -> io::Result<Result<usize, Refused>> {
+        let told = self.server.set_clock(now, machine, self.fx);
+        self.collect(now)?;
+        Ok(told)
+    }
+
+    /// A text on a device's display: [`Server::show`](crate::server::Server::show).
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn show(&mut self, now: &Now, machine: MachineNo, text: &str) -> io::Result<Result<(), Refused>> {
+        let shown = self.server.show(now, machine, text, self.fx);
+        self.collect(now)?;
+        Ok(shown)
+    }
+
+    /// Accepts the clock as it is: [`Server::accept_clock`](crate::server::Server::accept_clock). It holds after the turn's end, as an order does.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn accept_clock(&mut self, now: &Now, by: &Operator) -> io::Result<Result<(EntrySeq, ClockState), Refused>> {
+        self.look_for_room(now)?;
+        let accepted = self.server.accept_clock(now, by, self.fx);
+        self.must_sync |= accepted.is_ok();
+        self.collect(now)?;
+        Ok(accepted)
+    }
+
+    /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.
+    pub fn sync_at_end(&mut self) {
+        self.must_sync = true;
+    }
+
+    /// Whether the lines of one turn find room for what they send.
+    pub fn takes_lines(&self) -> bool {
+        self.fx.has_room(CONTROL_TURN_LINES)
+    }
+
+    /// The entry that a void names.
+    fn sale_of(&mut self, now: &Now, order: &Order) -> io::Result<Option<Entry>> {
+        match order.act {
+            Act::Void { sale, .. } => self.entry(now, sale),
+            Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(None),
+        }
+    }
+
+    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn entry(&mut self, now: &Now, seq: EntrySeq) -> io::Result<Option<Entry>> {
+        if self.ledger.is_dirty() {
+            // It may be of this turn.
+            self.has_written = true;
+            let written = self.ledger.write();
+            self.unless_no_room(now, written)?;
+        }
+        ledger::find(self.ledger.storage(), seq)
+    }
+}

@@ -1,0 +1,411 @@
+//! An operator's order: judged like a sale, entered once, and known again by its key (design.md, sections 5, 6 and 7).
+//!
+//! What always holds: an order leads to one entry, after the `open` of its account where that is due, and to nothing if it is
+//! refused; its key stands in the entry, so the same key again finds the first result, also after a restart. The caller
+//! answers only when the entry is durable.
+//!
+//! | | may | settles or changes |
+//! |---|---|---|
+//! | `topup` `subsidy` | a card of the table (or that follows one) that is not closed | the account |
+//! | `payout` `adjust` | any card with an account, closed or gone from the table | the account; a payout never below zero |
+//! | `void` | a booked sale of which something is left | the account, and the day of the sale's card; whole: its doubt |
+//! | `status` | any card that the table or the ledger knows | the ledger's word: the stricter of it and the table's holds |
+//! | `link` | an active card that nobody used | the old card is closed, the new one carries on |
+//! | `remote` | a door of the configuration, of a board that spoke since the start | 050 |
+
+use log::info;
+
+use super::outbox::{About, Addressee};
+use super::refused::{Refused, USES_MAX};
+use super::texts::{Values, fill};
+use super::{Effects, Room, Server, access};
+use crate::book::{Ask, Figures};
+use crate::limits::LINKS_MAX;
+use crate::model::card::CardRow;
+use crate::model::rules::UnknownDevices;
+use crate::model::{
+    AccountId, Act, Balance, CardNo, CardStatus, Detail, Done, Entry, EntrySeq, Key, Kind, MachineNo, Money, Now,
+    Order, UnitNo, Way,
+};
+use crate::policy;
+use crate::wire::Reply;
+
+/// What an order comes to, once nothing speaks against it.
+struct Plan {
+    kind: Kind,
+    card: Option<CardNo>,
+    /// The account that is concerned.
+    account: Option<u32>,
+    amount: Balance,
+    uses: i32,
+    about: Option<EntrySeq>,
+    /// What the entry says beside its key and who ordered it.
+    detail: Detail,
+    /// The board's row, and its door.
+    door: Option<(usize, UnitNo)>,
+    /// Whether all is so already.
+    is_idle: bool,
+}
+
+impl Plan {
+    fn new(kind: Kind, card: Option<CardNo>) -> Self {
+        Self {
+            kind,
+            card,
+            account: None,
+            amount: Balance::ZERO,
+            uses: 0,
+            about: None,
+            detail: Detail::default(),
+            door: None,
+            is_idle: false,
+        }
+    }
+}
+
+impl Server<'_> {
+    /// Does what an operator orders, once. `sale` is the entry that a void names, if the ledger has it. The result holds when
+    /// the entries in `fx` are durable.
+    ///
+    /// # Errors
+    /// Why it is not done; nothing has changed then.
+    pub fn obey(&mut self, now: &Now, order: &Order, sale: Option<&Entry>, fx: &mut Effects) -> Result<Done, Refused> {
+        self.watch_clock(now, fx);
+        if let Some(done) = self.done_before(order, sale)? {
+            return Ok(done);
+        }
+        if let Key::Line { digest, line } = &order.key {
+            let next = self.book().batch(digest).map_or(1, |batch| batch.lines.saturating_add(1));
+            if *line != next {
+                return Err(Refused::OutOfOrder { next });
+            }
+        }
+        let plan = self.plan(order, sale)?;
+        if plan.is_idle {
+            let account = self.holdings(plan.account);
+            return Ok(Done { first: EntrySeq(0), last: EntrySeq(0), is_again: true, account });
+        }
+        Ok(self.carry_out(now, order, &plan, fx))
+    }
+
+    /// Whether [`Server::obey`] would do it, or did it before: for a batch, whose lines are all looked at before the first is done. The
+    /// order of the lines does not count here.
+    ///
+    /// # Errors
+    /// Why it would not be done.
+    pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<(), Refused> {
+        match self.done_before(order, sale)? {
+            Some(_) => Ok(()),
+            None => self.plan(order, sale).map(|_| ()),
+        }
+    }
+
+    /// The row that serves a card: its own, or, until the table has one, that of the card which it follows. An account
+    /// that it carries on wins over the one that its row names.
+    pub fn card_row(&self, card: CardNo) -> Option<CardRow> {
+        let link = self.book().link_of(card);
+        if let Some(row) = self.tables.cards.find(card) {
+            return Some(link.map_or_else(|| row.clone(), |(_, account)| row.serving(card, account)));
+        }
+        let (_, account) = link?;
+        let old = self.book().ancestors(card).find_map(|was| self.tables.cards.find(was))?;
+        let mut row = old.serving(card, account);
+        // What the table says of the old card stops that card only.
+        row.terms.status = CardStatus::Active;
+        Some(row)
+    }
+
+    /// What the table says of a card, and what the ledger says: the stricter holds. `None`: neither knows it.
+    pub fn words_on(&self, card: CardNo) -> Option<(CardStatus, CardStatus)> {
+        let row = self.card_row(card);
+        let is_known = row.is_some() || self.book().knows_card(card);
+        let table = row.map_or(CardStatus::Active, |row| row.terms.status);
+        is_known.then(|| (table, self.book().card_status(card)))
+    }
+
+    /// The row of the account that a card moves: by its link, by the table, or, for one that the table does not have, the
+    /// last that it moved.
+    pub fn account_of(&self, card: CardNo) -> Option<u32> {
+        self.card_row(card).map(|row| row.account).or_else(|| self.book().account_of_card(card))
+    }
+
+    /// The result of an order that was done before, by its key.
+    fn done_before(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<Done>, Refused> {
+        let (first, last) = match &order.key {
+            Key::Own(key) => match self.book().used_key(key) {
+                Some(used) if used.ask == Ask::of(&order.act) => (used.seq, used.seq),
+                Some(used) => return Err(Refused::KeyUsed { seq: used.seq }),
+                None => return Ok(None),
+            },
+            Key::Line { digest, line } => match self.book().batch(digest) {
+                Some(batch) if (1..=batch.lines).contains(line) => (batch.first, batch.last),
+                Some(_) | None => return Ok(None),
+            },
+        };
+        let account = match &order.act {
+            Act::Move { card, .. } | Act::Mark { card, .. } | Act::Link { new: card, .. } => self.account_of(*card),
+            Act::Void { .. } => sale.and_then(|sale| self.book().account_row(sale.account.as_deref()?)),
+            Act::Open { .. } => None,
+        };
+        Ok(Some(Done { first, last, is_again: true, account: self.holdings(account) }))
+    }
+
+    fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Balance, i32)> {
+        let account = self.book().account(account?);
+        let Figures { balance, uses } = account.figures();
+        Some((account.id.clone(), balance, uses))
+    }
+
+    // ---------------------------------------------------------------- what speaks against it
+
+    fn plan(&self, order: &Order, sale: Option<&Entry>) -> Result<Plan, Refused> {
+        if self.room == Room::Nothing {
+            return Err(Refused::Full);
+        }
+        if matches!(order.key, Key::Line { .. }) && !matches!(order.act, Act::Move { .. }) {
+            return Err(Refused::NotForBatch);
+        }
+        match &order.act {
+            Act::Move { way, card, amount, uses } => self.plan_move(*way, *card, *amount, *uses),
+            Act::Void { sale: seq, amount } => self.plan_void(*seq, sale, *amount),
+            Act::Mark { card, status } => self.plan_mark(*card, *status),
+            Act::Link { old, new } => self.plan_link(*old, *new),
+            Act::Open { machine, door } => self.plan_open(*machine, *door),
+        }
+    }
+
+    fn plan_move(&self, way: Way, card: CardNo, amount: Balance, uses: i32) -> Result<Plan, Refused> {
+        let (table, ledger) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        let account = self.account_of(card).ok_or(Refused::UnknownCard { card })?;
+        if let Some(heir) = self.book().heir(card) {
+            return Err(Refused::Replaced { card, heir });
+        }
+        if matches!(way, Way::TopUp | Way::Subsidy) {
+            if self.card_row(card).is_none() {
+                return Err(Refused::NotInTable { card });
+            }
+            if table.max(ledger) == CardStatus::Closed {
+                return Err(Refused::Closed { card });
+            }
+        }
+        if amount == Balance::ZERO && uses == 0 {
+            return Err(Refused::Zero);
+        }
+        if way != Way::Adjust && (amount < Balance::ZERO || uses < 0) {
+            return Err(Refused::Negative);
+        }
+        let fen_max = u64::from(Money::MAX.fen());
+        if amount.fen().unsigned_abs() > fen_max || uses.unsigned_abs() > USES_MAX.unsigned_abs() {
+            return Err(Refused::TooMuch);
+        }
+        let figures = self.book().account(account).figures();
+        let is_over = (amount > Balance::ZERO && amount > figures.balance) || (uses > 0 && uses > figures.uses);
+        if way == Way::PayOut && is_over {
+            return Err(Refused::Overdraw { figures });
+        }
+        let (amount, uses) = way.booked(amount, uses);
+        if figures.uses.checked_add(uses).is_none() {
+            return Err(Refused::TooMuch);
+        }
+        self.has_room_for_cards(&[card])?;
+        Ok(Plan { account: Some(account), amount, uses, ..Plan::new(way.kind(), Some(card)) })
+    }
+
+    fn plan_void(&self, seq: EntrySeq, sale: Option<&Entry>, amount: Option<Money>) -> Result<Plan, Refused> {
+        let sale = sale.filter(|sale| sale.seq == seq).ok_or(Refused::NoSuchEntry { seq })?;
+        let no_sale = Refused::NotASale { seq, kind: sale.kind, about: sale.about };
+        if sale.sales() <= 0 {
+            return Err(no_sale);
+        }
+        let account = sale.account.as_deref().and_then(|id| self.book().account_row(id));
+        let (Some(card), Some(account)) = (sale.card, account) else { return Err(no_sale) };
+        let voided = self.book().voided(seq).ok_or(Refused::TooOld { seq })?;
+        if voided.is_whole {
+            return Err(Refused::AlreadyVoided { seq });
+        }
+        let left = -sale.amount.unwrap_or_default() - Balance::from_fen(voided.fen);
+        let left = u32::try_from(left.fen()).ok().and_then(Money::from_fen).unwrap_or_default();
+        if amount == Some(Money::ZERO) {
+            return Err(Refused::Zero);
+        }
+        let back = amount.unwrap_or(left);
+        if back > left {
+            return Err(Refused::MoreThanLeft { seq, left });
+        }
+        self.has_room_for_cards(&[card])?;
+        let mut plan = Plan { account: Some(account), amount: back.into(), ..Plan::new(Kind::Void, Some(card)) };
+        plan.about = Some(seq);
+        plan.detail.push("day", sale.detail.day().unwrap_or(sale.time.civil().date()));
+        if let Some(period) = sale.detail.get("period") {
+            let name: heapless::Vec<u8, 48> = period.bytes().take(48).collect();
+            plan.detail.push("period", core::str::from_utf8(&name).unwrap_or_default());
+        }
+        if let Some(asked) = amount {
+            plan.detail.push("asked", asked);
+        }
+        if back == left {
+            plan.uses = sale.uses.unwrap_or_default().saturating_neg();
+        } else {
+            plan.detail.push("rest", left.fen().checked_sub(back.fen()).and_then(Money::from_fen).unwrap_or_default());
+        }
+        Ok(plan)
+    }
+
+    fn plan_mark(&self, card: CardNo, status: CardStatus) -> Result<Plan, Refused> {
+        let (table, ledger) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        if let Some(heir) = self.book().heir(card) {
+            return Err(Refused::Replaced { card, heir });
+        }
+        if status == CardStatus::Active && table > CardStatus::Active {
+            return Err(Refused::TableSays { card, status: table });
+        }
+        if status != CardStatus::Active && status < ledger {
+            return Err(Refused::Stricter { card, status: ledger });
+        }
+        self.has_room_for_cards(&[card])?;
+        let mut plan = Plan { account: self.account_of(card), ..Plan::new(Kind::Status, Some(card)) };
+        plan.detail.push("status", status.word());
+        plan.is_idle = status == ledger;
+        Ok(plan)
+    }
+
+    fn plan_link(&self, old: CardNo, new: CardNo) -> Result<Plan, Refused> {
+        if old == new {
+            return Err(Refused::SameCard);
+        }
+        let account = self.account_of(old).ok_or(Refused::UnknownCard { card: old })?;
+        if let Some(heir) = self.book().heir(old) {
+            return Err(Refused::Replaced { card: old, heir });
+        }
+        if let Some(heir) = self.book().heir(new) {
+            return Err(Refused::Replaced { card: new, heir });
+        }
+        let status = self.words_on(new).map_or(CardStatus::Active, |(table, ledger)| table.max(ledger));
+        if status > CardStatus::Active {
+            return Err(Refused::NewCardStopped { card: new, status });
+        }
+        self.check_unused(new, account)?;
+        let chain = core::iter::once(old).chain(self.book().ancestors(old));
+        if chain.take_while(|card| self.tables.cards.find(*card).is_none()).count() >= LINKS_MAX {
+            return Err(Refused::TooManyLinks);
+        }
+        self.has_room_for_cards(&[old, new])?;
+        let mut plan = Plan { account: Some(account), ..Plan::new(Kind::Link, Some(new)) };
+        plan.detail.push("was", old.padded());
+        Ok(plan)
+    }
+
+    /// Whether a card that is to carry on `account` has nothing of its own.
+    fn check_unused(&self, card: CardNo, account: u32) -> Result<(), Refused> {
+        let book = self.book();
+        let is_other = |row: &u32| *row != account;
+        if let Some(row) = book.account_of_card(card).filter(is_other) {
+            return Err(Refused::NewCardHasAccount { card, account: book.account(row).id.clone() });
+        }
+        let Some(row) = self.tables.cards.find(card).map(|row| row.account).filter(is_other) else { return Ok(()) };
+        let own = book.account(row);
+        let is_default = own.id == card.padded().as_str();
+        let is_shared =
+            || self.tables.cards.rows().iter().any(|other| other.account == row && other.card != card.value());
+        if own.has_moved() || !is_default || is_shared() {
+            return Err(Refused::NewCardHasAccount { card, account: own.id.clone() });
+        }
+        match own.figures() {
+            figures if figures == Figures::default() => Ok(()),
+            figures => Err(Refused::NewCardHasFigures { card, figures }),
+        }
+    }
+
+    fn plan_open(&self, machine: MachineNo, door: UnitNo) -> Result<Plan, Refused> {
+        let device = self.device_seen(machine)?;
+        if policy::door_rules(&self.rules, machine, door).next().is_none() {
+            return Err(Refused::NoDoor { machine, door });
+        }
+        Ok(Plan { door: Some((device, door)), ..Plan::new(Kind::Remote, None) })
+    }
+
+    /// The row of a device that was served since the start, so that its address is known.
+    pub(super) fn device_seen(&self, machine: MachineNo) -> Result<usize, Refused> {
+        let is_registered = self.rules.device(machine).is_some();
+        if !is_registered && self.rules.unknown_devices == UnknownDevices::Quarantine {
+            return Err(Refused::Quarantined { machine });
+        }
+        let device = self.tables.devices.find(machine);
+        let is_served = |device: &usize| self.tables.devices.get(*device).served.is_some();
+        device.filter(is_served).ok_or(Refused::NotSeen { machine })
+    }
+
+    fn has_room_for_cards(&self, cards: &[CardNo]) -> Result<(), Refused> {
+        if self.book().has_room_for(cards) { Ok(()) } else { Err(Refused::TooManyCards) }
+    }
+
+    // ---------------------------------------------------------------- doing it
+
+    fn carry_out(&mut self, now: &Now, order: &Order, plan: &Plan, fx: &mut Effects) -> Done {
+        let mut entry = Entry::new(plan.kind, now.stamp, self.clock.state);
+        entry.card = plan.card.map(|card| card.padded());
+        entry.about = plan.about;
+        // First what must stand whole; a long note is cut.
+        match &order.key {
+            Key::Own(key) => entry.detail.push("key", key),
+            Key::Line { digest, line } => {
+                entry.detail.push("batch", digest);
+                entry.detail.push("key", line);
+            }
+        }
+        for (key, value) in plan.detail.words() {
+            entry.detail.push_word(key, value);
+        }
+        entry.detail.push("by", &order.by);
+        if !order.note.is_empty() {
+            entry.detail.push("note", &order.note);
+        }
+        if let (Some(card), Some(row)) = (plan.card, plan.account.filter(|_| plan.kind != Kind::Status)) {
+            self.open_account(now, card, row, fx);
+            let account = self.book().account(row);
+            entry.account = Some(account.id.clone());
+            entry.amount = Some(plan.amount);
+            entry.uses = Some(plan.uses);
+            entry.balance = Some(account.balance + plan.amount);
+            entry.uses_left = Some(account.uses.saturating_add(plan.uses));
+        }
+        if let Some((device, door)) = plan.door {
+            let device = self.tables.devices.get(device);
+            entry.machine = Some(device.machine);
+            entry.serial.clone_from(&device.serial);
+            entry.slot = Some(access::slot_of(door, door));
+        }
+        let (kind, by) = (plan.kind.word(), order.by.as_str());
+        let seq = self.append(entry, now, fx);
+        match plan.card {
+            Some(card) => info!("order kind={kind} seq={seq} card={} amount={} by={by:?}", card.masked(), plan.amount),
+            None => info!("order kind={kind} seq={seq} by={by:?}"),
+        }
+        if let Some((device, door)) = plan.door {
+            self.send_open(now, device, door, seq, fx);
+        }
+        Done { first: seq, last: seq, is_again: false, account: self.holdings(plan.account) }
+    }
+
+    /// 050 that no card asked for. Which reader it names is not known; a door's own number is the likeliest (inferred).
+    fn send_open(&mut self, now: &Now, device: usize, door: UnitNo, seq: EntrySeq, fx: &mut Effects) {
+        let machine = self.tables.devices.get(device).machine;
+        let rule = policy::door_rules(&self.rules, machine, door).next();
+        let (relay_s, left_open_s) = access::numbers_of(rule);
+        let name = machine.as_bytes();
+        let text = fill(&self.rules.texts.admitted, &Values { device: name, ..Values::default() });
+        let trailer = self.rules.texts.display_admitted.clone();
+        let reply = Reply::Admit {
+            machine,
+            card: b"",
+            text: &text,
+            trailer: &trailer,
+            reader: door,
+            door,
+            relay_s,
+            left_open_s,
+        };
+        let about = About { entry: Some(seq), reader: Some(door.value()), ..About::default() };
+        self.command_to(&Addressee::unasked(now, device, self.tables.devices.get(device).peer), &reply, about, fx);
+    }
+}

@@ -1,0 +1,185 @@
+//! Why an operator's order is not obeyed: one sentence that says what to do (issue 4, *Bad input*).
+
+use core::fmt;
+
+use crate::book::Figures;
+use crate::limits::{BATCHES_KEPT_MIN, LINKS_MAX, VOIDS_KEPT_MIN};
+use crate::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
+
+/// The most uses that one order moves.
+pub const USES_MAX: i32 = 999_999;
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident $({ $($field:ident: $type:ty),* })? $word:literal)*) => {
+        /// Why an order is not obeyed. Nothing of it was done.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "the fields are what the sentence names")]
+        pub enum Refused { $($(#[$doc])* $name $({ $($field: $type),* })?,)* }
+
+        impl Refused {
+            /// A word for programs. Words may be added and are never renamed.
+            pub const fn word(&self) -> &'static str {
+                match self { $(Self::$name $({ $($field: _),* })? => $word,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    /// Neither the table nor the ledger has the card.
+    UnknownCard { card: CardNo } "unknown-card"
+    /// The card's account lives on, and the card is gone from the table.
+    NotInTable { card: CardNo } "not-in-table"
+    /// Credit for a closed card.
+    Closed { card: CardNo } "closed"
+    /// Another card carries on the account.
+    Replaced { card: CardNo, heir: CardNo } "replaced"
+    /// The table's own word is stricter than the one wanted.
+    TableSays { card: CardNo, status: CardStatus } "table-says"
+    /// The ledger's word is stricter than the one wanted.
+    Stricter { card: CardNo, status: CardStatus } "stricter"
+    /// Nothing would move.
+    Zero "zero"
+    /// A negative amount where only an adjustment may be.
+    Negative "negative"
+    /// More than anybody means.
+    TooMuch "too-much"
+    /// More would be paid back than there is.
+    Overdraw { figures: Figures } "overdraw"
+    /// The ledger's files do not hold the entry.
+    NoSuchEntry { seq: EntrySeq } "no-such-entry"
+    /// A void, say, or a sale that was not booked.
+    NotASale { seq: EntrySeq, kind: Kind, about: Option<EntrySeq> } "not-a-sale"
+    /// Nothing is left of the sale.
+    AlreadyVoided { seq: EntrySeq } "already-voided"
+    /// Less is left of the sale.
+    MoreThanLeft { seq: EntrySeq, left: Money } "more-than-left"
+    /// Whether the sale was voided before is not known any more.
+    TooOld { seq: EntrySeq } "too-old"
+    /// A card cannot follow itself.
+    SameCard "same-card"
+    /// The new card is used already.
+    NewCardHasAccount { card: CardNo, account: AccountId } "new-card-has-account"
+    /// The table gives the new card money of its own.
+    NewCardHasFigures { card: CardNo, figures: Figures } "new-card-has-figures"
+    /// The new card is stopped.
+    NewCardStopped { card: CardNo, status: CardStatus } "new-card-stopped"
+    /// Too many cards in a row that the table does not have.
+    TooManyLinks "too-many-links"
+    /// The key stands for another order.
+    KeyUsed { seq: EntrySeq } "key-used"
+    /// A batch's lines follow each other.
+    OutOfOrder { next: u32 } "out-of-order"
+    /// A batch moves money, and does nothing else.
+    NotForBatch "not-for-batch"
+    /// Nothing can be written.
+    Full "full"
+    /// No room for another account or card.
+    TooManyCards "too-many-cards"
+    /// The device was not heard since the start.
+    NotSeen { machine: MachineNo } "not-seen"
+    /// No section registers the device, and only registered ones are served.
+    Quarantined { machine: MachineNo } "quarantined"
+    /// No section names the door.
+    NoDoor { machine: MachineNo, door: UnitNo } "no-door"
+    /// No device is told a time that is not believed.
+    ClockUnset "clock-unset"
+    /// Nothing to show, or what would break a frame.
+    BadText "bad-text"
+}
+
+impl fmt::Display for Refused {
+    #[allow(clippy::too_many_lines, reason = "a sentence each")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownCard { card } => write!(
+                f,
+                "neither the card table nor the ledger has card {card}: check the number, or add the card to the table and reload"
+            ),
+            Self::NotInTable { card } => {
+                write!(f, "card {card} is gone from the card table: put it back and reload, or use adjust or payout")
+            }
+            Self::Closed { card } => {
+                write!(f, "card {card} is closed: give credit to a card in use; adjust and payout settle a closed one")
+            }
+            Self::Replaced { card, heir } => write!(f, "card {card} was replaced by {heir}: name that one"),
+            Self::TableSays { card, status } => write!(
+                f,
+                "the card table says that card {card} is {}: change its status there, then reload",
+                status.word()
+            ),
+            Self::Stricter { card, status } => {
+                write!(f, "card {card} is {}, which is stricter: make it active first", status.word())
+            }
+            Self::Zero => write!(f, "nothing would move: give an amount above 0.00, or uses"),
+            Self::Negative => write!(f, "the amount is negative: give it without a sign, or use adjust"),
+            Self::TooMuch => write!(f, "that is too much: at most {} and {USES_MAX} uses in one order", Money::MAX),
+            Self::Overdraw { figures: Figures { balance, uses } } => {
+                write!(f, "the account holds {balance} and {uses} uses: pay out no more than that")
+            }
+            Self::NoSuchEntry { seq } => write!(
+                f,
+                "the ledger here has no entry {seq}: check the number with `posgate ledger show`; what was archived is adjusted"
+            ),
+            Self::NotASale { seq, kind, about: Some(about) } => {
+                write!(f, "entry {seq} is a {} about {about}, and no sale: void the sale", kind.word())
+            }
+            Self::NotASale { seq, kind, about: None } => {
+                write!(f, "entry {seq} is no sale that was booked ({}): only those are voided", kind.word())
+            }
+            Self::AlreadyVoided { seq } => write!(f, "nothing is left of sale {seq}: it was voided before"),
+            Self::MoreThanLeft { seq, left } => write!(f, "only {left} is left of sale {seq}: void at most that"),
+            Self::TooOld { seq } => write!(
+                f,
+                "sale {seq} is older than the last {VOIDS_KEPT_MIN} voids, one of which may be its own: use adjust"
+            ),
+            Self::SameCard => write!(f, "a card cannot replace itself: name the old card, then the new one"),
+            Self::NewCardHasAccount { card, account } => {
+                write!(f, "card {card} is used already, by account {account}: take a card that nobody used")
+            }
+            Self::NewCardHasFigures { card, figures: Figures { balance, uses } } => write!(
+                f,
+                "the card table gives card {card} {balance} and {uses} uses of its own: empty these columns, then reload"
+            ),
+            Self::NewCardStopped { card, status } => {
+                write!(f, "card {card} is {}: make it active first, or take another", status.word())
+            }
+            Self::TooManyLinks => write!(
+                f,
+                "{LINKS_MAX} cards in a row were replaced, and the card table has none of them: add the newest, then reload"
+            ),
+            Self::KeyUsed { seq } => write!(f, "this key was used for another order, entry {seq}: take a new key"),
+            Self::OutOfOrder { next } => write!(
+                f,
+                "a batch is done line by line, and line {next} is the next: begin there (the last {BATCHES_KEPT_MIN} batches are remembered)"
+            ),
+            Self::NotForBatch => write!(f, "a batch holds topup, subsidy, payout and adjust: give this order alone"),
+            Self::Full => write!(f, "nothing can be written: make room on the ledger's disk, then order again"),
+            Self::TooManyCards => write!(f, "there is no room for another card: take cards out of the card table"),
+            Self::NotSeen { machine } => {
+                write!(
+                    f,
+                    "machine {machine} sent nothing since the start, so its address is not known: let it say something"
+                )
+            }
+            Self::Quarantined { machine } => {
+                write!(
+                    f,
+                    "no `config device` registers machine {machine}, and others are not served: add one, then reload"
+                )
+            }
+            Self::NoDoor { machine, door } => {
+                write!(f, "no `config door` names door {door} of machine {machine}: add one, then reload")
+            }
+            Self::ClockUnset => {
+                write!(f, "the clock is not believed: set it, or accept it as it is with `posgate ctl clock-accept`")
+            }
+            Self::BadText => write!(
+                f,
+                "a text is one line without commas, and not empty: write ， for a comma and \\n for a new line"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}

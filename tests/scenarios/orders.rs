@@ -1,0 +1,74 @@
+//! An operator at the desk: `order …` and `would …` of the tables of steps, as orders to the server.
+
+use posgate::model::order::{Digest, KeyText, Note, Operator};
+use posgate::model::{Act, Balance, CardNo, CardStatus, Done, EntrySeq, Key, MachineNo, Money, Order, UnitNo, Way};
+use posgate::server::Refused;
+
+/// Reads the words of a step. `find` gives an entry by its label; a key that is not given is `fresh_key`.
+pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<EntrySeq>) -> Result<Order, &'static str> {
+    let mut plain = Vec::new();
+    let mut key = Key::Own(KeyText::try_from(fresh_key).map_err(|_| "too long a key")?);
+    let (mut by, mut note, mut more_uses) = (Operator::try_from("li").expect("two bytes"), Note::new(), 0);
+    for word in words {
+        match word.split_once('=') {
+            Some(("key", text)) => key = Key::Own(KeyText::try_from(text).map_err(|_| "too long a key")?),
+            Some(("batch", text)) => {
+                let (digest, line) = text.split_once(':').ok_or("batch=DIGEST:LINE")?;
+                let digest = Digest::try_from(digest).map_err(|_| "too long a digest")?;
+                key = Key::Line { digest, line: line.parse().map_err(|_| "which line?")? };
+            }
+            Some(("by", text)) => by = Operator::try_from(text).map_err(|_| "too long a name")?,
+            Some(("note", text)) => note = Note::try_from(text).map_err(|_| "too long a note")?,
+            Some(("uses", text)) => more_uses = text.parse().map_err(|_| "how many uses?")?,
+            Some(_) => return Err("no such word: key batch by note uses"),
+            None => plain.push(word.as_str()),
+        }
+    }
+    let card = |text: &str| CardNo::parse(text.as_bytes()).ok_or("no card");
+    let money = |text: &str| Balance::parse(text.as_bytes()).ok_or("no amount");
+    let mark = |text: &str, status| Ok::<_, &str>(Act::Mark { card: card(text)?, status });
+    let moves = |way, text: &str, amount| {
+        Ok::<_, &str>(Act::Move { way, card: card(text)?, amount: money(amount)?, uses: more_uses })
+    };
+    let act = match plain.as_slice() {
+        ["topup", card, amount] => moves(Way::TopUp, card, amount)?,
+        ["subsidy", card, amount] => moves(Way::Subsidy, card, amount)?,
+        ["payout", card, amount] => moves(Way::PayOut, card, amount)?,
+        ["adjust", card, amount] => moves(Way::Adjust, card, amount)?,
+        ["void", sale, rest @ ..] => {
+            let amount = match rest {
+                [] => None,
+                [amount] => Some(Money::parse(amount.as_bytes()).ok_or("no amount")?),
+                _ => return Err("void LABEL [AMOUNT]"),
+            };
+            Act::Void { sale: find(sale).ok_or("no such label")?, amount }
+        }
+        ["lost", card] => mark(card, CardStatus::Lost)?,
+        ["freeze", card] => mark(card, CardStatus::Frozen)?,
+        ["close", card] => mark(card, CardStatus::Closed)?,
+        ["found" | "unfreeze", card] => mark(card, CardStatus::Active)?,
+        ["replace", old, new] => Act::Link { old: card(old)?, new: card(new)? },
+        ["open", machine, door] => Act::Open {
+            machine: MachineNo::parse(machine.as_bytes()).ok_or("no machine")?,
+            door: UnitNo::parse(door.as_bytes()).ok_or("no door")?,
+        },
+        _ => return Err("no such order"),
+    };
+    Ok(Order { act, key, by, note })
+}
+
+/// An answer as a table of steps says it.
+pub fn answer(done: Result<Done, Refused>) -> String {
+    match done {
+        Ok(Done { first, last, is_again, account }) => {
+            let word = match (is_again, first) {
+                (false, _) => "done".to_owned(),
+                (true, EntrySeq(0)) => "unchanged".to_owned(),
+                (true, first) if first == last => "again".to_owned(),
+                (true, first) => format!("again {} entries", last.0 - first.0 + 1),
+            };
+            account.map_or_else(|| word.clone(), |(id, balance, uses)| format!("{word} {id} {balance} {uses}"))
+        }
+        Err(refused) => format!("refused {}: {refused}", refused.word()),
+    }
+}

@@ -1,0 +1,180 @@
+//! The operator: every order that the server takes from a person, given at any moment.
+//!
+//! [`Act`] lists them and [`World::act`] gives them to the running service. Commands of `ctl` belong here too, once the
+//! server has them: one variant each, a line in [`World::next_act`], and what the judge must expect of their entries in
+//! `judge`. Until then `coverage::NOT_SIMULATED` names them.
+
+use std::path::Path;
+
+use posgate::ledger::{self, CareError, verify};
+use posgate::net::Service;
+use posgate::server::{Degraded, Origin};
+use posgate::{cards, config};
+
+use super::super::disk::{Disk, Strike, Target};
+use super::{End, World};
+
+/// What the operator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// SIGTERM, and a start.
+    Restart,
+    /// SIGHUP, after an edit that is as it should be.
+    Reload,
+    /// The same with a configuration that cannot be read.
+    ReloadBadConfig,
+    /// With a card table that cannot be read.
+    ReloadBadCards,
+    /// With a table that lacks a fifth of the cards.
+    ReloadFewCards,
+    /// SIGHUP, after the quarantine of unknown devices was begun or ended.
+    Quarantine,
+    /// `ledger archive`, beside the server.
+    Archive,
+    /// `ledger verify`, beside the server.
+    Verify,
+}
+
+impl World {
+    pub(super) fn next_act(&mut self) -> Act {
+        match self.random.below(14) {
+            0 | 1 => Act::Restart,
+            2..=5 => Act::Reload,
+            6 => Act::ReloadBadConfig,
+            7 => Act::ReloadBadCards,
+            8 => Act::ReloadFewCards,
+            9 if self.knows_quarantine => Act::Quarantine,
+            10 | 11 => Act::Archive,
+            _ => Act::Verify,
+        }
+    }
+
+    pub(super) fn act(&mut self, service: &mut Service<Disk>, act: Act) -> Option<End> {
+        match act {
+            Act::Restart => {
+                self.coverage.count("operator stop and start");
+                return Some(self.stop(service).unwrap_or(End::Stopped));
+            }
+            Act::Reload => {
+                let mut site = self.site.clone();
+                site.edit(&mut self.random);
+                return self.reload(service, site);
+            }
+            Act::Quarantine => {
+                let mut site = self.site.clone();
+                site.is_quarantined ^= true;
+                self.coverage.count("operator quarantine begun or ended");
+                return self.reload(service, site);
+            }
+            Act::ReloadBadConfig => self.read_bad_config(),
+            Act::ReloadBadCards => self.read_bad_cards(service),
+            Act::ReloadFewCards => {
+                let mut site = self.site.clone();
+                site.lose_cards();
+                let rules = site.rules();
+                let file = site.card_file(&rules);
+                let taken = service.server_mut().install(rules, &file.records, Origin::default(), false);
+                assert!(taken.is_err(), "a fifth of the cards was lost, and nobody objected");
+                self.coverage.count("operator reload that loses cards refused");
+            }
+            Act::Archive => {
+                if let Some(end) = self.archive() {
+                    return Some(end);
+                }
+            }
+            Act::Verify => self.verify(),
+        }
+        self.judge.compare_all(service.server().book(), &self.site);
+        None
+    }
+
+    fn reload(&mut self, service: &mut Service<Disk>, site: super::Site) -> Option<End> {
+        let rules = site.rules();
+        let file = site.card_file(&rules);
+        // A reload after a start from good copies may be one from good copies again.
+        let degraded = Degraded { config: self.random.happens(50), cards: self.random.happens(50) };
+        let origin = Origin { cards_crc: file.crc, degraded, ..Origin::default() };
+        let taken = service.server_mut().install(rules, &file.records, origin, false);
+        assert!(taken.is_ok(), "a reload: {taken:?}");
+        self.coverage.count("operator reload taken");
+        self.site = site;
+        let now = self.now(service);
+        if service.reloaded(&now, &mut |bag| self.post(bag)).is_err() || self.disk.is_killed() {
+            return Some(End::Died);
+        }
+        self.after_turn(service);
+        self.judge.compare_all(service.server().book(), &self.site);
+        None
+    }
+
+    /// A configuration with a slip: the reader must object, and nothing changes.
+    fn read_bad_config(&mut self) {
+        let text = self.site.config();
+        let slip = self.random.pick(&["option clok 'ntp'", "option door_ttl_ms 'soon'", "config sever", "\u{0}"]);
+        let bad = format!("{text}\nconfig server 'again'\n {slip}\n");
+        assert!(config::parse(bad.as_bytes(), Path::new("posgate")).is_err(), "a bad configuration was taken: {slip}");
+        self.coverage.count("operator bad configuration refused");
+    }
+
+    /// A card table with a slip, or a part of one.
+    fn read_bad_cards(&mut self, service: &Service<Disk>) {
+        let text = self.site.table();
+        let first = self.site.cards[0].number;
+        let bad = match self.random.below(4) {
+            0 => format!("{text}8.88889E+09,B,X,active,1.00,1,,,,,\n"),
+            1 => format!("{text}{first},B,X,active,1.00,1,,,,,\n"),
+            2 => text.replacen("card,", "name2,", 1),
+            _ => format!("{text}123,B,X,lost?,1.00,1,,,,,\n"),
+        };
+        let groups = &service.server().rules().groups;
+        assert!(cards::parse(bad.as_bytes(), Path::new("cards.csv"), groups).is_err(), "a bad table was taken");
+        self.coverage.count("operator bad card table refused");
+    }
+
+    /// Old segments are copied to a stick and removed. The stick may be pulled out, and the power may go.
+    fn archive(&mut self) -> Option<End> {
+        let struck = if self.random.happens(500) { self.disk.clone() } else { self.stick.clone() };
+        if self.random.happens(300) {
+            let after = u32::try_from(self.random.below(40)).expect("few");
+            struck.strike(Target::Any(after), self.random.pick(&[Strike::Kill, Strike::Io, Strike::NoSpace]));
+        }
+        let done = ledger::archive_into(&mut self.disk.clone(), || Ok(self.stick.clone()), &mut Vec::new());
+        let has_struck = self.disk.calm() | self.stick.calm();
+        struck.revive();
+        self.room_changed = self.t;
+        match done {
+            Ok(()) => (),
+            Err(CareError::Refused(why)) if has_struck || why.contains("there is no") => {
+                self.coverage.count("operator archive refused");
+            }
+            Err(CareError::Io(_)) if has_struck || self.disk.is_broken() => {
+                self.coverage.count("fault archive cut short");
+            }
+            Err(error) => panic!("archive: {error}"),
+        }
+        if has_struck && self.random.happens(500) {
+            self.coverage.count("fault power during archive");
+            self.stick.cut_power();
+            return Some(End::PowerCut);
+        }
+        self.judge.archived(&self.disk, &self.stick);
+        None
+    }
+
+    /// Beside the running server its newest line may be half there, and nothing else.
+    fn verify(&mut self) {
+        if self.disk.is_broken() {
+            return;
+        }
+        let names = self.disk.segments();
+        let report = verify::verify_directory(&self.disk, &names, &mut || ()).expect("it can be read");
+        assert!(report.exit_code() <= 1, "verify beside the server: {report}");
+        self.coverage.count("operator verify beside the server");
+    }
+
+    /// What the operator makes good when the faults stop.
+    pub(super) fn relent(&mut self) {
+        self.site.is_quarantined = false;
+        self.is_site_edited = true;
+    }
+}
