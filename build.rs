@@ -1,14 +1,8 @@
 //! Tells the program the day it was built on: a clock that shows an earlier one is wrong (design.md, section 11).
-//! Writes the tables of GBK.
-
-mod gbk;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() {
-    println!("cargo::rerun-if-changed=build");
-    let tables = std::path::Path::new(&std::env::var_os("OUT_DIR").expect("cargo sets it")).join("gbk.rs");
-    std::fs::write(&tables, gbk::tables()).expect("OUT_DIR can be written");
     println!("cargo::rerun-if-env-changed=SOURCE_DATE_EPOCH");
     let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) => text.trim().parse().expect("SOURCE_DATE_EPOCH is a number of seconds since 1970"),
