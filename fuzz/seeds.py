@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Makes seeds/: small inputs to begin with, from tests/vectors and deploy/example. Run it after these change."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -134,6 +135,94 @@ def recovery():
     seed("recovery", "many", "\n".join(entry(n, "topup", {**who, "amount": "1.00", "uses": 0, "balance": f"{n}.00", "left": 0}) for n in range(1, 31)))
 
 
+def snapshot():
+    for site in range(4):
+        seed("snapshot", f"own-{site}", f"L{site}")
+        seed("snapshot", f"older-{site}", f"L{site}\nS{site}")
+        seed("snapshot", f"archived-{site}", f"L{site}\na")
+        seed("snapshot", f"other-{site}", f"L{site}\nO{site + 1}")
+        seed("snapshot", f"sealed-{site}", f"L{site}\nS0\n=")
+    seed("snapshot", "older-archived", "L1\nS1\na")
+    for cut in (1, 9, 60, 3000):
+        seed("snapshot", f"torn-{cut}", f"!{cut}")
+        seed("snapshot", f"ledger-torn-{cut}", f"t{cut}")
+    seed("snapshot", "archived-newer", "t9999\na")
+    seed("snapshot", "older-of-a-torn-ledger", "t700\nS2")
+    seed("snapshot", "flipped", "^200,3")
+    seed("snapshot", "flipped-in-title", "^30,0\n=")
+    seed("snapshot", "zeros-behind", "0999999,4096")
+    seed("snapshot", "zeros-inside", "0600,100")
+    seed("snapshot", "twice", "+3,4\n=")
+    seed("snapshot", "often", "*3,3000\n=")
+    seed("snapshot", "swapped", "+8,2\n-9\n=")
+    title = "#posgate-snapshot\\tversion=1\\tledger=00000000000000f0\\tseq=1\\tcrc=00000000\\tcreated=x".replace("\\t", "\t")
+    seed("snapshot", "title", f"@0,{title}\n=")
+    seed("snapshot", "title-alone", f"R\n{title}\n#end\tlines=0\t00000000\n")
+    # The second line of each kind, with another figure in each column.
+    for line in (1, 2, 3, 5, 8, 12, 16, 20, 40, 60, 70):
+        for column in range(1, 6):
+            seed("snapshot", f"column-{line}-{column}", f"c{line},{column},9\n=")
+    lines = [
+        "clock\t1795320000000:28800\t\\N\t\\N",
+        "period\tlunch",
+        "account\tT9\t-1.50\t2\t1",
+        "card\t8888888801\tT9\tlost\t2026-11-22:1.50:0:0=1",
+        "device\t9\t3\t0\t3:1",
+        "doubt\t3\t9\t\\N\t8888888801\t1.50\t\\N\t0\t0",
+        "offline\t3\t3\t\\N\t9\t\\N\t8888888801\t1.50\t0000000000000001\t1\t0000000000000001\t1",
+        "pass\t3\t7\t1\t8888888801\t1795320000000:28800\tok\t0",
+    ]
+    for number, line in enumerate(lines):
+        seed("snapshot", f"line-{number}", f"@2,{line}\n=")
+    seed("snapshot", "raw", "R\n" + title + "\n" + "\n".join(lines) + "\n#end\tlines=8\t00000000\n")
+    seed("snapshot", "empty", "!999999")
+    seed("snapshot", "long-line", "*5,900\n@2," + "x" * 600 + "\n=")
+
+
+def control():
+    def line(cmd, **fields):
+        return json.dumps({"cmd": cmd, **fields}, ensure_ascii=False, separators=(",", ":"))
+
+    def order(cmd, key, **fields):
+        return line(cmd, **fields, key=key, by="li")
+
+    def batch(cmd, number, **fields):
+        return line(cmd, **fields, batch="0123456789abcdef", line=number, by="li")
+
+    sale = ">103,00001,0.0.0.0,0.0.0.0,00003,8888888801,5.50,2026-11-22 12:00:00"
+    door = ">150,00002,0.0.0.0,0.0.0.0,00007,8888888801,1,1,0,1,1234,2026-11-22 12:00:01"
+    stranger = ">102,00003,0.0.0.0,0.0.0.0,00003,9999999999"
+    found = ">100,00001,192.168.1.218,255.255.255.0,192.168.1.1,192.168.1.3,39192,1000000003"
+    card, other = "8888888801", "8888888803"
+    money = [
+        order("topup", "a1", card=card, amount="5.50", note="现金"),
+        order("subsidy", "a2", card=card, amount="10", uses=2),
+        order("payout", "a3", card=card, amount="all"),
+        order("payout", "a4", card=other, amount="99.00"),
+        order("adjust", "a5", card=other, amount="-2.50"),
+        order("adjust", "a6", card="8888888808", amount="+12.50", uses=3),
+        order("topup", "a1", card=card, amount="6.50"),
+        order("topup", "a7", card="77", amount="1"),
+    ]
+    seed("control", "money", "\n".join(f"{text}\n=" for text in money) + "\n.\nR\n=\n" + money[0])
+    void = [sale, order("void", "v1", seq=3, amount="1.00"), "=", order("void", "v2", seq=3), "=", order("void", "v3", seq=3)]
+    seed("control", "void", "\n".join([*void, ".", "R", order("void", "v2", seq=3), order("void", "v4", seq=1)]))
+    states = [order(cmd, cmd, card=card) for cmd in ("lost", "unfreeze", "found", "freeze", "found", "unfreeze", "close", "found")]
+    seed("control", "states", "\n".join([*states, sale, order("lost", "x", card="8888888805"), order("found", "y", card="8888888805")]))
+    link = order("replace", "r1", old=card, new="8888888899")
+    seed("control", "replace", "\n".join([link, "=", line("card", card="8888888899"), line("card", card=card), "R", link, order("topup", "r2", card=card, amount="1")]))
+    lines = [batch("subsidy", number, card=who, amount="1.00") for number, who in ((1, card), (2, other), (4, card), (3, card), (2, other))]
+    seed("control", "batch", "\n".join([line("topup", card=card, amount="1", batch="0123456789abcdef", line=9, by="li", dry=True), *lines, "R", *lines]))
+    seed("control", "doors", "\n".join([door, order("open", "o1", machine="7", door="1"), "=", order("open", "o2", machine="7", door="9"), order("open", "o3", machine="9", door="1")]))
+    questions = [
+        line("card", card=card), line("card", card="77"), line("cards"), line("cards", search="三", after=1), line("unknown"),
+        line("devices"), line("discover"), line("found-devices"), line("clock", machine="all"), line("clock", machine="3"),
+        line("show", machine="3", text="停水\\n通知"), line("status"), line("reload", accept=True), line("clock-accept", by="li"), line("sync"),
+    ]
+    seed("control", "questions", "\n".join([sale, stranger, found, *questions, "+5000", *questions]))
+    seed("control", "garbage", '{\n[]\n{"cmd":7}\n{"cmd":"status","cmd":"sync"}\n' + "[" * 300 + '\n{"cmd":"x\\u0000\\ud83d"}\n\xff')
+
+
 shutil.rmtree(SEEDS, ignore_errors=True)
-for make in (datagrams, config, cards, recovery):
+for make in (datagrams, config, cards, recovery, snapshot, control):
     make()

@@ -5,8 +5,8 @@
 
 pub mod columns;
 pub mod diff;
-mod rows;
-mod text;
+pub(crate) mod rows;
+pub(crate) mod text;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;

@@ -69,7 +69,7 @@ pub fn wall() -> Wall {
 
 /// The beginning of the day the program was built on: no true clock shows an earlier time.
 pub fn built_on() -> Wall {
-    let date = Date::parse(BUILT_ON.as_bytes()).expect("build.rs writes a date");
+    let date = Date::parse(BUILT_ON.as_bytes()).expect("build/main.rs writes a date");
     Wall(i64::from(date.0) * 86_400_000)
 }
 

@@ -7,6 +7,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::model::Wall;
 
 /// The configuration's copy.
 pub const CONFIG: &str = "config";
@@ -37,6 +40,13 @@ impl Good {
     /// A copy's bytes, if there is one that can be read.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         read(&self.path(name)).ok()
+    }
+
+    /// When a copy was written: since then this is what was accepted last.
+    pub fn written_at(&self, name: &str) -> Option<Wall> {
+        let modified = fs::metadata(self.path(name)).and_then(|metadata| metadata.modified()).ok()?;
+        let age = modified.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(age.as_millis()).ok().map(Wall)
     }
 
     /// Keeps the file `accepted`, of which the bytes with this CRC-32 were accepted. It says whether anything was written; a file
@@ -103,8 +113,9 @@ mod tests {
             fs::write(&file, bytes).unwrap();
             good.keep(CARDS, &file, crc32fast::hash(bytes)).unwrap()
         };
-        assert_eq!(good.read(CARDS), None);
+        assert_eq!((good.read(CARDS), good.written_at(CARDS)), (None, None));
         assert!(keep(b"one"));
+        assert!(good.written_at(CARDS).is_some_and(|at| at > Wall(0)));
         let written = fs::metadata(good.path(CARDS)).unwrap();
         assert!(!keep(b"one"));
         assert_eq!(fs::metadata(good.path(CARDS)).unwrap().ino(), written.ino());

@@ -3,83 +3,120 @@
 //! heapless' maps count positions in 16 bits and want an eighth of slack, so 65,536 cards do not fit one; and
 //! here the key stays in its row, which the caller compares. Linear probing over a power of two at
 //! most half full. Rows are never taken out one by one: tables are cleared and filled again.
+//!
+//! The places in use are a power of two too, doubled whenever they are half full: a hash scatters rows over all of
+//! them, and memory that was touched stays with the process. So a table of 10,000 cards takes a quarter of its index.
 
 /// `SLOTS` places: a power of two, at least twice the rows that will be inserted.
 pub struct Index<const SLOTS: usize> {
-    /// A row's number plus one; 0 is a free place.
+    /// A row's number plus one; 0 is a free place. Free from `open` on.
     slots: [u32; SLOTS],
+    /// Places in use: 0 or a power of two.
+    open: usize,
     used: usize,
-    /// A bit for each region that was written: clearing touches no other, so a big table that is hardly used is cleared at once.
-    touched: u64,
 }
 
 impl<const SLOTS: usize> Index<SLOTS> {
-    /// Slots of a region, of which there are at most 64.
-    const REGION: usize = if SLOTS > 64 { SLOTS / 64 } else { 1 };
+    /// Places that are opened first.
+    const OPEN_MIN: usize = if SLOTS < 64 { SLOTS } else { 64 };
 
     /// An empty index.
     pub const fn new() -> Self {
         assert!(SLOTS.is_power_of_two());
-        Self { slots: [0; SLOTS], used: 0, touched: 0 }
+        Self { slots: [0; SLOTS], open: 0, used: 0 }
     }
 
     /// Forgets all rows.
     pub fn clear(&mut self) {
-        while self.touched != 0 {
-            let region = self.touched.trailing_zeros() as usize;
-            self.slots[region * Self::REGION..][..Self::REGION].fill(0);
-            self.touched &= self.touched - 1;
-        }
+        self.slots[..self.open].fill(0);
+        self.open = 0;
         self.used = 0;
     }
 
     /// The newest row under this hash for which `matches` holds.
-    pub fn find(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut slot = hash as usize & (SLOTS - 1);
-        while let Some(row) = self.slots[slot].checked_sub(1) {
-            if matches(row) {
-                return Some(row);
-            }
-            slot = (slot + 1) & (SLOTS - 1);
-        }
-        None
+    pub fn find(&self, hash: u32, matches: impl FnMut(u32) -> bool) -> Option<u32> {
+        let slot = self.probe(hash, matches)?;
+        self.slots[slot].checked_sub(1)
     }
 
     /// Adds a row. Equal keys may be inserted again: [`Index::replace`] is for those who want the newest only.
+    /// `hash_of` gives the hash of a row that is in the index.
     ///
     /// # Panics
     /// If the index is full.
-    pub fn insert(&mut self, hash: u32, row: u32) {
-        assert!(self.used < SLOTS - 1, "an index has a free place");
-        let mut slot = hash as usize & (SLOTS - 1);
-        while self.slots[slot] != 0 {
-            slot = (slot + 1) & (SLOTS - 1);
+    pub fn insert(&mut self, hash: u32, row: u32, hash_of: impl Fn(u32) -> u32) {
+        self.make_room(hash_of);
+        self.put(hash, row);
+    }
+
+    /// Forgets all rows, and adds rows 0 to `count`.
+    ///
+    /// # Panics
+    /// If they do not fit.
+    pub fn fill(&mut self, count: usize, hash_of: impl Fn(u32) -> u32) {
+        self.clear();
+        for row in 0..u32::try_from(count).expect("a row's number fits 32 bits") {
+            self.insert(hash_of(row), row, &hash_of);
         }
-        self.put(slot, row);
     }
 
     /// Lets the key of the first row that `matches` lead to `row` instead, or adds it; gives the row replaced.
+    /// `hash_of` gives the hash of a row that is in the index.
     ///
     /// # Panics
     /// If the index is full.
-    pub fn replace(&mut self, hash: u32, row: u32, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mut slot = hash as usize & (SLOTS - 1);
-        while let Some(old) = self.slots[slot].checked_sub(1) {
-            if matches(old) {
-                self.slots[slot] = row + 1;
-                return Some(old);
-            }
-            slot = (slot + 1) & (SLOTS - 1);
+    pub fn replace(
+        &mut self,
+        hash: u32,
+        row: u32,
+        matches: impl FnMut(u32) -> bool,
+        hash_of: impl Fn(u32) -> u32,
+    ) -> Option<u32> {
+        if let Some(slot) = self.probe(hash, matches)
+            && let Some(old) = self.slots[slot].checked_sub(1)
+        {
+            self.slots[slot] = row + 1;
+            return Some(old);
         }
-        assert!(self.used < SLOTS - 1, "an index has a free place");
-        self.put(slot, row);
+        self.insert(hash, row, hash_of);
         None
     }
 
-    fn put(&mut self, slot: usize, row: u32) {
+    /// The first place under this hash that is free or whose row matches; nothing while no place is open.
+    fn probe(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<usize> {
+        let mask = self.open.checked_sub(1)?;
+        let mut slot = hash as usize & mask;
+        while let Some(row) = self.slots[slot].checked_sub(1)
+            && !matches(row)
+        {
+            slot = (slot + 1) & mask;
+        }
+        Some(slot)
+    }
+
+    fn put(&mut self, hash: u32, row: u32) {
+        let slot = self.probe(hash, |_| false).expect("make_room came first");
         self.slots[slot] = row + 1;
         self.used += 1;
-        self.touched |= 1 << (slot / Self::REGION);
+    }
+
+    /// Opens more places when half of them are taken, as long as there are more.
+    fn make_room(&mut self, hash_of: impl Fn(u32) -> u32) {
+        if 2 * (self.used + 1) <= self.open || self.open == SLOTS {
+            assert!(self.used < SLOTS - 1, "an index has a free place");
+            return;
+        }
+        let before = self.open;
+        self.open = if before == 0 { Self::OPEN_MIN } else { 2 * before };
+        // Every row moves to its new home: from a free place on, so that no row is met before those it had to pass; a row
+        // then finds its old home or an earlier place than it had free, or its home among the new ones.
+        let Some(free) = self.slots[..before].iter().position(|slot| *slot == 0) else { return };
+        self.used = 0;
+        for place in (free..before).chain(0..free) {
+            if let Some(row) = core::mem::take(&mut self.slots[place]).checked_sub(1) {
+                self.put(hash_of(row), row);
+            }
+        }
     }
 }
 
@@ -108,17 +145,22 @@ pub fn fnv1a(bytes: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
+    /// Rows are numbers, and each is its own key; this is how they are found again.
+    fn all_of<const SLOTS: usize>(index: &Index<SLOTS>, hashes: &[u32]) {
+        for (row, hash) in (0..).zip(hashes) {
+            assert_eq!(index.find(*hash, |found| found == row), Some(row), "of {}", hashes.len());
+        }
+    }
+
     #[test]
     fn rows_that_share_a_hash_are_all_found() {
         let mut index = Index::<64>::new();
-        let keys = [5_u64, 7, 11, 13, 17];
-        for row in 0..keys.len() {
-            index.insert(60, u32::try_from(row).expect("small"));
+        let hash_of = |_| 60;
+        assert_eq!(index.find(60, |_| true), None, "nothing in an index without places");
+        for row in 0..5 {
+            index.insert(60, row, hash_of);
         }
-        for (row, key) in keys.iter().enumerate() {
-            let found = index.find(60, |row| keys[row as usize] == *key);
-            assert_eq!(found, Some(u32::try_from(row).expect("small")));
-        }
+        all_of(&index, &[60; 5]);
         assert_eq!(index.find(60, |_| false), None);
         assert_eq!(index.find(0, |_| true), Some(4), "the run wraps around the end");
         index.clear();
@@ -126,23 +168,45 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_index_holds_nothing_wherever_its_rows_stood() {
-        let mut index = Index::<256>::new();
-        for round in 0..3 {
-            for hash in (round..256).step_by(3) {
-                index.insert(hash, hash);
-                assert_eq!(index.replace(hash, hash, |row| row == hash), Some(hash));
+    fn every_row_is_found_while_the_index_grows_whatever_the_hashes() {
+        // The high runs wrap around the end when the index doubles; the equal ones are one long run.
+        let patterns: [fn(u32) -> u32; 4] = [
+            |row| hash_number(u64::from(row)),
+            |row| row.wrapping_mul(64).wrapping_sub(3),
+            |row| u32::MAX - row / 8,
+            |_| 61,
+        ];
+        for pattern in patterns {
+            let mut index = Index::<1024>::new();
+            for round in 0..2 {
+                let hashes: Vec<u32> = (0..512).map(pattern).collect();
+                for row in 0..512 {
+                    index.insert(pattern(row), row, pattern);
+                    if !(200..=500).contains(&row) || round == 0 && row % 16 == 0 {
+                        all_of(&index, &hashes[..=row as usize]);
+                    }
+                }
+                assert_eq!(index.find(pattern(0), |row| row == 512), None);
+                index.clear();
+                assert!(index.slots.iter().all(|slot| *slot == 0), "a cleared index holds nothing");
             }
-            index.clear();
-            assert!((0..256).all(|hash| index.find(hash, |_| true).is_none()));
         }
+    }
+
+    #[test]
+    fn an_index_touches_no_more_than_its_rows_need() {
+        let mut index = Index::<1024>::new();
+        for row in 0..40 {
+            index.insert(hash_number(u64::from(row)), row, |row| hash_number(u64::from(row)));
+        }
+        assert!(index.slots[128..].iter().all(|slot| *slot == 0));
     }
 
     #[test]
     fn a_replaced_key_leads_to_the_newest_row() {
         let mut index = Index::<8>::new();
-        assert_eq!(index.replace(3, 0, |_| false), None);
-        assert_eq!(index.replace(3, 1, |row| row == 0), Some(0));
+        assert_eq!(index.replace(3, 0, |_| false, |_| 3), None);
+        assert_eq!(index.replace(3, 1, |row| row == 0, |_| 3), Some(0));
         assert_eq!(index.find(3, |_| true), Some(1));
     }
 }

@@ -35,6 +35,8 @@ pub mod audit;
 
 pub mod status;
 
+pub mod control;
+
 pub mod net;
 
 pub mod zone;

@@ -1,8 +1,8 @@
 //! From frame to reply, in timers, log lines and ledger, nothing allocates after start-up and one warm-up
 //! (design.md, section 2).
 //!
-//! Rounds of mixed frames go through `Server::handle`, `Server::on_timer`, the ledger's append, write and sync on a
-//! real directory, and the log at debug: what the loop does in a turn, without its sockets (udp_alloc.rs has those).
+//! Rounds of mixed frames go through the service's turns, with a ledger on a real directory whose segments end and whose snapshots are
+//! written among them, and the log at debug: what the loop does, without its sockets (udp_alloc.rs has those).
 //! The tests start this same program again as a child whose streams lead nowhere, for the log writes to the real ones.
 //! Alone in its program: it counts every thread's allocations.
 
@@ -17,6 +17,7 @@ use log::LevelFilter;
 use posgate::ledger::{DirStorage, Ledger};
 use posgate::limits::{DEVICES_MAX, TURN_BATCH};
 use posgate::model::{EntrySeq, Mono, Now, Stamp};
+use posgate::net::Service;
 use posgate::server::{Effects, Origin, Peer, Server, Tables};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -130,6 +131,9 @@ fn peer(frame: &[u8], round: u64) -> Peer {
 const WARM: u64 = 60;
 const COUNTED: u64 = 340;
 
+/// So that a segment begins, and a snapshot is written, every few rounds.
+const SEGMENT_BYTES: u64 = 64 * 1024;
+
 /// Serves all rounds; gives the allocations of the counted ones, and how many entries they led to.
 fn serve(directory: &Path) -> (usize, usize, u64) {
     posgate::logging::init(LevelFilter::Debug);
@@ -146,34 +150,30 @@ fn serve(directory: &Path) -> (usize, usize, u64) {
     let mut server = Server::new(&mut tables, settings.rules.clone());
     let storage = DirStorage::open(directory).expect("a directory");
     let created = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
-    let (mut ledger, _) = Ledger::open(storage, "site", created, || 1, &mut server).expect("a ledger");
+    let (mut ledger, _) = Ledger::open(storage, "食堂 1", created, || 1, &mut server).expect("a ledger");
+    ledger.limit_segments(SEGMENT_BYTES);
     server.install(settings.rules, &cards.records, Origin::default(), true).expect("it fits");
 
     let rounds: Vec<Vec<(Peer, Vec<u8>)>> = (0..WARM + COUNTED)
         .map(|round| frames(round).into_iter().map(|frame| (peer(&frame, round), frame)).collect())
         .collect();
     let mut now = Now { mono: Mono(1), stamp: created, synchronized: false };
-    server.start(&now, &mut fx);
+    let mut service = Service::new(server, ledger, &mut fx);
+    service.keep_reserve(65_536);
+    service.start(&now, &mut |_| ()).expect("written");
     let mut region = Region::new(ALLOCATOR);
     let mut before = EntrySeq(0);
     for (round, frames) in (0..).zip(&rounds) {
         if round == WARM {
-            before = ledger.head().seq;
+            before = service.server().book().head();
             region.reset();
         }
         for batch in frames.chunks(TURN_BATCH) {
             for (peer, frame) in batch {
-                server.handle(&now, *peer, frame, &mut fx);
-                enter(&mut fx, &mut ledger);
+                service.receive(&now, *peer, frame, false).expect("written");
             }
-            server.handle_oversize(&now, batch[0].0, &batch[0].1);
-            while server.on_timer(&now, &mut fx) {
-                enter(&mut fx, &mut ledger);
-            }
-            ledger.write().expect("written");
-            ledger.sync().expect("synced");
-            fx.prompt.clear();
-            fx.committed.clear();
+            service.receive(&now, batch[0].0, &batch[0].1, true).expect("written");
+            service.end_turn(&now, &mut |_| ()).expect("written and synced");
         }
         // The clock goes on by fits and starts, and is set now and then.
         let step_ms = 150 + round * 37 % 400;
@@ -182,17 +182,7 @@ fn serve(directory: &Path) -> (usize, usize, u64) {
         now.stamp.wall.0 += i64::try_from(step_ms + jump_ms).expect("small");
     }
     let change = region.change();
-    (change.allocations, change.reallocations, ledger.head().seq.0 - before.0)
-}
-
-fn enter(fx: &mut Effects, ledger: &mut Ledger<DirStorage>) {
-    for entry in &fx.entries {
-        ledger.append(entry);
-    }
-    fx.entries.clear();
-    if !ledger.has_room() {
-        ledger.write().expect("written");
-    }
+    (change.allocations, change.reallocations, service.server().book().head().0 - before.0)
 }
 
 #[test]
@@ -218,8 +208,14 @@ fn thousands_of_mixed_frames_allocate_nothing() {
     let err = String::from_utf8_lossy(&output.stderr);
     let tail: Vec<&str> = err.lines().rev().take(5).collect();
     assert!(output.status.success(), "{tail:?}");
+    let files: Vec<_> =
+        std::fs::read_dir(directory.path()).expect("a directory").map(|file| file.expect("a file").path()).collect();
+    let is_segment = |path: &&std::path::PathBuf| path.to_string_lossy().contains("/ledger-");
+    let ledger: String =
+        files.iter().filter(is_segment).map(|path| std::fs::read_to_string(path).expect("text")).collect();
+    let segments = ledger.matches("#posgate-ledger").count();
+    assert!(segments > 10 && directory.path().join("snapshot.tsv").exists(), "{segments} segments");
     // Every kind that frames lead to took part.
-    let ledger = std::fs::read_to_string(directory.path().join("ledger-0000000001.tsv")).expect("a segment");
     for kind in [
         "open",
         "charge",

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 
 use posgate::cards::columns::COLUMNS as CARD_COLUMNS;
 use posgate::config::options::{Form, SECTIONS};
+use posgate::control::request::COMMANDS;
 use posgate::ledger::verify::Fault;
 use posgate::ledger::{DirStorage, Entries, Ledger, line};
 use posgate::limits;
@@ -289,17 +290,64 @@ fn the_limits_are_those_of_the_code() {
             limits::VOIDS_KEPT_MIN,
             limits::LINKS_MAX,
             limits::UNKNOWN_CARDS_MAX,
+            limits::CONTROL_CLIENTS_MAX,
+            limits::CONTROL_LINE_MAX,
+            limits::CONTROL_TURN_LINES,
+            limits::FOUND_MAX,
             limits::PENDING_MAX,
             limits::TEXT_LEN_MAX,
             limits::CODE_LEN_MAX,
             limits::NAME_LEN_MAX,
             limits::TURN_DATAGRAMS_MAX,
+            limits::TURN_STORED_MAX,
+            limits::STORED_WAITING_MAX,
         ] {
             let digits = if limit < 1000 { limit.to_string() } else { format!("{},{:03}", limit / 1000, limit % 1000) };
             let says = |row: &Vec<String>| {
                 row[1].split([' ', '；', '，', ';']).any(|word| word.trim_end_matches(',') == digits)
             };
             assert!(rows.iter().any(says), "{readme} does not say {digits}");
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_control_socket_stands_with_its_members() {
+    for readme in READMES {
+        let rows = rows_under(readme, if readme == "README.md" { "### The control socket" } else { "### 控制接口" });
+        for spec in COMMANDS {
+            let row = rows.iter().find(|row| words(&row[0]) == [spec.name]);
+            let row = row.unwrap_or_else(|| panic!("{readme} has no row for {}", spec.name));
+            assert_eq!(
+                (words(&row[1]), words(&row[2])),
+                (spec.needs.to_vec(), spec.takes.to_vec()),
+                "{readme}: {}",
+                spec.name
+            );
+        }
+        assert_eq!(rows.len(), COMMANDS.len() + 1, "{readme} names what is no command");
+    }
+}
+
+#[test]
+fn every_command_of_ctl_stands_in_the_help_and_in_a_table() {
+    let source = read("src/commands/ctl/mod.rs");
+    let table = source.split("const COMMANDS").nth(1).and_then(|rest| rest.split("];").next()).unwrap();
+    let names: Vec<&str> = ["spec(\"", "order(\""]
+        .iter()
+        .flat_map(|word| table.split(word).skip(1))
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    let help = read("src/commands/mod.rs");
+    let help = help.split("const HELP").nth(1).and_then(|rest| rest.split("\";").next()).unwrap();
+    for name in names {
+        let is_named =
+            |text: &str| text.split(|next: char| !next.is_ascii_lowercase() && next != '-').any(|word| word == name);
+        assert!(is_named(help), "--help does not name {name}");
+        for readme in READMES {
+            let rows = rows_under(readme, if readme == "README.md" { "## At the desk" } else { "## 柜台" });
+            assert!(rows.iter().any(|row| is_named(&row[0]) || is_named(&row[1])), "{readme} does not name {name}");
         }
     }
 }

@@ -6,13 +6,15 @@
 //! | [`config`] | a configuration | no panic; what is accepted serves frames |
 //! | [`cards`] | a card table | no panic; what is accepted can be found, shown and charged |
 //! | [`recovery`] | a ledger's files, spoiled | no panic; no wrong balance; mended once, whole for ever |
-//!
-//! The operator's control socket does not exist yet; its target comes with it.
+//! | [`snapshot`] | a snapshot beside whole ledgers, spoiled | believed only if it is the ledger's own; a start from it is one from the whole ledger |
+//! | [`control`] | lines of the control socket, and what happens between them | no panic; done once; adds up |
 
 pub mod cards;
 pub mod config;
+pub mod control;
 pub mod datagrams;
 pub mod recovery;
+pub mod snapshot;
 
 mod site;
 mod storage;

@@ -179,7 +179,8 @@ impl Book {
         let (account, status, days) = (None, CardStatus::Active, DayCounts::default());
         let state = CardState { card: value, account, status, was: None, heir: None, days };
         self.cards.push(state).ok()?;
-        self.by_card.insert(hash_number(value), row);
+        let cards = &self.cards;
+        self.by_card.insert(hash_number(value), row, |row| hash_number(cards[row as usize].card));
         Some(row)
     }
 }

@@ -105,7 +105,9 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     fn link(&mut self, place: usize) {
         let key = self.rows[place].row.key();
         let row = u32::try_from(place).expect("CAP fits 32 bits");
-        let older = self.newest.replace(T::hash(&key), row, |row| self.rows[row as usize].row.key() == key);
+        let rows = &self.rows;
+        let key_of = |row: u32| rows[row as usize].row.key();
+        let older = self.newest.replace(T::hash(&key), row, |row| key_of(row) == key, |row| T::hash(&key_of(row)));
         self.rows[place].older = older.map_or(0, |row| row + 1);
     }
 }

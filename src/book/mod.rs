@@ -321,12 +321,12 @@ impl Book {
         self.cards.clear();
         self.by_card.clear();
         self.memories.retain(|memory| memory.is_pinned);
-        self.by_machine.clear();
-        for (row, memory) in self.memories.iter_mut().enumerate() {
+        for memory in &mut self.memories {
             *memory = Memory::new(memory.machine);
             memory.is_pinned = true;
-            self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
         }
+        let memories = &self.memories;
+        self.by_machine.fill(memories.len(), |row| hash_number(memories[row as usize].machine));
         self.doubts.clear();
         self.offline.clear();
         self.passes.clear();
@@ -562,10 +562,8 @@ impl Book {
             card.account = card.account.and_then(|row| places[row as usize]);
         }
         self.accounts.retain(|account| account.has_moved);
-        self.by_account.clear();
-        for (row, account) in self.accounts.iter().enumerate() {
-            self.by_account.insert(hash_bytes(account.id.as_bytes()), u32::try_from(row).expect("ACCOUNTS_MAX fits"));
-        }
+        let accounts = &self.accounts;
+        self.by_account.fill(accounts.len(), |row| hash_bytes(accounts[row as usize].id.as_bytes()));
     }
 
     /// Keeps registered devices' memories from giving way, whatever was idle longest.
@@ -614,6 +612,11 @@ impl Book {
     /// All accounts.
     pub fn accounts(&self) -> &[Account] {
         &self.accounts
+    }
+
+    /// How many accounts the ledger says anything of: a snapshot has them.
+    pub fn moved_accounts(&self) -> usize {
+        self.accounts.iter().filter(|account| account.has_moved).count()
     }
 
     /// The row of an account.
@@ -674,6 +677,13 @@ impl Book {
     /// How many sales of the device are in doubt.
     pub fn doubts_at(&self, machine: MachineNo) -> u32 {
         self.memory(machine).map_or(0, |memory| memory.doubts)
+    }
+
+    /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the oldest first. It looks at all doubts: for
+    /// a person who asks.
+    pub fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
+        let own = self.doubts.rows().filter(move |doubt| !doubt.is_settled && doubt.card == card.value());
+        own.map(|doubt| (doubt.seq, doubt.asked))
     }
 
     /// The device's sales in doubt by this card and amount, newest first.
@@ -757,7 +767,8 @@ impl Book {
             in_table: false,
         };
         self.accounts.push(account).ok()?;
-        self.by_account.insert(hash_bytes(id.as_bytes()), row);
+        let accounts = &self.accounts;
+        self.by_account.insert(hash_bytes(id.as_bytes()), row, |row| hash_bytes(accounts[row as usize].id.as_bytes()));
         Some(row)
     }
 
@@ -786,7 +797,8 @@ impl Book {
         let mut memory = Memory::new(machine);
         memory.doubts = doubts;
         let Err(memory) = self.memories.push(memory) else {
-            self.by_machine.insert(hash_number(machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
+            let (memories, number) = (&self.memories, u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
+            self.by_machine.insert(hash_number(machine), number, |row| hash_number(memories[row as usize].machine));
             return row;
         };
         // Where every device is registered or in doubt, one gives way all the same: the table is full.
@@ -796,10 +808,8 @@ impl Book {
         });
         let row = idle_longest.expect("a full table has rows");
         self.memories[row] = memory;
-        self.by_machine.clear();
-        for (row, memory) in self.memories.iter().enumerate() {
-            self.by_machine.insert(hash_number(memory.machine), u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
-        }
+        let memories = &self.memories;
+        self.by_machine.fill(memories.len(), |row| hash_number(memories[row as usize].machine));
         row
     }
 }

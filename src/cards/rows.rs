@@ -6,7 +6,7 @@
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 /// Reads a text row by row.
-pub(super) struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     rest: &'a [u8],
     reader: Reader,
     line: u32,
@@ -15,7 +15,7 @@ pub(super) struct Rows<'a> {
 }
 
 /// One row; its fields live until the next is read.
-pub(super) struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// Where it begins, from 1.
     pub line: u32,
     text: &'a str,

@@ -10,7 +10,7 @@ use crate::problem::Problems;
 const SAVE_AS_CSV: &str = "open it and save it as \"CSV UTF-8 (comma delimited)\"";
 
 /// The text without BOM, and the encoding's name; `None` if there is nothing to read on in.
-pub(super) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &'static str)> {
+pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &'static str)> {
     if let Some(message) = foreign(bytes) {
         problems.add(0, message);
         return None;

@@ -1,8 +1,10 @@
 //! `posgate check`: reads everything that `serve` would, and says what would be served.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
 
 use posgate::config::Settings;
+use posgate::good::{self, Good};
 use posgate::ledger::{DirFiles, OpenError, replay};
 use posgate::model::CardRecord;
 use posgate::net::udp::{self, InterfaceAddress};
@@ -10,14 +12,17 @@ use posgate::server::{Origin, Server, Tables};
 use posgate::zone::Zone;
 use posgate::{cards, config};
 
+use super::load::{load_or_good, read_good_cards};
 use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
 
-/// Prints addresses, interfaces, counts and warnings; or all errors at once.
+/// Prints addresses, interfaces, counts and warnings; or all errors at once, and what a start would serve all the same.
 pub(super) fn run(options: &Options) -> u8 {
-    let (settings, problems) = match config::inspect(&options.config()) {
+    let path = options.config();
+    let (settings, problems) = match config::inspect(&path) {
         Ok(inspected) => inspected,
         Err(problems) => {
             print_problems(&problems);
+            say_copies(&path);
             return EXIT_CONFIG;
         }
     };
@@ -27,8 +32,12 @@ pub(super) fn run(options: &Options) -> u8 {
     // missing is missing perhaps only because its option could not be read.
     let is_sound = problems.is_empty();
     let mut code = if is_sound { 0 } else { EXIT_CONFIG };
+    let mut are_cards_sound = true;
     if is_sound || settings.cards.exists() {
-        code = code.max(check_cards(&settings));
+        code = code.max(check_cards(&settings, &mut are_cards_sound));
+    }
+    if !is_sound || !are_cards_sound {
+        say_copies(&path);
     }
     if is_sound {
         code = code.max(check_zone(&settings));
@@ -43,6 +52,25 @@ pub(super) fn run(options: &Options) -> u8 {
         code = code.max(check_addresses(&settings));
     }
     code
+}
+
+/// Which good copies a start would serve in the place of what is bad or missing (design.md, section 5).
+fn say_copies(path: &Path) {
+    let Ok(loaded) = load_or_good(path) else { return say_refused() };
+    for (name, _) in loaded.copies() {
+        say_copy(&loaded.settings, name);
+    }
+}
+
+fn say_copy(settings: &Settings, name: &str) {
+    let good = Good::of(&settings.ledger_dir);
+    let zone = Zone::find(settings.timezone.as_deref()).map_or_else(|_| Zone::utc(), |found| found.zone);
+    let since = good.written_at(name).map_or_else(String::new, |wall| format!(", accepted {}", zone.stamp(wall)));
+    say!("degraded    `serve` would start with the good copy {}{since}", good.path(name).display());
+}
+
+fn say_refused() {
+    say!("degraded    there is no good copy to serve in its place: `serve` would refuse to start");
 }
 
 fn check_zone(settings: &Settings) -> u8 {
@@ -60,7 +88,7 @@ fn check_zone(settings: &Settings) -> u8 {
 }
 
 /// The card table, and the ledger with it.
-fn check_cards(settings: &Settings) -> u8 {
+fn check_cards(settings: &Settings, are_sound: &mut bool) -> u8 {
     match cards::load(&settings.cards, &settings.rules.groups) {
         Ok(file) => {
             print_problems(&file.warnings);
@@ -72,6 +100,7 @@ fn check_cards(settings: &Settings) -> u8 {
         }
         Err(problems) => {
             print_problems(&problems);
+            *are_sound = false;
             check_ledger(settings, &[]).max(EXIT_CONFIG)
         }
     }
@@ -112,6 +141,12 @@ fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
     }
     if let Err(error) = server.install(settings.rules.clone(), cards, Origin::default(), true) {
         complain!("{}: {error}", settings.cards.display());
+        let copy = read_good_cards(settings)
+            .filter(|copy| server.install(settings.rules.clone(), &copy.records, Origin::default(), true).is_ok());
+        match copy {
+            Some(_) => say_copy(settings, good::CARDS),
+            None => say_refused(),
+        }
         return EXIT_CONFIG;
     }
     say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());

@@ -1,10 +1,10 @@
 //! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change them. What people read out of them is in `audit`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use posgate::config;
-use posgate::ledger::{self, CareError, DirStorage, run_verify};
+use posgate::ledger::{self, CareError, CareLock, DirStorage, run_verify};
 use posgate::model::EntrySeq;
 
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
@@ -50,8 +50,14 @@ pub(super) fn repair(options: &Options) -> u8 {
         complain!("posgate: {}: no such directory", dir.display());
         return EXIT_IO;
     }
-    let repaired = DirStorage::open(dir).map_err(CareError::from);
-    done(repaired.and_then(|mut storage| ledger::repair(&mut storage, EntrySeq(cut))))
+    done(repair_locked(dir, EntrySeq(cut)))
+}
+
+/// Against the server and against another `archive` or `repair`.
+fn repair_locked(dir: &Path, cut: EntrySeq) -> Result<Vec<String>, CareError> {
+    let mut storage = DirStorage::open(dir)?;
+    let _lock = CareLock::take(dir)?;
+    ledger::repair(&mut storage, cut)
 }
 
 fn done(result: Result<Vec<String>, CareError>) -> u8 {

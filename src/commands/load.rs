@@ -1,6 +1,6 @@
 //! Configuration and card table for `serve`: as they stand, or the good copies of what does not (design.md, section 5).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use log::{error, info, warn};
 use posgate::cards::{self, CardFile};
@@ -29,12 +29,32 @@ impl Loaded {
         for problem in &self.problems {
             error!("{problem}");
         }
-        let good = Good::of(&self.settings.ledger_dir);
-        for (is_copy, name) in [(self.degraded.config, good::CONFIG), (self.degraded.cards, good::CARDS)] {
-            if is_copy {
-                error!("degraded serving=\"{}\": correct the file, then reload", good.path(name).display());
-            }
+        for (_, path) in self.copies() {
+            error!("degraded serving=\"{}\": correct the file, then reload", path.display());
         }
+    }
+
+    /// The same with the good copy of the card table, for a table that can be read and not be served: `problem` says why. `None`: there is
+    /// no other to serve.
+    pub(super) fn with_good_cards(&self, problem: Problem) -> Option<Self> {
+        if self.degraded.cards {
+            return None;
+        }
+        let file = read_good_cards(&self.settings)?;
+        let problems = self.problems.iter().cloned().chain([problem]).collect();
+        Some(Self {
+            settings: self.settings.clone(),
+            file,
+            degraded: Degraded { cards: true, ..self.degraded },
+            problems,
+        })
+    }
+
+    /// The good copies that are served, with their paths.
+    pub(super) fn copies(&self) -> Vec<(&'static str, PathBuf)> {
+        let good = Good::of(&self.settings.ledger_dir);
+        let all = [(self.degraded.config, good::CONFIG), (self.degraded.cards, good::CARDS)];
+        all.into_iter().filter(|(is_copy, _)| *is_copy).map(|(_, name)| (name, good.path(name))).collect()
     }
 
     /// Keeps copies of what was accepted as it stands.
@@ -99,11 +119,16 @@ fn load_good(path: &Path) -> Option<Loaded> {
         Ok(file) => file,
         Err(_) => {
             degraded.cards = true;
-            let good = Good::of(&settings.ledger_dir);
-            cards::parse(&good.read(good::CARDS)?, &good.path(good::CARDS), &settings.rules.groups).ok()?
+            read_good_cards(&settings)?
         }
     };
     Some(Loaded { settings, file, degraded, problems: Vec::new() })
+}
+
+/// The good copy of the card table, if there is one that can be read.
+pub(super) fn read_good_cards(settings: &Settings) -> Option<CardFile> {
+    let good = Good::of(&settings.ledger_dir);
+    cards::parse(&good.read(good::CARDS)?, &good.path(good::CARDS), &settings.rules.groups).ok()
 }
 
 #[cfg(test)]
@@ -162,6 +187,21 @@ mod tests {
         fs::rename(other.path().join("ledger"), dir.path().join("other")).unwrap();
         fs::write(&path, format!("{config} option nonsense '1'\n")).unwrap();
         assert!(load_or_good(&path).is_err());
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_served_gives_way_to_its_good_copy_once() {
+        let (dir, path) = site();
+        fs::write(dir.path().join("cards.csv"), format!("{CARDS}8888888802,1.00\n")).unwrap();
+        let loaded = load_or_good(&path).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let problem =
+            Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message: "too many".to_owned() };
+        let copy = loaded.with_good_cards(problem.clone()).unwrap();
+        assert_eq!((copy.degraded, copy.file.records.len()), (degraded(false, true), 1));
+        assert_eq!((copy.problems.clone(), copy.copies().len()), (vec![problem.clone()], 1));
+        assert!(copy.with_good_cards(problem.clone()).is_none(), "it is that copy already");
+        fs::remove_file(dir.path().join("ledger/good/cards.csv")).unwrap();
+        assert!(loaded.with_good_cards(problem).is_none());
     }
 
     #[test]

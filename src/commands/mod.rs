@@ -20,6 +20,7 @@ mod addresses;
 mod audit;
 mod cards;
 mod check;
+mod ctl;
 mod ledger;
 mod load;
 mod serve;
@@ -58,10 +59,19 @@ posgate: the server that card terminals and door access boards talk to
     posgate ledger archive [--config FILE] DIR               move the segments before the snapshot to DIR
     posgate ledger repair --cut SEQ [--config FILE | LEDGER] keep the entries before SEQ, the rest in *.cut; server stopped
 
+    posgate ctl COMMAND …                                    talk to the running server; --config FILE or --control PATH, --json
+      topup|subsidy CARD AMOUNT    payout CARD AMOUNT|all    adjust CARD ±AMOUNT    also with --uses N
+      topup|subsidy|adjust --file FILE.csv                   card 卡号, amount 金额, uses 次数, note 备注, key 流水号
+      void SEQ [--amount AMOUNT]                             undo a sale
+      lost|found|freeze|unfreeze|close CARD    replace OLD NEW    open MACHINE DOOR
+          of an order: --key KEY (the same key again does nothing), --by NAME (or POSGATE_BY), --note TEXT
+      card CARD    cards [--search TEXT]    seen --unknown    devices [--uci]    discover [--port N] [--seconds N]
+      clock MACHINE|all    show MACHINE TEXT    status    reload [--accept]    clock-accept    sync
+
 FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ
 DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given. TIME: 2026-11-22, '2026-11-22 12:30', 12:30
 
-FILE defaults to /etc/config/posgate. Exit codes: 0 done, 64 usage, 74 input/output, 78 configuration or damaged
+FILE defaults to /etc/config/posgate. Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged
 ledger; `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.
 ";
 
@@ -88,6 +98,9 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     let Some(command) = word()? else {
         return Err("say what to do, for example `posgate serve --config FILE`".into());
     };
+    if command == "ctl" {
+        return Ok(ctl::run(arguments)?.unwrap_or_else(help));
+    }
     let has_subcommand = matches!(command.as_str(), "cards" | "ledger");
     let subcommand = if has_subcommand { word()? } else { None };
     let words = (command.as_str(), subcommand.as_deref());

@@ -9,10 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use log::{LevelFilter, error, info, warn};
 use posgate::clock::Clock;
 use posgate::config::{self, Settings};
-use posgate::ledger::{DirStorage, Ledger, OpenError, Opened};
+use posgate::control::changes::{self, Changes};
+use posgate::ledger::{self, DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
-use posgate::net::udp::Socket;
-use posgate::net::{self, Loop, Places, Reloaded};
+use posgate::net::udp::{RECEIVE_BUFFER, Socket};
+use posgate::net::{self, Control, Loop, Places, Reloaded};
+use posgate::problem::Problem;
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
 
@@ -22,6 +24,9 @@ use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 /// The big tables live in `.bss`: they take no space in the program, and no memory until they are used.
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
+
+/// No problems beside the sentence.
+const NONE: &[&str] = &[];
 
 /// Accounts that a reload lists because their changed figures are ignored; the rest is counted.
 const IGNORED_SHOWN_MAX: usize = 20;
@@ -84,7 +89,7 @@ impl From<io::Error> for Failure {
 }
 
 fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone) -> Result<(), Failure> {
-    let (settings, file) = (&loaded.settings, &loaded.file);
+    let settings = &loaded.settings;
     let signals = net::signals()?;
     let clock = Clock::new();
     let sockets = bind(listen, &settings.bind_devices)?;
@@ -99,10 +104,11 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     if let Some(seq) = opened.snapshot {
         info!("replayed snapshot={seq} entries={}", opened.entries);
     }
-    let installed = server.install(settings.rules.clone(), &file.records, loaded.origin(), true);
-    installed.map_err(|error| Failure::Config(format!("{}: {error}", settings.cards.display())))?;
+    let loaded = install(&mut server, loaded)?;
+    let file = &loaded.file;
     loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
+    let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
     let cards = file.records.len();
     let settings = loaded.settings;
     drop(loaded.file);
@@ -117,8 +123,22 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
         ledger_dir: settings.ledger_dir.clone(),
     });
     service.start().map_err(explain)?;
+    // After the ledger's lock: no other server of this ledger has a socket to lose. Terminals are served without one.
+    match settings.control.as_deref().map(|path| (path, Control::bind(path))) {
+        None => (),
+        Some((path, Ok(control))) => {
+            service.take_orders(control, &settings.ledger_dir)?;
+            info!("control path={}", path.display());
+        }
+        Some((_, Err(error))) => warn!("control failed: {error}; `posgate ctl` cannot reach this server"),
+    }
     for address in addresses {
         info!("listening address={address}");
+    }
+    if let Some(bytes) = receive_buffer.filter(|bytes| *bytes < RECEIVE_BUFFER) {
+        info!(
+            "receive-buffer bytes={bytes} asked={RECEIVE_BUFFER}: a flood fills it while the disk syncs; a larger net.core.rmem_max helps"
+        );
     }
     let book = service.server().book();
     info!(
@@ -131,19 +151,38 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     );
     let path = options.config();
     let mut in_service = settings;
-    service.run(|server| reload(&path, &mut in_service, server)).map_err(explain)
+    service.run(|server, is_forced| reload(&path, &mut in_service, server, is_forced)).map_err(explain)
 }
 
-/// SIGHUP: reads both files again. If either is wrong the old ones stay.
-fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option<Reloaded> {
+/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read: like any other that is bad,
+/// it gives way to its good copy.
+fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
+    let put = |server: &mut Server, loaded: &Loaded| {
+        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin(), true);
+        installed.map(drop).map_err(|error| error.to_string())
+    };
+    let Err(message) = put(server, &loaded) else { return Ok(loaded) };
+    let problem = Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message };
+    let refused = Failure::Config(problem.to_string());
+    let Some(copy) = loaded.with_good_cards(problem).filter(|copy| put(server, copy).is_ok()) else {
+        return Err(refused);
+    };
+    copy.tell();
+    Ok(copy)
+}
+
+/// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the answer says why. `is_forced` takes a
+/// table that lacks more than a tenth of the cards.
+fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced: bool) -> Result<Reloaded, String> {
+    const STAYS: &str = "the old configuration and cards stay in service";
     let loaded = match load(path) {
         Ok(loaded) => loaded,
         Err(problems) => {
             for problem in &problems {
                 error!("{problem}");
             }
-            error!("reload refused problems={}: the old configuration and cards stay in service", problems.len());
-            return None;
+            error!("reload refused problems={}: {STAYS}", problems.len());
+            return Err(changes::refused(format_args!("{STAYS}: correct the files, then reload"), &problems));
         }
     };
     let (settings, file) = (&loaded.settings, &loaded.file);
@@ -151,16 +190,17 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
         Ok(zone) => zone,
         Err(message) => {
             error!("{message}");
-            error!("reload refused: the old configuration and cards stay in service");
-            return None;
+            error!("reload refused: {STAYS}");
+            return Err(changes::refused(format_args!("{message}; {STAYS}"), NONE));
         }
     };
-    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin(), false) {
+    let changes = Changes::of(server, &file.records);
+    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin(), is_forced) {
         Ok(ignored) => ignored,
         Err(refusal) => {
             error!("{}: {refusal}", settings.cards.display());
-            error!("reload refused: the old configuration and cards stay in service");
-            return None;
+            error!("reload refused: {STAYS}");
+            return Err(changes::refused(format_args!("{}: {refusal}; {STAYS}", settings.cards.display()), NONE));
         }
     };
     for account in ignored.iter().take(IGNORED_SHOWN_MAX) {
@@ -172,15 +212,18 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
     for warning in settings.warnings.iter().chain(&file.warnings) {
         warn!("{warning}");
     }
+    let mut at_start = Vec::new();
     for (name, is_changed) in [
         ("listen", settings.listen != in_service.listen),
         ("bind_device", settings.bind_devices != in_service.bind_devices),
         ("ledger_dir", settings.ledger_dir != in_service.ledger_dir),
         ("site", settings.site != in_service.site),
+        ("control", settings.control != in_service.control),
         ("status", settings.status != in_service.status),
         ("metrics", settings.metrics != in_service.metrics),
     ] {
         if is_changed {
+            at_start.push(name);
             warn!("{}: option {name} takes effect at the next start", path.display());
         }
     }
@@ -188,8 +231,9 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server) -> Option
     loaded.keep(path);
     info!("reload cards={} accounts={}", file.records.len(), server.book().accounts().len());
     let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
+    let answer = changes.answer(file.records.len(), &ignored, &at_start);
     *in_service = loaded.settings;
-    Some(Reloaded { zone, segment_bytes, reserve_bytes })
+    Ok(Reloaded { zone, segment_bytes, reserve_bytes, answer })
 }
 
 fn level(settings: &Settings) -> LevelFilter {
@@ -243,12 +287,21 @@ fn open_ledger(
     zone: &Zone,
     server: &mut Server,
 ) -> Result<(Ledger<DirStorage>, Opened), Failure> {
-    let storage = DirStorage::open(&settings.ledger_dir)?;
+    let explain = |error: io::Error| {
+        if !ledger::is_no_room(&error) {
+            return Failure::from(error);
+        }
+        let dir = settings.ledger_dir.display();
+        Failure::Io(format!(
+            "{error}: there is no room to begin a ledger: make some in the file system of {dir}, then start again"
+        ))
+    };
+    let storage = DirStorage::open(&settings.ledger_dir).map_err(explain)?;
     let created = clock.now(zone, false).stamp;
     let number = random()?;
     let opened = Ledger::open(storage, &settings.site, created, || number, server);
     opened.map_err(|error| match error {
-        OpenError::Io(error) => Failure::from(error),
+        OpenError::Io(error) => explain(error),
         damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
     })
 }

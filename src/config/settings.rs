@@ -17,7 +17,7 @@ use crate::model::rules::{
 use crate::model::{Date, GroupSet, MachineNo, Reason, TimeOfDay};
 use crate::problem::{Problems, quoted};
 
-/// The build date that `build.rs` sets; a clock before it is not believed (design.md, section 11).
+/// The build date that `build/main.rs` sets; a clock before it is not believed (design.md, section 11).
 const BUILT_ON: Option<&str> = option_env!("POSGATE_BUILT_ON");
 
 /// The longest path that a socket can have on Linux, less its closing zero byte.

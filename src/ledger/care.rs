@@ -5,9 +5,12 @@
 //! leaves every byte in one place at least, and the command can be given again.
 
 use core::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::model::EntrySeq;
 
@@ -49,19 +52,52 @@ fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
     Err(CareError::Refused(sentence.into()))
 }
 
+/// One of these commands at a time in a directory. It is the directory that is locked, not a file in it: on a full disk there
+/// may be no room for one, and the server, beside which `archive` runs, has the file.
+#[derive(Debug)]
+pub struct CareLock(#[allow(dead_code, reason = "held until it goes")] Flock<File>);
+
+impl CareLock {
+    /// Takes it, for as long as the value lives; the kernel lets go of it when the process dies.
+    ///
+    /// # Errors
+    /// If another command has it, or there is no such directory.
+    pub fn take(dir: &Path) -> Result<Self, CareError> {
+        let file = File::open(dir).map_err(explain("open", dir))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self(lock)),
+            Err((_, Errno::EWOULDBLOCK)) => refused(format!(
+                "another `posgate ledger archive` or `repair` works in {}: wait until it ends, then give this one again",
+                dir.display()
+            )),
+            Err((_, error)) => Err(explain("lock", dir)(error.into()).into()),
+        }
+    }
+}
+
 // ---------------------------------------------------------------- archive
 
 /// Copies the segments wholly before the snapshot into the directory `to`, verifies the copies, and removes the originals; says
-/// what it did in `out`. Also while the server runs: it writes to none of them any more.
+/// what it did in `out`. Also while the server runs: it writes to none of them any more. Both directories are locked
+/// against another `archive` or `repair`.
 ///
 /// # Errors
-/// If there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
+/// If another has one of the locks, there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
 /// What was not removed is as it was.
 pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareError> {
     if let Some(true) = to.exists().then(|| same_dir(dir, to)).transpose()? {
         return refused(format!("{} is the ledger itself: name another directory", to.display()));
     }
-    archive_into(&mut DirStorage::beside(dir), || Ok(DirStorage::beside_new(to)?), out)
+    let _lock = CareLock::take(dir)?;
+    let mut lock_there = None;
+    let copies = || {
+        let copies = DirStorage::beside_new(to)?;
+        lock_there = Some(CareLock::take(to)?);
+        Ok(copies)
+    };
+    let archived = archive_into(&mut DirStorage::beside(dir), copies, out);
+    drop(lock_there);
+    archived
 }
 
 /// The same between two storages; that of the copies is asked for once there is something to copy.
@@ -372,6 +408,28 @@ mod tests {
         }
         fs::remove_file(dir.path().join(snapshot::NAME)).unwrap();
         assert_eq!(verified(dir.path()).0, 0);
+    }
+
+    #[test]
+    fn one_archive_or_repair_works_in_a_directory_at_a_time() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        for place in [dir.path(), to.path()] {
+            let other = CareLock::take(place).unwrap();
+            let error = archive(dir.path(), to.path(), &mut Vec::new()).unwrap_err();
+            assert!(
+                matches!(&error, CareError::Refused(why) if why.contains("another `posgate ledger archive`")),
+                "{error}"
+            );
+            assert_eq!((names(dir.path()), names(to.path()).len()), (all.clone(), 0));
+            drop(other);
+        }
+        archive(dir.path(), to.path(), &mut Vec::new()).unwrap();
+        // It needs no file, so it is there for a full disk too.
+        assert!(!to.path().read_dir().unwrap().any(|entry| entry.unwrap().file_name() == "lock"));
+        CareLock::take(dir.path()).unwrap();
+        assert!(matches!(CareLock::take(&dir.path().join("none")), Err(CareError::Io(_))));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use core::fmt;
 
 use crate::model::{EntrySeq, Stamp};
 
-use super::line;
+use super::{Head, line};
 
 /// Bytes of the line, LF included.
 pub const HEADER_LEN: usize = 512;
@@ -57,18 +57,7 @@ impl core::error::Error for HeaderError {}
 impl Header {
     /// The line. A site too long for it is cut at a character.
     pub fn emit(&self) -> [u8; HEADER_LEN] {
-        let text = format!(
-            "#posgate-ledger\tversion=1\tledger={:016x}\tsite={}\tfirst={}\tchain={:08x}\tcreated={}",
-            self.ledger,
-            escape(&self.site),
-            self.first,
-            self.chain,
-            line::writable(self.created)
-        );
-        let mut line = [b' '; HEADER_LEN];
-        line[..text.len()].copy_from_slice(text.as_bytes());
-        line[HEADER_LEN - 1] = b'\n';
-        line
+        emit(self.ledger, &self.site, Head { seq: EntrySeq(self.first.0 - 1), crc: self.chain }, self.created)
     }
 
     /// Reads the line. Words that a later program of version 1 may add are ignored.
@@ -113,21 +102,38 @@ impl Header {
 }
 
 /// The site with COPY's escapes, control characters as `?`, cut to [`SITE_LEN_MAX`].
-fn escape(site: &str) -> String {
-    let mut escaped = String::new();
+/// The line of a segment that continues from the entry `head`; nothing is allocated.
+pub fn emit(ledger: u64, site: &str, head: Head, created: Stamp) -> [u8; HEADER_LEN] {
+    let text = heapless::format!(
+        HEADER_LEN;
+        "#posgate-ledger\tversion=1\tledger={ledger:016x}\tsite={}\tfirst={}\tchain={:08x}\tcreated={}",
+        escape(site),
+        head.seq.next(),
+        head.crc,
+        line::writable(created)
+    );
+    let text = text.expect("SITE_LEN_MAX leaves room for the other words");
+    let mut line = [b' '; HEADER_LEN];
+    line[..text.len()].copy_from_slice(text.as_bytes());
+    line[HEADER_LEN - 1] = b'\n';
+    line
+}
+
+fn escape(site: &str) -> heapless::String<SITE_LEN_MAX> {
+    let mut escaped = heapless::String::new();
     for character in site.chars() {
+        let mut own = [0; 4];
         let piece = match character {
-            '\\' => "\\\\".to_owned(),
-            '\t' => "\\t".to_owned(),
-            '\n' => "\\n".to_owned(),
-            '\r' => "\\r".to_owned(),
-            _ if character.is_control() => "?".to_owned(),
-            _ => character.to_string(),
+            '\\' => "\\\\",
+            '\t' => "\\t",
+            '\n' => "\\n",
+            '\r' => "\\r",
+            _ if character.is_control() => "?",
+            _ => character.encode_utf8(&mut own),
         };
-        if escaped.len() + piece.len() > SITE_LEN_MAX {
+        if escaped.push_str(piece).is_err() {
             break;
         }
-        escaped.push_str(&piece);
     }
     escaped
 }

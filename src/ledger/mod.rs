@@ -32,7 +32,7 @@ pub mod storage;
 pub mod verify;
 pub mod writer;
 
-pub use care::{CareError, archive, archive_into, repair};
+pub use care::{CareError, CareLock, archive, archive_into, repair};
 pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use storage::{DirFiles, DirStorage, Files, Storage};
 pub use verify::run_verify;
@@ -172,6 +172,7 @@ mod testing {
         Zeros,
         NoEnd,
         BadCrc,
+        Displaced,
         Unreadable,
         Gap,
         Refused,
@@ -203,6 +204,10 @@ mod testing {
             let mut entry = entry(head.seq.next().0);
             match spec {
                 Line::Good | Line::Zeros | Line::NoEnd | Line::BadCrc | Line::Unreadable => (),
+                Line::Displaced => {
+                    entry.seq = entry.seq.next();
+                    head.crc ^= 1;
+                }
                 Line::Stop => entry = Entry { seq: entry.seq, ..Entry::new(Kind::Stop, stamp(), ClockState::Ok) },
                 Line::Gap => entry.seq = entry.seq.next(),
                 Line::Refused => entry.detail = Detail::default().with("note", "refuse"),
@@ -213,7 +218,7 @@ mod testing {
             bytes.extend_from_slice(&out[..emitted.len]);
             head = Head { seq: entry.seq, crc: emitted.crc };
             match spec {
-                Line::Good | Line::Stop | Line::Gap | Line::Refused => (),
+                Line::Good | Line::Stop | Line::Displaced | Line::Gap | Line::Refused => (),
                 Line::Zeros => bytes[start + 20..start + 30].fill(0),
                 Line::NoEnd => drop(bytes.pop()),
                 Line::BadCrc => bytes[start + 10] ^= 1,

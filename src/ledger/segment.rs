@@ -29,7 +29,15 @@ pub struct Segment {
 
 /// The name of the segment that begins with this entry.
 pub fn name_of(first: EntrySeq) -> String {
-    format!("ledger-{:010}.tsv", first.0)
+    stack_name_of(first).as_str().to_owned()
+}
+
+/// A segment's name without an allocation: one begins inside a turn.
+pub(super) type Name = heapless::String<31>;
+
+/// The same as [`name_of`].
+pub(super) fn stack_name_of(first: EntrySeq) -> Name {
+    heapless::format!("ledger-{:010}.tsv", first.0).expect("twenty digits and eleven characters at most")
 }
 
 /// The first entry's number that a segment's name holds; `None` if it is not a segment's name.

@@ -79,7 +79,7 @@ pub fn write<S: Storage>(
     created: Stamp,
     state: &dyn State,
 ) -> io::Result<()> {
-    if storage.list()?.iter().any(|name| name == TEMPORARY) {
+    if storage.has(TEMPORARY)? {
         storage.remove(TEMPORARY)?;
     }
     storage.create(TEMPORARY, &[])?;
@@ -153,7 +153,7 @@ pub fn restore<F: Files>(files: &F, segments: &[Segment], state: &mut dyn State)
 /// # Errors
 /// The outer one if the file cannot be read.
 pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
-    if !files.list()?.iter().any(|name| name == NAME) {
+    if !files.has(NAME)? {
         return Ok(Ok(None));
     }
     let mut lines = Lines::new(files, NAME);

@@ -6,6 +6,21 @@
 //!
 //! What always holds: names are files directly in the directory; nothing is durable before [`Storage::sync`] (a
 //! file's bytes) or [`Storage::sync_dir`] (names: creating, renaming, removing); an error names the path and the operation.
+//!
+//! What is assumed of media, and no more; the simulated storage of `tests/simulation` does all of it:
+//!
+//! - what was synced is there after a power cut, byte for byte, until the medium itself fails; then a bit is wrong somewhere, which the
+//!   chain of crcs shows, and nobody else may have written there;
+//! - what was not synced is there in part. Of one write any bytes at its end may be missing (JFFS2 and UBIFS write the nodes of a file in
+//!   order), or any of its pages (ext4 and F2FS write them back in any order); what is missing reads as zeros or is cut off, and the length
+//!   may be ahead of the bytes (UBIFS leaves zeros behind a file's end, F2FS and ext4 holes). It never reads as bytes of another
+//!   file: ext4 must not be mounted with `data=writeback`, which no router does;
+//! - a write in place may take room, like any other, where a medium writes elsewhere first (F2FS, UBIFS, JFFS2); until it is synced the old
+//!   bytes or the new ones are there;
+//! - names are a journal of their own: a new name may come before its bytes, and several changes of names reach the medium in order or
+//!   not at all. A rename leaves the old file or the new one under the name;
+//! - a sync that failed has forgotten what it could not write: the next one succeeds and says nothing;
+//! - what the file system says of its room is a guess (compression on UBIFS and JFFS2, reserved blocks): only a write tells.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
@@ -14,6 +29,11 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+pub use memory::MemoryStorage;
 
 /// Reading a ledger's files.
 pub trait Files {
@@ -37,9 +57,18 @@ pub trait Files {
 
     /// The file for messages: a path that the operator can use.
     fn path(&self, name: &str) -> String;
+
+    /// Whether there is such a name.
+    ///
+    /// # Errors
+    /// If the directory cannot be read.
+    fn has(&self, name: &str) -> io::Result<bool> {
+        Ok(self.list()?.iter().any(|known| known == name))
+    }
 }
 
-/// Writing them. There is one storage for a directory at a time.
+/// Writing them. There is one storage for a directory at a time. In the real one nothing allocates after its first files, save
+/// [`Files::list`] and errors: a segment begins, and a snapshot is written, inside a turn.
 pub trait Storage: Files {
     /// Makes a new file of these bytes, neither bytes nor name durable yet.
     ///
@@ -47,8 +76,7 @@ pub trait Storage: Files {
     /// If there is such a file ([`ErrorKind::AlreadyExists`]), or it cannot be written.
     fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()>;
 
-    /// Writes at the end of a file that exists. After the first call for a file this allocates nothing while no
-    /// other file is written.
+    /// Writes at the end of a file that exists.
     ///
     /// # Errors
     /// If not all bytes could be written; some may have been.
@@ -119,6 +147,13 @@ impl DirFiles {
     fn full(&self, name: &str) -> PathBuf {
         self.dir.join(name)
     }
+
+    /// The same in a buffer that was used before.
+    fn full_into(&self, name: &str, path: &mut PathBuf) {
+        path.clear();
+        path.push(&self.dir);
+        path.push(name);
+    }
 }
 
 impl Files for DirFiles {
@@ -164,31 +199,46 @@ impl Files for DirFiles {
 pub struct DirStorage {
     files: DirFiles,
     /// The file written last, kept open: a turn's append and sync open nothing.
-    open: RefCell<Option<Opened>>,
+    open: RefCell<Opened>,
+    /// Room for the paths of one operation.
+    paths: RefCell<[PathBuf; 2]>,
+    /// Where the link leads, since this process looked at it or replaced it; empty: it did not yet.
+    pointed: String,
     /// Held until this value goes; the kernel lets go of it when the process dies. `None` beside the server.
     _lock: Option<Flock<File>>,
 }
 
-/// A file open for writing.
-#[derive(Debug)]
+/// A file open for writing, or none yet. Name and path keep their room for the next one.
+#[derive(Debug, Default)]
 struct Opened {
     name: String,
     path: PathBuf,
-    file: File,
-    /// Device and inode: what the path must still lead to.
-    id: (u64, u64),
+    /// With device and inode: what the path must still lead to.
+    file: Option<(File, (u64, u64))>,
 }
 
 impl Opened {
-    fn new(name: &str, path: PathBuf, file: File) -> io::Result<Self> {
-        let id = file.metadata().map(|metadata| id_of(&metadata)).map_err(explain("look at", &path))?;
-        Ok(Self { name: name.to_owned(), path, file, id })
+    /// Opens another file.
+    fn open(&mut self, files: &DirFiles, name: &str, how: &OpenOptions, operation: &str) -> io::Result<()> {
+        self.file = None;
+        self.name.clear();
+        self.name.push_str(name);
+        files.full_into(name, &mut self.path);
+        let file = how.open(&self.path).map_err(explain(operation, &self.path))?;
+        let id = file.metadata().map(|metadata| id_of(&metadata)).map_err(explain("look at", &self.path))?;
+        self.file = Some((file, id));
+        Ok(())
+    }
+
+    fn file(&mut self) -> &mut File {
+        &mut self.file.as_mut().expect("it was opened before").0
     }
 
     /// A file whose directory was removed, renamed or unmounted takes every byte and keeps none for the next start, so it is
     /// looked for where that will look.
     fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.path).is_ok_and(|metadata| id_of(&metadata) == self.id)
+        let found = fs::symlink_metadata(&self.path).map(|metadata| id_of(&metadata));
+        self.file.as_ref().is_some_and(|(_, id)| found.is_ok_and(|found| found == *id))
     }
 }
 
@@ -214,12 +264,12 @@ impl DirStorage {
             ),
             _ => explain("lock", &path)(error.into()),
         })?;
-        Ok(Self { files: DirFiles::new(dir), open: RefCell::new(None), _lock: Some(lock) })
+        Ok(Self::new(dir, Some(lock)))
     }
 
     /// The directory beside the server that writes there, or where none does: for who touches nothing that a server writes.
     pub fn beside(dir: &Path) -> Self {
-        Self { files: DirFiles::new(dir), open: RefCell::new(None), _lock: None }
+        Self::new(dir, None)
     }
 
     /// The same; makes the directory if it is missing, with its parents.
@@ -231,6 +281,16 @@ impl DirStorage {
         Ok(Self::beside(dir))
     }
 
+    fn new(dir: &Path, lock: Option<Flock<File>>) -> Self {
+        Self {
+            files: DirFiles::new(dir),
+            open: RefCell::default(),
+            paths: RefCell::default(),
+            pointed: String::new(),
+            _lock: lock,
+        }
+    }
+
     /// Does something with a file open for writing, the one of the last call if it is the same.
     fn with<T>(
         &self,
@@ -239,13 +299,10 @@ impl DirStorage {
         work: impl FnOnce(&mut Opened) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut open = self.open.borrow_mut();
-        if open.as_ref().is_none_or(|last| last.name != name) {
-            let path = self.files.full(name);
-            let file = OpenOptions::new().write(true).open(&path).map_err(explain("open", &path))?;
-            *open = Some(Opened::new(name, path, file)?);
+        if open.file.is_none() || open.name != name {
+            open.open(&self.files, name, OpenOptions::new().write(true), "open")?;
         }
-        let opened = open.as_mut().expect("it was opened above");
-        work(opened).map_err(|error| explain(operation, &opened.path)(error))
+        work(&mut open).map_err(|error| explain(operation, &open.path)(error))
     }
 }
 
@@ -255,7 +312,9 @@ impl Files for DirStorage {
     }
 
     fn len(&self, name: &str) -> io::Result<u64> {
-        self.files.len(name)
+        let [path, _] = &mut *self.paths.borrow_mut();
+        self.files.full_into(name, path);
+        Ok(fs::metadata(&path).map_err(explain("read the length of", path))?.len())
     }
 
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -265,36 +324,45 @@ impl Files for DirStorage {
     fn path(&self, name: &str) -> String {
         self.files.path(name)
     }
+
+    fn has(&self, name: &str) -> io::Result<bool> {
+        let [path, _] = &mut *self.paths.borrow_mut();
+        self.files.full_into(name, path);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(explain("look at", path)(error)),
+        }
+    }
 }
 
 impl Storage for DirStorage {
     fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.files.full(name);
-        let mut file = OpenOptions::new().write(true).create_new(true).open(&path).map_err(explain("create", &path))?;
-        file.write_all(bytes).map_err(explain("write", &path))?;
-        *self.open.borrow_mut() = Some(Opened::new(name, path, file)?);
-        Ok(())
+        let open = self.open.get_mut();
+        open.open(&self.files, name, OpenOptions::new().write(true).create_new(true), "create")?;
+        let written = open.file().write_all(bytes);
+        written.map_err(explain("write", &open.path))
     }
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.with(name, "append to", |opened| {
             // O_APPEND would do it too, but then nothing could be written in place through the same file.
-            opened.file.seek(SeekFrom::End(0))?;
-            opened.file.write_all(bytes)
+            opened.file().seek(SeekFrom::End(0))?;
+            opened.file().write_all(bytes)
         })
     }
 
     fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.with(name, "write in", |opened| opened.file.write_all_at(bytes, offset))
+        self.with(name, "write in", |opened| opened.file().write_all_at(bytes, offset))
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
-        self.with(name, "truncate", |opened| opened.file.set_len(len))
+        self.with(name, "truncate", |opened| opened.file().set_len(len))
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
         self.with(name, "sync", |opened| {
-            opened.file.sync_data()?;
+            opened.file().sync_data()?;
             if opened.is_in_place() {
                 return Ok(());
             }
@@ -308,32 +376,47 @@ impl Storage for DirStorage {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let path = self.files.full(from);
-        *self.open.borrow_mut() = None;
-        fs::rename(&path, self.files.full(to)).map_err(explain("rename", &path))
+        self.open.get_mut().file = None;
+        let [old, new] = self.paths.get_mut();
+        self.files.full_into(from, old);
+        self.files.full_into(to, new);
+        fs::rename(&old, &new).map_err(explain("rename", old))
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        let path = self.files.full(name);
-        *self.open.borrow_mut() = None;
-        fs::remove_file(&path).map_err(explain("remove", &path))
+        self.open.get_mut().file = None;
+        let [path, _] = self.paths.get_mut();
+        self.files.full_into(name, path);
+        fs::remove_file(&path).map_err(explain("remove", path))
     }
 
     fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
-        let path = self.files.full(link);
-        match fs::read_link(&path) {
-            Ok(old) if old == Path::new(target) => return Ok(false),
-            Ok(_) => (),
+        let [path, temporary] = self.paths.get_mut();
+        self.files.full_into(link, path);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() && self.pointed == target => return Ok(false),
+            // What a link says is read once, at the start: it takes memory.
+            Ok(found) if found.is_symlink() && !self.pointed.is_empty() => (),
+            Ok(_) => {
+                let old = fs::read_link(&path).map_err(explain("replace the link", path))?;
+                if old == Path::new(target) {
+                    self.pointed.push_str(target);
+                    return Ok(false);
+                }
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => (),
-            Err(error) => return Err(explain("replace the link", &path)(error)),
+            Err(error) => return Err(explain("replace the link", path)(error)),
         }
-        let temporary = self.files.full(&format!("{link}.tmp"));
+        self.files.full_into(link, temporary);
+        temporary.as_mut_os_string().push(".tmp");
         match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", &temporary)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", temporary)(error)),
             Ok(()) | Err(_) => (),
         }
-        symlink(target, &temporary).map_err(explain("make the link", &temporary))?;
-        fs::rename(&temporary, &path).map_err(explain("replace the link", &path))?;
+        symlink(target, &temporary).map_err(explain("make the link", temporary))?;
+        fs::rename(&temporary, &path).map_err(explain("replace the link", path))?;
+        self.pointed.clear();
+        self.pointed.push_str(target);
         Ok(true)
     }
 
@@ -373,214 +456,6 @@ pub(super) fn create_dir_durably(dir: &Path) -> io::Result<()> {
 /// Waits until the names of a directory are on the medium.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir).and_then(|file| file.sync_all()).map_err(explain("sync the directory", dir))
-}
-
-/// A directory in memory for tests: what was done stands in `done`, in order.
-#[cfg(test)]
-#[derive(Clone, Debug, Default)]
-pub struct MemoryStorage {
-    /// Name and bytes.
-    pub files: std::collections::BTreeMap<String, Vec<u8>>,
-    /// Name and target.
-    pub links: std::collections::BTreeMap<String, String>,
-    /// The operations that change something, as `operation name`.
-    pub done: Vec<String>,
-    /// Operations that begin with this fail.
-    pub fail: Option<String>,
-    /// After so many operations more the machine is gone: everything fails.
-    pub steps_left: Option<usize>,
-    /// Bytes of all files together; what does not fit is written in part.
-    pub capacity: Option<usize>,
-    /// What it says of its room, where that is not so.
-    pub claims_free: Option<u64>,
-    /// How often it was asked.
-    pub asked: std::cell::Cell<u32>,
-}
-
-#[cfg(test)]
-impl MemoryStorage {
-    fn act(&mut self, operation: &str, name: &str) -> io::Result<()> {
-        let step = format!("{operation} {name}");
-        if self.fail.as_ref().is_some_and(|fail| step.starts_with(fail)) {
-            return Err(io::Error::other(format!("{step}: as the test wants")));
-        }
-        match &mut self.steps_left {
-            Some(0) => return Err(io::Error::other(format!("{step}: the machine is gone"))),
-            Some(left) => *left -= 1,
-            None => (),
-        }
-        self.done.push(step);
-        Ok(())
-    }
-
-    fn room(&self) -> usize {
-        let used: usize = self.files.values().map(Vec::len).sum();
-        self.capacity.map_or(1 << 30, |capacity| capacity.saturating_sub(used))
-    }
-
-    /// As much of the bytes as fits, at the end of a file that is there.
-    fn fill(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let fits = bytes.len().min(self.room());
-        self.file(name)?.extend_from_slice(&bytes[..fits]);
-        if fits < bytes.len() { Err(io::Error::new(ErrorKind::StorageFull, name.to_owned())) } else { Ok(()) }
-    }
-
-    fn file(&mut self, name: &str) -> io::Result<&mut Vec<u8>> {
-        self.files.get_mut(name).ok_or_else(|| io::Error::new(ErrorKind::NotFound, name.to_owned()))
-    }
-}
-
-#[cfg(test)]
-impl Files for MemoryStorage {
-    fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.files.keys().chain(self.links.keys()).cloned().collect())
-    }
-
-    fn len(&self, name: &str) -> io::Result<u64> {
-        self.files
-            .get(name)
-            .map(|bytes| bytes.len() as u64)
-            .ok_or_else(|| io::Error::new(ErrorKind::NotFound, name.to_owned()))
-    }
-
-    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.files.get(name).ok_or_else(|| io::Error::new(ErrorKind::NotFound, name.to_owned()))?;
-        let rest = bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
-        let len = rest.len().min(into.len());
-        into[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
-    }
-
-    fn path(&self, name: &str) -> String {
-        name.to_owned()
-    }
-}
-
-#[cfg(test)]
-impl Storage for MemoryStorage {
-    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        if self.files.contains_key(name) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        self.act("create", name)?;
-        self.files.insert(name.to_owned(), Vec::new());
-        self.fill(name, bytes)
-    }
-
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.act("append", name)?;
-        self.fill(name, bytes)
-    }
-
-    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.act(&format!("write {}+{}", offset, bytes.len()), name)?;
-        let start = usize::try_from(offset).unwrap();
-        self.file(name)?[start..start + bytes.len()].copy_from_slice(bytes);
-        Ok(())
-    }
-
-    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
-        self.act("truncate", name)?;
-        self.file(name)?.truncate(usize::try_from(len).unwrap());
-        Ok(())
-    }
-
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.act("sync", name)
-    }
-
-    fn sync_dir(&mut self) -> io::Result<()> {
-        self.act("sync", "directory")
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        self.act("rename", from)?;
-        let bytes = self.files.remove(from).ok_or(ErrorKind::NotFound)?;
-        self.files.insert(to.to_owned(), bytes);
-        Ok(())
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        self.act("remove", name)?;
-        self.files.remove(name).map(drop).ok_or_else(|| ErrorKind::NotFound.into())
-    }
-
-    fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
-        if self.links.get(link).is_some_and(|old| old == target) {
-            return Ok(false);
-        }
-        self.act("point", link)?;
-        self.links.insert(link.to_owned(), target.to_owned());
-        Ok(true)
-    }
-
-    fn free_bytes(&self) -> io::Result<u64> {
-        self.asked.set(self.asked.get() + 1);
-        Ok(self.claims_free.unwrap_or(self.room() as u64))
-    }
-}
-
-/// So that a test keeps its storage, whatever becomes of the ledger on it.
-#[cfg(test)]
-impl Files for &mut MemoryStorage {
-    fn list(&self) -> io::Result<Vec<String>> {
-        (**self).list()
-    }
-
-    fn len(&self, name: &str) -> io::Result<u64> {
-        (**self).len(name)
-    }
-
-    fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
-        (**self).read_at(name, offset, into)
-    }
-
-    fn path(&self, name: &str) -> String {
-        (**self).path(name)
-    }
-}
-
-#[cfg(test)]
-impl Storage for &mut MemoryStorage {
-    fn create(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        (**self).create(name, bytes)
-    }
-
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        (**self).append(name, bytes)
-    }
-
-    fn write_at(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        (**self).write_at(name, offset, bytes)
-    }
-
-    fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
-        (**self).truncate(name, len)
-    }
-
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        (**self).sync(name)
-    }
-
-    fn sync_dir(&mut self) -> io::Result<()> {
-        (**self).sync_dir()
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        (**self).rename(from, to)
-    }
-
-    fn remove(&mut self, name: &str) -> io::Result<()> {
-        (**self).remove(name)
-    }
-
-    fn point(&mut self, link: &str, target: &str) -> io::Result<bool> {
-        (**self).point(link, target)
-    }
-
-    fn free_bytes(&self) -> io::Result<u64> {
-        (**self).free_bytes()
-    }
 }
 
 #[cfg(test)]

@@ -8,27 +8,27 @@
 //!
 //! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`] bytes are
 //! written and not yet synced, which is how far recovery looks for a torn tail; a segment is whole and synced before
-//! the next one begins; nothing here allocates after [`Ledger::open`], save where a segment begins. After an error
-//! nothing may be called any more: what the file holds then only the next start can say.
+//! the next one begins; nothing here allocates after [`Ledger::open`], also not where a segment begins or a snapshot is
+//! written. After an error nothing may be called any more: what the file holds then only the next start can say.
 
 use std::io;
 
 use crate::limits::{ENTRIES_MAX, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
 use crate::model::{Entry, EntrySeq, Stamp};
 
-use super::header::{HEADER_LEN, Header};
+use super::header::{self, HEADER_LEN};
 use super::line;
 use super::recovery::{self, OpenError};
-use super::segment::{LINK, name_of};
+use super::segment::{LINK, Name, stack_name_of};
 use super::snapshot;
 use super::storage::Storage;
-use super::{Head, State};
+use super::{Entries, Head, State};
 
 /// The ledger in service.
 pub struct Ledger<S> {
     storage: S,
     /// The newest segment's name.
-    segment: String,
+    segment: Name,
     number: u64,
     site: String,
     /// Bytes of a segment before the next one begins.
@@ -46,6 +46,8 @@ pub struct Ledger<S> {
     filled: usize,
     /// Bytes written since the last sync.
     unsynced: usize,
+    /// Whether the end of the newest segment is still as it was found: there was no room to mend it. Nothing is written until it is.
+    is_unmended: bool,
     /// Syncs of entries since the ledger was opened.
     syncs: u64,
     /// The entry that the snapshot in force is of, if this program wrote or believed it.
@@ -75,6 +77,9 @@ impl<S: Storage> Ledger<S> {
     /// Replays the ledger of a directory into `state`, from its snapshot if that is believed, mends its end, and goes on with it; or begins a new one.
     /// When this returns, everything that was replayed is durable.
     ///
+    /// Where there is no room to mend, the ledger is opened [unmended](Ledger::is_unmended): what was replayed is synced once more, which is all that can be
+    /// done, and nothing is written before [`Ledger::try_room`] mended it.
+    ///
     /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the header of a new ledger.
     ///
     /// # Errors
@@ -88,12 +93,29 @@ impl<S: Storage> Ledger<S> {
     ) -> Result<(Self, Opened), OpenError> {
         let replayed = recovery::replay(&storage, state)?;
         let mut warnings: Vec<String> = replayed.disbelief.clone().into_iter().collect();
-        warnings.extend(recovery::mend(&mut storage, &replayed)?);
         let is_new = replayed.newest.is_none();
+        let is_unmended = match recovery::mend(&mut storage, &replayed) {
+            Ok(sentences) => {
+                warnings.extend(sentences);
+                false
+            }
+            Err(error) if is_no_room(&error) && !is_new => {
+                warnings.push(format!(
+                    "{error}: the ledger's end is mended when there is room, and nothing is written before"
+                ));
+                true
+            }
+            Err(error) => return Err(error.into()),
+        };
         let number = replayed.ledger.unwrap_or_else(draw_number);
         let segment = match &replayed.newest {
-            Some(name) => name.clone(),
-            None => create_segment(&mut storage, number, site, created, replayed.head)?,
+            Some(name) => Name::try_from(name.as_str()).expect("it is a segment's name"),
+            None => create_segment(&mut storage, number, site, created, replayed.head).inspect_err(|error| {
+                if is_no_room(error) {
+                    // Else the next start would keep half a header, and the one after it another.
+                    let _left = storage.remove(&stack_name_of(replayed.head.seq.next()));
+                }
+            })?,
         };
         match storage.point(LINK, &segment) {
             Ok(true) => storage.sync_dir()?,
@@ -126,6 +148,7 @@ impl<S: Storage> Ledger<S> {
             buffer: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
             filled: 0,
             unsynced: 0,
+            is_unmended,
             syncs: 0,
             snapshot: opened.snapshot,
         };
@@ -175,15 +198,24 @@ impl<S: Storage> Ledger<S> {
         self.unsynced > 0 || self.is_dirty()
     }
 
+    /// Whether there was no room to mend the ledger's end. Until [`Ledger::try_room`] finds some, nothing may be written.
+    pub fn is_unmended(&self) -> bool {
+        self.is_unmended
+    }
+
     /// Writes the turn's entries at the end of the segment, in one piece. If more than a tail of bytes would then
     /// wait for a sync, those written before are synced first.
     ///
     /// # Errors
     /// With path and operation, if not everything could be written.
+    ///
+    /// # Panics
+    /// If the ledger is unmended: behind a torn tail an entry would be lost.
     pub fn write(&mut self) -> io::Result<()> {
         if !self.is_dirty() {
             return Ok(());
         }
+        assert!(!self.is_unmended, "without room nothing is written");
         if self.unsynced + self.filled > TAIL_LEN_MAX {
             self.sync_written()?;
         }
@@ -219,7 +251,7 @@ impl<S: Storage> Ledger<S> {
             Ok(name) => name,
             Err(error) if is_no_room(&error) => {
                 // What is there of it must be gone for good before the segment before goes on.
-                self.remove_if_there(&name_of(self.written.seq.next()))?;
+                self.remove_if_there(&stack_name_of(self.written.seq.next()))?;
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -233,7 +265,7 @@ impl<S: Storage> Ledger<S> {
     }
 
     fn remove_if_there(&mut self, name: &str) -> io::Result<()> {
-        if self.storage.list()?.iter().any(|known| known == name) {
+        if self.storage.has(name)? {
             self.storage.remove(name)?;
         }
         self.storage.sync_dir()
@@ -252,14 +284,15 @@ impl<S: Storage> Ledger<S> {
         self.storage.sync(&self.segment)
     }
 
-    /// Tries whether a whole turn could be written, in a file of its own.
+    /// Tries whether a whole turn could be written, in a file of its own; and where there was no room to mend the ledger's end, mends it
+    /// now. Gives a sentence for each thing a person should know of that.
     ///
     /// # Errors
     /// If there is no room; or of the storage.
     ///
     /// # Panics
     /// If entries wait to be written.
-    pub fn try_room(&mut self) -> io::Result<()> {
+    pub fn try_room(&mut self) -> io::Result<Vec<String>> {
         assert!(!self.is_dirty(), "it writes the turn's buffer");
         // Nothing that a file system could compress.
         let mut state = 1_u32;
@@ -270,7 +303,18 @@ impl<S: Storage> Ledger<S> {
         self.remove_if_there(TRIAL)?;
         let tried = self.storage.create(TRIAL, &self.buffer).and_then(|()| self.storage.sync(TRIAL));
         self.remove_if_there(TRIAL)?;
-        tried
+        tried?;
+        if self.is_unmended { self.mend() } else { Ok(Vec::new()) }
+    }
+
+    /// Does what the start could not. What it may have done of it is found anew.
+    fn mend(&mut self) -> io::Result<Vec<String>> {
+        let replayed = recovery::replay(&self.storage, &mut Entries(|_: &Entry| Ok(())));
+        let replayed = replayed.map_err(|error| io::Error::other(error.to_string()))?;
+        let sentences = recovery::mend(&mut self.storage, &replayed)?;
+        self.len = self.storage.len(&self.segment)?;
+        self.is_unmended = false;
+        Ok(sentences)
     }
 
     /// Bytes of entries written since the ledger was opened.
@@ -391,10 +435,9 @@ fn create_segment<S: Storage>(
     site: &str,
     created: Stamp,
     head: Head,
-) -> io::Result<String> {
-    let header = Header { ledger, site: site.to_owned(), first: head.seq.next(), chain: head.crc, created };
-    let name = name_of(header.first);
-    storage.create(&name, &header.emit())?;
+) -> io::Result<Name> {
+    let name = stack_name_of(head.seq.next());
+    storage.create(&name, &header::emit(ledger, site, head, created))?;
     storage.sync(&name)?;
     storage.sync_dir()?;
     Ok(name)
@@ -402,7 +445,7 @@ fn create_segment<S: Storage>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::Entries;
+    use super::super::segment::name_of;
     use super::super::storage::{DirStorage, Files as _, MemoryStorage};
     use super::super::testing::{self, FIRST};
     use super::*;

@@ -4,7 +4,6 @@
 //! account opens with. What happened since is the book's.
 
 use core::fmt::Write as _;
-use core::ops::Range;
 
 use super::ids::{AccountId, CardNo, Text};
 use super::money::{Balance, Money};
@@ -99,7 +98,7 @@ impl core::fmt::Debug for Pin {
 }
 
 /// What a card may do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// 状态. What the table says; the ledger may be stricter.
     pub status: CardStatus,
@@ -200,7 +199,6 @@ impl CardTable {
     pub fn install(&mut self, records: &[CardRecord], mut account_row: impl FnMut(&CardRecord) -> u32) {
         self.rows.clear();
         self.text.clear();
-        self.by_card.clear();
         self.by_code.clear();
         for record in records {
             let row = CardRow {
@@ -210,12 +208,15 @@ impl CardTable {
                 code: record.code.as_ref().map_or((0, 0), |code| self.store(code)),
                 terms: record.terms.clone(),
             };
-            let index = u32::try_from(self.rows.len()).expect("CARDS_MAX fits 32 bits");
-            self.by_card.insert(hash_number(row.card), index);
-            if let Some(code) = &record.code {
-                self.by_code.insert(hash_bytes(code), index);
-            }
             assert!(self.rows.push(row).is_ok(), "check_room counted the records");
+        }
+        let Self { rows, text, by_card, by_code } = self;
+        by_card.fill(rows.len(), |row| hash_number(rows[row as usize].card));
+        let hash_of_code = |row: u32| hash_bytes(slice(text, rows[row as usize].code));
+        for (row, record) in (0..).zip(records) {
+            if record.code.is_some() {
+                by_code.insert(hash_of_code(row), row, hash_of_code);
+            }
         }
     }
 
@@ -237,6 +238,11 @@ impl CardTable {
         self.slice(row.name)
     }
 
+    /// The member code; empty for none.
+    pub fn code(&self, row: &CardRow) -> &[u8] {
+        self.slice(row.code)
+    }
+
     /// All rows, in the file's order.
     pub fn rows(&self) -> &[CardRow] {
         &self.rows
@@ -248,10 +254,13 @@ impl CardTable {
         (start, u16::try_from(bytes.len()).expect("names and codes are short"))
     }
 
-    fn slice(&self, (start, len): (u32, u16)) -> &[u8] {
-        let range: Range<usize> = start as usize..start as usize + usize::from(len);
-        &self.text[range]
+    fn slice(&self, place: (u32, u16)) -> &[u8] {
+        slice(&self.text, place)
     }
+}
+
+fn slice(text: &[u8], (start, len): (u32, u16)) -> &[u8] {
+    &text[start as usize..][..usize::from(len)]
 }
 
 impl Default for CardTable {

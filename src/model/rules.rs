@@ -77,6 +77,16 @@ pub enum DeviceKind {
     Board,
 }
 
+impl DeviceKind {
+    /// The configuration's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pos => "pos",
+            Self::Board => "board",
+        }
+    }
+}
+
 /// `config device`: a registered device.
 #[derive(Clone, Debug)]
 pub struct DeviceRule {

@@ -30,6 +30,14 @@ impl Mono {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(pub i64);
 
+impl Now {
+    /// The wall time of a monotonic one that lies behind, as today's clock would have shown it.
+    pub fn stamp_of(&self, at: Mono) -> Stamp {
+        let ago = i64::try_from(self.mono.ms_since(at)).unwrap_or(i64::MAX);
+        Stamp { wall: Wall(self.stamp.wall.0.saturating_sub(ago)), ..self.stamp }
+    }
+}
+
 impl Wall {
     /// Whole seconds since the epoch.
     pub const fn seconds(self) -> i64 {

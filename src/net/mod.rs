@@ -1,14 +1,18 @@
 //! The loop between the world and the server: one thread, one poll (design.md, section 1).
 //!
-//! One turn: datagrams and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
+//! One turn: datagrams, a few lines of the control socket and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
 //! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
+pub mod control;
+pub mod drops;
 pub mod service;
 pub mod udp;
 pub mod watch;
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::warn;
@@ -17,13 +21,17 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::clock::Clock;
+use crate::control::{self as operator, Host, Owed};
 use crate::ledger::{Ledger, Storage};
-use crate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
+use crate::limits::{TURN_BATCH, TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::status::Status;
+use crate::wire::{Buffer, Reply};
 use crate::zone::Zone;
+pub use control::Control;
+use drops::Drops;
 pub use service::Service;
 use udp::{Mail, Socket};
 pub use watch::{Around, Places, Watch};
@@ -33,6 +41,9 @@ const UNSENT_TOLD_MS: u64 = 60_000;
 
 /// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
 const STALE: Mono = Mono(1000);
+
+/// The control socket's token, and its clients' after it.
+const CONTROL: usize = SOCKETS_MAX;
 
 /// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
@@ -55,6 +66,8 @@ pub struct Reloaded {
     pub segment_bytes: u64,
     /// Free bytes below which sales are refused.
     pub reserve_bytes: u64,
+    /// The answer to the client that asked for it.
+    pub answer: String,
 }
 
 /// Everything that runs.
@@ -70,7 +83,12 @@ pub struct Loop<'t, S: Storage> {
     service: Service<'t, S>,
     /// The socket that is asked first in the next turn.
     first: usize,
+    /// How long the last turn took to write, sync and send, in milliseconds.
+    end_ms: u64,
     unsent: Unsent,
+    drops: Drops,
+    control: Option<Control>,
+    ledger_dir: PathBuf,
     watch: Watch,
 }
 
@@ -124,9 +142,24 @@ impl<'t, S: Storage> Loop<'t, S> {
             zone,
             service: Service::new(server, ledger, fx),
             first: 0,
+            end_ms: 0,
             unsent: Unsent::default(),
+            drops: Drops::default(),
+            control: None,
+            ledger_dir: PathBuf::new(),
             watch: Watch::new(Places::default()),
         })
+    }
+
+    /// Takes orders and questions from this socket, too. `ledger_dir` is told to clients that ask for a card.
+    ///
+    /// # Errors
+    /// Of the kernel.
+    pub fn take_orders(&mut self, mut control: Control, ledger_dir: &Path) -> io::Result<()> {
+        control.register(self.poll.registry(), CONTROL)?;
+        self.control = Some(control);
+        ledger_dir.clone_into(&mut self.ledger_dir);
+        Ok(())
     }
 
     /// Free bytes below which sales are refused; until it is called, none.
@@ -169,39 +202,75 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.server()
     }
 
-    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them; it gives
-    /// what else changes, or `None` if it refused and everything stays as it is.
+    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them, told
+    /// whether a table that loses more than a tenth of the cards is taken; it gives what else changes, or, if it refused and everything stays
+    /// as it is, the answer to the client that asked for it.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
-    pub fn run(mut self, mut reload: impl FnMut(&mut Server) -> Option<Reloaded>) -> io::Result<()> {
+    pub fn run(mut self, mut reload: impl FnMut(&mut Server, bool) -> Result<Reloaded, String>) -> io::Result<()> {
         loop {
             self.wait()?;
             let order = self.order();
             let now = self.now();
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
-            let Self { service, sockets, unsent, zone, clock, .. } = &mut self;
-            let post = &mut |bag: &Mailbag| unsent.post(clock, sockets, bag);
-            match order {
-                Some(Order::Reload) => {
-                    if let Some(new) = reload(service.server_mut()) {
-                        *zone = new.zone;
-                        service.limit_segments(new.segment_bytes);
-                        service.keep_reserve(new.reserve_bytes);
-                        logging::set_offset(zone.offset_at(now.stamp.wall));
-                        service.reloaded(&now, post)?;
-                    }
-                }
-                Some(Order::Stop) => {
-                    service.stop(&now, post)?;
-                    self.watch.finish(&now, &self.service, around(&self.sockets, &self.unsent));
-                    return Ok(());
-                }
-                None => (),
+            if order == Some(Order::Reload) {
+                let reloaded = reload(self.service.server_mut(), false);
+                self.reload(&now, reloaded)?;
+            }
+            self.answer_owed(&now, &mut reload)?;
+            if order == Some(Order::Stop) {
+                return self.stop(&now);
             }
             self.tell_status(&now);
         }
+    }
+
+    /// Ends: what waits in the sockets is sent again by its devices.
+    fn stop(mut self, now: &Now) -> io::Result<()> {
+        let Self { service, sockets, unsent, clock, drops, watch, .. } = &mut self;
+        drops.finish(around(sockets, unsent).kernel_dropped.unwrap_or(0));
+        service.stop(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        watch.finish(now, service, around(sockets, unsent));
+        Ok(())
+    }
+
+    /// Answers the operator's lines of a committed turn; first those whose answers the loop itself gives.
+    fn answer_owed(
+        &mut self,
+        now: &Now,
+        reload: &mut impl FnMut(&mut Server, bool) -> Result<Reloaded, String>,
+    ) -> io::Result<()> {
+        while let Some(owed) = self.control.as_ref().and_then(Control::owed) {
+            let answer = match owed {
+                Owed::Reload { accept } => {
+                    let reloaded = reload(self.service.server_mut(), accept);
+                    self.reload(now, reloaded)?
+                }
+                Owed::Status => operator::status(&self.status(now)),
+            };
+            self.control.as_mut().expect("it was just asked").answer_owed(answer);
+        }
+        if let Some(control) = &mut self.control {
+            control.deliver(self.clock.mono(), self.service.undone());
+        }
+        Ok(())
+    }
+
+    /// Takes over what a reload changed, and writes its entry; gives the answer to who asked for it.
+    fn reload(&mut self, now: &Now, reloaded: Result<Reloaded, String>) -> io::Result<String> {
+        let new = match reloaded {
+            Ok(new) => new,
+            Err(answer) => return Ok(answer),
+        };
+        let Self { service, sockets, unsent, zone, clock, .. } = self;
+        *zone = new.zone;
+        service.limit_segments(new.segment_bytes);
+        service.keep_reserve(new.reserve_bytes);
+        logging::set_offset(zone.offset_at(now.stamp.wall));
+        service.reloaded(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        Ok(new.answer)
     }
 
     /// How the server stands.
@@ -221,10 +290,12 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sleeps until a datagram, a signal or a deadline.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = if self.ready.contains(&true) {
+        let timeout = if self.ready.contains(&true) || self.control.as_ref().is_some_and(Control::has_work) {
             Some(Duration::ZERO)
         } else {
-            let deadline = [self.service.next_deadline(), self.watch.deadline()].into_iter().flatten().min();
+            let control = self.control.as_ref().and_then(Control::next_deadline);
+            let deadlines = [self.service.next_deadline(), self.watch.deadline(), control];
+            let deadline = deadlines.into_iter().flatten().min();
             deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
         match self.poll.poll(&mut self.events, timeout) {
@@ -235,6 +306,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         for event in &self.events {
             if let Some(ready) = self.ready.get_mut(event.token().0) {
                 *ready = true;
+            } else if let Some(control) = self.control.as_mut().filter(|_| event.token() != SIGNALS) {
+                control.on_event(event);
             }
         }
         Ok(())
@@ -252,14 +325,42 @@ impl<'t, S: Storage> Loop<'t, S> {
     fn turn(&mut self, now: &Now) -> io::Result<()> {
         let mut received = 0;
         for socket in (self.first..self.sockets.len()).chain(0..self.first) {
-            while self.ready[socket] && received < TURN_DATAGRAMS_MAX && self.service.takes_a_batch() {
+            while self.ready[socket] && self.goes_on(now, received) && self.service.takes_a_batch() {
                 received += self.receive(now, socket)?;
             }
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
-        let Self { service, sockets, unsent, clock, .. } = self;
-        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))
+        self.take_lines(now)?;
+        let Self { service, sockets, unsent, clock, drops, end_ms, .. } = self;
+        drops.after_turn(now.mono, received, || around(sockets, unsent).kernel_dropped.unwrap_or(0));
+        let begin = clock.mono();
+        service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        *end_ms = clock.mono().ms_since(begin);
+        Ok(())
+    }
+
+    /// Whether the turn takes more, if there is more. A flood brings more during a sync than [`TURN_DATAGRAMS_MAX`], and would fill the kernel's
+    /// buffer turn by turn; so as much time as the last turn gave to the disk is given to reading, within [`TURN_BEYOND_MS_MAX`].
+    fn goes_on(&self, now: &Now, received: usize) -> bool {
+        received < TURN_DATAGRAMS_MAX || self.clock.mono().ms_since(now.mono) < self.end_ms.min(TURN_BEYOND_MS_MAX)
+    }
+
+    /// Takes a few lines of the operator's tools, after the devices' frames.
+    fn take_lines(&mut self, now: &Now) -> io::Result<()> {
+        let Self { control, service, sockets, poll, ledger_dir, .. } = self;
+        let Some(control) = control else { return Ok(()) };
+        control.accept(poll.registry());
+        if !service.takes_lines() {
+            // This turn's replies go first; nobody sleeps while lines wait.
+            return Ok(());
+        }
+        let mut world = World { sockets, ledger_dir };
+        control.answer_lines(|line| {
+            // Before: if the turn is undone while the line is obeyed, what it did is gone too.
+            let undone = service.undone();
+            Ok((operator::answer(service, now, &mut world, line)?, undone))
+        })
     }
 
     /// Takes a batch from a socket.
@@ -277,6 +378,45 @@ impl<'t, S: Storage> Loop<'t, S> {
         failure?;
         self.ready[number] = received == TURN_BATCH;
         Ok(received)
+    }
+}
+
+/// The machine, as the operator's lines need it.
+struct World<'a> {
+    sockets: &'a mut [Socket],
+    ledger_dir: &'a Path,
+}
+
+impl Host for World<'_> {
+    fn addresses(&self) -> Vec<Ipv4Addr> {
+        udp::addresses().unwrap_or_default().into_iter().map(|here| here.address).collect()
+    }
+
+    fn discover(&mut self, port: u16) -> Result<usize, String> {
+        let addresses =
+            udp::addresses().map_err(|error| format!("the machine does not tell its addresses: {error}"))?;
+        let mut frame = Buffer::new();
+        Reply::Discover.emit(&mut frame);
+        let (mut networks, mut error) = (0, None);
+        for socket in self.sockets.iter_mut() {
+            for (from, broadcast) in socket.networks(&addresses) {
+                let to = SocketAddrV4::new(broadcast, port);
+                let sent = socket.send([Mail { to, from, bytes: &frame }]);
+                networks += sent.sent;
+                error = sent.error.or(error);
+            }
+        }
+        match error {
+            Some(error) if networks == 0 => Err(format!("no 000 could be sent: {error}")),
+            _ if networks == 0 => {
+                Err("no network here takes a broadcast: listen on an address that has one".to_owned())
+            }
+            _ => Ok(networks),
+        }
+    }
+
+    fn ledger_dir(&self) -> &Path {
+        self.ledger_dir
     }
 }
 

@@ -14,9 +14,9 @@ use std::io;
 use log::{info, warn};
 
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
-use crate::limits::{TURN_BATCH, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX};
+use crate::limits::{STORED_AHEAD_MAX, TURN_BATCH, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX, TURN_STORED_MAX};
 use crate::model::{Entry, EntrySeq, Mono, Now};
-use crate::server::{Effects, Mailbag, Peer, Room, Server};
+use crate::server::{Effects, Heard, Mailbag, Peer, Room, Server};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
@@ -28,8 +28,28 @@ const ROOM_ASKED_BYTES: u64 = 32 * 1024;
 /// How often it is tried whether anything can be written again. The trial costs the flash a turn's worth of bytes.
 const ROOM_TRIED_MS: u64 = 10_000;
 
+/// Bytes of a snapshot that is written where its segment begins, between two turns: 10,000 accounts have 1.5 MB, which takes 8 ms on a
+/// small server and some tenths of a second on a router. A larger one, of up to 11 MB and seconds, waits for a pause. It is not spread over
+/// turns: it must be of one entry, so each sale would spoil what was written of it, and a copy of the state is more than a router holds.
+const SNAPSHOT_AT_ONCE_BYTES: u64 = 2 * 1024 * 1024;
+
+/// About what a snapshot has of an account and its card.
+const SNAPSHOT_ACCOUNT_BYTES: u64 = 160;
+
+/// A pause: no frame came for so long.
+const PAUSE_MS: u64 = 2000;
+
 /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
 pub type Post<'a> = &'a mut dyn FnMut(&Mailbag);
+
+/// What this turn decided so far.
+#[derive(Default)]
+struct Decided {
+    /// Whether there was a live request.
+    has_live: bool,
+    /// Stored sales.
+    stored: usize,
+}
 
 /// A server, its ledger, and the effects on their way from one to the other.
 pub struct Service<'t, S: Storage> {
@@ -38,6 +58,7 @@ pub struct Service<'t, S: Storage> {
     fx: &'t mut Effects,
     /// Whether an entry of this turn must be durable before the turn's results leave.
     must_sync: bool,
+    decided: Decided,
     /// Whether entries of this turn were written before its end: more than one write holds.
     has_written: bool,
     /// Since when written entries wait for a sync.
@@ -48,6 +69,12 @@ pub struct Service<'t, S: Storage> {
     room_asked: Option<(Mono, u64)>,
     /// When a write found no room, or a trial did.
     room_failed: Option<Mono>,
+    /// After [`Service::start`] the number of the `start` entry; 0 if there was no room for it.
+    start: Option<EntrySeq>,
+    /// Whether a segment began since the last snapshot.
+    is_snapshot_due: bool,
+    /// When the last frame came.
+    heard: Mono,
     /// Turns that were undone since the start.
     undone: u64,
 }
@@ -61,11 +88,15 @@ impl<'t, S: Storage> Service<'t, S> {
             ledger,
             fx,
             must_sync: false,
+            decided: Decided::default(),
             has_written: false,
             unsynced_since: None,
             reserve_bytes: 0,
             room_asked: None,
             room_failed: None,
+            start: None,
+            is_snapshot_due: false,
+            heard: Mono(0),
             undone: 0,
         }
     }
@@ -117,13 +148,18 @@ impl<'t, S: Storage> Service<'t, S> {
         self.fx
     }
 
-    /// Writes the `start` entry, before anything is received.
+    /// Writes the `start` entry, before anything is received. Where there is no room for it, or none to mend the ledger's end, the service
+    /// begins in the state in which nothing can be written, and the entry follows when there is room.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        if self.ledger.is_unmended() {
+            self.find_no_room(now);
+        }
         self.look_for_room(now)?;
         self.server.start(now, self.fx);
+        self.start = Some(self.fx.entries.last().map_or(EntrySeq(0), |start| start.seq));
         self.collect(now)?;
         self.must_sync = true;
         self.commit(now, post)
@@ -148,6 +184,11 @@ impl<'t, S: Storage> Service<'t, S> {
         // failed sync of its own left in the page cache only.
         self.must_sync = true;
         self.commit(now, post)?;
+        // What waits was heard.
+        while self.next_stored().is_some() {
+            self.serve_turns_stored(now)?;
+            self.commit(now, post)?;
+        }
         self.server.stop(now, self.fx);
         self.collect(now)?;
         self.must_sync = true;
@@ -160,13 +201,19 @@ impl<'t, S: Storage> Service<'t, S> {
 
     /// When there is something to do though no datagram came.
     pub fn next_deadline(&self) -> Option<Mono> {
+        if self.server.next_stored().is_some() {
+            return Some(Mono(0));
+        }
         let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
-        [self.server.next_deadline(), sync_at].into_iter().flatten().min()
+        let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
+        [self.server.next_deadline(), sync_at, snapshot_at].into_iter().flatten().min()
     }
 
-    /// Whether a batch's replies leave room for those of timers, and its entries likely fit the turn's one write.
+    /// Whether a batch's replies, with those to stored sales that go before its requests, leave room for a turn's stored sales and
+    /// for timers; and its entries likely fit the turn's one write.
     pub fn takes_a_batch(&self) -> bool {
-        self.fx.has_room(2 * TURN_BATCH) && !self.ledger.is_half_full()
+        self.fx.has_room((1 + STORED_AHEAD_MAX) * TURN_BATCH + TURN_STORED_MAX + TURN_BATCH)
+            && !self.ledger.is_half_full()
     }
 
     /// A datagram of this turn, one of at most [`TURN_BATCH`] since [`Service::takes_a_batch`] was asked. `is_oversize`:
@@ -175,27 +222,70 @@ impl<'t, S: Storage> Service<'t, S> {
     /// # Errors
     /// If the ledger cannot be written.
     pub fn receive(&mut self, now: &Now, peer: Peer, datagram: &[u8], is_oversize: bool) -> io::Result<()> {
+        self.heard = now.mono;
         self.look_for_room(now)?;
         if is_oversize {
             self.server.handle_oversize(now, peer, datagram);
-        } else {
-            self.server.handle(now, peer, datagram, self.fx);
+            return Ok(());
+        }
+        match self.server.hear(now, peer, datagram, self.fx) {
+            Heard::Live => self.decided.has_live = true,
+            Heard::Behind(machine) => {
+                while self.server.serve_ahead(now, &machine, peer, self.fx) {
+                    self.collect(now)?;
+                }
+                self.server.handle_admitted(now, peer, datagram, self.fx);
+                self.decided.has_live = true;
+            }
+            Heard::Done => (),
         }
         self.collect(now)
     }
 
-    /// Ends a turn: handles the deadlines that passed, and commits.
+    /// The stored sale that this turn decides next, after all its datagrams; `None` if none waits, or the turn has done its
+    /// share: [`TURN_STORED_MAX`] beside live requests, else as many as one write holds.
+    pub fn next_stored(&self) -> Option<&[u8]> {
+        let is_in_share =
+            self.decided.stored < TURN_STORED_MAX || (!self.decided.has_live && !self.ledger.is_half_full());
+        self.server.next_stored().filter(|_| is_in_share && self.fx.has_room(TURN_BATCH))
+    }
+
+    /// Decides the stored sale that waits longest, where [`Service::next_stored`] has one.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn serve_stored(&mut self, now: &Now) -> io::Result<()> {
+        self.look_for_room(now)?;
+        self.server.serve_stored(now, self.fx);
+        self.decided.stored += 1;
+        self.collect(now)
+    }
+
+    fn serve_turns_stored(&mut self, now: &Now) -> io::Result<()> {
+        while self.next_stored().is_some() {
+            self.serve_stored(now)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a turn: decides its share of stored sales, handles the deadlines that passed, and commits.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn end_turn(&mut self, now: &Now, post: Post) -> io::Result<()> {
+        self.serve_turns_stored(now)?;
         // After the datagrams: a 109 may wait among them for the command that a timer would send again or give up.
         let mut fired = 0;
         while fired < TURN_DATAGRAMS_MAX && self.fx.has_room(1) && self.server.on_timer(now, self.fx) {
             self.collect(now)?;
             fired += 1;
         }
+        self.must_sync |= self.is_snapshot_due && self.is_pause(now);
         self.commit(now, post)
+    }
+
+    fn is_pause(&self, now: &Now) -> bool {
+        now.mono.ms_since(self.heard) >= PAUSE_MS
     }
 
     /// Hands the entries of one frame, timer or signal to the ledger.
@@ -220,8 +310,12 @@ impl<'t, S: Storage> Service<'t, S> {
         let written = self.write_turn(now);
         let is_new_segment = self.unless_no_room(now, written)?.unwrap_or(false);
         (self.must_sync, self.has_written) = (false, false);
+        self.decided = Decided::default();
         send(&mut self.fx.committed, post);
-        if is_new_segment {
+        self.is_snapshot_due |= is_new_segment;
+        let is_time = is_new_segment && self.expected_snapshot() <= SNAPSHOT_AT_ONCE_BYTES || self.is_pause(now);
+        if self.is_snapshot_due && is_time && !self.ledger.unsynced() {
+            self.is_snapshot_due = false;
             self.write_snapshot(now);
         }
         Ok(())
@@ -274,11 +368,15 @@ impl<'t, S: Storage> Service<'t, S> {
                 format!("the ledger was cut to {}, and a replay ends with {}", self.ledger.head(), replayed.head);
             return Err(io::Error::other(sentence));
         }
-        self.room_failed = Some(now.mono);
         self.undone += 1;
+        self.find_no_room(now);
+        Ok(())
+    }
+
+    fn find_no_room(&mut self, now: &Now) {
+        self.room_failed = Some(now.mono);
         let free = self.ledger.storage().free_bytes().unwrap_or(0);
         self.server.take_room(Room::Nothing, free);
-        Ok(())
     }
 
     /// Asks how much room there is, when frames come, and not too often.
@@ -298,7 +396,18 @@ impl<'t, S: Storage> Service<'t, S> {
         }
         let room = if free < self.reserve_bytes { Room::Reserve } else { Room::Open };
         self.server.take_room(room, free);
-        Ok(())
+        self.write_owed_start(now)
+    }
+
+    /// Writes the `start` entry that found no room, before any other: its number is then in no ledger, or above the last.
+    fn write_owed_start(&mut self, now: &Now) -> io::Result<()> {
+        if self.start.is_none_or(|start| start > EntrySeq(0) && start <= self.ledger.head().seq) {
+            return Ok(());
+        }
+        self.server.write_start(now, self.fx);
+        self.start = self.fx.entries.last().map(|start| start.seq);
+        self.must_sync = true;
+        self.collect(now)
     }
 
     /// Whether, after a write that found no room, a turn's worth of bytes can be written: what the file system says of its room is not
@@ -310,17 +419,30 @@ impl<'t, S: Storage> Service<'t, S> {
         }
         self.room_failed = Some(now.mono);
         match self.ledger.try_room() {
-            Ok(()) => Ok(true),
+            Ok(sentences) => {
+                for sentence in sentences {
+                    warn!("{sentence}");
+                }
+                Ok(true)
+            }
             Err(error) if ledger::is_no_room(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
+    /// Bytes that a snapshot is likely to have: some more than the one before, and than its accounts.
+    fn expected_snapshot(&self) -> u64 {
+        let storage = self.ledger.storage();
+        let before = if storage.has(snapshot::NAME).unwrap_or(false) { storage.len(snapshot::NAME) } else { Ok(0) };
+        let before = before.map_or(0, |len| len + len / 4);
+        before.max(self.server.book().moved_accounts() as u64 * SNAPSHOT_ACCOUNT_BYTES)
+    }
+
     /// A snapshot saves the next start time, and lets old segments be taken away: without a new one the old one does.
     fn write_snapshot(&mut self, now: &Now) {
         let storage = self.ledger.storage();
-        // About as many as the one before; the ledger's own room goes first.
-        let needed = storage.len(snapshot::NAME).map_or(0, |len| len + len / 4) + TURN_BYTES_MAX as u64;
+        // The ledger's own room goes first.
+        let needed = self.expected_snapshot() + TURN_BYTES_MAX as u64;
         let free = storage.free_bytes().unwrap_or(u64::MAX);
         if free.saturating_sub(needed) < self.reserve_bytes {
             warn!("snapshot-failed free={free}: no room for another beside the reserve; the one before stays");
@@ -371,7 +493,7 @@ mod tests {
     use super::*;
     use crate::ledger::storage::MemoryStorage;
     use crate::ledger::{recovery, snapshot};
-    use crate::limits::LINKS_MAX;
+    use crate::limits::{LINKS_MAX, STORED_WAITING_MAX};
     use crate::model::order::{Digest, KeyText, Note, Operator};
     use crate::model::{
         Act, Balance, CardNo, CardStatus, Done, Key, MachineNo, Money, Order, Stamp, UnitNo, Wall, Way,
@@ -575,12 +697,88 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_that_the_entries_after_it_contradict_is_not_believed() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.lunch(1, 37).unwrap();
+        // Until the newest snapshot is followed by a sale of an account that it has.
+        for seq in 9000.. {
+            let before = site.service.ledger.storage().files[snapshot::NAME].clone();
+            site.turn(&[stored(seq)]).unwrap();
+            if site.service.ledger.storage().files[snapshot::NAME] == before {
+                break;
+            }
+        }
+        let mut storage = (**site.service.ledger.storage()).clone();
+        let text = String::from_utf8(storage.files[snapshot::NAME].clone()).unwrap();
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        // A fen more in each account: sealed as if it had been written so.
+        for line in lines.iter_mut().filter(|line| line.starts_with("account\t")) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let more =
+                crate::model::Balance::parse(columns[2].as_bytes()).unwrap() + crate::model::Balance::from_fen(1);
+            *line = format!("account\t{}\t{more}\t{}\t{}", columns[1], columns[3], columns[4]);
+        }
+        let end = lines.pop().unwrap();
+        let covered = format!("{}\n{}", lines.join("\n"), &end[..end.len() - 8]);
+        let crc = ledger::line::continue_crc(0, covered.as_bytes());
+        storage.files.insert(snapshot::NAME.to_owned(), format!("{covered}{crc:08x}\n").into_bytes());
+        let replayed = compare(&storage, site.service.server());
+        assert!(replayed.disbelief.is_some_and(|why| why.contains("do not follow from what it says")));
+        assert_eq!((replayed.snapshot, replayed.head), (None, site.service.ledger.head()));
+        // Without the segments before it there is nothing to go back to.
+        let first = ledger::segment::list(&storage).unwrap().remove(0).name;
+        storage.files.remove(&first);
+        let mut other = locked(&OTHER);
+        let mut server = Server::new(&mut other, settings().rules);
+        let error = recovery::replay(&storage, &mut server).unwrap_err().to_string();
+        assert!(error.contains("balance") && !error.contains("missing"), "{error}");
+    }
+
+    #[test]
+    fn a_large_snapshot_waits_for_a_pause_and_is_then_that_of_the_ledger() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        storage.files.insert(snapshot::NAME.to_owned(), vec![b'x'; 2 * 1024 * 1024]);
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.lunch(1, 60).unwrap();
+        let is_written =
+            |site: &Site| site.service.ledger.storage().files[snapshot::NAME].starts_with(b"#posgate-snapshot");
+        assert!(ledger::segment::list(site.service.ledger.storage()).unwrap().len() > 3 && !is_written(&site));
+        let due = site.service.next_deadline().expect("a snapshot is due");
+        assert!(due <= Mono(1000 + site.at_ms).plus_ms(PAUSE_MS));
+        site.turn(&[unknown(1)]).unwrap();
+        site.turn(&[]).unwrap();
+        assert!(!is_written(&site), "a second is no pause");
+        site.turn(&[]).unwrap();
+        assert!(is_written(&site));
+        let replayed = compare(site.service.ledger.storage(), site.service.server());
+        assert!(replayed.snapshot.is_some() && replayed.disbelief.is_none());
+        // Once, until the next segment; and a small one is written where that begins.
+        let whole = site.service.ledger.storage().files[snapshot::NAME].clone();
+        for _ in 0..5 {
+            site.turn(&[]).unwrap();
+        }
+        assert_eq!(site.service.ledger.storage().files[snapshot::NAME], whole);
+        let segments = ledger::segment::list(site.service.ledger.storage()).unwrap().len();
+        for number in 100.. {
+            site.lunch(number, 1).unwrap();
+            let is_new = ledger::segment::list(site.service.ledger.storage()).unwrap().len() > segments;
+            assert_eq!(site.service.ledger.storage().files[snapshot::NAME] != whole, is_new);
+            if is_new {
+                break;
+            }
+        }
+    }
+
+    #[test]
     fn below_the_reserve_sales_and_stored_records_wait_and_doors_open_with_their_entries() {
         let mut tables = locked(&SERVING);
         let mut storage = MemoryStorage { claims_free: Some(200_000), ..MemoryStorage::default() };
         let mut site = Site::start(&mut tables, &mut storage);
         site.service.keep_reserve(100_000);
-        assert_eq!(codes(&site.turn(&[sale(1, 1), stored(2), door(3)]).unwrap()), ["008", "011", "050"]);
+        assert_eq!(codes(&site.turn(&[sale(1, 1), stored(2), door(3)]).unwrap()), ["008", "050", "011"]);
         site.service.ledger_mut().claims_free = Some(99_999);
         // Until nothing waits for its 109 any more.
         for _ in 0..40 {
@@ -638,6 +836,79 @@ mod tests {
         assert_eq!(codes(&site.turn(&[sale(100, 1), door(104), stored(103)]).unwrap()), ["008", "050", "011"]);
         assert_eq!(site.service.server().room(), Room::Open);
         compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    /// How many `start` entries.
+    fn starts(storage: &MemoryStorage) -> usize {
+        let segments = ledger::segment::list(storage).unwrap();
+        let starts_of = |name: &String| String::from_utf8_lossy(&storage.files[name]).matches("\tstart\t").count();
+        segments.iter().map(|segment| starts_of(&segment.name)).sum()
+    }
+
+    #[test]
+    fn a_start_on_a_full_disk_serves_without_entries_and_writes_its_start_when_there_is_room() {
+        let mut tables = locked(&SERVING);
+        let mut first = MemoryStorage::default();
+        Site::start(&mut tables, &mut first).lunch(1, 20).unwrap();
+        let torn = b"9999\t2026-11-22T12:0";
+        // The end is whole, or torn; and a byte in place takes no room, or does.
+        for (is_torn, writes_elsewhere) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut storage = MemoryStorage { writes_elsewhere, ..first.clone() };
+            let newest = ledger::segment::list(&storage).unwrap().pop().unwrap().name;
+            if is_torn {
+                storage.files.get_mut(&newest).unwrap().extend_from_slice(torn);
+            }
+            let files = storage.files.clone();
+            storage.capacity = Some(files.values().map(Vec::len).sum());
+            let mut site = Site::start(&mut tables, &mut storage);
+            assert_eq!(site.service.server().room(), Room::Nothing);
+            let enquiry = "102,00100,192.168.1.20,192.168.1.1,00001,8888888801".to_owned();
+            let sent = site.turn(&[sale(110, 1), door(102), enquiry, stored(9003), unknown(104)]).unwrap();
+            assert_eq!(codes(&sent), ["006", "009", "006", "050"], "{is_torn} {writes_elsewhere}");
+            assert_eq!(site.service.ledger.storage().files, files, "nothing is touched");
+            site.service.ledger_mut().capacity = None;
+            site.at_ms += 10_000;
+            let sent = site.turn(&[sale(110, 1), door(105), stored(9003)]).unwrap();
+            assert!(["008", "050", "011"].iter().all(|code| codes(&sent).contains(code)), "{sent:?}");
+            assert_eq!((site.service.server().room(), starts(site.service.ledger.storage())), (Room::Open, 2));
+            let replayed = compare(site.service.ledger.storage(), site.service.server());
+            assert_eq!((replayed.tail, replayed.head), (None, site.service.ledger.head()));
+            assert_eq!(storage.files.get(&format!("{newest}.torn")).map(Vec::as_slice), is_torn.then_some(&torn[..]));
+            assert!(storage.files[&newest].starts_with(&files[&newest][..files[&newest].len() - torn.len()]));
+        }
+    }
+
+    #[test]
+    fn a_start_entry_that_is_undone_is_written_again_once() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        Site::start(&mut tables, &mut storage).lunch(1, 3).unwrap();
+        // It fits in part: the disk claims room, and the write finds none.
+        storage.capacity = Some(storage.files.values().map(Vec::len).sum::<usize>() + 40);
+        storage.claims_free = Some(1 << 20);
+        let mut site = Site::start(&mut tables, &mut storage);
+        assert_eq!((site.service.server().room(), starts(site.service.ledger.storage())), (Room::Nothing, 1));
+        for seq in 0..30 {
+            site.turn(&[door(seq)]).unwrap();
+        }
+        site.service.ledger_mut().capacity = None;
+        for seq in 30..60 {
+            site.turn(&[door(seq)]).unwrap();
+        }
+        assert_eq!(starts(site.service.ledger.storage()), 2);
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn a_first_start_on_a_full_disk_is_an_error_and_leaves_nothing_behind() {
+        let mut tables = locked(&SERVING);
+        for capacity in [0, 100, 511] {
+            let mut storage = MemoryStorage { capacity: Some(capacity), ..MemoryStorage::default() };
+            let mut server = Server::new(&mut tables.0, settings().rules);
+            let opened = Ledger::open(&mut storage, "test", now(0).stamp, || 7, &mut server);
+            assert!(matches!(opened, Err(ledger::OpenError::Io(error)) if ledger::is_no_room(&error)));
+            assert!(storage.files.is_empty(), "{:?}", storage.files.keys());
+        }
     }
 
     /// Found by the simulation: of a door that opened without an entry sixteen later answers were remembered, not 32.
@@ -749,7 +1020,8 @@ mod tests {
         let mut site = Site::start(&mut tables, &mut storage);
         site.turn(&[unknown(1)]).unwrap();
         assert!(site.service.ledger.unsynced());
-        site.service.sync_now(&now(site.at_ms), &mut |_| ()).unwrap();
+        site.service.sync_at_end();
+        site.turn(&[]).unwrap();
         assert!(!site.service.ledger.unsynced());
     }
 
@@ -804,6 +1076,101 @@ mod tests {
             assert!(codes(&site.turn(&[sale(50_000, 40)]).unwrap()).contains(&"008"), "{capacity}");
             compare(site.service.ledger.storage(), site.service.server());
         }
+    }
+
+    /// A stored sale of a device of its own.
+    fn stored_of(machine: u64, seq: u64) -> String {
+        let card = 8_888_888_801 + machine % 20;
+        format!("105,{seq:05},192.168.1.20,192.168.1.1,{machine:05},{card},0.25,2026-11-22 11:00:00,0,{seq:08},3")
+    }
+
+    #[test]
+    fn live_requests_are_decided_before_stored_sales_that_came_before_them_and_bound_their_number() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let mut frames: Vec<String> = (100..350).map(|machine| stored_of(machine, 1)).collect();
+        frames.extend([sale(1, 1), door(2)]);
+        let sent = site.turn(&frames).unwrap();
+        assert_eq!(sent.iter().filter(|reply| reply.starts_with("001")).count(), 252, "everyone is heard at once");
+        let answers = codes(&sent);
+        assert_eq!(answers[..2], ["008", "050"]);
+        assert_eq!(answers[2..], ["011"; TURN_STORED_MAX]);
+        // While requests go on, so do the stored sales.
+        site.at_ms -= 999;
+        assert_eq!(codes(&site.turn(&[sale(3, 1)]).unwrap()), [&["008"][..], &["011"; TURN_STORED_MAX]].concat());
+        // Then as many in a turn as its one write holds.
+        assert_eq!(site.service.next_deadline(), Some(Mono(0)), "the loop need not sleep");
+        let mut turns = 0;
+        while site.service.next_stored().is_some() {
+            site.at_ms -= 999;
+            assert!(codes(&site.turn(&[]).unwrap()).len() > 2 * TURN_STORED_MAX);
+            turns += 1;
+        }
+        assert!(turns <= 2, "{turns}");
+        let released = site.sent.iter().filter(|reply| reply.starts_with("011"));
+        assert_eq!(released.collect::<std::collections::BTreeSet<_>>().len(), 250);
+        assert_eq!(site.service.server().counters().offline, 250);
+        compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    #[test]
+    fn frames_of_one_device_keep_their_order() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let head = |code, seq| format!("{code},{seq:05},192.168.1.20,192.168.1.1,00001");
+        let pay = |seq, second| format!("{},8888888801,2.00,2026-11-22 12:00:{second:02}", head(103, seq));
+        // A device that confirms; its second sale stays in doubt.
+        site.turn(&[pay(1, 1)]).unwrap();
+        site.turn(&[head(109, 2)]).unwrap();
+        site.turn(&[pay(3, 10)]).unwrap();
+        // The sale in doubt, booked by the terminal too, and right behind it the 109 that ends the doubt.
+        let again = format!("{},8888888801,2.00,2026-11-22 12:00:20,0,00000001,1", head(105, 4));
+        let others: Vec<String> = (100..200).map(|machine| stored_of(machine, 1)).collect();
+        site.turn(&[others, vec![again, head(109, 5)]].concat()).unwrap();
+        for _ in 0..5 {
+            site.turn(&[]).unwrap();
+        }
+        let counters = site.service.server().counters();
+        assert_eq!((counters.recognized, counters.offline), (1, 100), "it is that sale, and charged once");
+    }
+
+    #[test]
+    fn a_stored_sale_without_a_place_gets_no_001_is_counted_and_taken_when_it_comes_again() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let frames: Vec<String> =
+            (0..1200).map(|number| stored_of(100 + number / 2, 1 + number % 2)).chain([sale(1, 1)]).collect();
+        let sent = site.turn(&frames).unwrap();
+        assert_eq!(sent.iter().filter(|reply| reply.starts_with("001")).count(), STORED_WAITING_MAX + 1);
+        let dropped = (1200 - STORED_WAITING_MAX) as u64;
+        assert_eq!(site.service.server().counters().dropped_waiting, dropped);
+        while site.service.next_stored().is_some() {
+            site.at_ms -= 999;
+            site.turn(&[]).unwrap();
+        }
+        site.turn(&frames[STORED_WAITING_MAX..1200]).unwrap();
+        for _ in 0..3 {
+            site.turn(&[]).unwrap();
+        }
+        let counters = site.service.server().counters();
+        assert_eq!((counters.offline, counters.dropped_waiting), (1200, dropped));
+        assert_eq!(counters.outcomes(), counters.received);
+    }
+
+    #[test]
+    fn a_stop_decides_what_waits() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let frames: Vec<String> = (100..900).map(|machine| stored_of(machine, 1)).chain([sale(1, 1)]).collect();
+        site.turn(&frames).unwrap();
+        let mut released = 0;
+        let mut post = |bag: &Mailbag| released += bag.iter().filter(|(_, bytes)| bytes.starts_with(b"011")).count();
+        site.service.stop(&now(site.at_ms), &mut post).unwrap();
+        assert_eq!(released, 800 - TURN_STORED_MAX);
     }
 
     #[test]

@@ -33,9 +33,13 @@ use crate::limits::DATAGRAM_LEN_MAX;
 /// Datagrams taken from the kernel in one call.
 const BATCH: usize = 64;
 
-/// Bytes we ask the kernel to keep for us each way: after a power cut every terminal speaks at once. It may grant less
-/// (`net.core.rmem_max`, `wmem_max`).
-const KERNEL_BUFFER: usize = 1024 * 1024;
+/// Bytes we ask the kernel to keep while we do not read, for nobody reads while a disk syncs: what a flood of some hundred thousand small
+/// datagrams a second sends in 30 ms, or 250 terminals in any sync. It takes memory only for what waits. Without CAP_NET_ADMIN it grants
+/// `net.core.rmem_max` at most.
+pub const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+
+/// Bytes of replies that we ask the kernel to keep: a turn's. It grants `net.core.wmem_max` at most.
+const SEND_BUFFER: usize = 1024 * 1024;
 
 sockopt_impl!(
     /// What the kernel holds for a socket (Linux 4.12 or later): nine numbers, of which the last counts datagrams that it
@@ -94,6 +98,7 @@ pub struct Sent {
 pub struct Socket {
     inner: mio::net::UdpSocket,
     address: SocketAddrV4,
+    device: Option<String>,
     incoming: MultiHeaders<SockaddrIn>,
     /// [`BATCH`] times [`DATAGRAM_LEN_MAX`] bytes.
     buffers: Box<[u8]>,
@@ -117,15 +122,42 @@ impl Socket {
             socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(device)).map_err(explain)?;
         }
         // A small buffer is no reason not to serve.
-        let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &KERNEL_BUFFER);
-        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &KERNEL_BUFFER);
+        if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        }
+        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
         socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address)).map_err(explain)?;
-        Self::new(socket)
+        Self::new(socket, device)
     }
 
     /// The address and port it is bound to.
     pub const fn address(&self) -> SocketAddrV4 {
         self.address
+    }
+
+    /// Bytes that the kernel keeps for us until they are read, [`RECEIVE_BUFFER`] unless it grants less; `None` if it does not say.
+    pub fn receive_buffer(&self) -> Option<usize> {
+        // It doubles what is asked, for its own bookkeeping, and tells the double.
+        Some(socket::getsockopt(&self.inner, sockopt::RcvBuf).ok()? / 2)
+    }
+
+    /// Where a broadcast goes that every device which this socket serves can hear: our address there, and the network's broadcast address.
+    pub fn networks<'a>(
+        &self,
+        addresses: &'a [InterfaceAddress],
+    ) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<'a> {
+        let (own, device) = (*self.address.ip(), self.device.clone());
+        addresses.iter().filter_map(move |here| {
+            let is_served = match &device {
+                Some(device) => here.interface == *device,
+                None => own.is_unspecified() || here.address == own,
+            };
+            // The loopback names no broadcast address, but has one; only who listens there alone means it.
+            let is_loopback = here.address.is_loopback();
+            let all_hosts = Ipv4Addr::from_bits(here.address.to_bits() | !mask(here.prefix));
+            let broadcast = if is_loopback { (own == here.address).then_some(all_hosts) } else { here.broadcast };
+            Some((here.address, broadcast.filter(|_| is_served)?))
+        })
     }
 
     /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does not say. It
@@ -185,11 +217,12 @@ impl Socket {
         outcome
     }
 
-    fn new(socket: OwnedFd) -> io::Result<Self> {
+    fn new(socket: OwnedFd, device: Option<&str>) -> io::Result<Self> {
         let bound: SockaddrIn = socket::getsockname(socket.as_raw_fd())?;
         Ok(Self {
             inner: mio::net::UdpSocket::from_std(socket.into()),
             address: bound.into(),
+            device: device.map(str::to_owned),
             incoming: headers(BATCH),
             buffers: vec![0; BATCH * DATAGRAM_LEN_MAX].into(),
             outgoing: headers(1),
@@ -284,6 +317,10 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
             })
         })
         .collect())
+}
+
+fn mask(prefix: u8) -> u32 {
+    u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 
 /// Headers with room for the one control message we use.
@@ -480,6 +517,16 @@ mod tests {
         }
         client.send_to(b"here", server.at(1)).expect("sent");
         assert_eq!(server.expect(1)[0].2, address);
+    }
+
+    #[test]
+    fn the_kernel_keeps_as_much_as_was_asked_or_as_it_may() {
+        let socket = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).expect("a free port");
+        let bytes = socket.receive_buffer().expect("the kernel says it");
+        if bytes != RECEIVE_BUFFER {
+            let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("not without CAP_NET_ADMIN");
+            assert_eq!(bytes, RECEIVE_BUFFER.min(most.trim().parse().expect("a number")));
+        }
     }
 
     #[test]

@@ -25,6 +25,12 @@ macro_rules! counters {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
 
+            /// What became of all datagrams that arrived: as many as `received`, or one was dropped silently.
+            pub fn outcomes(&self) -> u64 {
+                let dropped = self.all().filter(|(name, _)| name.starts_with("dropped_")).map(|(_, count)| count);
+                self.acknowledged + self.unacknowledged + dropped.sum::<u64>()
+            }
+
             /// What each of [`Counters::all`] counts, for people.
             pub fn meanings() -> impl Iterator<Item = &'static str> {
                 [$($doc.trim_ascii(),)*].into_iter()
@@ -43,6 +49,8 @@ counters! {
     received
     /// Frames that were acknowledged.
     acknowledged
+    /// Frames that want no 001: 100, and 109 unless `ack_109` says otherwise.
+    unacknowledged
     /// From a source that `allow` does not hold.
     dropped_source
     /// Beyond a rate.
@@ -57,6 +65,8 @@ counters! {
     dropped_seq
     /// A machine number that is no number.
     dropped_machine
+    /// 105s that found no place to wait; their terminals send them again.
+    dropped_waiting
     /// Codes that nobody knows.
     unknown_codes
     /// A field that could not be read.

@@ -211,17 +211,16 @@ impl Devices {
     pub(super) fn add(&mut self, machine: MachineNo, peer: Peer, rules: &Rules) -> usize {
         let row = self.rows.len();
         assert!(self.rows.push(Device::new(machine, peer, rule_of(rules, machine))).is_ok(), "the caller made room");
-        self.by_machine.insert(hash_number(machine.value()), u32::try_from(row).expect("DEVICES_MAX fits"));
+        let (rows, number) = (&self.rows, u32::try_from(row).expect("DEVICES_MAX fits"));
+        self.by_machine.insert(hash_number(machine.value()), number, |row| hash_of(&rows[row as usize]));
         row
     }
 
     /// Puts another device into a row.
     pub(super) fn replace(&mut self, row: usize, machine: MachineNo, peer: Peer, rules: &Rules) {
         self.rows[row] = Device::new(machine, peer, rule_of(rules, machine));
-        self.by_machine.clear();
-        for (row, device) in self.rows.iter().enumerate() {
-            self.by_machine.insert(hash_number(device.machine.value()), u32::try_from(row).expect("DEVICES_MAX fits"));
-        }
+        let rows = &self.rows;
+        self.by_machine.fill(rows.len(), |row| hash_of(&rows[row as usize]));
     }
 
     /// Finds each device's section again: the rules are new.
@@ -247,6 +246,10 @@ impl Devices {
     pub(super) fn get_mut(&mut self, row: usize) -> &mut Device {
         &mut self.rows[row]
     }
+}
+
+fn hash_of(device: &Device) -> u32 {
+    hash_number(device.machine.value())
 }
 
 fn rule_of(rules: &Rules, machine: MachineNo) -> Option<u16> {

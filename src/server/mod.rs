@@ -8,9 +8,11 @@ mod access;
 mod boot;
 mod clock;
 mod counters;
+mod desk;
 mod device;
 mod effects;
 mod entries;
+mod hear;
 mod offline;
 mod operator;
 mod outbox;
@@ -22,18 +24,22 @@ mod sources;
 mod texts;
 mod tools;
 mod view;
+mod waiting;
 
 use core::cell::Cell;
 use core::net::Ipv4Addr;
 
-use log::{debug, error, info, log_enabled, trace, warn};
+use log::{debug, error, info, log_enabled, warn};
 
 pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
+use desk::FoundDevices;
+pub use desk::{CardView, FoundDevice};
 pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
+pub use hear::Heard;
 use outbox::Outbox;
 pub use refused::{Refused, USES_MAX};
 pub use room::Room;
@@ -42,16 +48,16 @@ use texts::Values;
 pub use tools::UnknownCard;
 use tools::UnknownCards;
 pub use view::DeviceView;
+use waiting::Waiting;
 
 use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
-use crate::model::ids::text_from_lossy;
 use crate::model::{
     AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules, Stamp,
 };
 use crate::wheel::Wheel;
-use crate::wire::{self, Body, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
+use crate::wire::{Body, Code, DeviceFrame};
 
 /// How often is said that good copies are served.
 const DEGRADED_TOLD_MS: u64 = 3_600_000;
@@ -80,6 +86,8 @@ pub struct Tables {
     outbox: Outbox,
     wheel: Wheel<Timer, TIMERS_MAX>,
     sources: Sources,
+    waiting: Waiting,
+    found: FoundDevices,
 }
 
 impl Tables {
@@ -92,6 +100,8 @@ impl Tables {
             outbox: Outbox::new(),
             wheel: Wheel::new(),
             sources: Sources::new(),
+            waiting: Waiting::new(),
+            found: FoundDevices::new(),
         }
     }
 
@@ -108,6 +118,8 @@ impl Tables {
         self.outbox.clear();
         self.wheel.clear();
         self.sources.clear();
+        self.waiting.clear();
+        self.found.clear();
     }
 }
 
@@ -171,7 +183,7 @@ impl core::fmt::Display for InstallError {
             ),
             Self::LosesCards { lost, of } => write!(
                 f,
-                "the new table lacks {lost} of {of} cards in service, more than a tenth: restart posgate to accept it"
+                "the new table lacks {lost} of {of} cards in service, more than a tenth: `posgate ctl reload --accept` takes it"
             ),
         }
     }
@@ -309,15 +321,20 @@ impl<'t> Server<'t> {
         self.tables.book.pin(&self.rules.devices.iter().map(|device| device.machine));
     }
 
-    /// Writes the `start` entry.
+    /// Writes the `start` entry, and says every hour from now on what is degraded.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
-        self.watch_clock(now, fx);
         self.loaded = Some(now.stamp);
-        let entry = self.service_entry(Kind::Start, now);
-        self.append(entry, now, fx);
+        self.write_start(now, fx);
         if self.origin.degraded.is_any() {
             self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
         }
+    }
+
+    /// Writes the `start` entry: later than [`Server::start`], where there was no room for it then.
+    pub fn write_start(&mut self, now: &Now, fx: &mut Effects) {
+        self.watch_clock(now, fx);
+        let entry = self.service_entry(Kind::Start, now);
+        self.append(entry, now, fx);
     }
 
     /// Writes the `reload` entry, after [`Server::install`].
@@ -356,78 +373,7 @@ impl<'t> Server<'t> {
 
     // ---------------------------------------------------------------- datagrams
 
-    /// A device spoke.
-    pub fn handle(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
-        let source = *peer.source.ip();
-        if !self.admit(now, source) {
-            return;
-        }
-        self.watch_clock(now, fx);
-        match wire::parse(datagram) {
-            Err(wrong) => self.drop_frame(now, source, datagram, wrong),
-            Ok(Request::Found(found)) => {
-                let serial = found.serial.as_deref().unwrap_or("");
-                if self.may_log(now, source) {
-                    info!("found source={source} serial={serial}");
-                }
-            }
-            Ok(Request::Unknown { code, seq }) => {
-                self.counters.unknown_codes += 1;
-                self.acknowledge(peer, &Reply::Ack { seq }, fx);
-                if self.may_log(now, source) {
-                    info!("unknown code={code:03} source={source} bytes={}", datagram.len());
-                    // Who wants to learn an unknown code must see it (protocol.md, *Not known*). Frames of known codes, which
-                    // can hold PINs, are logged at no level.
-                    trace!("unknown code={code:03} raw=\"{}\"", datagram.escape_ascii());
-                }
-            }
-            Ok(Request::Device(frame)) => self.on_frame(now, peer, &frame, datagram, fx),
-        }
-    }
-
-    /// A datagram came that is longer than any frame.
-    pub fn handle_oversize(&mut self, now: &Now, peer: Peer, datagram: &[u8]) {
-        if self.admit(now, *peer.source.ip()) {
-            self.drop_frame(now, *peer.source.ip(), datagram, NotAFrame::TooLong);
-        }
-    }
-
-    /// Whether a datagram of this source is looked at: allowed, and within its rate.
-    fn admit(&mut self, now: &Now, source: Ipv4Addr) -> bool {
-        self.counters.received += 1;
-        if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|network| network.contains(source)) {
-            self.counters.dropped_source += 1;
-            return false;
-        }
-        let is_within = self.tables.sources.admit(now.mono, source, self.rules.rate_source, self.rules.rate_total);
-        self.counters.dropped_rate += u64::from(!is_within);
-        is_within
-    }
-
-    fn drop_frame(&mut self, now: &Now, source: Ipv4Addr, datagram: &[u8], wrong: NotAFrame) {
-        let counter = match wrong {
-            NotAFrame::TooLong => &mut self.counters.dropped_long,
-            NotAFrame::TooShort => &mut self.counters.dropped_short,
-            NotAFrame::NoCode => &mut self.counters.dropped_code,
-            NotAFrame::NoSeq => &mut self.counters.dropped_seq,
-            NotAFrame::NoMachine => &mut self.counters.dropped_machine,
-        };
-        *counter += 1;
-        if datagram.starts_with(b"109") {
-            // Nobody knows a 109's layout: if its device turns out to be mute, this is what it said instead.
-            if let Some(device) = self.tables.devices.of_address(source) {
-                device.stray_confirm = text_from_lossy(datagram);
-            }
-        }
-        if self.may_log(now, source) {
-            info!("drop source={source} reason={} bytes={}", wrong.word(), datagram.len());
-        }
-    }
-
     fn on_frame(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
-        if frame.code != Code::Confirm || self.rules.ack_109 {
-            self.acknowledge(peer, &Reply::Ack { seq: frame.seq }, fx);
-        }
         let Some((device, standing)) = self.identify(now, peer, frame, fx) else {
             self.counters.full += 1;
             return;
@@ -496,13 +442,6 @@ impl<'t> Server<'t> {
             }
             Body::Malformed(malformed) => self.on_malformed(context, malformed, fx),
         }
-    }
-
-    fn acknowledge(&mut self, peer: Peer, ack: &Reply, fx: &mut Effects) {
-        let mut frame = Buffer::new();
-        ack.emit(&mut frame);
-        fx.prompt.push(peer, &frame);
-        self.counters.acknowledged += 1;
     }
 
     /// The frame's device and how it stands; `None` if there is no room for another device.

@@ -74,7 +74,7 @@ fn counter(metrics: &mut Metrics, name: &str, meaning: &str, count: u64) -> fmt:
 }
 
 fn devices(status: &Status, metrics: &mut Metrics) -> fmt::Result {
-    let last_seen = |device: &DeviceView| device.seen.map(|seen| status.stamp_of(seen).wall.0.div_euclid(1000));
+    let last_seen = |device: &DeviceView| device.seen.map(|seen| status.now.stamp_of(seen).wall.0.div_euclid(1000));
     family(status, metrics, "device_last_seen_timestamp_seconds", "gauge", "When its newest frame came.", last_seen)?;
     let help = "Whether its last ten approvals all went without a 109.";
     family(status, metrics, "device_mute", "gauge", help, |device| Some(u8::from(device.is_mute)))?;

@@ -15,7 +15,7 @@ use text::Json;
 use crate::ledger::Head;
 use crate::logging::Trouble;
 use crate::model::rules::UnknownDevices;
-use crate::model::{EntrySeq, Mono, Now, Stamp, Wall};
+use crate::model::{EntrySeq, Mono, Now, Stamp};
 use crate::server::{Counters, DeviceView, Room, Server};
 
 /// Bytes of a summary at the most: a line of the control socket has 4,096, words around it included.
@@ -249,7 +249,7 @@ impl Status<'_> {
         json.value("registered", device.rule.is_some())?;
         json.text_or_null("serial", device.serial)?;
         json.text_or_null("address", device.source.map(|source| *source.ip()))?;
-        json.text_or_null("last_seen", device.seen.map(|seen| self.stamp_of(seen)))?;
+        json.text_or_null("last_seen", device.seen.map(|seen| self.now.stamp_of(seen)))?;
         json.text("state", device_state(device))?;
         json.value("in_doubt", device.doubts)?;
         json.value_or_null("clock_offset_s", device.clock_offset_s)?;
@@ -258,16 +258,10 @@ impl Status<'_> {
         json.value("refused", device.tally.refused)?;
         json.close('}')
     }
-
-    /// The wall time of a monotonic one, as today's clock would have shown it.
-    fn stamp_of(&self, at: Mono) -> Stamp {
-        let ago = i64::try_from(self.now.mono.ms_since(at)).unwrap_or(i64::MAX);
-        Stamp { wall: Wall(self.now.stamp.wall.0.saturating_sub(ago)), ..self.now.stamp }
-    }
 }
 
 /// Whether a device's 109s come: `confirming`, `mute`, or `unknown` while too few approvals tell.
-fn device_state(device: &DeviceView) -> &'static str {
+pub fn device_state(device: &DeviceView) -> &'static str {
     match (device.is_confirming, device.is_mute) {
         (_, true) => "mute",
         (true, false) => "confirming",

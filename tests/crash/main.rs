@@ -11,4 +11,5 @@
 mod harness;
 mod kills;
 mod media;
+mod tails;
 mod terminal;

@@ -173,6 +173,62 @@ fn a_full_file_system_refuses_sales_and_opens_doors_and_with_room_it_goes_on() {
 }
 
 #[test]
+fn a_start_on_a_full_file_system_opens_doors_and_mends_the_ledger_when_there_is_room() {
+    if !may_mount("media::a_start_on_a_full_file_system_opens_doors_and_mends_the_ledger_when_there_is_room") {
+        return;
+    }
+    let (site, _mounted) = site_in_tmpfs("size=1m");
+    let filler = site.path("ledger/filler");
+    let fill = || {
+        let mut file = std::fs::File::create(&filler).unwrap();
+        while file.write_all(&[b'x'; 4096]).is_ok() {}
+    };
+    // The very first start has no ledger to go on with.
+    fill();
+    let error = "make some in the file system of";
+    site.spawn(&[]).end().expect(74, &[], &["No space left on device", error]);
+    std::fs::remove_file(&filler).unwrap();
+
+    let server = site.start();
+    let (mut till, mut door) = (Device::new(1, &server), Device::new(2, &server));
+    let mut approvals = BTreeSet::new();
+    let frame = till.charge(&card(1), "0.01");
+    assert_eq!(decision(&mut till, &frame, &mut approvals), "008");
+    server.stop();
+    // A power cut left half a line, and the disk is full before the next start.
+    let segment = site.segment();
+    let half = b"9999\t2026-11-22T12:00:0";
+    std::fs::OpenOptions::new().append(true).open(&segment).unwrap().write_all(half).unwrap();
+    let found = std::fs::read(&segment).unwrap();
+    fill();
+    let server = site.start();
+    server.wait_for_trouble("is mended when there is room");
+    till.turn_to(&server);
+    door.turn_to(&server);
+    let frame = till.charge(&card(1), "0.01");
+    assert_eq!(decision(&mut till, &frame, &mut approvals), "006");
+    let frame = door.access(&card(2), 0, "");
+    assert_eq!(decision(&mut door, &frame, &mut BTreeSet::new()), "050");
+    let enquiry = till.frame("102", &card(1));
+    till.ask(&enquiry, "009");
+    assert_eq!(std::fs::read(&segment).unwrap(), found, "nothing is touched");
+    std::fs::remove_file(&filler).unwrap();
+    // The room is tried every ten seconds, when frames come.
+    let frame = loop {
+        let frame = till.charge(&card(1), "0.01");
+        if decision(&mut till, &frame, &mut approvals) == "008" {
+            break frame;
+        }
+    };
+    assert_eq!(decision(&mut till, &frame, &mut approvals), "008", "the same again");
+    server.stop();
+    let ledger = site.ledger();
+    assert_eq!((ledger.count("start"), ledger.count("charge"), ledger.torn), (2, approvals.len(), 0));
+    assert_eq!(std::fs::read(segment.with_extension("tsv.torn")).unwrap(), half);
+    site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &["clean"], &[]);
+}
+
+#[test]
 fn a_read_only_file_system_is_said_and_a_writable_one_serves_again() {
     if !may_mount("media::a_read_only_file_system_is_said_and_a_writable_one_serves_again") {
         return;

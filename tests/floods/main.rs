@@ -1,6 +1,6 @@
 //! Floods and liars on real sockets: garbage at full speed, a forger, a babbler, and a lunch hour after a power cut, each beside
 //! terminals that only want to sell. Every sale is answered and charged once, memory stays flat, and every datagram is counted
-//! somewhere. Times are printed and never asserted: they are the machine's.
+//! somewhere; one thread does it. Times are printed and never asserted: they are the machine's.
 //!
 //! `cargo test --test floods` floods for a second; `.ci/floods` for 20 (`POSGATE_FLOOD_SECONDS`).
 
@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::process::Command;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -137,6 +139,10 @@ impl Trial {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    fn threads(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/task", self.server.pid())).unwrap().count()
+    }
+
     /// The server's socket as the kernel sees it: bytes that wait to be read, datagrams that there was no room for.
     fn socket(&self) -> (u64, u64) {
         let table = std::fs::read_to_string("/proc/net/udp").unwrap();
@@ -159,11 +165,35 @@ impl Trial {
         }
     }
 
-    /// Stops the server; every datagram was counted, every answer is kept. Gives the counters of its last words.
+    /// As [`Trial::count`], with as many datagrams as were sent. Gives the counters of its last words.
     fn end(self, terminals: &[Terminal], sent_by_others: u64) -> BTreeMap<String, u64> {
-        let after_kb = self.resident_kb();
         // The first terminal's 50 sales; its resends, if any, are not known here.
         let sent = 50 + sent_by_others + terminals.iter().map(|terminal| terminal.sent).sum::<u64>();
+        let (name, before_kb) = (self.name, self.before_kb);
+        let (counters, after_kb, lost) = self.count();
+        assert_eq!(
+            counters["received"] + lost,
+            sent,
+            "every datagram was counted, by the server or the kernel ({lost}): {counters:?}"
+        );
+        let mut latencies: Vec<Duration> = terminals.iter().flat_map(|terminal| terminal.latencies.clone()).collect();
+        latencies.sort_unstable();
+        let at = |percent: usize| latencies[(latencies.len() * percent).div_ceil(100).saturating_sub(1)];
+        println!(
+            "{name}: {} answers, p50 {:.2?} p99 {:.2?} max {:.2?}; {sent} datagrams sent, {lost} lost in the kernel; memory {before_kb} -> {after_kb} kB, {} %",
+            latencies.len(),
+            at(50),
+            at(99),
+            at(100),
+            after_kb * 100 / before_kb,
+        );
+        counters
+    }
+
+    /// Stops the server: every datagram became something, memory is flat, the ledger clean. Gives the counters of its last words, its memory
+    /// then, and how many datagrams the kernel had no room for.
+    fn count(self) -> (BTreeMap<String, u64>, u64, u64) {
+        let after_kb = self.resident_kb();
         let lost = self.drain();
         let ended = self.server.stop();
         let last = ended.out.lines().rfind(|line| line.contains("stop received=")).expect("last words");
@@ -172,31 +202,24 @@ impl Trial {
             .filter_map(|word| word.split_once('='))
             .filter_map(|(key, count)| Some((key.to_owned(), count.parse().ok()?)))
             .collect();
+        let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+        let dropped = counters.iter().filter(|(name, _)| name.starts_with("dropped_")).map(|(_, count)| count);
         assert_eq!(
-            counters["received"] + lost,
-            sent,
-            "every datagram was counted, by the server or the kernel ({lost}): {last}"
+            count("acknowledged") + count("unacknowledged") + dropped.sum::<u64>(),
+            count("received"),
+            "every datagram became something: {last}"
         );
-        let mut latencies: Vec<Duration> = terminals.iter().flat_map(|terminal| terminal.latencies.clone()).collect();
-        latencies.sort_unstable();
-        let at = |percent: usize| latencies[(latencies.len() * percent).div_ceil(100).saturating_sub(1)];
-        println!(
-            "{}: {} answers, p50 {:.2?} p99 {:.2?} max {:.2?}; {sent} datagrams sent, {lost} lost in the kernel; memory {} -> {after_kb} kB\n    {}",
-            self.name,
-            latencies.len(),
-            at(50),
-            at(99),
-            at(100),
-            self.before_kb,
-            last.split_once("stop ").unwrap().1
-        );
+        let told = ended.err.lines().filter_map(|line| line.split_once("lost datagrams=")?.1.split_once(':'));
+        let told: u64 = told.map(|(number, _)| number.parse::<u64>().unwrap()).sum();
+        assert_eq!(told, lost, "what the kernel had no room for is told: {}", ended.err);
+        println!("    {}", last.split_once("stop ").unwrap().1);
         assert!(
             after_kb <= self.before_kb * MEMORY_RATIO_MAX && after_kb <= self.before_kb + MEMORY_GROWTH_KB,
             "memory grew from {} to {after_kb} kB",
             self.before_kb
         );
         self.site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &["clean"], &[]);
-        counters
+        (counters, after_kb, lost)
     }
 }
 
@@ -226,6 +249,7 @@ fn beside(trial: &Trial, flood: impl Fn(&UdpSocket, u64) + Sync, from: Ipv4Addr)
                 })
             })
             .collect();
+        assert_eq!(trial.threads(), 1, "one thread serves them");
         let terminals: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
         is_over.store(true, Ordering::Relaxed);
         terminals
@@ -253,6 +277,42 @@ fn garbage_at_full_speed() {
     sales_of(&trial.site, &terminals);
     let counters = trial.end(&terminals, sent);
     assert!(counters["dropped_rate"] > 0, "{counters:?}");
+}
+
+/// As fast as this machine sends, beside posgate-sim's own terminals and by its own tally.
+#[test]
+fn garbage_beside_the_crowd_of_posgate_sim() {
+    let trial = Trial::begin("garbage and posgate-sim", "");
+    let is_over = AtomicBool::new(false);
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let socket = UdpSocket::bind((Ipv4Addr::new(127, 9, 0, 4), 0)).expect("a free port");
+            socket.connect(trial.address()).expect("connected");
+            for count in 0_u64.. {
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                socket.send(&count.to_le_bytes().repeat(count as usize % 100)).expect("sent");
+            }
+        });
+        let output = Command::new(env!("CARGO_BIN_EXE_posgate-sim"))
+            .args(["--server", &trial.address().to_string(), "crowd", "--terminals", "8", "--rate", "100"])
+            .args(["--seconds", &seconds().to_string()])
+            .args((1..=8).flat_map(|number| ["--card".to_owned(), card(number)]))
+            .output()
+            .expect("posgate-sim runs");
+        is_over.store(true, Ordering::Relaxed);
+        output
+    });
+    let tally = String::from_utf8_lossy(&output.stdout);
+    for line in tally.lines().filter(|line| !line.starts_with("second")) {
+        println!("    {line}");
+    }
+    assert!(tally.contains("promises broken 0"), "{tally}");
+    let name = trial.name;
+    let before_kb = trial.before_kb;
+    let (_, after_kb, lost) = trial.count();
+    println!("{name}: {lost} lost in the kernel; memory {before_kb} -> {after_kb} kB");
 }
 
 #[test]
@@ -313,12 +373,15 @@ fn two_hundred_and_fifty_terminals_after_a_power_cut() {
     let (uploaders, records) = if seconds() > 1 { (250_u16, RECORDS) } else { (60, 10) };
     let trial = Trial::begin("power cut", "");
     let server = trial.address();
+    let start = Barrier::new(usize::from(uploaders + TERMINALS));
     let (uploaded, terminals) = std::thread::scope(|scope| {
+        let start = &start;
         let uploading: Vec<_> = (0..uploaders)
             .map(|index| {
                 let small = std::thread::Builder::new().stack_size(256 * 1024);
                 let thread = small.spawn_scoped(scope, move || {
                     let mut terminal = Terminal::new(1001 + index, server);
+                    start.wait();
                     terminal.boot();
                     (1..=records).for_each(|record| terminal.upload(record));
                     terminal
@@ -330,6 +393,7 @@ fn two_hundred_and_fifty_terminals_after_a_power_cut() {
             .map(|index| {
                 scope.spawn(move || {
                     let mut terminal = Terminal::new(101 + index, server);
+                    start.wait();
                     for _ in 0..30 {
                         terminal.sell();
                         std::thread::sleep(Duration::from_millis(20));

@@ -7,12 +7,16 @@
 mod cards;
 #[path = "../../fuzz/src/config.rs"]
 mod config;
+#[path = "../../fuzz/src/control.rs"]
+mod control;
 #[path = "../../fuzz/src/datagrams.rs"]
 mod datagrams;
 #[path = "../../fuzz/src/recovery.rs"]
 mod recovery;
 #[path = "../../fuzz/src/site.rs"]
 mod site;
+#[path = "../../fuzz/src/snapshot.rs"]
+mod snapshot;
 #[path = "../../fuzz/src/storage.rs"]
 mod storage;
 
@@ -51,6 +55,16 @@ fn card_tables_are_refused_or_can_be_served() {
 }
 
 #[test]
+fn lines_of_the_control_socket_are_answered_and_orders_done_once() {
+    try_all("control", control::run);
+}
+
+#[test]
 fn spoiled_ledgers_are_mended_or_refused() {
     try_all("recovery", recovery::run);
+}
+
+#[test]
+fn snapshots_are_believed_only_if_they_are_what_the_ledger_gives() {
+    try_all("snapshot", snapshot::run);
 }

@@ -1,5 +1,9 @@
 //! Segments, archive, repair and good copies, from outside.
 
+use std::fmt::Write as _;
+
+use posgate::limits::ACCOUNTS_MAX;
+
 use crate::harness::{Device, Site, card};
 
 #[test]
@@ -46,4 +50,48 @@ fn a_broken_configuration_is_served_from_its_good_copy_until_a_reload() {
     server.stop();
     std::fs::remove_file(site.path("ledger/good/cards.csv")).unwrap();
     site.spawn(&[]).end().expect(78, &[], &["nonsense", "cards.csv:2"]);
+}
+
+#[test]
+fn check_names_the_good_copies_that_a_start_would_serve() {
+    let site = Site::new();
+    let check = |said: &[&str], never: &str| {
+        let ended = site.run(&["check", "--config", "CONFIG"]);
+        let ended = ended.expect(78, said, &[]);
+        assert!(!ended.out.contains(never), "{}", ended.out);
+    };
+    let (config, cards) = ("ledger/good/config, accepted 20", "ledger/good/cards.csv, accepted 20");
+    let good = std::fs::read_to_string(site.path("posgate")).unwrap();
+    site.start().stop();
+    site.write("cards.csv", "card,balance\n12x,1\n");
+    check(&["degraded    `serve` would start with the good copy", cards], config);
+    site.write("posgate", &format!("{good}\toption nonsense '1'\n"));
+    check(&[config, cards], "refuse");
+    site.write("posgate", &good);
+    std::fs::remove_file(site.path("cards.csv")).unwrap();
+    check(&[cards], config);
+    std::fs::remove_dir_all(site.path("ledger/good")).unwrap();
+    check(&["`serve` would refuse to start"], "accepted");
+}
+
+#[test]
+fn a_table_too_large_beside_the_ledgers_accounts_gives_way_to_its_good_copy() {
+    let site = Site::new();
+    let server = site.start();
+    Device::new(1, &server).pay(&card(1), "1.00");
+    server.stop();
+    let mut table = "card,balance\n".to_owned();
+    for number in 1..=ACCOUNTS_MAX {
+        writeln!(table, "{number},1.00").unwrap();
+    }
+    site.write("cards.csv", &table);
+    site.run(&["check", "--config", "CONFIG"]).expect(78, &["good/cards.csv, accepted"], &["65537 accounts"]);
+    let server = site.start();
+    server.wait_for_trouble("65537 accounts");
+    server.wait_for_trouble("degraded serving=");
+    Device::new(1, &server).pay(&card(1), "1.00");
+    server.stop();
+    std::fs::remove_file(site.path("ledger/good/cards.csv")).unwrap();
+    site.run(&["check", "--config", "CONFIG"]).expect(78, &["refuse to start"], &["65537 accounts"]);
+    site.spawn(&[]).end().expect(78, &[], &["65537 accounts"]);
 }

@@ -5,15 +5,16 @@
 
 use std::io;
 
-use super::{Post, Service};
+use super::Service;
 use crate::ledger::{self, Storage};
+use crate::limits::CONTROL_TURN_LINES;
 use crate::model::order::Operator;
 use crate::model::{Act, ClockState, Done, Entry, EntrySeq, MachineNo, Now, Order};
 use crate::server::Refused;
 
 impl<S: Storage> Service<'_, S> {
-    /// Does what an operator orders, in this turn. Like a datagram it is one of at most [`TURN_BATCH`](crate::limits::TURN_BATCH) since
-    /// [`Service::takes_a_batch`] was asked. The outer error ends the process; the inner one says why nothing was done. A result
+    /// Does what an operator orders, in this turn. It is one of at most [`CONTROL_TURN_LINES`] since
+    /// [`Service::takes_lines`] was asked. The outer error ends the process; the inner one says why nothing was done. A result
     /// holds after the turn's end, and only if [`Service::undone`] says then what it said before.
     ///
     /// # Errors
@@ -42,7 +43,7 @@ impl<S: Storage> Service<'_, S> {
         self.undone
     }
 
-    /// 003 to one device or to all that were seen: [`Server::set_clock`].
+    /// 003 to one device or to all that were seen: [`Server::set_clock`](crate::server::Server::set_clock).
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -52,7 +53,7 @@ impl<S: Storage> Service<'_, S> {
         Ok(told)
     }
 
-    /// A text on a device's display: [`Server::show`].
+    /// A text on a device's display: [`Server::show`](crate::server::Server::show).
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -62,7 +63,7 @@ impl<S: Storage> Service<'_, S> {
         Ok(shown)
     }
 
-    /// Accepts the clock as it is: [`Server::accept_clock`]. It holds after the turn's end, as an order does.
+    /// Accepts the clock as it is: [`Server::accept_clock`](crate::server::Server::accept_clock). It holds after the turn's end, as an order does.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -74,24 +75,35 @@ impl<S: Storage> Service<'_, S> {
         Ok(accepted)
     }
 
-    /// Ends a turn with a sync, whether anything rests on it or not: what was written is durable then.
-    ///
-    /// # Errors
-    /// If the ledger cannot be written or synced.
-    pub fn sync_now(&mut self, now: &Now, post: Post) -> io::Result<()> {
+    /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.
+    pub fn sync_at_end(&mut self) {
         self.must_sync = true;
-        self.commit(now, post)
     }
 
-    /// The entry that a void names, as the ledger's files hold it.
+    /// Whether the lines of one turn find room for what they send.
+    pub fn takes_lines(&self) -> bool {
+        self.fx.has_room(CONTROL_TURN_LINES)
+    }
+
+    /// The entry that a void names.
     fn sale_of(&mut self, now: &Now, order: &Order) -> io::Result<Option<Entry>> {
-        let Act::Void { sale, .. } = order.act else { return Ok(None) };
+        match order.act {
+            Act::Void { sale, .. } => self.entry(now, sale),
+            Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(None),
+        }
+    }
+
+    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn entry(&mut self, now: &Now, seq: EntrySeq) -> io::Result<Option<Entry>> {
         if self.ledger.is_dirty() {
             // It may be of this turn.
             self.has_written = true;
             let written = self.ledger.write();
             self.unless_no_room(now, written)?;
         }
-        ledger::find(self.ledger.storage(), sale)
+        ledger::find(self.ledger.storage(), seq)
     }
 }

@@ -438,7 +438,8 @@ impl Judge {
                 for card in self.orders.carriers(card) {
                     let days = self.days.entry(card).or_default();
                     if let Some((_, spent)) = days.iter_mut().find(|(kept, _)| *kept == day.0) {
-                        *spent -= back;
+                        // Of a day that gave its place away and came back the sales before are not counted any more.
+                        *spent = (*spent - back).max(0);
                         self.touched.push((line.column(9).to_owned(), Some((card, day.0))));
                     }
                 }

@@ -304,7 +304,7 @@ impl World {
     /// Gives the server what waits, after the turn's frames.
     pub(super) fn serve_desk(&mut self, service: &mut Service<Disk>, now: &Now) -> io::Result<()> {
         for _ in 0..TASKS_A_TURN {
-            if !service.takes_a_batch() {
+            if !service.takes_lines() {
                 break;
             }
             let Some(task) = self.desk.waiting.pop_front() else { break };

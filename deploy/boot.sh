@@ -1,0 +1,283 @@
+#!/usr/bin/env bash
+# A whole router in emulation: a MIPS machine with 64 MB (malta, 24Kc) boots a Debian kernel with busybox, the unpacked files of
+# posgate's package, if dist/ has it, and the real binary, started as its init script starts it: its own user, the copy of
+# the configuration, the ledger on a disk with ext4. posgate-sim plays against it from outside, through the emulator's network:
+#
+#   1. 10,000 cards are served; a day ends well; resident memory, threads, descriptors and wake-ups when idle are told;
+#   2. three times the power is cut (the emulator is killed) in the middle of sales. After each boot `ledger verify` is clean and
+#      nothing is missing that was approved: posgate-sim's trace against the ledger.
+#
+# Ends with 0 if all of that holds. Everything is bounded in time: some three minutes. The kernel (45 MB) and
+# busybox come from Debian's archive into target/cross/boot, by a scratch apt directory: the machine's own is not touched.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+# shellcheck source=deploy/lib.sh
+. deploy/lib.sh
+help_or_go "$@"
+
+target=mipsel-unknown-linux-musl
+cuts=3
+resident_max_kb=4096
+
+[ -x "dist/posgate-$target" ] || deploy/build.sh "$target"
+use_sim
+need qemu-system-mipsel qemu-system-mips
+need mke2fs e2fsprogs
+need cpio cpio
+need curl curl
+
+cache=$work/boot
+mkdir -p "$cache"
+scratch=$(mktemp -d)
+machine=
+crowd=
+clean_up() {
+    local status=$?
+    for process in $machine $crowd; do kill -9 "$process" 2>/dev/null || true; done
+    if [ "$status" -ne 0 ]; then tail -n 30 "$scratch"/console "$scratch"/*.log >&2 || true; fi
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+
+# --- kernel and busybox ------------------------------------------------------------------------------------------------
+fetch() (
+    apt=$cache/apt
+    mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
+    : >"$apt/status"
+    # The archive that this machine uses, in its old or its new notation.
+    archive=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -m1 '/debian/*$' ||
+        awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^http.*\/debian\/*$/) { print $i; exit } }' \
+            /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true)
+    [ -n "$archive" ] || fail "no Debian archive in /etc/apt: take linux-image-*-4kc-malta and busybox-static for mipsel to $cache"
+    # bookworm is the last release with 32-bit MIPS.
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive bookworm main" >"$apt/sources.list"
+    cat >"$apt/apt.conf" <<END
+APT::Architecture "mipsel";
+APT::Architectures { "mipsel"; };
+Dir::State "$apt/state";
+Dir::State::status "$apt/status";
+Dir::Cache "$apt/cache";
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Acquire::Languages "none";
+APT::Sandbox::User "";
+END
+    export APT_CONFIG=$apt/apt.conf
+    apt-get update -qq
+    kernel=$(apt-cache search --names-only '^linux-image-[0-9].*-4kc-malta$' | awk '{ print $1 }' | sort -V | tail -n 1)
+    cd "$cache"
+    apt-get download -qq "$kernel" busybox-static
+    rm -rf kernel busybox apt
+    dpkg-deb -x linux-image-*.deb kernel
+    dpkg-deb -x busybox-static_*.deb busybox
+    rm ./*.deb
+    touch fetched
+)
+[ -e "$cache/fetched" ] || fetch
+kernel=$(echo "$cache"/kernel/boot/vmlinuz-*)
+
+# --- the router's root file system, in memory, and its disk ------------------------------------------------------------
+root=$scratch/root
+mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,lib/modules,etc/config,etc/posgate,usr/bin,var,www/cgi-bin}
+package=$(find dist -name 'posgate_*_mipsel_24kc.ipk' | sort -V | tail -n 1)
+if [ -n "$package" ]; then
+    tar -xzOf "$package" ./data.tar.gz | tar -xz -C "$root"
+    echo "package: $package"
+    cmp "$root/usr/bin/posgate" "dist/posgate-$target"
+else
+    echo "package: none in dist/ yet, the binary alone"
+    cp "dist/posgate-$target" "$root/usr/bin/posgate"
+fi
+cp "$cache/busybox/bin/busybox" "$root/bin/busybox"
+for module in mii pcnet32 ata_piix crc16 crc32c_generic libcrc32c mbcache jbd2 ext4; do
+    find "$cache/kernel/lib/modules" -name "$module.ko" -exec cp {} "$root/lib/modules/" \;
+done
+echo 'root:x:0:0:root:/:/bin/sh
+posgate:x:1000:1000:posgate:/var/run/posgate:/bin/false' >"$root/etc/passwd"
+echo 'root:x:0:
+posgate:x:1000:' >"$root/etc/group"
+# The example's canteen, and 10,000 cards.
+awk '/config server/ { print; print "\toption rate_source '\''0'\''"; next }
+    /option cards / { print "\toption cards '\''/etc/posgate/cards.csv'\''"; next }
+    /option ledger_dir / { print "\toption ledger_dir '\''/etc/posgate/ledger'\''"; next }
+    /option control / { print "\toption control '\''/var/run/posgate/ctl.sock'\''"; next }
+    /option status / { print "\toption status '\''/var/run/posgate/status.json'\''"; next }
+    { print }' deploy/example/posgate >"$root/etc/config/posgate"
+cp deploy/example/cards.csv "$scratch/cards.csv"
+awk 'BEGIN { for (i = 0; i < 9980; i++) printf "70%08d,S%05d,学生%d,正常,100.00,,student,,,,,,,,,\n", i * 7, i, i % 1000 }' \
+    >>"$scratch/cards.csv"
+
+cat >"$root/init" <<'END'
+#!/bin/busybox sh
+# Does what OpenWrt's preinit, procd and posgate's init script do for it.
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs tmp /tmp
+mkdir -p /tmp/run/posgate /tmp/etc/posgate /tmp/log
+rm -rf /var /run
+ln -s tmp /var
+ln -s tmp/run /run
+for module in mii pcnet32 ata_piix crc16 crc32c_generic libcrc32c mbcache jbd2 ext4; do
+    [ -e /lib/modules/$module.ko ] && insmod /lib/modules/$module.ko
+done
+ip link set lo up
+ip addr add 10.0.2.15/24 dev eth0
+ip link set eth0 up
+ip route add default via 10.0.2.2
+until [ -b /dev/sda ]; do sleep 0.1; done
+mount -t ext4 -o noatime /dev/sda /etc/posgate || { echo "no disk"; poweroff -f; }
+chown -R posgate:posgate /etc/posgate /tmp/run/posgate
+cp /etc/config/posgate /tmp/etc/posgate/posgate
+chown posgate /tmp/etc/posgate/posgate
+# As its init script: its own user, a constant command line. The log goes to a file in memory, as logd's.
+su -s /bin/sh posgate -c 'exec /usr/bin/posgate serve --config /var/etc/posgate/posgate' >/tmp/log/posgate 2>&1 &
+echo "root is up after $(cut -d' ' -f1 /proc/uptime) s"
+# For the test alone: files and a few answers.
+cp -r /www /tmp/www
+ln -s /etc/posgate/ledger /tmp/www/ledger
+ln -s /tmp/log/posgate /tmp/www/log
+httpd -p 80 -h /tmp/www
+exec sh -c 'while :; do wait; sleep 1000; done'
+END
+cat >"$root/www/cgi-bin/verify" <<'END'
+#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+/usr/bin/posgate ledger verify --config /var/etc/posgate/posgate 2>&1
+echo "exit code $?"
+END
+cat >"$root/www/cgi-bin/process" <<'END'
+#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+pid=$(pidof posgate)
+grep -E '^(VmHWM|VmRSS|RssAnon|RssFile|Threads|voluntary_ctxt_switches|nonvoluntary_ctxt_switches)' /proc/$pid/status
+echo "Descriptors: $(ls /proc/$pid/fd | wc -l)"
+grep -E '^(MemTotal|MemAvailable)' /proc/meminfo
+END
+cat >"$root/www/cgi-bin/segments" <<'END'
+#!/bin/sh
+printf 'Content-Type: text/plain\r\n\r\n'
+cat /etc/posgate/ledger/ledger-*.tsv
+END
+chmod +x "$root"/init "$root"/www/cgi-bin/*
+(cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$scratch/initramfs"
+
+mkdir "$scratch/disk.d"
+cp "$scratch/cards.csv" "$scratch/disk.d/cards.csv"
+truncate -s 64M "$scratch/disk"
+mke2fs -q -t ext4 -d "$scratch/disk.d" "$scratch/disk"
+
+# --- the machine -------------------------------------------------------------------------------------------------------
+# An address of this machine that is not loopback: posgate-sim's devices would have 127.1.x.y there, which no router believes.
+host=$(hostname -I | tr ' ' '\n' | grep -m1 '^[0-9]*\.[0-9]*\.') || fail "this machine has no IPv4 address but loopback"
+# Ports that are free now.
+read -r udp tcp < <(python3 -c '
+import socket, sys
+one, other = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+one.bind((sys.argv[1], 0)); other.bind(("127.0.0.1", 0))
+print(one.getsockname()[1], other.getsockname()[1])' "$host")
+server=$host:$udp
+
+# answers: waits for an answer from the router, and prints the seconds since it was called.
+answers() {
+    timeout 150 python3 - "$host" "$udp" <<'END'
+import socket, sys, time
+began = time.monotonic()
+with socket.socket(type=socket.SOCK_DGRAM) as device:
+    device.settimeout(0.2)
+    number = 1
+    while True:
+        frame = f"106,{number:05},192.168.1.99,192.168.1.1,00099,1"
+        device.sendto(frame.encode(), (sys.argv[1], int(sys.argv[2])))
+        try:
+            device.recv(1024)
+            break
+        except (TimeoutError, ConnectionRefusedError):
+            number += 1
+print(f"{time.monotonic() - began:.1f}")
+END
+}
+
+# boot: switches the machine on; waits for its first answer.
+boot() {
+    qemu-system-mipsel -M malta -cpu 24Kc -m 64 -nographic -monitor none -serial "file:$scratch/console" -vga none \
+        -kernel "$kernel" -initrd "$scratch/initramfs" -append 'console=ttyS0 rdinit=/init quiet' \
+        -drive "file=$scratch/disk,format=raw,if=ide,cache=writeback" -no-reboot \
+        -device pcnet,netdev=lan,romfile= -netdev "user,id=lan,hostfwd=udp:$host:$udp-:39192,hostfwd=tcp:127.0.0.1:$tcp-:80" 2>"$scratch/emulator.log" &
+    machine=$!
+    first_answer=$(answers) || fail "the router does not answer"
+}
+
+# cut_power: what the machine had not written to its disk is gone.
+cut_power() {
+    kill -9 "$machine"
+    { wait "$machine"; } 2>/dev/null || true
+    machine=
+}
+
+ask() { curl -sS --max-time 60 "http://127.0.0.1:$tcp/$1"; }
+
+verify() {
+    ask cgi-bin/verify >"$scratch/verify"
+    grep -q '^exit code 0$' "$scratch/verify" || {
+        cat "$scratch/verify"
+        fail "the ledger is not clean"
+    }
+    head -n 1 "$scratch/verify"
+}
+
+field() { sed -n "s/^$1:[[:space:]]*\([0-9]*\).*/\1/p" "$scratch/process"; }
+
+echo "=== first boot: 10,000 cards"
+boot
+cat "$scratch/console"
+echo "first answer: $first_answer s after power-on"
+ask log | grep '^serving'
+ask cgi-bin/process >"$scratch/process"
+echo "resident with 10,000 cards: $(field VmRSS) KB ($(field RssAnon) anonymous, $(field RssFile) of the program's file); while loading: $(field VmHWM) KB"
+[ "$(field VmRSS)" -le "$resident_max_kb" ] || wrong="resident memory is above $resident_max_kb KB"
+[ "$(field Threads)" -eq 1 ] || fail "$(field Threads) threads"
+
+echo "=== a day"
+timeout 170 "$sim" --trace --server "$server" day >"$scratch/day.log" || fail "the day ended with $?"
+tail -n 1 "$scratch/day.log"
+ask cgi-bin/process >"$scratch/process"
+echo "after it: resident $(field VmRSS) KB, descriptors $(field Descriptors), $(field MemAvailable) of $(field MemTotal) KB of the router free"
+# The last timers of the day are over within seconds; then nothing may wake it.
+sleep 20
+ask cgi-bin/process >"$scratch/process"
+before=$(field voluntary_ctxt_switches)
+sleep 10
+ask cgi-bin/process >"$scratch/process"
+wakes=$(($(field voluntary_ctxt_switches) - before))
+echo "idle: $wakes wake-ups in 10 s"
+[ "$wakes" -eq 0 ] || fail "it wakes up when idle"
+verify
+
+for cut in $(seq "$cuts"); do
+    echo "=== power cut $cut of $cuts"
+    timeout 60 "$sim" --trace --server "$server" crowd --terminals 30 --rate 60 --seconds 20 >"$scratch/crowd-$cut.log" 2>&1 &
+    crowd=$!
+    approvals_at_least() { [ "$(grep -c ' ← 008,' "$scratch/crowd-$cut.log")" -ge $((60 * cut)) ]; }
+    until_true 60 approvals_at_least || fail "no sales"
+    cut_power
+    kill -9 "$crowd" 2>/dev/null || true
+    { wait "$crowd"; } 2>/dev/null || true
+    crowd=
+    boot
+    echo "first answer: $first_answer s after power-on"
+    ask log | grep -E '^(replayed|warn)|torn|again' | head -n 5 || true
+    verify
+    ask cgi-bin/segments >"$scratch/segments"
+    python3 deploy/approved.py "$scratch"/day.log "$scratch"/crowd-*.log -- "$scratch/segments"
+done
+ask cgi-bin/process >"$scratch/process"
+echo "resident after $cuts power cuts: $(field VmRSS) KB"
+cut_power
+printf 'binary: %s bytes, %s compressed\n' "$(stat -c %s "dist/posgate-$target")" "$(gzip -9nc "dist/posgate-$target" | wc -c)"
+[ -z "${wrong:-}" ] || fail "$wrong"
+echo "=== the router ended well"

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Builds posgate for routers: `deploy/build.sh [ARCH…]`, each ARCH a Rust target, its first word (mipsel, mips, armv7,
+# arm, aarch64, x86_64) or an OpenWrt architecture of deploy/targets; none given: all. Needs neither Docker nor a cross
+# compiler: zig from PyPI links, and Rust's standard library is built from source, optimized for size; deploy/lib.sh says where
+# that comes from. The binaries are dist/posgate-<rust target>; each passes deploy/elf.sh and the size gate below.
+# May be run again at any time: caches are in target/cross.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+# shellcheck source=deploy/lib.sh
+. deploy/lib.sh
+help_or_go "$@"
+
+# Bytes that a router's flash may be asked for: the binary, and what is left of it in a compressed file system (gzip says a
+# quarter more than the xz of OpenWrt's squashfs). A gate against growth that nobody meant: raise it knowingly.
+stripped_max=$((1088 * 1024))
+gzipped_max=$((576 * 1024))
+
+mapfile -t targets < <(chosen "$@")
+[ ${#targets[@]} -gt 0 ] || exit 1
+need readelf binutils
+use_zig
+use_rust
+
+# The same commit gives the same bytes, wherever it is built: a date from the commit, no paths of this machine.
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s); fi
+export SOURCE_DATE_EPOCH
+registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
+# A panic prints its message and place and aborts: nothing unwinds.
+export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
+export RUSTFLAGS="$static_flags -C force-unwind-tables=no --remap-path-prefix=$PWD=. \
+--remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates"
+
+mkdir -p dist
+for target in "${targets[@]}"; do
+    echo "--- $target"
+    link_for "$target"
+    "${cargo[@]}" build --quiet --locked --profile router --target "$target" --bin posgate \
+        --target-dir "$work/build" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+    cp "$work/build/$target/router/posgate" "dist/.posgate-$target"
+    python3 deploy/trim.py "dist/.posgate-$target"
+    mv "dist/.posgate-$target" "dist/posgate-$target"
+done
+
+# --- gates -----------------------------------------------------------------------------------------------------------
+wrong=
+printf '\n%-46s %9s %9s  %s\n' binary stripped gzipped elf
+for target in "${targets[@]}"; do
+    binary=dist/posgate-$target
+    elf=$(sh deploy/elf.sh "$binary" "$(column "$target" 7)") || wrong=elf
+    stripped=$(stat -c %s "$binary")
+    gzipped=$(gzip -9nc "$binary" | wc -c)
+    printf '%-46s %9s %9s  %s\n' "$binary" "$stripped" "$gzipped" "$elf"
+    if [ "$stripped" -gt "$stripped_max" ] || [ "$gzipped" -gt "$gzipped_max" ]; then
+        echo "build.sh: $binary is larger than $stripped_max bytes, or $gzipped_max compressed" >&2
+        wrong=size
+    fi
+done
+sha256sum "${targets[@]/#/dist/posgate-}"
+[ -z "$wrong" ] || fail "a gate did not pass"

@@ -1,0 +1,181 @@
+#!/usr/bin/env bash
+# Runs what deploy/build.sh built, each binary in the emulator of its CPU (qemu-user), and prints the matrix (target × check):
+# `deploy/emulate.sh [ARCH…]`. Devices are posgate-sim's, on this machine. What is missing is built or installed; what cannot be
+# run is a failure.
+#
+#   version  --version answers with the version of Cargo.toml
+#   day      posgate-sim's canteen day ends well
+#   reload   SIGHUP reads a new card, and it pays
+#   stop     SIGTERM ends with exit code 0 and a clean ledger
+#   kill     kill -9 twice under a running crowd: every sale that was approved is in the ledger, once; a further day ends well
+#   ledger   a day of fixed frames under a fixed clock, half of it on that CPU and half on this machine, and the other way
+#            round, gives the same ledger byte for byte, snapshot and replies too (big endian only: mips)
+#   units    the library's unit tests (big endian only: mips)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C
+# shellcheck source=deploy/lib.sh
+. deploy/lib.sh
+help_or_go "$@"
+
+mapfile -t targets < <(chosen "$@")
+[ ${#targets[@]} -gt 0 ] || exit 1
+missing=()
+for target in "${targets[@]}"; do [ -x "dist/posgate-$target" ] || missing+=("$target"); done
+if [ ${#missing[@]} -gt 0 ]; then deploy/build.sh "${missing[@]}"; fi
+use_sim
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+
+scratch=$(mktemp -d)
+server=
+crowd=
+clean_up() {
+    for process in $server $crowd; do kill -9 "$process" 2>/dev/null || true; done
+    rm -rf "$scratch"
+}
+trap clean_up EXIT
+
+# --- the server in its emulator; `site` is its directory, `emulator` and `binary` what runs ----------------------------------
+# start ADDRESS: serves the site; sets server and address.
+start() {
+    : >"$site/log"
+    "${emulator[@]}" "$binary" serve --config "$site/posgate" --listen "$1" >"$site/log" 2>&1 &
+    server=$!
+    until_true 30 grep -q '^serving' "$site/log" || return 1
+    address=$(sed -n 's/^listening address=//p' "$site/log" | head -n 1)
+}
+
+# finish SIGNAL: ends the server; its exit code.
+finish() {
+    local status=0
+    kill "-$1" "$server"
+    { wait "$server"; } 2>/dev/null || status=$?
+    server=
+    return "$status"
+}
+
+run() { timeout 120 "${emulator[@]}" "$binary" "$@"; }
+
+play() { timeout 120 "$sim" --server "$address" "$@"; }
+
+# --- the checks ------------------------------------------------------------------------------------------------------
+check_version() { [ "$(run --version)" = "posgate $version" ]; }
+
+check_day() { start 127.0.0.1:0 && play day >"$site/day.log" && tail -n 1 "$site/day.log"; }
+
+check_reload() {
+    # The columns that the table begins with: card, account, name, status, balance.
+    sed -i '$a 8888888899,T099,新卡,正常,50.00,,,,,,,,,,,' "$site/cards.csv" &&
+        kill -HUP "$server" &&
+        until_true 20 grep -q '^reload cards=21' "$site/log" &&
+        play pay --card 8888888899 --amount 1.00 | grep 'approved'
+}
+
+check_stop() { finish TERM && run ledger verify --config "$site/posgate"; }
+
+check_kill() {
+    local status=0
+    start 127.0.0.1:0 || return 1
+    # Terminals that keep trying while the server is away.
+    play --trace crowd --terminals 20 --rate 40 --seconds 12 >"$site/crowd.log" &
+    crowd=$!
+    for approvals in 40 120; do
+        until_true 60 approvals_at_least "$approvals" || return 1
+        finish KILL || true
+        start "$address" || return 1
+    done
+    # Whoever was told "heard" by the server that died got no result from it: that promise alone may be broken.
+    wait "$crowd" || status=$?
+    crowd=
+    [ "$status" -le 1 ] || return 1
+    python3 deploy/approved.py "$site/crowd.log" -- "$site"/data/ledger/ledger-*.tsv || return 1
+    play day >"$site/day.log" || return 1
+    finish TERM || return 1
+    run ledger verify --config "$site/posgate"
+}
+approvals_at_least() { [ "$(grep -c ' ← 008,' "$site/crowd.log")" -ge "$1" ]; }
+
+# for_tests TARGET: what the two checks below are built with. Unit tests unwind.
+for_tests() {
+    use_zig
+    use_rust
+    link_for "$1"
+    local name=${1^^}
+    export "CARGO_TARGET_${name//-/_}_RUNNER=${emulator[*]}"
+    export POSGATE_ZIG_UNWINDER=-lunwind RUSTFLAGS="$static_flags" SOURCE_DATE_EPOCH=1790000000
+    # The emulator is slow: a little optimization pays, and few random cases, whatever .ci/run wants of this machine.
+    export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
+    export PROPTEST_CASES=16
+    options=(--quiet --locked --target "$1" --target-dir "$work/tests" "-Zbuild-std=std,panic_unwind,test")
+}
+
+check_ledger() (
+    cargo build --quiet --release --example fixed_day
+    here=$(realpath "${CARGO_TARGET_DIR:-target}/release/examples/fixed_day")
+    for_tests "$1"
+    "${cargo[@]}" build "${options[@]}" --example fixed_day
+    there=$work/tests/$1/debug/examples/fixed_day
+    # Who plays the first half, and who the second.
+    for halves in here,here there,there there,here here,there; do
+        mkdir "$site/$halves"
+        for half in 1 2; do
+            player=${halves%,*}
+            if [ "$half" = 2 ]; then player=${halves#*,}; fi
+            case $player in
+            here) "$here" "$site/$halves" "$half" >"$site/$halves/replies-$half" || exit 1 ;;
+            there) timeout 300 "${emulator[@]}" "$there" "$site/$halves" "$half" >"$site/$halves/replies-$half" || exit 1 ;;
+            esac
+        done
+        diff -r "$site/here,here" "$site/$halves" || exit 1
+    done
+    ls "$site/here,here"
+    (cd "$site/here,here" && grep -vch '^#' ledger-*.tsv) | awk '{ all += $1 } END { print all " entries" }'
+)
+
+check_units() (
+    for_tests "$1"
+    timeout 1200 "${cargo[@]}" test "${options[@]}" --lib
+)
+
+# --- the matrix ------------------------------------------------------------------------------------------------------
+checks=(version day reload stop kill ledger units)
+declare -A outcome
+wrong=
+for target in "${targets[@]}"; do
+    emulator "$target"
+    binary=$(realpath "dist/posgate-$target")
+    site=$scratch/$target
+    cp -r deploy/example "$site"
+    rm -rf "$site/data"
+    for check in "${checks[@]}"; do
+        case $check,$target in
+        ledger,mips-* | units,mips-*) ;;
+        ledger,* | units,*)
+            outcome[$target,$check]=-
+            continue
+            ;;
+        esac
+        since=$SECONDS
+        # In a subshell that is no condition, -e would end this script; as a condition every step says `|| return`.
+        if "check_$check" "$target" >"$scratch/output" 2>&1; then
+            outcome[$target,$check]=ok
+        else
+            outcome[$target,$check]=FAILED
+            wrong=$wrong\ $target:$check
+        fi
+        echo "$target $check: ${outcome[$target,$check]} ($((SECONDS - since)) s) $(tail -n 1 "$scratch/output")"
+        if [ "${outcome[$target,$check]}" = FAILED ]; then
+            tail -n 40 "$scratch/output" "$site/log" >&2
+            if [ -n "$server" ]; then finish KILL || true; fi
+        fi
+    done
+done
+
+printf '\n%-32s' target
+printf '%-9s' "${checks[@]}"
+for target in "${targets[@]}"; do
+    printf '\n%-32s' "$target"
+    for check in "${checks[@]}"; do printf '%-9s' "${outcome[$target,$check]}"; done
+done
+printf '\n'
+[ -z "$wrong" ] || fail "failed:$wrong"

@@ -1,0 +1,148 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts of this directory share; they source it from the top of the tree, with `set -euo pipefail`.
+
+# Where everything that can be made again is kept.
+work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/cross
+
+fail() {
+    echo "${0##*/}: $1" >&2
+    exit 1
+}
+
+# install PACKAGE…: Debian's packages, as root or by sudo.
+install() {
+    command -v apt-get >/dev/null || fail "needs $*: install what your system calls them"
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo -n); fi
+    if [ -z "${package_lists_are_new:-}" ]; then
+        "${as_root[@]}" apt-get update -q
+        package_lists_are_new=1
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+}
+
+# need COMMAND PACKAGE: the command, or else Debian's package of it.
+need() { command -v "$1" >/dev/null || install "$2"; }
+
+# rows: deploy/targets without comments, one target a line.
+rows() { grep -Ev '^[[:space:]]*(#|$)' deploy/targets; }
+
+# column TARGET NUMBER: that column of a target's row.
+column() { rows | awk -v target="$1" -v number="$2" '$1 == target { print $number }'; }
+
+# chosen ARCH…: the Rust targets meant by Rust targets, their first words, or OpenWrt architectures; all, if none is given.
+chosen() {
+    if [ $# -eq 0 ]; then
+        rows | awk '{ print $1 }'
+        return
+    fi
+    local arch target
+    for arch in "$@"; do
+        target=$(rows | awk -v arch="$arch" '
+            $1 == arch || index($1, arch "-") == 1 { print $1; exit }
+            { count = split($2, names, ","); for (i = 1; i <= count; i++) if (names[i] == arch) { print $1; exit } }')
+        [ -n "$target" ] || fail "$arch is neither a Rust target nor an OpenWrt architecture of deploy/targets"
+        echo "$target"
+    done
+}
+
+# help_or_go ARGUMENT…: prints the script's first comment if asked to.
+help_or_go() {
+    case ${1:-} in
+    -h | --help)
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit
+        ;;
+    esac
+}
+
+# use_zig: POSGATE_ZIG, the command that runs zig, from a virtual environment of Python's.
+use_zig() {
+    # Of the versions tried, 0.15.2 brings musl as it is; 0.17.1 has an allocator of its own in its place.
+    local version=0.15.2
+    mkdir -p "$work"
+    if [ -z "${POSGATE_ZIG:-}" ]; then
+        POSGATE_ZIG="$work/zig/bin/python -m ziglang"
+        if [ "$($POSGATE_ZIG version 2>/dev/null)" != "$version" ]; then
+            python3 -c 'import venv, ensurepip' 2>/dev/null || install python3 python3-venv
+            rm -rf "$work/zig"
+            python3 -m venv "$work/zig"
+            "$work/zig/bin/pip" install -q --disable-pip-version-check "ziglang==$version"
+        fi
+    fi
+    export POSGATE_ZIG ZIG_GLOBAL_CACHE_DIR=$work/zig-cache ZIG_LOCAL_CACHE_DIR=$work/zig-cache
+}
+
+# has_source RUSTC…: whether that compiler finds the source of its own standard library.
+has_source() { [ -e "$("$@" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
+
+# use_rust: the array cargo, a cargo whose compiler finds the source of its standard library. In this order:
+#   1. the Rust in use, with its rust-src component    (rustup component add rust-src)
+#   2. rustup's nightly with rust-src                  (rustup component add rust-src --toolchain nightly)
+#   3. Debian's packages rustc-web, cargo-web and rust-web-src, installed when there is apt-get.
+use_rust() {
+    local rust
+    if has_source rustc; then
+        rust=(rustc) cargo=(cargo)
+    elif command -v rustup >/dev/null && has_source rustc +nightly; then
+        rust=(rustc +nightly) cargo=(cargo +nightly)
+    else
+        if ! has_source /usr/bin/rustc; then install rustc-web cargo-web rust-web-src; fi
+        has_source /usr/bin/rustc ||
+            fail "no source of Rust's standard library: rustup component add rust-src --toolchain nightly"
+        # A rustup in PATH must not stand in for the compiler whose source this is.
+        rust=(/usr/bin/rustc) cargo=(/usr/bin/cargo)
+        export RUSTC=/usr/bin/rustc
+    fi
+    sysroot=$("${rust[@]}" --print sysroot)
+    "${rust[@]}" --version
+    # -Zbuild-std is not stable: this lets a stable compiler do it.
+    export RUSTC_BOOTSTRAP=1 CARGO_TERM_COLOR=never
+    # Flags of a developer's own must not reach routers.
+    unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET
+    # Without relocation-model=static a static-pie comes out, which crashes on MIPS at the first thread-local with a
+    # destructor; without link-self-contained=no rustc looks for crt1.o, which zig has.
+    static_flags="-C relocation-model=static -C target-feature=+crt-static -C link-self-contained=no"
+}
+
+# link_for TARGET: lets cargo link that target with deploy/zig-cc.
+link_for() {
+    local name=${1^^}
+    POSGATE_ZIG_TRIPLE=$(column "$1" 3)
+    POSGATE_ZIG_MCPU=$(column "$1" 4)
+    export POSGATE_ZIG_TRIPLE POSGATE_ZIG_MCPU
+    export "CARGO_TARGET_${name//-/_}_LINKER=$PWD/deploy/zig-cc"
+}
+
+# emulator TARGET: the array emulator, the command before a binary of that target; empty where this machine runs it.
+emulator() {
+    local program
+    program=$(column "$1" 5)
+    emulator=()
+    if [ "$program" = - ]; then
+        [ "$(uname -m)" = "${1%%-*}" ] || fail "$1 needs a machine of its kind"
+        return
+    fi
+    need "$program" qemu-user-static
+    emulator=("$program" -cpu "$(column "$1" 6)")
+}
+
+# use_sim: sim, the virtual devices of this machine's own architecture; POSGATE_SIM names some that are built already.
+use_sim() {
+    if [ -z "${POSGATE_SIM:-}" ]; then
+        cargo build --quiet --release --bin posgate-sim
+        POSGATE_SIM=${CARGO_TARGET_DIR:-target}/release/posgate-sim
+    fi
+    sim=$(realpath "$POSGATE_SIM")
+}
+
+# until_true SECONDS COMMAND…: tries the command ten times a second; fails when the time is over.
+until_true() {
+    local tries=$(($1 * 10))
+    shift
+    while ! "$@"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || return 1
+        sleep 0.1
+    done
+}

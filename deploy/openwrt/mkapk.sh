@@ -1,0 +1,62 @@
+#!/bin/sh
+# mkapk.sh BINARY ARCHITECTURE OUTPUT.apk: a package for apk (OpenWrt 25.12 and later). Needs apk-tools 3 (`apk mkpkg`); without them
+# it says so and makes nothing. Unsigned: `apk add --allow-untrusted`.
+set -eu
+here=$(dirname "$0")
+. "$here/package.conf"
+binary=$1
+architecture=$2
+output=$3
+: "${VERSION:?}" "${SOURCE_DATE_EPOCH:?}"
+
+if ! command -v apk >/dev/null || ! apk mkpkg --help >/dev/null 2>&1; then
+    echo "skipped $(basename "$output"): it needs apk of apk-tools 3 in PATH (Alpine 3.23, or OpenWrt's staging_dir/host/bin)" >&2
+    exit 0
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+umask 022
+root=$work/root
+mkdir "$root"
+sh "$here/stage.sh" "$binary" "$root"
+
+# What opkg's control archive says: apk has no place of its own for it, and default_postinst reads it here.
+info=$root/lib/apk/packages
+mkdir -p "$info"
+printf '%s\n' "$USER_ID" >"$info/$NAME.rusers"
+printf '%s\n' "$CONFFILES" >"$info/$NAME.conffiles"
+for file in $CONFFILES; do
+    printf '%s %s\n' "$file" "$(sha256sum "$root$file" | cut -d' ' -f1)"
+done >"$info/$NAME.conffiles_static"
+(cd "$root" && find . -type f -o -type l) | sed 's/^\.//' | LC_ALL=C sort >"$work/list"
+cp "$work/list" "$info/$NAME.list"
+
+script() {
+    cat >"$work/$1" <<END
+#!/bin/sh
+[ "\${IPKG_NO_SCRIPT}" = "1" ] && exit 0
+[ -s "\${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
+. "\${IPKG_INSTROOT}/lib/functions.sh"
+export root="\${IPKG_INSTROOT}"
+export pkgname="$NAME"
+$2
+END
+}
+script post-install 'add_group_and_user
+default_postinst'
+script post-upgrade 'export PKG_UPGRADE=1
+add_group_and_user
+default_postinst'
+script pre-deinstall 'default_prerm'
+
+find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
+mkdir -p "$(dirname "$output")"
+# root's files, whoever packs them.
+as_root=
+[ "$(id -u)" -eq 0 ] || as_root=fakeroot
+$as_root apk mkpkg \
+    --info "name:$NAME" --info "version:$VERSION-r$RELEASE" --info "arch:$architecture" \
+    --info "description:$TITLE" --info "license:$LICENSE" --info "maintainer:$MAINTAINER" --info "origin:$NAME" \
+    --script "post-install:$work/post-install" --script "post-upgrade:$work/post-upgrade" \
+    --script "pre-deinstall:$work/pre-deinstall" \
+    --files "$root" --output "$output"

@@ -1,0 +1,57 @@
+#!/bin/sh
+# mkipk.sh BINARY ARCHITECTURE OUTPUT.ipk: a package for opkg (OpenWrt 24.10 and older), from tar and gzip alone. The same
+# binary, version and SOURCE_DATE_EPOCH give the same bytes.
+set -eu
+here=$(dirname "$0")
+. "$here/package.conf"
+binary=$1
+architecture=$2
+output=$3
+: "${VERSION:?}" "${SOURCE_DATE_EPOCH:?}"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+umask 022
+mkdir "$work/data" "$work/control"
+sh "$here/stage.sh" "$binary" "$work/data"
+
+# pack DIRECTORY OUTPUT [MEMBER…]: sorted, owned by root, without the time of today.
+pack() {
+    directory=$1
+    packed=$2
+    shift 2
+    LC_ALL=C tar --format=gnu --sort=name --numeric-owner --owner=0 --group=0 --mtime="@$SOURCE_DATE_EPOCH" \
+        -C "$directory" -cf - "${@:-.}" | gzip -9n >"$packed"
+}
+
+installed=$(cd "$work/data" && find . -type f -exec cat {} + | wc -c | tr -d ' ')
+cat >"$work/control/control" <<END
+Package: $NAME
+Version: $VERSION-r$RELEASE
+Section: $SECTION
+Priority: optional
+Architecture: $architecture
+Installed-Size: $installed
+License: $LICENSE
+Maintainer: $MAINTAINER
+Require-User: $USER_ID
+SourceDateEpoch: $SOURCE_DATE_EPOCH
+Description: $TITLE
+END
+printf '%s\n' "$CONFFILES" >"$work/control/conffiles"
+for script in postinst prerm; do
+    cat >"$work/control/$script" <<END
+#!/bin/sh
+[ "\${IPKG_NO_SCRIPT}" = "1" ] && exit 0
+[ -s "\${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
+. "\${IPKG_INSTROOT}/lib/functions.sh"
+default_$script "\$0" "\$@"
+END
+    chmod 0755 "$work/control/$script"
+done
+pack "$work/data" "$work/data.tar.gz"
+pack "$work/control" "$work/control.tar.gz"
+echo 2.0 >"$work/debian-binary"
+pack "$work" "$work/package" ./debian-binary ./data.tar.gz ./control.tar.gz
+mkdir -p "$(dirname "$output")"
+cp "$work/package" "$output"

@@ -1,0 +1,20 @@
+#!/bin/sh
+# stage.sh BINARY ROOT: lays out in ROOT what the package puts on a router. Used by mkipk.sh and mkapk.sh, so that both packages
+# are the same; the feed's Makefile installs the same list.
+set -eu
+binary=$1
+root=$2
+files=$(dirname "$0")/files
+
+put() { install -D -m "$1" "$2" "$root/$3"; }
+
+put 0755 "$binary" usr/bin/posgate
+put 0755 "$files/posgate.init" etc/init.d/posgate
+put 0755 "$files/posgate.hotplug-ntp" etc/hotplug.d/ntp/90-posgate
+put 0755 "$files/posgate.defaults" etc/uci-defaults/90-posgate
+put 0644 "$files/posgate.keep" lib/upgrade/keep.d/posgate
+put 0644 "$files/posgate.upgrade" lib/upgrade/posgate.sh
+# They hold PINs.
+put 0600 "$files/posgate.config" etc/config/posgate
+put 0600 "$files/cards.csv" etc/posgate/cards.csv
+chmod 0750 "$root/etc/posgate"

@@ -1,0 +1,467 @@
+//! `posgate ctl`: talks to the running server over its control socket (design.md, section 3; README, *At the desk*).
+//!
+//! Each command is one line to the server, or several pages of a list, or a file of orders. What always holds: the exit code is 0
+//! only when it is done and durable; an order's key is known to whoever ordered it before it is sent, so that after a lost
+//! connection the same order can be sent again and is done once.
+
+mod file;
+mod link;
+mod print;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use lexopt::{Arg, Parser};
+use nix::unistd::{Uid, User};
+use posgate::config;
+use posgate::control::json::{Object, Value};
+use posgate::control::request::is_key;
+
+use super::{CONFIG, EXIT_CONFIG, EXIT_IO, EXIT_NO, print_problems};
+use link::{Link, Lost};
+
+/// How long devices have for their answer to a 000.
+const DISCOVER_S: u64 = 3;
+
+/// A command as it is written: its operands and options beside those that all take.
+struct Spec {
+    name: &'static str,
+    operands: &'static [&'static str],
+    options: &'static [&'static str],
+    is_order: bool,
+}
+
+const fn spec(name: &'static str, operands: &'static [&'static str], options: &'static [&'static str]) -> Spec {
+    Spec { name, operands, options, is_order: false }
+}
+
+const fn order(name: &'static str, operands: &'static [&'static str], options: &'static [&'static str]) -> Spec {
+    Spec { name, operands, options, is_order: true }
+}
+
+const ORDER: &[&str] = &["key", "by", "note"];
+const MOVE: &[&str] = &["key", "by", "note", "uses"];
+const FILE: &[&str] = &["key", "by", "note", "uses", "file"];
+
+const COMMANDS: &[Spec] = &[
+    order("topup", &["CARD", "AMOUNT"], FILE),
+    order("subsidy", &["CARD", "AMOUNT"], FILE),
+    order("payout", &["CARD", "AMOUNT"], MOVE),
+    order("adjust", &["CARD", "AMOUNT"], FILE),
+    order("void", &["SEQ"], &["key", "by", "note", "amount"]),
+    order("lost", &["CARD"], ORDER),
+    order("found", &["CARD"], ORDER),
+    order("freeze", &["CARD"], ORDER),
+    order("unfreeze", &["CARD"], ORDER),
+    order("close", &["CARD"], ORDER),
+    order("replace", &["OLD", "NEW"], ORDER),
+    order("open", &["MACHINE", "DOOR"], ORDER),
+    spec("card", &["CARD"], &[]),
+    spec("cards", &[], &["search"]),
+    spec("seen", &[], &["unknown"]),
+    spec("devices", &[], &["uci"]),
+    spec("discover", &[], &["port", "seconds"]),
+    spec("clock", &["MACHINE"], &[]),
+    spec("show", &["MACHINE", "TEXT"], &[]),
+    spec("status", &[], &[]),
+    spec("reload", &[], &["accept"]),
+    spec("clock-accept", &[], &["by"]),
+    spec("sync", &[], &[]),
+];
+
+/// Options that stand alone; the first is taken everywhere.
+const FLAGS: [&str; 4] = ["json", "unknown", "uci", "accept"];
+
+/// Options with a value; the first two are taken everywhere.
+const VALUES: [&str; 11] =
+    ["config", "control", "key", "by", "note", "uses", "amount", "file", "search", "port", "seconds"];
+
+/// The options of one call.
+#[derive(Debug, Default)]
+struct Options {
+    flags: Vec<&'static str>,
+    values: Vec<(&'static str, OsString)>,
+    operands: Vec<String>,
+}
+
+impl Options {
+    fn has(&self, flag: &str) -> bool {
+        self.flags.contains(&flag)
+    }
+
+    /// An option's value; the last one counts. Only paths may be no UTF-8.
+    fn value(&self, name: &str) -> Option<&str> {
+        self.path(name)?.to_str()
+    }
+
+    fn path(&self, name: &str) -> Option<&Path> {
+        self.values.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| Path::new(value))
+    }
+}
+
+/// Why a command ended without its result.
+enum Ended {
+    /// The command line is wrong.
+    Usage(String),
+    /// It was told already.
+    Code(u8),
+    /// The server said no, in this line.
+    Refused(Value),
+    /// The connection could not be made, or was lost.
+    Lost(Lost),
+}
+
+impl From<Lost> for Ended {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+/// What a call is about, once its command line was read.
+struct Call<'a> {
+    name: &'static str,
+    options: &'a Options,
+    /// Where the ledger is by the configuration, if that was read.
+    ledger_dir: Option<PathBuf>,
+    link: Link,
+}
+
+/// Runs the command that the rest of the command line names. `None`: it asks for help.
+pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
+    let names = || COMMANDS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
+    let Some((spec, options)) = read(arguments)? else { return Ok(None) };
+    let Some(spec) = spec else { return Err(format!("`posgate ctl` takes {}", names()).into()) };
+    let wanted = spec.operands.len() - usize::from(is_amount_left_out(spec, &options));
+    let has_file = options.path("file").is_some();
+    let wanted = if has_file { 0 } else { wanted };
+    if options.operands.len() != wanted {
+        let operands = if has_file { "--file FILE".to_owned() } else { spec.operands.join(" ") };
+        return Err(format!("write `posgate ctl {} {operands}`", spec.name).trim_end().to_owned().into());
+    }
+    if spec.name == "seen" && !options.has("unknown") {
+        return Err("write `posgate ctl seen --unknown`".into());
+    }
+    match execute(spec, &options) {
+        Ok(()) => Ok(Some(0)),
+        Err(Ended::Usage(sentence)) => Err(sentence.into()),
+        Err(Ended::Code(code)) => Ok(Some(code)),
+        Err(Ended::Refused(answer)) => {
+            let sentence = answer.text("error").unwrap_or("the server answered what this program does not understand");
+            complain!("posgate: {sentence}");
+            for problem in answer.list("problems") {
+                if let Value::Text(problem) = problem {
+                    complain!("{problem}");
+                }
+            }
+            if options.has("json") {
+                say!("{answer}");
+            }
+            Ok(Some(EXIT_NO))
+        }
+        Err(Ended::Lost(lost)) => {
+            complain!("posgate: {lost}");
+            if options.has("json") {
+                say!("{}", Object::error(&lost).end());
+            }
+            Ok(Some(EXIT_IO))
+        }
+    }
+}
+
+/// `topup CARD --uses 5` needs no amount.
+fn is_amount_left_out(spec: &Spec, options: &Options) -> bool {
+    spec.operands.contains(&"AMOUNT") && options.value("uses").is_some() && options.operands.len() == 1
+}
+
+/// Command and options; `None`: it asks for help. A negative amount looks like an option, and is an operand.
+fn read(arguments: &mut Parser) -> Result<Option<(Option<&'static Spec>, Options)>, lexopt::Error> {
+    let mut options = Options::default();
+    let mut spec: Option<&'static Spec> = None;
+    loop {
+        let is_number = |word: &OsStr| word.to_str().is_some_and(is_negative_number);
+        let number = arguments.try_raw_args().and_then(|mut raw| raw.next_if(is_number));
+        if let Some(number) = number {
+            options.operands.push(text(number)?);
+            continue;
+        }
+        let is_known = |name: &str| spec.is_none_or(|spec: &Spec| spec.options.contains(&name));
+        match arguments.next()? {
+            None => break,
+            Some(Arg::Long("help") | Arg::Short('h')) => return Ok(None),
+            Some(Arg::Long(name)) => {
+                let of = |names: &[&'static str], common: usize| {
+                    let place = names.iter().position(|known| *known == name)?;
+                    (place < common || is_known(name)).then_some(names[place])
+                };
+                match (of(&FLAGS, 1), of(&VALUES, 2)) {
+                    (Some(flag), _) => options.flags.push(flag),
+                    (None, Some(name)) => {
+                        let value = arguments.value()?;
+                        let is_path = matches!(name, "config" | "control" | "file");
+                        let value = if is_path { value } else { text(value)?.into() };
+                        options.values.push((name, value));
+                    }
+                    (None, None) => return Err(Arg::Long(name).unexpected()),
+                }
+            }
+            Some(Arg::Value(word)) if spec.is_none() => {
+                let word = text(word)?;
+                let found = COMMANDS.iter().find(|spec| spec.name == word);
+                spec = Some(found.ok_or_else(|| {
+                    let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
+                    format!("{word:?} is no command of `posgate ctl`: there are {}", names.join(", "))
+                })?);
+            }
+            Some(Arg::Value(word)) => options.operands.push(text(word)?),
+            Some(other) => return Err(other.unexpected()),
+        }
+    }
+    Ok(Some((spec, options)))
+}
+
+fn is_negative_number(word: &str) -> bool {
+    word.strip_prefix('-').is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit() || next == '.'))
+}
+
+fn text(word: OsString) -> Result<String, lexopt::Error> {
+    word.into_string().map_err(|word| format!("{} is no UTF-8", word.to_string_lossy()).into())
+}
+
+fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
+    // What the command line alone tells comes first: nothing is sent before.
+    let order = if spec.is_order || spec.name == "clock-accept" { Some(Signature::of(options)?) } else { None };
+    if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
+        return Err(Ended::Usage(format!("--key {key:?}: write 1 to 40 letters, digits and signs without blanks")));
+    }
+    let batch = match options.path("file") {
+        Some(path) => Some(file::read(spec.name, path, options)?),
+        None => None,
+    };
+    let (path, ledger_dir) = place(options)?;
+    let mut call = Call { name: spec.name, options, ledger_dir, link: Link::connect(&path)? };
+    match (spec.name, order, batch) {
+        (_, Some(signature), Some(batch)) => file::apply(&mut call, &signature, &batch),
+        ("clock-accept", Some(signature), None) => {
+            let line = Object::new().text("cmd", "clock-accept").text("by", signature.by).end();
+            call.ask(&line).map(|answer| call.tell(&answer, print::clock_accepted))
+        }
+        (_, Some(signature), None) => give_order(&mut call, &signature),
+        (_, None, _) => ask(&mut call),
+    }
+}
+
+/// The socket: of the command line, or of the configuration. With it, the ledger's directory, if the configuration was read.
+fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
+    let control = options.path("control").map(Path::to_owned);
+    if let (Some(path), None) = (&control, options.path("config")) {
+        return Ok((path.clone(), None));
+    }
+    let file = options.path("config").map_or_else(|| CONFIG.into(), Path::to_owned);
+    // What else is wrong with it is the server's business: its own is the one in service.
+    let (settings, _) = config::inspect(&file).map_err(|problems| {
+        print_problems(&problems);
+        complain!("posgate: name the configuration with --config FILE, or the socket with --control PATH");
+        Ended::Code(EXIT_CONFIG)
+    })?;
+    match control.or(settings.control) {
+        Some(path) => Ok((path, Some(settings.ledger_dir))),
+        None => {
+            complain!(
+                "posgate: {}: option control is empty: name a socket there and start posgate again",
+                file.display()
+            );
+            Err(Ended::Code(EXIT_CONFIG))
+        }
+    }
+}
+
+/// Who orders, and the order's key.
+struct Signature {
+    by: String,
+    key: String,
+}
+
+impl Signature {
+    fn of(options: &Options) -> Result<Self, Ended> {
+        let by = match options
+            .value("by")
+            .map(str::to_owned)
+            .or_else(|| std::env::var("POSGATE_BY").ok())
+            .filter(|by| !by.trim().is_empty())
+        {
+            Some(by) => by,
+            None => login_name()?,
+        };
+        let key = match options.value("key") {
+            Some(key) => key.to_owned(),
+            None => draw_key()?,
+        };
+        Ok(Self { by, key })
+    }
+}
+
+/// The user's login name; root is nobody in particular.
+fn login_name() -> Result<String, Ended> {
+    let who = "say who orders it: --by NAME, or the variable POSGATE_BY";
+    let uid = Uid::effective();
+    if uid.is_root() {
+        return Err(Ended::Usage(format!("root may be anybody: {who}")));
+    }
+    match User::from_uid(uid) {
+        Ok(Some(user)) => Ok(user.name),
+        Ok(None) | Err(_) => Err(Ended::Usage(format!("user {uid} has no name: {who}"))),
+    }
+}
+
+fn draw_key() -> Result<String, Ended> {
+    let mut bytes = [0; 8];
+    let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    drawn.map_err(|error| {
+        complain!("posgate: no key can be drawn from /dev/urandom: {error}; give one with --key");
+        Ended::Code(EXIT_IO)
+    })?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
+}
+
+fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
+    let options = call.options;
+    let operand = |place: usize| options.operands.get(place).map(String::as_str);
+    let object = Object::new().text("cmd", call.name);
+    let object = match call.name {
+        "void" => {
+            let seq = operand(0).unwrap_or_default();
+            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("{seq:?} is no entry's number")))?;
+            object.number("seq", seq).text_if("amount", options.value("amount"))
+        }
+        "replace" => object.text_if("old", operand(0)).text_if("new", operand(1)),
+        "open" => object.text_if("machine", operand(0)).text_if("door", operand(1)),
+        _ => object.text_if("card", operand(0)).text_if("amount", operand(1)),
+    };
+    let object = match options.value("uses") {
+        Some(uses) => object.number("uses", file::uses(uses)?),
+        None => object,
+    };
+    let object = object.text("key", &signature.key).text("by", &signature.by);
+    let line = object.text_if("note", options.value("note")).end();
+    if options.value("key").is_none() {
+        complain!("key={}", signature.key);
+    }
+    match call.ask(&line) {
+        Ok(answer) => {
+            call.tell(&answer, |answer| print::done(call.name, options, answer));
+            Ok(())
+        }
+        Err(Ended::Lost(lost)) => Err(Ended::Lost(lost.of_order(&signature.key))),
+        Err(ended) => Err(ended),
+    }
+}
+
+fn ask(call: &mut Call) -> Result<(), Ended> {
+    let options = call.options;
+    let operand = |place: usize| options.operands.get(place).map(String::as_str);
+    let object = Object::new().text("cmd", call.name);
+    match call.name {
+        "card" => {
+            let answer = call.ask(&object.text_if("card", operand(0)).end())?;
+            let dir = call.ledger_dir.clone().or_else(|| answer.text("ledger_dir").map(PathBuf::from));
+            let entries = dir.and_then(|dir| print::last_entries(&dir, &answer).ok());
+            if options.has("json") {
+                say!("{}", print::with_entries(&answer, entries.as_deref()));
+            } else {
+                print::card(&answer, entries.as_deref());
+            }
+        }
+        "cards" => {
+            let rows = call.list("cards", |after| {
+                let object = Object::new().text("cmd", "cards").text_if("search", options.value("search"));
+                object.number("after", after).end()
+            })?;
+            call.tell_rows("cards", &rows, print::cards);
+        }
+        "seen" => {
+            let rows = call.list("cards", |after| Object::new().text("cmd", "unknown").number("after", after).end())?;
+            call.tell_rows("cards", &rows, print::unknown);
+        }
+        "devices" => {
+            let rows =
+                call.list("devices", |after| Object::new().text("cmd", "devices").number("after", after).end())?;
+            call.tell_rows("devices", &rows, if options.has("uci") { print::uci } else { print::devices });
+        }
+        "discover" => {
+            let port = options.value("port").map(|port| number("--port", port)).transpose()?;
+            let seconds = options.value("seconds").map(|seconds| number("--seconds", seconds)).transpose()?;
+            let asked = call.ask(&object.number_if("port", port).end())?;
+            std::thread::sleep(Duration::from_secs(seconds.unwrap_or(DISCOVER_S)));
+            let rows =
+                call.list("devices", |after| Object::new().text("cmd", "found-devices").number("after", after).end())?;
+            call.tell_rows("devices", &rows, |rows| print::found(&asked, rows));
+        }
+        "clock" => {
+            let answer = call.ask(&object.text_if("machine", operand(0)).end())?;
+            call.tell(&answer, print::told);
+        }
+        "show" => {
+            let answer = call.ask(&object.text_if("machine", operand(0)).text_if("text", operand(1)).end())?;
+            call.tell(&answer, |_| say!("sent"));
+        }
+        "reload" => {
+            let answer = call.ask(&object.flag("accept", options.has("accept")).end())?;
+            call.tell(&answer, print::reloaded);
+        }
+        "sync" => {
+            let answer = call.ask(&object.end())?;
+            call.tell(&answer, print::synced);
+        }
+        _ => {
+            let answer = call.ask(&object.end())?;
+            call.tell(&answer, print::status);
+        }
+    }
+    Ok(())
+}
+
+fn number(option: &str, text: &str) -> Result<u64, Ended> {
+    text.parse().map_err(|_| Ended::Usage(format!("{option} {text:?}: write a whole number")))
+}
+
+impl Call<'_> {
+    /// Sends a line and waits for its answer, which must say that it is done.
+    fn ask(&mut self, line: &str) -> Result<Value, Ended> {
+        self.link.send(line)?;
+        let answer = self.link.receive()?;
+        if answer.is("ok") { Ok(answer) } else { Err(Ended::Refused(answer)) }
+    }
+
+    /// All pages of a list.
+    fn list(&mut self, name: &str, line: impl Fn(u64) -> String) -> Result<Vec<Value>, Ended> {
+        let mut rows = Vec::new();
+        let mut after = 0;
+        loop {
+            let answer = self.ask(&line(after))?;
+            rows.extend_from_slice(answer.list(name));
+            match answer.number::<u64>("next") {
+                Some(next) if next > after => after = next,
+                Some(_) | None => return Ok(rows),
+            }
+        }
+    }
+
+    fn tell(&self, answer: &Value, print: impl FnOnce(&Value)) {
+        if self.options.has("json") {
+            say!("{answer}");
+        } else {
+            print(answer);
+        }
+    }
+
+    fn tell_rows(&self, name: &str, rows: &[Value], print: impl FnOnce(&[Value])) {
+        if self.options.has("json") {
+            say!("{}", Object::ok().list(name, rows.iter().map(Value::to_string)).end());
+        } else {
+            print(rows);
+        }
+    }
+}

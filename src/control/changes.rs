@@ -1,0 +1,79 @@
+//! What a reload changes, for the operator who asked for it: cards new, gone and changed, figures that do not count.
+
+use super::json::{Object, string};
+use crate::model::{AccountId, CardNo, CardRecord};
+use crate::server::Server;
+
+/// Cards, accounts and sentences that an answer names of each sort; the rest is counted.
+const SHOWN_MAX: usize = 20;
+
+/// Bytes that the sentences of an answer take together.
+const SENTENCES_LEN_MAX: usize = 3000;
+
+/// The cards of a new table beside those in service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// In the new table only.
+    pub new: Vec<CardNo>,
+    /// In service only.
+    pub gone: Vec<CardNo>,
+    /// In both, and not the same: account, name, code or terms.
+    pub changed: Vec<CardNo>,
+}
+
+impl Changes {
+    /// Compares, before the new table is installed.
+    pub fn of(server: &Server, records: &[CardRecord]) -> Self {
+        let mut changes = Self::default();
+        let cards = server.cards();
+        for record in records {
+            let Some(row) = cards.find(record.card) else {
+                changes.new.push(record.card);
+                continue;
+            };
+            let is_same = server.book().account(row.account).id == record.account
+                && cards.name(row) == record.name.as_slice()
+                && cards.code(row) == record.code.as_deref().unwrap_or_default()
+                && row.terms == record.terms;
+            if !is_same {
+                changes.changed.push(record.card);
+            }
+        }
+        let mut numbers: Vec<u64> = records.iter().map(|record| record.card.value()).collect();
+        numbers.sort_unstable();
+        let gone = cards.rows().iter().filter(|row| numbers.binary_search(&row.card).is_err());
+        changes.gone = gone.map(|row| CardNo::from_value(row.card)).collect();
+        changes
+    }
+
+    /// The answer once the table of so many cards was installed. `ignored`: accounts whose new figures do not count. `at_start`: options that take
+    /// effect at the next start.
+    pub fn answer(&self, cards: usize, ignored: &[AccountId], at_start: &[&str]) -> String {
+        let named = |cards: &[CardNo]| cards.iter().take(SHOWN_MAX).map(string).collect::<Vec<_>>();
+        Object::ok()
+            .number("cards", cards)
+            .number("new", self.new.len())
+            .number("gone", self.gone.len())
+            .number("changed", self.changed.len())
+            .number("ignored", ignored.len())
+            .list("new_cards", named(&self.new))
+            .list("gone_cards", named(&self.gone))
+            .list("changed_cards", named(&self.changed))
+            .list("ignored_accounts", ignored.iter().take(SHOWN_MAX).map(string))
+            .list("at_next_start", at_start.iter().map(string))
+            .end()
+    }
+}
+
+/// The answer where a reload was refused: the sentence, and what is wrong with the files.
+pub fn refused(sentence: impl core::fmt::Display, problems: &[impl core::fmt::Display]) -> String {
+    let mut len = 0;
+    let fitting = problems.iter().map(string).take_while(|problem| {
+        len += problem.len() + 1;
+        len < SENTENCES_LEN_MAX
+    });
+    let fitting: Vec<String> = fitting.take(SHOWN_MAX).collect();
+    let left_out = problems.len() - fitting.len();
+    let object = Object::error(sentence).list("problems", fitting);
+    if left_out > 0 { object.number("problems_left_out", left_out).end() } else { object.end() }
+}

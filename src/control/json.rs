@@ -1,0 +1,592 @@
+//! JSON, as much of it as the control socket speaks: one value a line, strictly read, shallow.
+//!
+//! What always holds: no bytes panic the reader, and it nests no deeper than [`DEPTH_MAX`]; a number keeps its digits; a key stands
+//! once in an object. [`Object`] writes what [`parse`] reads, always on one line.
+//!
+//! Why not a crate: of the small ones without serde, tinyjson 2.5 makes an `f64` of every number, and money and entry numbers never
+//! meet one here; it lets the last of two equal keys win in silence, so that a top-up could say two amounts; and it recurses once for each `[`.
+
+use core::fmt::{self, Write as _};
+
+/// A request is an object; an answer holds a list of objects, which hold lists.
+pub const DEPTH_MAX: usize = 4;
+
+/// A JSON value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// `null`
+    Null,
+    /// `true`, `false`
+    Flag(bool),
+    /// A number as it was written.
+    Number(String),
+    /// A string.
+    Text(String),
+    /// `[…]`
+    List(Vec<Value>),
+    /// `{…}`, in the order it was written.
+    Object(Vec<(String, Value)>),
+}
+
+impl Value {
+    /// The member of an object.
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
+            Self::Null | Self::Flag(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+
+    /// A member that is a string.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        match self.get(key) {
+            Some(Self::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A member that is a whole number.
+    pub fn number<T: core::str::FromStr>(&self, key: &str) -> Option<T> {
+        match self.get(key) {
+            Some(Self::Number(digits)) => digits.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A member that is `true`.
+    pub fn is(&self, key: &str) -> bool {
+        self.get(key) == Some(&Self::Flag(true))
+    }
+
+    /// The members of a list that is a member; none if there is no such list.
+    pub fn list(&self, key: &str) -> &[Self] {
+        match self.get(key) {
+            Some(Self::List(values)) => values,
+            _ => &[],
+        }
+    }
+
+    /// What it is called in a complaint.
+    pub const fn sort(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Flag(_) => "true or false",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Number(digits) => f.write_str(digits),
+            Self::Text(text) => f.write_str(&string(text)),
+            Self::List(values) => {
+                f.write_str("[")?;
+                for (index, value) in values.iter().enumerate() {
+                    write!(f, "{}{value}", if index > 0 { "," } else { "" })?;
+                }
+                f.write_str("]")
+            }
+            Self::Object(members) => {
+                f.write_str("{")?;
+                for (index, (key, value)) in members.iter().enumerate() {
+                    write!(f, "{}{}:{value}", if index > 0 { "," } else { "" }, string(key))?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
+/// Where a text stops being JSON, and what stands there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Bytes before it.
+    pub at: usize,
+    /// What was to come.
+    pub wanted: &'static str,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no JSON at byte {}: {}", self.at + 1, self.wanted)
+    }
+}
+
+/// Reads one value and nothing else.
+///
+/// # Errors
+/// If the text is not JSON, nests deeper than [`DEPTH_MAX`], or says a key twice.
+pub fn parse(text: &str) -> Result<Value, Wrong> {
+    let mut reader = Reader { text, at: 0 };
+    let value = reader.value(0)?;
+    reader.skip_blanks();
+    if reader.at < text.len() {
+        return Err(reader.wrong("the end of the line was to come"));
+    }
+    Ok(value)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn wrong(&self, wanted: &'static str) -> Wrong {
+        Wrong { at: self.at, wanted }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8, wanted: &'static str) -> Result<(), Wrong> {
+        self.skip_blanks();
+        if self.peek() != Some(byte) {
+            return Err(self.wrong(wanted));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn take_word(&mut self, word: &str, value: Value) -> Result<Value, Wrong> {
+        if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
+            return Err(self.wrong("a value was to come: a string in quotes, a number, true, false or null"));
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value, Wrong> {
+        self.skip_blanks();
+        if depth == DEPTH_MAX && matches!(self.peek(), Some(b'{' | b'[')) {
+            return Err(self.wrong("this is nested too deep"));
+        }
+        match self.peek() {
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.list(depth),
+            Some(b'"') => self.string().map(Value::Text),
+            Some(b't') => self.take_word("true", Value::Flag(true)),
+            Some(b'f') => self.take_word("false", Value::Flag(false)),
+            Some(b'-' | b'0'..=b'9') => self.digits(),
+            _ => self.take_word("null", Value::Null),
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<Value, Wrong> {
+        let mut members: Vec<(String, Value)> = Vec::new();
+        self.at += 1;
+        self.skip_blanks();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(Value::Object(members));
+        }
+        loop {
+            self.skip_blanks();
+            let before = self.at;
+            let key = self.string()?;
+            if members.iter().any(|(name, _)| *name == key) {
+                return Err(Wrong { at: before, wanted: "this key stands twice" });
+            }
+            self.take(b':', "a colon was to come")?;
+            members.push((key, self.value(depth + 1)?));
+            self.skip_blanks();
+            if self.peek() != Some(b',') {
+                break;
+            }
+            self.at += 1;
+        }
+        self.take(b'}', "a comma or } was to come")?;
+        Ok(Value::Object(members))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Wrong> {
+        let mut values = Vec::new();
+        self.at += 1;
+        self.skip_blanks();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(Value::List(values));
+        }
+        loop {
+            values.push(self.value(depth + 1)?);
+            self.skip_blanks();
+            if self.peek() != Some(b',') {
+                break;
+            }
+            self.at += 1;
+        }
+        self.take(b']', "a comma or ] was to come")?;
+        Ok(Value::List(values))
+    }
+
+    /// `-`, digits without a leading zero, a fraction, an exponent: kept as they stand.
+    fn digits(&mut self) -> Result<Value, Wrong> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            _ => self.run_of_digits()?,
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.run_of_digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.run_of_digits()?;
+        }
+        Ok(Value::Number(self.text[start..self.at].to_owned()))
+    }
+
+    fn run_of_digits(&mut self) -> Result<(), Wrong> {
+        let start = self.at;
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+        if self.at == start { Err(self.wrong("a digit was to come")) } else { Ok(()) }
+    }
+
+    fn string(&mut self) -> Result<String, Wrong> {
+        self.take(b'"', "a string in quotes was to come")?;
+        let mut string = String::new();
+        loop {
+            let rest = &self.text[self.at..];
+            let Some(next) = rest.chars().next() else {
+                return Err(self.wrong("the string's closing quote is missing"));
+            };
+            match next {
+                '"' => {
+                    self.at += 1;
+                    return Ok(string);
+                }
+                '\\' => {
+                    self.at += 1;
+                    string.push(self.escaped()?);
+                }
+                '\0'..='\x1F' => return Err(self.wrong("a control character must be written as \\uXXXX")),
+                other => {
+                    self.at += other.len_utf8();
+                    string.push(other);
+                }
+            }
+        }
+    }
+
+    /// What follows a backslash.
+    fn escaped(&mut self) -> Result<char, Wrong> {
+        let letter = self.peek().ok_or(self.wrong("the string's closing quote is missing"))?;
+        self.at += 1;
+        Ok(match letter {
+            b'"' => '"',
+            b'\\' => '\\',
+            b'/' => '/',
+            b'b' => '\u{8}',
+            b'f' => '\u{C}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => return self.unicode(),
+            _ => {
+                self.at -= 1;
+                return Err(self.wrong("no such escape: \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX"));
+            }
+        })
+    }
+
+    /// Four hexadecimal digits, or two times four that are one character beyond U+FFFF.
+    fn unicode(&mut self) -> Result<char, Wrong> {
+        let high = self.hex()?;
+        let code = match high {
+            0xD800..=0xDBFF => {
+                if !self.text.as_bytes()[self.at..].starts_with(b"\\u") {
+                    return Err(self.wrong("the second half of the character was to come"));
+                }
+                self.at += 2;
+                let low = self.hex()?;
+                if !(0xDC00..=0xDFFF).contains(&low) {
+                    return Err(self.wrong("this is no second half of a character"));
+                }
+                0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00)
+            }
+            other => other,
+        };
+        char::from_u32(code).ok_or(self.wrong("this is half of a character"))
+    }
+
+    fn hex(&mut self) -> Result<u32, Wrong> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4);
+        let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| core::str::from_utf8(digits).ok());
+        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let code = code.ok_or(self.wrong("four hexadecimal digits were to come"))?;
+        self.at += 4;
+        Ok(code)
+    }
+}
+
+/// What JSON writes as a whole number.
+pub trait Whole: fmt::Display + Copy {}
+
+impl Whole for i32 {}
+impl Whole for u32 {}
+impl Whole for i64 {}
+impl Whole for u64 {}
+impl Whole for usize {}
+
+/// Writes an object, member by member, on one line.
+#[derive(Clone, Debug)]
+pub struct Object {
+    text: String,
+}
+
+impl Object {
+    /// No members yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { text: "{".to_owned() }
+    }
+
+    /// An answer that it was done.
+    #[must_use]
+    pub fn ok() -> Self {
+        Self::new().flag("ok", true)
+    }
+
+    /// An answer that it was not, and why: one sentence.
+    #[must_use]
+    pub fn error(sentence: impl fmt::Display) -> Self {
+        Self::new().flag("ok", false).text("error", sentence)
+    }
+
+    /// Adds a string.
+    #[must_use]
+    pub fn text(mut self, key: &str, value: impl fmt::Display) -> Self {
+        self.key(key);
+        write_string(&mut self.text, value);
+        self
+    }
+
+    /// Adds a string if there is one.
+    #[must_use]
+    pub fn text_if(self, key: &str, value: Option<impl fmt::Display>) -> Self {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self,
+        }
+    }
+
+    /// Adds a whole number.
+    #[must_use]
+    pub fn number(mut self, key: &str, value: impl Whole) -> Self {
+        self.key(key);
+        write!(self.text, "{value}").expect("a String takes all");
+        self
+    }
+
+    /// Adds a whole number if there is one.
+    #[must_use]
+    pub fn number_if(self, key: &str, value: Option<impl Whole>) -> Self {
+        match value {
+            Some(value) => self.number(key, value),
+            None => self,
+        }
+    }
+
+    /// Adds `true` or `false`.
+    #[must_use]
+    pub fn flag(mut self, key: &str, value: bool) -> Self {
+        self.key(key);
+        self.text.push_str(if value { "true" } else { "false" });
+        self
+    }
+
+    /// Adds what is JSON already.
+    #[must_use]
+    pub fn raw(mut self, key: &str, json: &str) -> Self {
+        self.key(key);
+        self.text.push_str(json);
+        self
+    }
+
+    /// Adds a list of what is JSON already.
+    #[must_use]
+    pub fn list(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
+        self.key(key);
+        self.text.push('[');
+        for (index, value) in values.into_iter().enumerate() {
+            if index > 0 {
+                self.text.push(',');
+            }
+            self.text.push_str(&value);
+        }
+        self.text.push(']');
+        self
+    }
+
+    /// The whole object.
+    #[must_use]
+    pub fn end(mut self) -> String {
+        self.text.push('}');
+        self.text
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.text.len() > 1 {
+            self.text.push(',');
+        }
+        write_string(&mut self.text, key);
+        self.text.push(':');
+    }
+}
+
+impl Default for Object {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A string in quotes.
+pub fn string(value: impl fmt::Display) -> String {
+    let mut text = String::new();
+    write_string(&mut text, value);
+    text
+}
+
+fn write_string(out: &mut String, value: impl fmt::Display) {
+    out.push('"');
+    write!(Escape(out), "{value}").expect("a String takes all");
+    out.push('"');
+}
+
+/// Writes a string's inside: quotes, backslashes and control characters escaped.
+struct Escape<'a>(&'a mut String);
+
+impl fmt::Write for Escape<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            match character {
+                '"' => self.0.push_str("\\\""),
+                '\\' => self.0.push_str("\\\\"),
+                '\n' => self.0.push_str("\\n"),
+                // Also what ends a line elsewhere: an answer is one line for every reader.
+                other if other.is_control() || matches!(other, '\u{2028}' | '\u{2029}') => {
+                    write!(self.0, "\\u{:04x}", u32::from(other))?;
+                }
+                other => self.0.push(other),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+
+    #[test]
+    fn a_request_is_read_as_it_stands() {
+        let value =
+            parse(r#" {"cmd" : "topup", "amount":"5.50","line":12,"dry":true,"x":[null,-0.5e+3],"y":{}} "#).unwrap();
+        assert_eq!(value.text("cmd"), Some("topup"));
+        assert_eq!(value.text("amount"), Some("5.50"));
+        assert_eq!(value.number::<u32>("line"), Some(12));
+        assert!(value.is("dry") && !value.is("line"));
+        assert_eq!(value.list("x"), [Value::Null, Value::Number("-0.5e+3".to_owned())]);
+        assert_eq!(value.get("y"), Some(&Value::Object(Vec::new())));
+        assert_eq!(value.get("z"), None);
+        assert_eq!(parse(&value.to_string()), Ok(value));
+    }
+
+    #[test]
+    fn strings_hold_every_character() {
+        assert_eq!(
+            parse(r#""\u5f20\u4e09 \ud83d\ude00 \"\\\/\b\f\n\r\t 张""#).unwrap(),
+            text("张三 😀 \"\\/\u{8}\u{C}\n\r\t 张")
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_place() {
+        for (wrong, at) in [
+            ("", 0),
+            ("{", 1),
+            ("{\"a\"}", 4),
+            ("{\"a\":1,}", 7),
+            ("{\"a\":1 \"b\":2}", 7),
+            ("{'a':1}", 1),
+            ("{\"a\":1,\"a\":2}", 7),
+            ("[1,]", 3),
+            ("01", 1),
+            ("-", 1),
+            ("1.", 2),
+            ("1e", 2),
+            ("+1", 0),
+            ("nul", 0),
+            ("\"a", 2),
+            ("\"\\x\"", 2),
+            ("\"\\u12\"", 3),
+            ("\"\\ud800\"", 7),
+            ("\"\\udc00\"", 7),
+            ("\"a\nb\"", 2),
+            ("{} {}", 3),
+        ] {
+            assert_eq!(parse(wrong).map_err(|wrong| wrong.at), Err(at), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn it_nests_no_deeper_than_an_answer() {
+        assert!(parse("[[[[]]]]").is_ok());
+        assert!(parse("[[[[[]]]]]").is_err());
+        assert!(parse(&"[".repeat(4096)).is_err());
+        assert!(parse(&"{\"a\":".repeat(800)).is_err());
+    }
+
+    #[test]
+    fn an_answer_is_one_line() {
+        let line = Object::ok()
+            .text("note", "a\"b\\c\nd\u{2028}e\u{7f}")
+            .number("seq", u64::MAX)
+            .list("n", ["1".to_owned()])
+            .end();
+        assert_eq!(line, r#"{"ok":true,"note":"a\"b\\c\nd\u2028e\u007f","seq":18446744073709551615,"n":[1]}"#);
+        assert_eq!(parse(&line).unwrap().number::<u64>("seq"), Some(u64::MAX));
+        assert_eq!(Object::error("no").end(), r#"{"ok":false,"error":"no"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_the_reader(text in "\\PC*", json in "[\\[\\]{}\":,0-9a-z\\\\ .eE+-]*") {
+            let _ = (parse(&text), parse(&json));
+        }
+
+        #[test]
+        fn what_is_written_is_read_again(value in "\\PC*") {
+            prop_assert_eq!(parse(&string(&value)), Ok(Value::Text(value)));
+        }
+    }
+}

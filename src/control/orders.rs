@@ -1,0 +1,142 @@
+//! Lines that do something: orders, which are entries and are done once, and what is only said to devices.
+
+use std::io;
+
+use super::json::Object;
+use crate::ledger::Storage;
+use crate::model::order::Operator;
+use crate::model::{Act, Balance, CardNo, CardStatus, Done, Entry, EntrySeq, Key, Kind, MachineNo, Now, Order};
+use crate::net::Service;
+use crate::server::Refused;
+
+/// Does what is ordered, or says whether it would.
+pub(super) fn obey<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    cmd: &str,
+    order: &Order,
+    is_dry: bool,
+) -> io::Result<String> {
+    if let Some(sentence) = other_word(service, cmd, order) {
+        return Ok(Object::error(sentence).text("reason", "other-state").end());
+    }
+    if is_dry {
+        let would = service.would(now, order)?;
+        return Ok(would.map_or_else(|refused| refusal(&refused), |()| Object::ok().flag("dry", true).end()));
+    }
+    let done = service.operate(now, order)?;
+    Ok(done.map_or_else(|refused| refusal(&refused), |done| result(order, &done)))
+}
+
+/// `found` takes `lost` back and `unfreeze` takes `freeze` back: not one the other's word, nor a closed card's.
+fn other_word<S: Storage>(service: &Service<'_, S>, cmd: &str, order: &Order) -> Option<String> {
+    let (meant, done, remedy) = match cmd {
+        "found" => (CardStatus::Lost, "found", "unfreeze"),
+        "unfreeze" => (CardStatus::Frozen, "unfrozen", "found"),
+        _ => return None,
+    };
+    let Act::Mark { card, .. } = order.act else { return None };
+    let is_again = matches!(&order.key, Key::Own(key) if service.server().book().used_key(key).is_some());
+    let word = service.server().book().card_status(card);
+    if is_again || word == CardStatus::Active || word == meant {
+        return None;
+    }
+    let remedy = match word {
+        CardStatus::Closed => "a closed card stays closed; `replace` gives its account a new one".to_owned(),
+        CardStatus::Active | CardStatus::Frozen | CardStatus::Lost => format!("use {remedy}"),
+    };
+    Some(format!("card {card} is {}, and can not be {done}: {remedy}", word.word()))
+}
+
+/// Pays out what the account holds; with a key that was used, what was paid out then.
+pub(super) fn pay_out_all<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    mut order: Order,
+    is_dry: bool,
+) -> io::Result<String> {
+    let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
+    let paid = match used_seq(service, &order.key) {
+        Some(seq) => service.entry(now, seq)?.filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
+        None => None,
+    };
+    *amount = match &paid {
+        Some(paid) => -paid.amount.unwrap_or_default(),
+        None => {
+            let server = service.server();
+            let account = server.account_of(*card).map(|row| server.book().account(row).figures());
+            account.map_or(Balance::ZERO, |figures| figures.balance.max(Balance::ZERO))
+        }
+    };
+    if let Some(paid) = &paid {
+        *uses = paid.uses.unwrap_or_default().saturating_neg();
+    }
+    obey(service, now, "payout", &order, is_dry)
+}
+
+fn used_seq<S: Storage>(service: &Service<'_, S>, key: &Key) -> Option<EntrySeq> {
+    match key {
+        Key::Own(key) => service.server().book().used_key(key).map(|used| used.seq),
+        Key::Line { .. } => None,
+    }
+}
+
+fn is_of(entry: &Entry, card: CardNo) -> bool {
+    entry.card == Some(card)
+}
+
+/// 003 to a device, or to all.
+pub(super) fn clock<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    machine: Option<MachineNo>,
+) -> io::Result<String> {
+    let told = service.set_clock(now, machine)?;
+    Ok(told.map_or_else(|refused| refusal(&refused), |told| Object::ok().number("told", told).end()))
+}
+
+/// 009 to a device.
+pub(super) fn show<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    machine: MachineNo,
+    text: &str,
+) -> io::Result<String> {
+    let shown = service.show(now, machine, text)?;
+    Ok(shown.map_or_else(|refused| refusal(&refused), |()| Object::ok().end()))
+}
+
+/// Believes the clock as it stands, as far as that can be had.
+pub(super) fn clock_accept<S: Storage>(service: &mut Service<'_, S>, now: &Now, by: &Operator) -> io::Result<String> {
+    let accepted = service.accept_clock(now, by)?;
+    let line = |(seq, state): (EntrySeq, crate::model::ClockState)| {
+        Object::ok().number("seq", seq.0).text("clock", state.word()).text("now", now.stamp).end()
+    };
+    Ok(accepted.map_or_else(|refused| refusal(&refused), line))
+}
+
+/// Has the turn end with a sync.
+pub(super) fn sync<S: Storage>(service: &mut Service<'_, S>) -> String {
+    service.sync_at_end();
+    Object::ok().number("seq", service.server().book().head().0).end()
+}
+
+fn refusal(refused: &Refused) -> String {
+    Object::error(refused).text("reason", refused.word()).end()
+}
+
+fn result(order: &Order, done: &Done) -> String {
+    let is_idle = done.first == EntrySeq(0);
+    let mut object = Object::ok().flag("again", done.is_again);
+    object = match (&order.key, done.is_again) {
+        _ if is_idle => object.flag("idle", true),
+        (Key::Line { .. }, true) => object.number("first", done.first.0).number("last", done.last.0),
+        (Key::Line { .. }, false) | (Key::Own(_), _) => object.number("seq", done.first.0),
+    };
+    match &done.account {
+        Some((account, balance, uses)) => {
+            object.text("account", account).text("balance", balance).number("uses", *uses).end()
+        }
+        None => object.end(),
+    }
+}

@@ -1,0 +1,168 @@
+//! Answers that change nothing: cards, devices, what was found. Each looks at a bounded part of its table, and a list that does not
+//! fit one line says where the next begins.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use super::json::{Object, string};
+use crate::book::Account;
+use crate::gbk;
+use crate::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
+use crate::model::{CardNo, CardRow, Now, Reason};
+use crate::server::{CardView, DeviceView, FoundDevice, Server};
+use crate::status::device_state;
+
+/// Sales in doubt that a card's answer lists; the rest is counted.
+const DOUBTS_SHOWN_MAX: usize = 20;
+
+/// Bytes of an answer beside its list.
+const FRAME_LEN_MAX: usize = 128;
+
+/// What a card is and holds.
+pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) -> String {
+    let Some(view) = server.card_view(now, card) else {
+        return Object::error(format_args!("{}: neither the card table nor the ledger knows this card", card.padded()))
+            .end();
+    };
+    let doubts: Vec<_> = server.book().doubts_by(card).collect();
+    let shown = doubts.iter().rev().take(DOUBTS_SHOWN_MAX);
+    let shown = shown.map(|(seq, asked)| Object::new().number("seq", seq.0).text("asked", asked).end());
+    let terms = view.row.as_ref().map(|row| &row.terms);
+    let mut object = describe(Object::ok(), server, card, &view)
+        .flag("in_table", server.cards().find(card).is_some())
+        .text("table", view.table.word())
+        .text("ledger", view.ledger.word())
+        .text_if("replaced_by", view.heir)
+        .text_if("valid_from", terms.and_then(|terms| terms.valid_from))
+        .text_if("valid_until", terms.and_then(|terms| terms.valid_until))
+        .text_if("charge_max", terms.and_then(|terms| terms.charge_max))
+        .text_if("day_max", terms.and_then(|terms| terms.day_max))
+        .text_if("credit", terms.map(|terms| terms.credit));
+    if doubts.len() > DOUBTS_SHOWN_MAX {
+        object = object.number("in_doubt_left_out", doubts.len() - DOUBTS_SHOWN_MAX);
+    }
+    object.list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
+}
+
+/// What every list and answer says of a card.
+fn describe(object: Object, server: &Server, card: CardNo, view: &CardView) -> Object {
+    let name = view.row.as_ref().map(|row| gbk::decode(server.cards().name(row)));
+    let state = view.table.max(view.ledger);
+    object
+        .text("card", card.padded())
+        .text_if("account", view.account.as_ref())
+        .text_if("name", name)
+        .text("state", state.word())
+        .text_if("reason", view.reason.map(Reason::word))
+        .text("balance", view.figures.balance)
+        .number("uses", view.figures.uses)
+}
+
+/// The table's cards in which a text occurs.
+pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> String {
+    let rows = server.cards().rows();
+    let wanted = search.trim().to_lowercase();
+    let is_meant = |row: &CardRow| {
+        let account: &Account = server.book().account(row.account);
+        wanted.is_empty()
+            || CardNo::from_value(row.card).as_str().contains(&wanted)
+            || account.id.to_lowercase().contains(&wanted)
+            || gbk::decode(server.cards().name(row)).to_lowercase().contains(&wanted)
+    };
+    let looked_at = rows.iter().enumerate().skip(after).take(CONTROL_ROWS_MAX);
+    let found = looked_at.filter(|(_, row)| is_meant(row)).map(|(place, row)| {
+        let card = CardNo::from_value(row.card);
+        let view = server.card_view(now, card);
+        (place, view.map(|view| describe(Object::new(), server, card, &view).end()).unwrap_or_default())
+    });
+    let end = after.saturating_add(CONTROL_ROWS_MAX);
+    page("cards", found, (end < rows.len()).then_some(end))
+}
+
+/// The last cards that were swiped and that nobody knows, the newest first.
+pub(super) fn unknown(server: &Server, after: usize) -> String {
+    let rows = server.unknown_cards().enumerate().skip(after).map(|(place, seen)| {
+        let row = Object::new().text("card", seen.card).text("machine", seen.machine).text("at", seen.at);
+        (place, row.number("count", seen.count).end())
+    });
+    page("cards", rows, None)
+}
+
+/// The devices, registered or seen.
+pub(super) fn devices(server: &Server, now: &Now, after: usize) -> String {
+    let devices = server.devices().enumerate().skip(after);
+    page("devices", devices.map(|(place, device)| (place, describe_device(now, &device))), None)
+}
+
+fn describe_device(now: &Now, device: &DeviceView) -> String {
+    let rule = device.rule;
+    let serial = device.serial.or(rule.and_then(|rule| rule.serial.as_ref()));
+    let seen_s = device.seen.map(|seen| now.mono.ms_since(seen) / 1000);
+    Object::new()
+        .text("machine", device.machine)
+        .flag("registered", rule.is_some())
+        .text_if("name", rule.map(|rule| rule.name.as_str()).filter(|name| !name.is_empty()))
+        .text_if("kind", rule.map(|rule| rule.kind.word()))
+        .text_if("serial", serial)
+        .text_if("address", device.source.map(|source| *source.ip()))
+        .text_if("last_seen", device.seen.map(|seen| now.stamp_of(seen)))
+        .number_if("seen_s", seen_s)
+        .number_if("clock_offset_s", device.clock_offset_s)
+        .text("state", device_state(device))
+        .number("in_doubt", device.doubts)
+        .number("frames", device.tally.frames)
+        .number("approved", device.tally.approved)
+        .number("refused", device.tally.refused)
+        .end()
+}
+
+/// Who answered a 000; what is used twice, and whose host is not us, is marked.
+pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String {
+    let devices: Vec<&FoundDevice> = server.found().collect();
+    let known: Vec<DeviceView> = server.devices().filter(|device| device.source.is_some()).collect();
+    let machine_of = |device: &FoundDevice| {
+        let by_serial = known.iter().find(|known| known.serial.is_some() && known.serial == device.serial.as_ref());
+        let at = |known: &&DeviceView| known.source.is_some_and(|source| *source.ip() == device.source);
+        by_serial.or_else(|| known.iter().find(at)).map(|known| known.machine)
+    };
+    let machines: Vec<_> = devices.iter().map(|device| machine_of(device)).collect();
+    let rows = devices.iter().zip(&machines).enumerate().skip(after).map(|(place, (device, machine))| {
+        let is_host_ours = device.host.parse().is_ok_and(|host: Ipv4Addr| ours.contains(&host));
+        let count = |is_same: &dyn Fn(usize) -> bool| (0..devices.len()).filter(|row| is_same(*row)).count() > 1;
+        let twice = [
+            ("serial", device.serial.is_some() && count(&|row| devices[row].serial == device.serial)),
+            ("machine", machine.is_some() && count(&|row| machines[row] == *machine)),
+            ("address", count(&|row| devices[row].address == device.address)),
+        ];
+        let row = Object::new()
+            .text("source", device.source)
+            .text("address", device.address.as_str())
+            .text("mask", device.mask.as_str())
+            .text("gateway", device.gateway.as_str())
+            .text("host", device.host.as_str())
+            .text("port", device.port.as_str())
+            .text_if("serial", device.serial.as_ref())
+            .text_if("machine", *machine)
+            .flag("host_is_ours", is_host_ours)
+            .list("twice", twice.iter().filter(|(_, is_twice)| *is_twice).map(|(what, _)| string(what)));
+        (place, row.end())
+    });
+    page("devices", rows, None)
+}
+
+/// As many rows as fit one line; `next` is where to go on, be it that they do not fit, or that nobody looked any further than `end`.
+fn page(name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usize>) -> String {
+    let mut fitting = Vec::new();
+    let mut len = FRAME_LEN_MAX;
+    let mut next = end;
+    for (place, row) in rows {
+        len += row.len() + 1;
+        if len > CONTROL_LINE_MAX {
+            next = Some(place);
+            break;
+        }
+        fitting.push(row);
+    }
+    let object = Object::ok().list(name, fitting);
+    object.number_if("next", next).end()
+}

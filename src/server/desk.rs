@@ -1,0 +1,108 @@
+//! What a desk is shown: cards, and who answered a 000. Nothing here changes anything but the table of the found.
+
+use core::net::Ipv4Addr;
+
+use heapless::Deque;
+
+use super::Server;
+use super::clock::business_time;
+use crate::book::Figures;
+use crate::limits::FOUND_MAX;
+use crate::model::ids::text_from_lossy;
+use crate::model::{AccountId, CardNo, CardRow, CardStatus, Now, Reason, Serial, Text};
+use crate::policy;
+use crate::wire;
+
+/// A card as a desk sees it.
+#[derive(Clone, Debug)]
+pub struct CardView {
+    /// Its row in the table, or that of the card which it follows.
+    pub row: Option<CardRow>,
+    /// Its account, if it has one.
+    pub account: Option<AccountId>,
+    /// What the account holds.
+    pub figures: Figures,
+    /// The table's word; active if the table does not have it.
+    pub table: CardStatus,
+    /// The ledger's word.
+    pub ledger: CardStatus,
+    /// Why the card is refused, if it is.
+    pub reason: Option<Reason>,
+    /// The card that was given out for it.
+    pub heir: Option<CardNo>,
+}
+
+/// A device that answered a 000.
+#[derive(Clone, Debug)]
+pub struct FoundDevice {
+    /// Where the answer came from.
+    pub source: Ipv4Addr,
+    /// Its address, as it says.
+    pub address: Text<16>,
+    /// Its mask.
+    pub mask: Text<16>,
+    /// Its gateway.
+    pub gateway: Text<16>,
+    /// The server's address that it is set to.
+    pub host: Text<16>,
+    /// The server's port that it is set to.
+    pub port: Text<8>,
+    /// Its serial.
+    pub serial: Option<Serial>,
+}
+
+/// Those found since the last 000, each once.
+pub(super) type FoundDevices = Deque<FoundDevice, FOUND_MAX>;
+
+impl Server<'_> {
+    /// What is known of a card; `None` if neither table nor ledger ever named it.
+    pub fn card_view(&self, now: &Now, card: CardNo) -> Option<CardView> {
+        let book = &self.tables.book;
+        let (table, ledger) = self.words_on(card)?;
+        let row = self.card_row(card);
+        let account = self.account_of(card);
+        let today = business_time(book, now, self.clock.state, None).date();
+        let checked = row.as_ref().map_or(Err(Reason::UnknownCard), |row| policy::check_card(book, row, today));
+        Some(CardView {
+            account: account.map(|row| book.account(row).id.clone()),
+            figures: account.map(|row| book.account(row).figures()).unwrap_or_default(),
+            table,
+            ledger,
+            reason: checked.err(),
+            heir: book.heir(card),
+            row,
+        })
+    }
+
+    /// Who answered a 000 since [`Server::forget_found`], the first first.
+    pub fn found(&self) -> impl Iterator<Item = &FoundDevice> {
+        self.tables.found.iter()
+    }
+
+    /// Before another 000.
+    pub fn forget_found(&mut self) {
+        self.tables.found.clear();
+    }
+
+    /// A 100 came.
+    pub(super) fn note_found(&mut self, source: Ipv4Addr, found: &wire::Found) {
+        let device = FoundDevice {
+            source,
+            address: text_from_lossy(found.device_ip),
+            mask: text_from_lossy(found.mask),
+            gateway: text_from_lossy(found.gateway),
+            host: text_from_lossy(found.host_ip),
+            port: text_from_lossy(found.port),
+            serial: found.serial.clone(),
+        };
+        let is_same = |known: &&mut FoundDevice| known.source == source && known.serial == device.serial;
+        if let Some(known) = self.tables.found.iter_mut().find(is_same) {
+            *known = device;
+            return;
+        }
+        if self.tables.found.is_full() {
+            self.tables.found.pop_front();
+        }
+        assert!(self.tables.found.push_back(device).is_ok(), "a place was freed");
+    }
+}

@@ -1,0 +1,106 @@
+//! Clients that are many, silent, slow or hostile: terminals sell as if there were none.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::harness::{Device, PATIENCE, Site, card};
+use crate::tools::{Client, ctl, until};
+
+#[test]
+fn eight_clients_are_served_and_a_ninth_is_told_to_wait() {
+    let site = Site::new();
+    let server = site.start();
+    let mut clients: Vec<Client> = (0..8).map(|_| Client::of(&site)).collect();
+    for client in &mut clients {
+        assert!(client.ask("{\"cmd\":\"sync\"}").starts_with("{\"ok\":true"));
+    }
+    ctl(&site, &["sync"]).expect(1, &["busy: 8 clients are connected; try again"]);
+    assert!(clients[7].ask("{\"cmd\":\"sync\"}").starts_with("{\"ok\":true"), "the others do not notice");
+    clients.pop();
+    until("the eighth's place is free", || ctl(&site, &["sync"]).code == Some(0));
+    server.stop();
+}
+
+#[test]
+fn terminals_sell_while_clients_are_silent_slow_and_hostile() {
+    let site = Site::new();
+    let server = site.start();
+    let over = AtomicBool::new(false);
+    let mut terminals: Vec<Device> = (1..=4).map(|machine| Device::new(machine, &server)).collect();
+    std::thread::scope(|scope| {
+        // Half a line, and nothing more.
+        let mut silent = UnixStream::connect(site.path("ctl.sock")).unwrap();
+        silent.write_all(b"{\"cmd\":").unwrap();
+        // Asks for the longest answers and takes none.
+        let mut slow = UnixStream::connect(site.path("ctl.sock")).unwrap();
+        slow.set_nonblocking(true).unwrap();
+        let over = &over;
+        let site = &site;
+        let flood = scope.spawn(move || {
+            let mut sent = 0_u64;
+            while !over.load(Ordering::Relaxed) {
+                match slow.write(b"{\"cmd\":\"cards\"}\n") {
+                    Ok(len) => sent += u64::try_from(len).unwrap(),
+                    Err(_) => std::thread::yield_now(),
+                }
+            }
+            sent
+        });
+        // Orders as fast as they are answered.
+        let busy = scope.spawn(move || {
+            let mut client = Client::of(site);
+            let mut count = 0;
+            while !over.load(Ordering::Relaxed) {
+                let line = format!(
+                    "{{\"cmd\":\"topup\",\"card\":\"{}\",\"amount\":\"0.01\",\"key\":\"b{count}\",\"by\":\"li\"}}",
+                    card(12)
+                );
+                assert!(client.ask(&line).starts_with("{\"ok\":true"));
+                count += 1;
+            }
+            count
+        });
+        // Lines of 10 MB, one connection after the other.
+        let hostile = scope.spawn(move || {
+            let garbage = vec![b'['; 10_000_000];
+            let mut answers = 0;
+            while !over.load(Ordering::Relaxed) || answers == 0 {
+                let mut stream = UnixStream::connect(site.path("ctl.sock")).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                let _closed = stream.write_all(&garbage);
+                let mut answer = String::new();
+                let _closed = stream.read_to_string(&mut answer);
+                assert!(answer.is_empty() || answer.contains("longer than 4096 bytes"), "{answer}");
+                answers += usize::from(!answer.is_empty());
+            }
+            answers
+        });
+        // Meanwhile each sale is asked for once, and gets its 001 and its 008: nothing is sent again.
+        for round in 0..50 {
+            for (place, terminal) in terminals.iter_mut().enumerate() {
+                let frame =
+                    terminal.frame("103", &format!("{},0.10,2024-02-29 12:00:{round:02}", card(place as u64 + 1)));
+                terminal.ask(&frame, "008");
+                terminal.confirm();
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(flood.join().unwrap() > 0);
+        assert!(busy.join().unwrap() > 0, "orders were done meanwhile");
+        assert!(hostile.join().unwrap() > 0);
+        // The silent one's half line waits for its rest.
+        silent.write_all(b"\"sync\"}\n").unwrap();
+        let mut answer = [0; 10];
+        silent.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"{\"ok\":true");
+    });
+    let ended = server.stop();
+    assert!(ended.out.contains("approved=200 declined=0"), "{}", ended.out.lines().last().unwrap());
+    assert!(!ended.out.contains("duplicates="), "{}", ended.out.lines().last().unwrap());
+    let ledger = site.ledger();
+    assert_eq!(ledger.count("charge"), 200);
+    for account in 1..=4 {
+        assert_eq!(ledger.sum(&format!("A{account:05}")), 100_000 - 500);
+    }
+}

@@ -1,0 +1,15 @@
+//! The control socket and `posgate ctl` with the real binary: every command, every refusal with its exit code and one line,
+//! kill -9 at the worst moments, and clients that are silent, slow or hostile while terminals sell.
+
+#![allow(clippy::unwrap_used, reason = "these are tests, and so are their helpers")]
+
+mod batches;
+mod clients;
+mod crashes;
+mod desk;
+mod devices;
+#[path = "../serve/harness.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the tests of serve")]
+mod harness;
+mod tools;
+mod wrong;

@@ -1,0 +1,281 @@
+//! The init script.
+
+use super::*;
+
+fn on_each_shell(test: impl Fn(&Router)) {
+    for shell in shells() {
+        test(&Router::new(&shell));
+    }
+}
+
+#[test]
+fn a_service_that_is_disabled_has_no_instance() {
+    on_each_shell(|router| {
+        for enabled in ["0", "off", "nonsense"] {
+            router.configure("");
+            let text = router.read("etc/config/posgate").replace("enabled '1'", &format!("enabled '{enabled}'"));
+            router.write("etc/config/posgate", &text);
+            for action in ["start", "reload"] {
+                assert!(router.init(action).status.success());
+                assert!(!router.has_instance());
+                // That is how procd learns that it has to stop what runs.
+                assert_eq!(router.calls("close_service").len(), 1);
+            }
+        }
+        fs::remove_file(router.path("etc/config/posgate")).unwrap();
+        router.init("start");
+        assert!(!router.has_instance());
+    });
+}
+
+#[test]
+fn the_file_as_packed_is_disabled_and_right_once_enabled() {
+    on_each_shell(|router| {
+        let packed = fs::read_to_string(deploy("openwrt/files/posgate.config")).unwrap();
+        router.write("etc/config/posgate", &router.rooted(&packed));
+        router.init("start");
+        assert!(!router.has_instance());
+        let empty = fs::read_to_string(deploy("openwrt/files/cards.csv")).unwrap();
+        router.write("etc/posgate/cards.csv", &empty);
+        let enabled = packed.replace("option enabled '0'", "option enabled '1'");
+        router.write("etc/config/posgate", &router.rooted(&enabled));
+        let output = router.init("start");
+        assert!(router.has_instance(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(router.calls("logger"), Vec::<String>::new(), "no complaint");
+    });
+}
+
+#[test]
+fn an_instance_gets_what_it_needs_and_never_another_command_line() {
+    on_each_shell(|router| {
+        let root = router.dir.path().display().to_string();
+        let command = format!("command\t{root}/usr/bin/posgate\tserve\t--config\t{root}/var/etc/posgate/posgate");
+        for lines in ["", "\toption site 'other'", "\tlist listen '127.0.0.1:40000'\n\toption log 'debug'"] {
+            router.configure(lines);
+            let output = router.init("start");
+            let params = router.calls("procd_set_param");
+            assert!(params.contains(&command), "{params:?} {}", String::from_utf8_lossy(&output.stderr));
+            for param in [
+                format!("file\t{root}/var/etc/posgate/posgate\t{root}/etc/posgate/cards.csv"),
+                "respawn\t3600\t5\t0".to_owned(),
+                "reload_signal\tHUP".to_owned(),
+                "netdev\tlo".to_owned(),
+                "term_timeout\t15".to_owned(),
+                "user\tposgate".to_owned(),
+                "group\tposgate".to_owned(),
+                "no_new_privs\t1".to_owned(),
+                "stdout\t1".to_owned(),
+                "stderr\t1".to_owned(),
+            ] {
+                assert!(params.contains(&param), "{param:?} in {params:?}");
+            }
+        }
+        assert!(router.path("etc/posgate/ledger").is_dir() && router.path("var/run/posgate").is_dir());
+        assert_eq!(router.calls("procd_add_reload_interface_trigger"), ["lan"]);
+        assert_eq!(router.calls("procd_add_reload_trigger"), ["posgate\tsystem"]);
+        assert_eq!(router.calls("procd_add_reload_mount_trigger"), [format!("{root}/etc/posgate/ledger")]);
+    });
+}
+
+#[test]
+fn the_copy_has_the_interfaces_device_and_the_routers_zone_on_the_lines_of_the_original() {
+    on_each_shell(|router| {
+        router.configure("\toption site 'a'");
+        router.init("start");
+        let (original, copy) = (router.read("etc/config/posgate"), router.served());
+        assert_eq!(original.lines().count(), copy.lines().count());
+        for (number, (before, after)) in original.lines().zip(copy.lines()).enumerate() {
+            if number == 1 {
+                assert_eq!(after, "config server 'main'; list bind_device 'lo'; option timezone '<+0330>-3:30'");
+            } else {
+                assert_eq!(before, after);
+            }
+        }
+        // A zone of one's own stays.
+        router.configure("\toption timezone 'CST-8'");
+        router.init("start");
+        assert!(!router.served().contains("0330"));
+        // A network that nobody knows would leave the server open to all: it does not start.
+        fs::remove_dir_all(router.path("var/etc")).unwrap();
+        router.configure("\tlist interface 'guest'");
+        router.init("start");
+        assert!(!router.has_instance());
+        assert!(router.read("record").contains("network 'guest' has no device"));
+    });
+}
+
+#[test]
+fn a_wrong_option_on_reload_keeps_the_instance_and_names_its_line() {
+    on_each_shell(|router| {
+        router.configure("");
+        router.init("start");
+        let before = router.served();
+        for wrong in [
+            "\toption no_such_option '1'",
+            "\toption log 'loud'",
+            "\toption day_start '25:00'",
+            "\toption segment_bytes 'many'",
+            "\toption timezone 'Mars/Olympus'",
+            "\tlist listen '300.0.0.1'",
+            "\tlist allow '192.168.1.0/99'",
+            "\toption cards '/etc/posgate/none.csv'",
+            "\toption offline_max '1.234'",
+            "\toption unknown_devices 'maybe'",
+            "\toption site 'unclosed",
+            "config nonsense",
+        ] {
+            router.configure(wrong);
+            let output = router.init("reload");
+            assert!(!output.status.success(), "{wrong}");
+            assert_eq!(router.calls("open_service").len() + router.calls("kill").len(), 0, "{wrong}");
+            assert_eq!(router.served(), before, "{wrong}");
+            assert!(!router.path("var/etc/posgate/posgate.new").exists());
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains("not reloaded") && !said.contains("posgate.new"), "{said}");
+            if !wrong.contains("none.csv") && !wrong.contains("Mars") && !wrong.contains("unclosed") {
+                let place = format!("{}:9:", router.path("etc/config/posgate").display());
+                assert!(said.contains(&place), "{place} {said}");
+            }
+        }
+        // Nor does a table that is wrong.
+        router.configure("");
+        router.write("etc/posgate/cards.csv", "card,balance\n12x,1\n");
+        assert!(!router.init("reload").status.success());
+        assert_eq!(router.calls("open_service").len(), 0);
+    });
+}
+
+#[test]
+fn a_wrong_configuration_at_a_start_is_left_to_posgate_which_has_a_good_copy() {
+    on_each_shell(|router| {
+        router.configure("\toption log 'loud'");
+        router.init("start");
+        assert!(router.has_instance());
+        assert!(router.served().contains("loud"));
+    });
+}
+
+#[test]
+fn a_reload_is_a_signal_unless_it_takes_a_new_start() {
+    on_each_shell(|router| {
+        router.configure("");
+        router.init("start");
+        for (lines, kills) in [
+            ("\toption log 'debug'", 0),
+            ("\toption log 'debug'\nconfig device\n\toption machine '00001'\n\toption serial '1234567890'", 0),
+            ("\toption log 'debug'", 0),
+            ("\toption log 'debug'\n\tlist listen '0.0.0.0:39190'", 1),
+            ("\toption log 'debug'\n\tlist listen '0.0.0.0:39190'", 0),
+            ("\toption site 'b'", 1),
+        ] {
+            router.configure(lines);
+            let output = router.init("reload");
+            assert!(output.status.success(), "{lines} {}", String::from_utf8_lossy(&output.stderr));
+            assert_eq!(router.calls("kill").len(), kills, "{lines}");
+            assert!(router.has_instance());
+        }
+    });
+}
+
+#[test]
+fn shell_metacharacters_in_options_stay_data() {
+    on_each_shell(|router| {
+        let evil = "$(touch pwned) `touch pwned` ; touch pwned # && touch pwned * ? \\ | & \\047 \"";
+        router.configure(&format!("config text\n\toption charge_ok '{evil}'"));
+        let output = router.init("start");
+        assert!(router.served().contains(&format!("option charge_ok '{evil}'")), "{}", router.served());
+        assert!(router.has_instance(), "{}", String::from_utf8_lossy(&output.stderr));
+        for option in ["site", "control", "metrics", "ledger_dir", "cards", "timezone", "x_own"] {
+            router.configure(&format!("\toption {option} '/{evil}'"));
+            router.init("reload");
+            router.init("start");
+        }
+        router.init("check");
+        router.configure(&format!("\tlist interface '{evil}'"));
+        router.init("start");
+        router.configure("");
+        router.write("etc/config/system", &format!("config system\n\toption timezone '{evil}'\n"));
+        router.init("start");
+        assert!(!router.served().contains("touch"), "a zone that is none is not handed over");
+        assert!(!router.path("pwned").exists());
+    });
+}
+
+#[test]
+fn a_root_that_is_being_built_is_left_alone() {
+    on_each_shell(|router| {
+        router.configure("");
+        for action in ["start", "reload"] {
+            let root = router.dir.path().to_str().unwrap().to_owned();
+            router.init_with(action, &[("IPKG_INSTROOT", &root)]);
+            assert!(!router.has_instance());
+            assert!(!router.path("var").exists() && !router.path("etc/posgate/ledger").exists());
+            assert_eq!(router.calls("procd_add_reload_trigger").len(), 0);
+        }
+    });
+}
+
+#[test]
+fn the_jail_holds_directories_where_there_is_one() {
+    on_each_shell(|router| {
+        router.configure("");
+        router.init("start");
+        assert_eq!(router.calls("procd_add_jail").len(), 0, "without ujail");
+        router.recorder("sbin/ujail");
+        router.init("start");
+        let root = router.dir.path().display().to_string();
+        let record = router.read("record");
+        for line in [
+            "procd_add_jail\tposgate\tlog\tprocfs".to_owned(),
+            format!("procd_add_jail_mount\t{root}/var/etc/posgate\t{root}/etc/posgate"),
+            format!(
+                "procd_add_jail_mount_rw\t{root}/etc/posgate/ledger\t{root}/var/run/posgate\t{root}/var/run/posgate"
+            ),
+        ] {
+            assert!(record.lines().any(|said| said == line), "{line:?} in {record}");
+        }
+    });
+}
+
+#[test]
+fn a_ledger_on_a_disk_that_is_not_mounted_yet_is_waited_for() {
+    on_each_shell(|router| {
+        let root = router.dir.path().display().to_string();
+        router.configure("");
+        let text = router.read("etc/config/posgate").replace("/etc/posgate/ledger", "/mnt/usb/ledger");
+        router.write("etc/config/posgate", &text);
+        fs::create_dir_all(router.path("etc/mnt/usb")).unwrap();
+        let disk = format!("{root}/mnt/usb");
+        router.write("etc/config/fstab", &format!("config mount\n\toption target '{disk}/'\n\toption enabled '1'\n"));
+        router.init("start");
+        assert!(!router.has_instance());
+        assert!(!router.path("mnt/usb/ledger").exists(), "no second ledger on the flash");
+        assert!(router.read("record").contains(&format!("waiting for {disk}")));
+        assert!(!router.init("reload").status.success());
+        router.write("proc/mounts", &format!("overlay / overlay rw 0 0\n/dev/sda1 {disk} ext4 rw 0 0\n"));
+        router.init("reload");
+        assert!(router.has_instance());
+        // One that is switched off is nothing to wait for.
+        router.write("proc/mounts", "");
+        router.write("etc/config/fstab", &format!("config mount\n\toption target '{disk}'\n\toption enabled '0'\n"));
+        router.init("start");
+        assert!(router.has_instance());
+    });
+}
+
+#[test]
+fn check_and_status_are_for_people() {
+    on_each_shell(|router| {
+        router.configure("");
+        let output = router.init("check");
+        assert!(output.status.success());
+        assert!(String::from_utf8_lossy(&output.stdout).contains("cards"));
+        assert_eq!(router.calls("extra_command"), ["check"]);
+        router.configure("\toption log 'loud'");
+        let output = router.init("check");
+        assert_eq!(output.status.code(), Some(78));
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("etc/config/posgate:9:"), "{said}");
+        assert_eq!(fs::read_dir(router.path("tmp")).unwrap().count(), 0);
+    });
+}

@@ -1,0 +1,116 @@
+//! The packages.
+
+use super::*;
+
+const EPOCH: &str = "1795351804";
+
+fn make(dir: &Path, name: &str) -> PathBuf {
+    let output = dir.join(name);
+    let made = Command::new("sh")
+        .arg(deploy("openwrt/mkipk.sh"))
+        .args([Path::new(env!("CARGO_BIN_EXE_posgate")), Path::new("mipsel_24kc"), &output])
+        .env("VERSION", "1.2.3")
+        .env("SOURCE_DATE_EPOCH", EPOCH)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    output
+}
+
+fn run(program: &str, arguments: &[&str], dir: &Path) -> String {
+    let output = Command::new(program).args(arguments).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_package_is_the_same_to_the_byte_whenever_and_wherever_it_is_made() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let first = make(one.path(), "a.ipk");
+    // Another directory, another umask, later.
+    let script = format!(
+        "umask 077; VERSION=1.2.3 SOURCE_DATE_EPOCH={EPOCH} sh '{}' '{}' mipsel_24kc '{}'",
+        deploy("openwrt/mkipk.sh").display(),
+        env!("CARGO_BIN_EXE_posgate"),
+        other.path().join("b.ipk").display()
+    );
+    run("sh", &["-c", &script], other.path());
+    assert_eq!(fs::read(first).unwrap(), fs::read(other.path().join("b.ipk")).unwrap());
+}
+
+#[test]
+fn a_package_holds_these_members_with_these_modes_and_owners() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), "posgate.ipk");
+    run("tar", &["xzf", "posgate.ipk"], dir.path());
+    assert_eq!(fs::read_to_string(dir.path().join("debian-binary")).unwrap(), "2.0\n");
+    let listed = run("tar", &["tvzf", "data.tar.gz", "--numeric-owner"], dir.path());
+    let members: Vec<(&str, &str, &str)> = listed
+        .lines()
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            (words[0], words[1], *words.last().unwrap())
+        })
+        .filter(|(mode, _, name)| !mode.starts_with('d') || *name == "./etc/posgate/")
+        .collect();
+    let expected = [
+        ("-rw-------", "./etc/config/posgate"),
+        ("-rwxr-xr-x", "./etc/hotplug.d/ntp/90-posgate"),
+        ("-rwxr-xr-x", "./etc/init.d/posgate"),
+        ("drwxr-x---", "./etc/posgate/"),
+        ("-rw-------", "./etc/posgate/cards.csv"),
+        ("-rwxr-xr-x", "./etc/uci-defaults/90-posgate"),
+        ("-rw-r--r--", "./lib/upgrade/keep.d/posgate"),
+        ("-rw-r--r--", "./lib/upgrade/posgate.sh"),
+        ("-rwxr-xr-x", "./usr/bin/posgate"),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(mode, name)| (*mode, "0/0", *name)).collect();
+    assert_eq!(members, expected);
+    assert!(!listed.contains("ledger"), "a ledger in the package would be copied up on the first sale");
+}
+
+#[test]
+fn a_package_says_who_it_is_and_what_the_operator_may_change() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), "posgate.ipk");
+    run("tar", &["xzf", "posgate.ipk"], dir.path());
+    run("tar", &["xzf", "control.tar.gz"], dir.path());
+    let control = fs::read_to_string(dir.path().join("control")).unwrap();
+    for field in ["Package: posgate", "Version: 1.2.3-r1", "Architecture: mipsel_24kc", "Require-User: posgate:posgate"]
+    {
+        assert!(control.lines().any(|line| line == field), "{field} in {control}");
+    }
+    let conffiles = fs::read_to_string(dir.path().join("conffiles")).unwrap();
+    assert_eq!(conffiles, "/etc/config/posgate\n/etc/posgate/cards.csv\n");
+    for script in ["postinst", "prerm"] {
+        let text = fs::read_to_string(dir.path().join(script)).unwrap();
+        assert!(text.contains(&format!("default_{script}")));
+        // In an image that is being built there is nothing to run: no functions.sh, no effect.
+        let output = Command::new("sh").arg(dir.path().join(script)).env("IPKG_INSTROOT", dir.path()).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn an_installed_binary_answers_with_the_version() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), "posgate.ipk");
+    run("tar", &["xzf", "posgate.ipk"], dir.path());
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    run("tar", &["xzf", "data.tar.gz", "-C", "root", "--no-same-owner"], dir.path());
+    let version = run(root.join("usr/bin/posgate").to_str().unwrap(), &["--version"], dir.path());
+    assert_eq!(version, format!("posgate {}\n", env!("CARGO_PKG_VERSION")));
+    let config = root.join("etc/config/posgate");
+    let checked = Command::new(root.join("usr/bin/posgate")).args(["check", "--config"]).arg(&config).output().unwrap();
+    // Only the table is not where a router has it.
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(said.lines().all(|line| line.contains("/etc/posgate/cards.csv")), "{said}");
+}
+
+#[test]
+fn versions_agree() {
+    let makefile = fs::read_to_string(deploy("openwrt/Makefile")).unwrap();
+    let version = format!("PKG_VERSION:={}", env!("CARGO_PKG_VERSION"));
+    assert!(makefile.lines().any(|line| line == version), "deploy/openwrt/Makefile: write {version}");
+}
