@@ -2,7 +2,7 @@
 //! bought today (design.md, sections 5 and 7).
 //!
 //! What always holds: a card that follows another by a `link` carries on its account and its days, and the other is closed;
-//! what a void takes back of a day, it takes back for all that carry that day on.
+//! what counts for a card, or is taken back by a void, counts for all that carry its days on.
 
 use super::day::{DayCounts, PeriodId};
 use super::{Book, Mismatch, orders};
@@ -98,7 +98,7 @@ impl Book {
         let state = &mut self.cards[row as usize];
         state.account = account.or(state.account);
         match entry.kind {
-            Kind::Void => self.give_back(entry, card),
+            Kind::Void => self.give_back(entry, row),
             Kind::Link => self.link(entry, card)?,
             Kind::Status => {
                 let word = entry.detail.get("status");
@@ -108,7 +108,7 @@ impl Book {
             _ if entry.sales() > 0 => {
                 let (day, period) = self.day_of(entry);
                 let spent = -entry.amount.unwrap_or_default().fen();
-                self.cards[row as usize].days.add(day, spent, period);
+                self.change_days(row, |days| days.add(day, spent, period));
             }
             _ => (),
         }
@@ -125,20 +125,27 @@ impl Book {
         (day, period)
     }
 
-    /// A void gives the day's sum back to the sale's card, and to those that carry its days on.
-    fn give_back(&mut self, entry: &Entry, card: CardNo) {
+    /// A void gives the day's sum back.
+    fn give_back(&mut self, entry: &Entry, row: u32) {
         let (day, period) = self.day_of(entry);
         let fen = entry.amount.unwrap_or_default().fen();
-        let mut next = Some(card.value());
-        for _ in 0..LINKS_MAX {
-            let Some(row) = next.and_then(|card| self.card_row(card)) else { return };
+        self.change_days(row, |days| days.take_back(day, fen, period, !entry.is_partial()));
+    }
+
+    /// Changes the days of a card, and of those that carry them on: also what a terminal books late for a card that was replaced,
+    /// or a void would give its heir what was never counted there.
+    fn change_days(&mut self, row: u32, change: impl Fn(&mut DayCounts)) {
+        let mut next = Some(row);
+        // A circle, which no order makes, ends.
+        for _ in 0..=LINKS_MAX {
+            let Some(row) = next else { return };
             let state = &mut self.cards[row as usize];
-            state.days.take_back(day, fen, period, !entry.is_partial());
-            next = state.heir;
+            change(&mut state.days);
+            next = state.heir.and_then(|heir| self.card_row(heir));
         }
     }
 
-    /// A card that follows another carries on its account and what it bought today; the other is closed.
+    /// A card that follows another carries on its account and what it bought today, beside its own; the other is closed.
     fn link(&mut self, entry: &Entry, new: CardNo) -> Result<(), Mismatch> {
         let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
         let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
@@ -149,9 +156,7 @@ impl Book {
         let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
         state.was = Some(old.value());
-        if state.days == DayCounts::default() {
-            state.days = days;
-        }
+        state.days.carry_on(&days);
         Ok(())
     }
 

@@ -74,15 +74,20 @@ impl DayCount {
 
     fn add(&mut self, fen: i64, period: Option<PeriodId>) {
         self.spent = self.spent.saturating_add(fen);
-        let Some(PeriodId(period)) = period else { return };
+        if let Some(PeriodId(period)) = period {
+            self.add_sales(period, 1);
+        }
+    }
+
+    fn add_sales(&mut self, period: u8, sales: u8) {
         let used = usize::from(self.periods);
         if let Some((_, count)) = self.counts[..used].iter_mut().find(|(id, _)| *id == period) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(sales);
         } else if used < PERIODS_PER_DAY_MAX {
-            self.counts[used] = (period, 1);
+            self.counts[used] = (period, sales);
             self.periods += 1;
         } else {
-            self.others = self.others.saturating_add(1);
+            self.others = self.others.saturating_add(sales);
         }
     }
 }
@@ -107,18 +112,37 @@ pub struct DayCounts(pub(super) [DayCount; 2]);
 impl DayCounts {
     /// Adds a sale of `fen` to a day.
     pub fn add(&mut self, day: Date, fen: i64, period: Option<PeriodId>) {
-        if let Some(count) = self.0.iter_mut().find(|count| count.day == day.0) {
+        if let Some(count) = self.place_of(day) {
             count.add(fen, period);
-            return;
+        }
+    }
+
+    /// Adds what another card bought, which this one follows.
+    pub fn carry_on(&mut self, other: &Self) {
+        for before in other.0.iter().filter(|before| before.day != 0) {
+            let Some(count) = self.place_of(Date(before.day)) else { continue };
+            count.spent = count.spent.saturating_add(before.spent);
+            for (period, sales) in before.used() {
+                count.add_sales(*period, *sales);
+            }
+            count.others = count.others.saturating_add(before.others);
+        }
+    }
+
+    /// The day's place, made if it is new; `None` for a day that counts nowhere.
+    fn place_of(&mut self, day: Date) -> Option<&mut DayCount> {
+        if let Some(place) = self.0.iter().position(|count| count.day == day.0) {
+            return Some(&mut self.0[place]);
         }
         let older = usize::from(self.0[1].day < self.0[0].day);
         // Both far ahead: either the clock was wrong when they were counted, and no real day would ever be counted again;
         // or it is wrong now, and the newer one is today, whose count must stay.
         let is_dream = self.0[older].day > day.0.saturating_add(AHEAD_DAYS);
-        if is_dream || self.0[older].day < day.0 {
-            self.0[older] = DayCount { day: day.0, ..DayCount::default() };
-            self.0[older].add(fen, period);
+        if !is_dream && self.0[older].day >= day.0 {
+            return None;
         }
+        self.0[older] = DayCount { day: day.0, ..DayCount::default() };
+        Some(&mut self.0[older])
     }
 
     /// Takes back `fen`, and the sale too if it `is_whole`, from its own day. A day that is not kept has nothing to give back, and gets no
@@ -181,6 +205,25 @@ mod tests {
         assert_eq!(days.spent(Date(101)), 300);
         days.add(Date(70), 1, None);
         assert_eq!((days.spent(Date(101)), days.spent(Date(70))), (300, 0), "an old record takes no place");
+    }
+
+    #[test]
+    fn what_is_carried_on_is_added_to_what_is_there() {
+        let (lunch, supper) = (Some(PeriodId(1)), Some(PeriodId(2)));
+        let (mut old, mut new) = (DayCounts::default(), DayCounts::default());
+        old.add(Date(99), 50, lunch);
+        old.add(Date(100), 300, lunch);
+        old.add(Date(100), 20, supper);
+        new.add(Date(100), 4, lunch);
+        new.carry_on(&old);
+        assert_eq!((new.spent(Date(99)), new.spent(Date(100))), (50, 324));
+        assert_eq!((new.sales(Date(100), PeriodId(1)), new.sales(Date(100), PeriodId(2))), (2, 1));
+        // A day older than both is counted nowhere.
+        let mut later = DayCounts::default();
+        later.add(Date(101), 1, None);
+        later.add(Date(102), 2, None);
+        later.carry_on(&old);
+        assert_eq!([99, 100, 101, 102].map(|day| later.spent(Date(day))), [0, 0, 1, 2]);
     }
 
     #[test]

@@ -449,7 +449,7 @@ impl<'t> Server<'t> {
         let known = self.tables.devices.find(frame.machine);
         let device = match known {
             Some(device) => device,
-            None if self.tables.devices.is_full() => self.replace_idle_device(now, peer, frame)?,
+            None if self.tables.devices.is_full() => self.replace_idle_device(now, peer, frame, fx)?,
             None => self.tables.devices.add(frame.machine, peer, &self.rules),
         };
         let (serial, address) = (frame.serial.as_ref(), *peer.source.ip());
@@ -460,20 +460,26 @@ impl<'t> Server<'t> {
         Some((device, standing))
     }
 
-    /// The device that was idle longest gives way, never a registered one, never one with a sale in doubt, nor one with
-    /// a command on its way or within its clash window: new numbers, which anybody can send, must not end what is going on.
-    fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame) -> Option<usize> {
+    /// The device that was idle longest gives way, never a registered one. Nor does one with a sale in doubt, with a command on
+    /// its way or within its clash window, save to a registered device: new numbers, which anybody can send, must neither end
+    /// what is going on nor keep out those that the operator named. The doubts themselves stay in the book.
+    fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<usize> {
         let window_ms = u64::from(self.rules.clash_window_s) * 1000;
         let devices = self.tables.devices.rows();
-        let may_go = |row: &usize| {
+        // Whether it is at work, whether it is in doubt, and since when it is idle: the lowest goes.
+        let rank = |row: &usize| {
             let device = &devices[*row];
-            let is_idle = device.served.is_none_or(|served| now.mono.ms_since(served) >= window_ms);
-            device.rule.is_none()
-                && device.pending.is_empty()
-                && is_idle
-                && !self.tables.book.has_doubts(device.machine)
+            let is_held = device.served.is_some_and(|served| now.mono.ms_since(served) < window_ms);
+            let is_at_work = is_held || !device.pending.is_empty();
+            (is_at_work, self.tables.book.has_doubts(device.machine), device.served)
         };
-        let row = (0..devices.len()).filter(may_go).min_by_key(|row| devices[*row].served)?;
+        let unregistered = (0..devices.len()).filter(|row| devices[*row].rule.is_none());
+        let row = unregistered.min_by_key(rank)?;
+        let (is_at_work, is_in_doubt, _) = rank(&row);
+        if (is_at_work || is_in_doubt) && self.rules.device(frame.machine).is_none() {
+            return None;
+        }
+        self.end_all(now, row, fx);
         let device = self.tables.devices.get_mut(row);
         if let Some(timer) = device.left_out_timer.take() {
             self.tables.wheel.cancel(timer);

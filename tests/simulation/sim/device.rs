@@ -495,6 +495,12 @@ impl Device {
             self.confirm(code, field(2), coverage, notes);
             return;
         }
+        if self.work.is_none() && matches!(code, "009" | "050") {
+            // Nobody asked for it: the operator did. While a request is going on its 109 could be taken for that one's.
+            coverage.count(if code == "009" { "device text shown unasked" } else { "device door opened unasked" });
+            self.confirm(code, field(2), coverage, notes);
+            return;
+        }
         let Some(work) = &self.work else { return };
         let is_its = match (code, work.ask) {
             ("008", ask) => ask.is_sale() && field(2) == work.subject && field(3) == work.amount,

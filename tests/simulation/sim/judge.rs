@@ -13,6 +13,7 @@ use super::aging::{Aging, Map};
 use super::coverage::Coverage;
 use super::device::{Record, SaleId};
 use super::disk::Disk;
+use super::orders::{Orders, STATUSES};
 use super::site::Site;
 
 const HEADER_LEN: usize = 512;
@@ -26,6 +27,8 @@ pub enum Tag {
     Record(String),
     /// 150; whether its PIN says duress.
     Door(String, bool),
+    /// A door that the operator opened, by the order's key.
+    Remote(String),
 }
 
 /// What a sale came to.
@@ -73,17 +76,17 @@ pub struct Admission {
 }
 
 /// An entry's columns as texts.
-struct Line<'a> {
+pub struct Line<'a> {
     columns: Vec<&'a str>,
     detail: HashMap<&'a str, &'a str>,
 }
 
 impl Line<'_> {
-    fn word(&self, key: &str) -> Option<&str> {
+    pub fn word(&self, key: &str) -> Option<&str> {
         self.detail.get(key).copied()
     }
 
-    fn column(&self, number: usize) -> &str {
+    pub fn column(&self, number: usize) -> &str {
         let column = self.columns[number - 1];
         if column == "\\N" { "" } else { column }
     }
@@ -118,6 +121,7 @@ pub struct Judge {
     /// Two business days of a card, as days since 1970, and the fen spent on each: no more is promised (design.md, section 7).
     days: Map<u64, [(i32, i64); 2]>,
     pub admissions: Aging<String, Admission>,
+    pub orders: Orders,
     duress: Aging<String, ()>,
     /// Accounts and cards touched since the last look at the server's book.
     touched: Vec<(String, Option<(u64, i32)>)>,
@@ -147,6 +151,7 @@ impl Judge {
         self.approved_at.turn();
         self.offline.turn();
         self.admissions.turn();
+        self.orders.forget();
         self.duress.turn();
         // The server keeps no more than twice as many.
         while self.doubt_places.len() > 2 * DOUBTS_KEPT_MIN {
@@ -292,6 +297,11 @@ impl Judge {
         self.entries += 1;
         self.count(&line);
         self.judge_reserve(&line, text);
+        self.judge_stopped(&line, text);
+        let order = self.orders.take(&line, text, site, seq, Admission { at: t, process });
+        if order.is_some() {
+            self.follow_order(&line);
+        }
         self.take_figures(&line, text, site);
         self.take_decision(&line, text, site, seq, t, process);
     }
@@ -321,6 +331,14 @@ impl Judge {
             ("keys", _) => "branch keys",
             ("boot", _) => "branch boot",
             ("clock", _) => "branch clock",
+            ("topup", _) => "branch topup",
+            ("subsidy", _) => "branch subsidy",
+            ("payout", _) => "branch payout",
+            ("adjust", _) => "branch adjust",
+            ("void", _) => "branch void",
+            ("link", _) => "branch link",
+            ("status", _) => "branch status",
+            ("remote", _) => "branch remote",
             ("start", _) => "branch start",
             ("stop", _) => "branch stop",
             ("reload", _) => "branch reload",
@@ -368,32 +386,86 @@ impl Judge {
         let number = line.column(8).parse::<u64>().unwrap_or(0);
         let is_online = matches!(line.column(4), "charge" | "meal" | "scan");
         if is_online {
-            let card = site.find(number).unwrap_or_else(|| panic!("a card that is in no table paid: {text}"));
-            assert_eq!(card.status, "active", "a stopped card paid: {text}");
+            let card = self.orders.terms(number, site);
+            let card = card.unwrap_or_else(|| panic!("a card that is in no table paid: {text}"));
+            assert_eq!(self.orders.stopped(number, site), 0, "a stopped card paid: {text}");
+            if card.number != number {
+                self.coverage.count("branch sale of a card that follows another");
+            }
             assert!(amount == 0 || after >= -card.credit, "below zero and credit: {text}");
             assert!(uses == 0 || sum.1 >= 0, "uses below zero: {text}");
         }
         let mut counted = None;
         let is_sale = is_online || (line.column(4) == "offline" && line.word("claimed").is_none());
         if let (true, Some(day)) = (is_sale, line.word("day").and_then(|day| Date::parse(day.as_bytes()))) {
-            let days = self.days.entry(number).or_default();
-            let place = days.iter().position(|(kept, _)| *kept == day.0).or_else(|| {
-                let older = usize::from(days[1].0 < days[0].0);
-                // One far ahead was no day: a clock was wrong.
-                let gives_way = days[older].0 < day.0 || days[older].0 > day.0 + 40;
-                gives_way.then(|| {
-                    days[older] = (day.0, 0);
-                    older
-                })
-            });
-            if let Some(place) = place {
-                days[place].1 -= amount;
-                counted = Some((number, day.0));
-                let max = site.find(number).and_then(|card| card.day_max).filter(|_| is_online && amount != 0);
-                assert!(max.is_none_or(|max| days[place].1 <= max), "over the day's limit: {text}");
+            // Those that carry the card's days on count what comes late for it, too.
+            for card in self.orders.carriers(number) {
+                let days = self.days.entry(card).or_default();
+                let Some(spent) = place_of(days, day.0) else { continue };
+                *spent -= amount;
+                if card == number {
+                    counted = Some((number, day.0));
+                    let max = self.orders.terms(number, site).and_then(|card| card.day_max);
+                    let max = max.filter(|_| is_online && amount != 0);
+                    assert!(max.is_none_or(|max| *spent <= max), "over the day's limit: {text}");
+                }
             }
         }
         self.touched.push((account.to_owned(), counted));
+    }
+
+    /// A card that the operator stopped buys nothing and opens no door that asks for a card alone.
+    fn judge_stopped(&mut self, line: &Line, text: &str) {
+        let card = number(line.column(8));
+        let status = self.orders.status(card);
+        if line.column(4) == "admit" && line.column(15) == "1:1" && !line.column(8).is_empty() {
+            assert_eq!(status, 0, "a stopped card opened a door: {text}");
+        }
+        let is_refusal = matches!(line.column(4), "decline" | "refuse");
+        if is_refusal && line.word("reason").is_some_and(|reason| reason == STATUSES[status]) {
+            self.coverage.count("branch refused: the ledger's word on the card");
+        }
+    }
+
+    /// What an order's entry means for days and doubts.
+    fn follow_order(&mut self, line: &Line) {
+        let card = number(line.column(8));
+        match line.column(4) {
+            "void" => {
+                let about = number(line.column(16));
+                let back = fen(line.column(10));
+                let day = line.word("day").and_then(|day| Date::parse(day.as_bytes())).expect("a void says the day");
+                for card in self.orders.carriers(card) {
+                    let days = self.days.entry(card).or_default();
+                    if let Some((_, spent)) = days.iter_mut().find(|(kept, _)| *kept == day.0) {
+                        // Of a day that gave its place away and came back the sales before are not counted any more.
+                        *spent = (*spent - back).max(0);
+                        self.touched.push((line.column(9).to_owned(), Some((card, day.0))));
+                    }
+                }
+                if line.word("rest").is_none() {
+                    if self.doubt_places.contains_key(&about) {
+                        self.coverage.count("branch void of a sale in doubt");
+                    }
+                    self.settle(about);
+                }
+                if self.orders.sales.get(&about).is_some_and(|sold| sold.kind == "offline") {
+                    self.coverage.count("branch void of an offline sale");
+                }
+            }
+            "link" => {
+                let old = number(line.word("was").unwrap_or(""));
+                let carried = self.days.get(&old).copied().unwrap_or_default();
+                let days = self.days.entry(card).or_default();
+                for (day, sum) in carried.into_iter().filter(|(day, _)| *day != 0) {
+                    if let Some(spent) = place_of(days, day) {
+                        *spent += sum;
+                        self.touched.push((line.column(9).to_owned(), Some((card, day))));
+                    }
+                }
+            }
+            _ => (),
+        }
     }
 
     fn take_decision(&mut self, line: &Line, text: &str, site: &Site, seq: u64, t: u64, process: u64) {
@@ -652,6 +724,20 @@ impl Judge {
     }
 }
 
+/// The sum of a day among the two that are kept, made if it is new; `None` if it is counted nowhere.
+fn place_of(days: &mut [(i32, i64); 2], day: i32) -> Option<&mut i64> {
+    let place = days.iter().position(|(kept, _)| *kept == day).or_else(|| {
+        let older = usize::from(days[1].0 < days[0].0);
+        // One far ahead was no day: a clock was wrong.
+        let gives_way = days[older].0 < day || days[older].0 > day + 40;
+        gives_way.then(|| {
+            days[older] = (day, 0);
+            older
+        })
+    })?;
+    Some(&mut days[place].1)
+}
+
 fn record_key(machine: u64, record: &Record) -> String {
     format!("{machine}/{:08}/{}", record.slot, record.time)
 }
@@ -687,11 +773,11 @@ pub fn tag(frame: &[u8]) -> Option<Tag> {
     }
 }
 
-fn number(text: &str) -> u64 {
+pub fn number(text: &str) -> u64 {
     text.parse().unwrap_or(u64::MAX)
 }
 
-fn fen(text: &str) -> i64 {
+pub fn fen(text: &str) -> i64 {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
     let (yuan, rest) = digits.split_once('.').unwrap_or((digits, "0"));
     sign * (yuan.parse::<i64>().unwrap_or(0) * 100 + rest.parse::<i64>().unwrap_or(0))

@@ -10,10 +10,11 @@
 //! | `clock` | the router's clock: 1970, NTP's steps, years off |
 //! | `device` | terminals and boards |
 //! | `site` | the operator's files |
-//! | `world` | drives the server; in it `network`, `people` (customers and cashiers), `trouble` (what breaks), `operator` |
+//! | `world` | drives the server; in it `network`, `people` (customers and cashiers), `trouble` (what breaks), `operator` (files and signals), `desk` (orders) |
 //! | `buckets` | the naive model of the rates |
 //! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |
+//! | `orders` | its part for what the operator orders |
 //! | `coverage` | what was reached |
 
 pub mod coverage;
@@ -24,6 +25,7 @@ mod clock;
 mod device;
 mod disk;
 mod judge;
+mod orders;
 mod random;
 mod site;
 mod world;

@@ -1,5 +1,6 @@
 //! The world: it moves the time from event to event, carries datagrams badly, breaks things, and drives the service.
 
+mod desk;
 mod network;
 mod operator;
 mod people;
@@ -10,6 +11,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 
+use desk::Desk;
 use operator::Act;
 use posgate::ledger::{Ledger, OpenError, Storage as _, verify};
 use posgate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
@@ -50,6 +52,8 @@ enum Event {
     Tick(usize),
     Customer(usize),
     Trouble,
+    /// Somebody comes to the desk.
+    Desk,
     /// There is room on the disk again.
     Room,
 }
@@ -150,6 +154,7 @@ struct World {
     acknowledged: u64,
     head_at_end: Option<u64>,
     is_site_edited: bool,
+    desk: Desk,
     report: Report,
 }
 
@@ -302,6 +307,7 @@ impl World {
             acknowledged: 0,
             head_at_end: None,
             is_site_edited: true,
+            desk: Desk::default(),
             report: Report::default(),
             random,
         };
@@ -312,6 +318,7 @@ impl World {
             world.schedule(at + 30 * SECOND, Event::Customer(place));
         }
         world.schedule(MINUTE, Event::Trouble);
+        world.schedule(MINUTE, Event::Desk);
         world
     }
 
@@ -363,6 +370,7 @@ impl World {
                 }
             }
         };
+        self.lose_orders();
         self.disk.kill();
         self.disk.calm();
         self.inbox.clear();
@@ -531,6 +539,7 @@ impl World {
         if !self.inbox.is_empty() {
             self.turn_at = Some(self.t + 1);
         }
+        let mut done = done.and_then(|()| self.serve_desk(service, &now));
         while done.is_ok()
             && let Some(stored) = service.next_stored()
         {
@@ -557,6 +566,7 @@ impl World {
         self.judge.ends_with(service.server().book().head().0);
         self.judge_room(service.server().room(), received);
         self.after_turn(service);
+        self.answer_desk(service);
         None
     }
 
@@ -736,6 +746,13 @@ impl World {
                 self.coverage.count("allowed: a door opened without an entry");
                 self.unwritten_doors.entry(key.clone()).or_insert(self.t);
             }
+            Some(Tag::Remote(key)) => {
+                let remote = self.judge.orders.remotes.get(key);
+                let remote = remote.unwrap_or_else(|| panic!("050 before its order's entry is durable: {shown}"));
+                assert_eq!(remote.process, self.process, "050 for an order of before the start: {shown}");
+                let age = self.t - remote.at;
+                assert!(age < self.site.door_ttl_ms, "050 by hand that is {age} ms old: {shown}");
+            }
             Some(Tag::Door(key, is_duress)) => {
                 let admission = self
                     .judge
@@ -796,6 +813,7 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let is_done = self.devices.iter().all(|device| device.off_until.is_none() && device.next_deadline().is_none());
+        let is_done = is_done && self.desk.is_idle();
         if !is_done && self.t > self.settle_by {
             let stuck: Vec<_> = self.devices.iter().filter(|device| device.next_deadline().is_some()).collect();
             panic!("the faults stopped hours ago, and these still wait: {stuck:?}");

@@ -1,8 +1,6 @@
-//! The operator: every order that the server takes from a person, given at any moment.
+//! The operator at the router: signals, files, and the commands that work on the ledger, at any moment.
 //!
-//! [`Act`] lists them and [`World::act`] gives them to the running service. Commands of `ctl` belong here too, once the
-//! server has them: one variant each, a line in [`World::next_act`], and what the judge must expect of their entries in
-//! `judge`. Until then `coverage::NOT_SIMULATED` names them.
+//! [`Act`] lists them and [`World::act`] does them. What the running server is ordered over its control socket is in `desk`.
 
 use std::path::Path;
 
@@ -58,6 +56,7 @@ impl World {
             Act::Reload => {
                 let mut site = self.site.clone();
                 site.edit(&mut self.random);
+                self.enter_new_cards(&mut site);
                 return self.reload(service, site);
             }
             Act::Quarantine => {

@@ -36,6 +36,7 @@ impl World {
             }
             Event::Customer(place) => self.serve_customer(place),
             Event::Trouble => self.make_trouble(),
+            Event::Desk => self.come_to_desk(),
             Event::Room => self.free_room(),
         }
     }
@@ -135,7 +136,9 @@ impl World {
         if card.is_decoy {
             return None;
         }
+        // Who got a new card uses it, mostly.
         let number = card.number;
+        let number = if self.random.happens(800) { self.judge.orders.newest(number) } else { number };
         let mut subject = format!("{number:010}");
         if self.devices[place].is_board {
             let kind = u8::try_from(self.random.below(5)).expect("five kinds");

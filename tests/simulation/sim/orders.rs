@@ -1,0 +1,458 @@
+//! The naive model of the operator's orders: what was asked under which key, what the durable ledger says was done, and
+//! what follows of it for cards and sales. It reads entries as texts and shares no code with the book.
+
+use std::collections::BTreeMap;
+
+use posgate::book::Figures;
+use posgate::model::{Act, CardNo, EntrySeq, Key, Way};
+
+use super::aging::{Aging, Map};
+use super::judge::{Admission, Line, fen, number};
+use super::site::{Card, Site};
+
+/// By strictness.
+pub const STATUSES: [&str; 4] = ["active", "frozen", "lost", "closed"];
+
+/// Sales of which voids are judged: of older ones the operator asks no more.
+const SALES_KEPT: usize = 3000;
+
+/// A sale that is booked.
+#[derive(Clone, Debug)]
+pub struct Sold {
+    pub kind: String,
+    pub card: u64,
+    account: String,
+    fen: i64,
+    uses: i64,
+    day: String,
+    period: String,
+    voided: i64,
+    is_whole: bool,
+}
+
+impl Sold {
+    /// What may still be given back of it.
+    pub fn left(&self) -> i64 {
+        self.fen - self.voided
+    }
+}
+
+/// An order's entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    pub seq: u64,
+    /// What it says was done.
+    pub what: String,
+}
+
+/// A batch as far as it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lines {
+    pub count: u32,
+    pub first: u64,
+    pub last: u64,
+}
+
+#[derive(Default)]
+pub struct Orders {
+    /// What was asked under a key: a refused order leaves its key free for another one.
+    asked: Aging<String, Vec<String>>,
+    made: Aging<String, Made>,
+    batches: Aging<String, Lines>,
+    statuses: Map<u64, usize>,
+    was: Map<u64, u64>,
+    heirs: Map<u64, u64>,
+    linked: Map<u64, String>,
+    /// The account that a card moved last.
+    moved: Map<u64, String>,
+    pub sales: BTreeMap<u64, Sold>,
+    /// The newest durable entry.
+    head: u64,
+    /// The newest sale of which nothing is known here any more.
+    forgotten: u64,
+    /// Doors opened by hand.
+    pub remotes: Aging<String, Admission>,
+}
+
+impl Orders {
+    /// The operator asks this under this key.
+    pub fn expect(&mut self, key: &str, act: &Act) {
+        let what = what_of(act);
+        let asked = self.asked.of(key.to_owned());
+        if !asked.contains(&what) {
+            asked.push(what);
+        }
+    }
+
+    /// The durable entry of a key.
+    pub fn made(&self, key: &str) -> Option<&Made> {
+        self.made.get(key)
+    }
+
+    pub fn batch(&self, digest: &str) -> Option<Lines> {
+        self.batches.get(digest).copied()
+    }
+
+    pub fn forget(&mut self) {
+        self.asked.turn();
+        self.made.turn();
+        self.batches.turn();
+        self.remotes.turn();
+    }
+
+    /// The ledger's word on a card.
+    pub fn status(&self, card: u64) -> usize {
+        self.statuses.get(&card).copied().unwrap_or(0)
+    }
+
+    pub fn heir(&self, card: u64) -> Option<u64> {
+        self.heirs.get(&card).copied()
+    }
+
+    /// Cards that the operator said something of.
+    pub fn marked(&self) -> Vec<u64> {
+        let mut marked: Vec<u64> = self
+            .statuses
+            .iter()
+            .filter(|(card, rank)| **rank > 0 && !self.heirs.contains_key(card))
+            .map(|it| *it.0)
+            .collect();
+        marked.sort_unstable();
+        marked
+    }
+
+    /// Cards that follow others, and that the table does not have.
+    pub fn followers(&self, site: &Site) -> Vec<u64> {
+        let mut followers: Vec<u64> = self.was.keys().copied().filter(|card| site.find(*card).is_none()).collect();
+        followers.sort_unstable();
+        followers
+    }
+
+    /// The card that carries on the account now.
+    pub fn newest(&self, card: u64) -> u64 {
+        self.carriers(card).last().unwrap_or(card)
+    }
+
+    /// A card and those that carry its days on, in order.
+    pub fn carriers(&self, card: u64) -> impl Iterator<Item = u64> {
+        std::iter::successors(Some(card), |card| self.heir(*card))
+    }
+
+    /// The row whose limits hold for a card: its own, else the nearest of those it follows.
+    pub fn terms<'a>(&self, card: u64, site: &'a Site) -> Option<&'a Card> {
+        std::iter::successors(Some(card), |card| self.was.get(card).copied()).find_map(|card| site.find(card))
+    }
+
+    /// What stops a card: the stricter of the table's word on it and the ledger's.
+    pub fn stopped(&self, card: u64, site: &Site) -> usize {
+        table_rank(card, site).max(self.status(card))
+    }
+
+    /// The account that a card moves.
+    pub fn account(&self, card: u64, site: &Site) -> Option<String> {
+        let row = || site.find(card).map(|row| row.account.clone());
+        self.linked.get(&card).cloned().or_else(row).or_else(|| self.moved.get(&card).cloned())
+    }
+
+    // ---------------------------------------------------------------- the ledger says
+
+    /// Takes note of an entry. It gives the key, if an order led to it.
+    pub fn take(&mut self, line: &Line, text: &str, site: &Site, seq: u64, at: Admission) -> Option<String> {
+        self.head = seq;
+        let kind = line.column(4);
+        let card = number(line.column(8));
+        let moves = matches!(
+            kind,
+            "open" | "charge" | "meal" | "scan" | "topup" | "subsidy" | "payout" | "adjust" | "void" | "link"
+        ) || (kind == "offline" && line.word("claimed").is_none());
+        if moves {
+            let account = line.column(9).to_owned();
+            let expected = if kind == "link" { None } else { self.account(card, site) };
+            assert!(expected.is_none_or(|expected| expected == account), "another account than its card's: {text}");
+            self.moved.insert(card, account);
+        }
+        if matches!(kind, "charge" | "meal" | "scan" | "offline") && line.word("claimed").is_none() {
+            self.sales.insert(
+                seq,
+                Sold {
+                    kind: kind.to_owned(),
+                    card,
+                    account: line.column(9).to_owned(),
+                    fen: -fen(line.column(10)),
+                    uses: -line.column(11).parse::<i64>().unwrap_or(0),
+                    day: line.word("day").unwrap_or("").to_owned(),
+                    period: line.word("period").unwrap_or("").to_owned(),
+                    voided: 0,
+                    is_whole: false,
+                },
+            );
+            if self.sales.len() > SALES_KEPT
+                && let Some((seq, _)) = self.sales.pop_first()
+            {
+                self.forgotten = seq;
+            }
+        }
+        let what = what_of_entry(line)?;
+        let key = match (line.word("batch"), line.word("key")) {
+            (Some(digest), Some(number)) => self.take_line(digest, number, text, seq),
+            (None, Some(key)) => key.to_owned(),
+            (_, None) => panic!("an order without a key: {text}"),
+        };
+        assert_eq!(line.word("by"), Some("desk"), "who ordered it: {text}");
+        let asked = self.asked.get(&key).unwrap_or_else(|| panic!("nobody ordered this: {text}"));
+        assert!(asked.contains(&what), "another order than was given: {text}\ngiven: {asked:?}");
+        let before = self.made.insert(key.clone(), Made { seq, what });
+        assert!(before.is_none(), "done twice under one key: {text}\nbefore: {before:?}");
+        match kind {
+            "void" => self.take_void(line, text),
+            "status" => {
+                let word = line.word("status").expect("a status says which");
+                let rank = STATUSES.iter().position(|status| *status == word).expect("a status");
+                self.statuses.insert(card, rank);
+            }
+            "link" => {
+                let old = number(line.word("was").expect("a link says of which card"));
+                assert_eq!(Some(line.column(9).to_owned()), self.account(old, site), "another account: {text}");
+                assert!(self.heirs.insert(old, card).is_none(), "replaced twice: {text}");
+                self.statuses.insert(old, STATUSES.len() - 1);
+                self.was.insert(card, old);
+                self.linked.insert(card, line.column(9).to_owned());
+            }
+            "payout" => {
+                let (balance, uses) = (fen(line.column(12)), line.column(13).parse::<i64>().unwrap_or(0));
+                let is_over = (fen(line.column(10)) < 0 && balance < 0) || (line.column(11) != "0" && uses < 0);
+                assert!(!is_over, "more was paid out than there is: {text}");
+            }
+            "remote" => {
+                self.remotes.insert(key.clone(), at);
+            }
+            _ => (),
+        }
+        Some(key)
+    }
+
+    fn take_line(&mut self, digest: &str, number: &str, text: &str, seq: u64) -> String {
+        let count: u32 = number.parse().expect("a line's number");
+        let before = self.batches.get(digest).copied().unwrap_or(Lines { count: 0, first: seq, last: 0 });
+        assert_eq!(count, before.count + 1, "a batch's lines follow each other: {text}");
+        self.batches.insert(digest.to_owned(), Lines { count, last: seq, ..before });
+        format!("{digest}/{count}")
+    }
+
+    fn take_void(&mut self, line: &Line, text: &str) {
+        let sale = number(line.column(16));
+        if sale <= self.forgotten {
+            return;
+        }
+        let sold = self.sales.get_mut(&sale).unwrap_or_else(|| panic!("a void of what is no sale: {text}"));
+        let (back, uses) = (fen(line.column(10)), line.column(11).parse::<i64>().unwrap_or(0));
+        assert!(!sold.is_whole, "nothing was left of the sale: {text}");
+        assert!((0..=sold.left()).contains(&back), "more than is left of the sale ({}): {text}", sold.left());
+        sold.voided += back;
+        sold.is_whole = sold.left() == 0;
+        assert_eq!(uses, if sold.is_whole { sold.uses } else { 0 }, "the sale's uses: {text}");
+        let rest = line.word("rest").map(fen);
+        assert_eq!(rest, (!sold.is_whole).then(|| sold.left()), "what is left: {text}");
+        let said = [line.column(9), line.word("day").unwrap_or(""), line.word("period").unwrap_or("")];
+        assert_eq!(
+            said,
+            [sold.account.as_str(), &sold.day, &sold.period],
+            "account, day and period of the sale: {text}"
+        );
+        assert_eq!(number(line.column(8)), sold.card, "the sale's card: {text}");
+    }
+
+    // ---------------------------------------------------------------- what must be answered
+
+    /// The words that may answer an order now; `figures` are those of its card's account.
+    pub fn answers(&self, act: &Act, key: &Key, site: &Site, figures: Figures, first_kept: u64) -> Vec<&'static str> {
+        match key {
+            Key::Own(text) => match self.made.get(text.as_str()) {
+                Some(made) if made.what == what_of(act) => return vec!["again"],
+                Some(_) => return vec!["key-used"],
+                None => (),
+            },
+            Key::Line { digest, line } => {
+                let count = self.batch(digest).map_or(0, |lines| lines.count);
+                if (1..=count).contains(line) {
+                    return vec!["again"];
+                }
+                if *line != count + 1 {
+                    return vec!["out-of-order"];
+                }
+                if !matches!(act, Act::Move { .. }) {
+                    return vec!["not-for-batch"];
+                }
+            }
+        }
+        match act {
+            Act::Move { way, card, amount, uses } => {
+                vec![self.answer_to_move(*way, *card, (amount.fen(), i64::from(*uses)), site, figures)]
+            }
+            Act::Void { sale, amount } => {
+                let asked = amount.map(|amount| i64::from(amount.fen()));
+                if sale.0 > self.head {
+                    // It may be of this turn, or not durable.
+                    return vec!["no-such-entry", "not-a-sale", "zero", "more-than-left", "done"];
+                }
+                if sale.0 <= self.forgotten && sale.0 >= first_kept {
+                    return vec!["not-a-sale", "already-voided", "zero", "more-than-left", "done"];
+                }
+                vec![self.answer_to_void(*sale, asked, first_kept)]
+            }
+            Act::Mark { card, status } => vec![self.answer_to_mark(card.value(), status.word(), site)],
+            Act::Link { old, new } => vec![self.answer_to_link(old.value(), new.value(), site)],
+            // Whether the device spoke since the start is not looked at here.
+            Act::Open { machine, door } => {
+                let is_door = door.value() <= 2 && site.boards.iter().any(|board| u64::from(*board) == machine.value());
+                vec!["not-seen", "quarantined", if is_door { "done" } else { "no-door" }]
+            }
+        }
+    }
+
+    fn answer_to_move(
+        &self,
+        way: Way,
+        card: CardNo,
+        (amount, uses): (i64, i64),
+        site: &Site,
+        figures: Figures,
+    ) -> &'static str {
+        let card = card.value();
+        let has_row = self.terms(card, site).is_some();
+        if self.account(card, site).is_none() {
+            return "unknown-card";
+        }
+        if self.heir(card).is_some() {
+            return "replaced";
+        }
+        let is_credit = matches!(way, Way::TopUp | Way::Subsidy);
+        if is_credit && !has_row {
+            return "not-in-table";
+        }
+        if is_credit && self.stopped(card, site) == STATUSES.len() - 1 {
+            return "closed";
+        }
+        if (amount, uses) == (0, 0) {
+            return "zero";
+        }
+        if way != Way::Adjust && (amount < 0 || uses < 0) {
+            return "negative";
+        }
+        if amount.abs() > 999_999_999 || uses.abs() > 999_999 {
+            return "too-much";
+        }
+        let is_over = (amount > 0 && amount > figures.balance.fen()) || (uses > 0 && uses > i64::from(figures.uses));
+        if way == Way::PayOut && is_over {
+            return "overdraw";
+        }
+        "done"
+    }
+
+    fn answer_to_void(&self, sale: EntrySeq, asked: Option<i64>, first_kept: u64) -> &'static str {
+        let Some(sold) = self.sales.get(&sale.0).filter(|_| sale.0 >= first_kept) else {
+            return if sale.0 < first_kept { "no-such-entry" } else { "not-a-sale" };
+        };
+        if sold.is_whole {
+            return "already-voided";
+        }
+        match asked {
+            Some(0) => "zero",
+            Some(asked) if asked > sold.left() => "more-than-left",
+            Some(_) | None => "done",
+        }
+    }
+
+    fn answer_to_mark(&self, card: u64, status: &str, site: &Site) -> &'static str {
+        let wanted = STATUSES.iter().position(|word| *word == status).expect("a status");
+        let is_known = self.terms(card, site).is_some()
+            || self.moved.contains_key(&card)
+            || self.statuses.contains_key(&card)
+            || self.heir(card).is_some();
+        if !is_known {
+            return "unknown-card";
+        }
+        if self.heir(card).is_some() {
+            return "replaced";
+        }
+        let (table, ledger) = (table_rank(card, site), self.status(card));
+        if wanted == 0 && table > 0 {
+            return "table-says";
+        }
+        if wanted > 0 && wanted < ledger {
+            return "stricter";
+        }
+        if wanted == ledger { "idle" } else { "done" }
+    }
+
+    fn answer_to_link(&self, old: u64, new: u64, site: &Site) -> &'static str {
+        if old == new {
+            return "same-card";
+        }
+        let Some(account) = self.account(old, site) else { return "unknown-card" };
+        if self.heir(old).is_some() || self.heir(new).is_some() {
+            return "replaced";
+        }
+        if self.stopped(new, site) > 0 {
+            return "new-card-stopped";
+        }
+        let has_own = self.account(new, site).is_some_and(|own| own != account)
+            || self.moved.get(&new).is_some_and(|own| *own != account)
+            || site.find(new).is_some_and(|row| row.account != account);
+        if has_own { "new-card-has-account" } else { "done" }
+    }
+}
+
+fn table_rank(card: u64, site: &Site) -> usize {
+    let word = site.find(card).map_or("active", |row| row.status);
+    STATUSES.iter().position(|status| *status == word).expect("a status")
+}
+
+/// The text by which a key is known in `asked` and `made`.
+pub fn key_text(key: &Key) -> String {
+    match key {
+        Key::Own(key) => key.as_str().to_owned(),
+        Key::Line { digest, line } => format!("{digest}/{line}", digest = digest.as_str()),
+    }
+}
+
+/// An order in the words of its entry.
+pub fn what_of(act: &Act) -> String {
+    match act {
+        Act::Move { way, card, amount, uses } => {
+            let (kind, sign) = match way {
+                Way::TopUp => ("topup", 1),
+                Way::Subsidy => ("subsidy", 1),
+                Way::PayOut => ("payout", -1),
+                Way::Adjust => ("adjust", 1),
+            };
+            format!("{kind} {} {} {}", card.value(), sign * amount.fen(), sign * i64::from(*uses))
+        }
+        Act::Void { sale, amount: None } => format!("void {} left", sale.0),
+        Act::Void { sale, amount: Some(amount) } => format!("void {} {}", sale.0, amount.fen()),
+        Act::Mark { card, status } => format!("status {} {}", card.value(), status.word()),
+        Act::Link { old, new } => format!("link {} {}", new.value(), old.value()),
+        Act::Open { machine, door } => format!("remote {} {}", machine.value(), door.value()),
+    }
+}
+
+/// What an entry says was done by an order; `None` if it is not of one.
+fn what_of_entry(line: &Line) -> Option<String> {
+    let card = || number(line.column(8));
+    Some(match line.column(4) {
+        kind @ ("topup" | "subsidy" | "payout" | "adjust") => {
+            format!("{kind} {} {} {}", card(), fen(line.column(10)), line.column(11))
+        }
+        "void" => match line.word("asked") {
+            Some(asked) => format!("void {} {}", line.column(16), fen(asked)),
+            None => format!("void {} left", line.column(16)),
+        },
+        "status" => format!("status {} {}", card(), line.word("status").unwrap_or("")),
+        "link" => format!("link {} {}", card(), number(line.word("was").unwrap_or(""))),
+        "remote" => {
+            let door = line.column(15).split_once(':').map_or("", |(_, door)| door);
+            format!("remote {} {}", number(line.column(5)), number(door))
+        }
+        _ => return None,
+    })
+}
