@@ -57,7 +57,9 @@ pub(super) fn pay_out_all<S: Storage>(
 ) -> io::Result<String> {
     let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
     let paid = match used_seq(service, &order.key) {
-        Some(seq) => service.entry(now, seq)?.filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
+        Some(seq) => {
+            service.entry(now, seq)?.ok().flatten().filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card))
+        }
         None => None,
     };
     *amount = match &paid {

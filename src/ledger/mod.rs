@@ -103,18 +103,29 @@ impl fmt::Display for Head {
     }
 }
 
-/// The entry with this number, if a segment here holds it and the line can be read. Only the segment that may hold it is read.
+/// The entry with this number, if a segment here holds it. Only the segment that may hold it is read.
 ///
 /// # Errors
-/// If a file cannot be read.
+/// If a file cannot be read, or the line is not what was written: its crc does not follow.
 pub fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
     let segments = segment::list(files)?;
     let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
+    let damaged = |number: u64| {
+        let sentence = format!("{}:{number}: entry {seq} is damaged: run `posgate ledger verify`", segment.name);
+        io::Error::new(io::ErrorKind::InvalidData, sentence)
+    };
+    let header = segment::read_header(files, &segment.name)?.map_err(|_| damaged(1))?;
     let mut lines = segment::Lines::new(files, &segment.name);
     let number = seq.0.to_string();
+    let mut chain = Some(header.chain);
     while let Some(line) = lines.read()? {
         if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
-            return Ok(line::parse(line.text).ok().map(|parsed| parsed.entry).filter(|_| line.ended));
+            // What stands there may move money: a flipped bit must not.
+            let parsed = line::parse(line.text).ok().filter(|_| chain.is_some_and(|chain| line.follows(chain)));
+            return parsed.map(|parsed| Some(parsed.entry)).ok_or_else(|| damaged(line.number));
+        }
+        if line.number > 1 {
+            chain = line::crc_column(line.text);
         }
     }
     Ok(None)
@@ -144,6 +155,12 @@ mod tests {
         for seq in [0, 16, 151, u64::MAX] {
             assert_eq!(find(&storage, EntrySeq(seq)).unwrap(), None);
         }
+        let mut spoiled = storage.clone();
+        let bytes = spoiled.files.get_mut(testing::FIRST).unwrap();
+        let at = testing::offset_of(bytes, 5);
+        bytes[at + 20] ^= 1;
+        assert_eq!(find(&spoiled, EntrySeq(5)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert!(find(&spoiled, EntrySeq(4)).unwrap().is_some());
         // The segment before was archived.
         storage.files.remove(testing::FIRST);
         assert_eq!(find(&storage, EntrySeq(12)).unwrap(), None);

@@ -48,6 +48,8 @@ refusals! {
     Overdraw { figures: Figures } "overdraw"
     /// The ledger's files do not hold the entry.
     NoSuchEntry { seq: EntrySeq } "no-such-entry"
+    /// The ledger's files cannot be read there, or are damaged.
+    Unreadable { seq: EntrySeq } "unreadable"
     /// A void, say, or a sale that was not booked.
     NotASale { seq: EntrySeq, kind: Kind, about: Option<EntrySeq> } "not-a-sale"
     /// Nothing is left of the sale.
@@ -120,6 +122,10 @@ impl fmt::Display for Refused {
             Self::NoSuchEntry { seq } => write!(
                 f,
                 "the ledger here has no entry {seq}: check the number with `posgate ledger show`; what was archived is adjusted"
+            ),
+            Self::Unreadable { seq } => write!(
+                f,
+                "entry {seq} cannot be read from the ledger's files: run `posgate ledger verify`; adjust corrects a balance meanwhile"
             ),
             Self::NotASale { seq, kind, about: Some(about) } => {
                 write!(f, "entry {seq} is a {} about {about}, and no sale: void the sale", kind.word())

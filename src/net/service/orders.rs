@@ -5,6 +5,8 @@
 
 use std::io;
 
+use log::error;
+
 use super::Service;
 use crate::ledger::{self, Storage};
 use crate::limits::CONTROL_TURN_LINES;
@@ -21,7 +23,10 @@ impl<S: Storage> Service<'_, S> {
     /// If the ledger cannot be written or read.
     pub fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
         self.look_for_room(now)?;
-        let sale = self.sale_of(now, order)?;
+        let sale = match self.sale_of(now, order)? {
+            Ok(sale) => sale,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let done = self.server.obey(now, order, sale.as_ref(), self.fx);
         self.collect(now)?;
         Ok(done)
@@ -34,7 +39,7 @@ impl<S: Storage> Service<'_, S> {
     pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<(), Refused>> {
         self.look_for_room(now)?;
         let sale = self.sale_of(now, order)?;
-        Ok(self.server.would(order, sale.as_ref()))
+        Ok(sale.and_then(|sale| self.server.would(order, sale.as_ref())))
     }
 
     /// How many turns were undone since the start, because a write found no room. If it is more after the end of a turn than it was
@@ -86,24 +91,28 @@ impl<S: Storage> Service<'_, S> {
     }
 
     /// The entry that a void names.
-    fn sale_of(&mut self, now: &Now, order: &Order) -> io::Result<Option<Entry>> {
+    fn sale_of(&mut self, now: &Now, order: &Order) -> io::Result<Result<Option<Entry>, Refused>> {
         match order.act {
             Act::Void { sale, .. } => self.entry(now, sale),
-            Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(None),
+            Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(Ok(None)),
         }
     }
 
-    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment.
+    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment. That an old
+    /// one cannot be read, or is damaged there, is no reason to stop serving: [`Refused::Unreadable`].
     ///
     /// # Errors
-    /// If the ledger cannot be written or read.
-    pub fn entry(&mut self, now: &Now, seq: EntrySeq) -> io::Result<Option<Entry>> {
+    /// If the ledger cannot be written.
+    pub fn entry(&mut self, now: &Now, seq: EntrySeq) -> io::Result<Result<Option<Entry>, Refused>> {
         if self.ledger.is_dirty() {
             // It may be of this turn.
             self.has_written = true;
             let written = self.ledger.write();
             self.unless_no_room(now, written)?;
         }
-        ledger::find(self.ledger.storage(), seq)
+        Ok(ledger::find(self.ledger.storage(), seq).map_err(|error| {
+            error!("{error}");
+            Refused::Unreadable { seq }
+        }))
     }
 }
