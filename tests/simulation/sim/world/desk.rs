@@ -315,7 +315,7 @@ impl World {
                 continue;
             }
             if let Task::Order(order) = task {
-                self.give(service, now, order)?;
+                self.give(service, now, &order)?;
                 continue;
             }
             self.desk.asked.push(Asked { task: task.clone(), undone, before: None, answer: None });
@@ -368,7 +368,7 @@ impl World {
         let end = count.min(batch.next + LINES_A_TURN - 1);
         for line in batch.next..=end {
             let order = order(self, &batch, line);
-            self.give(service, now, order)?;
+            self.give(service, now, &order)?;
         }
         batch.next = end + 1;
         if batch.next <= count {
@@ -382,7 +382,7 @@ impl World {
         Ok(())
     }
 
-    fn give(&mut self, service: &mut Service<Disk>, now: &Now, order: Order) -> io::Result<()> {
+    fn give(&mut self, service: &mut Service<Disk>, now: &Now, order: &Order) -> io::Result<()> {
         let key = orders::key_text(&order.key);
         self.judge.orders.expect(&key, &order.act);
         let before = self.judge.orders.made(&key).cloned();
@@ -394,7 +394,7 @@ impl World {
             is_first.then(|| self.judge.orders.answers(&order.act, &order.key, &self.site, figures, first_kept));
         let undone = service.undone();
         self.desk.asked.push(Asked { task: Task::Order(order.clone()), undone, before, answer: None });
-        let done = service.operate(now, &order)?;
+        let done = service.operate(now, order)?;
         let tag = matches!(order.act, Act::Open { .. }).then(|| Tag::Remote(key));
         self.tags.resize(service.effects().committed.len(), tag);
         let word = match &done {
