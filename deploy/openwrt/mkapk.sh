@@ -3,6 +3,7 @@
 # it says so and makes nothing. Unsigned: `apk add --allow-untrusted`.
 set -eu
 here=$(dirname "$0")
+# shellcheck source=package.conf
 . "$here/package.conf"
 binary=$1
 architecture=$2

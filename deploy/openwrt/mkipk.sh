@@ -3,6 +3,7 @@
 # binary, version and SOURCE_DATE_EPOCH give the same bytes.
 set -eu
 here=$(dirname "$0")
+# shellcheck source=package.conf
 . "$here/package.conf"
 binary=$1
 architecture=$2

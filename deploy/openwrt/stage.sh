@@ -12,6 +12,7 @@ put 0755 "$binary" usr/bin/posgate
 put 0755 "$files/posgate.init" etc/init.d/posgate
 put 0755 "$files/posgate.hotplug-ntp" etc/hotplug.d/ntp/90-posgate
 put 0755 "$files/posgate.defaults" etc/uci-defaults/90-posgate
+put 0644 "$files/posgate.sysctl" etc/sysctl.d/30-posgate.conf
 put 0644 "$files/posgate.keep" lib/upgrade/keep.d/posgate
 put 0644 "$files/posgate.upgrade" lib/upgrade/posgate.sh
 # They hold PINs.

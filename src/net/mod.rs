@@ -6,6 +6,7 @@
 
 pub mod control;
 pub mod drops;
+mod lost;
 pub mod service;
 pub mod udp;
 pub mod watch;

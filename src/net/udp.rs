@@ -15,19 +15,22 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
+use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::sys::socket::{
     self, AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockFlag, SockType,
     SockaddrIn, sockopt,
 };
-use nix::{cmsg_space, getsockopt_impl, sockopt_impl};
 
+use super::lost;
 use crate::limits::DATAGRAM_LEN_MAX;
 
 /// Datagrams taken from the kernel in one call.
@@ -40,16 +43,6 @@ pub const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
 /// Bytes of replies that we ask the kernel to keep: a turn's. It grants `net.core.wmem_max` at most.
 const SEND_BUFFER: usize = 1024 * 1024;
-
-sockopt_impl!(
-    /// What the kernel holds for a socket (Linux 4.12 or later): nine numbers, of which the last counts datagrams that it
-    /// dropped for want of room. nix has the macro, and not this option.
-    MemoryInfo,
-    GetOnly,
-    libc::SOL_SOCKET,
-    libc::SO_MEMINFO,
-    [u32; 9]
-);
 
 /// A datagram that came in.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +92,8 @@ pub struct Socket {
     inner: mio::net::UdpSocket,
     address: SocketAddrV4,
     device: Option<String>,
+    /// The kernel's number for it.
+    inode: u64,
     incoming: MultiHeaders<SockaddrIn>,
     /// [`BATCH`] times [`DATAGRAM_LEN_MAX`] bytes.
     buffers: Box<[u8]>,
@@ -163,8 +158,7 @@ impl Socket {
     /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does not say. It
     /// wraps at 2³².
     pub fn kernel_dropped(&self) -> Option<u64> {
-        let [.., dropped] = socket::getsockopt(&self.inner, MemoryInfo).ok()?;
-        Some(u64::from(dropped))
+        lost::by_kernel(self.inode)
     }
 
     /// Hands over what has arrived, in the order it arrived, at most `max` datagrams; gives their number.
@@ -219,10 +213,12 @@ impl Socket {
 
     fn new(socket: OwnedFd, device: Option<&str>) -> io::Result<Self> {
         let bound: SockaddrIn = socket::getsockname(socket.as_raw_fd())?;
+        let inode = File::from(socket.try_clone()?).metadata()?.ino();
         Ok(Self {
             inner: mio::net::UdpSocket::from_std(socket.into()),
             address: bound.into(),
             device: device.map(str::to_owned),
+            inode,
             incoming: headers(BATCH),
             buffers: vec![0; BATCH * DATAGRAM_LEN_MAX].into(),
             outgoing: headers(1),

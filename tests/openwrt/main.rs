@@ -19,12 +19,10 @@ fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }
 
-/// The shells that run these files: this machine's, and the router's if it is there.
-fn shells() -> Vec<Vec<&'static str>> {
+/// The shell that runs these files: the router's if it is there (`.ci/run` installs it), else this machine's.
+fn shells() -> [Vec<&'static str>; 1] {
     let has_busybox = Command::new("busybox").arg("true").output().is_ok_and(|output| output.status.success());
-    let mut shells = vec![vec!["sh"]];
-    shells.extend(has_busybox.then(|| vec!["busybox", "ash"]));
-    shells
+    [if has_busybox { vec!["busybox", "ash"] } else { vec!["sh"] }]
 }
 
 /// A router's root directory, with the files of the package in which its paths lead there.

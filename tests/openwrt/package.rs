@@ -59,6 +59,7 @@ fn a_package_holds_these_members_with_these_modes_and_owners() {
         ("-rwxr-xr-x", "./etc/init.d/posgate"),
         ("drwxr-x---", "./etc/posgate/"),
         ("-rw-------", "./etc/posgate/cards.csv"),
+        ("-rw-r--r--", "./etc/sysctl.d/30-posgate.conf"),
         ("-rwxr-xr-x", "./etc/uci-defaults/90-posgate"),
         ("-rw-r--r--", "./lib/upgrade/keep.d/posgate"),
         ("-rw-r--r--", "./lib/upgrade/posgate.sh"),
