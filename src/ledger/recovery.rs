@@ -332,7 +332,8 @@ fn replay_after<F: Files>(
 /// section 1). Gives a sentence for each thing a person should know.
 ///
 /// # Errors
-/// If a file cannot be written or synced. Trying again from the start does no harm.
+/// If a file cannot be written or synced. Trying again from the start does no harm; going on does, if it was the ledger's own
+/// sync that failed, so that error never says that there is no room.
 pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<String>> {
     let mut warnings = Vec::new();
     if let Some(name) = &replayed.torn_header {
@@ -352,7 +353,7 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
         }
         storage.sync_dir()?;
         storage.truncate(newest, tail.offset)?;
-        storage.sync(newest)?;
+        sync_or_end(storage, newest)?;
         warnings.push(format!(
             "{}:{}: the power went while this was written: {} bytes that nobody was answered for were cut off and are now in {kept}",
             storage.path(newest),
@@ -365,9 +366,15 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
     let offset = storage.len(newest)?.saturating_sub(again as u64);
     let bytes = read_to_end(storage, newest, offset)?;
     storage.write_at(newest, offset, &bytes)?;
-    storage.sync(newest)?;
+    sync_or_end(storage, newest)?;
     storage.sync_dir()?;
     Ok(warnings)
+}
+
+/// A failed sync of the ledger ends the process, also where it failed for want of room: the page cache may now call clean what the
+/// medium never got, another sync would say that all is well, and what was replayed would be answered for.
+fn sync_or_end<S: Storage>(storage: &mut S, newest: &str) -> io::Result<()> {
+    storage.sync(newest).map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// What the header is, with a sentence if it is not whole. A whole one is noted in `replayed`.
@@ -857,6 +864,16 @@ mod tests {
         assert_eq!(storage.files[FIRST], before, "byte for byte");
         let offset = before.len() - LINE_LEN_MAX;
         assert!(storage.done.contains(&format!("write {offset}+{LINE_LEN_MAX} {FIRST}")), "{:?}", storage.done);
+    }
+
+    #[test]
+    fn a_sync_that_finds_no_room_while_mending_ends_the_start() {
+        let mut storage = testing::ledger_of(&[Spec::Good; 3]);
+        (storage.fail, storage.fails_for_room) = (Some(format!("sync {FIRST}")), true);
+        // Nobody may serve from what the page cache shows now: a second sync would call it durable.
+        storage.fails_once = true;
+        assert!(matches!(testing::open(&mut storage), Err(OpenError::Io(_))));
+        assert_eq!(testing::open(&mut storage).unwrap().0.entries, 3);
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct MemoryStorage {
     pub done: Vec<String>,
     /// Operations that begin with this fail.
     pub fail: Option<String>,
+    /// They say that there is no room.
+    pub fails_for_room: bool,
+    /// The first of them fails, and no other.
+    pub fails_once: bool,
     /// After so many operations more the machine is gone: everything fails.
     pub steps_left: Option<usize>,
     /// Bytes of all files together; what does not fit is written in part.
@@ -33,7 +37,11 @@ impl MemoryStorage {
     fn act(&mut self, operation: &str, name: &str) -> io::Result<()> {
         let step = format!("{operation} {name}");
         if self.fail.as_ref().is_some_and(|fail| step.starts_with(fail)) {
-            return Err(io::Error::other(format!("{step}: as the test wants")));
+            if self.fails_once {
+                self.fail = None;
+            }
+            let kind = if self.fails_for_room { ErrorKind::StorageFull } else { ErrorKind::Other };
+            return Err(io::Error::new(kind, format!("{step}: as the test wants")));
         }
         match &mut self.steps_left {
             Some(0) => return Err(io::Error::other(format!("{step}: the machine is gone"))),

@@ -395,6 +395,11 @@ impl World {
         let undone = service.undone();
         self.desk.asked.push(Asked { task: Task::Order(order.clone()), undone, before, answer: None });
         let done = service.operate(now, order)?;
+        if let Ok(Done { account: Some((account, balance, uses)), .. }) = &done {
+            let book = service.server().book();
+            let figures = book.account(book.account_row(account).expect("it moved")).figures();
+            assert_eq!(figures, Figures { balance: *balance, uses: *uses }, "what it holds now: {order:?}");
+        }
         let tag = matches!(order.act, Act::Open { .. }).then(|| Tag::Remote(key));
         self.tags.resize(service.effects().committed.len(), tag);
         let word = match &done {
@@ -427,7 +432,6 @@ impl World {
     /// The turn is over, and what it wrote durable: the answers leave.
     pub(super) fn answer_desk(&mut self, service: &Service<Disk>) {
         let asked = std::mem::take(&mut self.desk.asked);
-        let count = asked.len();
         let mut is_cut = false;
         for asked in asked {
             let Asked { task, undone, before, answer } = asked;
@@ -446,7 +450,7 @@ impl World {
             }
             match (answer, task) {
                 (Answer::Done(done), Task::Order(order)) => {
-                    self.believe(service, order, &done, before.as_ref(), count == 1);
+                    self.believe(order, &done, before.as_ref());
                 }
                 (Answer::Clock(seq), _) => {
                     assert!(
@@ -467,7 +471,7 @@ impl World {
     }
 
     /// An order was answered as done: its entry is in the durable ledger, once.
-    fn believe(&mut self, service: &Service<Disk>, order: Order, done: &Done, before: Option<&Made>, is_alone: bool) {
+    fn believe(&mut self, order: Order, done: &Done, before: Option<&Made>) {
         if done.first == EntrySeq(0) {
             self.coverage.count("operator nothing to do");
             return;
@@ -485,11 +489,6 @@ impl World {
                 assert!(done.first.0 == lines.first && done.last.0 <= lines.last, "{lines:?}, answered {done:?}");
             }
             _ => assert_eq!((made.seq, made.seq), (done.first.0, done.last.0), "which entry: {order:?}"),
-        }
-        if let (Some((account, balance, uses)), true) = (&done.account, is_alone) {
-            let book = service.server().book();
-            let figures = book.account(book.account_row(account).expect("it moved")).figures();
-            assert_eq!(figures, Figures { balance: *balance, uses: *uses }, "what it holds now: {order:?}");
         }
         if done.is_again {
             self.coverage.count("operator same key again");
