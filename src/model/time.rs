@@ -254,11 +254,14 @@ impl fmt::Display for TimeOfDay {
     }
 }
 
+/// Bytes that are kept of a device's time.
+const DEVICE_TIME_LEN_MAX: usize = 32;
+
 /// A time as a device sent it, and what it means if it is a date at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceTime {
     /// As received, as far as the ledger can hold it.
-    pub raw: Text<32>,
+    pub raw: Text<DEVICE_TIME_LEN_MAX>,
     /// `None` if `raw` is no valid `YYYY-MM-DD HH:MM:SS`. A valid date may still be absurd.
     pub civil: Option<Civil>,
 }
@@ -266,7 +269,9 @@ pub struct DeviceTime {
 impl DeviceTime {
     /// Takes any bytes.
     pub fn new(bytes: &[u8]) -> Self {
-        Self { raw: text_from_lossy(bytes), civil: Civil::parse(bytes) }
+        // A blank where it is cut would be none of the field's any more once it is sent on.
+        let held = bytes[..bytes.len().min(DEVICE_TIME_LEN_MAX)].trim_ascii_end();
+        Self { raw: text_from_lossy(held), civil: Civil::parse(bytes) }
     }
 }
 
@@ -337,6 +342,13 @@ mod tests {
         let stamp = Stamp::parse("2026-11-22T08:00:00.000+08:00").expect("valid");
         assert_eq!(stamp.wall, Stamp::parse("2026-11-22T00:00:00.000+00:00").expect("valid").wall);
         assert_eq!(stamp.civil().to_string(), "2026-11-22 08:00:00");
+    }
+
+    #[test]
+    fn a_time_that_is_cut_at_a_blank_ends_before_it() {
+        let time = DeviceTime::new(b"??-00-00 0123456789012345678901 and more");
+        assert_eq!(time.raw, "??-00-00 0123456789012345678901");
+        assert_eq!(DeviceTime::new(time.raw.as_bytes()), time);
     }
 
     #[test]
