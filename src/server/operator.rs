@@ -378,7 +378,7 @@ impl Server<'_> {
         let (kind, by) = (plan.kind.word(), order.by.as_str());
         let seq = self.append(entry, now, fx);
         match plan.card {
-            Some(card) if plan.account.is_some() => {
+            Some(card) if plan.amount != Balance::ZERO => {
                 info!("order kind={kind} seq={seq} card={} amount={} by={by:?}", card.masked(), plan.amount);
             }
             Some(card) => info!("order kind={kind} seq={seq} card={} by={by:?}", card.masked()),
