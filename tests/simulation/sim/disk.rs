@@ -165,6 +165,11 @@ impl Disk {
         self.0.borrow_mut().is_killed = false;
     }
 
+    /// Whether nothing can be read.
+    pub fn is_unreadable(&self) -> bool {
+        self.0.borrow().is_unreadable
+    }
+
     /// Whether it cannot be read, or not be written.
     pub fn is_broken(&self) -> bool {
         let medium = self.0.borrow();
