@@ -99,18 +99,24 @@ fn trade(terminals: &mut [Terminal], server: &Server, mut then: impl FnMut(usize
     })
 }
 
-/// What a frame leads to, sent again as devices do until there is a decision of this code or another. Every approval that is heard is
-/// noted: it names the balance, so only a resend is the same.
+/// What a frame leads to, sent again as devices do until there is a decision of this code or another, and confirmed: an answer that is
+/// sent again later must not pass for the next frame's. Every approval that is heard is noted: it names the balance, so only a resend is
+/// the same.
 fn decision(device: &mut Device, frame: &str, approvals: &mut BTreeSet<String>) -> String {
+    let ack = format!("001,{}", frame.split(',').nth(1).expect("a seq"));
+    let mut heard = Vec::new();
     for _ in 0..5 {
         device.send(frame);
-        let heard = device.heard_so_far();
-        let of_sales = heard.iter().filter(|reply| reply.code() == "008");
-        approvals.extend(of_sales.map(|reply| reply.text.clone()));
-        // The newest: one before may have been sent again.
+        heard.extend(device.heard_so_far());
+        // Whatever stands before this frame's first 001 answers an older one.
+        let heard_since = heard.iter().skip_while(|reply| reply.text != ack);
         let is_decision = |reply: &&Reply| matches!(reply.code(), "006" | "008" | "050" | "051");
-        if let Some(reply) = heard.iter().rev().find(is_decision) {
-            return reply.code().to_owned();
+        if let Some(reply) = heard_since.filter(is_decision).last() {
+            let code = reply.code().to_owned();
+            let of_sales = heard.iter().filter(|reply| reply.code() == "008");
+            approvals.extend(of_sales.map(|reply| reply.text.clone()));
+            device.confirm();
+            return code;
         }
     }
     panic!("no decision: {frame}");
