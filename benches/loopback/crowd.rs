@@ -218,7 +218,9 @@ impl Line {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.connect(("127.0.0.1", port)).expect("connected");
         socket.set_read_timeout(Some(PATIENCE)).expect("set");
-        setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20)).or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &(8 << 20))).expect("a buffer");
+        setsockopt(&socket, sockopt::RcvBufForce, &(8 << 20))
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &(8 << 20)))
+            .expect("a buffer");
         Self {
             socket,
             incoming: MultiHeaders::preallocate(BATCH, None),

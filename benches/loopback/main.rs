@@ -14,6 +14,7 @@
 //! 008 that was received must be in it.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a benchmark reads clocks")]
+#![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures for people")]
 
 mod crowd;
 mod rivals;
@@ -33,7 +34,7 @@ struct Options {
     cards: u32,
     /// Where ledgers are written: a real file system, for tmpfs syncs nothing.
     dir: std::path::PathBuf,
-    /// Where posgate listens: `0.0.0.0`, as it ships, or one address.
+    /// Where all of them listen: one address, or `0.0.0.0`, where posgate alone asks and tells which of its addresses was meant.
     listen: String,
     posgate: std::path::PathBuf,
 }
@@ -49,7 +50,7 @@ impl Options {
             seconds: 2.0,
             cards: 10_000,
             dir: env!("CARGO_TARGET_TMPDIR").into(),
-            listen: "0.0.0.0".to_owned(),
+            listen: "127.0.0.1".to_owned(),
             posgate: env!("CARGO_BIN_EXE_posgate").into(),
         };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.peek().is_some_and(|first| first == rivals::ARGUMENT) {
         let rest: Vec<String> = arguments.collect();
-        rivals::serve(&rest[1], rest.get(2).map(String::as_str));
+        rivals::serve(&rest[1], &rest[2], &rest[3]);
         return ExitCode::SUCCESS;
     }
     let Some(options) = Options::parse(arguments) else {
@@ -84,7 +85,13 @@ fn main() -> ExitCode {
     };
     let dir = tempfile::tempdir_in(&options.dir).expect("a temporary directory");
     let mut servers = [Kind::Posgate, Kind::Floor, Kind::Echo].map(|kind| Running::start(kind, &options, dir.path()));
-    println!("{} rounds of {} s, {} cards, ledgers in {}", options.rounds, options.seconds, options.cards, options.dir.display());
+    println!(
+        "{} rounds of {} s, {} cards, ledgers in {}",
+        options.rounds,
+        options.seconds,
+        options.cards,
+        options.dir.display()
+    );
     let mut crowd = Crowd::new(options.cards);
     for terminals in &options.terminals {
         compare(&mut crowd, &mut servers, *terminals, &options);
@@ -114,7 +121,8 @@ fn compare(crowd: &mut Crowd, servers: &mut [Running; 3], terminals: u16, option
         "", "sales/s", "p50 us", "p99 us", "p99.9 us", "cpu us", "of it sys", "a turn", "again"
     );
     for (place, server) in servers.iter().enumerate() {
-        let middle = |figure: &dyn Fn(&Tally) -> f64| median(rounds.iter().map(|round| figure(&round[place])).collect());
+        let middle =
+            |figure: &dyn Fn(&Tally) -> f64| median(rounds.iter().map(|round| figure(&round[place])).collect());
         let again: u64 = rounds.iter().map(|round| round[place].again).sum();
         println!(
             "  {:8} {:>9.0} {:>8.0} {:>8.0} {:>8.0} {:>9.2} {:>9.2} {:>7.1} {:>6}",
@@ -134,7 +142,11 @@ fn compare(crowd: &mut Crowd, servers: &mut [Running; 3], terminals: u16, option
         ratios.sort_by(f64::total_cmp);
         format!("{:.3} ({:.3} to {:.3})", median(ratios.clone()), ratios[0], ratios[ratios.len() - 1])
     };
-    println!("  posgate / floor: sales {}, time of a sale {}", ratio(&Tally::rate, 1), ratio(&|tally| tally.latency_us(0.5), 1));
+    println!(
+        "  posgate / floor: sales {}, time of a sale {}",
+        ratio(&Tally::rate, 1),
+        ratio(&|tally| tally.latency_us(0.5), 1)
+    );
     println!("  posgate / echo:  sales {}, cpu a sale {}", ratio(&Tally::rate, 2), ratio(&|tally| tally.cpu_us(), 2));
 }
 

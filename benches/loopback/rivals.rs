@@ -26,14 +26,16 @@ const CONFIRMED: &[u8] = b"1234568\t2026-11-22T12:00:00.000+08:00\tok\tconfirm\t
 /// Datagrams taken in one turn: posgate's own limit.
 const TURN: usize = 1024;
 
-/// Serves until it is killed. Prints its port.
-pub fn serve(name: &str, file: Option<&str>) {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    setsockopt(&socket, sockopt::RcvBufForce, &(4 << 20)).or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &(4 << 20))).expect("a buffer");
+/// Serves on this address until it is killed. Prints its port.
+pub fn serve(name: &str, address: &str, file: &str) {
+    let socket = UdpSocket::bind((address, 0)).expect("a port");
+    setsockopt(&socket, sockopt::RcvBufForce, &(4 << 20))
+        .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &(4 << 20)))
+        .expect("a buffer");
     println!("{}", socket.local_addr().expect("bound").port());
-    match (name, file) {
-        ("echo", _) => echo(&socket),
-        ("floor", Some(file)) => floor(&socket, File::create_new(file).expect("a new file")),
+    match name {
+        "echo" => echo(&socket),
+        "floor" => floor(&socket, File::create_new(file).expect("a new file")),
         _ => panic!("no such program: {name}"),
     }
 }
@@ -98,7 +100,12 @@ fn floor(socket: &UdpSocket, mut file: File) {
     }
 }
 
-fn send<const LEN: usize>(fd: i32, headers: &mut MultiHeaders<SockaddrIn>, messages: &[[u8; LEN]], to: &[Option<SockaddrIn>]) {
+fn send<const LEN: usize>(
+    fd: i32,
+    headers: &mut MultiHeaders<SockaddrIn>,
+    messages: &[[u8; LEN]],
+    to: &[Option<SockaddrIn>],
+) {
     if messages.is_empty() {
         return;
     }

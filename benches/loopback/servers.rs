@@ -55,7 +55,7 @@ impl Running {
             Kind::Posgate => posgate(options, &dir),
             Kind::Floor | Kind::Echo => {
                 let mut command = Command::new(std::env::current_exe().expect("this program"));
-                command.args([rivals::ARGUMENT, kind.name()]).arg(dir.join("lines"));
+                command.args([rivals::ARGUMENT, kind.name(), &options.listen]).arg(dir.join("lines"));
                 command
             }
         };
@@ -63,7 +63,8 @@ impl Running {
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
         let port = loop {
             let line = lines.next().expect("it says its port").expect("text");
-            let word = if kind == Kind::Posgate { line.strip_prefix("listening address=").unwrap_or("") } else { &line };
+            let word =
+                if kind == Kind::Posgate { line.strip_prefix("listening address=").unwrap_or("") } else { &line };
             if let Ok(port) = word.rsplit(':').next().unwrap_or(word).parse() {
                 break port;
             }
@@ -80,7 +81,8 @@ impl Running {
         let on_cpu: f64 = read("schedstat").split(' ').next().and_then(|word| word.parse().ok()).expect("a number");
         let stat = read("stat");
         let after_name = stat.rsplit(") ").next().expect("fields after the name");
-        let ticks = |place: usize| after_name.split(' ').nth(place).and_then(|word| word.parse::<f64>().ok()).expect("ticks");
+        let ticks =
+            |place: usize| after_name.split(' ').nth(place).and_then(|word| word.parse::<f64>().ok()).expect("ticks");
         let io = read("io");
         let writes = io.lines().find_map(|line| line.strip_prefix("syscw: ")).and_then(|word| word.parse().ok());
         Used { cpu_s: on_cpu / 1e9, system_s: ticks(12) / 100.0, writes: writes.unwrap_or(0) }
@@ -95,8 +97,7 @@ impl Running {
         assert!(verified.expect("verify runs").success(), "the ledger is clean");
         let mut charges = 0;
         for file in std::fs::read_dir(&ledger).expect("the ledger").map(|file| file.expect("a file").path()) {
-            let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with("ledger-") && name.ends_with(".tsv") {
+            if file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ledger-")) {
                 let lines = BufReader::new(std::fs::File::open(&file).expect("a segment")).split(b'\n');
                 let is_charge = |line: &Vec<u8>| line.split(|byte| *byte == b'\t').nth(3) == Some(b"charge");
                 charges += lines.map(|line| line.expect("a line")).filter(is_charge).count() as u64;
@@ -124,7 +125,8 @@ fn posgate(options: &Options, dir: &Path) -> Command {
     std::fs::write(dir.join("posgate"), config).expect("a file");
     let mut cards = "card,name,balance\n".to_owned();
     for number in 0..options.cards {
-        writeln!(cards, "{},张三,9000000.00", 8_888_000_000_u64 + u64::from(number)).expect("a String takes everything");
+        writeln!(cards, "{},张三,9000000.00", 8_888_000_000_u64 + u64::from(number))
+            .expect("a String takes everything");
     }
     std::fs::write(dir.join("cards.csv"), cards).expect("a file");
     let mut command = Command::new(&options.posgate);
