@@ -86,12 +86,10 @@ pub const ACCOUNTS_MAX: usize = 65_536;
 /// registered one: with at most as many sections of devices, each of those finds its place.
 pub const DEVICES_MAX: usize = 1024;
 
-/// Frames with a device time that are remembered a device, however old (design.md, section 8).
+/// Frames with a device time that are remembered a device, however old (design.md, section 8). As many again of which the answers
+/// stand in no entry: enquiries, refusals beyond the entry limit, and what was decided while nothing could be written. Were they fewer, a full
+/// disk would let a recorded door's frame in sooner.
 pub const RECENT_FRAMES_MAX: usize = 32;
-
-/// Answers remembered a device that stand in no entry: enquiries, keys, refusals beyond the entry limit, and what was decided
-/// while nothing could be written. As many as the book remembers, or a full disk would let a recorded door's frame in sooner.
-pub const ECHOES_MAX: usize = RECENT_FRAMES_MAX;
 
 /// Approvals that tell whether a device confirms (design.md, sections 8 and 10).
 pub const APPROVALS_MAX: usize = 10;

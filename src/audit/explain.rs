@@ -169,7 +169,7 @@ fn find(source: &Source, seq: EntrySeq) -> Result<Told, Trouble> {
 
 /// When a sale was, as its holder would say.
 fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
-    let at_device = entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes()));
+    let at_device = entry.at_device();
     let own = calendar.civil(entry.time);
     let is_device_right = entry.kind == Kind::Offline || entry.clock == ClockState::Unset;
     at_device.filter(|_| is_device_right).unwrap_or(own)

@@ -6,9 +6,9 @@ use core::net::Ipv4Addr;
 use heapless::Deque;
 
 use super::effects::Peer;
-use crate::book::{FrameId, Seen};
+use crate::book::{FrameId, Seen, Window};
 use crate::index::{Index, hash_number};
-use crate::limits::{DEVICES_MAX, ECHOES_MAX, READERS_MAX};
+use crate::limits::{DEVICES_MAX, READERS_MAX};
 use crate::model::rules::{DeviceRule, Rules, UnknownDevices};
 use crate::model::{Kind, MachineNo, Mono, Serial, Text};
 use crate::wheel::TimerId;
@@ -78,7 +78,7 @@ pub(super) struct Device {
     /// Its section in the rules.
     pub(super) rule: Option<u16>,
     /// Answers that stand in no entry.
-    pub(super) echoes: Deque<Seen, ECHOES_MAX>,
+    pub(super) echoes: Window,
     /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
     pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
     /// The 109s it sent.
@@ -110,7 +110,7 @@ impl Device {
             peer,
             served: None,
             rule,
-            echoes: Deque::new(),
+            echoes: Window::new(),
             pending: heapless::Vec::new(),
             confirms: Deque::new(),
             stray_confirm: Text::new(),
@@ -129,7 +129,7 @@ impl Device {
 
     /// An answer of this run that stands in no entry.
     pub(super) fn echo(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
-        self.echoes.iter().rev().find(|seen| seen.is(serial, id))
+        self.echoes.find(serial, id)
     }
 
     /// Whether a frame with this serial from this address is of the device that was served last: equal serials, or,

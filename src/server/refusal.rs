@@ -49,26 +49,26 @@ impl Server<'_> {
             }
             Body::Charge { card, amount, time, .. } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(time.raw.clone());
+                entry.device_time = Some(time.clone());
                 entry.detail.push("asked", amount.money);
                 card.as_bytes()
             }
             Body::Meal { card, time } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(time.raw.clone());
+                entry.device_time = Some(time.clone());
                 entry.detail.push("asked", Money::ZERO);
                 card.as_bytes()
             }
             Body::Scan { command, amount, time, .. } => {
                 entry.slot = Some(text_from_lossy(command.as_bytes()));
-                entry.device_time = Some(time.raw.clone());
+                entry.device_time = Some(time.clone());
                 entry.detail.push("asked", amount.money);
                 command.as_bytes()
             }
             Body::Access(access) => {
                 entry.kind = Kind::Refuse;
                 entry.card = access.card.map(|card| card.padded());
-                entry.device_time = Some(access.time.raw.clone());
+                entry.device_time = Some(access.time.clone());
                 entry.slot = Some(access::slot(access));
                 access.card_raw
             }

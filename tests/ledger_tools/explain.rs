@@ -1,7 +1,7 @@
 //! One sale's whole story.
 
 use posgate::model::{
-    AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp, Text,
+    AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp,
 };
 
 use crate::naive::Json;
@@ -15,7 +15,7 @@ fn entry(kind: Kind, time: &str, fen: i64) -> Entry {
     entry.amount = Some(Balance::from_fen(fen));
     entry.machine = MachineNo::parse(b"00001");
     entry.frame = FrameSeq::parse(b"00042");
-    entry.device_time = Text::try_from(stamp.civil().to_string().as_str()).ok();
+    entry.device_time = Some(DeviceTime::new(stamp.civil().to_string().as_bytes()));
     entry
 }
 
@@ -58,7 +58,7 @@ fn site() -> tempfile::TempDir {
                 .with("invalid", "time")
                 .with("reason", "lost")
                 .with("day", "2026-11-22"),
-            device_time: Text::try_from("0000-00-00").ok(),
+            device_time: Some(DeviceTime::new(b"0000-00-00")),
             ..entry(Kind::Offline, "22T18:00:00", -300)
         }, // 10
         Entry { detail: none().with("claimed", "5000.00"), ..entry(Kind::Offline, "22T18:01:00", 0) }, // 11

@@ -64,7 +64,7 @@ impl Story {
         let own = self.calendar.civil(entry.time);
         let doubt =
             if entry.clock == crate::model::ClockState::Unset { " (clock not believed 时钟未校准)" } else { "" };
-        let device = entry.device_time.as_ref().map_or(String::new(), |time| format!("  device 终端 {time}"));
+        let device = entry.device_time.as_ref().map_or(String::new(), |time| format!("  device 终端 {}", time.raw));
         let day = entry.detail.day().map_or(String::new(), |day| format!("  day 营业日 {day}"));
         let period = word(entry, "period").map_or(String::new(), |period| format!(" {period}"));
         format!("{own}{doubt}{device}{day}{period}")
@@ -345,7 +345,7 @@ fn entry_json(told: &Told) -> Json {
         ("uses", entry.uses.map_or(Json::Null, |uses| Json::Number(i64::from(uses)))),
         ("balance", Json::optional(entry.balance)),
         ("uses_left", entry.uses_left.map_or(Json::Null, |left| Json::Number(i64::from(left)))),
-        ("device_time", Json::optional(entry.device_time.as_ref())),
+        ("device_time", Json::optional(entry.device_time.as_ref().map(|time| &time.raw))),
         ("slot", Json::optional(entry.slot.as_ref())),
         ("ref", entry.about.map_or(Json::Null, |about| about.0.into())),
         ("detail", Json::text(entry.detail.as_str())),

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use posgate::book::Book;
 use posgate::ledger::Files;
 use posgate::limits::DOUBTS_KEPT_MIN;
-use posgate::model::{CardNo, Civil, Date};
+use posgate::model::{Civil, Date};
 
 use super::aging::{Aging, Map};
 use super::coverage::Coverage;
@@ -678,10 +678,9 @@ impl Judge {
         for (account, day) in std::mem::take(&mut self.touched) {
             self.compare_account(book, &account, site);
             if let Some((card, day)) = day {
-                let card = CardNo::from_value(card);
-                let kept = self.days[&card.value()].into_iter().find(|(kept, _)| *kept == day);
-                let spent = book.spent(card, Date(day));
-                assert!(kept.is_none_or(|kept| kept.1 == spent), "spent by {card:?}: {spent} or {kept:?}");
+                let kept = self.days[&card].into_iter().find(|(kept, _)| *kept == day);
+                let spent = book.history_of(card).spent(Date(day));
+                assert!(kept.is_none_or(|kept| kept.1 == spent), "spent by {card}: {spent} or {kept:?}");
             }
         }
     }
