@@ -100,6 +100,15 @@ fn every_option_of_the_table_refuses_nonsense_with_its_remedy() {
 }
 
 #[test]
+fn a_segment_may_be_as_short_as_a_line_and_a_resend_as_quick_as_a_reply() {
+    let text =
+        |bytes: u32, ms: u32| format!("config server\noption segment_bytes '{bytes}'\noption resend_first_ms '{ms}'\n");
+    let settings = parsed(&text(1024, 10));
+    assert_eq!((settings.segment_bytes, settings.rules.resend_first_ms), (1024, 10));
+    assert_eq!(complaints(&text(1023, 9)).len(), 2);
+}
+
+#[test]
 fn relative_paths_are_relative_to_the_file() {
     let settings = parsed(
         "config server\noption cards 'cards.csv'\noption ledger_dir 'data/ledger'\noption control ''\noption metrics '/tmp/m'",
