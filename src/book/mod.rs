@@ -360,12 +360,20 @@ impl Book {
     /// # Errors
     /// If the entry contradicts those before it; the book is then of no use and must be cleared.
     pub fn apply(&mut self, entry: &Entry, mono: Option<Mono>) -> Result<(), Mismatch> {
+        self.apply_near(entry, mono, None)
+    }
+
+    /// The same; in `account` the entry's account is likely found.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn apply_near(&mut self, entry: &Entry, mono: Option<Mono>, account: Option<u32>) -> Result<(), Mismatch> {
         if entry.seq != self.head.next() {
             return Err(Mismatch::Seq { expected: self.head.next() });
         }
         self.head = entry.seq;
         self.apply_clock(entry);
-        let account = self.apply_figures(entry)?;
+        let account = self.apply_figures(entry, account)?;
         self.apply_card(entry, account)?;
         // Before a sale is among its doubts: a device that comes back counts those there are.
         let device = entry.machine.map(|machine| self.find_or_add_memory(machine));
@@ -391,14 +399,17 @@ impl Book {
         }
     }
 
-    fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
+    fn apply_figures(&mut self, entry: &Entry, near: Option<u32>) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
+        let is_it = |row: &u32| self.accounts.get(*row as usize).is_some_and(|account| account.id == *id);
+        let known = near.filter(is_it).or_else(|| self.account_row(id));
         // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
         let is_lasting = entry.is_lasting();
-        if !is_lasting && self.account_row(id).is_none() {
-            return Ok(None);
-        }
-        let row = self.find_or_add_account(id).ok_or(Mismatch::Full)?;
+        let row = match known {
+            Some(row) => row,
+            None if is_lasting => self.add_account(id).ok_or(Mismatch::Full)?,
+            None => return Ok(None),
+        };
         let account = &mut self.accounts[row as usize];
         if entry.kind == Kind::Open {
             account.is_opened = true;
@@ -752,9 +763,10 @@ impl Book {
     // ---------------------------------------------------------------- rows
 
     fn find_or_add_account(&mut self, id: &AccountId) -> Option<u32> {
-        if let Some(row) = self.account_row(id) {
-            return Some(row);
-        }
+        self.account_row(id).or_else(|| self.add_account(id))
+    }
+
+    fn add_account(&mut self, id: &AccountId) -> Option<u32> {
         let row = u32::try_from(self.accounts.len()).expect("ACCOUNTS_MAX fits 32 bits");
         let account = Account {
             id: id.clone(),

@@ -144,12 +144,13 @@ impl Seen {
 }
 
 /// The newest answers of a device; the oldest gives way.
+#[repr(C)]
 pub struct Window {
     /// The [`FrameId::mark`]s of the answers: most frames are none of them, and that is seen without looking at them.
     marks: [u8; RECENT_FRAMES_MAX],
-    seen: heapless::Vec<Seen, RECENT_FRAMES_MAX>,
     /// Where the oldest stands.
     oldest: usize,
+    seen: heapless::Vec<Seen, RECENT_FRAMES_MAX>,
 }
 
 impl Window {
@@ -200,7 +201,8 @@ impl Default for Window {
     }
 }
 
-/// What the ledger remembers of one device.
+/// What the ledger remembers of one device. What every sale looks at stands first and together.
+#[repr(C)]
 pub(super) struct Memory {
     pub(super) machine: u64,
     pub(super) last: EntrySeq,
@@ -208,11 +210,11 @@ pub(super) struct Memory {
     pub(super) is_pinned: bool,
     /// Its sales in doubt.
     pub(super) doubts: u32,
-    keys: Option<Seen>,
-    approvals: Deque<(EntrySeq, bool), APPROVALS_MAX>,
     /// How many of the approvals were confirmed.
     confirmed: u8,
+    approvals: Deque<(EntrySeq, bool), APPROVALS_MAX>,
     frames: Window,
+    keys: Option<Seen>,
 }
 
 impl Memory {

@@ -66,40 +66,41 @@ pub struct Tally {
     pub refused: u64,
 }
 
-/// One device.
+/// One device. What every frame looks at stands first and together: a thousand of these are far more than a cache holds.
+#[repr(C)]
 pub(super) struct Device {
     pub(super) machine: MachineNo,
-    /// The hardware serial that its frames carry, once one did.
-    pub(super) serial: Option<Serial>,
-    /// Its newest frame's way.
-    pub(super) peer: Peer,
     /// When its newest frame was served; `None` if none was yet.
     pub(super) served: Option<Mono>,
+    /// Its newest frame's way.
+    pub(super) peer: Peer,
     /// Its section in the rules.
     pub(super) rule: Option<u16>,
-    /// Answers that stand in no entry.
-    pub(super) echoes: Window,
-    /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
-    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
-    /// The 109s it sent.
-    pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
-    /// A 109-like frame that confirmed nothing, for the warning about a mute device.
-    pub(super) stray_confirm: Text<96>,
-    pub(super) is_mute_told: bool,
+    /// The hardware serial that its frames carry, once one did.
+    pub(super) serial: Option<Serial>,
     /// Approvals sent since its last 109 of any kind: a device that says something is not mute. Until it spoke in this
     /// run the ledger alone decides.
     pub(super) silent_approvals: u8,
+    pub(super) is_mute_told: bool,
+    /// It started while the clock was not believed: its 003 is owed.
+    pub(super) clock_owed: bool,
+    /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
+    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
+    /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
+    pub(super) clock_offset_s: Option<i64>,
+    pub(super) tally: Tally,
+    pub(super) clock_told: Option<Mono>,
+    /// The 109s it sent.
+    pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
+    /// Answers that stand in no entry.
+    pub(super) echoes: Window,
     pub(super) minute: Minute,
     /// Entries left out, a count for each of [`LIMITED`].
     pub(super) left_out: [u32; LIMITED.len()],
     pub(super) left_out_timer: Option<TimerId>,
     pub(super) clash_told: Option<Mono>,
-    pub(super) clock_told: Option<Mono>,
-    /// It started while the clock was not believed: its 003 is owed.
-    pub(super) clock_owed: bool,
-    /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
-    pub(super) clock_offset_s: Option<i64>,
-    pub(super) tally: Tally,
+    /// A 109-like frame that confirmed nothing, for the warning about a mute device.
+    pub(super) stray_confirm: Text<96>,
 }
 
 impl Device {
