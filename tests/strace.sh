@@ -6,7 +6,7 @@
 # It starts the server under strace on a free port of the loopback, and shows:
 #   1. one sale goes recvmmsg, 001, write of the entry, fdatasync, 008: in this order, on every turn of the loop;
 #   2. 200 frames that wait at once lead to far fewer syncs than sales, and to one write and one sync a turn;
-#   3. what rests on nothing (an enquiry) is answered without a write or a sync;
+#   3. what rests on nothing is answered without a sync: an enquiry without a write too, a refusal after its entry is written;
 #   4. an entry that nothing rests on is synced 5 s after it was written, though nothing more comes.
 # Exit code 0 if all of it holds. Needs bash (for /dev/udp) and strace.
 set -euo pipefail
@@ -58,14 +58,16 @@ exec 3<>"/dev/udp/127.0.0.1/$port"
 time='2024-02-29 12:00:00'
 frame() { printf '%s' "$1" >&3; }
 
-# --- 1. one sale, and 3. one enquiry
+# --- 1. one sale, and 3. one enquiry, one refusal
 frame "102,00001,127.0.0.1,127.0.0.1,00002,8888888801,1000000002"
 wait_for "$dir/trace" '"009,00002,'
 frame "103,00002,127.0.0.1,127.0.0.1,00002,8888888801,0.01,$time,1000000002"
 wait_for "$dir/trace" '"008,00002,8888888801,0.01'
+frame "103,00003,127.0.0.1,127.0.0.1,00002,8888888802,0.01,$time,1000000002"
+wait_for "$dir/trace" '"006,00002,8888888802'
 
 # --- 4. keys pressed, and silence
-frame "106,00003,127.0.0.1,127.0.0.1,00002,123,1000000002"
+frame "106,00004,127.0.0.1,127.0.0.1,00002,123,1000000002"
 wait_for "$dir/trace" 'write(.*keys'
 sed '1,/write(.*keys/d' "$dir/trace" >"$dir/after"
 until grep -q 'sync(' "$dir/after"; do
@@ -78,13 +80,13 @@ if [ "$late" -lt 4900 ] || [ "$late" -gt 6000 ]; then fail "keys were synced aft
 
 # --- 2. a burst: the server stands still until all 200 have arrived
 kill -STOP "$server"
-for seq in $(seq 4 203); do
+for seq in $(seq 5 204); do
     frame "103,$(printf %05d "$seq"),127.0.0.1,127.0.0.1,00002,8888888801,0.02,$time,1000000002"
 done
 kill -CONT "$server"
-wait_for "$dir/trace" '"001,00203"'
+wait_for "$dir/trace" '"001,00204"'
 for _ in $(seq 400); do
-    [ "$(grep -c '"008,00002,8888888801,0.02' "$dir/trace")" -ge 200 ] && break
+    [ "$(grep -o '"008,00002,8888888801,0.02' "$dir/trace" | wc -l)" -ge 200 ] && break
     sleep 0.05
 done
 kill -TERM "$server"
@@ -95,20 +97,22 @@ server=
 awk '
     /epoll_p?wait\(/              { print "wait"; next }
     /recvmmsg\(.*msg_iov/         { while (match($0, /"10[0-9],[0-9]+/)) { print "in " substr($0, RSTART + 1, RLENGTH - 1); $0 = substr($0, RSTART + RLENGTH) } next }
-    /send(m)?msg\(.*"001,/        { match($0, /"001,[0-9]+/); print "out " substr($0, RSTART + 1, RLENGTH - 1); next }
-    /send(m)?msg\(.*"00[89],/     { match($0, /"00[89]/); print "out " substr($0, RSTART + 1, 3); next }
-    /write(64)?\(.*ledger-.*tsv>/ { print "write" (/charge/ ? " charge" : ""); next }
+    /send(m)?msg\(.*"001,/        { while (match($0, /"001,[0-9]+/)) { print "out " substr($0, RSTART + 1, RLENGTH - 1); $0 = substr($0, RSTART + RLENGTH) } next }
+    /send(m)?msg\(.*"00[689],/    { while (match($0, /"00[689],/)) { print "out " substr($0, RSTART + 1, 3); $0 = substr($0, RSTART + RLENGTH) } next }
+    /write(64)?\(.*ledger-.*tsv>/ { print "write" (/charge/ ? " charge" : /decline/ ? " decline" : ""); next }
     /sync\(.*ledger-.*tsv>/       { print "sync"; next }
 ' "$dir/trace" >"$dir/calls"
 
 # From the first frame on.
 sed -n '/^in 102/,$p' "$dir/calls" >"$dir/served"
-turn_of() { awk -v words="$1" '/^wait/ { turn = ""; next } { turn = turn $0 "; "; if (index($0, words)) { found = 1 } } found && /^out 00[89]/ { print turn; exit }' "$dir/served"; }
+turn_of() { awk -v words="$1" '/^wait/ { turn = ""; next } { turn = turn $0 "; "; if (index($0, words)) { found = 1 } } found && /^out 00[689]/ { print turn; exit }' "$dir/served"; }
 
 [ "$(turn_of 'in 102,00001')" = 'in 102,00001; out 001,00001; out 009; ' ] ||
     fail "an enquiry: $(turn_of 'in 102,00001')"
 [ "$(turn_of 'in 103,00002')" = 'in 103,00002; out 001,00002; write charge; sync; out 008; ' ] ||
     fail "a sale: $(turn_of 'in 103,00002')"
+[ "$(turn_of 'in 103,00003')" = 'in 103,00003; out 001,00003; write decline; out 006; ' ] ||
+    fail "a refusal: $(turn_of 'in 103,00003')"
 
 # On every turn: no 008 before a sync that follows the write, nothing written between, at most one write and one sync.
 awk '

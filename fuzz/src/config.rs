@@ -47,8 +47,7 @@ pub fn run(input: &[u8]) {
             };
             let source = SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, 218), 39_192);
             server.handle(&now, Peer { source, local: Ipv4Addr::LOCALHOST, socket: 0 }, frame, &mut effects);
-            let bags = effects.prompt.iter().chain(effects.committed.iter());
-            assert!(bags.into_iter().all(|(_, reply)| Reply::parse(reply).is_some()), "a device can read every reply");
+            assert!(effects.mail().all(|(_, reply)| Reply::parse(reply).is_some()), "a device can read every reply");
             effects.clear();
         }
         let late = Now {

@@ -243,7 +243,7 @@ impl Script {
 
     fn handle(&mut self, server: &mut Server, peer: Peer, datagram: Vec<u8>, effects: &mut Effects) {
         server.handle(&self.now(), peer, &datagram, effects);
-        for (to, reply) in effects.prompt.iter().chain(effects.committed.iter()) {
+        for (to, reply) in effects.mail() {
             let is_to_others = reply.starts_with(b"003,") || to == peer;
             assert!(is_to_others, "a reply goes where the datagram came from");
         }
@@ -305,7 +305,8 @@ impl Script {
             self.sync();
         }
         let has_entry = self.entries.iter().any(Entry::is_committed);
-        look_at(&effects.prompt, &[1, 3, 6, 9, 51]);
+        look_at(&effects.acks, &[1]);
+        look_at(&effects.prompt, &[3, 6, 9, 51]);
         look_at(&effects.committed, &[8, 11, 50]);
         assert!(effects.committed.is_empty() || has_entry, "a result without any entry");
         effects.clear();

@@ -1,7 +1,7 @@
 //! The order of a turn, whatever carries the datagrams (design.md, section 1).
 //!
-//! [`Service`] joins the server to its ledger. What always holds: a turn's prompt mail leaves first, then all its
-//! entries are written, then synced if anything rests on them, and only then does its committed mail leave. A write that finds
+//! [`Service`] joins the server to its ledger. What always holds: a turn's 001s leave first, then all its entries are written and its
+//! prompt mail leaves, then they are synced if anything rests on them, and only then does its committed mail leave. A write that finds
 //! no room ends with the ledger cut to its last sync, the turn's committed mail dropped and the state replayed: memory is
 //! what is on the medium, and the server refuses until there is room (design.md, section 12). After any other
 //! error nothing may be called any more.
@@ -304,11 +304,14 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(())
     }
 
-    /// Sends what rests on nothing, makes the turn's entries durable, and sends what rests on them.
+    /// Says "heard", writes the turn's entries, sends what rests on nothing, makes the entries durable, and sends what rests on them.
     fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
-        send(&mut self.fx.prompt, post);
+        send(&mut self.fx.acks, post);
         let written = self.write_turn(now);
         let is_new_segment = self.unless_no_room(now, written)?.unwrap_or(false);
+        send(&mut self.fx.prompt, post);
+        let synced = self.sync_turn(now, is_new_segment);
+        self.unless_no_room(now, synced)?;
         (self.must_sync, self.has_written) = (false, false);
         self.decided = Decided::default();
         send(&mut self.fx.committed, post);
@@ -321,12 +324,17 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(())
     }
 
-    /// Writes the turn's entries, and syncs them if anything rests on them. It says whether a segment began with them.
+    /// Writes the turn's entries. It says whether a segment began with them.
     fn write_turn(&mut self, now: &Now) -> io::Result<bool> {
         // A turn's entries stand in one segment.
         let is_due = !self.has_written && self.ledger.is_segment_full();
         let is_new_segment = is_due && self.ledger.rotate(now.stamp)?;
         self.ledger.write()?;
+        Ok(is_new_segment)
+    }
+
+    /// Syncs what was written if anything rests on it, or if it waited for long.
+    fn sync_turn(&mut self, now: &Now, is_new_segment: bool) -> io::Result<()> {
         let is_late = self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS);
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
@@ -336,7 +344,7 @@ impl<'t, S: Storage> Service<'t, S> {
         } else if self.unsynced_since.is_none() {
             self.unsynced_since = Some(now.mono);
         }
-        Ok(is_new_segment)
+        Ok(())
     }
 
     // ---------------------------------------------------------------- room
@@ -557,11 +565,11 @@ mod tests {
                 self.service.receive(&now, peer, frame.as_bytes(), false)?;
             }
             let mut sent = Vec::new();
-            self.service.end_turn(&now, &mut |bag| {
+            let ended = self.service.end_turn(&now, &mut |bag| {
                 sent.extend(bag.iter().map(|(_, bytes)| crate::gbk::decode(bytes).into_owned()));
-            })?;
+            });
             self.sent.extend(sent.iter().cloned());
-            Ok(sent)
+            ended.map(|()| sent)
         }
 
         /// A few frames of each kind that changes the state.
@@ -694,6 +702,26 @@ mod tests {
             assert!(text.contains(&format!("\t{word}\t")), "no {word}");
         }
         assert!(text.contains("rest=1.00") && text.contains("batch="));
+    }
+
+    #[test]
+    fn who_is_heard_is_told_first_then_comes_the_write_then_what_rests_on_nothing_then_the_sync_then_the_rest() {
+        let cases = [
+            ("append", &["001", "001", "001"][..]),
+            ("sync", &["001", "001", "001", "006", "009"]),
+            ("nothing", &["001", "001", "001", "006", "009", "008"]),
+        ];
+        let mut tables = locked(&SERVING);
+        for (fails, left) in cases {
+            let mut storage = MemoryStorage::default();
+            let mut site = Site::start(&mut tables, &mut storage);
+            site.service.ledger_mut().fail = Some(format!("{fails} ledger-"));
+            let enquiry = "102,00100,192.168.1.20,192.168.1.1,00002,8888888801".to_owned();
+            let ended = site.turn(&[sale(1, 1), unknown(2), enquiry]);
+            assert_eq!(ended.is_ok(), fails == "nothing");
+            let codes: Vec<&str> = site.sent.iter().map(|reply| &reply[..3]).filter(|code| *code != "003").collect();
+            assert_eq!(codes, left, "{fails} fails");
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a turn of the loop does to the world, in order (design.md, section 1): prompt replies at once, then the
-//! entries in one write and one sync, then the committed replies.
+//! What a turn of the loop does to the world, in order (design.md, section 1): 001s at once, then the entries in one write,
+//! then the prompt replies, then one sync, then the committed replies.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -95,7 +95,9 @@ impl Default for Mailbag {
 
 /// The effects of one turn.
 pub struct Effects {
-    /// Rest on nothing: 001, 003, 006, 009, 051. They go at once.
+    /// 001: heard. They go at once.
+    pub acks: Mailbag,
+    /// Rest on nothing: 003, 006, 009, 051. They go once the entries are written, and wait for no sync.
     pub prompt: Mailbag,
     /// To be appended, in this order. The loop takes them out after each frame.
     pub entries: heapless::Vec<Entry, ENTRIES_MAX>,
@@ -106,12 +108,17 @@ pub struct Effects {
 impl Effects {
     /// None.
     pub const fn new() -> Self {
-        Self { prompt: Mailbag::new(), entries: heapless::Vec::new(), committed: Mailbag::new() }
+        Self { acks: Mailbag::new(), prompt: Mailbag::new(), entries: heapless::Vec::new(), committed: Mailbag::new() }
     }
 
     /// Whether so many more frames or timers may be handled in this turn.
     pub fn has_room(&self, count: usize) -> bool {
-        self.prompt.has_room(count) && self.committed.has_room(count)
+        self.acks.has_room(count) && self.prompt.has_room(count) && self.committed.has_room(count)
+    }
+
+    /// All replies, in the order in which they leave.
+    pub fn mail(&self) -> impl Iterator<Item = (Peer, &[u8])> {
+        self.acks.iter().chain(self.prompt.iter()).chain(self.committed.iter())
     }
 
     /// Adds an entry.
@@ -121,6 +128,7 @@ impl Effects {
 
     /// Forgets everything.
     pub fn clear(&mut self) {
+        self.acks.clear();
         self.prompt.clear();
         self.entries.clear();
         self.committed.clear();

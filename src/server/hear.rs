@@ -188,7 +188,7 @@ impl Server<'_> {
     fn acknowledge(&mut self, peer: Peer, ack: &Reply, fx: &mut Effects) {
         let mut frame = Buffer::new();
         ack.emit(&mut frame);
-        fx.prompt.push(peer, &frame);
+        fx.acks.push(peer, &frame);
         self.counters.acknowledged += 1;
     }
 }

@@ -25,8 +25,8 @@
 //! `$now`, `$now-5s`, `$now+2h` for the wall clock; `$x80` for a byte; `$pad1000` for a thousand digits; `$NAME`
 //! for what `let NAME = text` said. `repeat 20` repeats the deeper lines, `$i` being 00001 …, `$k` being 1 ….
 //!
-//! **What follows** stands under its step, all of it and in the order in which it leaves the server: prompt
-//! replies, then the turn's entries, then the replies that wait for their sync. Anything else fails the step. `< reply`
+//! **What follows** stands under its step, all of it and in the order in which it leaves the server: 001s, then the turn's
+//! entries, then the replies that rest on nothing, then those that wait for the sync. Anything else fails the step. `< reply`
 //! goes to the device that spoke last, `NAME < reply` to another; at its end `...` leaves the rest open. `ledger KIND
 //! key=value … as LABEL` is an entry with these columns and detail words (`key=-`: none; `ref=LABEL`: that entry).
 //! `@500ms` before either: so long after the step began. `ledger *`: any entries. `...` alone: whatever else comes.

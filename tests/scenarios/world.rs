@@ -60,8 +60,8 @@ pub fn bench() -> MutexGuard<'static, Bench> {
     BENCHES[0].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What came of a step, in the order in which it leaves the server: of each turn the prompt replies, the entries, and
-/// then the replies that rest on them.
+/// What came of a step, in the order in which it leaves the server: of each turn the 001s, the entries, the replies that rest on
+/// nothing, and then those that rest on them.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A datagram to a device.
@@ -380,15 +380,21 @@ impl World {
             let text = gbk::decode(bytes).into_owned();
             Event::Reply { to: peer.source, text, bytes: bytes.to_vec() }
         };
-        for letter in fx.prompt.iter() {
-            if matches!(&letter.1[..3], b"008" | b"011" | b"050") {
-                return Err(format!("before its entry is durable: {}", gbk::decode(letter.1)));
+        for letter in fx.acks.iter() {
+            if !letter.1.starts_with(b"001") {
+                return Err(format!("before the turn's entries are written: {}", gbk::decode(letter.1)));
             }
             happen(reply(letter));
         }
         for entry in &fx.entries {
             self.ledger.append(entry)?;
             happen(Event::Entry(Box::new(entry.clone())));
+        }
+        for letter in fx.prompt.iter() {
+            if matches!(&letter.1[..3], b"001" | b"008" | b"011" | b"050") {
+                return Err(format!("before its entry is durable, or late: {}", gbk::decode(letter.1)));
+            }
+            happen(reply(letter));
         }
         if must_sync || fx.entries.iter().any(Entry::is_committed) {
             self.ledger.sync();
