@@ -50,7 +50,7 @@ impl Book {
     fn rows_of_doubts(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
         let shown = self.doubts.rows().map(|doubt| {
             let sale = (doubt.machine, &doubt.serial, doubt.card, doubt.asked, doubt.at);
-            (doubt.seq.0, (sale, doubt.is_scan, doubt.is_settled))
+            (doubt.seq.0, (sale, doubt.is_scan, doubt.is_settled, doubt.is_taken))
         });
         shown.collect()
     }

@@ -94,6 +94,8 @@ pub struct Doubt {
     /// Paid by code: no other frame is the same sale.
     is_scan: bool,
     is_settled: bool,
+    /// Whether a 105 was taken for it: another one is another sale.
+    is_taken: bool,
 }
 
 impl Row for Doubt {
@@ -441,6 +443,7 @@ impl Book {
                     at: entry.at_device(),
                     is_scan: entry.kind == Kind::Scan,
                     is_settled: false,
+                    is_taken: false,
                 });
                 self.memories[row].doubts += 1;
                 if has_forgotten {
@@ -450,9 +453,11 @@ impl Book {
             // A void in part leaves the sale standing, and with it the doubt: the terminal may still send it as a 105.
             Kind::Void if entry.is_partial() => (),
             Kind::Confirm | Kind::Matched | Kind::Void => {
-                let doubt = entry.about.and_then(|about| self.doubts.entry_mut(about));
-                let Some(doubt) = doubt.filter(|doubt| !doubt.is_settled) else { return };
-                doubt.is_settled = true;
+                let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
+                doubt.is_taken |= entry.is_of_record();
+                if core::mem::replace(&mut doubt.is_settled, true) {
+                    return;
+                }
                 let machine = doubt.machine;
                 if let Some(row) = self.memories_row(machine) {
                     self.memories[row].doubts -= 1;
@@ -497,10 +502,11 @@ impl Book {
                     self.passes.push(Pass { seq: entry.seq, machine, door, card, at, is_confirmed: false });
                 }
             }
-            kind if kind == Kind::Offline || (kind == Kind::Matched && entry.detail.code() == Some(105)) => {
+            _ if entry.is_of_record() => {
                 memory.last_offline = entry.seq;
                 let is_sale = entry.detail.get("claimed").is_none();
                 let sale = entry.about.unwrap_or(entry.seq);
+                memory.take(sale);
                 self.offline.push(Offline {
                     seq: entry.seq,
                     sale,
@@ -709,8 +715,8 @@ impl Book {
         of_sale.filter(move |doubt| !doubt.is_settled && !doubt.is_scan && same_device(doubt.serial.as_ref(), serial))
     }
 
-    /// The approved 103 or 104 of this card, amount and time, as far as it is remembered: in the device's last frames or
-    /// among the sales that were in doubt once.
+    /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far as it is remembered: in the
+    /// device's last frames or among the sales that were in doubt once.
     pub fn sale_at(
         &self,
         machine: MachineNo,
@@ -721,7 +727,7 @@ impl Book {
     ) -> Option<EntrySeq> {
         // Settled or not: the 109 may have been meant for another command.
         let sales = self.doubts.find((machine.value(), card.value(), asked));
-        let mut own = sales.filter(|sale| !sale.is_scan && same_device(sale.serial.as_ref(), serial));
+        let mut own = sales.filter(|sale| !sale.is_scan && !sale.is_taken && same_device(sale.serial.as_ref(), serial));
         let kept = own.find(|sale| sale.at == Some(at)).map(|sale| sale.seq);
         kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }

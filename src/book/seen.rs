@@ -113,6 +113,8 @@ pub struct Seen {
     /// What it was answered.
     pub outcome: Outcome,
     pub(super) at_device: Option<Civil>,
+    /// Whether a 105 was taken for its sale.
+    pub(super) is_taken: bool,
 }
 
 impl Seen {
@@ -134,6 +136,7 @@ impl Seen {
                 sale: entry.about.unwrap_or(entry.seq),
             },
             at_device: entry.at_device(),
+            is_taken: false,
         }
     }
 
@@ -295,7 +298,14 @@ impl Memory {
         self.frames.find(serial, id).or_else(|| self.keys.as_ref().filter(|seen| seen.is(serial, id)))
     }
 
-    /// An approved sale of this card, amount and device time.
+    /// A 105 was taken for this sale.
+    pub(super) fn take(&mut self, sale: EntrySeq) {
+        for seen in self.frames.seen.iter_mut().filter(|seen| seen.outcome.sale == sale) {
+            seen.is_taken = true;
+        }
+    }
+
+    /// An approved sale of this card, amount and device time that no 105 was taken for.
     pub(super) fn sale_at(&self, serial: Option<&Serial>, card: CardNo, asked: Money, at: Civil) -> Option<EntrySeq> {
         let mut sales = self.frames.newest_first().filter(|seen| match seen.outcome.kind {
             Kind::Charge | Kind::Meal | Kind::Repeat => true,
@@ -303,7 +313,8 @@ impl Memory {
             _ => false,
         });
         let same = |seen: &&Seen| {
-            seen.id.card == card.value()
+            !seen.is_taken
+                && seen.id.card == card.value()
                 && seen.id.asked == asked
                 && seen.at_device == Some(at)
                 && same_device(seen.serial.as_ref(), serial)
@@ -317,8 +328,9 @@ impl Memory {
 
     /// All of it that a replay restores, to be compared.
     pub(super) fn as_replayed(&self) -> impl PartialEq + fmt::Debug + '_ {
-        let shown =
-            |seen: &Seen| (seen.id, seen.serial.clone(), (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device);
+        let shown = |seen: &Seen| {
+            (seen.id, seen.serial.clone(), (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device, seen.is_taken)
+        };
         let frames: Vec<_> = self.frames().map(shown).collect();
         let approvals: Vec<_> = self.approvals.iter().copied().collect();
         let order = (self.last, self.last_offline, self.is_pinned, self.doubts);

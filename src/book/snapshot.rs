@@ -7,9 +7,9 @@
 //! account account balance uses opened                                that ever moved
 //! card    card account status was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
 //! device  machine last last_offline  [seq:confirmed,…]               its approvals, oldest first
-//! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device
+//! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
 //! keys    the same: its last 106
-//! doubt   seq machine serial card asked at_device scan settled
+//! doubt   seq machine serial card asked at_device scan settled taken
 //! offline seq sale frame machine serial card asked when has_time rest is_sale
 //! pass    seq machine door card time clock confirmed
 //! key     seq ask text                                               what operators ordered, and under which key
@@ -110,6 +110,7 @@ impl Book {
                 column_or_none(line, doubt.at.map(|at| at.0));
                 column(line, u8::from(doubt.is_scan));
                 column(line, u8::from(doubt.is_settled));
+                column(line, u8::from(doubt.is_taken));
             })?;
         }
         for offline in self.offline.rows() {
@@ -274,7 +275,7 @@ impl Book {
         let figures = Figures { balance: Balance::parse(fields.0.next()?.as_bytes())?, uses: fields.number()? };
         let outcome = Outcome { kind, reason, figures, sale: fields.seq()? };
         let at_device = fields.or_none(|fields| fields.number().map(Civil))?;
-        Some((row, Seen { id, serial, at, outcome, at_device }))
+        Some((row, Seen { id, serial, at, outcome, at_device, is_taken: fields.flag()? }))
     }
 }
 
@@ -334,6 +335,7 @@ fn emit_seen(machine: u64, seen: &Seen, line: &mut Line) {
     column(line, seen.outcome.figures.uses);
     column(line, seen.outcome.sale);
     column_or_none(line, seen.at_device.map(|at| at.0));
+    column(line, u8::from(seen.is_taken));
 }
 
 fn read_day(text: &str) -> Option<DayCount> {
@@ -362,6 +364,7 @@ fn read_doubt(fields: &mut Fields) -> Option<Doubt> {
         at: fields.or_none(|fields| fields.number().map(Civil))?,
         is_scan: fields.flag()?,
         is_settled: fields.flag()?,
+        is_taken: fields.flag()?,
     })
 }
 
@@ -804,6 +807,54 @@ pub(crate) mod tests {
         // Of the last 4,096 voids each is known; a sale before the forgotten ones might have been voided.
         assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.fen), None);
         assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.fen == 0));
+    }
+
+    /// Whether a 105 is the sale of machine 1 at noon.
+    fn is_a_match(book: &Book) -> bool {
+        let noon = Civil::parse(b"2026-11-22 12:00:00").unwrap();
+        let (machine, card) = (MachineNo::from_value(1), CardNo::from_value(1));
+        book.sale_at(machine, None, card, Money::from_fen(550).unwrap(), noon).is_some()
+    }
+
+    #[test]
+    fn one_sale_absorbs_one_record_whatever_is_forgotten_and_restored() {
+        let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
+        for are_doubts_forgotten in [false, true] {
+            ran.clear();
+            let mut entry = Entry::new(Kind::Charge, Stamp::default(), ClockState::Ok);
+            (entry.machine, entry.card) = (Some(MachineNo::from_value(1)), Some(CardNo::from_value(1)));
+            entry.frame = Some(FrameSeq::from_value(1));
+            entry.device_time = Some(DeviceTime::new(b"2026-11-22 12:00:00"));
+            entry.detail = Detail::default().with("asked", "5.50");
+            let sale = EntrySeq(1);
+            let apply = |book: &mut Book, entry: &Entry| {
+                book.apply(&Entry { seq: book.head().next(), ..entry.clone() }, None).unwrap();
+            };
+            apply(&mut ran, &entry);
+            apply(&mut ran, &Entry { kind: Kind::Confirm, about: Some(sale), ..entry.clone() });
+            if are_doubts_forgotten {
+                // The sales of others, all settled: the device's own frames remember it then.
+                for other in 0..2 * crate::limits::DOUBTS_KEPT_MIN as u64 {
+                    let mut entry = Entry { machine: Some(MachineNo::from_value(2)), ..entry.clone() };
+                    apply(&mut ran, &entry);
+                    (entry.kind, entry.about) = (Kind::Void, Some(EntrySeq(3 + 2 * other)));
+                    apply(&mut ran, &entry);
+                }
+                assert!(ran.doubts.entry(sale).is_none());
+            }
+            assert!(is_a_match(&ran), "a sale that was confirmed is matched once");
+            let mut taken = Entry { kind: Kind::Matched, about: Some(sale), ..entry.clone() };
+            taken.detail = Detail::default().with("code", 105).with("asked", "5.50");
+            apply(&mut ran, &taken);
+            assert!(!is_a_match(&ran));
+            restored.clear();
+            for line in lines(&ran) {
+                restored.restore(&line).unwrap();
+            }
+            restored.resume(ran.head());
+            assert_eq!(ran.difference(&restored), None);
+            assert!(!is_a_match(&restored));
+        }
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub const NAME: &str = "snapshot.tsv";
 /// What it is called until it is whole.
 pub const TEMPORARY: &str = "snapshot.tsv.tmp";
 
-/// Of the lines between: since 2 they hold keys, batches and voids. An older one would forget them, and is not believed.
+/// Of the lines between: since 2 they hold keys, batches and voids, since 3 which sales a 105 was taken for. An older one would forget
+/// them, and is not believed.
 const VERSION: &str = "3";
 
 /// Bytes of the crc's digits and the LF: the last ones of the file.

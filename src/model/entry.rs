@@ -236,6 +236,11 @@ impl Entry {
         }
     }
 
+    /// Whether the entry is what a 105 led to, booked or not.
+    pub fn is_of_record(&self) -> bool {
+        self.kind == Kind::Offline || (self.kind == Kind::Matched && self.detail.code() == Some(105))
+    }
+
     /// Whether the entry is a void that leaves something of its sale: the sale stands.
     pub fn is_partial(&self) -> bool {
         self.kind == Kind::Void && self.detail.get("rest").is_some()

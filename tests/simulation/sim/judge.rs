@@ -111,7 +111,10 @@ pub struct Judge {
     doubts: Map<Place, Vec<Doubt>>,
     /// By entry.
     doubt_places: BTreeMap<u64, Place>,
-    approved_at: Aging<Place, Vec<(Civil, String)>>,
+    /// With the sale's entry.
+    approved_at: Aging<Place, Vec<(Civil, String, u64)>>,
+    /// Sales that a 105 was taken for.
+    taken: Aging<u64, ()>,
     offline: Aging<Place, Vec<Stored>>,
     approvals: Map<u64, VecDeque<(u64, bool)>>,
     /// Devices that may have had to give way to others: what the server knew of them it need not know any more.
@@ -149,6 +152,7 @@ impl Judge {
         self.moved.turn();
         self.sale_of_entry.turn();
         self.approved_at.turn();
+        self.taken.turn();
         self.offline.turn();
         self.admissions.turn();
         self.orders.forget();
@@ -501,7 +505,7 @@ impl Judge {
                 self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone(), is_scan });
                 self.doubt_places.insert(seq, place);
                 if let Some(at) = at.filter(|_| !is_scan) {
-                    self.approved_at.of(place).push((at, serial));
+                    self.approved_at.of(place).push((at, serial, seq));
                 }
                 self.approve(machine, seq);
                 match self.sale_of_frame.get(&key).copied() {
@@ -529,7 +533,7 @@ impl Judge {
                         .flatten()
                         .any(|doubt| doubt.seq == about && is_within(doubt.at, at, 0, site.same_sale_s));
                     assert!(is_doubted && self.is_confirming(machine), "forgiven without a doubt: {text}");
-                    self.approved_at.of(place).push((at, serial));
+                    self.approved_at.of(place).push((at, serial, about));
                 }
                 if kind == "matched" {
                     self.settle(about);
@@ -565,6 +569,7 @@ impl Judge {
                     } else {
                         let about = about.expect("a ref");
                         self.settle(about);
+                        assert!(self.taken.insert(about, ()).is_none(), "one sale absorbs one 105: {text}");
                         assert!(
                             is_decoy || sale == self.sale_of_entry.get(&about).copied(),
                             "taken for another sale: {text}"
@@ -663,7 +668,8 @@ impl Judge {
 
     fn judge_offline(&self, place: Place, serial: &str, at: Civil, site: &Site, text: &str) {
         let mut approved = self.approved_at.get(&place).into_iter().flatten();
-        let same_time = approved.find(|(first, owner)| *first == at && same(owner, serial));
+        let same_time =
+            approved.find(|(first, owner, sale)| *first == at && same(owner, serial) && !self.taken.contains_key(sale));
         assert!(same_time.is_none(), "approved at the same second, and booked: {text}");
         let mut doubts = self.doubts.get(&place).into_iter().flatten();
         let near = doubts.find(|doubt| {
