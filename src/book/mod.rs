@@ -661,6 +661,12 @@ impl Book {
         self.memory(machine)?.find(serial, id)
     }
 
+    /// The device's last frames whose answers rest on entries after this one, oldest first.
+    pub fn seen_after(&self, machine: MachineNo, entry: EntrySeq) -> impl Iterator<Item = &Seen> {
+        let frames = self.memory(machine).into_iter().flat_map(Memory::frames);
+        frames.filter(move |seen| seen.outcome.sale > entry)
+    }
+
     /// Whether one of the device's last ten approvals was confirmed by 109.
     pub fn is_confirming(&self, machine: MachineNo) -> bool {
         self.memory(machine).is_some_and(Memory::is_confirming)

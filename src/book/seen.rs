@@ -43,6 +43,11 @@ impl FrameId {
         }
     }
 
+    /// Whether the frame has this number.
+    pub fn is_frame(&self, seq: u64) -> bool {
+        self.seq == seq
+    }
+
     /// A byte in which two frames differ, but once in 256.
     fn mark(&self) -> u8 {
         let mixed = self.seq ^ self.when ^ self.card.rotate_left(32);
@@ -181,6 +186,12 @@ impl Window {
         }
     }
 
+    /// The answers, the newest first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Seen> {
+        let (newer, older) = self.seen.split_at_mut(self.oldest);
+        newer.iter_mut().rev().chain(older.iter_mut().rev())
+    }
+
     /// The newest answer to this frame of this device.
     pub fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
         words::position(&self.marks[..self.seen.len()], id.mark())?;
@@ -300,7 +311,7 @@ impl Memory {
 
     /// A 105 was taken for this sale.
     pub(super) fn take(&mut self, sale: EntrySeq) {
-        for seen in self.frames.seen.iter_mut().filter(|seen| seen.outcome.sale == sale) {
+        for seen in self.frames.iter_mut().filter(|seen| seen.outcome.sale == sale) {
             seen.is_taken = true;
         }
     }
@@ -347,10 +358,10 @@ impl Memory {
 }
 
 /// Whether the entry answers a frame that may come again. Another device's frame under this machine number, a
-/// device in quarantine, unreadable frames and a full ledger are answered anew each time.
+/// device in quarantine and unreadable frames are answered anew each time.
 pub fn is_answer(entry: &Entry) -> bool {
     match entry.detail.reason() {
-        Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed | Reason::Full | Reason::Replay) => false,
+        Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed | Reason::Replay) => false,
         _ => entry.detail.get("n").is_none() && entry.detail.code() != Some(105),
     }
 }

@@ -25,7 +25,8 @@ const SYNC_WITHIN_MS: u64 = 5000;
 const ROOM_ASKED_MS: u64 = 1000;
 const ROOM_ASKED_BYTES: u64 = 32 * 1024;
 
-/// How often it is tried whether anything can be written again. The trial costs the flash a turn's worth of bytes.
+/// How often it is tried whether anything can be written again, where no more bytes are free than when it failed. The trial costs the
+/// flash a turn's worth of bytes.
 const ROOM_TRIED_MS: u64 = 10_000;
 
 /// Bytes of a snapshot that is written where its segment begins, between two turns: 10,000 accounts have 1.5 MB, which takes 8 ms on a
@@ -67,8 +68,8 @@ pub struct Service<'t, S: Storage> {
     reserve_bytes: u64,
     /// When the free space was asked for, and how much was written by then.
     room_asked: Option<(Mono, u64)>,
-    /// When a write found no room, or a trial did.
-    room_failed: Option<Mono>,
+    /// When a write found no room, or a trial did, and how much was free then as far as the file system says.
+    room_failed: Option<(Mono, u64)>,
     /// After [`Service::start`] the number of the `start` entry; 0 if there was no room for it.
     start: Option<EntrySeq>,
     /// Whether a segment began since the last snapshot.
@@ -315,6 +316,7 @@ impl<'t, S: Storage> Service<'t, S> {
         (self.must_sync, self.has_written) = (false, false);
         self.decided = Decided::default();
         send(&mut self.fx.committed, post);
+        self.fx.clear_committed();
         self.is_snapshot_due |= is_new_segment;
         let is_time = is_new_segment && self.expected_snapshot() <= SNAPSHOT_AT_ONCE_BYTES || self.is_pause(now);
         if self.is_snapshot_due && is_time && !self.ledger.unsynced() {
@@ -354,7 +356,7 @@ impl<'t, S: Storage> Service<'t, S> {
         match written {
             Ok(value) => Ok(Some(value)),
             Err(error) if ledger::is_no_room(&error) => {
-                warn!("no-room error=\"{error}\": what was not synced is undone, and nobody was answered for it");
+                warn!("no-room error=\"{error}\": what was not synced is undone, and its sales are refused");
                 self.undo_turn(now)?;
                 Ok(None)
             }
@@ -362,13 +364,13 @@ impl<'t, S: Storage> Service<'t, S> {
         }
     }
 
-    /// Cuts the ledger to its last sync, drops what rests on the rest, and replays.
+    /// Cuts the ledger to its last sync, replays, and drops what rests on the rest: its sales are refused, the others ask again.
     fn undo_turn(&mut self, now: &Now) -> io::Result<()> {
         self.ledger.give_up()?;
+        let kept = self.ledger.head().seq;
         self.fx.entries.clear();
-        self.fx.committed.clear();
         (self.must_sync, self.has_written, self.unsynced_since) = (false, false, None);
-        self.server.forget_turn();
+        self.server.forget_turn(now, kept);
         let replayed = ledger::replay(self.ledger.storage(), &mut self.server);
         let replayed = replayed.map_err(|error| io::Error::other(error.to_string()))?;
         if replayed.head != self.ledger.head() {
@@ -378,13 +380,15 @@ impl<'t, S: Storage> Service<'t, S> {
         }
         self.undone += 1;
         self.find_no_room(now);
+        self.server.refuse_undone(now, kept, self.fx);
+        self.fx.clear_committed();
         Ok(())
     }
 
     fn find_no_room(&mut self, now: &Now) {
-        self.room_failed = Some(now.mono);
-        let free = self.ledger.storage().free_bytes().unwrap_or(0);
-        self.server.take_room(Room::Nothing, free);
+        let free = self.ledger.storage().free_bytes();
+        self.room_failed = Some((now.mono, *free.as_ref().unwrap_or(&u64::MAX)));
+        self.server.take_room(Room::Nothing, free.unwrap_or(0));
     }
 
     /// Asks how much room there is, when frames come, and not too often.
@@ -419,13 +423,16 @@ impl<'t, S: Storage> Service<'t, S> {
     }
 
     /// Whether, after a write that found no room, a turn's worth of bytes can be written: what the file system says of its room is not
-    /// always so (quotas, compression).
+    /// always so (quotas, compression). It is tried at once when somebody made room, else now and then.
     fn may_write_again(&mut self, now: &Now, free: u64) -> io::Result<bool> {
-        let is_due = self.room_failed.is_none_or(|failed| now.mono.ms_since(failed) >= ROOM_TRIED_MS);
-        if !is_due || free < TURN_BYTES_MAX as u64 {
+        let turn = TURN_BYTES_MAX as u64;
+        let is_due = self.room_failed.is_none_or(|(failed, before)| {
+            free.saturating_sub(before) > turn || now.mono.ms_since(failed) >= ROOM_TRIED_MS
+        });
+        if !is_due || free < turn {
             return Ok(false);
         }
-        self.room_failed = Some(now.mono);
+        self.room_failed = Some((now.mono, free));
         match self.ledger.try_room() {
             Ok(sentences) => {
                 for sentence in sentences {
@@ -829,6 +836,8 @@ mod tests {
         // It ends by itself, and what was counted is written when the minute is over.
         site.service.ledger_mut().claims_free = Some(100_000);
         assert_eq!(codes(&site.turn(&[sale(8, 1), stored(9)]).unwrap()), ["008", "011"]);
+        // A frame that was refused stays refused: whoever heard that has paid in cash.
+        assert!(codes(&site.turn(&[sale(4, 1)]).unwrap()).contains(&"006"));
         site.at_ms += 200_000;
         site.turn(&[]).unwrap();
         let text =
@@ -848,20 +857,29 @@ mod tests {
         // Half a line fits.
         site.service.ledger_mut().capacity = Some(used + 50);
         let sent = site.turn(&[sale(100, 1), door(101), unknown(102)]).unwrap();
-        assert_eq!(codes(&sent), ["006"], "the turn that failed is undone, save what rests on nothing");
+        assert_eq!(codes(&sent), ["006", "006"], "the turn that failed is undone, and its sale refused");
+        let refusal = sent.iter().find(|reply| reply.starts_with("006,00001,8888888801,")).unwrap();
+        let left = site.service.server().book().account(0).figures().balance;
+        assert!(refusal.contains(&format!("余额:{left}\\n状态:存储已满")), "{refusal}");
         assert_eq!((site.service.ledger.head(), site.service.server().room()), (head, Room::Nothing));
         compare(site.service.ledger.storage(), site.service.server());
         // The devices try again.
         let sent = site.turn(&[sale(100, 1), door(101), stored(103), door(101)]).unwrap();
-        assert_eq!(codes(&sent), ["006", "050", "050"]);
-        assert!(sent.iter().any(|reply| reply.contains("存储已满")), "{sent:?}");
+        assert_eq!(codes(&sent), ["006", "006", "050", "050"], "of the first the refusal's own resend");
+        assert!(sent.iter().filter(|reply| *reply == refusal).count() == 2, "{sent:?}");
         let (counters, room) = (site.service.server().counters().clone(), site.service.server().room());
         assert_eq!((counters.admitted_unwritten, room), (1, Room::Nothing));
         assert_eq!(site.service.ledger.head(), head);
-        // And it ends by itself.
-        site.service.ledger_mut().capacity = None;
-        site.at_ms += 10_000;
-        assert_eq!(codes(&site.turn(&[sale(100, 1), door(104), stored(103)]).unwrap()), ["008", "050", "011"]);
+        assert_eq!(
+            (counters.approved, counters.declined, counters.full),
+            (6, 5, 2),
+            "as if it had been refused at once"
+        );
+        // And it ends by itself, at once where somebody made room. What was refused stays so.
+        site.service.ledger_mut().capacity = Some(used + 50 + 2 * TURN_BYTES_MAX);
+        let sent = site.turn(&[sale(100, 1), door(104), stored(103), sale(120, 2)]).unwrap();
+        assert!(["008", "050", "011"].iter().all(|code| codes(&sent).contains(code)), "{sent:?}");
+        assert!(sent.contains(refusal) && !sent.iter().any(|reply| reply.starts_with("008,00001,")), "{sent:?}");
         assert_eq!(site.service.server().room(), Room::Open);
         compare(site.service.ledger.storage(), site.service.server());
     }
@@ -895,8 +913,7 @@ mod tests {
             assert_eq!(codes(&sent), ["006", "009", "006", "050"], "{is_torn} {writes_elsewhere}");
             assert_eq!(site.service.ledger.storage().files, files, "nothing is touched");
             site.service.ledger_mut().capacity = None;
-            site.at_ms += 10_000;
-            let sent = site.turn(&[sale(110, 1), door(105), stored(9003)]).unwrap();
+            let sent = site.turn(&[sale(111, 1), door(105), stored(9003)]).unwrap();
             assert!(["008", "050", "011"].iter().all(|code| codes(&sent).contains(code)), "{sent:?}");
             assert_eq!((site.service.server().room(), starts(site.service.ledger.storage())), (Room::Open, 2));
             let replayed = compare(site.service.ledger.storage(), site.service.server());

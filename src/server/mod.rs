@@ -23,6 +23,7 @@ mod sale;
 mod sources;
 mod texts;
 mod tools;
+mod undone;
 mod view;
 mod waiting;
 
@@ -54,7 +55,8 @@ use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::{
-    AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, Mono, Now, Reason, Rules, Stamp,
+    AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, MachineNo, Mono, Now, Reason, Rules,
+    Stamp,
 };
 use crate::wheel::Wheel;
 use crate::wire::{Body, Code, DeviceFrame};
@@ -596,10 +598,13 @@ impl<'t> Server<'t> {
 
     /// `$name` and `$device` of a reply.
     fn names<'a>(&'a self, context: &'a Context, row: Option<&'a CardRow>) -> Values<'a> {
-        let rule = self.tables.devices.get(context.device).rule.map(|rule| &self.rules.devices[usize::from(rule)]);
-        let device = match rule {
+        self.names_at(context.device, &context.frame.machine, row)
+    }
+
+    fn names_at<'a>(&'a self, device: usize, machine: &'a MachineNo, row: Option<&'a CardRow>) -> Values<'a> {
+        let device = match self.device_rule(device) {
             Some(rule) if !rule.name_gbk.is_empty() => rule.name_gbk.as_slice(),
-            _ => context.frame.machine.as_bytes(),
+            _ => machine.as_bytes(),
         };
         Values { name: row.map_or(&[], |row| self.tables.cards.name(row)), device, ..Values::default() }
     }

@@ -177,6 +177,11 @@ impl Addressee {
     pub(super) fn unasked(now: &Now, device: usize, peer: Peer) -> Self {
         Self { now: *now, peer, device, is_served: true, answered: None, is_again: false }
     }
+
+    /// The same, of a frame with this number.
+    pub(super) fn answering(self, frame: FrameSeq) -> Self {
+        Self { answered: Some(frame), ..self }
+    }
 }
 
 impl Server<'_> {

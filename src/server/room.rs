@@ -57,11 +57,4 @@ impl Server<'_> {
             }
         }
     }
-
-    /// The entries since the last sync are gone: so are all commands that might tell of them, and the book, which the caller replays.
-    /// Devices ask again.
-    pub fn forget_turn(&mut self) {
-        self.forget_commands();
-        self.rewind_book();
-    }
 }

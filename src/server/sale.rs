@@ -377,8 +377,16 @@ impl Server<'_> {
         let machine = context.frame.machine;
         let reply =
             Reply::Approve { machine, subject: sale.subject, amount: sale.amount, text: &text, trailer: &trailer };
-        let about = About { entry: about, subject: sale.subject, is_settled: about.is_none(), ..About::default() };
-        self.command(context, &reply, about, fx);
+        let is_settled = about.is_none();
+        self.command(
+            context,
+            &reply,
+            About { entry: about, subject: sale.subject, is_settled, ..About::default() },
+            fx,
+        );
+        if let Some(first) = about {
+            Self::note_told(context, first, sale.row.as_ref(), fx);
+        }
     }
 
     fn send_refusal(&mut self, context: &Context, sale: &Sale, figures: Figures, reason: Reason, fx: &mut Effects) {
