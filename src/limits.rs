@@ -82,8 +82,9 @@ pub const CODE_LEN_MAX: usize = 128;
 /// Accounts that ever moved, or stand in the table. Beyond it a sale is refused and a 105 gets no 011; counted.
 pub const ACCOUNTS_MAX: usize = 65_536;
 
-/// Devices known at once. The one idle longest gives way, never a registered one, and one with a sale in doubt to none but a
-/// registered one: with at most as many sections of devices, each of those finds its place.
+/// Devices known at once. The one idle longest gives way, never a registered one, and one with a sale in doubt or a command on its way to
+/// none but a registered one; where nobody may, a sale and a door are refused as `full`. With at most as many sections of devices, each of
+/// those finds its place.
 pub const DEVICES_MAX: usize = 1024;
 
 /// Frames with a device time that are remembered a device, however old (design.md, section 8). As many again of which the answers

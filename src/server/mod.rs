@@ -379,7 +379,7 @@ impl<'t> Server<'t> {
 
     fn on_frame(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
         let Some((device, standing)) = self.identify(now, peer, frame, fx) else {
-            self.counters.full += 1;
+            self.refuse_unplaced(now, peer, frame, fx);
             return;
         };
         let is_served = standing == Standing::Served;
@@ -464,17 +464,15 @@ impl<'t> Server<'t> {
         Some((device, standing))
     }
 
-    /// The device that was idle longest gives way, never a registered one. Nor does one with a sale in doubt, with a command on
-    /// its way or within its clash window, save to a registered device: new numbers, which anybody can send, must neither end
-    /// what is going on nor keep out those that the operator named. The doubts themselves stay in the book.
+    /// The device that was idle longest gives way, never a registered one. Nor does one with a sale in doubt or with a command on
+    /// its way, save to a registered device: new numbers, which anybody can send, must neither end what is going on nor keep out
+    /// those that the operator named. The doubts themselves stay in the book.
     fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<usize> {
-        let window_ms = u64::from(self.rules.clash_window_s) * 1000;
         let devices = self.tables.devices.rows();
         // Whether it is at work, whether it is in doubt, and since when it is idle: the lowest goes.
         let rank = |row: &usize| {
             let device = &devices[*row];
-            let is_held = device.served.is_some_and(|served| now.mono.ms_since(served) < window_ms);
-            let is_at_work = is_held || !device.pending.is_empty();
+            let is_at_work = !device.pending.is_empty();
             (is_at_work, self.tables.book.has_doubts(device.machine), device.served)
         };
         let unregistered = (0..devices.len()).filter(|row| devices[*row].rule.is_none());

@@ -4,11 +4,12 @@
 use log::{info, warn};
 
 use super::outbox::About;
-use super::texts::{Values, fill};
-use super::{Context, Effects, Server, access};
+use super::texts::{Line, Values, fill};
+use super::{Context, Effects, Peer, Server, access};
 use crate::model::ids::text_from_lossy;
-use crate::model::{Entry, Kind, Money, Reason};
-use crate::wire::{Body, Code, Malformed, Reply};
+use crate::model::rules::Trailer;
+use crate::model::{Entry, Kind, Money, Now, Reason};
+use crate::wire::{Body, Buffer, Code, DeviceFrame, Malformed, Reply};
 
 /// Another device under a machine number is an alarm at most this often.
 const CLASH_TOLD_MS: u64 = 60_000;
@@ -88,21 +89,43 @@ impl Server<'_> {
         if context.is_served || reason == Reason::UnknownDevice {
             self.tables.devices.get_mut(context.device).tally.refused += 1;
         }
-        let frame = context.frame;
-        let texts = &self.rules.texts;
-        let is_access = frame.code == Code::Access;
-        let template = if is_access { &texts.refused } else { &texts.declined };
-        let text = fill(template, &Values { card: subject, reason: texts.reason(reason), ..Values::default() });
-        let machine = frame.machine;
-        if is_access {
-            let trailer = texts.display_refused.clone();
-            let reply = Reply::Refuse { machine, card: subject, text: &text, trailer: &trailer };
-            self.command(context, &reply, About { subject, ..About::default() }, fx);
-        } else {
-            let trailer = texts.display_declined.clone();
-            let reply = Reply::Decline { machine, subject, text: &text, trailer: &trailer };
-            self.command(context, &reply, About { subject, ..About::default() }, fx);
+        let (text, trailer) = self.bare_words(context.frame, reason, subject);
+        let reply = bare_refusal(context.frame, subject, &text, &trailer);
+        self.command(context, &reply, About { subject, ..About::default() }, fx);
+    }
+
+    /// There is no place for this device, and nobody may give way: whoever waits for a sale or at a door is told so once, and nothing of it
+    /// is kept.
+    pub(super) fn refuse_unplaced(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) {
+        self.counters.full += 1;
+        if self.may_log(now, *peer.source.ip()) {
+            warn!("full machine={}: no place for another device", frame.machine);
         }
+        let (subject, reason) = match &frame.body {
+            Body::Charge { card, .. } | Body::Meal { card, .. } => (card.as_bytes(), Reason::Full),
+            Body::Scan { command, .. } => (command.as_bytes(), Reason::Full),
+            Body::Access(access) => (access.card_raw, Reason::Full),
+            Body::Malformed(malformed) => (malformed.subject, Reason::Malformed),
+            Body::Boot { .. } | Body::Inquiry { .. } | Body::Keys { .. } | Body::Confirm { .. } | Body::Offline(_) => {
+                return;
+            }
+        };
+        self.counters.count_reason(reason);
+        let (text, trailer) = self.bare_words(frame, reason, subject);
+        let mut bytes = Buffer::new();
+        bare_refusal(frame, subject, &text, &trailer).emit(&mut bytes);
+        fx.prompt.push(peer, &bytes);
+    }
+
+    /// The text and the numbers behind it, where nothing but the reason is known.
+    fn bare_words(&self, frame: &DeviceFrame, reason: Reason, subject: &[u8]) -> (Line, Trailer) {
+        let texts = &self.rules.texts;
+        let (template, trailer) = match frame.code {
+            Code::Access => (&texts.refused, &texts.display_refused),
+            _ => (&texts.declined, &texts.display_declined),
+        };
+        let values = Values { card: subject, reason: texts.reason(reason), ..Values::default() };
+        (fill(template, &values), trailer.clone())
     }
 
     pub(super) fn tell_clash(&mut self, context: &Context, fx: &mut Effects) {
@@ -136,5 +159,13 @@ impl Server<'_> {
             }
             None => info!("{kind} machine={machine} frame={frame} reason={}", reason.word()),
         }
+    }
+}
+
+fn bare_refusal<'a>(frame: &DeviceFrame, subject: &'a [u8], text: &'a [u8], trailer: &'a str) -> Reply<'a> {
+    let machine = frame.machine;
+    match frame.code {
+        Code::Access => Reply::Refuse { machine, card: subject, text, trailer },
+        _ => Reply::Decline { machine, subject, text, trailer },
     }
 }
