@@ -268,7 +268,7 @@ impl Book {
             when: fields.hash()?,
             slot: fields.hash()?,
         };
-        let serial: Option<Serial> = fields.or_none(Fields::text)?;
+        let serial = fields.or_none(Fields::serial)?;
         let at = Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? };
         let kind = Kind::from_word(fields.0.next()?)?;
         let reason = fields.or_none(|fields| Reason::from_word(fields.0.next()?))?;
@@ -358,7 +358,7 @@ fn read_doubt(fields: &mut Fields) -> Option<Doubt> {
     Some(Doubt {
         seq: fields.seq()?,
         machine: fields.number()?,
-        serial: fields.or_none(Fields::text)?,
+        serial: fields.or_none(Fields::serial)?,
         card: fields.number()?,
         asked: fields.money()?,
         at: fields.or_none(|fields| fields.number().map(Civil))?,
@@ -375,7 +375,7 @@ fn read_offline(fields: &mut Fields) -> Option<Offline> {
         frame: fields.or_none(|fields| FrameSeq::parse(fields.0.next()?.as_bytes()))?,
         id: OfflineId {
             machine: fields.number()?,
-            serial: fields.or_none(Fields::text)?,
+            serial: fields.or_none(Fields::serial)?,
             card: fields.number()?,
             asked: fields.money()?,
             when: fields.hash()?,
@@ -498,6 +498,10 @@ impl Fields<'_> {
     /// A card's value: at most ten digits.
     fn card(&mut self) -> Option<CardNo> {
         CardNo::parse(self.0.next()?.as_bytes())
+    }
+
+    fn serial(&mut self) -> Option<Serial> {
+        self.text().map(Serial::from)
     }
 
     pub(super) fn text<const N: usize>(&mut self) -> Option<Text<N>> {

@@ -262,8 +262,8 @@ fn a_pin_is_in_no_message() {
 #[test]
 fn doubtful_settings_are_warned_about_and_served() {
     let found = warnings(
-        "config device\n option machine 1\n option serial 1111111111\n\
-         config device\n option machine 2\n option serial 1111111111\n option kind board\n\
+        "config device\n option machine 1\n option serial aaaa111111\n\
+         config device\n option machine 2\n option serial AAAA111111\n option kind board\n\
          config period\n option name lunch\n option from 10:00\n option to 11:00\n list place canten\n\
          config door\n option machine 1\n option door 1\n\
          config door\n option machine 70\n option door 1\n\

@@ -260,7 +260,7 @@ pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
         clock: required(&raw, 3, "neither `ok` nor `unset`", clock)?,
         kind: required(&raw, 4, "no word", kind)?,
         machine: optional(&raw, 5, "no number of one to ten digits", MachineNo::parse)?,
-        serial: optional(&raw, 6, "no text of at most 20 bytes", text::<20>)?,
+        serial: optional(&raw, 6, "no text of at most 20 bytes", text::<20>)?.map(Serial::from),
         frame: optional(&raw, 7, "no number of one to ten digits", FrameSeq::parse)?,
         card: optional(&raw, 8, "no number of ten digits", card)?,
         account: optional(&raw, 9, "no text of at most 24 bytes", text::<24>)?,
@@ -277,8 +277,7 @@ pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
     Ok(Parsed { entry, crc })
 }
 
-// The types that columns 6 and 9 are read into above.
-const _: fn(Text<20>) -> Serial = |serial| serial;
+// The type that column 9 is read into above.
 const _: fn(Text<24>) -> AccountId = |account| account;
 
 fn required<'a, T>(
@@ -508,7 +507,7 @@ mod tests {
         let mut entry = Entry::new(Kind::Charge, time, ClockState::Ok);
         entry.seq = EntrySeq(17);
         entry.machine = MachineNo::parse(b"00002");
-        entry.serial = Some(Text::try_from("1234567890").unwrap());
+        entry.serial = Serial::try_from("1234567890").ok();
         entry.frame = FrameSeq::parse(b"00009");
         entry.card = CardNo::parse(b"88888888");
         entry.account = Some(Text::try_from("学\\7\t").unwrap());
@@ -558,7 +557,7 @@ mod tests {
             clock: ClockState::Unset,
             kind: Kind::Unconfirmed,
             machine: MachineNo::parse(b"0123456789"),
-            serial: Some(Text::try_from(worst(20).as_str()).unwrap()),
+            serial: Serial::try_from(worst(20).as_str()).ok(),
             frame: FrameSeq::parse(b"0123456789"),
             card: CardNo::parse(b"1"),
             account: Some(Text::try_from(worst(24).as_str()).unwrap()),
@@ -691,7 +690,7 @@ mod tests {
             entry.frame = numbers.1.and_then(|digits| FrameSeq::parse(digits.as_bytes()));
             entry.card = numbers.2.and_then(|digits| CardNo::parse(digits.as_bytes())).map(|card| card.padded());
             let (serial, account, device_time, slot) = texts;
-            (entry.serial, entry.account, entry.slot) = (serial, account, slot);
+            (entry.serial, entry.account, entry.slot) = (serial.map(Serial::from), account, slot);
             entry.device_time = device_time.map(DeviceTime::of_text);
             (entry.amount, entry.uses, entry.balance, entry.uses_left) = sums;
             entry.about = about.map(EntrySeq);

@@ -5,6 +5,7 @@
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
+use core::ops::Deref;
 
 use super::digits::number;
 use crate::words;
@@ -12,8 +13,59 @@ use crate::words;
 /// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
 pub type Text<const N: usize> = heapless::String<N, u8>;
 
-/// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20 characters.
-pub type Serial = Text<20>;
+/// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20 characters. Kept as it was written, and
+/// compared without regard to the case of ASCII letters: a label says `0A1B` where a frame says `0a1b`.
+#[derive(Clone)]
+pub struct Serial(Text<20>);
+
+impl Serial {
+    /// Whether a device's field is this serial.
+    pub fn is(&self, field: &[u8]) -> bool {
+        self.0.as_bytes().eq_ignore_ascii_case(field)
+    }
+}
+
+impl From<Text<20>> for Serial {
+    fn from(text: Text<20>) -> Self {
+        Self(text)
+    }
+}
+
+impl TryFrom<&str> for Serial {
+    type Error = heapless::CapacityError;
+
+    fn try_from(text: &str) -> Result<Self, Self::Error> {
+        Text::try_from(text).map(Self)
+    }
+}
+
+impl Deref for Serial {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for Serial {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(other.0.as_bytes())
+    }
+}
+
+impl Eq for Serial {}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Serial({:?})", &**self)
+    }
+}
 
 /// An account's name (编号: a student or staff number), by default its card's number. At most 24 bytes of UTF-8.
 pub type AccountId = Text<24>;
@@ -224,6 +276,14 @@ mod tests {
         for wrong in [&b""[..], b"12345678901", b"12a", b" 1", b"-1"] {
             assert!(CardNo::parse(wrong).is_none());
         }
+    }
+
+    #[test]
+    fn serials_compare_without_regard_to_case_and_stay_as_they_were_written() {
+        let (label, frame) = (Serial::try_from("0A1b").expect("short"), Serial::try_from("0a1B").expect("short"));
+        assert_eq!(label, frame);
+        assert_eq!((label.to_string(), &*frame), ("0A1b".to_owned(), "0a1B"));
+        assert_ne!(label, Serial::try_from("0A1b2").expect("short"));
     }
 
     #[test]

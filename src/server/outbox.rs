@@ -406,7 +406,7 @@ impl Server<'_> {
     fn confirmed_slot(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<u16> {
         let device: &Device = self.tables.devices.get(device);
         let machine = device.machine.value();
-        let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.as_bytes() == field);
+        let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.is(field));
         let names = || {
             let fields = rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             fields.filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))

@@ -622,7 +622,7 @@ fn time(fields: &mut Fields<'_>) -> Result<DeviceTime, Unreadable> {
 fn serial(field: Option<&[u8]>) -> Result<Option<Serial>, Unreadable> {
     match field {
         None | Some(b"") => Ok(None),
-        Some(bytes) => text_from(bytes).map(Some).ok_or(Unreadable("serial")),
+        Some(bytes) => text_from(bytes).map(Serial::from).map(Some).ok_or(Unreadable("serial")),
     }
 }
 

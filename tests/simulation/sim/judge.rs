@@ -789,7 +789,7 @@ pub fn fen(text: &str) -> i64 {
 }
 
 fn same(one: &str, other: &str) -> bool {
-    one.is_empty() || other.is_empty() || one == other
+    one.is_empty() || other.is_empty() || one.eq_ignore_ascii_case(other)
 }
 
 fn is_within(first: Option<Civil>, at: Civil, low: i64, high: i64) -> bool {
