@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use posgate::book::Figures;
+use posgate::limits::LINKS_MAX;
 use posgate::model::{Act, CardNo, EntrySeq, Key, Way};
 
 use super::aging::{Aging, Map};
@@ -130,11 +131,16 @@ impl Orders {
 
     /// The card that carries on the account now.
     pub fn newest(&self, card: u64) -> u64 {
-        self.carriers(card).last().unwrap_or(card)
+        self.line_of(card).last().unwrap_or(card)
     }
 
-    /// A card and those that carry its days on, in order.
+    /// A card and those that carry its days on, in order; a card that was replaced oftener than anybody loses one counts no more.
     pub fn carriers(&self, card: u64) -> impl Iterator<Item = u64> {
+        self.line_of(card).take(LINKS_MAX + 1)
+    }
+
+    /// A card and all that came after it.
+    fn line_of(&self, card: u64) -> impl Iterator<Item = u64> {
         std::iter::successors(Some(card), |card| self.heir(*card))
     }
 
