@@ -7,10 +7,11 @@ use std::ops::RangeInclusive;
 use posgate::book::Book;
 use posgate::ledger::Files;
 use posgate::limits::DOUBTS_KEPT_MIN;
-use posgate::model::{CardNo, Civil, Date};
+use posgate::model::{Civil, Date};
 
 use super::aging::{Aging, Map};
 use super::coverage::Coverage;
+use super::days::Days;
 use super::device::{Record, SaleId};
 use super::disk::Disk;
 use super::orders::{Orders, STATUSES};
@@ -118,8 +119,7 @@ pub struct Judge {
     pub forgettable: HashSet<u64>,
     /// Entries of turns in which only the reserve was left.
     closed: VecDeque<RangeInclusive<u64>>,
-    /// Two business days of a card, as days since 1970, and the fen spent on each: no more is promised (design.md, section 7).
-    days: Map<u64, [(i32, i64); 2]>,
+    days: Days,
     pub admissions: Aging<String, Admission>,
     pub orders: Orders,
     duress: Aging<String, ()>,
@@ -400,18 +400,23 @@ impl Judge {
         if let (true, Some(day)) = (is_sale, line.word("day").and_then(|day| Date::parse(day.as_bytes()))) {
             // Those that carry the card's days on count what comes late for it, too.
             for card in self.orders.carriers(number) {
-                let days = self.days.entry(card).or_default();
-                let Some(spent) = place_of(days, day.0) else { continue };
-                *spent -= amount;
+                let period = line.word("period").unwrap_or("");
+                let Some(counts) = self.days.add(card, day.0, -amount, period) else { continue };
                 if card == number {
                     counted = Some((number, day.0));
                     let max = self.orders.terms(number, site).and_then(|card| card.day_max);
                     let max = max.filter(|_| is_online && amount != 0);
-                    assert!(max.is_none_or(|max| *spent <= max), "over the day's limit: {text}");
+                    assert!(max.is_none_or(|max| counts.fen <= max), "over the day's limit: {text}");
+                    let max = i64::try_from(site.period_uses_max).expect("few");
+                    let is_over = is_online && !period.is_empty() && max > 0 && counts.sales(period) > max;
+                    assert!(!is_over, "oftener than the period allows: {text}");
                 }
             }
         }
         self.touched.push((account.to_owned(), counted));
+        if is_online {
+            judge_day(line, text, site);
+        }
     }
 
     /// A card that the operator stopped buys nothing and opens no door that asks for a card alone.
@@ -435,11 +440,9 @@ impl Judge {
                 let about = number(line.column(16));
                 let back = fen(line.column(10));
                 let day = line.word("day").and_then(|day| Date::parse(day.as_bytes())).expect("a void says the day");
+                let period = line.word("period").filter(|_| line.word("rest").is_none());
                 for card in self.orders.carriers(card) {
-                    let days = self.days.entry(card).or_default();
-                    if let Some((_, spent)) = days.iter_mut().find(|(kept, _)| *kept == day.0) {
-                        // Of a day that gave its place away and came back the sales before are not counted any more.
-                        *spent = (*spent - back).max(0);
+                    if self.days.take_back(card, day.0, back, period) {
                         self.touched.push((line.column(9).to_owned(), Some((card, day.0))));
                     }
                 }
@@ -455,13 +458,8 @@ impl Judge {
             }
             "link" => {
                 let old = number(line.word("was").unwrap_or(""));
-                let carried = self.days.get(&old).copied().unwrap_or_default();
-                let days = self.days.entry(card).or_default();
-                for (day, sum) in carried.into_iter().filter(|(day, _)| *day != 0) {
-                    if let Some(spent) = place_of(days, day) {
-                        *spent += sum;
-                        self.touched.push((line.column(9).to_owned(), Some((card, day))));
-                    }
+                for day in self.days.carry_on(old, card) {
+                    self.touched.push((line.column(9).to_owned(), Some((card, day))));
                 }
             }
             _ => (),
@@ -678,10 +676,7 @@ impl Judge {
         for (account, day) in std::mem::take(&mut self.touched) {
             self.compare_account(book, &account, site);
             if let Some((card, day)) = day {
-                let card = CardNo::from_value(card);
-                let kept = self.days[&card.value()].into_iter().find(|(kept, _)| *kept == day);
-                let spent = book.spent(card, Date(day));
-                assert!(kept.is_none_or(|kept| kept.1 == spent), "spent by {card:?}: {spent} or {kept:?}");
+                self.days.compare(book, card, day);
             }
         }
     }
@@ -724,18 +719,17 @@ impl Judge {
     }
 }
 
-/// The sum of a day among the two that are kept, made if it is new; `None` if it is counted nowhere.
-fn place_of(days: &mut [(i32, i64); 2], day: i32) -> Option<&mut i64> {
-    let place = days.iter().position(|(kept, _)| *kept == day).or_else(|| {
-        let older = usize::from(days[1].0 < days[0].0);
-        // One far ahead was no day: a clock was wrong.
-        let gives_way = days[older].0 < day || days[older].0 > day + 40;
-        gives_way.then(|| {
-            days[older] = (day, 0);
-            older
-        })
-    })?;
-    Some(&mut days[place].1)
+/// A sale counts for the day and the period in which it was made, if the clock was right.
+fn judge_day(line: &Line, text: &str, site: &Site) {
+    if line.column(3) != "ok" {
+        return;
+    }
+    let machine = number(line.column(5));
+    let shown = line.column(2)[..19].replace('T', " ");
+    let at = Civil::parse(shown.as_bytes()).unwrap_or_else(|| panic!("the time of {text}"));
+    let (day, period) = site.day_of(machine, at);
+    let said = [line.word("day").unwrap_or(""), line.word("period").unwrap_or("")];
+    assert_eq!(said, [day.to_string().as_str(), period], "day and period of {text}");
 }
 
 fn record_key(machine: u64, record: &Record) -> String {

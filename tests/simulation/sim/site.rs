@@ -5,7 +5,7 @@ use std::path::Path;
 
 use posgate::cards::{self, CardFile};
 use posgate::config;
-use posgate::model::{Date, Rules};
+use posgate::model::{Civil, Date, Rules};
 
 use super::random::Random;
 
@@ -42,8 +42,10 @@ pub struct Site {
     /// Machine number, and a serial or an address.
     pub registered: Vec<(u16, String)>,
     pub boards: Vec<u16>,
-    period_uses_max: u64,
+    pub period_uses_max: u64,
     has_periods: bool,
+    /// Hours after midnight.
+    day_start: i64,
     /// Only registered devices are served.
     pub is_quarantined: bool,
     /// Only the devices' own addresses are heard.
@@ -74,6 +76,7 @@ impl Site {
             boards: Vec::new(),
             period_uses_max: random.pick(&[0, 1, 3]),
             has_periods: random.happens(600),
+            day_start: random.pick(&[0, 0, 4]),
             is_quarantined: random.happens(120),
             is_fenced: random.happens(250),
             rate_source: random.pick(&[0, 0, 0, 5, 100]),
@@ -86,6 +89,21 @@ impl Site {
     /// Whether a machine number may be served at all.
     pub fn serves(&self, machine: u64) -> bool {
         !self.is_quarantined || self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine)
+    }
+
+    /// The business day and the meal period of a sale at this moment by this machine.
+    pub fn day_of(&self, machine: u64, at: Civil) -> (Date, &'static str) {
+        let midnight = at.0.rem_euclid(86_400);
+        if !self.has_periods || !self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine) {
+            return (at.minus_s(self.day_start * 3600).date(), "");
+        }
+        match midnight / 3600 {
+            5..10 => (at.date(), "早餐"),
+            10..15 => (at.date(), "lunch"),
+            15.. => (at.date(), "night"),
+            // It began yesterday.
+            _ => (at.date().previous(), "night"),
+        }
     }
 
     fn card(number: u64, random: &mut Random) -> Card {
@@ -122,10 +140,11 @@ impl Site {
     pub fn config(&self) -> String {
         let mut text = format!(
             "config server 'main'\n option unknown_devices '{}'\n option clock '{}'\n option timezone 'CST-8'\n \
-             option same_sale_s '{}'\n option offline_match_s '{}'\n option door_ttl_ms '{}'\n option offline_max '{}'\n \
+             option day_start '{:02}:00'\n option same_sale_s '{}'\n option offline_match_s '{}'\n option door_ttl_ms '{}'\n option offline_max '{}'\n \
              option resend_max '{}'\n option rate_source '{}'\n option rate_total '{}'\n",
             if self.is_quarantined { "quarantine" } else { "serve" },
             self.clock,
+            self.day_start,
             self.same_sale_s,
             self.offline_match_s,
             self.door_ttl_ms,

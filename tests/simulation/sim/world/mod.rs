@@ -94,6 +94,8 @@ struct World {
     seed: u64,
     random: Random,
     t: u64,
+    /// When it began: at any hour, so that midnight falls into the midst of things.
+    began: u64,
     serial: u64,
     events: BTreeMap<(u64, u64), Event>,
     clocks: Clocks,
@@ -165,7 +167,7 @@ pub fn play(seed: u64, hours: u64) -> Report {
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut live, mut spare): (&mut Tables, &mut Tables) = (&mut first, &mut second);
     let mut world = World::new(seed);
-    let mut end = Some(hours * HOUR);
+    let mut end = Some(world.began + hours * HOUR);
     loop {
         let ended = world.process(live, spare, &mut effects, end.unwrap_or(u64::MAX));
         match ended {
@@ -234,6 +236,7 @@ impl World {
             devices.push(device);
         }
         let rough = random.below(4);
+        let began = random.below(24) * HOUR;
         let mut coverage = Coverage::default();
         if devices.iter().any(|device| device.is_intruder) {
             coverage.count("fault second device under one number");
@@ -260,7 +263,8 @@ impl World {
         }
         let mut world = Self {
             seed,
-            t: 0,
+            t: began,
+            began,
             serial: 0,
             events: BTreeMap::new(),
             clocks: Clocks::new(),
@@ -278,7 +282,7 @@ impl World {
             devices,
             used: Aging::default(),
             commands: 0,
-            forgotten_at: 0,
+            forgotten_at: began,
             is_crowded,
             is_filled: false,
             room_changed: 0,
@@ -312,13 +316,13 @@ impl World {
             random,
         };
         for place in 0..world.devices.len() {
-            let at = world.random.below(MINUTE);
+            let at = began + world.random.below(MINUTE);
             world.devices[place].cut_power(at);
             world.schedule_tick(place);
             world.schedule(at + 30 * SECOND, Event::Customer(place));
         }
-        world.schedule(MINUTE, Event::Trouble);
-        world.schedule(MINUTE, Event::Desk);
+        world.schedule(began + MINUTE, Event::Trouble);
+        world.schedule(began + MINUTE, Event::Desk);
         world
     }
 
@@ -510,7 +514,7 @@ impl World {
         let now = self.now(service);
         self.report.turns += 1;
         tell(|| format!("{:>9} turn {}", self.t, self.report.turns));
-        PLACE.set((self.seed, self.report.turns, self.t / HOUR));
+        PLACE.set((self.seed, self.report.turns, (self.t - self.began) / HOUR));
         self.tags.clear();
         if service.server().next_stored().is_none() {
             self.records.clear();
