@@ -173,6 +173,11 @@ impl Work {
         }
     }
 
+    /// Every third card is on the terminals' white lists.
+    pub fn is_white(&self) -> bool {
+        self.card.is_multiple_of(3)
+    }
+
     /// The same, to be tried once more.
     pub fn again(&self) -> Self {
         Self { tries: self.tries + 1, ..Self::new(self.ask, self.subject.clone(), self.card, self.sale) }
@@ -399,9 +404,7 @@ impl Device {
         // The server may be away: the stored sales wait a while.
         self.upload_at = t + random.between(1000, 20_000);
         let Some(sale) = work.sale.filter(|_| work.ask.is_sale()) else { return };
-        // Every third card is on the white list.
-        let is_white = work.card.is_multiple_of(3) && !matches!(work.ask, Ask::Scan(_));
-        if is_white {
+        if work.is_white() && !matches!(work.ask, Ask::Scan(_)) {
             self.book(t, sale, &work, random, coverage, notes);
         } else if !matches!(work.ask, Ask::Scan(_)) {
             notes.push(Note::Failed(Box::new(work)));

@@ -15,7 +15,7 @@ use super::days::Days;
 use super::device::{Record, SaleId};
 use super::disk::Disk;
 use super::orders::{Orders, STATUSES};
-use super::site::Site;
+use super::site::{DOOR_PIN, DURESS_PIN, PIN, Site};
 
 const HEADER_LEN: usize = 512;
 
@@ -37,7 +37,16 @@ pub enum Tag {
 pub struct Sale {
     pub is_told: bool,
     /// Entries that moved an account for it.
-    pub moves: Vec<u64>,
+    moves: Vec<Move>,
+}
+
+/// An entry that moved an account for a sale.
+#[derive(Clone, Debug)]
+struct Move {
+    seq: u64,
+    at: Option<Civil>,
+    /// By the terminal's own record.
+    is_offline: bool,
 }
 
 /// A sale in doubt.
@@ -67,6 +76,22 @@ struct Slot {
     booked: usize,
     /// The frames that did it.
     booked_by: Vec<u64>,
+}
+
+/// What a frame asked of a door.
+#[derive(Clone, Debug)]
+struct DoorAsk {
+    door: String,
+    kind: String,
+    pin: String,
+}
+
+/// A passage of a card through a door.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    seq: u64,
+    at: Admission,
+    is_confirmed: bool,
 }
 
 /// A door that was opened.
@@ -105,6 +130,12 @@ pub struct Judge {
     sales_made: SaleId,
     sale_of_frame: Aging<String, SaleId>,
     records: Aging<String, Slot>,
+    /// What the display says that is left, by frame.
+    figures: Aging<String, String>,
+    /// What was asked of doors, by frame.
+    doors: Aging<String, DoorAsk>,
+    /// Who passed which door of which board, and when last.
+    passes: Aging<(u64, String, u64), Pass>,
     /// Entry of the first decision for a frame.
     answered: Aging<String, u64>,
     moved: Aging<String, ()>,
@@ -146,6 +177,9 @@ impl Judge {
         self.sale_of_frame.turn();
         self.records.turn();
         self.answered.turn();
+        self.figures.turn();
+        self.doors.turn();
+        self.passes.turn();
         self.moved.turn();
         self.sale_of_entry.turn();
         self.approved_at.turn();
@@ -165,13 +199,22 @@ impl Judge {
         self.records.keep(&record_key(u64::from(machine), record));
         self.sales.keep(&record.sale);
         for entry in self.sales.get(&record.sale).into_iter().flat_map(|made| &made.moves) {
-            self.sale_of_entry.keep(entry);
+            self.sale_of_entry.keep(&entry.seq);
         }
     }
 
     /// Whether a sale like this one is in doubt.
     pub fn is_doubted(&self, place: Place) -> bool {
         self.doubts.contains_key(&place)
+    }
+
+    /// A board asks for a door.
+    pub fn expect_door(&mut self, frame: &[u8]) {
+        let Some(Tag::Door(key, _)) = tag(frame) else { return };
+        let text = std::str::from_utf8(frame).expect("ASCII");
+        let fields: Vec<&str> = text.split(',').map(str::trim).collect();
+        let (door, kind, pin) = (fields[7].to_owned(), fields[9].to_owned(), fields[10].to_owned());
+        self.doors.insert(key, DoorAsk { door, kind, pin });
     }
 
     /// A device makes a frame of this sale.
@@ -204,8 +247,9 @@ impl Judge {
         !std::mem::replace(&mut made.is_told, true)
     }
 
-    pub fn is_answered(&self, key: &str) -> bool {
-        self.answered.contains_key(key)
+    /// What 008 says is left, once its entry is durable.
+    pub fn figures(&self, key: &str) -> Option<&str> {
+        self.figures.get(key).map(String::as_str)
     }
 
     pub fn is_booked(&self, key: &str) -> bool {
@@ -297,7 +341,7 @@ impl Judge {
         self.entries += 1;
         self.count(&line);
         self.judge_reserve(&line, text);
-        self.judge_stopped(&line, text);
+        self.count_stopped(&line);
         let order = self.orders.take(&line, text, site, seq, Admission { at: t, process });
         if order.is_some() {
             self.follow_order(&line);
@@ -419,13 +463,38 @@ impl Judge {
         }
     }
 
-    /// A card that the operator stopped buys nothing and opens no door that asks for a card alone.
-    fn judge_stopped(&mut self, line: &Line, text: &str) {
+    /// A door opened for whom it may.
+    fn judge_admit(&mut self, line: &Line, text: &str, site: &Site, key: &str, at: Admission) {
+        let machine = number(line.column(5));
+        let ask = self.doors.get(key).unwrap_or_else(|| panic!("a door opened for a frame that nobody sent: {text}"));
+        let is_board = site.boards.iter().any(|board| u64::from(*board) == machine);
+        let is_pin_right = match (ask.door.as_str(), ask.kind.as_str()) {
+            ("1", "0") => true,
+            ("1" | "2", "1" | "2" | "4") => ask.pin == PIN || ask.pin == DURESS_PIN,
+            ("2", "3") => ask.pin == DOOR_PIN,
+            _ => false,
+        };
+        assert!(is_board && is_pin_right, "a door opened for {ask:?}: {text}");
+        if ask.kind == "3" {
+            return;
+        }
+        let (door, card) = (ask.door.clone(), number(line.column(8)));
+        assert!(self.orders.terms(card, site).is_some(), "a door opened for a card of no table: {text}");
+        assert_eq!(self.orders.stopped(card, site), 0, "a stopped card opened a door: {text}");
+        let pass = Pass { seq: self.seq, at, is_confirmed: false };
+        let is_confirming = self.is_confirming(machine);
+        let before = self.passes.insert((machine, door.clone(), card), pass);
+        let is_too_soon = before.is_some_and(|before| {
+            let counts = before.is_confirmed || !is_confirming;
+            counts && before.at.process == at.process && at.at < before.at.at + site.passback_s * 1000
+        });
+        assert!(door != "2" || !is_too_soon, "the same card again at the same door: {text}");
+    }
+
+    /// The operator's word on a card is heard.
+    fn count_stopped(&mut self, line: &Line) {
         let card = number(line.column(8));
         let status = self.orders.status(card);
-        if line.column(4) == "admit" && line.column(15) == "1:1" && !line.column(8).is_empty() {
-            assert_eq!(status, 0, "a stopped card opened a door: {text}");
-        }
         let is_refusal = matches!(line.column(4), "decline" | "refuse");
         if is_refusal && line.word("reason").is_some_and(|reason| reason == STATUSES[status]) {
             self.coverage.count("branch refused: the ledger's word on the card");
@@ -492,9 +561,14 @@ impl Judge {
                 let key = frame_key(line, machine, asked);
                 assert!(self.moved.insert(key.clone(), ()).is_none(), "one frame charged twice: {text}");
                 self.answered.insert(key.clone(), seq);
+                self.figures.insert(key.clone(), line.column(if kind == "meal" { 13 } else { 12 }).to_owned());
                 let is_scan = kind == "scan";
                 if let Some(at) = at.filter(|_| !is_scan) {
                     self.judge_charge(place, &serial, at, raw, site, text);
+                }
+                match self.sale_of_frame.get(&key).copied() {
+                    Some(sale) => self.book(sale, Move { seq, at, is_offline: false }, machine, text),
+                    None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
                 }
                 self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone(), is_scan });
                 self.doubt_places.insert(seq, place);
@@ -502,14 +576,13 @@ impl Judge {
                     self.approved_at.of(place).push((at, serial));
                 }
                 self.approve(machine, seq);
-                match self.sale_of_frame.get(&key).copied() {
-                    Some(sale) => self.book(sale, seq),
-                    None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
-                }
             }
             "repeat" | "matched" if line.word("code") != Some("105") => {
                 let key = frame_key(line, machine, asked);
                 self.answered.insert(key.clone(), seq);
+                let left = line.word("left").and_then(|left| left.split_once('/'));
+                let (balance, uses) = left.unwrap_or((line.column(12), line.column(13)));
+                self.figures.insert(key.clone(), if asked == 0 { uses } else { balance }.to_owned());
                 let about = about.expect("a ref");
                 let sale = self.sale_of_frame.get(&key).copied();
                 if !is_decoy {
@@ -558,7 +631,7 @@ impl Judge {
                             self.judge_offline(place, &serial, at, site, text);
                         }
                         if let Some(sale) = sale {
-                            self.book(sale, seq);
+                            self.book(sale, Move { seq, at, is_offline: true }, machine, text);
                         }
                     } else {
                         let about = about.expect("a ref");
@@ -589,6 +662,9 @@ impl Judge {
                     assert!(made.is_none_or(|made| made.is_told), "confirmed, and never shown: {text}");
                 }
                 self.settle(about);
+                for pass in self.passes.values_mut().filter(|pass| pass.seq == about) {
+                    pass.is_confirmed = true;
+                }
                 let approvals = self.approvals.entry(machine).or_default();
                 if let Some(approval) = approvals.iter_mut().find(|(seq, _)| *seq == about) {
                     approval.1 = true;
@@ -596,6 +672,7 @@ impl Judge {
             }
             "admit" => {
                 let key = frame_key(line, machine, 0);
+                self.judge_admit(line, text, site, &key, Admission { at: t, process });
                 let before = self.admissions.insert(key, Admission { at: t, process });
                 assert!(before.is_none(), "admitted twice: {text}");
                 self.approve(machine, seq);
@@ -608,13 +685,46 @@ impl Judge {
         }
     }
 
-    fn book(&mut self, sale: SaleId, seq: u64) {
-        self.sale_of_entry.insert(seq, sale);
-        let moves = &mut self.sales.of(sale).moves;
-        moves.push(seq);
-        if moves.len() > 1 {
-            self.coverage.count("allowed: a sale charged twice that nothing tells from two");
+    /// An entry moves an account for this sale: the first, or one that has an excuse.
+    fn book(&mut self, sale: SaleId, entry: Move, machine: u64, text: &str) {
+        let before = self.sales.get(&sale).and_then(|made| made.moves.last().cloned());
+        if let Some(before) = before {
+            let excuse = self.excuse(&before, &entry, machine);
+            let excuse = excuse.unwrap_or_else(|| panic!("a sale charged twice: {text}\nbefore: {before:?}"));
+            super::tell(|| format!("{excuse}: {before:?} {entry:?}"));
+            self.coverage.count(excuse);
         }
+        self.sale_of_entry.insert(entry.seq, sale);
+        self.sales.of(sale).moves.push(entry);
+    }
+
+    /// Why nobody could know that this entry is of the same sale as the one before (README, *Decisions*).
+    fn excuse(&self, before: &Move, entry: &Move, machine: u64) -> Option<&'static str> {
+        let is_voided = self.orders.sales.get(&before.seq).is_some_and(|sold| sold.left() == 0);
+        if is_voided {
+            return Some("allowed: a sale charged again after it was voided");
+        }
+        let (Some(first), Some(at)) = (before.at, entry.at) else {
+            return Some("allowed: a sale charged twice, of a device without a time");
+        };
+        if before.is_offline {
+            return Some(
+                "allowed: a sale charged twice, whose record names another time than its frame that came later",
+            );
+        }
+        if at < first && !entry.is_offline {
+            return Some("allowed: a sale charged twice, because a first try came after the second");
+        }
+        let doubt = self.doubt_places.get(&before.seq).and_then(|place| self.doubts.get(place));
+        let doubt = doubt.into_iter().flatten().find(|doubt| doubt.seq == before.seq)?;
+        if !self.is_confirming(machine) {
+            return Some("allowed: a sale charged twice, of a device that confirms nothing");
+        }
+        if !self.is_kept(machine, doubt) {
+            return Some("allowed: a sale charged twice, whose first entry was forgotten");
+        }
+        // Within the window, `judge_charge` and `judge_offline` would have objected.
+        Some("allowed: a sale charged twice, too long after each other")
     }
 
     fn approve(&mut self, machine: u64, seq: u64) {
@@ -781,6 +891,7 @@ fn same(one: &str, other: &str) -> bool {
     one.is_empty() || other.is_empty() || one == other
 }
 
+/// Within a window, of which no seconds mean that there is none.
 fn is_within(first: Option<Civil>, at: Civil, low: i64, high: i64) -> bool {
-    first.is_some_and(|first| (low..=high).contains(&(at.0 - first.0)))
+    high > 0 && first.is_some_and(|first| (low..=high).contains(&(at.0 - first.0)))
 }

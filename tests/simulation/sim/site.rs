@@ -38,7 +38,7 @@ pub struct Site {
     pub offline_max: i64,
     resend_max: u64,
     clock: &'static str,
-    passback_s: u64,
+    pub passback_s: u64,
     /// Machine number, and a serial or an address.
     pub registered: Vec<(u16, String)>,
     pub boards: Vec<u16>,
@@ -65,9 +65,9 @@ impl Site {
         let cards = (0..count).map(|number| Self::card(number, random)).collect();
         Self {
             cards,
-            same_sale_s: 30,
-            offline_match_s: 120,
-            door_ttl_ms: 3000,
+            same_sale_s: random.pick(&[30, 30, 30, 60, 0]),
+            offline_match_s: random.pick(&[120, 120, 120, 300, 0]),
+            door_ttl_ms: random.pick(&[3000, 3000, 1500, 6000]),
             offline_max: 100_000,
             resend_max: random.between(0, 5),
             clock: random.pick(&["trust", "ntp"]),

@@ -126,6 +126,8 @@ struct World {
     doubled: u64,
     late: u64,
     cut_until: Vec<u64>,
+    /// By device, a frame that is on its way for long, and until when.
+    held: Vec<Option<(Vec<u8>, u64)>>,
     /// By device, to the server and back.
     newest_arrival: Vec<[u64; 2]>,
     recorded_doors: Vec<(usize, Vec<u8>, u64)>,
@@ -138,6 +140,10 @@ struct World {
     turn_at: Option<u64>,
     order: Option<Order>,
     point: Option<Point>,
+    /// How long the disk takes for this turn's sync.
+    slow_ms: u64,
+    /// When the turn began.
+    turn_began: u64,
     process: u64,
     tags: Vec<Option<Tag>>,
     /// Stored sales as their 011 names them.
@@ -278,6 +284,7 @@ impl World {
             cut_until: vec![0; devices.len()],
             door_frames: vec![0; devices.len()],
             at_address: devices.iter().enumerate().map(|(place, device)| (device.address, place)).collect(),
+            held: vec![None; devices.len()],
             newest_arrival: vec![[0; 2]; devices.len()],
             devices,
             used: Aging::default(),
@@ -299,6 +306,8 @@ impl World {
             turn_at: None,
             order: None,
             point: None,
+            slow_ms: 0,
+            turn_began: began,
             process: 0,
             tags: Vec::new(),
             records: HashMap::new(),
@@ -441,7 +450,8 @@ impl World {
         server.install(rules, &file.records, origin, true).expect("it fits");
         self.judge.ends_with(opened.head.seq.0);
         self.judge.restarted(&self.disk);
-        self.judge.ingest(&self.disk, &self.site, self.t, self.process);
+        self.turn_began = self.t;
+        self.ingest();
         self.judge.compare_all(server.book(), &self.site);
         self.judge.compare_doubts(server.book());
         if self.head_at_end == Some(opened.head.seq.0) && !self.is_site_edited {
@@ -512,6 +522,8 @@ impl World {
     fn turn(&mut self, service: &mut Service<Disk>) -> Option<End> {
         self.turn_at = None;
         let now = self.now(service);
+        self.turn_began = self.t;
+        self.slow_ms = if !self.is_calm && self.random.happens(5) { self.random.between(200, 8 * SECOND) } else { 0 };
         self.report.turns += 1;
         tell(|| format!("{:>9} turn {}", self.t, self.report.turns));
         PLACE.set((self.seed, self.report.turns, (self.t - self.began) / HOUR));
@@ -647,11 +659,16 @@ impl World {
     fn after_turn(&mut self, service: &mut Service<Disk>) {
         let counters = service.server().counters();
         assert_eq!(counters.outcomes(), counters.received, "each datagram became something: {counters:?}");
-        self.judge.ingest(&self.disk, &self.site, self.t, self.process);
+        self.ingest();
         self.judge.compare(service.server().book(), &self.site);
         if self.t >= self.forgotten_at + WEEK {
             self.forget();
         }
+    }
+
+    /// The judge reads what became durable.
+    fn ingest(&mut self) {
+        self.judge.ingest(&self.disk, &self.site, self.turn_began, self.process);
     }
 
     /// A week is over.
@@ -704,9 +721,19 @@ impl World {
             self.coverage.count(name);
         }
         if is_committed {
-            self.judge.ingest(&self.disk, &self.site, self.t, self.process);
+            if self.slow_ms > 0 {
+                self.coverage.count("fault disk slow at a sync");
+                self.t += std::mem::take(&mut self.slow_ms);
+            }
+            self.ingest();
         }
+        let mut leaving = bag.iter_at(self.clocks.now(self.t, false).mono).peekable();
         for (place, (peer, letter)) in bag.iter().enumerate() {
+            // They leave in order, or not at all.
+            if leaving.next_if(|(_, next)| std::ptr::eq(*next, letter)).is_none() {
+                self.coverage.count("branch door too late after a slow sync");
+                continue;
+            }
             if left == 0 {
                 self.disk.kill();
                 return;
@@ -743,7 +770,12 @@ impl World {
         };
         let shown = letter.escape_ascii();
         match &tag {
-            Some(Tag::Sale(key)) => assert!(self.judge.is_answered(key), "008 before its entry is durable: {shown}"),
+            Some(Tag::Sale(key)) => {
+                let figures = self.judge.figures(key);
+                let figures = figures.unwrap_or_else(|| panic!("008 before its entry is durable: {shown}"));
+                let said = letter.split(|byte| matches!(byte, b'{' | b'}')).nth(1).unwrap_or_default();
+                assert_eq!(figures.as_bytes(), said, "what is left, by its entry and by 008: {shown}");
+            }
             Some(Tag::Record(key)) => assert!(self.judge.is_booked(key), "011 before its entry is durable: {shown}"),
             // The one exception of design.md, section 12.
             Some(Tag::Door(key, _)) if !self.judge.admissions.contains_key(key) && self.may_lack_entry(key) => {

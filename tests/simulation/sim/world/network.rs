@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::super::clock::true_civil;
+use super::super::device::{Ask, Work};
 use super::super::site::yuan;
 use super::{Event, MINUTE, SECOND, World};
 
@@ -31,6 +32,14 @@ impl World {
             return;
         }
         let source = self.devices[device].source();
+        if !to_device
+            && let Some((held, until)) = &self.held[device]
+            && held == datagram
+        {
+            let event = Event::ToServer(source, datagram.to_vec());
+            self.schedule(*until, event);
+            return;
+        }
         let copies = if !self.is_calm && self.random.happens(self.doubled) {
             self.coverage.count("fault net doubled");
             if datagram.starts_with(b"109") {
@@ -66,6 +75,18 @@ impl World {
                 Event::ToServer(source, datagram.to_vec())
             };
             self.schedule(at, event);
+        }
+    }
+
+    /// Now and then all copies of a sale's frame are on their way for so long that its terminal books it itself meanwhile: it comes
+    /// after its own 105, or just before it.
+    pub(super) fn hold_back(&mut self, device: usize, frame: &[u8], work: &Work) {
+        let may_book = work.ask.is_sale() && !matches!(work.ask, Ask::Scan(_)) && work.is_white();
+        self.held[device] = None;
+        if may_book && !self.is_calm && self.random.happens(20) {
+            self.coverage.count("fault net held back until its terminal booked it");
+            let until = self.t + self.random.between(7 * SECOND, 45 * SECOND);
+            self.held[device] = Some((frame.to_vec(), until));
         }
     }
 
