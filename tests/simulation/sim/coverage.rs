@@ -106,6 +106,13 @@ pub const WANTED: &[&str] = &[
     "operator door opened",
     "operator clocks set",
     "operator text shown",
+    "operator card asked for",
+    "operator list asked for",
+    "operator sync",
+    "operator order tried dry",
+    "operator payout of all",
+    "operator found for unfreeze refused",
+    "operator line that is no order refused",
     "operator clock accepted",
     "operator nothing to do",
     "operator line of a batch",
@@ -222,6 +229,7 @@ pub const NOT_SIMULATED: &[&str] = &[
     "a 011 that comes when its record's address was used again: nothing tells it from the new record's",
     "two sales of one device with equal card, amount and time: nothing tells them from one",
     "a device whose address changes while it runs",
+    "`ctl status` and `ctl reload` as lines, which the loop answers: tests/control has them",
     "IP_PKTINFO, several sockets, signals, locks and real files: tests/serve and tests/crash have these",
 ];
 

@@ -811,6 +811,13 @@ impl Judge {
         assert!(doubts > DOUBTS_KEPT_MIN || book.doubts() == doubts, "in doubt: {} or {doubts}", book.doubts());
     }
 
+    /// What an account holds: its entries, or the table's figures until it is opened.
+    pub fn holds(&self, id: &str, site: &Site) -> (i64, i64) {
+        let sum = self.sums.get(id).copied().unwrap_or_default();
+        let opening = site.opening(id).filter(|_| !self.opened.contains(id)).unwrap_or_default();
+        (sum.0 + opening.0, sum.1 + opening.1)
+    }
+
     fn compare_account(&self, book: &Book, id: &str, site: &Site) {
         let sum = self.sums.get(id).copied().unwrap_or_default();
         let Some(row) = book.account_row(id) else {
@@ -819,13 +826,8 @@ impl Judge {
         };
         let account = book.account(row);
         assert_eq!((account.balance.fen(), i64::from(account.uses)), sum, "account {id}: live, or summed up");
-        let opening = site.opening(id).filter(|_| !self.opened.contains(id)).unwrap_or_default();
         let figures = account.figures();
-        assert_eq!(
-            (figures.balance.fen(), i64::from(figures.uses)),
-            (sum.0 + opening.0, sum.1 + opening.1),
-            "figures of {id}"
-        );
+        assert_eq!((figures.balance.fen(), i64::from(figures.uses)), self.holds(id, site), "figures of {id}");
     }
 }
 

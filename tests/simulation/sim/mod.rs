@@ -15,6 +15,7 @@
 //! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |
 //! | `orders`, `days` | its parts for what the operator orders, and for the limits of days and periods |
+//! | `lines` | what is said to the control socket, and heard |
 //! | `coverage` | what was reached |
 
 pub mod coverage;
@@ -26,6 +27,7 @@ mod days;
 mod device;
 mod disk;
 mod judge;
+mod lines;
 mod orders;
 mod random;
 mod site;
