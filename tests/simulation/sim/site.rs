@@ -41,6 +41,8 @@ pub struct Site {
     pub passback_s: u64,
     /// Machine number, and a serial or an address.
     pub registered: Vec<(u16, String)>,
+    /// Cards that were taken out of the table.
+    removed: Vec<Card>,
     pub boards: Vec<u16>,
     pub period_uses_max: u64,
     has_periods: bool,
@@ -73,6 +75,7 @@ impl Site {
             clock: random.pick(&["trust", "ntp"]),
             passback_s: random.pick(&[0, 20]),
             registered: Vec::new(),
+            removed: Vec::new(),
             boards: Vec::new(),
             period_uses_max: random.pick(&[0, 1, 3]),
             has_periods: random.happens(600),
@@ -232,7 +235,24 @@ impl Site {
 
     /// Something is changed in the files, and all is as it should be.
     pub fn edit(&mut self, random: &mut Random) {
-        match random.below(5) {
+        match random.below(8) {
+            // A card leaves the table, or comes back; its account lives on.
+            5 | 6 if self.removed.is_empty() || random.happens(600) => {
+                let place = random.place(self.cards.len());
+                if !self.cards[place].is_decoy {
+                    self.removed.push(self.cards.remove(place));
+                }
+            }
+            5 | 6 => {
+                let place = random.place(self.removed.len());
+                self.cards.push(self.removed.swap_remove(place));
+            }
+            7 => {
+                let place = random.place(self.registered.len());
+                if !self.registered.is_empty() && !self.boards.contains(&self.registered[place].0) {
+                    self.registered.swap_remove(place);
+                }
+            }
             0 => self.resend_max = random.between(0, 5),
             1 => self.period_uses_max = random.pick(&[0, 1, 3]),
             2 => {

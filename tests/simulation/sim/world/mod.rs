@@ -13,9 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use desk::Desk;
 use operator::Act;
-use posgate::ledger::{Ledger, OpenError, Storage as _, verify};
+use posgate::ledger::{self, Ledger, OpenError, Storage as _, segment, snapshot, verify};
 use posgate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
-use posgate::model::Now;
+use posgate::model::{CardRecord, EntrySeq, Now, Rules};
 use posgate::net::Service;
 use posgate::server::{Effects, Mailbag, Origin, Peer, Room, Server, Tables};
 
@@ -108,6 +108,8 @@ struct World {
     devices: Vec<Device>,
     ticks: Vec<u64>,
     at_address: HashMap<Ipv4Addr, usize>,
+    /// Addresses that devices have or had.
+    addresses: usize,
     used: Aging<(u16, u64, i64), ()>,
     commands: u64,
     forgotten_at: u64,
@@ -284,6 +286,7 @@ impl World {
             cut_until: vec![0; devices.len()],
             door_frames: vec![0; devices.len()],
             at_address: devices.iter().enumerate().map(|(place, device)| (device.address, place)).collect(),
+            addresses: devices.len(),
             held: vec![None; devices.len()],
             newest_arrival: vec![[0; 2]; devices.len()],
             devices,
@@ -338,7 +341,13 @@ impl World {
     // ---------------------------------------------------------------- a process
 
     /// From a start to its end, and the time until the next start.
-    fn process<'t>(&mut self, tables: &'t mut Tables, before: &Tables, effects: &'t mut Effects, until: u64) -> End {
+    fn process<'t>(
+        &mut self,
+        tables: &'t mut Tables,
+        before: &mut Tables,
+        effects: &'t mut Effects,
+        until: u64,
+    ) -> End {
         self.process += 1;
         tell(|| format!("{:>9} process {}", self.t, self.process));
         self.report.restarts += 1;
@@ -423,7 +432,7 @@ impl World {
     fn start<'t>(
         &mut self,
         tables: &'t mut Tables,
-        before: &Tables,
+        before: &mut Tables,
         effects: &'t mut Effects,
     ) -> io::Result<Service<'t, Disk>> {
         let rules = self.site.rules();
@@ -447,7 +456,7 @@ impl World {
             self.coverage.count("branch header set aside");
         }
         let origin = Origin { cards_crc: file.crc, ..Origin::default() };
-        server.install(rules, &file.records, origin, true).expect("it fits");
+        server.install(rules.clone(), &file.records, origin, true).expect("it fits");
         self.judge.ends_with(opened.head.seq.0);
         self.judge.restarted(&self.disk);
         self.turn_began = self.t;
@@ -460,6 +469,9 @@ impl World {
             self.coverage.count("branch live state equals replayed");
         }
         self.is_site_edited = false;
+        if opened.snapshot.is_some() && self.random.happens(100) {
+            self.start_from_all(before, rules, &file.records, &server);
+        }
         let mut service = Service::new(server, ledger, effects);
         service.keep_reserve(self.site.reserve_bytes);
         let now = self.clocks.now(self.t, true);
@@ -469,6 +481,26 @@ impl World {
             return Err(io::Error::other("the process was killed"));
         }
         Ok(service)
+    }
+
+    /// A start from the snapshot is one from the whole ledger, where there is all of it.
+    fn start_from_all(&mut self, tables: &mut Tables, rules: Rules, cards: &[CardRecord], started: &Server) {
+        let all = self.disk.copy();
+        all.carry_away(snapshot::NAME);
+        if all.segments().first().is_none_or(|first| segment::first_of(first) != Some(EntrySeq(1))) {
+            return;
+        }
+        let mut server = Server::new(tables, rules.clone());
+        let replayed = ledger::replay(&all, &mut server).unwrap_or_else(|error| panic!("the whole ledger: {error}"));
+        server.install(rules, cards, Origin::default(), true).expect("it fits");
+        assert!(replayed.snapshot.is_none());
+        let difference = server.book().difference(started.book());
+        assert!(
+            difference.is_none(),
+            "from the whole ledger, or from the snapshot: {}",
+            difference.unwrap_or_default()
+        );
+        self.coverage.count("branch start from the snapshot equals one from the whole ledger");
     }
 
     fn live(&mut self, service: &mut Service<Disk>, until: u64) -> End {
@@ -857,7 +889,7 @@ impl World {
         is_done
     }
 
-    fn last_start<'t>(&mut self, tables: &'t mut Tables, before: &Tables, effects: &'t mut Effects) {
+    fn last_start<'t>(&mut self, tables: &'t mut Tables, before: &mut Tables, effects: &'t mut Effects) {
         self.disk.revive();
         let names = self.disk.segments();
         let report = verify::verify_directory(&self.disk, &names, &mut || ()).expect("it can be read");

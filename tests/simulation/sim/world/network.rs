@@ -136,14 +136,25 @@ impl World {
         }
     }
 
-    /// One source sends as fast as it can.
+    /// One source sends as fast as it can: the same question, or stored sales of which each is another.
     pub(super) fn flood(&mut self) {
-        self.coverage.count("fault net flood of one source");
+        let is_stored = self.random.happens(400);
+        self.coverage.count(if is_stored {
+            "fault net flood of stored sales"
+        } else {
+            "fault net flood of one source"
+        });
+        let (card, time) = (self.decoy(), true_civil(self.t));
         let source = self.stranger();
         let count = self.random.between(60, 200) + 5 * self.site.rate_source;
         let machine = self.random.below(self.devices.len() as u64 + 20);
         for number in 0..count {
-            let datagram = format!("102,{:05},1.2.3.4,5.6.7.8,{machine:05},{}", number % 65_536, 1);
+            let (code, body) = if is_stored {
+                (105, format!("{card},0.01,{time},0,{number:08},{}", count - number))
+            } else {
+                (102, "1".to_owned())
+            };
+            let datagram = format!("{code},{:05},1.2.3.4,5.6.7.8,{machine:05},{body}", number % 65_536);
             let at = self.t + self.random.below(3 * SECOND);
             self.schedule(at, Event::ToServer(source, datagram.into_bytes()));
         }

@@ -56,6 +56,7 @@ impl World {
             Act::Reload => {
                 let mut site = self.site.clone();
                 site.edit(&mut self.random);
+                self.register_a_device(&mut site);
                 self.enter_new_cards(&mut site);
                 return self.reload(service, site);
             }
@@ -85,6 +86,20 @@ impl World {
         }
         self.judge.compare_all(service.server().book(), &self.site);
         None
+    }
+
+    /// Now and then a device that nobody registered is.
+    fn register_a_device(&mut self, site: &mut super::Site) {
+        let place = self.random.place(self.devices.len());
+        let device = &self.devices[place];
+        let is_alone = self.devices.iter().filter(|other| other.machine == device.machine).count() == 1;
+        let is_known = site.registered.iter().any(|(machine, _)| *machine == device.machine);
+        if !is_alone || is_known || self.is_crowded || !self.random.happens(200) {
+            return;
+        }
+        let owner = device.serial.clone().unwrap_or_else(|| device.address.to_string());
+        site.registered.push((device.machine, owner));
+        self.coverage.count("operator device registered");
     }
 
     fn reload(&mut self, service: &mut Service<Disk>, site: super::Site) -> Option<End> {
