@@ -73,9 +73,14 @@ impl Days {
         counted
     }
 
+    /// What a card bought on a day that is kept.
+    pub fn of(&self, card: u64, date: i32) -> Option<&Day> {
+        self.0.get(&card).into_iter().flatten().find(|day| day.date == date)
+    }
+
     /// The server counts the same.
     pub fn compare(&self, book: &Book, card: u64, date: i32) {
-        let Some(day) = self.0.get(&card).into_iter().flatten().find(|day| day.date == date) else { return };
+        let Some(day) = self.of(card, date) else { return };
         let number = CardNo::from_value(card);
         let spent = book.spent(number, Date(date));
         assert_eq!(day.fen, spent, "spent by {card} on {date}: summed up, or live");

@@ -138,6 +138,7 @@ pub struct Device {
     patience: u64,
     pub is_intruder: bool,
     pub off_until: Option<u64>,
+    has_begun: bool,
     seq: u16,
     pub work: Option<Work>,
     pub planned: VecDeque<(u64, Work)>,
@@ -203,7 +204,8 @@ impl Device {
             patience: random.between(3000, 6500),
             is_intruder: false,
             off_until: None,
-            seq: 0,
+            has_begun: false,
+            seq: random.pick(&[0, 0, 65_480]),
             work: None,
             planned: VecDeque::new(),
             records: VecDeque::new(),
@@ -276,10 +278,12 @@ impl Device {
                 return;
             }
             self.off_until = None;
-            if self.seq > 0 {
+            // It may have counted for long before this world began.
+            if self.has_begun {
                 coverage.count("device seq began anew");
+                self.seq = 0;
             }
-            self.seq = 0;
+            self.has_begun = true;
             if self.clock_dies {
                 self.clock = DeviceClock::Dead;
             } else if self.forgets_time {
@@ -287,7 +291,7 @@ impl Device {
                 let month_s = i64::try_from(random.below(28 * 86_400)).expect("a month");
                 self.clock = DeviceClock::Runs((946_684_800 + month_s - true_civil(t).0) * 1000);
             }
-            self.begin(t, Work::new(Ask::Boot, String::new(), 0, None), None, random, notes);
+            self.begin(t, Work::new(Ask::Boot, String::new(), 0, None), None, random, coverage, notes);
         }
         if let Some(mut work) = self.work.take() {
             if work.give_up_at <= t {
@@ -315,7 +319,7 @@ impl Device {
         if is_stored && (!is_planned || random.happens(500)) {
             self.upload(t, random, coverage, notes);
         } else if is_planned && let Some((_, work)) = self.planned.pop_front() {
-            self.begin(t, work, None, random, notes);
+            self.begin(t, work, None, random, coverage, notes);
         }
     }
 
@@ -327,11 +331,22 @@ impl Device {
         }
         let record = record.clone();
         let work = Work::new(Ask::Upload, record.card.clone(), 0, Some(record.sale));
-        self.begin(t, work, Some(&record), random, notes);
+        self.begin(t, work, Some(&record), random, coverage, notes);
     }
 
-    fn begin(&mut self, t: u64, mut work: Work, record: Option<&Record>, random: &mut Random, notes: &mut Vec<Note>) {
+    fn begin(
+        &mut self,
+        t: u64,
+        mut work: Work,
+        record: Option<&Record>,
+        random: &mut Random,
+        coverage: &mut Coverage,
+        notes: &mut Vec<Note>,
+    ) {
         let seq = self.next_seq();
+        if seq == 0 {
+            coverage.count("device seq wrapped");
+        }
         self.last_command.clear();
         (work.time, work.at) = self.shown(t);
         let code = match work.ask {

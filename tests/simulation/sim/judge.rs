@@ -80,7 +80,8 @@ struct Slot {
 
 /// What a frame asked of a door.
 #[derive(Clone, Debug)]
-struct DoorAsk {
+pub struct DoorAsk {
+    card: u64,
     door: String,
     kind: String,
     pin: String,
@@ -148,6 +149,8 @@ pub struct Judge {
     approvals: Map<u64, VecDeque<(u64, bool)>>,
     /// Devices that may have had to give way to others: what the server knew of them it need not know any more.
     pub forgettable: HashSet<u64>,
+    /// The entries after this one were decided by the site's files as they are.
+    pub site_from: u64,
     /// Entries of turns in which only the reserve was left.
     closed: VecDeque<RangeInclusive<u64>>,
     days: Days,
@@ -213,8 +216,9 @@ impl Judge {
         let Some(Tag::Door(key, _)) = tag(frame) else { return };
         let text = std::str::from_utf8(frame).expect("ASCII");
         let fields: Vec<&str> = text.split(',').map(str::trim).collect();
-        let (door, kind, pin) = (fields[7].to_owned(), fields[9].to_owned(), fields[10].to_owned());
-        self.doors.insert(key, DoorAsk { door, kind, pin });
+        let (card, door) = (number(fields[5]), fields[7].to_owned());
+        let (kind, pin) = (fields[9].to_owned(), fields[10].to_owned());
+        self.doors.insert(key, DoorAsk { card, door, kind, pin });
     }
 
     /// A device makes a frame of this sale.
@@ -463,10 +467,10 @@ impl Judge {
         }
     }
 
-    /// A door opened for whom it may.
-    fn judge_admit(&mut self, line: &Line, text: &str, site: &Site, key: &str, at: Admission) {
-        let machine = number(line.column(5));
-        let ask = self.doors.get(key).unwrap_or_else(|| panic!("a door opened for a frame that nobody sent: {text}"));
+    /// A door opened for whom it may, with an entry or without; what was asked.
+    pub fn judge_door(&self, key: &str, site: &Site) -> &DoorAsk {
+        let ask = self.doors.get(key).unwrap_or_else(|| panic!("a door opened for a frame that nobody sent: {key}"));
+        let machine = key.split('/').next().map_or(0, number);
         let is_board = site.boards.iter().any(|board| u64::from(*board) == machine);
         let is_pin_right = match (ask.door.as_str(), ask.kind.as_str()) {
             ("1", "0") => true,
@@ -474,13 +478,21 @@ impl Judge {
             ("2", "3") => ask.pin == DOOR_PIN,
             _ => false,
         };
-        assert!(is_board && is_pin_right, "a door opened for {ask:?}: {text}");
-        if ask.kind == "3" {
+        assert!(is_board && is_pin_right, "a door opened for {ask:?}: {key}");
+        if ask.kind != "3" {
+            assert!(self.orders.terms(ask.card, site).is_some(), "a door opened for a card of no table: {key}");
+            assert_eq!(self.orders.stopped(ask.card, site), 0, "a stopped card opened a door: {key}");
+        }
+        ask
+    }
+
+    /// And not too soon after the last time.
+    fn judge_admit(&mut self, text: &str, site: &Site, key: &str, at: Admission) {
+        let DoorAsk { card, door, kind, .. } = self.judge_door(key, site).clone();
+        if kind == "3" {
             return;
         }
-        let (door, card) = (ask.door.clone(), number(line.column(8)));
-        assert!(self.orders.terms(card, site).is_some(), "a door opened for a card of no table: {text}");
-        assert_eq!(self.orders.stopped(card, site), 0, "a stopped card opened a door: {text}");
+        let machine = key.split('/').next().map_or(0, number);
         let pass = Pass { seq: self.seq, at, is_confirmed: false };
         let is_confirming = self.is_confirming(machine);
         let before = self.passes.insert((machine, door.clone(), card), pass);
@@ -489,6 +501,36 @@ impl Judge {
             counts && before.at.process == at.process && at.at < before.at.at + site.passback_s * 1000
         });
         assert!(door != "2" || !is_too_soon, "the same card again at the same door: {text}");
+    }
+
+    /// Nobody is refused for nothing.
+    fn judge_refusal(&mut self, line: &Line, text: &str, site: &Site, asked: i64) {
+        let (Some(reason), Some(at)) = (line.word("reason"), shown_at(line)) else { return };
+        let (machine, card) = (number(line.column(5)), number(line.column(8)));
+        let (day, period) = site.day_of(machine, at);
+        let account = self.orders.account(card, site).unwrap_or_default();
+        let (balance, uses) = self.holds(&account, site);
+        let is_count = asked == 0 && line.column(4) == "decline";
+        let price = Site::price_in(period).filter(|_| is_count).unwrap_or(asked);
+        let terms = self.orders.terms(card, site);
+        let counts = self.days.of(card, day.0);
+        let is_just = match reason {
+            "balance" => terms.is_some_and(|terms| balance + terms.credit < price),
+            "uses" => is_count && price == 0 && uses < 1,
+            "day-max" => {
+                let spent = counts.map_or(0, |counts| counts.fen) + price;
+                terms.and_then(|terms| terms.day_max).is_some_and(|max| spent > max)
+            }
+            "period-uses" => {
+                let sold = counts.map_or(0, |counts| counts.sales(period));
+                site.period_uses_max > 0 && sold >= i64::try_from(site.period_uses_max).expect("few")
+            }
+            "unknown-card" => terms.is_none(),
+            "frozen" | "lost" | "closed" => STATUSES[self.orders.stopped(card, site)] == reason,
+            _ => return,
+        };
+        assert!(is_just, "refused for nothing: {text}\nholds {balance} and {uses}, counted {counts:?}, {terms:?}");
+        self.coverage.count("branch refusal that is just");
     }
 
     /// The operator's word on a card is heard.
@@ -649,6 +691,10 @@ impl Judge {
                     self.sale_of_entry.insert(seq, sale);
                 }
             }
+            "decline" | "refuse" if self.site_from < seq => self.judge_refusal(line, text, site, asked),
+            _ => (),
+        }
+        match kind {
             "decline" => {
                 let key = frame_key(line, machine, asked);
                 if !self.answered.contains_key(&key) {
@@ -672,7 +718,7 @@ impl Judge {
             }
             "admit" => {
                 let key = frame_key(line, machine, 0);
-                self.judge_admit(line, text, site, &key, Admission { at: t, process });
+                self.judge_admit(text, site, &key, Admission { at: t, process });
                 let before = self.admissions.insert(key, Admission { at: t, process });
                 assert!(before.is_none(), "admitted twice: {text}");
                 self.approve(machine, seq);
@@ -833,15 +879,18 @@ impl Judge {
 
 /// A sale counts for the day and the period in which it was made, if the clock was right.
 fn judge_day(line: &Line, text: &str, site: &Site) {
-    if line.column(3) != "ok" {
-        return;
-    }
+    let Some(at) = shown_at(line) else { return };
     let machine = number(line.column(5));
-    let shown = line.column(2)[..19].replace('T', " ");
-    let at = Civil::parse(shown.as_bytes()).unwrap_or_else(|| panic!("the time of {text}"));
     let (day, period) = site.day_of(machine, at);
     let said = [line.word("day").unwrap_or(""), line.word("period").unwrap_or("")];
     assert_eq!(said, [day.to_string().as_str(), period], "day and period of {text}");
+}
+
+/// What the clock showed, if it was right.
+fn shown_at(line: &Line) -> Option<Civil> {
+    let shown = line.column(2)[..19].replace('T', " ");
+    let at = Civil::parse(shown.as_bytes()).unwrap_or_else(|| panic!("no time: {shown}"));
+    Some(at).filter(|_| line.column(3) == "ok")
 }
 
 fn record_key(machine: u64, record: &Record) -> String {

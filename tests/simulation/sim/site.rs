@@ -94,6 +94,11 @@ impl Site {
         !self.is_quarantined || self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine)
     }
 
+    /// Fen of a meal in a period; without them it takes a use.
+    pub fn price_in(period: &str) -> Option<i64> {
+        (period == "lunch").then_some(1200)
+    }
+
     /// The business day and the meal period of a sale at this moment by this machine.
     pub fn day_of(&self, machine: u64, at: Civil) -> (Date, &'static str) {
         let midnight = at.0.rem_euclid(86_400);
@@ -235,7 +240,7 @@ impl Site {
 
     /// Something is changed in the files, and all is as it should be.
     pub fn edit(&mut self, random: &mut Random) {
-        match random.below(8) {
+        match random.below(7) {
             // A card leaves the table, or comes back; its account lives on.
             5 | 6 if self.removed.is_empty() || random.happens(600) => {
                 let place = random.place(self.cards.len());
@@ -246,12 +251,6 @@ impl Site {
             5 | 6 => {
                 let place = random.place(self.removed.len());
                 self.cards.push(self.removed.swap_remove(place));
-            }
-            7 => {
-                let place = random.place(self.registered.len());
-                if !self.registered.is_empty() && !self.boards.contains(&self.registered[place].0) {
-                    self.registered.swap_remove(place);
-                }
             }
             0 => self.resend_max = random.between(0, 5),
             1 => self.period_uses_max = random.pick(&[0, 1, 3]),
