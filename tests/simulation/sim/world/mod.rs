@@ -486,6 +486,7 @@ impl World {
     /// A start from the snapshot is one from the whole ledger, where there is all of it.
     fn start_from_all(&mut self, tables: &mut Tables, rules: Rules, cards: &[CardRecord], started: &Server) {
         let all = self.disk.copy();
+        all.heal();
         all.carry_away(snapshot::NAME);
         if all.segments().first().is_none_or(|first| segment::first_of(first) != Some(EntrySeq(1))) {
             return;
