@@ -57,9 +57,12 @@ pub(super) fn pay_out_all<S: Storage>(
 ) -> io::Result<String> {
     let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
     let paid = match used_seq(service, &order.key) {
-        Some(seq) => {
-            service.entry(now, seq)?.ok().flatten().filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card))
-        }
+        Some(seq) => match service.entry(now, seq)? {
+            Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
+            // Nobody is told to take a new key while it is not known that this one paid nothing.
+            Ok(None) => return Ok(Object::error(archived(seq)).text("reason", "no-such-entry").end()),
+            Err(unreadable) => return Ok(refusal(&unreadable)),
+        },
         None => None,
     };
     *amount = match &paid {
@@ -74,6 +77,12 @@ pub(super) fn pay_out_all<S: Storage>(
         *uses = paid.uses.unwrap_or_default().saturating_neg();
     }
     obey(service, now, "payout", &order, is_dry)
+}
+
+fn archived(seq: EntrySeq) -> String {
+    format!(
+        "this key was used for entry {seq}, which is not in the ledger here any more: look at it in the archive before you pay again"
+    )
 }
 
 fn used_seq<S: Storage>(service: &Service<'_, S>, key: &Key) -> Option<EntrySeq> {

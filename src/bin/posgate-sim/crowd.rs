@@ -85,6 +85,7 @@ pub fn run(mut world: World, habits: &Habits, random: Random, plan: &Plan) -> io
     for (name, [p50, p90, p99, max]) in [("001", heard), ("result", decided)] {
         println!("{name:<13} {p50:>8} {p90:>8} {p99:>8} {max:>8}");
     }
+    println!("datagrams sent {}", crowd.world.sent());
     Ok((crowd.tally, crowd.world.confirmed(), crowd.world.broken()))
 }
 

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::super::clock::true_civil;
+use super::super::device::{Ask, Work};
 use super::super::site::yuan;
 use super::{Event, MINUTE, SECOND, World};
 
@@ -31,6 +32,14 @@ impl World {
             return;
         }
         let source = self.devices[device].source();
+        if !to_device
+            && let Some((held, until)) = &self.held[device]
+            && held == datagram
+        {
+            let event = Event::ToServer(source, datagram.to_vec());
+            self.schedule(*until, event);
+            return;
+        }
         let copies = if !self.is_calm && self.random.happens(self.doubled) {
             self.coverage.count("fault net doubled");
             if datagram.starts_with(b"109") {
@@ -66,6 +75,18 @@ impl World {
                 Event::ToServer(source, datagram.to_vec())
             };
             self.schedule(at, event);
+        }
+    }
+
+    /// Now and then all copies of a sale's frame are on their way for so long that its terminal books it itself meanwhile: it comes
+    /// after its own 105, or just before it.
+    pub(super) fn hold_back(&mut self, device: usize, frame: &[u8], work: &Work) {
+        let may_book = work.ask.is_sale() && !matches!(work.ask, Ask::Scan(_)) && work.is_white();
+        self.held[device] = None;
+        if may_book && !self.is_calm && self.random.happens(20) {
+            self.coverage.count("fault net held back until its terminal booked it");
+            let until = self.t + self.random.between(7 * SECOND, 45 * SECOND);
+            self.held[device] = Some((frame.to_vec(), until));
         }
     }
 
@@ -115,14 +136,25 @@ impl World {
         }
     }
 
-    /// One source sends as fast as it can.
+    /// One source sends as fast as it can: the same question, or stored sales of which each is another.
     pub(super) fn flood(&mut self) {
-        self.coverage.count("fault net flood of one source");
+        let is_stored = self.random.happens(400);
+        self.coverage.count(if is_stored {
+            "fault net flood of stored sales"
+        } else {
+            "fault net flood of one source"
+        });
+        let (card, time) = (self.decoy(), true_civil(self.t));
         let source = self.stranger();
         let count = self.random.between(60, 200) + 5 * self.site.rate_source;
         let machine = self.random.below(self.devices.len() as u64 + 20);
         for number in 0..count {
-            let datagram = format!("102,{:05},1.2.3.4,5.6.7.8,{machine:05},{}", number % 65_536, 1);
+            let (code, body) = if is_stored {
+                (105, format!("{card},0.01,{time},0,{number:08},{}", count - number))
+            } else {
+                (102, "1".to_owned())
+            };
+            let datagram = format!("{code},{:05},1.2.3.4,5.6.7.8,{machine:05},{body}", number % 65_536);
             let at = self.t + self.random.below(3 * SECOND);
             self.schedule(at, Event::ToServer(source, datagram.into_bytes()));
         }
