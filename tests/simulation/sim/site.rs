@@ -246,7 +246,7 @@ impl Site {
             uses: 0,
             credit: 0,
             day_max: None,
-            code: format!("CODE,{:06}", number - 8_880_000_000),
+            code: format!("CODE,{:06}", number.wrapping_sub(8_880_000_000)),
             is_decoy: false,
         };
         self.cards.push(card);
