@@ -99,7 +99,11 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         return Err("say what to do, for example `posgate serve --config FILE`".into());
     };
     if command == "ctl" {
-        return Ok(ctl::run(arguments)?.unwrap_or_else(help));
+        return Ok(match ctl::run(arguments)? {
+            Asked::Help => help(),
+            Asked::Version => version(),
+            Asked::Command(code) => code,
+        });
     }
     let has_subcommand = matches!(command.as_str(), "cards" | "ledger");
     let subcommand = if has_subcommand { word()? } else { None };
@@ -144,8 +148,8 @@ fn version() -> u8 {
 }
 
 /// What the rest of the command line asks for.
-enum Asked {
-    Command(Options),
+enum Asked<T> {
+    Command(T),
     Help,
     Version,
 }
@@ -163,7 +167,7 @@ struct Options {
 
 impl Options {
     /// Reads what is left of the command line. A known option whose name ends with `=` takes a value.
-    fn read(arguments: &mut Parser, known: &[&'static str], operands_max: usize) -> Result<Asked, lexopt::Error> {
+    fn read(arguments: &mut Parser, known: &[&'static str], operands_max: usize) -> Result<Asked<Self>, lexopt::Error> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next()? {
             match argument {
