@@ -351,7 +351,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     fn take_lines(&mut self, now: &Now) -> io::Result<()> {
         let Self { control, service, sockets, poll, ledger_dir, .. } = self;
         let Some(control) = control else { return Ok(()) };
-        control.accept(poll.registry());
+        control.accept(now.mono, poll.registry());
         if !service.takes_lines() {
             // This turn's replies go first; nobody sleeps while lines wait.
             return Ok(());
