@@ -94,11 +94,15 @@ pub(super) struct Device {
     pub(super) left_out: [u32; LIMITED.len()],
     pub(super) left_out_timer: Option<TimerId>,
     pub(super) clash_told: Option<Mono>,
+    /// Who else sent under this number in this run, last: its address, and its serial where its frames carry one.
+    pub(super) rival: Option<(Ipv4Addr, Option<Serial>)>,
     pub(super) clock_told: Option<Mono>,
     /// It started while the clock was not believed: its 003 is owed.
     pub(super) clock_owed: bool,
     /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
     pub(super) clock_offset_s: Option<i64>,
+    /// It asked for a door.
+    pub(super) is_board: bool,
     pub(super) tally: Tally,
 }
 
@@ -120,9 +124,11 @@ impl Device {
             left_out: [0; LIMITED.len()],
             left_out_timer: None,
             clash_told: None,
+            rival: None,
             clock_told: None,
             clock_owed: false,
             clock_offset_s: None,
+            is_board: false,
             tally: Tally::default(),
         }
     }
@@ -167,8 +173,9 @@ impl Device {
         if is_another {
             self.echoes.clear();
             self.confirms.clear();
-            self.serial = None;
+            self.rival = Some((*self.peer.source.ip(), self.serial.take()));
             self.clock_offset_s = None;
+            self.is_board = false;
             self.tally = Tally::default();
         }
         self.tally.frames += 1;
