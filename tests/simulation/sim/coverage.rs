@@ -105,7 +105,6 @@ pub const WANTED: &[&str] = &[
     "operator clocks set",
     "operator text shown",
     "operator clock accepted",
-    "operator nothing to do",
     "operator line of a batch",
     "operator batch given whole",
     "operator batch refused whole",

@@ -403,7 +403,6 @@ impl World {
         let tag = matches!(order.act, Act::Open { .. }).then(|| Tag::Remote(key));
         self.tags.resize(service.effects().committed.len(), tag);
         let word = match &done {
-            Ok(done) if done.first == EntrySeq(0) => "idle",
             Ok(done) if done.is_again => "again",
             Ok(_) => "done",
             Err(refused) => refused.word(),
@@ -474,10 +473,6 @@ impl World {
 
     /// An order was answered as done: its entry is in the durable ledger, once.
     fn believe(&mut self, order: Order, done: &Done, before: Option<&Made>) {
-        if done.first == EntrySeq(0) {
-            self.coverage.count("operator nothing to do");
-            return;
-        }
         let key = orders::key_text(&order.key);
         let made = self.judge.orders.made(&key).cloned();
         let made = made.unwrap_or_else(|| panic!("answered {done:?}, and not in the durable ledger: {order:?}"));
