@@ -146,6 +146,9 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
     }
     let how =
         "write `posgate ledger explain SEQ`, or `… explain CARD TIME` with a time such as 12:30 or '2026-11-22 12:30'";
+    if let Some(place) = places.iter().find(|place| !Path::new(place).exists()) {
+        return Err(usage(format!("{} is neither a time nor a ledger: {how}", place.to_string_lossy())));
+    }
     let question = match (numbers.as_slice(), time.as_str()) {
         ([seq], "") => {
             Question::Entry(EntrySeq(seq.parse().map_err(|_| usage(format!("{seq} is no entry's number: {how}")))?))
