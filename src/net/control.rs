@@ -136,7 +136,7 @@ impl Control {
         }
     }
 
-    /// Whether the loop must not sleep: the poll tells of each thing once.
+    /// Whether there is something to accept or to answer: the poll tells of each thing once.
     pub fn has_work(&self) -> bool {
         self.may_accept || self.clients.iter().flatten().any(Client::has_work)
     }
