@@ -153,5 +153,5 @@ fn what_is_not_there_is_1_with_what_to_do() {
         let ended = ledger(&[arguments, &[text(&place)]].concat()).expect(1, &[], &[words]);
         assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{arguments:?}");
     }
-    ledger(&["explain", "8888888801", "25:00"]).expect(64, &[], &["25:00 is neither a time nor a ledger: write"]);
+    ledger(&["explain", "8888888801", "25:00"]).expect(64, &[], &["25:00 is no time: write"]);
 }
