@@ -137,10 +137,8 @@ fn refusal(refused: &Refused) -> String {
 }
 
 fn result(order: &Order, done: &Done) -> String {
-    let is_idle = done.first == EntrySeq(0);
     let mut object = Object::ok().flag("again", done.is_again);
     object = match (&order.key, done.is_again) {
-        _ if is_idle => object.flag("idle", true),
         (Key::Line { .. }, true) => object.number("first", done.first.0).number("last", done.last.0),
         (Key::Line { .. }, false) | (Key::Own(_), _) => object.number("seq", done.first.0),
     };

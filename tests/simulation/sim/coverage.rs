@@ -118,7 +118,6 @@ pub const WANTED: &[&str] = &[
     "operator found for unfreeze refused",
     "operator line that is no order refused",
     "operator clock accepted",
-    "operator nothing to do",
     "operator line of a batch",
     "operator batch given whole",
     "operator batch refused whole",

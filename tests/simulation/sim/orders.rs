@@ -412,7 +412,7 @@ impl Orders {
         if wanted > 0 && wanted < ledger {
             return "stricter";
         }
-        if wanted == ledger { "idle" } else { "done" }
+        "done"
     }
 
     fn answer_to_link(&self, old: u64, new: u64, site: &Site) -> &'static str {
