@@ -469,6 +469,11 @@ impl World {
         let cmd = lines::command(&order.act, is_found);
         let expected =
             is_first.then(|| self.judge.orders.answers(cmd, &order.act, &order.key, &self.site, figures, first_kept));
+        // Files hold money orders only.
+        let is_of_a_file = !is_all && matches!(order.act, Act::Move { way: Way::TopUp | Way::Subsidy | Way::Adjust, .. });
+        if matches!(order.key, Key::Line { .. }) && !is_of_a_file {
+            return Ok(());
+        }
         let undone = service.undone();
         let task = if is_all { Task::PayOutAll(order.clone()) } else { Task::Order(order.clone()) };
         self.desk.asked.push(Asked { task, undone, before, said: None });
