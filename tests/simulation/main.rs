@@ -57,7 +57,7 @@ fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
     println!("{}", total.coverage);
     // Three days reach nearly all; what is rare is for the long run.
     let missing = total.coverage.missing();
-    assert!(missing.len() <= 8, "a quiet simulation proves nothing; not reached: {missing:?}");
+    assert!(missing.len() <= 12, "a quiet simulation proves nothing; not reached: {missing:?}");
     assert!(total.told > 1000 && total.restarts > 60, "{total:?}");
 }
 
