@@ -18,6 +18,9 @@ const ROUNDS: u64 = 5;
 /// Kills until a new ledger begins: a long one takes long to compare after each.
 const LEDGER_ROUNDS: u64 = 20;
 
+/// More than a terminal of the crowd sends before it is ended.
+const CROWD_FRAMES: u64 = 3_000;
+
 /// xorshift64*: the instants need no better.
 struct Random(u64);
 
@@ -86,7 +89,7 @@ fn kill_again_and_again(rounds: u64, random: &mut Random, tally: &mut Tally) {
             tally.while_starting += 1;
         }
         let server = site.start();
-        let crowd = Crowd::start(&site, &server);
+        let crowd = Crowd::start(&site, &server, round * CROWD_FRAMES);
         let (sender, answers) = channel();
         let instant_us = random.below(200_000);
         std::thread::scope(|scope| {
@@ -136,9 +139,11 @@ struct Crowd(Child);
 type Approval = [String; 4];
 
 impl Crowd {
-    fn start(site: &Site, server: &Server) -> Self {
+    fn start(site: &Site, server: &Server, first_seq: u64) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_posgate-sim"));
         command.args(["--server", &format!("127.0.0.1:{}", server.port), "--trace"]);
+        // Two crowds may live in one second: a number used in both would be that of two sales at one time.
+        command.args(["--seq", &first_seq.to_string()]);
         command.args(["crowd", "--terminals", "8", "--rate", "400", "--seconds", "60"]);
         command.args((1..=CARDS).flat_map(|number| ["--card".to_owned(), card(number)]));
         let trace = File::create(site.path("crowd")).expect("created");

@@ -470,7 +470,8 @@ impl World {
         let expected =
             is_first.then(|| self.judge.orders.answers(cmd, &order.act, &order.key, &self.site, figures, first_kept));
         // Files hold money orders only.
-        let is_of_a_file = !is_all && matches!(order.act, Act::Move { way: Way::TopUp | Way::Subsidy | Way::Adjust, .. });
+        let is_of_a_file =
+            !is_all && matches!(order.act, Act::Move { way: Way::TopUp | Way::Subsidy | Way::Adjust, .. });
         if matches!(order.key, Key::Line { .. }) && !is_of_a_file {
             return Ok(());
         }
