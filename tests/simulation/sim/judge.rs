@@ -45,6 +45,8 @@ pub struct Sale {
 struct Move {
     seq: u64,
     at: Option<Civil>,
+    /// The number of its frame.
+    frame: u64,
     /// By the terminal's own record.
     is_offline: bool,
 }
@@ -141,6 +143,8 @@ pub struct Judge {
     answered: Aging<String, u64>,
     moved: Aging<String, ()>,
     sale_of_entry: Aging<u64, SaleId>,
+    /// The number of the 109 that confirmed an entry.
+    confirmed_by: Aging<u64, u64>,
     doubts: Map<Place, Vec<Doubt>>,
     /// By entry.
     doubt_places: BTreeMap<u64, Place>,
@@ -185,6 +189,7 @@ impl Judge {
         self.passes.turn();
         self.moved.turn();
         self.sale_of_entry.turn();
+        self.confirmed_by.turn();
         self.approved_at.turn();
         self.offline.turn();
         self.admissions.turn();
@@ -593,6 +598,7 @@ impl Judge {
             _ => fen(line.word("asked").unwrap_or("")),
         };
         let place = (machine, card, asked);
+        let frame = number(line.column(7));
         let about = line.column(16).parse::<u64>().ok();
         let is_decoy = site.find(card).is_some_and(|card| card.is_decoy);
         if matches!(kind, "charge" | "meal" | "scan" | "offline" | "matched" | "repeat" | "admit") {
@@ -609,7 +615,7 @@ impl Judge {
                     self.judge_charge(place, &serial, at, raw, site, text);
                 }
                 match self.sale_of_frame.get(&key).copied() {
-                    Some(sale) => self.book(sale, Move { seq, at, is_offline: false }, machine, text),
+                    Some(sale) => self.book(sale, Move { seq, at, frame, is_offline: false }, machine, text),
                     None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
                 }
                 self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone(), is_scan });
@@ -653,7 +659,6 @@ impl Judge {
                 // A forger's 105 may hold nothing at all.
                 let is_decoy = is_decoy || slot.is_empty();
                 let key = format!("{machine}/{slot}/{raw}");
-                let frame = number(line.column(7));
                 let stored = self.records.of(key);
                 stored.booked += 1;
                 let (count, made) = (stored.booked, stored.made.len());
@@ -673,7 +678,7 @@ impl Judge {
                             self.judge_offline(place, &serial, at, site, text);
                         }
                         if let Some(sale) = sale {
-                            self.book(sale, Move { seq, at, is_offline: true }, machine, text);
+                            self.book(sale, Move { seq, at, frame, is_offline: true }, machine, text);
                         }
                     } else {
                         let about = about.expect("a ref");
@@ -708,6 +713,7 @@ impl Judge {
                     assert!(made.is_none_or(|made| made.is_told), "confirmed, and never shown: {text}");
                 }
                 self.settle(about);
+                self.confirmed_by.insert(about, frame);
                 for pass in self.passes.values_mut().filter(|pass| pass.seq == about) {
                     pass.is_confirmed = true;
                 }
@@ -760,6 +766,10 @@ impl Judge {
         }
         if at < first && !entry.is_offline {
             return Some("allowed: a sale charged twice, because a first try came after the second");
+        }
+        let is_behind = |by: &u64| entry.frame.wrapping_sub(*by) & 0xFFFF >= 0x8000;
+        if !entry.is_offline && self.confirmed_by.get(&before.seq).is_some_and(is_behind) {
+            return Some("allowed: a sale charged twice, because a try came after the 109 that confirmed it");
         }
         let doubt = self.doubt_places.get(&before.seq).and_then(|place| self.doubts.get(place));
         let doubt = doubt.into_iter().flatten().find(|doubt| doubt.seq == before.seq)?;

@@ -584,6 +584,11 @@ impl World {
         }
         if received > 20 {
             self.coverage.count("branch turn of many frames");
+            // The more pages are on their way to the medium, the more ways there are to lose them.
+            if !self.is_calm && self.random.happens(200) {
+                self.coverage.count("fault kill in a turn of many frames");
+                self.disk.strike(self.random.pick(&[Target::Append, Target::Sync]), Strike::Kill);
+            }
         }
         if !self.inbox.is_empty() {
             self.turn_at = Some(self.t + 1);
@@ -603,7 +608,7 @@ impl World {
         let unwritten = service.server().counters().admitted_unwritten;
         let done = done.and_then(|()| service.end_turn(&now, &mut |bag| self.post(bag)));
         if done.is_err() || self.disk.is_killed() {
-            let is_power = self.random.happens(400);
+            let is_power = self.random.happens(if received > 20 { 800 } else { 400 });
             if is_power {
                 self.coverage.count("fault power of the server");
             }

@@ -10,6 +10,10 @@ use super::{Event, MINUTE, SECOND, World};
 /// From here come the machine numbers that no device has.
 const CROWD: u64 = 20_000;
 
+/// And from here those of terminals that upload and do nothing else; so many there are.
+const POUR: u64 = 30_000;
+const POURING: u64 = 200;
+
 impl World {
     pub(super) fn schedule(&mut self, at: u64, event: Event) {
         self.serial += 1;
@@ -136,26 +140,35 @@ impl World {
         }
     }
 
-    /// One source sends as fast as it can: the same question, or stored sales of which each is another.
+    /// One source sends as fast as it can.
     pub(super) fn flood(&mut self) {
-        let is_stored = self.random.happens(400);
-        self.coverage.count(if is_stored {
-            "fault net flood of stored sales"
-        } else {
-            "fault net flood of one source"
-        });
-        let (card, time) = (self.decoy(), true_civil(self.t));
+        self.coverage.count("fault net flood of one source");
         let source = self.stranger();
         let count = self.random.between(60, 200) + 5 * self.site.rate_source;
         let machine = self.random.below(self.devices.len() as u64 + 20);
+        let is_stored = self.random.happens(300);
+        let (card, time) = (self.decoy(), true_civil(self.t));
         for number in 0..count {
-            let (code, body) = if is_stored {
-                (105, format!("{card},0.01,{time},0,{number:08},{}", count - number))
-            } else {
-                (102, "1".to_owned())
-            };
+            let (code, body) =
+                if is_stored { (105, format!("{card},0.01,{time},0,{number:08},1")) } else { (102, "1".to_owned()) };
             let datagram = format!("{code},{:05},1.2.3.4,5.6.7.8,{machine:05},{body}", number % 65_536);
             let at = self.t + self.random.below(3 * SECOND);
+            self.schedule(at, Event::ToServer(source, datagram.into_bytes()));
+        }
+    }
+
+    /// The power came back, and many terminals upload what they stored: a turn has pages of entries.
+    pub(super) fn pour(&mut self) {
+        self.coverage.count("fault net stored sales of many at once");
+        let (card, time) = (self.decoy(), true_civil(self.t));
+        let span = self.random.between(5, 3 * SECOND);
+        for number in 0..self.random.between(50, POURING) {
+            let last = u8::try_from(number).expect("few");
+            let source = SocketAddrV4::new(Ipv4Addr::new(10, super::super::site::FENCE.1, 98, last), 39_190);
+            let (machine, seq, slot) = (POUR + number, self.random.below(60_000), self.random.below(100_000_000));
+            let amount = yuan(i64::try_from(self.random.between(1, 900)).expect("small"));
+            let datagram = format!("105,{seq:05},1.2.3.4,5.6.7.8,{machine:05},{card},{amount},{time},0,{slot:08},1");
+            let at = self.t + self.random.below(span);
             self.schedule(at, Event::ToServer(source, datagram.into_bytes()));
         }
     }
@@ -187,7 +200,7 @@ impl World {
     pub(super) fn replay_a_door(&mut self) {
         // Of the last 32 frames of a board: more it need not remember.
         let frames = &self.door_frames;
-        self.recorded_doors.retain(|(place, _, number)| frames[*place] < number + 20);
+        self.recorded_doors.retain(|(place, _, number)| frames[*place] < number + 28);
         if self.recorded_doors.is_empty() {
             return;
         }

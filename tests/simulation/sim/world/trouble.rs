@@ -14,7 +14,11 @@ impl World {
         }
         let next = self.t + self.random.between(SECOND, 20 * MINUTE);
         self.schedule(next, Event::Trouble);
-        match self.random.below(34) {
+        if self.is_full && self.random.happens(500) {
+            // While nothing can be written doors open without an entry.
+            self.replay_a_door();
+        }
+        match self.random.below(35) {
             0 => self.order = Some(Order::Kill),
             1 => self.order = Some(Order::Power),
             2..=8 => self.order = Some(Order::Operator(self.next_act())),
@@ -40,6 +44,7 @@ impl World {
             27 if self.is_crowded => self.crowd(),
             28 | 29 => self.fill_disk(),
             30 => self.move_a_device(),
+            31 => self.pour(),
             _ => self.disk.write_back(),
         }
     }
