@@ -1,7 +1,7 @@
 //! `posgate ledger explain`: the whole story of one sale, for whoever asks "why was I charged?" (design.md, sections 6 to 8).
 //!
 //! The ledger is read twice: to find the entry, and to collect what is said about it before and after. How often an answer was sent again
-//! stands in no entry; that it was never confirmed does.
+//! stands in the entries that end its resending.
 
 use super::filter::{Written, is_of_card};
 use super::source::{Item, Source};

@@ -23,6 +23,7 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use nix::cmsg_space;
 use nix::errno::Errno;
+use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{
     self, AddressFamily, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockFlag, SockType, SockaddrIn, sockopt,
 };
@@ -142,8 +143,8 @@ impl Socket {
             };
             // The loopback names no broadcast address, but has one; only who listens there alone means it.
             let is_loopback = here.address.is_loopback();
-            let all_hosts = Ipv4Addr::from_bits(here.address.to_bits() | !mask(here.prefix));
-            let broadcast = if is_loopback { (own == here.address).then_some(all_hosts) } else { here.broadcast };
+            let all_hosts = || all_hosts(here.address, here.prefix);
+            let broadcast = if is_loopback { (own == here.address).then(all_hosts) } else { here.broadcast };
             Some((here.address, broadcast.filter(|_| is_served)?))
         })
     }
@@ -317,12 +318,12 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
     let interfaces = nix::ifaddrs::getifaddrs()?;
     Ok(interfaces
         .filter_map(|interface| {
-            Some(InterfaceAddress {
-                address: ipv4(interface.address)?,
-                prefix: ipv4(interface.netmask).map_or(32, |mask| mask.to_bits().leading_ones() as u8),
-                broadcast: ipv4(interface.broadcast),
-                interface: interface.interface_name,
-            })
+            let address = ipv4(interface.address)?;
+            let prefix = ipv4(interface.netmask).map_or(32, |mask| mask.to_bits().leading_ones() as u8);
+            // Not the broadcast address that the interface was given: for one that was given none the C library may name its own address.
+            let takes_broadcasts = interface.flags.contains(InterfaceFlags::IFF_BROADCAST) && prefix < 31;
+            let broadcast = takes_broadcasts.then(|| all_hosts(address, prefix));
+            Some(InterfaceAddress { interface: interface.interface_name, address, prefix, broadcast })
         })
         .collect())
 }
@@ -330,6 +331,11 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
 /// Whether an error of sending may be about something sent before, or nothing at all.
 fn is_complaint(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionRefused)
+}
+
+/// The broadcast address of a network.
+fn all_hosts(address: Ipv4Addr, prefix: u8) -> Ipv4Addr {
+    Ipv4Addr::from_bits(address.to_bits() | !mask(prefix))
 }
 
 fn mask(prefix: u8) -> u32 {

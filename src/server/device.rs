@@ -101,6 +101,10 @@ pub(super) struct Device {
     pub(super) clash_told: Option<Mono>,
     /// A 109-like frame that confirmed nothing, for the warning about a mute device.
     pub(super) stray_confirm: Text<96>,
+    /// Who else sent under this number in this run, last: its address, and its serial where its frames carry one.
+    pub(super) rival: Option<(Ipv4Addr, Option<Serial>)>,
+    /// It asked for a door.
+    pub(super) is_board: bool,
 }
 
 impl Device {
@@ -121,9 +125,11 @@ impl Device {
             left_out: [0; LIMITED.len()],
             left_out_timer: None,
             clash_told: None,
+            rival: None,
             clock_told: None,
             clock_owed: false,
             clock_offset_s: None,
+            is_board: false,
             tally: Tally::default(),
         }
     }
@@ -168,8 +174,9 @@ impl Device {
         if is_another {
             self.echoes.clear();
             self.confirms.clear();
-            self.serial = None;
+            self.rival = Some((*self.peer.source.ip(), self.serial.take()));
             self.clock_offset_s = None;
+            self.is_board = false;
             self.tally = Tally::default();
         }
         self.tally.frames += 1;

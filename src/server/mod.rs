@@ -441,6 +441,7 @@ impl<'t> Server<'t> {
                 self.check_device_clock(context, time, fx);
             }
             Body::Access(access) => {
+                self.tables.devices.get_mut(context.device).is_board = true;
                 self.on_access(context, access, fx);
                 self.check_device_clock(context, &access.time, fx);
             }

@@ -52,6 +52,13 @@ struct Pending {
 type Subject = heapless::Vec<u8, 20, u8>;
 
 impl Pending {
+    /// How often it was sent again, for who asks why.
+    fn tell_resends(&self, entry: &mut Entry) {
+        if self.resends > 0 {
+            entry.detail.push("resent", self.resends);
+        }
+    }
+
     fn is_door(&self) -> bool {
         matches!(self.code, 50 | 51)
     }
@@ -330,6 +337,7 @@ impl Server<'_> {
             entry.machine = Some(machine);
             entry.serial = serial;
             entry.about = Some(about);
+            pending.tell_resends(&mut entry);
             self.append(entry, now, fx);
             info!("unconfirmed machine={machine} ref={about} code={:03} resends={}", pending.code, pending.resends);
         }
@@ -400,6 +408,7 @@ impl Server<'_> {
         let Some(about) = pending.about else { return };
         let mut entry = context.draft(Kind::Confirm);
         entry.about = Some(about);
+        pending.tell_resends(&mut entry);
         self.append(entry, now, fx);
     }
 

@@ -130,6 +130,7 @@ impl Server<'_> {
 
     pub(super) fn tell_clash(&mut self, context: &Context, fx: &mut Effects) {
         let device = self.tables.devices.get_mut(context.device);
+        device.rival = Some((*context.peer.source.ip(), context.frame.serial.clone()));
         if device.clash_told.is_some_and(|told| context.now.mono.ms_since(told) < CLASH_TOLD_MS) {
             return;
         }
