@@ -1,13 +1,9 @@
 //! `posgate ledger export`: the entries as a table that a spreadsheet opens (design.md, section 3).
 //!
-//! Every row begins with site and ledger, for (ledger, seq) names an entry for ever, whatever files are put together. Three things
-//! spreadsheets do are prevented:
-//!
-//! | what would happen | what is written |
-//! |---|---|
-//! | `0088888888` loses its zeros, `12e45678` becomes a power of ten | CSV: a tab behind the digits, unseen and cut off by whoever reads blanks away; TSV: an apostrophe before them |
-//! | a text that begins with `=`, `+`, `-` or `@` is run as a formula | an apostrophe before it |
-//! | UTF-8 is taken for GBK | a byte order mark; or GBK itself, `?` for what it lacks |
+//! Every row begins with site and ledger, for (ledger, seq) names an entry for ever, whatever files are put together. TSV is for
+//! programs: the values as they are, UTF-8, a LF behind each row, blanks for the tabs and line ends in a text. CSV is for spreadsheets:
+//! a byte order mark, or they take UTF-8 for GBK, and an apostrophe before a text that they would run as a formula. Numbers
+//! and names made of digits are as they are there too: who wants the zeros of `0088888888` imports that column as text.
 
 use std::io::{self, BufWriter, Write};
 
@@ -52,17 +48,6 @@ pub struct Export {
     pub gbk: bool,
 }
 
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    /// A number that is summed or sorted.
-    Number,
-    /// A name made of digits, or of what could be taken for some.
-    Code,
-    /// A text or a time.
-    Text,
-}
-
 /// The columns before the ledger's own: English, Chinese.
 const LEADING: [(&str, &str); 3] = [("site", "站点"), ("ledger", "账本"), ("day", "营业日")];
 
@@ -76,7 +61,7 @@ impl Export {
         while check.entry()?.is_some() {}
         let last = check.head().seq;
         let mut out = BufWriter::new(out);
-        if !self.gbk {
+        if self.format == Format::Csv && !self.gbk {
             out.write_all("\u{FEFF}".as_bytes())?;
         }
         self.write_row(&mut out, &self.titles())?;
@@ -112,36 +97,22 @@ impl Export {
 
     fn cells(&self, item: &Item, day: &str) -> Vec<String> {
         let header = &item.piece.header;
-        let mut cells = vec![
-            self.guarded(&header.site, Content::Text),
-            self.guarded(&format!("{:016x}", header.ledger), Content::Code),
-            day.to_owned(),
-        ];
+        let mut cells = vec![self.guarded(header.site.to_string()), format!("{:016x}", header.ledger), day.to_owned()];
         for (column, raw) in line::columns(item.text).unwrap_or_default().iter().enumerate() {
-            let value = unescaped(raw);
-            let value = match COLUMNS[column] {
+            cells.push(match COLUMNS[column] {
                 "time" => self.calendar.civil(item.entry.time).to_string(),
                 "kind" if self.header == Language::Chinese => words::of_kind(item.entry.kind).0.to_owned(),
-                _ => value,
-            };
-            cells.push(self.guarded(&value, content(COLUMNS[column])));
+                "serial" | "account" | "device_time" | "slot" | "detail" => self.guarded(unescaped(raw)),
+                _ => unescaped(raw),
+            });
         }
         cells
     }
 
-    /// The value as a spreadsheet will keep it.
-    fn guarded(&self, value: &str, content: Content) -> String {
-        let begins_with = |set: &[char]| value.starts_with(set);
-        let is_formula = begins_with(&['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n']);
-        match (content, self.format) {
-            (Content::Number, _) => value.to_owned(),
-            (Content::Code | Content::Text, _) if is_formula => format!("'{value}"),
-            (Content::Code, Format::Csv) if !value.is_empty() => format!("{value}\t"),
-            (Content::Code, Format::Tsv) if !value.is_empty() => format!("'{value}"),
-            (Content::Text, Format::Csv) if is_like_number(value) => format!("{value}\t"),
-            (Content::Text, Format::Tsv) if is_like_number(value) => format!("'{value}"),
-            (Content::Code | Content::Text, _) => value.to_owned(),
-        }
+    /// A text of a person's or a device's, which a spreadsheet must not run.
+    fn guarded(&self, text: String) -> String {
+        let is_formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n']);
+        if self.format == Format::Csv && is_formula { format!("'{text}") } else { text }
     }
 
     fn write_row(&self, out: &mut dyn Write, cells: &[String]) -> io::Result<()> {
@@ -164,23 +135,9 @@ impl Export {
                 }
             }
         }
-        row.push_str("\r\n");
+        row.push_str(if self.format == Format::Csv { "\r\n" } else { "\n" });
         if self.gbk { out.write_all(&gbk::encode(&row)) } else { out.write_all(row.as_bytes()) }
     }
-}
-
-fn content(column: &str) -> Content {
-    match column {
-        "seq" | "amount" | "uses" | "balance" | "uses_left" | "ref" => Content::Number,
-        "machine" | "serial" | "frame" | "card" | "account" | "slot" | "crc" => Content::Code,
-        _ => Content::Text,
-    }
-}
-
-/// Whether a spreadsheet might take a text for a number; a time of ours it should take for one.
-fn is_like_number(value: &str) -> bool {
-    let is_time = crate::model::Civil::parse(value.as_bytes()).is_some();
-    !is_time && value.starts_with(|first: char| first.is_numeric() || first == '.')
 }
 
 /// A column without COPY's escapes; empty for none.
@@ -213,26 +170,16 @@ fn unescaped(raw: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn guarded(format: Format, value: &str, content: Content) -> String {
-        Export { format, ..Export::default() }.guarded(value, content)
-    }
-
     #[test]
-    fn no_cell_is_run_or_rounded_by_a_spreadsheet() {
+    fn no_text_is_run_by_a_spreadsheet() {
+        let (csv, tsv) = (Export::default(), Export { format: Format::Tsv, ..Export::default() });
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "\t=1", "\r=1"] {
-            for content in [Content::Code, Content::Text] {
-                for format in [Format::Csv, Format::Tsv] {
-                    assert!(guarded(format, formula, content).starts_with('\''), "{formula:?}");
-                }
-            }
+            assert_eq!(csv.guarded(formula.to_owned()), format!("'{formula}"));
+            assert_eq!(tsv.guarded(formula.to_owned()), formula);
         }
-        assert_eq!(guarded(Format::Csv, "0088888888", Content::Code), "0088888888\t");
-        assert_eq!(guarded(Format::Tsv, "0088888888", Content::Code), "'0088888888");
-        assert_eq!(guarded(Format::Csv, "12e45678", Content::Code), "12e45678\t");
-        assert_eq!(guarded(Format::Csv, "MAR1", Content::Code), "MAR1\t");
-        assert_eq!(guarded(Format::Csv, "1食堂", Content::Text), "1食堂\t");
-        assert_eq!(guarded(Format::Csv, "-5.50", Content::Number), "-5.50");
-        assert_eq!(guarded(Format::Csv, "2026-11-22 12:00:00", Content::Text), "2026-11-22 12:00:00");
+        for text in ["0088888888", "12e45678", "1食堂", "2026-11-22 12:00:00", ""] {
+            assert_eq!(csv.guarded(text.to_owned()), text);
+        }
     }
 
     #[test]

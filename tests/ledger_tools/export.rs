@@ -72,12 +72,12 @@ fn a_csv_has_a_mark_titles_and_a_row_an_entry_that_begins_with_site_and_ledger()
     );
     for (cells, row) in table[1..].iter().zip(&all) {
         assert_eq!(
-            (cells[0].as_str(), cells[1].trim_end(), cells[2].as_str()),
+            (cells[0].as_str(), cells[1].as_str(), cells[2].as_str()),
             ("一食堂", "00a1b2c3d4e5f607", row.day())
         );
         assert_eq!(cells[4], row.column(2)[..19].replace('T', " "));
         for column in [1, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18] {
-            assert_eq!(cells[column + 2].trim_end(), row.column(column), "entry {} column {column}", row.seq());
+            assert_eq!(cells[column + 2], row.column(column), "entry {} column {column}", row.seq());
         }
     }
     let sales = export(&["--kind", "sales", "--card", "88888007", text(&place)]).stdout;
@@ -86,37 +86,50 @@ fn a_csv_has_a_mark_titles_and_a_row_an_entry_that_begins_with_site_and_ledger()
 }
 
 #[test]
-fn numbers_survive_a_spreadsheet_and_formulas_are_harmless() {
+fn a_csv_runs_no_formula_and_leaves_numbers_as_they_are() {
     let directory = nasty();
-    let place = directory.path().join("ledger");
-    for arguments in [vec![text(&place)], vec!["--format", "tsv", text(&place)]] {
-        let is_tsv = arguments.len() > 1;
-        let text = String::from_utf8(export(&arguments).stdout).unwrap();
-        let text = text.trim_start_matches('\u{FEFF}');
-        let table = if is_tsv {
-            text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
-        } else {
-            cells(text)
-        };
-        assert_eq!(table.len(), 5);
-        for row in &table {
-            assert_eq!(row.len(), 21, "{row:?}");
-            for (index, cell) in row.iter().enumerate() {
-                let is_number = [3, 12, 13, 14, 15, 18].contains(&index);
-                let is_formula = cell.starts_with(['=', '+', '-', '@', '\t']);
-                assert!(is_number || !is_formula, "{cell:?} would be run");
-            }
-        }
-        assert_eq!(table[1][0], "'=1+1,一食堂");
-        assert_eq!(table[1][12], "-5.50");
-        // Not the digits alone, or the zeros and the power of ten are the spreadsheet's.
-        for (row, column, digits) in
-            [(1, 10, "0088888801"), (1, 17, "1-2"), (2, 17, "12e4"), (4, 17, "007"), (1, 1, "00000000000000a1")]
-        {
-            let wanted = if is_tsv { format!("'{digits}") } else { format!("{digits}\t") };
-            assert_eq!(table[row][column], wanted);
+    let text = String::from_utf8(export(&[text(&directory.path().join("ledger"))]).stdout).unwrap();
+    let table = cells(text.trim_start_matches('\u{FEFF}'));
+    assert_eq!(table.len(), 5);
+    for row in &table {
+        assert_eq!(row.len(), 21, "{row:?}");
+        for (index, cell) in row.iter().enumerate() {
+            assert!(
+                [12, 14].contains(&index) || !cell.starts_with(['=', '+', '-', '@', '\t']),
+                "{cell:?} would be run"
+            );
         }
     }
+    assert_eq!((table[1][0].as_str(), table[1][11].as_str()), ("'=1+1,一食堂", "'=cmd|'/c calc'!A1"));
+    for (row, column, digits) in [
+        (1, 1, "00000000000000a1"),
+        (1, 3, "1"),
+        (1, 10, "0088888801"),
+        (1, 12, "-5.50"),
+        (1, 17, "1-2"),
+        (2, 17, "12e4"),
+        (4, 17, "007"),
+    ] {
+        assert_eq!(table[row][column], digits);
+    }
+}
+
+#[test]
+fn a_tsv_has_nothing_but_the_values() {
+    let directory = nasty();
+    let text = String::from_utf8(export(&["--format", "tsv", text(&directory.path().join("ledger"))]).stdout).unwrap();
+    let table: Vec<Vec<&str>> =
+        text.strip_suffix('\n').unwrap().split('\n').map(|line| line.split('\t').collect()).collect();
+    assert_eq!(table.len(), 5);
+    assert!(table.iter().all(|row| row.len() == 21), "{table:?}");
+    assert_eq!(table[0][..4], ["site", "ledger", "day", "seq"]);
+    assert_eq!(table[1][..4], ["=1+1,一食堂", "00000000000000a1", "2026-11-22", "1"]);
+    assert_eq!(table[1][10..13], ["0088888801", "=cmd|'/c calc'!A1", "-5.50"]);
+    assert_eq!(
+        table.iter().skip(1).map(|row| row[11]).collect::<Vec<_>>(),
+        ["=cmd|'/c calc'!A1", "+86", "@SUM(1)", "-1"]
+    );
+    assert_eq!(table.iter().skip(1).map(|row| row[17]).collect::<Vec<_>>(), ["1-2", "12e4", "x", "007"]);
 }
 
 #[test]
