@@ -1,9 +1,9 @@
-//! Text for the displays: GBK, cleaned and cut on a character boundary (protocol.md, *Server → device*).
+//! Text for the displays: GBK, cleaned and cut on a character boundary (protocol.md, *Server → device*); and what devices send, read.
 //!
 //! 0x5C `\`, 0x7B `{`, 0x7D `}` and 0x7C occur as second bytes of GBK characters, so cleaning looks at
 //! characters, before encoding; afterwards nobody touches single bytes.
 
-use encoding_rs::{EncoderResult, GBK};
+use encoding_rs::{CoderResult, EncoderResult, GBK};
 
 /// Encodes text for a display; a character outside GBK becomes `?`. May allocate: names and templates are
 /// encoded once, at load.
@@ -60,9 +60,34 @@ pub fn decode(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     GBK.decode_without_bom_handling(bytes).0
 }
 
+/// Hands over the characters of GBK bytes in order, and allocates nothing: what is no GBK becomes U+FFFD.
+pub fn for_each_character(bytes: &[u8], mut take: impl FnMut(char)) {
+    let mut decoder = GBK.new_decoder_without_bom_handling();
+    let mut rest = bytes;
+    loop {
+        let mut utf8 = [0; 64];
+        let (result, read, written, _) = decoder.decode_to_utf8(rest, &mut utf8, true);
+        core::str::from_utf8(&utf8[..written]).expect("a decoder writes UTF-8").chars().for_each(&mut take);
+        if result == CoderResult::InputEmpty {
+            return;
+        }
+        rest = &rest[read..];
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn characters_are_those_that_are_decoded_whatever_the_bytes() {
+        for len in 0..200 {
+            let bytes: Vec<u8> = (0..len).map(|at: u32| (at * at * 31 + len * 7) as u8).collect();
+            let mut text = String::new();
+            for_each_character(&bytes, |character| text.push(character));
+            assert_eq!(text, decode(&bytes));
+        }
+    }
 
     #[test]
     fn what_gbk_lacks_becomes_a_question_mark() {

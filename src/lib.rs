@@ -9,9 +9,9 @@ pub mod index;
 
 pub mod words;
 
-pub mod model;
-
 pub mod gbk;
+
+pub mod model;
 
 pub mod wire;
 

@@ -7,7 +7,7 @@
 use core::fmt;
 
 use super::digits::{fill, pair};
-use super::ids::{Text, text_from_lossy};
+use super::ids::{Text, text_of_gbk};
 use crate::index::fnv1a;
 
 /// Milliseconds of a clock that only goes forward, from an arbitrary start.
@@ -293,7 +293,7 @@ impl DeviceTime {
     pub fn new(bytes: &[u8]) -> Self {
         // A blank where it is cut would be none of the field's any more once it is sent on.
         let held = bytes[..bytes.len().min(DEVICE_TIME_LEN_MAX)].trim_ascii_end();
-        Self { raw: text_from_lossy(held), civil: Civil::parse(bytes) }
+        Self { raw: text_of_gbk(held), civil: Civil::parse(bytes) }
     }
 
     /// Takes a time as the ledger holds it.

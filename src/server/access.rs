@@ -66,10 +66,15 @@ impl Server<'_> {
         if policy::is_duress(row.as_ref(), presented) {
             self.alarm_duress(context, &entry, fx);
         }
+        let decided = policy::decide_access(&self.tables.book, &self.rules, row.as_ref(), &request).cloned();
+        if let Err(reason) = decided {
+            entry.kind = Kind::Refuse;
+            entry.detail.push("reason", reason.word());
+        }
         if access.pin_kind == PinKind::Correction {
             entry.detail.push("correction", 1);
         }
-        match policy::decide_access(&self.tables.book, &self.rules, row.as_ref(), &request).cloned() {
+        match decided {
             Ok(rule) => {
                 self.counters.admitted += 1;
                 self.tables.devices.get_mut(context.device).tally.approved += 1;
@@ -86,8 +91,6 @@ impl Server<'_> {
                 self.send_admission(context, access, row.as_ref(), Some(&rule), (about, None), fx);
             }
             Err(reason) => {
-                entry.kind = Kind::Refuse;
-                entry.detail.push("reason", reason.word());
                 self.counters.refused += 1;
                 if let (Reason::UnknownCard, Some(card)) = (reason, access.card) {
                     self.note_unknown(context, card);

@@ -4,7 +4,7 @@ use log::{debug, info};
 
 use super::{Context, Effects, Server};
 use crate::book::FrameId;
-use crate::model::ids::text_from_lossy;
+use crate::model::ids::text_of_gbk;
 use crate::model::{ClockState, DeviceTime, Kind, Money, Text};
 use crate::wire::Code;
 
@@ -33,7 +33,7 @@ impl Server<'_> {
     /// 106: what the keys mean is unknown, so they are written down.
     pub(super) fn on_keys(&mut self, context: &Context, keys: &[u8], fx: &mut Effects) {
         let mut entry = context.draft(Kind::Keys);
-        let shown: Text<32> = text_from_lossy(keys);
+        let shown: Text<32> = text_of_gbk(keys);
         entry.detail.push("keys", shown.as_str());
         let id = FrameId::new(Code::Keys.number(), &entry, Money::ZERO);
         if self.first_answer(context, &id).is_some() {

@@ -12,6 +12,7 @@ use super::{Context, Effects, Room, Server};
 use crate::book::OfflineId;
 use crate::limits::CARDS_MAX;
 use crate::model::card::GroupSet;
+use crate::model::ids::text_of_gbk;
 use crate::model::{AccountId, CardNo, Civil, Entry, EntrySeq, Kind, Money, Reason};
 use crate::policy::{self, Basis};
 use crate::wire::{self, INVALID_TIME, OfflineSale, Reply};
@@ -48,10 +49,10 @@ impl Server<'_> {
         let is_readable = sale.card.is_some() && sale.basis.is_some();
         match sale.amount.filter(|amount| *amount <= self.rules.offline_max && is_readable) {
             Some(amount) => entry.detail.push("asked", amount),
-            None => entry.detail.push("claimed", sale.amount_raw.escape_ascii()),
+            None => entry.detail.push("claimed", text_of_gbk::<32>(sale.amount_raw)),
         }
         if sale.card.is_none() {
-            entry.detail.push("card", sale.card_raw.escape_ascii());
+            entry.detail.push("card", text_of_gbk::<32>(sale.card_raw));
         }
         match sale.basis {
             Some(wire::Basis::Amount) => (),

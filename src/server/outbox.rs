@@ -10,7 +10,8 @@ use super::device::Device;
 use super::effects::{Effects, Peer};
 use super::{Context, Server, Timer};
 use crate::limits::{APPROVALS_MAX, PENDING_MAX};
-use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now};
+use crate::model::ids::{text_from, text_from_lossy};
+use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Serial};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, DeviceFrame, Reply};
 
@@ -399,7 +400,7 @@ impl Server<'_> {
         let Some(pending) = slot.and_then(|slot| self.forget(slot)) else {
             self.counters.stray_confirms += 1;
             let device = self.tables.devices.get_mut(context.device);
-            device.stray_confirm = crate::model::ids::text_from_lossy(context.raw);
+            device.stray_confirm = text_from_lossy(context.raw);
             debug!("confirm-ignored machine={} frame={} repeat={is_repeat}", frame.machine, frame.seq);
             return;
         };
@@ -407,6 +408,7 @@ impl Server<'_> {
         debug!("confirm machine={} frame={} code={:03}", frame.machine, frame.seq, pending.code);
         let Some(about) = pending.about else { return };
         let mut entry = context.draft(Kind::Confirm);
+        entry.serial = serial_in(rest, self.tables.devices.get(context.device).serial.as_ref());
         entry.about = Some(about);
         pending.tell_resends(&mut entry);
         self.append(entry, now, fx);
@@ -438,6 +440,13 @@ impl Server<'_> {
         let by_subject = find(&|pending| names().any(|name| pending.is_about(name)));
         by_subject.or_else(|| find(&|pending| names().any(|name| pending.is_named(name, machine))))
     }
+}
+
+/// The device's serial where it stands among a 109's fields, as received.
+fn serial_in(rest: &[u8], known: Option<&Serial>) -> Option<Serial> {
+    let known = known?;
+    let field = rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).find(|field| known.is(field))?;
+    text_from(field).map(Serial::from)
 }
 
 /// Puts a command where it belongs: behind the sync if it rests on an entry.

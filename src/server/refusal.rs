@@ -20,8 +20,14 @@ impl Server<'_> {
         self.counters.malformed += 1;
         let kind = if context.frame.code == Code::Access { Kind::Refuse } else { Kind::Decline };
         let mut entry = context.draft(kind);
+        entry.serial.clone_from(&malformed.serial);
+        entry.card = malformed.card.map(|card| card.padded());
+        entry.device_time.clone_from(&malformed.time);
         entry.detail.push("reason", Reason::Malformed.word());
         entry.detail.push("code", context.frame.code.number());
+        if let Some(asked) = malformed.asked {
+            entry.detail.push("asked", asked);
+        }
         entry.detail.push("rule", malformed.field);
         self.append_limited(context, entry, fx);
         self.refuse(context, Reason::Malformed, malformed.subject, fx);
@@ -36,6 +42,7 @@ impl Server<'_> {
     pub(super) fn turn_away(&mut self, context: &Context, reason: Reason, fx: &mut Effects) {
         let frame = context.frame;
         let mut entry = context.draft(Kind::Decline);
+        let mut asked = None;
         let subject: &[u8] = match &frame.body {
             Body::Boot { .. } | Body::Keys { .. } | Body::Confirm { .. } | Body::Offline(_) => return,
             Body::Inquiry { card } => {
@@ -51,19 +58,19 @@ impl Server<'_> {
             Body::Charge { card, amount, time, .. } => {
                 entry.card = Some(card.padded());
                 entry.device_time = Some(time.clone());
-                entry.detail.push("asked", amount.money);
+                asked = Some(amount.money);
                 card.as_bytes()
             }
             Body::Meal { card, time } => {
                 entry.card = Some(card.padded());
                 entry.device_time = Some(time.clone());
-                entry.detail.push("asked", Money::ZERO);
+                asked = Some(Money::ZERO);
                 card.as_bytes()
             }
             Body::Scan { command, amount, time, .. } => {
                 entry.slot = Some(text_from_lossy(command.as_bytes()));
                 entry.device_time = Some(time.clone());
-                entry.detail.push("asked", amount.money);
+                asked = Some(amount.money);
                 command.as_bytes()
             }
             Body::Access(access) => {
@@ -77,6 +84,9 @@ impl Server<'_> {
         };
         entry.detail.push("reason", reason.word());
         entry.detail.push("code", frame.code.number());
+        if let Some(asked) = asked {
+            entry.detail.push("asked", asked);
+        }
         self.log_refusal(context, &entry, reason);
         self.append_limited(context, entry, fx);
         self.refuse(context, reason, subject, fx);

@@ -7,6 +7,7 @@ use super::outbox::About;
 use super::texts::{Values, fill};
 use super::{Context, Effects, Room, Server};
 use crate::book::{Figures, FrameId, Outcome};
+use crate::gbk;
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
 use crate::model::rules::DeviceRule;
@@ -28,6 +29,35 @@ struct Sale<'a> {
     /// The card or command number as received.
     subject: &'a [u8],
     at_device: Option<Civil>,
+    /// What a 103 has behind its time.
+    mode: Option<&'a str>,
+    /// The code that was scanned, if it is no card's.
+    foreign_code: Option<&'a [u8]>,
+}
+
+impl Sale<'_> {
+    /// The words behind all others of the entry's detail.
+    fn end_detail(&self, entry: &mut Entry) {
+        if let Some(mode) = self.mode {
+            entry.detail.push("mode", mode);
+        }
+        if let Some(code) = self.foreign_code {
+            // Who it is, is nobody's business; its end helps to find the payment (design.md, section 7).
+            entry.detail.push("qr", format_args!("****{}", tail(code)));
+        }
+    }
+}
+
+/// The last four characters of a code.
+fn tail(code: &[u8]) -> heapless::String<16> {
+    let mut last = heapless::Deque::<char, 4>::new();
+    gbk::for_each_character(code, |character| {
+        if last.is_full() {
+            last.pop_front();
+        }
+        last.push_back(character).expect("a place was freed");
+    });
+    last.iter().collect()
 }
 
 impl Server<'_> {
@@ -103,13 +133,12 @@ impl Server<'_> {
             amount: amount.raw,
             subject: card.as_bytes(),
             at_device: time.civil,
+            mode,
+            foreign_code: None,
         };
         let mut entry = context.draft(sale.kind);
         entry.card = Some(card.padded());
         entry.device_time = Some(time.clone());
-        if let Some(mode) = mode {
-            entry.detail.push("mode", mode);
-        }
         self.on_card_sale(context, card, entry, &sale, fx);
     }
 
@@ -123,6 +152,8 @@ impl Server<'_> {
             amount: b"0.00",
             subject: card.as_bytes(),
             at_device: time.civil,
+            mode: None,
+            foreign_code: None,
         };
         let mut entry = context.draft(Kind::Meal);
         entry.card = Some(card.padded());
@@ -142,6 +173,7 @@ impl Server<'_> {
     ) {
         let card = self.tables.cards.find_code(code).filter(|_| !code.is_empty()).map(|row| row.card);
         let row = card.and_then(|card| self.card_row(CardNo::from_value(card)));
+        let foreign_code = if row.is_none() { Some(code) } else { None };
         let mut entry = context.draft(Kind::Scan);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
         entry.device_time = Some(time.clone());
@@ -154,22 +186,19 @@ impl Server<'_> {
             amount: amount.raw,
             subject: command.as_bytes(),
             at_device: time.civil,
+            mode: None,
+            foreign_code,
         };
         let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
         if let Some(seen) = self.first_answer(context, &id) {
             self.answer_again(context, &sale, &seen.outcome, fx);
             return;
         }
-        if sale.row.is_none() {
-            // Who a foreign code is, is nobody's business; its end helps to find the payment (design.md, section 7).
-            let tail = &code[code.len().saturating_sub(4)..];
-            entry.detail.push("qr", format_args!("****{}", tail.escape_ascii()));
-        }
         self.decide(context, entry, &sale, fx);
     }
 
     /// Duplicate, then the same sale by 105, then doubt, then the ladder.
-    fn on_card_sale(&mut self, context: &Context, card: CardNo, mut entry: Entry, sale: &Sale, fx: &mut Effects) {
+    fn on_card_sale(&mut self, context: &Context, card: CardNo, entry: Entry, sale: &Sale, fx: &mut Effects) {
         let frame = context.frame;
         let serial = frame.serial.as_ref();
         let code = frame.code.number();
@@ -177,9 +206,6 @@ impl Server<'_> {
         if let Some(seen) = self.first_answer(context, &id) {
             self.answer_again(context, sale, &seen.outcome, fx);
             return;
-        }
-        if sale.kind == Kind::Meal {
-            entry.detail.push("code", code);
         }
         let book = &self.tables.book;
         let at = sale.at_device;
@@ -256,7 +282,11 @@ impl Server<'_> {
     ) {
         let card = entry.card.expect("a sale that is approved has a card");
         self.open_account(&context.now, card, account, fx);
+        if sale.kind == Kind::Meal {
+            entry.detail.push("code", context.frame.code.number());
+        }
         effect.enter(&mut entry, self.tables.book.account(account));
+        sale.end_detail(&mut entry);
         let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
         let seq = self.append_near(entry, Some(account), &context.now, fx);
         self.counters.approved += 1;
@@ -283,13 +313,12 @@ impl Server<'_> {
     ) {
         entry.kind = kind;
         entry.about = Some(first);
-        if entry.detail.code().is_none() {
-            entry.detail.push("code", context.frame.code.number());
-        }
+        entry.detail.push("code", context.frame.code.number());
         entry.detail.push("asked", sale.asked);
         let card = entry.card.expect("a card sale has a card");
         let account = sale.row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
         let figures = self.stand_still(&mut entry, account);
+        sale.end_detail(&mut entry);
         let seq = self.append(entry, &context.now, fx);
         self.counters.recognized += 1;
         let (machine, frame) = (context.frame.machine, context.frame.seq);
@@ -299,12 +328,11 @@ impl Server<'_> {
 
     fn decline(&mut self, context: &Context, mut entry: Entry, sale: &Sale, reason: Reason, fx: &mut Effects) {
         entry.kind = Kind::Decline;
-        let figures = self.stand_still(&mut entry, sale.row.as_ref().map(|row| row.account));
         entry.detail.push("reason", reason.word());
-        if entry.detail.code().is_none() {
-            entry.detail.push("code", context.frame.code.number());
-        }
+        entry.detail.push("code", context.frame.code.number());
         entry.detail.push("asked", sale.asked);
+        let figures = self.stand_still(&mut entry, sale.row.as_ref().map(|row| row.account));
+        sale.end_detail(&mut entry);
         self.counters.declined += 1;
         self.counters.count_reason(reason);
         self.tables.devices.get_mut(context.device).tally.refused += 1;

@@ -9,9 +9,10 @@ use core::fmt;
 use heapless::Vec;
 
 use super::fields::{Fields, Line};
+use crate::gbk;
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::model::digits;
-use crate::model::ids::{text_from, text_from_lossy};
+use crate::model::ids::{text_from, text_of_gbk};
 use crate::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
 
 /// Names a scan payment where a card number stands elsewhere (指令号): echoed as received.
@@ -388,13 +389,58 @@ impl PinKind {
 }
 
 /// What can still be said of a frame with an unreadable field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed<'a> {
     /// The first field that is missing or cannot be read.
     pub field: &'static str,
     /// The card or command number as received, for the refusal to echo. Empty if there is none, if it is longer than 32
     /// bytes, or if it holds anything but printable ASCII: garbage is not shown on a display.
     pub subject: &'a [u8],
+    /// The card, if one stands in its place.
+    pub card: Option<CardNo>,
+    /// How much was asked for, if an amount stands in its place; of a 104 always 0.00.
+    pub asked: Option<Money>,
+    /// The device's time, if a date stands in its place.
+    pub time: Option<DeviceTime>,
+    /// The hardware serial, if one stands behind the time, or a 102's card. Anything else in its place may be a PIN or a code.
+    pub serial: Option<Serial>,
+}
+
+impl<'a> Malformed<'a> {
+    /// Keeps what can be read of a frame whose fields behind the common five are these.
+    fn of(code: Code, field: &'static str, fields: &Fields<'a>) -> Self {
+        let at = |place| fields.clone().nth(place);
+        let (card, amount, time) = match code {
+            Code::Boot => (None, None, Some(0)),
+            Code::Inquiry => (Some(0), None, None),
+            Code::Charge => (Some(0), Some(1), Some(2)),
+            Code::Meal => (Some(0), None, Some(1)),
+            Code::Scan => (None, Some(1), Some(2)),
+            Code::Access => (Some(0), None, Some(6)),
+            Code::Offline | Code::Keys | Code::Confirm => (None, None, None),
+        };
+        let behind_time = time.and_then(|place| {
+            let mut behind = fields.clone();
+            let time = DeviceTime::new(behind.nth(place)?);
+            time.civil.map(|_| (time, behind))
+        });
+        let serial = match (code, behind_time.clone()) {
+            (Code::Inquiry, _) => at(1),
+            (_, None) => None,
+            (Code::Charge, Some((_, mut behind))) => mode_and_serial(&mut behind).1,
+            // What nobody reads and the code stand before it.
+            (Code::Scan, Some((_, mut behind))) => behind.clone().nth(2).and_then(|_| behind.next_back()),
+            (_, Some((_, mut behind))) => behind.next(),
+        };
+        Self {
+            field,
+            subject: shown_subject(code, fields.clone()),
+            card: card.and_then(at).and_then(CardNo::parse),
+            asked: if code == Code::Meal { Some(Money::ZERO) } else { amount.and_then(at).and_then(Money::parse) },
+            time: behind_time.map(|(time, _)| time),
+            serial: serial.and_then(readable_serial),
+        }
+    }
 }
 
 impl<'a> DeviceFrame<'a> {
@@ -407,9 +453,8 @@ impl<'a> DeviceFrame<'a> {
         let seq = FrameSeq::parse(seq).ok_or(NotAFrame::NoSeq)?;
         let machine = MachineNo::parse(machine).ok_or(NotAFrame::NoMachine)?;
         let body = fields.clone();
-        let (body, serial) = Body::parse(code, &mut fields).unwrap_or_else(|Unreadable(field)| {
-            (Body::Malformed(Malformed { field, subject: shown_subject(code, body) }), None)
-        });
+        let (body, serial) = Body::parse(code, &mut fields)
+            .unwrap_or_else(|Unreadable(field)| (Body::Malformed(Malformed::of(code, field, &body)), None));
         Ok(Self { code, seq, device_ip, host_ip, machine, serial, body })
     }
 
@@ -504,7 +549,7 @@ impl<'a> Body<'a> {
                 b"1" => Some(Basis::Count),
                 _ => None,
             },
-            record: text_from_lossy(record_raw),
+            record: text_of_gbk(record_raw),
             record_raw,
             records_held,
         };
@@ -558,16 +603,16 @@ impl<'a> Body<'a> {
 
     fn emit<'o, const N: usize>(&self, line: Line<'o, N>) -> Line<'o, N> {
         match self {
-            Self::Boot { time } => line.field(time.raw.as_bytes()),
+            Self::Boot { time } => line.field(&sent(time)),
             Self::Inquiry { card } => line.field(card.as_bytes()),
             Self::Charge { card, amount, time, mode } => {
-                let line = line.field(card.as_bytes()).field(amount.raw).field(time.raw.as_bytes());
+                let line = line.field(card.as_bytes()).field(amount.raw).field(&sent(time));
                 match mode {
                     Some(mode) => line.field(mode.as_bytes()),
                     None => line,
                 }
             }
-            Self::Meal { card, time } => line.field(card.as_bytes()).field(time.raw.as_bytes()),
+            Self::Meal { card, time } => line.field(card.as_bytes()).field(&sent(time)),
             Self::Offline(sale) => {
                 let basis: &[u8] = match sale.basis {
                     Some(Basis::Amount) => b"0",
@@ -587,7 +632,7 @@ impl<'a> Body<'a> {
             Self::Scan { command, amount, time, code } => line
                 .field(command.as_bytes())
                 .field(amount.raw)
-                .field(time.raw.as_bytes())
+                .field(&sent(time))
                 // What stands here is unknown, and nobody reads it.
                 .field(b"0")
                 .field(code),
@@ -598,10 +643,15 @@ impl<'a> Body<'a> {
                 .number(access.open_seconds)
                 .number(access.pin_kind as u32)
                 .field(access.pin.map(|pin| pin.digits()).unwrap_or_default().as_bytes())
-                .field(access.time.raw.as_bytes()),
+                .field(&sent(&access.time)),
             Self::Malformed(malformed) => line.field(malformed.subject),
         }
     }
+}
+
+/// A device's time as a device sends it.
+fn sent(time: &DeviceTime) -> std::vec::Vec<u8> {
+    gbk::encode(&time.raw)
 }
 
 /// The next field, if `parse` can read it.

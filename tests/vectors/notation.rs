@@ -13,7 +13,7 @@
 
 use posgate::gbk;
 use posgate::model::ids::text_from;
-use posgate::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Money, Pin, Text, UnitNo};
+use posgate::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
 use posgate::wire::{
     Access, Amount, Basis, Body, Code, DeviceFrame, Found, Malformed, OfflineSale, PinKind, Reply, Request,
 };
@@ -194,7 +194,7 @@ impl Meaning {
                     gateway: self.get("gateway"),
                     host_ip: self.get("host"),
                     port: self.get("port"),
-                    serial: self.text("serial"),
+                    serial: self.text("serial").map(Serial::from),
                 });
             }
             "malformed" => {
@@ -210,7 +210,7 @@ impl Meaning {
             device_ip: self.get("device"),
             host_ip: self.get("host"),
             machine: self.machine(),
-            serial: self.text("serial"),
+            serial: if self.word == "malformed" { None } else { self.text("serial").map(Serial::from) },
             body,
         })
     }
@@ -220,7 +220,14 @@ impl Meaning {
             ["card", "amount", "time", "keys", "command", "unread", "code", "reader", "serial", "pin"];
         let known = FIELDS.into_iter().chain(["door", "open_seconds", "pin_kind"]);
         let field = known.into_iter().find(|field| *field == self.str("field")).expect("a known field");
-        Body::Malformed(Malformed { field, subject: self.get("subject") })
+        Body::Malformed(Malformed {
+            field,
+            subject: self.get("subject"),
+            card: self.find("card").and_then(CardNo::parse),
+            asked: self.find("asked").and_then(Money::parse),
+            time: self.find("time").map(DeviceTime::new),
+            serial: self.text("serial").map(Serial::from),
+        })
     }
 
     fn body(&self, code: Code) -> Body<'_> {
@@ -243,7 +250,7 @@ impl Meaning {
                     b"count" => Basis::Count,
                     _ => panic!("basis in {self:?}"),
                 }),
-                record: posgate::model::ids::text_from_lossy(self.get("record")),
+                record: posgate::model::ids::text_of_gbk(self.get("record")),
                 record_raw: self.get("record"),
                 records_held: self.get("held"),
             }),
@@ -352,14 +359,14 @@ impl Meaning {
 
     fn and_body(self, body: &Body<'_>) -> Self {
         match body {
-            Body::Boot { time } => self.with("time", &*time.raw),
+            Body::Boot { time } => self.with("time", gbk::encode(&time.raw)),
             Body::Inquiry { card } => self.with("card", card.as_bytes()),
             Body::Charge { card, amount, time, mode } => self
                 .with("card", card.as_bytes())
                 .with("amount", amount.raw)
-                .with("time", &*time.raw)
+                .with("time", gbk::encode(&time.raw))
                 .with_some("mode", mode.as_deref()),
-            Body::Meal { card, time } => self.with("card", card.as_bytes()).with("time", &*time.raw),
+            Body::Meal { card, time } => self.with("card", card.as_bytes()).with("time", gbk::encode(&time.raw)),
             Body::Offline(sale) => self
                 .with("card", sale.card_raw)
                 .with("amount", sale.amount_raw)
@@ -375,9 +382,11 @@ impl Meaning {
                 .with("held", sale.records_held),
             Body::Keys { keys } => self.with("keys", keys),
             Body::Confirm { rest } => self.with("rest", rest),
-            Body::Scan { command, amount, time, code } => {
-                self.with("command", &**command).with("amount", amount.raw).with("time", &*time.raw).with("code", code)
-            }
+            Body::Scan { command, amount, time, code } => self
+                .with("command", &**command)
+                .with("amount", amount.raw)
+                .with("time", gbk::encode(&time.raw))
+                .with("code", code),
             Body::Access(access) => self
                 .with("card", access.card_raw)
                 .with("reader", access.reader.as_bytes())
@@ -385,8 +394,14 @@ impl Meaning {
                 .with("open", access.open_seconds.to_string())
                 .with("pin_kind", pin_kind_word(access.pin_kind))
                 .with_some("pin", access.pin.map(|pin| pin.digits().to_string()))
-                .with("time", &*access.time.raw),
-            Body::Malformed(malformed) => self.with("field", malformed.field).with("subject", malformed.subject),
+                .with("time", gbk::encode(&access.time.raw)),
+            Body::Malformed(malformed) => self
+                .with_some("serial", malformed.serial.as_deref())
+                .with("field", malformed.field)
+                .with("subject", malformed.subject)
+                .with_some("card", malformed.card.as_ref().map(|card| card.as_bytes()))
+                .with_some("asked", malformed.asked.map(|asked| asked.to_string()))
+                .with_some("time", malformed.time.as_ref().map(|time| gbk::encode(&time.raw))),
         }
     }
 

@@ -13,11 +13,13 @@ use crate::notation::{Meaning, code_word, pin_kind_word};
 fn chew(bytes: &[u8]) {
     let mut out = Buffer::new();
     if let Ok(request) = parse(bytes) {
-        // Unreadable fields are not kept, all others come back.
+        // Unreadable fields are not kept, and of a time what is no GBK; all else comes back.
         request.emit(&mut out);
         let again = parse(&out).expect("what was emitted is a frame");
         if !matches!(&request, Request::Device(frame) if matches!(frame.body, posgate::wire::Body::Malformed(_))) {
-            assert_eq!(again, request);
+            let mut once_more = Buffer::new();
+            again.emit(&mut once_more);
+            assert_eq!(once_more, out);
         }
         let mut tiny = heapless::Vec::<u8, 20>::new();
         request.emit(&mut tiny);
