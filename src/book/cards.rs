@@ -5,10 +5,10 @@
 //! what counts for a card, or is taken back by a void, counts for all that carry its days on.
 
 use super::day::{DayCounts, PeriodId, PeriodNames};
-use super::{Book, Mismatch, orders};
+use super::{Account, Book, Figures, Mismatch, orders};
 use crate::index::hash_number;
 use crate::limits::{CARDS_MAX, LINKS_MAX};
-use crate::model::{AccountId, CardNo, CardStatus, Date, Entry, Kind};
+use crate::model::{AccountId, CardNo, CardRow, CardStatus, Date, Entry, Kind};
 
 /// What the ledger knows of a card.
 #[derive(Clone, Debug)]
@@ -57,6 +57,15 @@ impl Book {
     /// The account that a card moved last, whether the table still has the card or not.
     pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
         self.card_state(card)?.account
+    }
+
+    /// The account of its own number on which a card has something, though the table names another for it: sales that a terminal booked before
+    /// the table knew the card.
+    pub fn left_behind(&self, row: &CardRow) -> Option<&Account> {
+        let own = self.account_row(CardNo::from_value(row.card).padded().as_str())?;
+        let account = self.account(own);
+        let is_apart = own != row.account && !account.in_table && account.figures() != Figures::default();
+        is_apart.then_some(account)
     }
 
     /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places

@@ -150,6 +150,9 @@ fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
         return EXIT_CONFIG;
     }
     say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
+    for left in server.left_behind() {
+        complain!("{}: card {}: {left}", settings.cards.display(), left.card);
+    }
     0
 }
 

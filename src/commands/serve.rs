@@ -28,8 +28,9 @@ static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 /// No problems beside the sentence.
 const NONE: &[&str] = &[];
 
-/// Accounts that a reload lists because their changed figures are ignored; the rest is counted.
-const IGNORED_SHOWN_MAX: usize = 20;
+/// Accounts that a reload lists because their changed figures are ignored, and cards that have something on another account; the rest is
+/// counted.
+const SHOWN_MAX: usize = 20;
 
 /// The process's one set of tables.
 pub(super) fn tables() -> MutexGuard<'static, Tables> {
@@ -105,6 +106,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
         info!("replayed snapshot={seq} entries={}", opened.entries);
     }
     let loaded = install(&mut server, loaded)?;
+    tell_left_behind(&server);
     let file = &loaded.file;
     loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
@@ -171,6 +173,16 @@ fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
     Ok(copy)
 }
 
+fn tell_left_behind(server: &Server) {
+    for left in server.left_behind().take(SHOWN_MAX) {
+        warn!("left-behind card={}: {left}", left.card.masked());
+    }
+    let more = server.left_behind().skip(SHOWN_MAX).count();
+    if more > 0 {
+        warn!("left-behind more={more}: `posgate check` lists them");
+    }
+}
+
 /// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the answer says why. `is_forced` takes a
 /// table that lacks more than a tenth of the cards.
 fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced: bool) -> Result<Reloaded, String> {
@@ -203,12 +215,13 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
             return Err(changes::refused(format_args!("{}: {refusal}; {STAYS}", settings.cards.display()), NONE));
         }
     };
-    for account in ignored.iter().take(IGNORED_SHOWN_MAX) {
+    for account in ignored.iter().take(SHOWN_MAX) {
         warn!("ignored account={account}: it is opened, so the ledger's balance and uses stand, not the table's");
     }
-    if ignored.len() > IGNORED_SHOWN_MAX {
+    if ignored.len() > SHOWN_MAX {
         warn!("ignored accounts={}: the ledger's figures stand, not the table's", ignored.len());
     }
+    tell_left_behind(server);
     for warning in settings.warnings.iter().chain(&file.warnings) {
         warn!("{warning}");
     }

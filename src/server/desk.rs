@@ -1,5 +1,6 @@
 //! What a desk is shown: cards, and who answered a 000. Nothing here changes anything but the table of the found.
 
+use core::fmt;
 use core::net::Ipv4Addr;
 
 use heapless::Deque;
@@ -30,6 +31,31 @@ pub struct CardView {
     pub reason: Option<Reason>,
     /// The card that was given out for it.
     pub heir: Option<CardNo>,
+    /// What stands on another account.
+    pub left_behind: Option<LeftBehind>,
+}
+
+/// Sales that a terminal booked while nobody knew their card stand on an account of the card's number; the table names another for it now, so
+/// its opening figures do not meet them (design.md, section 5).
+#[derive(Clone, Debug)]
+pub struct LeftBehind {
+    /// The card.
+    pub card: CardNo,
+    /// The account that the table names.
+    pub named: AccountId,
+    /// What the account of the card's number holds.
+    pub figures: Figures,
+}
+
+impl fmt::Display for LeftBehind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { named, figures: Figures { balance, uses }, .. } = self;
+        write!(
+            f,
+            "{balance} and {uses} uses from before the table named account {named} stand on the account of the card's number: \
+             leave the row's account empty, or settle it on {named} with `posgate ctl adjust`"
+        )
+    }
 }
 
 /// A device that answered a 000.
@@ -81,8 +107,20 @@ impl Server<'_> {
             ledger,
             reason: checked.err(),
             heir: book.heir(card),
+            left_behind: self.tables.cards.find(card).and_then(|row| self.left_behind_of(row)),
             row,
         })
+    }
+
+    /// What cards of the table have on other accounts than theirs.
+    pub fn left_behind(&self) -> impl Iterator<Item = LeftBehind> {
+        self.tables.cards.rows().iter().filter_map(|row| self.left_behind_of(row))
+    }
+
+    fn left_behind_of(&self, row: &CardRow) -> Option<LeftBehind> {
+        let (book, card) = (&self.tables.book, CardNo::from_value(row.card).padded());
+        let figures = book.left_behind(row)?.figures();
+        Some(LeftBehind { card, named: book.account(row.account).id.clone(), figures })
     }
 
     /// Who answered a 000 since [`Server::forget_found`], the first first.

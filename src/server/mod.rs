@@ -36,7 +36,7 @@ pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
 use desk::FoundDevices;
-pub use desk::{CardView, FoundDevice};
+pub use desk::{CardView, FoundDevice, LeftBehind};
 pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};

@@ -140,6 +140,29 @@ fn cards_are_found_by_name_number_and_account_however_many_there_are() {
 }
 
 #[test]
+fn what_an_unknown_card_owes_is_told_once_the_table_names_another_account() {
+    let site = Site::new();
+    let server = site.start();
+    let mut terminal = Device::new(2, &server);
+    let record = terminal.frame("105", "9999999999,8.00,2026-11-22 11:59:00,0,7,1");
+    terminal.ask(&record, "011");
+    let owed = "-8.00 and 0 uses from before the table named account S9";
+    let table = |account: &str| format!("{}9999999999,{account},王五,100.00,0,,,\n", card_table(12));
+    site.write("cards.csv", &table("S9"));
+    ctl(&site, &["reload"]).expect(0, &["13 cards: 1 new"]);
+    server.wait_for_trouble(&format!("left-behind card=****9999: {owed}"));
+    ctl(&site, &["card", "9999999999"]).expect(0, &["account   S9", "holds     100.00 yuan", owed]);
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &[], &[&format!("cards.csv: card 9999999999: {owed}")]);
+    server.kill();
+    let server = site.start();
+    server.wait_for_trouble(owed);
+    site.write("cards.csv", &table(""));
+    ctl(&site, &["reload"]).expect(0, &["13 cards"]);
+    let said = ctl(&site, &["card", "9999999999"]).expect(0, &["holds     92.00 yuan"]);
+    assert!(!said.out.contains("apart"), "{said:?}");
+}
+
+#[test]
 fn a_reload_says_what_changed_and_a_tenth_fewer_cards_must_be_accepted() {
     let site = Site::new();
     let server = site.start();

@@ -76,6 +76,9 @@ pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     let account = answer.text("account").unwrap_or("none: nobody ever used this card");
     say!("account   {account}");
     say!("holds     {} yuan, {} uses", text(answer, "balance"), text(answer, "uses"));
+    if let Some(left_behind) = answer.text("left_behind") {
+        say!("apart     {left_behind}");
+    }
     let limits = [
         ("valid_from", "from "),
         ("valid_until", "until "),
