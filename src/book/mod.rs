@@ -80,6 +80,18 @@ pub struct Figures {
     pub uses: i32,
 }
 
+impl Figures {
+    /// What the answer that an entry stands for says of the account: `left=`, where its sum in the ledger is not what the holder has, else
+    /// the figures after the entry.
+    fn told_by(entry: &Entry) -> Option<Self> {
+        let left = entry.detail.get("left").and_then(|left| left.0.split_once('/'));
+        let left = left.and_then(|(balance, uses)| {
+            Some(Self { balance: Balance::parse(balance.as_bytes())?, uses: uses.parse().ok()? })
+        });
+        left.or(Some(Self { balance: entry.balance?, uses: entry.uses_left? }))
+    }
+}
+
 /// An approved sale that no 109, void or 105 has settled (design.md, section 8).
 #[derive(Clone, Debug)]
 pub struct Doubt {

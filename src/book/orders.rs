@@ -8,13 +8,14 @@
 use core::fmt::Debug;
 use std::collections::BTreeMap;
 
+use super::Figures;
 use super::history::{History, Row};
-use super::snapshot::{Fields, Line, column, restore_row, text};
+use super::snapshot::{Fields, Line, column, column_or_none, restore_row, text, text_or_none};
 use crate::index::{fnv1a, hash_number};
 use crate::limits::{BATCHES_KEPT_MIN, KEYS_KEPT_MIN, VOIDS_KEPT_MIN};
 use crate::model::entry::Value;
 use crate::model::order::{Digest, KeyText};
-use crate::model::{Act, CardNo, Entry, EntrySeq, Kind, Text, UnitNo};
+use crate::model::{AccountId, Act, CardNo, Entry, EntrySeq, Kind, Text, UnitNo};
 
 /// What an order asks for, whoever gives it and why: a hash, the same from the order and from its entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +96,10 @@ pub struct UsedKey {
     pub seq: EntrySeq,
     /// What it was used for.
     pub ask: Ask,
+    /// The account that its entry names.
+    pub account: Option<AccountId>,
+    /// What the account held then.
+    pub figures: Option<Figures>,
     text: KeyText,
 }
 
@@ -225,7 +230,8 @@ impl Orders {
             (Some(digest), Some(line)) => self.advance(digest, line, entry.seq),
             (None, Some(key)) => {
                 if let Some(text) = unescape(key) {
-                    self.keys.push(UsedKey { seq: entry.seq, ask, text });
+                    let figures = Figures::told_by(entry);
+                    self.keys.push(UsedKey { seq: entry.seq, ask, account: entry.account.clone(), figures, text });
                 }
             }
             (_, None) => (),
@@ -274,6 +280,9 @@ impl Orders {
             out("key", &mut |line| {
                 column(line, used.seq);
                 column(line, format_args!("{:016x}", used.ask.0));
+                text_or_none(line, used.account.as_deref());
+                column_or_none(line, used.figures.map(|figures| figures.balance));
+                column_or_none(line, used.figures.map(|figures| figures.uses));
                 text(line, &used.text);
             })?;
         }
@@ -301,7 +310,10 @@ impl Orders {
 
     pub(super) fn restore_key(&mut self, fields: &mut Fields) -> Option<()> {
         let (seq, ask) = (fields.seq()?, Ask(fields.hash()?));
-        restore_row(&mut self.keys, UsedKey { seq, ask, text: fields.text()? })
+        let account = fields.or_none(Fields::text)?;
+        let (balance, uses) = (fields.or_none(Fields::balance)?, fields.or_none(Fields::number)?);
+        let figures = balance.zip(uses).map(|(balance, uses)| Figures { balance, uses });
+        restore_row(&mut self.keys, UsedKey { seq, ask, account, figures, text: fields.text()? })
     }
 
     pub(super) fn restore_batch(&mut self, fields: &mut Fields) -> Option<()> {

@@ -125,11 +125,6 @@ pub struct Seen {
 impl Seen {
     /// A frame just answered, or replayed: what `entry` says of it.
     pub fn new(id: FrameId, entry: &Entry, at: Moment) -> Self {
-        let left = entry.detail.get("left").and_then(|left| left.0.split_once('/'));
-        let opening = left.and_then(|(balance, uses)| {
-            Some(Figures { balance: crate::model::Balance::parse(balance.as_bytes())?, uses: uses.parse().ok()? })
-        });
-        let after = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
         Self {
             id,
             serial: entry.serial.clone(),
@@ -137,7 +132,7 @@ impl Seen {
             outcome: Outcome {
                 kind: entry.kind,
                 reason: entry.detail.reason(),
-                figures: opening.unwrap_or(after),
+                figures: Figures::told_by(entry).unwrap_or_default(),
                 sale: entry.about.unwrap_or(entry.seq),
             },
             at_device: entry.at_device(),

@@ -12,7 +12,7 @@
 //! doubt   seq machine serial card asked at_device scan settled taken
 //! offline seq sale frame machine serial card asked when has_time rest is_sale
 //! pass    seq machine door card time clock confirmed
-//! key     seq ask text                                               what operators ordered, and under which key
+//! key     seq ask account balance uses text                          what operators ordered, what was answered, and under which key
 //! batch   first last lines digest
 //! voids   from                                                       voids before this entry may be forgotten
 //! void    seq sale fen whole
@@ -424,7 +424,7 @@ pub(super) fn column(line: &mut Line, value: impl Display) {
     put(line, value);
 }
 
-fn column_or_none(line: &mut Line, value: Option<impl Display>) {
+pub(super) fn column_or_none(line: &mut Line, value: Option<impl Display>) {
     match value {
         Some(value) => column(line, value),
         None => column(line, "\\N"),
@@ -446,7 +446,7 @@ pub(super) fn text(line: &mut Line, value: &str) {
     }
 }
 
-fn text_or_none(line: &mut Line, value: Option<&str>) {
+pub(super) fn text_or_none(line: &mut Line, value: Option<&str>) {
     match value {
         Some(value) => text(line, value),
         None => column(line, "\\N"),
@@ -475,6 +475,10 @@ impl Fields<'_> {
 
     pub(super) fn flag(&mut self) -> Option<bool> {
         flag(self.0.next()?)
+    }
+
+    pub(super) fn balance(&mut self) -> Option<Balance> {
+        Balance::parse(self.0.next()?.as_bytes())
     }
 
     fn money(&mut self) -> Option<Money> {
@@ -525,7 +529,7 @@ impl Fields<'_> {
 
     /// The outer `None`: the column is missing or unreadable; the inner one: it says `\N`.
     #[allow(clippy::option_option)] // three cases, all named above
-    fn or_none<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    pub(super) fn or_none<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         if self.0.clone().next()? == "\\N" {
             self.0.next();
             return Some(None);

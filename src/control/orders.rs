@@ -142,6 +142,9 @@ fn result(order: &Order, done: &Done) -> String {
         (Key::Line { .. }, true) => object.number("first", done.first.0).number("last", done.last.0),
         (Key::Line { .. }, false) | (Key::Own(_), _) => object.number("seq", done.first.0),
     };
+    if let Key::Own(key) = &order.key {
+        object = object.text("key", key);
+    }
     match &done.account {
         Some((account, balance, uses)) => {
             object.text("account", account).text("balance", balance).number("uses", *uses).end()

@@ -133,6 +133,6 @@ pub struct Done {
     pub last: EntrySeq,
     /// Whether it was done before, and now nothing.
     pub is_again: bool,
-    /// The account that it moved, and what it holds now.
+    /// The account that it moved, and what it held then; of a batch's line that was done before, what it holds now.
     pub account: Option<(AccountId, Balance, i32)>,
 }

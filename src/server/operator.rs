@@ -124,23 +124,30 @@ impl Server<'_> {
 
     /// The result of an order that was done before, by its key.
     fn done_before(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<Done>, Refused> {
-        let (first, last) = match &order.key {
-            Key::Own(key) => match self.book().used_key(key) {
-                Some(used) if used.ask == Ask::of(&order.act) => (used.seq, used.seq),
-                Some(used) => return Err(Refused::KeyUsed { seq: used.seq }),
-                None => return Ok(None),
-            },
-            Key::Line { digest, line } => match self.book().batch(digest) {
-                Some(batch) if (1..=batch.lines).contains(line) => (batch.first, batch.last),
-                Some(_) | None => return Ok(None),
-            },
-        };
         let account = match &order.act {
             Act::Move { card, .. } | Act::Mark { card, .. } | Act::Link { new: card, .. } => self.account_of(*card),
             Act::Void { .. } => sale.and_then(|sale| self.book().account_row(sale.account.as_deref()?)),
             Act::Open { .. } => None,
         };
-        Ok(Some(Done { first, last, is_again: true, account: self.holdings(account) }))
+        match &order.key {
+            Key::Own(key) => match self.book().used_key(key) {
+                Some(used) if used.ask == Ask::of(&order.act) => {
+                    // The entry of a word on a card names no account: it moves none.
+                    let id = used.account.clone().or_else(|| Some(self.book().account(account?).id.clone()));
+                    let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
+                    Ok(Some(Done { first: used.seq, last: used.seq, is_again: true, account }))
+                }
+                Some(used) => Err(Refused::KeyUsed { seq: used.seq }),
+                None => Ok(None),
+            },
+            Key::Line { digest, line } => match self.book().batch(digest) {
+                Some(batch) if (1..=batch.lines).contains(line) => {
+                    let (first, last) = (batch.first, batch.last);
+                    Ok(Some(Done { first, last, is_again: true, account: self.holdings(account) }))
+                }
+                Some(_) | None => Ok(None),
+            },
+        }
     }
 
     fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Balance, i32)> {
@@ -258,6 +265,10 @@ impl Server<'_> {
         self.has_room_for_cards(&[card])?;
         let mut plan = Plan { account: self.account_of(card), ..Plan::new(Kind::Status, Some(card)) };
         plan.detail.push("status", status.word());
+        if let Some((_, balance, uses)) = self.holdings(plan.account) {
+            // What it is answered, for the same key again.
+            plan.detail.push("left", format_args!("{balance}/{uses}"));
+        }
         Ok(plan)
     }
 

@@ -24,11 +24,16 @@ fn money_moves_once_and_a_terminal_sees_it() {
     ctl(&site, &["void", &sale]).expect(1, &["nothing is left of sale"]);
     ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["holds 0.00 yuan"]);
     // "All" is now nothing, and the key still stands for what it was.
-    ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["was done before", "holds 0.00 yuan"]);
+    ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["was done before", "held then 0.00 yuan"]);
     server.kill();
     // Also after a restart, and after a crash.
     let server = site.start();
-    ctl(&site, &["topup", &card, "5.50", "--key", &first.key()]).expect(0, &["was done before, entry 3"]);
+    let said =
+        ctl(&site, &["topup", &card, "5.50", "--json", "--key", &first.key()]).expect(0, &["\"again\":true,\"seq\":3"]);
+    said.expect(
+        0,
+        &[&format!("\"key\":\"{}\"", first.key()), "\"account\":\"A00001\",\"balance\":\"1005.50\",\"uses\":100"],
+    );
     ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["was done before"]);
     ctl(&site, &["payout", &card, "all", "--key", "p2"]).expect(1, &["nothing would move"]);
     server.stop();

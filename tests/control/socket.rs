@@ -90,6 +90,8 @@ fn swipe(server: &Server) {
     for cent in 1..=22 {
         terminal.pay(&card(5), &format!("0.{cent:02}"));
     }
+    let record = terminal.frame("105", "9999999999,8.00,2024-02-29 11:00:00,0,7,1");
+    terminal.ask(&record, "011");
     for number in 100..164 {
         let frame = terminal.charge(&number.to_string(), "1.00");
         terminal.ask(&frame, "006");
@@ -136,6 +138,9 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
     for number in [3, 4, 5] {
         script.done("card", &card_of(number));
     }
+    site.write("cards.csv", &format!("{}9999999999,S9,王五,,,,,,,,\n", table()));
+    script.done("reload", "");
+    script.done("card", ",\"card\":\"9999999999\"");
     for cmd in ["cards", "unknown", "devices", "found-devices"] {
         // As a script goes through a list.
         let mut line = script.done(cmd, "");

@@ -51,17 +51,12 @@ fn text(row: &Value, key: &str) -> String {
 /// What an order came to.
 pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     let operands = options.operands.join(" ");
+    let (done, holds) = if answer.is("again") { ("was done before", "held then") } else { ("done", "holds") };
     let account = answer.text("account").map(|account| {
         let (balance, uses) = (text(answer, "balance"), text(answer, "uses"));
-        format!("; account {account} holds {balance} yuan, {uses} uses")
+        format!("; account {account} {holds} {balance} yuan, {uses} uses")
     });
-    let account = account.unwrap_or_default();
-    let seq = text(answer, "seq");
-    if answer.is("again") {
-        say!("{name} {operands}: was done before, entry {seq}{account}");
-    } else {
-        say!("{name} {operands}: done, entry {seq}{account}");
-    }
+    say!("{name} {operands}: {done}, entry {}{}", text(answer, "seq"), account.unwrap_or_default());
 }
 
 // ---------------------------------------------------------------- cards
