@@ -76,13 +76,27 @@ pub struct Written {
 impl Written {
     /// Reads `2026-11-22`, `2026/11/22`, `12:30`, `12:30:05`, or a date and a time with a blank or a `T` between.
     pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text, |date| Date::parse(date.as_bytes()))
+    }
+
+    /// Reads the same with `today` or `yesterday` as a date, and a time of day alone as today's.
+    pub fn parse_near(text: &str, today: Date) -> Option<Self> {
+        let written = Self::read(text, |date| match date {
+            "today" => Some(today),
+            "yesterday" => Some(today.previous()),
+            _ => Date::parse(date.as_bytes()),
+        })?;
+        Some(Self { date: written.date.or(Some(today)), ..written })
+    }
+
+    fn read(text: &str, read_date: impl FnOnce(&str) -> Option<Date>) -> Option<Self> {
         let (date, time) = match text.split_once([' ', 'T']) {
             Some((date, time)) => (Some(date), Some(time.trim())),
             None if text.contains(':') => (None, Some(text)),
             None => (Some(text), None),
         };
         let date = match date {
-            Some(date) => Some(Date::parse(date.as_bytes())?),
+            Some(date) => Some(read_date(date)?),
             None => None,
         };
         let (time, len_s) = match time {
@@ -133,6 +147,24 @@ mod tests {
         assert_eq!(Written::parse("12:30").map(|written| written.begin()), Some(None));
         for wrong in ["", "2026-02-30", "12", "12:60", "25:00:00", "2026-11-22 ", "noon"] {
             assert_eq!(Written::parse(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn today_and_yesterday_are_dates_and_a_time_alone_is_todays() {
+        let today = Date::parse(b"2026-03-01").unwrap();
+        let begin = |text: &str| Some(Written::parse_near(text, today)?.begin()?.to_string());
+        for (text, wanted) in [
+            ("today", "2026-03-01 00:00:00"),
+            ("yesterday", "2026-02-28 00:00:00"),
+            ("12:30", "2026-03-01 12:30:00"),
+            ("yesterday 9:30", "2026-02-28 09:30:00"),
+            ("2026-11-22", "2026-11-22 00:00:00"),
+        ] {
+            assert_eq!(begin(text).as_deref(), Some(wanted), "{text:?}");
+        }
+        for wrong in ["tomorrow", "today 25:00", ""] {
+            assert_eq!(begin(wrong), None, "{wrong:?}");
         }
     }
 

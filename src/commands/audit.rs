@@ -15,7 +15,7 @@ use posgate::audit::{Calendar, Filter, Source, Trouble};
 use posgate::cards::diff::Opened;
 use posgate::config::Settings;
 use posgate::good::{self, Good};
-use posgate::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo};
+use posgate::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
 use posgate::zone::Zone;
 use posgate::{cards, clock, config};
 
@@ -38,7 +38,9 @@ pub(super) fn show(options: &Options) -> u8 {
 }
 
 fn show_all(options: &Options) -> Result<u8, Failure> {
-    let filter = filter(options)?;
+    let at_hand = AtHand::find(options, &options.operands)?;
+    let calendar = at_hand.calendar()?;
+    let filter = filter(options, &calendar)?;
     let last = match options.value("last") {
         None => None,
         Some(text) => {
@@ -46,8 +48,7 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
             Some(count.ok_or_else(|| usage(format!("--last {text:?} is no number up to {LAST_MAX}")))?)
         }
     };
-    let at_hand = AtHand::find(options, &options.operands)?;
-    let show = Show { filter, calendar: at_hand.calendar()?, last, raw: options.has("raw") };
+    let show = Show { filter, calendar, last, raw: options.has("raw") };
     let damage = show::run(&at_hand.places, &show, options.has("follow"), &mut io::stdout())?;
     match damage {
         None => Ok(0),
@@ -113,9 +114,9 @@ fn export_all(options: &Options) -> Result<u8, Failure> {
         Some("zh") => Language::Chinese,
         Some(other) => return Err(usage(format!("--header {other:?}: write en or zh"))),
     };
-    let filter = filter(options)?;
     let at_hand = AtHand::find(options, &options.operands)?;
-    let export = Export { filter, calendar: at_hand.calendar()?, format, header, gbk: options.has("gbk") };
+    let calendar = at_hand.calendar()?;
+    let export = Export { filter: filter(options, &calendar)?, calendar, format, header, gbk: options.has("gbk") };
     let source = Source::open(&at_hand.places)?;
     if let Some(note) = source.note() {
         complain!("{note}");
@@ -229,7 +230,7 @@ impl AtHand {
 }
 
 /// What `--card`, `--from` and the like ask for.
-fn filter(options: &Options) -> Result<Filter, Failure> {
+fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
     let number = |name: &str, wanted: &str| {
         usage(format!("--{name} {:?} is no {wanted}", options.value(name).unwrap_or_default()))
     };
@@ -241,9 +242,11 @@ fn filter(options: &Options) -> Result<Filter, Failure> {
     });
     let after = options.value("after").map(|text| text.parse().map_err(|_| number("after", "entry's number")));
     let time = |name: &str, edge: fn(&Written) -> Option<Civil>| {
-        let wanted = "time: write 2026-11-22 or '2026-11-22 12:30'";
-        let read =
-            |text: &str| Written::parse(text).and_then(|written| edge(&written)).ok_or_else(|| number(name, wanted));
+        let wanted = "time: write 2026-11-22, '2026-11-22 12:30', 12:30 of today, today or yesterday";
+        let read = |text: &str| {
+            let written = Written::parse_near(text, calendar.civil(now(calendar)).date());
+            written.and_then(|written| edge(&written)).ok_or_else(|| number(name, wanted))
+        };
         options.value(name).map(read).transpose()
     };
     Ok(Filter {
@@ -259,16 +262,18 @@ fn filter(options: &Options) -> Result<Filter, Failure> {
 
 /// A business day as a person writes it.
 fn day_of(text: &str, calendar: &Calendar) -> Option<Date> {
-    let today = || {
-        let zone =
-            calendar.zone.clone().unwrap_or_else(|| Zone::find(None).map_or_else(|_| Zone::utc(), |found| found.zone));
-        calendar.day(zone.stamp(clock::wall()))
-    };
+    let today = || calendar.day(now(calendar));
     match text {
         "today" => Some(today()),
         "yesterday" => Some(today().previous()),
         _ => Date::parse(text.as_bytes()),
     }
+}
+
+/// The time now, in the calendar's zone, else in this machine's.
+fn now(calendar: &Calendar) -> Stamp {
+    let zone = calendar.zone.clone();
+    zone.unwrap_or_else(|| Zone::find(None).map_or_else(|_| Zone::utc(), |found| found.zone)).stamp(clock::wall())
 }
 
 /// Why a command ends without an answer.

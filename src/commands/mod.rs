@@ -70,7 +70,7 @@ posgate: the server that card terminals and door access boards talk to
 
 FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ
 DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given
-TIME: 2026-11-22 or '2026-11-22 12:30'; for explain also 12:30
+TIME: 2026-11-22, '2026-11-22 12:30', 12:30, today or yesterday; 12:30 is of today, for explain of any day
 
 FILE defaults to /etc/config/posgate. Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged
 ledger; `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.

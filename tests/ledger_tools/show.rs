@@ -46,6 +46,24 @@ fn each_filter_lets_through_what_it_says_and_all_together_what_all_say() {
     assert_eq!(seqs(&["--after", "999999", place]), [0; 0]);
 }
 
+#[test]
+fn today_and_a_time_of_today_are_times() {
+    let site = Site::new();
+    let server = site.start();
+    Device::new(2, &server).pay(&card(1), "1.00");
+    let shown = |arguments: &[&str]| {
+        let command = [["ledger", "show", "--raw", "--config", "CONFIG", "--kind", "sales"].as_slice(), arguments];
+        site.run(&command.concat()).expect(0, &[], &[]).out.lines().count()
+    };
+    // Midnight may come between.
+    assert_eq!(shown(&["--from", "yesterday", "--to", "today"]), 1);
+    assert_eq!(shown(&["--to", "yesterday 00:00"]), 0);
+    assert_eq!(shown(&["--from", "today 00:00", "--to", "23:59"]), 1);
+    let wrong = site.run(&["ledger", "show", "--config", "CONFIG", "--from", "noon"]);
+    wrong.expect(64, &[], &["12:30 of today, today or yesterday"]);
+    server.stop();
+}
+
 /// A server whose segments are small.
 fn small_segments() -> Site {
     Site::with("\toption segment_bytes '65536'\n", "")
