@@ -203,7 +203,7 @@ impl AtHand {
     fn calendar(&self) -> Result<Calendar, Failure> {
         let Some(settings) = &self.settings else { return Ok(Calendar::default()) };
         let found = Zone::find(settings.timezone.as_deref()).map_err(|message| {
-            Failure::Sentence(EXIT_CONFIG, format!("{}: option timezone: {message}", settings.file.display()))
+            Failure::Config(vec![settings.problem("timezone", 0, format!("option timezone: {message}"))])
         })?;
         Ok(Calendar { zone: Some(found.zone), day_start: settings.rules.day_start })
     }

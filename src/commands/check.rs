@@ -81,7 +81,7 @@ fn check_zone(settings: &Settings) -> u8 {
             0
         }
         Err(message) => {
-            complain!("{}: option timezone: {message}", settings.file.display());
+            complain!("{}", settings.problem("timezone", 0, format!("option timezone: {message}")));
             EXIT_CONFIG
         }
     }
@@ -165,22 +165,21 @@ fn check_addresses(settings: &Settings) -> u8 {
         }
     };
     let mut code = 0;
-    for device in &settings.bind_devices {
+    for (place, device) in settings.bind_devices.iter().enumerate() {
         if !own.iter().any(|address| address.interface == *device) {
-            complain!(
-                "{}: list bind_device '{device}': there is no such interface with an IPv4 address; `posgate addresses` lists them",
-                settings.file.display()
+            let message = format!(
+                "list bind_device '{device}': there is no such interface with an IPv4 address; `posgate addresses` lists them"
             );
+            complain!("{}", settings.problem("bind_device", place, message));
             code = EXIT_CONFIG;
         }
     }
-    for listen in &settings.listen {
+    for (place, listen) in settings.listen.iter().enumerate() {
         let served = served_by(*listen, &settings.bind_devices, &own);
         if served.is_empty() {
-            complain!(
-                "{}: list listen '{listen}' is no address of this machine; `posgate addresses` lists them",
-                settings.file.display()
-            );
+            let message =
+                format!("list listen '{listen}' is no address of this machine; `posgate addresses` lists them");
+            complain!("{}", settings.problem("listen", place, message));
             code = EXIT_CONFIG;
         }
         for (address, interface) in served {

@@ -93,7 +93,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let settings = &loaded.settings;
     let signals = net::signals()?;
     let clock = Clock::new();
-    let sockets = bind(listen, &settings.bind_devices)?;
+    let sockets = bind(listen, settings)?;
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
@@ -237,7 +237,7 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
     ] {
         if is_changed {
             at_start.push(name);
-            warn!("{}: option {name} takes effect at the next start", path.display());
+            warn!("{}", settings.problem(name, 0, format!("option {name} takes effect at the next start")));
         }
     }
     logging::set_level(level(settings));
@@ -255,7 +255,7 @@ fn level(settings: &Settings) -> LevelFilter {
 
 fn find_zone(settings: &Settings) -> Result<Zone, String> {
     let found = Zone::find(settings.timezone.as_deref())
-        .map_err(|message| format!("{}: option timezone: {message}", settings.file.display()))?;
+        .map_err(|message| settings.problem("timezone", 0, format!("option timezone: {message}")).to_string())?;
     for warning in &found.warnings {
         warn!("{warning}");
     }
@@ -276,19 +276,25 @@ fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<Socket
 }
 
 /// A socket for each address, or for each address on each interface.
-fn bind(listen: &[SocketAddrV4], devices: &[String]) -> io::Result<Vec<Socket>> {
+fn bind(listen: &[SocketAddrV4], settings: &Settings) -> Result<Vec<Socket>, Failure> {
+    let devices = &settings.bind_devices;
+    let at = |key, place, error: io::Error| {
+        let is_of_file = key == "bind_device" || listen == settings.listen;
+        let message = error.to_string();
+        Failure::Io(if is_of_file { settings.problem(key, place, message).to_string() } else { message })
+    };
     let count = listen.len() * devices.len().max(1);
     if count > net::SOCKETS_MAX {
         let message = format!("{count} sockets to listen on, at most {} can be served", net::SOCKETS_MAX);
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        return Err(at("listen", 0, io::Error::new(io::ErrorKind::InvalidInput, message)));
     }
     let mut sockets = Vec::with_capacity(count);
-    for address in listen {
+    for (place, address) in listen.iter().enumerate() {
         if devices.is_empty() {
-            sockets.push(Socket::bind(*address, None)?);
+            sockets.push(Socket::bind(*address, None).map_err(|error| at("listen", place, error))?);
         }
-        for device in devices {
-            sockets.push(Socket::bind(*address, Some(device))?);
+        for (place, device) in devices.iter().enumerate() {
+            sockets.push(Socket::bind(*address, Some(device)).map_err(|error| at("bind_device", place, error))?);
         }
     }
     Ok(sockets)

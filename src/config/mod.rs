@@ -27,6 +27,8 @@ const FILE_LEN_MAX: u64 = 1024 * 1024;
 pub struct Settings {
     /// The file it was read from, as it was named.
     pub file: PathBuf,
+    /// The server section's options and their lines, in the file's order.
+    pub lines: Vec<(String, u32)>,
     /// CRC-32 of the file's bytes: the ledger's `config_crc=`.
     pub crc: u32,
     /// For the init script; the server ignores it.
@@ -59,6 +61,18 @@ pub struct Settings {
     pub rules: Rules,
     /// Doubtful, but served: in the file's order.
     pub warnings: Vec<Problem>,
+}
+
+impl Settings {
+    /// The line of an option of the server section, of a list that of its value in this place; 0 if it is not given.
+    pub fn line_of(&self, key: &str, place: usize) -> u32 {
+        self.lines.iter().filter(|(given, _)| given == key).nth(place).map_or(0, |(_, line)| *line)
+    }
+
+    /// What is wrong with an option that reads well, where it stands in the file.
+    pub fn problem(&self, key: &str, place: usize, message: String) -> Problem {
+        Problem { file: self.file.clone(), line: self.line_of(key, place), column: None, message }
+    }
 }
 
 /// Reads an address to listen on, `address` or `address:port`: what `list listen` and `--listen` take.

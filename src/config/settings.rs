@@ -63,7 +63,7 @@ pub(super) fn assemble(
         && control.as_os_str().len() > SOCKET_PATH_LEN_MAX
     {
         let message = format!("the path of control is too long for a socket: at most {SOCKET_PATH_LEN_MAX} bytes");
-        warnings.add(0, message);
+        warnings.add(settings.line_of("control", 0), message);
     }
 
     settings.rules.devices = devices.into_iter().map(|(_, device)| device).collect();
@@ -153,6 +153,7 @@ fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> 
     server.refuse_repeated("bind_device", &bind_devices);
     Settings {
         file: file.to_owned(),
+        lines: server.settings.iter().map(|setting| (setting.key.clone(), setting.line)).collect(),
         crc,
         enabled: server.flag("enabled"),
         listen,

@@ -108,21 +108,28 @@ impl Selection {
 fn names_in(dir: &Path) -> io::Result<Vec<String>> {
     let names: Vec<String> = list(&DirFiles::new(dir))?.into_iter().map(|segment| segment.name).collect();
     if names.is_empty() {
-        let sentence = format!("{}: no ledger here: no file ledger-….tsv", dir.display());
-        return Err(io::Error::new(io::ErrorKind::NotFound, sentence));
+        return Err(no_ledger(dir, "no file ledger-….tsv"));
     }
     Ok(names)
+}
+
+fn no_ledger(place: &Path, why: &str) -> io::Error {
+    let remedy = "`posgate serve` makes it at its first start; name another directory, its segments, or --config FILE";
+    let sentence = format!("{}: no ledger here: {why}; {remedy}", place.display());
+    io::Error::new(io::ErrorKind::NotFound, sentence)
 }
 
 /// The segment files that are named, and those of the directories that are.
 ///
 /// # Errors
-/// If there is nothing to read in a directory, or a path is no UTF-8.
+/// If there is no such file, nothing to read in a directory, or a path is no UTF-8.
 pub fn paths_of(places: &[PathBuf]) -> io::Result<Vec<String>> {
     let mut paths = Vec::new();
     for place in places {
         if place.is_dir() {
             paths.extend(names_in(place)?.into_iter().map(|name| place.join(name)));
+        } else if !place.try_exists().unwrap_or(true) {
+            return Err(no_ledger(place, "there is no such file or directory"));
         } else {
             paths.push(place.clone());
         }

@@ -309,7 +309,7 @@ fn a_wrong_question_is_64_and_no_ledger_is_74() {
         (&["report", "--raw", place], "--raw"),
         (&["show", "--kind", "sale", place], "write sales"),
         (&["show", "--last", "many", place], "--last"),
-        (&["show", "--from", "12:30", place], "write 2026-11-22"),
+        (&["show", "--from", "noon", place], "write 2026-11-22"),
         (&["show", "--card", "12x", place], "--card"),
         (&["export", "--format", "xlsx", place], "csv or tsv"),
         (&["export", "--header", "fr", place], "en or zh"),
@@ -320,9 +320,13 @@ fn a_wrong_question_is_64_and_no_ledger_is_74() {
         let ended = ledger(command).expect(64, &[], &[words]);
         assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{command:?}: {}", ended.err);
     }
-    for command in ["report", "export", "show"] {
-        ledger(&[command, "/no/such/ledger"]).expect(74, &[], &["/no/such/ledger"]);
-        ledger(&[command, text(directory.path())]).expect(74, &[], &["no ledger here"]);
+    for command in ["verify", "report", "export", "show"] {
+        let remedy =
+            "`posgate serve` makes it at its first start; name another directory, its segments, or --config FILE";
+        let missing = format!("/no/such/ledger: no ledger here: there is no such file or directory; {remedy}");
+        ledger(&[command, "/no/such/ledger"]).expect(74, &[], &[&missing]);
+        let empty = format!("no ledger here: no file ledger-….tsv; {remedy}");
+        ledger(&[command, text(directory.path())]).expect(74, &[], &[&empty]);
     }
     ledger(&["explain", "1", "/no/such/ledger"]).expect(74, &[], &["/no/such/ledger"]);
     let other = days(300);

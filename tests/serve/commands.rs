@@ -151,6 +151,21 @@ fn a_port_in_use_is_74_and_says_so() {
 }
 
 #[test]
+fn an_option_that_this_machine_cannot_serve_is_named_with_its_line() {
+    let site = Site::with("\tlist bind_device 'lo'\n\tlist bind_device 'no-such-if'\n", "");
+    let place = format!("{}:11: ", site.path("posgate").display());
+    let wrong = format!("{place}list bind_device 'no-such-if': there is no such interface");
+    site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
+    let refused = site.spawn(&[]).end();
+    refused.expect(74, &[], &[&place, "on interface no-such-if"]);
+    site.configure("\tlist listen '192.0.2.77:0'\n", "");
+    let place = format!("{}:10: ", site.path("posgate").display());
+    let wrong = format!("{place}list listen '192.0.2.77:0' is no address of this machine");
+    site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
+    site.spawn(&[]).end().expect(74, &[], &[&place, "cannot listen on 192.0.2.77:0"]);
+}
+
+#[test]
 fn a_ledger_directory_that_cannot_be_made_is_74_with_its_path() {
     let site = Site::new();
     let config = fs::read_to_string(site.path("posgate")).unwrap();

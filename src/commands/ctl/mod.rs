@@ -272,13 +272,11 @@ fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
         complain!("posgate: name the configuration with --config FILE, or the socket with --control PATH");
         Ended::Code(EXIT_CONFIG)
     })?;
-    match control.or(settings.control) {
+    match control.or_else(|| settings.control.clone()) {
         Some(path) => Ok((path, Some(settings.ledger_dir))),
         None => {
-            complain!(
-                "posgate: {}: option control is empty: name a socket there and start posgate again",
-                file.display()
-            );
+            let message = "option control is empty: name a socket there and start posgate again".to_owned();
+            complain!("{}", settings.problem("control", 0, message));
             Err(Ended::Code(EXIT_CONFIG))
         }
     }
