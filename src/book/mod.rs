@@ -88,7 +88,7 @@ impl Figures {
         let left = left.and_then(|(balance, uses)| {
             Some(Self { balance: Balance::parse(balance.as_bytes())?, uses: uses.parse().ok()? })
         });
-        left.or(Some(Self { balance: entry.balance?, uses: entry.uses_left? }))
+        left.or_else(|| Some(Self { balance: entry.balance?, uses: entry.uses_left? }))
     }
 }
 
