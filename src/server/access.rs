@@ -3,21 +3,31 @@
 use log::{debug, warn};
 
 use super::clock::business_time;
-use super::entries::ECHO_MS;
+use super::device::Minute;
+use super::entries::{ECHO_MS, place_of};
 use super::outbox::About;
 use super::texts::{Values, fill};
 use super::{Context, Effects, Room, Server};
 use crate::book::{FrameId, Seen};
+use crate::limits::LIMITED_PER_DEVICE;
 use crate::model::card::CardRow;
 use crate::model::ids::text_from_lossy;
 use crate::model::rules::DoorRule;
-use crate::model::{Entry, EntrySeq, Kind, Money, Mono, Reason, Text, UnitNo};
+use crate::model::{Entry, EntrySeq, Kind, MachineNo, Money, Mono, Reason, Text, UnitNo};
 use crate::policy::{self, Passage, Presented};
 use crate::wire::{Access, Code, PinKind, Reply};
 
 /// 050's last two numbers where no section gives them: the seed's.
 const RELAY_S: u32 = 5;
 const LEFT_OPEN_S: u32 = 20;
+
+/// Alarms of duress of devices that are turned away.
+#[derive(Default)]
+pub(super) struct StrangeDuress {
+    minute: Minute,
+    /// The last frames: sent again, they are no other alarm.
+    frames: heapless::Deque<(MachineNo, FrameId), { LIMITED_PER_DEVICE as usize }>,
+}
 
 /// The ledger's `slot` of an access request: `reader:door`.
 pub(super) fn slot(access: &Access) -> Text<32> {
@@ -28,6 +38,16 @@ pub(super) fn slot_of(reader: UnitNo, door: UnitNo) -> Text<32> {
     let slot: heapless::Vec<u8, 32> =
         [reader.as_bytes(), b":", door.as_bytes()].into_iter().flatten().copied().collect();
     text_from_lossy(&slot)
+}
+
+/// What was keyed.
+pub(super) fn presented(access: &Access) -> Presented {
+    match access.pin_kind {
+        PinKind::None => Presented::Card,
+        PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(access.pin),
+        PinKind::DoorPin => Presented::DoorPin(access.pin),
+        PinKind::Duress => Presented::Duress(access.pin),
+    }
 }
 
 /// 050's last two numbers.
@@ -43,12 +63,7 @@ impl Server<'_> {
         entry.device_time = Some(access.time.clone());
         entry.slot = Some(slot(access));
         let row = access.card.and_then(|card| self.card_row(card));
-        let presented = match access.pin_kind {
-            PinKind::None => Presented::Card,
-            PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(access.pin),
-            PinKind::DoorPin => Presented::DoorPin(access.pin),
-            PinKind::Duress => Presented::Duress(access.pin),
-        };
+        let presented = presented(access);
         let request = Passage {
             machine: context.frame.machine,
             door: access.door,
@@ -166,8 +181,25 @@ impl Server<'_> {
         }
     }
 
-    /// Never limited, and committed: who stands at the door sees nothing of it.
-    fn alarm_duress(&mut self, context: &Context, request: &Entry, fx: &mut Effects) {
+    /// Never limited, and committed: who stands at the door sees nothing of it. Those of devices that are turned away have a limit of their
+    /// own, for anybody can send them, and no other frames use it up.
+    pub(super) fn alarm_duress(&mut self, context: &Context, request: &Entry, fx: &mut Effects) {
+        if !context.is_served {
+            let frame = (context.frame.machine, FrameId::new(Code::Access.number(), request, Money::ZERO));
+            if self.strange_duress.frames.iter().any(|told| *told == frame) {
+                return;
+            }
+            if self.room != Room::Open || !self.strange_duress.minute.has_room(context.now.mono, LIMITED_PER_DEVICE) {
+                self.counters.left_out += 1;
+                self.leave_out(&context.now, place_of(Kind::Alarm), 1);
+                return;
+            }
+            self.strange_duress.minute.written += 1;
+            if self.strange_duress.frames.is_full() {
+                self.strange_duress.frames.pop_front();
+            }
+            assert!(self.strange_duress.frames.push_back(frame).is_ok(), "a place was freed");
+        }
         let mut entry = request.clone();
         entry.kind = Kind::Alarm;
         entry.detail.push("rule", "duress");

@@ -11,6 +11,11 @@ use crate::wire::Code;
 /// Enquiries and keys are answered from memory for so long (design.md, section 8).
 pub(super) const ECHO_MS: u64 = 10_000;
 
+/// Where a kind that is limited stands among them.
+pub(super) fn place_of(kind: Kind) -> usize {
+    LIMITED.iter().position(|limited| *limited == kind).expect("a limited kind")
+}
+
 impl Server<'_> {
     /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing can be written it is counted, and
     /// the number is 0: nothing but a door may rest on it.
@@ -44,8 +49,7 @@ impl Server<'_> {
         if self.room != Room::Open {
             // The reserve is for what cannot wait.
             self.counters.left_out += 1;
-            let place = LIMITED.iter().position(|kind| *kind == entry.kind).expect("a limited kind");
-            self.leave_out(now, place, 1);
+            self.leave_out(now, place_of(entry.kind), 1);
             self.remember_answer(context, &entry);
             return;
         }
@@ -60,7 +64,7 @@ impl Server<'_> {
             return;
         }
         self.counters.left_out += 1;
-        let place = LIMITED.iter().position(|kind| *kind == entry.kind).expect("a limited kind");
+        let place = place_of(entry.kind);
         if context.is_served && !is_own_free {
             device.left_out[place] = device.left_out[place].saturating_add(1);
             if device.left_out_timer.is_none() {

@@ -32,6 +32,7 @@ use core::net::Ipv4Addr;
 
 use log::{debug, error, info, log_enabled, warn};
 
+use access::StrangeDuress;
 pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
@@ -231,6 +232,8 @@ pub struct Server<'t> {
     minute: Minute,
     /// Limited entries of those who hold no machine number.
     strangers: Minute,
+    /// Their alarms of duress.
+    strange_duress: StrangeDuress,
     /// Entries left out that no device answers for.
     left_out: [u32; LIMITED.len()],
     is_left_out_armed: bool,
@@ -253,6 +256,7 @@ impl<'t> Server<'t> {
             counters: Counters::default(),
             minute: Minute::default(),
             strangers: Minute::default(),
+            strange_duress: StrangeDuress::default(),
             left_out: [0; LIMITED.len()],
             is_left_out_armed: false,
             room: Room::Open,

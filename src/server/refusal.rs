@@ -9,6 +9,7 @@ use super::{Context, Effects, Peer, Server, access};
 use crate::model::ids::text_from_lossy;
 use crate::model::rules::Trailer;
 use crate::model::{Entry, Kind, Money, Now, Reason};
+use crate::policy;
 use crate::wire::{Body, Buffer, Code, DeviceFrame, Malformed, Reply};
 
 /// Another device under a machine number is an alarm at most this often.
@@ -78,6 +79,10 @@ impl Server<'_> {
                 entry.card = access.card.map(|card| card.padded());
                 entry.device_time = Some(access.time.clone());
                 entry.slot = Some(access::slot(access));
+                let row = access.card.and_then(|card| self.card_row(card));
+                if policy::is_duress(row.as_ref(), access::presented(access)) {
+                    self.alarm_duress(context, &entry, fx);
+                }
                 access.card_raw
             }
             Body::Malformed(malformed) => malformed.subject,
