@@ -254,6 +254,8 @@ pub struct TornTail {
     pub offset: u64,
     /// Bytes from there to the end: at most [`TAIL_LEN_MAX`].
     pub len: u64,
+    /// Whether it begins with a whole line: no power cut need have spoiled it.
+    pub is_whole: bool,
 }
 
 /// Gives the snapshot, if it is believed, and every good entry after it to `state`, in order; else every good entry.
@@ -317,6 +319,9 @@ fn replay_after<F: Files>(
                 let remedy = "serve it with the program that wrote it, or a later one".to_owned();
                 return Err(OpenError::Damaged { file: files.path(&segment.name), line: 1, case, remedy });
             }
+            Action::SetAside | Action::Cut | Action::Refuse if replayed.head.seq.next() < segments[0].first => {
+                return Err(archived(files, &segments[0], &replayed, &case));
+            }
             Action::SetAside | Action::Cut | Action::Refuse => {
                 return Err(damaged(files, &segment.name, 1, &replayed, &case));
             }
@@ -354,12 +359,18 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
         storage.sync_dir()?;
         storage.truncate(newest, tail.offset)?;
         sync_or_end(storage, newest)?;
-        warnings.push(format!(
-            "{}:{}: the power went while this was written: {} bytes that nobody was answered for were cut off and are now in {kept}",
-            storage.path(newest),
-            tail.line,
-            tail.len
-        ));
+        let (place, kept) = (format!("{}:{}", storage.path(newest), tail.line), storage.path(&kept));
+        warnings.push(match tail.is_whole {
+            false => format!(
+                "{place}: the power went while this was written: {} bytes that nobody was answered for were cut off and are now in {kept}",
+                tail.len
+            ),
+            true => format!(
+                "{place}: a whole line whose crc does not follow, {} bytes to the end, was cut off and is now in {kept}: read it with \
+                 `cat {kept}`; if it was changed after it was written, put back what is missing with `posgate ctl adjust`",
+                tail.len
+            ),
+        });
     }
     // A `stop` says that all before it is durable, but its own sync may be what failed.
     let again = if replayed.is_clean() { LINE_LEN_MAX } else { TAIL_LEN_MAX };
@@ -453,6 +464,7 @@ fn replay_lines<F: Files>(
             Err(verdict) => verdict,
         };
         let (number, offset) = (line.number, line.offset);
+        let is_whole = found == LineFound::BadCrc && line::crc_column(line.text).is_some();
         let is_old = !is_newest || len.saturating_sub(offset) > TAIL_LEN_MAX as u64;
         let place = match is_old {
             true => LinePlace::Old,
@@ -461,7 +473,7 @@ fn replay_lines<F: Files>(
         };
         match decide(LINES, found, place) {
             Action::Cut => {
-                replayed.tail = Some(TornTail { line: number, offset, len: len - offset });
+                replayed.tail = Some(TornTail { line: number, offset, len: len - offset, is_whole });
                 return Ok(());
             }
             Action::Keep | Action::SetAside | Action::Refuse => {
@@ -514,13 +526,33 @@ fn has_good_after<F: Files>(mut chain: Option<u32>, head: u32, lines: &mut Lines
     Ok(false)
 }
 
+/// The first segments are not there, nor a snapshot that stands for them.
+fn archived(files: &impl Files, first: &Segment, replayed: &Replayed, case: &str) -> OpenError {
+    let last = EntrySeq(first.first.0 - 1);
+    OpenError::Damaged {
+        file: files.path(&first.name),
+        line: 1,
+        case: with_disbelief(replayed, case),
+        remedy: format!(
+            "without {} a start needs every entry: bring that file back from a copy, or the segments of entries 1 to {last} from where \
+             `posgate ledger archive` took them: `cp ARCHIVE/ledger-*.tsv {}`",
+            files.path(snapshot::NAME),
+            files.path("")
+        ),
+    }
+}
+
+fn with_disbelief(replayed: &Replayed, case: &str) -> String {
+    let disbelief = replayed.disbelief.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+    format!("{case}{disbelief}")
+}
+
 fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case: &str) -> OpenError {
     let next = replayed.head.seq.next();
-    let disbelief = replayed.disbelief.as_ref().map_or(String::new(), |why| format!(" ({why})"));
     OpenError::Damaged {
         file: files.path(name),
         line,
-        case: format!("{case}{disbelief}"),
+        case: with_disbelief(replayed, case),
         remedy: format!(
             "entries before {next} are whole: bring back the file from a copy, or keep these alone with \
              `posgate ledger repair --cut {next}` (the server stopped; it copies first)"

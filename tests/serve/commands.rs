@@ -237,6 +237,22 @@ fn a_torn_tail_is_1_and_is_cut_with_a_copy() {
 }
 
 #[test]
+fn an_altered_last_line_is_cut_and_named_with_the_command_that_shows_it() {
+    let site = spoiled(|lines| {
+        let last = lines.last_mut().unwrap();
+        let kind = last.windows(4).position(|word| word == b"stop").unwrap();
+        last[kind..kind + 4].copy_from_slice(b"keys");
+    });
+    verify(&site, 2);
+    let server = site.start();
+    let kept = site.path("ledger/ledger-0000000001.tsv.torn").display().to_string();
+    let said = server.wait_for_trouble("a whole line whose crc does not follow");
+    assert!(said.contains(&format!("`cat {kept}`")) && said.contains("posgate ctl adjust"), "{said}");
+    server.stop();
+    verify(&site, 0);
+}
+
+#[test]
 fn an_altered_line_is_2_and_refused() {
     let site = spoiled(|lines| {
         let text = String::from_utf8(lines[5].clone()).unwrap();

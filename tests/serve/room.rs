@@ -33,6 +33,17 @@ fn segments_are_archived_beside_the_running_server_and_repaired_only_without_it(
     site.run(&["ledger", "repair", "--cut", "5", "--config", "CONFIG"]).expect(78, &[], &["bring back the archived"]);
     site.run(&["ledger", "repair", "--config", "CONFIG"]).expect(64, &[], &["--cut SEQ"]);
     site.run(&["ledger", "archive", "--config", "CONFIG"]).expect(64, &[], &["archive DIR"]);
+
+    // Without the snapshot a start needs what was archived, and says how to bring it back.
+    std::fs::remove_file(site.path("ledger/snapshot.tsv")).unwrap();
+    let remedy = format!("`cp ARCHIVE/ledger-*.tsv {}/`", site.path("ledger").display());
+    for command in [&["check"], &["serve"]] {
+        let refused = site.run(&[command, ["--config", "CONFIG"].as_slice()].concat());
+        refused.expect(78, &[], &["ledger/snapshot.tsv", "`posgate ledger archive`", &remedy]);
+    }
+    let name = "ledger-0000000001.tsv";
+    std::fs::copy(site.path("archive").join(name), site.path("ledger").join(name)).unwrap();
+    site.start().stop();
 }
 
 #[test]
