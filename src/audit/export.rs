@@ -97,7 +97,7 @@ impl Export {
 
     fn cells(&self, item: &Item, day: &str) -> Vec<String> {
         let header = &item.piece.header;
-        let mut cells = vec![self.guarded(header.site.to_string()), format!("{:016x}", header.ledger), day.to_owned()];
+        let mut cells = vec![self.guarded(header.site.clone()), format!("{:016x}", header.ledger), day.to_owned()];
         for (column, raw) in line::columns(item.text).unwrap_or_default().iter().enumerate() {
             cells.push(match COLUMNS[column] {
                 "time" => self.calendar.civil(item.entry.time).to_string(),

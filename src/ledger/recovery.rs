@@ -360,16 +360,17 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
         storage.truncate(newest, tail.offset)?;
         sync_or_end(storage, newest)?;
         let (place, kept) = (format!("{}:{}", storage.path(newest), tail.line), storage.path(&kept));
-        warnings.push(match tail.is_whole {
-            false => format!(
-                "{place}: the power went while this was written: {} bytes that nobody was answered for were cut off and are now in {kept}",
-                tail.len
-            ),
-            true => format!(
+        warnings.push(if tail.is_whole {
+            format!(
                 "{place}: a whole line whose crc does not follow, {} bytes to the end, was cut off and is now in {kept}: read it with \
                  `cat {kept}`; if it was changed after it was written, put back what is missing with `posgate ctl adjust`",
                 tail.len
-            ),
+            )
+        } else {
+            format!(
+                "{place}: the power went while this was written: {} bytes that nobody was answered for were cut off and are now in {kept}",
+                tail.len
+            )
         });
     }
     // A `stop` says that all before it is durable, but its own sync may be what failed.

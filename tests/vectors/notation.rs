@@ -399,7 +399,7 @@ impl Meaning {
                 .with_some("serial", malformed.serial.as_deref())
                 .with("field", malformed.field)
                 .with("subject", malformed.subject)
-                .with_some("card", malformed.card.as_ref().map(|card| card.as_bytes()))
+                .with_some("card", malformed.card.as_ref().map(CardNo::as_bytes))
                 .with_some("asked", malformed.asked.map(|asked| asked.to_string()))
                 .with_some("time", malformed.time.as_ref().map(|time| gbk::encode(&time.raw))),
         }
