@@ -47,6 +47,17 @@ pub struct Made {
     pub seq: u64,
     /// What it says was done.
     pub what: String,
+    /// What it says the account held then: fen and uses.
+    pub figures: Option<(i64, i64)>,
+}
+
+/// What an order's entry says of its account: a word on a card moves none, and says it in `left=`.
+fn told(line: &Line) -> Option<(i64, i64)> {
+    let (balance, uses) = match line.word("left") {
+        Some(left) => left.split_once('/')?,
+        None => (line.column(12), line.column(13)),
+    };
+    Some((fen(balance), uses.parse().ok()?))
 }
 
 /// A batch as far as it is durable.
@@ -210,7 +221,7 @@ impl Orders {
         assert_eq!(line.word("by"), Some("desk"), "who ordered it: {text}");
         let asked = self.asked.get(&key).unwrap_or_else(|| panic!("nobody ordered this: {text}"));
         assert!(asked.contains(&what), "another order than was given: {text}\ngiven: {asked:?}");
-        let before = self.made.insert(key.clone(), Made { seq, what });
+        let before = self.made.insert(key.clone(), Made { seq, what, figures: told(line) });
         assert!(before.is_none(), "done twice under one key: {text}\nbefore: {before:?}");
         match kind {
             "void" => self.take_void(line, text),
