@@ -90,7 +90,7 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
             if is_json { format!("{}\n", balances.json(&report)) } else { balances.print(&report) }
         }
     };
-    io::stdout().write_all(text.as_bytes()).map_err(Trouble::from)?;
+    print(&text)?;
     if report.is_balanced() {
         return Ok(0);
     }
@@ -167,8 +167,14 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
     let calendar = at_hand.calendar()?;
     let story = tell(&Source::open(&at_hand.places)?, &calendar, question)?;
     let text = if options.has("json") { format!("{}\n", story.json()) } else { story.to_string() };
-    io::stdout().write_all(text.as_bytes()).map_err(Trouble::from)?;
+    print(&text)?;
     Ok(0)
+}
+
+/// Prints what may hold a device's control characters, which a terminal would obey, with `?` for them.
+fn print(text: &str) -> Result<(), Trouble> {
+    let shown = |character: char| if character.is_control() && character != '\n' { '?' } else { character };
+    Ok(io::stdout().write_all(text.chars().map(shown).collect::<String>().as_bytes())?)
 }
 
 /// The accounts that a ledger has opened, with what they hold.

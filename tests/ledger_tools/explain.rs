@@ -155,3 +155,17 @@ fn what_is_not_there_is_1_with_what_to_do() {
     }
     ledger(&["explain", "8888888801", "25:00"]).expect(64, &[], &["25:00 is no time: write"]);
 }
+
+#[test]
+fn no_terminal_obeys_what_a_device_sent() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger");
+    let mut sale = entry(Kind::Offline, "22T12:00:00", -550);
+    sale.device_time = Some(DeviceTime::new(b"\x1B[2Jnoon"));
+    sale.detail = day().with("invalid", "time");
+    generate::write_entries(&place, "site", vec![sale]);
+    for command in [["explain", "1"], ["report", "--day=2026-11-22"]] {
+        let out = ledger(&[command.as_slice(), &[text(&place)]].concat()).expect(0, &["?[2Jnoon"], &[]).out;
+        assert!(!out.contains('\x1B'), "{out}");
+    }
+}
