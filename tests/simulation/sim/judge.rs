@@ -320,7 +320,9 @@ impl Judge {
         for name in disk.segments_from(&last) {
             let from = self.kept.get(&name).map_or(HEADER_LEN, Vec::len);
             let new = disk.with_solid(&name, |solid| solid.get(from..).map(<[u8]>::to_vec)).unwrap_or_default();
-            let Some(end) = new.iter().rposition(|byte| *byte == b'\n') else { continue };
+            // Behind a page that was never written there may be whole lines, until the end is mended, which takes room.
+            let written = new.split(|byte| *byte == 0).next().unwrap_or_default();
+            let Some(end) = written.iter().rposition(|byte| *byte == b'\n') else { continue };
             let new = &new[..=end];
             let kept = self.kept.entry(name.clone()).or_default();
             if kept.is_empty() {
