@@ -131,7 +131,6 @@ pub const WANTED: &[&str] = &[
     "operator order refused, for want of room",
     "operator key of another order refused",
     "operator line out of order refused",
-    "operator line of another kind refused",
     "operator void of nothing left refused",
     "operator void of more than left refused",
     "operator void of no sale refused",

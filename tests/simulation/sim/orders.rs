@@ -321,9 +321,6 @@ impl Orders {
                 if *line != count + 1 {
                     return vec!["out-of-order"];
                 }
-                if !matches!(act, Act::Move { .. }) {
-                    return vec!["not-for-batch"];
-                }
             }
         }
         match act {

@@ -250,7 +250,11 @@ impl Site {
             }
             5 | 6 => {
                 let place = random.place(self.removed.len());
-                self.cards.push(self.removed.swap_remove(place));
+                let card = self.removed.swap_remove(place);
+                // Its number may have been entered anew.
+                if self.find(card.number).is_none() {
+                    self.cards.push(card);
+                }
             }
             0 => self.resend_max = random.between(0, 5),
             1 => self.period_uses_max = random.pick(&[0, 1, 3]),

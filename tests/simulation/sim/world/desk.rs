@@ -469,14 +469,13 @@ impl World {
         // Now and then the wrong word for it.
         let is_found = (self.judge.orders.status(card_of(&order.act)) == orders::LOST) != key.ends_with('7');
         let cmd = lines::command(&order.act, is_found);
-        let expected =
-            is_first.then(|| self.judge.orders.answers(cmd, &order.act, &order.key, &self.site, figures, first_kept));
-        // Files hold money orders only.
-        let is_of_a_file =
-            !is_all && matches!(order.act, Act::Move { way: Way::TopUp | Way::Subsidy | Way::Adjust, .. });
-        if matches!(order.key, Key::Line { .. }) && !is_of_a_file {
-            return Ok(());
-        }
+        // A batch holds sums only; anything else with its digest and line is no order.
+        let is_of_a_batch = !is_all && matches!(order.act, Act::Move { .. });
+        let expected = if matches!(order.key, Key::Line { .. }) && !is_of_a_batch {
+            Some(vec![lines::UNREAD])
+        } else {
+            is_first.then(|| self.judge.orders.answers(cmd, &order.act, &order.key, &self.site, figures, first_kept))
+        };
         let undone = service.undone();
         let task = if is_all { Task::PayOutAll(order.clone()) } else { Task::Order(order.clone()) };
         self.desk.asked.push(Asked { task, undone, before, said: None });
@@ -616,7 +615,6 @@ impl World {
         self.coverage.count(match said.word.as_str() {
             "key-used" => "operator key of another order refused",
             "out-of-order" => "operator line out of order refused",
-            "not-for-batch" => "operator line of another kind refused",
             "already-voided" => "operator void of nothing left refused",
             "more-than-left" => "operator void of more than left refused",
             "not-a-sale" => "operator void of no sale refused",
