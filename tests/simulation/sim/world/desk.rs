@@ -383,8 +383,8 @@ impl World {
         let undone = service.undone();
         let head = service.server().book().head();
         let is_settled = head.0 == self.judge.seq;
-        // Once there is room, a `start` that was owed is written before anything is looked at.
-        let may_start = u64::from(service.server().room() == Room::Nothing);
+        // Once there is room, a `start` that was owed is written before anything is looked at, and before it a clock that stepped.
+        let may_start = 2 * u64::from(service.server().room() == Room::Nothing);
         self.desk.asked.push(Asked {
             task: Task::Question(question, line.to_owned()),
             undone,
