@@ -3,7 +3,7 @@
 # `deploy/emulate.sh [ARCH…]`. Devices are posgate-sim's, on this machine. What is missing is built or installed; what cannot be
 # run is a failure.
 #
-#   version  --version answers with the version of Cargo.toml
+#   package  the binary as it is unpacked from its package answers --version with the version of Cargo.toml
 #   day      posgate-sim's canteen day ends well
 #   reload   SIGHUP reads a new card, and it pays
 #   stop     SIGTERM ends with exit code 0 and a clean ledger
@@ -23,6 +23,7 @@ mapfile -t targets < <(chosen "$@")
 missing=()
 for target in "${targets[@]}"; do [ -x "dist/posgate-$target" ] || missing+=("$target"); done
 if [ ${#missing[@]} -gt 0 ]; then deploy/build.sh "${missing[@]}"; fi
+deploy/package.sh "${targets[@]}" >/dev/null
 use_sim
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 
@@ -59,7 +60,14 @@ run() { timeout 120 "${emulator[@]}" "$binary" "$@"; }
 play() { timeout 120 "$sim" --server "$address" "$@"; }
 
 # --- the checks ------------------------------------------------------------------------------------------------------
-check_version() { [ "$(run --version)" = "posgate $version" ]; }
+check_package() {
+    local architecture root=$site/root
+    architecture=$(column "$1" 2)
+    mkdir "$root" || return 1
+    tar -xzOf dist/posgate_"$version"-r*_"${architecture%%,*}".ipk ./data.tar.gz | tar -xz -C "$root" || return 1
+    cmp "$root/usr/bin/posgate" "$binary" || return 1
+    [ "$(timeout 120 "${emulator[@]}" "$root/usr/bin/posgate" --version)" = "posgate $version" ]
+}
 
 check_day() { start 127.0.0.1:0 && play day >"$site/day.log" && tail -n 1 "$site/day.log"; }
 
@@ -138,7 +146,7 @@ check_units() (
 )
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
-checks=(version day reload stop kill ledger units)
+checks=(package day reload stop kill ledger units)
 declare -A outcome
 wrong=
 for target in "${targets[@]}"; do
