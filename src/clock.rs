@@ -7,7 +7,7 @@
 use core::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::adjtimex;
+use crate::kernel;
 use crate::model::{Date, Mono, Now, Wall};
 use crate::zone::Zone;
 
@@ -41,7 +41,7 @@ impl Clock {
     /// What the clocks say. `synchronized` is asked for only if `wanted`, else it is `false`; the answer may be up to a second old.
     pub fn now(&self, zone: &Zone, wanted: bool) -> Now {
         let mono = self.mono();
-        Now { mono, stamp: zone.stamp(wall()), synchronized: wanted && self.synchronized(mono, adjtimex::synchronized) }
+        Now { mono, stamp: zone.stamp(wall()), synchronized: wanted && self.synchronized(mono, kernel::synchronized) }
     }
 
     /// The monotonic time alone: milliseconds since [`Clock::new`].

@@ -73,12 +73,15 @@ pub fn encode_data(text: &str, len_max: usize) -> Vec<u8> {
     encoded
 }
 
-/// The longest length of at most `len_max` that does not split a GBK character.
+/// The longest length of at most `len_max` that does not split a GBK character of the text.
 pub fn cut(encoded: &[u8], len_max: usize) -> usize {
+    if encoded.len() <= len_max {
+        return encoded.len();
+    }
     let mut len = 0;
     while len < encoded.len() {
         let next = len + if encoded[len] >= 0x81 { 2 } else { 1 };
-        if next > len_max || next > encoded.len() {
+        if next > len_max {
             break;
         }
         len = next;

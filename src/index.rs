@@ -126,14 +126,22 @@ impl<const SLOTS: usize> Default for Index<SLOTS> {
     }
 }
 
+/// 2⁶⁴ divided by the golden ratio.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
 /// A hash of a number: Fibonacci hashing, its high half.
 pub fn hash_number(value: u64) -> u32 {
-    (value.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    (value.wrapping_mul(GOLDEN) >> 32) as u32
 }
 
-/// A hash of bytes: FNV-1a of 64 bits, folded.
+/// A hash of bytes, eight at a time.
 pub fn hash_bytes(bytes: &[u8]) -> u32 {
-    hash_number(fnv1a(bytes))
+    let (words, rest) = bytes.as_chunks();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
+    let mixed = words.fold(bytes.len() as u64, |mixed, word| (mixed.rotate_left(23) ^ word).wrapping_mul(GOLDEN));
+    hash_number(mixed)
 }
 
 /// FNV-1a of 64 bits: a text's stand-in where two different texts may, once in 2^64, count as one.
@@ -200,6 +208,19 @@ mod tests {
             index.insert(hash_number(u64::from(row)), row, |row| hash_number(u64::from(row)));
         }
         assert!(index.slots[128..].iter().all(|slot| *slot == 0));
+    }
+
+    #[test]
+    fn texts_that_differ_in_little_have_hashes_that_spread() {
+        let names: Vec<String> = (0..4096)
+            .flat_map(|number| [format!("{number}"), format!("A{number:05}"), format!("8888{number:06}")])
+            .collect();
+        let mut counts = [0; 1024];
+        for name in &names {
+            counts[hash_bytes(name.as_bytes()) as usize % 1024] += 1;
+        }
+        assert!(counts.iter().all(|count| *count < 40), "twelve are expected in each");
+        assert_ne!(hash_bytes(b"a"), hash_bytes(b"a\0"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub mod limits;
 
 pub mod index;
 
+pub mod words;
+
 pub mod model;
 
 pub mod gbk;
@@ -41,7 +43,7 @@ pub mod net;
 
 pub mod zone;
 
-pub mod adjtimex;
+pub mod kernel;
 
 pub mod clock;
 

@@ -86,12 +86,10 @@ pub const ACCOUNTS_MAX: usize = 65_536;
 /// registered one: with at most as many sections of devices, each of those finds its place.
 pub const DEVICES_MAX: usize = 1024;
 
-/// Frames with a device time that are remembered a device, however old (design.md, section 8).
+/// Frames with a device time that are remembered a device, however old (design.md, section 8). As many again of which the answers
+/// stand in no entry: enquiries, refusals beyond the entry limit, and what was decided while nothing could be written. Were they fewer, a full
+/// disk would let a recorded door's frame in sooner.
 pub const RECENT_FRAMES_MAX: usize = 32;
-
-/// Answers remembered a device that stand in no entry: enquiries, keys, refusals beyond the entry limit, and what was decided
-/// while nothing could be written. As many as the book remembers, or a full disk would let a recorded door's frame in sooner.
-pub const ECHOES_MAX: usize = RECENT_FRAMES_MAX;
 
 /// Approvals that tell whether a device confirms (design.md, sections 8 and 10).
 pub const APPROVALS_MAX: usize = 10;
@@ -152,7 +150,7 @@ pub const LIMITED_PER_DEVICE: u32 = 20;
 /// See [`LIMITED_PER_DEVICE`].
 pub const LIMITED_IN_ALL: u32 = 200;
 
-/// Clients of the control socket. One more is told "busy": a desk's program, a web page's, a person and a monitor are four.
+/// Clients of the control socket. One more takes the place of one that was silent for a minute, or is told "busy": a desk's program, a web page's, a person and a monitor are four.
 pub const CONTROL_CLIENTS_MAX: usize = 8;
 
 /// Bytes of one line on the control socket, each way, its LF not counted. A longer one gets an error and the close.

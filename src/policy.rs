@@ -3,7 +3,7 @@
 //! Each decision is a ladder of checks in the order of the table of reasons; the first that fails is the answer. Nothing here
 //! changes anything.
 
-use crate::book::Book;
+use crate::book::{Book, CardHistory};
 use crate::model::card::{CardRow, GroupSet, Pin};
 use crate::model::rules::{DeviceRule, DoorRule, Period, Rules};
 use crate::model::{
@@ -37,7 +37,11 @@ pub struct Charge<'a> {
 /// # Errors
 /// The first rule that refuses: closed, lost, frozen, not-yet-valid, expired.
 pub fn check_card(book: &Book, row: &CardRow, today: Date) -> Result<(), Reason> {
-    match row.terms.status.max(book.card_status(CardNo::from_value(row.card))) {
+    check_terms(row, &book.history_of(row.card), today)
+}
+
+fn check_terms(row: &CardRow, history: &CardHistory, today: Date) -> Result<(), Reason> {
+    match row.terms.status.max(history.status()) {
         CardStatus::Active => (),
         CardStatus::Frozen => return Err(Reason::Frozen),
         CardStatus::Lost => return Err(Reason::Lost),
@@ -64,11 +68,11 @@ pub fn decide_sale<'a>(
     basis: Basis,
     at: Civil,
 ) -> Result<Charge<'a>, Reason> {
-    check_card(book, row, at.date())?;
+    let history = book.history_of(row.card);
+    check_terms(row, &history, at.date())?;
     if !device.is_none_or(|device| device.groups.admits(row.terms.groups)) {
         return Err(Reason::Group);
     }
-    let card = CardNo::from_value(row.card);
     let (period, day) = match find_period(rules, device, row.terms.groups, at) {
         Fit::Any => (None, business_day(rules, at)),
         Fit::In(period, day) => (Some(period), day),
@@ -76,7 +80,7 @@ pub fn decide_sale<'a>(
     };
     if let Some(period) = period
         && period.uses_max > 0
-        && period.uses_max <= book.sales(card, day, &period.name)
+        && period.uses_max <= history.sales(day, &period.name)
     {
         return Err(Reason::PeriodUses);
     }
@@ -87,7 +91,7 @@ pub fn decide_sale<'a>(
     if row.terms.charge_max.is_some_and(|max| max < amount) {
         return Err(Reason::ChargeMax);
     }
-    let spent = book.spent(card, day).saturating_add(i64::from(amount.fen()));
+    let spent = history.spent(day).saturating_add(i64::from(amount.fen()));
     if amount != Money::ZERO && row.terms.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
         return Err(Reason::DayMax);
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use posgate::clock::Clock;
 use posgate::ledger::{DirStorage, Ledger};
 use posgate::model::{
-    AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp, Text,
+    AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp, Text,
 };
 use posgate::server::{Server, Tables};
 
@@ -32,7 +32,8 @@ fn sale(seq: u64, account: u64, balance_fen: i64, machine: u64, kind: Kind) -> E
     entry.account = AccountId::try_from(format!("{:010}", 8_800_000_000 + account).as_str()).ok();
     (entry.amount, entry.uses) = (Some(Balance::from_fen(-1)), Some(0));
     (entry.balance, entry.uses_left) = (Some(Balance::from_fen(balance_fen)), Some(0));
-    entry.device_time = Text::try_from(format!("2026-11-22 12:{:02}:{:02}", seq / 60 % 60, seq % 60).as_str()).ok();
+    let time = format!("2026-11-22 12:{:02}:{:02}", seq / 60 % 60, seq % 60);
+    entry.device_time = Some(DeviceTime::new(time.as_bytes()));
     entry.slot = (kind == Kind::Offline).then(|| Text::try_from(format!("{seq:08}").as_str()).unwrap());
     entry.detail = Detail::default().with("asked", "0.01").with("day", "2026-11-22").with("period", "lunch");
     entry

@@ -170,7 +170,7 @@ impl<'t, 's> Desk<'t, 's> {
                 let is_new = first.is("ok") && !is_dry && !first.is("again");
                 assert!(written <= if is_new { 2 } else { 0 }, "{written} entries: {first}");
                 assert!(written > 0 || !is_new, "{first}");
-                if first.is("ok") && !first.is("idle") {
+                if first.is("ok") {
                     self.expect_again(line, &first, *is_dry);
                 }
             }

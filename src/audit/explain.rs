@@ -1,7 +1,7 @@
 //! `posgate ledger explain`: the whole story of one sale, for whoever asks "why was I charged?" (design.md, sections 6 to 8).
 //!
 //! The ledger is read twice: to find the entry, and to collect what is said about it before and after. How often an answer was sent again
-//! stands in no entry; that it was never confirmed does.
+//! stands in the entries that end its resending.
 
 use super::filter::{Written, is_of_card};
 use super::source::{Item, Source};
@@ -169,7 +169,7 @@ fn find(source: &Source, seq: EntrySeq) -> Result<Told, Trouble> {
 
 /// When a sale was, as its holder would say.
 fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
-    let at_device = entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes()));
+    let at_device = entry.at_device();
     let own = calendar.civil(entry.time);
     let is_device_right = entry.kind == Kind::Offline || entry.clock == ClockState::Unset;
     at_device.filter(|_| is_device_right).unwrap_or(own)

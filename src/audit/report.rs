@@ -503,7 +503,8 @@ impl Pass {
                     continue;
                 }
                 if entry.machine.is_some_and(|machine| self.confirming.contains(&machine.value())) {
-                    let time = entry.device_time.as_ref().map_or(String::new(), |time| format!("device_time={time}"));
+                    let time =
+                        entry.device_time.as_ref().map_or(String::new(), |time| format!("device_time={}", time.raw));
                     self.report.doubtful.add(&entry, time);
                 } else {
                     self.report.mute.entry(machine_of(&entry)).or_default().add(&entry);
@@ -538,7 +539,7 @@ fn list_offline(report: &mut Report, entry: &Entry) {
         return;
     }
     if entry.detail.get("invalid").is_some() {
-        let raw = entry.device_time.as_ref().map_or("", |time| time.as_str());
+        let raw = entry.device_time.as_ref().map_or("", |time| time.raw.as_str());
         report.invalid_times.add(entry, format!("device_time={raw}"));
     }
     let is_below = entry.balance.is_some_and(|balance| balance < Balance::ZERO && entry.amount < Some(Balance::ZERO));

@@ -4,7 +4,7 @@
 //! What always holds: a card that follows another by a `link` carries on its account and its days, and the other is closed;
 //! what counts for a card, or is taken back by a void, counts for all that carry its days on.
 
-use super::day::{DayCounts, PeriodId};
+use super::day::{DayCounts, PeriodId, PeriodNames};
 use super::{Book, Mismatch, orders};
 use crate::index::hash_number;
 use crate::limits::{CARDS_MAX, LINKS_MAX};
@@ -23,6 +23,32 @@ pub(super) struct CardState {
     /// The card that follows it.
     pub(super) heir: Option<u64>,
     pub(super) days: DayCounts,
+}
+
+/// A card's past, as far as rules ask.
+#[derive(Clone, Copy)]
+pub struct CardHistory<'a> {
+    /// `None`: it has none.
+    state: Option<&'a CardState>,
+    periods: &'a PeriodNames,
+}
+
+impl CardHistory<'_> {
+    /// What the operator said of the card since the table was written.
+    pub fn status(&self) -> CardStatus {
+        self.state.map_or(CardStatus::Active, |state| state.status)
+    }
+
+    /// Fen that the card spent on a business day.
+    pub fn spent(&self, day: Date) -> i64 {
+        self.state.map_or(0, |state| state.days.spent(day))
+    }
+
+    /// Sales of the card in a period of a business day.
+    pub fn sales(&self, day: Date, period: &str) -> u32 {
+        let (Some(state), Some(period)) = (self.state, self.periods.find(period)) else { return 0 };
+        state.days.sales(day, period)
+    }
 }
 
 impl Book {
@@ -73,18 +99,12 @@ impl Book {
 
     /// What the operator said of the card since the table was written.
     pub fn card_status(&self, card: CardNo) -> CardStatus {
-        self.card_state(card).map_or(CardStatus::Active, |state| state.status)
+        self.history_of(card.value()).status()
     }
 
-    /// Fen that the card spent on a business day.
-    pub fn spent(&self, card: CardNo, day: Date) -> i64 {
-        self.card_state(card).map_or(0, |state| state.days.spent(day))
-    }
-
-    /// Sales of the card in a period of a business day.
-    pub fn sales(&self, card: CardNo, day: Date, period: &str) -> u32 {
-        let (Some(state), Some(period)) = (self.card_state(card), self.periods.find(period)) else { return 0 };
-        state.days.sales(day, period)
+    /// What a card did and what was said of it, as far as rules ask.
+    pub fn history_of(&self, card: u64) -> CardHistory<'_> {
+        CardHistory { state: self.card_row(card).map(|row| &self.cards[row as usize]), periods: &self.periods }
     }
 
     // ---------------------------------------------------------------- applying
@@ -117,7 +137,7 @@ impl Book {
 
     /// The business day and the period that an entry counts for.
     fn day_of(&mut self, entry: &Entry) -> (Date, Option<PeriodId>) {
-        let day = entry.detail.day().unwrap_or(entry.time.civil().date());
+        let day = entry.detail.day().unwrap_or_else(|| entry.time.civil().date());
         let period = entry.detail.get("period").and_then(|name| {
             let name: Vec48 = name.bytes().take(48).collect();
             Some(self.periods.intern(core::str::from_utf8(&name).ok()?))

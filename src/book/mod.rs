@@ -14,6 +14,7 @@ mod snapshot;
 
 use core::fmt;
 
+pub use cards::CardHistory;
 use cards::CardState;
 pub use day::PeriodId;
 use day::PeriodNames;
@@ -21,15 +22,15 @@ use history::{History, Row};
 use orders::Orders;
 pub use orders::{Ask, Batch, UsedKey, Voided};
 use seen::Memory;
-pub use seen::{FrameId, Moment, Outcome, Seen, is_answer};
+pub use seen::{FrameId, Moment, Outcome, Seen, Window, is_answer};
 pub use snapshot::{AccountLine, BadLine, account_line};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
 use crate::model::order::{Digest, KeyText};
 use crate::model::{
-    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, Entry, EntrySeq, FrameSeq, Kind, MachineNo,
-    Money, Mono, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind,
+    MachineNo, Money, Mono, Serial, Stamp, UnitNo,
 };
 
 /// Records without a valid time that are compared: those of one device share a hash, and anybody can send many.
@@ -136,15 +137,14 @@ impl OfflineId {
     pub fn of(entry: &Entry) -> Self {
         let word = |key| entry.detail.get(key).map_or(0, |value| fnv1a(value.0.as_bytes()));
         let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
-        let time = entry.device_time.as_ref().map_or("", |time| time.as_str());
         let rest = [slot, word("claimed"), word("asked"), word("mode"), word("card")];
         Self {
             machine: entry.machine.map_or(0, |machine| machine.value()),
             serial: entry.serial.clone(),
             card: entry.card.map_or(0, |card| card.value()),
             asked: basis_amount(entry),
-            when: fnv1a(time.as_bytes()),
-            has_time: Civil::parse(time.as_bytes()).is_some(),
+            when: entry.device_time.as_ref().map_or(0, DeviceTime::mark),
+            has_time: entry.at_device().is_some(),
             rest: rest.iter().fold(0, |mix, word| fnv1a(&(mix ^ word).to_be_bytes())),
         }
     }
@@ -360,16 +360,28 @@ impl Book {
     /// # Errors
     /// If the entry contradicts those before it; the book is then of no use and must be cleared.
     pub fn apply(&mut self, entry: &Entry, mono: Option<Mono>) -> Result<(), Mismatch> {
+        self.apply_near(entry, mono, None)
+    }
+
+    /// The same; in `account` the entry's account is likely found.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn apply_near(&mut self, entry: &Entry, mono: Option<Mono>, account: Option<u32>) -> Result<(), Mismatch> {
         if entry.seq != self.head.next() {
             return Err(Mismatch::Seq { expected: self.head.next() });
         }
         self.head = entry.seq;
         self.apply_clock(entry);
-        let account = self.apply_figures(entry)?;
+        let account = self.apply_figures(entry, account)?;
         self.apply_card(entry, account)?;
-        self.apply_doubt(entry);
+        // Before a sale is among its doubts: a device that comes back counts those there are.
+        let device = entry.machine.map(|machine| self.find_or_add_memory(machine));
+        self.apply_doubt(entry, device);
         self.orders.apply(entry);
-        self.apply_device(entry, Moment { mono, stamp: entry.time, clock: entry.clock });
+        if let Some(row) = device {
+            self.apply_device(entry, row, Moment { mono, stamp: entry.time, clock: entry.clock });
+        }
         Ok(())
     }
 
@@ -387,14 +399,17 @@ impl Book {
         }
     }
 
-    fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
+    fn apply_figures(&mut self, entry: &Entry, near: Option<u32>) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
+        let is_it = |row: &u32| self.accounts.get(*row as usize).is_some_and(|account| account.id == *id);
+        let known = near.filter(is_it).or_else(|| self.account_row(id));
         // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
         let is_lasting = entry.is_lasting();
-        if !is_lasting && self.account_row(id).is_none() {
-            return Ok(None);
-        }
-        let row = self.find_or_add_account(id).ok_or(Mismatch::Full)?;
+        let row = match known {
+            Some(row) => row,
+            None if is_lasting => self.add_account(id).ok_or(Mismatch::Full)?,
+            None => return Ok(None),
+        };
         let account = &mut self.accounts[row as usize];
         if entry.kind == Kind::Open {
             account.is_opened = true;
@@ -413,19 +428,17 @@ impl Book {
         Ok(Some(row))
     }
 
-    fn apply_doubt(&mut self, entry: &Entry) {
+    fn apply_doubt(&mut self, entry: &Entry, device: Option<usize>) {
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan => {
-                let (Some(machine), Some(card)) = (entry.machine, entry.card) else { return };
-                // Before the sale is among its doubts: a device that comes back counts those there are.
-                let row = self.find_or_add_memory(machine);
+                let (Some(machine), Some(row), Some(card)) = (entry.machine, device, entry.card) else { return };
                 let has_forgotten = self.doubts.push(Doubt {
                     seq: entry.seq,
                     machine: machine.value(),
                     serial: entry.serial.clone(),
                     card: card.value(),
                     asked: asked_amount(entry),
-                    at: entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes())),
+                    at: entry.at_device(),
                     is_scan: entry.kind == Kind::Scan,
                     is_settled: false,
                 });
@@ -464,9 +477,7 @@ impl Book {
         }
     }
 
-    fn apply_device(&mut self, entry: &Entry, at: Moment) {
-        let Some(machine) = entry.machine else { return };
-        let row = self.find_or_add_memory(machine);
+    fn apply_device(&mut self, entry: &Entry, row: usize, at: Moment) {
         let memory = &mut self.memories[row];
         memory.last = entry.seq;
         memory.remember(entry, at);
@@ -482,7 +493,7 @@ impl Book {
             Kind::Admit => {
                 let door = entry.slot.as_ref().and_then(|slot| slot.split_once(':')).map(|(_, door)| door);
                 if let (Some(card), Some(door)) = (entry.card, door.and_then(|door| UnitNo::parse(door.as_bytes()))) {
-                    let (machine, door, card) = (machine.value(), door.value(), card.value());
+                    let (machine, door, card) = (memory.machine, door.value(), card.value());
                     self.passes.push(Pass { seq: entry.seq, machine, door, card, at, is_confirmed: false });
                 }
             }
@@ -737,9 +748,9 @@ impl Book {
         serial: Option<&Serial>,
         card: CardNo,
         asked: Money,
-        raw_time: &str,
+        at: Civil,
     ) -> Option<EntrySeq> {
-        let key = (machine.value(), card.value(), asked, fnv1a(raw_time.as_bytes()));
+        let key = (machine.value(), card.value(), asked, at.mark());
         let mut sales = self.offline.find(key).filter(|offline| offline.is_sale && offline.id.has_time);
         sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.sale)
     }
@@ -752,9 +763,10 @@ impl Book {
     // ---------------------------------------------------------------- rows
 
     fn find_or_add_account(&mut self, id: &AccountId) -> Option<u32> {
-        if let Some(row) = self.account_row(id) {
-            return Some(row);
-        }
+        self.account_row(id).or_else(|| self.add_account(id))
+    }
+
+    fn add_account(&mut self, id: &AccountId) -> Option<u32> {
         let row = u32::try_from(self.accounts.len()).expect("ACCOUNTS_MAX fits 32 bits");
         let account = Account {
             id: id.clone(),

@@ -5,9 +5,12 @@ use core::fmt;
 use heapless::Deque;
 
 use super::{Figures, asked_amount, same_device};
-use crate::index::fnv1a;
+use crate::index::{fnv1a, hash_number};
 use crate::limits::{APPROVALS_MAX, RECENT_FRAMES_MAX};
-use crate::model::{CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Serial, Stamp};
+use crate::model::{
+    CardNo, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Serial, Stamp,
+};
+use crate::words;
 
 /// What makes two frames of one device the same frame: code, seq, card (128: command number; 150: card, reader,
 /// door), asked amount and raw device time. Texts stand as 64-bit hashes.
@@ -35,9 +38,15 @@ impl FrameId {
             seq: entry.frame.map_or(u64::MAX, |frame| frame.value()),
             card: card.map_or(u64::MAX, |card| card.value()),
             asked,
-            when: entry.device_time.as_ref().map_or(0, |time| fnv1a(time.as_bytes())),
+            when: entry.device_time.as_ref().map_or(0, DeviceTime::mark),
             slot: slot ^ keys,
         }
+    }
+
+    /// A byte in which two frames differ, but once in 256.
+    fn mark(&self) -> u8 {
+        let mixed = self.seq ^ self.when ^ self.card.rotate_left(32);
+        (hash_number(mixed) >> 24) as u8
     }
 
     /// The identity of the frame behind an entry of the ledger; `None` for entries that answer no frame.
@@ -124,7 +133,7 @@ impl Seen {
                 figures: opening.unwrap_or(after),
                 sale: entry.about.unwrap_or(entry.seq),
             },
-            at_device: entry.device_time.as_ref().and_then(|time| Civil::parse(time.as_bytes())),
+            at_device: entry.at_device(),
         }
     }
 
@@ -134,7 +143,66 @@ impl Seen {
     }
 }
 
-/// What the ledger remembers of one device.
+/// The newest answers of a device; the oldest gives way.
+#[repr(C)]
+pub struct Window {
+    /// The [`FrameId::mark`]s of the answers: most frames are none of them, and that is seen without looking at them.
+    marks: [u8; RECENT_FRAMES_MAX],
+    /// Where the oldest stands.
+    oldest: usize,
+    seen: heapless::Vec<Seen, RECENT_FRAMES_MAX>,
+}
+
+impl Window {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self { marks: [0; RECENT_FRAMES_MAX], seen: heapless::Vec::new(), oldest: 0 }
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.seen.clear();
+        self.oldest = 0;
+    }
+
+    /// Adds the newest.
+    pub fn push(&mut self, seen: Seen) {
+        let place = if self.seen.is_full() { self.oldest } else { self.seen.len() };
+        self.marks[place] = seen.id.mark();
+        match self.seen.push(seen) {
+            Ok(()) => (),
+            Err(seen) => {
+                self.seen[place] = seen;
+                self.oldest = (place + 1) % RECENT_FRAMES_MAX;
+            }
+        }
+    }
+
+    /// The newest answer to this frame of this device.
+    pub fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+        words::position(&self.marks[..self.seen.len()], id.mark())?;
+        self.newest_first().find(|seen| seen.is(serial, id))
+    }
+
+    fn oldest_first(&self) -> impl Iterator<Item = &Seen> {
+        let (newer, older) = self.seen.split_at(self.oldest);
+        older.iter().chain(newer)
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = &Seen> {
+        let (newer, older) = self.seen.split_at(self.oldest);
+        newer.iter().rev().chain(older.iter().rev())
+    }
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the ledger remembers of one device. What every sale looks at stands first and together.
+#[repr(C)]
 pub(super) struct Memory {
     pub(super) machine: u64,
     pub(super) last: EntrySeq,
@@ -142,9 +210,11 @@ pub(super) struct Memory {
     pub(super) is_pinned: bool,
     /// Its sales in doubt.
     pub(super) doubts: u32,
-    frames: Deque<Seen, RECENT_FRAMES_MAX>,
-    keys: Option<Seen>,
+    /// How many of the approvals were confirmed.
+    confirmed: u8,
     approvals: Deque<(EntrySeq, bool), APPROVALS_MAX>,
+    frames: Window,
+    keys: Option<Seen>,
 }
 
 impl Memory {
@@ -155,9 +225,10 @@ impl Memory {
             last_offline: EntrySeq(0),
             is_pinned: false,
             doubts: 0,
-            frames: Deque::new(),
             keys: None,
             approvals: Deque::new(),
+            confirmed: 0,
+            frames: Window::new(),
         }
     }
 
@@ -167,11 +238,16 @@ impl Memory {
             if entry.kind == Kind::Keys {
                 self.keys = Some(seen);
             } else {
-                push_newest(&mut self.frames, seen);
+                self.frames.push(seen);
             }
         }
         if matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan | Kind::Admit) {
-            push_newest(&mut self.approvals, (entry.seq, false));
+            if self.approvals.is_full()
+                && let Some((_, true)) = self.approvals.pop_front()
+            {
+                self.confirmed -= 1;
+            }
+            self.approvals.push_back((entry.seq, false)).expect("a place was freed");
         }
     }
 
@@ -182,7 +258,7 @@ impl Memory {
 
     /// Its last frames with a device time, oldest first.
     pub(super) fn frames(&self) -> impl Iterator<Item = &Seen> {
-        self.frames.iter()
+        self.frames.oldest_first()
     }
 
     /// Its last 106.
@@ -192,12 +268,14 @@ impl Memory {
 
     /// The next approval of a snapshot; `None` if there are too many.
     pub(super) fn restore_approval(&mut self, seq: EntrySeq, confirmed: bool) -> Option<()> {
-        self.approvals.push_back((seq, confirmed)).ok()
+        self.approvals.push_back((seq, confirmed)).ok()?;
+        self.confirmed += u8::from(confirmed);
+        Some(())
     }
 
     /// The next frame of a snapshot.
     pub(super) fn restore_frame(&mut self, seen: Seen) {
-        push_newest(&mut self.frames, seen);
+        self.frames.push(seen);
     }
 
     /// The 106 of a snapshot.
@@ -206,18 +284,20 @@ impl Memory {
     }
 
     pub(super) fn confirm(&mut self, about: EntrySeq) {
-        if let Some(approval) = self.approvals.iter_mut().find(|(seq, _)| *seq == about) {
-            approval.1 = true;
+        // Mostly the last one.
+        if let Some((_, is_confirmed @ false)) = self.approvals.iter_mut().rev().find(|(seq, _)| *seq == about) {
+            *is_confirmed = true;
+            self.confirmed += 1;
         }
     }
 
     pub(super) fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
-        self.frames.iter().rev().chain(&self.keys).find(|seen| seen.is(serial, id))
+        self.frames.find(serial, id).or_else(|| self.keys.as_ref().filter(|seen| seen.is(serial, id)))
     }
 
     /// An approved sale of this card, amount and device time.
     pub(super) fn sale_at(&self, serial: Option<&Serial>, card: CardNo, asked: Money, at: Civil) -> Option<EntrySeq> {
-        let mut sales = self.frames.iter().rev().filter(|seen| match seen.outcome.kind {
+        let mut sales = self.frames.newest_first().filter(|seen| match seen.outcome.kind {
             Kind::Charge | Kind::Meal | Kind::Repeat => true,
             // A 103 after its own 105 leads to that 105, which has an identity of its own.
             _ => false,
@@ -239,14 +319,14 @@ impl Memory {
     pub(super) fn as_replayed(&self) -> impl PartialEq + fmt::Debug + '_ {
         let shown =
             |seen: &Seen| (seen.id, seen.serial.clone(), (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device);
-        let frames: Vec<_> = self.frames.iter().map(shown).collect();
+        let frames: Vec<_> = self.frames().map(shown).collect();
         let approvals: Vec<_> = self.approvals.iter().copied().collect();
         let order = (self.last, self.last_offline, self.is_pinned, self.doubts);
         (order, frames, self.keys.as_ref().map(shown), approvals)
     }
 
     pub(super) fn is_confirming(&self) -> bool {
-        self.approvals.iter().any(|(_, confirmed)| *confirmed)
+        self.confirmed > 0
     }
 
     pub(super) fn is_mute(&self) -> bool {
@@ -261,12 +341,4 @@ pub fn is_answer(entry: &Entry) -> bool {
         Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed | Reason::Full | Reason::Replay) => false,
         _ => entry.detail.get("n").is_none() && entry.detail.code() != Some(105),
     }
-}
-
-/// Adds to a ring, the oldest giving way.
-pub(super) fn push_newest<T, const N: usize>(ring: &mut Deque<T, N>, value: T) {
-    if ring.is_full() {
-        ring.pop_front();
-    }
-    assert!(ring.push_back(value).is_ok(), "a place was freed");
 }

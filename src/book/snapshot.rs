@@ -532,7 +532,7 @@ pub(crate) mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::model::{Detail, Entry, MachineNo};
+    use crate::model::{Detail, DeviceTime, Entry, MachineNo};
 
     /// Books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());
@@ -592,7 +592,7 @@ pub(crate) mod tests {
         }
         if draw(seed, 4) > 0 {
             let time = format!("2026-11-{:02} 12:{:02}:00", 1 + draw(seed, 31), draw(seed, 60));
-            entry.device_time = Text::try_from(time.as_str()).ok();
+            entry.device_time = Some(DeviceTime::new(time.as_bytes()));
         }
         let slot = format!("{}:{}", draw(seed, 3), draw(seed, 4));
         entry.slot = Text::try_from(slot.as_str()).ok().filter(|_| draw(seed, 3) > 0);

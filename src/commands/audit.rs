@@ -1,7 +1,7 @@
 //! `posgate ledger show|report|export|explain`: what people read out of a ledger, also while the server runs.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -146,6 +146,11 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
     }
     let how =
         "write `posgate ledger explain SEQ`, or `… explain CARD TIME` with a time such as 12:30 or '2026-11-22 12:30'";
+    let looks_like_time =
+        |place: &&OsString| place.to_str().is_some_and(|text| text.contains(':') && !text.contains('/'));
+    if let Some(place) = places.iter().filter(looks_like_time).find(|place| !Path::new(place).exists()) {
+        return Err(usage(format!("{} is no time: {how}", place.to_string_lossy())));
+    }
     let question = match (numbers.as_slice(), time.as_str()) {
         ([seq], "") => {
             Question::Entry(EntrySeq(seq.parse().map_err(|_| usage(format!("{seq} is no entry's number: {how}")))?))

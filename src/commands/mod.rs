@@ -69,7 +69,8 @@ posgate: the server that card terminals and door access boards talk to
       clock MACHINE|all    show MACHINE TEXT    status    reload [--accept]    clock-accept    sync
 
 FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ
-DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given. TIME: 2026-11-22, '2026-11-22 12:30', 12:30
+DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given
+TIME: 2026-11-22 or '2026-11-22 12:30'; for explain also 12:30
 
 FILE defaults to /etc/config/posgate. Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged
 ledger; `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.
@@ -99,7 +100,11 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         return Err("say what to do, for example `posgate serve --config FILE`".into());
     };
     if command == "ctl" {
-        return Ok(ctl::run(arguments)?.unwrap_or_else(help));
+        return Ok(match ctl::run(arguments)? {
+            Asked::Help => help(),
+            Asked::Version => version(),
+            Asked::Command(code) => code,
+        });
     }
     let has_subcommand = matches!(command.as_str(), "cards" | "ledger");
     let subcommand = if has_subcommand { word()? } else { None };
@@ -144,8 +149,8 @@ fn version() -> u8 {
 }
 
 /// What the rest of the command line asks for.
-enum Asked {
-    Command(Options),
+enum Asked<T> {
+    Command(T),
     Help,
     Version,
 }
@@ -163,7 +168,7 @@ struct Options {
 
 impl Options {
     /// Reads what is left of the command line. A known option whose name ends with `=` takes a value.
-    fn read(arguments: &mut Parser, known: &[&'static str], operands_max: usize) -> Result<Asked, lexopt::Error> {
+    fn read(arguments: &mut Parser, known: &[&'static str], operands_max: usize) -> Result<Asked<Self>, lexopt::Error> {
         let mut options = Self::default();
         while let Some(argument) = arguments.next()? {
             match argument {

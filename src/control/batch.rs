@@ -10,11 +10,13 @@ use std::path::Path;
 use super::request::is_key;
 use crate::cards::{rows::Rows, text};
 use crate::index::fnv1a;
+use crate::limits::KEYS_KEPT_MIN;
 use crate::model::order::Note;
 use crate::model::{Balance, CardNo, Money};
 use crate::problem::{Problem, Problems, quoted};
 
-/// Rows of one file: as many as there can be cards, and room for a few more.
+/// Rows of one file: as many as there can be cards, and room for a few more. Of rows with keys of their own the server must know each
+/// again when the file comes a second time: at most [`KEYS_KEPT_MIN`].
 const ROWS_MAX: usize = 100_000;
 
 /// The columns: English and Chinese names, and whether a file must have it.
@@ -97,6 +99,13 @@ pub fn parse(bytes: &[u8], file: &Path, is_signed: bool) -> Result<Vec<BatchRow>
         }
         if orders.len() > ROWS_MAX {
             problems.add(row.line, format!("more than {ROWS_MAX} rows: divide the file"));
+            break;
+        }
+        if keys.len() > KEYS_KEPT_MIN {
+            let sentence = format!(
+                "more than {KEYS_KEPT_MIN} rows with keys of their own, the server remembers no more: divide the file, or leave the keys out"
+            );
+            problems.add_in_column(row.line, &label(KEY), sentence);
             break;
         }
     }
@@ -281,6 +290,25 @@ mod tests {
             let problems = read(text).unwrap_err();
             assert!(problems.iter().any(|line| line.contains(words)), "{text:?}: {problems:?}");
         }
+    }
+
+    #[test]
+    fn a_file_has_no_more_keys_than_are_remembered() {
+        let file = |keys: usize| {
+            let rows = (0..keys).map(|row| format!("88,1,K{row}\n")).chain(["89,1,\n".to_owned()]);
+            read(&format!("card,amount,key\n{}", rows.collect::<String>()))
+        };
+        assert_eq!(file(KEYS_KEPT_MIN).unwrap().len(), KEYS_KEPT_MIN + 1);
+        let problems = file(KEYS_KEPT_MIN + 1).unwrap_err();
+        assert!(
+            problems[0].starts_with("may.csv:16386: column 流水号/key: more than 16384 rows with keys"),
+            "{problems:?}"
+        );
+        // Without them the batch is remembered in one row.
+        assert_eq!(
+            read(&format!("card,amount\n{}", "88,1\n".repeat(KEYS_KEPT_MIN + 9))).unwrap().len(),
+            KEYS_KEPT_MIN + 9
+        );
     }
 
     #[test]

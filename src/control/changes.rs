@@ -17,7 +17,7 @@ pub struct Changes {
     pub new: Vec<CardNo>,
     /// In service only.
     pub gone: Vec<CardNo>,
-    /// In both, and not the same: account, name, code or terms.
+    /// In both, and not the same: account, name, code, terms, or what its account will be opened with.
     pub changed: Vec<CardNo>,
 }
 
@@ -31,10 +31,15 @@ impl Changes {
                 changes.new.push(record.card);
                 continue;
             };
-            let is_same = server.book().account(row.account).id == record.account
+            let account = server.book().account(row.account);
+            // Figures of an account that is open do not count, and are told as ignored; a card that carries on another's has none.
+            let opening = account.unopened().filter(|_| server.book().link_of(record.card).is_none());
+            let figures = (record.balance.unwrap_or_default(), record.uses.unwrap_or_default());
+            let is_same = account.id == record.account
                 && cards.name(row) == record.name.as_slice()
                 && cards.code(row) == record.code.as_deref().unwrap_or_default()
-                && row.terms == record.terms;
+                && row.terms == record.terms
+                && opening.is_none_or(|opening| opening == figures);
             if !is_same {
                 changes.changed.push(record.card);
             }

@@ -57,9 +57,12 @@ pub(super) fn pay_out_all<S: Storage>(
 ) -> io::Result<String> {
     let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
     let paid = match used_seq(service, &order.key) {
-        Some(seq) => {
-            service.entry(now, seq)?.ok().flatten().filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card))
-        }
+        Some(seq) => match service.entry(now, seq)? {
+            Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
+            // Nobody is told to take a new key while it is not known that this one paid nothing.
+            Ok(None) => return Ok(Object::error(archived(seq)).text("reason", "no-such-entry").end()),
+            Err(unreadable) => return Ok(refusal(&unreadable)),
+        },
         None => None,
     };
     *amount = match &paid {
@@ -74,6 +77,12 @@ pub(super) fn pay_out_all<S: Storage>(
         *uses = paid.uses.unwrap_or_default().saturating_neg();
     }
     obey(service, now, "payout", &order, is_dry)
+}
+
+fn archived(seq: EntrySeq) -> String {
+    format!(
+        "this key was used for entry {seq}, which is not in the ledger here any more: look at it in the archive before you pay again"
+    )
 }
 
 fn used_seq<S: Storage>(service: &Service<'_, S>, key: &Key) -> Option<EntrySeq> {
@@ -128,10 +137,8 @@ fn refusal(refused: &Refused) -> String {
 }
 
 fn result(order: &Order, done: &Done) -> String {
-    let is_idle = done.first == EntrySeq(0);
     let mut object = Object::ok().flag("again", done.is_again);
     object = match (&order.key, done.is_again) {
-        _ if is_idle => object.flag("idle", true),
         (Key::Line { .. }, true) => object.number("first", done.first.0).number("last", done.last.0),
         (Key::Line { .. }, false) | (Key::Own(_), _) => object.number("seq", done.first.0),
     };

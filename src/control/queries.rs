@@ -8,7 +8,7 @@ use super::json::{Object, string};
 use crate::book::Account;
 use crate::gbk;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
-use crate::model::{CardNo, CardRow, Now, Reason};
+use crate::model::{CardNo, CardRow, Now, Reason, Rules};
 use crate::server::{CardView, DeviceView, FoundDevice, Server};
 use crate::status::device_state;
 
@@ -91,18 +91,18 @@ pub(super) fn unknown(server: &Server, after: usize) -> String {
 /// The devices, registered or seen.
 pub(super) fn devices(server: &Server, now: &Now, after: usize) -> String {
     let devices = server.devices().enumerate().skip(after);
-    page("devices", devices.map(|(place, device)| (place, describe_device(now, &device))), None)
+    page("devices", devices.map(|(place, device)| (place, describe_device(server, now, &device))), None)
 }
 
-fn describe_device(now: &Now, device: &DeviceView) -> String {
+fn describe_device(server: &Server, now: &Now, device: &DeviceView) -> String {
     let rule = device.rule;
     let serial = device.serial.or(rule.and_then(|rule| rule.serial.as_ref()));
     let seen_s = device.seen.map(|seen| now.mono.ms_since(seen) / 1000);
-    Object::new()
+    let object = Object::new()
         .text("machine", device.machine)
         .flag("registered", rule.is_some())
         .text_if("name", rule.map(|rule| rule.name.as_str()).filter(|name| !name.is_empty()))
-        .text_if("kind", rule.map(|rule| rule.kind.word()))
+        .text("kind", device.kind.word())
         .text_if("serial", serial)
         .text_if("address", device.source.map(|source| *source.ip()))
         .text_if("last_seen", device.seen.map(|seen| now.stamp_of(seen)))
@@ -112,26 +112,42 @@ fn describe_device(now: &Now, device: &DeviceView) -> String {
         .number("in_doubt", device.doubts)
         .number("frames", device.tally.frames)
         .number("approved", device.tally.approved)
-        .number("refused", device.tally.refused)
-        .end()
+        .number("refused", device.tally.refused);
+    let Some(rule) = rule else { return object.end() };
+    let Rules { places, groups, .. } = server.rules();
+    let lists = [("places", places.names(rule.places)), ("groups", groups.names(rule.groups))];
+    let whole =
+        lists.into_iter().fold(object.clone(), |object, (key, names)| object.list(key, names.map(string))).end();
+    // Names are as long as people want, a line is not.
+    if whole.len() + FRAME_LEN_MAX < CONTROL_LINE_MAX { whole } else { object.flag("lists_left_out", true).end() }
 }
 
 /// Who answered a 000; what is used twice, and whose host is not us, is marked.
 pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String {
     let devices: Vec<&FoundDevice> = server.found().collect();
     let known: Vec<DeviceView> = server.devices().filter(|device| device.source.is_some()).collect();
-    let machine_of = |device: &FoundDevice| {
-        let by_serial = known.iter().find(|known| known.serial.is_some() && known.serial == device.serial.as_ref());
-        let at = |known: &&DeviceView| known.source.is_some_and(|source| *source.ip() == device.source);
-        by_serial.or_else(|| known.iter().find(at)).map(|known| known.machine)
+    // A 100 names no machine number. Its device holds one, or is kept from it by the one that does.
+    let holds = |device: &FoundDevice, known: &DeviceView| {
+        known.source.is_some_and(|source| device.is(*source.ip(), known.serial))
     };
-    let machines: Vec<_> = devices.iter().map(|device| machine_of(device)).collect();
-    let rows = devices.iter().zip(&machines).enumerate().skip(after).map(|(place, (device, machine))| {
+    let wants = |device: &FoundDevice, known: &DeviceView| {
+        known.rival.is_some_and(|(address, serial)| device.is(address, serial))
+    };
+    let number = |device: &&FoundDevice| {
+        let held = known.iter().find(|known| holds(device, known));
+        let wanted = || known.iter().find(|known| wants(device, known));
+        held.or_else(wanted).map(|known| (known.machine, held.is_none()))
+    };
+    let numbers: Vec<_> = devices.iter().map(number).collect();
+    let rows = devices.iter().zip(&numbers).enumerate().skip(after).map(|(place, (device, number))| {
         let is_host_ours = device.host.parse().is_ok_and(|host: Ipv4Addr| ours.contains(&host));
         let count = |is_same: &dyn Fn(usize) -> bool| (0..devices.len()).filter(|row| is_same(*row)).count() > 1;
+        let machine = number.map(|(machine, _)| machine);
+        let is_kept_out = number.is_some_and(|(_, is_kept_out)| is_kept_out);
+        let has_same_number = |row: usize| machine.is_some() && numbers[row].map(|(other, _)| other) == machine;
         let twice = [
             ("serial", device.serial.is_some() && count(&|row| devices[row].serial == device.serial)),
-            ("machine", machine.is_some() && count(&|row| machines[row] == *machine)),
+            ("machine", is_kept_out || count(&has_same_number)),
             ("address", count(&|row| devices[row].address == device.address)),
         ];
         let row = Object::new()
@@ -142,7 +158,7 @@ pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String 
             .text("host", device.host.as_str())
             .text("port", device.port.as_str())
             .text_if("serial", device.serial.as_ref())
-            .text_if("machine", *machine)
+            .text_if("machine", machine)
             .flag("host_is_ours", is_host_ours)
             .list("twice", twice.iter().filter(|(_, is_twice)| *is_twice).map(|(what, _)| string(what)));
         (place, row.end())

@@ -124,10 +124,10 @@ const fn command(
     CommandSpec { name, needs, takes, meaning }
 }
 
-/// What every order takes beside its own fields: `by`, and `key`, or `batch` and `line`.
-const ORDER: &[&str] = &["key", "batch", "line", "note", "dry"];
+/// What orders take beside `by` and what they are about: a `key`; those that move money may be a `line` of a `batch` instead.
+const ORDER: &[&str] = &["key", "note", "dry"];
 const MOVE: &[&str] = &["amount", "uses", "key", "batch", "line", "note", "dry"];
-const VOID: &[&str] = &["amount", "key", "batch", "line", "note", "dry"];
+const VOID: &[&str] = &["amount", "key", "note", "dry"];
 
 /// Every command.
 pub const COMMANDS: &[CommandSpec] = &[
@@ -490,6 +490,10 @@ mod tests {
                 "\"batch\" and \"line\"",
             ),
             (r#"{"cmd":"lost","card":"8","key":"k","by":"a\nb"}"#, "\"by\" must name"),
+            (
+                r#"{"cmd":"lost","card":"8","batch":"0123456789abcdef","line":1,"by":"li"}"#,
+                "it takes card, by, key, note, dry",
+            ),
             (r#"{"cmd":"reload","accept":1}"#, "write true or false"),
             (r#"{"cmd":"discover","port":0}"#, "from 1 to 65535"),
         ] {

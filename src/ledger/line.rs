@@ -27,13 +27,16 @@
 //! which is 1021 ([`LINE_LEN_BOUND`]), at most 1024.
 
 use core::fmt;
+use core::ops::Range;
 
 use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
 use crate::model::digits::{Decimal, fill};
+use crate::model::ids::DIGITS_MAX;
 use crate::model::{
-    AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp, Text,
-    Wall,
+    AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial,
+    Stamp, Text, Wall,
 };
+use crate::words;
 
 /// The names of the columns, as the README and messages use them.
 pub const COLUMNS: [&str; 18] = [
@@ -79,33 +82,91 @@ pub struct Emitted {
 ///
 /// A time before year 1 or after year 9999 is written as the nearest that RFC 3339 can write.
 pub fn emit(entry: &Entry, chain: u32, out: &mut [u8; LINE_LEN_MAX]) -> Emitted {
-    let mut line = Columns { out, len: 0 };
-    line.number(entry.seq.0);
-    line.tab();
-    line.stamp(entry.time);
-    line.tab();
-    line.bytes(entry.clock.word().as_bytes());
-    line.tab();
-    line.bytes(entry.kind.word().as_bytes());
-    line.tab();
-    line.optional(entry.machine.as_ref(), |line, machine| line.bytes(machine.as_bytes()));
-    line.optional(entry.serial.as_ref(), |line, serial| line.text(serial));
-    line.optional(entry.frame.as_ref(), |line, frame| line.bytes(frame.as_bytes()));
-    line.optional(entry.card.as_ref(), Columns::card);
-    line.optional(entry.account.as_ref(), |line, account| line.text(account));
-    line.optional(entry.amount.as_ref(), |line, amount| line.fen(amount.fen()));
-    line.optional(entry.uses.as_ref(), |line, uses| line.signed(*uses));
-    line.optional(entry.balance.as_ref(), |line, balance| line.fen(balance.fen()));
-    line.optional(entry.uses_left.as_ref(), |line, uses_left| line.signed(*uses_left));
-    line.optional(entry.device_time.as_ref(), |line, time| line.text(time));
-    line.optional(entry.slot.as_ref(), |line, slot| line.text(slot));
-    line.optional(entry.about.as_ref(), |line, about| line.number(about.0));
-    let detail = Some(entry.detail.as_str()).filter(|detail| !detail.is_empty());
-    line.optional(detail, Columns::text);
-    let crc = continue_crc(chain, line.written());
-    line.hex(crc);
-    line.byte(b'\n');
-    Emitted { len: line.len, crc }
+    Emitter::default().emit(entry, chain, out)
+}
+
+/// Writes lines one after the other: of their times most differ in nothing, or in the milliseconds.
+#[derive(Debug, Default)]
+pub struct Emitter {
+    /// The time written last.
+    last: Option<(Stamp, [u8; STAMP_LEN])>,
+}
+
+/// `2026-11-22T12:00:01.234+08:00`.
+const STAMP_LEN: usize = 29;
+
+impl Emitter {
+    /// Writes an entry: see [`emit`].
+    pub fn emit(&mut self, entry: &Entry, chain: u32, out: &mut [u8; LINE_LEN_MAX]) -> Emitted {
+        let mut line = Columns { out, len: 0 };
+        line.number(entry.seq.0);
+        line.tab();
+        line.fixed(self.stamp(entry.time));
+        line.tab();
+        line.bytes(entry.clock.word().as_bytes());
+        line.tab();
+        line.bytes(entry.kind.word().as_bytes());
+        line.tab();
+        line.optional(entry.machine.as_ref(), |line, machine| line.digits(machine.as_array()));
+        line.optional(entry.serial.as_ref(), |line, serial| line.text(serial));
+        line.optional(entry.frame.as_ref(), |line, frame| line.digits(frame.as_array()));
+        line.optional(entry.card.as_ref(), |line, card| line.digits(card.padded().as_array()));
+        line.optional(entry.account.as_ref(), |line, account| line.text(account));
+        line.optional(entry.amount.as_ref(), |line, amount| line.fen(amount.fen()));
+        line.optional(entry.uses.as_ref(), |line, uses| line.signed(*uses));
+        line.optional(entry.balance.as_ref(), |line, balance| line.fen(balance.fen()));
+        line.optional(entry.uses_left.as_ref(), |line, uses_left| line.signed(*uses_left));
+        line.optional(entry.device_time.as_ref(), |line, time| line.text(&time.raw));
+        line.optional(entry.slot.as_ref(), |line, slot| line.text(slot));
+        line.optional(entry.about.as_ref(), |line, about| line.number(about.0));
+        let detail = Some(entry.detail.as_str()).filter(|detail| !detail.is_empty());
+        line.optional(detail, Columns::text);
+        let crc = continue_crc(chain, line.written());
+        line.hex(crc);
+        line.byte(b'\n');
+        Emitted { len: line.len, crc }
+    }
+
+    fn stamp(&mut self, stamp: Stamp) -> &[u8; STAMP_LEN] {
+        let text = match self.last {
+            Some((last, text)) if last == stamp => text,
+            Some((last, mut text))
+                if last.wall.seconds() == stamp.wall.seconds() && last.offset_s == stamp.offset_s =>
+            {
+                fill(&mut text[20..23], millisecond(writable(stamp)));
+                text
+            }
+            _ => stamp_text(writable(stamp)),
+        };
+        &self.last.insert((stamp, text)).1
+    }
+}
+
+/// A time that RFC 3339 can write.
+fn stamp_text(stamp: Stamp) -> [u8; STAMP_LEN] {
+    let civil = stamp.civil();
+    let (year, month, day) = civil.date().year_month_day();
+    let second = civil.time_of_day().0;
+    let offset_min = stamp.offset_s.unsigned_abs() / 60;
+    let mut text = *b"0000-00-00T00:00:00.000+00:00";
+    let mut put = |place: Range<usize>, value: u32| fill(&mut text[place], value);
+    put(0..4, u32::try_from(year).expect("a writable time is after year 0"));
+    put(5..7, month);
+    put(8..10, day);
+    put(11..13, second / 3600);
+    put(14..16, second / 60 % 60);
+    put(17..19, second % 60);
+    put(20..23, millisecond(stamp));
+    put(24..26, offset_min / 60);
+    put(27..29, offset_min % 60);
+    if stamp.offset_s < 0 {
+        text[23] = b'-';
+    }
+    text
+}
+
+fn millisecond(stamp: Stamp) -> u32 {
+    u32::try_from(stamp.wall.0.rem_euclid(1000)).expect("below a thousand")
 }
 
 /// The nearest time that RFC 3339 can write: local years 1 to 9999, an offset of whole minutes below a day.
@@ -207,7 +268,7 @@ pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
         uses: optional(&raw, 11, "no whole number", signed)?,
         balance: optional(&raw, 12, "no amount in yuan with two decimals", Balance::parse)?,
         uses_left: optional(&raw, 13, "no whole number", signed)?,
-        device_time: optional(&raw, 14, "no text of at most 32 bytes", text::<32>)?,
+        device_time: optional(&raw, 14, "no text of at most 32 bytes", text::<32>)?.map(DeviceTime::of_text),
         slot: optional(&raw, 15, "no text of at most 32 bytes", text::<32>)?,
         about: optional(&raw, 16, "no number from 1", seq)?,
         detail: optional(&raw, 17, "no text of the detail's length", detail)?.unwrap_or_default(),
@@ -330,8 +391,19 @@ impl Columns<'_> {
     }
 
     fn byte(&mut self, byte: u8) {
-        self.out[self.len] = byte;
-        self.len += 1;
+        self.fixed(&[byte]);
+    }
+
+    fn fixed<const N: usize>(&mut self, bytes: &[u8; N]) {
+        self.out[self.len..self.len + N].copy_from_slice(bytes);
+        self.len += N;
+    }
+
+    /// The first `len` of these: the others are written too, and written over by what follows. So long a copy has no length to look at. The
+    /// columns that do this stand before the detail, whose room they may use.
+    fn first<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
+        self.out[self.len..self.len + N].copy_from_slice(bytes);
+        self.len += len;
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
@@ -346,85 +418,73 @@ impl Columns<'_> {
     /// A whole column with the tab after it.
     fn optional<T: ?Sized>(&mut self, value: Option<&T>, write: impl FnOnce(&mut Self, &T)) {
         match value {
-            Some(value) => write(self, value),
-            None => self.bytes(b"\\N"),
+            Some(value) => {
+                write(self, value);
+                self.tab();
+            }
+            None => self.fixed(b"\\N\t"),
         }
-        self.tab();
     }
 
     fn text(&mut self, text: &str) {
-        let is_plain = |byte: &u8| !matches!(byte, b'\\' | b'\t' | b'\n' | b'\r' | 0);
-        if text.as_bytes().iter().all(is_plain) {
+        // Nearly all are.
+        if words::is_plain(text.as_bytes(), b'\\') {
             return self.bytes(text.as_bytes());
         }
         for byte in text.bytes() {
             match byte {
-                b'\\' => self.bytes(b"\\\\"),
-                b'\t' => self.bytes(b"\\t"),
-                b'\n' => self.bytes(b"\\n"),
-                b'\r' => self.bytes(b"\\r"),
+                b'\\' => self.fixed(b"\\\\"),
+                b'\t' => self.fixed(b"\\t"),
+                b'\n' => self.fixed(b"\\n"),
+                b'\r' => self.fixed(b"\\r"),
                 0 => self.byte(b'?'),
                 _ => self.byte(byte),
             }
         }
     }
 
-    fn number(&mut self, value: u64) {
-        self.bytes(Decimal::whole(value).as_bytes());
+    fn digits(&mut self, (digits, len): (&[u8; DIGITS_MAX], usize)) {
+        self.first(digits, len);
     }
 
-    /// The last `N` digits of a number.
-    fn digits<const N: usize>(&mut self, value: u32) {
-        fill(&mut self.out[self.len..self.len + N], value);
-        self.len += N;
+    fn number(&mut self, value: u64) {
+        match u8::try_from(value) {
+            Ok(digit @ ..10) => self.byte(b'0' + digit),
+            _ => self.bytes(Decimal::whole(value).as_bytes()),
+        }
     }
 
     fn signed(&mut self, value: i32) {
-        self.bytes(Decimal::signed(i64::from(value)).as_bytes());
+        match u64::try_from(value) {
+            Ok(value) => self.number(value),
+            Err(_) => self.bytes(Decimal::signed(i64::from(value)).as_bytes()),
+        }
     }
 
     fn fen(&mut self, fen: i64) {
         self.bytes(Decimal::yuan(fen).as_bytes());
     }
 
-    fn card(&mut self, card: &CardNo) {
-        let digits = card.as_bytes();
-        self.bytes(&b"0000000000"[digits.len()..]);
-        self.bytes(digits);
-    }
-
     fn hex(&mut self, value: u32) {
-        for digit in value.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xF]) {
-            self.byte(b"0123456789abcdef"[usize::from(digit)]);
+        let mut digits = [0; 8];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(value.to_be_bytes()) {
+            *pair = HEX_PAIRS[usize::from(byte)];
         }
-    }
-
-    fn stamp(&mut self, stamp: Stamp) {
-        let stamp = writable(stamp);
-        let small = |value: i64| u32::try_from(value).expect("the parts of a writable time are small");
-        let civil = stamp.civil();
-        let (year, month, day) = civil.date().year_month_day();
-        let second = civil.time_of_day().0;
-        self.digits::<4>(small(year));
-        self.byte(b'-');
-        self.digits::<2>(small(month));
-        self.byte(b'-');
-        self.digits::<2>(small(day));
-        self.byte(b'T');
-        self.digits::<2>(second / 3600);
-        self.byte(b':');
-        self.digits::<2>(second / 60 % 60);
-        self.byte(b':');
-        self.digits::<2>(second % 60);
-        self.byte(b'.');
-        self.digits::<3>(small(stamp.wall.0.rem_euclid(1000)));
-        self.byte(if stamp.offset_s < 0 { b'-' } else { b'+' });
-        let offset_min = stamp.offset_s.unsigned_abs() / 60;
-        self.digits::<2>(offset_min / 60);
-        self.byte(b':');
-        self.digits::<2>(offset_min % 60);
+        self.fixed(&digits);
     }
 }
+
+/// The two digits of each byte.
+const HEX_PAIRS: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 0xF]];
+        byte += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -456,7 +516,7 @@ mod tests {
         entry.uses = Some(0);
         entry.balance = Some(Balance::from_fen(-5));
         entry.uses_left = Some(-3);
-        entry.device_time = Some(Text::try_from("2012-04-20 11:12:13").unwrap());
+        entry.device_time = Some(DeviceTime::new(b"2012-04-20 11:12:13"));
         entry.detail = Detail::default().with("day", "2026-11-22").with("period", "a b\\");
         entry
     }
@@ -506,7 +566,7 @@ mod tests {
             uses: Some(i32::MIN),
             balance: Some(Balance::from_fen(i64::MIN)),
             uses_left: Some(i32::MIN),
-            device_time: Some(Text::try_from(worst(32).as_str()).unwrap()),
+            device_time: Some(DeviceTime::of_text(Text::try_from(worst(32).as_str()).unwrap())),
             slot: Some(Text::try_from(worst(32).as_str()).unwrap()),
             about: Some(EntrySeq(u64::MAX)),
             detail: Detail::from_text(&worst(DETAIL_LEN_MAX)).unwrap(),
@@ -630,7 +690,9 @@ mod tests {
             entry.machine = numbers.0.and_then(|digits| MachineNo::parse(digits.as_bytes()));
             entry.frame = numbers.1.and_then(|digits| FrameSeq::parse(digits.as_bytes()));
             entry.card = numbers.2.and_then(|digits| CardNo::parse(digits.as_bytes())).map(|card| card.padded());
-            (entry.serial, entry.account, entry.device_time, entry.slot) = texts;
+            let (serial, account, device_time, slot) = texts;
+            (entry.serial, entry.account, entry.slot) = (serial, account, slot);
+            entry.device_time = device_time.map(DeviceTime::of_text);
             (entry.amount, entry.uses, entry.balance, entry.uses_left) = sums;
             entry.about = about.map(EntrySeq);
             for (key, value) in words {
@@ -671,6 +733,21 @@ mod tests {
             line[place] ^= 1 << bit;
             let _ = parse(&line);
             prop_assert!(!follows(&line, 9));
+        }
+
+        #[test]
+        fn a_line_does_not_hang_on_the_time_of_the_one_before(
+            walls in proptest::collection::vec(prop_oneof![0..3000_i64, 1_795_320_000_000..1_795_320_003_000_i64, any::<i64>()], 1..20),
+            offsets in proptest::collection::vec(prop_oneof![Just(28_800), Just(-12_600), any::<i32>()], 20),
+        ) {
+            let mut emitter = Emitter::default();
+            for (wall, offset_s) in walls.into_iter().zip(offsets) {
+                let stamp = Stamp { wall: Wall(wall), offset_s };
+                let entry = Entry { seq: EntrySeq(1), ..Entry::new(Kind::Clock, stamp, ClockState::Ok) };
+                let mut out = [0; LINE_LEN_MAX];
+                let Emitted { len, .. } = emitter.emit(&entry, 5, &mut out);
+                prop_assert_eq!(&out[..len], &emitted(&entry, 5).0[..]);
+            }
         }
 
         #[test]

@@ -2,7 +2,7 @@
 //! away (design.md, sections 7 and 9).
 //!
 //! ```text
-//! #posgate-snapshot ⇥ version=2 ⇥ ledger=<16 hex> ⇥ seq=… ⇥ crc=<8 hex> ⇥ created=… ␊
+//! #posgate-snapshot ⇥ version=3 ⇥ ledger=<16 hex> ⇥ seq=… ⇥ crc=<8 hex> ⇥ created=… ␊
 //! a line of the state ␊                                     as many as there are: [`State::emit`], [`State::restore`]
 //! #end ⇥ lines=… ⇥ <8 hex> ␊                                 the lines between, and the crc of everything before these digits
 //! ```
@@ -28,7 +28,7 @@ pub const NAME: &str = "snapshot.tsv";
 pub const TEMPORARY: &str = "snapshot.tsv.tmp";
 
 /// Of the lines between: since 2 they hold keys, batches and voids. An older one would forget them, and is not believed.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// Bytes of the crc's digits and the LF: the last ones of the file.
 const CRC_LEN: usize = 9;
@@ -421,7 +421,7 @@ mod tests {
             (format!("crc={crc}"), "crc=00000000".to_owned()),
             (format!("seq={seq}"), "seq=251".to_owned()),
             (format!("seq={seq}"), format!("seq={}", seq.0 - 1)),
-            ("version=2".to_owned(), "version=1".to_owned()),
+            ("version=3".to_owned(), "version=2".to_owned()),
         ] {
             storage.files.insert(NAME.to_owned(), resealed(text.replace(&from, &to)));
             let (replayed, state) = start(&storage).unwrap();
@@ -487,7 +487,7 @@ mod tests {
         ledger.write_snapshot(testing::stamp(), &up_to(1)).unwrap();
         let text = String::from_utf8(storage.files[NAME].clone()).unwrap();
         let before = format!(
-            "#posgate-snapshot\tversion=2\tledger=00000000000000a1\tseq=1\tcrc={crc:08x}\tcreated=2026-11-22T12:00:00.000+08:00\n\
+            "#posgate-snapshot\tversion=3\tledger=00000000000000a1\tseq=1\tcrc={crc:08x}\tcreated=2026-11-22T12:00:00.000+08:00\n\
              number\t1\n#end\tlines=1\t"
         );
         assert_eq!(text, format!("{before}{:08x}\n", continue_crc(0, before.as_bytes())));

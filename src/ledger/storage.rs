@@ -215,12 +215,15 @@ struct Opened {
     path: PathBuf,
     /// With device and inode: what the path must still lead to.
     file: Option<(File, (u64, u64))>,
+    /// Whether the next write goes to its end, without being told.
+    is_at_end: bool,
 }
 
 impl Opened {
     /// Opens another file.
     fn open(&mut self, files: &DirFiles, name: &str, how: &OpenOptions, operation: &str) -> io::Result<()> {
         self.file = None;
+        self.is_at_end = false;
         self.name.clear();
         self.name.push_str(name);
         files.full_into(name, &mut self.path);
@@ -347,7 +350,10 @@ impl Storage for DirStorage {
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.with(name, "append to", |opened| {
             // O_APPEND would do it too, but then nothing could be written in place through the same file.
-            opened.file().seek(SeekFrom::End(0))?;
+            if !opened.is_at_end {
+                opened.file().seek(SeekFrom::End(0))?;
+            }
+            opened.is_at_end = true;
             opened.file().write_all(bytes)
         })
     }
@@ -357,7 +363,10 @@ impl Storage for DirStorage {
     }
 
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()> {
-        self.with(name, "truncate", |opened| opened.file().set_len(len))
+        self.with(name, "truncate", |opened| {
+            opened.is_at_end = false;
+            opened.file().set_len(len)
+        })
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {

@@ -41,6 +41,7 @@ pub struct Ledger<S> {
     appended: u64,
     /// Bytes written to the segment.
     len: u64,
+    lines: line::Emitter,
     /// The turn's lines, [`TURN_BYTES_MAX`] long, of which `filled` bytes are.
     buffer: Box<[u8]>,
     filled: usize,
@@ -145,6 +146,7 @@ impl<S: Storage> Ledger<S> {
             written: opened.head,
             synced: opened.head,
             appended: 0,
+            lines: line::Emitter::default(),
             buffer: vec![0; TURN_BYTES_MAX].into_boxed_slice(),
             filled: 0,
             unsynced: 0,
@@ -171,7 +173,7 @@ impl<S: Storage> Ledger<S> {
         let room: &mut [u8; LINE_LEN_MAX] = self.buffer[self.filled..]
             .first_chunk_mut()
             .expect("has_room() was asked before the event, and one event makes at most ENTRIES_MAX entries");
-        let emitted = line::emit(entry, self.head.crc, room);
+        let emitted = self.lines.emit(entry, self.head.crc, room);
         self.filled += emitted.len;
         self.head = Head { seq: entry.seq, crc: emitted.crc };
     }

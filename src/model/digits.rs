@@ -1,13 +1,59 @@
 //! ASCII digits without `core::fmt`: every frame and every ledger line holds some, and its machinery costs more than
 //! the rest of a line.
 
+/// The digits of 0 to 99.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
+/// The two digits of a number's last two.
+fn last_pair(value: u32) -> [u8; 2] {
+    PAIRS[(value % 100) as usize]
+}
+
 /// Writes `value` into the whole of `place`, zero-padded; what does not fit is left out at the front.
 pub fn fill(place: &mut [u8], value: u32) {
     let mut rest = value;
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(rest % 10).expect("a digit");
-        rest /= 10;
+    let mut pairs = place.rchunks_exact_mut(2);
+    for pair in pairs.by_ref() {
+        pair.copy_from_slice(&last_pair(rest));
+        rest /= 100;
     }
+    if let [digit] = pairs.into_remainder() {
+        *digit = last_pair(rest)[1];
+    }
+}
+
+/// The number that one to ten ASCII digits make; `None` if they are none.
+pub fn number(digits: &[u8]) -> Option<u64> {
+    /// As many digits a 32-bit processor takes at its own width.
+    const NARROW: usize = 9;
+    let (high, low) = match digits {
+        [] => return None,
+        [first, rest @ ..] if rest.len() == NARROW => (narrow_number(&[*first])?, rest),
+        digits if digits.len() <= NARROW => (0, digits),
+        _ => return None,
+    };
+    Some(u64::from(high) * 1_000_000_000 + u64::from(narrow_number(low)?))
+}
+
+/// The number that up to nine digits make.
+fn narrow_number(digits: &[u8]) -> Option<u32> {
+    let mut value = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u32::from(digit);
+    }
+    Some(value)
 }
 
 /// The number that two ASCII digits make; `None` if they are none.
@@ -26,55 +72,38 @@ pub struct Decimal {
 impl Decimal {
     /// A whole number.
     pub fn whole(value: u64) -> Self {
-        let mut decimal = Self { bytes: [b'0'; 24], start: 24 };
-        decimal.prepend(value);
-        decimal
+        let mut bytes = [b'0'; 24];
+        let start = put_behind(&mut bytes, value);
+        Self { bytes, start }
     }
 
     /// A whole number of either sign.
     pub fn signed(value: i64) -> Self {
-        let mut decimal = Self::whole(value.unsigned_abs());
-        decimal.sign(value < 0);
-        decimal
+        Self::whole(value.unsigned_abs()).with_sign(value < 0)
     }
 
     /// Fen as yuan: two decimals, a minus before what is below zero.
     pub fn yuan(fen: i64) -> Self {
-        let mut decimal = Self { bytes: [b'0'; 24], start: 21 };
         let amount = fen.unsigned_abs();
-        fill(&mut decimal.bytes[22..], u32::try_from(amount % 100).expect("two digits"));
-        decimal.bytes[21] = b'.';
-        decimal.prepend(amount / 100);
-        decimal.sign(fen < 0);
-        decimal
+        // Nearly all fit what a 32-bit processor divides by itself.
+        let (yuan, fraction) = match u32::try_from(amount) {
+            Ok(amount) => (u64::from(amount / 100), amount % 100),
+            Err(_) => (amount / 100, (amount % 100) as u32),
+        };
+        let mut bytes = [b'0'; 24];
+        let [whole @ .., point, tens, units] = &mut bytes;
+        [*tens, *units] = last_pair(fraction);
+        *point = b'.';
+        let start = put_behind(whole, yuan);
+        Self { bytes, start }.with_sign(fen < 0)
     }
 
-    fn sign(&mut self, is_negative: bool) {
+    fn with_sign(mut self, is_negative: bool) -> Self {
         if is_negative {
             self.start -= 1;
             self.bytes[self.start] = b'-';
         }
-    }
-
-    fn prepend(&mut self, value: u64) {
-        /// A 32-bit processor divides 64 bits in software: it is done once for nine digits.
-        const CHUNK: u64 = 1_000_000_000;
-        let mut rest = value;
-        while rest >= CHUNK {
-            let low = u32::try_from(rest % CHUNK).expect("nine digits");
-            fill(&mut self.bytes[self.start - 9..self.start], low);
-            self.start -= 9;
-            rest /= CHUNK;
-        }
-        let mut rest = u32::try_from(rest).expect("nine digits");
-        loop {
-            self.start -= 1;
-            self.bytes[self.start] = b'0' + u8::try_from(rest % 10).expect("a digit");
-            rest /= 10;
-            if rest == 0 {
-                return;
-            }
-        }
+        self
     }
 
     /// The digits.
@@ -86,6 +115,29 @@ impl Decimal {
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).expect("digits are ASCII")
     }
+}
+
+/// Writes a number's digits at the end of `place`, which holds 21 bytes at least, and says where they begin.
+fn put_behind(place: &mut [u8], value: u64) -> usize {
+    /// A 32-bit processor divides 64 bits in software: it is done once for eight digits.
+    const CHUNK: u64 = 100_000_000;
+    let (mut start, mut rest) = (place.len(), value);
+    while rest >= CHUNK {
+        fill(&mut place[start - 8..start], (rest % CHUNK) as u32);
+        start -= 8;
+        rest /= CHUNK;
+    }
+    let mut rest = rest as u32;
+    for pair in place[..start].rchunks_exact_mut(2) {
+        pair.copy_from_slice(&last_pair(rest));
+        start -= 2;
+        rest /= 100;
+        if rest == 0 {
+            break;
+        }
+    }
+    // The first pair of an odd number of digits begins with a zero, and so does that of zero itself.
+    start + usize::from(place[start] == b'0')
 }
 
 #[cfg(test)]
@@ -112,6 +164,23 @@ mod tests {
         }
         assert_eq!(Decimal::yuan(i64::MIN).as_str(), "-92233720368547758.08");
         assert_eq!(Decimal::yuan(0).as_str(), "0.00");
+    }
+
+    #[test]
+    fn one_to_ten_digits_are_a_number_and_nothing_else_is() {
+        for text in ["0", "9", "00009", "123456789", "999999999", "1000000000", "9999999999", "0000000000"] {
+            assert_eq!(number(text.as_bytes()), Some(text.parse().expect("digits")));
+            for place in 0..text.len() {
+                for wrong in *b"/:- \xFF" {
+                    let mut spoiled = text.as_bytes().to_vec();
+                    spoiled[place] = wrong;
+                    assert_eq!(number(&spoiled), None);
+                }
+            }
+        }
+        assert_eq!(number(b""), None);
+        assert_eq!(number(b"12345678901"), None);
+        assert_eq!(number(&[b'9'; 1000]), None);
     }
 
     #[test]

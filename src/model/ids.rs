@@ -6,7 +6,8 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use super::digits::{Decimal, fill};
+use super::digits::number;
+use crate::words;
 
 /// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
 pub type Text<const N: usize> = heapless::String<N, u8>;
@@ -19,8 +20,7 @@ pub type AccountId = Text<24>;
 
 /// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but printable ASCII.
 pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
-    // Without leaving early: many bytes at a time.
-    if bytes.len() > N || bytes.iter().fold(false, |is_wrong, byte| is_wrong | !(b' '..=b'~').contains(byte)) {
+    if bytes.len() > N || !words::is_printable(bytes) {
         return None;
     }
     let text = core::str::from_utf8(bytes).ok()?;
@@ -42,30 +42,39 @@ pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
     text
 }
 
-/// One to ten decimal digits, their width kept.
+/// Digits of the longest numbers that devices send.
+pub const DIGITS_MAX: usize = 10;
+
+/// One to ten decimal digits, their width kept, and the number that they are: it is asked for far more often than it is read.
 #[derive(Clone, Copy)]
 struct Digits {
+    value: u64,
+    bytes: [u8; DIGITS_MAX],
     len: u8,
-    bytes: [u8; 10],
 }
 
 impl Digits {
     fn parse(text: &[u8]) -> Option<Self> {
-        if text.is_empty() || text.len() > 10 || !text.iter().all(u8::is_ascii_digit) {
-            return None;
+        let mut bytes = [b'0'; DIGITS_MAX];
+        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        let value = number(text)?;
+        Some(Self { value, bytes, len: text.len() as u8 })
+    }
+
+    /// With `len` digits; the number must not have more.
+    fn of(value: u64, len: u8) -> Self {
+        let mut bytes = [b'0'; DIGITS_MAX];
+        let mut rest = value;
+        for digit in bytes[..usize::from(len)].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
         }
-        let mut bytes = [b'0'; 10];
-        bytes[..text.len()].copy_from_slice(text);
-        let len = u8::try_from(text.len()).ok()?;
-        Some(Self { len, bytes })
+        assert!(rest == 0, "{value} has more than {len} digits");
+        Self { value, bytes, len }
     }
 
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
-    }
-
-    fn value(&self) -> u64 {
-        self.as_bytes().iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'))
     }
 }
 
@@ -86,14 +95,19 @@ macro_rules! digits_type {
                 self.0.as_bytes()
             }
 
+            /// The digits as received, with something behind them, and how many there are.
+            pub const fn as_array(&self) -> (&[u8; DIGITS_MAX], usize) {
+                (&self.0.bytes, self.0.len as usize)
+            }
+
             /// The digits as received.
             pub fn as_str(&self) -> &str {
                 core::str::from_utf8(self.0.as_bytes()).expect("digits are ASCII")
             }
 
             /// The number, for comparing and looking up.
-            pub fn value(&self) -> u64 {
-                self.0.value()
+            pub const fn value(&self) -> u64 {
+                self.0.value
             }
         }
 
@@ -145,16 +159,14 @@ digits_type! {
 impl MachineNo {
     /// The number with five digits, as devices write it.
     pub fn from_value(value: u16) -> Self {
-        let mut bytes = [b'0'; 10];
-        fill(&mut bytes[..5], u32::from(value));
-        Self(Digits { len: 5, bytes })
+        Self(Digits::of(u64::from(value), 5))
     }
 }
 
 impl FrameSeq {
     /// The number with five digits, as devices write it.
     pub fn from_value(value: u16) -> Self {
-        Self(MachineNo::from_value(value).0)
+        Self(Digits::of(u64::from(value), 5))
     }
 
     /// Whether this frame was sent before `other`, counting modulo 65,536 (design.md, section 10).
@@ -170,20 +182,16 @@ impl CardNo {
     /// # Panics
     /// If `value` has more than ten digits.
     pub fn from_value(value: u64) -> Self {
-        let decimal = Decimal::whole(value);
-        let digits = decimal.as_bytes();
-        let mut bytes = [b'0'; 10];
-        bytes[10 - digits.len()..].copy_from_slice(digits);
-        Self(Digits { len: 10, bytes })
+        Self(Digits::of(value, 10))
     }
 
     /// The number with ten digits, whatever width was received.
     #[must_use]
     pub fn padded(&self) -> Self {
         let digits = self.as_bytes();
-        let mut bytes = [b'0'; 10];
+        let mut bytes = [b'0'; DIGITS_MAX];
         bytes[10 - digits.len()..].copy_from_slice(digits);
-        Self(Digits { len: 10, bytes })
+        Self(Digits { bytes, len: 10, ..self.0 })
     }
 
     /// The number for a log: its last four digits.

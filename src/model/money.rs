@@ -5,7 +5,7 @@
 use core::fmt;
 use core::ops::{Add, AddAssign, Neg, Sub};
 
-use super::digits::Decimal;
+use super::digits::{Decimal, pair};
 
 /// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,21 +31,25 @@ impl Money {
     /// [`Money::MAX`] (design.md, section 6, *malformed*).
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (yuan, fraction) = match text.iter().position(|byte| *byte == b'.') {
-            None => (text, &b"0"[..]),
-            Some(point) => (&text[..point], &text[point + 1..]),
+            None => (text, 0),
+            Some(point) => match text[point + 1..] {
+                [tens] => (&text[..point], pair(tens, b'0')?),
+                [tens, units] => (&text[..point], pair(tens, units)?),
+                _ => return None,
+            },
         };
-        if yuan.is_empty() || fraction.is_empty() || fraction.len() > 2 {
+        if yuan.is_empty() {
             return None;
         }
-        let mut fen = 0_u32;
-        let padding = if fraction.len() == 1 { &b"0"[..] } else { b"" };
-        for digit in yuan.iter().chain(fraction).chain(padding) {
-            if !digit.is_ascii_digit() {
+        let mut whole = 0_u32;
+        for byte in yuan {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 || whole > Self::MAX.0 / 1000 {
                 return None;
             }
-            fen = fen.checked_mul(10)?.checked_add(u32::from(digit - b'0'))?;
+            whole = whole * 10 + u32::from(digit);
         }
-        Self::from_fen(fen)
+        Self::from_fen(whole * 100 + fraction)
     }
 }
 

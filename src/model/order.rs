@@ -127,8 +127,7 @@ pub enum Act {
 /// An order that was done, now or before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// Its entry; of a batch's line that was done before, the batch's first. 0: there was nothing to do (a lost card is lost
-    /// already), nothing was written, and the key is not used up.
+    /// Its entry; of a batch's line that was done before, the batch's first.
     pub first: EntrySeq,
     /// The same entry; of a batch's line that was done before, the batch's last so far.
     pub last: EntrySeq,

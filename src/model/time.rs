@@ -8,6 +8,7 @@ use core::fmt;
 
 use super::digits::{fill, pair};
 use super::ids::{Text, text_from_lossy};
+use crate::index::fnv1a;
 
 /// Milliseconds of a clock that only goes forward, from an arbitrary start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,12 +121,12 @@ pub struct Civil(pub i64);
 impl Civil {
     /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is no date that a calendar has.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text: &[u8; 19] = text.try_into().ok()?;
-        if text[4] != b'-' || text[10] != b' ' || text[13] != b':' || text[16] != b':' {
+        let [date @ .., b' ', h1, h0, b':', m1, m0, b':', s1, s0] = text else { return None };
+        if date.len() != 10 || date[4] != b'-' {
             return None;
         }
-        let date = Date::parse(&text[..10])?;
-        let (hour, minute, second) = (pair(text[11], text[12])?, pair(text[14], text[15])?, pair(text[17], text[18])?);
+        let date = Date::parse(date)?;
+        let (hour, minute, second) = (pair(*h1, *h0)?, pair(*m1, *m0)?, pair(*s1, *s0)?);
         if hour > 23 || minute > 59 || second > 59 {
             return None;
         }
@@ -153,6 +154,11 @@ impl Civil {
         self.0.abs_diff(other.0)
     }
 
+    /// Stands for it: see [`DeviceTime::mark`].
+    pub const fn mark(self) -> u64 {
+        self.0.cast_unsigned()
+    }
+
     fn hour_minute_second(self) -> (u32, u32, u32) {
         let second = self.time_of_day().0;
         (second / 3600, second / 60 % 60, second % 60)
@@ -173,17 +179,17 @@ pub struct Date(pub i32);
 impl Date {
     /// Reads `2026-11-22` or `2026/11/22`, years 1 to 9999; `None` if the calendar has no such day.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let text: &[u8; 10] = text.try_into().ok()?;
-        if text[4] != text[7] || !matches!(text[4], b'-' | b'/') {
+        let [y3, y2, y1, y0, b'-' | b'/', m1, m0, b'-' | b'/', d1, d0] = text else { return None };
+        if text[4] != text[7] {
             return None;
         }
-        let year = i64::from(pair(text[0], text[1])? * 100 + pair(text[2], text[3])?);
-        let (month, day) = (i64::from(pair(text[5], text[6])?), i64::from(pair(text[8], text[9])?));
+        let year = pair(*y3, *y2)? * 100 + pair(*y1, *y0)?;
+        let (month, day) = (pair(*m1, *m0)?, pair(*d1, *d0)?);
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days = match month {
             1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
             4 | 6 | 9 | 11 => 30,
-            2 => 28 + i64::from(leap),
+            2 => 28 + u32::from(leap),
             _ => return None,
         };
         if year == 0 || day == 0 || day > days {
@@ -209,24 +215,40 @@ impl Date {
         Self(self.0.saturating_sub(1))
     }
 
+    /// `YYYY-MM-DD`; `None` if the year has not four digits.
+    pub fn text(self) -> Option<DateText> {
+        let (year, month, day) = self.year_month_day();
+        let year = u32::try_from(year).ok().filter(|year| *year <= 9999)?;
+        let mut text = *b"0000-00-00";
+        fill(&mut text[..4], year);
+        fill(&mut text[5..7], month);
+        fill(&mut text[8..], day);
+        Some(DateText(text))
+    }
+
     /// The year, the month from 1, and the day from 1.
-    pub fn year_month_day(self) -> (i64, i64, i64) {
+    pub fn year_month_day(self) -> (i32, u32, u32) {
         civil_from_days(self.0)
     }
 }
 
 impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.text() {
+            return f.write_str(text.as_str());
+        }
         let (year, month, day) = self.year_month_day();
-        let (Ok(year @ ..=9999), Ok(month), Ok(day)) = (u32::try_from(year), u32::try_from(month), u32::try_from(day))
-        else {
-            return write!(f, "{year:04}-{month:02}-{day:02}");
-        };
-        let mut text = *b"0000-00-00";
-        fill(&mut text[..4], year);
-        fill(&mut text[5..7], month);
-        fill(&mut text[8..], day);
-        f.write_str(core::str::from_utf8(&text).expect("digits are ASCII"))
+        write!(f, "{year:04}-{month:02}-{day:02}")
+    }
+}
+
+/// A date of years 0 to 9999 as text.
+pub struct DateText([u8; 10]);
+
+impl DateText {
+    /// `2026-11-22`.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.0).expect("digits are ASCII")
     }
 }
 
@@ -273,35 +295,47 @@ impl DeviceTime {
         let held = bytes[..bytes.len().min(DEVICE_TIME_LEN_MAX)].trim_ascii_end();
         Self { raw: text_from_lossy(held), civil: Civil::parse(bytes) }
     }
+
+    /// Takes a time as the ledger holds it.
+    pub fn of_text(raw: Text<DEVICE_TIME_LEN_MAX>) -> Self {
+        Self { civil: Civil::parse(raw.as_bytes()), raw }
+    }
+
+    /// Stands for the raw time: equal times have equal ones, and different times, but once in 2^64, different ones. A date is written in one
+    /// way only, so it stands for itself.
+    pub fn mark(&self) -> u64 {
+        self.civil.map_or_else(|| fnv1a(self.raw.as_bytes()), Civil::mark)
+    }
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar (Howard Hinnant, *chrono-compatible
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, years 0 to 9999 (Howard Hinnant, *chrono-compatible
 /// low-level date algorithms*, `days_from_civil`).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i32 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
+fn days_from_civil(year: u32, month: u32, day: u32) -> i32 {
+    // Years begin in March; an era more, so that none is below zero.
+    let year = year + 400 - u32::from(month <= 2);
+    let (era, year_of_era) = (year / 400, year % 400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    i32::try_from(era * 146_097 + day_of_era - 719_468).expect("years 1 to 9999 fit")
+    (era * 146_097 + day_of_era).cast_signed() - (719_468 + 146_097)
 }
 
-/// The inverse of [`days_from_civil`].
-fn civil_from_days(days: i32) -> (i64, i64, i64) {
-    let shifted = i64::from(days) + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
+/// The inverse of [`days_from_civil`], for any day: year, month, day.
+fn civil_from_days(days: i32) -> (i32, u32, u32) {
+    const ERA: i32 = 146_097;
+    // 719,468 days lie between 0000-03-01 and 1970-01-01: four eras and the rest of one.
+    let day_of_era = days.rem_euclid(ERA) + (719_468 - 4 * ERA);
+    let era = days.div_euclid(ERA) + 4 + day_of_era / ERA;
+    let day_of_era = (day_of_era % ERA).cast_unsigned();
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
+    (year_of_era.cast_signed() + era * 400 + i32::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

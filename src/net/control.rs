@@ -1,11 +1,11 @@
 //! The control socket: lines from the operator's tools in, answers out (design.md, section 4, option `control`).
 //!
 //! What always holds:
-//! - Nothing here blocks. A turn handles at most [`CONTROL_TURN_LINES`] lines, after the devices' frames: no client, however fast,
-//!   slow, silent or hostile, makes a terminal wait.
+//! - Nothing here blocks. A turn lets in at most [`CONTROL_CLIENTS_MAX`] clients and handles at most [`CONTROL_TURN_LINES`] lines, after
+//!   the devices' frames: no client, however fast, slow, silent or hostile, makes a terminal wait.
 //! - Each client has buffers of fixed size. Who does not take its answers is read no further, and closed after ten seconds;
 //!   half a line waits for its rest or for the close, and does nothing; a longer line than [`CONTROL_LINE_MAX`] gets one answer and the
-//!   close.
+//!   close. When all places are taken, who was silent for a minute gives way: programs that hang must not keep the desk out.
 //! - Answers leave in the order of their lines, and only when their turn is committed: [`Control::answer_lines`], then the commit, then
 //!   [`Control::deliver`].
 //! - Without a client that has something to say or to take, nobody is woken.
@@ -30,6 +30,9 @@ use crate::model::Mono;
 
 /// Who takes none of its answers for so long is gone or stuck.
 const STALLED_MS: u64 = 10_000;
+
+/// Who sent no whole line for so long gives way to one that finds no place.
+const SILENT_MS: u64 = 60_000;
 
 /// Who may connect: its owner and its group.
 const MODE: u32 = 0o660;
@@ -68,6 +71,8 @@ struct Client {
     is_gone: bool,
     /// Since when it takes nothing.
     stalled_since: Option<Mono>,
+    /// When its last whole line was answered, or it came.
+    heard: Mono,
 }
 
 #[derive(Debug)]
@@ -131,7 +136,7 @@ impl Control {
         }
     }
 
-    /// Whether the loop must not sleep: the poll tells of each thing once.
+    /// Whether there is something to accept or to answer: the poll tells of each thing once.
     pub fn has_work(&self) -> bool {
         self.may_accept || self.clients.iter().flatten().any(Client::has_work)
     }
@@ -142,25 +147,35 @@ impl Control {
         stalled.min().map(|since| since.plus_ms(STALLED_MS))
     }
 
-    /// Lets in who knocks. The one too many is told so.
-    pub fn accept(&mut self, registry: &Registry) {
-        while self.may_accept {
+    /// Lets in who knocks, a few a turn: there may be one who never stops. The one too many is told so.
+    pub fn accept(&mut self, now: Mono, registry: &Registry) {
+        for _ in 0..CONTROL_CLIENTS_MAX {
+            if !self.may_accept {
+                return;
+            }
             let Ok((mut stream, _)) = self.listener.accept() else {
                 // Nobody is left, or the machine has no room: the next who knocks wakes us.
                 self.may_accept = false;
                 return;
             };
             let free = self.clients.iter().position(Option::is_none);
-            let Some(place) = free else {
+            let Some(place) = free.or_else(|| self.silent_place(now)) else {
                 let busy = format!("busy: {CONTROL_CLIENTS_MAX} clients are connected; try again when one has left");
                 let _lost = stream.write(format!("{}\n", Object::error(busy).end()).as_bytes());
                 continue;
             };
             let interest = Interest::READABLE | Interest::WRITABLE;
             if registry.register(&mut stream, Token(self.token + 1 + place), interest).is_ok() {
-                self.clients[place] = Some(Client::new(stream));
+                self.clients[place] = Some(Client::new(now, stream));
             }
         }
+    }
+
+    /// The place of the client that was silent longest, if that is long.
+    fn silent_place(&self, now: Mono) -> Option<usize> {
+        let clients = self.clients.iter().enumerate().filter_map(|(place, client)| Some((place, client.as_ref()?)));
+        let silent = clients.filter(|(_, client)| client.is_empty() && now.ms_since(client.heard) >= SILENT_MS);
+        silent.min_by_key(|(_, client)| client.heard).map(|(place, _)| place)
     }
 
     /// Reads lines and has each answered, the clients in turns. `answer` is told a line without its end; it says how many turns were
@@ -207,6 +222,9 @@ impl Control {
     pub fn deliver(&mut self, now: Mono, undone: u64) {
         for place in &mut self.clients {
             let Some(client) = place else { continue };
+            if !client.held.is_empty() {
+                client.heard = now;
+            }
             client.post_held(undone);
             client.flush(now);
             let is_stalled = client.stalled_since.is_some_and(|since| now.ms_since(since) >= STALLED_MS);
@@ -228,7 +246,7 @@ impl Drop for Control {
 }
 
 impl Client {
-    fn new(stream: UnixStream) -> Self {
+    fn new(now: Mono, stream: UnixStream) -> Self {
         Self {
             stream,
             input: vec![0; CONTROL_LINE_MAX + 1].into_boxed_slice(),
@@ -240,6 +258,7 @@ impl Client {
             is_over: false,
             is_gone: false,
             stalled_since: None,
+            heard: now,
         }
     }
 
@@ -403,18 +422,18 @@ mod tests {
         }
 
         /// What the poll has to tell, without waiting.
-        fn look(&mut self) {
+        fn look(&mut self, at_ms: u64) {
             let mut events = Events::with_capacity(64);
             self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             for event in &events {
                 self.control.on_event(event);
             }
-            self.control.accept(self.poll.registry());
+            self.control.accept(Mono(at_ms), self.poll.registry());
         }
 
         /// Reads what there is; gives how many lines were answered.
-        fn read(&mut self) -> usize {
-            self.look();
+        fn read(&mut self, at_ms: u64) -> usize {
+            self.look(at_ms);
             let Self { control, undone, heard, .. } = self;
             let before = heard.len();
             let answered = control.answer_lines(|line| {
@@ -431,7 +450,7 @@ mod tests {
 
         /// A whole turn at a time.
         fn turn(&mut self, at_ms: u64) -> usize {
-            let count = self.read();
+            let count = self.read(at_ms);
             self.control.deliver(Mono(at_ms), self.undone);
             count
         }
@@ -475,19 +494,19 @@ mod tests {
         let mut desk = Desk::new();
         let mut client = desk.connect();
         client.write_all(b"one\n").unwrap();
-        desk.read();
+        desk.read(0);
         client.set_nonblocking(true).unwrap();
         assert_eq!(client.read(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         client.set_nonblocking(false).unwrap();
         desk.control.deliver(Mono(0), 0);
         assert_eq!(next_line(&client), "3 xxx\n");
         client.write_all(b"two\n").unwrap();
-        desk.read();
+        desk.read(0);
         desk.control.deliver(Mono(0), 1);
         assert!(next_line(&client).contains("\"error\":\"full: "));
         // An answer that the loop owes is the last of its client's in a turn, and rests on nothing.
         client.write_all(b"a\nstatus\nb\n").unwrap();
-        assert_eq!(desk.read(), 2);
+        assert_eq!(desk.read(0), 2);
         assert_eq!(desk.control.owed(), Some(Owed::Status));
         desk.control.answer_owed("fine".to_owned());
         assert_eq!(desk.control.owed(), None);
@@ -572,6 +591,50 @@ mod tests {
         tenth.write_all(b"x\n").unwrap();
         desk.turn(0);
         assert_eq!(next_line(&tenth), "1 x\n");
+    }
+
+    #[test]
+    fn of_eight_the_one_that_was_silent_longest_gives_way_after_a_minute() {
+        let mut desk = Desk::new();
+        let mut clients: Vec<StdStream> = (0..CONTROL_CLIENTS_MAX).map(|_| desk.connect()).collect();
+        desk.turn(0);
+        // Half a line is none.
+        clients[2].write_all(b"half").unwrap();
+        for (place, at_ms) in [(0, 5000), (1, 3000), (3, 4000), (4, 5000), (5, 5000), (6, 5000), (7, 5000)] {
+            clients[place].write_all(b"x\n").unwrap();
+            assert_eq!(desk.turn(at_ms), 1);
+        }
+        let too_soon = desk.connect();
+        desk.turn(SILENT_MS - 1);
+        assert!(next_line(&too_soon).contains("busy"));
+        let mut ninth = desk.connect();
+        ninth.write_all(b"nine\n").unwrap();
+        while desk.turn(SILENT_MS) == 0 {}
+        assert_eq!(next_line(&ninth), "4 xxxx\n");
+        assert_eq!((next_line(&clients[2]).as_str(), desk.clients()), ("", CONTROL_CLIENTS_MAX), "it was let go");
+        let mut tenth = desk.connect();
+        tenth.write_all(b"x\n").unwrap();
+        while desk.turn(3000 + SILENT_MS) == 0 {}
+        assert_eq!((next_line(&clients[1]), next_line(&clients[1])), ("1 x\n".to_owned(), String::new()));
+        clients[3].write_all(b"still here\n").unwrap();
+        while desk.turn(3000 + SILENT_MS) == 0 {}
+        assert!(next_line(&clients[3]).starts_with("1 "), "its first answer");
+    }
+
+    #[test]
+    fn a_turn_lets_in_a_few_however_many_knock() {
+        let mut desk = Desk::new();
+        // As many as the kernel lets wait, and each has left when it is let in.
+        let knock =
+            |count: usize| (0..count).for_each(|_| drop(StdStream::connect(desk.dir.path().join("run/ctl.sock"))));
+        knock(2 * CONTROL_CLIENTS_MAX);
+        desk.look(0);
+        assert_eq!(desk.clients(), CONTROL_CLIENTS_MAX);
+        assert!(desk.control.may_accept, "the poll will not tell of the rest");
+        while desk.control.has_work() {
+            desk.turn(0);
+        }
+        assert_eq!((desk.clients(), desk.control.may_accept), (0, false), "they left");
     }
 
     #[test]

@@ -37,6 +37,11 @@ pub use service::Service;
 use udp::{Mail, Socket};
 pub use watch::{Around, Places, Watch};
 
+/// What the operator's lines take in a turn beyond this many milliseconds (a reload, a search on a small router) they wait for
+/// [`LINES_REST`] times as long: terminals have most of the time, whoever asks again and again.
+const LINES_LONG_MS: u64 = 10;
+const LINES_REST: u64 = 4;
+
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
 
@@ -89,6 +94,8 @@ pub struct Loop<'t, S: Storage> {
     unsent: Unsent,
     drops: Drops,
     control: Option<Control>,
+    /// Until when the operator's lines wait.
+    lines_at: Mono,
     ledger_dir: PathBuf,
     watch: Watch,
 }
@@ -147,6 +154,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             unsent: Unsent::default(),
             drops: Drops::default(),
             control: None,
+            lines_at: Mono(0),
             ledger_dir: PathBuf::new(),
             watch: Watch::new(Places::default()),
         })
@@ -244,6 +252,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         reload: &mut impl FnMut(&mut Server, bool) -> Result<Reloaded, String>,
     ) -> io::Result<()> {
         while let Some(owed) = self.control.as_ref().and_then(Control::owed) {
+            let begin = self.clock.mono();
             let answer = match owed {
                 Owed::Reload { accept } => {
                     let reloaded = reload(self.service.server_mut(), accept);
@@ -252,6 +261,7 @@ impl<'t, S: Storage> Loop<'t, S> {
                 Owed::Status => operator::status(&self.status(now)),
             };
             self.control.as_mut().expect("it was just asked").answer_owed(answer);
+            self.rest_from_lines(begin);
         }
         if let Some(control) = &mut self.control {
             control.deliver(self.clock.mono(), self.service.undone());
@@ -291,11 +301,13 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Sleeps until a datagram, a signal or a deadline.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = if self.ready.contains(&true) || self.control.as_ref().is_some_and(Control::has_work) {
+        let timeout = if self.ready.contains(&true) {
             Some(Duration::ZERO)
         } else {
-            let control = self.control.as_ref().and_then(Control::next_deadline);
-            let deadlines = [self.service.next_deadline(), self.watch.deadline(), control];
+            let control = self.control.as_ref();
+            let lines_at = control.filter(|control| control.has_work()).map(|_| self.lines_at);
+            let given_up_at = control.and_then(Control::next_deadline);
+            let deadlines = [self.service.next_deadline(), self.watch.deadline(), lines_at, given_up_at];
             let deadline = deadlines.into_iter().flatten().min();
             deadline.map(|at| Duration::from_millis(at.ms_since(self.clock.mono())))
         };
@@ -349,9 +361,10 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Takes a few lines of the operator's tools, after the devices' frames.
     fn take_lines(&mut self, now: &Now) -> io::Result<()> {
+        let begin = self.clock.mono();
         let Self { control, service, sockets, poll, ledger_dir, .. } = self;
-        let Some(control) = control else { return Ok(()) };
-        control.accept(poll.registry());
+        let Some(control) = control.as_mut().filter(|_| self.lines_at <= begin) else { return Ok(()) };
+        control.accept(now.mono, poll.registry());
         if !service.takes_lines() {
             // This turn's replies go first; nobody sleeps while lines wait.
             return Ok(());
@@ -361,7 +374,18 @@ impl<'t, S: Storage> Loop<'t, S> {
             // Before: if the turn is undone while the line is obeyed, what it did is gone too.
             let undone = service.undone();
             Ok((operator::answer(service, now, &mut world, line)?, undone))
-        })
+        })?;
+        self.rest_from_lines(begin);
+        Ok(())
+    }
+
+    /// The operator's lines were answered since then.
+    fn rest_from_lines(&mut self, begin: Mono) {
+        let end = self.clock.mono();
+        let spent_ms = end.ms_since(begin);
+        if spent_ms > LINES_LONG_MS {
+            self.lines_at = end.plus_ms(LINES_REST * spent_ms);
+        }
     }
 
     /// Takes a batch from a socket.

@@ -165,13 +165,14 @@ impl<'t, S: Storage> Service<'t, S> {
         self.commit(now, post)
     }
 
-    /// Writes the `reload` entry, after the server installed what was read.
+    /// Writes the `reload` entry, durable for who asked for it, after the server installed what was read.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn reloaded(&mut self, now: &Now, post: Post) -> io::Result<()> {
         self.server.reloaded(now, self.fx);
         self.collect(now)?;
+        self.must_sync = true;
         self.commit(now, post)
     }
 

@@ -40,7 +40,7 @@ impl Server<'_> {
     pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
         let mut entry = context.draft(Kind::Admit);
         entry.card = access.card.map(|card| card.padded());
-        entry.device_time = Some(access.time.raw.clone());
+        entry.device_time = Some(access.time.clone());
         entry.slot = Some(slot(access));
         let row = access.card.and_then(|card| self.card_row(card));
         let presented = match access.pin_kind {
@@ -130,7 +130,7 @@ impl Server<'_> {
         if age_ms.is_none_or(|age| age > ECHO_MS) {
             let mut entry = context.draft(Kind::Alarm);
             entry.card = access.card.map(|card| card.padded());
-            entry.device_time = Some(access.time.raw.clone());
+            entry.device_time = Some(access.time.clone());
             entry.slot = Some(slot(access));
             entry.about = Some(seen.outcome.sale).filter(|seq| *seq > EntrySeq(0));
             entry.detail.push("rule", Reason::Replay.word());
@@ -154,7 +154,7 @@ impl Server<'_> {
         }
         let mut entry = context.draft(Kind::Alarm);
         entry.slot = Some(slot(access));
-        entry.device_time = Some(access.time.raw.clone());
+        entry.device_time = Some(access.time.clone());
         entry.detail.push("rule", "left-open");
         entry.detail.push("open_s", access.open_seconds);
         self.append_limited(context, entry, fx);

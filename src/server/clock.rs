@@ -48,6 +48,8 @@ impl ClockFault {
 #[derive(Debug)]
 pub(super) struct ClockWatch {
     last: Option<Now>,
+    /// Whether that time was judged, by the rules and the book that are in force.
+    has_judged: bool,
     was_synchronized: bool,
     /// Why the clock would not be believed without the kernel's word.
     fault: Option<ClockFault>,
@@ -64,12 +66,23 @@ impl ClockWatch {
     pub(super) const fn new() -> Self {
         Self {
             last: None,
+            has_judged: false,
             was_synchronized: false,
             fault: None,
             needs_kernel: true,
             since: Mono(0),
             state: ClockState::Ok,
         }
+    }
+
+    /// Whether this very time was judged before, as it is for all frames of a turn but the first.
+    pub(super) fn has_judged(&self, now: &Now) -> bool {
+        self.has_judged && self.last == Some(*now)
+    }
+
+    /// What it was judged by changed: the rules, or the book.
+    pub(super) fn forget(&mut self) {
+        self.has_judged = false;
     }
 
     /// Looks at the clocks; gives the time before a step of more than a minute since the last look.
@@ -85,7 +98,7 @@ impl ClockWatch {
     pub(super) fn judge(&mut self, now: &Now, rules: &Rules, book: &Book, is_new: bool) -> ClockState {
         let floor = book.clock_floor().filter(|_| !is_new);
         let is_behind_ledger = floor.is_some_and(|floor| now.stamp.wall.0.saturating_add(TOLERANCE_MS) < floor.wall.0);
-        let is_behind_build = now.stamp.wall.seconds().div_euclid(86_400) < i64::from(rules.built_on.0);
+        let is_behind_build = now.stamp.wall.0 < i64::from(rules.built_on.0) * 86_400_000;
         let is_waiting = match rules.clock {
             ClockTrust::Trust => false,
             ClockTrust::Ntp => !self.was_synchronized,
@@ -103,6 +116,7 @@ impl ClockWatch {
             self.since = now.mono;
         }
         self.state = state;
+        self.has_judged = true;
         state
     }
 
@@ -150,6 +164,9 @@ pub(super) struct ClockTimers {
 impl Server<'_> {
     /// Looks at the clocks before anything else is done with `now`.
     pub(super) fn watch_clock(&mut self, now: &Now, fx: &mut Effects) {
+        if self.clock.has_judged(now) {
+            return;
+        }
         let before = self.clock.state;
         let stepped_from = self.clock.look(now);
         let state = self.clock.judge(now, &self.rules, &self.tables.book, stepped_from.is_some());

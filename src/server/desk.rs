@@ -51,6 +51,17 @@ pub struct FoundDevice {
     pub serial: Option<Serial>,
 }
 
+impl FoundDevice {
+    /// Whether it is the one that sent from this address, with this serial: equal serials, or, where one has none, equal
+    /// addresses (design.md, section 13).
+    pub fn is(&self, address: Ipv4Addr, serial: Option<&Serial>) -> bool {
+        match (&self.serial, serial) {
+            (Some(own), Some(serial)) => own == serial,
+            _ => self.source == address,
+        }
+    }
+}
+
 /// Those found since the last 000, each once.
 pub(super) type FoundDevices = Deque<FoundDevice, FOUND_MAX>;
 

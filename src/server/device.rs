@@ -6,9 +6,9 @@ use core::net::Ipv4Addr;
 use heapless::Deque;
 
 use super::effects::Peer;
-use crate::book::{FrameId, Seen};
+use crate::book::{FrameId, Seen, Window};
 use crate::index::{Index, hash_number};
-use crate::limits::{DEVICES_MAX, ECHOES_MAX, READERS_MAX};
+use crate::limits::{DEVICES_MAX, READERS_MAX};
 use crate::model::rules::{DeviceRule, Rules, UnknownDevices};
 use crate::model::{Kind, MachineNo, Mono, Serial, Text};
 use crate::wheel::TimerId;
@@ -66,40 +66,45 @@ pub struct Tally {
     pub refused: u64,
 }
 
-/// One device.
+/// One device. What every frame looks at stands first and together: a thousand of these are far more than a cache holds.
+#[repr(C)]
 pub(super) struct Device {
     pub(super) machine: MachineNo,
-    /// The hardware serial that its frames carry, once one did.
-    pub(super) serial: Option<Serial>,
-    /// Its newest frame's way.
-    pub(super) peer: Peer,
     /// When its newest frame was served; `None` if none was yet.
     pub(super) served: Option<Mono>,
+    /// Its newest frame's way.
+    pub(super) peer: Peer,
     /// Its section in the rules.
     pub(super) rule: Option<u16>,
-    /// Answers that stand in no entry.
-    pub(super) echoes: Deque<Seen, ECHOES_MAX>,
-    /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
-    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
-    /// The 109s it sent.
-    pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
-    /// A 109-like frame that confirmed nothing, for the warning about a mute device.
-    pub(super) stray_confirm: Text<96>,
-    pub(super) is_mute_told: bool,
+    /// The hardware serial that its frames carry, once one did.
+    pub(super) serial: Option<Serial>,
     /// Approvals sent since its last 109 of any kind: a device that says something is not mute. Until it spoke in this
     /// run the ledger alone decides.
     pub(super) silent_approvals: u8,
+    pub(super) is_mute_told: bool,
+    /// It started while the clock was not believed: its 003 is owed.
+    pub(super) clock_owed: bool,
+    /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
+    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
+    /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
+    pub(super) clock_offset_s: Option<i64>,
+    pub(super) tally: Tally,
+    pub(super) clock_told: Option<Mono>,
+    /// The 109s it sent.
+    pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
+    /// Answers that stand in no entry.
+    pub(super) echoes: Window,
     pub(super) minute: Minute,
     /// Entries left out, a count for each of [`LIMITED`].
     pub(super) left_out: [u32; LIMITED.len()],
     pub(super) left_out_timer: Option<TimerId>,
     pub(super) clash_told: Option<Mono>,
-    pub(super) clock_told: Option<Mono>,
-    /// It started while the clock was not believed: its 003 is owed.
-    pub(super) clock_owed: bool,
-    /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
-    pub(super) clock_offset_s: Option<i64>,
-    pub(super) tally: Tally,
+    /// A 109-like frame that confirmed nothing, for the warning about a mute device.
+    pub(super) stray_confirm: Text<96>,
+    /// Who else sent under this number in this run, last: its address, and its serial where its frames carry one.
+    pub(super) rival: Option<(Ipv4Addr, Option<Serial>)>,
+    /// It asked for a door.
+    pub(super) is_board: bool,
 }
 
 impl Device {
@@ -110,7 +115,7 @@ impl Device {
             peer,
             served: None,
             rule,
-            echoes: Deque::new(),
+            echoes: Window::new(),
             pending: heapless::Vec::new(),
             confirms: Deque::new(),
             stray_confirm: Text::new(),
@@ -120,16 +125,18 @@ impl Device {
             left_out: [0; LIMITED.len()],
             left_out_timer: None,
             clash_told: None,
+            rival: None,
             clock_told: None,
             clock_owed: false,
             clock_offset_s: None,
+            is_board: false,
             tally: Tally::default(),
         }
     }
 
     /// An answer of this run that stands in no entry.
     pub(super) fn echo(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
-        self.echoes.iter().rev().find(|seen| seen.is(serial, id))
+        self.echoes.find(serial, id)
     }
 
     /// Whether a frame with this serial from this address is of the device that was served last: equal serials, or,
@@ -167,8 +174,9 @@ impl Device {
         if is_another {
             self.echoes.clear();
             self.confirms.clear();
-            self.serial = None;
+            self.rival = Some((*self.peer.source.ip(), self.serial.take()));
             self.clock_offset_s = None;
+            self.is_board = false;
             self.tally = Tally::default();
         }
         self.tally.frames += 1;

@@ -14,13 +14,24 @@ pub(super) const ECHO_MS: u64 = 10_000;
 impl Server<'_> {
     /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing can be written it is counted, and
     /// the number is 0: nothing but a door may rest on it.
-    pub(super) fn append(&mut self, mut entry: Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
+    pub(super) fn append(&mut self, entry: Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
+        self.append_near(entry, None, now, fx)
+    }
+
+    /// The same; in `account` the entry's account is likely found.
+    pub(super) fn append_near(
+        &mut self,
+        mut entry: Entry,
+        account: Option<u32>,
+        now: &Now,
+        fx: &mut Effects,
+    ) -> EntrySeq {
         if self.room == Room::Nothing {
             self.counters.unwritten += 1;
             return EntrySeq(0);
         }
         entry.seq = self.tables.book.head().next();
-        let applied = self.tables.book.apply(&entry, Some(now.mono));
+        let applied = self.tables.book.apply_near(&entry, Some(now.mono), account);
         applied.expect("an entry that we make follows from the book");
         let seq = entry.seq;
         fx.append(entry);
@@ -93,10 +104,7 @@ impl Server<'_> {
         }
         let at = Moment { mono: Some(context.now.mono), stamp: context.now.stamp, clock: context.clock };
         let echoes = &mut self.tables.devices.get_mut(context.device).echoes;
-        if echoes.is_full() {
-            echoes.pop_front();
-        }
-        assert!(echoes.push_back(Seen::new(id, entry, at)).is_ok(), "a place was freed");
+        echoes.push(Seen::new(id, entry, at));
     }
 
     /// The first answer to this frame, if it came before (design.md, section 8).

@@ -36,25 +36,29 @@ impl Server<'_> {
         if !self.admit(now, *peer.source.ip()) {
             return Heard::Done;
         }
-        match wire::parse(datagram) {
+        let request = wire::parse(datagram);
+        match &request {
             Ok(Request::Device(frame)) if frame.code == Code::Offline => {
-                self.hold_stored(now, peer, &frame, datagram, fx);
+                self.hold_stored(now, peer, frame, datagram, fx);
                 Heard::Done
             }
             Ok(Request::Device(frame)) if self.tables.waiting.has_of(frame.machine.value(), *peer.source.ip()) => {
                 Heard::Behind(frame.machine)
             }
-            request => {
-                let is_live = matches!(request, Ok(Request::Device(_)));
-                self.on_datagram(now, peer, request, datagram, fx);
-                if is_live { Heard::Live } else { Heard::Done }
+            Ok(Request::Device(_)) => {
+                self.on_datagram(now, peer, &request, datagram, fx);
+                Heard::Live
+            }
+            Ok(Request::Found(_) | Request::Unknown { .. }) | Err(_) => {
+                self.on_datagram(now, peer, &request, datagram, fx);
+                Heard::Done
             }
         }
     }
 
     /// Decides a datagram that was let in.
     pub fn handle_admitted(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
-        self.on_datagram(now, peer, wire::parse(datagram), datagram, fx);
+        self.on_datagram(now, peer, &wire::parse(datagram), datagram, fx);
     }
 
     /// A datagram came that is longer than any frame.
@@ -117,17 +121,17 @@ impl Server<'_> {
         &mut self,
         now: &Now,
         peer: Peer,
-        request: Result<Request, NotAFrame>,
+        request: &Result<Request, NotAFrame>,
         datagram: &[u8],
         fx: &mut Effects,
     ) {
         let source = *peer.source.ip();
         self.watch_clock(now, fx);
         match request {
-            Err(wrong) => self.drop_frame(now, source, datagram, wrong),
+            Err(wrong) => self.drop_frame(now, source, datagram, *wrong),
             Ok(Request::Found(found)) => {
                 self.counters.unacknowledged += 1;
-                self.note_found(source, &found);
+                self.note_found(source, found);
                 let serial = found.serial.as_deref().unwrap_or("");
                 if self.may_log(now, source) {
                     info!("found source={source} serial={serial}");
@@ -135,7 +139,7 @@ impl Server<'_> {
             }
             Ok(Request::Unknown { code, seq }) => {
                 self.counters.unknown_codes += 1;
-                self.acknowledge(peer, &Reply::Ack { seq }, fx);
+                self.acknowledge(peer, &Reply::Ack { seq: *seq }, fx);
                 if self.may_log(now, source) {
                     info!("unknown code={code:03} source={source} bytes={}", datagram.len());
                     // Who wants to learn an unknown code must see it (protocol.md, *Not known*). Frames of known codes, which
@@ -149,7 +153,7 @@ impl Server<'_> {
                 } else {
                     self.counters.unacknowledged += 1;
                 }
-                self.on_frame(now, peer, &frame, datagram, fx);
+                self.on_frame(now, peer, frame, datagram, fx);
             }
         }
     }

@@ -271,6 +271,7 @@ impl<'t> Server<'t> {
 
     /// Back to before the ledger's first entry.
     pub fn rewind_book(&mut self) {
+        self.clock.forget();
         self.tables.book.rewind();
     }
 
@@ -311,6 +312,7 @@ impl<'t> Server<'t> {
         let installed = self.tables.book.install(&mut self.tables.cards, records);
         let ignored = installed.map_err(|needed| InstallError::TooManyAccounts { needed })?;
         self.rules = rules;
+        self.clock.forget();
         self.origin = origin;
         self.tables.devices.install(&self.rules);
         self.pin_registered();
@@ -437,6 +439,7 @@ impl<'t> Server<'t> {
                 self.check_device_clock(context, time, fx);
             }
             Body::Access(access) => {
+                self.tables.devices.get_mut(context.device).is_board = true;
                 self.on_access(context, access, fx);
                 self.check_device_clock(context, &access.time, fx);
             }

@@ -43,7 +43,7 @@ impl Server<'_> {
     fn draft_offline(&self, context: &Context, sale: &OfflineSale) -> Entry {
         let mut entry = context.draft(Kind::Offline);
         entry.card = sale.card.map(|card| card.padded());
-        entry.device_time = Some(sale.time.raw.clone());
+        entry.device_time = Some(sale.time.clone());
         entry.slot = Some(sale.record.clone());
         let is_readable = sale.card.is_some() && sale.basis.is_some();
         match sale.amount.filter(|amount| *amount <= self.rules.offline_max && is_readable) {

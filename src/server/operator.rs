@@ -43,8 +43,6 @@ struct Plan {
     detail: Detail,
     /// The board's row, and its door.
     door: Option<(usize, UnitNo)>,
-    /// Whether all is so already.
-    is_idle: bool,
 }
 
 impl Plan {
@@ -58,7 +56,6 @@ impl Plan {
             about: None,
             detail: Detail::default(),
             door: None,
-            is_idle: false,
         }
     }
 }
@@ -81,10 +78,6 @@ impl Server<'_> {
             }
         }
         let plan = self.plan(order, sale)?;
-        if plan.is_idle {
-            let account = self.holdings(plan.account);
-            return Ok(Done { first: EntrySeq(0), last: EntrySeq(0), is_again: true, account });
-        }
         Ok(self.carry_out(now, order, &plan, fx))
     }
 
@@ -265,7 +258,6 @@ impl Server<'_> {
         self.has_room_for_cards(&[card])?;
         let mut plan = Plan { account: self.account_of(card), ..Plan::new(Kind::Status, Some(card)) };
         plan.detail.push("status", status.word());
-        plan.is_idle = status == ledger;
         Ok(plan)
     }
 

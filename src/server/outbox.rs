@@ -10,7 +10,7 @@ use super::device::Device;
 use super::effects::{Effects, Peer};
 use super::{Context, Server, Timer};
 use crate::limits::{APPROVALS_MAX, PENDING_MAX};
-use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Text};
+use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, DeviceFrame, Reply};
 
@@ -29,15 +29,15 @@ enum Lane {
     Release,
 }
 
-/// A command on its way.
-pub(super) struct Pending {
+/// A command on its way, save its bytes.
+#[derive(Clone)]
+struct Pending {
     device: u16,
     lane: Lane,
     peer: Peer,
-    frame: Buffer,
     code: u16,
     /// The card or command number that it names, as sent.
-    subject: Text<32>,
+    subject: Subject,
     /// The frame that it answers; `None`: nobody asked, an operator sent it.
     answered: Option<FrameSeq>,
     /// The committed entry that it tells of.
@@ -48,7 +48,17 @@ pub(super) struct Pending {
     timer: Option<TimerId>,
 }
 
+/// A card or command number: the longest that can be read have 20 characters.
+type Subject = heapless::Vec<u8, 20, u8>;
+
 impl Pending {
+    /// How often it was sent again, for who asks why.
+    fn tell_resends(&self, entry: &mut Entry) {
+        if self.resends > 0 {
+            entry.detail.push("resent", self.resends);
+        }
+    }
+
     fn is_door(&self) -> bool {
         matches!(self.code, 50 | 51)
     }
@@ -56,7 +66,7 @@ impl Pending {
     /// Whether a 109's field is this command's card or command number.
     fn is_about(&self, name: &[u8]) -> bool {
         let value = number(name);
-        name == self.subject.as_bytes() || (value.is_some() && value == number(self.subject.as_bytes()))
+        name == self.subject || (value.is_some() && value == number(&self.subject))
     }
 
     /// Whether a 109's field is this command's code or its machine.
@@ -70,9 +80,16 @@ fn number(text: &[u8]) -> Option<u64> {
     FrameSeq::parse(text).map(|digits| digits.value())
 }
 
+/// A place for a command; its bytes stay where they are.
+struct Slot {
+    /// `None`: the place is free.
+    pending: Option<Pending>,
+    frame: Buffer,
+}
+
 /// All commands on their way.
 pub(super) struct Outbox {
-    slots: heapless::Vec<Option<Pending>, PENDING_MAX>,
+    slots: heapless::Vec<Slot, PENDING_MAX>,
     free: heapless::Vec<u16, PENDING_MAX>,
 }
 
@@ -86,14 +103,20 @@ impl Outbox {
         self.free.clear();
     }
 
-    fn add(&mut self, pending: Pending) -> Option<u16> {
-        if let Some(slot) = self.free.pop() {
-            self.slots[usize::from(slot)] = Some(pending);
-            return Some(slot);
-        }
-        let slot = u16::try_from(self.slots.len()).expect("PENDING_MAX fits 16 bits");
-        self.slots.push(Some(pending)).ok()?;
-        Some(slot)
+    fn add(&mut self, pending: Pending, frame: &[u8]) -> Option<u16> {
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => {
+                let number = u16::try_from(self.slots.len()).expect("PENDING_MAX fits 16 bits");
+                self.slots.push(Slot { pending: None, frame: Buffer::new() }).ok()?;
+                number
+            }
+        };
+        let slot = &mut self.slots[usize::from(number)];
+        slot.pending = Some(pending);
+        slot.frame.clear();
+        slot.frame.extend_from_slice(frame).expect("a reply fits its buffer");
+        Some(number)
     }
 
     fn is_full(&self) -> bool {
@@ -103,23 +126,28 @@ impl Outbox {
     /// A command that rests on nothing.
     fn any_refusal(&self) -> Option<u16> {
         let is_refusal =
-            |slot: &Option<Pending>| slot.as_ref().is_some_and(|pending| !matches!(pending.code, 8 | 11 | 50));
+            |slot: &Slot| slot.pending.as_ref().is_some_and(|pending| !matches!(pending.code, 8 | 11 | 50));
         let place = self.slots.iter().position(is_refusal)?;
         Some(u16::try_from(place).expect("PENDING_MAX fits 16 bits"))
     }
 
     fn take(&mut self, slot: u16) -> Option<Pending> {
-        let pending = self.slots.get_mut(usize::from(slot))?.take()?;
+        let pending = self.slots.get_mut(usize::from(slot))?.pending.take()?;
         self.free.push(slot).expect("as many free slots as slots");
         Some(pending)
     }
 
     fn get(&self, slot: u16) -> Option<&Pending> {
-        self.slots.get(usize::from(slot))?.as_ref()
+        self.slots.get(usize::from(slot))?.pending.as_ref()
     }
 
     fn get_mut(&mut self, slot: u16) -> Option<&mut Pending> {
-        self.slots.get_mut(usize::from(slot))?.as_mut()
+        self.slots.get_mut(usize::from(slot))?.pending.as_mut()
+    }
+
+    /// The datagram of a command.
+    fn frame(&self, slot: u16) -> &[u8] {
+        &self.slots[usize::from(slot)].frame
     }
 }
 
@@ -197,7 +225,8 @@ impl Server<'_> {
         let is_same_lane = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == lane);
         if let Some(slot) = slots.iter().copied().find(is_same_lane) {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
-            let is_same = to.answered.is_some() && pending.answered == to.answered && pending.frame == frame;
+            let is_same =
+                to.answered.is_some() && pending.answered == to.answered && frame == self.tables.outbox.frame(slot);
             let is_older = |frame: FrameSeq| pending.answered.is_some_and(|pending| frame.is_behind(&pending));
             // A delayed copy of an older frame gets its answer again; what is newer stays on its way. A new frame with a
             // lower number comes from a device that started anew.
@@ -217,19 +246,20 @@ impl Server<'_> {
                 self.end(&to.now, refusal, fx);
             }
         }
-        let slot = self.tables.outbox.add(Pending {
+        let pending = Pending {
             device: u16::try_from(device).expect("DEVICES_MAX fits 16 bits"),
             lane,
             peer: to.peer,
-            frame,
             code: reply.code(),
-            subject: crate::model::ids::text_from_lossy(about.subject),
+            // What is longer is echoed, and no 109 names it.
+            subject: Subject::from_slice(about.subject).unwrap_or_default(),
             answered: to.answered,
             about: about.entry,
             born,
             resends: 0,
             timer: None,
-        });
+        };
+        let slot = self.tables.outbox.add(pending, &frame);
         let Some(slot) = slot else {
             self.counters.full += 1;
             return;
@@ -258,12 +288,12 @@ impl Server<'_> {
         let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
         pending.resends += 1;
         let expires = (pending.code == 50).then(|| pending.born.plus_ms(u64::from(self.rules.door_ttl_ms)));
-        post(fx, pending.code, pending.peer, &pending.frame, expires);
-        self.counters.resent += 1;
         let next_ms = first_ms << pending.resends.min(16);
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
-        let (code, resends) = (pending.code, pending.resends);
-        match pending.answered {
+        let (code, resends, peer, answered) = (pending.code, pending.resends, pending.peer, pending.answered);
+        post(fx, code, peer, self.tables.outbox.frame(slot), expires);
+        self.counters.resent += 1;
+        match answered {
             Some(frame) => debug!("resend machine={machine} code={code:03} frame={frame} resends={resends}"),
             None => debug!("resend machine={machine} code={code:03} resends={resends}"),
         }
@@ -302,6 +332,7 @@ impl Server<'_> {
             entry.machine = Some(machine);
             entry.serial = serial;
             entry.about = Some(about);
+            pending.tell_resends(&mut entry);
             self.append(entry, now, fx);
             info!("unconfirmed machine={machine} ref={about} code={:03} resends={}", pending.code, pending.resends);
         }
@@ -372,6 +403,7 @@ impl Server<'_> {
         let Some(about) = pending.about else { return };
         let mut entry = context.draft(Kind::Confirm);
         entry.about = Some(about);
+        pending.tell_resends(&mut entry);
         self.append(entry, now, fx);
     }
 
@@ -383,7 +415,8 @@ impl Server<'_> {
             let fields = rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             fields.filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
         };
-        let is_bare = names().next().is_none();
+        // Mostly nothing follows, or the serial alone.
+        let is_bare = rest.is_empty() || is_serial(rest) || names().next().is_none();
         let waits = |slot: &u16| {
             let pending = self.tables.outbox.get(*slot).expect("a device's slots are taken");
             let is_older = pending.answered.is_some_and(|answered| frame.seq.is_behind(&answered));

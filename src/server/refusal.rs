@@ -49,26 +49,26 @@ impl Server<'_> {
             }
             Body::Charge { card, amount, time, .. } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(time.raw.clone());
+                entry.device_time = Some(time.clone());
                 entry.detail.push("asked", amount.money);
                 card.as_bytes()
             }
             Body::Meal { card, time } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(time.raw.clone());
+                entry.device_time = Some(time.clone());
                 entry.detail.push("asked", Money::ZERO);
                 card.as_bytes()
             }
             Body::Scan { command, amount, time, .. } => {
                 entry.slot = Some(text_from_lossy(command.as_bytes()));
-                entry.device_time = Some(time.raw.clone());
+                entry.device_time = Some(time.clone());
                 entry.detail.push("asked", amount.money);
                 command.as_bytes()
             }
             Body::Access(access) => {
                 entry.kind = Kind::Refuse;
                 entry.card = access.card.map(|card| card.padded());
-                entry.device_time = Some(access.time.raw.clone());
+                entry.device_time = Some(access.time.clone());
                 entry.slot = Some(access::slot(access));
                 access.card_raw
             }
@@ -107,6 +107,7 @@ impl Server<'_> {
 
     pub(super) fn tell_clash(&mut self, context: &Context, fx: &mut Effects) {
         let device = self.tables.devices.get_mut(context.device);
+        device.rival = Some((*context.peer.source.ip(), context.frame.serial.clone()));
         if device.clash_told.is_some_and(|told| context.now.mono.ms_since(told) < CLASH_TOLD_MS) {
             return;
         }

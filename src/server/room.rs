@@ -62,6 +62,6 @@ impl Server<'_> {
     /// Devices ask again.
     pub fn forget_turn(&mut self) {
         self.forget_commands();
-        self.tables.book.rewind();
+        self.rewind_book();
     }
 }

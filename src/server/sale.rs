@@ -106,7 +106,7 @@ impl Server<'_> {
         };
         let mut entry = context.draft(sale.kind);
         entry.card = Some(card.padded());
-        entry.device_time = Some(time.raw.clone());
+        entry.device_time = Some(time.clone());
         if let Some(mode) = mode {
             entry.detail.push("mode", mode);
         }
@@ -126,7 +126,7 @@ impl Server<'_> {
         };
         let mut entry = context.draft(Kind::Meal);
         entry.card = Some(card.padded());
-        entry.device_time = Some(time.raw.clone());
+        entry.device_time = Some(time.clone());
         self.on_card_sale(context, card, entry, &sale, fx);
     }
 
@@ -144,7 +144,7 @@ impl Server<'_> {
         let row = card.and_then(|card| self.card_row(CardNo::from_value(card)));
         let mut entry = context.draft(Kind::Scan);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
-        entry.device_time = Some(time.raw.clone());
+        entry.device_time = Some(time.clone());
         entry.slot = Some(text_from_lossy(command.as_bytes()));
         let sale = Sale {
             kind: Kind::Scan,
@@ -181,11 +181,11 @@ impl Server<'_> {
         if sale.kind == Kind::Meal {
             entry.detail.push("code", code);
         }
-        let raw_time = entry.device_time.as_ref().map_or("", |time| time.as_str());
         let book = &self.tables.book;
+        let at = sale.at_device;
         if self.room == Room::Nothing {
             self.decide(context, entry, sale, fx);
-        } else if let Some(offline) = book.offline_at(frame.machine, serial, card, sale.asked, raw_time) {
+        } else if let Some(offline) = at.and_then(|at| book.offline_at(frame.machine, serial, card, sale.asked, at)) {
             self.approve_known(context, entry, sale, Kind::Matched, offline, fx);
         } else if let Some(doubted) = self.sale_in_doubt(context, card, sale) {
             self.approve_known(context, entry, sale, Kind::Repeat, doubted, fx);
@@ -229,7 +229,9 @@ impl Server<'_> {
             self.note_unknown(context, card);
         }
         match (effect, &sale.row) {
-            (Ok(effect), Some(row)) if self.has_room_for(row) => self.approve(context, entry, sale, row, &effect, fx),
+            (Ok(effect), Some(row)) if self.has_room_for(entry.card) => {
+                self.approve(context, entry, sale, row.account, &effect, fx);
+            }
             (Ok(_), _) => {
                 self.counters.full += 1;
                 self.decline(context, entry, sale, Reason::Full, fx);
@@ -238,9 +240,9 @@ impl Server<'_> {
         }
     }
 
-    fn has_room_for(&mut self, row: &CardRow) -> bool {
-        let account = self.tables.book.account(row.account).id.clone();
-        self.tables.book.account_for_sale(&account, CardNo::from_value(row.card), 0).is_some()
+    /// Whether the book takes another card, or knows this one; it has its account.
+    fn has_room_for(&self, card: Option<CardNo>) -> bool {
+        self.tables.book.has_room_for(card.as_slice())
     }
 
     fn approve(
@@ -248,21 +250,22 @@ impl Server<'_> {
         context: &Context,
         mut entry: Entry,
         sale: &Sale,
-        row: &CardRow,
+        account: u32,
         effect: &Effect,
         fx: &mut Effects,
     ) {
-        self.open_account(&context.now, CardNo::from_value(row.card), row.account, fx);
-        effect.enter(&mut entry, self.tables.book.account(row.account));
+        let card = entry.card.expect("a sale that is approved has a card");
+        self.open_account(&context.now, card, account, fx);
+        effect.enter(&mut entry, self.tables.book.account(account));
         let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
-        let seq = self.append(entry, &context.now, fx);
+        let seq = self.append_near(entry, Some(account), &context.now, fx);
         self.counters.approved += 1;
         self.tables.devices.get_mut(context.device).tally.approved += 1;
         let (machine, frame) = (context.frame.machine, context.frame.seq);
         debug!(
             "{} machine={machine} card={} frame={frame} seq={seq} amount={}",
             sale.kind.word(),
-            CardNo::from_value(row.card).masked(),
+            card.masked(),
             effect.amount
         );
         self.send_approval(context, sale, figures, Some(seq), fx);
@@ -423,9 +426,12 @@ impl Effect {
         entry.uses = Some(-self.uses);
         entry.balance = Some(account.balance + amount);
         entry.uses_left = Some(account.uses.saturating_sub(self.uses));
-        entry.detail.push("day", self.day);
+        match self.day.text() {
+            Some(day) => entry.detail.push_plain("day", day.as_str()),
+            None => entry.detail.push("day", self.day),
+        }
         if let Some(period) = &self.period {
-            entry.detail.push("period", period.as_str());
+            entry.detail.push("period", period);
         }
     }
 }

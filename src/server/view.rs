@@ -1,11 +1,11 @@
 //! What status and the operator see of the devices (design.md, section 3): values to read, nothing to change.
 
-use core::net::SocketAddrV4;
+use core::net::{Ipv4Addr, SocketAddrV4};
 
 use super::Server;
 use super::clock::ClockFault;
 use super::device::{Device, Tally};
-use crate::model::rules::DeviceRule;
+use crate::model::rules::{DeviceKind, DeviceRule};
 use crate::model::{MachineNo, Mono, Serial};
 
 /// A device that spoke in this run, or that the configuration registers.
@@ -21,6 +21,10 @@ pub struct DeviceView<'a> {
     pub source: Option<SocketAddrV4>,
     /// When that was.
     pub seen: Option<Mono>,
+    /// What its section says it is, or else what it asked for.
+    pub kind: DeviceKind,
+    /// Who else sent under its number in this run, last: address and serial.
+    pub rival: Option<(Ipv4Addr, Option<&'a Serial>)>,
     /// Whether one of its last ten approvals was confirmed by 109.
     pub is_confirming: bool,
     /// Whether its last ten approvals all went without a 109.
@@ -45,6 +49,8 @@ impl Server<'_> {
             serial: None,
             source: None,
             seen: None,
+            kind: rule.kind,
+            rival: None,
             is_confirming: self.tables.book.is_confirming(rule.machine),
             is_mute: self.tables.book.is_mute(rule.machine),
             doubts: self.tables.book.doubts_at(rule.machine),
@@ -55,12 +61,16 @@ impl Server<'_> {
 
     fn view(&self, row: usize) -> DeviceView<'_> {
         let device: &Device = self.tables.devices.get(row);
+        let rule = device.rule.map(|rule| &self.rules.devices[usize::from(rule)]);
+        let asked = if device.is_board { DeviceKind::Board } else { DeviceKind::Pos };
         DeviceView {
             machine: device.machine,
-            rule: device.rule.map(|rule| &self.rules.devices[usize::from(rule)]),
+            rule,
             serial: device.serial.as_ref(),
             source: device.served.map(|_| device.peer.source),
             seen: device.served,
+            kind: rule.map_or(asked, |rule| rule.kind),
+            rival: device.rival.as_ref().map(|(address, serial)| (*address, serial.as_ref())),
             is_confirming: self.tables.book.is_confirming(device.machine),
             is_mute: self.is_mute(row),
             doubts: self.tables.book.doubts_at(device.machine),

@@ -10,6 +10,7 @@ use heapless::Vec;
 
 use super::fields::{Fields, Line};
 use crate::limits::DATAGRAM_LEN_MAX;
+use crate::model::digits;
 use crate::model::ids::{text_from, text_from_lossy};
 use crate::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
 
@@ -132,7 +133,7 @@ impl<'a> Found<'a> {
     const CODE: u16 = 100;
 
     fn parse(mut fields: Fields<'a>) -> Result<Self, NotAFrame> {
-        if !fields.has(4) {
+        if fields.clone().nth(3).is_none() {
             return Err(NotAFrame::TooShort);
         }
         let mut next = || fields.next().unwrap_or_default();
@@ -399,25 +400,16 @@ pub struct Malformed<'a> {
 impl<'a> DeviceFrame<'a> {
     /// `fields` are those after the code.
     fn parse(code: Code, mut fields: Fields<'a>) -> Result<Self, NotAFrame> {
-        if !fields.has(4) {
+        let head = (fields.next(), fields.next(), fields.next(), fields.next());
+        let (Some(seq), Some(device_ip), Some(host_ip), Some(machine)) = head else {
             return Err(NotAFrame::TooShort);
-        }
-        let mut next = || fields.next().unwrap_or_default();
-        let (seq, device_ip, host_ip, machine) = (next(), next(), next(), next());
+        };
         let seq = FrameSeq::parse(seq).ok_or(NotAFrame::NoSeq)?;
         let machine = MachineNo::parse(machine).ok_or(NotAFrame::NoMachine)?;
-        let subject = match code {
-            Code::Inquiry | Code::Charge | Code::Meal | Code::Offline | Code::Scan | Code::Access => {
-                let first = fields.clone().next().unwrap_or_default();
-                let is_shown = first.len() <= SUBJECT_LEN_MAX && first.iter().all(|byte| (b' '..=b'~').contains(byte));
-                if is_shown { first } else { b"" }
-            }
-            Code::Boot | Code::Keys | Code::Confirm => b"",
-        };
-        let (body, serial) = match Body::parse(code, &mut fields) {
-            Ok(read) => read,
-            Err(Unreadable(field)) => (Body::Malformed(Malformed { field, subject }), None),
-        };
+        let body = fields.clone();
+        let (body, serial) = Body::parse(code, &mut fields).unwrap_or_else(|Unreadable(field)| {
+            (Body::Malformed(Malformed { field, subject: shown_subject(code, body) }), None)
+        });
         Ok(Self { code, seq, device_ip, host_ip, machine, serial, body })
     }
 
@@ -436,6 +428,18 @@ impl<'a> DeviceFrame<'a> {
             (None, Code::Scan) if !matches!(self.body, Body::Malformed(_)) => line.field(b"").end(),
             (None, _) => line.end(),
         }
+    }
+}
+
+/// What a refusal may echo of a frame whose fields are these.
+fn shown_subject(code: Code, mut fields: Fields<'_>) -> &[u8] {
+    match code {
+        Code::Inquiry | Code::Charge | Code::Meal | Code::Offline | Code::Scan | Code::Access => {
+            let first = fields.next().unwrap_or_default();
+            let is_shown = first.len() <= SUBJECT_LEN_MAX && first.iter().all(|byte| (b' '..=b'~').contains(byte));
+            if is_shown { first } else { b"" }
+        }
+        Code::Boot | Code::Keys | Code::Confirm => b"",
     }
 }
 
@@ -645,12 +649,10 @@ fn mode_and_serial<'a>(fields: &mut Fields<'a>) -> (Option<Text<8>>, Option<&'a 
     (mode, serial)
 }
 
-/// Digits that fit 32 bits.
+/// One to ten digits that fit 32 bits, and any zeros before them.
 fn number(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    digits.iter().try_fold(0_u32, |value, digit| value.checked_mul(10)?.checked_add(u32::from(digit - b'0')))
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count().min(digits.len().saturating_sub(1));
+    u32::try_from(digits::number(&digits[zeros..])?).ok()
 }
 
 /// Exactly three digits.
@@ -658,7 +660,7 @@ fn code_number(field: &[u8]) -> Option<u16> {
     if field.len() != 3 {
         return None;
     }
-    number(field).and_then(|value| u16::try_from(value).ok())
+    digits::number(field).and_then(|value| u16::try_from(value).ok())
 }
 
 /// Four groups of one to three digits, leading zeros or not: an address as these devices write it.

@@ -50,6 +50,12 @@ fn one_bad_line_and_nothing_is_done() {
             "nothing was done",
         ],
     );
+    // The same for programs.
+    let said = ctl(&site, &["topup", "--file", file, "--json"]).expect(1, &[]);
+    assert!(
+        said.out.starts_with("{\"ok\":false,\"error\":\"") && said.out.contains("nothing was done\",\"problems\":[")
+    );
+    assert!(said.out.contains("f.csv:3: neither") && said.out.lines().count() == 1, "{}", said.out);
     ctl(&site, &["topup", "--file", "/nowhere.csv"]).expect(74, &["/nowhere.csv"]);
     ctl(&site, &["topup", &card(1), "1", "--file", file]).expect(64, &["--file"]);
     ctl(&site, &["payout", "--file", file]).expect(64, &["--file"]);

@@ -2,9 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::harness::{Device, PATIENCE, Site, card};
+use crate::harness::{Device, PATIENCE, Site, card, card_table};
 use crate::tools::{Client, ctl, until};
 
 #[test]
@@ -103,4 +103,31 @@ fn terminals_sell_while_clients_are_silent_slow_and_hostile() {
     for account in 1..=4 {
         assert_eq!(ledger.sum(&format!("A{account:05}")), 100_000 - 500);
     }
+}
+
+#[test]
+fn who_reloads_again_and_again_leaves_terminals_most_of_the_time() {
+    let site = Site::new();
+    site.write("cards.csv", &card_table(1000));
+    let server = site.start();
+    let reloads = AtomicU32::new(0);
+    let mut terminal = Device::new(1, &server);
+    let mut sales = 0;
+    std::thread::scope(|scope| {
+        let mut client = Client::of(&site);
+        let reloads = &reloads;
+        scope.spawn(move || {
+            while reloads.load(Ordering::Relaxed) < 5 {
+                assert!(client.ask("{\"cmd\":\"reload\"}").starts_with("{\"ok\":true"));
+                reloads.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        while reloads.load(Ordering::Relaxed) < 5 {
+            terminal.pay(&card(1), "0.01");
+            sales += 1;
+        }
+    });
+    server.stop();
+    println!("{sales} sales beside 5 reloads of 1,000 cards");
+    assert!(sales > 50, "{sales} sales beside 5 reloads: each waited for one");
 }

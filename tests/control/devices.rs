@@ -1,6 +1,7 @@
 //! What the desk sees of the devices, and what it tells them.
 
 use std::net::UdpSocket;
+use std::process::Command;
 
 use crate::harness::{DEVICE_TIME, Device, PATIENCE, Site, card};
 use crate::tools::{Client, ctl};
@@ -33,6 +34,44 @@ fn devices_are_listed_told_the_time_and_shown_texts() {
     ctl(&site, &["show", "2", "停水通知"]).expect(0, &["sent"]);
     assert!(terminal.hear("009").text.contains("停水通知"));
     ctl(&site, &["show", "2", "a,b"]).expect(1, &["without commas"]);
+    server.stop();
+}
+
+#[test]
+fn the_sections_of_uci_are_whole() {
+    let rule = "config device\n\toption machine '00002'\n\toption name 'Li'\\''s'\n\toption serial '1000000002'\n\
+                \tlist place 'canteen'\n\tlist group 'staff'\n\tlist group '老师'\n";
+    let door = "config door\n\toption machine '00007'\n\toption door '1'\n";
+    let site = Site::with("", &format!("{rule}{door}"));
+    let server = site.start();
+    let mut terminal = Device::new(2, &server);
+    let frame = terminal.frame("102", &card(1));
+    terminal.ask(&frame, "009");
+    let mut board = Device::new(7, &server);
+    let frame = board.access(&card(1), 0, "");
+    board.ask(&frame, "050");
+    let uci = ctl(&site, &["devices", "--uci"]).expect(0, &[]).out;
+    let section = |machine: &str| {
+        let own = uci.split("config device\n").find(|section| section.contains(machine));
+        own.unwrap_or_else(|| panic!("no {machine}: {uci}"))
+    };
+    for line in [
+        "name 'Li'\\''s'",
+        "serial '1000000002'",
+        "kind 'pos'",
+        "list place 'canteen'",
+        "list group 'staff'",
+        "list group '老师'",
+    ] {
+        assert!(section("00002").contains(line), "{line}: {uci}");
+    }
+    // It asked for a door: pasted as a terminal it would be warned about.
+    assert!(section("00007").contains("option kind 'board'"), "{uci}");
+    site.configure("", &format!("{uci}{door}"));
+    let checked = site.run(&["check", "--config", "CONFIG"]).expect(0, &["devices=2"], &[]);
+    assert!(!checked.err.contains("00007"), "{}", checked.err);
+    ctl(&site, &["reload"]).expect(0, &[]);
+    assert_eq!(ctl(&site, &["devices", "--uci"]).out, uci, "nothing is lost on the way");
     server.stop();
 }
 
@@ -97,5 +136,120 @@ fn discover_lists_who_answers_and_marks_what_is_wrong() {
     // The next one begins anew.
     let port = port.to_string();
     ctl(&site, &["discover", "--port", &port, "--seconds", "0"]).expect(0, &["asked 1 networks, 0 devices answered"]);
+    server.stop();
+}
+
+#[test]
+fn discover_marks_a_machine_number_that_two_devices_use() {
+    let site = Site::new();
+    let server = site.start();
+    let mut first = Device::new(5, &server);
+    first.pay(&card(1), "1.00");
+    let mut second = Device::new(5, &server);
+    second.serial = "1000000077".to_owned();
+    let frame = second.charge(&card(1), "1.00");
+    assert!(second.ask(&frame, "006").text.contains("机号重复"));
+    let mut third = Device::new(6, &server);
+    third.pay(&card(2), "1.00");
+    // A 100 names no machine number: the frames before did.
+    for device in [&first, &second, &third] {
+        device.send(format!("100,00001,{0},255.0.0.0,{0},127.0.0.1,39192,{1}", device.address, device.serial));
+    }
+    server.wait_for_count(3, "found source=");
+    let mut client = Client::of(&site);
+    let found = client.ask("{\"cmd\":\"found-devices\"}");
+    assert_eq!(
+        found.matches("\"machine\":\"00005\",\"host_is_ours\":true,\"twice\":[\"machine\"]").count(),
+        2,
+        "{found}"
+    );
+    assert_eq!(found.matches("\"machine\":\"00006\",\"host_is_ours\":true,\"twice\":[]").count(), 1, "{found}");
+    // With a number of its own it is no rival any more.
+    second.machine = "00008".to_owned();
+    let frame = second.charge(&card(1), "2.00");
+    second.ask(&frame, "008");
+    let found = client.ask("{\"cmd\":\"found-devices\"}");
+    assert!(!found.contains("\"twice\":[\"machine\"]") && found.contains("\"machine\":\"00008\""), "{found}");
+    server.stop();
+}
+
+/// Set in the process that is inside the namespace.
+const INSIDE: &str = "POSGATE_CONTROL_NAMESPACE";
+
+/// Whether this process has a network of its own. If not, the test is run once more, where it has.
+fn has_own_network(test: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let probe = "ip link set lo up && ip link add d0 type veth peer name p0";
+    let can = Command::new("unshare").args(["-n", "sh", "-c", probe]).output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        println!("NOT RUN: {test} needs root, `unshare -n` and `ip`");
+        return false;
+    }
+    let mut inside = Command::new("unshare");
+    inside.arg("-n").arg(std::env::current_exe().expect("this program"));
+    let output = inside.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().expect("it runs");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
+#[test]
+fn a_000_goes_to_every_served_interface_and_to_no_other() {
+    if !has_own_network("devices::a_000_goes_to_every_served_interface_and_to_no_other") {
+        return;
+    }
+    // The first address is given no broadcast address, as by a plain `ip addr add`; the last two networks have none.
+    let network = "ip link set lo up
+        for n in 1 2 3; do
+            ip link add d$n type veth peer name p$n && ip link set d$n up && ip link set p$n up
+        done
+        ip addr add 10.71.0.1/24 dev d1 && ip addr add 10.72.0.1/25 brd + dev d2
+        ip addr add 10.73.0.1/32 dev d3 && ip addr add 10.74.0.0/31 dev d3";
+    let made = Command::new("sh").args(["-ec", network]).output().expect("sh runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    // What is broadcast there comes back to us.
+    let heard: Vec<UdpSocket> = ["10.71.0.255:39190", "10.72.0.127:39190"]
+        .iter()
+        .map(|address| {
+            let device = UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+            device.set_read_timeout(Some(PATIENCE)).unwrap();
+            device
+        })
+        .collect();
+    let hear = |device: &UdpSocket| {
+        let mut frame = [0; 100];
+        let (len, from) = device.recv_from(&mut frame).expect("a 000");
+        assert_eq!(&frame[..len], b"000");
+        from.ip().to_string()
+    };
+    let site = Site::new();
+    let listen_on = |lines: &str| {
+        let config = std::fs::read_to_string(site.path("posgate")).unwrap();
+        let rest: Vec<&str> = config.lines().filter(|line| !line.contains("list ")).collect();
+        site.write("posgate", &format!("{}\n{lines}{}\n", rest[0], rest[1..].join("\n")));
+    };
+    listen_on("\tlist listen '0.0.0.0:39192'\n");
+    let server = site.start();
+    ctl(&site, &["discover", "--seconds", "0"]).expect(0, &["asked 2 networks"]);
+    assert_eq!((hear(&heard[0]), hear(&heard[1])), ("10.71.0.1".to_owned(), "10.72.0.1".to_owned()));
+    server.stop();
+    for (lines, served) in
+        [("\tlist listen '0.0.0.0:39192'\n\tlist bind_device 'd1'\n", 0), ("\tlist listen '10.72.0.1:39192'\n", 1)]
+    {
+        listen_on(lines);
+        let server = site.start();
+        ctl(&site, &["discover", "--seconds", "0"]).expect(0, &["asked 1 networks"]);
+        hear(&heard[served]);
+        heard[1 - served].set_nonblocking(true).unwrap();
+        let silence = heard[1 - served].recv(&mut [0; 100]).expect_err("it is not served");
+        assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock);
+        heard[1 - served].set_nonblocking(false).unwrap();
+        server.stop();
+    }
+    listen_on("\tlist listen '10.73.0.1:39192'\n");
+    let server = site.start();
+    ctl(&site, &["discover"]).expect(1, &["no network here takes a broadcast: listen on an address that has one"]);
     server.stop();
 }

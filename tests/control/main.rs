@@ -11,5 +11,6 @@ mod devices;
 #[path = "../serve/harness.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of serve")]
 mod harness;
+mod socket;
 mod tools;
 mod wrong;

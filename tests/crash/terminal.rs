@@ -199,7 +199,8 @@ fn clock(second: u32) -> String {
 /// Every answer has its one entry, nothing was charged or booked twice, and every account is what its entries say.
 pub fn assert_kept(ledger: &Ledger, terminals: &[Terminal]) {
     let mut found: BTreeMap<(&str, &str, String), u32> = BTreeMap::new();
-    for line in &ledger.lines {
+    let is_own = |machine: &str| terminals.iter().any(|terminal| terminal.machine == machine);
+    for line in ledger.lines.iter().filter(|line| is_own(line.raw("machine"))) {
         let (kind, mark) = match line.kind() {
             "charge" => ("charge", line.raw("amount").trim_start_matches('-').to_owned()),
             "offline" => ("offline", line.raw("slot").to_owned()),

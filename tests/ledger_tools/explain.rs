@@ -1,7 +1,7 @@
 //! One sale's whole story.
 
 use posgate::model::{
-    AccountId, Balance, CardNo, ClockState, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp, Text,
+    AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp,
 };
 
 use crate::naive::Json;
@@ -15,7 +15,7 @@ fn entry(kind: Kind, time: &str, fen: i64) -> Entry {
     entry.amount = Some(Balance::from_fen(fen));
     entry.machine = MachineNo::parse(b"00001");
     entry.frame = FrameSeq::parse(b"00042");
-    entry.device_time = Text::try_from(stamp.civil().to_string().as_str()).ok();
+    entry.device_time = Some(DeviceTime::new(stamp.civil().to_string().as_bytes()));
     entry
 }
 
@@ -42,9 +42,9 @@ fn site() -> tempfile::TempDir {
     let entries = vec![
         entry(Kind::Open, "22T11:59:59", 10_000),                             // 1
         Entry { detail: day(), ..entry(Kind::Charge, "22T12:00:00", -550) },  // 2
-        about(Kind::Confirm, "22T12:00:01", 2, none()),                       // 3
+        about(Kind::Confirm, "22T12:00:01", 2, none().with("resent", 1)),     // 3
         Entry { detail: day(), ..entry(Kind::Charge, "22T12:29:00", -1200) }, // 4
-        about(Kind::Unconfirmed, "22T12:29:08", 4, none()),                   // 5
+        about(Kind::Unconfirmed, "22T12:29:08", 4, none().with("resent", 4)), // 5
         about(Kind::Repeat, "22T12:29:20", 4, none().with("code", 103).with("asked", "12.00")), // 6
         Entry { detail: day(), uses: Some(-1), ..entry(Kind::Meal, "22T12:50:00", 0) }, // 7
         Entry { detail: refused, ..entry(Kind::Decline, "22T12:31:00", 0) },  // 8
@@ -58,7 +58,7 @@ fn site() -> tempfile::TempDir {
                 .with("invalid", "time")
                 .with("reason", "lost")
                 .with("day", "2026-11-22"),
-            device_time: Text::try_from("0000-00-00").ok(),
+            device_time: Some(DeviceTime::new(b"0000-00-00")),
             ..entry(Kind::Offline, "22T18:00:00", -300)
         }, // 10
         Entry { detail: none().with("claimed", "5000.00"), ..entry(Kind::Offline, "22T18:01:00", 0) }, // 11
@@ -87,7 +87,7 @@ fn a_sale_is_told_from_the_request_to_the_confirmation() {
             "approved, no rule refused it",
             "100.00 -5.50 = 94.50",
             "entry 1 opened the account with the table's 100.00",
-            "confirmed (109) in entry 3 1.000 s later",
+            "confirmed (109) in entry 3 1.000 s later 终端已确认, the answer was sent again 1 times",
             "the chain holds",
             "ledger-0000000001.tsv:3",
             "machine 机号 00001",
@@ -104,6 +104,7 @@ fn a_sale_that_was_doubted_repeated_and_undone_says_so() {
         "撤销 void 12.00",
         "by 王 (打错了)",
         "no 109, but entry 9 settles it: a void",
+        "the answer was sent again 4 times 重发 4 次",
     ];
     told(&["4"], &words);
     // What is about a sale leads to it.
@@ -136,7 +137,7 @@ fn for_scripts_it_is_one_object() {
     let place = site.path().join("ledger");
     let json = Json::read(&ledger(&["explain", "--json", "4", text(&place)]).expect(0, &[], &[]).out);
     assert_eq!((json.text("balance_before"), json.text("balance_after")), ("94.50", "82.50"));
-    assert_eq!(json.list("about").len(), 3);
+    assert_eq!((json.list("about").len(), json.number("resent")), (3, 4));
     assert_eq!(json.get("chain_holds"), &Json::Flag(true));
 }
 
@@ -152,4 +153,5 @@ fn what_is_not_there_is_1_with_what_to_do() {
         let ended = ledger(&[arguments, &[text(&place)]].concat()).expect(1, &[], &[words]);
         assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{arguments:?}");
     }
+    ledger(&["explain", "8888888801", "25:00"]).expect(64, &[], &["25:00 is no time: write"]);
 }

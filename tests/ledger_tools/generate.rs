@@ -5,8 +5,8 @@ use std::path::Path;
 
 use posgate::ledger::{DirStorage, Entries, Ledger};
 use posgate::model::{
-    AccountId, Balance, CardNo, ClockState, Date, Detail, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp, Text,
-    TimeOfDay, Wall,
+    AccountId, Balance, CardNo, ClockState, Date, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo,
+    Stamp, Text, TimeOfDay, Wall,
 };
 
 /// China's offset.
@@ -71,7 +71,7 @@ impl Maker {
         let machine = 1 + self.draw(5);
         entry.machine = MachineNo::parse(format!("{machine:05}").as_bytes());
         entry.frame = FrameSeq::parse(format!("{:05}", self.seq % 65_536).as_bytes());
-        entry.device_time = Text::try_from(entry.time.civil().to_string().as_str()).ok();
+        entry.device_time = Some(DeviceTime::new(entry.time.civil().to_string().as_bytes()));
     }
 
     /// A request and what follows from it.
@@ -115,7 +115,7 @@ impl Maker {
                     entry.detail.push("reason", "lost");
                 }
                 if self.draw(5) == 0 {
-                    entry.device_time = Text::try_from("2026-13-01 00:00:00").ok();
+                    entry.device_time = Some(DeviceTime::new(b"2026-13-01 00:00:00"));
                     entry.detail.push("invalid", "time");
                 }
                 entries.push(entry);

@@ -42,7 +42,7 @@
 //! **The operator.** `order topup CARD YUAN [uses=N]` (`subsidy`, `payout`, `adjust`), `order void LABEL [YUAN]`, `order lost CARD`
 //! (`found`, `freeze`, `unfreeze`, `close`), `order replace OLD NEW`, `order open MACHINE DOOR`, each with `key=`, `batch=DIGEST:LINE`,
 //! `by=` and `note=` if it matters; `would …`: the same, looked at and not done. What follows ends with its `answer`: `done` (also
-//! `again`, `unchanged`) `ACCOUNT BALANCE USES`, or `refused WORD: SENTENCE`; at its end `...` leaves the rest open. `set-clock
+//! `again`) `ACCOUNT BALANCE USES`, or `refused WORD: SENTENCE`; at its end `...` leaves the rest open. `set-clock
 //! MACHINE|all`, `show MACHINE TEXT`, `accept-clock`. `unknown CARD COUNT …`: the unknown cards seen, the newest first.
 //!
 //! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`, `clock-is ok|unset`,

@@ -63,7 +63,6 @@ pub fn answer(done: Result<Done, Refused>) -> String {
         Ok(Done { first, last, is_again, account }) => {
             let word = match (is_again, first) {
                 (false, _) => "done".to_owned(),
-                (true, EntrySeq(0)) => "unchanged".to_owned(),
                 (true, first) if first == last => "again".to_owned(),
                 (true, first) => format!("again {} entries", last.0 - first.0 + 1),
             };

@@ -16,10 +16,19 @@ fn help_and_version_work_everywhere() {
         &["addresses"],
         &["cards"],
         &["cards", "check"],
+        &["cards", "diff"],
         &["cards", "template"],
         &["ledger"],
         &["ledger", "verify"],
         &["ledger", "show"],
+        &["ledger", "report"],
+        &["ledger", "export"],
+        &["ledger", "explain"],
+        &["ledger", "archive"],
+        &["ledger", "repair"],
+        &["ctl"],
+        &["ctl", "topup"],
+        &["ctl", "cards", "--search", "x"],
     ] {
         let with = |word| [command, &[word]].concat();
         site.run(&with("--help")).expect(0, &["posgate serve", "posgate ledger verify", "Exit codes"], &[]);

@@ -46,7 +46,7 @@
 mod sim;
 
 /// Worlds of few devices, so that a build without optimisation plays them in seconds.
-const SEEDS: [u64; 4] = [1, 2, 3, 8];
+const SEEDS: [u64; 4] = [47, 107, 140, 151];
 
 #[test]
 fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
@@ -63,5 +63,5 @@ fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
 
 #[test]
 fn a_seed_repeats_itself() {
-    assert_eq!(sim::run(8, 8).trace, sim::run(8, 8).trace);
+    assert_eq!(sim::run(151, 8).trace, sim::run(151, 8).trace);
 }

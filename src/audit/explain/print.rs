@@ -64,7 +64,7 @@ impl Story {
         let own = self.calendar.civil(entry.time);
         let doubt =
             if entry.clock == crate::model::ClockState::Unset { " (clock not believed 时钟未校准)" } else { "" };
-        let device = entry.device_time.as_ref().map_or(String::new(), |time| format!("  device 终端 {time}"));
+        let device = entry.device_time.as_ref().map_or(String::new(), |time| format!("  device 终端 {}", time.raw));
         let day = entry.detail.day().map_or(String::new(), |day| format!("  day 营业日 {day}"));
         let period = word(entry, "period").map_or(String::new(), |period| format!(" {period}"));
         format!("{own}{doubt}{device}{day}{period}")
@@ -95,13 +95,23 @@ impl Story {
         told
     }
 
+    /// How often the answer was sent again, as far as entries about it say so.
+    fn resent(&self) -> u64 {
+        let ends = self.about.iter().filter(|told| matches!(told.entry.kind, Kind::Confirm | Kind::Unconfirmed));
+        ends.filter_map(|told| word(&told.entry, "resent")?.parse::<u64>().ok()).sum()
+    }
+
     fn confirmation(&self) -> String {
         let entry = &self.told.entry;
+        let again = match self.resent() {
+            0 => String::new(),
+            times => format!(", the answer was sent again {times} times 重发 {times} 次"),
+        };
         let find = |kind: Kind| self.about.iter().find(|told| told.entry.kind == kind);
         if let Some(confirm) = find(Kind::Confirm) {
             let after = later_ms(entry, &confirm.entry)
                 .map_or(String::new(), |ms| format!(" {}.{:03} s later", ms / 1000, ms % 1000));
-            return format!("the device confirmed (109) in entry {}{after} 终端已确认", confirm.entry.seq);
+            return format!("the device confirmed (109) in entry {}{after} 终端已确认{again}", confirm.entry.seq);
         }
         if !matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan) {
             let words = match entry.kind {
@@ -113,12 +123,14 @@ impl Story {
         let settled = [(Kind::Matched, "a 105 of the same sale 脱机记录已证实"), (Kind::Void, "a void 已撤销")];
         for (kind, words) in settled {
             if let Some(told) = find(kind) {
-                return format!("no 109, but entry {} settles it: {words}", told.entry.seq);
+                return format!("no 109, but entry {} settles it: {words}{again}", told.entry.seq);
             }
         }
         let resent = match find(Kind::Unconfirmed) {
-            Some(told) => format!("sent again until entry {}, no 109 came 重发已止，仍无回执", told.entry.seq),
-            None => "no 109, and resending was not ended by an entry 无回执".to_owned(),
+            Some(told) => {
+                format!("resending ended with entry {}, no 109 came 重发已止，仍无回执{again}", told.entry.seq)
+            }
+            None => "no 109, and no entry ended the resending 无回执".to_owned(),
         };
         let mute = if self.is_confirming { "" } else { "; this machine never confirms 此机从不发回执" };
         format!("IN DOUBT 存疑: {resent}{mute}")
@@ -151,6 +163,7 @@ impl Story {
             ("opened_by", self.opening.as_ref().map_or(Json::Null, entry_json)),
             ("about", Json::List(self.about.iter().map(entry_json).collect())),
             ("confirmation", Json::text(self.confirmation())),
+            ("resent", self.resent().into()),
             ("chain_holds", Json::Flag(self.told.computed == self.told.crc)),
             ("crc_before", Json::text(format_args!("{:08x}", self.told.chain))),
             ("crc_after", Json::optional(self.after.map(|head| format!("{:08x}", head.crc)))),
@@ -345,7 +358,7 @@ fn entry_json(told: &Told) -> Json {
         ("uses", entry.uses.map_or(Json::Null, |uses| Json::Number(i64::from(uses)))),
         ("balance", Json::optional(entry.balance)),
         ("uses_left", entry.uses_left.map_or(Json::Null, |left| Json::Number(i64::from(left)))),
-        ("device_time", Json::optional(entry.device_time.as_ref())),
+        ("device_time", Json::optional(entry.device_time.as_ref().map(|time| &time.raw))),
         ("slot", Json::optional(entry.slot.as_ref())),
         ("ref", entry.about.map_or(Json::Null, |about| about.0.into())),
         ("detail", Json::text(entry.detail.as_str())),

@@ -10,6 +10,7 @@ use posgate::model::{CardNo, MachineNo, Money, Pin, Serial, Text, UnitNo};
 use posgate::wire::{Basis, PinKind};
 
 use crate::cast;
+use crate::clock::Clock;
 use crate::crowd::{Plan, TERMINALS_MAX};
 use crate::device::{Ask, Confirm, Door, Habits, Record};
 use crate::judge::Terms;
@@ -35,7 +36,7 @@ options
     --server HOST[:PORT]   where posgate listens; 127.0.0.1:39192
     --machine M            the device's number; 00003 of the example (at doors 00007)
     --serial S             its serial; the example's for the example's numbers, else none; '' for none
-    --seq N                its first frame number; by default one that a run a moment ago did not use
+    --seq N                its first frame number (of each of a crowd); by default drawn from the clock
     --confirm SHAPE        109s: named (code and card), bare (the common fields alone) or never; named
     --mode DIGITS          stands behind a 103's time, as the maker's 2 does; none
     --interval MS          between sends of a frame that was not heard; 500
@@ -87,6 +88,13 @@ pub struct Options {
     pub terms: Terms,
     /// Print every datagram.
     pub is_tracing: bool,
+}
+
+impl Options {
+    /// The number of a device's first frame, as asked for or drawn from the clock.
+    pub fn first_seq(&self) -> u16 {
+        self.seq.unwrap_or(Clock::tenths() as u16)
+    }
 }
 
 /// What single frames are made of.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use posgate::model::{CardNo, MachineNo, Money, Serial};
 
+use crate::args::Options;
 use crate::clock::Clock;
 use crate::day::Tally;
-use crate::device::{Ask, Device, Habits, Outcome};
+use crate::device::{Ask, Device, Outcome};
 use crate::random::Random;
 use crate::world::{Finished, World};
 
@@ -61,13 +62,13 @@ impl fmt::Display for Ms {
 ///
 /// # Errors
 /// If a socket or the poll fails.
-pub fn run(mut world: World, habits: &Habits, random: Random, plan: &Plan) -> io::Result<(Tally, u32, u32)> {
+pub fn run(mut world: World, options: &Options, random: Random, plan: &Plan) -> io::Result<(Tally, u32, u32)> {
     let clock = (world.now(), Clock::local());
-    let first_seq = Clock::tenths() as u16;
+    let first_seq = options.first_seq();
     for index in 0..plan.terminals {
         let machine = FIRST_MACHINE + index;
         let serial = Serial::try_from(format!("20000{machine:05}").as_str()).ok();
-        world.add(Device::new(MachineNo::from_value(machine), serial, first_seq, clock, habits.clone()))?;
+        world.add(Device::new(MachineNo::from_value(machine), serial, first_seq, clock, options.habits.clone()))?;
     }
     let mut crowd = Crowd {
         world,
@@ -85,6 +86,7 @@ pub fn run(mut world: World, habits: &Habits, random: Random, plan: &Plan) -> io
     for (name, [p50, p90, p99, max]) in [("001", heard), ("result", decided)] {
         println!("{name:<13} {p50:>8} {p90:>8} {p99:>8} {max:>8}");
     }
+    println!("datagrams sent {}", crowd.world.sent());
     Ok((crowd.tally, crowd.world.confirmed(), crowd.world.broken()))
 }
 

@@ -82,7 +82,7 @@ fn run(options: &Options) -> io::Result<bool> {
                 "{} terminals at {}: {} frames a second for {} s (--seed {seed})",
                 plan.terminals, options.server, plan.rate, plan.seconds
             );
-            crowd::run(world()?, &options.habits, random, plan)?
+            crowd::run(world()?, options, random, plan)?
         }
     };
     tally.print(confirmed, broken);
@@ -95,7 +95,7 @@ fn is_good(tally: &Tally, broken: u32) -> bool {
 
 /// One frame of one device, every datagram printed.
 fn single(mut world: World, options: &Options, ask: &Ask) -> io::Result<bool> {
-    let seq = options.seq.unwrap_or(Clock::tenths() as u16);
+    let seq = options.first_seq();
     let clock = (world.now(), Clock::local());
     let device = Device::new(options.machine, options.serial.clone(), seq, clock, options.habits.clone());
     world.trace();

@@ -88,6 +88,7 @@ pub struct World {
     flights_made: u64,
     finished: VecDeque<Finished>,
     broken: u32,
+    sent: u64,
     is_tracing: bool,
 }
 
@@ -110,6 +111,7 @@ impl World {
             flights_made: 0,
             finished: VecDeque::new(),
             broken: 0,
+            sent: 0,
             is_tracing: false,
         })
     }
@@ -182,6 +184,11 @@ impl World {
     /// Whether late copies are about: a result, or a 109, may then be taken for another frame's.
     pub fn is_bad(&self) -> bool {
         self.weather.loss > 0 || !self.weather.delay.is_zero()
+    }
+
+    /// Datagrams that really went out.
+    pub fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Promises broken so far.
@@ -349,6 +356,7 @@ impl World {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
                 sent => sent.map_err(|error| io::Error::new(error.kind(), format!("to {}: {error}", self.server)))?,
             };
+            self.sent += 1;
             return Ok(());
         }
         let mut effects = Vec::new();

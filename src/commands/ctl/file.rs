@@ -9,7 +9,7 @@ use posgate::model::Balance;
 use posgate::problem::PROBLEMS_SHOWN_MAX;
 
 use super::{Call, Ended, Options, Signature};
-use crate::commands::{EXIT_IO, EXIT_NO, print_problems};
+use crate::commands::EXIT_IO;
 
 /// Lines on their way at once: the server commits as many in one turn as it takes, and its answers fit its buffer.
 const WINDOW: usize = 32;
@@ -30,14 +30,20 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<Batc
         complain!("posgate: {}: {error}", path.display());
         Ended::Code(EXIT_IO)
     })?;
-    let rows = batch::parse(&bytes, path, command == "adjust").map_err(|problems| {
-        print_problems(&problems);
-        complain!("posgate: nothing was done");
-        Ended::Code(EXIT_NO)
-    })?;
+    let rows = batch::parse(&bytes, path, command == "adjust")
+        .map_err(|problems| refused(path, "nothing was done", problems.iter().map(ToString::to_string).collect()))?;
     // The same file with another --key is another batch: a subsidy that is the same every month.
     let digest = batch::digest(command, options.value("key").unwrap_or_default(), &bytes);
     Ok(Batch { path: path.to_owned(), rows, digest })
+}
+
+/// The answer where a file was not done, or not whole: a sentence, and what is wrong, line by line.
+fn refused(path: &Path, sentence: &str, problems: Vec<String>) -> Ended {
+    Ended::Refused(Value::Object(vec![
+        ("ok".to_owned(), Value::Flag(false)),
+        ("error".to_owned(), Value::Text(format!("{}: {sentence}", path.display()))),
+        ("problems".to_owned(), Value::List(problems.into_iter().map(Value::Text).collect())),
+    ]))
 }
 
 /// `--uses N`.
@@ -58,22 +64,18 @@ struct Tally {
 
 /// Has every line looked at, then all done, in order.
 pub(super) fn apply(call: &mut Call, signature: &Signature, batch: &Batch) -> Result<(), Ended> {
-    let mut refused = Vec::new();
+    let mut problems = Vec::new();
     exchange(call, signature, batch, true, |row, answer| {
         if !answer.is("ok") {
-            refused.push(complaint(batch, row, answer));
+            problems.push(complaint(batch, row, answer));
         }
         true
     })?;
-    if !refused.is_empty() {
-        for sentence in refused.iter().take(PROBLEMS_SHOWN_MAX) {
-            complain!("{sentence}");
-        }
-        if refused.len() > PROBLEMS_SHOWN_MAX {
-            complain!("and {} more", refused.len() - PROBLEMS_SHOWN_MAX);
-        }
-        complain!("posgate: {}: nothing was done", batch.path.display());
-        return Err(Ended::Code(EXIT_NO));
+    if !problems.is_empty() {
+        let more = problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+        problems.truncate(PROBLEMS_SHOWN_MAX);
+        problems.extend((more > 0).then(|| format!("and {more} more")));
+        return Err(refused(&batch.path, "nothing was done", problems));
     }
     let mut tally = Tally::default();
     let mut stopped = None;
@@ -85,15 +87,12 @@ pub(super) fn apply(call: &mut Call, signature: &Signature, batch: &Batch) -> Re
         }
         stopped.is_none()
     })?;
-    if let Some(sentence) = stopped {
-        complain!("{sentence}");
-        complain!(
-            "posgate: {}: stopped there: {} lines were done, {} had been before; run the same file again, unchanged: it goes on from there",
-            batch.path.display(),
-            tally.done,
-            tally.again
+    if let Some(problem) = stopped {
+        let sentence = format!(
+            "stopped: {} lines were done, {} had been before; run the same file again, unchanged: it goes on from there",
+            tally.done, tally.again
         );
-        return Err(Ended::Code(EXIT_NO));
+        return Err(refused(&batch.path, &sentence, vec![problem]));
     }
     tally.tell(call);
     Ok(())

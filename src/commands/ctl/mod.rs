@@ -20,7 +20,7 @@ use posgate::config;
 use posgate::control::json::{Object, Value};
 use posgate::control::request::is_key;
 
-use super::{CONFIG, EXIT_CONFIG, EXIT_IO, EXIT_NO, print_problems};
+use super::{Asked, CONFIG, EXIT_CONFIG, EXIT_IO, EXIT_NO, print_problems};
 use link::{Link, Lost};
 
 /// How long devices have for their answer to a 000.
@@ -129,10 +129,14 @@ struct Call<'a> {
     link: Link,
 }
 
-/// Runs the command that the rest of the command line names. `None`: it asks for help.
-pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
+/// Runs the command that the rest of the command line names; gives its exit code.
+pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     let names = || COMMANDS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
-    let Some((spec, options)) = read(arguments)? else { return Ok(None) };
+    let (spec, options) = match read(arguments)? {
+        Asked::Help => return Ok(Asked::Help),
+        Asked::Version => return Ok(Asked::Version),
+        Asked::Command(read) => read,
+    };
     let Some(spec) = spec else { return Err(format!("`posgate ctl` takes {}", names()).into()) };
     let wanted = spec.operands.len() - usize::from(is_amount_left_out(spec, &options));
     let has_file = options.path("file").is_some();
@@ -144,10 +148,10 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
     if spec.name == "seen" && !options.has("unknown") {
         return Err("write `posgate ctl seen --unknown`".into());
     }
-    match execute(spec, &options) {
-        Ok(()) => Ok(Some(0)),
-        Err(Ended::Usage(sentence)) => Err(sentence.into()),
-        Err(Ended::Code(code)) => Ok(Some(code)),
+    let code = match execute(spec, &options) {
+        Ok(()) => 0,
+        Err(Ended::Usage(sentence)) => return Err(sentence.into()),
+        Err(Ended::Code(code)) => code,
         Err(Ended::Refused(answer)) => {
             let sentence = answer.text("error").unwrap_or("the server answered what this program does not understand");
             complain!("posgate: {sentence}");
@@ -159,16 +163,17 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Option<u8>, lexopt::Error> {
             if options.has("json") {
                 say!("{answer}");
             }
-            Ok(Some(EXIT_NO))
+            EXIT_NO
         }
         Err(Ended::Lost(lost)) => {
             complain!("posgate: {lost}");
             if options.has("json") {
                 say!("{}", Object::error(&lost).end());
             }
-            Ok(Some(EXIT_IO))
+            EXIT_IO
         }
-    }
+    };
+    Ok(Asked::Command(code))
 }
 
 /// `topup CARD --uses 5` needs no amount.
@@ -176,8 +181,8 @@ fn is_amount_left_out(spec: &Spec, options: &Options) -> bool {
     spec.operands.contains(&"AMOUNT") && options.value("uses").is_some() && options.operands.len() == 1
 }
 
-/// Command and options; `None`: it asks for help. A negative amount looks like an option, and is an operand.
-fn read(arguments: &mut Parser) -> Result<Option<(Option<&'static Spec>, Options)>, lexopt::Error> {
+/// Command and options. A negative amount looks like an option, and is an operand.
+fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Spec>, Options)>, lexopt::Error> {
     let mut options = Options::default();
     let mut spec: Option<&'static Spec> = None;
     loop {
@@ -190,7 +195,8 @@ fn read(arguments: &mut Parser) -> Result<Option<(Option<&'static Spec>, Options
         let is_known = |name: &str| spec.is_none_or(|spec: &Spec| spec.options.contains(&name));
         match arguments.next()? {
             None => break,
-            Some(Arg::Long("help") | Arg::Short('h')) => return Ok(None),
+            Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Asked::Help),
+            Some(Arg::Long("version") | Arg::Short('V')) => return Ok(Asked::Version),
             Some(Arg::Long(name)) => {
                 let of = |names: &[&'static str], common: usize| {
                     let place = names.iter().position(|known| *known == name)?;
@@ -219,7 +225,7 @@ fn read(arguments: &mut Parser) -> Result<Option<(Option<&'static Spec>, Options
             Some(other) => return Err(other.unexpected()),
         }
     }
-    Ok(Some((spec, options)))
+    Ok(Asked::Command((spec, options)))
 }
 
 fn is_negative_number(word: &str) -> bool {
@@ -367,7 +373,12 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
         "card" => {
             let answer = call.ask(&object.text_if("card", operand(0)).end())?;
             let dir = call.ledger_dir.clone().or_else(|| answer.text("ledger_dir").map(PathBuf::from));
-            let entries = dir.and_then(|dir| print::last_entries(&dir, &answer).ok());
+            let entries = dir.and_then(|dir| {
+                let read = print::last_entries(&dir, &answer);
+                // The card's answer stands without them.
+                read.map_err(|error| complain!("posgate: {}: its last entries cannot be read: {error}", dir.display()))
+                    .ok()
+            });
             if options.has("json") {
                 say!("{}", print::with_entries(&answer, entries.as_deref()));
             } else {

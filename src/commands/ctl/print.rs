@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
+use posgate::audit::layout::{printable, width};
 use posgate::control::json::{Object, Value};
 use posgate::ledger::show::for_each_entry;
 use posgate::ledger::{DirFiles, line, segment};
@@ -25,7 +26,7 @@ impl<const N: usize> Table<N> {
     }
 
     fn push(&mut self, cells: [String; N]) {
-        self.rows.push(cells.map(|cell| cell.chars().map(|next| if next.is_control() { '?' } else { next }).collect()));
+        self.rows.push(cells.map(|cell| printable(&cell)));
     }
 
     fn print(&self) {
@@ -36,11 +37,6 @@ impl<const N: usize> Table<N> {
             say!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
     }
-}
-
-/// Columns that a text takes: a Chinese character takes two.
-fn width(text: &str) -> usize {
-    text.chars().map(|next| if u32::from(next) < 0x1100 { 1 } else { 2 }).sum()
 }
 
 fn text(row: &Value, key: &str) -> String {
@@ -61,9 +57,7 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     });
     let account = account.unwrap_or_default();
     let seq = text(answer, "seq");
-    if answer.is("idle") {
-        say!("{name} {operands}: nothing to do, it is so already{account}");
-    } else if answer.is("again") {
+    if answer.is("again") {
         say!("{name} {operands}: was done before, entry {seq}{account}");
     } else {
         say!("{name} {operands}: done, entry {seq}{account}");
@@ -263,12 +257,26 @@ pub(super) fn uci(rows: &[Value]) {
         say!("config device");
         for key in ["machine", "name", "serial", "address", "kind"] {
             if let Some(value) = row.text(key).filter(|value| !value.is_empty()) {
-                // UCI's quoting of a quote.
-                say!("\toption {key} '{}'", value.replace('\'', "'\\''"));
+                say!("\toption {key} '{}'", quoted(value));
             }
+        }
+        for (list, key) in [("places", "place"), ("groups", "group")] {
+            for value in row.list(list).iter().filter_map(as_text) {
+                say!("\tlist {key} '{}'", quoted(value));
+            }
+        }
+        if row.is("lists_left_out") {
+            say!(
+                "\t# and list place, list group: copy them from the configuration, they are too many for a line of the socket"
+            );
         }
         say!("");
     }
+}
+
+/// UCI's quoting of a quote.
+fn quoted(value: &str) -> String {
+    value.replace('\'', "'\\''")
 }
 
 /// Who answered a 000.

@@ -72,6 +72,11 @@ impl<K: Eq + Hash, V> Aging<K, V> {
         self.young.entry(key).or_insert_with(|| old.unwrap_or_default())
     }
 
+    /// All values.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.young.values_mut().chain(self.old.values_mut())
+    }
+
     /// The value, if any, is young again.
     pub fn keep(&mut self, key: &K)
     where

@@ -138,6 +138,7 @@ pub struct Device {
     patience: u64,
     pub is_intruder: bool,
     pub off_until: Option<u64>,
+    has_begun: bool,
     seq: u16,
     pub work: Option<Work>,
     pub planned: VecDeque<(u64, Work)>,
@@ -173,6 +174,11 @@ impl Work {
         }
     }
 
+    /// Every third card is on the terminals' white lists.
+    pub fn is_white(&self) -> bool {
+        self.card.is_multiple_of(3)
+    }
+
     /// The same, to be tried once more.
     pub fn again(&self) -> Self {
         Self { tries: self.tries + 1, ..Self::new(self.ask, self.subject.clone(), self.card, self.sale) }
@@ -198,7 +204,8 @@ impl Device {
             patience: random.between(3000, 6500),
             is_intruder: false,
             off_until: None,
-            seq: 0,
+            has_begun: false,
+            seq: random.pick(&[0, 0, 65_480]),
             work: None,
             planned: VecDeque::new(),
             records: VecDeque::new(),
@@ -271,10 +278,12 @@ impl Device {
                 return;
             }
             self.off_until = None;
-            if self.seq > 0 {
+            // It may have counted for long before this world began.
+            if self.has_begun {
                 coverage.count("device seq began anew");
+                self.seq = 0;
             }
-            self.seq = 0;
+            self.has_begun = true;
             if self.clock_dies {
                 self.clock = DeviceClock::Dead;
             } else if self.forgets_time {
@@ -282,7 +291,7 @@ impl Device {
                 let month_s = i64::try_from(random.below(28 * 86_400)).expect("a month");
                 self.clock = DeviceClock::Runs((946_684_800 + month_s - true_civil(t).0) * 1000);
             }
-            self.begin(t, Work::new(Ask::Boot, String::new(), 0, None), None, random, notes);
+            self.begin(t, Work::new(Ask::Boot, String::new(), 0, None), None, random, coverage, notes);
         }
         if let Some(mut work) = self.work.take() {
             if work.give_up_at <= t {
@@ -310,7 +319,7 @@ impl Device {
         if is_stored && (!is_planned || random.happens(500)) {
             self.upload(t, random, coverage, notes);
         } else if is_planned && let Some((_, work)) = self.planned.pop_front() {
-            self.begin(t, work, None, random, notes);
+            self.begin(t, work, None, random, coverage, notes);
         }
     }
 
@@ -322,11 +331,22 @@ impl Device {
         }
         let record = record.clone();
         let work = Work::new(Ask::Upload, record.card.clone(), 0, Some(record.sale));
-        self.begin(t, work, Some(&record), random, notes);
+        self.begin(t, work, Some(&record), random, coverage, notes);
     }
 
-    fn begin(&mut self, t: u64, mut work: Work, record: Option<&Record>, random: &mut Random, notes: &mut Vec<Note>) {
+    fn begin(
+        &mut self,
+        t: u64,
+        mut work: Work,
+        record: Option<&Record>,
+        random: &mut Random,
+        coverage: &mut Coverage,
+        notes: &mut Vec<Note>,
+    ) {
         let seq = self.next_seq();
+        if seq == 0 {
+            coverage.count("device seq wrapped");
+        }
         self.last_command.clear();
         (work.time, work.at) = self.shown(t);
         let code = match work.ask {
@@ -399,9 +419,7 @@ impl Device {
         // The server may be away: the stored sales wait a while.
         self.upload_at = t + random.between(1000, 20_000);
         let Some(sale) = work.sale.filter(|_| work.ask.is_sale()) else { return };
-        // Every third card is on the white list.
-        let is_white = work.card.is_multiple_of(3) && !matches!(work.ask, Ask::Scan(_));
-        if is_white {
+        if work.is_white() && !matches!(work.ask, Ask::Scan(_)) {
             self.book(t, sale, &work, random, coverage, notes);
         } else if !matches!(work.ask, Ask::Scan(_)) {
             notes.push(Note::Failed(Box::new(work)));

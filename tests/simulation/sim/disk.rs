@@ -406,7 +406,9 @@ impl Inode {
         if let (Some(first), true) = (dirty.first(), self.solid < len || self.cache != self.medium) {
             let from = self.solid.max(first * PAGE).min(len);
             let torn = from + random.place(len - from + 1);
-            match random.below(5) {
+            // Where there are pages to be mixed up, they mostly are.
+            let way = if dirty.len() > 1 && random.happens(500) { 3 } else { random.below(5) };
+            match way {
                 0 => coverage.count("fault medium lost all unsynced"),
                 1 => {
                     coverage.count("fault medium kept all unsynced");

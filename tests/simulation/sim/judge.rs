@@ -7,14 +7,15 @@ use std::ops::RangeInclusive;
 use posgate::book::Book;
 use posgate::ledger::Files;
 use posgate::limits::DOUBTS_KEPT_MIN;
-use posgate::model::{CardNo, Civil, Date};
+use posgate::model::{Civil, Date};
 
 use super::aging::{Aging, Map};
 use super::coverage::Coverage;
+use super::days::Days;
 use super::device::{Record, SaleId};
 use super::disk::Disk;
 use super::orders::{Orders, STATUSES};
-use super::site::Site;
+use super::site::{DOOR_PIN, DURESS_PIN, PIN, Site};
 
 const HEADER_LEN: usize = 512;
 
@@ -36,7 +37,18 @@ pub enum Tag {
 pub struct Sale {
     pub is_told: bool,
     /// Entries that moved an account for it.
-    pub moves: Vec<u64>,
+    moves: Vec<Move>,
+}
+
+/// An entry that moved an account for a sale.
+#[derive(Clone, Debug)]
+struct Move {
+    seq: u64,
+    at: Option<Civil>,
+    /// The number of its frame.
+    frame: u64,
+    /// By the terminal's own record.
+    is_offline: bool,
 }
 
 /// A sale in doubt.
@@ -66,6 +78,23 @@ struct Slot {
     booked: usize,
     /// The frames that did it.
     booked_by: Vec<u64>,
+}
+
+/// What a frame asked of a door.
+#[derive(Clone, Debug)]
+pub struct DoorAsk {
+    card: u64,
+    door: String,
+    kind: String,
+    pin: String,
+}
+
+/// A passage of a card through a door.
+#[derive(Clone, Copy, Debug)]
+struct Pass {
+    seq: u64,
+    at: Admission,
+    is_confirmed: bool,
 }
 
 /// A door that was opened.
@@ -104,10 +133,18 @@ pub struct Judge {
     sales_made: SaleId,
     sale_of_frame: Aging<String, SaleId>,
     records: Aging<String, Slot>,
+    /// What the display says that is left, by frame.
+    figures: Aging<String, String>,
+    /// What was asked of doors, by frame.
+    doors: Aging<String, DoorAsk>,
+    /// Who passed which door of which board, and when last.
+    passes: Aging<(u64, String, u64), Pass>,
     /// Entry of the first decision for a frame.
     answered: Aging<String, u64>,
     moved: Aging<String, ()>,
     sale_of_entry: Aging<u64, SaleId>,
+    /// The number of the 109 that confirmed an entry.
+    confirmed_by: Aging<u64, u64>,
     doubts: Map<Place, Vec<Doubt>>,
     /// By entry.
     doubt_places: BTreeMap<u64, Place>,
@@ -116,10 +153,11 @@ pub struct Judge {
     approvals: Map<u64, VecDeque<(u64, bool)>>,
     /// Devices that may have had to give way to others: what the server knew of them it need not know any more.
     pub forgettable: HashSet<u64>,
+    /// The entries after this one were decided by the site's files as they are.
+    pub site_from: u64,
     /// Entries of turns in which only the reserve was left.
     closed: VecDeque<RangeInclusive<u64>>,
-    /// Two business days of a card, as days since 1970, and the fen spent on each: no more is promised (design.md, section 7).
-    days: Map<u64, [(i32, i64); 2]>,
+    days: Days,
     pub admissions: Aging<String, Admission>,
     pub orders: Orders,
     duress: Aging<String, ()>,
@@ -146,8 +184,12 @@ impl Judge {
         self.sale_of_frame.turn();
         self.records.turn();
         self.answered.turn();
+        self.figures.turn();
+        self.doors.turn();
+        self.passes.turn();
         self.moved.turn();
         self.sale_of_entry.turn();
+        self.confirmed_by.turn();
         self.approved_at.turn();
         self.offline.turn();
         self.admissions.turn();
@@ -165,13 +207,23 @@ impl Judge {
         self.records.keep(&record_key(u64::from(machine), record));
         self.sales.keep(&record.sale);
         for entry in self.sales.get(&record.sale).into_iter().flat_map(|made| &made.moves) {
-            self.sale_of_entry.keep(entry);
+            self.sale_of_entry.keep(&entry.seq);
         }
     }
 
     /// Whether a sale like this one is in doubt.
     pub fn is_doubted(&self, place: Place) -> bool {
         self.doubts.contains_key(&place)
+    }
+
+    /// A board asks for a door.
+    pub fn expect_door(&mut self, frame: &[u8]) {
+        let Some(Tag::Door(key, _)) = tag(frame) else { return };
+        let text = std::str::from_utf8(frame).expect("ASCII");
+        let fields: Vec<&str> = text.split(',').map(str::trim).collect();
+        let (card, door) = (number(fields[5]), fields[7].to_owned());
+        let (kind, pin) = (fields[9].to_owned(), fields[10].to_owned());
+        self.doors.insert(key, DoorAsk { card, door, kind, pin });
     }
 
     /// A device makes a frame of this sale.
@@ -204,8 +256,9 @@ impl Judge {
         !std::mem::replace(&mut made.is_told, true)
     }
 
-    pub fn is_answered(&self, key: &str) -> bool {
-        self.answered.contains_key(key)
+    /// What 008 says is left, once its entry is durable.
+    pub fn figures(&self, key: &str) -> Option<&str> {
+        self.figures.get(key).map(String::as_str)
     }
 
     pub fn is_booked(&self, key: &str) -> bool {
@@ -297,7 +350,7 @@ impl Judge {
         self.entries += 1;
         self.count(&line);
         self.judge_reserve(&line, text);
-        self.judge_stopped(&line, text);
+        self.count_stopped(&line);
         let order = self.orders.take(&line, text, site, seq, Admission { at: t, process });
         if order.is_some() {
             self.follow_order(&line);
@@ -400,27 +453,95 @@ impl Judge {
         if let (true, Some(day)) = (is_sale, line.word("day").and_then(|day| Date::parse(day.as_bytes()))) {
             // Those that carry the card's days on count what comes late for it, too.
             for card in self.orders.carriers(number) {
-                let days = self.days.entry(card).or_default();
-                let Some(spent) = place_of(days, day.0) else { continue };
-                *spent -= amount;
+                let period = line.word("period").unwrap_or("");
+                let Some(counts) = self.days.add(card, day.0, -amount, period) else { continue };
                 if card == number {
                     counted = Some((number, day.0));
                     let max = self.orders.terms(number, site).and_then(|card| card.day_max);
                     let max = max.filter(|_| is_online && amount != 0);
-                    assert!(max.is_none_or(|max| *spent <= max), "over the day's limit: {text}");
+                    assert!(max.is_none_or(|max| counts.fen <= max), "over the day's limit: {text}");
+                    let max = i64::try_from(site.period_uses_max).expect("few");
+                    let is_over = is_online && !period.is_empty() && max > 0 && counts.sales(period) > max;
+                    assert!(!is_over, "oftener than the period allows: {text}");
                 }
             }
         }
         self.touched.push((account.to_owned(), counted));
+        if is_online {
+            judge_day(line, text, site);
+        }
     }
 
-    /// A card that the operator stopped buys nothing and opens no door that asks for a card alone.
-    fn judge_stopped(&mut self, line: &Line, text: &str) {
+    /// A door opened for whom it may, with an entry or without; what was asked.
+    pub fn judge_door(&self, key: &str, site: &Site) -> &DoorAsk {
+        let ask = self.doors.get(key).unwrap_or_else(|| panic!("a door opened for a frame that nobody sent: {key}"));
+        let machine = key.split('/').next().map_or(0, number);
+        let is_board = site.boards.iter().any(|board| u64::from(*board) == machine);
+        let is_pin_right = match (ask.door.as_str(), ask.kind.as_str()) {
+            ("1", "0") => true,
+            ("1" | "2", "1" | "2" | "4") => ask.pin == PIN || ask.pin == DURESS_PIN,
+            ("2", "3") => ask.pin == DOOR_PIN,
+            _ => false,
+        };
+        assert!(is_board && is_pin_right, "a door opened for {ask:?}: {key}");
+        if ask.kind != "3" {
+            assert!(self.orders.terms(ask.card, site).is_some(), "a door opened for a card of no table: {key}");
+            assert_eq!(self.orders.stopped(ask.card, site), 0, "a stopped card opened a door: {key}");
+        }
+        ask
+    }
+
+    /// And not too soon after the last time.
+    fn judge_admit(&mut self, text: &str, site: &Site, key: &str, at: Admission) {
+        let DoorAsk { card, door, kind, .. } = self.judge_door(key, site).clone();
+        if kind == "3" {
+            return;
+        }
+        let machine = key.split('/').next().map_or(0, number);
+        let pass = Pass { seq: self.seq, at, is_confirmed: false };
+        let is_confirming = self.is_confirming(machine);
+        let before = self.passes.insert((machine, door.clone(), card), pass);
+        let is_too_soon = before.is_some_and(|before| {
+            let counts = before.is_confirmed || !is_confirming;
+            counts && before.at.process == at.process && at.at < before.at.at + site.passback_s * 1000
+        });
+        assert!(door != "2" || !is_too_soon, "the same card again at the same door: {text}");
+    }
+
+    /// Nobody is refused for nothing.
+    fn judge_refusal(&mut self, line: &Line, text: &str, site: &Site, asked: i64) {
+        let (Some(reason), Some(at)) = (line.word("reason"), shown_at(line)) else { return };
+        let (machine, card) = (number(line.column(5)), number(line.column(8)));
+        let (day, period) = site.day_of(machine, at);
+        let account = self.orders.account(card, site).unwrap_or_default();
+        let (balance, uses) = self.holds(&account, site);
+        let is_count = asked == 0 && line.column(4) == "decline";
+        let price = Site::price_in(period).filter(|_| is_count).unwrap_or(asked);
+        let terms = self.orders.terms(card, site);
+        let counts = self.days.of(card, day.0);
+        let is_just = match reason {
+            "balance" => terms.is_some_and(|terms| balance + terms.credit < price),
+            "uses" => is_count && price == 0 && uses < 1,
+            "day-max" => {
+                let spent = counts.map_or(0, |counts| counts.fen) + price;
+                terms.and_then(|terms| terms.day_max).is_some_and(|max| spent > max)
+            }
+            "period-uses" => {
+                let sold = counts.map_or(0, |counts| counts.sales(period));
+                site.period_uses_max > 0 && sold >= i64::try_from(site.period_uses_max).expect("few")
+            }
+            "unknown-card" => terms.is_none(),
+            "frozen" | "lost" | "closed" => STATUSES[self.orders.stopped(card, site)] == reason,
+            _ => return,
+        };
+        assert!(is_just, "refused for nothing: {text}\nholds {balance} and {uses}, counted {counts:?}, {terms:?}");
+        self.coverage.count("branch refusal that is just");
+    }
+
+    /// The operator's word on a card is heard.
+    fn count_stopped(&mut self, line: &Line) {
         let card = number(line.column(8));
         let status = self.orders.status(card);
-        if line.column(4) == "admit" && line.column(15) == "1:1" && !line.column(8).is_empty() {
-            assert_eq!(status, 0, "a stopped card opened a door: {text}");
-        }
         let is_refusal = matches!(line.column(4), "decline" | "refuse");
         if is_refusal && line.word("reason").is_some_and(|reason| reason == STATUSES[status]) {
             self.coverage.count("branch refused: the ledger's word on the card");
@@ -435,11 +556,9 @@ impl Judge {
                 let about = number(line.column(16));
                 let back = fen(line.column(10));
                 let day = line.word("day").and_then(|day| Date::parse(day.as_bytes())).expect("a void says the day");
+                let period = line.word("period").filter(|_| line.word("rest").is_none());
                 for card in self.orders.carriers(card) {
-                    let days = self.days.entry(card).or_default();
-                    if let Some((_, spent)) = days.iter_mut().find(|(kept, _)| *kept == day.0) {
-                        // Of a day that gave its place away and came back the sales before are not counted any more.
-                        *spent = (*spent - back).max(0);
+                    if self.days.take_back(card, day.0, back, period) {
                         self.touched.push((line.column(9).to_owned(), Some((card, day.0))));
                     }
                 }
@@ -455,13 +574,8 @@ impl Judge {
             }
             "link" => {
                 let old = number(line.word("was").unwrap_or(""));
-                let carried = self.days.get(&old).copied().unwrap_or_default();
-                let days = self.days.entry(card).or_default();
-                for (day, sum) in carried.into_iter().filter(|(day, _)| *day != 0) {
-                    if let Some(spent) = place_of(days, day) {
-                        *spent += sum;
-                        self.touched.push((line.column(9).to_owned(), Some((card, day))));
-                    }
+                for day in self.days.carry_on(old, card) {
+                    self.touched.push((line.column(9).to_owned(), Some((card, day))));
                 }
             }
             _ => (),
@@ -484,6 +598,7 @@ impl Judge {
             _ => fen(line.word("asked").unwrap_or("")),
         };
         let place = (machine, card, asked);
+        let frame = number(line.column(7));
         let about = line.column(16).parse::<u64>().ok();
         let is_decoy = site.find(card).is_some_and(|card| card.is_decoy);
         if matches!(kind, "charge" | "meal" | "scan" | "offline" | "matched" | "repeat" | "admit") {
@@ -494,9 +609,14 @@ impl Judge {
                 let key = frame_key(line, machine, asked);
                 assert!(self.moved.insert(key.clone(), ()).is_none(), "one frame charged twice: {text}");
                 self.answered.insert(key.clone(), seq);
+                self.figures.insert(key.clone(), line.column(if kind == "meal" { 13 } else { 12 }).to_owned());
                 let is_scan = kind == "scan";
                 if let Some(at) = at.filter(|_| !is_scan) {
                     self.judge_charge(place, &serial, at, raw, site, text);
+                }
+                match self.sale_of_frame.get(&key).copied() {
+                    Some(sale) => self.book(sale, Move { seq, at, frame, is_offline: false }, machine, text),
+                    None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
                 }
                 self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone(), is_scan });
                 self.doubt_places.insert(seq, place);
@@ -504,14 +624,13 @@ impl Judge {
                     self.approved_at.of(place).push((at, serial));
                 }
                 self.approve(machine, seq);
-                match self.sale_of_frame.get(&key).copied() {
-                    Some(sale) => self.book(sale, seq),
-                    None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
-                }
             }
             "repeat" | "matched" if line.word("code") != Some("105") => {
                 let key = frame_key(line, machine, asked);
                 self.answered.insert(key.clone(), seq);
+                let left = line.word("left").and_then(|left| left.split_once('/'));
+                let (balance, uses) = left.unwrap_or((line.column(12), line.column(13)));
+                self.figures.insert(key.clone(), if asked == 0 { uses } else { balance }.to_owned());
                 let about = about.expect("a ref");
                 let sale = self.sale_of_frame.get(&key).copied();
                 if !is_decoy {
@@ -540,7 +659,6 @@ impl Judge {
                 // A forger's 105 may hold nothing at all.
                 let is_decoy = is_decoy || slot.is_empty();
                 let key = format!("{machine}/{slot}/{raw}");
-                let frame = number(line.column(7));
                 let stored = self.records.of(key);
                 stored.booked += 1;
                 let (count, made) = (stored.booked, stored.made.len());
@@ -560,7 +678,7 @@ impl Judge {
                             self.judge_offline(place, &serial, at, site, text);
                         }
                         if let Some(sale) = sale {
-                            self.book(sale, seq);
+                            self.book(sale, Move { seq, at, frame, is_offline: true }, machine, text);
                         }
                     } else {
                         let about = about.expect("a ref");
@@ -578,6 +696,10 @@ impl Judge {
                     self.sale_of_entry.insert(seq, sale);
                 }
             }
+            "decline" | "refuse" if self.site_from < seq => self.judge_refusal(line, text, site, asked),
+            _ => (),
+        }
+        match kind {
             "decline" => {
                 let key = frame_key(line, machine, asked);
                 if !self.answered.contains_key(&key) {
@@ -591,6 +713,10 @@ impl Judge {
                     assert!(made.is_none_or(|made| made.is_told), "confirmed, and never shown: {text}");
                 }
                 self.settle(about);
+                self.confirmed_by.insert(about, frame);
+                for pass in self.passes.values_mut().filter(|pass| pass.seq == about) {
+                    pass.is_confirmed = true;
+                }
                 let approvals = self.approvals.entry(machine).or_default();
                 if let Some(approval) = approvals.iter_mut().find(|(seq, _)| *seq == about) {
                     approval.1 = true;
@@ -598,6 +724,7 @@ impl Judge {
             }
             "admit" => {
                 let key = frame_key(line, machine, 0);
+                self.judge_admit(text, site, &key, Admission { at: t, process });
                 let before = self.admissions.insert(key, Admission { at: t, process });
                 assert!(before.is_none(), "admitted twice: {text}");
                 self.approve(machine, seq);
@@ -610,13 +737,50 @@ impl Judge {
         }
     }
 
-    fn book(&mut self, sale: SaleId, seq: u64) {
-        self.sale_of_entry.insert(seq, sale);
-        let moves = &mut self.sales.of(sale).moves;
-        moves.push(seq);
-        if moves.len() > 1 {
-            self.coverage.count("allowed: a sale charged twice that nothing tells from two");
+    /// An entry moves an account for this sale: the first, or one that has an excuse.
+    fn book(&mut self, sale: SaleId, entry: Move, machine: u64, text: &str) {
+        let before = self.sales.get(&sale).and_then(|made| made.moves.last().cloned());
+        if let Some(before) = before {
+            let excuse = self.excuse(&before, &entry, machine);
+            let excuse = excuse.unwrap_or_else(|| panic!("a sale charged twice: {text}\nbefore: {before:?}"));
+            super::tell(|| format!("{excuse}: {before:?} {entry:?}"));
+            self.coverage.count(excuse);
         }
+        self.sale_of_entry.insert(entry.seq, sale);
+        self.sales.of(sale).moves.push(entry);
+    }
+
+    /// Why nobody could know that this entry is of the same sale as the one before (README, *Decisions*).
+    fn excuse(&self, before: &Move, entry: &Move, machine: u64) -> Option<&'static str> {
+        let is_voided = self.orders.sales.get(&before.seq).is_some_and(|sold| sold.left() == 0);
+        if is_voided {
+            return Some("allowed: a sale charged again after it was voided");
+        }
+        let (Some(first), Some(at)) = (before.at, entry.at) else {
+            return Some("allowed: a sale charged twice, of a device without a time");
+        };
+        if before.is_offline {
+            return Some(
+                "allowed: a sale charged twice, whose record names another time than its frame that came later",
+            );
+        }
+        if at < first && !entry.is_offline {
+            return Some("allowed: a sale charged twice, because a first try came after the second");
+        }
+        let is_behind = |by: &u64| entry.frame.wrapping_sub(*by) & 0xFFFF >= 0x8000;
+        if !entry.is_offline && self.confirmed_by.get(&before.seq).is_some_and(is_behind) {
+            return Some("allowed: a sale charged twice, because a try came after the 109 that confirmed it");
+        }
+        let doubt = self.doubt_places.get(&before.seq).and_then(|place| self.doubts.get(place));
+        let doubt = doubt.into_iter().flatten().find(|doubt| doubt.seq == before.seq)?;
+        if !self.is_confirming(machine) {
+            return Some("allowed: a sale charged twice, of a device that confirms nothing");
+        }
+        if !self.is_kept(machine, doubt) {
+            return Some("allowed: a sale charged twice, whose first entry was forgotten");
+        }
+        // Within the window, `judge_charge` and `judge_offline` would have objected.
+        Some("allowed: a sale charged twice, too long after each other")
     }
 
     fn approve(&mut self, machine: u64, seq: u64) {
@@ -678,10 +842,7 @@ impl Judge {
         for (account, day) in std::mem::take(&mut self.touched) {
             self.compare_account(book, &account, site);
             if let Some((card, day)) = day {
-                let card = CardNo::from_value(card);
-                let kept = self.days[&card.value()].into_iter().find(|(kept, _)| *kept == day);
-                let spent = book.spent(card, Date(day));
-                assert!(kept.is_none_or(|kept| kept.1 == spent), "spent by {card:?}: {spent} or {kept:?}");
+                self.days.compare(book, card, day);
             }
         }
     }
@@ -706,6 +867,13 @@ impl Judge {
         assert!(doubts > DOUBTS_KEPT_MIN || book.doubts() == doubts, "in doubt: {} or {doubts}", book.doubts());
     }
 
+    /// What an account holds: its entries, or the table's figures until it is opened.
+    pub fn holds(&self, id: &str, site: &Site) -> (i64, i64) {
+        let sum = self.sums.get(id).copied().unwrap_or_default();
+        let opening = site.opening(id).filter(|_| !self.opened.contains(id)).unwrap_or_default();
+        (sum.0 + opening.0, sum.1 + opening.1)
+    }
+
     fn compare_account(&self, book: &Book, id: &str, site: &Site) {
         let sum = self.sums.get(id).copied().unwrap_or_default();
         let Some(row) = book.account_row(id) else {
@@ -714,28 +882,25 @@ impl Judge {
         };
         let account = book.account(row);
         assert_eq!((account.balance.fen(), i64::from(account.uses)), sum, "account {id}: live, or summed up");
-        let opening = site.opening(id).filter(|_| !self.opened.contains(id)).unwrap_or_default();
         let figures = account.figures();
-        assert_eq!(
-            (figures.balance.fen(), i64::from(figures.uses)),
-            (sum.0 + opening.0, sum.1 + opening.1),
-            "figures of {id}"
-        );
+        assert_eq!((figures.balance.fen(), i64::from(figures.uses)), self.holds(id, site), "figures of {id}");
     }
 }
 
-/// The sum of a day among the two that are kept, made if it is new; `None` if it is counted nowhere.
-fn place_of(days: &mut [(i32, i64); 2], day: i32) -> Option<&mut i64> {
-    let place = days.iter().position(|(kept, _)| *kept == day).or_else(|| {
-        let older = usize::from(days[1].0 < days[0].0);
-        // One far ahead was no day: a clock was wrong.
-        let gives_way = days[older].0 < day || days[older].0 > day + 40;
-        gives_way.then(|| {
-            days[older] = (day, 0);
-            older
-        })
-    })?;
-    Some(&mut days[place].1)
+/// A sale counts for the day and the period in which it was made, if the clock was right.
+fn judge_day(line: &Line, text: &str, site: &Site) {
+    let Some(at) = shown_at(line) else { return };
+    let machine = number(line.column(5));
+    let (day, period) = site.day_of(machine, at);
+    let said = [line.word("day").unwrap_or(""), line.word("period").unwrap_or("")];
+    assert_eq!(said, [day.to_string().as_str(), period], "day and period of {text}");
+}
+
+/// What the clock showed, if it was right.
+fn shown_at(line: &Line) -> Option<Civil> {
+    let shown = line.column(2)[..19].replace('T', " ");
+    let at = Civil::parse(shown.as_bytes()).unwrap_or_else(|| panic!("no time: {shown}"));
+    Some(at).filter(|_| line.column(3) == "ok")
 }
 
 fn record_key(machine: u64, record: &Record) -> String {
@@ -787,6 +952,7 @@ fn same(one: &str, other: &str) -> bool {
     one.is_empty() || other.is_empty() || one == other
 }
 
+/// Within a window, of which no seconds mean that there is none.
 fn is_within(first: Option<Civil>, at: Civil, low: i64, high: i64) -> bool {
-    first.is_some_and(|first| (low..=high).contains(&(at.0 - first.0)))
+    high > 0 && first.is_some_and(|first| (low..=high).contains(&(at.0 - first.0)))
 }

@@ -14,7 +14,8 @@
 //! | `buckets` | the naive model of the rates |
 //! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |
-//! | `orders` | its part for what the operator orders |
+//! | `orders`, `days` | its parts for what the operator orders, and for the limits of days and periods |
+//! | `lines` | what is said to the control socket, and heard |
 //! | `coverage` | what was reached |
 
 pub mod coverage;
@@ -22,9 +23,11 @@ pub mod coverage;
 mod aging;
 mod buckets;
 mod clock;
+mod days;
 mod device;
 mod disk;
 mod judge;
+mod lines;
 mod orders;
 mod random;
 mod site;

@@ -4,14 +4,18 @@
 use std::collections::BTreeMap;
 
 use posgate::book::Figures;
+use posgate::limits::LINKS_MAX;
 use posgate::model::{Act, CardNo, EntrySeq, Key, Way};
 
 use super::aging::{Aging, Map};
 use super::judge::{Admission, Line, fen, number};
+use super::lines;
 use super::site::{Card, Site};
 
 /// By strictness.
 pub const STATUSES: [&str; 4] = ["active", "frozen", "lost", "closed"];
+pub const FROZEN: usize = 1;
+pub const LOST: usize = 2;
 
 /// Sales of which voids are judged: of older ones the operator asks no more.
 const SALES_KEPT: usize = 3000;
@@ -130,11 +134,16 @@ impl Orders {
 
     /// The card that carries on the account now.
     pub fn newest(&self, card: u64) -> u64 {
-        self.carriers(card).last().unwrap_or(card)
+        self.line_of(card).last().unwrap_or(card)
     }
 
-    /// A card and those that carry its days on, in order.
+    /// A card and those that carry its days on, in order; a card that was replaced oftener than anybody loses one counts no more.
     pub fn carriers(&self, card: u64) -> impl Iterator<Item = u64> {
+        self.line_of(card).take(LINKS_MAX + 1)
+    }
+
+    /// A card and all that came after it.
+    fn line_of(&self, card: u64) -> impl Iterator<Item = u64> {
         std::iter::successors(Some(card), |card| self.heir(*card))
     }
 
@@ -265,7 +274,28 @@ impl Orders {
     // ---------------------------------------------------------------- what must be answered
 
     /// The words that may answer an order now; `figures` are those of its card's account.
-    pub fn answers(&self, act: &Act, key: &Key, site: &Site, figures: Figures, first_kept: u64) -> Vec<&'static str> {
+    pub fn answers(
+        &self,
+        cmd: &str,
+        act: &Act,
+        key: &Key,
+        site: &Site,
+        figures: Figures,
+        first_kept: u64,
+    ) -> Vec<&'static str> {
+        if let Act::Move { way, amount, .. } = act
+            && ((*way != Way::Adjust && amount.fen() < 0) || amount.fen().abs() > 999_999_999)
+        {
+            return vec![lines::UNREAD];
+        }
+        let is_used = matches!(key, Key::Own(key) if self.made.contains_key(key.as_str()));
+        if let (Act::Mark { card, .. }, false) = (act, is_used) {
+            let meant = if cmd == "found" { LOST } else { FROZEN };
+            let status = self.status(card.value());
+            if matches!(cmd, "found" | "unfreeze") && status > 0 && status != meant {
+                return vec!["other-state"];
+            }
+        }
         match key {
             Key::Own(text) => match self.made.get(text.as_str()) {
                 Some(made) if made.what == what_of(act) => return vec!["again"],
@@ -382,7 +412,7 @@ impl Orders {
         if wanted > 0 && wanted < ledger {
             return "stricter";
         }
-        if wanted == ledger { "idle" } else { "done" }
+        "done"
     }
 
     fn answer_to_link(&self, old: u64, new: u64, site: &Site) -> &'static str {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use posgate::cards::{self, CardFile};
 use posgate::config;
-use posgate::model::{Date, Rules};
+use posgate::model::{Civil, Date, Rules};
 
 use super::random::Random;
 
@@ -38,12 +38,16 @@ pub struct Site {
     pub offline_max: i64,
     resend_max: u64,
     clock: &'static str,
-    passback_s: u64,
+    pub passback_s: u64,
     /// Machine number, and a serial or an address.
     pub registered: Vec<(u16, String)>,
+    /// Cards that were taken out of the table.
+    removed: Vec<Card>,
     pub boards: Vec<u16>,
-    period_uses_max: u64,
+    pub period_uses_max: u64,
     has_periods: bool,
+    /// Hours after midnight.
+    day_start: i64,
     /// Only registered devices are served.
     pub is_quarantined: bool,
     /// Only the devices' own addresses are heard.
@@ -63,17 +67,19 @@ impl Site {
         let cards = (0..count).map(|number| Self::card(number, random)).collect();
         Self {
             cards,
-            same_sale_s: 30,
-            offline_match_s: 120,
-            door_ttl_ms: 3000,
+            same_sale_s: random.pick(&[30, 30, 30, 60, 0]),
+            offline_match_s: random.pick(&[120, 120, 120, 300, 0]),
+            door_ttl_ms: random.pick(&[3000, 3000, 1500, 6000]),
             offline_max: 100_000,
             resend_max: random.between(0, 5),
             clock: random.pick(&["trust", "ntp"]),
             passback_s: random.pick(&[0, 20]),
             registered: Vec::new(),
+            removed: Vec::new(),
             boards: Vec::new(),
             period_uses_max: random.pick(&[0, 1, 3]),
             has_periods: random.happens(600),
+            day_start: random.pick(&[0, 0, 4]),
             is_quarantined: random.happens(120),
             is_fenced: random.happens(250),
             rate_source: random.pick(&[0, 0, 0, 5, 100]),
@@ -86,6 +92,26 @@ impl Site {
     /// Whether a machine number may be served at all.
     pub fn serves(&self, machine: u64) -> bool {
         !self.is_quarantined || self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine)
+    }
+
+    /// Fen of a meal in a period; without them it takes a use.
+    pub fn price_in(period: &str) -> Option<i64> {
+        (period == "lunch").then_some(1200)
+    }
+
+    /// The business day and the meal period of a sale at this moment by this machine.
+    pub fn day_of(&self, machine: u64, at: Civil) -> (Date, &'static str) {
+        let midnight = at.0.rem_euclid(86_400);
+        if !self.has_periods || !self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine) {
+            return (at.minus_s(self.day_start * 3600).date(), "");
+        }
+        match midnight / 3600 {
+            5..10 => (at.date(), "早餐"),
+            10..15 => (at.date(), "lunch"),
+            15.. => (at.date(), "night"),
+            // It began yesterday.
+            _ => (at.date().previous(), "night"),
+        }
     }
 
     fn card(number: u64, random: &mut Random) -> Card {
@@ -122,10 +148,11 @@ impl Site {
     pub fn config(&self) -> String {
         let mut text = format!(
             "config server 'main'\n option unknown_devices '{}'\n option clock '{}'\n option timezone 'CST-8'\n \
-             option same_sale_s '{}'\n option offline_match_s '{}'\n option door_ttl_ms '{}'\n option offline_max '{}'\n \
+             option day_start '{:02}:00'\n option same_sale_s '{}'\n option offline_match_s '{}'\n option door_ttl_ms '{}'\n option offline_max '{}'\n \
              option resend_max '{}'\n option rate_source '{}'\n option rate_total '{}'\n",
             if self.is_quarantined { "quarantine" } else { "serve" },
             self.clock,
+            self.day_start,
             self.same_sale_s,
             self.offline_match_s,
             self.door_ttl_ms,
@@ -213,7 +240,18 @@ impl Site {
 
     /// Something is changed in the files, and all is as it should be.
     pub fn edit(&mut self, random: &mut Random) {
-        match random.below(5) {
+        match random.below(7) {
+            // A card leaves the table, or comes back; its account lives on.
+            5 | 6 if self.removed.is_empty() || random.happens(600) => {
+                let place = random.place(self.cards.len());
+                if !self.cards[place].is_decoy {
+                    self.removed.push(self.cards.remove(place));
+                }
+            }
+            5 | 6 => {
+                let place = random.place(self.removed.len());
+                self.cards.push(self.removed.swap_remove(place));
+            }
             0 => self.resend_max = random.between(0, 5),
             1 => self.period_uses_max = random.pick(&[0, 1, 3]),
             2 => {
@@ -246,7 +284,7 @@ impl Site {
             uses: 0,
             credit: 0,
             day_max: None,
-            code: format!("CODE,{:06}", number - 8_880_000_000),
+            code: format!("CODE,{:06}", number.wrapping_sub(8_880_000_000)),
             is_decoy: false,
         };
         self.cards.push(card);

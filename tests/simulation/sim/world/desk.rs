@@ -1,6 +1,6 @@
-//! The desk: people who give the running server orders, as `ctl` does, and believe an answer only when it came.
+//! The desk: people who give the running server orders and ask it, as `ctl` does, line by line, and believe an answer only when it came.
 //!
-//! [`World::next_task`] lists every act that changes something. Orders of a turn come after its frames and are answered
+//! [`World::next_task`] and [`World::next_question`] say every command of the control socket (`reload` is in `operator`). Orders of a turn come after its frames and are answered
 //! after its end, as the control socket does it. When the process or the power is gone before the answer, or the answer is lost
 //! on its way, the order is given again under its key; a batch from its first line.
 
@@ -9,14 +9,13 @@ use std::io;
 
 use posgate::book::Figures;
 use posgate::model::order::{Digest, KeyText, Note, Operator};
-use posgate::model::{
-    Act, Balance, CardNo, CardStatus, ClockState, Done, EntrySeq, Key, MachineNo, Money, Now, Order, UnitNo, Way,
-};
+use posgate::model::{Act, Balance, CardNo, CardStatus, EntrySeq, Key, MachineNo, Money, Now, Order, UnitNo, Way};
 use posgate::net::Service;
-use posgate::server::{Refused, Room};
+use posgate::server::Room;
 
 use super::super::disk::Disk;
 use super::super::judge::{Tag, number};
+use super::super::lines::{self, Said, quoted, say};
 use super::super::orders::{self, Made};
 use super::super::tell;
 use super::{Event, MINUTE, SECOND, World};
@@ -37,10 +36,33 @@ const NEW_CARDS: u64 = 8_890_000_000;
 #[derive(Clone, Debug)]
 enum Task {
     Order(Order),
+    /// A payout of all that there is: what that is, the server says.
+    PayOutAll(Order),
     Batch(Batch),
-    SetClock(Option<MachineNo>),
-    Show(MachineNo, &'static str),
+    /// What is no order; the line that says it.
+    Question(Question, String),
+}
+
+/// What a line asks that is no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    SetClock,
+    Show,
     AcceptClock,
+    Card(u64),
+    List,
+    Sync,
+    /// Whether an order would be done.
+    Dry,
+}
+
+impl Task {
+    fn order(&self) -> Option<&Order> {
+        match self {
+            Self::Order(order) | Self::PayOutAll(order) => Some(order),
+            Self::Batch(_) | Self::Question(..) => None,
+        }
+    }
 }
 
 /// A file of orders.
@@ -61,17 +83,7 @@ struct Asked {
     /// Its entry, if it was durable before.
     before: Option<Made>,
     /// `None`: the process ended before it said anything.
-    answer: Option<Answer>,
-}
-
-#[derive(Debug)]
-enum Answer {
-    Done(Done),
-    Refused(Refused),
-    /// The clock was accepted, with this entry.
-    Clock(EntrySeq),
-    /// It was sent.
-    Told,
+    said: Option<Said>,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +93,7 @@ pub(super) struct Desk {
     /// Batches of which lines were given in this turn.
     given: Vec<Batch>,
     /// Answered as done, in this process.
-    done: VecDeque<(Order, u64)>,
+    done: VecDeque<(Task, u64)>,
     keys: u64,
     cards: u64,
 }
@@ -111,10 +123,17 @@ impl World {
     }
 
     fn next_task(&mut self) -> Task {
-        match self.random.below(32) {
-            0..=5 => {
+        match self.random.below(36) {
+            0..=4 => {
                 let act = self.next_move();
                 self.task(act)
+            }
+            5 => {
+                let act = Act::Move { way: Way::PayOut, card: self.some_card(), amount: Balance::ZERO, uses: 0 };
+                match self.task(act) {
+                    Task::Order(order) => Task::PayOutAll(order),
+                    other => other,
+                }
             }
             6..=11 => {
                 let act = self.next_void();
@@ -133,18 +152,51 @@ impl World {
                 let machine = self.some_machine(true);
                 self.task(Act::Open { machine, door: UnitNo::parse(door.as_bytes()).expect("a digit") })
             }
-            22 => {
-                let machine = self.some_machine(false);
-                Task::SetClock(self.random.happens(700).then_some(machine))
-            }
-            23 => {
-                let machine = self.some_machine(false);
-                Task::Show(machine, self.random.pick(&["请到一号窗", "收银员\\n换班", "a,b", " "]))
-            }
-            24 => Task::AcceptClock,
-            25..=27 => self.next_batch(),
-            _ => self.next_mistake(),
+            22..=24 => self.next_batch(),
+            25..=28 => self.next_mistake(),
+            _ => self.next_question(),
         }
+    }
+
+    /// What is no order: most of it changes nothing.
+    fn next_question(&mut self) -> Task {
+        let (question, line) = match self.random.below(12) {
+            0 => {
+                let machine = self.some_machine(false).to_string();
+                let machine = if self.random.happens(700) { &machine } else { "all" };
+                (Question::SetClock, format!("{{\"cmd\":\"clock\",\"machine\":\"{machine}\"}}"))
+            }
+            1 => {
+                let machine = self.some_machine(false);
+                let text = quoted(self.random.pick(&["请到一号窗", "收银员\\n换班", "a,b", " "]));
+                (Question::Show, format!("{{\"cmd\":\"show\",\"machine\":\"{machine}\",\"text\":{text}}}"))
+            }
+            2 => (Question::AcceptClock, "{\"cmd\":\"clock-accept\",\"by\":\"desk\"}".to_owned()),
+            3..=5 => {
+                let card = self.some_card();
+                (Question::Card(card.value()), format!("{{\"cmd\":\"card\",\"card\":\"{card}\"}}"))
+            }
+            6 => (Question::Sync, "{\"cmd\":\"sync\"}".to_owned()),
+            7 | 8 => {
+                let act = if self.random.happens(500) { self.next_void() } else { self.next_move() };
+                let key = self.fresh_key();
+                let Task::Order(order) = self.order(act, key) else { unreachable!("it makes orders") };
+                (Question::Dry, lines::line_of(&order, lines::command(&order.act, false), false, true))
+            }
+            _ => {
+                let after = self.random.below(400);
+                let line = match self.random.below(6) {
+                    0 => format!("{{\"cmd\":\"cards\",\"after\":{after}}}"),
+                    1 => format!("{{\"cmd\":\"cards\",\"search\":\"{}\"}}", after % 100),
+                    2 => "{\"cmd\":\"unknown\"}".to_owned(),
+                    3 => format!("{{\"cmd\":\"devices\",\"after\":{}}}", after % 30),
+                    4 => "{\"cmd\":\"discover\"}".to_owned(),
+                    _ => "{\"cmd\":\"found-devices\"}".to_owned(),
+                };
+                (Question::List, line)
+            }
+        };
+        Task::Question(question, line)
     }
 
     fn task(&mut self, act: Act) -> Task {
@@ -283,16 +335,17 @@ impl World {
             let place = self.random.place(self.desk.done.len());
             known = Some(self.desk.done[place].0.clone());
         }
-        match (known, self.random.below(8)) {
-            (Some(order), 0..=4) => Task::Order(order),
-            (Some(order), 5) => self.order(act, order.key),
-            (Some(Order { key: Key::Line { digest, line }, .. }), _) => {
+        let key = known.as_ref().and_then(Task::order).map(|order| order.key.clone());
+        match (known.zip(key), self.random.below(8)) {
+            (Some((task, _)), 0..=4) => task,
+            (Some((_, key)), 5) => self.order(act, key),
+            (Some((_, Key::Line { digest, line })), _) => {
                 let act = if self.random.happens(500) { act } else { self.next_mark() };
                 let line = line + u32::try_from(self.random.between(1, 3)).expect("few");
                 self.order(act, Key::Line { digest, line })
             }
             _ => {
-                let digest = Digest::try_from("beef").expect("short");
+                let digest = Digest::try_from("00000000deadbeef").expect("short");
                 let act = self.next_mark();
                 self.order(act, Key::Line { digest, line: 1 })
             }
@@ -309,40 +362,61 @@ impl World {
             }
             let Some(task) = self.desk.waiting.pop_front() else { break };
             tell(|| format!("{:>9} desk {task:?}", self.t));
-            let undone = service.undone();
-            if let Task::Batch(batch) = task {
-                self.give_lines(service, now, batch)?;
-                continue;
-            }
-            if let Task::Order(order) = task {
-                self.give(service, now, &order)?;
-                continue;
-            }
-            self.desk.asked.push(Asked { task: task.clone(), undone, before: None, answer: None });
-            let answer = match task {
-                Task::SetClock(machine) => match service.set_clock(now, machine)? {
-                    Ok(_) => Answer::Told,
-                    Err(refused) => Answer::Refused(refused),
-                },
-                Task::Show(machine, text) => match service.show(now, machine, text)? {
-                    Ok(()) => Answer::Told,
-                    Err(refused) => Answer::Refused(refused),
-                },
-                Task::AcceptClock | Task::Order(_) | Task::Batch(_) => {
-                    let by = Operator::try_from("desk").expect("short");
-                    match service.accept_clock(now, &by)? {
-                        Ok((seq, ClockState::Ok | ClockState::Unset)) => Answer::Clock(seq),
-                        Err(refused) => Answer::Refused(refused),
-                    }
+            match task {
+                Task::Batch(batch) => self.give_lines(service, now, batch)?,
+                Task::Order(order) => self.give(service, now, &order, false)?,
+                Task::PayOutAll(order) => {
+                    let order = self.all_of(service, order);
+                    self.give(service, now, &order, true)?;
                 }
-            };
-            self.answered(answer);
-            self.tags.resize(service.effects().committed.len(), None);
+                Task::Question(question, line) => self.ask(service, now, question, &line)?,
+            }
         }
         if !self.desk.waiting.is_empty() && self.turn_at.is_none() {
             self.turn_at = Some(self.t + 1);
         }
         Ok(())
+    }
+
+    /// Asks what changes no account.
+    fn ask(&mut self, service: &mut Service<Disk>, now: &Now, question: Question, line: &str) -> io::Result<()> {
+        let undone = service.undone();
+        let head = service.server().book().head();
+        let is_settled = head.0 == self.judge.seq;
+        // Once there is room, a `start` that was owed is written before anything is looked at.
+        let may_start = u64::from(service.server().room() == Room::Nothing);
+        self.desk.asked.push(Asked {
+            task: Task::Question(question, line.to_owned()),
+            undone,
+            before: None,
+            said: None,
+        });
+        let said = say(service, now, line)?;
+        let written = service.server().book().head().0.saturating_sub(head.0);
+        // A text takes the place of a command that waits for its 109, and a clock that stepped is seen.
+        let may_write = matches!(question, Question::Show | Question::SetClock | Question::AcceptClock);
+        assert!(written <= 2 * u64::from(may_write) + may_start, "a question wrote {written} entries: {line}");
+        if let (Question::Card(card), true, "asked") = (question, is_settled, said.word.as_str()) {
+            let account = self.judge.orders.account(card, &self.site);
+            let (fen, uses) = account.map_or((0, 0), |account| self.judge.holds(&account, &self.site));
+            let held = (said.value.text("balance").map(super::super::judge::fen), said.value.number("uses"));
+            assert_eq!(held, (Some(fen), Some(uses)), "what a card holds: {line}, {said:?}");
+        }
+        self.answered(said);
+        self.tags.resize(service.effects().committed.len(), None);
+        Ok(())
+    }
+
+    /// What a payout of all pays, or paid when it was done.
+    fn all_of(&self, service: &Service<Disk>, mut order: Order) -> Order {
+        let made = self.judge.orders.made(&orders::key_text(&order.key)).map(|made| made.what.clone());
+        let held = figures_of(service, &order.act).balance.max(Balance::ZERO);
+        if let Act::Move { card, amount, .. } = &mut order.act {
+            let paid = made.as_deref().and_then(|what| what.strip_prefix(&format!("payout {} -", card.value())));
+            let paid = paid.and_then(|rest| rest.split(' ').next()).map(|fen| fen.parse().expect("fen"));
+            *amount = paid.map_or(held, Balance::from_fen);
+        }
+        order
     }
 
     /// The next lines of a batch, which is looked at whole before its first.
@@ -358,7 +432,8 @@ impl World {
         if batch.next == 1 {
             for line in 1..=count {
                 let order = order(self, &batch, line);
-                if service.would(now, &order)?.is_err() {
+                let dry = lines::line_of(&order, lines::command(&order.act, false), false, true);
+                if say(service, now, &dry)?.word != "asked" {
                     self.coverage.count("operator batch refused whole");
                     return Ok(());
                 }
@@ -368,7 +443,7 @@ impl World {
         let end = count.min(batch.next + LINES_A_TURN - 1);
         for line in batch.next..=end {
             let order = order(self, &batch, line);
-            self.give(service, now, &order)?;
+            self.give(service, now, &order, false)?;
         }
         batch.next = end + 1;
         if batch.next <= count {
@@ -382,7 +457,7 @@ impl World {
         Ok(())
     }
 
-    fn give(&mut self, service: &mut Service<Disk>, now: &Now, order: &Order) -> io::Result<()> {
+    fn give(&mut self, service: &mut Service<Disk>, now: &Now, order: &Order, is_all: bool) -> io::Result<()> {
         let key = orders::key_text(&order.key);
         self.judge.orders.expect(&key, &order.act);
         let before = self.judge.orders.made(&key).cloned();
@@ -390,34 +465,44 @@ impl World {
         let is_first = self.desk.asked.is_empty();
         let figures = figures_of(service, &order.act);
         let first_kept = self.first_kept();
+        let made_at = before.as_ref().map(|made| made.seq);
+        // Now and then the wrong word for it.
+        let is_found = (self.judge.orders.status(card_of(&order.act)) == orders::LOST) != key.ends_with('7');
+        let cmd = lines::command(&order.act, is_found);
         let expected =
-            is_first.then(|| self.judge.orders.answers(&order.act, &order.key, &self.site, figures, first_kept));
+            is_first.then(|| self.judge.orders.answers(cmd, &order.act, &order.key, &self.site, figures, first_kept));
+        // Files hold money orders only.
+        let is_of_a_file =
+            !is_all && matches!(order.act, Act::Move { way: Way::TopUp | Way::Subsidy | Way::Adjust, .. });
+        if matches!(order.key, Key::Line { .. }) && !is_of_a_file {
+            return Ok(());
+        }
         let undone = service.undone();
-        self.desk.asked.push(Asked { task: Task::Order(order.clone()), undone, before, answer: None });
-        let done = service.operate(now, order)?;
-        if let Ok(Done { account: Some((account, balance, uses)), .. }) = &done {
+        let task = if is_all { Task::PayOutAll(order.clone()) } else { Task::Order(order.clone()) };
+        self.desk.asked.push(Asked { task, undone, before, said: None });
+        let said = say(service, now, &lines::line_of(order, cmd, is_all, false))?;
+        if let Some((account, balance, uses)) = &said.account {
             let book = service.server().book();
             let figures = book.account(book.account_row(account).expect("it moved")).figures();
             assert_eq!(figures, Figures { balance: *balance, uses: *uses }, "what it holds now: {order:?}");
         }
         let tag = matches!(order.act, Act::Open { .. }).then(|| Tag::Remote(key));
         self.tags.resize(service.effects().committed.len(), tag);
-        let word = match &done {
-            Ok(done) if done.first == EntrySeq(0) => "idle",
-            Ok(done) if done.is_again => "again",
-            Ok(_) => "done",
-            Err(refused) => refused.word(),
-        };
-        tell(|| format!("{:>9} desk: {word} {done:?}", self.t));
+        let word = said.word.as_str();
         let is_full = word == "full" && service.server().room() == Room::Nothing;
         // A void that finds no sale to read is not done; the terminals are served.
         let is_unreadable = word == "unreadable" && self.disk.is_unreadable();
+        // What a payout of all paid stands in its entry only.
+        let is_archived = is_all && word == "no-such-entry" && made_at.is_some_and(|seq| seq < first_kept);
+        if is_archived {
+            self.coverage.count("operator payout of all, archived, refused");
+        }
         let is_expected = expected.as_ref().is_none_or(|expected| expected.contains(&word));
-        assert!(is_expected || is_full || is_unreadable, "{order:?}\nanswered {done:?}\nexpected {expected:?}");
-        self.answered(match done {
-            Ok(done) => Answer::Done(done),
-            Err(refused) => Answer::Refused(refused),
-        });
+        assert!(
+            is_expected || is_full || is_unreadable || is_archived,
+            "{order:?}\nanswered {said:?}\nexpected {expected:?}"
+        );
+        self.answered(said);
         Ok(())
     }
 
@@ -427,8 +512,8 @@ impl World {
         name.map_or(1, |name| number(name.trim_start_matches("ledger-").trim_end_matches(".tsv")))
     }
 
-    fn answered(&mut self, answer: Answer) {
-        self.desk.asked.last_mut().expect("it was just asked").answer = Some(answer);
+    fn answered(&mut self, said: Said) {
+        self.desk.asked.last_mut().expect("it was just asked").said = Some(said);
     }
 
     /// The turn is over, and what it wrote durable: the answers leave.
@@ -436,10 +521,10 @@ impl World {
         let asked = std::mem::take(&mut self.desk.asked);
         let mut is_cut = false;
         for asked in asked {
-            let Asked { task, undone, before, answer } = asked;
+            let Asked { task, undone, before, said } = asked;
             let is_undone = service.undone() > undone;
-            let answer = answer.expect("the turn came to its end");
-            if let (Task::Order(order), true) = (&task, is_undone) {
+            let said = said.expect("the turn came to its end");
+            if let (Some(order), true) = (task.order(), is_undone) {
                 let made = self.judge.orders.made(&orders::key_text(&order.key)).cloned();
                 assert_eq!(made, before, "the turn was undone, and this is there: {order:?}");
                 self.coverage.count("operator order undone for want of room");
@@ -450,20 +535,24 @@ impl World {
                 }
                 continue;
             }
-            match (answer, task) {
-                (Answer::Done(done), Task::Order(order)) => {
-                    self.believe(order, &done, before.as_ref());
+            match (&task, said.word.as_str()) {
+                (Task::Order(_) | Task::PayOutAll(_), "done" | "again" | "idle") => {
+                    self.believe(task, &said, before.as_ref());
                 }
-                (Answer::Clock(seq), _) => {
-                    assert!(
-                        is_undone || self.judge.seq >= seq.0,
-                        "the clock was accepted, and its entry is not durable"
-                    );
-                    self.coverage.count("operator clock accepted");
+                (Task::Question(question, _), "asked") => {
+                    let is_durable = is_undone || self.judge.seq >= said.first;
+                    assert!(is_durable, "said to be durable, and is not: {question:?} {said:?}");
+                    self.coverage.count(match question {
+                        Question::SetClock => "operator clocks set",
+                        Question::Show => "operator text shown",
+                        Question::AcceptClock => "operator clock accepted",
+                        Question::Card(_) => "operator card asked for",
+                        Question::List => "operator list asked for",
+                        Question::Sync => "operator sync",
+                        Question::Dry => "operator order tried dry",
+                    });
                 }
-                (Answer::Refused(refused), task) => self.hear_refusal(&refused, &task),
-                (Answer::Told, Task::Show(..)) => self.coverage.count("operator text shown"),
-                (Answer::Told | Answer::Done(_), _) => self.coverage.count("operator clocks set"),
+                _ => self.hear_refusal(&said, &task),
             }
         }
         if is_cut {
@@ -473,63 +562,68 @@ impl World {
     }
 
     /// An order was answered as done: its entry is in the durable ledger, once.
-    fn believe(&mut self, order: Order, done: &Done, before: Option<&Made>) {
-        if done.first == EntrySeq(0) {
+    fn believe(&mut self, task: Task, said: &Said, before: Option<&Made>) {
+        if said.first == 0 {
             self.coverage.count("operator nothing to do");
             return;
         }
+        let order = task.order().expect("an order was done").clone();
+        let is_again = said.word == "again";
         let key = orders::key_text(&order.key);
         let made = self.judge.orders.made(&key).cloned();
-        let made = made.unwrap_or_else(|| panic!("answered {done:?}, and not in the durable ledger: {order:?}"));
-        // The digest names what stands in a batch's lines: nobody looks at them again.
-        let is_line_again = done.is_again && matches!(order.key, Key::Line { .. });
+        let made = made.unwrap_or_else(|| panic!("answered {said:?}, and not in the durable ledger: {order:?}"));
+        // The digest names what stands in a batch's lines: nobody looks at them again. And what a payout of all paid is told again.
+        let is_line_again = is_again && (matches!(order.key, Key::Line { .. }) || matches!(task, Task::PayOutAll(_)));
         assert!(is_line_again || made.what == orders::what_of(&order.act), "done under {key}: {made:?}");
-        assert!(before.is_none() || done.is_again, "done before, and not said so: {order:?} {done:?}");
+        assert!(before.is_none() || is_again, "done before, and not said so: {order:?} {said:?}");
         match &order.key {
-            Key::Line { digest, .. } if done.is_again => {
+            Key::Line { digest, .. } if is_again => {
                 let lines = self.judge.orders.batch(digest).expect("a batch of which a line was done");
-                assert!(done.first.0 == lines.first && done.last.0 <= lines.last, "{lines:?}, answered {done:?}");
+                assert!(said.first == lines.first && said.last <= lines.last, "{lines:?}, answered {said:?}");
             }
-            _ => assert_eq!((made.seq, made.seq), (done.first.0, done.last.0), "which entry: {order:?}"),
+            _ => assert_eq!((made.seq, made.seq), (said.first, said.last), "which entry: {order:?}"),
         }
-        if done.is_again {
+        if is_again {
             self.coverage.count("operator same key again");
-            if self.desk.done.iter().any(|(known, process)| known.key == order.key && *process < self.process) {
+            let is_it = |known: &Task| known.order().is_some_and(|known| known.key == order.key);
+            if self.desk.done.iter().any(|(known, process)| is_it(known) && *process < self.process) {
                 self.coverage.count("operator same key again after a restart");
             }
             return;
         }
-        self.coverage.count(done_name(&order));
+        self.coverage.count(done_name(&task, &order));
         if self.desk.done.len() == REMEMBERED {
             self.desk.done.pop_front();
         }
-        self.desk.done.push_back((order.clone(), self.process));
+        self.desk.done.push_back((task.clone(), self.process));
         if self.random.happens(80) {
             self.coverage.count("operator answer lost, and asked again");
-            self.desk.waiting.push_back(Task::Order(order));
+            self.desk.waiting.push_back(task);
         }
     }
 
-    fn hear_refusal(&mut self, refused: &Refused, task: &Task) {
-        self.coverage.count(match refused {
-            Refused::KeyUsed { .. } => "operator key of another order refused",
-            Refused::OutOfOrder { .. } => "operator line out of order refused",
-            Refused::NotForBatch => "operator line of another kind refused",
-            Refused::AlreadyVoided { .. } => "operator void of nothing left refused",
-            Refused::MoreThanLeft { .. } => "operator void of more than left refused",
-            Refused::NotASale { .. } => "operator void of no sale refused",
-            Refused::Full => "operator order refused, for want of room",
-            Refused::Overdraw { .. } => "operator payout of more than there is refused",
-            Refused::Replaced { .. } => "operator order for a replaced card refused",
-            Refused::TableSays { .. } => "operator found, but the table says lost: refused",
-            Refused::UnknownCard { .. } => "operator order for an unknown card refused",
-            Refused::Closed { .. } => "operator credit for a closed card refused",
-            Refused::NewCardHasAccount { .. } | Refused::NewCardStopped { .. } => "operator used new card refused",
-            Refused::NotSeen { .. } | Refused::Quarantined { .. } => "operator order for a device not seen refused",
+    fn hear_refusal(&mut self, said: &Said, task: &Task) {
+        self.coverage.count(match said.word.as_str() {
+            "key-used" => "operator key of another order refused",
+            "out-of-order" => "operator line out of order refused",
+            "not-for-batch" => "operator line of another kind refused",
+            "already-voided" => "operator void of nothing left refused",
+            "more-than-left" => "operator void of more than left refused",
+            "not-a-sale" => "operator void of no sale refused",
+            "full" => "operator order refused, for want of room",
+            "overdraw" => "operator payout of more than there is refused",
+            "replaced" => "operator order for a replaced card refused",
+            "table-says" => "operator found, but the table says lost: refused",
+            "unknown-card" => "operator order for an unknown card refused",
+            "closed" => "operator credit for a closed card refused",
+            "new-card-has-account" | "new-card-stopped" => "operator used new card refused",
+            "not-seen" | "quarantined" => "operator order for a device not seen refused",
+            "other-state" => "operator found for unfreeze refused",
+            lines::UNREAD => "operator line that is no order refused",
             _ => "operator order refused",
         });
         // What could not be written is tried again, later.
-        if *refused == Refused::Full && self.random.happens(500) {
+        if said.word == "full" && self.random.happens(500) {
             self.desk.waiting.push_back(task.clone());
         }
         // The rest of a batch is not done without its line.
@@ -544,7 +638,8 @@ impl World {
         for Asked { task, .. } in std::mem::take(&mut self.desk.asked) {
             self.coverage.count("operator order lost in a cut");
             let is_given_up = !self.is_calm && self.random.happens(150);
-            if let (Task::Order(Order { key: Key::Own(_), .. }), false) = (&task, is_given_up) {
+            let is_own = task.order().is_some_and(|order| matches!(order.key, Key::Own(_)));
+            if is_own && !is_given_up {
                 self.desk.waiting.push_front(task);
             }
         }
@@ -583,8 +678,16 @@ fn figures_of(service: &Service<Disk>, act: &Act) -> Figures {
     server.account_of(*card).map_or(Figures::default(), |row| server.book().account(row).figures())
 }
 
-fn done_name(order: &Order) -> &'static str {
+fn card_of(act: &Act) -> u64 {
+    match act {
+        Act::Mark { card, .. } => card.value(),
+        Act::Move { .. } | Act::Void { .. } | Act::Link { .. } | Act::Open { .. } => 0,
+    }
+}
+
+fn done_name(task: &Task, order: &Order) -> &'static str {
     match (&order.key, &order.act) {
+        _ if matches!(task, Task::PayOutAll(_)) => "operator payout of all",
         (Key::Line { .. }, _) => "operator line of a batch",
         (_, Act::Move { way: Way::TopUp, .. }) => "operator topup",
         (_, Act::Move { way: Way::Subsidy, .. }) => "operator subsidy",

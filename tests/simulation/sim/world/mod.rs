@@ -13,9 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use desk::Desk;
 use operator::Act;
-use posgate::ledger::{Ledger, OpenError, Storage as _, verify};
+use posgate::ledger::{self, Ledger, OpenError, Storage as _, segment, snapshot, verify};
 use posgate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
-use posgate::model::Now;
+use posgate::model::{CardRecord, EntrySeq, Now, Rules};
 use posgate::net::Service;
 use posgate::server::{Effects, Mailbag, Origin, Peer, Room, Server, Tables};
 
@@ -94,6 +94,8 @@ struct World {
     seed: u64,
     random: Random,
     t: u64,
+    /// When it began: at any hour, so that midnight falls into the midst of things.
+    began: u64,
     serial: u64,
     events: BTreeMap<(u64, u64), Event>,
     clocks: Clocks,
@@ -106,6 +108,8 @@ struct World {
     devices: Vec<Device>,
     ticks: Vec<u64>,
     at_address: HashMap<Ipv4Addr, usize>,
+    /// Addresses that devices have or had.
+    addresses: usize,
     used: Aging<(u16, u64, i64), ()>,
     commands: u64,
     forgotten_at: u64,
@@ -124,6 +128,8 @@ struct World {
     doubled: u64,
     late: u64,
     cut_until: Vec<u64>,
+    /// By device, a frame that is on its way for long, and until when.
+    held: Vec<Option<(Vec<u8>, u64)>>,
     /// By device, to the server and back.
     newest_arrival: Vec<[u64; 2]>,
     recorded_doors: Vec<(usize, Vec<u8>, u64)>,
@@ -136,6 +142,10 @@ struct World {
     turn_at: Option<u64>,
     order: Option<Order>,
     point: Option<Point>,
+    /// How long the disk takes for this turn's sync.
+    slow_ms: u64,
+    /// When the turn began.
+    turn_began: u64,
     process: u64,
     tags: Vec<Option<Tag>>,
     /// Stored sales as their 011 names them.
@@ -165,7 +175,7 @@ pub fn play(seed: u64, hours: u64) -> Report {
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let (mut live, mut spare): (&mut Tables, &mut Tables) = (&mut first, &mut second);
     let mut world = World::new(seed);
-    let mut end = Some(hours * HOUR);
+    let mut end = Some(world.began + hours * HOUR);
     loop {
         let ended = world.process(live, spare, &mut effects, end.unwrap_or(u64::MAX));
         match ended {
@@ -234,6 +244,7 @@ impl World {
             devices.push(device);
         }
         let rough = random.below(4);
+        let began = random.below(24) * HOUR;
         let mut coverage = Coverage::default();
         if devices.iter().any(|device| device.is_intruder) {
             coverage.count("fault second device under one number");
@@ -260,7 +271,8 @@ impl World {
         }
         let mut world = Self {
             seed,
-            t: 0,
+            t: began,
+            began,
             serial: 0,
             events: BTreeMap::new(),
             clocks: Clocks::new(),
@@ -274,11 +286,13 @@ impl World {
             cut_until: vec![0; devices.len()],
             door_frames: vec![0; devices.len()],
             at_address: devices.iter().enumerate().map(|(place, device)| (device.address, place)).collect(),
+            addresses: devices.len(),
+            held: vec![None; devices.len()],
             newest_arrival: vec![[0; 2]; devices.len()],
             devices,
             used: Aging::default(),
             commands: 0,
-            forgotten_at: 0,
+            forgotten_at: began,
             is_crowded,
             is_filled: false,
             room_changed: 0,
@@ -295,6 +309,8 @@ impl World {
             turn_at: None,
             order: None,
             point: None,
+            slow_ms: 0,
+            turn_began: began,
             process: 0,
             tags: Vec::new(),
             records: HashMap::new(),
@@ -312,20 +328,26 @@ impl World {
             random,
         };
         for place in 0..world.devices.len() {
-            let at = world.random.below(MINUTE);
+            let at = began + world.random.below(MINUTE);
             world.devices[place].cut_power(at);
             world.schedule_tick(place);
             world.schedule(at + 30 * SECOND, Event::Customer(place));
         }
-        world.schedule(MINUTE, Event::Trouble);
-        world.schedule(MINUTE, Event::Desk);
+        world.schedule(began + MINUTE, Event::Trouble);
+        world.schedule(began + MINUTE, Event::Desk);
         world
     }
 
     // ---------------------------------------------------------------- a process
 
     /// From a start to its end, and the time until the next start.
-    fn process<'t>(&mut self, tables: &'t mut Tables, before: &Tables, effects: &'t mut Effects, until: u64) -> End {
+    fn process<'t>(
+        &mut self,
+        tables: &'t mut Tables,
+        before: &mut Tables,
+        effects: &'t mut Effects,
+        until: u64,
+    ) -> End {
         self.process += 1;
         tell(|| format!("{:>9} process {}", self.t, self.process));
         self.report.restarts += 1;
@@ -410,7 +432,7 @@ impl World {
     fn start<'t>(
         &mut self,
         tables: &'t mut Tables,
-        before: &Tables,
+        before: &mut Tables,
         effects: &'t mut Effects,
     ) -> io::Result<Service<'t, Disk>> {
         let rules = self.site.rules();
@@ -434,10 +456,11 @@ impl World {
             self.coverage.count("branch header set aside");
         }
         let origin = Origin { cards_crc: file.crc, ..Origin::default() };
-        server.install(rules, &file.records, origin, true).expect("it fits");
+        server.install(rules.clone(), &file.records, origin, true).expect("it fits");
         self.judge.ends_with(opened.head.seq.0);
         self.judge.restarted(&self.disk);
-        self.judge.ingest(&self.disk, &self.site, self.t, self.process);
+        self.turn_began = self.t;
+        self.ingest();
         self.judge.compare_all(server.book(), &self.site);
         self.judge.compare_doubts(server.book());
         if self.head_at_end == Some(opened.head.seq.0) && !self.is_site_edited {
@@ -446,6 +469,9 @@ impl World {
             self.coverage.count("branch live state equals replayed");
         }
         self.is_site_edited = false;
+        if opened.snapshot.is_some() && self.random.happens(100) {
+            self.start_from_all(before, rules, &file.records, &server);
+        }
         let mut service = Service::new(server, ledger, effects);
         service.keep_reserve(self.site.reserve_bytes);
         let now = self.clocks.now(self.t, true);
@@ -455,6 +481,27 @@ impl World {
             return Err(io::Error::other("the process was killed"));
         }
         Ok(service)
+    }
+
+    /// A start from the snapshot is one from the whole ledger, where there is all of it.
+    fn start_from_all(&mut self, tables: &mut Tables, rules: Rules, cards: &[CardRecord], started: &Server) {
+        let all = self.disk.copy();
+        all.heal();
+        all.carry_away(snapshot::NAME);
+        if all.segments().first().is_none_or(|first| segment::first_of(first) != Some(EntrySeq(1))) {
+            return;
+        }
+        let mut server = Server::new(tables, rules.clone());
+        let replayed = ledger::replay(&all, &mut server).unwrap_or_else(|error| panic!("the whole ledger: {error}"));
+        server.install(rules, cards, Origin::default(), true).expect("it fits");
+        assert!(replayed.snapshot.is_none());
+        let difference = server.book().difference(started.book());
+        assert!(
+            difference.is_none(),
+            "from the whole ledger, or from the snapshot: {}",
+            difference.unwrap_or_default()
+        );
+        self.coverage.count("branch start from the snapshot equals one from the whole ledger");
     }
 
     fn live(&mut self, service: &mut Service<Disk>, until: u64) -> End {
@@ -508,9 +555,11 @@ impl World {
     fn turn(&mut self, service: &mut Service<Disk>) -> Option<End> {
         self.turn_at = None;
         let now = self.now(service);
+        self.turn_began = self.t;
+        self.slow_ms = if !self.is_calm && self.random.happens(5) { self.random.between(200, 8 * SECOND) } else { 0 };
         self.report.turns += 1;
         tell(|| format!("{:>9} turn {}", self.t, self.report.turns));
-        PLACE.set((self.seed, self.report.turns, self.t / HOUR));
+        PLACE.set((self.seed, self.report.turns, (self.t - self.began) / HOUR));
         self.tags.clear();
         if service.server().next_stored().is_none() {
             self.records.clear();
@@ -535,6 +584,11 @@ impl World {
         }
         if received > 20 {
             self.coverage.count("branch turn of many frames");
+            // The more pages are on their way to the medium, the more ways there are to lose them.
+            if !self.is_calm && self.random.happens(200) {
+                self.coverage.count("fault kill in a turn of many frames");
+                self.disk.strike(self.random.pick(&[Target::Append, Target::Sync]), Strike::Kill);
+            }
         }
         if !self.inbox.is_empty() {
             self.turn_at = Some(self.t + 1);
@@ -554,7 +608,7 @@ impl World {
         let unwritten = service.server().counters().admitted_unwritten;
         let done = done.and_then(|()| service.end_turn(&now, &mut |bag| self.post(bag)));
         if done.is_err() || self.disk.is_killed() {
-            let is_power = self.random.happens(400);
+            let is_power = self.random.happens(if received > 20 { 800 } else { 400 });
             if is_power {
                 self.coverage.count("fault power of the server");
             }
@@ -643,11 +697,16 @@ impl World {
     fn after_turn(&mut self, service: &mut Service<Disk>) {
         let counters = service.server().counters();
         assert_eq!(counters.outcomes(), counters.received, "each datagram became something: {counters:?}");
-        self.judge.ingest(&self.disk, &self.site, self.t, self.process);
+        self.ingest();
         self.judge.compare(service.server().book(), &self.site);
         if self.t >= self.forgotten_at + WEEK {
             self.forget();
         }
+    }
+
+    /// The judge reads what became durable.
+    fn ingest(&mut self) {
+        self.judge.ingest(&self.disk, &self.site, self.turn_began, self.process);
     }
 
     /// A week is over.
@@ -700,9 +759,19 @@ impl World {
             self.coverage.count(name);
         }
         if is_committed {
-            self.judge.ingest(&self.disk, &self.site, self.t, self.process);
+            if self.slow_ms > 0 {
+                self.coverage.count("fault disk slow at a sync");
+                self.t += std::mem::take(&mut self.slow_ms);
+            }
+            self.ingest();
         }
+        let mut leaving = bag.iter_at(self.clocks.now(self.t, false).mono).peekable();
         for (place, (peer, letter)) in bag.iter().enumerate() {
+            // They leave in order, or not at all.
+            if leaving.next_if(|(_, next)| std::ptr::eq(*next, letter)).is_none() {
+                self.coverage.count("branch door too late after a slow sync");
+                continue;
+            }
             if left == 0 {
                 self.disk.kill();
                 return;
@@ -739,11 +808,17 @@ impl World {
         };
         let shown = letter.escape_ascii();
         match &tag {
-            Some(Tag::Sale(key)) => assert!(self.judge.is_answered(key), "008 before its entry is durable: {shown}"),
+            Some(Tag::Sale(key)) => {
+                let figures = self.judge.figures(key);
+                let figures = figures.unwrap_or_else(|| panic!("008 before its entry is durable: {shown}"));
+                let said = letter.split(|byte| matches!(byte, b'{' | b'}')).nth(1).unwrap_or_default();
+                assert_eq!(figures.as_bytes(), said, "what is left, by its entry and by 008: {shown}");
+            }
             Some(Tag::Record(key)) => assert!(self.judge.is_booked(key), "011 before its entry is durable: {shown}"),
             // The one exception of design.md, section 12.
             Some(Tag::Door(key, _)) if !self.judge.admissions.contains_key(key) && self.may_lack_entry(key) => {
                 self.coverage.count("allowed: a door opened without an entry");
+                self.judge.judge_door(key, &self.site);
                 self.unwritten_doors.entry(key.clone()).or_insert(self.t);
             }
             Some(Tag::Remote(key)) => {
@@ -821,7 +896,7 @@ impl World {
         is_done
     }
 
-    fn last_start<'t>(&mut self, tables: &'t mut Tables, before: &Tables, effects: &'t mut Effects) {
+    fn last_start<'t>(&mut self, tables: &'t mut Tables, before: &mut Tables, effects: &'t mut Effects) {
         self.disk.revive();
         let names = self.disk.segments();
         let report = verify::verify_directory(&self.disk, &names, &mut || ()).expect("it can be read");

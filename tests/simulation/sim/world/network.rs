@@ -3,11 +3,16 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::super::clock::true_civil;
+use super::super::device::{Ask, Work};
 use super::super::site::yuan;
 use super::{Event, MINUTE, SECOND, World};
 
 /// From here come the machine numbers that no device has.
 const CROWD: u64 = 20_000;
+
+/// And from here those of terminals that upload and do nothing else; so many there are.
+const POUR: u64 = 30_000;
+const POURING: u64 = 200;
 
 impl World {
     pub(super) fn schedule(&mut self, at: u64, event: Event) {
@@ -31,6 +36,14 @@ impl World {
             return;
         }
         let source = self.devices[device].source();
+        if !to_device
+            && let Some((held, until)) = &self.held[device]
+            && held == datagram
+        {
+            let event = Event::ToServer(source, datagram.to_vec());
+            self.schedule(*until, event);
+            return;
+        }
         let copies = if !self.is_calm && self.random.happens(self.doubled) {
             self.coverage.count("fault net doubled");
             if datagram.starts_with(b"109") {
@@ -66,6 +79,18 @@ impl World {
                 Event::ToServer(source, datagram.to_vec())
             };
             self.schedule(at, event);
+        }
+    }
+
+    /// Now and then all copies of a sale's frame are on their way for so long that its terminal books it itself meanwhile: it comes
+    /// after its own 105, or just before it.
+    pub(super) fn hold_back(&mut self, device: usize, frame: &[u8], work: &Work) {
+        let may_book = work.ask.is_sale() && !matches!(work.ask, Ask::Scan(_)) && work.is_white();
+        self.held[device] = None;
+        if may_book && !self.is_calm && self.random.happens(20) {
+            self.coverage.count("fault net held back until its terminal booked it");
+            let until = self.t + self.random.between(7 * SECOND, 45 * SECOND);
+            self.held[device] = Some((frame.to_vec(), until));
         }
     }
 
@@ -121,9 +146,29 @@ impl World {
         let source = self.stranger();
         let count = self.random.between(60, 200) + 5 * self.site.rate_source;
         let machine = self.random.below(self.devices.len() as u64 + 20);
+        let is_stored = self.random.happens(300);
+        let (card, time) = (self.decoy(), true_civil(self.t));
         for number in 0..count {
-            let datagram = format!("102,{:05},1.2.3.4,5.6.7.8,{machine:05},{}", number % 65_536, 1);
+            let (code, body) =
+                if is_stored { (105, format!("{card},0.01,{time},0,{number:08},1")) } else { (102, "1".to_owned()) };
+            let datagram = format!("{code},{:05},1.2.3.4,5.6.7.8,{machine:05},{body}", number % 65_536);
             let at = self.t + self.random.below(3 * SECOND);
+            self.schedule(at, Event::ToServer(source, datagram.into_bytes()));
+        }
+    }
+
+    /// The power came back, and many terminals upload what they stored: a turn has pages of entries.
+    pub(super) fn pour(&mut self) {
+        self.coverage.count("fault net stored sales of many at once");
+        let (card, time) = (self.decoy(), true_civil(self.t));
+        let span = self.random.between(5, 3 * SECOND);
+        for number in 0..self.random.between(50, POURING) {
+            let last = u8::try_from(number).expect("few");
+            let source = SocketAddrV4::new(Ipv4Addr::new(10, super::super::site::FENCE.1, 98, last), 39_190);
+            let (machine, seq, slot) = (POUR + number, self.random.below(60_000), self.random.below(100_000_000));
+            let amount = yuan(i64::try_from(self.random.between(1, 900)).expect("small"));
+            let datagram = format!("105,{seq:05},1.2.3.4,5.6.7.8,{machine:05},{card},{amount},{time},0,{slot:08},1");
+            let at = self.t + self.random.below(span);
             self.schedule(at, Event::ToServer(source, datagram.into_bytes()));
         }
     }
@@ -155,7 +200,7 @@ impl World {
     pub(super) fn replay_a_door(&mut self) {
         // Of the last 32 frames of a board: more it need not remember.
         let frames = &self.door_frames;
-        self.recorded_doors.retain(|(place, _, number)| frames[*place] < number + 20);
+        self.recorded_doors.retain(|(place, _, number)| frames[*place] < number + 28);
         if self.recorded_doors.is_empty() {
             return;
         }

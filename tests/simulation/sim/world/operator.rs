@@ -56,6 +56,7 @@ impl World {
             Act::Reload => {
                 let mut site = self.site.clone();
                 site.edit(&mut self.random);
+                self.register_a_device(&mut site);
                 self.enter_new_cards(&mut site);
                 return self.reload(service, site);
             }
@@ -87,6 +88,30 @@ impl World {
         None
     }
 
+    /// Now and then a device that nobody registered is, or the other way round. Not where more machine numbers come than there are places for: who
+    /// gives way hangs on who is registered when they come, and a start knows only who is now.
+    fn register_a_device(&mut self, site: &mut super::Site) {
+        if self.is_crowded || !self.random.happens(300) {
+            return;
+        }
+        let registered = self.random.place(site.registered.len() * 3);
+        if site.registered.get(registered).is_some_and(|(machine, _)| !site.boards.contains(machine)) {
+            site.registered.swap_remove(registered);
+            self.coverage.count("operator device registered no more");
+            return;
+        }
+        let place = self.random.place(self.devices.len());
+        let device = &self.devices[place];
+        let is_alone = self.devices.iter().filter(|other| other.machine == device.machine).count() == 1;
+        let is_known = site.registered.iter().any(|(machine, _)| *machine == device.machine);
+        if !is_alone || is_known {
+            return;
+        }
+        let owner = device.serial.clone().unwrap_or_else(|| device.address.to_string());
+        site.registered.push((device.machine, owner));
+        self.coverage.count("operator device registered");
+    }
+
     fn reload(&mut self, service: &mut Service<Disk>, site: super::Site) -> Option<End> {
         let rules = site.rules();
         let file = site.card_file(&rules);
@@ -97,6 +122,7 @@ impl World {
         assert!(taken.is_ok(), "a reload: {taken:?}");
         self.coverage.count("operator reload taken");
         self.site = site;
+        self.judge.site_from = service.server().book().head().0;
         let now = self.now(service);
         if service.reloaded(&now, &mut |bag| self.post(bag)).is_err() || self.disk.is_killed() {
             return Some(End::Died);

@@ -58,7 +58,9 @@ impl World {
                 if let (Some(tag @ Tag::Sale(_)), Some(sale)) = (judge::tag(&frame), work.sale) {
                     self.judge.expect_frame(&tag, sale);
                 }
+                self.hold_back(place, &frame, &work);
                 if matches!(work.ask, Ask::Door(..)) {
+                    self.judge.expect_door(&frame);
                     self.door_frames[place] += 1;
                     if self.random.happens(300) {
                         self.recorded_doors.push((place, frame, self.door_frames[place]));

@@ -3,9 +3,9 @@
 use posgate::ledger::{self, Entries, OpenError, verify};
 use posgate::model::{Entry, EntrySeq};
 
-use super::super::device::DeviceClock;
+use super::super::device::{Device, DeviceClock};
 use super::super::disk::{Strike, Target};
-use super::{Event, MINUTE, Order, Point, SECOND, World};
+use super::{Event, MINUTE, Order, Point, SECOND, World, address};
 
 impl World {
     pub(super) fn make_trouble(&mut self) {
@@ -14,7 +14,11 @@ impl World {
         }
         let next = self.t + self.random.between(SECOND, 20 * MINUTE);
         self.schedule(next, Event::Trouble);
-        match self.random.below(33) {
+        if self.is_full && self.random.happens(500) {
+            // While nothing can be written doors open without an entry.
+            self.replay_a_door();
+        }
+        match self.random.below(35) {
             0 => self.order = Some(Order::Kill),
             1 => self.order = Some(Order::Power),
             2..=8 => self.order = Some(Order::Operator(self.next_act())),
@@ -39,6 +43,8 @@ impl World {
             26 => self.flood(),
             27 if self.is_crowded => self.crowd(),
             28 | 29 => self.fill_disk(),
+            30 => self.move_a_device(),
+            31 => self.pour(),
             _ => self.disk.write_back(),
         }
     }
@@ -55,6 +61,24 @@ impl World {
                 self.schedule_tick(place);
             }
         }
+    }
+
+    /// A device gets another address while it runs, as DHCP may do. One without a serial would be another one to the server: nothing
+    /// tells that it is not.
+    fn move_a_device(&mut self) {
+        let place = self.random.place(self.devices.len());
+        let Device { machine, serial, address: old, .. } = self.devices[place].clone();
+        let is_alone = self.devices.iter().filter(|device| device.machine == machine).count() == 1;
+        let is_registered_there = self.site.registered.contains(&(machine, old.to_string()));
+        if serial.is_none() || !is_alone || is_registered_there {
+            return;
+        }
+        self.coverage.count("fault net a device moved to another address");
+        self.addresses += 1;
+        let new = address(self.addresses);
+        self.at_address.remove(&old);
+        self.at_address.insert(new, place);
+        self.devices[place].address = new;
     }
 
     fn spoil_device_clocks(&mut self) {

@@ -1,0 +1,95 @@
+//! Looking for a byte, a machine word at a time: frames and duplicate windows are looked through for each datagram.
+
+/// Bytes of a word.
+const LEN: usize = size_of::<usize>();
+/// A one in each byte.
+const ONES: usize = usize::MAX / 255;
+/// The highest bit of each byte.
+const HIGHS: usize = ONES << 7;
+
+/// Where the first `wanted` is.
+#[inline]
+pub fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
+    let (words, rest) = bytes.as_chunks::<LEN>();
+    for (place, word) in words.iter().enumerate() {
+        let found = equal(usize::from_le_bytes(*word), wanted);
+        if found != 0 {
+            return Some(place * LEN + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let place = rest.iter().position(|byte| *byte == wanted)?;
+    Some(bytes.len() - rest.len() + place)
+}
+
+/// Whether no byte is a control character (below a blank) or `odd`.
+#[inline]
+pub fn is_plain(bytes: &[u8], odd: u8) -> bool {
+    all(bytes, |word| below_blank(word) | equal(word, odd) == 0, |byte| *byte >= b' ' && *byte != odd)
+}
+
+/// Whether all bytes are printable ASCII.
+#[inline]
+pub fn is_printable(bytes: &[u8]) -> bool {
+    let is_printable = |word| below_blank(word) | equal(word, 0x7F) | word & HIGHS == 0;
+    all(bytes, is_printable, |byte| (b' '..=b'~').contains(byte))
+}
+
+fn all(bytes: &[u8], is_word: impl Fn(usize) -> bool, is_byte: impl Fn(&u8) -> bool) -> bool {
+    match bytes.last_chunk() {
+        // The last word overlaps the one before it.
+        Some(last) => bytes.as_chunks().0.iter().chain([last]).all(|word| is_word(usize::from_ne_bytes(*word))),
+        None => bytes.iter().all(is_byte),
+    }
+}
+
+/// The highest bit of each byte below a blank, as far as the first of them; higher bits may be anything.
+const fn below_blank(word: usize) -> usize {
+    word.wrapping_sub(ONES * b' ' as usize) & !word & HIGHS
+}
+
+/// The highest bit of each byte that is `wanted`, as far as the first of them; higher bits may be anything.
+const fn equal(word: usize, wanted: u8) -> usize {
+    // The lowest byte that is zero now has its highest bit set here, and no lower one has.
+    let differs = word ^ (ONES * wanted as usize);
+    differs.wrapping_sub(ONES) & !differs & HIGHS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_that_is_not_plain_is_seen_wherever_it_stands() {
+        for len in 0..40 {
+            for filler in [b' ', b'0', b'~', 0x7F, 0x80, 0xE5, 0xFF] {
+                let mut bytes = vec![filler; len];
+                assert!(is_plain(&bytes, b'\\'));
+                assert_eq!(is_printable(&bytes), filler < 0x7F || len == 0);
+                for place in 0..len {
+                    for wrong in [0, 9, 0x1F, b'\\'] {
+                        bytes[place] = wrong;
+                        assert!(!is_plain(&bytes, b'\\'), "{wrong} at {place} of {len}");
+                        assert_eq!(is_printable(&bytes), wrong == b'\\' && (filler < 0x7F || len == 1));
+                        bytes[place] = filler;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_one_is_found_wherever_it_stands() {
+        for wanted in [b',', 0, 1, 0x80, 0xFF] {
+            for len in 0..40 {
+                for filler in [wanted ^ 1, wanted ^ 0x80, wanted.wrapping_add(1), wanted.wrapping_sub(1)] {
+                    let mut bytes = vec![filler; len];
+                    assert_eq!(position(&bytes, wanted), None);
+                    for place in (0..len).rev() {
+                        bytes[place] = wanted;
+                        assert_eq!(position(&bytes, wanted), Some(place), "of {len}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The control socket as the README promises it to scripts: what stands in its table is what the real server answers with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use tinyjson::JsonValue;
+
+use crate::harness::{Device, Server, Site, card};
+use crate::tools::Client;
+
+/// The members that the table names for the answers to each command, whatever their depth.
+fn promised() -> BTreeMap<String, BTreeSet<String>> {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let table = readme.split("\n### The control socket\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let words = |cell: &str| -> BTreeSet<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+    let rows = table.lines().filter(|line| line.starts_with("| `")).skip(1);
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').collect();
+        (words(cells[1]).into_iter().next().unwrap(), words(cells[4]))
+    })
+    .collect()
+}
+
+fn members(value: &JsonValue, names: &mut BTreeSet<String>) {
+    match value {
+        JsonValue::Object(members_here) => {
+            for (name, value) in members_here {
+                names.insert(name.clone());
+                members(value, names);
+            }
+        }
+        JsonValue::Array(values) => values.iter().for_each(|value| members(value, names)),
+        _ => (),
+    }
+}
+
+/// Asks, and keeps what the answers hold.
+struct Script {
+    client: Client,
+    seen: BTreeMap<String, BTreeSet<String>>,
+    keys: u32,
+}
+
+impl Script {
+    fn ask(&mut self, cmd: &str, fields: &str) -> String {
+        let line = self.client.ask(&format!("{{\"cmd\":\"{cmd}\"{fields}}}"));
+        assert!(line.len() <= 4096, "{line}");
+        let mut names = BTreeSet::new();
+        members(&line.parse().unwrap_or_else(|error| panic!("{error}: {line}")), &mut names);
+        self.seen.entry(cmd.to_owned()).or_default().extend(names);
+        line
+    }
+
+    fn done(&mut self, cmd: &str, fields: &str) -> String {
+        let line = self.ask(cmd, fields);
+        assert!(line.starts_with("{\"ok\":true"), "{cmd}{fields}: {line}");
+        line
+    }
+
+    fn order(&mut self, cmd: &str, fields: &str) -> String {
+        self.keys += 1;
+        let fields = format!("{fields},\"key\":\"k{}\",\"by\":\"li\"", self.keys);
+        self.done(cmd, &fields)
+    }
+}
+
+/// Cards with all columns that an answer shows, and as many as fill more than one line.
+fn table() -> String {
+    let header = "card,account,name,balance,uses,status,valid_from,valid_until,charge_max,day_max,credit\n";
+    let mut table = header.to_owned();
+    for number in 1..=60 {
+        writeln!(table, "{},A{number:05},张三,1000.00,100,,2020-01-01,2099-12-31,500,900,5", card(number)).unwrap();
+    }
+    table
+}
+
+/// A registered device whose places and groups no line holds, another registered one, and a door.
+fn sections() -> String {
+    let mut sections = "config device\n\toption machine '00009'\n\toption name '大门'\n".to_owned();
+    for number in 0..60 {
+        writeln!(sections, "\tlist place 'p{number:063}'").unwrap();
+    }
+    sections.push_str("config device\n\toption machine '00002'\n\tlist place 'canteen'\n\tlist group 'staff'\n");
+    sections + "config door\n\toption machine '00007'\n\toption door '1'\n"
+}
+
+fn swipe(server: &Server) {
+    // Twenty-two sales in doubt, one of which will be voided, and so many cards that nobody knows that they fill more than one line.
+    let mut terminal = Device::new(3, server);
+    for cent in 1..=22 {
+        terminal.pay(&card(5), &format!("0.{cent:02}"));
+    }
+    for number in 100..164 {
+        let frame = terminal.charge(&number.to_string(), "1.00");
+        terminal.ask(&frame, "006");
+    }
+}
+
+#[test]
+fn every_answer_holds_what_the_readme_says_and_nothing_else() {
+    let site = Site::with("", &sections());
+    site.write("cards.csv", &table());
+    let server = site.start();
+    let mut script = Script { client: Client::of(&site), seen: BTreeMap::new(), keys: 0 };
+    let card_of = |number: u64| format!(",\"card\":\"{}\"", card(number));
+    for cmd in ["topup", "subsidy", "payout", "adjust"] {
+        let fields = format!("{},\"amount\":\"1.00\"", card_of(1));
+        let seq = script.order(cmd, &fields);
+        assert!(seq.contains("\"again\":false,\"seq\":"), "{seq}");
+        // A line of a batch, and the same again.
+        let batch = format!(
+            "{fields},\"batch\":\"{:016x}\",\"line\":1,\"by\":\"li\"",
+            cmd.len() * 7 + cmd.as_bytes()[0] as usize
+        );
+        script.done(cmd, &batch);
+        assert!(script.done(cmd, &batch).contains("\"again\":true,\"first\":"));
+    }
+    swipe(&server);
+    let mut board = Device::new(7, &server);
+    let frame = board.access(&card(2), 0, "");
+    board.ask(&frame, "050");
+    script.order("open", ",\"machine\":\"7\",\"door\":\"1\"");
+    for number in 20..90 {
+        let mut device = Device::new(number, &server);
+        let frame = device.frame("102", &card(1));
+        device.ask(&frame, "009");
+        device.send(format!("100,00001,{0},255.0.0.0,{0},10.9.9.9,39192,{1}", device.address, device.serial));
+    }
+    server.wait_for_count(70, "found source=");
+    let sale = site.ledger().of_kind("charge").next().unwrap().raw("seq").to_owned();
+    script.order("void", &format!(",\"seq\":{sale}"));
+    for cmd in ["lost", "found", "freeze", "unfreeze", "close"] {
+        script.order(cmd, &card_of(3));
+    }
+    script.order("replace", &format!(",\"old\":\"{}\",\"new\":\"8888888899\"", card(4)));
+    for number in [3, 4, 5] {
+        script.done("card", &card_of(number));
+    }
+    for cmd in ["cards", "unknown", "devices", "found-devices"] {
+        // As a script goes through a list.
+        let mut line = script.done(cmd, "");
+        let mut pages = 1;
+        while let Some((_, next)) = line.split_once("\"next\":") {
+            line = script.done(cmd, &format!(",\"after\":{}", next.trim_end_matches('}')));
+            pages += 1;
+        }
+        assert!(pages > 1, "{cmd}");
+    }
+    script.done("clock", ",\"machine\":\"all\"");
+    script.done("show", ",\"machine\":\"3\",\"text\":\"x\"");
+    script.done("clock-accept", ",\"by\":\"li\"");
+    script.done("sync", "");
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    script.done("discover", &format!(",\"port\":{nobody}"));
+    site.write("cards.csv", &format!("{}{}", table(), "12x,,,,,,,,,,\n".repeat(30)));
+    assert!(script.ask("reload", "").starts_with("{\"ok\":false"));
+    site.write("cards.csv", &table());
+    script.done("reload", "");
+    server.stop();
+
+    for (cmd, promised) in promised() {
+        if cmd == "status" {
+            // The status object has tables of its own, and tests.
+            continue;
+        }
+        let mut seen = script.seen.remove(&cmd).unwrap_or_else(|| panic!("{cmd} was not asked"));
+        for name in ["ok", "error"] {
+            seen.remove(name);
+        }
+        assert_eq!(seen, promised, "{cmd}: left the answers, right the README");
+    }
+    assert_eq!(script.seen.len(), 0, "{:?} stand in no table", script.seen);
+}

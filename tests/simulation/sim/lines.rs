@@ -1,0 +1,123 @@
+//! What people at the desk say and hear: lines of the control socket, written by code of its own and read into what they mean.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use posgate::control::json::{self, Value};
+use posgate::control::{self, Host, Reply};
+use posgate::ledger::Storage;
+use posgate::limits::CONTROL_LINE_MAX;
+use posgate::model::{Act, Balance, CardStatus, Key, Now, Order, Way};
+use posgate::net::Service;
+
+/// What was answered to a line.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// `done`, `again`, `idle` or the reason of a refusal; `asked` if it was a question, or an order that would be done.
+    pub word: String,
+    /// The entry, or of a batch's line that was done before the batch's first and last.
+    pub first: u64,
+    pub last: u64,
+    /// The account that moved, and what it holds.
+    pub account: Option<(String, Balance, i32)>,
+    pub value: Value,
+}
+
+/// The word for what cannot be read as an order.
+pub const UNREAD: &str = "unread";
+
+/// An order's command. Nobody knows by heart what undoes what: a card's state is taken back by either word.
+pub fn command(act: &Act, is_found: bool) -> &'static str {
+    match act {
+        Act::Move { way: Way::TopUp, .. } => "topup",
+        Act::Move { way: Way::Subsidy, .. } => "subsidy",
+        Act::Move { way: Way::PayOut, .. } => "payout",
+        Act::Move { way: Way::Adjust, .. } => "adjust",
+        Act::Void { .. } => "void",
+        Act::Mark { status: CardStatus::Lost, .. } => "lost",
+        Act::Mark { status: CardStatus::Frozen, .. } => "freeze",
+        Act::Mark { status: CardStatus::Closed, .. } => "close",
+        Act::Mark { status: CardStatus::Active, .. } if is_found => "found",
+        Act::Mark { status: CardStatus::Active, .. } => "unfreeze",
+        Act::Link { .. } => "replace",
+        Act::Open { .. } => "open",
+    }
+}
+
+/// An order as a line.
+pub fn line_of(order: &Order, cmd: &str, is_all: bool, is_dry: bool) -> String {
+    let Order { act, key, by, note } = order;
+    let what = match act {
+        Act::Move { card, .. } if is_all => format!("\"card\":\"{card}\",\"amount\":\"all\""),
+        Act::Move { card, amount, uses, .. } => {
+            format!("\"card\":\"{card}\",\"amount\":\"{amount}\",\"uses\":{uses}")
+        }
+        Act::Void { sale, amount: None } => format!("\"seq\":{}", sale.0),
+        Act::Void { sale, amount: Some(amount) } => format!("\"seq\":{},\"amount\":\"{amount}\"", sale.0),
+        Act::Mark { card, .. } => format!("\"card\":\"{card}\""),
+        Act::Link { old, new } => format!("\"old\":\"{old}\",\"new\":\"{new}\""),
+        Act::Open { machine, door } => format!("\"machine\":\"{machine}\",\"door\":\"{door}\""),
+    };
+    let key = match key {
+        Key::Own(key) => format!("\"key\":\"{}\"", key.as_str()),
+        Key::Line { digest, line } => format!("\"batch\":\"{}\",\"line\":{line}", digest.as_str()),
+    };
+    let dry = if is_dry { ",\"dry\":true" } else { "" };
+    format!("{{\"cmd\":\"{cmd}\",{what},{key},\"by\":\"{}\",\"note\":{}{dry}}}", by.as_str(), quoted(note.as_str()))
+}
+
+/// A JSON string.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// Says a line, and hears the answer that will leave when the turn is over.
+pub fn say<S: Storage>(service: &mut Service<S>, now: &Now, line: &str) -> io::Result<Said> {
+    super::tell(|| format!("desk says {line}"));
+    let answer = control::answer(service, now, &mut Router, line.as_bytes())?;
+    let text = match answer.reply {
+        Reply::Line(text) => text,
+        // The loop's own.
+        Reply::Owed(_) => "{\"ok\":true}".to_owned(),
+    };
+    super::tell(|| format!("desk hears {text}"));
+    assert!(text.len() <= CONTROL_LINE_MAX && !text.contains('\n'), "one line: {text}");
+    Ok(read(&text))
+}
+
+fn read(text: &str) -> Said {
+    let value = json::parse(text).unwrap_or_else(|wrong| panic!("{wrong}: {text}"));
+    let refusal = value.text("reason").unwrap_or(UNREAD);
+    let word = match (value.is("ok"), value.get("again")) {
+        (false, _) => refusal,
+        (true, _) if value.is("idle") => "idle",
+        (true, _) if value.is("again") => "again",
+        (true, Some(_)) => "done",
+        (true, None) => "asked",
+    };
+    let seq = value.number("seq");
+    let first = seq.or(value.number("first")).unwrap_or(0);
+    let account = value.text("account").filter(|_| value.is("ok")).and_then(|account| {
+        let balance = Balance::parse(value.text("balance")?.as_bytes())?;
+        Some((account.to_owned(), balance, value.number("uses")?))
+    });
+    Said { word: word.to_owned(), first, last: seq.or(value.number("last")).unwrap_or(0), account, value }
+}
+
+/// The machine, as far as lines ask for it.
+struct Router;
+
+impl Host for Router {
+    fn addresses(&self) -> Vec<Ipv4Addr> {
+        vec![Ipv4Addr::new(192, 168, 1, 2)]
+    }
+
+    fn discover(&mut self, _: u16) -> Result<usize, String> {
+        Ok(1)
+    }
+
+    fn ledger_dir(&self) -> &Path {
+        Path::new("ledger")
+    }
+}
