@@ -2,7 +2,8 @@
 //!
 //! A file is in one encoding as a whole: short GBK words can look like UTF-8, so guessing line by line would garble names.
 
-use crate::gbk;
+use encoding_rs::GB18030;
+
 use crate::problem::Problems;
 
 /// Says how to get a table out of a spreadsheet.
@@ -31,11 +32,11 @@ pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &
     }
     // 0x0A is no part of any longer character of GB18030, so lines can be decoded one by one.
     for (line, content) in lines(bytes) {
-        if !gbk::is_gb18030(content) {
+        if GB18030.decode_without_bom_handling_and_without_replacement(content).is_none() {
             problems.add(line, format!("this is neither UTF-8 nor GBK: {SAVE_AS_CSV}"));
         }
     }
-    Some((gbk::decode(bytes).into_owned(), "GB18030"))
+    Some((GB18030.decode_without_bom_handling(bytes).0.into_owned(), "GB18030"))
 }
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
