@@ -3,7 +3,8 @@
 # `deploy/emulate.sh [ARCH…]`. Devices are posgate-sim's, on this machine. What is missing is built or installed; what cannot be
 # run is a failure.
 #
-#   package  the binary as it is unpacked from its package answers --version with the version of Cargo.toml
+#   package  the binary as it is unpacked from its package answers --version with the version of Cargo.toml; the package, made
+#            twice, is the same to the byte
 #   day      posgate-sim's canteen day ends well
 #   reload   SIGHUP reads a new card, and it pays
 #   stop     SIGTERM ends with exit code 0 and a clean ledger
@@ -66,6 +67,8 @@ check_package() {
     mkdir "$root" || return 1
     tar -xzOf dist/posgate_"$version"-r*_"${architecture%%,*}".ipk ./data.tar.gz | tar -xz -C "$root" || return 1
     cmp "$root/usr/bin/posgate" "$binary" || return 1
+    # Made again, it is the same to the byte.
+    cp dist/SHA256SUMS "$site/sums" && deploy/package.sh "$1" >/dev/null && cmp dist/SHA256SUMS "$site/sums" || return 1
     [ "$(timeout 120 "${emulator[@]}" "$root/usr/bin/posgate" --version)" = "posgate $version" ]
 }
 
