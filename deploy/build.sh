@@ -24,7 +24,8 @@ use_rust
 
 # The same commit gives the same bytes, wherever it is built: a date from the commit, no paths of this machine.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s); fi
-export SOURCE_DATE_EPOCH
+# The program knows the day alone, and the next commit of that day is no reason to build all of it again.
+export SOURCE_DATE_EPOCH=$((SOURCE_DATE_EPOCH / 86400 * 86400))
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 # A panic prints its message and place and aborts: nothing unwinds.
 export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
