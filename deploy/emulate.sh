@@ -88,9 +88,9 @@ check_kill() {
     local status=0
     start 127.0.0.1:0 || return 1
     # Terminals that keep trying while the server is away.
-    play --trace crowd --terminals 20 --rate 40 --seconds 12 >"$site/crowd.log" &
+    "$sim" --server "$address" --trace crowd --terminals 20 --rate 40 --seconds 15 >"$site/crowd.log" &
     crowd=$!
-    for approvals in 40 120; do
+    for approvals in 30 90; do
         until_true 60 approvals_at_least "$approvals" || return 1
         finish KILL || true
         start "$address" || return 1
