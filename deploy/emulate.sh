@@ -24,7 +24,10 @@ mapfile -t targets < <(chosen "$@")
 missing=()
 for target in "${targets[@]}"; do [ -x "dist/posgate-$target" ] || missing+=("$target"); done
 if [ ${#missing[@]} -gt 0 ]; then deploy/build.sh "${missing[@]}"; fi
-deploy/package.sh "${targets[@]}" >/dev/null
+# All packages of one time, also when a commit comes meanwhile.
+packed_at=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+pack() { SOURCE_DATE_EPOCH=$packed_at deploy/package.sh "$@" >/dev/null; }
+pack "${targets[@]}"
 use_sim
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 
@@ -68,7 +71,7 @@ check_package() {
     tar -xzOf dist/posgate_"$version"-r*_"${architecture%%,*}".ipk ./data.tar.gz | tar -xz -C "$root" || return 1
     cmp "$root/usr/bin/posgate" "$binary" || return 1
     # Made again, it is the same to the byte.
-    cp dist/SHA256SUMS "$site/sums" && deploy/package.sh "$1" >/dev/null && cmp dist/SHA256SUMS "$site/sums" || return 1
+    cp dist/SHA256SUMS "$site/sums" && pack "$1" && cmp dist/SHA256SUMS "$site/sums" || return 1
     [ "$(timeout 120 "${emulator[@]}" "$root/usr/bin/posgate" --version)" = "posgate $version" ]
 }
 
@@ -176,7 +179,7 @@ for target in "${targets[@]}"; do
         fi
         echo "$target $check: ${outcome[$target,$check]} ($((SECONDS - since)) s) $(tail -n 1 "$scratch/output")"
         if [ "${outcome[$target,$check]}" = FAILED ]; then
-            tail -n 40 "$scratch/output" "$site/log" >&2
+            tail -n 40 "$scratch/output" "$site/log" >&2 || true
             if [ -n "$server" ]; then finish KILL || true; fi
         fi
     done
