@@ -34,11 +34,15 @@ version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 scratch=$(mktemp -d)
 server=
 crowd=
+stop_all() { for process in $server $crowd; do kill -9 "$process" 2>/dev/null || true; done; }
 clean_up() {
-    for process in $server $crowd; do kill -9 "$process" 2>/dev/null || true; done
+    # Each target's part has this trap too, for its own.
+    for process in $(jobs -p); do kill "$process" 2>/dev/null || true; done
+    wait
     rm -rf "$scratch"
 }
 trap clean_up EXIT
+trap 'exit 1' INT TERM
 
 # --- the server in its emulator; `site` is its directory, `emulator` and `binary` what runs ----------------------------------
 # start ADDRESS: serves the site; sets server and address.
@@ -153,43 +157,65 @@ check_units() (
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
 checks=(package day reload stop kill ledger units)
-declare -A outcome
-wrong=
+
+# one CHECK TARGET: makes the check, and notes the outcome.
+one() {
+    local outcome=ok since=$SECONDS output=$site/output-$1
+    case $1,$2 in
+    ledger,mips-* | units,mips-*) ;;
+    ledger,* | units,*)
+        echo - >"$scratch/$2-$1"
+        return
+        ;;
+    esac
+    # In a subshell that is no condition, -e would end this script; as a condition every step says `|| return`.
+    "check_$1" "$2" >"$output" 2>&1 || outcome=FAILED
+    echo $outcome >"$scratch/$2-$1"
+    echo "$2 $1: $outcome ($((SECONDS - since)) s) $(tail -n 1 "$output")"
+    if [ $outcome = FAILED ]; then
+        tail -n 40 "$output" "$site/log" >&2 || true
+        stop_all
+        server=
+        crowd=
+    fi
+}
+
+# of TARGET: what its checks work on.
+of() {
+    emulator "$1"
+    binary=$(realpath "dist/posgate-$1")
+    site=$scratch/$1
+}
+
 for target in "${targets[@]}"; do
-    emulator "$target"
-    binary=$(realpath "dist/posgate-$target")
-    site=$scratch/$target
+    of "$target"
     cp -r deploy/example "$site"
     rm -rf "$site/data"
-    for check in "${checks[@]}"; do
-        case $check,$target in
-        ledger,mips-* | units,mips-*) ;;
-        ledger,* | units,*)
-            outcome[$target,$check]=-
-            continue
-            ;;
-        esac
-        since=$SECONDS
-        # In a subshell that is no condition, -e would end this script; as a condition every step says `|| return`.
-        if "check_$check" "$target" >"$scratch/output" 2>&1; then
-            outcome[$target,$check]=ok
-        else
-            outcome[$target,$check]=FAILED
-            wrong=$wrong\ $target:$check
-        fi
-        echo "$target $check: ${outcome[$target,$check]} ($((SECONDS - since)) s) $(tail -n 1 "$scratch/output")"
-        if [ "${outcome[$target,$check]}" = FAILED ]; then
-            tail -n 40 "$scratch/output" "$site/log" >&2 || true
-            if [ -n "$server" ]; then finish KILL || true; fi
-        fi
-    done
+    : >"$site/log"
+    one package "$target"
 done
+# Servers and devices wait for each other most of the time: three targets at once.
+for target in "${targets[@]}"; do
+    while [ "$(jobs -pr | wc -l)" -ge 3 ]; do wait -n || true; done
+    (
+        trap stop_all EXIT
+        trap 'exit 1' TERM
+        of "$target"
+        for check in "${checks[@]:1}"; do one "$check" "$target"; done
+    ) &
+done
+wait
 
+wrong=
 printf '\n%-32s' target
 printf '%-9s' "${checks[@]}"
 for target in "${targets[@]}"; do
     printf '\n%-32s' "$target"
-    for check in "${checks[@]}"; do printf '%-9s' "${outcome[$target,$check]}"; done
+    for check in "${checks[@]}"; do
+        outcome=$(cat "$scratch/$target-$check" 2>/dev/null || echo missing)
+        printf '%-9s' "$outcome"
+        case $outcome in ok | -) ;; *) wrong="$wrong $target:$check" ;; esac
+    done
 done
 printf '\n'
 [ -z "$wrong" ] || fail "failed:$wrong"
