@@ -13,8 +13,8 @@ help_or_go "$@"
 
 # Bytes that a router's flash may be asked for: the binary, and what is left of it in a compressed file system (gzip says a
 # quarter more than the xz of OpenWrt's squashfs). A gate against growth that nobody meant: raise it knowingly.
-stripped_max=$((1408 * 1024))
-gzipped_max=$((752 * 1024))
+stripped_max=$((1320 * 1024))
+gzipped_max=$((712 * 1024))
 
 mapfile -t targets < <(chosen "$@")
 [ ${#targets[@]} -gt 0 ] || exit 1
@@ -24,19 +24,23 @@ use_rust
 
 # The same commit gives the same bytes, wherever it is built: a date from the commit, no paths of this machine.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s); fi
-export SOURCE_DATE_EPOCH
+# The program knows the day alone, and the next commit of that day is no reason to build all of it again.
+export SOURCE_DATE_EPOCH=$((SOURCE_DATE_EPOCH / 86400 * 86400))
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 # A panic prints its message and place and aborts: nothing unwinds.
 export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
-export RUSTFLAGS="$static_flags -C force-unwind-tables=no --remap-path-prefix=$PWD=. \
---remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates"
+# Of the code generator's habits two cost 6 % on MIPS: it takes constants out of loops only to spill them, and it leaves the
+# ends of large functions as they are, though many are alike.
+export RUSTFLAGS="$static_flags -C force-unwind-tables=no -C llvm-args=-disable-machine-licm -C llvm-args=-tail-merge-threshold=1000 \
+--remap-path-prefix=$PWD=. --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates"
 
+# One cargo for all: linking one target takes a core minutes, so the other cores take other targets.
+echo "--- ${targets[*]}"
+link_for "${targets[@]}"
+"${cargo[@]}" build --quiet --locked --profile router "${targets[@]/#/--target=}" --bin posgate \
+    --target-dir "$work/build" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 mkdir -p dist
 for target in "${targets[@]}"; do
-    echo "--- $target"
-    link_for "$target"
-    "${cargo[@]}" build --quiet --locked --profile router --target "$target" --bin posgate \
-        --target-dir "$work/build" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
     cp "$work/build/$target/router/posgate" "dist/.posgate-$target"
     python3 deploy/trim.py "dist/.posgate-$target"
     mv "dist/.posgate-$target" "dist/posgate-$target"

@@ -3,7 +3,8 @@
 # `deploy/emulate.sh [ARCH…]`. Devices are posgate-sim's, on this machine. What is missing is built or installed; what cannot be
 # run is a failure.
 #
-#   version  --version answers with the version of Cargo.toml
+#   package  the binary as it is unpacked from its package answers --version with the version of Cargo.toml; the package, made
+#            twice, is the same to the byte
 #   day      posgate-sim's canteen day ends well
 #   reload   SIGHUP reads a new card, and it pays
 #   stop     SIGTERM ends with exit code 0 and a clean ledger
@@ -23,17 +24,25 @@ mapfile -t targets < <(chosen "$@")
 missing=()
 for target in "${targets[@]}"; do [ -x "dist/posgate-$target" ] || missing+=("$target"); done
 if [ ${#missing[@]} -gt 0 ]; then deploy/build.sh "${missing[@]}"; fi
+# All packages of one time, also when a commit comes meanwhile.
+packed_at=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+pack() { SOURCE_DATE_EPOCH=$packed_at deploy/package.sh "$@" >/dev/null; }
+pack "${targets[@]}"
 use_sim
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 
 scratch=$(mktemp -d)
 server=
 crowd=
+stop_all() { for process in $server $crowd; do kill -9 "$process" 2>/dev/null || true; done; }
 clean_up() {
-    for process in $server $crowd; do kill -9 "$process" 2>/dev/null || true; done
+    # Each target's part has this trap too, for its own.
+    for process in $(jobs -p); do kill "$process" 2>/dev/null || true; done
+    wait
     rm -rf "$scratch"
 }
 trap clean_up EXIT
+trap 'exit 1' INT TERM
 
 # --- the server in its emulator; `site` is its directory, `emulator` and `binary` what runs ----------------------------------
 # start ADDRESS: serves the site; sets server and address.
@@ -59,7 +68,16 @@ run() { timeout 120 "${emulator[@]}" "$binary" "$@"; }
 play() { timeout 120 "$sim" --server "$address" "$@"; }
 
 # --- the checks ------------------------------------------------------------------------------------------------------
-check_version() { [ "$(run --version)" = "posgate $version" ]; }
+check_package() {
+    local architecture root=$site/root
+    architecture=$(column "$1" 2)
+    mkdir "$root" || return 1
+    tar -xzOf dist/posgate_"$version"-r*_"${architecture%%,*}".ipk ./data.tar.gz | tar -xz -C "$root" || return 1
+    cmp "$root/usr/bin/posgate" "$binary" || return 1
+    # Made again, it is the same to the byte.
+    cp dist/SHA256SUMS "$site/sums" && pack "$1" && cmp dist/SHA256SUMS "$site/sums" || return 1
+    [ "$(timeout 120 "${emulator[@]}" "$root/usr/bin/posgate" --version)" = "posgate $version" ]
+}
 
 check_day() { start 127.0.0.1:0 && play day >"$site/day.log" && tail -n 1 "$site/day.log"; }
 
@@ -77,9 +95,9 @@ check_kill() {
     local status=0
     start 127.0.0.1:0 || return 1
     # Terminals that keep trying while the server is away.
-    play --trace crowd --terminals 20 --rate 40 --seconds 12 >"$site/crowd.log" &
+    "$sim" --server "$address" --trace crowd --terminals 20 --rate 40 --seconds 15 >"$site/crowd.log" &
     crowd=$!
-    for approvals in 40 120; do
+    for approvals in 30 90; do
         until_true 60 approvals_at_least "$approvals" || return 1
         finish KILL || true
         start "$address" || return 1
@@ -138,44 +156,66 @@ check_units() (
 )
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
-checks=(version day reload stop kill ledger units)
-declare -A outcome
-wrong=
+checks=(package day reload stop kill ledger units)
+
+# one CHECK TARGET: makes the check, and notes the outcome.
+one() {
+    local outcome=ok since=$SECONDS output=$site/output-$1
+    case $1,$2 in
+    ledger,mips-* | units,mips-*) ;;
+    ledger,* | units,*)
+        echo - >"$scratch/$2-$1"
+        return
+        ;;
+    esac
+    # In a subshell that is no condition, -e would end this script; as a condition every step says `|| return`.
+    "check_$1" "$2" >"$output" 2>&1 || outcome=FAILED
+    echo $outcome >"$scratch/$2-$1"
+    echo "$2 $1: $outcome ($((SECONDS - since)) s) $(tail -n 1 "$output")"
+    if [ $outcome = FAILED ]; then
+        tail -n 40 "$output" "$site/log" >&2 || true
+        stop_all
+        server=
+        crowd=
+    fi
+}
+
+# of TARGET: what its checks work on.
+of() {
+    emulator "$1"
+    binary=$(realpath "dist/posgate-$1")
+    site=$scratch/$1
+}
+
 for target in "${targets[@]}"; do
-    emulator "$target"
-    binary=$(realpath "dist/posgate-$target")
-    site=$scratch/$target
+    of "$target"
     cp -r deploy/example "$site"
     rm -rf "$site/data"
-    for check in "${checks[@]}"; do
-        case $check,$target in
-        ledger,mips-* | units,mips-*) ;;
-        ledger,* | units,*)
-            outcome[$target,$check]=-
-            continue
-            ;;
-        esac
-        since=$SECONDS
-        # In a subshell that is no condition, -e would end this script; as a condition every step says `|| return`.
-        if "check_$check" "$target" >"$scratch/output" 2>&1; then
-            outcome[$target,$check]=ok
-        else
-            outcome[$target,$check]=FAILED
-            wrong=$wrong\ $target:$check
-        fi
-        echo "$target $check: ${outcome[$target,$check]} ($((SECONDS - since)) s) $(tail -n 1 "$scratch/output")"
-        if [ "${outcome[$target,$check]}" = FAILED ]; then
-            tail -n 40 "$scratch/output" "$site/log" >&2
-            if [ -n "$server" ]; then finish KILL || true; fi
-        fi
-    done
+    : >"$site/log"
+    one package "$target"
 done
+# Servers and devices wait for each other most of the time: three targets at once.
+for target in "${targets[@]}"; do
+    while [ "$(jobs -pr | wc -l)" -ge 3 ]; do wait -n || true; done
+    (
+        trap stop_all EXIT
+        trap 'exit 1' TERM
+        of "$target"
+        for check in "${checks[@]:1}"; do one "$check" "$target"; done
+    ) &
+done
+wait
 
+wrong=
 printf '\n%-32s' target
 printf '%-9s' "${checks[@]}"
 for target in "${targets[@]}"; do
     printf '\n%-32s' "$target"
-    for check in "${checks[@]}"; do printf '%-9s' "${outcome[$target,$check]}"; done
+    for check in "${checks[@]}"; do
+        outcome=$(cat "$scratch/$target-$check" 2>/dev/null || echo missing)
+        printf '%-9s' "$outcome"
+        case $outcome in ok | -) ;; *) wrong="$wrong $target:$check" ;; esac
+    done
 done
 printf '\n'
 [ -z "$wrong" ] || fail "failed:$wrong"

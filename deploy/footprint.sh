@@ -32,7 +32,7 @@ start() {
         >"$scratch/site/posgate"
     awk -v cards="$1" 'BEGIN {
         print "card,account,name,balance,uses,groups"
-        for (i = 0; i < cards; i++) printf "70%08d,S%05d,学生%d,100.00,30,student\n", i, i, i % 1000 }' >"$scratch/site/cards.csv"
+        for (i = 0; i < cards; i++) printf "70%08d,S%05d,学生%d,9000000.00,1000000,student\n", i, i, i % 1000 }' >"$scratch/site/cards.csv"
     RUST_LOG=info "$binary" serve --config "$scratch/site/posgate" --listen 127.0.0.1:0 >"$scratch/log" 2>&1 &
     server=$!
     until_true 60 grep -q '^serving' "$scratch/log" || fail "it does not serve $1 cards"
@@ -62,21 +62,25 @@ done
 # Everything that grows with the devices at hand has grown after the first part.
 cards=$(seq -f '--card 70%08g' 0 199 | tr '\n' ' ')
 crowd() {
+    # It says 1 where an answer came too late, as on a busy machine: that is no matter here.
+    local status=0
     # shellcheck disable=SC2086 # the cards are words
-    timeout 600 "$sim" --server "$address" --confirm never --resend-max 1 crowd --terminals 1000 --rate "$rate" --seconds "$1" $cards |
-        tail -n 1 >"$scratch/crowd"
+    timeout 600 "$sim" --server "$address" --confirm never --resend-max 1 crowd --terminals 1000 --rate "$rate" --seconds "$1" $cards \
+        >"$scratch/crowd" || status=$?
+    [ "$status" -le 1 ] || fail "posgate-sim ended with $status"
+    tail -n 1 "$scratch/crowd"
     asked=$((asked + $(sed -n 's/^asked \([0-9]*\) .*/\1/p' "$scratch/crowd")))
 }
 asked=0
-crowd 2
+until [ "$asked" -ge 50000 ]; do crowd 2; done
 show "after a first part"
 before=$(field VmRSS) before_descriptors=$(descriptors)
 until [ "$asked" -ge "$frames" ]; do crowd 10; done
 show "after $asked frames"
 grown=$(($(field VmRSS) - before))
 [ "$(descriptors)" -eq "$before_descriptors" ] || fail "descriptors went from $before_descriptors to $(descriptors)"
-# Doubts, offline sales and passes have their fixed tables, which fill in the first part or soon after.
-[ "$grown" -le 1024 ] || fail "memory grew by $grown KB"
+# 28 KB when this was written, of tables of a fixed size that go on filling.
+[ "$grown" -le 256 ] || fail "memory grew by $grown KB"
 
 sleep 20
 before=$(field voluntary_ctxt_switches)

@@ -105,13 +105,20 @@ use_rust() {
     static_flags="-C relocation-model=static -C target-feature=+crt-static -C link-self-contained=no"
 }
 
-# link_for TARGET: lets cargo link that target with deploy/zig-cc.
+# link_for TARGET…: lets cargo link these targets with deploy/zig-cc, each by a script of its own, for one cargo builds them all.
 link_for() {
-    local name=${1^^}
-    POSGATE_ZIG_TRIPLE=$(column "$1" 3)
-    POSGATE_ZIG_MCPU=$(column "$1" 4)
-    export POSGATE_ZIG_TRIPLE POSGATE_ZIG_MCPU
-    export "CARGO_TARGET_${name//-/_}_LINKER=$PWD/deploy/zig-cc"
+    local target name
+    mkdir -p "$work/link"
+    for target in "$@"; do
+        cat >"$work/link/$target" <<END
+#!/bin/sh
+export POSGATE_ZIG_TRIPLE='$(column "$target" 3)' POSGATE_ZIG_MCPU='$(column "$target" 4)'
+exec '$PWD/deploy/zig-cc' "\$@"
+END
+        chmod +x "$work/link/$target"
+        name=${target^^}
+        export "CARGO_TARGET_${name//-/_}_LINKER=$work/link/$target"
+    done
 }
 
 # emulator TARGET: the array emulator, the command before a binary of that target; empty where this machine runs it.

@@ -1,7 +1,5 @@
 //! The upgrade hook, the first start's script and the time server's.
 
-use std::os::unix::net::UnixListener;
-
 use super::*;
 
 #[test]
@@ -11,8 +9,7 @@ fn sysupgrade_stops_posgate_before_the_archive_and_only_then() {
         router.recorder("etc/init.d/posgate");
         fs::remove_file(router.path("usr/bin/posgate")).unwrap();
         router.recorder("usr/bin/posgate");
-        fs::create_dir_all(router.path("var/run/posgate")).unwrap();
-        let _socket = UnixListener::bind(router.path("var/run/posgate/ctl.sock")).unwrap();
+        router.write("var/etc/posgate/posgate", "config server 'main'\n");
         // As sysupgrade: sources the hooks, and runs them all before it packs.
         let caller = router.path("sysupgrade");
         let hook = router.path("lib/upgrade/posgate.sh");
@@ -76,9 +73,8 @@ fn the_time_servers_answer_wakes_posgate() {
             assert!(output.status.success());
             router.read("record")
         };
-        assert_eq!(run("step"), "", "nothing listens");
-        fs::create_dir_all(router.path("var/run/posgate")).unwrap();
-        let _socket = UnixListener::bind(router.path("var/run/posgate/ctl.sock")).unwrap();
+        assert_eq!(run("step"), "", "nothing is served");
+        router.write("var/etc/posgate/posgate", "config server 'main'\n");
         for action in ["step", "stratum"] {
             assert!(run(action).starts_with("usr/bin/posgate ctl sync"));
         }

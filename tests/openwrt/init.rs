@@ -105,6 +105,33 @@ fn the_copy_has_the_interfaces_device_and_the_routers_zone_on_the_lines_of_the_o
 }
 
 #[test]
+fn relative_paths_are_relative_to_the_file_that_a_person_edits() {
+    on_each_shell(|router| {
+        let root = router.dir.path().display().to_string();
+        router
+            .configure("\toption metrics 'state/metrics' # Prometheus\nconfig text\n\toption inquiry 'status metrics'");
+        let text = router.read("etc/config/posgate");
+        let text = text.replace(&format!("'{root}/etc/posgate/cards.csv'"), "../posgate/cards.csv");
+        router.write("etc/config/posgate", &text.replace(&format!("'{root}/etc/posgate/ledger'"), "\"ledger\""));
+        let output = router.init("start");
+        assert!(router.has_instance(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(router.calls("logger"), Vec::<String>::new(), "no complaint");
+        let served = router.served();
+        for line in [
+            format!("\toption cards {root}/etc/config/../posgate/cards.csv"),
+            format!("\toption ledger_dir \"{root}/etc/config/ledger\""),
+            format!("\toption metrics '{root}/etc/config/state/metrics' # Prometheus"),
+            format!("\toption control '{root}/var/run/posgate/ctl.sock'"),
+            "\toption inquiry 'status metrics'".to_owned(),
+        ] {
+            assert!(served.lines().any(|said| said == line), "{line} in {served}");
+        }
+        assert!(router.path("etc/config/ledger").is_dir() && router.path("etc/config/state").is_dir());
+        assert!(!router.path("var/etc/posgate/ledger").exists(), "that is RAM");
+    });
+}
+
+#[test]
 fn a_wrong_option_on_reload_keeps_the_instance_and_names_its_line() {
     on_each_shell(|router| {
         router.configure("");
@@ -180,13 +207,17 @@ fn a_reload_is_a_signal_unless_it_takes_a_new_start() {
 #[test]
 fn shell_metacharacters_in_options_stay_data() {
     on_each_shell(|router| {
-        let evil = "$(touch pwned) `touch pwned` ; touch pwned # && touch pwned * ? \\ | & \\047 \"";
+        // Told from what another run has left.
+        let mark = format!("pwned{}", std::process::id());
+        let evil =
+            "$(touch pwned) `touch pwned` ; touch pwned # && touch pwned * ? \\ | & \\047 \"".replace("pwned", &mark);
         router.configure(&format!("config text\n\toption charge_ok '{evil}'"));
         let output = router.init("start");
         assert!(router.served().contains(&format!("option charge_ok '{evil}'")), "{}", router.served());
         assert!(router.has_instance(), "{}", String::from_utf8_lossy(&output.stderr));
         for option in ["site", "control", "metrics", "ledger_dir", "cards", "timezone", "x_own"] {
-            router.configure(&format!("\toption {option} '/{evil}'"));
+            // Below this root: the script makes the directories that it is told of.
+            router.configure(&format!("\toption {option} '/tmp/{evil}'"));
             router.init("reload");
             router.init("start");
         }
@@ -197,7 +228,12 @@ fn shell_metacharacters_in_options_stay_data() {
         router.write("etc/config/system", &format!("config system\n\toption timezone '{evil}'\n"));
         router.init("start");
         assert!(!router.served().contains("touch"), "a zone that is none is not handed over");
-        assert!(!router.path("pwned").exists());
+        assert!(!router.path(&mark).exists());
+        // Once an option led out of this root, and the script made that directory in the root of the machine.
+        for dir in [Path::new("/"), std::env::temp_dir().as_path()] {
+            let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+            assert!(names.into_iter().all(|name| !name.to_string_lossy().contains(&mark)), "in {}", dir.display());
+        }
     });
 }
 

@@ -4,11 +4,20 @@ use super::*;
 
 const EPOCH: &str = "1795351804";
 
+/// What is packed where the program does not matter: an unoptimized one takes gzip ten seconds.
+fn stand_in() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openwrt/rc.common")
+}
+
 fn make(dir: &Path, name: &str) -> PathBuf {
+    make_of(&stand_in(), dir, name)
+}
+
+fn make_of(binary: &Path, dir: &Path, name: &str) -> PathBuf {
     let output = dir.join(name);
     let made = Command::new("sh")
         .arg(deploy("openwrt/mkipk.sh"))
-        .args([Path::new(env!("CARGO_BIN_EXE_posgate")), Path::new("mipsel_24kc"), &output])
+        .args([binary, Path::new("mipsel_24kc"), &output])
         .env("VERSION", "1.2.3")
         .env("SOURCE_DATE_EPOCH", EPOCH)
         .output()
@@ -31,7 +40,7 @@ fn a_package_is_the_same_to_the_byte_whenever_and_wherever_it_is_made() {
     let script = format!(
         "umask 077; VERSION=1.2.3 SOURCE_DATE_EPOCH={EPOCH} sh '{}' '{}' mipsel_24kc '{}'",
         deploy("openwrt/mkipk.sh").display(),
-        env!("CARGO_BIN_EXE_posgate"),
+        stand_in().display(),
         other.path().join("b.ipk").display()
     );
     run("sh", &["-c", &script], other.path());
@@ -95,7 +104,7 @@ fn a_package_says_who_it_is_and_what_the_operator_may_change() {
 #[test]
 fn an_installed_binary_answers_with_the_version() {
     let dir = tempfile::tempdir().unwrap();
-    make(dir.path(), "posgate.ipk");
+    make_of(Path::new(env!("CARGO_BIN_EXE_posgate")), dir.path(), "posgate.ipk");
     run("tar", &["xzf", "posgate.ipk"], dir.path());
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -107,6 +116,99 @@ fn an_installed_binary_answers_with_the_version() {
     // Only the table is not where a router has it.
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(said.lines().all(|line| line.contains("/etc/posgate/cards.csv")), "{said}");
+}
+
+/// A stand-in for apk of apk-tools 3: its package is a list of what it was given, with modes, times and sums.
+const APK: &str = r#"#!/bin/sh
+[ "$1" = mkpkg ] || exit 1
+[ "$2" != --help ] || exit 0
+shift
+while [ $# -gt 0 ]; do
+    case $1 in
+    --info) echo "info $2" ;;
+    --script) echo "script ${2%%:*} $(sha256sum <"${2#*:}")" ;;
+    --files) files=$2 ;;
+    --output) output=$2 ;;
+    esac
+    shift 2
+done >/tmp/apk.$$
+cd "$files" && find . -printf '%M %TY-%Tm-%Td %TT %p\n' | LC_ALL=C sort >>/tmp/apk.$$
+find . -type f -exec sha256sum {} + | LC_ALL=C sort >>/tmp/apk.$$
+mv /tmp/apk.$$ "$output"
+"#;
+
+fn make_apk(dir: &Path, path: &str) -> Output {
+    Command::new("/bin/sh")
+        .arg(deploy("openwrt/mkapk.sh"))
+        .args([stand_in(), PathBuf::from("mipsel_24kc"), dir.join("out/posgate.apk")])
+        .envs([("VERSION", "1.2.3"), ("SOURCE_DATE_EPOCH", EPOCH), ("PATH", path)])
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn without_apk_no_apk_package_is_made_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    for tool in ["dirname", "basename"] {
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), dir.path().join(tool)).unwrap();
+    }
+    let made = make_apk(dir.path(), dir.path().to_str().unwrap());
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(made.status.success(), "{said}");
+    assert!(said.starts_with("skipped posgate.apk: it needs apk of apk-tools 3"), "{said}");
+    assert!(!dir.path().join("out").exists());
+}
+
+#[test]
+fn apk_is_given_the_same_to_the_byte_and_what_enables_the_service() {
+    let made = ["one", "another"].map(|_| {
+        let dir = tempfile::tempdir().unwrap();
+        let apk = dir.path().join("apk");
+        fs::write(&apk, APK.replace("/tmp", dir.path().to_str().unwrap())).unwrap();
+        // As root there is no need of fakeroot; without being root it runs what it is given.
+        fs::write(dir.path().join("fakeroot"), "#!/bin/sh\nexec \"$@\"\n").unwrap();
+        for tool in ["apk", "fakeroot"] {
+            fs::set_permissions(dir.path().join(tool), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+        let made = make_apk(dir.path(), &path);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        fs::read_to_string(dir.path().join("out/posgate.apk")).unwrap()
+    });
+    assert_eq!(made[0], made[1]);
+    for line in ["info name:posgate", "info version:1.2.3-r1", "info arch:mipsel_24kc"] {
+        assert!(made[0].lines().any(|said| said == line), "{line} in {}", made[0]);
+    }
+    // Without these default_postinst neither makes the user nor enables the service.
+    for name in ["list", "conffiles", "conffiles_static", "rusers"] {
+        let path = format!(" ./lib/apk/packages/posgate.{name}");
+        assert!(made[0].lines().any(|said| said.starts_with("-rw-r--r--") && said.ends_with(&path)), "{path}");
+    }
+    for script in ["post-install", "post-upgrade", "pre-deinstall"] {
+        assert!(made[0].contains(&format!("script {script} ")));
+    }
+}
+
+#[test]
+fn the_readmes_name_the_targets_of_the_table() {
+    let table = fs::read_to_string(deploy("targets")).unwrap();
+    let rows = table.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    let targets: Vec<String> = rows
+        .map(|row| {
+            let columns: Vec<&str> = row.split_whitespace().collect();
+            assert_eq!(columns.len(), 8, "{row}");
+            format!("| `{}` | `{}` |", columns[0], columns[1].replace(',', "`, `"))
+        })
+        .collect();
+    for readme in ["README.md", "README.zh-CN.md"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(readme)).unwrap();
+        let named: Vec<&str> =
+            text.lines().filter(|line| line.contains("-unknown-linux-musl") && line.starts_with('|')).collect();
+        assert_eq!(named.len(), targets.len(), "{readme}");
+        for (line, target) in named.iter().zip(&targets) {
+            assert!(line.replace("`、`", "`, `").starts_with(target.as_str()), "{readme}: write {target}");
+        }
+    }
 }
 
 #[test]
