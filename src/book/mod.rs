@@ -679,6 +679,11 @@ impl Book {
         frames.filter(move |seen| seen.outcome.sale > entry)
     }
 
+    /// Whether one of the device's last frames that were answered was about this card or command number.
+    pub fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))
+    }
+
     /// Whether one of the device's last ten approvals was confirmed by 109.
     pub fn is_confirming(&self, machine: MachineNo) -> bool {
         self.memory(machine).is_some_and(Memory::is_confirming)

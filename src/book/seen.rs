@@ -48,6 +48,14 @@ impl FrameId {
         self.seq == seq
     }
 
+    /// Whether the frame was about this card or, if it was a 128, this command number.
+    pub(super) fn is_about(&self, subject: &[u8]) -> bool {
+        match self.code {
+            128 => self.slot == fnv1a(subject),
+            _ => CardNo::parse(subject).is_some_and(|card| card.value() == self.card),
+        }
+    }
+
     /// A byte in which two frames differ, but once in 256.
     fn mark(&self) -> u8 {
         let mixed = self.seq ^ self.when ^ self.card.rotate_left(32);

@@ -380,7 +380,7 @@ impl Server<'_> {
     }
 
     /// A 109: confirms its device's pending command unless it was seen before, is older than the frame answered, or
-    /// names other things only.
+    /// names other things only, or the card or command number of another answer.
     pub(super) fn on_confirm(&mut self, context: &Context, rest: &[u8], fx: &mut Effects) {
         let (now, frame) = (&context.now, context.frame);
         let device = self.tables.devices.get_mut(context.device);
@@ -438,7 +438,16 @@ impl Server<'_> {
         }
         // Of a board's commands the one whose card is named is meant, before one that shares but its code.
         let by_subject = find(&|pending| names().any(|name| pending.is_about(name)));
-        by_subject.or_else(|| find(&|pending| names().any(|name| pending.is_named(name, machine))))
+        by_subject.or_else(|| {
+            // A 109 that was long under way names the code as well: what it means is the earlier answer whose card it names.
+            let is_earlier =
+                |name: &[u8]| number(name) != Some(machine) && self.book().has_answered(device.machine, name);
+            if names().any(is_earlier) {
+                None
+            } else {
+                find(&|pending| names().any(|name| pending.is_named(name, machine)))
+            }
+        })
     }
 }
 

@@ -690,7 +690,8 @@ impl World {
             self.coverage.count("branch room found again");
         }
         self.was_nothing = room == Room::Nothing;
-        let has_room = !self.is_filled && self.t > self.room_changed + ROOM_FOUND_MS;
+        // The server knows the time at which the turn began.
+        let has_room = !self.is_filled && self.turn_began > self.room_changed + ROOM_FOUND_MS;
         assert!(!has_room || received == 0 || room == Room::Open, "there is room, and the server stays {room:?}");
     }
 
