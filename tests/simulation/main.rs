@@ -3,7 +3,7 @@
 //! Would it notice? Each of these was done to the code by hand, and caught by `simulate --seed 1 --worlds 100`: in the world
 //! of that seed, at that step, so many of its hours on (seed and step move when the simulation changes: those of 1 to 28 are of
 //! before the operator's orders).
-//! (`net/service.rs` 1, 2, 27; `book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32; `server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25, 26; `model/entry.rs` 13, 31;
+//! (`net/service.rs` 1, 2, 27; `book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32; `server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25, 26, 33; `model/entry.rs` 13, 31;
 //! `ledger` 9, 12, 18, 22, 24, 28.)
 //!
 //! | | mutation | seed, step, hour | what the judge said |
@@ -40,13 +40,14 @@
 //! | 30 | a snapshot without the voids | 1, 303, 1 | more than is left of the sale |
 //! | 31 | `topup` is not committed | 1, 517, 3 | answered, and not in the durable ledger |
 //! | 32 | a sale of a replaced card does not count for its heir | 1, 2376, 7 | spent: book or sum |
+//! | 33 | a 109 that names another sale's card beside the code confirms | 80, 12477, 4 | confirmed, and never shown |
 //!
-//! Mutations 26, 28 and 32 were the code's own until the simulation found them; they have tests of their own now.
+//! Mutations 26, 28, 32 and 33 were the code's own until the simulation found them; they have tests of their own now.
 
 mod sim;
 
 /// Worlds of few devices, so that a build without optimisation plays them in seconds.
-const SEEDS: [u64; 4] = [47, 107, 140, 151];
+const SEEDS: [u64; 4] = [5, 16, 44, 124];
 
 #[test]
 fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
@@ -57,7 +58,7 @@ fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
     println!("{}", total.coverage);
     // Three days reach nearly all; what is rare is for the long run.
     let missing = total.coverage.missing();
-    assert!(missing.len() <= 12, "a quiet simulation proves nothing; not reached: {missing:?}");
+    assert!(missing.len() <= 8, "a quiet simulation proves nothing; not reached: {missing:?}");
     assert!(total.told > 1000 && total.restarts > 60, "{total:?}");
 }
 
