@@ -141,7 +141,7 @@ check_ledger() (
             if [ "$half" = 2 ]; then player=${halves#*,}; fi
             case $player in
             here) "$here" "$site/$halves" "$half" >"$site/$halves/replies-$half" || exit 1 ;;
-            there) timeout 300 "${emulator[@]}" "$there" "$site/$halves" "$half" >"$site/$halves/replies-$half" || exit 1 ;;
+            there) timeout 600 "${emulator[@]}" "$there" "$site/$halves" "$half" >"$site/$halves/replies-$half" || exit 1 ;;
             esac
         done
         diff -r "$site/here,here" "$site/$halves" || exit 1
@@ -152,7 +152,7 @@ check_ledger() (
 
 check_units() (
     for_tests "$1"
-    timeout 1200 "${cargo[@]}" test "${options[@]}" --lib
+    timeout 2400 "${cargo[@]}" test "${options[@]}" --lib
 )
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
