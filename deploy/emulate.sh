@@ -152,7 +152,8 @@ check_ledger() (
 
 check_units() (
     for_tests "$1"
-    timeout 2400 "${cargo[@]}" test "${options[@]}" --lib
+    # qemu 7.2 leaves some of netlink's attributes in the byte order of this machine, and musl's getifaddrs walks them for ever.
+    timeout 2400 "${cargo[@]}" test "${options[@]}" --lib -- --skip net::udp::tests::the_loopback_is_among_the_addresses
 )
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
