@@ -14,7 +14,7 @@ trap 'rm -rf "$site"' EXIT
 printf "config server 'main'\n\tlist listen '127.0.0.1:0'\n\toption cards 'cards.csv'\n\toption ledger_dir 'ledger'\n" >"$site/posgate"
 cp "$site/posgate" "$site/posgate.short"
 # A new segment at once, and with it a snapshot.
-printf "\toption segment_bytes '65536'\n" >>"$site/posgate.short"
+printf "\toption segment_bytes '1024'\n" >>"$site/posgate.short"
 {
     echo card,balance
     seq -f '%.0f,100.00' 7700000000 7700009999
