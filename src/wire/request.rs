@@ -408,6 +408,7 @@ pub struct Malformed<'a> {
 
 impl<'a> Malformed<'a> {
     /// Keeps what can be read of a frame whose fields behind the common five are these.
+    #[cold]
     fn of(code: Code, field: &'static str, fields: &Fields<'a>) -> Self {
         let at = |place| fields.clone().nth(place);
         let (card, amount, time) = match code {
