@@ -7,7 +7,8 @@
 #   1. one sale goes recvmmsg, 001, write of the entry, fdatasync, 008: in this order, on every turn of the loop;
 #   2. 200 frames that wait at once lead to far fewer syncs than sales, and to one write and one sync a turn;
 #   3. what rests on nothing is answered without a sync: an enquiry without a write too, a refusal after its entry is written;
-#   4. an entry that nothing rests on is synced 5 s after it was written, though nothing more comes.
+#   4. an entry that nothing rests on is synced 5 s after it was written, though nothing more comes;
+#   5. once everything is done ten seconds go by without a system call of any kind.
 # Exit code 0 if all of it holds. Needs bash (for /dev/udp) and strace.
 set -euo pipefail
 
@@ -46,7 +47,6 @@ printf 'card,balance\n8888888801,1000.00\n' >"$dir/cards.csv"
 
 # RUST_LOG: the port is told at info, and no other line disturbs the trace.
 RUST_LOG='posgate=info' strace -f -y -ttt -s 300 -e signal=none -o "$dir/trace" \
-    -e trace=epoll_wait,epoll_pwait,recvmmsg,sendmmsg,sendmsg,write,pwrite64,fsync,fdatasync \
     "$posgate" serve --config "$dir/posgate" >"$dir/out" 2>"$dir/err" &
 tracer=$!
 wait_for "$dir/out" 'serving site='
@@ -89,6 +89,16 @@ for _ in $(seq 400); do
     [ "$(grep -o '"008,00002,8888888801,0.02' "$dir/trace" | wc -l)" -ge 200 ] && break
     sleep 0.05
 done
+
+# --- 5. silence
+calls=-1 seen=$(wc -l <"$dir/trace")
+until [ "$seen" -eq "$calls" ]; do
+    [ "$((rests = ${rests:-0} + 1))" -le 6 ] || fail "it never rests for ten seconds"
+    calls=$seen
+    sleep 10
+    seen=$(wc -l <"$dir/trace")
+done
+
 kill -TERM "$server"
 wait "$tracer" || fail "the server did not leave with 0"
 server=
@@ -129,4 +139,4 @@ sales=$(grep -c '^out 008' "$dir/served")
 syncs=$(grep -c '^sync' "$dir/served")
 [ "$sales" -eq 201 ] || fail "$sales of 201 sales were answered"
 [ "$syncs" -le 20 ] || fail "$syncs syncs for $sales sales"
-echo "strace.sh: $sales sales, $(grep -c '^write' "$dir/served") writes, $syncs syncs; keys synced after $late ms; a sale: $(turn_of 'in 103,00002')"
+echo "strace.sh: $sales sales, $(grep -c '^write' "$dir/served") writes, $syncs syncs; keys synced after $late ms; ten idle seconds without a call; a sale: $(turn_of 'in 103,00002')"
