@@ -93,11 +93,10 @@ fn options() -> Option<(usize, usize)> {
 
 fn open(place: usize) -> Site {
     let shape = &SHAPES[place];
-    let tables = Box::leak(Box::new(TABLES[place].lock().expect("not poisoned")));
-    let effects = Box::leak(Box::new(EFFECTS[place].lock().expect("not poisoned")));
-    let mut site = Site::open(tables, effects, shape.cards);
+    let mut site = Site::open(&TABLES[place], &EFFECTS[place], shape.cards);
     if shape.is_full {
-        for _ in 0..=RECENT_FRAMES_MAX / 2 {
+        // A sale is one frame in its terminal's window: a 109 is none.
+        for _ in 0..RECENT_FRAMES_MAX {
             sell(&mut site, shape.terminals, shape.terminals as usize);
         }
     }

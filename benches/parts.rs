@@ -34,9 +34,7 @@ static TABLES: [Mutex<Tables>; CARDS.len()] = [const { Mutex::new(Tables::new())
 static EFFECTS: [Mutex<Effects>; CARDS.len()] = [const { Mutex::new(Effects::new()) }; CARDS.len()];
 static SITES: LazyLock<[Mutex<Site>; CARDS.len()]> = LazyLock::new(|| {
     std::array::from_fn(|place| {
-        let tables = Box::leak(Box::new(TABLES[place].lock().expect("not poisoned")));
-        let effects = Box::leak(Box::new(EFFECTS[place].lock().expect("not poisoned")));
-        let mut site = Site::open(tables, effects, CARDS[place]);
+        let mut site = Site::open(&TABLES[place], &EFFECTS[place], CARDS[place]);
         // Machine 1 has sold: its duplicate window is full.
         for _ in 0..40 {
             for frame in [site.charge(1), site.confirmation(1)] {

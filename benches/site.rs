@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
+use std::sync::Mutex;
 
 use posgate::ledger::{DirStorage, Ledger};
 use posgate::model::rules::Rules;
@@ -39,8 +40,9 @@ pub fn rules() -> Rules {
 }
 
 impl Site {
-    /// Opens one with so many cards, all rich.
-    pub fn open(tables: &'static mut Tables, effects: &'static mut Effects, cards: u64) -> Self {
+    /// Opens one with so many cards, all rich. Tables and effects are too large for a stack.
+    pub fn open(tables: &'static Mutex<Tables>, effects: &'static Mutex<Effects>, cards: u64) -> Self {
+        let (tables, effects) = (leak(tables), leak(effects));
         let directory = directory();
         let rules = rules();
         let table: String = (0..cards).map(|number| format!("{},100000.00\n", FIRST_CARD + number)).collect();
@@ -96,6 +98,10 @@ impl Site {
         self.service.end_turn(&now, &mut post).expect("the ledger can be written");
         replies
     }
+}
+
+fn leak<T>(value: &'static Mutex<T>) -> &'static mut T {
+    &mut *Box::leak(Box::new(value.lock().expect("not poisoned")))
 }
 
 fn serial(machine: u64) -> u64 {

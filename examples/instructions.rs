@@ -15,7 +15,6 @@ use std::sync::Mutex;
 use posgate::server::{Effects, Tables};
 use site::Site;
 
-/// Too large for a stack.
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 
@@ -25,13 +24,11 @@ const SALES: u64 = 2000;
 const MACHINE: u64 = 2;
 
 fn main() {
-    let tables = Box::leak(Box::new(TABLES.lock().expect("not poisoned")));
-    let effects = Box::leak(Box::new(EFFECTS.lock().expect("not poisoned")));
-    let mut site = Site::open(tables, effects, CARDS);
-    let frames = frames(&mut site, WARM_UP);
-    serve(&mut site, &frames);
-    let frames = self::frames(&mut site, SALES);
-    let replies = serve_sales(&mut site, &frames);
+    let mut site = Site::open(&TABLES, &EFFECTS, CARDS);
+    let warm_up = frames(&mut site, WARM_UP);
+    serve(&mut site, &warm_up);
+    let counted = frames(&mut site, SALES);
+    let replies = serve_sales(&mut site, &counted);
     // 001 and 008; the 109 gets none.
     assert_eq!(replies, 2 * SALES, "every sale is acknowledged and approved");
     println!("sales {SALES}");

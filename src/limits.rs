@@ -151,7 +151,8 @@ pub const LIMITED_PER_DEVICE: u32 = 20;
 /// See [`LIMITED_PER_DEVICE`].
 pub const LIMITED_IN_ALL: u32 = 200;
 
-/// Clients of the control socket. One more takes the place of one that was silent for a minute, or is told "busy": a desk's program, a web page's, a person and a monitor are four.
+/// Clients of the control socket. One more takes the place of one that was silent for a minute, or is told "busy": a desk's program, a
+/// web page's, a person and a monitor are four.
 pub const CONTROL_CLIENTS_MAX: usize = 8;
 
 /// Bytes of one line on the control socket, each way, its LF not counted. A longer one gets an error and the close.

@@ -9,6 +9,7 @@ use posgate::audit::balances::Balances;
 use posgate::audit::explain::{Question, explain as tell};
 use posgate::audit::export::{Export, Format, Language};
 use posgate::audit::filter::{self, Written};
+use posgate::audit::layout::printable;
 use posgate::audit::report::{Span, gather};
 use posgate::audit::show::{self, LAST_MAX, Show};
 use posgate::audit::{Calendar, Filter, Source, Trouble};
@@ -173,8 +174,8 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
 
 /// Prints what may hold a device's control characters, which a terminal would obey, with `?` for them.
 fn print(text: &str) -> Result<(), Trouble> {
-    let shown = |character: char| if character.is_control() && character != '\n' { '?' } else { character };
-    Ok(io::stdout().write_all(text.chars().map(shown).collect::<String>().as_bytes())?)
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    Ok(io::stdout().write_all(lines.join("\n").as_bytes())?)
 }
 
 /// The accounts that a ledger has opened, with what they hold.

@@ -52,17 +52,16 @@ impl Mailbag {
 
     /// The replies in order.
     pub fn iter(&self) -> impl Iterator<Item = (Peer, &[u8])> + Clone {
-        self.letters.iter().map(|letter| {
-            let start = letter.start as usize;
-            (letter.peer, &self.bytes[start..start + usize::from(letter.len)])
-        })
+        self.letters.iter().map(|letter| self.read(letter))
     }
 
     /// The reply at this place.
     pub(super) fn get(&self, place: usize) -> Option<(Peer, &[u8])> {
-        self.letters
-            .get(place)
-            .map(|letter| (letter.peer, &self.bytes[letter.start as usize..][..usize::from(letter.len)]))
+        self.letters.get(place).map(|letter| self.read(letter))
+    }
+
+    fn read(&self, letter: &Letter) -> (Peer, &[u8]) {
+        (letter.peer, &self.bytes[letter.start as usize..][..usize::from(letter.len)])
     }
 
     /// The replies in order that may still leave.

@@ -419,8 +419,8 @@ impl Server<'_> {
         let machine = device.machine.value();
         let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.is(field));
         let names = || {
-            let fields = rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-            fields.filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
+            fields_of(rest)
+                .filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
         };
         // Mostly nothing follows, or the serial alone.
         let is_bare = rest.is_empty() || is_serial(rest) || names().next().is_none();
@@ -454,8 +454,12 @@ impl Server<'_> {
 /// The device's serial where it stands among a 109's fields, as received.
 fn serial_in(rest: &[u8], known: Option<&Serial>) -> Option<Serial> {
     let known = known?;
-    let field = rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).find(|field| known.is(field))?;
+    let field = fields_of(rest).find(|field| known.is(field))?;
     text_from(field).map(Serial::from)
+}
+
+fn fields_of(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// Puts a command where it belongs: behind the sync if it rests on an entry.

@@ -3,8 +3,8 @@
 //! What always holds: a frame that was refused stays refused. Whoever read "full" on the display has paid in another way, so the same
 //! frame again must not charge when there is room; nor must one whose refusal stands in an entry that is gone.
 
-use super::device::LIMITED;
 use super::effects::{Effects, Told};
+use super::entries::place_of;
 use super::outbox::{About, Addressee};
 use super::texts::{Values, fill};
 use super::{Context, Server, Tables};
@@ -58,8 +58,7 @@ impl Server<'_> {
         for _ in 0..sales {
             self.counters.count_reason(Reason::Full);
         }
-        let declines = LIMITED.iter().position(|kind| *kind == Kind::Decline).expect("a limited kind");
-        self.leave_out(now, declines, sales);
+        self.leave_out(now, place_of(Kind::Decline), sales);
         self.forget_commands();
         self.rewind_book();
     }

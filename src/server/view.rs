@@ -61,7 +61,7 @@ impl Server<'_> {
 
     fn view(&self, row: usize) -> DeviceView<'_> {
         let device: &Device = self.tables.devices.get(row);
-        let rule = device.rule.map(|rule| &self.rules.devices[usize::from(rule)]);
+        let rule = self.device_rule(row);
         let asked = if device.is_board { DeviceKind::Board } else { DeviceKind::Pos };
         DeviceView {
             machine: device.machine,

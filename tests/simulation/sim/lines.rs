@@ -14,7 +14,7 @@ use posgate::net::Service;
 /// What was answered to a line.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// `done`, `again`, `idle` or the reason of a refusal; `asked` if it was a question, or an order that would be done.
+    /// `done`, `again` or the reason of a refusal; `asked` if it was a question, or an order that would be done.
     pub word: String,
     /// The entry, or of a batch's line that was done before the batch's first and last.
     pub first: u64,
@@ -91,7 +91,6 @@ fn read(text: &str) -> Said {
     let refusal = value.text("reason").unwrap_or(UNREAD);
     let word = match (value.is("ok"), value.get("again")) {
         (false, _) => refusal,
-        (true, _) if value.is("idle") => "idle",
         (true, _) if value.is("again") => "again",
         (true, Some(_)) => "done",
         (true, None) => "asked",

@@ -545,7 +545,7 @@ impl World {
                 continue;
             }
             match (&task, said.word.as_str()) {
-                (Task::Order(_) | Task::PayOutAll(_), "done" | "again" | "idle") => {
+                (Task::Order(_) | Task::PayOutAll(_), "done" | "again") => {
                     self.believe(task, &said, before.as_ref());
                 }
                 (Task::Question(question, _), "asked") => {
