@@ -172,7 +172,6 @@ impl Device {
     pub(super) fn serve(&mut self, now: Mono, serial: Option<&Serial>, peer: Peer) -> bool {
         let is_another = self.served.is_some() && !self.is_same(serial, *peer.source.ip());
         if is_another {
-            self.echoes.clear();
             self.confirms.clear();
             self.rival = Some((*self.peer.source.ip(), self.serial.take()));
             self.clock_offset_s = None;

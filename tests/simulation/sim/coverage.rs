@@ -228,6 +228,7 @@ pub const WANTED: &[&str] = &[
 
 /// What can go wrong in the world and does not in this one, so that nobody takes it for proven.
 pub const NOT_SIMULATED: &[&str] = &[
+    "no room, at the next start, for writing again what a failed sync lost",
     "what was synced and is spoiled later, other than a bit flipped in a copy that is looked at and thrown away",
     "a medium that lies about a sync",
     "a datagram other than a sale's frame that comes more than 8 s late, or from before its device's power cut",

@@ -387,13 +387,18 @@ impl Inode {
         }
         for page in std::mem::take(&mut self.dirty) {
             if random.happens(500) {
+                // What was cut off is gone before anything is written in its place.
+                if let Some(cut) = self.cut.take() {
+                    self.medium.truncate(cut);
+                }
                 self.write_page(page, usize::MAX);
                 continue;
             }
             coverage.count("fault medium page lost by a failed sync");
-            // What was written again, as a start does with the tail, is there already.
+            // What was written again, as a start does with the tail, is there already, unless it is cut off yet.
             let bytes = page * PAGE..self.cache.len().min((page + 1) * PAGE);
-            if self.medium.get(bytes.clone()) != self.cache.get(bytes) {
+            let is_kept = self.cut.is_none_or(|cut| bytes.end <= cut);
+            if !is_kept || self.medium.get(bytes.clone()) != self.cache.get(bytes) {
                 self.lost.insert(page);
             }
         }
@@ -515,7 +520,10 @@ impl Medium {
     }
 
     fn write(&mut self, name: &str, offset: Option<u64>, bytes: &[u8]) -> io::Result<()> {
+        let has_lost = !self.file(name)?.lost.is_empty();
         let strike = self.struck(offset.is_none(), false)?;
+        // What a failed sync lost, and the next start finds no room to write again, nobody can know of.
+        let strike = strike.filter(|strike| !(has_lost && offset.is_some() && *strike == Strike::NoSpace));
         let mut len = strike.map_or(bytes.len(), |_| self.random.place(bytes.len() + 1));
         let room = usize::try_from(self.room()).unwrap_or(usize::MAX);
         let inode = self.file(name)?;

@@ -48,6 +48,8 @@ static WORLD: Mutex<()> = Mutex::new(());
 
 enum Event {
     ToServer(SocketAddrV4, Vec<u8>),
+    /// Somebody sends again what he recorded: a board, its frame, and how many it had sent then.
+    Recorded(usize, Vec<u8>, u64),
     ToDevice(usize, Vec<u8>),
     Tick(usize),
     Customer(usize),

@@ -200,16 +200,22 @@ impl World {
     pub(super) fn replay_a_door(&mut self) {
         // Of the last 32 frames of a board: more it need not remember.
         let frames = &self.door_frames;
-        self.recorded_doors.retain(|(place, _, number)| frames[*place] < number + 28);
+        self.recorded_doors.retain(|(place, _, number)| is_remembered(frames[*place], *number));
         if self.recorded_doors.is_empty() {
             return;
         }
         let place = self.random.place(self.recorded_doors.len());
-        let (board, frame, _) = self.recorded_doors[place].clone();
-        let source = self.devices[board].source();
+        let (board, frame, number) = self.recorded_doors[place].clone();
         self.coverage.count("fault net replayed door");
         let at = self.t + self.random.below(MINUTE);
-        self.schedule(at, Event::ToServer(source, frame));
+        self.schedule(at, Event::Recorded(board, frame, number));
+    }
+
+    /// The recording comes, unless the board has meanwhile asked so often that it is forgotten.
+    pub(super) fn play_recorded(&mut self, board: usize, frame: Vec<u8>, number: u64) {
+        if is_remembered(self.door_frames[board], number) {
+            self.schedule(self.t, Event::ToServer(self.devices[board].source(), frame));
+        }
     }
 
     fn stranger(&mut self) -> SocketAddrV4 {
@@ -224,6 +230,11 @@ impl World {
         let decoys: Vec<u64> = decoys.collect();
         if decoys.is_empty() { 1 } else { self.random.pick(&decoys) }
     }
+}
+
+/// Whether a board's frame is one of the last that the server has to remember, with some on their way.
+fn is_remembered(frames: u64, number: u64) -> bool {
+    frames < number + 28
 }
 
 fn lost_name(datagram: &[u8]) -> &'static str {

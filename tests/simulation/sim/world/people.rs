@@ -12,6 +12,7 @@ impl World {
         let Some(((at, _), event)) = self.events.pop_first() else { return };
         self.t = self.t.max(at);
         match event {
+            Event::Recorded(board, frame, number) => self.play_recorded(board, frame, number),
             Event::ToServer(source, datagram) => {
                 if self.inbox.len() < 4096 {
                     self.inbox.push_back((source, datagram));
