@@ -976,6 +976,25 @@ mod tests {
         assert_eq!(codes(&sent.iter().filter(is_of_card).cloned().collect::<Vec<_>>()), ["051"], "{sent:?}");
     }
 
+    /// Found by the simulation: whoever sent under the board's number after it ended the memory of what has no entry.
+    #[test]
+    fn a_recorded_door_does_not_open_again_because_another_sent_under_its_number() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        site.service.ledger_mut().capacity = Some(0);
+        site.turn(&[door(1)]).unwrap();
+        assert_eq!(codes(&site.turn(&[door(1)]).unwrap()), ["050"]);
+        // The clash window is over.
+        site.at_ms += 3_600_000;
+        let peer = Peer { source: "192.168.1.21:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };
+        site.service.receive(&now(site.at_ms), peer, door(2).as_bytes(), false).unwrap();
+        let sent = site.turn(&[]).unwrap();
+        assert!(codes(&sent).contains(&"050"), "{sent:?}");
+        site.at_ms += 3_600_000;
+        assert_eq!(codes(&site.turn(&[door(1)]).unwrap()), ["051"]);
+    }
+
     #[test]
     fn an_order_is_durable_before_it_is_answered_and_done_once() {
         let mut tables = locked(&SERVING);
