@@ -121,7 +121,6 @@ impl Server<'_> {
         if is_short_lived && age.is_some_and(|age| age >= ECHO_MS) {
             return None;
         }
-        context.is_again.set(true);
         Some(seen.clone())
     }
 

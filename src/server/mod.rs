@@ -27,7 +27,6 @@ mod undone;
 mod view;
 mod waiting;
 
-use core::cell::Cell;
 use core::net::Ipv4Addr;
 
 use log::{debug, error, info, log_enabled, warn};
@@ -204,8 +203,6 @@ struct Context<'a> {
     raw: &'a [u8],
     /// Whether the machine number belongs to the frame's device.
     is_served: bool,
-    /// Whether the frame was answered before: told by the first look for that answer.
-    is_again: Cell<bool>,
 }
 
 impl Context<'_> {
@@ -395,7 +392,6 @@ impl<'t> Server<'t> {
             frame,
             raw,
             is_served,
-            is_again: Cell::new(false),
         };
         if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
             debug!(

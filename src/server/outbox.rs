@@ -175,15 +175,14 @@ pub(super) struct Addressee {
     device: usize,
     /// Whether it holds the machine number.
     is_served: bool,
-    /// The frame that is answered, and whether it was answered before.
+    /// The frame that is answered.
     answered: Option<FrameSeq>,
-    is_again: bool,
 }
 
 impl Addressee {
     /// A device that asked for nothing.
     pub(super) fn unasked(now: &Now, device: usize, peer: Peer) -> Self {
-        Self { now: *now, peer, device, is_served: true, answered: None, is_again: false }
+        Self { now: *now, peer, device, is_served: true, answered: None }
     }
 
     /// The same, of a frame with this number.
@@ -201,7 +200,6 @@ impl Server<'_> {
             device: context.device,
             is_served: context.is_served,
             answered: Some(context.frame.seq),
-            is_again: context.is_again.get(),
         };
         self.command_to(&addressee, reply, about, fx);
     }
@@ -234,9 +232,9 @@ impl Server<'_> {
             let is_same =
                 to.answered.is_some() && pending.answered == to.answered && frame == self.tables.outbox.frame(slot);
             let is_older = |frame: FrameSeq| pending.answered.is_some_and(|pending| frame.is_behind(&pending));
-            // A delayed copy of an older frame gets its answer again; what is newer stays on its way. A new frame with a
-            // lower number comes from a device that started anew.
-            if is_same || (to.is_again && to.answered.is_some_and(is_older)) {
+            // An older frame that comes late, or again, gets its answer once; what is newer stays on its way, for it is what the device waits
+            // for and confirms. A device that started anew counts anew, but its 101 ended what was on its way.
+            if is_same || to.answered.is_some_and(is_older) {
                 return;
             }
             self.end(&to.now, slot, fx);
