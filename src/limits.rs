@@ -24,8 +24,11 @@ pub const TURN_DATAGRAMS_MAX: usize = 1024;
 /// wait for this. Measured with syncs of 30 ms under 100,000 datagrams a second: of a sale the p99 fell from 1.1 s to 0.6 s.
 pub const TURN_BEYOND_MS_MAX: u64 = 50;
 
-/// Datagrams, or timers, that are handled between two looks at the room left in a turn's buffers.
+/// Datagrams, or timers, that are handled between two looks at the room left in a turn's buffers: at most so many.
 pub const TURN_BATCH: usize = 64;
+
+/// Where a turn's write has no room for so many more, the turn takes none.
+pub const TURN_BATCH_MIN: usize = 16;
 
 /// Stored sales (105) decided in a turn beside live requests, which go first. The turn's sync is there anyway, so they cost their own
 /// bytes and decisions: 32 are some 10 KiB of entries and, on a router, 5 ms. A thousand terminals' wait is over in 32 such turns.
@@ -43,8 +46,12 @@ pub const STORED_BYTES_MAX: usize = STORED_WAITING_MAX * 160;
 /// later request of the device, so a batch's live requests may bring as many each; a further one finds no place.
 pub const STORED_AHEAD_MAX: usize = 2;
 
-/// Bytes appended to the ledger in one write. A turn ends when another frame's entries might not fit.
+/// Bytes appended to the ledger in one write. A turn takes no more frames when their entries likely would not fit.
 pub const TURN_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of the entries that a frame likely leads to at most: a sale that opens its account. One that does not has half of it, and a 109
+/// a third.
+pub const FRAME_ENTRIES_BYTES: usize = 320;
 
 /// Entries that one frame, timer or signal can lead to: `clock`, `open`, two alarms, the decision itself, and, where
 /// a device gives way to another, `unconfirmed` for each of its commands and one excess line a limited kind. Exceeding it is

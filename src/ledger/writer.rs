@@ -13,7 +13,7 @@
 
 use std::io;
 
-use crate::limits::{ENTRIES_MAX, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
+use crate::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, TAIL_LEN_MAX, TURN_BYTES_MAX};
 use crate::model::{Entry, EntrySeq, Stamp};
 
 use super::header::{self, HEADER_LEN};
@@ -167,27 +167,25 @@ impl<S: Storage> Ledger<S> {
     /// [`Ledger::sync`].
     ///
     /// # Panics
-    /// If its seq is not the next, or there is no room: the caller asks [`Ledger::has_room`] before each event.
+    /// If its seq is not the next, or there is no room: the caller asks [`Ledger::has_room`] before.
     pub fn append(&mut self, entry: &Entry) {
         assert_eq!(entry.seq, self.head.seq.next(), "entries are appended in order, without a gap");
-        let room: &mut [u8; LINE_LEN_MAX] = self.buffer[self.filled..]
-            .first_chunk_mut()
-            .expect("has_room() was asked before the event, and one event makes at most ENTRIES_MAX entries");
+        let room: &mut [u8; LINE_LEN_MAX] =
+            self.buffer[self.filled..].first_chunk_mut().expect("has_room() was asked before");
         let emitted = self.lines.emit(entry, self.head.crc, room);
         self.filled += emitted.len;
         self.head = Head { seq: entry.seq, crc: emitted.crc };
     }
 
-    /// Whether the buffer takes all entries of one more frame, timer or signal.
+    /// Whether the buffer takes another entry.
     pub fn has_room(&self) -> bool {
-        self.buffer.len() - self.filled >= ENTRIES_MAX * LINE_LEN_MAX
+        self.buffer.len() - self.filled >= LINE_LEN_MAX
     }
 
-    /// Whether the turn should take no more frames: the other half of the buffer is a batch of
-    /// [`TURN_BATCH`](crate::limits::TURN_BATCH) frames with 512 bytes of entries each, so that a turn makes one write. A batch that
-    /// needs more is written in pieces.
-    pub fn is_half_full(&self) -> bool {
-        self.filled > self.buffer.len() / 2
+    /// Frames that the turn may still take so that it makes one write, of [`FRAME_ENTRIES_BYTES`] each. Where they need more
+    /// they are written in pieces.
+    pub fn frames_left(&self) -> usize {
+        (self.buffer.len() - self.filled) / FRAME_ENTRIES_BYTES
     }
 
     /// Whether there are entries that were appended and not yet written.
@@ -427,7 +425,7 @@ pub fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
 }
 
-const _: () = assert!(TURN_BYTES_MAX >= ENTRIES_MAX * LINE_LEN_MAX, "one event fits a turn");
+const _: () = assert!(TURN_BYTES_MAX >= LINE_LEN_MAX, "an entry fits a turn");
 const _: () = assert!(TURN_BYTES_MAX <= TAIL_LEN_MAX, "recovery looks as far back as one write reaches");
 
 /// Makes a segment that continues from `head`, durable with its name before any entry is written to it.
@@ -496,20 +494,22 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_ends_before_an_event_might_not_fit() {
+    fn a_turn_is_full_when_another_entry_might_not_fit() {
         let mut storage = MemoryStorage::default();
         let mut ledger = open(&mut storage);
         let longest = Detail::from_text(&"\\".repeat(crate::limits::DETAIL_LEN_MAX)).unwrap();
+        let mut frames_left = ledger.frames_left();
         let mut seq = 0;
         while ledger.has_room() {
-            for _ in 0..ENTRIES_MAX {
-                seq += 1;
-                ledger.append(&Entry { detail: longest.clone(), ..testing::entry(seq) });
-            }
+            seq += 1;
+            ledger.append(&Entry { detail: longest.clone(), ..testing::entry(seq) });
+            assert!(ledger.frames_left() < frames_left);
+            frames_left = ledger.frames_left();
         }
         ledger.write().unwrap();
         assert!(ledger.has_room());
-        assert!(ledger.storage.files[FIRST].len() > TURN_BYTES_MAX / 2);
+        let header_and_turn = ledger.storage.files[FIRST].len();
+        assert!((TURN_BYTES_MAX - LINE_LEN_MAX..=TURN_BYTES_MAX + HEADER_LEN).contains(&header_and_turn));
     }
 
     #[test]

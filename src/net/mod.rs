@@ -24,7 +24,7 @@ use signal_hook_mio::v1_0::Signals;
 use crate::clock::Clock;
 use crate::control::{self as operator, Host, Owed};
 use crate::ledger::{Ledger, Storage};
-use crate::limits::{TURN_BATCH, TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
+use crate::limits::{TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
 use crate::logging;
 use crate::model::{Mono, Now};
 use crate::server::{Effects, Mailbag, Peer, Server};
@@ -34,7 +34,7 @@ use crate::zone::Zone;
 pub use control::Control;
 use drops::Drops;
 pub use service::Service;
-use udp::{Mail, Socket};
+use udp::{Likely, Mail, Socket};
 pub use watch::{Around, Places, Watch};
 
 /// What the operator's lines take in a turn beyond this many milliseconds (a reload, a search on a small router) they wait for
@@ -201,7 +201,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// opens for them. Devices send again.
     fn discard(&mut self) -> io::Result<()> {
         for socket in &mut self.sockets {
-            socket.recv(TURN_DATAGRAMS_MAX, |_| ())?;
+            socket.recv(TURN_DATAGRAMS_MAX, Likely::Many, |_| ())?;
         }
         Ok(())
     }
@@ -338,8 +338,14 @@ impl<'t, S: Storage> Loop<'t, S> {
     fn turn(&mut self, now: &Now) -> io::Result<()> {
         let mut received = 0;
         for socket in (self.first..self.sockets.len()).chain(0..self.first) {
-            while self.ready[socket] && self.goes_on(now, received) && self.service.takes_a_batch() {
-                received += self.receive(now, socket)?;
+            let mut likely = Likely::Few;
+            while self.ready[socket] && self.goes_on(now, received) {
+                let batch = self.service.batch();
+                if batch == 0 {
+                    break;
+                }
+                received += self.receive(now, socket, batch, likely)?;
+                likely = Likely::Many;
             }
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
@@ -389,11 +395,11 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 
     /// Takes a batch from a socket.
-    fn receive(&mut self, now: &Now, number: usize) -> io::Result<usize> {
+    fn receive(&mut self, now: &Now, number: usize, batch: usize, likely: Likely) -> io::Result<usize> {
         let Self { sockets, service, .. } = self;
         let mut failure = Ok(());
         let tag = u8::try_from(number).unwrap_or(u8::MAX);
-        let received = sockets[number].recv(TURN_BATCH, |datagram| {
+        let received = sockets[number].recv(batch, likely, |datagram| {
             if failure.is_err() {
                 return;
             }
@@ -401,7 +407,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             failure = service.receive(now, peer, datagram.bytes, datagram.is_oversize());
         })?;
         failure?;
-        self.ready[number] = received == TURN_BATCH;
+        self.ready[number] = received == batch;
         Ok(received)
     }
 }

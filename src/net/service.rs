@@ -14,7 +14,9 @@ use std::io;
 use log::{info, warn};
 
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
-use crate::limits::{STORED_AHEAD_MAX, TURN_BATCH, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX, TURN_STORED_MAX};
+use crate::limits::{
+    STORED_AHEAD_MAX, TURN_BATCH, TURN_BATCH_MIN, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX, TURN_STORED_MAX,
+};
 use crate::model::{Entry, EntrySeq, Mono, Now};
 use crate::server::{Effects, Heard, Mailbag, Peer, Room, Server};
 
@@ -211,14 +213,19 @@ impl<'t, S: Storage> Service<'t, S> {
         [self.server.next_deadline(), sync_at, snapshot_at].into_iter().flatten().min()
     }
 
-    /// Whether a batch's replies, with those to stored sales that go before its requests, leave room for a turn's stored sales and
-    /// for timers; and its entries likely fit the turn's one write.
-    pub fn takes_a_batch(&self) -> bool {
-        self.fx.has_room((1 + STORED_AHEAD_MAX) * TURN_BATCH + TURN_STORED_MAX + TURN_BATCH)
-            && !self.ledger.is_half_full()
+    /// Datagrams that this turn may take before it is asked again; 0: no more. Their replies, with those to stored sales that go before
+    /// its requests, leave room for a turn's stored sales and for timers; and their entries likely fit the turn's one write.
+    pub fn batch(&self) -> usize {
+        let has_room = self.fx.has_room((1 + STORED_AHEAD_MAX) * TURN_BATCH + TURN_STORED_MAX + TURN_BATCH);
+        if has_room && self.is_write_open() { self.ledger.frames_left().min(TURN_BATCH) } else { 0 }
     }
 
-    /// A datagram of this turn, one of at most [`TURN_BATCH`] since [`Service::takes_a_batch`] was asked. `is_oversize`:
+    /// Whether the turn's one write takes the entries of some more frames.
+    fn is_write_open(&self) -> bool {
+        !self.has_written && self.ledger.frames_left() >= TURN_BATCH_MIN
+    }
+
+    /// A datagram of this turn, one of at most so many as [`Service::batch`] said. `is_oversize`:
     /// these are the first bytes of a longer one.
     ///
     /// # Errors
@@ -247,8 +254,7 @@ impl<'t, S: Storage> Service<'t, S> {
     /// The stored sale that this turn decides next, after all its datagrams; `None` if none waits, or the turn has done its
     /// share: [`TURN_STORED_MAX`] beside live requests, else as many as one write holds.
     pub fn next_stored(&self) -> Option<&[u8]> {
-        let is_in_share =
-            self.decided.stored < TURN_STORED_MAX || (!self.decided.has_live && !self.ledger.is_half_full());
+        let is_in_share = self.decided.stored < TURN_STORED_MAX || (!self.decided.has_live && self.is_write_open());
         self.server.next_stored().filter(|_| is_in_share && self.fx.has_room(TURN_BATCH))
     }
 
@@ -292,17 +298,22 @@ impl<'t, S: Storage> Service<'t, S> {
 
     /// Hands the entries of one frame, timer or signal to the ledger.
     fn collect(&mut self, now: &Now) -> io::Result<()> {
-        for entry in &self.fx.entries {
-            self.must_sync |= entry.is_committed();
-            self.ledger.append(entry);
-        }
-        self.fx.entries.clear();
-        if !self.ledger.has_room() {
+        let mut collected = 0;
+        while let Some(entry) = self.fx.entries.get(collected) {
+            if self.ledger.has_room() {
+                self.must_sync |= entry.is_committed();
+                self.ledger.append(entry);
+                collected += 1;
+                continue;
+            }
             // More entries than one write holds: the turn's sync covers them all.
             self.has_written = true;
             let written = self.ledger.write();
-            self.unless_no_room(now, written)?;
+            if self.unless_no_room(now, written)?.is_none() {
+                break;
+            }
         }
+        self.fx.entries.clear();
         Ok(())
     }
 

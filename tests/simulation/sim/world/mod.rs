@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use desk::Desk;
 use operator::Act;
 use posgate::ledger::{self, Ledger, OpenError, Storage as _, segment, snapshot, verify};
-use posgate::limits::{TURN_BATCH, TURN_DATAGRAMS_MAX};
+use posgate::limits::TURN_DATAGRAMS_MAX;
 use posgate::model::{CardRecord, EntrySeq, Now, Rules};
 use posgate::net::Service;
 use posgate::server::{Effects, Mailbag, Origin, Peer, Room, Server, Tables};
@@ -574,8 +574,8 @@ impl World {
         }
         let mut received = 0;
         let mut done = Ok(());
-        while !self.inbox.is_empty() && received < TURN_DATAGRAMS_MAX && service.takes_a_batch() && done.is_ok() {
-            for _ in 0..TURN_BATCH {
+        while !self.inbox.is_empty() && received < TURN_DATAGRAMS_MAX && service.batch() > 0 && done.is_ok() {
+            for _ in 0..service.batch() {
                 let Some((source, datagram)) = self.inbox.pop_front() else { break };
                 received += 1;
                 done = self.receive(service, &now, source, &datagram);
