@@ -4,6 +4,7 @@
 //! account opens with. What happened since is the book's.
 
 use core::fmt::Write as _;
+use core::num::NonZeroU32;
 
 use super::ids::{AccountId, CardNo, Text};
 use super::money::{Balance, Money};
@@ -69,8 +70,8 @@ impl GroupSet {
 /// A PIN of one to eight digits. It is compared, and never written anywhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
-    len: u8,
-    value: u32,
+    /// The number that a 1 and the digits make: zeros before them count, and a table's row without a PIN takes no room for one.
+    marked: NonZeroU32,
 }
 
 impl Pin {
@@ -79,15 +80,15 @@ impl Pin {
         if text.is_empty() || text.len() > 8 || !text.iter().all(u8::is_ascii_digit) {
             return None;
         }
-        let value = text.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
-        Some(Self { len: u8::try_from(text.len()).ok()?, value })
+        let marked = text.iter().fold(1, |value, digit| value * 10 + u32::from(digit - b'0'));
+        NonZeroU32::new(marked).map(|marked| Self { marked })
     }
 
     /// The digits as they were keyed: only for a virtual device's frame, which is how a PIN reaches a server.
     pub fn digits(&self) -> Text<8> {
-        let mut text = Text::new();
-        write!(text, "{:0width$}", self.value, width = usize::from(self.len)).expect("a PIN has at most eight digits");
-        text
+        let mut text = Text::<9>::new();
+        write!(text, "{}", self.marked).expect("a PIN has at most eight digits");
+        Text::try_from(&text[1..]).expect("without its mark")
     }
 }
 
@@ -148,8 +149,10 @@ pub struct CardRow {
     pub card: u64,
     /// Its account's row in the book.
     pub account: u32,
-    name: (u32, u16),
-    code: (u32, u16),
+    /// Where its holder's name stands in the table's text, and behind that its code.
+    text: u32,
+    name_len: u16,
+    code_len: u16,
     /// What it may do.
     pub terms: Terms,
 }
@@ -159,6 +162,14 @@ impl CardRow {
     #[must_use]
     pub fn serving(&self, card: CardNo, account: u32) -> Self {
         Self { card: card.value(), account, ..self.clone() }
+    }
+
+    fn name<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        &text[self.text as usize..][..usize::from(self.name_len)]
+    }
+
+    fn code<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        &text[self.text as usize + usize::from(self.name_len)..][..usize::from(self.code_len)]
     }
 }
 
@@ -201,18 +212,20 @@ impl CardTable {
         self.text.clear();
         self.by_code.clear();
         for record in records {
+            let text = u32::try_from(self.text.len()).expect("CARD_TEXT_MAX fits 32 bits");
             let row = CardRow {
                 card: record.card.value(),
                 account: account_row(record),
-                name: self.store(&record.name),
-                code: record.code.as_ref().map_or((0, 0), |code| self.store(code)),
+                text,
+                name_len: self.store(&record.name),
+                code_len: self.store(record.code.as_deref().unwrap_or_default()),
                 terms: record.terms.clone(),
             };
             assert!(self.rows.push(row).is_ok(), "check_room counted the records");
         }
         let Self { rows, text, by_card, by_code } = self;
         by_card.fill(rows.len(), |row| hash_number(rows[row as usize].card));
-        let hash_of_code = |row: u32| hash_bytes(slice(text, rows[row as usize].code));
+        let hash_of_code = |row: u32| hash_bytes(rows[row as usize].code(text));
         for (row, record) in (0..).zip(records) {
             if record.code.is_some() {
                 by_code.insert(hash_of_code(row), row, hash_of_code);
@@ -229,18 +242,18 @@ impl CardTable {
 
     /// The card whose member code this is.
     pub fn find_code(&self, code: &[u8]) -> Option<&CardRow> {
-        let row = self.by_code.find(hash_bytes(code), |row| self.slice(self.rows[row as usize].code) == code)?;
+        let row = self.by_code.find(hash_bytes(code), |row| self.code(&self.rows[row as usize]) == code)?;
         Some(&self.rows[row as usize])
     }
 
     /// The holder's name in GBK.
     pub fn name(&self, row: &CardRow) -> &[u8] {
-        self.slice(row.name)
+        row.name(&self.text)
     }
 
     /// The member code; empty for none.
     pub fn code(&self, row: &CardRow) -> &[u8] {
-        self.slice(row.code)
+        row.code(&self.text)
     }
 
     /// All rows, in the file's order.
@@ -248,19 +261,11 @@ impl CardTable {
         &self.rows
     }
 
-    fn store(&mut self, bytes: &[u8]) -> (u32, u16) {
-        let start = u32::try_from(self.text.len()).expect("CARD_TEXT_MAX fits 32 bits");
+    /// Adds to the text, and gives the length.
+    fn store(&mut self, bytes: &[u8]) -> u16 {
         self.text.extend_from_slice(bytes).expect("check_room counted the text");
-        (start, u16::try_from(bytes.len()).expect("names and codes are short"))
+        u16::try_from(bytes.len()).expect("names and codes are short")
     }
-
-    fn slice(&self, place: (u32, u16)) -> &[u8] {
-        slice(&self.text, place)
-    }
-}
-
-fn slice(text: &[u8], (start, len): (u32, u16)) -> &[u8] {
-    &text[start as usize..][..usize::from(len)]
 }
 
 impl Default for CardTable {
