@@ -21,6 +21,26 @@ pub fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
     Some(bytes.len() - rest.len() + place)
 }
 
+/// Tells each place where a `wanted` is, in order.
+#[inline]
+pub fn each(bytes: &[u8], wanted: u8, mut found: impl FnMut(usize)) {
+    let (words, rest) = bytes.as_chunks::<LEN>();
+    let mut start = 0;
+    for word in words {
+        let mut left = all_equal(usize::from_le_bytes(*word), wanted);
+        while left != 0 {
+            found(start + left.trailing_zeros() as usize / 8);
+            left &= left - 1;
+        }
+        start += LEN;
+    }
+    for (place, byte) in rest.iter().enumerate() {
+        if *byte == wanted {
+            found(start + place);
+        }
+    }
+}
+
 /// Whether no byte is a control character (below a blank) or `odd`.
 #[inline]
 pub fn is_plain(bytes: &[u8], odd: u8) -> bool {
@@ -52,6 +72,13 @@ const fn equal(word: usize, wanted: u8) -> usize {
     // The lowest byte that is zero now has its highest bit set here, and no lower one has.
     let differs = word ^ (ONES * wanted as usize);
     differs.wrapping_sub(ONES) & !differs & HIGHS
+}
+
+/// The highest bit of each byte that is `wanted`, and nothing else.
+const fn all_equal(word: usize, wanted: u8) -> usize {
+    let differs = word ^ (ONES * wanted as usize);
+    // Below the highest bit nothing is carried into the next byte.
+    !(((differs & !HIGHS) + !HIGHS) | differs) & HIGHS
 }
 
 #[cfg(test)]
@@ -88,6 +115,27 @@ mod tests {
                         bytes[place] = wanted;
                         assert_eq!(position(&bytes, wanted), Some(place), "of {len}");
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_one_is_told_and_no_other() {
+        let mut state = 1_u32;
+        for len in 0..40 {
+            for wanted in [b'\t', 0, 1, 0x80, 0xFF] {
+                let near = [wanted, wanted, wanted ^ 1, wanted ^ 0x80, wanted.wrapping_add(1), wanted.wrapping_sub(1)];
+                for _ in 0..50 {
+                    let mut draw = || {
+                        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        near[(state >> 16) as usize % near.len()]
+                    };
+                    let bytes: Vec<u8> = (0..len).map(|_| draw()).collect();
+                    let mut told = Vec::new();
+                    each(&bytes, wanted, |place| told.push(place));
+                    let expected: Vec<usize> = (0..len).filter(|place| bytes[*place] == wanted).collect();
+                    assert_eq!(told, expected, "{bytes:?}");
                 }
             }
         }

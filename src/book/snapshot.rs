@@ -33,6 +33,7 @@ use crate::model::{
     AccountId, Balance, CardNo, CardStatus, Civil, ClockState, EntrySeq, FrameSeq, Kind, Money, Reason, Serial, Stamp,
     Text, Wall,
 };
+use crate::words;
 
 /// Bytes of one line. The longest are a frame's, below 350, and a card's: 112 and twice 145 for a day of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
@@ -162,8 +163,8 @@ impl Book {
     /// # Errors
     /// What is wrong with the line.
     pub fn restore(&mut self, line: &str) -> Result<(), BadLine> {
-        let mut fields = Fields(line.split('\t'));
-        let read = match fields.0.next().unwrap_or("") {
+        let mut fields = Fields::of(line);
+        let read = match fields.column().unwrap_or("") {
             "clock" => self.restore_clock(&mut fields),
             "period" => self.restore_period(&mut fields),
             "account" => self.restore_account(&mut fields),
@@ -180,7 +181,7 @@ impl Book {
             "void" => self.orders.restore_void(&mut fields),
             _ => return Err(BadLine("its first word is none of this version")),
         };
-        read.filter(|()| fields.0.next().is_none())
+        read.filter(|()| fields.column().is_none())
             .ok_or(BadLine("a column cannot be read, or does not go with the lines before it"))
     }
 
@@ -213,7 +214,7 @@ impl Book {
         if account.has_moved {
             return None;
         }
-        account.balance = Balance::parse(fields.0.next()?.as_bytes())?;
+        account.balance = Balance::parse(fields.column()?.as_bytes())?;
         account.uses = fields.number()?;
         account.is_opened = fields.flag()?;
         account.has_moved = true;
@@ -228,10 +229,10 @@ impl Book {
             Some(id) => Some(self.find_or_add_account(&id)?),
             None => None,
         };
-        let status = CardStatus::from_word(fields.0.next()?)?;
+        let status = CardStatus::from_word(fields.column()?)?;
         let other = |fields: &mut Fields| fields.card().map(|card| card.value());
         let (was, heir) = (fields.or_none(other)?, fields.or_none(other)?);
-        let days = DayCounts([read_day(fields.0.next()?)?, read_day(fields.0.next()?)?]);
+        let days = DayCounts([read_day(fields.column()?)?, read_day(fields.column()?)?]);
         if self.card_state(card).is_some() {
             return None;
         }
@@ -249,7 +250,7 @@ impl Book {
             return None;
         }
         (memory.last, memory.last_offline) = (last, last_offline);
-        for approval in fields.0.by_ref() {
+        for approval in core::iter::from_fn(|| fields.column()) {
             let (seq, confirmed) = approval.split_once(':')?;
             memory.restore_approval(EntrySeq(seq.parse().ok()?), flag(confirmed)?)?;
         }
@@ -270,9 +271,9 @@ impl Book {
         };
         let serial = fields.or_none(Fields::serial)?;
         let at = Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? };
-        let kind = Kind::from_word(fields.0.next()?)?;
-        let reason = fields.or_none(|fields| Reason::from_word(fields.0.next()?))?;
-        let figures = Figures { balance: Balance::parse(fields.0.next()?.as_bytes())?, uses: fields.number()? };
+        let kind = Kind::from_word(fields.column()?)?;
+        let reason = fields.or_none(|fields| Reason::from_word(fields.column()?))?;
+        let figures = Figures { balance: Balance::parse(fields.column()?.as_bytes())?, uses: fields.number()? };
         let outcome = Outcome { kind, reason, figures, sale: fields.seq()? };
         let at_device = fields.or_none(|fields| fields.number().map(Civil))?;
         Some((row, Seen { id, serial, at, outcome, at_device, is_taken: fields.flag()? }))
@@ -296,10 +297,10 @@ pub struct AccountLine {
 /// What is wrong with the line.
 pub fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
     let Some(rest) = line.strip_prefix("account\t") else { return Ok(None) };
-    let mut fields = Fields(rest.split('\t'));
+    let mut fields = Fields::of(rest);
     let mut read = || {
         let id = fields.text()?;
-        let balance = Balance::parse(fields.0.next()?.as_bytes())?;
+        let balance = Balance::parse(fields.column()?.as_bytes())?;
         let figures = Figures { balance, uses: fields.number()? };
         Some(AccountLine { id, figures, is_opened: fields.flag()? })
     };
@@ -372,7 +373,7 @@ fn read_offline(fields: &mut Fields) -> Option<Offline> {
     Some(Offline {
         seq: fields.seq()?,
         sale: fields.seq()?,
-        frame: fields.or_none(|fields| FrameSeq::parse(fields.0.next()?.as_bytes()))?,
+        frame: fields.or_none(|fields| FrameSeq::parse(fields.column()?.as_bytes()))?,
         id: OfflineId {
             machine: fields.number()?,
             serial: fields.or_none(Fields::serial)?,
@@ -462,11 +463,26 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 /// The columns of a line, one after the other; `None` where one is missing or unreadable.
-pub(super) struct Fields<'a>(core::str::Split<'a, char>);
+pub(super) struct Fields<'a> {
+    /// `None` once the last is taken.
+    rest: Option<&'a str>,
+}
 
-impl Fields<'_> {
+impl<'a> Fields<'a> {
+    fn of(line: &'a str) -> Self {
+        Self { rest: Some(line) }
+    }
+
+    /// The next column, as it stands.
+    pub(super) fn column(&mut self) -> Option<&'a str> {
+        let rest = self.rest?;
+        let len = words::position(rest.as_bytes(), b'\t');
+        self.rest = len.map(|len| &rest[len + 1..]);
+        Some(&rest[..len.unwrap_or(rest.len())])
+    }
+
     pub(super) fn number<T: core::str::FromStr>(&mut self) -> Option<T> {
-        self.0.next()?.parse().ok()
+        self.column()?.parse().ok()
     }
 
     pub(super) fn seq(&mut self) -> Option<EntrySeq> {
@@ -474,34 +490,34 @@ impl Fields<'_> {
     }
 
     pub(super) fn flag(&mut self) -> Option<bool> {
-        flag(self.0.next()?)
+        flag(self.column()?)
     }
 
     pub(super) fn balance(&mut self) -> Option<Balance> {
-        Balance::parse(self.0.next()?.as_bytes())
+        Balance::parse(self.column()?.as_bytes())
     }
 
     fn money(&mut self) -> Option<Money> {
-        Money::parse(self.0.next()?.as_bytes())
+        Money::parse(self.column()?.as_bytes())
     }
 
     pub(super) fn hash(&mut self) -> Option<u64> {
-        u64::from_str_radix(self.0.next()?, 16).ok()
+        u64::from_str_radix(self.column()?, 16).ok()
     }
 
     fn clock(&mut self) -> Option<ClockState> {
-        let word = self.0.next()?;
+        let word = self.column()?;
         [ClockState::Ok, ClockState::Unset].into_iter().find(|clock| clock.word() == word)
     }
 
     fn stamp(&mut self) -> Option<Stamp> {
-        let (ms, offset) = self.0.next()?.split_once(':')?;
+        let (ms, offset) = self.column()?.split_once(':')?;
         Some(Stamp { wall: Wall(ms.parse().ok()?), offset_s: offset.parse().ok()? })
     }
 
     /// A card's value: at most ten digits.
     fn card(&mut self) -> Option<CardNo> {
-        CardNo::parse(self.0.next()?.as_bytes())
+        CardNo::parse(self.column()?.as_bytes())
     }
 
     fn serial(&mut self) -> Option<Serial> {
@@ -509,8 +525,12 @@ impl Fields<'_> {
     }
 
     pub(super) fn text<const N: usize>(&mut self) -> Option<Text<N>> {
+        let column = self.column()?;
+        if words::position(column.as_bytes(), b'\\').is_none() {
+            return Text::try_from(column).ok();
+        }
         let mut text = Text::new();
-        let mut characters = self.0.next()?.chars();
+        let mut characters = column.chars();
         while let Some(character) = characters.next() {
             let plain = match character {
                 '\\' => match characters.next()? {
@@ -530,8 +550,9 @@ impl Fields<'_> {
     /// The outer `None`: the column is missing or unreadable; the inner one: it says `\N`.
     #[allow(clippy::option_option)] // three cases, all named above
     pub(super) fn or_none<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
-        if self.0.clone().next()? == "\\N" {
-            self.0.next();
+        let rest = self.rest?;
+        if rest == "\\N" || rest.starts_with("\\N\t") {
+            self.column();
             return Some(None);
         }
         read(self).map(Some)

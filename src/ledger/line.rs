@@ -30,7 +30,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
-use crate::model::digits::{Decimal, fill};
+use crate::model::digits::{Decimal, fill, number};
 use crate::model::ids::DIGITS_MAX;
 use crate::model::{
     AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial,
@@ -233,16 +233,19 @@ impl core::error::Error for LineError {}
 /// If there are not 18.
 pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
     let mut columns = [&[][..]; COLUMNS.len()];
-    let mut count = 0;
-    for column in line.split(|byte| *byte == b'\t') {
-        let Some(place) = columns.get_mut(count) else {
-            return Err(LineError { column: COLUMNS.len(), what: "there are more than 18 columns" });
-        };
-        *place = column;
-        count += 1;
+    let (mut count, mut start) = (0, 0);
+    words::each(line, b'\t', |tab| {
+        if let Some(column) = columns.get_mut(count) {
+            *column = &line[start..tab];
+        }
+        (count, start) = (count + 1, tab + 1);
+    });
+    match columns.get_mut(count) {
+        Some(last) => *last = &line[start..],
+        None => return Err(LineError { column: COLUMNS.len(), what: "there are more than 18 columns" }),
     }
-    if count < COLUMNS.len() {
-        return Err(LineError { column: count, what: "the line ends here: there are fewer than 18 columns" });
+    if count + 1 < COLUMNS.len() {
+        return Err(LineError { column: count + 1, what: "the line ends here: there are fewer than 18 columns" });
     }
     Ok(columns)
 }
@@ -302,12 +305,20 @@ fn optional<'a, T>(
 }
 
 fn seq(column: &[u8]) -> Option<EntrySeq> {
-    let digits = core::str::from_utf8(column).ok().filter(|_| column.iter().all(u8::is_ascii_digit))?;
-    digits.parse().ok().filter(|seq| *seq > 0).map(EntrySeq)
+    whole(column).filter(|seq| *seq > 0).map(EntrySeq)
+}
+
+/// The number that digits make, any zeros before them.
+fn whole(digits: &[u8]) -> Option<u64> {
+    // Nearly all have ten at most.
+    number(digits).or_else(|| {
+        let digits = core::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit))?;
+        digits.parse().ok()
+    })
 }
 
 fn stamp(column: &[u8]) -> Option<Stamp> {
-    Stamp::parse(core::str::from_utf8(column).ok()?)
+    Stamp::parse(column)
 }
 
 fn clock(column: &[u8]) -> Option<ClockState> {
@@ -316,8 +327,10 @@ fn clock(column: &[u8]) -> Option<ClockState> {
 
 fn kind(column: &[u8]) -> Option<Kind> {
     let word = core::str::from_utf8(column).ok()?;
-    let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
-    is_word.then(|| Kind::from_word(word).unwrap_or(Kind::Other))
+    Kind::from_word(word).or_else(|| {
+        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+        is_word.then_some(Kind::Other)
+    })
 }
 
 fn card(column: &[u8]) -> Option<CardNo> {
@@ -325,11 +338,12 @@ fn card(column: &[u8]) -> Option<CardNo> {
 }
 
 fn signed(column: &[u8]) -> Option<i32> {
-    let digits = column.strip_prefix(b"-").unwrap_or(column);
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    core::str::from_utf8(column).ok()?.parse().ok()
+    let (is_negative, digits) = match column {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    let value = i64::try_from(whole(digits)?).ok()?;
+    i32::try_from(if is_negative { -value } else { value }).ok()
 }
 
 fn detail(column: &[u8]) -> Option<Detail> {
@@ -342,8 +356,11 @@ fn text<const N: usize>(column: &[u8]) -> Option<Text<N>> {
     Text::try_from(unescape(column, &mut buffer)?).ok()
 }
 
-/// Undoes the escapes of a text column into `buffer`; `None` if it does not fit, is no UTF-8, or holds what `emit` never writes.
-fn unescape<'a>(column: &[u8], buffer: &'a mut [u8]) -> Option<&'a str> {
+/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if it does not fit that then, is no UTF-8, or holds what `emit` never writes.
+fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a str> {
+    if words::is_plain(column, b'\\') {
+        return core::str::from_utf8(column).ok();
+    }
     let mut len = 0;
     let mut bytes = column.iter();
     while let Some(byte) = bytes.next() {

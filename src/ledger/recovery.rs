@@ -48,7 +48,7 @@ use core::fmt;
 use std::io;
 
 use crate::limits::{LINE_LEN_MAX, TAIL_LEN_MAX};
-use crate::model::{Entry, EntrySeq, Kind};
+use crate::model::{EntrySeq, Kind};
 
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::line;
@@ -456,10 +456,10 @@ fn replay_lines<F: Files>(
     lines.go_back(offset, line);
     while let Some(line) = lines.read()? {
         let (found, case) = match judge_line(&line, replayed.head, state) {
-            Ok((entry, head)) => {
+            Ok((kind, head)) => {
                 replayed.head = head;
                 replayed.entries += 1;
-                replayed.ends_with_stop = entry.kind == Kind::Stop;
+                replayed.ends_with_stop = kind == Kind::Stop;
                 continue;
             }
             Err(verdict) => verdict,
@@ -490,8 +490,8 @@ fn replay_lines<F: Files>(
     Ok(())
 }
 
-/// The entry of a good line and the head it makes; else what the line is, with a sentence.
-fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Entry, Head), (LineFound, String)> {
+/// Applies the entry of a good line; gives its kind and the head it makes. Else what the line is, with a sentence.
+fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Kind, Head), (LineFound, String)> {
     let next = head.seq.next();
     if !line.follows(head.crc) {
         let bad = "the crc does not follow from the line before";
@@ -512,7 +512,7 @@ fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Entry, 
         return Err((LineFound::Gap, format!("entry {} stands where {next} should", parsed.entry.seq)));
     }
     state.apply(&parsed.entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
-    Ok((parsed.entry, Head { seq: next, crc: parsed.crc }))
+    Ok((parsed.entry.kind, Head { seq: next, crc: parsed.crc }))
 }
 
 /// Whether a good line comes after a bad one whose crc column is `chain`. One that follows from the last good

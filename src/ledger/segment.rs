@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::EntrySeq;
+use crate::words;
 
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::line;
@@ -212,7 +213,7 @@ impl<'a, F: Files> Lines<'a, F> {
         let mut searched = 0;
         let (len, ended) = loop {
             let unread = &self.piece[self.start..self.end];
-            if let Some(at) = unread[searched..].iter().position(|byte| *byte == b'\n') {
+            if let Some(at) = words::position(&unread[searched..], b'\n') {
                 break (searched + at, true);
             }
             searched = unread.len();

@@ -10,6 +10,7 @@ use super::money::{Balance, Money};
 use super::reason::Reason;
 use super::time::{Civil, Date, DeviceTime, Stamp};
 use crate::limits::DETAIL_LEN_MAX;
+use crate::words;
 
 /// An entry's number: 1, 2, 3 … for ever, never reused. Zero is "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -285,10 +286,12 @@ impl Detail {
     /// Takes a column as a ledger holds it; `None` if it is too long.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut detail = Self { text: heapless::String::try_from(text).ok()?, keys: 0 };
-        for word in text.as_bytes().split(|byte| *byte == b' ') {
-            if let Some(len) = word.iter().position(|byte| *byte == b'=') {
-                detail.keys |= key_bit(&word[..len]);
-            }
+        let mut rest = text.as_bytes();
+        while let Some(len) = words::position(rest, b'=') {
+            // A value has none, and a word without one is no key.
+            let key = rest[..len].rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+            detail.keys |= key_bit(key);
+            rest = &rest[len + 1..];
         }
         Some(detail)
     }

@@ -5,7 +5,7 @@
 use core::fmt;
 use core::ops::{Add, AddAssign, Neg, Sub};
 
-use super::digits::{Decimal, pair};
+use super::digits::{Decimal, number, pair};
 
 /// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,14 +91,12 @@ impl Balance {
         if yuan.is_empty() || yuan.len() > 15 || fraction.is_empty() || fraction.len() > 2 {
             return None;
         }
-        let padding = if fraction.len() == 1 { &b"0"[..] } else { b"" };
-        let mut fen = 0_i64;
-        for digit in yuan.iter().chain(fraction).chain(padding) {
-            if !digit.is_ascii_digit() {
-                return None;
-            }
-            fen = fen * 10 + i64::from(digit - b'0');
-        }
+        // What a 32-bit processor reads at its own width, and what is before that.
+        let (high, low) = yuan.split_at(yuan.len().saturating_sub(9));
+        let high = if high.is_empty() { 0 } else { number(high)? };
+        let fraction = pair(fraction[0], *fraction.get(1).unwrap_or(&b'0'))?;
+        let fen = (high * 1_000_000_000 + number(low)?) * 100 + u64::from(fraction);
+        let fen = fen.cast_signed();
         Some(Self(if negative { -fen } else { fen }))
     }
 }

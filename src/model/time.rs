@@ -62,8 +62,8 @@ impl Stamp {
     }
 
     /// Reads RFC 3339 with milliseconds and a numeric offset, as [`Stamp`]'s `Display` writes it.
-    pub fn parse(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
+    pub fn parse(text: impl AsRef<[u8]>) -> Option<Self> {
+        let bytes = text.as_ref();
         if bytes.len() != 29 || bytes[10] != b'T' || bytes[19] != b'.' || bytes[26] != b':' {
             return None;
         }
@@ -185,11 +185,10 @@ impl Date {
         }
         let year = pair(*y3, *y2)? * 100 + pair(*y1, *y0)?;
         let (month, day) = (pair(*m1, *m0)?, pair(*d1, *d0)?);
-        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days = match month {
             1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
             4 | 6 | 9 | 11 => 30,
-            2 => 28 + u32::from(leap),
+            2 => 28 + u32::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)),
             _ => return None,
         };
         if year == 0 || day == 0 || day > days {
@@ -316,11 +315,10 @@ fn number(digits: &[u8]) -> Option<i64> {
 /// low-level date algorithms*, `days_from_civil`).
 fn days_from_civil(year: u32, month: u32, day: u32) -> i32 {
     // Years begin in March; an era more, so that none is below zero.
-    let year = year + 400 - u32::from(month <= 2);
-    let (era, year_of_era) = (year / 400, year % 400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    (era * 146_097 + day_of_era).cast_signed() - (719_468 + 146_097)
+    let (year, month) = if month <= 2 { (year + 399, month + 9) } else { (year + 400, month - 3) };
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
+    days.cast_signed() - (719_468 + 146_097)
 }
 
 /// The inverse of [`days_from_civil`], for any day: year, month, day.
