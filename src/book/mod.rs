@@ -27,6 +27,7 @@ pub use snapshot::{AccountLine, BadLine, account_line};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
+use crate::model::digits::Decimal;
 use crate::model::order::{Digest, KeyText};
 use crate::model::{
     AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind,
@@ -151,7 +152,11 @@ impl OfflineId {
     pub fn of(entry: &Entry) -> Self {
         let word = |key| entry.detail.get(key).map_or(0, |value| fnv1a(value.0.as_bytes()));
         let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
-        let rest = [slot, word("claimed"), word("asked"), word("mode"), word("card")];
+        let (amount, unreadable) = match amount_of_record(entry) {
+            Some(amount) => (fnv1a(Decimal::yuan(i64::from(amount.fen())).as_bytes()), 0),
+            None => (0, word("claimed")),
+        };
+        let rest = [slot, unreadable, amount, word("mode"), word("card")];
         Self {
             machine: entry.machine.map_or(0, |machine| machine.value()),
             serial: entry.serial.clone(),
@@ -171,10 +176,16 @@ impl OfflineId {
     }
 }
 
+/// The amount of a 105, whatever was done with it: one that is listed today may be matched tomorrow, when `offline_max` is another.
+fn amount_of_record(entry: &Entry) -> Option<Money> {
+    let claimed = || Money::parse(entry.detail.get("claimed")?.0.as_bytes());
+    entry.detail.asked().or_else(claimed)
+}
+
 /// What a 105 asks to be booked in money: nothing in count mode.
 fn basis_amount(entry: &Entry) -> Money {
     let is_count = entry.detail.get("mode").is_some_and(|mode| mode.0 != "0");
-    if is_count { Money::ZERO } else { entry.detail.asked().unwrap_or_default() }
+    if is_count { Money::ZERO } else { amount_of_record(entry).unwrap_or_default() }
 }
 
 #[derive(Clone, Debug)]

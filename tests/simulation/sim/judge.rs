@@ -698,6 +698,10 @@ impl Judge {
                     if at.is_some() {
                         self.offline.of(place).push(Stored { time: raw.to_owned(), serial });
                     }
+                } else if let (Some(claimed), Some(at)) = (claimed_amount(line), at) {
+                    // What is listed the operator books by hand: it must be no sale that was charged.
+                    let place = (machine, card, if is_count { 0 } else { claimed });
+                    self.judge_offline(place, &serial, at, site, text);
                 }
                 if let Some(sale) = sale {
                     self.sale_of_entry.insert(seq, sale);
@@ -910,6 +914,15 @@ fn shown_at(line: &Line) -> Option<Civil> {
     let shown = line.column(2)[..19].replace('T', " ");
     let at = Civil::parse(shown.as_bytes()).unwrap_or_else(|| panic!("no time: {shown}"));
     Some(at).filter(|_| line.column(3) == "ok")
+}
+
+/// Fen of a record that is listed and not booked, if all of it can be read.
+fn claimed_amount(line: &Line) -> Option<i64> {
+    let claimed =
+        line.word("claimed").filter(|_| line.word("card").is_none() && line.word("mode") != Some("unreadable"))?;
+    let is_amount =
+        claimed.split('.').count() <= 2 && claimed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_amount.then(|| fen(claimed))
 }
 
 fn record_key(machine: u64, record: &Record) -> String {
