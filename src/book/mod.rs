@@ -104,7 +104,7 @@ pub struct Doubt {
     asked: Money,
     /// When the terminal says it was; `None` if that is no date, and nothing can be inferred.
     pub at: Option<Civil>,
-    /// Paid by code: no other frame is the same sale.
+    /// Paid by code: whose answer never came may swipe the card, but no record of a card's sale says this very second.
     is_scan: bool,
     is_settled: bool,
     /// Whether a 105 was taken for it: another one is another sale.
@@ -737,7 +737,7 @@ impl Book {
         own.map(|doubt| (doubt.seq, doubt.asked))
     }
 
-    /// The device's sales in doubt by this card and amount, newest first.
+    /// The device's sales in doubt by this card and amount, newest first; also what its code paid.
     pub fn doubts_of<'a>(
         &'a self,
         machine: MachineNo,
@@ -746,7 +746,7 @@ impl Book {
         asked: Money,
     ) -> impl Iterator<Item = &'a Doubt> {
         let of_sale = self.doubts.find((machine.value(), card.value(), asked));
-        of_sale.filter(move |doubt| !doubt.is_settled && !doubt.is_scan && same_device(doubt.serial.as_ref(), serial))
+        of_sale.filter(move |doubt| !doubt.is_settled && same_device(doubt.serial.as_ref(), serial))
     }
 
     /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far as it is remembered: in the
