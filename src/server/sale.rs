@@ -331,7 +331,9 @@ impl Server<'_> {
         entry.detail.push("reason", reason.word());
         entry.detail.push("code", context.frame.code.number());
         entry.detail.push("asked", sale.asked);
-        let figures = self.stand_still(&mut entry, sale.row.as_ref().map(|row| row.account));
+        let known = || self.tables.book.account_of_card(entry.card?);
+        let account = sale.row.as_ref().map(|row| row.account).or_else(known);
+        let figures = self.stand_still(&mut entry, account);
         sale.end_detail(&mut entry);
         self.counters.declined += 1;
         self.counters.count_reason(reason);
