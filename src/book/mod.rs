@@ -715,6 +715,11 @@ impl Book {
         self.doubts.entry(sale).is_some_and(|doubt| !doubt.is_settled)
     }
 
+    /// The card that paid a sale, as long as that is among those that were in doubt once.
+    pub fn payer(&self, sale: EntrySeq) -> Option<CardNo> {
+        self.doubts.entry(sale).map(|doubt| CardNo::from_value(doubt.card))
+    }
+
     /// Sales in doubt.
     pub fn doubts(&self) -> usize {
         self.doubts.rows().filter(|doubt| !doubt.is_settled).count()

@@ -191,6 +191,9 @@ impl Server<'_> {
         };
         let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
         if let Some(seen) = self.first_answer(context, &id) {
+            // The command number says which sale it is, not the code: another's may have been scanned since.
+            let payer = self.tables.book.payer(seen.outcome.sale).and_then(|card| self.card_row(card));
+            let sale = Sale { row: payer.or(sale.row), ..sale };
             self.answer_again(context, &sale, &seen.outcome, fx);
             return;
         }
