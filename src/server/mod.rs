@@ -384,15 +384,7 @@ impl<'t> Server<'t> {
             return;
         };
         let is_served = standing == Standing::Served;
-        let context = Context {
-            now: *now,
-            clock: self.clock.state,
-            peer,
-            device,
-            frame,
-            raw,
-            is_served,
-        };
+        let context = Context { now: *now, clock: self.clock.state, peer, device, frame, raw, is_served };
         if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
             debug!(
                 "frame code={} machine={} seq={} source={}",
