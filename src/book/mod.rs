@@ -27,6 +27,7 @@ pub use snapshot::{AccountLine, BadLine, account_line};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
+use crate::model::digits::Decimal;
 use crate::model::order::{Digest, KeyText};
 use crate::model::{
     AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind,
@@ -103,7 +104,7 @@ pub struct Doubt {
     asked: Money,
     /// When the terminal says it was; `None` if that is no date, and nothing can be inferred.
     pub at: Option<Civil>,
-    /// Paid by code: no other frame is the same sale.
+    /// Paid by code: whose answer never came may swipe the card, but no record of a card's sale says this very second.
     is_scan: bool,
     is_settled: bool,
     /// Whether a 105 was taken for it: another one is another sale.
@@ -151,7 +152,11 @@ impl OfflineId {
     pub fn of(entry: &Entry) -> Self {
         let word = |key| entry.detail.get(key).map_or(0, |value| fnv1a(value.0.as_bytes()));
         let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
-        let rest = [slot, word("claimed"), word("asked"), word("mode"), word("card")];
+        let (amount, unreadable) = match amount_of_record(entry) {
+            Some(amount) => (fnv1a(Decimal::yuan(i64::from(amount.fen())).as_bytes()), 0),
+            None => (0, word("claimed")),
+        };
+        let rest = [slot, unreadable, amount, word("mode"), word("card")];
         Self {
             machine: entry.machine.map_or(0, |machine| machine.value()),
             serial: entry.serial.clone(),
@@ -171,10 +176,16 @@ impl OfflineId {
     }
 }
 
+/// The amount of a 105, whatever was done with it: one that is listed today may be matched tomorrow, when `offline_max` is another.
+fn amount_of_record(entry: &Entry) -> Option<Money> {
+    let claimed = || Money::parse(entry.detail.get("claimed")?.0.as_bytes());
+    entry.detail.asked().or_else(claimed)
+}
+
 /// What a 105 asks to be booked in money: nothing in count mode.
 fn basis_amount(entry: &Entry) -> Money {
     let is_count = entry.detail.get("mode").is_some_and(|mode| mode.0 != "0");
-    if is_count { Money::ZERO } else { entry.detail.asked().unwrap_or_default() }
+    if is_count { Money::ZERO } else { amount_of_record(entry).unwrap_or_default() }
 }
 
 #[derive(Clone, Debug)]
@@ -704,6 +715,11 @@ impl Book {
         self.doubts.entry(sale).is_some_and(|doubt| !doubt.is_settled)
     }
 
+    /// The card that paid a sale, as long as that is among those that were in doubt once.
+    pub fn payer(&self, sale: EntrySeq) -> Option<CardNo> {
+        self.doubts.entry(sale).map(|doubt| CardNo::from_value(doubt.card))
+    }
+
     /// Sales in doubt.
     pub fn doubts(&self) -> usize {
         self.doubts.rows().filter(|doubt| !doubt.is_settled).count()
@@ -726,7 +742,7 @@ impl Book {
         own.map(|doubt| (doubt.seq, doubt.asked))
     }
 
-    /// The device's sales in doubt by this card and amount, newest first.
+    /// The device's sales in doubt by this card and amount, newest first; also what its code paid.
     pub fn doubts_of<'a>(
         &'a self,
         machine: MachineNo,
@@ -735,7 +751,7 @@ impl Book {
         asked: Money,
     ) -> impl Iterator<Item = &'a Doubt> {
         let of_sale = self.doubts.find((machine.value(), card.value(), asked));
-        of_sale.filter(move |doubt| !doubt.is_settled && !doubt.is_scan && same_device(doubt.serial.as_ref(), serial))
+        of_sale.filter(move |doubt| !doubt.is_settled && same_device(doubt.serial.as_ref(), serial))
     }
 
     /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far as it is remembered: in the

@@ -165,20 +165,29 @@ fn check_addresses(settings: &Settings) -> u8 {
         }
     };
     let mut code = 0;
+    let mut are_devices_sound = true;
     for (place, device) in settings.bind_devices.iter().enumerate() {
         if !own.iter().any(|address| address.interface == *device) {
             let message = format!(
                 "list bind_device '{device}': there is no such interface with an IPv4 address; `posgate addresses` lists them"
             );
             complain!("{}", settings.problem("bind_device", place, message));
+            are_devices_sound = false;
             code = EXIT_CONFIG;
         }
     }
     for (place, listen) in settings.listen.iter().enumerate() {
         let served = served_by(*listen, &settings.bind_devices, &own);
-        if served.is_empty() {
-            let message =
-                format!("list listen '{listen}' is no address of this machine; `posgate addresses` lists them");
+        let is_here = !served_by(*listen, &[], &own).is_empty();
+        // Where an interface is wrong, and that was said, nothing is known of the addresses that it would serve.
+        if served.is_empty() && (are_devices_sound || !is_here) {
+            let message = if is_here {
+                format!(
+                    "list listen '{listen}' is no address of an interface in `list bind_device`; `posgate addresses` lists them"
+                )
+            } else {
+                format!("list listen '{listen}' is no address of this machine; `posgate addresses` lists them")
+            };
             complain!("{}", settings.problem("listen", place, message));
             code = EXIT_CONFIG;
         }

@@ -244,6 +244,8 @@ impl Server<'_> {
         let device = self.tables.devices.get_mut(device);
         device.clock_told = Some(now.mono);
         device.clock_owed = false;
+        // Whether a device confirms a 003 is unknown.
+        device.lapsed = None;
         let mut frame = Buffer::new();
         Reply::SetClock { machine: device.machine, time: now.stamp.civil() }.emit(&mut frame);
         fx.prompt.push(device.peer, &frame);

@@ -6,6 +6,7 @@ use core::net::Ipv4Addr;
 use heapless::Deque;
 
 use super::effects::Peer;
+use super::outbox::Pending;
 use crate::book::{FrameId, Seen, Window};
 use crate::index::{Index, hash_number};
 use crate::limits::{DEVICES_MAX, READERS_MAX};
@@ -90,6 +91,8 @@ pub(super) struct Device {
     pub(super) clock_offset_s: Option<i64>,
     pub(super) tally: Tally,
     pub(super) clock_told: Option<Mono>,
+    /// The sale whose 008 was sent for the last time, while a late 109 can mean nothing else.
+    pub(super) lapsed: Option<Pending>,
     /// The 109s it sent.
     pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
     /// Answers that stand in no entry.
@@ -117,6 +120,7 @@ impl Device {
             rule,
             echoes: Window::new(),
             pending: heapless::Vec::new(),
+            lapsed: None,
             confirms: Deque::new(),
             stray_confirm: Text::new(),
             is_mute_told: false,

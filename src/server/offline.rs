@@ -13,7 +13,7 @@ use crate::book::OfflineId;
 use crate::limits::CARDS_MAX;
 use crate::model::card::GroupSet;
 use crate::model::ids::text_of_gbk;
-use crate::model::{AccountId, CardNo, Civil, Entry, EntrySeq, Kind, Money, Reason};
+use crate::model::{AccountId, CardNo, Civil, Detail, Entry, EntrySeq, Kind, Money, Reason};
 use crate::policy::{self, Basis};
 use crate::wire::{self, INVALID_TIME, OfflineSale, Reply};
 
@@ -25,7 +25,7 @@ impl Server<'_> {
     /// Books the sale once, and gives leave to delete the record.
     pub(super) fn on_offline(&mut self, context: &Context, sale: &OfflineSale, fx: &mut Effects) {
         self.end_release(&context.now, context.device, fx);
-        let entry = self.draft_offline(context, sale);
+        let entry = Self::draft_offline(context, sale);
         let id = OfflineId::of(&entry);
         let entered = match self.tables.book.offline(&id, context.frame.seq) {
             Some(first) => {
@@ -41,14 +41,13 @@ impl Server<'_> {
     }
 
     /// The entry as far as the frame alone tells: its identity is read off it.
-    fn draft_offline(&self, context: &Context, sale: &OfflineSale) -> Entry {
+    fn draft_offline(context: &Context, sale: &OfflineSale) -> Entry {
         let mut entry = context.draft(Kind::Offline);
         entry.card = sale.card.map(|card| card.padded());
         entry.device_time = Some(sale.time.clone());
         entry.slot = Some(sale.record.clone());
-        let is_readable = sale.card.is_some() && sale.basis.is_some();
-        match sale.amount.filter(|amount| *amount <= self.rules.offline_max && is_readable) {
-            Some(amount) => entry.detail.push("asked", amount),
+        match readable(sale) {
+            Some((_, _, amount)) => entry.detail.push("asked", amount),
             None => entry.detail.push("claimed", text_of_gbk::<32>(sale.amount_raw)),
         }
         if sale.card.is_none() {
@@ -77,21 +76,25 @@ impl Server<'_> {
             self.counters.full += 1;
             return None;
         }
-        let readable = if entry.detail.get("claimed").is_some() { None } else { sale.card.zip(sale.basis) };
-        let Some((card, basis)) = readable else {
-            self.counters.offline_claimed += 1;
+        let Some((card, basis, amount)) = readable(sale) else {
             return Some(self.list_offline(context, sale, entry, fx));
         };
         let asked = match basis {
-            wire::Basis::Amount => sale.amount.unwrap_or_default(),
+            wire::Basis::Amount => amount,
             wire::Basis::Count => Money::ZERO,
         };
+        // Before the look at `offline_max`: what was listed the operator would book by hand, once more.
+        let behind = self.sale_behind(context, card, asked, sale.time.civil);
+        if behind.is_none() && amount > self.rules.offline_max {
+            entry.detail = as_claimed(&entry.detail);
+            return Some(self.list_offline(context, sale, entry, fx));
+        }
         let row = self.card_row(card);
         if row.is_none() {
             self.note_unknown(context, card);
         }
         let known = row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
-        if let Some(first) = self.sale_behind(context, card, asked, sale.time.civil) {
+        if let Some(first) = behind {
             entry.kind = Kind::Matched;
             entry.about = Some(first);
             entry.detail.push("code", context.frame.code.number());
@@ -142,6 +145,7 @@ impl Server<'_> {
 
     /// An entry without effect: it cannot be read, or is larger than `offline_max`.
     fn list_offline(&mut self, context: &Context, sale: &OfflineSale, mut entry: Entry, fx: &mut Effects) -> EntrySeq {
+        self.counters.offline_claimed += 1;
         let account = sale.card.and_then(|card| self.account_of(card));
         self.stand_still(&mut entry, account);
         let seq = self.append(entry, &context.now, fx);
@@ -188,4 +192,18 @@ impl Server<'_> {
         };
         self.command(context, &reply, About { entry: Some(entered), subject: sale.card_raw, ..About::default() }, fx);
     }
+}
+
+/// What is booked; `None` if any of it cannot be read.
+fn readable(sale: &OfflineSale) -> Option<(CardNo, wire::Basis, Money)> {
+    Some((sale.card?, sale.basis?, sale.amount?))
+}
+
+/// The detail of a sale that is listed and not booked.
+fn as_claimed(detail: &Detail) -> Detail {
+    let mut claimed = Detail::default();
+    for (key, value) in detail.words() {
+        claimed.push_word(if key == "asked" { "claimed" } else { key }, value);
+    }
+    claimed
 }

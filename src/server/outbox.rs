@@ -3,6 +3,9 @@
 //! One command a terminal, one a reader of a board. A newer one replaces it, a 101 ends it, and after a restart
 //! nothing is sent again unasked: the device asks. A 011 goes beside them: no 109 confirms it, and only the
 //! device's next 105 ends it.
+//!
+//! A 008 that was sent for the last time lapses: it takes no place here any more, and a late 109 confirms it all the same, as long as
+//! nothing else went to the device that the 109 could mean.
 
 use log::{debug, info, warn};
 
@@ -30,9 +33,9 @@ enum Lane {
     Release,
 }
 
-/// A command on its way, save its bytes.
+/// A command on its way, or lapsed, save its bytes.
 #[derive(Clone)]
-struct Pending {
+pub(super) struct Pending {
     device: u16,
     lane: Lane,
     peer: Peer,
@@ -79,6 +82,15 @@ impl Pending {
 /// Up to ten digits as a number.
 fn number(text: &[u8]) -> Option<u64> {
     FrameSeq::parse(text).map(|digits| digits.value())
+}
+
+/// Where a command that a 109 confirms stands.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the outbox.
+    Slot(u16),
+    /// At its device.
+    Lapsed,
 }
 
 /// A place for a command; its bytes stay where they are.
@@ -211,11 +223,17 @@ impl Server<'_> {
         let born = about.born.unwrap_or(to.now.mono);
         let expires = (reply.code() == 50).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)));
         post(fx, reply.code(), to.peer, &frame, expires);
-        // Who does not hold the machine number has no place in its outbox, and what was confirmed needs none.
-        if !to.is_served || about.is_settled {
+        // Who does not hold the machine number has no place in its outbox.
+        if !to.is_served {
             return;
         }
         let device = to.device;
+        // From now on a 109 may mean this command.
+        let lapsed = self.tables.devices.get_mut(device).lapsed.take();
+        // What was confirmed needs no place.
+        if about.is_settled {
+            return;
+        }
         if matches!(reply.code(), 8 | 50) {
             let silent = &mut self.tables.devices.get_mut(device).silent_approvals;
             *silent = silent.saturating_add(1);
@@ -225,16 +243,21 @@ impl Server<'_> {
             (_, Some(reader)) => Lane::Reader(reader),
             (_, None) => Lane::Terminal,
         };
+        let is_older =
+            |newer: &Pending| to.answered.zip(newer.answered).is_some_and(|(frame, newer)| frame.is_behind(&newer));
+        // Of an older frame that comes late, as below; but two were answered now, and a 109 confirms neither.
+        if lapsed.is_some_and(|lapsed| lapsed.lane == lane && is_older(&lapsed)) {
+            return;
+        }
         let slots = &self.tables.devices.get(device).pending;
         let is_same_lane = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == lane);
         if let Some(slot) = slots.iter().copied().find(is_same_lane) {
             let pending = self.tables.outbox.get(slot).expect("it was just found");
             let is_same =
                 to.answered.is_some() && pending.answered == to.answered && frame == self.tables.outbox.frame(slot);
-            let is_older = |frame: FrameSeq| pending.answered.is_some_and(|pending| frame.is_behind(&pending));
             // An older frame that comes late, or again, gets its answer once; what is newer stays on its way, for it is what the device waits
             // for and confirms. A device that started anew counts anew, but its 101 ended what was on its way.
-            if is_same || to.answered.is_some_and(is_older) {
+            if is_same || is_older(pending) {
                 return;
             }
             self.end(&to.now, slot, fx);
@@ -285,7 +308,7 @@ impl Server<'_> {
         };
         let is_late = pending.is_door() && now.mono.ms_since(pending.born) >= u64::from(self.rules.door_ttl_ms);
         if is_late || pending.resends >= resends_max {
-            self.end(now, slot, fx);
+            self.lapse(now, slot, fx);
             return;
         }
         let first_ms = if pending.code == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
@@ -303,8 +326,24 @@ impl Server<'_> {
         }
     }
 
+    /// Ends a command that was sent for the last time. A late 109 still confirms a sale, or the next one like it would be taken for it and
+    /// not be charged. Not so where it could mean another command, and the sale would be charged anew when it is tried again; nor that of a
+    /// mute device, of which nothing is inferred.
+    fn lapse(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
+        let lapsed =
+            self.tables.outbox.get(slot).filter(|pending| pending.code == 8 && pending.about.is_some()).cloned();
+        self.end(now, slot, fx);
+        let Some(lapsed) = lapsed else { return };
+        let row = usize::from(lapsed.device);
+        if !self.is_mute(row) && self.tables.devices.get(row).pending.is_empty() {
+            // How often it was sent again the `unconfirmed` entry has told.
+            self.tables.devices.get_mut(row).lapsed = Some(Pending { timer: None, resends: 0, ..lapsed });
+        }
+    }
+
     /// Ends all of a device's commands: it started anew, or another device took its number.
     pub(super) fn end_all(&mut self, now: &Now, device: usize, fx: &mut Effects) {
+        self.tables.devices.get_mut(device).lapsed = None;
         while let Some(slot) = self.tables.devices.get(device).pending.first().copied() {
             self.end(now, slot, fx);
         }
@@ -366,6 +405,9 @@ impl Server<'_> {
         for slot in 0..u16::try_from(self.tables.outbox.slots.len()).expect("PENDING_MAX fits 16 bits") {
             self.forget(slot);
         }
+        for device in self.tables.devices.rows_mut() {
+            device.lapsed = None;
+        }
     }
 
     fn forget(&mut self, slot: u16) -> Option<Pending> {
@@ -394,8 +436,12 @@ impl Server<'_> {
             }
             device.confirms.push_back(seq).expect("a place was freed");
         }
-        let slot = if is_repeat { None } else { self.confirmed_slot(context.device, frame, rest) };
-        let Some(pending) = slot.and_then(|slot| self.forget(slot)) else {
+        let place = if is_repeat { None } else { self.confirmed_place(context.device, frame, rest) };
+        let confirmed = place.and_then(|place| match place {
+            Place::Slot(slot) => self.forget(slot),
+            Place::Lapsed => self.tables.devices.get_mut(context.device).lapsed.take(),
+        });
+        let Some(pending) = confirmed else {
             self.counters.stray_confirms += 1;
             let device = self.tables.devices.get_mut(context.device);
             device.stray_confirm = text_from_lossy(context.raw);
@@ -412,7 +458,7 @@ impl Server<'_> {
         self.append(entry, now, fx);
     }
 
-    fn confirmed_slot(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<u16> {
+    fn confirmed_place(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<Place> {
         let device: &Device = self.tables.devices.get(device);
         let machine = device.machine.value();
         let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.is(field));
@@ -422,14 +468,15 @@ impl Server<'_> {
         };
         // Mostly nothing follows, or the serial alone.
         let is_bare = rest.is_empty() || is_serial(rest) || names().next().is_none();
-        let waits = |slot: &u16| {
-            let pending = self.tables.outbox.get(*slot).expect("a device's slots are taken");
-            let is_older = pending.answered.is_some_and(|answered| frame.seq.is_behind(&answered));
-            pending.lane != Lane::Release && !is_older
-        };
         let find = |is_meant: &dyn Fn(&Pending) -> bool| {
-            let mut waiting = device.pending.iter().copied().filter(waits);
-            waiting.find(|slot| self.tables.outbox.get(*slot).is_some_and(is_meant))
+            let pending_in = |slot: u16| self.tables.outbox.get(slot).expect("a device's slots are taken");
+            let pending = device.pending.iter().map(|slot| (Place::Slot(*slot), pending_in(*slot)));
+            let mut waiting = pending.chain(device.lapsed.iter().map(|lapsed| (Place::Lapsed, lapsed)));
+            let found = waiting.find(|(_, pending)| {
+                let is_older = pending.answered.is_some_and(|answered| frame.seq.is_behind(&answered));
+                pending.lane != Lane::Release && !is_older && is_meant(pending)
+            });
+            found.map(|(place, _)| place)
         };
         if is_bare {
             return find(&|_| true);

@@ -191,6 +191,9 @@ impl Server<'_> {
         };
         let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
         if let Some(seen) = self.first_answer(context, &id) {
+            // The command number says which sale it is, not the code: another's may have been scanned since.
+            let payer = self.tables.book.payer(seen.outcome.sale).and_then(|card| self.card_row(card));
+            let sale = Sale { row: payer.or(sale.row), ..sale };
             self.answer_again(context, &sale, &seen.outcome, fx);
             return;
         }
@@ -331,7 +334,9 @@ impl Server<'_> {
         entry.detail.push("reason", reason.word());
         entry.detail.push("code", context.frame.code.number());
         entry.detail.push("asked", sale.asked);
-        let figures = self.stand_still(&mut entry, sale.row.as_ref().map(|row| row.account));
+        let known = || self.tables.book.account_of_card(entry.card?);
+        let account = sale.row.as_ref().map(|row| row.account).or_else(known);
+        let figures = self.stand_still(&mut entry, account);
         sale.end_detail(&mut entry);
         self.counters.declined += 1;
         self.counters.count_reason(reason);

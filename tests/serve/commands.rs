@@ -158,6 +158,11 @@ fn an_option_that_this_machine_cannot_serve_is_named_with_its_line() {
     site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
     let refused = site.spawn(&[]).end();
     refused.expect(74, &[], &[&place, "on interface no-such-if"]);
+    // One alone: of the addresses that it would serve nothing is said.
+    site.configure("\tlist bind_device 'no-such-if'\n", "");
+    let wrong = format!("{}:10: list bind_device 'no-such-if'", site.path("posgate").display());
+    let ended = site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
+    assert!(!ended.err.contains("list listen"), "{}", ended.err);
     site.configure("\tlist listen '192.0.2.77:0'\n", "");
     let place = format!("{}:10: ", site.path("posgate").display());
     let wrong = format!("{place}list listen '192.0.2.77:0' is no address of this machine");

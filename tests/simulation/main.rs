@@ -3,7 +3,7 @@
 //! Would it notice? Each of these was done to the code by hand, and caught by `simulate --seed 1 --worlds 100`: in the world
 //! of that seed, at that step, so many of its hours on (seed and step move when the simulation changes: those of 1 to 28 are of
 //! before the operator's orders).
-//! (`net/service.rs` 1, 2, 27; `book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32; `server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25, 26, 33; `model/entry.rs` 13, 31;
+//! (`net/service.rs` 1, 2, 27; `book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32, 35; `server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25, 26, 33, 34, 36; `model/entry.rs` 13, 31;
 //! `ledger` 9, 12, 18, 22, 24, 28.)
 //!
 //! | | mutation | seed, step, hour | what the judge said |
@@ -41,6 +41,9 @@
 //! | 31 | `topup` is not committed | 1, 517, 3 | answered, and not in the durable ledger |
 //! | 32 | a sale of a replaced card does not count for its heir | 1, 2376, 7 | spent: book or sum |
 //! | 33 | a 109 that names another sale's card beside the code confirms | 80, 12477, 4 | confirmed, and never shown |
+//! | 34 | a 105 above `offline_max` is listed, whatever was charged | 1, 14495, 5 | approved at the same second, and booked |
+//! | 35 | doubts of scans are not found | 3, 10675, 9 | tried again, charged again |
+//! | 36 | a 008 that lapsed is confirmed whatever was sent since | 2, 3283, 0 | confirmed, and never shown |
 //!
 //! Mutations 26, 28, 32 and 33 were the code's own until the simulation found them; they have tests of their own now.
 

@@ -179,9 +179,13 @@ impl Work {
         self.card.is_multiple_of(3)
     }
 
-    /// The same, to be tried once more.
+    /// The same, to be tried once more; whose code led to nothing swipes the card.
     pub fn again(&self) -> Self {
-        Self { tries: self.tries + 1, ..Self::new(self.ask, self.subject.clone(), self.card, self.sale) }
+        let (ask, subject) = match self.ask {
+            Ask::Scan(fen) => (Ask::Charge(fen), format!("{:010}", self.card)),
+            ask => (ask, self.subject.clone()),
+        };
+        Self { tries: self.tries + 1, ..Self::new(ask, subject, self.card, self.sale) }
     }
 }
 
@@ -421,7 +425,7 @@ impl Device {
         let Some(sale) = work.sale.filter(|_| work.ask.is_sale()) else { return };
         if work.is_white() && !matches!(work.ask, Ask::Scan(_)) {
             self.book(t, sale, &work, random, coverage, notes);
-        } else if !matches!(work.ask, Ask::Scan(_)) {
+        } else {
             notes.push(Note::Failed(Box::new(work)));
         }
     }

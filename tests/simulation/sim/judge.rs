@@ -57,7 +57,6 @@ struct Doubt {
     seq: u64,
     at: Option<Civil>,
     serial: String,
-    is_scan: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -624,7 +623,7 @@ impl Judge {
                     Some(sale) => self.book(sale, Move { seq, at, frame, is_offline: false }, machine, text),
                     None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
                 }
-                self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone(), is_scan });
+                self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone() });
                 self.doubt_places.insert(seq, place);
                 if let Some(at) = at.filter(|_| !is_scan) {
                     self.approved_at.of(place).push((at, serial, seq));
@@ -698,6 +697,10 @@ impl Judge {
                     if at.is_some() {
                         self.offline.of(place).push(Stored { time: raw.to_owned(), serial });
                     }
+                } else if let (Some(claimed), Some(at)) = (claimed_amount(line), at) {
+                    // What is listed the operator books by hand: it must be no sale that was charged.
+                    let place = (machine, card, if is_count { 0 } else { claimed });
+                    self.judge_offline(place, &serial, at, site, text);
                 }
                 if let Some(sale) = sale {
                     self.sale_of_entry.insert(seq, sale);
@@ -767,7 +770,8 @@ impl Judge {
         let (Some(first), Some(at)) = (before.at, entry.at) else {
             return Some("allowed: a sale charged twice, of a device without a time");
         };
-        if before.is_offline {
+        // Its own record, or one that was taken for it.
+        if before.is_offline || (!entry.is_offline && self.taken.contains_key(&before.seq)) {
             return Some(
                 "allowed: a sale charged twice, whose record names another time than its frame that came later",
             );
@@ -821,9 +825,7 @@ impl Judge {
     /// A sale was charged: none of those before may have been the same one.
     fn judge_charge(&self, place: Place, serial: &str, at: Civil, raw: &str, site: &Site, text: &str) {
         let mut doubts = self.doubts.get(&place).into_iter().flatten();
-        let tried = doubts.find(|doubt| {
-            !doubt.is_scan && same(&doubt.serial, serial) && is_within(doubt.at, at, 0, site.same_sale_s)
-        });
+        let tried = doubts.find(|doubt| same(&doubt.serial, serial) && is_within(doubt.at, at, 0, site.same_sale_s));
         assert!(
             tried.is_none_or(|tried| !self.is_kept(place.0, tried)),
             "tried again, charged again: {text}\nfirst: {tried:?}"
@@ -841,7 +843,7 @@ impl Judge {
         let mut doubts = self.doubts.get(&place).into_iter().flatten();
         let near = doubts.find(|doubt| {
             let window = site.offline_match_s;
-            !doubt.is_scan && same(&doubt.serial, serial) && is_within(doubt.at, at, -window, window)
+            same(&doubt.serial, serial) && is_within(doubt.at, at, -window, window)
         });
         assert!(near.is_none_or(|near| !self.is_kept(place.0, near)), "in doubt, and booked: {text}\nfirst: {near:?}");
     }
@@ -910,6 +912,15 @@ fn shown_at(line: &Line) -> Option<Civil> {
     let shown = line.column(2)[..19].replace('T', " ");
     let at = Civil::parse(shown.as_bytes()).unwrap_or_else(|| panic!("no time: {shown}"));
     Some(at).filter(|_| line.column(3) == "ok")
+}
+
+/// Fen of a record that is listed and not booked, if all of it can be read.
+fn claimed_amount(line: &Line) -> Option<i64> {
+    let claimed =
+        line.word("claimed").filter(|_| line.word("card").is_none() && line.word("mode") != Some("unreadable"))?;
+    let is_amount =
+        claimed.split('.').count() <= 2 && claimed.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    is_amount.then(|| fen(claimed))
 }
 
 fn record_key(machine: u64, record: &Record) -> String {

@@ -160,13 +160,8 @@ impl World {
             _ => Ask::Charge(fen),
         };
         let asked = match ask {
-            Ask::Charge(fen) => fen,
+            Ask::Charge(fen) | Ask::Scan(fen) => fen,
             Ask::Meal(_) => 0,
-            Ask::Scan(_) => {
-                self.commands += 1;
-                subject = format!("{:012}", self.commands);
-                return Some(Work::new(ask, subject, number, Some(self.judge.add_sale())));
-            }
             _ => return Some(Work::new(ask, subject, number, None)),
         };
         // No two sales are alike: what comes to be two entries is one sale charged twice.
@@ -174,6 +169,10 @@ impl World {
         let is_doubted = self.judge.is_doubted((u64::from(machine), number, asked));
         if is_doubted || self.used.insert((machine, number, asked), ()).is_some() {
             return None;
+        }
+        if matches!(ask, Ask::Scan(_)) {
+            self.commands += 1;
+            subject = format!("{:012}", self.commands);
         }
         Some(Work::new(ask, subject, number, Some(self.judge.add_sale())))
     }
