@@ -8,7 +8,7 @@ use crate::naive::Json;
 use crate::{generate, ledger, text};
 
 fn entry(kind: Kind, time: &str, fen: i64) -> Entry {
-    let stamp = Stamp::parse(&format!("2026-11-{time}.000+08:00")).unwrap();
+    let stamp = Stamp::parse(format!("2026-11-{time}.000+08:00")).unwrap();
     let mut entry = Entry::new(kind, stamp, ClockState::Ok);
     entry.card = CardNo::parse(b"8888888801");
     entry.account = Some(AccountId::try_from("S001").unwrap());
