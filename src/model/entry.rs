@@ -271,6 +271,8 @@ pub struct Detail {
     text: heapless::String<DETAIL_LEN_MAX>,
     /// The [`key_bit`]s of all keys in the text: what is mostly asked for is a key that is not there.
     keys: u32,
+    /// The day of [`Detail::push_day`], which the book asks for at once.
+    day: Option<Date>,
 }
 
 /// One of 32 bits for each key. The factors were found by trying: no other key has the bit of one that a sale asks for (`code`, `asked`,
@@ -285,7 +287,7 @@ const fn key_bit(key: &[u8]) -> u32 {
 impl Detail {
     /// Takes a column as a ledger holds it; `None` if it is too long.
     pub fn from_text(text: &str) -> Option<Self> {
-        let mut detail = Self { text: heapless::String::try_from(text).ok()?, keys: 0 };
+        let mut detail = Self { text: heapless::String::try_from(text).ok()?, keys: 0, day: None };
         let mut rest = text.as_bytes();
         while let Some(len) = words::position(rest, b'=') {
             // A value has none, and a word without one is no key.
@@ -312,6 +314,14 @@ impl Detail {
     /// Adds a word whose value has nothing to escape: digits, or a word of ours. The same as [`Detail::push`], for sales.
     pub fn push_plain(&mut self, key: &str, value: &str) {
         self.push_word(key, Value(value));
+    }
+
+    /// Adds the business day that a sale counts for.
+    pub fn push_day(&mut self, day: Date) {
+        let Some(text) = day.text() else { return self.push("day", day) };
+        self.push_plain("day", text.as_str());
+        // Only if it fit: what a replay does not find was not said.
+        self.day = (self.keys & key_bit(b"day") != 0).then_some(day);
     }
 
     /// Adds a word whose value is escaped as it stands, whole or not at all.
@@ -389,7 +399,7 @@ impl Detail {
 
     /// The business day a sale counts for.
     pub fn day(&self) -> Option<Date> {
-        Date::parse(self.get("day")?.0.as_bytes())
+        self.day.or_else(|| Date::parse(self.get("day")?.0.as_bytes()))
     }
 }
 

@@ -467,10 +467,7 @@ impl Effect {
         entry.uses = Some(-self.uses);
         entry.balance = Some(account.balance + amount);
         entry.uses_left = Some(account.uses.saturating_sub(self.uses));
-        match self.day.text() {
-            Some(day) => entry.detail.push_plain("day", day.as_str()),
-            None => entry.detail.push("day", self.day),
-        }
+        entry.detail.push_day(self.day);
         if let Some(period) = &self.period {
             entry.detail.push("period", period);
         }
