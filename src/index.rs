@@ -1,11 +1,11 @@
 //! A hash index of fixed size: from a key's hash to the number of a row that stands elsewhere.
 //!
 //! heapless' maps count positions in 16 bits and want an eighth of slack, so 65,536 cards do not fit one; and
-//! here the key stays in its row, which the caller compares. Linear probing over a power of two at
+//! here the key stays in its row, which the caller compares. Linear probing over a power of two, at the end at
 //! most half full. Rows are never taken out one by one: tables are cleared and filled again.
 //!
-//! The places in use are a power of two too, doubled whenever they are half full: a hash scatters rows over all of
-//! them, and memory that was touched stays with the process. So a table of 10,000 cards takes a quarter of its index.
+//! The places in use are a power of two too, doubled whenever three quarters are taken: a hash scatters rows over all of
+//! them, and memory that was touched stays with the process. So a table of 10,000 cards takes an eighth of its index.
 
 /// `SLOTS` places: a power of two, at least twice the rows that will be inserted.
 pub struct Index<const SLOTS: usize> {
@@ -100,9 +100,9 @@ impl<const SLOTS: usize> Index<SLOTS> {
         self.used += 1;
     }
 
-    /// Opens more places when half of them are taken, as long as there are more.
+    /// Opens more places when three quarters of them are taken, as long as there are more.
     fn make_room(&mut self, hash_of: impl Fn(u32) -> u32) {
-        if 2 * (self.used + 1) <= self.open || self.open == SLOTS {
+        if 4 * (self.used + 1) <= 3 * self.open || self.open == SLOTS {
             assert!(self.used < SLOTS - 1, "an index has a free place");
             return;
         }

@@ -3,28 +3,34 @@
 //! On the wire and in the ledger an amount is yuan with two decimals (protocol.md, *Field formats*).
 
 use core::fmt;
+use core::num::NonZeroU32;
 use core::ops::{Add, AddAssign, Neg, Sub};
 
 use super::digits::{Decimal, number, pair};
 
 /// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section 6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Money(u32);
+///
+/// In memory it is one fen more: a limit that a card does not have takes no room of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Money(NonZeroU32);
 
 impl Money {
     /// Nothing.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU32::MIN);
     /// The largest amount a frame may ask for.
-    pub const MAX: Self = Self(999_999_999);
+    pub const MAX: Self = Self(NonZeroU32::new(1_000_000_000).expect("it is above zero"));
 
     /// From fen; `None` above [`Money::MAX`].
     pub const fn from_fen(fen: u32) -> Option<Self> {
-        if fen <= Self::MAX.0 { Some(Self(fen)) } else { None }
+        match NonZeroU32::MIN.checked_add(fen) {
+            Some(more) if more.get() <= Self::MAX.0.get() => Some(Self(more)),
+            _ => None,
+        }
     }
 
     /// In fen.
     pub const fn fen(self) -> u32 {
-        self.0
+        self.0.get() - 1
     }
 
     /// Reads digits, or digits, a point and one or two digits; `None` for anything else or more than
@@ -44,7 +50,7 @@ impl Money {
         let mut whole = 0_u32;
         for byte in yuan {
             let digit = byte.wrapping_sub(b'0');
-            if digit > 9 || whole > Self::MAX.0 / 1000 {
+            if digit > 9 || whole > Self::MAX.fen() / 1000 {
                 return None;
             }
             whole = whole * 10 + u32::from(digit);
@@ -53,9 +59,21 @@ impl Money {
     }
 }
 
+impl Default for Money {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
+impl fmt::Debug for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Money({})", self.fen())
+    }
+}
+
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Decimal::yuan(i64::from(self.0)).as_str())
+        f.write_str(Decimal::yuan(i64::from(self.fen())).as_str())
     }
 }
 
@@ -103,7 +121,7 @@ impl Balance {
 
 impl From<Money> for Balance {
     fn from(money: Money) -> Self {
-        Self(i64::from(money.0))
+        Self(i64::from(money.fen()))
     }
 }
 
