@@ -259,7 +259,7 @@ pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
     let raw = columns(line)?;
     let entry = Entry {
         seq: required(&raw, 1, "no number from 1", seq)?,
-        time: required(&raw, 2, "no RFC 3339 time with milliseconds and offset", stamp)?,
+        time: required(&raw, 2, "no RFC 3339 time with milliseconds and offset", Stamp::parse)?,
         clock: required(&raw, 3, "neither `ok` nor `unset`", clock)?,
         kind: required(&raw, 4, "no word", kind)?,
         machine: optional(&raw, 5, "no number of one to ten digits", MachineNo::parse)?,
@@ -317,10 +317,6 @@ fn whole(digits: &[u8]) -> Option<u64> {
     })
 }
 
-fn stamp(column: &[u8]) -> Option<Stamp> {
-    Stamp::parse(column)
-}
-
 fn clock(column: &[u8]) -> Option<ClockState> {
     [ClockState::Ok, ClockState::Unset].into_iter().find(|clock| clock.word().as_bytes() == column)
 }
@@ -338,12 +334,9 @@ fn card(column: &[u8]) -> Option<CardNo> {
 }
 
 fn signed(column: &[u8]) -> Option<i32> {
-    let (is_negative, digits) = match column {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    let value = i64::try_from(whole(digits)?).ok()?;
-    i32::try_from(if is_negative { -value } else { value }).ok()
+    let below_zero = column.strip_prefix(b"-");
+    let value = i64::try_from(whole(below_zero.unwrap_or(column))?).ok()?;
+    i32::try_from(if below_zero.is_some() { -value } else { value }).ok()
 }
 
 fn detail(column: &[u8]) -> Option<Detail> {
@@ -356,7 +349,8 @@ fn text<const N: usize>(column: &[u8]) -> Option<Text<N>> {
     Text::try_from(unescape(column, &mut buffer)?).ok()
 }
 
-/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if it does not fit that then, is no UTF-8, or holds what `emit` never writes.
+/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if they leave more than fits that, if it is no UTF-8, or if
+/// it holds what `emit` never writes.
 fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a str> {
     if words::is_plain(column, b'\\') {
         return core::str::from_utf8(column).ok();

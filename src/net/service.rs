@@ -591,6 +591,33 @@ mod tests {
             ended.map(|()| sent)
         }
 
+        /// A turn of as many of these frames as it takes; gives its writes, its syncs and the bytes of its entries.
+        fn full_turn(&mut self, frame: impl Fn(u64) -> String) -> (usize, usize, usize) {
+            self.service.limit_segments(u64::MAX);
+            let (steps, before) = (self.service.ledger.storage().done.len(), self.service.ledger.appended());
+            let now = now(self.at_ms + 1000);
+            let peer = Peer { source: "192.168.1.20:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };
+            let mut number = 0;
+            while let batch @ 1.. = self.service.batch() {
+                for _ in 0..batch {
+                    number += 1;
+                    self.service.receive(&now, peer, frame(number).as_bytes(), false).unwrap();
+                }
+            }
+            self.turn(&[]).unwrap();
+            let done = &self.service.ledger.storage().done[steps..];
+            let count = |what| done.iter().filter(|step| step.starts_with(what)).count();
+            (count("append"), count("sync"), usize::try_from(self.service.ledger.appended() - before).unwrap())
+        }
+
+        /// From now on nothing can be written, and the first door was opened so.
+        fn open_without_an_entry(&mut self) {
+            self.service.ledger_mut().capacity = Some(0);
+            self.turn(&[door(1)]).unwrap();
+            assert_eq!(self.service.server().room(), Room::Nothing);
+            assert_eq!(codes(&self.turn(&[door(1)]).unwrap()), ["050"]);
+        }
+
         /// A few frames of each kind that changes the state.
         fn lunch(&mut self, from: u64, turns: u64) -> io::Result<()> {
             for number in from..from + turns {
@@ -968,16 +995,44 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_turn_takes_what_fills_its_one_write_and_no_more() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        // Once with accounts to open, and twice without.
+        for turn in 0..3 {
+            let (writes, syncs, written) = site.full_turn(|number| sale(turn * 10_000 + number, 100 + number));
+            assert_eq!((writes, syncs), (1, 1));
+            assert!((TURN_BYTES_MAX * 7 / 8..=TURN_BYTES_MAX).contains(&written), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_turn_whose_entries_did_not_fit_one_write_takes_no_more_frames() {
+        let mut tables = locked(&SERVING);
+        let mut storage = MemoryStorage::default();
+        let mut site = Site::start(&mut tables, &mut storage);
+        let is_written = |site: &Site, from: usize| {
+            site.service.ledger.storage().done[from..].iter().any(|step| step.starts_with("append"))
+        };
+        let from = site.service.ledger.storage().done.len();
+        let mut keys = (0..).map(|number| format!("k-{number}"));
+        while !is_written(&site, from) {
+            let _answer = site.service.operate(&now(1000), &order(topup(1), &keys.next().unwrap())).unwrap();
+        }
+        assert_eq!(site.service.batch(), 0);
+        site.turn(&[]).unwrap();
+        assert!(site.service.batch() > 0);
+    }
+
     /// Found by the simulation: of a door that opened without an entry sixteen later answers were remembered, not 32.
     #[test]
     fn a_recorded_door_does_not_open_again_because_nothing_can_be_written() {
         let mut tables = locked(&SERVING);
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
-        site.service.ledger_mut().capacity = Some(0);
-        site.turn(&[door(1)]).unwrap();
-        assert_eq!(site.service.server().room(), Room::Nothing);
-        assert_eq!(codes(&site.turn(&[door(1)]).unwrap()), ["050"]);
+        site.open_without_an_entry();
         for seq in 2..=32 {
             assert!(codes(&site.turn(&[door(seq)]).unwrap()).contains(&"050"));
         }
@@ -993,9 +1048,7 @@ mod tests {
         let mut tables = locked(&SERVING);
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
-        site.service.ledger_mut().capacity = Some(0);
-        site.turn(&[door(1)]).unwrap();
-        assert_eq!(codes(&site.turn(&[door(1)]).unwrap()), ["050"]);
+        site.open_without_an_entry();
         // The clash window is over.
         site.at_ms += 3_600_000;
         let peer = Peer { source: "192.168.1.21:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };

@@ -95,7 +95,8 @@ pub(super) struct Device {
     pub(super) lapsed: Option<Pending>,
     /// The 109s it sent.
     pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
-    /// Answers that stand in no entry.
+    /// Answers that stand in no entry. They outlive a change of the device under the number, as those of the book do: serials tell whose
+    /// they are.
     pub(super) echoes: Window,
     pub(super) minute: Minute,
     /// Entries left out, a count for each of [`LIMITED`].

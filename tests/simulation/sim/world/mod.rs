@@ -574,8 +574,12 @@ impl World {
         }
         let mut received = 0;
         let mut done = Ok(());
-        while !self.inbox.is_empty() && received < TURN_DATAGRAMS_MAX && service.batch() > 0 && done.is_ok() {
-            for _ in 0..service.batch() {
+        while !self.inbox.is_empty() && received < TURN_DATAGRAMS_MAX && done.is_ok() {
+            let batch = service.batch();
+            if batch == 0 {
+                break;
+            }
+            for _ in 0..batch {
                 let Some((source, datagram)) = self.inbox.pop_front() else { break };
                 received += 1;
                 done = self.receive(service, &now, source, &datagram);
