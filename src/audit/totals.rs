@@ -153,7 +153,7 @@ impl Accounts {
     }
 
     /// An account.
-    pub fn get(&self, id: &str) -> Option<&Account> {
+    pub fn get(&self, id: &AccountId) -> Option<&Account> {
         self.rows.get(id)
     }
 
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(accounts.apply(&entry(Kind::Open, 1000, 1000), true), Ok(()));
         assert_eq!(accounts.apply(&entry(Kind::Charge, -300, 700), false), Ok(()));
         assert!(accounts.apply(&entry(Kind::Charge, -300, 300), true).is_err());
-        let row = accounts.get("A").unwrap();
+        let row = accounts.get(&AccountId::try_from("A").unwrap()).unwrap();
         assert_eq!(row.then, Balance::from_fen(1000), "the sale was of a later day");
     }
 

@@ -427,7 +427,8 @@ impl Book {
     fn apply_figures(&mut self, entry: &Entry, near: Option<u32>) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
         let is_it = |row: &u32| self.accounts.get(*row as usize).is_some_and(|account| account.id == *id);
-        let known = near.filter(is_it).or_else(|| self.account_row(id));
+        let find = || self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == *id);
+        let known = near.filter(is_it).or_else(find);
         // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
         let is_lasting = entry.is_lasting();
         let row = match known {

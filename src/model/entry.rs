@@ -5,9 +5,10 @@
 
 use core::fmt::{self, Write as _};
 
-use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, Text};
+use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial};
 use super::money::{Balance, Money};
 use super::reason::Reason;
+use super::text::Text;
 use super::time::{Civil, Date, DeviceTime, Stamp};
 use crate::limits::DETAIL_LEN_MAX;
 use crate::words;

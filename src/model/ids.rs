@@ -8,10 +8,7 @@ use core::hash::{Hash, Hasher};
 use core::ops::Deref;
 
 use super::digits::number;
-use crate::{gbk, words};
-
-/// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
-pub type Text<const N: usize> = heapless::String<N, u8>;
+use super::text::{Text, TooLong};
 
 /// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20 characters. Kept as it was written, and
 /// compared without regard to the case of ASCII letters: a label says `0A1B` where a frame says `0a1b`.
@@ -33,7 +30,7 @@ impl From<Text<20>> for Serial {
 }
 
 impl TryFrom<&str> for Serial {
-    type Error = heapless::CapacityError;
+    type Error = TooLong;
 
     fn try_from(text: &str) -> Result<Self, Self::Error> {
         Text::try_from(text).map(Self)
@@ -70,45 +67,6 @@ impl fmt::Debug for Serial {
 
 /// An account's name (编号: a student or staff number), by default its card's number. At most 24 bytes of UTF-8.
 pub type AccountId = Text<24>;
-
-/// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but printable ASCII.
-pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
-    if bytes.len() > N || !words::is_printable(bytes) {
-        return None;
-    }
-    let text = core::str::from_utf8(bytes).ok()?;
-    Text::try_from(text).ok()
-}
-
-/// Takes whatever a device sent as a text for a person's terminal: what is not printable ASCII becomes `?`, what is beyond `N` is
-/// left out.
-pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
-    let bytes = &bytes[..bytes.len().min(N)];
-    if let Some(text) = text_from(bytes) {
-        return text;
-    }
-    let mut text = Text::new();
-    for byte in bytes {
-        let printable = if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' };
-        text.push(printable).expect("at most N ASCII characters were taken");
-    }
-    text
-}
-
-/// Takes whatever a device sent as a text of the ledger: GBK becomes UTF-8, control characters stay, for the ledger has escapes
-/// for them; what is no GBK, and a zero byte, which no line holds, becomes `?`; what is beyond `N` is left out.
-pub fn text_of_gbk<const N: usize>(bytes: &[u8]) -> Text<N> {
-    if let Some(text) = text_from(bytes) {
-        return text;
-    }
-    let mut text = Text::new();
-    let mut has_room = true;
-    gbk::for_each_character(bytes, |character| {
-        let kept = if matches!(character, '\0' | char::REPLACEMENT_CHARACTER) { '?' } else { character };
-        has_room = has_room && text.push(kept).is_ok();
-    });
-    text
-}
 
 /// Digits of the longest numbers that devices send.
 pub const DIGITS_MAX: usize = 10;
@@ -300,13 +258,6 @@ mod tests {
         assert_eq!(label, frame);
         assert_eq!((label.to_string(), &*frame), ("0A1b".to_owned(), "0a1B"));
         assert_ne!(label, Serial::try_from("0A1b2").expect("short"));
-    }
-
-    #[test]
-    fn what_a_device_says_is_kept_as_it_says_it() {
-        assert_eq!(text_of_gbk::<8>(b"\xD5\xC5\t\x1B"), "张\t\u{1b}");
-        assert_eq!(text_of_gbk::<8>(b"\xFF\0\xD5"), "???");
-        assert_eq!(text_of_gbk::<5>(b"\xD5\xC5\xC8\xFDa"), "张", "a character that does not fit ends it");
     }
 
     #[test]

@@ -11,13 +11,15 @@ pub mod money;
 pub mod order;
 pub mod reason;
 pub mod rules;
+pub mod text;
 pub mod time;
 
 pub use card::{CardRecord, CardRow, CardStatus, CardTable, GroupSet, Pin, Terms};
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind};
-pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, Text, UnitNo};
+pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, UnitNo};
 pub use money::{Balance, Money};
 pub use order::{Act, Done, Key, Order, Way};
 pub use reason::Reason;
 pub use rules::Rules;
+pub use text::Text;
 pub use time::{Civil, Date, DeviceTime, Mono, Now, Stamp, TimeOfDay, Wall};

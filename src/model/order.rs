@@ -5,7 +5,8 @@
 
 use super::card::CardStatus;
 use super::entry::{EntrySeq, Kind};
-use super::ids::{AccountId, CardNo, MachineNo, Text, UnitNo};
+use super::ids::{AccountId, CardNo, MachineNo, UnitNo};
+use super::text::Text;
 use super::money::{Balance, Money};
 
 /// Who orders: a name as people know it, at most 32 bytes of UTF-8.

@@ -187,7 +187,7 @@ pub enum Piece {
 pub struct Template(pub Vec<Piece>);
 
 /// The three numbers after a text, as the wire writes them (`20,0,1`): display seconds, then a flag and a sound (inferred).
-pub type Trailer = super::ids::Text<16>;
+pub type Trailer = super::text::Text<16>;
 
 /// `config text`: every text and number of the displays (design.md, section 6).
 #[derive(Clone, Debug)]

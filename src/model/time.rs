@@ -7,7 +7,7 @@
 use core::fmt;
 
 use super::digits::{fill, pair};
-use super::ids::{Text, text_of_gbk};
+use super::text::{Text, text_of_gbk};
 use crate::index::fnv1a;
 
 /// Milliseconds of a clock that only goes forward, from an arbitrary start.

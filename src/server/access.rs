@@ -11,7 +11,7 @@ use super::{Context, Effects, Room, Server};
 use crate::book::{FrameId, Seen};
 use crate::limits::LIMITED_PER_DEVICE;
 use crate::model::card::CardRow;
-use crate::model::ids::text_from_lossy;
+use crate::model::text::text_from_lossy;
 use crate::model::rules::DoorRule;
 use crate::model::{Entry, EntrySeq, Kind, MachineNo, Money, Mono, Reason, Text, UnitNo};
 use crate::policy::{self, Passage, Presented};
@@ -99,7 +99,7 @@ impl Server<'_> {
                     self.remember(context, id, &entry);
                     None
                 } else {
-                    Some(self.append(entry, &context.now, fx))
+                    Some(self.append(&mut entry, &context.now, fx))
                 };
                 let seq = about.unwrap_or(EntrySeq(0));
                 debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
@@ -113,7 +113,7 @@ impl Server<'_> {
                 self.counters.count_reason(reason);
                 self.tables.devices.get_mut(context.device).tally.refused += 1;
                 self.log_refusal(context, &entry, reason);
-                self.append_limited(context, entry, fx);
+                self.append_limited(context, &mut entry, fx);
                 self.send_refused(context, access, row.as_ref(), reason, fx);
             }
         }
@@ -152,7 +152,7 @@ impl Server<'_> {
             entry.slot = Some(slot(access));
             entry.about = Some(seen.outcome.sale).filter(|seq| *seq > EntrySeq(0));
             entry.detail.push("rule", Reason::Replay.word());
-            self.append_limited(context, entry, fx);
+            self.append_limited(context, &mut entry, fx);
             if self.may_log(&context.now, *context.peer.source.ip()) {
                 warn!(
                     "replay machine={} door={} frame={} ref={}",
@@ -175,7 +175,7 @@ impl Server<'_> {
         entry.device_time = Some(access.time.clone());
         entry.detail.push("rule", "left-open");
         entry.detail.push("open_s", access.open_seconds);
-        self.append_limited(context, entry, fx);
+        self.append_limited(context, &mut entry, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
             warn!("left-open machine={} door={} seconds={}", context.frame.machine, access.door, access.open_seconds);
         }
@@ -203,7 +203,7 @@ impl Server<'_> {
         let mut entry = request.clone();
         entry.kind = Kind::Alarm;
         entry.detail.push("rule", "duress");
-        let seq = self.append(entry, &context.now, fx);
+        let seq = self.append(&mut entry, &context.now, fx);
         warn!("duress machine={} seq={seq}", context.frame.machine);
     }
 

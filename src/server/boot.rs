@@ -4,7 +4,7 @@ use log::{debug, info};
 
 use super::{Context, Effects, Server};
 use crate::book::FrameId;
-use crate::model::ids::text_of_gbk;
+use crate::model::text::text_of_gbk;
 use crate::model::{ClockState, DeviceTime, Kind, Money, Text};
 use crate::wire::Code;
 
@@ -15,7 +15,7 @@ impl Server<'_> {
         self.tables.devices.get_mut(context.device).confirms.clear();
         let mut entry = context.draft(Kind::Boot);
         entry.device_time = Some(time.clone());
-        self.append_limited(context, entry, fx);
+        self.append_limited(context, &mut entry, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
             info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
         }
@@ -41,6 +41,6 @@ impl Server<'_> {
             return;
         }
         debug!("keys machine={} keys={:?}", context.frame.machine, shown.as_str());
-        self.append_limited(context, entry, fx);
+        self.append_limited(context, &mut entry, fx);
     }
 }

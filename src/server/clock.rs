@@ -174,7 +174,7 @@ impl Server<'_> {
             let mut entry = Entry::new(Kind::Clock, now.stamp, state);
             entry.detail.push("was", was.stamp);
             entry.detail.push("now", now.stamp);
-            self.append(entry, now, fx);
+            self.append(&mut entry, now, fx);
             info!("clock was={} now={} state={}", was.stamp, now.stamp, state.word());
         }
         self.clock_changed(now, before, state, fx);

@@ -9,7 +9,7 @@ use super::Server;
 use super::clock::business_time;
 use crate::book::Figures;
 use crate::limits::FOUND_MAX;
-use crate::model::ids::text_from_lossy;
+use crate::model::text::text_from_lossy;
 use crate::model::{AccountId, CardNo, CardRow, CardStatus, Now, Reason, Serial, Text};
 use crate::policy;
 use crate::wire;

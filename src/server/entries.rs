@@ -19,14 +19,14 @@ pub(super) fn place_of(kind: Kind) -> usize {
 impl Server<'_> {
     /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing can be written it is counted, and
     /// the number is 0: nothing but a door may rest on it.
-    pub(super) fn append(&mut self, entry: Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
+    pub(super) fn append(&mut self, entry: &mut Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
         self.append_near(entry, None, now, fx)
     }
 
     /// The same; in `account` the entry's account is likely found.
     pub(super) fn append_near(
         &mut self,
-        mut entry: Entry,
+        entry: &mut Entry,
         account: Option<u32>,
         now: &Now,
         fx: &mut Effects,
@@ -36,21 +36,20 @@ impl Server<'_> {
             return EntrySeq(0);
         }
         entry.seq = self.tables.book.head().next();
-        let applied = self.tables.book.apply_near(&entry, Some(now.mono), account);
+        let applied = self.tables.book.apply_near(entry, Some(now.mono), account);
         applied.expect("an entry that we make follows from the book");
-        let seq = entry.seq;
-        fx.append(entry);
-        seq
+        fx.append(entry.clone());
+        entry.seq
     }
 
     /// The same within the limits a minute; an entry beyond them is counted, and its answer remembered in this run.
-    pub(super) fn append_limited(&mut self, context: &Context, entry: Entry, fx: &mut Effects) {
+    pub(super) fn append_limited(&mut self, context: &Context, entry: &mut Entry, fx: &mut Effects) {
         let now = &context.now;
         if self.room != Room::Open {
             // The reserve is for what cannot wait.
             self.counters.left_out += 1;
             self.leave_out(now, place_of(entry.kind), 1);
-            self.remember_answer(context, &entry);
+            self.remember_answer(context, entry);
             return;
         }
         let device = self.tables.devices.get_mut(context.device);
@@ -74,7 +73,7 @@ impl Server<'_> {
         } else {
             self.leave_out(now, place, 1);
         }
-        self.remember_answer(context, &entry);
+        self.remember_answer(context, entry);
     }
 
     fn remember_answer(&mut self, context: &Context, entry: &Entry) {
@@ -139,7 +138,7 @@ impl Server<'_> {
         for (kind, count) in LIMITED.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
             let mut entry = Entry { kind, ..template.clone() };
             entry.detail.push("n", count);
-            self.append(entry, now, fx);
+            self.append(&mut entry, now, fx);
         }
     }
 }

@@ -7,7 +7,7 @@ use log::{info, trace, warn};
 
 use super::waiting::{Held, Taken};
 use super::{Effects, Peer, Server};
-use crate::model::ids::text_from_lossy;
+use crate::model::text::text_from_lossy;
 use crate::model::{MachineNo, Now};
 use crate::wire::{self, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 

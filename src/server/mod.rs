@@ -338,16 +338,16 @@ impl<'t> Server<'t> {
     /// Writes the `start` entry: later than [`Server::start`], where there was no room for it then.
     pub fn write_start(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
-        let entry = self.service_entry(Kind::Start, now);
-        self.append(entry, now, fx);
+        let mut entry = self.service_entry(Kind::Start, now);
+        self.append(&mut entry, now, fx);
     }
 
     /// Writes the `reload` entry, after [`Server::install`].
     pub fn reloaded(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
         self.loaded = Some(now.stamp);
-        let entry = self.service_entry(Kind::Reload, now);
-        self.append(entry, now, fx);
+        let mut entry = self.service_entry(Kind::Reload, now);
+        self.append(&mut entry, now, fx);
     }
 
     fn service_entry(&self, kind: Kind, now: &Now) -> Entry {
@@ -372,8 +372,8 @@ impl<'t> Server<'t> {
             }
         }
         self.write_left_out(now, None, fx);
-        let entry = Entry::new(Kind::Stop, now.stamp, self.clock.state);
-        self.append(entry, now, fx);
+        let mut entry = Entry::new(Kind::Stop, now.stamp, self.clock.state);
+        self.append(&mut entry, now, fx);
     }
 
     // ---------------------------------------------------------------- datagrams

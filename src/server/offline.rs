@@ -12,7 +12,7 @@ use super::{Context, Effects, Room, Server};
 use crate::book::OfflineId;
 use crate::limits::CARDS_MAX;
 use crate::model::card::GroupSet;
-use crate::model::ids::text_of_gbk;
+use crate::model::text::text_of_gbk;
 use crate::model::{AccountId, CardNo, Civil, Detail, Entry, EntrySeq, Kind, Money, Reason};
 use crate::policy::{self, Basis};
 use crate::wire::{self, INVALID_TIME, OfflineSale, Reply};
@@ -25,7 +25,7 @@ impl Server<'_> {
     /// Books the sale once, and gives leave to delete the record.
     pub(super) fn on_offline(&mut self, context: &Context, sale: &OfflineSale, fx: &mut Effects) {
         self.end_release(&context.now, context.device, fx);
-        let entry = Self::draft_offline(context, sale);
+        let mut entry = Self::draft_offline(context, sale);
         let id = OfflineId::of(&entry);
         let entered = match self.tables.book.offline(&id, context.frame.seq) {
             Some(first) => {
@@ -33,7 +33,7 @@ impl Server<'_> {
                 debug!("duplicate machine={} frame={} ref={first}", context.frame.machine, context.frame.seq);
                 Some(first)
             }
-            None => self.enter_offline(context, sale, entry, fx),
+            None => self.enter_offline(context, sale, &mut entry, fx),
         };
         if let Some(seq) = entered {
             self.release(context, sale, seq, fx);
@@ -69,7 +69,7 @@ impl Server<'_> {
         &mut self,
         context: &Context,
         sale: &OfflineSale,
-        mut entry: Entry,
+        entry: &mut Entry,
         fx: &mut Effects,
     ) -> Option<EntrySeq> {
         if self.room != Room::Open {
@@ -98,7 +98,7 @@ impl Server<'_> {
             entry.kind = Kind::Matched;
             entry.about = Some(first);
             entry.detail.push("code", context.frame.code.number());
-            self.stand_still(&mut entry, known);
+            self.stand_still(entry, known);
             let seq = self.append(entry, &context.now, fx);
             self.counters.recognized += 1;
             debug!("matched machine={} card={} seq={seq} ref={first}", context.frame.machine, card.masked());
@@ -136,7 +136,7 @@ impl Server<'_> {
             entry.detail.push("reason", reason.word());
         }
         self.open_account(&context.now, card, account, fx);
-        effect.enter(&mut entry, self.tables.book.account(account));
+        effect.enter(entry, self.tables.book.account(account));
         let seq = self.append(entry, &context.now, fx);
         self.counters.offline += 1;
         debug!("offline machine={} card={} seq={seq}", context.frame.machine, card.masked());
@@ -144,10 +144,10 @@ impl Server<'_> {
     }
 
     /// An entry without effect: it cannot be read, or is larger than `offline_max`.
-    fn list_offline(&mut self, context: &Context, sale: &OfflineSale, mut entry: Entry, fx: &mut Effects) -> EntrySeq {
+    fn list_offline(&mut self, context: &Context, sale: &OfflineSale, entry: &mut Entry, fx: &mut Effects) -> EntrySeq {
         self.counters.offline_claimed += 1;
         let account = sale.card.and_then(|card| self.account_of(card));
-        self.stand_still(&mut entry, account);
+        self.stand_still(entry, account);
         let seq = self.append(entry, &context.now, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
             info!("offline-not-booked machine={} seq={seq}", context.frame.machine);

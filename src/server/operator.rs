@@ -379,7 +379,7 @@ impl Server<'_> {
             entry.slot = Some(access::slot_of(door, door));
         }
         let (kind, by) = (plan.kind.word(), order.by.as_str());
-        let seq = self.append(entry, now, fx);
+        let seq = self.append(&mut entry, now, fx);
         match plan.card {
             Some(card) if plan.amount != Balance::ZERO => {
                 info!("order kind={kind} seq={seq} card={} amount={} by={by:?}", card.masked(), plan.amount);

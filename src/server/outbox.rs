@@ -13,7 +13,7 @@ use super::device::Device;
 use super::effects::{Effects, Peer};
 use super::{Context, Server, Timer};
 use crate::limits::{APPROVALS_MAX, PENDING_MAX};
-use crate::model::ids::{text_from, text_from_lossy};
+use crate::model::text::{text_from, text_from_lossy};
 use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Serial};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, DeviceFrame, Reply};
@@ -376,7 +376,7 @@ impl Server<'_> {
             entry.serial = serial;
             entry.about = Some(about);
             pending.tell_resends(&mut entry);
-            self.append(entry, now, fx);
+            self.append(&mut entry, now, fx);
             info!("unconfirmed machine={machine} ref={about} code={:03} resends={}", pending.code, pending.resends);
         }
     }
@@ -455,7 +455,7 @@ impl Server<'_> {
         entry.serial = serial_in(rest, self.tables.devices.get(context.device).serial.as_ref());
         entry.about = Some(about);
         pending.tell_resends(&mut entry);
-        self.append(entry, now, fx);
+        self.append(&mut entry, now, fx);
     }
 
     fn confirmed_place(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<Place> {

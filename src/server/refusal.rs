@@ -6,7 +6,7 @@ use log::{info, warn};
 use super::outbox::About;
 use super::texts::{Line, Values, fill};
 use super::{Context, Effects, Peer, Server, access};
-use crate::model::ids::text_from_lossy;
+use crate::model::text::text_from_lossy;
 use crate::model::rules::Trailer;
 use crate::model::{Entry, Kind, Money, Now, Reason};
 use crate::policy;
@@ -30,7 +30,7 @@ impl Server<'_> {
             entry.detail.push("asked", asked);
         }
         entry.detail.push("rule", malformed.field);
-        self.append_limited(context, entry, fx);
+        self.append_limited(context, &mut entry, fx);
         self.refuse(context, Reason::Malformed, malformed.subject, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
             let frame = context.frame;
@@ -93,7 +93,7 @@ impl Server<'_> {
             entry.detail.push("asked", asked);
         }
         self.log_refusal(context, &entry, reason);
-        self.append_limited(context, entry, fx);
+        self.append_limited(context, &mut entry, fx);
         self.refuse(context, reason, subject, fx);
     }
 
@@ -159,7 +159,7 @@ impl Server<'_> {
             entry.detail.push("held", held);
         }
         entry.detail.push("from", from);
-        self.append_limited(context, entry, fx);
+        self.append_limited(context, &mut entry, fx);
         warn!("machine-clash machine={} from={from}", context.frame.machine);
     }
 

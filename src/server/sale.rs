@@ -9,7 +9,7 @@ use super::{Context, Effects, Room, Server};
 use crate::book::{Figures, FrameId, Outcome};
 use crate::gbk;
 use crate::model::card::CardRow;
-use crate::model::ids::text_from_lossy;
+use crate::model::text::text_from_lossy;
 use crate::model::rules::DeviceRule;
 use crate::model::{AccountId, Balance, CardNo, Civil, DeviceTime, Entry, EntrySeq, Kind, Money, Now, Reason};
 use crate::policy::{self, Basis, Charge};
@@ -139,7 +139,7 @@ impl Server<'_> {
         let mut entry = context.draft(sale.kind);
         entry.card = Some(card.padded());
         entry.device_time = Some(time.clone());
-        self.on_card_sale(context, card, entry, &sale, fx);
+        self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
     /// 104: a meal.
@@ -158,7 +158,7 @@ impl Server<'_> {
         let mut entry = context.draft(Kind::Meal);
         entry.card = Some(card.padded());
         entry.device_time = Some(time.clone());
-        self.on_card_sale(context, card, entry, &sale, fx);
+        self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
     /// 128: the card whose member code was scanned pays.
@@ -197,15 +197,15 @@ impl Server<'_> {
             self.answer_again(context, &sale, &seen.outcome, fx);
             return;
         }
-        self.decide(context, entry, &sale, fx);
+        self.decide(context, &mut entry, &sale, fx);
     }
 
     /// Duplicate, then the same sale by 105, then doubt, then the ladder.
-    fn on_card_sale(&mut self, context: &Context, card: CardNo, entry: Entry, sale: &Sale, fx: &mut Effects) {
+    fn on_card_sale(&mut self, context: &Context, card: CardNo, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
         let frame = context.frame;
         let serial = frame.serial.as_ref();
         let code = frame.code.number();
-        let id = FrameId::new(code, &entry, sale.asked);
+        let id = FrameId::new(code, entry, sale.asked);
         if let Some(seen) = self.first_answer(context, &id) {
             self.answer_again(context, sale, &seen.outcome, fx);
             return;
@@ -238,7 +238,7 @@ impl Server<'_> {
             .map(|doubt| doubt.seq)
     }
 
-    fn decide(&mut self, context: &Context, entry: Entry, sale: &Sale, fx: &mut Effects) {
+    fn decide(&mut self, context: &Context, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
         if self.room != Room::Open {
             self.counters.full += 1;
             self.decline(context, entry, sale, Reason::Full, fx);
@@ -277,7 +277,7 @@ impl Server<'_> {
     fn approve(
         &mut self,
         context: &Context,
-        mut entry: Entry,
+        entry: &mut Entry,
         sale: &Sale,
         account: u32,
         effect: &Effect,
@@ -288,8 +288,8 @@ impl Server<'_> {
         if sale.kind == Kind::Meal {
             entry.detail.push("code", context.frame.code.number());
         }
-        effect.enter(&mut entry, self.tables.book.account(account));
-        sale.end_detail(&mut entry);
+        effect.enter(entry, self.tables.book.account(account));
+        sale.end_detail(entry);
         let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
         let seq = self.append_near(entry, Some(account), &context.now, fx);
         self.counters.approved += 1;
@@ -308,7 +308,7 @@ impl Server<'_> {
     fn approve_known(
         &mut self,
         context: &Context,
-        mut entry: Entry,
+        entry: &mut Entry,
         sale: &Sale,
         kind: Kind,
         first: EntrySeq,
@@ -320,8 +320,8 @@ impl Server<'_> {
         entry.detail.push("asked", sale.asked);
         let card = entry.card.expect("a card sale has a card");
         let account = sale.row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
-        let figures = self.stand_still(&mut entry, account);
-        sale.end_detail(&mut entry);
+        let figures = self.stand_still(entry, account);
+        sale.end_detail(entry);
         let seq = self.append(entry, &context.now, fx);
         self.counters.recognized += 1;
         let (machine, frame) = (context.frame.machine, context.frame.seq);
@@ -329,19 +329,19 @@ impl Server<'_> {
         self.send_approval(context, sale, figures, Some(first), fx);
     }
 
-    fn decline(&mut self, context: &Context, mut entry: Entry, sale: &Sale, reason: Reason, fx: &mut Effects) {
+    fn decline(&mut self, context: &Context, entry: &mut Entry, sale: &Sale, reason: Reason, fx: &mut Effects) {
         entry.kind = Kind::Decline;
         entry.detail.push("reason", reason.word());
         entry.detail.push("code", context.frame.code.number());
         entry.detail.push("asked", sale.asked);
         let known = || self.tables.book.account_of_card(entry.card?);
         let account = sale.row.as_ref().map(|row| row.account).or_else(known);
-        let figures = self.stand_still(&mut entry, account);
-        sale.end_detail(&mut entry);
+        let figures = self.stand_still(entry, account);
+        sale.end_detail(entry);
         self.counters.declined += 1;
         self.counters.count_reason(reason);
         self.tables.devices.get_mut(context.device).tally.refused += 1;
-        self.log_refusal(context, &entry, reason);
+        self.log_refusal(context, entry, reason);
         self.append_limited(context, entry, fx);
         self.send_refusal(context, sale, figures, reason, fx);
     }
@@ -374,7 +374,7 @@ impl Server<'_> {
         entry.uses = Some(uses);
         entry.balance = Some(account.balance + balance);
         entry.uses_left = Some(account.uses.saturating_add(uses));
-        self.append(entry, now, fx);
+        self.append(&mut entry, now, fx);
     }
 
     /// The same decision and figures again; no entry.

@@ -98,7 +98,7 @@ impl Server<'_> {
         entry.detail.push("was", was.unwrap_or(now.stamp));
         entry.detail.push("now", now.stamp);
         entry.detail.push("by", by);
-        let seq = self.append(entry, now, fx);
+        let seq = self.append(&mut entry, now, fx);
         info!("clock accepted={} state={} by={:?}", now.stamp, state.word(), by.as_str());
         self.clock_changed(now, before, state, fx);
         Ok((seq, state))

@@ -12,7 +12,7 @@ use super::fields::{Fields, Line};
 use crate::gbk;
 use crate::limits::DATAGRAM_LEN_MAX;
 use crate::model::digits;
-use crate::model::ids::{text_from, text_of_gbk};
+use crate::model::text::{text_from, text_of_gbk};
 use crate::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
 
 /// Names a scan payment where a card number stands elsewhere (指令号): echoed as received.

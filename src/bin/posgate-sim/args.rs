@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
 use posgate::gbk;
-use posgate::model::ids::text_from;
+use posgate::model::text::text_from;
 use posgate::model::{CardNo, MachineNo, Money, Pin, Serial, Text, UnitNo};
 use posgate::wire::{Basis, PinKind};
 

@@ -1,0 +1,177 @@
+//! Short texts that live where they stand.
+
+use core::fmt;
+use core::ops::Deref;
+
+use crate::{gbk, words};
+
+/// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
+///
+/// It is kept as bytes that are UTF-8: that is looked at where it is made, and where it is read as a `str`, which no sale does. What is
+/// behind its end is zero, so that two texts are compared and copied at the machine's width; the order of fields makes theirs that of `str`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<const N: usize> {
+    bytes: [u8; N],
+    len: u8,
+}
+
+impl<const N: usize> Text<N> {
+    /// Empty.
+    pub const fn new() -> Self {
+        const { assert!(N <= u8::MAX as usize, "its length fits a byte") };
+        Self { bytes: [0; N], len: 0 }
+    }
+
+    /// Takes these bytes; `None` if they are more than `N`. They must be UTF-8.
+    fn of_utf8(bytes: &[u8]) -> Option<Self> {
+        let mut text = Self::new();
+        text.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        text.len = bytes.len() as u8;
+        Some(text)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        core::str::from_utf8(self.as_bytes()).expect("it was made of UTF-8")
+    }
+
+    /// The text as UTF-8.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Its length in bytes.
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds a text, whole or not at all.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub fn push_str(&mut self, more: &str) -> Result<(), TooLong> {
+        let len = self.len();
+        self.bytes.get_mut(len..len + more.len()).ok_or(TooLong)?.copy_from_slice(more.as_bytes());
+        self.len += more.len() as u8;
+        Ok(())
+    }
+
+    /// Adds a character.
+    ///
+    /// # Errors
+    /// If there is no room for it.
+    pub fn push(&mut self, character: char) -> Result<(), TooLong> {
+        self.push_str(character.encode_utf8(&mut [0; 4]))
+    }
+}
+
+/// A text is too long for its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLong;
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Deref for Text<N> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl<const N: usize> TryFrom<&str> for Text<N> {
+    type Error = TooLong;
+
+    fn try_from(text: &str) -> Result<Self, TooLong> {
+        Self::of_utf8(text.as_bytes()).ok_or(TooLong)
+    }
+}
+
+impl<const N: usize> PartialEq<str> for Text<N> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl<const N: usize> PartialEq<&str> for Text<N> {
+    fn eq(&self, other: &&str) -> bool {
+        *self == **other
+    }
+}
+
+impl<const N: usize> fmt::Write for Text<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push_str(text).map_err(|TooLong| fmt::Error)
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but printable ASCII.
+pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
+    if !words::is_printable(bytes) {
+        return None;
+    }
+    Text::of_utf8(bytes)
+}
+
+/// Takes whatever a device sent as a text for a person's terminal: what is not printable ASCII becomes `?`, what is beyond `N` is
+/// left out.
+pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
+    let bytes = &bytes[..bytes.len().min(N)];
+    if let Some(text) = text_from(bytes) {
+        return text;
+    }
+    let mut text = Text::new();
+    for byte in bytes {
+        let printable = if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' };
+        text.push(printable).expect("at most N ASCII characters were taken");
+    }
+    text
+}
+
+/// Takes whatever a device sent as a text of the ledger: GBK becomes UTF-8, control characters stay, for the ledger has escapes
+/// for them; what is no GBK, and a zero byte, which no line holds, becomes `?`; what is beyond `N` is left out.
+pub fn text_of_gbk<const N: usize>(bytes: &[u8]) -> Text<N> {
+    if let Some(text) = text_from(bytes) {
+        return text;
+    }
+    let mut text = Text::new();
+    let mut has_room = true;
+    gbk::for_each_character(bytes, |character| {
+        let kept = if matches!(character, '\0' | char::REPLACEMENT_CHARACTER) { '?' } else { character };
+        has_room = has_room && text.push(kept).is_ok();
+    });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_device_says_is_kept_as_it_says_it() {
+        assert_eq!(text_of_gbk::<8>(b"\xD5\xC5\t\x1B"), "张\t\u{1b}");
+        assert_eq!(text_of_gbk::<8>(b"\xFF\0\xD5"), "???");
+        assert_eq!(text_of_gbk::<5>(b"\xD5\xC5\xC8\xFDa"), "张", "a character that does not fit ends it");
+    }
+}
