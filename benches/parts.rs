@@ -95,7 +95,7 @@ mod emit {
     #[divan::bench]
     fn approval(bencher: Bencher) {
         let text = gbk::encode("卡号:8888888888\\n姓名:张三丰\\n消费:5.50\\n余额:94.50");
-        let (machine, trailer) = (machine(), "20,0,1");
+        let (machine, trailer) = (machine(), b"20,0,1");
         let reply = Reply::Approve { machine, subject: b"8888888888", amount: b"5.50", text: &text, trailer };
         let mut out = heapless::Vec::<u8, REPLY_LEN_MAX>::new();
         bencher.bench_local(|| {

@@ -108,18 +108,18 @@ impl Emitter {
         line.bytes(entry.kind.word().as_bytes());
         line.tab();
         line.optional(entry.machine.as_ref(), |line, machine| line.digits(machine.as_array()));
-        line.optional(entry.serial.as_ref(), |line, serial| line.text(serial));
+        line.optional(entry.serial.as_ref(), |line, serial| line.text(serial.as_bytes()));
         line.optional(entry.frame.as_ref(), |line, frame| line.digits(frame.as_array()));
         line.optional(entry.card.as_ref(), |line, card| line.digits(card.padded().as_array()));
-        line.optional(entry.account.as_ref(), |line, account| line.text(account));
+        line.optional(entry.account.as_ref(), |line, account| line.text(account.as_bytes()));
         line.optional(entry.amount.as_ref(), |line, amount| line.fen(amount.fen()));
         line.optional(entry.uses.as_ref(), |line, uses| line.signed(*uses));
         line.optional(entry.balance.as_ref(), |line, balance| line.fen(balance.fen()));
         line.optional(entry.uses_left.as_ref(), |line, uses_left| line.signed(*uses_left));
-        line.optional(entry.device_time.as_ref(), |line, time| line.text(&time.raw));
-        line.optional(entry.slot.as_ref(), |line, slot| line.text(slot));
+        line.optional(entry.device_time.as_ref(), |line, time| line.text(time.raw.as_bytes()));
+        line.optional(entry.slot.as_ref(), |line, slot| line.text(slot.as_bytes()));
         line.optional(entry.about.as_ref(), |line, about| line.number(about.0));
-        let detail = Some(entry.detail.as_str()).filter(|detail| !detail.is_empty());
+        let detail = Some(entry.detail.as_bytes()).filter(|detail| !detail.is_empty());
         line.optional(detail, Columns::text);
         let crc = continue_crc(chain, line.written());
         line.hex(crc);
@@ -436,19 +436,19 @@ impl Columns<'_> {
         }
     }
 
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, text: &[u8]) {
         // Nearly all are.
-        if words::is_plain(text.as_bytes(), b'\\') {
-            return self.bytes(text.as_bytes());
+        if words::is_plain(text, b'\\') {
+            return self.bytes(text);
         }
-        for byte in text.bytes() {
+        for byte in text {
             match byte {
                 b'\\' => self.fixed(b"\\\\"),
                 b'\t' => self.fixed(b"\\t"),
                 b'\n' => self.fixed(b"\\n"),
                 b'\r' => self.fixed(b"\\r"),
                 0 => self.byte(b'?'),
-                _ => self.byte(byte),
+                _ => self.byte(*byte),
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use core::fmt::{self, Write as _};
 
+use super::digits::number;
 use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial};
 use super::money::{Balance, Money};
 use super::reason::Reason;
@@ -157,7 +158,7 @@ impl Kind {
 }
 
 /// One line of the ledger, without its crc. A column that is `None` is written `\N`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Column 1.
     pub seq: EntrySeq,
@@ -267,13 +268,21 @@ impl Entry {
 
 /// The `detail` column: words `key=value`, one space between; `%`, space, `=` and control characters of a
 /// value as `%XX`. Kept as the ledger writes it.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy)]
 pub struct Detail {
-    text: heapless::String<DETAIL_LEN_MAX>,
+    /// UTF-8; what is behind its end is left over.
+    text: [u8; DETAIL_LEN_MAX],
+    len: u16,
     /// The [`key_bit`]s of all keys in the text: what is mostly asked for is a key that is not there.
     keys: u32,
     /// The day of [`Detail::push_day`], which the book asks for at once.
     day: Option<Date>,
+}
+
+impl Default for Detail {
+    fn default() -> Self {
+        Self { text: [0; DETAIL_LEN_MAX], len: 0, keys: 0, day: None }
+    }
 }
 
 /// One of 32 bits for each key. The factors were found by trying: no other key has the bit of one that a sale asks for (`code`, `asked`,
@@ -288,7 +297,10 @@ const fn key_bit(key: &[u8]) -> u32 {
 impl Detail {
     /// Takes a column as a ledger holds it; `None` if it is too long.
     pub fn from_text(text: &str) -> Option<Self> {
-        let mut detail = Self { text: heapless::String::try_from(text).ok()?, keys: 0, day: None };
+        let mut detail = Self::default();
+        if !detail.extend(text.as_bytes()) {
+            return None;
+        }
         let mut rest = text.as_bytes();
         while let Some(len) = words::position(rest, b'=') {
             // A value has none, and a word without one is no key.
@@ -301,48 +313,64 @@ impl Detail {
 
     /// As the ledger writes it; empty for none.
     pub fn as_str(&self) -> &str {
-        &self.text
+        core::str::from_utf8(self.as_bytes()).expect("only whole texts are added")
+    }
+
+    /// As the ledger writes it; empty for none.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.len)]
+    }
+
+    /// Adds bytes, all or none; they are UTF-8.
+    fn extend(&mut self, bytes: &[u8]) -> bool {
+        let len = usize::from(self.len);
+        let Some(room) = self.text.get_mut(len..len + bytes.len()) else { return false };
+        room.copy_from_slice(bytes);
+        self.len += bytes.len() as u16;
+        true
     }
 
     /// Adds a word. A value that does not fit any more is cut at a character; it never spoils the words before it.
     pub fn push(&mut self, key: &str, value: impl fmt::Display) {
         if self.begin(key) {
             // A full column cuts the value: what was written of it stands.
-            let _cut = write!(Escape(&mut self.text), "{value}");
+            let _cut = write!(Escape(self), "{value}");
         }
     }
 
     /// Adds a word whose value has nothing to escape: digits, or a word of ours. The same as [`Detail::push`], for sales.
     pub fn push_plain(&mut self, key: &str, value: &str) {
-        self.push_word(key, Value(value));
+        self.push_bytes(key, value.as_bytes());
     }
 
     /// Adds the business day that a sale counts for.
     pub fn push_day(&mut self, day: Date) {
         let Some(text) = day.text() else { return self.push("day", day) };
-        self.push_plain("day", text.as_str());
+        self.push_bytes("day", text.as_bytes());
         // Only if it fit: what a replay does not find was not said.
         self.day = (self.keys & key_bit(b"day") != 0).then_some(day);
     }
 
     /// Adds a word whose value is escaped as it stands, whole or not at all.
     pub fn push_word(&mut self, key: &str, value: Value<'_>) {
-        let (before, keys) = (self.text.len(), self.keys);
-        if self.begin(key) && self.text.push_str(value.0).is_err() {
-            self.text.truncate(before);
-            self.keys = keys;
+        self.push_bytes(key, value.0.as_bytes());
+    }
+
+    fn push_bytes(&mut self, key: &str, value: &[u8]) {
+        let (before, keys) = (self.len, self.keys);
+        if self.begin(key) && !self.extend(value) {
+            (self.len, self.keys) = (before, keys);
         }
     }
 
     /// Adds a key and its `=`; `false` if they do not fit.
     fn begin(&mut self, key: &str) -> bool {
-        let before = self.text.len();
-        let separator = if before == 0 { "" } else { " " };
-        let fits = [separator, key, "="].into_iter().all(|part| self.text.push_str(part).is_ok());
+        let before = self.len;
+        let fits = (before == 0 || self.extend(b" ")) && self.extend(key.as_bytes()) && self.extend(b"=");
         if fits {
             self.keys |= key_bit(key.as_bytes());
         } else {
-            self.text.truncate(before);
+            self.len = before;
         }
         fits
     }
@@ -357,30 +385,33 @@ impl Detail {
     /// The value of the first word with this key, still escaped.
     #[inline]
     pub fn get(&self, key: &str) -> Option<Value<'_>> {
+        let value = self.value(key)?;
+        Some(Value(core::str::from_utf8(value).expect("a word ends where a character does")))
+    }
+
+    #[inline]
+    fn value(&self, key: &str) -> Option<&[u8]> {
         if self.keys & key_bit(key.as_bytes()) == 0 {
             return None;
         }
-        self.find(key)
+        self.find(key.as_bytes())
     }
 
-    fn find(&self, key: &str) -> Option<Value<'_>> {
-        // By bytes: `str`'s searchers cost more than all the words together.
-        let (text, key) = (self.text.as_bytes(), key.as_bytes());
-        let mut start = 0;
+    fn find(&self, key: &[u8]) -> Option<&[u8]> {
+        let mut rest = self.as_bytes();
         loop {
-            let is_it = text[start..].starts_with(key) && text.get(start + key.len()) == Some(&b'=');
-            let len = text[start..].iter().position(|byte| *byte == b' ');
-            if is_it {
-                let end = len.map_or(text.len(), |len| start + len);
-                return Some(Value(&self.text[start + key.len() + 1..end]));
+            let end = words::position(rest, b' ');
+            let word = &rest[..end.unwrap_or(rest.len())];
+            if let Some([b'=', value @ ..]) = word.strip_prefix(key) {
+                return Some(value);
             }
-            start += len? + 1;
+            rest = &rest[end? + 1..];
         }
     }
 
     /// All words in order.
     pub fn words(&self) -> impl Iterator<Item = (&str, Value<'_>)> {
-        self.text.split(' ').filter_map(|word| word.split_once('=')).map(|(key, value)| (key, Value(value)))
+        self.as_str().split(' ').filter_map(|word| word.split_once('=')).map(|(key, value)| (key, Value(value)))
     }
 
     /// The refusal's reason.
@@ -390,23 +421,23 @@ impl Detail {
 
     /// The code of the frame that was decided.
     pub fn code(&self) -> Option<u16> {
-        self.get("code")?.0.parse().ok()
+        u16::try_from(number(self.value("code")?)?).ok()
     }
 
     /// The amount that was asked for.
     pub fn asked(&self) -> Option<Money> {
-        Money::parse(self.get("asked")?.0.as_bytes())
+        Money::parse(self.value("asked")?)
     }
 
     /// The business day a sale counts for.
     pub fn day(&self) -> Option<Date> {
-        self.day.or_else(|| Date::parse(self.get("day")?.0.as_bytes()))
+        self.day.or_else(|| Date::parse(self.value("day")?))
     }
 }
 
 impl PartialEq for Detail {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -414,7 +445,7 @@ impl Eq for Detail {}
 
 impl fmt::Debug for Detail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Detail({:?})", self.text)
+        write!(f, "Detail({:?})", self.as_str())
     }
 }
 
@@ -447,36 +478,36 @@ impl Value<'_> {
 }
 
 /// Writes a value with `%`, space, `=` and control characters as `%XX`.
-struct Escape<'a>(&'a mut heapless::String<DETAIL_LEN_MAX>);
+struct Escape<'a>(&'a mut Detail);
 
 impl fmt::Write for Escape<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         // Nearly every value is digits or a word of ours.
         let is_plain = |byte: &u8| (b'!'..=b'~').contains(byte) && !matches!(byte, b'%' | b'=');
-        if text.as_bytes().iter().all(is_plain) && self.0.push_str(text).is_ok() {
+        if text.as_bytes().iter().all(is_plain) && self.0.extend(text.as_bytes()) {
             return Ok(());
         }
         for character in text.chars() {
-            let escaped = matches!(character, '%' | ' ' | '=') || character.is_control();
-            let before = self.0.len();
             let mut utf8 = [0; 4];
-            for byte in character.encode_utf8(&mut utf8).bytes() {
-                let written = if escaped {
-                    write!(self.0, "%{byte:02X}").is_ok()
-                } else {
-                    break;
-                };
-                if !written {
-                    self.0.truncate(before);
-                    return Err(fmt::Error);
-                }
+            let utf8 = character.encode_utf8(&mut utf8).as_bytes();
+            let is_escaped = matches!(character, '%' | ' ' | '=') || character.is_control();
+            let mut escaped = heapless::Vec::<u8, 12>::new();
+            if is_escaped {
+                let pairs = utf8.iter().flat_map(|byte| [b'%', hex(byte >> 4), hex(byte & 0xF)]);
+                escaped.extend(pairs);
             }
-            if !escaped && self.0.push(character).is_err() {
+            let fits = self.0.extend(if is_escaped { &escaped } else { utf8 });
+            if !fits {
                 return Err(fmt::Error);
             }
         }
         Ok(())
     }
+}
+
+/// The digit of a number below 16.
+fn hex(nibble: u8) -> u8 {
+    b"0123456789ABCDEF"[usize::from(nibble & 0xF)]
 }
 
 #[cfg(test)]

@@ -12,10 +12,15 @@ use super::text::{Text, TooLong};
 
 /// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20 characters. Kept as it was written, and
 /// compared without regard to the case of ASCII letters: a label says `0A1B` where a frame says `0a1b`.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Serial(Text<20>);
 
 impl Serial {
+    /// As it was written.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
     /// Whether a device's field is this serial.
     pub fn is(&self, field: &[u8]) -> bool {
         // Mostly it is the same to the letter, and that is seen faster.

@@ -9,7 +9,7 @@ use crate::{gbk, words};
 ///
 /// It is kept as bytes that are UTF-8: that is looked at where it is made, and where it is read as a `str`, which no sale does. What is
 /// behind its end is zero, so that two texts are compared and copied at the machine's width; the order of fields makes theirs that of `str`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
     len: u8,

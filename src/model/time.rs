@@ -121,11 +121,11 @@ pub struct Civil(pub i64);
 impl Civil {
     /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is no date that a calendar has.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let [date @ .., b' ', h1, h0, b':', m1, m0, b':', s1, s0] = text else { return None };
-        if date.len() != 10 || date[4] != b'-' {
+        let (date, [b' ', h1, h0, b':', m1, m0, b':', s1, s0]) = text.split_first_chunk()? else { return None };
+        if date[4] != b'-' {
             return None;
         }
-        let date = Date::parse(date)?;
+        let date = Date::of_text(date)?;
         let (hour, minute, second) = (pair(*h1, *h0)?, pair(*m1, *m0)?, pair(*s1, *s0)?);
         if hour > 23 || minute > 59 || second > 59 {
             return None;
@@ -179,19 +179,19 @@ pub struct Date(pub i32);
 impl Date {
     /// Reads `2026-11-22` or `2026/11/22`, years 1 to 9999; `None` if the calendar has no such day.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let [y3, y2, y1, y0, b'-' | b'/', m1, m0, b'-' | b'/', d1, d0] = text else { return None };
+        Self::of_text(text.try_into().ok()?)
+    }
+
+    fn of_text(text: &[u8; 10]) -> Option<Self> {
+        let [y3, y2, y1, y0, b'-' | b'/', m1, m0, b'-' | b'/', d1, d0] = *text else { return None };
         if text[4] != text[7] {
             return None;
         }
-        let year = pair(*y3, *y2)? * 100 + pair(*y1, *y0)?;
-        let (month, day) = (pair(*m1, *m0)?, pair(*d1, *d0)?);
-        let days = match month {
-            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-            4 | 6 | 9 | 11 => 30,
-            2 => 28 + u32::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)),
-            _ => return None,
-        };
-        if year == 0 || day == 0 || day > days {
+        let year = pair(y3, y2)? * 100 + pair(y1, y0)?;
+        let (month, day) = (pair(m1, m0)?, pair(d1, d0)?);
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        // All months have 28 days.
+        if year == 0 || !(1..=12).contains(&month) || day == 0 || (day > 28 && day > days_of(month, is_leap)) {
             return None;
         }
         Some(Self(days_from_civil(year, month, day)))
@@ -246,6 +246,11 @@ pub struct DateText([u8; 10]);
 
 impl DateText {
     /// `2026-11-22`.
+    pub const fn as_bytes(&self) -> &[u8; 10] {
+        &self.0
+    }
+
+    /// `2026-11-22`.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.0).expect("digits are ASCII")
     }
@@ -279,7 +284,7 @@ impl fmt::Display for TimeOfDay {
 const DEVICE_TIME_LEN_MAX: usize = 32;
 
 /// A time as a device sent it, and what it means if it is a date at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceTime {
     /// As received, as far as the ledger can hold it.
     pub raw: Text<DEVICE_TIME_LEN_MAX>,
@@ -290,9 +295,10 @@ pub struct DeviceTime {
 impl DeviceTime {
     /// Takes any bytes.
     pub fn new(bytes: &[u8]) -> Self {
+        let civil = Civil::parse(bytes);
         // A blank where it is cut would be none of the field's any more once it is sent on.
         let held = bytes[..bytes.len().min(DEVICE_TIME_LEN_MAX)].trim_ascii_end();
-        Self { raw: text_of_gbk(held), civil: Civil::parse(bytes) }
+        Self { raw: text_of_gbk(held), civil }
     }
 
     /// Takes a time as the ledger holds it.
@@ -309,6 +315,15 @@ impl DeviceTime {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+}
+
+/// The days of a month from 1 to 12.
+const fn days_of(month: u32, is_leap: bool) -> u32 {
+    match month {
+        2 => 28 + is_leap as u32,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, years 0 to 9999 (Howard Hinnant, *chrono-compatible

@@ -225,7 +225,7 @@ impl Server<'_> {
             machine: context.frame.machine,
             card: access.card_raw,
             text: &text,
-            trailer: &trailer,
+            trailer: trailer.as_bytes(),
             reader: access.reader,
             door: access.door,
             relay_s,
@@ -251,7 +251,7 @@ impl Server<'_> {
         let text = fill(&texts.refused, &values);
         let trailer = texts.display_refused.clone();
         let machine = context.frame.machine;
-        let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: &trailer };
+        let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: trailer.as_bytes() };
         let reader = Some(access.reader.value());
         let about = About { subject: access.card_raw, reader, ..About::default() };
         self.command(context, &reply, about, fx);

@@ -150,8 +150,8 @@ impl Effects {
     }
 
     /// Adds an entry.
-    pub fn append(&mut self, entry: Entry) {
-        assert!(self.entries.push(entry).is_ok(), "a frame has at most ENTRIES_MAX entries");
+    pub fn append(&mut self, entry: &Entry) {
+        assert!(self.entries.push(*entry).is_ok(), "a frame has at most ENTRIES_MAX entries");
     }
 
     /// Forgets everything.

@@ -38,7 +38,7 @@ impl Server<'_> {
         entry.seq = self.tables.book.head().next();
         let applied = self.tables.book.apply_near(entry, Some(now.mono), account);
         applied.expect("an entry that we make follows from the book");
-        fx.append(entry.clone());
+        fx.append(entry);
         entry.seq
     }
 

@@ -405,7 +405,7 @@ impl Server<'_> {
             machine,
             card: b"",
             text: &text,
-            trailer: &trailer,
+            trailer: trailer.as_bytes(),
             reader: door,
             door,
             relay_s,

@@ -52,7 +52,7 @@ impl Server<'_> {
                     &Values { card: card.as_bytes(), reason: self.rules.texts.reason(reason), ..Values::default() },
                 );
                 let trailer = self.rules.texts.display_inquiry.clone();
-                let reply = Reply::Show { machine: frame.machine, text: &text, trailer: &trailer };
+                let reply = Reply::Show { machine: frame.machine, text: &text, trailer: trailer.as_bytes() };
                 self.command(context, &reply, About::default(), fx);
                 return;
             }
@@ -105,7 +105,7 @@ impl Server<'_> {
             self.tables.devices.get_mut(context.device).tally.refused += 1;
         }
         let (text, trailer) = self.bare_words(context.frame, reason, subject);
-        let reply = bare_refusal(context.frame, subject, &text, &trailer);
+        let reply = bare_refusal(context.frame, subject, &text, trailer.as_bytes());
         self.command(context, &reply, About { subject, ..About::default() }, fx);
     }
 
@@ -128,7 +128,7 @@ impl Server<'_> {
         self.counters.count_reason(reason);
         let (text, trailer) = self.bare_words(frame, reason, subject);
         let mut bytes = Buffer::new();
-        bare_refusal(frame, subject, &text, &trailer).emit(&mut bytes);
+        bare_refusal(frame, subject, &text, trailer.as_bytes()).emit(&mut bytes);
         fx.prompt.push(peer, &bytes);
     }
 
@@ -178,7 +178,7 @@ impl Server<'_> {
     }
 }
 
-fn bare_refusal<'a>(frame: &DeviceFrame, subject: &'a [u8], text: &'a [u8], trailer: &'a str) -> Reply<'a> {
+fn bare_refusal<'a>(frame: &DeviceFrame, subject: &'a [u8], text: &'a [u8], trailer: &'a [u8]) -> Reply<'a> {
     let machine = frame.machine;
     match frame.code {
         Code::Access => Reply::Refuse { machine, card: subject, text, trailer },

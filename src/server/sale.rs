@@ -100,7 +100,7 @@ impl Server<'_> {
             &Values { card: card.as_bytes(), figures, reason, ..self.names(context, row.as_ref()) },
         );
         let trailer = texts.display_inquiry.clone();
-        let reply = Reply::Show { machine: context.frame.machine, text: &text, trailer: &trailer };
+        let reply = Reply::Show { machine: context.frame.machine, text: &text, trailer: trailer.as_bytes() };
         self.command(context, &reply, About { subject: card.as_bytes(), ..About::default() }, fx);
     }
 
@@ -409,7 +409,7 @@ impl Server<'_> {
         let trailer = texts.display_ok.clone();
         let machine = context.frame.machine;
         let reply =
-            Reply::Approve { machine, subject: sale.subject, amount: sale.amount, text: &text, trailer: &trailer };
+            Reply::Approve { machine, subject: sale.subject, amount: sale.amount, text: &text, trailer: trailer.as_bytes() };
         let is_settled = about.is_none();
         self.command(
             context,
@@ -427,7 +427,7 @@ impl Server<'_> {
         let text = fill(&texts.declined, &self.values(context, sale, figures, texts.reason(reason)));
         let trailer = texts.display_declined.clone();
         let machine = context.frame.machine;
-        let reply = Reply::Decline { machine, subject: sale.subject, text: &text, trailer: &trailer };
+        let reply = Reply::Decline { machine, subject: sale.subject, text: &text, trailer: trailer.as_bytes() };
         self.command(context, &reply, About { subject: sale.subject, ..About::default() }, fx);
     }
 

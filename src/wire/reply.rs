@@ -53,7 +53,7 @@ pub enum Reply<'a> {
         /// For the display.
         text: &'a [u8],
         /// See [`Reply`].
-        trailer: &'a str,
+        trailer: &'a [u8],
     },
     /// 008: a sale.
     Approve {
@@ -66,7 +66,7 @@ pub enum Reply<'a> {
         /// For the display.
         text: &'a [u8],
         /// See [`Reply`].
-        trailer: &'a str,
+        trailer: &'a [u8],
     },
     /// 009: text, nothing else.
     Show {
@@ -75,7 +75,7 @@ pub enum Reply<'a> {
         /// For the display.
         text: &'a [u8],
         /// See [`Reply`].
-        trailer: &'a str,
+        trailer: &'a [u8],
     },
     /// 011: drop this record, send the next. All as received, save a time that is no date: [`INVALID_TIME`].
     Release {
@@ -99,7 +99,7 @@ pub enum Reply<'a> {
         /// For the display.
         text: &'a [u8],
         /// See [`Reply`].
-        trailer: &'a str,
+        trailer: &'a [u8],
         /// As received.
         reader: UnitNo,
         /// As received.
@@ -118,7 +118,7 @@ pub enum Reply<'a> {
         /// For the display.
         text: &'a [u8],
         /// See [`Reply`].
-        trailer: &'a str,
+        trailer: &'a [u8],
     },
 }
 
@@ -228,17 +228,17 @@ impl<'a> Reply<'a> {
 }
 
 /// Adds a text and its trailer, which is fields of its own.
-fn display<'o, const N: usize>(line: Line<'o, N>, text: &[u8], trailer: &str) -> Line<'o, N> {
+fn display<'o, const N: usize>(line: Line<'o, N>, text: &[u8], trailer: &[u8]) -> Line<'o, N> {
     let room = REPLY_LEN_MAX.saturating_sub(line.len() + AFTER_TEXT_LEN_MAX);
     let len = gbk::cut(text, room.min(TEXT_LEN_MAX));
-    line.field(&text[..len]).field(trailer.as_bytes())
+    line.field(&text[..len]).field(trailer)
 }
 
 /// The text and the three numbers behind it, which are the last three fields left.
-fn take_display<'a>(fields: &mut Fields<'a>) -> Option<(&'a [u8], &'a str)> {
+fn take_display<'a>(fields: &mut Fields<'a>) -> Option<(&'a [u8], &'a [u8])> {
     let display = fields.take_raw()?;
     let comma = display.iter().enumerate().rev().filter(|(_, byte)| **byte == b',').map(|(index, _)| index).nth(2)?;
-    let trailer = core::str::from_utf8(&display[comma + 1..]).ok()?.trim_ascii();
+    let trailer = core::str::from_utf8(&display[comma + 1..]).ok()?.trim_ascii().as_bytes();
     Some((&display[..comma], trailer))
 }
 

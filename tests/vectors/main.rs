@@ -106,7 +106,7 @@ fn a_text_that_is_too_long_is_cut_between_two_characters() {
     let machine = MachineNo::from_value(2);
     let card = CardNo::from_value(8_888_888_888);
     let mut out = Buffer::new();
-    Reply::Refuse { machine, card: card.as_bytes(), text: &text, trailer: "20,1,3" }.emit(&mut out);
+    Reply::Refuse { machine, card: card.as_bytes(), text: &text, trailer: b"20,1,3" }.emit(&mut out);
     let Some(Reply::Refuse { text: cut, .. }) = Reply::parse(&out) else { panic!("a reply") };
     assert_eq!(cut.len(), TEXT_LEN_MAX - 1, "one byte and whole characters of two");
     assert!(text.starts_with(cut));
@@ -119,7 +119,7 @@ fn the_longest_fields_of_a_request_still_fit_their_reply() {
     let text = posgate::gbk::encode(&"长".repeat(50));
     let mut out = Buffer::new();
     let machine = MachineNo::from_value(2);
-    Reply::Approve { machine, subject: b"8888888888", amount: &amount, text: &text, trailer: "20,0,1" }.emit(&mut out);
+    Reply::Approve { machine, subject: b"8888888888", amount: &amount, text: &text, trailer: b"20,0,1" }.emit(&mut out);
     assert!(matches!(Reply::parse(&out), Some(Reply::Approve { amount: echoed, .. }) if echoed == amount));
     // And a 011 may put a longer time in the place of one that is no date.
     out.clear();

@@ -280,7 +280,7 @@ impl Meaning {
 
     /// The reply that it means.
     pub fn reply(&self) -> Reply<'_> {
-        let trailer = || self.str("trailer");
+        let trailer = || self.get("trailer");
         let text = || self.get("text");
         match self.word.as_str() {
             "discover" => Reply::Discover,

@@ -158,7 +158,7 @@ impl Canteen {
             Body::Boot { .. } => vec![emitted(&Reply::SetClock { machine, time: Civil(1_795_348_800) })],
             Body::Inquiry { card } => {
                 let text = gbk::encode(&format!("余额:{}\\n状态:卡可正常使用\\n", self.balance(card.value())));
-                vec![emitted(&Reply::Show { machine, text: &text, trailer: "20,1,0" })]
+                vec![emitted(&Reply::Show { machine, text: &text, trailer: b"20,1,0" })]
             }
             Body::Charge { card, amount, time, .. } => {
                 let sale = (machine.value(), card.value(), amount.raw.to_vec());
@@ -219,7 +219,7 @@ impl Canteen {
             subject,
             amount: spelled,
             text: &text,
-            trailer: "20,0,1",
+            trailer: b"20,0,1",
         });
         self.doubtful.insert(sale.clone(), answer.clone());
         self.booked.insert((sale, time.to_vec()));
@@ -251,7 +251,7 @@ impl Canteen {
 
     fn decline(frame: &DeviceFrame<'_>, subject: &[u8], reason: Reason) -> Vec<u8> {
         let text = gbk::encode(&format!("状态:{}\\n", reason.text()));
-        emitted(&Reply::Decline { machine: frame.machine, subject, text: &text, trailer: "20,0,6" })
+        emitted(&Reply::Decline { machine: frame.machine, subject, text: &text, trailer: b"20,0,6" })
     }
 
     fn book(&mut self, frame: &DeviceFrame<'_>, sale: &OfflineSale<'_>) -> Vec<u8> {
@@ -295,7 +295,7 @@ impl Canteen {
                 machine,
                 card: access.card_raw,
                 text: &text,
-                trailer: "20,1,0",
+                trailer: b"20,1,0",
                 reader: access.reader,
                 door: access.door,
                 relay_s: 5,
@@ -303,7 +303,7 @@ impl Canteen {
             });
         };
         let text = gbk::encode(&format!("状态:{}\\n", reason.text()));
-        emitted(&Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: "20,1,3" })
+        emitted(&Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: b"20,1,3" })
     }
 
     fn balance(&self, card: u64) -> posgate::model::Balance {
