@@ -30,7 +30,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
-use crate::model::digits::{Decimal, fill, number};
+use crate::model::digits::{fill, number, put_signed, put_whole, put_yuan};
 use crate::model::ids::DIGITS_MAX;
 use crate::model::{
     AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial,
@@ -458,23 +458,15 @@ impl Columns<'_> {
     }
 
     fn number(&mut self, value: u64) {
-        match u8::try_from(value) {
-            Ok(digit @ ..10) => self.byte(b'0' + digit),
-            _ => self.bytes(Decimal::whole(value).as_bytes()),
-        }
+        self.len += put_whole(&mut self.out[self.len..], value);
     }
 
     fn signed(&mut self, value: i32) {
-        match u64::try_from(value) {
-            // Most accounts have no uses, and most sales take none or one.
-            Ok(digit @ 0..=9) => self.byte(b'0' + digit as u8),
-            Ok(value) => self.number(value),
-            Err(_) => self.bytes(Decimal::signed(i64::from(value)).as_bytes()),
-        }
+        self.len += put_signed(&mut self.out[self.len..], i64::from(value));
     }
 
     fn fen(&mut self, fen: i64) {
-        self.bytes(Decimal::yuan(fen).as_bytes());
+        self.len += put_yuan(&mut self.out[self.len..], fen);
     }
 
     fn hex(&mut self, value: u32) {

@@ -62,82 +62,108 @@ pub fn pair(tens: u8, units: u8) -> Option<u32> {
     (tens < 10 && units < 10).then(|| u32::from(tens) * 10 + u32::from(units))
 }
 
-/// A number's digits, at the end of a buffer that holds the longest: 20 of a u64, a sign and a point.
+/// Bytes of the longest number: 20 digits of a u64, a sign and a point.
+const LEN_MAX: usize = 22;
+
+/// Writes a whole number at the beginning of `place`, which holds 20 bytes at least, and says how many it took.
+#[inline]
+pub fn put_whole(place: &mut [u8], value: u64) -> usize {
+    match u32::try_from(value) {
+        Ok(digit @ 0..10) => {
+            place[0] = b'0' + digit as u8;
+            1
+        }
+        Ok(value) if value < CHUNK => put_narrow(place, value),
+        _ => put_wide(place, value),
+    }
+}
+
+/// A 32-bit processor divides 64 bits in software: it is done once for eight digits.
+const CHUNK: u32 = 100_000_000;
+
+fn put_narrow(place: &mut [u8], value: u32) -> usize {
+    let len = value.checked_ilog10().map_or(1, |power| power as usize + 1);
+    fill(&mut place[..len], value);
+    len
+}
+
+#[cold]
+fn put_wide(place: &mut [u8], value: u64) -> usize {
+    let chunk = u64::from(CHUNK);
+    let len = put_whole(place, value / chunk);
+    fill(&mut place[len..len + 8], (value % chunk) as u32);
+    len + 8
+}
+
+/// Writes a whole number of either sign: see [`put_whole`].
+#[inline]
+pub fn put_signed(place: &mut [u8], value: i64) -> usize {
+    let len = put_sign(place, value < 0);
+    len + put_whole(&mut place[len..], value.unsigned_abs())
+}
+
+/// Writes fen as yuan, two decimals and a minus before what is below zero, at the beginning of `place`, which holds 22 bytes at least; says how
+/// many it took.
+#[inline]
+pub fn put_yuan(place: &mut [u8], fen: i64) -> usize {
+    let amount = fen.unsigned_abs();
+    // Nearly all fit what a 32-bit processor divides by itself.
+    let (yuan, fraction) = match u32::try_from(amount) {
+        Ok(amount) => (u64::from(amount / 100), amount % 100),
+        Err(_) => (amount / 100, (amount % 100) as u32),
+    };
+    let mut len = put_sign(place, fen < 0);
+    len += put_whole(&mut place[len..], yuan);
+    let [tens, units] = last_pair(fraction);
+    place[len..len + 3].copy_from_slice(&[b'.', tens, units]);
+    len + 3
+}
+
+fn put_sign(place: &mut [u8], is_negative: bool) -> usize {
+    if is_negative {
+        place[0] = b'-';
+    }
+    usize::from(is_negative)
+}
+
+/// A number's digits where there is no place to write them to.
 #[derive(Clone, Copy, Debug)]
 pub struct Decimal {
-    bytes: [u8; 24],
-    start: usize,
+    bytes: [u8; LEN_MAX],
+    len: usize,
 }
 
 impl Decimal {
+    fn of(put: impl FnOnce(&mut [u8]) -> usize) -> Self {
+        let mut bytes = [0; LEN_MAX];
+        let len = put(&mut bytes);
+        Self { bytes, len }
+    }
+
     /// A whole number.
     pub fn whole(value: u64) -> Self {
-        let mut bytes = [b'0'; 24];
-        let start = put_behind(&mut bytes, value);
-        Self { bytes, start }
+        Self::of(|place| put_whole(place, value))
     }
 
     /// A whole number of either sign.
     pub fn signed(value: i64) -> Self {
-        Self::whole(value.unsigned_abs()).with_sign(value < 0)
+        Self::of(|place| put_signed(place, value))
     }
 
     /// Fen as yuan: two decimals, a minus before what is below zero.
     pub fn yuan(fen: i64) -> Self {
-        let amount = fen.unsigned_abs();
-        // Nearly all fit what a 32-bit processor divides by itself.
-        let (yuan, fraction) = match u32::try_from(amount) {
-            Ok(amount) => (u64::from(amount / 100), amount % 100),
-            Err(_) => (amount / 100, (amount % 100) as u32),
-        };
-        let mut bytes = [b'0'; 24];
-        let [whole @ .., point, tens, units] = &mut bytes;
-        [*tens, *units] = last_pair(fraction);
-        *point = b'.';
-        let start = put_behind(whole, yuan);
-        Self { bytes, start }.with_sign(fen < 0)
-    }
-
-    fn with_sign(mut self, is_negative: bool) -> Self {
-        if is_negative {
-            self.start -= 1;
-            self.bytes[self.start] = b'-';
-        }
-        self
+        Self::of(|place| put_yuan(place, fen))
     }
 
     /// The digits.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.bytes[..self.len]
     }
 
     /// The digits.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).expect("digits are ASCII")
     }
-}
-
-/// Writes a number's digits at the end of `place`, which holds 21 bytes at least, and says where they begin.
-fn put_behind(place: &mut [u8], value: u64) -> usize {
-    /// A 32-bit processor divides 64 bits in software: it is done once for eight digits.
-    const CHUNK: u64 = 100_000_000;
-    let (mut start, mut rest) = (place.len(), value);
-    while rest >= CHUNK {
-        fill(&mut place[start - 8..start], (rest % CHUNK) as u32);
-        start -= 8;
-        rest /= CHUNK;
-    }
-    let mut rest = rest as u32;
-    for pair in place[..start].rchunks_exact_mut(2) {
-        pair.copy_from_slice(&last_pair(rest));
-        start -= 2;
-        rest /= 100;
-        if rest == 0 {
-            break;
-        }
-    }
-    // The first pair of an odd number of digits begins with a zero, and so does that of zero itself.
-    start + usize::from(place[start] == b'0')
 }
 
 #[cfg(test)]
