@@ -148,6 +148,10 @@ impl Book {
     fn day_of(&mut self, entry: &Entry) -> (Date, Option<PeriodId>) {
         let day = entry.detail.day().unwrap_or_else(|| entry.time.civil().date());
         let period = entry.detail.get("period").and_then(|name| {
+            // Nearly all are names of one word.
+            if name.is_plain() && name.0.len() <= 48 {
+                return Some(self.periods.intern(name.0));
+            }
             let name: Vec48 = name.bytes().take(48).collect();
             Some(self.periods.intern(core::str::from_utf8(&name).ok()?))
         });

@@ -43,10 +43,11 @@ impl PeriodNames {
 
     /// The id of a name, new or not.
     pub fn intern(&mut self, name: &str) -> PeriodId {
-        if self.find(name).is_none() {
-            let name = AccountId::try_from(name).unwrap_or_default();
-            assert!(self.0.push(name).is_ok(), "a full list finds every name");
+        if let Some(known) = self.find(name) {
+            return known;
         }
+        let text = AccountId::try_from(name).unwrap_or_default();
+        assert!(self.0.push(text).is_ok(), "a full list finds every name");
         self.find(name).unwrap_or(PeriodId(u8::MAX))
     }
 }

@@ -33,9 +33,10 @@ use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
 use crate::model::digits::{fill, number, put_signed, put_whole, put_yuan};
 use crate::model::ids::DIGITS_MAX;
 use crate::model::{
-    AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial,
+    AccountId, Balance, CardNo, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial,
     Stamp, Text, Wall,
 };
+use crate::model::time::LastDate;
 use crate::words;
 
 /// The names of the columns, as the README and messages use them.
@@ -231,6 +232,7 @@ impl core::error::Error for LineError {}
 ///
 /// # Errors
 /// If there are not 18.
+#[inline]
 pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
     let mut columns = [&[][..]; COLUMNS.len()];
     let (mut count, mut start) = (0, 0);
@@ -256,28 +258,60 @@ pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
 /// # Errors
 /// The first column that no program of version 1 writes.
 pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
-    let raw = columns(line)?;
-    let entry = Entry {
-        seq: required(&raw, 1, "no number from 1", seq)?,
-        time: required(&raw, 2, "no RFC 3339 time with milliseconds and offset", Stamp::parse)?,
-        clock: required(&raw, 3, "neither `ok` nor `unset`", clock)?,
-        kind: required(&raw, 4, "no word", kind)?,
-        machine: optional(&raw, 5, "no number of one to ten digits", MachineNo::parse)?,
-        serial: optional(&raw, 6, "no text of at most 20 bytes", text::<20>)?.map(Serial::from),
-        frame: optional(&raw, 7, "no number of one to ten digits", FrameSeq::parse)?,
-        card: optional(&raw, 8, "no number of ten digits", card)?,
-        account: optional(&raw, 9, "no text of at most 24 bytes", text::<24>)?,
-        amount: optional(&raw, 10, "no amount in yuan with two decimals", Balance::parse)?,
-        uses: optional(&raw, 11, "no whole number", signed)?,
-        balance: optional(&raw, 12, "no amount in yuan with two decimals", Balance::parse)?,
-        uses_left: optional(&raw, 13, "no whole number", signed)?,
-        device_time: optional(&raw, 14, "no text of at most 32 bytes", text::<32>)?.map(DeviceTime::of_text),
-        slot: optional(&raw, 15, "no text of at most 32 bytes", text::<32>)?,
-        about: optional(&raw, 16, "no number from 1", seq)?,
-        detail: optional(&raw, 17, "no text of the detail's length", detail)?.unwrap_or_default(),
-    };
-    let crc = required(&raw, 18, "no eight lower-case hexadecimal digits", parse_hex)?;
-    Ok(Parsed { entry, crc })
+    let mut reader = Reader::default();
+    let crc = reader.read(line)?;
+    Ok(Parsed { entry: reader.entry, crc })
+}
+
+/// Reads lines one after the other, each into the same place: see [`parse`].
+#[derive(Debug)]
+pub struct Reader {
+    /// The entry of the line that was read last, if it was read without an error.
+    pub entry: Entry,
+    date: LastDate,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { entry: Entry::new(Kind::Other, Stamp::default(), ClockState::Ok), date: LastDate::default() }
+    }
+}
+
+impl Reader {
+    /// Reads a line, and gives its last column as it stands: [`follows`] says whether it is right.
+    ///
+    /// # Errors
+    /// See [`parse`].
+    pub fn read(&mut self, line: &[u8]) -> Result<u32, LineError> {
+        let raw = columns(line)?;
+        let Self { entry, date } = self;
+        entry.seq = required(&raw, 1, "no number from 1", seq)?;
+        entry.time = required(&raw, 2, "no RFC 3339 time with milliseconds and offset", |column| {
+            Stamp::parse_near(column, date)
+        })?;
+        entry.clock = required(&raw, 3, "neither `ok` nor `unset`", clock)?;
+        entry.kind = required(&raw, 4, "no word", kind)?;
+        entry.machine = optional(&raw, 5, "no number of one to ten digits", MachineNo::parse)?;
+        entry.serial = optional(&raw, 6, "no text of at most 20 bytes", text::<20>)?.map(Serial::from);
+        entry.frame = optional(&raw, 7, "no number of one to ten digits", FrameSeq::parse)?;
+        entry.card = optional(&raw, 8, "no number of ten digits", card)?;
+        entry.account = optional(&raw, 9, "no text of at most 24 bytes", text::<24>)?;
+        entry.amount = optional(&raw, 10, "no amount in yuan with two decimals", Balance::parse)?;
+        entry.uses = optional(&raw, 11, "no whole number", signed)?;
+        entry.balance = optional(&raw, 12, "no amount in yuan with two decimals", Balance::parse)?;
+        entry.uses_left = optional(&raw, 13, "no whole number", signed)?;
+        let device_time = optional(&raw, 14, "no text of at most 32 bytes", text::<32>)?;
+        entry.device_time = device_time.map(|raw| DeviceTime::near(raw, date));
+        entry.slot = optional(&raw, 15, "no text of at most 32 bytes", text::<32>)?;
+        entry.about = optional(&raw, 16, "no number from 1", seq)?;
+        let has_detail = optional(&raw, 17, "no text of the detail's length", |column| {
+            entry.detail.set(unescape(column, &mut [0; DETAIL_LEN_MAX])?, date)
+        })?;
+        if has_detail.is_none() {
+            entry.detail.clear();
+        }
+        required(&raw, 18, "no eight lower-case hexadecimal digits", parse_hex)
+    }
 }
 
 // The type that column 9 is read into above.
@@ -322,9 +356,8 @@ fn clock(column: &[u8]) -> Option<ClockState> {
 }
 
 fn kind(column: &[u8]) -> Option<Kind> {
-    let word = core::str::from_utf8(column).ok()?;
-    Kind::from_word(word).or_else(|| {
-        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    Kind::from_word(column).or_else(|| {
+        let is_word = !column.is_empty() && column.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\');
         is_word.then_some(Kind::Other)
     })
 }
@@ -339,21 +372,15 @@ fn signed(column: &[u8]) -> Option<i32> {
     i32::try_from(if below_zero.is_some() { -value } else { value }).ok()
 }
 
-fn detail(column: &[u8]) -> Option<Detail> {
-    let mut buffer = [0; DETAIL_LEN_MAX];
-    Detail::from_text(unescape(column, &mut buffer)?)
-}
-
 fn text<const N: usize>(column: &[u8]) -> Option<Text<N>> {
-    let mut buffer = [0; N];
-    Text::try_from(unescape(column, &mut buffer)?).ok()
+    Text::from_utf8(unescape(column, &mut [0; N])?)
 }
 
-/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if they leave more than fits that, if it is no UTF-8, or if
+/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if they leave more than fits that, or if
 /// it holds what `emit` never writes.
-fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a str> {
+fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     if words::is_plain(column, b'\\') {
-        return core::str::from_utf8(column).ok();
+        return Some(column);
     }
     let mut len = 0;
     let mut bytes = column.iter();
@@ -372,21 +399,17 @@ fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a str> {
         *buffer.get_mut(len)? = plain;
         len += 1;
     }
-    core::str::from_utf8(&buffer[..len]).ok()
+    Some(&buffer[..len])
 }
 
 fn parse_hex(digits: &[u8]) -> Option<u32> {
-    if digits.len() != 8 {
-        return None;
+    let digits: &[u8; 8] = digits.try_into().ok()?;
+    let (mut value, mut all) = (0, 0);
+    for digit in digits {
+        let nibble = HEX_VALUES[usize::from(*digit)];
+        (value, all) = (value << 4 | u32::from(nibble), all | nibble);
     }
-    digits.iter().try_fold(0, |value, digit| {
-        let nibble = match digit {
-            b'0'..=b'9' => digit - b'0',
-            b'a'..=b'f' => digit - b'a' + 10,
-            _ => return None,
-        };
-        Some(value << 4 | u32::from(nibble))
-    })
+    (all < 16).then_some(value)
 }
 
 /// A line as far as it is written. Indexing cannot go past the end: the module's table bounds what is written.
@@ -478,6 +501,17 @@ impl Columns<'_> {
     }
 }
 
+/// What each byte is worth as a hexadecimal digit in lower case; 255: it is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
 /// The two digits of each byte.
 const HEX_PAIRS: [[u8; 2]; 256] = {
     let digits = b"0123456789abcdef";
@@ -493,6 +527,7 @@ const HEX_PAIRS: [[u8; 2]; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Detail;
     use proptest::prelude::*;
 
     fn emitted(entry: &Entry, chain: u32) -> (Vec<u8>, u32) {

@@ -454,8 +454,9 @@ fn replay_lines<F: Files>(
     let len = files.len(&segment.name)?;
     let mut lines = Lines::new(files, &segment.name);
     lines.go_back(offset, line);
+    let mut reader = line::Reader::default();
     while let Some(line) = lines.read()? {
-        let (found, case) = match judge_line(&line, replayed.head, state) {
+        let (found, case) = match judge_line(&line, replayed.head, &mut reader, state) {
             Ok((kind, head)) => {
                 replayed.head = head;
                 replayed.entries += 1;
@@ -491,7 +492,12 @@ fn replay_lines<F: Files>(
 }
 
 /// Applies the entry of a good line; gives its kind and the head it makes. Else what the line is, with a sentence.
-fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Kind, Head), (LineFound, String)> {
+fn judge_line(
+    line: &Line,
+    head: Head,
+    reader: &mut line::Reader,
+    state: &mut dyn State,
+) -> Result<(Kind, Head), (LineFound, String)> {
     let next = head.seq.next();
     if !line.follows(head.crc) {
         let bad = "the crc does not follow from the line before";
@@ -507,12 +513,13 @@ fn judge_line(line: &Line, head: Head, state: &mut dyn State) -> Result<(Kind, H
             },
         });
     }
-    let parsed = line::parse(line.text).map_err(|error| (LineFound::Unreadable, error.to_string()))?;
-    if parsed.entry.seq != next {
-        return Err((LineFound::Gap, format!("entry {} stands where {next} should", parsed.entry.seq)));
+    let crc = reader.read(line.text).map_err(|error| (LineFound::Unreadable, error.to_string()))?;
+    let entry = &reader.entry;
+    if entry.seq != next {
+        return Err((LineFound::Gap, format!("entry {} stands where {next} should", entry.seq)));
     }
-    state.apply(&parsed.entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
-    Ok((parsed.entry.kind, Head { seq: next, crc: parsed.crc }))
+    state.apply(entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
+    Ok((entry.kind, Head { seq: next, crc }))
 }
 
 /// Whether a good line comes after a bad one whose crc column is `chain`. One that follows from the last good

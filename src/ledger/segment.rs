@@ -7,7 +7,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::model::EntrySeq;
-use crate::words;
 
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::line;
@@ -213,7 +212,7 @@ impl<'a, F: Files> Lines<'a, F> {
         let mut searched = 0;
         let (len, ended) = loop {
             let unread = &self.piece[self.start..self.end];
-            if let Some(at) = words::position(&unread[searched..], b'\n') {
+            if let Some(at) = memchr::memchr(b'\n', &unread[searched..]) {
                 break (searched + at, true);
             }
             searched = unread.len();

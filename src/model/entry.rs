@@ -10,7 +10,7 @@ use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial};
 use super::money::{Balance, Money};
 use super::reason::Reason;
 use super::text::Text;
-use super::time::{Civil, Date, DeviceTime, Stamp};
+use super::time::{Civil, Date, DeviceTime, LastDate, Stamp};
 use crate::limits::DETAIL_LEN_MAX;
 use crate::words;
 
@@ -68,8 +68,10 @@ macro_rules! kinds {
             }
 
             /// The kind that a ledger's word names.
-            pub fn from_word(word: &str) -> Option<Self> {
-                match word { $($word => Some(Self::$name),)* _ => None }
+            pub fn from_word(word: impl AsRef<[u8]>) -> Option<Self> {
+                let word = word.as_ref();
+                $(if word == $word.as_bytes() { return Some(Self::$name); })*
+                None
             }
         }
     };
@@ -275,7 +277,7 @@ pub struct Detail {
     len: u16,
     /// The [`key_bit`]s of all keys in the text: what is mostly asked for is a key that is not there.
     keys: u32,
-    /// The day of [`Detail::push_day`], which the book asks for at once.
+    /// The day that the book asks for, where it was at hand when the word was added.
     day: Option<Date>,
 }
 
@@ -298,17 +300,31 @@ impl Detail {
     /// Takes a column as a ledger holds it; `None` if it is too long.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut detail = Self::default();
-        if !detail.extend(text.as_bytes()) {
+        detail.set(text.as_bytes(), &mut LastDate::default())?;
+        Some(detail)
+    }
+
+    /// Takes another column; `None` if it is too long, or no UTF-8. Mostly the day that it names is the last date.
+    pub fn set(&mut self, text: &[u8], last: &mut LastDate) -> Option<()> {
+        self.clear();
+        let is_utf8 = words::is_printable(text) || core::str::from_utf8(text).is_ok();
+        if !is_utf8 || !self.extend(text) {
             return None;
         }
-        let mut rest = text.as_bytes();
+        let mut rest = text;
         while let Some(len) = words::position(rest, b'=') {
             // A value has none, and a word without one is no key.
             let key = rest[..len].rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-            detail.keys |= key_bit(key);
+            self.keys |= key_bit(key);
             rest = &rest[len + 1..];
         }
-        Some(detail)
+        self.day = self.value("day").and_then(|day| last.read(day.try_into().ok()?));
+        Some(())
+    }
+
+    /// Takes all words away.
+    pub fn clear(&mut self) {
+        (self.len, self.keys, self.day) = (0, 0, None);
     }
 
     /// As the ledger writes it; empty for none.
@@ -454,6 +470,11 @@ impl fmt::Debug for Detail {
 pub struct Value<'a>(pub &'a str);
 
 impl Value<'_> {
+    /// Whether the value is as it stands: nothing of it is escaped.
+    pub fn is_plain(&self) -> bool {
+        words::position(self.0.as_bytes(), b'%').is_none()
+    }
+
     /// Whether the value, unescaped, is `text`.
     pub fn is(&self, text: &str) -> bool {
         self.bytes().eq(text.bytes())

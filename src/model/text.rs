@@ -30,6 +30,13 @@ impl<const N: usize> Text<N> {
         Some(text)
     }
 
+    /// Takes bytes; `None` if they are more than `N`, or no UTF-8.
+    pub fn from_utf8(bytes: &[u8]) -> Option<Self> {
+        // Nearly all are ASCII, and that is seen faster.
+        let is_utf8 = words::is_printable(bytes) || core::str::from_utf8(bytes).is_ok();
+        if is_utf8 { Self::of_utf8(bytes) } else { None }
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).expect("it was made of UTF-8")

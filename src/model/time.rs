@@ -63,26 +63,27 @@ impl Stamp {
 
     /// Reads RFC 3339 with milliseconds and a numeric offset, as [`Stamp`]'s `Display` writes it.
     pub fn parse(text: impl AsRef<[u8]>) -> Option<Self> {
-        let bytes = text.as_ref();
-        if bytes.len() != 29 || bytes[10] != b'T' || bytes[19] != b'.' || bytes[26] != b':' {
+        Self::parse_near(text.as_ref(), &mut LastDate::default())
+    }
+
+    /// The same; mostly it is of the last date.
+    pub fn parse_near(text: &[u8], last: &mut LastDate) -> Option<Self> {
+        let (date, rest) = text.split_first_chunk()?;
+        let [b'T', time @ .., b'.', m2, m1, m0, sign, h1, h0, b':', q1, q0] = rest else { return None };
+        let time = TimeOfDay::of_text(time.try_into().ok()?)?;
+        let ms = 10 * pair(*m2, *m1)? + pair(b'0', *m0)?;
+        let (hours, minutes) = (pair(*h1, *h0)?, pair(*q1, *q0)?);
+        if date[4] != b'-' || hours > 23 || minutes > 59 {
             return None;
         }
-        let mut plain = [0; 19];
-        plain.copy_from_slice(&bytes[..19]);
-        plain[10] = b' ';
-        let civil = Civil::parse(&plain)?;
-        let ms = number(&bytes[20..23])?;
-        let (hours, minutes) = (number(&bytes[24..26])?, number(&bytes[27..29])?);
-        if hours > 23 || minutes > 59 {
-            return None;
-        }
-        let offset = i32::try_from(hours * 3600 + minutes * 60).ok()?;
-        let offset_s = match bytes[23] {
+        let offset = (hours * 3600 + minutes * 60).cast_signed();
+        let offset_s = match sign {
             b'+' => offset,
             b'-' => -offset,
             _ => return None,
         };
-        Some(Self { wall: Wall((civil.0 - i64::from(offset_s)) * 1000 + ms), offset_s })
+        let civil = last.read(date)?.at(time);
+        Some(Self { wall: Wall((civil.0 - i64::from(offset_s)) * 1000 + i64::from(ms)), offset_s })
     }
 }
 
@@ -121,16 +122,17 @@ pub struct Civil(pub i64);
 impl Civil {
     /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is no date that a calendar has.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (date, [b' ', h1, h0, b':', m1, m0, b':', s1, s0]) = text.split_first_chunk()? else { return None };
+        Self::parse_near(text, &mut LastDate::default())
+    }
+
+    /// The same; mostly it is of the last date.
+    pub fn parse_near(text: &[u8], last: &mut LastDate) -> Option<Self> {
+        let (date, [b' ', time @ ..]) = text.split_first_chunk()? else { return None };
         if date[4] != b'-' {
             return None;
         }
-        let date = Date::of_text(date)?;
-        let (hour, minute, second) = (pair(*h1, *h0)?, pair(*m1, *m0)?, pair(*s1, *s0)?);
-        if hour > 23 || minute > 59 || second > 59 {
-            return None;
-        }
-        Some(date.at(TimeOfDay(hour * 3600 + minute * 60 + second)))
+        let time = TimeOfDay::of_text(time.try_into().ok()?)?;
+        Some(last.read(date)?.at(time))
     }
 
     /// The calendar day.
@@ -241,6 +243,24 @@ impl fmt::Display for Date {
     }
 }
 
+/// The date that was read last: of the dates in a ledger nearly all are that of the one before.
+#[derive(Clone, Debug, Default)]
+pub struct LastDate(Option<([u8; 10], Date)>);
+
+impl LastDate {
+    /// Reads what [`Date::parse`] reads.
+    pub fn read(&mut self, text: &[u8; 10]) -> Option<Date> {
+        match &self.0 {
+            Some((last, date)) if last == text => Some(*date),
+            _ => {
+                let date = Date::of_text(text)?;
+                self.0 = Some((*text, date));
+                Some(date)
+            }
+        }
+    }
+}
+
 /// A date of years 0 to 9999 as text.
 pub struct DateText([u8; 10]);
 
@@ -261,6 +281,13 @@ impl DateText {
 pub struct TimeOfDay(pub u32);
 
 impl TimeOfDay {
+    /// Reads `HH:MM:SS`, `00:00:00` to `23:59:59`.
+    fn of_text(text: &[u8; 8]) -> Option<Self> {
+        let [h1, h0, b':', m1, m0, b':', s1, s0] = *text else { return None };
+        let (hour, minute, second) = (pair(h1, h0)?, pair(m1, m0)?, pair(s1, s0)?);
+        (hour < 24 && minute < 60 && second < 60).then_some(Self(hour * 3600 + minute * 60 + second))
+    }
+
     /// Reads `HH:MM`, `00:00` to `24:00`.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() != 5 || text[2] != b':' {
@@ -303,7 +330,12 @@ impl DeviceTime {
 
     /// Takes a time as the ledger holds it.
     pub fn of_text(raw: Text<DEVICE_TIME_LEN_MAX>) -> Self {
-        Self { civil: Civil::parse(raw.as_bytes()), raw }
+        Self::near(raw, &mut LastDate::default())
+    }
+
+    /// The same; mostly it is of the last date.
+    pub fn near(raw: Text<DEVICE_TIME_LEN_MAX>, last: &mut LastDate) -> Self {
+        Self { civil: Civil::parse_near(raw.as_bytes(), last), raw }
     }
 
     /// Stands for the raw time: equal times have equal ones, and different times, but once in 2^64, different ones. A date is written in one
