@@ -291,7 +291,7 @@ impl<'a> Table<'a> {
         line: u32,
         problems: &mut Problems,
     ) {
-        let figures = self.figures.entry(account.clone()).or_default();
+        let figures = self.figures.entry(*account).or_default();
         if let Err(first) = merge(&mut figures.balance, balance, line) {
             problems.add_in_column(line, &Column::Balance.label(), different(first));
         }

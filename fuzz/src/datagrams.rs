@@ -296,7 +296,7 @@ impl Script {
 
     /// Takes a turn's effects: entries into the ledger, mail to be looked at.
     fn collect(&mut self, effects: &mut Effects) -> Vec<Entry> {
-        let news: Vec<Entry> = effects.entries.iter().cloned().collect();
+        let news: Vec<Entry> = effects.entries.iter().copied().collect();
         assert!(news.len() <= ENTRIES_MAX);
         for entry in &news {
             self.write(entry);
@@ -329,7 +329,7 @@ impl Script {
             assert_eq!(entry.balance.map(Balance::fen), Some(fen), "{entry:?}");
             assert_eq!(entry.uses_left.map(i64::from), Some(uses), "{entry:?}");
         }
-        self.entries.push(entry.clone());
+        self.entries.push(*entry);
     }
 
     // ---------------------------------------------------------------- frames

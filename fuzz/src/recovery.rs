@@ -80,7 +80,7 @@ fn replay_into(storage: &MemoryStorage, tables: &mut Tables) -> Result<(Replayed
     let mut entries = Vec::new();
     let mut restore = Entries(|entry: &Entry| {
         server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))?;
-        entries.push(entry.clone());
+        entries.push(*entry);
         Ok(())
     });
     let replayed = replay(storage, &mut restore)?;
@@ -134,7 +134,7 @@ fn serve_on(mut storage: MemoryStorage, tables: &mut Tables, entries: &[Entry]) 
 fn append(ledger: &mut Ledger<Lent<'_>>, effects: &mut Effects, all: &mut Vec<Entry>) {
     for entry in &effects.entries {
         ledger.append(entry);
-        all.push(entry.clone());
+        all.push(*entry);
     }
     effects.clear();
 }

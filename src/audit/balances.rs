@@ -53,9 +53,9 @@ impl Balances {
         for (id, account) in accounts.sorted().into_iter().filter(|(_, account)| account.is_known_then) {
             balances.in_ledger += Sum { count: 1, amount: account.then, uses: account.uses_then };
             rows.insert(
-                id.clone(),
+                *id,
                 Row {
-                    account: id.clone(),
+                    account: *id,
                     cards: Vec::new(),
                     name: String::new(),
                     amount: account.then,
@@ -66,8 +66,8 @@ impl Balances {
         }
         for record in table.unwrap_or_default() {
             let is_first = rows.get(&record.account).is_none_or(|row| row.cards.is_empty());
-            let row = rows.entry(record.account.clone()).or_insert_with(|| Row {
-                account: record.account.clone(),
+            let row = rows.entry(record.account).or_insert_with(|| Row {
+                account: record.account,
                 cards: Vec::new(),
                 name: String::new(),
                 amount: Balance::ZERO,
@@ -166,7 +166,7 @@ impl Balances {
     pub fn json(&self, report: &Report) -> Json {
         let row = |row: &Row| {
             Json::Object(vec![
-                ("account", Json::text(&row.account)),
+                ("account", Json::text(row.account)),
                 ("name", Json::text(&row.name)),
                 ("cards", Json::List(row.cards.iter().map(Json::text).collect())),
                 ("balance", Json::text(row.amount)),

@@ -45,7 +45,7 @@ impl Told {
     fn new(item: &Item) -> Self {
         let covered = &item.text[..item.text.len().saturating_sub(8)];
         Self {
-            entry: item.entry.clone(),
+            entry: item.entry,
             crc: item.crc,
             chain: item.chain,
             place: format!("{}:{}", item.piece.path, item.line),
@@ -218,7 +218,7 @@ fn candidates(source: &Source, calendar: &Calendar, card: CardNo, written: Writt
 fn collect(source: &Source, mut story: Story) -> Result<Story, Trouble> {
     let seq = story.told.entry.seq;
     let machine = story.told.entry.machine;
-    let account: Option<AccountId> = story.told.entry.account.clone();
+    let account: Option<AccountId> = story.told.entry.account;
     let mut walk = source.walk();
     while let Some(item) = walk.entry()? {
         let entry = &item.entry;

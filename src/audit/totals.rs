@@ -97,7 +97,7 @@ impl Accounts {
                 is_known_then: true,
                 opened_later: None,
             };
-            accounts.rows.insert(line.id.clone(), row);
+            accounts.rows.insert(line.id, row);
         }
         accounts
     }
@@ -121,7 +121,7 @@ impl Accounts {
                     (row.then, row.uses_then) = (row.balance, row.uses);
                     self.before += Sum { count: 0, amount: row.balance, uses: row.uses };
                 }
-                self.rows.entry(id.clone()).or_insert(row)
+                self.rows.entry(*id).or_insert(row)
             }
         };
         let (balance, left) = (row.balance + amount, row.uses.saturating_add(uses));

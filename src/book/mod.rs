@@ -159,7 +159,7 @@ impl OfflineId {
         let rest = [slot, unreadable, amount, word("mode"), word("card")];
         Self {
             machine: entry.machine.map_or(0, |machine| machine.value()),
-            serial: entry.serial.clone(),
+            serial: entry.serial,
             card: entry.card.map_or(0, |card| card.value()),
             asked: basis_amount(entry),
             when: entry.device_time.as_ref().map_or(0, DeviceTime::mark),
@@ -461,7 +461,7 @@ impl Book {
                 let has_forgotten = self.doubts.push(Doubt {
                     seq: entry.seq,
                     machine: machine.value(),
-                    serial: entry.serial.clone(),
+                    serial: entry.serial,
                     card: card.value(),
                     asked: asked_amount(entry),
                     at: entry.at_device(),
@@ -588,7 +588,7 @@ impl Book {
         let now = self.accounts.iter().map(figures);
         let is_ignored = |(before, now): &(Option<_>, Option<_>)| before.is_some() && now.is_some() && before != now;
         let ignored = before.into_iter().zip(now).zip(&self.accounts).filter(|(pair, _)| is_ignored(pair));
-        Ok(ignored.map(|(_, account)| account.id.clone()).collect())
+        Ok(ignored.map(|(_, account)| account.id).collect())
     }
 
     fn forget_unmoved_accounts(&mut self) {
@@ -815,7 +815,7 @@ impl Book {
     fn add_account(&mut self, id: &AccountId) -> Option<u32> {
         let row = u32::try_from(self.accounts.len()).expect("ACCOUNTS_MAX fits 32 bits");
         let account = Account {
-            id: id.clone(),
+            id: *id,
             balance: Balance::ZERO,
             uses: 0,
             opening_balance: Balance::ZERO,

@@ -231,7 +231,7 @@ impl Orders {
             (None, Some(key)) => {
                 if let Some(text) = unescape(key) {
                     let figures = Figures::told_by(entry);
-                    self.keys.push(UsedKey { seq: entry.seq, ask, account: entry.account.clone(), figures, text });
+                    self.keys.push(UsedKey { seq: entry.seq, ask, account: entry.account, figures, text });
                 }
             }
             (_, None) => (),

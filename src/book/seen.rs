@@ -135,7 +135,7 @@ impl Seen {
     pub fn new(id: FrameId, entry: &Entry, at: Moment) -> Self {
         Self {
             id,
-            serial: entry.serial.clone(),
+            serial: entry.serial,
             at,
             outcome: Outcome {
                 kind: entry.kind,
@@ -343,7 +343,7 @@ impl Memory {
     /// All of it that a replay restores, to be compared.
     pub(super) fn as_replayed(&self) -> impl PartialEq + fmt::Debug + '_ {
         let shown = |seen: &Seen| {
-            (seen.id, seen.serial.clone(), (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device, seen.is_taken)
+            (seen.id, seen.serial, (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device, seen.is_taken)
         };
         let frames: Vec<_> = self.frames().map(shown).collect();
         let approvals: Vec<_> = self.approvals.iter().copied().collect();

@@ -857,14 +857,14 @@ pub(crate) mod tests {
             entry.detail = Detail::default().with("asked", "5.50");
             let sale = EntrySeq(1);
             let apply = |book: &mut Book, entry: &Entry| {
-                book.apply(&Entry { seq: book.head().next(), ..entry.clone() }, None).unwrap();
+                book.apply(&Entry { seq: book.head().next(), ..*entry }, None).unwrap();
             };
             apply(&mut ran, &entry);
-            apply(&mut ran, &Entry { kind: Kind::Confirm, about: Some(sale), ..entry.clone() });
+            apply(&mut ran, &Entry { kind: Kind::Confirm, about: Some(sale), ..entry });
             if are_doubts_forgotten {
                 // The sales of others, all settled: the device's own frames remember it then.
                 for other in 0..2 * crate::limits::DOUBTS_KEPT_MIN as u64 {
-                    let mut entry = Entry { machine: Some(MachineNo::from_value(2)), ..entry.clone() };
+                    let mut entry = Entry { machine: Some(MachineNo::from_value(2)), ..entry };
                     apply(&mut ran, &entry);
                     (entry.kind, entry.about) = (Kind::Void, Some(EntrySeq(3 + 2 * other)));
                     apply(&mut ran, &entry);
@@ -872,7 +872,7 @@ pub(crate) mod tests {
                 assert!(ran.doubts.entry(sale).is_none());
             }
             assert!(is_a_match(&ran), "a sale that was confirmed is matched once");
-            let mut taken = Entry { kind: Kind::Matched, about: Some(sale), ..entry.clone() };
+            let mut taken = Entry { kind: Kind::Matched, about: Some(sale), ..entry };
             taken.detail = Detail::default().with("code", 105).with("asked", "5.50");
             apply(&mut ran, &taken);
             assert!(!is_a_match(&ran));

@@ -138,7 +138,7 @@ impl Difference {
 fn figures(table: &Table) -> BTreeMap<AccountId, (Balance, i32)> {
     let records = table.file.records.iter();
     records
-        .map(|record| (record.account.clone(), (record.balance.unwrap_or_default(), record.uses.unwrap_or_default())))
+        .map(|record| (record.account, (record.balance.unwrap_or_default(), record.uses.unwrap_or_default())))
         .collect()
 }
 
@@ -167,7 +167,7 @@ fn head(record: &CardRecord) -> String {
 fn whole(record: &CardRecord, table: &Table) -> String {
     let nothing = CardRecord {
         card: record.card,
-        account: record.account.clone(),
+        account: record.account,
         name: record.name.clone(),
         balance: None,
         uses: None,

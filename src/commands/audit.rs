@@ -184,7 +184,7 @@ pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8
         let source = Source::open(&[ledger_dir.to_owned()])?;
         let (_, accounts) = gather(&source, &Calendar::default(), Span::Days(None, None))?;
         let opened = accounts.sorted().into_iter().filter(|(_, account)| account.is_opened_then);
-        Ok(opened.map(|(id, account)| (id.clone(), Opened { balance: account.balance, uses: account.uses })).collect())
+        Ok(opened.map(|(id, account)| (*id, Opened { balance: account.balance, uses: account.uses })).collect())
     };
     read().map_err(|trouble| finish(Err(trouble.into())))
 }

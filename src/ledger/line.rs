@@ -32,11 +32,11 @@ use core::ops::Range;
 use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
 use crate::model::digits::{fill, number, put_signed, put_whole, put_yuan};
 use crate::model::ids::DIGITS_MAX;
-use crate::model::{
-    AccountId, Balance, CardNo, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial,
-    Stamp, Text, Wall,
-};
 use crate::model::time::LastDate;
+use crate::model::{
+    AccountId, Balance, CardNo, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp,
+    Text, Wall,
+};
 use crate::words;
 
 /// The names of the columns, as the README and messages use them.

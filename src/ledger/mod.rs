@@ -283,7 +283,7 @@ mod testing {
             if entry.detail.get("note").is_some() {
                 return Err(Refusal("the balance does not follow".to_owned()));
             }
-            entries.push(entry.clone());
+            entries.push(*entry);
             Ok(())
         });
         let (_, opened) = Ledger::open(storage, "test", stamp(), || 0xA1, &mut apply)?;

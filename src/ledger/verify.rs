@@ -455,7 +455,7 @@ impl Accounts {
             None if self.is_complete => (Balance::ZERO, 0),
             None => {
                 if let (Some(balance), Some(uses_left)) = (entry.balance, entry.uses_left) {
-                    self.sums.insert(account.clone(), (balance, uses_left));
+                    self.sums.insert(*account, (balance, uses_left));
                 }
                 return Ok(());
             }
@@ -463,7 +463,7 @@ impl Accounts {
         let balance = balance + entry.amount.unwrap_or_default();
         let uses = uses.saturating_add(entry.uses.unwrap_or_default());
         let written = (entry.balance.unwrap_or(balance), entry.uses_left.unwrap_or(uses));
-        self.sums.insert(account.clone(), written);
+        self.sums.insert(*account, written);
         if written.0 != balance {
             return Err(format!(
                 "entry {} says balance {}, the entries before it make {balance}",

@@ -502,7 +502,7 @@ mod tests {
         let mut seq = 0;
         while ledger.has_room() {
             seq += 1;
-            ledger.append(&Entry { detail: longest.clone(), ..testing::entry(seq) });
+            ledger.append(&Entry { detail: longest, ..testing::entry(seq) });
             assert!(ledger.frames_left() < frames_left);
             frames_left = ledger.frames_left();
         }

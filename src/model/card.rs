@@ -7,8 +7,8 @@ use core::fmt::Write as _;
 use core::num::NonZeroU32;
 
 use super::ids::{AccountId, CardNo};
-use super::text::Text;
 use super::money::{Balance, Money};
+use super::text::Text;
 use super::time::Date;
 use crate::index::{Index, hash_bytes, hash_number};
 use crate::limits::{CARD_TEXT_MAX, CARDS_MAX};

@@ -6,8 +6,8 @@
 use super::card::CardStatus;
 use super::entry::{EntrySeq, Kind};
 use super::ids::{AccountId, CardNo, MachineNo, UnitNo};
-use super::text::Text;
 use super::money::{Balance, Money};
+use super::text::Text;
 
 /// Who orders: a name as people know it, at most 32 bytes of UTF-8.
 pub type Operator = Text<32>;

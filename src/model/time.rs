@@ -282,8 +282,8 @@ pub struct TimeOfDay(pub u32);
 
 impl TimeOfDay {
     /// Reads `HH:MM:SS`, `00:00:00` to `23:59:59`.
-    fn of_text(text: &[u8; 8]) -> Option<Self> {
-        let [h1, h0, b':', m1, m0, b':', s1, s0] = *text else { return None };
+    fn of_text(text: [u8; 8]) -> Option<Self> {
+        let [h1, h0, b':', m1, m0, b':', s1, s0] = text else { return None };
         let (hour, minute, second) = (pair(h1, h0)?, pair(m1, m0)?, pair(s1, s0)?);
         (hour < 24 && minute < 60 && second < 60).then_some(Self(hour * 3600 + minute * 60 + second))
     }

@@ -11,8 +11,8 @@ use super::{Context, Effects, Room, Server};
 use crate::book::{FrameId, Seen};
 use crate::limits::LIMITED_PER_DEVICE;
 use crate::model::card::CardRow;
-use crate::model::text::text_from_lossy;
 use crate::model::rules::DoorRule;
+use crate::model::text::text_from_lossy;
 use crate::model::{Entry, EntrySeq, Kind, MachineNo, Money, Mono, Reason, Text, UnitNo};
 use crate::policy::{self, Passage, Presented};
 use crate::wire::{Access, Code, PinKind, Reply};
@@ -60,7 +60,7 @@ impl Server<'_> {
     pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
         let mut entry = context.draft(Kind::Admit);
         entry.card = access.card.map(|card| card.padded());
-        entry.device_time = Some(access.time.clone());
+        entry.device_time = Some(access.time);
         entry.slot = Some(slot(access));
         let row = access.card.and_then(|card| self.card_row(card));
         let presented = presented(access);
@@ -148,7 +148,7 @@ impl Server<'_> {
         if age_ms.is_none_or(|age| age > ECHO_MS) {
             let mut entry = context.draft(Kind::Alarm);
             entry.card = access.card.map(|card| card.padded());
-            entry.device_time = Some(access.time.clone());
+            entry.device_time = Some(access.time);
             entry.slot = Some(slot(access));
             entry.about = Some(seen.outcome.sale).filter(|seq| *seq > EntrySeq(0));
             entry.detail.push("rule", Reason::Replay.word());
@@ -172,7 +172,7 @@ impl Server<'_> {
         }
         let mut entry = context.draft(Kind::Alarm);
         entry.slot = Some(slot(access));
-        entry.device_time = Some(access.time.clone());
+        entry.device_time = Some(access.time);
         entry.detail.push("rule", "left-open");
         entry.detail.push("open_s", access.open_seconds);
         self.append_limited(context, &mut entry, fx);
@@ -200,7 +200,7 @@ impl Server<'_> {
             }
             assert!(self.strange_duress.frames.push_back(frame).is_ok(), "a place was freed");
         }
-        let mut entry = request.clone();
+        let mut entry = *request;
         entry.kind = Kind::Alarm;
         entry.detail.push("rule", "duress");
         let seq = self.append(&mut entry, &context.now, fx);
@@ -219,7 +219,7 @@ impl Server<'_> {
         let texts = &self.rules.texts;
         let values = Values { card: access.card_raw, reason: &texts.card_ok, ..self.access_values(context, row) };
         let text = fill(&texts.admitted, &values);
-        let trailer = texts.display_admitted.clone();
+        let trailer = texts.display_admitted;
         let (relay_s, left_open_s) = numbers_of(rule);
         let reply = Reply::Admit {
             machine: context.frame.machine,
@@ -249,7 +249,7 @@ impl Server<'_> {
         let texts = &self.rules.texts;
         let values = Values { card: access.card_raw, reason: texts.reason(reason), ..self.access_values(context, row) };
         let text = fill(&texts.refused, &values);
-        let trailer = texts.display_refused.clone();
+        let trailer = texts.display_refused;
         let machine = context.frame.machine;
         let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: trailer.as_bytes() };
         let reader = Some(access.reader.value());

@@ -101,7 +101,7 @@ impl Server<'_> {
         let today = business_time(book, now, self.clock.state, None).date();
         let checked = row.as_ref().map_or(Err(Reason::UnknownCard), |row| policy::check_card(book, row, today));
         Some(CardView {
-            account: account.map(|row| book.account(row).id.clone()),
+            account: account.map(|row| book.account(row).id),
             figures: account.map(|row| book.account(row).figures()).unwrap_or_default(),
             table,
             ledger,
@@ -120,7 +120,7 @@ impl Server<'_> {
     fn left_behind_of(&self, row: &CardRow) -> Option<LeftBehind> {
         let (book, card) = (&self.tables.book, CardNo::from_value(row.card).padded());
         let figures = book.left_behind(row)?.figures();
-        Some(LeftBehind { card, named: book.account(row.account).id.clone(), figures })
+        Some(LeftBehind { card, named: book.account(row.account).id, figures })
     }
 
     /// Who answered a 000 since [`Server::forget_found`], the first first.
@@ -142,7 +142,7 @@ impl Server<'_> {
             gateway: text_from_lossy(found.gateway),
             host: text_from_lossy(found.host_ip),
             port: text_from_lossy(found.port),
-            serial: found.serial.clone(),
+            serial: found.serial,
         };
         let is_same = |known: &&mut FoundDevice| known.source == source && known.serial == device.serial;
         if let Some(known) = self.tables.found.iter_mut().find(is_same) {

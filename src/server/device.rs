@@ -187,7 +187,7 @@ impl Device {
         self.peer = peer;
         self.served = Some(now);
         if let Some(serial) = serial {
-            self.serial = Some(serial.clone());
+            self.serial = Some(*serial);
         }
         is_another
     }

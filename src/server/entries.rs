@@ -136,7 +136,7 @@ impl Server<'_> {
             None => core::mem::take(&mut self.left_out),
         };
         for (kind, count) in LIMITED.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
-            let mut entry = Entry { kind, ..template.clone() };
+            let mut entry = Entry { kind, ..template };
             entry.detail.push("n", count);
             self.append(&mut entry, now, fx);
         }

@@ -44,8 +44,8 @@ impl Server<'_> {
     fn draft_offline(context: &Context, sale: &OfflineSale) -> Entry {
         let mut entry = context.draft(Kind::Offline);
         entry.card = sale.card.map(|card| card.padded());
-        entry.device_time = Some(sale.time.clone());
-        entry.slot = Some(sale.record.clone());
+        entry.device_time = Some(sale.time);
+        entry.slot = Some(sale.record);
         match readable(sale) {
             Some((_, _, amount)) => entry.detail.push("asked", amount),
             None => entry.detail.push("claimed", text_of_gbk::<32>(sale.amount_raw)),
@@ -105,7 +105,7 @@ impl Server<'_> {
             return Some(seq);
         }
         let name = match known {
-            Some(row) => self.tables.book.account(row).id.clone(),
+            Some(row) => self.tables.book.account(row).id,
             None => AccountId::try_from(card.padded().as_str()).expect("ten digits fit"),
         };
         // Anybody can send cards that nobody knows: half the places stay with the table's.

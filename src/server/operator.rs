@@ -133,7 +133,7 @@ impl Server<'_> {
             Key::Own(key) => match self.book().used_key(key) {
                 Some(used) if used.ask == Ask::of(&order.act) => {
                     // The entry of a word on a card names no account: it moves none.
-                    let id = used.account.clone().or_else(|| Some(self.book().account(account?).id.clone()));
+                    let id = used.account.or_else(|| Some(self.book().account(account?).id));
                     let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
                     Ok(Some(Done { first: used.seq, last: used.seq, is_again: true, account }))
                 }
@@ -153,7 +153,7 @@ impl Server<'_> {
     fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Balance, i32)> {
         let account = self.book().account(account?);
         let Figures { balance, uses } = account.figures();
-        Some((account.id.clone(), balance, uses))
+        Some((account.id, balance, uses))
     }
 
     // ---------------------------------------------------------------- what speaks against it
@@ -303,7 +303,7 @@ impl Server<'_> {
         let book = self.book();
         let is_other = |row: &u32| *row != account;
         if let Some(row) = book.account_of_card(card).filter(is_other) {
-            return Err(Refused::NewCardHasAccount { card, account: book.account(row).id.clone() });
+            return Err(Refused::NewCardHasAccount { card, account: book.account(row).id });
         }
         let Some(row) = self.tables.cards.find(card).map(|row| row.account).filter(is_other) else { return Ok(()) };
         let own = book.account(row);
@@ -311,7 +311,7 @@ impl Server<'_> {
         let is_shared =
             || self.tables.cards.rows().iter().any(|other| other.account == row && other.card != card.value());
         if own.has_moved() || !is_default || is_shared() {
-            return Err(Refused::NewCardHasAccount { card, account: own.id.clone() });
+            return Err(Refused::NewCardHasAccount { card, account: own.id });
         }
         match own.figures() {
             figures if figures == Figures::default() => Ok(()),
@@ -359,14 +359,14 @@ impl Server<'_> {
         for (key, value) in plan.detail.words() {
             entry.detail.push_word(key, value);
         }
-        entry.detail.push("by", &order.by);
+        entry.detail.push("by", order.by);
         if !order.note.is_empty() {
-            entry.detail.push("note", &order.note);
+            entry.detail.push("note", order.note);
         }
         if let (Some(card), Some(row)) = (plan.card, plan.account.filter(|_| plan.kind != Kind::Status)) {
             self.open_account(now, card, row, fx);
             let account = self.book().account(row);
-            entry.account = Some(account.id.clone());
+            entry.account = Some(account.id);
             entry.amount = Some(plan.amount);
             entry.uses = Some(plan.uses);
             entry.balance = Some(account.balance + plan.amount);
@@ -400,7 +400,7 @@ impl Server<'_> {
         let (relay_s, left_open_s) = access::numbers_of(rule);
         let name = machine.as_bytes();
         let text = fill(&self.rules.texts.admitted, &Values { device: name, ..Values::default() });
-        let trailer = self.rules.texts.display_admitted.clone();
+        let trailer = self.rules.texts.display_admitted;
         let reply = Reply::Admit {
             machine,
             card: b"",

@@ -367,7 +367,7 @@ impl Server<'_> {
         }
         self.counters.unconfirmed += 1;
         let device = self.tables.devices.get(usize::from(pending.device));
-        let (machine, serial) = (device.machine, device.serial.clone());
+        let (machine, serial) = (device.machine, device.serial);
         if self.is_mute(usize::from(pending.device)) {
             self.tell_mute(usize::from(pending.device));
         } else if let Some(about) = pending.about {

@@ -6,8 +6,8 @@ use log::{info, warn};
 use super::outbox::About;
 use super::texts::{Line, Values, fill};
 use super::{Context, Effects, Peer, Server, access};
-use crate::model::text::text_from_lossy;
 use crate::model::rules::Trailer;
+use crate::model::text::text_from_lossy;
 use crate::model::{Entry, Kind, Money, Now, Reason};
 use crate::policy;
 use crate::wire::{Body, Buffer, Code, DeviceFrame, Malformed, Reply};
@@ -51,33 +51,33 @@ impl Server<'_> {
                     &self.rules.texts.inquiry,
                     &Values { card: card.as_bytes(), reason: self.rules.texts.reason(reason), ..Values::default() },
                 );
-                let trailer = self.rules.texts.display_inquiry.clone();
+                let trailer = self.rules.texts.display_inquiry;
                 let reply = Reply::Show { machine: frame.machine, text: &text, trailer: trailer.as_bytes() };
                 self.command(context, &reply, About::default(), fx);
                 return;
             }
             Body::Charge { card, amount, time, .. } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(time.clone());
+                entry.device_time = Some(*time);
                 asked = Some(amount.money);
                 card.as_bytes()
             }
             Body::Meal { card, time } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(time.clone());
+                entry.device_time = Some(*time);
                 asked = Some(Money::ZERO);
                 card.as_bytes()
             }
             Body::Scan { command, amount, time, .. } => {
                 entry.slot = Some(text_from_lossy(command.as_bytes()));
-                entry.device_time = Some(time.clone());
+                entry.device_time = Some(*time);
                 asked = Some(amount.money);
                 command.as_bytes()
             }
             Body::Access(access) => {
                 entry.kind = Kind::Refuse;
                 entry.card = access.card.map(|card| card.padded());
-                entry.device_time = Some(access.time.clone());
+                entry.device_time = Some(access.time);
                 entry.slot = Some(access::slot(access));
                 let row = access.card.and_then(|card| self.card_row(card));
                 if policy::is_duress(row.as_ref(), access::presented(access)) {
@@ -140,12 +140,12 @@ impl Server<'_> {
             _ => (&texts.declined, &texts.display_declined),
         };
         let values = Values { card: subject, reason: texts.reason(reason), ..Values::default() };
-        (fill(template, &values), trailer.clone())
+        (fill(template, &values), *trailer)
     }
 
     pub(super) fn tell_clash(&mut self, context: &Context, fx: &mut Effects) {
         let device = self.tables.devices.get_mut(context.device);
-        device.rival = Some((*context.peer.source.ip(), context.frame.serial.clone()));
+        device.rival = Some((*context.peer.source.ip(), context.frame.serial));
         if device.clash_told.is_some_and(|told| context.now.mono.ms_since(told) < CLASH_TOLD_MS) {
             return;
         }

@@ -9,8 +9,8 @@ use super::{Context, Effects, Room, Server};
 use crate::book::{Figures, FrameId, Outcome};
 use crate::gbk;
 use crate::model::card::CardRow;
-use crate::model::text::text_from_lossy;
 use crate::model::rules::DeviceRule;
+use crate::model::text::text_from_lossy;
 use crate::model::{AccountId, Balance, CardNo, Civil, DeviceTime, Entry, EntrySeq, Kind, Money, Now, Reason};
 use crate::policy::{self, Basis, Charge};
 use crate::wire::{Amount, Code, Reply, RequestNo};
@@ -99,7 +99,7 @@ impl Server<'_> {
             &texts.inquiry,
             &Values { card: card.as_bytes(), figures, reason, ..self.names(context, row.as_ref()) },
         );
-        let trailer = texts.display_inquiry.clone();
+        let trailer = texts.display_inquiry;
         let reply = Reply::Show { machine: context.frame.machine, text: &text, trailer: trailer.as_bytes() };
         self.command(context, &reply, About { subject: card.as_bytes(), ..About::default() }, fx);
     }
@@ -138,7 +138,7 @@ impl Server<'_> {
         };
         let mut entry = context.draft(sale.kind);
         entry.card = Some(card.padded());
-        entry.device_time = Some(time.clone());
+        entry.device_time = Some(*time);
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
@@ -157,7 +157,7 @@ impl Server<'_> {
         };
         let mut entry = context.draft(Kind::Meal);
         entry.card = Some(card.padded());
-        entry.device_time = Some(time.clone());
+        entry.device_time = Some(*time);
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
@@ -176,7 +176,7 @@ impl Server<'_> {
         let foreign_code = if row.is_none() { Some(code) } else { None };
         let mut entry = context.draft(Kind::Scan);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
-        entry.device_time = Some(time.clone());
+        entry.device_time = Some(*time);
         entry.slot = Some(text_from_lossy(command.as_bytes()));
         let sale = Sale {
             kind: Kind::Scan,
@@ -351,7 +351,7 @@ impl Server<'_> {
     pub(super) fn stand_still(&self, entry: &mut Entry, account: Option<u32>) -> Figures {
         let Some(row) = account else { return Figures::default() };
         let account = self.tables.book.account(row);
-        entry.account = Some(account.id.clone());
+        entry.account = Some(account.id);
         entry.amount = Some(Balance::ZERO);
         entry.uses = Some(0);
         entry.balance = Some(account.balance);
@@ -369,7 +369,7 @@ impl Server<'_> {
         let Some((balance, uses)) = account.unopened() else { return };
         let mut entry = Entry::new(Kind::Open, now.stamp, self.clock.state);
         entry.card = Some(card.padded());
-        entry.account = Some(account.id.clone());
+        entry.account = Some(account.id);
         entry.amount = Some(balance);
         entry.uses = Some(uses);
         entry.balance = Some(account.balance + balance);
@@ -406,10 +406,15 @@ impl Server<'_> {
             _ => &texts.charge_ok,
         };
         let text = fill(template, &self.values(context, sale, figures, &texts.card_ok));
-        let trailer = texts.display_ok.clone();
+        let trailer = texts.display_ok;
         let machine = context.frame.machine;
-        let reply =
-            Reply::Approve { machine, subject: sale.subject, amount: sale.amount, text: &text, trailer: trailer.as_bytes() };
+        let reply = Reply::Approve {
+            machine,
+            subject: sale.subject,
+            amount: sale.amount,
+            text: &text,
+            trailer: trailer.as_bytes(),
+        };
         let is_settled = about.is_none();
         self.command(
             context,
@@ -425,7 +430,7 @@ impl Server<'_> {
     fn send_refusal(&mut self, context: &Context, sale: &Sale, figures: Figures, reason: Reason, fx: &mut Effects) {
         let texts = &self.rules.texts;
         let text = fill(&texts.declined, &self.values(context, sale, figures, texts.reason(reason)));
-        let trailer = texts.display_declined.clone();
+        let trailer = texts.display_declined;
         let machine = context.frame.machine;
         let reply = Reply::Decline { machine, subject: sale.subject, text: &text, trailer: trailer.as_bytes() };
         self.command(context, &reply, About { subject: sale.subject, ..About::default() }, fx);
@@ -455,14 +460,14 @@ impl Effect {
             amount: charge.amount,
             uses: i32::try_from(charge.uses).expect("a sale takes one use"),
             day: charge.day,
-            period: charge.period.map(|period| period.name.clone()),
+            period: charge.period.map(|period| period.name),
         }
     }
 
     /// Fills in the figures of the entry that moves `account`, which is opened.
     pub(super) fn enter(&self, entry: &mut Entry, account: &crate::book::Account) {
         let amount = -Balance::from(self.amount);
-        entry.account = Some(account.id.clone());
+        entry.account = Some(account.id);
         entry.amount = Some(amount);
         entry.uses = Some(-self.uses);
         entry.balance = Some(account.balance + amount);

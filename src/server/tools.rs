@@ -71,7 +71,7 @@ impl Server<'_> {
         text.truncate(gbk::cut(&text, TEXT_LEN_MAX));
         let device_row = self.tables.devices.get(device);
         let (machine, peer) = (device_row.machine, device_row.peer);
-        let trailer = self.rules.texts.display_inquiry.clone();
+        let trailer = self.rules.texts.display_inquiry;
         let reply = Reply::Show { machine, text: &text, trailer: trailer.as_bytes() };
         self.command_to(&Addressee::unasked(now, device, peer), &reply, About::default(), fx);
         Ok(())

@@ -95,7 +95,7 @@ impl Server<'_> {
             &texts.declined,
             &Values { card: subject, figures, amount, reason: texts.reason(Reason::Full), ..names },
         );
-        let trailer = texts.display_declined.clone();
+        let trailer = texts.display_declined;
         let reply = Reply::Decline { machine, subject, text: &text, trailer: trailer.as_bytes() };
         let frame = FrameSeq::parse(Decimal::whole(told.frame).as_bytes()).expect("it was one");
         let to = Addressee::unasked(now, device, peer).answering(frame);

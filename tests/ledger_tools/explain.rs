@@ -20,13 +20,13 @@ fn entry(kind: Kind, time: &str, fen: i64) -> Entry {
 }
 
 /// An entry that says something of another.
-fn about(kind: Kind, time: &str, seq: u64, detail: Detail) -> Entry {
+fn about(kind: Kind, time: &str, seq: u64, detail: &Detail) -> Entry {
     let whole = entry(kind, time, 0);
     let is_bare = matches!(kind, Kind::Confirm | Kind::Unconfirmed);
-    let mut entry = if is_bare { Entry::new(kind, whole.time, ClockState::Ok) } else { whole.clone() };
+    let mut entry = if is_bare { Entry::new(kind, whole.time, ClockState::Ok) } else { whole };
     entry.machine = whole.machine;
     entry.about = Some(EntrySeq(seq));
-    entry.detail = detail;
+    entry.detail = *detail;
     entry
 }
 
@@ -40,17 +40,17 @@ fn site() -> tempfile::TempDir {
     let none = Detail::default;
     let refused = none().with("reason", "day-max").with("code", 103).with("asked", "50.00");
     let entries = vec![
-        entry(Kind::Open, "22T11:59:59", 10_000),                             // 1
-        Entry { detail: day(), ..entry(Kind::Charge, "22T12:00:00", -550) },  // 2
-        about(Kind::Confirm, "22T12:00:01", 2, none().with("resent", 1)),     // 3
-        Entry { detail: day(), ..entry(Kind::Charge, "22T12:29:00", -1200) }, // 4
-        about(Kind::Unconfirmed, "22T12:29:08", 4, none().with("resent", 4)), // 5
-        about(Kind::Repeat, "22T12:29:20", 4, none().with("code", 103).with("asked", "12.00")), // 6
+        entry(Kind::Open, "22T11:59:59", 10_000),                              // 1
+        Entry { detail: day(), ..entry(Kind::Charge, "22T12:00:00", -550) },   // 2
+        about(Kind::Confirm, "22T12:00:01", 2, &none().with("resent", 1)),     // 3
+        Entry { detail: day(), ..entry(Kind::Charge, "22T12:29:00", -1200) },  // 4
+        about(Kind::Unconfirmed, "22T12:29:08", 4, &none().with("resent", 4)), // 5
+        about(Kind::Repeat, "22T12:29:20", 4, &none().with("code", 103).with("asked", "12.00")), // 6
         Entry { detail: day(), uses: Some(-1), ..entry(Kind::Meal, "22T12:50:00", 0) }, // 7
-        Entry { detail: refused, ..entry(Kind::Decline, "22T12:31:00", 0) },  // 8
+        Entry { detail: refused, ..entry(Kind::Decline, "22T12:31:00", 0) },   // 8
         Entry {
             amount: Some(Balance::from_fen(1200)),
-            ..about(Kind::Void, "22T13:00:00", 4, day().with("by", "王").with("note", "打错了"))
+            ..about(Kind::Void, "22T13:00:00", 4, &day().with("by", "王").with("note", "打错了"))
         }, // 9
         Entry {
             detail: none()
@@ -62,7 +62,7 @@ fn site() -> tempfile::TempDir {
             ..entry(Kind::Offline, "22T18:00:00", -300)
         }, // 10
         Entry { detail: none().with("claimed", "5000.00"), ..entry(Kind::Offline, "22T18:01:00", 0) }, // 11
-        Entry { detail: day(), ..entry(Kind::Charge, "21T09:00:00", -100) },  // 12
+        Entry { detail: day(), ..entry(Kind::Charge, "21T09:00:00", -100) },   // 12
     ];
     generate::write_entries(&directory.path().join("ledger"), "一食堂", entries);
     directory

@@ -186,7 +186,7 @@ pub fn write_entries(directory: &Path, site: &str, entries: Vec<Entry>) {
     for mut entry in entries {
         entry.seq = ledger.next_seq();
         if let Some(account) = &entry.account {
-            let (balance, left) = figures.entry(account.clone()).or_insert((Balance::ZERO, 0));
+            let (balance, left) = figures.entry(*account).or_insert((Balance::ZERO, 0));
             *balance += entry.amount.unwrap_or_default();
             *left += entry.uses.unwrap_or_default();
             (entry.amount, entry.uses) = (entry.amount.or(Some(Balance::ZERO)), entry.uses.or(Some(0)));

@@ -388,7 +388,7 @@ impl World {
         }
         for entry in &fx.entries {
             self.ledger.append(entry)?;
-            happen(Event::Entry(Box::new(entry.clone())));
+            happen(Event::Entry(Box::new(*entry)));
         }
         for letter in fx.prompt.iter() {
             if matches!(&letter.1[..3], b"001" | b"008" | b"011" | b"050") {

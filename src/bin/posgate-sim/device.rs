@@ -486,13 +486,13 @@ impl Device {
             Ask::Inquiry { card } => self.device_frame(Code::Inquiry, seq, Body::Inquiry { card: *card }),
             Ask::Charge { card, amount: raw } => {
                 let amount = Amount { money: amount(raw).unwrap_or_default(), raw: raw.as_bytes() };
-                let mode = self.habits.mode.clone();
+                let mode = self.habits.mode;
                 self.device_frame(Code::Charge, seq, Body::Charge { card: *card, amount, time, mode })
             }
             Ask::Meal { card } => self.device_frame(Code::Meal, seq, Body::Meal { card: *card, time }),
             Ask::Scan { command, code, amount: raw } => {
                 let amount = Amount { money: amount(raw).unwrap_or_default(), raw: raw.as_bytes() };
-                self.device_frame(Code::Scan, seq, Body::Scan { command: command.clone(), amount, time, code })
+                self.device_frame(Code::Scan, seq, Body::Scan { command: *command, amount, time, code })
             }
             Ask::Door(door) => {
                 let access = Access {
@@ -530,8 +530,8 @@ impl Device {
     fn device_frame(&self, code: Code, seq: FrameSeq, body: Body<'_>) -> Vec<u8> {
         let serial = match code {
             Code::Confirm => None,
-            Code::Boot | Code::Inquiry | Code::Charge | Code::Meal | Code::Offline => self.serial.clone(),
-            Code::Keys | Code::Scan | Code::Access => self.serial.clone(),
+            Code::Boot | Code::Inquiry | Code::Charge | Code::Meal | Code::Offline => self.serial,
+            Code::Keys | Code::Scan | Code::Access => self.serial,
         };
         emitted(&Request::Device(DeviceFrame {
             code,
@@ -553,7 +553,7 @@ impl Device {
             gateway: b"0.0.0.0",
             host_ip: self.host_ip.as_bytes(),
             port: b"39192",
-            serial: self.serial.clone(),
+            serial: self.serial,
         }))
     }
 }

@@ -97,7 +97,7 @@ fn is_good(tally: &Tally, broken: u32) -> bool {
 fn single(mut world: World, options: &Options, ask: &Ask) -> io::Result<bool> {
     let seq = options.first_seq();
     let clock = (world.now(), Clock::local());
-    let device = Device::new(options.machine, options.serial.clone(), seq, clock, options.habits.clone());
+    let device = Device::new(options.machine, options.serial, seq, clock, options.habits.clone());
     world.trace();
     let station = world.add(device)?;
     let mut ask = ask.clone();

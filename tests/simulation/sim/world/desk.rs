@@ -424,7 +424,7 @@ impl World {
         let count = u32::try_from(batch.lines.len()).expect("few");
         let order = |world: &mut Self, batch: &Batch, line: u32| {
             let act = batch.lines[line as usize - 1].clone();
-            match world.order(act, Key::Line { digest: batch.digest.clone(), line }) {
+            match world.order(act, Key::Line { digest: batch.digest, line }) {
                 Task::Order(order) => order,
                 other => unreachable!("an order: {other:?}"),
             }
