@@ -23,12 +23,13 @@
 //! (opening figures, who is registered) is not in it. As many lines are written as rows are in use, and none is allocated.
 
 use core::fmt::{self, Display, Write as _};
+use core::str::FromStr;
 
 use super::day::{DayCount, DayCounts};
 use super::history::{History, Row};
 use super::seen::Memory;
 use super::{Account, Book, CardState, Doubt, Figures, FrameId, Moment, Offline, OfflineId, Outcome, Pass, Seen};
-use crate::limits::PERIODS_PER_DAY_MAX;
+use crate::model::digits;
 use crate::model::{
     AccountId, Balance, CardNo, CardStatus, Civil, ClockState, EntrySeq, FrameSeq, Kind, Money, Reason, Serial, Stamp,
     Text, Wall,
@@ -251,8 +252,9 @@ impl Book {
         }
         (memory.last, memory.last_offline) = (last, last_offline);
         for approval in core::iter::from_fn(|| fields.column()) {
-            let (seq, confirmed) = approval.split_once(':')?;
-            memory.restore_approval(EntrySeq(seq.parse().ok()?), flag(confirmed)?)?;
+            let mut parts = Fields::between(b':', approval);
+            memory.restore_approval(parts.seq()?, parts.flag()?)?;
+            parts.end()?;
         }
         Some(())
     }
@@ -340,18 +342,17 @@ fn emit_seen(machine: u64, seen: &Seen, line: &mut Line) {
 }
 
 fn read_day(text: &str) -> Option<DayCount> {
-    let mut parts = text.splitn(4, ':');
-    let (day, spent, others) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let mut parts = Fields::between(b':', text);
+    let (day, spent, others) = (parts.number()?, parts.number()?, parts.number()?);
     let mut count = DayCount { day, spent, others, ..DayCount::default() };
-    for pair in parts.next()?.split(',').filter(|pair| !pair.is_empty()) {
-        let (period, sales) = pair.split_once('=')?;
-        let place = usize::from(count.periods);
-        if place == PERIODS_PER_DAY_MAX {
-            return None;
-        }
-        count.counts[place] = (period.parse().ok()?, sales.parse().ok()?);
+    let mut pairs = Fields::between(b',', parts.column()?);
+    while let Some(pair) = pairs.column().filter(|pair| !pair.is_empty()) {
+        let mut pair = Fields::between(b'=', pair);
+        *count.counts.get_mut(usize::from(count.periods))? = (pair.number()?, pair.number()?);
         count.periods += 1;
+        pair.end()?;
     }
+    parts.end()?;
     Some(count)
 }
 
@@ -464,25 +465,41 @@ fn flag(text: &str) -> Option<bool> {
 
 /// The columns of a line, one after the other; `None` where one is missing or unreadable.
 pub(super) struct Fields<'a> {
+    separator: u8,
     /// `None` once the last is taken.
     rest: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
     fn of(line: &'a str) -> Self {
-        Self { rest: Some(line) }
+        Self::between(b'\t', line)
+    }
+
+    /// Those of a column that holds more than one value. The separator is ASCII.
+    fn between(separator: u8, text: &'a str) -> Self {
+        Self { separator, rest: Some(text) }
     }
 
     /// The next column, as it stands.
     pub(super) fn column(&mut self) -> Option<&'a str> {
         let rest = self.rest?;
-        let len = words::position(rest.as_bytes(), b'\t');
+        let len = words::position(rest.as_bytes(), self.separator);
         self.rest = len.map(|len| &rest[len + 1..]);
         Some(&rest[..len.unwrap_or(rest.len())])
     }
 
-    pub(super) fn number<T: core::str::FromStr>(&mut self) -> Option<T> {
-        self.column()?.parse().ok()
+    /// `None` if there are more.
+    fn end(&self) -> Option<()> {
+        self.rest.is_none().then_some(())
+    }
+
+    pub(super) fn number<T: FromStr + TryFrom<u64>>(&mut self) -> Option<T> {
+        let column = self.column()?;
+        match digits::number(column.as_bytes()) {
+            Some(value) => T::try_from(value).ok(),
+            // More than ten digits, or below zero.
+            None => column.parse().ok(),
+        }
     }
 
     pub(super) fn seq(&mut self) -> Option<EntrySeq> {
@@ -502,7 +519,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn hash(&mut self) -> Option<u64> {
-        u64::from_str_radix(self.column()?, 16).ok()
+        digits::hexadecimal::<16>(self.column()?.as_bytes().try_into().ok()?)
     }
 
     fn clock(&mut self) -> Option<ClockState> {
@@ -511,8 +528,10 @@ impl<'a> Fields<'a> {
     }
 
     fn stamp(&mut self) -> Option<Stamp> {
-        let (ms, offset) = self.column()?.split_once(':')?;
-        Some(Stamp { wall: Wall(ms.parse().ok()?), offset_s: offset.parse().ok()? })
+        let mut parts = Fields::between(b':', self.column()?);
+        let stamp = Stamp { wall: Wall(parts.number()?), offset_s: parts.number()? };
+        parts.end()?;
+        Some(stamp)
     }
 
     /// A card's value: at most ten digits.

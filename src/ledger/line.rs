@@ -30,7 +30,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
-use crate::model::digits::{fill, number, put_signed, put_whole, put_yuan};
+use crate::model::digits::{fill, hexadecimal, number, put_signed, put_whole, put_yuan};
 use crate::model::ids::DIGITS_MAX;
 use crate::model::time::LastDate;
 use crate::model::{
@@ -404,12 +404,7 @@ fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
 
 fn parse_hex(digits: &[u8]) -> Option<u32> {
     let digits: &[u8; 8] = digits.try_into().ok()?;
-    let (mut value, mut all) = (0, 0);
-    for digit in digits {
-        let nibble = HEX_VALUES[usize::from(*digit)];
-        (value, all) = (value << 4 | u32::from(nibble), all | nibble);
-    }
-    (all < 16).then_some(value)
+    u32::try_from(hexadecimal(digits)?).ok()
 }
 
 /// A line as far as it is written. Indexing cannot go past the end: the module's table bounds what is written.
@@ -500,17 +495,6 @@ impl Columns<'_> {
         self.fixed(&digits);
     }
 }
-
-/// What each byte is worth as a hexadecimal digit in lower case; 255: it is none.
-const HEX_VALUES: [u8; 256] = {
-    let mut values = [u8::MAX; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[b"0123456789abcdef"[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
 
 /// The two digits of each byte.
 const HEX_PAIRS: [[u8; 2]; 256] = {

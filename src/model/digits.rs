@@ -56,6 +56,28 @@ fn narrow_number(digits: &[u8]) -> Option<u32> {
     Some(value)
 }
 
+/// What each byte is worth as a hexadecimal digit in lower case; 255: it is none.
+const HEXADECIMAL: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+/// The number that up to 16 hexadecimal digits in lower case make; `None` if they are none.
+pub fn hexadecimal<const N: usize>(digits: &[u8; N]) -> Option<u64> {
+    const { assert!(N <= 16, "they fit 64 bits") };
+    let (mut value, mut all) = (0, 0);
+    for digit in digits {
+        let nibble = HEXADECIMAL[usize::from(*digit)];
+        (value, all) = (value << 4 | u64::from(nibble), all | nibble);
+    }
+    (all < 16).then_some(value)
+}
+
 /// The number that two ASCII digits make; `None` if they are none.
 pub fn pair(tens: u8, units: u8) -> Option<u32> {
     let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
@@ -207,6 +229,22 @@ mod tests {
         assert_eq!(number(b""), None);
         assert_eq!(number(b"12345678901"), None);
         assert_eq!(number(&[b'9'; 1000]), None);
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_a_number_in_lower_case_only() {
+        for value in [0, 9, 10, 0xDEAD_BEEF, u64::MAX, 1 << 63] {
+            let text = format!("{value:016x}");
+            let digits: &[u8; 16] = text.as_bytes().try_into().expect("sixteen");
+            assert_eq!(hexadecimal(digits), Some(value));
+            for place in 0..16 {
+                for wrong in *b"/:`gG@A \0\xFF" {
+                    let mut spoiled = *digits;
+                    spoiled[place] = wrong;
+                    assert_eq!(hexadecimal(&spoiled), None);
+                }
+            }
+        }
     }
 
     #[test]
