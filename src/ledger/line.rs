@@ -759,6 +759,30 @@ mod tests {
         }
 
         #[test]
+        fn a_line_is_read_as_if_none_had_been_before(
+            entries in proptest::collection::vec(any_entry(), 2..8), is_spoiled in proptest::collection::vec(any::<bool>(), 8),
+        ) {
+            let mut reader = Reader::default();
+            for (entry, is_spoiled) in entries.iter().zip(is_spoiled) {
+                let (mut line, crc) = emitted(entry, 3);
+                line.pop();
+                if is_spoiled {
+                    // Every column but the last was read by then.
+                    line.pop();
+                    prop_assert!(reader.read(&line).is_err());
+                    continue;
+                }
+                prop_assert_eq!(reader.read(&line), Ok(crc));
+                assert_same(&reader.entry, entry);
+                prop_assert_eq!(reader.entry.detail.day(), entry.detail.day());
+                for (key, value) in entry.detail.words() {
+                    prop_assert_eq!(reader.entry.detail.get(key).is_some(), entry.detail.get(key).is_some(), "{}={:?}", key, value);
+                }
+                prop_assert!(reader.entry.detail.get("day").is_some() == entry.detail.get("day").is_some());
+            }
+        }
+
+        #[test]
         fn a_line_does_not_hang_on_the_time_of_the_one_before(
             walls in proptest::collection::vec(prop_oneof![0..3000_i64, 1_795_320_000_000..1_795_320_003_000_i64, any::<i64>()], 1..20),
             offsets in proptest::collection::vec(prop_oneof![Just(28_800), Just(-12_600), any::<i32>()], 20),

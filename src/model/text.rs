@@ -176,6 +176,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn texts_compare_as_the_strings_that_they_are() {
+        let words = ["", "a", "a\0", "a\0b", "ab", "aб", "b", "zzzzzzzz", "张", "张三", "\u{7f}", "\0"];
+        for (one, other) in words.iter().flat_map(|one| words.iter().map(move |other| (*one, *other))) {
+            let texts = [one, other].map(|word| Text::<8>::try_from(word).expect("eight bytes at most"));
+            assert_eq!(texts[0].cmp(&texts[1]), one.cmp(other), "{one:?} {other:?}");
+            assert_eq!(texts[0] == texts[1], one == other);
+            assert_eq!(texts[0] == *other, one == other);
+            // Whatever stood there before, nothing is left of it.
+            let mut grown = Text::<8>::new();
+            assert_eq!(one.chars().try_for_each(|character| grown.push(character)), Ok(()));
+            assert_eq!((grown, grown.as_str()), (texts[0], one));
+        }
+        assert_eq!(Text::<2>::try_from("张"), Err(TooLong));
+        let mut full = Text::<4>::try_from("abc").expect("it is short");
+        assert_eq!((full.push('张'), full.as_str()), (Err(TooLong), "abc"), "whole or not at all");
+        assert_eq!(Text::<4>::from_utf8(b"\xE5\xBC"), None);
+    }
+
+    #[test]
     fn what_a_device_says_is_kept_as_it_says_it() {
         assert_eq!(text_of_gbk::<8>(b"\xD5\xC5\t\x1B"), "张\t\u{1b}");
         assert_eq!(text_of_gbk::<8>(b"\xFF\0\xD5"), "???");

@@ -431,6 +431,23 @@ mod tests {
     }
 
     #[test]
+    fn a_date_is_read_whatever_was_the_last_one() {
+        let mut last = LastDate::default();
+        for text in [
+            b"2026-11-22",
+            b"2026-11-22",
+            b"2026-11-31",
+            b"2026-11-22",
+            b"2026/11/22",
+            b"2026-11-23",
+            b"2024-02-29",
+            b"2023-02-29",
+        ] {
+            assert_eq!(last.read(text), Date::parse(text), "{:?}", text.escape_ascii().to_string());
+        }
+    }
+
+    #[test]
     fn weekdays_count_from_monday() {
         let weekday = |text: &[u8]| Date::parse(text).expect("a date").weekday();
         assert_eq!(weekday(b"2026-11-22"), 7);
