@@ -345,8 +345,9 @@ fn read_day(text: &str) -> Option<DayCount> {
     let mut parts = Fields::between(b':', text);
     let (day, spent, others) = (parts.number()?, parts.number()?, parts.number()?);
     let mut count = DayCount { day, spent, others, ..DayCount::default() };
-    let mut pairs = Fields::between(b',', parts.column()?);
-    while let Some(pair) = pairs.column().filter(|pair| !pair.is_empty()) {
+    // A day without periods ends in an empty column.
+    let mut pairs = Fields { separator: b',', rest: Some(parts.column()?).filter(|pairs| !pairs.is_empty()) };
+    while let Some(pair) = pairs.column() {
         let mut pair = Fields::between(b'=', pair);
         *count.counts.get_mut(usize::from(count.periods))? = (pair.number()?, pair.number()?);
         count.periods += 1;
@@ -680,6 +681,25 @@ pub(crate) mod tests {
         });
         assert_eq!(emitted, Ok(()));
         lines
+    }
+
+    #[test]
+    fn a_card_s_day_is_read_whole_or_not_at_all() {
+        let day = read_day("20600:550:2:0=1,7=3").unwrap();
+        assert_eq!((day.day, day.spent, day.others, day.used()), (20_600, 550, 2, &[(0, 1), (7, 3)][..]));
+        assert_eq!(read_day("20600:-550:0:").unwrap().used(), []);
+        let too_many = (0..=crate::limits::PERIODS_PER_DAY_MAX).map(|period| format!("{period}=1")).collect::<Vec<_>>();
+        let too_many = format!("20600:550:2:{}", too_many.join(","));
+        for bad in [
+            "20600:550:2",
+            "20600:550:2:0=1,",
+            "20600:550:2:0=1,,7=3",
+            "20600:550:2:0=1=2",
+            "20600:550:2:0=1:",
+            &too_many,
+        ] {
+            assert_eq!(read_day(bad), None, "{bad}");
+        }
     }
 
     #[test]

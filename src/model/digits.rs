@@ -95,19 +95,17 @@ pub fn put_whole(place: &mut [u8], value: u64) -> usize {
             place[0] = b'0' + digit as u8;
             1
         }
-        Ok(value) if value < CHUNK => put_narrow(place, value),
+        Ok(value) if value < CHUNK => {
+            let len = value.ilog10() as usize + 1;
+            fill(&mut place[..len], value);
+            len
+        }
         _ => put_wide(place, value),
     }
 }
 
 /// A 32-bit processor divides 64 bits in software: it is done once for eight digits.
 const CHUNK: u32 = 100_000_000;
-
-fn put_narrow(place: &mut [u8], value: u32) -> usize {
-    let len = value.checked_ilog10().map_or(1, |power| power as usize + 1);
-    fill(&mut place[..len], value);
-    len
-}
 
 #[cold]
 fn put_wide(place: &mut [u8], value: u64) -> usize {

@@ -9,7 +9,7 @@ use super::digits::number;
 use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial};
 use super::money::{Balance, Money};
 use super::reason::Reason;
-use super::text::Text;
+use super::text::{Text, is_utf8};
 use super::time::{Civil, Date, DeviceTime, LastDate, Stamp};
 use crate::limits::DETAIL_LEN_MAX;
 use crate::words;
@@ -307,8 +307,7 @@ impl Detail {
     /// Takes another column; `None` if it is too long, or no UTF-8. Mostly the day that it names is the last date.
     pub fn set(&mut self, text: &[u8], last: &mut LastDate) -> Option<()> {
         self.clear();
-        let is_utf8 = words::is_printable(text) || core::str::from_utf8(text).is_ok();
-        if !is_utf8 || !self.extend(text) {
+        if !is_utf8(text) || !self.extend(text) {
             return None;
         }
         let mut rest = text;
@@ -511,14 +510,14 @@ impl fmt::Write for Escape<'_> {
         for character in text.chars() {
             let mut utf8 = [0; 4];
             let utf8 = character.encode_utf8(&mut utf8).as_bytes();
-            let is_escaped = matches!(character, '%' | ' ' | '=') || character.is_control();
-            let mut escaped = heapless::Vec::<u8, 12>::new();
-            if is_escaped {
-                let pairs = utf8.iter().flat_map(|byte| [b'%', hex(byte >> 4), hex(byte & 0xF)]);
-                escaped.extend(pairs);
-            }
-            let fits = self.0.extend(if is_escaped { &escaped } else { utf8 });
+            let before = self.0.len;
+            let fits = if matches!(character, '%' | ' ' | '=') || character.is_control() {
+                utf8.iter().all(|byte| self.0.extend(&[b'%', hex(byte >> 4), hex(byte & 0xF)]))
+            } else {
+                self.0.extend(utf8)
+            };
             if !fits {
+                self.0.len = before;
                 return Err(fmt::Error);
             }
         }
@@ -528,7 +527,7 @@ impl fmt::Write for Escape<'_> {
 
 /// The digit of a number below 16.
 fn hex(nibble: u8) -> u8 {
-    b"0123456789ABCDEF"[usize::from(nibble & 0xF)]
+    b"0123456789ABCDEF"[usize::from(nibble)]
 }
 
 #[cfg(test)]

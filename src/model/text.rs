@@ -32,9 +32,7 @@ impl<const N: usize> Text<N> {
 
     /// Takes bytes; `None` if they are more than `N`, or no UTF-8.
     pub fn from_utf8(bytes: &[u8]) -> Option<Self> {
-        // Nearly all are ASCII, and that is seen faster.
-        let is_utf8 = words::is_printable(bytes) || core::str::from_utf8(bytes).is_ok();
-        if is_utf8 { Self::of_utf8(bytes) } else { None }
+        if is_utf8(bytes) { Self::of_utf8(bytes) } else { None }
     }
 
     /// The text.
@@ -131,6 +129,11 @@ impl<const N: usize> fmt::Debug for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
     }
+}
+
+/// Whether the bytes are UTF-8. Nearly all are printable ASCII, and that is seen faster.
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    words::is_printable(bytes) || core::str::from_utf8(bytes).is_ok()
 }
 
 /// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but printable ASCII.

@@ -191,9 +191,13 @@ impl Date {
         }
         let year = pair(y3, y2)? * 100 + pair(y1, y0)?;
         let (month, day) = (pair(m1, m0)?, pair(d1, d0)?);
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        // All months have 28 days.
-        if year == 0 || !(1..=12).contains(&month) || day == 0 || (day > 28 && day > days_of(month, is_leap)) {
+        let days = match month {
+            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+            4 | 6 | 9 | 11 => 30,
+            2 => 28 + u32::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)),
+            _ => return None,
+        };
+        if year == 0 || day == 0 || day > days {
             return None;
         }
         Some(Self(days_from_civil(year, month, day)))
@@ -322,10 +326,9 @@ pub struct DeviceTime {
 impl DeviceTime {
     /// Takes any bytes.
     pub fn new(bytes: &[u8]) -> Self {
-        let civil = Civil::parse(bytes);
         // A blank where it is cut would be none of the field's any more once it is sent on.
         let held = bytes[..bytes.len().min(DEVICE_TIME_LEN_MAX)].trim_ascii_end();
-        Self { raw: text_of_gbk(held), civil }
+        Self { raw: text_of_gbk(held), civil: Civil::parse(bytes) }
     }
 
     /// Takes a time as the ledger holds it.
@@ -347,15 +350,6 @@ impl DeviceTime {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
-}
-
-/// The days of a month from 1 to 12.
-const fn days_of(month: u32, is_leap: bool) -> u32 {
-    match month {
-        2 => 28 + is_leap as u32,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, years 0 to 9999 (Howard Hinnant, *chrono-compatible
