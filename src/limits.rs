@@ -30,28 +30,16 @@ pub const TURN_BATCH: usize = 64;
 /// Where a turn's write has no room for so many more, the turn takes none.
 pub const TURN_BATCH_MIN: usize = 16;
 
-/// Stored sales (105) decided in a turn beside live requests, which go first. The turn's sync is there anyway, so they cost their own
-/// bytes and decisions: 32 are some 10 KiB of entries and, on a router, 5 ms. A thousand terminals' wait is over in 32 such turns.
-/// Where nothing is live, a turn takes as many as its one write holds.
-pub const TURN_STORED_MAX: usize = 32;
-
-/// Stored sales that wait for their turn: a terminal sends the next when the last was released, so one a device. One
-/// that finds no place is dropped without a 001, and counted: it is safe in its terminal, which sends it again.
-pub const STORED_WAITING_MAX: usize = DEVICES_MAX;
-
-/// Bytes of all that wait. The longest sensible 105 has 120; when these are used up, there is no place.
-pub const STORED_BYTES_MAX: usize = STORED_WAITING_MAX * 160;
-
-/// Stored sales of one device that wait: a second one where the 011 of the first crossed its last resend. They go before any
-/// later request of the device, so a batch's live requests may bring as many each; a further one finds no place.
-pub const STORED_AHEAD_MAX: usize = 2;
-
 /// Bytes appended to the ledger in one write. A turn takes no more frames when their entries likely would not fit.
 pub const TURN_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of the entries that a frame likely leads to at most: a sale that opens its account. One that does not has half of it, and a 109
 /// a third.
 pub const FRAME_ENTRIES_BYTES: usize = 320;
+
+/// Frames of one turn that are decided after its live requests (105s, and what their devices send behind them): as many as its one write
+/// likely has room for. The turn takes no more, so each of them finds its place.
+pub const ASIDE_MAX: usize = TURN_BYTES_MAX / FRAME_ENTRIES_BYTES;
 
 /// Entries that one frame, timer or signal can lead to: `clock`, `open`, two alarms, the decision itself, and, where
 /// a device gives way to another, `unconfirmed` for each of its commands and one excess line a limited kind. Exceeding it is

@@ -299,8 +299,7 @@ fn the_limits_are_those_of_the_code() {
             limits::CODE_LEN_MAX,
             limits::NAME_LEN_MAX,
             limits::TURN_DATAGRAMS_MAX,
-            limits::TURN_STORED_MAX,
-            limits::STORED_WAITING_MAX,
+            limits::ASIDE_MAX,
         ] {
             let digits = if limit < 1000 { limit.to_string() } else { format!("{},{:03}", limit / 1000, limit % 1000) };
             let says = |row: &Vec<String>| {

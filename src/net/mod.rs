@@ -350,6 +350,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
         // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
+        self.service.serve_aside(now)?;
         self.take_lines(now)?;
         let Self { service, sockets, unsent, clock, drops, end_ms, .. } = self;
         drops.after_turn(now.mono, received, || around(sockets, unsent).kernel_dropped.unwrap_or(0));

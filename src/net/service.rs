@@ -14,11 +14,9 @@ use std::io;
 use log::{info, warn};
 
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
-use crate::limits::{
-    STORED_AHEAD_MAX, TURN_BATCH, TURN_BATCH_MIN, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX, TURN_STORED_MAX,
-};
+use crate::limits::{TURN_BATCH, TURN_BATCH_MIN, TURN_BYTES_MAX, TURN_DATAGRAMS_MAX};
 use crate::model::{Entry, EntrySeq, Mono, Now};
-use crate::server::{Effects, Heard, Mailbag, Peer, Room, Server};
+use crate::server::{Effects, Mailbag, Peer, Room, Server};
 
 /// Entries that nothing rests on are synced within so long (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
@@ -45,15 +43,6 @@ const PAUSE_MS: u64 = 2000;
 /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
 pub type Post<'a> = &'a mut dyn FnMut(&Mailbag);
 
-/// What this turn decided so far.
-#[derive(Default)]
-struct Decided {
-    /// Whether there was a live request.
-    has_live: bool,
-    /// Stored sales.
-    stored: usize,
-}
-
 /// A server, its ledger, and the effects on their way from one to the other.
 pub struct Service<'t, S: Storage> {
     server: Server<'t>,
@@ -61,7 +50,6 @@ pub struct Service<'t, S: Storage> {
     fx: &'t mut Effects,
     /// Whether an entry of this turn must be durable before the turn's results leave.
     must_sync: bool,
-    decided: Decided,
     /// Whether entries of this turn were written before its end: more than one write holds.
     has_written: bool,
     /// Since when written entries wait for a sync.
@@ -91,7 +79,6 @@ impl<'t, S: Storage> Service<'t, S> {
             ledger,
             fx,
             must_sync: false,
-            decided: Decided::default(),
             has_written: false,
             unsynced_since: None,
             reserve_bytes: 0,
@@ -188,11 +175,6 @@ impl<'t, S: Storage> Service<'t, S> {
         // failed sync of its own left in the page cache only.
         self.must_sync = true;
         self.commit(now, post)?;
-        // What waits was heard.
-        while self.next_stored().is_some() {
-            self.serve_turns_stored(now)?;
-            self.commit(now, post)?;
-        }
         self.server.stop(now, self.fx);
         self.collect(now)?;
         self.must_sync = true;
@@ -205,24 +187,18 @@ impl<'t, S: Storage> Service<'t, S> {
 
     /// When there is something to do though no datagram came.
     pub fn next_deadline(&self) -> Option<Mono> {
-        if self.server.next_stored().is_some() {
-            return Some(Mono(0));
-        }
         let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
         let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
         [self.server.next_deadline(), sync_at, snapshot_at].into_iter().flatten().min()
     }
 
-    /// Datagrams that this turn may take before it is asked again; 0: no more. Their replies, with those to stored sales that go before
-    /// its requests, leave room for a turn's stored sales and for timers; and their entries likely fit the turn's one write.
+    /// Datagrams that this turn may take before it is asked again; 0: no more. Their replies, and those to what is set aside, leave room for
+    /// timers; and their entries likely fit the turn's one write.
     pub fn batch(&self) -> usize {
-        let has_room = self.fx.has_room((1 + STORED_AHEAD_MAX) * TURN_BATCH + TURN_STORED_MAX + TURN_BATCH);
-        if has_room && self.is_write_open() { self.ledger.frames_left().min(TURN_BATCH) } else { 0 }
-    }
-
-    /// Whether the turn's one write takes the entries of some more frames.
-    fn is_write_open(&self) -> bool {
-        !self.has_written && self.ledger.frames_left() >= TURN_BATCH_MIN
+        let aside = self.server.aside();
+        let frames_left = self.ledger.frames_left().saturating_sub(aside);
+        let is_open = !self.has_written && frames_left >= TURN_BATCH_MIN;
+        if is_open && self.fx.has_room(aside + 2 * TURN_BATCH) { frames_left.min(TURN_BATCH) } else { 0 }
     }
 
     /// A datagram of this turn, one of at most so many as [`Service::batch`] said. `is_oversize`:
@@ -237,51 +213,35 @@ impl<'t, S: Storage> Service<'t, S> {
             self.server.handle_oversize(now, peer, datagram);
             return Ok(());
         }
-        match self.server.hear(now, peer, datagram, self.fx) {
-            Heard::Live => self.decided.has_live = true,
-            Heard::Behind(machine) => {
-                while self.server.serve_ahead(now, &machine, peer, self.fx) {
-                    self.collect(now)?;
-                }
-                self.server.handle_admitted(now, peer, datagram, self.fx);
-                self.decided.has_live = true;
-            }
-            Heard::Done => (),
-        }
+        self.server.hear(now, peer, datagram, self.fx);
         self.collect(now)
     }
 
-    /// The stored sale that this turn decides next, after all its datagrams; `None` if none waits, or the turn has done its
-    /// share: [`TURN_STORED_MAX`] beside live requests, else as many as one write holds.
-    pub fn next_stored(&self) -> Option<&[u8]> {
-        let is_in_share = self.decided.stored < TURN_STORED_MAX || (!self.decided.has_live && self.is_write_open());
-        self.server.next_stored().filter(|_| is_in_share && self.fx.has_room(TURN_BATCH))
-    }
-
-    /// Decides the stored sale that waits longest, where [`Service::next_stored`] has one.
+    /// After the turn's datagrams: decides what was set aside behind its live requests.
     ///
     /// # Errors
     /// If the ledger cannot be written.
-    pub fn serve_stored(&mut self, now: &Now) -> io::Result<()> {
-        self.look_for_room(now)?;
-        self.server.serve_stored(now, self.fx);
-        self.decided.stored += 1;
-        self.collect(now)
-    }
-
-    fn serve_turns_stored(&mut self, now: &Now) -> io::Result<()> {
-        while self.next_stored().is_some() {
-            self.serve_stored(now)?;
-        }
+    pub fn serve_aside(&mut self, now: &Now) -> io::Result<()> {
+        while self.serve_next_aside(now)? {}
         Ok(())
     }
 
-    /// Ends a turn: decides its share of stored sales, handles the deadlines that passed, and commits.
+    /// Decides the frame that was set aside first; `false` if none is left.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn serve_next_aside(&mut self, now: &Now) -> io::Result<bool> {
+        let is_served = self.server.serve_aside(now, self.fx);
+        self.collect(now)?;
+        Ok(is_served)
+    }
+
+    /// Ends a turn: decides what was set aside, handles the deadlines that passed, and commits.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn end_turn(&mut self, now: &Now, post: Post) -> io::Result<()> {
-        self.serve_turns_stored(now)?;
+        self.serve_aside(now)?;
         // After the datagrams: a 109 may wait among them for the command that a timer would send again or give up.
         let mut fired = 0;
         while fired < TURN_DATAGRAMS_MAX && self.fx.has_room(1) && self.server.on_timer(now, self.fx) {
@@ -326,7 +286,6 @@ impl<'t, S: Storage> Service<'t, S> {
         let synced = self.sync_turn(now, is_new_segment);
         self.unless_no_room(now, synced)?;
         (self.must_sync, self.has_written) = (false, false);
-        self.decided = Decided::default();
         send(&mut self.fx.committed, post);
         self.fx.clear_committed();
         self.is_snapshot_due |= is_new_segment;
@@ -520,7 +479,7 @@ mod tests {
     use super::*;
     use crate::ledger::storage::MemoryStorage;
     use crate::ledger::{recovery, snapshot};
-    use crate::limits::{LINKS_MAX, STORED_WAITING_MAX};
+    use crate::limits::LINKS_MAX;
     use crate::model::order::{Digest, KeyText, Note, Operator};
     use crate::model::{
         Act, Balance, CardNo, CardStatus, Done, Key, MachineNo, Money, Order, Stamp, UnitNo, Wall, Way,
@@ -1006,6 +965,13 @@ mod tests {
             assert_eq!((writes, syncs), (1, 1));
             assert!((TURN_BYTES_MAX * 7 / 8..=TURN_BYTES_MAX).contains(&written), "{written}");
         }
+        // Stored sales are counted though they are decided at its end.
+        for turn in 0..3 {
+            let frame = |number| stored_of(2000 + number, turn + 1);
+            let (writes, syncs, written) = site.full_turn(frame);
+            assert_eq!((writes, syncs), (1, 1));
+            assert!((TURN_BYTES_MAX * 3 / 8..=TURN_BYTES_MAX).contains(&written), "{written}");
+        }
     }
 
     #[test]
@@ -1214,32 +1180,21 @@ mod tests {
     }
 
     #[test]
-    fn live_requests_are_decided_before_stored_sales_that_came_before_them_and_bound_their_number() {
+    fn a_turns_stored_sales_are_decided_after_its_live_requests_and_none_waits_for_a_later_turn() {
         let mut tables = locked(&SERVING);
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
-        let mut frames: Vec<String> = (100..350).map(|machine| stored_of(machine, 1)).collect();
-        frames.extend([sale(1, 1), door(2)]);
+        let mut frames: Vec<String> = (100..250).map(|machine| stored_of(machine, 1)).collect();
+        // A terminal's own request comes after its stored sale, and so after all the others'.
+        frames.extend([sale(3, 100), sale(1, 1), door(2)]);
         let sent = site.turn(&frames).unwrap();
-        assert_eq!(sent.iter().filter(|reply| reply.starts_with("001")).count(), 252, "everyone is heard at once");
+        assert_eq!(sent.iter().filter(|reply| reply.starts_with("001")).count(), 153);
+        assert!(sent[..153].iter().all(|reply| reply.starts_with("001")), "everyone is heard at once");
         let answers = codes(&sent);
         assert_eq!(answers[..2], ["008", "050"]);
-        assert_eq!(answers[2..], ["011"; TURN_STORED_MAX]);
-        // While requests go on, so do the stored sales.
-        site.at_ms -= 999;
-        assert_eq!(codes(&site.turn(&[sale(3, 1)]).unwrap()), [&["008"][..], &["011"; TURN_STORED_MAX]].concat());
-        // Then as many in a turn as its one write holds.
-        assert_eq!(site.service.next_deadline(), Some(Mono(0)), "the loop need not sleep");
-        let mut turns = 0;
-        while site.service.next_stored().is_some() {
-            site.at_ms -= 999;
-            assert!(codes(&site.turn(&[]).unwrap()).len() > 2 * TURN_STORED_MAX);
-            turns += 1;
-        }
-        assert!(turns <= 2, "{turns}");
-        let released = site.sent.iter().filter(|reply| reply.starts_with("011"));
-        assert_eq!(released.collect::<std::collections::BTreeSet<_>>().len(), 250);
-        assert_eq!(site.service.server().counters().offline, 250);
+        assert_eq!(answers[2..], [&["011"; 150][..], &["008"]].concat());
+        assert_eq!(site.service.server().counters().offline, 150);
+        assert_eq!(site.service.server().aside(), 0);
         compare(site.service.ledger.storage(), site.service.server());
     }
 
@@ -1258,48 +1213,8 @@ mod tests {
         let again = format!("{},8888888801,2.00,2026-11-22 12:00:20,0,00000001,1", head(105, 4));
         let others: Vec<String> = (100..200).map(|machine| stored_of(machine, 1)).collect();
         site.turn(&[others, vec![again, head(109, 5)]].concat()).unwrap();
-        for _ in 0..5 {
-            site.turn(&[]).unwrap();
-        }
         let counters = site.service.server().counters();
         assert_eq!((counters.recognized, counters.offline), (1, 100), "it is that sale, and charged once");
-    }
-
-    #[test]
-    fn a_stored_sale_without_a_place_gets_no_001_is_counted_and_taken_when_it_comes_again() {
-        let mut tables = locked(&SERVING);
-        let mut storage = MemoryStorage::default();
-        let mut site = Site::start(&mut tables, &mut storage);
-        let frames: Vec<String> =
-            (0..1200).map(|number| stored_of(100 + number / 2, 1 + number % 2)).chain([sale(1, 1)]).collect();
-        let sent = site.turn(&frames).unwrap();
-        assert_eq!(sent.iter().filter(|reply| reply.starts_with("001")).count(), STORED_WAITING_MAX + 1);
-        let dropped = (1200 - STORED_WAITING_MAX) as u64;
-        assert_eq!(site.service.server().counters().dropped_waiting, dropped);
-        while site.service.next_stored().is_some() {
-            site.at_ms -= 999;
-            site.turn(&[]).unwrap();
-        }
-        site.turn(&frames[STORED_WAITING_MAX..1200]).unwrap();
-        for _ in 0..3 {
-            site.turn(&[]).unwrap();
-        }
-        let counters = site.service.server().counters();
-        assert_eq!((counters.offline, counters.dropped_waiting), (1200, dropped));
-        assert_eq!(counters.outcomes(), counters.received);
-    }
-
-    #[test]
-    fn a_stop_decides_what_waits() {
-        let mut tables = locked(&SERVING);
-        let mut storage = MemoryStorage::default();
-        let mut site = Site::start(&mut tables, &mut storage);
-        let frames: Vec<String> = (100..900).map(|machine| stored_of(machine, 1)).chain([sale(1, 1)]).collect();
-        site.turn(&frames).unwrap();
-        let mut released = 0;
-        let mut post = |bag: &Mailbag| released += bag.iter().filter(|(_, bytes)| bytes.starts_with(b"011")).count();
-        site.service.stop(&now(site.at_ms), &mut post).unwrap();
-        assert_eq!(released, 800 - TURN_STORED_MAX);
     }
 
     #[test]

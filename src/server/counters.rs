@@ -65,8 +65,6 @@ counters! {
     dropped_seq
     /// A machine number that is no number.
     dropped_machine
-    /// 105s that found no place to wait; their terminals send them again.
-    dropped_waiting
     /// Codes that nobody knows.
     unknown_codes
     /// A field that could not be read.

@@ -1,64 +1,61 @@
-//! Datagrams as they come in: who may speak, what is no frame, and live requests first. A request that somebody waits for is decided when it comes, a stored sale (105) is acknowledged
-//! and waits for its share of the turn ([`Waiting`](super::waiting::Waiting) says what always holds).
+//! Datagrams as they come in: who may speak, what is no frame, and live requests first. A request that somebody waits for is decided when
+//! it comes; a stored sale (105) is acknowledged and decided after the turn's live requests ([`Aside`](super::aside::Aside) says what
+//! always holds).
 
 use core::net::Ipv4Addr;
 
-use log::{info, trace, warn};
+use log::{info, trace};
 
-use super::waiting::{Held, Taken};
 use super::{Effects, Peer, Server};
+use crate::model::Now;
 use crate::model::text::text_from_lossy;
-use crate::model::{MachineNo, Now};
 use crate::wire::{self, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
-/// What became of a datagram that [`Server::hear`] was given.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// A live request, decided.
-    Live,
-    /// A live request of a device whose stored sales wait. They go first: [`Server::serve_ahead`] until it finds none,
-    /// then [`Server::handle_admitted`].
-    Behind(MachineNo),
-    /// A stored sale that waits, or nothing that anybody waits for.
-    Done,
-}
-
 impl Server<'_> {
-    /// A device spoke. Whatever it said is decided at once, also a stored sale: [`Server::hear`] lets that wait.
+    /// A device spoke. Whatever it said is decided at once, also a stored sale: [`Server::hear`] sets that aside.
     pub fn handle(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
         if self.admit(now, *peer.source.ip()) {
-            self.handle_admitted(now, peer, datagram, fx);
+            self.on_datagram(now, peer, &wire::parse(datagram), datagram, fx);
         }
     }
 
-    /// A device spoke: a live request is decided, a stored sale is acknowledged and waits for [`Server::serve_stored`].
-    pub fn hear(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) -> Heard {
+    /// A device spoke: a live request is decided. A stored sale, and what comes under its machine number after it, is acknowledged and set
+    /// aside until [`Server::serve_aside`].
+    pub fn hear(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
         if !self.admit(now, *peer.source.ip()) {
-            return Heard::Done;
+            return;
         }
         let request = wire::parse(datagram);
-        match &request {
-            Ok(Request::Device(frame)) if frame.code == Code::Offline => {
-                self.hold_stored(now, peer, frame, datagram, fx);
-                Heard::Done
-            }
-            Ok(Request::Device(frame)) if self.tables.waiting.has_of(frame.machine.value(), *peer.source.ip()) => {
-                Heard::Behind(frame.machine)
-            }
-            Ok(Request::Device(_)) => {
-                self.on_datagram(now, peer, &request, datagram, fx);
-                Heard::Live
-            }
-            Ok(Request::Found(_) | Request::Unknown { .. }) | Err(_) => {
-                self.on_datagram(now, peer, &request, datagram, fx);
-                Heard::Done
+        if let Ok(Request::Device(frame)) = &request {
+            let machine = frame.machine.value();
+            if frame.code == Code::Offline || self.tables.aside.has_of(machine) {
+                self.acknowledge_frame(peer, frame, fx);
+                self.tables.aside.push(machine, peer, datagram);
+                return;
             }
         }
+        self.on_datagram(now, peer, &request, datagram, fx);
     }
 
-    /// Decides a datagram that was let in.
-    pub fn handle_admitted(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
-        self.on_datagram(now, peer, &wire::parse(datagram), datagram, fx);
+    /// Decides the frame that was set aside first; `false` if none is left.
+    pub fn serve_aside(&mut self, now: &Now, fx: &mut Effects) -> bool {
+        let Some((peer, datagram)) = self.tables.aside.take() else { return false };
+        self.watch_clock(now, fx);
+        let Ok(Request::Device(frame)) = wire::parse(&datagram) else {
+            unreachable!("only a device's frame is set aside")
+        };
+        self.on_frame(now, peer, &frame, &datagram, fx);
+        true
+    }
+
+    /// The frame that was set aside first.
+    pub fn next_aside(&self) -> Option<&[u8]> {
+        self.tables.aside.peek()
+    }
+
+    /// How many frames are set aside.
+    pub fn aside(&self) -> usize {
+        self.tables.aside.len()
     }
 
     /// A datagram came that is longer than any frame.
@@ -66,23 +63,6 @@ impl Server<'_> {
         if self.admit(now, *peer.source.ip()) {
             self.drop_frame(now, *peer.source.ip(), datagram, NotAFrame::TooLong);
         }
-    }
-
-    /// Decides the stored sale that waits longest; `false` if none does.
-    pub fn serve_stored(&mut self, now: &Now, fx: &mut Effects) -> bool {
-        let taken = self.tables.waiting.take();
-        self.decide_stored(now, taken, fx)
-    }
-
-    /// Decides the stored sale of this device that waits longest; `false` if none does.
-    pub fn serve_ahead(&mut self, now: &Now, machine: &MachineNo, peer: Peer, fx: &mut Effects) -> bool {
-        let taken = self.tables.waiting.take_of(machine.value(), *peer.source.ip());
-        self.decide_stored(now, taken, fx)
-    }
-
-    /// The stored sale that waits longest.
-    pub fn next_stored(&self) -> Option<&[u8]> {
-        self.tables.waiting.peek()
     }
 
     /// Whether a datagram of this source is looked at: allowed, and within its rate.
@@ -148,41 +128,18 @@ impl Server<'_> {
                 }
             }
             Ok(Request::Device(frame)) => {
-                if frame.code != Code::Confirm || self.rules.ack_109 {
-                    self.acknowledge(peer, &Reply::Ack { seq: frame.seq }, fx);
-                } else {
-                    self.counters.unacknowledged += 1;
-                }
+                self.acknowledge_frame(peer, frame, fx);
                 self.on_frame(now, peer, frame, datagram, fx);
             }
         }
     }
 
-    /// Acknowledges a stored sale and lets it wait; without a place it is as if it had been lost on the way.
-    fn hold_stored(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, datagram: &[u8], fx: &mut Effects) {
-        match self.tables.waiting.hold(frame.machine.value(), peer, datagram) {
-            Held::Waits => self.acknowledge(peer, &Reply::Ack { seq: frame.seq }, fx),
-            Held::Again => {
-                self.counters.duplicates += 1;
-                self.acknowledge(peer, &Reply::Ack { seq: frame.seq }, fx);
-            }
-            Held::NoPlace => {
-                self.counters.dropped_waiting += 1;
-                if self.may_log(now, *peer.source.ip()) {
-                    warn!("full machine={}: no place for a stored sale to wait; the terminal keeps it", frame.machine);
-                }
-            }
+    fn acknowledge_frame(&mut self, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) {
+        if frame.code != Code::Confirm || self.rules.ack_109 {
+            self.acknowledge(peer, &Reply::Ack { seq: frame.seq }, fx);
+        } else {
+            self.counters.unacknowledged += 1;
         }
-    }
-
-    fn decide_stored(&mut self, now: &Now, taken: Option<Taken>, fx: &mut Effects) -> bool {
-        let Some((peer, datagram)) = taken else { return false };
-        self.watch_clock(now, fx);
-        let Ok(Request::Device(frame)) = wire::parse(&datagram) else {
-            unreachable!("only what was read as a stored sale waits")
-        };
-        self.on_frame(now, peer, &frame, &datagram, fx);
-        true
     }
 
     fn acknowledge(&mut self, peer: Peer, ack: &Reply, fx: &mut Effects) {

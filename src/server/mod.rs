@@ -5,6 +5,7 @@
 //! the book as the entry that the ledger will hold, so memory and replay cannot differ.
 
 mod access;
+mod aside;
 mod boot;
 mod clock;
 mod counters;
@@ -25,13 +26,13 @@ mod texts;
 mod tools;
 mod undone;
 mod view;
-mod waiting;
 
 use core::net::Ipv4Addr;
 
 use log::{debug, error, info, log_enabled, warn};
 
 use access::StrangeDuress;
+use aside::Aside;
 pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
@@ -40,7 +41,6 @@ pub use desk::{CardView, FoundDevice, LeftBehind};
 pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
-pub use hear::Heard;
 use outbox::Outbox;
 pub use refused::{Refused, USES_MAX};
 pub use room::Room;
@@ -49,7 +49,6 @@ use texts::Values;
 pub use tools::UnknownCard;
 use tools::UnknownCards;
 pub use view::DeviceView;
-use waiting::Waiting;
 
 use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
@@ -88,7 +87,7 @@ pub struct Tables {
     outbox: Outbox,
     wheel: Wheel<Timer, TIMERS_MAX>,
     sources: Sources,
-    waiting: Waiting,
+    aside: Aside,
     found: FoundDevices,
 }
 
@@ -102,7 +101,7 @@ impl Tables {
             outbox: Outbox::new(),
             wheel: Wheel::new(),
             sources: Sources::new(),
-            waiting: Waiting::new(),
+            aside: Aside::new(),
             found: FoundDevices::new(),
         }
     }
@@ -120,7 +119,7 @@ impl Tables {
         self.outbox.clear();
         self.wheel.clear();
         self.sources.clear();
-        self.waiting.clear();
+        self.aside.clear();
         self.found.clear();
     }
 }

@@ -215,6 +215,7 @@ pub const WANTED: &[&str] = &[
     "branch room found again",
     "allowed: a door opened without an entry",
     "branch turn of many frames",
+    "branch frame decided after the live requests",
     "branch tail cut",
     "branch header set aside",
     "branch flip refused",

@@ -150,8 +150,6 @@ struct World {
     turn_began: u64,
     process: u64,
     tags: Vec<Option<Tag>>,
-    /// Stored sales as their 011 names them.
-    records: HashMap<Vec<u8>, Option<Tag>>,
     /// Whether the last write found no room: then doors open without an entry.
     is_full: bool,
     /// Committed mail that left in this process, with what it told of.
@@ -195,12 +193,6 @@ pub fn play(seed: u64, hours: u64) -> Report {
     std::mem::swap(&mut live, &mut spare);
     world.last_start(live, spare, &mut effects);
     world.report()
-}
-
-/// Machine, card, amount and record of a 105 or of its 011.
-fn record(frame: &[u8], places: [usize; 4]) -> Vec<u8> {
-    let fields: Vec<&[u8]> = frame.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).collect();
-    places.map(|place| fields.get(place).copied().unwrap_or_default()).join(&b","[..])
 }
 
 impl World {
@@ -315,7 +307,6 @@ impl World {
             turn_began: began,
             process: 0,
             tags: Vec::new(),
-            records: HashMap::new(),
             is_full: false,
             sent: Map::default(),
             unwritten_doors: HashMap::new(),
@@ -563,9 +554,6 @@ impl World {
         tell(|| format!("{:>9} turn {}", self.t, self.report.turns));
         PLACE.set((self.seed, self.report.turns, (self.t - self.began) / HOUR));
         self.tags.clear();
-        if service.server().next_stored().is_none() {
-            self.records.clear();
-        }
         let head = service.server().book().head().0;
         self.judge.ends_with(head);
         if self.look_at_room() && !self.inbox.is_empty() {
@@ -599,17 +587,15 @@ impl World {
         if !self.inbox.is_empty() {
             self.turn_at = Some(self.t + 1);
         }
-        let mut done = done.and_then(|()| self.serve_desk(service, &now));
         while done.is_ok()
-            && let Some(stored) = service.next_stored()
+            && let Some(aside) = service.server().next_aside()
         {
-            let tag = judge::tag(stored);
-            done = service.serve_stored(&now);
+            let tag = judge::tag(aside);
+            done = service.serve_next_aside(&now).map(drop);
             self.tags.resize(service.effects().committed.len(), tag);
+            self.coverage.count("branch frame decided after the live requests");
         }
-        if service.server().next_stored().is_some() {
-            self.coverage.count("branch stored sales wait for the next turn");
-        }
+        let done = done.and_then(|()| self.serve_desk(service, &now));
         self.is_full = service.server().room() == Room::Nothing;
         let unwritten = service.server().counters().admitted_unwritten;
         let done = done.and_then(|()| service.end_turn(&now, &mut |bag| self.post(bag)));
@@ -658,20 +644,7 @@ impl World {
             assert!(is_within || self.site.rate_source + self.site.rate_total > 0);
             assert!(!is_within || after_rate == dropped_rate, "a frame within the rate was dropped: {source}");
         }
-        let tag = judge::tag(datagram);
-        if matches!(tag, Some(Tag::Record(_))) {
-            self.records.insert(record(datagram, [4, 5, 6, 9]), tag.clone());
-        }
-        for (_, letter) in service.effects().committed.iter().skip(self.tags.len()) {
-            // What waits of a device goes before its next request.
-            let ahead = if letter.starts_with(b"011,") {
-                self.coverage.count("branch stored sale goes before its device's next request");
-                self.records.get(&record(letter, [1, 2, 3, 5]))
-            } else {
-                None
-            };
-            self.tags.push(ahead.unwrap_or(&tag).clone());
-        }
+        self.tags.resize(service.effects().committed.len(), judge::tag(datagram));
         Ok(())
     }
 
