@@ -18,6 +18,7 @@ use self::columns::{COLUMNS, Column, Header};
 use self::rows::{Row, Rows};
 use crate::gbk;
 use crate::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
+use crate::model::ids::OWN_MARK;
 use crate::model::rules::Names;
 use crate::model::{AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Date, GroupSet, Money, Pin, Terms};
 use crate::problem::{Problem, Problems, quoted, shown};
@@ -254,7 +255,7 @@ impl<'a> Table<'a> {
             problems.add_in_column(line, &Column::Card.label(), message);
             return;
         }
-        let account = account.unwrap_or_else(|| default_account(card));
+        let account = account.unwrap_or_else(|| card.own_account());
         self.merge_figures(&account, balance, uses, line, problems);
         self.by_card.insert(card.value(), self.records.len());
         self.records.push(CardRecord {
@@ -388,10 +389,6 @@ fn different(first: u32) -> String {
     format!("line {first} opens the same account with another figure: leave one of the two empty")
 }
 
-fn default_account(card: CardNo) -> AccountId {
-    AccountId::try_from(card.padded().as_str()).expect("ten digits fit an account's 24 bytes")
-}
-
 /// A row with the header that names its fields.
 struct Cells<'a> {
     row: &'a Row<'a>,
@@ -473,6 +470,12 @@ fn account(text: &str) -> Result<AccountId, String> {
     }
     if text.chars().any(char::is_control) {
         return Err("it holds a line end or control character: write it in one line".into());
+    }
+    // Also as a Chinese keyboard writes it: nobody could tell the two apart on a screen.
+    if text.starts_with([OWN_MARK, '＠']) {
+        return Err(
+            "only a card's own account begins with @: leave the field empty for it, or write another name".into()
+        );
     }
     AccountId::try_from(text)
         .map_err(|_| "longer than 24 bytes (a Chinese character takes 3): write a shorter one, such as a number".into())

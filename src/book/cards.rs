@@ -62,7 +62,7 @@ impl Book {
     /// The account of its own number on which a card has something, though the table names another for it: sales that a terminal booked before
     /// the table knew the card.
     pub fn left_behind(&self, row: &CardRow) -> Option<&Account> {
-        let own = self.account_row(CardNo::from_value(row.card).padded().as_str())?;
+        let own = self.account_row(CardNo::from_value(row.card).own_account().as_str())?;
         let account = self.account(own);
         let is_apart = own != row.account && !account.in_table && account.figures() != Figures::default();
         is_apart.then_some(account)

@@ -572,7 +572,7 @@ impl Book {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
             self.accounts[row as usize].in_table = true;
             // A card that carries on another's account opens none of its own, whatever its row says.
-            if record.account == record.card.padded().as_str() && self.link_of(record.card).is_some() {
+            if record.account == record.card.own_account() && self.link_of(record.card).is_some() {
                 return row;
             }
             let account = &mut self.accounts[row as usize];

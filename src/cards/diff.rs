@@ -321,8 +321,8 @@ mod tests {
     fn new_cards_say_what_they_open_with_and_gone_ones_are_counted() {
         let difference = between("card,name\n1,a\n2,b\n", "card,name,balance\n1,a,\n3,张三,5\n");
         let text = difference.to_string();
-        assert!(text.contains("new      0000000003 0000000003 张三: balance 5.00\n"), "{text}");
-        assert!(text.contains("gone     0000000002 0000000002 b\n"), "{text}");
+        assert!(text.contains("new      0000000003 @0000000003 张三: balance 5.00\n"), "{text}");
+        assert!(text.contains("gone     0000000002 @0000000002 b\n"), "{text}");
         assert!(text.contains("more than a tenth"), "{text}");
     }
 

@@ -67,7 +67,7 @@ fn a_chinese_header_in_any_order_reads_the_same() {
     assert_eq!((first.card.value(), first.account.as_str(), first.terms.status), (7, "2026001", CardStatus::Frozen));
     assert_eq!(
         (second.card.value(), second.account.as_str(), second.terms.status),
-        (8, "0000000008", CardStatus::Active)
+        (8, "@0000000008", CardStatus::Active)
     );
     assert_eq!((second.balance, second.line), (None, 5));
 }
@@ -119,6 +119,8 @@ fn a_wrong_value_is_named_with_line_column_and_remedy() {
         ("account", "2.02612E+11", "format the column as text"),
         ("account", "长长长长长长长长长", "24 bytes"),
         ("account", "a\nb", "one line"),
+        ("account", "@0000000088", "leave the field empty"),
+        ("account", "＠88", "leave the field empty"),
         ("status", "ok", "lost 挂失"),
         ("balance", "1,234.50", "without separators of thousands"),
         ("balance", "¥5", "without a currency"),

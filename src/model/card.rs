@@ -127,7 +127,7 @@ pub struct Terms {
 pub struct CardRecord {
     /// 卡号.
     pub card: CardNo,
-    /// 编号; the card's ten digits if the file names none.
+    /// 编号; the card's own (`@` and ten digits) if the file names none.
     pub account: AccountId,
     /// 姓名, as a display shows it: GBK, cleaned and cut.
     pub name: Vec<u8>,

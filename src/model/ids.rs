@@ -70,8 +70,25 @@ impl fmt::Debug for Serial {
     }
 }
 
-/// An account's name (编号: a student or staff number), by default its card's number. At most 24 bytes of UTF-8.
+/// An account's name. At most 24 bytes of UTF-8.
+///
+/// It is either the table's, a text such as a student or staff number (编号), or a card's own: [`OWN_MARK`] and the card's ten digits
+/// ([`CardNo::own_account`]). The table's never begin with the mark, so the two never meet, whatever numbers people choose.
 pub type AccountId = Text<24>;
+
+/// What a card's own account begins with, and no other.
+pub const OWN_MARK: char = '@';
+
+/// Whether an account is a card's own.
+pub fn is_own_account(account: &str) -> bool {
+    account.starts_with(OWN_MARK)
+}
+
+/// The card whose own account this is; `None` for one of the table's.
+pub fn owner_of(account: &str) -> Option<CardNo> {
+    let digits = account.strip_prefix(OWN_MARK)?;
+    CardNo::parse(digits.as_bytes()).filter(|_| digits.len() == DIGITS_MAX)
+}
 
 /// Digits of the longest numbers that devices send.
 pub const DIGITS_MAX: usize = 10;
@@ -225,6 +242,17 @@ impl CardNo {
         Self(Digits { bytes, len: 10, ..self.0 })
     }
 
+    /// The card's own account: where no table names another.
+    ///
+    /// # Panics
+    /// Never: a mark and ten digits fit an account's 24 bytes.
+    pub fn own_account(&self) -> AccountId {
+        let mut account = AccountId::new();
+        account.push(OWN_MARK).expect("a mark fits 24 bytes");
+        account.push_str(self.padded().as_str()).expect("ten digits more fit 24 bytes");
+        account
+    }
+
     /// The number for a log: its last four digits.
     pub fn masked(&self) -> Masked {
         Masked(self.value())
@@ -254,6 +282,17 @@ mod tests {
         assert_eq!(long.masked().to_string(), "****0088");
         for wrong in [&b""[..], b"12345678901", b"12a", b" 1", b"-1"] {
             assert!(CardNo::parse(wrong).is_none());
+        }
+    }
+
+    #[test]
+    fn a_card_s_own_account_is_no_account_of_a_table() {
+        let card = CardNo::parse(b"88").expect("digits");
+        assert_eq!(card.own_account().as_str(), "@0000000088");
+        assert_eq!(owner_of("@0000000088"), Some(card));
+        for other in ["0000000088", "S001", "@88", "@00000000088", "@000000008x", "", "@", "\u{ff20}0000000088"] {
+            assert_eq!(owner_of(other), None, "{other}");
+            assert_eq!(is_own_account(other), other.starts_with('@'), "{other}");
         }
     }
 

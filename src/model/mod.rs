@@ -16,7 +16,7 @@ pub mod time;
 
 pub use card::{CardRecord, CardRow, CardStatus, CardTable, GroupSet, Pin, Terms};
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind};
-pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, UnitNo};
+pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, UnitNo, is_own_account, owner_of};
 pub use money::{Balance, Money};
 pub use order::{Act, Done, Key, Order, Way};
 pub use reason::Reason;

@@ -1033,7 +1033,7 @@ mod tests {
         let done = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
         assert_eq!((done.first, done.last, done.is_again), (EntrySeq(3), EntrySeq(3), false));
         let (id, balance, uses) = done.account.unwrap();
-        assert_eq!((id.as_str(), balance, uses), ("8888888801", Balance::from_fen(100_500), 100));
+        assert_eq!((id.as_str(), balance, uses), ("@8888888801", Balance::from_fen(100_500), 100));
         assert!(site.service.ledger.storage().done.last().is_some_and(|step| step.starts_with("sync")));
         let again = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
         assert_eq!((again.first, again.last, again.is_again), (EntrySeq(3), EntrySeq(3), true));

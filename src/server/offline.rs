@@ -106,7 +106,7 @@ impl Server<'_> {
         }
         let name = match known {
             Some(row) => self.tables.book.account(row).id,
-            None => AccountId::try_from(card.padded().as_str()).expect("ten digits fit"),
+            None => card.own_account(),
         };
         // Anybody can send cards that nobody knows: half the places stay with the table's.
         let reserved = if row.is_some() { 0 } else { self.tables.cards.rows().len().min(CARDS_MAX / 2) };

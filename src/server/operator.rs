@@ -307,7 +307,7 @@ impl Server<'_> {
         }
         let Some(row) = self.tables.cards.find(card).map(|row| row.account).filter(is_other) else { return Ok(()) };
         let own = book.account(row);
-        let is_default = own.id == card.padded().as_str();
+        let is_default = own.id == card.own_account();
         let is_shared =
             || self.tables.cards.rows().iter().any(|other| other.account == row && other.card != card.value());
         if own.has_moved() || !is_default || is_shared() {
