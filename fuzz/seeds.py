@@ -97,7 +97,9 @@ def cards():
 
 def recovery():
     def entry(seq, kind, columns):
-        names = ["machine", "serial", "frame", "card", "account", "amount", "uses", "balance", "left", "at", "slot", "ref", "detail"]
+        names = ["machine", "serial", "frame", "card", "account", "amount", "subsidy", "uses", "balance", "sub_left", "left", "at", "slot", "ref", "detail"]
+        if "amount" in columns:
+            columns = {"subsidy": "0.00", "sub_left": "0.00", **columns}
         rest = "\t".join(str(columns.get(name, r"\N")) for name in names)
         return f"{seq}\t2026-11-22T12:00:00.000+08:00\tok\t{kind}\t{rest}"
 

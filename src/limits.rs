@@ -47,7 +47,7 @@ pub const ASIDE_MAX: usize = TURN_BYTES_MAX / FRAME_ENTRIES_BYTES;
 pub const ENTRIES_MAX: usize = 5 + (READERS_MAX + 2) + 5;
 
 /// Bytes of one ledger line, LF included. Columns are bounded so that the longest fits (`ledger::line` adds them up).
-pub const LINE_LEN_MAX: usize = 1024;
+pub const LINE_LEN_MAX: usize = 1088;
 
 /// Bytes of the `detail` column, its values escaped (`%XX`). The line may double each of them, and still fits.
 pub const DETAIL_LEN_MAX: usize = 300;
@@ -156,7 +156,8 @@ pub const CONTROL_LINE_MAX: usize = 4096;
 /// Bytes of answers kept for a client; while none of [`CONTROL_LINE_MAX`] fits any more, nothing is read from it.
 pub const CONTROL_OUTPUT_LEN: usize = 4 * (CONTROL_LINE_MAX + 1);
 
-/// Control lines handled in one turn: their entries, two of [`LINE_LEN_MAX`] each, fit the half of the turn's bytes that the devices'
+/// Control lines handled in one turn: their entries, an `open` without a detail and one of
+/// [`LINE_LEN_MAX`] each, fit the half of the turn's bytes that the devices'
 /// frames leave.
 pub const CONTROL_TURN_LINES: usize = 16;
 

@@ -420,8 +420,8 @@ fn ledger(directory: &Path) {
         entry.machine = MachineNo::parse(machine.as_bytes());
         entry.card = CardNo::parse(b"8888888821");
         entry.account = Some(Text::try_from("T010").unwrap());
-        (entry.amount, entry.uses) = (Some(Balance::from_fen(fen)), Some(0));
-        (entry.balance, entry.uses_left) = (Some(balance), Some(0));
+        (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::from_fen(fen)), Some(Balance::ZERO), Some(0));
+        (entry.balance, entry.subsidy_left, entry.uses_left) = (Some(balance), Some(Balance::ZERO), Some(0));
         entry.detail = detail.iter().fold(Detail::default(), |words, (key, value)| words.with(key, value));
         ledger.append(&entry);
     };

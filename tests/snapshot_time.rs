@@ -30,8 +30,9 @@ fn sale(seq: u64, account: u64, balance_fen: i64, machine: u64, kind: Kind) -> E
     entry.frame = FrameSeq::parse(format!("{:05}", seq % 65_536).as_bytes());
     entry.card = CardNo::parse(format!("{:010}", 8_800_000_000 + account).as_bytes());
     entry.account = AccountId::try_from(format!("{:010}", 8_800_000_000 + account).as_str()).ok();
-    (entry.amount, entry.uses) = (Some(Balance::from_fen(-1)), Some(0));
-    (entry.balance, entry.uses_left) = (Some(Balance::from_fen(balance_fen)), Some(0));
+    (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::from_fen(-1)), Some(Balance::ZERO), Some(0));
+    (entry.balance, entry.subsidy_left, entry.uses_left) =
+        (Some(Balance::from_fen(balance_fen)), Some(Balance::ZERO), Some(0));
     let time = format!("2026-11-22 12:{:02}:{:02}", seq / 60 % 60, seq % 60);
     entry.device_time = Some(DeviceTime::new(time.as_bytes()));
     entry.slot = (kind == Kind::Offline).then(|| Text::try_from(format!("{seq:08}").as_str()).unwrap());

@@ -219,13 +219,15 @@ impl<'t, 's> Desk<'t, 's> {
 
 /// The ledger adds up, and its replay is the state that ran.
 fn compare(storage: &MemoryStorage, tables: &mut Tables, spare: &mut Tables) {
-    let mut sums: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    let mut sums: BTreeMap<String, (i64, i64, i64)> = BTreeMap::new();
     let mut add = Entries(|entry: &Entry| {
         let Some(account) = &entry.account else { return Ok(()) };
-        let (fen, uses) = sums.entry(account.to_string()).or_default();
+        let (fen, subsidy, uses) = sums.entry(account.to_string()).or_default();
         *fen += entry.amount.unwrap_or_default().fen();
+        *subsidy += entry.subsidy.unwrap_or_default().fen();
         *uses += i64::from(entry.uses.unwrap_or_default());
         let is_sum = entry.balance.is_none_or(|balance| balance.fen() == *fen)
+            && entry.subsidy_left.is_none_or(|left| left.fen() == *subsidy)
             && entry.uses_left.is_none_or(|left| i64::from(left) == *uses);
         // A refusal names what an unopened account would hold.
         let is_counted = is_sum || entry.kind == Kind::Decline;

@@ -20,7 +20,7 @@
 //! - no panic, no arithmetic overflow;
 //! - results that rest on entries are never in the prompt bag, and are there only once an entry was written;
 //! - an entry reads back from its ledger line as it was;
-//! - balances, uses and heads are what a naive sum of the entries says, `balance` and `uses_left` columns too;
+//! - balances, uses and heads are what a naive sum of the entries says, `balance`, `subsidy_left` and `uses_left` columns too;
 //! - the same datagram again moves nothing;
 //! - no deadline is left that is due, and nobody is woken without end;
 //! - a replay gives the state that was, in full (`Book::difference`).
@@ -111,7 +111,7 @@ struct Script {
     crc: u32,
     crcs: Vec<u32>,
     /// What they add up to, account by account.
-    sums: BTreeMap<String, (i64, i64)>,
+    sums: BTreeMap<String, (i64, i64, i64)>,
     last: Option<(Peer, Vec<u8>)>,
     /// Whether the last datagram's entries moved an account or opened a door.
     did_move: bool,
@@ -325,7 +325,8 @@ impl Script {
         self.crcs.push(emitted.crc);
         add_up(&mut self.sums, entry);
         if let Some(id) = &entry.account {
-            let (fen, uses) = self.sums.get(id.as_str()).copied().unwrap_or_default();
+            let (fen, uses, subsidy) = self.sums.get(id.as_str()).copied().unwrap_or_default();
+            assert_eq!(entry.subsidy_left.map(Balance::fen), Some(subsidy), "{entry:?}");
             assert_eq!(entry.balance.map(Balance::fen), Some(fen), "{entry:?}");
             assert_eq!(entry.uses_left.map(i64::from), Some(uses), "{entry:?}");
         }
@@ -414,17 +415,19 @@ impl Script {
             return;
         }
         for account in book.accounts() {
-            let (fen, uses) = self.sums.get(account.id.as_str()).copied().unwrap_or_default();
-            assert_eq!((account.balance.fen(), i64::from(account.uses)), (fen, uses), "{}", account.id);
+            let (fen, uses, subsidy) = self.sums.get(account.id.as_str()).copied().unwrap_or_default();
+            let held = (account.balance.fen(), i64::from(account.uses), account.subsidy.fen());
+            assert_eq!(held, (fen, uses, subsidy), "{}", account.id);
         }
     }
 }
 
-fn add_up(sums: &mut BTreeMap<String, (i64, i64)>, entry: &Entry) {
+fn add_up(sums: &mut BTreeMap<String, (i64, i64, i64)>, entry: &Entry) {
     let Some(id) = &entry.account else { return };
     let sum = sums.entry(id.to_string()).or_default();
     sum.0 += entry.amount.map_or(0, Balance::fen);
     sum.1 += i64::from(entry.uses.unwrap_or(0));
+    sum.2 += entry.subsidy.map_or(0, Balance::fen);
 }
 
 /// Every reply is one of these codes, can be read by a device, and fits its buffer.

@@ -147,13 +147,15 @@ fn assert_is_clean(storage: &MemoryStorage) {
 
 /// What moves an account says what is left, and that is the sum.
 fn add_up(entries: &[Entry]) {
-    let mut sums: BTreeMap<&str, (i128, i64)> = BTreeMap::new();
+    let mut sums: BTreeMap<&str, (i128, i128, i64)> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| entry.moves()) {
         let Some(account) = &entry.account else { continue };
-        let (fen, uses) = sums.entry(account).or_default();
+        let (fen, subsidy, uses) = sums.entry(account).or_default();
         *fen += i128::from(entry.amount.map_or(0, Balance::fen));
+        *subsidy += i128::from(entry.subsidy.map_or(0, Balance::fen));
         *uses += i64::from(entry.uses.unwrap_or(0));
         assert!(entry.balance.is_none_or(|balance| i128::from(balance.fen()) == *fen), "{entry:?}");
+        assert!(entry.subsidy_left.is_none_or(|left| i128::from(left.fen()) == *subsidy), "{entry:?}");
         // Uses stop at the ends of 32 bits.
         *uses = (*uses).clamp(i64::from(i32::MIN), i64::from(i32::MAX));
         assert!(entry.uses_left.is_none_or(|left| i64::from(left) == *uses), "{entry:?}");
@@ -231,7 +233,9 @@ fn bake(input: &[u8]) -> MemoryStorage {
 }
 
 fn begin(storage: &mut MemoryStorage, name: &str, first: u64, chain: u32) {
-    let header = Header { ledger: 0xF022, site: "fuzz".to_owned(), first: EntrySeq(first), chain, created: NOON };
+    let site = "fuzz".to_owned();
+    let header =
+        Header { ledger: 0xF022, parent: None, host: None, site, first: EntrySeq(first), chain, created: NOON };
     storage.files.entry(name.to_owned()).or_insert_with(|| header.emit().to_vec());
 }
 

@@ -57,6 +57,8 @@ impl AddAssign for Sum {
 pub struct Account {
     /// After the last entry that was read: what its columns say.
     pub balance: Balance,
+    /// The same of the subsidy purse.
+    pub subsidy: Balance,
     /// The same in meals.
     pub uses: i64,
     /// At the end of the last day that is asked for.
@@ -90,6 +92,7 @@ impl Accounts {
             accounts.before += Sum { count: 0, amount: balance, uses };
             let row = Account {
                 balance,
+                subsidy: line.subsidy,
                 uses,
                 then: balance,
                 uses_then: uses,
@@ -109,6 +112,7 @@ impl Accounts {
     pub fn apply(&mut self, entry: &Entry, is_then: bool) -> Result<(), String> {
         let Some(id) = &entry.account else { return Ok(()) };
         let amount = entry.amount.unwrap_or_default();
+        let subsidy = entry.subsidy.unwrap_or_default();
         let uses = i64::from(entry.uses.unwrap_or_default());
         let row = match self.rows.get_mut(id) {
             Some(row) => row,
@@ -117,6 +121,7 @@ impl Accounts {
                 let mut row = Account::default();
                 if !self.is_complete {
                     row.balance = entry.balance.unwrap_or(amount) - amount;
+                    row.subsidy = entry.subsidy_left.unwrap_or(subsidy) - subsidy;
                     row.uses = entry.uses_left.map_or(0, |left| i64::from(left) - uses);
                     (row.then, row.uses_then) = (row.balance, row.uses);
                     self.before += Sum { count: 0, amount: row.balance, uses: row.uses };
@@ -124,10 +129,15 @@ impl Accounts {
                 self.rows.entry(*id).or_insert(row)
             }
         };
-        let (balance, left) = (row.balance + amount, row.uses.saturating_add(uses));
+        let (balance, purse) = (row.balance + amount, row.subsidy + subsidy);
+        let left = row.uses.saturating_add(uses);
         (row.balance, row.uses) = (entry.balance.unwrap_or(balance), entry.uses_left.map_or(left, i64::from));
+        row.subsidy = entry.subsidy_left.unwrap_or(purse);
         if row.balance != balance {
             return Err(format!("it says balance {}, the entries before it make {balance}", row.balance));
+        }
+        if row.subsidy != purse {
+            return Err(format!("it says {} of subsidy left, the entries before it make {purse}", row.subsidy));
         }
         if row.uses != left {
             return Err(format!("it says {} uses left, the entries before it make {left}", row.uses));

@@ -29,7 +29,7 @@ impl Book {
     fn accounts_by_name(&self) -> BTreeMap<&str, impl PartialEq + Debug + '_> {
         let kept = self.accounts.iter().filter(|account| account.has_moved || account.in_table);
         let shown = |account: &Account| {
-            let ledger = (account.balance, account.uses, account.is_opened, account.has_moved);
+            let ledger = (account.balance, account.subsidy, account.uses, account.is_opened, account.has_moved);
             (ledger, account.in_table, account.opening_balance, account.opening_uses)
         };
         kept.map(|account| (account.id.as_str(), shown(account))).collect()

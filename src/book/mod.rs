@@ -44,6 +44,8 @@ pub struct Account {
     pub id: AccountId,
     /// The sum of its entries' amounts.
     pub balance: Balance,
+    /// The sum of its entries' subsidies: zero until that purse has rules.
+    pub subsidy: Balance,
     /// The sum of its entries' uses.
     pub uses: i32,
     opening_balance: Balance,
@@ -266,6 +268,11 @@ pub enum Mismatch {
         /// What its entries add up to.
         expected: Balance,
     },
+    /// The account's subsidy does not follow.
+    Subsidy {
+        /// What its entries add up to.
+        expected: Balance,
+    },
     /// The account's uses do not follow.
     Uses {
         /// What its entries add up to.
@@ -280,6 +287,9 @@ impl fmt::Display for Mismatch {
         match self {
             Self::Seq { expected } => write!(f, "the seq does not follow: {expected} was to come"),
             Self::Balance { expected } => write!(f, "the balance does not follow: the entries add up to {expected}"),
+            Self::Subsidy { expected } => {
+                write!(f, "subsidy_left does not follow: the entries add up to {expected}")
+            }
             Self::Uses { expected } => write!(f, "uses_left does not follow: the entries add up to {expected}"),
             Self::Full => write!(f, "more than {ACCOUNTS_MAX} accounts have moved: this program has no room for them"),
         }
@@ -332,7 +342,7 @@ impl Book {
     pub fn rewind(&mut self) {
         if self.accounts.iter().any(|account| account.in_table) {
             for account in &mut self.accounts {
-                (account.balance, account.uses) = (Balance::ZERO, 0);
+                (account.balance, account.subsidy, account.uses) = (Balance::ZERO, Balance::ZERO, 0);
                 (account.is_opened, account.has_moved) = (false, false);
             }
         } else {
@@ -441,11 +451,15 @@ impl Book {
             account.is_opened = true;
         }
         account.balance += entry.amount.unwrap_or_default();
+        account.subsidy += entry.subsidy.unwrap_or_default();
         account.uses = account.uses.saturating_add(entry.uses.unwrap_or_default());
         account.has_moved |= is_lasting;
         if account.has_moved {
             if entry.balance.is_some_and(|balance| balance != account.balance) {
                 return Err(Mismatch::Balance { expected: account.balance });
+            }
+            if entry.subsidy_left.is_some_and(|left| left != account.subsidy) {
+                return Err(Mismatch::Subsidy { expected: account.subsidy });
             }
             if entry.uses_left.is_some_and(|uses| uses != account.uses) {
                 return Err(Mismatch::Uses { expected: account.uses });
@@ -817,6 +831,7 @@ impl Book {
         let account = Account {
             id: *id,
             balance: Balance::ZERO,
+            subsidy: Balance::ZERO,
             uses: 0,
             opening_balance: Balance::ZERO,
             opening_uses: 0,

@@ -4,7 +4,7 @@
 //! ```text
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
 //! period  name                                                       in order of appearance
-//! account account balance uses opened                                that ever moved
+//! account account balance subsidy uses opened                                that ever moved
 //! card    card account status was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
 //! device  machine last last_offline  [seq:confirmed,…]               its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
@@ -78,6 +78,7 @@ impl Book {
             out("account", &mut |line| {
                 text(line, &account.id);
                 column(line, account.balance);
+                column(line, account.subsidy);
                 column(line, account.uses);
                 column(line, u8::from(account.is_opened));
             })?;
@@ -215,7 +216,8 @@ impl Book {
         if account.has_moved {
             return None;
         }
-        account.balance = Balance::parse(fields.column()?.as_bytes())?;
+        account.balance = fields.balance()?;
+        account.subsidy = fields.balance()?;
         account.uses = fields.number()?;
         account.is_opened = fields.flag()?;
         account.has_moved = true;
@@ -289,6 +291,8 @@ pub struct AccountLine {
     pub id: AccountId,
     /// The sum of its entries' amounts, and of their uses.
     pub figures: Figures,
+    /// The sum of its entries' subsidies.
+    pub subsidy: Balance,
     /// Whether one of them was its `open`.
     pub is_opened: bool,
 }
@@ -302,9 +306,9 @@ pub fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
     let mut fields = Fields::of(rest);
     let mut read = || {
         let id = fields.text()?;
-        let balance = Balance::parse(fields.column()?.as_bytes())?;
+        let (balance, subsidy) = (fields.balance()?, fields.balance()?);
         let figures = Figures { balance, uses: fields.number()? };
-        Some(AccountLine { id, figures, is_opened: fields.flag()? })
+        Some(AccountLine { id, figures, subsidy, is_opened: fields.flag()? })
     };
     read().map(Some).ok_or(BadLine("a column of the account cannot be read"))
 }
@@ -634,12 +638,16 @@ pub(crate) mod tests {
                 _ => (-i64::try_from(draw(seed, 2000)).unwrap(), 0),
             };
             let (amount, uses) = if moves { (amount, uses) } else { (0, 0) };
+            let subsidy = Balance::from_fen(if moves && amount % 3 == 0 { amount / 3 } else { 0 });
             let before = book.account_row(&id).map(|row| book.account(row));
-            let (balance, left) = before.map_or((Balance::ZERO, 0), |account| (account.balance, account.uses));
+            let (balance, subsidies, left) = before
+                .map_or((Balance::ZERO, Balance::ZERO, 0), |account| (account.balance, account.subsidy, account.uses));
             entry.account = Some(id);
             entry.amount = Some(Balance::from_fen(amount));
+            entry.subsidy = Some(subsidy);
             entry.uses = Some(uses);
             entry.balance = Some(balance + Balance::from_fen(amount));
+            entry.subsidy_left = Some(subsidies + subsidy);
             entry.uses_left = Some(left + uses);
         }
         if draw(seed, 4) > 0 {
@@ -765,11 +773,12 @@ pub(crate) mod tests {
         entry.account = AccountId::try_from("\\".repeat(24).as_str()).ok();
         (entry.amount, entry.uses) = (Some(Balance::from_fen(-99_999_999_999_999_999)), Some(i32::MIN));
         (entry.balance, entry.uses_left) = (entry.amount, entry.uses);
+        (entry.subsidy, entry.subsidy_left) = (entry.amount, entry.amount);
         for seq in 1..=9 {
             entry.seq = EntrySeq(seq);
             entry.detail = Detail::default().with("day", "9999-12-31").with("period", format_args!("{seq:024}"));
             book.apply(&entry, None).unwrap();
-            (entry.amount, entry.uses) = (Some(Balance::ZERO), Some(-1));
+            (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(-1));
             (entry.balance, entry.uses_left) = (Some(book.account(0).balance), Some(i32::MIN));
         }
         assert!(lines(&book).iter().all(|line| line.len() < 400), "{:?}", lines(&book));
@@ -932,8 +941,8 @@ pub(crate) mod tests {
         entry.kind = Kind::Open;
         entry.card = Some(CardNo::from_value(1));
         entry.account = AccountId::try_from("A").ok();
-        (entry.amount, entry.uses) = (Some(Balance::ZERO), Some(0));
-        (entry.balance, entry.uses_left) = (entry.amount, entry.uses);
+        (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(0));
+        (entry.balance, entry.subsidy_left, entry.uses_left) = (entry.amount, entry.subsidy, entry.uses);
         book.apply(&entry, None).unwrap();
         let row = book.account_row("A").expect("the table's figures hold no more");
         assert!(book.account(row).is_opened);

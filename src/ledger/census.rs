@@ -137,7 +137,9 @@ mod tests {
     fn add(storage: &mut MemoryStorage, first: u64, created: Wall, len: usize) {
         let first = EntrySeq(first);
         let created = Stamp { wall: created, offset_s: 28_800 };
-        let mut bytes = Header { ledger: 7, site: "test".to_owned(), first, chain: 0, created }.emit().to_vec();
+        let site = "test".to_owned();
+        let header = Header { ledger: 7, parent: None, host: None, site, first, chain: 0, created };
+        let mut bytes = header.emit().to_vec();
         bytes.resize(len, b'x');
         storage.files.insert(segment::name_of(first), bytes);
     }

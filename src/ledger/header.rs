@@ -1,13 +1,17 @@
 //! The first line of a segment (design.md, section 7): 511 bytes, padded with spaces, and LF.
 //!
 //! ```text
-//! #posgate-ledger ⇥ version=1 ⇥ ledger=<16 hex> ⇥ site=… ⇥ first=… ⇥ chain=<8 hex> ⇥ created=… ␠␠␠ … ␊
+//! #posgate-ledger ⇥ version=2 ⇥ ledger=<16 hex> ⇥ parent=<16 hex>:<seq>:<8 hex> ⇥ host=<8 hex> ⇥ site=…
+//!     ⇥ first=… ⇥ chain=<8 hex> ⇥ created=… ␠␠␠ … ␊
 //! ```
+//!
+//! `parent=\N`: the ledger is no branch; `host=\N`: the machine has nothing to be told by.
 //!
 //! It is written and synced before the segment's first entry, so a power cut can spoil it only while the
 //! segment holds nothing else. No crc covers it: `first`, `chain` and `ledger` must agree with the segments around it.
 
 use core::fmt;
+use core::str::FromStr;
 
 use crate::model::{EntrySeq, Stamp};
 
@@ -17,13 +21,17 @@ use super::{Head, line};
 pub const HEADER_LEN: usize = 512;
 
 /// Bytes kept of the site's label, escaped: what the other words leave, rounded down. The rest is cut off.
-pub const SITE_LEN_MAX: usize = 320;
+pub const SITE_LEN_MAX: usize = 300;
 
 /// What a segment says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Drawn when the ledger was created; the same in every segment.
+    /// Drawn when the ledger was created, or branched; the same in every segment from then on.
     pub ledger: u64,
+    /// Where it branched off, if it did; the same in every segment of the branch.
+    pub parent: Option<Parent>,
+    /// The machine that wrote the segment, if it can be told.
+    pub host: Option<Host>,
     /// The operator's label.
     pub site: String,
     /// The first entry that this segment holds, or will hold.
@@ -34,10 +42,48 @@ pub struct Header {
     pub created: Stamp,
 }
 
+/// The entry of another ledger that a branch continues from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// Whose entry it is.
+    pub ledger: u64,
+    /// The last entry that both have.
+    pub head: Head,
+}
+
+impl fmt::Display for Parent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}:{}:{:08x}", self.ledger, self.head.seq, self.head.crc)
+    }
+}
+
+impl FromStr for Parent {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut words = text.split(':');
+        let mut next = || words.next().ok_or(());
+        let ledger = hex(next()?, 16).ok_or(())?;
+        let seq = decimal(next()?).ok_or(())?;
+        let crc = hex(next()?, 8).and_then(|crc| u32::try_from(crc).ok()).ok_or(())?;
+        words.next().is_none().then_some(Self { ledger, head: Head { seq: EntrySeq(seq), crc } }).ok_or(())
+    }
+}
+
+/// A machine, told by a digest of what its maker gave it: of its lowest hardware address that is burned in, else of its board's serial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Host(pub u32);
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
+
 /// Why 512 bytes are no header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderError {
-    /// They are, of a later format that this program cannot read.
+    /// They are, of a format that this program does not read.
     Version(String),
     /// They are not; what is missing or wrong.
     Unreadable(&'static str),
@@ -46,7 +92,7 @@ pub enum HeaderError {
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(version) => write!(f, "the header says version={version}, this program reads version=1"),
+            Self::Version(version) => write!(f, "the header says version={version}, this program reads version=2"),
             Self::Unreadable(what) => write!(f, "the header cannot be read: {what}"),
         }
     }
@@ -57,10 +103,11 @@ impl core::error::Error for HeaderError {}
 impl Header {
     /// The line. A site too long for it is cut at a character.
     pub fn emit(&self) -> [u8; HEADER_LEN] {
-        emit(self.ledger, &self.site, Head { seq: EntrySeq(self.first.0 - 1), crc: self.chain }, self.created)
+        let head = Head { seq: EntrySeq(self.first.0 - 1), crc: self.chain };
+        emit(self.ledger, self.parent, self.host, &self.site, head, self.created)
     }
 
-    /// Reads the line. Words that a later program of version 1 may add are ignored.
+    /// Reads the line. Words that a later program of version 2 may add are ignored.
     ///
     /// # Errors
     /// What is wrong first.
@@ -75,18 +122,19 @@ impl Header {
             return Err(Unreadable("it does not begin with #posgate-ledger"));
         }
         let find = |key: &str| words.clone().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-        let hex = |digits: &str, len: usize| {
-            let is_hex = digits.len() == len && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-            u64::from_str_radix(digits, 16).ok().filter(|_| is_hex)
-        };
-        let decimal = |digits: &str| digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
         match find("version") {
-            Some("1") => (),
+            Some("2") => (),
             Some(version) => return Err(Version(version.to_owned())),
             None => return Err(Unreadable("version= is missing")),
         }
         Ok(Self {
             ledger: find("ledger").and_then(|word| hex(word, 16)).ok_or(Unreadable("ledger= is no 16 hex digits"))?,
+            parent: find("parent")
+                .and_then(|word| or_none(word, |word| word.parse().ok()))
+                .ok_or(Unreadable("parent= is neither \\N nor LEDGER:SEQ:CRC"))?,
+            host: find("host")
+                .and_then(|word| or_none(word, |word| Some(Host(u32::try_from(hex(word, 8)?).ok()?))))
+                .ok_or(Unreadable("host= is neither \\N nor 8 hex digits"))?,
             site: find("site").and_then(unescape).ok_or(Unreadable("site= is no escaped text"))?,
             first: find("first")
                 .and_then(decimal)
@@ -101,12 +149,50 @@ impl Header {
     }
 }
 
-/// The site with COPY's escapes, control characters as `?`, cut to [`SITE_LEN_MAX`].
+fn hex(digits: &str, len: usize) -> Option<u64> {
+    let is_hex = digits.len() == len && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(digits, 16).ok().filter(|_| is_hex)
+}
+
+fn decimal(digits: &str) -> Option<u64> {
+    digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The outer `None`: it cannot be read; the inner one: it says `\N`.
+#[allow(clippy::option_option)] // three cases, all named above
+fn or_none<T>(word: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+    if word == NONE { Some(None) } else { read(word).map(Some) }
+}
+
+/// As COPY writes what is not there.
+const NONE: &str = "\\N";
+
+/// A value, or [`NONE`].
+struct OrNone<T>(Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNone<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str(NONE),
+        }
+    }
+}
+
 /// The line of a segment that continues from the entry `head`; nothing is allocated.
-pub fn emit(ledger: u64, site: &str, head: Head, created: Stamp) -> [u8; HEADER_LEN] {
+pub fn emit(
+    ledger: u64,
+    parent: Option<Parent>,
+    host: Option<Host>,
+    site: &str,
+    head: Head,
+    created: Stamp,
+) -> [u8; HEADER_LEN] {
     let text = heapless::format!(
         HEADER_LEN;
-        "#posgate-ledger\tversion=1\tledger={ledger:016x}\tsite={}\tfirst={}\tchain={:08x}\tcreated={}",
+        "#posgate-ledger\tversion=2\tledger={ledger:016x}\tparent={}\thost={}\tsite={}\tfirst={}\tchain={:08x}\tcreated={}",
+        OrNone(parent),
+        OrNone(host),
         escape(site),
         head.seq.next(),
         head.crc,
@@ -119,6 +205,7 @@ pub fn emit(ledger: u64, site: &str, head: Head, created: Stamp) -> [u8; HEADER_
     line
 }
 
+/// The site with COPY's escapes, control characters as `?`, cut to [`SITE_LEN_MAX`].
 fn escape(site: &str) -> heapless::String<SITE_LEN_MAX> {
     let mut escaped = heapless::String::new();
     for character in site.chars() {
@@ -165,6 +252,8 @@ mod tests {
     fn header(site: &str) -> Header {
         Header {
             ledger: 0x0123_4567_89AB_CDEF,
+            parent: None,
+            host: None,
             site: site.to_owned(),
             first: EntrySeq(1),
             chain: 0,
@@ -175,14 +264,21 @@ mod tests {
     #[test]
     fn the_line_is_what_the_design_draws() {
         let line = header("site1").emit();
-        let text = "#posgate-ledger\tversion=1\tledger=0123456789abcdef\tsite=site1\tfirst=1\tchain=00000000\tcreated=2026-11-22T12:00:00.000+08:00";
+        let text = "#posgate-ledger\tversion=2\tledger=0123456789abcdef\tparent=\\N\thost=\\N\tsite=site1\tfirst=1\tchain=00000000\tcreated=2026-11-22T12:00:00.000+08:00";
         assert_eq!(String::from_utf8(line.to_vec()).unwrap(), format!("{text:511}\n"));
+        let parent = Parent { ledger: 0xA1, head: Head { seq: EntrySeq(17), crc: 0xBEEF } };
+        let branch = Header { parent: Some(parent), host: Some(Host(0x12_3456)), ..header("site1") };
+        let text = text.replace("parent=\\N\thost=\\N", "parent=00000000000000a1:17:0000beef\thost=00123456");
+        assert_eq!(String::from_utf8(branch.emit().to_vec()).unwrap(), format!("{text:511}\n"));
     }
 
     #[test]
     fn no_site_breaks_the_line() {
         for site in ["", " a ", "a\tb\nc\\d\r", "食堂\u{1}", &"长".repeat(400), &"\\".repeat(400)] {
+            let parent = Parent { ledger: u64::MAX, head: Head { seq: EntrySeq(u64::MAX), crc: u32::MAX } };
             let largest = Header {
+                parent: Some(parent),
+                host: Some(Host(u32::MAX)),
                 first: EntrySeq(u64::MAX),
                 chain: u32::MAX,
                 created: Stamp { wall: Wall(i64::MAX), offset_s: i32::MAX },
@@ -203,11 +299,21 @@ mod tests {
             let text = core::str::from_utf8(&line[..511]).unwrap().trim_end().replace(from, to);
             Header::parse(format!("{text:511}\n").as_bytes()).unwrap_err().to_string()
         };
-        assert!(change("version=1", "version=2").contains("version=2"));
+        assert!(change("version=2", "version=3").contains("version=3"));
+        assert!(change("version=2", "version=1").contains("version=1"));
         assert!(change("#posgate", "#other").contains("#posgate-ledger"));
-        for word in ["version=1", "ledger=0", "site=", "first=1", "chain=0", "created=2"] {
+        for word in ["version=2", "ledger=0", "parent=", "host=", "site=", "first=1", "chain=0", "created=2"] {
             let key = word.split_once('=').unwrap().0;
             assert!(change(word, "x").contains(key), "{word}");
+        }
+        for (key, wrong) in [
+            ("parent", "a1:17:0000beef"),
+            ("parent", "00000000000000a1:17"),
+            ("parent", ""),
+            ("host", "12345"),
+            ("host", "+1234567"),
+        ] {
+            assert!(change(&format!("{key}=\\N"), &format!("{key}={wrong}")).contains(key), "{key}={wrong}");
         }
         assert!(Header::parse(&line[..511]).is_err());
         assert!(Header::parse(&[]).is_err());
@@ -219,8 +325,12 @@ mod tests {
         #[test]
         fn parse_gives_back_what_emit_was_given(
             ledger in any::<u64>(), site in "\\PC{0,60}", first in 1_u64.., chain in any::<u32>(),
+            parent in proptest::option::of((any::<u64>(), any::<u64>(), any::<u32>())),
+            host in proptest::option::of(any::<u32>()),
         ) {
-            let header = Header { ledger, site, first: EntrySeq(first), chain, ..header("") };
+            let parent = parent.map(|(ledger, seq, crc)| Parent { ledger, head: Head { seq: EntrySeq(seq), crc } });
+            let host = host.map(Host);
+            let header = Header { ledger, parent, host, site, first: EntrySeq(first), chain, ..header("") };
             prop_assert_eq!(Header::parse(&header.emit()), Ok(header));
         }
 

@@ -1,8 +1,8 @@
 //! One line of the ledger: an [`Entry`] as text, and back (design.md, section 7).
 //!
 //! ```text
-//! seq ⇥ time ⇥ clock ⇥ kind ⇥ machine ⇥ serial ⇥ frame ⇥ card ⇥ account ⇥ amount ⇥ uses ⇥ balance ⇥ uses_left
-//!     ⇥ device_time ⇥ slot ⇥ ref ⇥ detail ⇥ crc ␊
+//! seq ⇥ time ⇥ clock ⇥ kind ⇥ machine ⇥ serial ⇥ frame ⇥ card ⇥ account ⇥ amount ⇥ subsidy ⇥ uses
+//!     ⇥ balance ⇥ subsidy_left ⇥ uses_left ⇥ device_time ⇥ slot ⇥ ref ⇥ detail ⇥ crc ␊
 //! ```
 //!
 //! The text is PostgreSQL's COPY format: `\\ \t \n \r` escaped, `\N` for none, UTF-8. The crc is CRC-32 as zlib
@@ -14,17 +14,18 @@
 //!
 //! | column | bytes | | column | bytes |
 //! |---|---|---|---|---|
-//! | seq | 20 + 1 | | amount | 21 + 1 |
+//! | seq | 20 + 1 | | subsidy | 21 + 1 |
 //! | time | 29 + 1 | | uses | 11 + 1 |
 //! | clock | 5 + 1 | | balance | 21 + 1 |
-//! | kind | 11 + 1 | | uses_left | 11 + 1 |
-//! | machine | 10 + 1 | | device_time | 2·32 + 1 |
-//! | serial | 2·20 + 1 | | slot | 2·32 + 1 |
-//! | frame | 10 + 1 | | ref | 20 + 1 |
-//! | card | 10 + 1 | | detail | 2·300 + 1 |
-//! | account | 2·24 + 1 | | crc | 8 + 1 |
+//! | kind | 11 + 1 | | subsidy_left | 21 + 1 |
+//! | machine | 10 + 1 | | uses_left | 11 + 1 |
+//! | serial | 2·20 + 1 | | device_time | 2·32 + 1 |
+//! | frame | 10 + 1 | | slot | 2·32 + 1 |
+//! | card | 10 + 1 | | ref | 20 + 1 |
+//! | account | 2·24 + 1 | | detail | 2·300 + 1 |
+//! | amount | 21 + 1 | | crc | 8 + 1 |
 //!
-//! which is 1021 ([`LINE_LEN_BOUND`]), at most 1024.
+//! which is 1065 ([`LINE_LEN_BOUND`]), at most 1088.
 
 use core::fmt;
 use core::ops::Range;
@@ -40,7 +41,7 @@ use crate::model::{
 use crate::words;
 
 /// The names of the columns, as the README and messages use them.
-pub const COLUMNS: [&str; 18] = [
+pub const COLUMNS: [&str; 20] = [
     "seq",
     "time",
     "clock",
@@ -51,8 +52,10 @@ pub const COLUMNS: [&str; 18] = [
     "card",
     "account",
     "amount",
+    "subsidy",
     "uses",
     "balance",
+    "subsidy_left",
     "uses_left",
     "device_time",
     "slot",
@@ -64,9 +67,10 @@ pub const COLUMNS: [&str; 18] = [
 /// The module's table added up: no line is longer, LF included.
 pub const LINE_LEN_BOUND: usize = (20 + 29 + 5 + 11) // seq, time, clock, kind
     + (10 + 2 * 20 + 10 + 10 + 2 * 24) // machine, serial, frame, card, account
-    + (21 + 11 + 21 + 11) // amount, uses, balance, uses_left
+    + (21 + 21 + 11) // amount, subsidy, uses
+    + (21 + 21 + 11) // balance, subsidy_left, uses_left
     + (2 * 32 + 2 * 32 + 20 + 2 * DETAIL_LEN_MAX + 8) // device_time, slot, ref, detail, crc
-    + COLUMNS.len(); // 17 tabs and the LF
+    + COLUMNS.len(); // 19 tabs and the LF
 
 const _: () = assert!(LINE_LEN_BOUND <= LINE_LEN_MAX, "the longest line fits");
 
@@ -114,8 +118,10 @@ impl Emitter {
         line.optional(entry.card.as_ref(), |line, card| line.digits(card.padded().as_array()));
         line.optional(entry.account.as_ref(), |line, account| line.text(account.as_bytes()));
         line.optional(entry.amount.as_ref(), |line, amount| line.fen(amount.fen()));
+        line.optional(entry.subsidy.as_ref(), |line, subsidy| line.fen(subsidy.fen()));
         line.optional(entry.uses.as_ref(), |line, uses| line.signed(*uses));
         line.optional(entry.balance.as_ref(), |line, balance| line.fen(balance.fen()));
+        line.optional(entry.subsidy_left.as_ref(), |line, left| line.fen(left.fen()));
         line.optional(entry.uses_left.as_ref(), |line, uses_left| line.signed(*uses_left));
         line.optional(entry.device_time.as_ref(), |line, time| line.text(time.raw.as_bytes()));
         line.optional(entry.slot.as_ref(), |line, slot| line.text(slot.as_bytes()));
@@ -231,7 +237,7 @@ impl core::error::Error for LineError {}
 /// The columns of a line (without its LF), still escaped.
 ///
 /// # Errors
-/// If there are not 18.
+/// If there are not 20.
 #[inline]
 pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
     let mut columns = [&[][..]; COLUMNS.len()];
@@ -244,19 +250,19 @@ pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
     });
     match columns.get_mut(count) {
         Some(last) => *last = &line[start..],
-        None => return Err(LineError { column: COLUMNS.len(), what: "there are more than 18 columns" }),
+        None => return Err(LineError { column: COLUMNS.len(), what: "there are more than 20 columns" }),
     }
     if count + 1 < COLUMNS.len() {
-        return Err(LineError { column: count + 1, what: "the line ends here: there are fewer than 18 columns" });
+        return Err(LineError { column: count + 1, what: "the line ends here: there are fewer than 20 columns" });
     }
     Ok(columns)
 }
 
 /// Reads a line (without its LF). An unknown kind is no error, nor is an unknown key in the detail: later
-/// programs of version 1 may write them. Whether the crc is right is not looked at.
+/// programs of version 2 may write them. Whether the crc is right is not looked at.
 ///
 /// # Errors
-/// The first column that no program of version 1 writes.
+/// The first column that no program of version 2 writes.
 pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
     let mut reader = Reader::default();
     let crc = reader.read(line)?;
@@ -297,20 +303,22 @@ impl Reader {
         entry.card = optional(&raw, 8, "no number of ten digits", card)?;
         entry.account = optional(&raw, 9, "no text of at most 24 bytes", text::<24>)?;
         entry.amount = optional(&raw, 10, "no amount in yuan with two decimals", Balance::parse)?;
-        entry.uses = optional(&raw, 11, "no whole number", signed)?;
-        entry.balance = optional(&raw, 12, "no amount in yuan with two decimals", Balance::parse)?;
-        entry.uses_left = optional(&raw, 13, "no whole number", signed)?;
-        let device_time = optional(&raw, 14, "no text of at most 32 bytes", text::<32>)?;
+        entry.subsidy = optional(&raw, 11, "no amount in yuan with two decimals", Balance::parse)?;
+        entry.uses = optional(&raw, 12, "no whole number", signed)?;
+        entry.balance = optional(&raw, 13, "no amount in yuan with two decimals", Balance::parse)?;
+        entry.subsidy_left = optional(&raw, 14, "no amount in yuan with two decimals", Balance::parse)?;
+        entry.uses_left = optional(&raw, 15, "no whole number", signed)?;
+        let device_time = optional(&raw, 16, "no text of at most 32 bytes", text::<32>)?;
         entry.device_time = device_time.map(|raw| DeviceTime::near(raw, date));
-        entry.slot = optional(&raw, 15, "no text of at most 32 bytes", text::<32>)?;
-        entry.about = optional(&raw, 16, "no number from 1", seq)?;
-        let has_detail = optional(&raw, 17, "no text of the detail's length", |column| {
+        entry.slot = optional(&raw, 17, "no text of at most 32 bytes", text::<32>)?;
+        entry.about = optional(&raw, 18, "no number from 1", seq)?;
+        let has_detail = optional(&raw, 19, "no text of the detail's length", |column| {
             entry.detail.set(unescape(column, &mut [0; DETAIL_LEN_MAX])?, date)
         })?;
         if has_detail.is_none() {
             entry.detail.clear();
         }
-        required(&raw, 18, "no eight lower-case hexadecimal digits", parse_hex)
+        required(&raw, 20, "no eight lower-case hexadecimal digits", parse_hex)
     }
 }
 
@@ -535,9 +543,11 @@ mod tests {
         entry.frame = FrameSeq::parse(b"00009");
         entry.card = CardNo::parse(b"88888888");
         entry.account = Some(Text::try_from("学\\7\t").unwrap());
-        entry.amount = Some(Balance::from_fen(-550));
+        entry.amount = Some(Balance::from_fen(-350));
+        entry.subsidy = Some(Balance::from_fen(-200));
         entry.uses = Some(0);
         entry.balance = Some(Balance::from_fen(-5));
+        entry.subsidy_left = Some(Balance::from_fen(1));
         entry.uses_left = Some(-3);
         entry.device_time = Some(DeviceTime::new(b"2012-04-20 11:12:13"));
         entry.detail = Detail::default().with("day", "2026-11-22").with("period", "a b\\");
@@ -552,7 +562,7 @@ mod tests {
             ..Entry::new(Kind::Start, Stamp { wall: Wall(0), offset_s: 0 }, ClockState::Unset)
         };
         let (line, crc) = emitted(&first, 0);
-        let nones = "\\N\t".repeat(13);
+        let nones = "\\N\t".repeat(15);
         assert_eq!(
             String::from_utf8(line).unwrap(),
             format!("1\t1970-01-01T00:00:00.000+00:00\tunset\tstart\t{nones}{FIRST_CRC:08x}\n")
@@ -562,15 +572,15 @@ mod tests {
         assert_eq!(
             String::from_utf8(line).unwrap(),
             format!(
-                "17\t2026-11-22T12:00:01.234+08:00\tok\tcharge\t00002\t1234567890\t00009\t0088888888\t学\\\\7\\t\t-5.50\t0\t\
-                 -0.05\t-3\t2012-04-20 11:12:13\t\\N\t\\N\tday=2026-11-22 period=a%20b\\\\\t{SALE_CRC:08x}\n"
+                "17\t2026-11-22T12:00:01.234+08:00\tok\tcharge\t00002\t1234567890\t00009\t0088888888\t学\\\\7\\t\t-3.50\t-2.00\t0\t\
+                 -0.05\t0.01\t-3\t2012-04-20 11:12:13\t\\N\t\\N\tday=2026-11-22 period=a%20b\\\\\t{SALE_CRC:08x}\n"
             )
         );
         assert_eq!(crc, SALE_CRC);
     }
 
-    const FIRST_CRC: u32 = 0x132F_8869;
-    const SALE_CRC: u32 = 0x8668_9B2D;
+    const FIRST_CRC: u32 = 0x6A99_CAF6;
+    const SALE_CRC: u32 = 0x055B_687C;
 
     #[test]
     fn the_longest_line_fits_and_is_as_long_as_was_added_up() {
@@ -586,8 +596,10 @@ mod tests {
             card: CardNo::parse(b"1"),
             account: Some(Text::try_from(worst(24).as_str()).unwrap()),
             amount: Some(Balance::from_fen(i64::MIN)),
+            subsidy: Some(Balance::from_fen(i64::MIN)),
             uses: Some(i32::MIN),
             balance: Some(Balance::from_fen(i64::MIN)),
+            subsidy_left: Some(Balance::from_fen(i64::MIN)),
             uses_left: Some(i32::MIN),
             device_time: Some(DeviceTime::of_text(Text::try_from(worst(32).as_str()).unwrap())),
             slot: Some(Text::try_from(worst(32).as_str()).unwrap()),
@@ -628,14 +640,16 @@ mod tests {
             (8, "88888888"),
             (9, "\\"),
             (10, "1e3"),
-            (11, "+1"),
-            (11, "2147483648"),
-            (12, ""),
-            (13, "-"),
-            (14, "a\0"),
-            (16, "x"),
-            (18, "ABCDEF01"),
-            (18, "123"),
+            (11, "1.234"),
+            (12, "+1"),
+            (12, "2147483648"),
+            (13, ""),
+            (14, "-"),
+            (15, "-"),
+            (16, "a\0"),
+            (18, "x"),
+            (20, "ABCDEF01"),
+            (20, "123"),
         ] {
             let mut columns: Vec<&str> = line.split('\t').collect();
             columns[column - 1] = wrong;
@@ -644,8 +658,8 @@ mod tests {
         }
         assert_eq!(parse(b"").unwrap_err().column, 1);
         assert_eq!(parse(b"1\t2").unwrap_err().column, 2);
-        assert_eq!(parse(format!("{line}\t").as_bytes()).unwrap_err().column, 18);
-        assert_eq!(parse(&[b"1\t\xFF", &b"\t".repeat(16)[..]].concat()).unwrap_err().column, 2);
+        assert_eq!(parse(format!("{line}\t").as_bytes()).unwrap_err().column, 20);
+        assert_eq!(parse(&[b"1\t\xFF", &b"\t".repeat(18)[..]].concat()).unwrap_err().column, 2);
     }
 
     #[test]
@@ -703,7 +717,7 @@ mod tests {
             head in (1_u64.., any_stamp(), any::<bool>(), 0..Kind::ALL.len()),
             numbers in (any_digits(), any_digits(), any_digits()),
             texts in (any_text(), any_text(), any_text(), any_text()),
-            sums in (any_fen(), any_uses(), any_fen(), any_uses()),
+            sums in (any_fen(), any_fen(), any_uses(), any_fen(), any_fen(), any_uses()),
             about in proptest::option::of(1_u64..),
             words in proptest::collection::vec(("[a-z]{1,8}", "\\PC{0,40}|[\\x01-\\x7f]{0,20}"), 0..5),
         ) -> Entry {
@@ -716,7 +730,8 @@ mod tests {
             let (serial, account, device_time, slot) = texts;
             (entry.serial, entry.account, entry.slot) = (serial.map(Serial::from), account, slot);
             entry.device_time = device_time.map(DeviceTime::of_text);
-            (entry.amount, entry.uses, entry.balance, entry.uses_left) = sums;
+            (entry.amount, entry.subsidy, entry.uses) = (sums.0, sums.1, sums.2);
+            (entry.balance, entry.subsidy_left, entry.uses_left) = (sums.3, sums.4, sums.5);
             entry.about = about.map(EntrySeq);
             for (key, value) in words {
                 entry.detail.push(&key, value);

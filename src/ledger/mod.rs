@@ -206,15 +206,18 @@ mod testing {
         entry.card = CardNo::parse(b"0088888888");
         entry.account = Some(Text::try_from("0088888888").unwrap());
         entry.amount = Some(Balance::from_fen(100));
+        entry.subsidy = Some(Balance::ZERO);
         entry.uses = Some(0);
         entry.balance = Some(Balance::from_fen(100 * i64::try_from(seq).unwrap()));
+        entry.subsidy_left = Some(Balance::ZERO);
         entry.uses_left = Some(0);
         entry
     }
 
     fn segment_of(head: Head, specs: &[Line]) -> (Vec<u8>, Head) {
         let first = head.seq.next();
-        let header = Header { ledger: 0xA1, site: "test".to_owned(), first, chain: head.crc, created: stamp() };
+        let site = "test".to_owned();
+        let header = Header { ledger: 0xA1, parent: None, host: None, site, first, chain: head.crc, created: stamp() };
         let mut bytes = header.emit().to_vec();
         let mut head = head;
         for spec in specs {

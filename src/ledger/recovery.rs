@@ -13,7 +13,7 @@
 //! | no end: the file ends before its LF | cut | (cannot be) refuse | refuse |
 //! | bad crc: it does not follow, or there is none | cut | refuse | refuse |
 //! | displaced: the same, but it is a whole entry and not the next | refuse | refuse | refuse |
-//! | unreadable: the crc follows, a column is none of version 1 | refuse | refuse | refuse |
+//! | unreadable: the crc follows, a column is none of version 2 | refuse | refuse | refuse |
 //! | gap: the crc follows, the seq is not the next | refuse | refuse | refuse |
 //! | refused: a balance does not follow | refuse | refuse | refuse |
 //!
@@ -33,7 +33,7 @@
 //! | torn: unreadable, with no good line in it and nothing but zeros from byte 512 on | set aside | refuse |
 //! | spoiled: unreadable, with more than that | refuse | refuse |
 //! | other: of another ledger, or not continuing the segment before | refuse | refuse |
-//! | later: of a version that this program does not read | refuse | refuse |
+//! | later: of another version, which this program does not read | refuse | refuse |
 //!
 //! The header is synced before the first entry is written. So a torn one stands in a segment that never held an
 //! entry; the segment is set aside (renamed to `*.torn`), and if there is no other, a new ledger begins.
@@ -316,7 +316,11 @@ fn replay_after<F: Files>(
                 count -= 1;
             }
             Action::SetAside | Action::Cut | Action::Refuse if found == HeaderFound::Later => {
-                let remedy = "serve it with the program that wrote it, or a later one".to_owned();
+                let remedy = format!(
+                    "serve it with the program that wrote it; or keep it and begin anew: move {} away, and put what each account holds \
+                     into the card table",
+                    files.path("")
+                );
                 return Err(OpenError::Damaged { file: files.path(&segment.name), line: 1, case, remedy });
             }
             Action::SetAside | Action::Cut | Action::Refuse if replayed.head.seq.next() < segments[0].first => {

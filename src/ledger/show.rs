@@ -89,7 +89,7 @@ pub fn for_each_entry<F: Files>(
 }
 
 /// Title, the ledger's column from 1, width (0: the last, as long as it is), whether numbers align to the right.
-const TABLE: [(&str, usize, usize, bool); 14] = [
+const TABLE: [(&str, usize, usize, bool); 16] = [
     ("seq", 1, 7, true),
     ("time", 2, 20, false),
     ("kind", 4, 11, false),
@@ -98,12 +98,14 @@ const TABLE: [(&str, usize, usize, bool); 14] = [
     ("card", 8, 10, false),
     ("account", 9, 10, false),
     ("amount", 10, 9, true),
-    ("uses", 11, 4, true),
-    ("balance", 12, 9, true),
-    ("left", 13, 4, true),
-    ("slot", 15, 8, false),
-    ("ref", 16, 7, true),
-    ("detail", 17, 0, false),
+    ("subsidy", 11, 8, true),
+    ("uses", 12, 4, true),
+    ("balance", 13, 9, true),
+    ("sub_left", 14, 8, true),
+    ("left", 15, 4, true),
+    ("slot", 17, 8, false),
+    ("ref", 18, 7, true),
+    ("detail", 19, 0, false),
 ];
 
 fn cells(text: &[u8]) -> [String; TABLE.len()] {
@@ -150,7 +152,7 @@ mod tests {
         assert_eq!(rows.len(), 4, "{text}");
         for (row, words) in [
             (0, &["seq", "time", "kind"][..]),
-            (1, &["1", "2026-11-22", "12:00:00", "topup", "0088888888", "0088888888", "1.00", "0", "1.00", "0"]),
+            (1, &["1", "2026-11-22", "12:00:00", "topup", "0088888888", "0088888888", "1.00", "0.00", "0", "1.00"]),
             (3, &["3", "2026-11-22", "12:00:00", "stop"]),
         ] {
             let shown: Vec<&str> = rows[row].split_whitespace().collect();

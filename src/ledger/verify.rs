@@ -433,11 +433,19 @@ impl Run {
     }
 }
 
-/// The sums of all accounts that ever moved: `balance` and `uses_left` must be them.
+/// The sums of all accounts that ever moved: `balance`, `subsidy_left` and `uses_left` must be them.
 struct Accounts {
-    sums: HashMap<AccountId, (Balance, i32)>,
+    sums: HashMap<AccountId, Figures>,
     /// Whether an account that is not among them never moved; else its first line is taken as it is.
     is_complete: bool,
+}
+
+/// What an account's entries add up to.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    balance: Balance,
+    subsidy: Balance,
+    uses: i32,
 }
 
 impl Accounts {
@@ -449,29 +457,40 @@ impl Accounts {
 
     fn check(&mut self, entry: &Entry) -> Result<(), String> {
         let Some(account) = &entry.account else { return Ok(()) };
-        let (balance, uses) = match self.sums.get(account) {
+        let before = match self.sums.get(account) {
             Some(sums) => *sums,
             None if !entry.is_lasting() => return Ok(()),
-            None if self.is_complete => (Balance::ZERO, 0),
+            None if self.is_complete => Figures::default(),
             None => {
-                if let (Some(balance), Some(uses_left)) = (entry.balance, entry.uses_left) {
-                    self.sums.insert(*account, (balance, uses_left));
+                if let (Some(balance), Some(subsidy), Some(uses)) = (entry.balance, entry.subsidy_left, entry.uses_left)
+                {
+                    self.sums.insert(*account, Figures { balance, subsidy, uses });
                 }
                 return Ok(());
             }
         };
-        let balance = balance + entry.amount.unwrap_or_default();
-        let uses = uses.saturating_add(entry.uses.unwrap_or_default());
-        let written = (entry.balance.unwrap_or(balance), entry.uses_left.unwrap_or(uses));
+        let Figures { balance, subsidy, uses } = Figures {
+            balance: before.balance + entry.amount.unwrap_or_default(),
+            subsidy: before.subsidy + entry.subsidy.unwrap_or_default(),
+            uses: before.uses.saturating_add(entry.uses.unwrap_or_default()),
+        };
+        let written = Figures {
+            balance: entry.balance.unwrap_or(balance),
+            subsidy: entry.subsidy_left.unwrap_or(subsidy),
+            uses: entry.uses_left.unwrap_or(uses),
+        };
         self.sums.insert(*account, written);
-        if written.0 != balance {
-            return Err(format!(
-                "entry {} says balance {}, the entries before it make {balance}",
-                entry.seq, written.0
-            ));
+        let seq = entry.seq;
+        if written.balance != balance {
+            let said = written.balance;
+            return Err(format!("entry {seq} says balance {said}, the entries before it make {balance}"));
         }
-        if written.1 != uses {
-            return Err(format!("entry {} says {} uses left, the entries before it make {uses}", entry.seq, written.1));
+        if written.subsidy != subsidy {
+            let said = written.subsidy;
+            return Err(format!("entry {seq} says {said} of subsidy left, the entries before it make {subsidy}"));
+        }
+        if written.uses != uses {
+            return Err(format!("entry {seq} says {} uses left, the entries before it make {uses}", written.uses));
         }
         Ok(())
     }

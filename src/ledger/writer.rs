@@ -437,7 +437,7 @@ fn create_segment<S: Storage>(
     head: Head,
 ) -> io::Result<Name> {
     let name = stack_name_of(head.seq.next());
-    storage.create(&name, &header::emit(ledger, site, head, created))?;
+    storage.create(&name, &header::emit(ledger, None, None, site, head, created))?;
     storage.sync(&name)?;
     storage.sync_dir()?;
     Ok(name)

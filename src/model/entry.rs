@@ -182,19 +182,23 @@ pub struct Entry {
     pub account: Option<AccountId>,
     /// Column 10: the signed effect on the balance.
     pub amount: Option<Balance>,
-    /// Column 11: the signed effect on the uses.
+    /// Column 11: the signed effect on the subsidy purse; zero where an account is concerned, until that purse has rules.
+    pub subsidy: Option<Balance>,
+    /// Column 12: the signed effect on the uses.
     pub uses: Option<i32>,
-    /// Column 12: the account's sum after this entry.
+    /// Column 13: the account's sum after this entry.
     pub balance: Option<Balance>,
-    /// Column 13: the account's uses after this entry.
+    /// Column 14: the account's subsidy after this entry.
+    pub subsidy_left: Option<Balance>,
+    /// Column 15: the account's uses after this entry.
     pub uses_left: Option<i32>,
-    /// Column 14: the device's time, raw.
+    /// Column 16: the device's time, raw.
     pub device_time: Option<DeviceTime>,
-    /// Column 15: 105: record address; 128: command number; 150: `reader:door`.
+    /// Column 17: 105: record address; 128: command number; 150: `reader:door`.
     pub slot: Option<Text<32>>,
-    /// Column 16: the entry this one is about.
+    /// Column 18: the entry this one is about.
     pub about: Option<EntrySeq>,
-    /// Column 17.
+    /// Column 19.
     pub detail: Detail,
 }
 
@@ -212,8 +216,10 @@ impl Entry {
             card: None,
             account: None,
             amount: None,
+            subsidy: None,
             uses: None,
             balance: None,
+            subsidy_left: None,
             uses_left: None,
             device_time: None,
             slot: None,
@@ -229,7 +235,8 @@ impl Entry {
 
     /// Whether the entry moves its account.
     pub fn moves(&self) -> bool {
-        self.amount.is_some_and(|amount| amount != Balance::ZERO) || self.uses.is_some_and(|uses| uses != 0)
+        let is_sum = |sum: Option<Balance>| sum.is_some_and(|sum| sum != Balance::ZERO);
+        is_sum(self.amount) || is_sum(self.subsidy) || self.uses.is_some_and(|uses| uses != 0)
     }
 
     /// Sales that the entry adds to its card's day: 1, -1 for one that is undone as a whole, or 0.

@@ -751,7 +751,7 @@ mod tests {
             let columns: Vec<&str> = line.split('\t').collect();
             let more =
                 crate::model::Balance::parse(columns[2].as_bytes()).unwrap() + crate::model::Balance::from_fen(1);
-            *line = format!("account\t{}\t{more}\t{}\t{}", columns[1], columns[3], columns[4]);
+            *line = format!("account\t{}\t{more}\t{}", columns[1], columns[3..].join("\t"));
         }
         let end = lines.pop().unwrap();
         let covered = format!("{}\n{}", lines.join("\n"), &end[..end.len() - 8]);

@@ -368,8 +368,10 @@ impl Server<'_> {
             let account = self.book().account(row);
             entry.account = Some(account.id);
             entry.amount = Some(plan.amount);
+            entry.subsidy = Some(Balance::ZERO);
             entry.uses = Some(plan.uses);
             entry.balance = Some(account.balance + plan.amount);
+            entry.subsidy_left = Some(account.subsidy);
             entry.uses_left = Some(account.uses.saturating_add(plan.uses));
         }
         if let Some((device, door)) = plan.door {

@@ -353,8 +353,10 @@ impl Server<'_> {
         let account = self.tables.book.account(row);
         entry.account = Some(account.id);
         entry.amount = Some(Balance::ZERO);
+        entry.subsidy = Some(Balance::ZERO);
         entry.uses = Some(0);
         entry.balance = Some(account.balance);
+        entry.subsidy_left = Some(account.subsidy);
         entry.uses_left = Some(account.uses);
         let figures = account.figures();
         if account.unopened().is_some() {
@@ -371,8 +373,10 @@ impl Server<'_> {
         entry.card = Some(card.padded());
         entry.account = Some(account.id);
         entry.amount = Some(balance);
+        entry.subsidy = Some(Balance::ZERO);
         entry.uses = Some(uses);
         entry.balance = Some(account.balance + balance);
+        entry.subsidy_left = Some(account.subsidy);
         entry.uses_left = Some(account.uses.saturating_add(uses));
         self.append(&mut entry, now, fx);
     }
@@ -469,8 +473,10 @@ impl Effect {
         let amount = -Balance::from(self.amount);
         entry.account = Some(account.id);
         entry.amount = Some(amount);
+        entry.subsidy = Some(Balance::ZERO);
         entry.uses = Some(-self.uses);
         entry.balance = Some(account.balance + amount);
+        entry.subsidy_left = Some(account.subsidy);
         entry.uses_left = Some(account.uses.saturating_sub(self.uses));
         entry.detail.push_day(self.day);
         if let Some(period) = &self.period {

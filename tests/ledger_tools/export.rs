@@ -68,7 +68,7 @@ fn a_csv_has_a_mark_titles_and_a_row_an_entry_that_begins_with_site_and_ledger()
     assert_eq!(table.len(), all.len() + 1);
     assert_eq!(
         table[0].join(" "),
-        "site ledger day seq time clock kind machine serial frame card account amount uses balance uses_left device_time slot ref detail crc"
+        "site ledger day seq time clock kind machine serial frame card account amount subsidy uses balance subsidy_left uses_left device_time slot ref detail crc"
     );
     for (cells, row) in table[1..].iter().zip(&all) {
         assert_eq!(
@@ -76,7 +76,7 @@ fn a_csv_has_a_mark_titles_and_a_row_an_entry_that_begins_with_site_and_ledger()
             ("一食堂", "00a1b2c3d4e5f607", row.day())
         );
         assert_eq!(cells[4], row.column(2)[..19].replace('T', " "));
-        for column in [1, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18] {
+        for column in (1..=20).filter(|column| ![2, 6].contains(column)) {
             assert_eq!(cells[column + 2], row.column(column), "entry {} column {column}", row.seq());
         }
     }
@@ -92,10 +92,10 @@ fn a_csv_runs_no_formula_and_leaves_numbers_as_they_are() {
     let table = cells(text.trim_start_matches('\u{FEFF}'));
     assert_eq!(table.len(), 5);
     for row in &table {
-        assert_eq!(row.len(), 21, "{row:?}");
+        assert_eq!(row.len(), 23, "{row:?}");
         for (index, cell) in row.iter().enumerate() {
             assert!(
-                [12, 14].contains(&index) || !cell.starts_with(['=', '+', '-', '@', '\t']),
+                [12, 13, 15].contains(&index) || !cell.starts_with(['=', '+', '-', '@', '\t']),
                 "{cell:?} would be run"
             );
         }
@@ -106,9 +106,9 @@ fn a_csv_runs_no_formula_and_leaves_numbers_as_they_are() {
         (1, 3, "1"),
         (1, 10, "0088888801"),
         (1, 12, "-5.50"),
-        (1, 17, "1-2"),
-        (2, 17, "12e4"),
-        (4, 17, "007"),
+        (1, 19, "1-2"),
+        (2, 19, "12e4"),
+        (4, 19, "007"),
     ] {
         assert_eq!(table[row][column], digits);
     }
@@ -121,7 +121,7 @@ fn a_tsv_has_nothing_but_the_values() {
     let table: Vec<Vec<&str>> =
         text.strip_suffix('\n').unwrap().split('\n').map(|line| line.split('\t').collect()).collect();
     assert_eq!(table.len(), 5);
-    assert!(table.iter().all(|row| row.len() == 21), "{table:?}");
+    assert!(table.iter().all(|row| row.len() == 23), "{table:?}");
     assert_eq!(table[0][..4], ["site", "ledger", "day", "seq"]);
     assert_eq!(table[1][..4], ["=1+1,一食堂", "00000000000000a1", "2026-11-22", "1"]);
     assert_eq!(table[1][10..13], ["0088888801", "=cmd|'/c calc'!A1", "-5.50"]);
@@ -129,7 +129,7 @@ fn a_tsv_has_nothing_but_the_values() {
         table.iter().skip(1).map(|row| row[11]).collect::<Vec<_>>(),
         ["=cmd|'/c calc'!A1", "+86", "@SUM(1)", "-1"]
     );
-    assert_eq!(table.iter().skip(1).map(|row| row[17]).collect::<Vec<_>>(), ["1-2", "12e4", "x", "007"]);
+    assert_eq!(table.iter().skip(1).map(|row| row[19]).collect::<Vec<_>>(), ["1-2", "12e4", "x", "007"]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn gbk_has_no_mark_and_chinese_titles_name_the_same_columns() {
     assert!(!is_wrong && !decoded.starts_with('\u{FEFF}'));
     let table = cells(&decoded);
     assert_eq!(table[0][..4], ["站点", "账本", "营业日", "流水号"]);
-    assert_eq!((table[0].len(), table[1].len()), (21, 21));
+    assert_eq!((table[0].len(), table[1].len()), (23, 23));
     assert_eq!(table[1][6], "调整");
     assert!(std::str::from_utf8(&bytes).is_err(), "GBK it is");
 }

@@ -62,8 +62,9 @@ impl Maker {
         entry.account = Some(AccountId::try_from(format!("S{account:05}").as_str()).expect("short"));
         let (balance, left, _) = &mut self.balances[account];
         (*balance, *left) = (*balance + fen, *left + uses);
-        (entry.amount, entry.uses) = (Some(Balance::from_fen(fen)), Some(uses));
-        (entry.balance, entry.uses_left) = (Some(Balance::from_fen(*balance)), Some(*left));
+        (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::from_fen(fen)), Some(Balance::ZERO), Some(uses));
+        (entry.balance, entry.subsidy_left, entry.uses_left) =
+            (Some(Balance::from_fen(*balance)), Some(Balance::ZERO), Some(*left));
         entry
     }
 
@@ -189,8 +190,9 @@ pub fn write_entries(directory: &Path, site: &str, entries: Vec<Entry>) {
             let (balance, left) = figures.entry(*account).or_insert((Balance::ZERO, 0));
             *balance += entry.amount.unwrap_or_default();
             *left += entry.uses.unwrap_or_default();
-            (entry.amount, entry.uses) = (entry.amount.or(Some(Balance::ZERO)), entry.uses.or(Some(0)));
-            (entry.balance, entry.uses_left) = (Some(*balance), Some(*left));
+            (entry.amount, entry.subsidy, entry.uses) =
+                (entry.amount.or(Some(Balance::ZERO)), Some(Balance::ZERO), entry.uses.or(Some(0)));
+            (entry.balance, entry.subsidy_left, entry.uses_left) = (Some(*balance), Some(Balance::ZERO), Some(*left));
         }
         ledger.append(&entry);
     }

@@ -35,7 +35,7 @@ fn a_simulated_day_closes_and_every_sale_of_it_can_be_explained() {
     assert_eq!(report.get("balanced"), &Json::Flag(true));
     for row in all.iter().filter(|row| row.is_sale()) {
         let story = ledger(&["explain", row.column(1), "--config", text(&config)]).expect(0, &["the chain holds"], &[]);
-        assert!(story.out.contains(&format!("= {}", row.column(12))), "{}", story.out);
+        assert!(story.out.contains(&format!("= {}", row.column(13))), "{}", story.out);
     }
     server.stop();
 }

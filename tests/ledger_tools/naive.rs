@@ -27,11 +27,11 @@ impl Row {
     }
 
     pub fn uses(&self) -> i64 {
-        self.column(11).parse().unwrap_or(0)
+        self.column(12).parse().unwrap_or(0)
     }
 
     pub fn word(&self, key: &str) -> &str {
-        self.column(17).split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('=')).unwrap_or("")
+        self.column(19).split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('=')).unwrap_or("")
     }
 
     /// `day=`, else the date of its time.

@@ -47,7 +47,7 @@ fn every_figure_of_a_day_is_the_sum_of_its_lines() {
         assert_eq!(report.number("entries"), i64::try_from(of_day.len()).unwrap());
         for (end, row) in [("first", of_day[0]), ("last", of_day[of_day.len() - 1])] {
             assert_eq!(report.number(&format!("{end}.seq")), i64::try_from(row.seq()).unwrap());
-            assert_eq!(report.text(&format!("{end}.crc")), row.column(18));
+            assert_eq!(report.text(&format!("{end}.crc")), row.column(20));
         }
         let lines = || of_day.iter().copied();
         for (kind, wanted) in grouped(lines(), |row| row.kind().to_owned()) {
@@ -62,7 +62,7 @@ fn every_figure_of_a_day_is_the_sum_of_its_lines() {
         assert_eq!(told("periods", "sales"), taken(grouped(sales(), |row| or_dash(row.word("period")))), "{day}");
         // A void counts for the machine and period of its sale.
         let voids = || lines().filter(|row| row.kind() == "void");
-        let sale_of = |row: &Row| &all[row.column(16).parse::<usize>().unwrap() - 1];
+        let sale_of = |row: &Row| &all[row.column(18).parse::<usize>().unwrap() - 1];
         assert_eq!(told("machines", "void"), grouped(voids(), |row| or_dash(sale_of(row).column(5))), "{day}");
         assert_eq!(told("periods", "void"), grouped(voids(), |row| or_dash(sale_of(row).word("period"))), "{day}");
 
@@ -91,7 +91,7 @@ fn what_is_listed_is_what_a_person_should_look_at() {
     let of_day = || all.iter().filter(|row| row.day() == DAYS[1]);
     let offline = || of_day().filter(|row| row.kind() == "offline");
     let confirmed: Vec<&str> =
-        all.iter().filter(|row| ["confirm", "void"].contains(&row.kind())).map(|row| row.column(16)).collect();
+        all.iter().filter(|row| ["confirm", "void"].contains(&row.kind())).map(|row| row.column(18)).collect();
     let doubts = || {
         let sales = of_day().filter(|row| ["charge", "meal", "scan"].contains(&row.kind()));
         sales.filter(|row| !confirmed.contains(&row.column(1)))
@@ -103,7 +103,7 @@ fn what_is_listed_is_what_a_person_should_look_at() {
     let wanted = |rows: &mut dyn Iterator<Item = &Row>| rows.map(Row::seq).collect::<Vec<u64>>();
     for (list, rows) in [
         ("invalid_times", wanted(&mut offline().filter(|row| row.word("invalid") == "time"))),
-        ("overdrafts", wanted(&mut offline().filter(|row| fen(row.column(12)) < 0))),
+        ("overdrafts", wanted(&mut offline().filter(|row| fen(row.column(13)) < 0))),
         ("bad_cards", wanted(&mut offline().filter(|row| !row.word("reason").is_empty()))),
         ("voids", wanted(&mut of_day().filter(|row| row.kind() == "void"))),
         ("adjusts", wanted(&mut of_day().filter(|row| row.kind() == "adjust"))),
@@ -145,7 +145,7 @@ fn opening_and_movements_make_the_closing_total_and_the_next_days_opening() {
     // The last `balance` column of each account says the same.
     let mut last: BTreeMap<&str, i64> = BTreeMap::new();
     for row in all.iter().filter(|row| !row.column(9).is_empty()) {
-        last.insert(row.column(9), fen(row.column(12)));
+        last.insert(row.column(9), fen(row.column(13)));
     }
     assert_eq!(last.values().sum::<i64>(), before);
 }

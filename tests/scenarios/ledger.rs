@@ -103,6 +103,9 @@ impl Ledger {
             let sum = sums.entry(account.clone()).or_default();
             sum.0 += entry.amount.unwrap_or_default();
             sum.1 += entry.uses.unwrap_or_default();
+            if (entry.subsidy, entry.subsidy_left) != (Some(Balance::ZERO), Some(Balance::ZERO)) {
+                return Err(format!("entry {seq}: the subsidy purse has no rules yet"));
+            }
             if (Some(sum.0), Some(sum.1)) != (entry.balance, entry.uses_left) {
                 return Err(format!("entry {seq}: the account's entries add up to {} and {}", sum.0, sum.1));
             }

@@ -752,8 +752,8 @@ impl World {
                 format!("{after} {name} < {text}")
             }
             Event::Entry(entry) => {
-                let keys = ["clock", "machine", "frame", "card", "account", "amount", "uses", "balance", "uses_left"];
-                let keys = keys.into_iter().chain(["device_time", "slot", "ref"]);
+                let keys = ["clock", "machine", "frame", "card", "account", "amount", "subsidy", "uses", "balance"];
+                let keys = keys.into_iter().chain(["subsidy_left", "uses_left", "device_time", "slot", "ref"]);
                 let columns = keys.filter_map(|key| Some(format!("{key}={}", column(entry, key)?)));
                 let columns = columns.collect::<Vec<_>>().join(" ");
                 format!("{after} ledger {} seq={} {columns} {}", entry.kind.word(), entry.seq, entry.detail.as_str())
@@ -781,7 +781,9 @@ impl World {
         entry.seq = head.next();
         if let Some((balance, uses)) = figures {
             entry.amount = entry.amount.or(Some(Balance::ZERO));
+            entry.subsidy = Some(Balance::ZERO);
             entry.uses = entry.uses.or(Some(0));
+            entry.subsidy_left = Some(Balance::ZERO);
             entry.balance = Some(balance + entry.amount.unwrap_or_default());
             entry.uses_left = Some(uses + entry.uses.unwrap_or_default());
         }

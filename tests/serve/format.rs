@@ -81,7 +81,7 @@ fn is_of_type(column: &str, text: &str) -> bool {
         "serial" => is_digits(text) && text.len() == 10,
         "card" => is_digits(text) && text.len() == 10,
         "account" | "device_time" | "slot" => is_text(text),
-        "amount" | "balance" => is_yuan(text),
+        "amount" | "balance" | "subsidy" | "subsidy_left" => is_yuan(text),
         "uses" | "uses_left" => is_signed(text),
         "detail" => is_text(text) && is_detail(text),
         "crc" => text.len() == 8 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
@@ -130,27 +130,27 @@ fn each_kind_fills_its_columns() {
     let cells = |line: &Line, columns: &[&str]| -> String {
         columns.iter().map(|column| line.raw(column)).collect::<Vec<_>>().join(" ")
     };
-    let money = ["amount", "uses", "balance", "uses_left"];
+    let money = ["amount", "subsidy", "uses", "balance", "subsidy_left", "uses_left"];
     let place = ["machine", "serial", "frame", "card", "account"];
 
     let open = ledger.of_kind("open").next().unwrap();
     assert_eq!(cells(open, &["card", "account"]), "8888888802 A00002");
-    assert_eq!(cells(open, &money), "1000.00 100 1000.00 100");
+    assert_eq!(cells(open, &money), "1000.00 0.00 100 1000.00 0.00 100");
     let charge = ledger.only("charge");
     assert_eq!(cells(charge, &place), "00002 1000000002 00002 8888888802 A00002");
-    assert_eq!(cells(charge, &money), "-5.50 0 994.50 100");
+    assert_eq!(cells(charge, &money), "-5.50 0.00 0 994.50 0.00 100");
     assert_eq!((charge.raw("device_time"), charge.raw("slot"), charge.raw("ref")), (DEVICE_TIME, "\\N", "\\N"));
     assert!(charge.detail("day").is_some());
     let confirm = ledger.only("confirm");
     assert_eq!(confirm.raw("ref"), charge.raw("seq"));
-    assert_eq!(cells(confirm, &["amount", "uses"]), "\\N \\N");
+    assert_eq!(cells(confirm, &["amount", "subsidy", "uses"]), "\\N \\N \\N");
     let meal = ledger.only("meal");
-    assert_eq!(cells(meal, &money), "0.00 -1 1000.00 99");
+    assert_eq!(cells(meal, &money), "0.00 0.00 -1 1000.00 0.00 99");
     let scan = ledger.only("scan");
     assert_eq!(cells(scan, &["card", "slot", "amount"]), "8888888801 0000000321 -2.00");
     let offline: Vec<&Line> = ledger.of_kind("offline").collect();
     assert_eq!(cells(offline[0], &["slot", "device_time"]), "12345678 2024-02-28 09:00:00");
-    assert_eq!(cells(offline[0], &money), "-3.25 0 996.75 100");
+    assert_eq!(cells(offline[0], &money), "-3.25 0.00 0 996.75 0.00 100");
     assert_eq!(cells(offline[1], &["amount", "uses"]), "0.00 0");
     assert!(offline[1].detail("claimed").is_some(), "{:?}", offline[1]);
     let decline = ledger.only("decline");
@@ -180,7 +180,7 @@ fn the_header_names_the_ledger() {
     let site = Site::with("\toption site '食堂 one'", "");
     site.start().stop();
     let header = site.ledger().header;
-    assert_eq!((header["version"].as_str(), header["site"].as_str()), ("1", "食堂 one"));
+    assert_eq!((header["version"].as_str(), header["site"].as_str()), ("2", "食堂 one"));
     assert_eq!((header["first"].as_str(), header["chain"].as_str()), ("1", "00000000"));
     assert!(is_time(&header["created"]), "{header:?}");
     let name = &header["ledger"];

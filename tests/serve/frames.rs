@@ -216,7 +216,7 @@ fn no_pin_and_no_code_reaches_ledger_or_log() {
     let ended = server.stop();
     // Without header and crcs: any digits may stand there.
     let ledger = site.ledger().lines;
-    let columns = |line: &Line| COLUMNS[..17].iter().map(|column| line.raw(column)).collect::<Vec<_>>().join("\t");
+    let columns = |line: &Line| COLUMNS[..19].iter().map(|column| line.raw(column)).collect::<Vec<_>>().join("\t");
     let ledger = ledger.iter().map(columns).collect::<Vec<_>>().join("\n");
     assert!(ledger.contains("rule=duress") && ledger.contains("reason=pin") && ledger.contains("foreign-code"));
     assert!(ended.out.contains("debug: frame code=150"), "everything was logged:\n{}", ended.out);

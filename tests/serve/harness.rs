@@ -114,7 +114,7 @@ impl Site {
             }
             let next = Ledger::parse(&bytes);
             let last = whole.lines.last().expect("a segment ends with an entry");
-            assert_eq!(next.header["chain"], last.0[17], "segments follow from each other");
+            assert_eq!(next.header["chain"], last.raw("crc"), "segments follow from each other");
             assert_eq!(next.header["ledger"], whole.header["ledger"]);
             whole.lines.extend(next.lines);
             whole.torn = next.torn;
@@ -457,7 +457,7 @@ pub fn read_reply(bytes: &[u8]) -> Reply {
 }
 
 /// The columns' names, in their order.
-pub const COLUMNS: [&str; 18] = [
+pub const COLUMNS: [&str; 20] = [
     "seq",
     "time",
     "clock",
@@ -468,8 +468,10 @@ pub const COLUMNS: [&str; 18] = [
     "card",
     "account",
     "amount",
+    "subsidy",
     "uses",
     "balance",
+    "subsidy_left",
     "uses_left",
     "device_time",
     "slot",
@@ -551,7 +553,7 @@ impl Ledger {
             crc = next;
             let text = std::str::from_utf8(&rest[..len]).expect("UTF-8");
             let line = Line(text.split('\t').map(str::to_owned).collect());
-            assert_eq!(line.0.len(), 18, "{text}");
+            assert_eq!(line.0.len(), 20, "{text}");
             lines.push(line);
             rest = &rest[len + 1..];
         }

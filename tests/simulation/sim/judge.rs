@@ -341,15 +341,15 @@ impl Judge {
     fn take(&mut self, text: &str, site: &Site, t: u64, process: u64) {
         super::tell(|| format!("{t:>9} ledger {text}"));
         let columns: Vec<&str> = text.split('\t').collect();
-        assert_eq!(columns.len(), 18, "columns of {text}");
-        let detail = columns[16].split(' ').filter_map(|word| word.split_once('=')).collect();
+        assert_eq!(columns.len(), 20, "columns of {text}");
+        let detail = columns[18].split(' ').filter_map(|word| word.split_once('=')).collect();
         let line = Line { columns, detail };
         let seq: u64 = line.column(1).parse().expect("a seq");
         assert_eq!(seq, self.seq + 1, "seq of {text}");
         let mut hasher = crc32fast::Hasher::new_with_initial(self.crc);
         hasher.update(&text.as_bytes()[..text.len() - 8]);
         let crc = hasher.finalize();
-        assert_eq!(line.column(18), format!("{crc:08x}"), "crc of {text}");
+        assert_eq!(line.column(20), format!("{crc:08x}"), "crc of {text}");
         self.seq = seq;
         self.crc = crc;
         self.entries += 1;
@@ -431,11 +431,12 @@ impl Judge {
         if account.is_empty() {
             return;
         }
-        let (amount, uses) = (fen(line.column(10)), line.column(11).parse::<i64>().unwrap_or(0));
+        let (amount, uses) = (fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
         let sum = self.sums.entry(account.to_owned()).or_default();
         sum.0 += amount;
         sum.1 += uses;
-        assert_eq!((fen(line.column(12)), line.column(13).parse::<i64>().unwrap_or(0)), *sum, "figures of {text}");
+        assert_eq!((fen(line.column(11)), fen(line.column(14))), (0, 0), "that purse has no rules yet: {text}");
+        assert_eq!((fen(line.column(13)), line.column(15).parse::<i64>().unwrap_or(0)), *sum, "figures of {text}");
         let after = sum.0;
         if line.column(4) == "open" {
             assert!(self.opened.insert(account.to_owned()), "opened twice: {text}");
@@ -558,7 +559,7 @@ impl Judge {
         let card = number(line.column(8));
         match line.column(4) {
             "void" => {
-                let about = number(line.column(16));
+                let about = number(line.column(18));
                 let back = fen(line.column(10));
                 let day = line.word("day").and_then(|day| Date::parse(day.as_bytes())).expect("a void says the day");
                 let period = line.word("period").filter(|_| line.word("rest").is_none());
@@ -592,7 +593,7 @@ impl Judge {
         let machine = line.column(5).parse::<u64>().unwrap_or(0);
         let serial = line.column(6).to_owned();
         let card = line.column(8).parse::<u64>().unwrap_or(0);
-        let raw = line.column(14);
+        let raw = line.column(16);
         let at = Civil::parse(raw.as_bytes());
         let is_count = line.word("mode").is_some_and(|mode| mode != "0");
         let asked = match kind {
@@ -604,7 +605,7 @@ impl Judge {
         };
         let place = (machine, card, asked);
         let frame = number(line.column(7));
-        let about = line.column(16).parse::<u64>().ok();
+        let about = line.column(18).parse::<u64>().ok();
         let is_decoy = site.find(card).is_some_and(|card| card.is_decoy);
         if matches!(kind, "charge" | "meal" | "scan" | "offline" | "matched" | "repeat" | "admit") {
             assert!(site.serves(machine), "a device in quarantine was served: {text}");
@@ -614,7 +615,7 @@ impl Judge {
                 let key = frame_key(line, machine, asked);
                 assert!(self.moved.insert(key.clone(), ()).is_none(), "one frame charged twice: {text}");
                 self.answered.insert(key.clone(), seq);
-                self.figures.insert(key.clone(), line.column(if kind == "meal" { 13 } else { 12 }).to_owned());
+                self.figures.insert(key.clone(), line.column(if kind == "meal" { 15 } else { 13 }).to_owned());
                 let is_scan = kind == "scan";
                 if let Some(at) = at.filter(|_| !is_scan) {
                     self.judge_charge(place, &serial, at, raw, site, text);
@@ -634,7 +635,7 @@ impl Judge {
                 let key = frame_key(line, machine, asked);
                 self.answered.insert(key.clone(), seq);
                 let left = line.word("left").and_then(|left| left.split_once('/'));
-                let (balance, uses) = left.unwrap_or((line.column(12), line.column(13)));
+                let (balance, uses) = left.unwrap_or((line.column(13), line.column(15)));
                 self.figures.insert(key.clone(), if asked == 0 { uses } else { balance }.to_owned());
                 let about = about.expect("a ref");
                 let sale = self.sale_of_frame.get(&key).copied();
@@ -660,7 +661,7 @@ impl Judge {
                 }
             }
             "offline" | "matched" => {
-                let slot = line.column(15);
+                let slot = line.column(17);
                 // A forger's 105 may hold nothing at all.
                 let is_decoy = is_decoy || slot.is_empty();
                 let key = format!("{machine}/{slot}/{raw}");
@@ -741,7 +742,7 @@ impl Judge {
                 self.approve(machine, seq);
             }
             "alarm" if line.word("rule") == Some("duress") => {
-                let (card, slot) = (line.column(8), line.column(15));
+                let (card, slot) = (line.column(8), line.column(17));
                 self.duress.insert(format!("{machine}/{}/{raw}/{card}@{slot}/0", number(line.column(7))), ());
             }
             _ => (),
@@ -929,11 +930,11 @@ fn record_key(machine: u64, record: &Record) -> String {
 
 fn frame_key(line: &Line, machine: u64, asked: i64) -> String {
     let subject = match (line.column(4), line.word("code")) {
-        ("scan", _) | (_, Some("128")) => line.column(15).to_owned(),
-        ("admit" | "refuse", _) => format!("{}@{}", line.column(8), line.column(15)),
+        ("scan", _) | (_, Some("128")) => line.column(17).to_owned(),
+        ("admit" | "refuse", _) => format!("{}@{}", line.column(8), line.column(17)),
         _ => line.column(8).to_owned(),
     };
-    format!("{machine}/{}/{}/{subject}/{asked}", number(line.column(7)), line.column(14))
+    format!("{machine}/{}/{}/{subject}/{asked}", number(line.column(7)), line.column(16))
 }
 
 /// What the ledger will know a frame by; `None` for frames that nothing rests on.

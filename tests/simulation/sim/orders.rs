@@ -55,7 +55,7 @@ pub struct Made {
 fn told(line: &Line) -> Option<(i64, i64)> {
     let (balance, uses) = match line.word("left") {
         Some(left) => left.split_once('/')?,
-        None => (line.column(12), line.column(13)),
+        None => (line.column(13), line.column(15)),
     };
     Some((fen(balance), uses.parse().ok()?))
 }
@@ -199,7 +199,7 @@ impl Orders {
                     card,
                     account: line.column(9).to_owned(),
                     fen: -fen(line.column(10)),
-                    uses: -line.column(11).parse::<i64>().unwrap_or(0),
+                    uses: -line.column(12).parse::<i64>().unwrap_or(0),
                     day: line.word("day").unwrap_or("").to_owned(),
                     period: line.word("period").unwrap_or("").to_owned(),
                     voided: 0,
@@ -239,8 +239,8 @@ impl Orders {
                 self.linked.insert(card, line.column(9).to_owned());
             }
             "payout" => {
-                let (balance, uses) = (fen(line.column(12)), line.column(13).parse::<i64>().unwrap_or(0));
-                let is_over = (fen(line.column(10)) < 0 && balance < 0) || (line.column(11) != "0" && uses < 0);
+                let (balance, uses) = (fen(line.column(13)), line.column(15).parse::<i64>().unwrap_or(0));
+                let is_over = (fen(line.column(10)) < 0 && balance < 0) || (line.column(12) != "0" && uses < 0);
                 assert!(!is_over, "more was paid out than there is: {text}");
             }
             "remote" => {
@@ -260,12 +260,12 @@ impl Orders {
     }
 
     fn take_void(&mut self, line: &Line, text: &str) {
-        let sale = number(line.column(16));
+        let sale = number(line.column(18));
         if sale <= self.forgotten {
             return;
         }
         let sold = self.sales.get_mut(&sale).unwrap_or_else(|| panic!("a void of what is no sale: {text}"));
-        let (back, uses) = (fen(line.column(10)), line.column(11).parse::<i64>().unwrap_or(0));
+        let (back, uses) = (fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
         assert!(!sold.is_whole, "nothing was left of the sale: {text}");
         assert!((0..=sold.left()).contains(&back), "more than is left of the sale ({}): {text}", sold.left());
         sold.voided += back;
@@ -479,16 +479,16 @@ fn what_of_entry(line: &Line) -> Option<String> {
     let card = || number(line.column(8));
     Some(match line.column(4) {
         kind @ ("topup" | "subsidy" | "payout" | "adjust") => {
-            format!("{kind} {} {} {}", card(), fen(line.column(10)), line.column(11))
+            format!("{kind} {} {} {}", card(), fen(line.column(10)), line.column(12))
         }
         "void" => match line.word("asked") {
-            Some(asked) => format!("void {} {}", line.column(16), fen(asked)),
-            None => format!("void {} left", line.column(16)),
+            Some(asked) => format!("void {} {}", line.column(18), fen(asked)),
+            None => format!("void {} left", line.column(18)),
         },
         "status" => format!("status {} {}", card(), line.word("status").unwrap_or("")),
         "link" => format!("link {} {}", card(), number(line.word("was").unwrap_or(""))),
         "remote" => {
-            let door = line.column(15).split_once(':').map_or("", |(_, door)| door);
+            let door = line.column(17).split_once(':').map_or("", |(_, door)| door);
             format!("remote {} {}", number(line.column(5)), number(door))
         }
         _ => return None,
