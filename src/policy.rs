@@ -291,3 +291,6 @@ fn has_just_passed(book: &Book, rule: &DoorRule, card: CardNo, request: &Passage
         .and_then(|pass| pass.at.age_ms(&request.now, request.clock))
         .is_some_and(|age| age < u64::from(rule.passback_s) * 1000)
 }
+
+#[cfg(test)]
+mod tests;
