@@ -156,6 +156,9 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
 }
 
 fn find(source: &Source, seq: EntrySeq) -> Result<Told, Trouble> {
+    if EntrySeq(0) < seq && seq < source.first() {
+        return Err(Trouble::Nothing(source.archived(seq)));
+    }
     let mut walk = source.walk();
     while let Some(item) = walk.entry()? {
         if item.entry.seq == seq {

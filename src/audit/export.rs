@@ -8,7 +8,7 @@
 use std::io::{self, BufWriter, Write};
 
 use super::days::Days;
-use super::source::{Item, Source};
+use super::source::{After, Item, Source};
 use super::{Calendar, Filter, Trouble, words};
 use crate::gbk;
 use crate::ledger::line::{self, COLUMNS};
@@ -46,6 +46,8 @@ pub struct Export {
     pub header: Language,
     /// GBK instead of UTF-8.
     pub gbk: bool,
+    /// The entry that the reader has, which must be here.
+    pub after: Option<After>,
 }
 
 /// The columns before the ledger's own: English, Chinese.
@@ -57,6 +59,9 @@ impl Export {
     /// # Errors
     /// If a file cannot be read, the ledger is damaged, or the output not be written.
     pub fn write(&self, source: &Source, out: &mut dyn Write) -> Result<(), Trouble> {
+        if let Some(after) = self.after {
+            source.check_after(after)?;
+        }
         let mut check = source.walk();
         while check.entry()?.is_some() {}
         let last = check.head().seq;

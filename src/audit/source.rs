@@ -11,9 +11,9 @@ use super::Trouble;
 use crate::book::{AccountLine, account_line};
 use crate::ledger::header::Header;
 use crate::ledger::segment::{self, Lines};
-use crate::ledger::storage::{DirFiles, Files};
+use crate::ledger::storage::Files;
 use crate::ledger::verify::{Fault, verify};
-use crate::ledger::{Head, Refusal, State, line, snapshot};
+use crate::ledger::{Head, HeldFiles, Refusal, State, archived, line, snapshot};
 use crate::limits::TAIL_LEN_MAX;
 use crate::model::{Entry, EntrySeq};
 
@@ -29,6 +29,25 @@ pub struct Piece {
     pub header: Header,
 }
 
+/// The last entry that a reader has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// Its number.
+    pub seq: EntrySeq,
+    /// Its crc, if the reader says it.
+    pub crc: Option<u32>,
+}
+
+/// What is said of an entry that is older than the `first` one here: where it went, as far as one of the ledger's directories says so.
+pub fn archived_words<'a>(seq: EntrySeq, first: EntrySeq, dirs: impl IntoIterator<Item = &'a Path>) -> String {
+    let place = dirs.into_iter().find_map(|dir| archived::place_of(dir, seq));
+    let place = place.map_or_else(
+        || "name the archive's directory too".to_owned(),
+        |place| format!("it is in {}: name that directory too", place.display()),
+    );
+    format!("entry {seq} was archived, the first one here is {first}: {place}")
+}
+
 /// The state that stands for the entries that were taken away.
 #[derive(Clone, Debug, Default)]
 pub struct Base {
@@ -41,8 +60,10 @@ pub struct Base {
 /// What is to be read.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Reads any path.
-    pub files: DirFiles,
+    /// Reads them as they stood when it was opened.
+    pub files: HeldFiles,
+    /// The directories among what was named.
+    pub places: Vec<PathBuf>,
     /// In the order of their entries; at least one.
     pub pieces: Vec<Piece>,
     /// If the first segments are not among them: the snapshot, where there is one that a start would believe.
@@ -55,10 +76,10 @@ impl Source {
     /// # Errors
     /// If there is no such file or no ledger in a directory, or they belong to two ledgers, or a header cannot be read.
     pub fn open(places: &[PathBuf]) -> Result<Self, Trouble> {
-        let files = DirFiles::new("");
+        let (files, paths) = HeldFiles::of_places(places)?;
         let mut pieces = Vec::new();
         let mut unreadable = Vec::new();
-        for path in segment::paths_of(places)? {
+        for path in paths {
             match segment::read_header(&files, &path)? {
                 Ok(header) => pieces.push(Piece { path, header }),
                 Err(error) => unreadable.push((path, error)),
@@ -82,12 +103,14 @@ impl Source {
                 format!("{} is of ledger {second:016x}, the others of {ledger:016x}: read them one by one", other.path);
             return Err(Trouble::Usage(sentence));
         }
-        let mut source = Self { files, pieces: once(pieces)?, base: None };
+        let pieces = once(&files, pieces)?;
+        let dirs = places.iter().filter(|place| place.is_dir()).cloned().collect();
+        let mut source = Self { files, places: dirs, pieces, base: None };
         if source.first() > EntrySeq(1) {
             source.base = places
                 .iter()
                 .filter(|place| place.is_dir())
-                .find_map(|place| base_in(place).transpose())
+                .find_map(|place| base_in(&source.files.in_dir(place)).transpose())
                 .transpose()?;
         }
         Ok(source)
@@ -136,8 +159,68 @@ impl Source {
 
     /// From the segment on that holds the entry after `seq`, if there is one.
     pub fn walk_after(&self, seq: EntrySeq) -> Walk<'_> {
+        self.walk_from(self.index_after(seq))
+    }
+
+    /// The segment where [`Source::walk_after`] begins.
+    pub fn piece_after(&self, seq: EntrySeq) -> &Piece {
+        &self.pieces[self.index_after(seq)]
+    }
+
+    fn index_after(&self, seq: EntrySeq) -> usize {
         let later = self.pieces.iter().position(|piece| piece.header.first > seq.next());
-        self.walk_from(later.unwrap_or(self.pieces.len()).saturating_sub(1))
+        later.unwrap_or(self.pieces.len()).saturating_sub(1)
+    }
+
+    /// Whether a reader who has everything up to an entry can go on from here.
+    ///
+    /// # Errors
+    /// If he cannot: the entries after it were taken away (*gap*), the ledger does not reach it (*ahead*), or it is another entry here
+    /// (*diverged*).
+    pub fn check_after(&self, after: After) -> Result<(), Trouble> {
+        let first = self.first();
+        if after.seq.next() < first {
+            return Err(Trouble::Nothing(format!("gap: {}", self.archived(after.seq.next()))));
+        }
+        let mut walk = self.walk_after(EntrySeq(after.seq.0.saturating_sub(1)));
+        let mut head = Head { seq: EntrySeq(first.0 - 1), crc: self.pieces[0].header.chain };
+        while head.seq < after.seq {
+            match walk.entry()? {
+                Some(item) => head = item.head(),
+                None => {
+                    return Err(Trouble::Nothing(format!(
+                        "ahead: there is no entry {} yet, the ledger ends with {}: was an older copy put back?",
+                        after.seq,
+                        walk.head()
+                    )));
+                }
+            }
+        }
+        match after.crc {
+            Some(crc) if crc != head.crc => Err(Trouble::Nothing(format!(
+                "diverged: entry {} has the crc {:08x} here, not {crc:08x}: what you have is of another ledger, or of another branch of it",
+                after.seq, head.crc
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What is said of an entry that is older than the first one here.
+    pub fn archived(&self, seq: EntrySeq) -> String {
+        archived_words(seq, self.first(), self.places.iter().map(PathBuf::as_path))
+    }
+
+    /// Whether it holds what the server says that it synced.
+    pub(super) fn check_limit(&self, limit: Head) -> Result<(), Trouble> {
+        if limit.seq < self.first() {
+            return Ok(());
+        }
+        self.check_after(After { seq: limit.seq, crc: Some(limit.crc) }).map_err(|trouble| match trouble {
+            Trouble::Nothing(why) => {
+                Trouble::Nothing(format!("{why} (the server that was asked serves another ledger?)"))
+            }
+            other @ (Trouble::Io(_) | Trouble::Damaged(_) | Trouble::Usage(_)) => other,
+        })
     }
 
     /// From the segment with this index on.
@@ -173,8 +256,7 @@ fn first_by_name(path: &str) -> Option<EntrySeq> {
 }
 
 /// Leaves out the shorter of two copies of one segment: an archive that was stopped, or a backup beside the ledger.
-fn once(pieces: Vec<Piece>) -> Result<Vec<Piece>, Trouble> {
-    let files = DirFiles::new("");
+fn once(files: &HeldFiles, pieces: Vec<Piece>) -> Result<Vec<Piece>, Trouble> {
     let mut kept: Vec<Piece> = Vec::new();
     for piece in pieces {
         match kept.last_mut().filter(|last| last.header.first == piece.header.first) {
@@ -190,17 +272,10 @@ fn once(pieces: Vec<Piece>) -> Result<Vec<Piece>, Trouble> {
 }
 
 /// What a directory's snapshot says, if a start would believe it.
-fn base_in(directory: &Path) -> Result<Option<Base>, Trouble> {
-    let files = DirFiles::new(directory);
-    let segments = segment::list(&files)?;
+fn base_in(directory: &HeldFiles) -> Result<Option<Base>, Trouble> {
+    let segments = segment::list(directory)?;
     let mut base = Base::default();
-    let mut belief = snapshot::restore(&files, &segments, &mut base)?;
-    if belief.is_err() {
-        // The server may have put a new one in its place.
-        std::thread::sleep(WRITING);
-        base.accounts.clear();
-        belief = snapshot::restore(&files, &segments, &mut base)?;
-    }
+    let belief = snapshot::restore(directory, &segments, &mut base)?;
     Ok(belief.ok().flatten().map(|found| Base { head: found.title.head, ..base }))
 }
 
@@ -235,6 +310,8 @@ pub struct Item<'a> {
     pub index: usize,
     /// From 1, which is the header.
     pub line: u64,
+    /// Where the line after it begins in the file.
+    pub end: u64,
     /// Without the LF.
     pub text: &'a [u8],
     /// The crc of the entry before.
@@ -275,7 +352,7 @@ pub enum Step<'a> {
 pub struct Walk<'a> {
     source: &'a Source,
     index: usize,
-    lines: Option<Lines<'a, DirFiles>>,
+    lines: Option<Lines<'a, HeldFiles>>,
     /// `None` before the first header.
     head: Option<Head>,
     /// The crc column of the line before, good or not.
@@ -337,6 +414,7 @@ impl Walk<'_> {
             self.buffer.clear();
             self.buffer.extend_from_slice(line.text);
             let (offset, number, ended, has_zeros) = (line.offset, line.number, line.ended, line.has_zeros());
+            let end = line.end();
             let follows = self.chain.is_some_and(|chain| line.follows(chain));
             let head = self.head.unwrap_or_default();
             let what = match (follows, line::parse(&self.buffer)) {
@@ -348,6 +426,7 @@ impl Walk<'_> {
                         piece,
                         index: self.index,
                         line: number,
+                        end,
                         text: &self.buffer,
                         chain,
                         crc: parsed.crc,
@@ -384,7 +463,7 @@ impl Walk<'_> {
 }
 
 /// Whether no line from here to the end ends as one of a ledger does: what a power cut leaves.
-fn is_no_ledger(lines: &mut Lines<'_, DirFiles>, first: &[u8]) -> Result<bool, Trouble> {
+fn is_no_ledger(lines: &mut Lines<'_, HeldFiles>, first: &[u8]) -> Result<bool, Trouble> {
     let mut has_crc = line::crc_column(first).is_some();
     while let Some(line) = lines.read()? {
         has_crc |= line.ended && line::crc_column(line.text).is_some();

@@ -11,20 +11,24 @@ use posgate::audit::export::{Export, Format, Language};
 use posgate::audit::filter::{self, Written};
 use posgate::audit::layout::printable;
 use posgate::audit::report::{Span, gather};
-use posgate::audit::show::{self, LAST_MAX, Show};
+use posgate::audit::show::{self, AskSynced, LAST_MAX, Show};
+use posgate::audit::source::After;
 use posgate::audit::{Calendar, Filter, Source, Trouble};
 use posgate::cards::diff::Opened;
 use posgate::config::Settings;
 use posgate::good::{self, Good};
+use posgate::ledger::{Head, is_served};
 use posgate::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
 use posgate::zone::Zone;
 use posgate::{cards, clock, config};
 
-use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};
+use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, ctl, print_problems};
 
 /// The options of `ledger show`.
-pub(super) const SHOW: &[&str] =
-    &["config", "raw", "follow", "last=", "card=", "account=", "machine=", "kind=", "from=", "to=", "after="];
+pub(super) const SHOW: &[&str] = &[
+    "config", "control=", "raw", "follow", "durable", "last=", "card=", "account=", "machine=", "kind=", "from=",
+    "to=", "after=",
+];
 /// The options of `ledger report`.
 pub(super) const REPORT: &[&str] = &["config", "day=", "from=", "to=", "balances", "json"];
 /// The options of `ledger export`.
@@ -49,8 +53,11 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
             Some(count.ok_or_else(|| usage(format!("--last {text:?} is no number up to {LAST_MAX}")))?)
         }
     };
-    let show = Show { filter, calendar, last, raw: options.has("raw") };
-    let damage = show::run(&at_hand.places, &show, options.has("follow"), &mut io::stdout())?;
+    let show = Show { filter, calendar, last, raw: options.has("raw"), after: after(options)? };
+    let mut synced = options.has("durable").then(|| Synced::of(options, &at_hand));
+    let mut ask = synced.as_mut().map(|synced| || synced.ask());
+    let ask = ask.as_mut().map(|ask| ask as &mut AskSynced);
+    let damage = show::run(&at_hand.places, &show, options.has("follow"), ask, &mut io::stdout())?;
     match damage {
         None => Ok(0),
         Some(sentence) => Err(Trouble::Damaged(sentence).into()),
@@ -117,7 +124,8 @@ fn export_all(options: &Options) -> Result<u8, Failure> {
     };
     let at_hand = AtHand::find(options, &options.operands)?;
     let calendar = at_hand.calendar()?;
-    let export = Export { filter: filter(options, &calendar)?, calendar, format, header, gbk: options.has("gbk") };
+    let (filter, after) = (filter(options, &calendar)?, after(options)?);
+    let export = Export { filter, calendar, format, header, gbk: options.has("gbk"), after };
     let source = Source::open(&at_hand.places)?;
     if let Some(note) = source.note() {
         complain!("{note}");
@@ -247,7 +255,6 @@ fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
     let machine = options.value("machine").map(|text| {
         MachineNo::parse(text.as_bytes()).ok_or_else(|| number("machine", "machine number of 1 to 10 digits"))
     });
-    let after = options.value("after").map(|text| text.parse().map_err(|_| number("after", "entry's number")));
     let time = |name: &str, edge: fn(&Written) -> Option<Civil>| {
         let wanted = "time: write 2026-11-22, '2026-11-22 12:30', 12:30 of today, today or yesterday";
         let read = |text: &str| {
@@ -263,8 +270,63 @@ fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
         kinds: options.value("kind").map_or(Ok(Vec::new()), filter::kinds).map_err(usage)?,
         from: time("from", Written::begin)?,
         until: time("to", Written::end)?,
-        after: EntrySeq(after.transpose()?.unwrap_or_default()),
+        after: after(options)?.map_or(EntrySeq(0), |after| after.seq),
     })
+}
+
+/// What `--after SEQ` or `--after SEQ:CRC` says that the reader has.
+fn after(options: &Options) -> Result<Option<After>, Failure> {
+    let Some(text) = options.value("after") else { return Ok(None) };
+    let wrong = || usage(format!("--after {text:?}: write an entry's number, or number and crc as in 4211:09ab34ef"));
+    let (seq, crc) = text.split_once(':').map_or((text, None), |(seq, crc)| (seq, Some(crc)));
+    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let seq = seq.parse().ok().filter(|_| is_plain(seq)).ok_or_else(wrong)?;
+    let is_crc = |crc: &&str| crc.len() == 8 && crc.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let crc = match crc {
+        None => None,
+        Some(crc) => {
+            let digits = Some(crc).filter(is_crc).ok_or_else(wrong)?;
+            Some(u32::from_str_radix(digits, 16).map_err(|_| wrong())?)
+        }
+    };
+    Ok(Some(After { seq: EntrySeq(seq), crc }))
+}
+
+/// Who says what is durable: the server that serves the ledger, over its control socket (`--durable`).
+struct Synced {
+    control: Option<PathBuf>,
+    dirs: Vec<PathBuf>,
+}
+
+impl Synced {
+    fn of(options: &Options, at_hand: &AtHand) -> Self {
+        let named = options.value("control").map(PathBuf::from);
+        let control = named.or_else(|| at_hand.settings.as_ref()?.control.clone());
+        Self { control, dirs: at_hand.places.iter().filter(|place| place.is_dir()).cloned().collect() }
+    }
+
+    /// The last entry that the server synced; `None` if no server runs.
+    fn ask(&mut self) -> Result<Option<Head>, Trouble> {
+        let answer = match &self.control {
+            Some(path) => ctl::synced_head(path),
+            None => Ok(None),
+        };
+        if let Some(head) = answer.map_err(|sentence| Trouble::Io(io::Error::other(sentence)))? {
+            return Ok(Some(head));
+        }
+        match self.dirs.iter().find(|dir| is_served(dir)) {
+            None => Ok(None),
+            Some(dir) => {
+                let who = match &self.control {
+                    Some(path) => format!("and nobody answers at {}", path.display()),
+                    None => "and no control socket is known: say --config FILE or --control PATH".to_owned(),
+                };
+                let sentence =
+                    format!("{}: a server serves from here, {who}: what is durable cannot be told", dir.display());
+                Err(Trouble::Io(io::Error::other(sentence)))
+            }
+        }
+    }
 }
 
 /// A business day as a person writes it.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use posgate::config::Settings;
 use posgate::good::{self, Good};
-use posgate::ledger::{DirFiles, OpenError, replay};
+use posgate::ledger::{HeldFiles, OpenError, replay};
 use posgate::model::CardRecord;
 use posgate::net::udp::{self, InterfaceAddress};
 use posgate::server::{Origin, Server, Tables};
@@ -116,7 +116,14 @@ fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
     let mut tables = super::serve::tables();
     let tables: &mut Tables = &mut tables;
     let mut server = Server::new(tables, settings.rules.clone());
-    match replay(&DirFiles::new(dir), &mut server) {
+    let files = match HeldFiles::of_dir(dir) {
+        Ok(files) => files,
+        Err(error) => {
+            complain!("posgate: {error}");
+            return EXIT_IO;
+        }
+    };
+    match replay(&files, &mut server) {
         Ok(replayed) => {
             let torn = replayed.tail.as_ref().map_or(0, |tail| tail.len);
             say!("ledger      {}: seq={} crc={:08x}", dir.display(), replayed.head.seq, replayed.head.crc);

@@ -206,7 +206,9 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
             return Err(changes::refused(format_args!("{message}; {STAYS}"), NONE));
         }
     };
-    let changes = Changes::of(server, &file.records);
+    // An interface that comes and goes reloads, too: it costs no entry and no sync.
+    let is_unchanged = loaded.origin() == server.origin();
+    let changes = Changes { is_unchanged, ..Changes::of(server, &file.records) };
     let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin(), is_forced) {
         Ok(ignored) => ignored,
         Err(refusal) => {
@@ -242,11 +244,12 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
     }
     logging::set_level(level(settings));
     loaded.keep(path);
-    info!("reload cards={} accounts={}", file.records.len(), server.book().accounts().len());
+    let word = if is_unchanged { " unchanged" } else { "" };
+    info!("reload cards={} accounts={}{word}", file.records.len(), server.book().accounts().len());
     let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
     let answer = changes.answer(file.records.len(), &ignored, &at_start);
     *in_service = loaded.settings;
-    Ok(Reloaded { zone, segment_bytes, reserve_bytes, answer })
+    Ok(Reloaded { zone, segment_bytes, reserve_bytes, is_unchanged, answer })
 }
 
 fn level(settings: &Settings) -> LevelFilter {

@@ -13,6 +13,8 @@ const SENTENCES_LEN_MAX: usize = 3000;
 /// The cards of a new table beside those in service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
+    /// Both files are those in service, byte for byte: no entry is written.
+    pub is_unchanged: bool,
     /// In the new table only.
     pub new: Vec<CardNo>,
     /// In service only.
@@ -66,6 +68,7 @@ impl Changes {
             .list("changed_cards", named(&self.changed))
             .list("ignored_accounts", ignored.iter().take(SHOWN_MAX).map(string))
             .list("at_next_start", at_start.iter().map(string))
+            .flag("unchanged", self.is_unchanged)
             .end()
     }
 }

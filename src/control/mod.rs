@@ -108,6 +108,7 @@ pub fn answer<S: Storage>(
         Ok(Request::Show { machine, text }) => orders::show(service, now, machine, &text)?,
         Ok(Request::ClockAccept { by }) => orders::clock_accept(service, now, &by)?,
         Ok(Request::Sync) => orders::sync(service),
+        Ok(Request::Head) => queries::head(service.ledger().number(), service.ledger().synced()),
         Ok(Request::Discover { port }) => {
             service.server_mut().forget_found();
             match host.discover(port) {

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::json::{Object, string};
 use crate::book::Account;
 use crate::gbk;
+use crate::ledger::Head;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
 use crate::model::{CardNo, CardRow, Now, Reason, Rules};
 use crate::server::{CardView, DeviceView, FoundDevice, Server};
@@ -43,6 +44,12 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
         object = object.number("in_doubt_left_out", doubts.len() - DOUBTS_SHOWN_MAX);
     }
     object.list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
+}
+
+/// What a collector may take: nothing after it is durable yet, and a power cut can take it back.
+pub(super) fn head(ledger: u64, synced: Head) -> String {
+    let object = Object::ok().text("ledger", format_args!("{ledger:016x}"));
+    object.number("seq", synced.seq.0).text("crc", format_args!("{:08x}", synced.crc)).end()
 }
 
 /// What every list and answer says of a card.

@@ -84,6 +84,8 @@ pub enum Request {
     },
     /// Make all entries durable.
     Sync,
+    /// Which entry is the last durable one.
+    Head,
 }
 
 impl Request {
@@ -97,7 +99,7 @@ impl Request {
             | Self::Found { .. }
             | Self::Discover { .. } => true,
             Self::Unknown { .. } | Self::Devices { .. } | Self::Clock(_) | Self::Reload { .. } | Self::Status => true,
-            Self::Show { .. } | Self::ClockAccept { .. } | Self::Sync => false,
+            Self::Show { .. } | Self::ClockAccept { .. } | Self::Sync | Self::Head => false,
         }
     }
 }
@@ -155,6 +157,7 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("reload", &[], &["accept"], "read configuration and cards again"),
     command("clock-accept", &["by"], &[], "believe the clock as it stands"),
     command("sync", &[], &[], "make every entry durable"),
+    command("head", &[], &[], "the last entry that is durable, with its crc"),
 ];
 
 /// Reads a line.
@@ -230,6 +233,7 @@ impl Fields<'_> {
             "reload" => Ok(Request::Reload { accept: self.flag("accept")? }),
             "clock-accept" => Ok(Request::ClockAccept { by: self.by()? }),
             "sync" => Ok(Request::Sync),
+            "head" => Ok(Request::Head),
             _ => Err(format!("{cmd} is no command")),
         }
     }

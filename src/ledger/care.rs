@@ -14,7 +14,9 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::model::EntrySeq;
 
+use super::archived::{self, Archived};
 use super::header::HEADER_LEN;
+use super::held::HeldFiles;
 use super::recovery::{contradiction, free_name};
 use super::segment::{self, LINK, Lines, PIECE_LEN, Segment};
 use super::snapshot::{self, next_head};
@@ -95,12 +97,22 @@ pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareErr
         lock_there = Some(CareLock::take(to)?);
         Ok(copies)
     };
-    let archived = archive_into(&mut DirStorage::beside(dir), copies, out);
+    let taken = take_stock(&HeldFiles::of_dir(dir)?)?;
+    let mut note = |taken: &Taken, out: &mut dyn Write| {
+        let to = fs::canonicalize(to).unwrap_or_else(|_| to.to_owned());
+        let run = Archived { first: taken.first, last: taken.head.seq, dir: to };
+        match archived::add(dir, run) {
+            Ok(()) => Ok(()),
+            // On a full disk this is what makes room, and the note is for people only.
+            Err(error) => writeln!(out, "{}: not written: {error}", dir.join(archived::NAME).display()),
+        }
+    };
+    let archived = take_away(&mut DirStorage::beside(dir), taken, copies, &mut note, out);
     drop(lock_there);
     archived
 }
 
-/// The same between two storages; that of the copies is asked for once there is something to copy.
+/// The same between two storages, without a note of where it went; that of the copies is asked for once there is something to copy.
 ///
 /// # Errors
 /// Those of [`archive`].
@@ -109,6 +121,20 @@ pub fn archive_into<S: Storage, T: Storage>(
     open_copies: impl FnOnce() -> Result<T, CareError>,
     out: &mut dyn Write,
 ) -> Result<(), CareError> {
+    let taken = take_stock(files)?;
+    take_away(files, taken, open_copies, &mut |_, _| Ok(()), out)
+}
+
+/// What can be taken away: verified.
+struct Taken {
+    names: Vec<String>,
+    /// Their first entry, and the last.
+    first: EntrySeq,
+    head: Head,
+}
+
+/// Finds the segments wholly before the snapshot.
+fn take_stock<F: Files>(files: &F) -> Result<Option<Taken>, CareError> {
     let segments = segment::list(files)?;
     let kept_from = match believed(files, &segments)? {
         Ok(segment) => segment,
@@ -116,28 +142,43 @@ pub fn archive_into<S: Storage, T: Storage>(
     };
     let names: Vec<String> =
         segments.iter().filter(|segment| **segment < kept_from).map(|segment| segment.name.clone()).collect();
-    let Some(first) = segments.first().filter(|_| !names.is_empty()) else {
-        writeln!(out, "nothing to archive: no segment is wholly before the snapshot")?;
-        return Ok(());
+    let Some(first) = segments.first().map(|segment| segment.first).filter(|_| !names.is_empty()) else {
+        return Ok(None);
     };
-    let mut copies = open_copies()?;
-    let is_first = first.first == EntrySeq(1);
-    let originals = verify(files, &names, is_first, &mut || ())?;
+    let originals = verify(files, &names, first == EntrySeq(1), &mut || ())?;
     let chain = segment::read_header(files, &kept_from.name)?.map(|header| header.chain).ok();
     if originals.exit_code() != 0 || chain != Some(originals.head.crc) {
         return refused(format!("nothing is archived: a segment is not as it was written\n{originals}"));
     }
-    for name in &names {
+    Ok(Some(Taken { names, first, head: originals.head }))
+}
+
+/// Copies, verifies the copies, and removes the originals.
+fn take_away<S: Storage, T: Storage>(
+    files: &mut S,
+    taken: Option<Taken>,
+    open_copies: impl FnOnce() -> Result<T, CareError>,
+    note: &mut dyn FnMut(&Taken, &mut dyn Write) -> io::Result<()>,
+    out: &mut dyn Write,
+) -> Result<(), CareError> {
+    let Some(taken) = taken else {
+        writeln!(out, "nothing to archive: no segment is wholly before the snapshot")?;
+        return Ok(());
+    };
+    let Taken { names, first, head } = &taken;
+    let mut copies = open_copies()?;
+    for name in names {
         copy_durably(files, &mut copies, name)?;
     }
     copies.sync_dir()?;
-    let report = verify(&copies, &names, is_first, &mut || ())?;
-    if report.exit_code() != 0 || report.head != originals.head {
+    let report = verify(&copies, names, *first == EntrySeq(1), &mut || ())?;
+    if report.exit_code() != 0 || report.head != *head {
         let to = copies.path(&names[0]);
         return refused(format!("nothing is removed: a copy is not as it was written, from {to} on\n{report}"));
     }
+    note(&taken, out)?;
     // The oldest first: what is left has no hole.
-    for name in &names {
+    for name in names {
         let to = copies.path(name);
         if !is_same_file(files, &copies, name)? {
             return refused(format!("{name} is kept: {to} differs"));
@@ -146,7 +187,7 @@ pub fn archive_into<S: Storage, T: Storage>(
         files.sync_dir()?;
         writeln!(out, "{} is now {to}", files.path(name))?;
     }
-    writeln!(out, "archived {} segments, to {}", names.len(), originals.head)?;
+    writeln!(out, "archived {} segments, to {head}", names.len())?;
     Ok(())
 }
 

@@ -20,9 +20,11 @@ use std::io;
 
 use crate::model::EntrySeq;
 
+pub mod archived;
 pub mod care;
 pub mod census;
 pub mod header;
+pub mod held;
 pub mod line;
 pub mod recovery;
 pub mod segment;
@@ -33,8 +35,9 @@ pub mod verify;
 pub mod writer;
 
 pub use care::{CareError, CareLock, archive, archive_into, repair};
+pub use held::HeldFiles;
 pub use recovery::{OpenError, Refusal, Replayed, replay};
-pub use storage::{DirFiles, DirStorage, Files, Storage};
+pub use storage::{DirFiles, DirStorage, Files, Storage, is_served};
 pub use verify::run_verify;
 pub use writer::{Ledger, Opened, is_no_room};
 
@@ -108,6 +111,14 @@ impl fmt::Display for Head {
 /// # Errors
 /// If a file cannot be read, or the line is not what was written: its crc does not follow.
 pub fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
+    match find_listed(files, seq) {
+        // It was listed, and `archive` took it away before it was read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => find_listed(files, seq),
+        found => found,
+    }
+}
+
+fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
     let segments = segment::list(files)?;
     let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
     let damaged = |number: u64| {

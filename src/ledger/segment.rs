@@ -4,13 +4,14 @@
 //! [`super::recovery`] and [`super::verify`] judge them.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::model::EntrySeq;
 
 use super::header::{HEADER_LEN, Header, HeaderError};
+use super::held::HeldFiles;
 use super::line;
-use super::storage::{DirFiles, Files};
+use super::storage::Files;
 
 /// The link to the newest segment.
 pub const LINK: &str = "ledger.tsv";
@@ -73,7 +74,7 @@ pub fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, 
 #[derive(Clone, Debug)]
 pub struct Selection {
     /// Reads them.
-    pub files: DirFiles,
+    pub files: HeldFiles,
     /// Their names, in the order of their entries.
     pub names: Vec<String>,
     /// Whether they are all there is: then they begin with entry 1.
@@ -86,15 +87,16 @@ impl Selection {
     /// # Errors
     /// If there is no such file, or nothing to read in a directory.
     pub fn new(paths: &[PathBuf]) -> io::Result<Self> {
+        let (files, names) = HeldFiles::of_places(paths)?;
         if let [dir] = paths
             && dir.is_dir()
         {
-            let names = names_in(dir)?;
-            return Ok(Self { files: DirFiles::new(dir), names, is_directory: true });
+            let files = files.in_dir(dir);
+            let names = list(&files)?.into_iter().map(|segment| segment.name).collect();
+            return Ok(Self { files, names, is_directory: true });
         }
-        let files = DirFiles::new("");
         let mut segments = Vec::new();
-        for name in paths_of(paths)? {
+        for name in names {
             // A segment whose header cannot be read comes last, in the order given.
             let first = read_header(&files, &name)?.map_or(EntrySeq(u64::MAX), |header| header.first);
             segments.push((first, name));
@@ -102,43 +104,6 @@ impl Selection {
         segments.sort_by_key(|(first, _)| *first);
         Ok(Self { files, names: segments.into_iter().map(|(_, name)| name).collect(), is_directory: false })
     }
-}
-
-/// A directory's segments, oldest first.
-fn names_in(dir: &Path) -> io::Result<Vec<String>> {
-    let names: Vec<String> = list(&DirFiles::new(dir))?.into_iter().map(|segment| segment.name).collect();
-    if names.is_empty() {
-        return Err(no_ledger(dir, "no file ledger-….tsv"));
-    }
-    Ok(names)
-}
-
-fn no_ledger(place: &Path, why: &str) -> io::Error {
-    let remedy = "`posgate serve` makes it at its first start; name another directory, its segments, or --config FILE";
-    let sentence = format!("{}: no ledger here: {why}; {remedy}", place.display());
-    io::Error::new(io::ErrorKind::NotFound, sentence)
-}
-
-/// The segment files that are named, and those of the directories that are.
-///
-/// # Errors
-/// If there is no such file, nothing to read in a directory, or a path is no UTF-8.
-pub fn paths_of(places: &[PathBuf]) -> io::Result<Vec<String>> {
-    let mut paths = Vec::new();
-    for place in places {
-        if place.is_dir() {
-            paths.extend(names_in(place)?.into_iter().map(|name| place.join(name)));
-        } else if !place.try_exists().unwrap_or(true) {
-            return Err(no_ledger(place, "there is no such file or directory"));
-        } else {
-            paths.push(place.clone());
-        }
-    }
-    let text = |path: PathBuf| {
-        let wrong = format!("{}: the path is no UTF-8", path.display());
-        path.into_os_string().into_string().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, wrong))
-    };
-    paths.into_iter().map(text).collect()
 }
 
 /// The lines of a segment after its header, in order.

@@ -27,7 +27,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 #[cfg(test)]
@@ -177,21 +179,22 @@ impl Files for DirFiles {
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize> {
         let path = self.full(name);
         let file = File::open(&path).map_err(explain("open", &path))?;
-        let mut len = 0;
-        while len < into.len() {
-            match file.read_at(&mut into[len..], offset.saturating_add(len as u64)) {
-                Ok(0) => break,
-                Ok(count) => len += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                Err(error) => return Err(explain("read", &path)(error)),
-            }
-        }
-        Ok(len)
+        read_whole_at(&file, offset, into).map_err(explain("read", &path))
     }
 
     fn path(&self, name: &str) -> String {
         self.full(name).display().to_string()
     }
+}
+
+/// How often the lock is tried before it is said that another server has it, and how long between.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Whether a server (or `repair`) has the directory's lock. It looks by taking the lock for a moment beside other readers, and writes nothing.
+pub fn is_served(dir: &Path) -> bool {
+    let Ok(file) = File::open(dir.join("lock")) else { return false };
+    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
 /// A directory that this process alone writes, for as long as the value lives (or see [`DirStorage::beside`]).
@@ -260,14 +263,25 @@ impl DirStorage {
             .truncate(false)
             .open(&path)
             .map_err(explain("open the lock", &path))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| match error {
-            nix::errno::Errno::EWOULDBLOCK => io::Error::new(
-                ErrorKind::WouldBlock,
-                format!("lock {}: another posgate serves from this ledger: stop it first", path.display()),
-            ),
-            _ => explain("lock", &path)(error.into()),
-        })?;
-        Ok(Self::new(dir, Some(lock)))
+        let mut tries_left = LOCK_TRIES;
+        let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        loop {
+            match lock {
+                Ok(lock) => return Ok(Self::new(dir, Some(lock))),
+                // A reader may have it for a moment: [`is_served`].
+                Err((file, Errno::EWOULDBLOCK)) if tries_left > 0 => {
+                    tries_left -= 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                    lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+                }
+                Err((_, Errno::EWOULDBLOCK)) => {
+                    let sentence =
+                        format!("lock {}: another posgate serves from this ledger: stop it first", path.display());
+                    return Err(io::Error::new(ErrorKind::WouldBlock, sentence));
+                }
+                Err((_, error)) => return Err(explain("lock", &path)(error.into())),
+            }
+        }
     }
 
     /// The directory beside the server that writes there, or where none does: for who touches nothing that a server writes.
@@ -448,6 +462,20 @@ pub(super) fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io:
 
 fn id_of(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
+}
+
+/// Reads until `into` is full or the file ends.
+pub(super) fn read_whole_at(file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < into.len() {
+        match file.read_at(&mut into[len..], offset.saturating_add(len as u64)) {
+            Ok(0) => break,
+            Ok(count) => len += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
 }
 
 /// Makes a directory and its parents, each name durable.

@@ -168,19 +168,14 @@ impl fmt::Display for Report {
     }
 }
 
-/// Reads the segments of a directory, `names` in the order of their entries, and its snapshot. `wait` is called as in [`verify`], and
-/// before a snapshot that seems wrong is looked at again: the server may have put a new one in its place.
+/// Reads the segments of a directory, `names` in the order of their entries, and its snapshot. `wait` is called as in [`verify`].
 ///
 /// # Errors
 /// If a file cannot be read.
 pub fn verify_directory<F: Files>(files: &F, names: &[String], wait: &mut dyn FnMut()) -> io::Result<Report> {
     let segments = segment::list(files)?;
     let mut nobody = Entries(|_: &Entry| Ok(()));
-    let mut belief = snapshot::restore(files, &segments, &mut nobody)?;
-    if belief.is_err() {
-        wait();
-        belief = snapshot::restore(files, &segments, &mut nobody)?;
-    }
+    let belief = snapshot::restore(files, &segments, &mut nobody)?;
     let base = belief.as_ref().ok().and_then(Option::as_ref);
     let begins_at_1 = base.is_none() || segments.first().is_none_or(|segment| segment.first == EntrySeq(1));
     let mut report = verify(files, names, begins_at_1, wait)?;

@@ -364,6 +364,11 @@ impl<S: Storage> Ledger<S> {
         self.head.seq.next()
     }
 
+    /// The last entry that is durable.
+    pub fn synced(&self) -> Head {
+        self.synced
+    }
+
     /// The number that names this ledger.
     pub fn number(&self) -> u64 {
         self.number

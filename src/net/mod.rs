@@ -72,6 +72,8 @@ pub struct Reloaded {
     pub segment_bytes: u64,
     /// Free bytes below which sales are refused.
     pub reserve_bytes: u64,
+    /// Whether all is as it was in service: there is nothing to write down.
+    pub is_unchanged: bool,
     /// The answer to the client that asked for it.
     pub answer: String,
 }
@@ -269,7 +271,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Takes over what a reload changed, and writes its entry; gives the answer to who asked for it.
+    /// Takes over what a reload changed, and writes its entry if it did change something; gives the answer to who asked for it.
     fn reload(&mut self, now: &Now, reloaded: Result<Reloaded, String>) -> io::Result<String> {
         let new = match reloaded {
             Ok(new) => new,
@@ -280,7 +282,9 @@ impl<'t, S: Storage> Loop<'t, S> {
         service.limit_segments(new.segment_bytes);
         service.keep_reserve(new.reserve_bytes);
         logging::set_offset(zone.offset_at(now.stamp.wall));
-        service.reloaded(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        if !new.is_unchanged {
+            service.reloaded(now, &mut |bag| unsent.post(clock, sockets, bag))?;
+        }
         Ok(new.answer)
     }
 

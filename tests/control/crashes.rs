@@ -56,6 +56,30 @@ fn an_order_that_was_cut_off_says_that_nobody_knows_and_is_done_once_with_its_ke
 }
 
 #[test]
+fn a_server_that_is_stopped_is_given_up_after_10_s_and_the_same_key_again_is_done_once() {
+    let site = Site::new();
+    let server = site.start();
+    server.signal(Signal::SIGSTOP);
+    let begin = std::time::Instant::now();
+    let ask = |arguments: &[&str]| command(&site, arguments).spawn().expect("it starts");
+    let order = ask(&["topup", &card(1), "1.00", "--key", "k1"]);
+    let others = [&["sync"][..], &["status"], &["reload"], &["card", &card(1)], &["devices"], &["head-of"]];
+    let others: Vec<_> = others.iter().map(|arguments| ask(arguments)).collect();
+    end(order).expect(74, &["no answer in 10 s", "not known whether it was done", "same key again", "--key k1"]);
+    for (place, child) in others.into_iter().enumerate() {
+        let said = end(child);
+        // The last is no command.
+        assert_eq!(said.code, Some(if place == 5 { 64 } else { 74 }), "{}", said.err);
+        assert!(place == 5 || said.err.contains("no answer in 10 s"), "{}", said.err);
+    }
+    assert!((9..30).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    server.signal(Signal::SIGCONT);
+    ctl(&site, &["topup", &card(1), "1.00", "--key", "k1"]).expect(0, &["entry"]);
+    server.stop();
+    assert_eq!(site.ledger().count("topup"), 1);
+}
+
+#[test]
 fn a_batch_that_was_cut_short_is_completed_by_running_it_again() {
     let site = Site::new();
     let mut table = "card,amount\n".to_owned();

@@ -155,6 +155,7 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
     script.done("show", ",\"machine\":\"3\",\"text\":\"x\"");
     script.done("clock-accept", ",\"by\":\"li\"");
     script.done("sync", "");
+    script.done("head", "");
     let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     script.done("discover", &format!(",\"port\":{nobody}"));
     site.write("cards.csv", &format!("{}{}", table(), "12x,,,,,,,,,,\n".repeat(30)));

@@ -18,6 +18,10 @@ impl Row {
         self.column(1).parse().unwrap()
     }
 
+    pub fn crc(&self) -> &str {
+        self.0.last().unwrap()
+    }
+
     pub fn kind(&self) -> &str {
         self.column(4)
     }

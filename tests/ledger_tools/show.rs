@@ -43,7 +43,9 @@ fn each_filter_lets_through_what_it_says_and_all_together_what_all_say() {
     assert_eq!(seqs(&question), both);
     assert_eq!(seqs(&[["--last", "3"].as_slice(), &question].concat()), both[both.len() - 3..]);
     assert_eq!(seqs(&["--last", "0", place]), [0; 0]);
-    assert_eq!(seqs(&["--after", "999999", place]), [0; 0]);
+    let newest = all.last().unwrap().seq();
+    assert_eq!(seqs(&["--after", &newest.to_string(), place]), [0; 0]);
+    ledger(&["show", "--after", "999999", place]).expect(1, &[], &["ahead: there is no entry 999999 yet"]);
 }
 
 #[test]

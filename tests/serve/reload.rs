@@ -103,3 +103,35 @@ fn a_table_that_loses_more_than_a_tenth_of_the_cards_is_refused() {
     let server = site.start();
     server.stop().expect(0, &["cards=10"], &[]);
 }
+
+#[test]
+fn a_reload_of_what_is_in_service_writes_nothing() {
+    let site = Site::new();
+    let (server, mut device) = in_service(&site);
+    let entries = site.ledger().kinds().len();
+    for count in 1..=5 {
+        server.signal(Signal::SIGHUP);
+        server.wait_for_count(count, "reload cards=12 accounts=12 unchanged");
+    }
+    let ended = site.run(&["ctl", "reload", "--config", "CONFIG"]);
+    ended.expect(0, &["no entry was written"], &[]);
+    assert_eq!(site.ledger().kinds().len(), entries);
+    // A comment is a change, and so is going back.
+    for (count, options) in [(1, "\t# a remark"), (2, "")] {
+        site.configure(options, "");
+        let ended = site.run(&["ctl", "reload", "--json", "--config", "CONFIG"]);
+        ended.expect(0, &["\"unchanged\":false"], &[]);
+        assert_eq!(site.ledger().count("reload"), count);
+    }
+    // The good copy is served until the same file is there again: that is a change too.
+    server.stop();
+    let table = card_table(CARDS);
+    site.write("cards.csv", "card\n12x\n");
+    let server = site.start();
+    device.turn_to(&server);
+    site.write("cards.csv", &table);
+    let ended = site.run(&["ctl", "reload", "--json", "--config", "CONFIG"]);
+    ended.expect(0, &["\"unchanged\":false"], &[]);
+    assert_eq!(site.ledger().count("reload"), 3);
+    server.stop();
+}

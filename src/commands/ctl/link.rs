@@ -1,16 +1,19 @@
 //! The connection to the server: lines out, answers in, and what it means when it breaks.
 
 use std::fmt;
-use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 use posgate::control::json::{self, Value};
 use posgate::limits::CONTROL_LINE_MAX;
 
-/// How long a server may take for one answer: a reload of a large table on a small router, a slow flash.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server may take for one answer (design.md, section 3): a reload of a large table on a small router, a slow flash.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection.
 pub(super) struct Link {
@@ -26,6 +29,8 @@ pub(super) struct Lost {
     sentence: String,
     /// Whether a line was on its way.
     is_sent: bool,
+    /// Whether nobody listens there.
+    is_nobody: bool,
 }
 
 impl fmt::Display for Lost {
@@ -35,12 +40,20 @@ impl fmt::Display for Lost {
 }
 
 impl Lost {
+    /// Whether nobody listens at the socket, or there is none.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.is_nobody
+    }
+
     /// The same of an order that was on its way.
     pub(super) fn of_order(self, key: &str) -> Self {
         if !self.is_sent {
             return self;
         }
-        let sentence = format!("{}: not known whether it was done: run it again with --key {key}", self.sentence);
+        let sentence = format!(
+            "{}: not known whether it was done: run it again with --key {key}: the same key again does it once",
+            self.sentence
+        );
         Self { sentence, ..self }
     }
 
@@ -55,25 +68,32 @@ impl Lost {
     }
 }
 
+/// Connects, and waits no longer for that either: a server that is stopped takes no connections, and the kernel keeps some waiting.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let seconds = i64::try_from(PATIENCE.as_secs()).expect("it is short");
+    setsockopt(&socket, sockopt::SendTimeout, &TimeVal::seconds(seconds))?;
+    nix::sys::socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
 impl Link {
     /// Connects.
     ///
     /// # Errors
     /// With the path and what to do.
     pub(super) fn connect(path: &Path) -> Result<Self, Lost> {
-        let stream = UnixStream::connect(path).and_then(|stream| {
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
-            Ok(stream)
-        });
+        let stream = connect(path);
         let stream = stream.map_err(|error| {
             let remedy = match error.kind() {
                 ErrorKind::NotFound => "there is no such socket: is posgate running, and is this its option control?",
                 ErrorKind::ConnectionRefused => "nobody listens there: start posgate",
                 ErrorKind::PermissionDenied => "not permitted: run it as posgate's user or in its group",
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => "nobody takes the connection: is the server stopped?",
                 _ => "is this posgate's control socket?",
             };
-            Lost { sentence: format!("{}: {remedy} ({error})", path.display()), is_sent: false }
+            let is_nobody = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused);
+            Lost { sentence: format!("{}: {remedy} ({error})", path.display()), is_sent: false, is_nobody }
         })?;
         Ok(Self { reader: BufReader::new(stream), path: path.to_owned(), broken: None })
     }
@@ -88,7 +108,7 @@ impl Link {
                 "this makes a line of {} bytes, at most {CONTROL_LINE_MAX} can be sent: write less",
                 line.len()
             );
-            return Err(Lost { sentence, is_sent: false });
+            return Err(Lost { sentence, is_sent: false, is_nobody: false });
         }
         if self.broken.is_none() {
             let sent = self.reader.get_mut().write_all(format!("{line}\n").as_bytes());
@@ -103,19 +123,36 @@ impl Link {
     /// If the connection breaks before.
     pub(super) fn receive(&mut self) -> Result<Value, Lost> {
         let mut line = Vec::new();
+        let begin = Instant::now();
         // Twice as much as can come: what is longer is no posgate.
-        let limit = 2 * CONTROL_LINE_MAX as u64;
+        let limit = 2 * CONTROL_LINE_MAX;
         let received = loop {
-            match self.reader.by_ref().take(limit - line.len() as u64).read_until(b'\n', &mut line) {
+            // All of an answer comes within the time, not each byte of it.
+            let left = PATIENCE.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                break Err(ErrorKind::TimedOut.into());
+            }
+            let waiting = self.reader.get_ref().set_read_timeout(Some(left));
+            let filled = waiting.and_then(|()| self.reader.fill_buf().map(<[u8]>::to_vec));
+            match filled {
                 Err(error) if error.kind() == ErrorKind::Interrupted => (),
-                received => break received,
+                Err(error) => break Err(error),
+                Ok(bytes) => {
+                    let end = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+                    line.extend_from_slice(&bytes[..end]);
+                    self.reader.consume(end);
+                    if end == 0 || line.ends_with(b"\n") || line.len() >= limit {
+                        break Ok(line.len());
+                    }
+                }
             }
         };
         let path = self.path.display();
-        let lost = |what: &str| Lost { sentence: format!("{path}: {what}"), is_sent: true };
+        let lost = |what: &str| Lost { sentence: format!("{path}: {what}"), is_sent: true, is_nobody: false };
         match received {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Err(lost(&format!("no answer in {} s", PATIENCE.as_secs())))
+                let what = format!("no answer in {} s: the server is stopped, or its disk hangs", PATIENCE.as_secs());
+                Err(lost(&what))
             }
             Ok(_) if line.ends_with(b"\n") => {
                 let text = String::from_utf8_lossy(&line);

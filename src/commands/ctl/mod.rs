@@ -19,6 +19,8 @@ use nix::unistd::{Uid, User};
 use posgate::config;
 use posgate::control::json::{Object, Value};
 use posgate::control::request::is_key;
+use posgate::ledger::Head;
+use posgate::model::EntrySeq;
 
 use super::{Asked, CONFIG, EXIT_CONFIG, EXIT_IO, EXIT_NO, print_problems};
 use link::{Link, Lost};
@@ -430,6 +432,24 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
         }
     }
     Ok(())
+}
+
+/// The last entry that the server at this control socket has synced; `None`: nobody listens there.
+pub(super) fn synced_head(path: &Path) -> Result<Option<Head>, String> {
+    let mut link = match Link::connect(path) {
+        Ok(link) => link,
+        Err(lost) if lost.is_nobody() => return Ok(None),
+        Err(lost) => return Err(lost.to_string()),
+    };
+    let answer = link.send(&Object::new().text("cmd", "head").end()).and_then(|()| link.receive());
+    let answer = answer.map_err(|lost| lost.to_string())?;
+    let crc = answer.text("crc").and_then(|crc| u32::from_str_radix(crc, 16).ok());
+    match (answer.number("seq"), crc) {
+        (Some(seq), Some(crc)) => Ok(Some(Head { seq: EntrySeq(seq), crc })),
+        _ => {
+            Err(format!("{}: {}", path.display(), answer.text("error").unwrap_or("what answers there is not posgate")))
+        }
+    }
 }
 
 fn number(option: &str, text: &str) -> Result<u64, Ended> {

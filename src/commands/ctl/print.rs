@@ -7,7 +7,7 @@ use std::path::Path;
 use posgate::audit::layout::{printable, width};
 use posgate::control::json::{Object, Value};
 use posgate::ledger::show::for_each_entry;
-use posgate::ledger::{DirFiles, line, segment};
+use posgate::ledger::{HeldFiles, line, segment};
 use posgate::model::{CardStatus, Entry};
 
 use super::Options;
@@ -143,7 +143,7 @@ fn print_entries(entries: &[Entry]) {
 /// The last entries of a card and of its account, the oldest first, from the ledger's files: the newest segment first.
 pub(super) fn last_entries(dir: &Path, answer: &Value) -> io::Result<Vec<Entry>> {
     let (card, account) = (text(answer, "card"), answer.text("account").map(str::to_owned));
-    let files = DirFiles::new(dir);
+    let files = HeldFiles::of_dir(dir)?;
     let mut found: VecDeque<Entry> = VecDeque::new();
     for segment in segment::list(&files)?.into_iter().rev() {
         let mut own: VecDeque<Entry> = VecDeque::new();
@@ -337,6 +337,9 @@ pub(super) fn reloaded(answer: &Value) {
         text(answer, "gone"),
         text(answer, "changed")
     );
+    if answer.is("unchanged") {
+        say!("  both files are those in service: no entry was written");
+    }
     let lists = [
         ("new_cards", "new", "new"),
         ("gone_cards", "gone", "gone"),

@@ -1,0 +1,100 @@
+//! `archived.txt`: where the segments went that were taken away, for whoever asks for an entry of them (design.md, section 9).
+//!
+//! ```text
+//! first=1 last=2049 dir=/mnt/usb/archive          a line a run of entries in one directory; the path is the rest of the line
+//! ```
+//!
+//! It is a note for people and nothing rests on it: without one, or with one that cannot be read, it is only said that entries are not here.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::model::EntrySeq;
+
+/// The file, in the ledger's directory.
+pub const NAME: &str = "archived.txt";
+
+/// Entries that were taken to one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// The first.
+    pub first: EntrySeq,
+    /// The last.
+    pub last: EntrySeq,
+    /// Where they are, as it was then.
+    pub dir: PathBuf,
+}
+
+/// What a ledger's directory says of entries that were taken away, the oldest first.
+pub fn read(ledger_dir: &Path) -> Vec<Archived> {
+    let text = fs::read_to_string(ledger_dir.join(NAME)).unwrap_or_default();
+    text.lines().filter_map(parse).collect()
+}
+
+/// Where an entry was taken to, if it is written down.
+pub fn place_of(ledger_dir: &Path, seq: EntrySeq) -> Option<PathBuf> {
+    let found = read(ledger_dir).into_iter().rev().find(|run| (run.first..=run.last).contains(&seq));
+    found.map(|run| run.dir)
+}
+
+fn parse(line: &str) -> Option<Archived> {
+    let (first, rest) = line.strip_prefix("first=")?.split_once(' ')?;
+    let (last, dir) = rest.strip_prefix("last=")?.split_once(" dir=")?;
+    let seq = |text: &str| text.parse().ok().map(EntrySeq);
+    Some(Archived { first: seq(first)?, last: seq(last)?, dir: PathBuf::from(dir) })
+}
+
+/// Writes down that these entries are in a directory now, or will be in a moment. Runs in one place that follow each other become one.
+///
+/// # Errors
+/// If it cannot be written; what stood there before stays.
+pub fn add(ledger_dir: &Path, run: Archived) -> std::io::Result<()> {
+    let mut runs = read(ledger_dir);
+    match runs.last_mut().filter(|last| last.dir == run.dir && run.first <= last.last.next()) {
+        Some(last) => {
+            last.first = last.first.min(run.first);
+            last.last = last.last.max(run.last);
+        }
+        None => runs.push(run),
+    }
+    let line = |run: &Archived| format!("first={} last={} dir={}\n", run.first, run.last, run.dir.display());
+    let text: String = runs.iter().map(line).collect();
+    let temporary = ledger_dir.join("archived.txt.tmp");
+    let written = fs::write(&temporary, text).and_then(|()| fs::File::open(&temporary)?.sync_all());
+    if written.is_err() {
+        let _left = fs::remove_file(&temporary);
+    }
+    written.and_then(|()| fs::rename(&temporary, ledger_dir.join(NAME)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(first: u64, last: u64, dir: &str) -> Archived {
+        Archived { first: EntrySeq(first), last: EntrySeq(last), dir: PathBuf::from(dir) }
+    }
+
+    #[test]
+    fn runs_that_follow_each_other_in_one_place_are_one() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()), []);
+        for archived in [run(1, 10, "/a b/x"), run(11, 20, "/a b/x"), run(21, 30, "/c"), run(31, 40, "/a b/x")] {
+            add(dir.path(), archived).unwrap();
+        }
+        // An archive that was stopped is given again.
+        add(dir.path(), run(38, 50, "/a b/x")).unwrap();
+        assert_eq!(read(dir.path()), [run(1, 20, "/a b/x"), run(21, 30, "/c"), run(31, 50, "/a b/x")]);
+        let place = |seq| place_of(dir.path(), EntrySeq(seq));
+        assert_eq!(place(20), Some(PathBuf::from("/a b/x")));
+        assert_eq!((place(21), place(51)), (Some(PathBuf::from("/c")), None));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn lines_that_say_nothing_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(NAME), "# by hand\nfirst=x last=2 dir=/a\nfirst=1 last=2 dir=/b\n").unwrap();
+        assert_eq!(read(dir.path()), [run(1, 2, "/b")]);
+    }
+}
