@@ -47,9 +47,9 @@ fn a_signal_right_after_the_line_listening_is_heeded() {
     let site = Site::new();
     let server = site.start();
     server.signal(Signal::SIGHUP);
-    server.wait_for("reload cards=12");
+    server.wait_for("reload cards=12 accounts=12 unchanged");
     server.stop();
-    assert_eq!(site.ledger().kinds(), ["start", "reload", "stop"]);
+    assert_eq!(site.ledger().kinds(), ["start", "stop"]);
 }
 
 #[test]
