@@ -29,6 +29,8 @@ pub mod problem;
 
 pub mod config;
 
+pub mod sheet;
+
 pub mod cards;
 
 pub mod good;

@@ -92,13 +92,39 @@ impl Problems {
     }
 }
 
-/// A value for a message, as [`quoted`], save that digits alone stay hidden: where a comma is missing, a PIN or a card
-/// number stands in another column.
+/// A value for a message, as [`masked`], save that digits stay hidden where no letter stands beside them: where a comma is missing, a PIN or a
+/// card number stands in another column.
 pub(crate) fn shown(value: &str) -> String {
-    if !value.is_empty() && value.chars().all(char::is_numeric) {
+    if value.chars().any(char::is_numeric) && !value.chars().any(char::is_alphabetic) {
         return "these digits".to_owned();
     }
-    quoted(value)
+    masked(value)
+}
+
+/// A value for a message, as [`quoted`], with the last four of its digits only: whatever stands around it, it may be a card's number. This and
+/// [`CardNo::masked`](crate::model::CardNo::masked) are how such a number reaches a message or the log.
+pub fn masked(value: &str) -> String {
+    quoted(&hidden(value))
+}
+
+/// A text with the last four of its digits, without quotes.
+pub fn hidden(value: &str) -> String {
+    const SHOWN_DIGITS_MAX: usize = 4;
+    let mut left = value.chars().filter(|next| next.is_numeric()).count();
+    let mut text = String::with_capacity(value.len());
+    for character in value.chars() {
+        let is_digit = character.is_numeric();
+        if is_digit && left > SHOWN_DIGITS_MAX {
+            // One mark for as many digits as there are.
+            if !text.ends_with('*') {
+                text.push_str("****");
+            }
+        } else {
+            text.push(character);
+        }
+        left -= usize::from(is_digit);
+    }
+    text
 }
 
 /// A value for a message: in quotes, shortened, on one line.
@@ -150,7 +176,25 @@ mod tests {
         assert_eq!(shown("123456"), "these digits");
         assert_eq!(shown("８８"), "these digits");
         assert_eq!(shown("12a\n"), "'12a?'");
+        assert_eq!(shown("'1234"), "these digits");
         assert_eq!(shown(""), "''");
         assert_eq!(shown(&"长".repeat(50)), format!("'{}…'", "长".repeat(40)));
+    }
+
+    #[test]
+    fn the_last_four_digits_are_shown_whatever_stands_around_them() {
+        for (value, shown) in [
+            ("'8888888801", "''****8801'"),
+            ("=\"8888888801\"", "'=\"****8801\"'"),
+            ("@8888888801", "'@****8801'"),
+            ("８８８８８８８８０１", "'****８８０１'"),
+            ("88 8888 8801", "'**** **** 8801'"),
+            ("卡8888888801号", "'卡****8801号'"),
+            ("8.88889E+09", "'****.****89E+09'"),
+            ("T001", "'T001'"),
+            ("", "''"),
+        ] {
+            assert_eq!(masked(value), shown);
+        }
     }
 }

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 
-use super::columns::{self, Column, Header};
-use super::rows::Rows;
+use super::columns::{Column, LAYOUT};
 use super::{CardFile, parse, read_file};
 use crate::gbk;
 use crate::model::rules::Names;
 use crate::model::{AccountId, Balance, CardNo, CardRecord};
 use crate::problem::{Problem, Problems};
+use crate::sheet::{self, value};
 
 /// A card table with the groups' names, which a [`CardRecord`] has no room for.
 #[derive(Clone, Debug)]
@@ -46,25 +46,15 @@ impl Table {
 
 /// The groups of each card of a file that was parsed before.
 fn groups_by_card(bytes: &[u8], path: &Path) -> HashMap<u64, BTreeSet<String>> {
-    let mut nobody = Problems::new(path);
+    let (mut nobody, mut nothing) = (Problems::new(path), Problems::new(path));
     let mut groups = HashMap::new();
-    let Some((text, _)) = super::text::decode(bytes, &mut nobody) else { return groups };
-    let mut rows = Rows::new(&text, columns::delimiter(&text));
-    let mut header = None;
-    while let Some(row) = rows.next() {
-        if row.fields().all(str::is_empty) {
-            continue;
-        }
-        let Some(header) = &header else {
-            header = Header::read(row.fields(), row.line, &mut nobody, &mut Problems::new(path));
-            continue;
-        };
-        let field = |column| header.place(column).map_or("", |place| row.field(place));
-        let names = field(Column::Groups).split([';', '；']).map(str::trim).filter(|name| !name.is_empty());
-        if let Some(card) = CardNo::parse(field(Column::Card).as_bytes()) {
+    sheet::read(bytes, &LAYOUT, &mut nobody, &mut nothing, |cells, _| {
+        let names =
+            cells.text(Column::Groups as usize).split([';', '；']).map(str::trim).filter(|name| !name.is_empty());
+        if let Ok(card) = value::card(cells.text(Column::Card as usize)) {
             groups.insert(card.value(), names.map(str::to_owned).collect());
         }
-    }
+    });
     groups
 }
 
@@ -171,6 +161,7 @@ fn whole(record: &CardRecord, table: &Table) -> String {
         name: record.name.clone(),
         balance: None,
         uses: None,
+        department: String::new(),
         code: None,
         terms: crate::model::card::Terms {
             status: crate::model::CardStatus::Active,
@@ -212,6 +203,7 @@ fn changes(was: &CardRecord, now: &CardRecord, old: &Table, new: &Table) -> Vec<
     compare(Column::Status, text(Some(before.status.word())), text(Some(after.status.word())));
     compare(Column::Balance, money(was.balance), money(now.balance));
     compare(Column::Uses, text(was.uses.filter(|uses| *uses != 0)), text(now.uses.filter(|uses| *uses != 0)));
+    compare(Column::Department, Some(was.department.clone()), Some(now.department.clone()));
     compare(Column::Groups, Some(old.groups_of(was.card)), Some(new.groups_of(now.card)));
     compare(Column::ValidFrom, text(before.valid_from), text(after.valid_from));
     compare(Column::ValidUntil, text(before.valid_until), text(after.valid_until));

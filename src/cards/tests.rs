@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config;
+use crate::model::Date;
 
 fn names(known: &[&str]) -> Names {
     let mut names = Names::default();
@@ -96,6 +97,13 @@ fn what_is_no_csv_is_named_as_what_it_is() {
         (&utf16, "UTF-16"),
         (b"\n<html><table>", "web page"),
         (b"card\n88\n99\n1\x00\n", "NUL bytes"),
+        (b"PK\x03\x04\x14\0\0\0mimetypeapplication/vnd.oasis.opendocument.spreadsheetPK", "ods"),
+        (b"PK\x05\x06\0\0", "zip"),
+        (b"<?xml version=\"1.0\"?>\n<?mso-application progid=\"Excel.Sheet\"?><Workbook>", "XML"),
+        (b"{\\rtf1\\ansi", "RTF"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\x1F\x8B\x08\0", "gzip"),
+        (b"[{\"card\":1}]", "JSON"),
     ] {
         let complaints = complaints(bytes);
         assert_eq!(complaints.len(), 1);
@@ -106,6 +114,7 @@ fn what_is_no_csv_is_named_as_what_it_is() {
 
 #[test]
 fn a_line_in_another_encoding_is_named() {
+    assert!(complaints(b"card\n1\n\x1A\n2\n")[0].contains("a DOS end-of-file mark (0x1A) stands in the midst"));
     assert!(complaints(b"card,name\n88,\xFF\xFF\n")[0].starts_with("cards.csv:2: this is neither UTF-8 nor GBK"));
     let marked = complaints(b"\xEF\xBB\xBFcard,name\n88,\xD5\xC5\xC8\xFD\n");
     assert!(marked[0].starts_with("cards.csv:2: this line is not UTF-8"), "{marked:?}");
@@ -137,7 +146,8 @@ fn a_wrong_value_is_named_with_line_column_and_remedy() {
         ("code", "1.23457E+17", "format the column as text"),
     ] {
         let complaint = complaint(column, value);
-        let begin = format!("cards.csv:2: column {}: ", Column::named(column).expect("known").label());
+        let spec = COLUMNS.iter().find(|spec| spec.english == column).expect("known");
+        let begin = format!("cards.csv:2: column {}: ", spec.column.label());
         assert!(complaint.starts_with(&begin) && complaint.contains(part), "{complaint}");
     }
 }
@@ -168,9 +178,9 @@ fn a_header_must_name_the_card_once() {
     assert!(complaints(b"8888888888,x,5.50\n")[0].contains("card,account,name"));
     let doubled = complaints("card,姓名,name\n1,x,y\n".as_bytes());
     assert_eq!(doubled, ["cards.csv:1: column 姓名/name: columns 2 and 3 both say so: delete one, or rename it"]);
-    let found = warnings("card,部门,x_部门,\n1,x,y\n", &[]);
+    let found = warnings("card,籍贯,x_部门,\n1,x,y\n", &[]);
     assert_eq!(found.len(), 1, "{found:#?}");
-    assert!(found[0].starts_with("cards.csv:1: unknown column '部门' is ignored"));
+    assert!(found[0].starts_with("cards.csv:1: unknown column '籍贯' is ignored"));
 }
 
 #[test]
@@ -291,6 +301,373 @@ fn the_example_is_read_without_a_warning() {
 fn a_missing_file_says_what_to_do() {
     let problems = load(Path::new("/nonexistent/cards.csv"), &Names::default()).expect_err("there is none");
     assert!(problems[0].to_string().contains("posgate cards template"));
+}
+
+/// A card table's one card, whatever form an office's programs gave it.
+fn only(text: &str) -> CardRecord {
+    let mut file = parsed(text);
+    assert_eq!(file.records.len(), 1, "{text:?}");
+    file.records.remove(0)
+}
+
+/// The number of the card in these tests.
+const CARD: u64 = 8_888_888_801;
+
+#[test]
+fn a_form_with_one_meaning_is_read() {
+    for text in [
+        // Around the headings.
+        "一食堂发卡名单,,\n制表：王\n\n卡号,姓名,余额\n8888888801,张三,5.50\n",
+        "卡 号,姓　名,余 额\n8888888801,张三,5.50\n",
+        "*卡号:,姓名*,余额：\n8888888801,张三,5.50\n",
+        "IC卡号,持卡人,账户余额\n8888888801,张三,5.50\n",
+        "CARD_NO,Name,Account Balance\n8888888801,张三,5.50\n",
+        "卡号（10位）,姓名(拼音),余额（元）\n8888888801,张三,5.50\n",
+        "卡号(必填),姓名[可空],余额(剩余)\n8888888801,张三,5.50\n",
+        "\"卡号\n(10位)\",姓名,\"余额\n(单位：元)\"\n8888888801,张三,5.50\n",
+        "卡号(十进制),卡号(16进制),姓名,余额\n8888888801,211D1AE,张三,5.50\n",
+        "卡号,姓名,余额元,剩余次数,,\n8888888801,张三,5.50,,,\n,,,,,\n\n",
+        // Around the fields.
+        "sep=;\n卡号;姓名;余额\n8888888801;张三;5.50\n",
+        "\"sep=|\"\r\n卡号|姓名|余额\r\n8888888801|张三|5.50\r\n",
+        "SEP=\t\n卡号\t姓名\t余额\n8888888801\t张三\t5.50\n",
+        "卡号,姓名,余额\r8888888801,张三,5.50\r",
+        "\u{FEFF}卡号,\u{FEFF}姓名,余额\n\u{FEFF}8888888801,张三,5.50\n",
+        "卡号,姓名,余额\n8888888801,张三,5.50\n\x1A",
+        "卡号,姓名,余额\n8888888801,张三,5.50\n\x1A\x1A\r\n",
+        "卡号,姓名,余额,x_备注\n8888888801,张三,5.50,\"两\n行\"\n",
+        // In the values.
+        "卡号,姓名,余额\n８８８８８８８８０１,张三,５．５０\n",
+        "卡号,姓名,余额\n'8888888801,张三,'5.50\n",
+        "卡号,姓名,余额\n=\"8888888801\",=\"张三\",5.5\n",
+        "卡号,姓名,余额\n\"=\"\"8888888801\"\"\",张三,5.50\n",
+        "卡号,姓名,余额\n\u{A0}8888888801\u{A0},\u{3000}张三\u{3000},5.50\u{A0}\n",
+        "卡号,姓名,余额\n\u{200B}88888\u{200B}88801\u{202C},张三,5.50\n",
+        "卡号,姓名,余额,补贴,部门\n8888888801,张三,5.50,0.00,食堂\n",
+        "卡号,姓名,余额,补贴\n8888888801,张三,5.50,\n",
+    ] {
+        let record = only(text);
+        let name = gbk::decode(&record.name).into_owned();
+        let read = (record.card.value(), name.as_str(), record.balance.map(Balance::fen));
+        assert_eq!(read, (CARD, "张三", Some(550)), "{text:?}");
+    }
+    assert_eq!(only("卡号,余额\n8888888801,−5.50\n").balance, Some(Balance::from_fen(-550)));
+    assert_eq!(only("卡号,余额\n8888888801,－5.50\n").balance, Some(Balance::from_fen(-550)));
+    assert_eq!(only("卡号,密码,编号\n1,０１２３,Ｓ０１\n").terms.pin, Pin::parse(b"0123"));
+    assert_eq!(only("卡号,编号\n1,Ｓ０１\n").account.as_str(), "S01");
+    assert_eq!(only("卡号,人员编号\n1,'007\n").account.as_str(), "007");
+    assert_eq!(only("卡号,部门\n1,食堂\n").department, "食堂");
+    assert_eq!(only("卡号,次数（次）\n1,３\n").uses, Some(3));
+}
+
+#[test]
+fn a_restriction_keeps_its_meaning_whatever_its_column_is_called() {
+    for heading in ["卡状态", "卡片状态", "状 态", "Card Status", "*状态：", "状态(正常/挂失/冻结/注销)", "status 状态"]
+    {
+        assert_eq!(only(&format!("卡号,{heading}\n1,挂失\n")).terms.status, CardStatus::Lost, "{heading}");
+    }
+    assert_eq!(only("卡号,状态\n1,已挂失\n").terms.status, CardStatus::Lost);
+    let until = Date::parse(b"2026-11-29");
+    for heading in ["有效期至", "有效期止", "有效期(止)", "Valid To", "valid until", "到期日期"] {
+        assert_eq!(only(&format!("卡号,{heading}\n1,2026-11-29\n")).terms.valid_until, until, "{heading}");
+    }
+    for heading in ["日限", "每日限额", "日限额(元/日)", "Daily Limit"] {
+        assert_eq!(only(&format!("卡号,{heading}\n1,20\n")).terms.day_max, Money::from_fen(2000), "{heading}");
+    }
+    for (heading, named) in [
+        ("人员状态", "状态/status"),
+        ("是否挂失", "状态/status"),
+        ("staus", "状态/status"),
+        ("Card-Status-2", "状态/status"),
+        ("有效期", "有效期起/valid_from or 有效期止/valid_until"),
+        ("vaild_until", "有效期止/valid_until"),
+        ("限额", "单笔限额/charge_max or 日限额/day_max"),
+        ("月限额", "日限额/day_max"),
+        ("day_limit_2", "日限额/day_max"),
+        ("透支", "透支额度/credit"),
+        ("credits", "透支额度/credit"),
+        ("查询密码", "密码/pin"),
+        ("PIN2", "密码/pin"),
+    ] {
+        let found = complaints(format!("卡号,{heading}\n1,\n").as_bytes());
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with("cards.csv:1: ") && found[0].contains(named) && found[0].contains("x_"),
+            "{found:?}"
+        );
+        let own = parsed(&format!("卡号,x_{heading}\n1,\n"));
+        assert_eq!(own.warnings, [], "{heading}");
+    }
+    assert!(warnings("卡号,姓名pinyin\n1,x\n", &[])[0].contains("unknown column"));
+}
+
+#[test]
+fn a_heading_with_a_unit_that_is_not_ours_is_refused() {
+    for (heading, column, words) in [
+        ("余额(分)", "余额/balance", "fen: divide them by 100"),
+        ("余额（单位：分）", "余额/balance", "fen"),
+        ("余额分", "余额/balance", "fen"),
+        ("balance (fen)", "余额/balance", "fen"),
+        ("balance_cents", "余额/balance", "fen"),
+        ("余额(角)", "余额/balance", "tenths"),
+        ("余额[万元]", "余额/balance", "multiply"),
+        ("日限额(百元)", "日限额/day_max", "multiply"),
+        ("余额(美元)", "余额/balance", "no yuan"),
+        ("余额(昨日)", "余额/balance", "may change what the column means"),
+        ("次数(已用)", "次数/uses", "something else"),
+        ("有效期止(不含)", "有效期止/valid_until", "another kind"),
+        ("有效期止(dd/mm/yyyy)", "有效期止/valid_until", "another kind"),
+        ("密码(MD5)", "密码/pin", "encrypted"),
+        ("状态(0正常1挂失)", "状态/status", "may change what the column means"),
+    ] {
+        let found = complaints(format!("卡号,{heading}\n1,\n").as_bytes());
+        assert!(
+            found[0].starts_with(&format!("cards.csv:1: column {column}: ")) && found[0].contains(words),
+            "{found:?}"
+        );
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+    for (heading, words) in [
+        ("卡号(16进制)", "hexadecimal"),
+        ("卡号（十六进制）", "hexadecimal"),
+        ("card (hex)", "hexadecimal"),
+        ("卡号HEX", "hexadecimal"),
+        ("16进制卡号", "hexadecimal"),
+        ("卡号(8位)", "posgate cards number"),
+        ("卡号(韦根26)", "posgate cards number"),
+        ("卡号(倒序)", "posgate cards number"),
+        ("卡号(旧)", "may change what the column means"),
+    ] {
+        let found = complaints(format!("{heading}\n12345678\n").as_bytes());
+        assert!(found[0].starts_with("cards.csv:1: column 卡号/card: ") && found[0].contains(words), "{found:?}");
+    }
+    // A column that says the same in another unit beside ours is not read.
+    let file = parsed("卡号,余额(元),余额(分)\n1,5.50,550\n");
+    assert_eq!((file.records[0].balance, file.warnings.len()), (Some(Balance::from_fen(550)), 1));
+}
+
+#[test]
+fn a_value_that_is_not_under_its_heading_is_an_error() {
+    for (text, line, words) in [
+        // An amount with a comma, also where Excel's empty last column takes the rest.
+        ("card,name,balance\n1,A,1,234.50\n", 2, "comma for the thousands"),
+        ("card,name,balance,\n1,A,1,234.50\n", 2, "comma for the thousands"),
+        ("card,name,balance,\n1,A,12,345,678\n", 2, "comma for the thousands"),
+        ("card,balance,name\n1,1,234.50\n", 2, "comma for the thousands"),
+        ("card,balance,x_note\n1,￥1,234\n", 2, "comma for the thousands"),
+        ("card,balance,uses\n1,1,234,\n", 2, "comma for the thousands"),
+        ("card,uses,name\n1,1,000,A\n", 2, "comma for the thousands"),
+        // Others.
+        ("card,name,\n1,Smith, J\n", 2, "column 3 has no heading"),
+        ("card,,name\n1,x,A\n", 2, "column 2 has no heading"),
+        ("card,name\n1,A\n2,B,,x\n", 3, "more fields than the header has"),
+        ("card;groups\n1;a;b\n", 2, "a value that holds a ';'"),
+        // A number as it is printed on cards.
+        ("card,name,status\n077,30211,张三\n", 2, "077,30211, without quotes"),
+    ] {
+        let found = complaints(text.as_bytes());
+        assert!(
+            found[0].starts_with(&format!("cards.csv:{line}: ")) && found[0].contains(words),
+            "{text:?}: {found:?}"
+        );
+    }
+    // What is meant so.
+    assert_eq!(only("card,balance,name\n1,1.00,234\n").balance, Some(Balance::from_fen(100)));
+    assert_eq!(only("card,balance,name\n1,1,\"234\"\n").balance, Some(Balance::from_fen(100)));
+    assert_eq!(only("card,balance,charge_max\n1,5,100\n").terms.charge_max, Money::from_fen(10_000));
+}
+
+#[test]
+fn a_quote_in_an_ignored_column_is_read_as_strictly() {
+    for (text, line, words) in [
+        ("card,x_note\n1,\"open\n2,B\n3,\"C\"\n", 2, "swallows the next lines"),
+        ("card,x_note\n1,A\n2,\"open\n", 3, "closed nowhere"),
+        ("card,x_note,balance\n1,a\"b,5\n", 2, "a quote stands within a value"),
+        ("card,x_note,balance\n1,\"a\"b,5\n", 2, "behind the closing quote"),
+        ("card\n\"1\n2\n\"\n", 2, "swallows the next lines"),
+    ] {
+        let found = complaints(text.as_bytes());
+        assert!(
+            found[0].starts_with(&format!("cards.csv:{line}: ")) && found[0].contains(words),
+            "{text:?}: {found:?}"
+        );
+    }
+    let file = parsed("card,x_note,status\n1,\"two\nlines\",lost\n2,,lost\n");
+    assert_eq!((file.records.len(), file.records[1].line), (2, 4));
+    assert!(file.records.iter().all(|record| record.terms.status == CardStatus::Lost));
+    // Its line is right behind it, too.
+    assert!(complaints(b"card,x_note\n1,\"two\r\nlines\"\nx,\n")[0].starts_with("cards.csv:4: "));
+}
+
+#[test]
+fn a_date_with_one_meaning_is_read_and_any_other_is_named() {
+    let day = Date::parse(b"2026-11-09");
+    for text in [
+        "2026-11-09",
+        "2026/11/9",
+        "2026.11.09",
+        "2026年11月9日",
+        "2026年11月09号",
+        "20261109",
+        "２０２６－１１－０９",
+        "2026-11-09 00:00:00",
+        "2026/11/9 0:00",
+        "2026-11-09T00:00:00",
+        "2026-11-09 00:00:00.000",
+        "2026年11月9日 0:00:00",
+        "'2026-11-09",
+        "2026 年 11 月 9 日",
+    ] {
+        let read = only(&format!("card,valid_until\n1,{text}\n")).terms.valid_until;
+        assert_eq!(read, day, "{text}");
+    }
+    for (text, words) in [
+        ("46355", "a spreadsheet's number of a date, perhaps 2026-11-29"),
+        ("46355.0", "perhaps 2026-11-29"),
+        ("29/11/2026", "the day stands first: write the year first, as 2026-11-22"),
+        ("29.11.2026", "the day stands first"),
+        ("11/29/2026", "the month stands first"),
+        ("05/06/2026", "cannot be told"),
+        ("26-11-29", "two digits"),
+        ("2026-11", "the day is missing"),
+        ("2026年11月", "the day is missing"),
+        ("29-Nov-2026", "the month is a word"),
+        ("2026-11-29 18:30", "time of day"),
+        ("长期", "leave it empty"),
+        ("2026-02-30", "a date of the calendar"),
+        ("20260230", "a date of the calendar"),
+        ("####", "too narrow"),
+        ("=TODAY()", "a formula"),
+        ("2026", "a date of the calendar"),
+    ] {
+        let complaint = complaint("valid_until", text);
+        assert!(
+            complaint.starts_with("cards.csv:2: column 有效期止/valid_until: ") && complaint.contains(words),
+            "{complaint}"
+        );
+    }
+}
+
+#[test]
+fn an_amount_that_may_mean_two_things_is_named() {
+    for (text, words) in [
+        ("1,234", "separators of thousands"),
+        ("1 234.50", "separators of thousands"),
+        ("1\u{A0}234,50", "decimal comma"),
+        ("1234,50", "decimal comma"),
+        ("1.234,50", "decimal comma"),
+        ("1'234.50", "separators of thousands"),
+        ("￥5.50", "without a currency"),
+        ("5.50元", "without a currency"),
+        ("RMB 5", "without a currency"),
+        ("550分", "without a unit"),
+        ("(5.50)", "brackets mean below zero"),
+        ("（5.50）", "brackets mean below zero"),
+        ("5.50-", "the minus in front"),
+        ("-", "a dash"),
+        ("1.5E+03", "a number with two decimals"),
+        ("15%", "percentage"),
+        ("#VALUE!", "mark of a mistake"),
+        ("=A1*2", "a formula"),
+        ("5.505", "two decimals"),
+    ] {
+        for column in ["balance", "charge_max"] {
+            let complaint = complaint(column, text);
+            assert!(complaint.contains(words), "{text}: {complaint}");
+        }
+    }
+    assert!(complaint("subsidy", "5.00").contains("not served yet"));
+    assert!(complaint("uses", "1,000").contains("whole number"));
+}
+
+#[test]
+fn a_card_number_in_another_form_is_named() {
+    for (text, words) in [
+        ("077,30211", "as it is printed on a card"),
+        ("77:30211", "as it is printed on a card"),
+        ("077 30211", "as it is printed on a card"),
+        ("8A2F00D1", "looks hexadecimal"),
+        ("0x8A2F00D1", "looks hexadecimal"),
+        ("8a:2f:00:d1", "looks hexadecimal"),
+        ("8A2F00D1H", "looks hexadecimal"),
+        ("8888 8888 01", "something stands between its digits"),
+        ("8888-888-801", "something stands between its digits"),
+        ("8.88889E+09", "format the column as text"),
+        ("8888888801.00", "format the column as text"),
+        ("#N/A", "mark of a mistake"),
+        ("No.88", "posgate cards number"),
+    ] {
+        let complaint = complaints(format!("card\n\"{text}\"\n").as_bytes()).remove(0);
+        assert!(
+            complaint.contains(words) && complaint.starts_with("cards.csv:2: column 卡号/card: "),
+            "{text}: {complaint}"
+        );
+    }
+}
+
+#[test]
+fn no_message_shows_more_than_four_digits_of_a_card() {
+    for text in [
+        "card\n卡8888888801\n",
+        "card\nx8888888801x\n",
+        "card,status\n1,卡8888888801\n",
+        "card,balance\n1,x8888888801\n",
+        "card,valid_until\n1,x8888888801\n",
+        "card,8888888801x\n1,\n",
+        "card,状态8888888801\n1,\n",
+        "card,余额(8888888801)\n1,\n",
+        "8888888801,张三\n",
+        "card,status\n1,=\"8888888801\"\n",
+        "card,uses\n1,'8888888801x\n",
+        "card,groups,account\n1,a8888888801;b,\n",
+    ] {
+        let shown = match parse(text.as_bytes(), Path::new("cards.csv"), &names(&["a"])) {
+            Ok(file) => file.warnings,
+            Err(problems) => problems,
+        };
+        assert!(!shown.is_empty(), "{text}");
+        for problem in shown {
+            assert!(!problem.to_string().contains("88801"), "{text:?}: {problem}");
+        }
+    }
+}
+
+#[test]
+fn a_last_line_without_its_end_is_warned_about() {
+    for (text, line) in [("card\n1\n2", 3), ("card\r\n1\r\n2", 3), ("card\r1\r2", 3), ("card", 1)] {
+        let found = warnings(text, &[]);
+        assert!(
+            found.iter().any(|warning| warning.starts_with(&format!("cards.csv:{line}: the last line has no end"))),
+            "{found:?}"
+        );
+    }
+    assert_eq!(warnings("card\n1\n", &[]), [""; 0]);
+    assert_eq!(warnings("card\n1\r", &[]), [""; 0]);
+    assert_eq!(warnings("card\n1\n\x1A", &[]), [""; 0]);
+}
+
+#[test]
+fn what_stands_above_the_headings_is_a_title_or_an_error() {
+    let found = warnings("发卡名单,,\ncard,name\n1,A\n", &[]);
+    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title, '发卡名单'"), "{found:?}");
+    // Sorted into the middle, or missing: rows are no titles.
+    for text in ["8888888801,A\ncard,name\n2,B\n", "name,balance\ncard,name\n1,A\n"] {
+        assert!(
+            complaints(text.as_bytes())[0].starts_with("cards.csv:1: the first line must name the columns"),
+            "{text}"
+        );
+    }
+    let many = format!("{}card\n1\n", "标题\n".repeat(20));
+    assert!(complaints(many.as_bytes())[0].starts_with("cards.csv:1: the first line must name the columns"));
+    for (text, words) in [
+        ("卡号，姓名\n1，A\n", "full-width commas"),
+        ("sep=ab\ncard\n1\n", "sep= names one character"),
+        ("sep=;\ncard,name\n1,A\n", "not divided by what the line sep= says"),
+        ("card|name\n1|A\n", "divide it by commas"),
+    ] {
+        let found = complaints(text.as_bytes());
+        assert!(found[0].contains(words), "{text:?}: {found:?}");
+    }
 }
 
 proptest! {

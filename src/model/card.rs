@@ -135,6 +135,8 @@ pub struct CardRecord {
     pub balance: Option<Balance>,
     /// 次数: the opening figure of the account; `None` if the field is empty.
     pub uses: Option<i32>,
+    /// 部门, for people: it decides nothing.
+    pub department: String,
     /// 二维码: a static member code; at most [`crate::limits::CODE_LEN_MAX`] bytes.
     pub code: Option<Vec<u8>>,
     /// What the card may do.

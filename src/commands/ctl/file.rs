@@ -9,7 +9,7 @@ use posgate::model::Balance;
 use posgate::problem::PROBLEMS_SHOWN_MAX;
 
 use super::{Call, Ended, Options, Signature};
-use crate::commands::EXIT_IO;
+use crate::commands::{EXIT_IO, print_problems};
 
 /// Lines on their way at once: the server commits as many in one turn as it takes, and its answers fit its buffer.
 const WINDOW: usize = 32;
@@ -30,11 +30,12 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<Batc
         complain!("posgate: {}: {error}", path.display());
         Ended::Code(EXIT_IO)
     })?;
-    let rows = batch::parse(&bytes, path, command == "adjust")
+    let orders = batch::parse(&bytes, path, command == "adjust")
         .map_err(|problems| refused(path, "nothing was done", problems.iter().map(ToString::to_string).collect()))?;
+    print_problems(&orders.warnings);
     // The same file with another --key is another batch: a subsidy that is the same every month.
     let digest = batch::digest(command, options.value("key").unwrap_or_default(), &bytes);
-    Ok(Batch { path: path.to_owned(), rows, digest })
+    Ok(Batch { path: path.to_owned(), rows: orders.rows, digest })
 }
 
 /// The answer where a file was not done, or not whole: a sentence, and what is wrong, line by line.

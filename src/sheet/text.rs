@@ -11,6 +11,7 @@ const SAVE_AS_CSV: &str = "open it and save it as \"CSV UTF-8 (comma delimited)\
 
 /// The text without BOM, and the encoding's name; `None` if there is nothing to read on in.
 pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &'static str)> {
+    let bytes = without_end_mark(bytes);
     if let Some(message) = foreign(bytes) {
         problems.add(0, message);
         return None;
@@ -43,20 +44,56 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     (1..).zip(bytes.split(|byte| *byte == b'\n'))
 }
 
+/// The text without what DOS programs and some exports put at its end: 0x1A, with line ends around it.
+fn without_end_mark(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, 0x1A | b'\r' | b'\n' | b' ')).map_or(0, |last| last + 1);
+    match bytes[end..].iter().position(|byte| *byte == 0x1A) {
+        Some(mark) => &bytes[..end + mark],
+        None => bytes,
+    }
+}
+
 /// What the file is, if it is no CSV at all, with the remedy.
 fn foreign(bytes: &[u8]) -> Option<String> {
-    let kind = if bytes.starts_with(b"PK\x03\x04") {
-        "an Excel workbook (xlsx) or another zipped document"
+    /// Bytes in which a kind of file shows itself.
+    const HEAD_LEN: usize = 1024;
+    let head = &bytes[..bytes.len().min(HEAD_LEN)];
+    let has = |word: &[u8]| head.windows(word.len()).any(|bytes| bytes == word);
+    let start = head.trim_ascii_start();
+    let kind = if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+        if has(b"opendocument.spreadsheet") {
+            "an OpenDocument spreadsheet (ods)"
+        } else {
+            "an Excel workbook (xlsx) or another zipped document (zip)"
+        }
     } else if bytes.starts_with(b"\xD0\xCF\x11\xE0") {
         "an old Excel workbook (xls)"
+    } else if bytes.starts_with(b"\x1F\x8B") || bytes.starts_with(b"7z\xBC\xAF") || bytes.starts_with(b"Rar!") {
+        "a compressed file (gzip, 7z or rar)"
     } else if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         "UTF-16 (\"Unicode text\")"
-    } else if bytes.trim_ascii_start().starts_with(b"<") {
-        "a web page (HTML or XML), whatever its name says"
+    } else if start.starts_with(b"%PDF") {
+        "a PDF"
+    } else if start.starts_with(b"{\\rtf") {
+        "a Word document (RTF)"
+    } else if start.starts_with(b"{\"") || start.starts_with(b"[{") {
+        "JSON"
+    } else if start.starts_with(b"ID;P") {
+        "a SYLK spreadsheet (slk)"
+    } else if start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start().starts_with(b"<") {
+        if has(b"<?mso-application") || has(b"<Workbook") {
+            "an XML spreadsheet (Excel 2003), whatever its name says"
+        } else {
+            "a web page (HTML or XML), whatever its name says"
+        }
     } else if bytes.contains(&0) {
         // In UTF-16 the characters that divide fields have a zero beside them.
         let is_utf16 = bytes.windows(2).any(|pair| matches!(pair, b",\0" | b"\0," | b"\t\0" | b"\0\t"));
         if is_utf16 { "UTF-16 (\"Unicode text\") without a mark" } else { "no text: it holds NUL bytes" }
+    } else if bytes.contains(&0x1A) {
+        return Some(format!(
+            "a DOS end-of-file mark (0x1A) stands in the midst, as where two files were joined: {SAVE_AS_CSV}"
+        ));
     } else {
         return None;
     };
