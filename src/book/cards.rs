@@ -8,7 +8,7 @@ use super::day::{DayCounts, PeriodId, PeriodNames};
 use super::{Account, Book, Figures, Mismatch, orders};
 use crate::index::hash_number;
 use crate::limits::{CARDS_MAX, LINKS_MAX};
-use crate::model::{AccountId, CardNo, CardRow, CardStatus, Date, Entry, Kind};
+use crate::model::{AccountId, CardNo, CardRow, CardStatus, Date, Entry, Kind, Mark, Marks};
 
 /// What the ledger knows of a card.
 #[derive(Clone, Debug)]
@@ -16,8 +16,8 @@ pub(super) struct CardState {
     pub(super) card: u64,
     /// The account that its last entry named.
     pub(super) account: Option<u32>,
-    /// The operator's word since the table; the stricter of both holds.
-    pub(super) status: CardStatus,
+    /// What the operator said of it: the strictest of these and the table's word holds.
+    pub(super) marks: Marks,
     /// The card that it follows: it carries on that card's account.
     pub(super) was: Option<u64>,
     /// The card that follows it.
@@ -34,9 +34,14 @@ pub struct CardHistory<'a> {
 }
 
 impl CardHistory<'_> {
-    /// What the operator said of the card since the table was written.
+    /// The strictest of what the operator said of the card.
     pub fn status(&self) -> CardStatus {
-        self.state.map_or(CardStatus::Active, |state| state.status)
+        self.marks().status()
+    }
+
+    /// What the operator said of the card, and what still stands of it.
+    pub fn marks(&self) -> Marks {
+        self.state.map_or(Marks::default(), |state| state.marks)
     }
 
     /// Fen that the card spent on a business day.
@@ -106,7 +111,12 @@ impl Book {
         new <= CARDS_MAX - self.cards.len()
     }
 
-    /// What the operator said of the card since the table was written.
+    /// What the operator said of the card, and what still stands of it.
+    pub fn marks_of(&self, card: CardNo) -> Marks {
+        self.history_of(card.value()).marks()
+    }
+
+    /// The strictest of what the operator said of the card.
     pub fn card_status(&self, card: CardNo) -> CardStatus {
         self.history_of(card.value()).status()
     }
@@ -131,8 +141,10 @@ impl Book {
             Kind::Link => self.link(entry, card)?,
             Kind::Status => {
                 let word = entry.detail.get("status");
-                let said = CardStatus::ALL.iter().find(|status| word.is_some_and(|word| word.is(status.word())));
-                state.status = said.copied().unwrap_or(state.status);
+                let said = Mark::ALL.iter().find(|mark| word.is_some_and(|word| word.is(mark.word())));
+                if let Some(mark) = said {
+                    state.marks.apply(*mark);
+                }
             }
             _ if entry.sales() > 0 => {
                 let (day, period) = self.day_of(entry);
@@ -183,12 +195,16 @@ impl Book {
         let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
         let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
-        state.status = CardStatus::Closed;
+        state.marks.apply(Mark::Closed);
         state.heir = Some(new.value());
         let days = state.days;
         let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
         state.was = Some(old.value());
+        // A holder who is not to pay does not pay with another card. That the old one was lost says nothing of the new one.
+        if entry.detail.get("status").is_some_and(|status| status.is(CardStatus::Frozen.word())) {
+            state.marks.apply(Mark::Frozen);
+        }
         state.days.carry_on(&days);
         Ok(())
     }
@@ -209,8 +225,8 @@ impl Book {
             return Some(row);
         }
         let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
-        let (account, status, days) = (None, CardStatus::Active, DayCounts::default());
-        let state = CardState { card: value, account, status, was: None, heir: None, days };
+        let (account, marks, days) = (None, Marks::default(), DayCounts::default());
+        let state = CardState { card: value, account, marks, was: None, heir: None, days };
         self.cards.push(state).ok()?;
         let cards = &self.cards;
         self.by_card.insert(hash_number(value), row, |row| hash_number(cards[row as usize].card));

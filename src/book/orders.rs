@@ -35,7 +35,7 @@ impl Ask {
             Act::Void { sale, amount } => {
                 Self::mix(Kind::Void, sale.0, amount.map_or(OPEN, |amount| i64::from(amount.fen())), 0)
             }
-            Act::Mark { card, status } => Self::mix(Kind::Status, card.value(), word(status.word()), 0),
+            Act::Mark { card, mark } => Self::mix(Kind::Status, card.value(), word(mark.word()), 0),
             Act::Link { old, new } => Self::mix(Kind::Link, new.value(), number(old.value()), 0),
             Act::Open { machine, door } => Self::mix(Kind::Remote, machine.value(), number(door.value()), 0),
         }
@@ -365,7 +365,7 @@ mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::model::{Balance, CardStatus, ClockState, Detail, MachineNo, Money, Stamp, Way};
+    use crate::model::{Balance, ClockState, Detail, MachineNo, Mark, Money, Stamp, Way};
 
     /// Too large for a test's stack.
     static ORDERS: Mutex<Orders> = Mutex::new(Orders::new());
@@ -401,8 +401,9 @@ mod tests {
             Act::Void { sale: EntrySeq(7), amount: None },
             Act::Void { sale: EntrySeq(7), amount: Some(fen(550)) },
             Act::Void { sale: EntrySeq(8), amount: None },
-            Act::Mark { card, status: CardStatus::Lost },
-            Act::Mark { card, status: CardStatus::Active },
+            Act::Mark { card, mark: Mark::Lost },
+            Act::Mark { card, mark: Mark::Found },
+            Act::Mark { card, mark: Mark::Unfrozen },
             Act::Link { old: CardNo::from_value(5), new: card },
             Act::Link { old: CardNo::from_value(6), new: card },
             Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
@@ -421,7 +422,7 @@ mod tests {
                     let amount = Some(Balance::from_fen(550));
                     Entry { about: Some(*sale), amount, ..entry(1, Kind::Void, &asked) }
                 }
-                Act::Mark { status, .. } => entry(1, Kind::Status, &format!("status={}", status.word())),
+                Act::Mark { mark, .. } => entry(1, Kind::Status, &format!("status={}", mark.word())),
                 Act::Link { old, .. } => entry(1, Kind::Link, &format!("was={old}")),
                 Act::Open { machine, door } => {
                     let slot = Text::try_from(format!("{door}:{door}").as_str()).ok();

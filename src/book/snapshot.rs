@@ -4,8 +4,8 @@
 //! ```text
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
 //! period  name                                                       in order of appearance
-//! account account balance subsidy uses opened                                that ever moved
-//! card    card account status was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
+//! account account balance subsidy uses opened                        that ever moved
+//! card    card account marks was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
 //! device  machine last last_offline  [seq:confirmed,…]               its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
 //! keys    the same: its last 106
@@ -31,8 +31,8 @@ use super::seen::Memory;
 use super::{Account, Book, CardState, Doubt, Figures, FrameId, Moment, Offline, OfflineId, Outcome, Pass, Seen};
 use crate::model::digits;
 use crate::model::{
-    AccountId, Balance, CardNo, CardStatus, Civil, ClockState, EntrySeq, FrameSeq, Kind, Money, Reason, Serial, Stamp,
-    Text, Wall,
+    AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, FrameSeq, Kind, Marks, Money, Reason, Serial, Stamp, Text,
+    Wall,
 };
 use crate::words;
 
@@ -148,7 +148,7 @@ impl Book {
     fn emit_card(&self, state: &CardState, line: &mut Line) {
         column(line, state.card);
         text_or_none(line, state.account.map(|row| self.accounts[row as usize].id.as_str()));
-        column(line, state.status.word());
+        column(line, MarksText(state.marks));
         column_or_none(line, state.was);
         column_or_none(line, state.heir);
         for count in &state.days.0 {
@@ -232,7 +232,7 @@ impl Book {
             Some(id) => Some(self.find_or_add_account(&id)?),
             None => None,
         };
-        let status = CardStatus::from_word(fields.column()?)?;
+        let marks = Marks::from_words(fields.column()?)?;
         let other = |fields: &mut Fields| fields.card().map(|card| card.value());
         let (was, heir) = (fields.or_none(other)?, fields.or_none(other)?);
         let days = DayCounts([read_day(fields.column()?)?, read_day(fields.column()?)?]);
@@ -240,7 +240,7 @@ impl Book {
             return None;
         }
         let row = self.find_or_add_card(card)?;
-        self.cards[row as usize] = CardState { card: card.value(), account, status, was, heir, days };
+        self.cards[row as usize] = CardState { card: card.value(), account, marks, was, heir, days };
         Some(())
     }
 
@@ -402,6 +402,18 @@ fn read_pass(fields: &mut Fields) -> Option<Pass> {
         at: Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? },
         is_confirmed: fields.flag()?,
     })
+}
+
+/// The marks that stand, between commas; empty: none.
+struct MarksText(Marks);
+
+impl Display for MarksText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, status) in self.0.statuses().enumerate() {
+            write!(f, "{}{}", if place == 0 { "" } else { "," }, status.word())?;
+        }
+        Ok(())
+    }
 }
 
 /// An instant exactly as it is, whatever a calendar can write.
@@ -588,7 +600,7 @@ pub(crate) mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::model::{Detail, DeviceTime, Entry, MachineNo};
+    use crate::model::{Detail, DeviceTime, Entry, MachineNo, Mark};
 
     /// Books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());
@@ -667,7 +679,7 @@ pub(crate) mod tests {
         word("code", &[102, 103, 104, 105, 106, 128, 150][draw(seed, 7) as usize], seed);
         word("day", &format_args!("2026-11-{:02}", 1 + draw(seed, 28)), seed);
         word("period", &format_args!("p {}", draw(seed, 300)), seed);
-        word("status", &["active", "lost", "frozen", "closed"][draw(seed, 4) as usize], seed);
+        word("status", &Mark::ALL[draw(seed, 5) as usize].word(), seed);
         if matches!(kind, Kind::Decline | Kind::Refuse) {
             word("reason", &Reason::ALL[draw(seed, Reason::ALL.len() as u64) as usize].word(), seed);
             word("left", &"12.30/4", seed);

@@ -102,7 +102,7 @@ pub fn answer<S: Storage>(
         Err(sentence) => Object::error(sentence).end(),
         Ok(Request::Reload { accept }) => return Ok(Answer { reply: Reply::Owed(Owed::Reload { accept }), is_heavy }),
         Ok(Request::Status) => return Ok(Answer { reply: Reply::Owed(Owed::Status), is_heavy }),
-        Ok(Request::Order { cmd, order, is_dry }) => orders::obey(service, now, cmd, &order, is_dry)?,
+        Ok(Request::Order { order, is_dry, .. }) => orders::obey(service, now, &order, is_dry)?,
         Ok(Request::PayOutAll { order, is_dry }) => orders::pay_out_all(service, now, order, is_dry)?,
         Ok(Request::Clock(machine)) => orders::clock(service, now, machine)?,
         Ok(Request::Show { machine, text }) => orders::show(service, now, machine, &text)?,

@@ -5,7 +5,7 @@ use std::io;
 use super::json::Object;
 use crate::ledger::Storage;
 use crate::model::order::Operator;
-use crate::model::{Act, Balance, CardNo, CardStatus, Done, Entry, EntrySeq, Key, Kind, MachineNo, Now, Order};
+use crate::model::{Act, Balance, CardNo, Done, Entry, EntrySeq, Key, Kind, MachineNo, Now, Order};
 use crate::net::Service;
 use crate::server::Refused;
 
@@ -13,39 +13,15 @@ use crate::server::Refused;
 pub(super) fn obey<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
-    cmd: &str,
     order: &Order,
     is_dry: bool,
 ) -> io::Result<String> {
-    if let Some(sentence) = other_word(service, cmd, order) {
-        return Ok(Object::error(sentence).text("reason", "other-state").end());
-    }
     if is_dry {
         let would = service.would(now, order)?;
         return Ok(would.map_or_else(|refused| refusal(&refused), |()| Object::ok().flag("dry", true).end()));
     }
     let done = service.operate(now, order)?;
     Ok(done.map_or_else(|refused| refusal(&refused), |done| result(order, &done)))
-}
-
-/// `found` takes `lost` back and `unfreeze` takes `freeze` back: not one the other's word, nor a closed card's.
-fn other_word<S: Storage>(service: &Service<'_, S>, cmd: &str, order: &Order) -> Option<String> {
-    let (meant, done, remedy) = match cmd {
-        "found" => (CardStatus::Lost, "found", "unfreeze"),
-        "unfreeze" => (CardStatus::Frozen, "unfrozen", "found"),
-        _ => return None,
-    };
-    let Act::Mark { card, .. } = order.act else { return None };
-    let is_again = matches!(&order.key, Key::Own(key) if service.server().book().used_key(key).is_some());
-    let word = service.server().book().card_status(card);
-    if is_again || word == CardStatus::Active || word == meant {
-        return None;
-    }
-    let remedy = match word {
-        CardStatus::Closed => "a closed card stays closed; `replace` gives its account a new one".to_owned(),
-        CardStatus::Active | CardStatus::Frozen | CardStatus::Lost => format!("use {remedy}"),
-    };
-    Some(format!("card {card} is {}, and can not be {done}: {remedy}", word.word()))
 }
 
 /// Pays out what the account holds; with a key that was used, what was paid out then.
@@ -76,7 +52,7 @@ pub(super) fn pay_out_all<S: Storage>(
     if let Some(paid) = &paid {
         *uses = paid.uses.unwrap_or_default().saturating_neg();
     }
-    obey(service, now, "payout", &order, is_dry)
+    obey(service, now, &order, is_dry)
 }
 
 fn archived(seq: EntrySeq) -> String {

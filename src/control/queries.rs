@@ -43,6 +43,9 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
     if doubts.len() > DOUBTS_SHOWN_MAX {
         object = object.number("in_doubt_left_out", doubts.len() - DOUBTS_SHOWN_MAX);
     }
+    if view.marks.statuses().count() > 1 {
+        object = object.list("marks", view.marks.statuses().map(|status| string(status.word())));
+    }
     object.list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
 }
 

@@ -5,7 +5,7 @@
 
 use super::json::{self, Value};
 use crate::model::order::{Digest, KeyText, Note, Operator};
-use crate::model::{Act, Balance, CardNo, CardStatus, EntrySeq, Key, MachineNo, Money, Order, Text, UnitNo, Way};
+use crate::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way};
 
 /// Uses that one order may move.
 const USES_MAX: i32 = crate::server::USES_MAX;
@@ -197,7 +197,7 @@ struct Fields<'a> {
 impl Fields<'_> {
     fn request(&self, cmd: &'static str) -> Result<Request, String> {
         let way = |way| self.movement(cmd, way);
-        let mark = |status| self.order(cmd, Act::Mark { card: self.card("card")?, status });
+        let mark = |mark| self.order(cmd, Act::Mark { card: self.card("card")?, mark });
         match cmd {
             "topup" => way(Way::TopUp),
             "subsidy" => way(Way::Subsidy),
@@ -208,10 +208,11 @@ impl Fields<'_> {
                 let amount = self.money("amount")?;
                 self.order(cmd, Act::Void { sale, amount })
             }
-            "lost" => mark(CardStatus::Lost),
-            "freeze" => mark(CardStatus::Frozen),
-            "close" => mark(CardStatus::Closed),
-            "found" | "unfreeze" => mark(CardStatus::Active),
+            "lost" => mark(Mark::Lost),
+            "freeze" => mark(Mark::Frozen),
+            "close" => mark(Mark::Closed),
+            "found" => mark(Mark::Found),
+            "unfreeze" => mark(Mark::Unfrozen),
             "replace" => self.order(cmd, Act::Link { old: self.card("old")?, new: self.card("new")? }),
             "open" => {
                 let door = self.digits("door", "a door's number", UnitNo::parse)?;

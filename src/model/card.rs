@@ -47,6 +47,112 @@ impl CardStatus {
     }
 }
 
+/// What an order says of a card: a mark is set, or ended by its own order (design.md, section 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mark {
+    /// `lost`.
+    Lost,
+    /// `found`: ends `Lost`.
+    Found,
+    /// `freeze`.
+    Frozen,
+    /// `unfreeze`: ends `Frozen`.
+    Unfrozen,
+    /// `close`: for ever.
+    Closed,
+}
+
+impl Mark {
+    /// All of them.
+    pub const ALL: &[Self] = &[Self::Lost, Self::Found, Self::Frozen, Self::Unfrozen, Self::Closed];
+
+    /// The ledger's word: `status=` of a `status` entry.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Found => "found",
+            Self::Frozen => "frozen",
+            Self::Unfrozen => "unfrozen",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The status that it sets or ends.
+    pub const fn status(self) -> CardStatus {
+        match self {
+            Self::Lost | Self::Found => CardStatus::Lost,
+            Self::Frozen | Self::Unfrozen => CardStatus::Frozen,
+            Self::Closed => CardStatus::Closed,
+        }
+    }
+
+    /// Whether it ends a mark.
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::Found | Self::Unfrozen => true,
+            Self::Lost | Self::Frozen | Self::Closed => false,
+        }
+    }
+}
+
+/// The marks that stand on a card: each was set, and is ended, by its own order, so none hides another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    is_frozen: bool,
+    is_lost: bool,
+    is_closed: bool,
+}
+
+impl Marks {
+    /// Those that bear these words, which stand between commas; `None` for a word of none of them. Empty: none.
+    pub fn from_words(words: &str) -> Option<Self> {
+        let mut marks = Self::default();
+        for word in words.split(',').filter(|word| !word.is_empty()) {
+            match CardStatus::from_word(word)? {
+                CardStatus::Active => return None,
+                status => *marks.place_of(status)? = true,
+            }
+        }
+        Some(marks)
+    }
+
+    /// Takes note of an order.
+    pub fn apply(&mut self, mark: Mark) {
+        if let Some(place) = self.place_of(mark.status()) {
+            *place = !mark.is_end();
+        }
+    }
+
+    fn place_of(&mut self, status: CardStatus) -> Option<&mut bool> {
+        match status {
+            CardStatus::Active => None,
+            CardStatus::Frozen => Some(&mut self.is_frozen),
+            CardStatus::Lost => Some(&mut self.is_lost),
+            CardStatus::Closed => Some(&mut self.is_closed),
+        }
+    }
+
+    /// Whether this mark stands; of none for `Active`.
+    pub fn has(self, status: CardStatus) -> bool {
+        match status {
+            CardStatus::Active => self == Self::default(),
+            CardStatus::Frozen => self.is_frozen,
+            CardStatus::Lost => self.is_lost,
+            CardStatus::Closed => self.is_closed,
+        }
+    }
+
+    /// The marks that stand, the least strict first.
+    pub fn statuses(self) -> impl Iterator<Item = CardStatus> {
+        CardStatus::ALL[1..].iter().copied().filter(move |status| self.has(*status))
+    }
+
+    /// The strictest.
+    pub fn status(self) -> CardStatus {
+        self.statuses().last().unwrap_or_default()
+    }
+}
+
 /// A set of group (or place) names, one bit for each name that the configuration mentions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupSet(pub u64);

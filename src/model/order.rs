@@ -3,7 +3,7 @@
 //! An order names who gives it and carries a key: the same key again gets the first result and does nothing, also
 //! after a restart. The control socket reads orders, the server obeys them, the ledger keeps them.
 
-use super::card::CardStatus;
+use super::card::Mark;
 use super::entry::{EntrySeq, Kind};
 use super::ids::{AccountId, CardNo, MachineNo, UnitNo};
 use super::money::{Balance, Money};
@@ -102,12 +102,12 @@ pub enum Act {
         /// `None`: what is left of it.
         amount: Option<Money>,
     },
-    /// Sets the ledger's word on a card: the stricter of it and the table's holds.
+    /// Sets a mark on a card, or ends one: the strictest of the marks and the table's word holds.
     Mark {
         /// The card.
         card: CardNo,
-        /// `Active` takes an earlier word back.
-        status: CardStatus,
+        /// Which.
+        mark: Mark,
     },
     /// 补办: `new` carries on the account of `old`, which is closed.
     Link {

@@ -481,9 +481,7 @@ mod tests {
     use crate::ledger::{recovery, snapshot};
     use crate::limits::LINKS_MAX;
     use crate::model::order::{Digest, KeyText, Note, Operator};
-    use crate::model::{
-        Act, Balance, CardNo, CardStatus, Done, Key, MachineNo, Money, Order, Stamp, UnitNo, Wall, Way,
-    };
+    use crate::model::{Act, Balance, CardNo, Done, Key, MachineNo, Mark, Money, Order, Stamp, UnitNo, Wall, Way};
     use crate::server::{Origin, Refused, Tables};
     use crate::{cards, config};
 
@@ -615,7 +613,7 @@ mod tests {
                 money.clone(),
                 Act::Void { sale: before, amount: Money::from_fen(50) },
                 Act::Void { sale: before, amount: None },
-                Act::Mark { card, status: CardStatus::ALL[(number / 4 % 2) as usize * 2] },
+                Act::Mark { card, mark: Mark::ALL[(number / 4 % 2) as usize] },
                 Act::Link { old: last, new: CardNo::from_value(last.value() + 1) },
                 Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
             ];

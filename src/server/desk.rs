@@ -10,7 +10,7 @@ use super::clock::business_time;
 use crate::book::Figures;
 use crate::limits::FOUND_MAX;
 use crate::model::text::text_from_lossy;
-use crate::model::{AccountId, CardNo, CardRow, CardStatus, Now, Reason, Serial, Text};
+use crate::model::{AccountId, CardNo, CardRow, CardStatus, Marks, Now, Reason, Serial, Text};
 use crate::policy;
 use crate::wire;
 
@@ -25,8 +25,10 @@ pub struct CardView {
     pub figures: Figures,
     /// The table's word; active if the table does not have it.
     pub table: CardStatus,
-    /// The ledger's word.
+    /// The ledger's word: the strictest of its marks.
     pub ledger: CardStatus,
+    /// What orders said of it, and what still stands of that.
+    pub marks: Marks,
     /// Why the card is refused, if it is.
     pub reason: Option<Reason>,
     /// The card that was given out for it.
@@ -105,6 +107,7 @@ impl Server<'_> {
             figures: account.map(|row| book.account(row).figures()).unwrap_or_default(),
             table,
             ledger,
+            marks: book.marks_of(card),
             reason: checked.err(),
             heir: book.heir(card),
             left_behind: self.tables.cards.find(card).and_then(|row| self.left_behind_of(row)),

@@ -13,7 +13,7 @@ use crate::book::OfflineId;
 use crate::limits::CARDS_MAX;
 use crate::model::card::GroupSet;
 use crate::model::text::text_of_gbk;
-use crate::model::{AccountId, CardNo, Civil, Detail, Entry, EntrySeq, Kind, Money, Reason};
+use crate::model::{CardNo, Civil, Detail, Entry, EntrySeq, Kind, Money, Reason};
 use crate::policy::{self, Basis};
 use crate::wire::{self, INVALID_TIME, OfflineSale, Reply};
 

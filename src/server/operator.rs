@@ -9,8 +9,8 @@
 //! | `topup` `subsidy` | a card of the table (or that follows one) that is not closed | the account |
 //! | `payout` `adjust` | any card with an account, closed or gone from the table | the account; a payout never below zero |
 //! | `void` | a booked sale of which something is left | the account, and the day of the sale's card; whole: its doubt |
-//! | `status` | any card that the table or the ledger knows | the ledger's word: the stricter of it and the table's holds |
-//! | `link` | an active card that nobody used | the old card is closed, the new one carries on |
+//! | `status` | any card that the table or the ledger knows, and that is not closed | one mark: the strictest of them and the table's word holds |
+//! | `link` | an active card that nobody used, for one that is not closed | the old card is closed, the new one carries on; frozen, if the old one was |
 //! | `remote` | a door of the configuration, of a board that spoke since the start | 050 |
 
 use log::info;
@@ -24,7 +24,7 @@ use crate::limits::LINKS_MAX;
 use crate::model::card::CardRow;
 use crate::model::rules::UnknownDevices;
 use crate::model::{
-    AccountId, Act, Balance, CardNo, CardStatus, Detail, Done, Entry, EntrySeq, Key, Kind, MachineNo, Money, Now,
+    AccountId, Act, Balance, CardNo, CardStatus, Detail, Done, Entry, EntrySeq, Key, Kind, MachineNo, Mark, Money, Now,
     Order, UnitNo, Way,
 };
 use crate::policy;
@@ -103,8 +103,10 @@ impl Server<'_> {
         let (_, account) = link?;
         let old = self.book().ancestors(card).find_map(|was| self.tables.cards.find(was))?;
         let mut row = old.serving(card, account);
-        // What the table says of the old card stops that card only.
-        row.terms.status = CardStatus::Active;
+        // That the table calls the old card lost or closed stops that card only; a holder who is frozen is so with another card.
+        if row.terms.status != CardStatus::Frozen {
+            row.terms.status = CardStatus::Active;
+        }
         Some(row)
     }
 
@@ -168,7 +170,7 @@ impl Server<'_> {
         match &order.act {
             Act::Move { way, card, amount, uses } => self.plan_move(*way, *card, *amount, *uses),
             Act::Void { sale: seq, amount } => self.plan_void(*seq, sale, *amount),
-            Act::Mark { card, status } => self.plan_mark(*card, *status),
+            Act::Mark { card, mark } => self.plan_mark(*card, *mark),
             Act::Link { old, new } => self.plan_link(*old, *new),
             Act::Open { machine, door } => self.plan_open(*machine, *door),
         }
@@ -251,25 +253,44 @@ impl Server<'_> {
         Ok(plan)
     }
 
-    fn plan_mark(&self, card: CardNo, status: CardStatus) -> Result<Plan, Refused> {
-        let (table, ledger) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+    fn plan_mark(&self, card: CardNo, mark: Mark) -> Result<Plan, Refused> {
+        let (table, _) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
         if let Some(heir) = self.book().heir(card) {
             return Err(Refused::Replaced { card, heir });
         }
-        if status == CardStatus::Active && table > CardStatus::Active {
-            return Err(Refused::TableSays { card, status: table });
+        let marks = self.book().marks_of(card);
+        let status = mark.status();
+        if marks.has(CardStatus::Closed) && mark != Mark::Closed {
+            return Err(Refused::ClosedForEver { card });
         }
-        if status != CardStatus::Active && status < ledger {
-            return Err(Refused::Stricter { card, status: ledger });
+        if mark.is_end() {
+            self.check_end(card, status, table)?;
         }
         self.has_room_for_cards(&[card])?;
         let mut plan = Plan { account: self.account_of(card), ..Plan::new(Kind::Status, Some(card)) };
-        plan.detail.push("status", status.word());
+        plan.detail.push("status", mark.word());
         if let Some((_, balance, uses)) = self.holdings(plan.account) {
             // What it is answered, for the same key again.
             plan.detail.push("left", format_args!("{balance}/{uses}"));
         }
         Ok(plan)
+    }
+
+    /// Whether a mark of this status can be ended by its order. `found` ends `lost` and `unfreeze` ends `freeze`: neither the other's, nor
+    /// what the table says. One that does not stand may be ended all the same, where nothing else stops the card: somebody said so.
+    fn check_end(&self, card: CardNo, status: CardStatus, table: CardStatus) -> Result<(), Refused> {
+        let marks = self.book().marks_of(card);
+        let stands = marks.has(status);
+        if table == status
+            || table == CardStatus::Closed
+            || (!stands && marks.has(CardStatus::Active) && table > CardStatus::Active)
+        {
+            return Err(Refused::TableSays { card, status: table });
+        }
+        if !stands && !marks.has(CardStatus::Active) {
+            return Err(Refused::OtherMark { card, status: marks.status() });
+        }
+        Ok(())
     }
 
     fn plan_link(&self, old: CardNo, new: CardNo) -> Result<Plan, Refused> {
@@ -283,6 +304,11 @@ impl Server<'_> {
         if let Some(heir) = self.book().heir(new) {
             return Err(Refused::Replaced { card: new, heir });
         }
+        let (table, marks) =
+            (self.words_on(old).map_or(CardStatus::Active, |(table, _)| table), self.book().marks_of(old));
+        if marks.has(CardStatus::Closed) || table == CardStatus::Closed {
+            return Err(Refused::OldCardClosed { card: old });
+        }
         let status = self.words_on(new).map_or(CardStatus::Active, |(table, ledger)| table.max(ledger));
         if status > CardStatus::Active {
             return Err(Refused::NewCardStopped { card: new, status });
@@ -295,6 +321,9 @@ impl Server<'_> {
         self.has_room_for_cards(&[old, new])?;
         let mut plan = Plan { account: Some(account), ..Plan::new(Kind::Link, Some(new)) };
         plan.detail.push("was", old.padded());
+        if marks.has(CardStatus::Frozen) || table == CardStatus::Frozen {
+            plan.detail.push("status", CardStatus::Frozen.word());
+        }
         Ok(plan)
     }
 

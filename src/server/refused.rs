@@ -36,8 +36,10 @@ refusals! {
     Replaced { card: CardNo, heir: CardNo } "replaced"
     /// The table's own word is stricter than the one wanted.
     TableSays { card: CardNo, status: CardStatus } "table-says"
-    /// The ledger's word is stricter than the one wanted.
-    Stricter { card: CardNo, status: CardStatus } "stricter"
+    /// A closed card stays closed.
+    ClosedForEver { card: CardNo } "other-state"
+    /// The card is stopped by another mark than the one to be ended.
+    OtherMark { card: CardNo, status: CardStatus } "other-state"
     /// Nothing would move.
     Zero "zero"
     /// A negative amount where only an adjustment may be.
@@ -60,6 +62,8 @@ refusals! {
     TooOld { seq: EntrySeq } "too-old"
     /// A card cannot follow itself.
     SameCard "same-card"
+    /// Nobody carries on a closed card's account.
+    OldCardClosed { card: CardNo } "closed"
     /// The new card is used already.
     NewCardHasAccount { card: CardNo, account: AccountId } "new-card-has-account"
     /// The table gives the new card money of its own.
@@ -110,8 +114,16 @@ impl fmt::Display for Refused {
                 "the card table says that card {card} is {}: change its status there, then reload",
                 status.word()
             ),
-            Self::Stricter { card, status } => {
-                write!(f, "card {card} is {}, which is stricter: make it active first", status.word())
+            Self::ClosedForEver { card } => write!(
+                f,
+                "card {card} is closed, and a closed card stays closed: `reissue` gives its number to another holder"
+            ),
+            Self::OtherMark { card, status } => {
+                let (not, remedy) = match status {
+                    CardStatus::Lost => ("unfrozen", "found"),
+                    CardStatus::Active | CardStatus::Frozen | CardStatus::Closed => ("found", "unfreeze"),
+                };
+                write!(f, "card {card} is {}, and can not be {not}: use {remedy}", status.word())
             }
             Self::Zero => write!(f, "nothing would move: give an amount above 0.00, or uses"),
             Self::Negative => write!(f, "the amount is negative: give it without a sign, or use adjust"),
@@ -140,6 +152,10 @@ impl fmt::Display for Refused {
                 "sale {seq} is older than the last {VOIDS_KEPT_MIN} voids, one of which may be its own: use adjust"
             ),
             Self::SameCard => write!(f, "a card cannot replace itself: name the old card, then the new one"),
+            Self::OldCardClosed { card } => write!(
+                f,
+                "card {card} is closed, and nothing follows it: put a new card on its account with `account`, or settle it with payout or adjust"
+            ),
             Self::NewCardHasAccount { card, account } => {
                 write!(f, "card {card} is used already, by account {account}: take a card that nobody used")
             }

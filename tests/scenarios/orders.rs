@@ -1,7 +1,7 @@
 //! An operator at the desk: `order …` and `would …` of the tables of steps, as orders to the server.
 
 use posgate::model::order::{Digest, KeyText, Note, Operator};
-use posgate::model::{Act, Balance, CardNo, CardStatus, Done, EntrySeq, Key, MachineNo, Money, Order, UnitNo, Way};
+use posgate::model::{Act, Balance, CardNo, Done, EntrySeq, Key, MachineNo, Mark, Money, Order, UnitNo, Way};
 use posgate::server::Refused;
 
 /// Reads the words of a step. `find` gives an entry by its label; a key that is not given is `fresh_key`.
@@ -26,7 +26,7 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
     }
     let card = |text: &str| CardNo::parse(text.as_bytes()).ok_or("no card");
     let money = |text: &str| Balance::parse(text.as_bytes()).ok_or("no amount");
-    let mark = |text: &str, status| Ok::<_, &str>(Act::Mark { card: card(text)?, status });
+    let mark = |text: &str, mark| Ok::<_, &str>(Act::Mark { card: card(text)?, mark });
     let moves = |way, text: &str, amount| {
         Ok::<_, &str>(Act::Move { way, card: card(text)?, amount: money(amount)?, uses: more_uses })
     };
@@ -43,10 +43,11 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
             };
             Act::Void { sale: find(sale).ok_or("no such label")?, amount }
         }
-        ["lost", card] => mark(card, CardStatus::Lost)?,
-        ["freeze", card] => mark(card, CardStatus::Frozen)?,
-        ["close", card] => mark(card, CardStatus::Closed)?,
-        ["found" | "unfreeze", card] => mark(card, CardStatus::Active)?,
+        ["lost", card] => mark(card, Mark::Lost)?,
+        ["found", card] => mark(card, Mark::Found)?,
+        ["freeze", card] => mark(card, Mark::Frozen)?,
+        ["unfreeze", card] => mark(card, Mark::Unfrozen)?,
+        ["close", card] => mark(card, Mark::Closed)?,
         ["replace", old, new] => Act::Link { old: card(old)?, new: card(new)? },
         ["open", machine, door] => Act::Open {
             machine: MachineNo::parse(machine.as_bytes()).ok_or("no machine")?,

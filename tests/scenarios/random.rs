@@ -5,9 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use posgate::gbk;
 use posgate::model::order::{Digest, KeyText, Note, Operator};
-use posgate::model::{
-    Act, Balance, CardNo, CardStatus, Civil, EntrySeq, Key, Kind, MachineNo, Money, Order, UnitNo, Way,
-};
+use posgate::model::{Act, Balance, CardNo, Civil, EntrySeq, Key, Kind, MachineNo, Mark, Money, Order, UnitNo, Way};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -152,7 +150,7 @@ fn act() -> impl Strategy<Value = Act> {
             Act::Move { way, card, amount, uses }
         }),
         6 => (1..60_u64, part).prop_map(|(sale, amount)| Act::Void { sale: EntrySeq(sale), amount }),
-        3 => (number(), select(CardStatus::ALL.to_vec())).prop_map(|(card, status)| Act::Mark { card, status }),
+        3 => (number(), select(Mark::ALL.to_vec())).prop_map(|(card, mark)| Act::Mark { card, mark }),
         2 => (number(), number()).prop_map(|(old, new)| Act::Link { old, new }),
         1 => (1..5_u16, select(vec!["1", "2", "3"])).prop_map(|(machine, door)| Act::Open {
             machine: MachineNo::from_value(machine),

@@ -65,6 +65,10 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
 pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     say!("card      {} {}", text(answer, "card"), text(answer, "name"));
     say!("state     {}", state(answer));
+    let marks: Vec<&str> = answer.list("marks").iter().filter_map(as_text).collect();
+    if !marks.is_empty() {
+        say!("marks     {}: each is ended by its own order", marks.join(" and "));
+    }
     if let Some(heir) = answer.text("replaced_by") {
         say!("replaced  by {heir}");
     }

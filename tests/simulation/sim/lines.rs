@@ -8,7 +8,7 @@ use posgate::control::json::{self, Value};
 use posgate::control::{self, Host, Reply};
 use posgate::ledger::Storage;
 use posgate::limits::CONTROL_LINE_MAX;
-use posgate::model::{Act, Balance, CardStatus, Key, Now, Order, Way};
+use posgate::model::{Act, Balance, Key, Mark, Now, Order, Way};
 use posgate::net::Service;
 
 /// What was answered to a line.
@@ -27,19 +27,19 @@ pub struct Said {
 /// The word for what cannot be read as an order.
 pub const UNREAD: &str = "unread";
 
-/// An order's command. Nobody knows by heart what undoes what: a card's state is taken back by either word.
-pub fn command(act: &Act, is_found: bool) -> &'static str {
+/// An order's command.
+pub fn command(act: &Act) -> &'static str {
     match act {
         Act::Move { way: Way::TopUp, .. } => "topup",
         Act::Move { way: Way::Subsidy, .. } => "subsidy",
         Act::Move { way: Way::PayOut, .. } => "payout",
         Act::Move { way: Way::Adjust, .. } => "adjust",
         Act::Void { .. } => "void",
-        Act::Mark { status: CardStatus::Lost, .. } => "lost",
-        Act::Mark { status: CardStatus::Frozen, .. } => "freeze",
-        Act::Mark { status: CardStatus::Closed, .. } => "close",
-        Act::Mark { status: CardStatus::Active, .. } if is_found => "found",
-        Act::Mark { status: CardStatus::Active, .. } => "unfreeze",
+        Act::Mark { mark: Mark::Lost, .. } => "lost",
+        Act::Mark { mark: Mark::Found, .. } => "found",
+        Act::Mark { mark: Mark::Frozen, .. } => "freeze",
+        Act::Mark { mark: Mark::Unfrozen, .. } => "unfreeze",
+        Act::Mark { mark: Mark::Closed, .. } => "close",
         Act::Link { .. } => "replace",
         Act::Open { .. } => "open",
     }

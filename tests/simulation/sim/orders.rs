@@ -16,6 +16,22 @@ use super::site::{Card, Site};
 pub const STATUSES: [&str; 4] = ["active", "frozen", "lost", "closed"];
 pub const FROZEN: usize = 1;
 pub const LOST: usize = 2;
+const CLOSED: usize = 3;
+
+/// What stands on a card, by strictness; the first place is never used.
+type Standing = [bool; 4];
+
+/// An order's word on a card: what it sets, or ends.
+fn meaning(word: &str) -> (usize, bool) {
+    match word {
+        "frozen" => (FROZEN, true),
+        "unfrozen" => (FROZEN, false),
+        "lost" => (LOST, true),
+        "found" => (LOST, false),
+        "closed" => (CLOSED, true),
+        other => panic!("a status that nobody orders: {other}"),
+    }
+}
 
 /// Sales of which voids are judged: of older ones the operator asks no more.
 const SALES_KEPT: usize = 3000;
@@ -74,7 +90,7 @@ pub struct Orders {
     asked: Aging<String, Vec<String>>,
     made: Aging<String, Made>,
     batches: Aging<String, Lines>,
-    statuses: Map<u64, usize>,
+    standing: Map<u64, Standing>,
     was: Map<u64, u64>,
     heirs: Map<u64, u64>,
     linked: Map<u64, String>,
@@ -115,9 +131,19 @@ impl Orders {
         self.remotes.turn();
     }
 
-    /// The ledger's word on a card.
+    /// The strictest of what stands on a card by the ledger.
     pub fn status(&self, card: u64) -> usize {
-        self.statuses.get(&card).copied().unwrap_or(0)
+        self.standing_of(card).iter().rposition(|stands| *stands).unwrap_or(0)
+    }
+
+    pub fn standing_of(&self, card: u64) -> Standing {
+        self.standing.get(&card).copied().unwrap_or_default()
+    }
+
+    fn stand(&mut self, card: u64, status: usize, stands: bool) {
+        let mut standing = self.standing_of(card);
+        standing[status] = stands;
+        self.standing.insert(card, standing);
     }
 
     pub fn heir(&self, card: u64) -> Option<u64> {
@@ -126,12 +152,8 @@ impl Orders {
 
     /// Cards that the operator said something of.
     pub fn marked(&self) -> Vec<u64> {
-        let mut marked: Vec<u64> = self
-            .statuses
-            .iter()
-            .filter(|(card, rank)| **rank > 0 && !self.heirs.contains_key(card))
-            .map(|it| *it.0)
-            .collect();
+        let stopped = self.standing.keys().filter(|card| self.status(**card) > 0 && !self.heirs.contains_key(card));
+        let mut marked: Vec<u64> = stopped.copied().collect();
         marked.sort_unstable();
         marked
     }
@@ -165,7 +187,16 @@ impl Orders {
 
     /// What stops a card: the stricter of the table's word on it and the ledger's.
     pub fn stopped(&self, card: u64, site: &Site) -> usize {
-        table_rank(card, site).max(self.status(card))
+        self.table_rank(card, site).max(self.status(card))
+    }
+
+    /// The table's word: a holder who is frozen is so with a card that the table does not have yet.
+    fn table_rank(&self, card: u64, site: &Site) -> usize {
+        match (site.find(card), self.terms(card, site).map(rank)) {
+            (Some(row), _) => rank(row),
+            (None, Some(FROZEN)) => FROZEN,
+            (None, _) => 0,
+        }
     }
 
     /// The account that a card moves.
@@ -226,15 +257,21 @@ impl Orders {
         match kind {
             "void" => self.take_void(line, text),
             "status" => {
-                let word = line.word("status").expect("a status says which");
-                let rank = STATUSES.iter().position(|status| *status == word).expect("a status");
-                self.statuses.insert(card, rank);
+                let (status, stands) = meaning(line.word("status").expect("a status says which"));
+                assert!(!self.standing_of(card)[CLOSED] || status == CLOSED, "a closed card was changed: {text}");
+                self.stand(card, status, stands);
             }
             "link" => {
                 let old = number(line.word("was").expect("a link says of which card"));
                 assert_eq!(Some(line.column(9).to_owned()), self.account(old, site), "another account: {text}");
                 assert!(self.heirs.insert(old, card).is_none(), "replaced twice: {text}");
-                self.statuses.insert(old, STATUSES.len() - 1);
+                let is_frozen = self.standing_of(old)[FROZEN] || self.table_rank(old, site) == FROZEN;
+                assert_eq!(line.word("status") == Some("frozen"), is_frozen, "the holder is frozen, or not: {text}");
+                assert!(self.stopped(old, site) < CLOSED, "a closed card was replaced: {text}");
+                self.stand(old, CLOSED, true);
+                if is_frozen {
+                    self.stand(card, FROZEN, true);
+                }
                 self.was.insert(card, old);
                 self.linked.insert(card, line.column(9).to_owned());
             }
@@ -285,27 +322,11 @@ impl Orders {
     // ---------------------------------------------------------------- what must be answered
 
     /// The words that may answer an order now; `figures` are those of its card's account.
-    pub fn answers(
-        &self,
-        cmd: &str,
-        act: &Act,
-        key: &Key,
-        site: &Site,
-        figures: Figures,
-        first_kept: u64,
-    ) -> Vec<&'static str> {
+    pub fn answers(&self, act: &Act, key: &Key, site: &Site, figures: Figures, first_kept: u64) -> Vec<&'static str> {
         if let Act::Move { way, amount, .. } = act
             && ((*way != Way::Adjust && amount.fen() < 0) || amount.fen().abs() > 999_999_999)
         {
             return vec![lines::UNREAD];
-        }
-        let is_used = matches!(key, Key::Own(key) if self.made.contains_key(key.as_str()));
-        if let (Act::Mark { card, .. }, false) = (act, is_used) {
-            let meant = if cmd == "found" { LOST } else { FROZEN };
-            let status = self.status(card.value());
-            if matches!(cmd, "found" | "unfreeze") && status > 0 && status != meant {
-                return vec!["other-state"];
-            }
         }
         match key {
             Key::Own(text) => match self.made.get(text.as_str()) {
@@ -338,7 +359,7 @@ impl Orders {
                 }
                 vec![self.answer_to_void(*sale, asked, first_kept)]
             }
-            Act::Mark { card, status } => vec![self.answer_to_mark(card.value(), status.word(), site)],
+            Act::Mark { card, mark } => vec![self.answer_to_mark(card.value(), mark.word(), site)],
             Act::Link { old, new } => vec![self.answer_to_link(old.value(), new.value(), site)],
             // Whether the device spoke since the start is not looked at here.
             Act::Open { machine, door } => {
@@ -402,10 +423,10 @@ impl Orders {
     }
 
     fn answer_to_mark(&self, card: u64, status: &str, site: &Site) -> &'static str {
-        let wanted = STATUSES.iter().position(|word| *word == status).expect("a status");
+        let (wanted, is_set) = meaning(status);
         let is_known = self.terms(card, site).is_some()
             || self.moved.contains_key(&card)
-            || self.statuses.contains_key(&card)
+            || self.standing.contains_key(&card)
             || self.heir(card).is_some();
         if !is_known {
             return "unknown-card";
@@ -413,14 +434,18 @@ impl Orders {
         if self.heir(card).is_some() {
             return "replaced";
         }
-        let (table, ledger) = (table_rank(card, site), self.status(card));
-        if wanted == 0 && table > 0 {
+        let (table, standing) = (self.table_rank(card, site), self.standing_of(card));
+        if standing[CLOSED] && wanted != CLOSED {
+            return "other-state";
+        }
+        if is_set || (standing[wanted] && table != wanted && table != CLOSED) {
+            return "done";
+        }
+        let is_clear = standing == Standing::default();
+        if table == wanted || table == CLOSED || (is_clear && table > 0) {
             return "table-says";
         }
-        if wanted > 0 && wanted < ledger {
-            return "stricter";
-        }
-        "done"
+        if is_clear { "done" } else { "other-state" }
     }
 
     fn answer_to_link(&self, old: u64, new: u64, site: &Site) -> &'static str {
@@ -430,6 +455,9 @@ impl Orders {
         let Some(account) = self.account(old, site) else { return "unknown-card" };
         if self.heir(old).is_some() || self.heir(new).is_some() {
             return "replaced";
+        }
+        if self.stopped(old, site) == CLOSED {
+            return "closed";
         }
         if self.stopped(new, site) > 0 {
             return "new-card-stopped";
@@ -441,9 +469,8 @@ impl Orders {
     }
 }
 
-fn table_rank(card: u64, site: &Site) -> usize {
-    let word = site.find(card).map_or("active", |row| row.status);
-    STATUSES.iter().position(|status| *status == word).expect("a status")
+fn rank(row: &Card) -> usize {
+    STATUSES.iter().position(|status| *status == row.status).expect("a status")
 }
 
 /// The text by which a key is known in `asked` and `made`.
@@ -468,7 +495,7 @@ pub fn what_of(act: &Act) -> String {
         }
         Act::Void { sale, amount: None } => format!("void {} left", sale.0),
         Act::Void { sale, amount: Some(amount) } => format!("void {} {}", sale.0, amount.fen()),
-        Act::Mark { card, status } => format!("status {} {}", card.value(), status.word()),
+        Act::Mark { card, mark } => format!("status {} {}", card.value(), mark.word()),
         Act::Link { old, new } => format!("link {} {}", new.value(), old.value()),
         Act::Open { machine, door } => format!("remote {} {}", machine.value(), door.value()),
     }

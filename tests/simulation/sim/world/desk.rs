@@ -9,7 +9,7 @@ use std::io;
 
 use posgate::book::Figures;
 use posgate::model::order::{Digest, KeyText, Note, Operator};
-use posgate::model::{Act, Balance, CardNo, CardStatus, EntrySeq, Key, MachineNo, Money, Now, Order, UnitNo, Way};
+use posgate::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, UnitNo, Way};
 use posgate::net::Service;
 use posgate::server::Room;
 
@@ -181,7 +181,7 @@ impl World {
                 let act = if self.random.happens(500) { self.next_void() } else { self.next_move() };
                 let key = self.fresh_key();
                 let Task::Order(order) = self.order(act, key) else { unreachable!("it makes orders") };
-                (Question::Dry, lines::line_of(&order, lines::command(&order.act, false), false, true))
+                (Question::Dry, lines::line_of(&order, lines::command(&order.act), false, true))
             }
             _ => {
                 let after = self.random.below(400);
@@ -282,20 +282,16 @@ impl World {
     fn next_mark(&mut self) -> Act {
         let marked = self.judge.orders.marked();
         if !marked.is_empty() && self.random.happens(450) {
-            let card = CardNo::from_value(self.random.pick(&marked));
-            return Act::Mark { card, status: CardStatus::Active };
+            // Nobody knows by heart what ends what: mostly the word that does, now and then the other.
+            let card = self.random.pick(&marked);
+            let is_lost = self.judge.orders.standing_of(card)[orders::LOST] != card.is_multiple_of(5);
+            let mark = if is_lost { Mark::Found } else { Mark::Unfrozen };
+            return Act::Mark { card: CardNo::from_value(card), mark };
         }
-        let status = self.random.pick(&[
-            CardStatus::Lost,
-            CardStatus::Lost,
-            CardStatus::Frozen,
-            CardStatus::Frozen,
-            CardStatus::Closed,
-            CardStatus::Active,
-        ]);
+        let mark = self.random.pick(&[Mark::Lost, Mark::Lost, Mark::Frozen, Mark::Frozen, Mark::Closed, Mark::Found]);
         let sold = if self.random.happens(500) { self.sold_card() } else { None };
         let card = sold.map(CardNo::from_value);
-        Act::Mark { card: card.unwrap_or_else(|| self.some_card()), status }
+        Act::Mark { card: card.unwrap_or_else(|| self.some_card()), mark }
     }
 
     /// A card that is given up, mostly for one that the table does not have.
@@ -432,7 +428,7 @@ impl World {
         if batch.next == 1 {
             for line in 1..=count {
                 let order = order(self, &batch, line);
-                let dry = lines::line_of(&order, lines::command(&order.act, false), false, true);
+                let dry = lines::line_of(&order, lines::command(&order.act), false, true);
                 if say(service, now, &dry)?.word != "asked" {
                     self.coverage.count("operator batch refused whole");
                     return Ok(());
@@ -466,15 +462,13 @@ impl World {
         let figures = figures_of(service, &order.act);
         let first_kept = self.first_kept();
         let made_at = before.as_ref().map(|made| made.seq);
-        // Now and then the wrong word for it.
-        let is_found = (self.judge.orders.status(card_of(&order.act)) == orders::LOST) != key.ends_with('7');
-        let cmd = lines::command(&order.act, is_found);
+        let cmd = lines::command(&order.act);
         // A batch holds sums only; anything else with its digest and line is no order.
         let is_of_a_batch = !is_all && matches!(order.act, Act::Move { .. });
         let expected = if matches!(order.key, Key::Line { .. }) && !is_of_a_batch {
             Some(vec![lines::UNREAD])
         } else {
-            is_first.then(|| self.judge.orders.answers(cmd, &order.act, &order.key, &self.site, figures, first_kept))
+            is_first.then(|| self.judge.orders.answers(&order.act, &order.key, &self.site, figures, first_kept))
         };
         let undone = service.undone();
         let task = if is_all { Task::PayOutAll(order.clone()) } else { Task::Order(order.clone()) };
@@ -686,13 +680,6 @@ fn figures_of(service: &Service<Disk>, act: &Act) -> Figures {
     server.account_of(*card).map_or(Figures::default(), |row| server.book().account(row).figures())
 }
 
-fn card_of(act: &Act) -> u64 {
-    match act {
-        Act::Mark { card, .. } => card.value(),
-        Act::Move { .. } | Act::Void { .. } | Act::Link { .. } | Act::Open { .. } => 0,
-    }
-}
-
 fn done_name(task: &Task, order: &Order) -> &'static str {
     match (&order.key, &order.act) {
         _ if matches!(task, Task::PayOutAll(_)) => "operator payout of all",
@@ -703,10 +690,10 @@ fn done_name(task: &Task, order: &Order) -> &'static str {
         (_, Act::Move { way: Way::Adjust, .. }) => "operator adjust",
         (_, Act::Void { amount: None, .. }) => "operator void",
         (_, Act::Void { amount: Some(_), .. }) => "operator void of an amount",
-        (_, Act::Mark { status: CardStatus::Active, .. }) => "operator card found or unfrozen",
-        (_, Act::Mark { status: CardStatus::Frozen, .. }) => "operator card frozen",
-        (_, Act::Mark { status: CardStatus::Lost, .. }) => "operator card lost",
-        (_, Act::Mark { status: CardStatus::Closed, .. }) => "operator card closed",
+        (_, Act::Mark { mark: Mark::Found | Mark::Unfrozen, .. }) => "operator card found or unfrozen",
+        (_, Act::Mark { mark: Mark::Frozen, .. }) => "operator card frozen",
+        (_, Act::Mark { mark: Mark::Lost, .. }) => "operator card lost",
+        (_, Act::Mark { mark: Mark::Closed, .. }) => "operator card closed",
         (_, Act::Link { .. }) => "operator card replaced",
         (_, Act::Open { .. }) => "operator door opened",
     }
