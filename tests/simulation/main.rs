@@ -50,7 +50,7 @@
 mod sim;
 
 /// Worlds of few devices, so that a build without optimisation plays them in seconds.
-const SEEDS: [u64; 4] = [5, 16, 44, 124];
+const SEEDS: [u64; 5] = [5, 16, 44, 124, 7];
 
 #[test]
 fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
