@@ -30,16 +30,13 @@ pub const TURN_BATCH: usize = 64;
 /// Where a turn's write has no room for so many more, the turn takes none.
 pub const TURN_BATCH_MIN: usize = 16;
 
-/// Bytes appended to the ledger in one write. A turn takes no more frames when their entries likely would not fit.
-pub const TURN_BYTES_MAX: usize = 64 * 1024;
-
 /// Bytes of the entries that a frame likely leads to at most: a sale that opens its account. One that does not has half of it, and a 109
 /// a third.
 pub const FRAME_ENTRIES_BYTES: usize = 320;
 
 /// Frames of one turn that are decided after its live requests (105s, and what their devices send behind them): as many as its one write
 /// likely has room for. The turn takes no more, so each of them finds its place.
-pub const ASIDE_MAX: usize = TURN_BYTES_MAX / FRAME_ENTRIES_BYTES;
+pub const ASIDE_MAX: usize = TAIL_LEN_MAX / FRAME_ENTRIES_BYTES;
 
 /// Entries that one frame, timer or signal can lead to: `clock`, `open`, two alarms, the decision itself, and, where
 /// a device gives way to another, `unconfirmed` for each of its commands and one excess line a limited kind. Exceeding it is
@@ -52,9 +49,14 @@ pub const LINE_LEN_MAX: usize = 1088;
 /// Bytes of the `detail` column, its values escaped (`%XX`). The line may double each of them, and still fits.
 pub const DETAIL_LEN_MAX: usize = 300;
 
-/// Bytes at the end of the newest segment that a power cut may have spoiled: recovery cuts there and nowhere
-/// else, and writes them again after a stop that was not clean (design.md, sections 1 and 9).
+/// Bytes appended to the ledger in one write, and, the same, bytes at its end that a power cut may have spoiled: recovery cuts there
+/// and nowhere else, and writes them again after a stop that was not clean (design.md, sections 1 and 9). A turn takes no more frames
+/// when their entries likely would not fit; some 400 sales do.
 pub const TAIL_LEN_MAX: usize = 64 * 1024;
+
+/// Bytes that are written, synced and removed again to try whether there is room: a tail that is cut is copied, and a tail is written
+/// again, so a start that finds so many can mend the ledger.
+pub const ROOM_TRIED_LEN: usize = 2 * TAIL_LEN_MAX;
 
 /// Bytes in one turn's replies. A turn ends when another frame's replies might not fit.
 pub const MAIL_BYTES_MAX: usize = 512 * 1024;

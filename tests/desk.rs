@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+#[path = "support/not_run.rs"]
+mod not_run;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use not_run::not_run;
 use tempfile::TempDir;
 
 fn script() -> PathBuf {
@@ -46,7 +50,7 @@ impl Desk {
         match process.output() {
             Ok(output) => Some(output),
             Err(error) => {
-                println!("skipped: {shell}: {error}");
+                not_run(&format!("{shell}: {error}"));
                 None
             }
         }
@@ -61,7 +65,7 @@ impl Desk {
     }
 }
 
-/// Shells that a router or a server may have as `sh`; those that are not here are skipped.
+/// Shells that a router or a server may have as `sh`; those that are not here are not run.
 const SHELLS: [&str; 4] = ["sh", "dash", "bash", "busybox"];
 
 #[test]
@@ -178,6 +182,6 @@ fn anything_else_is_refused_and_posgate_never_runs() {
 fn shellcheck_finds_nothing() {
     match Command::new("shellcheck").arg(script()).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
-        Err(error) => println!("skipped: shellcheck: {error}"),
+        Err(error) => not_run(&format!("shellcheck: {error}")),
     }
 }

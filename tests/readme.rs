@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+#[path = "support/not_run.rs"]
+mod not_run;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use not_run::not_run;
 use posgate::cards::columns::COLUMNS as CARD_COLUMNS;
 use posgate::config::options::{Form, SECTIONS};
 use posgate::control::request::COMMANDS;
@@ -440,7 +444,7 @@ fn run(program: &str, arguments: &[&str], directory: &Path) -> Option<Output> {
     match Command::new(program).args(arguments).current_dir(directory).output() {
         Ok(output) => Some(output),
         Err(error) => {
-            println!("skipped: {program}: {error}");
+            not_run(&format!("{program}: {error}"));
             None
         }
     }

@@ -699,12 +699,6 @@ impl Book {
         self.memory(machine)?.find(serial, id)
     }
 
-    /// The device's last frames whose answers rest on entries after this one, oldest first.
-    pub fn seen_after(&self, machine: MachineNo, entry: EntrySeq) -> impl Iterator<Item = &Seen> {
-        let frames = self.memory(machine).into_iter().flat_map(Memory::frames);
-        frames.filter(move |seen| seen.outcome.sale > entry)
-    }
-
     /// Whether one of the device's last frames that were answered was about this card or command number.
     pub fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
         self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))

@@ -309,19 +309,24 @@ fn open_ledger(
     zone: &Zone,
     server: &mut Server,
 ) -> Result<(Ledger<DirStorage>, Opened), Failure> {
-    let explain = |error: io::Error| {
-        if !ledger::is_no_room(&error) {
-            return Failure::from(error);
-        }
-        let dir = settings.ledger_dir.display();
-        Failure::Io(format!(
-            "{error}: there is no room to begin a ledger: make some in the file system of {dir}, then start again"
-        ))
+    let dir = settings.ledger_dir.display();
+    let explain = |error: io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure::Config(format!(
+            "{error}: ledger_dir must belong to the user that posgate runs as: `chown -R USER {dir}`, then start again"
+        )),
+        _ if ledger::cannot_write(&error) => Failure::Io(format!(
+            "{error}: there is no ledger yet, and no room to begin one: make some in the file system of {dir}, then start again"
+        )),
+        _ => error.into(),
     };
-    let storage = DirStorage::open(&settings.ledger_dir).map_err(explain)?;
+    let mut storage = DirStorage::open(&settings.ledger_dir).map_err(explain)?;
     let created = clock.now(zone, false).stamp;
     let number = random()?;
-    let opened = Ledger::open(storage, &settings.site, created, || number, server);
+    let opened = match ledger::room_below(&mut storage, settings.reserve_bytes) {
+        Ok(()) => Ledger::open(storage, &settings.site, created, || number, server),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(explain(error)),
+        Err(error) => Ledger::open_closed(storage, &settings.site, error, server),
+    };
     opened.map_err(|error| match error {
         OpenError::Io(error) => explain(error),
         damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),

@@ -5,8 +5,8 @@
 //! answer begins with `"ok":true` or with `"ok":false,"error":"…"`. [`answer`] is a plain function over [`Service`]: it knows no socket, so
 //! that tests and a fuzzer can ask it anything. [`net::control`](crate::net::control) carries the lines.
 //!
-//! What always holds: every line gets one answer; an answer may leave only when the turn that it was made in is committed, and says
-//! [`full`] if that turn was undone; a line costs a bounded amount of work, so long lists come in pages (`next`, then `after`).
+//! What always holds: every line gets one answer; an answer may leave only when the turn that it was made in is committed;
+//! a line costs a bounded amount of work, so long lists come in pages (`next`, then `after`).
 
 pub mod batch;
 pub mod changes;
@@ -23,6 +23,7 @@ use crate::ledger::Storage;
 use crate::limits::CONTROL_LINE_MAX;
 use crate::model::Now;
 use crate::net::Service;
+use crate::server::Refused;
 use crate::status::Status;
 use json::Object;
 use request::Request;
@@ -72,11 +73,6 @@ pub trait Host {
     fn ledger_dir(&self) -> &Path;
 }
 
-/// The answer to what rested on a turn that was undone.
-pub fn full() -> String {
-    Object::error("full: the ledger found no room, nothing was done; free some space, then run it again").end()
-}
-
 /// The answer that says how the server stands: the status file's object but for the list of devices.
 pub fn status(status: &Status) -> String {
     let mut summary = String::new();
@@ -108,6 +104,8 @@ pub fn answer<S: Storage>(
         Ok(Request::Show { machine, text }) => orders::show(service, now, machine, &text)?,
         Ok(Request::ClockAccept { by }) => orders::clock_accept(service, now, &by)?,
         Ok(Request::Sync) => orders::sync(service),
+        // What a collector took must not be taken back.
+        Ok(Request::Head) if !service.ledger().is_proven() => orders::refusal(&Refused::Full),
         Ok(Request::Head) => queries::head(service.ledger().number(), service.ledger().synced()),
         Ok(Request::Discover { port }) => {
             service.server_mut().forget_found();

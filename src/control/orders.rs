@@ -33,7 +33,7 @@ pub(super) fn pay_out_all<S: Storage>(
 ) -> io::Result<String> {
     let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
     let paid = match used_seq(service, &order.key) {
-        Some(seq) => match service.entry(now, seq)? {
+        Some(seq) => match service.entry(seq)? {
             Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
             // Nobody is told to take a new key while it is not known that this one paid nothing.
             Ok(None) => return Ok(Object::error(archived(seq)).text("reason", "no-such-entry").end()),
@@ -104,11 +104,14 @@ pub(super) fn clock_accept<S: Storage>(service: &mut Service<'_, S>, now: &Now, 
 
 /// Has the turn end with a sync.
 pub(super) fn sync<S: Storage>(service: &mut Service<'_, S>) -> String {
+    if !service.ledger().is_proven() {
+        return refusal(&Refused::Full);
+    }
     service.sync_at_end();
     Object::ok().number("seq", service.server().book().head().0).end()
 }
 
-fn refusal(refused: &Refused) -> String {
+pub(super) fn refusal(refused: &Refused) -> String {
     Object::error(refused).text("reason", refused.word()).end()
 }
 

@@ -39,7 +39,7 @@ pub use held::HeldFiles;
 pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use storage::{DirFiles, DirStorage, Files, Storage, is_served};
 pub use verify::run_verify;
-pub use writer::{Ledger, Opened, is_no_room};
+pub use writer::{Ledger, Opened, cannot_write, is_no_room, room_below};
 
 use crate::model::Entry;
 

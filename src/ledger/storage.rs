@@ -249,7 +249,8 @@ impl Opened {
 }
 
 impl DirStorage {
-    /// Makes the directory if it is missing, with its parents, and takes its lock.
+    /// Makes the directory if it is missing, with its parents, and takes its lock. On a read-only file system, where nobody can write, it
+    /// takes the lock that is there, if there is one.
     ///
     /// # Errors
     /// If another process (or value) holds the lock ([`ErrorKind::WouldBlock`]), or the directory cannot be made
@@ -257,12 +258,14 @@ impl DirStorage {
     pub fn open(dir: &Path) -> io::Result<Self> {
         create_dir_durably(dir)?;
         let path = dir.join("lock");
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(explain("open the lock", &path))?;
+        let file = match OpenOptions::new().write(true).create(true).truncate(false).open(&path) {
+            Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => match File::open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::beside(dir)),
+                opened => opened,
+            },
+            opened => opened,
+        };
+        let file = file.map_err(explain("open the lock", &path))?;
         let mut tries_left = LOCK_TRIES;
         let mut lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         loop {

@@ -78,8 +78,6 @@ struct Client {
 #[derive(Debug)]
 struct Held {
     reply: Reply,
-    /// Turns undone before it was made; `None` if it rests on nothing.
-    undone: Option<u64>,
 }
 
 impl Control {
@@ -178,12 +176,12 @@ impl Control {
         silent.min_by_key(|(_, client)| client.heard).map(|(place, _)| place)
     }
 
-    /// Reads lines and has each answered, the clients in turns. `answer` is told a line without its end; it says how many turns were
-    /// undone before, too. After one that was heavy the others wait for the next turn.
+    /// Reads lines and has each answered, the clients in turns. `answer` is told a line without its end. After
+    /// one that was heavy the others wait for the next turn.
     ///
     /// # Errors
     /// Those of `answer`.
-    pub fn answer_lines(&mut self, mut answer: impl FnMut(&[u8]) -> io::Result<(Answer, u64)>) -> io::Result<()> {
+    pub fn answer_lines(&mut self, mut answer: impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<()> {
         let mut left = CONTROL_TURN_LINES;
         let mut is_idle = false;
         while left > 0 && !is_idle {
@@ -213,19 +211,18 @@ impl Control {
     pub fn answer_owed(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
         if let Some(held) = held.find(|held| matches!(held.reply, Reply::Owed(_))) {
-            *held = Held { reply: Reply::Line(line), undone: None };
+            *held = Held { reply: Reply::Line(line) };
         }
     }
 
-    /// Sends the answers of a committed turn; those of a turn that was undone for want of room say so instead. `undone` turns were undone
-    /// so far. Clients that left, or take nothing, are let go.
-    pub fn deliver(&mut self, now: Mono, undone: u64) {
+    /// Sends the answers of a committed turn. Clients that left, or take nothing, are let go.
+    pub fn deliver(&mut self, now: Mono) {
         for place in &mut self.clients {
             let Some(client) = place else { continue };
             if !client.held.is_empty() {
                 client.heard = now;
             }
-            client.post_held(undone);
+            client.post_held();
             client.flush(now);
             let is_stalled = client.stalled_since.is_some_and(|since| now.ms_since(since) >= STALLED_MS);
             let is_done = client.is_over && client.is_empty() && client.line_len().is_none();
@@ -282,7 +279,7 @@ impl Client {
     }
 
     /// Has one line answered, and says whether it was heavy; `None` if there is no line, or no room for its answer.
-    fn answer_line(&mut self, answer: &mut impl FnMut(&[u8]) -> io::Result<(Answer, u64)>) -> io::Result<Option<bool>> {
+    fn answer_line(&mut self, answer: &mut impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<Option<bool>> {
         if self.is_gone || !self.has_room() {
             return Ok(None);
         }
@@ -294,12 +291,12 @@ impl Client {
                 return Ok(None);
             }
             let sentence = format!("this line is longer than {CONTROL_LINE_MAX} bytes: send one object a line");
-            self.held.push(Held { reply: Reply::Line(Object::error(sentence).end()), undone: None });
+            self.held.push(Held { reply: Reply::Line(Object::error(sentence).end()) });
             (self.filled, self.is_readable, self.is_over) = (0, false, true);
             return Ok(Some(false));
         };
-        let (Answer { reply, is_heavy }, undone) = answer(&self.input[..len])?;
-        self.held.push(Held { reply, undone: Some(undone) });
+        let Answer { reply, is_heavy } = answer(&self.input[..len])?;
+        self.held.push(Held { reply });
         self.input.copy_within(len + 1..self.filled, 0);
         self.filled -= len + 1;
         Ok(Some(is_heavy))
@@ -318,13 +315,11 @@ impl Client {
     }
 
     /// Takes the answers of the turn that ended into the output.
-    fn post_held(&mut self, undone: u64) {
+    fn post_held(&mut self) {
         self.output.drain(..self.sent);
         self.sent = 0;
         for held in self.held.drain(..) {
             let Reply::Line(line) = held.reply else { continue };
-            let is_undone = held.undone.is_some_and(|before| before != undone);
-            let line = if is_undone { crate::control::full() } else { line };
             self.output.extend_from_slice(line.as_bytes());
             self.output.push(b'\n');
         }
@@ -397,7 +392,6 @@ mod tests {
         dir: TempDir,
         poll: Poll,
         control: Control,
-        undone: u64,
         /// Lines answered, in their order.
         heard: Vec<String>,
     }
@@ -408,7 +402,7 @@ mod tests {
             let poll = Poll::new().unwrap();
             let mut control = Control::bind(&dir.path().join("run/ctl.sock")).unwrap();
             control.register(poll.registry(), 256).unwrap();
-            Self { dir, poll, control, undone: 0, heard: Vec::new() }
+            Self { dir, poll, control, heard: Vec::new() }
         }
 
         fn path(&self) -> PathBuf {
@@ -434,7 +428,7 @@ mod tests {
         /// Reads what there is; gives how many lines were answered.
         fn read(&mut self, at_ms: u64) -> usize {
             self.look(at_ms);
-            let Self { control, undone, heard, .. } = self;
+            let Self { control, heard, .. } = self;
             let before = heard.len();
             let answered = control.answer_lines(|line| {
                 heard.push(String::from_utf8_lossy(line).into_owned());
@@ -442,7 +436,7 @@ mod tests {
                     b"status" => Reply::Owed(Owed::Status),
                     line => Reply::Line(format!("{} {}", line.len(), "x".repeat(line.len() % 4000))),
                 };
-                Ok((Answer { reply, is_heavy: line.starts_with(b"heavy") }, *undone))
+                Ok(Answer { reply, is_heavy: line.starts_with(b"heavy") })
             });
             answered.unwrap();
             heard.len() - before
@@ -451,7 +445,7 @@ mod tests {
         /// A whole turn at a time.
         fn turn(&mut self, at_ms: u64) -> usize {
             let count = self.read(at_ms);
-            self.control.deliver(Mono(at_ms), self.undone);
+            self.control.deliver(Mono(at_ms));
             count
         }
 
@@ -490,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_leave_when_their_turn_is_committed_and_say_so_if_it_was_undone() {
+    fn answers_leave_when_their_turn_is_committed() {
         let mut desk = Desk::new();
         let mut client = desk.connect();
         client.write_all(b"one\n").unwrap();
@@ -498,19 +492,15 @@ mod tests {
         client.set_nonblocking(true).unwrap();
         assert_eq!(client.read(&mut [0; 10]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         client.set_nonblocking(false).unwrap();
-        desk.control.deliver(Mono(0), 0);
+        desk.control.deliver(Mono(0));
         assert_eq!(next_line(&client), "3 xxx\n");
-        client.write_all(b"two\n").unwrap();
-        desk.read(0);
-        desk.control.deliver(Mono(0), 1);
-        assert!(next_line(&client).contains("\"error\":\"full: "));
         // An answer that the loop owes is the last of its client's in a turn, and rests on nothing.
         client.write_all(b"a\nstatus\nb\n").unwrap();
         assert_eq!(desk.read(0), 2);
         assert_eq!(desk.control.owed(), Some(Owed::Status));
         desk.control.answer_owed("fine".to_owned());
         assert_eq!(desk.control.owed(), None);
-        desk.control.deliver(Mono(0), 0);
+        desk.control.deliver(Mono(0));
         assert_eq!((next_line(&client), next_line(&client)), ("1 x\n".to_owned(), "fine\n".to_owned()));
         assert_eq!(desk.turn(0), 1);
     }

@@ -266,7 +266,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.rest_from_lines(begin);
         }
         if let Some(control) = &mut self.control {
-            control.deliver(self.clock.mono(), self.service.undone());
+            control.deliver(self.clock.mono());
         }
         Ok(())
     }
@@ -381,11 +381,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             return Ok(());
         }
         let mut world = World { sockets, ledger_dir };
-        control.answer_lines(|line| {
-            // Before: if the turn is undone while the line is obeyed, what it did is gone too.
-            let undone = service.undone();
-            Ok((operator::answer(service, now, &mut world, line)?, undone))
-        })?;
+        control.answer_lines(|line| operator::answer(service, now, &mut world, line))?;
         self.rest_from_lines(begin);
         Ok(())
     }

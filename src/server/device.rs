@@ -255,10 +255,6 @@ impl Devices {
         &self.rows[row]
     }
 
-    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Device> {
-        self.rows.iter_mut()
-    }
-
     pub(super) fn get_mut(&mut self, row: usize) -> &mut Device {
         &mut self.rows[row]
     }

@@ -4,7 +4,7 @@
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::limits::{ENTRIES_MAX, MAIL_BYTES_MAX, MAIL_COUNT_MAX, REPLY_LEN_MAX};
-use crate::model::{Entry, EntrySeq, Mono};
+use crate::model::{Entry, Mono};
 
 /// Where a datagram came from and where its reply goes: to the source, from the address that was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +55,6 @@ impl Mailbag {
         self.letters.iter().map(|letter| self.read(letter))
     }
 
-    /// The reply at this place.
-    pub(super) fn get(&self, place: usize) -> Option<(Peer, &[u8])> {
-        self.letters.get(place).map(|letter| self.read(letter))
-    }
-
     fn read(&self, letter: &Letter) -> (Peer, &[u8]) {
         (letter.peer, &self.bytes[letter.start as usize..][..usize::from(letter.len)])
     }
@@ -99,20 +94,6 @@ impl Default for Mailbag {
     }
 }
 
-/// Which sale an 008 of the turn tells of: if the turn is undone, its terminal is told so.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
-    /// Its place in the bag.
-    pub(super) letter: u16,
-    /// The terminal's row.
-    pub(super) device: u16,
-    pub(super) sale: EntrySeq,
-    /// The card that pays; `None` if neither table nor link knows it.
-    pub(super) card: Option<u64>,
-    /// The number of the frame that is answered.
-    pub(super) frame: u64,
-}
-
 /// The effects of one turn.
 pub struct Effects {
     /// 001: heard. They go at once.
@@ -123,20 +104,12 @@ pub struct Effects {
     pub entries: heapless::Vec<Entry, ENTRIES_MAX>,
     /// Rest on entries: 008, 011, 050. They go once everything before is durable.
     pub committed: Mailbag,
-    /// Of the committed 008s.
-    pub(super) told: heapless::Vec<Told, MAIL_COUNT_MAX>,
 }
 
 impl Effects {
     /// None.
     pub const fn new() -> Self {
-        Self {
-            acks: Mailbag::new(),
-            prompt: Mailbag::new(),
-            entries: heapless::Vec::new(),
-            committed: Mailbag::new(),
-            told: heapless::Vec::new(),
-        }
+        Self { acks: Mailbag::new(), prompt: Mailbag::new(), entries: heapless::Vec::new(), committed: Mailbag::new() }
     }
 
     /// Whether so many more frames or timers may be handled in this turn.
@@ -159,13 +132,7 @@ impl Effects {
         self.acks.clear();
         self.prompt.clear();
         self.entries.clear();
-        self.clear_committed();
-    }
-
-    /// Forgets what rests on entries.
-    pub fn clear_committed(&mut self) {
         self.committed.clear();
-        self.told.clear();
     }
 }
 

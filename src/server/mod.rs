@@ -24,7 +24,6 @@ mod sale;
 mod sources;
 mod texts;
 mod tools;
-mod undone;
 mod view;
 
 use core::net::Ipv4Addr;
@@ -234,6 +233,8 @@ pub struct Server<'t> {
     left_out: [u32; LIMITED.len()],
     is_left_out_armed: bool,
     room: Room,
+    /// Whether all that was replayed is durable, as far as a sync could tell.
+    is_proven: bool,
     clock_timers: ClockTimers,
     unknown_cards: UnknownCards,
 }
@@ -256,6 +257,7 @@ impl<'t> Server<'t> {
             left_out: [0; LIMITED.len()],
             is_left_out_armed: false,
             room: Room::Open,
+            is_proven: true,
             clock_timers: ClockTimers::default(),
             unknown_cards: UnknownCards::new(),
         };
@@ -328,17 +330,12 @@ impl<'t> Server<'t> {
     /// Writes the `start` entry, and says every hour from now on what is degraded.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
         self.loaded = Some(now.stamp);
-        self.write_start(now, fx);
-        if self.origin.degraded.is_any() {
-            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
-        }
-    }
-
-    /// Writes the `start` entry: later than [`Server::start`], where there was no room for it then.
-    pub fn write_start(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
         let mut entry = self.service_entry(Kind::Start, now);
         self.append(&mut entry, now, fx);
+        if self.origin.degraded.is_any() {
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
     }
 
     /// Writes the `reload` entry, after [`Server::install`].
@@ -493,7 +490,9 @@ impl<'t> Server<'t> {
         self.watch_clock(now, fx);
         match timer {
             Timer::Resend(slot) => self.resend(now, slot, fx),
-            Timer::LeftOut(device) if self.room != Room::Open => self.put_off_left_out(now, device),
+            // They are written in no later turn either.
+            Timer::LeftOut(_) if self.room == Room::Nothing => (),
+            Timer::LeftOut(device) if self.room == Room::Reserve => self.put_off_left_out(now, device),
             Timer::LeftOut(None) => {
                 self.is_left_out_armed = false;
                 self.write_left_out(now, None, fx);

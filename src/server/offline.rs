@@ -35,7 +35,7 @@ impl Server<'_> {
             }
             None => self.enter_offline(context, sale, &mut entry, fx),
         };
-        if let Some(seq) = entered {
+        if let Some(seq) = entered.filter(|_| self.is_proven) {
             self.release(context, sale, seq, fx);
         }
     }

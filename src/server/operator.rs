@@ -68,6 +68,10 @@ impl Server<'_> {
     /// Why it is not done; nothing has changed then.
     pub fn obey(&mut self, now: &Now, order: &Order, sale: Option<&Entry>, fx: &mut Effects) -> Result<Done, Refused> {
         self.watch_clock(now, fx);
+        if !self.is_proven {
+            // Nor was what seems to be done already done for certain.
+            return Err(Refused::Full);
+        }
         if let Some(done) = self.done_before(order, sale)? {
             return Ok(done);
         }
@@ -88,6 +92,7 @@ impl Server<'_> {
     /// Why it would not be done.
     pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<(), Refused> {
         match self.done_before(order, sale)? {
+            _ if !self.is_proven => Err(Refused::Full),
             Some(_) => Ok(()),
             None => self.plan(order, sale).map(|_| ()),
         }

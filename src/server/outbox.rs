@@ -196,11 +196,6 @@ impl Addressee {
     pub(super) fn unasked(now: &Now, device: usize, peer: Peer) -> Self {
         Self { now: *now, peer, device, is_served: true, answered: None }
     }
-
-    /// The same, of a frame with this number.
-    pub(super) fn answering(self, frame: FrameSeq) -> Self {
-        Self { answered: Some(frame), ..self }
-    }
 }
 
 impl Server<'_> {
@@ -398,16 +393,6 @@ impl Server<'_> {
             "mute machine={}: its last approvals all went without a 109; last 109-like frame: {seen:?}",
             device.machine
         );
-    }
-
-    /// Ends all commands without a word.
-    pub(super) fn forget_commands(&mut self) {
-        for slot in 0..u16::try_from(self.tables.outbox.slots.len()).expect("PENDING_MAX fits 16 bits") {
-            self.forget(slot);
-        }
-        for device in self.tables.devices.rows_mut() {
-            device.lapsed = None;
-        }
     }
 
     fn forget(&mut self, slot: u16) -> Option<Pending> {

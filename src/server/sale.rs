@@ -426,9 +426,6 @@ impl Server<'_> {
             About { entry: about, subject: sale.subject, is_settled, ..About::default() },
             fx,
         );
-        if let Some(first) = about {
-            Self::note_told(context, first, sale.row.as_ref(), fx);
-        }
     }
 
     fn send_refusal(&mut self, context: &Context, sale: &Sale, figures: Figures, reason: Reason, fx: &mut Effects) {

@@ -4,6 +4,7 @@ use std::net::UdpSocket;
 use std::process::Command;
 
 use crate::harness::{DEVICE_TIME, Device, PATIENCE, Site, card};
+use crate::not_run::not_run;
 use crate::tools::{Client, ctl};
 
 #[test]
@@ -184,7 +185,7 @@ fn has_own_network(test: &str) -> bool {
     let probe = "ip link set lo up && ip link add d0 type veth peer name p0";
     let can = Command::new("unshare").args(["-n", "sh", "-c", probe]).output();
     if !can.is_ok_and(|output| output.status.success()) {
-        println!("NOT RUN: {test} needs root, `unshare -n` and `ip`");
+        not_run(&format!("{test} needs root, `unshare -n` and `ip`"));
         return false;
     }
     let mut inside = Command::new("unshare");

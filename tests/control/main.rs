@@ -11,6 +11,8 @@ mod devices;
 #[path = "../serve/harness.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of serve")]
 mod harness;
+#[path = "../support/not_run.rs"]
+mod not_run;
 mod socket;
 mod tools;
 mod wrong;

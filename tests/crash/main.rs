@@ -11,5 +11,7 @@
 mod harness;
 mod kills;
 mod media;
+#[path = "../support/not_run.rs"]
+mod not_run;
 mod tails;
 mod terminal;

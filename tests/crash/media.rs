@@ -1,16 +1,18 @@
-//! Media that fail: no room, read-only, gone. What was answered stays. Where there is no room the server goes on without sales; else the
-//! process ends with 74 and says why; and once the medium is good again a start goes on. (The simulation of `server` and `ledger` fails single writes and syncs; here it is the kernel.)
+//! Media that fail: no room, read-only, gone. What was answered stays. The process ends with 74 and says why; a start where nothing can be
+//! written opens doors, and leaves with 74 once it can; and once the medium is good again a start goes on. (The simulation of `server` and `ledger` fails single writes and syncs; here it is the kernel.)
 //!
 //! Mounting needs root and `unshare -m`: each such test runs itself again in a mount namespace of its own. Without them it says that
-//! it was not run.
+//! it was not run, which fails where all must run.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
-use crate::harness::{Device, Reply, Server, Site, card};
+use crate::harness::{Device, Reply, Server, Site, card, read_reply};
+use crate::not_run::not_run;
 use crate::terminal::{Stopped, Terminal, assert_kept, doors_of, rich_cards};
 
 const TERMINALS: u32 = 8;
@@ -29,7 +31,7 @@ fn may_mount(test: &str) -> bool {
     let unshare = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     let probe = "d=$(mktemp -d) && mount -t tmpfs none $d && umount $d; s=$?; rmdir $d; exit $s";
     if !unshare(Command::new("unshare").args(["-m", "sh", "-c", probe])) {
-        println!("NOT RUN: {test} needs root and `unshare -m` to mount a tmpfs of its own");
+        not_run(&format!("{test} needs root and `unshare -m` to mount a tmpfs of its own"));
         return false;
     }
     let test_binary = std::env::current_exe().expect("this program");
@@ -122,6 +124,37 @@ fn decision(device: &mut Device, frame: &str, approvals: &mut BTreeSet<String>) 
     panic!("no decision: {frame}");
 }
 
+/// A door is asked for; gives the frame if nobody decides it, because the server is gone.
+fn open_if_served(door: &mut Device) -> Result<(), String> {
+    let frame = door.access(&card(2), 0, "");
+    let ack = format!("001,{:05}", door.seq);
+    door.socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let mut is_heard = false;
+    while door.socket.send(frame.as_bytes()).is_ok() {
+        let mut buffer = [0; 2048];
+        loop {
+            let reply = match door.socket.recv(&mut buffer) {
+                Ok(len) => read_reply(&buffer[..len]),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => return Err(frame),
+            };
+            is_heard |= reply.text == ack;
+            if is_heard && reply.code() == "050" {
+                let confirm = door.frame("109", "").replace(",,", ",");
+                let _lost = door.socket.send(confirm.as_bytes());
+                return Ok(());
+            }
+        }
+    }
+    Err(frame)
+}
+
+/// Room was made, or the medium can be written again: with the frames that come the server finds it, and leaves.
+fn leaves_for_the_next_start(server: Server, door: &mut Device) {
+    while open_if_served(door).is_ok() {}
+    server.end().expect(74, &[], &["the ledger can be written again, after a restart"]);
+}
+
 #[test]
 fn a_full_file_system_refuses_sales_and_opens_doors_and_with_room_it_goes_on() {
     if !may_mount("media::a_full_file_system_refuses_sales_and_opens_doors_and_with_room_it_goes_on") {
@@ -150,24 +183,36 @@ fn a_full_file_system_refuses_sales_and_opens_doors_and_with_room_it_goes_on() {
     assert_eq!(open(&mut door), "050");
     assert_eq!(site.ledger().count("admit"), admitted + 1, "with its entry");
 
-    // Nothing is left but the rest of a page.
+    // Nothing is left but the rest of a page: it ends.
     let mut rest = std::fs::File::create(&stuffing).unwrap();
     while rest.write_all(&[b'x'; 1024]).is_ok() {}
     let mut opened = 0;
-    let mut told = false;
-    while !told {
-        assert_eq!((open(&mut door), sell(&mut till)), ("050".to_owned(), "006".to_owned()));
-        opened += 1;
-        told = site.ledger().count("admit") < admitted + opened;
-    }
-    server.wait_for_trouble("nothing can be written");
-    assert_eq!((open(&mut door), sell(&mut till)), ("050".to_owned(), "006".to_owned()));
+    let last = loop {
+        match open_if_served(&mut door) {
+            Ok(()) => opened += 1,
+            Err(frame) => break frame,
+        }
+    };
+    server.end().expect(74, &[], &["No space left on device"]);
     site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &["clean"], &[]);
 
-    // With room it goes on, in the same run or the next.
+    // The next start finds out: doors open by the table, and that is all.
+    let server = site.start();
+    server.wait_for_trouble("nothing can be written");
+    till.turn_to(&server);
+    door.turn_to(&server);
+    assert_eq!(decision(&mut door, &last, &mut BTreeSet::new()), "050", "asked again");
+    let before = std::fs::read(site.segment()).unwrap();
+    for _ in 0..3 {
+        assert_eq!((open(&mut door), sell(&mut till)), ("050".to_owned(), "006".to_owned()));
+    }
+    assert!(site.path("ledger/room.tmp").metadata().is_err(), "the trial is gone");
+    assert_eq!(std::fs::read(site.segment()).unwrap(), before, "nothing is touched");
+
+    // With room it leaves, and the next one goes on.
     std::fs::remove_file(&filler).unwrap();
     std::fs::remove_file(&stuffing).unwrap();
-    server.stop();
+    leaves_for_the_next_start(server, &mut door);
     let server = site.start();
     till.turn_to(&server);
     assert_eq!(sell(&mut till), "008");
@@ -208,7 +253,7 @@ fn a_start_on_a_full_file_system_opens_doors_and_mends_the_ledger_when_there_is_
     let found = std::fs::read(&segment).unwrap();
     fill();
     let server = site.start();
-    server.wait_for_trouble("is mended when there is room");
+    server.wait_for_trouble("nothing is written, and the ledger's end stays as it is");
     till.turn_to(&server);
     door.turn_to(&server);
     let frame = till.charge(&card(1), "0.01");
@@ -219,13 +264,11 @@ fn a_start_on_a_full_file_system_opens_doors_and_mends_the_ledger_when_there_is_
     till.ask(&enquiry, "009");
     assert_eq!(std::fs::read(&segment).unwrap(), found, "nothing is touched");
     std::fs::remove_file(&filler).unwrap();
-    // The room is tried every ten seconds, when frames come.
-    let frame = loop {
-        let frame = till.charge(&card(1), "0.01");
-        if decision(&mut till, &frame, &mut approvals) == "008" {
-            break frame;
-        }
-    };
+    leaves_for_the_next_start(server, &mut door);
+    let server = site.start();
+    till.turn_to(&server);
+    let frame = till.charge(&card(1), "0.01");
+    assert_eq!(decision(&mut till, &frame, &mut approvals), "008");
     assert_eq!(decision(&mut till, &frame, &mut approvals), "008", "the same again");
     server.stop();
     let ledger = site.ledger();
@@ -235,22 +278,46 @@ fn a_start_on_a_full_file_system_opens_doors_and_mends_the_ledger_when_there_is_
 }
 
 #[test]
-fn a_read_only_file_system_is_said_and_a_writable_one_serves_again() {
-    if !may_mount("media::a_read_only_file_system_is_said_and_a_writable_one_serves_again") {
+fn a_read_only_file_system_opens_doors_and_a_writable_one_serves_again() {
+    if !may_mount("media::a_read_only_file_system_opens_doors_and_a_writable_one_serves_again") {
         return;
     }
     let (site, _mounted) = site_in_tmpfs("size=8m");
+    let remount = |how| mount(&["-o", how], &site.path("ledger"));
+    // Where there is no ledger yet none can be begun.
+    remount("remount,ro");
+    let said = "there is no ledger yet";
+    site.spawn(&[]).end().expect(74, &[], &["Read-only file system", said]);
+    remount("remount,rw");
     let mut terminals = terminals();
     let server = site.start();
     // The kernel makes nothing read-only that is open for writing.
     trade(&mut terminals, &server, kill_after(&server, 100));
     server.end();
-    mount(&["-o", "remount,ro"], &site.path("ledger"));
+    remount("remount,ro");
     let before = std::fs::read(site.segment()).unwrap();
-    site.spawn(&[]).end().expect(74, &[], &["Read-only file system", "ledger"]);
+    let server = site.start();
+    server.wait_for_trouble("Read-only file system");
+    server.wait_for_trouble("nothing can be written");
+    site.spawn(&[]).end().expect(74, &[], &["another posgate serves"]);
+    let (mut till, mut door) = (Device::new(101, &server), Device::new(2, &server));
+    let frame = till.charge(&card(1), "0.01");
+    assert_eq!(decision(&mut till, &frame, &mut BTreeSet::new()), "006");
+    let frame = door.access(&card(2), 0, "");
+    assert_eq!(decision(&mut door, &frame, &mut BTreeSet::new()), "050");
+    site.run(&["ctl", "topup", &card(1), "1.00", "--by", "li", "--config", "CONFIG"]).expect(
+        1,
+        &[],
+        &["nothing can be written"],
+    );
     assert_eq!(std::fs::read(site.segment()).unwrap(), before);
     assert!(site.run(&["ledger", "verify", "--config", "CONFIG"]).code.unwrap() <= 1, "verify needs to write nothing");
-    mount(&["-o", "remount,rw"], &site.path("ledger"));
+    // A table that cannot be kept as a good copy is taken all the same.
+    site.write("cards.csv", &format!("{}9999999999,,\n", rich_cards()));
+    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.wait_for_trouble("good-copy failed");
+    remount("remount,rw");
+    leaves_for_the_next_start(server, &mut door);
     let server = site.start();
     trade(&mut terminals, &server, kill_after(&server, 100));
     server.end();

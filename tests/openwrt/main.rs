@@ -5,6 +5,8 @@
 
 mod hooks;
 mod init;
+#[path = "../support/not_run.rs"]
+mod not_run;
 mod package;
 
 use std::fs;
@@ -12,6 +14,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use not_run::not_run;
 use tempfile::TempDir;
 
 /// The files of the package.
@@ -22,6 +25,9 @@ fn deploy(name: &str) -> PathBuf {
 /// The shell that runs these files: the router's if it is there (`.ci/run` installs it), else this machine's.
 fn shells() -> [Vec<&'static str>; 1] {
     let has_busybox = Command::new("busybox").arg("true").output().is_ok_and(|output| output.status.success());
+    if !has_busybox {
+        not_run("the init script by busybox, a router's shell");
+    }
     [if has_busybox { vec!["busybox", "ash"] } else { vec!["sh"] }]
 }
 

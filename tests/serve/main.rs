@@ -8,6 +8,8 @@ mod format;
 mod frames;
 mod harness;
 mod life;
+#[path = "../support/not_run.rs"]
+mod not_run;
 mod reload;
 mod resend;
 mod room;

@@ -21,6 +21,8 @@ pub struct MemoryStorage {
     pub fails_for_room: bool,
     /// The first of them fails, and no other.
     pub fails_once: bool,
+    /// Nothing can be changed or synced.
+    pub is_read_only: bool,
     /// After so many operations more the machine is gone: everything fails.
     pub steps_left: Option<usize>,
     /// Bytes of all files together; what does not fit is written in part.
@@ -36,6 +38,9 @@ pub struct MemoryStorage {
 impl MemoryStorage {
     fn act(&mut self, operation: &str, name: &str) -> io::Result<()> {
         let step = format!("{operation} {name}");
+        if self.is_read_only {
+            return Err(io::Error::new(ErrorKind::ReadOnlyFilesystem, step));
+        }
         if self.fail.as_ref().is_some_and(|fail| step.starts_with(fail)) {
             if self.fails_once {
                 self.fail = None;

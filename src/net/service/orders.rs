@@ -1,7 +1,7 @@
 //! An operator's orders in a turn: what they lead to is written, synced and sent with what the frames of the turn lead to.
 //!
-//! What always holds: a result may be told only after the turn's end, and only if the turn was not undone; a void finds its sale in
-//! the ledger's own files, what this turn wrote included.
+//! What always holds: a result may be told only after the turn's end; a void finds its sale in the ledger's own files, what this turn wrote
+//! included.
 
 use std::io;
 
@@ -17,18 +17,18 @@ use crate::server::Refused;
 impl<S: Storage> Service<'_, S> {
     /// Does what an operator orders, in this turn. It is one of at most [`CONTROL_TURN_LINES`] since
     /// [`Service::takes_lines`] was asked. The outer error ends the process; the inner one says why nothing was done. A result
-    /// holds after the turn's end, and only if [`Service::undone`] says then what it said before.
+    /// holds after the turn's end.
     ///
     /// # Errors
     /// If the ledger cannot be written or read.
     pub fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
         self.look_for_room(now)?;
-        let sale = match self.sale_of(now, order)? {
+        let sale = match self.sale_of(order)? {
             Ok(sale) => sale,
             Err(refused) => return Ok(Err(refused)),
         };
         let done = self.server.obey(now, order, sale.as_ref(), self.fx);
-        self.collect(now)?;
+        self.collect()?;
         Ok(done)
     }
 
@@ -38,14 +38,8 @@ impl<S: Storage> Service<'_, S> {
     /// If the ledger cannot be written or read.
     pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<(), Refused>> {
         self.look_for_room(now)?;
-        let sale = self.sale_of(now, order)?;
+        let sale = self.sale_of(order)?;
         Ok(sale.and_then(|sale| self.server.would(order, sale.as_ref())))
-    }
-
-    /// How many turns were undone since the start, because a write found no room. If it is more after the end of a turn than it was
-    /// before an order, the order was not done: [`Refused::Full`].
-    pub fn undone(&self) -> u64 {
-        self.undone
     }
 
     /// 003 to one device or to all that were seen: [`Server::set_clock`](crate::server::Server::set_clock).
@@ -54,7 +48,7 @@ impl<S: Storage> Service<'_, S> {
     /// If the ledger cannot be written.
     pub fn set_clock(&mut self, now: &Now, machine: Option<MachineNo>) -> io::Result<Result<usize, Refused>> {
         let told = self.server.set_clock(now, machine, self.fx);
-        self.collect(now)?;
+        self.collect()?;
         Ok(told)
     }
 
@@ -64,7 +58,7 @@ impl<S: Storage> Service<'_, S> {
     /// If the ledger cannot be written.
     pub fn show(&mut self, now: &Now, machine: MachineNo, text: &str) -> io::Result<Result<(), Refused>> {
         let shown = self.server.show(now, machine, text, self.fx);
-        self.collect(now)?;
+        self.collect()?;
         Ok(shown)
     }
 
@@ -76,7 +70,7 @@ impl<S: Storage> Service<'_, S> {
         self.look_for_room(now)?;
         let accepted = self.server.accept_clock(now, by, self.fx);
         self.must_sync |= accepted.is_ok();
-        self.collect(now)?;
+        self.collect()?;
         Ok(accepted)
     }
 
@@ -91,9 +85,9 @@ impl<S: Storage> Service<'_, S> {
     }
 
     /// The entry that a void names.
-    fn sale_of(&mut self, now: &Now, order: &Order) -> io::Result<Result<Option<Entry>, Refused>> {
+    fn sale_of(&mut self, order: &Order) -> io::Result<Result<Option<Entry>, Refused>> {
         match order.act {
-            Act::Void { sale, .. } => self.entry(now, sale),
+            Act::Void { sale, .. } => self.entry(sale),
             Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(Ok(None)),
         }
     }
@@ -103,12 +97,11 @@ impl<S: Storage> Service<'_, S> {
     ///
     /// # Errors
     /// If the ledger cannot be written.
-    pub fn entry(&mut self, now: &Now, seq: EntrySeq) -> io::Result<Result<Option<Entry>, Refused>> {
+    pub fn entry(&mut self, seq: EntrySeq) -> io::Result<Result<Option<Entry>, Refused>> {
         if self.ledger.is_dirty() {
             // It may be of this turn.
             self.has_written = true;
-            let written = self.ledger.write();
-            self.unless_no_room(now, written)?;
+            self.ledger.write()?;
         }
         Ok(ledger::find(self.ledger.storage(), seq).map_err(|error| {
             error!("{error}");

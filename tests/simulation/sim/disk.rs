@@ -105,7 +105,7 @@ struct Medium {
     /// It says that there is room, whatever there is.
     is_boasting: bool,
     operations: u64,
-    no_room_said: u64,
+    refusals: u64,
     coverage: Coverage,
 }
 
@@ -130,7 +130,7 @@ impl Disk {
             capacity: None,
             is_boasting: false,
             operations: 0,
-            no_room_said: 0,
+            refusals: 0,
             coverage: Coverage::default(),
         })))
     }
@@ -207,9 +207,9 @@ impl Disk {
         medium.is_boasting = false;
     }
 
-    /// How often it said that there is no room.
-    pub fn no_room_said(&self) -> u64 {
-        self.0.borrow().no_room_said
+    /// How often it refused an operation, for want of room or another reason.
+    pub fn refusals(&self) -> u64 {
+        self.0.borrow().refusals
     }
 
     /// The kernel writes some dirty pages, as it does now and then.
@@ -476,6 +476,7 @@ impl Medium {
         };
         self.strike = None;
         self.struck = true;
+        self.refusals += 1;
         match strike {
             Strike::Kill => {
                 self.is_killed = true;
@@ -488,7 +489,6 @@ impl Medium {
             Strike::Io if is_sync => self.coverage.count("fault disk EIO in a sync"),
             Strike::Io => self.coverage.count("fault disk EIO in a write"),
             Strike::NoSpace => {
-                self.no_room_said += 1;
                 self.coverage.count(if is_sync { "fault disk ENOSPC at a sync" } else { "fault disk ENOSPC once" });
             }
             Strike::ReadOnly => {
@@ -537,7 +537,7 @@ impl Medium {
             if len > 0 {
                 self.coverage.count("fault disk short write");
             }
-            self.no_room_said += 1;
+            self.refusals += 1;
             return Err(ErrorKind::StorageFull.into());
         }
         strike.map_or(Ok(()), |strike| Err(failure(strike)))

@@ -78,8 +78,6 @@ struct Batch {
 #[derive(Debug)]
 struct Asked {
     task: Task,
-    /// Turns undone before it was given.
-    undone: u64,
     /// Its entry, if it was durable before.
     before: Option<Made>,
     /// `None`: the process ended before it said anything.
@@ -376,22 +374,14 @@ impl World {
 
     /// Asks what changes no account.
     fn ask(&mut self, service: &mut Service<Disk>, now: &Now, question: Question, line: &str) -> io::Result<()> {
-        let undone = service.undone();
         let head = service.server().book().head();
         let is_settled = head.0 == self.judge.seq;
-        // Once there is room, a `start` that was owed is written before anything is looked at, and before it a clock that stepped.
-        let may_start = 2 * u64::from(service.server().room() == Room::Nothing);
-        self.desk.asked.push(Asked {
-            task: Task::Question(question, line.to_owned()),
-            undone,
-            before: None,
-            said: None,
-        });
+        self.desk.asked.push(Asked { task: Task::Question(question, line.to_owned()), before: None, said: None });
         let said = say(service, now, line)?;
         let written = service.server().book().head().0.saturating_sub(head.0);
         // A text takes the place of a command that waits for its 109, and a clock that stepped is seen.
         let may_write = matches!(question, Question::Show | Question::SetClock | Question::AcceptClock);
-        assert!(written <= 2 * u64::from(may_write) + may_start, "a question wrote {written} entries: {line}");
+        assert!(written <= 2 * u64::from(may_write), "a question wrote {written} entries: {line}");
         if let (Question::Card(card), true, "asked") = (question, is_settled, said.word.as_str()) {
             let account = self.judge.orders.account(card, &self.site);
             let (fen, uses) = account.map_or((0, 0), |account| self.judge.holds(&account, &self.site));
@@ -470,9 +460,8 @@ impl World {
         } else {
             is_first.then(|| self.judge.orders.answers(&order.act, &order.key, &self.site, figures, first_kept))
         };
-        let undone = service.undone();
         let task = if is_all { Task::PayOutAll(order.clone()) } else { Task::Order(order.clone()) };
-        self.desk.asked.push(Asked { task, undone, before, said: None });
+        self.desk.asked.push(Asked { task, before, said: None });
         let said = say(service, now, &lines::line_of(order, cmd, is_all, false))?;
         if let Some((account, balance, uses)) = &said.account {
             let is_of_then = said.word == "again" && matches!(order.key, Key::Own(_));
@@ -520,31 +509,17 @@ impl World {
     }
 
     /// The turn is over, and what it wrote durable: the answers leave.
-    pub(super) fn answer_desk(&mut self, service: &Service<Disk>) {
+    pub(super) fn answer_desk(&mut self) {
         let asked = std::mem::take(&mut self.desk.asked);
-        let mut is_cut = false;
         for asked in asked {
-            let Asked { task, undone, before, said } = asked;
-            let is_undone = service.undone() > undone;
+            let Asked { task, before, said } = asked;
             let said = said.expect("the turn came to its end");
-            if let (Some(order), true) = (task.order(), is_undone) {
-                let made = self.judge.orders.made(&orders::key_text(&order.key)).cloned();
-                assert_eq!(made, before, "the turn was undone, and this is there: {order:?}");
-                self.coverage.count("operator order undone for want of room");
-                if matches!(order.key, Key::Line { .. }) {
-                    is_cut = true;
-                } else {
-                    self.desk.waiting.push_back(task);
-                }
-                continue;
-            }
             match (&task, said.word.as_str()) {
                 (Task::Order(_) | Task::PayOutAll(_), "done" | "again") => {
                     self.believe(task, &said, before.as_ref());
                 }
                 (Task::Question(question, _), "asked") => {
-                    let is_durable = is_undone || self.judge.seq >= said.first;
-                    assert!(is_durable, "said to be durable, and is not: {question:?} {said:?}");
+                    assert!(self.judge.seq >= said.first, "said to be durable, and is not: {question:?} {said:?}");
                     self.coverage.count(match question {
                         Question::SetClock => "operator clocks set",
                         Question::Show => "operator text shown",
@@ -557,9 +532,6 @@ impl World {
                 }
                 _ => self.hear_refusal(&said, &task),
             }
-        }
-        if is_cut {
-            self.run_batches_again();
         }
         self.desk.given.clear();
     }

@@ -84,7 +84,7 @@ impl World {
             }
             Act::Verify => self.verify(),
         }
-        self.judge.compare_all(service.server().book(), &self.site);
+        self.compare_all(service);
         None
     }
 
@@ -128,7 +128,7 @@ impl World {
             return Some(End::Died);
         }
         self.after_turn(service);
-        self.judge.compare_all(service.server().book(), &self.site);
+        self.compare_all(service);
         None
     }
 
