@@ -70,7 +70,7 @@ impl Export {
             out.write_all("\u{FEFF}".as_bytes())?;
         }
         self.write_row(&mut out, &self.titles())?;
-        let mut days = Days::new(self.calendar.clone());
+        let mut days = Days::new();
         // Days of entries whose clock was not believed rest on those before them.
         let mut walk = source.walk();
         while let Some(item) = walk.entry()? {

@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Trouble;
 use super::days::Days;
 use super::source::{Item, Source};
 use super::totals::{Accounts, Sum};
-use super::{Calendar, Trouble};
 use crate::ledger::segment::Lines;
 use crate::ledger::{Head, line};
 use crate::model::{Balance, CardNo, Date, Entry, EntrySeq, Kind, MachineNo, Stamp};
@@ -230,10 +230,10 @@ pub enum Span {
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged: then nothing is added up.
-pub fn gather(source: &Source, calendar: &Calendar, span: Span) -> Result<(Report, Accounts), Trouble> {
+pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), Trouble> {
     let (from, to) = match span {
         Span::Newest => {
-            let newest = newest_day(source, calendar)?;
+            let newest = newest_day(source)?;
             (newest, newest)
         }
         Span::Days(from, to) => (from, to),
@@ -260,15 +260,15 @@ pub fn gather(source: &Source, calendar: &Calendar, span: Span) -> Result<(Repor
         confirming: BTreeSet::new(),
         has_begun: source.is_whole(),
     };
-    pass.read(source, calendar)?;
+    pass.read(source)?;
     pass.settle(source)?;
     Ok((pass.report, pass.accounts))
 }
 
 /// The business day of the newest entry whose clock was believed.
-fn newest_day(source: &Source, calendar: &Calendar) -> Result<Option<Date>, Trouble> {
+fn newest_day(source: &Source) -> Result<Option<Date>, Trouble> {
     for index in (0..source.pieces.len()).rev() {
-        let mut days = Days::new(calendar.clone());
+        let mut days = Days::new();
         let mut newest = None;
         let mut lines = Lines::new(&source.files, &source.pieces[index].path);
         while let Some(line) = lines.read()? {
@@ -360,8 +360,8 @@ struct Pass {
 }
 
 impl Pass {
-    fn read(&mut self, source: &Source, calendar: &Calendar) -> Result<(), Trouble> {
-        let mut days = Days::new(calendar.clone());
+    fn read(&mut self, source: &Source) -> Result<(), Trouble> {
+        let mut days = Days::new();
         let mut walk = source.walk();
         let base = source.base.as_ref().map(|base| base.head);
         while let Some(item) = walk.entry()? {

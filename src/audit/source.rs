@@ -13,7 +13,7 @@ use crate::ledger::header::Header;
 use crate::ledger::segment::{self, Lines};
 use crate::ledger::storage::Files;
 use crate::ledger::verify::{Fault, verify};
-use crate::ledger::{Head, HeldFiles, Refusal, State, archived, line, snapshot};
+use crate::ledger::{Head, HeldFiles, Refusal, State, archived, copies, line, snapshot};
 use crate::limits::TAIL_LEN_MAX;
 use crate::model::{Entry, EntrySeq};
 
@@ -77,9 +77,14 @@ impl Source {
     /// If there is no such file or no ledger in a directory, or they belong to two ledgers, or a header cannot be read.
     pub fn open(places: &[PathBuf]) -> Result<Self, Trouble> {
         let (files, paths) = HeldFiles::of_places(places)?;
+        let once = copies::once(&files, paths)?;
+        if let Some(copies::Differing { file, line, what }) = once.differing.first() {
+            let sentence = format!("{file}:{line}: altered: {what}; `posgate ledger verify` lists all");
+            return Err(Trouble::Damaged(sentence));
+        }
         let mut pieces = Vec::new();
         let mut unreadable = Vec::new();
-        for path in paths {
+        for (path, _) in once.segments {
             match segment::read_header(&files, &path)? {
                 Ok(header) => pieces.push(Piece { path, header }),
                 Err(error) => unreadable.push((path, error)),
@@ -103,7 +108,6 @@ impl Source {
                 format!("{} is of ledger {second:016x}, the others of {ledger:016x}: read them one by one", other.path);
             return Err(Trouble::Usage(sentence));
         }
-        let pieces = once(&files, pieces)?;
         let dirs = places.iter().filter(|place| place.is_dir()).cloned().collect();
         let mut source = Self { files, places: dirs, pieces, base: None };
         if source.first() > EntrySeq(1) {
@@ -253,22 +257,6 @@ impl Source {
 
 fn first_by_name(path: &str) -> Option<EntrySeq> {
     segment::first_of(path.rsplit('/').next().unwrap_or(path))
-}
-
-/// Leaves out the shorter of two copies of one segment: an archive that was stopped, or a backup beside the ledger.
-fn once(files: &HeldFiles, pieces: Vec<Piece>) -> Result<Vec<Piece>, Trouble> {
-    let mut kept: Vec<Piece> = Vec::new();
-    for piece in pieces {
-        match kept.last_mut().filter(|last| last.header.first == piece.header.first) {
-            Some(last) => {
-                if files.len(&last.path)? < files.len(&piece.path)? {
-                    *last = piece;
-                }
-            }
-            None => kept.push(piece),
-        }
-    }
-    Ok(kept)
 }
 
 /// What a directory's snapshot says, if a start would believe it.

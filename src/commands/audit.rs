@@ -89,7 +89,7 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
     };
     let table = if options.has("balances") { at_hand.cards()? } else { None };
     let source = Source::open(&at_hand.places)?;
-    let (report, accounts) = gather(&source, &calendar, span)?;
+    let (report, accounts) = gather(&source, span)?;
     let text = match (options.has("balances"), options.has("json")) {
         (false, false) => report.to_string(),
         (false, true) => format!("{}\n", report.json()),
@@ -190,7 +190,7 @@ fn print(text: &str) -> Result<(), Trouble> {
 pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8> {
     let read = || -> Result<HashMap<AccountId, Opened>, Trouble> {
         let source = Source::open(&[ledger_dir.to_owned()])?;
-        let (_, accounts) = gather(&source, &Calendar::default(), Span::Days(None, None))?;
+        let (_, accounts) = gather(&source, Span::Days(None, None))?;
         let opened = accounts.sorted().into_iter().filter(|(_, account)| account.is_opened_then);
         Ok(opened.map(|(id, account)| (*id, Opened { balance: account.balance, uses: account.uses })).collect())
     };

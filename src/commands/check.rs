@@ -2,10 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 
 use posgate::config::Settings;
 use posgate::good::{self, Good};
-use posgate::ledger::{HeldFiles, OpenError, replay};
+use posgate::ledger::verify::{Fault, Finding, verify_directory};
+use posgate::ledger::{DirStorage, HeldFiles, OpenError, Storage as _, replay, segment};
 use posgate::model::CardRecord;
 use posgate::net::udp::{self, InterfaceAddress};
 use posgate::server::{Origin, Server, Tables};
@@ -14,6 +19,12 @@ use posgate::{cards, config};
 
 use super::load::{load_or_good, read_good_cards};
 use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
+
+/// Findings of a damaged ledger that are printed.
+const FINDINGS_SHOWN_MAX: usize = 5;
+
+/// How long a line may take that the server is just writing.
+const WRITING: Duration = Duration::from_millis(50);
 
 /// Prints addresses, interfaces, counts and warnings; or all errors at once, and what a start would serve all the same.
 pub(super) fn run(options: &Options) -> u8 {
@@ -96,26 +107,28 @@ fn check_cards(settings: &Settings, are_sound: &mut bool) -> u8 {
             for line in cards::describe(&file).lines() {
                 say!("            {line}");
             }
-            check_ledger(settings, &file.records)
+            check_ledger(settings, Some(&file.records))
         }
         Err(problems) => {
             print_problems(&problems);
             *are_sound = false;
-            check_ledger(settings, &[]).max(EXIT_CONFIG)
+            check_ledger(settings, None).max(EXIT_CONFIG)
         }
     }
 }
 
-/// Replays the ledger into a book of its own, changing nothing.
-fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
+/// Replays the ledger into a book of its own, changing nothing, and looks at all that a start does not look at: the lines before the
+/// snapshot, and the room.
+fn check_ledger(settings: &Settings, cards: Option<&[CardRecord]>) -> u8 {
     let dir = &settings.ledger_dir;
+    let code = check_room(settings);
+    if dir.exists() && !dir.is_dir() {
+        return code;
+    }
     if !dir.exists() {
         say!("ledger      {}: none yet, `serve` makes it", dir.display());
-        return 0;
+        return code;
     }
-    let mut tables = super::serve::tables();
-    let tables: &mut Tables = &mut tables;
-    let mut server = Server::new(tables, settings.rules.clone());
     let files = match HeldFiles::of_dir(dir) {
         Ok(files) => files,
         Err(error) => {
@@ -123,6 +136,9 @@ fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
             return EXIT_IO;
         }
     };
+    let mut tables = super::serve::tables();
+    let tables: &mut Tables = &mut tables;
+    let mut server = Server::new(tables, settings.rules.clone());
     match replay(&files, &mut server) {
         Ok(replayed) => {
             let torn = replayed.tail.as_ref().map_or(0, |tail| tail.len);
@@ -146,7 +162,14 @@ fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
             return EXIT_CONFIG;
         }
     }
-    if let Err(error) = server.install(settings.rules.clone(), cards, Origin::default(), true) {
+    let code = code.max(check_lines(&files));
+    // As a start judges the table: beside the one that was served last, whose copy is kept.
+    let is_beside_another = match read_good_cards(settings).filter(|_| cards.is_some()) {
+        Some(copy) => server.install(settings.rules.clone(), &copy.records, Origin::default(), true).is_ok(),
+        None => false,
+    };
+    let cards = cards.unwrap_or_default();
+    if let Err(error) = server.install(settings.rules.clone(), cards, Origin::default(), !is_beside_another) {
         complain!("{}: {error}", settings.cards.display());
         let copy = read_good_cards(settings)
             .filter(|copy| server.install(settings.rules.clone(), &copy.records, Origin::default(), true).is_ok());
@@ -160,7 +183,73 @@ fn check_ledger(settings: &Settings, cards: &[CardRecord]) -> u8 {
     for left in server.left_behind() {
         complain!("{}: card {}: {left}", settings.cards.display(), left.card);
     }
-    0
+    code
+}
+
+/// Every line, those before the snapshot too: a start does not look at them, and an office that collects them will.
+fn check_lines(files: &HeldFiles) -> u8 {
+    let verified = segment::list(files).and_then(|segments| {
+        let names: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
+        verify_directory(files, &names, &mut || std::thread::sleep(WRITING))
+    });
+    let report = match verified {
+        Ok(report) => report,
+        Err(error) => {
+            complain!("posgate: {error}");
+            return EXIT_IO;
+        }
+    };
+    // What is torn was said.
+    let findings = report.findings.iter().filter(|finding| finding.fault != Fault::Torn);
+    for Finding { file, line, fault, what } in findings.clone().take(FINDINGS_SHOWN_MAX) {
+        complain!("{file}:{line}: {}: {what}", fault.word());
+    }
+    match findings.count() {
+        0 => 0,
+        count => {
+            complain!(
+                "posgate: {count} places where the ledger is not what was written: `posgate ledger verify` lists all"
+            );
+            EXIT_CONFIG
+        }
+    }
+}
+
+/// Whether the ledger's file system takes entries, and more of them than the reserve.
+fn check_room(settings: &Settings) -> u8 {
+    let dir = &settings.ledger_dir;
+    // What is not there yet will be made in the nearest directory that is.
+    let Some(place) = dir.ancestors().find(|place| place.exists()) else { return 0 };
+    if !place.is_dir() {
+        complain!("posgate: {}: this is no directory, so there can be no ledger in {}", place.display(), dir.display());
+        return EXIT_IO;
+    }
+    if access(place, AccessFlags::W_OK) == Err(Errno::EROFS) {
+        complain!("posgate: {}: the file system is read-only: no sale can be written", place.display());
+        return EXIT_IO;
+    }
+    match DirStorage::beside(place).free_bytes() {
+        Ok(free) if free < settings.reserve_bytes => {
+            complain!(
+                "{}",
+                settings.problem(
+                    "reserve_bytes",
+                    0,
+                    format!(
+                        "{}: {free} bytes are free, below the reserve of {}: sales are refused (full) until there are more",
+                        place.display(),
+                        settings.reserve_bytes
+                    )
+                )
+            );
+            EXIT_IO
+        }
+        Ok(_) => 0,
+        Err(error) => {
+            complain!("posgate: {error}");
+            EXIT_IO
+        }
+    }
 }
 
 fn check_addresses(settings: &Settings) -> u8 {
@@ -174,14 +263,22 @@ fn check_addresses(settings: &Settings) -> u8 {
     let mut code = 0;
     let mut are_devices_sound = true;
     for (place, device) in settings.bind_devices.iter().enumerate() {
-        if !own.iter().any(|address| address.interface == *device) {
-            let message = format!(
-                "list bind_device '{device}': there is no such interface with an IPv4 address; `posgate addresses` lists them"
-            );
-            complain!("{}", settings.problem("bind_device", place, message));
-            are_devices_sound = false;
-            code = EXIT_CONFIG;
+        if own.iter().any(|address| address.interface == *device) {
+            continue;
         }
+        are_devices_sound = false;
+        let message = if udp::has_interface(device) {
+            // It may come up in a moment: a DHCP client, a bridge whose first port is plugged in.
+            format!(
+                "list bind_device '{device}': this interface has no IPv4 address yet; it is served as soon as it has one"
+            )
+        } else {
+            code = EXIT_CONFIG;
+            format!(
+                "list bind_device '{device}': there is no such interface; `posgate addresses` lists those with an IPv4 address"
+            )
+        };
+        complain!("{}", settings.problem("bind_device", place, message));
     }
     for (place, listen) in settings.listen.iter().enumerate() {
         let served = served_by(*listen, &settings.bind_devices, &own);

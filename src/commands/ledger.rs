@@ -4,10 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use posgate::config;
-use posgate::ledger::{self, CareError, CareLock, DirStorage, run_verify};
-use posgate::model::EntrySeq;
+use posgate::ledger::{self, CareError, CareLock, DirStorage, OpenError, Refusal, State, replay, run_verify};
+use posgate::model::{Entry, EntrySeq};
+use posgate::server::{Server, Tables};
 
-use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
+use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};
 
 /// Checks every line; the exit code says what was found.
 pub(super) fn verify(options: &Options) -> u8 {
@@ -50,14 +51,60 @@ pub(super) fn repair(options: &Options) -> u8 {
         complain!("posgate: {}: no such directory", dir.display());
         return EXIT_IO;
     }
-    done(repair_locked(dir, EntrySeq(cut)))
+    done(repair_locked(dir, EntrySeq(cut), options.has("yes")))
+}
+
+/// The book that a start makes, and how far it came.
+struct Replay<'a, 't> {
+    server: &'a mut Server<'t>,
+    /// The last entry that was taken, whatever a second try from the first entry makes of the ledger.
+    last: EntrySeq,
+}
+
+impl State for Replay<'_, '_> {
+    fn rewind(&mut self) {
+        self.server.rewind();
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Result<(), Refusal> {
+        self.server.apply(entry)?;
+        self.last = self.last.max(entry.seq);
+        Ok(())
+    }
+
+    fn restore(&mut self, line: &str) -> Result<(), Refusal> {
+        State::restore(self.server, line)
+    }
+
+    fn resume(&mut self, head: EntrySeq) {
+        self.last = self.last.max(head);
+        self.server.resume(head);
+    }
+
+    fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
+        self.server.emit(sink)
+    }
+}
+
+/// The first entry that a start does not take.
+fn damage_of(storage: &DirStorage) -> Result<Option<EntrySeq>, CareError> {
+    let mut tables = super::serve::tables();
+    let tables: &mut Tables = &mut tables;
+    let mut server = Server::new(tables, config::defaults().rules);
+    let mut state = Replay { server: &mut server, last: EntrySeq(0) };
+    match replay(storage, &mut state) {
+        Ok(_) => Ok(None),
+        Err(OpenError::Damaged { .. }) => Ok(Some(state.last.next())),
+        Err(OpenError::Io(error)) => Err(error.into()),
+    }
 }
 
 /// Against the server and against another `archive` or `repair`.
-fn repair_locked(dir: &Path, cut: EntrySeq) -> Result<Vec<String>, CareError> {
+fn repair_locked(dir: &Path, cut: EntrySeq, is_sure: bool) -> Result<Vec<String>, CareError> {
     let mut storage = DirStorage::open(dir)?;
     let _lock = CareLock::take(dir)?;
-    ledger::repair(&mut storage, cut)
+    let damage = if is_sure { None } else { damage_of(&storage)? };
+    ledger::repair(&mut storage, cut, damage, is_sure)
 }
 
 fn done(result: Result<Vec<String>, CareError>) -> u8 {
@@ -70,7 +117,11 @@ fn done(result: Result<Vec<String>, CareError>) -> u8 {
         }
         Err(error) => {
             complain!("posgate: {error}");
-            if matches!(error, CareError::Io(_)) { EXIT_IO } else { EXIT_CONFIG }
+            match error {
+                CareError::Io(_) => EXIT_IO,
+                CareError::Refused(_) => EXIT_CONFIG,
+                CareError::Unsure(_) => EXIT_NO,
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ mod audit;
 mod cards;
 mod check;
 mod ctl;
+mod help;
 mod ledger;
 mod load;
 mod serve;
@@ -52,12 +53,13 @@ posgate: the server that card terminals and door access boards talk to
     posgate cards  diff OLD NEW [--config FILE]              what another card table would change
     posgate cards  template                                  a card table to begin with
     posgate ledger verify [--config FILE | DIR | SEGMENT…]   check every line of a ledger
-    posgate ledger show [--raw] [FILTER…] [--last N] [--follow] [--config FILE | DIR | SEGMENT…]
+    posgate ledger show [--raw] [FILTER…] [--last N] [--follow] [--durable] [--config FILE | DIR | SEGMENT…]
     posgate ledger report [--day DAY | --from DAY --to DAY] [--balances] [--json] [--config FILE | DIR | SEGMENT…]
     posgate ledger export [--format csv|tsv] [--gbk] [--header en|zh] [FILTER…] [--config FILE | DIR | SEGMENT…]
     posgate ledger explain SEQ | CARD TIME [--json] [--config FILE | DIR | SEGMENT…]
     posgate ledger archive [--config FILE] DIR               move the segments before the snapshot to DIR
-    posgate ledger repair --cut SEQ [--config FILE | LEDGER] keep the entries before SEQ, the rest in *.cut; server stopped
+    posgate ledger repair --cut SEQ [--yes] [--config FILE | LEDGER]
+                                                             keep the entries before SEQ, the rest in *.cut; server stopped
 
     posgate ctl COMMAND …                                    talk to the running server; --config FILE or --control PATH, --json
       topup|subsidy CARD AMOUNT    payout CARD AMOUNT|all    adjust CARD ±AMOUNT    also with --uses N
@@ -68,11 +70,11 @@ posgate: the server that card terminals and door access boards talk to
       card CARD    cards [--search TEXT]    seen --unknown    devices [--uci]    discover [--port N] [--seconds N]
       clock MACHINE|all    show MACHINE TEXT    status    reload [--accept]    clock-accept    sync
 
-FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ
+FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ[:CRC]
 DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given
 TIME: 2026-11-22, '2026-11-22 12:30', 12:30, today or yesterday; 12:30 is of today, for explain of any day
 
-FILE defaults to /etc/config/posgate. Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged
+FILE defaults to $POSGATE_CONFIG, else /etc/config/posgate. `posgate help COMMAND` shows a command's own page. Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged
 ledger; `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.
 ";
 
@@ -99,9 +101,22 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     let Some(command) = word()? else {
         return Err("say what to do, for example `posgate serve --config FILE`".into());
     };
+    if matches!(command.as_str(), "help" | "--help") {
+        let mut words = Vec::new();
+        while let Some(word) = word()? {
+            words.push(word);
+        }
+        words.retain(|word| !word.starts_with("--"));
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        return match words.as_slice() {
+            [] => Ok(help::overview()),
+            words => help::page(words).ok_or_else(|| format!("{:?} is no command", words.join(" ")).into()),
+        };
+    }
     if command == "ctl" {
+        let words = arguments.clone();
         return Ok(match ctl::run(arguments)? {
-            Asked::Help => help(),
+            Asked::Help => ctl_help(words),
             Asked::Version => version(),
             Asked::Command(code) => code,
         });
@@ -110,7 +125,7 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     let subcommand = if has_subcommand { word()? } else { None };
     let words = (command.as_str(), subcommand.as_deref());
     let (known, operands_max, execute): (&[&'static str], usize, fn(&Options) -> u8) = match words {
-        ("--help", _) | (_, Some("--help")) => return Ok(help()),
+        (command, Some("--help")) => return Ok(help::page(&[command]).unwrap_or_else(help::overview)),
         ("--version", _) | (_, Some("--version")) => return Ok(version()),
         ("serve", _) => (&["config", "listen"], 0, serve::run),
         ("check", _) => (&["config"], 0, check::run),
@@ -125,22 +140,27 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         ("ledger", Some("export")) => (audit::EXPORT, usize::MAX, audit::export),
         ("ledger", Some("explain")) => (audit::EXPLAIN, usize::MAX, audit::explain),
         ("ledger", Some("archive")) => (&["config"], 1, ledger::archive),
-        ("ledger", Some("repair")) => (&["config", "cut"], 1, ledger::repair),
+        ("ledger", Some("repair")) => (&["config", "cut", "yes"], 1, ledger::repair),
         ("ledger", _) => {
             return Err("`posgate ledger` takes verify, show, report, export, explain, archive or repair".into());
         }
         (other, _) => return Err(format!("{other:?} is no command").into()),
     };
     Ok(match Options::read(arguments, known, operands_max)? {
-        Asked::Help => help(),
+        Asked::Help => {
+            let words: Vec<&str> = [Some(words.0), words.1].into_iter().flatten().collect();
+            help::page(&words).unwrap_or_else(help::overview)
+        }
         Asked::Version => version(),
         Asked::Command(options) => execute(&options),
     })
 }
 
-fn help() -> u8 {
-    say!("{}", HELP.trim_end());
-    0
+/// The page of the command that stands among the words behind `ctl`, else what `ctl` takes.
+fn ctl_help(mut words: Parser) -> u8 {
+    let words: Vec<OsString> = words.raw_args().map(Iterator::collect).unwrap_or_default();
+    let page = words.iter().filter_map(|word| word.to_str()).find_map(|word| help::page(&["ctl", word]));
+    page.or_else(|| help::page(&["ctl"])).unwrap_or_else(help::overview)
 }
 
 fn version() -> u8 {
@@ -206,8 +226,13 @@ impl Options {
     }
 
     fn config(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| CONFIG.into())
+        self.config.clone().unwrap_or_else(default_config)
     }
+}
+
+/// The configuration that is meant where none is named.
+fn default_config() -> PathBuf {
+    std::env::var_os("POSGATE_CONFIG").filter(|path| !path.is_empty()).map_or_else(|| CONFIG.into(), PathBuf::from)
 }
 
 /// An option that a command knows, without its `=`, and whether it takes a value.

@@ -31,13 +31,15 @@ pub enum CareError {
     Io(io::Error),
     /// It would do harm: a sentence that says what to do.
     Refused(String),
+    /// It does harm, and is done if a person says so once more.
+    Unsure(String),
 }
 
 impl fmt::Display for CareError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::Refused(sentence) => sentence.fmt(f),
+            Self::Refused(sentence) | Self::Unsure(sentence) => sentence.fmt(f),
         }
     }
 }
@@ -255,11 +257,17 @@ fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Re
 // ---------------------------------------------------------------- repair
 
 /// Keeps the entries before `cut` and nothing else: what comes after is moved to `*.cut` files. The server is stopped: `storage`
-/// holds the lock. Gives a sentence for each thing done.
+/// holds the lock. Gives a sentence for each thing done. `damage` is the first entry that a start does not take, where that is known: a line
+/// may be whole and contradict those before it. Whole entries before the damage are moved only if the person `is_sure`.
 ///
 /// # Errors
 /// If the entries before `cut` are not all there and whole, or a file cannot be read or written.
-pub fn repair<S: Storage>(storage: &mut S, cut: EntrySeq) -> Result<Vec<String>, CareError> {
+pub fn repair<S: Storage>(
+    storage: &mut S,
+    cut: EntrySeq,
+    damage: Option<EntrySeq>,
+    is_sure: bool,
+) -> Result<Vec<String>, CareError> {
     let segments = segment::list(storage)?;
     let Some(first) = segments.first() else { return refused("no ledger here: no file ledger-….tsv") };
     if first.first > EntrySeq(1) && cut <= first.first {
@@ -275,6 +283,9 @@ pub fn repair<S: Storage>(storage: &mut S, cut: EntrySeq) -> Result<Vec<String>,
         return refused(format!(
             "the snapshot that stands for the archived segments is of a later entry than {cut}: bring them back first"
         ));
+    }
+    if !is_sure {
+        ask(storage, &segments, cut, damage)?;
     }
     let mut done = Vec::new();
     // The newest first: what is left has no hole.
@@ -303,6 +314,57 @@ pub fn repair<S: Storage>(storage: &mut S, cut: EntrySeq) -> Result<Vec<String>,
     }
     storage.sync_dir()?;
     Ok(done)
+}
+
+/// Whether whole entries would be moved away: then a person says so once more.
+fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<EntrySeq>) -> Result<(), CareError> {
+    let mut head = whole_until(files, segments)?;
+    let is_damaged = damage.is_some() || head.is_damaged;
+    if let Some(damage) = damage.filter(|damage| *damage <= head.last) {
+        head.last = EntrySeq(damage.0 - 1);
+    }
+    if head.last < cut {
+        return Ok(());
+    }
+    let (last, count) = (head.last, head.last.0 - cut.0 + 1);
+    let state = if is_damaged {
+        format!("the ledger is damaged after entry {last}: say --cut {}", last.next())
+    } else {
+        format!("the ledger has no damage, it is whole up to entry {last}: nothing has to be cut")
+    };
+    let moved = if count == 1 { format!("entry {cut}") } else { format!("entries {cut} to {last} ({count} entries)") };
+    Err(CareError::Unsure(format!(
+        "{state}; --cut {cut} would move {moved}, which are whole, into *.cut files, and what was answered for them would be forgotten: \
+         add --yes if that is what you want"
+    )))
+}
+
+/// How far a ledger is whole, line by line.
+struct Whole {
+    last: EntrySeq,
+    /// Whether something else than a torn end comes after it.
+    is_damaged: bool,
+}
+
+fn whole_until<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Whole> {
+    let mut head = Head { seq: EntrySeq(segments[0].first.0 - 1), crc: 0 };
+    for (index, segment) in segments.iter().enumerate() {
+        let damaged = Whole { last: head.seq, is_damaged: true };
+        let header = match segment::read_header(files, &segment.name)? {
+            Ok(header) if index == 0 && header.first == segment.first => header,
+            Ok(header) if contradiction(&header, segment, None, head).is_none() => header,
+            Ok(_) | Err(_) => return Ok(damaged),
+        };
+        head.crc = header.chain;
+        let mut lines = Lines::new(files, &segment.name);
+        while let Some(line) = lines.read()? {
+            match next_head(&line, head) {
+                Some(next) => head = next,
+                None => return Ok(Whole { last: head.seq, is_damaged: line.ended || index + 1 < segments.len() }),
+            }
+        }
+    }
+    Ok(Whole { last: head.seq, is_damaged: false })
 }
 
 /// A segment, and where in it.
@@ -556,7 +618,7 @@ mod tests {
         let head = serve(&mut first, 20);
         for cut in 1..=head.seq.0 + 1 {
             let mut storage = first.clone();
-            let done = repair(&mut storage, EntrySeq(cut)).unwrap();
+            let done = repair(&mut storage, EntrySeq(cut), None, true).unwrap();
             assert_eq!(done.is_empty(), cut == head.seq.0 + 1);
             let mut last = 0;
             let replayed = replay(
@@ -587,11 +649,11 @@ mod tests {
             assert!(matches!(&error, OpenError::Damaged { remedy, .. } if remedy.contains("--cut 3")), "{error}");
             for wrong in [4, 5, 6, 7, 100] {
                 let before = storage.clone();
-                let error = repair(&mut storage, EntrySeq(wrong)).unwrap_err();
+                let error = repair(&mut storage, EntrySeq(wrong), None, false).unwrap_err();
                 assert!(error.to_string().contains("--cut 3"), "{error}");
                 assert_eq!((storage.files.clone(), storage.done.len()), (before.files, before.done.len()));
             }
-            repair(&mut storage, EntrySeq(3)).unwrap();
+            repair(&mut storage, EntrySeq(3), None, false).unwrap();
             assert_eq!(testing::open(&mut storage).unwrap().0.entries, 2);
             assert_eq!(
                 storage.files.keys().filter(|name| name.contains(".cut")).count(),
@@ -603,15 +665,49 @@ mod tests {
     }
 
     #[test]
+    fn whole_entries_are_cut_only_if_a_person_says_so_twice() {
+        let unsure = |storage: &mut MemoryStorage, cut: u64, damage: Option<u64>, words: &[&str]| {
+            let before = storage.files.clone();
+            let error = repair(storage, EntrySeq(cut), damage.map(EntrySeq), false).unwrap_err();
+            assert!(matches!(error, CareError::Unsure(_)), "{error}");
+            let said = error.to_string();
+            assert!(said.contains("--yes") && words.iter().all(|word| said.contains(word)), "{said}");
+            assert_eq!(storage.files, before, "nothing was moved");
+        };
+        let mut whole = MemoryStorage::default();
+        let head = serve(&mut whole, 20);
+        let last = head.seq.0;
+        for cut in [1, 4, 42, last - 1] {
+            let words = format!("entries {cut} to {last} ({} entries)", last - cut + 1);
+            unsure(&mut whole, cut, None, &["has no damage", &words]);
+        }
+        unsure(&mut whole, last, None, &["has no damage", &format!("would move entry {last},")]);
+        assert_eq!(repair(&mut whole, EntrySeq(last + 1), None, false).unwrap(), Vec::<String>::new());
+        // A balance that does not follow is damage too, where the caller knows of it.
+        unsure(&mut whole, 40, Some(42), &["damaged after entry 41: say --cut 42", "entries 40 to 41 (2 entries)"]);
+        assert!(!repair(&mut whole.clone(), EntrySeq(42), Some(EntrySeq(42)), false).unwrap().is_empty());
+        for spec in [Spec::BadCrc, Spec::Unreadable, Spec::Gap, Spec::Zeros] {
+            let mut storage = testing::ledger_of(&[Spec::Good, Spec::Good, spec, Spec::Good, Spec::Good]);
+            unsure(&mut storage, 2, None, &["damaged after entry 2: say --cut 3", "would move entry 2,"]);
+            unsure(&mut storage, 1, None, &["say --cut 3", "entries 1 to 2"]);
+            assert!(repair(&mut storage, EntrySeq(1), None, true).is_ok());
+        }
+        // A torn end is no damage, and moves nothing that is whole.
+        let mut torn = testing::ledger_of(&[Spec::Good, Spec::Good, Spec::NoEnd]);
+        unsure(&mut torn, 2, None, &["has no damage"]);
+        assert!(!repair(&mut torn, EntrySeq(3), None, false).unwrap().is_empty());
+    }
+
+    #[test]
     fn a_repair_that_was_stopped_can_be_done_again() {
         let mut first = MemoryStorage::default();
         serve(&mut first, 20);
         for steps in 0.. {
             let mut storage = first.clone();
             storage.steps_left = Some(steps);
-            let has_crashed = repair(&mut storage, EntrySeq(42)).is_err();
+            let has_crashed = repair(&mut storage, EntrySeq(42), None, true).is_err();
             storage.steps_left = None;
-            repair(&mut storage, EntrySeq(42)).unwrap();
+            repair(&mut storage, EntrySeq(42), None, true).unwrap();
             assert_eq!(testing::open(&mut storage).unwrap().0.head.seq, EntrySeq(41), "{steps}");
             if !has_crashed {
                 break;
@@ -627,10 +723,10 @@ mod tests {
         let kept = segments.last().unwrap();
         storage.files.retain(|name, _| *name == kept.name || name == snapshot::NAME);
         for cut in [1, kept.first.0, kept.first.0 + 1] {
-            let error = repair(&mut storage, EntrySeq(cut)).unwrap_err();
+            let error = repair(&mut storage, EntrySeq(cut), None, true).unwrap_err();
             assert!(error.to_string().contains("bring"), "{error}");
         }
-        assert!(repair(&mut testing::ledger_of(&[Spec::Good]), EntrySeq(3)).is_err());
-        assert!(repair(&mut MemoryStorage::default(), EntrySeq(1)).is_err());
+        assert!(repair(&mut testing::ledger_of(&[Spec::Good]), EntrySeq(3), None, true).is_err());
+        assert!(repair(&mut MemoryStorage::default(), EntrySeq(1), None, true).is_err());
     }
 }

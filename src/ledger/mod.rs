@@ -23,6 +23,7 @@ use crate::model::EntrySeq;
 pub mod archived;
 pub mod care;
 pub mod census;
+pub mod copies;
 pub mod header;
 pub mod held;
 pub mod line;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use crate::model::EntrySeq;
 
+use super::copies::{self, Once};
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::held::HeldFiles;
 use super::line;
@@ -79,6 +80,8 @@ pub struct Selection {
     pub names: Vec<String>,
     /// Whether they are all there is: then they begin with entry 1.
     pub is_directory: bool,
+    /// What is thought of copies that are left out.
+    pub copies: Once,
 }
 
 impl Selection {
@@ -93,16 +96,11 @@ impl Selection {
         {
             let files = files.in_dir(dir);
             let names = list(&files)?.into_iter().map(|segment| segment.name).collect();
-            return Ok(Self { files, names, is_directory: true });
+            return Ok(Self { files, names, is_directory: true, copies: Once::default() });
         }
-        let mut segments = Vec::new();
-        for name in names {
-            // A segment whose header cannot be read comes last, in the order given.
-            let first = read_header(&files, &name)?.map_or(EntrySeq(u64::MAX), |header| header.first);
-            segments.push((first, name));
-        }
-        segments.sort_by_key(|(first, _)| *first);
-        Ok(Self { files, names: segments.into_iter().map(|(_, name)| name).collect(), is_directory: false })
+        let once = copies::once(&files, names)?;
+        let names = once.segments.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Self { files, names, is_directory: false, copies: once })
     }
 }
 

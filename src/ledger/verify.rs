@@ -16,6 +16,9 @@
 //! A directory begins with entry 1, or with a snapshot that a start believes and the segment that it leads to: what was before was taken
 //! away. A snapshot is not blamed for what the lines that it leads to have suffered.
 //!
+//! Several directories and files are read as one ledger, copies of a segment as one segment ([`super::copies`]): a partial copy is named and
+//! is no finding, for the whole one is there; a copy that says something else is altered.
+//!
 //! The highest of the findings is the exit code. Entries that are missing at the very end leave no trace: compare the head.
 
 use core::fmt;
@@ -48,7 +51,7 @@ pub fn run_verify(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
     let report = if selection.is_directory {
         verify_directory(&selection.files, &selection.names, &mut wait)?
     } else {
-        verify(&selection.files, &selection.names, false, &mut wait)?
+        verify_places(&selection, paths, &mut wait)?
     };
     let mut out = BufWriter::new(out);
     unless_nobody_reads(write!(out, "{report}").and_then(|()| out.flush()).map(|()| report.exit_code()))
@@ -123,6 +126,8 @@ pub struct Report {
     pub head: Head,
     /// The entry whose snapshot stands for the segments that were taken away.
     pub snapshot: Option<Head>,
+    /// Sentences about copies that were not read.
+    pub copies: Vec<String>,
 }
 
 impl Report {
@@ -145,6 +150,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(snapshot) = self.snapshot {
             writeln!(f, "the segments before were taken away: the snapshot stands for them, as of {snapshot}")?;
+        }
+        for sentence in &self.copies {
+            writeln!(f, "{sentence}")?;
         }
         for SegmentReport { file, entries, first, head } in &self.segments {
             let Some(first) = first else {
@@ -181,13 +189,43 @@ pub fn verify_directory<F: Files>(files: &F, names: &[String], wait: &mut dyn Fn
     let mut report = verify(files, names, begins_at_1, wait)?;
     report.snapshot = base.map(|base| base.title.head).filter(|_| !begins_at_1);
     if let Err(why) = belief {
-        // Its seal alone, where the lines that it leads to are not what they were.
-        let is_sealed = match snapshot::read_title(files)? {
-            Ok(Some(title)) => snapshot::restore_lines(files, title, &mut nobody)?.is_ok(),
-            Ok(None) | Err(_) => false,
-        };
-        if !is_sealed || report.worst.is_none_or(|fault| fault == Fault::Torn) {
-            report.add(files.path(snapshot::NAME), 1, Fault::Header, format!("no start believes this snapshot: {why}"));
+        blame_snapshot(files, &mut report, &why)?;
+    }
+    Ok(report)
+}
+
+fn blame_snapshot<F: Files>(files: &F, report: &mut Report, why: &snapshot::Unbelievable) -> io::Result<()> {
+    // Its seal alone, where the lines that it leads to are not what they were.
+    let is_sealed = match snapshot::read_title(files)? {
+        Ok(Some(title)) => snapshot::restore_lines(files, title, &mut Entries(|_: &Entry| Ok(())))?.is_ok(),
+        Ok(None) | Err(_) => false,
+    };
+    if !is_sealed || report.worst.is_none_or(|fault| fault == Fault::Torn) {
+        report.add(files.path(snapshot::NAME), 1, Fault::Header, format!("no start believes this snapshot: {why}"));
+    }
+    Ok(())
+}
+
+/// Reads the segments of several directories, and files that a person chose: an archive beside its ledger is one. Copies of a segment are read
+/// as one, and what is wrong with a copy is said of the copy.
+fn verify_places(selection: &Selection, places: &[PathBuf], wait: &mut dyn FnMut()) -> io::Result<Report> {
+    let files = &selection.files;
+    let first = selection.names.first().map(|name| segment::read_header(files, name)).transpose()?;
+    let begins_at_1 = first.is_some_and(|header| header.is_ok_and(|header| header.first == EntrySeq(1)));
+    let mut report = verify(files, &selection.names, begins_at_1, wait)?;
+    let copies = &selection.copies;
+    report.copies.clone_from(&copies.partial);
+    if copies.same > 0 {
+        report.copies.push(format!("{} more copies of segments, the same byte for byte: read once", copies.same));
+    }
+    for copy in &copies.differing {
+        report.add(copy.file.clone(), copy.line, Fault::Altered, copy.what.clone());
+    }
+    for dir in places.iter().filter(|place| place.is_dir()) {
+        let here = files.in_dir(dir);
+        let segments = segment::list(&here)?;
+        if let Err(why) = snapshot::restore(&here, &segments, &mut Entries(|_: &Entry| Ok(())))? {
+            blame_snapshot(&here, &mut report, &why)?;
         }
     }
     Ok(report)

@@ -340,6 +340,11 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
         .collect())
 }
 
+/// Whether this machine has an interface of this name, with an address or without one.
+pub fn has_interface(name: &str) -> bool {
+    nix::net::if_::if_nametoindex(name).is_ok()
+}
+
 /// Whether an error of sending may be about something sent before, or nothing at all.
 fn is_complaint(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionRefused)

@@ -5,7 +5,7 @@ use super::device::LIMITED;
 use super::{Context, Effects, Room, Server, Timer};
 use crate::book::{FrameId, Moment, Seen, is_answer};
 use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
-use crate::model::{Entry, EntrySeq, Kind, Now};
+use crate::model::{ClockState, Entry, EntrySeq, Kind, Now};
 use crate::wire::Code;
 
 /// Enquiries and keys are answered from memory for so long (design.md, section 8).
@@ -35,11 +35,38 @@ impl Server<'_> {
             self.counters.unwritten += 1;
             return EntrySeq(0);
         }
+        self.say_day(entry);
         entry.seq = self.tables.book.head().next();
         let applied = self.tables.book.apply_near(entry, Some(now.mono), account);
         applied.expect("an entry that we make follows from the book");
         fx.append(entry);
         entry.seq
+    }
+
+    /// Lets the entry say its business day where that is not the date of its time: a past day's close must stay what it was, whatever zone and
+    /// `day_start` a later configuration names. What has a day of its own (the sale's, of a void or of a stored sale) says in `on=` on which it was
+    /// written.
+    pub(super) fn say_day(&self, entry: &mut Entry) {
+        let own = entry.time.civil();
+        let day_start = self.rules.day_start;
+        // Nearly all.
+        if entry.clock == ClockState::Ok && own.time_of_day() >= day_start {
+            return;
+        }
+        let now = match entry.clock {
+            ClockState::Ok => own,
+            ClockState::Unset => self.tables.book.newest_ok().map_or(own, |newest| newest.civil()),
+        };
+        let day = now.minus_s(i64::from(day_start.0)).date();
+        if day == own.date() {
+            return;
+        }
+        match (entry.detail.day(), entry.kind) {
+            (None, _) => entry.detail.push_day(day),
+            (Some(_), Kind::Offline | Kind::Void) if entry.detail.get("on").is_none() => entry.detail.push("on", day),
+            // A live sale is written when it happens.
+            (Some(_), _) => (),
+        }
     }
 
     /// The same within the limits a minute; an entry beyond them is counted, and its answer remembered in this run.

@@ -393,6 +393,7 @@ impl Server<'_> {
         for (key, value) in plan.detail.words() {
             entry.detail.push_word(key, value);
         }
+        self.say_day(&mut entry);
         entry.detail.push("by", order.by);
         if !order.note.is_empty() {
             entry.detail.push("note", order.note);

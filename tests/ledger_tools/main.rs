@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod beside;
+mod closed;
+mod copies;
 mod diff;
 mod explain;
 mod export;

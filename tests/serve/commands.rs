@@ -4,21 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::harness::{Device, Site, card, card_table, posgate};
+use crate::harness::{CARDS, Device, Site, card, card_table, posgate};
 
 #[test]
 fn help_and_version_work_everywhere() {
     let site = Site::new();
     for command in [
-        &[][..],
-        &["serve"],
+        &["serve"][..],
         &["check"],
         &["addresses"],
-        &["cards"],
         &["cards", "check"],
         &["cards", "diff"],
         &["cards", "template"],
-        &["ledger"],
         &["ledger", "verify"],
         &["ledger", "show"],
         &["ledger", "report"],
@@ -26,14 +23,46 @@ fn help_and_version_work_everywhere() {
         &["ledger", "explain"],
         &["ledger", "archive"],
         &["ledger", "repair"],
-        &["ctl"],
         &["ctl", "topup"],
-        &["ctl", "cards", "--search", "x"],
+        &["ctl", "status"],
+        &["ctl", "void"],
     ] {
         let with = |word| [command, &[word]].concat();
-        site.run(&with("--help")).expect(0, &["posgate serve", "posgate ledger verify", "Exit codes"], &[]);
+        // A page of its own, by either way; it says how the command is written first.
+        let written = format!("    posgate {}", command.join(" "));
+        let page = site.run(&with("--help")).expect(0, &[&written], &[]).out;
+        assert!(page.starts_with(&written) && !page.contains("posgate serve  ["), "{page}");
+        assert_eq!(site.run(&[["help"].as_slice(), command].concat()).expect(0, &[], &[]).out, page);
         site.run(&with("--version")).expect(0, &[concat!("posgate ", env!("CARGO_PKG_VERSION"))], &[]);
     }
+    for group in ["cards", "ledger", "ctl"] {
+        let page = site.run(&[group, "--help"]).expect(0, &[&format!("posgate {group}")], &[]).out;
+        assert!(!page.contains("posgate addresses"), "{page}");
+        assert_eq!(site.run(&["help", group]).out, page);
+    }
+    for all in [&["--help"][..], &["-h"], &["help"], &["help", "--help"]] {
+        site.run(all).expect(0, &["posgate serve", "posgate ledger verify", "posgate ctl COMMAND", "Exit codes"], &[]);
+    }
+    site.run(&["--version"]).expect(0, &[concat!("posgate ", env!("CARGO_PKG_VERSION"))], &[]);
+    site.run(&["ctl", "cards", "--search", "x", "--help"]).expect(0, &["posgate ctl cards", "--search TEXT"], &[]);
+    for wrong in [&["help", "sell"][..], &["help", "ctl", "sell"], &["help", "ledger", "sell"]] {
+        site.run(wrong).expect(64, &[], &["is no command"]);
+    }
+}
+
+#[test]
+fn the_configuration_may_be_named_by_a_variable() {
+    let site = Site::new();
+    let run = |arguments: &[&str]| {
+        let output = posgate().args(arguments).env("POSGATE_CONFIG", site.path("posgate")).output().unwrap();
+        crate::harness::Ended::of(&output)
+    };
+    run(&["check"]).expect(0, &["cards.csv"], &[]);
+    run(&["check", "--config", "/no/such/posgate"]).expect(78, &[], &["/no/such/posgate"]);
+    let server = site.start();
+    run(&["ctl", "status"]).expect(0, &[], &[]);
+    server.stop();
+    run(&["ledger", "show"]).expect(0, &["start"], &[]);
 }
 
 #[test]
@@ -78,6 +107,76 @@ fn check_counts_what_the_ledger_holds_and_changes_nothing() {
     let before = fs::read(site.segment()).unwrap();
     site.run(&["check", "--config", "CONFIG"]).expect(0, &["seq=3 "], &[]);
     assert_eq!(fs::read(site.segment()).unwrap(), before);
+}
+
+#[test]
+fn check_finds_an_altered_line_that_a_start_does_not_look_at() {
+    let site = Site::with("\toption segment_bytes '2048'\n", "");
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    for number in 0..40 {
+        device.pay(&card(1 + number % 5), "1.00");
+    }
+    server.stop();
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &["replayed from the snapshot"], &[]);
+    let whole = fs::read(site.segment()).unwrap();
+    let mut altered = whole.clone();
+    altered[700] ^= 1;
+    fs::write(site.segment(), altered).unwrap();
+    let line = 1 + whole[..700].iter().filter(|byte| **byte == b'\n').count();
+    let place = format!("{}:{line}: altered: ", site.segment().display());
+    site.run(&["check", "--config", "CONFIG"]).expect(78, &["seq="], &[&place, "posgate ledger verify"]);
+    fs::remove_file(site.segment()).unwrap();
+    // Archived, which is no damage; and a hole, which is.
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &["replayed from the snapshot"], &[]);
+    fs::write(site.segment(), whole).unwrap();
+    let second = fs::read_dir(site.path("ledger")).unwrap().map(|entry| entry.unwrap().path());
+    let mut second: Vec<_> = second.filter(|path| path.display().to_string().contains("ledger-0")).collect();
+    second.sort();
+    fs::remove_file(&second[1]).unwrap();
+    site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &["missing: "]);
+}
+
+#[test]
+fn check_says_that_there_is_no_room() {
+    let site = Site::new();
+    let config = fs::read_to_string(site.path("posgate")).unwrap();
+    // A file system that has not a byte free, whoever asks.
+    site.write("posgate", &config.replace("'ledger'", "'/proc/posgate/ledger'"));
+    let place = format!("{}:", site.path("posgate").display());
+    let words = "/proc: 0 bytes are free, below the reserve of 262144: sales are refused";
+    site.run(&["check", "--config", "CONFIG"]).expect(74, &["none yet"], &[&place, words]);
+}
+
+#[test]
+fn check_weighs_the_table_beside_the_one_that_was_served_last() {
+    let site = Site::new();
+    site.start().stop();
+    site.write("cards.csv", &card_table(CARDS / 2));
+    let ended = site.run(&["check", "--config", "CONFIG"]);
+    ended.expect(78, &["good copy"], &["cards.csv", "6 of 12 cards"]);
+    site.write("cards.csv", &card_table(CARDS + 3));
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &["accounts=15"], &[]);
+}
+
+#[test]
+fn a_whole_ledger_is_cut_only_with_yes() {
+    let site = spoiled(|_| ());
+    let ledger = site.path("ledger").display().to_string();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&ledger).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        (names, fs::read(site.segment()).unwrap())
+    };
+    let before = names();
+    for place in [["--config", "CONFIG"].as_slice(), &[&ledger]] {
+        let cut = [["ledger", "repair", "--cut", "4"].as_slice(), place].concat();
+        let words = ["has no damage", "entries 4 to ", "add --yes"];
+        site.run(&cut).expect(1, &[], &words);
+        assert_eq!(names(), before, "nothing was moved");
+    }
+    site.run(&["ledger", "repair", "--cut", "4", "--yes", &ledger]).expect(0, &["are now in"], &[]);
+    site.run(&["ledger", "verify", &ledger]).expect(0, &["seq 1 to 3"], &[]);
 }
 
 #[test]

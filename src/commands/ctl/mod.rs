@@ -22,7 +22,7 @@ use posgate::control::request::is_key;
 use posgate::ledger::Head;
 use posgate::model::EntrySeq;
 
-use super::{Asked, CONFIG, EXIT_CONFIG, EXIT_IO, EXIT_NO, print_problems};
+use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, print_problems};
 use link::{Link, Lost};
 
 /// How long devices have for their answer to a 000.
@@ -80,6 +80,11 @@ const FLAGS: [&str; 4] = ["json", "unknown", "uci", "accept"];
 /// Options with a value; the first two are taken everywhere.
 const VALUES: [&str; 11] =
     ["config", "control", "key", "by", "note", "uses", "amount", "file", "search", "port", "seconds"];
+
+/// How a command is written: its operands and its options.
+pub(super) fn usage(name: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
+    COMMANDS.iter().find(|spec| spec.name == name).map(|spec| (spec.operands, spec.options))
+}
 
 /// The options of one call.
 #[derive(Debug, Default)]
@@ -267,7 +272,7 @@ fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
     if let (Some(path), None) = (&control, options.path("config")) {
         return Ok((path.clone(), None));
     }
-    let file = options.path("config").map_or_else(|| CONFIG.into(), Path::to_owned);
+    let file = options.path("config").map_or_else(default_config, Path::to_owned);
     // What else is wrong with it is the server's business: its own is the one in service.
     let (settings, _) = config::inspect(&file).map_err(|problems| {
         print_problems(&problems);
