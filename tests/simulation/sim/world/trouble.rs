@@ -196,7 +196,7 @@ impl World {
         let Some(cut) = remedy.split("--cut ").nth(1) else { return };
         let digits: String = cut.chars().take_while(char::is_ascii_digit).collect();
         let cut = EntrySeq(digits.parse().unwrap_or_else(|_| panic!("no number after --cut: {remedy}")));
-        match ledger::repair(&mut copy, cut) {
+        match ledger::repair(&mut copy, cut, None, true) {
             Ok(_) => {
                 let again = ledger::replay(&copy, &mut Entries(|_: &Entry| Ok(())));
                 assert!(again.as_ref().is_ok_and(|again| again.head.seq.next() == cut), "repaired: {again:?} {remedy}");
