@@ -163,13 +163,18 @@ fn check_ledger(settings: &Settings, cards: Option<&[CardRecord]>) -> u8 {
         }
     }
     let code = code.max(check_lines(&files));
-    // As a start judges the table: beside the one that was served last, whose copy is kept.
-    let is_beside_another = match read_good_cards(settings).filter(|_| cards.is_some()) {
-        Some(copy) => server.install(settings.rules.clone(), &copy.records, Origin::default(), true).is_ok(),
-        None => false,
+    let (table, copy) = (cards.unwrap_or_default(), read_good_cards(settings).filter(|_| cards.is_some()));
+    let install = |server: &mut Server, records: &[CardRecord], is_forced: bool| {
+        server.install(settings.rules.clone(), records, Origin::default(), is_forced).map(drop)
     };
-    let cards = cards.unwrap_or_default();
-    if let Err(error) = server.install(settings.rules.clone(), cards, Origin::default(), !is_beside_another) {
+    // As a start judges the table: alone, and beside the one that was served last, whose copy is kept.
+    let mut installed = install(&mut server, table, true);
+    if let Some(copy) = copy.filter(|_| installed.is_ok())
+        && install(&mut server, &copy.records, true).is_ok()
+    {
+        installed = install(&mut server, table, false);
+    }
+    if let Err(error) = installed {
         complain!("{}: {error}", settings.cards.display());
         let copy = read_good_cards(settings)
             .filter(|copy| server.install(settings.rules.clone(), &copy.records, Origin::default(), true).is_ok());
