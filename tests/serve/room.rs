@@ -1,10 +1,14 @@
 //! Segments, archive, repair and good copies, from outside.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use posgate::limits::ACCOUNTS_MAX;
 
-use crate::harness::{Device, Site, card};
+use crate::harness::{Device, Ended, Site, card};
+use crate::not_run::not_run;
 
 #[test]
 fn segments_are_archived_beside_the_running_server_and_repaired_only_without_it() {
@@ -105,4 +109,31 @@ fn a_table_too_large_beside_the_ledgers_accounts_gives_way_to_its_good_copy() {
     std::fs::remove_file(site.path("ledger/good/cards.csv")).unwrap();
     site.run(&["check", "--config", "CONFIG"]).expect(78, &["refuse to start"], &["65537 accounts"]);
     site.spawn(&[]).end().expect(78, &[], &["65537 accounts"]);
+}
+
+#[test]
+fn a_ledger_of_another_user_is_a_mistake_of_the_configuration() {
+    if !nix::unistd::Uid::effective().is_root() {
+        not_run("to be somebody else needs root");
+        return;
+    }
+    let site = Site::new();
+    site.start().stop();
+    let copy = site.path("posgate-copy");
+    std::fs::copy(env!("CARGO_BIN_EXE_posgate"), &copy).unwrap();
+    let mode = |path: &str, mode| std::fs::set_permissions(site.path(path), Permissions::from_mode(mode)).unwrap();
+    mode("", 0o755);
+    // It may read the ledger and not write it, or not even read it.
+    for ledger in [0o755, 0o700] {
+        mode("ledger", ledger);
+        let mut serve = Command::new("setpriv");
+        serve.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copy).args(["serve", "--config"]);
+        match serve.arg(site.path("posgate")).output() {
+            Ok(output) => {
+                let said = ["ermission denied", "must belong to the user that posgate runs as"];
+                Ended::of(&output).expect(78, &[], &said);
+            }
+            Err(error) => not_run(&format!("setpriv: {error}")),
+        }
+    }
 }

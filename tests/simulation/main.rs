@@ -29,12 +29,11 @@
 //! | 19 | a repeated 105 gets no 011 | 2, 23450, 28 | the faults stopped, and these still wait |
 //! | 20 | a 105 is booked though only the reserve is left | 1, 1980, 7 | only the reserve is left, and this was written |
 //! | 21 | a door that opened without an entry is not counted | 1, 32518, 15 | opened without an entry and without a count |
-//! | 22 | a write that found no room is not cut off | 1, 37895, 16 | columns of a line |
 //! | 23 | quarantine serves | 8, 123, 0 | a device in quarantine was served |
 //! | 24 | `archive` does not sync its copies | 1, 31125, 13 | archived, and its copy is not what it was |
 //! | 25 | half of the burst | 5, 734, 6 | a frame within the rate was dropped |
 //! | 26 | of doors opened without an entry 16 are remembered | 33, 7727, 12, before the last changes to the world; none of the first 40 since | 050 before its entry is durable |
-//! | 27 | room is not looked for again | 1, 37895, 16 | there is room, and the server stays full |
+//! | 27 | no trial is made again where nothing can be written | 1, 37895, 16 | there is room, and the server stays full |
 //! | 28 | any zero byte in a line is a page never written | 20, 813, 3 | a bit changed, and nobody noticed |
 //! | 29 | a snapshot without the keys of orders | 1, 852, 5 | live, or replayed: key |
 //! | 30 | a snapshot without the voids | 1, 303, 1 | more than is left of the sale |

@@ -264,6 +264,17 @@ impl Judge {
         self.figures.get(key).map(String::as_str)
     }
 
+    /// Whether a sale of the frame's machine, card and amount is in doubt; of a scan, whose frame names no card, of its machine and amount.
+    pub fn is_in_doubt(&self, key: &str) -> bool {
+        let fields: Vec<&str> = key.split('/').collect();
+        let (machine, asked) = (number(fields[0]), fields[fields.len() - 1]);
+        let subject = fields[fields.len() - 2];
+        let is_it = |(device, card, fen): &Place| {
+            *device == machine && fen.to_string() == asked && (subject.len() > 10 || *card == number(subject))
+        };
+        self.doubts.keys().any(is_it)
+    }
+
     pub fn is_booked(&self, key: &str) -> bool {
         self.records.get(key).is_some_and(|slot| slot.booked > 0)
     }
