@@ -5,6 +5,8 @@
 
 pub mod columns;
 pub mod diff;
+pub mod number;
+pub mod paste;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;

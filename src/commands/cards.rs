@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
+use posgate::cards::CardFile;
 use posgate::cards::diff::{Difference, Table};
+use posgate::cards::number::{Candidate, candidates};
+use posgate::model::forms;
 use posgate::model::rules::Names;
+use posgate::model::{CardNo, CardRecord};
 use posgate::{cards, config};
 
-use super::{EXIT_CONFIG, EXIT_USAGE, Options, audit, print_problems};
+use super::{EXIT_CONFIG, EXIT_NO, EXIT_USAGE, Options, audit, print_problems};
 
 /// Reads a table as the server would, and says what it holds or everything that is wrong with it.
 pub(super) fn check(options: &Options) -> u8 {
@@ -48,6 +52,7 @@ pub(super) fn diff(options: &Options) -> u8 {
             return EXIT_CONFIG;
         }
     };
+    print_problems(&[old.file.warnings.as_slice(), new.file.warnings.as_slice()].concat());
     let opened = match options.config.as_ref().map(|path| config::load(path)) {
         None => HashMap::new(),
         Some(Ok(settings)) if !settings.ledger_dir.exists() => HashMap::new(),
@@ -68,4 +73,66 @@ pub(super) fn diff(options: &Options) -> u8 {
 pub(super) fn template() -> u8 {
     say!("{}", cards::template().trim_end_matches('\n'));
     0
+}
+
+/// Says what a text may be that is printed on a card or that a reader showed; with `--config` also which card of the table it is.
+pub(super) fn number(options: &Options) -> u8 {
+    let Some(text) = options.operands.first().and_then(|text| text.to_str()) else {
+        complain!("posgate: write the number as it is printed: `posgate cards number 077,30211`");
+        return EXIT_USAGE;
+    };
+    let candidates = candidates(text);
+    let table = match options.config.as_ref().map(|path| config::load(path)) {
+        None => None,
+        Some(Ok(settings)) => match cards::load(&settings.cards, &settings.rules.groups) {
+            Ok(file) => Some(file),
+            Err(problems) => {
+                print_problems(&problems);
+                return EXIT_CONFIG;
+            }
+        },
+        Some(Err(problems)) => {
+            print_problems(&problems);
+            return EXIT_CONFIG;
+        }
+    };
+    if candidates.is_empty() {
+        complain!(
+            "posgate: {text:?} is no card's number: write it as it is printed, such as 0005076483, 077,30211 or 4D7603"
+        );
+        return EXIT_NO;
+    }
+    say!("card        hexadecimal  Wiegand    how");
+    for candidate in &candidates {
+        let Candidate { card, how } = candidate;
+        say!("{card}  {:<11}  {}  {how}", candidate.hexadecimal(), candidate.wiegand());
+    }
+    if let Some(file) = table {
+        say_known(&candidates, &file);
+    }
+    0
+}
+
+/// Cards of the table that the number may be.
+fn say_known(candidates: &[Candidate], file: &CardFile) {
+    let how = |record: &CardRecord| -> Option<String> {
+        if let Some(candidate) = candidates.iter().find(|candidate| candidate.card == record.card) {
+            return Some(candidate.how.clone());
+        }
+        // A card may have more bytes than are printed.
+        let first: CardNo = candidates.first()?.card;
+        let words = forms::alike(record.card, first)?;
+        Some(format!("{}; of the table's number {words}", candidates[0].how))
+    };
+    let mut is_known = false;
+    for record in &file.records {
+        if let Some(how) = how(record) {
+            is_known = true;
+            let name = posgate::gbk::decode(&record.name);
+            say!("in the table, line {}: {} {} {name}: {how}", record.line, record.card, record.account);
+        }
+    }
+    if !is_known {
+        say!("in the table: none of these");
+    }
 }

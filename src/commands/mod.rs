@@ -52,6 +52,7 @@ posgate: the server that card terminals and door access boards talk to
     posgate cards  check [--config FILE | FILE]              read a card table, name every error
     posgate cards  diff OLD NEW [--config FILE]              what another card table would change
     posgate cards  template                                  a card table to begin with
+    posgate cards  number TEXT [--config FILE]               what a number printed on a card may be; which card of the table it is
     posgate ledger verify [--config FILE | DIR | SEGMENT…]   check every line of a ledger
     posgate ledger show [--raw] [FILTER…] [--last N] [--follow] [--durable] [--config FILE | DIR | SEGMENT…]
     posgate ledger report [--day DAY | --from DAY --to DAY] [--balances] [--json] [--config FILE | DIR | SEGMENT…]
@@ -133,7 +134,8 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         ("cards", Some("check")) => (&["config"], 1, cards::check),
         ("cards", Some("template")) => (&[], 0, |_| cards::template()),
         ("cards", Some("diff")) => (&["config"], 2, cards::diff),
-        ("cards", _) => return Err("`posgate cards` takes check, diff or template".into()),
+        ("cards", Some("number")) => (&["config"], 1, cards::number),
+        ("cards", _) => return Err("`posgate cards` takes check, diff, template or number".into()),
         ("ledger", Some("verify")) => (&["config"], usize::MAX, ledger::verify),
         ("ledger", Some("show")) => (audit::SHOW, usize::MAX, audit::show),
         ("ledger", Some("report")) => (audit::REPORT, usize::MAX, audit::report),

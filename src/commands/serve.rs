@@ -14,7 +14,7 @@ use posgate::ledger::{self, DirStorage, Ledger, OpenError, Opened};
 use posgate::logging;
 use posgate::net::udp::{RECEIVE_BUFFER, Socket};
 use posgate::net::{self, Control, Loop, Places, Reloaded};
-use posgate::problem::Problem;
+use posgate::problem::{Problem, hidden};
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::Zone;
 
@@ -113,7 +113,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
     let cards = file.records.len();
     let settings = loaded.settings;
-    drop(loaded.file);
+    let headings = (loaded.file.headings, loaded.file.delimiter);
+    drop(loaded.file.records);
     let mut service = Loop::new(sockets, signals, clock, zone, server, ledger, &mut effects)?;
     let explain = |error: io::Error| {
         Failure::Io(format!("{error}; what was not synced gets no answer, and a new start replays the ledger"))
@@ -129,7 +130,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     match settings.control.as_deref().map(|path| (path, Control::bind(path))) {
         None => (),
         Some((path, Ok(control))) => {
-            service.take_orders(control, &settings.ledger_dir)?;
+            service.take_orders(control, &settings.ledger_dir, headings)?;
             info!("control path={}", path.display());
         }
         Some((_, Err(error))) => warn!("control failed: {error}; `posgate ctl` cannot reach this server"),
@@ -218,7 +219,10 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
         }
     };
     for account in ignored.iter().take(SHOWN_MAX) {
-        warn!("ignored account={account}: it is opened, so the ledger's balance and uses stand, not the table's");
+        warn!(
+            "ignored account={}: it is opened, so the ledger's balance and uses stand, not the table's",
+            hidden(account)
+        );
     }
     if ignored.len() > SHOWN_MAX {
         warn!("ignored accounts={}: the ledger's figures stand, not the table's", ignored.len());
@@ -247,9 +251,11 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
     let word = if is_unchanged { " unchanged" } else { "" };
     info!("reload cards={} accounts={}{word}", file.records.len(), server.book().accounts().len());
     let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
-    let answer = changes.answer(file.records.len(), &ignored, &at_start);
+    let warnings: Vec<&Problem> = settings.warnings.iter().chain(&file.warnings).collect();
+    let answer = changes.answer(file.records.len(), &ignored, &at_start, &warnings);
+    let headings = (file.headings.clone(), file.delimiter);
     *in_service = loaded.settings;
-    Ok(Reloaded { zone, segment_bytes, reserve_bytes, is_unchanged, answer })
+    Ok(Reloaded { zone, segment_bytes, reserve_bytes, is_unchanged, headings, answer })
 }
 
 fn level(settings: &Settings) -> LevelFilter {

@@ -10,6 +10,9 @@ const SHOWN_MAX: usize = 20;
 /// Bytes that the sentences of an answer take together.
 const SENTENCES_LEN_MAX: usize = 3000;
 
+/// The same for the warnings of a reload that was done: its answer lists cards and accounts, too.
+const WARNINGS_LEN_MAX: usize = 2000;
+
 /// The cards of a new table beside those in service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -55,7 +58,16 @@ impl Changes {
 
     /// The answer once the table of so many cards was installed. `ignored`: accounts whose new figures do not count. `at_start`: options that take
     /// effect at the next start.
-    pub fn answer(&self, cards: usize, ignored: &[AccountId], at_start: &[&str]) -> String {
+    /// `warnings`: what is doubtful in the files, all of it or as much as fits.
+    pub fn answer(
+        &self,
+        cards: usize,
+        ignored: &[AccountId],
+        at_start: &[&str],
+        warnings: &[impl core::fmt::Display],
+    ) -> String {
+        let shown = fitting(warnings, WARNINGS_LEN_MAX);
+        let left_out = warnings.len() - shown.len();
         let named = |cards: &[CardNo]| cards.iter().take(SHOWN_MAX).map(string).collect::<Vec<_>>();
         Object::ok()
             .number("cards", cards)
@@ -69,18 +81,25 @@ impl Changes {
             .list("ignored_accounts", ignored.iter().take(SHOWN_MAX).map(string))
             .list("at_next_start", at_start.iter().map(string))
             .flag("unchanged", self.is_unchanged)
+            .list("warnings", shown)
+            .number_if("warnings_left_out", (left_out > 0).then_some(left_out))
             .end()
     }
 }
 
+/// As many sentences as fit so many bytes, as JSON.
+fn fitting(sentences: &[impl core::fmt::Display], len_max: usize) -> Vec<String> {
+    let mut len = 0;
+    let fitting = sentences.iter().map(string).take_while(|sentence| {
+        len += sentence.len() + 1;
+        len < len_max
+    });
+    fitting.take(SHOWN_MAX).collect()
+}
+
 /// The answer where a reload was refused: the sentence, and what is wrong with the files.
 pub fn refused(sentence: impl core::fmt::Display, problems: &[impl core::fmt::Display]) -> String {
-    let mut len = 0;
-    let fitting = problems.iter().map(string).take_while(|problem| {
-        len += problem.len() + 1;
-        len < SENTENCES_LEN_MAX
-    });
-    let fitting: Vec<String> = fitting.take(SHOWN_MAX).collect();
+    let fitting = fitting(problems, SENTENCES_LEN_MAX);
     let left_out = problems.len() - fitting.len();
     let object = Object::error(sentence).list("problems", fitting);
     if left_out > 0 { object.number("problems_left_out", left_out).end() } else { object.end() }

@@ -71,6 +71,11 @@ pub trait Host {
 
     /// Where the ledger is: a client that may read it finds entries there.
     fn ledger_dir(&self) -> &Path;
+
+    /// The headings of the card table in service and what divides them; empty if nobody knows them.
+    fn headings(&self) -> (&[String], char) {
+        (&[], ',')
+    }
 }
 
 /// The answer that says how the server stands: the status file's object but for the list of devices.
@@ -118,7 +123,7 @@ pub fn answer<S: Storage>(
         Ok(Request::Card(card)) => queries::card(service.server(), now, host.ledger_dir(), card),
         Ok(Request::Cards { search, after }) => queries::cards(service.server(), now, &search, after),
         Ok(Request::Devices { after }) => queries::devices(service.server(), now, after),
-        Ok(Request::Unknown { after }) => queries::unknown(service.server(), after),
+        Ok(Request::Unknown { after }) => queries::unknown(service.server(), host.headings(), after),
     };
     // Only our own mistake could make one longer; the client's bound holds all the same.
     let is_fitting = line.len() <= CONTROL_LINE_MAX;

@@ -9,6 +9,7 @@ use crate::book::Account;
 use crate::gbk;
 use crate::ledger::Head;
 use crate::limits::{CONTROL_LINE_MAX, CONTROL_ROWS_MAX};
+use crate::model::forms;
 use crate::model::{CardNo, CardRow, Now, Reason, Rules};
 use crate::server::{CardView, DeviceView, FoundDevice, Server};
 use crate::status::device_state;
@@ -90,13 +91,48 @@ pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> S
     page("cards", found, (end < rows.len()).then_some(end))
 }
 
-/// The last cards that were swiped and that nobody knows, the newest first.
-pub(super) fn unknown(server: &Server, after: usize) -> String {
-    let rows = server.unknown_cards().enumerate().skip(after).map(|(place, seen)| {
+/// The last cards that were swiped and that nobody knows, the newest first; which of them may be a card of the table in another form, such as
+/// with its bytes reversed. With the first page, the headings of the table in service.
+pub(super) fn unknown(server: &Server, headings: (&[String], char), after: usize) -> String {
+    let seen: Vec<_> = server.unknown_cards().collect();
+    let unknown: Vec<CardNo> = seen.iter().map(|seen| seen.card).collect();
+    let known = known_in_another_form(server, &unknown);
+    let rows = seen.iter().zip(known).enumerate().skip(after).map(|(place, (seen, known))| {
         let row = Object::new().text("card", seen.card).text("machine", seen.machine).text("at", seen.at);
-        (place, row.number("count", seen.count).end())
+        let row = row.number("count", seen.count);
+        let row = row.text_if("known", known.map(|(card, _)| card)).text_if("form", known.map(|(_, words)| words));
+        (place, row.end())
     });
-    page("cards", rows, None)
+    let (headings, delimiter) = headings;
+    let object = Object::ok().list("headings", headings.iter().map(string)).text("delimiter", delimiter);
+    let is_first = after == 0 && object.clone().end().len() < CONTROL_LINE_MAX / 2;
+    page_of(if is_first { object } else { Object::ok() }, "cards", rows, None)
+}
+
+/// For each card that nobody knows, the first of the table that may be the same one, and how.
+fn known_in_another_form(server: &Server, unknown: &[CardNo]) -> Vec<Option<(CardNo, &'static str)>> {
+    let mut known = vec![None; unknown.len()];
+    if unknown.is_empty() {
+        return known;
+    }
+    for (place, card) in unknown.iter().enumerate() {
+        forms::each(*card, |form, words| {
+            if known[place].is_none() && server.cards().find(form).is_some() {
+                known[place] = Some((form, words));
+            }
+        });
+    }
+    for row in server.cards().rows() {
+        let card = CardNo::from_value(row.card);
+        forms::each(card, |form, words| {
+            if let Some(place) = unknown.iter().position(|unknown| *unknown == form)
+                && known[place].is_none()
+            {
+                known[place] = Some((card, words));
+            }
+        });
+    }
+    known
 }
 
 /// The devices, registered or seen.
@@ -179,8 +215,13 @@ pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String 
 
 /// As many rows as fit one line; `next` is where to go on, be it that they do not fit, or that nobody looked any further than `end`.
 fn page(name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usize>) -> String {
+    page_of(Object::ok(), name, rows, end)
+}
+
+/// The same behind what an answer begins with.
+fn page_of(object: Object, name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usize>) -> String {
     let mut fitting = Vec::new();
-    let mut len = FRAME_LEN_MAX;
+    let mut len = FRAME_LEN_MAX + object.clone().end().len();
     let mut next = end;
     for (place, row) in rows {
         len += row.len() + 1;
@@ -190,6 +231,6 @@ fn page(name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usi
         }
         fitting.push(row);
     }
-    let object = Object::ok().list(name, fitting);
+    let object = object.list(name, fitting);
     object.number_if("next", next).end()
 }

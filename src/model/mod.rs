@@ -6,6 +6,7 @@
 pub mod card;
 pub mod digits;
 pub mod entry;
+pub mod forms;
 pub mod ids;
 pub mod money;
 pub mod order;

@@ -74,9 +74,14 @@ pub struct Reloaded {
     pub reserve_bytes: u64,
     /// Whether all is as it was in service: there is nothing to write down.
     pub is_unchanged: bool,
+    /// The card table's headings and what divides them, for rows to paste into it.
+    pub headings: Headings,
     /// The answer to the client that asked for it.
     pub answer: String,
 }
+
+/// The headings of the card table in service, and what divides them.
+pub type Headings = (Vec<String>, char);
 
 /// Everything that runs.
 pub struct Loop<'t, S: Storage> {
@@ -99,6 +104,7 @@ pub struct Loop<'t, S: Storage> {
     /// Until when the operator's lines wait.
     lines_at: Mono,
     ledger_dir: PathBuf,
+    headings: Headings,
     watch: Watch,
 }
 
@@ -158,18 +164,21 @@ impl<'t, S: Storage> Loop<'t, S> {
             control: None,
             lines_at: Mono(0),
             ledger_dir: PathBuf::new(),
+            headings: (Vec::new(), ','),
             watch: Watch::new(Places::default()),
         })
     }
 
-    /// Takes orders and questions from this socket, too. `ledger_dir` is told to clients that ask for a card.
+    /// Takes orders and questions from this socket, too. `ledger_dir` is told to clients that ask for a card, `headings` to those that ask for
+    /// unknown cards.
     ///
     /// # Errors
     /// Of the kernel.
-    pub fn take_orders(&mut self, mut control: Control, ledger_dir: &Path) -> io::Result<()> {
+    pub fn take_orders(&mut self, mut control: Control, ledger_dir: &Path, headings: Headings) -> io::Result<()> {
         control.register(self.poll.registry(), CONTROL)?;
         self.control = Some(control);
         ledger_dir.clone_into(&mut self.ledger_dir);
+        self.headings = headings;
         Ok(())
     }
 
@@ -277,8 +286,9 @@ impl<'t, S: Storage> Loop<'t, S> {
             Ok(new) => new,
             Err(answer) => return Ok(answer),
         };
-        let Self { service, sockets, unsent, zone, clock, .. } = self;
+        let Self { service, sockets, unsent, zone, clock, headings, .. } = self;
         *zone = new.zone;
+        *headings = new.headings;
         service.limit_segments(new.segment_bytes);
         service.keep_reserve(new.reserve_bytes);
         logging::set_offset(zone.offset_at(now.stamp.wall));
@@ -373,14 +383,14 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// Takes a few lines of the operator's tools, after the devices' frames.
     fn take_lines(&mut self, now: &Now) -> io::Result<()> {
         let begin = self.clock.mono();
-        let Self { control, service, sockets, poll, ledger_dir, .. } = self;
+        let Self { control, service, sockets, poll, ledger_dir, headings, .. } = self;
         let Some(control) = control.as_mut().filter(|_| self.lines_at <= begin) else { return Ok(()) };
         control.accept(now.mono, poll.registry());
         if !service.takes_lines() {
             // This turn's replies go first; nobody sleeps while lines wait.
             return Ok(());
         }
-        let mut world = World { sockets, ledger_dir };
+        let mut world = World { sockets, ledger_dir, headings };
         control.answer_lines(|line| operator::answer(service, now, &mut world, line))?;
         self.rest_from_lines(begin);
         Ok(())
@@ -417,6 +427,7 @@ impl<'t, S: Storage> Loop<'t, S> {
 struct World<'a> {
     sockets: &'a mut [Socket],
     ledger_dir: &'a Path,
+    headings: &'a Headings,
 }
 
 impl Host for World<'_> {
@@ -449,6 +460,10 @@ impl Host for World<'_> {
 
     fn ledger_dir(&self) -> &Path {
         self.ledger_dir
+    }
+
+    fn headings(&self) -> (&[String], char) {
+        (&self.headings.0, self.headings.1)
     }
 }
 

@@ -100,12 +100,66 @@ fn unknown_cards_are_listed_as_rows_to_paste() {
         let frame = terminal.frame("103", &format!("{number},1.00,{DEVICE_TIME}"));
         terminal.ask(&frame, "006");
     }
-    let said = ctl(&site, &["seen", "--unknown"]).expect(0, &["0000000077,,,active,,00002,", "0000000078,,,active,,"]);
+    let said = ctl(&site, &["seen", "--unknown"]);
+    let said = said.expect(0, &["0000000077,,,,,,,\n0000000078,,,,,,,\n", "0000000077: machine 00002, ", ", 2 times"]);
+    assert!(said.out.starts_with("card,account,name,balance,uses,pin,duress_pin,code\n"), "{}", said.out);
+    // Under the headings of the table in service, and as a file of its own.
+    let table = std::fs::read_to_string(site.path("cards.csv")).unwrap();
+    let rows = said.out.split_once('\n').unwrap().1;
+    site.write("cards.csv", &format!("{table}{rows}"));
+    site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["14 cards"], &[]);
     site.write("cards.csv", &said.out);
     site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["2 cards"], &[]);
     ctl(&site, &["reload", "--accept"]).expect(0, &["2 cards: 2 new"]);
     let after = ctl(&site, &["seen", "--unknown"]).expect(0, &["card,account"]);
     assert_eq!(after.out.lines().count(), 1, "they are known now: {}", after.out);
+    server.stop();
+}
+
+#[test]
+fn unknown_cards_are_listed_in_the_order_of_the_table_and_by_their_other_forms() {
+    let site = Site::new();
+    // The example's order: somebody's free meals and a PIN stand where another table has a status and a balance.
+    let table = "卡号,编号,姓名,状态,余额,次数,分组,密码,x_备注\n0305419896,T1,张三,正常,1.00,,,,\n";
+    site.write("cards.csv", table);
+    let server = site.start();
+    let mut terminal = Device::new(2, &server);
+    // 0x12345678 with its bytes reversed.
+    let frame = terminal.frame("103", &format!("2018915346,1.00,{DEVICE_TIME}"));
+    terminal.ask(&frame, "006");
+    let said = ctl(&site, &["seen", "--unknown"]);
+    let said = said.expect(0, &["perhaps card 0305419896 of the table, the bytes reversed"]);
+    let (header, row) = said.out.trim_end().split_once('\n').unwrap();
+    assert_eq!(header, "卡号,编号,姓名,状态,余额,次数,分组,密码,x_备注");
+    assert!(row.starts_with("2018915346,,,active,,,,,\"machine 00002, "), "{row}");
+    // A reload with other headings is followed.
+    site.write("cards.csv", "姓名;卡号\n张三;0305419896\n");
+    ctl(&site, &["reload", "--accept"]).expect(0, &["1 cards"]);
+    let said = ctl(&site, &["seen", "--unknown"]).expect(0, &[]);
+    assert_eq!(said.out, "姓名;卡号\n;2018915346\n");
+    // The row gives nobody's meals, and no PIN.
+    site.write("cards.csv", &format!("{table}{row}\n"));
+    ctl(&site, &["reload", "--accept"]).expect(0, &["2 cards: 1 new"]);
+    ctl(&site, &["card", "2018915346"]).expect(0, &["holds     0.00 yuan, 0 uses"]);
+    let said = ctl(&site, &["seen", "--unknown", "--json"]);
+    assert_eq!(said.out.trim(), "{\"ok\":true,\"cards\":[]}");
+    server.stop();
+}
+
+#[test]
+fn a_reload_says_what_is_doubtful_in_the_table() {
+    let site = Site::new();
+    let server = site.start();
+    let table = std::fs::read_to_string(site.path("cards.csv")).unwrap();
+    site.write("cards.csv", &table.replacen("name", "籍贯", 1));
+    let said = ctl(&site, &["reload"]).expect(0, &["warning: ", "unknown column '籍贯' is ignored"]);
+    assert!(said.out.starts_with("12 cards: "), "{said:?}");
+    let said = ctl(&site, &["reload", "--json"]).expect(0, &["\"warnings\":[\""]);
+    assert!(said.out.contains("cards.csv:1: unknown column"), "{said:?}");
+    site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &[], &["unknown column '籍贯'"]);
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &[], &["unknown column '籍贯'"]);
+    site.write("cards.csv", &table.replacen("name", "人员状态", 1));
+    ctl(&site, &["reload"]).expect(1, &["'人员状态' is none of the columns", "状态/status"]);
     server.stop();
 }
 

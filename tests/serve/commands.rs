@@ -227,6 +227,14 @@ fn cards_check_counts_a_good_table_and_names_what_is_wrong_with_a_bad_one() {
 #[test]
 fn the_template_is_a_table_that_serves() {
     let site = Site::new();
+    // 8888888801 is beyond 32 bits; 0x00000102 and its bytes reversed are not.
+    let number = site.run(&["cards", "number", "'8888888801", "--config", "CONFIG"]);
+    number.expect(0, &["8888888801", "in the table, line 2: 8888888801 A00001 张三: as a decimal number"], &[]);
+    let number = site.run(&["cards", "number", "077,30211", "--config", "CONFIG"]);
+    number.expect(0, &["0005076483  004D7603     077,30211", "in the table: none of these"], &[]);
+    site.run(&["cards", "number", "4D:76:03"]).expect(0, &["0005076483  004D7603     077,30211"], &[]);
+    site.run(&["cards", "number", "card"]).expect(1, &[], &["077,30211"]);
+    site.run(&["cards", "number"]).expect(64, &[], &["cards number 077,30211"]);
     let template = site.run(&["cards", "template"]).expect(0, &["card 卡号"], &[]);
     site.write("cards.csv", &template.out);
     site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["3 cards"], &[]);

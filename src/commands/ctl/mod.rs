@@ -398,8 +398,12 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
             call.tell_rows("cards", &rows, print::cards);
         }
         "seen" => {
-            let rows = call.list("cards", |after| Object::new().text("cmd", "unknown").number("after", after).end())?;
-            call.tell_rows("cards", &rows, print::unknown);
+            let line = |after: u64| Object::new().text("cmd", "unknown").number("after", after).end();
+            let mut table = None;
+            let rows = call.list_with("cards", line, |answer| {
+                table.get_or_insert_with(|| print::paste(answer));
+            })?;
+            call.tell_rows("cards", &rows, |rows| print::unknown(table.as_ref(), rows));
         }
         "devices" => {
             let rows =
@@ -471,10 +475,21 @@ impl Call<'_> {
 
     /// All pages of a list.
     fn list(&mut self, name: &str, line: impl Fn(u64) -> String) -> Result<Vec<Value>, Ended> {
+        self.list_with(name, line, |_| ())
+    }
+
+    /// The same; each answer is looked at.
+    fn list_with(
+        &mut self,
+        name: &str,
+        line: impl Fn(u64) -> String,
+        mut look: impl FnMut(&Value),
+    ) -> Result<Vec<Value>, Ended> {
         let mut rows = Vec::new();
         let mut after = 0;
         loop {
             let answer = self.ask(&line(after))?;
+            look(&answer);
             rows.extend_from_slice(answer.list(name));
             match answer.number::<u64>("next") {
                 Some(next) if next > after => after = next,

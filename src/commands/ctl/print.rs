@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use posgate::audit::layout::{printable, width};
+use posgate::cards::paste::Paste;
 use posgate::control::json::{Object, Value};
 use posgate::ledger::show::for_each_entry;
 use posgate::ledger::{HeldFiles, line, segment};
@@ -211,11 +212,25 @@ pub(super) fn cards(rows: &[Value]) {
     table.print();
 }
 
-/// Unknown cards as rows of a card table; when and where they were seen stands in columns that the table ignores.
-pub(super) fn unknown(rows: &[Value]) {
-    say!("card,account,name,status,balance,x_machine,x_seen,x_times");
+/// The table that unknown cards are to be pasted into.
+pub(super) fn paste(answer: &Value) -> Paste {
+    let headings: Vec<String> = answer.list("headings").iter().filter_map(as_text).map(str::to_owned).collect();
+    let delimiter = answer.text("delimiter").and_then(|text| text.chars().next());
+    Paste::new(&headings, delimiter.unwrap_or(','))
+}
+
+/// Unknown cards as rows of the card table in service; when and where they were seen goes to stderr, and into a column of the operator's own if
+/// the table has one.
+pub(super) fn unknown(paste: Option<&Paste>, rows: &[Value]) {
+    let Some(paste) = paste else { return };
+    say!("{}", paste.header());
     for row in rows {
-        say!("{},,,active,,{},{},{}", text(row, "card"), text(row, "machine"), text(row, "at"), text(row, "count"));
+        let [card, machine, at, count] = ["card", "machine", "at", "count"].map(|key| text(row, key));
+        let known = row.text("known");
+        let known = known.map(|known| format!("; perhaps card {known} of the table, {}", text(row, "form")));
+        let known = format!("machine {machine}, {at}, {count} times{}", known.unwrap_or_default());
+        say!("{}", paste.row(&card, &known));
+        complain!("{card}: {known}");
     }
 }
 
@@ -358,6 +373,12 @@ pub(super) fn reloaded(answer: &Value) {
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             say!("  {words}: {}{more}", rows.join(" "));
         }
+    }
+    for warning in answer.list("warnings").iter().filter_map(as_text) {
+        complain!("warning: {warning}");
+    }
+    if let Some(more) = answer.number::<u64>("warnings_left_out") {
+        complain!("warning: and {more} more; `posgate check` lists them");
     }
 }
 
