@@ -92,6 +92,9 @@ def cards():
     seed("cards", "quotes", 'card,code,name\n1,"a,""b""","c\nd"\n')
     seed("cards", "utf16", "card,balance\n1,1.00\n".encode("utf-16"))
     seed("cards", "scientific", "card,pin\n8.88889E+09,1234\n0,123456789\n")
+    seed("cards", "title", "发卡名单,,\n*卡 号:,姓名（拼音）,余额(元)\n'８８８８,甲,５.５０\n=\"99\",\"乙\n丙\",−1\n\x1a")
+    seed("cards", "separator", "sep=;\nIC卡号;有效期至;卡状态;余额(分)\n1;2026年11月9日 0:00;挂失;1\n")
+    seed("cards", "orders", "card,amount,note,key\n1,1,234.50,\n2,5.5,x,K1\n077,30211,,\n")
     seed("cards", "shared", "card,account,balance,uses\n1,A,5,\n2,A,,3\n3,A,5,3\n4,A,6,\n")
 
 

@@ -146,6 +146,9 @@ struct Table<'a> {
     unknown_groups: BTreeMap<String, (u32, u32)>,
     unshowable_names: Tally,
     zero_limits: Tally,
+    rounded: Tally,
+    /// Rows that state their account's opening figure once more.
+    stated_again: Tally,
 }
 
 /// An account's opening figures, each with the line that states it.
@@ -182,6 +185,8 @@ impl<'a> Table<'a> {
             unknown_groups: BTreeMap::new(),
             unshowable_names: Tally::default(),
             zero_limits: Tally::default(),
+            rounded: Tally::default(),
+            stated_again: Tally::default(),
         }
     }
 
@@ -227,6 +232,10 @@ impl<'a> Table<'a> {
         }
         if charge_max == Some(Money::ZERO) || day_max == Some(Money::ZERO) {
             self.zero_limits.add(line);
+        }
+
+        if [Column::Account, Column::Code].iter().any(|column| value::is_rounded(cells.text(*column))) {
+            self.rounded.add(line);
         }
 
         let Some(card) = card else {
@@ -277,6 +286,11 @@ impl<'a> Table<'a> {
         problems: &mut Problems,
     ) {
         let figures = self.figures.entry(*account).or_default();
+        let is_again = figures.balance.is_some_and(|(first, _)| first != Balance::ZERO && Some(first) == balance)
+            || figures.uses.is_some_and(|(first, _)| first != 0 && Some(first) == uses);
+        if is_again {
+            self.stated_again.add(line);
+        }
         if let Err(first) = merge(&mut figures.balance, balance, line) {
             problems.add_in_column(line, &Column::Balance.label(), different(first));
         }
@@ -304,6 +318,16 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Where the accounts number the rows, the line of the first.
+    fn numbered_by_row(&self) -> Option<u32> {
+        /// Fewer rows may be so by chance.
+        const ROWS_MIN: usize = 5;
+        let numbers = self.records.iter().map(|record| record.account.as_str().parse::<u64>().ok());
+        let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
+        let is_ascending = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        (numbers.len() >= ROWS_MIN && numbers[0] <= 1 && is_ascending).then(|| self.records[0].line)
+    }
+
     /// A mistyped group silently takes rights away. Where the configuration mentions none, groups are somebody else's.
     fn check_groups(&self, warnings: &mut Problems) {
         let all: Vec<&str> = self.groups.names(GroupSet(u64::MAX)).collect();
@@ -325,6 +349,24 @@ impl<'a> Table<'a> {
     }
 
     fn warn_of_rows(&self, warnings: &mut Problems) {
+        let Tally { count, first } = self.stated_again;
+        if count > 0 {
+            let message = format!(
+                "{count} rows state the opening figure of an account that another row states: it counts once, for all its cards together"
+            );
+            warnings.add(first, message);
+        }
+        let Tally { count, first } = self.rounded;
+        if count > 0 {
+            let message = format!(
+                "{count} numbers have more than 15 digits and end in zeros: a spreadsheet rounds such numbers, and two people's may become one; {AS_TEXT}"
+            );
+            warnings.add(first, message);
+        }
+        if let Some(first) = self.numbered_by_row() {
+            let message = "the accounts are 1, 2, 3 … in the order of the rows: a row that is inserted or sorted gives the others another's account; give each person a number of their own";
+            warnings.add_in_column(first, &Column::Account.label(), message);
+        }
         let Tally { count, first } = self.unshowable_names;
         if count > 0 {
             let message = format!("{count} names hold what displays lack, or are too long: they show ? or are cut");

@@ -16,6 +16,9 @@ use crate::problem::{Problems, masked, quoted};
 /// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more is some other sheet.
 const TITLE_ROWS_MAX: usize = 8;
 
+/// Columns of a sheet. The longest that offices keep has some dozens; a line of a million commas is something else.
+const COLUMNS_MAX: usize = 1024;
+
 /// Headings that an error names.
 const FOUND_SHOWN_MAX: usize = 12;
 
@@ -104,13 +107,17 @@ pub(crate) fn read<T: Named>(
         }
         if !has_first(row, layout) {
             let title = (row.line, format!("{}{}", found(row), hint(row, delimiter, is_said)));
-            if titles.len() == TITLE_ROWS_MAX || !is_title(row, layout) {
+            if titles.len() == TITLE_ROWS_MAX || row.count() > COLUMNS_MAX || !is_title(row, layout) {
                 let (line, sentence) = refusal(titles.into_iter().next().unwrap_or(title));
                 problems.add(line, sentence);
                 return None;
             }
             titles.push(title);
             continue;
+        }
+        if row.count() > COLUMNS_MAX {
+            problems.add(row.line, format!("more than {COLUMNS_MAX} columns: delete what is no card table's"));
+            return None;
         }
         header = Some(Header::read(row, delimiter, layout, problems, warnings));
         for (line, title) in titles.drain(..) {
@@ -133,7 +140,8 @@ pub(crate) fn read<T: Named>(
 }
 
 fn has_first<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
-    row.fields().any(|field| heading::read(field, layout.columns).column() == Some(layout.first))
+    let mut fields = row.fields().take(COLUMNS_MAX);
+    fields.any(|field| heading::read(field, layout.columns).column() == Some(layout.first))
 }
 
 /// A title names no column, and no value looks like a card's number: rows that were sorted above their headings are no titles.
@@ -192,7 +200,7 @@ fn delimiter<T: Named>(text: &str, layout: &Layout<T>) -> (u8, bool) {
         return (*delimiter, true);
     }
     let count = |line: &str, delimiter: u8| {
-        let fields = line.split(char::from(delimiter)).map(|field| field.trim().trim_matches('"'));
+        let fields = line.split(char::from(delimiter)).take(COLUMNS_MAX).map(|field| field.trim().trim_matches('"'));
         let known: Vec<usize> = fields.filter_map(|field| heading::read(field, layout.columns).column()).collect();
         (known.contains(&layout.first), known.len())
     };
@@ -284,16 +292,24 @@ impl<'a> Cells<'a> {
                 continue;
             }
             let next = of(place).map(Named::holds);
-            let is_number =
-                matches!(next, Some(Holds::Yuan | Holds::Count | Holds::Card | Holds::Date | Holds::Secret));
-            let is_amount = matches!(before.holds(), Holds::Yuan | Holds::Count);
-            if is_amount && value::is_grouped(head, tail) && (!is_number || row.count() > header.names.len()) {
+            let is_stray = header.names.get(place).is_none_or(String::is_empty) || row.count() > header.names.len();
+            // Of uses and of two amounts, either may be a figure of its own.
+            let is_suspect = match before.holds() {
+                Holds::Yuan => {
+                    is_stray || matches!(next, None | Some(Holds::Name | Holds::Text | Holds::Word | Holds::List))
+                }
+                Holds::Count => is_stray,
+                Holds::Card | Holds::Date | Holds::Word | Holds::List | Holds::Secret | Holds::Name | Holds::Text => {
+                    false
+                }
+            };
+            if is_suspect && value::is_grouped(head, tail) {
                 let sentence = "with what follows it looks like an amount with a comma for the thousands: write 1234.50, or put quotes around the amount; an amount that is meant is written with its decimals, such as 1.00";
                 problems.add_in_column(row.line, &label(before), sentence);
                 return;
             }
-            let is_printed = before.holds() == Holds::Card && value::is_wiegand(head, tail);
-            if is_printed && matches!(next, None | Some(Holds::Name | Holds::Text)) {
+            let is_no_text = header.names.get(place).is_some_and(|name| !name.is_empty()) && next != Some(Holds::Text);
+            if before.holds() == Holds::Card && !is_no_text && value::is_wiegand(head, tail) {
                 let sentence = "with what follows it looks like a number as it is printed on a card, 077,30211, without quotes: write the number that a terminal sends, `posgate cards number` finds it";
                 problems.add_in_column(row.line, &label(before), sentence);
                 return;

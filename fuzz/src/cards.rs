@@ -6,8 +6,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
 use posgate::cards;
+use posgate::cards::number::candidates;
+use posgate::control::batch;
 use posgate::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
-use posgate::model::{CardTable, Mono, Now, Stamp, Wall};
+use posgate::model::{Balance, CardTable, Mono, Now, Stamp, Wall};
 use posgate::server::{Origin, Peer, Server};
 use posgate::wire::Reply;
 
@@ -18,6 +20,7 @@ const SWIPES_MAX: usize = 8;
 
 /// Reads one input, and serves from it.
 pub fn run(input: &[u8]) {
+    read_as_orders(input);
     let rules = &SITES[0].rules;
     let file = match cards::parse(input, Path::new("cards.csv"), &rules.groups) {
         Err(problems) => {
@@ -71,5 +74,25 @@ pub fn run(input: &[u8]) {
             }
             effects.clear();
         }
+    }
+}
+
+/// The same bytes as a file of orders, and as a number that is printed on a card.
+fn read_as_orders(input: &[u8]) {
+    for is_signed in [false, true] {
+        match batch::parse(input, Path::new("orders.csv"), is_signed) {
+            Err(problems) => assert!(!problems.is_empty()),
+            Ok(orders) => {
+                assert!(!orders.rows.is_empty());
+                for row in &orders.rows {
+                    assert!(row.card.value() > 0);
+                    assert!(row.amount != Balance::ZERO || row.uses != 0, "something moves");
+                    assert!(is_signed || (row.amount >= Balance::ZERO && row.uses >= 0));
+                }
+            }
+        }
+    }
+    if let Ok(text) = core::str::from_utf8(input) {
+        assert!(candidates(text).iter().all(|candidate| candidate.card.value() > 0));
     }
 }

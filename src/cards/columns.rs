@@ -123,8 +123,7 @@ pub(crate) const NAME_ALIASES: &[&str] = &[
     "holder",
 ];
 /// The same for the department.
-pub(crate) const DEPARTMENT_ALIASES: &[&str] =
-    &["部门名称", "所属部门", "科室", "班级", "院系", "年级班级", "dept", "dept."];
+pub(crate) const DEPARTMENT_ALIASES: &[&str] = &["部门名称", "所属部门", "科室", "dept", "dept."];
 
 /// All columns, in the order of [`Column`]'s variants.
 pub const COLUMNS: &[ColumnSpec] = &[
@@ -396,8 +395,9 @@ fn unknown(heading: &str) -> Unknown {
             names.join(" or ")
         ));
     }
+    let near = nearest(heading, COLUMNS).map(|spec| format!(" (if it is {}, call it so)", label(spec)));
     let remedy = "name it x_… if it is your own, to be rid of this line";
-    Unknown::Warn(format!("unknown column {} is ignored; {remedy}", masked(heading)))
+    Unknown::Warn(format!("unknown column {} is ignored{}; {remedy}", masked(heading), near.unwrap_or_default()))
 }
 
 impl Column {

@@ -33,7 +33,7 @@ pub fn candidates(text: &str) -> Vec<Candidate> {
     let text = text.trim().trim_start_matches('#');
     if let Some((facility, number)) = facility_and_number(text) {
         found.add(facility << 16 | number, "as facility and number (Wiegand 26), of which a card may have more bytes");
-        return found.with_forms();
+        return found.0;
     }
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
     if is_decimal && let Some(card) = CardNo::parse(text.as_bytes()) {
@@ -46,26 +46,27 @@ pub fn candidates(text: &str) -> Vec<Candidate> {
     for (value, how) in hexadecimal(text) {
         found.add(value, how);
     }
-    found.with_forms()
+    found.0
 }
 
 #[derive(Default)]
 struct Found(Vec<Candidate>);
 
 impl Found {
+    /// A reading, and behind it the other forms of its card.
     fn add(&mut self, value: u64, how: &str) {
-        let has_room = (1..=9_999_999_999).contains(&value);
-        if has_room && !self.0.iter().any(|known| known.card.value() == value) {
-            self.0.push(Candidate { card: CardNo::from_value(value), how: how.to_owned() });
+        if !(1..=9_999_999_999).contains(&value) {
+            return;
         }
+        let card = CardNo::from_value(value);
+        self.push(card, how.to_owned());
+        forms::each(card, |form, words| self.push(form, format!("{how}; {words}")));
     }
 
-    /// With the other forms of each.
-    fn with_forms(mut self) -> Vec<Candidate> {
-        for Candidate { card, how } in self.0.clone() {
-            forms::each(card, |form, words| self.add(form.value(), &format!("{how}; {words}")));
+    fn push(&mut self, card: CardNo, how: String) {
+        if !self.0.iter().any(|known| known.card == card) {
+            self.0.push(Candidate { card, how });
         }
-        self.0
     }
 }
 

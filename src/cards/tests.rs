@@ -263,6 +263,31 @@ fn doubtful_rows_are_warned_about_and_served() {
 }
 
 #[test]
+fn what_moves_money_unseen_is_warned_about() {
+    let found = warnings("card,account,balance\n1,S,5.50\n2,S,5.50\n3,S,\n4,S,0\n5,T,5.50\n", &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("cards.csv:3: 1 rows state the opening figure") && found[0].contains("counts once"),
+        "{found:?}"
+    );
+    let found = warnings("card,account\n11,1\n12,2\n13,3\n14,4\n15,5\n", &[]);
+    assert!(found[0].starts_with("cards.csv:2: column 编号/account: the accounts are 1, 2, 3 …"), "{found:?}");
+    assert_eq!(warnings("card,account\n11,1\n12,2\n13,3\n14,5\n15,4\n", &[]), [""; 0]);
+    let found = warnings("card,account\n11,110101199003070000\n12,2\n", &[]);
+    assert!(found[0].starts_with("cards.csv:2: 1 numbers have more than 15 digits"), "{found:?}");
+    assert!(warnings("card,blance\n1,5\n", &[])[0].contains("(if it is 余额/balance, call it so)"));
+}
+
+#[test]
+fn a_file_of_commas_is_soon_refused() {
+    for text in ["x,".repeat(1_000_000), format!("card{}\n1\n", ",x".repeat(500_000))] {
+        let found = complaints(text.as_bytes());
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("cards.csv:1: "), "{}", found[0]);
+    }
+}
+
+#[test]
 fn all_problems_are_listed_up_to_fifty() {
     let rows: String = (0..80).map(|_| "x,y\n").collect();
     let complaints = complaints(format!("card,balance\n{rows}").as_bytes());
@@ -457,6 +482,7 @@ fn a_value_that_is_not_under_its_heading_is_an_error() {
         ("card,balance,x_note\n1,￥1,234\n", 2, "comma for the thousands"),
         ("card,balance,uses\n1,1,234,\n", 2, "comma for the thousands"),
         ("card,uses,name\n1,1,000,A\n", 2, "comma for the thousands"),
+        ("card,balance,groups\n1,1,234\n", 2, "comma for the thousands"),
         // Others.
         ("card,name,\n1,Smith, J\n", 2, "column 3 has no heading"),
         ("card,,name\n1,x,A\n", 2, "column 2 has no heading"),
@@ -475,6 +501,8 @@ fn a_value_that_is_not_under_its_heading_is_an_error() {
     assert_eq!(only("card,balance,name\n1,1.00,234\n").balance, Some(Balance::from_fen(100)));
     assert_eq!(only("card,balance,name\n1,1,\"234\"\n").balance, Some(Balance::from_fen(100)));
     assert_eq!(only("card,balance,charge_max\n1,5,100\n").terms.charge_max, Money::from_fen(10_000));
+    assert_eq!(only("card,uses,x_room\n1,20,301\n").uses, Some(20));
+    assert_eq!(only("card,account,name\n077,30211,A\n").account.as_str(), "30211");
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub fn alike(one: CardNo, other: CardNo) -> Option<&'static str> {
             if form == to && how.is_none() {
                 how = Some(words);
             }
-        })
+        });
     };
     look(one, other);
     look(other, one);

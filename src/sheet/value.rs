@@ -82,7 +82,9 @@ pub(crate) fn is_scientific(text: &str) -> bool {
 
 /// What a spreadsheet or a formula leaves in a cell instead of a value.
 fn no_value(text: &str) -> Option<String> {
-    if text.starts_with('#') {
+    const MISTAKES: [&str; 9] =
+        ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"];
+    if MISTAKES.contains(&text) || (!text.is_empty() && text.bytes().all(|byte| byte == b'#')) {
         return Some("it is a spreadsheet's mark of a mistake, or of a column that is too narrow: correct the formula, or widen the column, and export again".to_owned());
     }
     if text.starts_with('=') {
@@ -331,4 +333,10 @@ pub(crate) fn name(text: &str) -> Result<Cow<'_, str>, String> {
         return Err("it holds a line end or control character: write it in one line".into());
     }
     Ok(text)
+}
+
+/// Whether a spreadsheet may have rounded a long number: it keeps 15 digits and writes zeros for the rest.
+pub(crate) fn is_rounded(text: &str) -> bool {
+    const DIGITS_KEPT: usize = 15;
+    is_digits(text) && text.len() > DIGITS_KEPT + 1 && text[DIGITS_KEPT..].bytes().all(|byte| byte == b'0')
 }
