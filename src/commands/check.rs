@@ -186,7 +186,7 @@ fn check_ledger(settings: &Settings, cards: Option<&[CardRecord]>) -> u8 {
     }
     say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
     for left in server.left_behind() {
-        complain!("{}: card {}: {left}", settings.cards.display(), left.card.masked());
+        complain!("{}: card {}: {left}", settings.cards.display(), left.card);
     }
     code
 }

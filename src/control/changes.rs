@@ -66,8 +66,11 @@ impl Changes {
         at_start: &[&str],
         warnings: &[impl core::fmt::Display],
     ) -> String {
-        let shown = fitting(warnings, WARNINGS_LEN_MAX);
+        let mut shown = fitting(warnings, WARNINGS_LEN_MAX);
         let left_out = warnings.len() - shown.len();
+        if left_out > 0 {
+            shown.push(string(format_args!("and {left_out} more: `posgate check` lists them")));
+        }
         let named = |cards: &[CardNo]| cards.iter().take(SHOWN_MAX).map(string).collect::<Vec<_>>();
         Object::ok()
             .number("cards", cards)
@@ -82,7 +85,6 @@ impl Changes {
             .list("at_next_start", at_start.iter().map(string))
             .flag("unchanged", self.is_unchanged)
             .list("warnings", shown)
-            .number_if("warnings_left_out", (left_out > 0).then_some(left_out))
             .end()
     }
 }

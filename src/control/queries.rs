@@ -100,7 +100,8 @@ pub(super) fn unknown(server: &Server, headings: (&[String], char), after: usize
     let rows = seen.iter().zip(known).enumerate().skip(after).map(|(place, (seen, known))| {
         let row = Object::new().text("card", seen.card).text("machine", seen.machine).text("at", seen.at);
         let row = row.number("count", seen.count);
-        let row = row.text_if("known", known.map(|(card, _)| card)).text_if("form", known.map(|(_, words)| words));
+        let (known, words) = known.map_or((String::new(), ""), |(card, words)| (card.to_string(), words));
+        let row = row.text("known", known).text("form", words);
         (place, row.end())
     });
     let (headings, delimiter) = headings;

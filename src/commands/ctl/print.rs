@@ -226,7 +226,7 @@ pub(super) fn unknown(paste: Option<&Paste>, rows: &[Value]) {
     say!("{}", paste.header());
     for row in rows {
         let [card, machine, at, count] = ["card", "machine", "at", "count"].map(|key| text(row, key));
-        let known = row.text("known");
+        let known = row.text("known").filter(|known| !known.is_empty());
         let known = known.map(|known| format!("; perhaps card {known} of the table, {}", text(row, "form")));
         let known = format!("machine {machine}, {at}, {count} times{}", known.unwrap_or_default());
         say!("{}", paste.row(&card, &known));
@@ -376,9 +376,6 @@ pub(super) fn reloaded(answer: &Value) {
     }
     for warning in answer.list("warnings").iter().filter_map(as_text) {
         complain!("warning: {warning}");
-    }
-    if let Some(more) = answer.number::<u64>("warnings_left_out") {
-        complain!("warning: and {more} more; `posgate check` lists them");
     }
 }
 
