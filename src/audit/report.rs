@@ -180,11 +180,11 @@ pub struct Report {
     pub operators: BTreeMap<String, Desk>,
     /// Alarms by rule.
     pub alarms: BTreeMap<String, u64>,
-    /// Offline sales whose device time is no date.
+    /// Offline sales whose device time was not believed: no date, too long ago, or ahead.
     pub invalid_times: List,
     /// Offline sales that left the account below zero.
     pub overdrafts: List,
-    /// Offline sales of cards that would have been refused.
+    /// Offline sales that the rules would have refused online, whatever the rule.
     pub bad_cards: List,
     /// Offline sales that were not booked.
     pub not_booked: List,
@@ -535,12 +535,12 @@ fn sum_of(entry: &Entry) -> Sum {
 
 fn list_offline(report: &mut Report, entry: &Entry) {
     if is_claimed(entry) {
-        report.not_booked.add(entry, told(entry, &["claimed", "card", "mode", "invalid"]));
+        report.not_booked.add(entry, told(entry, &["claimed", "again", "reason", "card", "mode", "invalid"]));
         return;
     }
     if entry.detail.get("invalid").is_some() {
         let raw = entry.device_time.as_ref().map_or("", |time| time.raw.as_str());
-        report.invalid_times.add(entry, format!("device_time={raw}"));
+        report.invalid_times.add(entry, format!("{} device_time={raw}", told(entry, &["invalid"])));
     }
     let is_below = entry.balance.is_some_and(|balance| balance < Balance::ZERO && entry.amount < Some(Balance::ZERO));
     if is_below || entry.uses_left.is_some_and(|left| left < 0 && entry.uses < Some(0)) {

@@ -32,9 +32,11 @@ Exit codes: 0 stopped, 64 usage, 74 input/output (a new start goes on), 78 confi
     ),
     (
         "check",
-        "posgate check [--config FILE]",
+        "posgate check [--quick] [--config FILE]",
         "Reads configuration, cards and every line of the ledger as a start would, changes nothing, and prints what would be served and all
 that is wrong. Warnings, such as an interface without an address yet, leave the exit code at 0.
+
+    --quick                              reads of the ledger only what a start reads, and does not ask for room: what an init script wants
 
 Exit codes: 0 it can be served, 74 no room or no access, 78 configuration, cards or ledger are wrong.",
     ),

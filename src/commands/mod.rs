@@ -47,7 +47,7 @@ const HELP: &str = "\
 posgate: the server that card terminals and door access boards talk to
 
     posgate serve  [--config FILE] [--listen ADDR[:PORT]]…   run in the foreground
-    posgate check  [--config FILE]                           read config, cards and ledger; say what would be served
+    posgate check  [--quick] [--config FILE]                 read config, cards and ledger; say what would be served
     posgate addresses                                        this machine's IPv4 addresses
     posgate cards  check [--config FILE | FILE]              read a card table, name every error
     posgate cards  diff OLD NEW [--config FILE]              what another card table would change
@@ -129,7 +129,7 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         (command, Some("--help")) => return Ok(help::page(&[command]).unwrap_or_else(help::overview)),
         ("--version", _) | (_, Some("--version")) => return Ok(version()),
         ("serve", _) => (&["config", "listen"], 0, serve::run),
-        ("check", _) => (&["config"], 0, check::run),
+        ("check", _) => (&["config", "quick"], 0, check::run),
         ("addresses", _) => (&[], 0, |_| addresses::run()),
         ("cards", Some("check")) => (&["config"], 1, cards::check),
         ("cards", Some("template")) => (&[], 0, |_| cards::template()),

@@ -635,6 +635,34 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_last_line_of_an_older_segment_is_damage_and_never_cut() {
+        for spec in [Spec::BadCrc, Spec::NoEnd, Spec::Zeros, Spec::Displaced, Spec::Unreadable, Spec::Gap] {
+            let mut storage = testing::ledger_of(&[Spec::Good, Spec::Good, spec]);
+            testing::add_segment(&mut storage, &[Spec::Good; 3], &[Spec::Good]);
+            let before = storage.files.clone();
+            match testing::open(&mut storage) {
+                Err(OpenError::Damaged { file, line, remedy, .. }) => {
+                    let is_line = file.ends_with(testing::FIRST) && line == 4;
+                    // One that is whole, and the wrong one, is found by the header that it does not lead to.
+                    assert!(is_line || matches!(spec, Spec::Displaced | Spec::Gap), "{spec:?} {file}:{line}");
+                    assert!(remedy.contains("--cut "), "{spec:?}: {remedy}");
+                }
+                other => panic!("{spec:?}: {other:?}"),
+            }
+            assert_eq!(storage.files, before, "{spec:?}: nothing was cut");
+            let names: Vec<String> = segment::list(&storage).unwrap().into_iter().map(|segment| segment.name).collect();
+            let report = super::super::verify::verify(&storage, &names, true, &mut || ()).unwrap();
+            assert!(report.exit_code() > 1, "{spec:?}: {report}");
+        }
+        // It is gone altogether: the header after it knows.
+        let mut storage = testing::ledger_of(&[Spec::Good, Spec::Good]);
+        testing::add_segment(&mut storage, &[Spec::Good; 3], &[Spec::Good]);
+        let before = storage.files.clone();
+        assert!(matches!(testing::open(&mut storage), Err(OpenError::Damaged { line: 1, .. })));
+        assert_eq!(storage.files, before);
+    }
+
+    #[test]
     fn the_tables_have_one_row_for_every_combination() {
         for found in FOUND {
             for place in PLACES {

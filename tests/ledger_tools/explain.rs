@@ -169,3 +169,46 @@ fn no_terminal_obeys_what_a_device_sent() {
         assert!(!out.contains('\x1B'), "{out}");
     }
 }
+
+#[test]
+fn an_operators_entry_is_told_with_who_and_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger");
+    let none = Detail::default;
+    let desk = |kind: Kind, time: &str, fen: i64, detail: Detail| {
+        let mut entry = entry(kind, time, fen);
+        (entry.machine, entry.frame, entry.device_time) = (None, None, None);
+        entry.detail = detail.with("by", "王");
+        entry
+    };
+    let mut mark = desk(Kind::Status, "22T12:03:00", 0, none().with("key", "k4").with("status", "lost"));
+    (mark.account, mark.amount) = (None, None);
+    let mut door = Entry::new(Kind::Remote, mark.time, ClockState::Ok);
+    (door.machine, door.slot) = (MachineNo::parse(b"00007"), posgate::model::Text::try_from("1:1").ok());
+    door.detail = none().with("key", "k6").with("by", "王");
+    let entries = vec![
+        entry(Kind::Open, "22T12:00:00", 10_000),
+        desk(Kind::TopUp, "22T12:01:00", 2_000, none().with("key", "k2").with("note", "现金")),
+        desk(Kind::Adjust, "22T12:02:00", -150, none().with("key", "k3").with("note", "盘点 差额")),
+        mark,
+        desk(Kind::Link, "22T12:04:00", 0, none().with("key", "k5").with("was", "8888888807")),
+        door,
+        desk(Kind::PayOut, "22T12:06:00", -500, none().with("key", "k7")),
+        desk(Kind::Subsidy, "22T12:07:00", 700, none().with("key", "k8")),
+    ];
+    generate::write_entries(&place, "site", entries);
+    for (seq, words) in [
+        ("1", ["开户 opened", "100.00", "the chain holds"].as_slice()),
+        ("2", &["充值 top-up", "20.00", "王", "note 现金", "100.00 +20.00 = 120.00"]),
+        ("3", &["调整 adjustment", "-1.50", "盘点 差额", "120.00 -1.50 = 118.50"]),
+        ("4", &["卡状态 card status", "王", "status lost"]),
+        ("5", &["补卡 new card", "instead of card 8888888807"]),
+        ("6", &["远程开门 opened by operator", "opened by the operator", "00007", "王"]),
+        ("7", &["退款 paid out", "-5.00", "118.50 -5.00 = 113.50"]),
+        ("8", &["补贴 subsidy", "7.00", "113.50 +7.00 = 120.50"]),
+    ] {
+        ledger(&["explain", seq, text(&place)]).expect(0, words, &[]);
+        let json = Json::read(&ledger(&["explain", "--json", seq, text(&place)]).expect(0, &[], &[]).out);
+        assert_eq!(json.get("chain_holds"), &Json::Flag(true));
+    }
+}

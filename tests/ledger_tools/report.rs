@@ -358,3 +358,127 @@ fn ten_times_the_entries_take_no_more_memory() {
     let (few, many) = (memory_of_report(10_000), memory_of_report(100_000));
     assert!(many < few + 512, "{few} KiB, then {many} KiB");
 }
+
+/// A day of what a report lists beside the sales: offline ones that were flagged, refused or not booked, one undone, and doors.
+fn day_of_oddities() -> tempfile::TempDir {
+    use posgate::model::{
+        AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, Kind, MachineNo, Stamp,
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let none = Detail::default;
+    let entry = |kind: Kind, second: u32, fen: i64, detail: Detail| {
+        let stamp = Stamp::parse(format!("2026-11-22T12:00:{second:02}.000+08:00")).unwrap();
+        let mut entry = Entry::new(kind, stamp, ClockState::Ok);
+        entry.card = CardNo::parse(b"8888888801");
+        entry.account = AccountId::try_from("S001").ok();
+        entry.amount = Some(Balance::from_fen(fen));
+        entry.machine = MachineNo::parse(b"00003");
+        entry.device_time = Some(DeviceTime::new(b"2026-11-22 11:00:00"));
+        entry.detail = detail;
+        entry
+    };
+    let door = |kind: Kind, second: u32, detail: Detail| {
+        let mut entry = entry(kind, second, 0, detail);
+        (entry.account, entry.amount) = (None, None);
+        entry.machine = MachineNo::parse(b"00007");
+        entry
+    };
+    let day = || none().with("day", "2026-11-22").with("period", "lunch");
+    let mut void = entry(Kind::Void, 9, 550, day().with("by", "王").with("note", "多扣"));
+    (void.about, void.machine, void.device_time) = (Some(EntrySeq(2)), None, None);
+    let entries = vec![
+        entry(Kind::Open, 0, 10_000, none()),
+        entry(Kind::Offline, 1, -550, day()),
+        entry(Kind::Offline, 2, -700, day().with("reason", "charge-max")),
+        entry(Kind::Offline, 3, -100, day().with("reason", "day-max").with("invalid", "past")),
+        entry(Kind::Offline, 4, -200, day().with("invalid", "ahead")),
+        entry(Kind::Offline, 5, -300, day().with("invalid", "time").with("reason", "period-uses")),
+        entry(Kind::Offline, 6, 0, none().with("claimed", "5.00").with("again", "6").with("invalid", "time")),
+        entry(Kind::Offline, 7, 0, none().with("claimed", "5000.00")),
+        entry(Kind::Offline, 8, -20_000, day().with("reason", "balance")),
+        void,
+        door(Kind::Admit, 10, none()),
+        door(Kind::Admit, 11, none()),
+        door(Kind::Refuse, 12, none().with("reason", "door-time")),
+        door(Kind::Refuse, 13, none().with("reason", "pin")),
+        door(Kind::Refuse, 14, none().with("reason", "pin")),
+        door(Kind::Refuse, 15, none().with("n", "7")),
+        door(Kind::Remote, 16, none().with("by", "王")),
+        door(Kind::Alarm, 17, none().with("rule", "duress")),
+        door(Kind::Alarm, 18, none().with("rule", "left-open")),
+        door(Kind::Alarm, 19, none().with("rule", "left-open")),
+    ];
+    generate::write_entries(&directory.path().join("ledger"), "site", entries);
+    directory
+}
+
+#[test]
+fn offline_sales_that_were_flagged_refused_or_not_booked_are_listed_with_why() {
+    let directory = day_of_oddities();
+    let place = directory.path().join("ledger");
+    let report = report(&["--day", "2026-11-22", text(&place)]);
+    let listed = |list: &str| -> Vec<(i64, String)> {
+        let rows = report.list(&format!("{list}.listed")).iter();
+        rows.map(|row| (row.number("seq"), row.text("what").to_owned())).collect()
+    };
+    let is = |rows: &[(i64, &str)]| rows.iter().map(|(seq, what)| (*seq, (*what).to_owned())).collect::<Vec<_>>();
+    let reasons = [(3, "reason=charge-max"), (4, "reason=day-max"), (6, "reason=period-uses"), (9, "reason=balance")];
+    assert_eq!(listed("bad_cards"), is(&reasons));
+    let at = "device_time=2026-11-22 11:00:00";
+    let (past, ahead, none) =
+        (format!("invalid=past {at}"), format!("invalid=ahead {at}"), format!("invalid=time {at}"));
+    assert_eq!(listed("invalid_times"), is(&[(4, &past), (5, &ahead), (6, &none)]));
+    assert_eq!(listed("not_booked"), is(&[(7, "claimed=5.00 again=6 invalid=time"), (8, "claimed=5000.00")]));
+    assert_eq!(listed("overdrafts"), is(&[(9, "")]));
+    let paper = ledger(&["report", "--day", "2026-11-22", text(&place)]);
+    paper.expect(0, &["联机会被拒绝", "终端时间不可信", "未入账，请人工核对", "again=6", "reason=charge-max"], &[]);
+}
+
+#[test]
+fn a_void_of_an_offline_sale_counts_for_its_machine_period_and_operator() {
+    let directory = day_of_oddities();
+    let place = directory.path().join("ledger");
+    let report = report(&["--day", "2026-11-22", text(&place)]);
+    let machines = report.list("machines");
+    let till = machines.iter().find(|row| row.text("name") == "00003").unwrap();
+    assert_eq!((till.text("offline.amount"), till.text("void.amount")), ("218.50", "5.50"));
+    assert_eq!(till.number("offline.count"), 6, "what was not booked is no sale");
+    assert!(machines.iter().all(|row| row.text("name") != "-"), "the void is the till's");
+    let lunch = report.list("periods").iter().find(|row| row.text("name") == "lunch").unwrap();
+    assert_eq!((lunch.text("offline.amount"), lunch.text("void.amount")), ("218.50", "5.50"));
+    let desk = &report.list("operators")[0];
+    assert_eq!((desk.text("by"), desk.text("void.amount"), desk.number("void.count")), ("王", "5.50", 1));
+    let voids = report.list("voids.listed");
+    assert_eq!((voids[0].number("ref"), voids[0].text("what")), (2, "day=2026-11-22 by=王 note=多扣"));
+    assert_eq!((report.text("moved.amount"), report.get("balanced")), ("-113.00", &Json::Flag(true)));
+}
+
+#[test]
+fn a_days_doors_are_counted_by_what_came_of_them() {
+    let directory = day_of_oddities();
+    let place = directory.path().join("ledger");
+    let told = report(&["--day", "2026-11-22", text(&place)]);
+    let counts = |list: &str| -> Vec<(String, i64)> {
+        told.list(list).iter().map(|row| (row.text("name").to_owned(), row.number("count"))).collect()
+    };
+    let is = |rows: &[(&str, i64)]| rows.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>();
+    assert_eq!(counts("kept_shut"), is(&[("door-time", 1), ("left-out", 7), ("pin", 2)]));
+    assert_eq!(counts("alarms"), is(&[("duress", 1), ("left-open", 2)]));
+    assert_eq!((told.number("kinds.admit.count"), told.number("kinds.remote.count")), (2, 1));
+    let paper =
+        ledger(&["report", "--day", "2026-11-22", text(&place)]).expect(0, &["门禁 doors", "alarm duress"], &[]);
+    let count_of = |words: &str| {
+        let line =
+            paper.out.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}\n{}", paper.out));
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    for (words, count) in
+        [("admitted", "2"), ("opened by operator", "1"), ("alarm left-open", "2"), ("beyond the limit", "7")]
+    {
+        assert_eq!(count_of(words), count, "{words}");
+    }
+    // A site without doors has no such part.
+    let canteen = days(300);
+    let paper = ledger(&["report", "--day", DAYS[0], text(&canteen.path().join("ledger"))]).expect(0, &[], &[]);
+    assert!(!paper.out.contains("门禁"), "{}", paper.out);
+}

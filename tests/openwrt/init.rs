@@ -300,6 +300,87 @@ fn a_ledger_on_a_disk_that_is_not_mounted_yet_is_waited_for() {
 }
 
 #[test]
+fn a_mount_that_does_not_say_whether_it_is_enabled_is_waited_for() {
+    on_each_shell(|router| {
+        let root = router.dir.path().display().to_string();
+        router.configure("");
+        let text = router.read("etc/config/posgate").replace("/etc/posgate/ledger", "/mnt/usb/ledger");
+        router.write("etc/config/posgate", &text);
+        let disk = format!("{root}/mnt/usb");
+        for (section, waits) in [
+            (format!("config mount\n\toption target '{disk}'\n"), true),
+            (format!("config mount 'usb'\n\toption uuid 'x'\n\toption target '{disk}/'\n"), true),
+            // Neither a mount of another place, nor one of none, nor a section of another type.
+            (format!("config mount\n\toption target '{root}/mnt/us'\n"), false),
+            ("config mount\n\toption uuid 'x'\n".to_owned(), false),
+            (format!("config swap\n\toption target '{disk}'\n"), false),
+        ] {
+            router.write("etc/config/fstab", &section);
+            router.init("start");
+            assert_eq!(router.has_instance(), !waits, "{section}");
+            assert_eq!(router.read("record").contains(&format!("waiting for {disk}")), waits, "{section}");
+        }
+    });
+}
+
+#[test]
+fn what_holds_pins_and_money_is_readable_by_the_service_alone() {
+    on_each_shell(|router| {
+        router.configure("\toption metrics '/var/run/posgate-metrics/metrics'");
+        router.write("etc/posgate/ledger/ledger-0000000001.tsv.torn", "");
+        let text = router
+            .read("etc/config/posgate")
+            .replace("'/var/run/posgate-metrics", &format!("'{}/var/run/posgate-metrics", router.dir.path().display()));
+        router.write("etc/config/posgate", &text);
+        // As a careless hand, or a restored backup, may leave them.
+        for (path, mode) in [("etc/posgate", 0o777), ("etc/posgate/cards.csv", 0o666), ("etc/posgate/ledger", 0o777)] {
+            fs::set_permissions(router.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        router.init("start");
+        let root = router.dir.path().display().to_string();
+        let owners = router.calls("chown");
+        for (path, mode, owner) in [
+            ("etc/posgate", 0o750, "root:posgate"),
+            ("etc/posgate/cards.csv", 0o640, "root:posgate"),
+            ("etc/posgate/ledger", 0o750, "posgate:posgate"),
+            ("var/run/posgate", 0o750, "posgate:posgate"),
+            ("var/run/posgate-metrics", 0o750, "posgate:posgate"),
+            ("var/etc/posgate", 0o750, "root:posgate"),
+        ] {
+            let found = fs::metadata(router.path(path)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!(found, mode, "{path}: {found:o}");
+            assert!(owners.contains(&format!("{owner}\t{root}/{path}")), "{path}: {owners:?}");
+        }
+        assert!(owners.contains(&format!("-R\tposgate:posgate\t{root}/etc/posgate/ledger")), "{owners:?}");
+        let copy = fs::metadata(router.path("var/etc/posgate/posgate")).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(copy, 0o640, "it holds open_pin: {copy:o}");
+        assert!(owners.contains(&format!("root:posgate\t{root}/var/etc/posgate/posgate.new")), "{owners:?}");
+    });
+}
+
+#[test]
+fn a_reload_is_not_refused_for_what_only_a_person_must_look_at() {
+    on_each_shell(|router| {
+        router.configure("\toption log 'info'");
+        router.init("start");
+        // A whole look finds no room there; what is served can be changed all the same.
+        let text = router.read("etc/config/posgate");
+        let root = router.dir.path().display().to_string();
+        let text = text.replace(&format!("'{root}/etc/posgate/ledger'"), "'/proc/posgate/ledger'");
+        router.write("etc/config/posgate", &text);
+        let output = router.init("check");
+        assert_eq!(output.status.code(), Some(74), "{}", String::from_utf8_lossy(&output.stdout));
+        let quick = Command::new(env!("CARGO_BIN_EXE_posgate"))
+            .args(["check", "--quick", "--config"])
+            .arg(router.path("etc/config/posgate"))
+            .output();
+        let quick = quick.unwrap();
+        let said = String::from_utf8_lossy(&quick.stderr).into_owned();
+        assert!(!said.contains("bytes are free"), "{said}");
+    });
+}
+
+#[test]
 fn check_and_status_are_for_people() {
     on_each_shell(|router| {
         router.configure("");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::harness::{CARDS, Device, Site, card, card_table, posgate};
+use crate::not_run::not_run;
 
 #[test]
 fn help_and_version_work_everywhere() {
@@ -275,6 +276,26 @@ fn an_option_that_this_machine_cannot_serve_is_named_with_its_line() {
     let wrong = format!("{place}list listen '192.0.2.77:0' is no address of this machine");
     site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
     site.spawn(&[]).end().expect(74, &[], &[&place, "cannot listen on 192.0.2.77:0"]);
+}
+
+#[test]
+fn an_interface_without_an_address_yet_is_a_warning_and_served() {
+    let site = Site::with("\tlist bind_device 'lo'\n", "");
+    // In a network of its own, where the loopback is down.
+    let inside = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-rn", env!("CARGO_BIN_EXE_posgate")]).args(arguments).arg("--config").arg(site.path("posgate"));
+        command.output()
+    };
+    let can = std::process::Command::new("unshare").args(["-rn", "true"]).output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        not_run("an interface without an address, in a network namespace (`unshare -rn`)");
+        return;
+    }
+    let output = inside(&["check"]).unwrap();
+    let place =
+        format!("{}:10: list bind_device 'lo': this interface has no IPv4 address yet", site.path("posgate").display());
+    crate::harness::Ended::of(&output).expect(0, &["rules "], &[&place]);
 }
 
 #[test]

@@ -274,8 +274,15 @@ fn decided(entry: &Entry) -> Vec<String> {
                 None => vec![format!("booked: it has happened, no rule can refuse it 脱机已成交，照记: {}", effect())],
             };
             told.extend(reason.map(|reason| format!("online it would have been refused: {}", rule(reason))));
-            if entry.detail.get("invalid").is_some() {
-                told.push("the device's time is no date: it counts for the day it was booked 终端时间无效".to_owned());
+            if let Some(invalid) = word(entry, "invalid") {
+                let (english, chinese) = match invalid.as_str() {
+                    "past" => ("is too long ago", "过早"),
+                    "ahead" => ("lies ahead", "超前"),
+                    _ => ("is no date", "无效"),
+                };
+                told.push(format!(
+                    "the device's time {english}: it counts for the day it was booked, and for no limit 终端时间{chinese}"
+                ));
             }
             told
         }

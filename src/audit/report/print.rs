@@ -139,9 +139,9 @@ impl Report {
         line(out, "未入账", "not booked", self.not_booked.sum.count);
         for (list, chinese, english) in [
             (&self.not_booked, "未入账，请人工核对", "not booked, for a person to judge"),
-            (&self.invalid_times, "时间无效", "without a valid time"),
+            (&self.invalid_times, "终端时间不可信", "with a device time that was not believed"),
             (&self.overdrafts, "透支", "below zero"),
-            (&self.bad_cards, "卡已停用或未登记", "cards that would have been refused"),
+            (&self.bad_cards, "联机会被拒绝", "online a rule would have refused them"),
         ] {
             print_list(out, chinese, english, list);
         }
