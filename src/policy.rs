@@ -68,15 +68,45 @@ pub fn decide_sale<'a>(
     basis: Basis,
     at: Civil,
 ) -> Result<Charge<'a>, Reason> {
+    climb(book, rules, device, row, basis, at, true)
+}
+
+/// What [`decide_sale`] would have said of an offline sale, which has happened whatever that is. Where `is_timed` is not, nobody knows when
+/// it was: it is asked of no period and no day.
+///
+/// # Errors
+/// The first rule that would have refused.
+pub fn judge_offline(
+    book: &Book,
+    rules: &Rules,
+    device: Option<&DeviceRule>,
+    row: &CardRow,
+    basis: Basis,
+    at: Civil,
+    is_timed: bool,
+) -> Result<(), Reason> {
+    climb(book, rules, device, row, basis, at, is_timed).map(|_| ())
+}
+
+/// The ladder of sales.
+fn climb<'a>(
+    book: &Book,
+    rules: &'a Rules,
+    device: Option<&DeviceRule>,
+    row: &CardRow,
+    basis: Basis,
+    at: Civil,
+    is_timed: bool,
+) -> Result<Charge<'a>, Reason> {
     let history = book.history_of(row.card);
     check_terms(row, &history, at.date())?;
     if !device.is_none_or(|device| device.groups.admits(row.terms.groups)) {
         return Err(Reason::Group);
     }
     let (period, day) = match find_period(rules, device, row.terms.groups, at) {
-        Fit::Any => (None, business_day(rules, at)),
-        Fit::In(period, day) => (Some(period), day),
-        Fit::Outside => return Err(Reason::Period),
+        Fit::In(period, day) if is_timed => (Some(period), day),
+        Fit::Outside if is_timed => return Err(Reason::Period),
+        Fit::Any | Fit::In(..) | Fit::Outside => (None, business_day(rules, at)),
     };
     if let Some(period) = period
         && period.uses_max > 0
@@ -92,7 +122,7 @@ pub fn decide_sale<'a>(
         return Err(Reason::ChargeMax);
     }
     let spent = history.spent(day).saturating_add(i64::from(amount.fen()));
-    if amount != Money::ZERO && row.terms.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
+    if is_timed && amount != Money::ZERO && row.terms.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
         return Err(Reason::DayMax);
     }
     let figures = book.account(row.account).figures();
@@ -106,17 +136,18 @@ pub fn decide_sale<'a>(
     Ok(Charge { amount, uses, day, period })
 }
 
-/// What an offline sale takes: it has happened, so no rule refuses it.
+/// What an offline sale takes: it has happened, so no rule refuses it. Where `is_timed` is not, it counts for no period.
 pub fn charge_offline<'a>(
     rules: &'a Rules,
     device: Option<&DeviceRule>,
     groups: GroupSet,
     basis: Basis,
     at: Civil,
+    is_timed: bool,
 ) -> Charge<'a> {
     let (period, day) = match find_period(rules, device, groups, at) {
-        Fit::In(period, day) => (Some(period), day),
-        Fit::Any | Fit::Outside => (None, business_day(rules, at)),
+        Fit::In(period, day) if is_timed => (Some(period), day),
+        Fit::Any | Fit::In(..) | Fit::Outside => (None, business_day(rules, at)),
     };
     let (amount, uses) = price(basis, period);
     Charge { amount, uses, day, period }
@@ -288,7 +319,7 @@ fn has_just_passed(book: &Book, rule: &DoorRule, card: CardNo, request: &Passage
     let mut passes = book.passes(request.machine, request.door, card).filter(|pass| pass.is_confirmed || !confirms);
     passes
         .next()
-        .and_then(|pass| pass.at.age_ms(&request.now, request.clock))
+        .and_then(|pass| pass.at.known_age_ms(&request.now, request.clock))
         .is_some_and(|age| age < u64::from(rule.passback_s) * 1000)
 }
 

@@ -11,10 +11,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use tz::timezone::TimeZoneSettings;
+use tz::timezone::{TimeZoneSettings, TransitionRule};
 use tz::{LocalTimeType, TimeZone};
 
-use crate::model::{Civil, Stamp, Wall};
+use crate::model::{Civil, Stamp, Wall, ZoneChange, ZoneChanges};
 
 /// What glibc and the IANA code take for a rule that names a summer time and does not say when it is: the one of the United States.
 const SUMMER_TIME: &str = ",M3.2.0,M11.1.0";
@@ -26,6 +26,13 @@ const QUARTER_S: i64 = 900;
 const SECONDS_MIN: i64 = -62_135_596_800;
 /// See [`SECONDS_MIN`].
 const SECONDS_MAX: i64 = 253_402_300_799;
+
+/// [`Zone::changes`] are those of 2000 to 2100.
+const CHANGES_FROM_S: i64 = 946_684_800;
+/// See [`CHANGES_FROM_S`].
+const CHANGES_UNTIL_S: i64 = 4_102_444_800;
+/// No zone of this century changes twice in three weeks: the shortest summer breaks, of a month of Ramadan, last longer.
+const CHANGES_STEP_S: i64 = 20 * 86_400;
 
 /// A time zone.
 #[derive(Clone, Debug)]
@@ -111,6 +118,32 @@ impl Zone {
             self.recent.set(Some((quarter, offset_s)));
         }
         offset_s
+    }
+
+    /// Its changes from 2000 to 2100, for who reads what devices' clocks show. It searches a century: for a start and a reload.
+    pub fn changes(&self) -> ZoneChanges {
+        let is_fixed = self.rules.as_ref().transitions().is_empty()
+            && !matches!(self.rules.as_ref().extra_rule(), Some(TransitionRule::Alternate(_)));
+        if is_fixed {
+            return ZoneChanges::default();
+        }
+        let mut changes = Vec::new();
+        let (mut begin_s, mut before_s) = (CHANGES_FROM_S, self.search(CHANGES_FROM_S));
+        while begin_s < CHANGES_UNTIL_S {
+            let end_s = begin_s + CHANGES_STEP_S;
+            let after_s = self.search(end_s);
+            if after_s != before_s {
+                // The first second with the new offset.
+                let (mut early, mut late) = (begin_s, end_s);
+                while early + 1 < late {
+                    let middle = early.midpoint(late);
+                    if self.search(middle) == before_s { early = middle } else { late = middle }
+                }
+                changes.push(ZoneChange { at_s: late, before_s, after_s });
+            }
+            (begin_s, before_s) = (end_s, after_s);
+        }
+        ZoneChanges::new(changes)
     }
 
     /// The time with its offset, as records carry it.
@@ -323,6 +356,21 @@ mod tests {
     fn an_hour_never_shown_goes_on_by_the_clock_before() {
         assert_eq!(berlin().to_wall(civil("2026-03-29 02:30:00")), wall("2026-03-29T02:30:00.000+01:00"));
         assert_eq!(posix("EST5EDT").to_wall(civil("2026-03-08 02:30:00")), wall("2026-03-08T02:30:00.000-05:00"));
+    }
+
+    #[test]
+    fn its_changes_read_a_civil_time_as_the_zone_does() {
+        assert_eq!(posix("CST-8").changes(), ZoneChanges::default());
+        for zone in
+            [posix("EST5EDT"), posix("AAA0BBB,M3.2.0/2:07,M11.1.0/2"), posix("NZST-12NZDT,M9.5.0,M4.1.0/3"), berlin()]
+        {
+            let changes = zone.changes();
+            for step in 0..60_000 {
+                let civil = Civil(1_767_225_600 + step * 1201);
+                let now = zone.offset_at(Wall(civil.0 * 1000));
+                assert_eq!(changes.readings(civil, now).0, zone.to_wall(civil).seconds(), "{civil}");
+            }
+        }
     }
 
     #[test]

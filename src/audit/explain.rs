@@ -172,7 +172,7 @@ fn find(source: &Source, seq: EntrySeq) -> Result<Told, Trouble> {
 
 /// When a sale was, as its holder would say.
 fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
-    let at_device = entry.at_device();
+    let at_device = entry.believed_at();
     let own = calendar.civil(entry.time);
     let is_device_right = entry.kind == Kind::Offline || entry.clock == ClockState::Unset;
     at_device.filter(|_| is_device_right).unwrap_or(own)

@@ -44,6 +44,7 @@ pub const fn of_rule(reason: Reason) -> (&'static str, &'static str) {
             ("机号未登记，而配置要求登记", "the machine number is not registered, and unknown_devices is quarantine")
         }
         Reason::MachineClash => ("这个机号属于另一台设备", "another device holds this machine number"),
+        Reason::Voided => ("这笔消费已被撤销", "the sale was voided"),
         Reason::Full => ("存储已满，暂停消费", "no room for the sale"),
         Reason::UnknownCard => ("卡表里没有这张卡", "the table has no such card"),
         Reason::Closed => ("卡已注销", "the card is closed"),

@@ -137,7 +137,8 @@ impl Book {
         let state = &mut self.cards[row as usize];
         state.account = account.or(state.account);
         match entry.kind {
-            Kind::Void => self.give_back(entry, row),
+            Kind::Void if entry.is_counted() => self.give_back(entry, row),
+            Kind::Void => (),
             Kind::Link => self.link(entry, card)?,
             Kind::Status => {
                 let word = entry.detail.get("status");
@@ -146,7 +147,7 @@ impl Book {
                     state.marks.apply(*mark);
                 }
             }
-            _ if entry.sales() > 0 => {
+            _ if entry.sales() > 0 && entry.is_counted() => {
                 let (day, period) = self.day_of(entry);
                 let spent = -entry.amount.unwrap_or_default().fen();
                 self.change_days(row, |days| days.add(day, spent, period));

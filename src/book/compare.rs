@@ -50,15 +50,16 @@ impl Book {
     fn rows_of_doubts(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
         let shown = self.doubts.rows().map(|doubt| {
             let sale = (doubt.machine, &doubt.serial, doubt.card, doubt.asked, doubt.at);
-            (doubt.seq.0, (sale, doubt.is_scan, doubt.is_settled, doubt.is_taken))
+            let tried = (doubt.tried.stamp, doubt.tried.clock, doubt.tried_at);
+            (doubt.seq.0, (sale, tried, doubt.is_scan, doubt.is_settled, doubt.is_taken))
         });
         shown.collect()
     }
 
     fn rows_of_offline(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
         let shown = self.offline.rows().map(|offline| {
-            let sale = (offline.sale, offline.frame, offline.is_sale);
-            (offline.seq.0, (&offline.id, sale))
+            let at = (offline.at.stamp, offline.at.clock);
+            (offline.seq.0, (&offline.id, at, offline.is_sale, offline.is_taken))
         });
         shown.collect()
     }

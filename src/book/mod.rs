@@ -30,11 +30,11 @@ use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLI
 use crate::model::digits::Decimal;
 use crate::model::order::{Digest, KeyText};
 use crate::model::{
-    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind,
-    MachineNo, Money, Mono, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, MachineNo,
+    Money, Mono, Serial, Stamp, UnitNo,
 };
 
-/// Records without a valid time that are compared: those of one device share a hash, and anybody can send many.
+/// Records without a believed time that are compared: those of one card and amount share a hash, and anybody can send many.
 const TIMELESS_LOOKED_AT_MAX: usize = 64;
 
 /// An account: what it holds by the ledger, and what the table says it opens with.
@@ -104,8 +104,12 @@ pub struct Doubt {
     serial: Option<Serial>,
     card: u64,
     asked: Money,
-    /// When the terminal says it was; `None` if that is no date, and nothing can be inferred.
+    /// When the terminal says it was, if that is believed.
     pub at: Option<Civil>,
+    /// When it was heard last: the sale, or the newest `repeat` of it.
+    pub tried: Moment,
+    /// When the terminal says that was, if it is believed.
+    pub tried_at: Option<Civil>,
     /// Paid by code: whose answer never came may swipe the card, but no record of a card's sale says this very second.
     is_scan: bool,
     is_settled: bool,
@@ -144,7 +148,8 @@ pub struct OfflineId {
     /// Zero in count mode, and where the amount could not be read.
     asked: Money,
     when: u64,
-    has_time: bool,
+    /// Whether the device's time was believed: then the record is the same however late it comes.
+    is_believed: bool,
     /// Record address, amount, kind and what could not be read, as texts.
     rest: u64,
 }
@@ -165,7 +170,7 @@ impl OfflineId {
             card: entry.card.map_or(0, |card| card.value()),
             asked: basis_amount(entry),
             when: entry.device_time.as_ref().map_or(0, DeviceTime::mark),
-            has_time: entry.at_device().is_some(),
+            is_believed: entry.believed_at().is_some(),
             rest: rest.iter().fold(0, |mix, word| fnv1a(&(mix ^ word).to_be_bytes())),
         }
     }
@@ -193,13 +198,21 @@ fn basis_amount(entry: &Entry) -> Money {
 #[derive(Clone, Debug)]
 struct Offline {
     seq: EntrySeq,
-    /// The sale that it is: the entry itself, or the first for a record that was matched.
-    sale: EntrySeq,
     id: OfflineId,
-    /// The number of its frame.
-    frame: Option<FrameSeq>,
+    at: Moment,
     /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
     is_sale: bool,
+    /// Whether it took a sale, or a sale it: one record takes one sale. Of an entry without effect: whether an operator settled it.
+    is_taken: bool,
+}
+
+/// What is known of a 105 that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was entered here, and is the same record.
+    Entered(EntrySeq),
+    /// It may be the record of this entry once more, or another sale: nothing but their looks says so.
+    Maybe(EntrySeq),
 }
 
 impl Row for Offline {
@@ -412,10 +425,12 @@ impl Book {
         self.apply_card(entry, account)?;
         // Before a sale is among its doubts: a device that comes back counts those there are.
         let device = entry.machine.map(|machine| self.find_or_add_memory(machine));
-        self.apply_doubt(entry, device);
+        let at = Moment { mono, stamp: entry.time, clock: entry.clock };
+        self.apply_doubt(entry, device, at);
+        self.apply_records(entry, at);
         self.orders.apply(entry);
         if let Some(row) = device {
-            self.apply_device(entry, row, Moment { mono, stamp: entry.time, clock: entry.clock });
+            self.apply_device(entry, row, at);
         }
         Ok(())
     }
@@ -468,7 +483,7 @@ impl Book {
         Ok(Some(row))
     }
 
-    fn apply_doubt(&mut self, entry: &Entry, device: Option<usize>) {
+    fn apply_doubt(&mut self, entry: &Entry, device: Option<usize>, at: Moment) {
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan => {
                 let (Some(machine), Some(row), Some(card)) = (entry.machine, device, entry.card) else { return };
@@ -478,7 +493,9 @@ impl Book {
                     serial: entry.serial,
                     card: card.value(),
                     asked: asked_amount(entry),
-                    at: entry.at_device(),
+                    at: entry.believed_at(),
+                    tried: at,
+                    tried_at: entry.believed_at(),
                     is_scan: entry.kind == Kind::Scan,
                     is_settled: false,
                     is_taken: false,
@@ -490,6 +507,15 @@ impl Book {
             }
             // A void in part leaves the sale standing, and with it the doubt: the terminal may still send it as a 105.
             Kind::Void if entry.is_partial() => (),
+            Kind::Repeat => {
+                let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
+                (doubt.tried, doubt.tried_at) = (at, entry.believed_at());
+            }
+            // A record of a sale that was voided as a whole.
+            Kind::Offline => {
+                let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
+                doubt.is_taken = true;
+            }
             Kind::Confirm | Kind::Matched | Kind::Void => {
                 let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
                 doubt.is_taken |= entry.is_of_record();
@@ -520,6 +546,24 @@ impl Book {
         }
     }
 
+    /// Stored sales, and what settles them.
+    fn apply_records(&mut self, entry: &Entry, at: Moment) {
+        match entry.kind {
+            _ if entry.is_of_record() => {
+                let is_sale = entry.detail.get("claimed").is_none();
+                let (id, is_taken) = (OfflineId::of(entry), entry.about.is_some());
+                self.offline.push(Offline { seq: entry.seq, id, at, is_sale, is_taken });
+            }
+            Kind::Matched | Kind::Adjust => {
+                if let Some(offline) = entry.about.and_then(|about| self.offline.entry_mut(about)) {
+                    // A sale takes a record that was booked, an operator settles one that was not.
+                    offline.is_taken |= offline.is_sale == (entry.kind == Kind::Matched);
+                }
+            }
+            _ => (),
+        }
+    }
+
     fn apply_device(&mut self, entry: &Entry, row: usize, at: Moment) {
         let memory = &mut self.memories[row];
         memory.last = entry.seq;
@@ -540,19 +584,15 @@ impl Book {
                     self.passes.push(Pass { seq: entry.seq, machine, door, card, at, is_confirmed: false });
                 }
             }
-            _ if entry.is_of_record() => {
-                memory.last_offline = entry.seq;
-                let is_sale = entry.detail.get("claimed").is_none();
-                let sale = entry.about.unwrap_or(entry.seq);
-                memory.take(sale);
-                self.offline.push(Offline {
-                    seq: entry.seq,
-                    sale,
-                    id: OfflineId::of(entry),
-                    frame: entry.frame,
-                    is_sale,
+            Kind::Boot => {
+                // Settled, and by nothing else than a 109.
+                let is_confirmed = |doubt: &Doubt| doubt.is_settled && !doubt.is_taken;
+                memory.begin_anew(|sale| {
+                    let is_voided = self.orders.voided(sale).is_some_and(|voided| voided.is_whole);
+                    !is_voided && self.doubts.entry(sale).is_some_and(is_confirmed)
                 });
             }
+            _ if entry.is_of_record() => memory.take(entry.about.unwrap_or(entry.seq)),
             _ => (),
         }
     }
@@ -763,6 +803,11 @@ impl Book {
         of_sale.filter(move |doubt| !doubt.is_settled && same_device(doubt.serial.as_ref(), serial))
     }
 
+    /// Whether a sale was voided as a whole, as far as that is remembered.
+    pub fn is_voided(&self, sale: EntrySeq) -> bool {
+        self.voided(sale).is_some_and(|voided| voided.is_whole)
+    }
+
     /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far as it is remembered: in the
     /// device's last frames or among the sales that were in doubt once.
     pub fn sale_at(
@@ -780,22 +825,28 @@ impl Book {
         kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 
-    /// The offline sale that this 105, the frame `frame`, repeats.
-    pub fn offline(&self, id: &OfflineId, frame: FrameSeq) -> Option<EntrySeq> {
+    /// What is known of a 105: of one whose time was believed that is certain. An equal one without a believed time is the same record
+    /// as long as `is_recent` says of the newest of them; later its slot may have been used again.
+    pub fn offline(&self, id: &OfflineId, is_recent: impl Fn(&Moment) -> bool) -> Option<Known> {
         let is_same = |offline: &&Offline| {
             offline.id.rest == id.rest && same_device(offline.id.serial.as_ref(), id.serial.as_ref())
         };
-        if id.has_time {
-            return self.offline.find(id.key()).find(is_same).map(|offline| offline.seq);
+        let mut looked_at = 0;
+        let is_looked_at = |offline: &&Offline| {
+            looked_at += usize::from(!offline.id.is_believed);
+            looked_at <= TIMELESS_LOOKED_AT_MAX
+        };
+        let mut equal = self.offline.find(id.key()).take_while(is_looked_at).filter(is_same);
+        let newest = equal.next()?;
+        if newest.id.is_believed || is_recent(&newest.at) {
+            return Some(Known::Entered(newest.seq));
         }
-        // Without a valid time the address is used again for another record once this one is released: only the
-        // device's last record can be meant, or the very frame that the network doubled, however late it comes.
-        let last = self.memories[self.memories_row(id.machine)?].last_offline;
-        let mut newest = self.offline.find(id.key()).take(TIMELESS_LOOKED_AT_MAX).filter(is_same);
-        newest.find(|offline| offline.seq == last || offline.frame == Some(frame)).map(|offline| offline.seq)
+        // Of those entered without effect since, the sale that all of them may be.
+        let booked = core::iter::once(newest).chain(equal).find(|offline| offline.is_sale);
+        Some(Known::Maybe(booked.unwrap_or(newest).seq))
     }
 
-    /// The offline sale of this card, amount and time: a 103 that comes after its own 105.
+    /// The offline sale of this card, amount and believed time that no sale was taken for: a 103 that comes after its own 105.
     pub fn offline_at(
         &self,
         machine: MachineNo,
@@ -805,8 +856,14 @@ impl Book {
         at: Civil,
     ) -> Option<EntrySeq> {
         let key = (machine.value(), card.value(), asked, at.mark());
-        let mut sales = self.offline.find(key).filter(|offline| offline.is_sale && offline.id.has_time);
-        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.sale)
+        let is_free = |offline: &&Offline| offline.is_sale && offline.id.is_believed && !offline.is_taken;
+        let mut sales = self.offline.find(key).filter(is_free);
+        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.seq)
+    }
+
+    /// Whether an operator settled what was entered of a 105 without effect, as far as that is remembered.
+    pub fn is_claim_settled(&self, claim: EntrySeq) -> bool {
+        self.offline.entry(claim).is_some_and(|offline| !offline.is_sale && offline.is_taken)
     }
 
     /// The card's newest passes at a door, newest first.

@@ -91,7 +91,7 @@ pub struct Moment {
 
 impl Moment {
     /// Milliseconds ago; `None` if nobody knows.
-    pub fn age_ms(&self, now: &Now, clock: ClockState) -> Option<u64> {
+    pub fn known_age_ms(&self, now: &Now, clock: ClockState) -> Option<u64> {
         if let Some(mono) = self.mono {
             return Some(now.mono.ms_since(mono));
         }
@@ -99,6 +99,16 @@ impl Moment {
             return None;
         }
         u64::try_from(now.stamp.wall.0.saturating_sub(self.stamp.wall.0)).ok()
+    }
+
+    /// Milliseconds ago, as money counts them (design.md, section 8): within the run that began at `started` by the monotonic clock;
+    /// across it by entry times, but never less than the time since then, and exactly that where nobody knows.
+    pub fn age_ms(&self, now: &Now, clock: ClockState, started: Mono) -> u64 {
+        let known = self.known_age_ms(now, clock);
+        match self.mono {
+            Some(mono) => now.mono.ms_since(mono),
+            None => known.unwrap_or_default().max(now.mono.ms_since(started)),
+        }
     }
 }
 
@@ -125,6 +135,7 @@ pub struct Seen {
     pub at: Moment,
     /// What it was answered.
     pub outcome: Outcome,
+    /// The device's time, if it was believed.
     pub(super) at_device: Option<Civil>,
     /// Whether a 105 was taken for its sale.
     pub(super) is_taken: bool,
@@ -143,9 +154,14 @@ impl Seen {
                 figures: Figures::told_by(entry).unwrap_or_default(),
                 sale: entry.about.unwrap_or(entry.seq),
             },
-            at_device: entry.at_device(),
+            at_device: entry.believed_at(),
             is_taken: false,
         }
+    }
+
+    /// Whether its device's time was believed: then it names the frame, however old that is.
+    pub fn is_believed(&self) -> bool {
+        self.at_device.is_some()
     }
 
     /// Whether this is the frame, from this device.
@@ -189,6 +205,19 @@ impl Window {
         }
     }
 
+    /// Forgets the answers that are not to be kept.
+    pub fn retain(&mut self, keep: impl Fn(&Seen) -> bool) {
+        if self.seen.iter().all(&keep) {
+            return;
+        }
+        self.seen.rotate_left(self.oldest);
+        self.oldest = 0;
+        self.seen.retain(keep);
+        for (mark, seen) in self.marks.iter_mut().zip(&self.seen) {
+            *mark = seen.id.mark();
+        }
+    }
+
     /// The answers, the newest first.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Seen> {
         let (newer, older) = self.seen.split_at_mut(self.oldest);
@@ -223,7 +252,6 @@ impl Default for Window {
 pub(super) struct Memory {
     pub(super) machine: u64,
     pub(super) last: EntrySeq,
-    pub(super) last_offline: EntrySeq,
     pub(super) is_pinned: bool,
     /// Its sales in doubt.
     pub(super) doubts: u32,
@@ -239,7 +267,6 @@ impl Memory {
         Self {
             machine,
             last: EntrySeq(0),
-            last_offline: EntrySeq(0),
             is_pinned: false,
             doubts: 0,
             keys: None,
@@ -312,6 +339,17 @@ impl Memory {
         self.frames.find(serial, id).or_else(|| self.keys.as_ref().filter(|seen| seen.is(serial, id)))
     }
 
+    /// The device started, and counts its frames anew: one that nothing but its number names, of a sale that the device confirmed, is
+    /// another sale when it comes once more.
+    pub(super) fn begin_anew(&mut self, is_confirmed: impl Fn(EntrySeq) -> bool) {
+        self.frames.retain(|seen| match seen.outcome.kind {
+            Kind::Charge | Kind::Meal | Kind::Scan | Kind::Repeat => {
+                seen.is_believed() || !is_confirmed(seen.outcome.sale)
+            }
+            _ => true,
+        });
+    }
+
     /// A 105 was taken for this sale.
     pub(super) fn take(&mut self, sale: EntrySeq) {
         for seen in self.frames.iter_mut().filter(|seen| seen.outcome.sale == sale) {
@@ -347,7 +385,7 @@ impl Memory {
         };
         let frames: Vec<_> = self.frames().map(shown).collect();
         let approvals: Vec<_> = self.approvals.iter().copied().collect();
-        let order = (self.last, self.last_offline, self.is_pinned, self.doubts);
+        let order = (self.last, self.is_pinned, self.doubts);
         (order, frames, self.keys.as_ref().map(shown), approvals)
     }
 

@@ -6,11 +6,11 @@
 //! period  name                                                       in order of appearance
 //! account account balance subsidy uses opened                        that ever moved
 //! card    card account marks was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
-//! device  machine last last_offline  [seq:confirmed,…]               its approvals, oldest first
+//! device  machine last  [seq:confirmed,…]                            its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
 //! keys    the same: its last 106
-//! doubt   seq machine serial card asked at_device scan settled taken
-//! offline seq sale frame machine serial card asked when has_time rest is_sale
+//! doubt   seq machine serial card asked at_device tried clock tried_at scan settled taken
+//! offline seq time clock machine serial card asked when believed rest is_sale taken
 //! pass    seq machine door card time clock confirmed
 //! key     seq ask account balance uses text                          what operators ordered, what was answered, and under which key
 //! batch   first last lines digest
@@ -31,8 +31,7 @@ use super::seen::Memory;
 use super::{Account, Book, CardState, Doubt, Figures, FrameId, Moment, Offline, OfflineId, Outcome, Pass, Seen};
 use crate::model::digits;
 use crate::model::{
-    AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, FrameSeq, Kind, Marks, Money, Reason, Serial, Stamp, Text,
-    Wall,
+    AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, Kind, Marks, Money, Reason, Serial, Stamp, Text, Wall,
 };
 use crate::words;
 
@@ -91,7 +90,6 @@ impl Book {
             out("device", &mut |line| {
                 column(line, memory.machine);
                 column(line, memory.last);
-                column(line, memory.last_offline);
                 for (seq, confirmed) in memory.approvals() {
                     column(line, format_args!("{seq}:{}", u8::from(*confirmed)));
                 }
@@ -111,6 +109,9 @@ impl Book {
                 column(line, doubt.card);
                 column(line, doubt.asked);
                 column_or_none(line, doubt.at.map(|at| at.0));
+                column(line, StampText(doubt.tried.stamp));
+                column(line, doubt.tried.clock.word());
+                column_or_none(line, doubt.tried_at.map(|at| at.0));
                 column(line, u8::from(doubt.is_scan));
                 column(line, u8::from(doubt.is_settled));
                 column(line, u8::from(doubt.is_taken));
@@ -119,16 +120,17 @@ impl Book {
         for offline in self.offline.rows() {
             out("offline", &mut |line| {
                 column(line, offline.seq);
-                column(line, offline.sale);
-                column_or_none(line, offline.frame);
+                column(line, StampText(offline.at.stamp));
+                column(line, offline.at.clock.word());
                 column(line, offline.id.machine);
                 text_or_none(line, offline.id.serial.as_deref());
                 column(line, offline.id.card);
                 column(line, offline.id.asked);
                 column(line, Hash(offline.id.when));
-                column(line, u8::from(offline.id.has_time));
+                column(line, u8::from(offline.id.is_believed));
                 column(line, Hash(offline.id.rest));
                 column(line, u8::from(offline.is_sale));
+                column(line, u8::from(offline.is_taken));
             })?;
         }
         for pass in self.passes.rows() {
@@ -246,13 +248,13 @@ impl Book {
 
     fn restore_device(&mut self, fields: &mut Fields) -> Option<()> {
         let machine = fields.number()?;
-        let (last, last_offline) = (fields.seq()?, fields.seq()?);
+        let last = fields.seq()?;
         let row = self.find_or_add_memory_of(machine);
         let memory: &mut Memory = &mut self.memories[row];
         if memory.last > EntrySeq(0) || last == EntrySeq(0) {
             return None;
         }
-        (memory.last, memory.last_offline) = (last, last_offline);
+        memory.last = last;
         for approval in core::iter::from_fn(|| fields.column()) {
             let mut parts = Fields::between(b':', approval);
             memory.restore_approval(parts.seq()?, parts.flag()?)?;
@@ -369,6 +371,8 @@ fn read_doubt(fields: &mut Fields) -> Option<Doubt> {
         card: fields.number()?,
         asked: fields.money()?,
         at: fields.or_none(|fields| fields.number().map(Civil))?,
+        tried: Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? },
+        tried_at: fields.or_none(|fields| fields.number().map(Civil))?,
         is_scan: fields.flag()?,
         is_settled: fields.flag()?,
         is_taken: fields.flag()?,
@@ -378,18 +382,18 @@ fn read_doubt(fields: &mut Fields) -> Option<Doubt> {
 fn read_offline(fields: &mut Fields) -> Option<Offline> {
     Some(Offline {
         seq: fields.seq()?,
-        sale: fields.seq()?,
-        frame: fields.or_none(|fields| FrameSeq::parse(fields.column()?.as_bytes()))?,
+        at: Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? },
         id: OfflineId {
             machine: fields.number()?,
             serial: fields.or_none(Fields::serial)?,
             card: fields.number()?,
             asked: fields.money()?,
             when: fields.hash()?,
-            has_time: fields.flag()?,
+            is_believed: fields.flag()?,
             rest: fields.hash()?,
         },
         is_sale: fields.flag()?,
+        is_taken: fields.flag()?,
     })
 }
 
@@ -600,7 +604,7 @@ pub(crate) mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::model::{Detail, DeviceTime, Entry, MachineNo, Mark};
+    use crate::model::{Detail, DeviceTime, Entry, FrameSeq, MachineNo, Mark};
 
     /// Books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());
@@ -670,6 +674,9 @@ pub(crate) mod tests {
         entry.slot = Text::try_from(slot.as_str()).ok().filter(|_| draw(seed, 3) > 0);
         entry.about = Some(EntrySeq(1 + draw(seed, seq.0))).filter(|_| draw(seed, 2) == 0);
         let mut detail = Detail::default();
+        if draw(seed, 4) == 0 {
+            detail.push("invalid", ["time", "past", "ahead"][draw(seed, 3) as usize]);
+        }
         let mut word = |key: &str, value: &dyn Display, seed: &mut u64| {
             if draw(seed, 2) == 0 {
                 detail.push(key, value);
@@ -818,7 +825,7 @@ pub(crate) mod tests {
                 if bad.contains('\n') && ["clock", "frame", "keys"].iter().any(|word| bad.starts_with(word)) {
                     continue;
                 }
-                let is_shorter = bad.starts_with("device") && bad.len() < line.len() && bad.split('\t').count() > 3;
+                let is_shorter = bad.starts_with("device") && bad.len() < line.len() && bad.split('\t').count() > 2;
                 assert!(is_shorter || bad.split('\n').any(|bad| restored.restore(bad).is_err()), "{bad:?}");
             }
         }

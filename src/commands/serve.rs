@@ -97,6 +97,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
+    server.take_zone(zone.changes());
     let (mut ledger, opened) = open_ledger(settings, &clock, &zone, &mut server)?;
     ledger.limit_segments(settings.segment_bytes);
     for warning in &opened.warnings {
@@ -246,6 +247,7 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
             warn!("{}", settings.problem(name, 0, format!("option {name} takes effect at the next start")));
         }
     }
+    server.take_zone(zone.changes());
     logging::set_level(level(settings));
     loaded.keep(path);
     let word = if is_unchanged { " unchanged" } else { "" };

@@ -233,6 +233,19 @@ impl Entry {
         self.device_time.as_ref()?.civil
     }
 
+    /// The device's time, if it was believed when the frame came (design.md, section 8).
+    pub fn believed_at(&self) -> Option<Civil> {
+        self.at_device().filter(|_| self.detail.get("invalid").is_none())
+    }
+
+    /// Whether the entry counts for its card's day and period: not a stored sale whose time was not believed, nor a void of one.
+    pub fn is_counted(&self) -> bool {
+        match self.kind {
+            Kind::Offline | Kind::Void => self.detail.get("invalid").is_none(),
+            _ => true,
+        }
+    }
+
     /// Whether the entry moves its account.
     pub fn moves(&self) -> bool {
         let is_sum = |sum: Option<Balance>| sum.is_some_and(|sum| sum != Balance::ZERO);
@@ -295,7 +308,7 @@ impl Default for Detail {
 }
 
 /// One of 32 bits for each key. The factors were found by trying: no other key has the bit of one that a sale asks for (`code`, `asked`,
-/// `day`, `period`, `mode`, `reason`, `left`), and of all keys few share one.
+/// `day`, `period`, `mode`, `reason`, `left`, `invalid` but for `again`), and of all keys few share one.
 const fn key_bit(key: &[u8]) -> u32 {
     let Some((last, _)) = key.split_last() else { return 0 };
     let mixed =

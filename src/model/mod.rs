@@ -23,4 +23,4 @@ pub use order::{Act, Done, Key, Order, Way};
 pub use reason::Reason;
 pub use rules::Rules;
 pub use text::Text;
-pub use time::{Civil, Date, DeviceTime, Mono, Now, Stamp, TimeOfDay, Wall};
+pub use time::{Civil, Date, DeviceTime, Mono, Now, Stamp, TimeOfDay, Wall, ZoneChange, ZoneChanges};

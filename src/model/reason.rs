@@ -36,6 +36,8 @@ reasons! {
     UnknownDevice "unknown-device" "设备未登记"
     /// Another device used this machine number a moment ago.
     MachineClash "machine-clash" "机号重复"
+    /// The frame of a sale that was voided as a whole, sent again.
+    Voided "voided" "已撤销"
     /// No room in the ledger, or in a table; sales only.
     Full "full" "存储已满"
     /// The table has no such card.

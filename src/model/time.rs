@@ -174,6 +174,69 @@ impl fmt::Display for Civil {
     }
 }
 
+/// A change of a zone's offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneChange {
+    /// Its first second, since 1970-01-01 00:00:00 UTC.
+    pub at_s: i64,
+    /// Seconds east of UTC until then.
+    pub before_s: i32,
+    /// Seconds east of UTC from then on.
+    pub after_s: i32,
+}
+
+/// All changes of a zone's offset that may matter, the oldest first. What holds: an offset is less than a day, and two changes
+/// are more than two days apart. A zone that never changes has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ZoneChanges(Vec<ZoneChange>);
+
+impl ZoneChanges {
+    /// Takes them in their order.
+    pub fn new(changes: Vec<ZoneChange>) -> Self {
+        assert!(changes.is_sorted_by_key(|change| change.at_s), "the oldest first");
+        Self(changes)
+    }
+
+    /// The instants, in seconds since 1970, at which a clock on the wall shows this: two where clocks go back, the earlier first.
+    /// Where they go forward it is never shown: the instant at which a clock that nobody has changed yet shows it. `offset_s` is the
+    /// offset of a zone that never changes.
+    pub fn readings(&self, civil: Civil, offset_s: i32) -> Readings {
+        let at = |offset_s: i32| civil.0.saturating_sub(i64::from(offset_s));
+        // No offset is a day, so only a change within a day of the civil time, read as UTC, can matter.
+        let next = self.0.partition_point(|change| change.at_s <= civil.0.saturating_sub(86_400));
+        let before = |change: &ZoneChange| change.before_s;
+        let Some(change) = self.0.get(next).filter(|change| change.at_s < civil.0.saturating_add(86_400)) else {
+            let last = next.checked_sub(1).map(|place| self.0[place].after_s);
+            return Readings(at(last.or(self.0.first().map(before)).unwrap_or(offset_s)), None);
+        };
+        let (early, late) = (at(change.before_s), at(change.after_s));
+        match (early < change.at_s, change.at_s <= late) {
+            (true, true) => Readings(early, Some(late)),
+            (false, true) => Readings(late, None),
+            (true | false, false) => Readings(early, None),
+        }
+    }
+
+    /// Seconds between two civil times, by those of their readings that are nearest.
+    pub fn distance_s(&self, one: Civil, other: Civil, offset_s: i32) -> u64 {
+        let others = self.readings(other, offset_s);
+        let distances =
+            self.readings(one, offset_s).iter().flat_map(|one| others.iter().map(move |other| one.abs_diff(other)));
+        distances.min().unwrap_or(u64::MAX)
+    }
+}
+
+/// The instants that a civil time may mean, in seconds since 1970, the earlier first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readings(pub i64, pub Option<i64>);
+
+impl Readings {
+    /// One or two.
+    pub fn iter(self) -> impl Iterator<Item = i64> {
+        core::iter::once(self.0).chain(self.1)
+    }
+}
+
 /// A calendar day, in days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(pub i32);
@@ -439,6 +502,51 @@ mod tests {
         ] {
             assert_eq!(last.read(text), Date::parse(text), "{:?}", text.escape_ascii().to_string());
         }
+    }
+
+    /// Central European summer time of 2026.
+    fn summer() -> ZoneChanges {
+        let at = |text: &[u8]| Civil::parse(text).expect("a date").0;
+        let spring = ZoneChange { at_s: at(b"2026-03-29 01:00:00"), before_s: 3600, after_s: 7200 };
+        let autumn = ZoneChange { at_s: at(b"2026-10-25 01:00:00"), before_s: 7200, after_s: 3600 };
+        ZoneChanges::new(vec![spring, autumn])
+    }
+
+    #[test]
+    fn a_civil_time_is_read_once_or_twice_or_as_before_the_gap() {
+        let zone = summer();
+        let read = |text: &[u8]| {
+            let readings = zone.readings(Civil::parse(text).expect("a date"), 0);
+            readings.iter().map(|at| Civil(at).to_string()[5..16].to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        for (shown, meant) in [
+            (&b"2026-01-01 12:00:00"[..], "01-01 11:00"),
+            (b"2026-03-29 01:59:59", "03-29 00:59"),
+            (b"2026-03-29 02:00:00", "03-29 01:00"),
+            (b"2026-03-29 02:30:00", "03-29 01:30"),
+            (b"2026-03-29 03:00:00", "03-29 01:00"),
+            (b"2026-07-01 12:00:00", "07-01 10:00"),
+            (b"2026-10-25 01:59:59", "10-24 23:59"),
+            (b"2026-10-25 02:00:00", "10-25 00:00 10-25 01:00"),
+            (b"2026-10-25 02:59:59", "10-25 00:59 10-25 01:59"),
+            (b"2026-10-25 03:00:00", "10-25 02:00"),
+            (b"2027-07-01 12:00:00", "07-01 11:00"),
+        ] {
+            assert_eq!(read(shown), meant, "{}", String::from_utf8_lossy(shown));
+        }
+        assert_eq!(ZoneChanges::default().readings(Civil(8 * 3600), 8 * 3600), Readings(0, None));
+    }
+
+    #[test]
+    fn times_are_as_near_as_their_nearest_readings() {
+        let distance = |one: &[u8], other: &[u8]| {
+            summer().distance_s(Civil::parse(one).expect("a date"), Civil::parse(other).expect("a date"), 0)
+        };
+        assert_eq!(distance(b"2026-10-25 02:59:50", b"2026-10-25 02:00:10"), 20, "one before the clocks went back");
+        assert_eq!(distance(b"2026-10-25 02:10:00", b"2026-10-25 02:30:00"), 1200);
+        assert_eq!(distance(b"2026-10-25 01:59:50", b"2026-10-25 02:00:10"), 20);
+        assert_eq!(distance(b"2026-03-29 01:59:50", b"2026-03-29 03:00:10"), 20);
+        assert_eq!(distance(b"2026-11-22 12:00:00", b"2026-11-22 11:00:00"), 3600);
     }
 
     #[test]

@@ -279,13 +279,15 @@ fn an_offline_sale_takes_what_it_says_and_counts_for_the_period_it_fell_into() {
     let canteen = Canteen::new(config, "card,balance\n1,0.00");
     let groups = canteen.row(1).terms.groups;
     let taken = |basis, at| {
-        let charge = charge_offline(&canteen.rules, None, groups, basis, civil(at));
+        let charge = charge_offline(&canteen.rules, None, groups, basis, civil(at), true);
         (charge.amount.fen(), charge.uses, charge.day.to_string(), charge.period.is_some())
     };
     let day = "2026-11-22".to_owned();
     assert_eq!(taken(Basis::Count, NOON), (1200, 0, day.clone(), true));
     assert_eq!(taken(amount(99_999), NOON), (99_999, 0, day.clone(), true));
     assert_eq!(taken(Basis::Count, "2026-11-22 15:00:00"), (0, 1, day, false), "no rule refuses what has happened");
+    let untimed = charge_offline(&canteen.rules, None, groups, Basis::Count, civil(NOON), false);
+    assert_eq!((untimed.uses, untimed.period.is_none()), (1, true), "when it was nobody knows: it is of no period");
 }
 
 // ---------------------------------------------------------------- periods

@@ -2,7 +2,6 @@
 
 use log::{debug, warn};
 
-use super::clock::business_time;
 use super::device::Minute;
 use super::entries::{ECHO_MS, place_of};
 use super::outbox::About;
@@ -58,9 +57,8 @@ pub(super) fn numbers_of(rule: Option<&DoorRule>) -> (u32, u32) {
 impl Server<'_> {
     /// Opens the door, or says why not.
     pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
-        let mut entry = context.draft(Kind::Admit);
+        let mut entry = context.draft_at(Kind::Admit, &access.time);
         entry.card = access.card.map(|card| card.padded());
-        entry.device_time = Some(access.time);
         entry.slot = Some(slot(access));
         let row = access.card.and_then(|card| self.card_row(card));
         let presented = presented(access);
@@ -68,7 +66,7 @@ impl Server<'_> {
             machine: context.frame.machine,
             door: access.door,
             presented,
-            at: business_time(&self.tables.book, &context.now, context.clock, access.time.civil),
+            at: self.business_time(&context.now, context.clock, context.at_device()),
             now: context.now,
             clock: context.clock,
         };
@@ -146,9 +144,8 @@ impl Server<'_> {
             return;
         }
         if age_ms.is_none_or(|age| age > ECHO_MS) {
-            let mut entry = context.draft(Kind::Alarm);
+            let mut entry = context.draft_at(Kind::Alarm, &access.time);
             entry.card = access.card.map(|card| card.padded());
-            entry.device_time = Some(access.time);
             entry.slot = Some(slot(access));
             entry.about = Some(seen.outcome.sale).filter(|seq| *seq > EntrySeq(0));
             entry.detail.push("rule", Reason::Replay.word());
@@ -170,9 +167,8 @@ impl Server<'_> {
         if access.open_seconds <= limit {
             return;
         }
-        let mut entry = context.draft(Kind::Alarm);
+        let mut entry = context.draft_at(Kind::Alarm, &access.time);
         entry.slot = Some(slot(access));
-        entry.device_time = Some(access.time);
         entry.detail.push("rule", "left-open");
         entry.detail.push("open_s", access.open_seconds);
         self.append_limited(context, &mut entry, fx);

@@ -13,8 +13,7 @@ impl Server<'_> {
     pub(super) fn on_boot(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
         self.end_all(&context.now, context.device, fx);
         self.tables.devices.get_mut(context.device).confirms.clear();
-        let mut entry = context.draft(Kind::Boot);
-        entry.device_time = Some(*time);
+        let mut entry = context.draft_at(Kind::Boot, time);
         self.append_limited(context, &mut entry, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
             info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());

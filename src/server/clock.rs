@@ -6,7 +6,7 @@ use super::{Context, Effects, Server, Timer};
 use crate::book::Book;
 use crate::limits::TURN_BATCH;
 use crate::model::rules::{ClockTrust, Rules};
-use crate::model::{Civil, ClockState, DeviceTime, Entry, Kind, Mono, Now};
+use crate::model::{ClockState, DeviceTime, Entry, Kind, Mono, Now};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, Reply};
 
@@ -133,24 +133,6 @@ impl ClockWatch {
     /// Whether the kernel's word would change anything: only then is it worth asking for.
     pub(super) fn wants_kernel(&self) -> bool {
         self.needs_kernel
-    }
-}
-
-/// A device's time further ahead of the ledger than this is not believed either.
-const AHEAD_S: i64 = 366 * 86_400;
-
-/// What the wall clock would show: itself if believed; else the device's time, if it is a date that is not before the
-/// newest believed entry (nor a year after it); else that entry's time.
-pub(super) fn business_time(book: &Book, now: &Now, clock: ClockState, at_device: Option<Civil>) -> Civil {
-    let newest = book.newest_ok().map(|stamp| stamp.civil());
-    match (clock, at_device) {
-        (ClockState::Ok, _) => now.stamp.civil(),
-        (ClockState::Unset, Some(at_device))
-            if newest.is_none_or(|newest| (newest.0..=newest.0 + AHEAD_S).contains(&at_device.0)) =>
-        {
-            at_device
-        }
-        (ClockState::Unset, _) => newest.unwrap_or(now.stamp.civil()),
     }
 }
 

@@ -6,7 +6,6 @@ use core::net::Ipv4Addr;
 use heapless::Deque;
 
 use super::Server;
-use super::clock::business_time;
 use crate::book::Figures;
 use crate::limits::FOUND_MAX;
 use crate::model::text::text_from_lossy;
@@ -100,7 +99,7 @@ impl Server<'_> {
         let (table, ledger) = self.words_on(card)?;
         let row = self.card_row(card);
         let account = self.account_of(card);
-        let today = business_time(book, now, self.clock.state, None).date();
+        let today = self.business_time(now, self.clock.state, None).date();
         let checked = row.as_ref().map_or(Err(Reason::UnknownCard), |row| policy::check_card(book, row, today));
         Some(CardView {
             account: account.map(|row| book.account(row).id),

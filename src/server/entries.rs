@@ -11,6 +11,10 @@ use crate::wire::Code;
 /// Enquiries and keys are answered from memory for so long (design.md, section 8).
 pub(super) const ECHO_MS: u64 = 10_000;
 
+/// A frame, or a stored sale, without a believed time is the same for so long (design.md, section 8): a device whose clock is dead
+/// sends the same time for ever, and counts anew at each power-on.
+pub(super) const TIMELESS_MS: u64 = 600_000;
+
 /// Where a kind that is limited stands among them.
 pub(super) fn place_of(kind: Kind) -> usize {
     LIMITED.iter().position(|limited| *limited == kind).expect("a limited kind")
@@ -141,13 +145,21 @@ impl Server<'_> {
     pub(super) fn first_answer(&self, context: &Context, id: &FrameId) -> Option<Seen> {
         let (frame, device) = (context.frame, self.tables.devices.get(context.device));
         let serial = frame.serial.as_ref();
-        let seen = self.tables.book.seen(frame.machine, serial, id).or_else(|| device.echo(serial, id))?;
-        let is_short_lived = matches!(frame.code, Code::Inquiry | Code::Keys);
-        let age = seen.at.age_ms(&context.now, context.clock);
-        if is_short_lived && age.is_some_and(|age| age >= ECHO_MS) {
-            return None;
-        }
-        Some(seen.clone())
+        let is_alive = |seen: &&Seen| {
+            let lifetime_ms = match frame.code {
+                Code::Inquiry | Code::Keys => Some(ECHO_MS),
+                _ if seen.is_believed() => None,
+                _ => Some(TIMELESS_MS),
+            };
+            lifetime_ms.is_none_or(|lifetime_ms| self.age_ms(&seen.at, context) < lifetime_ms)
+        };
+        let entered = self.tables.book.seen(frame.machine, serial, id).filter(is_alive);
+        entered.or_else(|| device.echo(serial, id).filter(is_alive)).cloned()
+    }
+
+    /// How long ago something was, by our own clock, as money counts it.
+    pub(super) fn age_ms(&self, at: &Moment, context: &Context) -> u64 {
+        at.age_ms(&context.now, context.clock, self.started)
     }
 
     /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in particular.

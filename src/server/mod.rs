@@ -6,6 +6,7 @@
 
 mod access;
 mod aside;
+mod belief;
 mod boot;
 mod clock;
 mod counters;
@@ -32,6 +33,7 @@ use log::{debug, error, info, log_enabled, warn};
 
 use access::StrangeDuress;
 use aside::Aside;
+use belief::Belief;
 pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
@@ -53,8 +55,8 @@ use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::{
-    AccountId, Balance, CardRecord, CardTable, ClockState, Entry, EntrySeq, Kind, MachineNo, Mono, Now, Reason, Rules,
-    Stamp,
+    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, MachineNo, Mono,
+    Now, Reason, Rules, Stamp, ZoneChanges,
 };
 use crate::wheel::Wheel;
 use crate::wire::{Body, Code, DeviceFrame};
@@ -201,6 +203,8 @@ struct Context<'a> {
     raw: &'a [u8],
     /// Whether the machine number belongs to the frame's device.
     is_served: bool,
+    /// What is believed of the time in the frame; `None`: it has none.
+    belief: Option<Belief>,
 }
 
 impl Context<'_> {
@@ -211,6 +215,23 @@ impl Context<'_> {
         entry.serial.clone_from(&self.frame.serial);
         entry.frame = Some(self.frame.seq);
         entry
+    }
+
+    /// The same of a frame with the device's time, first of all what is believed of that: it is the evidence for a replay.
+    fn draft_at(&self, kind: Kind, time: &DeviceTime) -> Entry {
+        let mut entry = self.draft(kind);
+        self.date(&mut entry, time);
+        entry
+    }
+
+    /// Writes the device's time into an entry.
+    fn date(&self, entry: &mut Entry, time: &DeviceTime) {
+        self.belief.unwrap_or(Belief::NoTime).enter(entry, time);
+    }
+
+    /// The device's time by the zone in service, if it is believed.
+    fn at_device(&self) -> Option<Civil> {
+        self.belief.and_then(Belief::at)
     }
 }
 
@@ -237,6 +258,13 @@ pub struct Server<'t> {
     is_proven: bool,
     clock_timers: ClockTimers,
     unknown_cards: UnknownCards,
+    /// When this run began, or its book was replayed last: what the book knows of no monotonic time for was before.
+    started: Mono,
+    /// The changes of the zone in service.
+    zone: ZoneChanges,
+    /// By how many seconds all devices' clocks are ahead of the zone in service, which is then wrong (design.md, section 11); taken
+    /// off a device's time before it is judged. 0: the zone is right, as far as is known.
+    zone_error_s: i32,
 }
 
 impl<'t> Server<'t> {
@@ -260,9 +288,17 @@ impl<'t> Server<'t> {
             is_proven: true,
             clock_timers: ClockTimers::default(),
             unknown_cards: UnknownCards::new(),
+            started: Mono(0),
+            zone: ZoneChanges::default(),
+            zone_error_s: 0,
         };
         server.pin_registered();
         server
+    }
+
+    /// Takes the changes of the zone that stamps have their offsets from: before [`Server::start`], and after a reload.
+    pub fn take_zone(&mut self, zone: ZoneChanges) {
+        self.zone = zone;
     }
 
     /// Applies an entry of the ledger, in order.
@@ -330,6 +366,7 @@ impl<'t> Server<'t> {
     /// Writes the `start` entry, and says every hour from now on what is degraded.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
         self.loaded = Some(now.stamp);
+        self.started = now.mono;
         self.watch_clock(now, fx);
         let mut entry = self.service_entry(Kind::Start, now);
         self.append(&mut entry, now, fx);
@@ -380,7 +417,9 @@ impl<'t> Server<'t> {
             return;
         };
         let is_served = standing == Standing::Served;
-        let context = Context { now: *now, clock: self.clock.state, peer, device, frame, raw, is_served };
+        let clock = self.clock.state;
+        let belief = self.belief(now, clock, frame);
+        let context = Context { now: *now, clock, peer, device, frame, raw, is_served, belief };
         if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
             debug!(
                 "frame code={} machine={} seq={} source={}",

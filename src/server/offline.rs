@@ -5,11 +5,11 @@
 
 use log::{debug, info, warn};
 
-use super::clock::business_time;
+use super::entries::TIMELESS_MS;
 use super::outbox::About;
 use super::sale::Effect;
 use super::{Context, Effects, Room, Server};
-use crate::book::OfflineId;
+use crate::book::{Doubt, Known, OfflineId};
 use crate::limits::CARDS_MAX;
 use crate::model::card::GroupSet;
 use crate::model::text::text_of_gbk;
@@ -17,9 +17,14 @@ use crate::model::{CardNo, Civil, Detail, Entry, EntrySeq, Kind, Money, Reason};
 use crate::policy::{self, Basis};
 use crate::wire::{self, INVALID_TIME, OfflineSale, Reply};
 
-/// A record older than this, or ahead of the clock by more than a day, counts for today: its clock was wrong.
-const PLAUSIBLE_S: i64 = 31 * 86_400;
-const AHEAD_S: i64 = 86_400;
+/// The online sale that a 105 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// It stands: the record is matched.
+    Sale(EntrySeq),
+    /// It was voided as a whole: its record must not charge it again.
+    Voided(EntrySeq),
+}
 
 impl Server<'_> {
     /// Books the sale once, and gives leave to delete the record.
@@ -27,13 +32,15 @@ impl Server<'_> {
         self.end_release(&context.now, context.device, fx);
         let mut entry = Self::draft_offline(context, sale);
         let id = OfflineId::of(&entry);
-        let entered = match self.tables.book.offline(&id, context.frame.seq) {
-            Some(first) => {
+        let known = self.tables.book.offline(&id, |at| self.age_ms(at, context) < TIMELESS_MS);
+        let entered = match known {
+            Some(Known::Entered(first)) => {
                 self.counters.duplicates += 1;
                 debug!("duplicate machine={} frame={} ref={first}", context.frame.machine, context.frame.seq);
                 Some(first)
             }
-            None => self.enter_offline(context, sale, &mut entry, fx),
+            Some(Known::Maybe(first)) => self.enter_offline(context, sale, &mut entry, Some(first), fx),
+            None => self.enter_offline(context, sale, &mut entry, None, fx),
         };
         if let Some(seq) = entered.filter(|_| self.is_proven) {
             self.release(context, sale, seq, fx);
@@ -42,9 +49,8 @@ impl Server<'_> {
 
     /// The entry as far as the frame alone tells: its identity is read off it.
     fn draft_offline(context: &Context, sale: &OfflineSale) -> Entry {
-        let mut entry = context.draft(Kind::Offline);
+        let mut entry = context.draft_at(Kind::Offline, &sale.time);
         entry.card = sale.card.map(|card| card.padded());
-        entry.device_time = Some(sale.time);
         entry.slot = Some(sale.record);
         match readable(sale) {
             Some((_, _, amount)) => entry.detail.push("asked", amount),
@@ -58,23 +64,27 @@ impl Server<'_> {
             Some(wire::Basis::Count) => entry.detail.push("mode", 1),
             None => entry.detail.push("mode", "unreadable"),
         }
-        if sale.time.civil.is_none() {
-            entry.detail.push("invalid", "time");
-        }
         entry
     }
 
-    /// Enters the sale; `None` if there is no room, and the terminal must keep it.
+    /// Enters the sale; `None` if there is no room, and the terminal must keep it. `again` is an equal one that it may be once more.
     fn enter_offline(
         &mut self,
         context: &Context,
         sale: &OfflineSale,
         entry: &mut Entry,
+        again: Option<EntrySeq>,
         fx: &mut Effects,
     ) -> Option<EntrySeq> {
         if self.room != Room::Open {
             self.counters.full += 1;
             return None;
+        }
+        if let Some(first) = again {
+            // Booked it might charge one sale twice, and dropped in silence it might be lost: a person tells.
+            entry.detail = as_claimed(&entry.detail);
+            entry.detail.push("again", first);
+            return Some(self.list_offline(context, sale, entry, fx));
         }
         let Some((card, basis, amount)) = readable(sale) else {
             return Some(self.list_offline(context, sale, entry, fx));
@@ -84,7 +94,13 @@ impl Server<'_> {
             wire::Basis::Count => Money::ZERO,
         };
         // Before the look at `offline_max`: what was listed the operator would book by hand, once more.
-        let behind = self.sale_behind(context, card, asked, sale.time.civil);
+        let behind = self.sale_behind(context, card, asked, entry.believed_at());
+        if let Some(Behind::Voided(first)) = behind {
+            entry.detail = as_claimed(&entry.detail);
+            entry.detail.push_plain("reason", Reason::Voided.word());
+            entry.about = Some(first);
+            return Some(self.list_offline(context, sale, entry, fx));
+        }
         if behind.is_none() && amount > self.rules.offline_max {
             entry.detail = as_claimed(&entry.detail);
             return Some(self.list_offline(context, sale, entry, fx));
@@ -94,7 +110,7 @@ impl Server<'_> {
             self.note_unknown(context, card);
         }
         let known = row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
-        if let Some(first) = behind {
+        if let Some(Behind::Sale(first)) = behind {
             entry.kind = Kind::Matched;
             entry.about = Some(first);
             entry.detail.push("code", context.frame.code.number());
@@ -120,19 +136,21 @@ impl Server<'_> {
             }
             return None;
         };
-        let at = self.time_of_offline(context, sale.time.civil);
+        let believed = context.at_device();
+        let at = believed.unwrap_or_else(|| self.business_time(&context.now, context.clock, None));
         let groups = row.as_ref().map_or(GroupSet::default(), |row| row.terms.groups);
         let basis = match basis {
             wire::Basis::Amount => Basis::Amount(asked),
             wire::Basis::Count => Basis::Count,
         };
-        let charge = policy::charge_offline(&self.rules, self.device_rule(context.device), groups, basis, at);
+        let (device, is_timed) = (self.device_rule(context.device), believed.is_some());
+        let charge = policy::charge_offline(&self.rules, device, groups, basis, at, is_timed);
         let effect = Effect::of(&charge);
-        let state = match &row {
-            Some(row) => policy::check_card(&self.tables.book, row, at.date()),
+        let judged = match &row {
+            Some(row) => policy::judge_offline(&self.tables.book, &self.rules, device, row, basis, at, is_timed),
             None => Err(Reason::UnknownCard),
         };
-        if let Err(reason) = state {
+        if let Err(reason) = judged {
             entry.detail.push("reason", reason.word());
         }
         self.open_account(&context.now, card, account, fx);
@@ -143,7 +161,7 @@ impl Server<'_> {
         Some(seq)
     }
 
-    /// An entry without effect: it cannot be read, or is larger than `offline_max`.
+    /// An entry without effect: it cannot be read, is larger than `offline_max`, is of a sale that was voided, or may be another once more.
     fn list_offline(&mut self, context: &Context, sale: &OfflineSale, entry: &mut Entry, fx: &mut Effects) -> EntrySeq {
         self.counters.offline_claimed += 1;
         let account = sale.card.and_then(|card| self.account_of(card));
@@ -155,30 +173,31 @@ impl Server<'_> {
         seq
     }
 
-    /// The online sale that this 105 is: of the same card, amount and valid time; or, of a device that confirms, the
-    /// sale in doubt that lies nearest within `offline_match_s`.
-    fn sale_behind(&self, context: &Context, card: CardNo, asked: Money, at: Option<Civil>) -> Option<EntrySeq> {
-        let at = at?;
+    /// The online sale that this 105 is: of the same card, amount and believed time; or, of a device that confirms, the sale in doubt
+    /// that lies nearest within `offline_match_s`.
+    fn sale_behind(&self, context: &Context, card: CardNo, asked: Money, at: Option<Civil>) -> Option<Behind> {
         let (machine, serial) = (context.frame.machine, context.frame.serial.as_ref());
         let book = &self.tables.book;
-        let same = book.sale_at(machine, serial, card, asked, at);
-        if same.is_some() {
-            return same;
+        if let Some(same) = at.and_then(|at| book.sale_at(machine, serial, card, asked, at)) {
+            return Some(if book.is_voided(same) { Behind::Voided(same) } else { Behind::Sale(same) });
         }
-        let window = u64::from(self.rules.offline_match_s);
-        if window == 0 || !book.is_confirming(machine) {
+        let window_ms = u64::from(self.rules.offline_match_s) * 1000;
+        if window_ms == 0 || !book.is_confirming(machine) {
             return None;
         }
         let doubts = book.doubts_of(machine, serial, card, asked);
-        let distances = doubts.filter_map(|doubt| Some((doubt.at?.distance_s(at), doubt.seq)));
-        distances.filter(|(distance, _)| *distance <= window).min().map(|(_, seq)| seq)
+        let distances = doubts.map(|doubt| (self.distance_ms(context, doubt, at), doubt.seq));
+        distances.filter(|(distance_ms, _)| *distance_ms <= window_ms).min().map(|(_, seq)| Behind::Sale(seq))
     }
 
-    /// When the sale was: the device's time if it can be true, else now.
-    fn time_of_offline(&self, context: &Context, at_device: Option<Civil>) -> Civil {
-        let now = business_time(&self.tables.book, &context.now, context.clock, at_device);
-        let is_plausible = |at: &Civil| (now.0 - PLAUSIBLE_S..=now.0 + AHEAD_S).contains(&at.0);
-        at_device.filter(is_plausible).unwrap_or(now)
+    /// How near a record of this time is to a sale in doubt, or to its last try: by the device's times if both are believed, else by when
+    /// we heard of them.
+    fn distance_ms(&self, context: &Context, doubt: &Doubt, at: Option<Civil>) -> u64 {
+        let tries = [doubt.at, doubt.tried_at].into_iter().flatten();
+        let distances = at.into_iter().flat_map(|at| tries.clone().map(move |tried| (tried, at)));
+        let by_device =
+            distances.map(|(tried, at)| self.distance_s(tried, at, &context.now).saturating_mul(1000)).min();
+        by_device.unwrap_or_else(|| self.age_ms(&doubt.tried, context))
     }
 
     /// 011: echoes the record, so that the terminal drops it and sends the next.

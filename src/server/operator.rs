@@ -250,6 +250,10 @@ impl Server<'_> {
         if let Some(asked) = amount {
             plan.detail.push("asked", asked);
         }
+        if let Some(word) = sale.detail.get("invalid").filter(|_| !sale.is_counted()) {
+            // What counts for no day is given back to none.
+            plan.detail.push_word("invalid", word);
+        }
         if back == left {
             plan.uses = sale.uses.unwrap_or_default().saturating_neg();
         } else {
@@ -414,6 +418,9 @@ impl Server<'_> {
             entry.machine = Some(device.machine);
             entry.serial.clone_from(&device.serial);
             entry.slot = Some(access::slot_of(door, door));
+        }
+        if let Some(sale) = plan.about.filter(|_| plan.kind == Kind::Void && !entry.is_partial()) {
+            self.end_approval(sale);
         }
         let (kind, by) = (plan.kind.word(), order.by.as_str());
         let seq = self.append(&mut entry, now, fx);

@@ -253,6 +253,11 @@ impl Server<'_> {
             // An older frame that comes late, or again, gets its answer once; what is newer stays on its way, for it is what the device waits
             // for and confirms. A device that started anew counts anew, but its 101 ended what was on its way.
             if is_same || is_older(pending) {
+                let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
+                if is_same {
+                    // Where the frame comes from now the device listens.
+                    pending.peer = to.peer;
+                }
                 return;
             }
             self.end(&to.now, slot, fx);
@@ -341,6 +346,19 @@ impl Server<'_> {
         self.tables.devices.get_mut(device).lapsed = None;
         while let Some(slot) = self.tables.devices.get(device).pending.first().copied() {
             self.end(now, slot, fx);
+        }
+    }
+
+    /// Ends what tells of a sale, which was voided: the void says all that there is to say.
+    pub(super) fn end_approval(&mut self, sale: EntrySeq) {
+        let is_it = |pending: &Pending| pending.code == 8 && pending.about == Some(sale);
+        for slot in 0..u16::try_from(self.tables.outbox.slots.len()).expect("PENDING_MAX fits 16 bits") {
+            if self.tables.outbox.get(slot).is_some_and(is_it) {
+                self.forget(slot);
+            }
+        }
+        for device in 0..self.tables.devices.rows().len() {
+            self.tables.devices.get_mut(device).lapsed.take_if(|lapsed| is_it(lapsed));
         }
     }
 

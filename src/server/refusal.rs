@@ -23,7 +23,9 @@ impl Server<'_> {
         let mut entry = context.draft(kind);
         entry.serial.clone_from(&malformed.serial);
         entry.card = malformed.card.map(|card| card.padded());
-        entry.device_time.clone_from(&malformed.time);
+        if let Some(time) = &malformed.time {
+            context.date(&mut entry, time);
+        }
         entry.detail.push("reason", Reason::Malformed.word());
         entry.detail.push("code", context.frame.code.number());
         if let Some(asked) = malformed.asked {
@@ -58,26 +60,26 @@ impl Server<'_> {
             }
             Body::Charge { card, amount, time, .. } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(*time);
+                context.date(&mut entry, time);
                 asked = Some(amount.money);
                 card.as_bytes()
             }
             Body::Meal { card, time } => {
                 entry.card = Some(card.padded());
-                entry.device_time = Some(*time);
+                context.date(&mut entry, time);
                 asked = Some(Money::ZERO);
                 card.as_bytes()
             }
             Body::Scan { command, amount, time, .. } => {
                 entry.slot = Some(text_from_lossy(command.as_bytes()));
-                entry.device_time = Some(*time);
+                context.date(&mut entry, time);
                 asked = Some(amount.money);
                 command.as_bytes()
             }
             Body::Access(access) => {
                 entry.kind = Kind::Refuse;
                 entry.card = access.card.map(|card| card.padded());
-                entry.device_time = Some(access.time);
+                context.date(&mut entry, &access.time);
                 entry.slot = Some(access::slot(access));
                 let row = access.card.and_then(|card| self.card_row(card));
                 if policy::is_duress(row.as_ref(), access::presented(access)) {

@@ -2,7 +2,6 @@
 
 use log::debug;
 
-use super::clock::business_time;
 use super::outbox::About;
 use super::texts::{Values, fill};
 use super::{Context, Effects, Room, Server};
@@ -11,7 +10,7 @@ use crate::gbk;
 use crate::model::card::CardRow;
 use crate::model::rules::DeviceRule;
 use crate::model::text::text_from_lossy;
-use crate::model::{AccountId, Balance, CardNo, Civil, DeviceTime, Entry, EntrySeq, Kind, Money, Now, Reason};
+use crate::model::{AccountId, Balance, CardNo, DeviceTime, Entry, EntrySeq, Kind, Money, Now, Reason};
 use crate::policy::{self, Basis, Charge};
 use crate::wire::{Amount, Code, Reply, RequestNo};
 
@@ -28,7 +27,6 @@ struct Sale<'a> {
     amount: &'a [u8],
     /// The card or command number as received.
     subject: &'a [u8],
-    at_device: Option<Civil>,
     /// What a 103 has behind its time.
     mode: Option<&'a str>,
     /// The code that was scanned, if it is no card's.
@@ -73,7 +71,7 @@ impl Server<'_> {
                 (seen.outcome.reason, seen.outcome.figures)
             }
             None => {
-                let today = business_time(&self.tables.book, &context.now, context.clock, None).date();
+                let today = self.business_time(&context.now, context.clock, None).date();
                 let checked = match &row {
                     Some(row) => policy::check_card(&self.tables.book, row, today),
                     None => Err(Reason::UnknownCard),
@@ -132,13 +130,11 @@ impl Server<'_> {
             basis: if is_count { Basis::Count } else { Basis::Amount(amount.money) },
             amount: amount.raw,
             subject: card.as_bytes(),
-            at_device: time.civil,
             mode,
             foreign_code: None,
         };
-        let mut entry = context.draft(sale.kind);
+        let mut entry = context.draft_at(sale.kind, time);
         entry.card = Some(card.padded());
-        entry.device_time = Some(*time);
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
@@ -151,13 +147,11 @@ impl Server<'_> {
             basis: Basis::Count,
             amount: b"0.00",
             subject: card.as_bytes(),
-            at_device: time.civil,
             mode: None,
             foreign_code: None,
         };
-        let mut entry = context.draft(Kind::Meal);
+        let mut entry = context.draft_at(Kind::Meal, time);
         entry.card = Some(card.padded());
-        entry.device_time = Some(*time);
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
@@ -174,9 +168,8 @@ impl Server<'_> {
         let card = self.tables.cards.find_code(code).filter(|_| !code.is_empty()).map(|row| row.card);
         let row = card.and_then(|card| self.card_row(CardNo::from_value(card)));
         let foreign_code = if row.is_none() { Some(code) } else { None };
-        let mut entry = context.draft(Kind::Scan);
+        let mut entry = context.draft_at(Kind::Scan, time);
         entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
-        entry.device_time = Some(*time);
         entry.slot = Some(text_from_lossy(command.as_bytes()));
         let sale = Sale {
             kind: Kind::Scan,
@@ -185,7 +178,6 @@ impl Server<'_> {
             basis: Basis::Amount(amount.money),
             amount: amount.raw,
             subject: command.as_bytes(),
-            at_device: time.civil,
             mode: None,
             foreign_code,
         };
@@ -197,10 +189,14 @@ impl Server<'_> {
             self.answer_again(context, &sale, &seen.outcome, fx);
             return;
         }
-        self.decide(context, &mut entry, &sale, fx);
+        let doubted = entry.card.and_then(|card| self.sale_in_doubt(context, card, &sale));
+        match doubted {
+            Some(doubted) => self.approve_known(context, &mut entry, &sale, Kind::Repeat, doubted, fx),
+            None => self.decide(context, &mut entry, &sale, fx),
+        }
     }
 
-    /// Duplicate, then the same sale by 105, then doubt, then the ladder.
+    /// Duplicate, then the same sale by 105, then doubt, then the ladder, whatever room there is (design.md, sections 6 and 12).
     fn on_card_sale(&mut self, context: &Context, card: CardNo, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
         let frame = context.frame;
         let serial = frame.serial.as_ref();
@@ -211,10 +207,12 @@ impl Server<'_> {
             return;
         }
         let book = &self.tables.book;
-        let at = sale.at_device;
-        if self.room == Room::Nothing {
-            self.decide(context, entry, sale, fx);
-        } else if let Some(offline) = at.and_then(|at| book.offline_at(frame.machine, serial, card, sale.asked, at)) {
+        let at = entry.believed_at().filter(|_| self.room != Room::Nothing);
+        if let Some(offline) = at.and_then(|at| book.offline_at(frame.machine, serial, card, sale.asked, at)) {
+            if book.is_voided(offline) {
+                self.decline(context, entry, sale, Reason::Voided, fx);
+                return;
+            }
             self.approve_known(context, entry, sale, Kind::Matched, offline, fx);
         } else if let Some(doubted) = self.sale_in_doubt(context, card, sale) {
             self.approve_known(context, entry, sale, Kind::Repeat, doubted, fx);
@@ -223,19 +221,19 @@ impl Server<'_> {
         }
     }
 
-    /// The sale that this one tries again: of a device that confirms, the same card and amount, a device time 0 to
-    /// `same_sale_s` after the first try's, and no 109 yet.
+    /// The sale that this one tries again: of a device that confirms, the same card and amount, heard 0 to `same_sale_s` after its last
+    /// try by our own clock, and no 109 yet. Of several the one that was tried last.
     fn sale_in_doubt(&self, context: &Context, card: CardNo, sale: &Sale) -> Option<EntrySeq> {
         let (frame, book) = (context.frame, &self.tables.book);
-        let window = i64::from(self.rules.same_sale_s);
-        let at = sale.at_device?;
-        if window == 0 || !book.is_confirming(frame.machine) {
+        let window_ms = u64::from(self.rules.same_sale_s) * 1000;
+        // A code pays an amount: none is no meal.
+        let is_nothing = sale.kind == Kind::Scan && sale.asked == Money::ZERO;
+        if window_ms == 0 || is_nothing || !book.is_confirming(frame.machine) {
             return None;
         }
-        let mut doubts = book.doubts_of(frame.machine, frame.serial.as_ref(), card, sale.asked);
-        doubts
-            .find(|doubt| doubt.at.is_some_and(|first| (0..=window).contains(&(at.0 - first.0))))
-            .map(|doubt| doubt.seq)
+        let doubts = book.doubts_of(frame.machine, frame.serial.as_ref(), card, sale.asked);
+        let ages = doubts.map(|doubt| (self.age_ms(&doubt.tried, context), core::cmp::Reverse(doubt.seq)));
+        ages.min().filter(|(age_ms, _)| *age_ms <= window_ms).map(|(_, seq)| seq.0)
     }
 
     fn decide(&mut self, context: &Context, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
@@ -244,7 +242,7 @@ impl Server<'_> {
             self.decline(context, entry, sale, Reason::Full, fx);
             return;
         }
-        let at = business_time(&self.tables.book, &context.now, context.clock, sale.at_device);
+        let at = self.business_time(&context.now, context.clock, context.at_device());
         let charge = match (&sale.row, sale.kind) {
             (Some(row), _) => {
                 let device = self.device_rule(context.device);
@@ -387,6 +385,11 @@ impl Server<'_> {
         debug!("duplicate machine={} frame={}", context.frame.machine, context.frame.seq);
         match outcome.reason {
             Some(reason) => self.send_refusal(context, sale, outcome.figures, reason, fx),
+            None if self.tables.book.is_voided(outcome.sale) => {
+                let known = sale.row.as_ref().map(|row| row.account);
+                let figures = known.map_or(outcome.figures, |row| self.tables.book.account(row).figures());
+                self.send_refusal(context, sale, figures, Reason::Voided, fx);
+            }
             None => {
                 // A sale that its device has confirmed needs no second confirmation.
                 let is_open = self.tables.book.is_in_doubt(outcome.sale);

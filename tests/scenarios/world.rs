@@ -284,6 +284,7 @@ impl World {
         fx.clear();
         self.in_service = (self.config.clone(), self.cards.clone());
         let mut server = self.replay(tables)?;
+        server.take_zone(self.zone.changes());
         let now = self.now(&server);
         server.start(&now, fx);
         self.collect(fx, true)?;
@@ -299,6 +300,7 @@ impl World {
         installed.map_err(|error| error.to_string())?;
         self.in_service = read;
         self.find_zone()?;
+        server.take_zone(self.zone.changes());
         let now = self.now(server);
         server.reloaded(&now, fx);
         self.collect(fx, false)
@@ -722,7 +724,7 @@ impl World {
                 }
                 for (key, value) in words {
                     let mut value = self.expand(value, got.at);
-                    if key == "ref"
+                    if matches!(key.as_str(), "ref" | "again")
                         && let Some(seq) = self.labels.get(&value)
                     {
                         value = seq.to_string();

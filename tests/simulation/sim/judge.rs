@@ -55,12 +55,26 @@ struct Move {
 #[derive(Clone, Debug)]
 struct Doubt {
     seq: u64,
+    /// What the device said and was believed, first and at the last try.
     at: Option<Civil>,
+    tried_at: Option<Civil>,
+    /// The last try.
+    tried: Heard,
     serial: String,
+}
+
+/// When the server heard something.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    t: u64,
+    process: u64,
+    /// What its clock showed, in milliseconds, if that was believed.
+    wall: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
 struct Stored {
+    seq: u64,
     /// Raw.
     time: String,
     serial: String,
@@ -101,6 +115,16 @@ struct Pass {
 pub struct Admission {
     pub at: u64,
     pub process: u64,
+    /// Whether the board's time was believed.
+    pub is_timed: bool,
+}
+
+impl Admission {
+    /// Whether its frame may be another request: a time that is not believed names no frame for longer, and a recording cannot be told
+    /// from what a board with a dead clock asks next.
+    pub fn is_over(&self, t: u64, process: u64) -> bool {
+        !self.is_timed && (self.process != process || t - self.at >= 600_000)
+    }
 }
 
 /// An entry's columns as texts.
@@ -155,6 +179,10 @@ pub struct Judge {
     approvals: Map<u64, VecDeque<(u64, bool)>>,
     /// Devices that may have had to give way to others: what the server knew of them it need not know any more.
     pub forgettable: HashSet<u64>,
+    /// When the running process began to serve.
+    pub started: u64,
+    /// The newest time that was believed.
+    newest_ok: Option<Civil>,
     /// The entries after this one were decided by the site's files as they are.
     pub site_from: u64,
     /// Entries of turns in which only the reserve was left.
@@ -246,7 +274,9 @@ impl Judge {
         let key = record_key(u64::from(machine), record);
         let slot = self.records.get(&key).expect("it was stored");
         let place = slot.made.iter().position(|sale| *sale == record.sale).expect("it was stored");
-        assert!(slot.booked > place, "011 for a record that is not in the durable ledger: {key}");
+        // Two of one card and amount in one place, within ten minutes and without a time: nobody can tell them from one sent again.
+        let is_excused = record.at.is_none() && slot.booked > 0;
+        assert!(slot.booked > place || is_excused, "011 for a record that is not in the durable ledger: {key}");
     }
 
     /// Whether it was told for the first time.
@@ -367,12 +397,16 @@ impl Judge {
         self.count(&line);
         self.judge_reserve(&line, text);
         self.count_stopped(&line);
-        let order = self.orders.take(&line, text, site, seq, Admission { at: t, process });
+        let order = self.orders.take(&line, text, site, seq, Admission { at: t, process, is_timed: true });
         if order.is_some() {
             self.follow_order(&line);
         }
+        self.judge_belief(&line, text);
         self.take_figures(&line, text, site);
         self.take_decision(&line, text, site, seq, t, process);
+        if let Some(shown) = shown_at(&line) {
+            self.newest_ok = Some(shown);
+        }
     }
 
     fn count(&mut self, line: &Line) {
@@ -417,6 +451,48 @@ impl Judge {
         if line.column(3) == "unset" {
             self.coverage.count("branch clock unset");
         }
+    }
+
+    /// Whether the device's time was believed, as this model sees it, is what the entry says.
+    fn judge_belief(&mut self, line: &Line, text: &str) {
+        let raw = line.column(16);
+        if raw.is_empty() {
+            return;
+        }
+        let (now, ahead_s) = match shown_at(line) {
+            Some(now) => (now, 300),
+            // The program is of 2026-01-01, midnight of UTC.
+            None => (
+                self.newest_ok
+                    .map_or(Civil(1_767_225_600 + 8 * 3600), |newest| newest.max(Civil(1_767_225_600 + 8 * 3600))),
+                366 * 86_400,
+            ),
+        };
+        let is_stored = line.column(4) == "offline" || line.word("code") == Some("105");
+        let back_s = if is_stored { 31 * 86_400 } else { 300 };
+        let expected = match Civil::parse(raw.as_bytes()) {
+            None => Some("time"),
+            Some(at) if at.0 < now.0 - back_s => Some("past"),
+            Some(at) if at.0 > now.0 + ahead_s => Some("ahead"),
+            Some(_) => None,
+        };
+        assert_eq!(line.word("invalid"), expected, "whether the device's time is believed: {text}");
+        if let Some(word) = expected {
+            self.coverage.count(match word {
+                "past" => "branch device time past",
+                "ahead" => "branch device time ahead",
+                _ => "branch device time invalid",
+            });
+        }
+    }
+
+    /// How long ago something was, as the server must see it.
+    fn age_ms(&self, before: &Heard, now: &Heard) -> u64 {
+        if before.process == now.process {
+            return now.t - before.t;
+        }
+        let known = before.wall.zip(now.wall).and_then(|(before, now)| u64::try_from(now - before).ok());
+        known.unwrap_or(0).max(now.t.saturating_sub(self.started))
     }
 
     /// With only the reserve left no sale and no record is taken, and no refusal written (design.md, section 12).
@@ -466,7 +542,9 @@ impl Judge {
             assert!(uses == 0 || sum.1 >= 0, "uses below zero: {text}");
         }
         let mut counted = None;
-        let is_sale = is_online || (line.column(4) == "offline" && line.word("claimed").is_none());
+        // A stored sale without a believed time counts for no day.
+        let is_counted = line.word("claimed").is_none() && line.word("invalid").is_none();
+        let is_sale = is_online || (line.column(4) == "offline" && is_counted);
         if let (true, Some(day)) = (is_sale, line.word("day").and_then(|day| Date::parse(day.as_bytes()))) {
             // Those that carry the card's days on count what comes late for it, too.
             for card in self.orders.carriers(number) {
@@ -574,8 +652,9 @@ impl Judge {
                 let back = fen(line.column(10));
                 let day = line.word("day").and_then(|day| Date::parse(day.as_bytes())).expect("a void says the day");
                 let period = line.word("period").filter(|_| line.word("rest").is_none());
+                let is_counted = line.word("invalid").is_none();
                 for card in self.orders.carriers(card) {
-                    if self.days.take_back(card, day.0, back, period) {
+                    if is_counted && self.days.take_back(card, day.0, back, period) {
                         self.touched.push((line.column(9).to_owned(), Some((card, day.0))));
                     }
                 }
@@ -605,7 +684,8 @@ impl Judge {
         let serial = line.column(6).to_owned();
         let card = line.column(8).parse::<u64>().unwrap_or(0);
         let raw = line.column(16);
-        let at = Civil::parse(raw.as_bytes());
+        let at = Civil::parse(raw.as_bytes()).filter(|_| line.word("invalid").is_none());
+        let now = Heard { t, process, wall: wall_of(line) };
         let is_count = line.word("mode").is_some_and(|mode| mode != "0");
         let asked = match kind {
             "meal" => 0,
@@ -628,14 +708,16 @@ impl Judge {
                 self.answered.insert(key.clone(), seq);
                 self.figures.insert(key.clone(), line.column(if kind == "meal" { 15 } else { 13 }).to_owned());
                 let is_scan = kind == "scan";
-                if let Some(at) = at.filter(|_| !is_scan) {
-                    self.judge_charge(place, &serial, at, raw, site, text);
+                let is_nothing = is_scan && asked == 0;
+                if !is_nothing {
+                    self.judge_charge(place, &serial, at.filter(|_| !is_scan), &now, raw, site, text);
                 }
                 match self.sale_of_frame.get(&key).copied() {
                     Some(sale) => self.book(sale, Move { seq, at, frame, is_offline: false }, machine, text),
                     None => assert!(is_decoy, "an entry for a frame that nobody sent: {text}"),
                 }
-                self.doubts.entry(place).or_default().push(Doubt { seq, at, serial: serial.clone() });
+                let doubt = Doubt { seq, at, tried_at: at, tried: now, serial: serial.clone() };
+                self.doubts.entry(place).or_default().push(doubt);
                 self.doubt_places.insert(seq, place);
                 if let Some(at) = at.filter(|_| !is_scan) {
                     self.approved_at.of(place).push((at, serial, seq));
@@ -657,18 +739,25 @@ impl Judge {
                     );
                 }
                 if kind == "repeat" {
-                    let at = at.unwrap_or_else(|| panic!("inferred from an invalid time: {text}"));
-                    let is_doubted = self
-                        .doubts
-                        .get(&place)
-                        .into_iter()
-                        .flatten()
-                        .any(|doubt| doubt.seq == about && is_within(doubt.at, at, 0, site.same_sale_s));
+                    let doubts = self.doubts.get(&place);
+                    let doubt = doubts.and_then(|doubts| doubts.iter().find(|doubt| doubt.seq == about));
+                    let is_doubted = doubt.is_some_and(|doubt| self.is_recent(&doubt.tried, &now, site.same_sale_s));
                     assert!(is_doubted && self.is_confirming(machine), "forgiven without a doubt: {text}");
-                    self.approved_at.of(place).push((at, serial, about));
+                    let mut doubts = self.doubts.get_mut(&place).into_iter().flatten();
+                    if let Some(doubt) = doubts.find(|doubt| doubt.seq == about) {
+                        (doubt.tried, doubt.tried_at) = (now, at);
+                    }
+                    if let Some(at) = at {
+                        self.approved_at.of(place).push((at, serial, about));
+                    }
                 }
                 if kind == "matched" {
                     self.settle(about);
+                    // One record takes one sale.
+                    let stored = self.offline.of(place);
+                    let before = stored.len();
+                    stored.retain(|stored| stored.seq != about);
+                    assert!(stored.len() < before, "matched with no record that is free: {text}");
                 }
             }
             "offline" | "matched" => {
@@ -676,7 +765,13 @@ impl Judge {
                 // A forger's 105 may hold nothing at all.
                 let is_decoy = is_decoy || slot.is_empty();
                 let key = format!("{machine}/{slot}/{raw}");
+                let is_again = line.word("again").is_some();
+                assert!(!is_again || (at.is_none() && line.word("claimed").is_some()), "again, for certain: {text}");
                 let stored = self.records.of(key);
+                if is_again && stored.booked >= stored.made.len() {
+                    self.coverage.count("branch offline claimed again");
+                    return;
+                }
                 stored.booked += 1;
                 let (count, made) = (stored.booked, stored.made.len());
                 let sale = stored.made.get(count - 1).copied();
@@ -691,9 +786,7 @@ impl Judge {
                 }
                 if line.word("claimed").is_none() {
                     if kind == "offline" {
-                        if let Some(at) = at {
-                            self.judge_offline(place, &serial, at, site, text);
-                        }
+                        self.judge_offline(place, &serial, at, &now, site, text);
                         if let Some(sale) = sale {
                             self.book(sale, Move { seq, at, frame, is_offline: true }, machine, text);
                         }
@@ -706,13 +799,19 @@ impl Judge {
                             "taken for another sale: {text}"
                         );
                     }
-                    if at.is_some() {
-                        self.offline.of(place).push(Stored { time: raw.to_owned(), serial });
+                    if at.is_some() && kind == "offline" {
+                        self.offline.of(place).push(Stored { seq, time: raw.to_owned(), serial });
                     }
-                } else if let (Some(claimed), Some(at)) = (claimed_amount(line), at) {
+                } else if line.word("reason") == Some("voided") {
+                    let about = about.expect("a ref");
+                    let is_whole = self.orders.sales.get(&about).is_some_and(|sold| sold.left() == 0);
+                    assert!(is_whole, "listed as voided, and was not: {text}");
+                    assert!(self.taken.insert(about, ()).is_none(), "one sale absorbs one 105: {text}");
+                    self.coverage.count("branch offline of a voided sale");
+                } else if let Some(claimed) = claimed_amount(line).filter(|_| !is_again) {
                     // What is listed the operator books by hand: it must be no sale that was charged.
                     let place = (machine, card, if is_count { 0 } else { claimed });
-                    self.judge_offline(place, &serial, at, site, text);
+                    self.judge_offline(place, &serial, at, &now, site, text);
                 }
                 if let Some(sale) = sale {
                     self.sale_of_entry.insert(seq, sale);
@@ -747,9 +846,13 @@ impl Judge {
             }
             "admit" => {
                 let key = frame_key(line, machine, 0);
-                self.judge_admit(text, site, &key, Admission { at: t, process });
-                let before = self.admissions.insert(key, Admission { at: t, process });
-                assert!(before.is_none(), "admitted twice: {text}");
+                let admission = Admission { at: t, process, is_timed: line.word("invalid").is_none() };
+                self.judge_admit(text, site, &key, admission);
+                let before = self.admissions.insert(key, admission);
+                if let Some(before) = before {
+                    assert!(before.is_over(t, process), "admitted twice: {text}");
+                    self.coverage.count("allowed: a door opened again for a frame whose time was not believed");
+                }
                 self.approve(machine, seq);
             }
             "alarm" if line.word("rule") == Some("duress") => {
@@ -779,17 +882,14 @@ impl Judge {
         if is_voided {
             return Some("allowed: a sale charged again after it was voided");
         }
-        let (Some(first), Some(at)) = (before.at, entry.at) else {
-            return Some("allowed: a sale charged twice, of a device without a time");
-        };
+        if before.at.is_none() || entry.at.is_none() {
+            return Some("allowed: a sale charged twice, of a device without a believed time");
+        }
         // Its own record, or one that was taken for it.
         if before.is_offline || (!entry.is_offline && self.taken.contains_key(&before.seq)) {
             return Some(
                 "allowed: a sale charged twice, whose record names another time than its frame that came later",
             );
-        }
-        if at < first && !entry.is_offline {
-            return Some("allowed: a sale charged twice, because a first try came after the second");
         }
         let is_behind = |by: &u64| entry.frame.wrapping_sub(*by) & 0xFFFF >= 0x8000;
         if !entry.is_offline && self.confirmed_by.get(&before.seq).is_some_and(is_behind) {
@@ -834,28 +934,49 @@ impl Judge {
         is_new && self.is_confirming(machine) && !self.forgettable.contains(&machine)
     }
 
-    /// A sale was charged: none of those before may have been the same one.
-    fn judge_charge(&self, place: Place, serial: &str, at: Civil, raw: &str, site: &Site, text: &str) {
+    /// Within a window, of which no seconds mean that there is none.
+    fn is_recent(&self, before: &Heard, now: &Heard, window_s: i64) -> bool {
+        window_s > 0 && self.age_ms(before, now) <= window_s.unsigned_abs() * 1000
+    }
+
+    /// A sale was charged: none of those before may have been the same one. `at`: of a card's, if it is believed.
+    #[expect(clippy::too_many_arguments, reason = "all that a sale is known by")]
+    fn judge_charge(
+        &self,
+        place: Place,
+        serial: &str,
+        at: Option<Civil>,
+        now: &Heard,
+        raw: &str,
+        site: &Site,
+        text: &str,
+    ) {
         let mut doubts = self.doubts.get(&place).into_iter().flatten();
-        let tried = doubts.find(|doubt| same(&doubt.serial, serial) && is_within(doubt.at, at, 0, site.same_sale_s));
+        let tried =
+            doubts.find(|doubt| same(&doubt.serial, serial) && self.is_recent(&doubt.tried, now, site.same_sale_s));
         assert!(
             tried.is_none_or(|tried| !self.is_kept(place.0, tried)),
             "tried again, charged again: {text}\nfirst: {tried:?}"
         );
-        let mut stored = self.offline.get(&place).into_iter().flatten();
+        let mut stored = self.offline.get(&place).into_iter().flatten().filter(|_| at.is_some());
         let stored = stored.find(|stored| stored.time == raw && same(&stored.serial, serial));
         assert!(stored.is_none(), "booked by its 105, and charged: {text}");
     }
 
-    fn judge_offline(&self, place: Place, serial: &str, at: Civil, site: &Site, text: &str) {
+    fn judge_offline(&self, place: Place, serial: &str, at: Option<Civil>, now: &Heard, site: &Site, text: &str) {
         let mut approved = self.approved_at.get(&place).into_iter().flatten();
-        let same_time =
-            approved.find(|(first, owner, sale)| *first == at && same(owner, serial) && !self.taken.contains_key(sale));
+        let same_time = approved
+            .find(|(first, owner, sale)| Some(*first) == at && same(owner, serial) && !self.taken.contains_key(sale));
         assert!(same_time.is_none(), "approved at the same second, and booked: {text}");
         let mut doubts = self.doubts.get(&place).into_iter().flatten();
         let near = doubts.find(|doubt| {
             let window = site.offline_match_s;
-            same(&doubt.serial, serial) && is_within(doubt.at, at, -window, window)
+            let by_device = at.filter(|_| doubt.at.or(doubt.tried_at).is_some());
+            let is_near = match by_device {
+                Some(at) => is_within(doubt.at, at, -window, window) || is_within(doubt.tried_at, at, -window, window),
+                None => self.is_recent(&doubt.tried, now, window),
+            };
+            same(&doubt.serial, serial) && is_near
         });
         assert!(near.is_none_or(|near| !self.is_kept(place.0, near)), "in doubt, and booked: {text}\nfirst: {near:?}");
     }
@@ -924,6 +1045,12 @@ fn shown_at(line: &Line) -> Option<Civil> {
     let shown = line.column(2)[..19].replace('T', " ");
     let at = Civil::parse(shown.as_bytes()).unwrap_or_else(|| panic!("no time: {shown}"));
     Some(at).filter(|_| line.column(3) == "ok")
+}
+
+/// The same in milliseconds since 1970.
+fn wall_of(line: &Line) -> Option<i64> {
+    let ms: i64 = line.column(2)[20..23].parse().expect("milliseconds");
+    shown_at(line).map(|at| at.0 * 1000 + ms)
 }
 
 /// Fen of a record that is listed and not booked, if all of it can be read.
