@@ -252,6 +252,18 @@ mod tests {
         }
         assert_eq!(days.sales(Date(100), names.find("p0").unwrap()), 1);
         assert_eq!(days.sales(Date(100), names.find("p9").unwrap()), 2);
+        // Of a card that was replaced they count for the next one, whatever that one has of its own.
+        let ninth = names.find("p9").unwrap();
+        let mut heir = DayCounts::default();
+        heir.carry_on(&days);
+        assert_eq!((heir.sales(Date(100), names.find("p0").unwrap()), heir.sales(Date(100), ninth)), (1, 2));
+        let mut other = DayCounts::default();
+        for number in 20..29 {
+            let period = names.intern(&format!("p{number}"));
+            other.add(Date(100), 0, Some(period));
+        }
+        other.carry_on(&days);
+        assert_eq!((other.sales(Date(100), names.find("p20").unwrap()), other.sales(Date(100), ninth)), (1, 11));
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! Section 12 where a table of steps would be too long: as many accounts as there is room for.
+//! Section 12 where a table of steps would be too long: as many accounts, devices and commands as there is room for.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use posgate::limits::ACCOUNTS_MAX;
+use posgate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, PENDING_MAX};
 use posgate::model::Civil;
+use posgate::server::{Effects, Room, Server};
 
-use crate::world::{Event, World, bench};
+use crate::world::{Event, Happened, World, bench};
 
 #[test]
 fn an_offline_sale_that_finds_no_room_for_its_account_is_kept_by_the_terminal() {
@@ -36,4 +37,169 @@ fn an_offline_sale_that_finds_no_room_for_its_account_is_kept_by_the_terminal() 
     assert_eq!(answers(known), ["001", "011"]);
     assert_eq!(server.counters().full, 1);
     world.check_life(&server, &mut bench.spare).expect("the ledger holds what was booked, and no more");
+}
+
+/// What came of the last steps: codes of replies, and kinds of entries.
+fn told(happened: &[Happened]) -> String {
+    let words = happened.iter().map(|happened| match &happened.event {
+        Event::Reply { text, .. } => text[..3].to_owned(),
+        Event::Entry(entry) => entry.kind.word().to_owned(),
+        Event::Answer(answer) => answer.clone(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A machine's address: one each.
+fn source_of(machine: usize) -> SocketAddrV4 {
+    let [.., high, low] = u32::try_from(machine).expect("few").to_be_bytes();
+    SocketAddrV4::new(Ipv4Addr::new(10, 1, high, low), 39_200)
+}
+
+/// What comes of a frame: `code,fields` of a machine.
+fn say(world: &mut World, server: &mut Server, fx: &mut Effects, machine: usize, seq: usize, rest: &str) -> String {
+    let (code, body) = rest.split_once(',').unwrap_or((rest, ""));
+    let frame = format!("{code},{seq:05},10.1.0.1,10.0.0.1,{machine:05},{body}");
+    let frame = frame.trim_end_matches(',');
+    world.deliver(source_of(machine), frame.as_bytes(), server, fx).expect("effects in order");
+    told(&world.take_happened())
+}
+
+#[test]
+fn of_more_devices_than_are_remembered_one_in_doubt_stays_also_after_a_restart() {
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let mut world = World::new("", "card,balance\n1,100000.00");
+    world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
+    let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    world.take_happened();
+    let sale = "103,1,5.50,2026-11-22 12:00:00";
+    // The first is the one idle longest, confirms, and has a sale in doubt.
+    assert_eq!(
+        say(&mut world, &mut server, &mut bench.fx, 1, 1, "103,1,1.00,2026-11-22 12:00:00"),
+        "001 open charge 008"
+    );
+    assert_eq!(say(&mut world, &mut server, &mut bench.fx, 1, 2, "109"), "confirm");
+    assert_eq!(say(&mut world, &mut server, &mut bench.fx, 1, 3, sale), "001 charge 008");
+    for machine in 2..=DEVICES_MAX {
+        assert_eq!(say(&mut world, &mut server, &mut bench.fx, machine, 1, sale), "001 charge 008");
+        assert_eq!(say(&mut world, &mut server, &mut bench.fx, machine, 2, "109"), "confirm");
+    }
+    world.check_life(&server, &mut bench.spare).expect("it is replayed as it was");
+    drop(server);
+    let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    world.take_happened();
+    assert_eq!(say(&mut world, &mut server, &mut bench.fx, DEVICES_MAX + 1, 1, sale), "001 charge 008");
+    assert_eq!(
+        say(&mut world, &mut server, &mut bench.fx, 1, 4, sale),
+        "001 repeat 008",
+        "it is known to confirm, and in doubt"
+    );
+    // The second gave way, with the sale that it had confirmed.
+    assert_eq!(say(&mut world, &mut server, &mut bench.fx, 2, 3, sale), "001 charge 008");
+    world.check_life(&server, &mut bench.spare).expect("it is replayed as it was");
+}
+
+#[test]
+fn unknown_cards_take_their_half_of_the_places_and_no_more() {
+    let half = CARDS_MAX / 2;
+    let mut cards = "card,balance\n".to_owned();
+    for card in 1..=half {
+        writeln!(cards, "{card},1.00").expect("a String takes everything");
+    }
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let mut world = World::new("config server\noption rate_source 0\n", &cards);
+    world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
+    let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    world.take_happened();
+    let mut record = |world: &mut World, server: &mut Server, card: usize| {
+        let frame = format!("105,00001,10.1.0.2,10.0.0.1,00002,{card},0.01,2026-11-22 11:00:00,0,1,1");
+        world.deliver(source_of(2), frame.as_bytes(), server, &mut bench.fx).expect("effects");
+        told(&world.take_happened())
+    };
+    for card in 1..=half {
+        assert_eq!(record(&mut world, &mut server, 1_000_000 + card), "001 offline 011", "the {card}th of nobody");
+    }
+    assert_eq!(record(&mut world, &mut server, 2_000_000), "001", "the terminal keeps it");
+    assert_eq!(server.counters().full, 1);
+    assert_eq!(record(&mut world, &mut server, 1_000_001), "001 011", "one that has its place");
+    for card in [1, half] {
+        assert_eq!(record(&mut world, &mut server, card), "001 open offline 011", "a card of the table has one");
+    }
+}
+
+#[test]
+fn in_a_full_outbox_what_rests_on_an_entry_takes_the_place_of_a_refusal() {
+    let config =
+        "config server\noption rate_source 0\noption resend_max 1\nconfig door\noption machine 00001\noption door 1\n";
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let mut world = World::new(config, "card,balance\n1,1.00");
+    world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
+    let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    world.take_happened();
+    // Of each device a refusal and a 011 are on their way: all places are taken.
+    for machine in 1..=DEVICES_MAX {
+        for frame in [
+            format!("103,00001,10.1.0.2,10.0.0.1,{machine:05},9,1.00,2026-11-22 12:00:00"),
+            format!("105,00002,10.1.0.2,10.0.0.1,{machine:05},9,0.01,2026-11-22 11:00:00,0,1,1"),
+        ] {
+            world.deliver(source_of(machine), frame.as_bytes(), &mut server, &mut bench.fx).expect("effects");
+        }
+    }
+    assert_eq!(PENDING_MAX, 2 * DEVICES_MAX);
+    world.take_happened();
+    let ask = |seq: usize, card: usize, reader: usize| {
+        format!("150,{seq:05},10.1.0.1,10.0.0.1,00001,{card},{reader},1,0,0,,2026-11-22 12:00:00")
+    };
+    // A refusal more is sent, and once.
+    world.deliver(source_of(1), ask(3, 9, 1).as_bytes(), &mut server, &mut bench.fx).expect("effects");
+    assert_eq!(told(&world.take_happened()), "001 051");
+    assert_eq!(server.counters().full, 1);
+    // A door that opens takes the place of one.
+    world.deliver(source_of(1), ask(4, 1, 2).as_bytes(), &mut server, &mut bench.fx).expect("effects");
+    assert_eq!(told(&world.take_happened()), "001 admit 050");
+    assert_eq!((server.counters().full, server.counters().unconfirmed), (1, 1));
+    world.pass(500, &mut server, &mut bench.fx).expect("effects");
+    let happened = world.take_happened();
+    let count = |code: &str| {
+        let is_it =
+            |happened: &&Happened| matches!(&happened.event, Event::Reply { text, .. } if text.starts_with(code));
+        happened.iter().filter(is_it).count()
+    };
+    assert_eq!([count("050"), count("006"), count("051")], [1, DEVICES_MAX - 1, 0], "{}", told(&happened[..4]));
+}
+
+#[test]
+fn a_sale_in_doubt_is_approved_again_also_when_nothing_can_be_written() {
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let mut world = World::new("", "card,balance,code\n1,6.50,M1");
+    world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
+    let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    let mut say = |world: &mut World, server: &mut Server, frame: &str| {
+        let frame = frame.replace("..", "10.1.0.2,10.0.0.1,00002");
+        world.deliver(source_of(2), frame.as_bytes(), server, &mut bench.fx).expect("effects");
+        told(&world.take_happened())
+    };
+    world.take_happened();
+    assert_eq!(say(&mut world, &mut server, "103,00001,..,1,1.00,2026-11-22 12:00:00"), "001 open charge 008");
+    assert_eq!(say(&mut world, &mut server, "109,00002,.."), "confirm");
+    assert_eq!(say(&mut world, &mut server, "103,00003,..,1,5.50,2026-11-22 12:00:00"), "001 charge 008");
+    server.take_room(Room::Reserve, 1000);
+    assert_eq!(say(&mut world, &mut server, "103,00004,..,1,5.50,2026-11-22 12:00:01"), "001 repeat unconfirmed 008");
+    server.take_room(Room::Nothing, 0);
+    for (seq, time) in [(5, "12:00:02"), (6, "12:00:30"), (6, "12:00:30")] {
+        let frame = format!("103,{seq:05},..,1,5.50,2026-11-22 {time}");
+        assert_eq!(say(&mut world, &mut server, &frame), "001 008", "without an entry");
+    }
+    // The code of that card is that card, and a meal for nothing is not that sale.
+    assert_eq!(say(&mut world, &mut server, "128,00007,..,4711,5.50,2026-11-22 12:00:02,0,M1,"), "001 008");
+    assert_eq!(say(&mut world, &mut server, "103,00008,..,1,5.51,2026-11-22 12:00:02"), "001 006");
+    assert_eq!(say(&mut world, &mut server, "104,00009,..,1,2026-11-22 12:00:02"), "001 006");
+    // What was answered before is answered again, and nothing more is known of the sale than it was.
+    assert_eq!(say(&mut world, &mut server, "103,00003,..,1,5.50,2026-11-22 12:00:00"), "001 008");
+    assert_eq!((server.book().doubts(), server.counters().declined), (1, 2));
+    server.take_room(Room::Open, 1_000_000);
+    world.check_life(&server, &mut bench.spare).expect("it is replayed as it was");
 }
