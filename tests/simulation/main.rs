@@ -29,6 +29,7 @@
 //! | 19 | a repeated 105 gets no 011 | 2, 23450, 28 | the faults stopped, and these still wait |
 //! | 20 | a 105 is booked though only the reserve is left | 1, 1980, 7 | only the reserve is left, and this was written |
 //! | 21 | a door that opened without an entry is not counted | 1, 32518, 15 | opened without an entry and without a count |
+//! | 22 | what a read-only medium shows is taken for durable | 44, 3275, 5 | replayed, and not durable |
 //! | 23 | quarantine serves | 8, 123, 0 | a device in quarantine was served |
 //! | 24 | `archive` does not sync its copies | 1, 31125, 13 | archived, and its copy is not what it was |
 //! | 25 | half of the burst | 5, 734, 6 | a frame within the rate was dropped |
