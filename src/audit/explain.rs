@@ -116,8 +116,13 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
             let mut candidates = candidates(source, calendar, card, written)?;
             if candidates.is_empty() {
                 let wanted = if written.date.is_some() { "" } else { " at all" };
+                let older = if source.is_whole() {
+                    String::new()
+                } else {
+                    format!("; older ones are not here: {}", source.archived(EntrySeq(source.first().0 - 1)))
+                };
                 return Err(Trouble::Nothing(format!(
-                    "card {card} has no sale{wanted} in this ledger, nor a refusal: `posgate ledger show --card {card}` shows what it has"
+                    "card {card} has no sale{wanted} in this ledger, nor a refusal: `posgate ledger show --card {card}` shows what it has{older}"
                 )));
             }
             let nearest = candidates.remove(0);

@@ -143,17 +143,24 @@ impl Source {
     /// What a reader should know who thinks he has the whole ledger before him.
     pub fn note(&self) -> Option<String> {
         let first = self.first();
-        let before = EntrySeq(first.0.saturating_sub(1));
-        match (&self.base, self.is_whole()) {
-            (_, true) => None,
-            (Some(base), false) => Some(format!(
-                "begins with entry {first}: those before were taken away, and sums begin with the snapshot as of entry {}; name the archive's directory too to read all",
-                base.head.seq
-            )),
-            (None, false) => {
-                Some(format!("begins with entry {first}: entries 1 to {before} are not among the segments given"))
-            }
+        if self.is_whole() {
+            return None;
         }
+        let before = EntrySeq(first.0.saturating_sub(1));
+        Some(match &self.base {
+            Some(base) => {
+                let place = self.places.iter().find_map(|dir| archived::place_of(dir, before));
+                let place = place.map_or_else(
+                    || "name the archive's directory too".to_owned(),
+                    |place| format!("they are in {}: name that directory too", place.display()),
+                );
+                format!(
+                    "begins with entry {first}: those before were taken away, and sums begin with the snapshot as of entry {}; {place} to read all",
+                    base.head.seq
+                )
+            }
+            None => format!("begins with entry {first}: entries 1 to {before} are not among the segments given"),
+        })
     }
 
     /// From the first entry on.

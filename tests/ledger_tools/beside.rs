@@ -27,12 +27,15 @@ fn sell(server: &Server, machine: u32, is_over: &AtomicBool) {
     }
 }
 
-/// Archives until it is told to stop.
-fn archive(ledger: &Path, to: &Path, is_over: &AtomicBool) {
+/// Archives until it is told to stop; gives what was refused, but for there being no snapshot yet.
+fn archive(ledger: &Path, to: &Path, is_over: &AtomicBool) -> Vec<String> {
+    let mut refused = Vec::new();
     while !is_over.load(Ordering::Relaxed) {
-        // Nothing to archive yet is no matter.
-        let _nothing = posgate::ledger::archive(ledger, to, &mut Vec::new());
+        if let Err(error) = posgate::ledger::archive(ledger, to, &mut Vec::new()) {
+            refused.extend(Some(error.to_string()).filter(|error| !error.contains("there is no ")));
+        }
     }
+    refused
 }
 
 #[test]
@@ -58,7 +61,7 @@ fn no_reader_calls_a_whole_ledger_damaged_beside_rotation_and_archive() {
     let wrong: Vec<String> = thread::scope(|scope| {
         scope.spawn(|| sell(&server, 2, &is_over));
         scope.spawn(|| sell(&server, 3, &is_over));
-        scope.spawn(|| archive(&place, &to, &is_over));
+        let archiving = scope.spawn(|| archive(&place, &to, &is_over));
         let mut wrong = Vec::new();
         for _ in 0..ROUNDS {
             for command in commands {
@@ -71,6 +74,7 @@ fn no_reader_calls_a_whole_ledger_damaged_beside_rotation_and_archive() {
             }
         }
         is_over.store(true, Ordering::Relaxed);
+        wrong.extend(archiving.join().unwrap());
         wrong
     });
     server.stop();
@@ -163,7 +167,16 @@ fn the_first_entry_here_and_the_archive_are_named_where_a_reader_cannot_go_on() 
     let both: Vec<&str> = both.iter().map(String::as_str).collect();
     assert_eq!(ledger(&both).expect(0, &[], &[]).out.lines().count(), all.len() - 5);
     let story = ledger(&["explain", "3", text(&place)]);
-    story.expect(1, &[], &["entry 3 was archived", &to.display().to_string()]);
+    let archive = to.display().to_string();
+    story.expect(1, &[], &["entry 3 was archived", &archive]);
+    // Nor is a card's older sale, and the close says what it leaves out.
+    ledger(&["explain", "8888888811", "12:00", text(&place)]).expect(
+        1,
+        &[],
+        &["has no sale at all", "was archived", &archive],
+    );
+    ledger(&["report", text(&place)]).expect(0, &["sums begin with the snapshot", &archive], &[]);
+    ledger(&["explain", "3", text(&place), text(&to)]).expect(0, &["the chain holds"], &[]);
 }
 
 #[test]
