@@ -60,7 +60,7 @@ impl Found {
         }
         let card = CardNo::from_value(value);
         self.push(card, how.to_owned());
-        forms::each(card, |form, words| self.push(form, format!("{how}; {words}")));
+        forms::first(card, forms::LIKELY, |form, words| self.push(form, format!("{how}; {words}")));
     }
 
     fn push(&mut self, card: CardNo, how: String) {
@@ -93,6 +93,8 @@ fn hexadecimal(text: &str) -> Vec<(u64, &'static str)> {
         return Vec::new();
     }
     let read = match digits.len() {
+        // Ten digits alone are a decimal number.
+        9..=10 if digits.bytes().all(|byte| byte.is_ascii_digit()) => Vec::new(),
         5..=8 => vec![(value(digits), "as a hexadecimal number")],
         9.. => vec![
             (value(&digits[digits.len() - 8..]), "as a hexadecimal number, its last four bytes"),
@@ -131,7 +133,8 @@ mod tests {
         }
         assert_eq!(numbers("2318336209")[..2], [0x8A2F_00D1, 0xD100_2F8A]);
         assert_eq!(numbers("'2318336209")[0], 0x8A2F_00D1);
-        assert!(numbers("0100312233").contains(&0x0031_2233), "an EM card's five bytes: its last four");
+        assert_eq!(candidates("0005076483").len(), 3, "decimal, reversed, the last three bytes reversed");
+        assert!(numbers("010031AB33").contains(&0x0031_AB33), "an EM card's five bytes: its last four");
         assert_eq!(numbers("8888888801")[0], 8_888_888_801, "beyond 32 bits");
         for text in ["", "card", "8.88889E+09", "12345678901234567890123"] {
             assert_eq!(candidates(text), [], "{text}");

@@ -381,6 +381,10 @@ fn a_form_with_one_meaning_is_read() {
     assert_eq!(only("卡号,密码,编号\n1,０１２３,Ｓ０１\n").terms.pin, Pin::parse(b"0123"));
     assert_eq!(only("卡号,编号\n1,Ｓ０１\n").account.as_str(), "S01");
     assert_eq!(only("卡号,人员编号\n1,'007\n").account.as_str(), "007");
+    for text in ["+5.5", "“5.50”", "０5.50", "'+5.50"] {
+        assert_eq!(only(&format!("卡号,余额\n1,{text}\n")).balance, Some(Balance::from_fen(550)), "{text}");
+    }
+    assert_eq!(only("卡号,日限额\n1,.50\n").terms.day_max, Money::from_fen(50));
     assert_eq!(only("卡号,部门\n1,食堂\n").department, "食堂");
     assert_eq!(only("卡号,次数（次）\n1,３\n").uses, Some(3));
 }
@@ -598,6 +602,8 @@ fn an_amount_that_may_mean_two_things_is_named() {
         ("#VALUE!", "mark of a mistake"),
         ("=A1*2", "a formula"),
         ("5.505", "two decimals"),
+        ("12。50", "write a point"),
+        ("12.", "write a point"),
     ] {
         for column in ["balance", "charge_max"] {
             let complaint = complaint(column, text);
@@ -624,6 +630,9 @@ fn a_card_number_in_another_form_is_named() {
         ("8888888801.00", "format the column as text"),
         ("#N/A", "mark of a mistake"),
         ("No.88", "posgate cards number"),
+        ("-88", "write the number as a terminal sends it"),
+        ("88;张三", "divided by another sign"),
+        ("合计", "adds up the others"),
     ] {
         let complaint = complaints(format!("card\n\"{text}\"\n").as_bytes()).remove(0);
         assert!(

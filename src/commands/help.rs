@@ -55,6 +55,17 @@ Exit codes: 0 it can be served, 78 it cannot.",
     ),
     ("cards template", "posgate cards template", "Prints a card table to begin with."),
     (
+        "cards number",
+        "posgate cards number TEXT [--config FILE]",
+        "Says what a number may be that is printed on a card, or that a reader or another program shows: decimal (0005076483), hexadecimal
+(4D7603, 4D:76:03, 0x004D7603), facility and number as by Wiegand 26 (077,30211), and each of these with its bytes reversed or only the
+last three. A terminal sends one of them: swipe the card, `posgate ctl seen --unknown` shows which.
+
+    --config FILE                        also says which card of the table it is, or may be
+
+Exit codes: 0, 1 it is no number of a card, 78 configuration or cards are wrong.",
+    ),
+    (
         "ledger verify",
         "posgate ledger verify [--config FILE | DIR | SEGMENT…]",
         "Checks every line, also while the server runs. Given a ledger and its archive, copies of one segment are read as one; a partial copy

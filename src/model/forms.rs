@@ -9,8 +9,16 @@ use super::ids::CardNo;
 /// The last three bytes of a number.
 const LOW: u32 = 0xFF_FFFF;
 
+/// Forms that a person is shown: the first of [`each`]. The others only tell that two numbers are alike.
+pub const LIKELY: usize = 3;
+
 /// Tells each other form of a card's number, with words for it: what "the form is". Numbers beyond 32 bits have none.
-pub fn each(card: CardNo, mut found: impl FnMut(CardNo, &'static str)) {
+pub fn each(card: CardNo, found: impl FnMut(CardNo, &'static str)) {
+    first(card, usize::MAX, found);
+}
+
+/// The same of the first `count` forms.
+pub fn first(card: CardNo, count: usize, mut found: impl FnMut(CardNo, &'static str)) {
     let Ok(value) = u32::try_from(card.value()) else { return };
     let reversed = value.swap_bytes();
     let low_of_reversed = reversed & LOW;
@@ -26,7 +34,7 @@ pub fn each(card: CardNo, mut found: impl FnMut(CardNo, &'static str)) {
         ),
         (hexadecimal_as_decimal(value), "the hexadecimal digits taken for decimal ones"),
     ];
-    for (other, words) in all {
+    for (other, words) in all.into_iter().take(count) {
         if let Some(other) = other.filter(|other| *other != value && *other != 0) {
             found(CardNo::from_value(u64::from(other)), words);
         }

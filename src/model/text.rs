@@ -131,6 +131,29 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
+/// A device's raw text for the log: of a number that is long enough for a card's, the last four digits.
+pub struct Unnumbered<'a>(pub &'a str);
+
+impl fmt::Display for Unnumbered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Shorter ones are machines, frames, amounts and parts of times.
+        const DIGITS_MIN: usize = 7;
+        const SHOWN: usize = 4;
+        let mut rest = self.0;
+        while let Some(start) = rest.find(|next: char| next.is_ascii_digit()) {
+            let len = rest[start..].find(|next: char| !next.is_ascii_digit()).unwrap_or(rest.len() - start);
+            f.write_str(&rest[..start])?;
+            let digits = &rest[start..start + len];
+            match len {
+                DIGITS_MIN.. => write!(f, "****{}", &digits[len - SHOWN..])?,
+                _ => f.write_str(digits)?,
+            }
+            rest = &rest[start + len..];
+        }
+        f.write_str(rest)
+    }
+}
+
 /// Whether the bytes are UTF-8. Nearly all are printable ASCII, and that is seen faster.
 pub(super) fn is_utf8(bytes: &[u8]) -> bool {
     words::is_printable(bytes) || core::str::from_utf8(bytes).is_ok()
@@ -195,6 +218,15 @@ mod tests {
         let mut full = Text::<4>::try_from("abc").expect("it is short");
         assert_eq!((full.push('张'), full.as_str()), (Err(TooLong), "abc"), "whole or not at all");
         assert_eq!(Text::<4>::from_utf8(b"\xE5\xBC"), None);
+    }
+
+    #[test]
+    fn a_raw_text_shows_no_cards_number() {
+        let shown = |text| Unnumbered(text).to_string();
+        assert_eq!(shown("109,00042,00003,8888888801,008"), "109,00042,00003,****8801,008");
+        assert_eq!(shown("2026-11-22 12:00:00,1234567"), "2026-11-22 12:00:00,****4567");
+        assert_eq!(shown("x"), "x");
+        assert_eq!(shown(""), "");
     }
 
     #[test]

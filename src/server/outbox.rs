@@ -13,7 +13,7 @@ use super::device::Device;
 use super::effects::{Effects, Peer};
 use super::{Context, Server, Timer};
 use crate::limits::{APPROVALS_MAX, PENDING_MAX};
-use crate::model::text::{text_from, text_from_lossy};
+use crate::model::text::{Unnumbered, text_from, text_from_lossy};
 use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Serial};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, DeviceFrame, Reply};
@@ -408,8 +408,9 @@ impl Server<'_> {
         device.is_mute_told = true;
         let seen = if device.stray_confirm.is_empty() { "none" } else { device.stray_confirm.as_str() };
         warn!(
-            "mute machine={}: its last approvals all went without a 109; last 109-like frame: {seen:?}",
-            device.machine
+            "mute machine={}: its last approvals all went without a 109; last 109-like frame: \"{}\"",
+            device.machine,
+            Unnumbered(seen)
         );
     }
 

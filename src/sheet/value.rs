@@ -38,10 +38,9 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     } else {
         text
     };
-    match text.strip_prefix(['\'', '’', '‘']) {
-        Some(rest) => Cow::Owned(rest.trim().to_owned()),
-        None => text,
-    }
+    // The mark of a text, and quotes that no CSV knows.
+    let bare = text.trim_start_matches(['\'', '’', '‘', '“']).trim_end_matches('”');
+    if bare.len() == text.len() { text } else { Cow::Owned(bare.trim().to_owned()) }
 }
 
 fn is_digits(text: &str) -> bool {
@@ -125,9 +124,17 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
     }
     if text
         .split_once([',', ':', '-', '/', ' ', '，'])
+        .filter(|(facility, number)| is_digits(facility) && is_digits(number))
         .is_some_and(|(facility, number)| is_wiegand(&format!("{facility:0>3}"), &format!("{number:0>5}")))
     {
         return Err(format!("it looks like a number as it is printed on a card, 077,30211: {WANTED}; {FORMS}"));
+    }
+    if text.contains([';', '；', '\t', '|']) {
+        return Err("the row is divided by another sign than the headings: divide both by the same".into());
+    }
+    if ["合计", "总计", "小计", "共计", "total", "sum"].iter().any(|word| text.to_lowercase().starts_with(word))
+    {
+        return Err("this row adds up the others: delete it".into());
     }
     let digits: String =
         text.chars().filter(|next| !matches!(next, ' ' | '\u{A0}' | ',' | '-' | '.' | '_' | '/')).collect();
@@ -143,9 +150,19 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
     Err(format!("{}: {WANTED}; {FORMS}", shown(text)))
 }
 
+/// An amount as a person sees it: `+5` and `.50` say what they mean.
+fn plain_amount(text: &str) -> Cow<'_, str> {
+    let text = plain(text);
+    match text.strip_prefix('+').unwrap_or(&text) {
+        bare if bare.starts_with('.') => Cow::Owned(format!("0{bare}")),
+        bare if bare.len() < text.len() => Cow::Owned(bare.to_owned()),
+        _ => text,
+    }
+}
+
 /// Signed yuan, within what an order or an opening figure may be.
 pub(crate) fn balance(text: &str) -> Result<Balance, String> {
-    let text = &*plain(text);
+    let text = &*plain_amount(text);
     let largest = Balance::from(Money::MAX);
     Balance::parse(text.as_bytes())
         .filter(|balance| (-largest..=largest).contains(balance))
@@ -154,7 +171,7 @@ pub(crate) fn balance(text: &str) -> Result<Balance, String> {
 
 /// Yuan, not below zero.
 pub(crate) fn money(text: &str) -> Result<Money, String> {
-    let text = &*plain(text);
+    let text = &*plain_amount(text);
     Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, "0.00 to 9999999.99"))
 }
 
@@ -193,6 +210,8 @@ pub(crate) fn amount_wanted(text: &str, bounds: &str) -> String {
         "format the column as a number with two decimals, not as a percentage"
     } else if text.ends_with('-') {
         "write the minus in front"
+    } else if text.contains('。') || text.ends_with('.') {
+        "write a point (.) with digits on both sides, or none"
     } else {
         "write yuan with at most two decimals"
     };
