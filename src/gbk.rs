@@ -55,6 +55,32 @@ pub fn cut(encoded: &[u8], len_max: usize) -> usize {
     len
 }
 
+/// The same for a display's text: nor does it split a figure (a part of one is another figure) or the `\n` that breaks a line.
+pub fn cut_text(encoded: &[u8], len_max: usize) -> usize {
+    if encoded.len() <= len_max {
+        return encoded.len();
+    }
+    let is_of_figure = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+');
+    // `whole`: the end of what may be shown as far as it was read.
+    let (mut at, mut whole) = (0, 0);
+    loop {
+        let byte = encoded[at];
+        let len = match byte {
+            0x81.. => 2,
+            b'\\' if encoded.get(at + 1) == Some(&b'n') => 2,
+            _ => 1,
+        };
+        let is_within = len == 1 && is_of_figure(byte) && encoded.get(at + 1).is_some_and(|next| is_of_figure(*next));
+        at += len;
+        if at > len_max {
+            return whole;
+        }
+        if !is_within {
+            whole = at;
+        }
+    }
+}
+
 /// Decodes GBK for people (logs, sims, tests): what is no GBK becomes U+FFFD. Allocates where it must.
 pub fn decode(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     GBK.decode_without_bom_handling(bytes).0
@@ -115,5 +141,38 @@ mod tests {
         assert_eq!(cut(&encoded, 3), 3);
         assert_eq!(cut(&encoded, 4), 3);
         assert_eq!(cut(&encoded, 100), 6);
+    }
+
+    #[test]
+    fn a_cut_text_ends_before_a_figure_or_a_line_break_that_does_not_fit() {
+        let cut_to = |text: &str, len_max| {
+            let encoded = encode(text);
+            decode(&encoded[..cut_text(&encoded, len_max)]).into_owned()
+        };
+        // The figure takes bytes 3 to 9.
+        for (len_max, shown) in
+            [(0, ""), (1, ""), (2, "余"), (3, "余{"), (9, "余{"), (10, "余{1234.50"), (11, "余{1234.50}")]
+        {
+            assert_eq!(cut_to(r"余{1234.50}\n", len_max), shown, "{len_max}");
+        }
+        assert_eq!(cut_to(r"余{1234.50}\n", 12), "余{1234.50}", "no lone backslash");
+        assert_eq!(cut_to(r"余{1234.50}\n", 13), r"余{1234.50}\n");
+        assert_eq!(cut_to(r"\n\n\n", 5), r"\n\n");
+        assert_eq!(cut_to("余-5.00 次3", 6), "余");
+        assert_eq!(cut_to("余-5.00 次3", 7), "余-5.00");
+        // 誠 is D5 5C: its second byte is no backslash, nor does an n make it one.
+        assert_eq!(cut_to("誠n誠n", 5), "誠n誠");
+        assert_eq!(cut_to("12345678", 7), "");
+    }
+
+    #[test]
+    fn a_cut_text_is_never_longer_and_never_splits_a_character() {
+        for len in 0..60 {
+            let bytes: Vec<u8> = (0..len).map(|at: u32| (at * at * 31 + len * 7) as u8).collect();
+            for len_max in 0..=bytes.len() {
+                let end = cut_text(&bytes, len_max);
+                assert!(end <= len_max && cut(&bytes, end) == end, "{bytes:?} {len_max}");
+            }
+        }
     }
 }

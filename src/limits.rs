@@ -12,7 +12,8 @@ pub const DATAGRAM_LEN_MAX: usize = 1024;
 pub const REPLY_LEN_MAX: usize = DATAGRAM_LEN_MAX + 64;
 
 /// Bytes of GBK in one display text. The displays likely hold 4 lines of 16 half-width cells (inferred);
-/// the seed's own longest text is 66 bytes. A longer text is cut on a character boundary.
+/// the seed's own longest text is 66 bytes. A longer text is cut, and neither a character, a figure nor a line
+/// break is split.
 pub const TEXT_LEN_MAX: usize = 240;
 
 /// Datagrams handled in one turn of the loop. More wait for the next turn, unless syncs take long: then also what comes within
@@ -125,13 +126,24 @@ pub const PERIODS_PER_DAY_MAX: usize = 8;
 /// Commands on their way: one and a 011 a terminal, one a reader of a board. When full a command is sent once.
 pub const PENDING_MAX: usize = 2048;
 
+/// The most that `pin_tries` can be.
+pub const PIN_TRIES_MAX: u32 = 100;
+
+/// Wrong PINs of the last minute that are counted; the oldest gives way. A source sends 6,000 frames a minute at most, so that only who knows
+/// hundreds of cards' numbers makes others' tries forgotten.
+pub const PIN_TRIES_KEPT_MAX: usize = 2048;
+
+/// Cards at doors, and doors, whose PINs are refused unread; the oldest gives way.
+pub const PIN_STOPS_MAX: usize = 256;
+
 /// Readers of one board that can have a command pending; a further one replaces the oldest.
 pub const READERS_MAX: usize = 8;
 
 /// Timers: one a pending command, one a device (the excess entry), and a handful of the server's own.
 pub const TIMERS_MAX: usize = PENDING_MAX + DEVICES_MAX + 64;
 
-/// Source addresses with a rate bucket of their own, in sets of four; the one idle longest of its set gives way.
+/// Source addresses with a rate bucket of their own, in sets of four; one whose bucket is full again gives way, the one idle longest
+/// first. Where none is, those who find no place share a bucket, one a set.
 pub const SOURCES_MAX: usize = 4096;
 
 /// Sections of the configuration: meal periods.
@@ -166,5 +178,6 @@ pub const CONTROL_TURN_LINES: usize = 16;
 /// Rows of a table that one control line looks at: a search goes on with the cursor that its answer gives.
 pub const CONTROL_ROWS_MAX: usize = 1024;
 
-/// Devices that answered a 000, kept for `ctl discover`; the oldest gives way.
-pub const FOUND_MAX: usize = 64;
+/// Devices that answered a 000, kept for `ctl discover`: one a source address, for anybody can send answers. When full a registered one
+/// takes the place of one that is not; else the newcomer is left out, and counted.
+pub const FOUND_MAX: usize = 256;

@@ -77,8 +77,17 @@ impl Zone {
         }
         let rules = parse(text)
             .or_else(|error| parse(&format!("{text}{SUMMER_TIME}")).map_err(|_| error))
+            .or_else(|error| TimeZone::from_tz_data(&file_of(text)).map_err(|_| error))
             .map_err(|error| format!("not a POSIX time zone ({error})"))?;
         Self::from_rules(rules)
+    }
+
+    /// Whether a text names a zone here, a rule or a zone file: what [`Zone::find`] takes as the configured one.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that may follow a colon.
+    pub fn check(text: &str) -> Result<(), String> {
+        named(text.trim(), Path::new("/")).map(|_| ())
     }
 
     /// Reads a zone file's contents.
@@ -167,7 +176,13 @@ impl Zone {
     }
 
     fn from_rules(rules: TimeZone) -> Result<Self, String> {
-        if rules.as_ref().local_time_types().iter().any(|kind| kind.ut_offset().unsigned_abs() >= 86_400) {
+        let of_rule: Vec<LocalTimeType> = match rules.as_ref().extra_rule() {
+            Some(TransitionRule::Fixed(kind)) => vec![*kind],
+            Some(TransitionRule::Alternate(rule)) => vec![*rule.std(), *rule.dst()],
+            None => Vec::new(),
+        };
+        let mut kinds = rules.as_ref().local_time_types().iter().chain(&of_rule);
+        if kinds.any(|kind| kind.ut_offset().unsigned_abs() >= 86_400) {
             return Err("a time zone is less than 24 hours from UTC".to_owned());
         }
         Ok(Self { rules, recent: Cell::new(None) })
@@ -186,13 +201,30 @@ impl Zone {
     }
 }
 
+/// A zone file of version 3 that ends with this rule: hours before a day's first and after its last are read there only (RFC 8536,
+/// section 3.3.1).
+fn file_of(rule: &str) -> Vec<u8> {
+    // One kind of local time, UTC, and no change: in the block for old readers and in the one for new.
+    let mut block = b"TZif3".to_vec();
+    block.extend([0; 15]);
+    for count in [0_u32, 0, 0, 0, 1, 4] {
+        block.extend(count.to_be_bytes());
+    }
+    block.extend([0; 6]);
+    block.extend(b"UTC\0");
+    [block.as_slice(), &block, b"\n", rule.as_bytes(), b"\n"].concat()
+}
+
 /// [`Zone::find`] on a machine whose files stand under `root`.
 fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Result<Found, String> {
     let mut warnings = Vec::new();
     if let Some(text) = configured.map(str::trim).filter(|text| !text.is_empty()) {
         let source = format!("timezone '{text}'");
-        let zone = named(text, root)
-            .map_err(|error| format!("{source}: {error}; write a POSIX time zone, such as 'CST-8' for China"))?;
+        let zone = named(text, root).map_err(|error| {
+            format!(
+                "{source}: {error}; write a POSIX time zone, such as 'CST-8' for China, or the name of a zone file here"
+            )
+        })?;
         surprises(text, &source, &mut warnings);
         return Ok(Found { zone, source, warnings });
     }
@@ -384,6 +416,21 @@ mod tests {
     }
 
     #[test]
+    fn hours_beyond_a_day_are_read_as_rfc_8536_says() {
+        // Greenland: summer time begins the evening before.
+        let nuuk = posix("<-02>2<-01>,M3.5.0/-1,M10.5.0/0");
+        let begin = wall("2026-03-29T01:00:00.000+00:00");
+        assert_eq!([Wall(begin.0 - 1), begin].map(|at| nuuk.offset_at(at) / 3600), [-2, -1]);
+        // Gaza: on the Saturday 50 hours after a Thursday began.
+        let gaza = posix("EET-2EEST,M3.4.4/50,M10.4.4/50");
+        let begin = wall("2026-03-28T00:00:00.000+00:00");
+        assert_eq!([Wall(begin.0 - 1), begin].map(|at| gaza.offset_at(at) / 3600), [2, 3]);
+        for text in ["EET-2EEST,M3.4.4/168,M10.4.4/50", "EET-25EEST,M3.4.4/50,M10.4.4/50"] {
+            assert!(Zone::from_posix(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_zone_is_refused() {
         for text in [
             "",
@@ -488,7 +535,7 @@ mod tests {
         let error = find(Some("Mars/Olympus"), None, root.path()).expect_err("no zone");
         assert!(error.starts_with("timezone 'Mars/Olympus': not a POSIX time zone"), "{error}");
         assert!(
-            error.contains("/usr/share/zoneinfo/Mars/Olympus") && error.ends_with("such as 'CST-8' for China"),
+            error.contains("/usr/share/zoneinfo/Mars/Olympus") && error.ends_with("or the name of a zone file here"),
             "{error}"
         );
         let found = find(None, Some(OsStr::new("Mars")), root.path()).expect("a zone");

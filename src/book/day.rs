@@ -60,16 +60,16 @@ pub struct DayCount {
     /// Fen.
     pub(super) spent: i64,
     /// Periods, and the sales in each.
-    pub(super) counts: [(u8, u8); PERIODS_PER_DAY_MAX],
+    pub(super) counts: [(u8, u16); PERIODS_PER_DAY_MAX],
     /// How many of them are used.
     pub(super) periods: u8,
     /// Sales in periods that found no place.
-    pub(super) others: u8,
+    pub(super) others: u16,
 }
 
 impl DayCount {
     /// The periods that have a place.
-    pub(super) fn used(&self) -> &[(u8, u8)] {
+    pub(super) fn used(&self) -> &[(u8, u16)] {
         &self.counts[..usize::from(self.periods)]
     }
 
@@ -80,7 +80,7 @@ impl DayCount {
         }
     }
 
-    fn add_sales(&mut self, period: u8, sales: u8) {
+    fn add_sales(&mut self, period: u8, sales: u16) {
         let used = usize::from(self.periods);
         if let Some((_, count)) = self.counts[..used].iter_mut().find(|(id, _)| *id == period) {
             *count = count.saturating_add(sales);
@@ -144,6 +144,13 @@ impl DayCounts {
         }
         self.0[older] = DayCount { day: day.0, ..DayCount::default() };
         Some(&mut self.0[older])
+    }
+
+    /// Forgets the days after this one: they were counted by a clock that was ahead.
+    pub fn forget_after(&mut self, day: Date) {
+        for count in self.0.iter_mut().filter(|count| count.day > day.0) {
+            *count = DayCount::default();
+        }
     }
 
     /// Takes back `fen`, and the sale too if it `is_whole`, from its own day. A day that is not kept has nothing to give back, and gets no
@@ -264,6 +271,31 @@ mod tests {
         }
         other.carry_on(&days);
         assert_eq!((other.sales(Date(100), names.find("p20").unwrap()), other.sales(Date(100), ninth)), (1, 11));
+    }
+
+    #[test]
+    fn a_count_holds_the_largest_limit() {
+        let mut names = PeriodNames::new();
+        let lunch = names.intern("lunch");
+        let mut days = DayCounts::default();
+        for _ in 0..65_535 {
+            days.add(Date(100), 0, Some(lunch));
+        }
+        assert_eq!(days.sales(Date(100), lunch), 65_535);
+        days.add(Date(100), 0, Some(lunch));
+        assert_eq!(days.sales(Date(100), lunch), 65_535, "and no limit is larger");
+    }
+
+    #[test]
+    fn days_ahead_are_forgotten_and_others_stay() {
+        let mut days = DayCounts::default();
+        days.add(Date(101), 300, None);
+        days.add(Date(100), 200, None);
+        days.forget_after(Date(100));
+        assert_eq!((days.spent(Date(100)), days.spent(Date(101))), (200, 0));
+        days.forget_after(Date(99));
+        days.add(Date(99), 100, None);
+        assert_eq!((days.spent(Date(99)), days.spent(Date(100))), (100, 0));
     }
 
     #[test]

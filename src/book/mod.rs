@@ -436,6 +436,14 @@ impl Book {
     }
 
     fn apply_clock(&mut self, entry: &Entry) {
+        // The clock was set, or is believed again: what was counted for later days is of no day that was.
+        let was_believed = self.newest == self.newest_ok;
+        if entry.clock == ClockState::Ok && (entry.kind == Kind::Clock || !was_believed) {
+            let today = entry.time.civil().date();
+            for card in &mut self.cards {
+                card.days.forget_after(today);
+            }
+        }
         self.newest = Some(entry.time);
         if entry.kind == Kind::Clock {
             self.clock_floor = None;
@@ -739,6 +747,16 @@ impl Book {
         self.memory(machine)?.find(serial, id)
     }
 
+    /// The serials that the device's last frames carried, the newest first.
+    pub fn serials(&self, machine: MachineNo) -> impl Iterator<Item = &Serial> {
+        self.memory(machine).into_iter().flat_map(Memory::serials)
+    }
+
+    /// Whether any frame of the device is remembered.
+    pub fn remembers(&self, machine: MachineNo) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.frames().next().is_some())
+    }
+
     /// Whether one of the device's last frames that were answered was about this card or command number.
     pub fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
         self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))
@@ -777,6 +795,12 @@ impl Book {
     /// Whether any sale of the device is in doubt.
     pub fn has_doubts(&self, machine: MachineNo) -> bool {
         self.memory(machine).is_some_and(|memory| memory.doubts > 0)
+    }
+
+    /// When the device's sales in doubt were tried last. It looks at all doubts: for what is rare.
+    pub fn doubts_tried(&self, machine: MachineNo) -> impl Iterator<Item = &Moment> {
+        let is_own = move |doubt: &&Doubt| !doubt.is_settled && doubt.machine == machine.value();
+        self.doubts.rows().filter(is_own).map(|doubt| &doubt.tried)
     }
 
     /// How many sales of the device are in doubt.

@@ -300,6 +300,11 @@ impl Memory {
         self.approvals.iter()
     }
 
+    /// The serials of its last frames, the newest first.
+    pub(super) fn serials(&self) -> impl Iterator<Item = &Serial> {
+        self.frames.newest_first().filter_map(|seen| seen.serial.as_ref())
+    }
+
     /// Its last frames with a device time, oldest first.
     pub(super) fn frames(&self) -> impl Iterator<Item = &Seen> {
         self.frames.oldest_first()
@@ -402,7 +407,7 @@ impl Memory {
 /// device in quarantine and unreadable frames are answered anew each time.
 pub fn is_answer(entry: &Entry) -> bool {
     match entry.detail.reason() {
-        Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed | Reason::Replay) => false,
+        Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed) => false,
         _ => entry.detail.get("n").is_none() && entry.detail.code() != Some(105),
     }
 }

@@ -7,13 +7,16 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
+use posgate::clock;
 use posgate::config::Settings;
 use posgate::good::{self, Good};
 use posgate::ledger::verify::{Fault, Finding, verify_directory};
 use posgate::ledger::{DirStorage, HeldFiles, OpenError, Storage as _, replay, segment};
+use posgate::limits::TEXT_LEN_MAX;
 use posgate::model::CardRecord;
+use posgate::net::SOCKETS_MAX;
 use posgate::net::udp::{self, InterfaceAddress};
-use posgate::server::{Origin, Server, Tables};
+use posgate::server::{Longest, Origin, Server, Tables, overlong};
 use posgate::zone::Zone;
 use posgate::{cards, config};
 
@@ -88,7 +91,7 @@ fn check_zone(settings: &Settings) -> u8 {
     match Zone::find(settings.timezone.as_deref()) {
         Ok(found) => {
             print_problems(&found.warnings);
-            say!("timezone    {}", found.source);
+            say!("timezone    {}: local time {}", found.source, found.zone.stamp(clock::wall()));
             0
         }
         Err(message) => {
@@ -103,6 +106,7 @@ fn check_cards(settings: &Settings, is_quick: bool, are_sound: &mut bool) -> u8 
     match cards::load(&settings.cards, &settings.rules.groups) {
         Ok(file) => {
             print_problems(&file.warnings);
+            check_texts(settings, &file.records);
             say!("cards       {}", settings.cards.display());
             for line in cards::describe(&file).lines() {
                 say!("            {line}");
@@ -114,6 +118,23 @@ fn check_cards(settings: &Settings, is_quick: bool, are_sound: &mut bool) -> u8 
             *are_sound = false;
             check_ledger(settings, is_quick, None).max(EXIT_CONFIG)
         }
+    }
+}
+
+/// Texts that a display does not show whole with the longest name of the table.
+fn check_texts(settings: &Settings, cards: &[CardRecord]) {
+    let longest = cards.iter().max_by_key(|card| card.name.len()).filter(|card| !card.name.is_empty());
+    let name = longest.map_or(&[][..], |card| &card.name);
+    let whose = longest.map_or_else(String::new, |card| {
+        format!(" with the longest name ({}:{})", settings.cards.display(), card.line)
+    });
+    let devices = settings.rules.devices.iter().map(|device| device.name_gbk.as_slice());
+    let device = devices.max_by_key(|name| name.len()).unwrap_or_default();
+    for Longest { key, len } in overlong(&settings.rules.texts, name, device) {
+        let message = format!(
+            "option {key}: up to {len} bytes of GBK{whose}, and a display is sent {TEXT_LEN_MAX}: the end would be left out; write a shorter text"
+        );
+        complain!("{}", settings.problem(key, 0, message));
     }
 }
 
@@ -286,6 +307,12 @@ fn check_addresses(settings: &Settings) -> u8 {
             )
         };
         complain!("{}", settings.problem("bind_device", place, message));
+    }
+    let sockets = settings.listen.len() * settings.bind_devices.len().max(1);
+    if sockets > SOCKETS_MAX {
+        let message = format!("{sockets} sockets to listen on, at most {SOCKETS_MAX} can be served");
+        complain!("{}", settings.problem("listen", 0, message));
+        code = EXIT_CONFIG;
     }
     for (place, listen) in settings.listen.iter().enumerate() {
         let served = served_by(*listen, &settings.bind_devices, &own);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use log::{LevelFilter, error, info, warn};
-use posgate::clock::Clock;
+use posgate::clock::{self, Clock};
 use posgate::config::{self, Settings};
 use posgate::control::changes::{self, Changes};
 use posgate::ledger::{self, DirStorage, Ledger, OpenError, Opened};
@@ -16,7 +16,7 @@ use posgate::net::udp::{RECEIVE_BUFFER, Socket};
 use posgate::net::{self, Control, Loop, Places, Reloaded};
 use posgate::problem::{Problem, hidden};
 use posgate::server::{Effects, Server, Tables};
-use posgate::zone::Zone;
+use posgate::zone::{Found, Zone};
 
 use super::load::{Loaded, load, load_or_good};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
@@ -55,8 +55,8 @@ pub(super) fn run(options: &Options) -> u8 {
     };
     logging::init(level(&loaded.settings));
     loaded.tell();
-    let zone = match find_zone(&loaded.settings) {
-        Ok(zone) => zone,
+    let found = match find_zone(&loaded.settings) {
+        Ok(found) => found,
         Err(message) => {
             error!("{message}");
             return EXIT_CONFIG;
@@ -65,7 +65,7 @@ pub(super) fn run(options: &Options) -> u8 {
     for warning in loaded.settings.warnings.iter().chain(&loaded.file.warnings) {
         warn!("{warning}");
     }
-    match serve(options, loaded, &listen, zone) {
+    match serve(options, loaded, &listen, found) {
         Ok(()) => 0,
         Err(Failure::Io(message)) => {
             error!("{message}");
@@ -89,7 +89,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone) -> Result<(), Failure> {
+fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: Found) -> Result<(), Failure> {
     let settings = &loaded.settings;
     let signals = net::signals()?;
     let clock = Clock::new();
@@ -97,6 +97,9 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], zone: Zone)
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
+    server.scatter_sources(random()?);
+    server.name_zone(&found.source);
+    let zone = found.zone;
     server.take_zone(zone.changes());
     let (mut ledger, opened) = open_ledger(settings, &clock, &zone, &mut server)?;
     ledger.limit_segments(settings.segment_bytes);
@@ -200,8 +203,8 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
         }
     };
     let (settings, file) = (&loaded.settings, &loaded.file);
-    let zone = match find_zone(settings) {
-        Ok(zone) => zone,
+    let found = match find_zone(settings) {
+        Ok(found) => found,
         Err(message) => {
             error!("{message}");
             error!("reload refused: {STAYS}");
@@ -247,7 +250,7 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
             warn!("{}", settings.problem(name, 0, format!("option {name} takes effect at the next start")));
         }
     }
-    server.take_zone(zone.changes());
+    server.take_zone(found.zone.changes());
     logging::set_level(level(settings));
     loaded.keep(path);
     let word = if is_unchanged { " unchanged" } else { "" };
@@ -257,21 +260,22 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
     let answer = changes.answer(file.records.len(), &ignored, &at_start, &warnings);
     let headings = (file.headings.clone(), file.delimiter);
     *in_service = loaded.settings;
-    Ok(Reloaded { zone, segment_bytes, reserve_bytes, is_unchanged, headings, answer })
+    server.name_zone(&found.source);
+    Ok(Reloaded { zone: found.zone, segment_bytes, reserve_bytes, is_unchanged, headings, answer })
 }
 
 fn level(settings: &Settings) -> LevelFilter {
     settings.log.parse().unwrap_or(LevelFilter::Info)
 }
 
-fn find_zone(settings: &Settings) -> Result<Zone, String> {
+fn find_zone(settings: &Settings) -> Result<Found, String> {
     let found = Zone::find(settings.timezone.as_deref())
         .map_err(|message| settings.problem("timezone", 0, format!("option timezone: {message}")).to_string())?;
     for warning in &found.warnings {
         warn!("{warning}");
     }
-    info!("timezone source={}", found.source);
-    Ok(found.zone)
+    info!("timezone source={} now={}", found.source, found.zone.stamp(clock::wall()));
+    Ok(found)
 }
 
 /// `--listen` goes before the configuration's addresses.
@@ -279,11 +283,10 @@ fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<Socket
     if options.listen.is_empty() {
         return Ok(settings.listen.clone());
     }
-    options
-        .listen
-        .iter()
-        .map(|text| config::parse_listen(text).map_err(|message| format!("--listen: {message}")))
-        .collect()
+    let read = |text: &String| config::parse_listen(text);
+    let listen: Result<Vec<SocketAddrV4>, String> = options.listen.iter().map(read).collect();
+    let checked = listen.and_then(|listen| config::check_listen(&listen).map(|()| listen));
+    checked.map_err(|message| format!("--listen: {message}"))
 }
 
 /// A socket for each address, or for each address on each interface.
@@ -341,7 +344,7 @@ fn open_ledger(
     })
 }
 
-/// Names a new ledger.
+/// Names a new ledger, and scatters sources.
 fn random() -> io::Result<u64> {
     let mut bytes = [0; 8];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes))?;

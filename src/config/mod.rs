@@ -75,6 +75,20 @@ impl Settings {
     }
 }
 
+/// Refuses addresses to listen on that no machine can listen on together.
+///
+/// # Errors
+/// Which two, and what to do.
+pub fn check_listen(listen: &[SocketAddrV4]) -> Result<(), String> {
+    for (index, one) in listen.iter().enumerate() {
+        let clashes = |other: &&SocketAddrV4| (**other == *one && one.port() != 0) || values::excludes(**other, *one);
+        if let Some(other) = listen[..index].iter().find(clashes) {
+            return Err(format!("{one} and {other} exclude each other: leave one of them out"));
+        }
+    }
+    Ok(())
+}
+
 /// Reads an address to listen on, `address` or `address:port`: what `list listen` and `--listen` take.
 ///
 /// # Errors

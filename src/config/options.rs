@@ -3,7 +3,7 @@
 //! A default is written as a file would write it and is read by the same code. An option without a default is off
 //! when it is not given. Each [`Form`] knows its bounds and says them, so an error can tell what to write instead.
 
-use crate::limits::{PERIODS_MAX, TEXT_LEN_MAX};
+use crate::limits::{PERIODS_MAX, PIN_TRIES_MAX, TEXT_LEN_MAX};
 
 /// A type of section.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub enum Form {
     Name,
     /// A PIN: its value is never shown.
     Pin,
-    /// A POSIX TZ.
+    /// A POSIX TZ, or a zone's name.
     Zone,
     /// A display's text with variables.
     Template,
@@ -115,7 +115,10 @@ impl Form {
             Self::Label { len_max } => format!("a text of 1 to {len_max} bytes (a Chinese character takes 3)"),
             Self::Name => "a name of 1 to 64 bytes without ;".into(),
             Self::Pin => "a PIN of 1 to 8 digits".into(),
-            Self::Zone => "a POSIX TZ: CST-8 is China's time, UTC0 is UTC".into(),
+            Self::Zone => {
+                "a POSIX TZ (CST-8 is China's time, UTC0 is UTC), or a zone's name where this machine has its file"
+                    .into()
+            }
             Self::Template => format!(
                 "a text in one line of at most {TEXT_LEN_MAX} bytes of GBK, without commas, with \\n where the display breaks a line"
             ),
@@ -172,6 +175,12 @@ pub const SERVER: &SectionSpec = &SectionSpec {
         option("same_sale_s", "30", SECONDS_OF_DAY, "a sale in doubt tried again within this is the same; 0: off"),
         option("offline_match_s", "120", SECONDS_OF_DAY, "a 105 this near to a sale in doubt is that sale; 0: off"),
         option("offline_max", "1000.00", Form::Money, "a larger 105 is not booked but listed"),
+        option(
+            "pin_tries",
+            "5",
+            Form::Number { min: 0, max: PIN_TRIES_MAX },
+            "wrong PINs a minute that stop more; 0: off",
+        ),
         option("clash_window_s", "60", SECONDS_OF_DAY, "how long a machine number stays with its last user"),
         option("rate_source", "100", RATE, "frames a second from one address; 0: no limit"),
         option("rate_total", "0", RATE, "frames a second from all together; 0: no limit"),

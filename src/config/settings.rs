@@ -2,6 +2,7 @@
 //!
 //! Reading goes on after a problem, with the option's default, so that one run shows them all.
 
+use std::net::SocketAddrV4;
 use std::path::Path;
 
 use super::options::{
@@ -37,6 +38,9 @@ pub(super) fn assemble(
     let texts = read_texts(&mut Reader::new(TEXT, 0, sections_of(sections, TEXT), problems), warnings);
     let mut server = Reader::new(SERVER, 0, sections_of(sections, SERVER).take(1), problems);
     let mut settings = read_server(&mut server, texts, file, crc);
+    // No option of the one has the name of one of the other.
+    let of_texts = sections_of(sections, TEXT).flat_map(|section| &section.settings);
+    settings.lines.extend(of_texts.map(|setting| (setting.key.clone(), setting.line)));
     let devices: Vec<(u32, DeviceRule)> = sections_of(sections, DEVICE)
         .filter_map(|section| {
             let mut reader = Reader::new(DEVICE, section.line, [section], problems);
@@ -137,6 +141,7 @@ fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> 
         offline_match_s: server.number("offline_match_s"),
         offline_max: server.read("offline_max", values::money).unwrap_or_default(),
         clash_window_s: server.number("clash_window_s"),
+        pin_tries: server.number("pin_tries"),
         rate_source: server.number("rate_source"),
         rate_total: server.number("rate_total"),
         devices: Vec::new(),
@@ -149,6 +154,7 @@ fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> 
     };
     let listen = server.read_list("listen", values::endpoint);
     server.refuse_repeated("listen", &listen);
+    server.refuse_clashing_listen(&listen);
     let bind_devices = server.read_list("bind_device", values::interface);
     server.refuse_repeated("bind_device", &bind_devices);
     Settings {
@@ -490,6 +496,26 @@ impl<'a> Reader<'a> {
             if let Some(first) = values[..index].iter().position(|other| other == value) {
                 let first = given[first].line;
                 self.problems.add(given[index].line, format!("{key} stands in line {first} already: remove one"));
+            }
+        }
+    }
+
+    /// Where all addresses of a port are listened on, none of them can be listened on once more.
+    fn refuse_clashing_listen(&mut self, values: &[SocketAddrV4]) {
+        let given = self.items("listen");
+        if given.len() != values.len() {
+            return;
+        }
+        for (index, value) in values.iter().enumerate() {
+            if let Some(first) = values[..index].iter().position(|other| values::excludes(*other, *value)) {
+                let (value, other) = (&given[index].value, &given[first].value);
+                let message = format!(
+                    "listen {} and {} of line {} exclude each other: 0.0.0.0 is every address of this machine; remove one",
+                    quoted(value),
+                    quoted(other),
+                    given[first].line
+                );
+                self.problems.add(given[index].line, message);
             }
         }
     }

@@ -246,6 +246,16 @@ fn names_that_begin_with_x_are_never_read() {
 fn the_same_address_twice_is_refused() {
     let complaints = complaints("config server\nlist listen '127.0.0.1'\nlist listen '127.0.0.1:39192'\n");
     assert_eq!(complaints, ["posgate:3: listen stands in line 2 already: remove one"]);
+    for (one, other) in [("0.0.0.0", "192.168.1.1"), ("127.0.0.1:5000", "0.0.0.0:5000")] {
+        let complaints = self::complaints(&format!("config server\nlist listen '{one}'\nlist listen '{other}'\n"));
+        let begin = format!("posgate:3: listen '{other}' and '{one}' of line 2 exclude each other: ");
+        assert!(complaints.len() == 1 && complaints[0].starts_with(&begin), "{complaints:?}");
+    }
+    for fine in [["0.0.0.0:5000", "192.168.1.1"], ["192.168.1.1", "192.168.1.2"], ["0.0.0.0:0", "127.0.0.1:0"]] {
+        let [one, other] = fine;
+        let settings = parsed(&format!("config server\nlist listen '{one}'\nlist listen '{other}'\n"));
+        assert_eq!(settings.listen.len(), 2, "{fine:?}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::model::rules::{Network, Trailer};
 use crate::model::{AccountId, GroupSet, Money, Pin, Serial, TimeOfDay};
+use crate::zone::Zone;
 
 /// The port that devices send to (protocol.md, *Transport*).
 pub const PORT: u16 = 39_192;
@@ -69,6 +70,12 @@ pub(super) fn endpoint(value: &str) -> Option<SocketAddrV4> {
     value.parse().ok().or_else(|| Some(SocketAddrV4::new(value.parse().ok()?, PORT)))
 }
 
+/// Whether one socket keeps the other from being bound: 0.0.0.0 is every address of the machine. Port 0 is any that is free.
+pub(super) fn excludes(one: SocketAddrV4, other: SocketAddrV4) -> bool {
+    let is_every = |address: SocketAddrV4| address.ip().is_unspecified();
+    one != other && one.port() == other.port() && one.port() != 0 && (is_every(one) || is_every(other))
+}
+
 /// A network, its host bits cleared; an address alone is a network of one.
 pub(super) fn network(value: &str) -> Option<Network> {
     let (address, prefix_len) = match value.split_once('/') {
@@ -103,15 +110,13 @@ pub(super) fn name(value: &str) -> Option<&str> {
     (!value.contains([';', '；'])).then_some(value)
 }
 
-/// A POSIX TZ that our clock can read without a database of zones; UTC's usual names become `UTC0`.
+/// What the one reader of zones takes: a POSIX TZ, or a zone's name where this machine has its file. UTC's usual names become `UTC0`.
 pub(super) fn zone(value: &str) -> Option<String> {
     let value = match value {
         "UTC" | "GMT" | "Etc/UTC" => "UTC0",
         other => other,
     };
-    // Reading the configuration touches no other file: a router has no database of zones anyway.
-    let settings = tz::TimeZoneSettings::new(&[], |_| Err("no zone files".into()));
-    (!value.starts_with(':') && settings.parse_posix_tz(value).is_ok()).then(|| value.to_owned())
+    (!value.trim().is_empty() && Zone::check(value).is_ok()).then(|| value.to_owned())
 }
 
 /// Three numbers, rewritten without blanks and leading zeros.
@@ -174,11 +179,21 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_is_a_posix_tz_and_no_file() {
+    fn a_zone_is_what_the_reader_of_zones_takes() {
         assert_eq!(zone("CST-8").as_deref(), Some("CST-8"));
         assert_eq!(zone("UTC").as_deref(), Some("UTC0"));
         assert_eq!(zone("CET-1CEST,M3.5.0,M10.5.0/3").as_deref(), Some("CET-1CEST,M3.5.0,M10.5.0/3"));
-        for wrong in ["", "Asia/Shanghai", ":Asia/Shanghai", "/etc/localtime", "localtime", "+8", "CST"] {
+        for taken in ["EST5EDT", "<-02>2<-01>,M3.5.0/-1,M10.5.0/0", "<+0330>-3:30"] {
+            assert_eq!(zone(taken).as_deref(), Some(taken));
+        }
+        for name in ["Asia/Shanghai", ":Asia/Shanghai"] {
+            assert_eq!(
+                zone(name).is_some(),
+                std::path::Path::new("/usr/share/zoneinfo/Asia/Shanghai").exists(),
+                "{name}"
+            );
+        }
+        for wrong in ["", " ", "+8", "CST", "Mars/Olympus", "/no/such/file"] {
             assert_eq!(zone(wrong), None, "{wrong:?}");
         }
     }

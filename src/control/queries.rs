@@ -196,7 +196,7 @@ pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String 
         let twice = [
             ("serial", device.serial.is_some() && count(&|row| devices[row].serial == device.serial)),
             ("machine", is_kept_out || count(&has_same_number)),
-            ("address", count(&|row| devices[row].address == device.address)),
+            ("address", device.is_shared || count(&|row| devices[row].address == device.address)),
         ];
         let row = Object::new()
             .text("source", device.source)
@@ -211,7 +211,8 @@ pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String 
             .list("twice", twice.iter().filter(|(_, is_twice)| *is_twice).map(|(what, _)| string(what)));
         (place, row.end())
     });
-    page("devices", rows, None)
+    let left_out = Some(server.found_left_out()).filter(|left_out| *left_out > 0);
+    page_of(Object::ok().number_if("left_out", left_out), "devices", rows, None)
 }
 
 /// As many rows as fit one line; `next` is where to go on, be it that they do not fit, or that nobody looked any further than `end`.

@@ -275,6 +275,8 @@ pub struct Rules {
     pub offline_max: Money,
     /// How long a machine number stays with the device that last used it.
     pub clash_window_s: u32,
+    /// So many wrong PINs of a card at a door, or of a door, within a minute stop them for a minute; 0: never.
+    pub pin_tries: u32,
     /// Frames a second from one address; 0: no limit.
     pub rate_source: u32,
     /// Frames a second from all; 0: no limit.

@@ -4,6 +4,7 @@
 //! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
 //! process: what is in memory then is not what is on the medium, and only a replay can tell.
 
+mod arrival;
 pub mod control;
 pub mod drops;
 mod lost;
@@ -21,7 +22,7 @@ use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::control::{self as operator, Host, Owed};
 use crate::ledger::{Ledger, Storage};
 use crate::limits::{TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
@@ -31,6 +32,7 @@ use crate::server::{Effects, Mailbag, Peer, Server};
 use crate::status::Status;
 use crate::wire::{Buffer, Reply};
 use crate::zone::Zone;
+use arrival::Arrivals;
 pub use control::Control;
 use drops::Drops;
 pub use service::Service;
@@ -91,6 +93,8 @@ pub struct Loop<'t, S: Storage> {
     sockets: Vec<Socket>,
     /// Whether a socket may hold more than was taken from it: the poll tells of each datagram once.
     ready: Vec<bool>,
+    /// What is known of each socket's datagrams' ages.
+    arrivals: Vec<Arrivals>,
     clock: Clock,
     zone: Zone,
     service: Service<'t, S>,
@@ -147,6 +151,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             poll.registry().register(socket, Token(number), Interest::READABLE)?;
         }
         let ready = vec![true; sockets.len()];
+        let arrivals = sockets.iter().map(|_| Arrivals::default()).collect();
         let events = Events::with_capacity(64);
         Ok(Self {
             poll,
@@ -154,6 +159,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             signals,
             sockets,
             ready,
+            arrivals,
             clock,
             zone,
             service: Service::new(server, ledger, fx),
@@ -289,9 +295,12 @@ impl<'t, S: Storage> Loop<'t, S> {
         let Self { service, sockets, unsent, zone, clock, headings, .. } = self;
         *zone = new.zone;
         *headings = new.headings;
+        // By the new zone: the server finds out what it changed.
+        let now = &Now { stamp: zone.stamp(now.stamp.wall), ..*now };
         service.limit_segments(new.segment_bytes);
         service.keep_reserve(new.reserve_bytes);
         logging::set_offset(zone.offset_at(now.stamp.wall));
+        service.server_mut().watch_zone(now);
         if !new.is_unchanged {
             service.reloaded(now, &mut |bag| unsent.post(clock, sockets, bag))?;
         }
@@ -407,18 +416,23 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// Takes a batch from a socket.
     fn receive(&mut self, now: &Now, number: usize, batch: usize, likely: Likely) -> io::Result<usize> {
-        let Self { sockets, service, .. } = self;
+        let Self { sockets, service, arrivals, clock: own, .. } = self;
         let mut failure = Ok(());
+        let (begin, wall) = (own.mono(), clock::wall());
         let tag = u8::try_from(number).unwrap_or(u8::MAX);
         let received = sockets[number].recv(batch, likely, |datagram| {
             if failure.is_err() {
                 return;
             }
             let peer = Peer { source: datagram.source, local: datagram.local, socket: tag };
+            service.arrived_at(arrivals[number].arrived(datagram.noted, begin, wall));
             failure = service.receive(now, peer, datagram.bytes, datagram.is_oversize());
         })?;
         failure?;
         self.ready[number] = received == batch;
+        if received < batch {
+            self.arrivals[number].found_empty(begin);
+        }
         Ok(received)
     }
 }

@@ -221,6 +221,11 @@ impl<'t, S: Storage> Service<'t, S> {
         self.collect()
     }
 
+    /// When the datagram arrived that is received next.
+    pub fn arrived_at(&mut self, arrived: Mono) {
+        self.server.arrived_at(arrived);
+    }
+
     /// After the turn's datagrams: decides what was set aside behind its live requests.
     ///
     /// # Errors

@@ -27,11 +27,13 @@ use nix::net::if_::InterfaceFlags;
 use nix::sys::socket::{
     self, AddressFamily, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockFlag, SockType, SockaddrIn, sockopt,
 };
+use nix::sys::time::TimeSpec;
 
 use super::lost;
 use crate::kernel;
 pub use crate::kernel::Mail;
 use crate::limits::DATAGRAM_LEN_MAX;
+use crate::model::Wall;
 
 /// Datagrams taken from the kernel in one call.
 const BATCH: usize = 64;
@@ -68,6 +70,8 @@ pub struct Datagram<'batch> {
     pub source: SocketAddrV4,
     /// Our address that it was sent to; for a broadcast, the one of the interface it came in by. 0.0.0.0 if the kernel did not say.
     pub local: Ipv4Addr,
+    /// When it arrived, by the kernel's wall clock; `None` if it did not say.
+    pub noted: Option<Wall>,
 }
 
 impl Datagram<'_> {
@@ -115,6 +119,8 @@ impl Socket {
             // Before binding, so that no datagram comes in without its control message.
             socket::setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).map_err(explain)?;
         }
+        // Without it a datagram arrives when it is read.
+        let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
         socket::setsockopt(&socket, sockopt::Broadcast, &true).map_err(explain)?;
         if let Some(device) = device {
             socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(device)).map_err(explain)?;
@@ -283,6 +289,7 @@ impl Socket {
                 len: message.bytes,
                 source: source.into(),
                 local: local.unwrap_or(Ipv4Addr::UNSPECIFIED),
+                noted: noted(&message),
             });
         }
         // The kernel notes in a header how much room for control messages it used, and nix does not set it back. They are all of one
@@ -359,9 +366,19 @@ fn mask(prefix: u8) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 
-/// Headers with room for the one control message that is asked for.
+/// Headers with room for the control messages that are asked for.
 fn headers(count: usize) -> MultiHeaders<SockaddrIn> {
-    MultiHeaders::preallocate(count, Some(cmsg_space!(libc::in_pktinfo)))
+    MultiHeaders::preallocate(count, Some(cmsg_space!(libc::in_pktinfo, TimeSpec)))
+}
+
+/// When a datagram arrived.
+fn noted(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Wall> {
+    message.cmsgs().ok()?.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(at) => {
+            Some(Wall(i64::from(at.tv_sec()).saturating_mul(1000).saturating_add(i64::from(at.tv_nsec()) / 1_000_000)))
+        }
+        _ => None,
+    })
 }
 
 /// The address a datagram was sent to, in a form that can be a reply's source.

@@ -5,27 +5,62 @@ use log::{debug, warn};
 use super::device::Minute;
 use super::entries::{ECHO_MS, place_of};
 use super::outbox::About;
+use super::pins::{Lock, Verdict};
 use super::texts::{Values, fill};
 use super::{Context, Effects, Room, Server};
 use crate::book::{FrameId, Seen};
 use crate::limits::LIMITED_PER_DEVICE;
-use crate::model::card::CardRow;
+use crate::model::card::{CardRow, Pin};
 use crate::model::rules::DoorRule;
 use crate::model::text::text_from_lossy;
-use crate::model::{Entry, EntrySeq, Kind, MachineNo, Money, Mono, Reason, Text, UnitNo};
+use crate::model::{Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Text, UnitNo};
 use crate::policy::{self, Passage, Presented};
-use crate::wire::{Access, Code, PinKind, Reply};
+use crate::wire::{Access, Body, Code, DeviceFrame, Keyed, PinKind, Reply};
 
 /// 050's last two numbers where no section gives them: the seed's.
 const RELAY_S: u32 = 5;
 const LEFT_OPEN_S: u32 = 20;
 
-/// Alarms of duress of devices that are turned away.
+/// Alarms of duress that no answer stands for: of devices that are turned away, and of frames that cannot be read.
 #[derive(Default)]
 pub(super) struct StrangeDuress {
     minute: Minute,
-    /// The last frames: sent again, they are no other alarm.
-    frames: heapless::Deque<(MachineNo, FrameId), { LIMITED_PER_DEVICE as usize }>,
+    /// The last frames and when they came: sent again within [`ECHO_MS`], they are no other alarm.
+    frames: heapless::Deque<(Option<u64>, FrameId, Mono), { LIMITED_PER_DEVICE as usize }>,
+}
+
+impl StrangeDuress {
+    /// Whether the frame was an alarm just now; else it is from now on.
+    fn is_again(&mut self, now: Mono, machine: Option<u64>, id: FrameId) -> bool {
+        let is_it = |(told, known, at): &(Option<u64>, FrameId, Mono)| {
+            *told == machine && *known == id && now.ms_since(*at) < ECHO_MS
+        };
+        if self.frames.iter().any(is_it) {
+            return true;
+        }
+        if self.frames.is_full() {
+            self.frames.pop_front();
+        }
+        assert!(self.frames.push_back((machine, id, now)).is_ok(), "a place was freed");
+        false
+    }
+}
+
+/// Whose frame an alarm of duress is about.
+pub(super) struct Alarmed {
+    now: Now,
+    /// Whether the frame's sender holds the machine number: then nothing limits its alarms.
+    is_served: bool,
+    /// Whether the same frame sent again is told from another by its answer.
+    is_answered: bool,
+}
+
+impl Alarmed {
+    /// The frame that is handled.
+    pub(super) fn of(context: &Context) -> Self {
+        let is_readable = matches!(context.frame.body, Body::Access(_));
+        Self { now: context.now, is_served: context.is_served, is_answered: context.is_served && is_readable }
+    }
 }
 
 /// The ledger's `slot` of an access request: `reader:door`.
@@ -41,11 +76,15 @@ pub(super) fn slot_of(reader: UnitNo, door: UnitNo) -> Text<32> {
 
 /// What was keyed.
 pub(super) fn presented(access: &Access) -> Presented {
-    match access.pin_kind {
+    presented_as(access.pin_kind, access.pin)
+}
+
+fn presented_as(kind: PinKind, pin: Option<Pin>) -> Presented {
+    match kind {
         PinKind::None => Presented::Card,
-        PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(access.pin),
-        PinKind::DoorPin => Presented::DoorPin(access.pin),
-        PinKind::Duress => Presented::Duress(access.pin),
+        PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(pin),
+        PinKind::DoorPin => Presented::DoorPin(pin),
+        PinKind::Duress => Presented::Duress(pin),
     }
 }
 
@@ -77,9 +116,9 @@ impl Server<'_> {
         }
         self.watch_door(context, access, fx);
         if policy::is_duress(row.as_ref(), presented) {
-            self.alarm_duress(context, &entry, fx);
+            self.alarm_duress(&Alarmed::of(context), &entry, fx);
         }
-        let decided = policy::decide_access(&self.tables.book, &self.rules, row.as_ref(), &request).cloned();
+        let decided = self.decide_access(context, access, row.as_ref(), &request, fx);
         if let Err(reason) = decided {
             entry.kind = Kind::Refuse;
             entry.detail.push("reason", reason.word());
@@ -97,11 +136,12 @@ impl Server<'_> {
                     self.remember(context, id, &entry);
                     None
                 } else {
-                    Some(self.append(&mut entry, &context.now, fx))
+                    Some(self.append_heard(&mut entry, None, context.arrived, fx))
                 };
                 let seq = about.unwrap_or(EntrySeq(0));
                 debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
-                self.send_admission(context, access, row.as_ref(), Some(&rule), (about, None), fx);
+                let born = context.arrived;
+                self.send_admission(context, access, row.as_ref(), Some(&rule), (about, born), fx);
             }
             Err(reason) => {
                 self.counters.refused += 1;
@@ -115,6 +155,43 @@ impl Server<'_> {
                 self.send_refused(context, access, row.as_ref(), reason, fx);
             }
         }
+    }
+
+    /// A request that waited for too long may have been given up: who swiped is gone, or swipes again. Then PINs of which too many were wrong, and
+    /// then the rules.
+    fn decide_access(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        request: &Passage,
+        fx: &mut Effects,
+    ) -> Result<DoorRule, Reason> {
+        if context.now.mono.ms_since(context.arrived) >= u64::from(self.rules.door_ttl_ms) {
+            return Err(Reason::Replay);
+        }
+        let now = context.now.mono;
+        let lock = Lock::of(context.frame.machine, access.door, access.card, request.presented);
+        if lock.is_some_and(|lock| self.tables.pins.is_stopped(now, lock)) {
+            return Err(Reason::Pin);
+        }
+        let decided = policy::decide_access(&self.tables.book, &self.rules, row, request).cloned();
+        if let (Err(Reason::Pin), Some(lock)) = (&decided, lock)
+            && self.tables.pins.count(now, lock, self.rules.pin_tries) == Verdict::Stopped
+        {
+            self.alarm_pins(context, access, fx);
+        }
+        decided
+    }
+
+    /// Too many wrong PINs.
+    fn alarm_pins(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
+        let mut entry = context.draft_at(Kind::Alarm, &access.time);
+        entry.card = access.card.map(|card| card.padded());
+        entry.slot = Some(slot(access));
+        entry.detail.push("rule", Reason::Pin.word());
+        self.append_limited(context, &mut entry, fx);
+        warn!("pin machine={} door={} tries={}", context.frame.machine, access.door, self.rules.pin_tries);
     }
 
     /// A frame sent again: a refusal stays one, and a door opens again only within its time and this run. Anything later
@@ -140,7 +217,8 @@ impl Server<'_> {
             let is_confirmed = self.tables.book.is_confirmed(context.frame.machine, seen.outcome.sale);
             // One that nothing could be written of has no entry.
             let about = Some(seen.outcome.sale).filter(|seq| !is_confirmed && *seq > EntrySeq(0));
-            self.send_admission(context, access, row, rule.as_ref(), (about, seen.at.mono), fx);
+            let born = seen.at.mono.unwrap_or(context.arrived);
+            self.send_admission(context, access, row, rule.as_ref(), (about, born), fx);
             return;
         }
         if age_ms.is_none_or(|age| age > ECHO_MS) {
@@ -179,28 +257,78 @@ impl Server<'_> {
 
     /// Never limited, and committed: who stands at the door sees nothing of it. Those of devices that are turned away have a limit of their
     /// own, for anybody can send them, and no other frames use it up.
-    pub(super) fn alarm_duress(&mut self, context: &Context, request: &Entry, fx: &mut Effects) {
-        if !context.is_served {
-            let frame = (context.frame.machine, FrameId::new(Code::Access.number(), request, Money::ZERO));
-            if self.strange_duress.frames.iter().any(|told| *told == frame) {
-                return;
-            }
-            if self.room != Room::Open || !self.strange_duress.minute.has_room(context.now.mono, LIMITED_PER_DEVICE) {
+    pub(super) fn alarm_duress(&mut self, of: &Alarmed, request: &Entry, fx: &mut Effects) {
+        let (now, machine) = (&of.now, request.machine.map(|machine| machine.value()));
+        let id = FrameId::new(Code::Access.number(), request, Money::ZERO);
+        if !of.is_answered && self.strange_duress.is_again(now.mono, machine, id) {
+            return;
+        }
+        if !of.is_served {
+            if self.room != Room::Open || !self.strange_duress.minute.has_room(now.mono, LIMITED_PER_DEVICE) {
                 self.counters.left_out += 1;
-                self.leave_out(&context.now, place_of(Kind::Alarm), 1);
+                self.leave_out(now, place_of(Kind::Alarm), 1);
                 return;
             }
             self.strange_duress.minute.written += 1;
-            if self.strange_duress.frames.is_full() {
-                self.strange_duress.frames.pop_front();
-            }
-            assert!(self.strange_duress.frames.push_back(frame).is_ok(), "a place was freed");
         }
         let mut entry = *request;
         entry.kind = Kind::Alarm;
         entry.detail.push("rule", "duress");
-        let seq = self.append(&mut entry, &context.now, fx);
-        warn!("duress machine={} seq={seq}", context.frame.machine);
+        let seq = self.append(&mut entry, now, fx);
+        match request.machine {
+            Some(machine) => warn!("duress machine={machine} seq={seq}"),
+            None => warn!("duress machine=unreadable seq={seq}"),
+        }
+    }
+
+    /// Duress of a device that finds no place.
+    pub(super) fn alarm_unplaced(&mut self, now: &Now, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
+        let mut entry = Entry::new(Kind::Alarm, now.stamp, self.clock.state);
+        entry.machine = Some(frame.machine);
+        entry.serial.clone_from(&frame.serial);
+        entry.frame = Some(frame.seq);
+        let is_duress = match &frame.body {
+            Body::Access(access) => {
+                entry.card = access.card.map(|card| card.padded());
+                entry.device_time = Some(access.time);
+                entry.slot = Some(slot(access));
+                let row = access.card.and_then(|card| self.card_row(card));
+                policy::is_duress(row.as_ref(), presented(access))
+            }
+            Body::Malformed(malformed) => {
+                entry.serial.clone_from(&malformed.serial);
+                entry.card = malformed.card.map(|card| card.padded());
+                entry.device_time.clone_from(&malformed.time);
+                self.is_duress_in(raw)
+            }
+            Body::Boot { .. }
+            | Body::Inquiry { .. }
+            | Body::Charge { .. }
+            | Body::Meal { .. }
+            | Body::Offline(_)
+            | Body::Keys { .. }
+            | Body::Confirm { .. }
+            | Body::Scan { .. } => false,
+        };
+        if is_duress {
+            self.alarm_duress(&Alarmed { now: *now, is_served: false, is_answered: false }, &entry, fx);
+        }
+    }
+
+    /// Whether a frame that cannot be read was keyed under duress.
+    pub(super) fn is_duress_in(&self, datagram: &[u8]) -> bool {
+        let Some(Keyed { kind, card, pin }) = Keyed::of(datagram) else { return false };
+        let row = card.and_then(|card| self.card_row(card));
+        policy::is_duress(row.as_ref(), presented_as(kind, pin))
+    }
+
+    /// Duress of a frame that is none: its number or its machine's cannot be read.
+    pub(super) fn alarm_no_frame(&mut self, now: &Now, datagram: &[u8], fx: &mut Effects) {
+        if !self.is_duress_in(datagram) {
+            return;
+        }
+        let entry = Entry::new(Kind::Alarm, now.stamp, self.clock.state);
+        self.alarm_duress(&Alarmed { now: *now, is_served: false, is_answered: false }, &entry, fx);
     }
 
     fn send_admission(
@@ -209,7 +337,7 @@ impl Server<'_> {
         access: &Access,
         row: Option<&CardRow>,
         rule: Option<&DoorRule>,
-        (about, born): (Option<EntrySeq>, Option<Mono>),
+        (about, born): (Option<EntrySeq>, Mono),
         fx: &mut Effects,
     ) {
         let texts = &self.rules.texts;
@@ -230,7 +358,7 @@ impl Server<'_> {
         let reader = Some(access.reader.value());
         // Without an entry: its board has confirmed it, or nothing can be written.
         let is_settled = about.is_none() && self.room != Room::Nothing;
-        let about = About { entry: about, subject: access.card_raw, reader, born, is_settled };
+        let about = About { entry: about, subject: access.card_raw, reader, born: Some(born), is_settled };
         self.command(context, &reply, about, fx);
     }
 
@@ -249,7 +377,7 @@ impl Server<'_> {
         let machine = context.frame.machine;
         let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: trailer.as_bytes() };
         let reader = Some(access.reader.value());
-        let about = About { subject: access.card_raw, reader, ..About::default() };
+        let about = About { subject: access.card_raw, reader, born: Some(context.arrived), ..About::default() };
         self.command(context, &reply, about, fx);
     }
 

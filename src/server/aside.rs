@@ -10,17 +10,25 @@
 
 use super::effects::Peer;
 use crate::limits::{ASIDE_MAX, DATAGRAM_LEN_MAX};
+use crate::model::Mono;
+
+/// Where a datagram came from, and when if that is told.
+#[derive(Clone, Copy)]
+pub(super) struct Came {
+    pub(super) peer: Peer,
+    pub(super) arrived: Option<Mono>,
+}
 
 #[derive(Clone, Copy)]
 struct Frame {
     machine: u64,
-    peer: Peer,
+    came: Came,
     start: u32,
     len: u16,
 }
 
 /// A datagram that was set aside, and where it came from.
-pub(super) type Taken = (Peer, heapless::Vec<u8, DATAGRAM_LEN_MAX>);
+pub(super) type Taken = (Came, heapless::Vec<u8, DATAGRAM_LEN_MAX>);
 
 /// Those of this turn, in the order they came in.
 pub(super) struct Aside {
@@ -52,12 +60,12 @@ impl Aside {
     }
 
     /// Keeps a datagram of this machine number.
-    pub(super) fn push(&mut self, machine: u64, peer: Peer, datagram: &[u8]) {
+    pub(super) fn push(&mut self, machine: u64, came: Came, datagram: &[u8]) {
         let start = u32::try_from(self.bytes.len()).expect("the bytes of ASIDE_MAX datagrams fit 32 bits");
         let len = u16::try_from(datagram.len()).expect("DATAGRAM_LEN_MAX fits 16 bits");
         self.bytes.extend_from_slice(datagram).expect("a turn takes at most ASIDE_MAX of them");
         assert!(
-            self.frames.push(Frame { machine, peer, start, len }).is_ok(),
+            self.frames.push(Frame { machine, came, start, len }).is_ok(),
             "a turn takes at most ASIDE_MAX of them"
         );
     }
@@ -71,12 +79,12 @@ impl Aside {
     /// Takes out the one that came first.
     pub(super) fn take(&mut self) -> Option<Taken> {
         let datagram = heapless::Vec::from_slice(self.peek()?).expect("a datagram was kept whole");
-        let peer = self.frames[self.first].peer;
+        let came = self.frames[self.first].came;
         self.first += 1;
         if self.len() == 0 {
             self.clear();
         }
-        Some((peer, datagram))
+        Some((came, datagram))
     }
 }
 
@@ -88,12 +96,13 @@ mod tests {
     #[test]
     fn they_leave_in_the_order_they_came_in_and_a_turn_of_the_longest_fits() {
         let peer = Peer { source: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9), local: Ipv4Addr::LOCALHOST, socket: 0 };
+        let came = Came { peer, arrived: Some(Mono(7)) };
         let mut aside = Box::new(Aside::new());
         for _ in 0..3 {
             let datagram = |number: usize| [u8::try_from(number % 251).unwrap(); DATAGRAM_LEN_MAX];
             for number in 0..ASIDE_MAX {
                 assert!(!aside.has_of(number as u64));
-                aside.push(number as u64, peer, &datagram(number));
+                aside.push(number as u64, came, &datagram(number));
             }
             for number in 0..ASIDE_MAX {
                 assert!(aside.has_of(number as u64));

@@ -18,10 +18,8 @@ impl Server<'_> {
         if self.may_log(&context.now, *context.peer.source.ip()) {
             info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
         }
-        self.note_offset(context, time);
         match context.clock {
-            ClockState::Ok if self.is_off(context, time) => self.tell_time(&context.now, context.device, fx),
-            ClockState::Ok => (),
+            ClockState::Ok => self.answer_boot_clock(context, fx),
             ClockState::Unset => {
                 self.tables.devices.get_mut(context.device).clock_owed = true;
                 self.poll_clock(&context.now);

@@ -3,8 +3,6 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
-use heapless::Deque;
-
 use super::Server;
 use crate::book::Figures;
 use crate::limits::FOUND_MAX;
@@ -76,6 +74,10 @@ pub struct FoundDevice {
     pub port: Text<8>,
     /// Its serial.
     pub serial: Option<Serial>,
+    /// Whether a section of the configuration names its serial, or the address that it sent from.
+    pub is_registered: bool,
+    /// Whether answers with another serial came from its address.
+    pub is_shared: bool,
 }
 
 impl FoundDevice {
@@ -89,8 +91,43 @@ impl FoundDevice {
     }
 }
 
-/// Those found since the last 000, each once.
-pub(super) type FoundDevices = Deque<FoundDevice, FOUND_MAX>;
+/// Those found since the last 000: one a source address.
+pub(super) struct FoundDevices {
+    rows: heapless::Vec<FoundDevice, FOUND_MAX>,
+    /// Answers that found no place.
+    left_out: u32,
+}
+
+impl FoundDevices {
+    pub(super) const fn new() -> Self {
+        Self { rows: heapless::Vec::new(), left_out: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.left_out = 0;
+    }
+
+    /// Adds a device. Of several answers from one address the newest counts, but another serial does not take the place of the first, save
+    /// that of a registered device.
+    fn add(&mut self, device: FoundDevice) {
+        if let Some(known) = self.rows.iter_mut().find(|known| known.source == device.source) {
+            let is_shared = known.is_shared || known.serial != device.serial;
+            if known.serial == device.serial || (device.is_registered && !known.is_registered) {
+                *known = device;
+            }
+            known.is_shared = is_shared;
+            return;
+        }
+        let Err(device) = self.rows.push(device) else { return };
+        self.left_out = self.left_out.saturating_add(1);
+        if device.is_registered
+            && let Some(place) = self.rows.iter().rposition(|known| !known.is_registered)
+        {
+            self.rows[place] = device;
+        }
+    }
+}
 
 impl Server<'_> {
     /// What is known of a card; `None` if neither table nor ledger ever named it.
@@ -125,9 +162,16 @@ impl Server<'_> {
         Some(LeftBehind { card, named: book.account(row.account).id, figures })
     }
 
-    /// Who answered a 000 since [`Server::forget_found`], the first first.
+    /// Who answered a 000 since [`Server::forget_found`]: registered devices before others, else the first first.
     pub fn found(&self) -> impl Iterator<Item = &FoundDevice> {
-        self.tables.found.iter()
+        let rows = &self.tables.found.rows;
+        let registered = rows.iter().filter(|device| device.is_registered);
+        registered.chain(rows.iter().filter(|device| !device.is_registered))
+    }
+
+    /// How many answers [`Server::found`] had no place for.
+    pub fn found_left_out(&self) -> u32 {
+        self.tables.found.left_out
     }
 
     /// Before another 000.
@@ -137,7 +181,12 @@ impl Server<'_> {
 
     /// A 100 came.
     pub(super) fn note_found(&mut self, source: Ipv4Addr, found: &wire::Found) {
-        let device = FoundDevice {
+        let is_registered = self
+            .rules
+            .devices
+            .iter()
+            .any(|rule| rule.address == Some(source) || (rule.serial.is_some() && rule.serial == found.serial));
+        self.tables.found.add(FoundDevice {
             source,
             address: text_from_lossy(found.device_ip),
             mask: text_from_lossy(found.mask),
@@ -145,15 +194,56 @@ impl Server<'_> {
             host: text_from_lossy(found.host_ip),
             port: text_from_lossy(found.port),
             serial: found.serial,
-        };
-        let is_same = |known: &&mut FoundDevice| known.source == source && known.serial == device.serial;
-        if let Some(known) = self.tables.found.iter_mut().find(is_same) {
-            *known = device;
-            return;
+            is_registered,
+            is_shared: false,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(number: u16, serial: &str, is_registered: bool) -> FoundDevice {
+        let [high, low] = number.to_be_bytes();
+        FoundDevice {
+            source: Ipv4Addr::new(10, 0, high, low),
+            address: Text::new(),
+            mask: Text::new(),
+            gateway: Text::new(),
+            host: Text::new(),
+            port: Text::new(),
+            serial: crate::model::text::text_from(serial.as_bytes()).map(Serial::from),
+            is_registered,
+            is_shared: false,
         }
-        if self.tables.found.is_full() {
-            self.tables.found.pop_front();
+    }
+
+    #[test]
+    fn forged_answers_hide_no_registered_device_and_those_left_out_are_counted() {
+        let mut found = FoundDevices::new();
+        let count = u16::try_from(FOUND_MAX).unwrap() + 36;
+        for number in 1..=count {
+            found.add(device(number, "1", false));
         }
-        assert!(self.tables.found.push_back(device).is_ok(), "a place was freed");
+        assert_eq!((found.rows.len(), found.left_out), (FOUND_MAX, 36));
+        found.add(device(1000, "77", true));
+        found.add(device(1001, "78", true));
+        assert_eq!((found.rows.len(), found.left_out), (FOUND_MAX, 38));
+        let registered = found.rows.iter().filter(|device| device.is_registered).count();
+        assert_eq!((registered, found.rows[0].source), (2, Ipv4Addr::new(10, 0, 0, 1)), "the first stays");
+    }
+
+    #[test]
+    fn an_address_has_one_place_whatever_serials_it_sends() {
+        let mut found = FoundDevices::new();
+        for serial in ["1", "1", "2", "3"] {
+            found.add(device(7, serial, false));
+        }
+        assert_eq!((found.rows.len(), found.left_out), (1, 0));
+        assert!(found.rows[0].is_shared && found.rows[0].serial.is_some_and(|serial| serial.is(b"1")));
+        found.add(device(7, "4", true));
+        found.add(device(7, "5", true));
+        assert!(found.rows[0].is_shared && found.rows[0].serial.is_some_and(|serial| serial.is(b"4")));
     }
 }

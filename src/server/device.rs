@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 
 use heapless::Deque;
 
+use super::clock::DeviceClock;
 use super::effects::Peer;
 use super::outbox::Pending;
 use crate::book::{FrameId, Seen, Window};
@@ -90,7 +91,8 @@ pub(super) struct Device {
     /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
     pub(super) clock_offset_s: Option<i64>,
     pub(super) tally: Tally,
-    pub(super) clock_told: Option<Mono>,
+    /// What its clock showed, and what it was told.
+    pub(super) clock: DeviceClock,
     /// The sale whose 008 was sent for the last time, while a late 109 can mean nothing else.
     pub(super) lapsed: Option<Pending>,
     /// The 109s it sent.
@@ -131,7 +133,7 @@ impl Device {
             left_out_timer: None,
             clash_told: None,
             rival: None,
-            clock_told: None,
+            clock: DeviceClock::default(),
             clock_owed: false,
             clock_offset_s: None,
             is_board: false,
@@ -180,6 +182,7 @@ impl Device {
             self.confirms.clear();
             self.rival = Some((*self.peer.source.ip(), self.serial.take()));
             self.clock_offset_s = None;
+            self.clock = DeviceClock::default();
             self.is_board = false;
             self.tally = Tally::default();
         }
@@ -253,6 +256,10 @@ impl Devices {
 
     pub(super) fn get(&self, row: usize) -> &Device {
         &self.rows[row]
+    }
+
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Device> {
+        self.rows.iter_mut()
     }
 
     pub(super) fn get_mut(&mut self, row: usize) -> &mut Device {

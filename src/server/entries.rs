@@ -5,7 +5,7 @@ use super::device::LIMITED;
 use super::{Context, Effects, Room, Server, Timer};
 use crate::book::{FrameId, Moment, Seen, is_answer};
 use crate::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
-use crate::model::{ClockState, Entry, EntrySeq, Kind, Now};
+use crate::model::{ClockState, Entry, EntrySeq, Kind, Mono, Now};
 use crate::wire::Code;
 
 /// Enquiries and keys are answered from memory for so long (design.md, section 8).
@@ -35,13 +35,24 @@ impl Server<'_> {
         now: &Now,
         fx: &mut Effects,
     ) -> EntrySeq {
+        self.append_heard(entry, account, now.mono, fx)
+    }
+
+    /// The same, of what was heard at `heard`: that is what its age counts from.
+    pub(super) fn append_heard(
+        &mut self,
+        entry: &mut Entry,
+        account: Option<u32>,
+        heard: Mono,
+        fx: &mut Effects,
+    ) -> EntrySeq {
         if self.room == Room::Nothing {
             self.counters.unwritten += 1;
             return EntrySeq(0);
         }
         self.say_day(entry);
         entry.seq = self.tables.book.head().next();
-        let applied = self.tables.book.apply_near(entry, Some(now.mono), account);
+        let applied = self.tables.book.apply_near(entry, Some(heard), account);
         applied.expect("an entry that we make follows from the book");
         fx.append(entry);
         entry.seq

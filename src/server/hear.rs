@@ -6,17 +6,25 @@ use core::net::Ipv4Addr;
 
 use log::{info, trace};
 
+use super::aside::Came;
 use super::{Effects, Peer, Server};
-use crate::model::Now;
 use crate::model::text::text_from_lossy;
+use crate::model::{MachineNo, Mono, Now};
 use crate::wire::{self, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
 impl Server<'_> {
     /// A device spoke. Whatever it said is decided at once, also a stored sale: [`Server::hear`] sets that aside.
     pub fn handle(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
         if self.admit(now, *peer.source.ip()) {
-            self.on_datagram(now, peer, &wire::parse(datagram), datagram, fx);
+            let request = self.read(peer, datagram);
+            self.on_datagram(now, peer, &request, datagram, fx);
         }
+    }
+
+    /// When the datagram arrived that is handled next: long before now, if the process slept or a sync was slow. What is not told
+    /// so arrives when it is handled.
+    pub fn arrived_at(&mut self, arrived: Mono) {
+        self.arrived = Some(arrived);
     }
 
     /// A device spoke: a live request is decided. A stored sale, and what comes under its machine number after it, is acknowledged and set
@@ -25,12 +33,13 @@ impl Server<'_> {
         if !self.admit(now, *peer.source.ip()) {
             return;
         }
-        let request = wire::parse(datagram);
+        let request = self.read(peer, datagram);
         if let Ok(Request::Device(frame)) = &request {
             let machine = frame.machine.value();
             if frame.code == Code::Offline || self.tables.aside.has_of(machine) {
                 self.acknowledge_frame(peer, frame, fx);
-                self.tables.aside.push(machine, peer, datagram);
+                let came = Came { peer, arrived: self.arrived };
+                self.tables.aside.push(machine, came, datagram);
                 return;
             }
         }
@@ -39,9 +48,10 @@ impl Server<'_> {
 
     /// Decides the frame that was set aside first; `false` if none is left.
     pub fn serve_aside(&mut self, now: &Now, fx: &mut Effects) -> bool {
-        let Some((peer, datagram)) = self.tables.aside.take() else { return false };
+        let Some((Came { peer, arrived }, datagram)) = self.tables.aside.take() else { return false };
+        self.arrived = arrived;
         self.watch_clock(now, fx);
-        let Ok(Request::Device(frame)) = wire::parse(&datagram) else {
+        let Ok(Request::Device(frame)) = self.read(peer, &datagram) else {
             unreachable!("only a device's frame is set aside")
         };
         self.on_frame(now, peer, &frame, &datagram, fx);
@@ -62,6 +72,28 @@ impl Server<'_> {
     pub fn handle_oversize(&mut self, now: &Now, peer: Peer, datagram: &[u8]) {
         if self.admit(now, *peer.source.ip()) {
             self.drop_frame(now, *peer.source.ip(), datagram, NotAFrame::TooLong);
+        }
+    }
+
+    /// Reads a datagram by what is known of its device.
+    fn read<'d>(&self, peer: Peer, datagram: &'d [u8]) -> Result<Request<'d>, NotAFrame> {
+        wire::parse_knowing(datagram, |machine, field| self.is_serial(peer, machine, field))
+    }
+
+    /// Whether a field is the serial of the device that sends under this machine number; `None`: nothing is known of it. What this run heard
+    /// tells, or the section that registers it, or its entries.
+    fn is_serial(&self, peer: Peer, machine: MachineNo, field: &[u8]) -> Option<bool> {
+        let row = self.tables.devices.find(machine);
+        let device = row.map(|row| self.tables.devices.get(row)).filter(|device| device.served.is_some());
+        let here = device.and_then(|device| device.serial.as_ref());
+        let registered = self.rules.device(machine).and_then(|rule| rule.serial.as_ref());
+        let is_known = here.into_iter().chain(registered).chain(self.tables.book.serials(machine));
+        if is_known.into_iter().any(|serial| serial.is(field)) {
+            return Some(true);
+        }
+        match device {
+            Some(device) => (device.peer.source.ip() == peer.source.ip()).then_some(false),
+            None => self.tables.book.remembers(machine).then_some(false),
         }
     }
 
@@ -108,7 +140,10 @@ impl Server<'_> {
         let source = *peer.source.ip();
         self.watch_clock(now, fx);
         match request {
-            Err(wrong) => self.drop_frame(now, source, datagram, *wrong),
+            Err(wrong) => {
+                self.drop_frame(now, source, datagram, *wrong);
+                self.alarm_no_frame(now, datagram, fx);
+            }
             Ok(Request::Found(found)) => {
                 self.counters.unacknowledged += 1;
                 self.note_found(source, found);

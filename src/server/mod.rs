@@ -18,6 +18,7 @@ mod hear;
 mod offline;
 mod operator;
 mod outbox;
+mod pins;
 mod refusal;
 mod refused;
 mod room;
@@ -29,7 +30,7 @@ mod view;
 
 use core::net::Ipv4Addr;
 
-use log::{debug, error, info, log_enabled, warn};
+use log::{debug, error, info, log_enabled};
 
 use access::StrangeDuress;
 use aside::Aside;
@@ -43,10 +44,12 @@ pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
 use outbox::Outbox;
+use pins::Pins;
 pub use refused::{Refused, USES_MAX};
 pub use room::Room;
 use sources::Sources;
 use texts::Values;
+pub use texts::{Longest, overlong};
 pub use tools::UnknownCard;
 use tools::UnknownCards;
 pub use view::DeviceView;
@@ -88,6 +91,7 @@ pub struct Tables {
     outbox: Outbox,
     wheel: Wheel<Timer, TIMERS_MAX>,
     sources: Sources,
+    pins: Pins,
     aside: Aside,
     found: FoundDevices,
 }
@@ -102,6 +106,7 @@ impl Tables {
             outbox: Outbox::new(),
             wheel: Wheel::new(),
             sources: Sources::new(),
+            pins: Pins::new(),
             aside: Aside::new(),
             found: FoundDevices::new(),
         }
@@ -120,6 +125,7 @@ impl Tables {
         self.outbox.clear();
         self.wheel.clear();
         self.sources.clear();
+        self.pins = Pins::new();
         self.aside.clear();
         self.found.clear();
     }
@@ -196,6 +202,8 @@ struct Context<'a> {
     now: Now,
     clock: ClockState,
     peer: Peer,
+    /// When its datagram arrived: never after now.
+    arrived: Mono,
     /// The device's row.
     device: usize,
     frame: &'a DeviceFrame<'a>,
@@ -258,6 +266,10 @@ pub struct Server<'t> {
     is_proven: bool,
     clock_timers: ClockTimers,
     unknown_cards: UnknownCards,
+    /// When the datagram arrived that is handled; `None`: now.
+    arrived: Option<Mono>,
+    /// Where the zone comes from.
+    zone_source: String,
     /// When this run began, or its book was replayed last: what the book knows of no monotonic time for was before.
     started: Mono,
     /// The changes of the zone in service.
@@ -290,6 +302,8 @@ impl<'t> Server<'t> {
             unknown_cards: UnknownCards::new(),
             started: Mono(0),
             zone: ZoneChanges::default(),
+            arrived: None,
+            zone_source: String::new(),
             zone_error_s: 0,
         };
         server.pin_registered();
@@ -299,6 +313,22 @@ impl<'t> Server<'t> {
     /// Takes the changes of the zone that stamps have their offsets from: before [`Server::start`], and after a reload.
     pub fn take_zone(&mut self, zone: ZoneChanges) {
         self.zone = zone;
+    }
+
+    /// Where the zone comes from that stamps have their offsets from, for status: at start and with a reload.
+    pub fn name_zone(&mut self, source: &str) {
+        source.clone_into(&mut self.zone_source);
+    }
+
+    /// Where the zone comes from, and by how many seconds it seems to be wrong; 0: nothing says so.
+    pub fn zone_facts(&self) -> (&str, i32) {
+        (&self.zone_source, self.zone_error_s)
+    }
+
+    /// Scatters sources by a number that nobody else knows, so that nobody chooses whose place to take (design.md, section
+    /// 13). Before the first datagram.
+    pub fn scatter_sources(&mut self, seed: u64) {
+        self.tables.sources.scatter(seed);
     }
 
     /// Applies an entry of the ledger, in order.
@@ -377,6 +407,7 @@ impl<'t> Server<'t> {
 
     /// Writes the `reload` entry, after [`Server::install`].
     pub fn reloaded(&mut self, now: &Now, fx: &mut Effects) {
+        self.watch_zone(now);
         self.watch_clock(now, fx);
         self.loaded = Some(now.stamp);
         let mut entry = self.service_entry(Kind::Reload, now);
@@ -413,13 +444,21 @@ impl<'t> Server<'t> {
 
     fn on_frame(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
         let Some((device, standing)) = self.identify(now, peer, frame, fx) else {
-            self.refuse_unplaced(now, peer, frame, fx);
+            self.refuse_unplaced(now, peer, frame, raw, fx);
             return;
         };
         let is_served = standing == Standing::Served;
+        let arrived = self.arrived.map_or(now.mono, |arrived| arrived.min(now.mono));
+        if let Some(time) = live_time(&frame.body).filter(|_| is_served) {
+            self.note_clock(now, arrived, device, time);
+            if frame.code != Code::Boot {
+                // What was on its way to the device may have ended without a 109.
+                self.pay_due_clock(now, device, fx);
+            }
+        }
         let clock = self.clock.state;
         let belief = self.belief(now, clock, frame);
-        let context = Context { now: *now, clock, peer, device, frame, raw, is_served, belief };
+        let context = Context { now: *now, clock, peer, arrived, device, frame, raw, is_served, belief };
         if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
             debug!(
                 "frame code={} machine={} seq={} source={}",
@@ -454,23 +493,23 @@ impl<'t> Server<'t> {
             Body::Inquiry { card } => self.on_inquiry(context, *card, fx),
             Body::Charge { card, amount, time, mode } => {
                 self.on_charge(context, *card, *amount, time, mode.as_deref(), fx);
-                self.check_device_clock(context, time, fx);
+                self.check_device_clock(context, fx);
             }
             Body::Meal { card, time } => {
                 self.on_meal(context, *card, time, fx);
-                self.check_device_clock(context, time, fx);
+                self.check_device_clock(context, fx);
             }
             Body::Offline(sale) => self.on_offline(context, sale, fx),
             Body::Keys { keys } => self.on_keys(context, keys, fx),
             Body::Confirm { rest } => self.on_confirm(context, rest, fx),
             Body::Scan { command, amount, time, code } => {
                 self.on_scan(context, command, *amount, time, code, fx);
-                self.check_device_clock(context, time, fx);
+                self.check_device_clock(context, fx);
             }
             Body::Access(access) => {
                 self.tables.devices.get_mut(context.device).is_board = true;
                 self.on_access(context, access, fx);
-                self.check_device_clock(context, &access.time, fx);
+                self.check_device_clock(context, fx);
             }
             Body::Malformed(malformed) => self.on_malformed(context, malformed, fx),
         }
@@ -540,9 +579,7 @@ impl<'t> Server<'t> {
                 self.tables.devices.get_mut(usize::from(device)).left_out_timer = None;
                 self.write_left_out(now, Some(usize::from(device)), fx);
             }
-            Timer::ClockWarn => warn!(
-                "clock unset for 10 minutes: set it (`date -s`, or let NTP through); meanwhile days and periods follow the terminals"
-            ),
+            Timer::ClockWarn => self.warn_unset(),
             Timer::Degraded => self.tell_degraded(now),
             Timer::ClockPoll => {
                 self.clock_timers.is_polling = false;
@@ -575,7 +612,7 @@ impl<'t> Server<'t> {
     }
 
     fn may_log(&mut self, now: &Now, source: Ipv4Addr) -> bool {
-        let allowed = self.tables.sources.may_log(now.mono, source);
+        let allowed = self.tables.sources.may_log(now.mono, source, self.rules.rate_source);
         if let Some(left_out @ 1..) = allowed {
             info!("log source={source} left_out={left_out}");
         }
@@ -635,5 +672,16 @@ impl<'t> Server<'t> {
             _ => machine.as_bytes(),
         };
         Values { name: row.map_or(&[], |row| self.tables.cards.name(row)), device, ..Values::default() }
+    }
+}
+
+/// What the device's clock shows as it sends this; a stored sale's time is the sale's.
+fn live_time<'f>(body: &'f Body) -> Option<&'f DeviceTime> {
+    match body {
+        Body::Boot { time } | Body::Charge { time, .. } | Body::Meal { time, .. } | Body::Scan { time, .. } => {
+            Some(time)
+        }
+        Body::Access(access) => Some(&access.time),
+        Body::Inquiry { .. } | Body::Offline(_) | Body::Keys { .. } | Body::Confirm { .. } | Body::Malformed(_) => None,
     }
 }

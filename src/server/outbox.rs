@@ -18,6 +18,9 @@ use crate::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Serial};
 use crate::wheel::TimerId;
 use crate::wire::{Buffer, DeviceFrame, Reply};
 
+/// Digits of a code.
+const CODE_LEN: usize = 3;
+
 /// Resends of a 011, each after so many milliseconds, doubled for the next.
 const RELEASE_RESENDS: u8 = 2;
 const RELEASE_FIRST_MS: u64 = 1000;
@@ -46,7 +49,7 @@ pub(super) struct Pending {
     answered: Option<FrameSeq>,
     /// The committed entry that it tells of.
     about: Option<EntrySeq>,
-    /// When it was first sent.
+    /// When the request that it answers arrived.
     born: Mono,
     resends: u8,
     timer: Option<TimerId>,
@@ -73,9 +76,14 @@ impl Pending {
         name == self.subject || (value.is_some() && value == number(&self.subject))
     }
 
+    /// Whether a 109's field is this command's code.
+    fn has_code(&self, name: &[u8]) -> bool {
+        number(name) == Some(u64::from(self.code))
+    }
+
     /// Whether a 109's field is this command's code or its machine.
     fn is_named(&self, name: &[u8], machine: u64) -> bool {
-        number(name).is_some_and(|value| value == u64::from(self.code) || value == machine)
+        self.has_code(name) || number(name) == Some(machine)
     }
 }
 
@@ -173,7 +181,7 @@ pub(super) struct About<'a> {
     pub(super) subject: &'a [u8],
     /// The board's reader.
     pub(super) reader: Option<u64>,
-    /// When the door was first opened, if that was before now.
+    /// When the request that it answers arrived, if that was before now.
     pub(super) born: Option<Mono>,
     /// Whether the device has confirmed it before: it is sent once.
     pub(super) is_settled: bool,
@@ -454,12 +462,21 @@ impl Server<'_> {
         };
         self.counters.confirmed += 1;
         debug!("confirm machine={} frame={} code={:03}", frame.machine, frame.seq, pending.code);
-        let Some(about) = pending.about else { return };
-        let mut entry = context.draft(Kind::Confirm);
-        entry.serial = serial_in(rest, self.tables.devices.get(context.device).serial.as_ref());
-        entry.about = Some(about);
-        pending.tell_resends(&mut entry);
-        self.append(&mut entry, now, fx);
+        if let Some(about) = pending.about {
+            let mut entry = context.draft(Kind::Confirm);
+            entry.serial = serial_in(rest, self.tables.devices.get(context.device).serial.as_ref());
+            entry.about = Some(about);
+            pending.tell_resends(&mut entry);
+            self.append(&mut entry, now, fx);
+        }
+        self.pay_due_clock(now, context.device, fx);
+    }
+
+    /// Whether a command to the device waits for its 109.
+    pub(super) fn awaits_confirm(&self, device: usize) -> bool {
+        let slots = &self.tables.devices.get(device).pending;
+        let is_confirmed_by_109 = |pending: &Pending| pending.lane != Lane::Release;
+        slots.iter().any(|slot| self.tables.outbox.get(*slot).is_some_and(is_confirmed_by_109))
     }
 
     fn confirmed_place(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<Place> {
@@ -485,12 +502,15 @@ impl Server<'_> {
         if is_bare {
             return find(&|_| true);
         }
+        // A field that is a pending command's code is that code, and not the card with this number.
+        let is_code = |name: &[u8]| name.len() == CODE_LEN && find(&|pending| pending.has_code(name)).is_some();
         // Of a board's commands the one whose card is named is meant, before one that shares but its code.
-        let by_subject = find(&|pending| names().any(|name| pending.is_about(name)));
+        let by_subject = find(&|pending| names().any(|name| pending.is_about(name) && !is_code(name)));
         by_subject.or_else(|| {
             // A 109 that was long under way names the code as well: what it means is the earlier answer whose card it names.
-            let is_earlier =
-                |name: &[u8]| number(name) != Some(machine) && self.book().has_answered(device.machine, name);
+            let is_earlier = |name: &[u8]| {
+                number(name) != Some(machine) && !is_code(name) && self.book().has_answered(device.machine, name)
+            };
             if names().any(is_earlier) {
                 None
             } else {

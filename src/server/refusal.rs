@@ -3,6 +3,7 @@
 
 use log::{info, warn};
 
+use super::access::Alarmed;
 use super::outbox::About;
 use super::texts::{Line, Values, fill};
 use super::{Context, Effects, Peer, Server, access};
@@ -25,6 +26,9 @@ impl Server<'_> {
         entry.card = malformed.card.map(|card| card.padded());
         if let Some(time) = &malformed.time {
             context.date(&mut entry, time);
+        }
+        if self.is_duress_in(context.raw) {
+            self.alarm_duress(&Alarmed::of(context), &entry, fx);
         }
         entry.detail.push("reason", Reason::Malformed.word());
         entry.detail.push("code", context.frame.code.number());
@@ -83,7 +87,7 @@ impl Server<'_> {
                 entry.slot = Some(access::slot(access));
                 let row = access.card.and_then(|card| self.card_row(card));
                 if policy::is_duress(row.as_ref(), access::presented(access)) {
-                    self.alarm_duress(context, &entry, fx);
+                    self.alarm_duress(&Alarmed::of(context), &entry, fx);
                 }
                 access.card_raw
             }
@@ -113,8 +117,9 @@ impl Server<'_> {
 
     /// There is no place for this device, and nobody may give way: whoever waits for a sale or at a door is told so once, and nothing of it
     /// is kept.
-    pub(super) fn refuse_unplaced(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) {
+    pub(super) fn refuse_unplaced(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
         self.counters.full += 1;
+        self.alarm_unplaced(now, frame, raw, fx);
         if self.may_log(now, *peer.source.ip()) {
             warn!("full machine={}: no place for another device", frame.machine);
         }

@@ -68,7 +68,7 @@ impl Server<'_> {
             return Err(Refused::BadText);
         }
         let mut text = gbk::encode(text);
-        text.truncate(gbk::cut(&text, TEXT_LEN_MAX));
+        text.truncate(gbk::cut_text(&text, TEXT_LEN_MAX));
         let device_row = self.tables.devices.get(device);
         let (machine, peer) = (device_row.machine, device_row.peer);
         let trailer = self.rules.texts.display_inquiry;

@@ -175,6 +175,10 @@ impl Status<'_> {
         json.text_or_null("why", fault.map(|(why, _)| why.word()))?;
         json.value_or_null("unset_s", fault.map(|(_, since)| now.mono.ms_since(since) / 1000))?;
         json.value_or_null("synchronized", server.kernel_clock())?;
+        let (zone, zone_error_s) = server.zone_facts();
+        json.text("local", now.stamp)?;
+        json.text("zone", zone)?;
+        json.value("zone_error_s", zone_error_s)?;
         json.close('}')?;
 
         let origin = server.origin();

@@ -37,6 +37,11 @@ impl<'a> Fields<'a> {
         self.rest.take()
     }
 
+    /// Whether none is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_none()
+    }
+
     /// The last field that is left.
     pub(super) fn next_back(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest.take()?;

@@ -140,7 +140,7 @@ impl<'a> Reply<'a> {
     }
 
     /// Appends the datagram, at most [`REPLY_LEN_MAX`] bytes for any request that was parsed: a text longer
-    /// than [`TEXT_LEN_MAX`], or than what its request's own fields leave, is cut on a character boundary.
+    /// than [`TEXT_LEN_MAX`], or than what its request's own fields leave, is cut, and neither a character, a figure nor a line break is split.
     /// If it does not fit `out`, `out` is left as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         let line = Line::begin(out, self.code());
@@ -230,7 +230,7 @@ impl<'a> Reply<'a> {
 /// Adds a text and its trailer, which is fields of its own.
 fn display<'o, const N: usize>(line: Line<'o, N>, text: &[u8], trailer: &[u8]) -> Line<'o, N> {
     let room = REPLY_LEN_MAX.saturating_sub(line.len() + AFTER_TEXT_LEN_MAX);
-    let len = gbk::cut(text, room.min(TEXT_LEN_MAX));
+    let len = gbk::cut_text(text, room.min(TEXT_LEN_MAX));
     line.field(&text[..len]).field(trailer)
 }
 

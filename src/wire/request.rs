@@ -21,11 +21,26 @@ pub type RequestNo = Text<20>;
 /// Bytes of a malformed frame's card or command number that a refusal echoes: the longest readable ones have 20.
 const SUBJECT_LEN_MAX: usize = 32;
 
-/// Reads a datagram.
+/// Letters or digits of a field that may be a serial where nothing else tells it from a code.
+const SERIAL_LEN: core::ops::RangeInclusive<usize> = 8..=20;
+
+/// Reads a datagram of a device of which nothing is known.
 ///
 /// # Errors
 /// If it is nothing that may be answered.
 pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
+    parse_knowing(datagram, |_, _| None)
+}
+
+/// Reads a datagram. `is_serial` tells of a machine number and a field whether that is the serial of the device that sends under the number;
+/// `None`: nothing is known of the device. Only a 128 needs it, whose code may look like anything.
+///
+/// # Errors
+/// If it is nothing that may be answered.
+pub fn parse_knowing(
+    datagram: &[u8],
+    is_serial: impl Fn(MachineNo, &[u8]) -> Option<bool>,
+) -> Result<Request<'_>, NotAFrame> {
     if datagram.len() > DATAGRAM_LEN_MAX {
         return Err(NotAFrame::TooLong);
     }
@@ -38,10 +53,36 @@ pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
         return Found::parse(fields).map(Request::Found);
     }
     if let Some(code) = Code::from_number(number) {
-        return DeviceFrame::parse(code, fields).map(Request::Device);
+        return DeviceFrame::parse(code, fields, &is_serial).map(Request::Device);
     }
     let seq = fields.next().and_then(FrameSeq::parse).ok_or(NotAFrame::NoSeq)?;
     Ok(Request::Unknown { code: number, seq })
+}
+
+/// What was keyed at a door, as far as it can be read, whatever else of the frame cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    /// What the PIN is.
+    pub kind: PinKind,
+    /// The card, if it can be read.
+    pub card: Option<CardNo>,
+    /// The PIN, if it can be read.
+    pub pin: Option<Pin>,
+}
+
+impl Keyed {
+    /// Reads card, kind and PIN of an access request; `None` if it is none, or says no kind.
+    pub fn of(datagram: &[u8]) -> Option<Self> {
+        // Behind the code: seq, two addresses, machine, card, reader, door, open_seconds, pin_kind, pin.
+        const CARD: usize = 4;
+        const PIN_KIND: usize = 8;
+        let mut fields = Fields::of(datagram);
+        let code = fields.next().and_then(code_number).and_then(Code::from_number);
+        code.filter(|code| *code == Code::Access)?;
+        let card = fields.clone().nth(CARD).and_then(CardNo::parse);
+        let kind = fields.nth(PIN_KIND).and_then(number).and_then(PinKind::from_number)?;
+        Some(Self { kind, card, pin: fields.next().and_then(Pin::parse) })
+    }
 }
 
 /// Why a datagram gets no reply at all.
@@ -274,7 +315,7 @@ pub enum Body<'a> {
         /// Everything after the common five as one slice, commas included.
         rest: &'a [u8],
     },
-    /// 128: `command_no,amount,time,<unread>,code…,serial`.
+    /// 128: `command_no,amount,time,<unread>,code…[,serial]` (design.md, section 13).
     Scan {
         /// Stands where a card number stands elsewhere.
         command: RequestNo,
@@ -430,7 +471,9 @@ impl<'a> Malformed<'a> {
             (_, None) => None,
             (Code::Charge, Some((_, mut behind))) => mode_and_serial(&mut behind).1,
             // What nobody reads and the code stand before it.
-            (Code::Scan, Some((_, mut behind))) => behind.clone().nth(2).and_then(|_| behind.next_back()),
+            (Code::Scan, Some((_, mut behind))) => {
+                behind.clone().nth(2).and_then(|_| behind.next_back()).filter(|field| may_be_serial(field))
+            }
             (_, Some((_, mut behind))) => behind.next(),
         };
         Self {
@@ -446,7 +489,11 @@ impl<'a> Malformed<'a> {
 
 impl<'a> DeviceFrame<'a> {
     /// `fields` are those after the code.
-    fn parse(code: Code, mut fields: Fields<'a>) -> Result<Self, NotAFrame> {
+    fn parse(
+        code: Code,
+        mut fields: Fields<'a>,
+        is_serial: &dyn Fn(MachineNo, &[u8]) -> Option<bool>,
+    ) -> Result<Self, NotAFrame> {
         let head = (fields.next(), fields.next(), fields.next(), fields.next());
         let (Some(seq), Some(device_ip), Some(host_ip), Some(machine)) = head else {
             return Err(NotAFrame::TooShort);
@@ -454,7 +501,7 @@ impl<'a> DeviceFrame<'a> {
         let seq = FrameSeq::parse(seq).ok_or(NotAFrame::NoSeq)?;
         let machine = MachineNo::parse(machine).ok_or(NotAFrame::NoMachine)?;
         let body = fields.clone();
-        let (body, serial) = Body::parse(code, &mut fields)
+        let (body, serial) = Body::parse(code, &mut fields, &|field| is_serial(machine, field))
             .unwrap_or_else(|Unreadable(field)| (Body::Malformed(Malformed::of(code, field, &body)), None));
         Ok(Self { code, seq, device_ip, host_ip, machine, serial, body })
     }
@@ -470,7 +517,7 @@ impl<'a> DeviceFrame<'a> {
         let line = self.body.emit(line);
         match (&self.serial, self.code) {
             (Some(serial), _) => line.field(serial.as_bytes()).end(),
-            // The code text of a 128 ends before the last field, so that field is always there.
+            // Else the last part of a code might be taken for a serial.
             (None, Code::Scan) if !matches!(self.body, Body::Malformed(_)) => line.field(b"").end(),
             (None, _) => line.end(),
         }
@@ -496,7 +543,7 @@ struct Unreadable(&'static str);
 type Read<'a> = Result<(Body<'a>, Option<Serial>), Unreadable>;
 
 impl<'a> Body<'a> {
-    fn parse(code: Code, fields: &mut Fields<'a>) -> Read<'a> {
+    fn parse(code: Code, fields: &mut Fields<'a>, is_serial: &dyn Fn(&[u8]) -> Option<bool>) -> Read<'a> {
         match code {
             Code::Boot => Self::parse_boot(fields),
             Code::Inquiry => Self::parse_inquiry(fields),
@@ -505,7 +552,7 @@ impl<'a> Body<'a> {
             Code::Offline => Ok(Self::parse_offline(fields)),
             Code::Keys => Self::parse_keys(fields),
             Code::Confirm => Ok((Self::Confirm { rest: fields.take_rest().unwrap_or_default() }, None)),
-            Code::Scan => Self::parse_scan(fields),
+            Code::Scan => Self::parse_scan(fields, is_serial),
             Code::Access => Self::parse_access(fields),
         }
     }
@@ -562,15 +609,25 @@ impl<'a> Body<'a> {
         Ok((Self::Keys { keys }, serial(fields.next())?))
     }
 
-    fn parse_scan(fields: &mut Fields<'a>) -> Read<'a> {
+    fn parse_scan(fields: &mut Fields<'a>, is_serial: &dyn Fn(&[u8]) -> Option<bool>) -> Read<'a> {
         let command = read(fields, "command", |bytes| text_from(bytes).filter(|text| !text.is_empty()))?;
         let amount = read(fields, "amount", Amount::parse)?;
         let time = time(fields)?;
         read(fields, "unread", Some)?;
-        // The code may hold commas: it is what lies before the last field, and that one is the serial's.
-        let serial_field = fields.next_back();
-        let code = fields.take_rest().ok_or(Unreadable("code"))?;
-        Ok((Self::Scan { command, amount, time, code }, serial(serial_field)?))
+        // The code may hold commas, and its last part may look like a serial.
+        let mut before = fields.clone();
+        let last = before.next_back().ok_or(Unreadable("code"))?;
+        let is_serial = match is_serial(last) {
+            Some(is_serial) => is_serial,
+            None => may_be_serial(last) && !before.is_empty(),
+        };
+        // An empty last field is the place of a serial that the device does not have.
+        let (code, serial) = if is_serial || (last.is_empty() && !before.is_empty()) {
+            (before.take_rest().ok_or(Unreadable("code"))?, readable_serial(last))
+        } else {
+            (fields.take_rest().ok_or(Unreadable("code"))?, None)
+        };
+        Ok((Self::Scan { command, amount, time, code }, serial))
     }
 
     fn parse_access(fields: &mut Fields<'a>) -> Read<'a> {
@@ -675,6 +732,11 @@ fn serial(field: Option<&[u8]>) -> Result<Option<Serial>, Unreadable> {
         None | Some(b"") => Ok(None),
         Some(bytes) => text_from(bytes).map(Serial::from).map(Some).ok_or(Unreadable("serial")),
     }
+}
+
+/// Whether a field looks like a serial.
+fn may_be_serial(field: &[u8]) -> bool {
+    SERIAL_LEN.contains(&field.len()) && field.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// A serial where nothing may be unreadable.

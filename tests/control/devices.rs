@@ -195,6 +195,36 @@ fn discover_lists_who_answers_and_marks_what_is_wrong() {
 }
 
 #[test]
+fn discover_says_how_many_found_no_place_and_leaves_out_no_registered_device() {
+    let site = Site::with("", "config device\n\toption machine '00042'\n\toption serial '1000000042'");
+    let server = site.start();
+    let (to, count) = (("127.0.0.1", server.port), 300_u32);
+    for number in 1..=count {
+        let own = UdpSocket::bind(format!("127.6.{}.{}:0", number / 200, number % 200 + 1)).unwrap();
+        let serial = if number == count { 42 } else { 5000 + number };
+        let answer =
+            format!("100,00001,{0},255.0.0.0,127.0.0.1,127.0.0.1,39192,1{serial:09}", own.local_addr().unwrap().ip());
+        own.send_to(answer.as_bytes(), to).unwrap();
+        if number % 50 == 0 {
+            server.wait_for_count(number as usize, "found source=127.6.");
+        }
+    }
+    let mut client = Client::of(&site);
+    let mut found = client.ask("{\"cmd\":\"found-devices\"}");
+    assert!(found.contains("\"devices\":[{\"source\":\"127.6.1.101\""), "{found}");
+    assert!(found.contains("\"left_out\":44"), "{found}");
+    let mut seen = 0;
+    loop {
+        seen += found.matches("\"source\"").count();
+        let Some((_, next)) = found.split_once("\"next\":") else { break };
+        let next: String = next.chars().take_while(char::is_ascii_digit).collect();
+        found = client.ask(&format!("{{\"cmd\":\"found-devices\",\"after\":{next}}}"));
+    }
+    assert_eq!(seen, 256);
+    server.stop();
+}
+
+#[test]
 fn discover_marks_a_machine_number_that_two_devices_use() {
     let site = Site::new();
     let server = site.start();

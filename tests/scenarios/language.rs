@@ -41,8 +41,8 @@ pub enum Action {
     SetClock(String),
     /// `kernel synchronized`, `kernel unsynchronized`: what adjtimex says from now on.
     Kernel(bool),
-    /// `NAME > frame`.
-    Send { device: String, frame: String },
+    /// `NAME > frame`; `late 6s NAME > frame`: it arrived so long before it is read.
+    Send { device: String, frame: String, late_ms: u64 },
     /// `device NAME 192.168.1.50 00002`: where NAME sends from, and the machine number that it says.
     Device { name: String, address: String, machine: String },
     /// `let NAME = text`.
@@ -242,7 +242,13 @@ fn read_action(text: &str) -> Result<Action, &'static str> {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let rest = rest.trim();
     if let Some(frame) = rest.strip_prefix('>') {
-        return Ok(Action::Send { device: word.to_owned(), frame: frame.trim().to_owned() });
+        return Ok(Action::Send { device: word.to_owned(), frame: frame.trim().to_owned(), late_ms: 0 });
+    }
+    if word == "late" {
+        let (late, sent) = rest.split_once(' ').ok_or("late DURATION NAME > frame")?;
+        let late_ms = duration_ms(late).ok_or("late by how long? 500ms, 3s, 10m, 2h or 1d")?;
+        let (device, frame) = sent.split_once('>').ok_or("late DURATION NAME > frame")?;
+        return Ok(Action::Send { device: device.trim().to_owned(), frame: frame.trim().to_owned(), late_ms });
     }
     let words: Vec<String> = split_words(rest);
     let pair = || match words.as_slice() {

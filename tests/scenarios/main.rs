@@ -23,7 +23,7 @@
 //! **Devices.** `NAME > frame` sends. A NAME that is a number is that machine, at 192.168.1.NAME; `device NAME ADDRESS
 //! MACHINE` describes any other. In a frame `..` stands for the device's address, the server's, and the machine number;
 //! `$now`, `$now-5s`, `$now+2h` for the wall clock; `$x80` for a byte; `$pad1000` for a thousand digits; `$NAME`
-//! for what `let NAME = text` said. `repeat 20` repeats the deeper lines, `$i` being 00001 …, `$k` being 1 ….
+//! for what `let NAME = text` said. `late 6s NAME > frame`: the datagram arrived so long before it is read. `repeat 20` repeats the deeper lines, `$i` being 00001 …, `$k` being 1 ….
 //!
 //! **What follows** stands under its step, all of it and in the order in which it leaves the server: 001s, then the turn's
 //! entries, then the replies that rest on nothing, then those that wait for the sync. Anything else fails the step. `< reply`

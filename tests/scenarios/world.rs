@@ -458,7 +458,8 @@ impl World {
             }
             Action::Wait(ms) => self.pass(*ms, server, fx).map_err(fail)?,
             Action::SetClock(text) => self.wall = self.zone.to_wall(self.read_civil(text, step.line)?),
-            Action::Send { device, frame } => {
+            Action::Send { device, frame, late_ms } => {
+                server.arrived_at(Mono(self.mono.0.saturating_sub(*late_ms)));
                 let source = self.device(device).map_err(fail)?.source;
                 let datagram = self.datagram(device, frame).map_err(fail)?;
                 self.last_sender = Some(device.clone());

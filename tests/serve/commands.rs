@@ -81,6 +81,7 @@ fn a_wrong_command_line_is_64_and_says_what_there_is() {
         &["serve", "--config"],
         &["cards", "check", "a", "b"],
         &["serve", "--config", "CONFIG", "--listen", "nowhere"],
+        &["serve", "--config", "CONFIG", "--listen", "127.0.0.1:39192", "--listen", "0.0.0.0"],
     ] {
         site.run(arguments).expect(64, &[], &["posgate: "]);
     }
@@ -178,6 +179,17 @@ fn a_whole_ledger_is_cut_only_with_yes() {
     }
     site.run(&["ledger", "repair", "--cut", "4", "--yes", &ledger]).expect(0, &["are now in"], &[]);
     site.run(&["ledger", "verify", &ledger]).expect(0, &["seq 1 to 3"], &[]);
+}
+
+#[test]
+fn check_warns_of_texts_that_no_display_shows_whole() {
+    let long = "长".repeat(112);
+    let site = Site::with("", &format!("config text\n\toption charge_ok '{long} $name {{$balance}}'"));
+    site.write("cards.csv", "card,name\n8888888801,张\n8888888802,欧阳娜娜\n8888888803,张\n");
+    let line = fs::read_to_string(site.path("posgate")).unwrap().lines().count();
+    let warning = format!("posgate:{line}: option charge_ok: up to 247 bytes of GBK with the longest name (");
+    let ended = site.run(&["check", "--config", "CONFIG"]).expect(0, &[], &[&warning, "cards.csv:3)"]);
+    assert_eq!(ended.err.matches("bytes of GBK").count(), 1, "{}", ended.err);
 }
 
 #[test]

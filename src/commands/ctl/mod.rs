@@ -415,9 +415,15 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
             let seconds = options.value("seconds").map(|seconds| number("--seconds", seconds)).transpose()?;
             let asked = call.ask(&object.number_if("port", port).end())?;
             std::thread::sleep(Duration::from_secs(seconds.unwrap_or(DISCOVER_S)));
-            let rows =
-                call.list("devices", |after| Object::new().text("cmd", "found-devices").number("after", after).end())?;
-            call.tell_rows("devices", &rows, |rows| print::found(&asked, rows));
+            let line = |after| Object::new().text("cmd", "found-devices").number("after", after).end();
+            let mut left_out = None;
+            let rows = call.list_with("devices", line, |answer| left_out = answer.number::<u64>("left_out"))?;
+            if call.options.has("json") {
+                let list = Object::ok().list("devices", rows.iter().map(Value::to_string));
+                say!("{}", list.number_if("left_out", left_out).end());
+            } else {
+                print::found(&asked, &rows, left_out);
+            }
         }
         "clock" => {
             let answer = call.ask(&object.text_if("machine", operand(0)).end())?;

@@ -9,6 +9,7 @@ use posgate::cards::paste::Paste;
 use posgate::control::json::{Object, Value};
 use posgate::ledger::show::for_each_entry;
 use posgate::ledger::{HeldFiles, line, segment};
+use posgate::limits::FOUND_MAX;
 use posgate::model::{CardStatus, Entry};
 
 use super::Options;
@@ -298,9 +299,12 @@ fn quoted(value: &str) -> String {
     value.replace('\'', "'\\''")
 }
 
-/// Who answered a 000.
-pub(super) fn found(asked: &Value, rows: &[Value]) {
+/// Who answered a 000, and how many answers found no place.
+pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
     say!("asked {} networks, {} devices answered", text(asked, "networks"), rows.len());
+    if let Some(left_out) = left_out {
+        say!("{left_out} more answers were left out: {FOUND_MAX} devices fit, registered ones first");
+    }
     if rows.is_empty() {
         return;
     }

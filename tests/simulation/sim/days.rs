@@ -36,12 +36,28 @@ impl Day {
 }
 
 #[derive(Debug, Default)]
-pub struct Days(Map<u64, [Day; 2]>);
+pub struct Days {
+    cards: Map<u64, [Day; 2]>,
+    /// Whether the clock of the last entry was not believed.
+    was_unset: bool,
+}
 
 impl Days {
+    /// Before an entry is counted: where the clock was set, or is believed again, later days were none.
+    pub fn watch_clock(&mut self, time: &str, clock: &str, kind: &str) {
+        let is_ok = clock == "ok";
+        if is_ok && (kind == "clock" || self.was_unset) {
+            let today = Date::parse(&time.as_bytes()[..10]).expect("a time begins with its date").0;
+            for day in self.cards.values_mut().flatten().filter(|day| day.date > today) {
+                *day = Day::default();
+            }
+        }
+        self.was_unset = !is_ok;
+    }
+
     /// Adds a sale; `None` if its day is counted nowhere.
     pub fn add(&mut self, card: u64, date: i32, fen: i64, period: &str) -> Option<&Day> {
-        let day = place_of(self.0.entry(card).or_default(), date)?;
+        let day = place_of(self.cards.entry(card).or_default(), date)?;
         day.fen += fen;
         day.add_sales(period, 1);
         Some(day)
@@ -49,7 +65,7 @@ impl Days {
 
     /// Takes back what a void gives back, and the sale too if nothing is left of it; `false` if the day is not kept.
     pub fn take_back(&mut self, card: u64, date: i32, fen: i64, period: Option<&str>) -> bool {
-        let days = self.0.entry(card).or_default();
+        let days = self.cards.entry(card).or_default();
         let Some(day) = days.iter_mut().find(|day| day.date == date) else { return false };
         // Of a day that gave its place away and came back the sales before are not counted any more.
         day.fen = (day.fen - fen).max(0);
@@ -59,8 +75,8 @@ impl Days {
 
     /// A card carries on what another one bought; gives the days that count.
     pub fn carry_on(&mut self, old: u64, new: u64) -> Vec<i32> {
-        let carried = self.0.get(&old).cloned().unwrap_or_default();
-        let days = self.0.entry(new).or_default();
+        let carried = self.cards.get(&old).cloned().unwrap_or_default();
+        let days = self.cards.entry(new).or_default();
         let mut counted = Vec::new();
         for before in carried.into_iter().filter(|before| before.date != 0) {
             let Some(day) = place_of(days, before.date) else { continue };
@@ -75,7 +91,7 @@ impl Days {
 
     /// What a card bought on a day that is kept.
     pub fn of(&self, card: u64, date: i32) -> Option<&Day> {
-        self.0.get(&card).into_iter().flatten().find(|day| day.date == date)
+        self.cards.get(&card).into_iter().flatten().find(|day| day.date == date)
     }
 
     /// The server counts the same.
@@ -85,9 +101,9 @@ impl Days {
         let spent = history.spent(Date(date));
         assert_eq!(day.fen, spent, "spent by {card} on {date}: summed up, or live");
         for (period, sales) in &day.sales {
-            // It counts to 255.
+            // It counts to the largest limit.
             let counted = i64::from(history.sales(Date(date), period));
-            assert_eq!((*sales).min(255), counted, "sales of {card} in {period} of {date}: counted, or live");
+            assert_eq!((*sales).min(65_535), counted, "sales of {card} in {period} of {date}: counted, or live");
         }
     }
 }

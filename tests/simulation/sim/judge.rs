@@ -394,6 +394,7 @@ impl Judge {
         self.seq = seq;
         self.crc = crc;
         self.entries += 1;
+        self.days.watch_clock(line.column(2), line.column(3), line.column(4));
         self.count(&line);
         self.judge_reserve(&line, text);
         self.count_stopped(&line);
