@@ -245,3 +245,19 @@ fn wait_until(is_so: impl Fn() -> bool) {
         assert!(begin.elapsed().as_secs() < 20, "it does not come about");
     }
 }
+
+#[test]
+fn more_segments_than_files_may_be_open_are_read_or_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger");
+    let plan = crate::generate::Plan { entries: 6_000, accounts: 50, days: 1, segment_bytes: 1024 };
+    crate::generate::write(&place, plan);
+    assert!(segments(&[&place]).len() > 100);
+    let verify = |limits: &str| {
+        let script = format!("{limits}; exec {} ledger verify {}", env!("CARGO_BIN_EXE_posgate"), text(&place));
+        Ended::of(&std::process::Command::new("sh").args(["-c", &script]).output().unwrap())
+    };
+    // It asks for as many as it needs, where that is granted.
+    verify("ulimit -Sn 40").expect(0, &["clean"], &[]);
+    verify("ulimit -n 40").expect(74, &[], &["ledger-0", "name fewer segments at once", "ulimit -n"]);
+}
