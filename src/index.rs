@@ -170,7 +170,15 @@ pub fn hash_bytes(bytes: &[u8]) -> u32 {
 
 /// FNV-1a of 64 bits: a text's stand-in where two different texts may, once in 2^64, count as one.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3))
+    fnv1a_on(FNV1A, bytes.iter().copied())
+}
+
+/// [`fnv1a`] of nothing.
+pub const FNV1A: u64 = 0xCBF2_9CE4_8422_2325;
+
+/// [`fnv1a`] of what gave `hash`, and then of these bytes.
+pub fn fnv1a_on(hash: u64, bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
 #[cfg(test)]

@@ -102,11 +102,14 @@ pub const DOUBTS_KEPT_MIN: usize = 4096;
 /// Admissions kept for the pass-back rule: at least this many.
 pub const PASSES_KEPT_MIN: usize = 4096;
 
-/// Keys of operators' orders remembered: at least this many. The same key again after so many others is a new order.
-pub const KEYS_KEPT_MIN: usize = 16_384;
+/// Names of operators' orders remembered, keys and rows of files together: at least this many (design.md, section 8); twice as many
+/// fit, 64 bytes each, and the older half goes when full. A key that is forgotten is a new one. Under the name of a file of which a row may be
+/// forgotten, no further row is done. So a file has at most as many rows.
+pub const NAMES_KEPT_MIN: usize = 32_768;
 
-/// Batches of orders remembered: at least this many, whatever their length. An older one begins anew.
-pub const BATCHES_KEPT_MIN: usize = 1024;
+/// Files of orders remembered by their names: at least this many. The name of one that is forgotten is a new one: it was used before
+/// as many others.
+pub const FILES_KEPT_MIN: usize = 4096;
 
 /// Voids remembered: at least this many. A sale older than the newest one forgotten may have been voided, and is not voided any more.
 pub const VOIDS_KEPT_MIN: usize = 4096;

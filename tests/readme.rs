@@ -211,7 +211,7 @@ fn quoted_after(mark: &str) -> Vec<String> {
 #[test]
 fn every_detail_key_stands_in_a_table() {
     // Those of design.md, section 7, and those the code writes.
-    let designed = "reason code asked claimed day period rule left by note key batch mode correction invalid n \
+    let designed = "reason code asked claimed day period rule left by note key for nth mode correction invalid n \
                     cards cards_crc config_crc unopened unopened_sum";
     let written = quoted_after("detail.push(\"");
     assert!(written.len() > 20, "{written:?}");
@@ -289,8 +289,8 @@ fn the_limits_are_those_of_the_code() {
             limits::OFFLINE_KEPT_MIN,
             limits::DOUBTS_KEPT_MIN,
             limits::PASSES_KEPT_MIN,
-            limits::KEYS_KEPT_MIN,
-            limits::BATCHES_KEPT_MIN,
+            limits::NAMES_KEPT_MIN,
+            limits::FILES_KEPT_MIN,
             limits::VOIDS_KEPT_MIN,
             limits::LINKS_MAX,
             limits::UNKNOWN_CARDS_MAX,

@@ -20,8 +20,8 @@ impl Book {
             .or_else(|| differ_in_rows("doubt", &self.rows_of_doubts(), &other.rows_of_doubts()))
             .or_else(|| differ_in_rows("offline", &self.rows_of_offline(), &other.rows_of_offline()))
             .or_else(|| differ_in_rows("pass", &self.rows_of_passes(), &other.rows_of_passes()))
-            .or_else(|| differ_in_rows("key", &self.orders.rows_of_keys(), &other.orders.rows_of_keys()))
-            .or_else(|| differ_in_rows("batch", &self.orders.rows_of_batches(), &other.orders.rows_of_batches()))
+            .or_else(|| differ_in_rows("name", &self.orders.rows_of_names(), &other.orders.rows_of_names()))
+            .or_else(|| differ_in_rows("file", &self.orders.rows_of_files(), &other.orders.rows_of_files()))
             .or_else(|| differ_in_rows("void", &self.orders.rows_of_voids(), &other.orders.rows_of_voids()))
             .or_else(|| differ("periods", &self.periods, &other.periods))
     }

@@ -20,7 +20,7 @@ pub use day::PeriodId;
 use day::PeriodNames;
 use history::{History, Row};
 use orders::Orders;
-pub use orders::{Ask, Batch, UsedKey, Voided};
+pub use orders::{Ask, UsedName, Voided};
 use seen::Memory;
 pub use seen::{FrameId, Moment, Outcome, Seen, Window, is_answer};
 pub use snapshot::{AccountLine, BadLine, account_line};
@@ -28,10 +28,9 @@ pub use snapshot::{AccountLine, BadLine, account_line};
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
 use crate::model::digits::Decimal;
-use crate::model::order::{Digest, KeyText};
 use crate::model::{
     AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, MachineNo,
-    Money, Mono, Serial, Stamp, UnitNo,
+    Money, Mono, Order, Serial, Stamp, UnitNo,
 };
 
 /// Records without a believed time that are compared: those of one card and amount share a hash, and anybody can send many.
@@ -727,14 +726,14 @@ impl Book {
         self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)
     }
 
-    /// What a key of an order was used for, if it is remembered.
-    pub fn used_key(&self, key: &KeyText) -> Option<&UsedKey> {
-        self.orders.key(key)
+    /// What the name of an order was used for, if it is remembered.
+    pub fn used_name(&self, order: &Order) -> Option<&UsedName> {
+        self.orders.used(order)
     }
 
-    /// A batch of orders as far as it was done, if it is remembered.
-    pub fn batch(&self, digest: &Digest) -> Option<&Batch> {
-        self.orders.batch(digest)
+    /// Whether orders of the same file may be forgotten: of one that is not remembered nobody knows whether it was done.
+    pub fn has_forgotten_names(&self, order: &Order) -> bool {
+        self.orders.has_forgotten(order)
     }
 
     /// What was voided of a sale; `None` if it is so old that this may be forgotten.

@@ -1,82 +1,119 @@
-//! What operators ordered, as far as it must be known again: keys, batches, and what was voided of which sale (design.md,
-//! sections 3 and 7).
+//! What operators ordered, as far as it must be known again: names, and what was voided of which sale (design.md, sections 3, 7
+//! and 8).
 //!
-//! What always holds: an order is known again by what its entry says, so a restart forgets none. The same key stands for
-//! the same order only ([`Ask`] tells whether it is); a batch's lines follow each other, so one row remembers it whole; and of
-//! a sale that may have a void which is forgotten, nothing more is voided.
+//! What always holds: an order is known again by what its entry says, so a restart forgets none. A name stands for the
+//! same order only ([`Ask`] tells whether it is); under the name of a file of which an order may be forgotten, none that is not remembered is
+//! done; and of a sale that may have a void which is forgotten, nothing more is voided.
 
 use core::fmt::Debug;
 use std::collections::BTreeMap;
 
 use super::Figures;
 use super::history::{History, Row};
-use super::snapshot::{Fields, Line, column, column_or_none, restore_row, text, text_or_none};
-use crate::index::{fnv1a, hash_number};
-use crate::limits::{BATCHES_KEPT_MIN, KEYS_KEPT_MIN, VOIDS_KEPT_MIN};
-use crate::model::entry::Value;
-use crate::model::order::{Digest, KeyText};
-use crate::model::{AccountId, Act, CardNo, Entry, EntrySeq, Kind, Text, UnitNo};
+use super::snapshot::{Fields, Line, column, column_or_none, restore_row};
+use crate::index::{FNV1A, fnv1a, fnv1a_on, hash_bytes, hash_number};
+use crate::limits::{FILES_KEPT_MIN, NAMES_KEPT_MIN, VOIDS_KEPT_MIN};
+use crate::model::{AccountId, Act, CardNo, Entry, EntrySeq, Key, Kind, Mark, Order, UnitNo};
 
-/// What an order asks for, whoever gives it and why: a hash, the same from the order and from its entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask(u64);
+/// What an order says, the same from the order and from its entry.
+struct Said {
+    /// The word of its command.
+    command: &'static str,
+    /// What it is about: a card, mostly.
+    subject: u64,
+    one: i64,
+    other: i64,
+}
 
 /// Stands for an amount that was left open.
 const OPEN: i64 = i64::MIN;
 
-impl Ask {
-    /// Of an order.
-    pub fn of(act: &Act) -> Self {
+impl Said {
+    fn new(command: &'static str, subject: u64, one: i64, other: i64) -> Self {
+        Self { command, subject, one, other }
+    }
+
+    /// By an order.
+    fn of(act: &Act) -> Self {
         match act {
             Act::Move { way, card, amount, uses } => {
                 let (amount, uses) = way.booked(*amount, *uses);
-                Self::mix(way.kind(), card.value(), amount.fen(), i64::from(uses))
+                Self::new(way.kind().word(), card.value(), amount.fen(), i64::from(uses))
             }
             Act::Void { sale, amount } => {
-                Self::mix(Kind::Void, sale.0, amount.map_or(OPEN, |amount| i64::from(amount.fen())), 0)
+                let amount = amount.map_or(OPEN, |amount| i64::from(amount.fen()));
+                Self::new(Kind::Void.word(), sale.0, amount, 0)
             }
-            Act::Mark { card, mark } => Self::mix(Kind::Status, card.value(), word(mark.word()), 0),
-            Act::Link { old, new } => Self::mix(Kind::Link, new.value(), number(old.value()), 0),
-            Act::Open { machine, door } => Self::mix(Kind::Remote, machine.value(), number(door.value()), 0),
+            Act::Mark { card, mark } => Self::new(mark.word(), card.value(), 0, 0),
+            Act::Link { old, new } => Self::new(Kind::Link.word(), new.value(), number(old.value()), 0),
+            Act::Open { machine, door } => Self::new(Kind::Remote.word(), machine.value(), number(door.value()), 0),
         }
     }
 
-    /// Of the order behind an entry; `None` if no order leads to such a one.
+    /// By the order behind an entry; `None` if no order leads to such a one.
     fn of_entry(entry: &Entry) -> Option<Self> {
         let card = || entry.card.map_or(0, |card| card.value());
+        let word = entry.kind.word();
         Some(match entry.kind {
             Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust => {
                 let uses = i64::from(entry.uses.unwrap_or_default());
-                Self::mix(entry.kind, card(), entry.amount.unwrap_or_default().fen(), uses)
+                Self::new(word, card(), entry.amount.unwrap_or_default().fen(), uses)
             }
             Kind::Void => {
                 let asked = entry.detail.asked().map_or(OPEN, |amount| i64::from(amount.fen()));
-                Self::mix(entry.kind, entry.about.unwrap_or_default().0, asked, 0)
+                Self::new(word, entry.about.unwrap_or_default().0, asked, 0)
             }
-            Kind::Status => Self::mix(entry.kind, card(), entry.detail.get("status").map_or(0, |it| word(it.0)), 0),
-            Kind::Link => Self::mix(entry.kind, card(), replaced_card(entry).map_or(0, |old| number(old.value())), 0),
+            Kind::Status => {
+                let word = entry.detail.get("status")?;
+                let mark = Mark::ALL.iter().find(|mark| word.is(mark.word()))?;
+                Self::new(mark.word(), card(), 0, 0)
+            }
+            Kind::Link => Self::new(word, card(), replaced_card(entry).map_or(0, |old| number(old.value())), 0),
             Kind::Remote => {
                 let door = entry.slot.as_ref().and_then(|slot| slot.split_once(':')).map(|(_, door)| door);
                 let door = door.and_then(|door| UnitNo::parse(door.as_bytes())).map_or(0, |door| door.value());
-                Self::mix(entry.kind, entry.machine.map_or(0, |machine| machine.value()), number(door), 0)
+                Self::new(word, entry.machine.map_or(0, |machine| machine.value()), number(door), 0)
             }
             _ => return None,
         })
     }
 
-    fn mix(kind: Kind, subject: u64, one: i64, other: i64) -> Self {
+    fn ask(&self) -> Ask {
         let mut bytes = [0; 32];
-        let parts = [fnv1a(kind.word().as_bytes()).to_be_bytes(), subject.to_be_bytes()];
-        let parts = parts.into_iter().chain([one.to_be_bytes(), other.to_be_bytes()]);
+        let parts = [fnv1a(self.command.as_bytes()).to_be_bytes(), self.subject.to_be_bytes()];
+        let parts = parts.into_iter().chain([self.one.to_be_bytes(), self.other.to_be_bytes()]);
         for (place, part) in bytes.chunks_exact_mut(8).zip(parts) {
             place.copy_from_slice(&part);
         }
-        Self(fnv1a(&bytes))
+        Ask(fnv1a(&bytes))
+    }
+
+    /// The name of the file that a row for this stands in: a hash, as names are.
+    fn file(&self, purpose: impl Iterator<Item = u8>) -> u64 {
+        let command = fnv1a_on(FNV1A, self.command.bytes().chain([0]));
+        fnv1a_on(command, purpose.chain([0]))
+    }
+
+    /// The name of such a row.
+    fn row(&self, file: u64, nth: u32) -> u64 {
+        fnv1a_on(file, self.subject.to_be_bytes().into_iter().chain(nth.to_be_bytes()))
     }
 }
 
-fn word(text: &str) -> i64 {
-    number(fnv1a(text.as_bytes()))
+/// The name of an order with a key of its own: no command is empty.
+fn own(key: impl Iterator<Item = u8>) -> u64 {
+    fnv1a_on(FNV1A, core::iter::once(0).chain(key))
+}
+
+/// What an order asks for, whoever gives it and why: a hash, the same from the order and from its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask(u64);
+
+impl Ask {
+    /// Of an order.
+    pub fn of(act: &Act) -> Self {
+        Said::of(act).ask()
+    }
 }
 
 /// The same bits.
@@ -89,25 +126,33 @@ pub(super) fn replaced_card(entry: &Entry) -> Option<CardNo> {
     CardNo::parse(entry.detail.get("was")?.0.as_bytes())
 }
 
-/// A key that was used.
+/// A name that was used. It is kept as a hash: of 65,536 names two share one once in ten thousand million times, and then the
+/// second order is refused, for it asks for something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UsedKey {
+pub struct UsedName {
     /// The order's entry.
     pub seq: EntrySeq,
     /// What it was used for.
     pub ask: Ask,
-    /// The account that its entry names.
-    pub account: Option<AccountId>,
     /// What the account held then.
     pub figures: Option<Figures>,
-    text: KeyText,
+    /// The hash of the account that its entry names.
+    account: Option<u32>,
+    name: u64,
 }
 
-impl Row for UsedKey {
+impl UsedName {
+    /// Whether the figures may be of this account. The entry of a word on a card names none: it moves none.
+    pub fn is_of(&self, account: &AccountId) -> bool {
+        self.account.is_none_or(|hash| hash == hash_bytes(account.as_bytes()))
+    }
+}
+
+impl Row for UsedName {
     type Key = u64;
 
     fn key(&self) -> u64 {
-        fnv1a(self.text.as_bytes())
+        self.name
     }
 
     fn hash(key: &u64) -> u32 {
@@ -123,23 +168,19 @@ impl Row for UsedKey {
     }
 }
 
-/// A batch as far as it was done: its lines follow each other.
+/// A file of which orders were done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The entry of its first line.
-    pub first: EntrySeq,
-    /// The entry of its last line so far.
-    pub last: EntrySeq,
-    /// Lines done.
-    pub lines: u32,
-    digest: Digest,
+struct NamedFile {
+    /// The entry of its first order.
+    first: EntrySeq,
+    name: u64,
 }
 
-impl Row for Batch {
+impl Row for NamedFile {
     type Key = u64;
 
     fn key(&self) -> u64 {
-        fnv1a(self.digest.as_bytes())
+        self.name
     }
 
     fn hash(key: &u64) -> u32 {
@@ -195,10 +236,12 @@ pub struct Voided {
 /// Takes a line of a snapshot: its first word, and what writes the rest.
 type Out<'a, E> = dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E> + 'a;
 
-/// Keys, batches and voids.
+/// Names, files and voids.
 pub(super) struct Orders {
-    keys: History<UsedKey, { 2 * KEYS_KEPT_MIN }, { 4 * KEYS_KEPT_MIN }>,
-    batches: History<Batch, { 2 * BATCHES_KEPT_MIN }, { 4 * BATCHES_KEPT_MIN }>,
+    names: History<UsedName, { 2 * NAMES_KEPT_MIN }, { 4 * NAMES_KEPT_MIN }>,
+    /// Names before this entry may be forgotten.
+    names_from: EntrySeq,
+    files: History<NamedFile, { 2 * FILES_KEPT_MIN }, { 4 * FILES_KEPT_MIN }>,
     voids: History<Void, { 2 * VOIDS_KEPT_MIN }, { 4 * VOIDS_KEPT_MIN }>,
     /// Voids before this entry may be forgotten, so sales before it are not voided.
     voids_from: EntrySeq,
@@ -206,19 +249,26 @@ pub(super) struct Orders {
 
 impl Orders {
     pub(super) const fn new() -> Self {
-        Self { keys: History::new(), batches: History::new(), voids: History::new(), voids_from: EntrySeq(0) }
+        Self {
+            names: History::new(),
+            names_from: EntrySeq(0),
+            files: History::new(),
+            voids: History::new(),
+            voids_from: EntrySeq(0),
+        }
     }
 
     pub(super) fn clear(&mut self) {
-        self.keys.clear();
-        self.batches.clear();
+        self.names.clear();
+        self.names_from = EntrySeq(0);
+        self.files.clear();
         self.voids.clear();
         self.voids_from = EntrySeq(0);
     }
 
     /// Takes note of an entry that an operator's order led to.
     pub(super) fn apply(&mut self, entry: &Entry) {
-        let Some(ask) = Ask::of_entry(entry) else { return };
+        let Some(said) = Said::of_entry(entry) else { return };
         if let Some(sale) = entry.about.filter(|_| entry.kind == Kind::Void) {
             let fen = entry.amount.unwrap_or_default().fen();
             let has_forgotten = self.voids.push(Void { seq: entry.seq, sale, fen, is_whole: !entry.is_partial() });
@@ -226,39 +276,42 @@ impl Orders {
                 self.voids_from = self.voids.rows().next().map_or(entry.seq, Row::seq);
             }
         }
-        match (entry.detail.get("batch"), entry.detail.get("key")) {
-            (Some(digest), Some(line)) => self.advance(digest, line, entry.seq),
-            (None, Some(key)) => {
-                if let Some(text) = unescape(key) {
-                    let figures = Figures::told_by(entry);
-                    self.keys.push(UsedKey { seq: entry.seq, ask, account: entry.account, figures, text });
+        let name = match (entry.detail.get("for"), entry.detail.get("key")) {
+            (Some(purpose), _) => {
+                let file = said.file(purpose.bytes());
+                if self.files.find(file).next().is_none() {
+                    self.files.push(NamedFile { first: entry.seq, name: file });
                 }
+                let nth = entry.detail.get("nth").and_then(|nth| nth.0.parse().ok());
+                said.row(file, nth.unwrap_or(1))
             }
-            (_, None) => (),
+            (None, Some(key)) => own(key.bytes()),
+            (None, None) => return,
+        };
+        let account = entry.account.map(|account| hash_bytes(account.as_bytes()));
+        let figures = Figures::told_by(entry);
+        if self.names.push(UsedName { seq: entry.seq, ask: said.ask(), figures, account, name }) {
+            self.names_from = self.names.rows().next().map_or(entry.seq, Row::seq);
         }
     }
 
-    fn advance(&mut self, digest: Value, line: Value, seq: EntrySeq) {
-        let (Some(digest), Ok(lines)) = (unescape::<16>(digest), line.0.parse()) else { return };
-        match self.batch(&digest).map(|batch| batch.first) {
-            Some(first) => {
-                let batch = self.batches.entry_mut(first).expect("it was just found");
-                (batch.last, batch.lines) = (seq, lines);
+    /// What an order's name was used for, if it is remembered.
+    pub(super) fn used(&self, order: &Order) -> Option<&UsedName> {
+        let name = match &order.key {
+            Key::Own(key) => own(key.bytes()),
+            Key::For { name, nth } => {
+                let said = Said::of(&order.act);
+                said.row(said.file(name.bytes()), *nth)
             }
-            None => {
-                self.batches.push(Batch { first: seq, last: seq, lines, digest });
-            }
-        }
+        };
+        self.names.find(name).next()
     }
 
-    /// What a key was used for, if it is remembered.
-    pub(super) fn key(&self, text: &KeyText) -> Option<&UsedKey> {
-        self.keys.find(fnv1a(text.as_bytes())).find(|used| used.text == *text)
-    }
-
-    /// A batch, if it is remembered.
-    pub(super) fn batch(&self, digest: &Digest) -> Option<&Batch> {
-        self.batches.find(fnv1a(digest.as_bytes())).find(|batch| batch.digest == *digest)
+    /// Whether an order of the same file may be forgotten: then nobody knows of one that is not remembered whether it was done.
+    pub(super) fn has_forgotten(&self, order: &Order) -> bool {
+        let Key::For { name, .. } = &order.key else { return false };
+        let file = self.files.find(Said::of(&order.act).file(name.bytes())).next();
+        file.is_some_and(|file| file.first < self.names_from)
     }
 
     /// What was voided of a sale; `None` if that may be forgotten.
@@ -276,22 +329,23 @@ impl Orders {
     // ---------------------------------------------------------------- snapshot
 
     pub(super) fn emit<E>(&self, out: &mut Out<E>) -> Result<(), E> {
-        for used in self.keys.rows() {
-            out("key", &mut |line| {
+        if self.names_from > EntrySeq(0) {
+            out("names", &mut |line| column(line, self.names_from))?;
+        }
+        for used in self.names.rows() {
+            out("name", &mut |line| {
                 column(line, used.seq);
+                column(line, format_args!("{:016x}", used.name));
                 column(line, format_args!("{:016x}", used.ask.0));
-                text_or_none(line, used.account.as_deref());
+                column_or_none(line, used.account);
                 column_or_none(line, used.figures.map(|figures| figures.balance));
                 column_or_none(line, used.figures.map(|figures| figures.uses));
-                text(line, &used.text);
             })?;
         }
-        for batch in self.batches.rows() {
-            out("batch", &mut |line| {
-                column(line, batch.first);
-                column(line, batch.last);
-                column(line, batch.lines);
-                text(line, &batch.digest);
+        for file in self.files.rows() {
+            out("file", &mut |line| {
+                column(line, file.first);
+                column(line, format_args!("{:016x}", file.name));
             })?;
         }
         if self.voids_from > EntrySeq(0) {
@@ -308,26 +362,24 @@ impl Orders {
         Ok(())
     }
 
-    pub(super) fn restore_key(&mut self, fields: &mut Fields) -> Option<()> {
-        let (seq, ask) = (fields.seq()?, Ask(fields.hash()?));
-        let account = fields.or_none(Fields::text)?;
-        let (balance, uses) = (fields.or_none(Fields::balance)?, fields.or_none(Fields::number)?);
-        let figures = balance.zip(uses).map(|(balance, uses)| Figures { balance, uses });
-        restore_row(&mut self.keys, UsedKey { seq, ask, account, figures, text: fields.text()? })
+    pub(super) fn restore_names(&mut self, fields: &mut Fields) -> Option<()> {
+        restore_from(&mut self.names_from, fields)
     }
 
-    pub(super) fn restore_batch(&mut self, fields: &mut Fields) -> Option<()> {
-        let (first, last, lines) = (fields.seq()?, fields.seq()?, fields.number()?);
-        restore_row(&mut self.batches, Batch { first, last, lines, digest: fields.text()? })
+    pub(super) fn restore_name(&mut self, fields: &mut Fields) -> Option<()> {
+        let (seq, name, ask) = (fields.seq()?, fields.hash()?, Ask(fields.hash()?));
+        let account = fields.or_none(Fields::number)?;
+        let (balance, uses) = (fields.or_none(Fields::balance)?, fields.or_none(Fields::number)?);
+        let figures = balance.zip(uses).map(|(balance, uses)| Figures { balance, uses });
+        restore_row(&mut self.names, UsedName { seq, ask, figures, account, name })
+    }
+
+    pub(super) fn restore_file(&mut self, fields: &mut Fields) -> Option<()> {
+        restore_row(&mut self.files, NamedFile { first: fields.seq()?, name: fields.hash()? })
     }
 
     pub(super) fn restore_voids(&mut self, fields: &mut Fields) -> Option<()> {
-        let from = fields.seq()?;
-        if self.voids_from > EntrySeq(0) || from == EntrySeq(0) {
-            return None;
-        }
-        self.voids_from = from;
-        Some(())
+        restore_from(&mut self.voids_from, fields)
     }
 
     pub(super) fn restore_void(&mut self, fields: &mut Fields) -> Option<()> {
@@ -337,12 +389,13 @@ impl Orders {
 
     // ---------------------------------------------------------------- compare
 
-    pub(super) fn rows_of_keys(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        self.keys.rows().map(|used| (used.seq.0, used)).collect()
+    pub(super) fn rows_of_names(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        self.names.rows().map(|used| (used.seq.0, used)).collect()
     }
 
-    pub(super) fn rows_of_batches(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        self.batches.rows().map(|batch| (batch.first.0, batch)).collect()
+    pub(super) fn rows_of_files(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        let rows = self.files.rows().map(|file| (file.first.0, file.name));
+        rows.chain([(0, self.names_from.0)]).collect()
     }
 
     pub(super) fn rows_of_voids(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
@@ -351,13 +404,14 @@ impl Orders {
     }
 }
 
-/// A detail's value as it was pushed; `None` if it is longer than any of ours.
-fn unescape<const N: usize>(value: Value) -> Option<Text<N>> {
-    let mut bytes = heapless::Vec::<u8, N>::new();
-    for byte in value.bytes() {
-        bytes.push(byte).ok()?;
+/// What may be forgotten lies before this entry.
+fn restore_from(from: &mut EntrySeq, fields: &mut Fields) -> Option<()> {
+    let seq = fields.seq()?;
+    if *from > EntrySeq(0) || seq == EntrySeq(0) {
+        return None;
     }
-    Text::try_from(core::str::from_utf8(&bytes).ok()?).ok()
+    *from = seq;
+    Some(())
 }
 
 #[cfg(test)]
@@ -365,7 +419,8 @@ mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::model::{Balance, ClockState, Detail, MachineNo, Mark, Money, Stamp, Way};
+    use crate::model::order::Holder;
+    use crate::model::{Balance, ClockState, Detail, MachineNo, Money, Stamp, Text, Way};
 
     /// Too large for a test's stack.
     static ORDERS: Mutex<Orders> = Mutex::new(Orders::new());
@@ -432,27 +487,80 @@ mod tests {
             .collect();
         for (place, act) in acts.iter().enumerate() {
             for (other, entry) in entries.iter().enumerate() {
-                assert_eq!(Ask::of_entry(entry) == Some(Ask::of(act)), place == other, "{act:?} {entry:?}");
+                let asked = Said::of_entry(entry).map(|said| said.ask());
+                assert_eq!(asked == Some(Ask::of(act)), place == other, "{act:?} {entry:?}");
             }
         }
     }
 
+    fn topup(card: u64, key: Key) -> Order {
+        let act =
+            Act::Move { way: Way::TopUp, card: CardNo::from_value(card), amount: Balance::from_fen(550), uses: 0 };
+        Order { act, key, by: Text::new(), note: Text::new(), holder: Holder::new() }
+    }
+
+    fn own_key(text: &str) -> Key {
+        Key::Own(Text::try_from(text).unwrap())
+    }
+
+    fn row(name: &str, nth: u32) -> Key {
+        Key::For { name: Text::try_from(name).unwrap(), nth }
+    }
+
+    const CARD: u64 = 8_888_888_888;
+
     #[test]
-    fn keys_are_texts_and_a_batch_s_lines_are_none() {
+    fn a_name_is_a_key_or_what_a_file_is_for_with_card_and_count() {
         let mut orders = cleared();
         orders.apply(&entry(1, Kind::TopUp, "key=50%25%3D by=li"));
-        orders.apply(&entry(2, Kind::TopUp, "batch=00112233aabbccdd key=1"));
-        orders.apply(&entry(3, Kind::TopUp, "batch=00112233aabbccdd key=2"));
-        orders.apply(&entry(4, Kind::TopUp, "by=li"));
-        orders.apply(&entry(5, Kind::Charge, "key=no-order"));
-        orders.apply(&entry(6, Kind::TopUp, &format!("key={}", "x".repeat(41))));
-        let key = |text: &str| KeyText::try_from(text).unwrap();
-        assert_eq!(orders.key(&key("50%=")).map(|used| used.seq), Some(EntrySeq(1)));
-        for other in ["50%", "1", "2", "no-order", ""] {
-            assert_eq!(orders.key(&key(other)), None, "{other:?}");
+        orders.apply(&entry(2, Kind::TopUp, "for=2026-12 by=li"));
+        orders.apply(&entry(3, Kind::TopUp, "for=2026-12 nth=2 by=li"));
+        orders.apply(&entry(4, Kind::TopUp, "for=%25十二月"));
+        orders.apply(&entry(5, Kind::TopUp, "by=li"));
+        orders.apply(&entry(6, Kind::Charge, "key=no-order"));
+        let used = |card, key| orders.used(&topup(card, key)).map(|used| used.seq.0);
+        assert_eq!(used(CARD, own_key("50%=")), Some(1));
+        // A key is one, whatever the card.
+        assert_eq!(used(7, own_key("50%=")), Some(1));
+        assert_eq!(used(CARD, row("2026-12", 1)), Some(2));
+        assert_eq!(used(CARD, row("2026-12", 2)), Some(3));
+        assert_eq!(used(CARD, row("%十二月", 1)), Some(4));
+        for other in ["50%", "2026-12", "1", "no-order", ""] {
+            assert_eq!(used(CARD, own_key(other)), None, "{other:?}");
         }
-        let batch = orders.batch(&Digest::try_from("00112233aabbccdd").unwrap()).unwrap();
-        assert_eq!((batch.first, batch.last, batch.lines), (EntrySeq(2), EntrySeq(3), 2));
+        for (card, name, nth) in [(CARD, "2026-12", 3), (CARD, "2026-1", 2), (7, "2026-12", 1), (CARD, "50%=", 1)] {
+            assert_eq!(used(card, row(name, nth)), None, "{card} {name} {nth}");
+        }
+        // Another command's file of that name is another.
+        let mut subsidy = topup(CARD, row("2026-12", 1));
+        subsidy.act = Act::Move { way: Way::Subsidy, card: CardNo::from_value(CARD), amount: Balance::ZERO, uses: 1 };
+        assert_eq!(orders.used(&subsidy), None);
+    }
+
+    #[test]
+    fn under_the_name_of_a_file_of_which_an_order_is_forgotten_nothing_new_is_done() {
+        let mut orders = cleared();
+        let file = |seq: u64, name: &str, card: u64| {
+            let mut entry = entry(seq, Kind::TopUp, &format!("for={name}"));
+            entry.card = Some(CardNo::from_value(card));
+            entry
+        };
+        let least = NAMES_KEPT_MIN as u64;
+        orders.apply(&file(1, "old", 0));
+        for seq in 2..=2 * least {
+            orders.apply(&file(seq, "long", seq));
+        }
+        let has_forgotten = |orders: &Orders, name| orders.has_forgotten(&topup(CARD, row(name, 1)));
+        assert!(!has_forgotten(&orders, "old") && !has_forgotten(&orders, "long"));
+        assert!(orders.used(&topup(0, row("old", 1))).is_some());
+        // One more, and the older half is forgotten: of the long one also.
+        orders.apply(&file(2 * least + 1, "new", 0));
+        assert!(orders.used(&topup(0, row("old", 1))).is_none());
+        assert!(has_forgotten(&orders, "old") && has_forgotten(&orders, "long"));
+        assert!(!has_forgotten(&orders, "new") && !has_forgotten(&orders, "never"));
+        assert!(!orders.has_forgotten(&topup(CARD, own_key("old"))));
+        // At least so many are known.
+        assert!((least + 1..=2 * least).all(|seq| orders.used(&topup(seq, row("long", 1))).is_some()));
     }
 
     #[test]

@@ -12,8 +12,9 @@
 //! doubt   seq machine serial card asked at_device tried clock tried_at scan settled taken
 //! offline seq time clock machine serial card asked when believed rest is_sale taken
 //! pass    seq machine door card time clock confirmed
-//! key     seq ask account balance uses text                          what operators ordered, what was answered, and under which key
-//! batch   first last lines digest
+//! names   from                                                       names before this entry may be forgotten
+//! name    seq name ask account balance uses                          what operators ordered, and what was answered; name, ask, account are hashes
+//! file    first name                                                 the first order of each file
 //! voids   from                                                       voids before this entry may be forgotten
 //! void    seq sale fen whole
 //! ```
@@ -179,8 +180,9 @@ impl Book {
             "doubt" => read_doubt(&mut fields).and_then(|doubt| restore_row(&mut self.doubts, doubt)),
             "offline" => read_offline(&mut fields).and_then(|offline| restore_row(&mut self.offline, offline)),
             "pass" => read_pass(&mut fields).and_then(|pass| restore_row(&mut self.passes, pass)),
-            "key" => self.orders.restore_key(&mut fields),
-            "batch" => self.orders.restore_batch(&mut fields),
+            "names" => self.orders.restore_names(&mut fields),
+            "name" => self.orders.restore_name(&mut fields),
+            "file" => self.orders.restore_file(&mut fields),
             "voids" => self.orders.restore_voids(&mut fields),
             "void" => self.orders.restore_void(&mut fields),
             _ => return Err(BadLine("its first word is none of this version")),
@@ -604,7 +606,8 @@ pub(crate) mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
-    use crate::model::{Detail, DeviceTime, Entry, FrameSeq, MachineNo, Mark};
+    use crate::model::order::Holder;
+    use crate::model::{Act, Detail, DeviceTime, Entry, FrameSeq, Key, MachineNo, Mark, Order, Way};
 
     /// Books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());
@@ -865,7 +868,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn forgotten_keys_batches_and_voids_are_forgotten_alike() {
+    fn forgotten_names_files_and_voids_are_forgotten_alike() {
         let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
         let mut seed = 3;
         let mut entry = random_entry(&ran, &mut seed);
@@ -874,13 +877,15 @@ pub(crate) mod tests {
             entry.kind = if number.is_multiple_of(2) { Kind::Void } else { Kind::Subsidy };
             entry.about = Some(EntrySeq(number / 3 + 1));
             (entry.account, entry.amount, entry.uses) = (None, Some(Balance::from_fen(1)), Some(0));
-            let (batch, line) = (number / 3, number % 3);
-            entry.detail = match line {
+            entry.card = Some(CardNo::from_value(5));
+            let (file, nth) = (number / 3, number % 3);
+            entry.detail = match nth {
                 0 => Detail::default().with("key", format_args!("k{number}")),
-                _ => Detail::default().with("batch", format_args!("{batch:016x}")).with("key", line),
+                1 => Detail::default().with("for", format_args!("f{file}")),
+                _ => Detail::default().with("for", format_args!("f{file}")).with("nth", nth),
             };
         };
-        // More keys, batches and voids than the tables hold.
+        // More names, files and voids than the tables hold.
         for number in 1..=99_000 {
             order(&mut entry, number);
             ran.apply(&entry, None).unwrap();
@@ -895,11 +900,21 @@ pub(crate) mod tests {
         }
         assert_eq!(ran.difference(&restored), None);
         assert_eq!(lines(&ran), lines(&restored));
-        let key = |number: u64| Text::try_from(format!("k{number}").as_str()).unwrap();
-        assert!(ran.used_key(&key(99_000 - 3 * 16_384)).is_some() && ran.used_key(&key(3)).is_none());
-        let digest = |batch: u64| Text::try_from(format!("{batch:016x}").as_str()).unwrap();
-        assert_eq!(ran.batch(&digest(32_900)).map(|batch| (batch.first.0, batch.lines)), Some((98_701, 2)));
-        assert!(ran.batch(&digest(33_000 - 1024)).is_some() && ran.batch(&digest(3)).is_none());
+        let topup = |key: Key| {
+            let act =
+                Act::Move { way: Way::Subsidy, card: CardNo::from_value(5), amount: Balance::from_fen(1), uses: 0 };
+            Order { act, key, by: Text::new(), note: Text::new(), holder: Holder::new() }
+        };
+        let key = |number: u64| topup(Key::Own(Text::try_from(format!("k{number}").as_str()).unwrap()));
+        let row = |number: u64| {
+            let name = Text::try_from(format!("f{}", number / 3).as_str()).unwrap();
+            topup(Key::For { name, nth: u32::try_from(number % 3).unwrap() })
+        };
+        let last = |order: &Order| ran.used_name(order).map(|used| used.seq.0);
+        assert_eq!((last(&key(98_991)), last(&row(98_993))), (Some(98_991), Some(98_993)));
+        assert!(last(&key(66_234)).is_some() && last(&row(66_235)).is_some());
+        assert!(last(&key(3)).is_none() && last(&row(7)).is_none());
+        assert!(!ran.has_forgotten_names(&row(98_993)) && !restored.has_forgotten_names(&row(98_993)));
         // Of the last 4,096 voids each is known; a sale before the forgotten ones might have been voided.
         assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.fen), None);
         assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.fen == 0));

@@ -18,21 +18,26 @@ pub(super) fn obey<S: Storage>(
 ) -> io::Result<String> {
     if is_dry {
         let would = service.would(now, order)?;
-        return Ok(would.map_or_else(|refused| refusal(&refused), |()| Object::ok().flag("dry", true).end()));
+        let line = |before: Option<EntrySeq>| {
+            let object = Object::ok().flag("dry", true).flag("again", before.is_some());
+            object.number_if("seq", before.map(|seq| seq.0)).end()
+        };
+        return Ok(would.map_or_else(|refused| refusal(&refused), line));
     }
     let done = service.operate(now, order)?;
     Ok(done.map_or_else(|refused| refusal(&refused), |done| result(order, &done)))
 }
 
-/// Pays out what the account holds; with a key that was used, what was paid out then.
+/// Pays out what the account holds; under a name that was used, what was paid out then.
 pub(super) fn pay_out_all<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
     mut order: Order,
     is_dry: bool,
 ) -> io::Result<String> {
+    let used = service.server().book().used_name(&order).map(|used| used.seq);
     let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
-    let paid = match used_seq(service, &order.key) {
+    let paid = match used {
         Some(seq) => match service.entry(seq)? {
             Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
             // Nobody is told to take a new key while it is not known that this one paid nothing.
@@ -59,13 +64,6 @@ fn archived(seq: EntrySeq) -> String {
     format!(
         "this key was used for entry {seq}, which is not in the ledger here any more: look at it in the archive before you pay again"
     )
-}
-
-fn used_seq<S: Storage>(service: &Service<'_, S>, key: &Key) -> Option<EntrySeq> {
-    match key {
-        Key::Own(key) => service.server().book().used_key(key).map(|used| used.seq),
-        Key::Line { .. } => None,
-    }
 }
 
 fn is_of(entry: &Entry, card: CardNo) -> bool {
@@ -116,14 +114,11 @@ pub(super) fn refusal(refused: &Refused) -> String {
 }
 
 fn result(order: &Order, done: &Done) -> String {
-    let mut object = Object::ok().flag("again", done.is_again);
-    object = match (&order.key, done.is_again) {
-        (Key::Line { .. }, true) => object.number("first", done.first.0).number("last", done.last.0),
-        (Key::Line { .. }, false) | (Key::Own(_), _) => object.number("seq", done.first.0),
+    let object = Object::ok().flag("again", done.is_again).number("seq", done.seq.0);
+    let object = match &order.key {
+        Key::Own(key) => object.text("key", key),
+        Key::For { name, nth } => object.text("for", name).number("nth", *nth),
     };
-    if let Key::Own(key) = &order.key {
-        object = object.text("key", key);
-    }
     match &done.account {
         Some((account, balance, uses)) => {
             object.text("account", account).text("balance", balance).number("uses", *uses).end()

@@ -4,11 +4,16 @@
 //! string, numbers of cards, machines and doors are digits in a string, and counts are JSON numbers.
 
 use super::json::{self, Value};
-use crate::model::order::{Digest, KeyText, Note, Operator};
+use crate::gbk;
+use crate::limits::NAME_LEN_MAX;
+use crate::model::order::{Holder, KeyText, Note, Operator, Purpose, is_purpose};
 use crate::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way};
 
 /// Uses that one order may move.
 const USES_MAX: i32 = crate::server::USES_MAX;
+
+/// What a name of a file must be.
+pub const PURPOSE: &str = "must say what the file is for, such as 2026-12: 1 to 40 letters, digits and signs without blanks, none of them full-width";
 
 /// Bytes of a search, and of a display's text.
 const TEXT_LEN_MAX: usize = 240;
@@ -126,9 +131,11 @@ const fn command(
     CommandSpec { name, needs, takes, meaning }
 }
 
-/// What orders take beside `by` and what they are about: a `key`; those that move money may be a `line` of a `batch` instead.
+/// What orders take beside `by` and what they are about: a `key`; those that a file may hold, what it is `for` and which of the card's rows
+/// it is instead, and the holder's `name`.
 const ORDER: &[&str] = &["key", "note", "dry"];
-const MOVE: &[&str] = &["amount", "uses", "key", "batch", "line", "note", "dry"];
+const ROW: &[&str] = &["key", "for", "nth", "name", "note", "dry"];
+const MOVE: &[&str] = &["amount", "uses", "key", "for", "nth", "name", "note", "dry"];
 const VOID: &[&str] = &["amount", "key", "note", "dry"];
 
 /// Every command.
@@ -138,11 +145,11 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("payout", &["card", "by"], MOVE, "credit paid back; `amount` may be `all`"),
     command("adjust", &["card", "by"], MOVE, "a correction, of either sign"),
     command("void", &["seq", "by"], VOID, "undo a sale, whole or `amount` of it"),
-    command("lost", &["card", "by"], ORDER, "block a lost card"),
-    command("found", &["card", "by"], ORDER, "take `lost` back"),
-    command("freeze", &["card", "by"], ORDER, "block a card for a while"),
-    command("unfreeze", &["card", "by"], ORDER, "take `freeze` back"),
-    command("close", &["card", "by"], ORDER, "end a card"),
+    command("lost", &["card", "by"], ROW, "block a lost card"),
+    command("found", &["card", "by"], ROW, "take `lost` back"),
+    command("freeze", &["card", "by"], ROW, "block a card for a while"),
+    command("unfreeze", &["card", "by"], ROW, "take `freeze` back"),
+    command("close", &["card", "by"], ROW, "end a card"),
     command("replace", &["old", "new", "by"], ORDER, "`new` carries on the account of `old`"),
     command("open", &["machine", "door", "by"], ORDER, "open a door by hand"),
     command("card", &["card"], &[], "what a card is and holds"),
@@ -263,7 +270,7 @@ impl Fields<'_> {
         let note = self.text("note")?.unwrap_or_default();
         let note = Note::try_from(note.trim()).ok().filter(|note| !note.chars().any(char::is_control));
         let note = note.ok_or("\"note\" is too long, or holds control characters: write at most 96 bytes")?;
-        let order = Order { act, key: self.key()?, by, note };
+        let order = Order { act, key: self.key()?, holder: self.holder()?, by, note };
         Ok(Request::Order { cmd, order, is_dry: self.flag("dry")? })
     }
 
@@ -275,26 +282,31 @@ impl Fields<'_> {
     }
 
     fn key(&self) -> Result<Key, String> {
-        let (key, batch) = (self.text("key")?, self.text("batch")?);
-        match (key, batch, self.count("line")?) {
-            (Some(key), None, None) => {
+        let (key, purpose, nth) = (self.text("key")?, self.text("for")?, self.count("nth")?);
+        match (key, purpose) {
+            (Some(key), None) if nth.is_none() => {
                 let own = KeyText::try_from(key.as_str()).ok().filter(|_| is_key(&key));
                 Ok(Key::Own(own.ok_or("\"key\" must be 1 to 40 characters of printable ASCII without blanks")?))
             }
-            (None, Some(batch), Some(line)) => {
-                let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-                let digest =
-                    Digest::try_from(batch.as_str()).ok().filter(|_| batch.len() == 16 && batch.bytes().all(is_hex));
-                let digest = digest.ok_or("\"batch\" must be 16 digits of lower-case hexadecimal")?;
-                let line = u32::try_from(line).ok().filter(|line| *line > 0);
-                let line = line.ok_or("\"line\" must be a number from 1: the order's place in its file")?;
-                Ok(Key::Line { digest, line })
+            (None, Some(purpose)) => {
+                let name = Purpose::try_from(purpose.as_str()).ok().filter(|_| is_purpose(&purpose));
+                let name = name.ok_or_else(|| format!("\"for\" {PURPOSE}"))?;
+                let nth = u32::try_from(nth.unwrap_or(1)).ok().filter(|nth| *nth > 0);
+                let nth = nth.ok_or("\"nth\" must be a number from 1: which of the card's rows in its file it is")?;
+                Ok(Key::For { name, nth })
             }
-            _ => Err(
-                "an order needs a \"key\" of its own, or \"batch\" and \"line\": sent again with it, it is done once"
+            (None | Some(_), None) | (Some(_), Some(_)) => Err(
+                "an order needs a \"key\" of its own, or of a file what it is \"for\", and \"nth\": sent again with it, it is done once"
                     .to_owned(),
             ),
         }
+    }
+
+    /// The name that a file states, as the card table would keep it.
+    fn holder(&self) -> Result<Holder, String> {
+        let name = self.text("name")?.unwrap_or_default();
+        let holder = Holder::from_slice(&gbk::encode_data(&name, NAME_LEN_MAX));
+        Ok(holder.expect("it was cut to the length"))
     }
 
     fn text(&self, key: &str) -> Result<Option<String>, String> {
@@ -447,7 +459,7 @@ mod tests {
     #[test]
     fn a_topup_says_card_amount_key_and_operator() {
         let line = r#"{"cmd":"topup","card":"88","amount":"5.5","key":"a-1","by":"li","note":"现金"}"#;
-        let Order { act, key, by, note } = order(line);
+        let Order { act, key, by, note, .. } = order(line);
         let card = CardNo::parse(b"0000000088").unwrap();
         assert_eq!(act, Act::Move { way: Way::TopUp, card, amount: Balance::from_fen(550), uses: 0 });
         assert_eq!(key, Key::Own(KeyText::try_from("a-1").unwrap()));
@@ -455,11 +467,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_a_batch_names_both() {
-        let line =
-            r#"{"cmd":"adjust","card":"88","amount":"-0.01","uses":-2,"batch":"0123456789abcdef","line":7,"by":"li"}"#;
-        let Order { act, key, .. } = order(line);
-        assert_eq!(key, Key::Line { digest: Digest::try_from("0123456789abcdef").unwrap(), line: 7 });
+    fn a_row_of_a_file_names_what_it_is_for() {
+        let line = r#"{"cmd":"adjust","card":"88","amount":"-0.01","uses":-2,"for":"2026-12","nth":7,"name":" 张三 ","by":"li"}"#;
+        let Order { act, key, holder, .. } = order(line);
+        assert_eq!(key, Key::For { name: Purpose::try_from("2026-12").unwrap(), nth: 7 });
+        assert_eq!(holder.as_slice(), gbk::encode("张三"));
+        let Order { key, .. } = order(r#"{"cmd":"lost","card":"88","for":"毕业=2026","by":"li"}"#);
+        assert_eq!(key, Key::For { name: Purpose::try_from("毕业=2026").unwrap(), nth: 1 });
         assert!(matches!(act, Act::Move { amount, uses: -2, .. } if amount == Balance::from_fen(-1)));
     }
 
@@ -488,17 +502,18 @@ mod tests {
             (r#"{"cmd":"topup","card":"8","key":"k","by":"","amount":"1"}"#, "\"by\" must name"),
             (r#"{"cmd":"topup","card":"8","by":"li","amount":"1"}"#, "needs a \"key\""),
             (r#"{"cmd":"topup","card":"8","key":"a b","by":"li","amount":"1"}"#, "without blanks"),
-            (r#"{"cmd":"topup","card":"8","batch":"12","line":1,"by":"li","amount":"1"}"#, "16 digits"),
-            (r#"{"cmd":"topup","card":"8","batch":"0123456789abcdef","line":0,"by":"li","amount":"1"}"#, "from 1"),
-            (
-                r#"{"cmd":"topup","card":"8","key":"k","batch":"0123456789abcdef","by":"li","amount":"1"}"#,
-                "\"batch\" and \"line\"",
-            ),
+            (r#"{"cmd":"topup","card":"8","for":"","by":"li","amount":"1"}"#, "\"for\" must say what"),
+            (r#"{"cmd":"topup","card":"8","for":"2026 12","by":"li","amount":"1"}"#, "without blanks"),
+            (r#"{"cmd":"topup","card":"8","for":"２０２６","by":"li","amount":"1"}"#, "none of them full-width"),
+            (r#"{"cmd":"topup","card":"8","for":"一二三四五六七八九十一二三四","by":"li","amount":"1"}"#, "1 to 40"),
+            (r#"{"cmd":"topup","card":"8","for":"x","nth":0,"by":"li","amount":"1"}"#, "from 1"),
+            (r#"{"cmd":"topup","card":"8","for":"x","nth":"1","by":"li","amount":"1"}"#, "without quotes"),
+            (r#"{"cmd":"topup","card":"8","nth":1,"by":"li","amount":"1"}"#, "\"for\", and \"nth\""),
+            (r#"{"cmd":"topup","card":"8","key":"k","for":"x","by":"li","amount":"1"}"#, "\"for\", and \"nth\""),
+            (r#"{"cmd":"topup","card":"8","key":"k","nth":1,"by":"li","amount":"1"}"#, "\"for\", and \"nth\""),
+            (r#"{"cmd":"topup","card":"8","batch":"12","line":1,"by":"li","amount":"1"}"#, "does not take \"batch\""),
             (r#"{"cmd":"lost","card":"8","key":"k","by":"a\nb"}"#, "\"by\" must name"),
-            (
-                r#"{"cmd":"lost","card":"8","batch":"0123456789abcdef","line":1,"by":"li"}"#,
-                "it takes card, by, key, note, dry",
-            ),
+            (r#"{"cmd":"replace","old":"8","new":"9","for":"x","by":"li"}"#, "it takes old, new, by, key, note, dry"),
             (r#"{"cmd":"reload","accept":1}"#, "write true or false"),
             (r#"{"cmd":"discover","port":0}"#, "from 1 to 65535"),
         ] {

@@ -1,13 +1,15 @@
 //! What an operator orders: money at a desk, a card's state, a door (design.md, sections 3 and 7).
 //!
-//! An order names who gives it and carries a key: the same key again gets the first result and does nothing, also
-//! after a restart. The control socket reads orders, the server obeys them, the ledger keeps them.
+//! An order says who gives it, and has a name: a key of its own, or what a file is for, the card and a count. The same order
+//! under the same name again gets the first result and does nothing, also after a restart; another one is refused. The control socket
+//! reads orders, the server obeys them, the ledger keeps them.
 
 use super::card::Mark;
 use super::entry::{EntrySeq, Kind};
 use super::ids::{AccountId, CardNo, MachineNo, UnitNo};
 use super::money::{Balance, Money};
 use super::text::Text;
+use crate::limits::NAME_LEN_MAX;
 
 /// Who orders: a name as people know it, at most 32 bytes of UTF-8.
 pub type Operator = Text<32>;
@@ -15,8 +17,12 @@ pub type Operator = Text<32>;
 /// A key that a person or a program gave an order, at most 40 bytes of printable ASCII without spaces.
 pub type KeyText = Text<40>;
 
-/// The digest of a batch file and its command: 16 hexadecimal digits.
-pub type Digest = Text<16>;
+/// What a file of orders is for, such as `2026-12`: at most 40 bytes of UTF-8, signs of ASCII, and letters and digits of any script
+/// ([`is_purpose`]).
+pub type Purpose = Text<40>;
+
+/// A holder's name as the card table keeps it: GBK, cut to its length.
+pub type Holder = heapless::Vec<u8, NAME_LEN_MAX>;
 
 /// A person's reason, at most 96 bytes of UTF-8.
 pub type Note = Text<96>;
@@ -28,6 +34,8 @@ pub struct Order {
     pub act: Act,
     /// What makes it done once.
     pub key: Key,
+    /// Who is believed to hold the card; empty: whoever does.
+    pub holder: Holder,
     /// Who orders it.
     pub by: Operator,
     /// Why.
@@ -39,13 +47,22 @@ pub struct Order {
 pub enum Key {
     /// A key of its own.
     Own(KeyText),
-    /// A line of a batch file, the first is 1. Lines of one batch are done strictly in order.
-    Line {
-        /// Of the file and the command.
-        digest: Digest,
-        /// The line's number among the orders of the file.
-        line: u32,
+    /// A row of a file: it is named by this, its command and its card (design.md, section 8). So it is the same row wherever it stands in the
+    /// file, and however the file was saved.
+    For {
+        /// What the file is for.
+        name: Purpose,
+        /// Which of the card's rows it is, from 1.
+        nth: u32,
     },
+}
+
+/// Whether a text may say what a file is for. No blanks and no full-width signs: two names that look alike would be two payments.
+pub fn is_purpose(text: &str) -> bool {
+    let is_wide = |character: char| matches!(character, '\u{FF00}'..='\u{FFEF}');
+    let may_be =
+        |character: char| character.is_ascii_graphic() || (!character.is_ascii() && character.is_alphanumeric());
+    (1..=40).contains(&text.len()) && text.chars().all(|character| may_be(character) && !is_wide(character))
 }
 
 /// Which way money comes or goes.
@@ -128,12 +145,10 @@ pub enum Act {
 /// An order that was done, now or before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// Its entry; of a batch's line that was done before, the batch's first.
-    pub first: EntrySeq,
-    /// The same entry; of a batch's line that was done before, the batch's last so far.
-    pub last: EntrySeq,
+    /// Its entry.
+    pub seq: EntrySeq,
     /// Whether it was done before, and now nothing.
     pub is_again: bool,
-    /// The account that it moved, and what it held then; of a batch's line that was done before, what it holds now.
+    /// The account that it moved, and what it held then.
     pub account: Option<(AccountId, Balance, i32)>,
 }

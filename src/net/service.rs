@@ -429,7 +429,7 @@ mod tests {
     use crate::ledger::storage::MemoryStorage;
     use crate::ledger::{recovery, snapshot};
     use crate::limits::LINKS_MAX;
-    use crate::model::order::{Digest, KeyText, Note, Operator};
+    use crate::model::order::{Holder, KeyText, Note, Operator, Purpose};
     use crate::model::{Act, Balance, CardNo, Done, Key, MachineNo, Mark, Money, Order, Stamp, UnitNo, Wall, Way};
     use crate::server::{Origin, Refused, Tables};
     use crate::{cards, config};
@@ -574,9 +574,9 @@ mod tests {
             for (place, act) in acts.into_iter().enumerate() {
                 let _answer = self.service.operate(&now, &order(act, &format!("k-{number}-{place}")))?;
             }
-            for line in 1..3 {
-                let digest = Digest::try_from(format!("{number:016x}").as_str()).unwrap();
-                let key = Key::Line { digest, line };
+            for nth in 1..3 {
+                let name = Purpose::try_from(format!("f{number}").as_str()).unwrap();
+                let key = Key::For { name, nth };
                 let _answer = self.service.operate(&now, &Order { key, ..order(money.clone(), "") })?;
             }
             self.turn(&[])?;
@@ -594,7 +594,7 @@ mod tests {
 
     fn order(act: Act, key: &str) -> Order {
         let by = Operator::try_from("li").unwrap();
-        Order { act, key: Key::Own(KeyText::try_from(key).unwrap()), by, note: Note::new() }
+        Order { act, key: Key::Own(KeyText::try_from(key).unwrap()), holder: Holder::new(), by, note: Note::new() }
     }
 
     fn topup(fen: i64) -> Act {
@@ -676,7 +676,7 @@ mod tests {
         for word in ["topup", "void", "status", "link", "remote"] {
             assert!(text.contains(&format!("\t{word}\t")), "no {word}");
         }
-        assert!(text.contains("rest=1.00") && text.contains("batch="));
+        assert!(text.contains("rest=1.00") && text.contains("for=f") && text.contains("nth=2"));
     }
 
     #[test]
@@ -1077,12 +1077,12 @@ mod tests {
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
         let done = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
-        assert_eq!((done.first, done.last, done.is_again), (EntrySeq(3), EntrySeq(3), false));
+        assert_eq!((done.seq, done.is_again), (EntrySeq(3), false));
         let (id, balance, uses) = done.account.unwrap();
         assert_eq!((id.as_str(), balance, uses), ("@8888888801", Balance::from_fen(100_500), 100));
         assert!(site.service.ledger.storage().done.last().is_some_and(|step| step.starts_with("sync")));
         let again = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
-        assert_eq!((again.first, again.last, again.is_again), (EntrySeq(3), EntrySeq(3), true));
+        assert_eq!((again.seq, again.is_again), (EntrySeq(3), true));
         assert_eq!(site.service.ledger.head().seq, EntrySeq(3));
         assert_eq!(site.ordered(&order(topup(501), "A")).unwrap(), Err(Refused::KeyUsed { seq: EntrySeq(3) }));
         assert_eq!(site.service.would(&now(site.at_ms), &order(topup(0), "B")).unwrap(), Err(Refused::Zero));

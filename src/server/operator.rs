@@ -1,7 +1,7 @@
 //! An operator's order: judged like a sale, entered once, and known again by its key (design.md, sections 5, 6 and 7).
 //!
 //! What always holds: an order leads to one entry, after the `open` of its account where that is due, and to nothing if it is
-//! refused; its key stands in the entry, so the same key again finds the first result, also after a restart. The caller
+//! refused; its name stands in the entry, so the same order under it again finds the first result, also after a restart. The caller
 //! answers only when the entry is durable.
 //!
 //! | | may | settles or changes |
@@ -20,6 +20,7 @@ use super::refused::{Refused, USES_MAX};
 use super::texts::{Values, fill};
 use super::{Effects, Room, Server, access};
 use crate::book::{Ask, Figures};
+use crate::gbk;
 use crate::limits::LINKS_MAX;
 use crate::model::card::CardRow;
 use crate::model::rules::UnknownDevices;
@@ -75,26 +76,20 @@ impl Server<'_> {
         if let Some(done) = self.done_before(order, sale)? {
             return Ok(done);
         }
-        if let Key::Line { digest, line } = &order.key {
-            let next = self.book().batch(digest).map_or(1, |batch| batch.lines.saturating_add(1));
-            if *line != next {
-                return Err(Refused::OutOfOrder { next });
-            }
-        }
         let plan = self.plan(order, sale)?;
         Ok(self.carry_out(now, order, &plan, fx))
     }
 
-    /// Whether [`Server::obey`] would do it, or did it before: for a batch, whose lines are all looked at before the first is done. The
-    /// order of the lines does not count here.
+    /// Whether [`Server::obey`] would do it, or did it before: for a file, whose rows are all looked at before the first is done. Gives
+    /// the entry of one that was done before.
     ///
     /// # Errors
     /// Why it would not be done.
-    pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<(), Refused> {
+    pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<EntrySeq>, Refused> {
         match self.done_before(order, sale)? {
             _ if !self.is_proven => Err(Refused::Full),
-            Some(_) => Ok(()),
-            None => self.plan(order, sale).map(|_| ()),
+            Some(done) => Ok(Some(done.seq)),
+            None => self.plan(order, sale).map(|_| None),
         }
     }
 
@@ -129,32 +124,26 @@ impl Server<'_> {
         self.card_row(card).map(|row| row.account).or_else(|| self.book().account_of_card(card))
     }
 
-    /// The result of an order that was done before, by its key.
+    /// The result of an order that was done before, by its name.
     fn done_before(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<Done>, Refused> {
         let account = match &order.act {
             Act::Move { card, .. } | Act::Mark { card, .. } | Act::Link { new: card, .. } => self.account_of(*card),
             Act::Void { .. } => sale.and_then(|sale| self.book().account_row(sale.account.as_deref()?)),
             Act::Open { .. } => None,
         };
-        match &order.key {
-            Key::Own(key) => match self.book().used_key(key) {
-                Some(used) if used.ask == Ask::of(&order.act) => {
-                    // The entry of a word on a card names no account: it moves none.
-                    let id = used.account.or_else(|| Some(self.book().account(account?).id));
-                    let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
-                    Ok(Some(Done { first: used.seq, last: used.seq, is_again: true, account }))
-                }
-                Some(used) => Err(Refused::KeyUsed { seq: used.seq }),
-                None => Ok(None),
-            },
-            Key::Line { digest, line } => match self.book().batch(digest) {
-                Some(batch) if (1..=batch.lines).contains(line) => {
-                    let (first, last) = (batch.first, batch.last);
-                    Ok(Some(Done { first, last, is_again: true, account: self.holdings(account) }))
-                }
-                Some(_) | None => Ok(None),
-            },
+        let Some(used) = self.book().used_name(order) else {
+            let has_forgotten = self.book().has_forgotten_names(order);
+            return if has_forgotten { Err(Refused::NameForgotten) } else { Ok(None) };
+        };
+        if used.ask != Ask::of(&order.act) {
+            return Err(match &order.key {
+                Key::Own(_) => Refused::KeyUsed { seq: used.seq },
+                Key::For { .. } => Refused::NameUsed { seq: used.seq },
+            });
         }
+        let id = account.map(|account| self.book().account(account).id).filter(|id| used.is_of(id));
+        let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
+        Ok(Some(Done { seq: used.seq, is_again: true, account }))
     }
 
     fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Balance, i32)> {
@@ -169,9 +158,7 @@ impl Server<'_> {
         if self.room == Room::Nothing {
             return Err(Refused::Full);
         }
-        if matches!(order.key, Key::Line { .. }) && !matches!(order.act, Act::Move { .. }) {
-            return Err(Refused::NotForBatch);
-        }
+        self.check_holder(order)?;
         match &order.act {
             Act::Move { way, card, amount, uses } => self.plan_move(*way, *card, *amount, *uses),
             Act::Void { sale: seq, amount } => self.plan_void(*seq, sale, *amount),
@@ -179,6 +166,18 @@ impl Server<'_> {
             Act::Link { old, new } => self.plan_link(*old, *new),
             Act::Open { machine, door } => self.plan_open(*machine, *door),
         }
+    }
+
+    /// Whether the card is held by whom the order believes to hold it. Blanks do not count; nor does a table without a name.
+    fn check_holder(&self, order: &Order) -> Result<(), Refused> {
+        let (Act::Move { card, .. } | Act::Mark { card, .. }) = &order.act else { return Ok(()) };
+        let Some(row) = self.card_row(*card).filter(|_| !order.holder.is_empty()) else { return Ok(()) };
+        let letters = |name: &[u8]| gbk::decode(name).chars().filter(|next| !next.is_whitespace()).collect::<String>();
+        let (table, told) = (letters(self.tables.cards.name(&row)), letters(&order.holder));
+        if table.is_empty() || table == told {
+            return Ok(());
+        }
+        Err(Refused::OtherHolder { card: *card, table, told })
     }
 
     fn plan_move(&self, way: Way, card: CardNo, amount: Balance, uses: i32) -> Result<Plan, Refused> {
@@ -389,9 +388,11 @@ impl Server<'_> {
         // First what must stand whole; a long note is cut.
         match &order.key {
             Key::Own(key) => entry.detail.push("key", key),
-            Key::Line { digest, line } => {
-                entry.detail.push("batch", digest);
-                entry.detail.push("key", line);
+            Key::For { name, nth } => {
+                entry.detail.push("for", name);
+                if *nth > 1 {
+                    entry.detail.push("nth", nth);
+                }
             }
         }
         for (key, value) in plan.detail.words() {
@@ -434,7 +435,7 @@ impl Server<'_> {
         if let Some((device, door)) = plan.door {
             self.send_open(now, device, door, seq, fx);
         }
-        Done { first: seq, last: seq, is_again: false, account: self.holdings(plan.account) }
+        Done { seq, is_again: false, account: self.holdings(plan.account) }
     }
 
     /// 050 that no card asked for. Which reader it names is not known; a door's own number is the likeliest (inferred).

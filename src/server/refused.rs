@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::book::Figures;
-use crate::limits::{BATCHES_KEPT_MIN, LINKS_MAX, VOIDS_KEPT_MIN};
+use crate::limits::{LINKS_MAX, NAMES_KEPT_MIN, VOIDS_KEPT_MIN};
 use crate::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
 
 /// The most uses that one order moves.
@@ -74,10 +74,12 @@ refusals! {
     TooManyLinks "too-many-links"
     /// The key stands for another order.
     KeyUsed { seq: EntrySeq } "key-used"
-    /// A batch's lines follow each other.
-    OutOfOrder { next: u32 } "out-of-order"
-    /// A batch moves money, and does nothing else.
-    NotForBatch "not-for-batch"
+    /// The row of the card in the file of this name was another order.
+    NameUsed { seq: EntrySeq } "key-used"
+    /// Rows of the file of this name are remembered no more.
+    NameForgotten "name-forgotten"
+    /// The card table names another holder.
+    OtherHolder { card: CardNo, table: String, told: String } "other-holder"
     /// Nothing can be written.
     Full "full"
     /// No room for another account or card.
@@ -171,11 +173,19 @@ impl fmt::Display for Refused {
                 "{LINKS_MAX} cards in a row were replaced, and the card table has none of them: add the newest, then reload"
             ),
             Self::KeyUsed { seq } => write!(f, "this key was used for another order, entry {seq}: take a new key"),
-            Self::OutOfOrder { next } => write!(
+            Self::NameUsed { seq } => write!(
                 f,
-                "a batch is done line by line, and line {next} is the next: begin there (the last {BATCHES_KEPT_MIN} batches are remembered)"
+                "something else was ordered for this card under this name, entry {seq}: put the row back as it was; if this is to be done as well, give it in a file of another name"
             ),
-            Self::NotForBatch => write!(f, "a batch holds topup, subsidy, payout and adjust: give this order alone"),
+            Self::NameForgotten => write!(
+                f,
+                "orders under this name are older than the last {NAMES_KEPT_MIN} that are remembered, and this may be one of them: look at `posgate ledger show`, and give what was never done under another name"
+            ),
+            Self::OtherHolder { card, table, told } => write!(
+                f,
+                "the card table says that card {} is held by {table}, and not by {told}: correct the card, or the name",
+                card.masked()
+            ),
             Self::Full => write!(f, "nothing can be written: make room on the ledger's disk, then order again"),
             Self::TooManyCards => write!(f, "there is no room for another card: take cards out of the card table"),
             Self::NotSeen { machine } => {

@@ -89,7 +89,7 @@ fn a_batch_that_was_cut_short_is_completed_by_running_it_again() {
     }
     site.write("f.csv", &table);
     let file = site.path("f.csv");
-    let words = ["topup", "--file", file.to_str().unwrap()];
+    let words = ["topup", "--file", file.to_str().unwrap(), "--for", "2026-12"];
     for cut in [1, 700, 1900] {
         let server = site.start();
         let child = command(&site, &words).spawn().expect("it starts");

@@ -54,7 +54,7 @@ fn a_payout_of_all_that_was_archived_is_not_paid_again_under_its_key() {
     let rows: Vec<String> = (0..600).map(|_| format!("{card},0.01")).collect();
     site.write("many.csv", &format!("card,amount\n{}\n", rows.join("\n")));
     let file = site.path("many.csv");
-    ctl(&site, &["topup", "--file", file.to_str().unwrap()]).expect(0, &["600 done"]);
+    ctl(&site, &["topup", "--file", file.to_str().unwrap(), "--for", "x"]).expect(0, &["600 done"]);
     ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["was done before"]);
     server.wait_for("snapshot seq=");
     let to = site.path("archive");

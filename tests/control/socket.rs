@@ -109,13 +109,14 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
         let fields = format!("{},\"amount\":\"1.00\"", card_of(1));
         let seq = script.order(cmd, &fields);
         assert!(seq.contains("\"again\":false,\"seq\":"), "{seq}");
-        // A line of a batch, and the same again.
-        let batch = format!(
-            "{fields},\"batch\":\"{:016x}\",\"line\":1,\"by\":\"li\"",
-            cmd.len() * 7 + cmd.as_bytes()[0] as usize
+        // A row of a file, and the same again; whether the table's name is another nobody asks then.
+        let row = format!("{fields},\"for\":\"2026-12\",\"nth\":2,\"by\":\"li\"");
+        script.done(cmd, &row);
+        let again = script.done(cmd, &format!("{row},\"name\":\"王五\""));
+        assert!(
+            again.contains("\"again\":true,\"seq\":") && again.contains("\"for\":\"2026-12\",\"nth\":2"),
+            "{again}"
         );
-        script.done(cmd, &batch);
-        assert!(script.done(cmd, &batch).contains("\"again\":true,\"first\":"));
     }
     swipe(&server);
     let mut board = Device::new(7, &server);
@@ -133,6 +134,7 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
     script.order("void", &format!(",\"seq\":{sale}"));
     for cmd in ["lost", "found", "freeze", "unfreeze", "close"] {
         script.order(cmd, &card_of(3));
+        script.done(cmd, &format!("{},\"for\":\"{cmd}\",\"by\":\"li\"", card_of(3)));
     }
     script.order("replace", &format!(",\"old\":\"{}\",\"new\":\"8888888899\"", card(4)));
     for number in [3, 4, 5] {

@@ -40,8 +40,8 @@
 //! `operator KIND key=value …` adds an entry while the server is down, as it might have been. `built DATE` is the program's.
 //!
 //! **The operator.** `order topup CARD YUAN [uses=N]` (`subsidy`, `payout`, `adjust`), `order void LABEL [YUAN]`, `order lost CARD`
-//! (`found`, `freeze`, `unfreeze`, `close`), `order replace OLD NEW`, `order open MACHINE DOOR`, each with `key=`, `batch=DIGEST:LINE`,
-//! `by=` and `note=` if it matters; `would …`: the same, looked at and not done. What follows ends with its `answer`: `done` (also
+//! (`found`, `freeze`, `unfreeze`, `close`), `order replace OLD NEW`, `order open MACHINE DOOR`, each with `key=`, `for=NAME` and `nth=N`,
+//! `name=` (the holder's), `by=` and `note=` if it matters; `would …`: the same, looked at and not done. What follows ends with its `answer`: `done` (also
 //! `again`) `ACCOUNT BALANCE USES`, or `refused WORD: SENTENCE`; at its end `...` leaves the rest open. `set-clock
 //! MACHINE|all`, `show MACHINE TEXT`, `accept-clock`. `unknown CARD COUNT …`: the unknown cards seen, the newest first.
 //!

@@ -1,6 +1,7 @@
 //! An operator at the desk: `order …` and `would …` of the tables of steps, as orders to the server.
 
-use posgate::model::order::{Digest, KeyText, Note, Operator};
+use posgate::gbk;
+use posgate::model::order::{Holder, KeyText, Note, Operator, Purpose};
 use posgate::model::{Act, Balance, CardNo, Done, EntrySeq, Key, MachineNo, Mark, Money, Order, UnitNo, Way};
 use posgate::server::Refused;
 
@@ -8,19 +9,23 @@ use posgate::server::Refused;
 pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<EntrySeq>) -> Result<Order, &'static str> {
     let mut plain = Vec::new();
     let mut key = Key::Own(KeyText::try_from(fresh_key).map_err(|_| "too long a key")?);
+    let mut holder = Holder::new();
     let (mut by, mut note, mut more_uses) = (Operator::try_from("li").expect("two bytes"), Note::new(), 0);
     for word in words {
         match word.split_once('=') {
             Some(("key", text)) => key = Key::Own(KeyText::try_from(text).map_err(|_| "too long a key")?),
-            Some(("batch", text)) => {
-                let (digest, line) = text.split_once(':').ok_or("batch=DIGEST:LINE")?;
-                let digest = Digest::try_from(digest).map_err(|_| "too long a digest")?;
-                key = Key::Line { digest, line: line.parse().map_err(|_| "which line?")? };
+            Some(("for", text)) => {
+                key = Key::For { name: Purpose::try_from(text).map_err(|_| "too long a name")?, nth: 1 };
             }
+            Some(("nth", text)) => match &mut key {
+                Key::For { nth, .. } => *nth = text.parse().map_err(|_| "which row?")?,
+                Key::Own(_) => return Err("for=NAME before nth=N"),
+            },
+            Some(("name", text)) => holder = Holder::from_slice(&gbk::encode_data(text, 40)).expect("it was cut"),
             Some(("by", text)) => by = Operator::try_from(text).map_err(|_| "too long a name")?,
             Some(("note", text)) => note = Note::try_from(text).map_err(|_| "too long a note")?,
             Some(("uses", text)) => more_uses = text.parse().map_err(|_| "how many uses?")?,
-            Some(_) => return Err("no such word: key batch by note uses"),
+            Some(_) => return Err("no such word: key for nth name by note uses"),
             None => plain.push(word.as_str()),
         }
     }
@@ -55,19 +60,15 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
         },
         _ => return Err("no such order"),
     };
-    Ok(Order { act, key, by, note })
+    Ok(Order { act, key, holder, by, note })
 }
 
 /// An answer as a table of steps says it.
 pub fn answer(done: Result<Done, Refused>) -> String {
     match done {
-        Ok(Done { first, last, is_again, account }) => {
-            let word = match (is_again, first) {
-                (false, _) => "done".to_owned(),
-                (true, first) if first == last => "again".to_owned(),
-                (true, first) => format!("again {} entries", last.0 - first.0 + 1),
-            };
-            account.map_or_else(|| word.clone(), |(id, balance, uses)| format!("{word} {id} {balance} {uses}"))
+        Ok(Done { is_again, account, .. }) => {
+            let word = if is_again { "again" } else { "done" };
+            account.map_or_else(|| word.to_owned(), |(id, balance, uses)| format!("{word} {id} {balance} {uses}"))
         }
         Err(refused) => format!("refused {}: {refused}", refused.word()),
     }

@@ -335,7 +335,8 @@ impl World {
 
     fn would(&mut self, order: &Order, server: &Server) -> Result<(), String> {
         let told = match server.would(order, self.sale_of(order)?.as_ref()) {
-            Ok(()) => "yes".to_owned(),
+            Ok(None) => "yes".to_owned(),
+            Ok(Some(_)) => "again".to_owned(),
             Err(refused) => format!("refused {}: {refused}", refused.word()),
         };
         self.answer(told);

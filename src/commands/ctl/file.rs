@@ -1,11 +1,17 @@
-//! `ctl topup|subsidy|adjust --file`: a file of orders, validated whole, then done in order.
+//! `ctl topup --file` and its like: a file of orders, validated whole, then done in order.
+//!
+//! What always holds: the server looks at every row before the first is done, and says which were done before under the same
+//! name (`--for`); what the file comes to is told before it begins.
 
 use std::collections::VecDeque;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use posgate::control::batch::{self, BatchRow};
+use posgate::control::batch::{self, Row};
 use posgate::control::json::{Object, Value};
+use posgate::control::request::PURPOSE;
 use posgate::model::Balance;
+use posgate::model::order::is_purpose;
 use posgate::problem::PROBLEMS_SHOWN_MAX;
 
 use super::{Call, Ended, Options, Signature};
@@ -14,37 +20,121 @@ use crate::commands::{EXIT_IO, print_problems};
 /// Lines on their way at once: the server commits as many in one turn as it takes, and its answers fit its buffer.
 const WINDOW: usize = 32;
 
-/// A file that was read, and the name of its batch.
-pub(super) struct Batch {
+/// Bytes of a file: 32,768 rows of 1,024.
+const FILE_LEN_MAX: u64 = 32 * 1024 * 1024;
+
+/// Runs of lines that are named of those that were done before; the rest is counted.
+const RUNS_SHOWN_MAX: usize = 20;
+
+/// What reads the orders from stdin.
+const STDIN: &str = "-";
+
+/// A file that was read, and what it is for.
+pub(super) struct File {
     path: PathBuf,
-    rows: Vec<BatchRow>,
-    digest: String,
+    rows: Vec<Row>,
+    /// Empty if every row has a key of its own.
+    purpose: String,
 }
 
 /// Reads and checks a file before anything is sent.
-pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<Batch, Ended> {
+pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File, Ended> {
     if options.value("uses").is_some() {
         return Err(Ended::Usage("--uses goes with CARD; in a file it is the column uses 次数".to_owned()));
     }
-    let bytes = std::fs::read(path).map_err(|error| {
+    if options.value("key").is_some() {
+        let sentence = "--key names one order: say with --for NAME what the file is for, such as --for 2026-12";
+        return Err(Ended::Usage(sentence.to_owned()));
+    }
+    let purpose = options.value("for").unwrap_or_default().to_owned();
+    if options.value("for").is_some_and(|purpose| !is_purpose(purpose)) {
+        return Err(Ended::Usage(format!("--for {purpose:?} {PURPOSE}")));
+    }
+    let (path, bytes) = if path == Path::new(STDIN) {
+        (PathBuf::from("stdin"), take(io::stdin().lock()))
+    } else {
+        (path.to_owned(), std::fs::File::open(path).and_then(take))
+    };
+    let bytes = bytes.map_err(|error| {
         complain!("posgate: {}: {error}", path.display());
         Ended::Code(EXIT_IO)
     })?;
-    let orders = batch::parse(&bytes, path, command == "adjust")
-        .map_err(|problems| refused(path, "nothing was done", problems.iter().map(ToString::to_string).collect()))?;
+    let orders = batch::parse(&bytes, &path, command).map_err(|problems| {
+        let problems = problems.iter().map(ToString::to_string).collect();
+        refused(&path, "nothing was done", problems, &Before::default())
+    })?;
     print_problems(&orders.warnings);
-    // The same file with another --key is another batch: a subsidy that is the same every month.
-    let digest = batch::digest(command, options.value("key").unwrap_or_default(), &bytes);
-    Ok(Batch { path: path.to_owned(), rows: orders.rows, digest })
+    let rows = orders.rows;
+    if purpose.is_empty() && rows.iter().any(|row| row.key.is_none()) {
+        let sentence = "say what the file is for, such as --for 2026-12: under this name each of its rows is done once, however often the file is saved and given";
+        return Err(Ended::Usage(sentence.to_owned()));
+    }
+    Ok(File { path, rows, purpose })
 }
 
-/// The answer where a file was not done, or not whole: a sentence, and what is wrong, line by line.
-fn refused(path: &Path, sentence: &str, problems: Vec<String>) -> Ended {
-    Ended::Refused(Value::Object(vec![
+fn take(file: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        return Err(io::Error::other(format!("larger than {FILE_LEN_MAX} bytes: this is no file of orders")));
+    }
+    Ok(bytes)
+}
+
+/// The rows that were done before this run.
+#[derive(Default)]
+struct Before {
+    count: u64,
+    sum: Balance,
+    uses: i64,
+    /// Lines of rows that follow each other, first and last.
+    runs: Vec<(u32, u32)>,
+    /// The last row was one.
+    is_open: bool,
+}
+
+impl Before {
+    fn take(&mut self, row: &Row, is_one: bool) {
+        match self.runs.last_mut().filter(|_| self.is_open && is_one) {
+            Some((_, last)) => *last = row.line,
+            None if is_one => self.runs.push((row.line, row.line)),
+            None => (),
+        }
+        self.is_open = is_one;
+        if is_one {
+            let (amount, uses) = row.moves();
+            self.count += 1;
+            self.sum += amount;
+            self.uses += i64::from(uses);
+        }
+    }
+
+    /// `2–5, 7`
+    fn lines(&self) -> String {
+        let named =
+            |(first, last): &(u32, u32)| if first == last { first.to_string() } else { format!("{first}–{last}") };
+        let mut runs: Vec<String> = self.runs.iter().take(RUNS_SHOWN_MAX).map(named).collect();
+        let more = self.runs.len().saturating_sub(RUNS_SHOWN_MAX);
+        runs.extend((more > 0).then(|| format!("and {more} more places")));
+        runs.join(", ")
+    }
+}
+
+/// The answer where a file was not done, or not whole: a sentence, what is wrong, line by line, and which lines were done before.
+fn refused(path: &Path, sentence: &str, mut problems: Vec<String>, before: &Before) -> Ended {
+    let more = problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+    problems.truncate(PROBLEMS_SHOWN_MAX);
+    problems.extend((more > 0).then(|| format!("and {more} more")));
+    let mut members = vec![
         ("ok".to_owned(), Value::Flag(false)),
         ("error".to_owned(), Value::Text(format!("{}: {sentence}", path.display()))),
         ("problems".to_owned(), Value::List(problems.into_iter().map(Value::Text).collect())),
-    ]))
+    ];
+    if before.count > 0 {
+        members.push(("before".to_owned(), Value::Number(before.count.to_string())));
+        members.push(("before_lines".to_owned(), Value::Text(before.lines())));
+    }
+    Ended::Refused(Value::Object(members))
 }
 
 /// `--uses N`.
@@ -53,81 +143,129 @@ pub(super) fn uses(text: &str) -> Result<i32, Ended> {
     digits.parse().map_err(|_| Ended::Usage(format!("--uses {text:?} is no number of meals")))
 }
 
-/// What became of the lines of a file.
+/// What rows come to: their number, yuan, meals.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    rows: u64,
+    yuan: Balance,
+    uses: i64,
+}
+
+impl Sum {
+    fn of(rows: &[Row]) -> Self {
+        rows.iter().fold(Self::default(), |sum, row| {
+            let (yuan, uses) = row.moves();
+            Self { rows: sum.rows + 1, yuan: sum.yuan + yuan, uses: sum.uses + i64::from(uses) }
+        })
+    }
+
+    /// `, 84.00 yuan, 5 uses`, as far as it was ordered.
+    fn moved(self, command: &str) -> String {
+        let yuan = if batch::moves_money(command) { format!(", {} yuan", self.yuan) } else { String::new() };
+        let uses = if self.uses == 0 { String::new() } else { format!(", {} uses", self.uses) };
+        format!("{yuan}{uses}")
+    }
+}
+
+/// What became of the rows of a file.
 #[derive(Default)]
 struct Tally {
-    done: u64,
+    done: Sum,
     again: u64,
     first: Option<u64>,
     last: Option<u64>,
-    sum: Balance,
 }
 
-/// Has every line looked at, then all done, in order.
-pub(super) fn apply(call: &mut Call, signature: &Signature, batch: &Batch) -> Result<(), Ended> {
-    let mut problems = Vec::new();
-    exchange(call, signature, batch, true, |row, answer| {
+/// Has every row looked at, then all done, in order.
+pub(super) fn apply(call: &mut Call, signature: &Signature, file: &File) -> Result<(), Ended> {
+    let (mut problems, mut before) = (Vec::new(), Before::default());
+    exchange(call, signature, file, true, |row, answer| {
+        before.take(row, answer.is("again"));
         if !answer.is("ok") {
-            problems.push(complaint(batch, row, answer));
+            problems.push(complaint(file, row, answer));
         }
         true
     })?;
+    tell_sum(call, file, &before);
     if !problems.is_empty() {
-        let more = problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
-        problems.truncate(PROBLEMS_SHOWN_MAX);
-        problems.extend((more > 0).then(|| format!("and {more} more")));
-        return Err(refused(&batch.path, "nothing was done", problems));
+        let sentence = match before.count {
+            0 => "nothing was done".to_owned(),
+            count => format!(
+                "nothing was done now; {count} rows were done before, in lines {}: take out or mend the rows below, then give the file again for the same",
+                before.lines()
+            ),
+        };
+        return Err(refused(&file.path, &sentence, problems, &before));
+    }
+    if call.options.has("dry-run") {
+        return Ok(());
     }
     let mut tally = Tally::default();
     let mut stopped = None;
-    exchange(call, signature, batch, false, |row, answer| {
+    exchange(call, signature, file, false, |row, answer| {
         if answer.is("ok") {
             tally.count(row, answer);
         } else if stopped.is_none() {
-            stopped = Some(complaint(batch, row, answer));
+            stopped = Some(complaint(file, row, answer));
         }
         stopped.is_none()
     })?;
     if let Some(problem) = stopped {
         let sentence = format!(
-            "stopped: {} lines were done, {} had been before; run the same file again, unchanged: it goes on from there",
-            tally.done, tally.again
+            "stopped: {} rows were done, {} had been before; run the same again: it goes on from there, and does nothing twice",
+            tally.done.rows, tally.again
         );
-        return Err(refused(&batch.path, &sentence, vec![problem]));
+        return Err(refused(&file.path, &sentence, vec![problem], &before));
     }
     tally.tell(call);
     Ok(())
 }
 
-fn complaint(batch: &Batch, row: &BatchRow, answer: &Value) -> String {
-    let error = answer.text("error").unwrap_or("the server answered what this program does not understand");
-    format!("{}:{}: {error}", batch.path.display(), row.line)
+/// What the file comes to, before it begins.
+fn tell_sum(call: &Call, file: &File, before: &Before) {
+    let all = Sum::of(&file.rows);
+    let is_dry = call.options.has("dry-run");
+    if call.options.has("json") {
+        if is_dry {
+            let object = Object::ok().flag("dry", true).number("rows", all.rows).text("sum", all.yuan);
+            let object = object.raw("uses", &all.uses.to_string()).number("again", before.count);
+            say!("{}", object.text("sum_again", before.sum).end());
+        }
+        return;
+    }
+    let purpose = if file.purpose.is_empty() { String::new() } else { format!(" for {}", file.purpose) };
+    let done = Sum { rows: before.count, yuan: before.sum, uses: before.uses };
+    let again = match before.count {
+        0 => String::new(),
+        count => format!("; {count} of them were done before{}", done.moved(call.name)),
+    };
+    let not = if is_dry { "; nothing was done" } else { "" };
+    say!("{} rows{}{purpose}{again}{not}", all.rows, all.moved(call.name));
 }
 
-/// Sends every line and takes the answers in order, some on their way at once, until `take` says that it is enough.
+fn complaint(file: &File, row: &Row, answer: &Value) -> String {
+    let error = answer.text("error").unwrap_or("the server answered what this program does not understand");
+    format!("{}:{}: {error}", file.path.display(), row.line)
+}
+
+/// Sends every row and takes the answers in order, some on their way at once, until `take` says that it is enough.
 fn exchange(
     call: &mut Call,
     signature: &Signature,
-    batch: &Batch,
+    file: &File,
     is_dry: bool,
-    mut take: impl FnMut(&BatchRow, &Value) -> bool,
+    mut take: impl FnMut(&Row, &Value) -> bool,
 ) -> Result<(), Ended> {
-    let mut place = 0_u32;
-    let mut under_way: VecDeque<&BatchRow> = VecDeque::new();
-    let mut receive = |call: &mut Call, row: &BatchRow| -> Result<bool, Ended> {
+    let mut under_way: VecDeque<&Row> = VecDeque::new();
+    let mut receive = |call: &mut Call, row: &Row| -> Result<bool, Ended> {
         let answer = call.link.receive().map_err(|lost| if is_dry { lost } else { lost.of_file() })?;
         Ok(take(row, &answer))
     };
-    for row in &batch.rows {
-        let object = Object::new().text("cmd", call.name).text("card", row.card);
-        let object = if row.amount == Balance::ZERO { object } else { object.text("amount", row.amount) };
-        let object = if row.uses == 0 { object } else { object.number("uses", row.uses) };
+    for row in &file.rows {
+        let object = row.members(Object::new().text("cmd", call.name));
         let object = match &row.key {
-            Some(key) => object.text("key", key),
-            None => {
-                place += 1;
-                object.text("batch", &batch.digest).number("line", place)
-            }
+            Some(_) => object,
+            None => object.text("for", &file.purpose).number("nth", row.nth),
         };
         let note = Some(row.note.as_str()).filter(|note| !note.is_empty()).or(call.options.value("note"));
         let object = object.text("by", &signature.by).text_if("note", note);
@@ -148,15 +286,16 @@ fn exchange(
 }
 
 impl Tally {
-    fn count(&mut self, row: &BatchRow, answer: &Value) {
-        let is_again = answer.is("again");
-        if is_again {
+    fn count(&mut self, row: &Row, answer: &Value) {
+        if answer.is("again") {
             self.again += 1;
         } else {
-            self.done += 1;
-            self.sum += row.amount;
+            let (yuan, uses) = row.moves();
+            self.done.rows += 1;
+            self.done.yuan += yuan;
+            self.done.uses += i64::from(uses);
         }
-        for seq in ["seq", "first", "last"].into_iter().filter_map(|name| answer.number::<u64>(name)) {
+        if let Some(seq) = answer.number::<u64>("seq") {
             self.first = Some(self.first.map_or(seq, |first| first.min(seq)));
             self.last = Some(self.last.map_or(seq, |last| last.max(seq)));
         }
@@ -164,17 +303,18 @@ impl Tally {
 
     fn tell(&self, call: &Call) {
         let (first, last) = (self.first.unwrap_or_default(), self.last.unwrap_or_default());
+        let Sum { rows: done, yuan, uses } = self.done;
         if call.options.has("json") {
-            let object = Object::ok().number("done", self.done).number("again", self.again).text("sum", self.sum);
+            let object = Object::ok().number("done", done).number("again", self.again).text("sum", yuan);
+            let object = object.raw("uses", &uses.to_string());
             say!("{}", object.number("first", first).number("last", last).end());
             return;
         }
-        match (self.done, self.again) {
+        let moved = self.done.moved(call.name);
+        match (done, self.again) {
             (0, _) => say!("already applied, seq {first}–{last}"),
-            (done, 0) => say!("{done} done, {} yuan, seq {first}–{last}", self.sum),
-            (done, again) => {
-                say!("{done} done now, {} yuan; {again} had been done before; seq {first}–{last}", self.sum);
-            }
+            (done, 0) => say!("{done} done{moved}, seq {first}–{last}"),
+            (done, again) => say!("{done} done now{moved}; {again} had been done before; seq {first}–{last}"),
         }
     }
 }

@@ -46,7 +46,9 @@ const fn order(name: &'static str, operands: &'static [&'static str], options: &
 
 const ORDER: &[&str] = &["key", "by", "note"];
 const MOVE: &[&str] = &["key", "by", "note", "uses"];
-const FILE: &[&str] = &["key", "by", "note", "uses", "file"];
+/// Of an order that a file may hold.
+const ROW: &[&str] = &["key", "by", "note", "file", "for", "dry-run"];
+const FILE: &[&str] = &["key", "by", "note", "uses", "file", "for", "dry-run"];
 
 const COMMANDS: &[Spec] = &[
     order("topup", &["CARD", "AMOUNT"], FILE),
@@ -54,11 +56,11 @@ const COMMANDS: &[Spec] = &[
     order("payout", &["CARD", "AMOUNT"], MOVE),
     order("adjust", &["CARD", "AMOUNT"], FILE),
     order("void", &["SEQ"], &["key", "by", "note", "amount"]),
-    order("lost", &["CARD"], ORDER),
-    order("found", &["CARD"], ORDER),
-    order("freeze", &["CARD"], ORDER),
-    order("unfreeze", &["CARD"], ORDER),
-    order("close", &["CARD"], ORDER),
+    order("lost", &["CARD"], ROW),
+    order("found", &["CARD"], ROW),
+    order("freeze", &["CARD"], ROW),
+    order("unfreeze", &["CARD"], ROW),
+    order("close", &["CARD"], ROW),
     order("replace", &["OLD", "NEW"], ORDER),
     order("open", &["MACHINE", "DOOR"], ORDER),
     spec("card", &["CARD"], &[]),
@@ -75,11 +77,11 @@ const COMMANDS: &[Spec] = &[
 ];
 
 /// Options that stand alone; the first is taken everywhere.
-const FLAGS: [&str; 4] = ["json", "unknown", "uci", "accept"];
+const FLAGS: [&str; 5] = ["json", "unknown", "uci", "accept", "dry-run"];
 
 /// Options with a value; the first two are taken everywhere.
-const VALUES: [&str; 11] =
-    ["config", "control", "key", "by", "note", "uses", "amount", "file", "search", "port", "seconds"];
+const VALUES: [&str; 12] =
+    ["config", "control", "key", "by", "note", "uses", "amount", "file", "for", "search", "port", "seconds"];
 
 /// How a command is written: its operands and its options.
 pub(super) fn usage(name: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
@@ -249,14 +251,20 @@ fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(format!("--key {key:?}: write 1 to 40 letters, digits and signs without blanks")));
     }
-    let batch = match options.path("file") {
+    let file = match options.path("file") {
         Some(path) => Some(file::read(spec.name, path, options)?),
+        None if options.value("for").is_some() => {
+            return Err(Ended::Usage("--for says what a file of orders is for: give --file FILE with it".to_owned()));
+        }
+        None if options.has("dry-run") => {
+            return Err(Ended::Usage("--dry-run looks at a file of orders: give --file FILE with it".to_owned()));
+        }
         None => None,
     };
     let (path, ledger_dir) = place(options)?;
     let mut call = Call { name: spec.name, options, ledger_dir, link: Link::connect(&path)? };
-    match (spec.name, order, batch) {
-        (_, Some(signature), Some(batch)) => file::apply(&mut call, &signature, &batch),
+    match (spec.name, order, file) {
+        (_, Some(signature), Some(file)) => file::apply(&mut call, &signature, &file),
         ("clock-accept", Some(signature), None) => {
             let line = Object::new().text("cmd", "clock-accept").text("by", signature.by).end();
             call.ask(&line).map(|answer| call.tell(&answer, print::clock_accepted))

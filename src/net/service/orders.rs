@@ -32,11 +32,11 @@ impl<S: Storage> Service<'_, S> {
         Ok(done)
     }
 
-    /// Whether [`Service::operate`] would do it; the order of a batch's lines does not count.
+    /// Whether [`Service::operate`] would do it; the entry of one that was done before.
     ///
     /// # Errors
     /// If the ledger cannot be written or read.
-    pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<(), Refused>> {
+    pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<Option<EntrySeq>, Refused>> {
         self.look_for_room(now)?;
         let sale = self.sale_of(order)?;
         Ok(sale.and_then(|sale| self.server.would(order, sale.as_ref())))

@@ -16,9 +16,8 @@ use posgate::net::Service;
 pub struct Said {
     /// `done`, `again` or the reason of a refusal; `asked` if it was a question, or an order that would be done.
     pub word: String,
-    /// The entry, or of a batch's line that was done before the batch's first and last.
-    pub first: u64,
-    pub last: u64,
+    /// The entry.
+    pub seq: u64,
     /// The account that moved, and what it holds.
     pub account: Option<(String, Balance, i32)>,
     pub value: Value,
@@ -47,7 +46,7 @@ pub fn command(act: &Act) -> &'static str {
 
 /// An order as a line.
 pub fn line_of(order: &Order, cmd: &str, is_all: bool, is_dry: bool) -> String {
-    let Order { act, key, by, note } = order;
+    let Order { act, key, by, note, .. } = order;
     let what = match act {
         Act::Move { card, .. } if is_all => format!("\"card\":\"{card}\",\"amount\":\"all\""),
         Act::Move { card, amount, uses, .. } => {
@@ -61,7 +60,8 @@ pub fn line_of(order: &Order, cmd: &str, is_all: bool, is_dry: bool) -> String {
     };
     let key = match key {
         Key::Own(key) => format!("\"key\":\"{}\"", key.as_str()),
-        Key::Line { digest, line } => format!("\"batch\":\"{}\",\"line\":{line}", digest.as_str()),
+        Key::For { name, nth: 1 } => format!("\"for\":\"{}\"", name.as_str()),
+        Key::For { name, nth } => format!("\"for\":\"{}\",\"nth\":{nth}", name.as_str()),
     };
     let dry = if is_dry { ",\"dry\":true" } else { "" };
     format!("{{\"cmd\":\"{cmd}\",{what},{key},\"by\":\"{}\",\"note\":{}{dry}}}", by.as_str(), quoted(note.as_str()))
@@ -91,17 +91,17 @@ fn read(text: &str) -> Said {
     let refusal = value.text("reason").unwrap_or(UNREAD);
     let word = match (value.is("ok"), value.get("again")) {
         (false, _) => refusal,
+        (true, _) if value.is("dry") => "asked",
         (true, _) if value.is("again") => "again",
         (true, Some(_)) => "done",
         (true, None) => "asked",
     };
-    let seq = value.number("seq");
-    let first = seq.or(value.number("first")).unwrap_or(0);
+    let seq = value.number("seq").unwrap_or(0);
     let account = value.text("account").filter(|_| value.is("ok")).and_then(|account| {
         let balance = Balance::parse(value.text("balance")?.as_bytes())?;
         Some((account.to_owned(), balance, value.number("uses")?))
     });
-    Said { word: word.to_owned(), first, last: seq.or(value.number("last")).unwrap_or(0), account, value }
+    Said { word: word.to_owned(), seq, account, value }
 }
 
 /// The machine, as far as lines ask for it.

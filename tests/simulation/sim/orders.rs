@@ -76,20 +76,14 @@ fn told(line: &Line) -> Option<(i64, i64)> {
     Some((fen(balance), uses.parse().ok()?))
 }
 
-/// A batch as far as it is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lines {
-    pub count: u32,
-    pub first: u64,
-    pub last: u64,
-}
-
 #[derive(Default)]
 pub struct Orders {
     /// What was asked under a key: a refused order leaves its key free for another one.
     asked: Aging<String, Vec<String>>,
     made: Aging<String, Made>,
-    batches: Aging<String, Lines>,
+    /// How often a card stands in a file, as whoever wrote it meant it, and how often it was done.
+    meant: Aging<String, u32>,
+    paid: Aging<String, u32>,
     standing: Map<u64, Standing>,
     was: Map<u64, u64>,
     heirs: Map<u64, u64>,
@@ -120,14 +114,17 @@ impl Orders {
         self.made.get(key)
     }
 
-    pub fn batch(&self, digest: &str) -> Option<Lines> {
-        self.batches.get(digest).copied()
+    /// Somebody writes a file in which the card stands so often: one that is sorted, saved in another way or cut short means nothing more.
+    pub fn mean(&mut self, command: &str, name: &str, card: u64, rows: u32) {
+        let meant = self.meant.of(in_file(command, name, card));
+        *meant = rows.max(*meant);
     }
 
     pub fn forget(&mut self) {
         self.asked.turn();
         self.made.turn();
-        self.batches.turn();
+        self.meant.turn();
+        self.paid.turn();
         self.remotes.turn();
     }
 
@@ -244,10 +241,10 @@ impl Orders {
             }
         }
         let what = what_of_entry(line)?;
-        let key = match (line.word("batch"), line.word("key")) {
-            (Some(digest), Some(number)) => self.take_line(digest, number, text, seq),
+        let key = match (line.word("for"), line.word("key")) {
+            (Some(name), None) => self.take_row(line, &name.replace("%3D", "="), text),
             (None, Some(key)) => key.to_owned(),
-            (_, None) => panic!("an order without a key: {text}"),
+            (Some(_), Some(_)) | (None, None) => panic!("an order has one name: {text}"),
         };
         assert_eq!(line.word("by"), Some("desk"), "who ordered it: {text}");
         let asked = self.asked.get(&key).unwrap_or_else(|| panic!("nobody ordered this: {text}"));
@@ -288,12 +285,16 @@ impl Orders {
         Some(key)
     }
 
-    fn take_line(&mut self, digest: &str, number: &str, text: &str, seq: u64) -> String {
-        let count: u32 = number.parse().expect("a line's number");
-        let before = self.batches.get(digest).copied().unwrap_or(Lines { count: 0, first: seq, last: 0 });
-        assert_eq!(count, before.count + 1, "a batch's lines follow each other: {text}");
-        self.batches.insert(digest.to_owned(), Lines { count, last: seq, ..before });
-        format!("{digest}/{count}")
+    /// A row of a file was done: never oftener than its card stands in the file.
+    fn take_row(&mut self, line: &Line, name: &str, text: &str) -> String {
+        let command = if line.column(4) == "status" { line.word("status") } else { Some(line.column(4)) };
+        let file = in_file(command.expect("a status says which"), name, number(line.column(8)));
+        let nth: u32 = line.word("nth").map_or(1, |nth| nth.parse().expect("a count"));
+        let paid = self.paid.of(file.clone());
+        *paid += 1;
+        let meant = self.meant.get(&file).copied().unwrap_or(0);
+        assert!(*paid <= meant, "done {paid} times, and meant {meant} times: {text}");
+        format!("{file}/{nth}")
     }
 
     fn take_void(&mut self, line: &Line, text: &str) {
@@ -328,21 +329,10 @@ impl Orders {
         {
             return vec![lines::UNREAD];
         }
-        match key {
-            Key::Own(text) => match self.made.get(text.as_str()) {
-                Some(made) if made.what == what_of(act) => return vec!["again"],
-                Some(_) => return vec!["key-used"],
-                None => (),
-            },
-            Key::Line { digest, line } => {
-                let count = self.batch(digest).map_or(0, |lines| lines.count);
-                if (1..=count).contains(line) {
-                    return vec!["again"];
-                }
-                if *line != count + 1 {
-                    return vec!["out-of-order"];
-                }
-            }
+        match self.made.get(&key_text(act, key)) {
+            Some(made) if made.what == what_of(act) => return vec!["again"],
+            Some(_) => return vec!["key-used"],
+            None => (),
         }
         match act {
             Act::Move { way, card, amount, uses } => {
@@ -474,11 +464,21 @@ fn rank(row: &Card) -> usize {
 }
 
 /// The text by which a key is known in `asked` and `made`.
-pub fn key_text(key: &Key) -> String {
+pub fn key_text(act: &Act, key: &Key) -> String {
+    let (command, card) = match act {
+        Act::Move { card, .. } => (lines::command(act).to_owned(), card.value()),
+        Act::Mark { card, mark } => (mark.word().to_owned(), card.value()),
+        Act::Void { .. } | Act::Link { .. } | Act::Open { .. } => (String::new(), 0),
+    };
     match key {
         Key::Own(key) => key.as_str().to_owned(),
-        Key::Line { digest, line } => format!("{digest}/{line}", digest = digest.as_str()),
+        Key::For { name, nth } => format!("{}/{nth}", in_file(&command, name.as_str(), card)),
     }
+}
+
+/// A card in a file.
+fn in_file(command: &str, name: &str, card: u64) -> String {
+    format!("{command}/{name}/{card}")
 }
 
 /// An order in the words of its entry.

@@ -2,13 +2,18 @@
 //!
 //! [`World::next_task`] and [`World::next_question`] say every command of the control socket (`reload` is in `operator`). Orders of a turn come after its frames and are answered
 //! after its end, as the control socket does it. When the process or the power is gone before the answer, or the answer is lost
-//! on its way, the order is given again under its key; a batch from its first line.
+//! on its way, the order is given again under its key; a file from its first row. An operator saves a file again before that: sorted, with other
+//! line ends, in another encoding, cut short, mended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 
 use posgate::book::Figures;
-use posgate::model::order::{Digest, KeyText, Note, Operator};
+use posgate::control::batch::{self, What};
+use posgate::gbk;
+use posgate::model::order::{Holder, KeyText, Note, Operator, Purpose};
 use posgate::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, UnitNo, Way};
 use posgate::net::Service;
 use posgate::server::Room;
@@ -20,8 +25,8 @@ use super::super::orders::{self, Made};
 use super::super::tell;
 use super::{Event, MINUTE, SECOND, World};
 
-/// As many lines of a batch in one turn.
-const LINES_A_TURN: u32 = 3;
+/// As many rows of a file in one turn.
+const ROWS_A_TURN: usize = 3;
 
 /// Orders of one turn.
 const TASKS_A_TURN: usize = 4;
@@ -38,7 +43,7 @@ enum Task {
     Order(Order),
     /// A payout of all that there is: what that is, the server says.
     PayOutAll(Order),
-    Batch(Batch),
+    File(File),
     /// What is no order; the line that says it.
     Question(Question, String),
 }
@@ -60,18 +65,83 @@ impl Task {
     fn order(&self) -> Option<&Order> {
         match self {
             Self::Order(order) | Self::PayOutAll(order) => Some(order),
-            Self::Batch(_) | Self::Question(..) => None,
+            Self::File(_) | Self::Question(..) => None,
         }
     }
 }
 
-/// A file of orders.
+/// A file of orders, as it is on the operator's machine.
 #[derive(Clone, Debug)]
-struct Batch {
-    digest: Digest,
-    lines: Vec<Act>,
-    /// The line that comes next.
-    next: u32,
+struct File {
+    command: &'static str,
+    name: Purpose,
+    /// Cards and fen.
+    rows: Vec<(CardNo, i64)>,
+    saved: Saved,
+    /// The row that comes next.
+    next: usize,
+}
+
+/// How a file was saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Saved {
+    has_bom: bool,
+    is_crlf: bool,
+    is_gbk: bool,
+    /// `100` for `100.00`, `5.5` for `5.50`, a card without its zeros.
+    is_short: bool,
+}
+
+impl File {
+    /// Its bytes.
+    fn save(&self) -> Vec<u8> {
+        let Saved { has_bom, is_crlf, is_gbk, is_short } = self.saved;
+        let has_amount = self.command != "lost";
+        let mut text = if has_amount { "卡号,金额\n" } else { "卡号\n" }.to_owned();
+        for (card, fen) in &self.rows {
+            let amount = Balance::from_fen(*fen).to_string();
+            let card = card.to_string();
+            let (card, amount) = if is_short {
+                let shorter = amount.strip_suffix(".00").or(amount.strip_suffix('0')).unwrap_or(&amount);
+                (card.trim_start_matches('0'), shorter)
+            } else {
+                (card.as_str(), amount.as_str())
+            };
+            let _ = if has_amount { writeln!(text, "{card},{amount}") } else { writeln!(text, "{card}") };
+        }
+        let text = if is_crlf { text.replace('\n', "\r\n") } else { text };
+        match (is_gbk, has_bom) {
+            (true, _) => gbk::encode(&text),
+            (false, true) => format!("\u{FEFF}{text}").into_bytes(),
+            (false, false) => text.into_bytes(),
+        }
+    }
+
+    /// The orders that `ctl` reads in its bytes.
+    fn orders(&self) -> Vec<(Act, Key)> {
+        let rows = batch::parse(&self.save(), Path::new("orders.csv"), self.command);
+        let rows = rows.unwrap_or_else(|problems| panic!("{problems:?}: {self:?}"));
+        let order = |row: batch::Row| {
+            let act = match row.what {
+                What::Move { card, amount, uses } => {
+                    let way = match self.command {
+                        "topup" => Way::TopUp,
+                        "subsidy" => Way::Subsidy,
+                        _ => Way::Adjust,
+                    };
+                    Act::Move { way, card, amount, uses }
+                }
+                What::Card(card) => Act::Mark { card, mark: Mark::Lost },
+                What::Account { .. } | What::Rename { .. } => unreachable!("no such file is written here"),
+            };
+            (act, Key::For { name: self.name, nth: row.nth })
+        };
+        rows.rows.into_iter().map(order).collect()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        (self.command, self.name) == (other.command, other.name)
+    }
 }
 
 /// An order of this turn, that waits for its answer.
@@ -88,8 +158,8 @@ struct Asked {
 pub(super) struct Desk {
     waiting: VecDeque<Task>,
     asked: Vec<Asked>,
-    /// Batches of which lines were given in this turn.
-    given: Vec<Batch>,
+    /// Files of which rows were given in this turn.
+    given: Vec<File>,
     /// Answered as done, in this process.
     done: VecDeque<(Task, u64)>,
     keys: u64,
@@ -150,7 +220,7 @@ impl World {
                 let machine = self.some_machine(true);
                 self.task(Act::Open { machine, door: UnitNo::parse(door.as_bytes()).expect("a digit") })
             }
-            22..=24 => self.next_batch(),
+            22..=24 => self.next_file(),
             25..=28 => self.next_mistake(),
             _ => self.next_question(),
         }
@@ -205,7 +275,7 @@ impl World {
     fn order(&mut self, act: Act, key: Key) -> Task {
         let note = self.random.pick(&["", "", "50% off = 张三", "补卡"]);
         let by = Operator::try_from("desk").expect("short");
-        Task::Order(Order { act, key, by, note: Note::try_from(note).expect("short") })
+        Task::Order(Order { act, key, by, note: Note::try_from(note).expect("short"), holder: Holder::new() })
     }
 
     fn fresh_key(&mut self) -> Key {
@@ -307,21 +377,60 @@ impl World {
         Act::Link { old, new: CardNo::from_value(new) }
     }
 
-    fn next_batch(&mut self) -> Task {
+    fn next_file(&mut self) -> Task {
         self.desk.keys += 1;
-        let way = self.random.pick(&[Way::TopUp, Way::Subsidy, Way::Adjust]);
-        let lines = (0..self.random.between(1, 25)).map(|_| {
+        let command = self.random.pick(&["topup", "subsidy", "adjust", "topup", "subsidy", "adjust", "lost"]);
+        let count = if command == "lost" { 3 } else { 25 };
+        let rows = (0..self.random.between(1, count)).map(|_| {
             let row = self.random.place(self.site.cards.len());
             let card = CardNo::from_value(self.judge.orders.newest(self.site.cards[row].number));
-            let fen = i64::try_from(self.random.between(1, 9000)).expect("small");
-            Act::Move { way, card, amount: Balance::from_fen(fen), uses: 0 }
+            (card, i64::try_from(self.random.between(1, 9000)).expect("small"))
         });
-        let lines = lines.collect();
-        let digest = Digest::try_from(format!("{:016x}", self.desk.keys).as_str()).expect("16 digits");
-        Task::Batch(Batch { digest, lines, next: 1 })
+        let rows = rows.collect();
+        let name = Purpose::try_from(format!("月={}", self.desk.keys).as_str()).expect("short");
+        let file = File { command, name, rows, saved: Saved::default(), next: 0 };
+        self.mean(&file);
+        Task::File(file)
     }
 
-    /// The same again, a key used for something else, or a line that does not follow.
+    /// What stands in a file is meant, each row once.
+    fn mean(&mut self, file: &File) {
+        let mut rows: BTreeMap<u64, u32> = BTreeMap::new();
+        for (card, _) in &file.rows {
+            *rows.entry(card.value()).or_default() += 1;
+        }
+        for (card, count) in rows {
+            self.judge.orders.mean(file.command, file.name.as_str(), card, count);
+        }
+    }
+
+    /// The operator opens a file and saves it again.
+    fn save_again(&mut self, file: &mut File) {
+        file.next = 0;
+        file.saved = Saved {
+            has_bom: self.random.happens(500),
+            is_crlf: self.random.happens(500),
+            is_gbk: self.random.happens(300),
+            is_short: self.random.happens(500),
+        };
+        match self.random.below(6) {
+            0 => file.rows.sort_by_key(|(card, _)| card.value()),
+            1 => file.rows.sort_by_key(|(_, fen)| *fen),
+            2 => file.rows.reverse(),
+            3 => {
+                let len = self.random.place(file.rows.len()) + 1;
+                file.rows.truncate(len);
+            }
+            4 => {
+                let row = self.random.place(self.site.cards.len());
+                file.rows.insert(0, (CardNo::from_value(self.site.cards[row].number), 700));
+                self.mean(file);
+            }
+            _ => (),
+        }
+    }
+
+    /// The same again, or a key used for something else, be it a row's.
     fn next_mistake(&mut self) -> Task {
         let act = self.next_move();
         let mut known = None;
@@ -329,19 +438,18 @@ impl World {
             let place = self.random.place(self.desk.done.len());
             known = Some(self.desk.done[place].0.clone());
         }
-        let key = known.as_ref().and_then(Task::order).map(|order| order.key.clone());
-        match (known.zip(key), self.random.below(8)) {
+        let order = known.as_ref().and_then(Task::order).cloned();
+        match (known.zip(order), self.random.below(8)) {
             (Some((task, _)), 0..=4) => task,
-            (Some((_, key)), 5) => self.order(act, key),
-            (Some((_, Key::Line { digest, line })), _) => {
-                let act = if self.random.happens(500) { act } else { self.next_mark() };
-                let line = line + u32::try_from(self.random.between(1, 3)).expect("few");
-                self.order(act, Key::Line { digest, line })
+            (Some((_, Order { act: Act::Move { way, card, amount, uses }, key: key @ Key::For { .. }, .. })), _) => {
+                let amount = amount + Balance::from_fen(1);
+                self.order(Act::Move { way, card, amount, uses }, key)
             }
-            _ => {
-                let digest = Digest::try_from("00000000deadbeef").expect("short");
-                let act = self.next_mark();
-                self.order(act, Key::Line { digest, line: 1 })
+            (Some((_, Order { key, .. })), _) => self.order(act, key),
+            (None, _) => {
+                // Of what no file holds.
+                let act = self.next_link();
+                self.order(act, Key::For { name: Purpose::try_from("x").expect("short"), nth: 1 })
             }
         }
     }
@@ -357,7 +465,7 @@ impl World {
             let Some(task) = self.desk.waiting.pop_front() else { break };
             tell(|| format!("{:>9} desk {task:?}", self.t));
             match task {
-                Task::Batch(batch) => self.give_lines(service, now, batch)?,
+                Task::File(file) => self.give_rows(service, now, file)?,
                 Task::Order(order) => self.give(service, now, &order, false)?,
                 Task::PayOutAll(order) => {
                     let order = self.all_of(service, order);
@@ -395,7 +503,7 @@ impl World {
 
     /// What a payout of all pays, or paid when it was done.
     fn all_of(&self, service: &Service<Disk>, mut order: Order) -> Order {
-        let made = self.judge.orders.made(&orders::key_text(&order.key)).map(|made| made.what.clone());
+        let made = self.judge.orders.made(&orders::key_text(&order.act, &order.key)).map(|made| made.what.clone());
         let held = figures_of(service, &order.act).balance.max(Balance::ZERO);
         if let Act::Move { card, amount, .. } = &mut order.act {
             let paid = made.as_deref().and_then(|what| what.strip_prefix(&format!("payout {} -", card.value())));
@@ -405,46 +513,46 @@ impl World {
         order
     }
 
-    /// The next lines of a batch, which is looked at whole before its first.
-    fn give_lines(&mut self, service: &mut Service<Disk>, now: &Now, mut batch: Batch) -> io::Result<()> {
-        let count = u32::try_from(batch.lines.len()).expect("few");
-        let order = |world: &mut Self, batch: &Batch, line: u32| {
-            let act = batch.lines[line as usize - 1].clone();
-            match world.order(act, Key::Line { digest: batch.digest, line }) {
+    /// The next rows of a file, which is looked at whole before its first.
+    fn give_rows(&mut self, service: &mut Service<Disk>, now: &Now, mut file: File) -> io::Result<()> {
+        let rows: Vec<Order> = file
+            .orders()
+            .into_iter()
+            .map(|(act, key)| match self.order(act, key) {
                 Task::Order(order) => order,
                 other => unreachable!("an order: {other:?}"),
-            }
-        };
-        if batch.next == 1 {
-            for line in 1..=count {
-                let order = order(self, &batch, line);
-                let dry = lines::line_of(&order, lines::command(&order.act), false, true);
+            })
+            .collect();
+        if file.next == 0 {
+            for order in &rows {
+                let dry = lines::line_of(order, lines::command(&order.act), false, true);
                 if say(service, now, &dry)?.word != "asked" {
-                    self.coverage.count("operator batch refused whole");
+                    self.coverage.count("operator file refused whole");
                     return Ok(());
                 }
             }
         }
-        self.desk.given.push(batch.clone());
-        let end = count.min(batch.next + LINES_A_TURN - 1);
-        for line in batch.next..=end {
-            let order = order(self, &batch, line);
-            self.give(service, now, &order, false)?;
+        self.desk.given.push(file.clone());
+        let end = rows.len().min(file.next + ROWS_A_TURN);
+        for order in &rows[file.next..end] {
+            self.give(service, now, order, false)?;
         }
-        batch.next = end + 1;
-        if batch.next <= count {
-            self.desk.waiting.push_front(Task::Batch(batch));
+        file.next = end;
+        if file.next < rows.len() {
+            self.desk.waiting.push_front(Task::File(file));
         } else {
-            self.coverage.count("operator batch given whole");
+            self.coverage.count("operator file given whole");
             if self.random.happens(300) {
-                self.desk.waiting.push_back(Task::Batch(Batch { next: 1, ..batch }));
+                self.save_again(&mut file);
+                self.coverage.count("operator file saved again, and given again");
+                self.desk.waiting.push_back(Task::File(file));
             }
         }
         Ok(())
     }
 
     fn give(&mut self, service: &mut Service<Disk>, now: &Now, order: &Order, is_all: bool) -> io::Result<()> {
-        let key = orders::key_text(&order.key);
+        let key = orders::key_text(&order.act, &order.key);
         self.judge.orders.expect(&key, &order.act);
         let before = self.judge.orders.made(&key).cloned();
         // Those of the same turn are not durable yet, and may change what must be answered.
@@ -453,9 +561,9 @@ impl World {
         let first_kept = self.first_kept();
         let made_at = before.as_ref().map(|made| made.seq);
         let cmd = lines::command(&order.act);
-        // A batch holds sums only; anything else with its digest and line is no order.
-        let is_of_a_batch = !is_all && matches!(order.act, Act::Move { .. });
-        let expected = if matches!(order.key, Key::Line { .. }) && !is_of_a_batch {
+        // A file holds sums and words on cards; anything else with its name is no order.
+        let may_be_row = matches!(order.act, Act::Move { .. } | Act::Mark { .. });
+        let expected = if matches!(order.key, Key::For { .. }) && !may_be_row {
             Some(vec![lines::UNREAD])
         } else {
             is_first.then(|| self.judge.orders.answers(&order.act, &order.key, &self.site, figures, first_kept))
@@ -464,7 +572,7 @@ impl World {
         self.desk.asked.push(Asked { task, before, said: None });
         let said = say(service, now, &lines::line_of(order, cmd, is_all, false))?;
         if let Some((account, balance, uses)) = &said.account {
-            let is_of_then = said.word == "again" && matches!(order.key, Key::Own(_));
+            let is_of_then = said.word == "again";
             match self.desk.asked.last().and_then(|asked| asked.before.as_ref()) {
                 Some(made) if is_of_then => {
                     assert_eq!(made.figures, Some((balance.fen(), i64::from(*uses))), "what it held then: {order:?}");
@@ -519,7 +627,7 @@ impl World {
                     self.believe(task, &said, before.as_ref());
                 }
                 (Task::Question(question, _), "asked") => {
-                    assert!(self.judge.seq >= said.first, "said to be durable, and is not: {question:?} {said:?}");
+                    assert!(self.judge.seq >= said.seq, "said to be durable, and is not: {question:?} {said:?}");
                     self.coverage.count(match question {
                         Question::SetClock => "operator clocks set",
                         Question::Show => "operator text shown",
@@ -538,28 +646,23 @@ impl World {
 
     /// An order was answered as done: its entry is in the durable ledger, once.
     fn believe(&mut self, task: Task, said: &Said, before: Option<&Made>) {
-        if said.first == 0 {
+        if said.seq == 0 {
             self.coverage.count("operator nothing to do");
             return;
         }
         let order = task.order().expect("an order was done").clone();
         let is_again = said.word == "again";
-        let key = orders::key_text(&order.key);
+        let key = orders::key_text(&order.act, &order.key);
         let made = self.judge.orders.made(&key).cloned();
         let made = made.unwrap_or_else(|| panic!("answered {said:?}, and not in the durable ledger: {order:?}"));
-        // The digest names what stands in a batch's lines: nobody looks at them again. And what a payout of all paid is told again.
-        let is_line_again = is_again && (matches!(order.key, Key::Line { .. }) || matches!(task, Task::PayOutAll(_)));
-        assert!(is_line_again || made.what == orders::what_of(&order.act), "done under {key}: {made:?}");
+        // What a payout of all paid is told again.
+        let is_all_again = is_again && matches!(task, Task::PayOutAll(_));
+        assert!(is_all_again || made.what == orders::what_of(&order.act), "done under {key}: {made:?}");
         assert!(before.is_none() || is_again, "done before, and not said so: {order:?} {said:?}");
-        match &order.key {
-            Key::Line { digest, .. } if is_again => {
-                let lines = self.judge.orders.batch(digest).expect("a batch of which a line was done");
-                assert!(said.first == lines.first && said.last <= lines.last, "{lines:?}, answered {said:?}");
-            }
-            _ => assert_eq!((made.seq, made.seq), (said.first, said.last), "which entry: {order:?}"),
-        }
+        assert_eq!(made.seq, said.seq, "which entry: {order:?}");
         if is_again {
-            self.coverage.count("operator same key again");
+            let is_row = matches!(order.key, Key::For { .. });
+            self.coverage.count(if is_row { "operator row of a file again" } else { "operator same key again" });
             let is_it = |known: &Task| known.order().is_some_and(|known| known.key == order.key);
             if self.desk.done.iter().any(|(known, process)| is_it(known) && *process < self.process) {
                 self.coverage.count("operator same key again after a restart");
@@ -578,9 +681,10 @@ impl World {
     }
 
     fn hear_refusal(&mut self, said: &Said, task: &Task) {
+        let is_row = task.order().is_some_and(|order| matches!(order.key, Key::For { .. }));
         self.coverage.count(match said.word.as_str() {
+            "key-used" if is_row => "operator row that was another refused",
             "key-used" => "operator key of another order refused",
-            "out-of-order" => "operator line out of order refused",
             "already-voided" => "operator void of nothing left refused",
             "more-than-left" => "operator void of more than left refused",
             "not-a-sale" => "operator void of no sale refused",
@@ -600,9 +704,9 @@ impl World {
         if said.word == "full" && self.random.happens(500) {
             self.desk.waiting.push_back(task.clone());
         }
-        // The rest of a batch is not done without its line.
-        if let Task::Order(Order { key: Key::Line { digest, .. }, .. }) = task {
-            let is_other = |task: &Task| !matches!(task, Task::Batch(batch) if batch.digest == *digest);
+        // The rest of a file is not done without its row.
+        if let Task::Order(Order { key: Key::For { name, .. }, .. }) = task {
+            let is_other = |task: &Task| !matches!(task, Task::File(file) if file.name == *name);
             self.desk.waiting.retain(is_other);
         }
     }
@@ -617,17 +721,20 @@ impl World {
                 self.desk.waiting.push_front(task);
             }
         }
-        self.run_batches_again();
+        self.run_files_again();
         self.desk.given.clear();
     }
 
-    /// Those of which nobody knows how far they came, from their first lines.
-    fn run_batches_again(&mut self) {
-        for batch in std::mem::take(&mut self.desk.given) {
-            self.coverage.count("operator batch cut, and run again");
-            let is_other = |task: &Task| !matches!(task, Task::Batch(other) if other.digest == batch.digest);
-            self.desk.waiting.retain(is_other);
-            self.desk.waiting.push_front(Task::Batch(Batch { next: 1, ..batch }));
+    /// Those of which nobody knows how far they came, from their first rows; some are saved again before that.
+    fn run_files_again(&mut self) {
+        for mut file in std::mem::take(&mut self.desk.given) {
+            self.coverage.count("operator file cut, and run again");
+            self.desk.waiting.retain(|task| !matches!(task, Task::File(other) if other.is(&file)));
+            file.next = 0;
+            if self.random.happens(500) {
+                self.save_again(&mut file);
+            }
+            self.desk.waiting.push_front(Task::File(file));
         }
     }
 
@@ -655,7 +762,7 @@ fn figures_of(service: &Service<Disk>, act: &Act) -> Figures {
 fn done_name(task: &Task, order: &Order) -> &'static str {
     match (&order.key, &order.act) {
         _ if matches!(task, Task::PayOutAll(_)) => "operator payout of all",
-        (Key::Line { .. }, _) => "operator line of a batch",
+        (Key::For { .. }, _) => "operator row of a file",
         (_, Act::Move { way: Way::TopUp, .. }) => "operator topup",
         (_, Act::Move { way: Way::Subsidy, .. }) => "operator subsidy",
         (_, Act::Move { way: Way::PayOut, .. }) => "operator payout",
