@@ -7,6 +7,7 @@ pub mod columns;
 pub mod diff;
 pub mod number;
 pub mod paste;
+pub mod whole;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
@@ -22,7 +23,7 @@ use crate::model::rules::Names;
 use crate::model::{AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, GroupSet, Money, Pin, Terms};
 use crate::problem::{Problem, Problems, quoted, shown};
 use crate::sheet::value::{self, is_scientific};
-use crate::sheet::{self, Cells};
+use crate::sheet::{self, Cells, heading};
 
 /// Bytes of a card file: twice what a table of the most cards with every column needs. A larger file is something else.
 const FILE_LEN_MAX: u64 = 32 * 1024 * 1024;
@@ -42,6 +43,14 @@ pub struct CardFile {
     pub headings: Vec<String>,
     /// What divides the fields.
     pub delimiter: char,
+}
+
+impl CardFile {
+    /// The columns that it has.
+    pub fn columns(&self) -> Vec<Column> {
+        let read = |heading: &String| heading::read(heading, COLUMNS).column();
+        self.headings.iter().filter_map(read).map(|place| COLUMNS[place].column).collect()
+    }
 }
 
 /// Reads a card file. `groups` are those that the configuration mentions.

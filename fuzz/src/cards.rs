@@ -7,7 +7,7 @@ use std::path::Path;
 
 use posgate::cards;
 use posgate::cards::number::candidates;
-use posgate::control::batch;
+use posgate::control::batch::{self, What};
 use posgate::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
 use posgate::model::{Balance, CardTable, Mono, Now, Stamp, Wall};
 use posgate::server::{Origin, Peer, Server};
@@ -79,15 +79,17 @@ pub fn run(input: &[u8]) {
 
 /// The same bytes as a file of orders, and as a number that is printed on a card.
 fn read_as_orders(input: &[u8]) {
-    for is_signed in [false, true] {
-        match batch::parse(input, Path::new("orders.csv"), is_signed) {
+    for command in ["topup", "adjust", "lost", "account", "rename"] {
+        match batch::parse(input, Path::new("orders.csv"), command) {
             Err(problems) => assert!(!problems.is_empty()),
             Ok(orders) => {
                 assert!(!orders.rows.is_empty());
                 for row in &orders.rows {
-                    assert!(row.card.value() > 0);
-                    assert!(row.amount != Balance::ZERO || row.uses != 0, "something moves");
-                    assert!(is_signed || (row.amount >= Balance::ZERO && row.uses >= 0));
+                    assert!(row.nth > 0);
+                    let What::Move { card, amount, uses } = row.what else { continue };
+                    assert!(card.value() > 0);
+                    assert!(amount != Balance::ZERO || uses != 0, "something moves");
+                    assert!(command == "adjust" || (amount >= Balance::ZERO && uses >= 0));
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use posgate::cards::CardFile;
 use posgate::cards::diff::{Difference, Table};
 use posgate::cards::number::{Candidate, candidates};
+use posgate::cards::whole::{self, Before, NoLedger};
 use posgate::model::forms;
 use posgate::model::rules::Names;
 use posgate::model::{CardNo, CardRecord};
@@ -66,7 +67,19 @@ pub(super) fn diff(options: &Options) -> u8 {
         }
     };
     say!("{}", Difference::between(&old, &new, &opened));
+    say_whole(options);
     0
+}
+
+/// Says why a reload would ask for a person's word before it takes the second table after the first.
+fn say_whole(options: &Options) {
+    let [old, new] = options.operands.as_slice() else { return };
+    let read = |path: &std::ffi::OsString| cards::load(path.as_ref(), &Names::default());
+    let (Ok(old), Ok(new)) = (read(old), read(new)) else { return };
+    let sentences = whole::compare(&Before::of_file(&old), &new, &NoLedger);
+    if !sentences.is_empty() {
+        say!("not whole: {}", whole::refusal(&sentences, new.crc));
+    }
 }
 
 /// Prints a table to begin with.

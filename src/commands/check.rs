@@ -7,6 +7,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 
+use posgate::book::Book;
+use posgate::cards::{self, CardFile};
 use posgate::clock;
 use posgate::config::Settings;
 use posgate::good::{self, Good};
@@ -16,11 +18,10 @@ use posgate::limits::TEXT_LEN_MAX;
 use posgate::model::CardRecord;
 use posgate::net::SOCKETS_MAX;
 use posgate::net::udp::{self, InterfaceAddress};
-use posgate::server::{Longest, Origin, Server, Tables, overlong};
+use posgate::server::{Degraded, Longest, Origin, Server, Tables, overlong};
 use posgate::zone::Zone;
-use posgate::{cards, config};
 
-use super::load::{load_or_good, read_good_cards};
+use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards, unreadable_copy};
 use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
 
 /// Findings of a damaged ledger that are printed.
@@ -32,7 +33,7 @@ const WRITING: Duration = Duration::from_millis(50);
 /// Prints addresses, interfaces, counts and warnings; or all errors at once, and what a start would serve all the same.
 pub(super) fn run(options: &Options) -> u8 {
     let path = options.config();
-    let (settings, problems) = match config::inspect(&path) {
+    let (settings, problems) = match read_config(&path) {
         Ok(inspected) => inspected,
         Err(problems) => {
             print_problems(&problems);
@@ -103,15 +104,16 @@ fn check_zone(settings: &Settings) -> u8 {
 
 /// The card table, and the ledger with it.
 fn check_cards(settings: &Settings, is_quick: bool, are_sound: &mut bool) -> u8 {
-    match cards::load(&settings.cards, &settings.rules.groups) {
+    match read_cards(settings) {
         Ok(file) => {
             print_problems(&file.warnings);
             check_texts(settings, &file.records);
+            print_problems(&unreadable_copy(settings).into_iter().collect::<Vec<_>>());
             say!("cards       {}", settings.cards.display());
             for line in cards::describe(&file).lines() {
                 say!("            {line}");
             }
-            check_ledger(settings, is_quick, Some(&file.records))
+            check_ledger(settings, is_quick, Some(file))
         }
         Err(problems) => {
             print_problems(&problems);
@@ -140,7 +142,7 @@ fn check_texts(settings: &Settings, cards: &[CardRecord]) {
 
 /// Replays the ledger into a book of its own, changing nothing, and looks at all that a start does not look at: the lines before the
 /// snapshot, and the room. `is_quick` leaves these out.
-fn check_ledger(settings: &Settings, is_quick: bool, cards: Option<&[CardRecord]>) -> u8 {
+fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> u8 {
     let dir = &settings.ledger_dir;
     let code = if is_quick { 0 } else { check_room(settings) };
     if dir.exists() && !dir.is_dir() {
@@ -184,18 +186,9 @@ fn check_ledger(settings: &Settings, is_quick: bool, cards: Option<&[CardRecord]
         }
     }
     let code = if is_quick { code } else { code.max(check_lines(&files)) };
-    let (table, copy) = (cards.unwrap_or_default(), read_good_cards(settings).filter(|_| cards.is_some()));
-    let install = |server: &mut Server, records: &[CardRecord], is_forced: bool| {
-        server.install(settings.rules.clone(), records, Origin::default(), is_forced).map(drop)
-    };
     // As a start judges the table: alone, and beside the one that was served last, whose copy is kept.
-    let mut installed = install(&mut server, table, true);
-    if let Some(copy) = copy.filter(|_| installed.is_ok())
-        && install(&mut server, &copy.records, true).is_ok()
-    {
-        installed = install(&mut server, table, false);
-    }
-    if let Err(error) = installed {
+    let records = file.as_ref().map_or(&[][..], |file| &file.records);
+    if let Err(error) = server.install(settings.rules.clone(), records, Origin::default(), true) {
         complain!("{}: {error}", settings.cards.display());
         let copy = read_good_cards(settings)
             .filter(|copy| server.install(settings.rules.clone(), &copy.records, Origin::default(), true).is_ok());
@@ -205,11 +198,21 @@ fn check_ledger(settings: &Settings, is_quick: bool, cards: Option<&[CardRecord]
         }
         return EXIT_CONFIG;
     }
+    let code = code.max(file.map_or(0, |file| check_wholeness(settings, file, server.book())));
     say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
     for left in server.left_behind() {
         complain!("{}: card {}: {left}", settings.cards.display(), left.card);
     }
     code
+}
+
+/// Whether a start would take the table beside its good copy.
+fn check_wholeness(settings: &Settings, file: CardFile, book: &Book) -> u8 {
+    let loaded = Loaded { settings: settings.clone(), file, degraded: Degraded::default(), problems: Vec::new() };
+    let Some(problem) = loaded.not_whole(book) else { return 0 };
+    complain!("{problem}");
+    say_copy(settings, good::CARDS);
+    EXIT_CONFIG
 }
 
 /// Every line, those before the snapshot too: a start does not look at them, and an office that collects them will.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use log::{error, info, warn};
+use posgate::book::Book;
+use posgate::cards::whole::{self, Before};
 use posgate::cards::{self, CardFile};
 use posgate::config::{self, Settings};
 use posgate::good::{self, Good};
@@ -50,6 +52,17 @@ impl Loaded {
         })
     }
 
+    /// What speaks against the card table beside its good copy: it was cut, it seems, by whoever writes it or by a power failure. `None`: nothing.
+    pub(super) fn not_whole(&self, book: &Book) -> Option<Problem> {
+        if self.degraded.cards {
+            return None;
+        }
+        let copy = read_good_cards(&self.settings).filter(|copy| copy.crc != self.file.crc)?;
+        let sentences = whole::compare(&Before::of_file(&copy), &self.file, book);
+        let message = || format!("not taken beside its good copy: {}", whole::refusal(&sentences, self.file.crc));
+        (!sentences.is_empty()).then(|| whole_file(&self.settings.cards, message()))
+    }
+
     /// The good copies that are served, with their paths.
     pub(super) fn copies(&self) -> Vec<(&'static str, PathBuf)> {
         let good = Good::of(&self.settings.ledger_dir);
@@ -78,12 +91,12 @@ impl Loaded {
 
 /// Reads the configuration and the table that it names; all that is wrong with either at once.
 pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    let (settings, mut problems) = config::inspect(path)?;
+    let (settings, mut problems) = read_config(path)?;
     if !problems.is_empty() && !settings.cards.exists() {
         // Perhaps only because its option could not be read.
         return Err(problems);
     }
-    match cards::load(&settings.cards, &settings.rules.groups) {
+    match read_cards(&settings) {
         Ok(file) if problems.is_empty() => {
             Ok(Loaded { settings, file, degraded: Degraded::default(), problems: Vec::new() })
         }
@@ -95,40 +108,110 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
-/// The same for a start: what is bad or missing is replaced by its good copy, if there is one.
+/// The same for a start: what is bad or missing is replaced by its good copy, if there is one. What is wrong with both is said where
+/// there is nothing to serve.
 pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
-    load(path).or_else(|problems| {
-        load_good(path).map(|loaded| Loaded { problems: problems.clone(), ..loaded }).ok_or(problems)
+    load(path).or_else(|mut problems| match load_good(path) {
+        Ok(loaded) => Ok(Loaded { problems, ..loaded }),
+        Err(more) => {
+            problems.extend(more);
+            Err(problems)
+        }
     })
 }
 
-fn load_good(path: &Path) -> Option<Loaded> {
+/// Reads the configuration; beside what is wrong with it, whether it is the beginning of its good copy, cut off within a line.
+pub(super) fn read_config(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
+    let (settings, mut problems) = config::inspect(path)?;
+    // What is cut may name another ledger, or none.
+    let copies = [settings.ledger_dir.clone(), beside(path)];
+    problems.extend(copies.iter().find_map(|dir| cut_short(path, dir, good::CONFIG, whole::has_lost_its_end)));
+    Ok((settings, problems))
+}
+
+/// Reads the card table in the same way.
+pub(super) fn read_cards(settings: &Settings) -> Result<CardFile, Vec<Problem>> {
+    let file = cards::load(&settings.cards, &settings.rules.groups)?;
+    let cut = cut_short(&settings.cards, &settings.ledger_dir, good::CARDS, whole::is_cut_short);
+    cut.map_or(Ok(file), |problem| Err(vec![problem]))
+}
+
+/// Where a ledger lies that is named as in most examples: in the directory of the configuration.
+fn beside(path: &Path) -> PathBuf {
+    path.with_file_name("ledger")
+}
+
+fn cut_short(path: &Path, ledger_dir: &Path, name: &str, is_cut: fn(&[u8], &[u8]) -> bool) -> Option<Problem> {
+    let copy = Good::of(ledger_dir).read(name)?;
+    let bytes = std::fs::read(path).ok()?;
+    let message = "cut short: it is the beginning of its good copy, and its last line has no end; write it again";
+    is_cut(&bytes, &copy).then(|| whole_file(path, message.to_owned()))
+}
+
+fn whole_file(path: &Path, message: String) -> Problem {
+    Problem { file: path.to_owned(), line: 0, column: None, message }
+}
+
+/// What the good copies give, in the place of what is bad. Their own problems if they do not help.
+fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let mut degraded = Degraded::default();
-    let settings = match config::inspect(path) {
+    let settings = match read_config(path) {
         Ok((settings, problems)) if problems.is_empty() => settings,
         inspected => {
             degraded.config = true;
-            // A broken configuration may still say where the ledger is; one that is gone does not.
+            // A broken configuration may still say where the ledger is; one that is gone or empty does not.
             let named = inspected.map_or_else(|_| config::defaults().ledger_dir, |(settings, _)| settings.ledger_dir);
-            let copy = Good::of(&named).read(good::CONFIG)?;
-            // Read as the file that it is a copy of: its relative paths are relative to that one's directory.
-            config::parse(&copy, path).ok().filter(|settings| settings.ledger_dir == named)?
+            let copies = [named, beside(path)].map(|dir| good_config(path, &dir));
+            copies.into_iter().reduce(Result::or).expect("there are two")?
         }
     };
-    let file = match cards::load(&settings.cards, &settings.rules.groups) {
+    let file = match read_cards(&settings) {
         Ok(file) => file,
         Err(_) => {
             degraded.cards = true;
-            read_good_cards(&settings)?
+            let (copy, path) = good_copy(&settings.ledger_dir, good::CARDS);
+            cards::parse(&copy.ok_or_else(Vec::new)?, &path, &settings.rules.groups)?
         }
     };
-    Some(Loaded { settings, file, degraded, problems: Vec::new() })
+    Ok(Loaded { settings, file, degraded, problems: Vec::new() })
+}
+
+/// The good copy of the configuration, if it is one of the ledger beside which it stands. It is read as the file that it is a copy of:
+/// its relative paths are relative to that one's directory.
+fn good_config(path: &Path, ledger_dir: &Path) -> Result<Settings, Vec<Problem>> {
+    let (copy, copy_path) = good_copy(ledger_dir, good::CONFIG);
+    let named = |problem: Problem| Problem { file: copy_path.clone(), ..problem };
+    let parsed = config::parse(&copy.ok_or_else(Vec::new)?, path);
+    let settings = parsed.map_err(|problems| problems.into_iter().map(named).collect::<Vec<_>>())?;
+    if settings.ledger_dir == ledger_dir {
+        return Ok(settings);
+    }
+    let message = format!("it is of another ledger, {}", settings.ledger_dir.display());
+    Err(vec![whole_file(&copy_path, message)])
+}
+
+fn good_copy(ledger_dir: &Path, name: &str) -> (Option<Vec<u8>>, PathBuf) {
+    let good = Good::of(ledger_dir);
+    (good.read(name), good.path(name))
 }
 
 /// The good copy of the card table, if there is one that can be read.
 pub(super) fn read_good_cards(settings: &Settings) -> Option<CardFile> {
-    let good = Good::of(&settings.ledger_dir);
-    cards::parse(&good.read(good::CARDS)?, &good.path(good::CARDS), &settings.rules.groups).ok()
+    good_cards(settings)?.ok()
+}
+
+/// The same, and why it cannot be read; `None` if there is none.
+pub(super) fn good_cards(settings: &Settings) -> Option<Result<CardFile, Vec<Problem>>> {
+    let (copy, path) = good_copy(&settings.ledger_dir, good::CARDS);
+    Some(cards::parse(&copy?, &path, &settings.rules.groups))
+}
+
+/// What is wrong with the good copy of a card table that can be read: of an older program, say. Nothing tells then whether the table is
+/// whole.
+pub(super) fn unreadable_copy(settings: &Settings) -> Option<Problem> {
+    let problem = good_cards(settings)?.err()?.into_iter().next()?;
+    let message = format!("{}; the good copy cannot be read, so the card table is taken as it stands", problem.message);
+    Some(Problem { message, ..problem })
 }
 
 #[cfg(test)]
@@ -211,5 +294,47 @@ mod tests {
         let copy = dir.path().join("ledger/good/cards.csv");
         load_or_good(&path).unwrap_or_else(|problems| panic!("{problems:?}")).keep(&path);
         assert_eq!(fs::read_to_string(copy).unwrap(), CARDS);
+    }
+
+    #[test]
+    fn a_configuration_that_is_empty_or_cut_at_any_byte_never_means_the_defaults() {
+        let (dir, path) = site();
+        let config = fs::read(&path).unwrap();
+        // At the end of a line nothing tells it from a file that somebody shortened.
+        for len in (0..config.len() - 1).filter(|len| !config[..*len].ends_with(b"\n")) {
+            fs::write(&path, &config[..len]).unwrap();
+            let loaded = load_or_good(&path).unwrap_or_else(|problems| panic!("{len}: {problems:?}"));
+            assert!(loaded.degraded.config, "{len}");
+            loaded.keep(&path);
+            assert_eq!(fs::read(dir.path().join("ledger/good/config")).unwrap(), config, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_cut_within_a_line_gives_way_to_its_good_copy() {
+        let (dir, path) = site();
+        let cards = dir.path().join("cards.csv");
+        for len in 1..CARDS.len() {
+            fs::write(&cards, &CARDS[..len]).unwrap();
+            let loaded = load_or_good(&path).unwrap_or_else(|problems| panic!("{len}: {problems:?}"));
+            let is_line_end = CARDS[..len].ends_with('\n') || CARDS[len..].starts_with('\n');
+            assert_eq!(loaded.degraded.cards, !is_line_end, "{len}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_both_is_said_where_there_is_nothing_to_serve() {
+        let (dir, path) = site();
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{config} option nonsense '1'\n")).unwrap();
+        fs::write(dir.path().join("ledger/good/config"), format!("{config} option other '1'\n")).unwrap();
+        let said: Vec<String> = load_or_good(&path).err().unwrap().iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|line| line.contains("posgate:4:") && line.contains("nonsense")), "{said:?}");
+        assert!(said.iter().any(|line| line.contains("good/config:4:") && line.contains("other")), "{said:?}");
+        fs::write(&path, &config).unwrap();
+        fs::write(dir.path().join("cards.csv"), "card,balance\n12x,1\n").unwrap();
+        fs::write(dir.path().join("ledger/good/cards.csv"), "card,balance\n13x,1\n").unwrap();
+        let said: Vec<String> = load_or_good(&path).err().unwrap().iter().map(ToString::to_string).collect();
+        assert!(said.iter().any(|line| line.contains("good/cards.csv:2:")), "{said:?}");
     }
 }

@@ -71,7 +71,7 @@ posgate: the server that card terminals and door access boards talk to
       lost|found|freeze|unfreeze|close CARD    replace OLD NEW    open MACHINE DOOR
           of an order: --key KEY (the same key again does nothing), --by NAME (or POSGATE_BY), --note TEXT
       card CARD    cards [--search TEXT]    seen --unknown    devices [--uci]    discover [--port N] [--seconds N]
-      clock MACHINE|all    show MACHINE TEXT    status    reload [--accept]    clock-accept    sync
+      clock MACHINE|all    show MACHINE TEXT    status    reload [--accept CRC]    clock-accept    sync
 
 FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ[:CRC]
 DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given

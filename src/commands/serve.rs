@@ -7,6 +7,9 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use log::{LevelFilter, error, info, warn};
+use posgate::cards::CardFile;
+use posgate::cards::columns::Column;
+use posgate::cards::whole::{self, Before};
 use posgate::clock::{self, Clock};
 use posgate::config::{self, Settings};
 use posgate::control::changes::{self, Changes};
@@ -18,7 +21,7 @@ use posgate::problem::{Problem, hidden};
 use posgate::server::{Effects, Server, Tables};
 use posgate::zone::{Found, Zone};
 
-use super::load::{Loaded, load, load_or_good};
+use super::load::{Loaded, load, load_or_good, unreadable_copy};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 
 /// The big tables live in `.bss`: they take no space in the program, and no memory until they are used.
@@ -62,7 +65,9 @@ pub(super) fn run(options: &Options) -> u8 {
             return EXIT_CONFIG;
         }
     };
-    for warning in loaded.settings.warnings.iter().chain(&loaded.file.warnings) {
+    for warning in
+        loaded.settings.warnings.iter().chain(&loaded.file.warnings).chain(&unreadable_copy(&loaded.settings))
+    {
         warn!("{warning}");
     }
     match serve(options, loaded, &listen, found) {
@@ -116,7 +121,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: Foun
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
     let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
     let cards = file.records.len();
-    let settings = loaded.settings;
+    let mut in_service = InService { settings: loaded.settings, columns: loaded.file.columns() };
+    let settings = in_service.settings.clone();
     let headings = (loaded.file.headings, loaded.file.delimiter);
     drop(loaded.file.records);
     let mut service = Loop::new(sockets, signals, clock, zone, server, ledger, &mut effects)?;
@@ -157,19 +163,31 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: Foun
         book.doubts(),
     );
     let path = options.config();
-    let mut in_service = settings;
-    service.run(|server, is_forced| reload(&path, &mut in_service, server, is_forced)).map_err(explain)
+    service.run(|server, accept| reload(&path, &mut in_service, server, accept)).map_err(explain)
 }
 
-/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read: like any other that is bad,
-/// it gives way to its good copy.
+/// What was taken last.
+struct InService {
+    settings: Settings,
+    /// The card table's columns.
+    columns: Vec<Column>,
+}
+
+/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read, and beside its good copy it may be
+/// no whole one: like any other that is bad, it gives way to its good copy.
 fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
     let put = |server: &mut Server, loaded: &Loaded| {
         let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin(), true);
         installed.map(drop).map_err(|error| error.to_string())
     };
-    let Err(message) = put(server, &loaded) else { return Ok(loaded) };
-    let problem = Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message };
+    let whole = |message| Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message };
+    let problem = match put(server, &loaded) {
+        Err(message) => whole(message),
+        Ok(()) => match loaded.not_whole(server.book()) {
+            Some(problem) => problem,
+            None => return Ok(loaded),
+        },
+    };
     let refused = Failure::Config(problem.to_string());
     let Some(copy) = loaded.with_good_cards(problem).filter(|copy| put(server, copy).is_ok()) else {
         return Err(refused);
@@ -188,9 +206,14 @@ fn tell_left_behind(server: &Server) {
     }
 }
 
-/// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the answer says why. `is_forced` takes a
-/// table that lacks more than a tenth of the cards.
-fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced: bool) -> Result<Reloaded, String> {
+/// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the answer says why. `accept` is the
+/// crc of a table that is taken although it seems not whole; no other is taken then.
+fn reload(
+    path: &Path,
+    in_service: &mut InService,
+    server: &mut Server,
+    accept: Option<u32>,
+) -> Result<Reloaded, String> {
     const STAYS: &str = "the old configuration and cards stay in service";
     let loaded = match load(path) {
         Ok(loaded) => loaded,
@@ -211,10 +234,16 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
             return Err(changes::refused(format_args!("{message}; {STAYS}"), NONE));
         }
     };
+    if let Some(sentence) = not_to_take(in_service, server, file, accept) {
+        let sentence = format!("{}: {sentence}", settings.cards.display());
+        error!("{sentence}");
+        error!("reload refused: {STAYS}");
+        return Err(changes::refused_table(format_args!("{sentence}; {STAYS}"), file.crc));
+    }
     // An interface that comes and goes reloads, too: it costs no entry and no sync.
     let is_unchanged = loaded.origin() == server.origin();
     let changes = Changes { is_unchanged, ..Changes::of(server, &file.records) };
-    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin(), is_forced) {
+    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin(), true) {
         Ok(ignored) => ignored,
         Err(refusal) => {
             error!("{}: {refusal}", settings.cards.display());
@@ -236,14 +265,15 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
         warn!("{warning}");
     }
     let mut at_start = Vec::new();
+    let before = &in_service.settings;
     for (name, is_changed) in [
-        ("listen", settings.listen != in_service.listen),
-        ("bind_device", settings.bind_devices != in_service.bind_devices),
-        ("ledger_dir", settings.ledger_dir != in_service.ledger_dir),
-        ("site", settings.site != in_service.site),
-        ("control", settings.control != in_service.control),
-        ("status", settings.status != in_service.status),
-        ("metrics", settings.metrics != in_service.metrics),
+        ("listen", settings.listen != before.listen),
+        ("bind_device", settings.bind_devices != before.bind_devices),
+        ("ledger_dir", settings.ledger_dir != before.ledger_dir),
+        ("site", settings.site != before.site),
+        ("control", settings.control != before.control),
+        ("status", settings.status != before.status),
+        ("metrics", settings.metrics != before.metrics),
     ] {
         if is_changed {
             at_start.push(name);
@@ -259,9 +289,27 @@ fn reload(path: &Path, in_service: &mut Settings, server: &mut Server, is_forced
     let warnings: Vec<&Problem> = settings.warnings.iter().chain(&file.warnings).collect();
     let answer = changes.answer(file.records.len(), &ignored, &at_start, &warnings);
     let headings = (file.headings.clone(), file.delimiter);
-    *in_service = loaded.settings;
+    *in_service = InService { columns: loaded.file.columns(), settings: loaded.settings };
     server.name_zone(&found.source);
     Ok(Reloaded { zone: found.zone, segment_bytes, reserve_bytes, is_unchanged, headings, answer })
+}
+
+/// Why a table is not taken after the one in service, if so.
+fn not_to_take(in_service: &InService, server: &Server, file: &CardFile, accept: Option<u32>) -> Option<String> {
+    match accept {
+        Some(crc) if crc == file.crc => None,
+        Some(crc) => Some(format!(
+            "the file's crc is {:08x} now, and not {crc:08x}: it changed since; look at it with `posgate check`, then accept what you saw",
+            file.crc
+        )),
+        None if file.crc == server.origin().cards_crc => None,
+        None => {
+            let before = Before::in_service(server.cards(), server.book(), &in_service.columns);
+            let sentences = whole::compare(&before, file, server.book());
+            let refusal = || format!("not taken after the table in service: {}", whole::refusal(&sentences, file.crc));
+            (!sentences.is_empty()).then(refusal)
+        }
+    }
 }
 
 fn level(settings: &Settings) -> LevelFilter {

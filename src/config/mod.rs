@@ -137,20 +137,37 @@ fn read(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
     let mut warnings = Problems::new(file);
     let text = decode(bytes, &mut problems);
     let sections = uci::read(&text, &mut problems);
+    // What is empty, or cut before it, must not mean that every source and every device is served.
+    if !sections.iter().any(|section| section.kind == "server") {
+        problems.add(0, "there is no section config server: is the file empty, or cut short? write config server 'main' and its options");
+    }
+    if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        let line = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+        warnings.add(line, "the last line has no end: look whether the file was cut short, then end the line");
+    }
     let crc = crc32fast::hash(bytes);
     let mut settings = settings::assemble(&sections, file, crc, &mut problems, &mut warnings);
     settings.warnings = warnings.into_list();
     (settings, problems.into_list())
 }
 
-/// What an empty file gives: every default.
+/// What a file without options gives: every default.
 pub fn defaults() -> Settings {
-    parse(b"", Path::new("/etc/config/posgate")).expect("the defaults are valid: a test reads them")
+    parse(b"config server\n", Path::new("/etc/config/posgate")).expect("the defaults are valid: a test reads them")
 }
 
 /// The file as text; lines that are no text are reported and read with U+FFFD, to find what else is wrong.
 fn decode(bytes: &[u8], problems: &mut Problems) -> String {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let bytes = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
+        Some(rest) => {
+            problems.add(
+                1,
+                "a byte order mark stands before the text, and uci reads no such file: save it as UTF-8 without BOM",
+            );
+            rest
+        }
+        None => bytes,
+    };
     for (line, content) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         if content.contains(&0) {
             problems.add(line, "a NUL byte: this is no text file; save it as UTF-8 text");

@@ -6,12 +6,17 @@ use crate::gbk;
 use crate::model::rules::{ClockTrust, DeviceKind, UnknownDevices};
 use crate::model::{GroupSet, MachineNo, Money, Reason, TimeOfDay};
 
+/// The text, with the section that every file must have.
+fn whole(text: &str) -> String {
+    if text.contains("config server") { text.to_owned() } else { format!("{text}\nconfig server\n") }
+}
+
 fn parsed(text: &str) -> Settings {
-    parse(text.as_bytes(), Path::new("/srv/posgate")).unwrap_or_else(|problems| panic!("{}", listed(&problems)))
+    parse(whole(text).as_bytes(), Path::new("/srv/posgate")).unwrap_or_else(|problems| panic!("{}", listed(&problems)))
 }
 
 fn complaints(text: &str) -> Vec<String> {
-    let problems = parse(text.as_bytes(), Path::new("posgate")).expect_err("this is wrong");
+    let problems = parse(whole(text).as_bytes(), Path::new("posgate")).expect_err("this is wrong");
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -24,7 +29,7 @@ fn listed(problems: &[Problem]) -> String {
 }
 
 #[test]
-fn an_empty_file_gives_the_designs_defaults() {
+fn a_file_without_options_gives_the_designs_defaults() {
     let settings = defaults();
     assert!(settings.enabled);
     assert_eq!(settings.listen, ["0.0.0.0:39192".parse().expect("an endpoint")]);
@@ -74,7 +79,7 @@ fn every_option_of_the_table_is_read() {
             };
             let keyword = if option.is_list { "list" } else { "option" };
             let text = format!("config {}\n{required}{keyword} {} '{example}'\n", spec.kind, option.key);
-            let result = parse(text.as_bytes(), Path::new("posgate"));
+            let result = parse(whole(&text).as_bytes(), Path::new("posgate"));
             assert!(result.is_ok(), "{text}{}", listed(&result.expect_err("it is wrong")));
         }
     }
@@ -291,7 +296,36 @@ fn a_file_that_is_no_utf8_is_named_as_such() {
     let problems = parse(b"config server\noption site '\xD5\xC5'\nfoo\n", Path::new("posgate")).expect_err("GBK");
     assert!(problems[0].message.contains("not UTF-8") && problems[0].line == 2);
     assert_eq!(problems.last().expect("another").line, 3);
-    assert!(parse(b"\xEF\xBB\xBFconfig server\r\n\toption log 'warn'\r\n", Path::new("posgate")).is_ok());
+    assert!(parse(b"config server\r\n\toption log 'warn'\r\n", Path::new("posgate")).is_ok());
+}
+
+#[test]
+fn a_file_without_its_server_section_or_with_a_mark_before_it_is_refused() {
+    let first = |bytes: &[u8]| parse(bytes, Path::new("posgate")).expect_err("it is wrong")[0].to_string();
+    for text in [
+        "",
+        "\n",
+        "# config server\n",
+        "config device\noption machine 3\n",
+        "config x_server 'main'\n",
+        "config text 'server'\n",
+    ] {
+        assert!(first(text.as_bytes()).starts_with("posgate: there is no section config server"), "{text:?}");
+    }
+    assert!(first(b"\xEF\xBB\xBFconfig server 'main'\n").starts_with("posgate:1: a byte order mark"));
+    // Further ones are read as before.
+    assert!(parse(b"package posgate\n\nconfig server\n", Path::new("posgate")).is_ok());
+}
+
+#[test]
+fn a_last_line_without_its_end_is_warned_about() {
+    let warnings = warnings("config server\noption rate_source 10");
+    assert_eq!(
+        warnings,
+        ["posgate:2: the last line has no end: look whether the file was cut short, then end the line"]
+            .map(|line| line.replace("posgate:", "/srv/posgate:"))
+    );
+    assert!(parsed("config server\noption rate_source 10\n").warnings.is_empty());
 }
 
 #[test]

@@ -99,6 +99,11 @@ fn fitting(sentences: &[impl core::fmt::Display], len_max: usize) -> Vec<String>
     fitting.take(SHOWN_MAX).collect()
 }
 
+/// The answer where a table was not taken after the one in service: `reload` with `"accept"` and this crc takes it.
+pub fn refused_table(sentence: impl core::fmt::Display, crc: u32) -> String {
+    Object::error(sentence).text("crc", format_args!("{crc:08x}")).end()
+}
+
 /// The answer where a reload was refused: the sentence, and what is wrong with the files.
 pub fn refused(sentence: impl core::fmt::Display, problems: &[impl core::fmt::Display]) -> String {
     let fitting = fitting(problems, SENTENCES_LEN_MAX);

@@ -51,8 +51,8 @@ pub enum Reply {
 pub enum Owed {
     /// Read configuration and cards again, and say what came of it: [`changes`].
     Reload {
-        /// Whether a table that lacks more than a tenth of the cards is taken too.
-        accept: bool,
+        /// The crc of a table that is taken although it seems not whole; no other is taken then.
+        accept: Option<u32>,
     },
     /// How the server stands: [`status`].
     Status,

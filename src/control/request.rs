@@ -12,6 +12,15 @@ use crate::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, 
 /// Uses that one order may move.
 const USES_MAX: i32 = crate::server::USES_MAX;
 
+/// What names a table that seems not whole.
+pub const CRC: &str = "must be the crc that the refusal names: 8 digits of hexadecimal, such as 1a2b3c4d";
+
+/// Reads a crc as people write it.
+pub fn crc_of(text: &str) -> Option<u32> {
+    let is_hex = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(text, 16).ok().filter(|_| is_hex)
+}
+
 /// What a name of a file must be.
 pub const PURPOSE: &str = "must say what the file is for, such as 2026-12: 1 to 40 letters, digits and signs without blanks, none of them full-width";
 
@@ -79,8 +88,8 @@ pub enum Request {
     Status,
     /// Read configuration and cards again.
     Reload {
-        /// Whether a table that lacks more than a tenth of the cards is taken too.
-        accept: bool,
+        /// The crc of a table that is taken although it seems not whole; no other is taken then.
+        accept: Option<u32>,
     },
     /// Believe the clock as it stands.
     ClockAccept {
@@ -238,7 +247,7 @@ impl Fields<'_> {
                 Ok(Request::Show { machine: self.machine("machine")?, text })
             }
             "status" => Ok(Request::Status),
-            "reload" => Ok(Request::Reload { accept: self.flag("accept")? }),
+            "reload" => Ok(Request::Reload { accept: self.accept()? }),
             "clock-accept" => Ok(Request::ClockAccept { by: self.by()? }),
             "sync" => Ok(Request::Sync),
             "head" => Ok(Request::Head),
@@ -324,6 +333,12 @@ impl Fields<'_> {
             Some(Value::Flag(flag)) => Ok(*flag),
             Some(other) => Err(format!("\"{key}\" is {}: write true or false", other.sort())),
         }
+    }
+
+    fn accept(&self) -> Result<Option<u32>, String> {
+        let Some(text) = self.text("accept")? else { return Ok(None) };
+        let crc = crc_of(&text);
+        crc.map(Some).ok_or_else(|| format!("\"accept\" {CRC}"))
     }
 
     fn count(&self, key: &str) -> Result<Option<u64>, String> {
@@ -514,7 +529,10 @@ mod tests {
             (r#"{"cmd":"topup","card":"8","batch":"12","line":1,"by":"li","amount":"1"}"#, "does not take \"batch\""),
             (r#"{"cmd":"lost","card":"8","key":"k","by":"a\nb"}"#, "\"by\" must name"),
             (r#"{"cmd":"replace","old":"8","new":"9","for":"x","by":"li"}"#, "it takes old, new, by, key, note, dry"),
-            (r#"{"cmd":"reload","accept":1}"#, "write true or false"),
+            (r#"{"cmd":"reload","accept":1}"#, "\"accept\" is a number: write a string"),
+            (r#"{"cmd":"reload","accept":true}"#, "write a string"),
+            (r#"{"cmd":"reload","accept":"+a2b3c4d"}"#, "8 digits of hexadecimal"),
+            (r#"{"cmd":"reload","accept":"1a2b3c4"}"#, "the crc that the refusal names"),
             (r#"{"cmd":"discover","port":0}"#, "from 1 to 65535"),
         ] {
             let said = refused(line);

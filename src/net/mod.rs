@@ -234,7 +234,10 @@ impl<'t, S: Storage> Loop<'t, S> {
     ///
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
-    pub fn run(mut self, mut reload: impl FnMut(&mut Server, bool) -> Result<Reloaded, String>) -> io::Result<()> {
+    pub fn run(
+        mut self,
+        mut reload: impl FnMut(&mut Server, Option<u32>) -> Result<Reloaded, String>,
+    ) -> io::Result<()> {
         loop {
             self.wait()?;
             let order = self.order();
@@ -242,7 +245,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
             if order == Some(Order::Reload) {
-                let reloaded = reload(self.service.server_mut(), false);
+                let reloaded = reload(self.service.server_mut(), None);
                 self.reload(&now, reloaded)?;
             }
             self.answer_owed(&now, &mut reload)?;
@@ -266,7 +269,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     fn answer_owed(
         &mut self,
         now: &Now,
-        reload: &mut impl FnMut(&mut Server, bool) -> Result<Reloaded, String>,
+        reload: &mut impl FnMut(&mut Server, Option<u32>) -> Result<Reloaded, String>,
     ) -> io::Result<()> {
         while let Some(owed) = self.control.as_ref().and_then(Control::owed) {
             let begin = self.clock.mono();

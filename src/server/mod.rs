@@ -172,7 +172,7 @@ pub enum InstallError {
         /// As many would be needed.
         needed: usize,
     },
-    /// The new table lacks more than a tenth of the cards in service (design.md, section 5).
+    /// The new table lacks all, or more than a tenth and more than three, of the cards in service (design.md, section 5).
     LosesCards {
         /// Cards in service that the new table lacks.
         lost: usize,
@@ -189,10 +189,7 @@ impl core::fmt::Display for InstallError {
                 "the table and the ledger have {needed} accounts: at most {} fit",
                 crate::limits::ACCOUNTS_MAX
             ),
-            Self::LosesCards { lost, of } => write!(
-                f,
-                "the new table lacks {lost} of {of} cards in service, more than a tenth: `posgate ctl reload --accept` takes it"
-            ),
+            Self::LosesCards { lost, of } => write!(f, "the new table lacks {lost} of {of} cards in service: too many"),
         }
     }
 }
@@ -375,7 +372,7 @@ impl<'t> Server<'t> {
             numbers.sort_unstable();
             let rows = self.tables.cards.rows();
             let lost = rows.iter().filter(|row| numbers.binary_search(&row.card).is_err()).count();
-            if lost * 10 > rows.len() {
+            if CardTable::are_too_many_gone(lost, rows.len()) {
                 return Err(InstallError::LosesCards { lost, of: rows.len() });
             }
         }

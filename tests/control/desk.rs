@@ -2,6 +2,7 @@
 
 use crate::harness::{Device, Site, card, card_table};
 use crate::tools::{Client, ctl, member};
+use crate::whole::crc_in;
 
 #[test]
 fn money_moves_once_and_a_terminal_sees_it() {
@@ -183,8 +184,9 @@ fn a_reload_says_what_changed_and_a_tenth_fewer_cards_must_be_accepted() {
     ctl(&site, &["reload"]).expect(0, &["13 cards: 0 new, 0 gone, 0 changed"]);
     assert!(ctl(&site, &["status", "--json"]).out.contains("\"unsynced_bytes\":0,"), "its entry is durable, too");
     site.write("cards.csv", &card_table(6));
-    ctl(&site, &["reload"]).expect(1, &["lacks 7 of 13 cards", "posgate ctl reload --accept", "stay in service"]);
-    ctl(&site, &["reload", "--accept"]).expect(0, &["6 cards: 0 new, 7 gone"]);
+    let said = ctl(&site, &["reload"]);
+    let said = said.expect(1, &["lacks 7 of 13 cards", "posgate ctl reload --accept", "stay in service"]);
+    ctl(&site, &["reload", "--accept", &crc_in(&said.err)]).expect(0, &["6 cards: 0 new, 7 gone"]);
     site.write("cards.csv", "card,balance\n12x,1\n13,x\n");
     ctl(&site, &["reload"]).expect(1, &["correct the files", "cards.csv:2:", "cards.csv:3:"]);
     site.configure("\toption control 'elsewhere.sock'", "");

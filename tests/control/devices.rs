@@ -110,7 +110,8 @@ fn unknown_cards_are_listed_as_rows_to_paste() {
     site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["14 cards"], &[]);
     site.write("cards.csv", &said.out);
     site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["2 cards"], &[]);
-    ctl(&site, &["reload", "--accept"]).expect(0, &["2 cards: 2 new"]);
+    let refused = ctl(&site, &["reload"]).expect(1, &["lacks 12 of 12 cards, all of them"]);
+    ctl(&site, &["reload", "--accept", &crate::whole::crc_in(&refused.err)]).expect(0, &["2 cards: 2 new"]);
     let after = ctl(&site, &["seen", "--unknown"]).expect(0, &["card,account"]);
     assert_eq!(after.out.lines().count(), 1, "they are known now: {}", after.out);
     server.stop();

@@ -15,4 +15,5 @@ mod harness;
 mod not_run;
 mod socket;
 mod tools;
+mod whole;
 mod wrong;

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
+use posgate::cards::whole::{self, Before};
 use posgate::cards::{self, CardFile};
 use posgate::config::{self, Settings};
 use posgate::gbk;
@@ -251,6 +252,9 @@ impl World {
         let listed = |problems: Vec<posgate::problem::Problem>| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
+        // A table of steps says only what matters to it.
+        let config =
+            if config.contains("config server") { config.to_owned() } else { format!("{config}\nconfig server\n") };
         let mut settings = config::parse(config.as_bytes(), Path::new("posgate")).map_err(listed)?;
         settings.rules.built_on = self.built;
         Ok(settings)
@@ -296,7 +300,13 @@ impl World {
         let read = (self.config.clone(), self.cards.clone());
         let (settings, file) = self.load(&read)?;
         let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
-        let installed = server.install(settings.rules.clone(), &file.records, origin, false);
+        let (_, before) = self.load(&self.in_service)?;
+        let before = Before::in_service(server.cards(), server.book(), &before.columns());
+        let sentences = whole::compare(&before, &file, server.book());
+        if !sentences.is_empty() {
+            return Err(whole::refusal(&sentences, file.crc));
+        }
+        let installed = server.install(settings.rules.clone(), &file.records, origin, true);
         installed.map_err(|error| error.to_string())?;
         self.in_service = read;
         self.find_zone()?;

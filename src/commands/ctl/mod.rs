@@ -18,7 +18,7 @@ use lexopt::{Arg, Parser};
 use nix::unistd::{Uid, User};
 use posgate::config;
 use posgate::control::json::{Object, Value};
-use posgate::control::request::is_key;
+use posgate::control::request::{CRC, crc_of, is_key};
 use posgate::ledger::Head;
 use posgate::model::EntrySeq;
 
@@ -77,11 +77,11 @@ const COMMANDS: &[Spec] = &[
 ];
 
 /// Options that stand alone; the first is taken everywhere.
-const FLAGS: [&str; 5] = ["json", "unknown", "uci", "accept", "dry-run"];
+const FLAGS: [&str; 4] = ["json", "unknown", "uci", "dry-run"];
 
 /// Options with a value; the first two are taken everywhere.
-const VALUES: [&str; 12] =
-    ["config", "control", "key", "by", "note", "uses", "amount", "file", "for", "search", "port", "seconds"];
+const VALUES: [&str; 13] =
+    ["config", "control", "key", "by", "note", "uses", "amount", "file", "for", "accept", "search", "port", "seconds"];
 
 /// How a command is written: its operands and its options.
 pub(super) fn usage(name: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
@@ -250,6 +250,9 @@ fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
     let order = if spec.is_order || spec.name == "clock-accept" { Some(Signature::of(options)?) } else { None };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(format!("--key {key:?}: write 1 to 40 letters, digits and signs without blanks")));
+    }
+    if let Some(accept) = options.value("accept").filter(|accept| crc_of(accept).is_none()) {
+        return Err(Ended::Usage(format!("--accept {accept:?} {CRC}")));
     }
     let file = match options.path("file") {
         Some(path) => Some(file::read(spec.name, path, options)?),
@@ -442,7 +445,7 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
             call.tell(&answer, |_| say!("sent"));
         }
         "reload" => {
-            let answer = call.ask(&object.flag("accept", options.has("accept")).end())?;
+            let answer = call.ask(&object.text_if("accept", options.value("accept")).end())?;
             call.tell(&answer, print::reloaded);
         }
         "sync" => {
