@@ -11,7 +11,7 @@ pub(crate) mod value;
 
 use self::heading::{Heading, Holds, Named, label};
 use self::rows::{Row, Rows};
-use crate::problem::{Problems, masked, quoted};
+use crate::problem::{PROBLEMS_SHOWN_MAX, Problems, masked, quoted};
 
 /// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more is some other sheet.
 const TITLE_ROWS_MAX: usize = 8;
@@ -84,6 +84,7 @@ pub(crate) fn read<T: Named>(
     let (delimiter, is_said) = delimiter(&text, layout);
     let mut rows = Rows::new(&text, delimiter);
     let mut header: Option<Header> = None;
+    let mut rooms = Rooms::default();
     let mut titles: Vec<(u32, String)> = Vec::new();
     let mut is_first = true;
     let refusal = |(line, found): (u32, String)| (line, format!("{}; here stands {found}", layout.wanted));
@@ -101,7 +102,8 @@ pub(crate) fn read<T: Named>(
         }
         if let Some(header) = &header {
             let cells = Cells { row, header };
-            cells.check_strays(layout, problems);
+            let place = cells.check_strays(layout, problems);
+            rooms.count(row, place);
             take(cells, problems);
             continue;
         }
@@ -128,6 +130,9 @@ pub(crate) fn read<T: Named>(
         let (line, sentence) = refusal(title);
         problems.add(line, sentence);
         return None;
+    }
+    if let Some(header) = &header {
+        rooms.check(header, layout, problems);
     }
     if !text.is_empty() && !text.ends_with(['\n', '\r']) {
         // CR, LF or both end a line.
@@ -265,6 +270,47 @@ impl Header {
     }
 }
 
+/// What is said of an amount whose rest stands in the next field.
+const GROUPED: &str = "with what follows it looks like an amount with a comma for the thousands: write 1234.50, or put quotes around the amount; an amount that is meant is written with its decimals, such as 1.00";
+
+/// Amounts before three digits in another column: `1,234`, or 1 yuan and room 234. That the others have something there, too, tells rooms.
+#[derive(Default)]
+struct Rooms {
+    rows: usize,
+    /// By field: rows that have something there.
+    filled: Vec<usize>,
+    /// Line, and field of the three digits.
+    suspects: Vec<(u32, usize)>,
+}
+
+impl Rooms {
+    /// Rows that tell a habit.
+    const ROWS_MIN: usize = 10;
+
+    fn count(&mut self, row: Row<'_>, suspect: Option<usize>) {
+        self.rows += 1;
+        let fields = row.count().min(COLUMNS_MAX);
+        if self.filled.len() < fields {
+            self.filled.resize(fields, 0);
+        }
+        for (filled, field) in self.filled.iter_mut().zip(row.fields()) {
+            *filled += usize::from(!field.is_empty());
+        }
+        if let Some(place) = suspect.filter(|_| self.suspects.len() < PROBLEMS_SHOWN_MAX) {
+            self.suspects.push((row.line, place));
+        }
+    }
+
+    fn check<T: Named>(&self, header: &Header, layout: &Layout<T>, problems: &mut Problems) {
+        for (line, place) in &self.suspects {
+            let is_column = self.rows >= Self::ROWS_MIN && 2 * self.filled[*place] > self.rows;
+            if let Some(column) = header.columns[place - 1].filter(|_| !is_column) {
+                problems.add_in_column(*line, &label(&layout.columns[column]), GROUPED);
+            }
+        }
+    }
+}
+
 impl<'a> Cells<'a> {
     /// The line that the row begins on.
     pub fn line(self) -> u32 {
@@ -281,10 +327,12 @@ impl<'a> Cells<'a> {
         self.header.places[column].is_some()
     }
 
-    /// Values that are not under their heading: everything behind a comma too many is in the wrong column, or in none.
-    fn check_strays<T: Named>(self, layout: &Layout<T>, problems: &mut Problems) {
+    /// Values that are not under their heading: everything behind a comma too many is in the wrong column, or in none. A field that only the
+    /// other rows can tell of is given back.
+    fn check_strays<T: Named>(self, layout: &Layout<T>, problems: &mut Problems) -> Option<usize> {
         let Self { row, header } = self;
         let of = |place: usize| header.columns.get(place).copied().flatten().map(|column| &layout.columns[column]);
+        let mut suspect = None;
         for place in 1..row.count() {
             let Some(before) = of(place - 1) else { continue };
             let (head, tail) = (row.field(place - 1), row.field(place));
@@ -304,15 +352,18 @@ impl<'a> Cells<'a> {
                 }
             };
             if is_suspect && value::is_grouped(head, tail) {
-                let sentence = "with what follows it looks like an amount with a comma for the thousands: write 1234.50, or put quotes around the amount; an amount that is meant is written with its decimals, such as 1.00";
-                problems.add_in_column(row.line, &label(before), sentence);
-                return;
+                if !is_stray && !tail.contains(['.', '．']) {
+                    suspect = suspect.or(Some(place));
+                    continue;
+                }
+                problems.add_in_column(row.line, &label(before), GROUPED);
+                return None;
             }
             let is_no_text = header.names.get(place).is_some_and(|name| !name.is_empty()) && next != Some(Holds::Text);
             if before.holds() == Holds::Card && !is_no_text && value::is_wiegand(head, tail) {
                 let sentence = "with what follows it looks like a number as it is printed on a card, 077,30211, without quotes: write the number that a terminal sends, `posgate cards number` finds it";
                 problems.add_in_column(row.line, &label(before), sentence);
-                return;
+                return None;
             }
         }
         let stray = (0..row.count())
@@ -335,5 +386,6 @@ impl<'a> Cells<'a> {
                 problems.add(row.line, sentence);
             }
         }
+        suspect
     }
 }
