@@ -97,6 +97,8 @@ pub static SITES: LazyLock<Vec<Site>> = LazyLock::new(|| {
 });
 
 fn read(text: &str) -> Settings {
+    // A site without options has its section all the same.
+    let text = if text.contains("config server") { text.to_owned() } else { format!("{text}\nconfig server\n") };
     config::parse(text.as_bytes(), Path::new("posgate")).expect("a configuration")
 }
 
