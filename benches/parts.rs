@@ -6,8 +6,9 @@
 
 mod site;
 
+use std::cell::{RefCell, RefMut};
 use std::hint::black_box;
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::Mutex;
 
 use divan::Bencher;
 use posgate::book::FrameId;
@@ -32,7 +33,12 @@ const CARDS: [u64; 3] = [100, 10_000, CARDS_MAX as u64];
 
 static TABLES: [Mutex<Tables>; CARDS.len()] = [const { Mutex::new(Tables::new()) }; CARDS.len()];
 static EFFECTS: [Mutex<Effects>; CARDS.len()] = [const { Mutex::new(Effects::new()) }; CARDS.len()];
-static SITES: LazyLock<[Mutex<Site>; CARDS.len()]> = LazyLock::new(|| {
+thread_local! {
+    /// Of the one thread that measures: a service is no thing to hand around.
+    static SITES: &'static [RefCell<Site>; CARDS.len()] = Box::leak(Box::new(sites()));
+}
+
+fn sites() -> [RefCell<Site>; CARDS.len()] {
     std::array::from_fn(|place| {
         let mut site = Site::open(&TABLES[place], &EFFECTS[place], CARDS[place]);
         // Machine 1 has sold: its duplicate window is full.
@@ -41,13 +47,13 @@ static SITES: LazyLock<[Mutex<Site>; CARDS.len()]> = LazyLock::new(|| {
                 site.turn(1, &frame);
             }
         }
-        Mutex::new(site)
+        RefCell::new(site)
     })
-});
+}
 
-fn site_with(cards: u64) -> MutexGuard<'static, Site> {
+fn site_with(cards: u64) -> RefMut<'static, Site> {
     let place = CARDS.iter().position(|count| *count == cards).expect("one of them");
-    SITES[place].lock().expect("not poisoned")
+    SITES.with(|sites| sites[place].borrow_mut())
 }
 
 /// Cards of a table, hardly any beside the one before.

@@ -50,3 +50,4 @@ pub mod kernel;
 pub mod clock;
 
 pub mod logging;
+pub mod machine;

@@ -174,7 +174,9 @@ impl<'t, 's> Desk<'t, 's> {
                     self.expect_again(line, &first, *is_dry);
                 }
             }
-            Ok(Request::ClockAccept { .. }) => assert!(written <= 1),
+            Ok(Request::ClockAccept { .. } | Request::Acknowledge { .. } | Request::Branch { .. }) => {
+                assert!(written <= 1);
+            }
             // A text takes the place of a command that still waits for its 109: `unconfirmed`.
             Ok(Request::Show { .. }) => assert!(written <= 1),
             Ok(Request::Reload { .. } | Request::Status | Request::Sync | Request::Clock(_)) => assert_eq!(written, 0),

@@ -51,7 +51,7 @@ pub fn run(input: &[u8]) {
     let before = storage.clone();
     let (replayed, entries) = match replay_into(&storage, &mut tables) {
         Err(OpenError::Io(error)) => panic!("{error}"),
-        Err(error @ OpenError::Damaged { .. }) => {
+        Err(error @ (OpenError::Damaged { .. } | OpenError::NotOurs(_))) => {
             assert!(report.exit_code() > 1, "refused ({error}), but verify says\n{report}");
             return;
         }

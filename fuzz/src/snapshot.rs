@@ -80,7 +80,7 @@ pub fn run(input: &[u8]) {
     let started = match replay(&recipe.files, &mut server) {
         Ok(started) => started,
         Err(OpenError::Io(error)) => panic!("{error}"),
-        Err(error @ OpenError::Damaged { .. }) => {
+        Err(error @ (OpenError::Damaged { .. } | OpenError::NotOurs(_))) => {
             assert!(!recipe.taken_away.is_empty(), "there is all of the ledger, but it is refused: {error}");
             assert!(report.exit_code() > 1 || recipe.is_sealed, "refused ({error}), but verify says\n{report}");
             return;

@@ -13,7 +13,7 @@ use crate::ledger::header::Header;
 use crate::ledger::segment::{self, Lines};
 use crate::ledger::storage::Files;
 use crate::ledger::verify::{Fault, verify};
-use crate::ledger::{Head, HeldFiles, Refusal, State, archived, copies, line, snapshot};
+use crate::ledger::{Head, HeldFiles, Refusal, State, archived, copies, kin, line, snapshot};
 use crate::limits::TAIL_LEN_MAX;
 use crate::model::{Entry, EntrySeq};
 
@@ -74,7 +74,7 @@ impl Source {
     /// Takes directories and segment files.
     ///
     /// # Errors
-    /// If there is no such file or no ledger in a directory, or they belong to two ledgers, or a header cannot be read.
+    /// If there is no such file or no ledger in a directory, or they belong to two ledgers or two branches of one, or a header cannot be read.
     pub fn open(places: &[PathBuf]) -> Result<Self, Trouble> {
         let (files, paths) = HeldFiles::of_places(places)?;
         let once = copies::once(&files, paths)?;
@@ -99,13 +99,11 @@ impl Source {
             }
         }
         pieces.sort_by_key(|piece| piece.header.first);
-        let Some(ledger) = pieces.first().map(|piece| piece.header.ledger) else {
+        if pieces.is_empty() {
             return Err(Trouble::Usage("name a ledger's directory, or its segments".to_owned()));
-        };
-        if let Some(other) = pieces.iter().find(|piece| piece.header.ledger != ledger) {
-            let Header { ledger: second, .. } = other.header;
-            let sentence =
-                format!("{} is of ledger {second:016x}, the others of {ledger:016x}: read them one by one", other.path);
+        }
+        let headers: Vec<(&str, &Header)> = pieces.iter().map(|piece| (piece.path.as_str(), &piece.header)).collect();
+        if let Some(sentence) = kin::stranger(&files, &headers)? {
             return Err(Trouble::Usage(sentence));
         }
         let dirs = places.iter().filter(|place| place.is_dir()).cloned().collect();
@@ -130,9 +128,9 @@ impl Source {
         self.first() == EntrySeq(1)
     }
 
-    /// The ledger's number.
+    /// The ledger's name: that of its newest branch.
     pub fn ledger(&self) -> u64 {
-        self.pieces[0].header.ledger
+        self.pieces[self.pieces.len() - 1].header.ledger
     }
 
     /// The site's label, as the newest segment has it.

@@ -32,6 +32,8 @@ pub const fn of_kind(kind: Kind) -> (&'static str, &'static str) {
         Kind::Start => ("启动", "server started"),
         Kind::Reload => ("重读配置", "reloaded"),
         Kind::Stop => ("停止", "server stopped"),
+        Kind::Branch => ("账本分支", "ledger branched"),
+        Kind::Acknowledge => ("确认缺失", "loss acknowledged"),
         Kind::Other => ("其它", "other"),
     }
 }

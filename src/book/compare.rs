@@ -14,6 +14,7 @@ impl Book {
             .or_else(|| differ("newest", &self.newest, &other.newest))
             .or_else(|| differ("newest_ok", &self.newest_ok, &other.newest_ok))
             .or_else(|| differ("clock_floor", &self.clock_floor, &other.clock_floor))
+            .or_else(|| differ("rolled_back", &self.rolled_back, &other.rolled_back))
             .or_else(|| differ_in_rows("account", &self.accounts_by_name(), &other.accounts_by_name()))
             .or_else(|| differ_in_rows("card", &self.cards_by_number(), &other.cards_by_number()))
             .or_else(|| differ_in_rows("memory", &self.memories_by_number(), &other.memories_by_number()))

@@ -29,8 +29,8 @@ use crate::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
 use crate::model::digits::Decimal;
 use crate::model::{
-    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, MachineNo,
-    Money, Mono, Order, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Gone, Kind,
+    MachineNo, Money, Mono, Order, Serial, Stamp, UnitNo,
 };
 
 /// Records without a believed time that are compared: those of one card and amount share a hash, and anybody can send many.
@@ -314,6 +314,8 @@ pub struct Book {
     newest: Option<Stamp>,
     newest_ok: Option<Stamp>,
     clock_floor: Option<Stamp>,
+    /// What an older copy lacks, by the `start` that found it, until a person has seen that.
+    rolled_back: Option<(Gone, EntrySeq)>,
     accounts: heapless::Vec<Account, ACCOUNTS_MAX>,
     by_account: Index<{ 2 * ACCOUNTS_MAX }>,
     cards: heapless::Vec<CardState, CARDS_MAX>,
@@ -335,6 +337,7 @@ impl Book {
             newest: None,
             newest_ok: None,
             clock_floor: None,
+            rolled_back: None,
             accounts: heapless::Vec::new(),
             by_account: Index::new(),
             cards: heapless::Vec::new(),
@@ -365,6 +368,7 @@ impl Book {
         self.newest = None;
         self.newest_ok = None;
         self.clock_floor = None;
+        self.rolled_back = None;
         self.cards.clear();
         self.by_card.clear();
         self.memories.retain(|memory| memory.is_pinned);
@@ -387,6 +391,7 @@ impl Book {
         self.newest = None;
         self.newest_ok = None;
         self.clock_floor = None;
+        self.rolled_back = None;
         self.accounts.clear();
         self.by_account.clear();
         self.cards.clear();
@@ -420,6 +425,7 @@ impl Book {
         }
         self.head = entry.seq;
         self.apply_clock(entry);
+        self.apply_rolled_back(entry);
         let account = self.apply_figures(entry, account)?;
         self.apply_card(entry, account)?;
         // Before a sale is among its doubts: a device that comes back counts those there are.
@@ -453,6 +459,17 @@ impl Book {
             if is_later {
                 self.clock_floor = Some(entry.time);
             }
+        }
+    }
+
+    fn apply_rolled_back(&mut self, entry: &Entry) {
+        match entry.kind {
+            Kind::Start => {
+                let gone = entry.detail.get("rolled_back").and_then(|gone| Gone::parse(gone.0));
+                self.rolled_back = gone.map(|gone| (gone, entry.seq)).or(self.rolled_back);
+            }
+            Kind::Acknowledge => self.rolled_back = None,
+            _ => (),
         }
     }
 
@@ -704,6 +721,11 @@ impl Book {
     /// The latest believed time since the clock last stepped: a clock behind it is not believed.
     pub fn clock_floor(&self) -> Option<Stamp> {
         self.clock_floor
+    }
+
+    /// What an older copy of the ledger lacks, and the `start` that says so, until a person has seen that.
+    pub fn rolled_back(&self) -> Option<(Gone, EntrySeq)> {
+        self.rolled_back
     }
 
     /// The account in this row.

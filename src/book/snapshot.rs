@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
+//! rolled  first last seq                                             what an older copy lacks, until it was acknowledged
 //! period  name                                                       in order of appearance
 //! account account balance subsidy uses opened                        that ever moved
 //! card    card account marks was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
@@ -32,7 +33,8 @@ use super::seen::Memory;
 use super::{Account, Book, CardState, Doubt, Figures, FrameId, Moment, Offline, OfflineId, Outcome, Pass, Seen};
 use crate::model::digits;
 use crate::model::{
-    AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, Kind, Marks, Money, Reason, Serial, Stamp, Text, Wall,
+    AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, Gone, Kind, Marks, Money, Reason, Serial, Stamp, Text,
+    Wall,
 };
 use crate::words;
 
@@ -71,6 +73,13 @@ impl Book {
                 column_or_none(line, stamp.map(StampText));
             }
         })?;
+        if let Some((gone, seq)) = self.rolled_back {
+            out("rolled", &mut |line| {
+                column(line, gone.first);
+                column(line, gone.last);
+                column(line, seq);
+            })?;
+        }
         for name in self.periods.names() {
             out("period", &mut |line| text(line, name))?;
         }
@@ -171,6 +180,7 @@ impl Book {
         let mut fields = Fields::of(line);
         let read = match fields.column().unwrap_or("") {
             "clock" => self.restore_clock(&mut fields),
+            "rolled" => self.restore_rolled_back(&mut fields),
             "period" => self.restore_period(&mut fields),
             "account" => self.restore_account(&mut fields),
             "card" => self.restore_card(&mut fields),
@@ -201,6 +211,15 @@ impl Book {
         self.newest = fields.or_none(Fields::stamp)?;
         self.newest_ok = fields.or_none(Fields::stamp)?;
         self.clock_floor = fields.or_none(Fields::stamp)?;
+        Some(())
+    }
+
+    fn restore_rolled_back(&mut self, fields: &mut Fields) -> Option<()> {
+        let gone = Gone { first: fields.seq()?, last: fields.seq()? };
+        if self.rolled_back.is_some() || gone.last < gone.first {
+            return None;
+        }
+        self.rolled_back = Some((gone, fields.seq()?));
         Some(())
     }
 
@@ -697,6 +716,7 @@ pub(crate) mod tests {
         word("keys", &draw(seed, 100), seed);
         word("was", &CardNo::from_value(8_888_800_000 + draw(seed, 300)), seed);
         word("rest", &"0.50", seed);
+        word("rolled_back", &Gone { first: EntrySeq(1), last: EntrySeq(1 + draw(seed, 9)) }, seed);
         word("batch", &format_args!("{:016x}", draw(seed, 40)), seed);
         word("key", &draw(seed, 200), seed);
         entry.detail = detail;
@@ -837,7 +857,7 @@ pub(crate) mod tests {
     #[test]
     fn no_line_makes_it_panic() {
         let mut book = cleared(&RESTORED);
-        let words = "clock period account card device frame keys doubt offline pass key batch voids void -";
+        let words = "clock rolled period account card device frame keys doubt offline pass key batch voids void -";
         let words: Vec<&str> = words.split(' ').collect();
         let columns = [
             "",

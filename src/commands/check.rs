@@ -12,8 +12,9 @@ use posgate::cards::{self, CardFile};
 use posgate::clock;
 use posgate::config::Settings;
 use posgate::good::{self, Good};
+use posgate::ledger::identity::{self, Action, Found, Lineage};
 use posgate::ledger::verify::{Fault, Finding, verify_directory};
-use posgate::ledger::{DirStorage, HeldFiles, OpenError, Storage as _, replay, segment};
+use posgate::ledger::{DirFiles, DirStorage, Files, Head, HeldFiles, OpenError, Storage as _, replay, segment};
 use posgate::limits::TEXT_LEN_MAX;
 use posgate::model::CardRecord;
 use posgate::net::SOCKETS_MAX;
@@ -22,6 +23,7 @@ use posgate::server::{Degraded, Longest, Origin, Server, Tables, overlong};
 use posgate::zone::Zone;
 
 use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards, unreadable_copy};
+use super::serve::{holds_ledger, machine_of, not_ours};
 use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
 
 /// Findings of a damaged ledger that are printed.
@@ -144,9 +146,14 @@ fn check_texts(settings: &Settings, cards: &[CardRecord]) {
 /// snapshot, and the room. `is_quick` leaves these out.
 fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> u8 {
     let dir = &settings.ledger_dir;
-    let code = if is_quick { 0 } else { check_room(settings) };
+    let mut code = if is_quick { 0 } else { check_room(settings) };
     if dir.exists() && !dir.is_dir() {
         return code;
+    }
+    // Before the ledger, which may grow meanwhile.
+    let found = identity::read(&settings.identity);
+    if found != Found::None && !holds_ledger(dir).unwrap_or(true) {
+        return code.max(check_identity(settings, None::<&HeldFiles>, &found, Head::default()));
     }
     if !dir.exists() {
         say!("ledger      {}: none yet, `serve` makes it", dir.display());
@@ -164,6 +171,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     let mut server = Server::new(tables, settings.rules.clone());
     match replay(&files, &mut server) {
         Ok(replayed) => {
+            code = code.max(check_identity(settings, Some(&files), &found, replayed.head));
             let torn = replayed.tail.as_ref().map_or(0, |tail| tail.len);
             say!("ledger      {}: seq={} crc={:08x}", dir.display(), replayed.head.seq, replayed.head.crc);
             if let Some(seq) = replayed.snapshot {
@@ -180,7 +188,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
             complain!("posgate: {error}");
             return EXIT_IO;
         }
-        Err(damaged @ OpenError::Damaged { .. }) => {
+        Err(damaged @ (OpenError::Damaged { .. } | OpenError::NotOurs(_))) => {
             complain!("{damaged}");
             return EXIT_CONFIG;
         }
@@ -213,6 +221,37 @@ fn check_wholeness(settings: &Settings, file: CardFile, book: &Book) -> u8 {
     complain!("{problem}");
     say_copy(settings, good::CARDS);
     EXIT_CONFIG
+}
+
+/// Whether a start would take what lies there for this machine's ledger.
+fn check_identity(settings: &Settings, files: Option<&impl Files>, found: &Found, head: Head) -> u8 {
+    let machine = machine_of(settings);
+    let verdict = match files {
+        Some(files) => Lineage::read(files).and_then(|lineage| lineage.judge(files, head, found, machine)),
+        None => Lineage::default().judge(&DirFiles::new(&settings.ledger_dir), head, found, machine),
+    };
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            complain!("posgate: {error}");
+            return EXIT_IO;
+        }
+    };
+    if let Some(fault) = found.fault() {
+        complain!("{fault}");
+    }
+    match verdict.action {
+        Action::Create | Action::Serve => 0,
+        Action::Branch => {
+            let gone = verdict.gone.map_or_else(String::new, |gone| format!(": entries {gone} are gone"));
+            say!("            `serve` would go on with it on a branch ({}{gone})", verdict.word());
+            0
+        }
+        Action::Refuse => {
+            complain!("{}", not_ours(settings, &verdict, found));
+            EXIT_CONFIG
+        }
+    }
 }
 
 /// Every line, those before the snapshot too: a start does not look at them, and an office that collects them will.

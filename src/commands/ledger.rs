@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use posgate::config;
+use posgate::config::{self, Settings};
+use posgate::ledger::identity;
 use posgate::ledger::{self, CareError, CareLock, DirStorage, OpenError, Refusal, State, replay, run_verify};
 use posgate::model::{Entry, EntrySeq};
 use posgate::server::{Server, Tables};
 
+use super::serve::holds_ledger;
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};
 
 /// Checks every line; the exit code says what was found.
@@ -96,6 +98,52 @@ fn damage_of(storage: &DirStorage) -> Result<Option<EntrySeq>, CareError> {
         Ok(_) => Ok(None),
         Err(OpenError::Damaged { .. }) => Ok(Some(state.last.next())),
         Err(OpenError::Io(error)) => Err(error.into()),
+        Err(error @ OpenError::NotOurs(_)) => Err(CareError::Refused(error.to_string())),
+    }
+}
+
+/// Begins a new ledger in place of the one that is gone, or of another that lies there: the next start makes it.
+pub(super) fn new(options: &Options) -> u8 {
+    with_settings(options, |settings| {
+        let found = identity::read(&settings.identity);
+        let mut done = Vec::new();
+        if holds_ledger(&settings.ledger_dir)? {
+            let mut storage = DirStorage::open(&settings.ledger_dir)?;
+            let _lock = CareLock::take(&settings.ledger_dir)?;
+            done.extend(ledger::set_aside(&mut storage, &found, options.has("yes"))?);
+        }
+        identity::forget(&settings.identity)?;
+        let dir = settings.ledger_dir.display();
+        if let Some(known) = found.identity() {
+            done.push(format!("this machine served {known}: bring it to the books if it is found"));
+        }
+        done.push(format!("the next start begins a new ledger in {dir}: everybody's opening figures count again"));
+        Ok(done)
+    })
+}
+
+/// Takes the ledger that lies there for this machine's: the next start goes on with it on a branch.
+pub(super) fn take(options: &Options) -> u8 {
+    with_settings(options, |settings| {
+        let dir = &settings.ledger_dir;
+        if !holds_ledger(dir)? {
+            let sentence = format!("{}: no ledger is here: mount it, or correct `option ledger_dir`", dir.display());
+            return Err(CareError::Refused(sentence));
+        }
+        let storage = DirStorage::open(dir)?;
+        let _lock = CareLock::take(dir)?;
+        let found = identity::read(&settings.identity);
+        Ok(vec![ledger::take_over(&storage, &settings.identity, &found)?])
+    })
+}
+
+fn with_settings(options: &Options, work: impl FnOnce(&Settings) -> Result<Vec<String>, CareError>) -> u8 {
+    match config::load(&options.config()) {
+        Ok(settings) => done(work(&settings)),
+        Err(problems) => {
+            print_problems(&problems);
+            EXIT_CONFIG
+        }
     }
 }
 

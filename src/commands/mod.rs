@@ -61,6 +61,8 @@ posgate: the server that card terminals and door access boards talk to
     posgate ledger archive [--config FILE] DIR               move the segments before the snapshot to DIR
     posgate ledger repair --cut SEQ [--yes] [--config FILE | LEDGER]
                                                              keep the entries before SEQ, the rest in *.cut; server stopped
+    posgate ledger new [--yes] [--config FILE]               begin a new ledger: everybody's opening figures count again; server stopped
+    posgate ledger move [--config FILE]                      go on with the ledger that lies in ledger_dir; server stopped
 
     posgate ctl COMMAND …                                    talk to the running server; --config FILE or --control PATH, --json
       topup|subsidy CARD AMOUNT    payout CARD AMOUNT|all    adjust CARD ±AMOUNT    also with --uses N
@@ -72,6 +74,7 @@ posgate: the server that card terminals and door access boards talk to
           of an order: --key KEY (the same key again does nothing), --by NAME (or POSGATE_BY), --note TEXT
       card CARD    cards [--search TEXT]    seen --unknown    devices [--uci]    discover [--port N] [--seconds N]
       clock MACHINE|all    show MACHINE TEXT    status    reload [--accept CRC]    clock-accept    sync
+      acknowledge    branch    also with --by and --note
 
 FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ[:CRC]
 DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given
@@ -145,8 +148,12 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         ("ledger", Some("explain")) => (audit::EXPLAIN, usize::MAX, audit::explain),
         ("ledger", Some("archive")) => (&["config"], 1, ledger::archive),
         ("ledger", Some("repair")) => (&["config", "cut", "yes"], 1, ledger::repair),
+        ("ledger", Some("new")) => (&["config", "yes"], 0, ledger::new),
+        ("ledger", Some("move")) => (&["config"], 0, ledger::take),
         ("ledger", _) => {
-            return Err("`posgate ledger` takes verify, show, report, export, explain, archive or repair".into());
+            return Err(
+                "`posgate ledger` takes verify, show, report, export, explain, archive, repair, new or move".into()
+            );
         }
         (other, _) => return Err(format!("{other:?} is no command").into()),
     };

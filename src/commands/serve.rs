@@ -1,25 +1,27 @@
 //! `posgate serve`: puts files, sockets and the server together, and runs.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use log::{LevelFilter, error, info, warn};
+use log::{LevelFilter, debug, error, info, warn};
 use posgate::cards::CardFile;
 use posgate::cards::columns::Column;
 use posgate::cards::whole::{self, Before};
 use posgate::clock::{self, Clock};
 use posgate::config::{self, Settings};
 use posgate::control::changes::{self, Changes};
-use posgate::ledger::{self, DirStorage, Ledger, OpenError, Opened};
+use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
+use posgate::ledger::writer::Opening;
+use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, segment};
 use posgate::logging;
+use posgate::machine;
 use posgate::net::udp::{RECEIVE_BUFFER, Socket};
 use posgate::net::{self, Control, Loop, Places, Reloaded};
 use posgate::problem::{Problem, hidden};
-use posgate::server::{Effects, Server, Tables};
-use posgate::zone::{Found, Zone};
+use posgate::server::{Beginning, Effects, Server, Tables};
+use posgate::zone::{self, Zone};
 
 use super::load::{Loaded, load, load_or_good, unreadable_copy};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
@@ -94,7 +96,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: Found) -> Result<(), Failure> {
+fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone::Found) -> Result<(), Failure> {
     let settings = &loaded.settings;
     let signals = net::signals()?;
     let clock = Clock::new();
@@ -102,14 +104,20 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: Foun
     let mut tables = tables();
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     let mut server = Server::new(&mut tables, settings.rules.clone());
-    server.scatter_sources(random()?);
+    server.scatter_sources(identity::draw()?);
     server.name_zone(&found.source);
     let zone = found.zone;
     server.take_zone(zone.changes());
-    let (mut ledger, opened) = open_ledger(settings, &clock, &zone, &mut server)?;
+    let found = identity::read(&settings.identity);
+    let mut keeper = FileKeeper::new(&settings.identity);
+    let (mut ledger, opened) = open_ledger(settings, &clock, &zone, &mut server, &found)?;
     ledger.limit_segments(settings.segment_bytes);
     for warning in &opened.warnings {
         warn!("{warning}");
+    }
+    if let Some((verdict, (number, parent))) = opened.verdict.zip(opened.branch) {
+        warn!("{}", identity::branched(&verdict, &found, parent, number));
+        server.begin(Beginning { branch: Some(verdict.word()), rolled_back: verdict.gone });
     }
     if let Some(seq) = opened.snapshot {
         info!("replayed snapshot={seq} entries={}", opened.entries);
@@ -135,7 +143,11 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: Foun
         metrics: settings.metrics.clone(),
         ledger_dir: settings.ledger_dir.clone(),
     });
+    service.keep_identity(&mut keeper, found.fault().map(str::to_owned));
     service.start().map_err(explain)?;
+    if let Err(error) = identity::note_place(&settings.identity, &settings.ledger_dir) {
+        debug!("identity place: {error}");
+    }
     // After the ledger's lock: no other server of this ledger has a socket to lose. Terminals are served without one.
     match settings.control.as_deref().map(|path| (path, Control::bind(path))) {
         None => (),
@@ -270,6 +282,7 @@ fn reload(
         ("listen", settings.listen != before.listen),
         ("bind_device", settings.bind_devices != before.bind_devices),
         ("ledger_dir", settings.ledger_dir != before.ledger_dir),
+        ("identity", settings.identity != before.identity),
         ("site", settings.site != before.site),
         ("control", settings.control != before.control),
         ("status", settings.status != before.status),
@@ -316,7 +329,7 @@ fn level(settings: &Settings) -> LevelFilter {
     settings.log.parse().unwrap_or(LevelFilter::Info)
 }
 
-fn find_zone(settings: &Settings) -> Result<Found, String> {
+fn find_zone(settings: &Settings) -> Result<zone::Found, String> {
     let found = Zone::find(settings.timezone.as_deref())
         .map_err(|message| settings.problem("timezone", 0, format!("option timezone: {message}")).to_string())?;
     for warning in &found.warnings {
@@ -367,6 +380,7 @@ fn open_ledger(
     clock: &Clock,
     zone: &Zone,
     server: &mut Server,
+    found: &Found,
 ) -> Result<(Ledger<DirStorage>, Opened), Failure> {
     let dir = settings.ledger_dir.display();
     let explain = |error: io::Error| match error.kind() {
@@ -378,23 +392,46 @@ fn open_ledger(
         )),
         _ => error.into(),
     };
+    // Before anything is made where a medium is perhaps to be mounted.
+    if *found != Found::None && !holds_ledger(&settings.ledger_dir)? {
+        let files = DirFiles::new(&settings.ledger_dir);
+        let verdict = Lineage::default().judge(&files, Head::default(), found, machine_of(settings))?;
+        return Err(Failure::Config(not_ours(settings, &verdict, found)));
+    }
     let mut storage = DirStorage::open(&settings.ledger_dir).map_err(explain)?;
     let created = clock.now(zone, false).stamp;
-    let number = random()?;
+    let number = identity::draw()?;
+    let opening = Opening { site: &settings.site, host: machine::host(), created, identity: Some(found) };
     let opened = match ledger::room_below(&mut storage, settings.reserve_bytes) {
-        Ok(()) => Ledger::open(storage, &settings.site, created, || number, server),
+        Ok(()) => Ledger::open_as(storage, &opening, || number, server),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(explain(error)),
-        Err(error) => Ledger::open_closed(storage, &settings.site, error, server),
+        Err(error) => Ledger::open_closed(storage, &opening, error, server),
     };
     opened.map_err(|error| match error {
         OpenError::Io(error) => explain(error),
+        OpenError::NotOurs(verdict) => Failure::Config(not_ours(settings, &verdict, found)),
         damaged @ OpenError::Damaged { .. } => Failure::Config(damaged.to_string()),
     })
 }
 
-/// Names a new ledger, and scatters sources.
-fn random() -> io::Result<u64> {
-    let mut bytes = [0; 8];
-    File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes))?;
-    Ok(u64::from_be_bytes(bytes))
+/// Whether a segment lies in the directory, if there is one.
+pub(super) fn holds_ledger(dir: &Path) -> io::Result<bool> {
+    match segment::list(&DirFiles::new(dir)) {
+        Ok(segments) => Ok(!segments.is_empty()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn machine_of(settings: &Settings) -> identity::Machine<'_> {
+    identity::Machine { host: machine::host(), site: &settings.site }
+}
+
+/// Why a start is refused, and the ways out.
+pub(super) fn not_ours(settings: &Settings, verdict: &Verdict, found: &Found) -> String {
+    let dir = &settings.ledger_dir;
+    let lineage = Lineage::read(&DirFiles::new(dir)).unwrap_or_default();
+    let was = identity::noted_place(&settings.identity);
+    let was = was.as_deref().unwrap_or(dir);
+    identity::refusal(verdict, found, &lineage, &settings.identity, dir, was)
 }

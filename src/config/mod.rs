@@ -41,6 +41,8 @@ pub struct Settings {
     pub cards: PathBuf,
     /// The ledger's directory.
     pub ledger_dir: PathBuf,
+    /// Which ledger this machine serves: beside the configuration, and not with the ledger.
+    pub identity: PathBuf,
     /// A label for headers and exports: 1 to 64 bytes without control characters.
     pub site: String,
     /// A POSIX TZ that tz-rs reads; `None`: TZ, /etc/TZ, /etc/localtime, UTC, in this order.

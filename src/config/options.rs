@@ -162,6 +162,11 @@ pub const SERVER: &SectionSpec = &SectionSpec {
         list("allow", Form::Network, "sources outside are dropped and counted; none given: every source"),
         option("cards", "/etc/posgate/cards.csv", Form::Path, "the card table"),
         option("ledger_dir", "/etc/posgate/ledger", Form::Path, "where the ledger lives; it must survive a power cut"),
+        unset(
+            "identity",
+            Form::Path,
+            "the file that says which ledger this machine serves; none given: `identity` beside the card table",
+        ),
         option("site", "site1", Form::Label { len_max: 64 }, "a label in every segment's header and export"),
         option("unknown_devices", "serve", Form::Word(&["serve", "quarantine"]), "devices that no section registers"),
         option("clock", "trust", Form::Word(&["trust", "ntp"]), "when the wall clock is believed"),

@@ -152,6 +152,8 @@ fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> 
         places: Names::default(),
         built_on: built_on(),
     };
+    let cards = path(server, "cards").unwrap_or_default();
+    let identity = path(server, "identity").unwrap_or_else(|| cards.with_file_name("identity"));
     let listen = server.read_list("listen", values::endpoint);
     server.refuse_repeated("listen", &listen);
     server.refuse_clashing_listen(&listen);
@@ -164,7 +166,8 @@ fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> 
         enabled: server.flag("enabled"),
         listen,
         bind_devices,
-        cards: path(server, "cards").unwrap_or_default(),
+        cards,
+        identity,
         ledger_dir: path(server, "ledger_dir").unwrap_or_default(),
         site: server.label("site").unwrap_or_default(),
         timezone: server.read("timezone", values::zone),

@@ -108,6 +108,8 @@ pub fn answer<S: Storage>(
         Ok(Request::Clock(machine)) => orders::clock(service, now, machine)?,
         Ok(Request::Show { machine, text }) => orders::show(service, now, machine, &text)?,
         Ok(Request::ClockAccept { by }) => orders::clock_accept(service, now, &by)?,
+        Ok(Request::Acknowledge { by, note }) => orders::acknowledge(service, now, &by, &note)?,
+        Ok(Request::Branch { by, note }) => orders::branch(service, now, &by, &note)?,
         Ok(Request::Sync) => orders::sync(service),
         // What a collector took must not be taken back.
         Ok(Request::Head) if !service.ledger().is_proven() => orders::refusal(&Refused::Full),

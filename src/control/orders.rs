@@ -3,9 +3,9 @@
 use std::io;
 
 use super::json::Object;
-use crate::ledger::Storage;
-use crate::model::order::Operator;
-use crate::model::{Act, Balance, CardNo, Done, Entry, EntrySeq, Key, Kind, MachineNo, Now, Order};
+use crate::ledger::{Parent, Storage};
+use crate::model::order::{Note, Operator};
+use crate::model::{Act, Balance, CardNo, Done, Entry, EntrySeq, Gone, Key, Kind, MachineNo, Now, Order};
 use crate::net::Service;
 use crate::server::Refused;
 
@@ -98,6 +98,33 @@ pub(super) fn clock_accept<S: Storage>(service: &mut Service<'_, S>, now: &Now, 
         Object::ok().number("seq", seq.0).text("clock", state.word()).text("now", now.stamp).end()
     };
     Ok(accepted.map_or_else(|refused| refusal(&refused), line))
+}
+
+/// Ends the hourly word on an older copy of the ledger.
+pub(super) fn acknowledge<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    by: &Operator,
+    note: &Note,
+) -> io::Result<String> {
+    let seen = service.acknowledge(now, by, note)?;
+    let line = |(seq, gone): (EntrySeq, Gone)| Object::ok().number("seq", seq.0).text("rolled_back", gone).end();
+    Ok(seen.map_or_else(|refused| refusal(&refused), line))
+}
+
+/// Goes on with the ledger under another name.
+pub(super) fn branch<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    by: &Operator,
+    note: &Note,
+) -> io::Result<String> {
+    let branched = service.branch(now, by, note)?;
+    let line = |(seq, number, parent): (EntrySeq, u64, Parent)| {
+        let object = Object::ok().number("seq", seq.0).text("ledger", format_args!("{number:016x}"));
+        object.text("parent", parent).end()
+    };
+    Ok(branched.map_or_else(|refused| refusal(&refused), line))
 }
 
 /// Has the turn end with a sync.

@@ -96,6 +96,20 @@ pub enum Request {
         /// Who says so.
         by: Operator,
     },
+    /// An older copy of the ledger was seen.
+    Acknowledge {
+        /// Who says so.
+        by: Operator,
+        /// What was done about it.
+        note: Note,
+    },
+    /// Go on with the ledger under another name.
+    Branch {
+        /// Who says so.
+        by: Operator,
+        /// Why.
+        note: Note,
+    },
     /// Make all entries durable.
     Sync,
     /// Which entry is the last durable one.
@@ -113,7 +127,10 @@ impl Request {
             | Self::Found { .. }
             | Self::Discover { .. } => true,
             Self::Unknown { .. } | Self::Devices { .. } | Self::Clock(_) | Self::Reload { .. } | Self::Status => true,
-            Self::Show { .. } | Self::ClockAccept { .. } | Self::Sync | Self::Head => false,
+            // A segment begins.
+            Self::Branch { .. } => true,
+            Self::Show { .. } | Self::ClockAccept { .. } | Self::Acknowledge { .. } => false,
+            Self::Sync | Self::Head => false,
         }
     }
 }
@@ -172,6 +189,8 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("status", &[], &[], "how the server is"),
     command("reload", &[], &["accept"], "read configuration and cards again"),
     command("clock-accept", &["by"], &[], "believe the clock as it stands"),
+    command("acknowledge", &["by"], &["note"], "an older copy of the ledger was seen: ends the hourly word"),
+    command("branch", &["by"], &["note"], "go on with the ledger under another name"),
     command("sync", &[], &[], "make every entry durable"),
     command("head", &[], &[], "the last entry that is durable, with its crc"),
 ];
@@ -249,6 +268,8 @@ impl Fields<'_> {
             "status" => Ok(Request::Status),
             "reload" => Ok(Request::Reload { accept: self.accept()? }),
             "clock-accept" => Ok(Request::ClockAccept { by: self.by()? }),
+            "acknowledge" => Ok(Request::Acknowledge { by: self.by()?, note: self.note()? }),
+            "branch" => Ok(Request::Branch { by: self.by()?, note: self.note()? }),
             "sync" => Ok(Request::Sync),
             "head" => Ok(Request::Head),
             _ => Err(format!("{cmd} is no command")),
@@ -276,11 +297,15 @@ impl Fields<'_> {
 
     fn order(&self, cmd: &'static str, act: Act) -> Result<Request, String> {
         let by = self.by()?;
-        let note = self.text("note")?.unwrap_or_default();
-        let note = Note::try_from(note.trim()).ok().filter(|note| !note.chars().any(char::is_control));
-        let note = note.ok_or("\"note\" is too long, or holds control characters: write at most 96 bytes")?;
+        let note = self.note()?;
         let order = Order { act, key: self.key()?, holder: self.holder()?, by, note };
         Ok(Request::Order { cmd, order, is_dry: self.flag("dry")? })
+    }
+
+    fn note(&self) -> Result<Note, String> {
+        let note = self.text("note")?.unwrap_or_default();
+        let note = Note::try_from(note.trim()).ok().filter(|note| !note.chars().any(char::is_control));
+        note.ok_or("\"note\" is too long, or holds control characters: write at most 96 bytes".to_owned())
     }
 
     fn by(&self) -> Result<Operator, String> {

@@ -17,7 +17,8 @@ use crate::model::EntrySeq;
 use super::archived::{self, Archived};
 use super::header::HEADER_LEN;
 use super::held::HeldFiles;
-use super::recovery::{contradiction, free_name};
+use super::identity::{self, Found, Identity, Lineage};
+use super::recovery::{self, OpenError, contradiction, free_name};
 use super::segment::{self, LINK, Lines, PIECE_LEN, Segment};
 use super::snapshot::{self, next_head};
 use super::storage::{DirStorage, Files, Storage, explain};
@@ -252,6 +253,61 @@ fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Re
         }
         offset += len as u64;
     }
+}
+
+// ---------------------------------------------------------------- new, and move
+
+/// Sets a ledger aside, so that another begins in its place: its files are `*.old` then. The server is stopped: `storage` holds the lock.
+/// The one that this machine serves (`found`) only if `is_sure`. Gives a sentence for each thing done.
+///
+/// # Errors
+/// If it is this machine's own and nobody is sure, or a file cannot be renamed.
+pub fn set_aside<S: Storage>(storage: &mut S, found: &Found, is_sure: bool) -> Result<Vec<String>, CareError> {
+    let lineage = Lineage::read(storage)?;
+    if lineage.is_own(found) && !is_sure {
+        let (dir, name) = (storage.path(""), lineage.name().unwrap_or_default());
+        return refused(format!(
+            "{dir}: the ledger of this machine lies here, ledger={name:016x}: a start serves it. To set it aside all the same, and begin a new \
+             one in which everybody's opening figures count again, say --yes"
+        ));
+    }
+    let mut done = Vec::new();
+    let mut names: Vec<String> = segment::list(storage)?.into_iter().map(|segment| segment.name).collect();
+    if storage.has(snapshot::NAME)? {
+        names.push(snapshot::NAME.to_owned());
+    }
+    // The newest first: what is left, if this is stopped, has no hole.
+    for name in names.iter().rev() {
+        let kept = free_name(storage, name, "old")?;
+        storage.rename(name, &kept)?;
+        storage.sync_dir()?;
+        done.push(format!("{} is now {kept}", storage.path(name)));
+    }
+    Ok(done)
+}
+
+/// Lets the identity at `path` name the ledger that lies in `files`: the next start goes on with it on a branch. Gives a sentence.
+///
+/// # Errors
+/// If it is this machine's already, damaged, or a file cannot be read or written.
+pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<String, CareError> {
+    let lineage = Lineage::read(files)?;
+    if found.identity().is_some() && lineage.is_own(found) {
+        let dir = files.path("");
+        return refused(format!(
+            "{dir}: this is the ledger that this machine serves: nothing is to be moved, start it"
+        ));
+    }
+    let replayed = recovery::replay(files, &mut Entries(|_: &_| Ok(())));
+    let replayed = replayed.map_err(|error| match error {
+        OpenError::Io(error) => CareError::Io(error),
+        other => CareError::Refused(other.to_string()),
+    })?;
+    let Some(ledger) = replayed.ledger else { return refused(format!("{}: no ledger is here", files.path(""))) };
+    let identity = Identity { ledger, head: replayed.head };
+    identity::take(path, &identity)?;
+    let was = found.identity().map_or_else(String::new, |was| format!(", and no more with {was}"));
+    Ok(format!("the next start goes on with {identity}, on a branch{was}"))
 }
 
 // ---------------------------------------------------------------- repair

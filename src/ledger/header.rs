@@ -103,8 +103,17 @@ impl core::error::Error for HeaderError {}
 impl Header {
     /// The line. A site too long for it is cut at a character.
     pub fn emit(&self) -> [u8; HEADER_LEN] {
-        let head = Head { seq: EntrySeq(self.first.0 - 1), crc: self.chain };
-        emit(self.ledger, self.parent, self.host, &self.site, head, self.created)
+        emit(self.ledger, self.parent, self.host, &self.site, self.before(), self.created)
+    }
+
+    /// The entry before the segment's first.
+    pub fn before(&self) -> Head {
+        Head { seq: EntrySeq(self.first.0 - 1), crc: self.chain }
+    }
+
+    /// Whether it is of the ledger `ledger`, or of a branch that begins where this segment does.
+    pub fn continues(&self, ledger: u64) -> bool {
+        self.ledger == ledger || self.parent == Some(Parent { ledger, head: self.before() })
     }
 
     /// Reads the line. Words that a later program of version 2 may add are ignored.
@@ -149,7 +158,7 @@ impl Header {
     }
 }
 
-fn hex(digits: &str, len: usize) -> Option<u64> {
+pub(super) fn hex(digits: &str, len: usize) -> Option<u64> {
     let is_hex = digits.len() == len && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     u64::from_str_radix(digits, 16).ok().filter(|_| is_hex)
 }
@@ -223,6 +232,11 @@ fn escape(site: &str) -> heapless::String<SITE_LEN_MAX> {
         }
     }
     escaped
+}
+
+/// A site as a header gives it back.
+pub fn as_written(site: &str) -> String {
+    unescape(&escape(site)).unwrap_or_else(|| site.to_owned())
 }
 
 fn unescape(escaped: &str) -> Option<String> {

@@ -26,6 +26,8 @@ pub mod census;
 pub mod copies;
 pub mod header;
 pub mod held;
+pub mod identity;
+pub mod kin;
 pub mod line;
 pub mod recovery;
 pub mod segment;
@@ -35,7 +37,8 @@ pub mod storage;
 pub mod verify;
 pub mod writer;
 
-pub use care::{CareError, CareLock, archive, archive_into, repair};
+pub use care::{CareError, CareLock, archive, archive_into, repair, set_aside, take_over};
+pub use header::{Host, Parent};
 pub use held::HeldFiles;
 pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use storage::{DirFiles, DirStorage, Files, Storage, is_served};

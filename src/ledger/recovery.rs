@@ -32,7 +32,7 @@
 //! | whole | keep | keep |
 //! | torn: unreadable, with no good line in it and nothing but zeros from byte 512 on | set aside | refuse |
 //! | spoiled: unreadable, with more than that | refuse | refuse |
-//! | other: of another ledger, or not continuing the segment before | refuse | refuse |
+//! | other: of another ledger that did not branch off here, or not continuing the segment before | refuse | refuse |
 //! | later: of another version, which this program does not read | refuse | refuse |
 //!
 //! The header is synced before the first entry is written. So a torn one stands in a segment that never held an
@@ -50,7 +50,8 @@ use std::io;
 use crate::limits::{LINE_LEN_MAX, TAIL_LEN_MAX};
 use crate::model::{EntrySeq, Kind};
 
-use super::header::{HEADER_LEN, Header, HeaderError};
+use super::header::{HEADER_LEN, Header, HeaderError, Parent};
+use super::identity::Verdict;
 use super::line;
 use super::segment::{self, Line, Lines, Segment};
 use super::storage::{Files, Storage};
@@ -97,7 +98,7 @@ pub enum HeaderFound {
     Torn,
     /// Unreadable, with more than that.
     Spoiled,
-    /// Of another ledger, or not continuing the segment before.
+    /// Of another ledger, and no branch that began here; or not continuing the segment before.
     Other,
     /// Of a version that this program does not read.
     Later,
@@ -185,6 +186,8 @@ pub struct Refusal(pub String);
 pub enum OpenError {
     /// A file could not be read or written. The message names path and operation.
     Io(io::Error),
+    /// It is not the ledger that this machine serves, or none is there: a person must say what to do.
+    NotOurs(Verdict),
     /// A person must look at it.
     Damaged {
         /// The segment's path.
@@ -202,6 +205,7 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
+            Self::NotOurs(_) => write!(f, "this machine serves another ledger"),
             Self::Damaged { file, line, case, remedy } => write!(f, "{file}:{line}: damaged ledger: {case}; {remedy}"),
         }
     }
@@ -218,8 +222,10 @@ impl From<io::Error> for OpenError {
 /// What [`replay`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// The ledger's number; `None` if there is no segment yet.
+    /// The ledger's number, that of the newest branch; `None` if there is no segment yet.
     pub ledger: Option<u64>,
+    /// Where it branched off, if it did.
+    pub parent: Option<Parent>,
     /// The segment to go on with; `None` if there is none yet.
     pub newest: Option<String>,
     /// Good entries that were given to the state.
@@ -295,7 +301,7 @@ fn replay_after<F: Files>(
     if let Some(base) = base {
         segments.retain(|segment| *segment >= base.segment);
         replayed.snapshot = Some(base.title.head.seq);
-        replayed.ledger = Some(base.title.ledger);
+        replayed.ledger = Some(base.ledger);
         replayed.head = base.title.head;
     }
     let mut count = segments.len();
@@ -304,6 +310,7 @@ fn replay_after<F: Files>(
         let place = if is_newest { HeaderPlace::Newest } else { HeaderPlace::Older };
         if let Some(base) = base.filter(|base| base.segment == *segment) {
             // What stands before was looked at when the snapshot was believed.
+            (replayed.ledger, replayed.parent) = (Some(base.ledger), base.parent);
             replay_lines(files, segment, is_newest, (base.offset, base.line), &mut replayed, state)?;
             continue;
         }
@@ -411,7 +418,7 @@ fn judge_header<F: Files>(
     if let Some(case) = contradiction(&header, segment, replayed.ledger, replayed.head) {
         return Ok((HeaderFound::Other, case));
     }
-    replayed.ledger = Some(header.ledger);
+    (replayed.ledger, replayed.parent) = (Some(header.ledger), header.parent);
     Ok((HeaderFound::Whole, String::new()))
 }
 
@@ -420,7 +427,8 @@ pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u
     if header.first != segment.first {
         return Some(format!("the header says first={}, the file's name {}", header.first, segment.first));
     }
-    if ledger.is_some_and(|ledger| ledger != header.ledger) {
+    let is_kin = |ledger| ledger == header.ledger || header.parent.is_some_and(|parent| parent.ledger == ledger);
+    if ledger.is_some_and(|ledger| !is_kin(ledger)) {
         return Some(format!("the header says ledger={:016x}: it belongs to another ledger", header.ledger));
     }
     let (next, chain) = (head.seq.next(), head.crc);
@@ -431,8 +439,14 @@ pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u
     if header.first < next {
         return Some(format!("the header says first={}, but the segment before ends with {}", header.first, head.seq));
     }
-    (header.chain != chain)
-        .then(|| format!("the header says chain={:08x}, but the entry before has the crc {chain:08x}", header.chain))
+    if header.chain != chain {
+        return Some(format!(
+            "the header says chain={:08x}, but the entry before has the crc {chain:08x}",
+            header.chain
+        ));
+    }
+    let parent = header.parent.filter(|_| ledger.is_some_and(|ledger| !header.continues(ledger)))?;
+    Some(format!("the header says parent={parent}: that branch did not begin here"))
 }
 
 /// Whether a segment with an unreadable header never held an entry: one would follow from the crc before it, `chain`.
@@ -979,7 +993,7 @@ mod tests {
                 }
                 // The last line's two digits of a seq: what it looks like then, another entry, is not cut.
                 Err(OpenError::Damaged { .. }) => prop_assert!(place < last + 2),
-                Err(OpenError::Io(error)) => prop_assert!(false, "{}", error),
+                Err(error @ (OpenError::Io(_) | OpenError::NotOurs(_))) => prop_assert!(false, "{}", error),
             }
         }
 

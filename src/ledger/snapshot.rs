@@ -16,6 +16,7 @@ use std::io;
 
 use crate::model::{EntrySeq, Stamp};
 
+use super::header::Parent;
 use super::line::continue_crc;
 use super::segment::{self, Lines, Segment};
 use super::storage::{Files, Storage};
@@ -50,6 +51,10 @@ pub struct Base {
     pub title: Title,
     /// The segment that holds the snapshot's entry, or begins after it.
     pub segment: Segment,
+    /// Whose it is: the snapshot's ledger, or a branch that begins after its entry.
+    pub ledger: u64,
+    /// Where that one branched off, if it did.
+    pub parent: Option<Parent>,
     /// Where the line after the snapshot's entry begins, and its number.
     pub offset: u64,
     /// See `offset`.
@@ -194,7 +199,8 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
     for segment in segments.iter().rev().filter(|segment| segment.first <= seq.next()) {
         // One that was never finished holds nothing; the replay will say what is wrong with it.
         let Ok(header) = segment::read_header(files, &segment.name)? else { continue };
-        if header.ledger != title.ledger {
+        // Where a branch begins, the entry before is its parent's.
+        if !header.continues(title.ledger) {
             return no(format!(
                 "it is of ledger {:016x}, and {} of {:016x}",
                 title.ledger, segment.name, header.ledger
@@ -218,7 +224,8 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
         if head.crc != crc {
             return no(format!("it says that entry {seq} has the crc {crc:08x}, and that is {:08x}", head.crc));
         }
-        return Ok(Ok(Base { title, segment: segment.clone(), offset, line: number }));
+        let (ledger, parent) = (header.ledger, header.parent);
+        return Ok(Ok(Base { title, segment: segment.clone(), ledger, parent, offset, line: number }));
     }
     no(format!("the segment with entry {seq}, of which it is, is not here"))
 }

@@ -312,8 +312,10 @@ impl<F: Files> Walk<'_, F> {
         if let Some(first) = segment::first_of(file_name).filter(|first| *first != header.first) {
             self.add(name, 1, Fault::Header, format!("it says first={}, the file's name {first}", header.first));
         }
-        if let Some(ledger) = self.ledger.filter(|ledger| *ledger != header.ledger) {
-            let what = format!("it says ledger={:016x}, the segment before ledger={ledger:016x}", header.ledger);
+        if let Some(ledger) = self.ledger.filter(|ledger| !header.continues(*ledger)) {
+            let name_of = header.ledger;
+            let branch = header.parent.map_or_else(String::new, |parent| format!(" parent={parent}"));
+            let what = format!("it says ledger={name_of:016x}{branch}, the segment before ledger={ledger:016x}");
             self.add(name, 1, Fault::Header, what);
         }
         self.ledger = Some(header.ledger);

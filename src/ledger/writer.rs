@@ -19,7 +19,8 @@ use std::io;
 use crate::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, ROOM_TRIED_LEN, TAIL_LEN_MAX};
 use crate::model::{Entry, EntrySeq, Stamp};
 
-use super::header::{self, HEADER_LEN};
+use super::header::{self, HEADER_LEN, Host, Parent};
+use super::identity::{self, Action, Found, Lineage, Verdict};
 use super::line;
 use super::recovery::{self, OpenError, Replayed};
 use super::segment::{LINK, Name, stack_name_of};
@@ -32,8 +33,7 @@ pub struct Ledger<S> {
     storage: S,
     /// The newest segment's name.
     segment: Name,
-    number: u64,
-    site: String,
+    naming: Naming,
     /// Bytes of a segment before the next one begins.
     segment_bytes: u64,
     /// The last entry appended, the last one written, and the last one synced.
@@ -60,6 +60,43 @@ pub struct Ledger<S> {
     snapshot: Option<EntrySeq>,
 }
 
+/// What a segment's header says of the ledger.
+#[derive(Clone, Debug)]
+struct Naming {
+    number: u64,
+    parent: Option<Parent>,
+    host: Option<Host>,
+    site: String,
+}
+
+/// Who goes on with a ledger, and what it knows of it.
+#[derive(Clone, Debug)]
+pub struct Opening<'a> {
+    /// The site's label, for new segments' headers.
+    pub site: &'a str,
+    /// The machine, for new segments' headers.
+    pub host: Option<Host>,
+    /// When it is opened.
+    pub created: Stamp,
+    /// Which ledger this machine serves ([`identity`]); `None`: that is not asked, and whatever is there is gone on with.
+    pub identity: Option<&'a Found>,
+}
+
+impl Opening<'_> {
+    /// What is thought of the ledger that was replayed.
+    fn judge<S: Storage>(&self, storage: &S, replayed: &Replayed) -> Result<Option<Verdict>, OpenError> {
+        let Some(found) = self.identity else { return Ok(None) };
+        let machine = identity::Machine { host: self.host, site: self.site };
+        let verdict = Lineage::read(storage)?.judge(storage, replayed.head, found, machine)?;
+        if verdict.action == Action::Refuse { Err(OpenError::NotOurs(verdict)) } else { Ok(Some(verdict)) }
+    }
+
+    /// What new segments of it say.
+    fn naming(&self, number: u64, replayed: &Replayed) -> Naming {
+        Naming { number, parent: replayed.parent, host: self.host, site: self.site.to_owned() }
+    }
+}
+
 /// What opening found and did, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -73,6 +110,10 @@ pub struct Opened {
     pub created: bool,
     /// Whether the server stopped as it should before: the last entry is a `stop` and nothing had to be mended.
     pub clean: bool,
+    /// What was thought of the machine's identity, if it was asked for.
+    pub verdict: Option<Verdict>,
+    /// The name that the ledger branched off just now with, and from where.
+    pub branch: Option<(u64, Option<Parent>)>,
     /// What was cut off the newest segment.
     pub cut: Option<recovery::TornTail>,
     /// Sentences for the operator.
@@ -91,24 +132,44 @@ impl<S: Storage> Ledger<S> {
     /// # Errors
     /// If a file cannot be read or written, or the ledger is damaged (see [`recovery`]).
     pub fn open(
-        mut storage: S,
+        storage: S,
         site: &str,
         created: Stamp,
         draw_number: impl FnOnce() -> u64,
         state: &mut dyn State,
     ) -> Result<(Self, Opened), OpenError> {
+        Self::open_as(storage, &Opening { site, host: None, created, identity: None }, draw_number, state)
+    }
+
+    /// The same on a machine that knows which ledger it serves: goes on with it on a branch, or not at all, where
+    /// [`identity`] says so.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written, the ledger is damaged (see [`recovery`]), or it is not this machine's
+    /// ([`OpenError::NotOurs`]); then nothing was changed.
+    pub fn open_as(
+        mut storage: S,
+        opening: &Opening,
+        draw_number: impl FnOnce() -> u64,
+        state: &mut dyn State,
+    ) -> Result<(Self, Opened), OpenError> {
         let replayed = recovery::replay(&storage, state)?;
+        let verdict = opening.judge(&storage, &replayed)?;
         let is_new = replayed.newest.is_none();
         let mut warnings: Vec<String> = replayed.disbelief.clone().into_iter().collect();
         match recovery::mend(&mut storage, &replayed) {
             Ok(sentences) => warnings.extend(sentences),
-            Err(error) if cannot_write(&error) && !is_new => return Self::of_replayed(storage, site, replayed, &error),
+            Err(error) if cannot_write(&error) && !is_new => {
+                return Self::of_replayed(storage, opening, verdict, replayed, &error);
+            }
             Err(error) => return Err(error.into()),
         }
-        let number = replayed.ledger.unwrap_or_else(draw_number);
+        let mut draw = Some(draw_number);
+        let mut draw = || draw.take().expect("a start names one ledger")();
+        let naming = opening.naming(replayed.ledger.unwrap_or_else(&mut draw), &replayed);
         let segment = match &replayed.newest {
             Some(name) => Name::try_from(name.as_str()).expect("it is a segment's name"),
-            None => create_segment(&mut storage, number, site, created, replayed.head)?,
+            None => create_segment(&mut storage, &naming, opening.created, replayed.head)?,
         };
         match storage.point(LINK, &segment) {
             Ok(true) => storage.sync_dir()?,
@@ -118,26 +179,46 @@ impl<S: Storage> Ledger<S> {
         }
         // The storage opens the file now, so that the first turn opens nothing.
         storage.sync(&segment)?;
-        Self::new(storage, site, number, segment, replayed, warnings)
+        let (mut ledger, mut opened) = Self::new(storage, naming, verdict, segment, replayed, warnings)?;
+        if verdict.is_some_and(|verdict| verdict.action == Action::Branch) {
+            let number = draw();
+            match ledger.branch(number, opening.created) {
+                Ok(()) => opened.branch = Some((number, ledger.parent())),
+                Err(error) if cannot_write(&error) => {
+                    opened.warnings.push(format!(
+                        "{error}: the ledger is to branch, and nothing is written until a start can do that"
+                    ));
+                    ledger.is_closed = true;
+                    ledger.is_proven = ledger.prove()?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((ledger, opened))
     }
 
     /// The same where it is known that nothing can be written, for this reason: the ledger is replayed, and nothing is touched.
     ///
     /// # Errors
-    /// The reason, if there is no ledger to replay; else those of [`Ledger::open`].
+    /// The reason, if there is no ledger to replay; else those of [`Ledger::open_as`].
     pub fn open_closed(
         storage: S,
-        site: &str,
+        opening: &Opening,
         reason: io::Error,
         state: &mut dyn State,
     ) -> Result<(Self, Opened), OpenError> {
         let replayed = recovery::replay(&storage, state)?;
-        if replayed.newest.is_none() { Err(reason.into()) } else { Self::of_replayed(storage, site, replayed, &reason) }
+        let verdict = opening.judge(&storage, &replayed)?;
+        match replayed.newest {
+            None => Err(reason.into()),
+            Some(_) => Self::of_replayed(storage, opening, verdict, replayed, &reason),
+        }
     }
 
     fn of_replayed(
         storage: S,
-        site: &str,
+        opening: &Opening,
+        verdict: Option<Verdict>,
         replayed: Replayed,
         reason: &io::Error,
     ) -> Result<(Self, Opened), OpenError> {
@@ -148,7 +229,8 @@ impl<S: Storage> Ledger<S> {
         let newest = replayed.newest.as_deref().expect("it was replayed");
         let segment = Name::try_from(newest).expect("it is a segment's name");
         let number = replayed.ledger.expect("a ledger with a segment has a number");
-        let (mut ledger, opened) = Self::new(storage, site, number, segment, replayed, warnings)?;
+        let naming = opening.naming(number, &replayed);
+        let (mut ledger, opened) = Self::new(storage, naming, verdict, segment, replayed, warnings)?;
         ledger.is_closed = true;
         ledger.is_proven = ledger.prove()?;
         Ok((ledger, opened))
@@ -156,8 +238,8 @@ impl<S: Storage> Ledger<S> {
 
     fn new(
         storage: S,
-        site: &str,
-        number: u64,
+        naming: Naming,
+        verdict: Option<Verdict>,
         segment: Name,
         replayed: Replayed,
         warnings: Vec<String>,
@@ -168,6 +250,8 @@ impl<S: Storage> Ledger<S> {
             head: replayed.head,
             created: replayed.newest.is_none(),
             clean: replayed.is_clean(),
+            verdict,
+            branch: None,
             cut: replayed.tail,
             warnings,
         };
@@ -175,8 +259,7 @@ impl<S: Storage> Ledger<S> {
             len: storage.len(&segment)?,
             storage,
             segment,
-            number,
-            site: site.to_owned(),
+            naming,
             segment_bytes: u64::MAX,
             head: opened.head,
             written: opened.head,
@@ -311,13 +394,57 @@ impl<S: Storage> Ledger<S> {
     pub fn rotate(&mut self, created: Stamp) -> io::Result<()> {
         assert!(self.len > HEADER_LEN as u64, "a segment ends after an entry");
         self.sync_written()?;
-        self.segment = create_segment(&mut self.storage, self.number, &self.site, created, self.written)?;
+        self.segment = create_segment(&mut self.storage, &self.naming, created, self.written)?;
         self.len = HEADER_LEN as u64;
         // Where the file system has no links, the start has said so.
         if let Ok(true) = self.storage.point(LINK, &self.segment) {
             self.storage.sync_dir()?;
         }
         Ok(())
+    }
+
+    /// Goes on under another name: what follows stands in a segment of the branch `number`. An order of names that a crash may cut
+    /// anywhere, as where any segment begins: before the header is durable under its name, nothing of the branch is there.
+    ///
+    /// # Errors
+    /// With path and operation; the ledger has the name that it had.
+    ///
+    /// # Panics
+    /// If entries wait to be written.
+    pub fn branch(&mut self, number: u64, created: Stamp) -> io::Result<()> {
+        assert!(!self.is_dirty(), "what was appended is of the ledger before");
+        self.sync_written()?;
+        let parent = self.parent_of_branch();
+        let before = (self.naming.number, self.naming.parent);
+        (self.naming.number, self.naming.parent) = (number, parent);
+        let began = if self.len > HEADER_LEN as u64 { self.rotate(created) } else { self.rename_segment(created) };
+        if began.is_err() {
+            (self.naming.number, self.naming.parent) = before;
+        }
+        began
+    }
+
+    /// What a branch begins after: the last entry, and the ledger that holds it. `None` if there is no entry.
+    fn parent_of_branch(&self) -> Option<Parent> {
+        let Naming { number, parent, .. } = self.naming;
+        let head = self.written;
+        // A name under which nothing was written holds no entry.
+        let of_nothing = parent.filter(|parent| parent.head == head);
+        of_nothing.or((head.seq > EntrySeq(0)).then_some(Parent { ledger: number, head }))
+    }
+
+    /// Puts another header in place of the newest segment's, which holds nothing else.
+    fn rename_segment(&mut self, created: Stamp) -> io::Result<()> {
+        remove_if_there(&mut self.storage, HEADER)?;
+        let header = self.naming.header(created, self.written);
+        if let Err(error) = self.storage.create(HEADER, &header).and_then(|()| self.storage.sync(HEADER)) {
+            let _left = self.storage.remove(HEADER);
+            return Err(error);
+        }
+        self.storage.rename(HEADER, &self.segment)?;
+        self.storage.sync_dir()?;
+        // The storage opens the file that has the name now.
+        self.storage.sync(&self.segment)
     }
 
     /// Where a write or sync found no room, what was not synced is cut off, as far as that goes: else the next start would replay
@@ -365,7 +492,7 @@ impl<S: Storage> Ledger<S> {
     /// If an entry is not yet durable.
     pub fn write_snapshot(&mut self, created: Stamp, state: &dyn State) -> io::Result<()> {
         assert!(!self.unsynced(), "a snapshot is never newer than the ledger");
-        let title = snapshot::Title { ledger: self.number, head: self.head };
+        let title = snapshot::Title { ledger: self.naming.number, head: self.head };
         let written = snapshot::write(&mut self.storage, &mut self.buffer, title, created, state);
         if written.is_err() {
             // It may be what fills the disk. If it cannot be removed either, the next one will.
@@ -393,12 +520,22 @@ impl<S: Storage> Ledger<S> {
 
     /// The number that names this ledger.
     pub fn number(&self) -> u64 {
-        self.number
+        self.naming.number
+    }
+
+    /// Where it branched off, if it did.
+    pub fn parent(&self) -> Option<Parent> {
+        self.naming.parent
+    }
+
+    /// What this machine may say of it: its name, and its last durable entry.
+    pub fn identity(&self) -> identity::Identity {
+        identity::Identity { ledger: self.naming.number, head: self.synced }
     }
 
     /// The site's label, as new segments' headers have it.
     pub fn site(&self) -> &str {
-        &self.site
+        &self.naming.site
     }
 
     /// Bytes of the newest segment, its header included.
@@ -443,6 +580,16 @@ impl<S: Storage> Ledger<S> {
         Ok(())
     }
 }
+
+impl Naming {
+    /// The header of a segment that continues from `head`.
+    fn header(&self, created: Stamp, head: Head) -> [u8; HEADER_LEN] {
+        header::emit(self.number, self.parent, self.host, &self.site, head, created)
+    }
+}
+
+/// A header until it has its segment's name.
+const HEADER: &str = "header.tmp";
 
 /// What a trial writes.
 const TRIAL: &str = "room.tmp";
@@ -499,15 +646,9 @@ const _: () = assert!(TAIL_LEN_MAX >= LINE_LEN_MAX, "an entry fits a turn");
 const _: () = assert!(ROOM_TRIED_LEN.is_multiple_of(TAIL_LEN_MAX), "a trial is written in such pieces");
 
 /// Makes a segment that continues from `head`, durable with its name before any entry is written to it.
-fn create_segment<S: Storage>(
-    storage: &mut S,
-    ledger: u64,
-    site: &str,
-    created: Stamp,
-    head: Head,
-) -> io::Result<Name> {
+fn create_segment<S: Storage>(storage: &mut S, naming: &Naming, created: Stamp, head: Head) -> io::Result<Name> {
     let name = stack_name_of(head.seq.next());
-    let created = storage.create(&name, &header::emit(ledger, None, None, site, head, created));
+    let created = storage.create(&name, &naming.header(created, head));
     let created = created.and_then(|()| storage.sync(&name)).and_then(|()| storage.sync_dir());
     if created.as_ref().is_err_and(is_no_room) {
         // Half a header is none, and the next start would set it aside, and the one after it another.

@@ -32,6 +32,30 @@ impl fmt::Display for EntrySeq {
     }
 }
 
+/// Entries that an older copy of a ledger lacks (design.md, section 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// The first one.
+    pub first: EntrySeq,
+    /// The last one that is known of.
+    pub last: EntrySeq,
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl Gone {
+    /// Reads what `Display` writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (first, last) = text.split_once('-')?;
+        let gone = Self { first: EntrySeq(first.parse().ok()?), last: EntrySeq(last.parse().ok()?) };
+        Some(gone).filter(|gone| gone.first <= gone.last)
+    }
+}
+
 /// Whether the wall clock could be believed when the entry was made (design.md, section 11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockState {
@@ -132,6 +156,10 @@ kinds! {
     Reload "reload"
     /// The server stopped.
     Stop "stop"
+    /// The ledger goes on under another name: the first entry of the branch (an operator's order).
+    Branch "branch"
+    /// A person has seen that the ledger was an older copy; `ref` is the `start` that said so.
+    Acknowledge "acknowledge"
     /// A kind of a later version: read, never written. It moves its account as its amounts say, and means nothing else.
     Other "other"
 }
@@ -142,7 +170,7 @@ impl Kind {
         match self {
             Self::Open | Self::Charge | Self::Meal | Self::Scan | Self::Offline | Self::Repeat | Self::Matched => true,
             Self::TopUp | Self::Subsidy | Self::PayOut | Self::Adjust | Self::Void | Self::Link | Self::Status => true,
-            Self::Admit | Self::Remote => true,
+            Self::Admit | Self::Remote | Self::Branch | Self::Acknowledge => true,
             Self::Decline | Self::Confirm | Self::Unconfirmed | Self::Refuse | Self::Alarm | Self::Keys => false,
             Self::Boot | Self::Clock | Self::Start | Self::Reload | Self::Stop | Self::Other => false,
         }

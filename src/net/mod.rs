@@ -24,6 +24,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::clock::{self, Clock};
 use crate::control::{self as operator, Host, Owed};
+use crate::ledger::identity::Keeper;
 use crate::ledger::{Ledger, Storage};
 use crate::limits::{TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
 use crate::logging;
@@ -191,6 +192,12 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// Free bytes below which sales are refused; until it is called, none.
     pub fn keep_reserve(&mut self, reserve_bytes: u64) {
         self.service.keep_reserve(reserve_bytes);
+    }
+
+    /// Where it is kept which ledger this machine serves, and what was wrong with what was kept before: [`Service::keep_identity`].
+    /// Before [`Loop::start`].
+    pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
+        self.service.keep_identity(keeper, fault);
     }
 
     /// Where the status files are; until it is called there are none. Before [`Loop::start`].

@@ -12,6 +12,7 @@ use std::io;
 
 use log::{debug, info, warn};
 
+use crate::ledger::identity::{Identity, Keeper};
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
 use crate::limits::{ROOM_TRIED_LEN, TAIL_LEN_MAX, TURN_BATCH, TURN_BATCH_MIN, TURN_DATAGRAMS_MAX};
 use crate::model::{Entry, EntrySeq, Mono, Now};
@@ -32,6 +33,9 @@ const ROOM_TRIED_MS: u64 = 10_000;
 /// small server and some tenths of a second on a router. A larger one, of up to 11 MB and seconds, waits for a pause. It is not spread over
 /// turns: it must be of one entry, so each sale would spoil what was written of it, and a copy of the state is more than a router holds.
 const SNAPSHOT_AT_ONCE_BYTES: u64 = 2 * 1024 * 1024;
+
+/// How often it is kept which ledger this machine serves, if an entry came; and said that it cannot be.
+const IDENTITY_KEPT_MS: u64 = 3_600_000;
 
 /// About what a snapshot has of an account and its card.
 const SNAPSHOT_ACCOUNT_BYTES: u64 = 160;
@@ -61,6 +65,8 @@ pub struct Service<'t, S: Storage> {
     room_tried: (Mono, u64),
     /// Whether a segment began since the last snapshot.
     is_snapshot_due: bool,
+    /// Which ledger this machine serves, kept where the ledger is not.
+    kept: Option<Kept<'t>>,
     /// When the last frame came.
     heard: Mono,
 }
@@ -80,8 +86,15 @@ impl<'t, S: Storage> Service<'t, S> {
             room_asked: None,
             room_tried: (Mono(0), 0),
             is_snapshot_due: false,
+            kept: None,
             heard: Mono(0),
         }
+    }
+
+    /// From now on keeps which ledger this machine serves: after [`Service::start`], where a segment begins, hourly if an entry came,
+    /// and after [`Service::stop`]. `fault`: what was wrong with what was kept before, which is said hourly.
+    pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
+        self.kept = Some(Kept { keeper, last: None, at: Mono(0), told: None, fault, is_due: true });
     }
 
     /// For tests that fill it.
@@ -183,6 +196,7 @@ impl<'t, S: Storage> Service<'t, S> {
         self.commit(now, post)?;
         self.server.stop(now, self.fx);
         self.commit_all(now, post)?;
+        self.keep(now, true);
         let counters = self.server.counters();
         let (received, approved, declined) = (counters.received, counters.approved, counters.declined);
         info!("stop received={received} approved={approved} declined={declined}{}", counters.others());
@@ -193,7 +207,9 @@ impl<'t, S: Storage> Service<'t, S> {
     pub fn next_deadline(&self) -> Option<Mono> {
         let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
         let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
-        [self.server.next_deadline(), sync_at, snapshot_at].into_iter().flatten().min()
+        let kept = self.kept.as_ref().filter(|_| !self.ledger.is_closed());
+        let identity_at = kept.and_then(|kept| kept.deadline(self.ledger.identity()));
+        [self.server.next_deadline(), sync_at, snapshot_at, identity_at].into_iter().flatten().min()
     }
 
     /// Datagrams that this turn may take before it is asked again; 0: no more. Their replies, and those to what is set aside, leave room for
@@ -301,12 +317,21 @@ impl<'t, S: Storage> Service<'t, S> {
         (self.must_sync, self.has_written) = (false, false);
         send(&mut self.fx.committed, post);
         self.is_snapshot_due |= is_new_segment;
+        self.keep(now, is_new_segment);
         let is_time = is_new_segment && self.expected_snapshot() <= SNAPSHOT_AT_ONCE_BYTES || self.is_pause(now);
         if self.is_snapshot_due && is_time && !self.ledger.unsynced() {
             self.is_snapshot_due = false;
             self.write_snapshot(now);
         }
         Ok(())
+    }
+
+    /// Keeps which ledger this machine serves, if it is time. A closed ledger may not be on the medium as it was replayed.
+    fn keep(&mut self, now: &Now, is_due: bool) {
+        if let Some(kept) = self.kept.as_mut().filter(|_| !self.ledger.is_closed()) {
+            kept.is_due |= is_due;
+            kept.keep(now, self.ledger.identity());
+        }
     }
 
     /// Syncs what was written if anything rests on it, or if it waited for long.
@@ -390,6 +415,56 @@ impl<'t, S: Storage> Service<'t, S> {
     }
 }
 
+/// Which ledger this machine serves, as it was kept last.
+struct Kept<'t> {
+    keeper: &'t mut dyn Keeper,
+    /// What was kept; `None`: nothing in this run.
+    last: Option<Identity>,
+    /// When that was tried last.
+    at: Mono,
+    /// When it was said that it failed, or what was wrong before.
+    told: Option<Mono>,
+    fault: Option<String>,
+    /// Whether it is to be kept now, whatever the hour.
+    is_due: bool,
+}
+
+impl Kept<'_> {
+    /// When it is tried again: an hour after the last time, if there is something to keep, or to say.
+    fn deadline(&self, identity: Identity) -> Option<Mono> {
+        let is_moved = self.last != Some(identity);
+        (is_moved || self.fault.is_some()).then(|| self.at.plus_ms(IDENTITY_KEPT_MS))
+    }
+
+    fn keep(&mut self, now: &Now, identity: Identity) {
+        let is_time = self.deadline(identity).is_some_and(|at| at <= now.mono);
+        if !self.is_due && !is_time {
+            return;
+        }
+        (self.is_due, self.at) = (false, now.mono);
+        let is_untold = self.told.is_none_or(|told| now.mono.ms_since(told) >= IDENTITY_KEPT_MS);
+        if self.last != Some(identity) {
+            match self.keeper.keep(&identity) {
+                Ok(()) => self.last = Some(identity),
+                Err(error) if is_untold => {
+                    self.told = Some(now.mono);
+                    warn!(
+                        "identity-failed error=\"{error}\": which ledger this machine serves is not kept; a ledger that is away, or an older \
+                         copy of it, would not be told: name a place that can be written in option identity"
+                    );
+                }
+                Err(_) => (),
+            }
+        }
+        if let Some(fault) = self.fault.as_ref().filter(|_| is_untold) {
+            self.told = Some(now.mono);
+            warn!(
+                "identity-fault {fault}: whether the ledger is an older copy could not be told; this word ends with the next start"
+            );
+        }
+    }
+}
+
 impl State for Server<'_> {
     fn rewind(&mut self) {
         self.rewind_book();
@@ -427,6 +502,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::storage::MemoryStorage;
+    use crate::ledger::writer::Opening;
     use crate::ledger::{recovery, snapshot};
     use crate::limits::LINKS_MAX;
     use crate::model::order::{Holder, KeyText, Note, Operator, Purpose};
@@ -482,7 +558,10 @@ mod tests {
             let mut storage = storage;
             let opened = match ledger::room_below(&mut storage, RESERVE) {
                 Ok(()) => Ledger::open(storage, "test", now(0).stamp, || 7, &mut server),
-                Err(error) => Ledger::open_closed(storage, "test", error, &mut server),
+                Err(error) => {
+                    let opening = Opening { site: "test", host: None, created: now(0).stamp, identity: None };
+                    Ledger::open_closed(storage, &opening, error, &mut server)
+                }
             };
             let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
             ledger.limit_segments(4096);

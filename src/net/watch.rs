@@ -198,6 +198,7 @@ impl Watch {
             server: ServerRef(service.server()),
             ledger: LedgerFacts {
                 number: ledger.number(),
+                parent: ledger.parent(),
                 site: ledger.site(),
                 head: ledger.head(),
                 snapshot: ledger.snapshot(),

@@ -58,8 +58,8 @@ use crate::book::{BadLine, Book, Mismatch};
 use crate::limits::TIMERS_MAX;
 use crate::model::card::CardRow;
 use crate::model::{
-    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, MachineNo, Mono,
-    Now, Reason, Rules, Stamp, ZoneChanges,
+    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Gone, Kind, MachineNo,
+    Mono, Now, Reason, Rules, Stamp, ZoneChanges,
 };
 use crate::wheel::Wheel;
 use crate::wire::{Body, Code, DeviceFrame};
@@ -80,6 +80,8 @@ pub enum Timer {
     ClockPoll,
     /// Good copies are served for another hour.
     Degraded,
+    /// The ledger is an older copy, and nobody has acknowledged that for another hour.
+    RolledBack,
 }
 
 /// The big tables, all of fixed size. All zero bits is their empty state, so a `static` of them costs no space in
@@ -151,6 +153,15 @@ impl Degraded {
     pub const fn is_any(self) -> bool {
         self.config || self.cards
     }
+}
+
+/// What a start found of the ledger: goes into its `start` entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// Why the ledger goes on as a branch, if it does: a word.
+    pub branch: Option<&'static str>,
+    /// What it lacks, if it is an older copy.
+    pub rolled_back: Option<Gone>,
 }
 
 /// What the configuration and the table came from: goes into `start` and `reload` entries.
@@ -245,6 +256,8 @@ pub struct Server<'t> {
     tables: &'t mut Tables,
     rules: Rules,
     origin: Origin,
+    /// What the start found of the ledger.
+    beginning: Beginning,
     /// When the configuration and the table in service were taken.
     loaded: Option<Stamp>,
     clock: ClockWatch,
@@ -285,6 +298,7 @@ impl<'t> Server<'t> {
             tables,
             rules,
             origin: Origin::default(),
+            beginning: Beginning::default(),
             loaded: None,
             clock: ClockWatch::new(),
             counters: Counters::default(),
@@ -390,13 +404,28 @@ impl<'t> Server<'t> {
         self.tables.book.pin(&self.rules.devices.iter().map(|device| device.machine));
     }
 
+    /// What the start found of the ledger; before [`Server::start`].
+    pub fn begin(&mut self, beginning: Beginning) {
+        self.beginning = beginning;
+    }
+
     /// Writes the `start` entry, and says every hour from now on what is degraded.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
         self.loaded = Some(now.stamp);
         self.started = now.mono;
         self.watch_clock(now, fx);
         let mut entry = self.service_entry(Kind::Start, now);
+        let Beginning { branch, rolled_back } = self.beginning;
+        if let Some(branch) = branch {
+            entry.detail.push("branch", branch);
+        }
+        if let Some(gone) = rolled_back {
+            entry.detail.push("rolled_back", gone);
+        }
         self.append(&mut entry, now, fx);
+        if self.tables.book.rolled_back().is_some() {
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::RolledBack);
+        }
         if self.origin.degraded.is_any() {
             self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
         }
@@ -578,6 +607,7 @@ impl<'t> Server<'t> {
             }
             Timer::ClockWarn => self.warn_unset(),
             Timer::Degraded => self.tell_degraded(now),
+            Timer::RolledBack => self.tell_rolled_back(now),
             Timer::ClockPoll => {
                 self.clock_timers.is_polling = false;
                 match self.clock.state {
@@ -595,6 +625,16 @@ impl<'t> Server<'t> {
         if self.origin.degraded.is_any() {
             error!("degraded config={config} cards={cards}: good copies are served; correct the files, then reload");
             self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
+    }
+
+    /// Every hour, until a person has seen it.
+    fn tell_rolled_back(&mut self, now: &Now) {
+        if let Some((gone, start)) = self.tables.book.rolled_back() {
+            error!(
+                "rolled-back seqs={gone} start={start}: the ledger is an older copy, these entries are gone; `posgate ctl acknowledge` ends this"
+            );
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::RolledBack);
         }
     }
 

@@ -82,6 +82,10 @@ refusals! {
     OtherHolder { card: CardNo, table: String, told: String } "other-holder"
     /// Nothing can be written.
     Full "full"
+    /// Nobody draws names here.
+    NoName "no-name"
+    /// No older copy of the ledger waits for a person.
+    NotRolledBack "not-rolled-back"
     /// No room for another account or card.
     TooManyCards "too-many-cards"
     /// The device was not heard since the start.
@@ -186,6 +190,10 @@ impl fmt::Display for Refused {
                 "the card table says that card {} is held by {table}, and not by {told}: correct the card, or the name",
                 card.masked()
             ),
+            Self::NoName => write!(f, "this server draws no names for branches: start it with a configuration"),
+            Self::NotRolledBack => {
+                write!(f, "no older copy of the ledger waits to be acknowledged: nothing is to be done")
+            }
             Self::Full => write!(f, "nothing can be written: make room on the ledger's disk, then order again"),
             Self::TooManyCards => write!(f, "there is no room for another card: take cards out of the card table"),
             Self::NotSeen { machine } => {

@@ -10,8 +10,8 @@ use super::refused::Refused;
 use super::{Context, Effects, Room, Server};
 use crate::gbk;
 use crate::limits::{TEXT_LEN_MAX, UNKNOWN_CARDS_MAX};
-use crate::model::order::Operator;
-use crate::model::{CardNo, ClockState, Entry, EntrySeq, Kind, MachineNo, Now, Stamp};
+use crate::model::order::{Note, Operator};
+use crate::model::{CardNo, ClockState, Entry, EntrySeq, Gone, Kind, MachineNo, Now, Stamp};
 use crate::wire::Reply;
 
 /// A card that was shown to a device, and that neither the table nor a link knows.
@@ -25,6 +25,14 @@ pub struct UnknownCard {
     pub at: Stamp,
     /// How often since the start, or since it was forgotten last.
     pub count: u32,
+}
+
+/// Who ordered it, and why.
+fn sign(entry: &mut Entry, by: &Operator, note: &Note) {
+    entry.detail.push("by", by);
+    if !note.is_empty() {
+        entry.detail.push("note", note);
+    }
 }
 
 /// The unknown cards seen last, the newest at the end.
@@ -102,6 +110,46 @@ impl Server<'_> {
         info!("clock accepted={} state={} by={:?}", now.stamp, state.word(), by.as_str());
         self.clock_changed(now, before, state, fx);
         Ok((seq, state))
+    }
+
+    /// A person has seen that the ledger is an older copy: the hourly word ends. It gives the entry, and what is gone.
+    ///
+    /// # Errors
+    /// If it is none, that was seen before, or nothing can be written.
+    pub fn accept_loss(
+        &mut self,
+        now: &Now,
+        by: &Operator,
+        note: &Note,
+        fx: &mut Effects,
+    ) -> Result<(EntrySeq, Gone), Refused> {
+        self.watch_clock(now, fx);
+        let (gone, start) = self.book().rolled_back().ok_or(Refused::NotRolledBack)?;
+        if self.room() == Room::Nothing {
+            return Err(Refused::Full);
+        }
+        let mut entry = Entry::new(Kind::Acknowledge, now.stamp, self.clock_state());
+        entry.about = Some(start);
+        entry.detail.push("rolled_back", gone);
+        sign(&mut entry, by, note);
+        let seq = self.append(&mut entry, now, fx);
+        info!("acknowledged rolled-back seqs={gone} seq={seq} by={:?}", by.as_str());
+        Ok((seq, gone))
+    }
+
+    /// The first entry of a branch that a person ordered; `parent` as a header says it. Where nothing can be written, its number is 0.
+    pub fn branched(
+        &mut self,
+        now: &Now,
+        by: &Operator,
+        note: &Note,
+        parent: impl core::fmt::Display,
+        fx: &mut Effects,
+    ) -> EntrySeq {
+        let mut entry = Entry::new(Kind::Branch, now.stamp, self.clock_state());
+        entry.detail.push("parent", parent);
+        sign(&mut entry, by, note);
+        self.append(&mut entry, now, fx)
     }
 
     /// The unknown cards seen last, the newest first: those that are still unknown.

@@ -40,6 +40,8 @@ pub(super) fn emit(status: &Status, out: &mut dyn Write) -> fmt::Result {
         metrics.sample("room", &[("state", &room.word())], u8::from(room == server.room()))?;
     }
 
+    metrics.family("rolled_back", "gauge", "Whether the ledger is an older copy that nobody acknowledged.")?;
+    metrics.sample("rolled_back", &[], u8::from(server.book().rolled_back().is_some()))?;
     let degraded = server.degraded();
     metrics.family("degraded", "gauge", "Whether a good copy is served in place of a broken file.")?;
     metrics.sample("degraded", &[("file", &"config")], u8::from(degraded.config))?;

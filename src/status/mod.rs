@@ -12,7 +12,7 @@ use core::fmt::{self, Write};
 
 use text::Json;
 
-use crate::ledger::Head;
+use crate::ledger::{Head, Parent};
 use crate::logging::Trouble;
 use crate::model::rules::UnknownDevices;
 use crate::model::{EntrySeq, Mono, Now, Stamp};
@@ -54,6 +54,8 @@ impl fmt::Debug for ServerRef<'_> {
 pub struct LedgerFacts<'a> {
     /// Names the ledger for ever.
     pub number: u64,
+    /// Where it branched off, if it did.
+    pub parent: Option<Parent>,
     /// The site's label.
     pub site: &'a str,
     /// The last entry.
@@ -151,6 +153,7 @@ impl Status<'_> {
         json.text("id", format_args!("{:016x}", ledger.number))?;
         json.value("seq", ledger.head.seq)?;
         json.text("crc", format_args!("{:08x}", ledger.head.crc))?;
+        json.text_or_null("parent", ledger.parent)?;
         json.value_or_null("snapshot", ledger.snapshot)?;
         json.value("segments", ledger.segments)?;
         json.value("bytes", ledger.bytes)?;
@@ -180,6 +183,20 @@ impl Status<'_> {
         json.text("zone", zone)?;
         json.value("zone_error_s", zone_error_s)?;
         json.close('}')?;
+
+        // An older copy, until somebody acknowledges it.
+        match server.book().rolled_back() {
+            None => json.value("rolled_back", "null")?,
+            Some((gone, start)) => {
+                json.key("rolled_back")?;
+                json.open('{')?;
+                json.text("state", "rolled-back")?;
+                json.value("first", gone.first)?;
+                json.value("last", gone.last)?;
+                json.value("start", start)?;
+                json.close('}')?;
+            }
+        }
 
         let origin = server.origin();
         json.key("config")?;
@@ -323,6 +340,7 @@ mod tests {
     fn facts() -> LedgerFacts<'static> {
         LedgerFacts {
             number: 7,
+            parent: None,
             site: "site",
             head: Head::default(),
             snapshot: None,
@@ -340,6 +358,7 @@ mod tests {
     fn highest() -> LedgerFacts<'static> {
         LedgerFacts {
             number: u64::MAX,
+            parent: Some(Parent { ledger: u64::MAX, head: Head { seq: EntrySeq(u64::MAX), crc: u32::MAX } }),
             // 64 bytes that all want an escape.
             site: "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"",
             head: Head { seq: EntrySeq(u64::MAX), crc: u32::MAX },

@@ -38,6 +38,35 @@ fn sysupgrade_stops_posgate_before_the_archive_and_only_then() {
 }
 
 #[test]
+fn a_backup_leaves_out_which_ledger_the_router_serves() {
+    for shell in shells() {
+        let router = Router::new(&shell);
+        let hook = router.path("lib/upgrade/posgate.sh");
+        let caller = router.path("sysupgrade");
+        let list = router.path("tmp-list");
+        let packed = router
+            .rooted("/etc/posgate/cards.csv\n/etc/posgate/ledger/ledger-0000000001.tsv\n/etc/posgate/state/other\n");
+        let own = router.rooted("/etc/posgate/state/identity\n/etc/posgate/state/identity.dir\n");
+        fs::write(&list, format!("{own}{packed}")).unwrap();
+        fs::write(
+            &caller,
+            format!("uci() {{ return 1; }}\n. '{}'\nposgate_leave_identity '{}'\n", hook.display(), list.display()),
+        )
+        .unwrap();
+        let output = router.command(caller.to_str().unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(fs::read_to_string(&list).unwrap(), packed);
+        // Nothing is left of it, and a list that is not there is no error.
+        fs::write(
+            &caller,
+            format!(". '{}'\nposgate_leave_identity\nposgate_leave_identity /nowhere\n", hook.display()),
+        )
+        .unwrap();
+        assert!(router.command(caller.to_str().unwrap()).output().unwrap().status.success());
+    }
+}
+
+#[test]
 fn the_site_is_named_once_after_host_and_hardware() {
     for shell in shells() {
         let router = Router::new(&shell);

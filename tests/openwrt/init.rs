@@ -254,7 +254,7 @@ fn a_root_that_is_being_built_is_left_alone() {
 #[test]
 fn the_jail_holds_directories_where_there_is_one() {
     on_each_shell(|router| {
-        router.configure("");
+        router.configure("\toption identity '/etc/posgate/state/identity'");
         router.init("start");
         assert_eq!(router.calls("procd_add_jail").len(), 0, "without ujail");
         router.recorder("sbin/ujail");
@@ -262,11 +262,12 @@ fn the_jail_holds_directories_where_there_is_one() {
         let root = router.dir.path().display().to_string();
         let record = router.read("record");
         for line in [
-            "procd_add_jail\tposgate\tlog\tprocfs".to_owned(),
+            "procd_add_jail\tposgate\tlog\tprocfs\tsysfs".to_owned(),
             format!("procd_add_jail_mount\t{root}/var/etc/posgate\t{root}/etc/posgate"),
             format!(
                 "procd_add_jail_mount_rw\t{root}/etc/posgate/ledger\t{root}/var/run/posgate\t{root}/var/run/posgate"
             ),
+            format!("procd_add_jail_mount_rw\t{root}/etc/posgate/state"),
         ] {
             assert!(record.lines().any(|said| said == line), "{line:?} in {record}");
         }

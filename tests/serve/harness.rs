@@ -106,6 +106,7 @@ impl Site {
             .collect();
         names.sort();
         let mut whole = Ledger::read(&names[0]);
+        let mut name_of_ledger = whole.header["ledger"].clone();
         for name in &names[1..] {
             let bytes = fs::read(name).expect("a segment");
             if bytes.len() < 512 {
@@ -115,7 +116,10 @@ impl Site {
             let next = Ledger::parse(&bytes);
             let last = whole.lines.last().expect("a segment ends with an entry");
             assert_eq!(next.header["chain"], last.raw("crc"), "segments follow from each other");
-            assert_eq!(next.header["ledger"], whole.header["ledger"]);
+            // The same ledger, or a branch of it that begins here.
+            let parent = format!("{name_of_ledger}:{}:{}", last.raw("seq"), last.raw("crc"));
+            assert!(next.header["ledger"] == name_of_ledger || next.header["parent"] == parent, "{:?}", next.header);
+            name_of_ledger.clone_from(&next.header["ledger"]);
             whole.lines.extend(next.lines);
             whole.torn = next.torn;
         }

@@ -7,6 +7,7 @@ mod commit;
 mod format;
 mod frames;
 mod harness;
+mod identity;
 mod life;
 #[path = "../support/not_run.rs"]
 mod not_run;

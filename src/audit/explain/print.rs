@@ -242,7 +242,9 @@ fn asked(entry: &Entry) -> String {
         Kind::Open | Kind::Confirm | Kind::Unconfirmed | Kind::Alarm | Kind::Keys | Kind::Boot | Kind::Clock => {
             "nothing".to_owned()
         }
-        Kind::Start | Kind::Reload | Kind::Stop | Kind::Other => "nothing".to_owned(),
+        Kind::Start | Kind::Reload | Kind::Stop | Kind::Branch | Kind::Acknowledge | Kind::Other => {
+            "nothing".to_owned()
+        }
     }
 }
 
@@ -312,7 +314,9 @@ fn decided(entry: &Entry) -> Vec<String> {
         Kind::Confirm | Kind::Unconfirmed | Kind::Alarm | Kind::Keys | Kind::Boot | Kind::Clock => {
             vec![entry.detail.as_str().to_owned()]
         }
-        Kind::Start | Kind::Reload | Kind::Stop | Kind::Other => vec![entry.detail.as_str().to_owned()],
+        Kind::Start | Kind::Reload | Kind::Stop | Kind::Branch | Kind::Acknowledge | Kind::Other => {
+            vec![entry.detail.as_str().to_owned()]
+        }
     }
 }
 

@@ -73,8 +73,13 @@ const COMMANDS: &[Spec] = &[
     spec("status", &[], &[]),
     spec("reload", &[], &["accept"]),
     spec("clock-accept", &[], &["by"]),
+    spec("acknowledge", &[], &["by", "note"]),
+    spec("branch", &[], &["by", "note"]),
     spec("sync", &[], &[]),
 ];
+
+/// Commands that say who gave them and are no orders: done twice they do no harm.
+const SIGNED: [&str; 3] = ["clock-accept", "acknowledge", "branch"];
 
 /// Options that stand alone; the first is taken everywhere.
 const FLAGS: [&str; 4] = ["json", "unknown", "uci", "dry-run"];
@@ -247,7 +252,7 @@ fn text(word: OsString) -> Result<String, lexopt::Error> {
 
 fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
     // What the command line alone tells comes first: nothing is sent before.
-    let order = if spec.is_order || spec.name == "clock-accept" { Some(Signature::of(options)?) } else { None };
+    let order = if spec.is_order || SIGNED.contains(&spec.name) { Some(Signature::of(options)?) } else { None };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(format!("--key {key:?}: write 1 to 40 letters, digits and signs without blanks")));
     }
@@ -271,6 +276,11 @@ fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
         ("clock-accept", Some(signature), None) => {
             let line = Object::new().text("cmd", "clock-accept").text("by", signature.by).end();
             call.ask(&line).map(|answer| call.tell(&answer, print::clock_accepted))
+        }
+        ("acknowledge" | "branch", Some(signature), None) => {
+            let line = Object::new().text("cmd", spec.name).text("by", signature.by);
+            let line = line.text_if("note", options.value("note")).end();
+            call.ask(&line).map(|answer| call.tell(&answer, print::of_ledger))
         }
         (_, Some(signature), None) => give_order(&mut call, &signature),
         (_, None, _) => ask(&mut call),

@@ -346,6 +346,15 @@ pub(super) fn clock_accepted(answer: &Value) {
     say!("clock {}: {why}; entry {}", text(answer, "now"), text(answer, "seq"));
 }
 
+/// What `acknowledge` and `branch` did.
+pub(super) fn of_ledger(answer: &Value) {
+    let seq = text(answer, "seq");
+    match answer.text("ledger") {
+        Some(ledger) => say!("the ledger goes on as {ledger}, from {}; entry {seq}", text(answer, "parent")),
+        None => say!("acknowledged: entries {} are gone; entry {seq}", text(answer, "rolled_back")),
+    }
+}
+
 /// Up to where everything is durable.
 pub(super) fn synced(answer: &Value) {
     say!("durable up to entry {}", text(answer, "seq"));

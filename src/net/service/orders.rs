@@ -5,14 +5,14 @@
 
 use std::io;
 
-use log::error;
+use log::{error, info};
 
 use super::Service;
-use crate::ledger::{self, Storage};
+use crate::ledger::{self, Parent, Storage};
 use crate::limits::CONTROL_TURN_LINES;
-use crate::model::order::Operator;
-use crate::model::{Act, ClockState, Done, Entry, EntrySeq, MachineNo, Now, Order};
-use crate::server::Refused;
+use crate::model::order::{Note, Operator};
+use crate::model::{Act, ClockState, Done, Entry, EntrySeq, Gone, MachineNo, Now, Order};
+use crate::server::{Refused, Room};
 
 impl<S: Storage> Service<'_, S> {
     /// Does what an operator orders, in this turn. It is one of at most [`CONTROL_TURN_LINES`] since
@@ -72,6 +72,53 @@ impl<S: Storage> Service<'_, S> {
         self.must_sync |= accepted.is_ok();
         self.collect()?;
         Ok(accepted)
+    }
+
+    /// Ends the hourly word on an older copy of the ledger: [`Server::accept_loss`](crate::server::Server::accept_loss).
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn acknowledge(
+        &mut self,
+        now: &Now,
+        by: &Operator,
+        note: &Note,
+    ) -> io::Result<Result<(EntrySeq, Gone), Refused>> {
+        self.look_for_room(now)?;
+        let seen = self.server.accept_loss(now, by, note, self.fx);
+        self.collect()?;
+        Ok(seen)
+    }
+
+    /// Goes on with the ledger under another name, from this entry on; it gives the entry that begins the branch, the name, and from where.
+    /// What the turn wrote before is of the ledger before.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn branch(
+        &mut self,
+        now: &Now,
+        by: &Operator,
+        note: &Note,
+    ) -> io::Result<Result<(EntrySeq, u64, Parent), Refused>> {
+        self.look_for_room(now)?;
+        if self.server.room() == Room::Nothing || self.ledger.is_closed() {
+            return Ok(Err(Refused::Full));
+        }
+        let Some(number) = self.kept.as_mut().map(|kept| kept.keeper.draw()).transpose()? else {
+            return Ok(Err(Refused::NoName));
+        };
+        self.has_written |= self.ledger.is_dirty();
+        self.ledger.write()?;
+        self.ledger.branch(number, now.stamp)?;
+        let parent = self.ledger.parent().expect("a branch begins after an entry: there is a `start` at least");
+        info!("branch ledger={number:016x} parent={parent} by={:?}", by.as_str());
+        let seq = self.server.branched(now, by, note, parent, self.fx);
+        self.collect()?;
+        if let Some(kept) = &mut self.kept {
+            kept.is_due = true;
+        }
+        Ok(Ok((seq, number, parent)))
     }
 
     /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.

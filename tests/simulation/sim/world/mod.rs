@@ -13,7 +13,9 @@ use std::sync::{Mutex, PoisonError};
 
 use desk::Desk;
 use operator::Act;
-use posgate::ledger::{self, Ledger, OpenError, Storage as _, segment, snapshot, verify};
+use posgate::ledger::identity::{self, Action, Identity, Keeper};
+use posgate::ledger::writer::Opening;
+use posgate::ledger::{self, Host, Ledger, OpenError, Storage as _, segment, snapshot, verify};
 use posgate::limits::TURN_DATAGRAMS_MAX;
 use posgate::model::{CardRecord, EntrySeq, Now, Rules};
 use posgate::net::Service;
@@ -45,6 +47,22 @@ static TABLES: [Mutex<Tables>; 2] = [Mutex::new(Tables::new()), Mutex::new(Table
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 /// One world at a time.
 static WORLD: Mutex<()> = Mutex::new(());
+
+/// The file that says which ledger the machine serves. It lies on the ledger's own disk, so that it loses what the ledger loses; a world
+/// with a copied or a restored ledger would give it another.
+const IDENTITY: &str = "identity";
+
+struct DiskKeeper(Disk);
+
+impl Keeper for DiskKeeper {
+    fn keep(&mut self, identity: &Identity) -> io::Result<()> {
+        identity::write(&mut self.0, IDENTITY, identity)
+    }
+
+    fn draw(&mut self) -> io::Result<u64> {
+        Err(io::Error::other("nobody branches here"))
+    }
+}
 
 enum Event {
     ToServer(SocketAddrV4, Vec<u8>),
@@ -368,7 +386,8 @@ impl World {
             let after = u32::try_from(self.random.below(8)).expect("few");
             self.disk.strike(Target::Any(after), strike);
         }
-        let end = match self.start(tables, before, effects) {
+        let mut keeper = DiskKeeper(self.disk.clone());
+        let end = match self.start(tables, before, effects, &mut keeper) {
             Ok(mut service) => {
                 let end = self.live(&mut service, until);
                 self.head_at_end = Some(service.server().book().head().0);
@@ -428,6 +447,7 @@ impl World {
         tables: &'t mut Tables,
         before: &mut Tables,
         effects: &'t mut Effects,
+        keeper: &'t mut DiskKeeper,
     ) -> io::Result<Service<'t, Disk>> {
         let rules = self.site.rules();
         let file = self.site.card_file(&rules);
@@ -435,17 +455,24 @@ impl World {
         let created = self.clocks.now(self.t, false).stamp;
         let number = self.seed;
         let mut storage = self.disk.clone();
+        let found = identity::read_in(&self.disk, IDENTITY);
+        let opening = Opening { site: "sim", host: Some(Host(1)), created, identity: Some(&found) };
         let opened = match ledger::room_below(&mut storage, self.site.reserve_bytes) {
-            Ok(()) => Ledger::open(storage, "sim", created, || number, &mut server),
-            Err(error) => Ledger::open_closed(storage, "sim", error, &mut server),
+            Ok(()) => Ledger::open_as(storage, &opening, || number, &mut server),
+            Err(error) => Ledger::open_closed(storage, &opening, error, &mut server),
         };
         let (mut ledger, opened) = match opened {
             Ok(opened) => opened,
             Err(OpenError::Io(error)) => return Err(error),
-            Err(damaged @ OpenError::Damaged { .. }) => {
+            Err(damaged @ (OpenError::Damaged { .. } | OpenError::NotOurs(_))) => {
                 panic!("a power cut or a kill made this of the ledger: {damaged}")
             }
         };
+        let action = opened.verdict.map(|verdict| verdict.action);
+        // Whatever fails, the identity never names an entry that is not on the medium.
+        let is_own = action == Some(Action::Serve) || opened.created && action == Some(Action::Create);
+        assert!(is_own, "a power cut or a kill made another ledger of this: {found:?} {opened:?}");
+        self.coverage.count(if opened.created { "branch ledger begun" } else { "branch ledger is the machine's own" });
         ledger.limit_segments(self.site.segment_bytes);
         if opened.cut.is_some() {
             self.coverage.count("branch tail cut");
@@ -480,6 +507,7 @@ impl World {
         service.keep_reserve(self.site.reserve_bytes);
         let now = self.clocks.now(self.t, true);
         self.judge.started = self.t;
+        service.keep_identity(keeper, found.fault().map(str::to_owned));
         service.start(&now, &mut |bag| self.post(bag))?;
         if service.server().room() == Room::Nothing {
             self.coverage.count("branch start without entries");
@@ -927,7 +955,8 @@ impl World {
         }
         self.process += 1;
         self.clocks.begin_process(self.t);
-        let service = self.start(tables, before, effects);
+        let mut keeper = DiskKeeper(self.disk.clone());
+        let service = self.start(tables, before, effects, &mut keeper);
         assert!(service.is_ok(), "the last start");
         drop(service);
     }

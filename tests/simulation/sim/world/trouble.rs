@@ -154,7 +154,7 @@ impl World {
                     self.coverage.count("branch flip in the snapshot not believed");
                 }
                 Err(OpenError::Damaged { .. }) => self.coverage.count("branch flip in the one snapshot refused"),
-                Err(OpenError::Io(error)) => panic!("{error}"),
+                Err(error @ (OpenError::Io(_) | OpenError::NotOurs(_))) => panic!("{error}"),
             }
             return;
         }
@@ -167,7 +167,7 @@ impl World {
                 self.coverage.count("branch flip refused");
                 self.repair(copy, &remedy);
             }
-            Err(OpenError::Io(error)) => panic!("{error}"),
+            Err(error @ (OpenError::Io(_) | OpenError::NotOurs(_))) => panic!("{error}"),
             // What the snapshot stands for is not looked at.
             Ok(after) if Some(&name) != segments.last() => assert_eq!(after.head, before.head, "an old segment's bit"),
             // A header has no checksum: in its number, site or date a bit may turn unseen (design.md, section 7).

@@ -1,0 +1,1009 @@
+//! Which ledger this machine serves: `identity`, kept beside the configuration and not with the ledger, so that a ledger that is away, was
+//! copied, or is an older copy of itself is told from the one that was served here last (design.md, section 9).
+//!
+//! ```text
+//! ledger=<16 hex> ␠ seq=… ␠ crc=<8 hex> ␊          the last entry that this machine knows to be durable, and whose it is
+//! ```
+//!
+//! What always holds: it is written whole under another name, synced, renamed, and its directory synced, so a power cut leaves the line before
+//! or this one; and it never names an entry that is not durable, so a torn tail that a start cuts is never missed. It is in no backup.
+//!
+//! What a start does, by what the file says and what lies in `ledger_dir`:
+//!
+//! | `identity` | `ledger_dir` | |
+//! |---|---|---|
+//! | none | none | begin a new ledger |
+//! | none | by this host and site | serve |
+//! | none | by another host, or under another site | branch: moved here, or copied |
+//! | there | none | refuse: the ledger is away |
+//! | there | the same, at or after its entry; or a branch whose `parent=` leads to it | serve |
+//! | there | the same, written by another host | branch: the medium was moved, or cloned |
+//! | there | the same, before its entry, or another entry stands there | branch, rolled back: an older copy |
+//! | there | another ledger | refuse: a person says which |
+//! | taken: `posgate ledger move` wrote it | the one that it took | branch |
+//! | taken | none, or another ledger | refuse |
+//! | spoiled: no line of these words | none | refuse: a ledger was served here |
+//! | spoiled | any | branch: it may be an older copy, and a branch does no harm |
+//! | unread: there, and cannot be read | none | refuse |
+//! | unread | by this host and site | serve: it cannot be written either, and each start would branch |
+//! | unread | by another host, or under another site | branch |
+//!
+//! A host that is not known is no other host. A **branch** draws a new name for what follows: the next segment's header says `ledger=` anew and
+//! `parent=` whence. So (ledger, seq) names one entry for ever, whatever was restored or cloned. The segment is durable before the file says so.
+
+use core::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::model::{EntrySeq, Gone};
+
+use super::header::{Header, Host, Parent, hex};
+use super::segment::{self, Lines, Segment};
+use super::storage::{DirStorage, Files, Storage, explain};
+use super::{Head, line};
+
+/// Bytes of the file that are looked at: a line has at most 72.
+const LEN_MAX: usize = 256;
+
+/// The same of the note beside it: no path is longer.
+const PLACE_LEN_MAX: u64 = 4096;
+
+/// What this machine knows of its ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Its name: that of its newest branch.
+    pub ledger: u64,
+    /// The last entry that is known to be durable.
+    pub head: Head,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ledger={:016x} {}", self.ledger, self.head)
+    }
+}
+
+/// What the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There is none.
+    None,
+    /// This.
+    There(Identity),
+    /// The ledger in `ledger_dir` with this name was taken over by `posgate ledger move`.
+    Taken(Identity),
+    /// It is no line of these words: a sentence.
+    Spoiled(String),
+    /// It is there and cannot be read: a sentence with path and operation.
+    Unread(String),
+}
+
+impl Found {
+    /// What is wrong with the file, for a warning.
+    pub fn fault(&self) -> Option<&str> {
+        match self {
+            Self::Spoiled(why) | Self::Unread(why) => Some(why),
+            Self::None | Self::There(_) | Self::Taken(_) => None,
+        }
+    }
+
+    /// What it names.
+    pub fn identity(&self) -> Option<Identity> {
+        match self {
+            Self::There(identity) | Self::Taken(identity) => Some(*identity),
+            Self::None | Self::Spoiled(_) | Self::Unread(_) => None,
+        }
+    }
+
+    fn case(&self) -> IdentityCase {
+        match self {
+            Self::None => IdentityCase::None,
+            Self::There(_) => IdentityCase::There,
+            Self::Taken(_) => IdentityCase::Taken,
+            Self::Spoiled(_) => IdentityCase::Spoiled,
+            Self::Unread(_) => IdentityCase::Unread,
+        }
+    }
+}
+
+// ---------------------------------------------------------------- the file
+
+/// Reads a line of the file. Words that a later program adds are ignored.
+fn parse(bytes: &[u8]) -> Option<Found> {
+    let text = core::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    if text.contains('\n') {
+        return None;
+    }
+    let find = |key: &str| text.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    let digits = find("seq")?;
+    let seq = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let crc = u32::try_from(hex(find("crc")?, 8)?).ok()?;
+    let identity = Identity { ledger: hex(find("ledger")?, 16)?, head: Head { seq: EntrySeq(seq), crc } };
+    Some(if find("take") == Some("1") { Found::Taken(identity) } else { Found::There(identity) })
+}
+
+/// Reads the file.
+pub fn read(path: &Path) -> Found {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(LEN_MAX as u64).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => found_in(&bytes, &path.display().to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Found::None,
+        Err(error) => Found::Unread(explain("read", path)(error).to_string()),
+    }
+}
+
+/// The same of a storage's file.
+pub fn read_in(files: &impl Files, name: &str) -> Found {
+    match files.has(name) {
+        Ok(true) => (),
+        Ok(false) => return Found::None,
+        Err(error) => return Found::Unread(error.to_string()),
+    }
+    let mut bytes = [0; LEN_MAX];
+    match files.read_at(name, 0, &mut bytes) {
+        Ok(len) => found_in(&bytes[..len], &files.path(name)),
+        Err(error) => Found::Unread(error.to_string()),
+    }
+}
+
+fn found_in(bytes: &[u8], path: &str) -> Found {
+    let len = bytes.len();
+    parse(bytes).unwrap_or_else(|| {
+        Found::Spoiled(format!(
+            "{path}: no line `ledger=… seq=… crc=…` stands in its {len} bytes: it was cut, or changed"
+        ))
+    })
+}
+
+/// Writes the file: a power cut leaves the line before, or this one. Nothing is allocated.
+///
+/// # Errors
+/// With path and operation. The line before is still there then, or this one is whole.
+pub fn write<S: Storage>(storage: &mut S, name: &str, identity: &Identity) -> io::Result<()> {
+    write_line(storage, name, identity, "")
+}
+
+/// Writes the file at this path for a ledger that a person took over: the next start goes on with it on a branch.
+///
+/// # Errors
+/// With path and operation.
+pub fn take(path: &Path, identity: &Identity) -> io::Result<()> {
+    let mut keeper = FileKeeper::new(path);
+    keeper.storage = DirStorage::beside_new(directory_of(path))?;
+    write_line(&mut keeper.storage, &keeper.name, identity, " take=1")
+}
+
+fn write_line<S: Storage>(storage: &mut S, name: &str, identity: &Identity, more: &str) -> io::Result<()> {
+    let line = heapless::format!(LEN_MAX; "{identity}{more}\n").expect("its words have at most 80 bytes");
+    put(storage, name, line.as_bytes())
+}
+
+/// Puts these bytes in the place of the file's, durably: whatever happens, the old ones are there or the new.
+fn put<S: Storage>(storage: &mut S, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let part = heapless::format!(255; "{name}.tmp").map_err(|_| io::Error::from(ErrorKind::InvalidFilename))?;
+    if storage.has(&part)? {
+        storage.remove(&part)?;
+    }
+    storage.create(&part, bytes)?;
+    storage.sync(&part)?;
+    storage.rename(&part, name)?;
+    storage.sync_dir()
+}
+
+/// Takes the file away, and the note beside it: a person begins anew.
+///
+/// # Errors
+/// With path and operation.
+pub fn forget(path: &Path) -> io::Result<()> {
+    for path in [path, &place_note(path)] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", path)(error)),
+            Ok(()) | Err(_) => (),
+        }
+    }
+    let dir = directory_of(path);
+    match File::open(dir).and_then(|dir| dir.sync_all()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(explain("sync", dir)(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// What a service asks of the machine to say which ledger it serves.
+pub trait Keeper {
+    /// Keeps the identity, durably.
+    ///
+    /// # Errors
+    /// With path and operation: the one before may still be there.
+    fn keep(&mut self, identity: &Identity) -> io::Result<()>;
+
+    /// Draws a name for a branch: no two are ever alike.
+    ///
+    /// # Errors
+    /// If the machine has no randomness to give.
+    fn draw(&mut self) -> io::Result<u64>;
+}
+
+/// The file of a real machine.
+#[derive(Debug)]
+pub struct FileKeeper {
+    storage: DirStorage,
+    name: String,
+}
+
+impl FileKeeper {
+    /// The file at this path. Its directory is made when it is first written.
+    pub fn new(path: &Path) -> Self {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Self { storage: DirStorage::beside(directory_of(path)), name }
+    }
+}
+
+impl Keeper for FileKeeper {
+    fn keep(&mut self, identity: &Identity) -> io::Result<()> {
+        match write(&mut self.storage, &self.name, identity) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.storage = DirStorage::beside_new(Path::new(&self.storage.path("")))?;
+                write(&mut self.storage, &self.name, identity)
+            }
+            written => written,
+        }
+    }
+
+    fn draw(&mut self) -> io::Result<u64> {
+        draw()
+    }
+}
+
+/// Names a ledger, or a branch.
+///
+/// # Errors
+/// If the machine has no randomness to give.
+pub fn draw() -> io::Result<u64> {
+    const RANDOM: &str = "/dev/urandom";
+    let mut bytes = [0; 8];
+    let drawn = File::open(RANDOM).and_then(|mut file| file.read_exact(&mut bytes));
+    drawn.map_err(explain("read", Path::new(RANDOM)))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// The directory that a file lies in.
+pub fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Notes where the ledger of the identity at `file` lies, if another place stands there.
+///
+/// # Errors
+/// With path and operation.
+pub fn note_place(file: &Path, ledger_dir: &Path) -> io::Result<()> {
+    let note = place_note(file);
+    let place = std::path::absolute(ledger_dir).unwrap_or_else(|_| ledger_dir.to_owned());
+    if noted_place(file).is_some_and(|noted| noted == place) {
+        return Ok(());
+    }
+    let name = note.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    put(&mut DirStorage::beside(directory_of(&note)), &name, place.as_os_str().as_encoded_bytes())
+}
+
+/// Where the ledger of the identity at `file` was when it was served last, as far as that was noted.
+pub fn noted_place(file: &Path) -> Option<PathBuf> {
+    let mut place = Vec::new();
+    File::open(place_note(file)).ok()?.take(PLACE_LEN_MAX).read_to_end(&mut place).ok()?;
+    let place = String::from_utf8(place).ok()?;
+    Some(PathBuf::from(place)).filter(|place| place.is_absolute())
+}
+
+/// Where a note of the ledger's directory lies, for the words of a refusal: `identity` names a ledger, and not its place.
+pub fn place_note(identity: &Path) -> PathBuf {
+    let mut name = identity.as_os_str().to_owned();
+    name.push(".dir");
+    PathBuf::from(name)
+}
+
+// ---------------------------------------------------------------- the decision
+
+/// What the file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityCase {
+    /// There is none.
+    None,
+    /// A whole line.
+    There,
+    /// A whole line that `posgate ledger move` wrote.
+    Taken,
+    /// Something else.
+    Spoiled,
+    /// It cannot be read.
+    Unread,
+}
+
+/// What lies in `ledger_dir`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerCase {
+    /// No ledger.
+    None,
+    /// One, and nothing to compare it with; written by this host under this site.
+    Own,
+    /// The same, written by another host.
+    OtherHost,
+    /// The same, written under another site.
+    OtherSite,
+    /// The one that is named, at or after the entry that is named.
+    Same,
+    /// The same, its newest segment written by another host.
+    Moved,
+    /// The one that is named, without the entry that is named.
+    Older,
+    /// Another one.
+    Another,
+}
+
+/// What a start does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Begin a new ledger.
+    Create,
+    /// Go on with it.
+    Serve,
+    /// Go on with it, under another name.
+    Branch,
+    /// Do not serve: a person must say what to do.
+    Refuse,
+}
+
+/// The module's table, row by row.
+pub const TABLE: &[(IdentityCase, LedgerCase, Action)] = &[
+    (IdentityCase::None, LedgerCase::None, Action::Create),
+    (IdentityCase::None, LedgerCase::Own, Action::Serve),
+    (IdentityCase::None, LedgerCase::OtherHost, Action::Branch),
+    (IdentityCase::None, LedgerCase::OtherSite, Action::Branch),
+    (IdentityCase::There, LedgerCase::None, Action::Refuse),
+    (IdentityCase::There, LedgerCase::Same, Action::Serve),
+    (IdentityCase::There, LedgerCase::Moved, Action::Branch),
+    (IdentityCase::There, LedgerCase::Older, Action::Branch),
+    (IdentityCase::There, LedgerCase::Another, Action::Refuse),
+    (IdentityCase::Taken, LedgerCase::None, Action::Refuse),
+    (IdentityCase::Taken, LedgerCase::Same, Action::Branch),
+    (IdentityCase::Taken, LedgerCase::Moved, Action::Branch),
+    (IdentityCase::Taken, LedgerCase::Older, Action::Branch),
+    (IdentityCase::Taken, LedgerCase::Another, Action::Refuse),
+    (IdentityCase::Spoiled, LedgerCase::None, Action::Refuse),
+    (IdentityCase::Spoiled, LedgerCase::Own, Action::Branch),
+    (IdentityCase::Spoiled, LedgerCase::OtherHost, Action::Branch),
+    (IdentityCase::Spoiled, LedgerCase::OtherSite, Action::Branch),
+    (IdentityCase::Unread, LedgerCase::None, Action::Refuse),
+    (IdentityCase::Unread, LedgerCase::Own, Action::Serve),
+    (IdentityCase::Unread, LedgerCase::OtherHost, Action::Branch),
+    (IdentityCase::Unread, LedgerCase::OtherSite, Action::Branch),
+];
+
+impl Verdict {
+    /// Why it branches, for the `start` entry: a word.
+    pub fn word(&self) -> &'static str {
+        match (self.ledger, self.identity) {
+            (LedgerCase::Older, _) => "rolled-back",
+            (_, IdentityCase::Taken) => "taken",
+            (_, IdentityCase::Spoiled) => "identity",
+            (LedgerCase::OtherSite, _) => "site",
+            _ => "moved",
+        }
+    }
+}
+
+/// What a start does, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What the file is.
+    pub identity: IdentityCase,
+    /// What lies in `ledger_dir`.
+    pub ledger: LedgerCase,
+    /// What the table says.
+    pub action: Action,
+    /// What is gone, if it is an older copy.
+    pub gone: Option<Gone>,
+}
+
+/// Who would go on with the ledger.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine<'a> {
+    /// What tells it, if anything does.
+    pub host: Option<Host>,
+    /// The site's label.
+    pub site: &'a str,
+}
+
+/// What lies in `ledger_dir`, as far as it says whose it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// The newest segment that has a header.
+    pub newest: Option<Header>,
+    /// Names, the newest first; each with what it branched off.
+    names: Vec<(u64, Option<Parent>)>,
+}
+
+impl Lineage {
+    /// Reads the headers of a directory; one that cannot be read says nothing.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn read<F: Files>(files: &F) -> io::Result<Self> {
+        let mut lineage = Self::default();
+        for segment in segment::list(files)?.iter().rev() {
+            let Ok(header) = segment::read_header(files, &segment.name)? else { continue };
+            if lineage.names.iter().all(|(known, _)| *known != header.ledger) {
+                lineage.names.push((header.ledger, header.parent));
+            }
+            lineage.newest.get_or_insert(header);
+        }
+        // One whose segments were all archived.
+        if let Some((_, Some(parent))) = lineage.names.last() {
+            let parent = parent.ledger;
+            lineage.names.push((parent, None));
+        }
+        Ok(lineage)
+    }
+
+    /// Its name now.
+    pub fn name(&self) -> Option<u64> {
+        self.names.first().map(|(name, _)| *name)
+    }
+
+    /// The last entry that is of the ledger of this name; `None` if no entry here is of one.
+    fn last_of(&self, name: u64, head: Head) -> Option<Head> {
+        let place = self.names.iter().position(|(known, _)| *known == name)?;
+        Some(match place.checked_sub(1).map(|child| self.names[child].1) {
+            Some(Some(parent)) => parent.head,
+            Some(None) | None => head,
+        })
+    }
+
+    /// Whether this machine served it, as far as it knows: where nothing is known, any that lies there is its own.
+    pub fn is_own(&self, found: &Found) -> bool {
+        found.identity().is_none_or(|known| self.names.iter().any(|(name, _)| *name == known.ledger))
+    }
+
+    /// What a start does with it. `head`: its last entry.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn judge<F: Files>(&self, files: &F, head: Head, found: &Found, machine: Machine) -> io::Result<Verdict> {
+        let identity = found.case();
+        let (ledger, gone) = match (&self.newest, found.identity()) {
+            (None, _) => (LedgerCase::None, None),
+            (Some(newest), None) => (written_by(newest, machine), None),
+            (Some(newest), Some(known)) => match self.compare(files, head, known)? {
+                Compared::Another => (LedgerCase::Another, None),
+                Compared::Older(gone) => (LedgerCase::Older, Some(gone)),
+                Compared::Same if is_other(newest.host, machine.host) => (LedgerCase::Moved, None),
+                Compared::Same => (LedgerCase::Same, None),
+            },
+        };
+        let row = TABLE.iter().find(|row| (row.0, row.1) == (identity, ledger));
+        let action = row.expect("the table has a row for every combination that can be").2;
+        Ok(Verdict { identity, ledger, action, gone })
+    }
+
+    fn compare<F: Files>(&self, files: &F, head: Head, known: Identity) -> io::Result<Compared> {
+        let Some(last) = self.last_of(known.ledger, head) else { return Ok(Compared::Another) };
+        let Head { seq, crc } = known.head;
+        if seq > last.seq {
+            return Ok(Compared::Older(Gone { first: last.seq.next(), last: seq }));
+        }
+        let here = if seq == last.seq { Some(last.crc) } else { crc_of(files, seq)? };
+        // One that was archived cannot be compared.
+        let is_other = here.is_some_and(|here| here != crc);
+        Ok(if is_other { Compared::Older(Gone { first: seq, last: seq }) } else { Compared::Same })
+    }
+}
+
+enum Compared {
+    Same,
+    Older(Gone),
+    Another,
+}
+
+fn written_by(newest: &Header, machine: Machine) -> LedgerCase {
+    if is_other(newest.host, machine.host) {
+        LedgerCase::OtherHost
+    } else if newest.site != super::header::as_written(machine.site) {
+        LedgerCase::OtherSite
+    } else {
+        LedgerCase::Own
+    }
+}
+
+/// One that is not known is no other.
+fn is_other(one: Option<Host>, other: Option<Host>) -> bool {
+    one.is_some() && other.is_some() && one != other
+}
+
+/// The crc of an entry, if a segment here holds it or continues from it.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
+    let segments = segment::list(files)?;
+    let after = segments.iter().find(|segment| segment.first == seq.next());
+    if let Some(Segment { name, .. }) = after
+        && let Ok(header) = segment::read_header(files, name)?
+    {
+        return Ok(Some(header.chain));
+    }
+    let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
+    let mut lines = Lines::new(files, &segment.name);
+    let number = seq.0.to_string();
+    while let Some(line) = lines.read()? {
+        if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
+            return Ok(line::crc_column(line.text));
+        }
+    }
+    Ok(None)
+}
+
+// ---------------------------------------------------------------- words
+
+/// Why a start is refused, and the ways out: a sentence. `place` is `ledger_dir`, `was` where the ledger was when it was served last.
+pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path, place: &Path, was: &Path) -> String {
+    let (file, place, was) = (file.display(), place.display(), was.display());
+    let known =
+        found.identity().map_or_else(|| "of which its identity says nothing".to_owned(), |known| known.to_string());
+    match verdict.ledger {
+        LedgerCase::Another => {
+            let here = lineage.name().unwrap_or_default();
+            format!(
+                "{place}: another ledger lies here: ledger={here:016x}, and this machine serves {known} ({file}), which was in {was}. \
+                 Mount, move or restore that one; or go on with the one that is here: `posgate ledger move`; or begin a new one, in which \
+                 everybody's opening figures count again: `posgate ledger new`"
+            )
+        }
+        _ => {
+            let why = found.fault().map_or_else(String::new, |fault| format!(" ({fault})"));
+            format!(
+                "{place}: no ledger is here, and this machine serves one, {known} ({file}){why}, which was in {was}. Mount, move or restore it \
+                 there, or correct `option ledger_dir`; or, if it is gone for good, `posgate ledger new` begins a new one, in which everybody's \
+                 opening figures count again"
+            )
+        }
+    }
+}
+
+/// Why the ledger goes on as a branch: a sentence for the log.
+pub fn branched(verdict: &Verdict, found: &Found, parent: Option<Parent>, number: u64) -> String {
+    let why = match (verdict.ledger, verdict.identity) {
+        (LedgerCase::Older, _) => {
+            let gone = verdict.gone.map_or_else(String::new, |gone| format!(": entries {gone} were here and are gone"));
+            format!("it is an older copy{gone}; see what they were on paper, then `posgate ctl acknowledge`")
+        }
+        (_, IdentityCase::Taken) => "`posgate ledger move` took it".to_owned(),
+        (_, IdentityCase::Spoiled) => {
+            let fault = found.fault().unwrap_or_default();
+            format!("{fault}; whether it is an older copy cannot be told")
+        }
+        (LedgerCase::OtherSite, _) => "it was written under another site: moved here, or copied".to_owned(),
+        _ => "another machine wrote it: moved here, or copied".to_owned(),
+    };
+    let parent = parent.map_or_else(|| "nothing".to_owned(), |parent| parent.to_string());
+    format!("branch ledger={number:016x} parent={parent}: {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recovery::OpenError;
+    use super::super::storage::MemoryStorage;
+    use super::super::testing::{self, FIRST};
+    use super::super::verify::verify_directory;
+    use super::super::writer::{Ledger, Opened, Opening};
+    use super::super::{Entries, recovery};
+    use super::*;
+    use crate::model::Entry;
+
+    const OURS: Host = Host(0x0A);
+    const THEIRS: Host = Host(0x0B);
+
+    const IDENTITIES: [IdentityCase; 5] =
+        [IdentityCase::None, IdentityCase::There, IdentityCase::Taken, IdentityCase::Spoiled, IdentityCase::Unread];
+    const LEDGERS: [LedgerCase; 8] = [
+        LedgerCase::None,
+        LedgerCase::Own,
+        LedgerCase::OtherHost,
+        LedgerCase::OtherSite,
+        LedgerCase::Same,
+        LedgerCase::Moved,
+        LedgerCase::Older,
+        LedgerCase::Another,
+    ];
+
+    fn opening<'a>(host: Option<Host>, found: &'a Found) -> Opening<'a> {
+        Opening { site: "test", host, created: testing::stamp(), identity: Some(found) }
+    }
+
+    type Begun<'a> = Result<(Ledger<&'a mut MemoryStorage>, Opened), OpenError>;
+
+    /// A start by a machine that found this; the name that it would draw.
+    fn start<'a>(storage: &'a mut MemoryStorage, host: Option<Host>, found: &Found, name: u64) -> Begun<'a> {
+        Ledger::open_as(storage, &opening(host, found), || name, &mut Entries(|_: &Entry| Ok(())))
+    }
+
+    /// A ledger of so many entries, and what the machine that wrote it knows.
+    fn ledger_of(host: Option<Host>, name: u64, entries: u64) -> (MemoryStorage, Found) {
+        let mut storage = MemoryStorage::default();
+        let (mut ledger, _) = start(&mut storage, host, &Found::None, name).unwrap();
+        append(&mut ledger, entries);
+        let known = Found::There(ledger.identity());
+        (storage, known)
+    }
+
+    fn append(ledger: &mut Ledger<&mut MemoryStorage>, entries: u64) {
+        for _ in 0..entries {
+            ledger.append(&testing::entry(ledger.next_seq().0));
+        }
+        ledger.write().unwrap();
+        ledger.sync().unwrap();
+    }
+
+    fn is_clean(storage: &MemoryStorage) -> u64 {
+        let names: Vec<String> = segment::list(storage).unwrap().into_iter().map(|segment| segment.name).collect();
+        let report = verify_directory(storage, &names, &mut || ()).unwrap();
+        assert_eq!(report.exit_code(), 0, "{report}");
+        report.head.seq.0
+    }
+
+    fn known(ledger: u64, seq: u64, crc: u32) -> Found {
+        Found::There(Identity { ledger, head: Head { seq: EntrySeq(seq), crc } })
+    }
+
+    #[test]
+    fn the_table_has_one_row_for_every_combination_that_can_be() {
+        for identity in IDENTITIES {
+            for ledger in LEDGERS {
+                let names_one = matches!(identity, IdentityCase::There | IdentityCase::Taken);
+                let can_be = match ledger {
+                    LedgerCase::None => true,
+                    LedgerCase::Own | LedgerCase::OtherHost | LedgerCase::OtherSite => !names_one,
+                    LedgerCase::Same | LedgerCase::Moved | LedgerCase::Older | LedgerCase::Another => names_one,
+                };
+                let rows = TABLE.iter().filter(|row| (row.0, row.1) == (identity, ledger)).count();
+                assert_eq!(rows, usize::from(can_be), "{identity:?} {ledger:?}");
+            }
+        }
+        assert_eq!(TABLE.len(), 2 * 5 + 3 * 4);
+    }
+
+    #[test]
+    fn every_row_is_walked_and_does_what_it_says() {
+        for (identity, ledger, action) in TABLE {
+            let (there, own) = ledger_of(Some(OURS), 0xA1, 5);
+            let (host, site) = match ledger {
+                LedgerCase::OtherHost | LedgerCase::Moved => (Some(THEIRS), "test"),
+                LedgerCase::OtherSite => (Some(OURS), "elsewhere"),
+                _ => (Some(OURS), "test"),
+            };
+            let mut storage = if *ledger == LedgerCase::None { MemoryStorage::default() } else { there };
+            let named = match ledger {
+                LedgerCase::Older => known(0xA1, 9, 7).identity().unwrap(),
+                LedgerCase::Another => known(0xEE, 5, 7).identity().unwrap(),
+                _ => own.identity().unwrap(),
+            };
+            let found = match identity {
+                IdentityCase::None => Found::None,
+                IdentityCase::There => Found::There(named),
+                IdentityCase::Taken => Found::Taken(named),
+                IdentityCase::Spoiled => Found::Spoiled("cut".to_owned()),
+                IdentityCase::Unread => Found::Unread("denied".to_owned()),
+            };
+            let before = storage.clone();
+            let context = format!("{identity:?} {ledger:?} {action:?}");
+            let opening = Opening { site, ..opening(host, &found) };
+            let opened = Ledger::open_as(&mut storage, &opening, || 0xB2, &mut Entries(|_: &Entry| Ok(())));
+            let verdict = match opened {
+                Err(OpenError::NotOurs(verdict)) => {
+                    assert_eq!((action, storage.done), (&Action::Refuse, before.done), "{context}: nothing is touched");
+                    verdict
+                }
+                Err(error) => panic!("{context}: {error}"),
+                Ok((ledger, opened)) => {
+                    let parent = Parent { ledger: 0xA1, head: opened.head };
+                    match action {
+                        Action::Create => {
+                            assert_eq!((ledger.number(), ledger.head().seq.0, opened.created), (0xB2, 0, true))
+                        }
+                        Action::Serve => assert_eq!((ledger.number(), opened.branch), (0xA1, None), "{context}"),
+                        Action::Branch => {
+                            assert_eq!((ledger.number(), ledger.parent()), (0xB2, Some(parent)), "{context}");
+                            assert_eq!(opened.branch, Some((0xB2, Some(parent))), "{context}");
+                            assert_eq!(ledger.head().seq.0, 5, "{context}: seq and chain go on");
+                        }
+                        Action::Refuse => panic!("{context}: it was served"),
+                    }
+                    opened.verdict.unwrap()
+                }
+            };
+            assert_eq!((verdict.identity, verdict.ledger, verdict.action), (*identity, *ledger, *action));
+            let gone = Gone { first: EntrySeq(6), last: EntrySeq(9) };
+            assert_eq!(verdict.gone, (*ledger == LedgerCase::Older).then_some(gone), "{context}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_is_written_and_no_piece_of_one_is() {
+        let mut storage = MemoryStorage::default();
+        let identity = Identity { ledger: 0xA1, head: Head { seq: EntrySeq(17), crc: 0xBEEF } };
+        write(&mut storage, "identity", &identity).unwrap();
+        let line = storage.files["identity"].clone();
+        assert_eq!(line, b"ledger=00000000000000a1 seq=17 crc=0000beef\n");
+        assert_eq!(read_in(&storage, "identity"), Found::There(identity));
+        assert_eq!(storage.files.len(), 1, "no rest");
+        for len in 0..line.len() {
+            storage.files.insert("identity".to_owned(), line[..len].to_vec());
+            assert!(matches!(read_in(&storage, "identity"), Found::Spoiled(_)), "{len} bytes");
+        }
+        for wrong in [
+            "\n",
+            "ledger=a1 seq=17 crc=0000beef\n",
+            "seq=17 crc=0000beef\n",
+            "\u{0}\u{0}\u{0}\n",
+            "ledger=00000000000000a1 seq=-1 crc=0000beef\n",
+        ] {
+            storage.files.insert("identity".to_owned(), wrong.into());
+            let found = read_in(&storage, "identity");
+            assert!(found.fault().is_some_and(|fault| fault.contains("identity")), "{wrong:?}: {found:?}");
+        }
+        let later = "ledger=00000000000000a1 seq=17 crc=0000beef new=1\n";
+        storage.files.insert("identity".to_owned(), later.into());
+        assert_eq!(read_in(&storage, "identity"), Found::There(identity), "a later program may add words");
+        storage.files.clear();
+        assert_eq!(read_in(&storage, "identity"), Found::None);
+    }
+
+    #[test]
+    fn a_real_file_is_kept_in_a_directory_that_is_made_and_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state/identity");
+        assert_eq!(read(&path), Found::None);
+        let identity = Identity { ledger: 7, head: Head { seq: EntrySeq(3), crc: 1 } };
+        let mut keeper = FileKeeper::new(&path);
+        keeper.keep(&identity).unwrap();
+        keeper.keep(&Identity { ledger: 8, ..identity }).unwrap();
+        assert_eq!(read(&path), Found::There(Identity { ledger: 8, ..identity }));
+        assert_ne!(keeper.draw().unwrap(), keeper.draw().unwrap());
+        note_place(&path, Path::new("/mnt/stick/ledger")).unwrap();
+        assert_eq!(noted_place(&path).unwrap(), Path::new("/mnt/stick/ledger"));
+        assert_eq!(fs::read_dir(dir.path().join("state")).unwrap().count(), 2, "no rest");
+        forget(&path).unwrap();
+        forget(&path).unwrap();
+        assert_eq!((read(&path), noted_place(&path)), (Found::None, None));
+        // A directory in its place can neither be read nor written.
+        fs::create_dir(&path).unwrap();
+        assert!(matches!(read(&path), Found::Unread(_)));
+        assert!(keeper.keep(&identity).is_err());
+    }
+
+    #[test]
+    fn after_a_crash_at_any_step_the_line_before_is_there_or_the_new_one() {
+        let identity = |seq| Identity { ledger: 7, head: Head { seq: EntrySeq(seq), crc: 1 } };
+        for steps in 0.. {
+            let mut storage = MemoryStorage::default();
+            write(&mut storage, "identity", &identity(1)).unwrap();
+            storage.steps_left = Some(steps);
+            let has_crashed = write(&mut storage, "identity", &identity(2)).is_err();
+            storage.steps_left = None;
+            let found = read_in(&storage, "identity");
+            assert!([1, 2].map(|seq| Found::There(identity(seq))).contains(&found), "{steps}: {found:?}");
+            write(&mut storage, "identity", &identity(3)).unwrap();
+            assert_eq!(read_in(&storage, "identity"), Found::There(identity(3)), "{steps}");
+            if !has_crashed {
+                assert!(steps > 3, "each step was a crash once");
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_branch_that_a_crash_cuts_at_any_step_is_there_whole_or_not_at_all() {
+        // The newest segment has entries, or none.
+        for is_empty in [false, true] {
+            for steps in 0.. {
+                let (mut storage, found) = ledger_of(Some(THEIRS), 0xA1, 20);
+                if is_empty {
+                    let (mut ledger, _) = start(&mut storage, Some(THEIRS), &found, 0).unwrap();
+                    ledger.rotate(testing::stamp()).unwrap();
+                }
+                storage.steps_left = Some(steps);
+                let has_crashed = start(&mut storage, Some(OURS), &found, 0xB2).is_err();
+                storage.steps_left = None;
+                assert_eq!(is_clean(&storage), 20, "{is_empty} {steps}");
+                let lineage = Lineage::read(&storage).unwrap();
+                let name = lineage.name().unwrap();
+                assert!([0xA1, 0xB2].contains(&name), "{is_empty} {steps}: {name:x}");
+                // Identity was not written yet; the next start goes on, under a name that no entry has.
+                let (mut ledger, opened) = start(&mut storage, Some(OURS), &found, 0xC3).unwrap();
+                let names = if name == 0xB2 { (0xB2, None) } else { (0xC3, Some(0xC3)) };
+                assert_eq!((ledger.number(), opened.branch.map(|branch| branch.0)), names, "{is_empty} {steps}");
+                assert_eq!(ledger.parent().map(|parent| (parent.ledger, parent.head.seq.0)), Some((0xA1, 20)));
+                append(&mut ledger, 3);
+                assert_eq!(is_clean(&storage), 23);
+                if !has_crashed {
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_identity_before_a_branch_leads_to_it_up_to_where_it_began_and_no_further() {
+        let (mut storage, at_20) = ledger_of(Some(OURS), 0xA1, 20);
+        let early = { recovery::replay(&storage, &mut Entries(|_: &Entry| Ok(()))).unwrap().head };
+        assert_eq!(at_20.identity().unwrap().head, early);
+        let crc = |storage: &MemoryStorage, seq| crc_of(storage, EntrySeq(seq)).unwrap().unwrap();
+        let at_9 = known(0xA1, 9, crc(&storage, 9));
+        {
+            let (mut ledger, _) = start(&mut storage, Some(OURS), &at_20, 0).unwrap();
+            ledger.branch(0xB2, testing::stamp()).unwrap();
+            append(&mut ledger, 10);
+            ledger.branch(0xC3, testing::stamp()).unwrap();
+            append(&mut ledger, 10);
+        }
+        assert_eq!(is_clean(&storage), 40);
+        let b_at_25 = known(0xB2, 25, crc(&storage, 25));
+        for found in [&at_9, &at_20, &b_at_25] {
+            let verdict = start(&mut storage.clone(), Some(OURS), found, 0xD4).unwrap().1.verdict.unwrap();
+            assert_eq!((verdict.ledger, verdict.action), (LedgerCase::Same, Action::Serve), "{found:?}");
+        }
+        // Entry 21 of the first ledger is not entry 21 of its branch.
+        for (found, gone) in [
+            (known(0xA1, 25, crc(&storage, 25)), "21-25"),
+            (known(0xA1, 9, crc(&storage, 9) ^ 1), "9-9"),
+            (known(0xC3, 50, 1), "41-50"),
+        ] {
+            let (_, opened) =
+                start(&mut storage.clone(), Some(OURS), &found, 0xD4).map_err(|error| error.to_string()).unwrap();
+            let verdict = opened.verdict.unwrap();
+            assert_eq!((verdict.ledger, verdict.gone.unwrap().to_string().as_str()), (LedgerCase::Older, gone));
+        }
+        // Older segments were taken away: the headers that are left still say whence.
+        storage.files.remove(FIRST);
+        let lineage = Lineage::read(&storage).unwrap();
+        let head = Head { seq: EntrySeq(40), crc: crc(&storage, 40) };
+        let machine = Machine { host: Some(OURS), site: "test" };
+        assert_eq!(lineage.judge(&storage, head, &at_20, machine).unwrap().ledger, LedgerCase::Same);
+        assert_eq!(lineage.judge(&storage, head, &known(0xEE, 3, 1), machine).unwrap().ledger, LedgerCase::Another);
+    }
+
+    #[test]
+    fn a_machine_that_is_not_known_never_branches_for_that_reason() {
+        for (writer, reader) in [(None, Some(OURS)), (Some(OURS), None), (None, None)] {
+            let (storage, found) = ledger_of(writer, 0xA1, 5);
+            for found in [&found, &Found::None] {
+                let (ledger, opened) = start(&mut storage.clone(), reader, found, 0xB2)
+                    .map(|(ledger, opened)| (ledger.number(), opened))
+                    .unwrap();
+                assert_eq!((ledger, opened.branch), (0xA1, None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_medium_that_goes_from_machine_to_machine_branches_each_time_and_stays_one_chain() {
+        let (mut storage, mut ours) = ledger_of(Some(OURS), 1, 3);
+        let mut theirs = Found::None;
+        for name in 2..7 {
+            let (host, known) = if name % 2 == 0 { (THEIRS, &mut theirs) } else { (OURS, &mut ours) };
+            let (mut ledger, opened) = start(&mut storage, Some(host), known, name).unwrap();
+            assert_eq!((ledger.number(), opened.verdict.unwrap().gone), (name, None));
+            append(&mut ledger, 3);
+            *known = Found::There(ledger.identity());
+        }
+        assert_eq!(is_clean(&storage), 18);
+        let replayed = recovery::replay(&storage, &mut Entries(|_: &Entry| Ok(()))).unwrap();
+        assert_eq!((replayed.ledger, replayed.head.seq.0), (Some(6), 18));
+    }
+
+    #[test]
+    fn a_branch_that_begins_elsewhere_or_has_no_parent_is_another_ledger() {
+        let (mut storage, found) = ledger_of(Some(OURS), 0xA1, 20);
+        let name = segment::name_of(EntrySeq(21));
+        {
+            let (mut ledger, _) = start(&mut storage, Some(OURS), &found, 0).unwrap();
+            ledger.branch(0xB2, testing::stamp()).unwrap();
+            append(&mut ledger, 2);
+        }
+        let header = segment::read_header(&storage, &name).unwrap().unwrap();
+        let parent = header.parent.unwrap();
+        let crc = parent.head.crc ^ 1;
+        for parent in [
+            None,
+            Some(Parent { ledger: 0xA2, ..parent }),
+            Some(Parent { head: Head { seq: EntrySeq(19), ..parent.head }, ..parent }),
+            Some(Parent { head: Head { crc, ..parent.head }, ..parent }),
+        ] {
+            let mut spoiled = storage.clone();
+            let bytes = Header { parent, ..header.clone() }.emit();
+            spoiled.files.get_mut(&name).unwrap()[..bytes.len()].copy_from_slice(&bytes);
+            let error = recovery::replay(&spoiled, &mut Entries(|_: &Entry| Ok(()))).unwrap_err().to_string();
+            assert!(error.contains(&name) && (error.contains("ledger=") || error.contains("parent=")), "{error}");
+            let names: Vec<String> = segment::list(&spoiled).unwrap().into_iter().map(|segment| segment.name).collect();
+            assert_eq!(verify_directory(&spoiled, &names, &mut || ()).unwrap().exit_code(), 5);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_of_the_last_entry_before_a_branch_and_of_the_first_after_is_believed() {
+        for entries_after in [0, 1, 5] {
+            let (mut storage, found) = ledger_of(Some(OURS), 0xA1, 20);
+            {
+                let (mut ledger, _) = start(&mut storage, Some(OURS), &found, 0).unwrap();
+                let created = testing::stamp();
+                ledger.write_snapshot(created, &Entries(|_: &Entry| Ok(()))).unwrap();
+                ledger.branch(0xB2, created).unwrap();
+                append(&mut ledger, entries_after);
+                let replayed = recovery::replay(ledger.storage(), &mut Entries(|_: &Entry| Ok(()))).unwrap();
+                assert_eq!((replayed.snapshot, replayed.disbelief), (Some(EntrySeq(20)), None));
+                assert_eq!((replayed.ledger, replayed.parent), (Some(0xB2), ledger.parent()));
+                ledger.write_snapshot(created, &Entries(|_: &Entry| Ok(()))).unwrap();
+            }
+            let replayed = recovery::replay(&storage, &mut Entries(|_: &Entry| Ok(()))).unwrap();
+            assert_eq!((replayed.snapshot, replayed.disbelief), (Some(EntrySeq(20 + entries_after)), None));
+            assert_eq!(is_clean(&storage), 20 + entries_after);
+        }
+    }
+
+    #[test]
+    fn without_room_for_a_branch_nothing_is_written_until_a_start_finds_some() {
+        let (mut storage, found) = ledger_of(Some(THEIRS), 0xA1, 20);
+        storage.fail = Some("create ledger-".to_owned());
+        storage.fails_for_room = true;
+        {
+            let (ledger, opened) = start(&mut storage, Some(OURS), &found, 0xB2).unwrap();
+            assert!(ledger.is_closed() && opened.branch.is_none() && ledger.number() == 0xA1, "{opened:?}");
+            assert!(opened.warnings.iter().any(|warning| warning.contains("branch")), "{opened:?}");
+        }
+        storage.fail = None;
+        let (mut ledger, opened) = start(&mut storage, Some(OURS), &found, 0xB2).unwrap();
+        assert_eq!((ledger.number(), ledger.is_closed(), opened.branch.is_some()), (0xB2, false, true));
+        append(&mut ledger, 2);
+        assert_eq!(is_clean(&storage), 22);
+        assert_eq!(Lineage::read(&storage).unwrap().newest.unwrap().parent.unwrap().ledger, 0xA1);
+    }
+
+    #[test]
+    fn a_refusal_names_both_and_the_ways_out() {
+        let (storage, _) = ledger_of(Some(OURS), 0xA1, 5);
+        let found = known(0xEE, 17, 7);
+        let lineage = Lineage::read(&storage).unwrap();
+        let machine = Machine { host: Some(OURS), site: "test" };
+        let verdict = lineage.judge(&storage, Head { seq: EntrySeq(5), crc: 1 }, &found, machine).unwrap();
+        let (file, place, was) = (Path::new("/c/identity"), Path::new("/x/ledger"), Path::new("/y/ledger"));
+        let words = refusal(&verdict, &found, &lineage, file, place, was);
+        for word in
+            ["00000000000000a1", "00000000000000ee", "seq=17", "/x/ledger", "/y/ledger", "ledger move", "ledger new"]
+        {
+            assert!(words.contains(word), "{word}: {words}");
+        }
+        let none = MemoryStorage::default();
+        let away = Lineage::default().judge(&none, Head::default(), &found, machine).unwrap();
+        let words = refusal(&away, &found, &Lineage::default(), file, place, was);
+        for word in [
+            "no ledger",
+            "00000000000000ee",
+            "/x/ledger",
+            "/y/ledger",
+            "ount",
+            "restore",
+            "ledger new",
+            "opening figures",
+        ] {
+            assert!(words.contains(word), "{word}: {words}");
+        }
+    }
+
+    #[test]
+    fn a_name_under_which_only_a_header_stands_is_drawn_anew() {
+        let mut storage = testing::ledger_of(&[]);
+        let (ledger, _) = start(&mut storage, Some(OURS), &Found::Spoiled("cut".to_owned()), 0xB2).unwrap();
+        assert_eq!((ledger.number(), ledger.parent()), (0xB2, None));
+        drop(ledger);
+        assert_eq!(is_clean(&storage), 0);
+    }
+}

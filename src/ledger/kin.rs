@@ -1,0 +1,145 @@
+//! Whether segments that were named together are one ledger: of one name, or of branches in a row (design.md, section 9).
+//!
+//! A branch says whence it began, `parent=`. Where its parent goes on beyond that entry, or another branch began there too, there are two
+//! truths of what came after, and a reader must not take one for the other in silence.
+
+use std::io;
+
+use super::header::{Header, Parent};
+use super::storage::Files;
+
+/// Bytes at a segment's end in which its last line is looked for: more than the longest line has, and what a power cut may leave behind it.
+const END_LEN: usize = 80 * 1024;
+
+/// Why the segments are not one ledger: a sentence; `None` if they are. `pieces`: path and header.
+///
+/// # Errors
+/// If a file cannot be read.
+pub fn stranger<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Result<Option<String>> {
+    let mut names: Vec<(u64, Option<Parent>, &str)> = Vec::new();
+    for (path, header) in pieces {
+        if names.iter().all(|(known, ..)| *known != header.ledger) {
+            names.push((header.ledger, header.parent, path));
+        }
+    }
+    let is_parent = |name: u64| names.iter().any(|(_, parent, _)| parent.is_some_and(|parent| parent.ledger == name));
+    // The branches that none of the others began from.
+    let mut ends = names.iter().filter(|(name, ..)| !is_parent(*name));
+    let (Some(newest), other) = (ends.next(), ends.next()) else { return Ok(None) };
+    if let Some(other) = other {
+        let [(one, of_one, at_one), (two, of_two, at_two)] = [newest, other];
+        let common = of_one.zip(*of_two).filter(|(one, two)| one.ledger == two.ledger);
+        return Ok(Some(match common {
+            Some((parent, _)) => format!(
+                "two branches of one ledger: {one:016x} ({at_one}) and {two:016x} ({at_two}) both began from {:016x}, and say different things from \
+                 there on: read them one by one",
+                parent.ledger
+            ),
+            None => format!(
+                "{at_two} is of ledger {two:016x}, {at_one} of {one:016x}: these are two ledgers: read them one by one"
+            ),
+        }));
+    }
+    // From the newest to the oldest: each begins where the one before ends.
+    let mut place = *newest;
+    for _ in 0..names.len() {
+        let (name, Some(parent), path) = place else { break };
+        let of_parent = pieces.iter().filter(|(_, header)| header.ledger == parent.ledger);
+        for (older, header) in of_parent {
+            let last = last_seq(files, older)?.unwrap_or(header.before().seq.0);
+            if last > parent.head.seq.0 {
+                return Ok(Some(format!(
+                    "two branches of one ledger: {:016x} goes on to entry {last} in {older}, and {name:016x} ({path}) began after entry {} of it: \
+                     they say different things from there on: read them one by one",
+                    parent.ledger, parent.head.seq
+                )));
+            }
+        }
+        match names.iter().find(|(known, ..)| *known == parent.ledger) {
+            Some(older) => place = *older,
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// The number of a segment's last whole line.
+fn last_seq<F: Files>(files: &F, name: &str) -> io::Result<Option<u64>> {
+    let len = files.len(name)?;
+    let mut end = vec![0; END_LEN];
+    let read = files.read_at(name, len.saturating_sub(END_LEN as u64), &mut end)?;
+    let lines = end[..read].split(|byte| *byte == b'\n').rev().skip(1);
+    let numbers = lines.filter_map(|line| super::line::parse(line).ok()).map(|parsed| parsed.entry.seq.0);
+    Ok(numbers.max())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::storage::MemoryStorage;
+    use super::super::testing;
+    use super::super::writer::Ledger;
+    use super::super::{Entries, segment};
+    use super::*;
+    use crate::model::Entry;
+
+    fn append(ledger: &mut Ledger<&mut MemoryStorage>, entries: u64) {
+        for _ in 0..entries {
+            ledger.append(&testing::entry(ledger.next_seq().0));
+        }
+        ledger.write().unwrap();
+        ledger.sync().unwrap();
+    }
+
+    fn go_on(storage: &mut MemoryStorage, name: u64, branch: Option<u64>, entries: u64) {
+        let opened = Ledger::open(storage, "test", testing::stamp(), || name, &mut Entries(|_: &Entry| Ok(())));
+        let (mut ledger, _) = opened.map_err(|error| error.to_string()).unwrap();
+        if let Some(branch) = branch {
+            ledger.branch(branch, testing::stamp()).unwrap();
+        }
+        append(&mut ledger, entries);
+    }
+
+    /// What is said of all the segments of some directories together.
+    fn said(directories: &[&MemoryStorage]) -> Option<String> {
+        let mut all = MemoryStorage::default();
+        for (number, storage) in directories.iter().enumerate() {
+            for (name, bytes) in &storage.files {
+                all.files.insert(format!("{number}/{name}"), bytes.clone());
+            }
+        }
+        let headers: Vec<(String, Header)> =
+            all.files.keys().map(|name| (name.clone(), segment::read_header(&all, name).unwrap().unwrap())).collect();
+        let pieces: Vec<(&str, &Header)> = headers.iter().map(|(name, header)| (name.as_str(), header)).collect();
+        stranger(&all, &pieces).unwrap()
+    }
+
+    #[test]
+    fn branches_in_a_row_are_one_ledger_and_branches_beside_each_other_are_two() {
+        let mut stem = MemoryStorage::default();
+        go_on(&mut stem, 0xA1, None, 20);
+        let (mut one, mut two, mut on) = (stem.clone(), stem.clone(), stem.clone());
+        go_on(&mut one, 0, Some(0xB2), 5);
+        go_on(&mut two, 0, Some(0xC3), 7);
+        go_on(&mut on, 0, None, 3);
+        let mut other = MemoryStorage::default();
+        go_on(&mut other, 0xEE, None, 4);
+        assert_eq!(said(&[&stem]), None);
+        assert_eq!(said(&[&one]), None);
+        assert_eq!(said(&[&stem, &one]), None, "an older copy is the beginning of the branch");
+        let branches = said(&[&one, &two]).unwrap();
+        for word in ["two branches", "00000000000000b2", "00000000000000c3", "00000000000000a1", "one by one"] {
+            assert!(branches.contains(word), "{word}: {branches}");
+        }
+        for beside in [said(&[&on, &one]).unwrap(), said(&[&one, &on]).unwrap()] {
+            for word in ["two branches", "00000000000000a1", "entry 23", "entry 20", "00000000000000b2"] {
+                assert!(beside.contains(word), "{word}: {beside}");
+            }
+        }
+        let strangers = said(&[&one, &other]).unwrap();
+        assert!(strangers.contains("two ledgers") && strangers.contains("00000000000000ee"), "{strangers}");
+        // A branch of a branch.
+        go_on(&mut one, 0, Some(0xD4), 5);
+        assert_eq!((said(&[&one]), said(&[&stem, &one])), (None, None));
+        assert!(said(&[&one, &on]).unwrap().contains("two branches"));
+    }
+}
