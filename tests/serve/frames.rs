@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use nix::sys::signal::Signal;
+
 use crate::harness::{COLUMNS, DEVICE_TIME, DOOR_PIN, DURESS_PIN, Device, Line, MEMBER_CODE, PIN, Site, card};
 
 /// Bytes without a pattern, the same in each run (xorshift).
@@ -211,7 +213,7 @@ fn no_pin_and_no_code_reaches_ledger_or_log() {
         pos.ask(&malformed, "006");
     }
     site.write("cards.csv", &crate::harness::card_table(12).replace(PIN, &format!("{PIN}{PIN}")));
-    server.signal(nix::sys::signal::Signal::SIGHUP);
+    server.signal(Signal::SIGHUP);
     server.wait_for_trouble("reload refused");
     let ended = server.stop();
     // Without header and crcs: any digits may stand there.
@@ -250,4 +252,28 @@ fn frames_beyond_the_rate_of_a_source_are_dropped_and_others_are_served() {
     let heard = (0..300).take_while(|_| flood.socket.recv(&mut buffer).is_ok()).count();
     assert!((4..100).contains(&heard), "{heard} of 300 were answered");
     server.stop();
+}
+
+#[test]
+fn a_door_that_was_asked_for_while_the_server_stood_still_does_not_open() {
+    let site = Site::with("\toption door_ttl_ms '400'", "config door\n\toption machine '00007'\n\toption door '1'");
+    let server = site.start();
+    let mut board = Device::new(7, &server);
+    let frame = board.access(&card(1), 0, "");
+    board.ask(&frame, "050");
+    board.confirm();
+    server.signal(Signal::SIGSTOP);
+    let frame = board.access(&card(2), 0, "");
+    board.send(&frame);
+    // What is tried is that this time passes.
+    std::thread::sleep(std::time::Duration::from_millis(900));
+    server.signal(Signal::SIGCONT);
+    assert!(board.hear("051").text.contains("请重新刷卡"));
+    // Who swipes now passes.
+    let frame = board.access(&card(2), 0, "");
+    board.ask(&frame, "050");
+    server.stop();
+    let ledger = site.ledger();
+    assert_eq!(ledger.only("refuse").detail("reason"), Some("replay"));
+    assert_eq!(ledger.count("admit"), 2);
 }
