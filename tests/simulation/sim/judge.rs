@@ -477,8 +477,20 @@ impl Judge {
             Some(at) if at.0 > now.0 + ahead_s => Some("ahead"),
             Some(_) => None,
         };
-        assert_eq!(line.word("invalid"), expected, "whether the device's time is believed: {text}");
-        if let Some(word) = expected {
+        let told = line.word("invalid");
+        // Several devices that are off by the same quarters of an hour say that the zone is wrong (design.md, section 11), and that is taken
+        // off: who they were is not followed here, only that nothing else is.
+        let may_be_zone = Civil::parse(raw.as_bytes()).is_some_and(|at| {
+            let ahead_s = at.0 - now.0;
+            let step_s = (ahead_s + 450).div_euclid(900) * 900;
+            (3600..=14 * 3600).contains(&step_s.abs()) && (is_stored || (ahead_s - step_s).abs() <= 300)
+        });
+        if told.is_none() && expected.is_some_and(|word| word != "time") && may_be_zone {
+            self.coverage.count("branch device time of another zone");
+        } else {
+            assert_eq!(told, expected, "whether the device's time is believed: {text}");
+        }
+        if let Some(word) = told {
             self.coverage.count(match word {
                 "past" => "branch device time past",
                 "ahead" => "branch device time ahead",
