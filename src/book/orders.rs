@@ -25,6 +25,9 @@ struct Said {
     other: i64,
 }
 
+/// The command of an adjustment that settles a stored sale: not that of one that moves money only.
+const SETTLE: &str = "settle";
+
 /// Stands for an amount that was left open.
 const OPEN: i64 = i64::MIN;
 
@@ -47,6 +50,9 @@ impl Said {
             Act::Mark { card, mark } => Self::new(mark.word(), card.value(), 0, 0),
             Act::Link { old, new } => Self::new(Kind::Link.word(), new.value(), number(old.value()), 0),
             Act::Open { machine, door } => Self::new(Kind::Remote.word(), machine.value(), number(door.value()), 0),
+            Act::Settle { claim, card, amount, uses } => {
+                Self::new(SETTLE, claim_of(*claim, *card), amount.fen(), i64::from(*uses))
+            }
         }
     }
 
@@ -57,7 +63,13 @@ impl Said {
         Some(match entry.kind {
             Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust => {
                 let uses = i64::from(entry.uses.unwrap_or_default());
-                Self::new(word, card(), entry.amount.unwrap_or_default().fen(), uses)
+                let amount = entry.amount.unwrap_or_default().fen();
+                match (entry.kind, entry.about) {
+                    (Kind::Adjust, Some(claim)) => {
+                        Self::new(SETTLE, claim_of(claim, CardNo::from_value(card())), amount, uses)
+                    }
+                    _ => Self::new(word, card(), amount, uses),
+                }
             }
             Kind::Void => {
                 let asked = entry.detail.asked().map_or(OPEN, |amount| i64::from(amount.fen()));
@@ -114,6 +126,11 @@ impl Ask {
     pub fn of(act: &Act) -> Self {
         Said::of(act).ask()
     }
+}
+
+/// What an order to settle a stored sale is about.
+fn claim_of(claim: EntrySeq, card: CardNo) -> u64 {
+    claim.0.rotate_left(40) ^ card.value()
 }
 
 /// The same bits.
@@ -463,6 +480,9 @@ mod tests {
             Act::Link { old: CardNo::from_value(6), new: card },
             Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
             Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"2").unwrap() },
+            Act::Settle { claim: EntrySeq(7), card, amount: Balance::from_fen(-550), uses: -2 },
+            Act::Settle { claim: EntrySeq(8), card, amount: Balance::from_fen(-550), uses: -2 },
+            Act::Settle { claim: EntrySeq(8), card, amount: Balance::ZERO, uses: 0 },
         ];
         let entries: Vec<Entry> = acts
             .iter()
@@ -471,6 +491,12 @@ mod tests {
                     let (amount, uses) = way.booked(*amount, *uses);
                     Entry { amount: Some(amount), uses: Some(uses), ..entry(1, way.kind(), "") }
                 }
+                Act::Settle { claim, amount, uses, .. } => Entry {
+                    about: Some(*claim),
+                    amount: Some(*amount),
+                    uses: Some(*uses),
+                    ..entry(1, Kind::Adjust, "")
+                },
                 Act::Void { sale, amount } => {
                     // What is left of the sale, where no amount was asked for.
                     let asked = amount.map_or(String::new(), |amount| format!("asked={amount}"));

@@ -120,7 +120,7 @@ impl Request {
     /// Whether it reads a segment of the ledger or looks at many rows.
     pub fn is_heavy(&self) -> bool {
         match self {
-            Self::Order { order, .. } => matches!(order.act, Act::Void { .. }),
+            Self::Order { order, .. } => order.act.about().is_some(),
             Self::PayOutAll { .. }
             | Self::Card(_)
             | Self::Cards { .. }
@@ -162,6 +162,7 @@ const fn command(
 const ORDER: &[&str] = &["key", "note", "dry"];
 const ROW: &[&str] = &["key", "for", "nth", "name", "note", "dry"];
 const MOVE: &[&str] = &["amount", "uses", "key", "for", "nth", "name", "note", "dry"];
+const ADJUST: &[&str] = &["amount", "uses", "about", "key", "for", "nth", "name", "note", "dry"];
 const VOID: &[&str] = &["amount", "key", "note", "dry"];
 
 /// Every command.
@@ -169,7 +170,12 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("topup", &["card", "by"], MOVE, "credit paid in by the holder"),
     command("subsidy", &["card", "by"], MOVE, "credit paid by the employer"),
     command("payout", &["card", "by"], MOVE, "credit paid back; `amount` may be `all`"),
-    command("adjust", &["card", "by"], MOVE, "a correction, of either sign"),
+    command(
+        "adjust",
+        &["card", "by"],
+        ADJUST,
+        "a correction, of either sign; `about` settles a stored sale that was not booked",
+    ),
     command("void", &["seq", "by"], VOID, "undo a sale, whole or `amount` of it"),
     command("lost", &["card", "by"], ROW, "block a lost card"),
     command("found", &["card", "by"], ROW, "take `lost` back"),
@@ -288,6 +294,9 @@ impl Fields<'_> {
             Some(_) if way == Way::Adjust => self.signed("amount")?,
             Some(_) => self.money("amount")?.unwrap_or_default().into(),
         };
+        if let Some(claim) = self.count("about")? {
+            return self.order(cmd, Act::Settle { claim: EntrySeq(claim), card, amount, uses });
+        }
         let request = self.order(cmd, Act::Move { way, card, amount, uses })?;
         Ok(match request {
             Request::Order { order, is_dry, .. } if is_all => Request::PayOutAll { order, is_dry },
@@ -487,7 +496,7 @@ mod tests {
                 _ => format!("\"{key}\":\"1\""),
             };
             let mut fields: Vec<String> = spec.needs.iter().map(field).collect();
-            if spec.takes == MOVE {
+            if spec.takes.contains(&"uses") {
                 fields.push("\"amount\":\"1.50\"".to_owned());
             }
             fields.insert(0, format!("\"cmd\":\"{}\"", spec.name));
@@ -515,6 +524,10 @@ mod tests {
         let Order { key, .. } = order(r#"{"cmd":"lost","card":"88","for":"毕业=2026","by":"li"}"#);
         assert_eq!(key, Key::For { name: Purpose::try_from("毕业=2026").unwrap(), nth: 1 });
         assert!(matches!(act, Act::Move { amount, uses: -2, .. } if amount == Balance::from_fen(-1)));
+        let line = r#"{"cmd":"adjust","card":"88","amount":"-5.50","about":1234,"key":"k","by":"li"}"#;
+        let Order { act, .. } = order(line);
+        let settled = |amount| amount == Balance::from_fen(-550);
+        assert!(matches!(act, Act::Settle { claim: EntrySeq(1234), amount, uses: 0, .. } if settled(amount)));
     }
 
     #[test]

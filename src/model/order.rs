@@ -140,6 +140,28 @@ pub enum Act {
         /// Its door.
         door: UnitNo,
     },
+    /// Settles a stored sale that was entered without effect (`claimed=`), once: a correction about it, of nothing where it was
+    /// booked before.
+    Settle {
+        /// The entry without effect.
+        claim: EntrySeq,
+        /// The card that it concerns.
+        card: CardNo,
+        /// Yuan, of either sign.
+        amount: Balance,
+        /// Meals, of either sign.
+        uses: i32,
+    },
+}
+
+impl Act {
+    /// The entry that it is about, which the ledger's files must show.
+    pub const fn about(&self) -> Option<EntrySeq> {
+        match self {
+            Self::Void { sale: about, .. } | Self::Settle { claim: about, .. } => Some(*about),
+            Self::Move { .. } | Self::Mark { .. } | Self::Link { .. } | Self::Open { .. } => None,
+        }
+    }
 }
 
 /// An order that was done, now or before.

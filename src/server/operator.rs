@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `topup` `subsidy` | a card of the table (or that follows one) that is not closed | the account |
 //! | `payout` `adjust` | any card with an account, closed or gone from the table | the account; a payout never below zero |
+//! | `adjust` about a stored sale | its card, once, where it was entered without effect | the account, or nothing |
 //! | `void` | a booked sale of which something is left | the account, and the day of the sale's card; whole: its doubt |
 //! | `status` | any card that the table or the ledger knows, and that is not closed | one mark: the strictest of them and the table's word holds |
 //! | `link` | an active card that nobody used, for one that is not closed | the old card is closed, the new one carries on; frozen, if the old one was |
@@ -127,7 +128,10 @@ impl Server<'_> {
     /// The result of an order that was done before, by its name.
     fn done_before(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<Done>, Refused> {
         let account = match &order.act {
-            Act::Move { card, .. } | Act::Mark { card, .. } | Act::Link { new: card, .. } => self.account_of(*card),
+            Act::Move { card, .. }
+            | Act::Mark { card, .. }
+            | Act::Link { new: card, .. }
+            | Act::Settle { card, .. } => self.account_of(*card),
             Act::Void { .. } => sale.and_then(|sale| self.book().account_row(sale.account.as_deref()?)),
             Act::Open { .. } => None,
         };
@@ -162,6 +166,7 @@ impl Server<'_> {
         match &order.act {
             Act::Move { way, card, amount, uses } => self.plan_move(*way, *card, *amount, *uses),
             Act::Void { sale: seq, amount } => self.plan_void(*seq, sale, *amount),
+            Act::Settle { claim, card, amount, uses } => self.plan_settle(*claim, sale, *card, *amount, *uses),
             Act::Mark { card, mark } => self.plan_mark(*card, *mark),
             Act::Link { old, new } => self.plan_link(*old, *new),
             Act::Open { machine, door } => self.plan_open(*machine, *door),
@@ -181,6 +186,44 @@ impl Server<'_> {
     }
 
     fn plan_move(&self, way: Way, card: CardNo, amount: Balance, uses: i32) -> Result<Plan, Refused> {
+        self.plan_movement(way, card, amount, uses, false)
+    }
+
+    fn plan_settle(
+        &self,
+        claim: EntrySeq,
+        entry: Option<&Entry>,
+        card: CardNo,
+        amount: Balance,
+        uses: i32,
+    ) -> Result<Plan, Refused> {
+        let entry = entry.filter(|entry| entry.seq == claim).ok_or(Refused::NoSuchEntry { seq: claim })?;
+        if entry.kind != Kind::Offline || entry.detail.get("claimed").is_none() {
+            return Err(Refused::NotAClaim { seq: claim, kind: entry.kind });
+        }
+        // Its card, or one that follows it; where the card could not be read, the operator knows.
+        let is_its = |its: CardNo| {
+            its.value() == card.value() || self.book().ancestors(card).any(|was| was.value() == its.value())
+        };
+        if let Some(its) = entry.card.filter(|its| !is_its(*its)) {
+            return Err(Refused::OtherCard { seq: claim, card: its });
+        }
+        if self.book().is_claim_settled(claim) {
+            return Err(Refused::AlreadySettled { seq: claim });
+        }
+        // Nothing, where it was booked before and only came again.
+        let plan = self.plan_movement(Way::Adjust, card, amount, uses, true)?;
+        Ok(Plan { about: Some(claim), ..plan })
+    }
+
+    fn plan_movement(
+        &self,
+        way: Way,
+        card: CardNo,
+        amount: Balance,
+        uses: i32,
+        may_be_nothing: bool,
+    ) -> Result<Plan, Refused> {
         let (table, ledger) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
         let account = self.account_of(card).ok_or(Refused::UnknownCard { card })?;
         if let Some(heir) = self.book().heir(card) {
@@ -194,7 +237,7 @@ impl Server<'_> {
                 return Err(Refused::Closed { card });
             }
         }
-        if amount == Balance::ZERO && uses == 0 {
+        if amount == Balance::ZERO && uses == 0 && !may_be_nothing {
             return Err(Refused::Zero);
         }
         if way != Way::Adjust && (amount < Balance::ZERO || uses < 0) {

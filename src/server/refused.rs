@@ -58,6 +58,12 @@ refusals! {
     AlreadyVoided { seq: EntrySeq } "already-voided"
     /// Less is left of the sale.
     MoreThanLeft { seq: EntrySeq, left: Money } "more-than-left"
+    /// A sale that was booked, say: nothing of it is open.
+    NotAClaim { seq: EntrySeq, kind: Kind } "not-a-claim"
+    /// What was entered without effect is of another card.
+    OtherCard { seq: EntrySeq, card: CardNo } "other-card"
+    /// An order about it was done before.
+    AlreadySettled { seq: EntrySeq } "already-settled"
     /// Whether the sale was voided before is not known any more.
     TooOld { seq: EntrySeq } "too-old"
     /// A card cannot follow itself.
@@ -153,6 +159,17 @@ impl fmt::Display for Refused {
             }
             Self::AlreadyVoided { seq } => write!(f, "nothing is left of sale {seq}: it was voided before"),
             Self::MoreThanLeft { seq, left } => write!(f, "only {left} is left of sale {seq}: void at most that"),
+            Self::NotAClaim { seq, kind } => write!(
+                f,
+                "entry {seq} is no stored sale without effect ({}): `--about` names one with claimed= in its detail",
+                kind.word()
+            ),
+            Self::OtherCard { seq, card } => {
+                write!(f, "entry {seq} is of card {card}: name that one, or the one that follows it")
+            }
+            Self::AlreadySettled { seq } => {
+                write!(f, "entry {seq} was settled before: adjust without `--about` corrects that")
+            }
             Self::TooOld { seq } => write!(
                 f,
                 "sale {seq} is older than the last {VOIDS_KEPT_MIN} voids, one of which may be its own: use adjust"

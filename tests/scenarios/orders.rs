@@ -11,6 +11,7 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
     let mut key = Key::Own(KeyText::try_from(fresh_key).map_err(|_| "too long a key")?);
     let mut holder = Holder::new();
     let (mut by, mut note, mut more_uses) = (Operator::try_from("li").expect("two bytes"), Note::new(), 0);
+    let mut about = None;
     for word in words {
         match word.split_once('=') {
             Some(("key", text)) => key = Key::Own(KeyText::try_from(text).map_err(|_| "too long a key")?),
@@ -24,6 +25,7 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
             Some(("name", text)) => holder = Holder::from_slice(&gbk::encode_data(text, 40)).expect("it was cut"),
             Some(("by", text)) => by = Operator::try_from(text).map_err(|_| "too long a name")?,
             Some(("note", text)) => note = Note::try_from(text).map_err(|_| "too long a note")?,
+            Some(("about", text)) => about = Some(find(text).ok_or("no such label")?),
             Some(("uses", text)) => more_uses = text.parse().map_err(|_| "how many uses?")?,
             Some(_) => return Err("no such word: key for nth name by note uses"),
             None => plain.push(word.as_str()),
@@ -36,6 +38,12 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
         Ok::<_, &str>(Act::Move { way, card: card(text)?, amount: money(amount)?, uses: more_uses })
     };
     let act = match plain.as_slice() {
+        ["adjust", number, amount] if about.is_some() => Act::Settle {
+            claim: about.unwrap_or_default(),
+            card: card(number)?,
+            amount: money(amount)?,
+            uses: more_uses,
+        },
         ["topup", card, amount] => moves(Way::TopUp, card, amount)?,
         ["subsidy", card, amount] => moves(Way::Subsidy, card, amount)?,
         ["payout", card, amount] => moves(Way::PayOut, card, amount)?,

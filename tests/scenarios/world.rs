@@ -14,7 +14,7 @@ use posgate::ledger::line;
 use posgate::limits::{DATAGRAM_LEN_MAX, LINE_LEN_MAX};
 use posgate::model::order::Operator;
 use posgate::model::{
-    AccountId, Act, Balance, CardNo, Civil, ClockState, Date, Entry, EntrySeq, Kind, MachineNo, Mono, Now, Order, Wall,
+    AccountId, Balance, CardNo, Civil, ClockState, Date, Entry, EntrySeq, Kind, MachineNo, Mono, Now, Order, Wall,
 };
 use posgate::server::{Effects, Origin, Peer, Server, Tables};
 use posgate::zone::Zone;
@@ -354,8 +354,8 @@ impl World {
     }
 
     fn sale_of(&self, order: &Order) -> Result<Option<Entry>, String> {
-        let Act::Void { sale, .. } = order.act else { return Ok(None) };
-        Ok(self.ledger.entries()?.into_iter().find(|entry| entry.seq == sale))
+        let Some(about) = order.act.about() else { return Ok(None) };
+        Ok(self.ledger.entries()?.into_iter().find(|entry| entry.seq == about))
     }
 
     fn read_order(&mut self, words: &[String]) -> Result<Order, String> {

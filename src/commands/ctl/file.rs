@@ -42,6 +42,9 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File
     if options.value("uses").is_some() {
         return Err(Ended::Usage("--uses goes with CARD; in a file it is the column uses 次数".to_owned()));
     }
+    if options.value("about").is_some() {
+        return Err(Ended::Usage("--about settles one stored sale: it goes with CARD".to_owned()));
+    }
     if options.value("key").is_some() {
         let sentence = "--key names one order: say with --for NAME what the file is for, such as --for 2026-12";
         return Err(Ended::Usage(sentence.to_owned()));

@@ -50,11 +50,13 @@ const MOVE: &[&str] = &["key", "by", "note", "uses"];
 const ROW: &[&str] = &["key", "by", "note", "file", "for", "dry-run"];
 const FILE: &[&str] = &["key", "by", "note", "uses", "file", "for", "dry-run"];
 
+const ADJUST: &[&str] = &["key", "by", "note", "uses", "about", "file", "for", "dry-run"];
+
 const COMMANDS: &[Spec] = &[
     order("topup", &["CARD", "AMOUNT"], FILE),
     order("subsidy", &["CARD", "AMOUNT"], FILE),
     order("payout", &["CARD", "AMOUNT"], MOVE),
-    order("adjust", &["CARD", "AMOUNT"], FILE),
+    order("adjust", &["CARD", "AMOUNT"], ADJUST),
     order("void", &["SEQ"], &["key", "by", "note", "amount"]),
     order("lost", &["CARD"], ROW),
     order("found", &["CARD"], ROW),
@@ -85,8 +87,10 @@ const SIGNED: [&str; 3] = ["clock-accept", "acknowledge", "branch"];
 const FLAGS: [&str; 4] = ["json", "unknown", "uci", "dry-run"];
 
 /// Options with a value; the first two are taken everywhere.
-const VALUES: [&str; 13] =
-    ["config", "control", "key", "by", "note", "uses", "amount", "file", "for", "accept", "search", "port", "seconds"];
+const VALUES: [&str; 14] = [
+    "config", "control", "key", "by", "note", "uses", "about", "amount", "file", "for", "accept", "search", "port",
+    "seconds",
+];
 
 /// How a command is written: its operands and its options.
 pub(super) fn usage(name: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
@@ -374,6 +378,13 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
     };
     let object = match options.value("uses") {
         Some(uses) => object.number("uses", file::uses(uses)?),
+        None => object,
+    };
+    let object = match options.value("about") {
+        Some(seq) => {
+            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("--about {seq:?} is no entry's number")))?;
+            object.number("about", seq)
+        }
         None => object,
     };
     let object = object.text("key", &signature.key).text("by", &signature.by);

@@ -11,7 +11,7 @@ use super::Service;
 use crate::ledger::{self, Parent, Storage};
 use crate::limits::CONTROL_TURN_LINES;
 use crate::model::order::{Note, Operator};
-use crate::model::{Act, ClockState, Done, Entry, EntrySeq, Gone, MachineNo, Now, Order};
+use crate::model::{ClockState, Done, Entry, EntrySeq, Gone, MachineNo, Now, Order};
 use crate::server::{Refused, Room};
 
 impl<S: Storage> Service<'_, S> {
@@ -131,11 +131,11 @@ impl<S: Storage> Service<'_, S> {
         self.fx.has_room(CONTROL_TURN_LINES)
     }
 
-    /// The entry that a void names.
+    /// The entry that an order is about.
     fn sale_of(&mut self, order: &Order) -> io::Result<Result<Option<Entry>, Refused>> {
-        match order.act {
-            Act::Void { sale, .. } => self.entry(sale),
-            Act::Move { .. } | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } => Ok(Ok(None)),
+        match order.act.about() {
+            Some(about) => self.entry(about),
+            None => Ok(Ok(None)),
         }
     }
 

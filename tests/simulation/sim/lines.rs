@@ -32,7 +32,7 @@ pub fn command(act: &Act) -> &'static str {
         Act::Move { way: Way::TopUp, .. } => "topup",
         Act::Move { way: Way::Subsidy, .. } => "subsidy",
         Act::Move { way: Way::PayOut, .. } => "payout",
-        Act::Move { way: Way::Adjust, .. } => "adjust",
+        Act::Move { way: Way::Adjust, .. } | Act::Settle { .. } => "adjust",
         Act::Void { .. } => "void",
         Act::Mark { mark: Mark::Lost, .. } => "lost",
         Act::Mark { mark: Mark::Found, .. } => "found",
@@ -56,6 +56,9 @@ pub fn line_of(order: &Order, cmd: &str, is_all: bool, is_dry: bool) -> String {
         Act::Void { sale, amount: Some(amount) } => format!("\"seq\":{},\"amount\":\"{amount}\"", sale.0),
         Act::Mark { card, .. } => format!("\"card\":\"{card}\""),
         Act::Link { old, new } => format!("\"old\":\"{old}\",\"new\":\"{new}\""),
+        Act::Settle { claim, card, amount, uses } => {
+            format!("\"card\":\"{card}\",\"amount\":\"{amount}\",\"uses\":{uses},\"about\":{}", claim.0)
+        }
         Act::Open { machine, door } => format!("\"machine\":\"{machine}\",\"door\":\"{door}\""),
     };
     let key = match key {

@@ -351,6 +351,7 @@ impl Orders {
             }
             Act::Mark { card, mark } => vec![self.answer_to_mark(card.value(), mark.word(), site)],
             Act::Link { old, new } => vec![self.answer_to_link(old.value(), new.value(), site)],
+            Act::Settle { .. } => unreachable!("no operator of this world settles a stored sale"),
             // Whether the device spoke since the start is not looked at here.
             Act::Open { machine, door } => {
                 let is_door = door.value() <= 2 && site.boards.iter().any(|board| u64::from(*board) == machine.value());
@@ -468,7 +469,7 @@ pub fn key_text(act: &Act, key: &Key) -> String {
     let (command, card) = match act {
         Act::Move { card, .. } => (lines::command(act).to_owned(), card.value()),
         Act::Mark { card, mark } => (mark.word().to_owned(), card.value()),
-        Act::Void { .. } | Act::Link { .. } | Act::Open { .. } => (String::new(), 0),
+        Act::Void { .. } | Act::Link { .. } | Act::Open { .. } | Act::Settle { .. } => (String::new(), 0),
     };
     match key {
         Key::Own(key) => key.as_str().to_owned(),
@@ -497,6 +498,7 @@ pub fn what_of(act: &Act) -> String {
         Act::Void { sale, amount: Some(amount) } => format!("void {} {}", sale.0, amount.fen()),
         Act::Mark { card, mark } => format!("status {} {}", card.value(), mark.word()),
         Act::Link { old, new } => format!("link {} {}", new.value(), old.value()),
+        Act::Settle { card, amount, uses, .. } => format!("adjust {} {} {uses}", card.value(), amount.fen()),
         Act::Open { machine, door } => format!("remote {} {}", machine.value(), door.value()),
     }
 }

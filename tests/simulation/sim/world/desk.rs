@@ -766,7 +766,7 @@ fn done_name(task: &Task, order: &Order) -> &'static str {
         (_, Act::Move { way: Way::TopUp, .. }) => "operator topup",
         (_, Act::Move { way: Way::Subsidy, .. }) => "operator subsidy",
         (_, Act::Move { way: Way::PayOut, .. }) => "operator payout",
-        (_, Act::Move { way: Way::Adjust, .. }) => "operator adjust",
+        (_, Act::Move { way: Way::Adjust, .. } | Act::Settle { .. }) => "operator adjust",
         (_, Act::Void { amount: None, .. }) => "operator void",
         (_, Act::Void { amount: Some(_), .. }) => "operator void of an amount",
         (_, Act::Mark { mark: Mark::Found | Mark::Unfrozen, .. }) => "operator card found or unfrozen",
