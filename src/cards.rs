@@ -265,6 +265,7 @@ impl<'a> Table<'a> {
             name: name_gbk,
             balance,
             uses,
+            states_figures: balance.is_some() || uses.is_some(),
             department,
             code,
             terms: Terms { status, groups, pin, duress_pin, valid_from, valid_until, charge_max, day_max, credit },

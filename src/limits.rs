@@ -114,6 +114,14 @@ pub const FILES_KEPT_MIN: usize = 4096;
 /// Voids remembered: at least this many. A sale older than the newest one forgotten may have been voided, and is not voided any more.
 pub const VOIDS_KEPT_MIN: usize = 4096;
 
+/// Card numbers given to another holder that are remembered: more than an office hands out anew in the 31 days for which a 105's time is
+/// believed. A record of an older holder would move the present one's account.
+pub const REISSUES_KEPT_MIN: usize = 1024;
+
+/// Cards of one account that never moved money and that a new name of the account takes along, an entry each; with more of them the order is
+/// refused, and an operator renames the account in the table.
+pub const RENAMED_CARDS_MAX: usize = 8;
+
 /// Cards in a row of which each was replaced by the next, none of the later ones in the table. One more is refused.
 pub const LINKS_MAX: usize = 64;
 

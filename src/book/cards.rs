@@ -5,16 +5,16 @@
 //! what counts for a card, or is taken back by a void, counts for all that carry its days on.
 
 use super::day::{DayCounts, PeriodId, PeriodNames};
-use super::{Account, Book, Figures, Mismatch, orders};
+use super::{Book, Mismatch, orders};
 use crate::index::hash_number;
 use crate::limits::{CARDS_MAX, LINKS_MAX};
-use crate::model::{AccountId, CardNo, CardRow, CardStatus, Date, Entry, Kind, Mark, Marks};
+use crate::model::{AccountId, CardNo, CardStatus, Date, Entry, Kind, Mark, Marks};
 
 /// What the ledger knows of a card.
 #[derive(Clone, Debug)]
 pub(super) struct CardState {
     pub(super) card: u64,
-    /// The account that its last entry named.
+    /// The account that it is on: that of the first entry that moved it, or of its last link.
     pub(super) account: Option<u32>,
     /// What the operator said of it: the strictest of these and the table's word holds.
     pub(super) marks: Marks,
@@ -59,18 +59,9 @@ impl CardHistory<'_> {
 impl Book {
     // ---------------------------------------------------------------- answers
 
-    /// The account that a card moved last, whether the table still has the card or not.
+    /// The account that a card is on by the ledger, whether the table still has the card or not; `None`: it never moved money.
     pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
         self.card_state(card)?.account
-    }
-
-    /// The account of its own number on which a card has something, though the table names another for it: sales that a terminal booked before
-    /// the table knew the card.
-    pub fn left_behind(&self, row: &CardRow) -> Option<&Account> {
-        let own = self.account_row(CardNo::from_value(row.card).own_account().as_str())?;
-        let account = self.account(own);
-        let is_apart = own != row.account && !account.in_table && account.figures() != Figures::default();
-        is_apart.then_some(account)
     }
 
     /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places
@@ -133,13 +124,18 @@ impl Book {
         if !entry.is_lasting() {
             return Ok(());
         }
+        // It moves the account of who had the number before, and says nothing of who has it now.
+        if entry.detail.get("former").is_some() {
+            return Ok(());
+        }
         let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
-        state.account = account.or(state.account);
+        // Once a card moved money its account stays, whatever the table says later: only a link gives it another.
+        state.account = state.account.or(account);
         match entry.kind {
             Kind::Void if entry.is_counted() => self.give_back(entry, row),
             Kind::Void => (),
-            Kind::Link => self.link(entry, card)?,
+            Kind::Link => self.link(entry, card, account)?,
             Kind::Status => {
                 let word = entry.detail.get("status");
                 let said = Mark::ALL.iter().find(|mark| word.is_some_and(|word| word.is(mark.word())));
@@ -192,7 +188,7 @@ impl Book {
     }
 
     /// A card that follows another carries on its account and what it bought today, beside its own; the other is closed.
-    fn link(&mut self, entry: &Entry, new: CardNo) -> Result<(), Mismatch> {
+    fn link(&mut self, entry: &Entry, new: CardNo, account: Option<u32>) -> Result<(), Mismatch> {
         let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
         let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
@@ -202,6 +198,7 @@ impl Book {
         let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
         state.was = Some(old.value());
+        state.account = account.or(state.account);
         // A holder who is not to pay does not pay with another card. That the old one was lost says nothing of the new one.
         if entry.detail.get("status").is_some_and(|status| status.is(CardStatus::Frozen.word())) {
             state.marks.apply(Mark::Frozen);
@@ -216,7 +213,7 @@ impl Book {
         self.card_row(card.value()).map(|row| &self.cards[row as usize])
     }
 
-    fn card_row(&self, card: u64) -> Option<u32> {
+    pub(super) fn card_row(&self, card: u64) -> Option<u32> {
         self.by_card.find(hash_number(card), |row| self.cards[row as usize].card == card)
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use super::accounts::Reissue;
 use super::{Account, Book, CardState};
-use crate::model::EntrySeq;
+use crate::model::{Balance, EntrySeq};
 
 impl Book {
     /// What of the other book is not as in this one, in words for a programmer; `None` if they answer every question
@@ -24,14 +25,21 @@ impl Book {
             .or_else(|| differ_in_rows("name", &self.orders.rows_of_names(), &other.orders.rows_of_names()))
             .or_else(|| differ_in_rows("file", &self.orders.rows_of_files(), &other.orders.rows_of_files()))
             .or_else(|| differ_in_rows("void", &self.orders.rows_of_voids(), &other.orders.rows_of_voids()))
+            .or_else(|| differ_in_rows("reissue", &self.rows_of_reissues(), &other.rows_of_reissues()))
+            .or_else(|| differ("halfway", &self.halfway, &other.halfway))
             .or_else(|| differ("periods", &self.periods, &other.periods))
     }
 
     fn accounts_by_name(&self) -> BTreeMap<&str, impl PartialEq + Debug + '_> {
-        let kept = self.accounts.iter().filter(|account| account.has_moved || account.in_table);
-        let shown = |account: &Account| {
-            let ledger = (account.balance, account.subsidy, account.uses, account.is_opened, account.has_moved);
-            (ledger, account.in_table, account.opening_balance, account.opening_uses)
+        // What the table says counts as far as it is still to be opened; an account on which no card is may open with nothing, or not at all.
+        let opening = |account: &Account| account.unopened().filter(|opening| *opening != (Balance::ZERO, 0));
+        let kept = self.accounts.iter().filter(move |account| account.has_moved || opening(account).is_some());
+        let shown = move |account: &Account| {
+            let gone = account.gone_to.map(|gone| (self.accounts[gone.account as usize].id, gone.seq));
+            let gone = (gone, account.gone_before, account.is_free);
+            let figures = (account.balance, account.subsidy, account.uses);
+            let ledger = (figures, account.is_opened, account.has_moved, gone);
+            (ledger, opening(account))
         };
         kept.map(|account| (account.id.as_str(), shown(account))).collect()
     }
@@ -63,6 +71,12 @@ impl Book {
             (offline.seq.0, (&offline.id, at, offline.is_sale, offline.is_taken))
         });
         shown.collect()
+    }
+
+    fn rows_of_reissues(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        let name = |row: u32| self.accounts[row as usize].id;
+        let shown = |reissue: &Reissue| (reissue.seq.0, (reissue.card, reissue.at, reissue.account.map(name)));
+        self.reissues.rows().map(shown).collect()
     }
 
     fn rows_of_passes(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {

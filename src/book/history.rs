@@ -99,6 +99,11 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
         self.rows.iter().map(|stored| &stored.row)
     }
 
+    /// All rows, oldest first; their keys and entries must stay.
+    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.rows.iter_mut().map(|stored| &mut stored.row)
+    }
+
     fn make_room(&mut self) {
         let unspent = self.rows.iter().filter(|stored| !stored.row.is_spent()).count();
         let mut too_many = unspent.saturating_sub(CAP / 2);

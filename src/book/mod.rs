@@ -4,6 +4,7 @@
 //! is memory before it. The book decides nothing: it answers what an account holds, what a card bought today,
 //! whether a frame was seen, which sales are in doubt.
 
+mod accounts;
 mod cards;
 mod compare;
 mod day;
@@ -14,6 +15,8 @@ mod snapshot;
 
 use core::fmt;
 
+use accounts::Reissue;
+pub use accounts::{Named, REISSUED, account_in};
 pub use cards::CardHistory;
 use cards::CardState;
 pub use day::PeriodId;
@@ -26,7 +29,9 @@ pub use seen::{FrameId, Moment, Outcome, Seen, Window, is_answer};
 pub use snapshot::{AccountLine, BadLine, account_line};
 
 use crate::index::{Index, fnv1a, hash_bytes, hash_number};
-use crate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN};
+use crate::limits::{
+    ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN, REISSUES_KEPT_MIN,
+};
 use crate::model::digits::Decimal;
 use crate::model::{
     AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Gone, Kind,
@@ -52,7 +57,24 @@ pub struct Account {
     is_opened: bool,
     /// Whether the ledger says anything of it that lasts.
     has_moved: bool,
+    /// Whether the table puts a card on it that the ledger does not put elsewhere.
     in_table: bool,
+    /// What rows of the table state for it whose cards the ledger has on other accounts: it counts only for a card whose number is given to
+    /// another holder.
+    held_back: (Balance, i32),
+    /// Where all that it held went, and when: its name was changed, or its card has another account since. Then the name is free.
+    gone_to: Option<GoneTo>,
+    /// Whether nobody used the name again since.
+    is_free: bool,
+    /// The last time before `gone_to` that all that it held went elsewhere.
+    gone_before: EntrySeq,
+}
+
+/// Where a purse went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct GoneTo {
+    account: u32,
+    seq: EntrySeq,
 }
 
 impl Account {
@@ -64,6 +86,16 @@ impl Account {
     /// Whether the ledger says anything of it that lasts.
     pub fn has_moved(&self) -> bool {
         self.has_moved
+    }
+
+    /// Whether the table's figures were entered, or count no more.
+    pub fn is_opened(&self) -> bool {
+        self.is_opened
+    }
+
+    /// Whether it is somebody's by the ledger: money moved, and the name was not given up since.
+    pub fn is_somebodys(&self) -> bool {
+        self.has_moved && !self.is_free
     }
 
     /// What the holder has, opened or not.
@@ -327,6 +359,9 @@ pub struct Book {
     passes: History<Pass, { 2 * PASSES_KEPT_MIN }, { 4 * PASSES_KEPT_MIN }>,
     periods: PeriodNames,
     orders: Orders,
+    reissues: History<Reissue, { 2 * REISSUES_KEPT_MIN }, { 4 * REISSUES_KEPT_MIN }>,
+    /// The last entry, if it is the first of two: what an account held left it, and has not come to the other yet.
+    halfway: Option<Entry>,
 }
 
 impl Book {
@@ -349,6 +384,8 @@ impl Book {
             passes: History::new(),
             periods: PeriodNames::new(),
             orders: Orders::new(),
+            reissues: History::new(),
+            halfway: None,
         }
     }
 
@@ -358,7 +395,8 @@ impl Book {
         if self.accounts.iter().any(|account| account.in_table) {
             for account in &mut self.accounts {
                 (account.balance, account.subsidy, account.uses) = (Balance::ZERO, Balance::ZERO, 0);
-                (account.is_opened, account.has_moved) = (false, false);
+                (account.is_opened, account.has_moved, account.is_free) = (false, false, false);
+                (account.gone_to, account.gone_before) = (None, EntrySeq(0));
             }
         } else {
             self.accounts.clear();
@@ -383,6 +421,8 @@ impl Book {
         self.passes.clear();
         self.periods.clear();
         self.orders.clear();
+        self.reissues.clear();
+        self.halfway = None;
     }
 
     /// Forgets everything: before a replay.
@@ -403,6 +443,8 @@ impl Book {
         self.passes.clear();
         self.periods.clear();
         self.orders.clear();
+        self.reissues.clear();
+        self.halfway = None;
     }
 
     // ---------------------------------------------------------------- the only writer
@@ -428,6 +470,7 @@ impl Book {
         self.apply_rolled_back(entry);
         let account = self.apply_figures(entry, account)?;
         self.apply_card(entry, account)?;
+        self.apply_account(entry, account);
         // Before a sale is among its doubts: a device that comes back counts those there are.
         let device = entry.machine.map(|machine| self.find_or_add_memory(machine));
         let at = Moment { mono, stamp: entry.time, clock: entry.clock };
@@ -493,6 +536,7 @@ impl Book {
         account.subsidy += entry.subsidy.unwrap_or_default();
         account.uses = account.uses.saturating_add(entry.uses.unwrap_or_default());
         account.has_moved |= is_lasting;
+        account.is_free &= !is_lasting;
         if account.has_moved {
             if entry.balance.is_some_and(|balance| balance != account.balance) {
                 return Err(Mismatch::Balance { expected: account.balance });
@@ -645,21 +689,23 @@ impl Book {
             account.in_table = false;
             account.opening_balance = Balance::ZERO;
             account.opening_uses = 0;
+            account.held_back = (Balance::ZERO, 0);
         }
         table.install(records, |record| {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
-            self.accounts[row as usize].in_table = true;
-            // A card that carries on another's account opens none of its own, whatever its row says.
-            if record.account == record.card.own_account() && self.link_of(record.card).is_some() {
+            // Which account a card is on is opening data too: once it moved money the ledger says it, and its row opens no other.
+            let is_elsewhere = self.account_of_card(record.card).is_some_and(|own| own != row);
+            let account = &mut self.accounts[row as usize];
+            account.in_table |= !is_elsewhere;
+            if !record.states_figures {
                 return row;
             }
-            let account = &mut self.accounts[row as usize];
-            // Of rows that share an account one states the figures; `cards` saw to that.
+            // Rows that share an account state the same figures, or leave them to another; `cards` saw to that.
             if let Some(balance) = record.balance.filter(|balance| *balance != Balance::ZERO) {
-                account.opening_balance = balance;
+                *(if is_elsewhere { &mut account.held_back.0 } else { &mut account.opening_balance }) = balance;
             }
             if let Some(uses) = record.uses.filter(|uses| *uses != 0) {
-                account.opening_uses = uses;
+                *(if is_elsewhere { &mut account.held_back.1 } else { &mut account.opening_uses }) = uses;
             }
             row
         });
@@ -679,6 +725,14 @@ impl Book {
         }
         for card in &mut self.cards {
             card.account = card.account.and_then(|row| places[row as usize]);
+        }
+        for account in &mut self.accounts {
+            account.gone_to = account
+                .gone_to
+                .and_then(|gone| Some(GoneTo { account: places[gone.account as usize]?, seq: gone.seq }));
+        }
+        for reissue in self.reissues.rows_mut() {
+            reissue.account = reissue.account.and_then(|row| places[row as usize]);
         }
         self.accounts.retain(|account| account.has_moved);
         let accounts = &self.accounts;
@@ -934,6 +988,10 @@ impl Book {
             is_opened: false,
             has_moved: false,
             in_table: false,
+            held_back: (Balance::ZERO, 0),
+            gone_to: None,
+            is_free: false,
+            gone_before: EntrySeq(0),
         };
         self.accounts.push(account).ok()?;
         let accounts = &self.accounts;

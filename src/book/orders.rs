@@ -9,6 +9,7 @@ use core::fmt::Debug;
 use std::collections::BTreeMap;
 
 use super::Figures;
+use super::accounts::{REISSUED, account_in};
 use super::history::{History, Row};
 use super::snapshot::{Fields, Line, column, column_or_none, restore_row};
 use crate::index::{FNV1A, fnv1a, fnv1a_on, hash_bytes, hash_number};
@@ -27,6 +28,10 @@ struct Said {
 
 /// The command of an adjustment that settles a stored sale: not that of one that moves money only.
 const SETTLE: &str = "settle";
+
+fn is_reissue(entry: &Entry) -> bool {
+    entry.detail.get("status").is_some_and(|status| status.is(REISSUED))
+}
 
 /// Stands for an amount that was left open.
 const OPEN: i64 = i64::MIN;
@@ -49,6 +54,9 @@ impl Said {
             }
             Act::Mark { card, mark } => Self::new(mark.word(), card.value(), 0, 0),
             Act::Link { old, new } => Self::new(Kind::Link.word(), new.value(), number(old.value()), 0),
+            Act::Account { card, account } => Self::new("account", card.value(), word(account), 0),
+            Act::Rename { old, new } => Self::new("rename", fnv1a(old.as_bytes()), word(new), 0),
+            Act::Reissue { card } => Self::new(REISSUED, card.value(), 0, 0),
             Act::Open { machine, door } => Self::new(Kind::Remote.word(), machine.value(), number(door.value()), 0),
             Act::Settle { claim, card, amount, uses } => {
                 Self::new(SETTLE, claim_of(*claim, *card), amount.fen(), i64::from(*uses))
@@ -79,6 +87,19 @@ impl Said {
                 let word = entry.detail.get("status")?;
                 let mark = Mark::ALL.iter().find(|mark| word.is(mark.word()))?;
                 Self::new(mark.word(), card(), 0, 0)
+            }
+            // The first of two, or what came before them.
+            Kind::Link if entry.detail.get("to").is_some() => return None,
+            Kind::Link if entry.detail.get("was").is_none() => {
+                let account = entry.account.map_or(0, |account| self::word(&account));
+                match entry.card {
+                    Some(card) if is_reissue(entry) => Self::new(REISSUED, card.value(), 0, 0),
+                    Some(card) => Self::new("account", card.value(), account, 0),
+                    None => {
+                        let from = account_in(entry, "from").unwrap_or_default();
+                        Self::new("rename", fnv1a(from.as_bytes()), account, 0)
+                    }
+                }
             }
             Kind::Link => Self::new(word, card(), replaced_card(entry).map_or(0, |old| number(old.value())), 0),
             Kind::Remote => {
@@ -131,6 +152,10 @@ impl Ask {
 /// What an order to settle a stored sale is about.
 fn claim_of(claim: EntrySeq, card: CardNo) -> u64 {
     claim.0.rotate_left(40) ^ card.value()
+}
+
+fn word(text: &str) -> i64 {
+    number(fnv1a(text.as_bytes()))
 }
 
 /// The same bits.
@@ -459,6 +484,10 @@ mod tests {
         Money::from_fen(fen).unwrap()
     }
 
+    fn name(text: &str) -> AccountId {
+        AccountId::try_from(text).unwrap()
+    }
+
     #[test]
     fn an_order_is_known_again_by_its_entry_and_by_no_other() {
         let card = CardNo::parse(b"8888888888").unwrap();
@@ -478,6 +507,11 @@ mod tests {
             Act::Mark { card, mark: Mark::Unfrozen },
             Act::Link { old: CardNo::from_value(5), new: card },
             Act::Link { old: CardNo::from_value(6), new: card },
+            Act::Account { card, account: name("S1") },
+            Act::Account { card, account: name("S2") },
+            Act::Rename { old: name("S1"), new: name("S2") },
+            Act::Rename { old: name("S2"), new: name("S1") },
+            Act::Reissue { card },
             Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
             Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"2").unwrap() },
             Act::Settle { claim: EntrySeq(7), card, amount: Balance::from_fen(-550), uses: -2 },
@@ -505,6 +539,15 @@ mod tests {
                 }
                 Act::Mark { mark, .. } => entry(1, Kind::Status, &format!("status={}", mark.word())),
                 Act::Link { old, .. } => entry(1, Kind::Link, &format!("was={old}")),
+                Act::Account { account, .. } => {
+                    Entry { account: Some(*account), ..entry(1, Kind::Link, "from=@8888888888") }
+                }
+                Act::Rename { old, new } => {
+                    Entry { account: Some(*new), card: None, ..entry(1, Kind::Link, &format!("from={old}")) }
+                }
+                Act::Reissue { .. } => {
+                    Entry { account: Some(name("S1")), ..entry(1, Kind::Link, "from=S2 status=reissued") }
+                }
                 Act::Open { machine, door } => {
                     let slot = Text::try_from(format!("{door}:{door}").as_str()).ok();
                     Entry { machine: Some(*machine), slot, card: None, ..entry(1, Kind::Remote, "") }

@@ -6,6 +6,7 @@
 //! rolled  first last seq                                             what an older copy lacks, until it was acknowledged
 //! period  name                                                       in order of appearance
 //! account account balance subsidy uses opened                        that ever moved
+//! gone    account to seq before free                                 where all that an account held went
 //! card    card account marks was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
 //! device  machine last  [seq:confirmed,…]                            its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
@@ -13,6 +14,7 @@
 //! doubt   seq machine serial card asked at_device tried clock tried_at scan settled taken
 //! offline seq time clock machine serial card asked when believed rest is_sale taken
 //! pass    seq machine door card time clock confirmed
+//! reissue seq card at account                                        numbers that another holder has since
 //! names   from                                                       names before this entry may be forgotten
 //! name    seq name ask account balance uses                          what operators ordered, and what was answered; name, ask, account are hashes
 //! file    first name                                                 the first order of each file
@@ -27,10 +29,13 @@
 use core::fmt::{self, Display, Write as _};
 use core::str::FromStr;
 
+use super::accounts::Reissue;
 use super::day::{DayCount, DayCounts};
 use super::history::{History, Row};
 use super::seen::Memory;
-use super::{Account, Book, CardState, Doubt, Figures, FrameId, Moment, Offline, OfflineId, Outcome, Pass, Seen};
+use super::{
+    Account, Book, CardState, Doubt, Figures, FrameId, GoneTo, Moment, Offline, OfflineId, Outcome, Pass, Seen,
+};
 use crate::model::digits;
 use crate::model::{
     AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, Gone, Kind, Marks, Money, Reason, Serial, Stamp, Text,
@@ -90,6 +95,16 @@ impl Book {
                 column(line, account.subsidy);
                 column(line, account.uses);
                 column(line, u8::from(account.is_opened));
+            })?;
+        }
+        for account in &self.accounts {
+            let Some(gone) = account.gone_to else { continue };
+            out("gone", &mut |line| {
+                text(line, &account.id);
+                text(line, &self.accounts[gone.account as usize].id);
+                column(line, gone.seq);
+                column(line, account.gone_before);
+                column(line, u8::from(account.is_free));
             })?;
         }
         for state in &self.cards {
@@ -154,6 +169,14 @@ impl Book {
                 column(line, u8::from(pass.is_confirmed));
             })?;
         }
+        for reissue in self.reissues.rows() {
+            out("reissue", &mut |line| {
+                column(line, reissue.seq);
+                column(line, reissue.card);
+                column(line, reissue.at.0);
+                text_or_none(line, reissue.account.map(|row| self.accounts[row as usize].id.as_str()));
+            })?;
+        }
         self.orders.emit(&mut out)
     }
 
@@ -183,6 +206,7 @@ impl Book {
             "rolled" => self.restore_rolled_back(&mut fields),
             "period" => self.restore_period(&mut fields),
             "account" => self.restore_account(&mut fields),
+            "gone" => self.restore_gone(&mut fields),
             "card" => self.restore_card(&mut fields),
             "device" => self.restore_device(&mut fields),
             "frame" => self.restore_seen(&mut fields).map(|(row, seen)| self.memories[row].restore_frame(seen)),
@@ -190,6 +214,7 @@ impl Book {
             "doubt" => read_doubt(&mut fields).and_then(|doubt| restore_row(&mut self.doubts, doubt)),
             "offline" => read_offline(&mut fields).and_then(|offline| restore_row(&mut self.offline, offline)),
             "pass" => read_pass(&mut fields).and_then(|pass| restore_row(&mut self.passes, pass)),
+            "reissue" => self.restore_reissue(&mut fields),
             "names" => self.orders.restore_names(&mut fields),
             "name" => self.orders.restore_name(&mut fields),
             "file" => self.orders.restore_file(&mut fields),
@@ -245,6 +270,29 @@ impl Book {
         account.is_opened = fields.flag()?;
         account.has_moved = true;
         Some(())
+    }
+
+    fn restore_gone(&mut self, fields: &mut Fields) -> Option<()> {
+        let (from, to): (AccountId, AccountId) = (fields.text()?, fields.text()?);
+        let (from, to) = (self.account_row(&from)?, self.account_row(&to)?);
+        let account: &mut Account = &mut self.accounts[from as usize];
+        if account.gone_to.is_some() {
+            return None;
+        }
+        account.gone_to = Some(GoneTo { account: to, seq: fields.seq()? });
+        account.gone_before = fields.seq()?;
+        account.is_free = fields.flag()?;
+        Some(())
+    }
+
+    fn restore_reissue(&mut self, fields: &mut Fields) -> Option<()> {
+        let (seq, card, at) = (fields.seq()?, fields.card()?.value(), Civil(fields.number()?));
+        let account: Option<AccountId> = fields.or_none(Fields::text)?;
+        let account = match account {
+            Some(id) => Some(self.account_row(&id)?),
+            None => None,
+        };
+        restore_row(&mut self.reissues, Reissue { seq, card, at, account })
     }
 
     fn restore_card(&mut self, fields: &mut Fields) -> Option<()> {
@@ -624,6 +672,7 @@ impl<'a> Fields<'a> {
 pub(crate) mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
+    use super::super::accounts::REISSUED;
     use super::*;
     use crate::model::order::Holder;
     use crate::model::{Act, Detail, DeviceTime, Entry, FrameSeq, Key, MachineNo, Mark, Order, Way};
@@ -717,6 +766,14 @@ pub(crate) mod tests {
         word("was", &CardNo::from_value(8_888_800_000 + draw(seed, 300)), seed);
         word("rest", &"0.50", seed);
         word("rolled_back", &Gone { first: EntrySeq(1), last: EntrySeq(1 + draw(seed, 9)) }, seed);
+        if kind == Kind::Link {
+            word("from", &format_args!("{}", draw(seed, 150)), seed);
+            word("to", &format_args!("{}", draw(seed, 150)), seed);
+            word("status", &REISSUED, seed);
+        }
+        if draw(seed, 8) == 0 {
+            word("former", &draw(seed, 100), seed);
+        }
         word("batch", &format_args!("{:016x}", draw(seed, 40)), seed);
         word("key", &draw(seed, 200), seed);
         entry.detail = detail;
@@ -857,7 +914,7 @@ pub(crate) mod tests {
     #[test]
     fn no_line_makes_it_panic() {
         let mut book = cleared(&RESTORED);
-        let words = "clock rolled period account card device frame keys doubt offline pass key batch voids void -";
+        let words = "clock rolled period account gone reissue card device frame keys doubt offline pass names name file voids void -";
         let words: Vec<&str> = words.split(' ').collect();
         let columns = [
             "",

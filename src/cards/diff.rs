@@ -161,6 +161,7 @@ fn whole(record: &CardRecord, table: &Table) -> String {
         name: record.name.clone(),
         balance: None,
         uses: None,
+        states_figures: false,
         department: String::new(),
         code: None,
         terms: crate::model::card::Terms {

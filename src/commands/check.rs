@@ -208,8 +208,8 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     }
     let code = code.max(file.map_or(0, |file| check_wholeness(settings, file, server.book())));
     say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
-    for left in server.left_behind() {
-        complain!("{}: card {}: {left}", settings.cards.display(), left.card);
+    for ignored in server.ignored_accounts() {
+        complain!("{}: card {}: {ignored}", settings.cards.display(), ignored.card.masked());
     }
     code
 }

@@ -70,7 +70,8 @@ posgate: the server that card terminals and door access boards talk to
       lost|found|freeze|unfreeze|close --file FILE.csv --for NAME   card 卡号, name 姓名, note 备注, key 流水号
           FILE - is stdin; NAME says what the file is for (2026-12): each card's row is done once under it; --dry-run adds up only
       void SEQ [--amount AMOUNT]                             undo a sale
-      lost|found|freeze|unfreeze|close CARD    replace OLD NEW    open MACHINE DOOR
+      lost|found|freeze|unfreeze|close CARD    replace OLD NEW    reissue CARD
+      account CARD ACCOUNT    rename ACCOUNT NEW-ACCOUNT    open MACHINE DOOR
           of an order: --key KEY (the same key again does nothing), --by NAME (or POSGATE_BY), --note TEXT
       card CARD    cards [--search TEXT]    seen --unknown    devices [--uci]    discover [--port N] [--seconds N]
       clock MACHINE|all    show MACHINE TEXT    status    reload [--accept CRC]    clock-accept    sync

@@ -123,7 +123,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
         info!("replayed snapshot={seq} entries={}", opened.entries);
     }
     let loaded = install(&mut server, loaded)?;
-    tell_left_behind(&server);
+    tell_ignored_accounts(&server);
     let file = &loaded.file;
     loaded.keep(&options.config());
     let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
@@ -208,13 +208,13 @@ fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
     Ok(copy)
 }
 
-fn tell_left_behind(server: &Server) {
-    for left in server.left_behind().take(SHOWN_MAX) {
-        warn!("left-behind card={}: {left}", left.card.masked());
+fn tell_ignored_accounts(server: &Server) {
+    for ignored in server.ignored_accounts().take(SHOWN_MAX) {
+        warn!("ignored card={}: {ignored}", ignored.card.masked());
     }
-    let more = server.left_behind().skip(SHOWN_MAX).count();
+    let more = server.ignored_accounts().skip(SHOWN_MAX).count();
     if more > 0 {
-        warn!("left-behind more={more}: `posgate check` lists them");
+        warn!("ignored more={more}: `posgate check` lists them");
     }
 }
 
@@ -272,7 +272,7 @@ fn reload(
     if ignored.len() > SHOWN_MAX {
         warn!("ignored accounts={}: the ledger's figures stand, not the table's", ignored.len());
     }
-    tell_left_behind(server);
+    tell_ignored_accounts(server);
     for warning in settings.warnings.iter().chain(&file.warnings) {
         warn!("{warning}");
     }
@@ -300,7 +300,7 @@ fn reload(
     info!("reload cards={} accounts={}{word}", file.records.len(), server.book().accounts().len());
     let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
     let warnings: Vec<&Problem> = settings.warnings.iter().chain(&file.warnings).collect();
-    let answer = changes.answer(file.records.len(), &ignored, &at_start, &warnings);
+    let answer = changes.answer(file.records.len(), &ignored, server, &at_start, &warnings);
     let headings = (file.headings.clone(), file.delimiter);
     *in_service = InService { columns: loaded.file.columns(), settings: loaded.settings };
     server.name_zone(&found.source);

@@ -2,7 +2,7 @@
 
 use super::json::{Object, string};
 use crate::model::{AccountId, CardNo, CardRecord};
-use crate::server::Server;
+use crate::server::{IgnoredAccount, Server};
 
 /// Cards, accounts and sentences that an answer names of each sort; the rest is counted.
 const SHOWN_MAX: usize = 20;
@@ -37,8 +37,8 @@ impl Changes {
                 continue;
             };
             let account = server.book().account(row.account);
-            // Figures of an account that is open do not count, and are told as ignored; a card that carries on another's has none.
-            let opening = account.unopened().filter(|_| server.book().link_of(record.card).is_none());
+            // Figures of an account that is open do not count, and are told as ignored; a card that is on another's account has none.
+            let opening = account.unopened().filter(|_| server.book().named_elsewhere(row).is_none());
             let figures = (record.balance.unwrap_or_default(), record.uses.unwrap_or_default());
             let is_same = account.id == record.account
                 && cards.name(row) == record.name.as_slice()
@@ -56,13 +56,14 @@ impl Changes {
         changes
     }
 
-    /// The answer once the table of so many cards was installed. `ignored`: accounts whose new figures do not count. `at_start`: options that take
-    /// effect at the next start.
+    /// The answer once the table of so many cards was installed. `ignored`: accounts whose new figures do not count; the server knows the cards
+    /// whose accounts do not. `at_start`: options that take effect at the next start.
     /// `warnings`: what is doubtful in the files, all of it or as much as fits.
     pub fn answer(
         &self,
         cards: usize,
         ignored: &[AccountId],
+        server: &Server,
         at_start: &[&str],
         warnings: &[impl core::fmt::Display],
     ) -> String {
@@ -71,17 +72,22 @@ impl Changes {
         if left_out > 0 {
             shown.push(string(format_args!("and {left_out} more: `posgate check` lists them")));
         }
+        let elsewhere = || server.ignored_accounts();
+        let named_of = |ignored: IgnoredAccount| string(ignored.card);
         let named = |cards: &[CardNo]| cards.iter().take(SHOWN_MAX).map(string).collect::<Vec<_>>();
         Object::ok()
             .number("cards", cards)
             .number("new", self.new.len())
             .number("gone", self.gone.len())
             .number("changed", self.changed.len())
-            .number("ignored", ignored.len())
+            .number("ignored", ignored.len() + elsewhere().count())
+            .number("ignored_figures", ignored.len())
+            .number("elsewhere", elsewhere().count())
             .list("new_cards", named(&self.new))
             .list("gone_cards", named(&self.gone))
             .list("changed_cards", named(&self.changed))
             .list("ignored_accounts", ignored.iter().take(SHOWN_MAX).map(string))
+            .list("ignored_cards", elsewhere().take(SHOWN_MAX).map(named_of))
             .list("at_next_start", at_start.iter().map(string))
             .flag("unchanged", self.is_unchanged)
             .list("warnings", shown)

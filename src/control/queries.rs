@@ -35,7 +35,7 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
         .text("table", view.table.word())
         .text("ledger", view.ledger.word())
         .text_if("replaced_by", view.heir)
-        .text_if("left_behind", view.left_behind.as_ref())
+        .text_if("ignored_account", view.ignored.as_ref().map(|ignored| ignored.named))
         .text_if("valid_from", terms.and_then(|terms| terms.valid_from))
         .text_if("valid_until", terms.and_then(|terms| terms.valid_until))
         .text_if("charge_max", terms.and_then(|terms| terms.charge_max))
@@ -44,10 +44,8 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
     if doubts.len() > DOUBTS_SHOWN_MAX {
         object = object.number("in_doubt_left_out", doubts.len() - DOUBTS_SHOWN_MAX);
     }
-    if view.marks.statuses().count() > 1 {
-        object = object.list("marks", view.marks.statuses().map(|status| string(status.word())));
-    }
-    object.list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
+    let marks = view.marks.statuses().map(|status| string(status.word()));
+    object.list("marks", marks).list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
 }
 
 /// What a collector may take: nothing after it is durable yet, and a power cut can take it back.

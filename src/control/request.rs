@@ -7,7 +7,7 @@ use super::json::{self, Value};
 use crate::gbk;
 use crate::limits::NAME_LEN_MAX;
 use crate::model::order::{Holder, KeyText, Note, Operator, Purpose, is_purpose};
-use crate::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way};
+use crate::model::{AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way};
 
 /// Uses that one order may move.
 const USES_MAX: i32 = crate::server::USES_MAX;
@@ -183,6 +183,9 @@ pub const COMMANDS: &[CommandSpec] = &[
     command("unfreeze", &["card", "by"], ROW, "take `freeze` back"),
     command("close", &["card", "by"], ROW, "end a card"),
     command("replace", &["old", "new", "by"], ORDER, "`new` carries on the account of `old`"),
+    command("account", &["card", "account", "by"], ROW, "put a card on another account"),
+    command("rename", &["old", "new", "by"], ROW, "give an account another name"),
+    command("reissue", &["card", "by"], ORDER, "give a card's number to another holder"),
     command("open", &["machine", "door", "by"], ORDER, "open a door by hand"),
     command("card", &["card"], &[], "what a card is and holds"),
     command("cards", &[], &["search", "after"], "the table's cards"),
@@ -255,6 +258,12 @@ impl Fields<'_> {
             "found" => mark(Mark::Found),
             "unfreeze" => mark(Mark::Unfrozen),
             "replace" => self.order(cmd, Act::Link { old: self.card("old")?, new: self.card("new")? }),
+            "account" => {
+                let account = self.account("account")?;
+                self.order(cmd, Act::Account { card: self.card("card")?, account })
+            }
+            "rename" => self.order(cmd, Act::Rename { old: self.account("old")?, new: self.account("new")? }),
+            "reissue" => self.order(cmd, Act::Reissue { card: self.card("card")? }),
             "open" => {
                 let door = self.digits("door", "a door's number", UnitNo::parse)?;
                 self.order(cmd, Act::Open { machine: self.machine("machine")?, door })
@@ -315,6 +324,15 @@ impl Fields<'_> {
         let note = self.text("note")?.unwrap_or_default();
         let note = Note::try_from(note.trim()).ok().filter(|note| !note.chars().any(char::is_control));
         note.ok_or("\"note\" is too long, or holds control characters: write at most 96 bytes".to_owned())
+    }
+
+    /// An account's name, as a card table would give it.
+    fn account(&self, key: &str) -> Result<AccountId, String> {
+        let text = self.text(key)?.unwrap_or_default();
+        let text = text.trim();
+        let account =
+            AccountId::try_from(text).ok().filter(|_| !text.is_empty() && !text.chars().any(char::is_control));
+        account.ok_or(format!("\"{key}\" must name an account, in 1 to 24 bytes (a Chinese character takes 3)"))
     }
 
     fn by(&self) -> Result<Operator, String> {
@@ -491,6 +509,7 @@ mod tests {
         for spec in COMMANDS {
             let field = |key: &&str| match *key {
                 "seq" => "\"seq\":12".to_owned(),
+                "old" | "new" if spec.name == "rename" => format!("\"{key}\":\"S{key}\""),
                 "card" | "old" | "new" => format!("\"{key}\":\"88\""),
                 "by" if spec.takes.contains(&"key") => "\"by\":\"li\",\"key\":\"k1\"".to_owned(),
                 _ => format!("\"{key}\":\"1\""),

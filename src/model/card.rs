@@ -243,6 +243,8 @@ pub struct CardRecord {
     pub uses: Option<i32>,
     /// 部门, for people: it decides nothing.
     pub department: String,
+    /// Whether this row itself states a figure; others of its account may have it from another row.
+    pub states_figures: bool,
     /// 二维码: a static member code; at most [`crate::limits::CODE_LEN_MAX`] bytes.
     pub code: Option<Vec<u8>>,
     /// What the card may do.

@@ -133,6 +133,25 @@ pub enum Act {
         /// The card that follows it, in the table or not yet.
         new: CardNo,
     },
+    /// Puts a card on another account. From its own account (`@…`) all that it holds comes along; what a shared one holds stays there.
+    Account {
+        /// The card.
+        card: CardNo,
+        /// The account, of the table's kind.
+        account: AccountId,
+    },
+    /// Gives an account another name: all that it holds and every card of it come along.
+    Rename {
+        /// Its name.
+        old: AccountId,
+        /// Its name from now on: nobody's yet, of the table's kind.
+        new: AccountId,
+    },
+    /// Gives a card's number to another holder, with the account that the table names for it now.
+    Reissue {
+        /// The card.
+        card: CardNo,
+    },
     /// Opens a door by hand.
     Open {
         /// The board.
@@ -160,6 +179,7 @@ impl Act {
         match self {
             Self::Void { sale: about, .. } | Self::Settle { claim: about, .. } => Some(*about),
             Self::Move { .. } | Self::Mark { .. } | Self::Link { .. } | Self::Open { .. } => None,
+            Self::Account { .. } | Self::Rename { .. } | Self::Reissue { .. } => None,
         }
     }
 }

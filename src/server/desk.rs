@@ -4,10 +4,10 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use super::Server;
-use crate::book::Figures;
+use crate::book::{Figures, Named};
 use crate::limits::FOUND_MAX;
 use crate::model::text::text_from_lossy;
-use crate::model::{AccountId, CardNo, CardRow, CardStatus, Marks, Now, Reason, Serial, Text};
+use crate::model::{AccountId, CardNo, CardRow, CardStatus, Marks, Now, Reason, Serial, Text, owner_of};
 use crate::policy;
 use crate::wire;
 
@@ -30,31 +30,42 @@ pub struct CardView {
     pub reason: Option<Reason>,
     /// The card that was given out for it.
     pub heir: Option<CardNo>,
-    /// What stands on another account.
-    pub left_behind: Option<LeftBehind>,
+    /// The account that the table names for it in vain.
+    pub ignored: Option<IgnoredAccount>,
 }
 
-/// Sales that a terminal booked while nobody knew their card stand on an account of the card's number; the table names another for it now, so
-/// its opening figures do not meet them (design.md, section 5).
+/// A card that the table puts on another account than the ledger has it on: the table's is ignored (design.md, section 5).
 #[derive(Clone, Debug)]
-pub struct LeftBehind {
+pub struct IgnoredAccount {
     /// The card.
     pub card: CardNo,
     /// The account that the table names.
     pub named: AccountId,
-    /// What the account of the card's number holds.
+    /// The account that it is on.
+    pub account: AccountId,
+    /// What that holds.
     pub figures: Figures,
 }
 
-impl fmt::Display for LeftBehind {
+impl fmt::Display for IgnoredAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { named, figures: Figures { balance, uses }, .. } = self;
+        let Self { named, account, figures: Figures { balance, uses }, .. } = self;
         write!(
             f,
-            "{balance} and {uses} uses from before the table named account {named} stand on the account of the card's number: \
-             leave the row's account empty, or settle it on {named} with `posgate ctl adjust`"
+            "the table names account {named}, which is ignored: the card moved account {} ({balance} and {uses} uses) and stays there; \
+             `posgate ctl account` puts a card on another account, `rename` gives an account another name, `reissue` gives the number to \
+             another holder",
+            shown_account(account)
         )
     }
+}
+
+/// An account for a log: of a card's own the last four digits.
+fn shown_account(account: &AccountId) -> AccountId {
+    owner_of(account).map_or(*account, |card| {
+        let masked = heapless::format!(24; "@{}", card.masked()).unwrap_or_default();
+        AccountId::try_from(masked.as_str()).unwrap_or_default()
+    })
 }
 
 /// A device that answered a 000.
@@ -146,20 +157,20 @@ impl Server<'_> {
             marks: book.marks_of(card),
             reason: checked.err(),
             heir: book.heir(card),
-            left_behind: self.tables.cards.find(card).and_then(|row| self.left_behind_of(row)),
+            ignored: self.tables.cards.find(card).and_then(|row| self.ignored_of(row)),
             row,
         })
     }
 
-    /// What cards of the table have on other accounts than theirs.
-    pub fn left_behind(&self) -> impl Iterator<Item = LeftBehind> {
-        self.tables.cards.rows().iter().filter_map(|row| self.left_behind_of(row))
+    /// The cards that the table puts on other accounts than the ledger, in the table's order.
+    pub fn ignored_accounts(&self) -> impl Iterator<Item = IgnoredAccount> {
+        self.tables.cards.rows().iter().filter_map(|row| self.ignored_of(row))
     }
 
-    fn left_behind_of(&self, row: &CardRow) -> Option<LeftBehind> {
-        let (book, card) = (&self.tables.book, CardNo::from_value(row.card).padded());
-        let figures = book.left_behind(row)?.figures();
-        Some(LeftBehind { card, named: book.account(row.account).id, figures })
+    fn ignored_of(&self, row: &CardRow) -> Option<IgnoredAccount> {
+        let Named { card, named, account } = self.tables.book.named_elsewhere(row)?;
+        let account = self.tables.book.account(account);
+        Some(IgnoredAccount { card, named, account: account.id, figures: account.figures() })
     }
 
     /// Who answered a 000 since [`Server::forget_found`]: registered devices before others, else the first first.

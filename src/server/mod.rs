@@ -39,7 +39,7 @@ pub use clock::ClockFault;
 use clock::{ClockTimers, ClockWatch};
 pub use counters::Counters;
 use desk::FoundDevices;
-pub use desk::{CardView, FoundDevice, LeftBehind};
+pub use desk::{CardView, FoundDevice, IgnoredAccount};
 pub use device::Tally;
 use device::{Devices, LIMITED, Minute, Standing};
 pub use effects::{Effects, Mailbag, Peer};
@@ -414,6 +414,7 @@ impl<'t> Server<'t> {
         self.loaded = Some(now.stamp);
         self.started = now.mono;
         self.watch_clock(now, fx);
+        self.finish_halfway(now, fx);
         let mut entry = self.service_entry(Kind::Start, now);
         let Beginning { branch, rolled_back } = self.beginning;
         if let Some(branch) = branch {

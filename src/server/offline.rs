@@ -105,11 +105,16 @@ impl Server<'_> {
             entry.detail = as_claimed(&entry.detail);
             return Some(self.list_offline(context, sale, entry, fx));
         }
-        let row = self.card_row(card);
-        if row.is_none() {
+        // A sale of who had the number before is that holder's.
+        let former = entry.believed_at().and_then(|at| self.book().former_holder(card, at));
+        let row = self.card_row(card).filter(|_| former.is_none());
+        if row.is_none() && former.is_none() {
             self.note_unknown(context, card);
         }
-        let known = row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
+        if let Some((since, _)) = former {
+            entry.detail.push("former", since);
+        }
+        let known = former.map_or_else(|| self.account_of(card), |(_, account)| account);
         if let Some(Behind::Sale(first)) = behind {
             entry.kind = Kind::Matched;
             entry.about = Some(first);
@@ -148,6 +153,8 @@ impl Server<'_> {
         let effect = Effect::of(&charge);
         let judged = match &row {
             Some(row) => policy::judge_offline(&self.tables.book, &self.rules, device, row, basis, at, is_timed),
+            // Of a holder that the table does not have any more nothing is known.
+            None if former.is_some() => Ok(()),
             None => Err(Reason::UnknownCard),
         };
         if let Err(reason) = judged {

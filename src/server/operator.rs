@@ -20,14 +20,14 @@ use super::outbox::{About, Addressee};
 use super::refused::{Refused, USES_MAX};
 use super::texts::{Values, fill};
 use super::{Effects, Room, Server, access};
-use crate::book::{Ask, Figures};
+use crate::book::{Ask, Figures, REISSUED, account_in};
 use crate::gbk;
-use crate::limits::LINKS_MAX;
+use crate::limits::{LINKS_MAX, RENAMED_CARDS_MAX};
 use crate::model::card::CardRow;
 use crate::model::rules::UnknownDevices;
 use crate::model::{
     AccountId, Act, Balance, CardNo, CardStatus, Detail, Done, Entry, EntrySeq, Key, Kind, MachineNo, Mark, Money, Now,
-    Order, UnitNo, Way,
+    Order, UnitNo, Way, is_own_account,
 };
 use crate::policy;
 use crate::wire::Reply;
@@ -45,6 +45,25 @@ struct Plan {
     detail: Detail,
     /// The board's row, and its door.
     door: Option<(usize, UnitNo)>,
+    /// The account that a link names, and what it has to do with `account`.
+    going: Option<Going>,
+}
+
+/// How a card or a purse comes to an account.
+#[derive(Clone, Copy)]
+struct Going {
+    to: AccountId,
+    how: How,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// The card alone: what the account holds stays there.
+    Card,
+    /// All that the account holds, and its cards.
+    Purse,
+    /// The card's number, for another holder.
+    Number,
 }
 
 impl Plan {
@@ -58,6 +77,7 @@ impl Plan {
             about: None,
             detail: Detail::default(),
             door: None,
+            going: None,
         }
     }
 }
@@ -94,14 +114,14 @@ impl Server<'_> {
         }
     }
 
-    /// The row that serves a card: its own, or, until the table has one, that of the card which it follows. An account
-    /// that it carries on wins over the one that its row names.
+    /// The row that serves a card: its own, or, until the table has one, that of the card which it follows. The account
+    /// that the ledger has it on wins over the one that its row names.
     pub fn card_row(&self, card: CardNo) -> Option<CardRow> {
-        let link = self.book().link_of(card);
         if let Some(row) = self.tables.cards.find(card) {
-            return Some(link.map_or_else(|| row.clone(), |(_, account)| row.serving(card, account)));
+            let own = self.book().account_of_card(card);
+            return Some(own.map_or_else(|| row.clone(), |account| row.serving(card, account)));
         }
-        let (_, account) = link?;
+        let (_, account) = self.book().link_of(card)?;
         let old = self.book().ancestors(card).find_map(|was| self.tables.cards.find(was))?;
         let mut row = old.serving(card, account);
         // That the table calls the old card lost or closed stops that card only; a holder who is frozen is so with another card.
@@ -131,8 +151,11 @@ impl Server<'_> {
             Act::Move { card, .. }
             | Act::Mark { card, .. }
             | Act::Link { new: card, .. }
+            | Act::Reissue { card }
             | Act::Settle { card, .. } => self.account_of(*card),
-            Act::Void { .. } => sale.and_then(|sale| self.book().account_row(sale.account.as_deref()?)),
+            Act::Void { .. } => sale.and_then(|sale| self.book().purse_of(sale.account.as_deref()?, sale.seq)),
+            Act::Account { account, .. } => self.book().account_row(account),
+            Act::Rename { new, .. } => self.book().account_row(new),
             Act::Open { .. } => None,
         };
         let Some(used) = self.book().used_name(order) else {
@@ -146,6 +169,9 @@ impl Server<'_> {
             });
         }
         let id = account.map(|account| self.book().account(account).id).filter(|id| used.is_of(id));
+        // The card may be on another account since.
+        let named = || self.book().accounts().iter().map(|account| account.id).find(|id| used.is_of(id));
+        let id = id.or_else(|| account.and_then(|_| named()));
         let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
         Ok(Some(Done { seq: used.seq, is_again: true, account }))
     }
@@ -169,6 +195,9 @@ impl Server<'_> {
             Act::Settle { claim, card, amount, uses } => self.plan_settle(*claim, sale, *card, *amount, *uses),
             Act::Mark { card, mark } => self.plan_mark(*card, *mark),
             Act::Link { old, new } => self.plan_link(*old, *new),
+            Act::Account { card, account } => self.plan_account(*card, account),
+            Act::Rename { old, new } => self.plan_rename(old, new),
+            Act::Reissue { card } => self.plan_reissue(*card),
             Act::Open { machine, door } => self.plan_open(*machine, *door),
         }
     }
@@ -266,12 +295,13 @@ impl Server<'_> {
         if sale.sales() <= 0 {
             return Err(no_sale);
         }
-        let account = sale.account.as_deref().and_then(|id| self.book().account_row(id));
-        let (Some(card), Some(account)) = (sale.card, account) else { return Err(no_sale) };
+        let (Some(card), Some(id)) = (sale.card, &sale.account) else { return Err(no_sale) };
         let voided = self.book().voided(seq).ok_or(Refused::TooOld { seq })?;
         if voided.is_whole {
             return Err(Refused::AlreadyVoided { seq });
         }
+        // To the purse that paid, under whatever name it is kept today.
+        let account = self.book().purse_of(id, seq).ok_or(Refused::PurseUnknown { seq })?;
         let left = -sale.amount.unwrap_or_default() - Balance::from_fen(voided.fen);
         let left = u32::try_from(left.fen()).ok().and_then(Money::from_fen).unwrap_or_default();
         if amount == Some(Money::ZERO) {
@@ -288,6 +318,13 @@ impl Server<'_> {
         if let Some(period) = sale.detail.get("period") {
             let name: heapless::Vec<u8, 48> = period.bytes().take(48).collect();
             plan.detail.push("period", core::str::from_utf8(&name).unwrap_or_default());
+        }
+        let former = sale.detail.get("former");
+        if let Some(former) = former
+            .and_then(|former| former.0.parse().ok().map(EntrySeq))
+            .or_else(|| self.book().reissued_since(card, seq))
+        {
+            plan.detail.push("former", former);
         }
         if let Some(asked) = amount {
             plan.detail.push("asked", asked);
@@ -378,6 +415,85 @@ impl Server<'_> {
         Ok(plan)
     }
 
+    /// An account of the table's kind; a card's own is nobody's to name.
+    fn check_name(&self, account: &AccountId) -> Result<(), Refused> {
+        if is_own_account(account) {
+            return Err(Refused::OwnAccount { account: *account });
+        }
+        if self.book().has_room_for_account(account) { Ok(()) } else { Err(Refused::TooManyCards) }
+    }
+
+    fn plan_account(&self, card: CardNo, account: &AccountId) -> Result<Plan, Refused> {
+        self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        if let Some(heir) = self.book().heir(card) {
+            return Err(Refused::Replaced { card, heir });
+        }
+        self.check_name(account)?;
+        let from = self.account_of(card);
+        let own = from.map(|row| self.book().account(row).id);
+        // The table may name it before the ledger does: then the order is what makes it so.
+        if own == Some(*account) && self.book().account_of_card(card).is_some() {
+            return Err(Refused::SameAccount { card, account: *account });
+        }
+        self.has_room_for_cards(&[card])?;
+        let is_own = own.is_some_and(|own| is_own_account(&own));
+        let how = if is_own { How::Purse } else { How::Card };
+        Ok(Plan { account: from, going: Some(Going { to: *account, how }), ..Plan::new(Kind::Link, Some(card)) })
+    }
+
+    fn plan_rename(&self, old: &AccountId, new: &AccountId) -> Result<Plan, Refused> {
+        let book = self.book();
+        let is_known = |row: &u32| book.account(*row).is_somebodys() || self.cards_of(*row).next().is_some();
+        let row = book.account_row(old).filter(is_known).ok_or(Refused::NoSuchAccount { account: *old })?;
+        if old == new {
+            return Err(Refused::AccountTaken { account: *new });
+        }
+        self.check_name(new)?;
+        let is_taken = |row: &u32| book.account(*row).is_somebodys() || self.cards_of(*row).next().is_some();
+        if book.account_row(new).is_some_and(|row| is_taken(&row)) {
+            return Err(Refused::AccountTaken { account: *new });
+        }
+        if self.unbound_cards(row).count() > RENAMED_CARDS_MAX {
+            return Err(Refused::TooManyToRename { account: *old });
+        }
+        let cards: heapless::Vec<CardNo, { RENAMED_CARDS_MAX + 1 }> = self.unbound_cards(row).collect();
+        self.has_room_for_cards(&cards)?;
+        Ok(Plan { account: Some(row), going: Some(Going { to: *new, how: How::Purse }), ..Plan::new(Kind::Link, None) })
+    }
+
+    fn plan_reissue(&self, card: CardNo) -> Result<Plan, Refused> {
+        self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        let row = self.tables.cards.find(card).ok_or(Refused::NotInTable { card })?;
+        let book = self.book();
+        let named = book.account(row.account);
+        let former = book.account_of_card(card).or_else(|| book.heir(card).and_then(|heir| book.account_of_card(heir)));
+        // Also where the table still has the account under a name that it had before.
+        let is_same = former.is_none_or(|former| former == row.account || book.is_former_name(row.account, former));
+        if is_same || (is_own_account(&named.id) && named.is_somebodys()) {
+            return Err(Refused::SameHolder { card, account: named.id });
+        }
+        if let Some(heir) = book.heir(card).filter(|heir| self.tables.cards.find(*heir).is_none()) {
+            return Err(Refused::HeirNotInTable { card, heir });
+        }
+        self.has_room_for_cards(&[card])?;
+        Ok(Plan {
+            account: former,
+            going: Some(Going { to: named.id, how: How::Number }),
+            ..Plan::new(Kind::Link, Some(card))
+        })
+    }
+
+    /// The cards of the table that are on an account.
+    fn cards_of(&self, account: u32) -> impl Iterator<Item = CardNo> {
+        let cards = self.tables.cards.rows().iter().map(|row| CardNo::from_value(row.card));
+        cards.filter(move |card| self.account_of(*card) == Some(account))
+    }
+
+    /// Those of them that are there by the table's word alone: they never moved money.
+    fn unbound_cards(&self, account: u32) -> impl Iterator<Item = CardNo> {
+        self.cards_of(account).filter(|card| self.book().account_of_card(*card).is_none())
+    }
+
     /// Whether a card that is to carry on `account` has nothing of its own.
     fn check_unused(&self, card: CardNo, account: u32) -> Result<(), Refused> {
         let book = self.book();
@@ -446,7 +562,9 @@ impl Server<'_> {
         if !order.note.is_empty() {
             entry.detail.push("note", order.note);
         }
-        if let (Some(card), Some(row)) = (plan.card, plan.account.filter(|_| plan.kind != Kind::Status)) {
+        if let (Some(card), Some(row), None) =
+            (plan.card, plan.account.filter(|_| plan.kind != Kind::Status), plan.going)
+        {
             self.open_account(now, card, row, fx);
             let account = self.book().account(row);
             entry.account = Some(account.id);
@@ -467,6 +585,9 @@ impl Server<'_> {
             self.end_approval(sale);
         }
         let (kind, by) = (plan.kind.word(), order.by.as_str());
+        if let Some(going) = &plan.going {
+            self.go(now, plan, going, &mut entry, fx);
+        }
         let seq = self.append(&mut entry, now, fx);
         match plan.card {
             Some(card) if plan.amount != Balance::ZERO => {
@@ -478,7 +599,103 @@ impl Server<'_> {
         if let Some((device, door)) = plan.door {
             self.send_open(now, device, door, seq, fx);
         }
-        Done { seq, is_again: false, account: self.holdings(plan.account) }
+        let account = plan.going.and_then(|going| self.book().account_row(&going.to)).or(plan.account);
+        Done { seq, is_again: false, account: self.holdings(account) }
+    }
+
+    /// What comes before the link that puts a card or a purse on another account, and what that link says. A table's figures count once: they
+    /// are opened where they stand before anything moves.
+    fn go(&mut self, now: &Now, plan: &Plan, going: &Going, entry: &mut Entry, fx: &mut Effects) {
+        let from = plan.account;
+        let cards: heapless::Vec<CardNo, RENAMED_CARDS_MAX> = match (plan.card, from) {
+            (None, Some(from)) => self.unbound_cards(from).take(RENAMED_CARDS_MAX).collect(),
+            (Some(_), _) | (None, None) => heapless::Vec::new(),
+        };
+        let opener = plan.card.or_else(|| from.and_then(|from| self.cards_of(from).next()));
+        if let (Some(card), Some(from)) = (opener, from.filter(|_| going.how != How::Number)) {
+            self.open_account(now, card, from, fx);
+        }
+        for card in cards {
+            let mut bound = Entry::new(Kind::Link, now.stamp, self.clock.state);
+            bound.card = Some(card.padded());
+            self.stand_still(&mut bound, from);
+            self.append(&mut bound, now, fx);
+        }
+        let to = self.tables.book.account_for_link(&going.to).expect("the plan saw that there is room");
+        if let Some(card) = plan.card {
+            let is_named = self.tables.cards.find(card).is_some_and(|row| row.account == to);
+            let is_first = from.is_none_or(|from| !self.book().account(from).is_opened());
+            if going.how == How::Number || (going.how == How::Purse && is_named && is_first) {
+                self.tables.book.open_held_back(to);
+            }
+            self.open_account(now, card, to, fx);
+        }
+        let mut first = None;
+        let from_account = from.map(|from| self.book().account(from).clone());
+        if let (Some(own), How::Purse) = (&from_account, going.how)
+            && (own.balance, own.subsidy, own.uses) != (Balance::ZERO, Balance::ZERO, 0)
+        {
+            let mut out = *entry;
+            out.account = Some(own.id);
+            (out.amount, out.subsidy, out.uses) =
+                (Some(-own.balance), Some(-own.subsidy), Some(own.uses.saturating_neg()));
+            (out.balance, out.subsidy_left, out.uses_left) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(0));
+            out.detail.push("to", going.to);
+            first = Some(self.append(&mut out, now, fx));
+        }
+        let moved = from_account.as_ref().filter(|_| first.is_some());
+        let (amount, subsidy, uses) =
+            moved.map_or((Balance::ZERO, Balance::ZERO, 0), |own| (own.balance, own.subsidy, own.uses));
+        self.arrive(entry, to, (amount, subsidy, uses), first);
+        if let Some(own) = &from_account {
+            entry.detail.push("from", own.id);
+        }
+        if going.how == How::Number {
+            entry.detail.push("status", REISSUED);
+        }
+    }
+
+    /// The figures of an entry that puts what left an account into another.
+    fn arrive(
+        &self,
+        entry: &mut Entry,
+        to: u32,
+        (amount, subsidy, uses): (Balance, Balance, i32),
+        first: Option<EntrySeq>,
+    ) {
+        let account = self.book().account(to);
+        entry.account = Some(account.id);
+        (entry.amount, entry.subsidy, entry.uses) = (Some(amount), Some(subsidy), Some(uses));
+        entry.balance = Some(account.balance + amount);
+        entry.subsidy_left = Some(account.subsidy + subsidy);
+        entry.uses_left = Some(account.uses.saturating_add(uses));
+        entry.about = first;
+    }
+
+    /// Before anything else at a start: the power may have gone between the two entries by which a purse goes to another account.
+    pub(super) fn finish_halfway(&mut self, now: &Now, fx: &mut Effects) {
+        let Some(first) = self.book().halfway().copied() else { return };
+        let to = account_in(&first, "to");
+        let Some(to) = to.and_then(|to| self.tables.book.account_for_link(&to)) else { return };
+        let mut entry = Entry::new(Kind::Link, now.stamp, self.clock.state);
+        entry.card = first.card;
+        for (key, value) in first.detail.words().filter(|(key, _)| *key != "to") {
+            entry.detail.push_word(key, value);
+        }
+        let figures = (
+            -first.amount.unwrap_or_default(),
+            -first.subsidy.unwrap_or_default(),
+            first.uses.unwrap_or_default().saturating_neg(),
+        );
+        self.arrive(&mut entry, to, figures, Some(first.seq));
+        if let Some(from) = first.account {
+            entry.detail.push("from", from);
+        }
+        let seq = self.append(&mut entry, now, fx);
+        info!(
+            "order kind=link seq={seq} ref={}: what left an account before the last stop came to the other",
+            first.seq
+        );
     }
 
     /// 050 that no card asked for. Which reader it names is not known; a door's own number is the likeliest (inferred).

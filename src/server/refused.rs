@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::book::Figures;
-use crate::limits::{LINKS_MAX, NAMES_KEPT_MIN, VOIDS_KEPT_MIN};
+use crate::limits::{LINKS_MAX, NAMES_KEPT_MIN, RENAMED_CARDS_MAX, VOIDS_KEPT_MIN};
 use crate::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
 
 /// The most uses that one order moves.
@@ -66,6 +66,8 @@ refusals! {
     AlreadySettled { seq: EntrySeq } "already-settled"
     /// Whether the sale was voided before is not known any more.
     TooOld { seq: EntrySeq } "too-old"
+    /// The name of the account that paid was somebody else's twice since.
+    PurseUnknown { seq: EntrySeq } "purse-unknown"
     /// A card cannot follow itself.
     SameCard "same-card"
     /// Nobody carries on a closed card's account.
@@ -76,6 +78,20 @@ refusals! {
     NewCardHasFigures { card: CardNo, figures: Figures } "new-card-has-figures"
     /// The new card is stopped.
     NewCardStopped { card: CardNo, status: CardStatus } "new-card-stopped"
+    /// Only a card's own account begins so.
+    OwnAccount { account: AccountId } "own-account"
+    /// The card is on it.
+    SameAccount { card: CardNo, account: AccountId } "same-account"
+    /// Neither the table nor the ledger has the account.
+    NoSuchAccount { account: AccountId } "no-such-account"
+    /// The name is somebody's.
+    AccountTaken { account: AccountId } "account-taken"
+    /// More cards would come along than one order takes.
+    TooManyToRename { account: AccountId } "too-many-cards"
+    /// The table has no other holder for the number.
+    SameHolder { card: CardNo, account: AccountId } "same-holder"
+    /// The card that carries on would be served by another holder's row.
+    HeirNotInTable { card: CardNo, heir: CardNo } "not-in-table"
     /// Too many cards in a row that the table does not have.
     TooManyLinks "too-many-links"
     /// The key stands for another order.
@@ -174,6 +190,10 @@ impl fmt::Display for Refused {
                 f,
                 "sale {seq} is older than the last {VOIDS_KEPT_MIN} voids, one of which may be its own: use adjust"
             ),
+            Self::PurseUnknown { seq } => write!(
+                f,
+                "the account that paid sale {seq} has had other names twice since, and where it is cannot be told: use adjust"
+            ),
             Self::SameCard => write!(f, "a card cannot replace itself: name the old card, then the new one"),
             Self::OldCardClosed { card } => write!(
                 f,
@@ -189,6 +209,31 @@ impl fmt::Display for Refused {
             Self::NewCardStopped { card, status } => {
                 write!(f, "card {card} is {}: make it active first, or take another", status.word())
             }
+            Self::OwnAccount { account } => write!(
+                f,
+                "account {account} begins with @, as only a card's own does: name one of the table's kind, such as a student number"
+            ),
+            Self::SameAccount { card, account } => write!(f, "card {card} is on account {account}: nothing to do"),
+            Self::NoSuchAccount { account } => write!(
+                f,
+                "neither the card table nor the ledger has account {account}: check the name with `posgate ctl cards --search`"
+            ),
+            Self::AccountTaken { account } => write!(
+                f,
+                "account {account} is somebody's: take a name that is free, or put single cards on it with `account`"
+            ),
+            Self::TooManyToRename { account } => write!(
+                f,
+                "more than {RENAMED_CARDS_MAX} cards of account {account} never moved money: put them on the new one with `account`, or in the table"
+            ),
+            Self::SameHolder { card, account } => write!(
+                f,
+                "the card table has card {card} on account {account}, which is no other holder's: write the new holder's account there, reload, then reissue"
+            ),
+            Self::HeirNotInTable { card, heir } => write!(
+                f,
+                "card {heir} follows {card} and is served by its row: add {heir} to the card table and reload, then reissue"
+            ),
             Self::TooManyLinks => write!(
                 f,
                 "{LINKS_MAX} cards in a row were replaced, and the card table has none of them: add the newest, then reload"

@@ -152,20 +152,32 @@ fn what_an_unknown_card_owes_is_told_once_the_table_names_another_account() {
     let mut terminal = Device::new(2, &server);
     let record = terminal.frame("105", "9999999999,8.00,2026-11-22 11:59:00,0,7,1");
     terminal.ask(&record, "011");
-    let owed = "-8.00 and 0 uses from before the table named account S9";
+    let owed = "the table names account S9, which is ignored: the card moved account @****9999 (-8.00 and 0 uses)";
     let table = |account: &str| format!("{}9999999999,{account},王五,100.00,0,,,\n", card_table(12));
     site.write("cards.csv", &table("S9"));
-    ctl(&site, &["reload"]).expect(0, &["13 cards: 1 new"]);
-    server.wait_for_trouble(&format!("left-behind card=****9999: {owed}"));
-    ctl(&site, &["card", "9999999999"]).expect(0, &["account   S9", "holds     100.00 yuan", owed]);
-    site.run(&["check", "--config", "CONFIG"]).expect(0, &[], &[&format!("cards.csv: card 9999999999: {owed}")]);
+    let said = ctl(&site, &["reload", "--json"]).expect(0, &[]).json();
+    assert_eq!((member(&said, "ignored"), member(&said, "elsewhere")), ("1".into(), "1".into()));
+    server.wait_for_trouble(&format!("ignored card=****9999: {owed}"));
+    ctl(&site, &["card", "9999999999"])
+        .expect(0, &["account   @9999999999", "holds     -8.00 yuan", "ignored   account S9"]);
+    site.run(&["check", "--config", "CONFIG"]).expect(0, &[], &[&format!("cards.csv: card ****9999: {owed}")]);
     server.kill();
     let server = site.start();
     server.wait_for_trouble(owed);
-    site.write("cards.csv", &table(""));
-    ctl(&site, &["reload"]).expect(0, &["13 cards"]);
-    let said = ctl(&site, &["card", "9999999999"]).expect(0, &["holds     92.00 yuan"]);
-    assert!(!said.out.contains("apart"), "{said:?}");
+    // What the table opens its account with counts once, also where the card moved money before.
+    ctl(&site, &["account", "9999999999", "S9"]).expect(0, &["account S9 holds 92.00 yuan"]);
+    let said = ctl(&site, &["card", "9999999999"]).expect(0, &["account   S9", "holds     92.00 yuan"]);
+    assert!(!said.out.contains("ignored"), "{said:?}");
+    ctl(&site, &["account", "9999999999", "S9"]).expect(1, &["is on account S9"]);
+    ctl(&site, &["rename", "S9", "A00001"]).expect(1, &["account A00001 is somebody's"]);
+    ctl(&site, &["rename", "S9", "S10"]).expect(0, &["account S10 holds 92.00 yuan"]);
+    // The table has the old name yet: that is no other holder.
+    ctl(&site, &["reissue", "9999999999"]).expect(1, &["which is no other holder's"]);
+    site.write("cards.csv", &table("S11").replace("王五,100.00", "赵六,7.00"));
+    ctl(&site, &["reload"]).expect(0, &["1 changed"]);
+    ctl(&site, &["reissue", "9999999999"]).expect(0, &["account S11 holds 7.00 yuan"]);
+    ctl(&site, &["card", "9999999999"]).expect(0, &["account   S11", "赵六", "holds     7.00 yuan"]);
+    server.kill();
 }
 
 #[test]

@@ -151,6 +151,14 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
     assert!(script.ask("reload", "").contains("\"crc\":\""));
     site.write("cards.csv", &whole);
     script.done("card", ",\"card\":\"9999999999\"");
+    script.order("account", ",\"card\":\"9999999999\",\"account\":\"S8\"");
+    script.order("rename", ",\"old\":\"S8\",\"new\":\"S7\"");
+    let row = "\"for\":\"2027\",\"by\":\"li\"";
+    script.done("account", &format!(",\"card\":\"9999999999\",\"account\":\"S8\",{row}"));
+    script.done("rename", &format!(",\"old\":\"S8\",\"new\":\"S6\",{row}"));
+    site.write("cards.csv", &format!("{}9999999999,S5,王五,,,,,,,,\n", table()));
+    script.done("reload", "");
+    script.order("reissue", ",\"card\":\"9999999999\"");
     for cmd in ["cards", "unknown", "devices", "found-devices"] {
         // As a script goes through a list.
         let mut line = script.done(cmd, "");

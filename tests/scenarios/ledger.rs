@@ -96,7 +96,9 @@ impl Ledger {
             if entry.about.is_some_and(|about| about >= seq) {
                 return Err(format!("entry {seq} is about a later one"));
             }
-            if entry.moves() && (entry.account.is_none() || entry.card.is_none()) {
+            // An account's new name is no single card's.
+            let is_nobodys = entry.account.is_none() || (entry.card.is_none() && entry.kind != Kind::Link);
+            if entry.moves() && is_nobodys {
                 return Err(format!("entry {seq} moves nobody's account"));
             }
             let Some(account) = entry.account.as_ref().map(ToString::to_string) else { continue };
@@ -108,6 +110,10 @@ impl Ledger {
             }
             if (Some(sum.0), Some(sum.1)) != (entry.balance, entry.uses_left) {
                 return Err(format!("entry {seq}: the account's entries add up to {} and {}", sum.0, sum.1));
+            }
+            if let Some(from) = entry.detail.get("from").filter(|_| entry.kind == Kind::Link) {
+                // All of it is on another, and the name is free.
+                opened.retain(|account| !from.is(account));
             }
             if entry.kind == Kind::Open {
                 if opened.contains(&account) {

@@ -2,7 +2,9 @@
 
 use posgate::gbk;
 use posgate::model::order::{Holder, KeyText, Note, Operator, Purpose};
-use posgate::model::{Act, Balance, CardNo, Done, EntrySeq, Key, MachineNo, Mark, Money, Order, UnitNo, Way};
+use posgate::model::{
+    AccountId, Act, Balance, CardNo, Done, EntrySeq, Key, MachineNo, Mark, Money, Order, UnitNo, Way,
+};
 use posgate::server::Refused;
 
 /// Reads the words of a step. `find` gives an entry by its label; a key that is not given is `fresh_key`.
@@ -62,6 +64,14 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
         ["unfreeze", card] => mark(card, Mark::Unfrozen)?,
         ["close", card] => mark(card, Mark::Closed)?,
         ["replace", old, new] => Act::Link { old: card(old)?, new: card(new)? },
+        ["account", number, account] => {
+            Act::Account { card: card(number)?, account: AccountId::try_from(*account).map_err(|_| "too long a name")? }
+        }
+        ["rename", old, new] => Act::Rename {
+            old: AccountId::try_from(*old).map_err(|_| "too long a name")?,
+            new: AccountId::try_from(*new).map_err(|_| "too long a name")?,
+        },
+        ["reissue", number] => Act::Reissue { card: card(number)? },
         ["open", machine, door] => Act::Open {
             machine: MachineNo::parse(machine.as_bytes()).ok_or("no machine")?,
             door: UnitNo::parse(door.as_bytes()).ok_or("no door")?,

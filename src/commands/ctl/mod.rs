@@ -64,6 +64,9 @@ const COMMANDS: &[Spec] = &[
     order("unfreeze", &["CARD"], ROW),
     order("close", &["CARD"], ROW),
     order("replace", &["OLD", "NEW"], ORDER),
+    order("account", &["CARD", "ACCOUNT"], ORDER),
+    order("rename", &["OLD", "NEW"], ORDER),
+    order("reissue", &["CARD"], ORDER),
     order("open", &["MACHINE", "DOOR"], ORDER),
     spec("card", &["CARD"], &[]),
     spec("cards", &[], &["search"]),
@@ -372,7 +375,8 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
             let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("{seq:?} is no entry's number")))?;
             object.number("seq", seq).text_if("amount", options.value("amount"))
         }
-        "replace" => object.text_if("old", operand(0)).text_if("new", operand(1)),
+        "account" => object.text_if("card", operand(0)).text_if("account", operand(1)),
+        "replace" | "rename" => object.text_if("old", operand(0)).text_if("new", operand(1)),
         "open" => object.text_if("machine", operand(0)).text_if("door", operand(1)),
         _ => object.text_if("card", operand(0)).text_if("amount", operand(1)),
     };

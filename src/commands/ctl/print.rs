@@ -68,7 +68,7 @@ pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     say!("card      {} {}", text(answer, "card"), text(answer, "name"));
     say!("state     {}", state(answer));
     let marks: Vec<&str> = answer.list("marks").iter().filter_map(as_text).collect();
-    if !marks.is_empty() {
+    if marks.len() > 1 {
         say!("marks     {}: each is ended by its own order", marks.join(" and "));
     }
     if let Some(heir) = answer.text("replaced_by") {
@@ -77,8 +77,10 @@ pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     let account = answer.text("account").unwrap_or("none: nobody ever used this card");
     say!("account   {account}");
     say!("holds     {} yuan, {} uses", text(answer, "balance"), text(answer, "uses"));
-    if let Some(left_behind) = answer.text("left_behind") {
-        say!("apart     {left_behind}");
+    if let Some(named) = answer.text("ignored_account") {
+        say!(
+            "ignored   account {named} of the card table: `account` moves the card there, `rename` renames its account"
+        );
     }
     let limits = [
         ("valid_from", "from "),
@@ -376,7 +378,16 @@ pub(super) fn reloaded(answer: &Value) {
         ("new_cards", "new", "new"),
         ("gone_cards", "gone", "gone"),
         ("changed_cards", "changed", "changed"),
-        ("ignored_accounts", "ignored", "opened already, so the ledger's balance and uses stand, not the table's"),
+        (
+            "ignored_cards",
+            "elsewhere",
+            "on other accounts by the ledger, which stand; `account`, `rename` and `reissue` change them",
+        ),
+        (
+            "ignored_accounts",
+            "ignored_figures",
+            "opened already, so the ledger's balance and uses stand, not the table's",
+        ),
         ("at_next_start", "", "takes effect at the next start"),
     ];
     for (list, count, words) in lists {

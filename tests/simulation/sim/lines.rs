@@ -40,6 +40,9 @@ pub fn command(act: &Act) -> &'static str {
         Act::Mark { mark: Mark::Unfrozen, .. } => "unfreeze",
         Act::Mark { mark: Mark::Closed, .. } => "close",
         Act::Link { .. } => "replace",
+        Act::Account { .. } => "account",
+        Act::Rename { .. } => "rename",
+        Act::Reissue { .. } => "reissue",
         Act::Open { .. } => "open",
     }
 }
@@ -59,6 +62,9 @@ pub fn line_of(order: &Order, cmd: &str, is_all: bool, is_dry: bool) -> String {
         Act::Settle { claim, card, amount, uses } => {
             format!("\"card\":\"{card}\",\"amount\":\"{amount}\",\"uses\":{uses},\"about\":{}", claim.0)
         }
+        Act::Account { card, account } => format!("\"card\":\"{card}\",\"account\":\"{account}\""),
+        Act::Rename { old, new } => format!("\"old\":\"{old}\",\"new\":\"{new}\""),
+        Act::Reissue { card } => format!("\"card\":\"{card}\""),
         Act::Open { machine, door } => format!("\"machine\":\"{machine}\",\"door\":\"{door}\""),
     };
     let key = match key {

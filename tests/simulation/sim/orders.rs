@@ -1,7 +1,7 @@
 //! The naive model of the operator's orders: what was asked under which key, what the durable ledger says was done, and
 //! what follows of it for cards and sales. It reads entries as texts and shares no code with the book.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use posgate::book::Figures;
 use posgate::limits::LINKS_MAX;
@@ -87,9 +87,12 @@ pub struct Orders {
     standing: Map<u64, Standing>,
     was: Map<u64, u64>,
     heirs: Map<u64, u64>,
-    linked: Map<u64, String>,
-    /// The account that a card moved last.
-    moved: Map<u64, String>,
+    /// The account that a card is on, since it moved money.
+    moved: BTreeMap<u64, String>,
+    /// Which purse went where, and at which entry.
+    gone: Vec<(u64, String, String)>,
+    /// Names that purses got.
+    named: BTreeSet<String>,
     pub sales: BTreeMap<u64, Sold>,
     /// The newest durable entry.
     head: u64,
@@ -196,10 +199,62 @@ impl Orders {
         }
     }
 
-    /// The account that a card moves.
+    /// The account that a card moves: once it moved money the ledger's, else the table's.
     pub fn account(&self, card: u64, site: &Site) -> Option<String> {
         let row = || site.find(card).map(|row| row.account.clone());
-        self.linked.get(&card).cloned().or_else(row).or_else(|| self.moved.get(&card).cloned())
+        self.moved.get(&card).cloned().or_else(row)
+    }
+
+    /// What became of an account after an entry: names change, and a card's own account may go where the card goes.
+    fn purse(&self, account: &str, since: u64) -> String {
+        let mut name = account.to_owned();
+        for (_, _, to) in self.gone.iter().filter(|(seq, ..)| *seq > since).fold(
+            Vec::new(),
+            |mut path: Vec<&(u64, String, String)>, gone| {
+                if gone.1 == path.last().map_or(account, |last| last.2.as_str()) {
+                    path.push(gone);
+                }
+                path
+            },
+        ) {
+            name.clone_from(to);
+        }
+        name
+    }
+
+    /// Whether anybody is on an account, or its money is there.
+    fn is_somebodys(&self, account: &str, site: &Site) -> bool {
+        let by_ledger = self.moved.values().any(|own| own == account) || self.named.contains(account);
+        by_ledger || site.cards.iter().any(|card| card.account == account && !self.moved.contains_key(&card.number))
+    }
+
+    /// Takes note of a link that puts a card or a purse on another account.
+    fn take_account(&mut self, line: &Line, text: &str, seq: u64, site: &Site) {
+        let to = line.column(9).to_owned();
+        let Some(from) = line.word("from").map(str::to_owned) else {
+            self.moved.insert(number(line.column(8)), to);
+            return;
+        };
+        let is_purse = line.column(8).is_empty() || from.starts_with('@');
+        if is_purse {
+            for own in self.moved.values_mut().filter(|own| **own == from) {
+                own.clone_from(&to);
+            }
+            self.gone.push((seq, from.clone(), to.clone()));
+            self.named.remove(&from);
+            self.named.insert(to.clone());
+        }
+        if !line.column(8).is_empty() {
+            let card = number(line.column(8));
+            assert!(
+                self.account(card, site).is_none_or(|own| own == from || own == to),
+                "from another account: {text}"
+            );
+            // Those that it replaced are the same holder's.
+            for old in std::iter::successors(Some(card), |card| self.was.get(card).copied()).collect::<Vec<_>>() {
+                self.moved.insert(old, to.clone());
+            }
+        }
     }
 
     // ---------------------------------------------------------------- the ledger says
@@ -215,9 +270,14 @@ impl Orders {
         ) || (kind == "offline" && line.word("claimed").is_none());
         if moves {
             let account = line.column(9).to_owned();
-            let expected = if kind == "link" { None } else { self.account(card, site) };
+            let expected = if matches!(kind, "link" | "void") { None } else { self.account(card, site) };
             assert!(expected.is_none_or(|expected| expected == account), "another account than its card's: {text}");
-            self.moved.insert(card, account);
+            if card > 0 && (kind != "link" || line.word("was").is_none()) {
+                self.moved.entry(card).or_insert(account);
+            }
+        }
+        if kind == "link" && line.word("was").is_none() && line.word("to").is_none() {
+            self.take_account(line, text, seq, site);
         }
         if matches!(kind, "charge" | "meal" | "scan" | "offline") && line.word("claimed").is_none() {
             self.sales.insert(
@@ -258,6 +318,7 @@ impl Orders {
                 assert!(!self.standing_of(card)[CLOSED] || status == CLOSED, "a closed card was changed: {text}");
                 self.stand(card, status, stands);
             }
+            "link" if line.word("was").is_none() => (),
             "link" => {
                 let old = number(line.word("was").expect("a link says of which card"));
                 assert_eq!(Some(line.column(9).to_owned()), self.account(old, site), "another account: {text}");
@@ -270,7 +331,7 @@ impl Orders {
                     self.stand(card, FROZEN, true);
                 }
                 self.was.insert(card, old);
-                self.linked.insert(card, line.column(9).to_owned());
+                self.moved.insert(card, line.column(9).to_owned());
             }
             "payout" => {
                 let (balance, uses) = (fen(line.column(13)), line.column(15).parse::<i64>().unwrap_or(0));
@@ -302,6 +363,7 @@ impl Orders {
         if sale <= self.forgotten {
             return;
         }
+        let purse = self.sales.get(&sale).map(|sold| self.purse(&sold.account, sale)).unwrap_or_default();
         let sold = self.sales.get_mut(&sale).unwrap_or_else(|| panic!("a void of what is no sale: {text}"));
         let (back, uses) = (fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
         assert!(!sold.is_whole, "nothing was left of the sale: {text}");
@@ -312,11 +374,7 @@ impl Orders {
         let rest = line.word("rest").map(fen);
         assert_eq!(rest, (!sold.is_whole).then(|| sold.left()), "what is left: {text}");
         let said = [line.column(9), line.word("day").unwrap_or(""), line.word("period").unwrap_or("")];
-        assert_eq!(
-            said,
-            [sold.account.as_str(), &sold.day, &sold.period],
-            "account, day and period of the sale: {text}"
-        );
+        assert_eq!(said, [purse.as_str(), &sold.day, &sold.period], "account, day and period of the sale: {text}");
         assert_eq!(number(line.column(8)), sold.card, "the sale's card: {text}");
     }
 
@@ -352,6 +410,20 @@ impl Orders {
             Act::Mark { card, mark } => vec![self.answer_to_mark(card.value(), mark.word(), site)],
             Act::Link { old, new } => vec![self.answer_to_link(old.value(), new.value(), site)],
             Act::Settle { .. } => unreachable!("no operator of this world settles a stored sale"),
+            Act::Account { card, account } => vec![self.answer_to_account(card.value(), account, site)],
+            Act::Rename { old, new } => vec![self.answer_to_rename(old, new, site)],
+            // The simulation's table is never edited: it has no other holder for a number.
+            Act::Reissue { card } => {
+                let card = card.value();
+                let is_known = self.is_known(card, site);
+                vec![if !is_known {
+                    "unknown-card"
+                } else if site.find(card).is_none() {
+                    "not-in-table"
+                } else {
+                    "same-holder"
+                }]
+            }
             // Whether the device spoke since the start is not looked at here.
             Act::Open { machine, door } => {
                 let is_door = door.value() <= 2 && site.boards.iter().any(|board| u64::from(*board) == machine.value());
@@ -415,11 +487,7 @@ impl Orders {
 
     fn answer_to_mark(&self, card: u64, status: &str, site: &Site) -> &'static str {
         let (wanted, is_set) = meaning(status);
-        let is_known = self.terms(card, site).is_some()
-            || self.moved.contains_key(&card)
-            || self.standing.contains_key(&card)
-            || self.heir(card).is_some();
-        if !is_known {
+        if !self.is_known(card, site) {
             return "unknown-card";
         }
         if self.heir(card).is_some() {
@@ -437,6 +505,40 @@ impl Orders {
             return "table-says";
         }
         if is_clear { "done" } else { "other-state" }
+    }
+
+    fn is_known(&self, card: u64, site: &Site) -> bool {
+        self.terms(card, site).is_some()
+            || self.moved.contains_key(&card)
+            || self.standing.contains_key(&card)
+            || self.heir(card).is_some()
+    }
+
+    fn answer_to_account(&self, card: u64, account: &str, site: &Site) -> &'static str {
+        if !self.is_known(card, site) {
+            return "unknown-card";
+        }
+        if self.heir(card).is_some() {
+            return "replaced";
+        }
+        if account.starts_with('@') {
+            return "own-account";
+        }
+        let is_there = self.moved.get(&card).is_some_and(|own| own == account);
+        if is_there { "same-account" } else { "done" }
+    }
+
+    fn answer_to_rename(&self, old: &str, new: &str, site: &Site) -> &'static str {
+        if !self.is_somebodys(old, site) {
+            return "no-such-account";
+        }
+        if old == new {
+            return "account-taken";
+        }
+        if new.starts_with('@') {
+            return "own-account";
+        }
+        if self.is_somebodys(new, site) { "account-taken" } else { "done" }
     }
 
     fn answer_to_link(&self, old: u64, new: u64, site: &Site) -> &'static str {
@@ -470,6 +572,7 @@ pub fn key_text(act: &Act, key: &Key) -> String {
         Act::Move { card, .. } => (lines::command(act).to_owned(), card.value()),
         Act::Mark { card, mark } => (mark.word().to_owned(), card.value()),
         Act::Void { .. } | Act::Link { .. } | Act::Open { .. } | Act::Settle { .. } => (String::new(), 0),
+        Act::Account { .. } | Act::Rename { .. } | Act::Reissue { .. } => (String::new(), 0),
     };
     match key {
         Key::Own(key) => key.as_str().to_owned(),
@@ -499,6 +602,9 @@ pub fn what_of(act: &Act) -> String {
         Act::Mark { card, mark } => format!("status {} {}", card.value(), mark.word()),
         Act::Link { old, new } => format!("link {} {}", new.value(), old.value()),
         Act::Settle { card, amount, uses, .. } => format!("adjust {} {} {uses}", card.value(), amount.fen()),
+        Act::Account { card, account } => format!("link {} account {account}", card.value()),
+        Act::Rename { old, new } => format!("link {old} name {new}"),
+        Act::Reissue { card } => format!("link {} reissued", card.value()),
         Act::Open { machine, door } => format!("remote {} {}", machine.value(), door.value()),
     }
 }
@@ -515,7 +621,13 @@ fn what_of_entry(line: &Line) -> Option<String> {
             None => format!("void {} left", line.column(18)),
         },
         "status" => format!("status {} {}", card(), line.word("status").unwrap_or("")),
-        "link" => format!("link {} {}", card(), number(line.word("was").unwrap_or(""))),
+        // The first of two, or a card that comes along.
+        "link" if line.word("to").is_some() || line.word("key").is_none() => return None,
+        "link" if line.word("was").is_some() => format!("link {} {}", card(), number(line.word("was").unwrap_or(""))),
+        "link" if line.column(8).is_empty() => {
+            format!("link {} name {}", line.word("from").unwrap_or(""), line.column(9))
+        }
+        "link" => format!("link {} account {}", card(), line.column(9)),
         "remote" => {
             let door = line.column(17).split_once(':').map_or("", |(_, door)| door);
             format!("remote {} {}", number(line.column(5)), number(door))

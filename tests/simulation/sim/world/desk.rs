@@ -774,6 +774,9 @@ fn done_name(task: &Task, order: &Order) -> &'static str {
         (_, Act::Mark { mark: Mark::Lost, .. }) => "operator card lost",
         (_, Act::Mark { mark: Mark::Closed, .. }) => "operator card closed",
         (_, Act::Link { .. }) => "operator card replaced",
+        (_, Act::Account { .. }) => "operator card put on another account",
+        (_, Act::Rename { .. }) => "operator account renamed",
+        (_, Act::Reissue { .. }) => "operator number given to another holder",
         (_, Act::Open { .. }) => "operator door opened",
     }
 }
