@@ -393,7 +393,7 @@ fn open_ledger(
         _ => error.into(),
     };
     // Before anything is made where a medium is perhaps to be mounted.
-    if *found != Found::None && !holds_ledger(&settings.ledger_dir)? {
+    if *found != Found::None && !holds_ledger(&settings.ledger_dir).map_err(explain)? {
         let files = DirFiles::new(&settings.ledger_dir);
         let verdict = Lineage::default().judge(&files, Head::default(), found, machine_of(settings))?;
         return Err(Failure::Config(not_ours(settings, &verdict, found)));
