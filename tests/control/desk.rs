@@ -171,13 +171,6 @@ fn what_an_unknown_card_owes_is_told_once_the_table_names_another_account() {
     ctl(&site, &["account", "9999999999", "S9"]).expect(1, &["is on account S9"]);
     ctl(&site, &["rename", "S9", "A00001"]).expect(1, &["account A00001 is somebody's"]);
     ctl(&site, &["rename", "S9", "S10"]).expect(0, &["account S10 holds 92.00 yuan"]);
-    site.write("names.csv", "原编号,新编号\nS10,S12\nA00009,S13\n");
-    let file = site.path("names.csv");
-    let rename = ["rename", "--file", file.to_str().unwrap(), "--for", "2027"];
-    ctl(&site, &rename).expect(0, &[]);
-    ctl(&site, &rename).expect(0, &[]);
-    ctl(&site, &["card", "9999999999"]).expect(0, &["account   S12", "holds     92.00 yuan"]);
-    ctl(&site, &["card", &card(9)]).expect(0, &["account   S13", "holds     1000.00 yuan"]);
     // The table has the old name yet: that is no other holder.
     ctl(&site, &["reissue", "9999999999"]).expect(1, &["which is no other holder's"]);
     site.write("cards.csv", &table("S11").replace("王五,100.00", "赵六,7.00"));

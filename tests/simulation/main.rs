@@ -50,7 +50,7 @@
 mod sim;
 
 /// Worlds of few devices, so that a build without optimisation plays them in seconds.
-const SEEDS: [u64; 5] = [5, 16, 44, 124, 7];
+const SEEDS: [u64; 4] = [31, 24, 42, 27];
 
 #[test]
 fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
@@ -58,7 +58,7 @@ fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {
     for seed in SEEDS {
         total.add(&sim::run(seed, 20));
     }
-    println!("{}", total.coverage);
+    println!("{}\n{}", total.coverage.unjust(total.sales), total.coverage);
     // Three days reach nearly all; what is rare is for the long run.
     let missing = total.coverage.missing();
     assert!(missing.len() <= 8, "a quiet simulation proves nothing; not reached: {missing:?}");

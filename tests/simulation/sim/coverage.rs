@@ -83,7 +83,6 @@ pub const WANTED: &[&str] = &[
     "fault clock years off",
     "fault power of a device",
     "fault device clock off",
-    "fault device clock dead",
     "operator stop and start",
     "operator reload taken",
     "operator reload that loses cards refused",
@@ -173,6 +172,13 @@ pub const WANTED: &[&str] = &[
     "device record unreadable",
     "device 109 sent",
     "device clock set",
+    "device clock dead",
+    "device clock stuck",
+    "device clock fast",
+    "device clock slow",
+    "device record addresses began anew",
+    "device same sale as before",
+    "device frame that looks like another sale's",
     "device door opened",
     "device door refused",
     "branch open",
@@ -190,6 +196,17 @@ pub const WANTED: &[&str] = &[
     "branch matched 105",
     "branch decline",
     "branch refusal that is just",
+    "ladder yes",
+    "ladder group",
+    "ladder period",
+    "ladder period-uses",
+    "ladder charge-max",
+    "ladder day-max",
+    "ladder expired",
+    "ladder uses",
+    "ladder balance",
+    "ladder status",
+    "ladder of a stored sale says no",
     "branch confirm",
     "branch unconfirmed",
     "branch admit",
@@ -269,6 +286,11 @@ impl Coverage {
         }
     }
 
+    /// What was unjust, of so many sales.
+    pub fn unjust(&self, sales: u64) -> Unjust<'_> {
+        Unjust { coverage: self, sales }
+    }
+
     fn of(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
     }
@@ -277,6 +299,36 @@ impl Coverage {
     pub fn missing(&self) -> Vec<&'static str> {
         let wanted = WANTED.iter().copied().filter(|name| self.of(name) == 0);
         wanted.chain(self.counters.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name)).collect()
+    }
+}
+
+/// What happened to people that was not just, though nobody in the server's place could have known better.
+pub const UNJUST: &[(&str, &str)] = &[
+    ("free meals", "allowed: a free meal, "),
+    ("charged twice", "allowed: a sale charged "),
+    ("left to a person", "allowed: a sale left to a person, "),
+];
+
+/// The table of what was unjust.
+pub struct Unjust<'a> {
+    coverage: &'a Coverage,
+    sales: u64,
+}
+
+impl std::fmt::Display for Unjust<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let per_million = |count: u64| count.saturating_mul(1_000_000).div_ceil(self.sales.max(1));
+        writeln!(f, "unjust, of {} sales, and by million:", self.sales)?;
+        for (name, prefix) in UNJUST {
+            let reasons: Vec<_> =
+                self.coverage.counts.iter().filter(|(reason, _)| reason.starts_with(prefix)).collect();
+            let count: u64 = reasons.iter().map(|(_, count)| **count).sum();
+            writeln!(f, "  {count:>8} {:>8}  {name}", per_million(count))?;
+            for (reason, count) in reasons {
+                writeln!(f, "  {count:>8} {:>8}    {}", per_million(*count), &reason[prefix.len()..])?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -27,11 +27,16 @@ pub enum Confirms {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceClock {
-    /// Milliseconds beyond the true time.
+    /// Milliseconds beyond the true time, when it was set; and how many it gains an hour.
     Runs(i64),
     /// It says something that is no date.
     Dead,
+    /// It says for ever what it said when the power came.
+    Stuck,
 }
+
+/// What a clock without a battery begins with: 2000-01-01 00:00:00.
+const EPOCH: Civil = Civil(946_684_800);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -130,7 +135,16 @@ pub struct Device {
     pub clock: DeviceClock,
     /// Its clock is set to 2000 when the power comes back, or does not run.
     pub forgets_time: bool,
-    pub clock_dies: bool,
+    /// It does so at the same second each time.
+    begins_alike: bool,
+    /// What its clock is, if it is broken.
+    broken: Option<DeviceClock>,
+    dead_time: &'static str,
+    /// Milliseconds that its clock gains an hour, and since when.
+    drift_ms: i64,
+    set_at: u64,
+    /// Its records begin at the first address again once all are gone.
+    reuses_addresses: bool,
     /// An offline sale carries the time of the request, or that of the booking.
     books_first_time: bool,
     has_mode: bool,
@@ -191,17 +205,25 @@ impl Work {
 
 impl Device {
     pub fn new(machine: u16, address: Ipv4Addr, is_board: bool, random: &mut Random) -> Self {
-        // A board without a time makes equal frames of two requests, after its seq began anew: nobody can tell.
-        let clock_dies = !is_board && random.happens(80);
+        let broken = match random.below(1000) {
+            0..70 => Some(DeviceClock::Dead),
+            70..140 => Some(DeviceClock::Stuck),
+            _ => None,
+        };
         Self {
             machine,
             address,
             serial: random.happens(600).then(|| format!("{:010}", random.below(10_000_000_000))),
             confirms: random.pick(&[Confirms::Bare, Confirms::Named, Confirms::Named, Confirms::Never]),
             is_board,
-            clock: if clock_dies { DeviceClock::Dead } else { DeviceClock::Runs(0) },
-            forgets_time: !is_board && random.happens(400),
-            clock_dies,
+            clock: broken.unwrap_or(DeviceClock::Runs(0)),
+            forgets_time: random.happens(400),
+            begins_alike: random.happens(500),
+            broken,
+            dead_time: random.pick(&["0000-00-00 00:00:00", "2000-00-00 00:00:00"]),
+            drift_ms: random.pick(&[0, 0, 0, 0, 12_000, -12_000, 45_000, -45_000]),
+            set_at: 0,
+            reuses_addresses: random.happens(250),
             books_first_time: random.happens(500),
             has_mode: random.happens(500),
             interval: random.between(300, 2000),
@@ -242,6 +264,11 @@ impl Device {
         planned.into_iter().chain(upload).min()
     }
 
+    /// Whether its clock tells nobody when anything was.
+    pub fn is_timeless(&self) -> bool {
+        self.broken.is_some()
+    }
+
     /// Whether a result was shown since its power came on.
     pub fn was_answered(&self) -> bool {
         !self.last_command.is_empty()
@@ -262,8 +289,11 @@ impl Device {
 
     fn shown(&self, t: u64) -> (String, Option<Civil>) {
         match self.clock {
-            DeviceClock::Dead => ("2000-00-00 00:00:00".to_owned(), None),
+            DeviceClock::Dead => (self.dead_time.to_owned(), None),
+            DeviceClock::Stuck => (EPOCH.to_string(), Some(EPOCH)),
             DeviceClock::Runs(error_ms) => {
+                let runs_s = i64::try_from((t - self.set_at) / 1000).expect("a world lasts no ages");
+                let error_ms = error_ms + self.drift_ms * runs_s / 3600;
                 let civil = Civil(true_civil(t).0 + error_ms.div_euclid(1000));
                 (civil.to_string(), Some(civil))
             }
@@ -288,12 +318,20 @@ impl Device {
                 self.seq = 0;
             }
             self.has_begun = true;
-            if self.clock_dies {
-                self.clock = DeviceClock::Dead;
+            if let Some(broken) = self.broken {
+                coverage.count(match broken {
+                    DeviceClock::Stuck => "device clock stuck",
+                    DeviceClock::Dead | DeviceClock::Runs(_) => "device clock dead",
+                });
+                self.clock = broken;
             } else if self.forgets_time {
-                // It starts in 2000, never at the same second twice: two sales of one second look like one.
-                let month_s = i64::try_from(random.below(28 * 86_400)).expect("a month");
-                self.clock = DeviceClock::Runs((946_684_800 + month_s - true_civil(t).0) * 1000);
+                let month_s = if self.begins_alike { 0 } else { random.below(28 * 86_400) };
+                let month_s = i64::try_from(month_s).expect("a month");
+                self.clock = DeviceClock::Runs((EPOCH.0 + month_s - true_civil(t).0) * 1000);
+                self.set_at = t;
+            }
+            if self.drift_ms != 0 {
+                coverage.count(if self.drift_ms > 0 { "device clock fast" } else { "device clock slow" });
             }
             self.begin(t, Work::new(Ask::Boot, String::new(), 0, None), None, random, coverage, notes);
         }
@@ -445,6 +483,10 @@ impl Device {
         if at.is_none() {
             coverage.count("device record with invalid time");
         }
+        if self.reuses_addresses && self.records.is_empty() {
+            coverage.count("device record addresses began anew");
+            self.slot = self.slot / self.slots * self.slots;
+        }
         self.slot = self.slot / self.slots * self.slots + (self.slot + 1) % self.slots;
         let kind = u8::from(matches!(work.ask, Ask::Meal(_)));
         let record = Record {
@@ -503,6 +545,7 @@ impl Device {
         if code == "003" {
             if let (DeviceClock::Runs(_), Some(civil)) = (self.clock, Civil::parse(field(2).as_bytes())) {
                 coverage.count("device clock set");
+                self.set_at = t;
                 self.clock = DeviceClock::Runs((civil.0 - true_civil(t).0) * 1000);
             }
             return;

@@ -23,6 +23,9 @@ pub struct Card {
     pub uses: i64,
     pub credit: i64,
     pub day_max: Option<i64>,
+    pub charge_max: Option<i64>,
+    pub groups: &'static str,
+    pub valid_until: Option<Date>,
     pub code: String,
     /// Nobody but the forgers uses it.
     pub is_decoy: bool,
@@ -46,6 +49,10 @@ pub struct Site {
     pub boards: Vec<u16>,
     pub period_uses_max: u64,
     has_periods: bool,
+    /// Between the end of the night and breakfast nothing is sold.
+    has_pause: bool,
+    /// Some registered terminals serve the staff only.
+    has_groups: bool,
     /// Hours after midnight.
     day_start: i64,
     /// Only registered devices are served.
@@ -80,6 +87,8 @@ impl Site {
             boards: Vec::new(),
             period_uses_max: random.pick(&[0, 1, 3]),
             has_periods: random.happens(600),
+            has_pause: random.happens(500),
+            has_groups: random.happens(400),
             day_start: random.pick(&[0, 0, 4]),
             is_quarantined: random.happens(120),
             is_fenced: random.happens(250),
@@ -100,11 +109,31 @@ impl Site {
         (period == "lunch").then_some(1200)
     }
 
+    fn is_registered(&self, machine: u64) -> bool {
+        self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine)
+    }
+
+    /// Whether a machine sells to a card of these groups.
+    pub fn admits(&self, machine: u64, groups: &str) -> bool {
+        !(self.has_groups && is_of_staff(machine) && self.is_registered(machine)) || groups.contains("staff")
+    }
+
+    /// Whether no period holds there and then.
+    pub fn is_closed(&self, machine: u64, at: Civil) -> bool {
+        let is_pause = (3..5).contains(&(at.0.rem_euclid(86_400) / 3600));
+        self.has_periods && self.has_pause && is_pause && self.is_registered(machine)
+    }
+
+    /// The business day of a sale of no period.
+    pub fn business_day(&self, at: Civil) -> Date {
+        at.minus_s(self.day_start * 3600).date()
+    }
+
     /// The business day and the meal period of a sale at this moment by this machine.
     pub fn day_of(&self, machine: u64, at: Civil) -> (Date, &'static str) {
         let midnight = at.0.rem_euclid(86_400);
-        if !self.has_periods || !self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine) {
-            return (at.minus_s(self.day_start * 3600).date(), "");
+        if !self.has_periods || !self.is_registered(machine) || self.is_closed(machine, at) {
+            return (self.business_day(at), "");
         }
         match midnight / 3600 {
             5..10 => (at.date(), "早餐"),
@@ -131,6 +160,9 @@ impl Site {
             uses: i64::try_from(random.below(100)).expect("uses"),
             credit: if number % 11 == 3 { 2000 } else { 0 },
             day_max: (number % 13 == 4).then_some(6000),
+            charge_max: (number % 17 == 6).then_some(1500),
+            groups: ["staff;guest", "guest", ""][usize::try_from(number % 3).expect("three")],
+            valid_until: (number % 41 == 10).then(|| Date::parse(b"2026-03-02").expect("a date")),
             code: format!("CODE,{number:06}"),
             is_decoy: number % 20 == 19,
         }
@@ -171,11 +203,17 @@ impl Site {
                 text,
                 "config device\n option machine '{machine:05}'\n option {key} '{owner}'\n list place 'hall'\n"
             );
+            if self.has_groups && is_of_staff(u64::from(*machine)) {
+                text.push_str(" list group 'staff'\n");
+            }
         }
         if self.has_periods {
-            for (name, from, to, price) in
-                [("早餐", "05:00", "10:00", ""), ("lunch", "10:00", "15:00", "12.00"), ("night", "15:00", "05:00", "")]
-            {
+            let night_ends = if self.has_pause { "03:00" } else { "05:00" };
+            for (name, from, to, price) in [
+                ("早餐", "05:00", "10:00", ""),
+                ("lunch", "10:00", "15:00", "12.00"),
+                ("night", "15:00", night_ends, ""),
+            ] {
                 let _ = write!(
                     text,
                     "config period\n option name '{name}'\n option from '{from}'\n option to '{to}'\n list place 'hall'\n option uses_max '{}'\n",
@@ -207,7 +245,9 @@ impl Site {
 
     /// The card table.
     pub fn table(&self) -> String {
-        let mut text = "card,account,name,status,balance,uses,pin,duress_pin,credit,day_max,code\n".to_owned();
+        let mut text =
+            "card,account,name,status,balance,uses,pin,duress_pin,credit,day_max,charge_max,groups,valid_until,code\n"
+                .to_owned();
         let mut stated = std::collections::HashSet::new();
         for card in &self.cards {
             // Of rows that share an account one states the figures.
@@ -217,13 +257,16 @@ impl Site {
                 (String::new(), String::new())
             };
             let day_max = card.day_max.map(yuan).unwrap_or_default();
+            let charge_max = card.charge_max.map(yuan).unwrap_or_default();
+            let valid_until = card.valid_until.map(|day| day.to_string()).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "{},{},张三,{},{balance},{uses},{PIN},{DURESS_PIN},{},{day_max},\"{}\"",
+                "{},{},张三,{},{balance},{uses},{PIN},{DURESS_PIN},{},{day_max},{charge_max},{},{valid_until},\"{}\"",
                 card.number,
                 card.account,
                 card.status,
                 yuan(card.credit),
+                card.groups,
                 card.code
             );
         }
@@ -289,6 +332,9 @@ impl Site {
             uses: 0,
             credit: 0,
             day_max: None,
+            charge_max: None,
+            groups: "staff",
+            valid_until: None,
             code: format!("CODE,{:06}", number.wrapping_sub(8_880_000_000)),
             is_decoy: false,
         };
@@ -300,6 +346,10 @@ impl Site {
         let keep = self.cards.len() * 8 / 10;
         self.cards.truncate(keep);
     }
+}
+
+fn is_of_staff(machine: u64) -> bool {
+    machine.is_multiple_of(4)
 }
 
 pub fn yuan(fen: i64) -> String {

@@ -445,6 +445,8 @@ impl World {
                 let amount = amount + Balance::from_fen(1);
                 self.order(Act::Move { way, card, amount, uses }, key)
             }
+            // Another order for what a file was for, such as a top-up where cards were lost, is a row of its own.
+            (Some((task, Order { key: Key::For { .. }, .. })), _) => task,
             (Some((_, Order { key, .. })), _) => self.order(act, key),
             (None, _) => {
                 // Of what no file holds.

@@ -130,7 +130,10 @@ struct World {
     at_address: HashMap<Ipv4Addr, usize>,
     /// Addresses that devices have or had.
     addresses: usize,
-    used: Aging<(u16, u64, i64), ()>,
+    /// When somebody paid the same at the same terminal, last.
+    used: Aging<(u16, u64, i64), u64>,
+    /// By device, who comes again and again, and what he takes.
+    habits: Vec<Vec<(u64, Ask)>>,
     commands: u64,
     forgotten_at: u64,
     /// More machine numbers come than the server has places for.
@@ -282,6 +285,7 @@ impl World {
             coverage.count("fault disk without links");
             disk.lose_links();
         }
+        let devices_len = devices.len();
         let mut world = Self {
             seed,
             t: began,
@@ -304,6 +308,7 @@ impl World {
             newest_arrival: vec![[0; 2]; devices.len()],
             devices,
             used: Aging::default(),
+            habits: vec![Vec::new(); devices_len],
             commands: 0,
             forgotten_at: began,
             is_crowded,
@@ -483,9 +488,9 @@ impl World {
         let origin = Origin { cards_crc: file.crc, ..Origin::default() };
         server.install(rules.clone(), &file.records, origin, true).expect("it fits");
         self.judge.ends_with(opened.head.seq.0);
-        self.turn_began = self.t;
-        // What the process before wrote.
+        // What the process before wrote, when it did.
         self.judge.ingest(&self.disk, &self.site, self.turn_began, self.process - 1);
+        self.turn_began = self.t;
         self.is_proven = ledger.is_proven();
         if self.is_proven {
             self.judge.restarted(&self.disk);
@@ -841,14 +846,16 @@ impl World {
         match &tag {
             // The other exception: the sale is in doubt, or its entry may be in the page cache only.
             Some(Tag::Sale(key)) if self.is_full && self.judge.figures(key).is_none() => {
-                assert!(!self.is_proven || self.judge.is_in_doubt(key), "008 without an entry: {shown}");
+                let is_known = self.judge.approve_unwritten(key, self.is_proven, self.t, self.process, &self.site);
+                assert!(is_known, "008 without an entry: {shown}");
                 self.coverage.count("allowed: a sale approved again without an entry");
             }
             Some(Tag::Sale(key)) => {
                 let figures = self.judge.figures(key);
                 let figures = figures.unwrap_or_else(|| panic!("008 before its entry is durable: {shown}"));
                 let said = letter.split(|byte| matches!(byte, b'{' | b'}')).nth(1).unwrap_or_default();
-                assert_eq!(figures.as_bytes(), said, "what is left, by its entry and by 008: {shown}");
+                let is_right = figures.iter().any(|figures| figures.as_bytes() == said);
+                assert!(is_right, "what is left is {figures:?} by its entries, by 008: {shown}");
             }
             Some(Tag::Record(key)) => assert!(self.judge.is_booked(key), "011 before its entry is durable: {shown}"),
             // The one exception of design.md, section 12.
@@ -962,6 +969,7 @@ impl World {
     }
 
     fn report(mut self) -> Report {
+        self.judge.count_lost();
         self.coverage.add(&self.judge.coverage);
         self.coverage.add(&self.disk.take_coverage());
         Report {

@@ -85,7 +85,11 @@ impl World {
     /// Now and then all copies of a sale's frame are on their way for so long that its terminal books it itself meanwhile: it comes
     /// after its own 105, or just before it.
     pub(super) fn hold_back(&mut self, device: usize, frame: &[u8], work: &Work) {
-        let may_book = work.ask.is_sale() && !matches!(work.ask, Ask::Scan(_)) && work.is_white();
+        // Without a time a frame of before a power cut that comes after it is any other.
+        let may_book = work.ask.is_sale()
+            && !matches!(work.ask, Ask::Scan(_))
+            && work.is_white()
+            && !self.devices[device].is_timeless();
         self.held[device] = None;
         if may_book && !self.is_calm && self.random.happens(20) {
             self.coverage.count("fault net held back until its terminal booked it");

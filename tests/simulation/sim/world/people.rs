@@ -1,11 +1,21 @@
 //! Events as they come due: datagrams arrive, devices act, customers pay, cashiers try again.
 
+use posgate::model::Civil;
+
+use super::super::clock::true_civil;
 use super::super::device::{Ask, Note, Record, SaleId, Work};
 use super::super::judge::{self, Tag};
 use super::{Event, HOUR, MINUTE, SECOND, World};
 
 /// So many devices have customers as fast as they come; where there are more, each has fewer.
 const DEVICES_BUSY: u64 = 25;
+
+/// So many people come to a terminal again and again, and take the same.
+const HABITS: usize = 6;
+
+/// After so long the same is another sale for certain, whatever the terminal's clock says; a sale is tried for two minutes at most,
+/// and a frame without a believed time is known for ten.
+const HABIT_PAUSE: u64 = 15 * MINUTE;
 
 impl World {
     pub(super) fn happen(&mut self) {
@@ -57,7 +67,11 @@ impl World {
             }
             Note::Framed { frame, work, .. } => {
                 if let (Some(tag @ Tag::Sale(_)), Some(sale)) = (judge::tag(&frame), work.sale) {
-                    self.judge.expect_frame(&tag, sale);
+                    self.judge.expect_frame(&tag, sale, self.t);
+                }
+                let shown = Civil::parse(work.time.as_bytes()).filter(|_| work.ask != Ask::Upload);
+                if let Some(shown) = shown {
+                    self.judge.note_clock(u64::from(machine), shown.0 - true_civil(self.t).0, self.process);
                 }
                 self.hold_back(place, &frame, &work);
                 if matches!(work.ask, Ask::Door(..)) {
@@ -69,9 +83,9 @@ impl World {
                 }
             }
             Note::Approved(sale) => {
-                self.report.told += u64::from(self.judge.told(sale));
+                self.report.told += u64::from(self.judge.told(sale, self.t, self.process));
             }
-            Note::Dropped(record) => self.judge.dropped(machine, &record),
+            Note::Dropped(record) => self.judge.dropped(machine, &record, self.t, self.process),
             Note::Opened => (),
             Note::Booked(record) => {
                 self.judge.expect_record(machine, &record);
@@ -134,6 +148,11 @@ impl World {
     }
 
     fn invent_work(&mut self, place: usize) -> Option<Work> {
+        let habits = &self.habits[place];
+        if !habits.is_empty() && self.random.happens(250) {
+            let habit = self.random.pick(habits);
+            return self.sale_of(place, habit);
+        }
         let row = self.random.place(self.site.cards.len());
         let card = &self.site.cards[row];
         if card.is_decoy {
@@ -159,21 +178,39 @@ impl World {
             8 | 9 => Ask::Scan(fen),
             _ => Ask::Charge(fen),
         };
+        if !ask.is_sale() {
+            return Some(Work::new(ask, subject, number, None));
+        }
+        if self.habits[place].len() < HABITS && self.random.happens(150) {
+            self.habits[place].push((number, ask));
+        }
+        self.sale_of(place, (number, ask))
+    }
+
+    /// A sale, unless the same was sold there a moment ago: nobody could tell it from that one tried again.
+    pub(super) fn sale_of(&mut self, place: usize, (number, ask): (u64, Ask)) -> Option<Work> {
         let asked = match ask {
             Ask::Charge(fen) | Ask::Scan(fen) => fen,
-            Ask::Meal(_) => 0,
-            _ => return Some(Work::new(ask, subject, number, None)),
+            _ => 0,
         };
-        // No two sales are alike: what comes to be two entries is one sale charged twice.
-        let machine = self.devices[place].machine;
-        let is_doubted = self.judge.is_doubted((u64::from(machine), number, asked));
-        if is_doubted || self.used.insert((machine, number, asked), ()).is_some() {
+        let device = &self.devices[place];
+        let key = (device.machine, number, asked);
+        let before = self.used.get(&key).copied();
+        // Where the clock is dead some do not wait until the frame before is forgotten.
+        let pause = if device.is_timeless() && self.random.happens(300) { 3 * MINUTE } else { HABIT_PAUSE };
+        if before.is_some_and(|before| self.t < before + pause) {
             return None;
         }
-        if matches!(ask, Ask::Scan(_)) {
-            self.commands += 1;
-            subject = format!("{:012}", self.commands);
+        if before.is_some() {
+            self.coverage.count("device same sale as before");
         }
+        self.used.insert(key, self.t);
+        let subject = if matches!(ask, Ask::Scan(_)) {
+            self.commands += 1;
+            format!("{:012}", self.commands)
+        } else {
+            format!("{number:010}")
+        };
         Some(Work::new(ask, subject, number, Some(self.judge.add_sale())))
     }
 }

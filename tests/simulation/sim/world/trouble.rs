@@ -58,6 +58,12 @@ impl World {
         for place in 0..self.devices.len() {
             if is_all || place == one {
                 self.devices[place].cut_power(until);
+                // Who comes first may be who comes first each time, and pays what he always pays.
+                if let Some(habit) = self.habits[place].first().copied()
+                    && let Some(work) = self.sale_of(place, habit)
+                {
+                    self.devices[place].plan(until + self.random.between(2, 9) * SECOND, work);
+                }
                 self.schedule_tick(place);
             }
         }
@@ -86,8 +92,6 @@ impl World {
         if let DeviceClock::Runs(error) = &mut self.devices[place].clock {
             self.coverage.count("fault device clock off");
             *error += (i64::try_from(self.random.below(7200)).expect("hours") - 3600) * 1000;
-        } else {
-            self.coverage.count("fault device clock dead");
         }
     }
 
