@@ -11,6 +11,7 @@
 //! | `link` | the card | `from=` `status=reissued` | another holder has its number |
 //! | `link` | the card | neither | it is on the entry's account, where the table had it before |
 
+use super::day::DayCounts;
 use super::history::Row;
 use super::{Book, EntrySeq, GoneTo};
 use crate::index::hash_number;
@@ -220,7 +221,7 @@ impl Book {
         let Some(row) = self.card_row(card.value()) else { return };
         let state = &mut self.cards[row as usize];
         let (was, heir, former) = (state.was.take(), state.heir.take(), state.account.replace(account));
-        (state.marks, state.days) = (Marks::default(), Default::default());
+        (state.marks, state.days) = (Marks::default(), DayCounts::default());
         for (other, is_heir) in [(was, false), (heir, true)] {
             let Some(row) = other.and_then(|other| self.card_row(other)) else { continue };
             let state = &mut self.cards[row as usize];

@@ -43,6 +43,7 @@ const TIMELESS_LOOKED_AT_MAX: usize = 64;
 
 /// An account: what it holds by the ledger, and what the table says it opens with.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts, each of its own")]
 pub struct Account {
     /// Its name.
     pub id: AccountId,

@@ -147,7 +147,7 @@ fn difference<F: Files>(files: &F, one: &str, other: &str) -> io::Result<Option<
         }
         let place = ours[..got].iter().zip(&theirs[..got]).position(|(ours, theirs)| ours != theirs);
         let same = &ours[..place.unwrap_or(got)];
-        line += same.iter().filter(|byte| **byte == b'\n').count() as u64;
+        line += memchr::memchr_iter(b'\n', same).count() as u64;
         if place.is_some() {
             return Ok(Some((line, offset + same.len() as u64)));
         }
@@ -162,8 +162,11 @@ mod tests {
     use super::super::testing::{self, FIRST, Line as Spec};
     use super::*;
 
+    /// Where a copy is, and what is done to it.
+    type Copied<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+
     /// The same segment under other names.
-    fn with_copies(copies: &[(&str, &dyn Fn(&mut Vec<u8>))]) -> (MemoryStorage, Vec<String>) {
+    fn with_copies(copies: &[Copied]) -> (MemoryStorage, Vec<String>) {
         let mut storage = testing::ledger_of(&[Spec::Good; 6]);
         let whole = storage.files[FIRST].clone();
         let mut names = vec![FIRST.to_owned()];

@@ -14,7 +14,6 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -22,8 +21,9 @@ use super::segment;
 use super::snapshot;
 use super::storage::{DirFiles, Files, explain, read_whole_at};
 
-/// How long a directory is looked at again before it is said that it does not come to rest: a segment begins every few seconds at most.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a directory is looked at again before an error says that it does not come to rest: a segment begins every few seconds at most,
+/// and a look takes milliseconds.
+const LOOKS_MAX: u32 = 10_000;
 
 /// Handles that stay free for the rest of the program.
 const HANDLES_SPARE: u64 = 64;
@@ -127,17 +127,14 @@ impl HeldFiles {
     /// # Errors
     /// Those of [`HeldFiles::of_dir`].
     fn hold_dir(&self, dir: &Path) -> io::Result<()> {
-        let begin = Instant::now();
-        loop {
+        for _ in 0..LOOKS_MAX {
             if let Some(files) = try_hold(dir)? {
                 self.held.borrow_mut().extend(files);
                 return Ok(());
             }
-            if begin.elapsed() > PATIENCE {
-                let sentence = format!("{}: its segments change faster than they can be opened", dir.display());
-                return Err(io::Error::new(ErrorKind::TimedOut, sentence));
-            }
         }
+        let sentence = format!("{}: its segments change faster than they can be opened", dir.display());
+        Err(io::Error::new(ErrorKind::TimedOut, sentence))
     }
 
     fn id(&self, path: &Path) -> io::Result<(u64, u64)> {

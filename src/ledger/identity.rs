@@ -615,7 +615,7 @@ mod tests {
         LedgerCase::Another,
     ];
 
-    fn opening<'a>(host: Option<Host>, found: &'a Found) -> Opening<'a> {
+    fn opening(host: Option<Host>, found: &Found) -> Opening<'_> {
         Opening { site: "test", host, created: testing::stamp(), identity: Some(found) }
     }
 
@@ -707,7 +707,7 @@ mod tests {
                     let parent = Parent { ledger: 0xA1, head: opened.head };
                     match action {
                         Action::Create => {
-                            assert_eq!((ledger.number(), ledger.head().seq.0, opened.created), (0xB2, 0, true))
+                            assert_eq!((ledger.number(), ledger.head().seq.0, opened.created), (0xB2, 0, true));
                         }
                         Action::Serve => assert_eq!((ledger.number(), opened.branch), (0xA1, None), "{context}"),
                         Action::Branch => {

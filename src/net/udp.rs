@@ -372,6 +372,7 @@ fn headers(count: usize) -> MultiHeaders<SockaddrIn> {
 }
 
 /// When a datagram arrived.
+#[allow(clippy::useless_conversion, reason = "its numbers are narrower on some routers")]
 fn noted(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Wall> {
     message.cmsgs().ok()?.find_map(|control| match control {
         ControlMessageOwned::ScmTimestampns(at) => {

@@ -125,7 +125,7 @@ fn check_finds_an_altered_line_that_a_start_does_not_look_at() {
     let mut altered = whole.clone();
     altered[700] ^= 1;
     fs::write(site.segment(), altered).unwrap();
-    let line = 1 + whole[..700].iter().filter(|byte| **byte == b'\n').count();
+    let line = whole[..700].split(|byte| *byte == b'\n').count();
     let place = format!("{}:{line}: altered: ", site.segment().display());
     site.run(&["check", "--config", "CONFIG"]).expect(78, &["seq="], &[&place, "posgate ledger verify"]);
     fs::remove_file(site.segment()).unwrap();

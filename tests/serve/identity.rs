@@ -267,7 +267,7 @@ fn a_ledger_of_version_1_meets_words_from_every_reader() {
         let mut hasher = crc32fast::Hasher::new_with_initial(crc);
         hasher.update(covered.as_bytes());
         crc = hasher.finalize();
-        old += &format!("{covered}{crc:08x}\n");
+        old = [old, format!("{covered}{crc:08x}\n")].concat();
     }
     for has_identity in [true, false] {
         fs::write(site.segment(), &old).unwrap();

@@ -8,6 +8,7 @@ use super::{Files, Storage};
 
 /// The directory. What was done stands in `done`, in order.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "faults, each of its own")]
 pub struct MemoryStorage {
     /// Name and bytes.
     pub files: BTreeMap<String, Vec<u8>>,
