@@ -115,7 +115,7 @@ fn a_follower_who_is_slow_reads_what_was_archived_meanwhile() {
     server.stop();
     let all = rows(&[&site.path("archive"), &site.path("ledger")]);
     let crcs: Vec<&str> = told.iter().map(|line| line.rsplit('\t').next().unwrap()).collect();
-    let wanted: Vec<&str> = all.iter().map(|row| row.crc()).take(crcs.len()).collect();
+    let wanted: Vec<&str> = all.iter().map(super::naive::Row::crc).take(crcs.len()).collect();
     assert_eq!(crcs, wanted);
     drop(lines);
     assert_eq!(follower.wait().unwrap().code(), Some(0));
@@ -208,10 +208,10 @@ fn what_a_power_cut_can_take_back_is_not_durable() {
         .spawn()
         .unwrap();
     let mut told = BufReader::new(follower.stdout.take().unwrap()).lines();
-    assert_eq!(kind_of(&told.next().unwrap().unwrap()), "charge");
+    assert_eq!(kind_of(told.next().unwrap().unwrap()), "charge");
     device.pay(&card(2), "1.00");
     for kind in ["keys", "charge"] {
-        assert_eq!(kind_of(&told.next().unwrap().unwrap()), kind);
+        assert_eq!(kind_of(told.next().unwrap().unwrap()), kind);
     }
     assert_eq!(shown(&["--durable", "--config", config]), ["charge", "keys", "charge"]);
     let keys = device.frame("106", "8");
@@ -221,7 +221,7 @@ fn what_a_power_cut_can_take_back_is_not_durable() {
     server.kill();
     assert_eq!(shown(&["--durable", "--config", config]), ["charge", "keys", "charge", "keys"]);
     let server = site.start();
-    assert_eq!(kind_of(&told.next().unwrap().unwrap()), "keys");
+    assert_eq!(kind_of(told.next().unwrap().unwrap()), "keys");
     drop(told);
     assert_eq!(follower.wait().unwrap().code(), Some(0));
     // Another ledger's server says nothing of this one.
@@ -239,6 +239,7 @@ fn kind_of(line: impl AsRef<str>) -> String {
     line.as_ref().split('\t').nth(3).unwrap().to_owned()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a wait that ends")]
 fn wait_until(is_so: impl Fn() -> bool) {
     let begin = std::time::Instant::now();
     while !is_so() {

@@ -106,7 +106,7 @@ fn a_partial_copy_is_named_as_that_and_one_that_says_something_else_is_altered()
     }
     let mut other = whole.clone();
     other[700] ^= 1;
-    let line = 1 + whole[..700].iter().filter(|byte| **byte == b'\n').count();
+    let line = whole[..700].split(|byte| *byte == b'\n').count();
     let said =
         format!("{}:{line}: altered: this copy differs from {} from byte 700 on", second.display(), all[1].display());
     fs::write(&second, &other).unwrap();

@@ -67,6 +67,7 @@ const CARDS: [&str; 2] = [
 ];
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful of them in a test")]
 enum Op {
     /// A frame, from this address; a position and a byte to spoil it with.
     Send { from: u8, frame: String, spoiled: Option<(usize, u8)> },

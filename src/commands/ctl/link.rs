@@ -5,10 +5,11 @@ use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
+use posgate::clock::Clock;
 use posgate::control::json::{self, Value};
 use posgate::limits::CONTROL_LINE_MAX;
 
@@ -123,12 +124,12 @@ impl Link {
     /// If the connection breaks before.
     pub(super) fn receive(&mut self) -> Result<Value, Lost> {
         let mut line = Vec::new();
-        let begin = Instant::now();
+        let clock = Clock::new();
         // Twice as much as can come: what is longer is no posgate.
         let limit = 2 * CONTROL_LINE_MAX;
         let received = loop {
             // All of an answer comes within the time, not each byte of it.
-            let left = PATIENCE.saturating_sub(begin.elapsed());
+            let left = PATIENCE.saturating_sub(Duration::from_millis(clock.mono().0));
             if left.is_zero() {
                 break Err(ErrorKind::TimedOut.into());
             }
