@@ -56,6 +56,7 @@ fn an_order_that_was_cut_off_says_that_nobody_knows_and_is_done_once_with_its_ke
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a wait that ends")]
 fn a_server_that_is_stopped_is_given_up_after_10_s_and_the_same_key_again_is_done_once() {
     let site = Site::new();
     let server = site.start();

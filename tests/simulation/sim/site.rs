@@ -33,6 +33,7 @@ pub struct Card {
 
 /// Files.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "habits, each of its own")]
 pub struct Site {
     pub cards: Vec<Card>,
     pub same_sale_s: i64,

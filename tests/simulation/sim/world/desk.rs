@@ -84,6 +84,7 @@ struct File {
 
 /// How a file was saved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "habits, each of its own")]
 struct Saved {
     has_bom: bool,
     is_crlf: bool,
