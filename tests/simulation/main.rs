@@ -44,6 +44,17 @@
 //! | 34 | a 105 above `offline_max` is listed, whatever was charged | 1, 14495, 5 | approved at the same second, and booked |
 //! | 35 | doubts of scans are not found | 3, 10675, 9 | tried again, charged again |
 //! | 36 | a 008 that lapsed is confirmed whatever was sent since | 2, 3283, 0 | confirmed, and never shown |
+//! | 37 | a time that is not believed counts as believed | 1, 2055, 0 | matched with no record that is free |
+//! | 38 | a live time is believed within 5 hours | 1, 21, 0 | whether the device's time is believed |
+//! | 39 | a frame without a believed time is known for ever | 4, 52608, 19 | 008 was shown, and no entry moves for it |
+//! | 40 | a 105 without a believed time is the same record for ever | 16, 4702, 11 | 011 for a record that is not in the durable ledger |
+//! | 41 | a stored sale without a believed time counts for its card's day | 1, 1267, 0 | spent: book or sum |
+//! | 42 | a terminal's groups are not looked at | 2, 6778, 12 | what the rules say |
+//! | 43 | a card's last day is not one of its days | 1, 548, 0 | what the rules say |
+//!
+//! Not noticed by 40 worlds: a scan that is tried again as a scan is charged again (here who scanned in vain swipes his card). Not tried since the
+//! judge knows of it: the frame of a sale that was voided is approved. The world goes not through what files and sockets alone show: a door's
+//! request that arrived before the turn, the account column, `--accept` without its crc, a table cut at a start.
 //!
 //! Mutations 26, 28, 32 and 33 were the code's own until the simulation found them; they have tests of their own now.
 

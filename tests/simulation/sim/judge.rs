@@ -199,6 +199,8 @@ pub struct Judge {
     opened: HashSet<String>,
     pub sales: Aging<SaleId, Sale>,
     sales_made: SaleId,
+    /// When sales were voided whole.
+    voided_at: Aging<u64, u64>,
     /// Approved again by an entry that was perhaps not on the medium.
     unproven: Vec<SaleId>,
     /// The process, and by how many seconds the devices' clocks were ahead of the true time in it.
@@ -263,6 +265,7 @@ impl Judge {
     /// A week is over: what is older than another one is forgotten, save what devices hold.
     pub fn forget(&mut self) {
         self.sales.turn();
+        self.voided_at.turn();
         self.sale_of_frame.turn();
         self.records.turn();
         self.answered.turn();
@@ -401,6 +404,13 @@ impl Judge {
         self.figures.get(key).map(Vec::as_slice)
     }
 
+    /// Whether all that was charged for the frame's sale was voided whole, and before this moment.
+    pub fn is_voided_before(&self, key: &str, t: u64) -> bool {
+        let moves = self.sale_of(key).and_then(|sale| self.sales.get(&sale)).map_or(&[][..], |made| &made.moves);
+        let is_gone = |moved: &Move| self.voided_at.get(&moved.seq).is_some_and(|at| *at < t);
+        !moves.is_empty() && moves.iter().all(is_gone)
+    }
+
     /// A sale is approved and nothing can be written: it must be in doubt, or its entry may be in the page cache only. `false`: it is neither.
     pub fn approve_unwritten(&mut self, key: &str, is_proven: bool, t: u64, process: u64, site: &Site) -> bool {
         if let Some(sale) = self.sale_of(key) {
@@ -530,7 +540,7 @@ impl Judge {
         self.count_stopped(&line);
         let order = self.orders.take(&line, text, site, seq, Admission { at: t, process, is_timed: true });
         if order.is_some() {
-            self.follow_order(&line);
+            self.follow_order(&line, t);
         }
         self.judge_belief(&line, text, t, process);
         if self.site_from < seq {
@@ -912,7 +922,7 @@ impl Judge {
     }
 
     /// What an order's entry means for days and doubts.
-    fn follow_order(&mut self, line: &Line) {
+    fn follow_order(&mut self, line: &Line, t: u64) {
         let card = number(line.column(8));
         match line.column(4) {
             "void" => {
@@ -931,6 +941,7 @@ impl Judge {
                         self.coverage.count("branch void of a sale in doubt");
                     }
                     self.settle(about);
+                    self.voided_at.insert(about, t);
                 }
                 if self.orders.sales.get(&about).is_some_and(|sold| sold.kind == "offline") {
                     self.coverage.count("branch void of an offline sale");
@@ -1322,7 +1333,9 @@ impl Judge {
             self.compare_account(book, account, site);
         }
         for card in &site.cards {
-            if !self.sums.contains_key(&card.account) {
+            // An account of the table that its card is not on, by the ledger, opens for nobody.
+            let is_its = self.orders.account(card.number, site).is_some_and(|account| account == card.account);
+            if is_its && !self.sums.contains_key(&card.account) {
                 self.compare_account(book, &card.account, site);
             }
         }

@@ -854,6 +854,8 @@ impl World {
                 let figures = self.judge.figures(key);
                 let figures = figures.unwrap_or_else(|| panic!("008 before its entry is durable: {shown}"));
                 let said = letter.split(|byte| matches!(byte, b'{' | b'}')).nth(1).unwrap_or_default();
+                let is_voided = self.judge.is_voided_before(key, self.turn_began);
+                assert!(!is_voided, "008 for a sale that was voided: {shown}");
                 let is_right = figures.iter().any(|figures| figures.as_bytes() == said);
                 assert!(is_right, "what is left is {figures:?} by its entries, by 008: {shown}");
             }
