@@ -51,9 +51,10 @@
 //! | 41 | a stored sale without a believed time counts for its card's day | 1, 1267, 0 | spent: book or sum |
 //! | 42 | a terminal's groups are not looked at | 2, 6778, 12 | what the rules say |
 //! | 43 | a card's last day is not one of its days | 1, 548, 0 | what the rules say |
+//! | 44 | the frame of a sale that was voided is approved | 17, 19515, 8 | 008 for a sale that was voided |
 //!
-//! Not noticed by 40 worlds: a scan that is tried again as a scan is charged again (here who scanned in vain swipes his card). Not tried since the
-//! judge knows of it: the frame of a sale that was voided is approved. The world goes not through what files and sockets alone show: a door's
+//! Not noticed by 40 worlds: a scan that is tried again as a scan is charged again (here who scanned in vain swipes his card).
+//! The world goes not through what files and sockets alone show: a door's
 //! request that arrived before the turn, the account column, `--accept` without its crc, a table cut at a start.
 //!
 //! Mutations 26, 28, 32 and 33 were the code's own until the simulation found them; they have tests of their own now.
