@@ -469,8 +469,15 @@ impl Server<'_> {
         let former = book.account_of_card(card).or_else(|| book.heir(card).and_then(|heir| book.account_of_card(heir)));
         // Also where the table still has the account under a name that it had before.
         let is_same = former.is_none_or(|former| former == row.account || book.is_former_name(row.account, former));
-        if is_same || (is_own_account(&named.id) && named.is_somebodys()) {
+        let own = card.own_account();
+        let is_own = named.id == own;
+        // A card's own account is its first holder's for ever: also what it opened with was theirs.
+        if is_same || (is_own && named.has_moved()) {
             return Err(Refused::SameHolder { card, account: named.id });
+        }
+        if named.is_somebodys() {
+            let may_be_own = !book.account_row(&own).is_some_and(|row| book.account(row).has_moved());
+            return Err(Refused::AnothersAccount { card, account: named.id, may_be_own });
         }
         if let Some(heir) = book.heir(card).filter(|heir| self.tables.cards.find(*heir).is_none()) {
             return Err(Refused::HeirNotInTable { card, heir });

@@ -90,6 +90,8 @@ refusals! {
     TooManyToRename { account: AccountId } "too-many-cards"
     /// The table has no other holder for the number.
     SameHolder { card: CardNo, account: AccountId } "same-holder"
+    /// The account that the table has for the number is in use: one that the card was on, or somebody else's.
+    AnothersAccount { card: CardNo, account: AccountId, may_be_own: bool } "same-holder"
     /// The card that carries on would be served by another holder's row.
     HeirNotInTable { card: CardNo, heir: CardNo } "not-in-table"
     /// Too many cards in a row that the table does not have.
@@ -230,6 +232,13 @@ impl fmt::Display for Refused {
                 f,
                 "the card table has card {card} on account {account}, which is no other holder's: write the new holder's account there, reload, then reissue"
             ),
+            Self::AnothersAccount { card, account, may_be_own } => {
+                let none = if *may_be_own { ", or none for the card's own" } else { "" };
+                write!(
+                    f,
+                    "the card table has card {card} on account {account}, which is in use: write there an account that nobody has{none}, reload, then reissue; if the new holder is to share {account}, `account` puts the card on it afterwards"
+                )
+            }
             Self::HeirNotInTable { card, heir } => write!(
                 f,
                 "card {heir} follows {card} and is served by its row: add {heir} to the card table and reload, then reissue"
