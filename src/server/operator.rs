@@ -107,6 +107,9 @@ impl Server<'_> {
     /// # Errors
     /// Why it would not be done.
     pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<EntrySeq>, Refused> {
+        // Also of one that was done: whoever made the file believes that the money is another's, and is to hear it before anything is done. An
+        // order itself has its answer all the same, which may have been lost on the way.
+        self.check_holder(order)?;
         match self.done_before(order, sale)? {
             _ if !self.is_proven => Err(Refused::Full),
             Some(done) => Ok(Some(done.seq)),
@@ -204,7 +207,9 @@ impl Server<'_> {
 
     /// Whether the card is held by whom the order believes to hold it. Blanks do not count; nor does a table without a name.
     fn check_holder(&self, order: &Order) -> Result<(), Refused> {
-        let (Act::Move { card, .. } | Act::Mark { card, .. }) = &order.act else { return Ok(()) };
+        let (Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. }) = &order.act else {
+            return Ok(());
+        };
         let Some(row) = self.card_row(*card).filter(|_| !order.holder.is_empty()) else { return Ok(()) };
         let letters = |name: &[u8]| gbk::decode(name).chars().filter(|next| !next.is_whitespace()).collect::<String>();
         let (table, told) = (letters(self.tables.cards.name(&row)), letters(&order.holder));
