@@ -395,7 +395,14 @@ fn a_restriction_keeps_its_meaning_whatever_its_column_is_called() {
     {
         assert_eq!(only(&format!("卡号,{heading}\n1,挂失\n")).terms.status, CardStatus::Lost, "{heading}");
     }
+    for heading in ["卡状况", "卡片状况", "使用状态", "卡使用状态", "使用状态(正常/挂失)"] {
+        assert_eq!(only(&format!("卡号,{heading}\n1,挂失\n")).terms.status, CardStatus::Lost, "{heading}");
+    }
     assert_eq!(only("卡号,状态\n1,已挂失\n").terms.status, CardStatus::Lost);
+    // What restricts nobody stays a warning.
+    for heading in ["可用余额", "部门编码", "联系电话"] {
+        assert!(warnings(&format!("卡号,{heading}\n1,x\n"), &[])[0].contains("is ignored"), "{heading}");
+    }
     let until = Date::parse(b"2026-11-29");
     for heading in ["有效期至", "有效期止", "有效期(止)", "Valid To", "valid until", "到期日期"] {
         assert_eq!(only(&format!("卡号,{heading}\n1,2026-11-29\n")).terms.valid_until, until, "{heading}");
@@ -406,6 +413,20 @@ fn a_restriction_keeps_its_meaning_whatever_its_column_is_called() {
     for (heading, named) in [
         ("人员状态", "状态/status"),
         ("是否挂失", "状态/status"),
+        ("状况", "状态/status"),
+        ("人员状况", "状态/status"),
+        ("停用", "状态/status"),
+        ("冻结", "状态/status"),
+        ("是否禁用", "状态/status"),
+        ("已锁定", "状态/status"),
+        ("作废标志", "状态/status"),
+        ("封禁", "状态/status"),
+        ("黑名单", "状态/status"),
+        ("Is Locked", "状态/status"),
+        ("是否启用", "状态/status or 有效期起/valid_from"),
+        ("是否可用", "状态/status or 有效期起/valid_from"),
+        ("失效", "有效期起/valid_from or 有效期止/valid_until"),
+        ("到期", "有效期起/valid_from or 有效期止/valid_until"),
         ("staus", "状态/status"),
         ("Card-Status-2", "状态/status"),
         ("有效期", "有效期起/valid_from or 有效期止/valid_until"),
