@@ -201,6 +201,12 @@ fn a_row_that_names_another_holder_than_the_table_is_an_error() {
         &["f.csv:2: the card table says that card ****8801 is held by 张三, and not by 李四", "nothing was done"],
     );
     give(&site, &gbk(&rows(["张 三", "", "王五"])), &december).expect(0, &["3 done"]);
+    // Done before, and wrong all the same.
+    give(&site, rows(["李四", "李四", ""]).as_bytes(), &december).expect(
+        1,
+        &["f.csv:2: the card table says that card ****8801 is held by 张三, and not by 李四", "nothing was done now"],
+    );
+    give(&site, rows(["张三", "李四", ""]).as_bytes(), &december).expect(0, &["already applied"]);
     server.stop();
     assert_eq!(site.ledger().count("topup"), 3);
 }
