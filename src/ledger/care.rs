@@ -304,7 +304,7 @@ pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<Stri
         other => CareError::Refused(other.to_string()),
     })?;
     let Some(ledger) = replayed.ledger else { return refused(format!("{}: no ledger is here", files.path(""))) };
-    let identity = Identity { ledger, head: replayed.head };
+    let identity = Identity { ledger, head: replayed.head, parents: lineage.parents(found) };
     identity::take(path, &identity)?;
     let was = found.identity().map_or_else(String::new, |was| format!(", and no more with {was}"));
     Ok(format!("the next start goes on with {identity}, on a branch{was}"))

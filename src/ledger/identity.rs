@@ -2,8 +2,11 @@
 //! copied, or is an older copy of itself is told from the one that was served here last (design.md, section 9).
 //!
 //! ```text
-//! ledger=<16 hex> ␠ seq=… ␠ crc=<8 hex> ␊          the last entry that this machine knows to be durable, and whose it is
+//! ledger=<16 hex> ␠ seq=… ␠ crc=<8 hex> [␠ parents=<16 hex>:<seq>:<8 hex>,…] ␊
 //! ```
+//!
+//! It is the last entry that this machine knows to be durable, and whose it is; `parents=`: what that ledger branched off and where, the
+//! newest first, [`PARENTS_MAX`] of them, so that a copy from before a branch is told from another ledger. Without a branch there is none.
 //!
 //! What always holds: it is written whole under another name, synced, renamed, and its directory synced, so a power cut leaves the line before
 //! or this one; and it never names an entry that is not durable, so a torn tail that a start cuts is never missed. It is in no backup.
@@ -19,8 +22,9 @@
 //! | there | the same, at or after its entry; or a branch whose `parent=` leads to it | serve |
 //! | there | the same, written by another host | branch: the medium was moved, or cloned |
 //! | there | the same, before its entry, or another entry stands there | branch, rolled back: an older copy |
+//! | there | one that it branched off, to where it did, short of that, beyond it, or with another entry there | branch, rolled back: an older copy |
 //! | there | another ledger | refuse: a person says which |
-//! | taken: `posgate ledger move` wrote it | the one that it took | branch |
+//! | taken: `posgate ledger move` wrote it | the one that it took, or one that this branched off | branch |
 //! | taken | none, or another ledger | refuse |
 //! | spoiled: no line of these words | none | refuse: a ledger was served here |
 //! | spoiled | any | branch: it may be an older copy, and a branch does no harm |
@@ -43,8 +47,11 @@ use super::segment::{self, Lines, Segment};
 use super::storage::{DirStorage, Files, Storage, explain};
 use super::{Head, line};
 
-/// Bytes of the file that are looked at: a line has at most 72.
-const LEN_MAX: usize = 256;
+/// Bytes of the file that are looked at: a line has at most 454.
+const LEN_MAX: usize = 512;
+
+/// Branches in a row that are known: whoever restores a copy from before more than that has it refused, as another ledger.
+pub const PARENTS_MAX: usize = 8;
 
 /// The same of the note beside it: no path is longer.
 const PLACE_LEN_MAX: u64 = 4096;
@@ -56,8 +63,51 @@ pub struct Identity {
     pub ledger: u64,
     /// The last entry that is known to be durable.
     pub head: Head,
+    /// What it branched off.
+    pub parents: Parents,
 }
 
+/// What a ledger branched off, and that one, and so on: each with its last entry that is this ledger's too. The newest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parents([Option<Parent>; PARENTS_MAX]);
+
+impl Parents {
+    fn iter(&self) -> impl Iterator<Item = Parent> {
+        self.0.iter().copied().flatten()
+    }
+
+    /// One branch more. Where there is no room the oldest is forgotten.
+    pub(super) fn begin(&mut self, parent: Parent) {
+        if self.0[0] != Some(parent) {
+            self.0.rotate_right(1);
+            self.0[0] = Some(parent);
+        }
+    }
+
+    /// What lies behind them all, if there is room.
+    fn push(&mut self, parent: Parent) {
+        if let Some(free) = self.0.iter_mut().find(|known| known.is_none()) {
+            *free = Some(parent);
+        }
+    }
+
+    /// Reads them as far as they can be read: without them a start refuses more, and serves nothing that it should not.
+    fn parse(text: &str) -> Self {
+        let mut parents = Self::default();
+        text.split(',').map_while(|word| word.parse().ok()).for_each(|parent| parents.push(parent));
+        parents
+    }
+}
+
+/// As a word of the line, with the space before it; nothing, if there are none.
+impl fmt::Display for Parents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let befores = core::iter::once(" parents=").chain(core::iter::repeat(","));
+        befores.zip(self.iter()).try_for_each(|(before, parent)| write!(f, "{before}{parent}"))
+    }
+}
+
+/// As sentences name it: without what it branched off.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ledger={:016x} {}", self.ledger, self.head)
@@ -119,7 +169,8 @@ fn parse(bytes: &[u8]) -> Option<Found> {
     let digits = find("seq")?;
     let seq = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
     let crc = u32::try_from(hex(find("crc")?, 8)?).ok()?;
-    let identity = Identity { ledger: hex(find("ledger")?, 16)?, head: Head { seq: EntrySeq(seq), crc } };
+    let parents = find("parents").map(Parents::parse).unwrap_or_default();
+    let identity = Identity { ledger: hex(find("ledger")?, 16)?, head: Head { seq: EntrySeq(seq), crc }, parents };
     Some(if find("take") == Some("1") { Found::Taken(identity) } else { Found::There(identity) })
 }
 
@@ -176,7 +227,8 @@ pub fn take(path: &Path, identity: &Identity) -> io::Result<()> {
 }
 
 fn write_line<S: Storage>(storage: &mut S, name: &str, identity: &Identity, more: &str) -> io::Result<()> {
-    let line = heapless::format!(LEN_MAX; "{identity}{more}\n").expect("its words have at most 80 bytes");
+    let parents = identity.parents;
+    let line = heapless::format!(LEN_MAX; "{identity}{parents}{more}\n").expect("LEN_MAX is more than its words have");
     put(storage, name, line.as_bytes())
 }
 
@@ -336,6 +388,8 @@ pub enum LedgerCase {
     Moved,
     /// The one that is named, without the entry that is named.
     Older,
+    /// One that the named one branched off.
+    Ancestor,
     /// Another one.
     Another,
 }
@@ -363,11 +417,13 @@ pub const TABLE: &[(IdentityCase, LedgerCase, Action)] = &[
     (IdentityCase::There, LedgerCase::Same, Action::Serve),
     (IdentityCase::There, LedgerCase::Moved, Action::Branch),
     (IdentityCase::There, LedgerCase::Older, Action::Branch),
+    (IdentityCase::There, LedgerCase::Ancestor, Action::Branch),
     (IdentityCase::There, LedgerCase::Another, Action::Refuse),
     (IdentityCase::Taken, LedgerCase::None, Action::Refuse),
     (IdentityCase::Taken, LedgerCase::Same, Action::Branch),
     (IdentityCase::Taken, LedgerCase::Moved, Action::Branch),
     (IdentityCase::Taken, LedgerCase::Older, Action::Branch),
+    (IdentityCase::Taken, LedgerCase::Ancestor, Action::Branch),
     (IdentityCase::Taken, LedgerCase::Another, Action::Refuse),
     (IdentityCase::Spoiled, LedgerCase::None, Action::Refuse),
     (IdentityCase::Spoiled, LedgerCase::Own, Action::Branch),
@@ -383,7 +439,7 @@ impl Verdict {
     /// Why it branches, for the `start` entry: a word.
     pub fn word(&self) -> &'static str {
         match (self.ledger, self.identity) {
-            (LedgerCase::Older, _) => "rolled-back",
+            (LedgerCase::Older | LedgerCase::Ancestor, _) => "rolled-back",
             (_, IdentityCase::Taken) => "taken",
             (_, IdentityCase::Spoiled) => "identity",
             (LedgerCase::OtherSite, _) => "site",
@@ -461,7 +517,23 @@ impl Lineage {
 
     /// Whether this machine served it, as far as it knows: where nothing is known, any that lies there is its own.
     pub fn is_own(&self, found: &Found) -> bool {
-        found.identity().is_none_or(|known| self.names.iter().any(|(name, _)| *name == known.ledger))
+        found.identity().is_none_or(|known| {
+            let is_here = |ledger| self.names.iter().any(|(name, _)| *name == ledger);
+            is_here(known.ledger) || known.parents.iter().any(|parent| is_here(parent.ledger))
+        })
+    }
+
+    /// What it branched off, as far as the headers here say, and behind that as far as this machine knows.
+    pub fn parents(&self, found: &Found) -> Parents {
+        let mut parents = Parents::default();
+        self.names.iter().filter_map(|(_, parent)| *parent).for_each(|parent| parents.push(parent));
+        if let (Some((oldest, _)), Some(known)) = (self.names.last(), found.identity()) {
+            let mut names = core::iter::once(known.ledger).chain(known.parents.iter().map(|parent| parent.ledger));
+            if let Some(place) = names.position(|name| name == *oldest) {
+                known.parents.iter().skip(place).for_each(|parent| parents.push(parent));
+            }
+        }
+        parents
     }
 
     /// What a start does with it. `head`: its last entry.
@@ -473,8 +545,9 @@ impl Lineage {
         let (ledger, gone) = match (&self.newest, found.identity()) {
             (None, _) => (LedgerCase::None, None),
             (Some(newest), None) => (written_by(newest, machine), None),
-            (Some(newest), Some(known)) => match self.compare(files, head, known)? {
+            (Some(newest), Some(known)) => match self.compare(files, head, &known)? {
                 Compared::Another => (LedgerCase::Another, None),
+                Compared::Ancestor(gone) => (LedgerCase::Ancestor, Some(gone)),
                 Compared::Older(gone) => (LedgerCase::Older, Some(gone)),
                 Compared::Same if is_other(newest.host, machine.host) => (LedgerCase::Moved, None),
                 Compared::Same => (LedgerCase::Same, None),
@@ -485,22 +558,45 @@ impl Lineage {
         Ok(Verdict { identity, ledger, action, gone })
     }
 
-    fn compare<F: Files>(&self, files: &F, head: Head, known: Identity) -> io::Result<Compared> {
-        let Some(last) = self.last_of(known.ledger, head) else { return Ok(Compared::Another) };
-        let Head { seq, crc } = known.head;
-        if seq > last.seq {
-            return Ok(Compared::Older(Gone { first: last.seq.next(), last: seq }));
-        }
-        let here = if seq == last.seq { Some(last.crc) } else { crc_of(files, seq)? };
-        // One that was archived cannot be compared.
-        let is_other = here.is_some_and(|here| here != crc);
-        Ok(if is_other { Compared::Older(Gone { first: seq, last: seq }) } else { Compared::Same })
+    fn compare<F: Files>(&self, files: &F, head: Head, known: &Identity) -> io::Result<Compared> {
+        let Some(last) = self.last_of(known.ledger, head) else { return self.compare_parents(files, head, known) };
+        let Head { seq, .. } = known.head;
+        Ok(match first_missing(files, last, known.head)? {
+            Some(first) => Compared::Older(Gone { first, last: seq }),
+            None => Compared::Same,
+        })
     }
+
+    /// With what the known one branched off: what it holds after that is not here, whatever else is.
+    fn compare_parents<F: Files>(&self, files: &F, head: Head, known: &Identity) -> io::Result<Compared> {
+        let mut parents = known.parents.iter();
+        let common = parents.find_map(|parent| Some((self.last_of(parent.ledger, head)?, parent.head)));
+        let Some((last, point)) = common else { return Ok(Compared::Another) };
+        let first = first_missing(files, last, point)?.unwrap_or(point.seq.next());
+        // A branch holds at least the entry that it begins with, even if its identity was kept before that.
+        Ok(Compared::Ancestor(Gone { first, last: known.head.seq.max(first) }))
+    }
+}
+
+/// The first entry up to `until` that is not here, in a ledger that ends with `last`; `None`: all are.
+///
+/// # Errors
+/// If a file cannot be read.
+fn first_missing<F: Files>(files: &F, last: Head, until: Head) -> io::Result<Option<EntrySeq>> {
+    let Head { seq, crc } = until;
+    if seq > last.seq {
+        return Ok(Some(last.seq.next()));
+    }
+    let here = if seq == last.seq { Some(last.crc) } else { crc_of(files, seq)? };
+    // One that was archived cannot be compared.
+    let is_other = here.is_some_and(|here| here != crc);
+    Ok(is_other.then_some(seq))
 }
 
 enum Compared {
     Same,
     Older(Gone),
+    Ancestor(Gone),
     Another,
 }
 
@@ -572,7 +668,7 @@ pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path,
 /// Why the ledger goes on as a branch: a sentence for the log.
 pub fn branched(verdict: &Verdict, found: &Found, parent: Option<Parent>, number: u64) -> String {
     let why = match (verdict.ledger, verdict.identity) {
-        (LedgerCase::Older, _) => {
+        (LedgerCase::Older | LedgerCase::Ancestor, _) => {
             let gone = verdict.gone.map_or_else(String::new, |gone| format!(": entries {gone} were here and are gone"));
             format!("it is an older copy{gone}; see what they were on paper, then `posgate ctl acknowledge`")
         }
@@ -604,7 +700,7 @@ mod tests {
 
     const IDENTITIES: [IdentityCase; 5] =
         [IdentityCase::None, IdentityCase::There, IdentityCase::Taken, IdentityCase::Spoiled, IdentityCase::Unread];
-    const LEDGERS: [LedgerCase; 8] = [
+    const LEDGERS: [LedgerCase; 9] = [
         LedgerCase::None,
         LedgerCase::Own,
         LedgerCase::OtherHost,
@@ -612,6 +708,7 @@ mod tests {
         LedgerCase::Same,
         LedgerCase::Moved,
         LedgerCase::Older,
+        LedgerCase::Ancestor,
         LedgerCase::Another,
     ];
 
@@ -651,7 +748,16 @@ mod tests {
     }
 
     fn known(ledger: u64, seq: u64, crc: u32) -> Found {
-        Found::There(Identity { ledger, head: Head { seq: EntrySeq(seq), crc } })
+        Found::There(Identity { ledger, head: Head { seq: EntrySeq(seq), crc }, parents: Parents::default() })
+    }
+
+    /// The same of one that branched off these, the newest first.
+    fn branched_off(ledger: u64, seq: u64, parents: &[Parent]) -> Identity {
+        let mut identity = known(ledger, seq, 7).identity().unwrap();
+        for parent in parents {
+            identity.parents.push(*parent);
+        }
+        identity
     }
 
     #[test]
@@ -662,13 +768,17 @@ mod tests {
                 let can_be = match ledger {
                     LedgerCase::None => true,
                     LedgerCase::Own | LedgerCase::OtherHost | LedgerCase::OtherSite => !names_one,
-                    LedgerCase::Same | LedgerCase::Moved | LedgerCase::Older | LedgerCase::Another => names_one,
+                    LedgerCase::Same
+                    | LedgerCase::Moved
+                    | LedgerCase::Older
+                    | LedgerCase::Ancestor
+                    | LedgerCase::Another => names_one,
                 };
                 let rows = TABLE.iter().filter(|row| (row.0, row.1) == (identity, ledger)).count();
                 assert_eq!(rows, usize::from(can_be), "{identity:?} {ledger:?}");
             }
         }
-        assert_eq!(TABLE.len(), 2 * 5 + 3 * 4);
+        assert_eq!(TABLE.len(), 2 * 6 + 3 * 4);
     }
 
     #[test]
@@ -683,6 +793,10 @@ mod tests {
             let mut storage = if *ledger == LedgerCase::None { MemoryStorage::default() } else { there };
             let named = match ledger {
                 LedgerCase::Older => known(0xA1, 9, 7).identity().unwrap(),
+                LedgerCase::Ancestor => {
+                    let parent = Parent { ledger: 0xA1, head: own.identity().unwrap().head };
+                    branched_off(0xEE, 9, &[Parent { ledger: 0xED, ..parent }, parent])
+                }
                 LedgerCase::Another => known(0xEE, 5, 7).identity().unwrap(),
                 _ => own.identity().unwrap(),
             };
@@ -722,14 +836,15 @@ mod tests {
             };
             assert_eq!((verdict.identity, verdict.ledger, verdict.action), (*identity, *ledger, *action));
             let gone = Gone { first: EntrySeq(6), last: EntrySeq(9) };
-            assert_eq!(verdict.gone, (*ledger == LedgerCase::Older).then_some(gone), "{context}");
+            let is_older = matches!(ledger, LedgerCase::Older | LedgerCase::Ancestor);
+            assert_eq!(verdict.gone, is_older.then_some(gone), "{context}");
         }
     }
 
     #[test]
     fn a_line_is_read_as_it_is_written_and_no_piece_of_one_is() {
         let mut storage = MemoryStorage::default();
-        let identity = Identity { ledger: 0xA1, head: Head { seq: EntrySeq(17), crc: 0xBEEF } };
+        let identity = known(0xA1, 17, 0xBEEF).identity().unwrap();
         write(&mut storage, "identity", &identity).unwrap();
         let line = storage.files["identity"].clone();
         assert_eq!(line, b"ledger=00000000000000a1 seq=17 crc=0000beef\n");
@@ -758,11 +873,130 @@ mod tests {
     }
 
     #[test]
+    fn a_line_names_what_the_ledger_branched_off_and_no_piece_of_it_is_read_as_the_whole() {
+        let mut storage = MemoryStorage::default();
+        let parent = |ledger| Parent { ledger, head: Head { seq: EntrySeq(u64::MAX), crc: u32::MAX } };
+        let identity = branched_off(0xA1, u64::MAX, &[parent(u64::MAX); PARENTS_MAX]);
+        write_line(&mut storage, "identity", &identity, " take=1").unwrap();
+        let line = storage.files["identity"].clone();
+        assert!(line.len() <= LEN_MAX - 50, "{} bytes", line.len());
+        assert_eq!(read_in(&storage, "identity"), Found::Taken(identity));
+        for len in 0..line.len() {
+            storage.files.insert("identity".to_owned(), line[..len].to_vec());
+            assert!(matches!(read_in(&storage, "identity"), Found::Spoiled(_)), "{len} bytes");
+        }
+        let head = "ledger=00000000000000a1 seq=17 crc=00000007";
+        let good = "00000000000000a0:9:0000beef";
+        let one = Parent { ledger: 0xA0, head: Head { seq: EntrySeq(9), crc: 0xBEEF } };
+        let two = format!("{head} parents={good},000000000000009f:4:00000001\n");
+        storage.files.insert("identity".to_owned(), two.clone().into());
+        let Found::There(read) = read_in(&storage, "identity") else { panic!("{two}") };
+        assert_eq!((read.parents.0[0], read.parents.iter().count()), (Some(one), 2));
+        write(&mut storage, "identity", &read).unwrap();
+        assert_eq!(storage.files["identity"], two.as_bytes());
+        for wrong in ["", ",", "x", &format!("{good},x,{good}"), &format!("{good}:1"), &format!("x,{good}")] {
+            storage.files.insert("identity".to_owned(), format!("{head} parents={wrong}\n").into());
+            let parents = &[one][..usize::from(wrong.starts_with(good) && wrong.contains(','))];
+            assert_eq!(read_in(&storage, "identity"), Found::There(branched_off(0xA1, 17, parents)), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_from_before_a_branch_is_an_older_copy_however_often_it_is_restored() {
+        let (mut storage, mut found) = ledger_of(Some(OURS), 0xA1, 15);
+        let copy = storage.clone();
+        let mut longer = storage.clone();
+        {
+            let (mut ledger, _) = start(&mut storage, Some(OURS), &found, 0).unwrap();
+            append(&mut ledger, 5);
+            found = Found::There(ledger.identity());
+        }
+        {
+            let (mut ledger, _) = start(&mut longer, Some(OURS), &Found::None, 0).unwrap();
+            append(&mut ledger, 9);
+        }
+        // The copy, each time; once an attempt is cut off before the identity is kept.
+        for (turn, name) in (0xB0..0xBC_u64).enumerate() {
+            let mut storage = copy.clone();
+            let gone = format!("16-{}", found.identity().unwrap().head.seq);
+            let mut names = vec![name];
+            if turn % 3 == 2 {
+                names.insert(0, 0xF0 + name);
+            }
+            for name in names {
+                let (mut ledger, opened) = start(&mut storage, Some(OURS), &found, name).unwrap();
+                let verdict = opened.verdict.unwrap();
+                assert_eq!((verdict.action, verdict.word()), (Action::Branch, "rolled-back"), "{name:x}");
+                assert_eq!((ledger.number(), verdict.gone.unwrap().to_string()), (name, gone.clone()));
+                append(&mut ledger, 1);
+                if name < 0xF0 {
+                    found = Found::There(ledger.identity());
+                    assert_eq!(ledger.identity().parents.iter().last().unwrap().ledger, 0xA1);
+                }
+            }
+            is_clean(&storage);
+        }
+        // One that goes on beyond where the branch began, and one that says something else there.
+        let gone_of = |storage: &MemoryStorage, found: &Found| {
+            let mut storage = storage.clone();
+            let (_, opened) = start(&mut storage, Some(OURS), found, 0xC3).ok().unwrap();
+            let verdict = opened.verdict.unwrap();
+            assert_eq!((verdict.ledger, verdict.action), (LedgerCase::Ancestor, Action::Branch), "{found:?}");
+            verdict.gone.unwrap().to_string()
+        };
+        assert_eq!(gone_of(&longer, &found), format!("16-{}", found.identity().unwrap().head.seq));
+        let point = Parent { ledger: 0xA1, head: Head { seq: EntrySeq(15), crc: 1 } };
+        assert_eq!(gone_of(&copy, &Found::There(branched_off(0xEE, 30, &[point]))), "15-30");
+        assert_eq!(gone_of(&longer, &Found::There(branched_off(0xEE, 30, &[point]))), "15-30");
+        // In no chain, and as before there was one.
+        for found in [branched_off(0xEE, 30, &[Parent { ledger: 0xA2, ..point }]), branched_off(0xEE, 30, &[])] {
+            let refused = start(&mut copy.clone(), Some(OURS), &Found::There(found), 0xC3).err().unwrap();
+            assert!(matches!(refused, OpenError::NotOurs(verdict) if verdict.ledger == LedgerCase::Another));
+        }
+    }
+
+    #[test]
+    fn what_a_ledger_branched_off_is_carried_from_branch_to_branch_as_far_as_there_is_room() {
+        let (mut storage, found) = ledger_of(Some(OURS), 0xA0, 3);
+        let mut first = storage.clone();
+        let names_of = |parents: &Parents| parents.iter().map(|parent| parent.ledger).collect::<Vec<_>>();
+        let mut all = vec![0xA0];
+        {
+            let (mut ledger, _) = start(&mut storage, Some(OURS), &found, 0).unwrap();
+            for name in 0xA1..0xAC {
+                ledger.branch(name, testing::stamp()).unwrap();
+                assert_eq!(names_of(&ledger.identity().parents), all[..all.len().min(PARENTS_MAX)]);
+                // A name under which nothing was written is no ledger that could come back.
+                ledger.branch(name + 0x100, testing::stamp()).unwrap();
+                assert_eq!(names_of(&ledger.identity().parents), all[..all.len().min(PARENTS_MAX)]);
+                append(&mut ledger, 1);
+                all.insert(0, name + 0x100);
+            }
+        }
+        // Another start reads them off the headers; where those were taken away, off the identity.
+        let replayed = recovery::replay(&storage, &mut Entries(|_: &Entry| Ok(()))).unwrap();
+        let lineage = Lineage::read(&storage).unwrap();
+        assert_eq!(names_of(&lineage.parents(&Found::None)), all[1..=PARENTS_MAX]);
+        let parents = lineage.parents(&Found::None);
+        let known = Identity { ledger: all[0], head: replayed.head, parents };
+        for segment in segment::list(&storage).unwrap().into_iter().rev().skip(2) {
+            storage.files.remove(&segment.name);
+        }
+        let lineage = Lineage::read(&storage).unwrap();
+        assert_eq!(names_of(&lineage.parents(&Found::None)), all[1..3]);
+        assert_eq!(names_of(&lineage.parents(&Found::There(known))), all[1..=PARENTS_MAX]);
+        assert_eq!(names_of(&lineage.parents(&super::tests::known(0xEE, 3, 1))), all[1..3]);
+        // What was forgotten is another ledger.
+        let refused = start(&mut first, Some(OURS), &Found::There(known), 0xC3).err().unwrap();
+        assert!(matches!(refused, OpenError::NotOurs(_)));
+    }
+
+    #[test]
     fn a_real_file_is_kept_in_a_directory_that_is_made_and_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state/identity");
         assert_eq!(read(&path), Found::None);
-        let identity = Identity { ledger: 7, head: Head { seq: EntrySeq(3), crc: 1 } };
+        let identity = known(7, 3, 1).identity().unwrap();
         let mut keeper = FileKeeper::new(&path);
         keeper.keep(&identity).unwrap();
         keeper.keep(&Identity { ledger: 8, ..identity }).unwrap();
@@ -782,7 +1016,8 @@ mod tests {
 
     #[test]
     fn after_a_crash_at_any_step_the_line_before_is_there_or_the_new_one() {
-        let identity = |seq| Identity { ledger: 7, head: Head { seq: EntrySeq(seq), crc: 1 } };
+        let parent = Parent { ledger: 6, head: Head { seq: EntrySeq(1), crc: 2 } };
+        let identity = |seq| branched_off(7, seq, &[parent; PARENTS_MAX][..usize::from(seq > 1)]);
         for steps in 0.. {
             let mut storage = MemoryStorage::default();
             write(&mut storage, "identity", &identity(1)).unwrap();

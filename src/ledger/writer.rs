@@ -20,7 +20,7 @@ use crate::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, ROOM_TRIED_LEN, TAIL_LEN_
 use crate::model::{Entry, EntrySeq, Stamp};
 
 use super::header::{self, HEADER_LEN, Host, Parent};
-use super::identity::{self, Action, Found, Lineage, Verdict};
+use super::identity::{self, Action, Found, Lineage, Parents, Verdict};
 use super::line;
 use super::recovery::{self, OpenError, Replayed};
 use super::segment::{LINK, Name, stack_name_of};
@@ -65,8 +65,17 @@ pub struct Ledger<S> {
 struct Naming {
     number: u64,
     parent: Option<Parent>,
+    /// That, and what lies behind it: no header says it, the machine's identity does.
+    parents: Parents,
     host: Option<Host>,
     site: String,
+}
+
+/// What is thought of a ledger before it is gone on with.
+#[derive(Clone, Copy, Debug, Default)]
+struct Judged {
+    verdict: Option<Verdict>,
+    parents: Parents,
 }
 
 /// Who goes on with a ledger, and what it knows of it.
@@ -84,16 +93,21 @@ pub struct Opening<'a> {
 
 impl Opening<'_> {
     /// What is thought of the ledger that was replayed.
-    fn judge<S: Storage>(&self, storage: &S, replayed: &Replayed) -> Result<Option<Verdict>, OpenError> {
-        let Some(found) = self.identity else { return Ok(None) };
+    fn judge<S: Storage>(&self, storage: &S, replayed: &Replayed) -> Result<Judged, OpenError> {
+        let Some(found) = self.identity else { return Ok(Judged::default()) };
         let machine = identity::Machine { host: self.host, site: self.site };
-        let verdict = Lineage::read(storage)?.judge(storage, replayed.head, found, machine)?;
-        if verdict.action == Action::Refuse { Err(OpenError::NotOurs(verdict)) } else { Ok(Some(verdict)) }
+        let lineage = Lineage::read(storage)?;
+        let verdict = lineage.judge(storage, replayed.head, found, machine)?;
+        if verdict.action == Action::Refuse {
+            return Err(OpenError::NotOurs(verdict));
+        }
+        Ok(Judged { verdict: Some(verdict), parents: lineage.parents(found) })
     }
 
     /// What new segments of it say.
-    fn naming(&self, number: u64, replayed: &Replayed) -> Naming {
-        Naming { number, parent: replayed.parent, host: self.host, site: self.site.to_owned() }
+    fn naming(&self, number: u64, replayed: &Replayed, judged: &Judged) -> Naming {
+        let Judged { parents, .. } = *judged;
+        Naming { number, parent: replayed.parent, parents, host: self.host, site: self.site.to_owned() }
     }
 }
 
@@ -154,19 +168,19 @@ impl<S: Storage> Ledger<S> {
         state: &mut dyn State,
     ) -> Result<(Self, Opened), OpenError> {
         let replayed = recovery::replay(&storage, state)?;
-        let verdict = opening.judge(&storage, &replayed)?;
+        let judged = opening.judge(&storage, &replayed)?;
         let is_new = replayed.newest.is_none();
         let mut warnings: Vec<String> = replayed.disbelief.clone().into_iter().collect();
         match recovery::mend(&mut storage, &replayed) {
             Ok(sentences) => warnings.extend(sentences),
             Err(error) if cannot_write(&error) && !is_new => {
-                return Self::of_replayed(storage, opening, verdict, replayed, &error);
+                return Self::of_replayed(storage, opening, &judged, replayed, &error);
             }
             Err(error) => return Err(error.into()),
         }
         let mut draw = Some(draw_number);
         let mut draw = || draw.take().expect("a start names one ledger")();
-        let naming = opening.naming(replayed.ledger.unwrap_or_else(&mut draw), &replayed);
+        let naming = opening.naming(replayed.ledger.unwrap_or_else(&mut draw), &replayed, &judged);
         let segment = match &replayed.newest {
             Some(name) => Name::try_from(name.as_str()).expect("it is a segment's name"),
             None => create_segment(&mut storage, &naming, opening.created, replayed.head)?,
@@ -179,6 +193,7 @@ impl<S: Storage> Ledger<S> {
         }
         // The storage opens the file now, so that the first turn opens nothing.
         storage.sync(&segment)?;
+        let verdict = judged.verdict;
         let (mut ledger, mut opened) = Self::new(storage, naming, verdict, segment, replayed, warnings)?;
         if verdict.is_some_and(|verdict| verdict.action == Action::Branch) {
             let number = draw();
@@ -208,17 +223,17 @@ impl<S: Storage> Ledger<S> {
         state: &mut dyn State,
     ) -> Result<(Self, Opened), OpenError> {
         let replayed = recovery::replay(&storage, state)?;
-        let verdict = opening.judge(&storage, &replayed)?;
+        let judged = opening.judge(&storage, &replayed)?;
         match replayed.newest {
             None => Err(reason.into()),
-            Some(_) => Self::of_replayed(storage, opening, verdict, replayed, &reason),
+            Some(_) => Self::of_replayed(storage, opening, &judged, replayed, &reason),
         }
     }
 
     fn of_replayed(
         storage: S,
         opening: &Opening,
-        verdict: Option<Verdict>,
+        judged: &Judged,
         replayed: Replayed,
         reason: &io::Error,
     ) -> Result<(Self, Opened), OpenError> {
@@ -229,8 +244,8 @@ impl<S: Storage> Ledger<S> {
         let newest = replayed.newest.as_deref().expect("it was replayed");
         let segment = Name::try_from(newest).expect("it is a segment's name");
         let number = replayed.ledger.expect("a ledger with a segment has a number");
-        let naming = opening.naming(number, &replayed);
-        let (mut ledger, opened) = Self::new(storage, naming, verdict, segment, replayed, warnings)?;
+        let naming = opening.naming(number, &replayed, judged);
+        let (mut ledger, opened) = Self::new(storage, naming, judged.verdict, segment, replayed, warnings)?;
         ledger.is_closed = true;
         ledger.is_proven = ledger.prove()?;
         Ok((ledger, opened))
@@ -418,8 +433,10 @@ impl<S: Storage> Ledger<S> {
         let before = (self.naming.number, self.naming.parent);
         (self.naming.number, self.naming.parent) = (number, parent);
         let began = if self.len > HEADER_LEN as u64 { self.rotate(created) } else { self.rename_segment(created) };
-        if began.is_err() {
-            (self.naming.number, self.naming.parent) = before;
+        match (&began, parent) {
+            (Err(_), _) => (self.naming.number, self.naming.parent) = before,
+            (Ok(()), Some(parent)) => self.naming.parents.begin(parent),
+            (Ok(()), None) => (),
         }
         began
     }
@@ -530,7 +547,7 @@ impl<S: Storage> Ledger<S> {
 
     /// What this machine may say of it: its name, and its last durable entry.
     pub fn identity(&self) -> identity::Identity {
-        identity::Identity { ledger: self.naming.number, head: self.synced }
+        identity::Identity { ledger: self.naming.number, head: self.synced, parents: self.naming.parents }
     }
 
     /// The site's label, as new segments' headers have it.

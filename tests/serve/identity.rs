@@ -143,6 +143,48 @@ fn an_older_copy_goes_on_as_a_branch_and_says_what_is_gone_until_somebody_acknow
 }
 
 #[test]
+fn the_same_old_copy_is_an_older_copy_each_time_that_it_is_restored() {
+    let site = sold(2);
+    let copy = site.path("copy");
+    copy_dir(&site.path("ledger"), &copy);
+    let [ledger, kept, crc] = identity(&site).try_into().unwrap();
+    let kept: u64 = kept.parse().unwrap();
+    // A branch that was ordered hides the name as well as one that follows from a restored copy.
+    let server = site.start();
+    run(&site, &["ctl", "branch", "--by", "office"]).expect(0, &[], &[]);
+    server.stop();
+    let mut names = vec![ledger.clone()];
+    for sales in [3, 1, 2] {
+        let [name, gone, _] = identity(&site).try_into().unwrap();
+        assert!(!names.contains(&name), "a name of its own");
+        names.push(name);
+        fs::remove_dir_all(site.path("ledger")).unwrap();
+        copy_dir(&copy, &site.path("ledger"));
+        let seqs = format!("{}-{gone}", kept + 1);
+        run(&site, &["check"]).expect(0, &["branch (rolled-back", &seqs], &[]);
+        run(&site, &["ledger", "move"]).expect(78, &[], &["start it"]);
+        let server = site.start();
+        server.wait_for_trouble("branch ledger=");
+        let mut till = Device::new(1, &server);
+        for _ in 0..sales {
+            till.pay(&card(1), "1.00");
+        }
+        run(&site, &["ctl", "status", "--json"]).expect(0, &["\"rolled-back\"", &format!("\"last\":{gone}")], &[]);
+        server.stop();
+        let branch = crate::harness::Ledger::read(&site.path(&format!("ledger/ledger-{:010}.tsv", kept + 1)));
+        assert_eq!(branch.header["parent"], format!("{ledger}:{kept}:{crc}"));
+        assert_eq!(branch.only("start").detail("rolled_back"), Some(seqs.as_str()));
+        let line = fs::read_to_string(site.path("identity")).unwrap();
+        assert!(line.ends_with(&format!(" parents={ledger}:{kept}:{crc}\n")), "{line}");
+        run(&site, &["ledger", "verify"]).expect(0, &["clean"], &[]);
+    }
+    // A restart branches no more.
+    let before = identity(&site)[0].clone();
+    sell(&site, 1);
+    assert_eq!(identity(&site)[0], before);
+}
+
+#[test]
 fn a_branch_that_is_ordered_and_two_branches_side_by_side() {
     let site = sold(2);
     let copy = site.path("copy");
