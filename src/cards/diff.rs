@@ -91,6 +91,8 @@ pub struct Difference {
     pub same: usize,
     /// Figures that would be ignored.
     pub ignored: Vec<Ignored>,
+    /// Cards whose account in the new table would be ignored, for the ledger has them on another: number and sentence.
+    pub elsewhere: Vec<(CardNo, String)>,
     /// Whether a reload would be refused unless forced.
     pub loses_many: bool,
 }
@@ -237,13 +239,16 @@ impl fmt::Display for Difference {
                 opened.balance, opened.uses
             )?;
         }
+        for (card, sentence) in &self.elsewhere {
+            writeln!(f, "ignored  {card}: {sentence}")?;
+        }
         if self.loses_many {
             writeln!(
                 f,
                 "note     more than a tenth of the cards would be gone: a reload refuses that unless it is forced"
             )?;
         }
-        let Self { new, gone, changed, same, ignored, .. } = self;
+        let Self { new, gone, changed, same, ignored, elsewhere, .. } = self;
         write!(
             f,
             "{} new, {} gone, {} changed, {same} the same; {} figures ignored",
@@ -251,7 +256,11 @@ impl fmt::Display for Difference {
             gone.len(),
             changed.len(),
             ignored.len()
-        )
+        )?;
+        match elsewhere.len() {
+            0 => Ok(()),
+            count => write!(f, "; {count} cards on other accounts by the ledger, which stand"),
+        }
     }
 }
 

@@ -7,12 +7,15 @@ use posgate::cards::CardFile;
 use posgate::cards::diff::{Difference, Table};
 use posgate::cards::number::{Candidate, candidates};
 use posgate::cards::whole::{self, Before, NoLedger};
+use posgate::config::Settings;
+use posgate::ledger::{HeldFiles, OpenError, replay};
 use posgate::model::forms;
 use posgate::model::rules::Names;
 use posgate::model::{CardNo, CardRecord};
+use posgate::server::{Origin, Server, Tables};
 use posgate::{cards, config};
 
-use super::{EXIT_CONFIG, EXIT_NO, EXIT_USAGE, Options, audit, print_problems};
+use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, audit, print_problems};
 
 /// Reads a table as the server would, and says what it holds or everything that is wrong with it.
 pub(super) fn check(options: &Options) -> u8 {
@@ -39,7 +42,7 @@ pub(super) fn check(options: &Options) -> u8 {
     }
 }
 
-/// Says what another table would change; with `--config` also which figures the ledger would let nobody see.
+/// Says what another table would change; with `--config` also which figures and accounts would be ignored, for the ledger's stand.
 pub(super) fn diff(options: &Options) -> u8 {
     let [old, new] = options.operands.as_slice() else {
         complain!("posgate: name two card tables: `posgate cards diff OLD NEW`");
@@ -54,21 +57,43 @@ pub(super) fn diff(options: &Options) -> u8 {
         }
     };
     print_problems(&[old.file.warnings.as_slice(), new.file.warnings.as_slice()].concat());
-    let opened = match options.config.as_ref().map(|path| config::load(path)) {
-        None => HashMap::new(),
-        Some(Ok(settings)) if !settings.ledger_dir.exists() => HashMap::new(),
-        Some(Ok(settings)) => match audit::opened(&settings.ledger_dir) {
-            Ok(opened) => opened,
-            Err(code) => return code,
-        },
+    let by_ledger = match options.config.as_ref().map(|path| config::load(path)) {
+        None => Ok((HashMap::new(), Vec::new())),
+        Some(Ok(settings)) if !settings.ledger_dir.exists() => Ok((HashMap::new(), Vec::new())),
+        Some(Ok(settings)) => audit::opened(&settings.ledger_dir)
+            .and_then(|opened| Ok((opened, elsewhere(&settings, &new.file.records)?))),
         Some(Err(problems)) => {
             print_problems(&problems);
-            return EXIT_CONFIG;
+            Err(EXIT_CONFIG)
         }
     };
-    say!("{}", Difference::between(&old, &new, &opened));
+    let (opened, elsewhere) = match by_ledger {
+        Ok(told) => told,
+        Err(code) => return code,
+    };
+    say!("{}", Difference { elsewhere, ..Difference::between(&old, &new, &opened) });
     say_whole(options);
     0
+}
+
+/// The cards of a table that the ledger has on other accounts, as a server that serves the table says it.
+fn elsewhere(settings: &Settings, records: &[CardRecord]) -> Result<Vec<(CardNo, String)>, u8> {
+    let files = HeldFiles::of_dir(&settings.ledger_dir).map_err(|error| {
+        complain!("posgate: {error}");
+        EXIT_IO
+    })?;
+    let mut tables = super::serve::tables();
+    let tables: &mut Tables = &mut tables;
+    let mut server = Server::new(tables, settings.rules.clone());
+    replay(&files, &mut server).map_err(|error| {
+        complain!("posgate: {error}");
+        if matches!(error, OpenError::Io(_)) { EXIT_IO } else { EXIT_CONFIG }
+    })?;
+    server.install(settings.rules.clone(), records, Origin::default(), true).map_err(|error| {
+        complain!("posgate: {error}");
+        EXIT_CONFIG
+    })?;
+    Ok(server.ignored_accounts().map(|ignored| (ignored.card, ignored.to_string())).collect())
 }
 
 /// Says why a reload would ask for a person's word before it takes the second table after the first.

@@ -51,7 +51,8 @@ Exit codes: 0 it can be served, 78 it cannot.",
     (
         "cards diff",
         "posgate cards diff OLD NEW [--config FILE]",
-        "Says what another card table would change. With --config figures of accounts that the ledger has opened are named as ignored.",
+        "Says what another card table would change. With --config it names what would be ignored as well: figures of accounts
+that the ledger has opened, and accounts of cards that the ledger has on others.",
     ),
     ("cards template", "posgate cards template", "Prints a card table to begin with."),
     (

@@ -34,6 +34,35 @@ fn figures_of_accounts_that_the_ledger_opened_are_named_as_ignored() {
 }
 
 #[test]
+fn accounts_of_cards_that_the_ledger_has_on_others_are_named_as_ignored() {
+    let site = Site::new();
+    let server = site.start();
+    Device::new(1, &server).pay(&card(1), "1.00");
+    // Of the second card nothing is known: the new table's word counts.
+    site.write("new.csv", &card_table(12).replace(",A00001,", ",B1,").replace(",A00002,", ",B2,"));
+    let (old, new) = (site.path("cards.csv"), site.path("new.csv"));
+    let (config, old, new) = (site.path("posgate"), text(&old), text(&new));
+    let sentence = format!(
+        "ignored  {}: the table names account B1, which is ignored: the card moved account A00001 (999.00 and 100 uses) and stays there",
+        card(1)
+    );
+    let check = || {
+        let told = diff(&[old, new, "--config", text(&config)]).expect(
+            0,
+            &["2 changed, 10 the same; 0 figures ignored; 1 cards on other accounts by the ledger", &sentence],
+            &[],
+        );
+        assert_eq!(told.out.matches("ignored  ").count(), 1, "{}", told.out);
+        // Also where it is no news.
+        diff(&[new, new, "--config", text(&config)]).expect(0, &[&sentence, "12 the same"], &[]);
+    };
+    check();
+    server.stop();
+    check();
+    diff(&[old, old, "--config", text(&config)]).expect(0, &["12 the same; 0 figures ignored"], &[]);
+}
+
+#[test]
 fn a_table_that_cannot_be_read_is_78_and_one_name_too_few_is_64() {
     let directory = tempfile::tempdir().unwrap();
     let (good, bad) = (directory.path().join("good.csv"), directory.path().join("bad.csv"));
