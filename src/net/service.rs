@@ -506,7 +506,9 @@ mod tests {
     use crate::ledger::{recovery, snapshot};
     use crate::limits::LINKS_MAX;
     use crate::model::order::{Holder, KeyText, Note, Operator, Purpose};
-    use crate::model::{Act, Balance, CardNo, Done, Key, MachineNo, Mark, Money, Order, Stamp, UnitNo, Wall, Way};
+    use crate::model::{
+        AccountId, Act, Balance, CardNo, Done, Key, MachineNo, Mark, Money, Order, Stamp, UnitNo, Wall, Way,
+    };
     use crate::server::{Origin, Refused, Tables};
     use crate::{cards, config};
 
@@ -1209,6 +1211,81 @@ mod tests {
         let done = site.ordered(&order(topup(700), "B")).unwrap().unwrap();
         assert_eq!(done.account.map(|(_, balance, _)| balance), Some(Balance::from_fen(101_200)));
         compare(site.service.ledger.storage(), site.service.server());
+    }
+
+    /// The newest segment's last line goes, but for so many bytes.
+    fn cut_last_line(storage: &mut MemoryStorage, but: usize) -> String {
+        let name = ledger::segment::list(storage).unwrap().pop().unwrap().name;
+        let bytes = storage.files.get_mut(&name).unwrap();
+        let begin = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+        let line = String::from_utf8(bytes[begin..].to_vec()).unwrap();
+        bytes.truncate(begin + but);
+        line
+    }
+
+    #[test]
+    fn a_purse_that_left_one_account_comes_to_the_other_at_the_start_after_the_power_went() {
+        let mut tables = locked(&SERVING);
+        let id = |text: &str| AccountId::try_from(text).unwrap();
+        let card = CardNo::from_value(8_888_888_803);
+        let account = order(Act::Account { card, account: id("S1") }, "A");
+        let rename = order(Act::Rename { old: id("S1"), new: id("S2") }, "R");
+        for (has_snapshot, is_rename, but) in
+            [(false, false, 0), (false, true, 0), (true, false, 0), (true, true, 0), (true, true, 20)]
+        {
+            let case = format!("snapshot {has_snapshot}, rename {is_rename}, {but} bytes left");
+            let mut storage = MemoryStorage::default();
+            let mut site = Site::start(&mut tables, &mut storage);
+            site.service.limit_segments(if has_snapshot { 4096 } else { u64::MAX });
+            site.lunch(1, 37).unwrap();
+            site.service.limit_segments(u64::MAX);
+            assert_eq!(site.service.ledger.storage().files.contains_key(snapshot::NAME), has_snapshot, "{case}");
+            let mut order = &account;
+            let mut done = site.ordered(order).unwrap().unwrap();
+            if is_rename {
+                order = &rename;
+                done = site.ordered(order).unwrap().unwrap();
+            }
+            let (to, balance, uses) = done.account.unwrap();
+            assert!(balance > Balance::ZERO && uses > 0, "{case}");
+            let at_ms = site.at_ms;
+            // The power goes between the two entries; then, at the first start, there is no room for the second.
+            let line = cut_last_line(&mut storage, but);
+            assert!(line.contains(" from=") || line.contains("\tfrom="), "{case}: {line}");
+            storage.capacity = Some(used(&storage));
+            let mut site = Site::start_at(&mut tables, &mut storage, at_ms + 10_000);
+            assert_eq!(site.service.server().room(), Room::Nothing, "{case}");
+            assert!(site.ordered(order).unwrap().is_err(), "{case}: half of it is not done");
+            storage.capacity = None;
+            let mut site = Site::start_at(&mut tables, &mut storage, at_ms + 20_000);
+            let moved = |site: &Site, name: &str| {
+                let book = site.service.server().book();
+                book.account_row(name).map(|row| (book.account(row).balance, book.account(row).uses))
+            };
+            assert_eq!(moved(&site, &to), Some((balance, uses)), "{case}");
+            let from = if is_rename { id("S1") } else { card.own_account() };
+            assert_eq!(moved(&site, &from), Some((Balance::ZERO, 0)), "{case}");
+            assert_eq!(site.service.server().account_of(card), site.service.server().book().account_row(&to), "{case}");
+            // Once, before the `start`, and as it was: only its time is another, and what the crc makes of that.
+            let name = ledger::segment::list(site.service.ledger.storage()).unwrap().pop().unwrap().name;
+            let text = String::from_utf8(site.service.ledger.storage().files[&name].clone()).unwrap();
+            let last: Vec<&str> = text.lines().rev().take(2).collect();
+            let columns = |line: &str| -> Vec<String> { line.trim_end().split('\t').map(str::to_owned).collect() };
+            let (was, is) = (columns(&line), columns(last[1]));
+            let differ: Vec<usize> = (0..was.len()).filter(|column| was[*column] != is[*column]).collect();
+            assert!(last[0].contains("\tstart\t"), "{case}: {}", last[0]);
+            assert!(differ.len() <= 3 && was.len() == is.len(), "{case}: {differ:?}: {line}{}", last[1]);
+            let mut whole = (*site.service.ledger.storage()).clone();
+            assert_eq!(compare(&whole, site.service.server()).disbelief, None, "{case}");
+            whole.files.remove(snapshot::NAME);
+            assert_eq!(compare(&whole, site.service.server()).snapshot, None, "{case}");
+            // The same order again finds it done; so does another start, which writes nothing of it.
+            let again = site.ordered(order).unwrap().unwrap();
+            assert_eq!((again.is_again, again.account), (true, Some((to, balance, uses))), "{case}");
+            drop(site);
+            let site = Site::start_at(&mut tables, &mut storage, at_ms + 30_000);
+            assert_eq!(moved(&site, &to), Some((balance, uses)), "{case}");
+        }
     }
 
     #[test]
