@@ -385,13 +385,20 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
         });
     }
     // A `stop` says that all before it is durable, but its own sync may be what failed.
-    let again = if replayed.is_clean() { LINE_LEN_MAX } else { TAIL_LEN_MAX };
-    let offset = storage.len(newest)?.saturating_sub(again as u64);
-    let bytes = read_to_end(storage, newest, offset)?;
-    storage.write_at(newest, offset, &bytes)?;
+    write_again(storage, newest, if replayed.is_clean() { LINE_LEN_MAX } else { TAIL_LEN_MAX })?;
     sync_or_end(storage, newest)?;
     storage.sync_dir()?;
     Ok(warnings)
+}
+
+/// Writes the last `len` bytes of a segment again in place, as they are; a sync then vouches for them.
+///
+/// # Errors
+/// If they cannot be read or written.
+pub(super) fn write_again<S: Storage>(storage: &mut S, segment: &str, len: usize) -> io::Result<()> {
+    let offset = storage.len(segment)?.saturating_sub(len as u64);
+    let bytes = read_to_end(storage, segment, offset)?;
+    storage.write_at(segment, offset, &bytes)
 }
 
 /// A failed sync of the ledger ends the process, also where it failed for want of room: the page cache may now call clean what the

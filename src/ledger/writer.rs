@@ -52,7 +52,7 @@ pub struct Ledger<S> {
     unsynced: usize,
     /// Whether nothing is written: the end of the newest segment is as it was found.
     is_closed: bool,
-    /// Whether all that was replayed is durable, as far as a sync can tell.
+    /// Whether all that was replayed is durable: its end was written again and synced.
     is_proven: bool,
     /// Syncs of entries since the ledger was opened.
     syncs: u64,
@@ -212,7 +212,7 @@ impl<S: Storage> Ledger<S> {
         Ok((ledger, opened))
     }
 
-    /// The same where it is known that nothing can be written, for this reason: the ledger is replayed, and nothing is touched.
+    /// The same where it is known that nothing can be written, for this reason: the ledger is replayed, and nothing is changed.
     ///
     /// # Errors
     /// The reason, if there is no ledger to replay; else those of [`Ledger::open_as`].
@@ -305,9 +305,11 @@ impl<S: Storage> Ledger<S> {
         Ok(())
     }
 
-    /// Syncs what was replayed once more, which is all that can be done where nothing can be written. It says whether that was possible.
+    /// Writes the end of what was replayed again in place, as it is, and syncs it: a sync alone would vouch for pages that the kernel dropped
+    /// after a sync that failed. It says whether that was possible.
     fn prove(&mut self) -> io::Result<bool> {
-        match self.storage.sync(&self.segment) {
+        let written = recovery::write_again(&mut self.storage, &self.segment, TAIL_LEN_MAX);
+        match written.and_then(|()| self.storage.sync(&self.segment)) {
             Ok(()) => Ok(true),
             Err(error) if cannot_write(&error) => Ok(false),
             Err(error) => Err(error),
@@ -360,7 +362,7 @@ impl<S: Storage> Ledger<S> {
         self.is_closed
     }
 
-    /// Whether all that was replayed is durable, as far as a sync can tell. What a closed ledger holds in the page cache only is no
+    /// Whether all that was replayed is durable: its end was written again and synced. What a closed ledger holds in the page cache only is no
     /// reason for a device to forget anything.
     pub fn is_proven(&self) -> bool {
         self.is_proven
@@ -723,6 +725,30 @@ mod tests {
         ledger.sync().unwrap();
         assert!(!ledger.unsynced());
         assert_eq!(storage.done, [format!("append {FIRST}"), format!("sync {FIRST}")]);
+    }
+
+    /// A sync alone succeeds for pages that the kernel dropped after one that failed.
+    #[test]
+    fn a_closed_ledger_vouches_for_its_end_only_if_it_can_write_it_again() {
+        let mut storage = MemoryStorage::default();
+        let mut ledger = open(&mut storage);
+        ledger.append(&testing::entry(1));
+        ledger.write().unwrap();
+        ledger.sync().unwrap();
+        let len = storage.files[FIRST].len();
+        let opening = Opening { site: "test", host: None, created: testing::stamp(), identity: None };
+        storage.fails_for_room = true;
+        for (fail, is_proven) in [(None, true), (Some("write 0"), false), (Some("sync"), false)] {
+            storage.done.clear();
+            storage.fail = fail.map(str::to_owned);
+            let reason = io::Error::from(io::ErrorKind::StorageFull);
+            let opened =
+                Ledger::open_closed(&mut storage, &opening, reason, &mut Entries(|_: &Entry| Ok(()))).unwrap().0;
+            assert_eq!(opened.is_proven(), is_proven, "{fail:?}");
+            if is_proven {
+                assert_eq!(storage.done, [format!("write 0+{len} {FIRST}"), format!("sync {FIRST}")]);
+            }
+        }
     }
 
     #[test]
