@@ -57,3 +57,22 @@ config door
     assert_eq!(kinds.len(), 13, "{kinds:?}");
     const { assert!(13 <= ENTRIES_MAX) };
 }
+
+/// The big tables are all zero bits at first: else the program carried them whole, 50 MB of it, onto an 8 MB flash.
+#[test]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]
+fn the_big_tables_take_no_room_in_the_program() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_posgate")).unwrap();
+    assert_eq!(&program[..6], b"\x7fELF\x02\x01");
+    let number =
+        |at: usize, len: usize| program[at..at + len].iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
+    let place = |value: u64| usize::try_from(value).unwrap();
+    let (headers, size, count) = (place(number(32, 8)), place(number(54, 2)), place(number(56, 2)));
+    // Bytes in memory that are none in the file, of each loaded segment (PT_LOAD).
+    let zeros: u64 = (0..count)
+        .map(|header| headers + header * size)
+        .filter(|at| number(*at, 4) == 1)
+        .map(|at| number(at + 40, 8) - number(at + 32, 8))
+        .sum();
+    assert!(zeros > 30_000_000, "{zeros} bytes of zeros: a table is not all zero bits");
+}

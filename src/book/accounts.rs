@@ -134,7 +134,7 @@ impl Book {
 
     /// The entry that took all out of an account, where the one that puts it into another is missing: the power went between them.
     pub fn halfway(&self) -> Option<&Entry> {
-        self.halfway.as_ref()
+        self.halfway.first()
     }
 
     /// Whether another account would find room.
@@ -166,10 +166,10 @@ impl Book {
 
     /// What a `link` says of accounts.
     pub(super) fn apply_account(&mut self, entry: &Entry, account: Option<u32>) {
-        self.halfway = None;
+        self.halfway.clear();
         let (Kind::Link, Some(account)) = (entry.kind, account) else { return };
         if entry.detail.get("to").is_some() {
-            self.halfway = Some(*entry);
+            self.halfway.push(*entry).expect("it was just cleared");
             return;
         }
         let Some(from) = account_in(entry, "from") else { return };

@@ -361,8 +361,9 @@ pub struct Book {
     periods: PeriodNames,
     orders: Orders,
     reissues: History<Reissue, { 2 * REISSUES_KEPT_MIN }, { 4 * REISSUES_KEPT_MIN }>,
-    /// The last entry, if it is the first of two: what an account held left it, and has not come to the other yet.
-    halfway: Option<Entry>,
+    /// The last entry, if it is the first of two: what an account held left it, and has not come to the other yet. At most one; not an
+    /// `Option`, whose `None` is not all zero bits, so that a `static` of the book would stand in the program whole.
+    halfway: heapless::Vec<Entry, 1>,
 }
 
 impl Book {
@@ -386,7 +387,7 @@ impl Book {
             periods: PeriodNames::new(),
             orders: Orders::new(),
             reissues: History::new(),
-            halfway: None,
+            halfway: heapless::Vec::new(),
         }
     }
 
@@ -423,7 +424,7 @@ impl Book {
         self.periods.clear();
         self.orders.clear();
         self.reissues.clear();
-        self.halfway = None;
+        self.halfway.clear();
     }
 
     /// Forgets everything: before a replay.
@@ -445,7 +446,7 @@ impl Book {
         self.periods.clear();
         self.orders.clear();
         self.reissues.clear();
-        self.halfway = None;
+        self.halfway.clear();
     }
 
     // ---------------------------------------------------------------- the only writer
@@ -656,7 +657,7 @@ impl Book {
             Kind::Boot => {
                 // Settled, and by nothing else than a 109.
                 let is_confirmed = |doubt: &Doubt| doubt.is_settled && !doubt.is_taken;
-                memory.begin_anew(|sale| {
+                memory.begin_anew(at, |sale| {
                     let is_voided = self.orders.voided(sale).is_some_and(|voided| voided.is_whole);
                     !is_voided && self.doubts.entry(sale).is_some_and(is_confirmed)
                 });
