@@ -125,6 +125,10 @@ pub struct Outcome {
     pub sale: EntrySeq,
 }
 
+/// A terminal is not off and up again sooner than this, and no datagram is on its way for longer (inferred): a 101 that comes sooner after a
+/// sale was perhaps overtaken by it, and says nothing of frames that come later.
+const POWER_CYCLE_MS: i64 = 15_000;
+
 /// A frame and its answer.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -345,11 +349,12 @@ impl Memory {
     }
 
     /// The device started, and counts its frames anew: one that nothing but its number names, of a sale that the device confirmed, is
-    /// another sale when it comes once more.
-    pub(super) fn begin_anew(&mut self, is_confirmed: impl Fn(EntrySeq) -> bool) {
+    /// another sale when it comes once more. Frames of the last [`POWER_CYCLE_MS`] before the 101 stay: it may have been overtaken by them.
+    pub(super) fn begin_anew(&mut self, at: Moment, is_confirmed: impl Fn(EntrySeq) -> bool) {
         self.frames.retain(|seen| match seen.outcome.kind {
             Kind::Charge | Kind::Meal | Kind::Scan | Kind::Repeat => {
-                seen.is_believed() || !is_confirmed(seen.outcome.sale)
+                let is_overtaken = at.stamp.wall.0.saturating_sub(seen.at.stamp.wall.0) < POWER_CYCLE_MS;
+                seen.is_believed() || is_overtaken || !is_confirmed(seen.outcome.sale)
             }
             _ => true,
         });
