@@ -599,9 +599,11 @@ impl Judge {
 
     /// A device's clock is ahead of the true time by so many seconds, in a frame that is on its way.
     pub fn note_clock(&mut self, machine: u64, ahead_s: i64, process: u64) {
-        if self.clocks_off.0 != process {
-            self.clocks_off = (process, HashSet::new());
+        // A frame of before the start may be read after it.
+        if self.clocks_off.0 + 1 < process {
+            self.clocks_off.1.clear();
         }
+        self.clocks_off.0 = process;
         self.clocks_off.1.insert((machine, ahead_s));
     }
 
