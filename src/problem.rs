@@ -101,7 +101,7 @@ pub(crate) fn shown(value: &str) -> String {
     masked(value)
 }
 
-/// A value for a message, as [`quoted`], with the last four of its digits only: whatever stands around it, it may be a card's number. This and
+/// A value for a message, as `quoted`, with the last four of its digits only: whatever stands around it, it may be a card's number. This and
 /// [`CardNo::masked`](crate::model::CardNo::masked) are how such a number reaches a message or the log.
 pub fn masked(value: &str) -> String {
     quoted(&hidden(value))

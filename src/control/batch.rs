@@ -1,6 +1,6 @@
 //! A file of orders: a CSV as an office keeps it, read whole before anything is ordered.
 //!
-//! Read by the reader of card tables ([`sheet`](crate::sheet)). One row is one order. What a row is named by is not the file's:
+//! Read by the reader of card tables ([`crate::sheet`]). One row is one order. What a row is named by is not the file's:
 //! its command, what the file is for, its card, and which of the card's rows it is ([`Row::nth`]). So the file may be sorted, saved
 //! again or mended, and nothing is done twice (design.md, section 8). A row may have a key of its own instead.
 
