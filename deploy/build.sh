@@ -13,8 +13,8 @@ help_or_go "$@"
 
 # Bytes that a router's flash may be asked for: the binary, and what is left of it in a compressed file system (gzip says a
 # quarter more than the xz of OpenWrt's squashfs). A gate against growth that nobody meant: raise it knowingly.
-stripped_max=$((1340 * 1024))
-gzipped_max=$((720 * 1024))
+stripped_max=$((1660 * 1024))
+gzipped_max=$((870 * 1024))
 
 mapfile -t targets < <(chosen "$@")
 [ ${#targets[@]} -gt 0 ] || exit 1
