@@ -53,7 +53,7 @@ def entries(lines):
         if line.startswith("#"):
             continue
         columns = line.rstrip("\n").split("\t")
-        kind, machine, frame, slot = columns[3], columns[4], columns[6], columns[14]
+        kind, machine, frame, slot = columns[3], columns[4], columns[6], columns[16]
         key = slot if kind in ("offline", "matched") and slot != r"\N" else frame
         booked[machine, key, kind] += 1
     return booked

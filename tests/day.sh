@@ -69,7 +69,7 @@ for name in sys.argv[1:]:
     for line in open(name, encoding="utf-8"):
         if line.startswith("#"):
             continue
-        seq, _, _, kind, machine, serial, frame, card, _, amount, uses, _, _, time, slot, *_ = line.split("\t")
+        seq, _, _, kind, machine, serial, frame, card, _, amount, _, uses, _, _, _, time, slot, *_ = line.split("\t")
         if kind not in ("charge", "meal", "scan", "offline"):
             continue
         sales += 1
