@@ -286,8 +286,10 @@ impl CardRow {
 
 /// All cards in service, found by number or member code in O(1).
 pub struct CardTable {
-    rows: heapless::Vec<CardRow, CARDS_MAX>,
-    text: heapless::Vec<u8, CARD_TEXT_MAX>,
+    /// At most [`CARDS_MAX`]. Not in the static of the tables: with it a router of 64 MB would not map the program.
+    rows: Vec<CardRow>,
+    /// At most [`CARD_TEXT_MAX`].
+    text: Vec<u8>,
     by_card: Index<{ 2 * CARDS_MAX }>,
     by_code: Index<{ 2 * CARDS_MAX }>,
 }
@@ -295,7 +297,7 @@ pub struct CardTable {
 impl CardTable {
     /// No cards.
     pub const fn new() -> Self {
-        Self { rows: heapless::Vec::new(), text: heapless::Vec::new(), by_card: Index::new(), by_code: Index::new() }
+        Self { rows: Vec::new(), text: Vec::new(), by_card: Index::new(), by_code: Index::new() }
     }
 
     /// Whether so many cards gone of those before are too many for a table that is whole (design.md, section 5): all, or more than a tenth and
@@ -328,6 +330,7 @@ impl CardTable {
         self.rows.clear();
         self.text.clear();
         self.by_code.clear();
+        self.rows.reserve_exact(records.len());
         for record in records {
             let text = u32::try_from(self.text.len()).expect("CARD_TEXT_MAX fits 32 bits");
             let row = CardRow {
@@ -338,7 +341,8 @@ impl CardTable {
                 code_len: self.store(record.code.as_deref().unwrap_or_default()),
                 terms: record.terms.clone(),
             };
-            assert!(self.rows.push(row).is_ok(), "check_room counted the records");
+            assert!(self.rows.len() < CARDS_MAX, "check_room counted the records");
+            self.rows.push(row);
         }
         let Self { rows, text, by_card, by_code } = self;
         by_card.fill(rows.len(), |row| hash_number(rows[row as usize].card));
@@ -380,7 +384,8 @@ impl CardTable {
 
     /// Adds to the text, and gives the length.
     fn store(&mut self, bytes: &[u8]) -> u16 {
-        self.text.extend_from_slice(bytes).expect("check_room counted the text");
+        assert!(self.text.len() + bytes.len() <= CARD_TEXT_MAX, "check_room counted the text");
+        self.text.extend_from_slice(bytes);
         u16::try_from(bytes.len()).expect("names and codes are short")
     }
 }
