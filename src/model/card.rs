@@ -287,9 +287,9 @@ impl CardRow {
 /// All cards in service, found by number or member code in O(1).
 pub struct CardTable {
     /// At most [`CARDS_MAX`]. Not in the static of the tables: with it a router of 64 MB would not map the program.
-    rows: Vec<CardRow>,
+    rows: Option<Box<[CardRow]>>,
     /// At most [`CARD_TEXT_MAX`].
-    text: Vec<u8>,
+    text: Option<Box<[u8]>>,
     by_card: Index<{ 2 * CARDS_MAX }>,
     by_code: Index<{ 2 * CARDS_MAX }>,
 }
@@ -297,7 +297,7 @@ pub struct CardTable {
 impl CardTable {
     /// No cards.
     pub const fn new() -> Self {
-        Self { rows: Vec::new(), text: Vec::new(), by_card: Index::new(), by_code: Index::new() }
+        Self { rows: None, text: None, by_card: Index::new(), by_code: Index::new() }
     }
 
     /// Whether so many cards gone of those before are too many for a table that is whole (design.md, section 5): all, or more than a tenth and
@@ -327,24 +327,26 @@ impl CardTable {
     /// # Panics
     /// If the records do not fit: [`CardTable::check_room`] comes first.
     pub fn install(&mut self, records: &[CardRecord], mut account_row: impl FnMut(&CardRecord) -> u32) {
-        self.rows.clear();
-        self.text.clear();
+        assert!(records.len() <= CARDS_MAX, "check_room counted the records");
         self.by_code.clear();
-        self.rows.reserve_exact(records.len());
+        // The old table first: a router has no room for both.
+        (self.rows, self.text) = (None, None);
+        let (mut rows, mut text) = (Vec::with_capacity(records.len()), Vec::new());
         for record in records {
-            let text = u32::try_from(self.text.len()).expect("CARD_TEXT_MAX fits 32 bits");
+            let at = u32::try_from(text.len()).expect("CARD_TEXT_MAX fits 32 bits");
             let row = CardRow {
                 card: record.card.value(),
                 account: account_row(record),
-                text,
-                name_len: self.store(&record.name),
-                code_len: self.store(record.code.as_deref().unwrap_or_default()),
+                text: at,
+                name_len: store(&mut text, &record.name),
+                code_len: store(&mut text, record.code.as_deref().unwrap_or_default()),
                 terms: record.terms.clone(),
             };
-            assert!(self.rows.len() < CARDS_MAX, "check_room counted the records");
-            self.rows.push(row);
+            rows.push(row);
         }
+        (self.rows, self.text) = (Some(rows.into_boxed_slice()), Some(text.into_boxed_slice()));
         let Self { rows, text, by_card, by_code } = self;
+        let (rows, text) = (rows.as_deref().unwrap_or_default(), text.as_deref().unwrap_or_default());
         by_card.fill(rows.len(), |row| hash_number(rows[row as usize].card));
         let hash_of_code = |row: u32| hash_bytes(rows[row as usize].code(text));
         for (row, record) in (0..).zip(records) {
@@ -357,37 +359,37 @@ impl CardTable {
     /// The card with this number.
     pub fn find(&self, card: CardNo) -> Option<&CardRow> {
         let value = card.value();
-        let row = self.by_card.find(hash_number(value), |row| self.rows[row as usize].card == value)?;
-        Some(&self.rows[row as usize])
+        let row = self.by_card.find(hash_number(value), |row| self.rows()[row as usize].card == value)?;
+        Some(&self.rows()[row as usize])
     }
 
     /// The card whose member code this is.
     pub fn find_code(&self, code: &[u8]) -> Option<&CardRow> {
-        let row = self.by_code.find(hash_bytes(code), |row| self.code(&self.rows[row as usize]) == code)?;
-        Some(&self.rows[row as usize])
+        let row = self.by_code.find(hash_bytes(code), |row| self.code(&self.rows()[row as usize]) == code)?;
+        Some(&self.rows()[row as usize])
     }
 
     /// The holder's name in GBK.
     pub fn name(&self, row: &CardRow) -> &[u8] {
-        row.name(&self.text)
+        row.name(self.text.as_deref().unwrap_or_default())
     }
 
     /// The member code; empty for none.
     pub fn code(&self, row: &CardRow) -> &[u8] {
-        row.code(&self.text)
+        row.code(self.text.as_deref().unwrap_or_default())
     }
 
     /// All rows, in the file's order.
     pub fn rows(&self) -> &[CardRow] {
-        &self.rows
+        self.rows.as_deref().unwrap_or_default()
     }
+}
 
-    /// Adds to the text, and gives the length.
-    fn store(&mut self, bytes: &[u8]) -> u16 {
-        assert!(self.text.len() + bytes.len() <= CARD_TEXT_MAX, "check_room counted the text");
-        self.text.extend_from_slice(bytes);
-        u16::try_from(bytes.len()).expect("names and codes are short")
-    }
+/// Adds to the text, and gives the length.
+fn store(text: &mut Vec<u8>, bytes: &[u8]) -> u16 {
+    assert!(text.len() + bytes.len() <= CARD_TEXT_MAX, "check_room counted the text");
+    text.extend_from_slice(bytes);
+    u16::try_from(bytes.len()).expect("names and codes are short")
 }
 
 impl Default for CardTable {
