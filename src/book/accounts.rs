@@ -105,11 +105,11 @@ impl Book {
         let mut at = at;
         for _ in 0..=LINKS_MAX {
             let account = self.account(row);
-            let Some(gone) = account.gone_to.filter(|gone| at < gone.seq) else { return Some(row) };
+            let Some(gone) = account.gone_to.filter(|gone| at < gone.seq()) else { return Some(row) };
             if at < account.gone_before {
                 return None;
             }
-            (row, at) = (gone.account, gone.seq);
+            (row, at) = (gone.account, gone.seq());
         }
         None
     }
@@ -158,7 +158,7 @@ impl Book {
         let account = &mut self.accounts[row as usize];
         if !account.in_table && !account.is_opened {
             account.in_table = true;
-            (account.opening_balance, account.opening_uses) = account.held_back;
+            (account.is_balance_held_back, account.are_uses_held_back) = (false, false);
         }
     }
 
@@ -199,10 +199,12 @@ impl Book {
     /// All that an account held is on another; its name is free.
     fn give_up(&mut self, from: u32, to: u32, seq: EntrySeq) {
         let account = &mut self.accounts[from as usize];
-        account.gone_before = account.gone_to.map_or(EntrySeq(0), |gone| gone.seq);
-        account.gone_to = Some(GoneTo { account: to, seq });
+        account.gone_before = account.gone_to.map_or(EntrySeq(0), GoneTo::seq);
+        account.gone_to = GoneTo::new(to, seq);
         (account.is_opened, account.is_free) = (false, true);
-        (account.in_table, account.held_back) = (false, (account.opening_balance, account.opening_uses));
+        account.in_table = false;
+        (account.stated_balance, account.stated_uses) = account.opening();
+        (account.is_balance_held_back, account.are_uses_held_back) = (true, true);
     }
 
     /// A card is on another account, and so are those before it: what a terminal books late for them is the same holder's.

@@ -35,7 +35,7 @@ impl Book {
         let opening = |account: &Account| account.unopened().filter(|opening| *opening != (Balance::ZERO, 0));
         let kept = self.accounts.iter().filter(move |account| account.has_moved || opening(account).is_some());
         let shown = move |account: &Account| {
-            let gone = account.gone_to.map(|gone| (self.accounts[gone.account as usize].id, gone.seq));
+            let gone = account.gone_to.map(|gone| (self.accounts[gone.account as usize].id, gone.seq()));
             let gone = (gone, account.gone_before, account.is_free);
             let figures = (account.balance, account.subsidy, account.uses);
             let ledger = (figures, account.is_opened, account.has_moved, gone);

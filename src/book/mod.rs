@@ -14,6 +14,7 @@ mod seen;
 mod snapshot;
 
 use core::fmt;
+use core::num::NonZeroU64;
 
 use accounts::Reissue;
 pub use accounts::{Named, REISSUED, account_in};
@@ -53,16 +54,19 @@ pub struct Account {
     pub subsidy: Balance,
     /// The sum of its entries' uses.
     pub uses: i32,
-    opening_balance: Balance,
-    opening_uses: i32,
+    /// What the table's rows state for it. A figure counts unless it is held back.
+    stated_balance: Balance,
+    stated_uses: i32,
+    /// Whether only rows state the balance whose cards the ledger has on other accounts: it counts only for a card whose number is given to
+    /// another holder.
+    is_balance_held_back: bool,
+    /// The same of the uses.
+    are_uses_held_back: bool,
     is_opened: bool,
     /// Whether the ledger says anything of it that lasts.
     has_moved: bool,
     /// Whether the table puts a card on it that the ledger does not put elsewhere.
     in_table: bool,
-    /// What rows of the table state for it whose cards the ledger has on other accounts: it counts only for a card whose number is given to
-    /// another holder.
-    held_back: (Balance, i32),
     /// Where all that it held went, and when: its name was changed, or its card has another account since. Then the name is free.
     gone_to: Option<GoneTo>,
     /// Whether nobody used the name again since.
@@ -75,13 +79,46 @@ pub struct Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct GoneTo {
     account: u32,
-    seq: EntrySeq,
+    /// Never 0, so that `None` takes no room in the big table.
+    seq: NonZeroU64,
+}
+
+impl GoneTo {
+    /// `None` for an entry that no ledger has.
+    fn new(account: u32, seq: EntrySeq) -> Option<Self> {
+        NonZeroU64::new(seq.0).map(|seq| Self { account, seq })
+    }
+
+    /// The entry that took it there.
+    fn seq(self) -> EntrySeq {
+        EntrySeq(self.seq.get())
+    }
 }
 
 impl Account {
     /// The figures that an `open` entry is still to add: the table's, until the account is opened.
     pub fn unopened(&self) -> Option<(Balance, i32)> {
-        (self.in_table && !self.is_opened).then_some((self.opening_balance, self.opening_uses))
+        (self.in_table && !self.is_opened).then_some(self.opening())
+    }
+
+    /// What the table says that it opens with.
+    fn opening(&self) -> (Balance, i32) {
+        let balance = if self.is_balance_held_back { Balance::ZERO } else { self.stated_balance };
+        (balance, if self.are_uses_held_back { 0 } else { self.stated_uses })
+    }
+
+    /// Takes what a row of the table states; `is_elsewhere`: the ledger has its card on another account. Rows that share an account state
+    /// the same figures, or leave them to another; `cards` saw to that.
+    fn take_stated(&mut self, balance: Option<Balance>, uses: Option<i32>, is_elsewhere: bool) {
+        if let Some(balance) = balance.filter(|balance| *balance != Balance::ZERO) {
+            self.is_balance_held_back =
+                is_elsewhere && (self.is_balance_held_back || self.stated_balance == Balance::ZERO);
+            self.stated_balance = balance;
+        }
+        if let Some(uses) = uses.filter(|uses| *uses != 0) {
+            self.are_uses_held_back = is_elsewhere && (self.are_uses_held_back || self.stated_uses == 0);
+            self.stated_uses = uses;
+        }
     }
 
     /// Whether the ledger says anything of it that lasts.
@@ -683,15 +720,12 @@ impl Book {
             return Err(needed);
         }
         self.forget_unmoved_accounts();
-        let figures = |account: &Account| {
-            (account.in_table && account.is_opened).then_some((account.opening_balance, account.opening_uses))
-        };
+        let figures = |account: &Account| (account.in_table && account.is_opened).then(|| account.opening());
         let before: Vec<_> = self.accounts.iter().map(figures).collect();
         for account in &mut self.accounts {
             account.in_table = false;
-            account.opening_balance = Balance::ZERO;
-            account.opening_uses = 0;
-            account.held_back = (Balance::ZERO, 0);
+            (account.stated_balance, account.stated_uses) = (Balance::ZERO, 0);
+            (account.is_balance_held_back, account.are_uses_held_back) = (false, false);
         }
         table.install(records, |record| {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
@@ -702,13 +736,7 @@ impl Book {
             if !record.states_figures {
                 return row;
             }
-            // Rows that share an account state the same figures, or leave them to another; `cards` saw to that.
-            if let Some(balance) = record.balance.filter(|balance| *balance != Balance::ZERO) {
-                *(if is_elsewhere { &mut account.held_back.0 } else { &mut account.opening_balance }) = balance;
-            }
-            if let Some(uses) = record.uses.filter(|uses| *uses != 0) {
-                *(if is_elsewhere { &mut account.held_back.1 } else { &mut account.opening_uses }) = uses;
-            }
+            account.take_stated(record.balance, record.uses, is_elsewhere);
             row
         });
         let now = self.accounts.iter().map(figures);
@@ -729,9 +757,8 @@ impl Book {
             card.account = card.account.and_then(|row| places[row as usize]);
         }
         for account in &mut self.accounts {
-            account.gone_to = account
-                .gone_to
-                .and_then(|gone| Some(GoneTo { account: places[gone.account as usize]?, seq: gone.seq }));
+            account.gone_to =
+                account.gone_to.and_then(|gone| Some(GoneTo { account: places[gone.account as usize]?, ..gone }));
         }
         for reissue in self.reissues.rows_mut() {
             reissue.account = reissue.account.and_then(|row| places[row as usize]);
@@ -985,12 +1012,13 @@ impl Book {
             balance: Balance::ZERO,
             subsidy: Balance::ZERO,
             uses: 0,
-            opening_balance: Balance::ZERO,
-            opening_uses: 0,
+            stated_balance: Balance::ZERO,
+            stated_uses: 0,
+            is_balance_held_back: false,
+            are_uses_held_back: false,
             is_opened: false,
             has_moved: false,
             in_table: false,
-            held_back: (Balance::ZERO, 0),
             gone_to: None,
             is_free: false,
             gone_before: EntrySeq(0),

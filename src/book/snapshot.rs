@@ -102,7 +102,7 @@ impl Book {
             out("gone", &mut |line| {
                 text(line, &account.id);
                 text(line, &self.accounts[gone.account as usize].id);
-                column(line, gone.seq);
+                column(line, gone.seq());
                 column(line, account.gone_before);
                 column(line, u8::from(account.is_free));
             })?;
@@ -279,7 +279,7 @@ impl Book {
         if account.gone_to.is_some() {
             return None;
         }
-        account.gone_to = Some(GoneTo { account: to, seq: fields.seq()? });
+        account.gone_to = Some(GoneTo::new(to, fields.seq()?)?);
         account.gone_before = fields.seq()?;
         account.is_free = fields.flag()?;
         Some(())
