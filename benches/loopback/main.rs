@@ -1,4 +1,4 @@
-//! Sales a second on the loopback: posgate beside two programs that do less (issue 6 of the design).
+//! Sales a second on the loopback: posgate beside two programs that do less.
 //!
 //!     cargo bench --bench loopback
 //!     cargo bench --bench loopback -- --terminals 64 --rounds 9 --seconds 3

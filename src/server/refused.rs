@@ -1,4 +1,4 @@
-//! Why an operator's order is not obeyed: one sentence that says what to do (issue 4, *Bad input*).
+//! Why an operator's order is not obeyed: one sentence that says what to do (design.md, section 8).
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! Section 12 where a table of steps would be too long: as many accounts, devices and commands as there is room for.
+//! design.md, section 12, where a table of steps would be too long: as many accounts, devices and commands as there is room for.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
