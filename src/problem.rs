@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::model::text::Hidden;
+
 /// Problems shown of one file. Somebody who gave us the wrong file need not scroll past thousands.
 pub const PROBLEMS_SHOWN_MAX: usize = 50;
 
@@ -107,24 +109,14 @@ pub fn masked(value: &str) -> String {
     quoted(&hidden(value))
 }
 
-/// A text with the last four of its digits, without quotes.
+/// A text with the last four of its digits, without quotes: see [`Hidden`].
 pub fn hidden(value: &str) -> String {
-    const SHOWN_DIGITS_MAX: usize = 4;
-    let mut left = value.chars().filter(|next| next.is_numeric()).count();
-    let mut text = String::with_capacity(value.len());
-    for character in value.chars() {
-        let is_digit = character.is_numeric();
-        if is_digit && left > SHOWN_DIGITS_MAX {
-            // One mark for as many digits as there are.
-            if !text.ends_with('*') {
-                text.push_str("****");
-            }
-        } else {
-            text.push(character);
-        }
-        left -= usize::from(is_digit);
-    }
-    text
+    Hidden(value).to_string()
+}
+
+/// What somebody typed on a command line or sent to the control socket, for the answer: in double quotes, escaped, and as [`hidden`].
+pub fn typed(value: &str) -> String {
+    format!("{:?}", hidden(value))
 }
 
 /// A value for a message: in quotes, shortened, on one line.

@@ -122,7 +122,8 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
                     format!("; older ones are not here: {}", source.archived(EntrySeq(source.first().0 - 1)))
                 };
                 return Err(Trouble::Nothing(format!(
-                    "card {card} has no sale{wanted} in this ledger, nor a refusal: `posgate ledger show --card {card}` shows what it has{older}"
+                    "card {} has no sale{wanted} in this ledger, nor a refusal: `posgate ledger show --card CARD` shows what it has{older}",
+                    card.masked()
                 )));
             }
             let nearest = candidates.remove(0);

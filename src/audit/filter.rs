@@ -2,6 +2,7 @@
 
 use super::Calendar;
 use crate::model::{CardNo, Civil, Date, Entry, EntrySeq, Kind, MachineNo, TimeOfDay};
+use crate::problem::typed;
 
 /// Entries that meet all that is set.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +56,7 @@ pub fn kinds(text: &str) -> Result<Vec<Kind>, String> {
         }
         let kind = Kind::from_word(word).ok_or_else(|| {
             let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-            format!("{word:?} is no kind of entry: write sales, or of {}", words.join(" "))
+            format!("{} is no kind of entry: write sales, or of {}", typed(word), words.join(" "))
         })?;
         kinds.push(kind);
     }

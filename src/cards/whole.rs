@@ -6,6 +6,7 @@
 use super::CardFile;
 use super::columns::Column;
 use crate::book::Book;
+use crate::model::text::HiddenAccount;
 use crate::model::{AccountId, CardNo, CardTable};
 
 /// The columns that restrict what a card may do, or say what it is: where one is gone, so are its restrictions.
@@ -131,23 +132,12 @@ fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn Ledger) -> O
         .filter(|record| ledger.account_of(record.card).is_none())
         .map(|record| {
             let (line, card) = (record.line, record.card.masked());
-            format!("line {line}: card {card} on account {}", masked(&record.account))
+            format!("line {line}: card {card} on account {}", HiddenAccount(&record.account))
         })
         .collect();
     let named = named(strange.iter().cloned(), strange.len());
     (!strange.is_empty())
         .then(|| format!("it puts cards on accounts that have moved money and that they were not on before: {named}"))
-}
-
-/// An account's name, which may be a card's number: its last four characters.
-fn masked(account: &AccountId) -> String {
-    let hidden = account.chars().count().saturating_sub(4);
-    let digits = account.chars().filter(char::is_ascii_digit).count();
-    if digits < 8 {
-        account.as_str().to_owned()
-    } else {
-        format!("****{}", account.chars().skip(hidden).collect::<String>())
-    }
 }
 
 fn named(names: impl Iterator<Item = String>, count: usize) -> String {

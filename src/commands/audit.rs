@@ -19,6 +19,7 @@ use posgate::config::Settings;
 use posgate::good::{self, Good};
 use posgate::ledger::{Head, is_served};
 use posgate::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
+use posgate::problem::{hidden, typed};
 use posgate::zone::Zone;
 use posgate::{cards, clock, config};
 
@@ -50,7 +51,7 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
         None => None,
         Some(text) => {
             let count = text.parse().ok().filter(|count| *count <= LAST_MAX);
-            Some(count.ok_or_else(|| usage(format!("--last {text:?} is no number up to {LAST_MAX}")))?)
+            Some(count.ok_or_else(|| usage(format!("--last {} is no number up to {LAST_MAX}", typed(text))))?)
         }
     };
     let show = Show { filter, calendar, last, raw: options.has("raw"), after: after(options)? };
@@ -76,7 +77,7 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
         None => Ok(None),
         Some(text) => day_of(text, &calendar)
             .map(Some)
-            .ok_or_else(|| usage(format!("--{name} {text:?} is no day: write 2026-11-22, today or yesterday"))),
+            .ok_or_else(|| usage(format!("--{name} {} is no day: write 2026-11-22, today or yesterday", typed(text)))),
     };
     let span = match (day("day")?, day("from")?, day("to")?) {
         (None, None, None) => Span::Newest,
@@ -115,12 +116,12 @@ fn export_all(options: &Options) -> Result<u8, Failure> {
     let format = match options.value("format") {
         None | Some("csv") => Format::Csv,
         Some("tsv") => Format::Tsv,
-        Some(other) => return Err(usage(format!("--format {other:?}: write csv or tsv"))),
+        Some(other) => return Err(usage(format!("--format {}: write csv or tsv", typed(other)))),
     };
     let header = match options.value("header") {
         None | Some("en") => Language::English,
         Some("zh") => Language::Chinese,
-        Some(other) => return Err(usage(format!("--header {other:?}: write en or zh"))),
+        Some(other) => return Err(usage(format!("--header {}: write en or zh", typed(other)))),
     };
     let at_hand = AtHand::find(options, &options.operands)?;
     let calendar = at_hand.calendar()?;
@@ -159,15 +160,16 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
     let looks_like_time =
         |place: &&OsString| place.to_str().is_some_and(|text| text.contains(':') && !text.contains('/'));
     if let Some(place) = places.iter().filter(looks_like_time).find(|place| !Path::new(place).exists()) {
-        return Err(usage(format!("{} is no time: {how}", place.to_string_lossy())));
+        return Err(usage(format!("{} is no time: {how}", hidden(&place.to_string_lossy()))));
     }
     let question = match (numbers.as_slice(), time.as_str()) {
-        ([seq], "") => {
-            Question::Entry(EntrySeq(seq.parse().map_err(|_| usage(format!("{seq} is no entry's number: {how}")))?))
-        }
+        ([seq], "") => Question::Entry(EntrySeq(
+            seq.parse().map_err(|_| usage(format!("{} is no entry's number: {how}", hidden(seq))))?,
+        )),
         ([card], time) => {
-            let card = CardNo::parse(card.as_bytes()).ok_or_else(|| usage(format!("{card} is no card: {how}")))?;
-            let written = Written::parse(time).ok_or_else(|| usage(format!("{time:?} is no time: {how}")))?;
+            let card =
+                CardNo::parse(card.as_bytes()).ok_or_else(|| usage(format!("{} is no card: {how}", hidden(card))))?;
+            let written = Written::parse(time).ok_or_else(|| usage(format!("{} is no time: {how}", typed(time))))?;
             Question::Card(card.padded(), written)
         }
         _ => return Err(usage(how.to_owned())),
@@ -247,7 +249,7 @@ impl AtHand {
 /// What `--card`, `--from` and the like ask for.
 fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
     let number = |name: &str, wanted: &str| {
-        usage(format!("--{name} {:?} is no {wanted}", options.value(name).unwrap_or_default()))
+        usage(format!("--{name} {} is no {wanted}", typed(options.value(name).unwrap_or_default())))
     };
     let card = options
         .value("card")
@@ -277,7 +279,8 @@ fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
 /// What `--after SEQ` or `--after SEQ:CRC` says that the reader has.
 fn after(options: &Options) -> Result<Option<After>, Failure> {
     let Some(text) = options.value("after") else { return Ok(None) };
-    let wrong = || usage(format!("--after {text:?}: write an entry's number, or number and crc as in 4211:09ab34ef"));
+    let wrong =
+        || usage(format!("--after {}: write an entry's number, or number and crc as in 4211:09ab34ef", typed(text)));
     let (seq, crc) = text.split_once(':').map_or((text, None), |(seq, crc)| (seq, Some(crc)));
     let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let seq = seq.parse().ok().filter(|_| is_plain(seq)).ok_or_else(wrong)?;

@@ -12,6 +12,7 @@ use posgate::ledger::{HeldFiles, OpenError, replay};
 use posgate::model::forms;
 use posgate::model::rules::Names;
 use posgate::model::{CardNo, CardRecord};
+use posgate::problem::typed;
 use posgate::server::{Origin, Server, Tables};
 use posgate::{cards, config};
 
@@ -136,7 +137,8 @@ pub(super) fn number(options: &Options) -> u8 {
     };
     if candidates.is_empty() {
         complain!(
-            "posgate: {text:?} is no card's number: write it as it is printed, such as 0005076483, 077,30211 or 4D7603"
+            "posgate: {} is no card's number: write it as it is printed, such as 0005076483, 077,30211 or 4D7603",
+            typed(text)
         );
         return EXIT_NO;
     }

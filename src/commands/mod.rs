@@ -31,6 +31,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
+use posgate::model::text::Unnumbered;
+use posgate::problem::typed;
 
 /// The command line itself is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -90,7 +92,12 @@ pub fn run(mut arguments: Parser) -> ExitCode {
     let code = match dispatch(&mut arguments) {
         Ok(code) => code,
         Err(error) => {
-            complain!("posgate: {error}; `posgate --help` lists the commands");
+            let sentence = match &error {
+                lexopt::Error::Custom(sentence) => sentence.to_string(),
+                // It names a word that was typed, such as one more card.
+                other => Unnumbered(&other.to_string()).to_string(),
+            };
+            complain!("posgate: {sentence}; `posgate --help` lists the commands");
             EXIT_USAGE
         }
     };
@@ -117,7 +124,7 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         return match words.as_slice() {
             [] => Ok(help::overview()),
-            words => help::page(words).ok_or_else(|| format!("{:?} is no command", words.join(" ")).into()),
+            words => help::page(words).ok_or_else(|| format!("{} is no command", typed(&words.join(" "))).into()),
         };
     }
     if command == "ctl" {
@@ -156,7 +163,7 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
                 "`posgate ledger` takes verify, show, report, export, explain, archive, repair, new or move".into()
             );
         }
-        (other, _) => return Err(format!("{other:?} is no command").into()),
+        (other, _) => return Err(format!("{} is no command", typed(other)).into()),
     };
     Ok(match Options::read(arguments, known, operands_max)? {
         Asked::Help => {
@@ -212,7 +219,7 @@ impl Options {
                 }
                 Arg::Long("cut") if known.contains(&"cut") => {
                     let text = arguments.value()?.to_string_lossy().into_owned();
-                    let seq = text.parse().map_err(|_| format!("--cut {text:?} is no entry's number"))?;
+                    let seq = text.parse().map_err(|_| format!("--cut {} is no entry's number", typed(&text)))?;
                     options.cut = Some(seq);
                 }
                 Arg::Long(name) if find(known, name).is_some() => {

@@ -17,9 +17,10 @@ use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, segment};
 use posgate::logging;
 use posgate::machine;
+use posgate::model::text::HiddenAccount;
 use posgate::net::udp::{RECEIVE_BUFFER, Socket};
 use posgate::net::{self, Control, Loop, Places, Reloaded};
-use posgate::problem::{Problem, hidden};
+use posgate::problem::Problem;
 use posgate::server::{Beginning, Effects, Server, Tables};
 use posgate::zone::{self, Zone};
 
@@ -266,7 +267,7 @@ fn reload(
     for account in ignored.iter().take(SHOWN_MAX) {
         warn!(
             "ignored account={}: it is opened, so the ledger's balance and uses stand, not the table's",
-            hidden(account)
+            HiddenAccount(account)
         );
     }
     if ignored.len() > SHOWN_MAX {

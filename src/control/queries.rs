@@ -23,8 +23,11 @@ const FRAME_LEN_MAX: usize = 128;
 /// What a card is and holds.
 pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) -> String {
     let Some(view) = server.card_view(now, card) else {
-        return Object::error(format_args!("{}: neither the card table nor the ledger knows this card", card.padded()))
-            .end();
+        return Object::error(format_args!(
+            "neither the card table nor the ledger knows card {}: check the number",
+            card.masked()
+        ))
+        .end();
     };
     let doubts: Vec<_> = server.book().doubts_by(card).collect();
     let shown = doubts.iter().rev().take(DOUBTS_SHOWN_MAX);

@@ -8,6 +8,7 @@ use crate::gbk;
 use crate::limits::NAME_LEN_MAX;
 use crate::model::order::{Holder, KeyText, Note, Operator, Purpose, is_purpose};
 use crate::model::{AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way};
+use crate::problem::hidden;
 
 /// Uses that one order may move.
 const USES_MAX: i32 = crate::server::USES_MAX;
@@ -219,13 +220,13 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     };
     let Some(spec) = COMMANDS.iter().find(|spec| spec.name == cmd) else {
         let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
-        return Err(format!("{} is no command: there are {}", json::string(shortened(cmd)), names.join(", ")));
+        return Err(format!("{} is no command: there are {}", json::string(shortened(&hidden(cmd))), names.join(", ")));
     };
     let knows = |key: &str| key == "cmd" || spec.needs.contains(&key) || spec.takes.contains(&key);
     if let Some((key, _)) = members.iter().find(|(key, _)| !knows(key)) {
         let fields: Vec<&str> = spec.needs.iter().chain(spec.takes).copied().collect();
         let fields = if fields.is_empty() { "nothing more".to_owned() } else { fields.join(", ") };
-        return Err(format!("{cmd} does not take {}: it takes {fields}", json::string(shortened(key))));
+        return Err(format!("{cmd} does not take {}: it takes {fields}", json::string(shortened(&hidden(key)))));
     }
     if let Some(key) = spec.needs.iter().find(|key| value.get(key).is_none()) {
         return Err(format!("{cmd} needs \"{key}\""));

@@ -1,6 +1,6 @@
 //! Short texts that live where they stand.
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::Deref;
 
 use crate::{gbk, words};
@@ -131,6 +131,46 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
+/// A value that may be a card's number, or hold one, for a message or the log: of its digits the last four, whatever stands around them.
+///
+/// Every value that a person typed reaches people so. [`HiddenAccount`] is for accounts, which may be called as cards are, and
+/// [`CardNo::masked`](super::CardNo::masked) for what is known to be a card's number.
+pub struct Hidden<'a>(pub &'a str);
+
+impl fmt::Display for Hidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 4;
+        const MARK: &str = "****";
+        let mut left = self.0.chars().filter(|next| next.is_numeric()).count();
+        let mut is_marked = false;
+        for next in self.0.chars() {
+            let is_hidden = next.is_numeric() && left > SHOWN;
+            left -= usize::from(next.is_numeric());
+            match (is_hidden, is_marked) {
+                // One mark for as many digits as there are.
+                (true, true) => (),
+                (true, false) => f.write_str(MARK)?,
+                (false, _) => f.write_char(next)?,
+            }
+            is_marked = is_hidden || (is_marked && next == '*');
+        }
+        Ok(())
+    }
+}
+
+/// An account for a message or the log: as [`Hidden`] if it may be a card's number, as a card's own is; a name such as `S2024001` stays whole.
+pub struct HiddenAccount<'a>(pub &'a str);
+
+impl fmt::Display for HiddenAccount<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// With a letter beside them fewer digits are no card's number.
+        const DIGITS_MIN: usize = 8;
+        let has_letter = self.0.chars().any(char::is_alphabetic);
+        let digits = self.0.chars().filter(|next| next.is_numeric()).count();
+        if has_letter && digits < DIGITS_MIN { f.write_str(self.0) } else { Hidden(self.0).fmt(f) }
+    }
+}
+
 /// A device's raw text for the log: of a number that is long enough for a card's, the last four digits.
 pub struct Unnumbered<'a>(pub &'a str);
 
@@ -199,6 +239,8 @@ pub fn text_of_gbk<const N: usize>(bytes: &[u8]) -> Text<N> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -218,6 +260,47 @@ mod tests {
         let mut full = Text::<4>::try_from("abc").expect("it is short");
         assert_eq!((full.push('张'), full.as_str()), (Err(TooLong), "abc"), "whole or not at all");
         assert_eq!(Text::<4>::from_utf8(b"\xE5\xBC"), None);
+    }
+
+    #[test]
+    fn of_a_value_the_last_four_digits_are_shown_whatever_stands_between_them() {
+        for (value, shown) in [
+            ("8888888801", "****8801"),
+            ("@8888888801", "@****8801"),
+            ("'8888888801", "'****8801"),
+            ("=\"8888888801\"", "=\"****8801\""),
+            ("卡8888888801号", "卡****8801号"),
+            ("88 8888 8801", "**** **** 8801"),
+            ("８８８８８８８８０１", "****８８０１"),
+            ("张三8888888801李四42", "张三****01李四42"),
+            ("*8888888801", "*****8801"),
+            ("S001", "S001"),
+            ("", ""),
+        ] {
+            assert_eq!(Hidden(value).to_string(), shown);
+        }
+        for (account, shown) in [
+            ("@0000008801", "@****8801"),
+            ("2024000001", "****0001"),
+            ("88801", "****8801"),
+            ("S2024000001", "S****0001"),
+            ("S2024001", "S2024001"),
+            ("A00001", "A00001"),
+        ] {
+            assert_eq!(HiddenAccount(account).to_string(), shown);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_hidden_value_has_four_digits_at_most_and_its_other_letters(value in "([0-9]{0,6}|[@ 'a-z张０-９]{0,3}){0,6}") {
+            let digits = |text: &str| text.chars().filter(|next| next.is_numeric()).collect::<String>();
+            let letters = |text: &str| text.chars().filter(|next| !next.is_numeric() && *next != '*').collect::<String>();
+            let shown = Hidden(&value).to_string();
+            prop_assert!(digits(&shown).chars().count() <= 4);
+            prop_assert!(digits(&value).ends_with(&digits(&shown)));
+            prop_assert_eq!(letters(&shown), letters(&value));
+        }
     }
 
     #[test]

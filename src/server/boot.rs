@@ -4,7 +4,7 @@ use log::{debug, info};
 
 use super::{Context, Effects, Server};
 use crate::book::FrameId;
-use crate::model::text::text_of_gbk;
+use crate::model::text::{Unnumbered, text_of_gbk};
 use crate::model::{ClockState, DeviceTime, Kind, Money, Text};
 use crate::wire::Code;
 
@@ -16,7 +16,12 @@ impl Server<'_> {
         let mut entry = context.draft_at(Kind::Boot, time);
         self.append_limited(context, &mut entry, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
-            info!("boot machine={} source={} time={:?}", context.frame.machine, context.peer.source, time.raw.as_str());
+            info!(
+                "boot machine={} source={} time=\"{}\"",
+                context.frame.machine,
+                context.peer.source,
+                Unnumbered(&time.raw)
+            );
         }
         match context.clock {
             ClockState::Ok => self.answer_boot_clock(context, fx),
@@ -37,7 +42,7 @@ impl Server<'_> {
             self.counters.duplicates += 1;
             return;
         }
-        debug!("keys machine={} keys={:?}", context.frame.machine, shown.as_str());
+        debug!("keys machine={} keys=\"{}\"", context.frame.machine, Unnumbered(&shown));
         self.append_limited(context, &mut entry, fx);
     }
 }

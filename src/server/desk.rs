@@ -6,8 +6,9 @@ use core::net::Ipv4Addr;
 use super::Server;
 use crate::book::{Figures, Named};
 use crate::limits::FOUND_MAX;
+use crate::model::text::HiddenAccount;
 use crate::model::text::text_from_lossy;
-use crate::model::{AccountId, CardNo, CardRow, CardStatus, Marks, Now, Reason, Serial, Text, owner_of};
+use crate::model::{AccountId, CardNo, CardRow, CardStatus, Marks, Now, Reason, Serial, Text};
 use crate::policy;
 use crate::wire;
 
@@ -50,22 +51,14 @@ pub struct IgnoredAccount {
 impl fmt::Display for IgnoredAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { named, account, figures: Figures { balance, uses }, .. } = self;
+        let (named, account) = (HiddenAccount(named), HiddenAccount(account));
         write!(
             f,
-            "the table names account {named}, which is ignored: the card moved account {} ({balance} and {uses} uses) and stays there; \
+            "the table names account {named}, which is ignored: the card moved account {account} ({balance} and {uses} uses) and stays there; \
              `posgate ctl account` puts a card on another account, `rename` gives an account another name, `reissue` gives the number to \
-             another holder",
-            shown_account(account)
+             another holder"
         )
     }
-}
-
-/// An account for a log: of a card's own the last four digits.
-fn shown_account(account: &AccountId) -> AccountId {
-    owner_of(account).map_or(*account, |card| {
-        let masked = heapless::format!(24; "@{}", card.masked()).unwrap_or_default();
-        AccountId::try_from(masked.as_str()).unwrap_or_default()
-    })
 }
 
 /// A device that answered a 000.

@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::book::Figures;
 use crate::limits::{LINKS_MAX, NAMES_KEPT_MIN, RENAMED_CARDS_MAX, VOIDS_KEPT_MIN};
+use crate::model::text::{Hidden, HiddenAccount};
 use crate::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
 
 /// The most uses that one order moves.
@@ -130,30 +131,46 @@ impl fmt::Display for Refused {
         match self {
             Self::UnknownCard { card } => write!(
                 f,
-                "neither the card table nor the ledger has card {card}: check the number, or add the card to the table and reload"
+                "neither the card table nor the ledger has card {card}: check the number, or add the card to the table and reload",
+                card = card.masked()
             ),
             Self::NotInTable { card } => {
-                write!(f, "card {card} is gone from the card table: put it back and reload, or use adjust or payout")
+                write!(
+                    f,
+                    "card {card} is gone from the card table: put it back and reload, or use adjust or payout",
+                    card = card.masked()
+                )
             }
             Self::Closed { card } => {
-                write!(f, "card {card} is closed: give credit to a card in use; adjust and payout settle a closed one")
+                write!(
+                    f,
+                    "card {card} is closed: give credit to a card in use; adjust and payout settle a closed one",
+                    card = card.masked()
+                )
             }
-            Self::Replaced { card, heir } => write!(f, "card {card} was replaced by {heir}: name that one"),
+            Self::Replaced { card, heir } => write!(
+                f,
+                "card {card} was replaced by {heir}: name that one, which `posgate ctl card` shows",
+                card = card.masked(),
+                heir = heir.masked()
+            ),
             Self::TableSays { card, status } => write!(
                 f,
                 "the card table says that card {card} is {}: change its status there, then reload",
-                status.word()
+                status.word(),
+                card = card.masked()
             ),
             Self::ClosedForEver { card } => write!(
                 f,
-                "card {card} is closed, and a closed card stays closed: `reissue` gives its number to another holder"
+                "card {card} is closed, and a closed card stays closed: `reissue` gives its number to another holder",
+                card = card.masked()
             ),
             Self::OtherMark { card, status } => {
                 let (not, remedy) = match status {
                     CardStatus::Lost => ("unfrozen", "found"),
                     CardStatus::Active | CardStatus::Frozen | CardStatus::Closed => ("found", "unfreeze"),
                 };
-                write!(f, "card {card} is {}, and can not be {not}: use {remedy}", status.word())
+                write!(f, "card {card} is {}, and can not be {not}: use {remedy}", status.word(), card = card.masked())
             }
             Self::Zero => write!(f, "nothing would move: give an amount above 0.00, or uses"),
             Self::Negative => write!(f, "the amount is negative: give it without a sign, or use adjust"),
@@ -183,7 +200,11 @@ impl fmt::Display for Refused {
                 kind.word()
             ),
             Self::OtherCard { seq, card } => {
-                write!(f, "entry {seq} is of card {card}: name that one, or the one that follows it")
+                write!(
+                    f,
+                    "entry {seq} is of card {card}: name that one, or the one that follows it",
+                    card = card.masked()
+                )
             }
             Self::AlreadySettled { seq } => {
                 write!(f, "entry {seq} was settled before: adjust without `--about` corrects that")
@@ -199,49 +220,76 @@ impl fmt::Display for Refused {
             Self::SameCard => write!(f, "a card cannot replace itself: name the old card, then the new one"),
             Self::OldCardClosed { card } => write!(
                 f,
-                "card {card} is closed, and nothing follows it: put a new card on its account with `account`, or settle it with payout or adjust"
+                "card {card} is closed, and nothing follows it: put a new card on its account with `account`, or settle it with payout or adjust",
+                card = card.masked()
             ),
             Self::NewCardHasAccount { card, account } => {
-                write!(f, "card {card} is used already, by account {account}: take a card that nobody used")
+                write!(
+                    f,
+                    "card {card} is used already, by account {account}: take a card that nobody used",
+                    card = card.masked(),
+                    account = HiddenAccount(account)
+                )
             }
             Self::NewCardHasFigures { card, figures: Figures { balance, uses } } => write!(
                 f,
-                "the card table gives card {card} {balance} and {uses} uses of its own: empty these columns, then reload"
+                "the card table gives card {card} {balance} and {uses} uses of its own: empty these columns, then reload",
+                card = card.masked()
             ),
             Self::NewCardStopped { card, status } => {
-                write!(f, "card {card} is {}: make it active first, or take another", status.word())
+                write!(
+                    f,
+                    "card {card} is {}: make it active first, or take another",
+                    status.word(),
+                    card = card.masked()
+                )
             }
             Self::OwnAccount { account } => write!(
                 f,
-                "account {account} begins with @, as only a card's own does: name one of the table's kind, such as a student number"
+                "account {account} begins with @, as only a card's own does: name one of the table's kind, such as a student number",
+                account = HiddenAccount(account)
             ),
-            Self::SameAccount { card, account } => write!(f, "card {card} is on account {account}: nothing to do"),
+            Self::SameAccount { card, account } => write!(
+                f,
+                "card {card} is on account {account}: nothing to do",
+                card = card.masked(),
+                account = HiddenAccount(account)
+            ),
             Self::NoSuchAccount { account } => write!(
                 f,
-                "neither the card table nor the ledger has account {account}: check the name with `posgate ctl cards --search`"
+                "neither the card table nor the ledger has account {account}: check the name with `posgate ctl cards --search`",
+                account = HiddenAccount(account)
             ),
             Self::AccountTaken { account } => write!(
                 f,
-                "account {account} is somebody's: take a name that is free, or put single cards on it with `account`"
+                "account {account} is somebody's: take a name that is free, or put single cards on it with `account`",
+                account = HiddenAccount(account)
             ),
             Self::TooManyToRename { account } => write!(
                 f,
-                "more than {RENAMED_CARDS_MAX} cards of account {account} never moved money: put them on the new one with `account`, or in the table"
+                "more than {RENAMED_CARDS_MAX} cards of account {account} never moved money: put them on the new one with `account`, or in the table",
+                account = HiddenAccount(account)
             ),
             Self::SameHolder { card, account } => write!(
                 f,
-                "the card table has card {card} on account {account}, which is no other holder's: write the new holder's account there, reload, then reissue"
+                "the card table has card {card} on account {account}, which is no other holder's: write the new holder's account there, reload, then reissue",
+                card = card.masked(),
+                account = HiddenAccount(account)
             ),
             Self::AnothersAccount { card, account, may_be_own } => {
                 let none = if *may_be_own { ", or none for the card's own" } else { "" };
                 write!(
                     f,
-                    "the card table has card {card} on account {account}, which is in use: write there an account that nobody has{none}, reload, then reissue; if the new holder is to share {account}, `account` puts the card on it afterwards"
+                    "the card table has card {card} on account {account}, which is in use: write there an account that nobody has{none}, reload, then reissue; if the new holder is to share {account}, `account` puts the card on it afterwards",
+                    card = card.masked(),
+                    account = HiddenAccount(account)
                 )
             }
             Self::HeirNotInTable { card, heir } => write!(
                 f,
-                "card {heir} follows {card} and is served by its row: add {heir} to the card table and reload, then reissue"
+                "card {heir} follows {card} and is served by its row: add {heir} to the card table and reload, then reissue",
+                card = card.masked(),
+                heir = heir.masked()
             ),
             Self::TooManyLinks => write!(
                 f,
@@ -259,7 +307,9 @@ impl fmt::Display for Refused {
             Self::OtherHolder { card, table, told } => write!(
                 f,
                 "the card table says that card {} is held by {table}, and not by {told}: correct the card, or the name",
-                card.masked()
+                card.masked(),
+                table = Hidden(table),
+                told = Hidden(told)
             ),
             Self::NoName => write!(f, "this server draws no names for branches: start it with a configuration"),
             Self::NotRolledBack => {
@@ -294,3 +344,46 @@ impl fmt::Display for Refused {
 }
 
 impl core::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No sentence holds more than the last four digits of a card's number, nor of an account that is called as a card is.
+    #[test]
+    fn a_sentence_shows_the_last_four_digits_of_a_card() {
+        let number = |text: &str| CardNo::parse(text.as_bytes()).expect("ten digits");
+        let (card, heir) = (number("8765438801"), number("8765438802"));
+        let (seq, figures) = (EntrySeq(7), Figures::default());
+        let named = |account: &str| AccountId::try_from(account).expect("it is short");
+        for account in [card.own_account(), named("8765438803"), named("8765438803张"), named("87654 38803")] {
+            for refused in [
+                Refused::UnknownCard { card },
+                Refused::NotInTable { card },
+                Refused::Closed { card },
+                Refused::Replaced { card, heir },
+                Refused::TableSays { card, status: CardStatus::Lost },
+                Refused::ClosedForEver { card },
+                Refused::OtherMark { card, status: CardStatus::Lost },
+                Refused::OtherCard { seq, card },
+                Refused::OldCardClosed { card },
+                Refused::NewCardHasAccount { card, account },
+                Refused::NewCardHasFigures { card, figures },
+                Refused::NewCardStopped { card, status: CardStatus::Lost },
+                Refused::OwnAccount { account },
+                Refused::SameAccount { card, account },
+                Refused::NoSuchAccount { account },
+                Refused::AccountTaken { account },
+                Refused::TooManyToRename { account },
+                Refused::SameHolder { card, account },
+                Refused::AnothersAccount { card, account, may_be_own: true },
+                Refused::HeirNotInTable { card, heir },
+                Refused::OtherHolder { card, table: account.to_string(), told: "张三8765438804".to_owned() },
+            ] {
+                let sentence = refused.to_string();
+                assert!(!sentence.contains("8765") && !sentence.contains("7654"), "{sentence}");
+                assert!(sentence.contains("****"), "{sentence}");
+            }
+        }
+    }
+}

@@ -113,7 +113,7 @@ fn a_refused_file_says_which_rows_were_done_before_and_goes_on_when_it_is_mended
         1,
         &[
             "nothing was done now; 4 rows were done before, in lines 2–3, 5–6: take out or mend",
-            "f.csv:4: card 8888888805 is closed",
+            "f.csv:4: card ****8805 is closed",
             "6 rows, 6.00 yuan for 2026-12; 4 of them were done before, 4.00 yuan\n",
         ],
     );
@@ -227,7 +227,7 @@ fn one_bad_line_and_nothing_is_done() {
         1,
         &[
             "f.csv:3: neither the card table nor the ledger has card",
-            "f.csv:4: card 8888888803 is closed",
+            "f.csv:4: card ****8803 is closed",
             "nothing was done",
         ],
     );

@@ -100,7 +100,7 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
     ctl(&site, &["lost", &one, "--key", "again"]).expect(0, &["was done before"]);
     terminal.pay(&one, "1.00");
     ctl(&site, &["found", &three])
-        .expect(1, &["the card table says that card 8888888803 is lost: change its status there"]);
+        .expect(1, &["the card table says that card ****8803 is lost: change its status there"]);
     ctl(&site, &["card", &three]).expect(0, &["lost 挂失; the card table says so"]);
     ctl(&site, &["freeze", &two]).expect(0, &["done"]);
     ctl(&site, &["found", &two]).expect(1, &["is frozen, and can not be found: use unfreeze"]);
@@ -108,7 +108,8 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
     ctl(&site, &["replace", &two, "8888888899"]).expect(0, &["account A00002 holds 1000.00 yuan"]);
     assert!(terminal.pay("8888888899", "2.00").text.contains("李四 {998.00}"));
     ctl(&site, &["card", &two]).expect(0, &["closed 注销", "replaced  by 8888888899"]);
-    ctl(&site, &["topup", &two, "1"]).expect(1, &["was replaced by 8888888899: name that one"]);
+    ctl(&site, &["topup", &two, "1"])
+        .expect(1, &["was replaced by ****8899: name that one, which `posgate ctl card` shows"]);
     ctl(&site, &["close", "8888888899"]).expect(0, &["done"]);
     ctl(&site, &["found", "8888888899"]).expect(1, &["a closed card stays closed"]);
     // The last entries, also for programs.

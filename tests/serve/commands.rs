@@ -51,6 +51,46 @@ fn help_and_version_work_everywhere() {
     }
 }
 
+/// A card's number that stands where it should not is not told whole: a terminal's screen is read by others, and a script keeps it.
+#[test]
+fn a_word_that_is_wrong_is_shown_with_its_last_four_digits() {
+    let site = Site::new();
+    const NUMBER: &str = "8765438801";
+    for arguments in [
+        &[NUMBER][..],
+        &["help", NUMBER],
+        &["help", "ctl", NUMBER],
+        &["serve", NUMBER],
+        &["check", NUMBER],
+        &["cards", "number", "card 8765438801"],
+        &["ctl", NUMBER],
+        &["ctl", "status", NUMBER],
+        &["ctl", "lost", "8765438802", NUMBER],
+        &["ctl", "lost", "8765438802", "--key", "a 8765438801"],
+        &["ctl", "void", "x8765438801"],
+        &["ctl", "reload", "--accept", NUMBER],
+        &["ctl", "adjust", "8765438802", "5.00", "--about", "x8765438801"],
+        &["ctl", "topup", "8765438802", "--uses", "x8765438801"],
+        &["ctl", "--8765438801"],
+        &["ledger", "show", "--card", "card8765438801"],
+        &["ledger", "show", "--machine", "m8765438801"],
+        &["ledger", "show", "--kind", NUMBER],
+        &["ledger", "show", "--last", "x8765438801"],
+        &["ledger", "show", "--after", "x8765438801"],
+        &["ledger", "show", "--from", NUMBER],
+        &["ledger", "report", "--day", NUMBER],
+        &["ledger", "export", "--format", NUMBER],
+        &["ledger", "explain", "x8765438801"],
+        &["ledger", "explain", NUMBER, "noon:8765438801"],
+        &["ledger", "repair", "--cut", "x8765438801"],
+    ] {
+        let ended = site.run(arguments);
+        let said = format!("{}{}", ended.out, ended.err);
+        assert!(!said.contains("87654") && !said.contains("7654"), "{arguments:?}: {said}");
+        assert_ne!(ended.code, Some(0), "{arguments:?}: {said}");
+    }
+}
+
 #[test]
 fn the_configuration_may_be_named_by_a_variable() {
     let site = Site::new();

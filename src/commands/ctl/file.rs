@@ -12,7 +12,7 @@ use posgate::control::json::{Object, Value};
 use posgate::control::request::PURPOSE;
 use posgate::model::Balance;
 use posgate::model::order::is_purpose;
-use posgate::problem::PROBLEMS_SHOWN_MAX;
+use posgate::problem::{PROBLEMS_SHOWN_MAX, typed};
 
 use super::{Call, Ended, Options, Signature};
 use crate::commands::{EXIT_IO, print_problems};
@@ -51,7 +51,7 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File
     }
     let purpose = options.value("for").unwrap_or_default().to_owned();
     if options.value("for").is_some_and(|purpose| !is_purpose(purpose)) {
-        return Err(Ended::Usage(format!("--for {purpose:?} {PURPOSE}")));
+        return Err(Ended::Usage(format!("--for {} {PURPOSE}", typed(&purpose))));
     }
     let (path, bytes) = if path == Path::new(STDIN) {
         (PathBuf::from("stdin"), take(io::stdin().lock()))
@@ -143,7 +143,7 @@ fn refused(path: &Path, sentence: &str, mut problems: Vec<String>, before: &Befo
 /// `--uses N`.
 pub(super) fn uses(text: &str) -> Result<i32, Ended> {
     let digits = text.strip_prefix('+').unwrap_or(text);
-    digits.parse().map_err(|_| Ended::Usage(format!("--uses {text:?} is no number of meals")))
+    digits.parse().map_err(|_| Ended::Usage(format!("--uses {} is no number of meals", typed(text))))
 }
 
 /// What rows come to: their number, yuan, meals.

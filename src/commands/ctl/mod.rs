@@ -21,6 +21,7 @@ use posgate::control::json::{Object, Value};
 use posgate::control::request::{CRC, crc_of, is_key};
 use posgate::ledger::Head;
 use posgate::model::EntrySeq;
+use posgate::problem::typed;
 
 use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, print_problems};
 use link::{Link, Lost};
@@ -239,7 +240,7 @@ fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Spec>, Options)
                 let found = COMMANDS.iter().find(|spec| spec.name == word);
                 spec = Some(found.ok_or_else(|| {
                     let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
-                    format!("{word:?} is no command of `posgate ctl`: there are {}", names.join(", "))
+                    format!("{} is no command of `posgate ctl`: there are {}", typed(&word), names.join(", "))
                 })?);
             }
             Some(Arg::Value(word)) => options.operands.push(text(word)?),
@@ -261,10 +262,13 @@ fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
     // What the command line alone tells comes first: nothing is sent before.
     let order = if spec.is_order || SIGNED.contains(&spec.name) { Some(Signature::of(options)?) } else { None };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
-        return Err(Ended::Usage(format!("--key {key:?}: write 1 to 40 letters, digits and signs without blanks")));
+        return Err(Ended::Usage(format!(
+            "--key {}: write 1 to 40 letters, digits and signs without blanks",
+            typed(key)
+        )));
     }
     if let Some(accept) = options.value("accept").filter(|accept| crc_of(accept).is_none()) {
-        return Err(Ended::Usage(format!("--accept {accept:?} {CRC}")));
+        return Err(Ended::Usage(format!("--accept {} {CRC}", typed(accept))));
     }
     let file = match options.path("file") {
         Some(path) => Some(file::read(spec.name, path, options)?),
@@ -372,7 +376,7 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
     let object = match call.name {
         "void" => {
             let seq = operand(0).unwrap_or_default();
-            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("{seq:?} is no entry's number")))?;
+            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("{} is no entry's number", typed(seq))))?;
             object.number("seq", seq).text_if("amount", options.value("amount"))
         }
         "account" => object.text_if("card", operand(0)).text_if("account", operand(1)),
@@ -386,7 +390,8 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
     };
     let object = match options.value("about") {
         Some(seq) => {
-            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("--about {seq:?} is no entry's number")))?;
+            let seq: u64 =
+                seq.parse().map_err(|_| Ended::Usage(format!("--about {} is no entry's number", typed(seq))))?;
             object.number("about", seq)
         }
         None => object,
@@ -504,7 +509,7 @@ pub(super) fn synced_head(path: &Path) -> Result<Option<Head>, String> {
 }
 
 fn number(option: &str, text: &str) -> Result<u64, Ended> {
-    text.parse().map_err(|_| Ended::Usage(format!("{option} {text:?}: write a whole number")))
+    text.parse().map_err(|_| Ended::Usage(format!("{option} {}: write a whole number", typed(text))))
 }
 
 impl Call<'_> {
