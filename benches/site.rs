@@ -52,7 +52,7 @@ impl Site {
         let mut server = Server::new(tables, rules.clone());
         let storage = DirStorage::open(&directory.path().join("ledger")).expect("a ledger's directory");
         let (ledger, _) = Ledger::open(storage, "bench", now(0).stamp, || 7, &mut server).expect("a ledger");
-        server.install(rules, &file.records, Origin::default(), true).expect("cards fit");
+        server.install(rules, &file.records, Origin::default()).expect("cards fit");
         let mut service = Service::new(server, ledger, effects);
         service.start(&now(0), &mut |_| ()).expect("a start");
         Self { service, cards, sold: 0, at_us: 1_000_000, _directory: directory }

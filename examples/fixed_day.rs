@@ -57,7 +57,7 @@ fn play(directory: &Path, half: u64) -> io::Result<()> {
     let (mut ledger, _) = opened.map_err(|error| io::Error::other(error.to_string()))?;
     ledger.limit_segments(64 * 1024);
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
-    server.install(settings.rules, &file.records, origin, true).map_err(|error| io::Error::other(error.to_string()))?;
+    server.install(settings.rules, &file.records, origin).map_err(|error| io::Error::other(error.to_string()))?;
     let mut service = Service::new(server, ledger, &mut effects);
     service.start(&now(half, 0), &mut |_| ())?;
     for turn in 1..=TURNS {

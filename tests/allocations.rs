@@ -152,7 +152,7 @@ fn serve(directory: &Path) -> (usize, usize, u64) {
     let created = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
     let (mut ledger, _) = Ledger::open(storage, "食堂 1", created, || 1, &mut server).expect("a ledger");
     ledger.limit_segments(SEGMENT_BYTES);
-    server.install(settings.rules, &cards.records, Origin::default(), true).expect("it fits");
+    server.install(settings.rules, &cards.records, Origin::default()).expect("it fits");
 
     let rounds: Vec<Vec<(Peer, Vec<u8>)>> = (0..WARM + COUNTED)
         .map(|round| frames(round).into_iter().map(|frame| (peer(&frame, round), frame)).collect())

@@ -49,7 +49,7 @@ fn good_copies_are_named_every_hour_until_a_reload_takes_the_files_themselves() 
         let degraded = Degraded { config, cards };
         let mut server = Server::new(tables, settings.rules.clone());
         let origin = Origin { degraded, ..Origin::default() };
-        server.install(settings.rules.clone(), &[], origin, true).expect("it fits");
+        server.install(settings.rules.clone(), &[], origin).expect("it fits");
         server.start(&at(0), fx);
         // Said by the start itself, which reads the files.
         assert_eq!(SAID.take(), Vec::<String>::new());
@@ -69,7 +69,7 @@ fn good_copies_are_named_every_hour_until_a_reload_takes_the_files_themselves() 
         }
         assert_eq!(hours_told, if degraded.is_any() { 5 } else { 0 });
         // The files are taken again: the timer that is on its way says nothing, and no other follows it.
-        server.install(settings.rules.clone(), &[], Origin::default(), true).expect("it fits");
+        server.install(settings.rules.clone(), &[], Origin::default()).expect("it fits");
         server.reloaded(&at(5 * HOUR_MS + 1), fx);
         for hour in 6..9 {
             while server.next_deadline().is_some_and(|due| due <= Mono(hour * HOUR_MS)) {

@@ -29,7 +29,7 @@ config door
     let mut tables = TABLES.lock().unwrap();
     let mut fx = EFFECTS.lock().unwrap();
     let mut server = Server::new(&mut tables, settings.rules.clone());
-    server.install(settings.rules, &cards.records, Origin::default(), true).unwrap();
+    server.install(settings.rules, &cards.records, Origin::default()).unwrap();
     let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").unwrap();
     let mut now = Now { mono: Mono(1), stamp, synchronized: false };
     let mut seq = 0;

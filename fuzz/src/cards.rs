@@ -45,7 +45,7 @@ pub fn run(input: &[u8]) {
     let mut tables = site::tables();
     let mut effects = site::effects();
     let mut server = Server::new(&mut tables, rules.clone());
-    server.install(rules.clone(), &file.records, Origin::default(), true).expect("the table fits");
+    server.install(rules.clone(), &file.records, Origin::default()).expect("the table fits");
     let now = Now {
         mono: Mono(1_000),
         stamp: Stamp { wall: Wall(1_795_320_000_000), offset_s: 8 * 3600 },

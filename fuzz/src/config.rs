@@ -36,7 +36,7 @@ pub fn run(input: &[u8]) {
     let mut effects = site::effects();
     let mut server = Server::new(&mut tables, settings.rules.clone());
     // The cards' groups are others, which is what happens when a configuration is exchanged.
-    let installed = server.install(settings.rules, &SITES[0].cards, Origin::default(), true);
+    let installed = server.install(settings.rules, &SITES[0].cards, Origin::default());
     installed.expect("the table fits");
     for day in 0..2_u64 {
         for (index, frame) in FRAMES.iter().enumerate() {

@@ -110,7 +110,7 @@ impl<'t, 's> Desk<'t, 's> {
         let opened = Ledger::open(storage, "fuzz", clock.now().stamp, || 0xF022, &mut server);
         let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
         ledger.limit_segments(65_536);
-        server.install(site.rules.clone(), &site.cards, Origin::default(), true).expect("the table fits");
+        server.install(site.rules.clone(), &site.cards, Origin::default()).expect("the table fits");
         let mut service = Service::new(server, ledger, effects);
         service.start(&clock.now(), &mut |_| ()).expect("memory can be written");
         Self { service, clock, last, seq: 0 }
@@ -241,6 +241,6 @@ fn compare(storage: &MemoryStorage, tables: &mut Tables, spare: &mut Tables) {
     let site = &SITES[0];
     let mut server = Server::new(spare, site.rules.clone());
     replay(storage, &mut server).unwrap_or_else(|error| panic!("{error}"));
-    server.install(site.rules.clone(), &site.cards, Origin::default(), true).expect("the table fits");
+    server.install(site.rules.clone(), &site.cards, Origin::default()).expect("the table fits");
     assert_eq!(tables.book().difference(server.book()), None, "a replay gives the state that was");
 }

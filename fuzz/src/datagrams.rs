@@ -172,7 +172,7 @@ impl Script {
         for entry in &self.entries {
             server.restore(entry).expect("what was written follows");
         }
-        let installed = server.install(self.site.rules.clone(), &self.site.cards, Origin::default(), true);
+        let installed = server.install(self.site.rules.clone(), &self.site.cards, Origin::default());
         installed.expect("the table fits");
         server
     }
@@ -237,8 +237,7 @@ impl Script {
     fn reload(&mut self, server: &mut Server, rest: &[u8], effects: &mut Effects) {
         let site = self.site;
         self.choose_site(rest.first().copied().unwrap_or(b'0'));
-        let is_forced = rest.get(1) == Some(&b'!');
-        if server.install(self.site.rules.clone(), &self.site.cards, Origin::default(), is_forced).is_err() {
+        if server.install(self.site.rules.clone(), &self.site.cards, Origin::default()).is_err() {
             self.site = site;
             return;
         }

@@ -106,7 +106,7 @@ fn serve_on(mut storage: MemoryStorage, tables: &mut Tables, entries: &[Entry]) 
         assert_eq!((opened.entries, opened.clean || round == 0), (count, true));
         assert_eq!(count, (entries.len() + all.len()) as u64, "everything that was written is read");
         // Accounts of the ledger and of the table may be too many: this ledger holds few.
-        server.install(site.rules.clone(), &site.cards, Origin::default(), true).expect("the table fits");
+        server.install(site.rules.clone(), &site.cards, Origin::default()).expect("the table fits");
         let now = |ms| Now { mono: Mono(ms), stamp, synchronized: false };
         let peer = Peer {
             source: SocketAddrV4::new(Ipv4Addr::new(127, 1, 0, 3), 39_192),

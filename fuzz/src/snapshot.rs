@@ -94,7 +94,7 @@ pub fn run(input: &[u8]) {
     assert!(!is_believed || is_own || recipe.is_sealed, "believed, and nobody wrote it");
     assert_eq!(is_believed, started.entries < all.entries, "a snapshot saves entries");
     for (server, of) in [(&mut server, "start"), (&mut other, "whole")] {
-        let installed = server.install(SITES[site].rules.clone(), &SITES[site].cards, Origin::default(), true);
+        let installed = server.install(SITES[site].rules.clone(), &SITES[site].cards, Origin::default());
         assert!(installed.is_ok() || recipe.is_sealed, "{of}: the table fits");
         if installed.is_err() {
             return;
@@ -218,7 +218,7 @@ fn open<'t>(
     let opened = Ledger::open(Lent(files), "fuzz", now(0).stamp, || 0xF0 + site as u64, &mut server);
     let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
     ledger.limit_segments(SEGMENT_BYTES);
-    server.install(rules.clone(), cards, Origin::default(), true).expect("the table fits");
+    server.install(rules.clone(), cards, Origin::default()).expect("the table fits");
     Service::new(server, ledger, effects)
 }
 

@@ -105,12 +105,17 @@ fn lost_cards(before: &Before, after: &CardFile) -> Option<String> {
     let gone: Vec<u64> =
         before.cards.iter().map(|(card, _)| *card).filter(|card| cards.binary_search(card).is_err()).collect();
     let of = before.cards.len();
-    if !CardTable::are_too_many_gone(gone.len(), of) {
+    if !are_too_many_gone(gone.len(), of) {
         return None;
     }
     let what = if gone.len() == of { "all of them" } else { "more than a tenth" };
     let named = named(gone.iter().map(|card| CardNo::from_value(*card).padded().masked().to_string()), gone.len());
     Some(format!("it lacks {} of {of} cards, {what}: {named}", gone.len()))
+}
+
+/// Whether so many cards gone of those before are too many for a table that is whole: all, or more than a tenth and more than three.
+const fn are_too_many_gone(gone: usize, of: usize) -> bool {
+    of > 0 && (gone == of || (gone > 3 && gone * 10 > of))
 }
 
 fn lost_columns(before: &Before, after: &CardFile) -> Option<String> {

@@ -90,7 +90,7 @@ fn elsewhere(settings: &Settings, records: &[CardRecord]) -> Result<Vec<(CardNo,
         complain!("posgate: {error}");
         if matches!(error, OpenError::Io(_)) { EXIT_IO } else { EXIT_CONFIG }
     })?;
-    server.install(settings.rules.clone(), records, Origin::default(), true).map_err(|error| {
+    server.install(settings.rules.clone(), records, Origin::default()).map_err(|error| {
         complain!("posgate: {error}");
         EXIT_CONFIG
     })?;

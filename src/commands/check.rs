@@ -196,10 +196,10 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     let code = if is_quick { code } else { code.max(check_lines(&files)) };
     // As a start judges the table: alone, and beside the one that was served last, whose copy is kept.
     let records = file.as_ref().map_or(&[][..], |file| &file.records);
-    if let Err(error) = server.install(settings.rules.clone(), records, Origin::default(), true) {
+    if let Err(error) = server.install(settings.rules.clone(), records, Origin::default()) {
         complain!("{}: {error}", settings.cards.display());
         let copy = read_good_cards(settings)
-            .filter(|copy| server.install(settings.rules.clone(), &copy.records, Origin::default(), true).is_ok());
+            .filter(|copy| server.install(settings.rules.clone(), &copy.records, Origin::default()).is_ok());
         match copy {
             Some(_) => say_copy(settings, good::CARDS),
             None => say_refused(),

@@ -190,7 +190,7 @@ struct InService {
 /// no whole one: like any other that is bad, it gives way to its good copy.
 fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
     let put = |server: &mut Server, loaded: &Loaded| {
-        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin(), true);
+        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin());
         installed.map(drop).map_err(|error| error.to_string())
     };
     let whole = |message| Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message };
@@ -256,7 +256,7 @@ fn reload(
     // An interface that comes and goes reloads, too: it costs no entry and no sync.
     let is_unchanged = loaded.origin() == server.origin();
     let changes = Changes { is_unchanged, ..Changes::of(server, &file.records) };
-    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin(), true) {
+    let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin()) {
         Ok(ignored) => ignored,
         Err(refusal) => {
             error!("{}: {refusal}", settings.cards.display());

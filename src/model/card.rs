@@ -300,12 +300,6 @@ impl CardTable {
         Self { rows: None, text: None, by_card: Index::new(), by_code: Index::new() }
     }
 
-    /// Whether so many cards gone of those before are too many for a table that is whole (design.md, section 5): all, or more than a tenth and
-    /// more than three.
-    pub const fn are_too_many_gone(gone: usize, of: usize) -> bool {
-        of > 0 && (gone == of || (gone > 3 && gone * 10 > of))
-    }
-
     /// Whether the records fit; else what does not, with the number that would.
     ///
     /// # Errors

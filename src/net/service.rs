@@ -567,7 +567,7 @@ mod tests {
             };
             let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
             ledger.limit_segments(4096);
-            server.install(settings().rules, &card_file().records, Origin::default(), true).unwrap();
+            server.install(settings().rules, &card_file().records, Origin::default()).unwrap();
             let mut service = Service::new(server, ledger, &mut tables.1);
             service.keep_reserve(RESERVE);
             service.start(&now(at_ms), &mut |_| ()).unwrap();
@@ -730,7 +730,7 @@ mod tests {
         let mut tables = locked(&OTHER);
         let mut server = Server::new(&mut tables, settings().rules);
         let replayed = recovery::replay(storage, &mut server).unwrap_or_else(|error| panic!("{error}"));
-        server.install(settings().rules, &card_file().records, Origin::default(), true).unwrap();
+        server.install(settings().rules, &card_file().records, Origin::default()).unwrap();
         assert_eq!(running.book().difference(server.book()), None);
         replayed
     }

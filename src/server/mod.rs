@@ -183,13 +183,6 @@ pub enum InstallError {
         /// As many would be needed.
         needed: usize,
     },
-    /// The new table lacks all, or more than a tenth and more than three, of the cards in service (design.md, section 5).
-    LosesCards {
-        /// Cards in service that the new table lacks.
-        lost: usize,
-        /// Cards in service.
-        of: usize,
-    },
 }
 
 impl core::fmt::Display for InstallError {
@@ -200,7 +193,6 @@ impl core::fmt::Display for InstallError {
                 "the table and the ledger have {needed} accounts: at most {} fit",
                 crate::limits::ACCOUNTS_MAX
             ),
-            Self::LosesCards { lost, of } => write!(f, "the new table lacks {lost} of {of} cards in service: too many"),
         }
     }
 }
@@ -369,27 +361,17 @@ impl<'t> Server<'t> {
         self.tables.book.resume(head);
     }
 
-    /// Takes rules and cards into service, whole or not at all. `is_forced` skips the check of a tenth. Gives the accounts
-    /// whose changed opening figures are ignored, since they are opened.
+    /// Takes rules and cards into service, whole or not at all. Gives the accounts whose changed opening figures are ignored, since they are
+    /// opened. Whether a table is one to be taken, its callers judge before ([`cards::whole`](crate::cards::whole)).
     ///
     /// # Errors
-    /// If the table must not be taken; the old one stays.
+    /// If the table does not fit; the old one stays.
     pub fn install(
         &mut self,
         rules: Rules,
         records: &[CardRecord],
         origin: Origin,
-        is_forced: bool,
     ) -> Result<Vec<AccountId>, InstallError> {
-        if !is_forced {
-            let mut numbers: Vec<u64> = records.iter().map(|record| record.card.value()).collect();
-            numbers.sort_unstable();
-            let rows = self.tables.cards.rows();
-            let lost = rows.iter().filter(|row| numbers.binary_search(&row.card).is_err()).count();
-            if CardTable::are_too_many_gone(lost, rows.len()) {
-                return Err(InstallError::LosesCards { lost, of: rows.len() });
-            }
-        }
         let installed = self.tables.book.install(&mut self.tables.cards, records);
         let ignored = installed.map_err(|needed| InstallError::TooManyAccounts { needed })?;
         self.rules = rules;

@@ -390,7 +390,7 @@ mod tests {
         // Whatever day this is built on.
         let rules = crate::model::Rules { built_on: Date(0), ..rules("config server\n option clock 'ntp'\n") };
         let mut server = Server::new(tables, rules.clone());
-        server.install(rules, &[], Origin { cards_crc: u32::MAX, ..Origin::default() }, true).unwrap();
+        server.install(rules, &[], Origin { cards_crc: u32::MAX, ..Origin::default() }).unwrap();
         server.start(&now(), fx);
         server.count_to_the_highest();
         let mut trouble = Trouble { count: u32::MAX, is_error: true, ..Trouble::default() };

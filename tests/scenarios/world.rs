@@ -275,7 +275,7 @@ impl World {
             server.restore(&entry).map_err(|mismatch| format!("entry {}: {mismatch}", entry.seq))?;
         }
         let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
-        let installed = server.install(settings.rules.clone(), &file.records, origin, true);
+        let installed = server.install(settings.rules.clone(), &file.records, origin);
         installed.map_err(|error| error.to_string())?;
         Ok(server)
     }
@@ -306,7 +306,7 @@ impl World {
         if !sentences.is_empty() {
             return Err(whole::refusal(&sentences, file.crc));
         }
-        let installed = server.install(settings.rules.clone(), &file.records, origin, true);
+        let installed = server.install(settings.rules.clone(), &file.records, origin);
         installed.map_err(|error| error.to_string())?;
         self.in_service = read;
         self.find_zone()?;

@@ -486,7 +486,7 @@ impl World {
             self.coverage.count("branch header set aside");
         }
         let origin = Origin { cards_crc: file.crc, ..Origin::default() };
-        server.install(rules.clone(), &file.records, origin, true).expect("it fits");
+        server.install(rules.clone(), &file.records, origin).expect("it fits");
         self.judge.ends_with(opened.head.seq.0);
         // What the process before wrote, when it did.
         self.judge.ingest(&self.disk, &self.site, self.turn_began, self.process - 1);
@@ -534,7 +534,7 @@ impl World {
         }
         let mut server = Server::new(tables, rules.clone());
         let replayed = ledger::replay(&all, &mut server).unwrap_or_else(|error| panic!("the whole ledger: {error}"));
-        server.install(rules, cards, Origin::default(), true).expect("it fits");
+        server.install(rules, cards, Origin::default()).expect("it fits");
         assert!(replayed.snapshot.is_none());
         let difference = server.book().difference(started.book());
         assert!(
