@@ -17,8 +17,8 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use posgate::limits::{CARDS_MAX, DEVICES_MAX, RECENT_FRAMES_MAX};
-use posgate::server::{Effects, Tables};
+use posgate::engine::limits::{CARDS_MAX, DEVICES_MAX, RECENT_FRAMES_MAX};
+use posgate::engine::server::{Effects, Tables};
 use site::Site;
 
 /// What a site is like before it is measured.

@@ -11,17 +11,17 @@ use std::hint::black_box;
 use std::sync::Mutex;
 
 use divan::Bencher;
-use posgate::book::FrameId;
-use posgate::gbk;
-use posgate::ledger::line;
-use posgate::limits::{CARDS_MAX, LINE_LEN_MAX, REPLY_LEN_MAX, TIMERS_MAX};
-use posgate::model::{
+use posgate::engine::book::FrameId;
+use posgate::engine::gbk;
+use posgate::engine::limits::{CARDS_MAX, LINE_LEN_MAX, REPLY_LEN_MAX, TIMERS_MAX};
+use posgate::engine::model::{
     CardNo, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Money, Mono, Serial, Text,
 };
-use posgate::policy::{Basis, decide_sale};
-use posgate::server::{Effects, Tables};
-use posgate::wheel::Wheel;
-use posgate::wire::{self, Reply};
+use posgate::engine::policy::{Basis, decide_sale};
+use posgate::engine::server::{Effects, Tables};
+use posgate::engine::wheel::Wheel;
+use posgate::engine::wire::{self, Reply};
+use posgate::ledger::line;
 use site::{FIRST_CARD, Site};
 
 fn main() {
@@ -195,7 +195,7 @@ mod dedupe {
     }
 
     fn frame_id(number: u16) -> FrameId {
-        let mut entry = Entry::new(Kind::Charge, posgate::model::Stamp::default(), ClockState::Ok);
+        let mut entry = Entry::new(Kind::Charge, posgate::engine::model::Stamp::default(), ClockState::Ok);
         entry.frame = Some(FrameSeq::from_value(number));
         entry.card = Some(CardNo::from_value(8_888_888_888));
         FrameId::new(103, &entry, asked())

@@ -5,12 +5,12 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Mutex;
 
+use posgate::engine::model::rules::Rules;
+use posgate::engine::model::{Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Effects, Mailbag, Origin, Peer, Server, Tables};
+use posgate::files::{cards, config};
 use posgate::ledger::{DirStorage, Ledger};
-use posgate::model::rules::Rules;
-use posgate::model::{Mono, Now, Stamp, Wall};
-use posgate::net::Service;
-use posgate::server::{Effects, Mailbag, Origin, Peer, Server, Tables};
-use posgate::{cards, config};
+use posgate::turn::Service;
 
 /// The first card's number; the others follow.
 pub const FIRST_CARD: u64 = 8_888_000_000;

@@ -9,13 +9,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use posgate::cards;
-use posgate::config;
-use posgate::gbk;
+use posgate::engine::gbk;
+use posgate::engine::model::{Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::files::cards;
+use posgate::files::config;
 use posgate::ledger::{DirStorage, Ledger};
-use posgate::model::{Mono, Now, Stamp, Wall};
-use posgate::net::Service;
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::turn::Service;
 
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
@@ -76,7 +76,7 @@ fn play(directory: &Path, half: u64) -> io::Result<()> {
     service.stop(&now(half, TURNS + 1), &mut |_| ())
 }
 
-fn refused(problems: &[posgate::problem::Problem]) -> io::Error {
+fn refused(problems: &[posgate::files::problem::Problem]) -> io::Error {
     io::Error::other(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 

@@ -12,7 +12,7 @@ mod site;
 
 use std::sync::Mutex;
 
-use posgate::server::{Effects, Tables};
+use posgate::engine::server::{Effects, Tables};
 use site::Site;
 
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());

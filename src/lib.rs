@@ -2,52 +2,15 @@
 //! (门禁控制板) talk to over UDP.
 #![doc = include_str!("lib.md")]
 
-// In reading order: values first, then decisions, then the world.
-pub mod limits;
-
-pub mod index;
-
-pub mod words;
-
-pub mod gbk;
-
-pub mod model;
-
-pub mod wire;
-
-pub mod wheel;
-
-pub mod book;
-
-pub mod policy;
-
-pub mod server;
+// In reading order: the rules first, then the world.
+pub mod engine;
 
 pub mod ledger;
 
-pub mod problem;
+pub mod turn;
 
-pub mod config;
+pub mod files;
 
-pub mod sheet;
+pub mod desk;
 
-pub mod cards;
-
-pub mod good;
-
-pub mod audit;
-
-pub mod status;
-
-pub mod control;
-
-pub mod net;
-
-pub mod zone;
-
-pub mod kernel;
-
-pub mod clock;
-
-pub mod logging;
-pub mod machine;
+pub mod host;

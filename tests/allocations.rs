@@ -14,11 +14,11 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use log::LevelFilter;
+use posgate::engine::limits::{DEVICES_MAX, TURN_BATCH};
+use posgate::engine::model::{EntrySeq, Mono, Now, Stamp};
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
 use posgate::ledger::{DirStorage, Ledger};
-use posgate::limits::{DEVICES_MAX, TURN_BATCH};
-use posgate::model::{EntrySeq, Mono, Now, Stamp};
-use posgate::net::Service;
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::turn::Service;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -136,15 +136,15 @@ const SEGMENT_BYTES: u64 = 64 * 1024;
 
 /// Serves all rounds; gives the allocations of the counted ones, and how many entries they led to.
 fn serve(directory: &Path) -> (usize, usize, u64) {
-    posgate::logging::init(LevelFilter::Debug);
-    let settings = posgate::config::parse(CONFIG.as_bytes(), Path::new("posgate")).expect("a configuration");
+    posgate::host::logging::init(LevelFilter::Debug);
+    let settings = posgate::files::config::parse(CONFIG.as_bytes(), Path::new("posgate")).expect("a configuration");
     let mut table = "card,account,name,balance,uses,pin,duress_pin,code\n".to_owned();
     for number in 0..CARDS {
         let code = if number < 2 { format!("CODE-{number}") } else { String::new() };
         writeln!(table, "{},,张三,100.00,20,1234,4321,{code}", 8_888_888_800 + number).expect("a String takes all");
     }
-    let cards =
-        posgate::cards::parse(table.as_bytes(), Path::new("cards.csv"), &settings.rules.groups).expect("a table");
+    let cards = posgate::files::cards::parse(table.as_bytes(), Path::new("cards.csv"), &settings.rules.groups)
+        .expect("a table");
     let mut tables = TABLES.lock().expect("the first");
     let mut fx = EFFECTS.lock().expect("the first");
     let mut server = Server::new(&mut tables, settings.rules.clone());

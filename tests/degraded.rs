@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use posgate::model::{Mono, Now, Stamp};
-use posgate::server::{Degraded, Effects, Origin, Server, Tables};
+use posgate::engine::model::{Mono, Now, Stamp};
+use posgate::engine::server::{Degraded, Effects, Origin, Server, Tables};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -40,7 +40,7 @@ impl Log for Said {
 fn good_copies_are_named_every_hour_until_a_reload_takes_the_files_themselves() {
     log::set_logger(&SAID).expect("the first");
     log::set_max_level(LevelFilter::Error);
-    let settings = posgate::config::parse(b"config server\n", Path::new("posgate")).expect("a configuration");
+    let settings = posgate::files::config::parse(b"config server\n", Path::new("posgate")).expect("a configuration");
     let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
     let at = |mono: u64| Now { mono: Mono(mono), stamp, synchronized: false };
     let mut tables = TABLES.lock().expect("the first");

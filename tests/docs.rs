@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use posgate::cards::columns::COLUMNS as CARD_COLUMNS;
-use posgate::config;
-use posgate::config::options::SECTIONS;
-use posgate::control::request::COMMANDS;
+use posgate::desk::control::request::COMMANDS;
+use posgate::engine::limits;
+use posgate::engine::model::{Kind, Reason};
+use posgate::files::cards::columns::COLUMNS as CARD_COLUMNS;
+use posgate::files::config;
+use posgate::files::config::options::SECTIONS;
 use posgate::ledger::line;
 use posgate::ledger::verify::Fault;
-use posgate::limits;
-use posgate::model::{Kind, Reason};
 
 const DESIGN: &str = "docs/design.md";
 

@@ -4,9 +4,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Mutex;
 
-use posgate::limits::ENTRIES_MAX;
-use posgate::model::{Kind, Mono, Now, Stamp};
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::engine::limits::ENTRIES_MAX;
+use posgate::engine::model::{Kind, Mono, Now, Stamp};
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
 
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
@@ -23,9 +23,9 @@ config door
 	option machine '00500'
 	option door '1'
 ";
-    let settings = posgate::config::parse(config.as_bytes(), Path::new("posgate")).unwrap();
+    let settings = posgate::files::config::parse(config.as_bytes(), Path::new("posgate")).unwrap();
     let table = b"card,duress_pin\n8888888801,4321\n";
-    let cards = posgate::cards::parse(table, Path::new("cards.csv"), &settings.rules.groups).unwrap();
+    let cards = posgate::files::cards::parse(table, Path::new("cards.csv"), &settings.rules.groups).unwrap();
     let mut tables = TABLES.lock().unwrap();
     let mut fx = EFFECTS.lock().unwrap();
     let mut server = Server::new(&mut tables, settings.rules.clone());

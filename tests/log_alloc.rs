@@ -14,7 +14,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// As the modules of the server are named.
-const LOG: &str = "posgate::server";
+const LOG: &str = "posgate::engine::server";
 
 /// Stands between what the harness and what the log wrote to stdout.
 const READY: &str = "--ready--\n";
@@ -44,7 +44,7 @@ fn outcome(child: Child) -> (i32, String, String) {
 #[ignore = "the tests below start it"]
 fn the_child() {
     let part = std::env::var("LOG_CHILD").expect("the tests say which part");
-    posgate::logging::init(LevelFilter::Info);
+    posgate::host::logging::init(LevelFilter::Info);
     std::io::stdout().write_all(READY.as_bytes()).expect("the parent listens still");
     match part.as_str() {
         "levels" => {
@@ -52,11 +52,11 @@ fn the_child() {
             warn!(target: LOG, "two");
             info!(target: LOG, "three");
             debug!(target: LOG, "four");
-            posgate::logging::set_level(LevelFilter::Debug);
+            posgate::host::logging::set_level(LevelFilter::Debug);
             debug!(target: LOG, "five");
         }
         "allocations" => {
-            posgate::logging::set_level(LevelFilter::Debug);
+            posgate::host::logging::set_level(LevelFilter::Debug);
             info!(target: LOG, "warm");
             warn!(target: LOG, "warm");
             // Of three rounds one must be without: the harness's own thread may allocate once while it begins to wait for us, and
@@ -65,7 +65,7 @@ fn the_child() {
                 let region = Region::new(ALLOCATOR);
                 for frame in 0..2000_u32 {
                     info!(target: LOG, "sale machine={:05} card=****8888 frame={frame:05} amount=5.50", frame % 7);
-                    debug!(target: LOG, "datagram {:1$}", "x", posgate::logging::LINE_LEN_KEPT - 100);
+                    debug!(target: LOG, "datagram {:1$}", "x", posgate::host::logging::LINE_LEN_KEPT - 100);
                     warn!(target: LOG, "drop source=192.168.1.{} reason=rate\n", frame % 256);
                 }
                 let change = region.change();

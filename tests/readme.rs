@@ -12,13 +12,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use not_run::not_run;
-use posgate::cards::columns::COLUMNS as CARD_COLUMNS;
-use posgate::config::options::{Form, SECTIONS};
-use posgate::control::request::COMMANDS;
+use posgate::desk::control::request::COMMANDS;
+use posgate::engine::limits;
+use posgate::engine::model::{
+    Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, MachineNo, Reason, Stamp, Text,
+};
+use posgate::files::cards::columns::COLUMNS as CARD_COLUMNS;
+use posgate::files::config::options::{Form, SECTIONS};
 use posgate::ledger::verify::Fault;
 use posgate::ledger::{DirStorage, Entries, Ledger, line};
-use posgate::limits;
-use posgate::model::{Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, MachineNo, Reason, Stamp, Text};
 
 const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
@@ -123,7 +125,7 @@ fn every_option_stands_in_its_sections_table_with_its_default_and_bounds() {
 
 #[test]
 fn every_variable_of_a_text_is_named() {
-    let source = read("src/config/texts.rs");
+    let source = read("src/files/config/texts.rs");
     let variables: Vec<&str> = source
         .lines()
         .filter(|line| line.trim().starts_with("(\"") && line.contains("Variable::"))

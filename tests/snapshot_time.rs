@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use posgate::clock::Clock;
-use posgate::ledger::{DirStorage, Ledger};
-use posgate::model::{
+use posgate::engine::model::{
     AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp, Text,
 };
-use posgate::server::{Server, Tables};
+use posgate::engine::server::{Server, Tables};
+use posgate::host::clock::Clock;
+use posgate::ledger::{DirStorage, Ledger};
 
 /// Too large for a stack.
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
@@ -43,7 +43,7 @@ fn sale(seq: u64, account: u64, balance_fen: i64, machine: u64, kind: Kind) -> E
 /// A snapshot of so many accounts that sold at so many devices, in a directory there: bytes and milliseconds.
 fn measure(accounts: u64, devices: u64, within: Option<&Path>) -> (u64, Duration) {
     let mut tables = TABLES.lock().unwrap();
-    let mut server = Server::new(&mut tables, posgate::config::defaults().rules);
+    let mut server = Server::new(&mut tables, posgate::files::config::defaults().rules);
     let dir = within.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
     let storage = DirStorage::open(dir.path()).unwrap();
     let (mut ledger, _) = Ledger::open(storage, "site", stamp(), || 7, &mut server).unwrap();

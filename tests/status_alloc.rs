@@ -6,11 +6,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use posgate::clock::Clock;
+use posgate::engine::model::{Mono, Now, Stamp};
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::host::clock::Clock;
+use posgate::host::watch::{Around, Places, Watch};
 use posgate::ledger::{DirStorage, Ledger};
-use posgate::model::{Mono, Now, Stamp};
-use posgate::net::{Around, Places, Service, Watch};
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::turn::Service;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -26,7 +27,7 @@ const CONFIG: &str =
 fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let directory: &Path = directory.path();
-    let settings = posgate::config::parse(CONFIG.as_bytes(), Path::new("posgate")).expect("a configuration");
+    let settings = posgate::files::config::parse(CONFIG.as_bytes(), Path::new("posgate")).expect("a configuration");
     let mut tables = TABLES.lock().expect("the first");
     let (tables, fx) = &mut *tables;
     let mut server = Server::new(tables, settings.rules.clone());
@@ -87,6 +88,6 @@ fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_w
         text.contains("\"received\":400") && text.contains("\"machine\":\"00200\""),
         "it was written to the end: {text}"
     );
-    let failed = posgate::status::Status { trouble: None, ..bad.status(&now, &service, Around::default()) };
+    let failed = posgate::desk::status::Status { trouble: None, ..bad.status(&now, &service, Around::default()) };
     assert!(failed.outside.status_failed >= 390, "{}", failed.outside.status_failed);
 }

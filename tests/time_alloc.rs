@@ -2,10 +2,10 @@
 
 use std::alloc::System;
 
-use posgate::clock::Clock;
-use posgate::model::{Mono, Wall};
-use posgate::wheel::Wheel;
-use posgate::zone::Zone;
+use posgate::engine::model::{Mono, Wall};
+use posgate::engine::wheel::Wheel;
+use posgate::files::zone::Zone;
+use posgate::host::clock::Clock;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]

@@ -3,7 +3,7 @@
 use std::alloc::System;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 
-use posgate::net::udp::{Likely, Mail, Socket};
+use posgate::host::udp::{Likely, Mail, Socket};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-use posgate::cards;
-use posgate::cards::number::candidates;
-use posgate::control::batch::{self, What};
-use posgate::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
-use posgate::model::{Balance, CardTable, Mono, Now, Stamp, Wall};
-use posgate::server::{Origin, Peer, Server};
-use posgate::wire::Reply;
+use posgate::desk::control::batch::{self, What};
+use posgate::engine::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
+use posgate::engine::model::{Balance, CardTable, Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Origin, Peer, Server};
+use posgate::engine::wire::Reply;
+use posgate::files::cards;
+use posgate::files::cards::number::candidates;
 
 use crate::site::{self, SITES};
 

@@ -4,11 +4,11 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-use posgate::config;
-use posgate::model::{Mono, Now, Stamp, Wall};
-use posgate::server::{Origin, Peer, Server};
-use posgate::wire::Reply;
-use posgate::zone::Zone;
+use posgate::engine::model::{Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Origin, Peer, Server};
+use posgate::engine::wire::Reply;
+use posgate::files::config;
+use posgate::files::zone::Zone;
 
 use crate::site::{self, SITES};
 

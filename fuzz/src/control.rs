@@ -23,14 +23,14 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-use posgate::control::json::{self, Value};
-use posgate::control::request::{self, Request};
-use posgate::control::{Answer, Host, Owed, Reply, answer};
+use posgate::desk::control::json::{self, Value};
+use posgate::desk::control::request::{self, Request};
+use posgate::desk::control::{Answer, Host, Owed, Reply, answer};
+use posgate::engine::limits::CONTROL_LINE_MAX;
+use posgate::engine::model::{Entry, Kind, Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
 use posgate::ledger::{Entries, Ledger, Refusal, replay};
-use posgate::limits::CONTROL_LINE_MAX;
-use posgate::model::{Entry, Kind, Mono, Now, Stamp, Wall};
-use posgate::net::Service;
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::turn::Service;
 
 use crate::site::{self, SITES};
 use crate::storage::{Lent, MemoryStorage};

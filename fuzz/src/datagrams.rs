@@ -29,12 +29,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use log::LevelFilter;
-use posgate::book::Book;
+use posgate::engine::book::Book;
+use posgate::engine::limits::{ENTRIES_MAX, LINE_LEN_MAX, REPLY_LEN_MAX};
+use posgate::engine::model::{Balance, Entry, Kind, Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Effects, Mailbag, Origin, Peer, Server, Tables};
+use posgate::engine::wire::Reply;
 use posgate::ledger::line;
-use posgate::limits::{ENTRIES_MAX, LINE_LEN_MAX, REPLY_LEN_MAX};
-use posgate::model::{Balance, Entry, Kind, Mono, Now, Stamp, Wall};
-use posgate::server::{Effects, Mailbag, Origin, Peer, Server, Tables};
-use posgate::wire::Reply;
 
 use crate::site::{self, SITES, Site};
 
@@ -50,7 +50,7 @@ const PASS_MS_MAX: u64 = 26 * 3_600_000;
 /// 2026-11-22 04:00:00 UTC.
 const START: i64 = 1_795_320_000_000;
 
-/// What `posgate::clock` keeps wall times within.
+/// What `posgate::host::clock` keeps wall times within.
 const WALL: (i64, i64) = (-62_104_060_800_000, 253_370_764_799_999);
 
 /// Plays one input.

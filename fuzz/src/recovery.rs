@@ -20,14 +20,14 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use posgate::engine::model::{Balance, Entry, EntrySeq, Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
 use posgate::ledger::header::{HEADER_LEN, Header};
 use posgate::ledger::recovery::{Replayed, mend};
 use posgate::ledger::segment::{self, name_of};
 use posgate::ledger::show::{ShowOptions, show};
 use posgate::ledger::verify::verify;
 use posgate::ledger::{Entries, Ledger, OpenError, Refusal, line, replay};
-use posgate::model::{Balance, Entry, EntrySeq, Mono, Now, Stamp, Wall};
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
 
 use crate::site::{self, SITES};
 use crate::storage::{Lent, MemoryStorage};

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use log::{LevelFilter, Log, Metadata, Record};
-use posgate::config::{self, Settings};
-use posgate::model::{CardRecord, Rules};
-use posgate::server::{Effects, Tables};
+use posgate::engine::model::{CardRecord, Rules};
+use posgate::engine::server::{Effects, Tables};
+use posgate::files::config::{self, Settings};
 
 /// What a site configures.
 pub struct Site {
@@ -90,7 +90,7 @@ pub static SITES: LazyLock<Vec<Site>> = LazyLock::new(|| {
         .map(|(index, (text, cards))| {
             let text = if index == 3 { format!("config server\n\toption rate_source '0'\n{SECTIONS}") } else { text };
             let settings = read(&text);
-            let cards = posgate::cards::parse(cards.as_bytes(), Path::new("cards.csv"), &settings.rules.groups);
+            let cards = posgate::files::cards::parse(cards.as_bytes(), Path::new("cards.csv"), &settings.rules.groups);
             Site { rules: settings.rules, cards: cards.expect("a table").records }
         })
         .collect()

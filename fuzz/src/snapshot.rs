@@ -30,12 +30,12 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::LazyLock;
 
+use posgate::engine::model::{Mono, Now, Stamp, Wall};
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
 use posgate::ledger::recovery::Replayed;
 use posgate::ledger::verify::verify_directory;
 use posgate::ledger::{Ledger, OpenError, line, replay, segment, snapshot};
-use posgate::model::{Mono, Now, Stamp, Wall};
-use posgate::net::Service;
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::turn::Service;
 
 use crate::site::{self, SITES, Site};
 use crate::storage::{Lent, MemoryStorage};

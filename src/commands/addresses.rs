@@ -1,8 +1,9 @@
 //! `posgate addresses`: what to enter at a terminal as the server's address, and what time it would be told.
 
-use posgate::config;
-use posgate::net::udp;
-use posgate::{clock, zone::Zone};
+use posgate::files::config;
+use posgate::files::zone::Zone;
+use posgate::host::clock;
+use posgate::host::udp;
 
 use super::Options;
 

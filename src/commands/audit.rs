@@ -5,23 +5,24 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use posgate::audit::balances::Balances;
-use posgate::audit::explain::{Question, explain as tell};
-use posgate::audit::export::{Export, Format, Language};
-use posgate::audit::filter::{self, Written};
-use posgate::audit::layout::printable;
-use posgate::audit::report::{Span, gather};
-use posgate::audit::show::{self, AskSynced, LAST_MAX, Show};
-use posgate::audit::source::After;
-use posgate::audit::{Calendar, Filter, Source, Trouble};
-use posgate::cards::diff::Opened;
-use posgate::config::Settings;
-use posgate::good::{self, Good};
+use posgate::desk::audit::balances::Balances;
+use posgate::desk::audit::explain::{Question, explain as tell};
+use posgate::desk::audit::export::{Export, Format, Language};
+use posgate::desk::audit::filter::{self, Written};
+use posgate::desk::audit::layout::printable;
+use posgate::desk::audit::report::{Span, gather};
+use posgate::desk::audit::show::{self, AskSynced, LAST_MAX, Show};
+use posgate::desk::audit::source::After;
+use posgate::desk::audit::{Calendar, Filter, Source, Trouble};
+use posgate::engine::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
+use posgate::files::cards::diff::Opened;
+use posgate::files::config::Settings;
+use posgate::files::good::{self, Good};
+use posgate::files::problem::{hidden, typed};
+use posgate::files::zone::Zone;
+use posgate::files::{cards, config};
+use posgate::host::clock;
 use posgate::ledger::{Head, is_served};
-use posgate::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
-use posgate::problem::{hidden, typed};
-use posgate::zone::Zone;
-use posgate::{cards, clock, config};
 
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, ctl, print_problems};
 
@@ -351,7 +352,7 @@ fn now(calendar: &Calendar) -> Stamp {
 /// Why a command ends without an answer.
 enum Failure {
     Trouble(Trouble),
-    Config(Vec<posgate::problem::Problem>),
+    Config(Vec<posgate::files::problem::Problem>),
     Sentence(u8, String),
 }
 

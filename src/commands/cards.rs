@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use posgate::cards::CardFile;
-use posgate::cards::diff::{Difference, Table};
-use posgate::cards::number::{Candidate, candidates};
-use posgate::cards::whole::{self, Before, NoLedger};
-use posgate::config::Settings;
+use posgate::engine::model::forms;
+use posgate::engine::model::rules::Names;
+use posgate::engine::model::{CardNo, CardRecord};
+use posgate::engine::server::{Origin, Server, Tables};
+use posgate::files::cards::CardFile;
+use posgate::files::cards::diff::{Difference, Table};
+use posgate::files::cards::number::{Candidate, candidates};
+use posgate::files::cards::whole::{self, Before, NoLedger};
+use posgate::files::config::Settings;
+use posgate::files::problem::typed;
+use posgate::files::{cards, config};
 use posgate::ledger::{HeldFiles, OpenError, replay};
-use posgate::model::forms;
-use posgate::model::rules::Names;
-use posgate::model::{CardNo, CardRecord};
-use posgate::problem::typed;
-use posgate::server::{Origin, Server, Tables};
-use posgate::{cards, config};
 
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, audit, print_problems};
 
@@ -168,7 +168,7 @@ fn say_known(candidates: &[Candidate], file: &CardFile) {
     for record in &file.records {
         if let Some(how) = how(record) {
             is_known = true;
-            let name = posgate::gbk::decode(&record.name);
+            let name = posgate::engine::gbk::decode(&record.name);
             say!("in the table, line {}: {} {} {name}: {how}", record.line, record.card, record.account);
         }
     }

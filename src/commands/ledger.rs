@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use posgate::config::{self, Settings};
+use posgate::engine::model::{Entry, EntrySeq};
+use posgate::engine::server::{Server, Tables};
+use posgate::files::config::{self, Settings};
 use posgate::ledger::identity;
 use posgate::ledger::{self, CareError, CareLock, DirStorage, OpenError, Refusal, State, replay, run_verify};
-use posgate::model::{Entry, EntrySeq};
-use posgate::server::{Server, Tables};
 
 use super::serve::holds_ledger;
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use log::{error, info, warn};
-use posgate::book::Book;
-use posgate::cards::whole::{self, Before};
-use posgate::cards::{self, CardFile};
-use posgate::config::{self, Settings};
-use posgate::good::{self, Good};
-use posgate::problem::Problem;
-use posgate::server::{Degraded, Origin};
+use posgate::engine::book::Book;
+use posgate::engine::server::{Degraded, Origin};
+use posgate::files::cards::whole::{self, Before};
+use posgate::files::cards::{self, CardFile};
+use posgate::files::config::{self, Settings};
+use posgate::files::good::{self, Good};
+use posgate::files::problem::Problem;
 
 /// What is to be served.
 pub(super) struct Loaded {

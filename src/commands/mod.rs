@@ -31,8 +31,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
-use posgate::model::text::Unnumbered;
-use posgate::problem::typed;
+use posgate::engine::model::text::Unnumbered;
+use posgate::files::problem::typed;
 
 /// The command line itself is wrong.
 const EXIT_USAGE: u8 = 64;

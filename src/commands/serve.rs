@@ -6,23 +6,25 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use log::{LevelFilter, debug, error, info, warn};
-use posgate::cards::CardFile;
-use posgate::cards::columns::Column;
-use posgate::cards::whole::{self, Before};
-use posgate::clock::{self, Clock};
-use posgate::config::{self, Settings};
-use posgate::control::changes::{self, Changes};
+use posgate::desk::control::changes::{self, Changes};
+use posgate::engine::model::text::HiddenAccount;
+use posgate::engine::server::{Beginning, Effects, Server, Tables};
+use posgate::files::cards::CardFile;
+use posgate::files::cards::columns::Column;
+use posgate::files::cards::whole::{self, Before};
+use posgate::files::config::{self, Settings};
+use posgate::files::problem::Problem;
+use posgate::files::zone::{self, Zone};
+use posgate::host::clock::{self, Clock};
+use posgate::host::control_socket::Control;
+use posgate::host::event_loop::{self, Loop, Reloaded};
+use posgate::host::logging;
+use posgate::host::machine;
+use posgate::host::udp::{RECEIVE_BUFFER, Socket};
+use posgate::host::watch::Places;
 use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, segment};
-use posgate::logging;
-use posgate::machine;
-use posgate::model::text::HiddenAccount;
-use posgate::net::udp::{RECEIVE_BUFFER, Socket};
-use posgate::net::{self, Control, Loop, Places, Reloaded};
-use posgate::problem::Problem;
-use posgate::server::{Beginning, Effects, Server, Tables};
-use posgate::zone::{self, Zone};
 
 use super::load::{Loaded, load, load_or_good, unreadable_copy};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
@@ -99,7 +101,7 @@ impl From<io::Error> for Failure {
 
 fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone::Found) -> Result<(), Failure> {
     let settings = &loaded.settings;
-    let signals = net::signals()?;
+    let signals = event_loop::signals()?;
     let clock = Clock::new();
     let sockets = bind(listen, settings)?;
     let mut tables = tables();
@@ -360,8 +362,8 @@ fn bind(listen: &[SocketAddrV4], settings: &Settings) -> Result<Vec<Socket>, Fai
         Failure::Io(if is_of_file { settings.problem(key, place, message).to_string() } else { message })
     };
     let count = listen.len() * devices.len().max(1);
-    if count > net::SOCKETS_MAX {
-        let message = format!("{count} sockets to listen on, at most {} can be served", net::SOCKETS_MAX);
+    if count > event_loop::SOCKETS_MAX {
+        let message = format!("{count} sockets to listen on, at most {} can be served", event_loop::SOCKETS_MAX);
         return Err(at("listen", 0, io::Error::new(io::ErrorKind::InvalidInput, message)));
     }
     let mut sockets = Vec::with_capacity(count);

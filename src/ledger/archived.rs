@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::model::EntrySeq;
+use crate::engine::model::EntrySeq;
 
 /// The file, in the ledger's directory.
 pub const NAME: &str = "archived.txt";

@@ -12,7 +12,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::model::EntrySeq;
+use crate::engine::model::EntrySeq;
 
 use super::archived::{self, Archived};
 use super::header::HEADER_LEN;
@@ -501,8 +501,8 @@ mod tests {
     use super::super::testing::{self, Line as Spec};
     use super::super::writer::Ledger;
     use super::*;
+    use crate::engine::model::Entry;
     use crate::ledger::DirFiles;
-    use crate::model::Entry;
 
     /// A ledger of turns of ten entries in segments of 4 KiB with snapshots.
     fn serve<S: Storage>(storage: S, turns: u64) -> Head {

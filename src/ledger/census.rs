@@ -14,7 +14,7 @@ use std::io;
 
 use super::segment::{self, Segment};
 use super::storage::Files;
-use crate::model::{EntrySeq, Wall};
+use crate::engine::model::{EntrySeq, Wall};
 
 /// The span over which growth is looked at.
 const WINDOW_MS: i64 = 7 * DAY_MS;
@@ -124,7 +124,7 @@ mod tests {
     use super::super::header::Header;
     use super::super::storage::MemoryStorage;
     use super::*;
-    use crate::model::Stamp;
+    use crate::engine::model::Stamp;
 
     const START: i64 = 1_795_320_000_000;
 

@@ -13,7 +13,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::model::{EntrySeq, Stamp};
+use crate::engine::model::{EntrySeq, Stamp};
 
 use super::{Head, line};
 
@@ -260,7 +260,7 @@ fn unescape(escaped: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Wall;
+    use crate::engine::model::Wall;
     use proptest::prelude::*;
 
     fn header(site: &str) -> Header {

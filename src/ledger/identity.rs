@@ -40,7 +40,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::model::{EntrySeq, Gone};
+use crate::engine::model::{EntrySeq, Gone};
 
 use super::header::{Header, Host, Parent, hex};
 use super::segment::{self, Lines, Segment};
@@ -693,7 +693,7 @@ mod tests {
     use super::super::writer::{Ledger, Opened, Opening};
     use super::super::{Entries, recovery};
     use super::*;
-    use crate::model::Entry;
+    use crate::engine::model::Entry;
 
     const OURS: Host = Host(0x0A);
     const THEIRS: Host = Host(0x0B);

@@ -80,7 +80,7 @@ mod tests {
     use super::super::writer::Ledger;
     use super::super::{Entries, segment};
     use super::*;
-    use crate::model::Entry;
+    use crate::engine::model::Entry;
 
     fn append(ledger: &mut Ledger<&mut MemoryStorage>, entries: u64) {
         for _ in 0..entries {

@@ -30,15 +30,15 @@
 use core::fmt;
 use core::ops::Range;
 
-use crate::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
-use crate::model::digits::{fill, hexadecimal, number, put_signed, put_whole, put_yuan};
-use crate::model::ids::DIGITS_MAX;
-use crate::model::time::LastDate;
-use crate::model::{
+use crate::engine::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
+use crate::engine::model::digits::{fill, hexadecimal, number, put_signed, put_whole, put_yuan};
+use crate::engine::model::ids::DIGITS_MAX;
+use crate::engine::model::time::LastDate;
+use crate::engine::model::{
     AccountId, Balance, CardNo, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp,
     Text, Wall,
 };
-use crate::words;
+use crate::engine::words;
 
 /// The names of the columns, as the README and messages use them.
 pub const COLUMNS: [&str; 20] = [
@@ -519,7 +519,7 @@ const HEX_PAIRS: [[u8; 2]; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Detail;
+    use crate::engine::model::Detail;
     use proptest::prelude::*;
 
     fn emitted(entry: &Entry, chain: u32) -> (Vec<u8>, u32) {

@@ -13,12 +13,12 @@
 //! it; a segment in service only grows; what is not yet synced is at most the last [`TAIL_LEN_MAX`] bytes of the
 //! newest segment, so only there does recovery ever cut; and every change goes through [`Storage`].
 //!
-//! [`TAIL_LEN_MAX`]: crate::limits::TAIL_LEN_MAX
+//! [`TAIL_LEN_MAX`]: crate::engine::limits::TAIL_LEN_MAX
 
 use core::fmt;
 use std::io;
 
-use crate::model::EntrySeq;
+use crate::engine::model::EntrySeq;
 
 pub mod archived;
 pub mod care;
@@ -45,7 +45,7 @@ pub use storage::{DirFiles, DirStorage, Files, Storage, is_served};
 pub use verify::run_verify;
 pub use writer::{Ledger, Opened, cannot_write, is_no_room, room_below};
 
-use crate::model::Entry;
+use crate::engine::model::Entry;
 
 /// What the entries add up to: told of each of them in order, and able to go on from a snapshot.
 pub trait State {
@@ -191,8 +191,8 @@ mod testing {
     use super::storage::MemoryStorage;
     use super::writer::{Ledger, Opened};
     use super::{Entries, Head, line, segment};
-    use crate::limits::LINE_LEN_MAX;
-    use crate::model::{Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, Stamp, Text};
+    use crate::engine::limits::LINE_LEN_MAX;
+    use crate::engine::model::{Balance, CardNo, ClockState, Detail, Entry, EntrySeq, Kind, Stamp, Text};
 
     pub const FIRST: &str = "ledger-0000000001.tsv";
 

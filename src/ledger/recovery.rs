@@ -47,8 +47,8 @@
 use core::fmt;
 use std::io;
 
-use crate::limits::{LINE_LEN_MAX, TAIL_LEN_MAX};
-use crate::model::{EntrySeq, Kind};
+use crate::engine::limits::{LINE_LEN_MAX, TAIL_LEN_MAX};
+use crate::engine::model::{EntrySeq, Kind};
 
 use super::header::{HEADER_LEN, Header, HeaderError, Parent};
 use super::identity::Verdict;

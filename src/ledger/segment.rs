@@ -6,7 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::EntrySeq;
+use crate::engine::model::EntrySeq;
 
 use super::copies::{self, Once};
 use super::header::{HEADER_LEN, Header, HeaderError};

@@ -14,7 +14,7 @@
 use core::fmt;
 use std::io;
 
-use crate::model::{EntrySeq, Stamp};
+use crate::engine::model::{EntrySeq, Stamp};
 
 use super::header::Parent;
 use super::line::continue_crc;
@@ -292,7 +292,7 @@ mod tests {
     use super::super::testing;
     use super::super::writer::Ledger;
     use super::*;
-    use crate::model::{Entry, Kind};
+    use crate::engine::model::{Entry, Kind};
 
     /// Every entry's number, which a state has no business to keep.
     #[derive(Debug, Default, PartialEq, Eq)]

@@ -27,8 +27,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::limits::TAIL_LEN_MAX;
-use crate::model::{AccountId, Balance, Entry, EntrySeq};
+use crate::engine::limits::TAIL_LEN_MAX;
+use crate::engine::model::{AccountId, Balance, Entry, EntrySeq};
 
 use super::header::Header;
 use super::segment::{self, Line, Lines, Selection};
@@ -536,9 +536,9 @@ mod tests {
     use super::super::storage::MemoryStorage;
     use super::super::testing::{self, FIRST, Line as Spec};
     use super::*;
+    use crate::engine::limits::LINE_LEN_MAX;
+    use crate::engine::model::Detail;
     use crate::ledger::header::HEADER_LEN;
-    use crate::limits::LINE_LEN_MAX;
-    use crate::model::Detail;
 
     fn check(storage: &MemoryStorage) -> Report {
         let names: Vec<String> = segment::list(storage).unwrap().into_iter().map(|segment| segment.name).collect();

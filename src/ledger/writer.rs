@@ -16,8 +16,8 @@
 
 use std::io;
 
-use crate::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, ROOM_TRIED_LEN, TAIL_LEN_MAX};
-use crate::model::{Entry, EntrySeq, Stamp};
+use crate::engine::limits::{FRAME_ENTRIES_BYTES, LINE_LEN_MAX, ROOM_TRIED_LEN, TAIL_LEN_MAX};
+use crate::engine::model::{Entry, EntrySeq, Stamp};
 
 use super::header::{self, HEADER_LEN, Host, Parent};
 use super::identity::{self, Action, Found, Lineage, Parents, Verdict};
@@ -683,7 +683,7 @@ mod tests {
     use super::super::storage::{DirStorage, Files as _, MemoryStorage};
     use super::super::testing::{self, FIRST};
     use super::*;
-    use crate::model::Detail;
+    use crate::engine::model::Detail;
 
     fn open(storage: &mut MemoryStorage) -> Ledger<&mut MemoryStorage> {
         Ledger::open(storage, "test", testing::stamp(), || 0xA1, &mut Entries(|_: &Entry| Ok(()))).unwrap().0
@@ -755,7 +755,7 @@ mod tests {
     fn a_turn_is_full_when_another_entry_might_not_fit() {
         let mut storage = MemoryStorage::default();
         let mut ledger = open(&mut storage);
-        let longest = Detail::from_text(&"\\".repeat(crate::limits::DETAIL_LEN_MAX)).unwrap();
+        let longest = Detail::from_text(&"\\".repeat(crate::engine::limits::DETAIL_LEN_MAX)).unwrap();
         let mut frames_left = ledger.frames_left();
         let mut seq = 0;
         while ledger.has_room() {

@@ -16,7 +16,7 @@ fn give(site: &Site, bytes: &[u8], words: &[&str]) -> Said {
 
 /// The bytes of a text in GBK.
 fn gbk(text: &str) -> Vec<u8> {
-    posgate::gbk::encode(text)
+    posgate::engine::gbk::encode(text)
 }
 
 #[test]

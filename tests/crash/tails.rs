@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use posgate::engine::model::{Entry, Stamp};
 use posgate::ledger::{DirStorage, Entries, Ledger, Opened};
-use posgate::model::{Entry, Stamp};
 
 use crate::harness::{Device, Site, card};
 

@@ -1,6 +1,6 @@
 //! One sale's whole story.
 
-use posgate::model::{
+use posgate::engine::model::{
     AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Stamp,
 };
 
@@ -184,7 +184,7 @@ fn an_operators_entry_is_told_with_who_and_why() {
     let mut mark = desk(Kind::Status, "22T12:03:00", 0, none().with("key", "k4").with("status", "lost"));
     (mark.account, mark.amount) = (None, None);
     let mut door = Entry::new(Kind::Remote, mark.time, ClockState::Ok);
-    (door.machine, door.slot) = (MachineNo::parse(b"00007"), posgate::model::Text::try_from("1:1").ok());
+    (door.machine, door.slot) = (MachineNo::parse(b"00007"), posgate::engine::model::Text::try_from("1:1").ok());
     door.detail = none().with("key", "k6").with("by", "王");
     let entries = vec![
         entry(Kind::Open, "22T12:00:00", 10_000),

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use posgate::model::{AccountId, Balance, CardNo, ClockState, Detail, Entry, Kind, Stamp, Text};
+use posgate::engine::model::{AccountId, Balance, CardNo, ClockState, Detail, Entry, Kind, Stamp, Text};
 
 use crate::harness::posgate;
 use crate::naive::rows;

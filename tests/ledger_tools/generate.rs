@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use posgate::ledger::{DirStorage, Entries, Ledger};
-use posgate::model::{
+use posgate::engine::model::{
     AccountId, Balance, CardNo, ClockState, Date, Detail, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo,
     Stamp, Text, TimeOfDay, Wall,
 };
+use posgate::ledger::{DirStorage, Entries, Ledger};
 
 /// China's offset.
 const OFFSET_S: i32 = 8 * 3600;

@@ -361,7 +361,7 @@ fn ten_times_the_entries_take_no_more_memory() {
 
 /// A day of what a report lists beside the sales: offline ones that were flagged, refused or not booked, one undone, and doors.
 fn day_of_oddities() -> tempfile::TempDir {
-    use posgate::model::{
+    use posgate::engine::model::{
         AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, Kind, MachineNo, Stamp,
     };
     let directory = tempfile::tempdir().unwrap();

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use posgate::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, PENDING_MAX};
-use posgate::model::Civil;
-use posgate::server::{Effects, Room, Server};
+use posgate::engine::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, PENDING_MAX};
+use posgate::engine::model::Civil;
+use posgate::engine::server::{Effects, Room, Server};
 
 use crate::world::{Event, Happened, World, bench};
 

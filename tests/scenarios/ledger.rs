@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use posgate::engine::limits::LINE_LEN_MAX;
+use posgate::engine::model::{Balance, Entry, EntrySeq, Kind};
 use posgate::ledger::line;
-use posgate::limits::LINE_LEN_MAX;
-use posgate::model::{Balance, Entry, EntrySeq, Kind};
 
 /// Lines without their LF, and how many of them are on the medium.
 #[derive(Debug, Default)]

@@ -1,11 +1,11 @@
 //! An operator at the desk: `order …` and `would …` of the tables of steps, as orders to the server.
 
-use posgate::gbk;
-use posgate::model::order::{Holder, KeyText, Note, Operator, Purpose};
-use posgate::model::{
+use posgate::engine::gbk;
+use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
+use posgate::engine::model::{
     AccountId, Act, Balance, CardNo, Done, EntrySeq, Key, MachineNo, Mark, Money, Order, UnitNo, Way,
 };
-use posgate::server::Refused;
+use posgate::engine::server::Refused;
 
 /// Reads the words of a step. `find` gives an entry by its label; a key that is not given is `fresh_key`.
 pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<EntrySeq>) -> Result<Order, &'static str> {

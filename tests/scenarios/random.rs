@@ -3,9 +3,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use posgate::gbk;
-use posgate::model::order::{Holder, KeyText, Note, Operator, Purpose};
-use posgate::model::{Act, Balance, CardNo, Civil, EntrySeq, Key, Kind, MachineNo, Mark, Money, Order, UnitNo, Way};
+use posgate::engine::gbk;
+use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
+use posgate::engine::model::{
+    Act, Balance, CardNo, Civil, EntrySeq, Key, Kind, MachineNo, Mark, Money, Order, UnitNo, Way,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 

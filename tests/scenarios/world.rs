@@ -6,18 +6,18 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use posgate::cards::whole::{self, Before};
-use posgate::cards::{self, CardFile};
-use posgate::config::{self, Settings};
-use posgate::gbk;
-use posgate::ledger::line;
-use posgate::limits::{DATAGRAM_LEN_MAX, LINE_LEN_MAX};
-use posgate::model::order::Operator;
-use posgate::model::{
+use posgate::engine::gbk;
+use posgate::engine::limits::{DATAGRAM_LEN_MAX, LINE_LEN_MAX};
+use posgate::engine::model::order::Operator;
+use posgate::engine::model::{
     AccountId, Balance, CardNo, Civil, ClockState, Date, Entry, EntrySeq, Kind, MachineNo, Mono, Now, Order, Wall,
 };
-use posgate::server::{Effects, Origin, Peer, Server, Tables};
-use posgate::zone::Zone;
+use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::files::cards::whole::{self, Before};
+use posgate::files::cards::{self, CardFile};
+use posgate::files::config::{self, Settings};
+use posgate::files::zone::Zone;
+use posgate::ledger::line;
 
 use crate::language::{Action, Case, Expected, Step, What, duration_ms};
 use crate::ledger::Ledger;
@@ -249,7 +249,7 @@ impl World {
     // ---------------------------------------------------------------- the server's life
 
     fn settings(&self, config: &str) -> Result<Settings, String> {
-        let listed = |problems: Vec<posgate::problem::Problem>| {
+        let listed = |problems: Vec<posgate::files::problem::Problem>| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
         // A table of steps says only what matters to it.

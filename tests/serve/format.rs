@@ -209,6 +209,6 @@ fn the_time_zone_stamps_entries_and_sets_clocks() {
     };
     let (china, utc) = (boot_at("CST-8"), boot_at("UTC0"));
     assert!(china.ends_with("+08:00") && utc.ends_with("+00:00"), "{china} {utc}");
-    let instant = |text: &str| posgate::model::Stamp::parse(text).unwrap().wall.0;
+    let instant = |text: &str| posgate::engine::model::Stamp::parse(text).unwrap().wall.0;
     assert!((0..60_000).contains(&(instant(&utc) - instant(&china))), "the same instant, moments apart: {china} {utc}");
 }

@@ -5,7 +5,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use posgate::limits::ACCOUNTS_MAX;
+use posgate::engine::limits::ACCOUNTS_MAX;
 
 use crate::harness::{Device, Ended, Site, card};
 use crate::not_run::not_run;

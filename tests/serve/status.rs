@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use posgate::model::{Reason, Stamp};
-use posgate::server::Counters;
+use posgate::engine::model::{Reason, Stamp};
+use posgate::engine::server::Counters;
 use tinyjson::JsonValue;
 
 use crate::harness::{DEVICE_TIME, Device, PATIENCE, Server, Site, card};

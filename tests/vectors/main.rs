@@ -4,9 +4,9 @@ mod notation;
 mod properties;
 
 use notation::{Meaning, Vector, code_word, read};
-use posgate::limits::{DATAGRAM_LEN_MAX, REPLY_LEN_MAX, TEXT_LEN_MAX};
-use posgate::model::{CardNo, MachineNo};
-use posgate::wire::{Body, Buffer, Code, NotAFrame, Reply, Request, parse};
+use posgate::engine::limits::{DATAGRAM_LEN_MAX, REPLY_LEN_MAX, TEXT_LEN_MAX};
+use posgate::engine::model::{CardNo, MachineNo};
+use posgate::engine::wire::{Body, Buffer, Code, NotAFrame, Reply, Request, parse};
 
 /// Every vector of what devices say.
 pub fn requests() -> Vec<Vector> {
@@ -102,7 +102,7 @@ fn a_datagram_of_1024_bytes_is_a_frame_and_one_more_is_none() {
 
 #[test]
 fn a_text_that_is_too_long_is_cut_between_two_characters() {
-    let text = posgate::gbk::encode(&format!("a{}", "长".repeat(TEXT_LEN_MAX)));
+    let text = posgate::engine::gbk::encode(&format!("a{}", "长".repeat(TEXT_LEN_MAX)));
     let machine = MachineNo::from_value(2);
     let card = CardNo::from_value(8_888_888_888);
     let mut out = Buffer::new();
@@ -116,7 +116,7 @@ fn a_text_that_is_too_long_is_cut_between_two_characters() {
 fn the_longest_fields_of_a_request_still_fit_their_reply() {
     // An amount of a thousand digits is readable, and 008 echoes it: the text gives way.
     let amount = [&b"0".repeat(1000)[..], b"5.50"].concat();
-    let text = posgate::gbk::encode(&"长".repeat(50));
+    let text = posgate::engine::gbk::encode(&"长".repeat(50));
     let mut out = Buffer::new();
     let machine = MachineNo::from_value(2);
     Reply::Approve { machine, subject: b"8888888888", amount: &amount, text: &text, trailer: b"20,0,1" }.emit(&mut out);
@@ -124,7 +124,7 @@ fn the_longest_fields_of_a_request_still_fit_their_reply() {
     // And a 011 may put a longer time in the place of one that is no date.
     out.clear();
     let record = b"7".repeat(DATAGRAM_LEN_MAX - 20);
-    let time = posgate::wire::INVALID_TIME;
+    let time = posgate::engine::wire::INVALID_TIME;
     Reply::Release { machine, card: b"", amount: b"", time, record: &record }.emit(&mut out);
     assert!(matches!(Reply::parse(&out), Some(Reply::Release { record: echoed, .. }) if echoed == record));
 }

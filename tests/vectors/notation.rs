@@ -11,10 +11,10 @@
 //! Bytes are text, encoded as GBK; `\xNN` is any byte, every other backslash is itself. A value with
 //! blanks, or with nothing, stands in `'…'`.
 
-use posgate::gbk;
-use posgate::model::text::text_from;
-use posgate::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
-use posgate::wire::{
+use posgate::engine::gbk;
+use posgate::engine::model::text::text_from;
+use posgate::engine::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
+use posgate::engine::wire::{
     Access, Amount, Basis, Body, Code, DeviceFrame, Found, Malformed, OfflineSale, PinKind, Reply, Request,
 };
 
@@ -250,7 +250,7 @@ impl Meaning {
                     b"count" => Basis::Count,
                     _ => panic!("basis in {self:?}"),
                 }),
-                record: posgate::model::text::text_of_gbk(self.get("record")),
+                record: posgate::engine::model::text::text_of_gbk(self.get("record")),
                 record_raw: self.get("record"),
                 records_held: self.get("held"),
             }),

@@ -1,7 +1,7 @@
 //! What holds for any bytes and any values.
 
-use posgate::limits::DATAGRAM_LEN_MAX;
-use posgate::wire::{Buffer, Code, PinKind, Reply, Request, parse};
+use posgate::engine::limits::DATAGRAM_LEN_MAX;
+use posgate::engine::wire::{Buffer, Code, PinKind, Reply, Request, parse};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -20,7 +20,8 @@ fn chew(bytes: &[u8]) {
             out.pop();
         }
         let again = parse(&out).expect("what was emitted is a frame");
-        if !matches!(&request, Request::Device(frame) if matches!(frame.body, posgate::wire::Body::Malformed(_))) {
+        if !matches!(&request, Request::Device(frame) if matches!(frame.body, posgate::engine::wire::Body::Malformed(_)))
+        {
             let mut once_more = Buffer::new();
             again.emit(&mut once_more);
             assert_eq!(once_more, out);
@@ -154,7 +155,7 @@ fn request() -> impl Strategy<Value = Meaning> {
         },
     );
     let unknown_code = (0..1000_u16).prop_filter("a known code", |code| {
-        *code != 100 && Code::from_number(*code).is_none() && !posgate::wire::reply::CODES.contains(code)
+        *code != 100 && Code::from_number(*code).is_none() && !posgate::engine::wire::reply::CODES.contains(code)
     });
     let unknown = (unknown_code, digits(10))
         .prop_map(|(code, seq)| Meaning::new("unknown").with("code", format!("{code:03}")).with("seq", seq));
@@ -169,7 +170,7 @@ fn reply() -> impl Strategy<Value = Meaning> {
     let shown = |meaning: Meaning, text: Vec<u8>, trailer: String| meaning.with("text", text).with("trailer", trailer);
     let ack = digits(10).prop_map(|seq| Meaning::new("ack").with("seq", seq));
     let set_clock = (to_machine("set-clock"), 0..4_000_000_000_i64)
-        .prop_map(|(meaning, time)| meaning.with("time", posgate::model::Civil(time).to_string()));
+        .prop_map(|(meaning, time)| meaning.with("time", posgate::engine::model::Civil(time).to_string()));
     let decline = (to_machine("decline"), field(), text(), trailer())
         .prop_map(move |(meaning, subject, text, trailer)| shown(meaning.with("subject", subject), text, trailer));
     let approve = (to_machine("approve"), field(), field(), text(), trailer()).prop_map(

@@ -4,10 +4,10 @@ use std::net::{SocketAddr, SocketAddrV4, ToSocketAddrs};
 use std::time::Duration;
 
 use lexopt::prelude::{Long, Short, Value, ValueExt};
-use posgate::gbk;
-use posgate::model::text::text_from;
-use posgate::model::{CardNo, MachineNo, Money, Pin, Serial, Text, UnitNo};
-use posgate::wire::{Basis, PinKind};
+use posgate::engine::gbk;
+use posgate::engine::model::text::text_from;
+use posgate::engine::model::{CardNo, MachineNo, Money, Pin, Serial, Text, UnitNo};
+use posgate::engine::wire::{Basis, PinKind};
 
 use crate::cast;
 use crate::clock::Clock;

@@ -1,6 +1,6 @@
 //! Who plays: the devices and cards of `deploy/example`.
 
-use posgate::model::{CardNo, MachineNo, Serial};
+use posgate::engine::model::{CardNo, MachineNo, Serial};
 
 /// A registered device of the example.
 #[derive(Clone, Copy, Debug)]

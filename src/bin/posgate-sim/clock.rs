@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use posgate::model::Civil;
+use posgate::engine::model::Civil;
 
 /// Time since the simulator started: drives devices and measures latencies.
 pub type Moment = Duration;

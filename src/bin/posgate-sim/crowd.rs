@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use posgate::model::{CardNo, MachineNo, Money, Serial};
+use posgate::engine::model::{CardNo, MachineNo, Money, Serial};
 
 use crate::args::Options;
 use crate::clock::Clock;

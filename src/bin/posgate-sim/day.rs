@@ -7,9 +7,9 @@
 use std::io;
 use std::time::Duration;
 
-use posgate::gbk;
-use posgate::model::{Balance, CardNo, Civil, Money, Pin, Reason, Text, UnitNo};
-use posgate::wire::{Basis, PinKind};
+use posgate::engine::gbk;
+use posgate::engine::model::{Balance, CardNo, Civil, Money, Pin, Reason, Text, UnitNo};
+use posgate::engine::wire::{Basis, PinKind};
 
 use crate::cast::{self, Part, card};
 use crate::device::{Ask, Device, Door, Habits, Outcome};

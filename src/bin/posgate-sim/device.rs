@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use posgate::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Pin, Serial, Text, UnitNo};
-use posgate::wire::{
+use posgate::engine::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Pin, Serial, Text, UnitNo};
+use posgate::engine::wire::{
     Access, Amount, Basis, Body, Buffer, Code, DeviceFrame, Found, INVALID_TIME, OfflineSale, PinKind, Reply, Request,
 };
 

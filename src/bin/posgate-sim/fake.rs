@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use posgate::gbk;
-use posgate::model::{CardNo, Civil, Reason};
-use posgate::wire::{
+use posgate::engine::gbk;
+use posgate::engine::model::{CardNo, Civil, Reason};
+use posgate::engine::wire::{
     Access, Basis, Body, Buffer, Code, DeviceFrame, INVALID_TIME, OfflineSale, PinKind, Reply, Request, parse,
 };
 
@@ -306,9 +306,9 @@ impl Canteen {
         emitted(&Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: b"20,1,3" })
     }
 
-    fn balance(&self, card: u64) -> posgate::model::Balance {
+    fn balance(&self, card: u64) -> posgate::engine::model::Balance {
         let moved = self.moved.get(&account(card)).copied().unwrap_or_default();
-        posgate::model::Balance::from_fen(2_000_000 - moved)
+        posgate::engine::model::Balance::from_fen(2_000_000 - moved)
     }
 }
 

@@ -8,10 +8,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use posgate::gbk;
-use posgate::limits::DATAGRAM_LEN_MAX;
-use posgate::model::{Civil, FrameSeq};
-use posgate::wire::{Body, Code, DeviceFrame, INVALID_TIME, Reply, Request, parse};
+use posgate::engine::gbk;
+use posgate::engine::limits::DATAGRAM_LEN_MAX;
+use posgate::engine::model::{Civil, FrameSeq};
+use posgate::engine::wire::{Body, Code, DeviceFrame, INVALID_TIME, Reply, Request, parse};
 
 use crate::clock::Moment;
 use crate::device::Outcome;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use posgate::gbk;
-use posgate::model::{FrameSeq, MachineNo};
+use posgate::engine::gbk;
+use posgate::engine::model::{FrameSeq, MachineNo};
 
 use crate::clock::{Clock, Moment};
 use crate::device::{Ask, Device, Effect, Outcome};

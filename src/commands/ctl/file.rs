@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use posgate::control::batch::{self, Row};
-use posgate::control::json::{Object, Value};
-use posgate::control::request::PURPOSE;
-use posgate::model::Balance;
-use posgate::model::order::is_purpose;
-use posgate::problem::{PROBLEMS_SHOWN_MAX, typed};
+use posgate::desk::control::batch::{self, Row};
+use posgate::desk::control::json::{Object, Value};
+use posgate::desk::control::request::PURPOSE;
+use posgate::engine::model::Balance;
+use posgate::engine::model::order::is_purpose;
+use posgate::files::problem::{PROBLEMS_SHOWN_MAX, typed};
 
 use super::{Call, Ended, Options, Signature};
 use crate::commands::{EXIT_IO, print_problems};

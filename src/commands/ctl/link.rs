@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
-use posgate::clock::Clock;
-use posgate::control::json::{self, Value};
-use posgate::limits::CONTROL_LINE_MAX;
+use posgate::desk::control::json::{self, Value};
+use posgate::engine::limits::CONTROL_LINE_MAX;
+use posgate::host::clock::Clock;
 
 /// How long a server may take for one answer (design.md, section 3): a reload of a large table on a small router, a slow flash.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -16,12 +16,12 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 use nix::unistd::{Uid, User};
-use posgate::config;
-use posgate::control::json::{Object, Value};
-use posgate::control::request::{CRC, crc_of, is_key};
+use posgate::desk::control::json::{Object, Value};
+use posgate::desk::control::request::{CRC, crc_of, is_key};
+use posgate::engine::model::EntrySeq;
+use posgate::files::config;
+use posgate::files::problem::typed;
 use posgate::ledger::Head;
-use posgate::model::EntrySeq;
-use posgate::problem::typed;
 
 use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, print_problems};
 use link::{Link, Lost};

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-use posgate::audit::layout::{printable, width};
-use posgate::cards::paste::Paste;
-use posgate::control::json::{Object, Value};
+use posgate::desk::audit::layout::{printable, width};
+use posgate::desk::control::json::{Object, Value};
+use posgate::engine::limits::FOUND_MAX;
+use posgate::engine::model::{CardStatus, Entry};
+use posgate::files::cards::paste::Paste;
 use posgate::ledger::show::for_each_entry;
 use posgate::ledger::{HeldFiles, line, segment};
-use posgate::limits::FOUND_MAX;
-use posgate::model::{CardStatus, Entry};
 
 use super::Options;
 

@@ -1,6 +1,6 @@
 //! The clocks of the router: true time is the simulation's, and what the kernel shows of it is wrong most ways it can be.
 
-use posgate::model::{Civil, Mono, Now, Stamp, Wall};
+use posgate::engine::model::{Civil, Mono, Now, Stamp, Wall};
 
 use super::coverage::Coverage;
 use super::random::Random;

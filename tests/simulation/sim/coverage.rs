@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use posgate::server::Counters;
+use posgate::engine::server::Counters;
 
 /// Counts by name: `fault …` was done to the server, `branch …` was taken by it, `device …` was done by a device.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use posgate::book::Book;
-use posgate::model::Date;
+use posgate::engine::book::Book;
+use posgate::engine::model::Date;
 
 use super::aging::Map;
 

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use posgate::model::Civil;
+use posgate::engine::model::Civil;
 
 use super::clock::true_civil;
 use super::coverage::Coverage;

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::RangeInclusive;
 
-use posgate::book::Book;
+use posgate::engine::book::Book;
+use posgate::engine::limits::DOUBTS_KEPT_MIN;
+use posgate::engine::model::{Civil, Date};
 use posgate::ledger::Files;
-use posgate::limits::DOUBTS_KEPT_MIN;
-use posgate::model::{Civil, Date};
 
 use super::aging::{Aging, Map};
 use super::clock::true_civil;

@@ -4,12 +4,12 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use posgate::control::json::{self, Value};
-use posgate::control::{self, Host, Reply};
+use posgate::desk::control::json::{self, Value};
+use posgate::desk::control::{self, Host, Reply};
+use posgate::engine::limits::CONTROL_LINE_MAX;
+use posgate::engine::model::{Act, Balance, Key, Mark, Now, Order, Way};
 use posgate::ledger::Storage;
-use posgate::limits::CONTROL_LINE_MAX;
-use posgate::model::{Act, Balance, Key, Mark, Now, Order, Way};
-use posgate::net::Service;
+use posgate::turn::Service;
 
 /// What was answered to a line.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! A world around the server: clocks, network, disk and devices, all of them simulated and repeated by a seed.
 //!
 //! The server, its ledger, recovery, configuration and card tables are the real ones, and so is the order of a turn
-//! (`posgate::net::Service`). Nothing else is: no thread, no socket, no file, no clock. [`run`] plays one world; whatever
+//! (`posgate::turn::Service`). Nothing else is: no thread, no socket, no file, no clock. [`run`] plays one world; whatever
 //! the [`judge`] finds wrong panics, and the seed and the step that repeat it are printed.
 //!
 //! | file | |

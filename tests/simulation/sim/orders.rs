@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posgate::book::Figures;
-use posgate::limits::LINKS_MAX;
-use posgate::model::{Act, CardNo, EntrySeq, Key, Way};
+use posgate::engine::book::Figures;
+use posgate::engine::limits::LINKS_MAX;
+use posgate::engine::model::{Act, CardNo, EntrySeq, Key, Way};
 
 use super::aging::{Aging, Map};
 use super::judge::{Admission, Line, fen, number};

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use posgate::cards::{self, CardFile};
-use posgate::config;
-use posgate::model::{Civil, Date, Rules};
+use posgate::engine::model::{Civil, Date, Rules};
+use posgate::files::cards::{self, CardFile};
+use posgate::files::config;
 
 use super::random::Random;
 

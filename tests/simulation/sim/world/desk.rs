@@ -10,13 +10,13 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use posgate::book::Figures;
-use posgate::control::batch::{self, What};
-use posgate::gbk;
-use posgate::model::order::{Holder, KeyText, Note, Operator, Purpose};
-use posgate::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, UnitNo, Way};
-use posgate::net::Service;
-use posgate::server::Room;
+use posgate::desk::control::batch::{self, What};
+use posgate::engine::book::Figures;
+use posgate::engine::gbk;
+use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
+use posgate::engine::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, UnitNo, Way};
+use posgate::engine::server::Room;
+use posgate::turn::Service;
 
 use super::super::disk::Disk;
 use super::super::judge::{Tag, number};

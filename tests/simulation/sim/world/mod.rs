@@ -13,13 +13,13 @@ use std::sync::{Mutex, PoisonError};
 
 use desk::Desk;
 use operator::Act;
+use posgate::engine::limits::TURN_DATAGRAMS_MAX;
+use posgate::engine::model::{CardRecord, EntrySeq, Now, Rules};
+use posgate::engine::server::{Effects, Mailbag, Origin, Peer, Room, Server, Tables};
 use posgate::ledger::identity::{self, Action, Identity, Keeper};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, Host, Ledger, OpenError, Storage as _, segment, snapshot, verify};
-use posgate::limits::TURN_DATAGRAMS_MAX;
-use posgate::model::{CardRecord, EntrySeq, Now, Rules};
-use posgate::net::Service;
-use posgate::server::{Effects, Mailbag, Origin, Peer, Room, Server, Tables};
+use posgate::turn::Service;
 
 use super::aging::{Aging, Map};
 use super::buckets::Buckets;

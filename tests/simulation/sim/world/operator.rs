@@ -4,11 +4,11 @@
 
 use std::path::Path;
 
-use posgate::cards::whole::{self, Before};
+use posgate::engine::server::{Degraded, Origin};
+use posgate::files::cards::whole::{self, Before};
+use posgate::files::{cards, config};
 use posgate::ledger::{self, CareError, verify};
-use posgate::net::Service;
-use posgate::server::{Degraded, Origin};
-use posgate::{cards, config};
+use posgate::turn::Service;
 
 use super::super::disk::{Disk, Strike, Target};
 use super::{End, World};

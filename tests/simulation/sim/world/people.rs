@@ -1,6 +1,6 @@
 //! Events as they come due: datagrams arrive, devices act, customers pay, cashiers try again.
 
-use posgate::model::Civil;
+use posgate::engine::model::Civil;
 
 use super::super::clock::true_civil;
 use super::super::device::{Ask, Note, Record, SaleId, Work};

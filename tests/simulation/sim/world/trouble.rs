@@ -1,7 +1,7 @@
 //! What breaks: processes, power, disks, clocks, and the room on the disk.
 
+use posgate::engine::model::{Entry, EntrySeq};
 use posgate::ledger::{self, Entries, OpenError, verify};
-use posgate::model::{Entry, EntrySeq};
 
 use super::super::device::{Device, DeviceClock};
 use super::super::disk::{Strike, Target};

@@ -1,0 +1,197 @@
+//! `posgate ledger report --balances`: what every account holds at a day's end, and what is owed to all holders together.
+//!
+//! Accounts that no entry opened until then hold what the card table opens them with: what a later `open` says, else the table as it is
+//! now, for nobody keeps the one of then.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::json::Json;
+use super::layout::{Table, label};
+use super::report::Report;
+use super::totals::{Accounts, Sum};
+use crate::engine::gbk;
+use crate::engine::model::{AccountId, Balance, CardRecord};
+
+/// One account.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its name.
+    pub account: AccountId,
+    /// The table's cards of it, and the holder's name; empty if the table has none.
+    pub cards: Vec<String>,
+    /// See `cards`.
+    pub name: String,
+    /// What the holder has.
+    pub amount: Balance,
+    /// The same in meals.
+    pub uses: i64,
+    /// Whether an entry opened it. Else its opening figures are the table's, and stand in no entry yet.
+    pub is_opened: bool,
+}
+
+/// All accounts.
+#[derive(Clone, Debug, Default)]
+pub struct Balances {
+    /// By name.
+    pub rows: Vec<Row>,
+    /// Of accounts that the ledger holds.
+    pub in_ledger: Sum,
+    /// The table's opening figures that no entry has brought in yet.
+    pub unopened: Sum,
+    /// What accounts below zero owe, as a part of the total.
+    pub overdrawn: Sum,
+    /// Whether there was a table.
+    pub has_table: bool,
+}
+
+impl Balances {
+    /// From what each account held, and the card table.
+    pub fn new(accounts: &Accounts, table: Option<&[CardRecord]>) -> Self {
+        let mut balances = Self { has_table: table.is_some(), ..Self::default() };
+        let mut rows: BTreeMap<AccountId, Row> = BTreeMap::new();
+        for (id, account) in accounts.sorted().into_iter().filter(|(_, account)| account.is_known_then) {
+            balances.in_ledger += Sum { count: 1, amount: account.then, uses: account.uses_then };
+            rows.insert(
+                *id,
+                Row {
+                    account: *id,
+                    cards: Vec::new(),
+                    name: String::new(),
+                    amount: account.then,
+                    uses: account.uses_then,
+                    is_opened: account.is_opened_then,
+                },
+            );
+        }
+        for record in table.unwrap_or_default() {
+            let is_first = rows.get(&record.account).is_none_or(|row| row.cards.is_empty());
+            let row = rows.entry(record.account).or_insert_with(|| Row {
+                account: record.account,
+                cards: Vec::new(),
+                name: String::new(),
+                amount: Balance::ZERO,
+                uses: 0,
+                is_opened: false,
+            });
+            // Rows that share an account all carry its figures: they count once.
+            if is_first && !row.is_opened {
+                let of_table = (record.balance.unwrap_or_default(), i64::from(record.uses.unwrap_or_default()));
+                let later = accounts.get(&record.account).and_then(|account| account.opened_later);
+                let (amount, uses) = later.unwrap_or(of_table);
+                let figures = Sum { count: 1, amount, uses };
+                row.amount += figures.amount;
+                row.uses = row.uses.saturating_add(figures.uses);
+                balances.unopened += figures;
+            }
+            row.cards.push(record.card.to_string());
+            if row.name.is_empty() {
+                row.name = gbk::decode(&record.name).into_owned();
+            }
+        }
+        balances.rows = rows.into_values().collect();
+        for row in balances.rows.iter().filter(|row| row.amount < Balance::ZERO || row.uses < 0) {
+            let (amount, uses) = (row.amount.min(Balance::ZERO), row.uses.min(0));
+            balances.overdrawn += Sum { count: 1, amount, uses };
+        }
+        balances
+    }
+
+    /// What is owed to all holders together.
+    pub fn total(&self) -> Sum {
+        let mut total = self.in_ledger;
+        total += self.unopened;
+        Sum { count: self.rows.len() as u64, ..total }
+    }
+
+    /// For people. `report` says which days were added up.
+    pub fn print(&self, report: &Report) -> String {
+        let mut out = "余额 balances\n".to_owned();
+        let mut line = |chinese: &str, english: &str, value: String| {
+            writeln!(out, "{}{value}", label(chinese, english)).expect("a String takes all");
+        };
+        line("站点", "site", super::layout::printable(&report.site));
+        line("账本", "ledger", format!("{:016x}", report.ledger));
+        line("营业日终", "end of business day", report.to.map_or("…".to_owned(), |day| day.to_string()));
+        line("账本末尾", "head of the ledger", report.head.to_string());
+        for note in &report.notes {
+            line("注意", "note", note.clone());
+        }
+        if !report.is_total_known {
+            line("注意", "note", "只含出现过的账户 only accounts that occur in what was given".to_owned());
+        }
+        out.push('\n');
+        let mut table = Table::new()
+            .text("编号", "account")
+            .text("姓名", "name")
+            .text("卡号", "cards")
+            .number("余额", "balance")
+            .number("次数", "uses")
+            .text("", "");
+        for row in &self.rows {
+            let mark = match (row.is_opened, row.cards.is_empty(), self.has_table) {
+                (false, false, _) => "未开户 not opened yet",
+                (_, true, true) => "不在卡表 not in the table",
+                (true, false, _) | (_, true, false) => "",
+            };
+            table.row([
+                row.account.to_string(),
+                row.name.clone(),
+                row.cards.join(" "),
+                row.amount.to_string(),
+                row.uses.to_string(),
+                mark.to_owned(),
+            ]);
+        }
+        table.print(&mut out);
+        out.push('\n');
+        let mut line = |chinese: &str, english: &str, sum: Sum| {
+            let Sum { count, amount, uses } = sum;
+            writeln!(out, "{}{count}  {amount} 元 yuan  {uses} 次 uses", label(chinese, english))
+                .expect("a String takes all");
+        };
+        line("流水里的账户", "accounts in the ledger", self.in_ledger);
+        line("未开户（按卡表）", "not opened, by table", self.unopened);
+        line("其中透支", "of these below zero", self.overdrawn);
+        line("负债合计", "total liability", self.total());
+        if !self.has_table {
+            out.push_str(
+                "  没有卡表：未开户的不在内 no card table: unopened accounts are left out; give --config FILE\n",
+            );
+        }
+        out
+    }
+
+    /// For scripts.
+    pub fn json(&self, report: &Report) -> Json {
+        let row = |row: &Row| {
+            Json::Object(vec![
+                ("account", Json::text(row.account)),
+                ("name", Json::text(&row.name)),
+                ("cards", Json::List(row.cards.iter().map(Json::text).collect())),
+                ("balance", Json::text(row.amount)),
+                ("uses", Json::Number(row.uses)),
+                ("opened", Json::Flag(row.is_opened)),
+            ])
+        };
+        Json::Object(vec![
+            ("site", Json::text(&report.site)),
+            ("ledger", Json::text(format_args!("{:016x}", report.ledger))),
+            ("day", Json::optional(report.to)),
+            (
+                "head",
+                Json::Object(vec![
+                    ("seq", report.head.seq.0.into()),
+                    ("crc", Json::text(format_args!("{:08x}", report.head.crc))),
+                ]),
+            ),
+            ("notes", Json::List(report.notes.iter().map(Json::text).collect())),
+            ("total_known", Json::Flag(report.is_total_known)),
+            ("accounts", Json::List(self.rows.iter().map(row).collect())),
+            ("in_ledger", self.in_ledger.json()),
+            ("unopened", self.unopened.json()),
+            ("below_zero", self.overdrawn.json()),
+            ("liability", self.total().json()),
+        ])
+    }
+}

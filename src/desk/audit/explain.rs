@@ -1,0 +1,265 @@
+//! `posgate ledger explain`: the whole story of one sale, for whoever asks "why was I charged?" (design.md, sections 6 to 8).
+//!
+//! The ledger is read twice: to find the entry, and to collect what is said about it before and after. How often an answer was sent again
+//! stands in the entries that end its resending.
+
+use super::filter::{Written, is_of_card};
+use super::source::{Item, Source};
+use super::{Calendar, Trouble};
+use crate::engine::model::{AccountId, Balance, CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Stamp, TimeOfDay};
+use crate::ledger::{Head, line};
+
+mod print;
+
+/// Entries about one sale that are kept.
+const ABOUT_MAX: usize = 20;
+
+/// Other sales of the card that are named.
+const OTHERS_MAX: usize = 8;
+
+/// Which entry is asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum Question {
+    /// The one with this number.
+    Entry(EntrySeq),
+    /// The sale of a card that is nearest to a time; without a date, on the last day that the card was used.
+    Card(CardNo, Written),
+}
+
+/// An entry with its crc, and that of the one before.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// All columns but the last.
+    pub entry: Entry,
+    /// The last column.
+    pub crc: u32,
+    /// The last column of the line before.
+    pub chain: u32,
+    /// Where it stands.
+    pub place: String,
+    /// What the crc is by the line's own bytes.
+    pub computed: u32,
+}
+
+impl Told {
+    fn new(item: &Item) -> Self {
+        let covered = &item.text[..item.text.len().saturating_sub(8)];
+        Self {
+            entry: item.entry,
+            crc: item.crc,
+            chain: item.chain,
+            place: format!("{}:{}", item.piece.path, item.line),
+            computed: line::continue_crc(item.chain, covered),
+        }
+    }
+}
+
+/// A sale of the card that may be meant.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The entry's number.
+    pub seq: EntrySeq,
+    /// What it is.
+    pub kind: Kind,
+    /// When it was: by the device for an offline sale, else by our clock.
+    pub at: Civil,
+    /// Its effect.
+    pub amount: Option<Balance>,
+    /// The device.
+    pub machine: Option<crate::engine::model::MachineNo>,
+    distance_s: u64,
+}
+
+/// The story.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// The site's label.
+    pub site: String,
+    /// The ledger's number.
+    pub ledger: u64,
+    /// What a reader should know of the source.
+    pub note: Option<String>,
+    /// The entry that was asked about, if the story is that of the sale behind it.
+    pub asked_about: Option<Told>,
+    /// The entry.
+    pub told: Told,
+    /// Its `open`, if it stands just before.
+    pub opening: Option<Told>,
+    /// The account's last entry before.
+    pub before: Option<Told>,
+    /// The line after.
+    pub after: Option<Head>,
+    /// Entries about it: 109s, repeats, matches, voids.
+    pub about: Vec<Told>,
+    /// Entries about it that are not kept.
+    pub more: u64,
+    /// Other sales of the card that may have been meant.
+    pub others: Vec<Candidate>,
+    /// What the account holds now.
+    pub now: Option<(Balance, i32)>,
+    /// Whether the device confirmed any sale.
+    pub is_confirming: bool,
+    /// The last entry that was read.
+    pub head: Head,
+    /// How times are read.
+    pub calendar: Calendar,
+}
+
+/// Finds the entry and collects its story.
+///
+/// # Errors
+/// If a file cannot be read, the ledger is damaged, or there is no such entry.
+pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Result<Story, Trouble> {
+    let (asked, others) = match question {
+        Question::Entry(seq) => (find(source, seq)?, Vec::new()),
+        Question::Card(card, written) => {
+            let mut candidates = candidates(source, calendar, card, written)?;
+            if candidates.is_empty() {
+                let wanted = if written.date.is_some() { "" } else { " at all" };
+                let older = if source.is_whole() {
+                    String::new()
+                } else {
+                    format!("; older ones are not here: {}", source.archived(EntrySeq(source.first().0 - 1)))
+                };
+                return Err(Trouble::Nothing(format!(
+                    "card {} has no sale{wanted} in this ledger, nor a refusal: `posgate ledger show --card CARD` shows what it has{older}",
+                    card.masked()
+                )));
+            }
+            let nearest = candidates.remove(0);
+            candidates.sort_by_key(|candidate| candidate.seq);
+            (find(source, nearest.seq)?, candidates)
+        }
+    };
+    // Of a 109, a repeat or a void the sale is the story.
+    let behind = match asked.entry.kind {
+        Kind::Confirm | Kind::Unconfirmed | Kind::Repeat | Kind::Matched | Kind::Void => asked.entry.about,
+        _ => None,
+    };
+    let sale = behind.filter(|seq| *seq >= source.first() && *seq < asked.entry.seq);
+    let (told, asked_about) = match sale {
+        Some(sale) => (find(source, sale)?, Some(asked)),
+        None => (asked, None),
+    };
+    let story = Story {
+        site: source.site().to_owned(),
+        ledger: source.ledger(),
+        note: source.note(),
+        asked_about,
+        told,
+        opening: None,
+        before: None,
+        after: None,
+        about: Vec::new(),
+        more: 0,
+        others,
+        now: None,
+        is_confirming: false,
+        head: Head::default(),
+        calendar: calendar.clone(),
+    };
+    collect(source, story)
+}
+
+fn find(source: &Source, seq: EntrySeq) -> Result<Told, Trouble> {
+    if EntrySeq(0) < seq && seq < source.first() {
+        return Err(Trouble::Nothing(source.archived(seq)));
+    }
+    let mut walk = source.walk();
+    while let Some(item) = walk.entry()? {
+        if item.entry.seq == seq {
+            return Ok(Told::new(&item));
+        }
+    }
+    let (first, last) = (source.first(), walk.head().seq);
+    let card = if seq.0 > last.0 { "; for a card say the time too: `posgate ledger explain CARD 12:30`" } else { "" };
+    Err(Trouble::Nothing(format!("there is no entry {seq} here: they go from {first} to {last}{card}")))
+}
+
+/// When a sale was, as its holder would say.
+fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
+    let at_device = entry.believed_at();
+    let own = calendar.civil(entry.time);
+    let is_device_right = entry.kind == Kind::Offline || entry.clock == ClockState::Unset;
+    at_device.filter(|_| is_device_right).unwrap_or(own)
+}
+
+/// The card's sales and refusals, the nearest first: sales before refusals.
+fn candidates(source: &Source, calendar: &Calendar, card: CardNo, written: Written) -> Result<Vec<Candidate>, Trouble> {
+    let mut near: Vec<Candidate> = Vec::new();
+    let mut newest = None;
+    let mut walk = source.walk();
+    while let Some(item) = walk.entry()? {
+        let entry = &item.entry;
+        let is_asked = entry.kind.is_sale() || matches!(entry.kind, Kind::Decline | Kind::Repeat | Kind::Matched);
+        if !is_asked || !is_of_card(entry, card) {
+            continue;
+        }
+        let at = moment(entry, calendar);
+        if written.date.is_none() {
+            // A time alone means the last day that the card was used.
+            if newest.is_some_and(|newest| newest < at.date()) {
+                near.clear();
+            }
+            if newest.is_some_and(|newest| at.date() < newest) {
+                continue;
+            }
+            newest = Some(at.date());
+        }
+        let date = written.date.unwrap_or(at.date());
+        // A date alone means its noon.
+        let wanted = date.at(written.time.unwrap_or(TimeOfDay(12 * 3600)));
+        near.push(Candidate {
+            seq: entry.seq,
+            kind: entry.kind,
+            at,
+            amount: entry.amount,
+            machine: entry.machine,
+            distance_s: wanted.distance_s(at),
+        });
+        near.sort_by_key(|candidate| (!candidate.kind.is_sale(), candidate.distance_s, candidate.seq));
+        near.truncate(OTHERS_MAX + 1);
+    }
+    Ok(near)
+}
+
+/// What is said of the entry elsewhere.
+fn collect(source: &Source, mut story: Story) -> Result<Story, Trouble> {
+    let seq = story.told.entry.seq;
+    let machine = story.told.entry.machine;
+    let account: Option<AccountId> = story.told.entry.account;
+    let mut walk = source.walk();
+    while let Some(item) = walk.entry()? {
+        let entry = &item.entry;
+        if entry.seq == seq.next() {
+            story.after = Some(item.head());
+        }
+        if entry.about == Some(seq) && entry.seq != seq {
+            if story.about.len() < ABOUT_MAX {
+                story.about.push(Told::new(&item));
+            } else {
+                story.more += 1;
+            }
+        }
+        story.is_confirming |= entry.kind == Kind::Confirm && entry.machine.is_some() && entry.machine == machine;
+        if account.is_some() && entry.account == account {
+            if entry.seq < seq {
+                if entry.kind == Kind::Open && entry.seq.next() == seq {
+                    story.opening = Some(Told::new(&item));
+                } else if entry.is_lasting() {
+                    story.before = Some(Told::new(&item));
+                }
+            }
+            story.now = entry.balance.zip(entry.uses_left).or(story.now);
+        }
+    }
+    story.head = walk.head();
+    Ok(story)
+}
+
+/// Milliseconds from one entry to a later one; `None` if a clock was not believed, or stepped back.
+fn later_ms(from: &Entry, to: &Entry) -> Option<u64> {
+    let is_known = from.clock == ClockState::Ok && to.clock == ClockState::Ok;
+    let Stamp { wall: first, .. } = from.time;
+    u64::try_from(to.time.wall.0.saturating_sub(first.0)).ok().filter(|_| is_known)
+}

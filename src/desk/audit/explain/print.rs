@@ -1,0 +1,383 @@
+//! The story on one screen, and for scripts.
+
+use std::fmt::{self, Display};
+
+use super::{Candidate, Story, Told, later_ms};
+use crate::desk::audit::json::Json;
+use crate::desk::audit::layout::{label, printable};
+use crate::desk::audit::words;
+use crate::engine::model::{Balance, Entry, Kind};
+
+impl Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut lines: Vec<String> = Vec::new();
+        let mut line = |chinese: &str, english: &str, value: String| {
+            lines.push(format!("{}{}", label(chinese, english), printable(&value)));
+        };
+        let entry = &self.told.entry;
+        let (chinese, english) = words::of_kind(entry.kind);
+        line("流水", "entry", format!("{}  {chinese} {english}", entry.seq));
+        line("站点", "site", format!("{}  ledger={:016x}", self.site, self.ledger));
+        if let Some(note) = &self.note {
+            line("注意", "note", note.clone());
+        }
+        if let Some(asked) = &self.asked_about {
+            line(
+                "所问流水",
+                "you asked about",
+                format!("{}, which is about entry {}", one_line(self, asked), entry.seq),
+            );
+        }
+        line("时间", "time", self.time(entry));
+        line("设备", "device", device(entry));
+        line("卡", "card", card(entry));
+        line("请求", "asked", asked(entry));
+        for words in decided(entry) {
+            line("判断", "decided", words);
+        }
+        for words in self.figures() {
+            line("余额", "balance", words);
+        }
+        for told in &self.about {
+            line("后续", "then", one_line(self, told));
+        }
+        if self.more > 0 {
+            line("后续", "then", format!("{} more entries about it", self.more));
+        }
+        line("回执", "confirmation", self.confirmation());
+        for words in self.chain() {
+            line("校验", "crc", words);
+        }
+        line("位置", "stands in", self.told.place.clone());
+        if !self.others.is_empty() {
+            line("此卡其它记录", "others of this card", String::new());
+        }
+        for other in &self.others {
+            line("", "", candidate(other));
+        }
+        writeln!(f, "{}", lines.iter().map(|line| line.trim_end()).collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl Story {
+    fn time(&self, entry: &Entry) -> String {
+        let own = self.calendar.civil(entry.time);
+        let doubt = if entry.clock == crate::engine::model::ClockState::Unset {
+            " (clock not believed 时钟未校准)"
+        } else {
+            ""
+        };
+        let device = entry.device_time.as_ref().map_or(String::new(), |time| format!("  device 终端 {}", time.raw));
+        let day = entry.detail.day().map_or(String::new(), |day| format!("  day 营业日 {day}"));
+        let period = word(entry, "period").map_or(String::new(), |period| format!(" {period}"));
+        format!("{own}{doubt}{device}{day}{period}")
+    }
+
+    fn figures(&self) -> Vec<String> {
+        let entry = &self.told.entry;
+        let (Some(amount), Some(after)) = (entry.amount, entry.balance) else { return Vec::new() };
+        let uses = entry.uses.unwrap_or_default();
+        let left = entry.uses_left.unwrap_or_default();
+        let mut told = vec![format!("{} {:+} = {after}", after - amount, Signed(amount))];
+        if uses != 0 {
+            let before = i64::from(left) - i64::from(uses);
+            told.push(format!("uses 次数: {before} {uses:+} = {left}"));
+        }
+        if let Some(opening) = &self.opening {
+            let opened = opening.entry.amount.unwrap_or_default();
+            told.push(format!("entry {} opened the account with the table's {opened} 按卡表开户", opening.entry.seq));
+        } else if let Some(before) = &self.before {
+            told.push(format!("before it 上一笔: {}", one_line(self, before)));
+        }
+        if let Some(left) = word(entry, "left") {
+            told.push(format!("the holder had {left} (balance/uses): the account was not opened yet 尚未开户"));
+        }
+        if let Some((balance, uses)) = self.now.filter(|now| Some(*now) != entry.balance.zip(entry.uses_left)) {
+            told.push(format!("now 现在: {balance}, {uses} uses"));
+        }
+        told
+    }
+
+    /// How often the answer was sent again, as far as entries about it say so.
+    fn resent(&self) -> u64 {
+        let ends = self.about.iter().filter(|told| matches!(told.entry.kind, Kind::Confirm | Kind::Unconfirmed));
+        ends.filter_map(|told| word(&told.entry, "resent")?.parse::<u64>().ok()).sum()
+    }
+
+    fn confirmation(&self) -> String {
+        let entry = &self.told.entry;
+        let again = match self.resent() {
+            0 => String::new(),
+            times => format!(", the answer was sent again {times} times 重发 {times} 次"),
+        };
+        let find = |kind: Kind| self.about.iter().find(|told| told.entry.kind == kind);
+        if let Some(confirm) = find(Kind::Confirm) {
+            let after = later_ms(entry, &confirm.entry)
+                .map_or(String::new(), |ms| format!(" {}.{:03} s later", ms / 1000, ms % 1000));
+            return format!("the device confirmed (109) in entry {}{after} 终端已确认{again}", confirm.entry.seq);
+        }
+        if !matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan) {
+            let words = match entry.kind {
+                Kind::Offline => "none is due: the terminal booked it itself, and got its 011 脱机记账，无需回执",
+                _ => "none is written down for such an entry 此类流水不记回执",
+            };
+            return words.to_owned();
+        }
+        let settled = [(Kind::Matched, "a 105 of the same sale 脱机记录已证实"), (Kind::Void, "a void 已撤销")];
+        for (kind, words) in settled {
+            if let Some(told) = find(kind) {
+                return format!("no 109, but entry {} settles it: {words}{again}", told.entry.seq);
+            }
+        }
+        let resent = match find(Kind::Unconfirmed) {
+            Some(told) => {
+                format!("resending ended with entry {}, no 109 came 重发已止，仍无回执{again}", told.entry.seq)
+            }
+            None => "no 109, and no entry ended the resending 无回执".to_owned(),
+        };
+        let mute = if self.is_confirming { "" } else { "; this machine never confirms 此机从不发回执" };
+        format!("IN DOUBT 存疑: {resent}{mute}")
+    }
+
+    fn chain(&self) -> Vec<String> {
+        let told = &self.told;
+        let seq = told.entry.seq;
+        let holds = told.computed == told.crc;
+        let verdict = if holds { "the chain holds 链完好" } else { "THE CHAIN IS BROKEN HERE 链断裂" };
+        let after = self
+            .after
+            .map_or("(the last entry 最后一条)".to_owned(), |head| format!("{} {:08x}", head.seq, head.crc));
+        vec![format!("{} {:08x} → {seq} {:08x} → {after}  {verdict}", seq.0 - 1, told.chain, told.crc)]
+    }
+
+    /// The same for scripts: one object.
+    pub fn json(&self) -> Json {
+        let entry = &self.told.entry;
+        let before = entry.balance.zip(entry.amount).map(|(after, amount)| after - amount);
+        Json::Object(vec![
+            ("site", Json::text(&self.site)),
+            ("ledger", Json::text(format_args!("{:016x}", self.ledger))),
+            ("entry", entry_json(&self.told)),
+            ("asked_about", self.asked_about.as_ref().map_or(Json::Null, entry_json)),
+            ("decided", Json::List(decided(entry).into_iter().map(Json::Text).collect())),
+            ("balance_before", Json::optional(before)),
+            ("balance_after", Json::optional(entry.balance)),
+            ("balance_now", Json::optional(self.now.map(|(balance, _)| balance))),
+            ("opened_by", self.opening.as_ref().map_or(Json::Null, entry_json)),
+            ("about", Json::List(self.about.iter().map(entry_json).collect())),
+            ("confirmation", Json::text(self.confirmation())),
+            ("resent", self.resent().into()),
+            ("chain_holds", Json::Flag(self.told.computed == self.told.crc)),
+            ("crc_before", Json::text(format_args!("{:08x}", self.told.chain))),
+            ("crc_after", Json::optional(self.after.map(|head| format!("{:08x}", head.crc)))),
+            ("others", Json::List(self.others.iter().map(candidate_json).collect())),
+            ("note", Json::optional(self.note.as_ref())),
+        ])
+    }
+}
+
+/// A sum with its sign, for `{:+}`.
+struct Signed(Balance);
+
+impl Display for Signed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if f.sign_plus() && self.0 >= Balance::ZERO { "+" } else { "" };
+        write!(f, "{sign}{}", self.0)
+    }
+}
+
+fn word(entry: &Entry, key: &str) -> Option<String> {
+    let bytes: Vec<u8> = entry.detail.get(key)?.bytes().collect();
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn device(entry: &Entry) -> String {
+    let part = |name: &str, value: Option<String>| value.map_or(String::new(), |value| format!("{name} {value}  "));
+    let words = part("machine 机号", entry.machine.map(|machine| machine.to_string()))
+        + &part("serial", entry.serial.as_ref().map(ToString::to_string))
+        + &part("frame 包序列号", entry.frame.map(|frame| frame.to_string()))
+        + &part("slot", entry.slot.as_ref().map(ToString::to_string));
+    if words.is_empty() { "none 无".to_owned() } else { words }
+}
+
+fn card(entry: &Entry) -> String {
+    let card = entry.card.map_or("none 无".to_owned(), |card| card.to_string());
+    let account = entry.account.as_ref().map_or(String::new(), |account| format!("  account 编号 {account}"));
+    card + &account
+}
+
+/// What the frame, or the operator, asked for.
+fn asked(entry: &Entry) -> String {
+    let amount = entry.amount.unwrap_or_default();
+    let taken = || -amount;
+    let code = entry.detail.code();
+    let wanted = entry.detail.asked().map_or(String::new(), |asked| format!(" of {asked}"));
+    match entry.kind {
+        Kind::Charge => format!("103: a sale of {} 刷卡消费", taken()),
+        Kind::Meal => format!("{}: one meal, count mode 计次一餐", code.unwrap_or(104)),
+        Kind::Scan => format!("128: a sale of {} by scanned code 扫码消费", taken()),
+        Kind::Offline => match word(entry, "claimed") {
+            Some(claimed) => format!("105: a sale of {claimed} that the terminal made offline 脱机消费"),
+            None => format!("105: a sale{wanted} that the terminal made offline 脱机消费"),
+        },
+        Kind::Repeat | Kind::Matched | Kind::Decline | Kind::Refuse => {
+            format!("{}: a request{wanted}", code.map_or("frame".to_owned(), |code| code.to_string()))
+        }
+        Kind::Admit => "150: to pass a door 请求开门".to_owned(),
+        Kind::TopUp
+        | Kind::Subsidy
+        | Kind::PayOut
+        | Kind::Adjust
+        | Kind::Void
+        | Kind::Link
+        | Kind::Status
+        | Kind::Remote => {
+            let part =
+                |key: &str, name: &str| word(entry, key).map_or(String::new(), |value| format!(" {name} {value}"));
+            format!(
+                "the operator{}:{}{}{}",
+                part("by", ""),
+                part("status", "status"),
+                part("was", "instead of card"),
+                part("note", "note")
+            )
+        }
+        Kind::Open | Kind::Confirm | Kind::Unconfirmed | Kind::Alarm | Kind::Keys | Kind::Boot | Kind::Clock => {
+            "nothing".to_owned()
+        }
+        Kind::Start | Kind::Reload | Kind::Stop | Kind::Branch | Kind::Acknowledge | Kind::Other => {
+            "nothing".to_owned()
+        }
+    }
+}
+
+/// The rule that decided, in words.
+fn decided(entry: &Entry) -> Vec<String> {
+    let rule = |reason| {
+        let (chinese, english) = words::of_rule(reason);
+        format!("{english} ({}) {chinese}", reason.word())
+    };
+    let reason = entry.detail.reason();
+    let effect = || match (entry.amount.unwrap_or_default(), entry.uses.unwrap_or_default()) {
+        (Balance::ZERO, 0) => "it took nothing".to_owned(),
+        (Balance::ZERO, uses) => format!("{} of the card's uses 扣次数", uses.unsigned_abs()),
+        (amount, 0) => format!("{} from the balance 扣余额", -amount),
+        (amount, uses) => format!("{} from the balance and {} uses", -amount, uses.unsigned_abs()),
+    };
+    match entry.kind {
+        Kind::Charge | Kind::Scan => vec![format!("approved, no rule refused it 批准: {}", effect())],
+        Kind::Meal if entry.uses == Some(0) => {
+            vec![format!("approved, at the price of the period 批准，按餐段价格: {}", effect())]
+        }
+        Kind::Meal => vec![format!("approved, the period has no price 批准，餐段未设价格: {}", effect())],
+        Kind::Offline => {
+            let mut told = match entry.detail.get("claimed") {
+                Some(_) => vec![
+                    "not booked: it cannot be read, or is above offline_max; for a person to judge 未入账，请人工核对"
+                        .to_owned(),
+                ],
+                None => vec![format!("booked: it has happened, no rule can refuse it 脱机已成交，照记: {}", effect())],
+            };
+            told.extend(reason.map(|reason| format!("online it would have been refused: {}", rule(reason))));
+            if let Some(invalid) = word(entry, "invalid") {
+                let (english, chinese) = match invalid.as_str() {
+                    "past" => ("is too long ago", "过早"),
+                    "ahead" => ("lies ahead", "超前"),
+                    _ => ("is no date", "无效"),
+                };
+                told.push(format!(
+                    "the device's time {english}: it counts for the day it was booked, and for no limit 终端时间{chinese}"
+                ));
+            }
+            told
+        }
+        Kind::Decline | Kind::Refuse => {
+            let known = reason.map(rule);
+            vec![format!(
+                "refused 拒绝: {}",
+                known.or_else(|| word(entry, "reason")).unwrap_or_else(|| "no reason is written down".to_owned())
+            )]
+        }
+        Kind::Repeat => vec![format!(
+            "recognized as entry {} tried again: approved, nothing taken 认出是重刷，不再扣",
+            about(entry)
+        )],
+        Kind::Matched => {
+            vec![format!("recognized as entry {}: one sale, nothing taken 认出是同一笔，不再扣", about(entry))]
+        }
+        Kind::Void => {
+            vec![format!("undoes entry {}, gives back {} 撤销", about(entry), entry.amount.unwrap_or_default())]
+        }
+        Kind::Admit => vec!["opened 开门".to_owned()],
+        Kind::Remote => vec!["opened by the operator 由操作员开门".to_owned()],
+        Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust | Kind::Open | Kind::Link | Kind::Status => {
+            let (chinese, english) = words::of_kind(entry.kind);
+            vec![format!("{english} {chinese}: {}", entry.amount.unwrap_or_default())]
+        }
+        Kind::Confirm | Kind::Unconfirmed | Kind::Alarm | Kind::Keys | Kind::Boot | Kind::Clock => {
+            vec![entry.detail.as_str().to_owned()]
+        }
+        Kind::Start | Kind::Reload | Kind::Stop | Kind::Branch | Kind::Acknowledge | Kind::Other => {
+            vec![entry.detail.as_str().to_owned()]
+        }
+    }
+}
+
+fn about(entry: &Entry) -> String {
+    entry.about.map_or("?".to_owned(), |about| about.to_string())
+}
+
+/// An entry in a line.
+fn one_line(story: &Story, told: &Told) -> String {
+    let entry = &told.entry;
+    let (chinese, english) = words::of_kind(entry.kind);
+    let amount =
+        entry.amount.filter(|amount| *amount != Balance::ZERO).map_or(String::new(), |amount| format!(" {amount}"));
+    let balance = entry.balance.map_or(String::new(), |balance| format!(" → {balance}"));
+    let by = word(entry, "by").map_or(String::new(), |by| format!(" by {by}"));
+    let note = word(entry, "note").map_or(String::new(), |note| format!(" ({note})"));
+    format!("entry {} {} {chinese} {english}{amount}{balance}{by}{note}", entry.seq, story.calendar.civil(entry.time))
+}
+
+fn candidate(other: &Candidate) -> String {
+    let (chinese, english) = words::of_kind(other.kind);
+    let amount = other.amount.map_or(String::new(), |amount| amount.to_string());
+    let machine = other.machine.map_or(String::new(), |machine| machine.to_string());
+    format!("entry {}  {}  {machine}  {amount}  {chinese} {english}", other.seq, other.at)
+}
+
+fn candidate_json(other: &Candidate) -> Json {
+    Json::Object(vec![
+        ("seq", other.seq.0.into()),
+        ("kind", Json::text(other.kind.word())),
+        ("at", Json::text(other.at)),
+        ("amount", Json::optional(other.amount)),
+        ("machine", Json::optional(other.machine)),
+    ])
+}
+
+fn entry_json(told: &Told) -> Json {
+    let entry = &told.entry;
+    Json::Object(vec![
+        ("seq", entry.seq.0.into()),
+        ("time", Json::text(entry.time)),
+        ("clock", Json::text(entry.clock.word())),
+        ("kind", Json::text(entry.kind.word())),
+        ("machine", Json::optional(entry.machine)),
+        ("serial", Json::optional(entry.serial.as_ref())),
+        ("frame", Json::optional(entry.frame)),
+        ("card", Json::optional(entry.card)),
+        ("account", Json::optional(entry.account.as_ref())),
+        ("amount", Json::optional(entry.amount)),
+        ("subsidy", Json::optional(entry.subsidy)),
+        ("uses", entry.uses.map_or(Json::Null, |uses| Json::Number(i64::from(uses)))),
+        ("balance", Json::optional(entry.balance)),
+        ("subsidy_left", Json::optional(entry.subsidy_left)),
+        ("uses_left", entry.uses_left.map_or(Json::Null, |left| Json::Number(i64::from(left)))),
+        ("device_time", Json::optional(entry.device_time.as_ref().map(|time| &time.raw))),
+        ("slot", Json::optional(entry.slot.as_ref())),
+        ("ref", entry.about.map_or(Json::Null, |about| about.0.into())),
+        ("detail", Json::text(entry.detail.as_str())),
+        ("crc", Json::text(format_args!("{:08x}", told.crc))),
+    ])
+}

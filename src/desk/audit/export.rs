@@ -1,0 +1,197 @@
+//! `posgate ledger export`: the entries as a table that a spreadsheet opens (design.md, section 3).
+//!
+//! Every row begins with site and ledger, for (ledger, seq) names an entry for ever, whatever files are put together. TSV is for
+//! programs: the values as they are, UTF-8, a LF behind each row, blanks for the tabs and line ends in a text. CSV is for spreadsheets:
+//! a byte order mark, or they take UTF-8 for GBK, and an apostrophe before a text that they would run as a formula. Numbers
+//! and names made of digits are as they are there too: who wants the zeros of `0088888888` imports that column as text.
+
+use std::io::{self, BufWriter, Write};
+
+use super::days::Days;
+use super::source::{After, Item, Source};
+use super::{Calendar, Filter, Trouble, words};
+use crate::engine::gbk;
+use crate::ledger::line::{self, COLUMNS};
+
+/// What divides the cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// Commas, quotes where they are needed.
+    #[default]
+    Csv,
+    /// Tabs, and nothing quoted.
+    Tsv,
+}
+
+/// The language of the header, and of the kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// The ledger's own words.
+    #[default]
+    English,
+    /// 中文.
+    Chinese,
+}
+
+/// What to write, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Export {
+    /// Which entries.
+    pub filter: Filter,
+    /// How their times and days are read.
+    pub calendar: Calendar,
+    /// What divides the cells.
+    pub format: Format,
+    /// The header's language.
+    pub header: Language,
+    /// GBK instead of UTF-8.
+    pub gbk: bool,
+    /// The entry that the reader has, which must be here.
+    pub after: Option<After>,
+}
+
+/// The columns before the ledger's own: English, Chinese.
+const LEADING: [(&str, &str); 3] = [("site", "站点"), ("ledger", "账本"), ("day", "营业日")];
+
+impl Export {
+    /// Writes header and rows. The source is read once before, so that nothing of a damaged ledger looks like all of it.
+    ///
+    /// # Errors
+    /// If a file cannot be read, the ledger is damaged, or the output not be written.
+    pub fn write(&self, source: &Source, out: &mut dyn Write) -> Result<(), Trouble> {
+        if let Some(after) = self.after {
+            source.check_after(after)?;
+        }
+        let mut check = source.walk();
+        while check.entry()?.is_some() {}
+        let last = check.head().seq;
+        let mut out = BufWriter::new(out);
+        if self.format == Format::Csv && !self.gbk {
+            out.write_all("\u{FEFF}".as_bytes())?;
+        }
+        self.write_row(&mut out, &self.titles())?;
+        let mut days = Days::new();
+        // Days of entries whose clock was not believed rest on those before them.
+        let mut walk = source.walk();
+        while let Some(item) = walk.entry()? {
+            if item.entry.seq > last {
+                break;
+            }
+            let day = days.of(&item.entry).counted;
+            if self.filter.admits(&item.entry, &self.calendar) {
+                self.write_row(&mut out, &self.cells(&item, &day.to_string()))?;
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+
+    fn titles(&self) -> Vec<String> {
+        match self.header {
+            Language::English => {
+                LEADING.iter().map(|(english, _)| english).chain(&COLUMNS).map(|title| (*title).to_owned()).collect()
+            }
+            Language::Chinese => LEADING
+                .iter()
+                .map(|(_, chinese)| chinese)
+                .chain(&words::COLUMNS)
+                .map(|title| (*title).to_owned())
+                .collect(),
+        }
+    }
+
+    fn cells(&self, item: &Item, day: &str) -> Vec<String> {
+        let header = &item.piece.header;
+        let mut cells = vec![self.guarded(header.site.clone()), format!("{:016x}", header.ledger), day.to_owned()];
+        for (column, raw) in line::columns(item.text).unwrap_or_default().iter().enumerate() {
+            cells.push(match COLUMNS[column] {
+                "time" => self.calendar.civil(item.entry.time).to_string(),
+                "kind" if self.header == Language::Chinese => words::of_kind(item.entry.kind).0.to_owned(),
+                "serial" | "account" | "device_time" | "slot" | "detail" => self.guarded(unescaped(raw)),
+                _ => unescaped(raw),
+            });
+        }
+        cells
+    }
+
+    /// A text of a person's or a device's, which a spreadsheet must not run.
+    fn guarded(&self, text: String) -> String {
+        let is_formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n']);
+        if self.format == Format::Csv && is_formula { format!("'{text}") } else { text }
+    }
+
+    fn write_row(&self, out: &mut dyn Write, cells: &[String]) -> io::Result<()> {
+        let mut row = String::new();
+        for (index, cell) in cells.iter().enumerate() {
+            match self.format {
+                Format::Csv => {
+                    row.push_str(if index == 0 { "" } else { "," });
+                    if cell.contains([',', '"', '\n', '\r', '\t', ';']) {
+                        row.push('"');
+                        row.push_str(&cell.replace('"', "\"\""));
+                        row.push('"');
+                    } else {
+                        row.push_str(cell);
+                    }
+                }
+                Format::Tsv => {
+                    row.push_str(if index == 0 { "" } else { "\t" });
+                    row.extend(cell.chars().map(|next| if matches!(next, '\t' | '\n' | '\r') { ' ' } else { next }));
+                }
+            }
+        }
+        row.push_str(if self.format == Format::Csv { "\r\n" } else { "\n" });
+        if self.gbk { out.write_all(&gbk::encode(&row)) } else { out.write_all(row.as_bytes()) }
+    }
+}
+
+/// A column without COPY's escapes; empty for none.
+fn unescaped(raw: &[u8]) -> String {
+    let text = String::from_utf8_lossy(raw);
+    if text == "\\N" {
+        return String::new();
+    }
+    if !text.contains('\\') {
+        return text.into_owned();
+    }
+    let mut plain = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
+                Some('t') => plain.push('\t'),
+                Some('n') => plain.push('\n'),
+                Some('r') => plain.push('\r'),
+                Some(other) => plain.push(other),
+                None => (),
+            },
+            _ => plain.push(character),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_is_run_by_a_spreadsheet() {
+        let (csv, tsv) = (Export::default(), Export { format: Format::Tsv, ..Export::default() });
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "\t=1", "\r=1"] {
+            assert_eq!(csv.guarded(formula.to_owned()), format!("'{formula}"));
+            assert_eq!(tsv.guarded(formula.to_owned()), formula);
+        }
+        for text in ["0088888888", "12e45678", "1食堂", "2026-11-22 12:00:00", ""] {
+            assert_eq!(csv.guarded(text.to_owned()), text);
+        }
+    }
+
+    #[test]
+    fn the_titles_of_both_languages_go_with_the_cells() {
+        let export = Export::default();
+        let chinese = Export { header: Language::Chinese, ..Export::default() };
+        assert_eq!(export.titles().len(), chinese.titles().len());
+        assert_eq!(export.titles()[..3], ["site", "ledger", "day"]);
+    }
+}

@@ -1,0 +1,553 @@
+//! `posgate ledger report`: the daily close (日结), in one pass and flat memory (design.md, section 3).
+//!
+//! What counts as what stands in the README. The check is no tautology: the opening total and the movements are sums of the `amount`
+//! columns by day, the closing total comes from the `balance` columns; they agree only if no entry was lost between.
+//!
+//! Memory is a row an account, machine, period, reason and operator, the first [`LISTED_MAX`] of what is listed, and one bit an entry for the
+//! sales that wait for their confirmation; whose bit stays is found by reading their lines again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Trouble;
+use super::days::Days;
+use super::source::{Item, Source};
+use super::totals::{Accounts, Sum};
+use crate::engine::model::{Balance, CardNo, Date, Entry, EntrySeq, Kind, MachineNo, Stamp};
+use crate::ledger::segment::Lines;
+use crate::ledger::{Head, line};
+
+mod print;
+
+/// Entries of one list that are kept; more are counted.
+pub const LISTED_MAX: usize = 200;
+
+/// Words in the place of a machine, a period or an operator that an entry does not name.
+const NONE: &str = "-";
+
+/// The sales of one machine, period or day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sales {
+    /// 103.
+    pub charge: Sum,
+    /// Count mode.
+    pub meal: Sum,
+    /// 128.
+    pub scan: Sum,
+    /// 105, as far as they were booked.
+    pub offline: Sum,
+    /// Undone.
+    pub void: Sum,
+    /// Refused.
+    pub refused: u64,
+}
+
+impl Sales {
+    /// All four, without what was undone.
+    pub fn all(&self) -> Sum {
+        let mut all = self.charge;
+        for sum in [self.meal, self.scan, self.offline] {
+            all += sum;
+        }
+        all
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        match entry.kind {
+            Kind::Charge => self.charge.add(entry),
+            Kind::Meal => self.meal.add(entry),
+            Kind::Scan => self.scan.add(entry),
+            Kind::Offline if !is_claimed(entry) => self.offline.add(entry),
+            Kind::Void => self.void.add(entry),
+            Kind::Decline => self.refused += entries_behind(entry),
+            _ => (),
+        }
+    }
+}
+
+/// Money that an operator moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Desk {
+    /// Paid by holders.
+    pub top_up: Sum,
+    /// Paid by the employer.
+    pub subsidy: Sum,
+    /// Paid back.
+    pub pay_out: Sum,
+    /// Corrections.
+    pub adjust: Sum,
+    /// Sales undone.
+    pub void: Sum,
+}
+
+impl Desk {
+    fn of(&mut self, kind: Kind) -> Option<&mut Sum> {
+        match kind {
+            Kind::TopUp => Some(&mut self.top_up),
+            Kind::Subsidy => Some(&mut self.subsidy),
+            Kind::PayOut => Some(&mut self.pay_out),
+            Kind::Adjust => Some(&mut self.adjust),
+            Kind::Void => Some(&mut self.void),
+            _ => None,
+        }
+    }
+}
+
+/// An entry that a person should look at.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its number.
+    pub seq: EntrySeq,
+    /// When it was written.
+    pub time: Stamp,
+    /// The kind.
+    pub kind: Kind,
+    /// The device.
+    pub machine: Option<MachineNo>,
+    /// The card.
+    pub card: Option<CardNo>,
+    /// Its effect.
+    pub amount: Option<Balance>,
+    /// The balance after it.
+    pub balance: Option<Balance>,
+    /// The entry it is about.
+    pub about: Option<EntrySeq>,
+    /// What is to be known of it: words of its detail.
+    pub what: String,
+}
+
+/// Entries of one sort: all are summed, the first are kept.
+#[derive(Clone, Debug, Default)]
+pub struct List {
+    /// All of them.
+    pub sum: Sum,
+    /// The first [`LISTED_MAX`].
+    pub rows: Vec<Listed>,
+}
+
+impl List {
+    fn add(&mut self, entry: &Entry, what: String) {
+        self.sum.add(entry);
+        if self.rows.len() < LISTED_MAX {
+            self.rows.push(Listed {
+                seq: entry.seq,
+                time: entry.time,
+                kind: entry.kind,
+                machine: entry.machine,
+                card: entry.card,
+                amount: entry.amount,
+                balance: entry.balance,
+                about: entry.about,
+                what,
+            });
+        }
+    }
+}
+
+/// Everything of the days that are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The site's label.
+    pub site: String,
+    /// The ledger's number.
+    pub ledger: u64,
+    /// The first business day.
+    pub from: Option<Date>,
+    /// The last one.
+    pub to: Option<Date>,
+    /// What is not as a reader would expect: a sentence each.
+    pub notes: Vec<String>,
+    /// Entries of these days.
+    pub entries: u64,
+    /// The first and the last of them, with their times.
+    pub ends: Option<[(Head, Stamp); 2]>,
+    /// The last entry that was read, of whatever day.
+    pub head: Head,
+    /// Entries by kind, in the ledger's order of kinds.
+    pub kinds: Vec<(Kind, Sum)>,
+    /// Sales by machine.
+    pub machines: BTreeMap<String, Sales>,
+    /// Sales by period.
+    pub periods: BTreeMap<String, Sales>,
+    /// Sales by day.
+    pub days: BTreeMap<Date, Sales>,
+    /// All sales.
+    pub sales: Sales,
+    /// Refused sales by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Refused passages by reason.
+    pub kept_shut: BTreeMap<String, u64>,
+    /// Money that operators moved, by name.
+    pub operators: BTreeMap<String, Desk>,
+    /// Alarms by rule.
+    pub alarms: BTreeMap<String, u64>,
+    /// Offline sales whose device time was not believed: no date, too long ago, or ahead.
+    pub invalid_times: List,
+    /// Offline sales that left the account below zero.
+    pub overdrafts: List,
+    /// Offline sales that the rules would have refused online, whatever the rule.
+    pub bad_cards: List,
+    /// Offline sales that were not booked.
+    pub not_booked: List,
+    /// Approved sales that no 109, 105 or void settled, of machines that confirm.
+    pub doubtful: List,
+    /// The same of machines that never confirm.
+    pub mute: BTreeMap<String, Sum>,
+    /// Corrections.
+    pub adjusts: List,
+    /// Sales undone.
+    pub voids: List,
+    /// Entries of these days that were written on a later one.
+    pub late: List,
+    /// What accounts held before.
+    pub opening: Sum,
+    /// What these days moved.
+    pub moved: Sum,
+    /// What accounts held after, by their `balance` columns.
+    pub closing: Sum,
+    /// Whether the opening total is that of all accounts.
+    pub is_total_known: bool,
+}
+
+impl Report {
+    /// Whether opening total and movements make the closing total.
+    pub fn is_balanced(&self) -> bool {
+        let mut expected = self.opening;
+        expected += self.moved;
+        (expected.amount, expected.uses) == (self.closing.amount, self.closing.uses)
+    }
+}
+
+/// The days that are asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Span {
+    /// The business day of the newest entry.
+    Newest,
+    /// From one to another, both included; `None`: from the first, to the last.
+    Days(Option<Date>, Option<Date>),
+}
+
+/// Reads the source and adds up. `accounts` comes back with what each held at the end of the last day.
+///
+/// # Errors
+/// If a file cannot be read, or the ledger is damaged: then nothing is added up.
+pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), Trouble> {
+    let (from, to) = match span {
+        Span::Newest => {
+            let newest = newest_day(source)?;
+            (newest, newest)
+        }
+        Span::Days(from, to) => (from, to),
+    };
+    let report = Report {
+        site: source.site().to_owned(),
+        ledger: source.ledger(),
+        from,
+        to,
+        notes: source.note().into_iter().collect(),
+        kinds: Kind::ALL.iter().map(|kind| (*kind, Sum::default())).collect(),
+        is_total_known: source.is_whole() || source.base.is_some(),
+        ..Report::default()
+    };
+    let accounts = Accounts::new(source.base.as_ref(), source.is_whole());
+    let mut pass = Pass {
+        report,
+        accounts,
+        from,
+        to,
+        later: Sum::default(),
+        open: Waiting::default(),
+        voids: BTreeMap::new(),
+        confirming: BTreeSet::new(),
+        has_begun: source.is_whole(),
+    };
+    pass.read(source)?;
+    pass.settle(source)?;
+    Ok((pass.report, pass.accounts))
+}
+
+/// The business day of the newest entry whose clock was believed.
+fn newest_day(source: &Source) -> Result<Option<Date>, Trouble> {
+    for index in (0..source.pieces.len()).rev() {
+        let mut days = Days::new();
+        let mut newest = None;
+        let mut lines = Lines::new(&source.files, &source.pieces[index].path);
+        while let Some(line) = lines.read()? {
+            if let Some(parsed) = line::parse(line.text).ok().filter(|_| line.ended) {
+                newest = Some(days.of(&parsed.entry).written);
+            }
+        }
+        if newest.is_some() {
+            return Ok(newest);
+        }
+    }
+    Ok(None)
+}
+
+fn is_claimed(entry: &Entry) -> bool {
+    entry.detail.get("claimed").is_some()
+}
+
+/// Refusals that an entry stands for: those left out are one entry with `n=`.
+fn entries_behind(entry: &Entry) -> u64 {
+    entry.detail.get("n").and_then(|n| n.0.parse().ok()).unwrap_or(1)
+}
+
+fn word(entry: &Entry, key: &str) -> Option<String> {
+    let bytes: Vec<u8> = entry.detail.get(key)?.bytes().collect();
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Words of the detail, as they are for people.
+fn told(entry: &Entry, keys: &[&'static str]) -> String {
+    let words: Vec<String> = keys.iter().filter_map(|key| Some(format!("{key}={}", word(entry, key)?))).collect();
+    words.join(" ")
+}
+
+/// One bit an entry from the first sale on: whether it is a sale that waits for its confirmation.
+#[derive(Default)]
+struct Waiting {
+    first: Option<EntrySeq>,
+    bits: Vec<u64>,
+}
+
+impl Waiting {
+    fn place(&self, seq: EntrySeq) -> Option<(usize, u64)> {
+        let bit = seq.0.checked_sub(self.first?.0)?;
+        Some((usize::try_from(bit / 64).ok()?, 1 << (bit % 64)))
+    }
+
+    fn insert(&mut self, seq: EntrySeq) {
+        self.first.get_or_insert(seq);
+        let Some((index, mask)) = self.place(seq) else { return };
+        if self.bits.len() <= index {
+            self.bits.resize(index + 1, 0);
+        }
+        self.bits[index] |= mask;
+    }
+
+    /// Says whether it was there.
+    fn remove(&mut self, seq: EntrySeq) -> bool {
+        let was_there = self.contains(seq);
+        if was_there && let Some((index, mask)) = self.place(seq) {
+            self.bits[index] &= !mask;
+        }
+        was_there
+    }
+
+    fn contains(&self, seq: EntrySeq) -> bool {
+        let Some((index, mask)) = self.place(seq) else { return false };
+        self.bits.get(index).is_some_and(|word| word & mask != 0)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.bits.iter().all(|word| *word == 0)
+    }
+}
+
+struct Pass {
+    report: Report,
+    accounts: Accounts,
+    from: Option<Date>,
+    to: Option<Date>,
+    /// What days after the last one moved.
+    later: Sum,
+    open: Waiting,
+    /// Voids of these days by the sale they undo: they count for its machine and period.
+    voids: BTreeMap<EntrySeq, Sum>,
+    /// Machines that confirmed a sale of these days.
+    confirming: BTreeSet<u64>,
+    has_begun: bool,
+}
+
+impl Pass {
+    fn read(&mut self, source: &Source) -> Result<(), Trouble> {
+        let mut days = Days::new();
+        let mut walk = source.walk();
+        let base = source.base.as_ref().map(|base| base.head);
+        while let Some(item) = walk.entry()? {
+            let day = days.of(&item.entry);
+            // The snapshot has these already.
+            if base.is_some_and(|base| item.entry.seq <= base.seq) {
+                continue;
+            }
+            if !std::mem::replace(&mut self.has_begun, true) {
+                self.note_beginning(&item, day.written);
+            }
+            let is_then = self.to.is_none_or(|to| day.counted <= to);
+            if let Err(what) = self.accounts.apply(&item.entry, is_then) {
+                return Err(source.damage(&item.piece.path, item.line, &what));
+            }
+            let effect = if item.entry.account.is_some() { sum_of(&item.entry) } else { Sum::default() };
+            self.settle_sale(&item.entry);
+            if self.from.is_some_and(|from| day.counted < from) {
+                self.report.opening += effect;
+            } else if is_then {
+                self.report.moved += effect;
+                self.take(&item, day.counted);
+                if day.counted < day.written {
+                    self.report.late.add(
+                        &item.entry,
+                        format!("day={} {}", day.counted, told(&item.entry, &["by"])).trim().to_owned(),
+                    );
+                }
+            } else {
+                self.later += effect;
+            }
+        }
+        self.report.head = walk.head();
+        self.report.opening += Sum { count: 0, ..self.accounts.before };
+        let total = self.accounts.total();
+        self.report.closing = Sum {
+            count: total.count,
+            amount: total.amount - self.later.amount,
+            uses: total.uses.saturating_sub(self.later.uses),
+        };
+        Ok(())
+    }
+
+    /// Days that the entries given may hold a part of only.
+    fn note_beginning(&mut self, item: &Item, begins: Date) {
+        if self.from.is_none_or(|from| from <= begins) {
+            let seq = item.entry.seq;
+            self.report.notes.push(format!("NOT WHOLE 不完整: entries before {seq} ({begins}) are not counted here"));
+        }
+    }
+
+    /// A 109, a 105 or a void ends the doubt about a sale, of whatever day it is.
+    fn settle_sale(&mut self, entry: &Entry) {
+        if let (Kind::Confirm | Kind::Matched | Kind::Void, Some(about)) = (entry.kind, entry.about)
+            && self.open.remove(about)
+            && entry.kind == Kind::Confirm
+        {
+            self.confirming.extend(entry.machine.map(|machine| machine.value()));
+        }
+    }
+
+    fn take(&mut self, item: &Item, day: Date) {
+        let entry = &item.entry;
+        let report = &mut self.report;
+        report.entries += 1;
+        let here = (item.head(), entry.time);
+        report.ends = Some(report.ends.map_or([here, here], |[first, _]| [first, here]));
+        if let Some((_, sum)) = report.kinds.iter_mut().find(|(kind, _)| *kind == entry.kind) {
+            sum.add(entry);
+        }
+        match entry.kind {
+            Kind::Charge | Kind::Meal | Kind::Scan | Kind::Offline | Kind::Decline | Kind::Void => {
+                report.sales.add(entry);
+                report.days.entry(day).or_default().add(entry);
+                match entry.about.filter(|_| entry.kind == Kind::Void) {
+                    Some(sale) => self.voids.entry(sale).or_default().add(entry),
+                    None => {
+                        report.machines.entry(machine_of(entry)).or_default().add(entry);
+                        if entry.kind != Kind::Decline {
+                            report.periods.entry(period_of(entry)).or_default().add(entry);
+                        }
+                    }
+                }
+            }
+            Kind::Alarm => {
+                *report.alarms.entry(word(entry, "rule").unwrap_or_else(|| NONE.to_owned())).or_default() +=
+                    entries_behind(entry);
+            }
+            _ => (),
+        }
+        match entry.kind {
+            Kind::Charge | Kind::Meal | Kind::Scan => self.open.insert(entry.seq),
+            Kind::Offline => list_offline(report, entry),
+            Kind::Decline | Kind::Refuse => {
+                let reasons = if entry.kind == Kind::Decline { &mut report.refused } else { &mut report.kept_shut };
+                let reason = match (word(entry, "reason"), entry.detail.get("n")) {
+                    (Some(reason), _) => reason,
+                    (None, Some(_)) => "left-out".to_owned(),
+                    (None, None) => NONE.to_owned(),
+                };
+                *reasons.entry(reason).or_default() += entries_behind(entry);
+            }
+            Kind::Adjust => report.adjusts.add(entry, told(entry, &["by", "note"])),
+            Kind::Void => report.voids.add(entry, told(entry, &["day", "by", "note"])),
+            _ => (),
+        }
+        let operator = word(entry, "by").unwrap_or_else(|| NONE.to_owned());
+        if Desk::default().of(entry.kind).is_some()
+            && let Some(sum) = report.operators.entry(operator).or_default().of(entry.kind)
+        {
+            sum.add(entry);
+        }
+    }
+
+    /// Reads the lines of the sales that are still in doubt, and of those that were undone.
+    fn settle(&mut self, source: &Source) -> Result<(), Trouble> {
+        if self.open.is_empty() && self.voids.is_empty() {
+            return Ok(());
+        }
+        let first = [self.open.first, self.voids.keys().next().copied()].into_iter().flatten().min();
+        let first = first.unwrap_or_default();
+        let begin = source.pieces.iter().rposition(|piece| piece.header.first <= first).unwrap_or(0);
+        for piece in &source.pieces[begin..] {
+            let mut lines = Lines::new(&source.files, &piece.path);
+            while let Some(line) = lines.read()? {
+                let kind = line.text.split(|byte| *byte == b'\t').nth(3).unwrap_or_default();
+                if !line.ended || !matches!(kind, b"charge" | b"meal" | b"scan" | b"offline") {
+                    continue;
+                }
+                let Ok(line::Parsed { entry, .. }) = line::parse(line.text) else { continue };
+                if entry.seq > self.report.head.seq {
+                    break;
+                }
+                if let Some(sum) = self.voids.remove(&entry.seq) {
+                    self.report.machines.entry(machine_of(&entry)).or_default().void += sum;
+                    self.report.periods.entry(period_of(&entry)).or_default().void += sum;
+                }
+                if !self.open.contains(entry.seq) {
+                    continue;
+                }
+                if entry.machine.is_some_and(|machine| self.confirming.contains(&machine.value())) {
+                    let time =
+                        entry.device_time.as_ref().map_or(String::new(), |time| format!("device_time={}", time.raw));
+                    self.report.doubtful.add(&entry, time);
+                } else {
+                    self.report.mute.entry(machine_of(&entry)).or_default().add(&entry);
+                }
+            }
+        }
+        for sum in std::mem::take(&mut self.voids).into_values() {
+            self.report.machines.entry(NONE.to_owned()).or_default().void += sum;
+            self.report.periods.entry(NONE.to_owned()).or_default().void += sum;
+        }
+        Ok(())
+    }
+}
+
+fn period_of(entry: &Entry) -> String {
+    word(entry, "period").unwrap_or_else(|| NONE.to_owned())
+}
+
+fn machine_of(entry: &Entry) -> String {
+    entry.machine.map_or(NONE.to_owned(), |machine| format!("{:05}", machine.value()))
+}
+
+fn sum_of(entry: &Entry) -> Sum {
+    let mut sum = Sum::default();
+    sum.add(entry);
+    sum
+}
+
+fn list_offline(report: &mut Report, entry: &Entry) {
+    if is_claimed(entry) {
+        report.not_booked.add(entry, told(entry, &["claimed", "again", "reason", "card", "mode", "invalid"]));
+        return;
+    }
+    if entry.detail.get("invalid").is_some() {
+        let raw = entry.device_time.as_ref().map_or("", |time| time.raw.as_str());
+        report.invalid_times.add(entry, format!("{} device_time={raw}", told(entry, &["invalid"])));
+    }
+    let is_below = entry.balance.is_some_and(|balance| balance < Balance::ZERO && entry.amount < Some(Balance::ZERO));
+    if is_below || entry.uses_left.is_some_and(|left| left < 0 && entry.uses < Some(0)) {
+        let uses = entry.uses_left.filter(|left| *left < 0).map_or(String::new(), |left| format!("uses_left={left}"));
+        report.overdrafts.add(entry, uses);
+    }
+    if entry.detail.get("reason").is_some() {
+        report.bad_cards.add(entry, told(entry, &["reason"]));
+    }
+}

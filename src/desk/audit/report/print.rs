@@ -1,0 +1,434 @@
+//! The daily close on paper and for scripts.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+use super::{Desk, LISTED_MAX, List, Listed, Report, Sales, Sum};
+use crate::desk::audit::json::Json;
+use crate::desk::audit::layout::{Table, label, printable};
+use crate::desk::audit::words;
+use crate::engine::model::{Kind, Stamp};
+use crate::ledger::Head;
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.print(&mut text);
+        f.write_str(&text)
+    }
+}
+
+/// The kinds whose entries move money, in the order of the balance sheet.
+const MOVING: [Kind; 11] = [
+    Kind::Open,
+    Kind::Charge,
+    Kind::Meal,
+    Kind::Scan,
+    Kind::Offline,
+    Kind::TopUp,
+    Kind::Subsidy,
+    Kind::PayOut,
+    Kind::Adjust,
+    Kind::Void,
+    Kind::Other,
+];
+
+fn put(out: &mut String, words: fmt::Arguments) {
+    fmt::Write::write_fmt(out, words).expect("a String takes all");
+}
+
+/// A heading, in both languages.
+fn heading(out: &mut String, chinese: &str, english: &str) {
+    put(out, format_args!("\n{chinese} {english}\n"));
+}
+
+fn line(out: &mut String, chinese: &str, english: &str, value: impl Display) {
+    put(out, format_args!("{}{value}\n", label(chinese, english)));
+}
+
+fn second(stamp: Stamp) -> String {
+    stamp.civil().to_string()
+}
+
+fn place(head: Head, stamp: Stamp) -> String {
+    format!("{head}  {}", second(stamp))
+}
+
+impl Report {
+    /// From the first day to the last.
+    fn span(&self) -> String {
+        match (self.from, self.to) {
+            (Some(from), Some(to)) if from == to => from.to_string(),
+            (from, to) => {
+                let text =
+                    |day: Option<crate::engine::model::Date>| day.map_or("…".to_owned(), |day| day.to_string());
+                format!("{} – {}", text(from), text(to))
+            }
+        }
+    }
+
+    fn print(&self, out: &mut String) {
+        out.push_str("日结 daily close\n");
+        line(out, "站点", "site", printable(&self.site));
+        line(out, "账本", "ledger", format_args!("{:016x}", self.ledger));
+        line(out, "营业日", "business day", self.span());
+        line(out, "流水条数", "entries", self.entries);
+        if let Some([first, last]) = self.ends {
+            line(out, "首条", "first", place(first.0, first.1));
+            line(out, "末条", "last", place(last.0, last.1));
+        }
+        line(out, "账本末尾", "head of the ledger", self.head);
+        for note in &self.notes {
+            line(out, "注意", "note", note);
+        }
+        self.print_sales(out);
+        print_reasons(out, "拒绝消费", "refused sales", &self.refused);
+        self.print_desk(out);
+        self.print_offline(out);
+        self.print_doubts(out);
+        for (list, chinese, english) in [
+            (&self.voids, "撤销", "voids"),
+            (&self.adjusts, "调整", "adjustments"),
+            (&self.late, "补记：写于以后的日子", "written on a later day"),
+        ] {
+            print_list(out, chinese, english, list);
+        }
+        self.print_doors(out);
+        self.print_balance(out);
+    }
+
+    fn print_sales(&self, out: &mut String) {
+        heading(out, "各机消费", "sales by machine");
+        print_sales(out, ("机号", "machine"), self.machines.iter(), Some(&self.sales));
+        heading(out, "各餐段消费", "sales by period");
+        print_sales(out, ("餐段", "period"), self.periods.iter(), None);
+        if self.days.len() > 1 {
+            heading(out, "各日消费", "sales by day");
+            print_sales(out, ("营业日", "day"), self.days.iter(), Some(&self.sales));
+        }
+    }
+
+    fn print_desk(&self, out: &mut String) {
+        heading(out, "柜台", "at the desk");
+        if self.operators.is_empty() {
+            out.push_str("  无 none\n");
+            return;
+        }
+        let mut table = Table::new().text("操作员", "operator");
+        for (chinese, english) in
+            [("充值", "top-ups"), ("补贴", "subsidies"), ("退款", "paid out"), ("调整", "adjusted"), ("撤销", "voids")]
+        {
+            table = table.number("笔", "n").number(chinese, english);
+        }
+        let mut all = Desk::default();
+        for (name, desk) in &self.operators {
+            table.row(desk_cells(name, desk));
+            all.top_up += desk.top_up;
+            all.subsidy += desk.subsidy;
+            all.pay_out += desk.pay_out;
+            all.adjust += desk.adjust;
+            all.void += desk.void;
+        }
+        table.row(desk_cells("合计 all", &all));
+        table.print(out);
+    }
+
+    fn print_offline(&self, out: &mut String) {
+        heading(out, "脱机消费", "offline sales");
+        let booked = self.sales.offline.taken();
+        line(out, "已入账", "booked", format_args!("{}  {}", booked.count, money_and_uses(booked)));
+        line(out, "未入账", "not booked", self.not_booked.sum.count);
+        for (list, chinese, english) in [
+            (&self.not_booked, "未入账，请人工核对", "not booked, for a person to judge"),
+            (&self.invalid_times, "终端时间不可信", "with a device time that was not believed"),
+            (&self.overdrafts, "透支", "below zero"),
+            (&self.bad_cards, "联机会被拒绝", "online a rule would have refused them"),
+        ] {
+            print_list(out, chinese, english, list);
+        }
+    }
+
+    fn print_doubts(&self, out: &mut String) {
+        heading(out, "存疑消费：已批准，没有回执", "doubtful sales: approved, never confirmed");
+        if self.doubtful.sum.count == 0 && self.mute.is_empty() {
+            out.push_str("  无 none\n");
+        }
+        print_rows(out, &self.doubtful);
+        for (machine, sum) in &self.mute {
+            let taken = sum.taken();
+            let words = "从不发回执，不逐笔列出 never confirms, not listed";
+            put(out, format_args!("  {machine}  {} {}  {words}\n", taken.count, money_and_uses(taken)));
+        }
+    }
+
+    fn print_doors(&self, out: &mut String) {
+        let count = |wanted: Kind| self.kinds.iter().find(|(kind, _)| *kind == wanted).map_or(0, |(_, sum)| sum.count);
+        if [Kind::Admit, Kind::Refuse, Kind::Remote, Kind::Alarm].into_iter().all(|kind| count(kind) == 0) {
+            return;
+        }
+        heading(out, "门禁", "doors");
+        for kind in [Kind::Admit, Kind::Remote] {
+            let (chinese, english) = words::of_kind(kind);
+            line(out, chinese, english, count(kind));
+        }
+        for (rule, alarms) in &self.alarms {
+            line(out, "报警", &format!("alarm {}", printable(rule)), alarms);
+        }
+        if !self.kept_shut.is_empty() {
+            print_reasons(out, "拒绝开门", "kept shut", &self.kept_shut);
+        }
+    }
+
+    fn print_balance(&self, out: &mut String) {
+        heading(out, "账目平衡", "balance of all accounts");
+        let mut table = Table::new().text("", "").number("笔数", "count").number("金额", "yuan").number("次数", "uses");
+        let row = |name: String, count: Option<u64>, sum: Sum| {
+            [name, count.map_or(String::new(), |count| count.to_string()), sum.amount.to_string(), sum.uses.to_string()]
+        };
+        table.row(row("期初 opening".to_owned(), None, self.opening));
+        for (kind, sum) in self.kinds.iter().filter(|(kind, sum)| MOVING.contains(kind) && sum.count > 0) {
+            let (chinese, english) = words::of_kind(*kind);
+            table.row(row(format!("{chinese} {english}"), Some(sum.count), *sum));
+        }
+        table.row(row("变动合计 moved".to_owned(), None, self.moved));
+        table.row(row("期末 closing".to_owned(), None, self.closing));
+        table.print(out);
+        if !self.is_total_known {
+            out.push_str("  期初只含出现过的账户 opening: only of accounts that occur in what was given\n");
+        }
+        out.push_str(if self.is_balanced() {
+            "  平 balanced: 期初 + 变动 = 期末 opening + moved = closing\n"
+        } else {
+            "  不平 NOT BALANCED: run `posgate ledger verify`\n"
+        });
+    }
+
+    /// The same for scripts: one object.
+    pub fn json(&self) -> Json {
+        let end = |index: usize| {
+            self.ends.map_or(Json::Null, |ends| {
+                let (head, stamp) = ends[index];
+                Json::Object(vec![
+                    ("seq", head.seq.0.into()),
+                    ("crc", Json::text(format_args!("{:08x}", head.crc))),
+                    ("time", Json::text(stamp)),
+                ])
+            })
+        };
+        let kinds = self.kinds.iter().filter(|(_, sum)| sum.count > 0);
+        let kinds = kinds.map(|(kind, sum)| (kind.word(), sum.json())).collect();
+        let named = |(name, sales): (String, &Sales)| sales_json(&name, sales);
+        Json::Object(vec![
+            ("site", Json::text(&self.site)),
+            ("ledger", Json::text(format_args!("{:016x}", self.ledger))),
+            ("from", Json::optional(self.from)),
+            ("to", Json::optional(self.to)),
+            ("notes", Json::List(self.notes.iter().map(Json::text).collect())),
+            ("entries", self.entries.into()),
+            ("first", end(0)),
+            ("last", end(1)),
+            (
+                "head",
+                Json::Object(vec![
+                    ("seq", self.head.seq.0.into()),
+                    ("crc", Json::text(format_args!("{:08x}", self.head.crc))),
+                ]),
+            ),
+            ("kinds", Json::Object(kinds)),
+            ("machines", Json::List(self.machines.iter().map(|(name, sales)| named((name.clone(), sales))).collect())),
+            ("periods", Json::List(self.periods.iter().map(|(name, sales)| named((name.clone(), sales))).collect())),
+            ("days", Json::List(self.days.iter().map(|(day, sales)| named((day.to_string(), sales))).collect())),
+            ("refused", counts_json(&self.refused)),
+            ("kept_shut", counts_json(&self.kept_shut)),
+            ("alarms", counts_json(&self.alarms)),
+            ("operators", Json::List(self.operators.iter().map(|(name, desk)| desk_json(name, desk)).collect())),
+            ("not_booked", list_json(&self.not_booked)),
+            ("invalid_times", list_json(&self.invalid_times)),
+            ("overdrafts", list_json(&self.overdrafts)),
+            ("bad_cards", list_json(&self.bad_cards)),
+            ("doubtful", list_json(&self.doubtful)),
+            (
+                "mute",
+                Json::List(
+                    self.mute
+                        .iter()
+                        .map(|(machine, sum)| {
+                            Json::Object(vec![("machine", Json::text(machine)), ("sales", sum.taken().json())])
+                        })
+                        .collect(),
+                ),
+            ),
+            ("voids", list_json(&self.voids)),
+            ("adjusts", list_json(&self.adjusts)),
+            ("late", list_json(&self.late)),
+            ("opening", total_json(self.opening)),
+            ("moved", total_json(self.moved)),
+            ("closing", total_json(self.closing)),
+            ("balanced", Json::Flag(self.is_balanced())),
+            ("total_known", Json::Flag(self.is_total_known)),
+        ])
+    }
+}
+
+fn money_and_uses(sum: Sum) -> String {
+    if sum.uses == 0 { sum.amount.to_string() } else { format!("{} + {} 次 uses", sum.amount, sum.uses) }
+}
+
+fn print_sales<'a, N: Display + 'a>(
+    out: &mut String,
+    (chinese, english): (&'static str, &'static str),
+    rows: impl Iterator<Item = (N, &'a Sales)>,
+    all: Option<&Sales>,
+) {
+    let mut table =
+        Table::new().text(chinese, english).number("笔数", "sales").number("金额", "yuan").number("次数", "uses");
+    for (chinese, english) in
+        [("刷卡", "amount"), ("计次", "count"), ("扫码", "code"), ("脱机", "offline"), ("撤销", "voids")]
+    {
+        table = table.number(chinese, english);
+    }
+    table = table.number("拒绝", "refused");
+    let mut add = |name: String, sales: &Sales| {
+        let sum = sales.all().taken();
+        table.row([
+            name,
+            sum.count.to_string(),
+            sum.amount.to_string(),
+            sum.uses.to_string(),
+            sales.charge.taken().amount.to_string(),
+            sales.meal.taken().amount.to_string(),
+            sales.scan.taken().amount.to_string(),
+            sales.offline.taken().amount.to_string(),
+            sales.void.amount.to_string(),
+            sales.refused.to_string(),
+        ]);
+    };
+    for (name, sales) in rows {
+        add(name.to_string(), sales);
+    }
+    if let Some(all) = all {
+        add("合计 all".to_owned(), all);
+    }
+    table.print(out);
+}
+
+fn print_reasons(out: &mut String, chinese: &str, english: &str, reasons: &BTreeMap<String, u64>) {
+    heading(out, chinese, english);
+    if reasons.is_empty() {
+        out.push_str("  无 none\n");
+    }
+    let mut sorted: Vec<_> = reasons.iter().collect();
+    sorted.sort_by_key(|(_, count)| core::cmp::Reverse(**count));
+    for (reason, count) in sorted {
+        let (chinese, english) = match reason.as_str() {
+            "left-out" => ("未逐笔记录".to_owned(), "beyond the limit a minute".to_owned()),
+            known => words::reason(known),
+        };
+        line(out, &chinese, &printable(&english), count);
+    }
+}
+
+fn desk_cells(name: &str, desk: &Desk) -> Vec<String> {
+    let mut cells = vec![name.to_owned()];
+    for sum in [desk.top_up, desk.subsidy, desk.pay_out, desk.adjust, desk.void] {
+        cells.extend([sum.count.to_string(), money_and_uses(sum)]);
+    }
+    cells
+}
+
+fn print_list(out: &mut String, chinese: &str, english: &str, list: &List) {
+    if list.sum.count > 0 {
+        heading(out, chinese, english);
+        print_rows(out, list);
+    }
+}
+
+fn print_rows(out: &mut String, list: &List) {
+    let mut table = Table::new()
+        .number("流水号", "seq")
+        .text("时间", "time")
+        .text("类型", "kind")
+        .text("机号", "machine")
+        .text("卡号", "card")
+        .number("金额", "yuan")
+        .number("余额", "balance")
+        .number("关联", "ref")
+        .text("说明", "what");
+    for row in &list.rows {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        table.row([
+            row.seq.to_string(),
+            second(row.time),
+            words::of_kind(row.kind).0.to_owned(),
+            text(row.machine.map(|machine| machine.to_string())),
+            text(row.card.map(|card| card.to_string())),
+            text(row.amount.map(|amount| amount.to_string())),
+            text(row.balance.map(|balance| balance.to_string())),
+            text(row.about.map(|about| about.to_string())),
+            row.what.clone(),
+        ]);
+    }
+    if !table.is_empty() {
+        table.print(out);
+    }
+    let more = list.sum.count.saturating_sub(list.rows.len() as u64);
+    if more > 0 {
+        put(out, format_args!("  另有 {more} 条未列 {more} more not listed (at most {LISTED_MAX})\n"));
+    }
+    if list.sum.count > 1 {
+        put(out, format_args!("  合计 all: {}  {}\n", list.sum.count, money_and_uses(list.sum)));
+    }
+}
+
+fn sales_json(name: &str, sales: &Sales) -> Json {
+    Json::Object(vec![
+        ("name", Json::text(name)),
+        ("sales", sales.all().taken().json()),
+        ("charge", sales.charge.taken().json()),
+        ("meal", sales.meal.taken().json()),
+        ("scan", sales.scan.taken().json()),
+        ("offline", sales.offline.taken().json()),
+        ("void", sales.void.json()),
+        ("refused", sales.refused.into()),
+    ])
+}
+
+fn desk_json(name: &str, desk: &Desk) -> Json {
+    Json::Object(vec![
+        ("by", Json::text(name)),
+        ("topup", desk.top_up.json()),
+        ("subsidy", desk.subsidy.json()),
+        ("payout", desk.pay_out.json()),
+        ("adjust", desk.adjust.json()),
+        ("void", desk.void.json()),
+    ])
+}
+
+fn counts_json(counts: &BTreeMap<String, u64>) -> Json {
+    let pair =
+        |(name, count): (&String, &u64)| Json::Object(vec![("name", Json::text(name)), ("count", (*count).into())]);
+    Json::List(counts.iter().map(pair).collect())
+}
+
+fn total_json(sum: Sum) -> Json {
+    Json::Object(vec![("amount", Json::text(sum.amount)), ("uses", Json::Number(sum.uses))])
+}
+
+fn list_json(list: &List) -> Json {
+    let rows = list.rows.iter().map(listed_json).collect();
+    Json::Object(vec![("all", list.sum.json()), ("listed", Json::List(rows))])
+}
+
+fn listed_json(row: &Listed) -> Json {
+    Json::Object(vec![
+        ("seq", row.seq.0.into()),
+        ("time", Json::text(row.time)),
+        ("kind", Json::text(row.kind.word())),
+        ("machine", Json::optional(row.machine)),
+        ("card", Json::optional(row.card)),
+        ("amount", Json::optional(row.amount)),
+        ("balance", Json::optional(row.balance)),
+        ("ref", row.about.map_or(Json::Null, |about| about.0.into())),
+        ("what", Json::text(&row.what)),
+    ])
+}

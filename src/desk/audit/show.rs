@@ -1,0 +1,330 @@
+//! `posgate ledger show`: the entries that are asked for, and those to come (design.md, section 3).
+//!
+//! It judges nothing that `verify` would: a line that does not follow is named where it stands, in a line that begins with `#`, and the
+//! exit code tells of it. A line that is just being written comes when it is whole.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::source::{After, Item, Piece, Source, Step, archived_words};
+use super::{Calendar, Filter, Trouble};
+use crate::engine::model::{Entry, EntrySeq};
+use crate::ledger::header::HEADER_LEN;
+use crate::ledger::segment::{self, Lines};
+use crate::ledger::show::{write_entry, write_title};
+use crate::ledger::storage::{DirFiles, Files};
+use crate::ledger::{Head, HeldFiles, line};
+
+/// How often a followed ledger is looked at.
+const FOLLOW_MS: u16 = 200;
+
+/// Entries kept for `--last`: more would be a copy of the ledger in memory.
+pub const LAST_MAX: usize = 100_000;
+
+/// What to print, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Show {
+    /// Which entries.
+    pub filter: Filter,
+    /// How their times are read.
+    pub calendar: Calendar,
+    /// Only the last of them.
+    pub last: Option<usize>,
+    /// The ledger's own lines instead of a table.
+    pub raw: bool,
+    /// The entry that the reader has, which must be here.
+    pub after: Option<After>,
+}
+
+impl Show {
+    /// Prints the entries there are, up to `limit`, which is durable. Gives the sentence about the first line that does not follow, and where
+    /// following goes on.
+    ///
+    /// # Errors
+    /// If a file cannot be read or the output not be written, or the ledger does not hold `limit`.
+    pub fn print(
+        &self,
+        source: &Source,
+        limit: Option<Head>,
+        out: &mut dyn Write,
+    ) -> Result<(Option<String>, Place), Trouble> {
+        let mut out = BufWriter::new(out);
+        if !self.raw {
+            write_title(&mut out)?;
+        }
+        let mut damage = None;
+        let mut kept: VecDeque<Vec<u8>> = VecDeque::new();
+        let mut walk = source.walk_after(self.filter.after);
+        let mut place = Place::before(source, self.filter.after);
+        while limit.is_none_or(|limit| walk.head().seq < limit.seq)
+            && let Some(step) = walk.step()?
+        {
+            match step {
+                Step::Entry(Item { text, entry, piece, line, end, crc, .. }) => {
+                    place.pass(piece, line, end, Head { seq: entry.seq, crc });
+                    if !self.filter.admits(&entry, &self.calendar) {
+                        continue;
+                    }
+                    match self.last {
+                        None => self.write(&mut out, text)?,
+                        Some(0) => (),
+                        Some(last) => {
+                            let mut place = if kept.len() == last.min(LAST_MAX) { kept.pop_front() } else { None };
+                            let mut line = place.take().unwrap_or_default();
+                            line.clear();
+                            line.extend_from_slice(text);
+                            kept.push_back(line);
+                        }
+                    }
+                }
+                Step::Bad { path, line, text, what } => {
+                    let sentence = format!("{path}:{line}: {what}");
+                    if self.last.is_none() {
+                        writeln!(out, "# {sentence}")?;
+                        if line > 1 && line::parse(text).is_ok_and(|parsed| self.wants(&parsed.entry)) {
+                            self.write(&mut out, text)?;
+                        }
+                    }
+                    damage.get_or_insert((path.to_owned(), line, what));
+                }
+            }
+        }
+        for text in kept {
+            self.write(&mut out, &text)?;
+        }
+        out.flush()?;
+        let damage = damage.map(|(path, line, what)| source.damage(&path, line, &what).to_string());
+        Ok((damage, place))
+    }
+
+    /// Prints what is appended from now on, in this segment and those after it, until nobody reads any more; with `durable` only as far as it
+    /// says each time.
+    ///
+    /// # Errors
+    /// If a file cannot be read or the output not be written, or the ledger goes on otherwise than it was read.
+    pub fn follow(
+        &self,
+        mut place: Place,
+        mut durable: Option<&mut AskSynced<'_>>,
+        out: &mut (impl Write + AsFd),
+    ) -> Result<(), Trouble> {
+        loop {
+            let limit = match &mut durable {
+                None => Limit::None,
+                Some(ask) => ask()?.map_or(Limit::Nothing, Limit::Head),
+            };
+            if self.print_new(&mut place, limit, out)? {
+                continue;
+            }
+            let mut reader = [PollFd::new(out.as_fd(), PollFlags::empty())];
+            match poll(&mut reader, PollTimeout::from(FOLLOW_MS)) {
+                Ok(0) | Err(nix::errno::Errno::EINTR) => (),
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+    }
+
+    /// Prints the whole lines that came since. Says whether a new segment began.
+    fn print_new(&self, place: &mut Place, limit: Limit, out: &mut impl Write) -> Result<bool, Trouble> {
+        let limit = match limit {
+            Limit::Nothing => return Ok(false),
+            Limit::None => None,
+            Limit::Head(limit) => Some(limit),
+        };
+        let mut buffered = BufWriter::new(&mut *out);
+        place.keep_up()?;
+        let path = place.path.clone();
+        let files = place.files.clone();
+        let len = files.len(&path)?;
+        if len < place.offset {
+            return Err(Trouble::Damaged(format!("{path}: it was cut while it was followed: begin anew")));
+        }
+        let mut lines = Lines::new(&files, &path);
+        lines.go_back(place.offset, place.line);
+        while len > place.offset
+            && limit.is_none_or(|limit| place.head.seq < limit.seq)
+            && let Some(line) = lines.read()?
+        {
+            if !line.ended {
+                break;
+            }
+            let parsed = line::parse(line.text).ok().filter(|_| line.follows(place.head.crc));
+            let Some(parsed) = parsed.filter(|parsed| parsed.entry.seq == place.head.seq.next()) else {
+                let what = "this line does not follow: `posgate ledger verify` tells more";
+                return Err(Trouble::Damaged(format!("{path}:{}: {what}", line.number)));
+            };
+            place.head = Head { seq: parsed.entry.seq, crc: parsed.crc };
+            (place.offset, place.line) = (line.end(), line.number + 1);
+            if self.wants(&parsed.entry) {
+                self.write(&mut buffered, line.text)?;
+            }
+        }
+        buffered.flush()?;
+        if let Some(limit) = limit.filter(|limit| limit.seq == place.head.seq && limit.crc != place.head.crc) {
+            return Err(Trouble::Nothing(format!(
+                "diverged: the server has synced {limit}, and entry {} here has the crc {:08x}: is it another ledger?",
+                place.head.seq, place.head.crc
+            )));
+        }
+        place.turn_to_next()
+    }
+
+    fn wants(&self, entry: &Entry) -> bool {
+        self.filter.admits(entry, &self.calendar)
+    }
+
+    fn write(&self, out: &mut dyn Write, text: &[u8]) -> io::Result<()> {
+        if self.raw {
+            out.write_all(text)?;
+            return out.write_all(b"\n");
+        }
+        write_entry(out, text)
+    }
+}
+
+/// The last entry that the running server has synced; `None`: nobody serves, or nobody can say at the moment.
+pub type AskSynced<'a> = dyn FnMut() -> Result<Option<Head>, Trouble> + 'a;
+
+/// How far a follower prints.
+#[derive(Clone, Copy)]
+enum Limit {
+    /// All that is there.
+    None,
+    /// Nothing: nobody says what is durable.
+    Nothing,
+    /// Up to this entry.
+    Head(Head),
+}
+
+/// Where following goes on. The segment is held open, and those after it too as soon as they are there: `archive` may take them away.
+#[derive(Clone, Debug)]
+pub struct Place {
+    files: HeldFiles,
+    path: String,
+    offset: u64,
+    line: u64,
+    head: Head,
+    /// The segments after it that are held, oldest first.
+    later: VecDeque<EntrySeq>,
+}
+
+impl Place {
+    /// Before the first entry that a walk after `after` reads.
+    fn before(source: &Source, after: EntrySeq) -> Self {
+        let piece = source.piece_after(after);
+        let header = &piece.header;
+        let head = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
+        let (files, path) = (source.files.clone(), piece.path.clone());
+        Self { files, path, offset: HEADER_LEN as u64, line: 2, head, later: VecDeque::new() }
+    }
+
+    /// All of the source was read: the newest segment may be one without an entry yet. The others are let go.
+    fn settle(&mut self, source: &Source) {
+        let newest = &source.pieces[source.pieces.len() - 1];
+        if newest.path != self.path && newest.header.first == self.head.seq.next() {
+            newest.path.clone_into(&mut self.path);
+            (self.offset, self.line) = (HEADER_LEN as u64, 2);
+        }
+        for piece in source.pieces.iter().filter(|piece| piece.header.first <= self.head.seq && piece.path != self.path)
+        {
+            self.files.let_go(Path::new(&piece.path));
+        }
+    }
+
+    /// An entry was read, which ends at `end`.
+    fn pass(&mut self, piece: &Piece, line: u64, end: u64, head: Head) {
+        if self.path != piece.path {
+            piece.path.clone_into(&mut self.path);
+        }
+        (self.offset, self.line, self.head) = (end, line + 1, head);
+    }
+
+    /// Holds the segments that began since.
+    fn keep_up(&mut self) -> Result<(), Trouble> {
+        let dir = PathBuf::from(&self.path);
+        let dir =
+            dir.parent().map_or(Path::new("."), |dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+        let newest = self.later.back().copied().unwrap_or(self.head.seq);
+        let own = Path::new(&self.path).file_name();
+        let mut here = segment::list(&DirFiles::new(dir))?;
+        here.retain(|segment| segment.first > newest && own != Some(OsStr::new(&segment.name)));
+        for segment in here {
+            let path = PathBuf::from(&self.path).with_file_name(&segment.name);
+            match self.files.hold(&path) {
+                Ok(()) => self.later.push_back(segment.first),
+                // It was taken away already.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes to the segment that continues from here, if there is one: the file with the next entry's number in its name.
+    fn turn_to_next(&mut self) -> Result<bool, Trouble> {
+        let wanted = self.head.seq.next();
+        let Some(first) = self.later.front().copied().filter(|first| *first <= wanted) else {
+            return self.look_for_gap(wanted);
+        };
+        let next = PathBuf::from(&self.path).with_file_name(segment::name_of(first)).display().to_string();
+        // Its header is written in one piece, and may not be there yet.
+        let Ok(header) = segment::read_header(&self.files, &next)? else { return Ok(false) };
+        if (header.first, header.chain) != (wanted, self.head.crc) {
+            return Err(Trouble::Damaged(format!("{next}:1: it does not continue from {}", self.head)));
+        }
+        self.later.pop_front();
+        self.files.let_go(Path::new(&self.path));
+        (self.path, self.offset, self.line) = (next, HEADER_LEN as u64, 2);
+        Ok(true)
+    }
+
+    /// A segment that begins later says that the one here has ended. What lies between was taken away if nothing is left to read here.
+    fn look_for_gap(&self, wanted: EntrySeq) -> Result<bool, Trouble> {
+        let Some(first) = self.later.front() else { return Ok(false) };
+        if self.files.len(&self.path)? > self.offset {
+            return Ok(false);
+        }
+        let dir = Path::new(&self.path).parent().unwrap_or(Path::new("."));
+        Err(Trouble::Nothing(archived_words(wanted, *first, [dir])))
+    }
+}
+
+/// The directories or segments `places`, printed as `show` says and followed if `is_followed`. With `durable` only what the running server has
+/// synced is printed; where none runs, what the next start would keep, and of what comes later nothing before a server says so. Gives what does
+/// not follow.
+///
+/// # Errors
+/// If a file cannot be read, the output not be written, there is no ledger, or it does not go on from [`Show::after`].
+pub fn run(
+    places: &[PathBuf],
+    show: &Show,
+    is_followed: bool,
+    mut durable: Option<&mut AskSynced<'_>>,
+    out: &mut (impl Write + AsFd),
+) -> Result<Option<String>, Trouble> {
+    // Before the files are opened: they hold all that was durable then.
+    let limit = match &mut durable {
+        None => None,
+        Some(ask) => ask()?,
+    };
+    let source = Source::open(places)?;
+    if let Some(after) = show.after {
+        source.check_after(after)?;
+    }
+    if let Some(limit) = limit {
+        source.check_limit(limit)?;
+    }
+    let (damage, mut place) = show.print(&source, limit, out)?;
+    if is_followed && damage.is_none() {
+        place.settle(&source);
+        drop(source);
+        show.follow(place, durable, out)?;
+    }
+    Ok(damage)
+}

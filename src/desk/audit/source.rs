@@ -1,0 +1,465 @@
+//! The segments that a person named, as one run of entries (design.md, sections 7 and 9).
+//!
+//! Directories and segments may be given in any order, an archive beside the live ledger: they are read in the order of their entries, one
+//! that is there twice once. What always holds: entries come out in the order of their seqs, each following by crc from the one
+//! before, and a seq never twice; the end is the last whole line, be it that the server is writing or that a power cut tore it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Trouble;
+use crate::engine::book::{AccountLine, account_line};
+use crate::engine::limits::TAIL_LEN_MAX;
+use crate::engine::model::{Entry, EntrySeq};
+use crate::ledger::header::Header;
+use crate::ledger::segment::{self, Lines};
+use crate::ledger::storage::Files;
+use crate::ledger::verify::{Fault, verify};
+use crate::ledger::{Head, HeldFiles, Refusal, State, archived, copies, kin, line, snapshot};
+
+/// How long a line may take that the server is just writing: it is one write of at most 64 KiB.
+const WRITING: Duration = Duration::from_millis(50);
+
+/// One segment.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Its path.
+    pub path: String,
+    /// What it says of itself.
+    pub header: Header,
+}
+
+/// The last entry that a reader has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// Its number.
+    pub seq: EntrySeq,
+    /// Its crc, if the reader says it.
+    pub crc: Option<u32>,
+}
+
+/// What is said of an entry that is older than the `first` one here: where it went, as far as one of the ledger's directories says so.
+pub fn archived_words<'a>(seq: EntrySeq, first: EntrySeq, dirs: impl IntoIterator<Item = &'a Path>) -> String {
+    let place = dirs.into_iter().find_map(|dir| archived::place_of(dir, seq));
+    let place = place.map_or_else(
+        || "name the archive's directory too".to_owned(),
+        |place| format!("it is in {}: name that directory too", place.display()),
+    );
+    format!("entry {seq} was archived, the first one here is {first}: {place}")
+}
+
+/// The state that stands for the entries that were taken away.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    /// The last entry that it holds.
+    pub head: Head,
+    /// The accounts as of then.
+    pub accounts: Vec<AccountLine>,
+}
+
+/// What is to be read.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Reads them as they stood when it was opened.
+    pub files: HeldFiles,
+    /// The directories among what was named.
+    pub places: Vec<PathBuf>,
+    /// In the order of their entries; at least one.
+    pub pieces: Vec<Piece>,
+    /// If the first segments are not among them: the snapshot, where there is one that a start would believe.
+    pub base: Option<Base>,
+}
+
+impl Source {
+    /// Takes directories and segment files.
+    ///
+    /// # Errors
+    /// If there is no such file or no ledger in a directory, or they belong to two ledgers or two branches of one, or a header cannot be read.
+    pub fn open(places: &[PathBuf]) -> Result<Self, Trouble> {
+        let (files, paths) = HeldFiles::of_places(places)?;
+        let once = copies::once(&files, paths)?;
+        if let Some(copies::Differing { file, line, what }) = once.differing.first() {
+            let sentence = format!("{file}:{line}: altered: {what}; `posgate ledger verify` lists all");
+            return Err(Trouble::Damaged(sentence));
+        }
+        let mut pieces = Vec::new();
+        let mut unreadable = Vec::new();
+        for (path, _) in once.segments {
+            match segment::read_header(&files, &path)? {
+                Ok(header) => pieces.push(Piece { path, header }),
+                Err(error) => unreadable.push((path, error)),
+            }
+        }
+        for (path, error) in unreadable {
+            // The newest has no header for a moment when it begins; a power cut then leaves it so, and the next start takes it away.
+            let first = first_by_name(&path);
+            let is_newest = !pieces.is_empty() && pieces.iter().all(|piece| Some(piece.header.first) < first);
+            if !is_newest {
+                return Err(Trouble::Damaged(format!("{path}:1: header: {error}; `posgate ledger verify` tells more")));
+            }
+        }
+        pieces.sort_by_key(|piece| piece.header.first);
+        if pieces.is_empty() {
+            return Err(Trouble::Usage("name a ledger's directory, or its segments".to_owned()));
+        }
+        let headers: Vec<(&str, &Header)> = pieces.iter().map(|piece| (piece.path.as_str(), &piece.header)).collect();
+        if let Some(sentence) = kin::stranger(&files, &headers)? {
+            return Err(Trouble::Usage(sentence));
+        }
+        let dirs = places.iter().filter(|place| place.is_dir()).cloned().collect();
+        let mut source = Self { files, places: dirs, pieces, base: None };
+        if source.first() > EntrySeq(1) {
+            source.base = places
+                .iter()
+                .filter(|place| place.is_dir())
+                .find_map(|place| base_in(&source.files.in_dir(place)).transpose())
+                .transpose()?;
+        }
+        Ok(source)
+    }
+
+    /// The first entry that its segments hold, or will hold.
+    pub fn first(&self) -> EntrySeq {
+        self.pieces[0].header.first
+    }
+
+    /// Whether nothing is before them.
+    pub fn is_whole(&self) -> bool {
+        self.first() == EntrySeq(1)
+    }
+
+    /// The ledger's name: that of its newest branch.
+    pub fn ledger(&self) -> u64 {
+        self.pieces[self.pieces.len() - 1].header.ledger
+    }
+
+    /// The site's label, as the newest segment has it.
+    pub fn site(&self) -> &str {
+        &self.pieces[self.pieces.len() - 1].header.site
+    }
+
+    /// What a reader should know who thinks he has the whole ledger before him.
+    pub fn note(&self) -> Option<String> {
+        let first = self.first();
+        if self.is_whole() {
+            return None;
+        }
+        let before = EntrySeq(first.0.saturating_sub(1));
+        Some(match &self.base {
+            Some(base) => {
+                let place = self.places.iter().find_map(|dir| archived::place_of(dir, before));
+                let place = place.map_or_else(
+                    || "name the archive's directory too".to_owned(),
+                    |place| format!("they are in {}: name that directory too", place.display()),
+                );
+                format!(
+                    "begins with entry {first}: those before were taken away, and sums begin with the snapshot as of entry {}; {place} to read all",
+                    base.head.seq
+                )
+            }
+            None => format!("begins with entry {first}: entries 1 to {before} are not among the segments given"),
+        })
+    }
+
+    /// From the first entry on.
+    pub fn walk(&self) -> Walk<'_> {
+        self.walk_from(0)
+    }
+
+    /// From the segment on that holds the entry after `seq`, if there is one.
+    pub fn walk_after(&self, seq: EntrySeq) -> Walk<'_> {
+        self.walk_from(self.index_after(seq))
+    }
+
+    /// The segment where [`Source::walk_after`] begins.
+    pub fn piece_after(&self, seq: EntrySeq) -> &Piece {
+        &self.pieces[self.index_after(seq)]
+    }
+
+    fn index_after(&self, seq: EntrySeq) -> usize {
+        let later = self.pieces.iter().position(|piece| piece.header.first > seq.next());
+        later.unwrap_or(self.pieces.len()).saturating_sub(1)
+    }
+
+    /// Whether a reader who has everything up to an entry can go on from here.
+    ///
+    /// # Errors
+    /// If he cannot: the entries after it were taken away (*gap*), the ledger does not reach it (*ahead*), or it is another entry here
+    /// (*diverged*).
+    pub fn check_after(&self, after: After) -> Result<(), Trouble> {
+        let first = self.first();
+        if after.seq.next() < first {
+            return Err(Trouble::Nothing(format!("gap: {}", self.archived(after.seq.next()))));
+        }
+        let mut walk = self.walk_after(EntrySeq(after.seq.0.saturating_sub(1)));
+        let mut head = Head { seq: EntrySeq(first.0 - 1), crc: self.pieces[0].header.chain };
+        while head.seq < after.seq {
+            match walk.entry()? {
+                Some(item) => head = item.head(),
+                None => {
+                    return Err(Trouble::Nothing(format!(
+                        "ahead: there is no entry {} yet, the ledger ends with {}: was an older copy put back?",
+                        after.seq,
+                        walk.head()
+                    )));
+                }
+            }
+        }
+        match after.crc {
+            Some(crc) if crc != head.crc => Err(Trouble::Nothing(format!(
+                "diverged: entry {} has the crc {:08x} here, not {crc:08x}: what you have is of another ledger, or of another branch of it",
+                after.seq, head.crc
+            ))),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What is said of an entry that is older than the first one here.
+    pub fn archived(&self, seq: EntrySeq) -> String {
+        archived_words(seq, self.first(), self.places.iter().map(PathBuf::as_path))
+    }
+
+    /// Whether it holds what the server says that it synced.
+    pub(super) fn check_limit(&self, limit: Head) -> Result<(), Trouble> {
+        if limit.seq < self.first() {
+            return Ok(());
+        }
+        self.check_after(After { seq: limit.seq, crc: Some(limit.crc) }).map_err(|trouble| match trouble {
+            Trouble::Nothing(why) => {
+                Trouble::Nothing(format!("{why} (the server that was asked serves another ledger?)"))
+            }
+            other @ (Trouble::Io(_) | Trouble::Damaged(_) | Trouble::Usage(_)) => other,
+        })
+    }
+
+    /// From the segment with this index on.
+    pub fn walk_from(&self, index: usize) -> Walk<'_> {
+        Walk {
+            source: self,
+            index,
+            lines: None,
+            head: None,
+            chain: None,
+            has_waited: false,
+            buffer: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// The first place that is not what was written, in the words of `ledger verify`.
+    pub(super) fn damage(&self, path: &str, line: u64, what: &str) -> Trouble {
+        let names: Vec<String> = self.pieces.iter().map(|piece| piece.path.clone()).collect();
+        let report = verify(&self.files, &names, self.is_whole(), &mut || ());
+        let found =
+            report.ok().and_then(|report| report.findings.into_iter().find(|finding| finding.fault != Fault::Torn));
+        let told = match found {
+            Some(found) => format!("{}:{}: {}: {}", found.file, found.line, found.fault.word(), found.what),
+            None => format!("{path}:{line}: {what}"),
+        };
+        Trouble::Damaged(format!("{told}; nothing after it can be relied on, `posgate ledger verify` lists all"))
+    }
+}
+
+fn first_by_name(path: &str) -> Option<EntrySeq> {
+    segment::first_of(path.rsplit('/').next().unwrap_or(path))
+}
+
+/// What a directory's snapshot says, if a start would believe it.
+fn base_in(directory: &HeldFiles) -> Result<Option<Base>, Trouble> {
+    let segments = segment::list(directory)?;
+    let mut base = Base::default();
+    let belief = snapshot::restore(directory, &segments, &mut base)?;
+    Ok(belief.ok().flatten().map(|found| Base { head: found.title.head, ..base }))
+}
+
+impl State for Base {
+    fn rewind(&mut self) {
+        self.accounts.clear();
+    }
+
+    fn apply(&mut self, _: &Entry) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn restore(&mut self, line: &str) -> Result<(), Refusal> {
+        let account = account_line(line).map_err(|error| Refusal(error.to_string()))?;
+        self.accounts.extend(account);
+        Ok(())
+    }
+
+    fn resume(&mut self, _: EntrySeq) {}
+
+    fn emit(&self, _: &mut dyn FnMut(&str) -> std::io::Result<()>) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One entry where it stands.
+#[derive(Debug)]
+pub struct Item<'a> {
+    /// Its segment.
+    pub piece: &'a Piece,
+    /// The segment's place in the source.
+    pub index: usize,
+    /// From 1, which is the header.
+    pub line: u64,
+    /// Where the line after it begins in the file.
+    pub end: u64,
+    /// Without the LF.
+    pub text: &'a [u8],
+    /// The crc of the entry before.
+    pub chain: u32,
+    /// Its own.
+    pub crc: u32,
+    /// All columns but the last.
+    pub entry: Entry,
+}
+
+impl Item<'_> {
+    /// The entry's seq and crc.
+    pub fn head(&self) -> Head {
+        Head { seq: self.entry.seq, crc: self.crc }
+    }
+}
+
+/// What comes next.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // there is one at a time
+pub enum Step<'a> {
+    /// An entry that follows from the one before.
+    Entry(Item<'a>),
+    /// A line that does not.
+    Bad {
+        /// The segment's path.
+        path: &'a str,
+        /// From 1, which is the header.
+        line: u64,
+        /// Without the LF.
+        text: &'a [u8],
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Reads the entries one after the other.
+pub struct Walk<'a> {
+    source: &'a Source,
+    index: usize,
+    lines: Option<Lines<'a, HeldFiles>>,
+    /// `None` before the first header.
+    head: Option<Head>,
+    /// The crc column of the line before, good or not.
+    chain: Option<u32>,
+    has_waited: bool,
+    buffer: Vec<u8>,
+    is_over: bool,
+}
+
+impl Walk<'_> {
+    /// The next entry; `None` at the end.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the ledger is damaged here.
+    pub fn entry(&mut self) -> Result<Option<Item<'_>>, Trouble> {
+        let source = self.source;
+        match self.step()? {
+            None => Ok(None),
+            Some(Step::Entry(item)) => Ok(Some(item)),
+            Some(Step::Bad { path, line, what, .. }) => Err(source.damage(path, line, &what)),
+        }
+    }
+
+    /// The last entry that was read, or what the first header continues from.
+    pub fn head(&self) -> Head {
+        self.head.unwrap_or_default()
+    }
+
+    /// The next line, good or not; `None` at the end.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn step(&mut self) -> Result<Option<Step<'_>>, Trouble> {
+        let source = self.source;
+        loop {
+            let Some(piece) = source.pieces.get(self.index).filter(|_| !self.is_over) else { return Ok(None) };
+            let is_newest = self.index + 1 == source.pieces.len();
+            let Some(lines) = &mut self.lines else {
+                let before = Head { seq: EntrySeq(piece.header.first.0 - 1), crc: piece.header.chain };
+                let contradicted = self.head.replace(before).filter(|head| *head != before);
+                self.lines = Some(Lines::new(&source.files, &piece.path));
+                self.chain = Some(before.crc);
+                match contradicted {
+                    None => continue,
+                    Some(head) => {
+                        self.buffer.clear();
+                        let what = format!(
+                            "the segment continues from {before}, and what was read before it ends with {head}"
+                        );
+                        return Ok(Some(Step::Bad { path: &piece.path, line: 1, text: &self.buffer, what }));
+                    }
+                }
+            };
+            let Some(line) = lines.read()? else {
+                self.lines = None;
+                self.index += 1;
+                continue;
+            };
+            self.buffer.clear();
+            self.buffer.extend_from_slice(line.text);
+            let (offset, number, ended, has_zeros) = (line.offset, line.number, line.ended, line.has_zeros());
+            let end = line.end();
+            let follows = self.chain.is_some_and(|chain| line.follows(chain));
+            let head = self.head.unwrap_or_default();
+            let what = match (follows, line::parse(&self.buffer)) {
+                (true, Ok(parsed)) if parsed.entry.seq == head.seq.next() => {
+                    let chain = self.chain.unwrap_or_default();
+                    self.chain = Some(parsed.crc);
+                    self.head = Some(Head { seq: parsed.entry.seq, crc: parsed.crc });
+                    return Ok(Some(Step::Entry(Item {
+                        piece,
+                        index: self.index,
+                        line: number,
+                        end,
+                        text: &self.buffer,
+                        chain,
+                        crc: parsed.crc,
+                        entry: parsed.entry,
+                    })));
+                }
+                (true, Ok(parsed)) => format!("entry {} stands where {} should", parsed.entry.seq, head.seq.next()),
+                (_, Err(error)) => error.to_string(),
+                (false, Ok(_)) => "the crc does not follow".to_owned(),
+            };
+            if is_newest {
+                let is_in_tail = source.files.len(&piece.path)?.saturating_sub(offset) <= TAIL_LEN_MAX as u64;
+                if is_in_tail && !self.has_waited {
+                    self.has_waited = true;
+                    std::thread::sleep(WRITING);
+                    lines.go_back(offset, number);
+                    continue;
+                }
+                if is_in_tail && (!ended || has_zeros || is_no_ledger(lines, &self.buffer)?) {
+                    self.is_over = true;
+                    return Ok(None);
+                }
+                lines.go_back(offset, number);
+                lines.read()?;
+            }
+            // As `verify` goes on: one change is one bad line.
+            self.chain = line::crc_column(&self.buffer);
+            if let Ok(parsed) = line::parse(&self.buffer) {
+                self.head = Some(Head { seq: parsed.entry.seq, crc: parsed.crc });
+            }
+            return Ok(Some(Step::Bad { path: &piece.path, line: number, text: &self.buffer, what }));
+        }
+    }
+}
+
+/// Whether no line from here to the end ends as one of a ledger does: what a power cut leaves.
+fn is_no_ledger(lines: &mut Lines<'_, HeldFiles>, first: &[u8]) -> Result<bool, Trouble> {
+    let mut has_crc = line::crc_column(first).is_some();
+    while let Some(line) = lines.read()? {
+        has_crc |= line.ended && line::crc_column(line.text).is_some();
+    }
+    Ok(!has_crc)
+}

@@ -1,0 +1,590 @@
+//! A file of orders: a CSV as an office keeps it, read whole before anything is ordered.
+//!
+//! Read by the reader of card tables ([`crate::files::sheet`]). One row is one order. What a row is named by is not the file's:
+//! its command, what the file is for, its card, and which of the card's rows it is ([`Row::nth`]). So the file may be sorted, saved
+//! again or mended, and nothing is done twice (design.md, section 8). A row may have a key of its own instead.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::json::Object;
+use super::request::is_key;
+use crate::engine::limits::NAMES_KEPT_MIN;
+use crate::engine::model::order::Note;
+use crate::engine::model::{AccountId, Balance, CardNo, Money};
+use crate::files::cards::columns::{CARD_ALIASES, DEPARTMENT_ALIASES, NAME_ALIASES};
+use crate::files::problem::{Problem, Problems, masked};
+use crate::files::sheet::heading::{Holds, Named};
+use crate::files::sheet::{self, Cells, Layout, Unknown, heading, value};
+
+/// Rows of one file: the server must know each again when the file comes a second time.
+const ROWS_MAX: usize = NAMES_KEPT_MIN;
+
+/// A column: its names, and what it holds.
+struct ColumnSpec(&'static str, &'static [&'static str], &'static [&'static str], Holds);
+
+impl Named for ColumnSpec {
+    fn english(&self) -> &'static str {
+        self.0
+    }
+
+    fn chinese(&self) -> &'static [&'static str] {
+        self.1
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        self.2
+    }
+
+    fn holds(&self) -> Holds {
+        self.3
+    }
+}
+
+const AMOUNT_ALIASES: &[&str] = &["充值金额", "补贴金额", "补助金额", "发放金额", "实发金额", "调整金额", "应发金额"];
+
+/// The columns. The last two decide nothing; of the name, the server says whether it is the holder's.
+const COLUMNS: &[ColumnSpec] = &[
+    ColumnSpec("card", &["卡号"], CARD_ALIASES, Holds::Card),
+    ColumnSpec("amount", &["金额"], AMOUNT_ALIASES, Holds::Yuan),
+    ColumnSpec("uses", &["次数"], &["充值次数", "补贴次数"], Holds::Count),
+    ColumnSpec("account", &["编号", "学号", "工号"], &[], Holds::Name),
+    ColumnSpec("old", &["原编号"], &["旧编号", "原学号", "旧学号"], Holds::Name),
+    ColumnSpec("new", &["新编号"], &["新学号"], Holds::Name),
+    ColumnSpec("note", &["备注"], &["说明", "摘要", "事由", "remark", "remarks", "comment"], Holds::Text),
+    ColumnSpec("key", &["流水号"], &["操作编号"], Holds::Name),
+    ColumnSpec("name", &["姓名"], NAME_ALIASES, Holds::Text),
+    ColumnSpec("department", &["部门"], DEPARTMENT_ALIASES, Holds::Text),
+];
+const CARD: usize = 0;
+const AMOUNT: usize = 1;
+const USES: usize = 2;
+const ACCOUNT: usize = 3;
+const OLD: usize = 4;
+const NEW: usize = 5;
+const NOTE: usize = 6;
+const KEY: usize = 7;
+const NAME: usize = 8;
+const DEPARTMENT: usize = 9;
+
+/// What the rows of a command's file say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// card, amount or uses; below zero too where it is a correction.
+    Move { is_signed: bool },
+    /// card.
+    Card,
+    /// card, account.
+    Account,
+    /// old, new: accounts.
+    Rename,
+}
+
+/// The commands that take files.
+const SHAPES: &[(&str, Shape)] = &[
+    ("topup", Shape::Move { is_signed: false }),
+    ("subsidy", Shape::Move { is_signed: false }),
+    ("adjust", Shape::Move { is_signed: true }),
+    ("lost", Shape::Card),
+    ("found", Shape::Card),
+    ("freeze", Shape::Card),
+    ("unfreeze", Shape::Card),
+    ("close", Shape::Card),
+    ("account", Shape::Account),
+    ("rename", Shape::Rename),
+];
+
+impl Shape {
+    /// The columns of its file: one of each group must be there.
+    const fn columns(self) -> &'static [&'static [usize]] {
+        match self {
+            Self::Move { .. } => &[&[CARD], &[AMOUNT, USES]],
+            Self::Card => &[&[CARD]],
+            Self::Account => &[&[CARD], &[ACCOUNT]],
+            Self::Rename => &[&[OLD], &[NEW]],
+        }
+    }
+
+    const fn wanted(self) -> &'static str {
+        match self {
+            Self::Move { .. } => {
+                "the first line must name the columns card 卡号 and amount 金额 (or uses 次数); note 备注 and key 流水号 may follow"
+            }
+            Self::Card => {
+                "the first line must name the column card 卡号; name 姓名, note 备注 and key 流水号 may follow"
+            }
+            Self::Account => {
+                "the first line must name the columns card 卡号 and account 编号; note 备注 and key 流水号 may follow"
+            }
+            Self::Rename => {
+                "the first line must name the columns old 原编号 and new 新编号; note 备注 and key 流水号 may follow"
+            }
+        }
+    }
+
+    const fn layout(self) -> Layout<ColumnSpec> {
+        Layout {
+            columns: COLUMNS,
+            first: self.columns()[0][0],
+            wanted: self.wanted(),
+            // A key column under another name would be lost in silence, and a row done twice.
+            unknown: |heading| {
+                Unknown::Refuse(format!(
+                    "unknown column {}: delete it, or name it x_… if it is your own",
+                    masked(heading)
+                ))
+            },
+        }
+    }
+
+    fn takes(self, column: usize) -> bool {
+        // Nobody's name goes with an account's.
+        let is_own = column != NAME || !matches!(self, Self::Rename);
+        let is_beside = matches!(column, NOTE | KEY | NAME | DEPARTMENT);
+        is_beside && is_own || self.columns().iter().any(|group| group.contains(&column))
+    }
+}
+
+/// A file of orders, read and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Orders {
+    /// In the file's order.
+    pub rows: Vec<Row>,
+    /// Doubtful, but read.
+    pub warnings: Vec<Problem>,
+}
+
+/// What a row orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Money or meals of a card's account.
+    Move {
+        /// Whose account.
+        card: CardNo,
+        /// Yuan.
+        amount: Balance,
+        /// Meals.
+        uses: i32,
+    },
+    /// A word on a card.
+    Card(CardNo),
+    /// A card goes to an account.
+    Account {
+        /// The card.
+        card: CardNo,
+        /// The account.
+        account: AccountId,
+    },
+    /// An account gets another name.
+    Rename {
+        /// Its name.
+        old: AccountId,
+        /// Its new name.
+        new: AccountId,
+    },
+}
+
+/// One order of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The file's line, from 1.
+    pub line: u32,
+    /// What is ordered.
+    pub what: What,
+    /// Who holds the card, as the file says; empty: it does not.
+    pub holder: String,
+    /// Why; empty: what the command line says.
+    pub note: String,
+    /// A key of its own.
+    pub key: Option<String>,
+    /// Without one: which of the rows about the same card it is, from 1.
+    pub nth: u32,
+}
+
+impl Row {
+    /// Its members of a line of the control socket, without its command, and without its name if that is not a key of its own.
+    pub fn members(&self, object: Object) -> Object {
+        let object = match &self.what {
+            What::Move { card, amount, uses } => {
+                let object = object.text("card", card);
+                let object = if *amount == Balance::ZERO { object } else { object.text("amount", amount) };
+                if *uses == 0 { object } else { object.number("uses", *uses) }
+            }
+            What::Card(card) => object.text("card", card),
+            What::Account { card, account } => object.text("card", card).text("account", account),
+            What::Rename { old, new } => object.text("old", old).text("new", new),
+        };
+        let object = if self.holder.is_empty() { object } else { object.text("name", &self.holder) };
+        object.text_if("key", self.key.as_deref())
+    }
+
+    /// What is moved.
+    pub fn moves(&self) -> (Balance, i32) {
+        match self.what {
+            What::Move { amount, uses, .. } => (amount, uses),
+            What::Card(_) | What::Account { .. } | What::Rename { .. } => (Balance::ZERO, 0),
+        }
+    }
+
+    fn subject(&self) -> String {
+        match &self.what {
+            What::Move { card, .. } | What::Card(card) | What::Account { card, .. } => card.to_string(),
+            What::Rename { old, .. } => old.as_str().to_owned(),
+        }
+    }
+}
+
+/// Whether a command takes a file.
+pub fn takes_file(command: &str) -> bool {
+    shape(command).is_some()
+}
+
+/// Whether a file of the command moves money or meals.
+pub fn moves_money(command: &str) -> bool {
+    matches!(shape(command), Some(Shape::Move { .. }))
+}
+
+fn shape(command: &str) -> Option<Shape> {
+    SHAPES.iter().find(|(name, _)| *name == command).map(|(_, shape)| *shape)
+}
+
+/// Reads the bytes of a file of this command's orders.
+///
+/// # Errors
+/// Everything that is wrong with it, in the file's order.
+pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Problem>> {
+    let (mut problems, mut warnings) = (Problems::new(file), Problems::new(file));
+    let Some(shape) = shape(command) else {
+        problems.add(0, format!("{command} takes no file"));
+        return Err(problems.into_list());
+    };
+    let mut orders: Vec<Row> = Vec::new();
+    let mut keys = HashMap::new();
+    let mut counts: HashMap<String, u32> = HashMap::new();
+    let (mut is_looked_at, mut is_over) = (false, false);
+    sheet::read(bytes, &shape.layout(), &mut problems, &mut warnings, |cells, problems| {
+        if !std::mem::replace(&mut is_looked_at, true) {
+            is_over = !check_columns(shape, cells, problems);
+        }
+        if is_over {
+            return;
+        }
+        let line = cells.line();
+        if let Some(mut order) = read_row(cells, shape, problems) {
+            if let Some(key) = &order.key {
+                if let Some(first) = keys.insert(key.clone(), line) {
+                    let sentence = format!("line {first} has the same key: give each its own");
+                    problems.add_in_column(line, &label(KEY), sentence);
+                }
+            } else {
+                let count = counts.entry(order.subject()).or_default();
+                *count += 1;
+                order.nth = *count;
+            }
+            orders.push(order);
+        }
+        if orders.len() > ROWS_MAX {
+            let sentence = format!(
+                "more than {ROWS_MAX} rows, and the server remembers no more: divide the file, and give each part a name of its own"
+            );
+            problems.add(line, sentence);
+            is_over = true;
+        }
+    });
+    if orders.is_empty() && problems.is_empty() {
+        problems.add(0, format!("no orders: {}, and below it stands a row for each", shape.wanted()));
+    }
+    if problems.is_empty() {
+        Ok(Orders { rows: orders, warnings: warnings.into_list() })
+    } else {
+        Err(problems.into_list())
+    }
+}
+
+/// Whether the columns that must be there are there; those that the command does not take are told.
+fn check_columns(shape: Shape, cells: Cells<'_>, problems: &mut Problems) -> bool {
+    let mut is_right = true;
+    for column in (0..COLUMNS.len()).filter(|column| cells.has(*column) && !shape.takes(*column)) {
+        let sentence = "these orders do not take it: delete the column, or name it x_… if it is your own";
+        problems.add_in_column(0, &label(column), sentence);
+        is_right = false;
+    }
+    if !shape.columns().iter().all(|group| group.iter().any(|column| cells.has(*column))) {
+        problems.add(cells.line(), shape.wanted());
+        is_right = false;
+    }
+    is_right
+}
+
+fn label(column: usize) -> String {
+    heading::label(&COLUMNS[column])
+}
+
+/// Reads a cell, and tells what is wrong with it.
+fn read<T>(
+    cells: Cells<'_>,
+    column: usize,
+    problems: &mut Problems,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let value = read(cells.text(column));
+    value.map_err(|sentence| problems.add_in_column(cells.line(), &label(column), sentence)).ok()
+}
+
+fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<Row> {
+    let what = match shape {
+        Shape::Move { is_signed } => read_move(cells, is_signed, problems),
+        Shape::Card => read(cells, CARD, problems, card).map(What::Card),
+        Shape::Account => {
+            let (card, account) = (read(cells, CARD, problems, card), read(cells, ACCOUNT, problems, account));
+            card.zip(account).map(|(card, account)| What::Account { card, account })
+        }
+        Shape::Rename => {
+            let (old, new) = (read(cells, OLD, problems, account), read(cells, NEW, problems, account));
+            old.zip(new).map(|(old, new)| What::Rename { old, new })
+        }
+    };
+    let note = read(cells, NOTE, problems, |text| match Note::try_from(text) {
+        Ok(_) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
+        _ => Err("write at most 96 bytes in one line".to_owned()),
+    });
+    let key = read(cells, KEY, problems, |text| match text {
+        "" => Ok(None),
+        text if is_key(text) => Ok(Some(text.to_owned())),
+        text => Err(format!("{} is no key: write 1 to 40 letters, digits and signs without blanks", masked(text))),
+    });
+    let holder = read(cells, NAME, problems, |text| match text.len() {
+        0..=HOLDER_LEN_MAX => Ok(text.to_owned()),
+        _ => Err(format!("at most {HOLDER_LEN_MAX} bytes: is this a name?")),
+    });
+    Some(Row { line: cells.line(), what: what?, holder: holder?, note: note?, key: key?, nth: 1 })
+}
+
+/// Bytes of a holder's name that a line of the control socket takes.
+const HOLDER_LEN_MAX: usize = 240;
+
+fn read_move(cells: Cells<'_>, is_signed: bool, problems: &mut Problems) -> Option<What> {
+    let card = read(cells, CARD, problems, card);
+    let uses = read(cells, USES, problems, uses);
+    let has_uses = uses.is_some_and(|uses| uses != 0);
+    let amount = read(cells, AMOUNT, problems, |text| match text {
+        "" if has_uses => Ok(Balance::ZERO),
+        text => amount(text, is_signed, has_uses),
+    });
+    if !is_signed && uses.is_some_and(|uses| uses < 0) {
+        problems.add_in_column(cells.line(), &label(USES), "below zero: write it without a sign, or use adjust");
+    }
+    Some(What::Move { card: card?, amount: amount?, uses: uses? })
+}
+
+fn account(text: &str) -> Result<AccountId, String> {
+    let text = &*value::plain(text);
+    match AccountId::try_from(text) {
+        _ if text.is_empty() => Err("the account is missing: write it, or delete the row".to_owned()),
+        Ok(account) if text.len() <= 24 && !text.chars().any(char::is_control) => Ok(account),
+        Ok(_) | Err(_) => Err("an account is at most 24 bytes in one line".to_owned()),
+    }
+}
+
+fn card(text: &str) -> Result<CardNo, String> {
+    if text.is_empty() { Err("the card is missing: write it, or delete the row".to_owned()) } else { value::card(text) }
+}
+
+fn amount(text: &str, is_signed: bool, may_be_zero: bool) -> Result<Balance, String> {
+    let text = &*value::plain(text);
+    let digits = if is_signed { text.strip_prefix('+').unwrap_or(text) } else { text };
+    let amount = Balance::parse(digits.as_bytes()).filter(|_| digits.len() == text.len() || !digits.starts_with('-'));
+    match amount {
+        None => {
+            Err(value::amount_wanted(text, if is_signed { "-9999999.99 to 9999999.99" } else { "0.01 to 9999999.99" }))
+        }
+        Some(amount) if amount.fen().unsigned_abs() > u64::from(Money::MAX.fen()) => {
+            Err(format!("at most {} in one order", Money::MAX))
+        }
+        Some(amount) if amount < Balance::ZERO && !is_signed => {
+            Err("below zero: write it without a sign, or use adjust".to_owned())
+        }
+        Some(Balance::ZERO) if !may_be_zero => Err("nothing would move: delete the row".to_owned()),
+        Some(amount) => Ok(amount),
+    }
+}
+
+fn uses(text: &str) -> Result<i32, String> {
+    let text = &*value::plain(text);
+    if text.is_empty() { Ok(0) } else { value::uses(text.strip_prefix('+').unwrap_or(text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_for(command: &str, text: &str) -> Result<Vec<Row>, Vec<String>> {
+        let parsed = parse(text.as_bytes(), Path::new("may.csv"), command).map(|orders| orders.rows);
+        parsed.map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn read(text: &str) -> Result<Vec<Row>, Vec<String>> {
+        read_for("topup", text)
+    }
+
+    fn fen(row: &Row) -> i64 {
+        row.moves().0.fen()
+    }
+
+    #[test]
+    fn a_file_as_an_office_keeps_it_is_read() {
+        let rows =
+            read("\u{FEFF}卡号,姓名,金额(元),备注,流水号\r\n88,张三,5.5,五月,\r\n\r\n8888888802,,10,,A-2\r\n").unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].line, rows[0].subject().as_str(), fen(&rows[0])), (2, "0000000088", 550));
+        assert_eq!((rows[0].holder.as_str(), rows[0].note.as_str(), &rows[0].key), ("张三", "五月", &None));
+        assert_eq!((rows[1].line, fen(&rows[1]), rows[1].key.as_deref()), (4, 1000, Some("A-2")));
+        let gbk = crate::engine::gbk::encode("卡号;次数\n88;3\n");
+        let rows = parse(&gbk, Path::new("may.csv"), "topup").unwrap().rows;
+        assert_eq!(rows[0].moves(), (Balance::ZERO, 3));
+    }
+
+    #[test]
+    fn a_row_is_the_first_or_a_further_one_of_its_card_wherever_it_stands() {
+        let nth = |text: &str| {
+            let rows = read(&format!("card,amount,key\n{text}")).unwrap();
+            rows.iter().map(|row| (row.subject().trim_start_matches('0').to_owned(), row.nth)).collect::<Vec<_>>()
+        };
+        let of = |pairs: &[(&str, u32)]| pairs.iter().map(|(card, nth)| ((*card).to_owned(), *nth)).collect::<Vec<_>>();
+        assert_eq!(
+            nth("88,1,\n89,1,\n088,2,\n89,3,\n88,1,\n"),
+            of(&[("88", 1), ("89", 1), ("88", 2), ("89", 2), ("88", 3)])
+        );
+        // A key of its own names a row without it.
+        assert_eq!(nth("88,1,\n88,1,K\n88,1,\n"), of(&[("88", 1), ("88", 1), ("88", 2)]));
+    }
+
+    #[test]
+    fn everything_wrong_is_named_at_once_with_its_line() {
+        let problems =
+            read("card,amount,key\n88,5.501,\n8.8E+9,1,a b\n,-1,\n89,0,\n90,1,k\n91,1,k\n92,10000000,\n").unwrap_err();
+        for (at, words) in [
+            ("may.csv:2: column 金额/amount", "at most two decimals"),
+            ("may.csv:3: column 卡号/card", "format the column as text"),
+            ("may.csv:3: column 流水号/key", "no key"),
+            ("may.csv:4: column 卡号/card", "missing"),
+            ("may.csv:4: column 金额/amount", "below zero"),
+            ("may.csv:5: column 金额/amount", "nothing would move"),
+            ("may.csv:7: column 流水号/key", "line 6 has the same key"),
+            ("may.csv:8: column 金额/amount", "at most 9999999.99"),
+        ] {
+            assert!(problems.iter().any(|line| line.starts_with(at) && line.contains(words)), "{at}: {problems:#?}");
+        }
+        for (text, words) in [
+            ("", "no orders"),
+            ("card,note\n1,x\n", "must name the columns"),
+            ("card,amount,流水\n1,1,x\n", "unknown column '流水'"),
+            ("card,amount,account\n1,1,x\n", "these orders do not take it"),
+            ("PK\u{3}\u{4}", "xlsx"),
+        ] {
+            let problems = read(text).unwrap_err();
+            assert!(problems.iter().any(|line| line.contains(words)), "{text:?}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn other_orders_have_columns_of_their_own() {
+        let card = CardNo::from_value(88).padded();
+        let account = |text: &str| AccountId::try_from(text).unwrap();
+        for command in ["lost", "found", "freeze", "unfreeze", "close"] {
+            let rows = read_for(command, "卡号,姓名\n88,张三\n").unwrap();
+            assert_eq!((&rows[0].what, rows[0].holder.as_str()), (&What::Card(card), "张三"));
+            assert!(read_for(command, "card,amount\n88,1\n").unwrap_err()[0].contains("do not take it"));
+        }
+        let rows = read_for("account", "card,account\n88,S1\n").unwrap();
+        assert_eq!(rows[0].what, What::Account { card, account: account("S1") });
+        let rows = read_for("rename", "原编号,新编号\nS1,S2\nS1,S3\n").unwrap();
+        assert_eq!(rows[0].what, What::Rename { old: account("S1"), new: account("S2") });
+        assert_eq!((rows[0].nth, rows[1].nth), (1, 2));
+        for (command, text, words) in [
+            ("rename", "old,new\n,S2\n", "column 原编号/old: the account is missing"),
+            ("account", "card,account\n88,a much too long account id\n", "at most 24 bytes"),
+            ("rename", "card,amount\n1,1\n", "must name the columns old 原编号 and new 新编号"),
+            ("payout", "card,amount\n1,1\n", "payout takes no file"),
+        ] {
+            let problems = read_for(command, text).unwrap_err();
+            assert!(problems.iter().any(|line| line.contains(words)), "{text:?}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_has_no_more_rows_than_are_remembered() {
+        let file = |rows: usize| {
+            let rows = (1..=rows).map(|card| format!("{card},1\n")).collect::<String>();
+            read(&format!("card,amount\n{rows}"))
+        };
+        assert_eq!(file(ROWS_MAX).unwrap().len(), 32_768);
+        let problems = file(ROWS_MAX + 1).unwrap_err();
+        assert!(problems[0].starts_with("may.csv:32770: more than 32768 rows"), "{problems:?}");
+    }
+
+    #[test]
+    fn corrections_may_have_a_sign() {
+        let rows = parse(b"card,amount\n1,-5.50\n2,+1\n", Path::new("f"), "adjust").unwrap().rows;
+        assert_eq!((fen(&rows[0]), fen(&rows[1])), (-550, 100));
+        assert!(parse(b"card,amount\n1,+-5.50\n", Path::new("f"), "adjust").is_err());
+    }
+
+    #[test]
+    fn a_form_with_one_meaning_is_read_as_in_a_card_table() {
+        for text in [
+            "2026年11月补贴,,\n卡号,金额,备注\n8888888801,5.50,十一月\n",
+            "IC卡号,姓名,部门,补贴金额（元）,备注,\n'8888888801,张三,食堂,５.50,十一月,\n,,,,,\n",
+            "sep=;\n卡 号;*金额：;说明\n=\"8888888801\";5.5;十一月\n\x1A",
+            "card no,amount,note,x_own\n8888888801,5.50,十一月,\"two\nlines\"\n",
+        ] {
+            let rows = read(text).unwrap_or_else(|problems| panic!("{text:?}: {problems:?}"));
+            let [row] = &rows[..] else { panic!("{text:?}: one row") };
+            assert_eq!(
+                (row.subject().as_str(), fen(row), row.note.as_str()),
+                ("8888888801", 550, "十一月"),
+                "{text:?}"
+            );
+        }
+        let cut = parse(b"card,amount\n1,1\n2,100", Path::new("f"), "topup").unwrap();
+        assert!(cut.warnings[0].to_string().starts_with("f:3: the last line has no end"), "{:?}", cut.warnings);
+        assert_eq!(parse(b"card,amount\n1,1\n", Path::new("f"), "topup").unwrap().warnings, []);
+    }
+
+    #[test]
+    fn a_reading_that_may_be_wrong_is_an_error_as_in_a_card_table() {
+        for (text, at, words) in [
+            ("card,amount\n88,1,234.50\n", "may.csv:2: column 金额/amount", "comma for the thousands"),
+            ("card,amount,\n88,1,234.50\n", "may.csv:2: column 金额/amount", "comma for the thousands"),
+            ("card,amount,note\n88,1,234.50\n", "may.csv:2: column 金额/amount", "comma for the thousands"),
+            ("card,amount,x_a\n88,1,234\n", "may.csv:2: column 金额/amount", "comma for the thousands"),
+            ("card,amount\n88,1,,,,x\n", "may.csv:2:", "more fields than the header"),
+            ("card,amount,,note\n88,1,x,\n", "may.csv:2:", "column 3 has no heading"),
+            ("card,amount (fen)\n88,550\n", "may.csv:1: column 金额/amount", "fen"),
+            ("card,金额(万元)\n88,5\n", "may.csv:1: column 金额/amount", "multiply"),
+            ("卡号(16进制),金额\n12345678,5\n", "may.csv:1: column 卡号/card", "hexadecimal"),
+            ("card,amount,x_note\n88,1,\"open\n89,1,\n90,1,\"x\"\n", "may.csv:2:", "swallows the next lines"),
+            ("card,amount,x_note\n88,1,\"open\n", "may.csv:2:", "closed nowhere"),
+            ("card,amount\n8888888801x,1\n", "may.csv:2: column 卡号/card", "'****8801x'"),
+            ("card,amount\n88,￥5\n", "may.csv:2: column 金额/amount", "without a currency"),
+        ] {
+            let problems = read(text).unwrap_err();
+            assert!(problems.iter().any(|line| line.starts_with(at) && line.contains(words)), "{text:?}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_says_on_the_socket_what_the_file_said() {
+        let line = |command: &str, text: &str| {
+            let row = &read_for(command, text).unwrap()[0];
+            row.members(Object::new()).end()
+        };
+        assert_eq!(
+            line("adjust", "card,amount,uses,name,key\n88,-5,2,张三,K\n"),
+            r#"{"card":"0000000088","amount":"-5.00","uses":2,"name":"张三","key":"K"}"#
+        );
+        assert_eq!(line("lost", "card\n88\n"), r#"{"card":"0000000088"}"#);
+        assert_eq!(line("account", "card,account\n88,S1\n"), r#"{"card":"0000000088","account":"S1"}"#);
+        assert_eq!(line("rename", "old,new\nS1,S2\n"), r#"{"old":"S1","new":"S2"}"#);
+    }
+}

@@ -1,0 +1,155 @@
+//! Lines that do something: orders, which are entries and are done once, and what is only said to devices.
+
+use std::io;
+
+use super::json::Object;
+use crate::engine::model::order::{Note, Operator};
+use crate::engine::model::{Act, Balance, CardNo, Done, Entry, EntrySeq, Gone, Key, Kind, MachineNo, Now, Order};
+use crate::engine::server::Refused;
+use crate::ledger::{Parent, Storage};
+use crate::turn::Service;
+
+/// Does what is ordered, or says whether it would.
+pub(super) fn obey<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    order: &Order,
+    is_dry: bool,
+) -> io::Result<String> {
+    if is_dry {
+        let would = service.would(now, order)?;
+        let line = |before: Option<EntrySeq>| {
+            let object = Object::ok().flag("dry", true).flag("again", before.is_some());
+            object.number_if("seq", before.map(|seq| seq.0)).end()
+        };
+        return Ok(would.map_or_else(|refused| refusal(&refused), line));
+    }
+    let done = service.operate(now, order)?;
+    Ok(done.map_or_else(|refused| refusal(&refused), |done| result(order, &done)))
+}
+
+/// Pays out what the account holds; under a name that was used, what was paid out then.
+pub(super) fn pay_out_all<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    mut order: Order,
+    is_dry: bool,
+) -> io::Result<String> {
+    let used = service.server().book().used_name(&order).map(|used| used.seq);
+    let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
+    let paid = match used {
+        Some(seq) => match service.entry(seq)? {
+            Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
+            // Nobody is told to take a new key while it is not known that this one paid nothing.
+            Ok(None) => return Ok(Object::error(archived(seq)).text("reason", "no-such-entry").end()),
+            Err(unreadable) => return Ok(refusal(&unreadable)),
+        },
+        None => None,
+    };
+    *amount = match &paid {
+        Some(paid) => -paid.amount.unwrap_or_default(),
+        None => {
+            let server = service.server();
+            let account = server.account_of(*card).map(|row| server.book().account(row).figures());
+            account.map_or(Balance::ZERO, |figures| figures.balance.max(Balance::ZERO))
+        }
+    };
+    if let Some(paid) = &paid {
+        *uses = paid.uses.unwrap_or_default().saturating_neg();
+    }
+    obey(service, now, &order, is_dry)
+}
+
+fn archived(seq: EntrySeq) -> String {
+    format!(
+        "this key was used for entry {seq}, which is not in the ledger here any more: look at it in the archive before you pay again"
+    )
+}
+
+fn is_of(entry: &Entry, card: CardNo) -> bool {
+    entry.card == Some(card)
+}
+
+/// 003 to a device, or to all.
+pub(super) fn clock<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    machine: Option<MachineNo>,
+) -> io::Result<String> {
+    let told = service.set_clock(now, machine)?;
+    Ok(told.map_or_else(|refused| refusal(&refused), |told| Object::ok().number("told", told).end()))
+}
+
+/// 009 to a device.
+pub(super) fn show<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    machine: MachineNo,
+    text: &str,
+) -> io::Result<String> {
+    let shown = service.show(now, machine, text)?;
+    Ok(shown.map_or_else(|refused| refusal(&refused), |()| Object::ok().end()))
+}
+
+/// Believes the clock as it stands, as far as that can be had.
+pub(super) fn clock_accept<S: Storage>(service: &mut Service<'_, S>, now: &Now, by: &Operator) -> io::Result<String> {
+    let accepted = service.accept_clock(now, by)?;
+    let line = |(seq, state): (EntrySeq, crate::engine::model::ClockState)| {
+        Object::ok().number("seq", seq.0).text("clock", state.word()).text("now", now.stamp).end()
+    };
+    Ok(accepted.map_or_else(|refused| refusal(&refused), line))
+}
+
+/// Ends the hourly word on an older copy of the ledger.
+pub(super) fn acknowledge<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    by: &Operator,
+    note: &Note,
+) -> io::Result<String> {
+    let seen = service.acknowledge(now, by, note)?;
+    let line = |(seq, gone): (EntrySeq, Gone)| Object::ok().number("seq", seq.0).text("rolled_back", gone).end();
+    Ok(seen.map_or_else(|refused| refusal(&refused), line))
+}
+
+/// Goes on with the ledger under another name.
+pub(super) fn branch<S: Storage>(
+    service: &mut Service<'_, S>,
+    now: &Now,
+    by: &Operator,
+    note: &Note,
+) -> io::Result<String> {
+    let branched = service.branch(now, by, note)?;
+    let line = |(seq, number, parent): (EntrySeq, u64, Parent)| {
+        let object = Object::ok().number("seq", seq.0).text("ledger", format_args!("{number:016x}"));
+        object.text("parent", parent).end()
+    };
+    Ok(branched.map_or_else(|refused| refusal(&refused), line))
+}
+
+/// Has the turn end with a sync.
+pub(super) fn sync<S: Storage>(service: &mut Service<'_, S>) -> String {
+    if !service.ledger().is_proven() {
+        return refusal(&Refused::Full);
+    }
+    service.sync_at_end();
+    Object::ok().number("seq", service.server().book().head().0).end()
+}
+
+pub(super) fn refusal(refused: &Refused) -> String {
+    Object::error(refused).text("reason", refused.word()).end()
+}
+
+fn result(order: &Order, done: &Done) -> String {
+    let object = Object::ok().flag("again", done.is_again).number("seq", done.seq.0);
+    let object = match &order.key {
+        Key::Own(key) => object.text("key", key),
+        Key::For { name, nth } => object.text("for", name).number("nth", *nth),
+    };
+    match &done.account {
+        Some((account, balance, uses)) => {
+            object.text("account", account).text("balance", balance).number("uses", *uses).end()
+        }
+        None => object.end(),
+    }
+}

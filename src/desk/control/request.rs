@@ -1,0 +1,603 @@
+//! A line of the control socket into a [`Request`], or a sentence that says what to write.
+//!
+//! Every command and its fields stand in one table, [`COMMANDS`]: what the reader takes, and what README lists. Money is yuan in a
+//! string, numbers of cards, machines and doors are digits in a string, and counts are JSON numbers.
+
+use super::json::{self, Value};
+use crate::engine::gbk;
+use crate::engine::limits::NAME_LEN_MAX;
+use crate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose, is_purpose};
+use crate::engine::model::{
+    AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way,
+};
+use crate::files::problem::hidden;
+
+/// Uses that one order may move.
+const USES_MAX: i32 = crate::engine::server::USES_MAX;
+
+/// What names a table that seems not whole.
+pub const CRC: &str = "must be the crc that the refusal names: 8 digits of hexadecimal, such as 1a2b3c4d";
+
+/// Reads a crc as people write it.
+pub fn crc_of(text: &str) -> Option<u32> {
+    let is_hex = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(text, 16).ok().filter(|_| is_hex)
+}
+
+/// What a name of a file must be.
+pub const PURPOSE: &str = "must say what the file is for, such as 2026-12: 1 to 40 letters, digits and signs without blanks, none of them full-width";
+
+/// Bytes of a search, and of a display's text.
+const TEXT_LEN_MAX: usize = 240;
+
+/// What one line asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// An order.
+    Order {
+        /// The word of its command.
+        cmd: &'static str,
+        /// What is ordered.
+        order: Order,
+        /// Whether only to say what would come of it.
+        is_dry: bool,
+    },
+    /// Pay out all that there is: the order's amount is zero, and the account's balance is meant.
+    PayOutAll {
+        /// What is ordered.
+        order: Order,
+        /// Whether only to say what would come of it.
+        is_dry: bool,
+    },
+    /// Look at a card.
+    Card(CardNo),
+    /// List cards.
+    Cards {
+        /// In name, card or account; empty: all.
+        search: String,
+        /// The cursor: rows to pass over.
+        after: usize,
+    },
+    /// List cards that were swiped and that nobody knows.
+    Unknown {
+        /// The cursor.
+        after: usize,
+    },
+    /// List devices.
+    Devices {
+        /// The cursor.
+        after: usize,
+    },
+    /// Send 000 into the served networks.
+    Discover {
+        /// The devices' port.
+        port: u16,
+    },
+    /// List who answered since.
+    Found {
+        /// The cursor.
+        after: usize,
+    },
+    /// Set a device's clock; `None`: every device's.
+    Clock(Option<MachineNo>),
+    /// Show a text on a display.
+    Show {
+        /// The device.
+        machine: MachineNo,
+        /// The text; `\n` breaks a line.
+        text: String,
+    },
+    /// How the server is.
+    Status,
+    /// Read configuration and cards again.
+    Reload {
+        /// The crc of a table that is taken although it seems not whole; no other is taken then.
+        accept: Option<u32>,
+    },
+    /// Believe the clock as it stands.
+    ClockAccept {
+        /// Who says so.
+        by: Operator,
+    },
+    /// An older copy of the ledger was seen.
+    Acknowledge {
+        /// Who says so.
+        by: Operator,
+        /// What was done about it.
+        note: Note,
+    },
+    /// Go on with the ledger under another name.
+    Branch {
+        /// Who says so.
+        by: Operator,
+        /// Why.
+        note: Note,
+    },
+    /// Make all entries durable.
+    Sync,
+    /// Which entry is the last durable one.
+    Head,
+}
+
+impl Request {
+    /// Whether it reads a segment of the ledger or looks at many rows.
+    pub fn is_heavy(&self) -> bool {
+        match self {
+            Self::Order { order, .. } => order.act.about().is_some(),
+            Self::PayOutAll { .. }
+            | Self::Card(_)
+            | Self::Cards { .. }
+            | Self::Found { .. }
+            | Self::Discover { .. } => true,
+            Self::Unknown { .. } | Self::Devices { .. } | Self::Clock(_) | Self::Reload { .. } | Self::Status => true,
+            // A segment begins.
+            Self::Branch { .. } => true,
+            Self::Show { .. } | Self::ClockAccept { .. } | Self::Acknowledge { .. } => false,
+            Self::Sync | Self::Head => false,
+        }
+    }
+}
+
+/// A command of the socket.
+#[derive(Debug)]
+pub struct CommandSpec {
+    /// The value of `cmd`.
+    pub name: &'static str,
+    /// Fields that must be there.
+    pub needs: &'static [&'static str],
+    /// Fields that may be there.
+    pub takes: &'static [&'static str],
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+const fn command(
+    name: &'static str,
+    needs: &'static [&'static str],
+    takes: &'static [&'static str],
+    meaning: &'static str,
+) -> CommandSpec {
+    CommandSpec { name, needs, takes, meaning }
+}
+
+/// What orders take beside `by` and what they are about: a `key`; those that a file may hold, what it is `for` and which of the card's rows
+/// it is instead, and the holder's `name`.
+const ORDER: &[&str] = &["key", "note", "dry"];
+const ROW: &[&str] = &["key", "for", "nth", "name", "note", "dry"];
+const MOVE: &[&str] = &["amount", "uses", "key", "for", "nth", "name", "note", "dry"];
+const ADJUST: &[&str] = &["amount", "uses", "about", "key", "for", "nth", "name", "note", "dry"];
+const VOID: &[&str] = &["amount", "key", "note", "dry"];
+
+/// Every command.
+pub const COMMANDS: &[CommandSpec] = &[
+    command("topup", &["card", "by"], MOVE, "credit paid in by the holder"),
+    command("subsidy", &["card", "by"], MOVE, "credit paid by the employer"),
+    command("payout", &["card", "by"], MOVE, "credit paid back; `amount` may be `all`"),
+    command(
+        "adjust",
+        &["card", "by"],
+        ADJUST,
+        "a correction, of either sign; `about` settles a stored sale that was not booked",
+    ),
+    command("void", &["seq", "by"], VOID, "undo a sale, whole or `amount` of it"),
+    command("lost", &["card", "by"], ROW, "block a lost card"),
+    command("found", &["card", "by"], ROW, "take `lost` back"),
+    command("freeze", &["card", "by"], ROW, "block a card for a while"),
+    command("unfreeze", &["card", "by"], ROW, "take `freeze` back"),
+    command("close", &["card", "by"], ROW, "end a card"),
+    command("replace", &["old", "new", "by"], ORDER, "`new` carries on the account of `old`"),
+    command("account", &["card", "account", "by"], ROW, "put a card on another account"),
+    command("rename", &["old", "new", "by"], ROW, "give an account another name"),
+    command("reissue", &["card", "by"], ORDER, "give a card's number to another holder"),
+    command("open", &["machine", "door", "by"], ORDER, "open a door by hand"),
+    command("card", &["card"], &[], "what a card is and holds"),
+    command("cards", &[], &["search", "after"], "the table's cards"),
+    command("unknown", &[], &["after"], "the last cards that were swiped and are in no table"),
+    command("devices", &[], &["after"], "the devices, registered or seen"),
+    command("discover", &[], &["port"], "send 000 into the served networks"),
+    command("found-devices", &[], &["after"], "the devices that answered a 000 since the last `discover`"),
+    command("clock", &["machine"], &[], "set a device's clock (003); `machine` may be `all`"),
+    command("show", &["machine", "text"], &[], "show a text (009)"),
+    command("status", &[], &[], "how the server is"),
+    command("reload", &[], &["accept"], "read configuration and cards again"),
+    command("clock-accept", &["by"], &[], "believe the clock as it stands"),
+    command("acknowledge", &["by"], &["note"], "an older copy of the ledger was seen: ends the hourly word"),
+    command("branch", &["by"], &["note"], "go on with the ledger under another name"),
+    command("sync", &[], &[], "make every entry durable"),
+    command("head", &[], &[], "the last entry that is durable, with its crc"),
+];
+
+/// Reads a line.
+///
+/// # Errors
+/// A sentence that says what to write.
+pub fn parse(line: &[u8]) -> Result<Request, String> {
+    let text = core::str::from_utf8(line).map_err(|_| "the line is no UTF-8".to_owned())?;
+    let value = json::parse(text).map_err(|wrong| format!("{wrong}; send an object such as {{\"cmd\":\"status\"}}"))?;
+    let Value::Object(members) = &value else {
+        return Err(format!("this is {}: send an object such as {{\"cmd\":\"status\"}}", value.sort()));
+    };
+    let Some(cmd) = value.text("cmd") else {
+        return Err("say what to do: \"cmd\" is missing or no string".to_owned());
+    };
+    let Some(spec) = COMMANDS.iter().find(|spec| spec.name == cmd) else {
+        let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
+        return Err(format!("{} is no command: there are {}", json::string(shortened(&hidden(cmd))), names.join(", ")));
+    };
+    let knows = |key: &str| key == "cmd" || spec.needs.contains(&key) || spec.takes.contains(&key);
+    if let Some((key, _)) = members.iter().find(|(key, _)| !knows(key)) {
+        let fields: Vec<&str> = spec.needs.iter().chain(spec.takes).copied().collect();
+        let fields = if fields.is_empty() { "nothing more".to_owned() } else { fields.join(", ") };
+        return Err(format!("{cmd} does not take {}: it takes {fields}", json::string(shortened(&hidden(key)))));
+    }
+    if let Some(key) = spec.needs.iter().find(|key| value.get(key).is_none()) {
+        return Err(format!("{cmd} needs \"{key}\""));
+    }
+    Fields { value: &value }.request(spec.name)
+}
+
+/// The members of a request whose names were checked.
+struct Fields<'a> {
+    value: &'a Value,
+}
+
+impl Fields<'_> {
+    fn request(&self, cmd: &'static str) -> Result<Request, String> {
+        let way = |way| self.movement(cmd, way);
+        let mark = |mark| self.order(cmd, Act::Mark { card: self.card("card")?, mark });
+        match cmd {
+            "topup" => way(Way::TopUp),
+            "subsidy" => way(Way::Subsidy),
+            "payout" => way(Way::PayOut),
+            "adjust" => way(Way::Adjust),
+            "void" => {
+                let sale = EntrySeq(self.count("seq")?.unwrap_or_default());
+                let amount = self.money("amount")?;
+                self.order(cmd, Act::Void { sale, amount })
+            }
+            "lost" => mark(Mark::Lost),
+            "freeze" => mark(Mark::Frozen),
+            "close" => mark(Mark::Closed),
+            "found" => mark(Mark::Found),
+            "unfreeze" => mark(Mark::Unfrozen),
+            "replace" => self.order(cmd, Act::Link { old: self.card("old")?, new: self.card("new")? }),
+            "account" => {
+                let account = self.account("account")?;
+                self.order(cmd, Act::Account { card: self.card("card")?, account })
+            }
+            "rename" => self.order(cmd, Act::Rename { old: self.account("old")?, new: self.account("new")? }),
+            "reissue" => self.order(cmd, Act::Reissue { card: self.card("card")? }),
+            "open" => {
+                let door = self.digits("door", "a door's number", UnitNo::parse)?;
+                self.order(cmd, Act::Open { machine: self.machine("machine")?, door })
+            }
+            "card" => Ok(Request::Card(self.card("card")?)),
+            "cards" => Ok(Request::Cards { search: self.text("search")?.unwrap_or_default(), after: self.after()? }),
+            "unknown" => Ok(Request::Unknown { after: self.after()? }),
+            "devices" => Ok(Request::Devices { after: self.after()? }),
+            "discover" => Ok(Request::Discover { port: self.port()? }),
+            "found-devices" => Ok(Request::Found { after: self.after()? }),
+            "clock" if self.value.text("machine") == Some("all") => Ok(Request::Clock(None)),
+            "clock" => Ok(Request::Clock(Some(self.machine("machine")?))),
+            "show" => {
+                let text = self.text("text")?.unwrap_or_default();
+                Ok(Request::Show { machine: self.machine("machine")?, text })
+            }
+            "status" => Ok(Request::Status),
+            "reload" => Ok(Request::Reload { accept: self.accept()? }),
+            "clock-accept" => Ok(Request::ClockAccept { by: self.by()? }),
+            "acknowledge" => Ok(Request::Acknowledge { by: self.by()?, note: self.note()? }),
+            "branch" => Ok(Request::Branch { by: self.by()?, note: self.note()? }),
+            "sync" => Ok(Request::Sync),
+            "head" => Ok(Request::Head),
+            _ => Err(format!("{cmd} is no command")),
+        }
+    }
+
+    /// An order that moves money or uses.
+    fn movement(&self, cmd: &'static str, way: Way) -> Result<Request, String> {
+        let card = self.card("card")?;
+        let uses = self.uses()?;
+        let is_all = way == Way::PayOut && self.value.text("amount") == Some("all");
+        let amount = match self.value.get("amount") {
+            None | Some(Value::Null) if uses != 0 => Balance::ZERO,
+            None | Some(Value::Null) => return Err(format!("{cmd} needs \"amount\" or \"uses\"")),
+            Some(_) if is_all => Balance::ZERO,
+            Some(_) if way == Way::Adjust => self.signed("amount")?,
+            Some(_) => self.money("amount")?.unwrap_or_default().into(),
+        };
+        if let Some(claim) = self.count("about")? {
+            return self.order(cmd, Act::Settle { claim: EntrySeq(claim), card, amount, uses });
+        }
+        let request = self.order(cmd, Act::Move { way, card, amount, uses })?;
+        Ok(match request {
+            Request::Order { order, is_dry, .. } if is_all => Request::PayOutAll { order, is_dry },
+            other => other,
+        })
+    }
+
+    fn order(&self, cmd: &'static str, act: Act) -> Result<Request, String> {
+        let by = self.by()?;
+        let note = self.note()?;
+        let order = Order { act, key: self.key()?, holder: self.holder()?, by, note };
+        Ok(Request::Order { cmd, order, is_dry: self.flag("dry")? })
+    }
+
+    fn note(&self) -> Result<Note, String> {
+        let note = self.text("note")?.unwrap_or_default();
+        let note = Note::try_from(note.trim()).ok().filter(|note| !note.chars().any(char::is_control));
+        note.ok_or("\"note\" is too long, or holds control characters: write at most 96 bytes".to_owned())
+    }
+
+    /// An account's name, as a card table would give it.
+    fn account(&self, key: &str) -> Result<AccountId, String> {
+        let text = self.text(key)?.unwrap_or_default();
+        let text = text.trim();
+        let account =
+            AccountId::try_from(text).ok().filter(|_| !text.is_empty() && !text.chars().any(char::is_control));
+        account.ok_or(format!("\"{key}\" must name an account, in 1 to 24 bytes (a Chinese character takes 3)"))
+    }
+
+    fn by(&self) -> Result<Operator, String> {
+        let by = self.text("by")?.unwrap_or_default();
+        let by = by.trim();
+        let operator = Operator::try_from(by).ok().filter(|_| !by.is_empty() && !by.chars().any(char::is_control));
+        operator.ok_or("\"by\" must name who orders it, in 1 to 32 bytes".to_owned())
+    }
+
+    fn key(&self) -> Result<Key, String> {
+        let (key, purpose, nth) = (self.text("key")?, self.text("for")?, self.count("nth")?);
+        match (key, purpose) {
+            (Some(key), None) if nth.is_none() => {
+                let own = KeyText::try_from(key.as_str()).ok().filter(|_| is_key(&key));
+                Ok(Key::Own(own.ok_or("\"key\" must be 1 to 40 characters of printable ASCII without blanks")?))
+            }
+            (None, Some(purpose)) => {
+                let name = Purpose::try_from(purpose.as_str()).ok().filter(|_| is_purpose(&purpose));
+                let name = name.ok_or_else(|| format!("\"for\" {PURPOSE}"))?;
+                let nth = u32::try_from(nth.unwrap_or(1)).ok().filter(|nth| *nth > 0);
+                let nth = nth.ok_or("\"nth\" must be a number from 1: which of the card's rows in its file it is")?;
+                Ok(Key::For { name, nth })
+            }
+            (None | Some(_), None) | (Some(_), Some(_)) => Err(
+                "an order needs a \"key\" of its own, or of a file what it is \"for\", and \"nth\": sent again with it, it is done once"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// The name that a file states, as the card table would keep it.
+    fn holder(&self) -> Result<Holder, String> {
+        let name = self.text("name")?.unwrap_or_default();
+        let holder = Holder::from_slice(&gbk::encode_data(&name, NAME_LEN_MAX));
+        Ok(holder.expect("it was cut to the length"))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, String> {
+        match self.value.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Text(text)) if text.len() <= TEXT_LEN_MAX => Ok(Some(text.clone())),
+            Some(Value::Text(_)) => Err(format!("\"{key}\" is longer than {TEXT_LEN_MAX} bytes")),
+            Some(other) => Err(format!("\"{key}\" is {}: write a string", other.sort())),
+        }
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, String> {
+        match self.value.get(key) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Flag(flag)) => Ok(*flag),
+            Some(other) => Err(format!("\"{key}\" is {}: write true or false", other.sort())),
+        }
+    }
+
+    fn accept(&self) -> Result<Option<u32>, String> {
+        let Some(text) = self.text("accept")? else { return Ok(None) };
+        let crc = crc_of(&text);
+        crc.map(Some).ok_or_else(|| format!("\"accept\" {CRC}"))
+    }
+
+    fn count(&self, key: &str) -> Result<Option<u64>, String> {
+        match self.value.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Number(digits)) => {
+                let count = digits.parse().map_err(|_| format!("\"{key}\" must be a whole number from 0"))?;
+                Ok(Some(count))
+            }
+            Some(other) => Err(format!("\"{key}\" is {}: write a number without quotes", other.sort())),
+        }
+    }
+
+    fn after(&self) -> Result<usize, String> {
+        let after = self.count("after")?.unwrap_or_default();
+        usize::try_from(after).map_err(|_| "\"after\" must be the \"next\" of an answer".to_owned())
+    }
+
+    fn port(&self) -> Result<u16, String> {
+        match self.count("port")? {
+            None => Ok(DISCOVER_PORT),
+            Some(port) => {
+                let port = u16::try_from(port).ok().filter(|port| *port > 0);
+                port.ok_or("\"port\" must be a number from 1 to 65535".to_owned())
+            }
+        }
+    }
+
+    fn uses(&self) -> Result<i32, String> {
+        match self.value.get("uses") {
+            None | Some(Value::Null) => Ok(0),
+            Some(Value::Number(digits)) => {
+                let uses = digits.parse::<i32>().ok().filter(|uses| (-USES_MAX..=USES_MAX).contains(uses));
+                uses.ok_or(format!("\"uses\" must be a whole number of meals, at most {USES_MAX}"))
+            }
+            Some(other) => Err(format!("\"uses\" is {}: write a number without quotes", other.sort())),
+        }
+    }
+
+    fn money(&self, key: &str) -> Result<Option<Money>, String> {
+        let Some(text) = self.yuan(key)? else { return Ok(None) };
+        let wanted = || {
+            format!("\"{key}\" must be yuan above zero with at most two decimals, up to 9999999.99, such as \"5.50\"")
+        };
+        Money::parse(text.as_bytes()).map(Some).ok_or_else(wanted)
+    }
+
+    fn signed(&self, key: &str) -> Result<Balance, String> {
+        let text = self.yuan(key)?.unwrap_or_default();
+        let digits = text.strip_prefix('+').unwrap_or(&text);
+        let balance = Balance::parse(digits.as_bytes()).filter(|_| !digits.starts_with('-') || !text.starts_with('+'));
+        let balance = balance.filter(|balance| balance.fen().unsigned_abs() <= u64::from(Money::MAX.fen()));
+        let wanted = || format!("\"{key}\" must be yuan with at most two decimals, such as \"-5.50\" or \"+5.50\"");
+        balance.ok_or_else(wanted)
+    }
+
+    fn yuan(&self, key: &str) -> Result<Option<String>, String> {
+        match self.value.get(key) {
+            Some(Value::Number(_)) => Err(format!("\"{key}\" is a number: write yuan in quotes, such as \"5.50\"")),
+            _ => self.text(key),
+        }
+    }
+
+    fn card(&self, key: &str) -> Result<CardNo, String> {
+        self.digits(key, "a card's number", CardNo::parse).map(|card| card.padded())
+    }
+
+    fn machine(&self, key: &str) -> Result<MachineNo, String> {
+        self.digits(key, "a machine number", MachineNo::parse)
+    }
+
+    fn digits<T>(&self, key: &str, what: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T, String> {
+        let text = self.text(key)?.unwrap_or_default();
+        parse(text.as_bytes()).ok_or_else(|| format!("\"{key}\" must be {what}: 1 to 10 digits in quotes"))
+    }
+}
+
+/// Where devices listen for a 000 (protocol.md, *Transport*).
+pub const DISCOVER_PORT: u16 = 39_190;
+
+/// Whether a key can stand in the ledger as it is.
+pub fn is_key(key: &str) -> bool {
+    (1..=40).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// A word for an answer, which has a bound.
+fn shortened(word: &str) -> Text<60> {
+    let mut text = Text::new();
+    for character in word.chars() {
+        if text.len() + character.len_utf8() > 40 {
+            text.push('…').expect("20 bytes are left");
+            break;
+        }
+        text.push(character).expect("at most 40 bytes");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> String {
+        parse(line.as_bytes()).expect_err(line)
+    }
+
+    fn order(line: &str) -> Order {
+        match parse(line.as_bytes()) {
+            Ok(Request::Order { order, .. } | Request::PayOutAll { order, .. }) => order,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_command_of_the_table_is_read() {
+        for spec in COMMANDS {
+            let field = |key: &&str| match *key {
+                "seq" => "\"seq\":12".to_owned(),
+                "old" | "new" if spec.name == "rename" => format!("\"{key}\":\"S{key}\""),
+                "card" | "old" | "new" => format!("\"{key}\":\"88\""),
+                "by" if spec.takes.contains(&"key") => "\"by\":\"li\",\"key\":\"k1\"".to_owned(),
+                _ => format!("\"{key}\":\"1\""),
+            };
+            let mut fields: Vec<String> = spec.needs.iter().map(field).collect();
+            if spec.takes.contains(&"uses") {
+                fields.push("\"amount\":\"1.50\"".to_owned());
+            }
+            fields.insert(0, format!("\"cmd\":\"{}\"", spec.name));
+            let line = format!("{{{}}}", fields.join(","));
+            assert!(parse(line.as_bytes()).is_ok(), "{line}: {:?}", parse(line.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_topup_says_card_amount_key_and_operator() {
+        let line = r#"{"cmd":"topup","card":"88","amount":"5.5","key":"a-1","by":"li","note":"现金"}"#;
+        let Order { act, key, by, note, .. } = order(line);
+        let card = CardNo::parse(b"0000000088").unwrap();
+        assert_eq!(act, Act::Move { way: Way::TopUp, card, amount: Balance::from_fen(550), uses: 0 });
+        assert_eq!(key, Key::Own(KeyText::try_from("a-1").unwrap()));
+        assert_eq!((by.as_str(), note.as_str()), ("li", "现金"));
+    }
+
+    #[test]
+    fn a_row_of_a_file_names_what_it_is_for() {
+        let line = r#"{"cmd":"adjust","card":"88","amount":"-0.01","uses":-2,"for":"2026-12","nth":7,"name":" 张三 ","by":"li"}"#;
+        let Order { act, key, holder, .. } = order(line);
+        assert_eq!(key, Key::For { name: Purpose::try_from("2026-12").unwrap(), nth: 7 });
+        assert_eq!(holder.as_slice(), gbk::encode("张三"));
+        let Order { key, .. } = order(r#"{"cmd":"lost","card":"88","for":"毕业=2026","by":"li"}"#);
+        assert_eq!(key, Key::For { name: Purpose::try_from("毕业=2026").unwrap(), nth: 1 });
+        assert!(matches!(act, Act::Move { amount, uses: -2, .. } if amount == Balance::from_fen(-1)));
+        let line = r#"{"cmd":"adjust","card":"88","amount":"-5.50","about":1234,"key":"k","by":"li"}"#;
+        let Order { act, .. } = order(line);
+        let settled = |amount| amount == Balance::from_fen(-550);
+        assert!(matches!(act, Act::Settle { claim: EntrySeq(1234), amount, uses: 0, .. } if settled(amount)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_to_write() {
+        for (line, words) in [
+            ("", "send an object"),
+            ("[]", "this is a list"),
+            ("{}", "\"cmd\" is missing"),
+            (r#"{"cmd":7}"#, "\"cmd\" is missing"),
+            (r#"{"cmd":"toup"}"#, "\"toup\" is no command: there are topup, "),
+            (r#"{"cmd":"status","x":1}"#, "status does not take \"x\": it takes nothing more"),
+            (r#"{"cmd":"cards","find":"x"}"#, "it takes search, after"),
+            (r#"{"cmd":"card"}"#, "card needs \"card\""),
+            (r#"{"cmd":"card","card":88}"#, "\"card\" is a number: write a string"),
+            (r#"{"cmd":"card","card":"12345678901"}"#, "1 to 10 digits"),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"li"}"#, "needs \"amount\" or \"uses\""),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":5.5}"#, "write yuan in quotes"),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":"5.501"}"#, "at most two decimals"),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":"-5"}"#, "above zero"),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":"all"}"#, "at most two decimals"),
+            (r#"{"cmd":"adjust","card":"8","key":"k","by":"li","amount":"+-5"}"#, "such as"),
+            (r#"{"cmd":"adjust","card":"8","key":"k","by":"li","amount":"10000000"}"#, "such as"),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"li","uses":"5"}"#, "\"uses\" is a string"),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"li","uses":1.5}"#, "whole number"),
+            (r#"{"cmd":"topup","card":"8","key":"k","by":"","amount":"1"}"#, "\"by\" must name"),
+            (r#"{"cmd":"topup","card":"8","by":"li","amount":"1"}"#, "needs a \"key\""),
+            (r#"{"cmd":"topup","card":"8","key":"a b","by":"li","amount":"1"}"#, "without blanks"),
+            (r#"{"cmd":"topup","card":"8","for":"","by":"li","amount":"1"}"#, "\"for\" must say what"),
+            (r#"{"cmd":"topup","card":"8","for":"2026 12","by":"li","amount":"1"}"#, "without blanks"),
+            (r#"{"cmd":"topup","card":"8","for":"２０２６","by":"li","amount":"1"}"#, "none of them full-width"),
+            (r#"{"cmd":"topup","card":"8","for":"一二三四五六七八九十一二三四","by":"li","amount":"1"}"#, "1 to 40"),
+            (r#"{"cmd":"topup","card":"8","for":"x","nth":0,"by":"li","amount":"1"}"#, "from 1"),
+            (r#"{"cmd":"topup","card":"8","for":"x","nth":"1","by":"li","amount":"1"}"#, "without quotes"),
+            (r#"{"cmd":"topup","card":"8","nth":1,"by":"li","amount":"1"}"#, "\"for\", and \"nth\""),
+            (r#"{"cmd":"topup","card":"8","key":"k","for":"x","by":"li","amount":"1"}"#, "\"for\", and \"nth\""),
+            (r#"{"cmd":"topup","card":"8","key":"k","nth":1,"by":"li","amount":"1"}"#, "\"for\", and \"nth\""),
+            (r#"{"cmd":"topup","card":"8","batch":"12","line":1,"by":"li","amount":"1"}"#, "does not take \"batch\""),
+            (r#"{"cmd":"lost","card":"8","key":"k","by":"a\nb"}"#, "\"by\" must name"),
+            (r#"{"cmd":"replace","old":"8","new":"9","for":"x","by":"li"}"#, "it takes old, new, by, key, note, dry"),
+            (r#"{"cmd":"reload","accept":1}"#, "\"accept\" is a number: write a string"),
+            (r#"{"cmd":"reload","accept":true}"#, "write a string"),
+            (r#"{"cmd":"reload","accept":"+a2b3c4d"}"#, "8 digits of hexadecimal"),
+            (r#"{"cmd":"reload","accept":"1a2b3c4"}"#, "the crc that the refusal names"),
+            (r#"{"cmd":"discover","port":0}"#, "from 1 to 65535"),
+        ] {
+            let said = refused(line);
+            assert!(said.contains(words), "{line}: {said}");
+            assert!(!said.contains('\n') && said.len() < 600, "{said}");
+        }
+    }
+}

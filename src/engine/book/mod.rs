@@ -1,0 +1,1095 @@
+//! The state of the business: what applying the ledger's entries in order gives (design.md, section 1).
+//!
+//! [`Book::apply`] is the only writer. Live frames and recovery both go through it, so memory after a restart
+//! is memory before it. The book decides nothing: it answers what an account holds, what a card bought today,
+//! whether a frame was seen, which sales are in doubt.
+
+mod accounts;
+mod cards;
+mod compare;
+mod day;
+mod history;
+mod orders;
+mod seen;
+mod snapshot;
+
+use core::fmt;
+use core::num::NonZeroU64;
+
+use accounts::Reissue;
+pub use accounts::{Named, REISSUED, account_in};
+pub use cards::CardHistory;
+use cards::CardState;
+pub use day::PeriodId;
+use day::PeriodNames;
+use history::{History, Row};
+use orders::Orders;
+pub use orders::{Ask, UsedName, Voided};
+use seen::Memory;
+pub use seen::{FrameId, Moment, Outcome, Seen, Window, is_answer};
+pub use snapshot::{AccountLine, BadLine, account_line};
+
+use crate::engine::index::{Index, fnv1a, hash_bytes, hash_number};
+use crate::engine::limits::{
+    ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN, REISSUES_KEPT_MIN,
+};
+use crate::engine::model::digits::Decimal;
+use crate::engine::model::{
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Gone, Kind,
+    MachineNo, Money, Mono, Order, Serial, Stamp, UnitNo,
+};
+
+/// Records without a believed time that are compared: those of one card and amount share a hash, and anybody can send many.
+const TIMELESS_LOOKED_AT_MAX: usize = 64;
+
+/// An account: what it holds by the ledger, and what the table says it opens with.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts, each of its own")]
+pub struct Account {
+    /// Its name.
+    pub id: AccountId,
+    /// The sum of its entries' amounts.
+    pub balance: Balance,
+    /// The sum of its entries' subsidies: zero until that purse has rules.
+    pub subsidy: Balance,
+    /// The sum of its entries' uses.
+    pub uses: i32,
+    /// What the table's rows state for it. A figure counts unless it is held back.
+    stated_balance: Balance,
+    stated_uses: i32,
+    /// Whether only rows state the balance whose cards the ledger has on other accounts: it counts only for a card whose number is given to
+    /// another holder.
+    is_balance_held_back: bool,
+    /// The same of the uses.
+    are_uses_held_back: bool,
+    is_opened: bool,
+    /// Whether the ledger says anything of it that lasts.
+    has_moved: bool,
+    /// Whether the table puts a card on it that the ledger does not put elsewhere.
+    in_table: bool,
+    /// Where all that it held went, and when: its name was changed, or its card has another account since. Then the name is free.
+    gone_to: Option<GoneTo>,
+    /// Whether nobody used the name again since.
+    is_free: bool,
+    /// The last time before `gone_to` that all that it held went elsewhere.
+    gone_before: EntrySeq,
+}
+
+/// Where a purse went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct GoneTo {
+    account: u32,
+    /// Never 0, so that `None` takes no room in the big table.
+    seq: NonZeroU64,
+}
+
+impl GoneTo {
+    /// `None` for an entry that no ledger has.
+    fn new(account: u32, seq: EntrySeq) -> Option<Self> {
+        NonZeroU64::new(seq.0).map(|seq| Self { account, seq })
+    }
+
+    /// The entry that took it there.
+    fn seq(self) -> EntrySeq {
+        EntrySeq(self.seq.get())
+    }
+}
+
+impl Account {
+    /// The figures that an `open` entry is still to add: the table's, until the account is opened.
+    pub fn unopened(&self) -> Option<(Balance, i32)> {
+        (self.in_table && !self.is_opened).then_some(self.opening())
+    }
+
+    /// What the table says that it opens with.
+    fn opening(&self) -> (Balance, i32) {
+        let balance = if self.is_balance_held_back { Balance::ZERO } else { self.stated_balance };
+        (balance, if self.are_uses_held_back { 0 } else { self.stated_uses })
+    }
+
+    /// Takes what a row of the table states; `is_elsewhere`: the ledger has its card on another account. Rows that share an account state
+    /// the same figures, or leave them to another; `cards` saw to that.
+    fn take_stated(&mut self, balance: Option<Balance>, uses: Option<i32>, is_elsewhere: bool) {
+        if let Some(balance) = balance.filter(|balance| *balance != Balance::ZERO) {
+            self.is_balance_held_back =
+                is_elsewhere && (self.is_balance_held_back || self.stated_balance == Balance::ZERO);
+            self.stated_balance = balance;
+        }
+        if let Some(uses) = uses.filter(|uses| *uses != 0) {
+            self.are_uses_held_back = is_elsewhere && (self.are_uses_held_back || self.stated_uses == 0);
+            self.stated_uses = uses;
+        }
+    }
+
+    /// Whether the ledger says anything of it that lasts.
+    pub fn has_moved(&self) -> bool {
+        self.has_moved
+    }
+
+    /// Whether the table's figures were entered, or count no more.
+    pub fn is_opened(&self) -> bool {
+        self.is_opened
+    }
+
+    /// Whether it is somebody's by the ledger: money moved, and the name was not given up since.
+    pub fn is_somebodys(&self) -> bool {
+        self.has_moved && !self.is_free
+    }
+
+    /// What the holder has, opened or not.
+    pub fn figures(&self) -> Figures {
+        let (balance, uses) = self.unopened().unwrap_or_default();
+        Figures { balance: self.balance + balance, uses: self.uses.saturating_add(uses) }
+    }
+}
+
+/// What a display shows of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Yuan.
+    pub balance: Balance,
+    /// Meals.
+    pub uses: i32,
+}
+
+impl Figures {
+    /// What the answer that an entry stands for says of the account: `left=`, where its sum in the ledger is not what the holder has, else
+    /// the figures after the entry.
+    fn told_by(entry: &Entry) -> Option<Self> {
+        let left = entry.detail.get("left").and_then(|left| left.0.split_once('/'));
+        let left = left.and_then(|(balance, uses)| {
+            Some(Self { balance: Balance::parse(balance.as_bytes())?, uses: uses.parse().ok()? })
+        });
+        left.or_else(|| Some(Self { balance: entry.balance?, uses: entry.uses_left? }))
+    }
+}
+
+/// An approved sale that no 109, void or 105 has settled (design.md, section 8).
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// The sale's entry.
+    pub seq: EntrySeq,
+    machine: u64,
+    serial: Option<Serial>,
+    card: u64,
+    asked: Money,
+    /// When the terminal says it was, if that is believed.
+    pub at: Option<Civil>,
+    /// When it was heard last: the sale, or the newest `repeat` of it.
+    pub tried: Moment,
+    /// When the terminal says that was, if it is believed.
+    pub tried_at: Option<Civil>,
+    /// Paid by code: whose answer never came may swipe the card, but no record of a card's sale says this very second.
+    is_scan: bool,
+    is_settled: bool,
+    /// Whether a 105 was taken for it: another one is another sale.
+    is_taken: bool,
+}
+
+impl Row for Doubt {
+    type Key = (u64, u64, Money);
+
+    fn key(&self) -> Self::Key {
+        (self.machine, self.card, self.asked)
+    }
+
+    fn hash((machine, card, asked): &Self::Key) -> u32 {
+        hash_number(machine.rotate_left(40) ^ card.rotate_left(20) ^ u64::from(asked.fen()))
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        self.is_settled
+    }
+}
+
+/// A 105's identity (design.md, section 8): device, record address, card, amount, kind and raw time, without seq.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfflineId {
+    /// The terminal's number.
+    pub machine: u64,
+    /// Its serial, if it sends one.
+    pub serial: Option<Serial>,
+    card: u64,
+    /// Zero in count mode, and where the amount could not be read.
+    asked: Money,
+    when: u64,
+    /// Whether the device's time was believed: then the record is the same however late it comes.
+    is_believed: bool,
+    /// Record address, amount, kind and what could not be read, as texts.
+    rest: u64,
+}
+
+impl OfflineId {
+    /// The identity of a 105, from the entry that it leads to: live and in replay the same.
+    pub fn of(entry: &Entry) -> Self {
+        let word = |key| entry.detail.get(key).map_or(0, |value| fnv1a(value.0.as_bytes()));
+        let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
+        let (amount, unreadable) = match amount_of_record(entry) {
+            Some(amount) => (fnv1a(Decimal::yuan(i64::from(amount.fen())).as_bytes()), 0),
+            None => (0, word("claimed")),
+        };
+        let rest = [slot, unreadable, amount, word("mode"), word("card")];
+        Self {
+            machine: entry.machine.map_or(0, |machine| machine.value()),
+            serial: entry.serial,
+            card: entry.card.map_or(0, |card| card.value()),
+            asked: basis_amount(entry),
+            when: entry.device_time.as_ref().map_or(0, DeviceTime::mark),
+            is_believed: entry.believed_at().is_some(),
+            rest: rest.iter().fold(0, |mix, word| fnv1a(&(mix ^ word).to_be_bytes())),
+        }
+    }
+}
+
+impl OfflineId {
+    /// What the same sale by 103 has in common with it.
+    fn key(&self) -> (u64, u64, Money, u64) {
+        (self.machine, self.card, self.asked, self.when)
+    }
+}
+
+/// The amount of a 105, whatever was done with it: one that is listed today may be matched tomorrow, when `offline_max` is another.
+fn amount_of_record(entry: &Entry) -> Option<Money> {
+    let claimed = || Money::parse(entry.detail.get("claimed")?.0.as_bytes());
+    entry.detail.asked().or_else(claimed)
+}
+
+/// What a 105 asks to be booked in money: nothing in count mode.
+fn basis_amount(entry: &Entry) -> Money {
+    let is_count = entry.detail.get("mode").is_some_and(|mode| mode.0 != "0");
+    if is_count { Money::ZERO } else { amount_of_record(entry).unwrap_or_default() }
+}
+
+#[derive(Clone, Debug)]
+struct Offline {
+    seq: EntrySeq,
+    id: OfflineId,
+    at: Moment,
+    /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
+    is_sale: bool,
+    /// Whether it took a sale, or a sale it: one record takes one sale. Of an entry without effect: whether an operator settled it.
+    is_taken: bool,
+}
+
+/// What is known of a 105 that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It was entered here, and is the same record.
+    Entered(EntrySeq),
+    /// It may be the record of this entry once more, or another sale: nothing but their looks says so.
+    Maybe(EntrySeq),
+}
+
+impl Row for Offline {
+    type Key = (u64, u64, Money, u64);
+
+    fn key(&self) -> Self::Key {
+        self.id.key()
+    }
+
+    fn hash((machine, card, asked, when): &Self::Key) -> u32 {
+        hash_number(machine.rotate_left(40) ^ card.rotate_left(20) ^ u64::from(asked.fen()) ^ when)
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// An admission, for the pass-back rule.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    seq: EntrySeq,
+    machine: u64,
+    door: u64,
+    card: u64,
+    /// When the door was opened.
+    pub at: Moment,
+    /// Whether the board's 109 came.
+    pub is_confirmed: bool,
+}
+
+impl Row for Pass {
+    type Key = (u64, u64, u64);
+
+    fn key(&self) -> Self::Key {
+        (self.machine, self.door, self.card)
+    }
+
+    fn hash((machine, door, card): &Self::Key) -> u32 {
+        hash_number(machine.rotate_left(40) ^ door.rotate_left(56) ^ card)
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// An entry that the ones before it contradict: the ledger is damaged, or was edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// The entry's number does not follow.
+    Seq {
+        /// The number that would.
+        expected: EntrySeq,
+    },
+    /// The account's balance does not follow.
+    Balance {
+        /// What its entries add up to.
+        expected: Balance,
+    },
+    /// The account's subsidy does not follow.
+    Subsidy {
+        /// What its entries add up to.
+        expected: Balance,
+    },
+    /// The account's uses do not follow.
+    Uses {
+        /// What its entries add up to.
+        expected: i32,
+    },
+    /// More accounts or cards moved than [`ACCOUNTS_MAX`].
+    Full,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seq { expected } => write!(f, "the seq does not follow: {expected} was to come"),
+            Self::Balance { expected } => write!(f, "the balance does not follow: the entries add up to {expected}"),
+            Self::Subsidy { expected } => {
+                write!(f, "subsidy_left does not follow: the entries add up to {expected}")
+            }
+            Self::Uses { expected } => write!(f, "uses_left does not follow: the entries add up to {expected}"),
+            Self::Full => write!(f, "more than {ACCOUNTS_MAX} accounts have moved: this program has no room for them"),
+        }
+    }
+}
+
+/// Everything that the ledger's entries add up to.
+pub struct Book {
+    head: EntrySeq,
+    newest: Option<Stamp>,
+    newest_ok: Option<Stamp>,
+    clock_floor: Option<Stamp>,
+    /// What an older copy lacks, by the `start` that found it, until a person has seen that.
+    rolled_back: Option<(Gone, EntrySeq)>,
+    accounts: heapless::Vec<Account, ACCOUNTS_MAX>,
+    by_account: Index<{ 2 * ACCOUNTS_MAX }>,
+    cards: heapless::Vec<CardState, CARDS_MAX>,
+    by_card: Index<{ 2 * CARDS_MAX }>,
+    memories: heapless::Vec<Memory, DEVICES_MAX>,
+    by_machine: Index<{ 4 * DEVICES_MAX }>,
+    doubts: History<Doubt, { 2 * DOUBTS_KEPT_MIN }, { 4 * DOUBTS_KEPT_MIN }>,
+    offline: History<Offline, { 2 * OFFLINE_KEPT_MIN }, { 4 * OFFLINE_KEPT_MIN }>,
+    passes: History<Pass, { 2 * PASSES_KEPT_MIN }, { 4 * PASSES_KEPT_MIN }>,
+    periods: PeriodNames,
+    orders: Orders,
+    reissues: History<Reissue, { 2 * REISSUES_KEPT_MIN }, { 4 * REISSUES_KEPT_MIN }>,
+    /// The last entry, if it is the first of two: what an account held left it, and has not come to the other yet. At most one; not an
+    /// `Option`, whose `None` is not all zero bits, so that a `static` of the book would stand in the program whole.
+    halfway: heapless::Vec<Entry, 1>,
+}
+
+impl Book {
+    /// Before the first entry.
+    pub const fn new() -> Self {
+        Self {
+            head: EntrySeq(0),
+            newest: None,
+            newest_ok: None,
+            clock_floor: None,
+            rolled_back: None,
+            accounts: heapless::Vec::new(),
+            by_account: Index::new(),
+            cards: heapless::Vec::new(),
+            by_card: Index::new(),
+            memories: heapless::Vec::new(),
+            by_machine: Index::new(),
+            doubts: History::new(),
+            offline: History::new(),
+            passes: History::new(),
+            periods: PeriodNames::new(),
+            orders: Orders::new(),
+            reissues: History::new(),
+            halfway: heapless::Vec::new(),
+        }
+    }
+
+    /// Back to before the first entry. What the configuration and the table say stays: who is registered, the accounts' opening
+    /// figures, and the rows that cards point at.
+    pub fn rewind(&mut self) {
+        if self.accounts.iter().any(|account| account.in_table) {
+            for account in &mut self.accounts {
+                (account.balance, account.subsidy, account.uses) = (Balance::ZERO, Balance::ZERO, 0);
+                (account.is_opened, account.has_moved, account.is_free) = (false, false, false);
+                (account.gone_to, account.gone_before) = (None, EntrySeq(0));
+            }
+        } else {
+            self.accounts.clear();
+            self.by_account.clear();
+        }
+        self.head = EntrySeq(0);
+        self.newest = None;
+        self.newest_ok = None;
+        self.clock_floor = None;
+        self.rolled_back = None;
+        self.cards.clear();
+        self.by_card.clear();
+        self.memories.retain(|memory| memory.is_pinned);
+        for memory in &mut self.memories {
+            *memory = Memory::new(memory.machine);
+            memory.is_pinned = true;
+        }
+        let memories = &self.memories;
+        self.by_machine.fill(memories.len(), |row| hash_number(memories[row as usize].machine));
+        self.doubts.clear();
+        self.offline.clear();
+        self.passes.clear();
+        self.periods.clear();
+        self.orders.clear();
+        self.reissues.clear();
+        self.halfway.clear();
+    }
+
+    /// Forgets everything: before a replay.
+    pub fn clear(&mut self) {
+        self.head = EntrySeq(0);
+        self.newest = None;
+        self.newest_ok = None;
+        self.clock_floor = None;
+        self.rolled_back = None;
+        self.accounts.clear();
+        self.by_account.clear();
+        self.cards.clear();
+        self.by_card.clear();
+        self.memories.clear();
+        self.by_machine.clear();
+        self.doubts.clear();
+        self.offline.clear();
+        self.passes.clear();
+        self.periods.clear();
+        self.orders.clear();
+        self.reissues.clear();
+        self.halfway.clear();
+    }
+
+    // ---------------------------------------------------------------- the only writer
+
+    /// Applies the next entry. `mono` is the time of a live entry, `None` in a replay.
+    ///
+    /// # Errors
+    /// If the entry contradicts those before it; the book is then of no use and must be cleared.
+    pub fn apply(&mut self, entry: &Entry, mono: Option<Mono>) -> Result<(), Mismatch> {
+        self.apply_near(entry, mono, None)
+    }
+
+    /// The same; in `account` the entry's account is likely found.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn apply_near(&mut self, entry: &Entry, mono: Option<Mono>, account: Option<u32>) -> Result<(), Mismatch> {
+        if entry.seq != self.head.next() {
+            return Err(Mismatch::Seq { expected: self.head.next() });
+        }
+        self.head = entry.seq;
+        self.apply_clock(entry);
+        self.apply_rolled_back(entry);
+        let account = self.apply_figures(entry, account)?;
+        self.apply_card(entry, account)?;
+        self.apply_account(entry, account);
+        // Before a sale is among its doubts: a device that comes back counts those there are.
+        let device = entry.machine.map(|machine| self.find_or_add_memory(machine));
+        let at = Moment { mono, stamp: entry.time, clock: entry.clock };
+        self.apply_doubt(entry, device, at);
+        self.apply_records(entry, at);
+        self.orders.apply(entry);
+        if let Some(row) = device {
+            self.apply_device(entry, row, at);
+        }
+        Ok(())
+    }
+
+    fn apply_clock(&mut self, entry: &Entry) {
+        // The clock was set, or is believed again: what was counted for later days is of no day that was.
+        let was_believed = self.newest == self.newest_ok;
+        if entry.clock == ClockState::Ok && (entry.kind == Kind::Clock || !was_believed) {
+            let today = entry.time.civil().date();
+            for card in &mut self.cards {
+                card.days.forget_after(today);
+            }
+        }
+        self.newest = Some(entry.time);
+        if entry.kind == Kind::Clock {
+            self.clock_floor = None;
+        }
+        if entry.clock == ClockState::Ok {
+            self.newest_ok = Some(entry.time);
+            let is_later = self.clock_floor.is_none_or(|floor| floor.wall < entry.time.wall);
+            if is_later {
+                self.clock_floor = Some(entry.time);
+            }
+        }
+    }
+
+    fn apply_rolled_back(&mut self, entry: &Entry) {
+        match entry.kind {
+            Kind::Start => {
+                let gone = entry.detail.get("rolled_back").and_then(|gone| Gone::parse(gone.0));
+                self.rolled_back = gone.map(|gone| (gone, entry.seq)).or(self.rolled_back);
+            }
+            Kind::Acknowledge => self.rolled_back = None,
+            _ => (),
+        }
+    }
+
+    fn apply_figures(&mut self, entry: &Entry, near: Option<u32>) -> Result<Option<u32>, Mismatch> {
+        let Some(id) = &entry.account else { return Ok(None) };
+        let is_it = |row: &u32| self.accounts.get(*row as usize).is_some_and(|account| account.id == *id);
+        let find = || self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == *id);
+        let known = near.filter(is_it).or_else(find);
+        // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
+        let is_lasting = entry.is_lasting();
+        let row = match known {
+            Some(row) => row,
+            None if is_lasting => self.add_account(id).ok_or(Mismatch::Full)?,
+            None => return Ok(None),
+        };
+        let account = &mut self.accounts[row as usize];
+        if entry.kind == Kind::Open {
+            account.is_opened = true;
+        }
+        account.balance += entry.amount.unwrap_or_default();
+        account.subsidy += entry.subsidy.unwrap_or_default();
+        account.uses = account.uses.saturating_add(entry.uses.unwrap_or_default());
+        account.has_moved |= is_lasting;
+        account.is_free &= !is_lasting;
+        if account.has_moved {
+            if entry.balance.is_some_and(|balance| balance != account.balance) {
+                return Err(Mismatch::Balance { expected: account.balance });
+            }
+            if entry.subsidy_left.is_some_and(|left| left != account.subsidy) {
+                return Err(Mismatch::Subsidy { expected: account.subsidy });
+            }
+            if entry.uses_left.is_some_and(|uses| uses != account.uses) {
+                return Err(Mismatch::Uses { expected: account.uses });
+            }
+        }
+        Ok(Some(row))
+    }
+
+    fn apply_doubt(&mut self, entry: &Entry, device: Option<usize>, at: Moment) {
+        match entry.kind {
+            Kind::Charge | Kind::Meal | Kind::Scan => {
+                let (Some(machine), Some(row), Some(card)) = (entry.machine, device, entry.card) else { return };
+                let has_forgotten = self.doubts.push(Doubt {
+                    seq: entry.seq,
+                    machine: machine.value(),
+                    serial: entry.serial,
+                    card: card.value(),
+                    asked: asked_amount(entry),
+                    at: entry.believed_at(),
+                    tried: at,
+                    tried_at: entry.believed_at(),
+                    is_scan: entry.kind == Kind::Scan,
+                    is_settled: false,
+                    is_taken: false,
+                });
+                self.memories[row].doubts += 1;
+                if has_forgotten {
+                    self.count_doubts();
+                }
+            }
+            // A void in part leaves the sale standing, and with it the doubt: the terminal may still send it as a 105.
+            Kind::Void if entry.is_partial() => (),
+            Kind::Repeat => {
+                let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
+                (doubt.tried, doubt.tried_at) = (at, entry.believed_at());
+            }
+            // A record of a sale that was voided as a whole.
+            Kind::Offline => {
+                let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
+                doubt.is_taken = true;
+            }
+            Kind::Confirm | Kind::Matched | Kind::Void => {
+                let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
+                doubt.is_taken |= entry.is_of_record();
+                if core::mem::replace(&mut doubt.is_settled, true) {
+                    return;
+                }
+                let machine = doubt.machine;
+                if let Some(row) = self.memories_row(machine) {
+                    self.memories[row].doubts -= 1;
+                }
+            }
+            _ => (),
+        }
+    }
+
+    /// Counts each device's sales in doubt anew: the history forgot some.
+    fn count_doubts(&mut self) {
+        for memory in &mut self.memories {
+            memory.doubts = 0;
+        }
+        let Self { doubts, memories, by_machine, .. } = self;
+        for doubt in doubts.rows().filter(|doubt| !doubt.is_settled) {
+            let row =
+                by_machine.find(hash_number(doubt.machine), |row| memories[row as usize].machine == doubt.machine);
+            if let Some(row) = row {
+                memories[row as usize].doubts += 1;
+            }
+        }
+    }
+
+    /// Stored sales, and what settles them.
+    fn apply_records(&mut self, entry: &Entry, at: Moment) {
+        match entry.kind {
+            _ if entry.is_of_record() => {
+                let is_sale = entry.detail.get("claimed").is_none();
+                let (id, is_taken) = (OfflineId::of(entry), entry.about.is_some());
+                self.offline.push(Offline { seq: entry.seq, id, at, is_sale, is_taken });
+            }
+            Kind::Matched | Kind::Adjust => {
+                if let Some(offline) = entry.about.and_then(|about| self.offline.entry_mut(about)) {
+                    // A sale takes a record that was booked, an operator settles one that was not.
+                    offline.is_taken |= offline.is_sale == (entry.kind == Kind::Matched);
+                }
+            }
+            _ => (),
+        }
+    }
+
+    fn apply_device(&mut self, entry: &Entry, row: usize, at: Moment) {
+        let memory = &mut self.memories[row];
+        memory.last = entry.seq;
+        memory.remember(entry, at);
+        match entry.kind {
+            Kind::Confirm => {
+                if let Some(about) = entry.about {
+                    memory.confirm(about);
+                    if let Some(pass) = self.passes.entry_mut(about) {
+                        pass.is_confirmed = true;
+                    }
+                }
+            }
+            Kind::Admit => {
+                let door = entry.slot.as_ref().and_then(|slot| slot.split_once(':')).map(|(_, door)| door);
+                if let (Some(card), Some(door)) = (entry.card, door.and_then(|door| UnitNo::parse(door.as_bytes()))) {
+                    let (machine, door, card) = (memory.machine, door.value(), card.value());
+                    self.passes.push(Pass { seq: entry.seq, machine, door, card, at, is_confirmed: false });
+                }
+            }
+            Kind::Boot => {
+                // Settled, and by nothing else than a 109.
+                let is_confirmed = |doubt: &Doubt| doubt.is_settled && !doubt.is_taken;
+                memory.begin_anew(at, |sale| {
+                    let is_voided = self.orders.voided(sale).is_some_and(|voided| voided.is_whole);
+                    !is_voided && self.doubts.entry(sale).is_some_and(is_confirmed)
+                });
+            }
+            _ if entry.is_of_record() => memory.take(entry.about.unwrap_or(entry.seq)),
+            _ => (),
+        }
+    }
+
+    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the table go. Gives the
+    /// accounts whose new figures are ignored: they are opened, and the ledger is the truth (design.md, section 5).
+    ///
+    /// # Errors
+    /// The number of accounts that would be needed, if they do not fit; nothing has changed then.
+    pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<Vec<AccountId>, usize> {
+        let opened = self.accounts.iter().filter(|account| account.has_moved).count();
+        let mut names: Vec<&str> = records.iter().map(|record| record.account.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let is_new = |name: &&&str| !self.account_row(name).is_some_and(|row| self.accounts[row as usize].has_moved);
+        let needed = opened + names.iter().filter(is_new).count();
+        if needed > ACCOUNTS_MAX {
+            return Err(needed);
+        }
+        self.forget_unmoved_accounts();
+        let figures = |account: &Account| (account.in_table && account.is_opened).then(|| account.opening());
+        let before: Vec<_> = self.accounts.iter().map(figures).collect();
+        for account in &mut self.accounts {
+            account.in_table = false;
+            (account.stated_balance, account.stated_uses) = (Balance::ZERO, 0);
+            (account.is_balance_held_back, account.are_uses_held_back) = (false, false);
+        }
+        table.install(records, |record| {
+            let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
+            // Which account a card is on is opening data too: once it moved money the ledger says it, and its row opens no other.
+            let is_elsewhere = self.account_of_card(record.card).is_some_and(|own| own != row);
+            let account = &mut self.accounts[row as usize];
+            account.in_table |= !is_elsewhere;
+            if !record.states_figures {
+                return row;
+            }
+            account.take_stated(record.balance, record.uses, is_elsewhere);
+            row
+        });
+        let now = self.accounts.iter().map(figures);
+        let is_ignored = |(before, now): &(Option<_>, Option<_>)| before.is_some() && now.is_some() && before != now;
+        let ignored = before.into_iter().zip(now).zip(&self.accounts).filter(|(pair, _)| is_ignored(pair));
+        Ok(ignored.map(|(_, account)| account.id).collect())
+    }
+
+    fn forget_unmoved_accounts(&mut self) {
+        // Rows change their places, and cards point at rows.
+        let mut places: Vec<Option<u32>> = Vec::with_capacity(self.accounts.len());
+        let mut kept = 0;
+        for account in &self.accounts {
+            places.push(account.has_moved.then_some(kept));
+            kept += u32::from(account.has_moved);
+        }
+        for card in &mut self.cards {
+            card.account = card.account.and_then(|row| places[row as usize]);
+        }
+        for account in &mut self.accounts {
+            account.gone_to =
+                account.gone_to.and_then(|gone| Some(GoneTo { account: places[gone.account as usize]?, ..gone }));
+        }
+        for reissue in self.reissues.rows_mut() {
+            reissue.account = reissue.account.and_then(|row| places[row as usize]);
+        }
+        self.accounts.retain(|account| account.has_moved);
+        let accounts = &self.accounts;
+        self.by_account.fill(accounts.len(), |row| hash_bytes(accounts[row as usize].id.as_bytes()));
+    }
+
+    /// Keeps registered devices' memories from giving way, whatever was idle longest.
+    pub fn pin(&mut self, machines: &(impl Iterator<Item = MachineNo> + Clone)) {
+        for machine in machines.clone() {
+            if let Some(row) = self.memories_row(machine.value()) {
+                self.memories[row].is_pinned = true;
+            }
+        }
+        for machine in machines.clone() {
+            let row = self.find_or_add_memory(machine);
+            self.memories[row].is_pinned = true;
+        }
+        for memory in &mut self.memories {
+            memory.is_pinned = machines.clone().any(|machine| machine.value() == memory.machine);
+        }
+    }
+
+    // ---------------------------------------------------------------- answers
+
+    /// The newest entry's number.
+    pub fn head(&self) -> EntrySeq {
+        self.head
+    }
+
+    /// The newest entry's time.
+    pub fn newest(&self) -> Option<Stamp> {
+        self.newest
+    }
+
+    /// The time of the newest entry whose clock was believed.
+    pub fn newest_ok(&self) -> Option<Stamp> {
+        self.newest_ok
+    }
+
+    /// The latest believed time since the clock last stepped: a clock behind it is not believed.
+    pub fn clock_floor(&self) -> Option<Stamp> {
+        self.clock_floor
+    }
+
+    /// What an older copy of the ledger lacks, and the `start` that says so, until a person has seen that.
+    pub fn rolled_back(&self) -> Option<(Gone, EntrySeq)> {
+        self.rolled_back
+    }
+
+    /// The account in this row.
+    pub fn account(&self, row: u32) -> &Account {
+        &self.accounts[row as usize]
+    }
+
+    /// All accounts.
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// How many accounts the ledger says anything of: a snapshot has them.
+    pub fn moved_accounts(&self) -> usize {
+        self.accounts.iter().filter(|account| account.has_moved).count()
+    }
+
+    /// The row of an account.
+    pub fn account_row(&self, id: &str) -> Option<u32> {
+        self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)
+    }
+
+    /// What the name of an order was used for, if it is remembered.
+    pub fn used_name(&self, order: &Order) -> Option<&UsedName> {
+        self.orders.used(order)
+    }
+
+    /// Whether orders of the same file may be forgotten: of one that is not remembered nobody knows whether it was done.
+    pub fn has_forgotten_names(&self, order: &Order) -> bool {
+        self.orders.has_forgotten(order)
+    }
+
+    /// What was voided of a sale; `None` if it is so old that this may be forgotten.
+    pub fn voided(&self, sale: EntrySeq) -> Option<Voided> {
+        self.orders.voided(sale)
+    }
+
+    /// The frame's first answer, if it is remembered.
+    pub fn seen(&self, machine: MachineNo, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+        self.memory(machine)?.find(serial, id)
+    }
+
+    /// The serials that the device's last frames carried, the newest first.
+    pub fn serials(&self, machine: MachineNo) -> impl Iterator<Item = &Serial> {
+        self.memory(machine).into_iter().flat_map(Memory::serials)
+    }
+
+    /// Whether any frame of the device is remembered.
+    pub fn remembers(&self, machine: MachineNo) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.frames().next().is_some())
+    }
+
+    /// Whether one of the device's last frames that were answered was about this card or command number.
+    pub fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))
+    }
+
+    /// Whether one of the device's last ten approvals was confirmed by 109.
+    pub fn is_confirming(&self, machine: MachineNo) -> bool {
+        self.memory(machine).is_some_and(Memory::is_confirming)
+    }
+
+    /// Whether the device's last ten approvals all went without a 109.
+    pub fn is_mute(&self, machine: MachineNo) -> bool {
+        self.memory(machine).is_some_and(Memory::is_mute)
+    }
+
+    /// Whether this approval of the device, one of its last ten, was confirmed by 109.
+    pub fn is_confirmed(&self, machine: MachineNo, approval: EntrySeq) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.is_confirmed(approval))
+    }
+
+    /// Whether an approved sale still waits for the device's word.
+    pub fn is_in_doubt(&self, sale: EntrySeq) -> bool {
+        self.doubts.entry(sale).is_some_and(|doubt| !doubt.is_settled)
+    }
+
+    /// The card that paid a sale, as long as that is among those that were in doubt once.
+    pub fn payer(&self, sale: EntrySeq) -> Option<CardNo> {
+        self.doubts.entry(sale).map(|doubt| CardNo::from_value(doubt.card))
+    }
+
+    /// Sales in doubt.
+    pub fn doubts(&self) -> usize {
+        self.doubts.rows().filter(|doubt| !doubt.is_settled).count()
+    }
+
+    /// Whether any sale of the device is in doubt.
+    pub fn has_doubts(&self, machine: MachineNo) -> bool {
+        self.memory(machine).is_some_and(|memory| memory.doubts > 0)
+    }
+
+    /// When the device's sales in doubt were tried last. It looks at all doubts: for what is rare.
+    pub fn doubts_tried(&self, machine: MachineNo) -> impl Iterator<Item = &Moment> {
+        let is_own = move |doubt: &&Doubt| !doubt.is_settled && doubt.machine == machine.value();
+        self.doubts.rows().filter(is_own).map(|doubt| &doubt.tried)
+    }
+
+    /// How many sales of the device are in doubt.
+    pub fn doubts_at(&self, machine: MachineNo) -> u32 {
+        self.memory(machine).map_or(0, |memory| memory.doubts)
+    }
+
+    /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the oldest first. It looks at all doubts: for
+    /// a person who asks.
+    pub fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
+        let own = self.doubts.rows().filter(move |doubt| !doubt.is_settled && doubt.card == card.value());
+        own.map(|doubt| (doubt.seq, doubt.asked))
+    }
+
+    /// The device's sales in doubt by this card and amount, newest first; also what its code paid.
+    pub fn doubts_of<'a>(
+        &'a self,
+        machine: MachineNo,
+        serial: Option<&'a Serial>,
+        card: CardNo,
+        asked: Money,
+    ) -> impl Iterator<Item = &'a Doubt> {
+        let of_sale = self.doubts.find((machine.value(), card.value(), asked));
+        of_sale.filter(move |doubt| !doubt.is_settled && same_device(doubt.serial.as_ref(), serial))
+    }
+
+    /// Whether a sale was voided as a whole, as far as that is remembered.
+    pub fn is_voided(&self, sale: EntrySeq) -> bool {
+        self.voided(sale).is_some_and(|voided| voided.is_whole)
+    }
+
+    /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far as it is remembered: in the
+    /// device's last frames or among the sales that were in doubt once.
+    pub fn sale_at(
+        &self,
+        machine: MachineNo,
+        serial: Option<&Serial>,
+        card: CardNo,
+        asked: Money,
+        at: Civil,
+    ) -> Option<EntrySeq> {
+        // Settled or not: the 109 may have been meant for another command.
+        let sales = self.doubts.find((machine.value(), card.value(), asked));
+        let mut own = sales.filter(|sale| !sale.is_scan && !sale.is_taken && same_device(sale.serial.as_ref(), serial));
+        let kept = own.find(|sale| sale.at == Some(at)).map(|sale| sale.seq);
+        kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
+    }
+
+    /// What is known of a 105: of one whose time was believed that is certain. An equal one without a believed time is the same record
+    /// as long as `is_recent` says of the newest of them; later its slot may have been used again.
+    pub fn offline(&self, id: &OfflineId, is_recent: impl Fn(&Moment) -> bool) -> Option<Known> {
+        let is_same = |offline: &&Offline| {
+            offline.id.rest == id.rest && same_device(offline.id.serial.as_ref(), id.serial.as_ref())
+        };
+        let mut looked_at = 0;
+        let is_looked_at = |offline: &&Offline| {
+            looked_at += usize::from(!offline.id.is_believed);
+            looked_at <= TIMELESS_LOOKED_AT_MAX
+        };
+        let mut equal = self.offline.find(id.key()).take_while(is_looked_at).filter(is_same);
+        let newest = equal.next()?;
+        if newest.id.is_believed || is_recent(&newest.at) {
+            return Some(Known::Entered(newest.seq));
+        }
+        // Of those entered without effect since, the sale that all of them may be.
+        let booked = core::iter::once(newest).chain(equal).find(|offline| offline.is_sale);
+        Some(Known::Maybe(booked.unwrap_or(newest).seq))
+    }
+
+    /// The offline sale of this card, amount and believed time that no sale was taken for: a 103 that comes after its own 105.
+    pub fn offline_at(
+        &self,
+        machine: MachineNo,
+        serial: Option<&Serial>,
+        card: CardNo,
+        asked: Money,
+        at: Civil,
+    ) -> Option<EntrySeq> {
+        let key = (machine.value(), card.value(), asked, at.mark());
+        let is_free = |offline: &&Offline| offline.is_sale && offline.id.is_believed && !offline.is_taken;
+        let mut sales = self.offline.find(key).filter(is_free);
+        sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.seq)
+    }
+
+    /// Whether an operator settled what was entered of a 105 without effect, as far as that is remembered.
+    pub fn is_claim_settled(&self, claim: EntrySeq) -> bool {
+        self.offline.entry(claim).is_some_and(|offline| !offline.is_sale && offline.is_taken)
+    }
+
+    /// The card's newest passes at a door, newest first.
+    pub fn passes(&self, machine: MachineNo, door: UnitNo, card: CardNo) -> impl Iterator<Item = &Pass> {
+        self.passes.find((machine.value(), door.value(), card.value()))
+    }
+
+    // ---------------------------------------------------------------- rows
+
+    fn find_or_add_account(&mut self, id: &AccountId) -> Option<u32> {
+        self.account_row(id).or_else(|| self.add_account(id))
+    }
+
+    fn add_account(&mut self, id: &AccountId) -> Option<u32> {
+        let row = u32::try_from(self.accounts.len()).expect("ACCOUNTS_MAX fits 32 bits");
+        let account = Account {
+            id: *id,
+            balance: Balance::ZERO,
+            subsidy: Balance::ZERO,
+            uses: 0,
+            stated_balance: Balance::ZERO,
+            stated_uses: 0,
+            is_balance_held_back: false,
+            are_uses_held_back: false,
+            is_opened: false,
+            has_moved: false,
+            in_table: false,
+            gone_to: None,
+            is_free: false,
+            gone_before: EntrySeq(0),
+        };
+        self.accounts.push(account).ok()?;
+        let accounts = &self.accounts;
+        self.by_account.insert(hash_bytes(id.as_bytes()), row, |row| hash_bytes(accounts[row as usize].id.as_bytes()));
+        Some(row)
+    }
+
+    fn memory(&self, machine: MachineNo) -> Option<&Memory> {
+        self.memories_row(machine.value()).map(|row| &self.memories[row])
+    }
+
+    fn memories_row(&self, machine: u64) -> Option<usize> {
+        let row = self.by_machine.find(hash_number(machine), |row| self.memories[row as usize].machine == machine)?;
+        Some(row as usize)
+    }
+
+    /// The device's row; when all are taken, that of the device idle longest, save registered ones and those in doubt.
+    fn find_or_add_memory(&mut self, machine: MachineNo) -> usize {
+        self.find_or_add_memory_of(machine.value())
+    }
+
+    fn find_or_add_memory_of(&mut self, machine: u64) -> usize {
+        if let Some(row) = self.memories_row(machine) {
+            return row;
+        }
+        let row = self.memories.len();
+        // A device that gave way once may have left sales in doubt.
+        let own = self.doubts.rows().filter(|doubt| !doubt.is_settled && doubt.machine == machine);
+        let doubts = u32::try_from(own.count()).expect("as many as the history holds");
+        let mut memory = Memory::new(machine);
+        memory.doubts = doubts;
+        let Err(memory) = self.memories.push(memory) else {
+            let (memories, number) = (&self.memories, u32::try_from(row).expect("DEVICES_MAX fits 32 bits"));
+            self.by_machine.insert(hash_number(machine), number, |row| hash_number(memories[row as usize].machine));
+            return row;
+        };
+        // Where every device is registered or in doubt, one gives way all the same: the table is full.
+        let idle_longest = (0..self.memories.len()).min_by_key(|row| {
+            let memory = &self.memories[*row];
+            (memory.is_pinned, memory.doubts > 0, memory.last)
+        });
+        let row = idle_longest.expect("a full table has rows");
+        self.memories[row] = memory;
+        let memories = &self.memories;
+        self.by_machine.fill(memories.len(), |row| hash_number(memories[row as usize].machine));
+        row
+    }
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What a sale's frame asked for: zero in count mode.
+fn asked_amount(entry: &Entry) -> Money {
+    let effect = || entry.amount.and_then(|amount| Money::from_fen(u32::try_from(-amount.fen()).ok()?));
+    match entry.kind {
+        Kind::Meal => Money::ZERO,
+        Kind::Charge | Kind::Scan => entry.detail.asked().or_else(effect).unwrap_or_default(),
+        _ => entry.detail.asked().unwrap_or_default(),
+    }
+}
+
+/// Whether two frames under one machine number are of one device as far as serials tell: equal, or one has none.
+/// The ledger keeps no addresses, and a terminal's may change between a sale and its upload; a sale taken for
+/// another's is found in the ledger, a sale charged twice is not. Who may use a machine number is decided before.
+fn same_device(one: Option<&Serial>, other: Option<&Serial>) -> bool {
+    one.is_none() || other.is_none() || one == other
+}

@@ -1,0 +1,649 @@
+//! What operators ordered, as far as it must be known again: names, and what was voided of which sale (design.md, sections 3, 7
+//! and 8).
+//!
+//! What always holds: an order is known again by what its entry says, so a restart forgets none. A name stands for the
+//! same order only ([`Ask`] tells whether it is); under the name of a file of which an order may be forgotten, none that is not remembered is
+//! done; and of a sale that may have a void which is forgotten, nothing more is voided.
+
+use core::fmt::Debug;
+use std::collections::BTreeMap;
+
+use super::Figures;
+use super::accounts::{REISSUED, account_in};
+use super::history::{History, Row};
+use super::snapshot::{Fields, Line, column, column_or_none, restore_row};
+use crate::engine::index::{FNV1A, fnv1a, fnv1a_on, hash_bytes, hash_number};
+use crate::engine::limits::{FILES_KEPT_MIN, NAMES_KEPT_MIN, VOIDS_KEPT_MIN};
+use crate::engine::model::{AccountId, Act, CardNo, Entry, EntrySeq, Key, Kind, Mark, Order, UnitNo};
+
+/// What an order says, the same from the order and from its entry.
+struct Said {
+    /// The word of its command.
+    command: &'static str,
+    /// What it is about: a card, mostly.
+    subject: u64,
+    one: i64,
+    other: i64,
+}
+
+/// The command of an adjustment that settles a stored sale: not that of one that moves money only.
+const SETTLE: &str = "settle";
+
+fn is_reissue(entry: &Entry) -> bool {
+    entry.detail.get("status").is_some_and(|status| status.is(REISSUED))
+}
+
+/// Stands for an amount that was left open.
+const OPEN: i64 = i64::MIN;
+
+impl Said {
+    fn new(command: &'static str, subject: u64, one: i64, other: i64) -> Self {
+        Self { command, subject, one, other }
+    }
+
+    /// By an order.
+    fn of(act: &Act) -> Self {
+        match act {
+            Act::Move { way, card, amount, uses } => {
+                let (amount, uses) = way.booked(*amount, *uses);
+                Self::new(way.kind().word(), card.value(), amount.fen(), i64::from(uses))
+            }
+            Act::Void { sale, amount } => {
+                let amount = amount.map_or(OPEN, |amount| i64::from(amount.fen()));
+                Self::new(Kind::Void.word(), sale.0, amount, 0)
+            }
+            Act::Mark { card, mark } => Self::new(mark.word(), card.value(), 0, 0),
+            Act::Link { old, new } => Self::new(Kind::Link.word(), new.value(), number(old.value()), 0),
+            Act::Account { card, account } => Self::new("account", card.value(), word(account), 0),
+            Act::Rename { old, new } => Self::new("rename", fnv1a(old.as_bytes()), word(new), 0),
+            Act::Reissue { card } => Self::new(REISSUED, card.value(), 0, 0),
+            Act::Open { machine, door } => Self::new(Kind::Remote.word(), machine.value(), number(door.value()), 0),
+            Act::Settle { claim, card, amount, uses } => {
+                Self::new(SETTLE, claim_of(*claim, *card), amount.fen(), i64::from(*uses))
+            }
+        }
+    }
+
+    /// By the order behind an entry; `None` if no order leads to such a one.
+    fn of_entry(entry: &Entry) -> Option<Self> {
+        let card = || entry.card.map_or(0, |card| card.value());
+        let word = entry.kind.word();
+        Some(match entry.kind {
+            Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust => {
+                let uses = i64::from(entry.uses.unwrap_or_default());
+                let amount = entry.amount.unwrap_or_default().fen();
+                match (entry.kind, entry.about) {
+                    (Kind::Adjust, Some(claim)) => {
+                        Self::new(SETTLE, claim_of(claim, CardNo::from_value(card())), amount, uses)
+                    }
+                    _ => Self::new(word, card(), amount, uses),
+                }
+            }
+            Kind::Void => {
+                let asked = entry.detail.asked().map_or(OPEN, |amount| i64::from(amount.fen()));
+                Self::new(word, entry.about.unwrap_or_default().0, asked, 0)
+            }
+            Kind::Status => {
+                let word = entry.detail.get("status")?;
+                let mark = Mark::ALL.iter().find(|mark| word.is(mark.word()))?;
+                Self::new(mark.word(), card(), 0, 0)
+            }
+            // The first of two, or what came before them.
+            Kind::Link if entry.detail.get("to").is_some() => return None,
+            Kind::Link if entry.detail.get("was").is_none() => {
+                let account = entry.account.map_or(0, |account| self::word(&account));
+                match entry.card {
+                    Some(card) if is_reissue(entry) => Self::new(REISSUED, card.value(), 0, 0),
+                    Some(card) => Self::new("account", card.value(), account, 0),
+                    None => {
+                        let from = account_in(entry, "from").unwrap_or_default();
+                        Self::new("rename", fnv1a(from.as_bytes()), account, 0)
+                    }
+                }
+            }
+            Kind::Link => Self::new(word, card(), replaced_card(entry).map_or(0, |old| number(old.value())), 0),
+            Kind::Remote => {
+                let door = entry.slot.as_ref().and_then(|slot| slot.split_once(':')).map(|(_, door)| door);
+                let door = door.and_then(|door| UnitNo::parse(door.as_bytes())).map_or(0, |door| door.value());
+                Self::new(word, entry.machine.map_or(0, |machine| machine.value()), number(door), 0)
+            }
+            _ => return None,
+        })
+    }
+
+    fn ask(&self) -> Ask {
+        let mut bytes = [0; 32];
+        let parts = [fnv1a(self.command.as_bytes()).to_be_bytes(), self.subject.to_be_bytes()];
+        let parts = parts.into_iter().chain([self.one.to_be_bytes(), self.other.to_be_bytes()]);
+        for (place, part) in bytes.chunks_exact_mut(8).zip(parts) {
+            place.copy_from_slice(&part);
+        }
+        Ask(fnv1a(&bytes))
+    }
+
+    /// The name of the file that a row for this stands in: a hash, as names are.
+    fn file(&self, purpose: impl Iterator<Item = u8>) -> u64 {
+        let command = fnv1a_on(FNV1A, self.command.bytes().chain([0]));
+        fnv1a_on(command, purpose.chain([0]))
+    }
+
+    /// The name of such a row.
+    fn row(&self, file: u64, nth: u32) -> u64 {
+        fnv1a_on(file, self.subject.to_be_bytes().into_iter().chain(nth.to_be_bytes()))
+    }
+}
+
+/// The name of an order with a key of its own: no command is empty.
+fn own(key: impl Iterator<Item = u8>) -> u64 {
+    fnv1a_on(FNV1A, core::iter::once(0).chain(key))
+}
+
+/// What an order asks for, whoever gives it and why: a hash, the same from the order and from its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask(u64);
+
+impl Ask {
+    /// Of an order.
+    pub fn of(act: &Act) -> Self {
+        Said::of(act).ask()
+    }
+}
+
+/// What an order to settle a stored sale is about.
+fn claim_of(claim: EntrySeq, card: CardNo) -> u64 {
+    claim.0.rotate_left(40) ^ card.value()
+}
+
+fn word(text: &str) -> i64 {
+    number(fnv1a(text.as_bytes()))
+}
+
+/// The same bits.
+fn number(value: u64) -> i64 {
+    i64::from_be_bytes(value.to_be_bytes())
+}
+
+/// The card that a `link` entry's card follows.
+pub(super) fn replaced_card(entry: &Entry) -> Option<CardNo> {
+    CardNo::parse(entry.detail.get("was")?.0.as_bytes())
+}
+
+/// A name that was used. It is kept as a hash: of 65,536 names two share one once in ten thousand million times, and then the
+/// second order is refused, for it asks for something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedName {
+    /// The order's entry.
+    pub seq: EntrySeq,
+    /// What it was used for.
+    pub ask: Ask,
+    /// What the account held then.
+    pub figures: Option<Figures>,
+    /// The hash of the account that its entry names.
+    account: Option<u32>,
+    name: u64,
+}
+
+impl UsedName {
+    /// Whether the figures may be of this account. The entry of a word on a card names none: it moves none.
+    pub fn is_of(&self, account: &AccountId) -> bool {
+        self.account.is_none_or(|hash| hash == hash_bytes(account.as_bytes()))
+    }
+}
+
+impl Row for UsedName {
+    type Key = u64;
+
+    fn key(&self) -> u64 {
+        self.name
+    }
+
+    fn hash(key: &u64) -> u32 {
+        hash_number(*key)
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// A file of which orders were done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct NamedFile {
+    /// The entry of its first order.
+    first: EntrySeq,
+    name: u64,
+}
+
+impl Row for NamedFile {
+    type Key = u64;
+
+    fn key(&self) -> u64 {
+        self.name
+    }
+
+    fn hash(key: &u64) -> u32 {
+        hash_number(*key)
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.first
+    }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Void {
+    seq: EntrySeq,
+    sale: EntrySeq,
+    fen: i64,
+    is_whole: bool,
+}
+
+impl Row for Void {
+    type Key = EntrySeq;
+
+    fn key(&self) -> EntrySeq {
+        self.sale
+    }
+
+    fn hash(key: &EntrySeq) -> u32 {
+        hash_number(key.0)
+    }
+
+    fn seq(&self) -> EntrySeq {
+        self.seq
+    }
+
+    fn is_spent(&self) -> bool {
+        false
+    }
+}
+
+/// What was voided of a sale.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Voided {
+    /// Given back so far.
+    pub fen: i64,
+    /// Whether nothing is left of the sale.
+    pub is_whole: bool,
+}
+
+/// Takes a line of a snapshot: its first word, and what writes the rest.
+type Out<'a, E> = dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E> + 'a;
+
+/// Names, files and voids.
+pub(super) struct Orders {
+    names: History<UsedName, { 2 * NAMES_KEPT_MIN }, { 4 * NAMES_KEPT_MIN }>,
+    /// Names before this entry may be forgotten.
+    names_from: EntrySeq,
+    files: History<NamedFile, { 2 * FILES_KEPT_MIN }, { 4 * FILES_KEPT_MIN }>,
+    voids: History<Void, { 2 * VOIDS_KEPT_MIN }, { 4 * VOIDS_KEPT_MIN }>,
+    /// Voids before this entry may be forgotten, so sales before it are not voided.
+    voids_from: EntrySeq,
+}
+
+impl Orders {
+    pub(super) const fn new() -> Self {
+        Self {
+            names: History::new(),
+            names_from: EntrySeq(0),
+            files: History::new(),
+            voids: History::new(),
+            voids_from: EntrySeq(0),
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.names.clear();
+        self.names_from = EntrySeq(0);
+        self.files.clear();
+        self.voids.clear();
+        self.voids_from = EntrySeq(0);
+    }
+
+    /// Takes note of an entry that an operator's order led to.
+    pub(super) fn apply(&mut self, entry: &Entry) {
+        let Some(said) = Said::of_entry(entry) else { return };
+        if let Some(sale) = entry.about.filter(|_| entry.kind == Kind::Void) {
+            let fen = entry.amount.unwrap_or_default().fen();
+            let has_forgotten = self.voids.push(Void { seq: entry.seq, sale, fen, is_whole: !entry.is_partial() });
+            if has_forgotten {
+                self.voids_from = self.voids.rows().next().map_or(entry.seq, Row::seq);
+            }
+        }
+        let name = match (entry.detail.get("for"), entry.detail.get("key")) {
+            (Some(purpose), _) => {
+                let file = said.file(purpose.bytes());
+                if self.files.find(file).next().is_none() {
+                    self.files.push(NamedFile { first: entry.seq, name: file });
+                }
+                let nth = entry.detail.get("nth").and_then(|nth| nth.0.parse().ok());
+                said.row(file, nth.unwrap_or(1))
+            }
+            (None, Some(key)) => own(key.bytes()),
+            (None, None) => return,
+        };
+        let account = entry.account.map(|account| hash_bytes(account.as_bytes()));
+        let figures = Figures::told_by(entry);
+        if self.names.push(UsedName { seq: entry.seq, ask: said.ask(), figures, account, name }) {
+            self.names_from = self.names.rows().next().map_or(entry.seq, Row::seq);
+        }
+    }
+
+    /// What an order's name was used for, if it is remembered.
+    pub(super) fn used(&self, order: &Order) -> Option<&UsedName> {
+        let name = match &order.key {
+            Key::Own(key) => own(key.bytes()),
+            Key::For { name, nth } => {
+                let said = Said::of(&order.act);
+                said.row(said.file(name.bytes()), *nth)
+            }
+        };
+        self.names.find(name).next()
+    }
+
+    /// Whether an order of the same file may be forgotten: then nobody knows of one that is not remembered whether it was done.
+    pub(super) fn has_forgotten(&self, order: &Order) -> bool {
+        let Key::For { name, .. } = &order.key else { return false };
+        let file = self.files.find(Said::of(&order.act).file(name.bytes())).next();
+        file.is_some_and(|file| file.first < self.names_from)
+    }
+
+    /// What was voided of a sale; `None` if that may be forgotten.
+    pub(super) fn voided(&self, sale: EntrySeq) -> Option<Voided> {
+        if sale < self.voids_from {
+            return None;
+        }
+        let add = |sum: Voided, void: &Void| Voided {
+            fen: sum.fen.saturating_add(void.fen),
+            is_whole: sum.is_whole || void.is_whole,
+        };
+        Some(self.voids.find(sale).fold(Voided::default(), add))
+    }
+
+    // ---------------------------------------------------------------- snapshot
+
+    pub(super) fn emit<E>(&self, out: &mut Out<E>) -> Result<(), E> {
+        if self.names_from > EntrySeq(0) {
+            out("names", &mut |line| column(line, self.names_from))?;
+        }
+        for used in self.names.rows() {
+            out("name", &mut |line| {
+                column(line, used.seq);
+                column(line, format_args!("{:016x}", used.name));
+                column(line, format_args!("{:016x}", used.ask.0));
+                column_or_none(line, used.account);
+                column_or_none(line, used.figures.map(|figures| figures.balance));
+                column_or_none(line, used.figures.map(|figures| figures.uses));
+            })?;
+        }
+        for file in self.files.rows() {
+            out("file", &mut |line| {
+                column(line, file.first);
+                column(line, format_args!("{:016x}", file.name));
+            })?;
+        }
+        if self.voids_from > EntrySeq(0) {
+            out("voids", &mut |line| column(line, self.voids_from))?;
+        }
+        for void in self.voids.rows() {
+            out("void", &mut |line| {
+                column(line, void.seq);
+                column(line, void.sale);
+                column(line, void.fen);
+                column(line, u8::from(void.is_whole));
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore_names(&mut self, fields: &mut Fields) -> Option<()> {
+        restore_from(&mut self.names_from, fields)
+    }
+
+    pub(super) fn restore_name(&mut self, fields: &mut Fields) -> Option<()> {
+        let (seq, name, ask) = (fields.seq()?, fields.hash()?, Ask(fields.hash()?));
+        let account = fields.or_none(Fields::number)?;
+        let (balance, uses) = (fields.or_none(Fields::balance)?, fields.or_none(Fields::number)?);
+        let figures = balance.zip(uses).map(|(balance, uses)| Figures { balance, uses });
+        restore_row(&mut self.names, UsedName { seq, ask, figures, account, name })
+    }
+
+    pub(super) fn restore_file(&mut self, fields: &mut Fields) -> Option<()> {
+        restore_row(&mut self.files, NamedFile { first: fields.seq()?, name: fields.hash()? })
+    }
+
+    pub(super) fn restore_voids(&mut self, fields: &mut Fields) -> Option<()> {
+        restore_from(&mut self.voids_from, fields)
+    }
+
+    pub(super) fn restore_void(&mut self, fields: &mut Fields) -> Option<()> {
+        let (seq, sale) = (fields.seq()?, fields.seq()?);
+        restore_row(&mut self.voids, Void { seq, sale, fen: fields.number()?, is_whole: fields.flag()? })
+    }
+
+    // ---------------------------------------------------------------- compare
+
+    pub(super) fn rows_of_names(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        self.names.rows().map(|used| (used.seq.0, used)).collect()
+    }
+
+    pub(super) fn rows_of_files(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        let rows = self.files.rows().map(|file| (file.first.0, file.name));
+        rows.chain([(0, self.names_from.0)]).collect()
+    }
+
+    pub(super) fn rows_of_voids(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
+        let rows = self.voids.rows().map(|void| (void.seq.0, (void.sale.0, void.fen, void.is_whole)));
+        rows.chain([(0, (self.voids_from.0, 0, false))]).collect()
+    }
+}
+
+/// What may be forgotten lies before this entry.
+fn restore_from(from: &mut EntrySeq, fields: &mut Fields) -> Option<()> {
+    let seq = fields.seq()?;
+    if *from > EntrySeq(0) || seq == EntrySeq(0) {
+        return None;
+    }
+    *from = seq;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+    use crate::engine::model::order::Holder;
+    use crate::engine::model::{Balance, ClockState, Detail, MachineNo, Money, Stamp, Text, Way};
+
+    /// Too large for a test's stack.
+    static ORDERS: Mutex<Orders> = Mutex::new(Orders::new());
+
+    fn cleared() -> MutexGuard<'static, Orders> {
+        let mut orders = ORDERS.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.clear();
+        orders
+    }
+
+    fn entry(seq: u64, kind: Kind, detail: &str) -> Entry {
+        let mut entry = Entry { seq: EntrySeq(seq), ..Entry::new(kind, Stamp::default(), ClockState::Ok) };
+        entry.card = Some(CardNo::from_value(8_888_888_888));
+        entry.detail = Detail::from_text(detail).unwrap();
+        entry
+    }
+
+    fn fen(fen: u32) -> Money {
+        Money::from_fen(fen).unwrap()
+    }
+
+    fn name(text: &str) -> AccountId {
+        AccountId::try_from(text).unwrap()
+    }
+
+    #[test]
+    fn an_order_is_known_again_by_its_entry_and_by_no_other() {
+        let card = CardNo::parse(b"8888888888").unwrap();
+        let moved = |way, amount, uses| Act::Move { way, card, amount: Balance::from_fen(amount), uses };
+        let acts = [
+            moved(Way::TopUp, 550, 0),
+            moved(Way::TopUp, 551, 0),
+            moved(Way::TopUp, 550, 1),
+            moved(Way::Subsidy, 550, 0),
+            moved(Way::PayOut, 550, 2),
+            moved(Way::Adjust, -550, -2),
+            Act::Void { sale: EntrySeq(7), amount: None },
+            Act::Void { sale: EntrySeq(7), amount: Some(fen(550)) },
+            Act::Void { sale: EntrySeq(8), amount: None },
+            Act::Mark { card, mark: Mark::Lost },
+            Act::Mark { card, mark: Mark::Found },
+            Act::Mark { card, mark: Mark::Unfrozen },
+            Act::Link { old: CardNo::from_value(5), new: card },
+            Act::Link { old: CardNo::from_value(6), new: card },
+            Act::Account { card, account: name("S1") },
+            Act::Account { card, account: name("S2") },
+            Act::Rename { old: name("S1"), new: name("S2") },
+            Act::Rename { old: name("S2"), new: name("S1") },
+            Act::Reissue { card },
+            Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
+            Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"2").unwrap() },
+            Act::Settle { claim: EntrySeq(7), card, amount: Balance::from_fen(-550), uses: -2 },
+            Act::Settle { claim: EntrySeq(8), card, amount: Balance::from_fen(-550), uses: -2 },
+            Act::Settle { claim: EntrySeq(8), card, amount: Balance::ZERO, uses: 0 },
+        ];
+        let entries: Vec<Entry> = acts
+            .iter()
+            .map(|act| match act {
+                Act::Move { way, amount, uses, .. } => {
+                    let (amount, uses) = way.booked(*amount, *uses);
+                    Entry { amount: Some(amount), uses: Some(uses), ..entry(1, way.kind(), "") }
+                }
+                Act::Settle { claim, amount, uses, .. } => Entry {
+                    about: Some(*claim),
+                    amount: Some(*amount),
+                    uses: Some(*uses),
+                    ..entry(1, Kind::Adjust, "")
+                },
+                Act::Void { sale, amount } => {
+                    // What is left of the sale, where no amount was asked for.
+                    let asked = amount.map_or(String::new(), |amount| format!("asked={amount}"));
+                    let amount = Some(Balance::from_fen(550));
+                    Entry { about: Some(*sale), amount, ..entry(1, Kind::Void, &asked) }
+                }
+                Act::Mark { mark, .. } => entry(1, Kind::Status, &format!("status={}", mark.word())),
+                Act::Link { old, .. } => entry(1, Kind::Link, &format!("was={old}")),
+                Act::Account { account, .. } => {
+                    Entry { account: Some(*account), ..entry(1, Kind::Link, "from=@8888888888") }
+                }
+                Act::Rename { old, new } => {
+                    Entry { account: Some(*new), card: None, ..entry(1, Kind::Link, &format!("from={old}")) }
+                }
+                Act::Reissue { .. } => {
+                    Entry { account: Some(name("S1")), ..entry(1, Kind::Link, "from=S2 status=reissued") }
+                }
+                Act::Open { machine, door } => {
+                    let slot = Text::try_from(format!("{door}:{door}").as_str()).ok();
+                    Entry { machine: Some(*machine), slot, card: None, ..entry(1, Kind::Remote, "") }
+                }
+            })
+            .collect();
+        for (place, act) in acts.iter().enumerate() {
+            for (other, entry) in entries.iter().enumerate() {
+                let asked = Said::of_entry(entry).map(|said| said.ask());
+                assert_eq!(asked == Some(Ask::of(act)), place == other, "{act:?} {entry:?}");
+            }
+        }
+    }
+
+    fn topup(card: u64, key: Key) -> Order {
+        let act =
+            Act::Move { way: Way::TopUp, card: CardNo::from_value(card), amount: Balance::from_fen(550), uses: 0 };
+        Order { act, key, by: Text::new(), note: Text::new(), holder: Holder::new() }
+    }
+
+    fn own_key(text: &str) -> Key {
+        Key::Own(Text::try_from(text).unwrap())
+    }
+
+    fn row(name: &str, nth: u32) -> Key {
+        Key::For { name: Text::try_from(name).unwrap(), nth }
+    }
+
+    const CARD: u64 = 8_888_888_888;
+
+    #[test]
+    fn a_name_is_a_key_or_what_a_file_is_for_with_card_and_count() {
+        let mut orders = cleared();
+        orders.apply(&entry(1, Kind::TopUp, "key=50%25%3D by=li"));
+        orders.apply(&entry(2, Kind::TopUp, "for=2026-12 by=li"));
+        orders.apply(&entry(3, Kind::TopUp, "for=2026-12 nth=2 by=li"));
+        orders.apply(&entry(4, Kind::TopUp, "for=%25十二月"));
+        orders.apply(&entry(5, Kind::TopUp, "by=li"));
+        orders.apply(&entry(6, Kind::Charge, "key=no-order"));
+        let used = |card, key| orders.used(&topup(card, key)).map(|used| used.seq.0);
+        assert_eq!(used(CARD, own_key("50%=")), Some(1));
+        // A key is one, whatever the card.
+        assert_eq!(used(7, own_key("50%=")), Some(1));
+        assert_eq!(used(CARD, row("2026-12", 1)), Some(2));
+        assert_eq!(used(CARD, row("2026-12", 2)), Some(3));
+        assert_eq!(used(CARD, row("%十二月", 1)), Some(4));
+        for other in ["50%", "2026-12", "1", "no-order", ""] {
+            assert_eq!(used(CARD, own_key(other)), None, "{other:?}");
+        }
+        for (card, name, nth) in [(CARD, "2026-12", 3), (CARD, "2026-1", 2), (7, "2026-12", 1), (CARD, "50%=", 1)] {
+            assert_eq!(used(card, row(name, nth)), None, "{card} {name} {nth}");
+        }
+        // Another command's file of that name is another.
+        let mut subsidy = topup(CARD, row("2026-12", 1));
+        subsidy.act = Act::Move { way: Way::Subsidy, card: CardNo::from_value(CARD), amount: Balance::ZERO, uses: 1 };
+        assert_eq!(orders.used(&subsidy), None);
+    }
+
+    #[test]
+    fn under_the_name_of_a_file_of_which_an_order_is_forgotten_nothing_new_is_done() {
+        let mut orders = cleared();
+        let file = |seq: u64, name: &str, card: u64| {
+            let mut entry = entry(seq, Kind::TopUp, &format!("for={name}"));
+            entry.card = Some(CardNo::from_value(card));
+            entry
+        };
+        let least = NAMES_KEPT_MIN as u64;
+        orders.apply(&file(1, "old", 0));
+        for seq in 2..=2 * least {
+            orders.apply(&file(seq, "long", seq));
+        }
+        let has_forgotten = |orders: &Orders, name| orders.has_forgotten(&topup(CARD, row(name, 1)));
+        assert!(!has_forgotten(&orders, "old") && !has_forgotten(&orders, "long"));
+        assert!(orders.used(&topup(0, row("old", 1))).is_some());
+        // One more, and the older half is forgotten: of the long one also.
+        orders.apply(&file(2 * least + 1, "new", 0));
+        assert!(orders.used(&topup(0, row("old", 1))).is_none());
+        assert!(has_forgotten(&orders, "old") && has_forgotten(&orders, "long"));
+        assert!(!has_forgotten(&orders, "new") && !has_forgotten(&orders, "never"));
+        assert!(!orders.has_forgotten(&topup(CARD, own_key("old"))));
+        // At least so many are known.
+        assert!((least + 1..=2 * least).all(|seq| orders.used(&topup(seq, row("long", 1))).is_some()));
+    }
+
+    #[test]
+    fn voids_of_a_sale_add_up() {
+        let mut orders = cleared();
+        let mut void = |seq, sale, fen, detail| {
+            let amount = Some(Balance::from_fen(fen));
+            orders.apply(&Entry { about: Some(EntrySeq(sale)), amount, ..entry(seq, Kind::Void, detail) });
+        };
+        void(10, 3, 100, "rest=4.00");
+        void(11, 4, 100, "");
+        void(12, 3, 50, "rest=3.50");
+        assert_eq!(orders.voided(EntrySeq(3)), Some(Voided { fen: 150, is_whole: false }));
+        assert_eq!(orders.voided(EntrySeq(4)), Some(Voided { fen: 100, is_whole: true }));
+        assert_eq!(orders.voided(EntrySeq(5)), Some(Voided::default()));
+    }
+}

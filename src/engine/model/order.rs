@@ -1,0 +1,196 @@
+//! What an operator orders: money at a desk, a card's state, a door (design.md, sections 3 and 7).
+//!
+//! An order says who gives it, and has a name: a key of its own, or what a file is for, the card and a count. The same order
+//! under the same name again gets the first result and does nothing, also after a restart; another one is refused. The control socket
+//! reads orders, the server obeys them, the ledger keeps them.
+
+use super::card::Mark;
+use super::entry::{EntrySeq, Kind};
+use super::ids::{AccountId, CardNo, MachineNo, UnitNo};
+use super::money::{Balance, Money};
+use super::text::Text;
+use crate::engine::limits::NAME_LEN_MAX;
+
+/// Who orders: a name as people know it, at most 32 bytes of UTF-8.
+pub type Operator = Text<32>;
+
+/// A key that a person or a program gave an order, at most 40 bytes of printable ASCII without spaces.
+pub type KeyText = Text<40>;
+
+/// What a file of orders is for, such as `2026-12`: at most 40 bytes of UTF-8, signs of ASCII, and letters and digits of any script
+/// ([`is_purpose`]).
+pub type Purpose = Text<40>;
+
+/// A holder's name as the card table keeps it: GBK, cut to its length.
+pub type Holder = heapless::Vec<u8, NAME_LEN_MAX>;
+
+/// A person's reason, at most 96 bytes of UTF-8.
+pub type Note = Text<96>;
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What is to be done.
+    pub act: Act,
+    /// What makes it done once.
+    pub key: Key,
+    /// Who is believed to hold the card; empty: whoever does.
+    pub holder: Holder,
+    /// Who orders it.
+    pub by: Operator,
+    /// Why.
+    pub note: Note,
+}
+
+/// What makes an order done once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// A key of its own.
+    Own(KeyText),
+    /// A row of a file: it is named by this, its command and its card (design.md, section 8). So it is the same row wherever it stands in the
+    /// file, and however the file was saved.
+    For {
+        /// What the file is for.
+        name: Purpose,
+        /// Which of the card's rows it is, from 1.
+        nth: u32,
+    },
+}
+
+/// Whether a text may say what a file is for. No blanks and no full-width signs: two names that look alike would be two payments.
+pub fn is_purpose(text: &str) -> bool {
+    let is_wide = |character: char| matches!(character, '\u{FF00}'..='\u{FFEF}');
+    let may_be =
+        |character: char| character.is_ascii_graphic() || (!character.is_ascii() && character.is_alphanumeric());
+    (1..=40).contains(&text.len()) && text.chars().all(|character| may_be(character) && !is_wide(character))
+}
+
+/// Which way money comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// 充值: paid in by the holder. Above zero.
+    TopUp,
+    /// 补贴: paid by the employer. Above zero.
+    Subsidy,
+    /// 退款: paid back to the holder, never more than there is. Given above zero, booked below.
+    PayOut,
+    /// 调整: a correction, of either sign.
+    Adjust,
+}
+
+impl Way {
+    /// The kind of its entry.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::TopUp => Kind::TopUp,
+            Self::Subsidy => Kind::Subsidy,
+            Self::PayOut => Kind::PayOut,
+            Self::Adjust => Kind::Adjust,
+        }
+    }
+
+    /// What is booked of what is given.
+    pub fn booked(self, amount: Balance, uses: i32) -> (Balance, i32) {
+        match self {
+            Self::PayOut => (-amount, uses.saturating_neg()),
+            Self::TopUp | Self::Subsidy | Self::Adjust => (amount, uses),
+        }
+    }
+}
+
+/// What an order does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Moves an account's figures.
+    Move {
+        /// Why.
+        way: Way,
+        /// A card of the account.
+        card: CardNo,
+        /// Yuan.
+        amount: Balance,
+        /// Meals; 0 where money is meant.
+        uses: i32,
+    },
+    /// Undoes a sale, whole or in part: never more than the sale in all.
+    Void {
+        /// The sale's entry.
+        sale: EntrySeq,
+        /// `None`: what is left of it.
+        amount: Option<Money>,
+    },
+    /// Sets a mark on a card, or ends one: the strictest of the marks and the table's word holds.
+    Mark {
+        /// The card.
+        card: CardNo,
+        /// Which.
+        mark: Mark,
+    },
+    /// 补办: `new` carries on the account of `old`, which is closed.
+    Link {
+        /// The card that is given up.
+        old: CardNo,
+        /// The card that follows it, in the table or not yet.
+        new: CardNo,
+    },
+    /// Puts a card on another account. From its own account (`@…`) all that it holds comes along; what a shared one holds stays there.
+    Account {
+        /// The card.
+        card: CardNo,
+        /// The account, of the table's kind.
+        account: AccountId,
+    },
+    /// Gives an account another name: all that it holds and every card of it come along.
+    Rename {
+        /// Its name.
+        old: AccountId,
+        /// Its name from now on: nobody's yet, of the table's kind.
+        new: AccountId,
+    },
+    /// Gives a card's number to another holder, with the account that the table names for it now.
+    Reissue {
+        /// The card.
+        card: CardNo,
+    },
+    /// Opens a door by hand.
+    Open {
+        /// The board.
+        machine: MachineNo,
+        /// Its door.
+        door: UnitNo,
+    },
+    /// Settles a stored sale that was entered without effect (`claimed=`), once: a correction about it, of nothing where it was
+    /// booked before.
+    Settle {
+        /// The entry without effect.
+        claim: EntrySeq,
+        /// The card that it concerns.
+        card: CardNo,
+        /// Yuan, of either sign.
+        amount: Balance,
+        /// Meals, of either sign.
+        uses: i32,
+    },
+}
+
+impl Act {
+    /// The entry that it is about, which the ledger's files must show.
+    pub const fn about(&self) -> Option<EntrySeq> {
+        match self {
+            Self::Void { sale: about, .. } | Self::Settle { claim: about, .. } => Some(*about),
+            Self::Move { .. } | Self::Mark { .. } | Self::Link { .. } | Self::Open { .. } => None,
+            Self::Account { .. } | Self::Rename { .. } | Self::Reissue { .. } => None,
+        }
+    }
+}
+
+/// An order that was done, now or before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Its entry.
+    pub seq: EntrySeq,
+    /// Whether it was done before, and now nothing.
+    pub is_again: bool,
+    /// The account that it moved, and what it held then.
+    pub account: Option<(AccountId, Balance, i32)>,
+}

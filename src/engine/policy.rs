@@ -1,0 +1,327 @@
+//! The rules: may this card pay this here and now, may it pass this door (design.md, section 6).
+//!
+//! Each decision is a ladder of checks in the order of the table of reasons; the first that fails is the answer. Nothing here
+//! changes anything.
+
+use crate::engine::book::{Book, CardHistory};
+use crate::engine::model::card::{CardRow, GroupSet, Pin};
+use crate::engine::model::rules::{DeviceRule, DoorRule, Period, Rules};
+use crate::engine::model::{
+    Balance, CardNo, CardStatus, Civil, ClockState, Date, MachineNo, Money, Now, Reason, TimeOfDay, UnitNo,
+};
+
+/// What a sale asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Money keyed in, fixed, or scanned.
+    Amount(Money),
+    /// One meal: the period's price, or else one use.
+    Count,
+}
+
+/// An approved sale's effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge<'a> {
+    /// Taken from the balance.
+    pub amount: Money,
+    /// Taken from the uses.
+    pub uses: u32,
+    /// The business day that it counts for.
+    pub day: Date,
+    /// The meal period that it counts for.
+    pub period: Option<&'a Period>,
+}
+
+/// Whether the card may be used at all.
+///
+/// # Errors
+/// The first rule that refuses: closed, lost, frozen, not-yet-valid, expired.
+pub fn check_card(book: &Book, row: &CardRow, today: Date) -> Result<(), Reason> {
+    check_terms(row, &book.history_of(row.card), today)
+}
+
+fn check_terms(row: &CardRow, history: &CardHistory, today: Date) -> Result<(), Reason> {
+    match row.terms.status.max(history.status()) {
+        CardStatus::Active => (),
+        CardStatus::Frozen => return Err(Reason::Frozen),
+        CardStatus::Lost => return Err(Reason::Lost),
+        CardStatus::Closed => return Err(Reason::Closed),
+    }
+    if row.terms.valid_from.is_some_and(|first| today < first) {
+        return Err(Reason::NotYetValid);
+    }
+    if row.terms.valid_until.is_some_and(|last| last < today) {
+        return Err(Reason::Expired);
+    }
+    Ok(())
+}
+
+/// Whether this card may buy this at this device now.
+///
+/// # Errors
+/// The first rule that refuses.
+pub fn decide_sale<'a>(
+    book: &Book,
+    rules: &'a Rules,
+    device: Option<&DeviceRule>,
+    row: &CardRow,
+    basis: Basis,
+    at: Civil,
+) -> Result<Charge<'a>, Reason> {
+    climb(book, rules, device, row, basis, at, true)
+}
+
+/// What [`decide_sale`] would have said of an offline sale, which has happened whatever that is. Where `is_timed` is not, nobody knows when
+/// it was: it is asked of no period and no day.
+///
+/// # Errors
+/// The first rule that would have refused.
+pub fn judge_offline(
+    book: &Book,
+    rules: &Rules,
+    device: Option<&DeviceRule>,
+    row: &CardRow,
+    basis: Basis,
+    at: Civil,
+    is_timed: bool,
+) -> Result<(), Reason> {
+    climb(book, rules, device, row, basis, at, is_timed).map(|_| ())
+}
+
+/// The ladder of sales.
+fn climb<'a>(
+    book: &Book,
+    rules: &'a Rules,
+    device: Option<&DeviceRule>,
+    row: &CardRow,
+    basis: Basis,
+    at: Civil,
+    is_timed: bool,
+) -> Result<Charge<'a>, Reason> {
+    let history = book.history_of(row.card);
+    check_terms(row, &history, at.date())?;
+    if !device.is_none_or(|device| device.groups.admits(row.terms.groups)) {
+        return Err(Reason::Group);
+    }
+    let (period, day) = match find_period(rules, device, row.terms.groups, at) {
+        Fit::In(period, day) if is_timed => (Some(period), day),
+        Fit::Outside if is_timed => return Err(Reason::Period),
+        Fit::Any | Fit::In(..) | Fit::Outside => (None, business_day(rules, at)),
+    };
+    if let Some(period) = period
+        && period.uses_max > 0
+        && period.uses_max <= history.sales(day, &period.name)
+    {
+        return Err(Reason::PeriodUses);
+    }
+    if basis == Basis::Amount(Money::ZERO) {
+        return Err(Reason::Amount);
+    }
+    let (amount, uses) = price(basis, period);
+    if row.terms.charge_max.is_some_and(|max| max < amount) {
+        return Err(Reason::ChargeMax);
+    }
+    let spent = history.spent(day).saturating_add(i64::from(amount.fen()));
+    if is_timed && amount != Money::ZERO && row.terms.day_max.is_some_and(|max| i64::from(max.fen()) < spent) {
+        return Err(Reason::DayMax);
+    }
+    let figures = book.account(row.account).figures();
+    if uses > 0 && figures.uses < i32::try_from(uses).expect("a sale takes one use") {
+        return Err(Reason::Uses);
+    }
+    let after = figures.balance - Balance::from(amount);
+    if amount != Money::ZERO && after < -Balance::from(row.terms.credit) {
+        return Err(Reason::Balance);
+    }
+    Ok(Charge { amount, uses, day, period })
+}
+
+/// What an offline sale takes: it has happened, so no rule refuses it. Where `is_timed` is not, it counts for no period.
+pub fn charge_offline<'a>(
+    rules: &'a Rules,
+    device: Option<&DeviceRule>,
+    groups: GroupSet,
+    basis: Basis,
+    at: Civil,
+    is_timed: bool,
+) -> Charge<'a> {
+    let (period, day) = match find_period(rules, device, groups, at) {
+        Fit::In(period, day) if is_timed => (Some(period), day),
+        Fit::Any | Fit::In(..) | Fit::Outside => (None, business_day(rules, at)),
+    };
+    let (amount, uses) = price(basis, period);
+    Charge { amount, uses, day, period }
+}
+
+fn price(basis: Basis, period: Option<&Period>) -> (Money, u32) {
+    match (basis, period.and_then(|period| period.price)) {
+        (Basis::Amount(amount), _) => (amount, 0),
+        (Basis::Count, Some(price)) => (price, 0),
+        (Basis::Count, None) => (Money::ZERO, 1),
+    }
+}
+
+/// How a moment lies to the meal periods of a device.
+enum Fit<'a> {
+    /// No period holds here: sales at any time.
+    Any,
+    /// Within this one, which belongs to the business day it began.
+    In(&'a Period, Date),
+    /// Periods hold here, and none for this card now.
+    Outside,
+}
+
+fn find_period<'a>(rules: &'a Rules, device: Option<&DeviceRule>, groups: GroupSet, at: Civil) -> Fit<'a> {
+    let places = device.map_or(GroupSet::default(), |device| device.places);
+    let mut fit = Fit::Any;
+    for period in rules.periods.iter().filter(|period| period.places.admits(places)) {
+        fit = Fit::Outside;
+        if let Some(began) = began_on(period.from, period.to, at).filter(|_| period.groups.admits(groups)) {
+            return Fit::In(period, business_day(rules, began.at(period.from)));
+        }
+    }
+    fit
+}
+
+/// The calendar day on which the span that holds `at` began; `None` outside.
+fn began_on(from: TimeOfDay, to: TimeOfDay, at: Civil) -> Option<Date> {
+    let (today, time) = (at.date(), at.time_of_day());
+    if from < to {
+        return (from <= time && time < to).then_some(today);
+    }
+    if from <= time {
+        return Some(today);
+    }
+    (time < to).then(|| today.previous())
+}
+
+/// The business day of a moment: it begins at `day_start`.
+pub fn business_day(rules: &Rules, at: Civil) -> Date {
+    at.minus_s(i64::from(rules.day_start.0)).date()
+}
+
+/// A PIN as it came with an access request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented {
+    /// A card, and no PIN.
+    Card,
+    /// A card and its PIN.
+    CardAndPin(Option<Pin>),
+    /// A card and a PIN given under duress.
+    Duress(Option<Pin>),
+    /// A door's own PIN.
+    DoorPin(Option<Pin>),
+}
+
+/// A request to pass.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage {
+    /// The board.
+    pub machine: MachineNo,
+    /// The door on it.
+    pub door: UnitNo,
+    /// What was given.
+    pub presented: Presented,
+    /// What the wall clock shows.
+    pub at: Civil,
+    /// For the pass-back rule.
+    pub now: Now,
+    /// For the pass-back rule.
+    pub clock: ClockState,
+}
+
+/// Whether a PIN says that its holder is under duress: said so, or the card's duress PIN.
+pub fn is_duress(row: Option<&CardRow>, presented: Presented) -> bool {
+    match presented {
+        Presented::Duress(_) => true,
+        Presented::CardAndPin(pin) => pin.is_some() && row.is_some_and(|row| row.terms.duress_pin == pin),
+        Presented::Card | Presented::DoorPin(_) => false,
+    }
+}
+
+/// Whether the door opens: the first section that lets the card pass, or the reason of the one that came furthest.
+///
+/// # Errors
+/// The first rule that refuses.
+pub fn decide_access<'a>(
+    book: &Book,
+    rules: &'a Rules,
+    row: Option<&CardRow>,
+    request: &Passage,
+) -> Result<&'a DoorRule, Reason> {
+    if !matches!(request.presented, Presented::DoorPin(_)) {
+        check_card(book, row.ok_or(Reason::UnknownCard)?, request.at.date())?;
+    }
+    let mut furthest = Reason::NoDoor;
+    for rule in door_rules(rules, request.machine, request.door) {
+        match decide_section(book, rule, row, request) {
+            Ok(()) => return Ok(rule),
+            Err(reason) => furthest = furthest.max(reason),
+        }
+    }
+    Err(furthest)
+}
+
+/// The section whose numbers a 050 carries when its frame comes again: the first that lets the card pass, save for the
+/// pass-back rule, for the passage in question is this one.
+pub fn section_that_admits<'a>(rules: &'a Rules, row: Option<&CardRow>, request: &Passage) -> Option<&'a DoorRule> {
+    door_rules(rules, request.machine, request.door).find(|rule| check_section(rule, row, request).is_ok())
+}
+
+/// The sections that name a door.
+pub fn door_rules(rules: &Rules, machine: MachineNo, door: UnitNo) -> impl Iterator<Item = &DoorRule> {
+    rules.doors.iter().filter(move |rule| rule.machine == machine && u64::from(rule.door) == door.value())
+}
+
+fn decide_section(book: &Book, rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
+    check_section(rule, row, request)?;
+    if let Some(row) = row_presented(row, request)
+        && rule.passback_s > 0
+        && has_just_passed(book, rule, CardNo::from_value(row.card), request)
+    {
+        return Err(Reason::Passback);
+    }
+    Ok(())
+}
+
+/// A door's own PIN asks for no card, and looks at none.
+fn row_presented<'a>(row: Option<&'a CardRow>, request: &Passage) -> Option<&'a CardRow> {
+    row.filter(|_| !matches!(request.presented, Presented::DoorPin(_)))
+}
+
+/// Groups, days, hours and PIN: all that is known without the book.
+fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
+    let row = row_presented(row, request);
+    if row.is_some_and(|row| !rule.groups.admits(row.terms.groups)) {
+        return Err(Reason::DoorGroup);
+    }
+    let began = began_on(rule.from, rule.to, request.at).ok_or(Reason::DoorTime)?;
+    if rule.days >> (began.weekday() - 1) & 1 == 0 {
+        return Err(Reason::DoorTime);
+    }
+    let is_pin_right = match request.presented {
+        Presented::Card => !rule.card_pin,
+        Presented::CardAndPin(pin) | Presented::Duress(pin) => {
+            pin.is_some() && row.is_some_and(|row| row.terms.pin == pin || row.terms.duress_pin == pin)
+        }
+        Presented::DoorPin(pin) => pin.is_some() && rule.open_pin == pin,
+    };
+    if !is_pin_right {
+        return Err(Reason::Pin);
+    }
+    Ok(())
+}
+
+/// An unknown age is outside the window: a door errs towards letting the same person pass, since the card was
+/// good the first time. Where a board confirms, an admission that it did not confirm was no passage.
+fn has_just_passed(book: &Book, rule: &DoorRule, card: CardNo, request: &Passage) -> bool {
+    let confirms = book.is_confirming(request.machine);
+    let mut passes = book.passes(request.machine, request.door, card).filter(|pass| pass.is_confirmed || !confirms);
+    passes
+        .next()
+        .and_then(|pass| pass.at.known_age_ms(&request.now, request.clock))
+        .is_some_and(|age| age < u64::from(rule.passback_s) * 1000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,388 @@
+//! 150: may this card pass this door (design.md, sections 6 and 8).
+
+use log::{debug, warn};
+
+use super::device::Minute;
+use super::entries::{ECHO_MS, place_of};
+use super::outbox::About;
+use super::pins::{Lock, Verdict};
+use super::texts::{Values, fill};
+use super::{Context, Effects, Room, Server};
+use crate::engine::book::{FrameId, Seen};
+use crate::engine::limits::LIMITED_PER_DEVICE;
+use crate::engine::model::card::{CardRow, Pin};
+use crate::engine::model::rules::DoorRule;
+use crate::engine::model::text::text_from_lossy;
+use crate::engine::model::{Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Text, UnitNo};
+use crate::engine::policy::{self, Passage, Presented};
+use crate::engine::wire::{Access, Body, Code, DeviceFrame, Keyed, PinKind, Reply};
+
+/// 050's last two numbers where no section gives them: the seed's.
+const RELAY_S: u32 = 5;
+const LEFT_OPEN_S: u32 = 20;
+
+/// Alarms of duress that no answer stands for: of devices that are turned away, and of frames that cannot be read.
+#[derive(Default)]
+pub(super) struct StrangeDuress {
+    minute: Minute,
+    /// The last frames and when they came: sent again within [`ECHO_MS`], they are no other alarm.
+    frames: heapless::Deque<(Option<u64>, FrameId, Mono), { LIMITED_PER_DEVICE as usize }>,
+}
+
+impl StrangeDuress {
+    /// Whether the frame was an alarm just now; else it is from now on.
+    fn is_again(&mut self, now: Mono, machine: Option<u64>, id: FrameId) -> bool {
+        let is_it = |(told, known, at): &(Option<u64>, FrameId, Mono)| {
+            *told == machine && *known == id && now.ms_since(*at) < ECHO_MS
+        };
+        if self.frames.iter().any(is_it) {
+            return true;
+        }
+        if self.frames.is_full() {
+            self.frames.pop_front();
+        }
+        assert!(self.frames.push_back((machine, id, now)).is_ok(), "a place was freed");
+        false
+    }
+}
+
+/// Whose frame an alarm of duress is about.
+pub(super) struct Alarmed {
+    now: Now,
+    /// Whether the frame's sender holds the machine number: then nothing limits its alarms.
+    is_served: bool,
+    /// Whether the same frame sent again is told from another by its answer.
+    is_answered: bool,
+}
+
+impl Alarmed {
+    /// The frame that is handled.
+    pub(super) fn of(context: &Context) -> Self {
+        let is_readable = matches!(context.frame.body, Body::Access(_));
+        Self { now: context.now, is_served: context.is_served, is_answered: context.is_served && is_readable }
+    }
+}
+
+/// The ledger's `slot` of an access request: `reader:door`.
+pub(super) fn slot(access: &Access) -> Text<32> {
+    slot_of(access.reader, access.door)
+}
+
+pub(super) fn slot_of(reader: UnitNo, door: UnitNo) -> Text<32> {
+    let slot: heapless::Vec<u8, 32> =
+        [reader.as_bytes(), b":", door.as_bytes()].into_iter().flatten().copied().collect();
+    text_from_lossy(&slot)
+}
+
+/// What was keyed.
+pub(super) fn presented(access: &Access) -> Presented {
+    presented_as(access.pin_kind, access.pin)
+}
+
+fn presented_as(kind: PinKind, pin: Option<Pin>) -> Presented {
+    match kind {
+        PinKind::None => Presented::Card,
+        PinKind::AfterCard | PinKind::Correction => Presented::CardAndPin(pin),
+        PinKind::DoorPin => Presented::DoorPin(pin),
+        PinKind::Duress => Presented::Duress(pin),
+    }
+}
+
+/// 050's last two numbers.
+pub(super) fn numbers_of(rule: Option<&DoorRule>) -> (u32, u32) {
+    rule.map_or((RELAY_S, LEFT_OPEN_S), |rule| (rule.relay_s, rule.left_open_s))
+}
+
+impl Server<'_> {
+    /// Opens the door, or says why not.
+    pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
+        let mut entry = context.draft_at(Kind::Admit, &access.time);
+        entry.card = access.card.map(|card| card.padded());
+        entry.slot = Some(slot(access));
+        let row = access.card.and_then(|card| self.card_row(card));
+        let presented = presented(access);
+        let request = Passage {
+            machine: context.frame.machine,
+            door: access.door,
+            presented,
+            at: self.business_time(&context.now, context.clock, context.at_device()),
+            now: context.now,
+            clock: context.clock,
+        };
+        let id = FrameId::new(Code::Access.number(), &entry, Money::ZERO);
+        if let Some(seen) = self.first_answer(context, &id) {
+            self.access_again(context, access, row.as_ref(), &request, &seen, fx);
+            return;
+        }
+        self.watch_door(context, access, fx);
+        if policy::is_duress(row.as_ref(), presented) {
+            self.alarm_duress(&Alarmed::of(context), &entry, fx);
+        }
+        let decided = self.decide_access(context, access, row.as_ref(), &request, fx);
+        if let Err(reason) = decided {
+            entry.kind = Kind::Refuse;
+            entry.detail.push("reason", reason.word());
+        }
+        if access.pin_kind == PinKind::Correction {
+            entry.detail.push("correction", 1);
+        }
+        match decided {
+            Ok(rule) => {
+                self.counters.admitted += 1;
+                self.tables.devices.get_mut(context.device).tally.approved += 1;
+                let about = if self.room == Room::Nothing {
+                    // The only result that ever leaves without an entry: who stands at the door has to get out.
+                    self.counters.admitted_unwritten += 1;
+                    self.remember(context, id, &entry);
+                    None
+                } else {
+                    Some(self.append_heard(&mut entry, None, context.arrived, fx))
+                };
+                let seq = about.unwrap_or(EntrySeq(0));
+                debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
+                let born = context.arrived;
+                self.send_admission(context, access, row.as_ref(), Some(&rule), (about, born), fx);
+            }
+            Err(reason) => {
+                self.counters.refused += 1;
+                if let (Reason::UnknownCard, Some(card)) = (reason, access.card) {
+                    self.note_unknown(context, card);
+                }
+                self.counters.count_reason(reason);
+                self.tables.devices.get_mut(context.device).tally.refused += 1;
+                self.log_refusal(context, &entry, reason);
+                self.append_limited(context, &mut entry, fx);
+                self.send_refused(context, access, row.as_ref(), reason, fx);
+            }
+        }
+    }
+
+    /// A request that waited for too long may have been given up: who swiped is gone, or swipes again. Then PINs of which too many were wrong, and
+    /// then the rules.
+    fn decide_access(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        request: &Passage,
+        fx: &mut Effects,
+    ) -> Result<DoorRule, Reason> {
+        if context.now.mono.ms_since(context.arrived) >= u64::from(self.rules.door_ttl_ms) {
+            return Err(Reason::Replay);
+        }
+        let now = context.now.mono;
+        let lock = Lock::of(context.frame.machine, access.door, access.card, request.presented);
+        if lock.is_some_and(|lock| self.tables.pins.is_stopped(now, lock)) {
+            return Err(Reason::Pin);
+        }
+        let decided = policy::decide_access(&self.tables.book, &self.rules, row, request).cloned();
+        if let (Err(Reason::Pin), Some(lock)) = (&decided, lock)
+            && self.tables.pins.count(now, lock, self.rules.pin_tries) == Verdict::Stopped
+        {
+            self.alarm_pins(context, access, fx);
+        }
+        decided
+    }
+
+    /// Too many wrong PINs.
+    fn alarm_pins(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
+        let mut entry = context.draft_at(Kind::Alarm, &access.time);
+        entry.card = access.card.map(|card| card.padded());
+        entry.slot = Some(slot(access));
+        entry.detail.push("rule", Reason::Pin.word());
+        self.append_limited(context, &mut entry, fx);
+        warn!("pin machine={} door={} tries={}", context.frame.machine, access.door, self.rules.pin_tries);
+    }
+
+    /// A frame sent again: a refusal stays one, and a door opens again only within its time and this run. Anything later
+    /// may be a recording.
+    fn access_again(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        request: &Passage,
+        seen: &Seen,
+        fx: &mut Effects,
+    ) {
+        self.counters.duplicates += 1;
+        if let Some(reason) = seen.outcome.reason {
+            self.send_refused(context, access, row, reason, fx);
+            return;
+        }
+        let age_ms = seen.at.mono.map(|first| context.now.mono.ms_since(first));
+        if age_ms.is_some_and(|age| age < u64::from(self.rules.door_ttl_ms)) {
+            let rule = policy::section_that_admits(&self.rules, row, request).cloned();
+            // An admission that its board has confirmed needs no second confirmation.
+            let is_confirmed = self.tables.book.is_confirmed(context.frame.machine, seen.outcome.sale);
+            // One that nothing could be written of has no entry.
+            let about = Some(seen.outcome.sale).filter(|seq| !is_confirmed && *seq > EntrySeq(0));
+            let born = seen.at.mono.unwrap_or(context.arrived);
+            self.send_admission(context, access, row, rule.as_ref(), (about, born), fx);
+            return;
+        }
+        if age_ms.is_none_or(|age| age > ECHO_MS) {
+            let mut entry = context.draft_at(Kind::Alarm, &access.time);
+            entry.card = access.card.map(|card| card.padded());
+            entry.slot = Some(slot(access));
+            entry.about = Some(seen.outcome.sale).filter(|seq| *seq > EntrySeq(0));
+            entry.detail.push("rule", Reason::Replay.word());
+            self.append_limited(context, &mut entry, fx);
+            if self.may_log(&context.now, *context.peer.source.ip()) {
+                warn!(
+                    "replay machine={} door={} frame={} ref={}",
+                    context.frame.machine, access.door, context.frame.seq, seen.outcome.sale
+                );
+            }
+        }
+        self.send_refused(context, access, row, Reason::Replay, fx);
+    }
+
+    /// A door that stands open for too long is an alarm, and decided as usual.
+    fn watch_door(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
+        let rules = policy::door_rules(&self.rules, context.frame.machine, access.door);
+        let limit = rules.map(|rule| rule.left_open_s).min().unwrap_or(LEFT_OPEN_S);
+        if access.open_seconds <= limit {
+            return;
+        }
+        let mut entry = context.draft_at(Kind::Alarm, &access.time);
+        entry.slot = Some(slot(access));
+        entry.detail.push("rule", "left-open");
+        entry.detail.push("open_s", access.open_seconds);
+        self.append_limited(context, &mut entry, fx);
+        if self.may_log(&context.now, *context.peer.source.ip()) {
+            warn!("left-open machine={} door={} seconds={}", context.frame.machine, access.door, access.open_seconds);
+        }
+    }
+
+    /// Never limited, and committed: who stands at the door sees nothing of it. Those of devices that are turned away have a limit of their
+    /// own, for anybody can send them, and no other frames use it up.
+    pub(super) fn alarm_duress(&mut self, of: &Alarmed, request: &Entry, fx: &mut Effects) {
+        let (now, machine) = (&of.now, request.machine.map(|machine| machine.value()));
+        let id = FrameId::new(Code::Access.number(), request, Money::ZERO);
+        if !of.is_answered && self.strange_duress.is_again(now.mono, machine, id) {
+            return;
+        }
+        if !of.is_served {
+            if self.room != Room::Open || !self.strange_duress.minute.has_room(now.mono, LIMITED_PER_DEVICE) {
+                self.counters.left_out += 1;
+                self.leave_out(now, place_of(Kind::Alarm), 1);
+                return;
+            }
+            self.strange_duress.minute.written += 1;
+        }
+        let mut entry = *request;
+        entry.kind = Kind::Alarm;
+        entry.detail.push("rule", "duress");
+        let seq = self.append(&mut entry, now, fx);
+        match request.machine {
+            Some(machine) => warn!("duress machine={machine} seq={seq}"),
+            None => warn!("duress machine=unreadable seq={seq}"),
+        }
+    }
+
+    /// Duress of a device that finds no place.
+    pub(super) fn alarm_unplaced(&mut self, now: &Now, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
+        let mut entry = Entry::new(Kind::Alarm, now.stamp, self.clock.state);
+        entry.machine = Some(frame.machine);
+        entry.serial.clone_from(&frame.serial);
+        entry.frame = Some(frame.seq);
+        let is_duress = match &frame.body {
+            Body::Access(access) => {
+                entry.card = access.card.map(|card| card.padded());
+                entry.device_time = Some(access.time);
+                entry.slot = Some(slot(access));
+                let row = access.card.and_then(|card| self.card_row(card));
+                policy::is_duress(row.as_ref(), presented(access))
+            }
+            Body::Malformed(malformed) => {
+                entry.serial.clone_from(&malformed.serial);
+                entry.card = malformed.card.map(|card| card.padded());
+                entry.device_time.clone_from(&malformed.time);
+                self.is_duress_in(raw)
+            }
+            Body::Boot { .. }
+            | Body::Inquiry { .. }
+            | Body::Charge { .. }
+            | Body::Meal { .. }
+            | Body::Offline(_)
+            | Body::Keys { .. }
+            | Body::Confirm { .. }
+            | Body::Scan { .. } => false,
+        };
+        if is_duress {
+            self.alarm_duress(&Alarmed { now: *now, is_served: false, is_answered: false }, &entry, fx);
+        }
+    }
+
+    /// Whether a frame that cannot be read was keyed under duress.
+    pub(super) fn is_duress_in(&self, datagram: &[u8]) -> bool {
+        let Some(Keyed { kind, card, pin }) = Keyed::of(datagram) else { return false };
+        let row = card.and_then(|card| self.card_row(card));
+        policy::is_duress(row.as_ref(), presented_as(kind, pin))
+    }
+
+    /// Duress of a frame that is none: its number or its machine's cannot be read.
+    pub(super) fn alarm_no_frame(&mut self, now: &Now, datagram: &[u8], fx: &mut Effects) {
+        if !self.is_duress_in(datagram) {
+            return;
+        }
+        let entry = Entry::new(Kind::Alarm, now.stamp, self.clock.state);
+        self.alarm_duress(&Alarmed { now: *now, is_served: false, is_answered: false }, &entry, fx);
+    }
+
+    fn send_admission(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        rule: Option<&DoorRule>,
+        (about, born): (Option<EntrySeq>, Mono),
+        fx: &mut Effects,
+    ) {
+        let texts = &self.rules.texts;
+        let values = Values { card: access.card_raw, reason: &texts.card_ok, ..self.access_values(context, row) };
+        let text = fill(&texts.admitted, &values);
+        let trailer = texts.display_admitted;
+        let (relay_s, left_open_s) = numbers_of(rule);
+        let reply = Reply::Admit {
+            machine: context.frame.machine,
+            card: access.card_raw,
+            text: &text,
+            trailer: trailer.as_bytes(),
+            reader: access.reader,
+            door: access.door,
+            relay_s,
+            left_open_s,
+        };
+        let reader = Some(access.reader.value());
+        // Without an entry: its board has confirmed it, or nothing can be written.
+        let is_settled = about.is_none() && self.room != Room::Nothing;
+        let about = About { entry: about, subject: access.card_raw, reader, born: Some(born), is_settled };
+        self.command(context, &reply, about, fx);
+    }
+
+    fn send_refused(
+        &mut self,
+        context: &Context,
+        access: &Access,
+        row: Option<&CardRow>,
+        reason: Reason,
+        fx: &mut Effects,
+    ) {
+        let texts = &self.rules.texts;
+        let values = Values { card: access.card_raw, reason: texts.reason(reason), ..self.access_values(context, row) };
+        let text = fill(&texts.refused, &values);
+        let trailer = texts.display_refused;
+        let machine = context.frame.machine;
+        let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: trailer.as_bytes() };
+        let reader = Some(access.reader.value());
+        let about = About { subject: access.card_raw, reader, born: Some(context.arrived), ..About::default() };
+        self.command(context, &reply, about, fx);
+    }
+
+    fn access_values<'a>(&'a self, context: &'a Context, row: Option<&'a CardRow>) -> Values<'a> {
+        let figures = row.map_or_else(Default::default, |row| self.tables.book.account(row.account).figures());
+        Values { figures, ..self.names(context, row) }
+    }
+}

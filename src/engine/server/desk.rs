@@ -1,0 +1,253 @@
+//! What a desk is shown: cards, and who answered a 000. Nothing here changes anything but the table of the found.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use super::Server;
+use crate::engine::book::{Figures, Named};
+use crate::engine::limits::FOUND_MAX;
+use crate::engine::model::text::HiddenAccount;
+use crate::engine::model::text::text_from_lossy;
+use crate::engine::model::{AccountId, CardNo, CardRow, CardStatus, Marks, Now, Reason, Serial, Text};
+use crate::engine::policy;
+use crate::engine::wire;
+
+/// A card as a desk sees it.
+#[derive(Clone, Debug)]
+pub struct CardView {
+    /// Its row in the table, or that of the card which it follows.
+    pub row: Option<CardRow>,
+    /// Its account, if it has one.
+    pub account: Option<AccountId>,
+    /// What the account holds.
+    pub figures: Figures,
+    /// The table's word; active if the table does not have it.
+    pub table: CardStatus,
+    /// The ledger's word: the strictest of its marks.
+    pub ledger: CardStatus,
+    /// What orders said of it, and what still stands of that.
+    pub marks: Marks,
+    /// Why the card is refused, if it is.
+    pub reason: Option<Reason>,
+    /// The card that was given out for it.
+    pub heir: Option<CardNo>,
+    /// The account that the table names for it in vain.
+    pub ignored: Option<IgnoredAccount>,
+}
+
+/// A card that the table puts on another account than the ledger has it on: the table's is ignored (design.md, section 5).
+#[derive(Clone, Debug)]
+pub struct IgnoredAccount {
+    /// The card.
+    pub card: CardNo,
+    /// The account that the table names.
+    pub named: AccountId,
+    /// The account that it is on.
+    pub account: AccountId,
+    /// What that holds.
+    pub figures: Figures,
+}
+
+impl fmt::Display for IgnoredAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { named, account, figures: Figures { balance, uses }, .. } = self;
+        let (named, account) = (HiddenAccount(named), HiddenAccount(account));
+        write!(
+            f,
+            "the table names account {named}, which is ignored: the card moved account {account} ({balance} and {uses} uses) and stays there; \
+             `posgate ctl account` puts a card on another account, `rename` gives an account another name, `reissue` gives the number to \
+             another holder"
+        )
+    }
+}
+
+/// A device that answered a 000.
+#[derive(Clone, Debug)]
+pub struct FoundDevice {
+    /// Where the answer came from.
+    pub source: Ipv4Addr,
+    /// Its address, as it says.
+    pub address: Text<16>,
+    /// Its mask.
+    pub mask: Text<16>,
+    /// Its gateway.
+    pub gateway: Text<16>,
+    /// The server's address that it is set to.
+    pub host: Text<16>,
+    /// The server's port that it is set to.
+    pub port: Text<8>,
+    /// Its serial.
+    pub serial: Option<Serial>,
+    /// Whether a section of the configuration names its serial, or the address that it sent from.
+    pub is_registered: bool,
+    /// Whether answers with another serial came from its address.
+    pub is_shared: bool,
+}
+
+impl FoundDevice {
+    /// Whether it is the one that sent from this address, with this serial: equal serials, or, where one has none, equal
+    /// addresses (design.md, section 13).
+    pub fn is(&self, address: Ipv4Addr, serial: Option<&Serial>) -> bool {
+        match (&self.serial, serial) {
+            (Some(own), Some(serial)) => own == serial,
+            _ => self.source == address,
+        }
+    }
+}
+
+/// Those found since the last 000: one a source address.
+pub(super) struct FoundDevices {
+    rows: heapless::Vec<FoundDevice, FOUND_MAX>,
+    /// Answers that found no place.
+    left_out: u32,
+}
+
+impl FoundDevices {
+    pub(super) const fn new() -> Self {
+        Self { rows: heapless::Vec::new(), left_out: 0 }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.left_out = 0;
+    }
+
+    /// Adds a device. Of several answers from one address the newest counts, but another serial does not take the place of the first, save
+    /// that of a registered device.
+    fn add(&mut self, device: FoundDevice) {
+        if let Some(known) = self.rows.iter_mut().find(|known| known.source == device.source) {
+            let is_shared = known.is_shared || known.serial != device.serial;
+            if known.serial == device.serial || (device.is_registered && !known.is_registered) {
+                *known = device;
+            }
+            known.is_shared = is_shared;
+            return;
+        }
+        let Err(device) = self.rows.push(device) else { return };
+        self.left_out = self.left_out.saturating_add(1);
+        if device.is_registered
+            && let Some(place) = self.rows.iter().rposition(|known| !known.is_registered)
+        {
+            self.rows[place] = device;
+        }
+    }
+}
+
+impl Server<'_> {
+    /// What is known of a card; `None` if neither table nor ledger ever named it.
+    pub fn card_view(&self, now: &Now, card: CardNo) -> Option<CardView> {
+        let book = &self.tables.book;
+        let (table, ledger) = self.words_on(card)?;
+        let row = self.card_row(card);
+        let account = self.account_of(card);
+        let today = self.business_time(now, self.clock.state, None).date();
+        let checked = row.as_ref().map_or(Err(Reason::UnknownCard), |row| policy::check_card(book, row, today));
+        Some(CardView {
+            account: account.map(|row| book.account(row).id),
+            figures: account.map(|row| book.account(row).figures()).unwrap_or_default(),
+            table,
+            ledger,
+            marks: book.marks_of(card),
+            reason: checked.err(),
+            heir: book.heir(card),
+            ignored: self.tables.cards.find(card).and_then(|row| self.ignored_of(row)),
+            row,
+        })
+    }
+
+    /// The cards that the table puts on other accounts than the ledger, in the table's order.
+    pub fn ignored_accounts(&self) -> impl Iterator<Item = IgnoredAccount> {
+        self.tables.cards.rows().iter().filter_map(|row| self.ignored_of(row))
+    }
+
+    fn ignored_of(&self, row: &CardRow) -> Option<IgnoredAccount> {
+        let Named { card, named, account } = self.tables.book.named_elsewhere(row)?;
+        let account = self.tables.book.account(account);
+        Some(IgnoredAccount { card, named, account: account.id, figures: account.figures() })
+    }
+
+    /// Who answered a 000 since [`Server::forget_found`]: registered devices before others, else the first first.
+    pub fn found(&self) -> impl Iterator<Item = &FoundDevice> {
+        let rows = &self.tables.found.rows;
+        let registered = rows.iter().filter(|device| device.is_registered);
+        registered.chain(rows.iter().filter(|device| !device.is_registered))
+    }
+
+    /// How many answers [`Server::found`] had no place for.
+    pub fn found_left_out(&self) -> u32 {
+        self.tables.found.left_out
+    }
+
+    /// Before another 000.
+    pub fn forget_found(&mut self) {
+        self.tables.found.clear();
+    }
+
+    /// A 100 came.
+    pub(super) fn note_found(&mut self, source: Ipv4Addr, found: &wire::Found) {
+        let is_registered = self
+            .rules
+            .devices
+            .iter()
+            .any(|rule| rule.address == Some(source) || (rule.serial.is_some() && rule.serial == found.serial));
+        self.tables.found.add(FoundDevice {
+            source,
+            address: text_from_lossy(found.device_ip),
+            mask: text_from_lossy(found.mask),
+            gateway: text_from_lossy(found.gateway),
+            host: text_from_lossy(found.host_ip),
+            port: text_from_lossy(found.port),
+            serial: found.serial,
+            is_registered,
+            is_shared: false,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(number: u16, serial: &str, is_registered: bool) -> FoundDevice {
+        let [high, low] = number.to_be_bytes();
+        FoundDevice {
+            source: Ipv4Addr::new(10, 0, high, low),
+            address: Text::new(),
+            mask: Text::new(),
+            gateway: Text::new(),
+            host: Text::new(),
+            port: Text::new(),
+            serial: crate::engine::model::text::text_from(serial.as_bytes()).map(Serial::from),
+            is_registered,
+            is_shared: false,
+        }
+    }
+
+    #[test]
+    fn forged_answers_hide_no_registered_device_and_those_left_out_are_counted() {
+        let mut found = FoundDevices::new();
+        let count = u16::try_from(FOUND_MAX).unwrap() + 36;
+        for number in 1..=count {
+            found.add(device(number, "1", false));
+        }
+        assert_eq!((found.rows.len(), found.left_out), (FOUND_MAX, 36));
+        found.add(device(1000, "77", true));
+        found.add(device(1001, "78", true));
+        assert_eq!((found.rows.len(), found.left_out), (FOUND_MAX, 38));
+        let registered = found.rows.iter().filter(|device| device.is_registered).count();
+        assert_eq!((registered, found.rows[0].source), (2, Ipv4Addr::new(10, 0, 0, 1)), "the first stays");
+    }
+
+    #[test]
+    fn an_address_has_one_place_whatever_serials_it_sends() {
+        let mut found = FoundDevices::new();
+        for serial in ["1", "1", "2", "3"] {
+            found.add(device(7, serial, false));
+        }
+        assert_eq!((found.rows.len(), found.left_out), (1, 0));
+        assert!(found.rows[0].is_shared && found.rows[0].serial.is_some_and(|serial| serial.is(b"1")));
+        found.add(device(7, "4", true));
+        found.add(device(7, "5", true));
+        assert!(found.rows[0].is_shared && found.rows[0].serial.is_some_and(|serial| serial.is(b"4")));
+    }
+}

@@ -1,0 +1,277 @@
+//! Devices as they are known in this run: who holds a machine number, where its replies go, what it was
+//! just answered (design.md, section 13).
+
+use core::net::Ipv4Addr;
+
+use heapless::Deque;
+
+use super::clock::DeviceClock;
+use super::effects::Peer;
+use super::outbox::Pending;
+use crate::engine::book::{FrameId, Seen, Window};
+use crate::engine::index::{Index, hash_number};
+use crate::engine::limits::{DEVICES_MAX, READERS_MAX};
+use crate::engine::model::rules::{DeviceRule, Rules, UnknownDevices};
+use crate::engine::model::{Kind, MachineNo, Mono, Serial, Text};
+use crate::engine::wheel::TimerId;
+
+/// The span of the limits to entries.
+const MINUTE_MS: u64 = 60_000;
+
+/// Frame numbers of 109s remembered a device.
+const CONFIRMS_MAX: usize = 8;
+
+/// How a frame stands to the machine number it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is of the device that the number belongs to.
+    Served,
+    /// No section registers the number, and only registered devices are served.
+    Quarantined,
+    /// Another device holds the number.
+    Clash,
+}
+
+/// The limited kinds, in the order of their excess counts.
+pub(super) const LIMITED: [Kind; 5] = [Kind::Decline, Kind::Refuse, Kind::Keys, Kind::Boot, Kind::Alarm];
+
+/// Entries of limited kinds in the running minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Minute {
+    pub(super) since: Mono,
+    pub(super) written: u32,
+}
+
+impl Minute {
+    /// Whether the running minute has a place left.
+    pub(super) fn has_room(&mut self, now: Mono, max: u32) -> bool {
+        if self.written == 0 || now.ms_since(self.since) >= MINUTE_MS {
+            *self = Self { since: now, written: 0 };
+        }
+        self.written < max
+    }
+
+    /// When the running minute is over.
+    pub(super) fn end(&self) -> Mono {
+        self.since.plus_ms(MINUTE_MS)
+    }
+}
+
+/// A device's counts of this run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Frames that were served.
+    pub frames: u64,
+    /// Sales approved and doors opened; not those recognized as sent or tried again.
+    pub approved: u64,
+    /// Sales and doors refused.
+    pub refused: u64,
+}
+
+/// One device. What every frame looks at stands first and together: a thousand of these are far more than a cache holds.
+#[repr(C)]
+pub(super) struct Device {
+    pub(super) machine: MachineNo,
+    /// When its newest frame was served; `None` if none was yet.
+    pub(super) served: Option<Mono>,
+    /// Its newest frame's way.
+    pub(super) peer: Peer,
+    /// Its section in the rules.
+    pub(super) rule: Option<u16>,
+    /// The hardware serial that its frames carry, once one did.
+    pub(super) serial: Option<Serial>,
+    /// Approvals sent since its last 109 of any kind: a device that says something is not mute. Until it spoke in this
+    /// run the ledger alone decides.
+    pub(super) silent_approvals: u8,
+    pub(super) is_mute_told: bool,
+    /// It started while the clock was not believed: its 003 is owed.
+    pub(super) clock_owed: bool,
+    /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
+    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
+    /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
+    pub(super) clock_offset_s: Option<i64>,
+    pub(super) tally: Tally,
+    /// What its clock showed, and what it was told.
+    pub(super) clock: DeviceClock,
+    /// The sale whose 008 was sent for the last time, while a late 109 can mean nothing else.
+    pub(super) lapsed: Option<Pending>,
+    /// The 109s it sent.
+    pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
+    /// Answers that stand in no entry. They outlive a change of the device under the number, as those of the book do: serials tell whose
+    /// they are.
+    pub(super) echoes: Window,
+    pub(super) minute: Minute,
+    /// Entries left out, a count for each of [`LIMITED`].
+    pub(super) left_out: [u32; LIMITED.len()],
+    pub(super) left_out_timer: Option<TimerId>,
+    pub(super) clash_told: Option<Mono>,
+    /// A 109-like frame that confirmed nothing, for the warning about a mute device.
+    pub(super) stray_confirm: Text<96>,
+    /// Who else sent under this number in this run, last: its address, and its serial where its frames carry one.
+    pub(super) rival: Option<(Ipv4Addr, Option<Serial>)>,
+    /// It asked for a door.
+    pub(super) is_board: bool,
+}
+
+impl Device {
+    fn new(machine: MachineNo, peer: Peer, rule: Option<u16>) -> Self {
+        Self {
+            machine,
+            serial: None,
+            peer,
+            served: None,
+            rule,
+            echoes: Window::new(),
+            pending: heapless::Vec::new(),
+            lapsed: None,
+            confirms: Deque::new(),
+            stray_confirm: Text::new(),
+            is_mute_told: false,
+            silent_approvals: u8::MAX,
+            minute: Minute::default(),
+            left_out: [0; LIMITED.len()],
+            left_out_timer: None,
+            clash_told: None,
+            rival: None,
+            clock: DeviceClock::default(),
+            clock_owed: false,
+            clock_offset_s: None,
+            is_board: false,
+            tally: Tally::default(),
+        }
+    }
+
+    /// An answer of this run that stands in no entry.
+    pub(super) fn echo(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+        self.echoes.find(serial, id)
+    }
+
+    /// Whether a frame with this serial from this address is of the device that was served last: equal serials, or,
+    /// where one has none, equal addresses.
+    fn is_same(&self, serial: Option<&Serial>, address: Ipv4Addr) -> bool {
+        match (&self.serial, serial) {
+            (Some(known), Some(serial)) => known == serial,
+            _ => *self.peer.source.ip() == address,
+        }
+    }
+
+    /// How a frame stands to this device's number.
+    pub(super) fn standing(&self, rules: &Rules, now: Mono, serial: Option<&Serial>, address: Ipv4Addr) -> Standing {
+        let is_held = self.served.is_some();
+        let is_of_holder = match self.rule.map(|rule| &rules.devices[usize::from(rule)]) {
+            None if rules.unknown_devices == UnknownDevices::Quarantine => return Standing::Quarantined,
+            Some(DeviceRule { serial: Some(registered), address: at, .. }) => match (serial, at) {
+                (Some(serial), _) => registered == serial,
+                // A frame that does not carry the registered serial: the registered address, or that of the last that did.
+                (None, at) => *at == Some(address) || (is_held && self.is_same(None, address)),
+            },
+            Some(DeviceRule { serial: None, address: Some(at), .. }) => *at == address,
+            Some(DeviceRule { serial: None, address: None, .. }) | None => {
+                let window_ms = u64::from(rules.clash_window_s) * 1000;
+                let is_open = self.served.is_none_or(|served| now.ms_since(served) >= window_ms);
+                is_open || self.is_same(serial, address)
+            }
+        };
+        if is_of_holder { Standing::Served } else { Standing::Clash }
+    }
+
+    /// Takes note of a frame that is served. `true` if it is of another device than before, which starts afresh.
+    pub(super) fn serve(&mut self, now: Mono, serial: Option<&Serial>, peer: Peer) -> bool {
+        let is_another = self.served.is_some() && !self.is_same(serial, *peer.source.ip());
+        if is_another {
+            self.confirms.clear();
+            self.rival = Some((*self.peer.source.ip(), self.serial.take()));
+            self.clock_offset_s = None;
+            self.clock = DeviceClock::default();
+            self.is_board = false;
+            self.tally = Tally::default();
+        }
+        self.tally.frames += 1;
+        self.peer = peer;
+        self.served = Some(now);
+        if let Some(serial) = serial {
+            self.serial = Some(*serial);
+        }
+        is_another
+    }
+}
+
+/// All devices of this run, found by machine number in O(1).
+pub(super) struct Devices {
+    rows: heapless::Vec<Device, DEVICES_MAX>,
+    by_machine: Index<{ 4 * DEVICES_MAX }>,
+}
+
+impl Devices {
+    pub(super) const fn new() -> Self {
+        Self { rows: heapless::Vec::new(), by_machine: Index::new() }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.by_machine.clear();
+    }
+
+    pub(super) fn find(&self, machine: MachineNo) -> Option<usize> {
+        let value = machine.value();
+        let row = self.by_machine.find(hash_number(value), |row| self.rows[row as usize].machine.value() == value)?;
+        Some(row as usize)
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.rows.is_full()
+    }
+
+    /// Adds a device; there must be room.
+    pub(super) fn add(&mut self, machine: MachineNo, peer: Peer, rules: &Rules) -> usize {
+        let row = self.rows.len();
+        assert!(self.rows.push(Device::new(machine, peer, rule_of(rules, machine))).is_ok(), "the caller made room");
+        let (rows, number) = (&self.rows, u32::try_from(row).expect("DEVICES_MAX fits"));
+        self.by_machine.insert(hash_number(machine.value()), number, |row| hash_of(&rows[row as usize]));
+        row
+    }
+
+    /// Puts another device into a row.
+    pub(super) fn replace(&mut self, row: usize, machine: MachineNo, peer: Peer, rules: &Rules) {
+        self.rows[row] = Device::new(machine, peer, rule_of(rules, machine));
+        let rows = &self.rows;
+        self.by_machine.fill(rows.len(), |row| hash_of(&rows[row as usize]));
+    }
+
+    /// Finds each device's section again: the rules are new.
+    pub(super) fn install(&mut self, rules: &Rules) {
+        for device in &mut self.rows {
+            device.rule = rule_of(rules, device.machine);
+        }
+    }
+
+    /// A device whose frames come from this address.
+    pub(super) fn of_address(&mut self, address: Ipv4Addr) -> Option<&mut Device> {
+        self.rows.iter_mut().find(|device| device.served.is_some() && *device.peer.source.ip() == address)
+    }
+
+    pub(super) fn rows(&self) -> &[Device] {
+        &self.rows
+    }
+
+    pub(super) fn get(&self, row: usize) -> &Device {
+        &self.rows[row]
+    }
+
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Device> {
+        self.rows.iter_mut()
+    }
+
+    pub(super) fn get_mut(&mut self, row: usize) -> &mut Device {
+        &mut self.rows[row]
+    }
+}
+
+fn hash_of(device: &Device) -> u32 {
+    hash_number(device.machine.value())
+}
+
+fn rule_of(rules: &Rules, machine: MachineNo) -> Option<u16> {
+    let place = rules.devices.iter().position(|rule| rule.machine == machine)?;
+    Some(u16::try_from(place).expect("DEVICES_MAX sections fit 16 bits"))
+}

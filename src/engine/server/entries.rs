@@ -1,0 +1,194 @@
+//! From decisions to entries: numbered, applied to the book, limited where a flood could fill the flash, and
+//! remembered for the frame that comes again (design.md, sections 7 and 8).
+
+use super::device::LIMITED;
+use super::{Context, Effects, Room, Server, Timer};
+use crate::engine::book::{FrameId, Moment, Seen, is_answer};
+use crate::engine::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
+use crate::engine::model::{ClockState, Entry, EntrySeq, Kind, Mono, Now};
+use crate::engine::wire::Code;
+
+/// Enquiries and keys are answered from memory for so long (design.md, section 8).
+pub(super) const ECHO_MS: u64 = 10_000;
+
+/// A frame, or a stored sale, without a believed time is the same for so long (design.md, section 8): a device whose clock is dead
+/// sends the same time for ever, and counts anew at each power-on.
+pub(super) const TIMELESS_MS: u64 = 600_000;
+
+/// Where a kind that is limited stands among them.
+pub(super) fn place_of(kind: Kind) -> usize {
+    LIMITED.iter().position(|limited| *limited == kind).expect("a limited kind")
+}
+
+impl Server<'_> {
+    /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing can be written it is counted, and
+    /// the number is 0: nothing but a door may rest on it.
+    pub(super) fn append(&mut self, entry: &mut Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
+        self.append_near(entry, None, now, fx)
+    }
+
+    /// The same; in `account` the entry's account is likely found.
+    pub(super) fn append_near(
+        &mut self,
+        entry: &mut Entry,
+        account: Option<u32>,
+        now: &Now,
+        fx: &mut Effects,
+    ) -> EntrySeq {
+        self.append_heard(entry, account, now.mono, fx)
+    }
+
+    /// The same, of what was heard at `heard`: that is what its age counts from.
+    pub(super) fn append_heard(
+        &mut self,
+        entry: &mut Entry,
+        account: Option<u32>,
+        heard: Mono,
+        fx: &mut Effects,
+    ) -> EntrySeq {
+        if self.room == Room::Nothing {
+            self.counters.unwritten += 1;
+            return EntrySeq(0);
+        }
+        self.say_day(entry);
+        entry.seq = self.tables.book.head().next();
+        let applied = self.tables.book.apply_near(entry, Some(heard), account);
+        applied.expect("an entry that we make follows from the book");
+        fx.append(entry);
+        entry.seq
+    }
+
+    /// Lets the entry say its business day where that is not the date of its time: a past day's close must stay what it was, whatever zone and
+    /// `day_start` a later configuration names. What has a day of its own (the sale's, of a void or of a stored sale) says in `on=` on which it was
+    /// written.
+    pub(super) fn say_day(&self, entry: &mut Entry) {
+        let own = entry.time.civil();
+        let day_start = self.rules.day_start;
+        // Nearly all.
+        if entry.clock == ClockState::Ok && own.time_of_day() >= day_start {
+            return;
+        }
+        let now = match entry.clock {
+            ClockState::Ok => own,
+            ClockState::Unset => self.tables.book.newest_ok().map_or(own, |newest| newest.civil()),
+        };
+        let day = now.minus_s(i64::from(day_start.0)).date();
+        if day == own.date() {
+            return;
+        }
+        match (entry.detail.day(), entry.kind) {
+            (None, _) => entry.detail.push_day(day),
+            (Some(_), Kind::Offline | Kind::Void) if entry.detail.get("on").is_none() => entry.detail.push("on", day),
+            // A live sale is written when it happens.
+            (Some(_), _) => (),
+        }
+    }
+
+    /// The same within the limits a minute; an entry beyond them is counted, and its answer remembered in this run.
+    pub(super) fn append_limited(&mut self, context: &Context, entry: &mut Entry, fx: &mut Effects) {
+        let now = &context.now;
+        if self.room != Room::Open {
+            // The reserve is for what cannot wait.
+            self.counters.left_out += 1;
+            self.leave_out(now, place_of(entry.kind), 1);
+            self.remember_answer(context, entry);
+            return;
+        }
+        let device = self.tables.devices.get_mut(context.device);
+        // Who does not hold the machine number must not use up its holder's minute.
+        let own = if context.is_served { &mut device.minute } else { &mut self.strangers };
+        let is_own_free = own.has_room(now.mono, LIMITED_PER_DEVICE);
+        if is_own_free && self.minute.has_room(now.mono, LIMITED_IN_ALL) {
+            own.written += 1;
+            self.minute.written += 1;
+            self.append(entry, now, fx);
+            return;
+        }
+        self.counters.left_out += 1;
+        let place = place_of(entry.kind);
+        if context.is_served && !is_own_free {
+            device.left_out[place] = device.left_out[place].saturating_add(1);
+            if device.left_out_timer.is_none() {
+                let row = u16::try_from(context.device).expect("DEVICES_MAX fits 16 bits");
+                device.left_out_timer = self.tables.wheel.arm(device.minute.end(), Timer::LeftOut(Some(row)));
+            }
+        } else {
+            self.leave_out(now, place, 1);
+        }
+        self.remember_answer(context, entry);
+    }
+
+    fn remember_answer(&mut self, context: &Context, entry: &Entry) {
+        if let Some(id) = FrameId::of(entry).filter(|_| is_answer(entry)) {
+            self.remember(context, id, entry);
+        }
+    }
+
+    /// Writes the counts of what was left out when there is room.
+    pub(super) fn put_off_left_out(&mut self, now: &Now, device: Option<u16>) {
+        let timer = self.tables.wheel.arm(now.mono.plus_ms(60_000), Timer::LeftOut(device));
+        match device {
+            Some(device) => self.tables.devices.get_mut(usize::from(device)).left_out_timer = timer,
+            None => self.is_left_out_armed = timer.is_some(),
+        }
+    }
+
+    /// Counts entries left out that no device answers for: the limit of all was reached, or the device is a stranger, or gone.
+    pub(super) fn leave_out(&mut self, now: &Now, place: usize, count: u32) {
+        self.left_out[place] = self.left_out[place].saturating_add(count);
+        if count > 0 && !self.is_left_out_armed {
+            let timer = self.tables.wheel.arm(self.minute.end().max(now.mono.plus_ms(1000)), Timer::LeftOut(None));
+            self.is_left_out_armed = timer.is_some();
+        }
+    }
+
+    /// Remembers an answer that stands in no entry.
+    pub(super) fn remember(&mut self, context: &Context, id: FrameId, entry: &Entry) {
+        if !context.is_served {
+            return;
+        }
+        let at = Moment { mono: Some(context.now.mono), stamp: context.now.stamp, clock: context.clock };
+        let echoes = &mut self.tables.devices.get_mut(context.device).echoes;
+        echoes.push(Seen::new(id, entry, at));
+    }
+
+    /// The first answer to this frame, if it came before (design.md, section 8).
+    pub(super) fn first_answer(&self, context: &Context, id: &FrameId) -> Option<Seen> {
+        let (frame, device) = (context.frame, self.tables.devices.get(context.device));
+        let serial = frame.serial.as_ref();
+        let is_alive = |seen: &&Seen| {
+            let lifetime_ms = match frame.code {
+                Code::Inquiry | Code::Keys => Some(ECHO_MS),
+                _ if seen.is_believed() => None,
+                _ => Some(TIMELESS_MS),
+            };
+            lifetime_ms.is_none_or(|lifetime_ms| self.age_ms(&seen.at, context) < lifetime_ms)
+        };
+        let entered = self.tables.book.seen(frame.machine, serial, id).filter(is_alive);
+        entered.or_else(|| device.echo(serial, id).filter(is_alive)).cloned()
+    }
+
+    /// How long ago something was, by our own clock, as money counts it.
+    pub(super) fn age_ms(&self, at: &Moment, context: &Context) -> u64 {
+        at.age_ms(&context.now, context.clock, self.started)
+    }
+
+    /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in particular.
+    pub(super) fn write_left_out(&mut self, now: &Now, device: Option<usize>, fx: &mut Effects) {
+        let mut template = Entry::new(Kind::Stop, now.stamp, self.clock.state);
+        let counts = match device {
+            Some(device) => {
+                let device = self.tables.devices.get_mut(device);
+                template.machine = Some(device.machine);
+                template.serial.clone_from(&device.serial);
+                core::mem::take(&mut device.left_out)
+            }
+            None => core::mem::take(&mut self.left_out),
+        };
+        for (kind, count) in LIMITED.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
+            let mut entry = Entry { kind, ..template };
+            entry.detail.push("n", count);
+            self.append(&mut entry, now, fx);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Datagrams as they come in: who may speak, what is no frame, and live requests first. A request that somebody waits for is decided when
+//! it comes; a stored sale (105) is acknowledged and decided after the turn's live requests ([`Aside`](super::aside::Aside) says what
+//! always holds).
+
+use core::net::Ipv4Addr;
+
+use log::{info, trace};
+
+use super::aside::Came;
+use super::{Effects, Peer, Server};
+use crate::engine::model::text::text_from_lossy;
+use crate::engine::model::{MachineNo, Mono, Now};
+use crate::engine::wire::{self, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
+
+impl Server<'_> {
+    /// A device spoke. Whatever it said is decided at once, also a stored sale: [`Server::hear`] sets that aside.
+    pub fn handle(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
+        if self.admit(now, *peer.source.ip()) {
+            let request = self.read(peer, datagram);
+            self.on_datagram(now, peer, &request, datagram, fx);
+        }
+    }
+
+    /// When the datagram arrived that is handled next: long before now, if the process slept or a sync was slow. What is not told
+    /// so arrives when it is handled.
+    pub fn arrived_at(&mut self, arrived: Mono) {
+        self.arrived = Some(arrived);
+    }
+
+    /// A device spoke: a live request is decided. A stored sale, and what comes under its machine number after it, is acknowledged and set
+    /// aside until [`Server::serve_aside`].
+    pub fn hear(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
+        if !self.admit(now, *peer.source.ip()) {
+            return;
+        }
+        let request = self.read(peer, datagram);
+        if let Ok(Request::Device(frame)) = &request {
+            let machine = frame.machine.value();
+            if frame.code == Code::Offline || self.tables.aside.has_of(machine) {
+                self.acknowledge_frame(peer, frame, fx);
+                let came = Came { peer, arrived: self.arrived };
+                self.tables.aside.push(machine, came, datagram);
+                return;
+            }
+        }
+        self.on_datagram(now, peer, &request, datagram, fx);
+    }
+
+    /// Decides the frame that was set aside first; `false` if none is left.
+    pub fn serve_aside(&mut self, now: &Now, fx: &mut Effects) -> bool {
+        let Some((Came { peer, arrived }, datagram)) = self.tables.aside.take() else { return false };
+        self.arrived = arrived;
+        self.watch_clock(now, fx);
+        let Ok(Request::Device(frame)) = self.read(peer, &datagram) else {
+            unreachable!("only a device's frame is set aside")
+        };
+        self.on_frame(now, peer, &frame, &datagram, fx);
+        true
+    }
+
+    /// The frame that was set aside first.
+    pub fn next_aside(&self) -> Option<&[u8]> {
+        self.tables.aside.peek()
+    }
+
+    /// How many frames are set aside.
+    pub fn aside(&self) -> usize {
+        self.tables.aside.len()
+    }
+
+    /// A datagram came that is longer than any frame.
+    pub fn handle_oversize(&mut self, now: &Now, peer: Peer, datagram: &[u8]) {
+        if self.admit(now, *peer.source.ip()) {
+            self.drop_frame(now, *peer.source.ip(), datagram, NotAFrame::TooLong);
+        }
+    }
+
+    /// Reads a datagram by what is known of its device.
+    fn read<'d>(&self, peer: Peer, datagram: &'d [u8]) -> Result<Request<'d>, NotAFrame> {
+        wire::parse_knowing(datagram, |machine, field| self.is_serial(peer, machine, field))
+    }
+
+    /// Whether a field is the serial of the device that sends under this machine number; `None`: nothing is known of it. What this run heard
+    /// tells, or the section that registers it, or its entries.
+    fn is_serial(&self, peer: Peer, machine: MachineNo, field: &[u8]) -> Option<bool> {
+        let row = self.tables.devices.find(machine);
+        let device = row.map(|row| self.tables.devices.get(row)).filter(|device| device.served.is_some());
+        let here = device.and_then(|device| device.serial.as_ref());
+        let registered = self.rules.device(machine).and_then(|rule| rule.serial.as_ref());
+        let is_known = here.into_iter().chain(registered).chain(self.tables.book.serials(machine));
+        if is_known.into_iter().any(|serial| serial.is(field)) {
+            return Some(true);
+        }
+        match device {
+            Some(device) => (device.peer.source.ip() == peer.source.ip()).then_some(false),
+            None => self.tables.book.remembers(machine).then_some(false),
+        }
+    }
+
+    /// Whether a datagram of this source is looked at: allowed, and within its rate.
+    fn admit(&mut self, now: &Now, source: Ipv4Addr) -> bool {
+        self.counters.received += 1;
+        if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|network| network.contains(source)) {
+            self.counters.dropped_source += 1;
+            return false;
+        }
+        let is_within = self.tables.sources.admit(now.mono, source, self.rules.rate_source, self.rules.rate_total);
+        self.counters.dropped_rate += u64::from(!is_within);
+        is_within
+    }
+
+    fn drop_frame(&mut self, now: &Now, source: Ipv4Addr, datagram: &[u8], wrong: NotAFrame) {
+        let counter = match wrong {
+            NotAFrame::TooLong => &mut self.counters.dropped_long,
+            NotAFrame::TooShort => &mut self.counters.dropped_short,
+            NotAFrame::NoCode => &mut self.counters.dropped_code,
+            NotAFrame::NoSeq => &mut self.counters.dropped_seq,
+            NotAFrame::NoMachine => &mut self.counters.dropped_machine,
+        };
+        *counter += 1;
+        if datagram.starts_with(b"109") {
+            // Nobody knows a 109's layout: if its device turns out to be mute, this is what it said instead.
+            if let Some(device) = self.tables.devices.of_address(source) {
+                device.stray_confirm = text_from_lossy(datagram);
+            }
+        }
+        if self.may_log(now, source) {
+            info!("drop source={source} reason={} bytes={}", wrong.word(), datagram.len());
+        }
+    }
+
+    fn on_datagram(
+        &mut self,
+        now: &Now,
+        peer: Peer,
+        request: &Result<Request, NotAFrame>,
+        datagram: &[u8],
+        fx: &mut Effects,
+    ) {
+        let source = *peer.source.ip();
+        self.watch_clock(now, fx);
+        match request {
+            Err(wrong) => {
+                self.drop_frame(now, source, datagram, *wrong);
+                self.alarm_no_frame(now, datagram, fx);
+            }
+            Ok(Request::Found(found)) => {
+                self.counters.unacknowledged += 1;
+                self.note_found(source, found);
+                let serial = found.serial.as_deref().unwrap_or("");
+                if self.may_log(now, source) {
+                    info!("found source={source} serial={serial}");
+                }
+            }
+            Ok(Request::Unknown { code, seq }) => {
+                self.counters.unknown_codes += 1;
+                self.acknowledge(peer, &Reply::Ack { seq: *seq }, fx);
+                if self.may_log(now, source) {
+                    info!("unknown code={code:03} source={source} bytes={}", datagram.len());
+                    // Who wants to learn an unknown code must see it (protocol.md, *Not known*). Frames of known codes, which
+                    // can hold PINs, are logged at no level.
+                    trace!("unknown code={code:03} raw=\"{}\"", datagram.escape_ascii());
+                }
+            }
+            Ok(Request::Device(frame)) => {
+                self.acknowledge_frame(peer, frame, fx);
+                self.on_frame(now, peer, frame, datagram, fx);
+            }
+        }
+    }
+
+    fn acknowledge_frame(&mut self, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) {
+        if frame.code != Code::Confirm || self.rules.ack_109 {
+            self.acknowledge(peer, &Reply::Ack { seq: frame.seq }, fx);
+        } else {
+            self.counters.unacknowledged += 1;
+        }
+    }
+
+    fn acknowledge(&mut self, peer: Peer, ack: &Reply, fx: &mut Effects) {
+        let mut frame = Buffer::new();
+        ack.emit(&mut frame);
+        fx.acks.push(peer, &frame);
+        self.counters.acknowledged += 1;
+    }
+}

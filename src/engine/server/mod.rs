@@ -1,0 +1,707 @@
+//! The server as a plain value: bytes and time come in, effects go out, in order.
+//!
+//! It opens no socket, touches no file and reads no clock. A request is judged in this order: malformed, device
+//! (design.md, section 13), duplicate (8), doubt (8), the ladder of rules (6). Whatever it decides it first applies to
+//! the book as the entry that the ledger will hold, so memory and replay cannot differ.
+
+mod access;
+mod aside;
+mod belief;
+mod boot;
+mod clock;
+mod counters;
+mod desk;
+mod device;
+mod effects;
+mod entries;
+mod hear;
+mod offline;
+mod operator;
+mod outbox;
+mod pins;
+mod refusal;
+mod refused;
+mod room;
+mod sale;
+mod sources;
+mod texts;
+mod tools;
+mod view;
+
+use core::net::Ipv4Addr;
+
+use log::{debug, error, info, log_enabled};
+
+use access::StrangeDuress;
+use aside::Aside;
+use belief::Belief;
+pub use clock::ClockFault;
+use clock::{ClockTimers, ClockWatch};
+pub use counters::Counters;
+use desk::FoundDevices;
+pub use desk::{CardView, FoundDevice, IgnoredAccount};
+pub use device::Tally;
+use device::{Devices, LIMITED, Minute, Standing};
+pub use effects::{Effects, Mailbag, Peer};
+use outbox::Outbox;
+use pins::Pins;
+pub use refused::{Refused, USES_MAX};
+pub use room::Room;
+use sources::Sources;
+use texts::Values;
+pub use texts::{Longest, overlong};
+pub use tools::UnknownCard;
+use tools::UnknownCards;
+pub use view::DeviceView;
+
+use crate::engine::book::{BadLine, Book, Mismatch};
+use crate::engine::limits::TIMERS_MAX;
+use crate::engine::model::card::CardRow;
+use crate::engine::model::{
+    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Gone, Kind, MachineNo,
+    Mono, Now, Reason, Rules, Stamp, ZoneChanges,
+};
+use crate::engine::wheel::Wheel;
+use crate::engine::wire::{Body, Code, DeviceFrame};
+
+/// How often is said that good copies are served.
+const DEGRADED_TOLD_MS: u64 = 3_600_000;
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A command in this place of the outbox waits for its 109.
+    Resend(u16),
+    /// A minute with entries left out is over, for the device in this row or for all together.
+    LeftOut(Option<u16>),
+    /// The clock was unset for long enough to say so.
+    ClockWarn,
+    /// A device waits for the clock to be set.
+    ClockPoll,
+    /// Good copies are served for another hour.
+    Degraded,
+    /// The ledger is an older copy, and nobody has acknowledged that for another hour.
+    RolledBack,
+}
+
+/// The big tables, all of fixed size. All zero bits is their empty state, so a `static` of them costs no space in
+/// the program and no memory until used.
+pub struct Tables {
+    book: Book,
+    cards: CardTable,
+    devices: Devices,
+    outbox: Outbox,
+    wheel: Wheel<Timer, TIMERS_MAX>,
+    sources: Sources,
+    pins: Pins,
+    aside: Aside,
+    found: FoundDevices,
+}
+
+impl Tables {
+    /// Empty.
+    pub const fn new() -> Self {
+        Self {
+            book: Book::new(),
+            cards: CardTable::new(),
+            devices: Devices::new(),
+            outbox: Outbox::new(),
+            wheel: Wheel::new(),
+            sources: Sources::new(),
+            pins: Pins::new(),
+            aside: Aside::new(),
+            found: FoundDevices::new(),
+        }
+    }
+
+    /// The business state, also after the server is gone.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Empty again.
+    pub fn clear(&mut self) {
+        self.book.clear();
+        self.cards.install(&[], |_| 0);
+        self.devices.clear();
+        self.outbox.clear();
+        self.wheel.clear();
+        self.sources.clear();
+        self.pins = Pins::new();
+        self.aside.clear();
+        self.found.clear();
+    }
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which files could not be served, so that their good copies are (design.md, section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Degraded {
+    /// The configuration.
+    pub config: bool,
+    /// The card table.
+    pub cards: bool,
+}
+
+impl Degraded {
+    /// Whether any.
+    pub const fn is_any(self) -> bool {
+        self.config || self.cards
+    }
+}
+
+/// What a start found of the ledger: goes into its `start` entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// Why the ledger goes on as a branch, if it does: a word.
+    pub branch: Option<&'static str>,
+    /// What it lacks, if it is an older copy.
+    pub rolled_back: Option<Gone>,
+}
+
+/// What the configuration and the table came from: goes into `start` and `reload` entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// CRC-32 of the card file.
+    pub cards_crc: u32,
+    /// CRC-32 of the configuration file.
+    pub config_crc: u32,
+    /// Whether they are copies.
+    pub degraded: Degraded,
+}
+
+/// Why a new table was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstallError {
+    /// With those that ever moved, more accounts than fit.
+    TooManyAccounts {
+        /// As many would be needed.
+        needed: usize,
+    },
+}
+
+impl core::fmt::Display for InstallError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::TooManyAccounts { needed } => write!(
+                f,
+                "the table and the ledger have {needed} accounts: at most {} fit",
+                crate::engine::limits::ACCOUNTS_MAX
+            ),
+        }
+    }
+}
+
+/// What goes with a frame while it is handled.
+struct Context<'a> {
+    now: Now,
+    clock: ClockState,
+    peer: Peer,
+    /// When its datagram arrived: never after now.
+    arrived: Mono,
+    /// The device's row.
+    device: usize,
+    frame: &'a DeviceFrame<'a>,
+    /// The datagram.
+    raw: &'a [u8],
+    /// Whether the machine number belongs to the frame's device.
+    is_served: bool,
+    /// What is believed of the time in the frame; `None`: it has none.
+    belief: Option<Belief>,
+}
+
+impl Context<'_> {
+    /// An entry of what the frame's head says.
+    fn draft(&self, kind: Kind) -> Entry {
+        let mut entry = Entry::new(kind, self.now.stamp, self.clock);
+        entry.machine = Some(self.frame.machine);
+        entry.serial.clone_from(&self.frame.serial);
+        entry.frame = Some(self.frame.seq);
+        entry
+    }
+
+    /// The same of a frame with the device's time, first of all what is believed of that: it is the evidence for a replay.
+    fn draft_at(&self, kind: Kind, time: &DeviceTime) -> Entry {
+        let mut entry = self.draft(kind);
+        self.date(&mut entry, time);
+        entry
+    }
+
+    /// Writes the device's time into an entry.
+    fn date(&self, entry: &mut Entry, time: &DeviceTime) {
+        self.belief.unwrap_or(Belief::NoTime).enter(entry, time);
+    }
+
+    /// The device's time by the zone in service, if it is believed.
+    fn at_device(&self) -> Option<Civil> {
+        self.belief.and_then(Belief::at)
+    }
+}
+
+/// The server.
+pub struct Server<'t> {
+    tables: &'t mut Tables,
+    rules: Rules,
+    origin: Origin,
+    /// What the start found of the ledger.
+    beginning: Beginning,
+    /// When the configuration and the table in service were taken.
+    loaded: Option<Stamp>,
+    clock: ClockWatch,
+    counters: Counters,
+    /// Limited entries of all devices.
+    minute: Minute,
+    /// Limited entries of those who hold no machine number.
+    strangers: Minute,
+    /// Their alarms of duress.
+    strange_duress: StrangeDuress,
+    /// Entries left out that no device answers for.
+    left_out: [u32; LIMITED.len()],
+    is_left_out_armed: bool,
+    room: Room,
+    /// Whether all that was replayed is durable, as far as a sync could tell.
+    is_proven: bool,
+    clock_timers: ClockTimers,
+    unknown_cards: UnknownCards,
+    /// When the datagram arrived that is handled; `None`: now.
+    arrived: Option<Mono>,
+    /// Where the zone comes from.
+    zone_source: String,
+    /// When this run began, or its book was replayed last: what the book knows of no monotonic time for was before.
+    started: Mono,
+    /// The changes of the zone in service.
+    zone: ZoneChanges,
+    /// By how many seconds all devices' clocks are ahead of the zone in service, which is then wrong (design.md, section 11); taken
+    /// off a device's time before it is judged. 0: the zone is right, as far as is known.
+    zone_error_s: i32,
+}
+
+impl<'t> Server<'t> {
+    /// A server without cards over empty tables. Next come [`Server::restore`] for every entry of the ledger,
+    /// [`Server::install`] and [`Server::start`].
+    pub fn new(tables: &'t mut Tables, rules: Rules) -> Self {
+        tables.clear();
+        let mut server = Self {
+            tables,
+            rules,
+            origin: Origin::default(),
+            beginning: Beginning::default(),
+            loaded: None,
+            clock: ClockWatch::new(),
+            counters: Counters::default(),
+            minute: Minute::default(),
+            strangers: Minute::default(),
+            strange_duress: StrangeDuress::default(),
+            left_out: [0; LIMITED.len()],
+            is_left_out_armed: false,
+            room: Room::Open,
+            is_proven: true,
+            clock_timers: ClockTimers::default(),
+            unknown_cards: UnknownCards::new(),
+            started: Mono(0),
+            zone: ZoneChanges::default(),
+            arrived: None,
+            zone_source: String::new(),
+            zone_error_s: 0,
+        };
+        server.pin_registered();
+        server
+    }
+
+    /// Takes the changes of the zone that stamps have their offsets from: before [`Server::start`], and after a reload.
+    pub fn take_zone(&mut self, zone: ZoneChanges) {
+        self.zone = zone;
+    }
+
+    /// Where the zone comes from that stamps have their offsets from, for status: at start and with a reload.
+    pub fn name_zone(&mut self, source: &str) {
+        source.clone_into(&mut self.zone_source);
+    }
+
+    /// Where the zone comes from, and by how many seconds it seems to be wrong; 0: nothing says so.
+    pub fn zone_facts(&self) -> (&str, i32) {
+        (&self.zone_source, self.zone_error_s)
+    }
+
+    /// Scatters sources by a number that nobody else knows, so that nobody chooses whose place to take (design.md, section
+    /// 13). Before the first datagram.
+    pub fn scatter_sources(&mut self, seed: u64) {
+        self.tables.sources.scatter(seed);
+    }
+
+    /// Applies an entry of the ledger, in order.
+    ///
+    /// # Errors
+    /// If the entry contradicts those before it.
+    pub fn restore(&mut self, entry: &Entry) -> Result<(), Mismatch> {
+        self.tables.book.apply(entry, None)
+    }
+
+    /// Back to before the ledger's first entry.
+    pub fn rewind_book(&mut self) {
+        self.clock.forget();
+        self.tables.book.rewind();
+    }
+
+    /// Takes the next line of a snapshot, before the first entry.
+    ///
+    /// # Errors
+    /// If it is no line of one; then comes [`Server::rewind_book`].
+    pub fn restore_line(&mut self, line: &str) -> Result<(), BadLine> {
+        self.tables.book.restore(line)
+    }
+
+    /// All lines of a snapshot were restored; the next entry is the one after `head`.
+    pub fn resume_after(&mut self, head: EntrySeq) {
+        self.tables.book.resume(head);
+    }
+
+    /// Takes rules and cards into service, whole or not at all. Gives the accounts whose changed opening figures are ignored, since they are
+    /// opened. Whether a table is one to be taken, its callers judge before ([`cards::whole`](crate::files::cards::whole)).
+    ///
+    /// # Errors
+    /// If the table does not fit; the old one stays.
+    pub fn install(
+        &mut self,
+        rules: Rules,
+        records: &[CardRecord],
+        origin: Origin,
+    ) -> Result<Vec<AccountId>, InstallError> {
+        let installed = self.tables.book.install(&mut self.tables.cards, records);
+        let ignored = installed.map_err(|needed| InstallError::TooManyAccounts { needed })?;
+        self.rules = rules;
+        self.clock.forget();
+        self.origin = origin;
+        self.tables.devices.install(&self.rules);
+        self.pin_registered();
+        Ok(ignored)
+    }
+
+    fn pin_registered(&mut self) {
+        self.tables.book.pin(&self.rules.devices.iter().map(|device| device.machine));
+    }
+
+    /// What the start found of the ledger; before [`Server::start`].
+    pub fn begin(&mut self, beginning: Beginning) {
+        self.beginning = beginning;
+    }
+
+    /// Writes the `start` entry, and says every hour from now on what is degraded.
+    pub fn start(&mut self, now: &Now, fx: &mut Effects) {
+        self.loaded = Some(now.stamp);
+        self.started = now.mono;
+        self.watch_clock(now, fx);
+        self.finish_halfway(now, fx);
+        let mut entry = self.service_entry(Kind::Start, now);
+        let Beginning { branch, rolled_back } = self.beginning;
+        if let Some(branch) = branch {
+            entry.detail.push("branch", branch);
+        }
+        if let Some(gone) = rolled_back {
+            entry.detail.push("rolled_back", gone);
+        }
+        self.append(&mut entry, now, fx);
+        if self.tables.book.rolled_back().is_some() {
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::RolledBack);
+        }
+        if self.origin.degraded.is_any() {
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
+    }
+
+    /// Writes the `reload` entry, after [`Server::install`].
+    pub fn reloaded(&mut self, now: &Now, fx: &mut Effects) {
+        self.watch_zone(now);
+        self.watch_clock(now, fx);
+        self.loaded = Some(now.stamp);
+        let mut entry = self.service_entry(Kind::Reload, now);
+        self.append(&mut entry, now, fx);
+    }
+
+    fn service_entry(&self, kind: Kind, now: &Now) -> Entry {
+        let mut entry = Entry::new(kind, now.stamp, self.clock.state);
+        let unopened = self.tables.book.accounts().iter().filter_map(crate::engine::book::Account::unopened);
+        let (count, sum) = unopened.fold((0, Balance::ZERO), |(count, sum), (balance, _)| (count + 1, sum + balance));
+        let hex = |crc: u32| heapless::format!(8; "{crc:08x}").expect("eight digits");
+        entry.detail.push("cards", self.tables.cards.rows().len());
+        entry.detail.push("cards_crc", hex(self.origin.cards_crc));
+        entry.detail.push("config_crc", hex(self.origin.config_crc));
+        entry.detail.push("unopened", count);
+        entry.detail.push("unopened_sum", sum);
+        entry
+    }
+
+    /// Writes what was left out of the ledger in this minute, and the `stop` entry.
+    pub fn stop(&mut self, now: &Now, fx: &mut Effects) {
+        self.watch_clock(now, fx);
+        for device in self.tables.devices.rows() {
+            for (all, own) in self.left_out.iter_mut().zip(device.left_out) {
+                *all = all.saturating_add(own);
+            }
+        }
+        self.write_left_out(now, None, fx);
+        let mut entry = Entry::new(Kind::Stop, now.stamp, self.clock.state);
+        self.append(&mut entry, now, fx);
+    }
+
+    // ---------------------------------------------------------------- datagrams
+
+    fn on_frame(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
+        let Some((device, standing)) = self.identify(now, peer, frame, fx) else {
+            self.refuse_unplaced(now, peer, frame, raw, fx);
+            return;
+        };
+        let is_served = standing == Standing::Served;
+        let arrived = self.arrived.map_or(now.mono, |arrived| arrived.min(now.mono));
+        if let Some(time) = live_time(&frame.body).filter(|_| is_served) {
+            self.note_clock(now, arrived, device, time);
+            if frame.code != Code::Boot {
+                // What was on its way to the device may have ended without a 109.
+                self.pay_due_clock(now, device, fx);
+            }
+        }
+        let clock = self.clock.state;
+        let belief = self.belief(now, clock, frame);
+        let context = Context { now: *now, clock, peer, arrived, device, frame, raw, is_served, belief };
+        if log_enabled!(log::Level::Debug) && self.may_log(now, *peer.source.ip()) {
+            debug!(
+                "frame code={} machine={} seq={} source={}",
+                frame.code.number(),
+                frame.machine,
+                frame.seq,
+                peer.source
+            );
+        }
+        match standing {
+            // Who cannot be understood is told so, whoever it is.
+            _ if matches!(frame.body, Body::Malformed(_)) => self.on_request(&context, fx),
+            Standing::Served => self.on_request(&context, fx),
+            Standing::Quarantined => {
+                self.counters.quarantined += 1;
+                self.turn_away(&context, Reason::UnknownDevice, fx);
+            }
+            Standing::Clash => {
+                self.counters.clashes += 1;
+                // A 109 carries no serial for certain: it proves nothing against its sender.
+                if frame.code != Code::Confirm {
+                    self.tell_clash(&context, fx);
+                }
+                self.turn_away(&context, Reason::MachineClash, fx);
+            }
+        }
+    }
+
+    fn on_request(&mut self, context: &Context, fx: &mut Effects) {
+        match &context.frame.body {
+            Body::Boot { time } => self.on_boot(context, time, fx),
+            Body::Inquiry { card } => self.on_inquiry(context, *card, fx),
+            Body::Charge { card, amount, time, mode } => {
+                self.on_charge(context, *card, *amount, time, mode.as_deref(), fx);
+                self.check_device_clock(context, fx);
+            }
+            Body::Meal { card, time } => {
+                self.on_meal(context, *card, time, fx);
+                self.check_device_clock(context, fx);
+            }
+            Body::Offline(sale) => self.on_offline(context, sale, fx),
+            Body::Keys { keys } => self.on_keys(context, keys, fx),
+            Body::Confirm { rest } => self.on_confirm(context, rest, fx),
+            Body::Scan { command, amount, time, code } => {
+                self.on_scan(context, command, *amount, time, code, fx);
+                self.check_device_clock(context, fx);
+            }
+            Body::Access(access) => {
+                self.tables.devices.get_mut(context.device).is_board = true;
+                self.on_access(context, access, fx);
+                self.check_device_clock(context, fx);
+            }
+            Body::Malformed(malformed) => self.on_malformed(context, malformed, fx),
+        }
+    }
+
+    /// The frame's device and how it stands; `None` if there is no room for another device.
+    fn identify(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<(usize, Standing)> {
+        let known = self.tables.devices.find(frame.machine);
+        let device = match known {
+            Some(device) => device,
+            None if self.tables.devices.is_full() => self.replace_idle_device(now, peer, frame, fx)?,
+            None => self.tables.devices.add(frame.machine, peer, &self.rules),
+        };
+        let (serial, address) = (frame.serial.as_ref(), *peer.source.ip());
+        let standing = self.tables.devices.get(device).standing(&self.rules, now.mono, serial, address);
+        if standing == Standing::Served && self.tables.devices.get_mut(device).serve(now.mono, serial, peer) {
+            self.end_all(now, device, fx);
+        }
+        Some((device, standing))
+    }
+
+    /// The device that was idle longest gives way, never a registered one. Nor does one with a sale in doubt or with a command on
+    /// its way, save to a registered device: new numbers, which anybody can send, must neither end what is going on nor keep out
+    /// those that the operator named. The doubts themselves stay in the book.
+    fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<usize> {
+        let devices = self.tables.devices.rows();
+        // Whether it is at work, whether it is in doubt, and since when it is idle: the lowest goes.
+        let rank = |row: &usize| {
+            let device = &devices[*row];
+            let is_at_work = !device.pending.is_empty();
+            (is_at_work, self.tables.book.has_doubts(device.machine), device.served)
+        };
+        let unregistered = (0..devices.len()).filter(|row| devices[*row].rule.is_none());
+        let row = unregistered.min_by_key(rank)?;
+        let (is_at_work, is_in_doubt, _) = rank(&row);
+        if (is_at_work || is_in_doubt) && self.rules.device(frame.machine).is_none() {
+            return None;
+        }
+        self.end_all(now, row, fx);
+        let device = self.tables.devices.get_mut(row);
+        if let Some(timer) = device.left_out_timer.take() {
+            self.tables.wheel.cancel(timer);
+        }
+        for (place, count) in core::mem::take(&mut device.left_out).into_iter().enumerate() {
+            self.leave_out(now, place, count);
+        }
+        self.tables.devices.replace(row, frame.machine, peer, &self.rules);
+        Some(row)
+    }
+
+    // ---------------------------------------------------------------- timers
+
+    /// Handles one deadline that has passed; `false` if none has.
+    pub fn on_timer(&mut self, now: &Now, fx: &mut Effects) -> bool {
+        let Some(timer) = self.tables.wheel.pop_due(now.mono) else { return false };
+        self.watch_clock(now, fx);
+        match timer {
+            Timer::Resend(slot) => self.resend(now, slot, fx),
+            // They are written in no later turn either.
+            Timer::LeftOut(_) if self.room == Room::Nothing => (),
+            Timer::LeftOut(device) if self.room == Room::Reserve => self.put_off_left_out(now, device),
+            Timer::LeftOut(None) => {
+                self.is_left_out_armed = false;
+                self.write_left_out(now, None, fx);
+            }
+            Timer::LeftOut(Some(device)) => {
+                self.tables.devices.get_mut(usize::from(device)).left_out_timer = None;
+                self.write_left_out(now, Some(usize::from(device)), fx);
+            }
+            Timer::ClockWarn => self.warn_unset(),
+            Timer::Degraded => self.tell_degraded(now),
+            Timer::RolledBack => self.tell_rolled_back(now),
+            Timer::ClockPoll => {
+                self.clock_timers.is_polling = false;
+                match self.clock.state {
+                    ClockState::Ok => self.pay_owed_clocks(now, fx),
+                    ClockState::Unset => self.poll_clock(now),
+                }
+            }
+        }
+        true
+    }
+
+    /// Every hour, until a reload takes the files themselves.
+    fn tell_degraded(&mut self, now: &Now) {
+        let Degraded { config, cards } = self.origin.degraded;
+        if self.origin.degraded.is_any() {
+            error!("degraded config={config} cards={cards}: good copies are served; correct the files, then reload");
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+        }
+    }
+
+    /// Every hour, until a person has seen it.
+    fn tell_rolled_back(&mut self, now: &Now) {
+        if let Some((gone, start)) = self.tables.book.rolled_back() {
+            error!(
+                "rolled-back seqs={gone} start={start}: the ledger is an older copy, these entries are gone; `posgate ctl acknowledge` ends this"
+            );
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::RolledBack);
+        }
+    }
+
+    /// When [`Server::on_timer`] has something to do next; `None`: only a datagram can bring work.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        self.tables.wheel.next_deadline()
+    }
+
+    /// Whether it matters if the kernel's clock is synchronized; only then need the caller ask.
+    pub fn wants_kernel_clock(&self) -> bool {
+        self.clock.wants_kernel()
+    }
+
+    fn may_log(&mut self, now: &Now, source: Ipv4Addr) -> bool {
+        let allowed = self.tables.sources.may_log(now.mono, source, self.rules.rate_source);
+        if let Some(left_out @ 1..) = allowed {
+            info!("log source={source} left_out={left_out}");
+        }
+        allowed.is_some()
+    }
+
+    // ---------------------------------------------------------------- for the loop, tests and status
+
+    /// The business state.
+    pub fn book(&self) -> &Book {
+        &self.tables.book
+    }
+
+    /// The cards in service.
+    pub fn cards(&self) -> &CardTable {
+        &self.tables.cards
+    }
+
+    /// The rules in service.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Counts since start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Which good copies are served in place of files.
+    pub fn degraded(&self) -> Degraded {
+        self.origin.degraded
+    }
+
+    /// What the configuration and the table in service came from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// When the configuration and the table in service were taken; `None` before [`Server::start`].
+    pub fn loaded(&self) -> Option<Stamp> {
+        self.loaded
+    }
+
+    /// Whether the clock is believed.
+    pub fn clock_state(&self) -> ClockState {
+        self.clock.state
+    }
+
+    /// `$name` and `$device` of a reply.
+    fn names<'a>(&'a self, context: &'a Context, row: Option<&'a CardRow>) -> Values<'a> {
+        self.names_at(context.device, &context.frame.machine, row)
+    }
+
+    fn names_at<'a>(&'a self, device: usize, machine: &'a MachineNo, row: Option<&'a CardRow>) -> Values<'a> {
+        let device = match self.device_rule(device) {
+            Some(rule) if !rule.name_gbk.is_empty() => rule.name_gbk.as_slice(),
+            _ => machine.as_bytes(),
+        };
+        Values { name: row.map_or(&[], |row| self.tables.cards.name(row)), device, ..Values::default() }
+    }
+}
+
+/// What the device's clock shows as it sends this; a stored sale's time is the sale's.
+fn live_time<'f>(body: &'f Body) -> Option<&'f DeviceTime> {
+    match body {
+        Body::Boot { time } | Body::Charge { time, .. } | Body::Meal { time, .. } | Body::Scan { time, .. } => {
+            Some(time)
+        }
+        Body::Access(access) => Some(&access.time),
+        Body::Inquiry { .. } | Body::Offline(_) | Body::Keys { .. } | Body::Confirm { .. } | Body::Malformed(_) => None,
+    }
+}

@@ -1,0 +1,235 @@
+//! 105: a sale that the terminal booked itself (design.md, sections 6 and 8).
+//!
+//! It has happened, so no rule refuses it, and whatever a terminal holds gets its 011, or the records behind it
+//! would wait for ever: what cannot be read is entered without effect, for the operator.
+
+use log::{debug, info, warn};
+
+use super::entries::TIMELESS_MS;
+use super::outbox::About;
+use super::sale::Effect;
+use super::{Context, Effects, Room, Server};
+use crate::engine::book::{Doubt, Known, OfflineId};
+use crate::engine::limits::CARDS_MAX;
+use crate::engine::model::card::GroupSet;
+use crate::engine::model::text::text_of_gbk;
+use crate::engine::model::{CardNo, Civil, Detail, Entry, EntrySeq, Kind, Money, Reason};
+use crate::engine::policy::{self, Basis};
+use crate::engine::wire::{self, INVALID_TIME, OfflineSale, Reply};
+
+/// The online sale that a 105 is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// It stands: the record is matched.
+    Sale(EntrySeq),
+    /// It was voided as a whole: its record must not charge it again.
+    Voided(EntrySeq),
+}
+
+impl Server<'_> {
+    /// Books the sale once, and gives leave to delete the record.
+    pub(super) fn on_offline(&mut self, context: &Context, sale: &OfflineSale, fx: &mut Effects) {
+        self.end_release(&context.now, context.device, fx);
+        let mut entry = Self::draft_offline(context, sale);
+        let id = OfflineId::of(&entry);
+        let known = self.tables.book.offline(&id, |at| self.age_ms(at, context) < TIMELESS_MS);
+        let entered = match known {
+            Some(Known::Entered(first)) => {
+                self.counters.duplicates += 1;
+                debug!("duplicate machine={} frame={} ref={first}", context.frame.machine, context.frame.seq);
+                Some(first)
+            }
+            Some(Known::Maybe(first)) => self.enter_offline(context, sale, &mut entry, Some(first), fx),
+            None => self.enter_offline(context, sale, &mut entry, None, fx),
+        };
+        if let Some(seq) = entered.filter(|_| self.is_proven) {
+            self.release(context, sale, seq, fx);
+        }
+    }
+
+    /// The entry as far as the frame alone tells: its identity is read off it.
+    fn draft_offline(context: &Context, sale: &OfflineSale) -> Entry {
+        let mut entry = context.draft_at(Kind::Offline, &sale.time);
+        entry.card = sale.card.map(|card| card.padded());
+        entry.slot = Some(sale.record);
+        match readable(sale) {
+            Some((_, _, amount)) => entry.detail.push("asked", amount),
+            None => entry.detail.push("claimed", text_of_gbk::<32>(sale.amount_raw)),
+        }
+        if sale.card.is_none() {
+            entry.detail.push("card", text_of_gbk::<32>(sale.card_raw));
+        }
+        match sale.basis {
+            Some(wire::Basis::Amount) => (),
+            Some(wire::Basis::Count) => entry.detail.push("mode", 1),
+            None => entry.detail.push("mode", "unreadable"),
+        }
+        entry
+    }
+
+    /// Enters the sale; `None` if there is no room, and the terminal must keep it. `again` is an equal one that it may be once more.
+    fn enter_offline(
+        &mut self,
+        context: &Context,
+        sale: &OfflineSale,
+        entry: &mut Entry,
+        again: Option<EntrySeq>,
+        fx: &mut Effects,
+    ) -> Option<EntrySeq> {
+        if self.room != Room::Open {
+            self.counters.full += 1;
+            return None;
+        }
+        if let Some(first) = again {
+            // Booked it might charge one sale twice, and dropped in silence it might be lost: a person tells.
+            entry.detail = as_claimed(&entry.detail);
+            entry.detail.push("again", first);
+            return Some(self.list_offline(context, sale, entry, fx));
+        }
+        let Some((card, basis, amount)) = readable(sale) else {
+            return Some(self.list_offline(context, sale, entry, fx));
+        };
+        let asked = match basis {
+            wire::Basis::Amount => amount,
+            wire::Basis::Count => Money::ZERO,
+        };
+        // Before the look at `offline_max`: what was listed the operator would book by hand, once more.
+        let behind = self.sale_behind(context, card, asked, entry.believed_at());
+        if let Some(Behind::Voided(first)) = behind {
+            entry.detail = as_claimed(&entry.detail);
+            entry.detail.push_plain("reason", Reason::Voided.word());
+            entry.about = Some(first);
+            return Some(self.list_offline(context, sale, entry, fx));
+        }
+        if behind.is_none() && amount > self.rules.offline_max {
+            entry.detail = as_claimed(&entry.detail);
+            return Some(self.list_offline(context, sale, entry, fx));
+        }
+        // A sale of who had the number before is that holder's.
+        let former = entry.believed_at().and_then(|at| self.book().former_holder(card, at));
+        let row = self.card_row(card).filter(|_| former.is_none());
+        if row.is_none() && former.is_none() {
+            self.note_unknown(context, card);
+        }
+        if let Some((since, _)) = former {
+            entry.detail.push("former", since);
+        }
+        let known = former.map_or_else(|| self.account_of(card), |(_, account)| account);
+        if let Some(Behind::Sale(first)) = behind {
+            entry.kind = Kind::Matched;
+            entry.about = Some(first);
+            entry.detail.push("code", context.frame.code.number());
+            self.stand_still(entry, known);
+            let seq = self.append(entry, &context.now, fx);
+            self.counters.recognized += 1;
+            debug!("matched machine={} card={} seq={seq} ref={first}", context.frame.machine, card.masked());
+            return Some(seq);
+        }
+        let name = match known {
+            Some(row) => self.tables.book.account(row).id,
+            None => card.own_account(),
+        };
+        // Anybody can send cards that nobody knows: half the places stay with the table's.
+        let reserved = if row.is_some() { 0 } else { self.tables.cards.rows().len().min(CARDS_MAX / 2) };
+        let Some(account) = self.tables.book.account_for_sale(&name, card, reserved) else {
+            self.counters.full += 1;
+            if self.may_log(&context.now, *context.peer.source.ip()) {
+                warn!(
+                    "full machine={}: no room for another account; the terminal keeps its sale",
+                    context.frame.machine
+                );
+            }
+            return None;
+        };
+        let believed = context.at_device();
+        let at = believed.unwrap_or_else(|| self.business_time(&context.now, context.clock, None));
+        let groups = row.as_ref().map_or(GroupSet::default(), |row| row.terms.groups);
+        let basis = match basis {
+            wire::Basis::Amount => Basis::Amount(asked),
+            wire::Basis::Count => Basis::Count,
+        };
+        let (device, is_timed) = (self.device_rule(context.device), believed.is_some());
+        let charge = policy::charge_offline(&self.rules, device, groups, basis, at, is_timed);
+        let effect = Effect::of(&charge);
+        let judged = match &row {
+            Some(row) => policy::judge_offline(&self.tables.book, &self.rules, device, row, basis, at, is_timed),
+            // Of a holder that the table does not have any more nothing is known.
+            None if former.is_some() => Ok(()),
+            None => Err(Reason::UnknownCard),
+        };
+        if let Err(reason) = judged {
+            entry.detail.push("reason", reason.word());
+        }
+        self.open_account(&context.now, card, account, fx);
+        effect.enter(entry, self.tables.book.account(account));
+        let seq = self.append(entry, &context.now, fx);
+        self.counters.offline += 1;
+        debug!("offline machine={} card={} seq={seq}", context.frame.machine, card.masked());
+        Some(seq)
+    }
+
+    /// An entry without effect: it cannot be read, is larger than `offline_max`, is of a sale that was voided, or may be another once more.
+    fn list_offline(&mut self, context: &Context, sale: &OfflineSale, entry: &mut Entry, fx: &mut Effects) -> EntrySeq {
+        self.counters.offline_claimed += 1;
+        let account = sale.card.and_then(|card| self.account_of(card));
+        self.stand_still(entry, account);
+        let seq = self.append(entry, &context.now, fx);
+        if self.may_log(&context.now, *context.peer.source.ip()) {
+            info!("offline-not-booked machine={} seq={seq}", context.frame.machine);
+        }
+        seq
+    }
+
+    /// The online sale that this 105 is: of the same card, amount and believed time; or, of a device that confirms, the sale in doubt
+    /// that lies nearest within `offline_match_s`.
+    fn sale_behind(&self, context: &Context, card: CardNo, asked: Money, at: Option<Civil>) -> Option<Behind> {
+        let (machine, serial) = (context.frame.machine, context.frame.serial.as_ref());
+        let book = &self.tables.book;
+        if let Some(same) = at.and_then(|at| book.sale_at(machine, serial, card, asked, at)) {
+            return Some(if book.is_voided(same) { Behind::Voided(same) } else { Behind::Sale(same) });
+        }
+        let window_ms = u64::from(self.rules.offline_match_s) * 1000;
+        if window_ms == 0 || !book.is_confirming(machine) {
+            return None;
+        }
+        let doubts = book.doubts_of(machine, serial, card, asked);
+        let distances = doubts.map(|doubt| (self.distance_ms(context, doubt, at), doubt.seq));
+        distances.filter(|(distance_ms, _)| *distance_ms <= window_ms).min().map(|(_, seq)| Behind::Sale(seq))
+    }
+
+    /// How near a record of this time is to a sale in doubt, or to its last try: by the device's times if both are believed, else by when
+    /// we heard of them.
+    fn distance_ms(&self, context: &Context, doubt: &Doubt, at: Option<Civil>) -> u64 {
+        let tries = [doubt.at, doubt.tried_at].into_iter().flatten();
+        let distances = at.into_iter().flat_map(|at| tries.clone().map(move |tried| (tried, at)));
+        let by_device =
+            distances.map(|(tried, at)| self.distance_s(tried, at, &context.now).saturating_mul(1000)).min();
+        by_device.unwrap_or_else(|| self.age_ms(&doubt.tried, context))
+    }
+
+    /// 011: echoes the record, so that the terminal drops it and sends the next.
+    fn release(&mut self, context: &Context, sale: &OfflineSale, entered: EntrySeq, fx: &mut Effects) {
+        let reply = Reply::Release {
+            machine: context.frame.machine,
+            card: sale.card_raw,
+            amount: sale.amount_raw,
+            time: if sale.time.civil.is_some() { sale.time_raw } else { INVALID_TIME },
+            record: sale.record_raw,
+        };
+        self.command(context, &reply, About { entry: Some(entered), subject: sale.card_raw, ..About::default() }, fx);
+    }
+}
+
+/// What is booked; `None` if any of it cannot be read.
+fn readable(sale: &OfflineSale) -> Option<(CardNo, wire::Basis, Money)> {
+    Some((sale.card?, sale.basis?, sale.amount?))
+}
+
+/// The detail of a sale that is listed and not booked.
+fn as_claimed(detail: &Detail) -> Detail {
+    let mut claimed = Detail::default();
+    for (key, value) in detail.words() {
+        claimed.push_word(if key == "asked" { "claimed" } else { key }, value);
+    }
+    claimed
+}

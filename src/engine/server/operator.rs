@@ -1,0 +1,734 @@
+//! An operator's order: judged like a sale, entered once, and known again by its key (design.md, sections 5, 6 and 7).
+//!
+//! What always holds: an order leads to one entry, after the `open` of its account where that is due, and to nothing if it is
+//! refused; its name stands in the entry, so the same order under it again finds the first result, also after a restart. The caller
+//! answers only when the entry is durable.
+//!
+//! | | may | settles or changes |
+//! |---|---|---|
+//! | `topup` `subsidy` | a card of the table (or that follows one) that is not closed | the account |
+//! | `payout` `adjust` | any card with an account, closed or gone from the table | the account; a payout never below zero |
+//! | `adjust` about a stored sale | its card, once, where it was entered without effect | the account, or nothing |
+//! | `void` | a booked sale of which something is left | the account, and the day of the sale's card; whole: its doubt |
+//! | `status` | any card that the table or the ledger knows, and that is not closed | one mark: the strictest of them and the table's word holds |
+//! | `link` | an active card that nobody used, for one that is not closed | the old card is closed, the new one carries on; frozen, if the old one was |
+//! | `remote` | a door of the configuration, of a board that spoke since the start | 050 |
+
+use log::info;
+
+use super::outbox::{About, Addressee};
+use super::refused::{Refused, USES_MAX};
+use super::texts::{Values, fill};
+use super::{Effects, Room, Server, access};
+use crate::engine::book::{Ask, Figures, REISSUED, account_in};
+use crate::engine::gbk;
+use crate::engine::limits::{LINKS_MAX, RENAMED_CARDS_MAX};
+use crate::engine::model::card::CardRow;
+use crate::engine::model::rules::UnknownDevices;
+use crate::engine::model::{
+    AccountId, Act, Balance, CardNo, CardStatus, Detail, Done, Entry, EntrySeq, Key, Kind, MachineNo, Mark, Money, Now,
+    Order, UnitNo, Way, is_own_account,
+};
+use crate::engine::policy;
+use crate::engine::wire::Reply;
+
+/// What an order comes to, once nothing speaks against it.
+struct Plan {
+    kind: Kind,
+    card: Option<CardNo>,
+    /// The account that is concerned.
+    account: Option<u32>,
+    amount: Balance,
+    uses: i32,
+    about: Option<EntrySeq>,
+    /// What the entry says beside its key and who ordered it.
+    detail: Detail,
+    /// The board's row, and its door.
+    door: Option<(usize, UnitNo)>,
+    /// The account that a link names, and what it has to do with `account`.
+    going: Option<Going>,
+}
+
+/// How a card or a purse comes to an account.
+#[derive(Clone, Copy)]
+struct Going {
+    to: AccountId,
+    how: How,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// The card alone: what the account holds stays there.
+    Card,
+    /// All that the account holds, and its cards.
+    Purse,
+    /// The card's number, for another holder.
+    Number,
+}
+
+impl Plan {
+    fn new(kind: Kind, card: Option<CardNo>) -> Self {
+        Self {
+            kind,
+            card,
+            account: None,
+            amount: Balance::ZERO,
+            uses: 0,
+            about: None,
+            detail: Detail::default(),
+            door: None,
+            going: None,
+        }
+    }
+}
+
+impl Server<'_> {
+    /// Does what an operator orders, once. `sale` is the entry that a void names, if the ledger has it. The result holds when
+    /// the entries in `fx` are durable.
+    ///
+    /// # Errors
+    /// Why it is not done; nothing has changed then.
+    pub fn obey(&mut self, now: &Now, order: &Order, sale: Option<&Entry>, fx: &mut Effects) -> Result<Done, Refused> {
+        self.watch_clock(now, fx);
+        if !self.is_proven {
+            // Nor was what seems to be done already done for certain.
+            return Err(Refused::Full);
+        }
+        if let Some(done) = self.done_before(order, sale)? {
+            return Ok(done);
+        }
+        let plan = self.plan(order, sale)?;
+        Ok(self.carry_out(now, order, &plan, fx))
+    }
+
+    /// Whether [`Server::obey`] would do it, or did it before: for a file, whose rows are all looked at before the first is done. Gives
+    /// the entry of one that was done before.
+    ///
+    /// # Errors
+    /// Why it would not be done.
+    pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<EntrySeq>, Refused> {
+        // Also of one that was done: whoever made the file believes that the money is another's, and is to hear it before anything is done. An
+        // order itself has its answer all the same, which may have been lost on the way.
+        self.check_holder(order)?;
+        match self.done_before(order, sale)? {
+            _ if !self.is_proven => Err(Refused::Full),
+            Some(done) => Ok(Some(done.seq)),
+            None => self.plan(order, sale).map(|_| None),
+        }
+    }
+
+    /// The row that serves a card: its own, or, until the table has one, that of the card which it follows. The account
+    /// that the ledger has it on wins over the one that its row names.
+    pub fn card_row(&self, card: CardNo) -> Option<CardRow> {
+        if let Some(row) = self.tables.cards.find(card) {
+            let own = self.book().account_of_card(card);
+            return Some(own.map_or_else(|| row.clone(), |account| row.serving(card, account)));
+        }
+        let (_, account) = self.book().link_of(card)?;
+        let old = self.book().ancestors(card).find_map(|was| self.tables.cards.find(was))?;
+        let mut row = old.serving(card, account);
+        // That the table calls the old card lost or closed stops that card only; a holder who is frozen is so with another card.
+        if row.terms.status != CardStatus::Frozen {
+            row.terms.status = CardStatus::Active;
+        }
+        Some(row)
+    }
+
+    /// What the table says of a card, and what the ledger says: the stricter holds. `None`: neither knows it.
+    pub fn words_on(&self, card: CardNo) -> Option<(CardStatus, CardStatus)> {
+        let row = self.card_row(card);
+        let is_known = row.is_some() || self.book().knows_card(card);
+        let table = row.map_or(CardStatus::Active, |row| row.terms.status);
+        is_known.then(|| (table, self.book().card_status(card)))
+    }
+
+    /// The row of the account that a card moves: by its link, by the table, or, for one that the table does not have, the
+    /// last that it moved.
+    pub fn account_of(&self, card: CardNo) -> Option<u32> {
+        self.card_row(card).map(|row| row.account).or_else(|| self.book().account_of_card(card))
+    }
+
+    /// The result of an order that was done before, by its name.
+    fn done_before(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<Done>, Refused> {
+        let account = match &order.act {
+            Act::Move { card, .. }
+            | Act::Mark { card, .. }
+            | Act::Link { new: card, .. }
+            | Act::Reissue { card }
+            | Act::Settle { card, .. } => self.account_of(*card),
+            Act::Void { .. } => sale.and_then(|sale| self.book().purse_of(sale.account.as_deref()?, sale.seq)),
+            Act::Account { account, .. } => self.book().account_row(account),
+            Act::Rename { new, .. } => self.book().account_row(new),
+            Act::Open { .. } => None,
+        };
+        let Some(used) = self.book().used_name(order) else {
+            let has_forgotten = self.book().has_forgotten_names(order);
+            return if has_forgotten { Err(Refused::NameForgotten) } else { Ok(None) };
+        };
+        if used.ask != Ask::of(&order.act) {
+            return Err(match &order.key {
+                Key::Own(_) => Refused::KeyUsed { seq: used.seq },
+                Key::For { .. } => Refused::NameUsed { seq: used.seq },
+            });
+        }
+        let id = account.map(|account| self.book().account(account).id).filter(|id| used.is_of(id));
+        // The card may be on another account since.
+        let named = || self.book().accounts().iter().map(|account| account.id).find(|id| used.is_of(id));
+        let id = id.or_else(|| account.and_then(|_| named()));
+        let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
+        Ok(Some(Done { seq: used.seq, is_again: true, account }))
+    }
+
+    fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Balance, i32)> {
+        let account = self.book().account(account?);
+        let Figures { balance, uses } = account.figures();
+        Some((account.id, balance, uses))
+    }
+
+    // ---------------------------------------------------------------- what speaks against it
+
+    fn plan(&self, order: &Order, sale: Option<&Entry>) -> Result<Plan, Refused> {
+        if self.room == Room::Nothing {
+            return Err(Refused::Full);
+        }
+        self.check_holder(order)?;
+        match &order.act {
+            Act::Move { way, card, amount, uses } => self.plan_move(*way, *card, *amount, *uses),
+            Act::Void { sale: seq, amount } => self.plan_void(*seq, sale, *amount),
+            Act::Settle { claim, card, amount, uses } => self.plan_settle(*claim, sale, *card, *amount, *uses),
+            Act::Mark { card, mark } => self.plan_mark(*card, *mark),
+            Act::Link { old, new } => self.plan_link(*old, *new),
+            Act::Account { card, account } => self.plan_account(*card, account),
+            Act::Rename { old, new } => self.plan_rename(old, new),
+            Act::Reissue { card } => self.plan_reissue(*card),
+            Act::Open { machine, door } => self.plan_open(*machine, *door),
+        }
+    }
+
+    /// Whether the card is held by whom the order believes to hold it. Blanks do not count; nor does a table without a name.
+    fn check_holder(&self, order: &Order) -> Result<(), Refused> {
+        let (Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. }) = &order.act else {
+            return Ok(());
+        };
+        let Some(row) = self.card_row(*card).filter(|_| !order.holder.is_empty()) else { return Ok(()) };
+        let letters = |name: &[u8]| gbk::decode(name).chars().filter(|next| !next.is_whitespace()).collect::<String>();
+        let (table, told) = (letters(self.tables.cards.name(&row)), letters(&order.holder));
+        if table.is_empty() || table == told {
+            return Ok(());
+        }
+        Err(Refused::OtherHolder { card: *card, table, told })
+    }
+
+    fn plan_move(&self, way: Way, card: CardNo, amount: Balance, uses: i32) -> Result<Plan, Refused> {
+        self.plan_movement(way, card, amount, uses, false)
+    }
+
+    fn plan_settle(
+        &self,
+        claim: EntrySeq,
+        entry: Option<&Entry>,
+        card: CardNo,
+        amount: Balance,
+        uses: i32,
+    ) -> Result<Plan, Refused> {
+        let entry = entry.filter(|entry| entry.seq == claim).ok_or(Refused::NoSuchEntry { seq: claim })?;
+        if entry.kind != Kind::Offline || entry.detail.get("claimed").is_none() {
+            return Err(Refused::NotAClaim { seq: claim, kind: entry.kind });
+        }
+        // Its card, or one that follows it; where the card could not be read, the operator knows.
+        let is_its = |its: CardNo| {
+            its.value() == card.value() || self.book().ancestors(card).any(|was| was.value() == its.value())
+        };
+        if let Some(its) = entry.card.filter(|its| !is_its(*its)) {
+            return Err(Refused::OtherCard { seq: claim, card: its });
+        }
+        if self.book().is_claim_settled(claim) {
+            return Err(Refused::AlreadySettled { seq: claim });
+        }
+        // Nothing, where it was booked before and only came again.
+        let plan = self.plan_movement(Way::Adjust, card, amount, uses, true)?;
+        Ok(Plan { about: Some(claim), ..plan })
+    }
+
+    fn plan_movement(
+        &self,
+        way: Way,
+        card: CardNo,
+        amount: Balance,
+        uses: i32,
+        may_be_nothing: bool,
+    ) -> Result<Plan, Refused> {
+        let (table, ledger) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        let account = self.account_of(card).ok_or(Refused::UnknownCard { card })?;
+        if let Some(heir) = self.book().heir(card) {
+            return Err(Refused::Replaced { card, heir });
+        }
+        if matches!(way, Way::TopUp | Way::Subsidy) {
+            if self.card_row(card).is_none() {
+                return Err(Refused::NotInTable { card });
+            }
+            if table.max(ledger) == CardStatus::Closed {
+                return Err(Refused::Closed { card });
+            }
+        }
+        if amount == Balance::ZERO && uses == 0 && !may_be_nothing {
+            return Err(Refused::Zero);
+        }
+        if way != Way::Adjust && (amount < Balance::ZERO || uses < 0) {
+            return Err(Refused::Negative);
+        }
+        let fen_max = u64::from(Money::MAX.fen());
+        if amount.fen().unsigned_abs() > fen_max || uses.unsigned_abs() > USES_MAX.unsigned_abs() {
+            return Err(Refused::TooMuch);
+        }
+        let figures = self.book().account(account).figures();
+        let is_over = (amount > Balance::ZERO && amount > figures.balance) || (uses > 0 && uses > figures.uses);
+        if way == Way::PayOut && is_over {
+            return Err(Refused::Overdraw { figures });
+        }
+        let (amount, uses) = way.booked(amount, uses);
+        if figures.uses.checked_add(uses).is_none() {
+            return Err(Refused::TooMuch);
+        }
+        self.has_room_for_cards(&[card])?;
+        Ok(Plan { account: Some(account), amount, uses, ..Plan::new(way.kind(), Some(card)) })
+    }
+
+    fn plan_void(&self, seq: EntrySeq, sale: Option<&Entry>, amount: Option<Money>) -> Result<Plan, Refused> {
+        let sale = sale.filter(|sale| sale.seq == seq).ok_or(Refused::NoSuchEntry { seq })?;
+        let no_sale = Refused::NotASale { seq, kind: sale.kind, about: sale.about };
+        if sale.sales() <= 0 {
+            return Err(no_sale);
+        }
+        let (Some(card), Some(id)) = (sale.card, &sale.account) else { return Err(no_sale) };
+        let voided = self.book().voided(seq).ok_or(Refused::TooOld { seq })?;
+        if voided.is_whole {
+            return Err(Refused::AlreadyVoided { seq });
+        }
+        // To the purse that paid, under whatever name it is kept today.
+        let account = self.book().purse_of(id, seq).ok_or(Refused::PurseUnknown { seq })?;
+        let left = -sale.amount.unwrap_or_default() - Balance::from_fen(voided.fen);
+        let left = u32::try_from(left.fen()).ok().and_then(Money::from_fen).unwrap_or_default();
+        if amount == Some(Money::ZERO) {
+            return Err(Refused::Zero);
+        }
+        let back = amount.unwrap_or(left);
+        if back > left {
+            return Err(Refused::MoreThanLeft { seq, left });
+        }
+        self.has_room_for_cards(&[card])?;
+        let mut plan = Plan { account: Some(account), amount: back.into(), ..Plan::new(Kind::Void, Some(card)) };
+        plan.about = Some(seq);
+        plan.detail.push("day", sale.detail.day().unwrap_or(sale.time.civil().date()));
+        if let Some(period) = sale.detail.get("period") {
+            let name: heapless::Vec<u8, 48> = period.bytes().take(48).collect();
+            plan.detail.push("period", core::str::from_utf8(&name).unwrap_or_default());
+        }
+        let former = sale.detail.get("former");
+        if let Some(former) = former
+            .and_then(|former| former.0.parse().ok().map(EntrySeq))
+            .or_else(|| self.book().reissued_since(card, seq))
+        {
+            plan.detail.push("former", former);
+        }
+        if let Some(asked) = amount {
+            plan.detail.push("asked", asked);
+        }
+        if let Some(word) = sale.detail.get("invalid").filter(|_| !sale.is_counted()) {
+            // What counts for no day is given back to none.
+            plan.detail.push_word("invalid", word);
+        }
+        if back == left {
+            plan.uses = sale.uses.unwrap_or_default().saturating_neg();
+        } else {
+            plan.detail.push("rest", left.fen().checked_sub(back.fen()).and_then(Money::from_fen).unwrap_or_default());
+        }
+        Ok(plan)
+    }
+
+    fn plan_mark(&self, card: CardNo, mark: Mark) -> Result<Plan, Refused> {
+        let (table, _) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        if let Some(heir) = self.book().heir(card) {
+            return Err(Refused::Replaced { card, heir });
+        }
+        let marks = self.book().marks_of(card);
+        let status = mark.status();
+        if marks.has(CardStatus::Closed) && mark != Mark::Closed {
+            return Err(Refused::ClosedForEver { card });
+        }
+        if mark.is_end() {
+            self.check_end(card, status, table)?;
+        }
+        self.has_room_for_cards(&[card])?;
+        let mut plan = Plan { account: self.account_of(card), ..Plan::new(Kind::Status, Some(card)) };
+        plan.detail.push("status", mark.word());
+        if let Some((_, balance, uses)) = self.holdings(plan.account) {
+            // What it is answered, for the same key again.
+            plan.detail.push("left", format_args!("{balance}/{uses}"));
+        }
+        Ok(plan)
+    }
+
+    /// Whether a mark of this status can be ended by its order. `found` ends `lost` and `unfreeze` ends `freeze`: neither the other's, nor
+    /// what the table says. One that does not stand may be ended all the same, where nothing else stops the card: somebody said so.
+    fn check_end(&self, card: CardNo, status: CardStatus, table: CardStatus) -> Result<(), Refused> {
+        let marks = self.book().marks_of(card);
+        let stands = marks.has(status);
+        if table == status
+            || table == CardStatus::Closed
+            || (!stands && marks.has(CardStatus::Active) && table > CardStatus::Active)
+        {
+            return Err(Refused::TableSays { card, status: table });
+        }
+        if !stands && !marks.has(CardStatus::Active) {
+            return Err(Refused::OtherMark { card, status: marks.status() });
+        }
+        Ok(())
+    }
+
+    fn plan_link(&self, old: CardNo, new: CardNo) -> Result<Plan, Refused> {
+        if old == new {
+            return Err(Refused::SameCard);
+        }
+        let account = self.account_of(old).ok_or(Refused::UnknownCard { card: old })?;
+        if let Some(heir) = self.book().heir(old) {
+            return Err(Refused::Replaced { card: old, heir });
+        }
+        if let Some(heir) = self.book().heir(new) {
+            return Err(Refused::Replaced { card: new, heir });
+        }
+        let (table, marks) =
+            (self.words_on(old).map_or(CardStatus::Active, |(table, _)| table), self.book().marks_of(old));
+        if marks.has(CardStatus::Closed) || table == CardStatus::Closed {
+            return Err(Refused::OldCardClosed { card: old });
+        }
+        let status = self.words_on(new).map_or(CardStatus::Active, |(table, ledger)| table.max(ledger));
+        if status > CardStatus::Active {
+            return Err(Refused::NewCardStopped { card: new, status });
+        }
+        self.check_unused(new, account)?;
+        let chain = core::iter::once(old).chain(self.book().ancestors(old));
+        if chain.take_while(|card| self.tables.cards.find(*card).is_none()).count() >= LINKS_MAX {
+            return Err(Refused::TooManyLinks);
+        }
+        self.has_room_for_cards(&[old, new])?;
+        let mut plan = Plan { account: Some(account), ..Plan::new(Kind::Link, Some(new)) };
+        plan.detail.push("was", old.padded());
+        if marks.has(CardStatus::Frozen) || table == CardStatus::Frozen {
+            plan.detail.push("status", CardStatus::Frozen.word());
+        }
+        Ok(plan)
+    }
+
+    /// An account of the table's kind; a card's own is nobody's to name.
+    fn check_name(&self, account: &AccountId) -> Result<(), Refused> {
+        if is_own_account(account) {
+            return Err(Refused::OwnAccount { account: *account });
+        }
+        if self.book().has_room_for_account(account) { Ok(()) } else { Err(Refused::TooManyCards) }
+    }
+
+    fn plan_account(&self, card: CardNo, account: &AccountId) -> Result<Plan, Refused> {
+        self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        if let Some(heir) = self.book().heir(card) {
+            return Err(Refused::Replaced { card, heir });
+        }
+        self.check_name(account)?;
+        let from = self.account_of(card);
+        let own = from.map(|row| self.book().account(row).id);
+        // The table may name it before the ledger does: then the order is what makes it so.
+        if own == Some(*account) && self.book().account_of_card(card).is_some() {
+            return Err(Refused::SameAccount { card, account: *account });
+        }
+        self.has_room_for_cards(&[card])?;
+        let is_own = own.is_some_and(|own| is_own_account(&own));
+        let how = if is_own { How::Purse } else { How::Card };
+        Ok(Plan { account: from, going: Some(Going { to: *account, how }), ..Plan::new(Kind::Link, Some(card)) })
+    }
+
+    fn plan_rename(&self, old: &AccountId, new: &AccountId) -> Result<Plan, Refused> {
+        let book = self.book();
+        let is_known = |row: &u32| book.account(*row).is_somebodys() || self.cards_of(*row).next().is_some();
+        let row = book.account_row(old).filter(is_known).ok_or(Refused::NoSuchAccount { account: *old })?;
+        if old == new {
+            return Err(Refused::AccountTaken { account: *new });
+        }
+        self.check_name(new)?;
+        let is_taken = |row: &u32| book.account(*row).is_somebodys() || self.cards_of(*row).next().is_some();
+        if book.account_row(new).is_some_and(|row| is_taken(&row)) {
+            return Err(Refused::AccountTaken { account: *new });
+        }
+        if self.unbound_cards(row).count() > RENAMED_CARDS_MAX {
+            return Err(Refused::TooManyToRename { account: *old });
+        }
+        let cards: heapless::Vec<CardNo, { RENAMED_CARDS_MAX + 1 }> = self.unbound_cards(row).collect();
+        self.has_room_for_cards(&cards)?;
+        Ok(Plan { account: Some(row), going: Some(Going { to: *new, how: How::Purse }), ..Plan::new(Kind::Link, None) })
+    }
+
+    fn plan_reissue(&self, card: CardNo) -> Result<Plan, Refused> {
+        self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        let row = self.tables.cards.find(card).ok_or(Refused::NotInTable { card })?;
+        let book = self.book();
+        let named = book.account(row.account);
+        let former = book.account_of_card(card).or_else(|| book.heir(card).and_then(|heir| book.account_of_card(heir)));
+        // Also where the table still has the account under a name that it had before.
+        let is_same = former.is_none_or(|former| former == row.account || book.is_former_name(row.account, former));
+        let own = card.own_account();
+        let is_own = named.id == own;
+        // A card's own account is its first holder's for ever: also what it opened with was theirs.
+        if is_same || (is_own && named.has_moved()) {
+            return Err(Refused::SameHolder { card, account: named.id });
+        }
+        if named.is_somebodys() {
+            let may_be_own = !book.account_row(&own).is_some_and(|row| book.account(row).has_moved());
+            return Err(Refused::AnothersAccount { card, account: named.id, may_be_own });
+        }
+        if let Some(heir) = book.heir(card).filter(|heir| self.tables.cards.find(*heir).is_none()) {
+            return Err(Refused::HeirNotInTable { card, heir });
+        }
+        self.has_room_for_cards(&[card])?;
+        Ok(Plan {
+            account: former,
+            going: Some(Going { to: named.id, how: How::Number }),
+            ..Plan::new(Kind::Link, Some(card))
+        })
+    }
+
+    /// The cards of the table that are on an account.
+    fn cards_of(&self, account: u32) -> impl Iterator<Item = CardNo> {
+        let cards = self.tables.cards.rows().iter().map(|row| CardNo::from_value(row.card));
+        cards.filter(move |card| self.account_of(*card) == Some(account))
+    }
+
+    /// Those of them that are there by the table's word alone: they never moved money.
+    fn unbound_cards(&self, account: u32) -> impl Iterator<Item = CardNo> {
+        self.cards_of(account).filter(|card| self.book().account_of_card(*card).is_none())
+    }
+
+    /// Whether a card that is to carry on `account` has nothing of its own.
+    fn check_unused(&self, card: CardNo, account: u32) -> Result<(), Refused> {
+        let book = self.book();
+        let is_other = |row: &u32| *row != account;
+        if let Some(row) = book.account_of_card(card).filter(is_other) {
+            return Err(Refused::NewCardHasAccount { card, account: book.account(row).id });
+        }
+        let Some(row) = self.tables.cards.find(card).map(|row| row.account).filter(is_other) else { return Ok(()) };
+        let own = book.account(row);
+        let is_default = own.id == card.own_account();
+        let is_shared =
+            || self.tables.cards.rows().iter().any(|other| other.account == row && other.card != card.value());
+        if own.has_moved() || !is_default || is_shared() {
+            return Err(Refused::NewCardHasAccount { card, account: own.id });
+        }
+        match own.figures() {
+            figures if figures == Figures::default() => Ok(()),
+            figures => Err(Refused::NewCardHasFigures { card, figures }),
+        }
+    }
+
+    fn plan_open(&self, machine: MachineNo, door: UnitNo) -> Result<Plan, Refused> {
+        let device = self.device_seen(machine)?;
+        if policy::door_rules(&self.rules, machine, door).next().is_none() {
+            return Err(Refused::NoDoor { machine, door });
+        }
+        Ok(Plan { door: Some((device, door)), ..Plan::new(Kind::Remote, None) })
+    }
+
+    /// The row of a device that was served since the start, so that its address is known.
+    pub(super) fn device_seen(&self, machine: MachineNo) -> Result<usize, Refused> {
+        let is_registered = self.rules.device(machine).is_some();
+        if !is_registered && self.rules.unknown_devices == UnknownDevices::Quarantine {
+            return Err(Refused::Quarantined { machine });
+        }
+        let device = self.tables.devices.find(machine);
+        let is_served = |device: &usize| self.tables.devices.get(*device).served.is_some();
+        device.filter(is_served).ok_or(Refused::NotSeen { machine })
+    }
+
+    fn has_room_for_cards(&self, cards: &[CardNo]) -> Result<(), Refused> {
+        if self.book().has_room_for(cards) { Ok(()) } else { Err(Refused::TooManyCards) }
+    }
+
+    // ---------------------------------------------------------------- doing it
+
+    fn carry_out(&mut self, now: &Now, order: &Order, plan: &Plan, fx: &mut Effects) -> Done {
+        let mut entry = Entry::new(plan.kind, now.stamp, self.clock.state);
+        entry.card = plan.card.map(|card| card.padded());
+        entry.about = plan.about;
+        // First what must stand whole; a long note is cut.
+        match &order.key {
+            Key::Own(key) => entry.detail.push("key", key),
+            Key::For { name, nth } => {
+                entry.detail.push("for", name);
+                if *nth > 1 {
+                    entry.detail.push("nth", nth);
+                }
+            }
+        }
+        for (key, value) in plan.detail.words() {
+            entry.detail.push_word(key, value);
+        }
+        self.say_day(&mut entry);
+        entry.detail.push("by", order.by);
+        if !order.note.is_empty() {
+            entry.detail.push("note", order.note);
+        }
+        if let (Some(card), Some(row), None) =
+            (plan.card, plan.account.filter(|_| plan.kind != Kind::Status), plan.going)
+        {
+            self.open_account(now, card, row, fx);
+            let account = self.book().account(row);
+            entry.account = Some(account.id);
+            entry.amount = Some(plan.amount);
+            entry.subsidy = Some(Balance::ZERO);
+            entry.uses = Some(plan.uses);
+            entry.balance = Some(account.balance + plan.amount);
+            entry.subsidy_left = Some(account.subsidy);
+            entry.uses_left = Some(account.uses.saturating_add(plan.uses));
+        }
+        if let Some((device, door)) = plan.door {
+            let device = self.tables.devices.get(device);
+            entry.machine = Some(device.machine);
+            entry.serial.clone_from(&device.serial);
+            entry.slot = Some(access::slot_of(door, door));
+        }
+        if let Some(sale) = plan.about.filter(|_| plan.kind == Kind::Void && !entry.is_partial()) {
+            self.end_approval(sale);
+        }
+        let (kind, by) = (plan.kind.word(), order.by.as_str());
+        if let Some(going) = &plan.going {
+            self.go(now, plan, going, &mut entry, fx);
+        }
+        let seq = self.append(&mut entry, now, fx);
+        match plan.card {
+            Some(card) if plan.amount != Balance::ZERO => {
+                info!("order kind={kind} seq={seq} card={} amount={} by={by:?}", card.masked(), plan.amount);
+            }
+            Some(card) => info!("order kind={kind} seq={seq} card={} by={by:?}", card.masked()),
+            None => info!("order kind={kind} seq={seq} by={by:?}"),
+        }
+        if let Some((device, door)) = plan.door {
+            self.send_open(now, device, door, seq, fx);
+        }
+        let account = plan.going.and_then(|going| self.book().account_row(&going.to)).or(plan.account);
+        Done { seq, is_again: false, account: self.holdings(account) }
+    }
+
+    /// What comes before the link that puts a card or a purse on another account, and what that link says. A table's figures count once: they
+    /// are opened where they stand before anything moves.
+    fn go(&mut self, now: &Now, plan: &Plan, going: &Going, entry: &mut Entry, fx: &mut Effects) {
+        let from = plan.account;
+        let cards: heapless::Vec<CardNo, RENAMED_CARDS_MAX> = match (plan.card, from) {
+            (None, Some(from)) => self.unbound_cards(from).take(RENAMED_CARDS_MAX).collect(),
+            (Some(_), _) | (None, None) => heapless::Vec::new(),
+        };
+        let opener = plan.card.or_else(|| from.and_then(|from| self.cards_of(from).next()));
+        if let (Some(card), Some(from)) = (opener, from.filter(|_| going.how != How::Number)) {
+            self.open_account(now, card, from, fx);
+        }
+        for card in cards {
+            let mut bound = Entry::new(Kind::Link, now.stamp, self.clock.state);
+            bound.card = Some(card.padded());
+            self.stand_still(&mut bound, from);
+            self.append(&mut bound, now, fx);
+        }
+        let to = self.tables.book.account_for_link(&going.to).expect("the plan saw that there is room");
+        if let Some(card) = plan.card {
+            let is_named = self.tables.cards.find(card).is_some_and(|row| row.account == to);
+            let is_first = from.is_none_or(|from| !self.book().account(from).is_opened());
+            if going.how == How::Number || (going.how == How::Purse && is_named && is_first) {
+                self.tables.book.open_held_back(to);
+            }
+            self.open_account(now, card, to, fx);
+        }
+        let mut first = None;
+        let from_account = from.map(|from| self.book().account(from).clone());
+        if let (Some(own), How::Purse) = (&from_account, going.how)
+            && (own.balance, own.subsidy, own.uses) != (Balance::ZERO, Balance::ZERO, 0)
+        {
+            let mut out = *entry;
+            out.account = Some(own.id);
+            (out.amount, out.subsidy, out.uses) =
+                (Some(-own.balance), Some(-own.subsidy), Some(own.uses.saturating_neg()));
+            (out.balance, out.subsidy_left, out.uses_left) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(0));
+            out.detail.push("to", going.to);
+            first = Some(self.append(&mut out, now, fx));
+        }
+        let moved = from_account.as_ref().filter(|_| first.is_some());
+        let (amount, subsidy, uses) =
+            moved.map_or((Balance::ZERO, Balance::ZERO, 0), |own| (own.balance, own.subsidy, own.uses));
+        self.arrive(entry, to, (amount, subsidy, uses), first);
+        if let Some(own) = &from_account {
+            entry.detail.push("from", own.id);
+        }
+        if going.how == How::Number {
+            entry.detail.push("status", REISSUED);
+        }
+    }
+
+    /// The figures of an entry that puts what left an account into another.
+    fn arrive(
+        &self,
+        entry: &mut Entry,
+        to: u32,
+        (amount, subsidy, uses): (Balance, Balance, i32),
+        first: Option<EntrySeq>,
+    ) {
+        let account = self.book().account(to);
+        entry.account = Some(account.id);
+        (entry.amount, entry.subsidy, entry.uses) = (Some(amount), Some(subsidy), Some(uses));
+        entry.balance = Some(account.balance + amount);
+        entry.subsidy_left = Some(account.subsidy + subsidy);
+        entry.uses_left = Some(account.uses.saturating_add(uses));
+        entry.about = first;
+    }
+
+    /// Before anything else at a start: the power may have gone between the two entries by which a purse goes to another account.
+    pub(super) fn finish_halfway(&mut self, now: &Now, fx: &mut Effects) {
+        let Some(first) = self.book().halfway().copied() else { return };
+        let to = account_in(&first, "to");
+        let Some(to) = to.and_then(|to| self.tables.book.account_for_link(&to)) else { return };
+        let mut entry = Entry::new(Kind::Link, now.stamp, self.clock.state);
+        entry.card = first.card;
+        for (key, value) in first.detail.words().filter(|(key, _)| *key != "to") {
+            entry.detail.push_word(key, value);
+        }
+        let figures = (
+            -first.amount.unwrap_or_default(),
+            -first.subsidy.unwrap_or_default(),
+            first.uses.unwrap_or_default().saturating_neg(),
+        );
+        self.arrive(&mut entry, to, figures, Some(first.seq));
+        if let Some(from) = first.account {
+            entry.detail.push("from", from);
+        }
+        let seq = self.append(&mut entry, now, fx);
+        info!(
+            "order kind=link seq={seq} ref={}: what left an account before the last stop came to the other",
+            first.seq
+        );
+    }
+
+    /// 050 that no card asked for. Which reader it names is not known; a door's own number is the likeliest (inferred).
+    fn send_open(&mut self, now: &Now, device: usize, door: UnitNo, seq: EntrySeq, fx: &mut Effects) {
+        let machine = self.tables.devices.get(device).machine;
+        let rule = policy::door_rules(&self.rules, machine, door).next();
+        let (relay_s, left_open_s) = access::numbers_of(rule);
+        let name = machine.as_bytes();
+        let text = fill(&self.rules.texts.admitted, &Values { device: name, ..Values::default() });
+        let trailer = self.rules.texts.display_admitted;
+        let reply = Reply::Admit {
+            machine,
+            card: b"",
+            text: &text,
+            trailer: trailer.as_bytes(),
+            reader: door,
+            door,
+            relay_s,
+            left_open_s,
+        };
+        let about = About { entry: Some(seq), reader: Some(door.value()), ..About::default() };
+        self.command_to(&Addressee::unasked(now, device, self.tables.devices.get(device).peer), &reply, about, fx);
+    }
+}

@@ -1,0 +1,486 @@
+//! Enquiries and sales: 102, 103, 104, 128 (design.md, sections 6 and 8).
+
+use log::debug;
+
+use super::outbox::About;
+use super::texts::{Values, fill};
+use super::{Context, Effects, Room, Server};
+use crate::engine::book::{Figures, FrameId, Outcome};
+use crate::engine::gbk;
+use crate::engine::model::card::CardRow;
+use crate::engine::model::rules::DeviceRule;
+use crate::engine::model::text::text_from_lossy;
+use crate::engine::model::{AccountId, Balance, CardNo, DeviceTime, Entry, EntrySeq, Kind, Money, Now, Reason};
+use crate::engine::policy::{self, Basis, Charge};
+use crate::engine::wire::{Amount, Code, Reply, RequestNo};
+
+/// A sale as its frame asks for it.
+struct Sale<'a> {
+    /// What the entry will be if it is approved.
+    kind: Kind,
+    /// The card that pays; `None` for a code that is no card's.
+    row: Option<CardRow>,
+    /// The amount asked for: zero in count mode.
+    asked: Money,
+    basis: Basis,
+    /// The amount as 008 echoes it.
+    amount: &'a [u8],
+    /// The card or command number as received.
+    subject: &'a [u8],
+    /// What a 103 has behind its time.
+    mode: Option<&'a str>,
+    /// The code that was scanned, if it is no card's.
+    foreign_code: Option<&'a [u8]>,
+}
+
+impl Sale<'_> {
+    /// The words behind all others of the entry's detail.
+    fn end_detail(&self, entry: &mut Entry) {
+        if let Some(mode) = self.mode {
+            entry.detail.push("mode", mode);
+        }
+        if let Some(code) = self.foreign_code {
+            // Who it is, is nobody's business; its end helps to find the payment (design.md, section 7).
+            entry.detail.push("qr", format_args!("****{}", tail(code)));
+        }
+    }
+}
+
+/// The last four characters of a code.
+fn tail(code: &[u8]) -> heapless::String<16> {
+    let mut last = heapless::Deque::<char, 4>::new();
+    gbk::for_each_character(code, |character| {
+        if last.is_full() {
+            last.pop_front();
+        }
+        last.push_back(character).expect("a place was freed");
+    });
+    last.iter().collect()
+}
+
+impl Server<'_> {
+    /// 102: nothing moves, and the display says what the card holds.
+    pub(super) fn on_inquiry(&mut self, context: &Context, card: CardNo, fx: &mut Effects) {
+        let mut entry = context.draft(Kind::Decline);
+        entry.card = Some(card.padded());
+        let id = FrameId::new(Code::Inquiry.number(), &entry, Money::ZERO);
+        let row = self.card_row(card);
+        let (reason, figures) = match self.first_answer(context, &id) {
+            Some(seen) => {
+                self.counters.duplicates += 1;
+                (seen.outcome.reason, seen.outcome.figures)
+            }
+            None => {
+                let today = self.business_time(&context.now, context.clock, None).date();
+                let checked = match &row {
+                    Some(row) => policy::check_card(&self.tables.book, row, today),
+                    None => Err(Reason::UnknownCard),
+                };
+                let account = row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
+                let figures = account.map_or(Figures::default(), |row| self.tables.book.account(row).figures());
+                if let Some(reason) = checked.err() {
+                    entry.detail.push("reason", reason.word());
+                }
+                entry.balance = Some(figures.balance);
+                entry.uses_left = Some(figures.uses);
+                self.remember(context, id, &entry);
+                if row.is_none() {
+                    self.note_unknown(context, card);
+                }
+                self.log_inquiry(context, card, checked.err());
+                (checked.err(), figures)
+            }
+        };
+        let texts = &self.rules.texts;
+        let reason = reason.map_or(texts.card_ok.as_slice(), |reason| texts.reason(reason));
+        let text = fill(
+            &texts.inquiry,
+            &Values { card: card.as_bytes(), figures, reason, ..self.names(context, row.as_ref()) },
+        );
+        let trailer = texts.display_inquiry;
+        let reply = Reply::Show { machine: context.frame.machine, text: &text, trailer: trailer.as_bytes() };
+        self.command(context, &reply, About { subject: card.as_bytes(), ..About::default() }, fx);
+    }
+
+    fn log_inquiry(&mut self, context: &Context, card: CardNo, reason: Option<Reason>) {
+        let (machine, frame) = (context.frame.machine, context.frame.seq);
+        match reason {
+            Some(Reason::UnknownCard) if self.may_log(&context.now, *context.peer.source.ip()) => {
+                log::info!("unknown-card machine={machine} card={} frame={frame}", card.masked());
+            }
+            _ => debug!("inquiry machine={machine} card={} frame={frame}", card.masked()),
+        }
+    }
+
+    /// 103: an amount, or, if it is 0.00, a meal.
+    pub(super) fn on_charge(
+        &mut self,
+        context: &Context,
+        card: CardNo,
+        amount: Amount,
+        time: &DeviceTime,
+        mode: Option<&str>,
+        fx: &mut Effects,
+    ) {
+        let is_count = amount.money == Money::ZERO;
+        let sale = Sale {
+            kind: if is_count { Kind::Meal } else { Kind::Charge },
+            row: self.card_row(card),
+            asked: amount.money,
+            basis: if is_count { Basis::Count } else { Basis::Amount(amount.money) },
+            amount: amount.raw,
+            subject: card.as_bytes(),
+            mode,
+            foreign_code: None,
+        };
+        let mut entry = context.draft_at(sale.kind, time);
+        entry.card = Some(card.padded());
+        self.on_card_sale(context, card, &mut entry, &sale, fx);
+    }
+
+    /// 104: a meal.
+    pub(super) fn on_meal(&mut self, context: &Context, card: CardNo, time: &DeviceTime, fx: &mut Effects) {
+        let sale = Sale {
+            kind: Kind::Meal,
+            row: self.card_row(card),
+            asked: Money::ZERO,
+            basis: Basis::Count,
+            amount: b"0.00",
+            subject: card.as_bytes(),
+            mode: None,
+            foreign_code: None,
+        };
+        let mut entry = context.draft_at(Kind::Meal, time);
+        entry.card = Some(card.padded());
+        self.on_card_sale(context, card, &mut entry, &sale, fx);
+    }
+
+    /// 128: the card whose member code was scanned pays.
+    pub(super) fn on_scan(
+        &mut self,
+        context: &Context,
+        command: &RequestNo,
+        amount: Amount,
+        time: &DeviceTime,
+        code: &[u8],
+        fx: &mut Effects,
+    ) {
+        let card = self.tables.cards.find_code(code).filter(|_| !code.is_empty()).map(|row| row.card);
+        let row = card.and_then(|card| self.card_row(CardNo::from_value(card)));
+        let foreign_code = if row.is_none() { Some(code) } else { None };
+        let mut entry = context.draft_at(Kind::Scan, time);
+        entry.card = row.as_ref().map(|row| CardNo::from_value(row.card));
+        entry.slot = Some(text_from_lossy(command.as_bytes()));
+        let sale = Sale {
+            kind: Kind::Scan,
+            row,
+            asked: amount.money,
+            basis: Basis::Amount(amount.money),
+            amount: amount.raw,
+            subject: command.as_bytes(),
+            mode: None,
+            foreign_code,
+        };
+        let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
+        if let Some(seen) = self.first_answer(context, &id) {
+            // The command number says which sale it is, not the code: another's may have been scanned since.
+            let payer = self.tables.book.payer(seen.outcome.sale).and_then(|card| self.card_row(card));
+            let sale = Sale { row: payer.or(sale.row), ..sale };
+            self.answer_again(context, &sale, &seen.outcome, fx);
+            return;
+        }
+        let doubted = entry.card.and_then(|card| self.sale_in_doubt(context, card, &sale));
+        match doubted {
+            Some(doubted) => self.approve_known(context, &mut entry, &sale, Kind::Repeat, doubted, fx),
+            None => self.decide(context, &mut entry, &sale, fx),
+        }
+    }
+
+    /// Duplicate, then the same sale by 105, then doubt, then the ladder, whatever room there is (design.md, sections 6 and 12).
+    fn on_card_sale(&mut self, context: &Context, card: CardNo, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
+        let frame = context.frame;
+        let serial = frame.serial.as_ref();
+        let code = frame.code.number();
+        let id = FrameId::new(code, entry, sale.asked);
+        if let Some(seen) = self.first_answer(context, &id) {
+            self.answer_again(context, sale, &seen.outcome, fx);
+            return;
+        }
+        let book = &self.tables.book;
+        let at = entry.believed_at().filter(|_| self.room != Room::Nothing);
+        if let Some(offline) = at.and_then(|at| book.offline_at(frame.machine, serial, card, sale.asked, at)) {
+            if book.is_voided(offline) {
+                self.decline(context, entry, sale, Reason::Voided, fx);
+                return;
+            }
+            self.approve_known(context, entry, sale, Kind::Matched, offline, fx);
+        } else if let Some(doubted) = self.sale_in_doubt(context, card, sale) {
+            self.approve_known(context, entry, sale, Kind::Repeat, doubted, fx);
+        } else {
+            self.decide(context, entry, sale, fx);
+        }
+    }
+
+    /// The sale that this one tries again: of a device that confirms, the same card and amount, heard 0 to `same_sale_s` after its last
+    /// try by our own clock, and no 109 yet. Of several the one that was tried last.
+    fn sale_in_doubt(&self, context: &Context, card: CardNo, sale: &Sale) -> Option<EntrySeq> {
+        let (frame, book) = (context.frame, &self.tables.book);
+        let window_ms = u64::from(self.rules.same_sale_s) * 1000;
+        // A code pays an amount: none is no meal.
+        let is_nothing = sale.kind == Kind::Scan && sale.asked == Money::ZERO;
+        if window_ms == 0 || is_nothing || !book.is_confirming(frame.machine) {
+            return None;
+        }
+        let doubts = book.doubts_of(frame.machine, frame.serial.as_ref(), card, sale.asked);
+        let ages = doubts.map(|doubt| (self.age_ms(&doubt.tried, context), core::cmp::Reverse(doubt.seq)));
+        ages.min().filter(|(age_ms, _)| *age_ms <= window_ms).map(|(_, seq)| seq.0)
+    }
+
+    fn decide(&mut self, context: &Context, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
+        if self.room != Room::Open {
+            self.counters.full += 1;
+            self.decline(context, entry, sale, Reason::Full, fx);
+            return;
+        }
+        let at = self.business_time(&context.now, context.clock, context.at_device());
+        let charge = match (&sale.row, sale.kind) {
+            (Some(row), _) => {
+                let device = self.device_rule(context.device);
+                policy::decide_sale(&self.tables.book, &self.rules, device, row, sale.basis, at)
+            }
+            (None, Kind::Scan) => Err(Reason::ForeignCode),
+            (None, _) => Err(Reason::UnknownCard),
+        };
+        let effect = charge.map(|charge| Effect::of(&charge));
+        if let (Err(Reason::UnknownCard), Some(card)) = (&effect, entry.card) {
+            self.note_unknown(context, card);
+        }
+        match (effect, &sale.row) {
+            (Ok(effect), Some(row)) if self.has_room_for(entry.card) => {
+                self.approve(context, entry, sale, row.account, &effect, fx);
+            }
+            (Ok(_), _) => {
+                self.counters.full += 1;
+                self.decline(context, entry, sale, Reason::Full, fx);
+            }
+            (Err(reason), _) => self.decline(context, entry, sale, reason, fx),
+        }
+    }
+
+    /// Whether the book takes another card, or knows this one; it has its account.
+    fn has_room_for(&self, card: Option<CardNo>) -> bool {
+        self.tables.book.has_room_for(card.as_slice())
+    }
+
+    fn approve(
+        &mut self,
+        context: &Context,
+        entry: &mut Entry,
+        sale: &Sale,
+        account: u32,
+        effect: &Effect,
+        fx: &mut Effects,
+    ) {
+        let card = entry.card.expect("a sale that is approved has a card");
+        self.open_account(&context.now, card, account, fx);
+        if sale.kind == Kind::Meal {
+            entry.detail.push("code", context.frame.code.number());
+        }
+        effect.enter(entry, self.tables.book.account(account));
+        sale.end_detail(entry);
+        let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
+        let seq = self.append_near(entry, Some(account), &context.now, fx);
+        self.counters.approved += 1;
+        self.tables.devices.get_mut(context.device).tally.approved += 1;
+        let (machine, frame) = (context.frame.machine, context.frame.seq);
+        debug!(
+            "{} machine={machine} card={} frame={frame} seq={seq} amount={}",
+            sale.kind.word(),
+            card.masked(),
+            effect.amount
+        );
+        self.send_approval(context, sale, figures, Some(seq), fx);
+    }
+
+    /// A sale that was booked before, under another frame: approved again, with no effect.
+    fn approve_known(
+        &mut self,
+        context: &Context,
+        entry: &mut Entry,
+        sale: &Sale,
+        kind: Kind,
+        first: EntrySeq,
+        fx: &mut Effects,
+    ) {
+        entry.kind = kind;
+        entry.about = Some(first);
+        entry.detail.push("code", context.frame.code.number());
+        entry.detail.push("asked", sale.asked);
+        let card = entry.card.expect("a card sale has a card");
+        let account = sale.row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
+        let figures = self.stand_still(entry, account);
+        sale.end_detail(entry);
+        let seq = self.append(entry, &context.now, fx);
+        self.counters.recognized += 1;
+        let (machine, frame) = (context.frame.machine, context.frame.seq);
+        debug!("{} machine={machine} card={} frame={frame} seq={seq} ref={first}", kind.word(), card.masked());
+        self.send_approval(context, sale, figures, Some(first), fx);
+    }
+
+    fn decline(&mut self, context: &Context, entry: &mut Entry, sale: &Sale, reason: Reason, fx: &mut Effects) {
+        entry.kind = Kind::Decline;
+        entry.detail.push("reason", reason.word());
+        entry.detail.push("code", context.frame.code.number());
+        entry.detail.push("asked", sale.asked);
+        let known = || self.tables.book.account_of_card(entry.card?);
+        let account = sale.row.as_ref().map(|row| row.account).or_else(known);
+        let figures = self.stand_still(entry, account);
+        sale.end_detail(entry);
+        self.counters.declined += 1;
+        self.counters.count_reason(reason);
+        self.tables.devices.get_mut(context.device).tally.refused += 1;
+        self.log_refusal(context, entry, reason);
+        self.append_limited(context, entry, fx);
+        self.send_refusal(context, sale, figures, reason, fx);
+    }
+
+    /// Fills in the figures of an entry that moves nothing; gives those that the display shows. Until an account is opened
+    /// its sum in the ledger is not what the holder has: `left=` says that.
+    pub(super) fn stand_still(&self, entry: &mut Entry, account: Option<u32>) -> Figures {
+        let Some(row) = account else { return Figures::default() };
+        let account = self.tables.book.account(row);
+        entry.account = Some(account.id);
+        entry.amount = Some(Balance::ZERO);
+        entry.subsidy = Some(Balance::ZERO);
+        entry.uses = Some(0);
+        entry.balance = Some(account.balance);
+        entry.subsidy_left = Some(account.subsidy);
+        entry.uses_left = Some(account.uses);
+        let figures = account.figures();
+        if account.unopened().is_some() {
+            entry.detail.push("left", format_args!("{}/{}", figures.balance, figures.uses));
+        }
+        figures
+    }
+
+    /// Writes the `open` entry just before the first entry that moves an account of the table.
+    pub(super) fn open_account(&mut self, now: &Now, card: CardNo, row: u32, fx: &mut Effects) {
+        let account = self.tables.book.account(row);
+        let Some((balance, uses)) = account.unopened() else { return };
+        let mut entry = Entry::new(Kind::Open, now.stamp, self.clock.state);
+        entry.card = Some(card.padded());
+        entry.account = Some(account.id);
+        entry.amount = Some(balance);
+        entry.subsidy = Some(Balance::ZERO);
+        entry.uses = Some(uses);
+        entry.balance = Some(account.balance + balance);
+        entry.subsidy_left = Some(account.subsidy);
+        entry.uses_left = Some(account.uses.saturating_add(uses));
+        self.append(&mut entry, now, fx);
+    }
+
+    /// The same decision and figures again; no entry.
+    fn answer_again(&mut self, context: &Context, sale: &Sale, outcome: &Outcome, fx: &mut Effects) {
+        self.counters.duplicates += 1;
+        debug!("duplicate machine={} frame={}", context.frame.machine, context.frame.seq);
+        match outcome.reason {
+            Some(reason) => self.send_refusal(context, sale, outcome.figures, reason, fx),
+            None if self.tables.book.is_voided(outcome.sale) => {
+                let known = sale.row.as_ref().map(|row| row.account);
+                let figures = known.map_or(outcome.figures, |row| self.tables.book.account(row).figures());
+                self.send_refusal(context, sale, figures, Reason::Voided, fx);
+            }
+            None => {
+                // A sale that its device has confirmed needs no second confirmation.
+                let is_open = self.tables.book.is_in_doubt(outcome.sale);
+                self.send_approval(context, sale, outcome.figures, is_open.then_some(outcome.sale), fx);
+            }
+        }
+    }
+
+    fn send_approval(
+        &mut self,
+        context: &Context,
+        sale: &Sale,
+        figures: Figures,
+        about: Option<EntrySeq>,
+        fx: &mut Effects,
+    ) {
+        let texts = &self.rules.texts;
+        let template = match sale.kind {
+            Kind::Meal => &texts.meal_ok,
+            Kind::Scan => &texts.scan_ok,
+            _ => &texts.charge_ok,
+        };
+        let text = fill(template, &self.values(context, sale, figures, &texts.card_ok));
+        let trailer = texts.display_ok;
+        let machine = context.frame.machine;
+        let reply = Reply::Approve {
+            machine,
+            subject: sale.subject,
+            amount: sale.amount,
+            text: &text,
+            trailer: trailer.as_bytes(),
+        };
+        let is_settled = about.is_none();
+        self.command(
+            context,
+            &reply,
+            About { entry: about, subject: sale.subject, is_settled, ..About::default() },
+            fx,
+        );
+    }
+
+    fn send_refusal(&mut self, context: &Context, sale: &Sale, figures: Figures, reason: Reason, fx: &mut Effects) {
+        let texts = &self.rules.texts;
+        let text = fill(&texts.declined, &self.values(context, sale, figures, texts.reason(reason)));
+        let trailer = texts.display_declined;
+        let machine = context.frame.machine;
+        let reply = Reply::Decline { machine, subject: sale.subject, text: &text, trailer: trailer.as_bytes() };
+        self.command(context, &reply, About { subject: sale.subject, ..About::default() }, fx);
+    }
+
+    fn values<'a>(&'a self, context: &'a Context, sale: &'a Sale, figures: Figures, reason: &'a [u8]) -> Values<'a> {
+        let names = self.names(context, sale.row.as_ref());
+        Values { card: sale.subject, figures, amount: sale.amount, reason, ..names }
+    }
+
+    pub(super) fn device_rule(&self, device: usize) -> Option<&DeviceRule> {
+        self.tables.devices.get(device).rule.map(|rule| &self.rules.devices[usize::from(rule)])
+    }
+}
+
+/// What a sale does to its account, free of the rules it came from.
+pub(super) struct Effect {
+    amount: Money,
+    uses: i32,
+    day: crate::engine::model::Date,
+    period: Option<AccountId>,
+}
+
+impl Effect {
+    pub(super) fn of(charge: &Charge) -> Self {
+        Self {
+            amount: charge.amount,
+            uses: i32::try_from(charge.uses).expect("a sale takes one use"),
+            day: charge.day,
+            period: charge.period.map(|period| period.name),
+        }
+    }
+
+    /// Fills in the figures of the entry that moves `account`, which is opened.
+    pub(super) fn enter(&self, entry: &mut Entry, account: &crate::engine::book::Account) {
+        let amount = -Balance::from(self.amount);
+        entry.account = Some(account.id);
+        entry.amount = Some(amount);
+        entry.subsidy = Some(Balance::ZERO);
+        entry.uses = Some(-self.uses);
+        entry.balance = Some(account.balance + amount);
+        entry.subsidy_left = Some(account.subsidy);
+        entry.uses_left = Some(account.uses.saturating_sub(self.uses));
+        entry.detail.push_day(self.day);
+        if let Some(period) = &self.period {
+            entry.detail.push("period", period);
+        }
+    }
+}

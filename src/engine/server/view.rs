@@ -1,0 +1,97 @@
+//! What status and the operator see of the devices (design.md, section 3): values to read, nothing to change.
+
+use core::net::{Ipv4Addr, SocketAddrV4};
+
+use super::Server;
+use super::clock::ClockFault;
+use super::device::{Device, Tally};
+use crate::engine::model::rules::{DeviceKind, DeviceRule};
+use crate::engine::model::{MachineNo, Mono, Serial};
+
+/// A device that spoke in this run, or that the configuration registers.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceView<'a> {
+    /// Its number.
+    pub machine: MachineNo,
+    /// Its section; `None`: it is not registered.
+    pub rule: Option<&'a DeviceRule>,
+    /// The hardware serial that its frames carry, once one did in this run.
+    pub serial: Option<&'a Serial>,
+    /// Where its newest served frame came from; `None`: none came in this run.
+    pub source: Option<SocketAddrV4>,
+    /// When that was.
+    pub seen: Option<Mono>,
+    /// What its section says it is, or else what it asked for.
+    pub kind: DeviceKind,
+    /// Who else sent under its number in this run, last: address and serial.
+    pub rival: Option<(Ipv4Addr, Option<&'a Serial>)>,
+    /// Whether one of its last ten approvals was confirmed by 109.
+    pub is_confirming: bool,
+    /// Whether its last ten approvals all went without a 109.
+    pub is_mute: bool,
+    /// Its sales in doubt.
+    pub doubts: u32,
+    /// By how many seconds its clock is ahead of ours, as its newest frame with a time said.
+    pub clock_offset_s: Option<i64>,
+    /// Its counts of this run.
+    pub tally: Tally,
+}
+
+impl Server<'_> {
+    /// The devices that spoke in this run, oldest first, then those that are registered and did not. At most twice
+    /// [`DEVICES_MAX`](crate::engine::limits::DEVICES_MAX).
+    pub fn devices(&self) -> impl Iterator<Item = DeviceView<'_>> {
+        let rows = (0..self.tables.devices.rows().len()).map(|row| self.view(row));
+        let absent = self.rules.devices.iter().filter(|rule| self.tables.devices.find(rule.machine).is_none());
+        rows.chain(absent.map(|rule| DeviceView {
+            machine: rule.machine,
+            rule: Some(rule),
+            serial: None,
+            source: None,
+            seen: None,
+            kind: rule.kind,
+            rival: None,
+            is_confirming: self.tables.book.is_confirming(rule.machine),
+            is_mute: self.tables.book.is_mute(rule.machine),
+            doubts: self.tables.book.doubts_at(rule.machine),
+            clock_offset_s: None,
+            tally: Tally::default(),
+        }))
+    }
+
+    fn view(&self, row: usize) -> DeviceView<'_> {
+        let device: &Device = self.tables.devices.get(row);
+        let rule = self.device_rule(row);
+        let asked = if device.is_board { DeviceKind::Board } else { DeviceKind::Pos };
+        DeviceView {
+            machine: device.machine,
+            rule,
+            serial: device.serial.as_ref(),
+            source: device.served.map(|_| device.peer.source),
+            seen: device.served,
+            kind: rule.map_or(asked, |rule| rule.kind),
+            rival: device.rival.as_ref().map(|(address, serial)| (*address, serial.as_ref())),
+            is_confirming: self.tables.book.is_confirming(device.machine),
+            is_mute: self.is_mute(row),
+            doubts: self.tables.book.doubts_at(device.machine),
+            clock_offset_s: device.clock_offset_s,
+            tally: device.tally,
+        }
+    }
+
+    /// As if everything had happened as often as can be counted.
+    #[cfg(test)]
+    pub(crate) fn count_to_the_highest(&mut self) {
+        self.counters = super::Counters::highest();
+    }
+
+    /// Why the clock is not believed, and since when; `None`: it is.
+    pub fn clock_fault(&self) -> Option<(ClockFault, Mono)> {
+        self.clock.fault()
+    }
+
+    /// What the kernel said of its clock in this boot; `None`: it mattered not, and was not asked.
+    pub fn kernel_clock(&self) -> Option<bool> {
+        self.clock.kernel_word()
+    }
+}

@@ -1,0 +1,247 @@
+//! What the server says: one [`Reply`], one datagram (protocol.md, *Server → device*).
+//!
+//! Texts arrive here in GBK, ready for a display; nothing in them is looked at. `\n` and `{…}` pass through.
+
+use heapless::Vec;
+
+use super::fields::{Fields, Line};
+use crate::engine::gbk;
+use crate::engine::limits::{REPLY_LEN_MAX, TEXT_LEN_MAX};
+use crate::engine::model::{Civil, FrameSeq, MachineNo, UnitNo};
+
+/// Room for one reply.
+pub type Buffer = Vec<u8, REPLY_LEN_MAX>;
+
+/// The codes of [`Reply`]: what servers send.
+pub const CODES: [u16; 10] = [0, 1, 2, 3, 6, 8, 9, 11, 50, 51];
+
+/// Stands in a 011 for a time that is no date: a device cannot drop the record otherwise.
+pub const INVALID_TIME: &[u8] = b"9999-99-99 99:99:99";
+
+/// Kept free behind a text: the trailer of at most 16 bytes, a 050's four numbers of at most ten, and six commas.
+const AFTER_TEXT_LEN_MAX: usize = 64;
+
+/// One datagram of the server. `text` is GBK; `trailer` is the three numbers after it, such as `20,0,1`:
+/// display seconds, then a flag and a sound (inferred).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// 000: where are you? Broadcast.
+    Discover,
+    /// 001: heard.
+    Ack {
+        /// As received.
+        seq: FrameSeq,
+    },
+    /// 002: what time is it? (Inferred.)
+    AskTime {
+        /// The device.
+        machine: MachineNo,
+    },
+    /// 003: set your clock.
+    SetClock {
+        /// The device.
+        machine: MachineNo,
+        /// The server's local time.
+        time: Civil,
+    },
+    /// 006: no sale.
+    Decline {
+        /// As received.
+        machine: MachineNo,
+        /// The card or command number, as received.
+        subject: &'a [u8],
+        /// For the display.
+        text: &'a [u8],
+        /// See [`Reply`].
+        trailer: &'a [u8],
+    },
+    /// 008: a sale.
+    Approve {
+        /// As received.
+        machine: MachineNo,
+        /// The card or command number, as received.
+        subject: &'a [u8],
+        /// As received.
+        amount: &'a [u8],
+        /// For the display.
+        text: &'a [u8],
+        /// See [`Reply`].
+        trailer: &'a [u8],
+    },
+    /// 009: text, nothing else.
+    Show {
+        /// As received.
+        machine: MachineNo,
+        /// For the display.
+        text: &'a [u8],
+        /// See [`Reply`].
+        trailer: &'a [u8],
+    },
+    /// 011: drop this record, send the next. All as received, save a time that is no date: [`INVALID_TIME`].
+    Release {
+        /// As received.
+        machine: MachineNo,
+        /// 卡号.
+        card: &'a [u8],
+        /// 消费金额.
+        amount: &'a [u8],
+        /// 消费时间.
+        time: &'a [u8],
+        /// 记录地址标识.
+        record: &'a [u8],
+    },
+    /// 050: open.
+    Admit {
+        /// As received.
+        machine: MachineNo,
+        /// As received; empty for a door's own PIN.
+        card: &'a [u8],
+        /// For the display.
+        text: &'a [u8],
+        /// See [`Reply`].
+        trailer: &'a [u8],
+        /// As received.
+        reader: UnitNo,
+        /// As received.
+        door: UnitNo,
+        /// Seconds, likely of the relay (inferred).
+        relay_s: u32,
+        /// Seconds, likely before a door that stands open is reported (inferred).
+        left_open_s: u32,
+    },
+    /// 051: do not open.
+    Refuse {
+        /// As received.
+        machine: MachineNo,
+        /// As received.
+        card: &'a [u8],
+        /// For the display.
+        text: &'a [u8],
+        /// See [`Reply`].
+        trailer: &'a [u8],
+    },
+}
+
+impl<'a> Reply<'a> {
+    /// The number on the wire.
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Discover => 0,
+            Self::Ack { .. } => 1,
+            Self::AskTime { .. } => 2,
+            Self::SetClock { .. } => 3,
+            Self::Decline { .. } => 6,
+            Self::Approve { .. } => 8,
+            Self::Show { .. } => 9,
+            Self::Release { .. } => 11,
+            Self::Admit { .. } => 50,
+            Self::Refuse { .. } => 51,
+        }
+    }
+
+    /// Appends the datagram, at most [`REPLY_LEN_MAX`] bytes for any request that was parsed: a text longer
+    /// than [`TEXT_LEN_MAX`], or than what its request's own fields leave, is cut, and neither a character, a figure nor a line break is split.
+    /// If it does not fit `out`, `out` is left as it was.
+    pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
+        let line = Line::begin(out, self.code());
+        match self {
+            Self::Discover => line,
+            Self::Ack { seq } => line.field(seq.as_bytes()),
+            Self::AskTime { machine } => line.field(machine.as_bytes()),
+            Self::SetClock { machine, time } => line.field(machine.as_bytes()).number(time),
+            Self::Decline { machine, subject, text, trailer } => {
+                display(line.field(machine.as_bytes()).field(subject), text, trailer)
+            }
+            Self::Approve { machine, subject, amount, text, trailer } => {
+                display(line.field(machine.as_bytes()).field(subject).field(amount), text, trailer)
+            }
+            Self::Show { machine, text, trailer } => display(line.field(machine.as_bytes()), text, trailer),
+            Self::Release { machine, card, amount, time, record } => {
+                line.field(machine.as_bytes()).field(card).field(amount).field(time).field(record)
+            }
+            Self::Admit { machine, card, text, trailer, reader, door, relay_s, left_open_s } => {
+                display(line.field(machine.as_bytes()).field(card), text, trailer)
+                    .field(reader.as_bytes())
+                    .field(door.as_bytes())
+                    .number(relay_s)
+                    .number(left_open_s)
+            }
+            Self::Refuse { machine, card, text, trailer } => {
+                display(line.field(machine.as_bytes()).field(card), text, trailer)
+            }
+        }
+        .end();
+    }
+
+    /// Reads a datagram as a device does; `None` if it is no reply of ours. A text keeps its blanks and may
+    /// hold commas.
+    pub fn parse(datagram: &'a [u8]) -> Option<Self> {
+        let mut fields = Fields::of(datagram);
+        let code = fields.next()?;
+        if code == b"000" {
+            return fields.next().is_none().then_some(Self::Discover);
+        }
+        if code == b"001" {
+            let seq = FrameSeq::parse(fields.next()?)?;
+            return fields.next().is_none().then_some(Self::Ack { seq });
+        }
+        let machine = MachineNo::parse(fields.next()?)?;
+        let reply = match code {
+            b"002" => Self::AskTime { machine },
+            b"003" => Self::SetClock { machine, time: Civil::parse(fields.next()?)? },
+            b"006" => {
+                let subject = fields.next()?;
+                let (text, trailer) = take_display(&mut fields)?;
+                Self::Decline { machine, subject, text, trailer }
+            }
+            b"008" => {
+                let (subject, amount) = (fields.next()?, fields.next()?);
+                let (text, trailer) = take_display(&mut fields)?;
+                Self::Approve { machine, subject, amount, text, trailer }
+            }
+            b"009" => {
+                let (text, trailer) = take_display(&mut fields)?;
+                Self::Show { machine, text, trailer }
+            }
+            b"011" => {
+                let (card, amount, time) = (fields.next()?, fields.next()?, fields.next()?);
+                Self::Release { machine, card, amount, time, record: fields.next()? }
+            }
+            b"050" => {
+                let card = fields.next()?;
+                let left_open_s = seconds(fields.next_back()?)?;
+                let relay_s = seconds(fields.next_back()?)?;
+                let door = UnitNo::parse(fields.next_back()?)?;
+                let reader = UnitNo::parse(fields.next_back()?)?;
+                let (text, trailer) = take_display(&mut fields)?;
+                Self::Admit { machine, card, text, trailer, reader, door, relay_s, left_open_s }
+            }
+            b"051" => {
+                let card = fields.next()?;
+                let (text, trailer) = take_display(&mut fields)?;
+                Self::Refuse { machine, card, text, trailer }
+            }
+            _ => return None,
+        };
+        fields.next().is_none().then_some(reply)
+    }
+}
+
+/// Adds a text and its trailer, which is fields of its own.
+fn display<'o, const N: usize>(line: Line<'o, N>, text: &[u8], trailer: &[u8]) -> Line<'o, N> {
+    let room = REPLY_LEN_MAX.saturating_sub(line.len() + AFTER_TEXT_LEN_MAX);
+    let len = gbk::cut_text(text, room.min(TEXT_LEN_MAX));
+    line.field(&text[..len]).field(trailer)
+}
+
+/// The text and the three numbers behind it, which are the last three fields left.
+fn take_display<'a>(fields: &mut Fields<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    let display = fields.take_raw()?;
+    let comma = display.iter().enumerate().rev().filter(|(_, byte)| **byte == b',').map(|(index, _)| index).nth(2)?;
+    let trailer = core::str::from_utf8(&display[comma + 1..]).ok()?.trim_ascii().as_bytes();
+    Some((&display[..comma], trailer))
+}
+
+fn seconds(digits: &[u8]) -> Option<u32> {
+    core::str::from_utf8(digits).ok()?.parse().ok()
+}

@@ -1,0 +1,433 @@
+//! The columns of a card table, as one table: what the header may say and README lists (design.md, section 5).
+
+use crate::files::problem::masked;
+use crate::files::sheet::heading::{Holds, Named, label, nearest};
+use crate::files::sheet::{Layout, Unknown};
+
+/// A column we read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// 卡号
+    Card,
+    /// 编号
+    Account,
+    /// 姓名
+    Name,
+    /// 状态
+    Status,
+    /// 余额
+    Balance,
+    /// 补贴
+    Subsidy,
+    /// 次数
+    Uses,
+    /// 部门
+    Department,
+    /// 分组
+    Groups,
+    /// 密码
+    Pin,
+    /// 胁迫密码
+    DuressPin,
+    /// 有效期起
+    ValidFrom,
+    /// 有效期止
+    ValidUntil,
+    /// 单笔限额
+    ChargeMax,
+    /// 日限额
+    DayMax,
+    /// 透支额度
+    Credit,
+    /// 二维码
+    Code,
+}
+
+/// A column's names and meaning.
+#[derive(Debug)]
+pub struct ColumnSpec {
+    /// Which one.
+    pub column: Column,
+    /// What its values are.
+    pub holds: Holds,
+    /// Its English name.
+    pub english: &'static str,
+    /// Its Chinese names; the first is ours.
+    pub chinese: &'static [&'static str],
+    /// What offices and other programs call it.
+    pub aliases: &'static [&'static str],
+    /// What it holds.
+    pub meaning: &'static str,
+}
+
+impl Named for ColumnSpec {
+    fn english(&self) -> &'static str {
+        self.english
+    }
+
+    fn chinese(&self) -> &'static [&'static str] {
+        self.chinese
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        self.aliases
+    }
+
+    fn holds(&self) -> Holds {
+        self.holds
+    }
+}
+
+const fn column(
+    column: Column,
+    holds: Holds,
+    english: &'static str,
+    chinese: &'static [&'static str],
+    aliases: &'static [&'static str],
+    meaning: &'static str,
+) -> ColumnSpec {
+    ColumnSpec { column, holds, english, chinese, aliases, meaning }
+}
+
+/// What the card's number is called in card tables and in files of orders.
+pub(crate) const CARD_ALIASES: &[&str] = &[
+    "ic卡号",
+    "id卡号",
+    "卡片号",
+    "卡片号码",
+    "卡号码",
+    "卡片编号",
+    "card no",
+    "card no.",
+    "card number",
+    "card num",
+    "card id",
+    "cardno",
+    "ic card no",
+    "id card no",
+    "十进制卡号",
+    "10位卡号",
+];
+/// The same for the holder's name.
+pub(crate) const NAME_ALIASES: &[&str] = &[
+    "名字",
+    "持卡人",
+    "持卡人姓名",
+    "人员姓名",
+    "学生姓名",
+    "员工姓名",
+    "教工姓名",
+    "职工姓名",
+    "用户姓名",
+    "full name",
+    "holder",
+];
+/// The same for the department.
+pub(crate) const DEPARTMENT_ALIASES: &[&str] = &["部门名称", "所属部门", "科室", "dept", "dept."];
+
+/// All columns, in the order of [`Column`]'s variants.
+pub const COLUMNS: &[ColumnSpec] = &[
+    column(Column::Card, Holds::Card, "card", &["卡号"], CARD_ALIASES, "1 to 10 digits; required"),
+    column(
+        Column::Account,
+        Holds::Name,
+        "account",
+        &["编号", "学号", "工号"],
+        &[
+            "人员编号",
+            "学工号",
+            "学籍号",
+            "职工号",
+            "教工号",
+            "员工号",
+            "员工编号",
+            "学生编号",
+            "职工编号",
+            "教工编号",
+            "用户编号",
+            "个人编号",
+            "账号",
+            "帐号",
+            "账户",
+            "帐户",
+            "账户编号",
+            "帐户编号",
+            "账户号",
+            "account no",
+            "account no.",
+            "account id",
+            "account number",
+            "student no",
+            "student id",
+            "staff no",
+            "staff id",
+            "employee no",
+            "employee id",
+        ],
+        "at most 24 bytes; none given: the card's own, @ and ten digits",
+    ),
+    column(Column::Name, Holds::Text, "name", &["姓名"], NAME_ALIASES, "as displays show it"),
+    column(
+        Column::Status,
+        Holds::Word,
+        "status",
+        &["状态"],
+        &["卡状态", "卡片状态", "卡状况", "卡片状况", "使用状态", "卡使用状态", "card status", "card state"],
+        "active 正常, lost 挂失, frozen 冻结, closed 注销; none given: active",
+    ),
+    column(
+        Column::Balance,
+        Holds::Yuan,
+        "balance",
+        &["余额"],
+        &[
+            "账户余额",
+            "帐户余额",
+            "卡余额",
+            "卡内余额",
+            "卡片余额",
+            "当前余额",
+            "剩余金额",
+            "现金余额",
+            "开户余额",
+            "期初余额",
+            "初始余额",
+            "account balance",
+            "opening balance",
+            "card balance",
+        ],
+        "yuan; the account opens with it",
+    ),
+    column(
+        Column::Subsidy,
+        Holds::Yuan,
+        "subsidy",
+        &["补贴"],
+        &["补贴余额", "补助", "补助余额", "补贴账户余额", "subsidy balance"],
+        "empty or 0.00: it is not served yet",
+    ),
+    column(
+        Column::Uses,
+        Holds::Count,
+        "uses",
+        &["次数"],
+        &["剩余次数", "可用次数", "余次", "uses left"],
+        "the account opens with them",
+    ),
+    column(
+        Column::Department,
+        Holds::Text,
+        "department",
+        &["部门"],
+        DEPARTMENT_ALIASES,
+        "for people; it decides nothing",
+    ),
+    column(Column::Groups, Holds::List, "groups", &["分组"], &["组别", "所属分组", "group"], "names divided by ;"),
+    column(
+        Column::Pin,
+        Holds::Secret,
+        "pin",
+        &["密码"],
+        &["卡密码", "开门密码", "门禁密码", "card pin", "pin code"],
+        "1 to 8 digits, for doors",
+    ),
+    column(
+        Column::DuressPin,
+        Holds::Secret,
+        "duress_pin",
+        &["胁迫密码"],
+        &["胁迫码", "挟持密码"],
+        "1 to 8 digits; opens and raises an alarm",
+    ),
+    column(
+        Column::ValidFrom,
+        Holds::Date,
+        "valid_from",
+        &["有效期起"],
+        &[
+            "有效期从",
+            "有效期开始",
+            "有效期自",
+            "有效开始日期",
+            "有效期开始日期",
+            "有效起始日期",
+            "有效期起始日期",
+            "生效日期",
+            "启用日期",
+            "开始日期",
+            "起始日期",
+            "有效期起日",
+            "start date",
+            "valid since",
+        ],
+        "the first day",
+    ),
+    column(
+        Column::ValidUntil,
+        Holds::Date,
+        "valid_until",
+        &["有效期止"],
+        &[
+            "有效期至",
+            "有效期到",
+            "有效期限至",
+            "有效至",
+            "有效期结束",
+            "有效期截止",
+            "有效期终止",
+            "有效截止日期",
+            "有效期截止日期",
+            "有效结束日期",
+            "有效期结束日期",
+            "有效期止日",
+            "截止日期",
+            "到期日",
+            "到期日期",
+            "失效日期",
+            "结束日期",
+            "valid to",
+            "valid thru",
+            "valid till",
+            "expires",
+            "expiry",
+            "expiry date",
+            "expiration date",
+            "end date",
+        ],
+        "the last day",
+    ),
+    column(
+        Column::ChargeMax,
+        Holds::Yuan,
+        "charge_max",
+        &["单笔限额"],
+        &["单次限额", "每笔限额", "每次限额", "单笔消费限额", "单次消费限额", "单笔最高", "单笔上限", "单笔限"],
+        "yuan, for one sale; none given: no limit",
+    ),
+    column(
+        Column::DayMax,
+        Holds::Yuan,
+        "day_max",
+        &["日限额"],
+        &[
+            "日限",
+            "每日限额",
+            "每天限额",
+            "当日限额",
+            "单日限额",
+            "日消费限额",
+            "每日消费限额",
+            "日累计限额",
+            "日上限",
+            "daily max",
+            "daily limit",
+            "day limit",
+        ],
+        "yuan, for one business day; none given: no limit",
+    ),
+    column(
+        Column::Credit,
+        Holds::Yuan,
+        "credit",
+        &["透支额度"],
+        &["透支额", "透支限额", "可透支额度", "可透支金额", "透支金额上限", "credit limit", "overdraft limit"],
+        "yuan that the balance may go below zero",
+    ),
+    column(
+        Column::Code,
+        Holds::Secret,
+        "code",
+        &["二维码"],
+        &["会员码", "静态码", "二维码内容", "qr code", "member code"],
+        "a static member code, at most 128 characters of ASCII",
+    ),
+];
+
+/// Words of headings that restrict cards, and the columns that such a heading may mean: to ignore it would let pay who may not.
+const RESTRICTING: &[(&[&str], &[Column])] = &[
+    (
+        &[
+            "状态",
+            "状况",
+            "挂失",
+            "丢失",
+            "遗失",
+            "冻结",
+            "锁定",
+            "锁卡",
+            "注销",
+            "销户",
+            "销卡",
+            "作废",
+            "吊销",
+            "停用",
+            "停卡",
+            "停止",
+            "暂停",
+            "禁用",
+            "禁止",
+            "封禁",
+            "封卡",
+            "拉黑",
+            "黑名单",
+            "status",
+            "blacklist",
+            "blocked",
+            "locked",
+            "disabled",
+            "enabled",
+            "suspended",
+            "revoked",
+            "frozen",
+        ],
+        &[Column::Status],
+    ),
+    (&["启用", "是否可用"], &[Column::Status, Column::ValidFrom]),
+    (&["透支", "credit", "overdraft"], &[Column::Credit]),
+    (&["胁迫", "挟持", "duress"], &[Column::DuressPin]),
+    (&["密码", "口令", "pin", "password", "passwd"], &[Column::Pin]),
+    (
+        &["有效", "失效", "到期", "过期", "生效", "截止", "期限", "valid", "expir"],
+        &[Column::ValidFrom, Column::ValidUntil],
+    ),
+    (&["限额", "限次", "上限", "限制", "最高消费", "limit", "_max", "max_"], &[Column::ChargeMax, Column::DayMax]),
+];
+
+/// How a card table is laid out. A column that is not ours is ignored with a warning, unless it restricts.
+pub(super) const LAYOUT: Layout<ColumnSpec> = Layout {
+    columns: COLUMNS,
+    first: Column::Card as usize,
+    wanted: "the first line must name the columns, and one must be card or 卡号: write a header such as card,account,name,status,balance",
+    unknown,
+};
+
+fn unknown(heading: &str) -> Unknown {
+    let lower = heading.to_lowercase().replace("pinyin", "");
+    let squashed: String = lower.chars().filter(|next| !next.is_whitespace()).collect();
+    let restricting = RESTRICTING.iter().find(|(words, _)| words.iter().any(|word| squashed.contains(word)));
+    let columns = RESTRICTING.iter().flat_map(|(_, columns)| columns.iter());
+    let near = nearest(heading, columns.map(|column| column.spec())).map(|spec| vec![spec.column]);
+    if let Some(columns) = restricting.map(|(_, columns)| columns.to_vec()).or(near) {
+        let names: Vec<String> = columns.iter().map(|column| column.label()).collect();
+        return Unknown::Refuse(format!(
+            "{} is none of the columns, and sounds like one that restricts cards: if it is {}, call it so; if it restricts nothing, name it x_…",
+            masked(heading),
+            names.join(" or ")
+        ));
+    }
+    let near = nearest(heading, COLUMNS).map(|spec| format!(" (if it is {}, call it so)", label(spec)));
+    let remedy = "name it x_… if it is your own, to be rid of this line";
+    Unknown::Warn(format!("unknown column {} is ignored{}; {remedy}", masked(heading), near.unwrap_or_default()))
+}
+
+impl Column {
+    /// Its row in [`COLUMNS`].
+    pub fn spec(self) -> &'static ColumnSpec {
+        &COLUMNS[self as usize]
+    }
+
+    /// Its name in messages.
+    pub(super) fn label(self) -> String {
+        label(self.spec())
+    }
+}

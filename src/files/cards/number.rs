@@ -1,0 +1,145 @@
+//! `posgate cards number`: what a number may be that is printed on a card, or was read somewhere.
+
+use crate::engine::model::CardNo;
+use crate::engine::model::forms::{self, wiegand};
+use crate::files::sheet::value::plain;
+
+/// What a terminal may send for a card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The number.
+    pub card: CardNo,
+    /// How the text was read.
+    pub how: String,
+}
+
+impl Candidate {
+    /// Its bytes, as hexadecimal digits.
+    pub fn hexadecimal(&self) -> String {
+        format!("{:08X}", self.card.value())
+    }
+
+    /// Its last three bytes as cards have them printed: `077,30211`.
+    pub fn wiegand(&self) -> String {
+        let (facility, number) = wiegand(self.card.value() as u32);
+        format!("{facility:03},{number:05}")
+    }
+}
+
+/// All that a text may be, what is meant most likely first; empty if it is no number.
+pub fn candidates(text: &str) -> Vec<Candidate> {
+    let mut found = Found::default();
+    let text = plain(text);
+    let text = text.trim().trim_start_matches('#');
+    if let Some((facility, number)) = facility_and_number(text) {
+        found.add(facility << 16 | number, "as facility and number (Wiegand 26), of which a card may have more bytes");
+        return found.0;
+    }
+    let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_decimal && let Some(card) = CardNo::parse(text.as_bytes()) {
+        found.add(card.value(), "as a decimal number");
+        let (facility, number) = (card.value() / 100_000, card.value() % 100_000);
+        if text.len() == 8 && facility <= 255 && number <= 65_535 {
+            found.add(facility << 16 | number, "as facility and number (Wiegand 26) without the comma");
+        }
+    }
+    for (value, how) in hexadecimal(text) {
+        found.add(value, how);
+    }
+    found.0
+}
+
+#[derive(Default)]
+struct Found(Vec<Candidate>);
+
+impl Found {
+    /// A reading, and behind it the other forms of its card.
+    fn add(&mut self, value: u64, how: &str) {
+        if !(1..=9_999_999_999).contains(&value) {
+            return;
+        }
+        let card = CardNo::from_value(value);
+        self.push(card, how.to_owned());
+        forms::first(card, forms::LIKELY, |form, words| self.push(form, format!("{how}; {words}")));
+    }
+
+    fn push(&mut self, card: CardNo, how: String) {
+        if !self.0.iter().any(|known| known.card == card) {
+            self.0.push(Candidate { card, how });
+        }
+    }
+}
+
+/// `077,30211`, with any sign between.
+fn facility_and_number(text: &str) -> Option<(u64, u64)> {
+    let (facility, number) = text.split_once([',', '，', ':', '-', '/', ' '])?;
+    let read = |text: &str, digits: usize, most: u64| {
+        let text = text.trim();
+        let is_digits = !text.is_empty() && text.len() <= digits && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|value: &u64| is_digits && *value <= most)
+    };
+    Some((read(facility, 3, 255)?, read(number, 5, 65_535)?))
+}
+
+/// Hexadecimal digits of three bytes and more, as readers and cards write them; more than four bytes are a card's whole number, of which most
+/// terminals send four.
+fn hexadecimal(text: &str) -> Vec<(u64, &'static str)> {
+    let digits: String =
+        text.chars().filter(|next| !matches!(next, ' ' | ':' | '-')).collect::<String>().to_lowercase();
+    let digits = digits.strip_prefix("0x").unwrap_or(&digits);
+    let digits = digits.strip_suffix('h').unwrap_or(digits);
+    let value = |digits: &str| u64::from_str_radix(digits, 16).ok();
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) || digits.len() > 20 {
+        return Vec::new();
+    }
+    let read = match digits.len() {
+        // Ten digits alone are a decimal number.
+        9..=10 if digits.bytes().all(|byte| byte.is_ascii_digit()) => Vec::new(),
+        5..=8 => vec![(value(digits), "as a hexadecimal number")],
+        9.. => vec![
+            (value(&digits[digits.len() - 8..]), "as a hexadecimal number, its last four bytes"),
+            (value(&digits[..8]), "as a hexadecimal number, its first four bytes"),
+        ],
+        _ => Vec::new(),
+    };
+    read.into_iter().filter_map(|(value, how)| Some((value?, how))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(text: &str) -> Vec<u64> {
+        candidates(text).iter().map(|candidate| candidate.card.value()).collect()
+    }
+
+    #[test]
+    fn what_is_printed_on_a_card_leads_to_what_a_terminal_sends() {
+        for text in [
+            "077,30211",
+            "77:30211",
+            "０７７，３０２１１",
+            "077 30211",
+            "07730211",
+            "4D7603",
+            "0x4D7603",
+            "004D7603h",
+            "0005076483",
+        ] {
+            assert!(numbers(text).contains(&5_076_483), "{text}: {:?}", candidates(text));
+        }
+        for text in ["8A2F00D1", "8a:2f:00:d1", "8A 2F 00 D1", "0x8A2F00D1"] {
+            assert_eq!(numbers(text)[..2], [0x8A2F_00D1, 0xD100_2F8A], "{text}");
+        }
+        assert_eq!(numbers("2318336209")[..2], [0x8A2F_00D1, 0xD100_2F8A]);
+        assert_eq!(numbers("'2318336209")[0], 0x8A2F_00D1);
+        assert_eq!(candidates("0005076483").len(), 3, "decimal, reversed, the last three bytes reversed");
+        assert!(numbers("010031AB33").contains(&0x0031_AB33), "an EM card's five bytes: its last four");
+        assert_eq!(numbers("8888888801")[0], 8_888_888_801, "beyond 32 bits");
+        for text in ["", "card", "8.88889E+09", "12345678901234567890123"] {
+            assert_eq!(candidates(text), [], "{text}");
+        }
+        let first = &candidates("077,30211")[0];
+        assert_eq!((first.hexadecimal().as_str(), first.wiegand().as_str()), ("004D7603", "077,30211"));
+    }
+}

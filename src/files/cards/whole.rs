@@ -1,0 +1,298 @@
+//! Whether a card table is whole beside the one before it: in service at a reload, the good copy at a start (design.md, section 5).
+//!
+//! A table that a power failure cut, of which a spreadsheet dropped a column, or whose rows shifted, reads like another good table. What always
+//! holds: what is refused here, a person takes by the file's crc; and a table that changed nothing of this is taken.
+
+use super::CardFile;
+use super::columns::Column;
+use crate::engine::book::Book;
+use crate::engine::model::text::HiddenAccount;
+use crate::engine::model::{AccountId, CardNo, CardTable};
+
+/// The columns that restrict what a card may do, or say what it is: where one is gone, so are its restrictions.
+const RESTRICTING: [Column; 11] = [
+    Column::Status,
+    Column::Groups,
+    Column::Pin,
+    Column::DuressPin,
+    Column::ValidFrom,
+    Column::ValidUntil,
+    Column::ChargeMax,
+    Column::DayMax,
+    Column::Credit,
+    Column::Code,
+    Column::Account,
+];
+
+/// Cards that a sentence names; the rest is counted.
+const SHOWN_MAX: usize = 3;
+
+/// A table that was taken before.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// Each card and its account, by card.
+    cards: Vec<(u64, AccountId)>,
+    columns: Vec<Column>,
+}
+
+impl Before {
+    /// A file that was taken.
+    pub fn of_file(file: &CardFile) -> Self {
+        let cards = file.records.iter().map(|record| (record.card.value(), record.account));
+        Self::new(cards, file.columns())
+    }
+
+    /// What is in service. `columns` are those of its file.
+    pub fn in_service(table: &CardTable, book: &Book, columns: &[Column]) -> Self {
+        let cards = table.rows().iter().map(|row| (row.card, book.account(row.account).id));
+        Self::new(cards, columns.to_vec())
+    }
+
+    fn new(cards: impl Iterator<Item = (u64, AccountId)>, columns: Vec<Column>) -> Self {
+        let mut cards: Vec<_> = cards.collect();
+        cards.sort_unstable_by_key(|(card, _)| *card);
+        Self { cards, columns }
+    }
+
+    fn account(&self, card: CardNo) -> Option<&AccountId> {
+        let place = self.cards.binary_search_by_key(&card.value(), |(card, _)| *card).ok()?;
+        Some(&self.cards[place].1)
+    }
+}
+
+/// What the ledger says, as far as it matters here.
+pub trait Ledger {
+    /// Whether the account has moved money.
+    fn has_moved(&self, account: &AccountId) -> bool;
+
+    /// The account that the card moved last, or that it carries on.
+    fn account_of(&self, card: CardNo) -> Option<AccountId>;
+}
+
+/// No ledger is at hand: nothing is known to have moved.
+#[derive(Clone, Copy, Debug)]
+pub struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn has_moved(&self, _: &AccountId) -> bool {
+        false
+    }
+
+    fn account_of(&self, _: CardNo) -> Option<AccountId> {
+        None
+    }
+}
+
+impl Ledger for Book {
+    fn has_moved(&self, account: &AccountId) -> bool {
+        self.account_row(account).is_some_and(|row| self.account(row).has_moved())
+    }
+
+    fn account_of(&self, card: CardNo) -> Option<AccountId> {
+        self.account_of_card(card).map(|row| self.account(row).id)
+    }
+}
+
+/// What speaks against taking a file after the table before it, a sentence each; nothing: it is whole.
+pub fn compare(before: &Before, after: &CardFile, ledger: &dyn Ledger) -> Vec<String> {
+    let sentences = [lost_cards(before, after), lost_columns(before, after), strange_accounts(before, after, ledger)];
+    sentences.into_iter().flatten().collect()
+}
+
+fn lost_cards(before: &Before, after: &CardFile) -> Option<String> {
+    let mut cards: Vec<u64> = after.records.iter().map(|record| record.card.value()).collect();
+    cards.sort_unstable();
+    let gone: Vec<u64> =
+        before.cards.iter().map(|(card, _)| *card).filter(|card| cards.binary_search(card).is_err()).collect();
+    let of = before.cards.len();
+    if !are_too_many_gone(gone.len(), of) {
+        return None;
+    }
+    let what = if gone.len() == of { "all of them" } else { "more than a tenth" };
+    let named = named(gone.iter().map(|card| CardNo::from_value(*card).padded().masked().to_string()), gone.len());
+    Some(format!("it lacks {} of {of} cards, {what}: {named}", gone.len()))
+}
+
+/// Whether so many cards gone of those before are too many for a table that is whole: all, or more than a tenth and more than three.
+const fn are_too_many_gone(gone: usize, of: usize) -> bool {
+    of > 0 && (gone == of || (gone > 3 && gone * 10 > of))
+}
+
+fn lost_columns(before: &Before, after: &CardFile) -> Option<String> {
+    let columns = after.columns();
+    let is_gone = |column: &&Column| before.columns.contains(column) && !columns.contains(column);
+    let gone: Vec<String> = RESTRICTING.iter().filter(is_gone).map(|column| column.label()).collect();
+    let is_one = gone.len() == 1;
+    let words = if is_one { "a column that was there" } else { "columns that were there" };
+    (!gone.is_empty()).then(|| format!("it lacks {words}: {}", gone.join(", ")))
+}
+
+/// Cards that would be put on accounts which hold somebody's money.
+fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn Ledger) -> Option<String> {
+    let strange: Vec<String> = after
+        .records
+        .iter()
+        .filter(|record| ledger.has_moved(&record.account) && before.account(record.card) != Some(&record.account))
+        // One that has moved money itself stays on the account that the ledger says, whatever stands here.
+        .filter(|record| ledger.account_of(record.card).is_none())
+        .map(|record| {
+            let (line, card) = (record.line, record.card.masked());
+            format!("line {line}: card {card} on account {}", HiddenAccount(&record.account))
+        })
+        .collect();
+    let named = named(strange.iter().cloned(), strange.len());
+    (!strange.is_empty())
+        .then(|| format!("it puts cards on accounts that have moved money and that they were not on before: {named}"))
+}
+
+fn named(names: impl Iterator<Item = String>, count: usize) -> String {
+    let shown: Vec<String> = names.take(SHOWN_MAX).collect();
+    let more = count.saturating_sub(SHOWN_MAX);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+/// How a file with this crc, against which these sentences speak, is taken all the same.
+pub fn refusal(sentences: &[String], crc: u32) -> String {
+    format!("{}: if this is right, `posgate ctl reload --accept {crc:08x}` takes just this file", sentences.join("; "))
+}
+
+/// Whether a file is the beginning of its good copy, cut off within a line: nobody edits so, a power failure does.
+pub fn is_cut_short(bytes: &[u8], copy: &[u8]) -> bool {
+    let Some(rest) = copy.strip_prefix(bytes) else { return false };
+    let is_at_line_end = bytes.is_empty() || bytes.ends_with(b"\n");
+    rest.first().is_some_and(|next| !matches!(next, b'\n' | b'\r')) && !is_at_line_end
+}
+
+/// Whether it is the beginning of its good copy and its last line has no end, be it whole: of a configuration, whose sections nobody takes away
+/// together with the end of the line before them.
+pub fn has_lost_its_end(bytes: &[u8], copy: &[u8]) -> bool {
+    let Some(rest) = copy.strip_prefix(bytes) else { return false };
+    !bytes.is_empty() && !bytes.ends_with(b"\n") && !rest.trim_ascii().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::model::rules::Names;
+
+    /// Accounts that have moved, and cards that have moved one.
+    struct Known(Vec<&'static str>, Vec<(u64, &'static str)>);
+
+    impl Ledger for Known {
+        fn has_moved(&self, account: &AccountId) -> bool {
+            self.0.contains(&account.as_str())
+        }
+
+        fn account_of(&self, card: CardNo) -> Option<AccountId> {
+            let found = self.1.iter().find(|(known, _)| *known == card.value());
+            found.map(|(_, account)| AccountId::try_from(*account).unwrap())
+        }
+    }
+
+    fn file(text: &str) -> CardFile {
+        super::super::parse(text.as_bytes(), Path::new("cards.csv"), &Names::default()).unwrap()
+    }
+
+    fn of_cards(cards: impl Iterator<Item = u64>) -> CardFile {
+        file(&format!("card\n{}", cards.map(|card| format!("{card}\n")).collect::<String>()))
+    }
+
+    fn said(before: &CardFile, after: &CardFile, ledger: &Known) -> Vec<String> {
+        compare(&Before::of_file(before), after, ledger)
+    }
+
+    #[test]
+    fn a_tenth_and_three_cards_may_go_and_never_all() {
+        let nothing = Known(Vec::new(), Vec::new());
+        for (of, gone, is_whole) in [
+            (100, 0, true),
+            (100, 10, true),
+            (100, 11, false),
+            (40, 4, true),
+            (39, 4, false),
+            (31, 3, true),
+            (12, 3, true),
+            (12, 4, false),
+            (4, 3, true),
+            (4, 4, false),
+            (3, 3, false),
+            (1, 1, false),
+            (1, 0, true),
+        ] {
+            let (before, after) = (of_cards(1..=of), of_cards(1 + gone..=of));
+            assert_eq!(said(&before, &after, &nothing).is_empty(), is_whole, "{gone} of {of}");
+            // New ones make none of them good.
+            let after = of_cards((1 + gone..=of).chain(1000..1200));
+            assert_eq!(said(&before, &after, &nothing).is_empty(), is_whole, "{gone} of {of}");
+        }
+        let sentence = said(&of_cards(8_888_888_801..=8_888_888_850), &file(""), &nothing);
+        assert_eq!(sentence, ["it lacks 50 of 50 cards, all of them: ****8801, ****8802, ****8803 and 47 more"]);
+        // There was nothing, so nothing is gone.
+        assert!(said(&file("card\n"), &of_cards(1..=3), &nothing).is_empty());
+    }
+
+    #[test]
+    fn no_column_goes_that_restricts() {
+        let nothing = Known(Vec::new(), Vec::new());
+        let all = "card,account,name,balance,subsidy,uses,department,status,groups,pin,duress_pin,valid_from,valid_until,charge_max,day_max,credit,code";
+        let table = |names: &[&str]| {
+            let row: Vec<&str> = names.iter().map(|name| if *name == "card" { "1" } else { "" }).collect();
+            file(&format!("{}\n{}\n", names.join(","), row.join(",")))
+        };
+        let names: Vec<&str> = all.split(',').collect();
+        let before = table(&names);
+        for (place, name) in names.iter().enumerate().skip(1) {
+            let mut fewer = names.clone();
+            fewer.remove(place);
+            let sentences = said(&before, &table(&fewer), &nothing);
+            let may_go = matches!(*name, "name" | "balance" | "subsidy" | "uses" | "department");
+            assert_eq!(sentences.is_empty(), may_go, "{name}: {sentences:?}");
+            assert!(may_go || sentences[0].contains(&format!("/{name}")), "{sentences:?}");
+            // A column more is none less.
+            assert!(said(&table(&fewer), &before, &nothing).is_empty());
+        }
+        // Another order, and the Chinese name.
+        assert!(said(&table(&["card", "status", "pin"]), &table(&["密码", "card", "状态"]), &nothing).is_empty());
+    }
+
+    #[test]
+    fn no_card_is_put_on_somebody_s_money() {
+        let moved = Known(vec!["S1", "@0000000009"], vec![(1, "S1"), (9, "@0000000009")]);
+        let before = file("card,account\n1,S1\n2,S2\n3,S1\n");
+        for (after, is_whole) in [
+            ("card,account\n1,S1\n2,S2\n3,S1\n", true),
+            // A typing slip, a new card, rows that shifted.
+            ("card,account\n1,S1\n2,S1\n3,S1\n", false),
+            ("card,account\n1,S1\n2,S2\n3,S1\n4,S1\n", false),
+            ("card,account\n1,S2\n2,S1\n3,S3\n", false),
+            // What has moved stays where the ledger has it; an account that did not move is nobody's yet.
+            ("card,account\n1,S2\n2,S2\n3,S1\n", true),
+            ("card,account\n1,S9\n2,S8\n3,S1\n4,S2\n", true),
+            // Unknown until now, it bought something offline: that is its own.
+            ("card,account\n1,S1\n2,S2\n3,S1\n9,\n", true),
+        ] {
+            let sentences = said(&before, &file(after), &moved);
+            assert_eq!(sentences.is_empty(), is_whole, "{after}: {sentences:?}");
+        }
+        let sentences = said(&before, &file("card,account\n1,S1\n2,S1\n3,S1\n"), &moved);
+        assert!(sentences[0].ends_with("not on before: line 3: card ****0002 on account S1"), "{sentences:?}");
+    }
+
+    #[test]
+    fn a_beginning_that_ends_within_a_line_was_cut() {
+        let copy = b"card,charge_max\r\n88,100.00\r\n89,5.00\r\n";
+        for len in 0..=copy.len() {
+            let is_at_end = [0, 15, 16, 17, 26, 27, 28, 35, 36, 37].contains(&len);
+            assert_eq!(is_cut_short(&copy[..len], copy), !is_at_end, "{len}");
+        }
+        assert!(!is_cut_short(b"card,charge_max\r\n89,1", copy), "another file");
+        // Of a configuration its line may be whole.
+        for len in 0..=copy.len() {
+            let is_lost = ![0, 17, 28].contains(&len) && len < 35;
+            assert_eq!(has_lost_its_end(&copy[..len], copy), is_lost, "{len}");
+        }
+        assert!(!is_cut_short(b"a\nb", b"a\nb\n"));
+    }
+}

@@ -1,0 +1,184 @@
+//! The configuration file: UCI syntax, read by posgate itself (design.md, section 4).
+//!
+//! [`parse`] turns bytes into [`Settings`] or into every problem at once, each with its line and what to write
+//! instead; nothing here opens another file, and no bytes panic it. [`options::SECTIONS`] lists all there is to write.
+
+pub mod options;
+mod settings;
+mod texts;
+pub mod uci;
+mod values;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+
+pub use values::PORT;
+
+use crate::engine::model::Rules;
+use crate::files::problem::{Problem, Problems};
+
+/// Bytes of a configuration. A larger file is something else; a router could not hold it in memory as text.
+const FILE_LEN_MAX: u64 = 1024 * 1024;
+
+/// What an operator configured, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file it was read from, as it was named.
+    pub file: PathBuf,
+    /// The server section's options and their lines, in the file's order.
+    pub lines: Vec<(String, u32)>,
+    /// CRC-32 of the file's bytes: the ledger's `config_crc=`.
+    pub crc: u32,
+    /// For the init script; the server ignores it.
+    pub enabled: bool,
+    /// Where to listen; at least one address. Port 0 lets the system choose.
+    pub listen: Vec<SocketAddrV4>,
+    /// Only frames arriving on these interfaces are heard; empty: on all.
+    pub bind_devices: Vec<String>,
+    /// The card table.
+    pub cards: PathBuf,
+    /// The ledger's directory.
+    pub ledger_dir: PathBuf,
+    /// Which ledger this machine serves: beside the configuration, and not with the ledger.
+    pub identity: PathBuf,
+    /// A label for headers and exports: 1 to 64 bytes without control characters.
+    pub site: String,
+    /// A POSIX TZ that tz-rs reads; `None`: TZ, /etc/TZ, /etc/localtime, UTC, in this order.
+    pub timezone: Option<String>,
+    /// Bytes of a ledger segment before the next one begins.
+    pub segment_bytes: u64,
+    /// Bytes free below which sales are refused.
+    pub reserve_bytes: u64,
+    /// The control socket.
+    pub control: Option<PathBuf>,
+    /// The status file.
+    pub status: Option<PathBuf>,
+    /// The Prometheus text file.
+    pub metrics: Option<PathBuf>,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub log: String,
+    /// What decisions depend on.
+    pub rules: Rules,
+    /// Doubtful, but served: in the file's order.
+    pub warnings: Vec<Problem>,
+}
+
+impl Settings {
+    /// The line of an option of the server section, of a list that of its value in this place; 0 if it is not given.
+    pub fn line_of(&self, key: &str, place: usize) -> u32 {
+        self.lines.iter().filter(|(given, _)| given == key).nth(place).map_or(0, |(_, line)| *line)
+    }
+
+    /// What is wrong with an option that reads well, where it stands in the file.
+    pub fn problem(&self, key: &str, place: usize, message: String) -> Problem {
+        Problem { file: self.file.clone(), line: self.line_of(key, place), column: None, message }
+    }
+}
+
+/// Refuses addresses to listen on that no machine can listen on together.
+///
+/// # Errors
+/// Which two, and what to do.
+pub fn check_listen(listen: &[SocketAddrV4]) -> Result<(), String> {
+    for (index, one) in listen.iter().enumerate() {
+        let clashes = |other: &&SocketAddrV4| (**other == *one && one.port() != 0) || values::excludes(**other, *one);
+        if let Some(other) = listen[..index].iter().find(clashes) {
+            return Err(format!("{one} and {other} exclude each other: leave one of them out"));
+        }
+    }
+    Ok(())
+}
+
+/// Reads an address to listen on, `address` or `address:port`: what `list listen` and `--listen` take.
+///
+/// # Errors
+/// What to write instead.
+pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
+    values::endpoint(text).ok_or_else(|| format!("{text:?} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}"))
+}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it, in the file's order.
+pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
+    let (settings, problems) = inspect(path)?;
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+/// Reads a configuration file, and gives what it says beside everything that is wrong with it: an option that is wrong
+/// has its default. So the files that it names can be looked at in the same run; nothing may be served from it.
+///
+/// # Errors
+/// If there is nothing to read.
+pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
+    let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| whole(format!("cannot read the configuration: {error}; name another with --config FILE")))?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no configuration of posgate")));
+    }
+    Ok(read(&bytes, path))
+}
+
+/// Reads a configuration's bytes; `file` is named in problems, and relative paths are relative to its directory.
+///
+/// # Errors
+/// Everything that is wrong with it, in the file's order.
+pub fn parse(bytes: &[u8], file: &Path) -> Result<Settings, Vec<Problem>> {
+    let (settings, problems) = read(bytes, file);
+    if problems.is_empty() { Ok(settings) } else { Err(problems) }
+}
+
+fn read(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
+    let mut problems = Problems::new(file);
+    let mut warnings = Problems::new(file);
+    let text = decode(bytes, &mut problems);
+    let sections = uci::read(&text, &mut problems);
+    // What is empty, or cut before it, must not mean that every source and every device is served.
+    if !sections.iter().any(|section| section.kind == "server") {
+        problems.add(0, "there is no section config server: is the file empty, or cut short? write config server 'main' and its options");
+    }
+    if !bytes.is_empty() && !bytes.ends_with(b"\n") {
+        let line = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+        warnings.add(line, "the last line has no end: look whether the file was cut short, then end the line");
+    }
+    let crc = crc32fast::hash(bytes);
+    let mut settings = settings::assemble(&sections, file, crc, &mut problems, &mut warnings);
+    settings.warnings = warnings.into_list();
+    (settings, problems.into_list())
+}
+
+/// What a file without options gives: every default.
+pub fn defaults() -> Settings {
+    parse(b"config server\n", Path::new("/etc/config/posgate")).expect("the defaults are valid: a test reads them")
+}
+
+/// The file as text; lines that are no text are reported and read with U+FFFD, to find what else is wrong.
+fn decode(bytes: &[u8], problems: &mut Problems) -> String {
+    let bytes = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
+        Some(rest) => {
+            problems.add(
+                1,
+                "a byte order mark stands before the text, and uci reads no such file: save it as UTF-8 without BOM",
+            );
+            rest
+        }
+        None => bytes,
+    };
+    for (line, content) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        if content.contains(&0) {
+            problems.add(line, "a NUL byte: this is no text file; save it as UTF-8 text");
+        } else if std::str::from_utf8(content).is_err() {
+            problems.add(line, "this is not UTF-8: save the file as UTF-8 (not GBK, not ANSI)");
+        }
+    }
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! Every section and option that posgate knows, as one table: what check and README go by (design.md, sections 4 and 6).
+//!
+//! A default is written as a file would write it and is read by the same code. An option without a default is off
+//! when it is not given. Each [`Form`] knows its bounds and says them, so an error can tell what to write instead.
+
+use crate::engine::limits::{PERIODS_MAX, PIN_TRIES_MAX, TEXT_LEN_MAX};
+
+/// A type of section.
+#[derive(Debug)]
+pub struct SectionSpec {
+    /// The word after `config`.
+    pub kind: &'static str,
+    /// What it describes.
+    pub meaning: &'static str,
+    /// How many there may be; `None`: any number. Several `text` sections count as one.
+    pub count_max: Option<usize>,
+    /// What it may hold.
+    pub options: &'static [OptionSpec],
+}
+
+/// An option or list.
+#[derive(Debug)]
+pub struct OptionSpec {
+    /// Its name.
+    pub key: &'static str,
+    /// Whether it is written `list` and may stand several times.
+    pub is_list: bool,
+    /// What holds when it is not given, as it would be written; `None`: nothing.
+    pub default: Option<&'static str>,
+    /// What its values look like.
+    pub form: Form,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Read by others: any value.
+    Foreign,
+    /// Yes or no, in UCI's words.
+    Flag,
+    /// A whole number within bounds.
+    Number {
+        /// The least.
+        min: u32,
+        /// The greatest.
+        max: u32,
+    },
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Yuan.
+    Money,
+    /// `HH:MM`, before midnight.
+    Time,
+    /// `HH:MM`, or `24:00`.
+    TimeEnd,
+    /// Days of the week.
+    Days,
+    /// A machine number.
+    Machine,
+    /// A device's serial.
+    Serial,
+    /// An IPv4 address.
+    Address,
+    /// An IPv4 address, with a port or without.
+    Endpoint,
+    /// An IPv4 network.
+    Network,
+    /// A network interface.
+    Interface,
+    /// A file or directory.
+    Path,
+    /// A file; empty: none.
+    PathOrNone,
+    /// A text for people of at most this many bytes.
+    Label {
+        /// Bytes of UTF-8.
+        len_max: usize,
+    },
+    /// The name of a group or a place.
+    Name,
+    /// A PIN: its value is never shown.
+    Pin,
+    /// A POSIX TZ, or a zone's name.
+    Zone,
+    /// A display's text with variables.
+    Template,
+    /// Plain words for a display.
+    Words,
+    /// The three numbers after a text.
+    Trailer,
+}
+
+impl Form {
+    /// What to write: the end of a sentence that begins with "write".
+    pub fn wanted(self) -> String {
+        match self {
+            Self::Foreign => "anything".into(),
+            Self::Flag => "1 or 0 (also on, off, yes, no, true, false, enabled, disabled)".into(),
+            Self::Number { min, max } => format!("a whole number from {min} to {max}"),
+            Self::Word(words) => words.join(" or "),
+            Self::Money => "yuan with at most two decimals, up to 9999999.99, such as 12.50".into(),
+            Self::Time => "a time from 00:00 to 23:59, such as 07:30".into(),
+            Self::TimeEnd => "a time from 00:00 to 24:00, such as 13:30".into(),
+            Self::Days => "days as numbers, 1 = Monday to 7 = Sunday, such as 1-5 or 1,3,5 or 6-7".into(),
+            Self::Machine => "a machine number of 1 to 10 digits, such as 00002".into(),
+            Self::Serial => "the serial that the device sends, at most 20 letters and digits".into(),
+            Self::Address => "an IPv4 address such as 192.168.1.218".into(),
+            Self::Endpoint => "an IPv4 address such as 0.0.0.0, or one with a port such as 0.0.0.0:39192".into(),
+            Self::Network => "an IPv4 network such as 192.168.1.0/24, or one address".into(),
+            Self::Interface => "a network interface such as br-lan, at most 15 characters".into(),
+            Self::Path => "a path, absolute or relative to this file".into(),
+            Self::PathOrNone => "a path, absolute or relative to this file, or '' for none".into(),
+            Self::Label { len_max } => format!("a text of 1 to {len_max} bytes (a Chinese character takes 3)"),
+            Self::Name => "a name of 1 to 64 bytes without ;".into(),
+            Self::Pin => "a PIN of 1 to 8 digits".into(),
+            Self::Zone => {
+                "a POSIX TZ (CST-8 is China's time, UTC0 is UTC), or a zone's name where this machine has its file"
+                    .into()
+            }
+            Self::Template => format!(
+                "a text in one line of at most {TEXT_LEN_MAX} bytes of GBK, without commas, with \\n where the display breaks a line"
+            ),
+            Self::Words => format!("words in one line of at most {TEXT_LEN_MAX} bytes of GBK, without commas"),
+            Self::Trailer => "three numbers from 0 to 255 such as 20,0,1".into(),
+        }
+    }
+}
+
+const SECONDS_OF_DAY: Form = Form::Number { min: 0, max: 86_400 };
+const RATE: Form = Form::Number { min: 0, max: 1_000_000 };
+
+const fn option(key: &'static str, default: &'static str, form: Form, meaning: &'static str) -> OptionSpec {
+    OptionSpec { key, is_list: false, default: Some(default), form, meaning }
+}
+
+const fn unset(key: &'static str, form: Form, meaning: &'static str) -> OptionSpec {
+    OptionSpec { key, is_list: false, default: None, form, meaning }
+}
+
+const fn list(key: &'static str, form: Form, meaning: &'static str) -> OptionSpec {
+    OptionSpec { key, is_list: true, default: None, form, meaning }
+}
+
+/// `config server`.
+pub const SERVER: &SectionSpec = &SectionSpec {
+    kind: "server",
+    meaning: "the server itself",
+    count_max: Some(1),
+    options: &[
+        option("enabled", "1", Form::Flag, "read by the init script; posgate itself ignores it"),
+        list("interface", Form::Foreign, "OpenWrt networks; the init script turns them into bind_device"),
+        OptionSpec {
+            key: "listen",
+            is_list: true,
+            default: Some("0.0.0.0:39192"),
+            form: Form::Endpoint,
+            meaning: "addresses to listen on; a reply leaves from the address that was asked",
+        },
+        list("bind_device", Form::Interface, "only frames arriving on these interfaces; none given: all"),
+        list("allow", Form::Network, "sources outside are dropped and counted; none given: every source"),
+        option("cards", "/etc/posgate/cards.csv", Form::Path, "the card table"),
+        option("ledger_dir", "/etc/posgate/ledger", Form::Path, "where the ledger lives; it must survive a power cut"),
+        unset(
+            "identity",
+            Form::Path,
+            "the file that says which ledger this machine serves; none given: `identity` beside the card table",
+        ),
+        option("site", "site1", Form::Label { len_max: 64 }, "a label in every segment's header and export"),
+        option("unknown_devices", "serve", Form::Word(&["serve", "quarantine"]), "devices that no section registers"),
+        option("clock", "trust", Form::Word(&["trust", "ntp"]), "when the wall clock is believed"),
+        unset("timezone", Form::Zone, "none given: TZ, /etc/TZ, /etc/localtime, UTC, in this order"),
+        option("day_start", "00:00", Form::Time, "when the business day begins"),
+        option("clock_tolerance_s", "30", SECONDS_OF_DAY, "how far a device's clock may be off before 003"),
+        option("resend_first_ms", "500", Form::Number { min: 10, max: 60_000 }, "before the first resend; doubles"),
+        option("resend_max", "4", Form::Number { min: 0, max: 10 }, "resends at most"),
+        option("door_ttl_ms", "3000", Form::Number { min: 0, max: 60_000 }, "an older 050 is never sent again"),
+        option("ack_109", "0", Form::Flag, "whether a 109 gets a 001 (inferred: no source says)"),
+        option("same_sale_s", "30", SECONDS_OF_DAY, "a sale in doubt tried again within this is the same; 0: off"),
+        option("offline_match_s", "120", SECONDS_OF_DAY, "a 105 this near to a sale in doubt is that sale; 0: off"),
+        option("offline_max", "1000.00", Form::Money, "a larger 105 is not booked but listed"),
+        option(
+            "pin_tries",
+            "5",
+            Form::Number { min: 0, max: PIN_TRIES_MAX },
+            "wrong PINs a minute that stop more; 0: off",
+        ),
+        option("clash_window_s", "60", SECONDS_OF_DAY, "how long a machine number stays with its last user"),
+        option("rate_source", "100", RATE, "frames a second from one address; 0: no limit"),
+        option("rate_total", "0", RATE, "frames a second from all together; 0: no limit"),
+        option("segment_bytes", "1048576", Form::Number { min: 1024, max: 1 << 30 }, "a ledger segment's size"),
+        option("reserve_bytes", "262144", Form::Number { min: 0, max: 1 << 30 }, "free space below which sales stop"),
+        option("control", "/var/run/posgate/ctl.sock", Form::PathOrNone, "the control socket"),
+        option("status", "/var/run/posgate/status.json", Form::PathOrNone, "the status file"),
+        option("metrics", "", Form::PathOrNone, "the Prometheus text file"),
+        option("log", "info", Form::Word(&["error", "warn", "info", "debug", "trace"]), "RUST_LOG overrides it"),
+    ],
+};
+
+/// `config device`.
+pub const DEVICE: &SectionSpec = &SectionSpec {
+    kind: "device",
+    meaning: "a registered device: its machine number belongs to this serial or address alone",
+    count_max: Some(crate::engine::limits::DEVICES_MAX),
+    options: &[
+        unset("machine", Form::Machine, "the machine number; required"),
+        unset("name", Form::Label { len_max: 96 }, "for people, and $device on displays"),
+        unset("serial", Form::Serial, "the serial it must send, if it sends one"),
+        unset("address", Form::Address, "the address it must send from"),
+        option("kind", "pos", Form::Word(&["pos", "board"]), "a terminal or an access board"),
+        list("place", Form::Name, "chooses the periods that hold here"),
+        list("group", Form::Name, "only cards of one of these groups may pay here; none given: every card"),
+    ],
+};
+
+/// `config period`.
+pub const PERIOD: &SectionSpec = &SectionSpec {
+    kind: "period",
+    meaning: "a meal period",
+    count_max: Some(PERIODS_MAX),
+    options: &[
+        unset("name", Form::Label { len_max: 24 }, "what the ledger's period= says; required"),
+        unset("from", Form::Time, "its first minute; required"),
+        unset("to", Form::TimeEnd, "its end, exclusive; may cross midnight; required"),
+        list("place", Form::Name, "where it holds; none given: everywhere"),
+        list("group", Form::Name, "cards it holds for; none given: all"),
+        option("uses_max", "0", Form::Number { min: 0, max: 65_535 }, "a card's sales in it of one day; 0: no limit"),
+        unset("price", Form::Money, "what count mode takes from the balance; none given: one of the card's uses"),
+    ],
+};
+
+/// `config door`.
+pub const DOOR: &SectionSpec = &SectionSpec {
+    kind: "door",
+    meaning: "who may pass a door, when; several for one door: any may admit",
+    count_max: Some(crate::engine::limits::DOOR_RULES_MAX),
+    options: &[
+        unset("machine", Form::Machine, "the board's machine number; required"),
+        unset("door", Form::Number { min: 0, max: 65_535 }, "the door on that board; required"),
+        list("group", Form::Name, "groups of cards; none given: every valid card"),
+        option("from", "00:00", Form::Time, "the first minute"),
+        option("to", "24:00", Form::TimeEnd, "the end, exclusive; may cross midnight"),
+        option("days", "1-7", Form::Days, "1 = Monday; a span across midnight belongs to the day it began"),
+        option("pin", "none", Form::Word(&["none", "card"]), "card: the card's PIN must follow"),
+        unset("open_pin", Form::Pin, "opens without a card; empty: never"),
+        option("passback_s", "0", SECONDS_OF_DAY, "the same card again within this is refused; 0: never"),
+        option("relay_s", "5", Form::Number { min: 0, max: 255 }, "050's last number but one (inferred)"),
+        option("left_open_s", "20", Form::Number { min: 0, max: 65_535 }, "050's last number; longer open: an alarm"),
+    ],
+};
+
+/// `config text`.
+pub const TEXT: &SectionSpec = &SectionSpec {
+    kind: "text",
+    meaning: "what displays show",
+    count_max: None,
+    options: &[
+        option("charge_ok", r"姓名:$name {$balance}\n", Form::Template, "008 of an amount"),
+        option("meal_ok", r"姓名:$name {$uses}\n", Form::Template, "008 of a meal"),
+        option("scan_ok", r"姓名:$name {$balance}\n", Form::Template, "008 of a code"),
+        option("inquiry", r"卡号:$card\n姓名:$name\n余额:$balance\n状态:$reason\n", Form::Template, "009"),
+        option("declined", r"姓名:$name\n余额:$balance\n状态:$reason\n", Form::Template, "006"),
+        option("admitted", r"卡号:$card\n姓名:$name\n状态:欢迎光临\n", Form::Template, "050"),
+        option("refused", r"卡号:$card\n姓名:$name\n状态:$reason\n", Form::Template, "051"),
+        option("display_ok", "20,0,1", Form::Trailer, "after 008's text (inferred: seconds, a flag, a sound)"),
+        option("display_declined", "20,0,6", Form::Trailer, "after 006's text"),
+        option("display_inquiry", "20,1,0", Form::Trailer, "after 009's text"),
+        option("display_admitted", "20,1,0", Form::Trailer, "after 050's text"),
+        option("display_refused", "20,1,3", Form::Trailer, "after 051's text"),
+        option(
+            "card_ok",
+            crate::engine::model::reason::CARD_OK_TEXT,
+            Form::Words,
+            "$reason of a card that nothing refuses",
+        ),
+    ],
+};
+
+/// Begins the options of `config text` that replace a reason's words: `reason_`, then the word with `_` for `-`.
+pub const REASON_PREFIX: &str = "reason_";
+
+/// All sections, in the order of design.md.
+pub const SECTIONS: &[&SectionSpec] = &[SERVER, DEVICE, PERIOD, DOOR, TEXT];
+
+/// Begins the names that are the integrator's own: never read, never an error.
+pub const FOREIGN_PREFIX: &str = "x_";
+
+impl SectionSpec {
+    /// The option of this name.
+    pub fn option(&self, key: &str) -> Option<&'static OptionSpec> {
+        self.options.iter().find(|option| option.key == key)
+    }
+}

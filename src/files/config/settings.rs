@@ -1,0 +1,606 @@
+//! From sections to [`Settings`]: every option read by its form, then what must agree with each other.
+//!
+//! Reading goes on after a problem, with the option's default, so that one run shows them all.
+
+use std::net::SocketAddrV4;
+use std::path::Path;
+
+use super::options::{
+    DEVICE, DOOR, FOREIGN_PREFIX, Form, OptionSpec, PERIOD, REASON_PREFIX, SECTIONS, SERVER, SectionSpec, TEXT,
+};
+use super::uci::{Section, Setting};
+use super::{Settings, texts, values};
+use crate::engine::gbk;
+use crate::engine::limits::{GROUPS_MAX, NAME_LEN_MAX};
+use crate::engine::model::rules::{
+    ClockTrust, DeviceKind, DeviceRule, DoorRule, Names, Period, Rules, Template, Texts, UnknownDevices,
+};
+use crate::engine::model::{Date, GroupSet, MachineNo, Reason, TimeOfDay};
+use crate::files::problem::{Problems, quoted};
+
+/// The build date that `build/main.rs` sets; a clock before it is not believed (design.md, section 11).
+const BUILT_ON: Option<&str> = option_env!("POSGATE_BUILT_ON");
+
+/// The longest path that a socket can have on Linux, less its closing zero byte.
+const SOCKET_PATH_LEN_MAX: usize = 107;
+
+/// Reads the sections of one file. The settings hold only if `problems` stays empty.
+pub(super) fn assemble(
+    sections: &[Section],
+    file: &Path,
+    crc: u32,
+    problems: &mut Problems,
+    warnings: &mut Problems,
+) -> Settings {
+    check_sections(sections, problems);
+    let mut groups = Names::default();
+    let mut places = Names::default();
+    let texts = read_texts(&mut Reader::new(TEXT, 0, sections_of(sections, TEXT), problems), warnings);
+    let mut server = Reader::new(SERVER, 0, sections_of(sections, SERVER).take(1), problems);
+    let mut settings = read_server(&mut server, texts, file, crc);
+    // No option of the one has the name of one of the other.
+    let of_texts = sections_of(sections, TEXT).flat_map(|section| &section.settings);
+    settings.lines.extend(of_texts.map(|setting| (setting.key.clone(), setting.line)));
+    let devices: Vec<(u32, DeviceRule)> = sections_of(sections, DEVICE)
+        .filter_map(|section| {
+            let mut reader = Reader::new(DEVICE, section.line, [section], problems);
+            Some((section.line, read_device(&mut reader, &mut groups, &mut places, warnings)?))
+        })
+        .collect();
+    let periods: Vec<(u32, Period)> = sections_of(sections, PERIOD)
+        .filter_map(|section| {
+            let mut reader = Reader::new(PERIOD, section.line, [section], problems);
+            Some((section.line, read_period(&mut reader, &mut groups, &mut places)?))
+        })
+        .collect();
+    let doors: Vec<(u32, DoorRule)> = sections_of(sections, DOOR)
+        .filter_map(|section| {
+            let mut reader = Reader::new(DOOR, section.line, [section], problems);
+            Some((section.line, read_door(&mut reader, &mut groups)?))
+        })
+        .collect();
+
+    check_devices(&devices, problems, warnings);
+    check_periods(&periods, &devices, &places, warnings);
+    check_doors(&doors, &devices, warnings);
+    if let Some(control) = &settings.control
+        && control.as_os_str().len() > SOCKET_PATH_LEN_MAX
+    {
+        let message = format!("the path of control is too long for a socket: at most {SOCKET_PATH_LEN_MAX} bytes");
+        warnings.add(settings.line_of("control", 0), message);
+    }
+
+    settings.rules.devices = devices.into_iter().map(|(_, device)| device).collect();
+    settings.rules.periods = periods.into_iter().map(|(_, period)| period).collect();
+    settings.rules.doors = doors.into_iter().map(|(_, door)| door).collect();
+    settings.rules.groups = groups;
+    settings.rules.places = places;
+    settings
+}
+
+fn sections_of<'a>(sections: &'a [Section], spec: &'static SectionSpec) -> impl Iterator<Item = &'a Section> {
+    sections.iter().filter(|section| section.kind == spec.kind)
+}
+
+/// Types, counts and names.
+fn check_sections(sections: &[Section], problems: &mut Problems) {
+    for (index, section) in sections.iter().enumerate() {
+        if section.kind.starts_with(FOREIGN_PREFIX) {
+            continue;
+        }
+        let Some(spec) = SECTIONS.iter().find(|spec| spec.kind == section.kind) else {
+            let known = SECTIONS.iter().map(|spec| spec.kind);
+            let kind = quoted(&section.kind);
+            problems.add(section.line, format!("unknown section type {kind}: {}", advice(&section.kind, known)));
+            continue;
+        };
+        let before = &sections[..index];
+        let count = before.iter().filter(|other| other.kind == section.kind).count();
+        match spec.count_max {
+            Some(1) if count > 0 => {
+                let first = before.iter().find(|other| other.kind == section.kind).map_or(0, |first| first.line);
+                let kind = spec.kind;
+                problems
+                    .add(section.line, format!("a second config {kind}: put its options into the one in line {first}"));
+            }
+            // Once is enough: the first that is too many.
+            Some(count_max) if count == count_max => {
+                problems.add(section.line, format!("too many config {} sections: at most {count_max} fit", spec.kind));
+            }
+            Some(_) | None => (),
+        }
+        if let Some(name) = &section.name
+            && let Some(first) = before.iter().find(|other| other.name.as_ref() == Some(name))
+        {
+            let message = format!("the section name {} is taken by line {}: choose another", quoted(name), first.line);
+            problems.add(section.line, message);
+        }
+    }
+}
+
+fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> Settings {
+    let directory = file.parent().unwrap_or_else(|| Path::new(""));
+    let path =
+        |server: &mut Reader<'_>, key| server.read(key, |value| (!value.is_empty()).then(|| directory.join(value)));
+    let path_or_none = |server: &mut Reader<'_>, key| {
+        let value = server.read(key, |value| Some(value.to_owned()))?;
+        (!value.is_empty()).then(|| directory.join(value))
+    };
+    let rules = Rules {
+        allow: server.read_list("allow", values::network),
+        unknown_devices: server
+            .word("unknown_devices", &[("serve", UnknownDevices::Serve), ("quarantine", UnknownDevices::Quarantine)]),
+        clock: server.word("clock", &[("trust", ClockTrust::Trust), ("ntp", ClockTrust::Ntp)]),
+        day_start: server.read("day_start", values::time).unwrap_or_default(),
+        clock_tolerance_s: server.number("clock_tolerance_s"),
+        resend_first_ms: server.number("resend_first_ms"),
+        resend_max: u8::try_from(server.number("resend_max")).unwrap_or(u8::MAX),
+        door_ttl_ms: server.number("door_ttl_ms"),
+        ack_109: server.flag("ack_109"),
+        same_sale_s: server.number("same_sale_s"),
+        offline_match_s: server.number("offline_match_s"),
+        offline_max: server.read("offline_max", values::money).unwrap_or_default(),
+        clash_window_s: server.number("clash_window_s"),
+        pin_tries: server.number("pin_tries"),
+        rate_source: server.number("rate_source"),
+        rate_total: server.number("rate_total"),
+        devices: Vec::new(),
+        periods: Vec::new(),
+        doors: Vec::new(),
+        texts,
+        groups: Names::default(),
+        places: Names::default(),
+        built_on: built_on(),
+    };
+    let cards = path(server, "cards").unwrap_or_default();
+    let identity = path(server, "identity").unwrap_or_else(|| cards.with_file_name("identity"));
+    let listen = server.read_list("listen", values::endpoint);
+    server.refuse_repeated("listen", &listen);
+    server.refuse_clashing_listen(&listen);
+    let bind_devices = server.read_list("bind_device", values::interface);
+    server.refuse_repeated("bind_device", &bind_devices);
+    Settings {
+        file: file.to_owned(),
+        lines: server.settings.iter().map(|setting| (setting.key.clone(), setting.line)).collect(),
+        crc,
+        enabled: server.flag("enabled"),
+        listen,
+        bind_devices,
+        cards,
+        identity,
+        ledger_dir: path(server, "ledger_dir").unwrap_or_default(),
+        site: server.label("site").unwrap_or_default(),
+        timezone: server.read("timezone", values::zone),
+        segment_bytes: server.number("segment_bytes").into(),
+        reserve_bytes: server.number("reserve_bytes").into(),
+        control: path_or_none(server, "control"),
+        status: path_or_none(server, "status"),
+        metrics: path_or_none(server, "metrics"),
+        log: server.word("log", &["error", "warn", "info", "debug", "trace"].map(|word| (word, word))).to_owned(),
+        rules,
+        warnings: Vec::new(),
+    }
+}
+
+/// `None` if it names no machine: then nothing can be checked against it.
+fn read_device(
+    reader: &mut Reader<'_>,
+    groups: &mut Names,
+    places: &mut Names,
+    warnings: &mut Problems,
+) -> Option<DeviceRule> {
+    let name = reader.label("name").unwrap_or_default();
+    let name_gbk = gbk::encode_data(&name, NAME_LEN_MAX);
+    if gbk::decode(&name_gbk) != name.trim() {
+        let line = reader.line_of("name");
+        let shown = gbk::decode(&name_gbk);
+        warnings.add(line, format!("displays will show the name {} as {}", quoted(&name), quoted(&shown)));
+    }
+    let rule = DeviceRule {
+        machine: MachineNo::from_value(0),
+        name,
+        name_gbk,
+        serial: reader.read("serial", values::serial),
+        address: reader.read("address", |value| value.parse().ok()),
+        kind: reader.word("kind", &[("pos", DeviceKind::Pos), ("board", DeviceKind::Board)]),
+        places: reader.names("place", places),
+        groups: reader.names("group", groups),
+    };
+    let machine = reader.required("machine", |value| MachineNo::parse(value.as_bytes()))?;
+    Some(DeviceRule { machine, ..rule })
+}
+
+/// `None` if name or times are missing.
+fn read_period(reader: &mut Reader<'_>, groups: &mut Names, places: &mut Names) -> Option<Period> {
+    let name = reader.required("name", values::account_id);
+    let from = reader.required("from", values::time);
+    let to = reader.required("to", values::time_end);
+    reader.refuse_empty_span(from, to);
+    let places = reader.names("place", places);
+    let groups = reader.names("group", groups);
+    let uses_max = reader.number("uses_max");
+    let price = reader.read("price", values::money);
+    Some(Period { name: name?, from: from?, to: to?, places, groups, uses_max, price })
+}
+
+/// `None` if board or door are missing.
+fn read_door(reader: &mut Reader<'_>, groups: &mut Names) -> Option<DoorRule> {
+    let machine = reader.required("machine", |value| MachineNo::parse(value.as_bytes()));
+    let (min, max) = reader.bounds("door");
+    let door = reader.required("door", |value| values::number(value, min, max));
+    let from = reader.read("from", values::time);
+    let to = reader.read("to", values::time_end);
+    reader.refuse_empty_span(from, to);
+    let groups = reader.names("group", groups);
+    let days = reader.read("days", values::days);
+    let card_pin = reader.word("pin", &[("none", false), ("card", true)]);
+    let open_pin = reader.read("open_pin", values::pin);
+    let (passback_s, relay_s) = (reader.number("passback_s"), reader.number("relay_s"));
+    let left_open_s = reader.number("left_open_s");
+    Some(DoorRule {
+        machine: machine?,
+        door: door?,
+        groups,
+        from: from?,
+        to: to?,
+        days: days?,
+        card_pin,
+        open_pin,
+        passback_s,
+        relay_s,
+        left_open_s,
+    })
+}
+
+fn read_texts(reader: &mut Reader<'_>, warnings: &mut Problems) -> Texts {
+    reader.warn_of_texts(warnings);
+    Texts {
+        charge_ok: reader.template("charge_ok"),
+        meal_ok: reader.template("meal_ok"),
+        scan_ok: reader.template("scan_ok"),
+        inquiry: reader.template("inquiry"),
+        declined: reader.template("declined"),
+        admitted: reader.template("admitted"),
+        refused: reader.template("refused"),
+        display_ok: reader.read("display_ok", values::trailer).unwrap_or_default(),
+        display_declined: reader.read("display_declined", values::trailer).unwrap_or_default(),
+        display_inquiry: reader.read("display_inquiry", values::trailer).unwrap_or_default(),
+        display_admitted: reader.read("display_admitted", values::trailer).unwrap_or_default(),
+        display_refused: reader.read("display_refused", values::trailer).unwrap_or_default(),
+        reasons: Reason::ALL.iter().map(|reason| reader.words(&reason_key(*reason), reason.text())).collect(),
+        card_ok: reader.words("card_ok", crate::engine::model::reason::CARD_OK_TEXT),
+    }
+}
+
+fn reason_key(reason: Reason) -> String {
+    format!("{REASON_PREFIX}{}", reason.word().replace('-', "_"))
+}
+
+fn check_devices(devices: &[(u32, DeviceRule)], problems: &mut Problems, warnings: &mut Problems) {
+    for (index, (line, device)) in devices.iter().enumerate() {
+        let before = &devices[..index];
+        if let Some((first, _)) = before.iter().find(|(_, other)| other.machine == device.machine) {
+            let machine = device.machine;
+            let message = format!("machine {machine} is registered in line {first} already: remove one of the two");
+            problems.add(*line, message);
+        } else if let Some((first, other)) =
+            before.iter().find(|(_, other)| device.serial.is_some() && other.serial == device.serial)
+        {
+            let (machine, other) = (device.machine, other.machine);
+            let message =
+                format!("machines {other} (line {first}) and {machine} have the same serial: is one mistyped?");
+            warnings.add(*line, message);
+        }
+    }
+}
+
+fn check_periods(periods: &[(u32, Period)], devices: &[(u32, DeviceRule)], places: &Names, warnings: &mut Problems) {
+    let with_devices = values::union(devices.iter().map(|(_, device)| device.places));
+    for (line, period) in periods {
+        for place in places.names(GroupSet(period.places.0 & !with_devices.0)) {
+            let message = format!("no device is at place {}: give one list place {}", quoted(place), quoted(place));
+            warnings.add(*line, message);
+        }
+    }
+}
+
+fn check_doors(doors: &[(u32, DoorRule)], devices: &[(u32, DeviceRule)], warnings: &mut Problems) {
+    let any_board = devices.iter().any(|(_, device)| device.kind == DeviceKind::Board);
+    for (line, door) in doors {
+        let machine = door.machine;
+        match devices.iter().find(|(_, device)| device.machine == machine) {
+            Some((_, device)) if device.kind == DeviceKind::Board => (),
+            Some((device_line, _)) => {
+                let message =
+                    format!("machine {machine} is a pos by line {device_line}: write option kind 'board' there");
+                warnings.add(*line, message);
+            }
+            None if any_board => {
+                let message = format!("no config device registers board {machine}, though others are: is it mistyped?");
+                warnings.add(*line, message);
+            }
+            None => (),
+        }
+    }
+}
+
+/// The program's build date; 1970 where the build did not say.
+fn built_on() -> Date {
+    BUILT_ON.and_then(|text| Date::parse(text.as_bytes())).unwrap_or(Date(0))
+}
+
+/// "did you mean", or all that is known.
+fn advice<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let nearest = known.clone().map(|candidate| (distance(word, candidate), candidate)).min();
+    match nearest {
+        Some((distance, candidate)) if distance <= 1 + candidate.len() / 5 => format!("did you mean {candidate}?"),
+        _ => format!("write one of {}, or begin your own names with x_", known.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Letters to insert, drop or replace to make one word the other (Levenshtein); long words count as far.
+fn distance(left: &str, right: &str) -> usize {
+    if left.len() > 64 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, letter) in left.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.bytes().enumerate() {
+            let replaced = diagonal + usize::from(letter != other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// One section's settings (those of all `text` sections together), checked against its table.
+struct Reader<'a> {
+    spec: &'static SectionSpec,
+    line: u32,
+    settings: Vec<&'a Setting>,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Reader<'a> {
+    /// Reports what the section cannot hold, and keeps the rest.
+    fn new(
+        spec: &'static SectionSpec,
+        line: u32,
+        sections: impl IntoIterator<Item = &'a Section>,
+        problems: &'a mut Problems,
+    ) -> Self {
+        let mut reader = Self { spec, line, settings: Vec::new(), problems };
+        for setting in sections.into_iter().flat_map(|section| &section.settings) {
+            if !setting.key.starts_with(FOREIGN_PREFIX) {
+                match reader.check(setting) {
+                    Ok(()) => reader.settings.push(setting),
+                    Err(message) => reader.problems.add(setting.line, message),
+                }
+            }
+        }
+        reader
+    }
+
+    fn check(&self, setting: &Setting) -> Result<(), String> {
+        let key = &setting.key;
+        let spec = self.option(key).ok_or_else(|| self.unknown(key))?;
+        match (spec.is_list, setting.is_list) {
+            (true, false) => return Err(format!("{key} is a list: write list {key} 'VALUE'")),
+            (false, true) => return Err(format!("{key} is no list: write option {key} 'VALUE'")),
+            (true, true) | (false, false) => (),
+        }
+        if spec.form != Form::Foreign && setting.value.chars().any(char::is_control) {
+            return Err(format!("the value of {key} holds a line end or control character: is a quote missing?"));
+        }
+        if spec.form == Form::Template && setting.lost_line_break {
+            return Err(format!(r"{key}: in double quotes UCI reads \n as n: write single quotes"));
+        }
+        let first = self.settings.iter().find(|first| !spec.is_list && first.key == *key);
+        first.map_or(Ok(()), |first| Err(format!("{key} stands in line {} already: remove one of the two", first.line)))
+    }
+
+    fn unknown(&self, key: &str) -> String {
+        let reasons: Vec<String> = if self.spec.kind == TEXT.kind {
+            Reason::ALL.iter().map(|reason| reason_key(*reason)).collect()
+        } else {
+            Vec::new()
+        };
+        let known = self.spec.options.iter().map(|option| option.key).chain(reasons.iter().map(String::as_str));
+        format!("config {} has no {}: {}", self.spec.kind, quoted(key), advice(key, known))
+    }
+
+    /// The table's row; every reason has one too.
+    fn option(&self, key: &str) -> Option<&'static OptionSpec> {
+        const REASON: &OptionSpec = &OptionSpec {
+            key: REASON_PREFIX,
+            is_list: false,
+            default: None,
+            form: Form::Words,
+            meaning: "the words on a display for this reason",
+        };
+        let is_reason = self.spec.kind == TEXT.kind && Reason::ALL.iter().any(|reason| reason_key(*reason) == key);
+        if is_reason { Some(REASON) } else { self.spec.option(key) }
+    }
+
+    fn known(&self, key: &str) -> &'static OptionSpec {
+        self.option(key).expect("the table lists every option that is read")
+    }
+
+    /// What to write instead of this setting's value. PINs are not repeated.
+    fn refuse(&mut self, setting: &Setting) {
+        let key = &setting.key;
+        let wanted = self.known(key).form.wanted();
+        let value = if key.contains("pin") { String::new() } else { format!(" {}", quoted(&setting.value)) };
+        self.problems.add(setting.line, format!("{key}{value}: write {wanted}"));
+    }
+
+    fn given(&self, key: &str) -> Option<&'a Setting> {
+        self.settings.iter().find(|setting| setting.key == key).copied()
+    }
+
+    fn items(&self, key: &str) -> Vec<&'a Setting> {
+        self.settings.iter().copied().filter(|setting| setting.key == key).collect()
+    }
+
+    fn line_of(&self, key: &str) -> u32 {
+        self.given(key).map_or(self.line, |setting| setting.line)
+    }
+
+    /// The value, or the default if it is not given or wrong. An option without a default is `None` when empty.
+    fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let default = self.known(key).default;
+        if let Some(setting) = self.given(key)
+            && (default.is_some() || !setting.value.is_empty())
+        {
+            if let Some(value) = parse(&setting.value) {
+                return Some(value);
+            }
+            self.refuse(setting);
+        }
+        default.and_then(parse)
+    }
+
+    /// As [`Reader::read`], and a problem if there is none.
+    fn required<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        if self.given(key).is_none_or(|setting| setting.value.is_empty()) {
+            let (kind, wanted) = (self.spec.kind, self.known(key).form.wanted());
+            self.problems.add(self.line_of(key), format!("config {kind} needs option {key}: write {wanted}"));
+            return None;
+        }
+        self.read(key, parse)
+    }
+
+    /// All values of a list, or its default.
+    fn read_list<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let given = self.items(key);
+        if given.is_empty() {
+            return self.known(key).default.and_then(parse).into_iter().collect();
+        }
+        let mut values = Vec::with_capacity(given.len());
+        for setting in given {
+            match parse(&setting.value) {
+                Some(value) => values.push(value),
+                None => self.refuse(setting),
+            }
+        }
+        values
+    }
+
+    /// Binding the same thing twice would fail at start, with a worse message.
+    fn refuse_repeated<T: PartialEq>(&mut self, key: &str, values: &[T]) {
+        let given = self.items(key);
+        if given.len() != values.len() {
+            return;
+        }
+        for (index, value) in values.iter().enumerate() {
+            if let Some(first) = values[..index].iter().position(|other| other == value) {
+                let first = given[first].line;
+                self.problems.add(given[index].line, format!("{key} stands in line {first} already: remove one"));
+            }
+        }
+    }
+
+    /// Where all addresses of a port are listened on, none of them can be listened on once more.
+    fn refuse_clashing_listen(&mut self, values: &[SocketAddrV4]) {
+        let given = self.items("listen");
+        if given.len() != values.len() {
+            return;
+        }
+        for (index, value) in values.iter().enumerate() {
+            if let Some(first) = values[..index].iter().position(|other| values::excludes(*other, *value)) {
+                let (value, other) = (&given[index].value, &given[first].value);
+                let message = format!(
+                    "listen {} and {} of line {} exclude each other: 0.0.0.0 is every address of this machine; remove one",
+                    quoted(value),
+                    quoted(other),
+                    given[first].line
+                );
+                self.problems.add(given[index].line, message);
+            }
+        }
+    }
+
+    /// A span of a day that begins where it ends may mean never or always.
+    fn refuse_empty_span(&mut self, from: Option<TimeOfDay>, to: Option<TimeOfDay>) {
+        if from.is_some() && from == to {
+            let message = "from and to are equal: for the whole day write from '00:00' and to '24:00'";
+            self.problems.add(self.line_of("to"), message);
+        }
+    }
+
+    fn bounds(&self, key: &str) -> (u32, u32) {
+        match self.known(key).form {
+            Form::Number { min, max } => (min, max),
+            _ => unreachable!("the table says that {key} is a number"),
+        }
+    }
+
+    fn number(&mut self, key: &str) -> u32 {
+        let (min, max) = self.bounds(key);
+        self.read(key, |value| values::number(value, min, max)).expect("every number has a default")
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        self.read(key, values::flag).expect("every flag has a default")
+    }
+
+    fn word<T: Copy>(&mut self, key: &str, words: &[(&str, T)]) -> T {
+        let meaning = |value: &str| words.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning);
+        self.read(key, meaning).expect("every word has a default")
+    }
+
+    fn label(&mut self, key: &str) -> Option<String> {
+        let Form::Label { len_max } = self.known(key).form else {
+            unreachable!("the table says that {key} is a label");
+        };
+        self.read(key, |value| values::label(value, len_max).map(|value| value.trim().to_owned()))
+    }
+
+    /// The set of a list's names.
+    fn names(&mut self, key: &str, known: &mut Names) -> GroupSet {
+        let mut sets = Vec::new();
+        for setting in self.items(key) {
+            let Some(name) = values::name(&setting.value) else {
+                self.refuse(setting);
+                continue;
+            };
+            let set = known.intern(name);
+            if set.is_none() {
+                self.problems.add(setting.line, format!("more than {GROUPS_MAX} different {key} names: use fewer"));
+            }
+            sets.extend(set);
+        }
+        values::union(sets)
+    }
+
+    fn template(&mut self, key: &str) -> Template {
+        let default = self.known(key).default.unwrap_or_default();
+        let text = self.given(key).map_or(default, |setting| setting.value.as_str());
+        texts::template(text).unwrap_or_else(|message| {
+            self.problems.add(self.line_of(key), format!("{key}: {message}"));
+            Template::default()
+        })
+    }
+
+    fn words(&mut self, key: &str, default: &str) -> Vec<u8> {
+        let text = self.given(key).map_or(default, |setting| setting.value.as_str());
+        texts::words(text).unwrap_or_else(|message| {
+            self.problems.add(self.line_of(key), format!("{key}: {message}"));
+            Vec::new()
+        })
+    }
+
+    /// What a display would show otherwise than it was written.
+    fn warn_of_texts(&self, warnings: &mut Problems) {
+        for setting in &self.settings {
+            let key = &setting.key;
+            let missing = texts::missing_characters(&setting.value);
+            if !missing.is_empty() {
+                warnings.add(setting.line, format!("{key}: displays lack {} and will show ?", quoted(&missing)));
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The last configuration and card table that were accepted, kept beside the ledger (design.md, section 5).
+//!
+//! What always holds: a copy is whole or not there (written under another name, synced, renamed), nobody but its owner reads it, for it
+//! holds PINs, and it is written only when it changes: a start a day costs the flash nothing.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::engine::model::Wall;
+
+/// The configuration's copy.
+pub const CONFIG: &str = "config";
+
+/// The card table's copy.
+pub const CARDS: &str = "cards.csv";
+
+/// Bytes that are read of a copy: no file that was accepted is larger.
+const LEN_MAX: u64 = 32 * 1024 * 1024;
+
+/// The copies of one ledger.
+#[derive(Clone, Debug)]
+pub struct Good {
+    dir: PathBuf,
+}
+
+impl Good {
+    /// Those beside the ledger in this directory.
+    pub fn of(ledger_dir: &Path) -> Self {
+        Self { dir: ledger_dir.join("good") }
+    }
+
+    /// The path of a copy.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// A copy's bytes, if there is one that can be read.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        read(&self.path(name)).ok()
+    }
+
+    /// When a copy was written: since then this is what was accepted last.
+    pub fn written_at(&self, name: &str) -> Option<Wall> {
+        let modified = fs::metadata(self.path(name)).and_then(|metadata| metadata.modified()).ok()?;
+        let age = modified.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(age.as_millis()).ok().map(Wall)
+    }
+
+    /// Keeps the file `accepted`, of which the bytes with this CRC-32 were accepted. It says whether anything was written; a file
+    /// that changed since is left for the next time.
+    ///
+    /// # Errors
+    /// With path and operation; the copy before is still there then.
+    pub fn keep(&self, name: &str, accepted: &Path, crc: u32) -> io::Result<bool> {
+        let path = self.path(name);
+        let bytes = read(accepted).map_err(explain("read", accepted))?;
+        if crc32fast::hash(&bytes) != crc || read(&path).is_ok_and(|copy| copy == bytes) {
+            return Ok(false);
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(explain("make the directory", &self.dir))?;
+        let part = self.path(&format!("{name}.tmp"));
+        // One that is left over may have another mode.
+        match fs::remove_file(&part) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", &part)(error)),
+            Ok(()) | Err(_) => (),
+        }
+        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).and_then(|mut file| {
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
+        if let Err(error) = written {
+            // It may be what fills the disk.
+            let _left = fs::remove_file(&part);
+            return Err(explain("write", &part)(error));
+        }
+        fs::rename(&part, &path).map_err(explain("rename", &part))?;
+        let sync = |dir: &Path| File::open(dir).and_then(|file| file.sync_all()).map_err(explain("sync", dir));
+        sync(&self.dir)?;
+        // The directory's own name.
+        sync(self.dir.parent().unwrap_or(&self.dir))?;
+        Ok(true)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LEN_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_copy_is_its_owners_alone_and_written_only_when_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (good, file) = (Good::of(dir.path()), dir.path().join("cards"));
+        let keep = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            good.keep(CARDS, &file, crc32fast::hash(bytes)).unwrap()
+        };
+        assert_eq!((good.read(CARDS), good.written_at(CARDS)), (None, None));
+        assert!(keep(b"one"));
+        assert!(good.written_at(CARDS).is_some_and(|at| at > Wall(0)));
+        let written = fs::metadata(good.path(CARDS)).unwrap();
+        assert!(!keep(b"one"));
+        assert_eq!(fs::metadata(good.path(CARDS)).unwrap().ino(), written.ino());
+        assert!(keep(b"two"));
+        assert_eq!(good.read(CARDS).unwrap(), b"two");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&good.path(CARDS)), mode(&dir.path().join("good"))), (0o600, 0o700));
+        assert_eq!(fs::read_dir(dir.path().join("good")).unwrap().count(), 1, "no rest");
+    }
+
+    #[test]
+    fn what_was_not_accepted_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (good, file) = (Good::of(dir.path()), dir.path().join("cards"));
+        fs::write(&file, b"changed since").unwrap();
+        assert!(!good.keep(CARDS, &file, crc32fast::hash(b"as it was")).unwrap());
+        assert_eq!(good.read(CARDS), None);
+        let error = good.keep(CARDS, &dir.path().join("none"), 0).unwrap_err().to_string();
+        assert!(error.contains("none"), "{error}");
+    }
+}

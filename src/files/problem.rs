@@ -1,0 +1,192 @@
+//! What is wrong in a file that an operator wrote: file, line, and what to write instead.
+//!
+//! Configuration and card table report all their problems at once, in the file's order (design.md,
+//! sections 3 to 5). A message never holds a PIN, a member code or a whole card number: a reload logs it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::engine::model::text::Hidden;
+
+/// Problems shown of one file. Somebody who gave us the wrong file need not scroll past thousands.
+pub const PROBLEMS_SHOWN_MAX: usize = 50;
+
+/// Problems kept while a file is read; further ones are only counted. Cross checks come last and their lines may
+/// lie anywhere, so more are kept than shown.
+const PROBLEMS_KEPT_MAX: usize = 2000;
+
+/// One thing wrong (or doubtful, in a list of warnings), with the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as it was named to us.
+    pub file: PathBuf,
+    /// From 1; 0 where the whole file is meant.
+    pub line: u32,
+    /// The card table's column, in both languages.
+    pub column: Option<String>,
+    /// What is wrong, and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if self.line > 0 {
+            write!(f, "{}:", self.line)?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, " column {column}:")?;
+        }
+        write!(f, " {}", self.message)
+    }
+}
+
+/// The problems of one file while it is read.
+pub(crate) struct Problems {
+    file: PathBuf,
+    kept: Vec<Problem>,
+    uncounted: usize,
+}
+
+impl Problems {
+    /// None yet.
+    pub(crate) fn new(file: &Path) -> Self {
+        Self { file: file.to_owned(), kept: Vec::new(), uncounted: 0 }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// Adds one; line 0 is the whole file.
+    pub(crate) fn add(&mut self, line: u32, message: impl Into<String>) {
+        self.push(line, None, message.into());
+    }
+
+    /// Adds one of a column.
+    pub(crate) fn add_in_column(&mut self, line: u32, column: &str, message: impl Into<String>) {
+        self.push(line, Some(column.to_owned()), message.into());
+    }
+
+    /// All of them in the file's order, shortened to [`PROBLEMS_SHOWN_MAX`] and a last one that counts the rest.
+    pub(crate) fn into_list(mut self) -> Vec<Problem> {
+        self.kept.sort_by_key(|problem| problem.line);
+        let more = self.uncounted + self.kept.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+        self.kept.truncate(PROBLEMS_SHOWN_MAX);
+        if more > 0 {
+            self.kept.push(Problem {
+                file: self.file,
+                line: 0,
+                column: None,
+                message: format!("and {more} more: correct these first, then check again"),
+            });
+        }
+        self.kept
+    }
+
+    fn push(&mut self, line: u32, column: Option<String>, message: String) {
+        if self.kept.len() < PROBLEMS_KEPT_MAX {
+            self.kept.push(Problem { file: self.file.clone(), line, column, message });
+        } else {
+            self.uncounted += 1;
+        }
+    }
+}
+
+/// A value for a message, as [`masked`], save that digits stay hidden where no letter stands beside them: where a comma is missing, a PIN or a
+/// card number stands in another column.
+pub(crate) fn shown(value: &str) -> String {
+    if value.chars().any(char::is_numeric) && !value.chars().any(char::is_alphabetic) {
+        return "these digits".to_owned();
+    }
+    masked(value)
+}
+
+/// A value for a message, as `quoted`, with the last four of its digits only: whatever stands around it, it may be a card's number. This and
+/// [`CardNo::masked`](crate::engine::model::CardNo::masked) are how such a number reaches a message or the log.
+pub fn masked(value: &str) -> String {
+    quoted(&hidden(value))
+}
+
+/// A text with the last four of its digits, without quotes: see [`Hidden`].
+pub fn hidden(value: &str) -> String {
+    Hidden(value).to_string()
+}
+
+/// What somebody typed on a command line or sent to the control socket, for the answer: in double quotes, escaped, and as [`hidden`].
+pub fn typed(value: &str) -> String {
+    format!("{:?}", hidden(value))
+}
+
+/// A value for a message: in quotes, shortened, on one line.
+pub(crate) fn quoted(value: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 40;
+    let mut text = String::from("'");
+    for character in value.chars().take(SHOWN_CHARS_MAX) {
+        text.push(if character.is_control() { '?' } else { character });
+    }
+    text.push_str(if value.chars().count() > SHOWN_CHARS_MAX { "…'" } else { "'" });
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_names_file_line_and_column() {
+        let mut problems = Problems::new(Path::new("cards.csv"));
+        problems.add_in_column(12, "余额/balance", "write 5.50");
+        problems.add(3, "write a card number");
+        problems.add(0, "save it as CSV UTF-8");
+        let lines: Vec<String> = problems.into_list().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            lines,
+            [
+                "cards.csv: save it as CSV UTF-8",
+                "cards.csv:3: write a card number",
+                "cards.csv:12: column 余额/balance: write 5.50"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_flood_of_problems_is_shown_shortened_and_counted() {
+        let mut problems = Problems::new(Path::new("cards.csv"));
+        for line in (1..=3000).rev() {
+            problems.add(line, "wrong");
+        }
+        let list = problems.into_list();
+        assert_eq!(list.len(), PROBLEMS_SHOWN_MAX + 1);
+        assert!(list[0].line < list[1].line);
+        assert!(list[PROBLEMS_SHOWN_MAX].message.starts_with("and 2950 more"));
+    }
+
+    #[test]
+    fn digits_alone_are_not_shown() {
+        assert_eq!(shown("123456"), "these digits");
+        assert_eq!(shown("８８"), "these digits");
+        assert_eq!(shown("12a\n"), "'12a?'");
+        assert_eq!(shown("'1234"), "these digits");
+        assert_eq!(shown(""), "''");
+        assert_eq!(shown(&"长".repeat(50)), format!("'{}…'", "长".repeat(40)));
+    }
+
+    #[test]
+    fn the_last_four_digits_are_shown_whatever_stands_around_them() {
+        for (value, shown) in [
+            ("'8888888801", "''****8801'"),
+            ("=\"8888888801\"", "'=\"****8801\"'"),
+            ("@8888888801", "'@****8801'"),
+            ("８８８８８８８８０１", "'****８８０１'"),
+            ("88 8888 8801", "'**** **** 8801'"),
+            ("卡8888888801号", "'卡****8801号'"),
+            ("8.88889E+09", "'****.****89E+09'"),
+            ("T001", "'T001'"),
+            ("", "''"),
+        ] {
+            assert_eq!(masked(value), shown);
+        }
+    }
+}

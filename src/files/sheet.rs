@@ -1,0 +1,391 @@
+//! A sheet: a CSV file as an office keeps it, card tables and files of orders alike (design.md, section 5).
+//!
+//! What always holds: a value is read under the heading that it stands under, or the file is refused. What has one meaning is taken, however
+//! it was exported; what may mean two things (a unit in a heading, a quote that is left open, a comma within an amount, a value under no heading) is
+//! an error that names line and column, says what it looks like, and what to write instead.
+
+pub mod heading;
+pub(crate) mod rows;
+pub(crate) mod text;
+pub(crate) mod value;
+
+use self::heading::{Heading, Holds, Named, label};
+use self::rows::{Row, Rows};
+use crate::files::problem::{PROBLEMS_SHOWN_MAX, Problems, masked, quoted};
+
+/// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more is some other sheet.
+const TITLE_ROWS_MAX: usize = 8;
+
+/// Columns of a sheet. The longest that offices keep has some dozens; a line of a million commas is something else.
+const COLUMNS_MAX: usize = 1024;
+
+/// Headings that an error names.
+const FOUND_SHOWN_MAX: usize = 12;
+
+/// How a kind of file is laid out.
+pub(crate) struct Layout<T: 'static> {
+    /// The columns that are read.
+    pub columns: &'static [T],
+    /// The column that makes a row the one with the headings.
+    pub first: usize,
+    /// What an error says where that row is missing.
+    pub wanted: &'static str,
+    /// What becomes of a heading that is none of the columns'.
+    pub unknown: fn(heading: &str) -> Unknown,
+}
+
+/// What becomes of a column that is not ours.
+pub(crate) enum Unknown {
+    /// It is ignored, and that is said.
+    Warn(String),
+    /// It is refused.
+    Refuse(String),
+}
+
+/// Which field of a row is which column.
+#[derive(Debug)]
+pub(crate) struct Header {
+    /// By column: its field.
+    places: Vec<Option<usize>>,
+    /// By field: the column, if it is ours.
+    columns: Vec<Option<usize>>,
+    /// By field: what it is called; empty: nothing.
+    names: Vec<String>,
+    delimiter: u8,
+}
+
+/// A row under its headings.
+#[derive(Clone, Copy)]
+pub(crate) struct Cells<'a> {
+    row: Row<'a>,
+    header: &'a Header,
+}
+
+/// What is known of a sheet beside its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// `UTF-8` or `GB18030`.
+    pub encoding: &'static str,
+    /// The headings, as they were written; empty if there are none.
+    pub headings: Vec<String>,
+    /// What divides them.
+    pub delimiter: u8,
+}
+
+/// Reads a sheet's bytes and gives each row to `take`, also after a problem, so that all of them are found. `None`: nothing could be read.
+pub(crate) fn read<T: Named>(
+    bytes: &[u8],
+    layout: &Layout<T>,
+    problems: &mut Problems,
+    warnings: &mut Problems,
+    mut take: impl FnMut(Cells<'_>, &mut Problems),
+) -> Option<Form> {
+    let (text, encoding) = text::decode(bytes, problems)?;
+    let (delimiter, is_said) = delimiter(&text, layout);
+    let mut rows = Rows::new(&text, delimiter);
+    let mut header: Option<Header> = None;
+    let mut rooms = Rooms::default();
+    let mut titles: Vec<(u32, String)> = Vec::new();
+    let mut is_first = true;
+    let refusal = |(line, found): (u32, String)| (line, format!("{}; here stands {found}", layout.wanted));
+    while let Some(row) = rows.next() {
+        let row = match row {
+            Ok(row) => row,
+            Err(fault) => {
+                let sentence = format!("{}; it stands in column {}", fault.kind.words(), fault.place + 1);
+                problems.add(fault.line, sentence);
+                continue;
+            }
+        };
+        if row.is_blank() || (std::mem::take(&mut is_first) && is_said) {
+            continue;
+        }
+        if let Some(header) = &header {
+            let cells = Cells { row, header };
+            let place = cells.check_strays(layout, problems);
+            rooms.count(row, place);
+            take(cells, problems);
+            continue;
+        }
+        if !has_first(row, layout) {
+            let title = (row.line, format!("{}{}", found(row), hint(row, delimiter, is_said)));
+            if titles.len() == TITLE_ROWS_MAX || row.count() > COLUMNS_MAX || !is_title(row, layout) {
+                let (line, sentence) = refusal(titles.into_iter().next().unwrap_or(title));
+                problems.add(line, sentence);
+                return None;
+            }
+            titles.push(title);
+            continue;
+        }
+        if row.count() > COLUMNS_MAX {
+            problems.add(row.line, format!("more than {COLUMNS_MAX} columns: delete what is no card table's"));
+            return None;
+        }
+        header = Some(Header::read(row, delimiter, layout, problems, warnings));
+        for (line, title) in titles.drain(..) {
+            warnings.add(line, format!("the headings stand below: this line is taken for a title, {title}"));
+        }
+    }
+    if let Some(title) = titles.into_iter().next() {
+        let (line, sentence) = refusal(title);
+        problems.add(line, sentence);
+        return None;
+    }
+    if let Some(header) = &header {
+        rooms.check(header, layout, problems);
+    }
+    if !text.is_empty() && !text.ends_with(['\n', '\r']) {
+        // CR, LF or both end a line.
+        let last = 1 + text.matches('\n').count() + text.replace("\r\n", "").matches('\r').count();
+        let sentence = "the last line has no end, as where a file was cut while it was saved or copied: check its last row, then end it with a line break";
+        warnings.add(u32::try_from(last).unwrap_or(0), sentence);
+    }
+    let (headings, delimiter) = header.map_or_else(|| (Vec::new(), b','), |header| (header.names, header.delimiter));
+    Some(Form { encoding, headings, delimiter })
+}
+
+fn has_first<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
+    let mut fields = row.fields().take(COLUMNS_MAX);
+    fields.any(|field| heading::read(field, layout.columns).column() == Some(layout.first))
+}
+
+/// A title names no column, and no value looks like a card's number: rows that were sorted above their headings are no titles.
+fn is_title<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
+    !is_separator_line(row.field(0))
+        && row.fields().all(|field| {
+            let digits = field.chars().filter(|next| next.is_numeric()).count();
+            let is_number = digits > 4 && digits == field.chars().count();
+            !is_number && heading::read(field, layout.columns).column().is_none()
+        })
+}
+
+/// What a row that should hold the headings holds.
+fn found(row: Row<'_>) -> String {
+    // What holds digits is no heading, and may be a secret.
+    let shown = |field: &str| if field.contains(char::is_numeric) { "…".to_owned() } else { quoted(field) };
+    let shown: Vec<String> = row.fields().filter(|field| !field.is_empty()).take(FOUND_SHOWN_MAX).map(shown).collect();
+    shown.join(" ")
+}
+
+/// Why the headings were perhaps not found.
+fn hint(row: Row<'_>, delimiter: u8, is_said: bool) -> &'static str {
+    if row.fields().any(|field| field.contains('，') || field.contains('；')) {
+        return ": it is divided by full-width commas; write half-width ones";
+    }
+    if is_separator_line(row.field(0)) {
+        return ": sep= names one character, such as sep=; or sep=,; correct the line, or delete it";
+    }
+    if is_said && row.count() == 1 {
+        return ": it is not divided by what the line sep= says; correct that line, or delete it";
+    }
+    if delimiter == b',' && row.field(0).contains(['|', '、']) {
+        return ": divide it by commas";
+    }
+    ""
+}
+
+/// A line `sep=;`: spreadsheets write it to tell each other what divides the fields.
+const SEPARATOR: &str = "sep=";
+
+fn is_separator_line(line: &str) -> bool {
+    line.get(..SEPARATOR.len()).is_some_and(|head| head.eq_ignore_ascii_case(SEPARATOR))
+}
+
+/// What divides the fields, and whether the first line says so: else the character that divides the headings into the most known names, a
+/// comma, or `;` or a tab as some spreadsheets write.
+fn delimiter<T: Named>(text: &str, layout: &Layout<T>) -> (u8, bool) {
+    let lines = || text.split(['\r', '\n']).filter(|line| !line.trim().is_empty());
+    let first = lines().next().unwrap_or_default().trim_matches([' ', '"']);
+    if is_separator_line(first)
+        && let [delimiter, rest @ ..] = &first.as_bytes()[SEPARATOR.len()..]
+        && (delimiter.is_ascii_punctuation() || *delimiter == b'\t')
+        && *delimiter != b'"'
+        && rest.iter().all(|next| next == delimiter)
+    {
+        return (*delimiter, true);
+    }
+    let count = |line: &str, delimiter: u8| {
+        let fields = line.split(char::from(delimiter)).take(COLUMNS_MAX).map(|field| field.trim().trim_matches('"'));
+        let known: Vec<usize> = fields.filter_map(|field| heading::read(field, layout.columns).column()).collect();
+        (known.contains(&layout.first), known.len())
+    };
+    for line in lines().take(TITLE_ROWS_MAX + 1) {
+        // The last of equals wins: the comma.
+        let best = b"\t;,".iter().copied().max_by_key(|delimiter| count(line, *delimiter)).unwrap_or(b',');
+        if count(line, best).0 {
+            return (best, false);
+        }
+    }
+    (b',', false)
+}
+
+impl Header {
+    fn read<T: Named>(
+        row: Row<'_>,
+        delimiter: u8,
+        layout: &Layout<T>,
+        problems: &mut Problems,
+        warnings: &mut Problems,
+    ) -> Self {
+        let mut header = Self {
+            places: vec![None; layout.columns.len()],
+            columns: Vec::with_capacity(row.count()),
+            names: Vec::with_capacity(row.count()),
+            delimiter,
+        };
+        let all: Vec<Heading> = row.fields().map(|field| heading::read(field, layout.columns)).collect();
+        for (place, (field, read)) in row.fields().zip(&all).enumerate() {
+            header.names.push(field.to_owned());
+            // 卡号(16进制) beside 卡号 says the same once more, and is not read.
+            let is_beside = |column: usize| all.contains(&Heading::Column(column));
+            let read = match read {
+                Heading::Changed(column, _) if is_beside(*column) => &Heading::Unknown,
+                read => read,
+            };
+            header.columns.push(read.column());
+            match read {
+                Heading::Column(_) | Heading::Own => (),
+                Heading::Changed(column, sentence) => {
+                    problems.add_in_column(
+                        row.line,
+                        &label(&layout.columns[*column]),
+                        format!("{}: {sentence}", masked(field)),
+                    );
+                }
+                Heading::Unknown => match (layout.unknown)(field) {
+                    Unknown::Warn(sentence) => warnings.add(row.line, sentence),
+                    Unknown::Refuse(sentence) => problems.add(row.line, sentence),
+                },
+            }
+            let Some(column) = read.column() else { continue };
+            if let Some(first) = header.places[column] {
+                let (first, second) = (first + 1, place + 1);
+                let message = format!("columns {first} and {second} both say so: delete one, or rename it");
+                problems.add_in_column(row.line, &label(&layout.columns[column]), message);
+            } else {
+                header.places[column] = Some(place);
+            }
+        }
+        header
+    }
+}
+
+/// What is said of an amount whose rest stands in the next field.
+const GROUPED: &str = "with what follows it looks like an amount with a comma for the thousands: write 1234.50, or put quotes around the amount; an amount that is meant is written with its decimals, such as 1.00";
+
+/// Amounts before three digits in another column: `1,234`, or 1 yuan and room 234. That the others have something there, too, tells rooms.
+#[derive(Default)]
+struct Rooms {
+    rows: usize,
+    /// By field: rows that have something there.
+    filled: Vec<usize>,
+    /// Line, and field of the three digits.
+    suspects: Vec<(u32, usize)>,
+}
+
+impl Rooms {
+    /// Rows that tell a habit.
+    const ROWS_MIN: usize = 10;
+
+    fn count(&mut self, row: Row<'_>, suspect: Option<usize>) {
+        self.rows += 1;
+        let fields = row.count().min(COLUMNS_MAX);
+        if self.filled.len() < fields {
+            self.filled.resize(fields, 0);
+        }
+        for (filled, field) in self.filled.iter_mut().zip(row.fields()) {
+            *filled += usize::from(!field.is_empty());
+        }
+        if let Some(place) = suspect.filter(|_| self.suspects.len() < PROBLEMS_SHOWN_MAX) {
+            self.suspects.push((row.line, place));
+        }
+    }
+
+    fn check<T: Named>(&self, header: &Header, layout: &Layout<T>, problems: &mut Problems) {
+        for (line, place) in &self.suspects {
+            let is_column = self.rows >= Self::ROWS_MIN && 2 * self.filled[*place] > self.rows;
+            if let Some(column) = header.columns[place - 1].filter(|_| !is_column) {
+                problems.add_in_column(*line, &label(&layout.columns[column]), GROUPED);
+            }
+        }
+    }
+}
+
+impl<'a> Cells<'a> {
+    /// The line that the row begins on.
+    pub fn line(self) -> u32 {
+        self.row.line
+    }
+
+    /// The value of a column; empty if there is none.
+    pub fn text(self, column: usize) -> &'a str {
+        self.header.places[column].map_or("", |place| self.row.field(place))
+    }
+
+    /// Whether the file has this column.
+    pub fn has(self, column: usize) -> bool {
+        self.header.places[column].is_some()
+    }
+
+    /// Values that are not under their heading: everything behind a comma too many is in the wrong column, or in none. A field that only the
+    /// other rows can tell of is given back.
+    fn check_strays<T: Named>(self, layout: &Layout<T>, problems: &mut Problems) -> Option<usize> {
+        let Self { row, header } = self;
+        let of = |place: usize| header.columns.get(place).copied().flatten().map(|column| &layout.columns[column]);
+        let mut suspect = None;
+        for place in 1..row.count() {
+            let Some(before) = of(place - 1) else { continue };
+            let (head, tail) = (row.field(place - 1), row.field(place));
+            if row.is_quoted(place - 1) || row.is_quoted(place) {
+                continue;
+            }
+            let next = of(place).map(Named::holds);
+            let is_stray = header.names.get(place).is_none_or(String::is_empty) || row.count() > header.names.len();
+            // Of uses and of two amounts, either may be a figure of its own.
+            let is_suspect = match before.holds() {
+                Holds::Yuan => {
+                    is_stray || matches!(next, None | Some(Holds::Name | Holds::Text | Holds::Word | Holds::List))
+                }
+                Holds::Count => is_stray,
+                Holds::Card | Holds::Date | Holds::Word | Holds::List | Holds::Secret | Holds::Name | Holds::Text => {
+                    false
+                }
+            };
+            if is_suspect && value::is_grouped(head, tail) {
+                if !is_stray && !tail.contains(['.', '．']) {
+                    suspect = suspect.or(Some(place));
+                    continue;
+                }
+                problems.add_in_column(row.line, &label(before), GROUPED);
+                return None;
+            }
+            let is_no_text = header.names.get(place).is_some_and(|name| !name.is_empty()) && next != Some(Holds::Text);
+            if before.holds() == Holds::Card && !is_no_text && value::is_wiegand(head, tail) {
+                let sentence = "with what follows it looks like a number as it is printed on a card, 077,30211, without quotes: write the number that a terminal sends, `posgate cards number` finds it";
+                problems.add_in_column(row.line, &label(before), sentence);
+                return None;
+            }
+        }
+        let stray = (0..row.count())
+            .find(|place| !row.field(*place).is_empty() && header.names.get(*place).is_none_or(String::is_empty));
+        match stray {
+            None => (),
+            Some(place) if place >= header.names.len() => {
+                let delimiter = char::from(header.delimiter);
+                let name = if delimiter == ',' { "comma".to_owned() } else { masked(&delimiter.to_string()) };
+                problems.add(
+                    row.line,
+                    format!("more fields than the header has: put quotes around a value that holds a {name}"),
+                );
+            }
+            Some(place) => {
+                let sentence = format!(
+                    "column {} has no heading, and here a value: did a comma within an earlier value move it there? Else give the column a heading, x_… if it is your own",
+                    place + 1
+                );
+                problems.add(row.line, sentence);
+            }
+        }
+        suspect
+    }
+}

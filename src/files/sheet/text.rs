@@ -1,0 +1,115 @@
+//! From a file's bytes to text: UTF-8 or GB18030, and a name for what is neither (design.md, section 5).
+//!
+//! A file is in one encoding as a whole: short GBK words can look like UTF-8, so guessing line by line would garble names.
+
+use encoding_rs::GB18030;
+
+use crate::files::problem::Problems;
+
+/// Says how to get a table out of a spreadsheet.
+const SAVE_AS_CSV: &str = "open it and save it as \"CSV UTF-8 (comma delimited)\"";
+
+/// The text without BOM, and the encoding's name; `None` if there is nothing to read on in.
+pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &'static str)> {
+    let bytes = without_end_mark(bytes);
+    if let Some(message) = foreign(bytes) {
+        problems.add(0, message);
+        return None;
+    }
+    let (bytes, has_bom) = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
+        Some(rest) => (rest, true),
+        None => (bytes, false),
+    };
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Some((text.to_owned(), "UTF-8"));
+    }
+    if has_bom || is_mostly_utf8(bytes) {
+        for (line, content) in lines(bytes) {
+            if std::str::from_utf8(content).is_err() {
+                problems.add(line, format!("this line is not UTF-8, though the file is: {SAVE_AS_CSV}"));
+            }
+        }
+        return Some((String::from_utf8_lossy(bytes).into_owned(), "UTF-8"));
+    }
+    // 0x0A is no part of any longer character of GB18030, so lines can be decoded one by one.
+    for (line, content) in lines(bytes) {
+        if GB18030.decode_without_bom_handling_and_without_replacement(content).is_none() {
+            problems.add(line, format!("this is neither UTF-8 nor GBK: {SAVE_AS_CSV}"));
+        }
+    }
+    Some((GB18030.decode_without_bom_handling(bytes).0.into_owned(), "GB18030"))
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    (1..).zip(bytes.split(|byte| *byte == b'\n'))
+}
+
+/// The text without what DOS programs and some exports put at its end: 0x1A, with line ends around it.
+fn without_end_mark(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, 0x1A | b'\r' | b'\n' | b' ')).map_or(0, |last| last + 1);
+    match bytes[end..].iter().position(|byte| *byte == 0x1A) {
+        Some(mark) => &bytes[..end + mark],
+        None => bytes,
+    }
+}
+
+/// What the file is, if it is no CSV at all, with the remedy.
+fn foreign(bytes: &[u8]) -> Option<String> {
+    /// Bytes in which a kind of file shows itself.
+    const HEAD_LEN: usize = 1024;
+    let head = &bytes[..bytes.len().min(HEAD_LEN)];
+    let has = |word: &[u8]| head.windows(word.len()).any(|bytes| bytes == word);
+    let start = head.trim_ascii_start();
+    let kind = if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
+        if has(b"opendocument.spreadsheet") {
+            "an OpenDocument spreadsheet (ods)"
+        } else {
+            "an Excel workbook (xlsx) or another zipped document (zip)"
+        }
+    } else if bytes.starts_with(b"\xD0\xCF\x11\xE0") {
+        "an old Excel workbook (xls)"
+    } else if bytes.starts_with(b"\x1F\x8B") || bytes.starts_with(b"7z\xBC\xAF") || bytes.starts_with(b"Rar!") {
+        "a compressed file (gzip, 7z or rar)"
+    } else if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
+        "UTF-16 (\"Unicode text\")"
+    } else if start.starts_with(b"%PDF") {
+        "a PDF"
+    } else if start.starts_with(b"{\\rtf") {
+        "a Word document (RTF)"
+    } else if start.starts_with(b"{\"") || start.starts_with(b"[{") {
+        "JSON"
+    } else if start.starts_with(b"ID;P") {
+        "a SYLK spreadsheet (slk)"
+    } else if start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start().starts_with(b"<") {
+        if has(b"<?mso-application") || has(b"<Workbook") {
+            "an XML spreadsheet (Excel 2003), whatever its name says"
+        } else {
+            "a web page (HTML or XML), whatever its name says"
+        }
+    } else if bytes.contains(&0) {
+        // In UTF-16 the characters that divide fields have a zero beside them.
+        let is_utf16 = bytes.windows(2).any(|pair| matches!(pair, b",\0" | b"\0," | b"\t\0" | b"\0\t"));
+        if is_utf16 { "UTF-16 (\"Unicode text\") without a mark" } else { "no text: it holds NUL bytes" }
+    } else if bytes.contains(&0x1A) {
+        return Some(format!(
+            "a DOS end-of-file mark (0x1A) stands in the midst, as where two files were joined: {SAVE_AS_CSV}"
+        ));
+    } else {
+        return None;
+    };
+    Some(format!("this is {kind}, not CSV: {SAVE_AS_CSV}"))
+}
+
+/// Whether the lines with Chinese in them are rather UTF-8 with a few spoilt ones than GBK: one line of GBK pasted
+/// into a UTF-8 file would otherwise turn every name into another.
+fn is_mostly_utf8(bytes: &[u8]) -> bool {
+    let beyond_ascii = lines(bytes).filter(|(_, content)| !content.is_ascii());
+    let (mut good, mut spoilt) = (0_u32, 0_u32);
+    for (_, content) in beyond_ascii {
+        match std::str::from_utf8(content) {
+            Ok(_) => good += 1,
+            Err(_) => spoilt += 1,
+        }
+    }
+    good > spoilt
+}

@@ -1,0 +1,158 @@
+//! An operator's orders in a turn: what they lead to is written, synced and sent with what the frames of the turn lead to.
+//!
+//! What always holds: a result may be told only after the turn's end; a void finds its sale in the ledger's own files, what this turn wrote
+//! included.
+
+use std::io;
+
+use log::{error, info};
+
+use super::Service;
+use crate::engine::limits::CONTROL_TURN_LINES;
+use crate::engine::model::order::{Note, Operator};
+use crate::engine::model::{ClockState, Done, Entry, EntrySeq, Gone, MachineNo, Now, Order};
+use crate::engine::server::{Refused, Room};
+use crate::ledger::{self, Parent, Storage};
+
+impl<S: Storage> Service<'_, S> {
+    /// Does what an operator orders, in this turn. It is one of at most [`CONTROL_TURN_LINES`] since
+    /// [`Service::takes_lines`] was asked. The outer error ends the process; the inner one says why nothing was done. A result
+    /// holds after the turn's end.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
+        self.look_for_room(now)?;
+        let sale = match self.sale_of(order)? {
+            Ok(sale) => sale,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let done = self.server.obey(now, order, sale.as_ref(), self.fx);
+        self.collect()?;
+        Ok(done)
+    }
+
+    /// Whether [`Service::operate`] would do it; the entry of one that was done before.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written or read.
+    pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<Option<EntrySeq>, Refused>> {
+        self.look_for_room(now)?;
+        let sale = self.sale_of(order)?;
+        Ok(sale.and_then(|sale| self.server.would(order, sale.as_ref())))
+    }
+
+    /// 003 to one device or to all that were seen: [`Server::set_clock`](crate::engine::server::Server::set_clock).
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn set_clock(&mut self, now: &Now, machine: Option<MachineNo>) -> io::Result<Result<usize, Refused>> {
+        let told = self.server.set_clock(now, machine, self.fx);
+        self.collect()?;
+        Ok(told)
+    }
+
+    /// A text on a device's display: [`Server::show`](crate::engine::server::Server::show).
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn show(&mut self, now: &Now, machine: MachineNo, text: &str) -> io::Result<Result<(), Refused>> {
+        let shown = self.server.show(now, machine, text, self.fx);
+        self.collect()?;
+        Ok(shown)
+    }
+
+    /// Accepts the clock as it is: [`Server::accept_clock`](crate::engine::server::Server::accept_clock). It holds after the turn's end, as an order does.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn accept_clock(&mut self, now: &Now, by: &Operator) -> io::Result<Result<(EntrySeq, ClockState), Refused>> {
+        self.look_for_room(now)?;
+        let accepted = self.server.accept_clock(now, by, self.fx);
+        self.must_sync |= accepted.is_ok();
+        self.collect()?;
+        Ok(accepted)
+    }
+
+    /// Ends the hourly word on an older copy of the ledger: [`Server::accept_loss`](crate::engine::server::Server::accept_loss).
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn acknowledge(
+        &mut self,
+        now: &Now,
+        by: &Operator,
+        note: &Note,
+    ) -> io::Result<Result<(EntrySeq, Gone), Refused>> {
+        self.look_for_room(now)?;
+        let seen = self.server.accept_loss(now, by, note, self.fx);
+        self.collect()?;
+        Ok(seen)
+    }
+
+    /// Goes on with the ledger under another name, from this entry on; it gives the entry that begins the branch, the name, and from where.
+    /// What the turn wrote before is of the ledger before.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn branch(
+        &mut self,
+        now: &Now,
+        by: &Operator,
+        note: &Note,
+    ) -> io::Result<Result<(EntrySeq, u64, Parent), Refused>> {
+        self.look_for_room(now)?;
+        if self.server.room() == Room::Nothing || self.ledger.is_closed() {
+            return Ok(Err(Refused::Full));
+        }
+        let Some(number) = self.kept.as_mut().map(|kept| kept.keeper.draw()).transpose()? else {
+            return Ok(Err(Refused::NoName));
+        };
+        self.has_written |= self.ledger.is_dirty();
+        self.ledger.write()?;
+        self.ledger.branch(number, now.stamp)?;
+        let parent = self.ledger.parent().expect("a branch begins after an entry: there is a `start` at least");
+        info!("branch ledger={number:016x} parent={parent} by={:?}", by.as_str());
+        let seq = self.server.branched(now, by, note, parent, self.fx);
+        self.collect()?;
+        if let Some(kept) = &mut self.kept {
+            kept.is_due = true;
+        }
+        Ok(Ok((seq, number, parent)))
+    }
+
+    /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.
+    pub fn sync_at_end(&mut self) {
+        self.must_sync = true;
+    }
+
+    /// Whether the lines of one turn find room for what they send.
+    pub fn takes_lines(&self) -> bool {
+        self.fx.has_room(CONTROL_TURN_LINES)
+    }
+
+    /// The entry that an order is about.
+    fn sale_of(&mut self, order: &Order) -> io::Result<Result<Option<Entry>, Refused>> {
+        match order.act.about() {
+            Some(about) => self.entry(about),
+            None => Ok(Ok(None)),
+        }
+    }
+
+    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment. That an old
+    /// one cannot be read, or is damaged there, is no reason to stop serving: [`Refused::Unreadable`].
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn entry(&mut self, seq: EntrySeq) -> io::Result<Result<Option<Entry>, Refused>> {
+        if self.ledger.is_dirty() {
+            // It may be of this turn.
+            self.has_written = true;
+            self.ledger.write()?;
+        }
+        Ok(ledger::find(self.ledger.storage(), seq).map_err(|error| {
+            error!("{error}");
+            Refused::Unreadable { seq }
+        }))
+    }
+}
