@@ -87,8 +87,19 @@ impl<K: Eq + Hash, V> Aging<K, V> {
         }
     }
 
+    /// All of them.
+    pub fn into_iter(self) -> impl Iterator<Item = (K, V)> {
+        self.old.into_iter().chain(self.young)
+    }
+
     /// What was not touched since the last turn is forgotten.
     pub fn turn(&mut self) {
         self.old = std::mem::take(&mut self.young);
+    }
+}
+
+impl<K: Eq + Hash, V> FromIterator<(K, V)> for Aging<K, V> {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self { young: pairs.into_iter().collect(), old: Map::default() }
     }
 }

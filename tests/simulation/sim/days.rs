@@ -35,7 +35,7 @@ impl Day {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Days {
     cards: Map<u64, [Day; 2]>,
     /// Whether the clock of the last entry was not believed.

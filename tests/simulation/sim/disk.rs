@@ -140,6 +140,29 @@ impl Disk {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
 
+    /// The files of a copy are put in the place of these, durably; all but this one, which is on the machine and in no copy.
+    pub fn restore(&self, copy: &Self, own: &str) {
+        let mut medium = self.0.borrow_mut();
+        let mut kept = medium.file(own).ok().map(|inode| inode.cache.clone());
+        let copied = copy.0.borrow();
+        medium.inodes.clear();
+        medium.names.clear();
+        medium.changes.clear();
+        for (name, node) in &copied.names {
+            let node = match node {
+                Node::File(inode) if name != own => medium.take_durable(copied.inodes[*inode].cache.clone()),
+                Node::Link(target) => Node::Link(target.clone()),
+                Node::File(_) => continue,
+            };
+            medium.names.insert(name.clone(), node);
+        }
+        if let Some(bytes) = kept.take() {
+            let node = medium.take_durable(bytes);
+            medium.names.insert(own.to_owned(), node);
+        }
+        medium.durable_names = medium.names.clone();
+    }
+
     pub fn strike(&self, target: Target, strike: Strike) {
         self.0.borrow_mut().strike = Some((target, strike));
     }
@@ -285,6 +308,14 @@ impl Disk {
         let medium = self.0.borrow();
         let names = medium.names.range(name.to_owned()..).map(|(name, _)| name);
         names.filter(|name| segment::first_of(name).is_some()).cloned().collect()
+    }
+
+    /// Lines of the ledger in which this stands.
+    pub fn count_lines(&self, text: &str) -> usize {
+        let has_it = |line: &&[u8]| line.windows(text.len()).any(|part| part == text.as_bytes());
+        let count =
+            |name: &String| self.with_solid(name, |solid| solid.split(|byte| *byte == b'\n').filter(has_it).count());
+        self.segments().iter().map(count).sum()
     }
 
     /// Turns a bit of a file at rest.
@@ -576,6 +607,13 @@ impl Medium {
             Some(Node::File(inode)) => Ok(&mut self.inodes[*inode]),
             Some(Node::Link(_)) | None => Err(ErrorKind::NotFound.into()),
         }
+    }
+
+    /// A file of these bytes that no power cut changes.
+    fn take_durable(&mut self, bytes: Vec<u8>) -> Node {
+        let solid = bytes.len();
+        self.inodes.push(Inode { medium: bytes.clone(), cache: bytes, solid, ..Inode::default() });
+        Node::File(self.inodes.len() - 1)
     }
 
     fn rename(&mut self, change: NameChange) {

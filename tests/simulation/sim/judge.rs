@@ -15,10 +15,11 @@ use super::coverage::Coverage;
 use super::days::Days;
 use super::device::{Record, SaleId};
 use super::disk::Disk;
+use super::lineage::{Fate, Header, Names};
 use super::orders::{Orders, STATUSES};
 use super::site::{DOOR_PIN, DURESS_PIN, PIN, Site};
 
-const HEADER_LEN: usize = 512;
+pub const HEADER_LEN: usize = 512;
 
 /// What the rules of a sale may say, besides what stops a card.
 const LADDER: &[&str] = &[
@@ -44,6 +45,7 @@ const UNPROVEN: &str =
     "allowed: a free meal, approved again where nothing could be written, by an entry that a power cut took";
 const TRIED_AGAIN: &str = "allowed: a free meal, equal to one in doubt within same_sale_s";
 const SAME_SECOND: &str = "allowed: a free meal, with equal card, amount and believed time as another";
+const IN_NO_COPY: &str = "allowed: a free meal, whose entry an older copy of the ledger did not have";
 const NEAR_IN_DOUBT: &str = "allowed: a free meal, whose record is near an equal sale in doubt";
 
 /// What a frame is known by in the ledger.
@@ -132,6 +134,8 @@ struct Slot {
 struct Made {
     sale: SaleId,
     is_entered: bool,
+    /// It was entered in what an older copy of the ledger lacks.
+    was_entered: bool,
     is_dropped: bool,
 }
 
@@ -189,12 +193,24 @@ impl Line<'_> {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Judge {
     /// All that was durable, by segment, of those that were not archived.
     kept: BTreeMap<String, Vec<u8>>,
     pub seq: u64,
     crc: u32,
+    /// What the segment of the newest entry says.
+    header: Header,
+    /// The names of all entries that ever were.
+    pub names: Names,
+    /// The machine that writes.
+    pub host: String,
+    /// Branches that the desk asked for, or that a start began and wrote no entry of.
+    pub branches_asked: u32,
+    /// What the running process must have made of the ledger that it found.
+    pub fate: Option<Fate>,
+    /// What an older copy lacks, and nobody has acknowledged.
+    pub rolled_back: Option<String>,
     sums: Map<String, (i64, i64)>,
     opened: HashSet<String>,
     pub sales: Aging<SaleId, Sale>,
@@ -203,6 +219,8 @@ pub struct Judge {
     voided_at: Aging<u64, u64>,
     /// Approved again by an entry that was perhaps not on the medium.
     unproven: Vec<SaleId>,
+    /// Moved no account any more, since an older copy was restored; whether their terminals know that they were booked.
+    undone: Vec<(SaleId, bool)>,
     /// The process, and by how many seconds the devices' clocks were ahead of the true time in it.
     clocks_off: (u64, HashSet<(u64, i64)>),
     /// The last process in which a device's time was judged by the zone's error.
@@ -281,6 +299,7 @@ impl Judge {
         self.admissions.turn();
         self.orders.forget();
         self.duress.turn();
+        self.names.forget();
         // The server keeps no more than twice as many.
         while self.doubt_places.len() > 2 * DOUBTS_KEPT_MIN {
             let (seq, _) = self.doubt_places.first_key_value().map(|(seq, place)| (*seq, *place)).expect("it is full");
@@ -344,7 +363,7 @@ impl Judge {
     }
 
     pub fn expect_record(&mut self, machine: u16, record: &Record) {
-        let made = Made { sale: record.sale, is_entered: false, is_dropped: false };
+        let made = Made { sale: record.sale, is_entered: false, was_entered: false, is_dropped: false };
         self.records.of(record_key(u64::from(machine), record)).made.push(made);
     }
 
@@ -355,7 +374,7 @@ impl Judge {
         let newest = slot.newest;
         let made = slot.made.iter_mut().find(|made| made.sale == record.sale).expect("it was stored");
         made.is_dropped = true;
-        if made.is_entered {
+        if made.is_entered || made.was_entered {
             return;
         }
         // Two of one card and amount in one place, within ten minutes and without a time: nobody can tell them from one sent again.
@@ -429,6 +448,11 @@ impl Judge {
                 self.coverage.count(UNPROVEN);
             }
         }
+        for (sale, is_dropped) in std::mem::take(&mut self.undone) {
+            if self.sales.get(&sale).is_some_and(|made| (made.is_told || is_dropped) && made.moves.is_empty()) {
+                self.coverage.count(IN_NO_COPY);
+            }
+        }
     }
 
     /// Whether a sale of the frame's machine, card and amount is in doubt and was tried a moment ago; of a scan, whose frame names no card, of
@@ -464,6 +488,105 @@ impl Judge {
     /// The entries after this one, until [`Judge::ends_with`] is told, are decided while only the reserve is left.
     pub fn close_after(&mut self, head: u64) {
         self.closed.push_back(head + 1..=u64::MAX);
+    }
+
+    /// An older copy of the ledger was put in its place: what the entries say is what they said then; what happened stays.
+    pub fn roll_back(&mut self, before: &Self) {
+        let now = std::mem::replace(self, before.clone());
+        self.coverage = now.coverage;
+        self.coverage.count("fault an older copy of the ledger was restored");
+        let sales = now.sales.into_iter().map(|(id, made)| {
+            let moves = before.sales.get(&id).map(|made| made.moves.clone()).unwrap_or_default();
+            if moves.is_empty() && !made.moves.is_empty() {
+                self.undone.push((id, false));
+            }
+            (id, Sale { moves, ..made })
+        });
+        self.sales = sales.collect();
+        let records = now.records.into_iter().map(|(key, mut slot)| {
+            let before = before.records.get(&key).cloned().unwrap_or_default();
+            for made in &mut slot.made {
+                let is_entered = before.made.iter().any(|old| old.sale == made.sale && old.is_entered);
+                made.was_entered |= made.is_entered && !is_entered;
+                made.is_entered = is_entered;
+                if made.was_entered && made.is_dropped {
+                    self.undone.push((made.sale, true));
+                }
+            }
+            (key, Slot { made: slot.made, ..before })
+        });
+        self.records = records.collect();
+        self.sales_made = now.sales_made;
+        self.unproven = now.unproven;
+        self.undone.extend(now.undone);
+        self.undone.sort_unstable_by_key(|(sale, is_dropped)| (*sale, !*is_dropped));
+        self.undone.dedup_by_key(|(sale, _)| *sale);
+        (self.clocks_off, self.zone_off_in) = (now.clocks_off, now.zone_off_in);
+        self.sale_of_frame = now.sale_of_frame;
+        self.doors = now.doors;
+        self.forgettable = now.forgettable;
+        self.started = now.started;
+        self.names = now.names;
+        self.host = now.host;
+        self.branches_asked = now.branches_asked;
+        self.entries = now.entries;
+        self.orders.roll_back(now.orders);
+        self.site_from = self.seq;
+        self.closed.clear();
+        self.touched.clear();
+    }
+
+    /// The ledger and the entry that it ends with.
+    pub fn head(&self) -> (u64, u64) {
+        (self.header.ledger, self.seq)
+    }
+
+    /// What a start will make of the ledger.
+    pub fn expect_start(&mut self, fate: Fate) {
+        // A branch whose header is durable before the process ends, and without an entry, is gone on with.
+        self.branches_asked += u32::from(matches!(self.fate, Some(Fate::Branch(..))));
+        self.fate = Some(fate);
+    }
+
+    /// A segment begins: of the same ledger, or of a branch that begins here, and only where there was a reason for one.
+    fn take_header(&mut self, bytes: &[u8], name: &str) {
+        let header = Header::parse(bytes).unwrap_or_else(|| panic!("{name}: no header"));
+        let Header { ledger, parent, .. } = self.header;
+        assert_eq!((header.first, header.chain), (self.seq + 1, self.crc), "where {name} begins");
+        assert_eq!(header.host, self.host, "who wrote {name}");
+        if self.seq == 0 {
+            assert_eq!(header.parent, None, "a ledger that begins is no branch: {name}");
+        } else if header.ledger == ledger {
+            assert_eq!(header.parent, parent, "what {name} branched off");
+        } else {
+            let before = (ledger, self.seq, self.crc);
+            assert_eq!(header.parent, Some(before), "what {name} branched off");
+            assert!(!self.names.has(header.ledger), "a branch has a name of its own: {name}");
+            let is_told = self.branches_asked > 0 || matches!(self.fate, Some(Fate::Branch(..)));
+            self.branches_asked = self.branches_asked.saturating_sub(1);
+            assert!(is_told, "a branch for no reason: {name} {:?}", self.fate);
+            self.coverage.count("branch ledger went on under another name");
+        }
+        self.header = header;
+    }
+
+    /// The first entry of a process says what it made of the ledger.
+    fn judge_start(&mut self, line: &Line, text: &str) {
+        let (word, gone) = match self.fate {
+            Some(Fate::Branch(word, gone)) => (Some(word), gone.map(|(first, last)| format!("{first}-{last}"))),
+            Some(Fate::Begin | Fate::Serve) | None => (None, None),
+            Some(Fate::Refuse) => panic!("a start that must be refused: {text}"),
+        };
+        assert_eq!((line.word("branch"), line.word("rolled_back")), (word, gone.as_deref()), "the ledger: {text}");
+        if let Some(word) = word {
+            assert_eq!(self.header.first, self.seq, "the first entry of a branch: {text}");
+            self.coverage.count(match word {
+                "rolled-back" => "branch an older copy was told",
+                _ => "branch a ledger of another machine was told",
+            });
+            self.rolled_back = gone.or(self.rolled_back.take());
+        }
+        self.fate = None;
     }
 
     /// A segment was archived: the copy must be the whole of it, durable, and nobody looks at it again.
@@ -509,10 +632,15 @@ impl Judge {
             let Some(end) = written.iter().rposition(|byte| *byte == b'\n') else { continue };
             let new = &new[..=end];
             let kept = self.kept.entry(name.clone()).or_default();
-            if kept.is_empty() {
+            let is_first = kept.is_empty();
+            if is_first {
                 kept.extend(disk.with_solid(&name, |solid| solid[..HEADER_LEN].to_vec()));
             }
+            let header = kept[..HEADER_LEN].to_vec();
             kept.extend_from_slice(new);
+            if is_first {
+                self.take_header(&header, &name);
+            }
             for line in std::str::from_utf8(new).expect("UTF-8").split_terminator('\n') {
                 self.take(line, site, t, process);
             }
@@ -534,6 +662,15 @@ impl Judge {
         self.seq = seq;
         self.crc = crc;
         self.entries += 1;
+        self.names.give(self.header.ledger, seq, crc);
+        match line.column(4) {
+            "start" => self.judge_start(&line, text),
+            "acknowledge" => {
+                assert_eq!(line.word("rolled_back"), self.rolled_back.take().as_deref(), "what was seen: {text}");
+            }
+            "branch" => assert_eq!(self.header.first, seq, "the first entry of a branch: {text}"),
+            _ => (),
+        }
         self.days.watch_clock(line.column(2), line.column(3), line.column(4));
         self.count(&line);
         self.judge_reserve(&line, text);
@@ -589,6 +726,8 @@ impl Judge {
             ("start", _) => "branch start",
             ("stop", _) => "branch stop",
             ("reload", _) => "branch reload",
+            ("acknowledge", _) => "branch acknowledge",
+            ("branch", _) => "branch branch",
             (other, _) => panic!("kind {other}"),
         };
         self.coverage.count(name);
@@ -702,6 +841,7 @@ impl Judge {
             return;
         }
         let (amount, uses) = (fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
+        let opening = if line.column(4) == "open" { self.opening(account, site) } else { None };
         let sum = self.sums.entry(account.to_owned()).or_default();
         sum.0 += amount;
         sum.1 += uses;
@@ -710,7 +850,7 @@ impl Judge {
         let after = sum.0;
         if line.column(4) == "open" {
             assert!(self.opened.insert(account.to_owned()), "opened twice: {text}");
-            assert_eq!(Some((amount, uses)), site.opening(account), "opening figures of {text}");
+            assert_eq!(Some((amount, uses)), opening, "opening figures of {text}");
         }
         let number = line.column(8).parse::<u64>().unwrap_or(0);
         let is_online = matches!(line.column(4), "charge" | "meal" | "scan");
@@ -1353,8 +1493,15 @@ impl Judge {
     /// What an account holds: its entries, or the table's figures until it is opened.
     pub fn holds(&self, id: &str, site: &Site) -> (i64, i64) {
         let sum = self.sums.get(id).copied().unwrap_or_default();
-        let opening = site.opening(id).filter(|_| !self.opened.contains(id)).unwrap_or_default();
+        let opening = if self.opened.contains(id) { (0, 0) } else { self.opening(id, site).unwrap_or_default() };
         (sum.0 + opening.0, sum.1 + opening.1)
+    }
+
+    /// The figures that an account opens with: nobody's, where the row that states them is of a card that the ledger has on another account.
+    fn opening(&self, id: &str, site: &Site) -> Option<(i64, i64)> {
+        let row = site.cards.iter().find(|card| card.account == id)?;
+        let is_its = self.orders.account(row.number, site).is_some_and(|account| account == id);
+        Some(if is_its { (row.balance, row.uses) } else { (0, 0) })
     }
 
     fn compare_account(&self, book: &Book, id: &str, site: &Site) {

@@ -15,6 +15,7 @@
 //! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |
 //! | `orders`, `days` | its parts for what the operator orders, and for the limits of days and periods |
+//! | `lineage` | which ledger a machine serves, and the names of entries |
 //! | `lines` | what is said to the control socket, and heard |
 //! | `coverage` | what was reached |
 
@@ -27,6 +28,7 @@ mod days;
 mod device;
 mod disk;
 mod judge;
+mod lineage;
 mod lines;
 mod orders;
 mod random;

@@ -76,7 +76,7 @@ fn told(line: &Line) -> Option<(i64, i64)> {
     Some((fen(balance), uses.parse().ok()?))
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Orders {
     /// What was asked under a key: a refused order leaves its key free for another one.
     asked: Aging<String, Vec<String>>,
@@ -121,6 +121,11 @@ impl Orders {
     pub fn mean(&mut self, command: &str, name: &str, card: u64, rows: u32) {
         let meant = self.meant.of(in_file(command, name, card));
         *meant = rows.max(*meant);
+    }
+
+    /// An older copy of the ledger is in its place: what was asked and meant stays.
+    pub fn roll_back(&mut self, now: Self) {
+        (self.asked, self.meant) = (now.asked, now.meant);
     }
 
     pub fn forget(&mut self) {

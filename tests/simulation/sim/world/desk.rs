@@ -54,6 +54,10 @@ enum Question {
     SetClock,
     Show,
     AcceptClock,
+    /// That the ledger is an older copy was seen.
+    Acknowledge,
+    /// The ledger goes on under another name.
+    Branch,
     Card(u64),
     List,
     Sync,
@@ -245,6 +249,10 @@ impl World {
                 let card = self.some_card();
                 (Question::Card(card.value()), format!("{{\"cmd\":\"card\",\"card\":\"{card}\"}}"))
             }
+            6 if self.is_copied => match self.random.below(3) {
+                0 => (Question::Branch, "{\"cmd\":\"branch\",\"by\":\"desk\"}".to_owned()),
+                _ => (Question::Acknowledge, "{\"cmd\":\"acknowledge\",\"by\":\"desk\"}".to_owned()),
+            },
             6 => (Question::Sync, "{\"cmd\":\"sync\"}".to_owned()),
             7 | 8 => {
                 let act = if self.random.happens(500) { self.next_void() } else { self.next_move() };
@@ -488,10 +496,18 @@ impl World {
         let head = service.server().book().head();
         let is_settled = head.0 == self.judge.seq;
         self.desk.asked.push(Asked { task: Task::Question(question, line.to_owned()), before: None, said: None });
+        self.judge.branches_asked += u32::from(question == Question::Branch);
         let said = say(service, now, line)?;
+        if let (Question::Acknowledge, true) = (question, is_settled) {
+            let expected = if self.judge.rolled_back.is_some() { ["asked", "full"] } else { ["not-rolled-back"; 2] };
+            assert!(expected.contains(&said.word.as_str()), "an older copy, or none: {said:?}");
+        }
         let written = service.server().book().head().0.saturating_sub(head.0);
         // A text takes the place of a command that waits for its 109, and a clock that stepped is seen.
-        let may_write = matches!(question, Question::Show | Question::SetClock | Question::AcceptClock);
+        let may_write = matches!(
+            question,
+            Question::Show | Question::SetClock | Question::AcceptClock | Question::Acknowledge | Question::Branch
+        );
         assert!(written <= 2 * u64::from(may_write), "a question wrote {written} entries: {line}");
         if let (Question::Card(card), true, "asked") = (question, is_settled, said.word.as_str()) {
             let account = self.judge.orders.account(card, &self.site);
@@ -635,6 +651,8 @@ impl World {
                         Question::SetClock => "operator clocks set",
                         Question::Show => "operator text shown",
                         Question::AcceptClock => "operator clock accepted",
+                        Question::Acknowledge => "operator older copy acknowledged",
+                        Question::Branch => "operator branch",
                         Question::Card(_) => "operator card asked for",
                         Question::List => "operator list asked for",
                         Question::Sync => "operator sync",

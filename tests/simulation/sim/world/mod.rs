@@ -1,5 +1,6 @@
 //! The world: it moves the time from event to event, carries datagrams badly, breaks things, and drives the service.
 
+mod copies;
 mod desk;
 mod network;
 mod operator;
@@ -11,12 +12,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::{Mutex, PoisonError};
 
+use copies::Backup;
 use desk::Desk;
 use operator::Act;
 use posgate::engine::limits::TURN_DATAGRAMS_MAX;
 use posgate::engine::model::{CardRecord, EntrySeq, Now, Rules};
-use posgate::engine::server::{Effects, Mailbag, Origin, Peer, Room, Server, Tables};
-use posgate::ledger::identity::{self, Action, Identity, Keeper};
+use posgate::engine::server::{Beginning, Effects, Mailbag, Origin, Peer, Room, Server, Tables};
+use posgate::ledger::identity::{self, Action, Identity, Keeper, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, Host, Ledger, OpenError, Storage as _, segment, snapshot, verify};
 use posgate::turn::Service;
@@ -28,6 +30,7 @@ use super::coverage::Coverage;
 use super::device::{Ask, Confirms, Device, Work};
 use super::disk::{Disk, Strike, Target};
 use super::judge::{self, Judge, Tag};
+use super::lineage::{Fate, IDENTITY, Known, Lineage};
 use super::random::Random;
 use super::site::{FENCE, Site};
 use super::{PLACE, Report, allocated, tell};
@@ -48,11 +51,8 @@ static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 /// One world at a time.
 static WORLD: Mutex<()> = Mutex::new(());
 
-/// The file that says which ledger the machine serves. It lies on the ledger's own disk, so that it loses what the ledger loses; a world
-/// with a copied or a restored ledger would give it another.
-const IDENTITY: &str = "identity";
-
-struct DiskKeeper(Disk);
+/// Keeps [`IDENTITY`] on the ledger's disk, and draws names.
+struct DiskKeeper(Disk, Random);
 
 impl Keeper for DiskKeeper {
     fn keep(&mut self, identity: &Identity) -> io::Result<()> {
@@ -60,7 +60,7 @@ impl Keeper for DiskKeeper {
     }
 
     fn draw(&mut self) -> io::Result<u64> {
-        Err(io::Error::other("nobody branches here"))
+        Ok(self.1.next())
     }
 }
 
@@ -120,6 +120,11 @@ struct World {
     events: BTreeMap<(u64, u64), Event>,
     clocks: Clocks,
     disk: Disk,
+    /// What tells the machine from others.
+    host: u32,
+    /// Whether somebody copies the ledger now and then, and restores a copy, or sells on with one at another machine.
+    is_copied: bool,
+    backup: Option<Box<Backup>>,
     /// What old segments are archived to.
     stick: Disk,
     site: Site,
@@ -294,6 +299,9 @@ impl World {
             events: BTreeMap::new(),
             clocks: Clocks::new(),
             disk,
+            host: 1,
+            is_copied: random.happens(300),
+            backup: None,
             stick: Disk::new(random.next()),
             knows_quarantine: site.is_quarantined,
             site,
@@ -358,13 +366,7 @@ impl World {
     // ---------------------------------------------------------------- a process
 
     /// From a start to its end, and the time until the next start.
-    fn process<'t>(
-        &mut self,
-        tables: &'t mut Tables,
-        before: &mut Tables,
-        effects: &'t mut Effects,
-        until: u64,
-    ) -> End {
+    fn process(&mut self, tables: &mut Tables, before: &mut Tables, effects: &mut Effects, until: u64) -> End {
         self.process += 1;
         tell(|| format!("{:>9} process {}", self.t, self.process));
         self.report.restarts += 1;
@@ -391,7 +393,7 @@ impl World {
             let after = u32::try_from(self.random.below(8)).expect("few");
             self.disk.strike(Target::Any(after), strike);
         }
-        let mut keeper = DiskKeeper(self.disk.clone());
+        let mut keeper = self.keeper();
         let end = match self.start(tables, before, effects, &mut keeper) {
             Ok(mut service) => {
                 let end = self.live(&mut service, until);
@@ -420,6 +422,11 @@ impl World {
             return end;
         }
         let mut down = self.random.between(200, 5 * SECOND);
+        let is_restored = self.is_to_be_restored();
+        if is_restored {
+            // Whoever restores a copy takes longer than any datagram.
+            down += self.random.between(MINUTE, 20 * MINUTE);
+        }
         if end == End::PowerCut {
             down += self.random.between(10 * SECOND, 5 * MINUTE);
             self.disk.cut_power();
@@ -444,7 +451,16 @@ impl World {
         }
         self.t = until;
         self.turn_at = None;
+        if is_restored {
+            self.restore();
+        } else if self.is_copied && !self.is_calm && self.random.happens(60) {
+            self.sell_on_at_two(before, effects);
+        }
         end
+    }
+
+    fn keeper(&mut self) -> DiskKeeper {
+        DiskKeeper(self.disk.clone(), Random::new(self.random.next()))
     }
 
     fn start<'t>(
@@ -458,10 +474,12 @@ impl World {
         let file = self.site.card_file(&rules);
         let mut server = Server::new(tables, rules.clone());
         let created = self.clocks.now(self.t, false).stamp;
-        let number = self.seed;
+        let number = self.random.next();
         let mut storage = self.disk.clone();
         let found = identity::read_in(&self.disk, IDENTITY);
-        let opening = Opening { site: "sim", host: Some(Host(1)), created, identity: Some(&found) };
+        self.judge.host = Host(self.host).to_string();
+        let fate = Lineage::read(&self.disk).fate(Known::read(&self.disk).as_ref(), &self.judge.host);
+        let opening = Opening { site: "sim", host: Some(Host(self.host)), created, identity: Some(&found) };
         let opened = match ledger::room_below(&mut storage, self.site.reserve_bytes) {
             Ok(()) => Ledger::open_as(storage, &opening, || number, &mut server),
             Err(error) => Ledger::open_closed(storage, &opening, error, &mut server),
@@ -473,11 +491,13 @@ impl World {
                 panic!("a power cut or a kill made this of the ledger: {damaged}")
             }
         };
-        let action = opened.verdict.map(|verdict| verdict.action);
         // Whatever fails, the identity never names an entry that is not on the medium.
-        let is_own = action == Some(Action::Serve) || opened.created && action == Some(Action::Create);
-        assert!(is_own, "a power cut or a kill made another ledger of this: {found:?} {opened:?}");
+        let verdict = opened.verdict.expect("it was asked for");
+        assert_eq!(made_of(&verdict), fate, "what a start makes of the ledger: {found:?} {opened:?}");
         self.coverage.count(if opened.created { "branch ledger begun" } else { "branch ledger is the machine's own" });
+        if opened.branch.is_some() {
+            server.begin(Beginning { branch: Some(verdict.word()), rolled_back: verdict.gone });
+        }
         ledger.limit_segments(self.site.segment_bytes);
         if opened.cut.is_some() {
             self.coverage.count("branch tail cut");
@@ -496,6 +516,8 @@ impl World {
             self.judge.restarted(&self.disk);
             self.judge.compare_all(server.book(), &self.site);
             self.judge.compare_doubts(server.book());
+            let gone = server.book().rolled_back().map(|(gone, _)| gone.to_string());
+            assert_eq!(gone, self.judge.rolled_back, "what an older copy lacks: replayed, or written");
         } else {
             self.coverage.count("branch start from what may not be on the medium");
         }
@@ -512,6 +534,7 @@ impl World {
         service.keep_reserve(self.site.reserve_bytes);
         let now = self.clocks.now(self.t, true);
         self.judge.started = self.t;
+        self.judge.expect_start(fate);
         service.keep_identity(keeper, found.fault().map(str::to_owned));
         service.start(&now, &mut |bag| self.post(bag))?;
         if service.server().room() == Room::Nothing {
@@ -846,7 +869,9 @@ impl World {
         match &tag {
             // The other exception: the sale is in doubt, or its entry may be in the page cache only.
             Some(Tag::Sale(key)) if self.is_full && self.judge.figures(key).is_none() => {
-                let is_known = self.judge.approve_unwritten(key, self.is_proven, self.t, self.process, &self.site);
+                // What is sent again was judged when it was decided.
+                let is_known = self.sent.contains_key(&(to, letter.to_vec()))
+                    || self.judge.approve_unwritten(key, self.is_proven, self.t, self.process, &self.site);
                 assert!(is_known, "008 without an entry: {shown}");
                 self.coverage.count("allowed: a sale approved again without an entry");
             }
@@ -964,7 +989,7 @@ impl World {
         }
         self.process += 1;
         self.clocks.begin_process(self.t);
-        let mut keeper = DiskKeeper(self.disk.clone());
+        let mut keeper = self.keeper();
         let service = self.start(tables, before, effects, &mut keeper);
         assert!(service.is_ok(), "the last start");
         drop(service);
@@ -987,6 +1012,16 @@ impl World {
 fn address(place: usize) -> Ipv4Addr {
     let place = u32::try_from(place).expect("few devices");
     Ipv4Addr::from_bits(0x0A00_0001 + place)
+}
+
+/// What a verdict says, in this world's words.
+fn made_of(verdict: &Verdict) -> Fate {
+    match verdict.action {
+        Action::Create => Fate::Begin,
+        Action::Serve => Fate::Serve,
+        Action::Branch => Fate::Branch(verdict.word(), verdict.gone.map(|gone| (gone.first.0, gone.last.0))),
+        Action::Refuse => Fate::Refuse,
+    }
 }
 
 fn drops(service: &Service<Disk>) -> (u64, u64) {

@@ -28,6 +28,8 @@ pub(super) enum Act {
     ReloadFewCards,
     /// SIGHUP, after the quarantine of unknown devices was begun or ended.
     Quarantine,
+    /// The ledger's directory is copied.
+    Backup,
     /// `ledger archive`, beside the server.
     Archive,
     /// `ledger verify`, beside the server.
@@ -43,6 +45,7 @@ impl World {
             7 => Act::ReloadBadCards,
             8 => Act::ReloadFewCards,
             9 if self.knows_quarantine => Act::Quarantine,
+            9 if self.is_copied => Act::Backup,
             10 | 11 => Act::Archive,
             _ => Act::Verify,
         }
@@ -85,6 +88,7 @@ impl World {
                     return Some(end);
                 }
             }
+            Act::Backup => self.back_up(service),
             Act::Verify => self.verify(),
         }
         self.compare_all(service);
