@@ -19,7 +19,8 @@ use posgate::ledger::verify::Fault;
 const DESIGN: &str = "docs/design.md";
 
 /// The documents that a contributor reads. The READMEs have a test of their own.
-const DOCUMENTS: [&str; 3] = [DESIGN, "docs/protocol.md", "docs/glossary.md"];
+const DOCUMENTS: [&str; 6] =
+    [DESIGN, "docs/protocol.md", "docs/glossary.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
 
 /// What begins a paragraph about what the server does not do today.
 const PLANNED: &str = "> **Planned, not built yet.**";
@@ -437,7 +438,7 @@ fn cited(text: &str) -> BTreeSet<Cited> {
             cited.insert(Cited::Nameless(before + &shown));
         }
     }
-    for document in ["docs/protocol.md"] {
+    for document in ["docs/protocol.md", "CONTRIBUTING.md"] {
         let name = document.rsplit('/').next().unwrap();
         for (place, _) in text.match_indices(name) {
             let rest = &text[place + name.len()..];
@@ -545,6 +546,29 @@ fn citations_are_found_in_all_their_forms() {
     assert_eq!(found("(PROTOCOL, *Server → device*)"), [heading("Server → device")]);
     assert_eq!(found("PROTOCOL knows it (*How the\n//! devices behave*)."), [heading("How the devices behave")]);
     assert!(matches!(found("as it stands in §\n// 8, to be read")[..], [Cited::Nameless(_)]));
+}
+
+// ---------------------------------------------------------------- CONTRIBUTING.md
+
+#[test]
+fn every_place_that_contributing_names_is_there_and_it_names_every_module() {
+    let text = read("CONTRIBUTING.md");
+    let rows: Vec<Vec<String>> = text.lines().filter(|line| line.starts_with('|')).map(cells).collect();
+    let named: BTreeSet<&str> = first_words(&rows).into_iter().filter(|word| word.contains(['/', '.'])).collect();
+    for place in &named {
+        let is_pattern = place.contains('*');
+        assert!(is_pattern || root().join(place).exists(), "CONTRIBUTING.md: there is no {place}");
+    }
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let module = name.split('.').next().unwrap();
+        // What stands beside `policy.rs` in `policy/` belongs to it.
+        let is_named = [format!("src/{module}.rs"), format!("src/{module}/")]
+            .iter()
+            .any(|place| named.contains(place.as_str()) || named.iter().any(|known| known.starts_with(place)));
+        assert!(is_named || matches!(module, "lib" | "main"), "CONTRIBUTING.md does not say what src/{name} holds");
+    }
 }
 
 // ---------------------------------------------------------------- form

@@ -1,4 +1,4 @@
-//! The one place that reads clocks (style.md, *Two clocks, never confused*).
+//! The one place that reads clocks (CONTRIBUTING.md, *Two clocks, never confused*).
 //!
 //! Everything else is given a [`Now`]. The monotonic time counts from the moment the [`Clock`] was made and drives timers; the wall
 //! clock stamps records. The question whether the kernel's clock is synchronized costs a system call, so it is
