@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-use posgate::desk::control::batch::{self, What};
+use posgate::desk::control::batch;
 use posgate::engine::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
-use posgate::engine::model::{Balance, CardTable, Mono, Now, Stamp, Wall};
+use posgate::engine::model::{Act, Balance, CardTable, Mono, Now, Stamp, Wall};
 use posgate::engine::server::{Origin, Peer, Server};
 use posgate::engine::wire::Reply;
 use posgate::files::cards;
@@ -86,7 +86,7 @@ fn read_as_orders(input: &[u8]) {
                 assert!(!orders.rows.is_empty());
                 for row in &orders.rows {
                     assert!(row.nth > 0);
-                    let What::Move { card, amount, uses } = row.what else { continue };
+                    let Act::Move { card, amount, uses, .. } = row.act else { continue };
                     assert!(card.value() > 0);
                     assert!(amount != Balance::ZERO || uses != 0, "something moves");
                     assert!(command == "adjust" || (amount >= Balance::ZERO && uses >= 0));

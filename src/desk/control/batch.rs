@@ -11,7 +11,7 @@ use super::json::Object;
 use super::request::is_key;
 use crate::engine::limits::NAMES_KEPT_MIN;
 use crate::engine::model::order::Note;
-use crate::engine::model::{AccountId, Balance, CardNo, Money};
+use crate::engine::model::{AccountId, Act, Balance, CardNo, Mark, Money, Way};
 use crate::files::cards::columns::{CARD_ALIASES, DEPARTMENT_ALIASES, NAME_ALIASES};
 use crate::files::problem::{Problem, Problems, masked};
 use crate::files::sheet::heading::{Holds, Named};
@@ -71,9 +71,9 @@ const DEPARTMENT: usize = 9;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     /// card, amount or uses; below zero too where it is a correction.
-    Move { is_signed: bool },
+    Move(Way),
     /// card.
-    Card,
+    Card(Mark),
     /// card, account.
     Account,
     /// old, new: accounts.
@@ -82,14 +82,14 @@ enum Shape {
 
 /// The commands that take files.
 const SHAPES: &[(&str, Shape)] = &[
-    ("topup", Shape::Move { is_signed: false }),
-    ("subsidy", Shape::Move { is_signed: false }),
-    ("adjust", Shape::Move { is_signed: true }),
-    ("lost", Shape::Card),
-    ("found", Shape::Card),
-    ("freeze", Shape::Card),
-    ("unfreeze", Shape::Card),
-    ("close", Shape::Card),
+    ("topup", Shape::Move(Way::TopUp)),
+    ("subsidy", Shape::Move(Way::Subsidy)),
+    ("adjust", Shape::Move(Way::Adjust)),
+    ("lost", Shape::Card(Mark::Lost)),
+    ("found", Shape::Card(Mark::Found)),
+    ("freeze", Shape::Card(Mark::Frozen)),
+    ("unfreeze", Shape::Card(Mark::Unfrozen)),
+    ("close", Shape::Card(Mark::Closed)),
     ("account", Shape::Account),
     ("rename", Shape::Rename),
 ];
@@ -98,8 +98,8 @@ impl Shape {
     /// The columns of its file: one of each group must be there.
     const fn columns(self) -> &'static [&'static [usize]] {
         match self {
-            Self::Move { .. } => &[&[CARD], &[AMOUNT, USES]],
-            Self::Card => &[&[CARD]],
+            Self::Move(_) => &[&[CARD], &[AMOUNT, USES]],
+            Self::Card(_) => &[&[CARD]],
             Self::Account => &[&[CARD], &[ACCOUNT]],
             Self::Rename => &[&[OLD], &[NEW]],
         }
@@ -107,10 +107,10 @@ impl Shape {
 
     const fn wanted(self) -> &'static str {
         match self {
-            Self::Move { .. } => {
+            Self::Move(_) => {
                 "the first line must name the columns card 卡号 and amount 金额 (or uses 次数); note 备注 and key 流水号 may follow"
             }
-            Self::Card => {
+            Self::Card(_) => {
                 "the first line must name the column card 卡号; name 姓名, note 备注 and key 流水号 may follow"
             }
             Self::Account => {
@@ -154,43 +154,13 @@ pub struct Orders {
     pub warnings: Vec<Problem>,
 }
 
-/// What a row orders.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Money or meals of a card's account.
-    Move {
-        /// Whose account.
-        card: CardNo,
-        /// Yuan.
-        amount: Balance,
-        /// Meals.
-        uses: i32,
-    },
-    /// A word on a card.
-    Card(CardNo),
-    /// A card goes to an account.
-    Account {
-        /// The card.
-        card: CardNo,
-        /// The account.
-        account: AccountId,
-    },
-    /// An account gets another name.
-    Rename {
-        /// Its name.
-        old: AccountId,
-        /// Its new name.
-        new: AccountId,
-    },
-}
-
 /// One order of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// The file's line, from 1.
     pub line: u32,
     /// What is ordered.
-    pub what: What,
+    pub act: Act,
     /// Who holds the card, as the file says; empty: it does not.
     pub holder: String,
     /// Why; empty: what the command line says.
@@ -204,15 +174,17 @@ pub struct Row {
 impl Row {
     /// Its members of a line of the control socket, without its command, and without its name if that is not a key of its own.
     pub fn members(&self, object: Object) -> Object {
-        let object = match &self.what {
-            What::Move { card, amount, uses } => {
+        let object = match &self.act {
+            Act::Move { card, amount, uses, .. } => {
                 let object = object.text("card", card);
                 let object = if *amount == Balance::ZERO { object } else { object.text("amount", amount) };
                 if *uses == 0 { object } else { object.number("uses", *uses) }
             }
-            What::Card(card) => object.text("card", card),
-            What::Account { card, account } => object.text("card", card).text("account", account),
-            What::Rename { old, new } => object.text("old", old).text("new", new),
+            Act::Mark { card, .. } => object.text("card", card),
+            Act::Account { card, account } => object.text("card", card).text("account", account),
+            Act::Rename { old, new } => object.text("old", old).text("new", new),
+            // No file orders these.
+            Act::Void { .. } | Act::Link { .. } | Act::Reissue { .. } | Act::Open { .. } | Act::Settle { .. } => object,
         };
         let object = if self.holder.is_empty() { object } else { object.text("name", &self.holder) };
         object.text_if("key", self.key.as_deref())
@@ -220,16 +192,17 @@ impl Row {
 
     /// What is moved.
     pub fn moves(&self) -> (Balance, i32) {
-        match self.what {
-            What::Move { amount, uses, .. } => (amount, uses),
-            What::Card(_) | What::Account { .. } | What::Rename { .. } => (Balance::ZERO, 0),
-        }
+        if let Act::Move { amount, uses, .. } = self.act { (amount, uses) } else { (Balance::ZERO, 0) }
     }
 
+    /// What the file's rows are counted by.
     fn subject(&self) -> String {
-        match &self.what {
-            What::Move { card, .. } | What::Card(card) | What::Account { card, .. } => card.to_string(),
-            What::Rename { old, .. } => old.as_str().to_owned(),
+        match &self.act {
+            Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. } => card.to_string(),
+            Act::Rename { old, .. } => old.as_str().to_owned(),
+            Act::Void { .. } | Act::Link { .. } | Act::Reissue { .. } | Act::Open { .. } | Act::Settle { .. } => {
+                String::new()
+            }
         }
     }
 }
@@ -241,7 +214,7 @@ pub fn takes_file(command: &str) -> bool {
 
 /// Whether a file of the command moves money or meals.
 pub fn moves_money(command: &str) -> bool {
-    matches!(shape(command), Some(Shape::Move { .. }))
+    matches!(shape(command), Some(Shape::Move(_)))
 }
 
 fn shape(command: &str) -> Option<Shape> {
@@ -332,16 +305,16 @@ fn read<T>(
 }
 
 fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<Row> {
-    let what = match shape {
-        Shape::Move { is_signed } => read_move(cells, is_signed, problems),
-        Shape::Card => read(cells, CARD, problems, card).map(What::Card),
+    let act = match shape {
+        Shape::Move(way) => read_move(cells, way, problems),
+        Shape::Card(mark) => read(cells, CARD, problems, card).map(|card| Act::Mark { card, mark }),
         Shape::Account => {
             let (card, account) = (read(cells, CARD, problems, card), read(cells, ACCOUNT, problems, account));
-            card.zip(account).map(|(card, account)| What::Account { card, account })
+            card.zip(account).map(|(card, account)| Act::Account { card, account })
         }
         Shape::Rename => {
             let (old, new) = (read(cells, OLD, problems, account), read(cells, NEW, problems, account));
-            old.zip(new).map(|(old, new)| What::Rename { old, new })
+            old.zip(new).map(|(old, new)| Act::Rename { old, new })
         }
     };
     let note = read(cells, NOTE, problems, |text| match Note::try_from(text) {
@@ -357,13 +330,14 @@ fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<R
         0..=HOLDER_LEN_MAX => Ok(text.to_owned()),
         _ => Err(format!("at most {HOLDER_LEN_MAX} bytes: is this a name?")),
     });
-    Some(Row { line: cells.line(), what: what?, holder: holder?, note: note?, key: key?, nth: 1 })
+    Some(Row { line: cells.line(), act: act?, holder: holder?, note: note?, key: key?, nth: 1 })
 }
 
 /// Bytes of a holder's name that a line of the control socket takes.
 const HOLDER_LEN_MAX: usize = 240;
 
-fn read_move(cells: Cells<'_>, is_signed: bool, problems: &mut Problems) -> Option<What> {
+fn read_move(cells: Cells<'_>, way: Way, problems: &mut Problems) -> Option<Act> {
+    let is_signed = way == Way::Adjust;
     let card = read(cells, CARD, problems, card);
     let uses = read(cells, USES, problems, uses);
     let has_uses = uses.is_some_and(|uses| uses != 0);
@@ -374,7 +348,7 @@ fn read_move(cells: Cells<'_>, is_signed: bool, problems: &mut Problems) -> Opti
     if !is_signed && uses.is_some_and(|uses| uses < 0) {
         problems.add_in_column(cells.line(), &label(USES), "below zero: write it without a sign, or use adjust");
     }
-    Some(What::Move { card: card?, amount: amount?, uses: uses? })
+    Some(Act::Move { way, card: card?, amount: amount?, uses: uses? })
 }
 
 fn account(text: &str) -> Result<AccountId, String> {
@@ -491,15 +465,21 @@ mod tests {
     fn other_orders_have_columns_of_their_own() {
         let card = CardNo::from_value(88).padded();
         let account = |text: &str| AccountId::try_from(text).unwrap();
-        for command in ["lost", "found", "freeze", "unfreeze", "close"] {
+        for (command, mark) in [
+            ("lost", Mark::Lost),
+            ("found", Mark::Found),
+            ("freeze", Mark::Frozen),
+            ("unfreeze", Mark::Unfrozen),
+            ("close", Mark::Closed),
+        ] {
             let rows = read_for(command, "卡号,姓名\n88,张三\n").unwrap();
-            assert_eq!((&rows[0].what, rows[0].holder.as_str()), (&What::Card(card), "张三"));
+            assert_eq!((&rows[0].act, rows[0].holder.as_str()), (&Act::Mark { card, mark }, "张三"));
             assert!(read_for(command, "card,amount\n88,1\n").unwrap_err()[0].contains("do not take it"));
         }
         let rows = read_for("account", "card,account\n88,S1\n").unwrap();
-        assert_eq!(rows[0].what, What::Account { card, account: account("S1") });
+        assert_eq!(rows[0].act, Act::Account { card, account: account("S1") });
         let rows = read_for("rename", "原编号,新编号\nS1,S2\nS1,S3\n").unwrap();
-        assert_eq!(rows[0].what, What::Rename { old: account("S1"), new: account("S2") });
+        assert_eq!(rows[0].act, Act::Rename { old: account("S1"), new: account("S2") });
         assert_eq!((rows[0].nth, rows[1].nth), (1, 2));
         for (command, text, words) in [
             ("rename", "old,new\n,S2\n", "column 原编号/old: the account is missing"),

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use posgate::desk::control::batch::{self, What};
+use posgate::desk::control::batch;
 use posgate::engine::book::Figures;
 use posgate::engine::gbk;
 use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
@@ -126,21 +126,7 @@ impl File {
     fn orders(&self) -> Vec<(Act, Key)> {
         let rows = batch::parse(&self.save(), Path::new("orders.csv"), self.command);
         let rows = rows.unwrap_or_else(|problems| panic!("{problems:?}: {self:?}"));
-        let order = |row: batch::Row| {
-            let act = match row.what {
-                What::Move { card, amount, uses } => {
-                    let way = match self.command {
-                        "topup" => Way::TopUp,
-                        "subsidy" => Way::Subsidy,
-                        _ => Way::Adjust,
-                    };
-                    Act::Move { way, card, amount, uses }
-                }
-                What::Card(card) => Act::Mark { card, mark: Mark::Lost },
-                What::Account { .. } | What::Rename { .. } => unreachable!("no such file is written here"),
-            };
-            (act, Key::For { name: self.name, nth: row.nth })
-        };
+        let order = |row: batch::Row| (row.act, Key::For { name: self.name, nth: row.nth });
         rows.rows.into_iter().map(order).collect()
     }
 
