@@ -10,12 +10,7 @@ use std::thread;
 
 use crate::harness::{Device, Ended, Server, Site, card, posgate};
 use crate::naive::{rows, segments};
-use crate::{ledger, text};
-
-/// A segment every few sales.
-fn tiny_segments() -> Site {
-    Site::with("\toption segment_bytes '2048'\n", "")
-}
+use crate::{ledger, sold, text, tiny_segments};
 
 /// Sells until it is told to stop.
 fn sell(server: &Server, machine: u32, is_over: &AtomicBool) {
@@ -128,13 +123,7 @@ fn newest(site: &Site) -> u64 {
 
 #[test]
 fn the_first_entry_here_and_the_archive_are_named_where_a_reader_cannot_go_on() {
-    let site = tiny_segments();
-    let server = site.start();
-    let mut device = Device::new(2, &server);
-    for number in 0..60 {
-        device.pay(&card(1 + number % 5), "0.01");
-    }
-    server.stop();
+    let site = sold();
     let (place, to) = (site.path("ledger"), site.path("archive"));
     let all = rows(&[&place]);
     ledger(&["archive", "--config", text(&site.path("posgate")), text(&to)]).expect(0, &["archived"], &[]);

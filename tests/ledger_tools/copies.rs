@@ -3,19 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Device, Site, card};
+use crate::harness::Site;
 use crate::naive::segments;
-use crate::{ledger, text};
+use crate::{ledger, sold, text};
 
 /// A ledger of many segments with a snapshot, its server stopped, and an empty archive.
 fn ready() -> (Site, PathBuf, PathBuf) {
-    let site = Site::with("\toption segment_bytes '2048'\n", "");
-    let server = site.start();
-    let mut device = Device::new(2, &server);
-    for number in 0..60 {
-        device.pay(&card(1 + number % 5), "0.01");
-    }
-    server.stop();
+    let site = sold();
     let (place, to) = (site.path("ledger"), site.path("archive"));
     fs::create_dir(&to).unwrap();
     assert!(segments(&[&place]).len() > 4);

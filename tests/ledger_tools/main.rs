@@ -15,12 +15,13 @@ mod generate;
 mod harness;
 mod live;
 mod naive;
+mod repair;
 mod report;
 mod show;
 
 use std::path::Path;
 
-use harness::{Ended, posgate};
+use harness::{Device, Ended, Site, card, posgate};
 
 /// Runs `posgate ledger …`.
 fn ledger(arguments: &[&str]) -> Ended {
@@ -29,6 +30,23 @@ fn ledger(arguments: &[&str]) -> Ended {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
+}
+
+/// A segment every few sales.
+fn tiny_segments() -> Site {
+    Site::with("\toption segment_bytes '2048'\n", "")
+}
+
+/// 60 sales to 5 cards, in many segments with a snapshot; the server is stopped.
+fn sold() -> Site {
+    let site = tiny_segments();
+    let server = site.start();
+    let mut device = Device::new(2, &server);
+    for number in 0..60 {
+        device.pay(&card(1 + number % 5), "0.01");
+    }
+    server.stop();
+    site
 }
 
 /// A ledger of some days in many segments.
