@@ -300,17 +300,37 @@ fn after(options: &Options) -> Result<Option<After>, Failure> {
 struct Synced {
     control: Option<PathBuf>,
     dirs: Vec<PathBuf>,
+    /// How often in a row nobody may answer, though a server holds the ledger: it starts or stops just now.
+    patience: u32,
+    is_followed: bool,
 }
+
+/// A follower asks five times a second, and waits ten seconds for a server that reads its ledger before it answers.
+const PATIENCE: u32 = 50;
 
 impl Synced {
     fn of(options: &Options, at_hand: &AtHand) -> Self {
         let named = options.value("control").map(PathBuf::from);
         let control = named.or_else(|| at_hand.settings.as_ref()?.control.clone());
-        Self { control, dirs: at_hand.places.iter().filter(|place| place.is_dir()).cloned().collect() }
+        let dirs = at_hand.places.iter().filter(|place| place.is_dir()).cloned().collect();
+        Self { control, dirs, patience: 0, is_followed: options.has("follow") }
     }
 
-    /// The last entry that the server synced; `None` if no server runs.
+    /// The last entry that the server synced; `None` if no server runs, or, later than the first time, none that answers yet.
     fn ask(&mut self) -> Result<Option<Head>, Trouble> {
+        match self.ask_once() {
+            Err(Trouble::Io(_)) if self.patience > 0 => {
+                self.patience -= 1;
+                Ok(None)
+            }
+            answer => {
+                self.patience = if self.is_followed && answer.is_ok() { PATIENCE } else { 0 };
+                answer
+            }
+        }
+    }
+
+    fn ask_once(&self) -> Result<Option<Head>, Trouble> {
         let answer = match &self.control {
             Some(path) => ctl::synced_head(path),
             None => Ok(None),
@@ -318,18 +338,13 @@ impl Synced {
         if let Some(head) = answer.map_err(|sentence| Trouble::Io(io::Error::other(sentence)))? {
             return Ok(Some(head));
         }
-        match self.dirs.iter().find(|dir| is_served(dir)) {
-            None => Ok(None),
-            Some(dir) => {
-                let who = match &self.control {
-                    Some(path) => format!("and nobody answers at {}", path.display()),
-                    None => "and no control socket is known: say --config FILE or --control PATH".to_owned(),
-                };
-                let sentence =
-                    format!("{}: a server serves from here, {who}: what is durable cannot be told", dir.display());
-                Err(Trouble::Io(io::Error::other(sentence)))
-            }
-        }
+        let Some(dir) = self.dirs.iter().find(|dir| is_served(dir)) else { return Ok(None) };
+        let who = match &self.control {
+            Some(path) => format!("and nobody answers at {}", path.display()),
+            None => "and no control socket is known: say --config FILE or --control PATH".to_owned(),
+        };
+        let sentence = format!("{}: a server serves from here, {who}: what is durable cannot be told", dir.display());
+        Err(Trouble::Io(io::Error::other(sentence)))
     }
 }
 
