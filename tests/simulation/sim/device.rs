@@ -193,11 +193,12 @@ impl Work {
         self.card.is_multiple_of(3)
     }
 
-    /// The same, to be tried once more; whose code led to nothing swipes the card.
-    pub fn again(&self) -> Self {
-        let (ask, subject) = match self.ask {
-            Ask::Scan(fen) => (Ask::Charge(fen), format!("{:010}", self.card)),
-            ask => (ask, self.subject.clone()),
+    /// The same, to be tried once more. Whose code led to nothing shows it again, under another command number, or swipes the card.
+    pub fn again(&self, command: Option<String>) -> Self {
+        let (ask, subject) = match (self.ask, command) {
+            (Ask::Scan(fen), Some(command)) => (Ask::Scan(fen), command),
+            (Ask::Scan(fen), None) => (Ask::Charge(fen), format!("{:010}", self.card)),
+            (ask, _) => (ask, self.subject.clone()),
         };
         Self { tries: self.tries + 1, ..Self::new(ask, subject, self.card, self.sale) }
     }

@@ -54,6 +54,8 @@ pub struct Site {
     has_pause: bool,
     /// Some registered terminals serve the staff only.
     has_groups: bool,
+    /// Doors are for groups, days and hours.
+    has_door_hours: bool,
     /// Hours after midnight.
     day_start: i64,
     /// Only registered devices are served.
@@ -64,6 +66,33 @@ pub struct Site {
     pub rate_total: u64,
     pub segment_bytes: u64,
     pub reserve_bytes: u64,
+}
+
+/// A section of a door.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// Whom it lets pass; empty: everybody.
+    pub group: &'static str,
+    /// Hours.
+    from: i64,
+    to: i64,
+    /// Of the week.
+    days: (i64, i64),
+    /// It asks for a PIN, opens by its own, and lets nobody pass twice.
+    pub is_guarded: bool,
+}
+
+impl Section {
+    /// Whether it is open then.
+    pub fn is_open(&self, at: Civil) -> bool {
+        let hour = at.0.rem_euclid(86_400) / 3600;
+        let (crosses, is_late) = (self.to < self.from, hour >= self.from);
+        let is_in = if crosses { is_late || hour < self.to } else { is_late && hour < self.to };
+        let began = at.0.div_euclid(86_400) - i64::from(crosses && !is_late);
+        // 1970 began on a Thursday.
+        let weekday = (began + 3).rem_euclid(7) + 1;
+        is_in && (self.days.0..=self.days.1).contains(&weekday)
+    }
 }
 
 /// What the addresses of a fenced site begin with.
@@ -90,6 +119,7 @@ impl Site {
             has_periods: random.happens(600),
             has_pause: random.happens(500),
             has_groups: random.happens(400),
+            has_door_hours: random.happens(500),
             day_start: random.pick(&[0, 0, 4]),
             is_quarantined: random.happens(120),
             is_fenced: random.happens(250),
@@ -143,6 +173,25 @@ impl Site {
             // It began yesterday.
             _ => (at.date().previous(), "night"),
         }
+    }
+
+    /// Who may pass a door, and when.
+    pub fn sections(&self, door: &str) -> impl Iterator<Item = Section> {
+        let always = Section { group: "", from: 0, to: 24, days: (1, 7), is_guarded: false };
+        let guarded = Section { is_guarded: true, ..always };
+        let (first, second) = match (door, self.has_door_hours) {
+            ("1", false) => (Some(always), None),
+            ("2", false) => (Some(guarded), None),
+            // The world begins on a Monday.
+            ("1", true) => (
+                Some(Section { group: "guest", from: 7, to: 19, days: (1, 1), ..always }),
+                Some(Section { group: "staff", ..always }),
+            ),
+            // What crosses midnight is of the day it began.
+            ("2", true) => (Some(Section { from: 20, to: 18, days: (1, 6), ..guarded }), None),
+            _ => (None, None),
+        };
+        first.into_iter().chain(second)
     }
 
     fn card(number: u64, random: &mut Random) -> Card {
@@ -226,15 +275,24 @@ impl Site {
             }
         }
         for machine in &self.boards {
-            let passback = self.passback_s;
-            let _ = write!(
-                text,
-                "config door\n option machine '{machine:05}'\n option door '1'\n option from '00:00'\n option to '24:00'\n option days '1-7'\n"
-            );
-            let _ = write!(
-                text,
-                "config door\n option machine '{machine:05}'\n option door '2'\n option from '00:00'\n option to '24:00'\n option days '1-7'\n option pin 'card'\n option open_pin '{DOOR_PIN}'\n option passback_s '{passback}'\n"
-            );
+            for (door, section) in ["1", "2"].into_iter().flat_map(|door| self.sections(door).map(move |it| (door, it)))
+            {
+                let Section { group, from, to, days: (first, last), is_guarded } = section;
+                let _ = write!(
+                    text,
+                    "config door\n option machine '{machine:05}'\n option door '{door}'\n option from '{from:02}:00'\n option to '{to:02}:00'\n option days '{first}-{last}'\n"
+                );
+                if !group.is_empty() {
+                    let _ = writeln!(text, " list group '{group}'");
+                }
+                if is_guarded {
+                    let passback = self.passback_s;
+                    let _ = write!(
+                        text,
+                        " option pin 'card'\n option open_pin '{DOOR_PIN}'\n option passback_s '{passback}'\n"
+                    );
+                }
+            }
         }
         text
     }

@@ -135,6 +135,8 @@ struct World {
     at_address: HashMap<Ipv4Addr, usize>,
     /// Addresses that devices have or had.
     addresses: usize,
+    /// Those that they left.
+    left_addresses: Vec<Ipv4Addr>,
     /// When somebody paid the same at the same terminal, last.
     used: Aging<(u16, u64, i64), u64>,
     /// By device, who comes again and again, and what he takes.
@@ -312,6 +314,7 @@ impl World {
             door_frames: vec![0; devices.len()],
             at_address: devices.iter().enumerate().map(|(place, device)| (device.address, place)).collect(),
             addresses: devices.len(),
+            left_addresses: Vec::new(),
             held: vec![None; devices.len()],
             newest_arrival: vec![[0; 2]; devices.len()],
             devices,

@@ -75,7 +75,7 @@ impl World {
                 }
                 self.hold_back(place, &frame, &work);
                 if matches!(work.ask, Ask::Door(..)) {
-                    self.judge.expect_door(&frame);
+                    self.judge.expect_door(&frame, self.t, &self.site);
                     self.door_frames[place] += 1;
                     if self.random.happens(300) {
                         self.recorded_doors.push((place, frame, self.door_frames[place]));
@@ -103,7 +103,12 @@ impl World {
                 if work.tries < 2 && self.random.happens(700) {
                     self.coverage.count("device tried again under a new seq");
                     let at = self.t + self.random.between(500, 26 * SECOND);
-                    let again = work.again();
+                    let is_shown = matches!(work.ask, Ask::Scan(_)) && self.random.happens(500);
+                    if is_shown {
+                        self.coverage.count("device code shown again");
+                    }
+                    let command = is_shown.then(|| self.next_command());
+                    let again = work.again(command);
                     self.devices[place].plan(at, again);
                 }
             }
@@ -147,6 +152,11 @@ impl World {
         }
     }
 
+    fn next_command(&mut self) -> String {
+        self.commands += 1;
+        format!("{:012}", self.commands)
+    }
+
     fn invent_work(&mut self, place: usize) -> Option<Work> {
         let habits = &self.habits[place];
         if !habits.is_empty() && self.random.happens(250) {
@@ -167,7 +177,7 @@ impl World {
             if kind == 3 && self.random.happens(500) {
                 subject.clear();
             }
-            return Some(Work::new(Ask::Door(self.random.pick(&[1, 2]), kind), subject, number, None));
+            return Some(Work::new(Ask::Door(self.random.pick(&[1, 1, 1, 2, 2, 2, 3]), kind), subject, number, None));
         }
         let fen = i64::try_from(self.random.between(100, 3000)).expect("fen");
         let ask = match self.random.below(20) {
@@ -205,12 +215,7 @@ impl World {
             self.coverage.count("device same sale as before");
         }
         self.used.insert(key, self.t);
-        let subject = if matches!(ask, Ask::Scan(_)) {
-            self.commands += 1;
-            format!("{:012}", self.commands)
-        } else {
-            format!("{number:010}")
-        };
+        let subject = if matches!(ask, Ask::Scan(_)) { self.next_command() } else { format!("{number:010}") };
         Some(Work::new(ask, subject, number, Some(self.judge.add_sale())))
     }
 }

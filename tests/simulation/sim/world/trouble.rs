@@ -1,5 +1,7 @@
 //! What breaks: processes, power, disks, clocks, and the room on the disk.
 
+use std::net::Ipv4Addr;
+
 use posgate::engine::model::{Entry, EntrySeq};
 use posgate::ledger::{self, Entries, OpenError, verify};
 
@@ -69,22 +71,45 @@ impl World {
         }
     }
 
-    /// A device gets another address while it runs, as DHCP may do. One without a serial would be another one to the server: nothing
-    /// tells that it is not.
+    /// A device gets another address while it runs, as DHCP may do: one that nobody had, one that another device had, or two change theirs.
     fn move_a_device(&mut self) {
-        let place = self.random.place(self.devices.len());
-        let Device { machine, serial, address: old, .. } = self.devices[place].clone();
-        let is_alone = self.devices.iter().filter(|device| device.machine == machine).count() == 1;
-        let is_registered_there = self.site.registered.contains(&(machine, old.to_string()));
-        if serial.is_none() || !is_alone || is_registered_there {
+        let (place, other) = (self.random.place(self.devices.len()), self.random.place(self.devices.len()));
+        if !self.may_move(place) {
+            return;
+        }
+        let old = self.devices[place].address;
+        if place != other && self.may_move(other) && self.random.happens(500) {
+            self.coverage.count("fault net two devices changed addresses");
+            let new = self.devices[other].address;
+            self.give_address(place, new);
+            self.give_address(other, old);
             return;
         }
         self.coverage.count("fault net a device moved to another address");
-        self.addresses += 1;
-        let new = address(self.addresses);
+        let new = if !self.left_addresses.is_empty() && self.random.happens(600) {
+            self.coverage.count("fault net a device got an address that another had");
+            let left = self.random.place(self.left_addresses.len());
+            self.left_addresses.swap_remove(left)
+        } else {
+            self.addresses += 1;
+            address(self.addresses)
+        };
         self.at_address.remove(&old);
+        self.left_addresses.push(old);
+        self.give_address(place, new);
+    }
+
+    fn give_address(&mut self, place: usize, new: Ipv4Addr) {
         self.at_address.insert(new, place);
         self.devices[place].address = new;
+    }
+
+    /// One without a serial would be another one to the server: nothing tells that it is not.
+    fn may_move(&self, place: usize) -> bool {
+        let Device { machine, serial, address, .. } = &self.devices[place];
+        let is_alone = self.devices.iter().filter(|device| device.machine == *machine).count() == 1;
+        let is_registered_there = self.site.registered.contains(&(*machine, address.to_string()));
+        serial.is_some() && is_alone && !is_registered_there
     }
 
     fn spoil_device_clocks(&mut self) {
