@@ -275,7 +275,9 @@ impl Orders {
         ) || (kind == "offline" && line.word("claimed").is_none());
         if moves {
             let account = line.column(9).to_owned();
-            let expected = if matches!(kind, "link" | "void") { None } else { self.account(card, site) };
+            // Before a card comes to an account, that one is opened.
+            let is_elsewhere = matches!(kind, "link" | "void" | "open");
+            let expected = if is_elsewhere { None } else { self.account(card, site) };
             assert!(expected.is_none_or(|expected| expected == account), "another account than its card's: {text}");
             if card > 0 && (kind != "link" || line.word("was").is_none()) {
                 self.moved.entry(card).or_insert(account);

@@ -14,7 +14,9 @@ use posgate::desk::control::batch;
 use posgate::engine::book::Figures;
 use posgate::engine::gbk;
 use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
-use posgate::engine::model::{Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, UnitNo, Way};
+use posgate::engine::model::{
+    AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, UnitNo, Way,
+};
 use posgate::engine::server::Room;
 use posgate::turn::Service;
 
@@ -155,6 +157,8 @@ pub(super) struct Desk {
     done: VecDeque<(Task, u64)>,
     keys: u64,
     cards: u64,
+    /// Names of accounts that the desk gave.
+    names: u64,
 }
 
 impl Desk {
@@ -182,7 +186,7 @@ impl World {
     }
 
     fn next_task(&mut self) -> Task {
-        match self.random.below(36) {
+        match self.random.below(38) {
             0..=4 => {
                 let act = self.next_move();
                 self.task(act)
@@ -204,6 +208,10 @@ impl World {
             }
             17 | 18 => {
                 let act = self.next_link();
+                self.task(act)
+            }
+            36 | 37 => {
+                let act = self.next_account();
                 self.task(act)
             }
             19..=21 => {
@@ -370,6 +378,26 @@ impl World {
             _ => fresh,
         };
         Act::Link { old, new: CardNo::from_value(new) }
+    }
+
+    /// A card goes to another account, or an account gets another name; now and then a number is given out again to whom it belongs.
+    fn next_account(&mut self) -> Act {
+        let card = self.some_card();
+        self.desk.names += 1;
+        let row = self.random.place(self.site.cards.len());
+        let name = match self.random.below(8) {
+            0 => format!("@{card}"),
+            1 | 2 => self.site.cards[row].account.clone(),
+            _ => format!("N{:05}", self.desk.names),
+        };
+        let account = |name: &str| AccountId::try_from(name).expect("short");
+        let own = self.judge.orders.account(card.value(), &self.site);
+        let is_as_named = self.site.find(card.value()).is_none_or(|row| own.as_ref() == Some(&row.account));
+        match self.random.below(10) {
+            0 if is_as_named => Act::Reissue { card },
+            0..=4 => Act::Account { card, account: account(&name) },
+            _ => Act::Rename { old: account(own.as_deref().unwrap_or("nobody")), new: account(&name) },
+        }
     }
 
     fn next_file(&mut self) -> Task {
@@ -701,6 +729,8 @@ impl World {
             "table-says" => "operator found, but the table says lost: refused",
             "unknown-card" => "operator order for an unknown card refused",
             "closed" => "operator credit for a closed card refused",
+            "account-taken" | "own-account" | "no-such-account" => "operator name of an account refused",
+            "same-account" | "same-holder" => "operator account that is there already refused",
             "new-card-has-account" | "new-card-stopped" => "operator used new card refused",
             "not-seen" | "quarantined" => "operator order for a device not seen refused",
             "other-state" => "operator found for unfreeze refused",
