@@ -588,6 +588,20 @@ fn prose_is_wrapped() {
 }
 
 #[test]
+fn every_path_that_is_named_is_there() {
+    let places = ["src", "tests", "deploy", "docs", "benches", "examples", "fuzz", ".ci"];
+    for document in DOCUMENTS.into_iter().chain(["README.md", "README.zh-CN.md"]) {
+        let text = read(document);
+        for path in text.lines().flat_map(words) {
+            let is_path = path.split_once('/').is_some_and(|(first, _)| places.contains(&first));
+            // What a run makes, and what a reader fills in.
+            let is_made = path.contains([' ', '*', '…']) || path.contains("TARGET") || path.contains("/data");
+            assert!(!is_path || is_made || root().join(path).exists(), "{document}: there is no `{path}`");
+        }
+    }
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     for document in DOCUMENTS {
         let directory = root().join(document);
