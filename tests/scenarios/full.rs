@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use posgate::engine::limits::{ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, PENDING_MAX};
-use posgate::engine::model::Civil;
+use posgate::engine::model::{AccountId, Balance, CardNo, CardStatus, Civil, ClockState, Entry, EntrySeq, Kind, Stamp};
 use posgate::engine::server::{Effects, Room, Server};
 
+use crate::orders;
 use crate::world::{Event, Happened, World, bench};
 
 #[test]
@@ -126,6 +127,138 @@ fn unknown_cards_take_their_half_of_the_places_and_no_more() {
     for card in [1, half] {
         assert_eq!(record(&mut world, &mut server, card), "001 open offline 011", "a card of the table has one");
     }
+}
+
+/// The ledger of years: as many cards as this were found, of which the table knows none.
+fn cards_of_before(world: &mut World, count: usize) {
+    for card in 1..=count {
+        let mut entry = Entry::new(Kind::Status, Stamp::default(), ClockState::Ok);
+        entry.seq = EntrySeq(card as u64);
+        entry.card = Some(CardNo::from_value(1_000_000 + card as u64).padded());
+        entry.detail.push("status", CardStatus::Lost.word());
+        world.ledger.append(&entry).expect("a line");
+    }
+    world.ledger.sync();
+}
+
+/// The ledger of years: as many accounts as this had a top-up, of which the table knows none.
+fn accounts_of_before(world: &mut World, count: usize) {
+    for account in 1..=count {
+        let mut entry = Entry::new(Kind::TopUp, Stamp::default(), ClockState::Ok);
+        entry.seq = EntrySeq(account as u64);
+        // One card is enough for all of them: it is on the first.
+        entry.card = Some(CardNo::from_value(1_000_000).padded());
+        entry.account = AccountId::try_from(format!("S{account}").as_str()).ok();
+        let yuan = Balance::from_fen(100);
+        (entry.amount, entry.subsidy, entry.uses) = (Some(yuan), Some(Balance::ZERO), Some(0));
+        (entry.balance, entry.subsidy_left, entry.uses_left) = (Some(yuan), Some(Balance::ZERO), Some(0));
+        world.ledger.append(&entry).expect("a line");
+    }
+    world.ledger.sync();
+}
+
+/// What an operator is told, and the entries before it.
+fn order(world: &mut World, server: &mut Server, fx: &mut Effects, words: &str) -> String {
+    let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
+    let order = orders::read(&words, &words.join("-"), |_| None).expect("an order");
+    world.order(&order, server, fx).expect("effects in order");
+    let told = told(&world.take_happened());
+    told.split_once(':').map_or(told.clone(), |(word, _)| word.to_owned())
+}
+
+#[test]
+fn a_sale_of_a_card_that_the_full_book_has_no_place_for_is_refused_whole() {
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let config = "config server\nconfig door\noption machine 00011\noption door 1\n";
+    // Two cards on one purse: the purse has its place once the first of them paid.
+    let mut world = World::new(config, "card,account,balance,uses,code\n1,A,10.00,,M1\n2,A,,,M2\n3,C,10.00,5,M3");
+    cards_of_before(&mut world, CARDS_MAX - 1);
+    world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
+    let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    world.take_happened();
+    // Each frame from a device of its own: nothing waits for a 109.
+    let mut machine = 1;
+    let mut hear = |world: &mut World, server: &mut Server, frame: &str| {
+        machine += 1;
+        let frame = frame.replace("NOW", "2026-11-22 12:00:00");
+        say(world, server, &mut bench.fx, machine, 1, &frame)
+    };
+    // The last place.
+    assert_eq!(hear(&mut world, &mut server, "103,1,1.00,NOW"), "001 open charge 008");
+    for (refused, frame) in (1..).zip([
+        "103,2,1.00,NOW",
+        "104,3,NOW",
+        "103,3,1.00,NOW",
+        "128,4711,1.00,NOW,0,M3,",
+        "128,4712,1.00,NOW,0,M2,",
+    ]) {
+        // Nothing is opened for a sale that is not made.
+        assert_eq!(hear(&mut world, &mut server, frame), "001 decline 006", "{frame}");
+        assert_eq!((server.counters().full, server.counters().declined), (refused, refused));
+    }
+    for (kept, frame) in (6..).zip(["105,2,1.00,2026-11-22 11:00:00,0,1,1", "105,3,1.00,2026-11-22 11:00:00,0,2,1"]) {
+        assert_eq!(hear(&mut world, &mut server, frame), "001", "the terminal keeps it");
+        assert_eq!(server.counters().full, kept);
+    }
+    // The rules speak first, and a door needs no place.
+    assert_eq!(hear(&mut world, &mut server, "103,3,99.00,NOW"), "001 decline 006");
+    assert_eq!(server.counters().full, 7);
+    assert_eq!(hear(&mut world, &mut server, "150,3,1,1,0,0,,NOW"), "001 admit 050");
+    // Who has a place goes on, by every way.
+    assert_eq!(hear(&mut world, &mut server, "103,1,2.00,NOW"), "001 charge 008");
+    assert_eq!(hear(&mut world, &mut server, "128,4713,3.00,NOW,0,M1,"), "001 scan 008");
+    assert_eq!(hear(&mut world, &mut server, "105,1,0.50,2026-11-22 11:00:00,0,3,1"), "001 offline 011");
+    // So at the desk, and nothing is done by half.
+    for words in [
+        "topup 2 5.00",
+        "lost 2",
+        "replace 1 9",
+        "replace 2 9",
+        "account 2 C",
+        "account 3 D",
+        "rename C D",
+        "rename A D",
+        "reissue 2",
+    ] {
+        let told = order(&mut world, &mut server, &mut bench.fx, words);
+        assert!(told.starts_with("refused"), "{words}: {told}");
+        assert!(words.starts_with("reissue") || told == "refused too-many-cards", "{words}: {told}");
+    }
+    assert_eq!(order(&mut world, &mut server, &mut bench.fx, "topup 1 5.00"), "topup done A 8.50 0");
+    world.check_life(&server, &mut bench.spare).expect("the ledger holds what was sold, and no more");
+}
+
+#[test]
+fn where_every_account_is_taken_sales_go_on_and_nobody_gets_another() {
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let cards = "card,account\n1,S1\n2,S2";
+    let mut world = World::new("", cards);
+    accounts_of_before(&mut world, ACCOUNTS_MAX);
+    world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
+    let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    world.take_happened();
+    assert_eq!(
+        say(&mut world, &mut server, &mut bench.fx, 1, 1, "103,1,0.25,2026-11-22 12:00:00"),
+        "001 open charge 008"
+    );
+    // Nobody's card has an account of its own to come, and the terminal keeps its sale.
+    let record = |card: usize| format!("105,{card},0.01,2026-11-22 11:00:00,0,{card},1");
+    assert_eq!(say(&mut world, &mut server, &mut bench.fx, 1, 2, &record(9)), "001");
+    assert_eq!(server.counters().full, 1);
+    assert_eq!(say(&mut world, &mut server, &mut bench.fx, 1, 3, &record(2)), "001 open offline 011");
+    for words in ["account 2 T", "rename S1 T"] {
+        assert_eq!(order(&mut world, &mut server, &mut bench.fx, words), "refused too-many-cards", "{words}");
+    }
+    assert_eq!(order(&mut world, &mut server, &mut bench.fx, "account 2 S3"), "link done S3 1.00 0");
+    // A table with an account more does not come into service, and the one before it stays.
+    world.take_cards(&format!("{cards}\n3,T"));
+    let refused = world.reload(&mut server, &mut bench.fx).expect_err("there is no place for T");
+    assert!(refused.contains(&ACCOUNTS_MAX.to_string()), "{refused}");
+    assert_eq!(say(&mut world, &mut server, &mut bench.fx, 2, 1, "103,1,0.50,2026-11-22 12:00:01"), "001 charge 008");
+    world.take_cards(cards);
+    world.check_life(&server, &mut bench.spare).expect("the ledger holds what was sold, and no more");
 }
 
 #[test]

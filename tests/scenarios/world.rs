@@ -212,6 +212,11 @@ impl World {
         }
     }
 
+    /// The card table that the next start or reload reads.
+    pub fn take_cards(&mut self, cards: &str) {
+        cards.clone_into(&mut self.cards);
+    }
+
     // ---------------------------------------------------------------- clocks
 
     fn find_zone(&mut self) -> Result<(), String> {
