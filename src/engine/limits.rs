@@ -81,7 +81,8 @@ pub const CODE_LEN_MAX: usize = 128;
 pub const ACCOUNTS_MAX: usize = 65_536;
 
 /// Devices known at once. The one idle longest gives way, never a registered one, and one with a sale in doubt or a command on its way to
-/// none but a registered one; where nobody may, a sale and a door are refused as `full`. With at most as many sections of devices, each of
+/// none but a registered one; where nobody may, a sale and a door are refused as `full`, also after a
+/// restart, when those in doubt were not heard yet. With at most as many sections of devices, each of
 /// those finds its place.
 pub const DEVICES_MAX: usize = 1024;
 

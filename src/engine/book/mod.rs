@@ -511,7 +511,10 @@ impl Book {
         self.apply_card(entry, account)?;
         self.apply_account(entry, account);
         // Before a sale is among its doubts: a device that comes back counts those there are.
-        let device = entry.machine.map(|machine| self.find_or_add_memory(machine));
+        // What only tells of a device that is not remembered makes none of those forgotten that must not be.
+        let is_kept = matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan);
+        let remembered = entry.machine.filter(|machine| is_kept || self.has_place_for(*machine));
+        let device = remembered.map(|machine| self.find_or_add_memory(machine));
         let at = Moment { mono, stamp: entry.time, clock: entry.clock };
         self.apply_doubt(entry, device, at);
         self.apply_records(entry, at);
@@ -861,6 +864,14 @@ impl Book {
         self.memory(machine).is_some_and(|memory| memory.frames().next().is_some())
     }
 
+    /// Whether the device is remembered, or finds a place for that: a registered one gives way to none, and one with a sale in doubt would be
+    /// charged again.
+    pub fn has_place_for(&self, machine: MachineNo) -> bool {
+        let may_give_way = |memory: &Memory| !memory.is_pinned && memory.doubts == 0;
+        let is_remembered = self.memories_row(machine.value()).is_some();
+        is_remembered || !self.memories.is_full() || self.memories.iter().any(may_give_way)
+    }
+
     /// Whether one of the device's last frames that were answered was about this card or command number.
     pub fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
         self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))
@@ -1058,7 +1069,8 @@ impl Book {
             self.by_machine.insert(hash_number(machine), number, |row| hash_number(memories[row as usize].machine));
             return row;
         };
-        // Where every device is registered or in doubt, one gives way all the same: the table is full.
+        // Where every device is registered or in doubt, one gives way all the same: to a registered one, or to a sale that is in the ledger
+        // since the configuration was another.
         let idle_longest = (0..self.memories.len()).min_by_key(|row| {
             let memory = &self.memories[*row];
             (memory.is_pinned, memory.doubts > 0, memory.last)

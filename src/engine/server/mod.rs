@@ -526,6 +526,10 @@ impl<'t> Server<'t> {
 
     /// The frame's device and how it stands; `None` if there is no room for another device.
     fn identify(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<(usize, Standing)> {
+        // Its entries ask for a place in the book, where also those are that were not heard since the start.
+        if !self.tables.book.has_place_for(frame.machine) {
+            return None;
+        }
         let known = self.tables.devices.find(frame.machine);
         let device = match known {
             Some(device) => device,
