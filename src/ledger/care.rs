@@ -607,6 +607,68 @@ mod tests {
         assert_eq!((verified(dir.path()).0, verified(to.path()).0), (0, 0));
     }
 
+    fn segments_of(storage: &MemoryStorage) -> Vec<String> {
+        segment::list(storage).unwrap().into_iter().map(|segment| segment.name).collect()
+    }
+
+    #[test]
+    fn an_archive_that_ends_at_any_step_leaves_a_ledger_without_a_hole() {
+        let mut whole = MemoryStorage::default();
+        let head = serve(&mut whole, 40);
+        whole.done.clear();
+        let all = segments_of(&whole);
+        assert!(all.len() > 4, "several are removed one after the other");
+        // First the machine ends at a step there, then at one here: between two removals, too.
+        for ends_here in [false, true] {
+            for steps in 0.. {
+                let (mut files, mut copies) = (whole.clone(), MemoryStorage::default());
+                (if ends_here { &mut files } else { &mut copies }).steps_left = Some(steps);
+                let is_done = archive_into(&mut files, || Ok(&mut copies), &mut Vec::new()).is_ok();
+                (files.steps_left, copies.steps_left) = (None, None);
+                let here = segments_of(&files);
+                assert!(all.ends_with(&here) && !here.is_empty(), "{steps}: {here:?}");
+                for name in all.iter().filter(|name| !here.contains(name)) {
+                    assert_eq!(copies.files.get(name), whole.files.get(name), "{steps}: {name}");
+                }
+                assert_eq!(replay(&files, &mut Entries(|_: &Entry| Ok(()))).unwrap().head, head, "{steps}");
+                let report = verify(&files, &here, here.len() == all.len(), &mut || ()).unwrap();
+                assert_eq!(report.exit_code(), 0, "{steps}: {report}");
+                if is_done {
+                    break;
+                }
+                // What was there already is not what makes it durable.
+                copies.done.clear();
+                archive_into(&mut files, || Ok(&mut copies), &mut Vec::new()).unwrap();
+                assert_eq!([segments_of(&copies), segments_of(&files)].concat(), all, "{steps}");
+                let is_synced = |name: &String| {
+                    let part = format!("sync {}", name.replace(".tsv", ".part"));
+                    copies.done.iter().any(|step| *step == part || *step == format!("sync {name}"))
+                };
+                assert!(here.iter().rev().skip(1).all(is_synced), "{steps}: {:?}", copies.done);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_removed_before_its_copy_is_durable() {
+        let mut whole = MemoryStorage::default();
+        serve(&mut whole, 40);
+        whole.done.clear();
+        let all = segments_of(&whole);
+        for fail in ["create", "append", "sync ledger", "rename", "sync directory"] {
+            let (mut files, mut copies) = (whole.clone(), MemoryStorage::default());
+            copies.fail = Some(fail.to_owned());
+            assert!(archive_into(&mut files, || Ok(&mut copies), &mut Vec::new()).is_err(), "{fail}");
+            assert_eq!((segments_of(&files), &files.done), (all.clone(), &Vec::new()), "{fail}");
+        }
+        // Each removal is durable before the next: power that goes leaves no hole.
+        let (mut files, mut copies) = (whole.clone(), MemoryStorage::default());
+        archive_into(&mut files, || Ok(&mut copies), &mut Vec::new()).unwrap();
+        let removed = all.iter().take(all.len() - 1);
+        let steps = removed.flat_map(|name| [format!("remove {name}"), "sync directory".to_owned()]);
+        assert_eq!(files.done, steps.collect::<Vec<_>>());
+    }
+
     #[test]
     fn nothing_is_archived_without_a_snapshot_or_over_another_file_or_if_damaged() {
         let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
