@@ -1,12 +1,13 @@
-//! The hourly word while good copies are served (design.md, section 5): as long as they are, and no longer. Alone in its program: the log is
-//! the process's.
+//! The hourly word while good copies are served (design.md, section 5), or an older copy of the ledger (section 9): as long as they are, and
+//! no longer. Alone in their program: the log is the process's.
 
 use std::path::Path;
 use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
-use posgate::engine::model::{Mono, Now, Stamp};
-use posgate::engine::server::{Degraded, Effects, Origin, Server, Tables};
+use posgate::engine::model::order::{Note, Operator};
+use posgate::engine::model::{EntrySeq, Gone, Mono, Now, Stamp};
+use posgate::engine::server::{Beginning, Degraded, Effects, Origin, Server, Tables};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -36,15 +37,70 @@ impl Log for Said {
     fn flush(&self) {}
 }
 
+/// Logs into [`SAID`].
+fn listen() {
+    // The other test may have done so.
+    let _is_first = log::set_logger(&SAID).is_ok();
+    log::set_max_level(LevelFilter::Error);
+}
+
+fn at(mono: u64) -> Now {
+    let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
+    Now { mono: Mono(mono), stamp, synchronized: false }
+}
+
+/// What is said until then.
+fn wait(server: &mut Server, until: u64, fx: &mut Effects) -> Vec<String> {
+    while server.next_deadline().is_some_and(|due| due <= Mono(until)) {
+        server.on_timer(&at(until), fx);
+    }
+    SAID.take()
+}
+
+#[test]
+fn an_older_copy_is_named_every_hour_until_a_person_has_seen_it() {
+    let mut tables = TABLES.lock().expect("the other test holds it or is over");
+    let (tables, fx) = &mut *tables;
+    listen();
+    let settings = posgate::files::config::parse(b"config server\n", Path::new("posgate")).expect("a configuration");
+    let mut server = Server::new(tables, settings.rules.clone());
+    server.install(settings.rules.clone(), &[], Origin::default()).expect("it fits");
+    let gone = Gone { first: EntrySeq(8), last: EntrySeq(12) };
+    server.begin(Beginning { branch: Some("rolled-back"), rolled_back: Some(gone) });
+    server.start(&at(0), fx);
+    let start = *fx.entries.last().expect("a start is entered");
+    SAID.take();
+    let is_it = |said: &[String]| said.len() == 1 && said[0].starts_with("rolled-back seqs=8-12 start=1: ");
+    for hour in 1..4 {
+        assert_eq!(wait(&mut server, hour * HOUR_MS - 1, fx), Vec::<String>::new());
+        let said = wait(&mut server, hour * HOUR_MS, fx);
+        assert!(is_it(&said), "{said:?}");
+    }
+    fx.clear();
+    // The start after it, which finds the ledger as it was left, says so too.
+    let mut server = Server::new(tables, settings.rules.clone());
+    server.restore(&start).expect("the first entry");
+    server.install(settings.rules.clone(), &[], Origin::default()).expect("it fits");
+    server.start(&at(0), fx);
+    SAID.take();
+    let said = wait(&mut server, HOUR_MS, fx);
+    assert!(is_it(&said), "{said:?}");
+    let by = Operator::try_from("li").expect("two bytes");
+    server.accept_loss(&at(HOUR_MS), &by, &Note::new(), fx).expect("it is gone");
+    for hour in 2..5 {
+        assert_eq!(wait(&mut server, hour * HOUR_MS, fx), Vec::<String>::new());
+    }
+    assert!(server.accept_loss(&at(5 * HOUR_MS), &by, &Note::new(), fx).is_err(), "it was seen");
+    fx.clear();
+}
+
 #[test]
 fn good_copies_are_named_every_hour_until_a_reload_takes_the_files_themselves() {
-    log::set_logger(&SAID).expect("the first");
-    log::set_max_level(LevelFilter::Error);
-    let settings = posgate::files::config::parse(b"config server\n", Path::new("posgate")).expect("a configuration");
-    let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
-    let at = |mono: u64| Now { mono: Mono(mono), stamp, synchronized: false };
-    let mut tables = TABLES.lock().expect("the first");
+    let mut tables = TABLES.lock().expect("the other test holds it or is over");
     let (tables, fx) = &mut *tables;
+    listen();
+    SAID.take();
+    let settings = posgate::files::config::parse(b"config server\n", Path::new("posgate")).expect("a configuration");
     for (config, cards) in [(false, false), (true, false), (false, true), (true, true)] {
         let degraded = Degraded { config, cards };
         let mut server = Server::new(tables, settings.rules.clone());
