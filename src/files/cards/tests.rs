@@ -207,6 +207,7 @@ fn rows_that_share_an_account_share_its_figures() {
 #[test]
 fn spans_and_pins_must_make_sense() {
     assert!(complaint("valid_from,valid_until", "2026-02-01\",\"2026-01-01").contains("before valid_from"));
+    assert_eq!(parsed("card,valid_from,valid_until\n1,2026-02-01,2026-02-01\n").records.len(), 1, "one day");
     assert!(complaint("pin,duress_pin", "1234\",\"1234").contains("it is the card's pin"));
     assert_eq!(parsed("card,pin,duress_pin\n1,1234,01234\n").records.len(), 1);
 }
