@@ -2,6 +2,8 @@
 //! (门禁控制板) talk to over UDP.
 #![doc = include_str!("lib.md")]
 
+extern crate alloc;
+
 // In reading order: the rules first, then the world.
 pub mod engine;
 

@@ -13,7 +13,7 @@ use posgate::desk::audit::layout::printable;
 use posgate::desk::audit::report::{Span, gather};
 use posgate::desk::audit::show::{self, AskSynced, LAST_MAX, Show};
 use posgate::desk::audit::source::After;
-use posgate::desk::audit::{Calendar, Filter, Source, Trouble};
+use posgate::desk::audit::{AuditError, Calendar, Filter, Source};
 use posgate::engine::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
 use posgate::files::cards::diff::Opened;
 use posgate::files::config::Settings;
@@ -62,7 +62,7 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
     let damage = show::run(&at_hand.places, &show, options.has("follow"), ask, &mut io::stdout())?;
     match damage {
         None => Ok(0),
-        Some(sentence) => Err(Trouble::Damaged(sentence).into()),
+        Some(sentence) => Err(AuditError::Damaged(sentence).into()),
     }
 }
 
@@ -184,20 +184,20 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
 }
 
 /// Prints what may hold a device's control characters, which a terminal would obey, with `?` for them.
-fn print(text: &str) -> Result<(), Trouble> {
+fn print(text: &str) -> Result<(), AuditError> {
     let lines: Vec<String> = text.split('\n').map(printable).collect();
     Ok(io::stdout().write_all(lines.join("\n").as_bytes())?)
 }
 
 /// The accounts that a ledger has opened, with what they hold.
 pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8> {
-    let read = || -> Result<HashMap<AccountId, Opened>, Trouble> {
+    let read = || -> Result<HashMap<AccountId, Opened>, AuditError> {
         let source = Source::open(&[ledger_dir.to_owned()])?;
         let (_, accounts) = gather(&source, Span::Days(None, None))?;
         let opened = accounts.sorted().into_iter().filter(|(_, account)| account.is_opened_then);
         Ok(opened.map(|(id, account)| (*id, Opened { balance: account.balance, uses: account.uses })).collect())
     };
-    read().map_err(|trouble| finish(Err(trouble.into())))
+    read().map_err(|error| finish(Err(error.into())))
 }
 
 /// What the operands and `--config` name.
@@ -317,9 +317,9 @@ impl Synced {
     }
 
     /// The last entry that the server synced; `None` if no server runs, or, later than the first time, none that answers yet.
-    fn ask(&mut self) -> Result<Option<Head>, Trouble> {
+    fn ask(&mut self) -> Result<Option<Head>, AuditError> {
         match self.ask_once() {
-            Err(Trouble::Io(_)) if self.patience > 0 => {
+            Err(AuditError::Io(_)) if self.patience > 0 => {
                 self.patience -= 1;
                 Ok(None)
             }
@@ -330,12 +330,12 @@ impl Synced {
         }
     }
 
-    fn ask_once(&self) -> Result<Option<Head>, Trouble> {
+    fn ask_once(&self) -> Result<Option<Head>, AuditError> {
         let answer = match &self.control {
             Some(path) => ctl::synced_head(path),
             None => Ok(None),
         };
-        if let Some(head) = answer.map_err(|sentence| Trouble::Io(io::Error::other(sentence)))? {
+        if let Some(head) = answer.map_err(|sentence| AuditError::Io(io::Error::other(sentence)))? {
             return Ok(Some(head));
         }
         let Some(dir) = self.dirs.iter().find(|dir| is_served(dir)) else { return Ok(None) };
@@ -344,7 +344,7 @@ impl Synced {
             None => "and no control socket is known: say --config FILE or --control PATH".to_owned(),
         };
         let sentence = format!("{}: a server serves from here, {who}: what is durable cannot be told", dir.display());
-        Err(Trouble::Io(io::Error::other(sentence)))
+        Err(AuditError::Io(io::Error::other(sentence)))
     }
 }
 
@@ -366,14 +366,14 @@ fn now(calendar: &Calendar) -> Stamp {
 
 /// Why a command ends without an answer.
 enum Failure {
-    Trouble(Trouble),
+    Audit(AuditError),
     Config(Vec<posgate::files::problem::Problem>),
     Sentence(u8, String),
 }
 
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        Self::Audit(error)
     }
 }
 
@@ -384,15 +384,15 @@ fn usage(sentence: String) -> Failure {
 fn finish(result: Result<u8, Failure>) -> u8 {
     let (code, sentence) = match result {
         Ok(code) => return code,
-        Err(Failure::Trouble(trouble)) if trouble.is_nobody_reading() => return 0,
-        Err(Failure::Trouble(trouble)) => {
-            let code = match trouble {
-                Trouble::Io(_) => EXIT_IO,
-                Trouble::Damaged(_) => EXIT_CONFIG,
-                Trouble::Usage(_) => EXIT_USAGE,
-                Trouble::Nothing(_) => EXIT_NO,
+        Err(Failure::Audit(error)) if error.is_nobody_reading() => return 0,
+        Err(Failure::Audit(error)) => {
+            let code = match error {
+                AuditError::Io(_) => EXIT_IO,
+                AuditError::Damaged(_) => EXIT_CONFIG,
+                AuditError::Usage(_) => EXIT_USAGE,
+                AuditError::Nothing(_) => EXIT_NO,
             };
-            (code, trouble.to_string())
+            (code, error.to_string())
         }
         Err(Failure::Config(problems)) => {
             print_problems(&problems);

@@ -10,7 +10,7 @@ use posgate::engine::server::{Origin, Server, Tables};
 use posgate::files::cards::CardFile;
 use posgate::files::cards::diff::{Difference, Table};
 use posgate::files::cards::number::{Candidate, candidates};
-use posgate::files::cards::whole::{self, Before, NoLedger};
+use posgate::files::cards::whole::{self, Before, NoHistory};
 use posgate::files::config::Settings;
 use posgate::files::problem::typed;
 use posgate::files::{cards, config};
@@ -102,7 +102,7 @@ fn say_whole(options: &Options) {
     let [old, new] = options.operands.as_slice() else { return };
     let read = |path: &std::ffi::OsString| cards::load(path.as_ref(), &Names::default());
     let (Ok(old), Ok(new)) = (read(old), read(new)) else { return };
-    let sentences = whole::compare(&Before::of_file(&old), &new, &NoLedger);
+    let sentences = whole::compare(&Before::of_file(&old), &new, &NoHistory);
     if !sentences.is_empty() {
         say!("not whole: {}", whole::refusal(&sentences, new.crc));
     }

@@ -320,7 +320,7 @@ fn not_to_take(in_service: &InService, server: &Server, file: &CardFile, accept:
         )),
         None if file.crc == server.origin().cards_crc => None,
         None => {
-            let before = Before::in_service(server.cards(), server.book(), &in_service.columns);
+            let before = Before::in_service(server.cards(), |row| server.book().account(row).id, &in_service.columns);
             let sentences = whole::compare(&before, file, server.book());
             let refusal = || format!("not taken after the table in service: {}", whole::refusal(&sentences, file.crc));
             (!sentences.is_empty()).then(refusal)

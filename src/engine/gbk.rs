@@ -82,7 +82,7 @@ pub fn cut_text(encoded: &[u8], len_max: usize) -> usize {
 }
 
 /// Decodes GBK for people (logs, sims, tests): what is no GBK becomes U+FFFD. Allocates where it must.
-pub fn decode(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+pub fn decode(bytes: &[u8]) -> alloc::borrow::Cow<'_, str> {
     GBK.decode_without_bom_handling(bytes).0
 }
 

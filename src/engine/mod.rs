@@ -2,6 +2,8 @@
 //!
 //! *Invariants.* Nothing here does IO, reads a clock, or names `std`. Every table has a fixed capacity ([`limits`]).
 
+#![deny(clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
+
 pub mod book;
 pub mod gbk;
 pub mod index;

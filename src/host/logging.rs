@@ -14,7 +14,7 @@
 //! - After [`init`] and the first line on each stream, a line of up to [`LINE_LEN_KEPT`] bytes allocates nothing.
 //!
 //! The level is the configured one for posgate's own modules, and `warn` for the libraries it stands on. If
-//! the variable `RUST_LOG` is set, it decides instead, in env_logger's words (`debug`, `posgate::net=trace,warn`).
+//! the variable `RUST_LOG` is set, it decides instead, in env_logger's words (`debug`, `posgate::turn=trace,warn`).
 
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -26,7 +26,8 @@ use env_logger::{Builder, Logger, Target};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::engine::model::{Stamp, Wall};
+use crate::engine::model::trouble::TROUBLE_LEN_MAX;
+use crate::engine::model::{Stamp, Trouble, Wall};
 use crate::host::clock;
 
 /// Bytes of a line for which room is made at the start: a whole frame as UTF-8, with words around it.
@@ -34,23 +35,6 @@ pub const LINE_LEN_KEPT: usize = 4096;
 
 /// Marks the record that makes room in the formatter's buffer and is written nowhere.
 const MAKE_ROOM: &str = "posgate::host::logging::room";
-
-/// Bytes kept of the last line of trouble: what an operator needs to know where to look, and little enough for the
-/// control socket's answer.
-pub const TROUBLE_LEN_MAX: usize = 240;
-
-/// The last line of trouble, for status.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Trouble {
-    /// Lines of trouble since the start; 0: there was none, and the rest says nothing.
-    pub count: u32,
-    /// Whether it was an error, and not a warning.
-    pub is_error: bool,
-    /// When it was logged.
-    pub at: Stamp,
-    /// The line, cut at a character. Long runs of digits in quotes show their last four: a frame's bytes may be there.
-    pub line: heapless::String<TROUBLE_LEN_MAX>,
-}
 
 static TROUBLE: Mutex<Trouble> = Mutex::new(Trouble {
     count: 0,

@@ -1,4 +1,4 @@
-//! A ledger's entries in a table, for people (design.md, section 3); [`crate::desk::audit::show`] chooses which.
+//! A ledger's entries in a table, for people (design.md, section 3); `desk::audit::show` chooses which.
 //!
 //! It reads line by line and judges nothing: `verify` does. A line that cannot be read is named where it stands, in
 //! a line that begins with `#`.

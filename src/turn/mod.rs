@@ -4,7 +4,7 @@
 //! prompt mail leaves, then they are synced if anything rests on them, and only then does its committed mail leave. After an error
 //! nothing may be called any more: what is in memory then is not what is on the medium, and a restart is the undo. So is what ends the
 //! state in which nothing can be written, which a start alone enters (design.md, section 12).
-//! [`Loop`](crate::host::event_loop::Loop) drives it from sockets; the simulation drives it from a world of its own.
+//! `host::event_loop` drives it from sockets; the simulation drives it from a world of its own.
 
 mod orders;
 

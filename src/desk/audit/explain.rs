@@ -5,7 +5,7 @@
 
 use super::filter::{Written, is_of_card};
 use super::source::{Item, Source};
-use super::{Calendar, Trouble};
+use super::{AuditError, Calendar};
 use crate::engine::model::{AccountId, Balance, CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Stamp, TimeOfDay};
 use crate::ledger::{Head, line};
 
@@ -109,7 +109,7 @@ pub struct Story {
 ///
 /// # Errors
 /// If a file cannot be read, the ledger is damaged, or there is no such entry.
-pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Result<Story, Trouble> {
+pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Result<Story, AuditError> {
     let (asked, others) = match question {
         Question::Entry(seq) => (find(source, seq)?, Vec::new()),
         Question::Card(card, written) => {
@@ -121,7 +121,7 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
                 } else {
                     format!("; older ones are not here: {}", source.archived(EntrySeq(source.first().0 - 1)))
                 };
-                return Err(Trouble::Nothing(format!(
+                return Err(AuditError::Nothing(format!(
                     "card {} has no sale{wanted} in this ledger, nor a refusal: `posgate ledger show --card CARD` shows what it has{older}",
                     card.masked()
                 )));
@@ -161,9 +161,9 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
     collect(source, story)
 }
 
-fn find(source: &Source, seq: EntrySeq) -> Result<Told, Trouble> {
+fn find(source: &Source, seq: EntrySeq) -> Result<Told, AuditError> {
     if EntrySeq(0) < seq && seq < source.first() {
-        return Err(Trouble::Nothing(source.archived(seq)));
+        return Err(AuditError::Nothing(source.archived(seq)));
     }
     let mut walk = source.walk();
     while let Some(item) = walk.entry()? {
@@ -173,7 +173,7 @@ fn find(source: &Source, seq: EntrySeq) -> Result<Told, Trouble> {
     }
     let (first, last) = (source.first(), walk.head().seq);
     let card = if seq.0 > last.0 { "; for a card say the time too: `posgate ledger explain CARD 12:30`" } else { "" };
-    Err(Trouble::Nothing(format!("there is no entry {seq} here: they go from {first} to {last}{card}")))
+    Err(AuditError::Nothing(format!("there is no entry {seq} here: they go from {first} to {last}{card}")))
 }
 
 /// When a sale was, as its holder would say.
@@ -185,7 +185,12 @@ fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
 }
 
 /// The card's sales and refusals, the nearest first: sales before refusals.
-fn candidates(source: &Source, calendar: &Calendar, card: CardNo, written: Written) -> Result<Vec<Candidate>, Trouble> {
+fn candidates(
+    source: &Source,
+    calendar: &Calendar,
+    card: CardNo,
+    written: Written,
+) -> Result<Vec<Candidate>, AuditError> {
     let mut near: Vec<Candidate> = Vec::new();
     let mut newest = None;
     let mut walk = source.walk();
@@ -224,7 +229,7 @@ fn candidates(source: &Source, calendar: &Calendar, card: CardNo, written: Writt
 }
 
 /// What is said of the entry elsewhere.
-fn collect(source: &Source, mut story: Story) -> Result<Story, Trouble> {
+fn collect(source: &Source, mut story: Story) -> Result<Story, AuditError> {
     let seq = story.told.entry.seq;
     let machine = story.told.entry.machine;
     let account: Option<AccountId> = story.told.entry.account;

@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, Write};
 
 use super::days::Days;
 use super::source::{After, Item, Source};
-use super::{Calendar, Filter, Trouble, words};
+use super::{AuditError, Calendar, Filter, words};
 use crate::engine::gbk;
 use crate::ledger::line::{self, COLUMNS};
 
@@ -58,7 +58,7 @@ impl Export {
     ///
     /// # Errors
     /// If a file cannot be read, the ledger is damaged, or the output not be written.
-    pub fn write(&self, source: &Source, out: &mut dyn Write) -> Result<(), Trouble> {
+    pub fn write(&self, source: &Source, out: &mut dyn Write) -> Result<(), AuditError> {
         if let Some(after) = self.after {
             source.check_after(after)?;
         }

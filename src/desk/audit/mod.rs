@@ -33,7 +33,7 @@ pub use source::Source;
 
 /// Why a question about a ledger has no answer.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum AuditError {
     /// A file could not be read, or the output not be written.
     Io(io::Error),
     /// The ledger is not what was written: file, line and case.
@@ -44,7 +44,7 @@ pub enum Trouble {
     Nothing(String),
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for AuditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
@@ -53,15 +53,15 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for AuditError {}
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for AuditError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
 }
 
-impl Trouble {
+impl AuditError {
     /// Whether it is only that nobody reads the output any more (`posgate ledger show | head`).
     pub fn is_nobody_reading(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)

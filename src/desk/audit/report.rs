@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Trouble;
+use super::AuditError;
 use super::days::Days;
 use super::source::{Item, Source};
 use super::totals::{Accounts, Sum};
@@ -230,7 +230,7 @@ pub enum Span {
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged: then nothing is added up.
-pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), Trouble> {
+pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), AuditError> {
     let (from, to) = match span {
         Span::Newest => {
             let newest = newest_day(source)?;
@@ -266,7 +266,7 @@ pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), Trouble
 }
 
 /// The business day of the newest entry whose clock was believed.
-fn newest_day(source: &Source) -> Result<Option<Date>, Trouble> {
+fn newest_day(source: &Source) -> Result<Option<Date>, AuditError> {
     for index in (0..source.pieces.len()).rev() {
         let mut days = Days::new();
         let mut newest = None;
@@ -360,7 +360,7 @@ struct Pass {
 }
 
 impl Pass {
-    fn read(&mut self, source: &Source) -> Result<(), Trouble> {
+    fn read(&mut self, source: &Source) -> Result<(), AuditError> {
         let mut days = Days::new();
         let mut walk = source.walk();
         let base = source.base.as_ref().map(|base| base.head);
@@ -477,7 +477,7 @@ impl Pass {
     }
 
     /// Reads the lines of the sales that are still in doubt, and of those that were undone.
-    fn settle(&mut self, source: &Source) -> Result<(), Trouble> {
+    fn settle(&mut self, source: &Source) -> Result<(), AuditError> {
         if self.open.is_empty() && self.voids.is_empty() {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::source::{After, Item, Piece, Source, Step, archived_words};
-use super::{Calendar, Filter, Trouble};
+use super::{AuditError, Calendar, Filter};
 use crate::engine::model::{Entry, EntrySeq};
 use crate::ledger::header::HEADER_LEN;
 use crate::ledger::segment::{self, Lines};
@@ -52,7 +52,7 @@ impl Show {
         source: &Source,
         limit: Option<Head>,
         out: &mut dyn Write,
-    ) -> Result<(Option<String>, Place), Trouble> {
+    ) -> Result<(Option<String>, Place), AuditError> {
         let mut out = BufWriter::new(out);
         if !self.raw {
             write_title(&mut out)?;
@@ -112,7 +112,7 @@ impl Show {
         mut place: Place,
         mut durable: Option<&mut AskSynced<'_>>,
         out: &mut (impl Write + AsFd),
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), AuditError> {
         loop {
             let limit = match &mut durable {
                 None => Limit::None,
@@ -131,7 +131,7 @@ impl Show {
     }
 
     /// Prints the whole lines that came since. Says whether a new segment began.
-    fn print_new(&self, place: &mut Place, limit: Limit, out: &mut impl Write) -> Result<bool, Trouble> {
+    fn print_new(&self, place: &mut Place, limit: Limit, out: &mut impl Write) -> Result<bool, AuditError> {
         let limit = match limit {
             Limit::Nothing => return Ok(false),
             Limit::None => None,
@@ -143,7 +143,7 @@ impl Show {
         let files = place.files.clone();
         let len = files.len(&path)?;
         if len < place.offset {
-            return Err(Trouble::Damaged(format!("{path}: it was cut while it was followed: begin anew")));
+            return Err(AuditError::Damaged(format!("{path}: it was cut while it was followed: begin anew")));
         }
         let mut lines = Lines::new(&files, &path);
         lines.go_back(place.offset, place.line);
@@ -157,7 +157,7 @@ impl Show {
             let parsed = line::parse(line.text).ok().filter(|_| line.follows(place.head.crc));
             let Some(parsed) = parsed.filter(|parsed| parsed.entry.seq == place.head.seq.next()) else {
                 let what = "this line does not follow: `posgate ledger verify` tells more";
-                return Err(Trouble::Damaged(format!("{path}:{}: {what}", line.number)));
+                return Err(AuditError::Damaged(format!("{path}:{}: {what}", line.number)));
             };
             place.head = Head { seq: parsed.entry.seq, crc: parsed.crc };
             (place.offset, place.line) = (line.end(), line.number + 1);
@@ -167,7 +167,7 @@ impl Show {
         }
         buffered.flush()?;
         if let Some(limit) = limit.filter(|limit| limit.seq == place.head.seq && limit.crc != place.head.crc) {
-            return Err(Trouble::Nothing(format!(
+            return Err(AuditError::Nothing(format!(
                 "diverged: the server has synced {limit}, and entry {} here has the crc {:08x}: is it another ledger?",
                 place.head.seq, place.head.crc
             )));
@@ -189,7 +189,7 @@ impl Show {
 }
 
 /// The last entry that the running server has synced; `None`: nobody serves, or nobody can say at the moment.
-pub type AskSynced<'a> = dyn FnMut() -> Result<Option<Head>, Trouble> + 'a;
+pub type AskSynced<'a> = dyn FnMut() -> Result<Option<Head>, AuditError> + 'a;
 
 /// How far a follower prints.
 #[derive(Clone, Copy)]
@@ -246,7 +246,7 @@ impl Place {
     }
 
     /// Holds the segments that began since.
-    fn keep_up(&mut self) -> Result<(), Trouble> {
+    fn keep_up(&mut self) -> Result<(), AuditError> {
         let dir = PathBuf::from(&self.path);
         let dir =
             dir.parent().map_or(Path::new("."), |dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
@@ -267,7 +267,7 @@ impl Place {
     }
 
     /// Goes to the segment that continues from here, if there is one: the file with the next entry's number in its name.
-    fn turn_to_next(&mut self) -> Result<bool, Trouble> {
+    fn turn_to_next(&mut self) -> Result<bool, AuditError> {
         let wanted = self.head.seq.next();
         let Some(first) = self.later.front().copied().filter(|first| *first <= wanted) else {
             return self.look_for_gap(wanted);
@@ -276,7 +276,7 @@ impl Place {
         // Its header is written in one piece, and may not be there yet.
         let Ok(header) = segment::read_header(&self.files, &next)? else { return Ok(false) };
         if (header.first, header.chain) != (wanted, self.head.crc) {
-            return Err(Trouble::Damaged(format!("{next}:1: it does not continue from {}", self.head)));
+            return Err(AuditError::Damaged(format!("{next}:1: it does not continue from {}", self.head)));
         }
         self.later.pop_front();
         self.files.let_go(Path::new(&self.path));
@@ -285,13 +285,13 @@ impl Place {
     }
 
     /// A segment that begins later says that the one here has ended. What lies between was taken away if nothing is left to read here.
-    fn look_for_gap(&self, wanted: EntrySeq) -> Result<bool, Trouble> {
+    fn look_for_gap(&self, wanted: EntrySeq) -> Result<bool, AuditError> {
         let Some(first) = self.later.front() else { return Ok(false) };
         if self.files.len(&self.path)? > self.offset {
             return Ok(false);
         }
         let dir = Path::new(&self.path).parent().unwrap_or(Path::new("."));
-        Err(Trouble::Nothing(archived_words(wanted, *first, [dir])))
+        Err(AuditError::Nothing(archived_words(wanted, *first, [dir])))
     }
 }
 
@@ -307,7 +307,7 @@ pub fn run(
     is_followed: bool,
     mut durable: Option<&mut AskSynced<'_>>,
     out: &mut (impl Write + AsFd),
-) -> Result<Option<String>, Trouble> {
+) -> Result<Option<String>, AuditError> {
     // Before the files are opened: they hold all that was durable then.
     let limit = match &mut durable {
         None => None,

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Trouble;
+use super::AuditError;
 use crate::engine::book::{AccountLine, account_line};
 use crate::engine::limits::TAIL_LEN_MAX;
 use crate::engine::model::{Entry, EntrySeq};
@@ -75,12 +75,12 @@ impl Source {
     ///
     /// # Errors
     /// If there is no such file or no ledger in a directory, or they belong to two ledgers or two branches of one, or a header cannot be read.
-    pub fn open(places: &[PathBuf]) -> Result<Self, Trouble> {
+    pub fn open(places: &[PathBuf]) -> Result<Self, AuditError> {
         let (files, paths) = HeldFiles::of_places(places)?;
         let once = copies::once(&files, paths)?;
         if let Some(copies::Differing { file, line, what }) = once.differing.first() {
             let sentence = format!("{file}:{line}: altered: {what}; `posgate ledger verify` lists all");
-            return Err(Trouble::Damaged(sentence));
+            return Err(AuditError::Damaged(sentence));
         }
         let mut pieces = Vec::new();
         let mut unreadable = Vec::new();
@@ -95,16 +95,18 @@ impl Source {
             let first = first_by_name(&path);
             let is_newest = !pieces.is_empty() && pieces.iter().all(|piece| Some(piece.header.first) < first);
             if !is_newest {
-                return Err(Trouble::Damaged(format!("{path}:1: header: {error}; `posgate ledger verify` tells more")));
+                return Err(AuditError::Damaged(format!(
+                    "{path}:1: header: {error}; `posgate ledger verify` tells more"
+                )));
             }
         }
         pieces.sort_by_key(|piece| piece.header.first);
         if pieces.is_empty() {
-            return Err(Trouble::Usage("name a ledger's directory, or its segments".to_owned()));
+            return Err(AuditError::Usage("name a ledger's directory, or its segments".to_owned()));
         }
         let headers: Vec<(&str, &Header)> = pieces.iter().map(|piece| (piece.path.as_str(), &piece.header)).collect();
         if let Some(sentence) = kin::stranger(&files, &headers)? {
-            return Err(Trouble::Usage(sentence));
+            return Err(AuditError::Usage(sentence));
         }
         let dirs = places.iter().filter(|place| place.is_dir()).cloned().collect();
         let mut source = Self { files, places: dirs, pieces, base: None };
@@ -186,10 +188,10 @@ impl Source {
     /// # Errors
     /// If he cannot: the entries after it were taken away (*gap*), the ledger does not reach it (*ahead*), or it is another entry here
     /// (*diverged*).
-    pub fn check_after(&self, after: After) -> Result<(), Trouble> {
+    pub fn check_after(&self, after: After) -> Result<(), AuditError> {
         let first = self.first();
         if after.seq.next() < first {
-            return Err(Trouble::Nothing(format!("gap: {}", self.archived(after.seq.next()))));
+            return Err(AuditError::Nothing(format!("gap: {}", self.archived(after.seq.next()))));
         }
         let mut walk = self.walk_after(EntrySeq(after.seq.0.saturating_sub(1)));
         let mut head = Head { seq: EntrySeq(first.0 - 1), crc: self.pieces[0].header.chain };
@@ -197,7 +199,7 @@ impl Source {
             match walk.entry()? {
                 Some(item) => head = item.head(),
                 None => {
-                    return Err(Trouble::Nothing(format!(
+                    return Err(AuditError::Nothing(format!(
                         "ahead: there is no entry {} yet, the ledger ends with {}: was an older copy put back?",
                         after.seq,
                         walk.head()
@@ -206,7 +208,7 @@ impl Source {
             }
         }
         match after.crc {
-            Some(crc) if crc != head.crc => Err(Trouble::Nothing(format!(
+            Some(crc) if crc != head.crc => Err(AuditError::Nothing(format!(
                 "diverged: entry {} has the crc {:08x} here, not {crc:08x}: what you have is of another ledger, or of another branch of it",
                 after.seq, head.crc
             ))),
@@ -220,15 +222,15 @@ impl Source {
     }
 
     /// Whether it holds what the server says that it synced.
-    pub(super) fn check_limit(&self, limit: Head) -> Result<(), Trouble> {
+    pub(super) fn check_limit(&self, limit: Head) -> Result<(), AuditError> {
         if limit.seq < self.first() {
             return Ok(());
         }
-        self.check_after(After { seq: limit.seq, crc: Some(limit.crc) }).map_err(|trouble| match trouble {
-            Trouble::Nothing(why) => {
-                Trouble::Nothing(format!("{why} (the server that was asked serves another ledger?)"))
+        self.check_after(After { seq: limit.seq, crc: Some(limit.crc) }).map_err(|error| match error {
+            AuditError::Nothing(why) => {
+                AuditError::Nothing(format!("{why} (the server that was asked serves another ledger?)"))
             }
-            other @ (Trouble::Io(_) | Trouble::Damaged(_) | Trouble::Usage(_)) => other,
+            other @ (AuditError::Io(_) | AuditError::Damaged(_) | AuditError::Usage(_)) => other,
         })
     }
 
@@ -247,7 +249,7 @@ impl Source {
     }
 
     /// The first place that is not what was written, in the words of `ledger verify`.
-    pub(super) fn damage(&self, path: &str, line: u64, what: &str) -> Trouble {
+    pub(super) fn damage(&self, path: &str, line: u64, what: &str) -> AuditError {
         let names: Vec<String> = self.pieces.iter().map(|piece| piece.path.clone()).collect();
         let report = verify(&self.files, &names, self.is_whole(), &mut || ());
         let found =
@@ -256,7 +258,7 @@ impl Source {
             Some(found) => format!("{}:{}: {}: {}", found.file, found.line, found.fault.word(), found.what),
             None => format!("{path}:{line}: {what}"),
         };
-        Trouble::Damaged(format!("{told}; nothing after it can be relied on, `posgate ledger verify` lists all"))
+        AuditError::Damaged(format!("{told}; nothing after it can be relied on, `posgate ledger verify` lists all"))
     }
 }
 
@@ -265,7 +267,7 @@ fn first_by_name(path: &str) -> Option<EntrySeq> {
 }
 
 /// What a directory's snapshot says, if a start would believe it.
-fn base_in(directory: &HeldFiles) -> Result<Option<Base>, Trouble> {
+fn base_in(directory: &HeldFiles) -> Result<Option<Base>, AuditError> {
     let segments = segment::list(directory)?;
     let mut base = Base::default();
     let belief = snapshot::restore(directory, &segments, &mut base)?;
@@ -360,7 +362,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// If a file cannot be read, or the ledger is damaged here.
-    pub fn entry(&mut self) -> Result<Option<Item<'_>>, Trouble> {
+    pub fn entry(&mut self) -> Result<Option<Item<'_>>, AuditError> {
         let source = self.source;
         match self.step()? {
             None => Ok(None),
@@ -378,7 +380,7 @@ impl Walk<'_> {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn step(&mut self) -> Result<Option<Step<'_>>, Trouble> {
+    pub fn step(&mut self) -> Result<Option<Step<'_>>, AuditError> {
         let source = self.source;
         loop {
             let Some(piece) = source.pieces.get(self.index).filter(|_| !self.is_over) else { return Ok(None) };
@@ -456,7 +458,7 @@ impl Walk<'_> {
 }
 
 /// Whether no line from here to the end ends as one of a ledger does: what a power cut leaves.
-fn is_no_ledger(lines: &mut Lines<'_, HeldFiles>, first: &[u8]) -> Result<bool, Trouble> {
+fn is_no_ledger(lines: &mut Lines<'_, HeldFiles>, first: &[u8]) -> Result<bool, AuditError> {
     let mut has_crc = line::crc_column(first).is_some();
     while let Some(line) = lines.read()? {
         has_crc |= line.ended && line::crc_column(line.text).is_some();

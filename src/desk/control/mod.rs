@@ -3,7 +3,7 @@
 //!
 //! One JSON object a line each way, at most [`CONTROL_LINE_MAX`] bytes: a request names its command in `cmd`, an
 //! answer begins with `"ok":true` or with `"ok":false,"error":"…"`. [`answer`] is a plain function over [`Service`]: it knows no socket, so
-//! that tests and a fuzzer can ask it anything. [`net::control`](crate::host::control_socket) carries the lines.
+//! that tests and a fuzzer can ask it anything. `host::control_socket` carries the lines.
 //!
 //! What always holds: every line gets one answer; an answer may leave only when the turn that it was made in is committed;
 //! a line costs a bounded amount of work, so long lists come in pages (`next`, then `after`).

@@ -12,10 +12,10 @@ use core::fmt::{self, Write};
 
 use text::Json;
 
+use crate::engine::model::Trouble;
 use crate::engine::model::rules::UnknownDevices;
 use crate::engine::model::{EntrySeq, Mono, Now, Stamp};
 use crate::engine::server::{Counters, DeviceView, Room, Server};
-use crate::host::logging::Trouble;
 use crate::ledger::{Head, Parent};
 
 /// Bytes of a summary at the most: a line of the control socket has 4,096, words around it included.
@@ -305,7 +305,7 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// As of now. `is_synced`: no entry waits for a sync. `troubles`: see [`crate::host::logging::troubles`].
+    /// As of now. `is_synced`: no entry waits for a sync. `troubles`: the count of warnings and errors, which wraps.
     pub fn of(server: &Server, head: Head, is_synced: bool, unsent: u64, troubles: u32) -> Self {
         Self {
             counters: server.counters().clone(),
@@ -330,9 +330,9 @@ mod tests {
 
     use super::*;
     use crate::engine::model::Date;
+    use crate::engine::model::trouble::TROUBLE_LEN_MAX;
     use crate::engine::server::{Effects, Origin, Tables};
     use crate::files::config;
-    use crate::host::logging::TROUBLE_LEN_MAX;
 
     /// Too large for a stack.
     static TABLES: Mutex<(Tables, Effects)> = Mutex::new((Tables::new(), Effects::new()));

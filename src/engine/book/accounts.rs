@@ -16,7 +16,9 @@ use super::history::Row;
 use super::{Book, EntrySeq, GoneTo};
 use crate::engine::index::hash_number;
 use crate::engine::limits::LINKS_MAX;
-use crate::engine::model::{AccountId, CardNo, CardRecord, CardRow, Civil, Entry, Kind, Marks, is_own_account};
+use crate::engine::model::{
+    AccountHistory, AccountId, CardNo, CardRecord, CardRow, Civil, Entry, Kind, Marks, is_own_account,
+};
 
 /// What `status=` of a `link` says where another holder has the card's number.
 pub const REISSUED: &str = "reissued";
@@ -70,6 +72,16 @@ pub fn account_in(entry: &Entry, key: &str) -> Option<AccountId> {
         bytes.push(byte).ok()?;
     }
     AccountId::from_utf8(&bytes)
+}
+
+impl AccountHistory for Book {
+    fn has_moved(&self, account: &AccountId) -> bool {
+        self.account_row(account).is_some_and(|row| self.account(row).has_moved())
+    }
+
+    fn account_of(&self, card: CardNo) -> Option<AccountId> {
+        self.account_of_card(card).map(|row| self.account(row).id)
+    }
 }
 
 impl Book {

@@ -1,7 +1,7 @@
 //! Whether two books are one state: that of the service that ran, and that of its ledger replayed (design.md, section 1).
 
-use std::collections::BTreeMap;
-use std::fmt::Debug;
+use alloc::collections::BTreeMap;
+use core::fmt::Debug;
 
 use super::accounts::Reissue;
 use super::{Account, Book, CardState};

@@ -5,8 +5,8 @@
 //! same order only ([`Ask`] tells whether it is); under the name of a file of which an order may be forgotten, none that is not remembered is
 //! done; and of a sale that may have a void which is forgotten, nothing more is voided.
 
+use alloc::collections::BTreeMap;
 use core::fmt::Debug;
-use std::collections::BTreeMap;
 
 use super::Figures;
 use super::accounts::{REISSUED, account_in};

@@ -253,6 +253,15 @@ pub struct CardRecord {
     pub line: u32,
 }
 
+/// What the ledger says of a card table's accounts.
+pub trait AccountHistory {
+    /// Whether the account has moved money.
+    fn has_moved(&self, account: &AccountId) -> bool;
+
+    /// The account that the card moved last, or that it carries on.
+    fn account_of(&self, card: CardNo) -> Option<AccountId>;
+}
+
 /// A card in service.
 #[derive(Clone, Debug)]
 pub struct CardRow {

@@ -14,8 +14,9 @@ pub mod reason;
 pub mod rules;
 pub mod text;
 pub mod time;
+pub mod trouble;
 
-pub use card::{CardRecord, CardRow, CardStatus, CardTable, GroupSet, Mark, Marks, Pin, Terms};
+pub use card::{AccountHistory, CardRecord, CardRow, CardStatus, CardTable, GroupSet, Mark, Marks, Pin, Terms};
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Gone, Kind};
 pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, UnitNo, is_own_account, owner_of};
 pub use money::{Balance, Money};
@@ -24,3 +25,4 @@ pub use reason::Reason;
 pub use rules::Rules;
 pub use text::Text;
 pub use time::{Civil, Date, DeviceTime, Mono, Now, Stamp, TimeOfDay, Wall, ZoneChange, ZoneChanges};
+pub use trouble::Trouble;

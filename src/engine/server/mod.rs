@@ -362,7 +362,7 @@ impl<'t> Server<'t> {
     }
 
     /// Takes rules and cards into service, whole or not at all. Gives the accounts whose changed opening figures are ignored, since they are
-    /// opened. Whether a table is one to be taken, its callers judge before ([`cards::whole`](crate::files::cards::whole)).
+    /// opened. Whether a table is one to be taken, its callers judge before (`files::cards::whole`).
     ///
     /// # Errors
     /// If the table does not fit; the old one stays.

@@ -708,7 +708,7 @@ impl<'a> Body<'a> {
 }
 
 /// A device's time as a device sends it.
-fn sent(time: &DeviceTime) -> std::vec::Vec<u8> {
+fn sent(time: &DeviceTime) -> alloc::vec::Vec<u8> {
     gbk::encode(&time.raw)
 }
 

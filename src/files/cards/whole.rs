@@ -5,9 +5,8 @@
 
 use super::CardFile;
 use super::columns::Column;
-use crate::engine::book::Book;
 use crate::engine::model::text::HiddenAccount;
-use crate::engine::model::{AccountId, CardNo, CardTable};
+use crate::engine::model::{AccountHistory, AccountId, CardNo, CardTable};
 
 /// The columns that restrict what a card may do, or say what it is: where one is gone, so are its restrictions.
 const RESTRICTING: [Column; 11] = [
@@ -42,9 +41,9 @@ impl Before {
         Self::new(cards, file.columns())
     }
 
-    /// What is in service. `columns` are those of its file.
-    pub fn in_service(table: &CardTable, book: &Book, columns: &[Column]) -> Self {
-        let cards = table.rows().iter().map(|row| (row.card, book.account(row.account).id));
+    /// What is in service: `account_of` gives the name of an account's row. `columns` are those of its file.
+    pub fn in_service(table: &CardTable, account_of: impl Fn(u32) -> AccountId, columns: &[Column]) -> Self {
+        let cards = table.rows().iter().map(|row| (row.card, account_of(row.account)));
         Self::new(cards, columns.to_vec())
     }
 
@@ -60,20 +59,11 @@ impl Before {
     }
 }
 
-/// What the ledger says, as far as it matters here.
-pub trait Ledger {
-    /// Whether the account has moved money.
-    fn has_moved(&self, account: &AccountId) -> bool;
-
-    /// The account that the card moved last, or that it carries on.
-    fn account_of(&self, card: CardNo) -> Option<AccountId>;
-}
-
 /// No ledger is at hand: nothing is known to have moved.
 #[derive(Clone, Copy, Debug)]
-pub struct NoLedger;
+pub struct NoHistory;
 
-impl Ledger for NoLedger {
+impl AccountHistory for NoHistory {
     fn has_moved(&self, _: &AccountId) -> bool {
         false
     }
@@ -83,18 +73,8 @@ impl Ledger for NoLedger {
     }
 }
 
-impl Ledger for Book {
-    fn has_moved(&self, account: &AccountId) -> bool {
-        self.account_row(account).is_some_and(|row| self.account(row).has_moved())
-    }
-
-    fn account_of(&self, card: CardNo) -> Option<AccountId> {
-        self.account_of_card(card).map(|row| self.account(row).id)
-    }
-}
-
 /// What speaks against taking a file after the table before it, a sentence each; nothing: it is whole.
-pub fn compare(before: &Before, after: &CardFile, ledger: &dyn Ledger) -> Vec<String> {
+pub fn compare(before: &Before, after: &CardFile, ledger: &dyn AccountHistory) -> Vec<String> {
     let sentences = [lost_cards(before, after), lost_columns(before, after), strange_accounts(before, after, ledger)];
     sentences.into_iter().flatten().collect()
 }
@@ -128,7 +108,7 @@ fn lost_columns(before: &Before, after: &CardFile) -> Option<String> {
 }
 
 /// Cards that would be put on accounts which hold somebody's money.
-fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn Ledger) -> Option<String> {
+fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn AccountHistory) -> Option<String> {
     let strange: Vec<String> = after
         .records
         .iter()
@@ -180,7 +160,7 @@ mod tests {
     /// Accounts that have moved, and cards that have moved one.
     struct Known(Vec<&'static str>, Vec<(u64, &'static str)>);
 
-    impl Ledger for Known {
+    impl AccountHistory for Known {
         fn has_moved(&self, account: &AccountId) -> bool {
             self.0.contains(&account.as_str())
         }

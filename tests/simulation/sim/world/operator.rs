@@ -78,7 +78,7 @@ impl World {
                 let rules = site.rules();
                 let file = site.card_file(&rules);
                 let server = service.server();
-                let before = Before::in_service(server.cards(), server.book(), &file.columns());
+                let before = Before::in_service(server.cards(), |row| server.book().account(row).id, &file.columns());
                 let objections = whole::compare(&before, &file, server.book());
                 assert!(!objections.is_empty(), "a fifth of the cards was lost, and nobody objected");
                 self.coverage.count("operator reload that loses cards refused");
