@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use log::{error, info, warn};
 use posgate::engine::book::Book;
-use posgate::engine::server::{Degraded, Origin};
+use posgate::engine::server::{Degraded, Origin, Server};
 use posgate::files::cards::whole::{self, Before};
 use posgate::files::cards::{self, CardFile};
 use posgate::files::config::{self, Settings};
@@ -118,6 +118,25 @@ pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
             Err(problems)
         }
     })
+}
+
+/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read, and beside its good copy it may be
+/// no whole one: like any other that is bad, it gives way to its good copy. Where there is none, the problem with it.
+pub(super) fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Problem> {
+    let put = |server: &mut Server, loaded: &Loaded| {
+        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin());
+        installed.map(drop).map_err(|error| error.to_string())
+    };
+    let problem = match put(server, &loaded) {
+        Err(message) => whole_file(&loaded.settings.cards, message),
+        Ok(()) => match loaded.not_whole(server.book()) {
+            Some(problem) => problem,
+            None => return Ok(loaded),
+        },
+    };
+    let copy = loaded.with_good_cards(problem.clone()).filter(|copy| put(server, copy).is_ok()).ok_or(problem)?;
+    copy.tell();
+    Ok(copy)
 }
 
 /// Reads the configuration; beside what is wrong with it, whether it is the beginning of its good copy, cut off within a line.

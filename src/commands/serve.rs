@@ -26,7 +26,7 @@ use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, segment};
 
-use super::load::{Loaded, load, load_or_good, unreadable_copy};
+use super::load::{Loaded, install, load, load_or_good, unreadable_copy};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 
 /// The big tables live in `.bss`: they take no space in the program, and no memory until they are used.
@@ -125,7 +125,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     if let Some(seq) = opened.snapshot {
         info!("replayed snapshot={seq} entries={}", opened.entries);
     }
-    let loaded = install(&mut server, loaded)?;
+    let loaded = install(&mut server, loaded).map_err(|problem| Failure::Config(problem.to_string()))?;
     tell_ignored_accounts(&server);
     let file = &loaded.file;
     loaded.keep(&options.config());
@@ -186,29 +186,6 @@ struct InService {
     settings: Settings,
     /// The card table's columns.
     columns: Vec<Column>,
-}
-
-/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read, and beside its good copy it may be
-/// no whole one: like any other that is bad, it gives way to its good copy.
-fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Failure> {
-    let put = |server: &mut Server, loaded: &Loaded| {
-        let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin());
-        installed.map(drop).map_err(|error| error.to_string())
-    };
-    let whole = |message| Problem { file: loaded.settings.cards.clone(), line: 0, column: None, message };
-    let problem = match put(server, &loaded) {
-        Err(message) => whole(message),
-        Ok(()) => match loaded.not_whole(server.book()) {
-            Some(problem) => problem,
-            None => return Ok(loaded),
-        },
-    };
-    let refused = Failure::Config(problem.to_string());
-    let Some(copy) = loaded.with_good_cards(problem).filter(|copy| put(server, copy).is_ok()) else {
-        return Err(refused);
-    };
-    copy.tell();
-    Ok(copy)
 }
 
 fn tell_ignored_accounts(server: &Server) {

@@ -230,7 +230,7 @@ impl Site {
     /// The configuration.
     pub fn config(&self) -> String {
         let mut text = format!(
-            "config server 'main'\n option unknown_devices '{}'\n option clock '{}'\n option timezone 'CST-8'\n \
+            "config server 'main'\n option cards 'cards.csv'\n option ledger_dir 'ledger'\n option unknown_devices '{}'\n option clock '{}'\n option timezone 'CST-8'\n \
              option day_start '{:02}:00'\n option same_sale_s '{}'\n option offline_match_s '{}'\n option door_ttl_ms '{}'\n option offline_max '{}'\n \
              option resend_max '{}'\n option rate_source '{}'\n option rate_total '{}'\n",
             if self.is_quarantined { "quarantine" } else { "serve" },

@@ -2,6 +2,7 @@
 
 mod copies;
 mod desk;
+mod files;
 mod network;
 mod operator;
 mod people;
@@ -127,7 +128,13 @@ struct World {
     backup: Option<Box<Backup>>,
     /// What old segments are archived to.
     stick: Disk,
+    /// What is served.
     site: Site,
+    /// What the files are to say, where something else is served.
+    written: Option<Site>,
+    /// What the good copies say.
+    accepted: Option<Site>,
+    files: tempfile::TempDir,
     judge: Judge,
     coverage: Coverage,
     devices: Vec<Device>,
@@ -307,6 +314,9 @@ impl World {
             stick: Disk::new(random.next()),
             knows_quarantine: site.is_quarantined,
             site,
+            written: None,
+            accepted: None,
+            files: tempfile::tempdir().expect("a temporary directory"),
             judge,
             coverage,
             ticks: vec![u64::MAX; devices.len()],
@@ -473,8 +483,8 @@ impl World {
         effects: &'t mut Effects,
         keeper: &'t mut DiskKeeper,
     ) -> io::Result<Service<'t, Disk>> {
-        let rules = self.site.rules();
-        let file = self.site.card_file(&rules);
+        let read = self.read_files()?;
+        let rules = read.loaded.settings.rules.clone();
         let mut server = Server::new(tables, rules.clone());
         let created = self.clocks.now(self.t, false).stamp;
         let number = self.random.next();
@@ -508,12 +518,14 @@ impl World {
         if opened.warnings.iter().any(|warning| warning.contains("no whole header")) {
             self.coverage.count("branch header set aside");
         }
-        let origin = Origin { cards_crc: file.crc, ..Origin::default() };
-        server.install(rules.clone(), &file.records, origin).expect("it fits");
+        let (loaded, served) = self.install(&mut server, read);
         self.judge.ends_with(opened.head.seq.0);
         // What the process before wrote, when it did.
         self.judge.ingest(&self.disk, &self.site, self.turn_began, self.process - 1);
         self.turn_began = self.t;
+        self.is_site_edited |= served.config() != self.site.config() || served.table() != self.site.table();
+        self.site = served;
+        self.judge.site_from = self.judge.seq;
         self.is_proven = ledger.is_proven();
         if self.is_proven {
             self.judge.restarted(&self.disk);
@@ -531,7 +543,7 @@ impl World {
         }
         self.is_site_edited = false;
         if opened.snapshot.is_some() && self.random.happens(100) {
-            self.start_from_all(before, rules, &file.records, &server);
+            self.start_from_all(before, loaded.settings.rules.clone(), &loaded.file.records, &server);
         }
         let mut service = Service::new(server, ledger, effects);
         service.keep_reserve(self.site.reserve_bytes);

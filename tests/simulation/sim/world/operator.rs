@@ -58,14 +58,14 @@ impl World {
                 return Some(self.stop(service).unwrap_or(End::Stopped));
             }
             Act::Reload => {
-                let mut site = self.site.clone();
+                let mut site = self.written.as_ref().unwrap_or(&self.site).clone();
                 site.edit(&mut self.random);
                 self.register_a_device(&mut site);
                 self.enter_new_cards(&mut site);
                 return self.reload(service, site);
             }
             Act::Quarantine => {
-                let mut site = self.site.clone();
+                let mut site = self.written.as_ref().unwrap_or(&self.site).clone();
                 site.is_quarantined ^= true;
                 self.coverage.count("operator quarantine begun or ended");
                 return self.reload(service, site);
@@ -120,12 +120,11 @@ impl World {
     }
 
     fn reload(&mut self, service: &mut Service<Disk>, site: super::Site) -> Option<End> {
-        let rules = site.rules();
-        let file = site.card_file(&rules);
+        let loaded = self.read_again(&site);
         // A reload after a start from good copies may be one from good copies again.
         let degraded = Degraded { config: self.random.happens(50), cards: self.random.happens(50) };
-        let origin = Origin { cards_crc: file.crc, degraded, ..Origin::default() };
-        let taken = service.server_mut().install(rules, &file.records, origin);
+        let origin = Origin { degraded, ..loaded.origin() };
+        let taken = service.server_mut().install(loaded.settings.rules, &loaded.file.records, origin);
         assert!(taken.is_ok(), "a reload: {taken:?}");
         self.coverage.count("operator reload taken");
         self.site = site;
@@ -207,6 +206,9 @@ impl World {
     /// What the operator makes good when the faults stop.
     pub(super) fn relent(&mut self) {
         self.site.is_quarantined = false;
+        if let Some(written) = &mut self.written {
+            written.is_quarantined = false;
+        }
         self.is_site_edited = true;
     }
 }

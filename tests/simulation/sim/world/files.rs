@@ -1,0 +1,146 @@
+//! The operator's files as they lie on the router when a start or a reload reads them: whole, or cut at any byte by a power failure. They are
+//! real ones in a directory of their own, read by the code of `serve`; so are the good copies beside the ledger.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use posgate::engine::model::Date;
+use posgate::engine::server::Server;
+
+use super::super::load::{self, Loaded};
+use super::super::site::Site;
+use super::World;
+
+/// What a start reads.
+pub(super) struct Read {
+    pub(super) loaded: Loaded,
+    /// What the files were to say.
+    target: Site,
+    /// Rows that are whole in the card table, if it was cut, and whether the cut is at a line's end.
+    cut_cards: Option<(usize, bool)>,
+}
+
+impl World {
+    fn config_path(&self) -> PathBuf {
+        self.files.path().join("posgate")
+    }
+
+    fn put_file(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.files.path().join(name), bytes).expect("a temporary directory");
+    }
+
+    fn put_files(&self, site: &Site) {
+        self.put_file("posgate", site.config().as_bytes());
+        self.put_file("cards.csv", site.table().as_bytes());
+    }
+
+    /// What a start makes of the files, of which one may have been cut. An error: it is refused.
+    pub(super) fn read_files(&mut self) -> io::Result<Read> {
+        let target = self.written.clone().unwrap_or_else(|| self.site.clone());
+        self.put_files(&target);
+        let (config, table) = (target.config(), target.table());
+        let is_known = self.accepted.as_ref().is_some_and(|good| good.config() == config && good.table() == table);
+        let mut cut_config = None;
+        let mut cut_cards = None;
+        if is_known && !self.is_calm && self.random.happens(200) {
+            if self.random.happens(300) {
+                self.coverage.count("fault configuration cut at a start");
+                let len = self.cut_of(&config);
+                self.put_file("posgate", &config.as_bytes()[..len]);
+                cut_config = Some(len);
+            } else {
+                self.coverage.count("fault card table cut at a start");
+                let len = self.cut_of(&table);
+                let bytes = &table.as_bytes()[..len];
+                self.put_file("cards.csv", bytes);
+                let is_at_end = len == 0 || bytes.ends_with(b"\n") || table.as_bytes()[len..].starts_with(b"\n");
+                let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+                cut_cards = Some((lines.saturating_sub(1), is_at_end));
+            }
+        }
+        let loaded = load::load_or_good(&self.config_path());
+        let is_line_end = cut_config.is_some_and(|len| config.as_bytes()[..len].ends_with(b"\n"));
+        let is_whole = cut_config.is_none_or(|len| config.as_bytes()[len..].trim_ascii().is_empty());
+        let loaded = match loaded {
+            // What is left names no ledger of which there are good copies.
+            Err(_) if is_line_end && !is_whole => {
+                self.coverage.count("branch start refused, of a configuration that was cut");
+                return Err(io::Error::other("the configuration was cut"));
+            }
+            Err(problems) => panic!("a start was refused, and there are good copies: {problems:?} {cut_config:?}"),
+            Ok(loaded) if loaded.degraded.config => {
+                assert!(!is_whole, "a whole configuration gave way to its good copy: {:?}", loaded.problems);
+                self.coverage.count("branch start from the good configuration");
+                loaded
+            }
+            Ok(loaded) if is_whole => loaded,
+            Ok(_) => {
+                assert!(is_line_end, "a configuration that was cut at byte {cut_config:?} was taken");
+                // Nothing tells it from one that somebody shortened. Here somebody sees it in time.
+                self.coverage.count("allowed: a configuration cut at a line's end is another one");
+                self.put_file("posgate", config.as_bytes());
+                load::load_or_good(&self.config_path()).unwrap_or_else(|problems| panic!("{problems:?}"))
+            }
+        };
+        let mut loaded = loaded;
+        loaded.settings.rules.built_on = Date::parse(b"2026-01-01").expect("a date");
+        Ok(Read { loaded, target, cut_cards })
+    }
+
+    /// At any byte; often at a line's end, or where little is gone.
+    fn cut_of(&mut self, text: &str) -> usize {
+        let len = self.random.place(text.len());
+        let len = if self.random.happens(400) { text.len() - 1 - self.random.place(text.len().min(300)) } else { len };
+        let end = text.as_bytes()[..len].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        if self.random.happens(400) { end } else { len }
+    }
+
+    /// Takes it into service, as a start does, and gives what is served. The card table is whole, or its good copy is served, or no more is gone
+    /// than anybody may take away.
+    pub(super) fn install(&mut self, server: &mut Server, read: Read) -> (Loaded, Site) {
+        let Read { loaded, target, cut_cards } = read;
+        let loaded = load::install(server, loaded).unwrap_or_else(|problem| panic!("a start was refused: {problem}"));
+        let accepted = self.accepted.clone().unwrap_or_else(|| target.clone());
+        let rows = accepted.cards.len();
+        let mut served = if loaded.degraded.config { accepted.clone() } else { target.clone() };
+        let is_degraded = loaded.degraded.cards;
+        match cut_cards {
+            Some((kept, is_at_end)) => {
+                let gone = rows - kept;
+                let is_lost = !is_at_end || gone == rows || (gone > 3 && gone * 10 > rows);
+                assert_eq!(is_degraded, is_lost, "cut to {kept} rows of {rows}, at a line's end: {is_at_end}");
+                served.cards.truncate(kept);
+                self.coverage.count(if is_degraded {
+                    "branch start from the good card table"
+                } else {
+                    "allowed: a card table without its last rows is another one"
+                });
+            }
+            None => {
+                // Rows that come back may be on accounts that moved since: then a person has to say so.
+                let has_new = target.cards.iter().any(|card| accepted.find(card.number).is_none());
+                assert!(!is_degraded || has_new, "a whole table gave way to its good copy: {:?}", loaded.problems);
+                served.cards.clone_from(&target.cards);
+            }
+        }
+        if is_degraded {
+            served.cards.clone_from(&accepted.cards);
+        }
+        loaded.keep(&self.config_path());
+        self.accepted = Some(served.clone());
+        let is_other = served.config() != target.config() || served.table() != target.table();
+        self.written = is_other.then_some(target);
+        (loaded, served)
+    }
+
+    /// What a reload reads of files that are as they should be, and keeps.
+    pub(super) fn read_again(&mut self, site: &Site) -> Loaded {
+        self.put_files(site);
+        let mut loaded = load::load(&self.config_path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        loaded.keep(&self.config_path());
+        loaded.settings.rules.built_on = Date::parse(b"2026-01-01").expect("a date");
+        (self.accepted, self.written) = (Some(site.clone()), None);
+        loaded
+    }
+}
