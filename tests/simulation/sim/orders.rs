@@ -91,8 +91,8 @@ pub struct Orders {
     moved: BTreeMap<u64, String>,
     /// Which purse went where, and at which entry.
     gone: Vec<(u64, String, String)>,
-    /// Names that purses got.
-    named: BTreeSet<String>,
+    /// Accounts that hold, or held, somebody's money: whoever is on them.
+    held: BTreeSet<String>,
     pub sales: BTreeMap<u64, Sold>,
     /// The newest durable entry.
     head: u64,
@@ -229,8 +229,8 @@ impl Orders {
 
     /// Whether anybody is on an account, or its money is there.
     fn is_somebodys(&self, account: &str, site: &Site) -> bool {
-        let by_ledger = self.moved.values().any(|own| own == account) || self.named.contains(account);
-        by_ledger || site.cards.iter().any(|card| card.account == account && !self.moved.contains_key(&card.number))
+        self.held.contains(account)
+            || site.cards.iter().any(|card| card.account == account && !self.moved.contains_key(&card.number))
     }
 
     /// Takes note of a link that puts a card or a purse on another account.
@@ -246,8 +246,8 @@ impl Orders {
                 own.clone_from(&to);
             }
             self.gone.push((seq, from.clone(), to.clone()));
-            self.named.remove(&from);
-            self.named.insert(to.clone());
+            self.held.remove(&from);
+            self.held.insert(to.clone());
         }
         if !line.column(8).is_empty() {
             let card = number(line.column(8));
@@ -275,6 +275,7 @@ impl Orders {
         ) || (kind == "offline" && line.word("claimed").is_none());
         if moves {
             let account = line.column(9).to_owned();
+            self.held.insert(account.clone());
             // Before a card comes to an account, that one is opened.
             let is_elsewhere = matches!(kind, "link" | "void" | "open");
             let expected = if is_elsewhere { None } else { self.account(card, site) };
