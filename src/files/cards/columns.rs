@@ -370,9 +370,13 @@ const RESTRICTING: &[(&[&str], &[Column])] = &[
             "封卡",
             "拉黑",
             "黑名单",
+            "退卡",
             "status",
             "blacklist",
             "blocked",
+            "banned",
+            "inactive",
+            "isactive",
             "locked",
             "disabled",
             "enabled",
@@ -382,15 +386,83 @@ const RESTRICTING: &[(&[&str], &[Column])] = &[
         ],
         &[Column::Status],
     ),
-    (&["启用", "是否可用"], &[Column::Status, Column::ValidFrom]),
+    (&["启用", "是否可用", "是否在用", "activated"], &[Column::Status, Column::ValidFrom]),
     (&["透支", "credit", "overdraft"], &[Column::Credit]),
     (&["胁迫", "挟持", "duress"], &[Column::DuressPin]),
     (&["密码", "口令", "pin", "password", "passwd"], &[Column::Pin]),
     (
-        &["有效", "失效", "到期", "过期", "生效", "截止", "期限", "valid", "expir"],
+        &["有效", "失效", "到期", "过期", "生效", "截止", "终止", "期限", "valid", "expir", "until"],
         &[Column::ValidFrom, Column::ValidUntil],
     ),
-    (&["限额", "限次", "上限", "限制", "最高消费", "limit", "_max", "max_"], &[Column::ChargeMax, Column::DayMax]),
+    (
+        &[
+            "限额",
+            "限次",
+            "上限",
+            "限制",
+            "最高消费",
+            "消费额度",
+            "日额度",
+            "limit",
+            "_max",
+            "max_",
+            "quota",
+            "maximum",
+        ],
+        &[Column::ChargeMax, Column::DayMax],
+    ),
+    // Where and when a card serves follows from its groups; the configuration says what they may.
+    (
+        &[
+            "权限",
+            "授权",
+            "门禁",
+            "通行",
+            "开门",
+            "门组",
+            "门区",
+            "门点",
+            "白名单",
+            "时段",
+            "时间段",
+            "时间组",
+            "时区",
+            "限时",
+            "限定",
+            "限用",
+            "范围",
+            "适用",
+            "允许",
+            "准许",
+            "可用门",
+            "可用餐",
+            "可用时",
+            "可用食",
+            "可用机",
+            "可用终端",
+            "可用区",
+            "access",
+            "permi",
+            "privilege",
+            "allowed",
+            "authori",
+            "restrict",
+            "whitelist",
+            "schedule",
+            "timezone",
+            "timeslot",
+            "doors",
+            "doorgroup",
+        ],
+        &[Column::Groups],
+    ),
+];
+
+/// The same as words of their own: within others they mean something else.
+const RESTRICTING_ALONE: &[(&[&str], &[Column])] = &[
+    (&["lost", "active"], &[Column::Status]),
+    (&["cap", "max", "daily cap", "day cap"], &[Column::ChargeMax, Column::DayMax]),
+    (&["door", "period", "periods", "time slot", "门", "餐别", "使用时间", "消费时间"], &[Column::Groups]),
 ];
 
 /// How a card table is laid out. A column that is not ours is ignored with a warning, unless it restricts.
@@ -405,7 +477,12 @@ fn unknown(heading: &str) -> Unknown {
     let lower = heading.to_lowercase().replace("pinyin", "");
     let squashed: String = lower.chars().filter(|next| !next.is_whitespace()).collect();
     let restricting = RESTRICTING.iter().find(|(words, _)| words.iter().any(|word| squashed.contains(word)));
-    let columns = RESTRICTING.iter().flat_map(|(_, columns)| columns.iter());
+    let bare = lower.trim().replace(['_', '-'], " ");
+    let alone = || RESTRICTING_ALONE.iter().find(|(words, _)| words.contains(&bare.as_str()));
+    let restricting = restricting.or_else(alone);
+    // A slip in `groups` takes rights away, it gives none: 班组 may be anything.
+    let columns =
+        RESTRICTING.iter().flat_map(|(_, columns)| columns.iter()).filter(|column| **column != Column::Groups);
     let near = nearest(heading, columns.map(|column| column.spec())).map(|spec| vec![spec.column]);
     if let Some(columns) = restricting.map(|(_, columns)| columns.to_vec()).or(near) {
         let names: Vec<String> = columns.iter().map(|column| column.label()).collect();

@@ -401,7 +401,8 @@ fn a_restriction_keeps_its_meaning_whatever_its_column_is_called() {
     }
     assert_eq!(only("卡号,状态\n1,已挂失\n").terms.status, CardStatus::Lost);
     // What restricts nobody stays a warning.
-    for heading in ["可用余额", "部门编码", "联系电话"] {
+    for heading in ["可用余额", "部门编码", "联系电话", "班级", "班组", "餐次", "卡类型", "capacity", "Indoor"]
+    {
         assert!(warnings(&format!("卡号,{heading}\n1,x\n"), &[])[0].contains("is ignored"), "{heading}");
     }
     let until = Date::parse(b"2026-11-29");
@@ -439,6 +440,30 @@ fn a_restriction_keeps_its_meaning_whatever_its_column_is_called() {
         ("credits", "透支额度/credit"),
         ("查询密码", "密码/pin"),
         ("PIN2", "密码/pin"),
+        ("退卡", "状态/status"),
+        ("Lost", "状态/status"),
+        ("Is Active", "状态/status"),
+        ("Banned", "状态/status"),
+        ("终止日", "有效期起/valid_from or 有效期止/valid_until"),
+        ("Until", "有效期起/valid_from or 有效期止/valid_until"),
+        ("Daily Cap", "单笔限额/charge_max or 日限额/day_max"),
+        ("Quota", "单笔限额/charge_max or 日限额/day_max"),
+        ("MAX", "单笔限额/charge_max or 日限额/day_max"),
+        ("门禁权限", "分组/groups"),
+        ("使用范围", "分组/groups"),
+        ("时段", "分组/groups"),
+        ("消费时段", "分组/groups"),
+        ("通行时区", "分组/groups"),
+        ("可开门", "分组/groups"),
+        ("适用食堂", "分组/groups"),
+        ("允许消费", "分组/groups"),
+        ("可用餐次", "分组/groups"),
+        ("白名单", "分组/groups"),
+        ("Access Level", "分组/groups"),
+        ("Permissions", "分组/groups"),
+        ("Time Zone", "分组/groups"),
+        ("Doors", "分组/groups"),
+        ("Period", "分组/groups"),
     ] {
         let found = complaints(format!("卡号,{heading}\n1,\n").as_bytes());
         assert_eq!(found.len(), 1, "{found:?}");
