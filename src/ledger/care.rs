@@ -670,6 +670,21 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_from_its_copy_when_its_turn_comes_is_kept() {
+        let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        serve(DirStorage::open(dir.path()).unwrap(), 40);
+        let all = names(dir.path());
+        let taken = take_stock(&HeldFiles::of_dir(dir.path()).unwrap()).unwrap();
+        let copies = || Ok(DirStorage::beside_new(to.path())?);
+        // After the copies were verified somebody writes to one of them.
+        let mut meddle = |_: &Taken, _: &mut dyn Write| fs::write(to.path().join(&all[1]), b"another");
+        let kept = take_away(&mut DirStorage::beside(dir.path()), taken, copies, &mut meddle, &mut Vec::new());
+        let why = kept.unwrap_err().to_string();
+        assert!(why.contains(&format!("{} is kept", all[1])) && why.contains("differs"), "{why}");
+        assert_eq!(names(dir.path()), all[1..]);
+    }
+
+    #[test]
     fn nothing_is_archived_without_a_snapshot_or_over_another_file_or_if_damaged() {
         let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         serve(DirStorage::open(dir.path()).unwrap(), 40);

@@ -239,6 +239,25 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_the_one_with_its_serial_or_where_one_has_none_at_its_address() {
+        let serial = |text: &str| crate::engine::model::text::text_from(text.as_bytes()).map(Serial::from);
+        let (here, there) = (Ipv4Addr::new(10, 0, 0, 7), Ipv4Addr::new(10, 0, 0, 8));
+        let (named, nameless) = (device(7, "1", false), FoundDevice { serial: None, ..device(7, "1", false) });
+        for (found, address, other, is_it) in [
+            (&named, there, Some("1"), true),
+            (&named, here, Some("2"), false),
+            (&named, here, None, true),
+            (&named, there, None, false),
+            (&nameless, here, Some("1"), true),
+            (&nameless, there, Some("1"), false),
+            (&nameless, here, None, true),
+            (&nameless, there, None, false),
+        ] {
+            assert_eq!(found.is(address, other.and_then(serial).as_ref()), is_it, "{address} {other:?}");
+        }
+    }
+
+    #[test]
     fn an_address_has_one_place_whatever_serials_it_sends() {
         let mut found = FoundDevices::new();
         for serial in ["1", "1", "2", "3"] {

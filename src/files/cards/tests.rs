@@ -740,6 +740,10 @@ fn a_last_line_without_its_end_is_warned_about() {
 fn what_stands_above_the_headings_is_a_title_or_an_error() {
     let found = warnings("发卡名单,,\ncard,name\n1,A\n", &[]);
     assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title, '发卡名单'"), "{found:?}");
+    // A year is no card's number, a digit more may be one.
+    let found = warnings("名单,2026\ncard,name\n1,A\n", &[]);
+    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title"), "{found:?}");
+    assert!(complaints("名单,20261\ncard,name\n1,A\n".as_bytes())[0].starts_with("cards.csv:1: the first line must"));
     // Sorted into the middle, or missing: rows are no titles.
     for text in ["8888888801,A\ncard,name\n2,B\n", "name,balance\ncard,name\n1,A\n"] {
         assert!(
