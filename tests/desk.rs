@@ -5,13 +5,15 @@
 
 #[path = "support/not_run.rs"]
 mod not_run;
+#[path = "support/program.rs"]
+mod program;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use not_run::not_run;
+use program::{copy_program, write_script};
 use tempfile::TempDir;
 
 fn script() -> PathBuf {
@@ -28,8 +30,7 @@ impl Desk {
         let dir = tempfile::tempdir().unwrap();
         let posgate = dir.path().join("posgate");
         let text = "#!/bin/sh\nset -u\nprintf '%s\\n' \"$@\" >>\"${0%/*}/asked\"\nprintf 'by=%s\\n' \"${POSGATE_BY-none}\" >>\"${0%/*}/asked\"\nexit 3\n";
-        fs::write(&posgate, text).unwrap();
-        fs::set_permissions(&posgate, fs::Permissions::from_mode(0o755)).unwrap();
+        write_script(&posgate, text);
         Self { dir }
     }
 
@@ -184,4 +185,26 @@ fn shellcheck_finds_nothing() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(error) => not_run(&format!("shellcheck: {error}")),
     }
+}
+
+#[test]
+fn what_a_test_wrote_can_be_run_while_other_threads_start_children() {
+    let dir = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+        }
+        let (script, copy) = (dir.path().join("script"), dir.path().join("copy"));
+        for _ in 0..40 {
+            write_script(&script, "#!/bin/sh\n");
+            assert!(Command::new(&script).status().unwrap().success());
+            copy_program("/bin/true", &copy);
+            assert!(Command::new(&copy).status().unwrap().success());
+            fs::remove_file(&copy).unwrap();
+        }
+    });
 }

@@ -13,6 +13,8 @@ mod devices;
 mod harness;
 #[path = "../support/not_run.rs"]
 mod not_run;
+#[path = "../support/program.rs"]
+mod program;
 mod socket;
 mod tools;
 mod whole;

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::harness::{Device, Site, card, posgate};
 use crate::not_run::not_run;
+use crate::program::copy_program;
 use crate::tools::{Client, ctl, end};
 
 #[test]
@@ -116,7 +117,7 @@ fn who_may_not_is_told_so() {
         // Somebody else, who may see the directory.
         std::fs::set_permissions(site.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
         let copy = site.path("posgate-copy");
-        std::fs::copy(env!("CARGO_BIN_EXE_posgate"), &copy).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_posgate"), &copy);
         let said = Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(&copy)

@@ -8,6 +8,8 @@ mod init;
 #[path = "../support/not_run.rs"]
 mod not_run;
 mod package;
+#[path = "../support/program.rs"]
+mod program;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -15,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use not_run::not_run;
+use program::write_script;
 use tempfile::TempDir;
 
 /// The files of the package.
@@ -147,8 +150,7 @@ impl Router {
     /// A program of the root that writes its arguments to the record.
     fn recorder(&self, path: &str) {
         let record = self.path("record");
-        self.write(path, &format!("#!/bin/sh\necho \"{path} $*\" >>'{}'\n", record.display()));
-        fs::set_permissions(self.path(path), fs::Permissions::from_mode(0o755)).unwrap();
+        write_script(self.path(path), &format!("#!/bin/sh\necho \"{path} $*\" >>'{}'\n", record.display()));
     }
 }
 

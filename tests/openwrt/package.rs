@@ -164,12 +164,9 @@ fn apk_is_given_the_same_to_the_byte_and_what_enables_the_service() {
     let made = ["one", "another"].map(|_| {
         let dir = tempfile::tempdir().unwrap();
         let apk = dir.path().join("apk");
-        fs::write(&apk, APK.replace("/tmp", dir.path().to_str().unwrap())).unwrap();
+        write_script(&apk, &APK.replace("/tmp", dir.path().to_str().unwrap()));
         // As root there is no need of fakeroot; without being root it runs what it is given.
-        fs::write(dir.path().join("fakeroot"), "#!/bin/sh\nexec \"$@\"\n").unwrap();
-        for tool in ["apk", "fakeroot"] {
-            fs::set_permissions(dir.path().join(tool), fs::Permissions::from_mode(0o755)).unwrap();
-        }
+        write_script(dir.path().join("fakeroot"), "#!/bin/sh\nexec \"$@\"\n");
         let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
         let made = make_apk(dir.path(), &path);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));

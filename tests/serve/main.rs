@@ -11,6 +11,8 @@ mod identity;
 mod life;
 #[path = "../support/not_run.rs"]
 mod not_run;
+#[path = "../support/program.rs"]
+mod program;
 mod reload;
 mod resend;
 mod room;

@@ -9,6 +9,7 @@ use posgate::engine::limits::ACCOUNTS_MAX;
 
 use crate::harness::{Device, Ended, Site, card};
 use crate::not_run::not_run;
+use crate::program::copy_program;
 
 #[test]
 fn segments_are_archived_beside_the_running_server_and_repaired_only_without_it() {
@@ -120,7 +121,7 @@ fn a_ledger_of_another_user_is_a_mistake_of_the_configuration() {
     let site = Site::new();
     site.start().stop();
     let copy = site.path("posgate-copy");
-    std::fs::copy(env!("CARGO_BIN_EXE_posgate"), &copy).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_posgate"), &copy);
     let mode = |path: &str, mode| std::fs::set_permissions(site.path(path), Permissions::from_mode(mode)).unwrap();
     mode("", 0o755);
     // It may read the ledger and not write it, or not even read it.
