@@ -109,7 +109,7 @@ awk '/config server/ { print; print "\toption rate_source '\''0'\''"; print "\to
     /option control / { print "\toption control '\''/var/run/posgate/ctl.sock'\''"; next }
     /option status / { print "\toption status '\''/var/run/posgate/status.json'\''"; next }
     { print }' deploy/example/posgate >"$root/etc/config/posgate"
-cp deploy/example/cards.csv "$scratch/cards.csv"
+cp tests/support/example-cards.csv "$scratch/cards.csv"
 awk 'BEGIN { for (i = 0; i < 9980; i++) printf "70%08d,S%05d,学生%d,正常,100.00,,student,,,,,,,,,\n", i * 7, i, i % 1000 }' \
     >>"$scratch/cards.csv"
 

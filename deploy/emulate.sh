@@ -191,6 +191,7 @@ of() {
 for target in "${targets[@]}"; do
     of "$target"
     cp -r deploy/example "$site"
+    cp tests/support/example-cards.csv "$site/cards.csv"
     rm -rf "$site/data"
     : >"$site/log"
     one package "$target"

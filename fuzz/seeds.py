@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes seeds/: small inputs to begin with, from tests/vectors and deploy/example. Run it after these change."""
+"""Makes seeds/: small inputs to begin with, from tests and deploy/example. Run it after these change."""
 
 import json
 import re
@@ -82,7 +82,7 @@ def config():
 
 
 def cards():
-    table = (ROOT / "deploy/example/cards.csv").read_text()
+    table = (ROOT / "tests/support/example-cards.csv").read_text()
     head, *rows = table.splitlines()
     seed("cards", "example", "\n".join([head, *rows[:12]]) + "\n")
     seed("cards", "gbk", "\r\n".join([head, *rows[:3]]).encode("gb18030"))

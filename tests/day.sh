@@ -85,6 +85,8 @@ PYTHON
 
 canteen() {
     cp -r deploy/example "$scratch/$1"
+    # As committed: whoever tries the README's ten minutes edits the example's own table.
+    cp tests/support/example-cards.csv "$scratch/$1/cards.csv"
     rm -rf "$scratch/$1/data"
 }
 

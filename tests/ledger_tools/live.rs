@@ -14,7 +14,7 @@ fn a_simulated_day_closes_and_every_sale_of_it_can_be_explained() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/example");
     let config = fs::read_to_string(example.join("posgate")).unwrap().replace("0.0.0.0:39192", "127.0.0.1:0");
     site.write("posgate", &config.replace("data/ledger", "ledger"));
-    fs::copy(example.join("cards.csv"), site.path("cards.csv")).unwrap();
+    site.write("cards.csv", include_str!("../support/example-cards.csv"));
     fs::create_dir(site.path("data")).unwrap();
     let server = site.start();
     let day = Command::new(env!("CARGO_BIN_EXE_posgate-sim"))

@@ -130,9 +130,37 @@ fn a_wrong_command_line_is_64_and_says_what_there_is() {
 #[test]
 fn check_on_the_example_says_what_would_be_served() {
     let site = Site::new();
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/example/posgate");
-    let ended = site.run(&["check", "--config", example]);
+    site.write("posgate", include_str!("../../deploy/example/posgate"));
+    // Whoever tries the README's ten minutes edits the example's own table.
+    site.write("cards.csv", include_str!("../support/example-cards.csv"));
+    fs::create_dir(site.path("data")).unwrap();
+    let ended = site.run(&["check", "--config", "CONFIG"]);
     ended.expect(0, &["cards.csv", "20 cards", "devices=4 periods=2 doors=2", "serves      127.0.0.1:39192   lo"], &[]);
+}
+
+/// The README's ten minutes edit it: whatever stands in it must fail no test.
+#[test]
+fn no_test_reads_the_examples_own_card_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut left =
+        ["src", "tests", "deploy", "fuzz/seeds.py", "benches", "examples"].map(|place| root.join(place)).to_vec();
+    let mut count = 0;
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let is_source = path.extension().is_some_and(|end| ["rs", "sh", "py"].iter().any(|known| end == *known));
+        if !is_source {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        count += 1;
+        assert!(!text.contains(concat!("example/", "cards.csv")), "{}", path.display());
+        let copies_all = text.contains(concat!("cp -r deploy/", "example"));
+        assert!(!copies_all || text.contains("support/example-cards.csv"), "{}", path.display());
+    }
+    assert!(count > 100, "only {count} sources were found");
 }
 
 #[test]
