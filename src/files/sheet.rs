@@ -178,7 +178,8 @@ fn hint(row: Row<'_>, delimiter: u8, is_said: bool) -> &'static str {
     if is_said && row.count() == 1 {
         return ": it is not divided by what the line sep= says; correct that line, or delete it";
     }
-    if delimiter == b',' && row.field(0).contains(['|', '、']) {
+    let is_whole = row.count() == 1;
+    if delimiter == b',' && (row.field(0).contains(['|', '、']) || is_whole && row.field(0).trim().contains(' ')) {
         return ": divide it by commas";
     }
     ""

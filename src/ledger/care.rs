@@ -388,9 +388,13 @@ fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<
     } else {
         format!("the ledger has no damage, it is whole up to entry {last}: nothing has to be cut")
     };
-    let moved = if count == 1 { format!("entry {cut}") } else { format!("entries {cut} to {last} ({count} entries)") };
+    let moved = if count == 1 {
+        format!("entry {cut}, which is whole,")
+    } else {
+        format!("entries {cut} to {last} ({count} entries), which are whole,")
+    };
     Err(CareError::Unsure(format!(
-        "{state}; --cut {cut} would move {moved}, which are whole, into *.cut files, and what was answered for them would be forgotten: \
+        "{state}; --cut {cut} would move {moved} into *.cut files, and what was answered for them would be forgotten: \
          add --yes if that is what you want"
     )))
 }

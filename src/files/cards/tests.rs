@@ -688,6 +688,8 @@ fn a_card_number_in_another_form_is_named() {
         ("-88", "write the number as a terminal sends it"),
         ("88;张三", "divided by another sign"),
         ("合计", "adds up the others"),
+        ("8888888801，张三，5.50", "full-width commas"),
+        ("077，30211", "printed on a card"),
     ] {
         let complaint = complaints(format!("card\n\"{text}\"\n").as_bytes()).remove(0);
         assert!(
@@ -760,6 +762,7 @@ fn what_stands_above_the_headings_is_a_title_or_an_error() {
         ("sep=ab\ncard\n1\n", "sep= names one character"),
         ("sep=;\ncard,name\n1,A\n", "not divided by what the line sep= says"),
         ("card|name\n1|A\n", "divide it by commas"),
+        ("卡号 姓名\n1 A\n", "divide it by commas"),
     ] {
         let found = complaints(text.as_bytes());
         assert!(found[0].contains(words), "{text:?}: {found:?}");

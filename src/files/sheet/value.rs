@@ -100,6 +100,7 @@ fn scientific() -> String {
 pub(crate) fn card(text: &str) -> Result<CardNo, String> {
     const WANTED: &str = "write the number as a terminal sends it, 1 to 10 digits";
     const FORMS: &str = "`posgate cards number TEXT` shows what it may be";
+    let is_full_width = text.contains('，');
     let text = &*plain(text);
     if let Some(number) = CardNo::parse(text.as_bytes()) {
         if number.value() == 0 {
@@ -128,6 +129,9 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
         .is_some_and(|(facility, number)| is_wiegand(&format!("{facility:0>3}"), &format!("{number:0>5}")))
     {
         return Err(format!("it looks like a number as it is printed on a card, 077,30211: {WANTED}; {FORMS}"));
+    }
+    if is_full_width && text.contains(char::is_alphabetic) {
+        return Err("the row is divided by full-width commas: write half-width ones".into());
     }
     if text.contains([';', '；', '\t', '|']) {
         return Err("the row is divided by another sign than the headings: divide both by the same".into());
