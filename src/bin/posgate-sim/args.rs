@@ -48,6 +48,7 @@ options
 
 On loopback machine M sends from 127.1.(M / 256).(M mod 256).
 Exit code: 0; 1 something was lost or the server broke a promise of the protocol; 64 usage; 74 input/output.
+What a crowd got no answer to while the server was away (killed, started again) is unknown: the ledger tells.
 ";
 
 /// What to do.

@@ -153,7 +153,11 @@ impl Crowd<'_> {
     }
 
     fn count(&mut self, ended: &Finished) {
-        self.tally.count(&ended.outcome);
+        if ended.is_unknown {
+            self.tally.unknown += 1;
+        } else {
+            self.tally.count(&ended.outcome);
+        }
         self.heard.0.extend(ended.heard_after);
         if !matches!(ended.outcome, Outcome::NoResult | Outcome::Unheard) {
             self.decided.0.push(ended.after);
@@ -163,8 +167,8 @@ impl Crowd<'_> {
     fn progress(&mut self, second: u64, skipped: u32) {
         let [heard, ..] = self.heard.percentiles();
         let [p50, _, p99, _] = self.decided.percentiles();
-        let Tally { asked, lost, .. } = self.tally;
-        let answered = asked - lost - self.in_flight();
+        let Tally { asked, lost, unknown, .. } = self.tally;
+        let answered = asked - lost - unknown - self.in_flight();
         let skipped =
             if skipped > 0 { format!(" · {skipped} not asked: every terminal was busy") } else { String::new() };
         println!(
@@ -173,8 +177,8 @@ impl Crowd<'_> {
     }
 
     fn in_flight(&self) -> u32 {
-        let Tally { asked, approved, refused, shown, collected, lost } = self.tally;
-        asked - approved - refused - shown - collected - lost
+        let Tally { asked, approved, refused, shown, collected, lost, unknown } = self.tally;
+        asked - approved - refused - shown - collected - lost - unknown
     }
 
     fn idle_terminal(&mut self) -> Option<usize> {
@@ -207,6 +211,60 @@ impl Crowd<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use crate::fake::{Fake, Sin};
+    use crate::judge::Terms;
+    use crate::world::Weather;
+
+    /// Lets eight terminals loose on a server that does this wrong; nobody waits long here.
+    fn crowd_against(sin: Sin) -> (Tally, u32) {
+        let fake = Fake::start(sin);
+        let words =
+            ["--interval", "300", "--patience", "600", "crowd", "--terminals", "8", "--rate", "100", "--seconds", "1"];
+        let options = crate::args::parse(words.map(Into::into), "2026-11-22 12:00:00").expect("a command line");
+        let crate::args::Command::Crowd(plan) = &options.command else { panic!("a crowd") };
+        let terms = Terms { resend_max: 4, door_ttl: Duration::from_secs(3), is_ordered: false };
+        let world = World::new(fake.address, Weather::default(), terms, Random::new(1)).expect("a poll");
+        let (tally, _, broken) = run(world, &options, Random::new(2), plan).expect("sockets work");
+        (tally, broken)
+    }
+
+    /// On a machine so busy that the server's thread stands still longer than a terminal waits, a living server looks like a killed one:
+    /// one of three crowds must see what is so.
+    fn assert_seen(sin: Sin, is_so: impl Fn(&Tally, u32) -> bool) {
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            let (tally, broken) = crowd_against(sin);
+            if is_so(&tally, broken) {
+                return;
+            }
+            seen.push((tally, broken));
+        }
+        panic!("{sin:?}: {seen:?}");
+    }
+
+    #[test]
+    fn what_a_killed_server_left_unanswered_is_unknown_and_no_broken_promise() {
+        assert_seen(Sin::IsKilled, |tally, broken| tally.unknown > 0 && tally.lost == 0 && broken == 0);
+    }
+
+    #[test]
+    fn what_a_killed_server_never_heard_is_unknown_as_well() {
+        assert_seen(Sin::IsKilledForLong, |tally, broken| tally.unknown > 1 && tally.lost == 0 && broken == 0);
+    }
+
+    #[test]
+    fn a_server_that_lives_and_leaves_one_sale_unanswered_breaks_its_promise() {
+        assert_seen(Sin::SwallowsOneResult, |tally, broken| (tally.unknown, tally.lost, broken) == (0, 1, 1));
+    }
+
+    #[test]
+    fn a_server_that_does_not_hear_one_terminal_breaks_its_promise() {
+        // Its last frame, sent when all others have ended, may be one that a server away did not hear.
+        assert_seen(Sin::IgnoresOneTerminal, |tally, broken| {
+            tally.unknown <= 1 && tally.lost > 0 && broken == tally.lost
+        });
+    }
 
     #[test]
     fn percentiles_are_of_the_nearest_rank() {

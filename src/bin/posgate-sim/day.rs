@@ -37,6 +37,9 @@ pub struct Tally {
     pub collected: u32,
     /// Whatever never got its result.
     pub lost: u32,
+    /// Of a crowd: what got no result from a server that was away meanwhile, as a killed one is. Whether such a sale was charged stands
+    /// in the ledger alone.
+    pub unknown: u32,
 }
 
 impl Tally {
@@ -54,10 +57,10 @@ impl Tally {
 
     /// The closing line.
     pub fn print(&self, confirmed: u32, broken: u32) {
-        let Self { asked, approved, refused, shown, collected, lost } = self;
+        let Self { asked, approved, refused, shown, collected, lost, unknown } = self;
         println!(
             "asked {asked} · approved {approved} · refused {refused} · shown {shown} · collected {collected} · \
-             confirmed {confirmed} · lost {lost} · promises broken {broken}"
+             confirmed {confirmed} · lost {lost} · unknown {unknown} · promises broken {broken}"
         );
     }
 }

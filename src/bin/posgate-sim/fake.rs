@@ -7,6 +7,7 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use posgate::engine::gbk;
 use posgate::engine::model::{CardNo, Civil, Reason};
@@ -41,10 +42,18 @@ pub enum Sin {
     AnswersFromElsewhere,
     /// Writes a code's amount its own way.
     RespellsAmounts,
+    /// Is killed after a 001, and starts again soon.
+    IsKilled,
+    /// Is killed, and starts again when terminals have given up.
+    IsKilledForLong,
+    /// Says 001 to a sale and never its result.
+    SwallowsOneResult,
+    /// Hears everybody but one terminal.
+    IgnoresOneTerminal,
 }
 
 impl Sin {
-    /// All that are sins.
+    /// All that a day notices; the others are a crowd's.
     pub const ALL: [Self; 10] = [
         Self::ChargesRepeats,
         Self::ChargesRetries,
@@ -78,9 +87,30 @@ impl Fake {
         let thread = std::thread::spawn(move || {
             let mut canteen = Canteen::new(sin);
             let mut buffer = [0; 2048];
+            let (mut sales, mut away_until, mut ignored) = (0, Instant::now(), None);
             while let Ok((len, source)) = socket.recv_from(&mut buffer) {
                 if over.load(Ordering::SeqCst) {
                     return;
+                }
+                if sin == Sin::IgnoresOneTerminal && source == *ignored.get_or_insert(source) {
+                    continue;
+                }
+                if Instant::now() < away_until {
+                    continue;
+                }
+                let is_sale = buffer.starts_with(b"103");
+                sales += u32::from(is_sale);
+                let away_for = match sin {
+                    Sin::IsKilled => Some(Duration::from_millis(150)),
+                    Sin::IsKilledForLong => Some(Duration::from_millis(1500)),
+                    Sin::SwallowsOneResult => Some(Duration::ZERO),
+                    _ => None,
+                };
+                if let (Some(away_for), true, 10) = (away_for, is_sale, sales) {
+                    let heard = canteen.handle(&buffer[..len]).swap_remove(0);
+                    socket.send_to(&heard, source).expect("loopback takes a datagram");
+                    away_until = Instant::now() + away_for;
+                    continue;
                 }
                 let from = if sin == Sin::AnswersFromElsewhere { &elsewhere } else { &socket };
                 for reply in canteen.handle(&buffer[..len]) {

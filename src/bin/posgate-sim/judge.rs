@@ -22,6 +22,10 @@ const CASES_MAX: usize = 32;
 /// How much later than its limit something may arrive on a busy machine.
 const GRACE: Duration = Duration::from_millis(500);
 
+/// So soon comes the 001 of a server that lives: a frame that is sent again later than that was not heard. Two copies that a bad network
+/// makes of one are closer together.
+pub const HEARD_WITHIN: Duration = Duration::from_millis(80);
+
 /// What the judge must know of the server's settings and of the way to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms {
@@ -40,8 +44,11 @@ struct Case {
     code: Code,
     seq: Vec<u8>,
     first_at: Moment,
+    last_at: Moment,
     copies: u32,
     acks: u32,
+    /// When the first 001 came.
+    heard_at: Option<Moment>,
     result: Option<Vec<u8>>,
     /// Copies of results.
     results: u32,
@@ -89,26 +96,29 @@ impl Judge {
         Self { terms, cases: VecDeque::new(), confirms: VecDeque::new(), confirmed: 0, is_confirming: false }
     }
 
-    /// A datagram went out to the server.
-    pub fn sent(&mut self, now: Moment, datagram: &[u8]) {
+    /// A datagram went out to the server. Gives when the copy before it went out, if the server did not hear that one.
+    pub fn sent(&mut self, now: Moment, datagram: &[u8]) -> Option<Moment> {
         if let Some(case) = self.cases.iter_mut().find(|case| case.frame == datagram) {
             case.copies += 1;
-            return;
+            let earlier_at = std::mem::replace(&mut case.last_at, now);
+            return (case.acks == 0 && now >= earlier_at + HEARD_WITHIN).then_some(earlier_at);
         }
         let Ok(Request::Device(frame)) = parse(datagram) else {
-            return;
+            return None;
         };
         if let Body::Confirm { rest } = frame.body {
             self.confirm(now, frame.seq, rest);
-            return;
+            return None;
         }
         let case = Case {
             frame: datagram.to_vec(),
             code: frame.code,
             seq: frame.seq.as_bytes().to_vec(),
             first_at: now,
+            last_at: now,
             copies: 1,
             acks: 0,
+            heard_at: None,
             result: None,
             results: 0,
             is_confirmed: false,
@@ -116,6 +126,13 @@ impl Judge {
             has_doubtful_result: false,
         };
         remember(&mut self.cases, case);
+        None
+    }
+
+    /// When this frame was first sent, last sent, and first heard.
+    pub fn times_of(&self, seq: &[u8]) -> Option<(Moment, Moment, Option<Moment>)> {
+        let case = self.cases.iter().rev().find(|case| case.seq == seq)?;
+        Some((case.first_at, case.last_at, case.heard_at))
     }
 
     /// A datagram came back.
@@ -135,7 +152,7 @@ impl Judge {
             return Err("a text that is not GBK".to_owned());
         }
         match &reply {
-            Reply::Ack { seq } => self.ack(seq.as_bytes()),
+            Reply::Ack { seq } => self.ack(now, seq.as_bytes()),
             Reply::Discover => Ok(()),
             Reply::AskTime { machine } | Reply::SetClock { machine, .. } => {
                 if self.cases.iter().any(|case| case.request().machine.as_bytes() == machine.as_bytes()) {
@@ -227,7 +244,7 @@ impl Judge {
         self.is_confirming |= result.starts_with(b"008");
     }
 
-    fn ack(&mut self, seq: &[u8]) -> Result<(), String> {
+    fn ack(&mut self, now: Moment, seq: &[u8]) -> Result<(), String> {
         let shown = String::from_utf8_lossy(seq);
         // The setting ack_109 may be on.
         let is_confirm = self.confirms.iter().any(|confirm| confirm == seq);
@@ -235,6 +252,7 @@ impl Judge {
             return if is_confirm { Ok(()) } else { Err(format!("001 for frame {shown}, which was not sent")) };
         };
         case.acks += 1;
+        case.heard_at.get_or_insert(now);
         if case.acks > case.copies && !is_confirm {
             return Err(format!("001 for frame {shown} came {} times, it was sent {} times", case.acks, case.copies));
         }

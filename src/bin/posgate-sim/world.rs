@@ -16,7 +16,7 @@ use posgate::engine::model::{FrameSeq, MachineNo};
 
 use crate::clock::{Clock, Moment};
 use crate::device::{Ask, Device, Effect, Outcome};
-use crate::judge::{Judge, Terms};
+use crate::judge::{HEARD_WITHIN, Judge, Terms};
 use crate::random::Random;
 
 /// What the network between devices and server does, in both directions.
@@ -42,6 +42,8 @@ pub struct Finished {
     /// Whether the server really said this of this frame: on a bad network a late copy of an earlier result
     /// may be taken for it, since results do not name their frame.
     pub is_own: bool,
+    /// Whether nobody can know what came of it: it got no answer, and the server was away meanwhile.
+    pub is_unknown: bool,
     /// From the first send to the first 001.
     pub heard_after: Option<Duration>,
     /// From the first send to the end.
@@ -61,6 +63,51 @@ struct Station {
     deaf_to: Vec<u16>,
     asked_at: Moment,
     heard_after: Option<Duration>,
+}
+
+/// When the server was away, as a killed one is until its new start, judged from what the devices see of it.
+///
+/// Whoever was told "heard" by a server that died gets no result from it, and no server promises one then. A server that lives and hears
+/// everybody has no such excuse.
+#[derive(Debug, Default)]
+struct Outages {
+    /// When the newest frame was sent that the server did not hear.
+    unheard_at: Option<Moment>,
+    /// When it said something last.
+    replied_at: Moment,
+    /// Its last long silences.
+    silences: VecDeque<(Moment, Moment)>,
+}
+
+impl Outages {
+    /// Silences remembered: a frame ends seconds after it was sent.
+    const SILENCES_MAX: usize = 16;
+
+    fn unheard(&mut self, at: Moment) {
+        self.unheard_at = self.unheard_at.max(Some(at));
+    }
+
+    fn replied(&mut self, now: Moment) {
+        if now >= self.replied_at + HEARD_WITHIN {
+            self.silences.push_back((self.replied_at, now));
+        }
+        if self.silences.len() > Self::SILENCES_MAX {
+            self.silences.pop_front();
+        }
+        self.replied_at = now;
+    }
+
+    /// Whether the server was away since: it did not hear what somebody sent after it had heard this frame.
+    fn may_have_cut_off(&self, heard_at: Moment) -> bool {
+        self.unheard_at.is_some_and(|unheard_at| unheard_at >= heard_at)
+    }
+
+    /// Whether the server said nothing to anybody while this frame was sent again and again.
+    fn have_covered(&self, first_at: Moment, last_at: Moment) -> bool {
+        let still = (self.replied_at, Moment::MAX);
+        // What it said to others as it died may come a little later.
+        self.silences.iter().chain([&still]).any(|(from, to)| *from <= first_at + HEARD_WITHIN && *to >= last_at)
+    }
 }
 
 /// A datagram on its way.
@@ -88,6 +135,7 @@ pub struct World {
     flights_made: u64,
     finished: VecDeque<Finished>,
     broken: u32,
+    outages: Outages,
     sent: u64,
     is_tracing: bool,
 }
@@ -111,6 +159,7 @@ impl World {
             flights_made: 0,
             finished: VecDeque::new(),
             broken: 0,
+            outages: Outages::default(),
             sent: 0,
             is_tracing: false,
         })
@@ -307,6 +356,7 @@ impl World {
             let datagram = &buffer[..len];
             let now = self.now();
             self.print(station, "←", datagram, "");
+            self.outages.replied(now);
             if source != SocketAddr::V4(self.server) {
                 self.breach(station, &format!("a reply from {source}: {} was asked", self.server));
             }
@@ -349,7 +399,9 @@ impl World {
         let station = flight.station;
         if flight.is_outward {
             self.print(station, "→", &flight.datagram, "");
-            self.stations[station].judge.sent(now, &flight.datagram);
+            if let Some(at) = self.stations[station].judge.sent(now, &flight.datagram) {
+                self.outages.unheard(at);
+            }
             match self.stations[station].socket.send_to(&flight.datagram, SocketAddr::V4(self.server)) {
                 // A full buffer or nobody there: lost, as on any network.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -379,13 +431,21 @@ impl World {
     }
 
     fn finish(&mut self, now: Moment, station: usize, ask: Ask, seq: FrameSeq, outcome: Outcome) {
+        let mut is_unknown = false;
         if let Err(promise) = self.stations[station].judge.end(seq.as_bytes(), &outcome) {
-            self.breach(station, &promise);
+            let times = self.stations[station].judge.times_of(seq.as_bytes());
+            is_unknown = times.is_some_and(|(first_at, last_at, heard_at)| match heard_at {
+                Some(heard_at) => self.outages.may_have_cut_off(heard_at),
+                None => self.outages.have_covered(first_at, last_at),
+            });
+            if !is_unknown {
+                self.breach(station, &promise);
+            }
         }
         let place = &self.stations[station];
         let is_own = !self.is_bad() || place.judge.is_result_of(seq.as_bytes(), &outcome);
         let (heard_after, after) = (place.heard_after, now.saturating_sub(place.asked_at));
-        self.finished.push_back(Finished { station, ask, outcome, is_own, heard_after, after });
+        self.finished.push_back(Finished { station, ask, outcome, is_own, is_unknown, heard_after, after });
     }
 
     fn print(&self, station: usize, arrow: &str, datagram: &[u8], note: &str) {
