@@ -73,9 +73,9 @@ def config():
     seed("config", "example", re.sub(r"\n+", "\n", plain))
     for index, section in enumerate(re.split(r"\n(?=config )", plain)[1:]):
         seed("config", f"section-{index}", re.sub(r"\n+", "\n", section))
-    # Every option with the value that the README and the design show.
-    design = (ROOT / "README.md").read_text()
-    options = sorted(set(re.findall(r"^\s*((?:option|list)\s+\w+\s+'[^']*')", design, re.M)))
+    # Every option with the value that the manual shows.
+    manual = "\n".join(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))
+    options = sorted(set(re.findall(r"^\s*((?:option|list)\s+\w+\s+'[^']*')", manual, re.M)))
     for part in range(0, len(options), 10):
         body = "\n\t".join(options[part : part + 10])
         seed("config", f"readme-{part}", f"config server 'main'\n\t{body}\n")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A canteen's day with the real binaries, as README tells it, on a copy of the example:
+# A canteen's day with the real binaries, as docs/getting-started.md tells it, on a copy of the example:
 #   1. the server on port 39192 and `posgate-sim day` beside it: exit 0, SIGTERM, a clean ledger;
 #   2. kill -9 in the middle of a day, at several moments, and another day on what it left: exit 0, a clean ledger,
 #      and no frame charged twice;
@@ -42,7 +42,7 @@ until_true() {
 
 lines_at_least() { [ "$(grep -c "$2" "$1")" -ge "$3" ]; }
 
-# start CANTEEN [ARGUMENT…]: README's command on a copy of the example; sets $server and $address.
+# start CANTEEN [ARGUMENT…]: the manual's command on a copy of the example; sets $server and $address.
 start() {
     local canteen=$1
     shift

@@ -1,4 +1,4 @@
-//! The hourly word while good copies are served (design.md, section 5), or an older copy of the ledger (section 9): as long as they are, and
+//! The hourly word while good copies are served (design.md, section 5), or an older copy of the ledger (design.md, section 9): as long as they are, and
 //! no longer. Alone in their program: the log is the process's.
 
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! README.md and README.zh-CN.md say what the program does: every option, column, kind, reason, detail key and exit
-//! code stands in both, with the defaults and bounds of the code; what they tell a reader to run works.
+//! The manual (`docs/` and `docs/zh/`, with README.md and README.zh-CN.md before them) says what the program does: every
+//! option, column, kind, reason, detail key and exit code stands in both languages, with the defaults and bounds of the
+//! code; what it tells a reader to run works; both languages have the same pages, headings and tables.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -24,6 +25,45 @@ use posgate::ledger::{DirStorage, Entries, Ledger, line};
 
 const READMES: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
+/// Lines of a README at most: it is the way in, the manual has the rest.
+const README_LINES_MAX: usize = 200;
+
+/// The manual's pages in their order, each in `docs/` and in `docs/zh/`.
+const PAGES: [&str; 17] = [
+    "getting-started",
+    "router",
+    "commands",
+    "desk",
+    "reports",
+    "configuration",
+    "card-table",
+    "decisions",
+    "ledger-format",
+    "control-socket-and-status",
+    "backup",
+    "troubleshooting",
+    "security",
+    "how-it-works",
+    "protocol",
+    "testing",
+    "performance",
+];
+
+/// What is there in English only.
+const ENGLISH_ONLY: [&str; 2] = ["design", "glossary"];
+
+/// A page of the manual in both languages.
+fn page(name: &str) -> [String; 2] {
+    assert!(PAGES.contains(&name), "the manual has no page {name:?}");
+    [format!("docs/{name}.md"), format!("docs/zh/{name}.md")]
+}
+
+/// A page in both languages, each with the heading of that language.
+fn page_under<'a>(name: &str, headings: [&'a str; 2]) -> [(String, &'a str); 2] {
+    let [english, chinese] = page(name);
+    [(english, headings[0]), (chinese, headings[1])]
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -42,6 +82,7 @@ fn cells(row: &str) -> Vec<String> {
 fn rows_under(readme: &str, heading: &str) -> Vec<Vec<String>> {
     let level = heading.chars().take_while(|character| *character == '#').count();
     let text = read(readme);
+    let text = format!("\n{text}");
     let (_, rest) = text.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("{readme} has no {heading:?}"));
     let is_end = |line: &&str| {
         let depth = line.chars().take_while(|character| *character == '#').count();
@@ -92,9 +133,9 @@ fn assert_has_row(readme: &str, rows: &[Vec<String>], word: &str, text: &str) {
 
 #[test]
 fn every_option_stands_in_its_sections_table_with_its_default_and_bounds() {
-    for readme in READMES {
+    for readme in &page("configuration") {
         for section in SECTIONS {
-            let rows = rows_under(readme, &format!("### `config {}`", section.kind));
+            let rows = rows_under(readme, &format!("## `config {}`", section.kind));
             let keys: Vec<&str> = rows.iter().skip(1).map(|row| words(&row[0])[0]).collect();
             let known: Vec<&str> = section.options.iter().map(|option| option.key).collect();
             assert_eq!(keys, known, "{readme}: config {}", section.kind);
@@ -132,7 +173,7 @@ fn every_variable_of_a_text_is_named() {
         .map(|line| line.split('"').nth(1).unwrap())
         .collect();
     assert!(variables.len() >= 7, "{variables:?}");
-    for readme in READMES {
+    for readme in &page("configuration") {
         let text = read(readme);
         for variable in &variables {
             assert!(text.contains(&format!("`${variable}`")), "{readme} does not name ${variable}");
@@ -142,8 +183,8 @@ fn every_variable_of_a_text_is_named() {
 
 #[test]
 fn every_card_column_stands_with_all_its_names() {
-    for readme in READMES {
-        let rows = rows_under(readme, if readme == "README.md" { "## The card table" } else { "## 卡表" });
+    for (readme, heading) in &page_under("card-table", ["# The card table", "# 卡表"]) {
+        let rows = rows_under(readme, heading);
         for spec in CARD_COLUMNS {
             assert_has_row(readme, &rows, spec.english, &format!("| {} |", spec.chinese.join(", ")));
         }
@@ -152,8 +193,7 @@ fn every_card_column_stands_with_all_its_names() {
 
 #[test]
 fn every_ledger_column_stands_at_its_number() {
-    for readme in READMES {
-        let heading = if readme == "README.md" { "## The ledger" } else { "## 流水" };
+    for (readme, heading) in &page_under("ledger-format", ["# The ledger", "# 账本"]) {
         let rows = rows_under(readme, heading);
         for (index, column) in line::COLUMNS.iter().enumerate() {
             let number = (index + 1).to_string();
@@ -166,8 +206,7 @@ fn every_ledger_column_stands_at_its_number() {
 
 #[test]
 fn every_kind_stands_in_a_table() {
-    for readme in READMES {
-        let heading = if readme == "README.md" { "## The ledger" } else { "## 流水" };
+    for (readme, heading) in &page_under("ledger-format", ["# The ledger", "# 账本"]) {
         let rows = rows_under(readme, heading);
         for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Other) {
             assert_has_row(readme, &rows, kind.word(), "");
@@ -177,8 +216,7 @@ fn every_kind_stands_in_a_table() {
 
 #[test]
 fn every_reason_stands_with_its_words_in_the_ladders_order() {
-    for readme in READMES {
-        let heading = if readme == "README.md" { "## Decisions" } else { "## 判断规则" };
+    for (readme, heading) in &page_under("decisions", ["# Decisions", "# 判断规则"]) {
         let rows = rows_under(readme, heading);
         let told: Vec<(&str, &str)> = rows.iter().skip(1).map(|row| (words(&row[0])[0], row[1].as_str())).collect();
         let known: Vec<(&str, &str)> = Reason::ALL.iter().map(|reason| (reason.word(), reason.text())).collect();
@@ -217,8 +255,7 @@ fn every_detail_key_stands_in_a_table() {
                     cards cards_crc config_crc unopened unopened_sum";
     let written = quoted_after("detail.push(\"");
     assert!(written.len() > 20, "{written:?}");
-    for readme in READMES {
-        let heading = if readme == "README.md" { "## The ledger" } else { "## 流水" };
+    for (readme, heading) in &page_under("ledger-format", ["# The ledger", "# 账本"]) {
         let rows = rows_under(readme, heading);
         let first = rows.iter().position(|row| row[0].contains("detail")).unwrap();
         for key in written.iter().map(String::as_str).chain(designed.split_whitespace()) {
@@ -240,8 +277,8 @@ fn every_line_of_the_log_is_named_by_its_first_word() {
     let words: Vec<&str> =
         words.into_iter().filter(|word| word.chars().all(|next| next.is_ascii_lowercase() || next == '-')).collect();
     assert!(words.len() > 20, "{words:?}");
-    for readme in READMES {
-        let rows = rows_under(readme, if readme == "README.md" { "## The log" } else { "## 日志" });
+    for (readme, heading) in &page_under("troubleshooting", ["## The log", "## 日志"]) {
+        let rows = rows_under(readme, heading);
         let told = rows.iter().map(|row| row[1].as_str()).collect::<String>();
         let told: Vec<&str> = self::words(&told).iter().flat_map(|word| word.split(' ')).collect();
         for word in &words {
@@ -264,7 +301,7 @@ fn every_exit_code_stands_in_a_table() {
     assert!(codes.len() >= 3, "{codes:?}");
     codes.push(0);
     codes.extend([Fault::Torn, Fault::Altered, Fault::Missing, Fault::Swapped, Fault::Header].map(|fault| fault as u8));
-    for readme in READMES {
+    for readme in &page("commands") {
         let rows = rows(readme);
         for code in &codes {
             assert!(
@@ -277,8 +314,8 @@ fn every_exit_code_stands_in_a_table() {
 
 #[test]
 fn the_limits_are_those_of_the_code() {
-    for readme in READMES {
-        let rows = rows_under(readme, if readme == "README.md" { "## Limits" } else { "## 容量" });
+    for (readme, heading) in &page_under("how-it-works", ["## Limits", "## 容量"]) {
+        let rows = rows_under(readme, heading);
         for limit in [
             limits::CARDS_MAX,
             limits::ACCOUNTS_MAX,
@@ -318,8 +355,8 @@ fn the_limits_are_those_of_the_code() {
 
 #[test]
 fn every_command_of_the_control_socket_stands_with_its_members() {
-    for readme in READMES {
-        let rows = rows_under(readme, if readme == "README.md" { "### The control socket" } else { "### 控制接口" });
+    for (readme, heading) in &page_under("control-socket-and-status", ["## The control socket", "## 控制接口"]) {
+        let rows = rows_under(readme, heading);
         for spec in COMMANDS {
             let row = rows.iter().find(|row| words(&row[0]) == [spec.name]);
             let row = row.unwrap_or_else(|| panic!("{readme} has no row for {}", spec.name));
@@ -350,57 +387,105 @@ fn every_command_of_ctl_stands_in_the_help_and_in_a_table() {
         let is_named =
             |text: &str| text.split(|next: char| !next.is_ascii_lowercase() && next != '-').any(|word| word == name);
         assert!(is_named(help), "--help does not name {name}");
-        for readme in READMES {
-            let rows = rows_under(readme, if readme == "README.md" { "## At the desk" } else { "## 柜台" });
+        for (readme, heading) in &page_under("desk", ["# At the desk", "# 柜台"]) {
+            let rows = rows_under(readme, heading);
             assert!(rows.iter().any(|row| is_named(&row[0]) || is_named(&row[1])), "{readme} does not name {name}");
         }
     }
 }
 
+/// Headings by depth, each with the rows of its tables.
+fn shape(document: &str) -> Vec<(usize, usize)> {
+    let mut shape = Vec::new();
+    let mut is_code = false;
+    for line in read(document).lines() {
+        is_code ^= line.trim_start().starts_with("```");
+        let depth = line.chars().take_while(|character| *character == '#').count();
+        if depth > 0 && !is_code {
+            shape.push((depth, 0));
+        } else if line.starts_with('|') {
+            shape.last_mut().unwrap().1 += 1;
+        }
+    }
+    shape
+}
+
 #[test]
 fn both_languages_have_the_same_sections_tables_and_commands() {
-    let shape = |readme| -> Vec<(usize, usize)> {
-        let mut shape = Vec::new();
-        let mut is_code = false;
-        for line in read(readme).lines() {
-            is_code ^= line.trim_start().starts_with("```");
-            let depth = line.chars().take_while(|character| *character == '#').count();
-            if depth > 0 && !is_code {
-                shape.push((depth, 0));
-            } else if line.starts_with('|') {
-                shape.last_mut().unwrap().1 += 1;
-            }
+    // The frames stand in English alone: of that page the last part, what is not known, is in both languages.
+    let pages = PAGES.into_iter().filter(|name| *name != "protocol").map(page);
+    for [english, chinese] in pages.chain([READMES.map(str::to_owned)]) {
+        assert_eq!(shape(&english), shape(&chinese), "{english}: headings by depth, with their tables' rows");
+        for language in ["sh", "sql", "python", "text", "tsv"] {
+            assert_eq!(blocks(&english, language), blocks(&chinese, language), "{english}: {language}");
         }
-        shape
+    }
+    let [english, chinese] = page("protocol");
+    assert_eq!(shape(&english).last(), shape(&chinese).last(), "what is not known");
+}
+
+/// The pages that a table of contents lists, in order, without their ending.
+fn contents(summary: &str) -> Vec<String> {
+    let text = read(summary);
+    let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+    links.map(|link| link.strip_suffix(".md").unwrap_or_else(|| panic!("{summary}: {link}")).to_owned()).collect()
+}
+
+#[test]
+fn the_table_of_contents_lists_every_page_of_its_language_once() {
+    let files = |directory: &str| {
+        let entries = fs::read_dir(root().join(directory)).unwrap().map(|entry| entry.unwrap().path());
+        let pages = entries.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+        let mut names: Vec<String> = pages.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        names.retain(|name| name != "SUMMARY");
+        names.sort();
+        names
     };
-    assert_eq!(shape(READMES[0]), shape(READMES[1]), "headings by depth, with their tables' rows");
-    for language in ["sh", "sql", "python", "text", "tsv"] {
-        assert_eq!(blocks(READMES[0], language), blocks(READMES[1], language), "{language}");
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    let english = contents("docs/SUMMARY.md");
+    assert_eq!(sorted(english.clone()), files("docs"));
+    let own: Vec<&str> = english.iter().map(String::as_str).filter(|name| !ENGLISH_ONLY.contains(name)).collect();
+    assert_eq!(own, PAGES);
+    let chinese: Vec<String> =
+        contents("docs/zh/SUMMARY.md").iter().map(|name| name.trim_start_matches("../").to_owned()).collect();
+    assert_eq!(chinese, english, "both languages have the same pages in the same order");
+    assert_eq!(files("docs/zh"), sorted(PAGES.map(str::to_owned).to_vec()));
+}
+
+#[test]
+fn a_readme_is_short_and_leads_to_every_page() {
+    for (readme, directory) in READMES.into_iter().zip(["docs", "docs/zh"]) {
+        let text = read(readme);
+        let count = text.lines().count();
+        assert!(count <= README_LINES_MAX, "{readme}: {count} lines; what is longer belongs into the manual");
+        for name in PAGES {
+            assert!(
+                text.contains(&format!("]({directory}/{name}.md")),
+                "{readme} does not lead to {directory}/{name}.md"
+            );
+        }
     }
 }
 
 #[test]
-fn every_link_within_a_readme_leads_to_a_heading() {
-    for readme in READMES {
-        let text = read(readme);
-        let anchors: Vec<String> = text
-            .lines()
-            .filter(|line| line.starts_with('#'))
-            .map(|line| {
-                let title = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
-                title.chars().filter(|next| next.is_alphanumeric() || matches!(next, '-' | '_')).collect()
-            })
-            .collect();
-        for link in text.split("](#").skip(1) {
+fn a_page_of_the_manual_links_to_pages_of_the_manual_only() {
+    // So that a book can be made of `docs/` alone.
+    for document in PAGES.into_iter().flat_map(page) {
+        let depth = document.matches('/').count() - 1;
+        for link in read(&document).split("](").skip(1) {
             let target = link.split(')').next().unwrap();
-            assert!(anchors.iter().any(|anchor| anchor == target), "{readme}: no heading for #{target}");
+            let ups = target.matches("../").count();
+            assert!(ups <= depth || target.contains("://"), "{document}: {target} is outside docs/");
         }
     }
 }
 
 #[test]
 fn the_transcripts_ledger_lines_follow_from_each_other() {
-    let lines = blocks(READMES[0], "tsv").concat();
+    let lines = blocks("docs/getting-started.md", "tsv").concat();
     let mut crc = 0;
     for (index, text) in lines.lines().enumerate() {
         let parsed = line::parse(text.as_bytes()).unwrap_or_else(|error| panic!("{text:?}: {error}"));
@@ -460,7 +545,7 @@ fn text(bytes: &[u8]) -> String {
 fn the_awk_examples_sum_a_ledger() {
     let directory = tempfile::tempdir().unwrap();
     ledger(directory.path());
-    let examples = blocks(READMES[0], "sh");
+    let examples = blocks("docs/ledger-format.md", "sh");
     let printed = |wanted: &str| {
         let example = examples.iter().find(|block| block.contains(wanted)).unwrap();
         run("sh", &["-c", example], directory.path()).map(|output| text(&output.stdout) + &text(&output.stderr))
@@ -483,7 +568,7 @@ fn the_awk_examples_sum_a_ledger() {
 fn the_python_lines_verify_a_ledger_and_find_a_change() {
     let directory = tempfile::tempdir().unwrap();
     ledger(directory.path());
-    let script = blocks(READMES[0], "python").concat();
+    let script = blocks("docs/ledger-format.md", "python").concat();
     let path = directory.path().to_str().unwrap();
     let Some(output) = run("python3", &["-c", &script, path], directory.path()) else { return };
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -501,7 +586,7 @@ fn the_python_lines_verify_a_ledger_and_find_a_change() {
 
 #[test]
 fn the_sql_table_has_the_ledgers_columns_in_their_order() {
-    let table = blocks(READMES[0], "sql").concat();
+    let table = blocks("docs/ledger-format.md", "sql").concat();
     let (_, definition) = table.split_once("CREATE TABLE ledger (").unwrap();
     let definition = definition.split_once(");").unwrap().0.replace("(14,2)", "");
     let names: Vec<&str> = definition.split(',').map(|column| column.split_whitespace().next().unwrap()).collect();

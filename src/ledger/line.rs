@@ -40,7 +40,7 @@ use crate::engine::model::{
 };
 use crate::engine::words;
 
-/// The names of the columns, as the README and messages use them.
+/// The names of the columns, as the manual and messages use them.
 pub const COLUMNS: [&str; 20] = [
     "seq",
     "time",

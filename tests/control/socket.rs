@@ -1,4 +1,4 @@
-//! The control socket as the README promises it to scripts: what stands in its table is what the real server answers with.
+//! The control socket as the manual promises it to scripts: what stands in its table is what the real server answers with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,8 +10,9 @@ use crate::tools::Client;
 
 /// The members that the table names for the answers to each command, whatever their depth.
 fn promised() -> BTreeMap<String, BTreeSet<String>> {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let table = readme.split("\n### The control socket\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/control-socket-and-status.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let table = manual.split("\n## The control socket\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let words = |cell: &str| -> BTreeSet<String> { cell.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
     let rows = table.lines().filter(|line| line.starts_with("| `")).skip(1);
     rows.map(|row| {
@@ -193,7 +194,7 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
         for name in ["ok", "error"] {
             seen.remove(name);
         }
-        assert_eq!(seen, promised, "{cmd}: left the answers, right the README");
+        assert_eq!(seen, promised, "{cmd}: left the answers, right the manual");
     }
     assert_eq!(script.seen.len(), 0, "{:?} stand in no table", script.seen);
 }

@@ -187,7 +187,7 @@ fn apk_is_given_the_same_to_the_byte_and_what_enables_the_service() {
 }
 
 #[test]
-fn the_readmes_name_the_targets_of_the_table() {
+fn the_manual_names_the_targets_of_the_table() {
     let table = fs::read_to_string(deploy("targets")).unwrap();
     let rows = table.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     let targets: Vec<String> = rows
@@ -197,7 +197,7 @@ fn the_readmes_name_the_targets_of_the_table() {
             format!("| `{}` | `{}` |", columns[0], columns[1].replace(',', "`, `"))
         })
         .collect();
-    for readme in ["README.md", "README.zh-CN.md"] {
+    for readme in ["docs/router.md", "docs/zh/router.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(readme)).unwrap();
         let named: Vec<&str> =
             text.lines().filter(|line| line.contains("-unknown-linux-musl") && line.starts_with('|')).collect();

@@ -156,7 +156,7 @@ fn every_counter_and_reason_is_named_and_every_field_stands_in_both_readmes() {
     assert_eq!(name, Some("a \"b\" \\ 张"));
     let mut paths = BTreeSet::new();
     leaves(&status, "", &mut paths);
-    for readme in ["README.md", "README.zh-CN.md"] {
+    for readme in ["docs/control-socket-and-status.md", "docs/zh/control-socket-and-status.md"] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(readme);
         let readme_text = fs::read_to_string(path).unwrap();
         let told: BTreeSet<&str> = readme_text

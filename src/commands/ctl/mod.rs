@@ -1,4 +1,4 @@
-//! `posgate ctl`: talks to the running server over its control socket (design.md, section 3; README, *At the desk*).
+//! `posgate ctl`: talks to the running server over its control socket (design.md, section 3; docs/desk.md).
 //!
 //! Each command is one line to the server, or several pages of a list, or a file of orders. What always holds: the exit code is 0
 //! only when it is done and durable; an order's key is known to whoever ordered it before it is sent, so that after a lost

@@ -1,6 +1,6 @@
 //! `posgate ledger report`: the daily close (日结), in one pass and flat memory (design.md, section 3).
 //!
-//! What counts as what stands in the README. The check is no tautology: the opening total and the movements are sums of the `amount`
+//! What counts as what stands in docs/reports.md. The check is no tautology: the opening total and the movements are sums of the `amount`
 //! columns by day, the closing total comes from the `balance` columns; they agree only if no entry was lost between.
 //!
 //! Memory is a row an account, machine, period, reason and operator, the first [`LISTED_MAX`] of what is listed, and one bit an entry for the

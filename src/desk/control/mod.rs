@@ -1,4 +1,4 @@
-//! What the operator's tools say to the running server, line by line (design.md, section 4, option `control`; README, *The control
+//! What the operator's tools say to the running server, line by line (design.md, section 4, option `control`; docs/control-socket-and-status.md, *The control
 //! socket*).
 //!
 //! One JSON object a line each way, at most [`CONTROL_LINE_MAX`] bytes: a request names its command in `cmd`, an

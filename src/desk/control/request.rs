@@ -1,6 +1,6 @@
 //! A line of the control socket into a [`Request`], or a sentence that says what to write.
 //!
-//! Every command and its fields stand in one table, [`COMMANDS`]: what the reader takes, and what README lists. Money is yuan in a
+//! Every command and its fields stand in one table, [`COMMANDS`]: what the reader takes, and what the manual lists. Money is yuan in a
 //! string, numbers of cards, machines and doors are digits in a string, and counts are JSON numbers.
 
 use super::json::{self, Value};

@@ -1,4 +1,4 @@
-//! How the server stands, as one JSON object and as Prometheus metrics (design.md, sections 3 and 4; README, *Status*).
+//! How the server stands, as one JSON object and as Prometheus metrics (design.md, sections 3 and 4; docs/control-socket-and-status.md, *Status*).
 //!
 //! [`Status`] borrows what is to be told; it reads no clock and touches no file, and it allocates nothing. The
 //! control socket answers with [`Status::emit_summary`], which stays below [`SUMMARY_LEN_MAX`] whatever the server

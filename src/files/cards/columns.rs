@@ -1,4 +1,4 @@
-//! The columns of a card table, as one table: what the header may say and README lists (design.md, section 5).
+//! The columns of a card table, as one table: what the header may say and the manual lists (design.md, section 5).
 
 use crate::files::problem::masked;
 use crate::files::sheet::heading::{Holds, Named, label, nearest};

@@ -1,4 +1,4 @@
-//! Every section and option that posgate knows, as one table: what check and README go by (design.md, sections 4 and 6).
+//! Every section and option that posgate knows, as one table: what check and the manual go by (design.md, sections 4 and 6).
 //!
 //! A default is written as a file would write it and is read by the same code. An option without a default is off
 //! when it is not given. Each [`Form`] knows its bounds and says them, so an error can tell what to write instead.

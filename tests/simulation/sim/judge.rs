@@ -1483,7 +1483,7 @@ impl Judge {
         self.sales.of(sale).moves.push(entry);
     }
 
-    /// Why nobody could know that this entry is of the same sale as the one before (README, *Decisions*).
+    /// Why nobody could know that this entry is of the same sale as the one before (docs/decisions.md).
     fn excuse(&self, before: &Move, entry: &Move, machine: u64) -> Option<&'static str> {
         let is_voided = self.orders.sales.get(&before.seq).is_some_and(|sold| sold.left() == 0);
         if is_voided {
