@@ -3,8 +3,9 @@
 //! Would it notice? Each of these was done to the code by hand, and caught by `simulate --seed 1 --worlds 100`: in the world
 //! of that seed, at that step, so many of its hours on (seed and step move when the simulation changes: those of 1 to 28 are of
 //! before the operator's orders).
-//! (`net/service.rs` 1, 2, 27; `book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32, 35; `server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25, 26, 33, 34, 36; `model/entry.rs` 13, 31;
-//! `ledger` 9, 12, 18, 22, 24, 28.)
+//! (`turn` 1, 2, 27; `engine/book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32, 35; `engine/server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25,
+//! 26, 33, 34, 36, 45; `engine/model/entry.rs` 13, 31; `ledger` 9, 12, 18, 22, 24, 28, 46, 47; `files` 48; `engine/policy.rs` 42,
+//! 43, 49, 50, 51.)
 //!
 //! | | mutation | seed, step, hour | what the judge said |
 //! |---|---|---|---|
@@ -53,9 +54,8 @@
 //! | 43 | a card's last day is not one of its days | 1, 548, 0 | what the rules say |
 //! | 44 | the frame of a sale that was voided is approved | 17, 19515, 8 | 008 for a sale that was voided |
 //!
-//! Not noticed by 40 worlds: a scan that is tried again as a scan is charged again (here who scanned in vain swipes his card).
-//! The world goes not through what files and sockets alone show: a door's
-//! request that arrived before the turn, the account column, `--accept` without its crc, a table cut at a start.
+//! The world goes not through what sockets alone show: a door's request that arrived before the turn, an account column that was
+//! edited, `--accept` without its crc, a number that another holder gets.
 //!
 //! Mutations 26, 28, 32 and 33 were the code's own until the simulation found them; they have tests of their own now.
 

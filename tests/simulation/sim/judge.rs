@@ -180,6 +180,7 @@ impl DoorAsk {
 struct Pass {
     seq: u64,
     at: Admission,
+    wall: Option<i64>,
     is_confirmed: bool,
 }
 
@@ -461,7 +462,8 @@ impl Judge {
         !moves.is_empty() && moves.iter().all(is_gone)
     }
 
-    /// A sale is approved and nothing can be written: it must be in doubt, or its entry may be in the page cache only. `false`: it is neither.
+    /// A sale is approved and nothing can be written: it must be in doubt, or its entry may be in the page cache only.
+    /// `false`: it is neither.
     pub fn approve_unwritten(&mut self, key: &str, is_proven: bool, t: u64, process: u64, site: &Site) -> bool {
         if let Some(sale) = self.sale_of(key) {
             self.sales.of(sale).excuse = Some(if is_proven { TRIED_AGAIN } else { UNPROVEN });
@@ -486,8 +488,8 @@ impl Judge {
         }
     }
 
-    /// Whether a sale of the frame's machine, card and amount is in doubt and was tried a moment ago; of a scan, whose frame names no card, of
-    /// its machine and amount.
+    /// Whether a sale of the frame's machine, card and amount is in doubt and was tried a moment ago; of a scan, whose frame names
+    /// no card, of its machine and amount.
     fn is_in_doubt(&self, key: &str, t: u64, process: u64, site: &Site) -> bool {
         let fields: Vec<&str> = key.split('/').collect();
         let (machine, asked) = (number(fields[0]), fields[fields.len() - 1]);
@@ -882,10 +884,13 @@ impl Judge {
         let held_back = held_back.map(|row| (row.balance, row.uses)).filter(|_| is_open);
         if line.column(4) == "link"
             && let Some(from) = line.word("from")
-            && (line.column(8).is_empty() || from.starts_with('@'))
         {
-            // All that it held is elsewhere, and its name is free.
-            self.opened.remove(from);
+            // What the table says of an account to which a card or a purse comes is nobody's any more.
+            self.opened.insert(account.to_owned());
+            if line.column(8).is_empty() || from.starts_with('@') {
+                // All that it held is elsewhere, and its name is free.
+                self.opened.remove(from);
+            }
         }
         let sum = self.sums.entry(account.to_owned()).or_default();
         sum.0 += amount;
@@ -961,7 +966,7 @@ impl Judge {
             self.coverage.count("door ladder yes");
         }
         let passes = self.passes.of((machine, ask.door, ask.card));
-        passes.push(Pass { seq: self.seq, at, is_confirmed: false });
+        passes.push(Pass { seq: self.seq, at, wall: wall_of(line), is_confirmed: false });
         // More are not asked of.
         let old = passes.len().saturating_sub(8);
         passes.drain(..old);
@@ -977,7 +982,14 @@ impl Judge {
             self.doors.get(&key).unwrap_or_else(|| panic!("a refusal for a frame that nobody sent: {text}")).clone();
         let tries = self.wrong_pins.get(&ask.lock(machine)).into_iter().flatten();
         let is_stopped = tries.filter(|tried| at.at < **tried + PIN_STOPPED_MS).count() >= PIN_TRIES;
-        let expected = self.door_ladder(&ask, machine, shown, at, site);
+        // It may be durable later than it was decided: the entries' own times say when that was.
+        let passes = self.passes.get(&(machine, ask.door.clone(), ask.card)).into_iter().flatten();
+        let decided = passes.rev().find_map(|pass| {
+            let age = wall_of(line)? - pass.wall?;
+            pass.at.at.checked_add_signed(age).filter(|decided| *decided <= at.at)
+        });
+        let decided = Admission { at: decided.unwrap_or(at.at), ..at };
+        let expected = self.door_ladder(&ask, machine, shown, decided, site);
         // A card that passed before the start: how long ago is not looked at here.
         let is_of_before = *reason == "passback"
             && self.passes.get(&(machine, ask.door.clone(), ask.card)).is_some_and(|passes| {

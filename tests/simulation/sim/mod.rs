@@ -11,7 +11,7 @@
 //! | `clock` | the router's clock: 1970, NTP's steps, years off |
 //! | `device` | terminals and boards |
 //! | `site` | the operator's files |
-//! | `world` | drives the server; in it `network`, `people` (customers and cashiers), `trouble` (what breaks), `operator` (files and signals), `desk` (orders) |
+//! | `world` | drives the server; `network`, `people` (customers, cashiers), `trouble`, `operator`, `files`, `copies`, `desk` are in it |
 //! | `buckets` | the naive model of the rates |
 //! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |

@@ -1,9 +1,9 @@
 //! The desk: people who give the running server orders and ask it, as `ctl` does, line by line, and believe an answer only when it came.
 //!
-//! [`World::next_task`] and [`World::next_question`] say every command of the control socket (`reload` is in `operator`). Orders of a turn come after its frames and are answered
-//! after its end, as the control socket does it. When the process or the power is gone before the answer, or the answer is lost
-//! on its way, the order is given again under its key; a file from its first row. An operator saves a file again before that: sorted, with other
-//! line ends, in another encoding, cut short, mended.
+//! [`World::next_task`] and [`World::next_question`] say every command of the control socket (`reload` is in `operator`). Orders of
+//! a turn come after its frames and are answered after its end, as the control socket does it. When the process or the power is
+//! gone before the answer, or the answer is lost on its way, the order is given again under its key; a file from its first row.
+//! An operator saves a file again before that: sorted, with other line ends, in another encoding, cut short, mended.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -783,7 +783,8 @@ impl World {
             }
             let account = self.judge.orders.account(card, site).expect("it follows another");
             let is_own = self.random.happens(300);
-            let account = if is_own { format!("H{card}") } else { account };
+            // A card's own account is no other's to name.
+            let account = if is_own || account.starts_with('@') { format!("H{card}") } else { account };
             site.enter(card, account);
             self.coverage.count("operator new card comes into the table");
         }

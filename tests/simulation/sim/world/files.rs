@@ -1,5 +1,5 @@
-//! The operator's files as they lie on the router when a start or a reload reads them: whole, or cut at any byte by a power failure. They are
-//! real ones in a directory of their own, read by the code of `serve`; so are the good copies beside the ledger.
+//! The operator's files as they lie on the router when a start or a reload reads them: whole, or cut at any byte by a power
+//! failure. They are real ones in a directory of their own, read by the code of `serve`; so are the good copies.
 
 use std::fs;
 use std::io;

@@ -95,8 +95,8 @@ impl World {
         None
     }
 
-    /// Now and then a device that nobody registered is, or the other way round. Not where more machine numbers come than there are places for: who
-    /// gives way hangs on who is registered when they come, and a start knows only who is now.
+    /// Now and then a device that nobody registered is, or the other way round. Not where more machine numbers come than there are
+    /// places for: who gives way hangs on who is registered when they come, and a start knows only who is now.
     fn register_a_device(&mut self, site: &mut super::Site) {
         if self.is_crowded || !self.random.happens(300) {
             return;

@@ -147,6 +147,11 @@ impl World {
         let next = self.t + pause / 4 + self.random.below(pause * 3 / 2);
         self.schedule(next, Event::Customer(place));
         if let Some(work) = self.invent_work(place) {
+            if matches!(work.ask, Ask::Door(..)) && self.random.happens(200) {
+                // Who was let in hands the card to the next one.
+                let at = self.t + self.random.between(2 * SECOND, 25 * SECOND);
+                self.devices[place].plan(at, work.clone());
+            }
             self.devices[place].plan(self.t, work);
             self.schedule_tick(place);
         }
