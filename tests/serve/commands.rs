@@ -56,6 +56,7 @@ fn help_and_version_work_everywhere() {
 fn a_word_that_is_wrong_is_shown_with_its_last_four_digits() {
     let site = Site::new();
     const NUMBER: &str = "8765438801";
+    site.start().stop();
     for arguments in [
         &[NUMBER][..],
         &["help", NUMBER],
@@ -81,6 +82,8 @@ fn a_word_that_is_wrong_is_shown_with_its_last_four_digits() {
         &["ledger", "report", "--day", NUMBER],
         &["ledger", "export", "--format", NUMBER],
         &["ledger", "explain", "x8765438801"],
+        &["ledger", "explain", NUMBER, "--config", "CONFIG"],
+        &["serve", "--listen", NUMBER],
         &["ledger", "explain", NUMBER, "noon:8765438801"],
         &["ledger", "repair", "--cut", "x8765438801"],
     ] {

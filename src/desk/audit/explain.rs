@@ -6,6 +6,7 @@
 use super::filter::{Written, is_of_card};
 use super::source::{Item, Source};
 use super::{AuditError, Calendar};
+use crate::engine::model::text::Unnumbered;
 use crate::engine::model::{AccountId, Balance, CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Stamp, TimeOfDay};
 use crate::ledger::{Head, line};
 
@@ -173,7 +174,10 @@ fn find(source: &Source, seq: EntrySeq) -> Result<Told, AuditError> {
     }
     let (first, last) = (source.first(), walk.head().seq);
     let card = if seq.0 > last.0 { "; for a card say the time too: `posgate ledger explain CARD 12:30`" } else { "" };
-    Err(AuditError::Nothing(format!("there is no entry {seq} here: they go from {first} to {last}{card}")))
+    Err(AuditError::Nothing(format!(
+        "there is no entry {} here: they go from {first} to {last}{card}",
+        Unnumbered(&seq.to_string())
+    )))
 }
 
 /// When a sale was, as its holder would say.

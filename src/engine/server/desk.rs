@@ -223,6 +223,24 @@ mod tests {
         }
     }
 
+    /// The log and `check` say it to whoever stands there, and an account may be called as a card is.
+    #[test]
+    fn an_account_that_is_ignored_is_named_without_a_cards_whole_number() {
+        let card = CardNo::from_value(8_765_438_801);
+        let account = |text: &str| AccountId::try_from(text).unwrap();
+        for (named, shown) in [("8765438802", "****8802"), ("S8765438802", "S****8802"), ("S002", "S002")] {
+            let ignored = IgnoredAccount {
+                card,
+                named: account(named),
+                account: card.own_account(),
+                figures: Figures::default(),
+            };
+            let words =
+                format!("the table names account {shown}, which is ignored: the card moved account @****8801 (");
+            assert!(ignored.to_string().starts_with(&words), "{ignored}");
+        }
+    }
+
     #[test]
     fn forged_answers_hide_no_registered_device_and_those_left_out_are_counted() {
         let mut found = FoundDevices::new();

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::engine::book::Figures;
 use crate::engine::limits::{LINKS_MAX, NAMES_KEPT_MIN, RENAMED_CARDS_MAX, VOIDS_KEPT_MIN};
-use crate::engine::model::text::{Hidden, HiddenAccount};
+use crate::engine::model::text::{Hidden, HiddenAccount, Unnumbered};
 use crate::engine::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
 
 /// The most uses that one order moves.
@@ -180,7 +180,9 @@ impl fmt::Display for Refused {
             }
             Self::NoSuchEntry { seq } => write!(
                 f,
-                "the ledger here has no entry {seq}: check the number with `posgate ledger show`; what was archived is adjusted"
+                "the ledger here has no entry {}: check the number with `posgate ledger show`; what was archived is adjusted",
+                // A number that long may be a card's.
+                Unnumbered(&seq.to_string())
             ),
             Self::Unreadable { seq } => write!(
                 f,
@@ -366,6 +368,7 @@ mod tests {
                 Refused::ClosedForEver { card },
                 Refused::OtherMark { card, status: CardStatus::Lost },
                 Refused::OtherCard { seq, card },
+                Refused::NoSuchEntry { seq: EntrySeq(8_765_438_801) },
                 Refused::OldCardClosed { card },
                 Refused::NewCardHasAccount { card, account },
                 Refused::NewCardHasFigures { card, figures },

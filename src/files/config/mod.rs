@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub use values::PORT;
 
 use crate::engine::model::Rules;
-use crate::files::problem::{Problem, Problems};
+use crate::files::problem::{Problem, Problems, typed};
 
 /// Bytes of a configuration. A larger file is something else; a router could not hold it in memory as text.
 const FILE_LEN_MAX: u64 = 1024 * 1024;
@@ -96,7 +96,8 @@ pub fn check_listen(listen: &[SocketAddrV4]) -> Result<(), String> {
 /// # Errors
 /// What to write instead.
 pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
-    values::endpoint(text).ok_or_else(|| format!("{text:?} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}"))
+    values::endpoint(text)
+        .ok_or_else(|| format!("{} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}", typed(text)))
 }
 
 /// Reads a configuration file.
