@@ -62,7 +62,7 @@ fn every_meaning_of_a_reply_is_emitted_as_the_bytes_beside_it() {
             let mut out = Buffer::new();
             reply.emit(&mut out);
             assert_eq!(notation::show(&out), notation::show(normal), "replies.txt:{}", vector.line);
-            assert_eq!(format!("{:03}", reply.code()).as_bytes(), &normal[..3]);
+            assert_eq!(reply.code().to_string().as_bytes(), &normal[..3]);
         }
     }
 }

@@ -155,7 +155,9 @@ fn request() -> impl Strategy<Value = Meaning> {
         },
     );
     let unknown_code = (0..1000_u16).prop_filter("a known code", |code| {
-        *code != 100 && Code::from_number(*code).is_none() && !posgate::engine::wire::reply::CODES.contains(code)
+        *code != 100
+            && Code::from_number(*code).is_none()
+            && posgate::engine::wire::ReplyCode::from_number(*code).is_none()
     });
     let unknown = (unknown_code, digits(10))
         .prop_map(|(code, seq)| Meaning::new("unknown").with("code", format!("{code:03}")).with("seq", seq));

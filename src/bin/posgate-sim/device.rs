@@ -467,7 +467,7 @@ impl Device {
             Confirm::Never => return,
             Confirm::Bare => (),
             Confirm::Named => {
-                rest.extend(format!("{:03}", reply.code()).into_bytes());
+                rest.extend(format!("{}", reply.code()).into_bytes());
                 if !subject.is_empty() {
                     rest.push(b',');
                     rest.extend(subject);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use posgate::engine::gbk;
 use posgate::engine::limits::DATAGRAM_LEN_MAX;
 use posgate::engine::model::{Civil, FrameSeq};
-use posgate::engine::wire::{Body, Code, DeviceFrame, INVALID_TIME, Reply, Request, parse};
+use posgate::engine::wire::{Body, Code, DeviceFrame, INVALID_TIME, Reply, ReplyCode, Request, parse};
 
 use crate::clock::Moment;
 use crate::device::Outcome;
@@ -158,7 +158,7 @@ impl Judge {
                 if self.cases.iter().any(|case| case.request().machine.as_bytes() == machine.as_bytes()) {
                     return Ok(());
                 }
-                Err(format!("{:03} for machine {machine}, which is not this device", reply.code()))
+                Err(format!("{} for machine {machine}, which is not this device", reply.code()))
             }
             Reply::Decline { .. } | Reply::Approve { .. } | Reply::Show { .. } => self.result(now, &reply, datagram),
             Reply::Release { .. } | Reply::Admit { .. } | Reply::Refuse { .. } => self.result(now, &reply, datagram),
@@ -198,11 +198,11 @@ impl Judge {
         let said = case.result.as_deref().and_then(Reply::parse);
         let said = said.as_ref().filter(|_| !case.has_doubtful_result).map(|reply| (reply.code(), text_of(reply)));
         match outcome {
-            Outcome::Shown(text) => said == Some((9, Some(text))),
-            Outcome::Approved(text) => said == Some((8, Some(text))),
-            Outcome::Declined(text) => said == Some((6, Some(text))),
-            Outcome::Admitted(text) => said == Some((50, Some(text))),
-            Outcome::Refused(text) => said == Some((51, Some(text))),
+            Outcome::Shown(text) => said == Some((ReplyCode::Show, Some(text))),
+            Outcome::Approved(text) => said == Some((ReplyCode::Approve, Some(text))),
+            Outcome::Declined(text) => said == Some((ReplyCode::Decline, Some(text))),
+            Outcome::Admitted(text) => said == Some((ReplyCode::Admit, Some(text))),
+            Outcome::Refused(text) => said == Some((ReplyCode::Refuse, Some(text))),
             Outcome::Heard | Outcome::Released | Outcome::Booked | Outcome::NoResult | Outcome::Unheard => true,
         }
     }
@@ -268,7 +268,7 @@ impl Judge {
                 Fit::Result | Fit::Unrelated => None,
             });
             let why = contradiction.unwrap_or("nothing that was sent wants it");
-            return Err(format!("a {code:03} that answers nothing: {why}"));
+            return Err(format!("a {code} that answers nothing: {why}"));
         };
         // Nothing in a result names its frame: a copy of an earlier one may be meant for either.
         let has_it =
@@ -281,9 +281,9 @@ impl Judge {
         let case = &mut self.cases[index];
         let age = now.saturating_sub(case.first_at);
         if terms.is_ordered && case.acks == 0 && !is_doubtful {
-            return Err(format!("a {code:03} before the 001"));
+            return Err(format!("a {code} before the 001"));
         }
-        if code == 50 && age > terms.door_ttl + GRACE {
+        if code == ReplyCode::Admit && age > terms.door_ttl + GRACE {
             return Err(format!("a 050 that came {} ms after the request", age.as_millis()));
         }
         case.results += 1;
@@ -301,7 +301,7 @@ impl Judge {
             Some(first) if first != datagram => {
                 // A repeated 150 may be refused once its door must not open any more.
                 let was_admitted = first.starts_with(b"050");
-                if was_admitted && code == 51 && age + GRACE >= terms.door_ttl {
+                if was_admitted && code == ReplyCode::Refuse && age + GRACE >= terms.door_ttl {
                     case.result = Some(datagram.to_vec());
                     return Ok(());
                 }
@@ -320,7 +320,7 @@ impl Judge {
             && now > confirmed_at + 2 * GRACE
         {
             let late = now.saturating_sub(confirmed_at).as_millis();
-            return Err(format!("a {code:03} sent again {late} ms after its 109"));
+            return Err(format!("a {code} sent again {late} ms after its 109"));
         }
         Ok(())
     }

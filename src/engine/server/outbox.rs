@@ -16,7 +16,7 @@ use crate::engine::limits::{APPROVALS_MAX, PENDING_MAX};
 use crate::engine::model::text::{Unnumbered, text_from, text_from_lossy};
 use crate::engine::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Serial};
 use crate::engine::wheel::TimerId;
-use crate::engine::wire::{Buffer, DeviceFrame, Reply};
+use crate::engine::wire::{Buffer, DeviceFrame, Reply, ReplyCode};
 
 /// Digits of a code.
 const CODE_LEN: usize = 3;
@@ -42,7 +42,7 @@ pub(super) struct Pending {
     device: u16,
     lane: Lane,
     peer: Peer,
-    code: u16,
+    code: ReplyCode,
     /// The card or command number that it names, as sent.
     subject: Subject,
     /// The frame that it answers; `None`: nobody asked, an operator sent it.
@@ -67,7 +67,7 @@ impl Pending {
     }
 
     fn is_door(&self) -> bool {
-        matches!(self.code, 50 | 51)
+        matches!(self.code, ReplyCode::Admit | ReplyCode::Refuse)
     }
 
     /// Whether a 109's field is this command's card or command number.
@@ -78,7 +78,7 @@ impl Pending {
 
     /// Whether a 109's field is this command's code.
     fn has_code(&self, name: &[u8]) -> bool {
-        number(name) == Some(u64::from(self.code))
+        number(name) == Some(u64::from(self.code.number()))
     }
 
     /// Whether a 109's field is this command's code or its machine.
@@ -146,8 +146,7 @@ impl Outbox {
 
     /// A command that rests on nothing.
     fn any_refusal(&self) -> Option<u16> {
-        let is_refusal =
-            |slot: &Slot| slot.pending.as_ref().is_some_and(|pending| !matches!(pending.code, 8 | 11 | 50));
+        let is_refusal = |slot: &Slot| slot.pending.as_ref().is_some_and(|pending| !pending.code.rests_on_entry());
         let place = self.slots.iter().position(is_refusal)?;
         Some(u16::try_from(place).expect("PENDING_MAX fits 16 bits"))
     }
@@ -224,7 +223,7 @@ impl Server<'_> {
         let mut frame = Buffer::new();
         reply.emit(&mut frame);
         let born = about.born.unwrap_or(to.now.mono);
-        let expires = (reply.code() == 50).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)));
+        let expires = (reply.code() == ReplyCode::Admit).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)));
         post(fx, reply.code(), to.peer, &frame, expires);
         // Who does not hold the machine number has no place in its outbox.
         if !to.is_served {
@@ -237,12 +236,12 @@ impl Server<'_> {
         if about.is_settled {
             return;
         }
-        if matches!(reply.code(), 8 | 50) {
+        if matches!(reply.code(), ReplyCode::Approve | ReplyCode::Admit) {
             let silent = &mut self.tables.devices.get_mut(device).silent_approvals;
             *silent = silent.saturating_add(1);
         }
         let lane = match (reply.code(), about.reader) {
-            (11, _) => Lane::Release,
+            (ReplyCode::Release, _) => Lane::Release,
             (_, Some(reader)) => Lane::Reader(reader),
             (_, None) => Lane::Terminal,
         };
@@ -274,8 +273,9 @@ impl Server<'_> {
             let oldest = self.tables.devices.get(device).pending[0];
             self.end(&to.now, oldest, fx);
         }
-        let first_ms = if reply.code() == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
-        if self.tables.outbox.is_full() && matches!(reply.code(), 8 | 11 | 50) {
+        let first_ms =
+            if reply.code() == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
+        if self.tables.outbox.is_full() && reply.code().rests_on_entry() {
             // Anybody can make us refuse; what rests on an entry goes before.
             if let Some(refusal) = self.tables.outbox.any_refusal() {
                 self.end(&to.now, refusal, fx);
@@ -309,20 +309,24 @@ impl Server<'_> {
     pub(super) fn resend(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let Some(pending) = self.tables.outbox.get(slot) else { return };
         let machine = self.tables.devices.get(usize::from(pending.device)).machine;
-        let resends_max = match pending.code {
-            11 => RELEASE_RESENDS,
-            _ if self.is_mute(usize::from(pending.device)) => self.rules.resend_max.min(1),
-            _ => self.rules.resend_max,
+        let resends_max = if pending.code == ReplyCode::Release {
+            RELEASE_RESENDS
+        } else if self.is_mute(usize::from(pending.device)) {
+            self.rules.resend_max.min(1)
+        } else {
+            self.rules.resend_max
         };
         let is_late = pending.is_door() && now.mono.ms_since(pending.born) >= u64::from(self.rules.door_ttl_ms);
         if is_late || pending.resends >= resends_max {
             self.lapse(now, slot, fx);
             return;
         }
-        let first_ms = if pending.code == 11 { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
+        let first_ms =
+            if pending.code == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
         let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
         pending.resends += 1;
-        let expires = (pending.code == 50).then(|| pending.born.plus_ms(u64::from(self.rules.door_ttl_ms)));
+        let expires =
+            (pending.code == ReplyCode::Admit).then(|| pending.born.plus_ms(u64::from(self.rules.door_ttl_ms)));
         let next_ms = first_ms << pending.resends.min(16);
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
         let (code, resends, peer, answered) = (pending.code, pending.resends, pending.peer, pending.answered);
@@ -338,8 +342,12 @@ impl Server<'_> {
     /// not be charged. Not so where it could mean another command, and the sale would be charged anew when it is tried again; nor that of a
     /// mute device, of which nothing is inferred.
     fn lapse(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
-        let lapsed =
-            self.tables.outbox.get(slot).filter(|pending| pending.code == 8 && pending.about.is_some()).cloned();
+        let lapsed = self
+            .tables
+            .outbox
+            .get(slot)
+            .filter(|pending| pending.code == ReplyCode::Approve && pending.about.is_some())
+            .cloned();
         self.end(now, slot, fx);
         let Some(lapsed) = lapsed else { return };
         let row = usize::from(lapsed.device);
@@ -359,7 +367,7 @@ impl Server<'_> {
 
     /// Ends what tells of a sale, which was voided: the void says all that there is to say.
     pub(super) fn end_approval(&mut self, sale: EntrySeq) {
-        let is_it = |pending: &Pending| pending.code == 8 && pending.about == Some(sale);
+        let is_it = |pending: &Pending| pending.code == ReplyCode::Approve && pending.about == Some(sale);
         for slot in 0..u16::try_from(self.tables.outbox.slots.len()).expect("PENDING_MAX fits 16 bits") {
             if self.tables.outbox.get(slot).is_some_and(is_it) {
                 self.forget(slot);
@@ -383,7 +391,7 @@ impl Server<'_> {
     /// Ends a command without its 109.
     fn end(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let Some(pending) = self.forget(slot) else { return };
-        if pending.code == 11 {
+        if pending.code == ReplyCode::Release {
             return;
         }
         self.counters.unconfirmed += 1;
@@ -398,7 +406,7 @@ impl Server<'_> {
             entry.about = Some(about);
             pending.tell_resends(&mut entry);
             self.append(&mut entry, now, fx);
-            info!("unconfirmed machine={machine} ref={about} code={:03} resends={}", pending.code, pending.resends);
+            info!("unconfirmed machine={machine} ref={about} code={} resends={}", pending.code, pending.resends);
         }
     }
 
@@ -461,7 +469,7 @@ impl Server<'_> {
             return;
         };
         self.counters.confirmed += 1;
-        debug!("confirm machine={} frame={} code={:03}", frame.machine, frame.seq, pending.code);
+        debug!("confirm machine={} frame={} code={}", frame.machine, frame.seq, pending.code);
         if let Some(about) = pending.about {
             let mut entry = context.draft(Kind::Confirm);
             entry.serial = serial_in(rest, self.tables.devices.get(context.device).serial.as_ref());
@@ -532,9 +540,10 @@ fn fields_of(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Puts a command where it belongs: behind the sync if it rests on an entry.
-fn post(fx: &mut Effects, code: u16, peer: Peer, frame: &[u8], expires: Option<Mono>) {
-    match code {
-        8 | 11 | 50 => fx.committed.push_until(peer, frame, expires),
-        _ => fx.prompt.push(peer, frame),
+fn post(fx: &mut Effects, code: ReplyCode, peer: Peer, frame: &[u8], expires: Option<Mono>) {
+    if code.rests_on_entry() {
+        fx.committed.push_until(peer, frame, expires);
+    } else {
+        fx.prompt.push(peer, frame);
     }
 }

@@ -16,7 +16,7 @@ mod fields;
 pub mod reply;
 pub mod request;
 
-pub use reply::{Buffer, INVALID_TIME, Reply};
+pub use reply::{Buffer, INVALID_TIME, Reply, ReplyCode};
 pub use request::{
     Access, Amount, Basis, Body, Code, DeviceFrame, Found, Keyed, Malformed, NotAFrame, OfflineSale, PinKind, Request,
     RequestNo, parse, parse_knowing,

@@ -2,6 +2,8 @@
 //!
 //! Texts arrive here in GBK, ready for a display; nothing in them is looked at. `\n` and `{…}` pass through.
 
+use core::fmt;
+
 use heapless::Vec;
 
 use super::fields::{Fields, Line};
@@ -12,8 +14,84 @@ use crate::engine::model::{Civil, FrameSeq, MachineNo, UnitNo};
 /// Room for one reply.
 pub type Buffer = Vec<u8, REPLY_LEN_MAX>;
 
-/// The codes of [`Reply`]: what servers send.
-pub const CODES: [u16; 10] = [0, 1, 2, 3, 6, 8, 9, 11, 50, 51];
+/// A [`Reply`]'s number on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyCode {
+    /// 000.
+    Discover,
+    /// 001.
+    Ack,
+    /// 002.
+    AskTime,
+    /// 003.
+    SetClock,
+    /// 006.
+    Decline,
+    /// 008.
+    Approve,
+    /// 009.
+    Show,
+    /// 011.
+    Release,
+    /// 050.
+    Admit,
+    /// 051.
+    Refuse,
+}
+
+impl ReplyCode {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Discover,
+        Self::Ack,
+        Self::AskTime,
+        Self::SetClock,
+        Self::Decline,
+        Self::Approve,
+        Self::Show,
+        Self::Release,
+        Self::Admit,
+        Self::Refuse,
+    ];
+
+    /// The three digits' value.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Discover => 0,
+            Self::Ack => 1,
+            Self::AskTime => 2,
+            Self::SetClock => 3,
+            Self::Decline => 6,
+            Self::Approve => 8,
+            Self::Show => 9,
+            Self::Release => 11,
+            Self::Admit => 50,
+            Self::Refuse => 51,
+        }
+    }
+
+    /// The code with this number.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
+    /// Whether the reply promises what a committed entry says, so that it leaves only after that entry's sync (design.md, section 1).
+    pub const fn rests_on_entry(self) -> bool {
+        match self {
+            Self::Approve | Self::Release | Self::Admit => true,
+            Self::Discover | Self::Ack | Self::AskTime | Self::SetClock | Self::Decline | Self::Show | Self::Refuse => {
+                false
+            }
+        }
+    }
+}
+
+impl fmt::Display for ReplyCode {
+    /// As on the wire: `008`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03}", self.number())
+    }
+}
 
 /// Stands in a 011 for a time that is no date: a device cannot drop the record otherwise.
 pub const INVALID_TIME: &[u8] = b"9999-99-99 99:99:99";
@@ -124,18 +202,18 @@ pub enum Reply<'a> {
 
 impl<'a> Reply<'a> {
     /// The number on the wire.
-    pub fn code(&self) -> u16 {
+    pub fn code(&self) -> ReplyCode {
         match self {
-            Self::Discover => 0,
-            Self::Ack { .. } => 1,
-            Self::AskTime { .. } => 2,
-            Self::SetClock { .. } => 3,
-            Self::Decline { .. } => 6,
-            Self::Approve { .. } => 8,
-            Self::Show { .. } => 9,
-            Self::Release { .. } => 11,
-            Self::Admit { .. } => 50,
-            Self::Refuse { .. } => 51,
+            Self::Discover => ReplyCode::Discover,
+            Self::Ack { .. } => ReplyCode::Ack,
+            Self::AskTime { .. } => ReplyCode::AskTime,
+            Self::SetClock { .. } => ReplyCode::SetClock,
+            Self::Decline { .. } => ReplyCode::Decline,
+            Self::Approve { .. } => ReplyCode::Approve,
+            Self::Show { .. } => ReplyCode::Show,
+            Self::Release { .. } => ReplyCode::Release,
+            Self::Admit { .. } => ReplyCode::Admit,
+            Self::Refuse { .. } => ReplyCode::Refuse,
         }
     }
 
@@ -143,7 +221,7 @@ impl<'a> Reply<'a> {
     /// than [`TEXT_LEN_MAX`], or than what its request's own fields leave, is cut, and neither a character, a figure nor a line break is split.
     /// If it does not fit `out`, `out` is left as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
-        let line = Line::begin(out, self.code());
+        let line = Line::begin(out, self.code().number());
         match self {
             Self::Discover => line,
             Self::Ack { seq } => line.field(seq.as_bytes()),

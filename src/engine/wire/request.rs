@@ -46,7 +46,7 @@ pub fn parse_knowing(
     }
     let mut fields = Fields::of(datagram);
     let number = fields.next().and_then(code_number).ok_or(NotAFrame::NoCode)?;
-    if super::reply::CODES.contains(&number) {
+    if super::reply::ReplyCode::from_number(number).is_some() {
         return Err(NotAFrame::NoCode);
     }
     if number == Found::CODE {
