@@ -159,8 +159,9 @@ impl Server<'_> {
         let is_alive = |seen: &&Seen| {
             let lifetime_ms = match frame.code {
                 Code::Inquiry | Code::Keys => Some(ECHO_MS),
-                _ if seen.is_believed() => None,
-                _ => Some(TIMELESS_MS),
+                Code::Boot | Code::Charge | Code::Meal | Code::Offline | Code::Confirm | Code::Scan | Code::Access => {
+                    (!seen.is_believed()).then_some(TIMELESS_MS)
+                }
             };
             lifetime_ms.is_none_or(|lifetime_ms| self.age_ms(&seen.at, context) < lifetime_ms)
         };

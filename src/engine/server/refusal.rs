@@ -142,9 +142,10 @@ impl Server<'_> {
     /// The text and the numbers behind it, where nothing but the reason is known.
     fn bare_words(&self, frame: &DeviceFrame, reason: Reason, subject: &[u8]) -> (Line, Trailer) {
         let texts = &self.rules.texts;
-        let (template, trailer) = match frame.code {
-            Code::Access => (&texts.refused, &texts.display_refused),
-            _ => (&texts.declined, &texts.display_declined),
+        let (template, trailer) = if frame.code == Code::Access {
+            (&texts.refused, &texts.display_refused)
+        } else {
+            (&texts.declined, &texts.display_declined)
         };
         let values = Values { card: subject, reason: texts.reason(reason), ..Values::default() };
         (fill(template, &values), *trailer)
@@ -187,8 +188,9 @@ impl Server<'_> {
 
 fn bare_refusal<'a>(frame: &DeviceFrame, subject: &'a [u8], text: &'a [u8], trailer: &'a [u8]) -> Reply<'a> {
     let machine = frame.machine;
-    match frame.code {
-        Code::Access => Reply::Refuse { machine, card: subject, text, trailer },
-        _ => Reply::Decline { machine, subject, text, trailer },
+    if frame.code == Code::Access {
+        Reply::Refuse { machine, card: subject, text, trailer }
+    } else {
+        Reply::Decline { machine, subject, text, trailer }
     }
 }
