@@ -51,7 +51,8 @@ impl Site {
 
         let mut server = Server::new(tables, rules.clone());
         let storage = DirStorage::open(&directory.path().join("ledger")).expect("a ledger's directory");
-        let (ledger, _) = Ledger::open(storage, "bench", now(0).stamp, || 7, &mut server).expect("a ledger");
+        let (ledger, _) =
+            Ledger::open(storage, "bench", now(0).stamp, || 7, server.book_to_replay()).expect("a ledger");
         server.install(rules, &file.records, Origin::default()).expect("cards fit");
         let mut service = Service::new(server, ledger, effects);
         service.start(&now(0), &mut |_| ()).expect("a start");

@@ -53,7 +53,8 @@ fn play(directory: &Path, half: u64) -> io::Result<()> {
         .map_err(|problems| refused(&problems))?;
     let mut server = Server::new(&mut tables, settings.rules.clone());
     let number = 0x0123_4567_89AB_CDEF;
-    let opened = Ledger::open(DirStorage::open(directory)?, "fixed", now(half, 0).stamp, || number, &mut server);
+    let opened =
+        Ledger::open(DirStorage::open(directory)?, "fixed", now(half, 0).stamp, || number, server.book_to_replay());
     let (mut ledger, _) = opened.map_err(|error| io::Error::other(error.to_string()))?;
     ledger.limit_segments(64 * 1024);
     let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };

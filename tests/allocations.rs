@@ -150,7 +150,7 @@ fn serve(directory: &Path) -> (usize, usize, u64) {
     let mut server = Server::new(&mut tables, settings.rules.clone());
     let storage = DirStorage::open(directory).expect("a directory");
     let created = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
-    let (mut ledger, _) = Ledger::open(storage, "食堂 1", created, || 1, &mut server).expect("a ledger");
+    let (mut ledger, _) = Ledger::open(storage, "食堂 1", created, || 1, server.book_to_replay()).expect("a ledger");
     ledger.limit_segments(SEGMENT_BYTES);
     server.install(settings.rules, &cards.records, Origin::default()).expect("it fits");
 

@@ -79,7 +79,7 @@ fn an_older_copy_is_named_every_hour_until_a_person_has_seen_it() {
     fx.clear();
     // The start after it, which finds the ledger as it was left, says so too.
     let mut server = Server::new(tables, settings.rules.clone());
-    server.restore(&start).expect("the first entry");
+    server.book_to_replay().apply(&start, None).expect("the first entry");
     server.install(settings.rules.clone(), &[], Origin::default()).expect("it fits");
     server.start(&at(0), fx);
     SAID.take();

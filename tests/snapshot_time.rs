@@ -46,13 +46,13 @@ fn measure(accounts: u64, devices: u64, within: Option<&Path>) -> (u64, Duration
     let mut server = Server::new(&mut tables, posgate::files::config::defaults().rules);
     let dir = within.map_or_else(tempfile::tempdir, tempfile::tempdir_in).unwrap();
     let storage = DirStorage::open(dir.path()).unwrap();
-    let (mut ledger, _) = Ledger::open(storage, "site", stamp(), || 7, &mut server).unwrap();
+    let (mut ledger, _) = Ledger::open(storage, "site", stamp(), || 7, server.book_to_replay()).unwrap();
     let count = accounts.max(devices * 32);
     for seq in 1..=count {
         let round = i64::try_from((seq - 1) / accounts).unwrap();
         let kind = if seq % 2 == 0 { Kind::Charge } else { Kind::Offline };
         let entry = sale(seq, (seq - 1) % accounts, -1 - round, seq % devices + 1, kind);
-        server.restore(&entry).unwrap();
+        server.book_to_replay().apply(&entry, None).unwrap();
         ledger.append(&entry);
         if !ledger.has_room() {
             ledger.write().unwrap();
@@ -62,7 +62,7 @@ fn measure(accounts: u64, devices: u64, within: Option<&Path>) -> (u64, Duration
     ledger.sync().unwrap();
     let clock = Clock::new();
     let begin = clock.mono();
-    ledger.write_snapshot(stamp(), &server).unwrap();
+    ledger.write_snapshot(stamp(), server.book()).unwrap();
     let took = Duration::from_millis(clock.mono().ms_since(begin));
     (dir.path().join("snapshot.tsv").metadata().unwrap().len(), took)
 }

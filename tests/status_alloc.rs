@@ -34,7 +34,7 @@ fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_w
     let ledger_dir = directory.join("ledger");
     let storage = DirStorage::open(&ledger_dir).expect("a directory");
     let stamp = Stamp::parse("2026-11-22T12:00:00.000+08:00").expect("a time");
-    let (ledger, _) = Ledger::open(storage, "site", stamp, || 1, &mut server).expect("a ledger");
+    let (ledger, _) = Ledger::open(storage, "site", stamp, || 1, server.book_to_replay()).expect("a ledger");
     server.install(settings.rules, &[], Origin::default()).expect("it fits");
     let mut service = Service::new(server, ledger, fx);
     let mut now = Now { mono: Mono(1_000_000), stamp, synchronized: false };

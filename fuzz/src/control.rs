@@ -107,7 +107,7 @@ impl<'t, 's> Desk<'t, 's> {
     fn start(storage: Lent<'s>, tables: &'t mut Tables, effects: &'t mut Effects, clock: Clock, last: Vec<u8>) -> Self {
         let site = &SITES[0];
         let mut server = Server::new(tables, site.rules.clone());
-        let opened = Ledger::open(storage, "fuzz", clock.now().stamp, || 0xF022, &mut server);
+        let opened = Ledger::open(storage, "fuzz", clock.now().stamp, || 0xF022, server.book_to_replay());
         let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
         ledger.limit_segments(65_536);
         server.install(site.rules.clone(), &site.cards, Origin::default()).expect("the table fits");
@@ -240,7 +240,7 @@ fn compare(storage: &MemoryStorage, tables: &mut Tables, spare: &mut Tables) {
     replay(&whole, &mut add).unwrap_or_else(|error| panic!("{error}"));
     let site = &SITES[0];
     let mut server = Server::new(spare, site.rules.clone());
-    replay(storage, &mut server).unwrap_or_else(|error| panic!("{error}"));
+    replay(storage, server.book_to_replay()).unwrap_or_else(|error| panic!("{error}"));
     server.install(site.rules.clone(), &site.cards, Origin::default()).expect("the table fits");
     assert_eq!(tables.book().difference(server.book()), None, "a replay gives the state that was");
 }

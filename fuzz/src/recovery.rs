@@ -79,7 +79,7 @@ fn replay_into(storage: &MemoryStorage, tables: &mut Tables) -> Result<(Replayed
     let mut server = Server::new(tables, SITES[0].rules.clone());
     let mut entries = Vec::new();
     let mut restore = Entries(|entry: &Entry| {
-        server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))?;
+        server.book_to_replay().apply(entry, None).map_err(|mismatch| Refusal(mismatch.to_string()))?;
         entries.push(*entry);
         Ok(())
     });
@@ -99,7 +99,7 @@ fn serve_on(mut storage: MemoryStorage, tables: &mut Tables, entries: &[Entry]) 
         let mut count = 0;
         let mut restore = Entries(|entry: &Entry| {
             count += 1;
-            server.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))
+            server.book_to_replay().apply(entry, None).map_err(|mismatch| Refusal(mismatch.to_string()))
         });
         let opened = Ledger::open(Lent(&mut storage), "fuzz", stamp, || 0xF022, &mut restore);
         let (mut ledger, opened) = opened.unwrap_or_else(|error| panic!("{error}"));

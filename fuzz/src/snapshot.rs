@@ -76,8 +76,9 @@ pub fn run(input: &[u8]) {
 
     let mut server = Server::new(&mut tables, SITES[site].rules.clone());
     let mut other = Server::new(&mut spare, SITES[site].rules.clone());
-    let all = replay(&whole, &mut other).unwrap_or_else(|error| panic!("the ledger itself is whole: {error}"));
-    let started = match replay(&recipe.files, &mut server) {
+    let all =
+        replay(&whole, other.book_to_replay()).unwrap_or_else(|error| panic!("the ledger itself is whole: {error}"));
+    let started = match replay(&recipe.files, server.book_to_replay()) {
         Ok(started) => started,
         Err(OpenError::Io(error)) => panic!("{error}"),
         Err(error @ (OpenError::Damaged { .. } | OpenError::NotOurs(_))) => {
@@ -134,12 +135,12 @@ fn answers(server: &mut Server) -> Vec<Vec<u8>> {
 /// What was restored from a snapshot that somebody sealed is written as a snapshot that restores to the same.
 fn same_when_written_again(server: &Server, other: &mut Server) {
     let mut lines = lines_of(server);
-    other.rewind_book();
+    other.book_to_replay().rewind();
     for line in &lines {
         assert!(line.len() <= 512, "{line}");
-        other.restore_line(line).unwrap_or_else(|bad| panic!("{bad}: {line}"));
+        other.book_to_replay().restore_line(line).unwrap_or_else(|bad| panic!("{bad}: {line}"));
     }
-    other.resume_after(server.book().head());
+    other.book_to_replay().resume(server.book().head());
     let mut again = lines_of(other);
     // Accounts of the table keep their rows.
     lines.sort();
@@ -215,7 +216,7 @@ fn open<'t>(
 ) -> Service<'t, Lent<'t>> {
     let Site { rules, cards } = &SITES[site];
     let mut server = Server::new(tables, rules.clone());
-    let opened = Ledger::open(Lent(files), "fuzz", now(0).stamp, || 0xF0 + site as u64, &mut server);
+    let opened = Ledger::open(Lent(files), "fuzz", now(0).stamp, || 0xF0 + site as u64, server.book_to_replay());
     let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
     ledger.limit_segments(SEGMENT_BYTES);
     server.install(rules.clone(), cards, Origin::default()).expect("the table fits");

@@ -86,7 +86,7 @@ fn elsewhere(settings: &Settings, records: &[CardRecord]) -> Result<Vec<(CardNo,
     let mut tables = super::serve::tables();
     let tables: &mut Tables = &mut tables;
     let mut server = Server::new(tables, settings.rules.clone());
-    replay(&files, &mut server).map_err(|error| {
+    replay(&files, server.book_to_replay()).map_err(|error| {
         complain!("posgate: {error}");
         if matches!(error, OpenError::Io(_)) { EXIT_IO } else { EXIT_CONFIG }
     })?;

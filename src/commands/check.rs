@@ -169,7 +169,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     let mut tables = super::serve::tables();
     let tables: &mut Tables = &mut tables;
     let mut server = Server::new(tables, settings.rules.clone());
-    match replay(&files, &mut server) {
+    match replay(&files, server.book_to_replay()) {
         Ok(replayed) => {
             code = code.max(check_identity(settings, Some(&files), &found, replayed.head));
             let torn = replayed.tail.as_ref().map_or(0, |tail| tail.len);

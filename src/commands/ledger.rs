@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use posgate::engine::book::Book;
 use posgate::engine::model::{Entry, EntrySeq};
 use posgate::engine::server::{Server, Tables};
 use posgate::files::config::{self, Settings};
@@ -57,34 +58,34 @@ pub(super) fn repair(options: &Options) -> u8 {
 }
 
 /// The book that a start makes, and how far it came.
-struct Replay<'a, 't> {
-    server: &'a mut Server<'t>,
+struct Replay<'a> {
+    book: &'a mut Book,
     /// The last entry that was taken, whatever a second try from the first entry makes of the ledger.
     last: EntrySeq,
 }
 
-impl State for Replay<'_, '_> {
+impl State for Replay<'_> {
     fn rewind(&mut self) {
-        self.server.rewind();
+        State::rewind(self.book);
     }
 
     fn apply(&mut self, entry: &Entry) -> Result<(), Refusal> {
-        self.server.apply(entry)?;
+        State::apply(self.book, entry)?;
         self.last = self.last.max(entry.seq);
         Ok(())
     }
 
     fn restore(&mut self, line: &str) -> Result<(), Refusal> {
-        State::restore(self.server, line)
+        State::restore(self.book, line)
     }
 
     fn resume(&mut self, head: EntrySeq) {
         self.last = self.last.max(head);
-        self.server.resume(head);
+        State::resume(self.book, head);
     }
 
     fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
-        self.server.emit(sink)
+        State::emit(self.book, sink)
     }
 }
 
@@ -93,7 +94,7 @@ fn damage_of(storage: &DirStorage) -> Result<Option<EntrySeq>, CareError> {
     let mut tables = super::serve::tables();
     let tables: &mut Tables = &mut tables;
     let mut server = Server::new(tables, config::defaults().rules);
-    let mut state = Replay { server: &mut server, last: EntrySeq(0) };
+    let mut state = Replay { book: server.book_to_replay(), last: EntrySeq(0) };
     match replay(storage, &mut state) {
         Ok(_) => Ok(None),
         Err(OpenError::Damaged { .. }) => Ok(Some(state.last.next())),

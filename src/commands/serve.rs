@@ -383,9 +383,9 @@ fn open_ledger(
     let number = identity::draw()?;
     let opening = Opening { site: &settings.site, host: machine::host(), created, identity: Some(found) };
     let opened = match ledger::room_below(&mut storage, settings.reserve_bytes) {
-        Ok(()) => Ledger::open_as(storage, &opening, || number, server),
+        Ok(()) => Ledger::open_as(storage, &opening, || number, server.book_to_replay()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(explain(error)),
-        Err(error) => Ledger::open_closed(storage, &opening, error, server),
+        Err(error) => Ledger::open_closed(storage, &opening, error, server.book_to_replay()),
     };
     opened.map_err(|error| match error {
         OpenError::Io(error) => explain(error),

@@ -12,6 +12,7 @@ use std::io;
 
 use log::{debug, info, warn};
 
+use crate::engine::book::Book;
 use crate::engine::limits::{ROOM_TRIED_LEN, TAIL_LEN_MAX, TURN_BATCH, TURN_BATCH_MIN, TURN_DATAGRAMS_MAX};
 use crate::engine::model::{Entry, EntrySeq, Mono, Now};
 use crate::engine::server::{Effects, Mailbag, Peer, Room, Server};
@@ -161,7 +162,7 @@ impl<'t, S: Storage> Service<'t, S> {
             Err(error) if ledger::cannot_write(&error) => {
                 warn!("{error}: the `start` entry found no room; nothing is written until a start can");
                 self.fx.clear();
-                self.ledger.close(&mut self.server).map_err(|error| io::Error::other(error.to_string()))?;
+                self.ledger.close(self.server.book_to_replay()).map_err(|error| io::Error::other(error.to_string()))?;
                 (self.must_sync, self.has_written) = (false, false);
                 self.begin_closed(now);
                 Ok(())
@@ -408,7 +409,7 @@ impl<'t, S: Storage> Service<'t, S> {
             warn!("snapshot-failed free={free}: no room for another beside the reserve; the one before stays");
             return;
         }
-        match self.ledger.write_snapshot(now.stamp, &self.server) {
+        match self.ledger.write_snapshot(now.stamp, self.server.book()) {
             Ok(()) => info!("snapshot seq={}", self.ledger.head().seq),
             Err(error) => warn!("snapshot-failed error=\"{error}\": the one before stays"),
         }
@@ -465,13 +466,13 @@ impl Kept<'_> {
     }
 }
 
-impl State for Server<'_> {
+impl State for Book {
     fn rewind(&mut self) {
-        self.rewind_book();
+        Self::rewind(self);
     }
 
     fn apply(&mut self, entry: &Entry) -> Result<(), Refusal> {
-        self.restore(entry).map_err(|mismatch| Refusal(mismatch.to_string()))
+        Self::apply(self, entry, None).map_err(|mismatch| Refusal(mismatch.to_string()))
     }
 
     fn restore(&mut self, line: &str) -> Result<(), Refusal> {
@@ -479,11 +480,11 @@ impl State for Server<'_> {
     }
 
     fn resume(&mut self, head: EntrySeq) {
-        self.resume_after(head);
+        Self::resume(self, head);
     }
 
     fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()> {
-        self.book().emit(sink)
+        Self::emit(self, sink)
     }
 }
 
@@ -559,10 +560,10 @@ mod tests {
             let mut server = Server::new(&mut tables.0, settings().rules);
             let mut storage = storage;
             let opened = match ledger::room_below(&mut storage, RESERVE) {
-                Ok(()) => Ledger::open(storage, "test", now(0).stamp, || 7, &mut server),
+                Ok(()) => Ledger::open(storage, "test", now(0).stamp, || 7, server.book_to_replay()),
                 Err(error) => {
                     let opening = Opening { site: "test", host: None, created: now(0).stamp, identity: None };
-                    Ledger::open_closed(storage, &opening, error, &mut server)
+                    Ledger::open_closed(storage, &opening, error, server.book_to_replay())
                 }
             };
             let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
@@ -729,7 +730,7 @@ mod tests {
     fn compare(storage: &MemoryStorage, running: &Server) -> recovery::Replayed {
         let mut tables = locked(&OTHER);
         let mut server = Server::new(&mut tables, settings().rules);
-        let replayed = recovery::replay(storage, &mut server).unwrap_or_else(|error| panic!("{error}"));
+        let replayed = recovery::replay(storage, server.book_to_replay()).unwrap_or_else(|error| panic!("{error}"));
         server.install(settings().rules, &card_file().records, Origin::default()).unwrap();
         assert_eq!(running.book().difference(server.book()), None);
         replayed
@@ -816,7 +817,7 @@ mod tests {
         storage.files.remove(&first);
         let mut other = locked(&OTHER);
         let mut server = Server::new(&mut other, settings().rules);
-        let error = recovery::replay(&storage, &mut server).unwrap_err().to_string();
+        let error = recovery::replay(&storage, server.book_to_replay()).unwrap_err().to_string();
         assert!(error.contains("balance") && !error.contains("missing"), "{error}");
     }
 
@@ -1077,7 +1078,7 @@ mod tests {
         for capacity in [0, 100, 511] {
             let mut storage = MemoryStorage { capacity: Some(capacity), ..MemoryStorage::default() };
             let mut server = Server::new(&mut tables.0, settings().rules);
-            let opened = Ledger::open(&mut storage, "test", now(0).stamp, || 7, &mut server);
+            let opened = Ledger::open(&mut storage, "test", now(0).stamp, || 7, server.book_to_replay());
             assert!(matches!(opened, Err(ledger::OpenError::Io(error)) if ledger::is_no_room(&error)));
             assert!(storage.files.is_empty(), "{:?}", storage.files.keys());
         }

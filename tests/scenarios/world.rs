@@ -277,7 +277,10 @@ impl World {
         let (settings, file) = self.load(&self.in_service)?;
         let mut server = Server::new(tables, settings.rules.clone());
         for entry in self.ledger.entries()? {
-            server.restore(&entry).map_err(|mismatch| format!("entry {}: {mismatch}", entry.seq))?;
+            server
+                .book_to_replay()
+                .apply(&entry, None)
+                .map_err(|mismatch| format!("entry {}: {mismatch}", entry.seq))?;
         }
         let origin = Origin { cards_crc: file.crc, config_crc: settings.crc, ..Origin::default() };
         let installed = server.install(settings.rules.clone(), &file.records, origin);

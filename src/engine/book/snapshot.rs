@@ -22,7 +22,7 @@
 //! void    seq sale fen whole
 //! ```
 //!
-//! What always holds: [`Book::restore`] of every line that [`Book::emit`] wrote, on a book before its first entry, and then
+//! What always holds: [`Book::restore_line`] of every line that [`Book::emit`] wrote, on a book before its first entry, and then
 //! [`Book::resume`], gives what applying the entries gives. What only a run knows (monotonic times) and what only the table says
 //! (opening figures, who is registered) is not in it. As many lines are written as rows are in use, and none is allocated.
 
@@ -61,7 +61,7 @@ impl Display for BadLine {
 impl core::error::Error for BadLine {}
 
 impl Book {
-    /// Writes the state as lines without their LF, in an order that [`Book::restore`] takes.
+    /// Writes the state as lines without their LF, in an order that [`Book::restore_line`] takes.
     ///
     /// # Errors
     /// The sink's.
@@ -199,7 +199,7 @@ impl Book {
     ///
     /// # Errors
     /// What is wrong with the line.
-    pub fn restore(&mut self, line: &str) -> Result<(), BadLine> {
+    pub fn restore_line(&mut self, line: &str) -> Result<(), BadLine> {
         let mut fields = Fields::of(line);
         let read = match fields.column().unwrap_or("") {
             "clock" => self.restore_clock(&mut fields),
@@ -820,7 +820,7 @@ pub(crate) mod tests {
                 ran.apply(&entry, None).unwrap();
             }
             for line in lines(&ran) {
-                restored.restore(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+                restored.restore_line(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
             }
             restored.resume(ran.head());
             assert_eq!(ran.difference(&restored), None);
@@ -845,7 +845,7 @@ pub(crate) mod tests {
             ran.apply(&entry, None).unwrap();
         }
         for line in lines(&ran) {
-            restored.restore(&line).unwrap();
+            restored.restore_line(&line).unwrap();
         }
         restored.resume(ran.head());
         assert_eq!(ran.difference(&restored), None);
@@ -899,7 +899,7 @@ pub(crate) mod tests {
             for bad in [cut, format!("{line}\tx"), format!("x{line}"), format!("{line}\n{line}")] {
                 restored.rewind();
                 for line in &good[..place] {
-                    restored.restore(line).unwrap();
+                    restored.restore_line(line).unwrap();
                 }
                 // A device's approvals are as many as they are.
                 // The crc of the file is what shows that these stand twice.
@@ -907,7 +907,7 @@ pub(crate) mod tests {
                     continue;
                 }
                 let is_shorter = bad.starts_with("device") && bad.len() < line.len() && bad.split('\t').count() > 2;
-                assert!(is_shorter || bad.split('\n').any(|bad| restored.restore(bad).is_err()), "{bad:?}");
+                assert!(is_shorter || bad.split('\n').any(|bad| restored.restore_line(bad).is_err()), "{bad:?}");
             }
         }
     }
@@ -940,7 +940,7 @@ pub(crate) mod tests {
                 line += "\t";
                 line += columns[draw(&mut seed, columns.len() as u64) as usize];
             }
-            let _ = book.restore(&line);
+            let _ = book.restore_line(&line);
         }
         book.rewind();
     }
@@ -969,7 +969,7 @@ pub(crate) mod tests {
             ran.apply(&entry, None).unwrap();
             if number == 98_000 {
                 for line in lines(&ran) {
-                    restored.restore(&line).unwrap();
+                    restored.restore_line(&line).unwrap();
                 }
                 restored.resume(ran.head());
             } else if number > 98_000 {
@@ -1038,7 +1038,7 @@ pub(crate) mod tests {
             assert!(!is_a_match(&ran));
             restored.clear();
             for line in lines(&ran) {
-                restored.restore(&line).unwrap();
+                restored.restore_line(&line).unwrap();
             }
             restored.resume(ran.head());
             assert_eq!(ran.difference(&restored), None);

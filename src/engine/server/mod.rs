@@ -54,12 +54,12 @@ pub use tools::UnknownCard;
 use tools::UnknownCards;
 pub use view::DeviceView;
 
-use crate::engine::book::{BadLine, Book, Mismatch};
+use crate::engine::book::Book;
 use crate::engine::limits::TIMERS_MAX;
 use crate::engine::model::card::CardRow;
 use crate::engine::model::{
-    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Gone, Kind, MachineNo,
-    Mono, Now, Reason, Rules, Stamp, ZoneChanges,
+    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, Gone, Kind, MachineNo, Mono, Now,
+    Reason, Rules, Stamp, ZoneChanges,
 };
 use crate::engine::wheel::Wheel;
 use crate::engine::wire::{Body, Code, DeviceFrame};
@@ -282,7 +282,7 @@ pub struct Server<'t> {
 }
 
 impl<'t> Server<'t> {
-    /// A server without cards over empty tables. Next come [`Server::restore`] for every entry of the ledger,
+    /// A server without cards over empty tables. Next come [`Server::book_to_replay`] for the entries of the ledger,
     /// [`Server::install`] and [`Server::start`].
     pub fn new(tables: &'t mut Tables, rules: Rules) -> Self {
         tables.clear();
@@ -334,31 +334,10 @@ impl<'t> Server<'t> {
         self.tables.sources.scatter(seed);
     }
 
-    /// Applies an entry of the ledger, in order.
-    ///
-    /// # Errors
-    /// If the entry contradicts those before it.
-    pub fn restore(&mut self, entry: &Entry) -> Result<(), Mismatch> {
-        self.tables.book.apply(entry, None)
-    }
-
-    /// Back to before the ledger's first entry.
-    pub fn rewind_book(&mut self) {
+    /// The book, for the replay of the ledger that a start begins with.
+    pub fn book_to_replay(&mut self) -> &mut Book {
         self.clock.forget();
-        self.tables.book.rewind();
-    }
-
-    /// Takes the next line of a snapshot, before the first entry.
-    ///
-    /// # Errors
-    /// If it is no line of one; then comes [`Server::rewind_book`].
-    pub fn restore_line(&mut self, line: &str) -> Result<(), BadLine> {
-        self.tables.book.restore(line)
-    }
-
-    /// All lines of a snapshot were restored; the next entry is the one after `head`.
-    pub fn resume_after(&mut self, head: EntrySeq) {
-        self.tables.book.resume(head);
+        &mut self.tables.book
     }
 
     /// Takes rules and cards into service, whole or not at all. Gives the accounts whose changed opening figures are ignored, since they are

@@ -105,7 +105,7 @@ impl World {
         let number = self.random.next();
         let mut server = Server::new(tables, rules.clone());
         let opening = Opening { site: "sim", host: Some(Host(host)), created, identity: Some(&found) };
-        let opened = Ledger::open_as(disk.clone(), &opening, || number, &mut server);
+        let opened = Ledger::open_as(disk.clone(), &opening, || number, server.book_to_replay());
         let (ledger, opened) = opened.unwrap_or_else(|error: OpenError| panic!("at the other machine: {error}"));
         let verdict = opened.verdict.expect("it was asked for");
         assert_eq!(made_of(&verdict), fate, "what the other machine makes of the ledger: {found:?} {opened:?}");

@@ -494,8 +494,8 @@ impl World {
         let fate = Lineage::read(&self.disk).fate(Known::read(&self.disk).as_ref(), &self.judge.host);
         let opening = Opening { site: "sim", host: Some(Host(self.host)), created, identity: Some(&found) };
         let opened = match ledger::room_below(&mut storage, self.site.reserve_bytes) {
-            Ok(()) => Ledger::open_as(storage, &opening, || number, &mut server),
-            Err(error) => Ledger::open_closed(storage, &opening, error, &mut server),
+            Ok(()) => Ledger::open_as(storage, &opening, || number, server.book_to_replay()),
+            Err(error) => Ledger::open_closed(storage, &opening, error, server.book_to_replay()),
         };
         let (mut ledger, opened) = match opened {
             Ok(opened) => opened,
@@ -571,7 +571,8 @@ impl World {
             return;
         }
         let mut server = Server::new(tables, rules.clone());
-        let replayed = ledger::replay(&all, &mut server).unwrap_or_else(|error| panic!("the whole ledger: {error}"));
+        let replayed =
+            ledger::replay(&all, server.book_to_replay()).unwrap_or_else(|error| panic!("the whole ledger: {error}"));
         server.install(rules, cards, Origin::default()).expect("it fits");
         assert!(replayed.snapshot.is_none());
         let difference = server.book().difference(started.book());
