@@ -22,9 +22,38 @@ fn a_service_that_is_disabled_has_no_instance() {
                 assert_eq!(router.calls("close_service").len(), 1);
             }
         }
+        // One that does not say is not enabled either.
+        let text = router.read("etc/config/posgate").replace("\toption enabled 'nonsense'\n", "");
+        assert!(!text.contains("enabled"));
+        router.write("etc/config/posgate", &text);
+        router.init("start");
+        assert!(!router.has_instance());
         fs::remove_file(router.path("etc/config/posgate")).unwrap();
         router.init("start");
         assert!(!router.has_instance());
+    });
+}
+
+#[test]
+fn each_directory_that_the_service_writes_to_is_made_and_its_own() {
+    on_each_shell(|router| {
+        let root = router.dir.path().display().to_string();
+        let places =
+            ["var/run/control", "var/run/status", "var/run/metrics", "etc/posgate-state", "etc/posgate-ledger"];
+        let lines = "\toption identity '/etc/posgate-state/identity'\n\toption metrics '/var/run/metrics/metrics'";
+        router.configure(lines);
+        let text = router.read("etc/config/posgate");
+        let text = text.replace("/var/run/posgate/ctl.sock", "/var/run/control/ctl.sock");
+        let text = text.replace("/var/run/posgate/status.json", "/var/run/status/status.json");
+        router.write("etc/config/posgate", &text.replace("/etc/posgate/ledger", "/etc/posgate-ledger"));
+        let output = router.init("start");
+        assert!(router.has_instance(), "{}", String::from_utf8_lossy(&output.stderr));
+        let owners = router.calls("chown");
+        for place in places {
+            let found = fs::metadata(router.path(place)).map(|found| found.permissions().mode() & 0o7777).ok();
+            assert_eq!(found, Some(0o750), "{place}");
+            assert!(owners.contains(&format!("posgate:posgate\t{root}/{place}")), "{place}: {owners:?}");
+        }
     });
 }
 
