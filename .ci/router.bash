@@ -1,0 +1,20 @@
+# shellcheck shell=bash
+# The steps of .ci/router, which .ci/run has too.
+
+# Every check of deploy/emulate.sh is made for these two, the least like a developer's machine; the others are started once.
+emulated_in_full=(mips-unknown-linux-musl mipsel-unknown-linux-musl)
+
+smoke_of_the_others() {
+    local others
+    mapfile -t others < <(awk -v full=" $1 $2 " '!/^[[:space:]]*(#|$)/ && !index(full, " " $1 " ") { print $1 }' deploy/targets)
+    deploy/emulate.sh --smoke "${others[@]}"
+}
+
+router_steps() {
+    step "binaries for routers" 1200 deploy/build.sh
+    step "packages" 120 deploy/package.sh
+    step "emulation: every check on MIPS, little and big endian" 900 deploy/emulate.sh "${emulated_in_full[@]}"
+    step "emulation: the other targets start and sell" 300 smoke_of_the_others "${emulated_in_full[@]}"
+    step "a booted router with power cuts" 480 deploy/boot.sh
+    step "footprint" 240 deploy/footprint.sh
+}
