@@ -245,12 +245,12 @@ fn reload(
     };
     for account in ignored.iter().take(SHOWN_MAX) {
         warn!(
-            "ignored account={}: it is opened, so the ledger's balance and uses stand, not the table's",
+            "opening-ignored account={}: its ledger has begun, so its balance and uses count, not the table's",
             HiddenAccount(account)
         );
     }
     if ignored.len() > SHOWN_MAX {
-        warn!("ignored accounts={}: the ledger's figures stand, not the table's", ignored.len());
+        warn!("opening-ignored accounts={}: the ledger's figures count, not the table's", ignored.len());
     }
     tell_ignored_accounts(server);
     for warning in settings.warnings.iter().chain(&file.warnings) {

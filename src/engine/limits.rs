@@ -28,10 +28,10 @@ pub const TURN_BEYOND_MS_MAX: u64 = 50;
 /// Datagrams, or timers, that are handled between two looks at the room left in a turn's buffers: at most so many.
 pub const TURN_BATCH: usize = 64;
 
-/// Where a turn's write has no room for so many more, the turn takes none.
+/// A turn stops receiving if its write has room for fewer frames than this.
 pub const TURN_BATCH_MIN: usize = 16;
 
-/// Bytes of the entries that a frame likely leads to at most: a sale that opens its account and ends a command that nobody confirmed. Measured
+/// Budget of bytes per frame for its entries: a sale that opens its account and ends a command that nobody confirmed. Measured
 /// with the ledger's 20 columns: 526 with the longest account, period, serial and amounts (`open` 155, `scan` 253, `unconfirmed` 118), and 410 with
 /// usual ones; a sale of an account that is open has 170 to 240, a 105 up to 260, a door 130, a 109 100. What a turn's last frames need beyond it (an
 /// alarm, a device that gives way) is written in a second piece, and never overflows.

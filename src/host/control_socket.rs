@@ -28,7 +28,7 @@ use crate::desk::control::{Answer, Owed, Reply, json::Object};
 use crate::engine::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::engine::model::Mono;
 
-/// Who takes none of its answers for so long is gone or stuck.
+/// Disconnects clients that read none of their answers for this long.
 const STALLED_MS: u64 = 10_000;
 
 /// Who sent no whole line for so long gives way to one that finds no place.
@@ -145,7 +145,7 @@ impl Control {
         stalled.min().map(|since| since.plus_ms(STALLED_MS))
     }
 
-    /// Lets in who knocks, a few a turn: there may be one who never stops. The one too many is told so.
+    /// Accepts at most a few clients per turn, so that one who reconnects for ever costs little. A client beyond the limit is told so.
     pub fn accept(&mut self, now: Mono, registry: &Registry) {
         for _ in 0..CONTROL_CLIENTS_MAX {
             if !self.may_accept {

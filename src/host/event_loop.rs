@@ -32,8 +32,8 @@ use crate::ledger::identity::Keeper;
 use crate::ledger::{Ledger, Storage};
 use crate::turn::Service;
 
-/// What the operator's lines take in a turn beyond this many milliseconds (a reload, a search on a small router) they wait for
-/// [`LINES_REST`] times as long: terminals have most of the time, whoever asks again and again.
+/// After commands that took longer than this many milliseconds in a turn (a reload, a search on a small router), later ones wait
+/// [`LINES_REST`] times as long as these took: terminals get most of the time, however often an operator asks.
 const LINES_LONG_MS: u64 = 10;
 const LINES_REST: u64 = 4;
 

@@ -58,7 +58,7 @@ struct From {
 /// Sends these datagrams without waiting, the first [`BATCH`] of them, in order; gives how many the kernel took, at least one.
 ///
 /// # Errors
-/// Why the first one could not be sent. What is wrong with a later one is told when it is the first.
+/// Fails only if the first message fails. What is wrong with a later one is told when it is the first.
 pub fn send(socket: BorrowedFd<'_>, mail: &[Mail<'_>]) -> io::Result<usize> {
     let mut places = Vec::<(libc::sockaddr_in, libc::iovec, From), BATCH>::new();
     for message in mail.iter().take(BATCH) {

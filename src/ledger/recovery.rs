@@ -559,7 +559,7 @@ fn has_good_after<F: Files>(mut chain: Option<u32>, head: u32, lines: &mut Lines
     Ok(false)
 }
 
-/// The first segments are not there, nor a snapshot that stands for them.
+/// The oldest segments are missing, and no valid snapshot covers them.
 fn archived(files: &impl Files, first: &Segment, replayed: &Replayed, case: &str) -> OpenError {
     let last = EntrySeq(first.first.0 - 1);
     OpenError::Damaged {

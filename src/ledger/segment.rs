@@ -117,7 +117,7 @@ pub struct Lines<'a, F> {
     number: u64,
 }
 
-/// One line, or what stands in the place of one.
+/// A line, or a fragment without its LF.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
     /// Where it begins in the file.

@@ -762,7 +762,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_heard_is_told_first_then_comes_the_write_then_what_rests_on_nothing_then_the_sync_then_the_rest() {
+    fn a_turn_sends_acks_writes_sends_what_rests_on_nothing_syncs_then_sends_results() {
         let cases = [
             ("append", &["001", "001", "001"][..]),
             ("sync", &["001", "001", "001", "006", "009"]),

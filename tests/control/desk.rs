@@ -94,7 +94,7 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
     assert!(terminal.ask(&frame, "006").text.contains("此卡已挂失"));
     // What is so already is ordered all the same: somebody said so, and the key is used.
     ctl(&site, &["lost", &one, "--key", "again", "--note", "also by phone"]).expect(0, &["done, entry"]);
-    ctl(&site, &["unfreeze", &one]).expect(1, &["is lost, and can not be unfrozen: use found"]);
+    ctl(&site, &["unfreeze", &one]).expect(1, &["is lost, not frozen: use found"]);
     ctl(&site, &["card", &one]).expect(0, &["lost 挂失; an order says so", "999.00 yuan", "张三", "in doubt  sale 3"]);
     ctl(&site, &["found", &one]).expect(0, &["done"]);
     ctl(&site, &["lost", &one, "--key", "again"]).expect(0, &["was done before"]);
@@ -103,7 +103,7 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
         .expect(1, &["the card table says that card ****8803 is lost: change its status there"]);
     ctl(&site, &["card", &three]).expect(0, &["lost 挂失; the card table says so"]);
     ctl(&site, &["freeze", &two]).expect(0, &["done"]);
-    ctl(&site, &["found", &two]).expect(1, &["is frozen, and can not be found: use unfreeze"]);
+    ctl(&site, &["found", &two]).expect(1, &["is frozen, not lost: use unfreeze"]);
     ctl(&site, &["unfreeze", &two]).expect(0, &["done"]);
     ctl(&site, &["replace", &two, "8888888899"]).expect(0, &["account A00002 holds 1000.00 yuan"]);
     assert!(terminal.pay("8888888899", "2.00").text.contains("李四 {998.00}"));

@@ -30,7 +30,7 @@ fn devices_are_listed_told_the_time_and_shown_texts() {
     site.configure("", &uci.out);
     ctl(&site, &["reload"]).expect(0, &[]);
     terminal.heard_so_far();
-    ctl(&site, &["clock", "all"]).expect(0, &["1 devices were told"]);
+    ctl(&site, &["clock", "all"]).expect(0, &["clock set on 1 device"]);
     assert_eq!(terminal.hear("003").fields[1], "00002");
     ctl(&site, &["show", "2", "停水通知"]).expect(0, &["sent"]);
     assert!(terminal.hear("009").text.contains("停水通知"));

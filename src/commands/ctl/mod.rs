@@ -348,10 +348,10 @@ impl Signature {
 
 /// The user's login name; root is nobody in particular.
 fn login_name() -> Result<String, Ended> {
-    let who = "say who orders it: --by NAME, or the variable POSGATE_BY";
+    let who = "give --by NAME, or the variable POSGATE_BY";
     let uid = Uid::effective();
     if uid.is_root() {
-        return Err(Ended::Usage(format!("root may be anybody: {who}")));
+        return Err(Ended::Usage(format!("running as root: {who}")));
     }
     match User::from_uid(uid) {
         Ok(Some(user)) => Ok(user.name),

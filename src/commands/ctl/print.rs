@@ -333,7 +333,8 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
 
 /// How many devices were told the time.
 pub(super) fn told(answer: &Value) {
-    say!("{} devices were told the time", text(answer, "told"));
+    let told = text(answer, "told");
+    say!("clock set on {told} {}", if told == "1" { "device" } else { "devices" });
 }
 
 // ---------------------------------------------------------------- server

@@ -56,7 +56,7 @@ pub fn kinds(text: &str) -> Result<Vec<Kind>, String> {
         }
         let kind = Kind::from_word(word).ok_or_else(|| {
             let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-            format!("{} is no kind of entry: write sales, or of {}", typed(word), words.join(" "))
+            format!("unknown kind {}: write sales, or one of {}", typed(word), words.join(" "))
         })?;
         kinds.push(kind);
     }

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_a_part_of_a_ledger_is_read_off_each_accounts_first_line() {
+    fn a_partial_ledger_infers_opening_balances_from_each_accounts_first_line() {
         let mut accounts = Accounts::new(None, false);
         assert_eq!(accounts.apply(&entry(Kind::Charge, -300, 700), true), Ok(()));
         assert_eq!(

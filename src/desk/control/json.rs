@@ -109,7 +109,7 @@ impl fmt::Display for Value {
 pub struct Wrong {
     /// Bytes before it.
     pub at: usize,
-    /// What was to come.
+    /// What was expected.
     pub wanted: &'static str,
 }
 
@@ -128,7 +128,7 @@ pub fn parse(text: &str) -> Result<Value, Wrong> {
     let value = reader.value(0)?;
     reader.skip_blanks();
     if reader.at < text.len() {
-        return Err(reader.wrong("the end of the line was to come"));
+        return Err(reader.wrong("expected the end of the line"));
     }
     Ok(value)
 }
@@ -164,7 +164,7 @@ impl Reader<'_> {
 
     fn take_word(&mut self, word: &str, value: Value) -> Result<Value, Wrong> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
-            return Err(self.wrong("a value was to come: a string in quotes, a number, true, false or null"));
+            return Err(self.wrong("expected a value: a string in quotes, a number, true, false or null"));
         }
         self.at += word.len();
         Ok(value)
@@ -201,7 +201,7 @@ impl Reader<'_> {
             if members.iter().any(|(name, _)| *name == key) {
                 return Err(Wrong { at: before, wanted: "this key stands twice" });
             }
-            self.take(b':', "a colon was to come")?;
+            self.take(b':', "expected a colon")?;
             members.push((key, self.value(depth + 1)?));
             self.skip_blanks();
             if self.peek() != Some(b',') {
@@ -209,7 +209,7 @@ impl Reader<'_> {
             }
             self.at += 1;
         }
-        self.take(b'}', "a comma or } was to come")?;
+        self.take(b'}', "expected a comma or }")?;
         Ok(Value::Object(members))
     }
 
@@ -229,7 +229,7 @@ impl Reader<'_> {
             }
             self.at += 1;
         }
-        self.take(b']', "a comma or ] was to come")?;
+        self.take(b']', "expected a comma or ]")?;
         Ok(Value::List(values))
     }
 
@@ -262,11 +262,11 @@ impl Reader<'_> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start { Err(self.wrong("a digit was to come")) } else { Ok(()) }
+        if self.at == start { Err(self.wrong("expected a digit")) } else { Ok(()) }
     }
 
     fn string(&mut self) -> Result<String, Wrong> {
-        self.take(b'"', "a string in quotes was to come")?;
+        self.take(b'"', "expected a string in quotes")?;
         let mut string = String::new();
         loop {
             let rest = &self.text[self.at..];
@@ -318,7 +318,7 @@ impl Reader<'_> {
         let code = match high {
             0xD800..=0xDBFF => {
                 if !self.text.as_bytes()[self.at..].starts_with(b"\\u") {
-                    return Err(self.wrong("the second half of the character was to come"));
+                    return Err(self.wrong("expected the second half of the character"));
                 }
                 self.at += 2;
                 let low = self.hex()?;

@@ -222,7 +222,11 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     };
     let Some(spec) = COMMANDS.iter().find(|spec| spec.name == cmd) else {
         let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
-        return Err(format!("{} is no command: there are {}", json::string(shortened(&hidden(cmd))), names.join(", ")));
+        return Err(format!(
+            "unknown command {}: there are {}",
+            json::string(shortened(&hidden(cmd))),
+            names.join(", ")
+        ));
     };
     let knows = |key: &str| key == "cmd" || spec.needs.contains(&key) || spec.takes.contains(&key);
     if let Some((key, _)) = members.iter().find(|(key, _)| !knows(key)) {
@@ -290,7 +294,7 @@ impl Fields<'_> {
             "branch" => Ok(Request::Branch { by: self.by()?, note: self.note()? }),
             "sync" => Ok(Request::Sync),
             "head" => Ok(Request::Head),
-            _ => Err(format!("{cmd} is no command")),
+            _ => Err(format!("unknown command {cmd}")),
         }
     }
 
@@ -559,7 +563,7 @@ mod tests {
             ("[]", "this is a list"),
             ("{}", "\"cmd\" is missing"),
             (r#"{"cmd":7}"#, "\"cmd\" is missing"),
-            (r#"{"cmd":"toup"}"#, "\"toup\" is no command: there are topup, "),
+            (r#"{"cmd":"toup"}"#, "unknown command \"toup\": there are topup, "),
             (r#"{"cmd":"status","x":1}"#, "status does not take \"x\": it takes nothing more"),
             (r#"{"cmd":"cards","find":"x"}"#, "it takes search, after"),
             (r#"{"cmd":"card"}"#, "card needs \"card\""),

@@ -35,7 +35,7 @@ pub(super) fn emit(status: &Status, out: &mut dyn Write) -> fmt::Result {
     metrics.gauge_if_known("free_bytes", "Bytes that may still be written.", ledger.free)?;
     metrics.gauge("reserve_bytes", "Free bytes below which sales are refused.", ledger.reserve)?;
     metrics.gauge_if_known("days_until_full", "Days until sales are refused.", ledger.days_until_full())?;
-    metrics.family("room", "gauge", "What may still be written: 1 for the state that holds.")?;
+    metrics.family("room", "gauge", "What may still be written: 1 for the current state.")?;
     for room in [Room::Open, Room::Reserve, Room::Nothing] {
         metrics.sample("room", &[("state", &room.word())], u8::from(room == server.room()))?;
     }

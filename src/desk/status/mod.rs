@@ -39,7 +39,7 @@ pub struct Status<'a> {
     pub trouble: Option<Trouble>,
 }
 
-/// A [`Server`], which has no words for `{:?}`.
+/// A [`Server`] without its `Debug`.
 #[derive(Clone, Copy)]
 pub struct ServerRef<'a>(pub &'a Server<'a>);
 

@@ -367,7 +367,7 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Seq { expected } => write!(f, "the seq does not follow: {expected} was to come"),
+            Self::Seq { expected } => write!(f, "the seq does not follow: expected {expected}"),
             Self::Balance { expected } => write!(f, "the balance does not follow: the entries add up to {expected}"),
             Self::Subsidy { expected } => {
                 write!(f, "subsidy_left does not follow: the entries add up to {expected}")
@@ -496,7 +496,7 @@ impl Book {
         self.apply_near(entry, mono, None)
     }
 
-    /// The same; in `account` the entry's account is likely found.
+    /// [`Book::apply`], with a hint at the account's row.
     ///
     /// # Errors
     /// As above.

@@ -404,7 +404,7 @@ impl DeviceTime {
         Self { civil: Civil::parse_near(raw.as_bytes(), last), raw }
     }
 
-    /// Stands for the raw time: equal times have equal ones, and different times, but once in 2^64, different ones. A date is written in one
+    /// A 64-bit fingerprint of the raw time: equal times have equal ones, and different times, but once in 2^64, different ones. A date is written in one
     /// way only, so it stands for itself.
     pub fn mark(&self) -> u64 {
         self.civil.map_or_else(|| fnv1a(self.raw.as_bytes()), Civil::mark)

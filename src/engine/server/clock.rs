@@ -137,7 +137,7 @@ impl ClockWatch {
         self.fault.filter(|_| self.state == ClockState::Unset).map(|fault| (fault, self.since))
     }
 
-    /// What the kernel said of its clock; `None`: it mattered not, and was not asked.
+    /// What the kernel said of its clock; `None`: not needed, so not asked.
     pub(super) fn kernel_word(&self) -> Option<bool> {
         (self.was_synchronized || self.needs_kernel).then_some(self.was_synchronized)
     }

@@ -27,7 +27,7 @@ impl Server<'_> {
         self.append_near(entry, None, now, fx)
     }
 
-    /// The same; in `account` the entry's account is likely found.
+    /// `append`, with a hint at the account's row.
     pub(super) fn append_near(
         &mut self,
         entry: &mut Entry,

@@ -617,7 +617,7 @@ impl<'t> Server<'t> {
     fn may_log(&mut self, now: &Now, source: Ipv4Addr) -> bool {
         let allowed = self.tables.sources.may_log(now.mono, source, self.rules.rate_source);
         if let Some(left_out @ 1..) = allowed {
-            info!("log source={source} left_out={left_out}");
+            info!("log-suppressed source={source} lines={left_out}");
         }
         allowed.is_some()
     }

@@ -167,10 +167,10 @@ impl fmt::Display for Refused {
             ),
             Self::OtherMark { card, status } => {
                 let (not, remedy) = match status {
-                    CardStatus::Lost => ("unfrozen", "found"),
-                    CardStatus::Active | CardStatus::Frozen | CardStatus::Closed => ("found", "unfreeze"),
+                    CardStatus::Lost => ("frozen", "found"),
+                    CardStatus::Active | CardStatus::Frozen | CardStatus::Closed => ("lost", "unfreeze"),
                 };
-                write!(f, "card {card} is {}, and can not be {not}: use {remedy}", status.word(), card = card.masked())
+                write!(f, "card {card} is {}, not {not}: use {remedy}", status.word(), card = card.masked())
             }
             Self::Zero => write!(f, "nothing would move: give an amount above 0.00, or uses"),
             Self::Negative => write!(f, "the amount is negative: give it without a sign, or use adjust"),

@@ -40,7 +40,7 @@ impl Sale<'_> {
             entry.detail.push("mode", mode);
         }
         if let Some(code) = self.foreign_code {
-            // Who it is, is nobody's business; its end helps to find the payment (design.md, section 7).
+            // Keeps four characters: enough to trace a payment, not to identify a person (design.md, section 7).
             entry.detail.push("qr", format_args!("****{}", tail(code)));
         }
     }

@@ -90,7 +90,7 @@ impl Server<'_> {
         self.clock.fault()
     }
 
-    /// What the kernel said of its clock in this boot; `None`: it mattered not, and was not asked.
+    /// What the kernel said of its clock in this boot; `None`: not needed, so not asked.
     pub fn kernel_clock(&self) -> Option<bool> {
         self.clock.kernel_word()
     }
