@@ -744,6 +744,8 @@ fn a_last_line_without_its_end_is_warned_about() {
 fn what_stands_above_the_headings_is_a_title_or_an_error() {
     let found = warnings("发卡名单,,\ncard,name\n1,A\n", &[]);
     assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title, '发卡名单'"), "{found:?}");
+    let found = warnings("2026年11月29日名单\ncard,name\n1,A\n", &[]);
+    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title"), "{found:?}");
     // A year is no card's number, a digit more may be one.
     let found = warnings("名单,2026\ncard,name\n1,A\n", &[]);
     assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title"), "{found:?}");
