@@ -369,6 +369,7 @@ fn amount(text: &str, is_signed: bool, may_be_zero: bool) -> Result<Balance, Str
     let digits = if is_signed { text.strip_prefix('+').unwrap_or(text) } else { text };
     let amount = Balance::parse(digits.as_bytes()).filter(|_| digits.len() == text.len() || !digits.starts_with('-'));
     match amount {
+        None if text.is_empty() => Err("the amount is missing: write it, or delete the row".to_owned()),
         None => {
             Err(value::amount_wanted(text, if is_signed { "-9999999.99 to 9999999.99" } else { "0.01 to 9999999.99" }))
         }
@@ -454,6 +455,8 @@ mod tests {
             ("card,note\n1,x\n", "must name the columns"),
             ("card,amount,流水\n1,1,x\n", "unknown column '流水'"),
             ("card,amount,account\n1,1,x\n", "these orders do not take it"),
+            ("card,amount\n1,\n", "the amount is missing"),
+            ("card,amount\n1,1.00\n8888\n", "the amount is missing"),
             ("PK\u{3}\u{4}", "xlsx"),
         ] {
             let problems = read(text).unwrap_err();

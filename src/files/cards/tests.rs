@@ -689,6 +689,7 @@ fn a_card_number_in_another_form_is_named() {
         ("88;张三", "divided by another sign"),
         ("合计", "adds up the others"),
         ("8888888801，张三，5.50", "full-width commas"),
+        ("8888888801，5.50", "full-width commas"),
         ("077，30211", "printed on a card"),
     ] {
         let complaint = complaints(format!("card\n\"{text}\"\n").as_bytes()).remove(0);

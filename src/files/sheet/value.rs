@@ -130,7 +130,7 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
     {
         return Err(format!("it looks like a number as it is printed on a card, 077,30211: {WANTED}; {FORMS}"));
     }
-    if is_full_width && text.contains(char::is_alphabetic) {
+    if is_full_width {
         return Err("the row is divided by full-width commas: write half-width ones".into());
     }
     if text.contains([';', '；', '\t', '|']) {
