@@ -68,8 +68,8 @@ posgate: the server that card terminals and door access boards talk to
 
     posgate ctl COMMAND …                                    talk to the running server; --config FILE or --control PATH, --json
       topup|subsidy CARD AMOUNT    payout CARD AMOUNT|all    adjust CARD ±AMOUNT [--about SEQ]    also with --uses N
-      topup|subsidy|adjust --file FILE.csv --for NAME        card 卡号, amount 金额, uses 次数, name 姓名, note 备注, key 流水号
-      lost|found|freeze|unfreeze|close --file FILE.csv --for NAME   card 卡号, name 姓名, note 备注, key 流水号
+      topup|subsidy|adjust --file FILE.csv --for NAME        card 卡号, amount 金额, uses 次数, name 姓名, note 备注, key 操作编号
+      lost|found|freeze|unfreeze|close --file FILE.csv --for NAME   card 卡号, name 姓名, note 备注, key 操作编号
           FILE - is stdin; NAME says what the file is for (2026-12): each card's row is done once under it; --dry-run adds up only
       void SEQ [--amount AMOUNT]                             undo a sale
       lost|found|freeze|unfreeze|close CARD    replace OLD NEW    reissue CARD

@@ -113,7 +113,7 @@ impl Balances {
         line("站点", "site", super::layout::printable(&report.site));
         line("账本", "ledger", format!("{:016x}", report.ledger));
         line("营业日终", "end of business day", report.to.map_or("…".to_owned(), |day| day.to_string()));
-        line("账本末尾", "head of the ledger", report.head.to_string());
+        line("账本末条", "head of the ledger", report.head.to_string());
         for note in &report.notes {
             line("注意", "note", note.clone());
         }

@@ -52,7 +52,7 @@ const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec("old", &["原编号"], &["旧编号", "原学号", "旧学号"], Holds::Name),
     ColumnSpec("new", &["新编号"], &["新学号"], Holds::Name),
     ColumnSpec("note", &["备注"], &["说明", "摘要", "事由", "remark", "remarks", "comment"], Holds::Text),
-    ColumnSpec("key", &["流水号"], &["操作编号"], Holds::Name),
+    ColumnSpec("key", &["操作编号"], &["流水号"], Holds::Name),
     ColumnSpec("name", &["姓名"], NAME_ALIASES, Holds::Text),
     ColumnSpec("department", &["部门"], DEPARTMENT_ALIASES, Holds::Text),
 ];
@@ -108,16 +108,16 @@ impl Shape {
     const fn wanted(self) -> &'static str {
         match self {
             Self::Move(_) => {
-                "the first line must name the columns card 卡号 and amount 金额 (or uses 次数); note 备注 and key 流水号 may follow"
+                "the first line must name the columns card 卡号 and amount 金额 (or uses 次数); note 备注 and key 操作编号 may follow"
             }
             Self::Card(_) => {
-                "the first line must name the column card 卡号; name 姓名, note 备注 and key 流水号 may follow"
+                "the first line must name the column card 卡号; name 姓名, note 备注 and key 操作编号 may follow"
             }
             Self::Account => {
-                "the first line must name the columns card 卡号 and account 编号; note 备注 and key 流水号 may follow"
+                "the first line must name the columns card 卡号 and account 编号; note 备注 and key 操作编号 may follow"
             }
             Self::Rename => {
-                "the first line must name the columns old 原编号 and new 新编号; note 备注 and key 流水号 may follow"
+                "the first line must name the columns old 原编号 and new 新编号; note 备注 and key 操作编号 may follow"
             }
         }
     }
@@ -441,11 +441,11 @@ mod tests {
         for (at, words) in [
             ("may.csv:2: column 金额/amount", "at most two decimals"),
             ("may.csv:3: column 卡号/card", "format the column as text"),
-            ("may.csv:3: column 流水号/key", "no key"),
+            ("may.csv:3: column 操作编号/key", "no key"),
             ("may.csv:4: column 卡号/card", "missing"),
             ("may.csv:4: column 金额/amount", "below zero"),
             ("may.csv:5: column 金额/amount", "nothing would move"),
-            ("may.csv:7: column 流水号/key", "line 6 has the same key"),
+            ("may.csv:7: column 操作编号/key", "line 6 has the same key"),
             ("may.csv:8: column 金额/amount", "at most 9999999.99"),
         ] {
             assert!(problems.iter().any(|line| line.starts_with(at) && line.contains(words)), "{at}: {problems:#?}");

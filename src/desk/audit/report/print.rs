@@ -77,7 +77,7 @@ impl Report {
             line(out, "首条", "first", place(first.0, first.1));
             line(out, "末条", "last", place(last.0, last.1));
         }
-        line(out, "账本末尾", "head of the ledger", self.head);
+        line(out, "账本末条", "head of the ledger", self.head);
         for note in &self.notes {
             line(out, "注意", "note", note);
         }
