@@ -4,8 +4,8 @@
 //! of that seed, at that step, so many of its hours on (seed and step move when the simulation changes: those of 1 to 28 are of
 //! before the operator's orders).
 //! (`turn` 1, 2, 27; `engine/book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32, 35; `engine/server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25,
-//! 26, 33, 34, 36, 45; `engine/model/entry.rs` 13, 31; `ledger` 9, 12, 18, 22, 24, 28, 46, 47; `files` 48; `engine/policy.rs` 42,
-//! 43, 49, 50, 51.)
+//! 26, 33, 34, 36, 45; `engine/model/entry.rs` 13, 31; `ledger` 9, 12, 18, 22, 24, 28, 47; `files` 48; `engine/policy.rs` 42,
+//! 43, 46, 49, 50, 51.)
 //!
 //! | | mutation | seed, step, hour | what the judge said |
 //! |---|---|---|---|
@@ -53,6 +53,13 @@
 //! | 42 | a terminal's groups are not looked at | 2, 6778, 12 | what the rules say |
 //! | 43 | a card's last day is not one of its days | 1, 548, 0 | what the rules say |
 //! | 44 | the frame of a sale that was voided is approved | 17, 19515, 8 | 008 for a sale that was voided |
+//! | 45 | a scan is not in doubt | 1, 6301, 2 | tried again, charged again |
+//! | 46 | a door's groups are not looked at | 1, 934, 1 | a door opened |
+//! | 47 | a ledger of another machine is served under its own name | 2, 3874, 2 | what the other machine makes of the ledger |
+//! | 48 | a table that was cut within a line is taken | 2, 1533, 0 | cut to 359 rows of 361 |
+//! | 49 | of a door, what crosses midnight is of the next day | 1, 45, 0 | a door opened |
+//! | 50 | a door's reason is that of its last section | 1, 1025, 1 | a door stayed shut |
+//! | 51 | no pass-back | 1, 20156, 5 | a door opened |
 //!
 //! The world goes not through what sockets alone show: a door's request that arrived before the turn, an account column that was
 //! edited, `--accept` without its crc, a number that another holder gets.
@@ -62,7 +69,7 @@
 mod sim;
 
 /// Worlds of few devices, so that a build without optimisation plays them in seconds.
-const SEEDS: [u64; 4] = [31, 24, 42, 27];
+const SEEDS: [u64; 4] = [53, 73, 49, 56];
 
 #[test]
 fn worlds_of_faults_end_with_every_promise_kept_and_the_faults_did_happen() {

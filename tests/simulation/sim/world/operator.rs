@@ -178,6 +178,11 @@ impl World {
             Err(CareError::Refused(why)) if has_struck || why.contains("there is no") => {
                 self.coverage.count("operator archive refused");
             }
+            // What an archive that was cut short left there is of before an older copy was restored: the operator takes another stick.
+            Err(CareError::Refused(why)) if self.is_copied && why.contains("is there already and differs") => {
+                self.coverage.count("operator archive refused, beside a copy that differs");
+                self.stick = Disk::new(self.random.next());
+            }
             Err(CareError::Io(_)) if has_struck || self.disk.is_broken() => {
                 self.coverage.count("fault archive cut short");
             }
