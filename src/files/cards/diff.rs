@@ -93,7 +93,7 @@ pub struct Difference {
     pub ignored: Vec<Ignored>,
     /// Cards whose account in the new table would be ignored, for the ledger has them on another: number and sentence.
     pub elsewhere: Vec<(CardNo, String)>,
-    /// Whether a reload would be refused unless forced.
+    /// Whether a reload would refuse it, for so many cards are gone.
     pub loses_many: bool,
 }
 
@@ -120,7 +120,7 @@ impl Difference {
                 difference.gone.push(head(record));
             }
         }
-        difference.loses_many = difference.gone.len() * 10 > before.len();
+        difference.loses_many = super::whole::are_too_many_gone(difference.gone.len(), before.len());
         difference.ignored = ignored(old, new, opened);
         difference
     }
@@ -245,7 +245,7 @@ impl fmt::Display for Difference {
         if self.loses_many {
             writeln!(
                 f,
-                "note     more than a tenth of the cards would be gone: a reload refuses that unless it is forced"
+                "note     so many cards would be gone that a reload refuses the file; it says how to take it all the same"
             )?;
         }
         let Self { new, gone, changed, same, ignored, elsewhere, .. } = self;
@@ -325,7 +325,17 @@ mod tests {
         let text = difference.to_string();
         assert!(text.contains("new      0000000003 @0000000003 张三: balance 5.00\n"), "{text}");
         assert!(text.contains("gone     0000000002 @0000000002 b\n"), "{text}");
-        assert!(text.contains("more than a tenth"), "{text}");
+        // The rule is a reload's: more than a tenth, and more than three.
+        assert!(!text.contains("a reload refuses"), "{text}");
+        let cards =
+            |first: u32| table(&format!("card\n{}", (first..=40).map(|card| format!("{card}\n")).collect::<String>()));
+        for (gone, is_refused) in [(4, false), (5, true)] {
+            let difference = Difference::between(&cards(1), &cards(1 + gone), &HashMap::new());
+            assert_eq!(
+                (difference.loses_many, difference.to_string().contains("a reload refuses")),
+                (is_refused, is_refused)
+            );
+        }
     }
 
     #[test]

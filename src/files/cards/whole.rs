@@ -94,7 +94,7 @@ fn lost_cards(before: &Before, after: &CardFile) -> Option<String> {
 }
 
 /// Whether so many cards gone of those before are too many for a table that is whole: all, or more than a tenth and more than three.
-const fn are_too_many_gone(gone: usize, of: usize) -> bool {
+pub(super) const fn are_too_many_gone(gone: usize, of: usize) -> bool {
     of > 0 && (gone == of || (gone > 3 && gone * 10 > of))
 }
 
