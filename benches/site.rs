@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use posgate::engine::model::rules::Rules;
 use posgate::engine::model::{Mono, Now, Stamp, Wall};
-use posgate::engine::server::{Effects, Mailbag, Origin, Peer, Server, Tables};
+use posgate::engine::server::{Effects, Origin, Outgoing, Peer, Server, Tables};
 use posgate::files::{cards, config};
 use posgate::ledger::{DirStorage, Ledger};
 use posgate::turn::Service;
@@ -90,7 +90,7 @@ impl Site {
         let peer = Peer { source, local: Ipv4Addr::new(192, 168, 1, 1), socket: 0 };
         self.service.receive(&now, peer, frame, false).expect("the ledger can be written");
         let mut replies = 0;
-        let mut post = |bag: &Mailbag| {
+        let mut post = |bag: &Outgoing| {
             for (_, bytes) in bag.iter() {
                 black_box(bytes);
                 replies += 1;

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use posgate::engine::model::{Mono, Now, Stamp};
 use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
 use posgate::host::clock::Clock;
-use posgate::host::watch::{Around, Places, Watch};
+use posgate::host::watch::{Places, SocketStats, Watch};
 use posgate::ledger::{DirStorage, Ledger};
 use posgate::turn::Service;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -64,9 +64,9 @@ fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_w
         service.receive(&now, peer, frame.as_bytes(), false).expect("written");
         service.end_turn(&now, &mut |_| ()).expect("written");
         for _ in 0..3 {
-            let around = || Around { kernel_dropped: Some(1), unsent: 2 };
-            good.after_turn(&now, &clock, &service, 2, around);
-            bad.after_turn(&now, &clock, &service, 2, around);
+            let socket_stats = || SocketStats { kernel_dropped: Some(1), unsent: 2 };
+            good.after_turn(&now, &clock, &service, 2, socket_stats);
+            bad.after_turn(&now, &clock, &service, 2, socket_stats);
             now.mono = now.mono.plus_ms(700);
             now.stamp.wall.0 += 700;
         }
@@ -75,19 +75,19 @@ fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_w
     assert_eq!((change.allocations, change.reallocations), (0, 0));
     // Turns that change nothing, such as that of a timer, write nothing and arm nothing.
     let inode = || std::fs::metadata(&status).expect("a file").ino();
-    let (before, around) = (inode(), Around { kernel_dropped: Some(1), unsent: 2 });
+    let (before, socket_stats) = (inode(), SocketStats { kernel_dropped: Some(1), unsent: 2 });
     for _ in 0..20 {
         now.mono = now.mono.plus_ms(700);
-        good.after_turn(&now, &clock, &service, 2, || around);
+        good.after_turn(&now, &clock, &service, 2, || socket_stats);
         assert_eq!((inode(), good.deadline()), (before, None));
     }
-    good.after_turn(&now, &clock, &service, 3, || around);
+    good.after_turn(&now, &clock, &service, 3, || socket_stats);
     assert!(good.deadline().is_some_and(|due| due > now.mono), "a change");
     let text = std::fs::read_to_string(&status).expect("a file");
     assert!(
         text.contains("\"received\":400") && text.contains("\"machine\":\"00200\""),
         "it was written to the end: {text}"
     );
-    let failed = posgate::desk::status::Status { trouble: None, ..bad.status(&now, &service, Around::default()) };
+    let failed = posgate::desk::status::Status { trouble: None, ..bad.status(&now, &service, SocketStats::default()) };
     assert!(failed.outside.status_failed >= 390, "{}", failed.outside.status_failed);
 }

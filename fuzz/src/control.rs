@@ -25,7 +25,7 @@ use std::path::Path;
 
 use posgate::desk::control::json::{self, Value};
 use posgate::desk::control::request::{self, Request};
-use posgate::desk::control::{Answer, Host, Owed, Reply, answer};
+use posgate::desk::control::{Answer, Deferred, Host, Reply, answer};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::engine::model::{Entry, Kind, Mono, Now, Stamp, Wall};
 use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
@@ -208,7 +208,7 @@ impl<'t, 's> Desk<'t, 's> {
         let Answer { reply, .. } = answered.expect("memory can be written");
         let line = match reply {
             Reply::Line(line) => line,
-            Reply::Owed(Owed::Reload { .. } | Owed::Status) => "{\"ok\":true}".to_owned(),
+            Reply::Deferred(Deferred::Reload { .. } | Deferred::Status) => "{\"ok\":true}".to_owned(),
         };
         assert!(line.len() <= CONTROL_LINE_MAX && !line.contains('\n'), "{line}");
         let value = json::parse(&line).unwrap_or_else(|wrong| panic!("{wrong}: {line}"));

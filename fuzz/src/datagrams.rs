@@ -32,7 +32,7 @@ use log::LevelFilter;
 use posgate::engine::book::Book;
 use posgate::engine::limits::{ENTRIES_MAX, LINE_LEN_MAX, REPLY_LEN_MAX};
 use posgate::engine::model::{Balance, Entry, Kind, Mono, Now, Stamp, Wall};
-use posgate::engine::server::{Effects, Mailbag, Origin, Peer, Server, Tables};
+use posgate::engine::server::{Effects, Origin, Outgoing, Peer, Server, Tables};
 use posgate::engine::wire::Reply;
 use posgate::ledger::line;
 
@@ -438,7 +438,7 @@ fn add_up(sums: &mut BTreeMap<String, (i64, i64, i64)>, entry: &Entry) {
 }
 
 /// Every reply is one of these codes, can be read by a device, and fits its buffer.
-fn look_at(bag: &Mailbag, codes: &[u16]) {
+fn look_at(bag: &Outgoing, codes: &[u16]) {
     for (_, reply) in bag.iter() {
         assert!(reply.len() <= REPLY_LEN_MAX);
         let parsed = Reply::parse(reply).unwrap_or_else(|| panic!("no reply: {:?}", reply.escape_ascii().to_string()));

@@ -45,8 +45,8 @@ pub(super) fn show(options: &Options) -> u8 {
 }
 
 fn show_all(options: &Options) -> Result<u8, Failure> {
-    let at_hand = AtHand::find(options, &options.operands)?;
-    let calendar = at_hand.calendar()?;
+    let ledger_args = LedgerArgs::find(options, &options.operands)?;
+    let calendar = ledger_args.calendar()?;
     let filter = filter(options, &calendar)?;
     let last = match options.value("last") {
         None => None,
@@ -56,10 +56,10 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
         }
     };
     let show = Show { filter, calendar, last, raw: options.has("raw"), after: after(options)? };
-    let mut synced = options.has("durable").then(|| Synced::of(options, &at_hand));
+    let mut synced = options.has("durable").then(|| Synced::of(options, &ledger_args));
     let mut ask = synced.as_mut().map(|synced| || synced.ask());
     let ask = ask.as_mut().map(|ask| ask as &mut AskSynced);
-    let damage = show::run(&at_hand.places, &show, options.has("follow"), ask, &mut io::stdout())?;
+    let damage = show::run(&ledger_args.places, &show, options.has("follow"), ask, &mut io::stdout())?;
     match damage {
         None => Ok(0),
         Some(sentence) => Err(AuditError::Damaged(sentence).into()),
@@ -72,8 +72,8 @@ pub(super) fn report(options: &Options) -> u8 {
 }
 
 fn report_all(options: &Options) -> Result<u8, Failure> {
-    let at_hand = AtHand::find(options, &options.operands)?;
-    let calendar = at_hand.calendar()?;
+    let ledger_args = LedgerArgs::find(options, &options.operands)?;
+    let calendar = ledger_args.calendar()?;
     let day = |name: &str| match options.value(name) {
         None => Ok(None),
         Some(text) => day_of(text, &calendar)
@@ -89,8 +89,8 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
         (None, from, to) => Span::Days(from, to),
         (Some(_), ..) => return Err(usage("give --day, or --from and --to, not both".to_owned())),
     };
-    let table = if options.has("balances") { at_hand.cards()? } else { None };
-    let source = Source::open(&at_hand.places)?;
+    let table = if options.has("balances") { ledger_args.cards()? } else { None };
+    let source = Source::open(&ledger_args.places)?;
     let (report, accounts) = gather(&source, span)?;
     let text = match (options.has("balances"), options.has("json")) {
         (false, false) => report.to_string(),
@@ -124,11 +124,11 @@ fn export_all(options: &Options) -> Result<u8, Failure> {
         Some("zh") => Language::Chinese,
         Some(other) => return Err(usage(format!("--header {}: write en or zh", typed(other)))),
     };
-    let at_hand = AtHand::find(options, &options.operands)?;
-    let calendar = at_hand.calendar()?;
+    let ledger_args = LedgerArgs::find(options, &options.operands)?;
+    let calendar = ledger_args.calendar()?;
     let (filter, after) = (filter(options, &calendar)?, after(options)?);
     let export = Export { filter, calendar, format, header, gbk: options.has("gbk"), after };
-    let source = Source::open(&at_hand.places)?;
+    let source = Source::open(&ledger_args.places)?;
     if let Some(note) = source.note() {
         complain!("{note}");
     }
@@ -175,9 +175,9 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
         }
         _ => return Err(usage(how.to_owned())),
     };
-    let at_hand = AtHand::find(options, &places)?;
-    let calendar = at_hand.calendar()?;
-    let story = tell(&Source::open(&at_hand.places)?, &calendar, question)?;
+    let ledger_args = LedgerArgs::find(options, &places)?;
+    let calendar = ledger_args.calendar()?;
+    let story = tell(&Source::open(&ledger_args.places)?, &calendar, question)?;
     let text = if options.has("json") { format!("{}\n", story.json()) } else { story.to_string() };
     print(&text)?;
     Ok(0)
@@ -201,13 +201,13 @@ pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8
 }
 
 /// What the operands and `--config` name.
-struct AtHand {
+struct LedgerArgs {
     places: Vec<PathBuf>,
     /// With a configuration: its time zone, start of the day and card table.
     settings: Option<Settings>,
 }
 
-impl AtHand {
+impl LedgerArgs {
     fn find(options: &Options, operands: &[impl AsRef<OsStr>]) -> Result<Self, Failure> {
         let is_asked = options.config.is_some() || operands.is_empty();
         let settings = if is_asked { Some(config::load(&options.config()).map_err(Failure::Config)?) } else { None };
@@ -309,10 +309,10 @@ struct Synced {
 const PATIENCE: u32 = 50;
 
 impl Synced {
-    fn of(options: &Options, at_hand: &AtHand) -> Self {
+    fn of(options: &Options, ledger_args: &LedgerArgs) -> Self {
         let named = options.value("control").map(PathBuf::from);
-        let control = named.or_else(|| at_hand.settings.as_ref()?.control.clone());
-        let dirs = at_hand.places.iter().filter(|place| place.is_dir()).cloned().collect();
+        let control = named.or_else(|| ledger_args.settings.as_ref()?.control.clone());
+        let dirs = ledger_args.places.iter().filter(|place| place.is_dir()).cloned().collect();
         Self { control, dirs, patience: 0, is_followed: options.has("follow") }
     }
 

@@ -24,7 +24,7 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 
-use crate::desk::control::{Answer, Owed, Reply, json::Object};
+use crate::desk::control::{Answer, Deferred, Reply, json::Object};
 use crate::engine::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::engine::model::Mono;
 
@@ -200,9 +200,9 @@ impl Control {
     }
 
     /// What the loop owes a client, now that the turn is committed. Asked until it is nothing; [`Control::answer_owed`] follows each.
-    pub fn owed(&self) -> Option<Owed> {
+    pub fn deferred(&self) -> Option<Deferred> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
-            Reply::Owed(owed) => Some(owed),
+            Reply::Deferred(deferred) => Some(deferred),
             Reply::Line(_) => None,
         })
     }
@@ -210,7 +210,7 @@ impl Control {
     /// Answers what [`Control::owed`] told of.
     pub fn answer_owed(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
-        if let Some(held) = held.find(|held| matches!(held.reply, Reply::Owed(_))) {
+        if let Some(held) = held.find(|held| matches!(held.reply, Reply::Deferred(_))) {
             *held = Held { reply: Reply::Line(line) };
         }
     }
@@ -348,7 +348,7 @@ impl Held {
     fn len(&self) -> usize {
         match &self.reply {
             Reply::Line(line) => line.len() + 1,
-            Reply::Owed(_) => CONTROL_OUTPUT_LEN,
+            Reply::Deferred(_) => CONTROL_OUTPUT_LEN,
         }
     }
 }
@@ -433,7 +433,7 @@ mod tests {
             let answered = control.answer_lines(|line| {
                 heard.push(String::from_utf8_lossy(line).into_owned());
                 let reply = match line {
-                    b"status" => Reply::Owed(Owed::Status),
+                    b"status" => Reply::Deferred(Deferred::Status),
                     line => Reply::Line(format!("{} {}", line.len(), "x".repeat(line.len() % 4000))),
                 };
                 Ok(Answer { reply, is_heavy: line.starts_with(b"heavy") })
@@ -497,9 +497,9 @@ mod tests {
         // An answer that the loop owes is the last of its client's in a turn, and rests on nothing.
         client.write_all(b"a\nstatus\nb\n").unwrap();
         assert_eq!(desk.read(0), 2);
-        assert_eq!(desk.control.owed(), Some(Owed::Status));
+        assert_eq!(desk.control.deferred(), Some(Deferred::Status));
         desk.control.answer_owed("fine".to_owned());
-        assert_eq!(desk.control.owed(), None);
+        assert_eq!(desk.control.deferred(), None);
         desk.control.deliver(Mono(0));
         assert_eq!((next_line(&client), next_line(&client)), ("1 x\n".to_owned(), "fine\n".to_owned()));
         assert_eq!(desk.turn(0), 1);

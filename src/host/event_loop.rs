@@ -18,12 +18,12 @@ use super::arrival::Arrivals;
 use super::control_socket::Control;
 use super::drops::Drops;
 use super::udp::{self, Likely, Mail, Socket};
-use super::watch::{Around, Places, Watch};
-use crate::desk::control::{self as operator, Host, Owed};
+use super::watch::{Places, SocketStats, Watch};
+use crate::desk::control::{self as operator, Deferred, Host};
 use crate::desk::status::Status;
 use crate::engine::limits::{TURN_BEYOND_MS_MAX, TURN_DATAGRAMS_MAX};
 use crate::engine::model::{Mono, Now};
-use crate::engine::server::{Effects, Mailbag, Peer, Server};
+use crate::engine::server::{Effects, Outgoing, Peer, Server};
 use crate::engine::wire::{Buffer, Reply};
 use crate::files::zone::Zone;
 use crate::host::clock::{self, Clock};
@@ -209,7 +209,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         logging::set_offset(now.stamp.offset_s);
         let Self { service, sockets, unsent, clock, .. } = self;
         service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))?;
-        self.watch.write(&now, &self.service, around(&self.sockets, &self.unsent));
+        self.watch.write(&now, &self.service, socket_stats(&self.sockets, &self.unsent));
         Ok(())
     }
 
@@ -258,9 +258,9 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// Ends: what waits in the sockets is sent again by its devices.
     fn stop(mut self, now: &Now) -> io::Result<()> {
         let Self { service, sockets, unsent, clock, drops, watch, .. } = &mut self;
-        drops.finish(around(sockets, unsent).kernel_dropped.unwrap_or(0));
+        drops.finish(socket_stats(sockets, unsent).kernel_dropped.unwrap_or(0));
         service.stop(now, &mut |bag| unsent.post(clock, sockets, bag))?;
-        watch.finish(now, service, around(sockets, unsent));
+        watch.finish(now, service, socket_stats(sockets, unsent));
         Ok(())
     }
 
@@ -270,14 +270,14 @@ impl<'t, S: Storage> Loop<'t, S> {
         now: &Now,
         reload: &mut impl FnMut(&mut Server, Option<u32>) -> Result<Reloaded, String>,
     ) -> io::Result<()> {
-        while let Some(owed) = self.control.as_ref().and_then(Control::owed) {
+        while let Some(deferred) = self.control.as_ref().and_then(Control::deferred) {
             let begin = self.clock.mono();
-            let answer = match owed {
-                Owed::Reload { accept } => {
+            let answer = match deferred {
+                Deferred::Reload { accept } => {
                     let reloaded = reload(self.service.server_mut(), accept);
                     self.reload(now, reloaded)?
                 }
-                Owed::Status => operator::status(&self.status(now)),
+                Deferred::Status => operator::status(&self.status(now)),
             };
             self.control.as_mut().expect("it was just asked").answer_owed(answer);
             self.rest_from_lines(begin);
@@ -311,13 +311,13 @@ impl<'t, S: Storage> Loop<'t, S> {
 
     /// How the server stands.
     pub fn status(&self, now: &Now) -> Status<'_> {
-        self.watch.status(now, &self.service, around(&self.sockets, &self.unsent))
+        self.watch.status(now, &self.service, socket_stats(&self.sockets, &self.unsent))
     }
 
     /// Lets the status files follow what this turn changed.
     fn tell_status(&mut self, now: &Now) {
         let Self { watch, service, sockets, unsent, clock, .. } = self;
-        watch.after_turn(now, clock, service, unsent.total, || around(sockets, unsent));
+        watch.after_turn(now, clock, service, unsent.total, || socket_stats(sockets, unsent));
     }
 
     fn now(&self) -> Now {
@@ -378,7 +378,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.serve_aside(now)?;
         self.take_lines(now)?;
         let Self { service, sockets, unsent, clock, drops, end_ms, .. } = self;
-        drops.after_turn(now.mono, received, || around(sockets, unsent).kernel_dropped.unwrap_or(0));
+        drops.after_turn(now.mono, received, || socket_stats(sockets, unsent).kernel_dropped.unwrap_or(0));
         let begin = clock.mono();
         service.end_turn(now, &mut |bag| unsent.post(clock, sockets, bag))?;
         *end_ms = clock.mono().ms_since(begin);
@@ -484,14 +484,14 @@ impl Host for World<'_> {
 }
 
 /// What the sockets say beside their datagrams.
-fn around(sockets: &[Socket], unsent: &Unsent) -> Around {
+fn socket_stats(sockets: &[Socket], unsent: &Unsent) -> SocketStats {
     let dropped = sockets.iter().map(Socket::kernel_dropped);
-    Around { kernel_dropped: dropped.sum(), unsent: unsent.total }
+    SocketStats { kernel_dropped: dropped.sum(), unsent: unsent.total }
 }
 
 impl Unsent {
     /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
-    fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Mailbag) {
+    fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Outgoing) {
         // After the sync: a slow disk may have made an opened door too old.
         let now = clock.mono();
         for (number, socket) in sockets.iter_mut().enumerate() {

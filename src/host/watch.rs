@@ -52,7 +52,7 @@ pub struct Places {
 
 /// What the loop knows beside its service.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Around {
+pub struct SocketStats {
     /// As in [`Outside`].
     pub kernel_dropped: Option<u64>,
     /// As in [`Outside`].
@@ -134,7 +134,7 @@ impl Watch {
         clock: &Clock,
         service: &Service<S>,
         unsent: u64,
-        around: impl FnOnce() -> Around,
+        socket_stats: impl FnOnce() -> SocketStats,
     ) {
         if !self.is_on() {
             return;
@@ -144,23 +144,23 @@ impl Watch {
         }
         if self.due.is_some_and(|due| due <= now.mono) {
             let begun = clock.mono();
-            self.write(now, service, around());
+            self.write(now, service, socket_stats());
             let done = clock.mono();
             self.not_before = done.plus_ms(DELAY_MS.max(SHARE * done.ms_since(begun)));
         }
     }
 
     /// Writes the files now: at the start, before anything changed.
-    pub fn write<S: Storage>(&mut self, now: &Now, service: &Service<S>, around: Around) {
+    pub fn write<S: Storage>(&mut self, now: &Now, service: &Service<S>, socket_stats: SocketStats) {
         if !self.is_on() {
             return;
         }
         self.due = None;
         self.not_before = now.mono.plus_ms(DELAY_MS);
-        self.told = Some(pulse(service, around.unsent));
+        self.told = Some(pulse(service, socket_stats.unsent));
         self.count_segments();
         let mut piece = core::mem::take(&mut self.piece);
-        let status = self.status(now, service, around);
+        let status = self.status(now, service, socket_stats);
         let emits: [(Option<&Target>, Emit); 2] =
             [(self.status.as_ref(), &|out| status.emit(out)), (self.metrics.as_ref(), &|out| status.emit_metrics(out))];
         let mut failed = 0;
@@ -180,18 +180,23 @@ impl Watch {
         if is_due && failed > 0 {
             self.failed_told = Some(now.mono);
             // The warning itself is no change that would be worth another try.
-            self.told = Some(pulse(service, around.unsent));
+            self.told = Some(pulse(service, socket_stats.unsent));
         }
     }
 
     /// The last word of a clean stop: the same with `"running":false`.
-    pub fn finish<S: Storage>(&mut self, now: &Now, service: &Service<S>, around: Around) {
+    pub fn finish<S: Storage>(&mut self, now: &Now, service: &Service<S>, socket_stats: SocketStats) {
         self.pid = 0;
-        self.write(now, service, around);
+        self.write(now, service, socket_stats);
     }
 
     /// What the files say, for the control socket.
-    pub fn status<'a, S: Storage>(&'a self, now: &Now, service: &'a Service<'_, S>, around: Around) -> Status<'a> {
+    pub fn status<'a, S: Storage>(
+        &'a self,
+        now: &Now,
+        service: &'a Service<'_, S>,
+        socket_stats: SocketStats,
+    ) -> Status<'a> {
         let ledger = service.ledger();
         let newest_len = ledger.segment_len();
         Status {
@@ -213,8 +218,8 @@ impl Watch {
             },
             outside: Outside {
                 pid: self.pid,
-                kernel_dropped: around.kernel_dropped,
-                unsent: around.unsent,
+                kernel_dropped: socket_stats.kernel_dropped,
+                unsent: socket_stats.unsent,
                 status_failed: self.failed,
             },
             now: *now,

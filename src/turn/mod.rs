@@ -15,7 +15,7 @@ use log::{debug, info, warn};
 use crate::engine::book::Book;
 use crate::engine::limits::{ROOM_TRIED_LEN, TAIL_LEN_MAX, TURN_BATCH, TURN_BATCH_MIN, TURN_DATAGRAMS_MAX};
 use crate::engine::model::{Entry, EntrySeq, Mono, Now};
-use crate::engine::server::{Effects, Mailbag, Peer, Room, Server};
+use crate::engine::server::{Effects, Outgoing, Peer, Room, Server};
 use crate::ledger::identity::{Identity, Keeper};
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
 
@@ -45,7 +45,7 @@ const SNAPSHOT_ACCOUNT_BYTES: u64 = 160;
 const PAUSE_MS: u64 = 2000;
 
 /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
-pub type Post<'a> = &'a mut dyn FnMut(&Mailbag);
+pub type Post<'a> = &'a mut dyn FnMut(&Outgoing);
 
 /// A server, its ledger, and the effects on their way from one to the other.
 pub struct Service<'t, S: Storage> {
@@ -488,7 +488,7 @@ impl State for Book {
     }
 }
 
-fn send(bag: &mut Mailbag, post: Post) {
+fn send(bag: &mut Outgoing, post: Post) {
     if !bag.is_empty() {
         post(bag);
         bag.clear();

@@ -15,7 +15,7 @@ use posgate::engine::gbk;
 use posgate::engine::model::text::text_from;
 use posgate::engine::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
 use posgate::engine::wire::{
-    Access, Amount, Basis, Body, Code, DeviceFrame, Found, Malformed, OfflineSale, PinKind, Reply, Request,
+    Access, Amount, Body, Code, CountedIn, DeviceFrame, Found, Malformed, OfflineSale, PinKind, Reply, Request,
 };
 
 /// One vector of a file.
@@ -246,8 +246,8 @@ impl Meaning {
                 time: self.time(),
                 time_raw: self.get("time"),
                 basis: self.find("basis").map(|basis| match basis {
-                    b"amount" => Basis::Amount,
-                    b"count" => Basis::Count,
+                    b"amount" => CountedIn::Amount,
+                    b"count" => CountedIn::Count,
                     _ => panic!("basis in {self:?}"),
                 }),
                 record: posgate::engine::model::text::text_of_gbk(self.get("record")),
@@ -374,8 +374,8 @@ impl Meaning {
                 .with_some(
                     "basis",
                     sale.basis.map(|basis| match basis {
-                        Basis::Amount => "amount",
-                        Basis::Count => "count",
+                        CountedIn::Amount => "amount",
+                        CountedIn::Count => "count",
                     }),
                 )
                 .with("record", sale.record_raw)

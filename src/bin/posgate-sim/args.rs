@@ -7,7 +7,7 @@ use lexopt::prelude::{Long, Short, Value, ValueExt};
 use posgate::engine::gbk;
 use posgate::engine::model::text::text_from;
 use posgate::engine::model::{CardNo, MachineNo, Money, Pin, Serial, Text, UnitNo};
-use posgate::engine::wire::{Basis, PinKind};
+use posgate::engine::wire::{CountedIn, PinKind};
 
 use crate::cast;
 use crate::clock::Clock;
@@ -258,7 +258,7 @@ fn command(word: &str, fields: &Fields, now: &str) -> Result<Command, String> {
             card: card()?.as_bytes().to_vec(),
             amount: amount()?.into_bytes(),
             time: fields.time.clone().unwrap_or(now.to_owned()).into_bytes(),
-            basis: if fields.is_count { Basis::Count } else { Basis::Amount },
+            basis: if fields.is_count { CountedIn::Count } else { CountedIn::Amount },
             address: fields.record.clone().unwrap_or("00000001".to_owned()),
         }),
         _ => return Err(format!("{word:?} is no command; --help lists them")),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use posgate::engine::gbk;
 use posgate::engine::model::{Balance, CardNo, Civil, Money, Pin, Reason, Text, UnitNo};
-use posgate::engine::wire::{Basis, PinKind};
+use posgate::engine::wire::{CountedIn, PinKind};
 
 use crate::cast::{self, Part, card};
 use crate::device::{Ask, Device, Door, Habits, Outcome};
@@ -271,8 +271,8 @@ impl Day {
         let now = self.world.now();
         let device = self.world.device(self.window_2);
         let time = device.local(now).to_string();
-        device.store(card(cast::ZHAO).as_str(), "0.75", "2000-00-00 00:00:00", Basis::Amount);
-        device.store(card(cast::STRANGER).as_str(), "0.25", &time, Basis::Amount);
+        device.store(card(cast::ZHAO).as_str(), "0.75", "2000-00-00 00:00:00", CountedIn::Amount);
+        device.store(card(cast::STRANGER).as_str(), "0.25", &time, CountedIn::Amount);
         self.tally.asked += 2;
         println!("— the cable is back; the first 011 gets lost");
         self.world.cut(self.window_2, false);

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use posgate::engine::model::{CardNo, Civil, DeviceTime, FrameSeq, MachineNo, Pin, Serial, Text, UnitNo};
 use posgate::engine::wire::{
-    Access, Amount, Basis, Body, Buffer, Code, DeviceFrame, Found, INVALID_TIME, OfflineSale, PinKind, Reply, Request,
+    Access, Amount, Body, Buffer, Code, CountedIn, DeviceFrame, Found, INVALID_TIME, OfflineSale, PinKind, Reply,
+    Request,
 };
 
 use crate::clock::Moment;
@@ -136,7 +137,7 @@ pub struct Record {
     /// As the frame writes it; may be no date.
     pub time: Vec<u8>,
     /// Money or one use.
-    pub basis: Basis,
+    pub basis: CountedIn,
     /// The slot in the terminal.
     pub address: String,
 }
@@ -294,7 +295,7 @@ impl Device {
     }
 
     /// Puts a sale into its memory as if it had been made long ago.
-    pub fn store(&mut self, card: &str, amount: &str, time: &str, basis: Basis) {
+    pub fn store(&mut self, card: &str, amount: &str, time: &str, basis: CountedIn) {
         self.records_made = self.records_made.wrapping_add(1);
         self.records.push_back(Record {
             card: card.as_bytes().to_vec(),
@@ -446,8 +447,8 @@ impl Device {
 
     fn book(&mut self, ask: &Ask, time: &str) {
         match ask {
-            Ask::Charge { card, amount } => self.store(card.as_str(), amount, time, Basis::Amount),
-            Ask::Meal { card } => self.store(card.as_str(), "0.00", time, Basis::Count),
+            Ask::Charge { card, amount } => self.store(card.as_str(), amount, time, CountedIn::Amount),
+            Ask::Meal { card } => self.store(card.as_str(), "0.00", time, CountedIn::Count),
             Ask::Boot | Ask::Inquiry { .. } | Ask::Scan { .. } => (),
             Ask::Door(_) | Ask::Keys { .. } | Ask::Upload(_) => (),
         }
@@ -732,7 +733,7 @@ mod tests {
     #[test]
     fn a_record_without_a_valid_time_is_dropped_only_for_the_invalid_time() {
         let (mut device, mut effects) = (device(Confirm::Named), Vec::new());
-        device.store("8888888888", "5.50", "2000-00-00 00:00:00", Basis::Amount);
+        device.store("8888888888", "5.50", "2000-00-00 00:00:00", CountedIn::Amount);
         device.tick(MS(0), &mut effects);
         effects.clear();
         device.receive(MS(1), b"011,00002,8888888888,5.50,9999-99-99 99:99:99,00000001", &mut effects);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use posgate::engine::gbk;
 use posgate::engine::model::{CardNo, Civil, Reason};
 use posgate::engine::wire::{
-    Access, Basis, Body, Buffer, Code, DeviceFrame, INVALID_TIME, OfflineSale, PinKind, Reply, Request, parse,
+    Access, Body, Buffer, Code, CountedIn, DeviceFrame, INVALID_TIME, OfflineSale, PinKind, Reply, Request, parse,
 };
 
 use crate::cast;
@@ -286,7 +286,7 @@ impl Canteen {
 
     fn book(&mut self, frame: &DeviceFrame<'_>, sale: &OfflineSale<'_>) -> Vec<u8> {
         let card = sale.card.map_or(0, |card| card.value());
-        let amount = if sale.basis == Some(Basis::Count) { b"meal" } else { sale.amount_raw };
+        let amount = if sale.basis == Some(CountedIn::Count) { b"meal" } else { sale.amount_raw };
         let key = ((frame.machine.value(), card, amount.to_vec()), sale.time_raw.to_vec());
         let is_new = self.booked.insert(key);
         if is_new || self.sin == Sin::BooksMatchedSales {

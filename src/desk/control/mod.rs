@@ -43,12 +43,12 @@ pub enum Reply {
     /// This line, without its end, once the turn is committed.
     Line(String),
     /// What the loop answers, once the turn is committed.
-    Owed(Owed),
+    Deferred(Deferred),
 }
 
 /// What only the loop can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owed {
+pub enum Deferred {
     /// Read configuration and cards again, and say what came of it: [`changes`].
     Reload {
         /// The crc of a table that is taken although it seems not whole; no other is taken then.
@@ -101,8 +101,10 @@ pub fn answer<S: Storage>(
     let is_heavy = request.as_ref().is_ok_and(Request::is_heavy);
     let line = match request {
         Err(sentence) => Object::error(sentence).end(),
-        Ok(Request::Reload { accept }) => return Ok(Answer { reply: Reply::Owed(Owed::Reload { accept }), is_heavy }),
-        Ok(Request::Status) => return Ok(Answer { reply: Reply::Owed(Owed::Status), is_heavy }),
+        Ok(Request::Reload { accept }) => {
+            return Ok(Answer { reply: Reply::Deferred(Deferred::Reload { accept }), is_heavy });
+        }
+        Ok(Request::Status) => return Ok(Answer { reply: Reply::Deferred(Deferred::Status), is_heavy }),
         Ok(Request::Order { order, is_dry, .. }) => orders::obey(service, now, &order, is_dry)?,
         Ok(Request::PayOutAll { order, is_dry }) => orders::pay_out_all(service, now, order, is_dry)?,
         Ok(Request::Clock(machine)) => orders::clock(service, now, machine)?,

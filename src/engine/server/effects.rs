@@ -26,12 +26,12 @@ struct Letter {
 }
 
 /// Replies of one turn, in order.
-pub struct Mailbag {
+pub struct Outgoing {
     letters: heapless::Vec<Letter, MAIL_COUNT_MAX>,
     bytes: heapless::Vec<u8, MAIL_BYTES_MAX>,
 }
 
-impl Mailbag {
+impl Outgoing {
     /// Empty.
     pub const fn new() -> Self {
         Self { letters: heapless::Vec::new(), bytes: heapless::Vec::new() }
@@ -88,7 +88,7 @@ impl Mailbag {
     }
 }
 
-impl Default for Mailbag {
+impl Default for Outgoing {
     fn default() -> Self {
         Self::new()
     }
@@ -97,19 +97,24 @@ impl Default for Mailbag {
 /// The effects of one turn.
 pub struct Effects {
     /// 001: heard. They go at once.
-    pub acks: Mailbag,
+    pub acks: Outgoing,
     /// Rest on nothing: 003, 006, 009, 051. They go once the entries are written, and wait for no sync.
-    pub prompt: Mailbag,
+    pub prompt: Outgoing,
     /// To be appended, in this order. The loop takes them out after each frame.
     pub entries: heapless::Vec<Entry, ENTRIES_MAX>,
     /// Rest on entries: 008, 011, 050. They go once everything before is durable.
-    pub committed: Mailbag,
+    pub committed: Outgoing,
 }
 
 impl Effects {
     /// None.
     pub const fn new() -> Self {
-        Self { acks: Mailbag::new(), prompt: Mailbag::new(), entries: heapless::Vec::new(), committed: Mailbag::new() }
+        Self {
+            acks: Outgoing::new(),
+            prompt: Outgoing::new(),
+            entries: heapless::Vec::new(),
+            committed: Outgoing::new(),
+        }
     }
 
     /// Whether so many more frames or timers may be handled in this turn.

@@ -60,8 +60,8 @@ impl Server<'_> {
             entry.detail.push("card", text_of_gbk::<32>(sale.card_raw));
         }
         match sale.basis {
-            Some(wire::Basis::Amount) => (),
-            Some(wire::Basis::Count) => entry.detail.push("mode", 1),
+            Some(wire::CountedIn::Amount) => (),
+            Some(wire::CountedIn::Count) => entry.detail.push("mode", 1),
             None => entry.detail.push("mode", "unreadable"),
         }
         entry
@@ -90,8 +90,8 @@ impl Server<'_> {
             return Some(self.list_offline(context, sale, entry, fx));
         };
         let asked = match basis {
-            wire::Basis::Amount => amount,
-            wire::Basis::Count => Money::ZERO,
+            wire::CountedIn::Amount => amount,
+            wire::CountedIn::Count => Money::ZERO,
         };
         // Before the look at `offline_max`: what was listed the operator would book by hand, once more.
         let behind = self.sale_behind(context, card, asked, entry.believed_at());
@@ -145,8 +145,8 @@ impl Server<'_> {
         let at = believed.unwrap_or_else(|| self.business_time(&context.now, context.clock, None));
         let groups = row.as_ref().map_or(GroupSet::default(), |row| row.terms.groups);
         let basis = match basis {
-            wire::Basis::Amount => Basis::Amount(asked),
-            wire::Basis::Count => Basis::Count,
+            wire::CountedIn::Amount => Basis::Amount(asked),
+            wire::CountedIn::Count => Basis::Count,
         };
         let (device, is_timed) = (self.device_rule(context.device), believed.is_some());
         let charge = policy::charge_offline(&self.rules, device, groups, basis, at, is_timed);
@@ -221,7 +221,7 @@ impl Server<'_> {
 }
 
 /// What is booked; `None` if any of it cannot be read.
-fn readable(sale: &OfflineSale) -> Option<(CardNo, wire::Basis, Money)> {
+fn readable(sale: &OfflineSale) -> Option<(CardNo, wire::CountedIn, Money)> {
     Some((sale.card?, sale.basis?, sale.amount?))
 }
 

@@ -16,8 +16,8 @@
 
 use log::info;
 
+use super::order_refused::{Refused, USES_MAX};
 use super::outbox::{About, Addressee};
-use super::refused::{Refused, USES_MAX};
 use super::texts::{Values, fill};
 use super::{Effects, Room, Server, access};
 use crate::engine::book::{Ask, Figures, REISSUED, account_in};

@@ -5,8 +5,8 @@
 
 use log::info;
 
+use super::order_refused::Refused;
 use super::outbox::{About, Addressee};
-use super::refused::Refused;
 use super::{Context, Effects, Room, Server};
 use crate::engine::gbk;
 use crate::engine::limits::{TEXT_LEN_MAX, UNKNOWN_CARDS_MAX};

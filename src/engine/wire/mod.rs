@@ -18,6 +18,6 @@ pub mod request;
 
 pub use reply::{Buffer, INVALID_TIME, Reply, ReplyCode};
 pub use request::{
-    Access, Amount, Basis, Body, Code, DeviceFrame, Found, Keyed, Malformed, NotAFrame, OfflineSale, PinKind, Request,
-    RequestNo, parse, parse_knowing,
+    Access, Amount, Body, Code, CountedIn, DeviceFrame, Found, Keyed, Malformed, NotAFrame, OfflineSale, PinKind,
+    Request, RequestNo, parse, parse_knowing,
 };

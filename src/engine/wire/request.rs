@@ -350,7 +350,7 @@ impl<'a> Amount<'a> {
 
 /// What an offline sale was counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Basis {
+pub enum CountedIn {
     /// 0: money.
     Amount,
     /// 1: one use.
@@ -374,7 +374,7 @@ pub struct OfflineSale<'a> {
     /// As received, for the 011.
     pub time_raw: &'a [u8],
     /// Money or uses; `None` for any other kind.
-    pub basis: Option<Basis>,
+    pub basis: Option<CountedIn>,
     /// The slot in the terminal, as the ledger writes it.
     pub record: Text<32>,
     /// As received, for the 011.
@@ -593,8 +593,8 @@ impl<'a> Body<'a> {
             time: DeviceTime::new(time_raw),
             time_raw,
             basis: match basis {
-                b"0" => Some(Basis::Amount),
-                b"1" => Some(Basis::Count),
+                b"0" => Some(CountedIn::Amount),
+                b"1" => Some(CountedIn::Count),
                 _ => None,
             },
             record: text_of_gbk(record_raw),
@@ -673,8 +673,8 @@ impl<'a> Body<'a> {
             Self::Meal { card, time } => line.field(card.as_bytes()).field(&sent(time)),
             Self::Offline(sale) => {
                 let basis: &[u8] = match sale.basis {
-                    Some(Basis::Amount) => b"0",
-                    Some(Basis::Count) => b"1",
+                    Some(CountedIn::Amount) => b"0",
+                    Some(CountedIn::Count) => b"1",
                     None => b"",
                 };
                 line.field(sale.card_raw)

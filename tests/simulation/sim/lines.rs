@@ -88,7 +88,7 @@ pub fn say<S: Storage>(service: &mut Service<S>, now: &Now, line: &str) -> io::R
     let text = match answer.reply {
         Reply::Line(text) => text,
         // The loop's own.
-        Reply::Owed(_) => "{\"ok\":true}".to_owned(),
+        Reply::Deferred(_) => "{\"ok\":true}".to_owned(),
     };
     super::tell(|| format!("desk hears {text}"));
     assert!(text.len() <= CONTROL_LINE_MAX && !text.contains('\n'), "one line: {text}");

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use posgate::engine::server::{Beginning, Effects, Mailbag, Origin, Peer, Server, Tables};
+use posgate::engine::server::{Beginning, Effects, Origin, Outgoing, Peer, Server, Tables};
 use posgate::ledger::identity;
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{Host, Ledger, OpenError};
@@ -119,7 +119,7 @@ impl World {
         let now = self.clocks.now(self.t, true);
         service.keep_identity(&mut keeper, None);
         let mut approved = 0;
-        let mut post = |bag: &Mailbag| {
+        let mut post = |bag: &Outgoing| {
             approved += bag.iter().filter(|(_, letter)| letter.starts_with(b"008")).count();
         };
         service.start(&now, &mut post).expect("nothing is broken there");

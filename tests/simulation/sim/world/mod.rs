@@ -18,7 +18,7 @@ use desk::Desk;
 use operator::Act;
 use posgate::engine::limits::TURN_DATAGRAMS_MAX;
 use posgate::engine::model::{CardRecord, EntrySeq, Now, Rules};
-use posgate::engine::server::{Beginning, Effects, Mailbag, Origin, Peer, Room, Server, Tables};
+use posgate::engine::server::{Beginning, Effects, Origin, Outgoing, Peer, Room, Server, Tables};
 use posgate::ledger::identity::{self, Action, Identity, Keeper, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, Host, Ledger, OpenError, Storage as _, segment, snapshot, verify};
@@ -819,7 +819,7 @@ impl World {
     }
 
     /// Mail leaves.
-    fn post(&mut self, bag: &Mailbag) {
+    fn post(&mut self, bag: &Outgoing) {
         let is_committed = bag.iter().all(|(_, letter)| rests_on_money(letter));
         let point = self.point.filter(|point| is_committed != (*point == Point::BeforeWrite));
         let mut left = u64::MAX;
