@@ -78,7 +78,7 @@ def config():
     options = sorted(set(re.findall(r"^\s*((?:option|list)\s+\w+\s+'[^']*')", manual, re.M)))
     for part in range(0, len(options), 10):
         body = "\n\t".join(options[part : part + 10])
-        seed("config", f"readme-{part}", f"config server 'main'\n\t{body}\n")
+        seed("config", f"manual-{part}", f"config server 'main'\n\t{body}\n")
 
 
 def cards():
