@@ -26,19 +26,6 @@ use posgate::ledger::{Head, is_served};
 
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, ctl, print_problems};
 
-/// The options of `ledger show`.
-pub(super) const SHOW: &[&str] = &[
-    "config", "control=", "raw", "follow", "durable", "last=", "card=", "account=", "machine=", "kind=", "from=",
-    "to=", "after=",
-];
-/// The options of `ledger report`.
-pub(super) const REPORT: &[&str] = &["config", "day=", "from=", "to=", "balances", "json"];
-/// The options of `ledger export`.
-pub(super) const EXPORT: &[&str] =
-    &["config", "format=", "gbk", "header=", "card=", "account=", "machine=", "kind=", "from=", "to=", "after="];
-/// The options of `ledger explain`.
-pub(super) const EXPLAIN: &[&str] = &["config", "json"];
-
 /// Prints the entries that are asked for.
 pub(super) fn show(options: &Options) -> u8 {
     finish(show_all(options))

@@ -1,266 +1,399 @@
-//! `posgate help`, `posgate help COMMAND` and `COMMAND --help`: all commands in short, or one command's page (design.md, section 3).
+//! `posgate help`, `posgate help COMMAND` and `COMMAND --help`, the man page and the completions (design.md, section 3): all of them are
+//! printed from [`COMMANDS`].
 //!
-//! A page says how the command is written, what it does, its options, and what its exit codes mean. A command without a page here shows its
-//! lines of the overview.
+//! What always holds: no line of a page is wider than a terminal of [`COLUMNS`] columns.
 
-use super::{HELP, ctl};
+use std::fmt::Write as _;
 
-/// Which entries `ledger show` and `export` take.
-const FILTER: &str = "\
-    --card N, --account A, --machine N   of this card, account, machine
-    --kind KIND,…                        of these kinds, such as topup,void; sales: all four kinds of sales
-    --from TIME, --to TIME               TIME: 2026-11-22, '2026-11-22 12:30', 12:30 (of today), today, yesterday
-    --after SEQ or --after SEQ:CRC       later than this one, which must be here; with its crc it must be the same. Exit code 1 if
-                                         the ones after it were archived (gap), if it is not there yet (ahead), if it is another
-                                         one here (diverged)";
+use posgate::desk::audit::layout::width;
 
-/// Where ledger commands read.
-const PLACES: &str = "\
-    DIR | SEGMENT…                       a ledger's directory, or segments; an archive's directory beside it: all as one ledger
-    --config FILE                        the ledger, zone and card table of this configuration";
+use super::table::{COMMANDS, Command, Opt, find, group};
 
-/// The pages: the command's words, how it is written, and the rest.
-const PAGES: &[(&str, &str, &str)] = &[
-    (
-        "serve",
-        "posgate serve [--config FILE] [--listen ADDR[:PORT]]…",
-        "Runs the server in the foreground. SIGTERM: sync and leave. SIGHUP: read configuration and cards again.
+/// Columns of the narrowest terminal that people use.
+const COLUMNS: usize = 80;
 
-    --listen ADDR[:PORT]                 instead of the configuration's addresses; may be given several times
+/// Where the meanings of options begin, and the summaries of commands.
+const MEANING_AT: usize = 30;
 
-Exit codes: 0 stopped, 64 usage, 74 input/output (a new start goes on), 78 configuration, cards or ledger: a person must look.",
-    ),
-    (
-        "check",
-        "posgate check [--quick] [--config FILE]",
-        "Reads configuration, cards and every line of the ledger as a start would, changes nothing, and prints what would be served and all
-that is wrong. Warnings, such as an interface without an address yet, leave the exit code at 0.
+const TITLE: &str = "the server that card terminals and door access boards talk to";
 
-    --quick                              reads of the ledger only what a start reads, and does not ask for room: what an init script wants
+const EXITS: &str = "Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged ledger. \
+                     `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.";
 
-Exit codes: 0 it can be served, 74 no room or no access, 78 configuration, cards or ledger are wrong.",
-    ),
-    ("addresses", "posgate addresses", "Lists this machine's IPv4 addresses, numbered, with their interfaces: what to enter at a terminal."),
-    (
-        "cards check",
-        "posgate cards check [--config FILE | FILE]",
-        "Reads a card table as the server would, and names every error with file, line, column and remedy.
-
-Exit codes: 0 it can be served, 78 it cannot.",
-    ),
-    (
-        "cards diff",
-        "posgate cards diff OLD NEW [--config FILE]",
-        "Says what another card table would change. With --config it names what would be ignored as well: figures of accounts
-that the ledger has opened, and accounts of cards that the ledger has on others.",
-    ),
-    ("cards template", "posgate cards template", "Prints a card table to begin with."),
-    (
-        "cards number",
-        "posgate cards number TEXT [--config FILE]",
-        "Says what a number may be that is printed on a card, or that a reader or another program shows: decimal (0005076483), hexadecimal
-(4D7603, 4D:76:03, 0x004D7603), facility and number as by Wiegand 26 (077,30211), and each of these with its bytes reversed or only the
-last three. A terminal sends one of them: swipe the card, `posgate ctl seen --unknown` shows which.
-
-    --config FILE                        also says which card of the table it is, or may be
-
-Exit codes: 0, 1 it is no number of a card, 78 configuration or cards are wrong.",
-    ),
-    (
-        "ledger verify",
-        "posgate ledger verify [--config FILE | DIR | SEGMENT…]",
-        "Checks every line, also while the server runs. Given a ledger and its archive, copies of one segment are read as one; a partial copy
-is named.
-
-Exit codes: 0 clean, 1 torn tail only (the next start cuts it), 2 altered, 3 missing, 4 swapped, 5 header or snapshot, 74 input/output.",
-    ),
-    (
-        "ledger show",
-        "posgate ledger show [--raw] [FILTER…] [--last N] [--follow] [--durable] [--control PATH] [--config FILE | DIR | SEGMENT…]",
-        "Prints entries.
-
-    --raw                                the ledger's own lines instead of a table
-    --last N                             only the last of them
-    --follow                             and those to come, until nobody reads any more
-    --durable                            only what the running server has synced, so that no power cut takes back what was printed;
-                                         it is asked over the control socket (of --config, or --control PATH). Where no server runs,
-                                         what the next start keeps; --follow then waits for a server",
-    ),
-    (
-        "ledger report",
-        "posgate ledger report [--day DAY | --from DAY --to DAY] [--balances] [--json] [--config FILE | DIR | SEGMENT…]",
-        "The daily close: sales, desk, what a person should look at, and whether opening and movements make the closing total. A day that was
-closed stays what it was, whatever zone and day_start are configured today.
-
-    --day DAY                            2026-11-22, today or yesterday; the day of the newest entry if none is given
-    --balances                           what every account held at the end of the last day
-    --json                               for scripts
-
-Exit codes: 0, 1 it does not balance, 78 the ledger is damaged.",
-    ),
-    (
-        "ledger export",
-        "posgate ledger export [--format csv|tsv] [--gbk] [--header en|zh] [FILTER…] [--config FILE | DIR | SEGMENT…]",
-        "Prints entries as a table for a spreadsheet (csv, with the mark it wants) or for programs (tsv).",
-    ),
-    (
-        "ledger explain",
-        "posgate ledger explain SEQ | CARD TIME [--json] [--config FILE | DIR | SEGMENT…]",
-        "Tells the story of one sale: what was asked, which rule decided, the balance before and after, what came of it.
-
-Exit codes: 0, 1 there is no such entry here (an archived one is named with its archive), 78 the ledger is damaged.",
-    ),
-    (
-        "ledger archive",
-        "posgate ledger archive [--config FILE] DIR",
-        "Copies the segments before the snapshot to DIR, verifies the copies, and removes the originals; also while the server runs. A stop
-at any moment leaves every byte in one place at least: give the command again. Where they went stands in archived.txt.
-
-Exit codes: 0, 74 input/output, 78 a segment or a copy is not as it was written, or there is no snapshot to begin with.",
-    ),
-    (
-        "ledger repair",
-        "posgate ledger repair --cut SEQ [--yes] [--config FILE | LEDGER]",
-        "Keeps the entries before SEQ, and moves the rest into *.cut files; the server is stopped. SEQ is what `serve` or `check` names.
-
-    --yes                                cut also where whole entries would be moved: before the damage, or where there is none
-
-Exit codes: 0, 1 whole entries would be moved and --yes is missing, 74 input/output, 78 it cannot be cut there.",
-    ),
-];
-
-/// What `ctl`'s options mean.
-const OPTIONS: &[(&str, &str)] = &[
-    ("key", "KEY: the order's name; the same key again does nothing twice. One is drawn and printed if none is given"),
-    ("by", "NAME: who orders it; else the variable POSGATE_BY, else the login name"),
-    ("note", "TEXT: why, for the ledger"),
-    ("uses", "N: uses of count mode, beside or instead of the amount"),
-    ("amount", "AMOUNT: only a part of the sale"),
-    ("file", "FILE: a table of orders instead of CARD and AMOUNT; - is stdin"),
-    (
-        "for",
-        "NAME: what the file is for, such as 2026-12: under it each card's rows are done once, however the file is saved again",
-    ),
-    ("dry-run", "adds up what the file comes to, and does nothing"),
-    ("accept", "CRC: takes just the card table with this crc, which seems not whole"),
-    ("search", "TEXT: in card number, account or name"),
-    ("port", "N: the devices' port"),
-    ("seconds", "N: how long to wait for answers"),
-];
+/// The shells that there are completions for.
+pub(super) const SHELLS: &str = "bash, zsh or fish";
 
 /// Prints all commands in short.
 pub(super) fn overview() -> u8 {
-    say!("{}", HELP.trim_end());
+    say!("{}", overview_text().trim_end());
     0
 }
 
-/// Prints the page of a command; `None` if there is no such command.
+fn overview_text() -> String {
+    let mut text = format!("posgate: {TITLE}\n\n");
+    for command in COMMANDS.iter().filter(|command| command.of_ctl().is_none()) {
+        entry(&mut text, 4, &format!("posgate {}", command.name), command.summary());
+    }
+    entry(&mut text, 4, "posgate ctl COMMAND …", "talk to the running server:");
+    for command in group("ctl") {
+        entry(&mut text, 6, &called(command), command.summary());
+    }
+    text.push('\n');
+    let more = "`posgate help COMMAND`, such as `posgate help ctl topup`, shows how a command is written, with its options. \
+                FILE defaults to $POSGATE_CONFIG, else /etc/config/posgate.";
+    paragraph(&mut text, more);
+    text.push('\n');
+    paragraph(&mut text, EXITS);
+    text
+}
+
+/// A command of `ctl` with its operands, without `ctl`.
+fn called(command: &Command) -> String {
+    let name = command.of_ctl().unwrap_or(command.name);
+    [&[name], command.operands].concat().join(" ")
+}
+
+/// Prints the page of a command, or of a group of commands; `None` if there is no such command.
 pub(super) fn page(words: &[&str]) -> Option<u8> {
-    let name = words.join(" ");
-    if let Some((name, usage, text)) = PAGES.iter().find(|(page, ..)| *page == name) {
-        say!("    {usage}\n\n{text}");
-        match *name {
-            "ledger show" | "ledger export" => say!("\nFILTER:\n{FILTER}\n\n{PLACES}"),
-            name if name.starts_with("ledger ") && !matches!(name, "ledger archive" | "ledger repair") => {
-                say!("\n{PLACES}");
-            }
-            _ => (),
+    let text = page_text(&words.join(" "))?;
+    say!("{}", text.trim_end());
+    Some(0)
+}
+
+fn page_text(name: &str) -> Option<String> {
+    let mut text = String::new();
+    if let Some(command) = find(name) {
+        wrapped(&mut text, 4, 8, &usage(command));
+        text.push('\n');
+        paragraph(&mut text, &sentence(command.summary()));
+        if !command.text.is_empty() {
+            paragraph(&mut text, command.text);
         }
-        say!("\nFILE defaults to $POSGATE_CONFIG, else /etc/config/posgate. `posgate --help` lists all commands.");
-        return Some(0);
+        text.push('\n');
+        for option in command.options {
+            entry(&mut text, 4, &written(option), option.meaning);
+        }
+        if !command.exits.is_empty() {
+            let exits = command.exits.iter().map(|(code, meaning)| format!(", {code} {meaning}")).collect::<String>();
+            let _ = writeln!(text);
+            paragraph(&mut text, &format!("Exit codes: 0 done{exits}; 64 usage."));
+        }
+        return Some(text);
     }
-    if let ["ctl", command] = words {
-        return of_ctl(command);
+    for command in group(name) {
+        entry(&mut text, 4, &format!("posgate {}", command.name), command.summary());
     }
-    let lines = lines_of(&name);
-    if lines.is_empty() {
+    if text.is_empty() {
         return None;
     }
-    say!("{}\n\n`posgate help {name} …` shows a command's own page, `posgate --help` all commands.", lines.join("\n"));
+    text.push('\n');
+    paragraph(
+        &mut text,
+        &format!("`posgate help {name} …` shows a command's own page, `posgate --help` all commands."),
+    );
+    Some(text)
+}
+
+/// How a command is written.
+fn usage(command: &Command) -> String {
+    let mut usage = format!("posgate {}", command.name);
+    for operand in command.operands {
+        let _ = write!(usage, " {}", operand.replace(' ', "\u{A0}"));
+    }
+    for option in command.options {
+        let (open, close) = if option.is_needed { ("", "") } else { ("[", "]") };
+        let many = if option.is_many { "…" } else { "" };
+        let _ = write!(usage, " {open}{}{close}{many}", written(option).replace(' ', "\u{A0}"));
+    }
+    usage
+}
+
+fn written(option: &Opt) -> String {
+    format!("--{} {}", option.name, option.value).trim_end().to_owned()
+}
+
+/// A summary as a sentence of its own.
+fn sentence(summary: &str) -> String {
+    let mut chars = summary.chars();
+    let first = chars.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str())
+}
+
+/// What it is on the left, what it means beside it, or below where there is no room.
+fn entry(text: &mut String, indent: usize, left: &str, meaning: &str) {
+    let _ = write!(text, "{}{left}", " ".repeat(indent));
+    let used = indent + width(left);
+    if used + 2 > MEANING_AT {
+        text.push('\n');
+    } else {
+        text.push_str(&" ".repeat(MEANING_AT - used));
+    }
+    let mut lines = String::new();
+    wrapped(&mut lines, MEANING_AT, MEANING_AT, meaning);
+    // The first line's indent is there already.
+    text.push_str(if used + 2 > MEANING_AT { &lines } else { lines.trim_start() });
+    if meaning.is_empty() {
+        text.push('\n');
+    }
+}
+
+fn paragraph(text: &mut String, words: &str) {
+    wrapped(text, 0, 0, words);
+}
+
+/// Words in lines of at most [`COLUMNS`] columns. A no-break space is a blank at which no line ends.
+fn wrapped(text: &mut String, first_indent: usize, indent: usize, words: &str) {
+    let (mut used, mut begin) = (0, first_indent);
+    for word in words.split(' ').filter(|word| !word.is_empty()) {
+        let word = word.replace('\u{A0}', " ");
+        if used > 0 && used + 1 + width(&word) > COLUMNS {
+            text.push('\n');
+            (used, begin) = (0, indent);
+        }
+        let blanks = if used == 0 { begin } else { 1 };
+        text.push_str(&" ".repeat(blanks));
+        text.push_str(&word);
+        used += blanks + width(&word);
+    }
+    if used > 0 {
+        text.push('\n');
+    }
+}
+
+// ---------------------------------------------------------------- the man page
+
+/// Prints the man page.
+pub(super) fn man() -> u8 {
+    say!("{}", man_text().trim_end());
+    0
+}
+
+fn man_text() -> String {
+    let mut page = format!(".TH POSGATE 1 \"\" \"posgate {}\"\n", env!("CARGO_PKG_VERSION"));
+    let _ = writeln!(page, ".SH NAME\nposgate \\- {}\n.SH SYNOPSIS\n.B posgate\nCOMMAND …\n.SH COMMANDS", roff(TITLE));
+    for command in COMMANDS {
+        let _ = writeln!(page, ".SS {}", roff(&usage(command).replace('\u{A0}', " ")));
+        let _ = writeln!(page, "{}", roff(&sentence(command.summary())));
+        if !command.text.is_empty() {
+            let _ = writeln!(page, "{}", roff(command.text));
+        }
+        for option in command.options {
+            let _ = writeln!(page, ".TP\n.B {}\n{}", roff(&written(option)), roff(option.meaning));
+        }
+        for (code, meaning) in command.exits {
+            let _ = writeln!(page, ".TP\nexit code {code}\n{}", roff(meaning));
+        }
+    }
+    let _ = writeln!(page, ".SH EXIT STATUS\n{}", roff(EXITS));
+    for (variable, meaning) in [
+        ("POSGATE_CONFIG", "the configuration, where --config is not given"),
+        ("POSGATE_BY", "who orders, where --by is not given"),
+        ("RUST_LOG", "instead of option log: error, warn, info, debug or trace"),
+    ] {
+        let heading = if variable == "POSGATE_CONFIG" { ".SH ENVIRONMENT\n" } else { "" };
+        let _ = writeln!(page, "{heading}.TP\n.B {variable}\n{}", roff(meaning));
+    }
+    let _ = writeln!(page, ".SH FILES\n.TP\n.I /etc/config/posgate\nthe configuration, where none is named");
+    page
+}
+
+/// A text for roff: no line of it is a request, and its dashes can be copied.
+fn roff(text: &str) -> String {
+    let escaped = text.replace('\\', "\\e").replace('-', "\\-");
+    if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }
+}
+
+// ---------------------------------------------------------------- completions
+
+/// Prints the completions for a shell; `None` for one that is not known.
+pub(super) fn completion(shell: &str) -> Option<u8> {
+    let text = match shell {
+        "bash" => bash(),
+        "zsh" => zsh(),
+        "fish" => fish(),
+        _ => return None,
+    };
+    say!("{}", text.trim_end());
     Some(0)
 }
 
-fn of_ctl(command: &str) -> Option<u8> {
-    let (operands, options) = ctl::usage(command)?;
-    let options: Vec<&&str> = options.iter().filter(|option| !option.is_empty()).collect();
-    let written: String =
-        options.iter().map(|option| format!(" [--{option}…]").replace('…', value_of(option))).collect();
-    say!(
-        "    posgate ctl {command}{}{written}",
-        operands.iter().map(|operand| format!(" {operand}")).collect::<String>()
+/// The first words of all commands, in order.
+fn first_words() -> Vec<&'static str> {
+    let mut words: Vec<&str> =
+        COMMANDS.iter().map(|command| command.name.split(' ').next().unwrap_or_default()).collect();
+    words.dedup();
+    words
+}
+
+fn second_words(first: &str) -> Vec<&'static str> {
+    group(first).filter_map(|command| command.name.split_once(' ')).map(|(_, word)| word).collect()
+}
+
+/// What its first words are, in a shell's `case` of the first and second word.
+fn pattern(command: &Command) -> String {
+    if command.name.contains(' ') { format!("'{}'", command.name) } else { format!("'{} '*", command.name) }
+}
+
+fn bash() -> String {
+    let mut text = String::from(
+        "# Completions of posgate for bash: source this file, or keep it as bash-completion's posgate.\n_posgate() {\n    \
+         local word=${COMP_WORDS[COMP_CWORD]} first=${COMP_WORDS[1]} second=${COMP_WORDS[2]:-} all=\n    \
+         case \"$COMP_CWORD $first\" in\n",
     );
-    let of_overview: Vec<&str> =
-        HELP.lines().filter(|line| line.starts_with("      ") && has_word(line, command)).collect();
-    if !of_overview.is_empty() {
-        say!("\n{}", of_overview.join("\n"));
-    }
-    say!("");
-    for (name, meaning) in OPTIONS.iter().filter(|(name, _)| options.iter().any(|option| **option == *name)) {
-        say!("    --{name} {meaning}");
-    }
-    say!("    --config FILE, --control PATH: the server's configuration, or its control socket");
-    say!("    --json: the server's answer as it is");
-    say!(
-        "\nExit codes: 0 done and durable, 1 the server said no, 64 usage, 74 it could not be asked or did not answer in 10 s (the same key\n\
-         again does an order once), 78 configuration."
-    );
-    Some(0)
-}
-
-fn value_of(option: &str) -> &'static str {
-    let meaning = OPTIONS.iter().find(|(name, _)| *name == option).map(|(_, meaning)| *meaning);
-    match meaning.and_then(|meaning| meaning.split_once(':')) {
-        Some((value, _)) => match value {
-            "KEY" => " KEY",
-            "NAME" => " NAME",
-            "TEXT" => " TEXT",
-            "AMOUNT" => " AMOUNT",
-            "FILE" => " FILE",
-            "CRC" => " CRC",
-            _ => " N",
-        },
-        None => "",
-    }
-}
-
-fn has_word(line: &str, word: &str) -> bool {
-    line.split(|character: char| !character.is_ascii_lowercase() && character != '-').any(|part| part == word)
-}
-
-/// The overview's lines about a command, those that go on below it included.
-fn lines_of(name: &str) -> Vec<&'static str> {
-    let name = name.split(' ').collect::<Vec<_>>();
-    let mut lines = Vec::new();
-    let mut is_of_it = false;
-    for line in HELP.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if line.starts_with("    posgate ") {
-            is_of_it = words[1..].starts_with(&name);
-        } else if !line.starts_with("      ") {
-            is_of_it = false;
-        }
-        if is_of_it {
-            lines.push(line);
+    let _ = writeln!(text, "    '1 '*) all='{} --help --version' ;;", first_words().join(" "));
+    for first in first_words() {
+        let words = second_words(first);
+        if !words.is_empty() {
+            let _ = writeln!(text, "    '2 {first}') all='{}' ;;", words.join(" "));
         }
     }
-    lines
+    text.push_str("    esac\n    if [ -z \"$all\" ]; then\n        case \"$first $second\" in\n");
+    for command in COMMANDS {
+        let options: String = command.options.iter().map(|option| format!("--{} ", option.name)).collect();
+        let _ = writeln!(text, "        {}) all='{options}--help' ;;", pattern(command));
+    }
+    text.push_str(
+        "        esac\n        case $word in\n        -*) ;;\n        *)\n            mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n            \
+         return\n            ;;\n        esac\n    fi\n    mapfile -t COMPREPLY < <(compgen -W \"$all\" -- \"$word\")\n}\n\
+         complete -o filenames -F _posgate posgate\n",
+    );
+    text
+}
+
+/// A description between single quotes: no quotes within, and no colons, which end a word there.
+fn quoted(text: &str) -> String {
+    text.replace('\'', "").replace(':', " -").replace('`', "")
+}
+
+fn zsh() -> String {
+    let mut text =
+        String::from("#compdef posgate\nlocal -a choices\ncase \"$CURRENT $words[2]\" in\n'2 '*)\n    choices=(\n");
+    for first in first_words() {
+        let meaning = find(first).map_or("commands of this kind", Command::summary);
+        let _ = writeln!(text, "        '{first}:{}'", quoted(meaning));
+    }
+    text.push_str("    )\n    _describe command choices\n    return\n    ;;\n");
+    for first in first_words() {
+        if second_words(first).is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "'3 {first}')\n    choices=(");
+        for command in group(first) {
+            let word = command.name.split_once(' ').map_or("", |(_, word)| word);
+            let _ = writeln!(text, "        '{word}:{}'", quoted(command.summary()));
+        }
+        text.push_str("    )\n    _describe command choices\n    return\n    ;;\n");
+    }
+    text.push_str("esac\ncase \"$words[2] $words[3]\" in\n");
+    for command in COMMANDS {
+        let _ = writeln!(text, "{})\n    choices=(", pattern(command));
+        for option in command.options {
+            let _ = writeln!(text, "        '--{}:{}'", option.name, quoted(option.meaning));
+        }
+        text.push_str("    )\n    ;;\n");
+    }
+    text.push_str("esac\n_describe -o option choices\n_files\n");
+    text
+}
+
+fn fish() -> String {
+    let mut text = String::from("# Completions of posgate for fish.\n");
+    for first in first_words() {
+        let meaning = find(first).map_or("commands of this kind", Command::summary);
+        let _ = writeln!(text, "complete -c posgate -n __fish_use_subcommand -f -a {first} -d '{}'", quoted(meaning));
+    }
+    for command in COMMANDS {
+        let condition = match command.name.split_once(' ') {
+            Some((first, word)) => {
+                let others = second_words(first).join(" ");
+                let _ = writeln!(
+                    text,
+                    "complete -c posgate -n '__fish_seen_subcommand_from {first}; and not __fish_seen_subcommand_from {others}' -f -a {word} -d '{}'",
+                    quoted(command.summary())
+                );
+                format!("__fish_seen_subcommand_from {first}; and __fish_seen_subcommand_from {word}")
+            }
+            None => format!("__fish_seen_subcommand_from {}", command.name),
+        };
+        for option in command.options {
+            let value = if option.value.is_empty() { "" } else { " -r" };
+            let _ = writeln!(
+                text,
+                "complete -c posgate -n '{condition}' -l {}{value} -d '{}'",
+                option.name,
+                quoted(option.meaning)
+            );
+        }
+    }
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use posgate::desk::control::request;
 
     #[test]
-    fn every_line_of_the_overview_belongs_to_a_command_that_has_a_page() {
-        for line in HELP.lines().filter(|line| line.starts_with("    posgate ") && !line.contains(" ctl ")) {
-            let words: Vec<&str> = line.split_whitespace().skip(1).take_while(|word| word.is_ascii()).collect();
-            let is_known = (1..=2).any(|count| words.len() >= count && page(&words[..count]).is_some());
-            assert!(is_known, "{line}");
+    fn no_page_is_wider_than_80_columns() {
+        let groups = ["cards", "ledger", "ctl"];
+        let names = COMMANDS.iter().map(|command| command.name).chain(groups);
+        let pages = names.map(|name| page_text(name).unwrap_or_else(|| panic!("no page of {name}")));
+        for page in pages.chain([overview_text()]) {
+            for line in page.lines() {
+                assert!(width(line) <= COLUMNS, "{} columns: {line}", width(line));
+                assert!(!line.is_empty() && line.trim_end() == line || line.is_empty(), "{line:?}");
+            }
         }
-        for (name, usage, _) in PAGES {
-            assert!(!lines_of(name).is_empty(), "{name} stands in no line of the overview");
-            assert!(usage.contains(name));
+        assert!(page_text("sell").is_none() && page_text("ctl sell").is_none() && page_text("").is_none());
+    }
+
+    #[test]
+    fn every_command_says_what_it_does_and_every_option_what_it_means() {
+        for command in COMMANDS {
+            assert!(!command.summary().is_empty(), "{}", command.name);
+            let page = page_text(command.name).unwrap_or_default();
+            assert!(page.starts_with(&format!("    posgate {}", command.name)), "{page}");
+            for option in command.options {
+                assert!(!option.meaning.is_empty() && page.contains(&format!("    --{}", option.name)), "{page}");
+            }
         }
-        assert!(page(&["sell"]).is_none() && page(&["ctl", "sell"]).is_none());
+        let mut names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), COMMANDS.len(), "a name stands twice");
+    }
+
+    #[test]
+    fn what_the_socket_takes_can_be_written() {
+        // Their answers are part of other commands'.
+        let within = ["unknown", "found-devices", "head"];
+        for spec in request::COMMANDS.iter().filter(|spec| !within.contains(&spec.name)) {
+            assert!(find(&format!("ctl {}", spec.name)).is_some(), "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn the_man_page_and_the_completions_name_every_command_and_option() {
+        let (man, bash, zsh, fish) = (man_text(), bash(), zsh(), fish());
+        for command in COMMANDS {
+            let word = command.name.split(' ').next_back().unwrap_or_default();
+            assert!(man.contains(&roff(command.name)), "{}", command.name);
+            for text in [&bash, &zsh, &fish] {
+                assert!(text.contains(word), "{}", command.name);
+            }
+            for option in command.options {
+                assert!(man.contains(&format!(".B \\-\\-{}", roff(option.name))), "{}", option.name);
+                assert!(bash.contains(&format!("--{} ", option.name)), "{}", option.name);
+                assert!(zsh.contains(&format!("'--{}:", option.name)), "{}", option.name);
+                assert!(fish.contains(&format!("-l {} ", option.name)), "{}", option.name);
+            }
+        }
+        let requests = [".TH", ".SH", ".SS", ".TP", ".B", ".I"];
+        for line in man.lines().filter(|line| line.starts_with(['.', '\''])) {
+            assert!(requests.contains(&line.split(' ').next().unwrap_or_default()), "{line}");
+        }
+        for line in zsh.lines().chain(fish.lines()) {
+            assert!(line.matches('\'').count() % 2 == 0, "{line}");
+        }
     }
 }

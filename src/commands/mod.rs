@@ -25,6 +25,7 @@ mod help;
 mod ledger;
 mod load;
 mod serve;
+mod table;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -44,48 +45,6 @@ const EXIT_IO: u8 = 74;
 const EXIT_CONFIG: u8 = 78;
 
 const CONFIG: &str = "/etc/config/posgate";
-
-const HELP: &str = "\
-posgate: the server that card terminals and door access boards talk to
-
-    posgate serve  [--config FILE] [--listen ADDR[:PORT]]…   run in the foreground
-    posgate check  [--quick] [--config FILE]                 read config, cards and ledger; say what would be served
-    posgate addresses                                        this machine's IPv4 addresses
-    posgate cards  check [--config FILE | FILE]              read a card table, name every error
-    posgate cards  diff OLD NEW [--config FILE]              what another card table would change
-    posgate cards  template                                  a card table to begin with
-    posgate cards  number TEXT [--config FILE]               what a number printed on a card may be; which card of the table it is
-    posgate ledger verify [--config FILE | DIR | SEGMENT…]   check every line of a ledger
-    posgate ledger show [--raw] [FILTER…] [--last N] [--follow] [--durable] [--config FILE | DIR | SEGMENT…]
-    posgate ledger report [--day DAY | --from DAY --to DAY] [--balances] [--json] [--config FILE | DIR | SEGMENT…]
-    posgate ledger export [--format csv|tsv] [--gbk] [--header en|zh] [FILTER…] [--config FILE | DIR | SEGMENT…]
-    posgate ledger explain SEQ | CARD TIME [--json] [--config FILE | DIR | SEGMENT…]
-    posgate ledger archive [--config FILE] DIR               move the segments before the snapshot to DIR
-    posgate ledger repair --cut SEQ [--yes] [--config FILE | LEDGER]
-                                                             keep the entries before SEQ, the rest in *.cut; server stopped
-    posgate ledger new [--yes] [--config FILE]               begin a new ledger: everybody's opening figures count again; server stopped
-    posgate ledger move [--config FILE]                      go on with the ledger that lies in ledger_dir; server stopped
-
-    posgate ctl COMMAND …                                    talk to the running server; --config FILE or --control PATH, --json
-      topup|subsidy CARD AMOUNT    payout CARD AMOUNT|all    adjust CARD ±AMOUNT [--about SEQ]    also with --uses N
-      topup|subsidy|adjust --file FILE.csv --for NAME        card 卡号, amount 金额, uses 次数, name 姓名, note 备注, key 操作编号
-      lost|found|freeze|unfreeze|close --file FILE.csv --for NAME   card 卡号, name 姓名, note 备注, key 操作编号
-          FILE - is stdin; NAME says what the file is for (2026-12): each card's row is done once under it; --dry-run adds up only
-      void SEQ [--amount AMOUNT]                             undo a sale
-      lost|found|freeze|unfreeze|close CARD    replace OLD NEW    reissue CARD
-      account CARD ACCOUNT    rename ACCOUNT NEW-ACCOUNT    open MACHINE DOOR
-          of an order: --key KEY (the same key again does nothing), --by NAME (or POSGATE_BY), --note TEXT
-      card CARD    cards [--search TEXT]    seen --unknown    devices [--uci]    discover [--port N] [--seconds N]
-      clock MACHINE|all    show MACHINE TEXT    status    reload [--accept CRC]    clock-accept    sync
-      acknowledge    branch    also with --by and --note
-
-FILTER: --card N --account A --machine N --kind KIND,… (sales: all four kinds) --from TIME --to TIME --after SEQ[:CRC]
-DAY: 2026-11-22, today or yesterday; the day of the newest entry if none is given
-TIME: 2026-11-22, '2026-11-22 12:30', 12:30, today or yesterday; 12:30 is of today, for explain of any day
-
-FILE defaults to $POSGATE_CONFIG, else /etc/config/posgate. `posgate help COMMAND` shows a command's own page. Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged
-ledger; `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.
-";
 
 /// Runs the command that the arguments name.
 pub fn run(mut arguments: Parser) -> ExitCode {
@@ -116,16 +75,10 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         return Err("say what to do, for example `posgate serve --config FILE`".into());
     };
     if matches!(command.as_str(), "help" | "--help") {
-        let mut words = Vec::new();
-        while let Some(word) = word()? {
-            words.push(word);
-        }
-        words.retain(|word| !word.starts_with("--"));
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        return match words.as_slice() {
-            [] => Ok(help::overview()),
-            words => help::page(words).ok_or_else(|| format!("{} is no command", typed(&words.join(" "))).into()),
-        };
+        return help_asked(arguments);
+    }
+    if command == "--version" {
+        return Ok(version());
     }
     if command == "ctl" {
         let words = arguments.clone();
@@ -135,44 +88,49 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
             Asked::Command(code) => code,
         });
     }
-    let has_subcommand = matches!(command.as_str(), "cards" | "ledger");
-    let subcommand = if has_subcommand { word()? } else { None };
-    let words = (command.as_str(), subcommand.as_deref());
-    let (known, operands_max, execute): (&[&'static str], usize, fn(&Options) -> u8) = match words {
-        (command, Some("--help")) => return Ok(help::page(&[command]).unwrap_or_else(help::overview)),
-        ("--version", _) | (_, Some("--version")) => return Ok(version()),
-        ("serve", _) => (&["config", "listen"], 0, serve::run),
-        ("check", _) => (&["config", "quick"], 0, check::run),
-        ("addresses", _) => (&[], 0, |_| addresses::run()),
-        ("cards", Some("check")) => (&["config"], 1, cards::check),
-        ("cards", Some("template")) => (&[], 0, |_| cards::template()),
-        ("cards", Some("diff")) => (&["config"], 2, cards::diff),
-        ("cards", Some("number")) => (&["config"], 1, cards::number),
-        ("cards", _) => return Err("`posgate cards` takes check, diff, template or number".into()),
-        ("ledger", Some("verify")) => (&["config"], usize::MAX, ledger::verify),
-        ("ledger", Some("show")) => (audit::SHOW, usize::MAX, audit::show),
-        ("ledger", Some("report")) => (audit::REPORT, usize::MAX, audit::report),
-        ("ledger", Some("export")) => (audit::EXPORT, usize::MAX, audit::export),
-        ("ledger", Some("explain")) => (audit::EXPLAIN, usize::MAX, audit::explain),
-        ("ledger", Some("archive")) => (&["config"], 1, ledger::archive),
-        ("ledger", Some("repair")) => (&["config", "cut", "yes"], 1, ledger::repair),
-        ("ledger", Some("new")) => (&["config", "yes"], 0, ledger::new),
-        ("ledger", Some("move")) => (&["config"], 0, ledger::take),
-        ("ledger", _) => {
-            return Err(
-                "`posgate ledger` takes verify, show, report, export, explain, archive, repair, new or move".into()
-            );
-        }
-        (other, _) => return Err(format!("{} is no command", typed(other)).into()),
+    let mut names = table::group(&command).filter_map(|command| command.name.split_once(' ')).map(|(_, word)| word);
+    let name = match names.next() {
+        None => command.clone(),
+        Some(first) => match word()?.as_deref() {
+            Some("--help") => return Ok(help::page(&[&command]).unwrap_or_else(help::overview)),
+            Some("--version") => return Ok(version()),
+            Some(second) if table::find(&format!("{command} {second}")).is_some() => format!("{command} {second}"),
+            Some(_) | None => {
+                let names: Vec<&str> = [first].into_iter().chain(names).collect();
+                return Err(format!("`posgate {command}` takes {}", names.join(", ")).into());
+            }
+        },
     };
-    Ok(match Options::read(arguments, known, operands_max)? {
-        Asked::Help => {
-            let words: Vec<&str> = [Some(words.0), words.1].into_iter().flatten().collect();
-            help::page(&words).unwrap_or_else(help::overview)
-        }
+    let found = table::find(&name).and_then(|command| Some((command, command.run?)));
+    let Some((command, execute)) = found else { return Err(format!("{} is no command", typed(&name)).into()) };
+    Ok(match Options::read(arguments, command)? {
+        Asked::Help => help::page(&[command.name]).unwrap_or_else(help::overview),
         Asked::Version => version(),
         Asked::Command(options) => execute(&options),
     })
+}
+
+/// `posgate help` and what may stand behind it.
+fn help_asked(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
+    let mut words = Vec::new();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Arg::Long("man") => return Ok(help::man()),
+            Arg::Long("completion") => {
+                let shell = arguments.value()?.to_string_lossy().into_owned();
+                let wrong = || format!("--completion {}: write {}", typed(&shell), help::SHELLS).into();
+                return help::completion(&shell).ok_or_else(wrong);
+            }
+            Arg::Value(value) => words.push(value.to_string_lossy().into_owned()),
+            Arg::Long("help" | "version") | Arg::Short('h' | 'V') => (),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [] => Ok(help::overview()),
+        words => help::page(words).ok_or_else(|| format!("{} is no command", typed(&words.join(" "))).into()),
+    }
 }
 
 /// The page of the command that stands among the words behind `ctl`, else what `ctl` takes.
@@ -206,26 +164,32 @@ struct Options {
 }
 
 impl Options {
-    /// Reads what is left of the command line. A known option whose name ends with `=` takes a value.
-    fn read(arguments: &mut Parser, known: &[&'static str], operands_max: usize) -> Result<Asked<Self>, lexopt::Error> {
+    /// Reads what is left of the command line.
+    fn read(arguments: &mut Parser, command: &table::Command) -> Result<Asked<Self>, lexopt::Error> {
+        let operands_max = command.operands_max();
         let mut options = Self::default();
         while let Some(argument) = arguments.next()? {
             match argument {
                 Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
                 Arg::Long("version") | Arg::Short('V') => return Ok(Asked::Version),
-                Arg::Long("config") if known.contains(&"config") => options.config = Some(arguments.value()?.into()),
-                Arg::Long("listen") if known.contains(&"listen") => {
-                    options.listen.push(arguments.value()?.to_string_lossy().into_owned());
-                }
-                Arg::Long("cut") if known.contains(&"cut") => {
-                    let text = arguments.value()?.to_string_lossy().into_owned();
-                    let seq = text.parse().map_err(|_| format!("--cut {} is no entry's number", typed(&text)))?;
-                    options.cut = Some(seq);
-                }
-                Arg::Long(name) if find(known, name).is_some() => {
-                    let (name, has_value) = find(known, name).expect("the guard found it");
-                    let value = if has_value { Some(arguments.value()?.to_string_lossy().into_owned()) } else { None };
-                    options.further.push((name, value));
+                Arg::Long(name) => {
+                    let Some(option) = command.option(name) else { return Err(Arg::Long(name).unexpected()) };
+                    if option.value.is_empty() {
+                        options.further.push((option.name, None));
+                        continue;
+                    }
+                    let value = arguments.value()?;
+                    let text = value.to_string_lossy().into_owned();
+                    match option.name {
+                        "config" => options.config = Some(value.into()),
+                        "listen" => options.listen.push(text),
+                        "cut" => {
+                            let seq =
+                                text.parse().map_err(|_| format!("--cut {} is no entry's number", typed(&text)))?;
+                            options.cut = Some(seq);
+                        }
+                        name => options.further.push((name, Some(text))),
+                    }
                 }
                 Arg::Value(value) if options.operands.len() < operands_max => options.operands.push(value),
                 other => return Err(other.unexpected()),
@@ -252,13 +216,6 @@ impl Options {
 /// The configuration that is meant where none is named.
 fn default_config() -> PathBuf {
     std::env::var_os("POSGATE_CONFIG").filter(|path| !path.is_empty()).map_or_else(|| CONFIG.into(), PathBuf::from)
-}
-
-/// An option that a command knows, without its `=`, and whether it takes a value.
-fn find(known: &[&'static str], name: &str) -> Option<(&'static str, bool)> {
-    let special = ["config", "listen", "cut"];
-    let mut names = known.iter().map(|known| (known.trim_end_matches('='), known.ends_with('=')));
-    names.find(|(known, _)| *known == name && !special.contains(known))
 }
 
 /// Prints problems, one a line, to stderr.

@@ -24,6 +24,9 @@ fn help_and_version_work_everywhere() {
         &["ledger", "explain"],
         &["ledger", "archive"],
         &["ledger", "repair"],
+        &["ledger", "new"],
+        &["ledger", "move"],
+        &["cards", "number"],
         &["ctl", "topup"],
         &["ctl", "status"],
         &["ctl", "void"],
@@ -48,6 +51,37 @@ fn help_and_version_work_everywhere() {
     site.run(&["ctl", "cards", "--search", "x", "--help"]).expect(0, &["posgate ctl cards", "--search TEXT"], &[]);
     for wrong in [&["help", "sell"][..], &["help", "ctl", "sell"], &["help", "ledger", "sell"]] {
         site.run(wrong).expect(64, &[], &["is no command"]);
+    }
+}
+
+#[test]
+fn the_man_page_and_the_completions_are_printed() {
+    let site = Site::new();
+    site.run(&["help", "--man"]).expect(
+        0,
+        &[".TH POSGATE 1", ".SS posgate ctl topup CARD AMOUNT", "\\-\\-durable"],
+        &[],
+    );
+    site.run(&["help", "--completion", "fish"]).expect(0, &["complete -c posgate"], &[]);
+    site.run(&["help", "--completion", "zsh"]).expect(0, &["#compdef posgate"], &[]);
+    site.run(&["help", "--completion", "csh"]).expect(64, &[], &["write bash, zsh or fish"]);
+    let bash = site.run(&["help", "--completion", "bash"]).expect(0, &[], &[]).out;
+    site.write("completion", &bash);
+    let script = ". ./completion; COMP_WORDS=(posgate \"$@\"); COMP_CWORD=$#; _posgate; echo \"${COMPREPLY[*]}\"";
+    for (words, wanted) in [
+        (&["se"][..], "serve"),
+        (&["ledger", "re"], "report repair"),
+        (&["ctl", "to"], "topup"),
+        (&["ctl", "topup", "8888888801", "5", "--no"], "--note"),
+        (&["check", "--q"], "--quick"),
+        (&["check", "--y"], ""),
+        (&["ledger", "verify", "comple"], "completion"),
+    ] {
+        let mut command = std::process::Command::new("bash");
+        match command.args(["-c", script, "bash"]).args(words).current_dir(site.path("")).output() {
+            Ok(said) => assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), wanted, "{words:?}: {said:?}"),
+            Err(error) => not_run(&format!("bash: {error}")),
+        }
     }
 }
 

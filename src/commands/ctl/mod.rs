@@ -23,83 +23,15 @@ use posgate::files::config;
 use posgate::files::problem::typed;
 use posgate::ledger::Head;
 
+use super::table::{Command, find, group};
 use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, print_problems};
 use link::{Link, Lost};
 
 /// How long devices have for their answer to a 000.
 const DISCOVER_S: u64 = 3;
 
-/// A command as it is written: its operands and options beside those that all take.
-struct Spec {
-    name: &'static str,
-    operands: &'static [&'static str],
-    options: &'static [&'static str],
-    is_order: bool,
-}
-
-const fn spec(name: &'static str, operands: &'static [&'static str], options: &'static [&'static str]) -> Spec {
-    Spec { name, operands, options, is_order: false }
-}
-
-const fn order(name: &'static str, operands: &'static [&'static str], options: &'static [&'static str]) -> Spec {
-    Spec { name, operands, options, is_order: true }
-}
-
-const ORDER: &[&str] = &["key", "by", "note"];
-const MOVE: &[&str] = &["key", "by", "note", "uses"];
-/// Of an order that a file may hold.
-const ROW: &[&str] = &["key", "by", "note", "file", "for", "dry-run"];
-const FILE: &[&str] = &["key", "by", "note", "uses", "file", "for", "dry-run"];
-
-const ADJUST: &[&str] = &["key", "by", "note", "uses", "about", "file", "for", "dry-run"];
-
-const COMMANDS: &[Spec] = &[
-    order("topup", &["CARD", "AMOUNT"], FILE),
-    order("subsidy", &["CARD", "AMOUNT"], FILE),
-    order("payout", &["CARD", "AMOUNT"], MOVE),
-    order("adjust", &["CARD", "AMOUNT"], ADJUST),
-    order("void", &["SEQ"], &["key", "by", "note", "amount"]),
-    order("lost", &["CARD"], ROW),
-    order("found", &["CARD"], ROW),
-    order("freeze", &["CARD"], ROW),
-    order("unfreeze", &["CARD"], ROW),
-    order("close", &["CARD"], ROW),
-    order("replace", &["OLD", "NEW"], ORDER),
-    order("account", &["CARD", "ACCOUNT"], ORDER),
-    order("rename", &["OLD", "NEW"], ORDER),
-    order("reissue", &["CARD"], ORDER),
-    order("open", &["MACHINE", "DOOR"], ORDER),
-    spec("card", &["CARD"], &[]),
-    spec("cards", &[], &["search"]),
-    spec("seen", &[], &["unknown"]),
-    spec("devices", &[], &["uci"]),
-    spec("discover", &[], &["port", "seconds"]),
-    spec("clock", &["MACHINE"], &[]),
-    spec("show", &["MACHINE", "TEXT"], &[]),
-    spec("status", &[], &[]),
-    spec("reload", &[], &["accept"]),
-    spec("clock-accept", &[], &["by"]),
-    spec("acknowledge", &[], &["by", "note"]),
-    spec("branch", &[], &["by", "note"]),
-    spec("sync", &[], &[]),
-];
-
 /// Commands that say who gave them and are no orders: done twice they do no harm.
 const SIGNED: [&str; 3] = ["clock-accept", "acknowledge", "branch"];
-
-/// Options that stand alone; the first is taken everywhere.
-const FLAGS: [&str; 4] = ["json", "unknown", "uci", "dry-run"];
-
-/// Options with a value; the first two are taken everywhere.
-const VALUES: [&str; 14] = [
-    "config", "control", "key", "by", "note", "uses", "about", "amount", "file", "for", "accept", "search", "port",
-    "seconds",
-];
-
-/// How a command is written: its operands and its options.
-pub(super) fn usage(name: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
-    COMMANDS.iter().find(|spec| spec.name == name).map(|spec| (spec.operands, spec.options))
-}
 
 /// The options of one call.
 #[derive(Debug, Default)]
@@ -153,21 +85,20 @@ struct Call<'a> {
 
 /// Runs the command that the rest of the command line names; gives its exit code.
 pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
-    let names = || COMMANDS.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
     let (spec, options) = match read(arguments)? {
         Asked::Help => return Ok(Asked::Help),
         Asked::Version => return Ok(Asked::Version),
         Asked::Command(read) => read,
     };
-    let Some(spec) = spec else { return Err(format!("`posgate ctl` takes {}", names()).into()) };
+    let Some(spec) = spec else { return Err(format!("`posgate ctl` takes {}", names().join(", ")).into()) };
     let wanted = spec.operands.len() - usize::from(is_amount_left_out(spec, &options));
     let has_file = options.path("file").is_some();
     let wanted = if has_file { 0 } else { wanted };
     if options.operands.len() != wanted {
         let operands = if has_file { "--file FILE".to_owned() } else { spec.operands.join(" ") };
-        return Err(format!("write `posgate ctl {} {operands}`", spec.name).trim_end().to_owned().into());
+        return Err(format!("write `posgate {} {operands}`", spec.name).trim_end().to_owned().into());
     }
-    if spec.name == "seen" && !options.has("unknown") {
+    if spec.name == "ctl seen" && !options.has("unknown") {
         return Err("write `posgate ctl seen --unknown`".into());
     }
     let code = match execute(spec, &options) {
@@ -198,15 +129,20 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     Ok(Asked::Command(code))
 }
 
+/// The commands of `ctl`.
+fn names() -> Vec<&'static str> {
+    group("ctl").filter_map(Command::of_ctl).collect()
+}
+
 /// `topup CARD --uses 5` needs no amount.
-fn is_amount_left_out(spec: &Spec, options: &Options) -> bool {
+fn is_amount_left_out(spec: &Command, options: &Options) -> bool {
     spec.operands.contains(&"AMOUNT") && options.value("uses").is_some() && options.operands.len() == 1
 }
 
 /// Command and options. A negative amount looks like an option, and is an operand.
-fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Spec>, Options)>, lexopt::Error> {
+fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Command>, Options)>, lexopt::Error> {
     let mut options = Options::default();
-    let mut spec: Option<&'static Spec> = None;
+    let mut spec: Option<&'static Command> = None;
     loop {
         let is_number = |word: &OsStr| word.to_str().is_some_and(is_negative_number);
         let number = arguments.try_raw_args().and_then(|mut raw| raw.next_if(is_number));
@@ -214,34 +150,31 @@ fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Spec>, Options)
             options.operands.push(text(number)?);
             continue;
         }
-        let is_known = |name: &str| spec.is_none_or(|spec: &Spec| spec.options.contains(&name));
         match arguments.next()? {
             None => break,
             Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Asked::Help),
             Some(Arg::Long("version") | Arg::Short('V')) => return Ok(Asked::Version),
             Some(Arg::Long(name)) => {
-                let of = |names: &[&'static str], common: usize| {
-                    let place = names.iter().position(|known| *known == name)?;
-                    (place < common || is_known(name)).then_some(names[place])
+                // Before the command's own word, any option of any command may stand.
+                let known = match spec {
+                    Some(spec) => spec.option(name),
+                    None => group("ctl").find_map(|spec| spec.option(name)),
                 };
-                match (of(&FLAGS, 1), of(&VALUES, 2)) {
-                    (Some(flag), _) => options.flags.push(flag),
-                    (None, Some(name)) => {
-                        let value = arguments.value()?;
-                        let is_path = matches!(name, "config" | "control" | "file");
-                        let value = if is_path { value } else { text(value)?.into() };
-                        options.values.push((name, value));
-                    }
-                    (None, None) => return Err(Arg::Long(name).unexpected()),
+                let Some(option) = known else { return Err(Arg::Long(name).unexpected()) };
+                if option.value.is_empty() {
+                    options.flags.push(option.name);
+                    continue;
                 }
+                let value = arguments.value()?;
+                let is_path = matches!(option.name, "config" | "control" | "file");
+                let value = if is_path { value } else { text(value)?.into() };
+                options.values.push((option.name, value));
             }
             Some(Arg::Value(word)) if spec.is_none() => {
                 let word = text(word)?;
-                let found = COMMANDS.iter().find(|spec| spec.name == word);
-                spec = Some(found.ok_or_else(|| {
-                    let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
-                    format!("{} is no command of `posgate ctl`: there are {}", typed(&word), names.join(", "))
-                })?);
+                let wrong =
+                    || format!("{} is no command of `posgate ctl`: there are {}", typed(&word), names().join(", "));
+                spec = Some(find(&format!("ctl {word}")).ok_or_else(wrong)?);
             }
             Some(Arg::Value(word)) => options.operands.push(text(word)?),
             Some(other) => return Err(other.unexpected()),
@@ -258,9 +191,13 @@ fn text(word: OsString) -> Result<String, lexopt::Error> {
     word.into_string().map_err(|word| format!("{} is no UTF-8", word.to_string_lossy()).into())
 }
 
-fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
+fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     // What the command line alone tells comes first: nothing is sent before.
-    let order = if spec.is_order || SIGNED.contains(&spec.name) { Some(Signature::of(options)?) } else { None };
+    let order = if spec.is_order() || spec.of_ctl().is_some_and(|name| SIGNED.contains(&name)) {
+        Some(Signature::of(options)?)
+    } else {
+        None
+    };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(format!(
             "--key {}: write 1 to 40 letters, digits and signs without blanks",
@@ -271,7 +208,7 @@ fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
         return Err(Ended::Usage(format!("--accept {} {CRC}", typed(accept))));
     }
     let file = match options.path("file") {
-        Some(path) => Some(file::read(spec.name, path, options)?),
+        Some(path) => Some(file::read(spec.of_ctl().unwrap_or(spec.name), path, options)?),
         None if options.value("for").is_some() => {
             return Err(Ended::Usage("--for says what a file of orders is for: give --file FILE with it".to_owned()));
         }
@@ -281,15 +218,16 @@ fn execute(spec: &'static Spec, options: &Options) -> Result<(), Ended> {
         None => None,
     };
     let (path, ledger_dir) = place(options)?;
-    let mut call = Call { name: spec.name, options, ledger_dir, link: Link::connect(&path)? };
-    match (spec.name, order, file) {
+    let name = spec.of_ctl().unwrap_or(spec.name);
+    let mut call = Call { name, options, ledger_dir, link: Link::connect(&path)? };
+    match (name, order, file) {
         (_, Some(signature), Some(file)) => file::apply(&mut call, &signature, &file),
         ("clock-accept", Some(signature), None) => {
             let line = Object::new().text("cmd", "clock-accept").text("by", signature.by).end();
             call.ask(&line).map(|answer| call.tell(&answer, print::clock_accepted))
         }
         ("acknowledge" | "branch", Some(signature), None) => {
-            let line = Object::new().text("cmd", spec.name).text("by", signature.by);
+            let line = Object::new().text("cmd", name).text("by", signature.by);
             let line = line.text_if("note", options.value("note")).end();
             call.ask(&line).map(|answer| call.tell(&answer, print::of_ledger))
         }
