@@ -118,9 +118,11 @@ const FOR: Opt = opt(
 );
 const DRY: Opt = opt("dry-run", "", "adds up what the file comes to, and does nothing");
 
+const YES: Opt = opt("yes", "", "does it without asking: payouts, close and amounts above 1,000.00 are asked about");
+
 const ORDER: &[Opt] = &[KEY, BY, NOTE, CONFIG, CONTROL, ANSWER];
 const MARK: &[Opt] = &[KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
-const CREDIT: &[Opt] = &[USES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
+const CREDIT: &[Opt] = &[USES, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
 const ASK: &[Opt] = &[CONFIG, CONTROL, ANSWER];
 const SIGNED: &[Opt] = &[BY, NOTE, CONFIG, CONTROL, ANSWER];
 
@@ -370,7 +372,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command {
         summary: "credit paid back",
         text: "AMOUNT may be all.",
-        ..ctl("ctl payout", &["CARD", "AMOUNT"], &[USES, KEY, BY, NOTE, CONFIG, CONTROL, ANSWER])
+        ..ctl("ctl payout", &["CARD", "AMOUNT"], &[USES, YES, KEY, BY, NOTE, CONFIG, CONTROL, ANSWER])
     },
     Command {
         summary: "a correction, of either sign",
@@ -378,7 +380,7 @@ pub(super) const COMMANDS: &[Command] = &[
         ..ctl(
             "ctl adjust",
             &["CARD", "AMOUNT"],
-            &[USES, ABOUT, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER],
+            &[USES, ABOUT, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER],
         )
     },
     Command {
@@ -386,14 +388,17 @@ pub(super) const COMMANDS: &[Command] = &[
         ..ctl(
             "ctl void",
             &["SEQ"],
-            &[opt("amount", "AMOUNT", "only a part of the sale"), KEY, BY, NOTE, CONFIG, CONTROL, ANSWER],
+            &[opt("amount", "AMOUNT", "only a part of the sale"), YES, KEY, BY, NOTE, CONFIG, CONTROL, ANSWER],
         )
     },
     Command { text: COLUMNS, ..ctl("ctl lost", &["CARD"], MARK) },
     Command { text: COLUMNS, summary: "take lost back", ..ctl("ctl found", &["CARD"], MARK) },
     Command { text: COLUMNS, ..ctl("ctl freeze", &["CARD"], MARK) },
     Command { text: COLUMNS, summary: "take freeze back", ..ctl("ctl unfreeze", &["CARD"], MARK) },
-    Command { text: COLUMNS, ..ctl("ctl close", &["CARD"], MARK) },
+    Command {
+        text: COLUMNS,
+        ..ctl("ctl close", &["CARD"], &[YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER])
+    },
     Command { summary: "NEW carries on the account of OLD", ..ctl("ctl replace", &["OLD", "NEW"], ORDER) },
     ctl("ctl account", &["CARD", "ACCOUNT"], ORDER),
     ctl("ctl rename", &["OLD", "NEW"], ORDER),

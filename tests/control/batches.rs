@@ -106,8 +106,8 @@ fn a_refused_file_says_which_rows_were_done_before_and_goes_on_when_it_is_mended
     };
     // It was cut short after its first four rows, and a later card was closed meanwhile.
     give(&site, rows(&[1, 2, 3, 4]).as_bytes(), &december).expect(0, &["4 done"]);
-    ctl(&site, &["close", &card(5)]).expect(0, &[]);
-    ctl(&site, &["close", &card(1)]).expect(0, &[]);
+    ctl(&site, &["close", &card(5), "--yes"]).expect(0, &[]);
+    ctl(&site, &["close", &card(1), "--yes"]).expect(0, &[]);
     let whole = rows(&[1, 2, 5, 3, 4, 6]);
     let said = give(&site, whole.as_bytes(), &december).expect(
         1,
@@ -176,9 +176,10 @@ fn words_on_cards_take_files_too() {
     for (command, status) in
         [("lost", "lost"), ("found", "active"), ("freeze", "frozen"), ("unfreeze", "active"), ("close", "closed")]
     {
-        let words = [command, "--for", "毕业2026"];
-        give(&site, file.as_bytes(), &words).expect(0, &["2 rows for 毕业", "2 done, seq "]);
-        give(&site, file.as_bytes(), &words).expect(0, &["already applied"]);
+        let yes: &[&str] = if command == "close" { &["--yes"] } else { &[] };
+        let words = &[&[command, "--for", "毕业2026"], yes].concat();
+        give(&site, file.as_bytes(), words).expect(0, &["2 rows for 毕业", "2 done, seq "]);
+        give(&site, file.as_bytes(), words).expect(0, &["already applied"]);
         ctl(&site, &["card", &one]).expect(0, &[if status == "active" { "active" } else { status }]);
     }
     server.stop();
@@ -221,7 +222,7 @@ fn one_bad_line_and_nothing_is_done() {
     said.expect(1, &["f.csv:3: column 金额/amount", "f.csv:4: column", "nothing was done"]);
     // What only the server knows.
     let bytes = format!("card,amount\n{},1.00\n77,1\n{},1\n", card(1), card(3));
-    ctl(&site, &["close", &card(3)]).expect(0, &[]);
+    ctl(&site, &["close", &card(3), "--yes"]).expect(0, &[]);
     let said = give(&site, bytes.as_bytes(), &december);
     said.expect(
         1,

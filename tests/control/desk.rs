@@ -23,9 +23,10 @@ fn money_moves_once_and_a_terminal_sees_it() {
     ctl(&site, &["void", &sale, "--key", "v2"]).expect(0, &["1015.50 yuan"]);
     ctl(&site, &["void", &sale, "--key", "v2"]).expect(0, &["was done before"]);
     ctl(&site, &["void", &sale]).expect(1, &["nothing is left of sale"]);
-    ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["holds 0.00 yuan"]);
+    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]).expect(0, &["holds 0.00 yuan"]);
     // "All" is now nothing, and the key still stands for what it was.
-    ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["was done before", "held then 0.00 yuan"]);
+    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"])
+        .expect(0, &["was done before", "held then 0.00 yuan"]);
     server.kill();
     // Also after a restart, and after a crash.
     let server = site.start();
@@ -35,8 +36,8 @@ fn money_moves_once_and_a_terminal_sees_it() {
         0,
         &[&format!("\"key\":\"{}\"", first.key()), "\"account\":\"A00001\",\"balance\":\"1005.50\",\"uses\":100"],
     );
-    ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["was done before"]);
-    ctl(&site, &["payout", &card, "all", "--key", "p2"]).expect(1, &["nothing would move"]);
+    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]).expect(0, &["was done before"]);
+    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p2"]).expect(1, &["nothing would move"]);
     server.stop();
     let ledger = site.ledger();
     let topup = ledger.of_kind("topup").next().unwrap();
@@ -51,12 +52,12 @@ fn a_payout_of_all_that_was_archived_is_not_paid_again_under_its_key() {
     let site = Site::with("\toption segment_bytes '65536'\n", "");
     let server = site.start();
     let card = card(1);
-    ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["holds 0.00 yuan"]);
+    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]).expect(0, &["holds 0.00 yuan"]);
     let rows: Vec<String> = (0..600).map(|_| format!("{card},0.01")).collect();
     site.write("many.csv", &format!("card,amount\n{}\n", rows.join("\n")));
     let file = site.path("many.csv");
     ctl(&site, &["topup", "--file", file.to_str().unwrap(), "--for", "x"]).expect(0, &["600 done"]);
-    ctl(&site, &["payout", &card, "all", "--key", "p1"]).expect(0, &["was done before"]);
+    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]).expect(0, &["was done before"]);
     server.wait_for("snapshot seq=");
     let to = site.path("archive");
     site.run(&["ledger", "archive", "--config", "CONFIG", to.to_str().unwrap()]).expect(
@@ -64,7 +65,7 @@ fn a_payout_of_all_that_was_archived_is_not_paid_again_under_its_key() {
         &["archived 1 segments"],
         &[],
     );
-    let said = ctl(&site, &["payout", &card, "all", "--key", "p1"]);
+    let said = ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]);
     said.expect(1, &["this key was used for entry 3, which is not in the ledger here any more"]);
     server.stop();
     assert_eq!(site.ledger().count("payout"), 0);
@@ -110,7 +111,7 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
     ctl(&site, &["card", &two]).expect(0, &["closed 注销", "replaced  by 8888888899"]);
     ctl(&site, &["topup", &two, "1"])
         .expect(1, &["was replaced by ****8899: name that one, which `posgate ctl card` shows"]);
-    ctl(&site, &["close", "8888888899"]).expect(0, &["done"]);
+    ctl(&site, &["close", "8888888899", "--yes"]).expect(0, &["done"]);
     ctl(&site, &["found", "8888888899"]).expect(1, &["a closed card stays closed"]);
     // The last entries, also for programs.
     let said = ctl(&site, &["card", &one, "--json"]).expect(0, &["\"entries\":[{\"seq\":"]);

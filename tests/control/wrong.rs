@@ -18,7 +18,7 @@ fn each_mistake_has_its_line_and_its_exit_code() {
     let sale = site.ledger().only("charge").raw("seq").to_owned();
     ctl(&site, &["void", &sale]).expect(0, &[]);
     let void = site.ledger().only("void").raw("seq").to_owned();
-    ctl(&site, &["close", &card(3)]).expect(0, &[]);
+    ctl(&site, &["close", &card(3), "--yes"]).expect(0, &[]);
     terminal.pay(&card(2), "6.00");
     let other = site.ledger().of_kind("charge").last().unwrap().raw("seq").to_owned();
     let before = site.ledger().lines.len();
@@ -30,7 +30,7 @@ fn each_mistake_has_its_line_and_its_exit_code() {
         (&["topup", &one, "1.005"], 1, "at most two decimals"),
         (&["topup", &one, "-1"], 1, "above zero"),
         (&["topup", &one, "0"], 1, "nothing would move"),
-        (&["topup", &one, "10000000"], 1, "up to 9999999.99"),
+        (&["topup", &one, "10000000", "--yes"], 1, "up to 9999999.99"),
         (&["topup", &one, "1e3"], 1, "at most two decimals"),
         (&["topup", &one, "五"], 1, "at most two decimals"),
         (&["topup", &one, "all"], 1, "at most two decimals"),
@@ -38,7 +38,7 @@ fn each_mistake_has_its_line_and_its_exit_code() {
         (&["topup", "88x", "1"], 1, "1 to 10 digits"),
         (&["topup", &one, "1", "--note", &long], 1, "at most 96 bytes"),
         (&["topup", &one, "1", "--by", "a name that is far longer than any name can be"], 1, "1 to 32 bytes"),
-        (&["payout", &two, "99999"], 1, "pay out no more than that"),
+        (&["payout", &two, "99999", "--yes"], 1, "pay out no more than that"),
         (&["void", &void], 1, "is a void about"),
         (&["void", "1"], 1, "is no sale"),
         (&["void", "999999"], 1, "no entry 999999"),
@@ -77,6 +77,63 @@ fn each_mistake_has_its_line_and_its_exit_code() {
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         end(command.spawn().unwrap()).expect(64, &["--by NAME, or the variable POSGATE_BY"]);
     }
+    server.stop();
+}
+
+#[test]
+fn an_order_that_is_asked_about_wants_yes_or_a_person_at_a_terminal() {
+    let site = Site::new();
+    let server = site.start();
+    let (one, two) = (card(1), card(2));
+    let before = site.ledger().lines.len();
+    site.write("large.csv", &format!("card,amount\n{one},5\n{two},1000.01\n"));
+    site.write("small.csv", &format!("card,amount\n{one},5\n{two},1000.00\n"));
+    site.write("cards-only.csv", &format!("card\n{one}\n"));
+    let path = |name: &str| site.path(name).display().to_string();
+    let (large, small, cards) = (path("large.csv"), path("small.csv"), path("cards-only.csv"));
+    // A script is told what to give, and nothing is sent.
+    let asked: &[&[&str]] = &[
+        &["payout", &one, "0.01"],
+        &["payout", &one, "all"],
+        &["payout", &one, "--uses", "1"],
+        &["close", &two],
+        &["topup", &one, "1000.01"],
+        &["subsidy", &one, "5000"],
+        &["adjust", &one, "-1000.01"],
+        &["adjust", &one, "+1000.01"],
+        &["void", "3", "--amount", "1000.01"],
+        &["topup", "--file", &large, "--for", "x"],
+        &["close", "--file", &cards, "--for", "x"],
+    ];
+    for words in asked {
+        ctl(&site, words).expect(64, &["is asked about: give --yes, or order it on a terminal"]);
+    }
+    assert_eq!(site.ledger().lines.len(), before, "nothing was done");
+    // Up to the limit, or only looked at, nobody is asked.
+    ctl(&site, &["topup", &one, "1000.00"]).expect(0, &["done, entry"]);
+    ctl(&site, &["topup", "--file", &large, "--for", "x", "--dry-run"]).expect(0, &["nothing was done"]);
+    ctl(&site, &["topup", "--file", &small, "--for", "y"]).expect(0, &["2 done"]);
+    ctl(&site, &["topup", "--file", &large, "--for", "x", "--yes"]).expect(0, &["2 done"]);
+    ctl(&site, &["topup", &one, "1000.01", "--yes"]).expect(0, &["done, entry"]);
+    // A person at a terminal is asked, and may think better of it.
+    let config = path("posgate");
+    let (asked, answers) = (site.ledger().lines.len(), [("n", 1), ("", 1), ("y", 0)]);
+    for (answer, code) in answers {
+        let order =
+            format!("{} ctl payout {two} 5.00 --by li --config {config}", posgate().get_program().to_str().unwrap());
+        let script = format!("printf '%s\\n' '{answer}' | script -qec '{order}' /dev/null");
+        match Command::new("sh").args(["-c", &script]).output() {
+            Ok(said) => {
+                let text = String::from_utf8_lossy(&said.stdout).into_owned();
+                assert_eq!(said.status.code(), Some(code), "{answer}: {said:?}");
+                assert!(text.contains(&format!("payout {two} 5.00: a payout is asked about. Do it? [y/N]")), "{text}");
+                assert_eq!(text.contains("nothing was ordered"), code == 1, "{text}");
+            }
+            Err(error) => not_run(&format!("sh: {error}")),
+        }
+    }
+    assert_eq!(site.ledger().count("payout"), 1);
+    assert!(site.ledger().lines.len() > asked);
     server.stop();
 }
 

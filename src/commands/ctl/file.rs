@@ -37,6 +37,13 @@ pub(super) struct File {
     purpose: String,
 }
 
+impl File {
+    /// Its orders.
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+}
+
 /// Reads and checks a file before anything is sent.
 pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File, Ended> {
     if options.value("uses").is_some() {

@@ -4,6 +4,7 @@
 //! only when it is done and durable; an order's key is known to whoever ordered it before it is sent, so that after a lost
 //! connection the same order can be sent again and is done once.
 
+mod confirm;
 mod file;
 mod link;
 mod print;
@@ -217,8 +218,13 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
         }
         None => None,
     };
-    let (path, ledger_dir) = place(options)?;
     let name = spec.of_ctl().unwrap_or(spec.name);
+    match &file {
+        Some(_) if options.has("dry-run") => (),
+        Some(file) => confirm::of_file(name, file.rows(), options)?,
+        None => confirm::of_order(name, options)?,
+    }
+    let (path, ledger_dir) = place(options)?;
     let mut call = Call { name, options, ledger_dir, link: Link::connect(&path)? };
     match (name, order, file) {
         (_, Some(signature), Some(file)) => file::apply(&mut call, &signature, &file),

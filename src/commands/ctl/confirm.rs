@@ -1,0 +1,101 @@
+//! Orders that a slip of the hand makes dear: they want `--yes`, or a person at a terminal who says so.
+//!
+//! What always holds: nothing of such an order is sent before. The control socket itself does not ask: who writes to it is a program.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
+use posgate::desk::control::batch::{Row, moves_money};
+use posgate::engine::model::Balance;
+
+use super::{Ended, Options};
+use crate::commands::EXIT_NO;
+
+/// An amount above this is asked about: nobody carries as much to a canteen's desk every day.
+const ASKED_ABOVE: Balance = Balance::from_fen(100_000);
+
+/// Asks about an order if it is one to ask about.
+pub(super) fn of_order(name: &str, options: &Options) -> Result<(), Ended> {
+    let amount = match name {
+        "void" => options.value("amount"),
+        "topup" | "subsidy" | "payout" | "adjust" => options.operands.get(1).map(String::as_str),
+        _ => None,
+    };
+    let is_large = amount.and_then(read).is_some_and(is_large);
+    let Some(why) = reason(name, is_large) else { return Ok(()) };
+    asked(options, &format!("{name} {}", options.operands.join(" ")), why)
+}
+
+/// Asks about a file of orders if one of its rows is one to ask about.
+pub(super) fn of_file(name: &str, rows: &[Row], options: &Options) -> Result<(), Ended> {
+    let is_row_large = |row: &&Row| is_large(row.moves().0);
+    let large = rows.iter().filter(is_row_large).count();
+    let Some(why) = reason(name, large > 0) else { return Ok(()) };
+    let sum = rows.iter().fold(Balance::ZERO, |sum, row| sum + row.moves().0);
+    let sum = if moves_money(name) { format!(", {sum} yuan, {large} above {ASKED_ABOVE}") } else { String::new() };
+    asked(options, &format!("{name} of {} rows{sum}", rows.len()), why)
+}
+
+/// Why this is asked about; `None`: it is not.
+fn reason(name: &str, is_large: bool) -> Option<&'static str> {
+    match name {
+        "payout" => Some("a payout"),
+        "close" => Some("close, which nothing takes back,"),
+        _ if is_large => Some("an amount above 1,000.00"),
+        _ => None,
+    }
+}
+
+fn is_large(amount: Balance) -> bool {
+    amount > ASKED_ABOVE || amount < -ASKED_ABOVE
+}
+
+/// An amount as the command line may write it; what is none is the server's to refuse.
+fn read(text: &str) -> Option<Balance> {
+    let text = text.trim();
+    Balance::parse(text.strip_prefix('+').unwrap_or(text).as_bytes())
+}
+
+/// Whether a person says so, if `--yes` does not.
+fn asked(options: &Options, orders: &str, why: &str) -> Result<(), Ended> {
+    if options.has("yes") {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Err(Ended::Usage(format!("{why} is asked about: give --yes, or order it on a terminal")));
+    }
+    let mut stderr = io::stderr();
+    let _ = write!(stderr, "{orders}: {why} is asked about. Do it? [y/N] ");
+    let _ = stderr.flush();
+    let mut line = String::new();
+    // What cannot be read is no yes.
+    let _ = io::stdin().lock().read_line(&mut line);
+    if matches!(line.trim(), "y" | "Y" | "yes" | "是") {
+        return Ok(());
+    }
+    complain!("posgate: nothing was ordered");
+    Err(Ended::Code(EXIT_NO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_asked_about_above_the_limit_of_either_sign() {
+        for (text, wanted) in [
+            ("1000", false),
+            ("1000.00", false),
+            ("+1000.00", false),
+            ("-1000.00", false),
+            ("all", false),
+            ("x", false),
+            ("1000.01", true),
+            ("+1000.01", true),
+            ("-1000.01", true),
+            (" 5000", true),
+            ("9999999.99", true),
+        ] {
+            assert_eq!(read(text).is_some_and(is_large), wanted, "{text}");
+        }
+    }
+}
