@@ -120,6 +120,43 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
 }
 
 #[test]
+fn the_answer_of_every_order_names_the_holder() {
+    let site = Site::new();
+    site.write("cards.csv", &card_table(12).replace("A00002,张三", "A00002,李四"));
+    let server = site.start();
+    let mut terminal = Device::new(2, &server);
+    let (one, two) = (card(1), card(2));
+    terminal.pay(&one, "1.00");
+    let sale = site.ledger().only("charge").raw("seq").to_owned();
+    for (words, holder) in [
+        (&["topup", &one, "1", "--key", "a"][..], "张三"),
+        (&["topup", &one, "1", "--key", "a"], "张三"),
+        (&["subsidy", &two, "1"], "李四"),
+        (&["adjust", &two, "-1"], "李四"),
+        (&["payout", &one, "1", "--yes"], "张三"),
+        (&["void", &sale, "--key", "v"], "张三"),
+        (&["void", &sale, "--key", "v"], "张三"),
+        (&["lost", &two], "李四"),
+        (&["found", &two], "李四"),
+        (&["freeze", &two], "李四"),
+        (&["unfreeze", &two], "李四"),
+        (&["rename", "A00001", "B00001", "--key", "r"], "张三"),
+        (&["rename", "A00001", "B00001", "--key", "r"], "张三"),
+        (&["account", &one, "C00001"], "张三"),
+        (&["replace", &two, "8888888899"], "李四"),
+        (&["close", "8888888899", "--yes"], "李四"),
+    ] {
+        let said = ctl(&site, words).expect(0, &[&format!("; {holder}")]);
+        assert!(said.out.contains(", entry "), "{said:?}");
+        if words[1] == one && words[0] == "topup" {
+            let said = ctl(&site, &[words, &["--json"]].concat()).expect(0, &[]);
+            assert_eq!(member(&said.json(), "name"), holder);
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn cards_are_found_by_name_number_and_account_however_many_there_are() {
     let site = Site::new();
     site.write("cards.csv", &card_table(3000).replace("8888889900,A01100,张三", "8888889900,A01100,欧阳修"));

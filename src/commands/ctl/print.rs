@@ -58,7 +58,8 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
         let (balance, uses) = (text(answer, "balance"), text(answer, "uses"));
         format!("; account {account} {holds} {balance} yuan, {uses} uses")
     });
-    say!("{name} {operands}: {done}, entry {}{}", text(answer, "seq"), account.unwrap_or_default());
+    let holder = answer.text("name").map(|holder| format!("; {}", printable(holder))).unwrap_or_default();
+    say!("{name} {operands}: {done}, entry {}{holder}{}", text(answer, "seq"), account.unwrap_or_default());
 }
 
 // ---------------------------------------------------------------- cards

@@ -3,9 +3,10 @@
 use std::io;
 
 use super::json::Object;
+use crate::engine::gbk;
 use crate::engine::model::order::{Note, Operator};
 use crate::engine::model::{Act, Balance, CardNo, Done, Entry, EntrySeq, Gone, Key, Kind, MachineNo, Now, Order};
-use crate::engine::server::Refused;
+use crate::engine::server::{Refused, Server};
 use crate::ledger::{Parent, Storage};
 use crate::turn::Service;
 
@@ -25,7 +26,7 @@ pub(super) fn obey<S: Storage>(
         return Ok(would.map_or_else(|refused| refusal(&refused), line));
     }
     let done = service.operate(now, order)?;
-    Ok(done.map_or_else(|refused| refusal(&refused), |done| result(order, &done)))
+    Ok(done.map_or_else(|refused| refusal(&refused), |done| result(service.server(), now, order, &done)))
 }
 
 /// Pays out what the account holds; under a name that was used, what was paid out then.
@@ -140,12 +141,16 @@ pub(super) fn refusal(refused: &Refused) -> String {
     Object::error(refused).text("reason", refused.word()).end()
 }
 
-fn result(order: &Order, done: &Done) -> String {
+fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> String {
     let object = Object::ok().flag("again", done.is_again).number("seq", done.seq.0);
     let object = match &order.key {
         Key::Own(key) => object.text("key", key),
         Key::For { name, nth } => object.text("for", name).number("nth", *nth),
     };
+    // Whoever ordered it sees whether it was the card that was meant.
+    let view = done.card.and_then(|card| server.card_view(now, card));
+    let name = view.and_then(|view| view.row).map(|row| gbk::decode(server.cards().name(&row)));
+    let object = object.text_if("name", name.filter(|name| !name.is_empty()));
     match &done.account {
         Some((account, balance, uses)) => {
             object.text("account", account).text("balance", balance).number("uses", *uses).end()

@@ -193,4 +193,6 @@ pub struct Done {
     pub is_again: bool,
     /// The account that it moved, and what it held then.
     pub account: Option<(AccountId, Balance, i32)>,
+    /// The card that it is about, or one of its account; `None` for a door.
+    pub card: Option<CardNo>,
 }

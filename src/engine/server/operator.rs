@@ -176,7 +176,18 @@ impl Server<'_> {
         let named = || self.book().accounts().iter().map(|account| account.id).find(|id| used.is_of(id));
         let id = id.or_else(|| account.and_then(|_| named()));
         let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
-        Ok(Some(Done { seq: used.seq, is_again: true, account }))
+        let card = match &order.act {
+            Act::Move { card, .. }
+            | Act::Mark { card, .. }
+            | Act::Link { new: card, .. }
+            | Act::Reissue { card }
+            | Act::Settle { card, .. }
+            | Act::Account { card, .. } => Some(*card),
+            Act::Void { .. } => sale.and_then(|sale| sale.card),
+            Act::Rename { new, .. } => self.book().account_row(new).and_then(|row| self.cards_of(row).next()),
+            Act::Open { .. } => None,
+        };
+        Ok(Some(Done { seq: used.seq, is_again: true, account, card }))
     }
 
     fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Balance, i32)> {
@@ -612,7 +623,8 @@ impl Server<'_> {
             self.send_open(now, device, door, seq, fx);
         }
         let account = plan.going.and_then(|going| self.book().account_row(&going.to)).or(plan.account);
-        Done { seq, is_again: false, account: self.holdings(account) }
+        let card = plan.card.or_else(|| account.and_then(|row| self.cards_of(row).next()));
+        Done { seq, is_again: false, account: self.holdings(account), card }
     }
 
     /// What comes before the link that puts a card or a purse on another account, and what that link says. A table's figures count once: they
