@@ -132,6 +132,26 @@ fn the_nearest_sale_of_the_card_is_meant_and_the_others_are_named() {
 }
 
 #[test]
+fn how_far_off_the_sale_is_is_said_and_a_sale_beyond_a_day_is_not_told() {
+    told(&["8888888801", "2026-11-21 09:00:00"], &["与所问时间 off by               at 2026-11-21 09:00:00"]);
+    told(&["8888888801", "2026-11-21 09:30"], &["30 min 0 s earlier than 2026-11-21 09:30:00"]);
+    told(
+        &["8888888801", "2026-11-20 09:00"],
+        &["entry                      12 ", "24 h 0 min later than 2026-11-20 09:00:00"],
+    );
+    assert!(!told(&["12"], &[]).contains("off by"), "its number was given");
+    let site = site();
+    let place = site.path().join("ledger");
+    for (time, words) in [
+        ("2026-11-20 08:59", "no sale within a day of 2026-11-20 08:59:00: the nearest was more than a day later than"),
+        ("2026-11-25 12:30", "`posgate ledger explain "),
+    ] {
+        let ended = ledger(&["explain", "8888888801", time, text(&place)]).expect(1, &[], &["card ****8801", words]);
+        assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{time}");
+    }
+}
+
+#[test]
 fn for_scripts_it_is_one_object() {
     let site = site();
     let place = site.path().join("ledger");

@@ -18,12 +18,15 @@ const ABOUT_MAX: usize = 20;
 /// Other sales of the card that are named.
 const OTHERS_MAX: usize = 8;
 
+/// A sale this far from the time that was asked about is another one.
+const OFF_MAX_S: u64 = 86_400;
+
 /// Which entry is asked about.
 #[derive(Clone, Copy, Debug)]
 pub enum Question {
     /// The one with this number.
     Entry(EntrySeq),
-    /// The sale of a card that is nearest to a time; without a date, on the last day that the card was used.
+    /// The sale of a card that is nearest to a time, at most a day from it; without a date, on the last day that the card was used.
     Card(CardNo, Written),
 }
 
@@ -68,7 +71,28 @@ pub struct Candidate {
     pub amount: Option<Balance>,
     /// The device.
     pub machine: Option<crate::engine::model::MachineNo>,
-    distance_s: u64,
+    /// What was asked about.
+    wanted: Civil,
+}
+
+impl Candidate {
+    fn distance_s(&self) -> u64 {
+        self.wanted.distance_s(self.at)
+    }
+
+    /// `3 min later than 2026-11-22 12:30:00`
+    fn off(&self) -> String {
+        let (seconds, wanted) = (self.distance_s(), self.wanted);
+        let span = match seconds {
+            0 => return format!("at {wanted}"),
+            1..60 => format!("{seconds} s"),
+            60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+            3600..=OFF_MAX_S => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+            _ if seconds < 2 * OFF_MAX_S => "more than a day".to_owned(),
+            _ => format!("{} days", seconds / OFF_MAX_S),
+        };
+        format!("{span} {} than {wanted}", if self.at < wanted { "earlier" } else { "later" })
+    }
 }
 
 /// The story.
@@ -94,6 +118,8 @@ pub struct Story {
     pub about: Vec<Told>,
     /// Entries about it that are not kept.
     pub more: u64,
+    /// How far the sale is from the time that was asked about, in words; `None`: its number was given.
+    pub off: Option<String>,
     /// Other sales of the card that may have been meant.
     pub others: Vec<Candidate>,
     /// What the account holds now.
@@ -111,10 +137,19 @@ pub struct Story {
 /// # Errors
 /// If a file cannot be read, the ledger is damaged, or there is no such entry.
 pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Result<Story, AuditError> {
-    let (asked, others) = match question {
-        Question::Entry(seq) => (find(source, seq)?, Vec::new()),
+    let (asked, others, off) = match question {
+        Question::Entry(seq) => (find(source, seq)?, Vec::new(), None),
         Question::Card(card, written) => {
-            let mut candidates = candidates(source, calendar, card, written)?;
+            let (mut candidates, beyond) = candidates(source, calendar, card, written)?;
+            if let (true, Some(beyond)) = (candidates.is_empty(), beyond) {
+                return Err(AuditError::Nothing(format!(
+                    "card {} has no sale within a day of {}: the nearest was {}; `posgate ledger explain {}` tells it",
+                    card.masked(),
+                    beyond.wanted,
+                    beyond.off(),
+                    beyond.seq
+                )));
+            }
             if candidates.is_empty() {
                 let wanted = if written.date.is_some() { "" } else { " at all" };
                 let older = if source.is_whole() {
@@ -129,7 +164,7 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
             }
             let nearest = candidates.remove(0);
             candidates.sort_by_key(|candidate| candidate.seq);
-            (find(source, nearest.seq)?, candidates)
+            (find(source, nearest.seq)?, candidates, Some(nearest.off()))
         }
     };
     // Of a 109, a repeat or a void the sale is the story.
@@ -153,6 +188,7 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
         after: None,
         about: Vec::new(),
         more: 0,
+        off,
         others,
         now: None,
         is_confirming: false,
@@ -188,14 +224,15 @@ fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
     at_device.filter(|_| is_device_right).unwrap_or(own)
 }
 
-/// The card's sales and refusals, the nearest first: sales before refusals.
+/// The card's sales and refusals of at most a day around, the nearest first: sales before refusals. And the nearest of those beyond.
 fn candidates(
     source: &Source,
     calendar: &Calendar,
     card: CardNo,
     written: Written,
-) -> Result<Vec<Candidate>, AuditError> {
+) -> Result<(Vec<Candidate>, Option<Candidate>), AuditError> {
     let mut near: Vec<Candidate> = Vec::new();
+    let mut beyond: Option<Candidate> = None;
     let mut newest = None;
     let mut walk = source.walk();
     while let Some(item) = walk.entry()? {
@@ -218,18 +255,19 @@ fn candidates(
         let date = written.date.unwrap_or(at.date());
         // A date alone means its noon.
         let wanted = date.at(written.time.unwrap_or(TimeOfDay(12 * 3600)));
-        near.push(Candidate {
-            seq: entry.seq,
-            kind: entry.kind,
-            at,
-            amount: entry.amount,
-            machine: entry.machine,
-            distance_s: wanted.distance_s(at),
-        });
-        near.sort_by_key(|candidate| (!candidate.kind.is_sale(), candidate.distance_s, candidate.seq));
+        let (seq, kind) = (entry.seq, entry.kind);
+        let found = Candidate { seq, kind, at, amount: entry.amount, machine: entry.machine, wanted };
+        if found.distance_s() > OFF_MAX_S {
+            if beyond.as_ref().is_none_or(|beyond| found.distance_s() < beyond.distance_s()) {
+                beyond = Some(found);
+            }
+            continue;
+        }
+        near.push(found);
+        near.sort_by_key(|candidate| (!candidate.kind.is_sale(), candidate.distance_s(), candidate.seq));
         near.truncate(OTHERS_MAX + 1);
     }
-    Ok(near)
+    Ok((near, beyond))
 }
 
 /// What is said of the entry elsewhere.

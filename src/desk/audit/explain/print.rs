@@ -29,6 +29,9 @@ impl Display for Story {
             );
         }
         line("时间", "time", self.time(entry));
+        if let Some(off) = &self.off {
+            line("与所问时间", "off by", off.clone());
+        }
         line("设备", "device", device(entry));
         line("卡", "card", card(entry));
         line("请求", "asked", asked(entry));
@@ -170,6 +173,7 @@ impl Story {
             ("chain_holds", Json::Flag(self.told.computed == self.told.crc)),
             ("crc_before", Json::text(format_args!("{:08x}", self.told.chain))),
             ("crc_after", Json::optional(self.after.map(|head| format!("{:08x}", head.crc)))),
+            ("off", Json::optional(self.off.as_ref())),
             ("others", Json::List(self.others.iter().map(candidate_json).collect())),
             ("note", Json::optional(self.note.as_ref())),
         ])
