@@ -34,8 +34,9 @@ fn all_documents() -> Vec<String> {
     let mut all: BTreeSet<String> = DOCUMENTS.into_iter().chain(readmes).map(str::to_owned).collect();
     for directory in ["docs", "docs/zh"] {
         for entry in fs::read_dir(root().join(directory)).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".md") {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                let name = path.file_name().unwrap().to_str().unwrap();
                 all.insert(format!("{directory}/{name}"));
             }
         }

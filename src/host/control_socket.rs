@@ -207,7 +207,7 @@ impl Control {
         })
     }
 
-    /// Answers what [`Control::owed`] told of.
+    /// Answers what [`Control::deferred`] told of.
     pub fn answer_owed(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
         if let Some(held) = held.find(|held| matches!(held.reply, Reply::Deferred(_))) {

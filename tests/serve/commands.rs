@@ -88,8 +88,8 @@ fn the_man_page_and_the_completions_are_printed() {
 /// A card's number that stands where it should not is not told whole: a terminal's screen is read by others, and a script keeps it.
 #[test]
 fn a_word_that_is_wrong_is_shown_with_its_last_four_digits() {
-    let site = Site::new();
     const NUMBER: &str = "8765438801";
+    let site = Site::new();
     site.start().stop();
     for arguments in [
         &[NUMBER][..],

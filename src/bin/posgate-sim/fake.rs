@@ -7,7 +7,7 @@ use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use posgate::engine::gbk;
 use posgate::engine::model::{CardNo, Civil, Reason};
@@ -16,6 +16,7 @@ use posgate::engine::wire::{
 };
 
 use crate::cast;
+use crate::clock::Clock;
 
 /// What a server does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,8 @@ impl Fake {
         let thread = std::thread::spawn(move || {
             let mut canteen = Canteen::new(sin);
             let mut buffer = [0; 2048];
-            let (mut sales, mut away_until, mut ignored) = (0, Instant::now(), None);
+            let clock = Clock::start();
+            let (mut sales, mut away_until, mut ignored) = (0, Duration::ZERO, None);
             while let Ok((len, source)) = socket.recv_from(&mut buffer) {
                 if over.load(Ordering::SeqCst) {
                     return;
@@ -95,7 +97,7 @@ impl Fake {
                 if sin == Sin::IgnoresOneTerminal && source == *ignored.get_or_insert(source) {
                     continue;
                 }
-                if Instant::now() < away_until {
+                if clock.now() < away_until {
                     continue;
                 }
                 let is_sale = buffer.starts_with(b"103");
@@ -109,7 +111,7 @@ impl Fake {
                 if let (Some(away_for), true, 10) = (away_for, is_sale, sales) {
                     let heard = canteen.handle(&buffer[..len]).swap_remove(0);
                     socket.send_to(&heard, source).expect("loopback takes a datagram");
-                    away_until = Instant::now() + away_for;
+                    away_until = clock.now() + away_for;
                     continue;
                 }
                 let from = if sin == Sin::AnswersFromElsewhere { &elsewhere } else { &socket };
