@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use posgate::desk::audit::balances::Balances;
@@ -22,6 +22,7 @@ use posgate::files::problem::{hidden, typed};
 use posgate::files::zone::Zone;
 use posgate::files::{cards, config};
 use posgate::host::clock;
+use posgate::ledger::show::Width;
 use posgate::ledger::{Head, is_served};
 
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, ctl, print_problems};
@@ -42,7 +43,13 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
             Some(count.ok_or_else(|| usage(format!("--last {} is no number up to {LAST_MAX}", typed(text))))?)
         }
     };
-    let show = Show { filter, calendar, last, raw: options.has("raw"), after: after(options)? };
+    // A row of all columns takes three lines of a terminal.
+    let is_narrow = io::stdout().is_terminal() && !options.has("wide") && !options.has("raw");
+    if is_narrow {
+        complain!("posgate: these are 7 of 16 columns, for a terminal of 80: --wide shows all");
+    }
+    let width = if is_narrow { Width::Fits80 } else { Width::All };
+    let show = Show { filter, calendar, last, raw: options.has("raw"), width, after: after(options)? };
     let mut synced = options.has("durable").then(|| Synced::of(options, &ledger_args));
     let mut ask = synced.as_mut().map(|synced| || synced.ask());
     let ask = ask.as_mut().map(|ask| ask as &mut AskSynced);

@@ -248,6 +248,7 @@ pub(super) const COMMANDS: &[Command] = &[
         operands: &["[DIR | SEGMENT…]"],
         options: &[
             opt("raw", "", "the ledger's own lines instead of a table"),
+            opt("wide", "", "all columns also on a terminal, which gets those that fit 80"),
             opt("last", "N", "only the last of them"),
             opt("follow", "", "and those to come, until nobody reads any more"),
             opt(

@@ -22,14 +22,14 @@ pub struct ShowOptions {
 /// If a file cannot be read or the output not be written.
 pub fn show<F: Files>(files: &F, names: &[String], options: ShowOptions, out: &mut dyn Write) -> io::Result<()> {
     if !options.raw {
-        write_title(out)?;
+        write_title(out, Width::All)?;
     }
     for_each_entry(files, names, &mut |read| match (read.parsed, options.raw) {
         (Ok(_), true) => {
             out.write_all(read.text)?;
             out.write_all(b"\n")
         }
-        (Ok(_), false) => write_entry(out, read.text),
+        (Ok(_), false) => write_entry(out, read.text, Width::All),
         (Err(error), _) => writeln!(out, "# {}:{}: {error}", files.path(read.name), read.line),
     })
 }
@@ -38,17 +38,30 @@ pub fn show<F: Files>(files: &F, names: &[String], options: ShowOptions, out: &m
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn write_title(out: &mut dyn Write) -> io::Result<()> {
-    write_row(out, &TABLE.map(|(title, ..)| title.to_owned()))
+pub fn write_title(out: &mut dyn Write, width: Width) -> io::Result<()> {
+    write_row(out, &TABLE.map(|(title, ..)| title.to_owned()), width)
 }
 
 /// Writes a line of the ledger as a row of the table.
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn write_entry(out: &mut dyn Write, text: &[u8]) -> io::Result<()> {
-    write_row(out, &cells(text))
+pub fn write_entry(out: &mut dyn Write, text: &[u8], width: Width) -> io::Result<()> {
+    write_row(out, &cells(text), width)
 }
+
+/// How much of an entry a row has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Width {
+    /// All that the table has, some 200 columns of a terminal.
+    #[default]
+    All,
+    /// What fits a terminal of 80 columns.
+    Fits80,
+}
+
+/// The columns that fit a terminal of 80 columns; the times are without their year.
+const NARROW: [&str; 7] = ["seq", "time", "kind", "machine", "card", "amount", "balance"];
 
 /// One line as it is read.
 pub struct Read<'a> {
@@ -124,9 +137,20 @@ fn cells(text: &[u8]) -> [String; TABLE.len()] {
     })
 }
 
-fn write_row(out: &mut dyn Write, cells: &[String; TABLE.len()]) -> io::Result<()> {
+fn write_row(out: &mut dyn Write, cells: &[String; TABLE.len()], wanted: Width) -> io::Result<()> {
     let mut row = String::new();
-    for ((_, _, width, to_the_right), cell) in TABLE.iter().zip(cells) {
+    for ((title, _, width, to_the_right), cell) in TABLE.iter().zip(cells) {
+        let (mut width, mut cell) = (*width, cell.as_str());
+        if wanted == Width::Fits80 {
+            if !NARROW.contains(title) {
+                continue;
+            }
+            if *title == "time" {
+                // `11-22 12:30:00`, and the mark of a time that was not believed.
+                cell = cell.get(5..).unwrap_or(cell);
+                width = 15;
+            }
+        }
         let cell = if *to_the_right { format!("{cell:>width$}  ") } else { format!("{cell:<width$}  ") };
         row.push_str(&cell);
     }

@@ -145,3 +145,26 @@ fn a_reader_who_leaves_is_no_error() {
         assert_eq!(ended.stderr, b"", "{command}");
     }
 }
+
+#[test]
+fn on_a_terminal_a_row_fits_80_columns_and_how_to_widen_is_said() {
+    let directory = days(300);
+    let place = directory.path().join("ledger");
+    let on_terminal = |option: &str| {
+        let show = format!("{} ledger show {option} {}", env!("CARGO_BIN_EXE_posgate"), text(&place));
+        let said = Command::new("script").args(["-qec", &show, "/dev/null"]).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(said.status.code(), Some(0), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let widest = |said: &str| said.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+    let narrow = on_terminal("");
+    assert!(narrow.contains("--wide shows all") && narrow.contains("balance"), "{narrow}");
+    assert!(widest(&narrow) <= 80, "{narrow}");
+    assert!(narrow.lines().count() > 300, "no entry is left out");
+    let wide = on_terminal("--wide");
+    assert!(!wide.contains("--wide") && wide.contains("detail") && widest(&wide) > 120, "{wide}");
+    // Scripts get what they always got.
+    let piped = ledger(&["show", text(&place)]).expect(0, &["detail"], &[]);
+    assert!(piped.err.is_empty(), "{}", piped.err);
+    assert_eq!(wide.replace('\r', ""), piped.out);
+}

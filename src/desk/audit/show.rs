@@ -16,7 +16,7 @@ use super::{AuditError, Calendar, Filter};
 use crate::engine::model::{Entry, EntrySeq};
 use crate::ledger::header::HEADER_LEN;
 use crate::ledger::segment::{self, Lines};
-use crate::ledger::show::{write_entry, write_title};
+use crate::ledger::show::{Width, write_entry, write_title};
 use crate::ledger::storage::{DirFiles, Files};
 use crate::ledger::{Head, HeldFiles, line};
 
@@ -37,6 +37,8 @@ pub struct Show {
     pub last: Option<usize>,
     /// The ledger's own lines instead of a table.
     pub raw: bool,
+    /// How much of an entry the table has.
+    pub width: Width,
     /// The entry that the reader has, which must be here.
     pub after: Option<After>,
 }
@@ -55,7 +57,7 @@ impl Show {
     ) -> Result<(Option<String>, Place), AuditError> {
         let mut out = BufWriter::new(out);
         if !self.raw {
-            write_title(&mut out)?;
+            write_title(&mut out, self.width)?;
         }
         let mut damage = None;
         let mut kept: VecDeque<Vec<u8>> = VecDeque::new();
@@ -184,7 +186,7 @@ impl Show {
             out.write_all(text)?;
             return out.write_all(b"\n");
         }
-        write_entry(out, text)
+        write_entry(out, text, self.width)
     }
 }
 
