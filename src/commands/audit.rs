@@ -25,6 +25,7 @@ use posgate::host::clock;
 use posgate::ledger::show::Width;
 use posgate::ledger::{Head, is_served};
 
+use super::progress::Progress;
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, ctl, print_problems};
 
 /// Prints the entries that are asked for.
@@ -85,7 +86,10 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
     };
     let table = if options.has("balances") { ledger_args.cards()? } else { None };
     let source = Source::open(&ledger_args.places)?;
-    let (report, accounts) = gather(&source, span)?;
+    let progress = Progress::start("adding up the ledger");
+    let gathered = gather(&source, span);
+    drop(progress);
+    let (report, accounts) = gathered?;
     let text = match (options.has("balances"), options.has("json")) {
         (false, false) => report.to_string(),
         (false, true) => format!("{}\n", report.json()),

@@ -1,6 +1,6 @@
 //! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change them. What people read out of them is in `audit`.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use posgate::engine::book::Book;
@@ -10,13 +10,25 @@ use posgate::files::config::{self, Settings};
 use posgate::ledger::identity;
 use posgate::ledger::{self, CareError, CareLock, DirStorage, OpenError, Refusal, State, replay, run_verify};
 
+use super::progress::Progress;
 use super::serve::holds_ledger;
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};
 
 /// Checks every line; the exit code says what was found.
 pub(super) fn verify(options: &Options) -> u8 {
     match paths(options) {
-        Ok(paths) => finish(run_verify(&paths, &mut io::stdout().lock())),
+        Ok(paths) => {
+            let progress = Progress::start("checking the ledger");
+            if !progress.is_shown() {
+                return finish(run_verify(&paths, &mut io::stdout().lock()));
+            }
+            // What is found comes when the word about the progress is gone.
+            let mut found = Vec::new();
+            let verified = run_verify(&paths, &mut found);
+            drop(progress);
+            let _ = io::stdout().write_all(&found);
+            finish(verified)
+        }
         Err(code) => code,
     }
 }
@@ -54,7 +66,10 @@ pub(super) fn repair(options: &Options) -> u8 {
         complain!("posgate: {}: no such directory", dir.display());
         return EXIT_IO;
     }
-    done(repair_locked(dir, EntrySeq(cut), options.has("yes")))
+    let progress = Progress::start("repairing the ledger");
+    let repaired = repair_locked(dir, EntrySeq(cut), options.has("yes"));
+    drop(progress);
+    done(repaired)
 }
 
 /// The book that a start makes, and how far it came.

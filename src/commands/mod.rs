@@ -24,6 +24,7 @@ mod ctl;
 mod help;
 mod ledger;
 mod load;
+mod progress;
 mod serve;
 mod table;
 

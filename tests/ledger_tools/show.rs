@@ -168,3 +168,20 @@ fn on_a_terminal_a_row_fits_80_columns_and_how_to_widen_is_said() {
     assert!(piped.err.is_empty(), "{}", piped.err);
     assert_eq!(wide.replace('\r', ""), piped.out);
 }
+
+#[test]
+fn work_over_a_second_says_so_on_a_terminal_alone() {
+    // A ledger on a pipe that nobody writes to for a while is a slow one.
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger-0000000001.tsv");
+    let made = Command::new("mkfifo").arg(&place).status().unwrap();
+    assert!(made.success());
+    let verify = format!("{} ledger verify {}", env!("CARGO_BIN_EXE_posgate"), text(&place));
+    let late = format!("(sleep 2.5; : >{}) & ", text(&place));
+    let run = |command: &str| Command::new("bash").args(["-c", &format!("{late}{command}")]).output().unwrap();
+    let shown = run(&format!("script -qec '{verify}' /dev/null </dev/null"));
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("\rposgate: checking the ledger, 1 s"), "{shown:?}");
+    let piped = run(&verify);
+    assert!(!String::from_utf8_lossy(&piped.stderr).contains("checking"), "{piped:?}");
+}

@@ -1,0 +1,49 @@
+//! A word on stderr while something takes longer than a second, for whoever sits at the terminal and waits.
+//!
+//! What always holds: where stderr is no terminal nothing is written and no thread is begun, and after it is dropped its line is gone.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Says what is under way until it is dropped.
+pub(super) struct Progress {
+    running: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+impl Progress {
+    /// Begins; `what` is as in `checking the ledger`.
+    pub(super) fn start(what: &'static str) -> Self {
+        if !io::stderr().is_terminal() {
+            return Self { running: None };
+        }
+        let (end, ended) = channel();
+        let thread = std::thread::spawn(move || {
+            let began = Instant::now();
+            let mut is_told = false;
+            while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+                let _ = write!(io::stderr(), "\rposgate: {what}, {} s", began.elapsed().as_secs());
+                is_told = true;
+            }
+            if is_told {
+                let _ = write!(io::stderr(), "\r{:79}\r", "");
+            }
+        });
+        Self { running: Some((end, thread)) }
+    }
+
+    /// Whether anybody sees it.
+    pub(super) fn is_shown(&self) -> bool {
+        self.running.is_some()
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some((end, thread)) = self.running.take() {
+            drop(end);
+            let _ = thread.join();
+        }
+    }
+}
