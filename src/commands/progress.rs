@@ -5,7 +5,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Says what is under way until it is dropped.
 pub(super) struct Progress {
@@ -20,13 +20,12 @@ impl Progress {
         }
         let (end, ended) = channel();
         let thread = std::thread::spawn(move || {
-            let began = Instant::now();
-            let mut is_told = false;
+            let mut seconds = 0_u64;
             while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
-                let _ = write!(io::stderr(), "\rposgate: {what}, {} s", began.elapsed().as_secs());
-                is_told = true;
+                seconds += 1;
+                let _ = write!(io::stderr(), "\rposgate: {what}, {seconds} s");
             }
-            if is_told {
+            if seconds > 0 {
                 let _ = write!(io::stderr(), "\r{:79}\r", "");
             }
         });
