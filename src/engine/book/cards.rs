@@ -194,6 +194,8 @@ impl Book {
         let state = &mut self.cards[row as usize];
         state.marks.apply(Mark::Closed);
         state.heir = Some(new.value());
+        // What a terminal books late for it is its holder's, also where it never moved money and its row is gone.
+        state.account = state.account.or(account);
         let days = state.days;
         let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
