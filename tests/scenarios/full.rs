@@ -265,6 +265,37 @@ fn where_every_account_is_taken_sales_go_on_and_nobody_gets_another() {
 }
 
 #[test]
+fn a_table_leaves_the_place_of_a_purse_that_the_power_stopped_on_its_way() {
+    let mut bench = bench();
+    let bench = &mut *bench;
+    let cards = "card,account\n1000000,S1";
+    let mut world = World::new("", cards);
+    let moved = ACCOUNTS_MAX - 1;
+    accounts_of_before(&mut world, moved);
+    // The first of the two entries of `rename S1 T`; the second was lost.
+    let mut left = Entry::new(Kind::Link, Stamp::default(), ClockState::Ok);
+    left.seq = EntrySeq(moved as u64 + 1);
+    left.account = AccountId::try_from("S1").ok();
+    (left.amount, left.subsidy, left.uses) = (Some(Balance::from_fen(-100)), Some(Balance::ZERO), Some(0));
+    (left.balance, left.subsidy_left, left.uses_left) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(0));
+    left.detail.push("key", "k");
+    left.detail.push("to", "T");
+    world.ledger.append(&left).expect("a line");
+    world.ledger.sync();
+    world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
+    // A new account would take the last place, and 1.00 yuan would be nowhere.
+    world.take_cards(&format!("{cards}\n3,N"));
+    let refused = world.boot(&mut bench.live, &mut bench.fx).map(drop).expect_err("the last place is T's");
+    assert!(refused.contains(&ACCOUNTS_MAX.to_string()), "{refused}");
+    // Neither does T take a second one, where the table has it already.
+    world.take_cards(&format!("{cards}\n3,T"));
+    let server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
+    assert_eq!(told(&world.take_happened()), "link start");
+    let purse = server.book().account_row("T").map(|row| server.book().account(row).balance);
+    assert_eq!(purse, Some(Balance::from_fen(100)));
+}
+
+#[test]
 fn in_a_full_outbox_what_rests_on_an_entry_takes_the_place_of_a_refusal() {
     let config =
         "config server\noption rate_source 0\noption resend_max 1\nconfig door\noption machine 00001\noption door 1\n";

@@ -718,7 +718,11 @@ impl Book {
         names.sort_unstable();
         names.dedup();
         let is_new = |name: &&&str| !self.account_row(name).is_some_and(|row| self.accounts[row as usize].has_moved);
-        let needed = opened + names.iter().filter(is_new).count();
+        // A purse that the last stop left on its way needs its other account, or a start could not let it arrive.
+        let halfway = self.halfway().and_then(|first| account_in(first, "to"));
+        let is_on_its_way =
+            halfway.is_some_and(|to| is_new(&&to.as_str()) && names.binary_search(&to.as_str()).is_err());
+        let needed = opened + names.iter().filter(is_new).count() + usize::from(is_on_its_way);
         if needed > ACCOUNTS_MAX {
             return Err(needed);
         }
