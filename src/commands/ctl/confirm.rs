@@ -1,6 +1,7 @@
-//! Orders that a slip of the hand makes dear: they want `--yes`, or a person at a terminal who says so.
+//! Orders that a slip of the hand makes dear: a person at a terminal is asked, unless `--yes` says so already.
 //!
-//! What always holds: nothing of such an order is sent before. The control socket itself does not ask: who writes to it is a program.
+//! What always holds: nothing of such an order is sent before. A script is not asked, nor does the control socket ask: a program does not
+//! slip, and an order that a script gave before must not begin to fail.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -55,13 +56,11 @@ fn read(text: &str) -> Option<Balance> {
     Balance::parse(text.strip_prefix('+').unwrap_or(text).as_bytes())
 }
 
-/// Whether a person says so, if `--yes` does not.
+/// Whether a person at a terminal says so, if `--yes` does not.
 fn asked(options: &Options, orders: &str, why: &str) -> Result<(), Ended> {
-    if options.has("yes") {
+    let has_person = io::stdin().is_terminal() && io::stderr().is_terminal();
+    if options.has("yes") || !has_person {
         return Ok(());
-    }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Ended::Usage(format!("{why} is asked about: give --yes, or order it on a terminal")));
     }
     let mut stderr = io::stderr();
     let _ = write!(stderr, "{orders}: {why} is asked about. Do it? [y/N] ");
