@@ -87,7 +87,7 @@ fn a_sale_is_told_from_the_request_to_the_confirmation() {
             "approved, no rule refused it",
             "100.00 -5.50 = 94.50",
             "entry 1 opened the account with the table's 100.00",
-            "confirmed (109) in entry 3 1.000 s later 终端已确认, the answer was sent again 1 times",
+            "confirmed (109) in entry 3 1.000 s later 终端已确认, the answer was sent again once 重发 1 次",
             "the chain holds",
             "ledger-0000000001.tsv:3",
             "machine 机号 00001",

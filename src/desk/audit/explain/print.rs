@@ -111,6 +111,7 @@ impl Story {
         let entry = &self.told.entry;
         let again = match self.resent() {
             0 => String::new(),
+            1 => ", the answer was sent again once 重发 1 次".to_owned(),
             times => format!(", the answer was sent again {times} times 重发 {times} 次"),
         };
         let find = |kind: Kind| self.about.iter().find(|told| told.entry.kind == kind);
