@@ -122,6 +122,30 @@ fn a_refusal_and_offline_sales_name_their_rule_in_words() {
 }
 
 #[test]
+fn of_a_sale_in_doubt_it_says_whether_its_machine_ever_confirms() {
+    let of = |machine: &[u8], entry: Entry| Entry { machine: MachineNo::parse(machine), ..entry };
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger");
+    let sale = |time| Entry { detail: day(), ..entry(Kind::Charge, time, -100) };
+    let none = Detail::default();
+    let entries = vec![
+        of(b"00001", sale("22T12:00:00")),
+        of(b"00001", about(Kind::Confirm, "22T12:00:01", 1, &none)),
+        of(b"00001", sale("22T12:01:00")), // 3
+        of(b"00002", sale("22T12:02:00")), // 4
+        of(b"00003", sale("22T12:03:00")), // 5
+        of(b"00003", sale("22T12:04:00")),
+        of(b"00003", about(Kind::Confirm, "22T12:04:01", 6, &none)),
+    ];
+    generate::write_entries(&place, "site", entries);
+    // A confirmation counts wherever it stands, and only its own machine's.
+    for (seq, is_mute) in [("3", false), ("4", true), ("5", false)] {
+        let out = ledger(&["explain", seq, text(&place)]).expect(0, &["IN DOUBT"], &[]).out;
+        assert_eq!(out.contains("this machine never confirms"), is_mute, "entry {seq}:\n{out}");
+    }
+}
+
+#[test]
 fn the_nearest_sale_of_the_card_is_meant_and_the_others_are_named() {
     // The refusal of 12:31 is nearer to 12:31, but a sale was asked for.
     let out = told(&["8888888801", "12:31"], &["流水 entry                      4 ", "entry 8  2026-11-22 12:31:00"]);
