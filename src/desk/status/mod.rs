@@ -421,6 +421,20 @@ mod tests {
     }
 
     #[test]
+    fn it_says_whether_devices_of_no_section_are_served() {
+        let mut tables = TABLES.lock().unwrap();
+        for (word, is_served) in [("serve", true), ("quarantine", false)] {
+            let rules = rules(&format!("config server\n option unknown_devices '{word}'\n"));
+            let server = Server::new(&mut tables.0, rules);
+            let outside = Outside { pid: 1, ..Outside::default() };
+            let status = Status { server: ServerRef(&server), ledger: facts(), outside, now: now(), trouble: None };
+            let mut json = String::new();
+            status.emit(&mut json).unwrap();
+            assert!(json.contains(&format!("\"unregistered_served\":{is_served},")), "{word}: {json}");
+        }
+    }
+
+    #[test]
     fn a_full_disk_is_seen_and_the_days_until_then() {
         let mut tables = TABLES.lock().unwrap();
         let rules = rules("config server\n");

@@ -171,6 +171,18 @@ mod tests {
     }
 
     #[test]
+    fn who_begins_anew_remembers_nobodys_rate_and_no_lines() {
+        let mut sources = Sources::new();
+        // Of each burst a part is left, of all sources together and of each.
+        let count = |sources: &mut Sources| (0..100).filter(|_| sources.admit(Mono(5), A, 10, 8)).count();
+        let lines = |sources: &mut Sources| (0..100).filter(|_| sources.may_log(Mono(5), A, 10).is_some()).count();
+        let fresh = (count(&mut sources), lines(&mut sources));
+        assert_eq!(fresh, (32, usize::from(LOG_LINES_MAX)));
+        sources.clear();
+        assert_eq!((count(&mut sources), lines(&mut sources)), fresh);
+    }
+
+    #[test]
     fn no_rate_is_no_limit() {
         let mut sources = Sources::new();
         assert!((0..10_000).all(|_| sources.admit(Mono(1), A, 0, 0)));

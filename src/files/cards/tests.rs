@@ -153,6 +153,13 @@ fn a_wrong_value_is_named_with_line_column_and_remedy() {
 }
 
 #[test]
+fn a_code_may_be_as_long_as_its_limit_and_no_longer() {
+    let code = "x".repeat(CODE_LEN_MAX);
+    assert_eq!(parsed(&format!("card,code\n88,{code}\n")).records[0].code.as_deref(), Some(code.as_bytes()));
+    assert!(complaint("code", &(code + "x")).contains("at most 128 characters of ASCII"));
+}
+
+#[test]
 fn a_wrong_card_number_is_named_with_its_remedy() {
     for (value, part) in [
         ("8.88889E+09", "format the column as text"),
