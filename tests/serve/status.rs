@@ -5,12 +5,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use posgate::engine::model::{Reason, Stamp};
+use posgate::engine::model::{Reason, Stamp, Wall};
 use posgate::engine::server::Counters;
+use posgate::files::zone::Zone;
 use tinyjson::JsonValue;
 
 use crate::harness::{DEVICE_TIME, Device, PATIENCE, Server, Site, card};
@@ -94,6 +95,25 @@ fn leaves(value: &JsonValue, path: &str, into: &mut BTreeSet<String>) {
         }
         _ => drop(into.insert(path.to_owned())),
     }
+}
+
+#[test]
+fn a_zone_that_is_wrong_is_told_to_the_minute() {
+    let site = Site::new();
+    let server = site.start();
+    // Clocks of India at a server that has China's zone.
+    let india = Zone::from_posix("IST-5:30").unwrap();
+    for machine in [2, 3] {
+        let mut device = Device::new(machine, &server);
+        let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis();
+        let time = india.stamp(Wall(now_ms.try_into().unwrap())).civil();
+        let frame = device.frame("101", &time.to_string());
+        device.send(frame);
+        device.hear("001");
+    }
+    server.wait_for_trouble("zone wrong by -02:30: 2 devices agree on it");
+    wait_until(&site, "how wrong the zone is", |status| number(status, "clock.zone_error_s") == -9000);
+    server.stop();
 }
 
 #[test]
