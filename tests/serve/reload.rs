@@ -56,6 +56,42 @@ fn rules_and_texts_are_taken_with_the_cards() {
 }
 
 #[test]
+fn what_waits_for_the_next_start_is_named_where_it_changed_and_nothing_else() {
+    let words = " takes effect at the next start";
+    let with = |values: [&str; 8]| {
+        let [listen, device, ledger, identity, name, control, status, metrics] = values;
+        format!(
+            "config server 'main'\n\tlist listen '{listen}'\n{device}\toption ledger_dir '{ledger}'\n\toption identity '{identity}'\n\
+             \toption site '{name}'\n\toption control '{control}'\n\toption status '{status}'\n\toption metrics '{metrics}'\n\
+             \toption cards 'cards.csv'\n\toption timezone 'CST-8'\n\toption rate_source '0'\n"
+        )
+    };
+    let before = ["127.0.0.1:0", "", "ledger", "identity", "one", "ctl.sock", "status.json", "metrics"];
+    let after =
+        ["127.0.0.2:0", "\tlist bind_device 'lo'\n", "other", "who", "two", "ctl2.sock", "status2.json", "metrics2"];
+    let names = ["listen", "bind_device", "ledger_dir", "identity", "site", "control", "status", "metrics"];
+    let site = Site::new();
+    site.write("posgate", &with(before));
+    let server = site.start();
+    let reload = |values: [&str; 8], count: usize| {
+        site.write("posgate", &with(values));
+        server.signal(Signal::SIGHUP);
+        server.wait_for_count(count, "reload cards=");
+    };
+    // One by one, each compared with the reload before it.
+    let mut values = before;
+    for (number, value) in after.into_iter().enumerate() {
+        values[number] = value;
+        reload(values, number + 1);
+    }
+    reload(values, names.len() + 1);
+    let ended = server.stop();
+    let told = ended.err.lines().filter_map(|line| Some(line.split_once(words)?.0.rsplit_once("option ")?.1));
+    let said: Vec<&str> = told.collect();
+    assert_eq!(said, names, "{}", ended.err);
+}
+
+#[test]
 fn a_broken_table_keeps_the_old_one_and_says_where() {
     let site = Site::new();
     let (server, device) = in_service(&site);
