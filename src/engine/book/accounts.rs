@@ -165,10 +165,10 @@ impl Book {
     }
 
     /// Before the number of a card of the table is given to another holder, or a card whose own account the table never opened comes to the one
-    /// that its row names: what the row states counts from now on.
+    /// that its row names: what the row states counts from now on, also where another card's row has the account in the table.
     pub fn open_held_back(&mut self, row: u32) {
         let account = &mut self.accounts[row as usize];
-        if !account.in_table && !account.is_opened {
+        if !account.is_opened {
             account.in_table = true;
             (account.is_balance_held_back, account.are_uses_held_back) = (false, false);
         }
