@@ -184,11 +184,15 @@ impl Book {
             self.halfway.push(*entry).expect("it was just cleared");
             return;
         }
-        let Some(from) = account_in(entry, "from") else { return };
+        let from = account_in(entry, "from");
+        let is_reissue = entry.detail.get("status").is_some_and(|status| status.is(REISSUED));
+        // The holder before may have had none.
+        if from.is_none() && !is_reissue {
+            return;
+        }
         // What the table says that it opens with is nobody's any more: its card came with figures of its own, or with none.
         self.accounts[account as usize].is_opened = true;
-        let from = self.account_row(&from).filter(|from| *from != account);
-        let is_reissue = entry.detail.get("status").is_some_and(|status| status.is(REISSUED));
+        let from = from.and_then(|from| self.account_row(&from)).filter(|from| *from != account);
         match (entry.card, from) {
             (Some(card), _) if is_reissue => self.reissue(entry, card, account),
             (Some(card), from) => {
@@ -235,7 +239,7 @@ impl Book {
         let Some(row) = self.card_row(card.value()) else { return };
         let state = &mut self.cards[row as usize];
         let (was, heir, former) = (state.was.take(), state.heir.take(), state.account.replace(account));
-        (state.marks, state.days) = (Marks::default(), DayCounts::default());
+        (state.marks, state.days, state.closed_on) = (Marks::default(), DayCounts::default(), 0);
         for (other, is_heir) in [(was, false), (heir, true)] {
             let Some(row) = other.and_then(|other| self.card_row(other)) else { continue };
             let state = &mut self.cards[row as usize];

@@ -5,8 +5,8 @@
 //! what counts for a card, or is taken back by a void, counts for all that carry its days on.
 
 use super::day::{DayCounts, PeriodId, PeriodNames};
-use super::{Book, Mismatch, orders};
-use crate::engine::index::hash_number;
+use super::{Book, Mismatch, account_in, orders};
+use crate::engine::index::{fnv1a, hash_number};
 use crate::engine::limits::{CARDS_MAX, LINKS_MAX};
 use crate::engine::model::{AccountId, CardNo, CardStatus, Date, Entry, Kind, Mark, Marks};
 
@@ -22,6 +22,8 @@ pub(super) struct CardState {
     pub(super) was: Option<u64>,
     /// The card that follows it.
     pub(super) heir: Option<u64>,
+    /// Fingerprint of the account that the card table had for it when it was closed, if the ledger had none; else 0.
+    pub(super) closed_on: u64,
     pub(super) days: DayCounts,
 }
 
@@ -90,6 +92,12 @@ impl Book {
         self.card_state(card)?.heir.map(CardNo::from_value)
     }
 
+    /// Whether the card was closed while the table had it on another account than this one, and the ledger had it on none.
+    pub fn was_closed_on_another(&self, card: CardNo, account: u32) -> bool {
+        let closed_on = self.card_state(card).map_or(0, |state| state.closed_on);
+        closed_on != 0 && closed_on != fnv1a(self.account(account).id.as_bytes())
+    }
+
     /// The cards before this one, each followed by the next: the newest first, at most [`LINKS_MAX`].
     pub fn ancestors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
         let before = |card: &CardNo| self.link_of(*card).map(|(was, _)| was);
@@ -141,6 +149,10 @@ impl Book {
                 let said = Mark::ALL.iter().find(|mark| word.is_some_and(|word| word.is(mark.word())));
                 if let Some(mark) = said {
                     state.marks.apply(*mark);
+                }
+                // The first one: closed again, the card may stand on its next holder's account.
+                if let Some(on) = account_in(entry, "from").filter(|_| state.closed_on == 0) {
+                    state.closed_on = fnv1a(on.as_bytes());
                 }
             }
             _ if entry.sales() > 0 && entry.is_counted() => {
@@ -226,7 +238,7 @@ impl Book {
         }
         let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
         let (account, marks, days) = (None, Marks::default(), DayCounts::default());
-        let state = CardState { card: value, account, marks, was: None, heir: None, days };
+        let state = CardState { card: value, account, marks, was: None, heir: None, closed_on: 0, days };
         self.cards.push(state).ok()?;
         let cards = &self.cards;
         self.by_card.insert(hash_number(value), row, |row| hash_number(cards[row as usize].card));

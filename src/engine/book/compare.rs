@@ -46,7 +46,8 @@ impl Book {
 
     fn cards_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
         let name = |state: &CardState| state.account.map(|row| self.accounts[row as usize].id.as_str());
-        let shown = |state: &CardState| (name(state), state.marks, (state.was, state.heir), state.days);
+        let shown =
+            |state: &CardState| (name(state), state.marks, (state.was, state.heir, state.closed_on), state.days);
         self.cards.iter().map(|state| (state.card, shown(state))).collect()
     }
 

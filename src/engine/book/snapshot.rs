@@ -7,7 +7,7 @@
 //! period  name                                                       in order of appearance
 //! account account balance subsidy uses opened                        that ever moved
 //! gone    account to seq before free                                 where all that an account held went
-//! card    card account marks was heir  [day:spent:others:period=sales,…] …   the cards before and after it; its two days
+//! card    card account marks was heir closed_on [day:spent:others:period=sales,…] …   the cards before and after it; its two days
 //! device  machine last  [seq:confirmed,…]                            its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
 //! keys    the same: its last 106
@@ -186,6 +186,7 @@ impl Book {
         column(line, MarksText(state.marks));
         column_or_none(line, state.was);
         column_or_none(line, state.heir);
+        column(line, state.closed_on);
         for count in &state.days.0 {
             column(line, format_args!("{}:{}:{}:", count.day, count.spent, count.others));
             for (place, (period, sales)) in count.used().iter().enumerate() {
@@ -306,12 +307,13 @@ impl Book {
         let marks = Marks::from_words(fields.column()?)?;
         let other = |fields: &mut Fields| fields.card().map(|card| card.value());
         let (was, heir) = (fields.or_none(other)?, fields.or_none(other)?);
+        let closed_on = fields.number()?;
         let days = DayCounts([read_day(fields.column()?)?, read_day(fields.column()?)?]);
         if self.card_state(card).is_some() {
             return None;
         }
         let row = self.find_or_add_card(card)?;
-        self.cards[row as usize] = CardState { card: card.value(), account, marks, was, heir, days };
+        self.cards[row as usize] = CardState { card: card.value(), account, marks, was, heir, closed_on, days };
         Some(())
     }
 

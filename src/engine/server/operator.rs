@@ -373,6 +373,11 @@ impl Server<'_> {
         self.has_room_for_cards(&[card])?;
         let mut plan = Plan { account: self.account_of(card), ..Plan::new(Kind::Status, Some(card)) };
         plan.detail.push("status", mark.word());
+        if let Some(row) = plan.account.filter(|_| mark == Mark::Closed && self.book().account_of_card(card).is_none())
+        {
+            // Who had it is told by nothing else: its number may be given to another holder later.
+            plan.detail.push("from", self.book().account(row).id);
+        }
         if let Some((_, balance, uses)) = self.holdings(plan.account) {
             // What it is answered, for the same key again.
             plan.detail.push("left", format_args!("{balance}/{uses}"));
@@ -484,7 +489,10 @@ impl Server<'_> {
         let named = book.account(row.account);
         let former = book.account_of_card(card).or_else(|| book.heir(card).and_then(|heir| book.account_of_card(heir)));
         // Also where the table still has the account under a name that it had before.
-        let is_same = former.is_none_or(|former| former == row.account || book.is_former_name(row.account, former));
+        let is_same = match former {
+            Some(former) => former == row.account || book.is_former_name(row.account, former),
+            None => !book.was_closed_on_another(card, row.account),
+        };
         let own = card.own_account();
         let is_own = named.id == own;
         // A card's own account is its first holder's for ever: also what it opened with was theirs.
