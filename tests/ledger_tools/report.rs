@@ -356,7 +356,8 @@ fn memory_of_report(entries: u64) -> u64 {
 #[test]
 fn ten_times_the_entries_take_no_more_memory() {
     let (few, many) = (memory_of_report(10_000), memory_of_report(100_000));
-    assert!(many < few + 512, "{few} KiB, then {many} KiB");
+    // Kept, the entries would take 15 MiB; how much of the program's file is resident differs by some hundred KiB from run to run.
+    assert!(many < few + 2048, "{few} KiB, then {many} KiB");
 }
 
 /// A day of what a report lists beside the sales: offline ones that were flagged, refused or not booked, one undone, and doors.
