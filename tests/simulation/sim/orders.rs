@@ -340,6 +340,8 @@ impl Orders {
                 }
                 self.was.insert(card, old);
                 self.moved.insert(card, line.column(9).to_owned());
+                // What a terminal books late for it is its holder's, also where it never moved money.
+                self.moved.entry(old).or_insert_with(|| line.column(9).to_owned());
             }
             "payout" => {
                 let (balance, uses) = (fen(line.column(13)), line.column(15).parse::<i64>().unwrap_or(0));
