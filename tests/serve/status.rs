@@ -98,6 +98,7 @@ fn leaves(value: &JsonValue, path: &str, into: &mut BTreeSet<String>) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the devices' clocks go as the machine's does, in another zone")]
 fn a_zone_that_is_wrong_is_told_to_the_minute() {
     let site = Site::new();
     let server = site.start();
