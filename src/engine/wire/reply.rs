@@ -18,25 +18,25 @@ pub type Buffer = Vec<u8, REPLY_LEN_MAX>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyCode {
     /// 000.
-    Discover,
+    Discover = 0,
     /// 001.
-    Ack,
+    Ack = 1,
     /// 002.
-    AskTime,
+    AskTime = 2,
     /// 003.
-    SetClock,
+    SetClock = 3,
     /// 006.
-    Decline,
+    Decline = 6,
     /// 008.
-    Approve,
+    Approve = 8,
     /// 009.
-    Show,
+    Show = 9,
     /// 011.
-    Release,
+    Release = 11,
     /// 050.
-    Admit,
+    Admit = 50,
     /// 051.
-    Refuse,
+    Refuse = 51,
 }
 
 impl ReplyCode {
@@ -56,18 +56,7 @@ impl ReplyCode {
 
     /// The three digits' value.
     pub const fn number(self) -> u16 {
-        match self {
-            Self::Discover => 0,
-            Self::Ack => 1,
-            Self::AskTime => 2,
-            Self::SetClock => 3,
-            Self::Decline => 6,
-            Self::Approve => 8,
-            Self::Show => 9,
-            Self::Release => 11,
-            Self::Admit => 50,
-            Self::Refuse => 51,
-        }
+        self as u16
     }
 
     /// The code with this number.
