@@ -441,13 +441,6 @@ impl Book {
             self.accounts.clear();
             self.by_account.clear();
         }
-        self.head = EntrySeq(0);
-        self.newest = None;
-        self.newest_ok = None;
-        self.clock_floor = None;
-        self.rolled_back = None;
-        self.cards.clear();
-        self.by_card.clear();
         self.memories.retain(|memory| memory.is_pinned);
         for memory in &mut self.memories {
             *memory = Memory::new(memory.machine);
@@ -455,28 +448,27 @@ impl Book {
         }
         let memories = &self.memories;
         self.by_machine.fill(memories.len(), |row| hash_number(memories[row as usize].machine));
-        self.doubts.clear();
-        self.offline.clear();
-        self.passes.clear();
-        self.periods.clear();
-        self.orders.clear();
-        self.reissues.clear();
-        self.halfway.clear();
+        self.forget_entries();
     }
 
     /// Forgets everything: before a replay.
     pub fn clear(&mut self) {
+        self.accounts.clear();
+        self.by_account.clear();
+        self.memories.clear();
+        self.by_machine.clear();
+        self.forget_entries();
+    }
+
+    /// Forgets what entries alone tell: all but accounts and devices, of which the table and the configuration tell too.
+    fn forget_entries(&mut self) {
         self.head = EntrySeq(0);
         self.newest = None;
         self.newest_ok = None;
         self.clock_floor = None;
         self.rolled_back = None;
-        self.accounts.clear();
-        self.by_account.clear();
         self.cards.clear();
         self.by_card.clear();
-        self.memories.clear();
-        self.by_machine.clear();
         self.doubts.clear();
         self.offline.clear();
         self.passes.clear();
