@@ -223,7 +223,7 @@ impl Server<'_> {
         let mut frame = Buffer::new();
         reply.emit(&mut frame);
         let born = about.born.unwrap_or(to.now.mono);
-        let expires = (reply.code() == ReplyCode::Admit).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)));
+        let expires = self.expires(reply.code(), born);
         post(fx, reply.code(), to.peer, &frame, expires);
         // Who does not hold the machine number has no place in its outbox.
         if !to.is_served {
@@ -273,8 +273,7 @@ impl Server<'_> {
             let oldest = self.tables.devices.get(device).pending[0];
             self.end(&to.now, oldest, fx);
         }
-        let first_ms =
-            if reply.code() == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
+        let first_ms = self.first_resend_ms(reply.code());
         if self.tables.outbox.is_full() && reply.code().rests_on_entry() {
             // Anybody can make us refuse; what rests on an entry goes before.
             if let Some(refusal) = self.tables.outbox.any_refusal() {
@@ -305,6 +304,16 @@ impl Server<'_> {
         pushed.expect("the oldest gave way");
     }
 
+    /// Milliseconds from a command to its first resend.
+    fn first_resend_ms(&self, code: ReplyCode) -> u64 {
+        if code == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) }
+    }
+
+    /// After this time a command for a frame that came at `born` must not be sent: who stood at the door is gone. `None`: no such time.
+    fn expires(&self, code: ReplyCode, born: Mono) -> Option<Mono> {
+        (code == ReplyCode::Admit).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)))
+    }
+
     /// The time of a resend has come.
     pub(super) fn resend(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let Some(pending) = self.tables.outbox.get(slot) else { return };
@@ -321,20 +330,17 @@ impl Server<'_> {
             self.lapse(now, slot, fx);
             return;
         }
-        let first_ms =
-            if pending.code == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) };
+        let (first_ms, expires) = (self.first_resend_ms(pending.code), self.expires(pending.code, pending.born));
         let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
         pending.resends += 1;
-        let expires =
-            (pending.code == ReplyCode::Admit).then(|| pending.born.plus_ms(u64::from(self.rules.door_ttl_ms)));
         let next_ms = first_ms << pending.resends.min(16);
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
         let (code, resends, peer, answered) = (pending.code, pending.resends, pending.peer, pending.answered);
         post(fx, code, peer, self.tables.outbox.frame(slot), expires);
         self.counters.resent += 1;
         match answered {
-            Some(frame) => debug!("resend machine={machine} code={code:03} frame={frame} resends={resends}"),
-            None => debug!("resend machine={machine} code={code:03} resends={resends}"),
+            Some(frame) => debug!("resend machine={machine} code={code} frame={frame} resends={resends}"),
+            None => debug!("resend machine={machine} code={code} resends={resends}"),
         }
     }
 
