@@ -75,7 +75,7 @@ fn page_text(name: &str) -> Option<String> {
         }
         if !command.exits.is_empty() {
             let exits = command.exits.iter().map(|(code, meaning)| format!(", {code} {meaning}")).collect::<String>();
-            let _ = writeln!(text);
+            text.push('\n');
             paragraph(&mut text, &format!("Exit codes: 0 done{exits}; 64 usage."));
         }
         return Some(text);
@@ -185,13 +185,13 @@ fn man_text() -> String {
         }
     }
     let _ = writeln!(page, ".SH EXIT STATUS\n{}", roff(EXITS));
+    page.push_str(".SH ENVIRONMENT\n");
     for (variable, meaning) in [
         ("POSGATE_CONFIG", "the configuration, where --config is not given"),
         ("POSGATE_BY", "who orders, where --by is not given"),
         ("RUST_LOG", "instead of option log: error, warn, info, debug or trace"),
     ] {
-        let heading = if variable == "POSGATE_CONFIG" { ".SH ENVIRONMENT\n" } else { "" };
-        let _ = writeln!(page, "{heading}.TP\n.B {variable}\n{}", roff(meaning));
+        let _ = writeln!(page, ".TP\n.B {variable}\n{}", roff(meaning));
     }
     let _ = writeln!(page, ".SH FILES\n.TP\n.I /etc/config/posgate\nthe configuration, where none is named");
     page
@@ -341,7 +341,7 @@ mod tests {
         for page in pages.chain([overview_text()]) {
             for line in page.lines() {
                 assert!(width(line) <= COLUMNS, "{} columns: {line}", width(line));
-                assert!(!line.is_empty() && line.trim_end() == line || line.is_empty(), "{line:?}");
+                assert_eq!(line.trim_end(), line);
             }
         }
         assert!(page_text("sell").is_none() && page_text("ctl sell").is_none() && page_text("").is_none());

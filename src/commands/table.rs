@@ -57,11 +57,6 @@ impl Command {
         self.name.strip_prefix("ctl ")
     }
 
-    /// Whether it is an order to the server: done once under its key.
-    pub(super) fn is_order(&self) -> bool {
-        self.option("key").is_some()
-    }
-
     pub(super) fn option(&self, name: &str) -> Option<&'static Opt> {
         self.options.iter().find(|option| option.name == name)
     }
@@ -124,6 +119,7 @@ const ORDER: &[Opt] = &[KEY, BY, NOTE, CONFIG, CONTROL, ANSWER];
 const MARK: &[Opt] = &[KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
 const CREDIT: &[Opt] = &[USES, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
 const ASK: &[Opt] = &[CONFIG, CONTROL, ANSWER];
+/// Of commands that say who gave them and are no orders: done twice they do no harm.
 const SIGNED: &[Opt] = &[BY, NOTE, CONFIG, CONTROL, ANSWER];
 
 /// The columns that a file of orders may have.

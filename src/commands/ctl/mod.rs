@@ -31,9 +31,6 @@ use link::{Link, Lost};
 /// How long devices have for their answer to a 000.
 const DISCOVER_S: u64 = 3;
 
-/// Commands that say who gave them and are no orders: done twice they do no harm.
-const SIGNED: [&str; 3] = ["clock-accept", "acknowledge", "branch"];
-
 /// The options of one call.
 #[derive(Debug, Default)]
 struct Options {
@@ -99,8 +96,8 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
         let operands = if has_file { "--file FILE".to_owned() } else { spec.operands.join(" ") };
         return Err(format!("write `posgate {} {operands}`", spec.name).trim_end().to_owned().into());
     }
-    if spec.name == "ctl seen" && !options.has("unknown") {
-        return Err("write `posgate ctl seen --unknown`".into());
+    if let Some(missing) = spec.options.iter().find(|option| option.is_needed && !options.has(option.name)) {
+        return Err(format!("write `posgate {} --{}`", spec.name, missing.name).into());
     }
     let code = match execute(spec, &options) {
         Ok(()) => 0,
@@ -194,11 +191,8 @@ fn text(word: OsString) -> Result<String, lexopt::Error> {
 
 fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     // What the command line alone tells comes first: nothing is sent before.
-    let order = if spec.is_order() || spec.of_ctl().is_some_and(|name| SIGNED.contains(&name)) {
-        Some(Signature::of(options)?)
-    } else {
-        None
-    };
+    let name = spec.of_ctl().unwrap_or(spec.name);
+    let order = if spec.option("by").is_some() { Some(Signature::of(options)?) } else { None };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(format!(
             "--key {}: write 1 to 40 letters, digits and signs without blanks",
@@ -209,7 +203,7 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
         return Err(Ended::Usage(format!("--accept {} {CRC}", typed(accept))));
     }
     let file = match options.path("file") {
-        Some(path) => Some(file::read(spec.of_ctl().unwrap_or(spec.name), path, options)?),
+        Some(path) => Some(file::read(name, path, options)?),
         None if options.value("for").is_some() => {
             return Err(Ended::Usage("--for says what a file of orders is for: give --file FILE with it".to_owned()));
         }
@@ -218,7 +212,6 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
         }
         None => None,
     };
-    let name = spec.of_ctl().unwrap_or(spec.name);
     match &file {
         Some(_) if options.has("dry-run") => (),
         Some(file) => confirm::of_file(name, file.rows(), options)?,
