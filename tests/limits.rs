@@ -1,5 +1,6 @@
 //! A frame that leads to as many entries as any can: they must fit, or a forged flood would end the server.
 
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Mutex;
@@ -39,8 +40,10 @@ config door
         let peer = Peer { source, local: Ipv4Addr::LOCALHOST, socket: 0 };
         let frame = format!("150,{seq:05},10.0.0.1,10.0.0.2,00500,{fields}");
         fx.clear();
-        server.handle(now, peer, frame.as_bytes(), &mut fx);
-        fx.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>()
+        server.hear(now, peer, frame.as_bytes(), &mut fx);
+        let kinds = fx.entries.iter().map(|entry| entry.kind).collect::<Vec<_>>();
+        server.finish_turn(now, &mut fx, |_| Ok::<_, Infallible>(())).unwrap();
+        kinds
     };
 
     // A board has a command on its way at each reader it can have,

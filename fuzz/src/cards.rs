@@ -66,7 +66,7 @@ pub fn run(input: &[u8]) {
             format!("104,{seq:05},0.0.0.0,0.0.0.0,00003,{card},2026-11-22 12:00:00"),
             format!("105,{seq:05},0.0.0.0,0.0.0.0,00003,{card},1.00,2026-11-22 12:00:00,0,{seq:08},1"),
         ] {
-            server.handle(&now, peer, frame.as_bytes(), &mut effects);
+            site::turn(&mut server, &now, peer, frame.as_bytes(), &mut effects);
             let replies: Vec<_> = effects.mail().collect();
             assert!(replies.len() >= 2, "a 001 and a result");
             for (_, reply) in replies {

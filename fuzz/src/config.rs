@@ -46,7 +46,8 @@ pub fn run(input: &[u8]) {
                 synchronized: index % 2 == 0,
             };
             let source = SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, 218), 39_192);
-            server.handle(&now, Peer { source, local: Ipv4Addr::LOCALHOST, socket: 0 }, frame, &mut effects);
+            let peer = Peer { source, local: Ipv4Addr::LOCALHOST, socket: 0 };
+            site::turn(&mut server, &now, peer, frame, &mut effects);
             assert!(effects.mail().all(|(_, reply)| Reply::parse(reply).is_some()), "a device can read every reply");
             effects.clear();
         }
@@ -56,9 +57,10 @@ pub fn run(input: &[u8]) {
             synchronized: false,
         };
         for _ in 0..10_000 {
-            if !server.on_timer(&late, &mut effects) {
+            if server.next_deadline().is_none_or(|at| at > late.mono) {
                 break;
             }
+            site::finish_turn(&mut server, &late, &mut effects);
             effects.clear();
         }
     }

@@ -30,7 +30,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use log::LevelFilter;
 use posgate::engine::book::Book;
-use posgate::engine::limits::{ENTRIES_MAX, LINE_LEN_MAX, REPLY_LEN_MAX};
+use posgate::engine::limits::{LINE_LEN_MAX, REPLY_LEN_MAX};
 use posgate::engine::model::{Balance, Entry, Kind, Mono, Now, Stamp, Wall};
 use posgate::engine::server::{Effects, Origin, Outgoing, Peer, Server, Tables};
 use posgate::engine::wire::Reply;
@@ -246,12 +246,13 @@ impl Script {
     }
 
     fn handle(&mut self, server: &mut Server, peer: Peer, datagram: Vec<u8>, effects: &mut Effects) {
-        server.handle(&self.now(), peer, &datagram, effects);
+        server.hear(&self.now(), peer, &datagram, effects);
+        let news = site::finish_turn(server, &self.now(), effects);
         for (to, reply) in effects.mail() {
             let is_to_others = reply.starts_with(b"003,") || to == peer;
             assert!(is_to_others, "a reply goes where the datagram came from");
         }
-        let news = self.collect(effects);
+        self.commit(&news, effects);
         self.did_move = news.iter().any(|entry| entry.moves() || entry.kind == Kind::Admit);
         self.last = Some((peer, datagram));
         self.apart_ms = 0;
@@ -262,8 +263,9 @@ impl Script {
         let Some((peer, datagram)) = self.last.clone() else { return };
         // With a time that is not believed a frame names a sale for ten minutes (design.md, section 8).
         let was_moved = self.did_move && self.apart_ms < 600_000;
-        server.handle(&self.now(), peer, &datagram, effects);
-        let news = self.collect(effects);
+        server.hear(&self.now(), peer, &datagram, effects);
+        let news = site::finish_turn(server, &self.now(), effects);
+        self.commit(&news, effects);
         let moves = news.iter().any(|entry| entry.moves() || entry.kind == Kind::Admit);
         let text = || String::from_utf8_lossy(&datagram).into_owned();
         assert!(!(was_moved && moves), "the same frame moved something twice: {:?}", text());
@@ -287,25 +289,27 @@ impl Script {
     }
 
     fn fire(&mut self, server: &mut Server, effects: &mut Effects) {
-        let now = self.now();
         for _ in 0..FIRED_MAX {
-            if !server.on_timer(&now, effects) {
-                let next = server.next_deadline();
-                assert!(next.is_none_or(|at| at > now.mono), "a deadline that is due stays: {next:?} at {now:?}");
+            if server.next_deadline().is_none_or(|at| at > self.now().mono) {
                 return;
             }
-            self.collect(effects);
+            let news = site::finish_turn(server, &self.now(), effects);
+            self.commit(&news, effects);
         }
         panic!("timers without end");
     }
 
     // ---------------------------------------------------------------- effects
 
-    /// Takes a turn's effects: entries into the ledger, mail to be looked at.
-    fn collect(&mut self, effects: &mut Effects) -> Vec<Entry> {
+    /// Takes the effects of a signal.
+    fn collect(&mut self, effects: &mut Effects) {
         let news: Vec<Entry> = effects.entries.iter().copied().collect();
-        assert!(news.len() <= ENTRIES_MAX);
-        for entry in &news {
+        self.commit(&news, effects);
+    }
+
+    /// Takes a turn's effects: entries into the ledger, replies to be checked.
+    fn commit(&mut self, news: &[Entry], effects: &mut Effects) {
+        for entry in news {
             self.write(entry);
         }
         if news.iter().any(Entry::is_committed) {
@@ -317,7 +321,6 @@ impl Script {
         look_at(&effects.committed, &[8, 11, 50]);
         assert!(effects.committed.is_empty() || has_entry, "a result without any entry");
         effects.clear();
-        news
     }
 
     fn write(&mut self, entry: &Entry) {

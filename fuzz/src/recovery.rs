@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use posgate::engine::model::{Balance, Entry, EntrySeq, Mono, Now, Stamp, Wall};
-use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};
+use posgate::engine::server::{Origin, Peer, Server, Tables};
 use posgate::ledger::header::{HEADER_LEN, Header};
 use posgate::ledger::recovery::{Replayed, mend};
 use posgate::ledger::segment::{self, name_of};
@@ -114,14 +114,18 @@ fn serve_on(mut storage: MemoryStorage, tables: &mut Tables, entries: &[Entry]) 
             socket: 0,
         };
         server.start(&now(0), &mut effects);
-        append(&mut ledger, &mut effects, &mut all);
+        append(&mut ledger, &effects.entries, &mut all);
+        effects.clear();
         for (seq, card) in (8_888_888_801_u64..).take(4).enumerate() {
             let sale = format!("105,{seq:05},0.0.0.0,0.0.0.0,00003,{card},1.00,,0,{round}{seq:07},1");
-            server.handle(&now(1), peer, sale.as_bytes(), &mut effects);
-            append(&mut ledger, &mut effects, &mut all);
+            server.hear(&now(1), peer, sale.as_bytes(), &mut effects);
+            let entries = site::finish_turn(&mut server, &now(1), &mut effects);
+            append(&mut ledger, &entries, &mut all);
+            effects.clear();
         }
         server.stop(&now(2), &mut effects);
-        append(&mut ledger, &mut effects, &mut all);
+        append(&mut ledger, &effects.entries, &mut all);
+        effects.clear();
         ledger.write().and_then(|()| ledger.sync()).expect("memory can be written");
     }
     let (replayed, read) = replay_into(&storage, tables).unwrap_or_else(|error| panic!("{error}"));
@@ -131,12 +135,11 @@ fn serve_on(mut storage: MemoryStorage, tables: &mut Tables, entries: &[Entry]) 
     assert_is_clean(&storage);
 }
 
-fn append(ledger: &mut Ledger<Lent<'_>>, effects: &mut Effects, all: &mut Vec<Entry>) {
-    for entry in &effects.entries {
+fn append(ledger: &mut Ledger<Lent<'_>>, entries: &[Entry], all: &mut Vec<Entry>) {
+    for entry in entries {
         ledger.append(entry);
         all.push(*entry);
     }
-    effects.clear();
 }
 
 fn assert_is_clean(storage: &MemoryStorage) {

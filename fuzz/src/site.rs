@@ -1,13 +1,14 @@
 //! The sites that are fuzzed: configurations and card tables, read once; the one set of big tables; a log that formats
 //! every line and keeps none.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use log::{LevelFilter, Log, Metadata, Record};
-use posgate::engine::model::{CardRecord, Rules};
-use posgate::engine::server::{Effects, Tables};
+use posgate::engine::model::{CardRecord, Entry, Now, Rules};
+use posgate::engine::server::{Effects, Peer, Server, Tables};
 use posgate::files::config::{self, Settings};
 
 /// What a site configures.
@@ -121,6 +122,22 @@ pub fn effects() -> MutexGuard<'static, Effects> {
     let mut effects = EFFECTS.lock().unwrap_or_else(PoisonError::into_inner);
     effects.clear();
     effects
+}
+
+/// A turn of one datagram; its replies are left in `effects`.
+pub fn turn(server: &mut Server, now: &Now, peer: Peer, datagram: &[u8], effects: &mut Effects) {
+    server.hear(now, peer, datagram, effects);
+    finish_turn(server, now, effects);
+}
+
+/// Ends a turn as the service does; gives its entries and leaves its replies in `effects`.
+pub fn finish_turn(server: &mut Server, now: &Now, effects: &mut Effects) -> Vec<Entry> {
+    let mut all = Vec::new();
+    let Ok(()) = server.finish_turn(now, effects, |entries| {
+        all.extend_from_slice(entries);
+        Ok::<_, Infallible>(())
+    });
+    all
 }
 
 /// Formats log lines of this level and above from now on.

@@ -124,7 +124,7 @@ fn answers(server: &mut Server) -> Vec<Vec<u8>> {
     // Some are repeated from the ledger, some are new.
     for number in (TURNS - 8..TURNS + 3).chain([0, 1]) {
         for (peer, frame) in frames(number) {
-            server.handle(&now, peer, &frame, &mut effects);
+            site::turn(server, &now, peer, &frame, &mut effects);
             answered.extend(effects.mail().map(|(_, reply)| reply.to_vec()));
             effects.clear();
         }

@@ -13,7 +13,7 @@ use std::io;
 use log::{debug, info, warn};
 
 use crate::engine::book::Book;
-use crate::engine::limits::{ROOM_TRIED_LEN, TAIL_LEN_MAX, TURN_BATCH, TURN_BATCH_MIN, TURN_DATAGRAMS_MAX};
+use crate::engine::limits::{ROOM_TRIED_LEN, TAIL_LEN_MAX, TURN_BATCH, TURN_BATCH_MIN};
 use crate::engine::model::{Entry, EntrySeq, Mono, Now};
 use crate::engine::server::{Effects, Outgoing, Peer, Room, Server};
 use crate::ledger::identity::{Identity, Keeper};
@@ -52,10 +52,7 @@ pub struct Service<'t, S: Storage> {
     server: Server<'t>,
     ledger: Ledger<S>,
     fx: &'t mut Effects,
-    /// Whether an entry of this turn must be durable before the turn's results leave.
-    must_sync: bool,
-    /// Whether entries of this turn were written before its end: more than one write holds.
-    has_written: bool,
+    turn: Turn,
     /// Since when written entries wait for a sync.
     unsynced_since: Option<Mono>,
     /// Free bytes below which sales are refused.
@@ -72,6 +69,31 @@ pub struct Service<'t, S: Storage> {
     heard: Mono,
 }
 
+/// What the running turn handed to the ledger.
+#[derive(Default)]
+struct Turn {
+    /// Whether an entry of this turn must be durable before the turn's results leave.
+    must_sync: bool,
+    /// Whether entries of this turn were written before its end, because one write does not hold them all.
+    has_written: bool,
+}
+
+impl Turn {
+    /// Hands entries to the ledger.
+    fn append<S: Storage>(&mut self, entries: &[Entry], ledger: &mut Ledger<S>) -> io::Result<()> {
+        for entry in entries {
+            if !ledger.has_room() {
+                // The turn's sync covers this write too.
+                self.has_written = true;
+                ledger.write()?;
+            }
+            self.must_sync |= entry.is_committed();
+            ledger.append(entry);
+        }
+        Ok(())
+    }
+}
+
 impl<'t, S: Storage> Service<'t, S> {
     /// Of a server into which the ledger was replayed.
     pub fn new(server: Server<'t>, ledger: Ledger<S>, fx: &'t mut Effects) -> Self {
@@ -80,8 +102,7 @@ impl<'t, S: Storage> Service<'t, S> {
             server,
             ledger,
             fx,
-            must_sync: false,
-            has_written: false,
+            turn: Turn::default(),
             unsynced_since: None,
             reserve_bytes: 0,
             room_asked: None,
@@ -163,7 +184,7 @@ impl<'t, S: Storage> Service<'t, S> {
                 warn!("{error}: the `start` entry found no room; nothing is written until a start can");
                 self.fx.clear();
                 self.ledger.close(self.server.book_to_replay()).map_err(|error| io::Error::other(error.to_string()))?;
-                (self.must_sync, self.has_written) = (false, false);
+                self.turn = Turn::default();
                 self.begin_closed(now);
                 Ok(())
             }
@@ -193,7 +214,7 @@ impl<'t, S: Storage> Service<'t, S> {
     pub fn stop(&mut self, now: &Now, post: Post) -> io::Result<()> {
         // First all that was written: a `stop` that the next start finds must not vouch for entries that a
         // failed sync of its own left in the page cache only.
-        self.must_sync = true;
+        self.turn.must_sync = true;
         self.commit(now, post)?;
         self.server.stop(now, self.fx);
         self.commit_all(now, post)?;
@@ -213,12 +234,13 @@ impl<'t, S: Storage> Service<'t, S> {
         [self.server.next_deadline(), sync_at, snapshot_at, identity_at].into_iter().flatten().min()
     }
 
-    /// Datagrams that this turn may take before it is asked again; 0: no more. Their replies, and those to what is set aside, leave room for
-    /// timers; and their entries likely fit the turn's one write.
+    /// How many datagrams this turn may take before this is asked again; 0: no more. Their replies,
+    /// and those to the frames set aside, leave room for timers; and their entries likely fit the
+    /// turn's one write.
     pub fn batch(&self) -> usize {
         let aside = self.server.aside();
         let frames_left = self.ledger.frames_left().saturating_sub(aside);
-        let is_open = !self.has_written && frames_left >= TURN_BATCH_MIN;
+        let is_open = !self.turn.has_written && frames_left >= TURN_BATCH_MIN;
         if is_open && self.fx.has_room(aside + 2 * TURN_BATCH) { frames_left.min(TURN_BATCH) } else { 0 }
     }
 
@@ -243,7 +265,8 @@ impl<'t, S: Storage> Service<'t, S> {
         self.server.arrived_at(arrived);
     }
 
-    /// After the turn's datagrams: decides what was set aside behind its live requests.
+    /// Decides the frames that were set aside. [`Service::end_turn`] does so too; a caller that has
+    /// more work for this turn after its datagrams calls this before that work.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -262,19 +285,15 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(is_served)
     }
 
-    /// Ends a turn: decides what was set aside, handles the deadlines that passed, and commits.
+    /// Ends a turn: decides the frames that were set aside, handles the deadlines that have passed
+    /// ([`Server::finish_turn`]), and commits.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn end_turn(&mut self, now: &Now, post: Post) -> io::Result<()> {
-        self.serve_aside(now)?;
-        // After the datagrams: a 109 may wait among them for the command that a timer would send again or give up.
-        let mut fired = 0;
-        while fired < TURN_DATAGRAMS_MAX && self.fx.has_room(1) && self.server.on_timer(now, self.fx) {
-            self.collect()?;
-            fired += 1;
-        }
-        self.must_sync |= self.is_snapshot_due && self.is_pause(now);
+        let Self { server, ledger, fx, turn, .. } = self;
+        server.finish_turn(now, fx, |entries| turn.append(entries, ledger))?;
+        self.turn.must_sync |= self.is_snapshot_due && self.is_pause(now);
         self.commit(now, post)
     }
 
@@ -282,17 +301,9 @@ impl<'t, S: Storage> Service<'t, S> {
         now.mono.ms_since(self.heard) >= PAUSE_MS
     }
 
-    /// Hands the entries of one frame, timer or signal to the ledger.
+    /// Hands the entries of one frame or order to the ledger.
     fn collect(&mut self) -> io::Result<()> {
-        for entry in &self.fx.entries {
-            if !self.ledger.has_room() {
-                // More entries than one write holds: the turn's sync covers them all.
-                self.has_written = true;
-                self.ledger.write()?;
-            }
-            self.must_sync |= entry.is_committed();
-            self.ledger.append(entry);
-        }
+        self.turn.append(&self.fx.entries, &mut self.ledger)?;
         self.fx.entries.clear();
         Ok(())
     }
@@ -300,7 +311,7 @@ impl<'t, S: Storage> Service<'t, S> {
     /// The same, and all of it is durable when this returns.
     fn commit_all(&mut self, now: &Now, post: Post) -> io::Result<()> {
         self.collect()?;
-        self.must_sync = true;
+        self.turn.must_sync = true;
         self.commit(now, post)
     }
 
@@ -308,14 +319,14 @@ impl<'t, S: Storage> Service<'t, S> {
     fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
         send(&mut self.fx.acks, post);
         // A turn's entries stand in one segment.
-        let is_new_segment = !self.has_written && self.ledger.is_segment_full();
+        let is_new_segment = !self.turn.has_written && self.ledger.is_segment_full();
         if is_new_segment {
             self.ledger.rotate(now.stamp)?;
         }
         self.ledger.write()?;
         send(&mut self.fx.prompt, post);
         self.sync_turn(now, is_new_segment)?;
-        (self.must_sync, self.has_written) = (false, false);
+        self.turn = Turn::default();
         send(&mut self.fx.committed, post);
         self.is_snapshot_due |= is_new_segment;
         self.keep(now, is_new_segment);
@@ -340,7 +351,7 @@ impl<'t, S: Storage> Service<'t, S> {
         let is_late = self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS);
         if !self.ledger.unsynced() {
             self.unsynced_since = None;
-        } else if self.must_sync || is_new_segment || is_late {
+        } else if self.turn.must_sync || is_new_segment || is_late {
             self.ledger.sync()?;
             self.unsynced_since = None;
         } else if self.unsynced_since.is_none() {

@@ -69,7 +69,7 @@ impl<S: Storage> Service<'_, S> {
     pub fn accept_clock(&mut self, now: &Now, by: &Operator) -> io::Result<Result<(EntrySeq, ClockState), Refused>> {
         self.look_for_room(now)?;
         let accepted = self.server.accept_clock(now, by, self.fx);
-        self.must_sync |= accepted.is_ok();
+        self.turn.must_sync |= accepted.is_ok();
         self.collect()?;
         Ok(accepted)
     }
@@ -108,7 +108,7 @@ impl<S: Storage> Service<'_, S> {
         let Some(number) = self.kept.as_mut().map(|kept| kept.keeper.draw()).transpose()? else {
             return Ok(Err(Refused::NoName));
         };
-        self.has_written |= self.ledger.is_dirty();
+        self.turn.has_written |= self.ledger.is_dirty();
         self.ledger.write()?;
         self.ledger.branch(number, now.stamp)?;
         let parent = self.ledger.parent().expect("a branch begins after an entry: there is a `start` at least");
@@ -123,7 +123,7 @@ impl<S: Storage> Service<'_, S> {
 
     /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.
     pub fn sync_at_end(&mut self) {
-        self.must_sync = true;
+        self.turn.must_sync = true;
     }
 
     /// Whether the lines of one turn find room for what they send.
@@ -147,7 +147,7 @@ impl<S: Storage> Service<'_, S> {
     pub fn entry(&mut self, seq: EntrySeq) -> io::Result<Result<Option<Entry>, Refused>> {
         if self.ledger.is_dirty() {
             // It may be of this turn.
-            self.has_written = true;
+            self.turn.has_written = true;
             self.ledger.write()?;
         }
         Ok(ledger::find(self.ledger.storage(), seq).map_err(|error| {

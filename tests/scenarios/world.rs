@@ -1,6 +1,7 @@
 //! The world around a server: clocks, devices, a ledger of lines, and the loop's order of effects. All simulated.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
@@ -299,7 +300,7 @@ impl World {
         server.take_zone(self.zone.changes());
         let now = self.now(&server);
         server.start(&now, fx);
-        self.collect(fx, true)?;
+        self.commit(&fx.entries.clone(), fx, true)?;
         Ok(server)
     }
 
@@ -321,7 +322,7 @@ impl World {
         server.take_zone(self.zone.changes());
         let now = self.now(server);
         server.reloaded(&now, fx);
-        self.collect(fx, false)
+        self.commit(&fx.entries.clone(), fx, true)
     }
 
     /// A datagram arrives.
@@ -337,16 +338,16 @@ impl World {
         if datagram.len() > DATAGRAM_LEN_MAX {
             server.handle_oversize(&now, peer, datagram);
         } else {
-            server.handle(&now, peer, datagram, fx);
+            server.hear(&now, peer, datagram, fx);
         }
-        self.collect(fx, false)
+        self.end_turn(server, fx, false)
     }
 
     /// An operator orders something; the answer comes when all is durable.
     pub fn order(&mut self, order: &Order, server: &mut Server, fx: &mut Effects) -> Result<(), String> {
         let now = self.now(server);
         let done = server.obey(&now, order, self.sale_of(order)?.as_ref(), fx);
-        self.collect(fx, false)?;
+        self.end_turn(server, fx, false)?;
         self.answer(orders::answer(done));
         Ok(())
     }
@@ -383,17 +384,24 @@ impl World {
         let end = self.mono.plus_ms(ms);
         while let Some(deadline) = server.next_deadline().filter(|deadline| *deadline <= end) {
             self.advance_to(deadline);
-            let now = self.now(server);
-            while server.on_timer(&now, fx) {
-                self.collect(fx, false)?;
-            }
+            self.end_turn(server, fx, false)?;
         }
         self.advance_to(end);
         Ok(())
     }
 
-    /// Takes a turn's effects in the loop's order, and sees that nothing rests on what is not written yet.
-    fn collect(&mut self, fx: &mut Effects, must_sync: bool) -> Result<(), String> {
+    /// Ends a turn as the service does: the frames set aside, the deadlines, then the effects.
+    fn end_turn(&mut self, server: &mut Server, fx: &mut Effects, must_sync: bool) -> Result<(), String> {
+        let mut entries = Vec::new();
+        let Ok(()) = server.finish_turn(&self.now(server), fx, |taken| {
+            entries.extend_from_slice(taken);
+            Ok::<_, Infallible>(())
+        });
+        self.commit(&entries, fx, must_sync)
+    }
+
+    /// Takes a turn's effects in the loop's order, and checks that nothing rests on an entry that is not written yet.
+    fn commit(&mut self, entries: &[Entry], fx: &mut Effects, must_sync: bool) -> Result<(), String> {
         let at = self.civil();
         let after_ms = self.mono.ms_since(self.step_began);
         let mut happen = |event| self.happened.push_back(Happened { after_ms, at, event });
@@ -407,7 +415,7 @@ impl World {
             }
             happen(reply(letter));
         }
-        for entry in &fx.entries {
+        for entry in entries {
             self.ledger.append(entry)?;
             happen(Event::Entry(Box::new(*entry)));
         }
@@ -417,7 +425,7 @@ impl World {
             }
             happen(reply(letter));
         }
-        if must_sync || fx.entries.iter().any(Entry::is_committed) {
+        if must_sync || entries.iter().any(Entry::is_committed) {
             self.ledger.sync();
         }
         for letter in fx.committed.iter() {
@@ -493,7 +501,7 @@ impl World {
             Action::Stop => {
                 let now = self.now(server);
                 server.stop(&now, fx);
-                self.collect(fx, true).map_err(fail)?;
+                self.commit(&fx.entries.clone(), fx, true).map_err(fail)?;
                 self.settle(step)?;
                 return Ok(Flow::Down);
             }
@@ -514,7 +522,7 @@ impl World {
             Action::TellTime(machine) => {
                 let machine = MachineNo::parse(machine.as_bytes());
                 let told = server.set_clock(&self.now(server), machine, fx);
-                self.collect(fx, false).map_err(fail)?;
+                self.end_turn(server, fx, false).map_err(fail)?;
                 self.answer(
                     told.map_or_else(|refused| format!("refused {}", refused.word()), |count| format!("told {count}")),
                 );
@@ -522,7 +530,7 @@ impl World {
             Action::Show { machine, text } => {
                 let machine = MachineNo::parse(machine.as_bytes()).ok_or_else(|| fail("which machine?".into()))?;
                 let shown = server.show(&self.now(server), machine, text, fx);
-                self.collect(fx, false).map_err(fail)?;
+                self.end_turn(server, fx, false).map_err(fail)?;
                 self.answer(
                     shown.map_or_else(|refused| format!("refused {}", refused.word()), |()| "shown".to_owned()),
                 );
@@ -530,7 +538,7 @@ impl World {
             Action::AcceptClock => {
                 let by = Operator::try_from("li").expect("two bytes");
                 let accepted = server.accept_clock(&self.now(server), &by, fx);
-                self.collect(fx, true).map_err(fail)?;
+                self.end_turn(server, fx, true).map_err(fail)?;
                 let told = |(_, state): (EntrySeq, ClockState)| format!("accepted {}", state.word());
                 self.answer(accepted.map_or_else(|refused| format!("refused {}", refused.word()), told));
             }

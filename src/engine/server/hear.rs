@@ -1,6 +1,10 @@
-//! Datagrams as they come in: who may speak, what is no frame, and live requests first. A request that somebody waits for is decided when
-//! it comes; a stored sale (105) is acknowledged and decided after the turn's live requests ([`Aside`](super::aside::Aside) says what
-//! always holds).
+//! Datagrams as they come in: which sources are served, what is not a frame, and the order of a turn.
+//!
+//! A live request, for which a person waits, is decided when it comes. A stored sale (105) is
+//! acknowledged when it comes and decided after the turn's live requests
+//! ([`Aside`](super::aside::Aside) says what always holds). Then the deadlines that have passed are
+//! handled. The service, tests and fuzzers all call [`Server::hear`] for each datagram and then
+//! [`Server::finish_turn`].
 
 use core::net::Ipv4Addr;
 
@@ -8,27 +12,21 @@ use log::{info, trace};
 
 use super::aside::Came;
 use super::{Effects, Peer, Server};
+use crate::engine::limits::TURN_DATAGRAMS_MAX;
 use crate::engine::model::text::text_from_lossy;
-use crate::engine::model::{MachineNo, Mono, Now};
+use crate::engine::model::{Entry, MachineNo, Mono, Now};
 use crate::engine::wire::{self, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
 impl Server<'_> {
-    /// A device spoke. Whatever it said is decided at once, also a stored sale: [`Server::hear`] sets that aside.
-    pub fn handle(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
-        if self.admit(now, *peer.source.ip()) {
-            let request = self.read(peer, datagram);
-            self.on_datagram(now, peer, &request, datagram, fx);
-        }
-    }
-
-    /// When the datagram arrived that is handled next: long before now, if the process slept or a sync was slow. What is not told
-    /// so arrives when it is handled.
+    /// Says when the next datagram arrived: long before now, if the process slept or a sync was
+    /// slow. Without this call a datagram counts as arrived when it is heard.
     pub fn arrived_at(&mut self, arrived: Mono) {
         self.arrived = Some(arrived);
     }
 
-    /// A device spoke: a live request is decided. A stored sale, and what comes under its machine number after it, is acknowledged and set
-    /// aside until [`Server::serve_aside`].
+    /// Takes a datagram of this turn. A live request is decided now. A stored sale, and every later
+    /// frame of this turn under the same machine number, is acknowledged now and set aside. The
+    /// caller takes `fx.entries` before it hears another.
     pub fn hear(&mut self, now: &Now, peer: Peer, datagram: &[u8], fx: &mut Effects) {
         if !self.admit(now, *peer.source.ip()) {
             return;
@@ -46,8 +44,43 @@ impl Server<'_> {
         self.on_datagram(now, peer, &request, datagram, fx);
     }
 
+    /// Does what is left of a turn after its datagrams: decides the frames that were set aside, then
+    /// handles the deadlines that have passed. First and after each, `take` gets the entries that
+    /// `fx` holds.
+    ///
+    /// If the replies of this turn fill their room, deadlines are left for the next one:
+    /// [`Server::next_deadline`] still names them.
+    ///
+    /// # Errors
+    /// The first error of `take`; then the rest is not done.
+    pub fn finish_turn<E>(
+        &mut self,
+        now: &Now,
+        fx: &mut Effects,
+        mut take: impl FnMut(&[Entry]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut hand_over = |fx: &mut Effects| {
+            let taken = take(&fx.entries);
+            fx.entries.clear();
+            taken
+        };
+        hand_over(fx)?;
+        while self.serve_aside(now, fx) {
+            hand_over(fx)?;
+        }
+        // After the datagrams: a 109 among them may confirm the command that a timer would send
+        // again or give up.
+        for _ in 0..TURN_DATAGRAMS_MAX {
+            if !fx.has_room(1) || !self.on_timer(now, fx) {
+                break;
+            }
+            hand_over(fx)?;
+        }
+        Ok(())
+    }
+
     /// Decides the frame that was set aside first; `false` if none is left.
-    pub fn serve_aside(&mut self, now: &Now, fx: &mut Effects) -> bool {
+    pub(crate) fn serve_aside(&mut self, now: &Now, fx: &mut Effects) -> bool {
         let Some((Came { peer, arrived }, datagram)) = self.tables.aside.take() else { return false };
         self.arrived = arrived;
         self.watch_clock(now, fx);

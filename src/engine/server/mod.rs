@@ -555,7 +555,7 @@ impl<'t> Server<'t> {
     // ---------------------------------------------------------------- timers
 
     /// Handles one deadline that has passed; `false` if none has.
-    pub fn on_timer(&mut self, now: &Now, fx: &mut Effects) -> bool {
+    fn on_timer(&mut self, now: &Now, fx: &mut Effects) -> bool {
         let Some(timer) = self.tables.wheel.pop_due(now.mono) else { return false };
         self.watch_clock(now, fx);
         match timer {
@@ -604,7 +604,7 @@ impl<'t> Server<'t> {
         }
     }
 
-    /// When [`Server::on_timer`] has something to do next; `None`: only a datagram can bring work.
+    /// When [`Server::finish_turn`] must be called at the latest; `None`: no deadline is armed.
     pub fn next_deadline(&self) -> Option<Mono> {
         self.tables.wheel.next_deadline()
     }
