@@ -10,6 +10,7 @@ use posgate::files::cards::{self, CardFile};
 use posgate::files::config::{self, Settings};
 use posgate::files::good::{self, Good};
 use posgate::files::problem::Problem;
+use posgate::ledger::identity;
 
 /// What is to be served.
 pub(super) struct Loaded {
@@ -160,6 +161,13 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name("ledger")
 }
 
+/// Where the ledger was that was served last, as far as that was noted beside the identity: by the name that `option identity` has
+/// without a value, or by that of the OpenWrt package.
+fn served_last() -> Option<PathBuf> {
+    let identities = [config::defaults().identity, PathBuf::from("/etc/posgate/state/identity")];
+    identities.iter().find_map(|identity| identity::noted_place(identity))
+}
+
 fn cut_short(path: &Path, ledger_dir: &Path, name: &str, is_cut: fn(&[u8], &[u8]) -> bool) -> Option<Problem> {
     let copy = Good::of(ledger_dir).read(name)?;
     let bytes = std::fs::read(path).ok()?;
@@ -180,8 +188,9 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
             degraded.config = true;
             // A broken configuration may still say where the ledger is; one that is gone or empty does not.
             let named = inspected.map_or_else(|_| config::defaults().ledger_dir, |(settings, _)| settings.ledger_dir);
-            let copies = [named, beside(path)].map(|dir| good_config(path, &dir));
-            copies.into_iter().reduce(Result::or).expect("there are two")?
+            let copies = [Some(named), Some(beside(path)), served_last()];
+            let copies = copies.into_iter().flatten().map(|dir| good_config(path, &dir));
+            copies.reduce(Result::or).expect("there are two at least")?
         }
     };
     let file = match read_cards(&settings) {

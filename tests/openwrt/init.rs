@@ -1,5 +1,8 @@
 //! The init script.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use super::*;
 
 fn on_each_shell(test: impl Fn(&Router)) {
@@ -9,28 +12,207 @@ fn on_each_shell(test: impl Fn(&Router)) {
 }
 
 #[test]
-fn a_service_that_is_disabled_has_no_instance() {
+fn only_an_explicit_word_switches_the_service_off() {
     on_each_shell(|router| {
-        for enabled in ["0", "off", "nonsense"] {
+        for enabled in ["0", "off", "no", "false", "disabled"] {
             router.configure("");
             let text = router.read("etc/config/posgate").replace("enabled '1'", &format!("enabled '{enabled}'"));
-            router.write("etc/config/posgate", &text);
-            for action in ["start", "reload"] {
-                assert!(router.init(action).status.success());
-                assert!(!router.has_instance());
-                // That is how procd learns that it has to stop what runs.
-                assert_eq!(router.calls("close_service").len(), 1);
+            // A typo elsewhere changes nothing about it.
+            for text in [text.clone(), text.replace("\tlist", "\tlst"), format!("{text}\toption log 'info")] {
+                router.write("etc/config/posgate", &text);
+                for action in ["start", "reload"] {
+                    assert!(router.init(action).status.success());
+                    assert!(!router.has_instance());
+                    // That is how procd learns that it has to stop what runs.
+                    assert_eq!(router.calls("close_service").len(), 1);
+                }
             }
         }
-        // One that does not say is not enabled either.
-        let text = router.read("etc/config/posgate").replace("\toption enabled 'nonsense'\n", "");
+        // A file that does not say is enabled, as docs/configuration.md has it.
+        let text = router.read("etc/config/posgate").replace("\toption enabled 'disabled'\n", "");
         assert!(!text.contains("enabled"));
         router.write("etc/config/posgate", &text);
         router.init("start");
-        assert!(!router.has_instance());
-        fs::remove_file(router.path("etc/config/posgate")).unwrap();
+        assert!(router.has_instance());
+    });
+}
+
+/// Files that a slip of a hand, an editor or a power cut leaves, made of a right one: none switches the server off, though
+/// `uci` finds no `enabled` in most of them.
+fn typos(right: &str) -> Vec<(&'static str, Option<Vec<u8>>)> {
+    let with = |from: &str, to: &str| {
+        assert!(right.contains(from), "{from}");
+        Some(right.replacen(from, to, 1).into_bytes())
+    };
+    vec![
+        ("unclosed name", with("config server 'main'", "config server 'main")),
+        ("unclosed name at the start of the file", with("# a comment\nconfig server 'main'", "config server 'main")),
+        ("unknown section", with("config server", "config serber")),
+        ("unknown keyword of a section", with("config server", "confg server")),
+        ("no Boolean", with("enabled '1'", "enabled 'yess'")),
+        ("unclosed value", with("enabled '1'", "enabled '1")),
+        ("unknown keyword", with("option enabled", "opton enabled")),
+        ("unknown option", with("option enabled", "option enabeld")),
+        ("unclosed double quote", with("enabled '1'", "enabled \"1")),
+        ("empty", Some(Vec::new())),
+        ("blanks only", Some(b"\n\n \n".to_vec())),
+        ("NULs only", Some(vec![0; 64])),
+        ("NULs in it", with("\toption enabled", "\0\0\0\toption enabled")),
+        ("byte order mark", Some([b"\xEF\xBB\xBF".as_slice(), right.replace("# a comment\n", "").as_bytes()].concat())),
+        ("UTF-16", Some(right.encode_utf16().flat_map(u16::to_le_bytes).collect())),
+        ("cut in its first line", Some(b"conf".to_vec())),
+        ("cut in its section's line", Some(b"# a comment\nconfig ser".to_vec())),
+        ("its beginning is gone", Some(right.as_bytes()[right.find("erver 'main'").unwrap()..].to_vec())),
+        ("gone", None),
+    ]
+}
+
+/// A router that serves, with the good copy that posgate keeps of what it took.
+fn serving(router: &Router) -> String {
+    router.configure("\tlist allow '127.0.0.0/8'");
+    let output = router.init("start");
+    assert!(router.has_instance(), "{}", String::from_utf8_lossy(&output.stderr));
+    let good = router.served();
+    router.write("etc/posgate/ledger/good/config", &good);
+    router.write("etc/posgate/state/identity.dir", router.path("etc/posgate/ledger").to_str().unwrap());
+    good
+}
+
+fn put(router: &Router, file: Option<&[u8]>) {
+    let path = router.path("etc/config/posgate");
+    match file {
+        Some(bytes) => fs::write(path, bytes).unwrap(),
+        None => fs::remove_file(path).unwrap(),
+    }
+}
+
+#[test]
+fn a_typo_stops_no_server_that_runs() {
+    on_each_shell(|router| {
+        let good = serving(router);
+        let right = router.read("etc/config/posgate");
+        for (typo, file) in typos(&right) {
+            put(router, file.as_deref());
+            let output = router.init("reload");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success(), "{typo}");
+            // procd is told nothing, so what runs goes on.
+            assert_eq!(router.calls("open_service").len() + router.calls("kill").len(), 0, "{typo}");
+            assert_eq!(router.served(), good, "{typo}");
+            assert!(said.contains("not reloaded"), "{typo}: {said}");
+            let reason = router.calls("logger").join("\n");
+            let file = router.path("etc/config/posgate").display().to_string();
+            assert!(reason.contains(&file), "{typo}: the log names the file and what is wrong: {reason}");
+            router.write("etc/config/posgate", &right);
+            assert!(router.init("reload").status.success(), "{typo}");
+            assert!(router.has_instance(), "{typo}");
+        }
+    });
+}
+
+#[test]
+fn a_typo_before_a_boot_leaves_the_good_copy_in_service() {
+    on_each_shell(|router| {
+        serving(router);
+        router.recorder("sbin/ujail");
+        let root = router.dir.path().display().to_string();
+        let right = router.read("etc/config/posgate");
+        for (typo, file) in typos(&right) {
+            put(router, file.as_deref());
+            fs::remove_dir_all(router.path("var")).unwrap();
+            let output = router.init("start");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(router.has_instance(), "{typo}: {said}");
+            assert!(said.contains("the configuration is wrong"), "{typo}: {said}");
+            let params = router.calls("procd_set_param");
+            if file.is_none_or(|bytes| bytes.is_empty()) {
+                // The good copy's, whose device was found in time.
+                assert!(params.contains(&"netdev\tlo".to_owned()), "{typo}: {params:?}");
+            }
+            let mounts = router.calls("procd_add_jail_mount_rw");
+            assert!(mounts[0].starts_with(&format!("{root}/etc/posgate/ledger\t{root}/var/run/posgate")), "{mounts:?}");
+            assert_eq!(router.calls("procd_add_reload_trigger"), ["posgate\tsystem"], "{typo}");
+        }
+    });
+}
+
+#[test]
+fn without_a_good_copy_the_log_says_why_nothing_starts() {
+    on_each_shell(|router| {
+        router.configure("");
+        let right = router.read("etc/config/posgate");
+        for (typo, file) in typos(&right) {
+            put(router, file.as_deref());
+            let _gone = fs::remove_dir_all(router.path("var"));
+            router.init("start");
+            let log = router.calls("logger").join("\n");
+            // What uci can read, posgate judges: it ends with 78 and is tried again.
+            assert!(router.has_instance() || log.contains("no good copy to serve"), "{typo}: {log}");
+            assert!(log.contains(&router.path("etc/config/posgate").display().to_string()), "{typo}: {log}");
+            // Once it is right, a reload starts it.
+            router.write("etc/config/posgate", &right);
+            assert!(router.init("reload").status.success(), "{typo}");
+            assert!(router.has_instance(), "{typo}");
+        }
+    });
+}
+
+#[test]
+fn the_good_copy_of_a_ledger_on_a_disk_is_waited_for_and_served() {
+    on_each_shell(|router| {
+        let root = router.dir.path().display().to_string();
+        router.configure("");
+        let text = router.read("etc/config/posgate").replace("/etc/posgate/ledger", "/mnt/usb/ledger");
+        router.write("etc/config/posgate", &text);
+        router.init("start");
+        router.write("mnt/usb/ledger/good/config", &router.served());
+        router.write("etc/posgate/state/identity.dir", &format!("{root}/mnt/usb/ledger"));
+        router.write("etc/config/posgate", "conf");
+        let disk = format!("{root}/mnt/usb");
+        router.write("etc/config/fstab", &format!("config mount\n\toption target '{disk}'\n"));
+        fs::remove_dir_all(router.path("var")).unwrap();
         router.init("start");
         assert!(!router.has_instance());
+        assert!(router.read("record").contains(&format!("waiting for {disk}")));
+        assert_eq!(router.calls("procd_add_reload_mount_trigger"), [format!("{disk}/ledger")]);
+        router.write("proc/mounts", &format!("/dev/sda1 {disk} ext4 rw 0 0\n"));
+        // procd's trigger, once the disk is there.
+        router.init("reload");
+        assert!(router.has_instance(), "{}", router.read("record"));
+        assert!(!router.path("etc/posgate/ledger").exists(), "no second ledger on the flash");
+    });
+}
+
+#[test]
+fn a_zone_of_the_routers_that_posgate_cannot_read_is_a_warning() {
+    on_each_shell(|router| {
+        for zone in ["Mars/Olympus", "Mars/Olympus_Mons", "sometime soon", "EET-2EEST,M3.4.4/900,M10.4.4/50"] {
+            router.write("etc/config/system", &format!("config system\n\toption timezone '{zone}'\n"));
+            for action in ["start", "reload"] {
+                router.configure("");
+                let output = router.init(action);
+                assert!(output.status.success() && router.has_instance(), "{zone} {action}");
+                assert!(!router.served().contains("option timezone"), "{zone}: {}", router.served());
+                let said = router.calls("logger").join("\n");
+                assert!(said.contains(&format!("cannot read this router's time zone '{zone}'")), "{said}");
+                let errors: Vec<&str> = said.lines().filter(|line| line.contains("daemon.err")).collect();
+                assert!(errors.is_empty(), "{said}");
+            }
+            // With something else that is wrong, that alone is said.
+            router.configure("\toption log 'loud'");
+            let said = router.init("reload");
+            let said = String::from_utf8_lossy(&said.stderr).into_owned();
+            assert!(said.contains(":9:") && said.contains("not reloaded"), "{said}");
+        }
+        // LuCI's for Jerusalem, Gaza and Nuuk.
+        for zone in ["IST-2IDT,M3.4.4/26,M10.5.0", "EET-2EEST,M3.4.4/50,M10.4.4/50", "<-02>2<-01>,M3.5.0/-1,M10.5.0/0"]
+        {
+            router.write("etc/config/system", &format!("config system\n\toption timezone '{zone}'\n"));
+            router.configure("");
+            assert!(router.init("start").status.success());
+            assert!(router.served().contains(&format!("option timezone '{zone}'")), "{}", router.served());
+            assert_eq!(router.calls("logger"), Vec::<String>::new());
+        }
     });
 }
 
@@ -425,4 +607,57 @@ fn check_and_status_are_for_people() {
         assert!(said.contains("etc/config/posgate:9:"), "{said}");
         assert_eq!(fs::read_dir(router.path("tmp")).unwrap().count(), 0);
     });
+}
+
+/// Runs `posgate serve` with this root's `/etc` and `/mnt` in the place of the machine's, until it serves; what it said.
+fn serve_in(router: &Router) -> Option<String> {
+    let root = router.dir.path().display();
+    let script = format!(
+        "mount --bind '{root}/etc' /etc && mount --bind '{root}/mnt' /mnt && exec '{}' serve --config /etc/config/posgate",
+        env!("CARGO_BIN_EXE_posgate")
+    );
+    let mut child = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .ok()?;
+    let mut said = String::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        said.push_str(&line);
+        said.push('\n');
+        if line.contains("serving site=") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let is_forbidden = errors.contains("unshare") || errors.contains("mount:");
+    (!is_forbidden).then(|| said + &errors)
+}
+
+#[test]
+fn the_good_copy_is_found_where_the_ledger_was_served_last() {
+    let router = Router::new(&shells()[0]);
+    let root = router.dir.path().display().to_string();
+    router.write("etc/posgate/cards.csv", "card,balance\n8888888801,10.00\n");
+    fs::create_dir_all(router.path("etc/posgate/state")).unwrap();
+    fs::create_dir_all(router.path("mnt")).unwrap();
+    // Neither beside the configuration nor in the default directory.
+    let right = format!(
+        "config server 'main'\n\toption enabled '1'\n\toption ledger_dir '/mnt/ledger'\n\toption identity '/etc/posgate/state/identity'\n\
+         \tlist listen '127.0.0.1:0'\n\toption control '{root}/ctl.sock'\n\toption status '{root}/status.json'\n"
+    );
+    router.write("etc/config/posgate", &right);
+    let Some(said) = serve_in(&router) else {
+        return not_run("the good copy of a ledger elsewhere: no mount namespace");
+    };
+    assert!(said.contains("good-copy path=/mnt/ledger/good/config"), "{said}");
+    for file in [Some("config serber"), Some(""), Some("config server 'main"), None] {
+        put(&router, file.map(str::as_bytes));
+        let said = serve_in(&router).unwrap();
+        assert!(said.contains("degraded serving=\"/mnt/ledger/good/config\""), "{file:?}: {said}");
+        assert!(said.contains("serving site=") && said.contains("ledger=/mnt/ledger"), "{file:?}: {said}");
+    }
 }

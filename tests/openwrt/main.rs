@@ -87,7 +87,7 @@ impl Router {
         let root = self.dir.path().to_str().unwrap();
         let mut rooted = String::new();
         for (at, character) in text.char_indices() {
-            let is_path = ["/etc/", "/var/", "/lib/", "/usr/bin/", "/sbin/", "/proc/mounts", "/tmp/"]
+            let is_path = ["/etc/", "/var/", "/lib/", "/usr/bin/", "/usr/share/", "/sbin/", "/proc/mounts", "/tmp/"]
                 .iter()
                 .any(|prefix| text[at..].starts_with(prefix));
             let before = text[..at].chars().next_back().unwrap_or(' ');
