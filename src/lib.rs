@@ -16,3 +16,10 @@ pub mod files;
 pub mod desk;
 
 pub mod host;
+
+/// For every `proptest!` of this crate: inputs that failed are kept below `tests`.
+#[cfg(test)]
+fn proptest_config() -> proptest::prelude::ProptestConfig {
+    use proptest::test_runner::FileFailurePersistence::SourceParallel;
+    proptest::prelude::ProptestConfig::with_failure_persistence(SourceParallel("tests/proptest-regressions"))
+}

@@ -423,7 +423,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(ProptestConfig { cases: 300, ..crate::proptest_config() })]
 
         /// The model is a sorted list of (deadline, order, key).
         #[test]

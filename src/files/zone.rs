@@ -453,6 +453,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::proptest_config())]
+
         #[test]
         fn no_text_panics(text in ".{0,40}", rule in "[A-Z<]{3}[-+0-9:]{0,9}[A-Z]{0,4}(,[MJ]?[0-9.]{1,8}(/[-0-9:]{1,9})?){0,2}") {
             let _ = Zone::from_posix(&text);

@@ -336,6 +336,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::proptest_config())]
+
         #[test]
         fn parse_gives_back_what_emit_was_given(
             ledger in any::<u64>(), site in "\\PC{0,60}", first in 1_u64.., chain in any::<u32>(),

@@ -741,6 +741,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::proptest_config())]
+
         #[test]
         fn parse_gives_back_what_emit_was_given(entry in any_entry(), chain in any::<u32>()) {
             let (line, crc) = emitted(&entry, chain);

@@ -982,6 +982,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::proptest_config())]
+
         #[test]
         fn a_flipped_bit_is_refused_or_in_the_last_line_cut(
             place in any::<prop::sample::Index>(), bit in 0..8_u32,

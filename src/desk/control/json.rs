@@ -579,6 +579,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::proptest_config())]
+
         #[test]
         fn no_text_panics_the_reader(text in "\\PC*", json in "[\\[\\]{}\":,0-9a-z\\\\ .eE+-]*") {
             let _ = (parse(&text), parse(&json));

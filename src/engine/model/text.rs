@@ -292,6 +292,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::proptest_config())]
+
         #[test]
         fn a_hidden_value_has_four_digits_at_most_and_its_other_letters(value in "([0-9]{0,6}|[@ 'a-z张０-９]{0,3}){0,6}") {
             let digits = |text: &str| text.chars().filter(|next| next.is_numeric()).collect::<String>();

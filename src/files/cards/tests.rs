@@ -780,6 +780,8 @@ fn what_stands_above_the_headings_is_a_title_or_an_error() {
 }
 
 proptest! {
+    #![proptest_config(crate::proptest_config())]
+
     #[test]
     fn no_bytes_panic_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = read(&bytes);

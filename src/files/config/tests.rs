@@ -356,6 +356,8 @@ fn the_example_is_read_without_a_warning() {
 }
 
 proptest! {
+    #![proptest_config(crate::proptest_config())]
+
     #[test]
     fn no_bytes_panic_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         let _ = parse(&bytes, Path::new("posgate"));
