@@ -17,6 +17,8 @@ pub mod desk;
 
 pub mod host;
 
+pub mod lang;
+
 /// For every `proptest!` of this crate: inputs that failed are kept below `tests`.
 #[cfg(test)]
 fn proptest_config() -> proptest::prelude::ProptestConfig {

@@ -5,5 +5,5 @@ mod commands;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    commands::run(lexopt::Parser::from_env())
+    commands::run(std::env::args_os().skip(1))
 }

@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 
 use posgate::desk::audit::layout::width;
+use posgate::lang::{Lang, Text, spoken, tr};
+use posgate::tr;
 
 use super::table::{COMMANDS, Command, Opt, find, group};
 
@@ -15,13 +17,28 @@ const COLUMNS: usize = 80;
 /// Where the meanings of options begin, and the summaries of commands.
 const MEANING_AT: usize = 30;
 
-const TITLE: &str = "the server that card terminals and door access boards talk to";
+const TITLE: Text = Text::new(
+    "the server that card terminals and door access boards talk to",
+    "消费机、扫码终端和门禁控制板所连的服务器",
+);
 
-const EXITS: &str = "Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged ledger. \
-                     `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.";
+const EXITS: Text = Text::new(
+    "Exit codes: 0 done, 1 the answer is no, 64 usage, 74 input/output, 78 configuration or damaged ledger. \
+     `ledger verify`: 0 clean, 1 torn tail only, 2 altered, 3 missing, 4 swapped, 5 header or snapshot.",
+    "退出码：0 正常，1 结果为“否”，64 命令行写错，74 读写失败，78 配置有错或账本损坏。\
+     `ledger verify`：0 完好，1 只有末尾残缺，2 有行被改动，3 缺流水，4 流水次序不对，5 文件头或快照不对。",
+);
 
-/// The shells that there are completions for.
-pub(super) const SHELLS: &str = "bash, zsh or fish";
+const LANG: Opt = Opt {
+    name: "lang",
+    value: "zh|en",
+    meaning: Text::new(
+        "language of help and messages; else LC_ALL, LC_MESSAGES or LANG",
+        "说明和消息的语言；不写看 LC_ALL、LC_MESSAGES、LANG",
+    ),
+    is_needed: false,
+    is_many: false,
+};
 
 /// Prints all commands in short.
 pub(super) fn overview() -> u8 {
@@ -30,21 +47,32 @@ pub(super) fn overview() -> u8 {
 }
 
 fn overview_text() -> String {
-    let mut text = format!("posgate: {TITLE}\n\n");
+    let mut text = format!("posgate: {}\n\n", TITLE.words());
     for command in COMMANDS.iter().filter(|command| command.of_ctl().is_none()) {
-        entry(&mut text, 4, &format!("posgate {}", command.name), command.summary());
+        entry(&mut text, 4, &format!("posgate {}", command.name), command.summary().words());
     }
-    entry(&mut text, 4, "posgate ctl COMMAND …", "talk to the running server:");
+    entry(&mut text, 4, "posgate ctl COMMAND …", tr("talk to the running server:", "与运行中的服务器对话："));
     for command in group("ctl") {
-        entry(&mut text, 6, &called(command), command.summary());
+        entry(&mut text, 6, &called(command), command.summary().words());
     }
     text.push('\n');
-    let more = "`posgate help COMMAND`, such as `posgate help ctl topup`, shows how a command is written, with its options. \
-                FILE defaults to $POSGATE_CONFIG, else /etc/config/posgate.";
+    let more = tr(
+        "`posgate help COMMAND`, such as `posgate help ctl topup`, shows how a command is written, with its options. \
+         FILE defaults to $POSGATE_CONFIG, else /etc/config/posgate.",
+        "`posgate help COMMAND`（例如 `posgate help ctl topup`）说明一个命令怎么写、有哪些选项。\
+         FILE 不写取 $POSGATE_CONFIG，再没有就是 /etc/config/posgate。",
+    );
     paragraph(&mut text, more);
     text.push('\n');
-    paragraph(&mut text, EXITS);
+    general(&mut text);
+    text.push('\n');
+    paragraph(&mut text, EXITS.words());
     text
+}
+
+/// The option that every command takes.
+fn general(text: &mut String) {
+    entry(text, 4, &written(&LANG), LANG.meaning.words());
 }
 
 /// A command of `ctl` with its operands, without `ctl`.
@@ -65,23 +93,29 @@ fn page_text(name: &str) -> Option<String> {
     if let Some(command) = find(name) {
         wrapped(&mut text, 4, 8, &usage(command));
         text.push('\n');
-        paragraph(&mut text, &sentence(command.summary()));
-        if !command.text.is_empty() {
-            paragraph(&mut text, command.text);
+        paragraph(&mut text, &sentence(command.summary(), spoken()));
+        if command.text != Text::NONE {
+            paragraph(&mut text, command.text.words());
         }
         text.push('\n');
         for option in command.options {
-            entry(&mut text, 4, &written(option), option.meaning);
+            entry(&mut text, 4, &written(option), option.meaning.words());
         }
+        general(&mut text);
         if !command.exits.is_empty() {
-            let exits = command.exits.iter().map(|(code, meaning)| format!(", {code} {meaning}")).collect::<String>();
+            let comma = tr(", ", "，");
+            let exits = command.exits.iter().map(|(code, meaning)| format!("{comma}{code} {}", meaning.words()));
+            let exits = exits.collect::<String>();
             text.push('\n');
-            paragraph(&mut text, &format!("Exit codes: 0 done{exits}; 64 usage."));
+            paragraph(
+                &mut text,
+                &tr!("Exit codes: 0 done{exits}; 64 usage.", "退出码：0 正常{exits}；64 命令行写错。"),
+            );
         }
         return Some(text);
     }
     for command in group(name) {
-        entry(&mut text, 4, &format!("posgate {}", command.name), command.summary());
+        entry(&mut text, 4, &format!("posgate {}", command.name), command.summary().words());
     }
     if text.is_empty() {
         return None;
@@ -89,7 +123,10 @@ fn page_text(name: &str) -> Option<String> {
     text.push('\n');
     paragraph(
         &mut text,
-        &format!("`posgate help {name} …` shows a command's own page, `posgate --help` all commands."),
+        &tr!(
+            "`posgate help {name} …` shows a command's own page, `posgate --help` all commands.",
+            "`posgate help {name} …` 显示一个命令的说明，`posgate --help` 显示全部命令。"
+        ),
     );
     Some(text)
 }
@@ -113,8 +150,11 @@ fn written(option: &Opt) -> String {
 }
 
 /// A summary as a sentence of its own.
-fn sentence(summary: &str) -> String {
-    let mut chars = summary.chars();
+fn sentence(summary: Text, lang: Lang) -> String {
+    if lang == Lang::Zh {
+        return format!("{}。", summary.zh);
+    }
+    let mut chars = summary.en.chars();
     let first = chars.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
     format!("{first}{}.", chars.as_str())
 }
@@ -145,19 +185,43 @@ fn paragraph(text: &mut String, words: &str) {
 fn wrapped(text: &mut String, first_indent: usize, indent: usize, words: &str) {
     let (mut used, mut begin) = (0, first_indent);
     for word in words.split(' ').filter(|word| !word.is_empty()) {
-        let word = word.replace('\u{A0}', " ");
-        if used > 0 && used + 1 + width(&word) > COLUMNS {
-            text.push('\n');
-            (used, begin) = (0, indent);
+        let mut blank = 1;
+        for piece in pieces(word) {
+            let piece = piece.replace('\u{A0}', " ");
+            if used > 0 && used + blank + width(&piece) > COLUMNS {
+                text.push('\n');
+                (used, begin) = (0, indent);
+            }
+            let blanks = if used == 0 { begin } else { blank };
+            text.push_str(&" ".repeat(blanks));
+            text.push_str(&piece);
+            used += blanks + width(&piece);
+            blank = 0;
         }
-        let blanks = if used == 0 { begin } else { 1 };
-        text.push_str(&" ".repeat(blanks));
-        text.push_str(&word);
-        used += blanks + width(&word);
     }
     if used > 0 {
         text.push('\n');
     }
+}
+
+/// The pieces of a word between which a line may end: beside a Chinese character, but not before a sign that ends something, nor
+/// after one that begins something.
+fn pieces(word: &str) -> impl Iterator<Item = &str> {
+    let is_wide = |character: char| width(character.encode_utf8(&mut [0; 4])) > 1;
+    let mut rest = word;
+    std::iter::from_fn(move || {
+        let mut chars = rest.char_indices();
+        let mut before = chars.next()?.1;
+        let end = chars.find(|(_, next)| {
+            let may_end =
+                (is_wide(before) || is_wide(*next)) && !"（“".contains(before) && !"，。；：、）”".contains(*next);
+            before = *next;
+            may_end
+        });
+        let (piece, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
+        rest = after;
+        Some(piece)
+    })
 }
 
 // ---------------------------------------------------------------- the man page
@@ -170,25 +234,33 @@ pub(super) fn man() -> u8 {
 
 fn man_text() -> String {
     let mut page = format!(".TH POSGATE 1 \"\" \"posgate {}\"\n", env!("CARGO_PKG_VERSION"));
-    let _ = writeln!(page, ".SH NAME\nposgate \\- {}\n.SH SYNOPSIS\n.B posgate\nCOMMAND …\n.SH COMMANDS", roff(TITLE));
+    let _ =
+        writeln!(page, ".SH NAME\nposgate \\- {}\n.SH SYNOPSIS\n.B posgate\nCOMMAND …\n.SH COMMANDS", roff(TITLE.en));
     for command in COMMANDS {
         let _ = writeln!(page, ".SS {}", roff(&usage(command).replace('\u{A0}', " ")));
-        let _ = writeln!(page, "{}", roff(&sentence(command.summary())));
-        if !command.text.is_empty() {
-            let _ = writeln!(page, "{}", roff(command.text));
+        let _ = writeln!(page, "{}", roff(&sentence(command.summary(), Lang::En)));
+        if command.text != Text::NONE {
+            let _ = writeln!(page, "{}", roff(command.text.en));
         }
         for option in command.options {
-            let _ = writeln!(page, ".TP\n.B {}\n{}", roff(&written(option)), roff(option.meaning));
+            let _ = writeln!(page, ".TP\n.B {}\n{}", roff(&written(option)), roff(option.meaning.en));
         }
         for (code, meaning) in command.exits {
-            let _ = writeln!(page, ".TP\nexit code {code}\n{}", roff(meaning));
+            let _ = writeln!(page, ".TP\nexit code {code}\n{}", roff(meaning.en));
         }
     }
-    let _ = writeln!(page, ".SH EXIT STATUS\n{}", roff(EXITS));
+    let _ = writeln!(
+        page,
+        ".SH OPTIONS\nEvery command takes:\n.TP\n.B {}\n{}",
+        roff(&written(&LANG)),
+        roff(LANG.meaning.en)
+    );
+    let _ = writeln!(page, ".SH EXIT STATUS\n{}", roff(EXITS.en));
     page.push_str(".SH ENVIRONMENT\n");
     for (variable, meaning) in [
         ("POSGATE_CONFIG", "the configuration, where --config is not given"),
         ("POSGATE_BY", "who orders, where --by is not given"),
+        ("LC_ALL, LC_MESSAGES, LANG", "the language, where --lang is not given: zh… is Chinese, anything else English"),
         ("RUST_LOG", "instead of option log: error, warn, info, debug or trace"),
     ] {
         let _ = writeln!(page, ".TP\n.B {variable}\n{}", roff(meaning));
@@ -240,7 +312,7 @@ fn bash() -> String {
          local word=${COMP_WORDS[COMP_CWORD]} first=${COMP_WORDS[1]} second=${COMP_WORDS[2]:-} all=\n    \
          case \"$COMP_CWORD $first\" in\n",
     );
-    let _ = writeln!(text, "    '1 '*) all='{} --help --version' ;;", first_words().join(" "));
+    let _ = writeln!(text, "    '1 '*) all='{} --help --version --lang' ;;", first_words().join(" "));
     for first in first_words() {
         let words = second_words(first);
         if !words.is_empty() {
@@ -250,7 +322,7 @@ fn bash() -> String {
     text.push_str("    esac\n    if [ -z \"$all\" ]; then\n        case \"$first $second\" in\n");
     for command in COMMANDS {
         let options: String = command.options.iter().map(|option| format!("--{} ", option.name)).collect();
-        let _ = writeln!(text, "        {}) all='{options}--help' ;;", pattern(command));
+        let _ = writeln!(text, "        {}) all='{options}--lang --help' ;;", pattern(command));
     }
     text.push_str(
         "        esac\n        case $word in\n        -*) ;;\n        *)\n            mapfile -t COMPREPLY < <(compgen -f -- \"$word\")\n            \
@@ -269,7 +341,7 @@ fn zsh() -> String {
     let mut text =
         String::from("#compdef posgate\nlocal -a choices\ncase \"$CURRENT $words[2]\" in\n'2 '*)\n    choices=(\n");
     for first in first_words() {
-        let meaning = find(first).map_or("commands of this kind", Command::summary);
+        let meaning = find(first).map_or("commands of this kind", |command| command.summary().en);
         let _ = writeln!(text, "        '{first}:{}'", quoted(meaning));
     }
     text.push_str("    )\n    _describe command choices\n    return\n    ;;\n");
@@ -280,7 +352,7 @@ fn zsh() -> String {
         let _ = writeln!(text, "'3 {first}')\n    choices=(");
         for command in group(first) {
             let word = command.name.split_once(' ').map_or("", |(_, word)| word);
-            let _ = writeln!(text, "        '{word}:{}'", quoted(command.summary()));
+            let _ = writeln!(text, "        '{word}:{}'", quoted(command.summary().en));
         }
         text.push_str("    )\n    _describe command choices\n    return\n    ;;\n");
     }
@@ -288,18 +360,18 @@ fn zsh() -> String {
     for command in COMMANDS {
         let _ = writeln!(text, "{})\n    choices=(", pattern(command));
         for option in command.options {
-            let _ = writeln!(text, "        '--{}:{}'", option.name, quoted(option.meaning));
+            let _ = writeln!(text, "        '--{}:{}'", option.name, quoted(option.meaning.en));
         }
         text.push_str("    )\n    ;;\n");
     }
-    text.push_str("esac\n_describe -o option choices\n_files\n");
+    text.push_str("esac\nchoices+=('--lang:zh or en')\n_describe -o option choices\n_files\n");
     text
 }
 
 fn fish() -> String {
-    let mut text = String::from("# Completions of posgate for fish.\n");
+    let mut text = String::from("# Completions of posgate for fish.\ncomplete -c posgate -l lang -x -a 'zh en'\n");
     for first in first_words() {
-        let meaning = find(first).map_or("commands of this kind", Command::summary);
+        let meaning = find(first).map_or("commands of this kind", |command| command.summary().en);
         let _ = writeln!(text, "complete -c posgate -n __fish_use_subcommand -f -a {first} -d '{}'", quoted(meaning));
     }
     for command in COMMANDS {
@@ -309,7 +381,7 @@ fn fish() -> String {
                 let _ = writeln!(
                     text,
                     "complete -c posgate -n '__fish_seen_subcommand_from {first}; and not __fish_seen_subcommand_from {others}' -f -a {word} -d '{}'",
-                    quoted(command.summary())
+                    quoted(command.summary().en)
                 );
                 format!("__fish_seen_subcommand_from {first}; and __fish_seen_subcommand_from {word}")
             }
@@ -321,7 +393,7 @@ fn fish() -> String {
                 text,
                 "complete -c posgate -n '{condition}' -l {}{value} -d '{}'",
                 option.name,
-                quoted(option.meaning)
+                quoted(option.meaning.en)
             );
         }
     }
@@ -331,17 +403,31 @@ fn fish() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::table::takes_value;
     use posgate::desk::control::request;
+    use posgate::lang::speak;
+
+    #[test]
+    fn chinese_is_wrapped_between_characters_but_not_before_what_ends_something() {
+        let pieces_of = |word: &'static str| pieces(word).collect::<Vec<_>>();
+        assert_eq!(pieces_of("abc"), ["abc"]);
+        assert_eq!(pieces_of("重读crc（例如"), ["重", "读", "crc", "（例", "如"]);
+        assert_eq!(pieces_of("停。好（x），"), ["停。", "好", "（x），"]);
+        assert_eq!(pieces_of(""), [""; 0]);
+    }
 
     #[test]
     fn no_page_is_wider_than_80_columns() {
         let groups = ["cards", "ledger", "ctl"];
         let names = COMMANDS.iter().map(|command| command.name).chain(groups);
-        let pages = names.map(|name| page_text(name).unwrap_or_else(|| panic!("no page of {name}")));
-        for page in pages.chain([overview_text()]) {
-            for line in page.lines() {
-                assert!(width(line) <= COLUMNS, "{} columns: {line}", width(line));
-                assert_eq!(line.trim_end(), line);
+        for lang in [Lang::Zh, Lang::En] {
+            speak(lang);
+            let pages = names.clone().map(|name| page_text(name).unwrap_or_else(|| panic!("no page of {name}")));
+            for page in pages.chain([overview_text()]) {
+                for line in page.lines() {
+                    assert!(width(line) <= COLUMNS, "{} columns: {line}", width(line));
+                    assert_eq!(line.trim_end(), line);
+                }
             }
         }
         assert!(page_text("sell").is_none() && page_text("ctl sell").is_none() && page_text("").is_none());
@@ -350,17 +436,32 @@ mod tests {
     #[test]
     fn every_command_says_what_it_does_and_every_option_what_it_means() {
         for command in COMMANDS {
-            assert!(!command.summary().is_empty(), "{}", command.name);
+            let has_both = |text: Text| !text.en.is_empty() && !text.zh.is_ascii();
+            assert!(has_both(command.summary()), "{}", command.name);
+            assert!(command.text == Text::NONE || has_both(command.text), "{}", command.name);
+            assert!(command.exits.iter().all(|(_, meaning)| has_both(*meaning)), "{}", command.name);
             let page = page_text(command.name).unwrap_or_default();
             assert!(page.starts_with(&format!("    posgate {}", command.name)), "{page}");
             for option in command.options {
-                assert!(!option.meaning.is_empty() && page.contains(&format!("    --{}", option.name)), "{page}");
+                assert!(has_both(option.meaning) && page.contains(&format!("    --{}", option.name)), "{page}");
             }
         }
         let mut names: Vec<&str> = COMMANDS.iter().map(|command| command.name).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), COMMANDS.len(), "a name stands twice");
+    }
+
+    /// `--lang` is looked for before the command is known, so whether a word is an option's value must not rest on the command.
+    #[test]
+    fn an_option_takes_a_value_in_every_command_or_in_none() {
+        for command in COMMANDS {
+            for option in command.options {
+                assert_eq!(takes_value(option.name), !option.value.is_empty(), "{} --{}", command.name, option.name);
+                assert_ne!(option.name, LANG.name, "{}", command.name);
+            }
+        }
+        assert!(!takes_value("no-such-option"));
     }
 
     #[test]

@@ -35,6 +35,8 @@ use std::process::ExitCode;
 use lexopt::{Arg, Parser};
 use posgate::engine::model::text::Unnumbered;
 use posgate::files::problem::typed;
+use posgate::lang::{self, Lang, tr};
+use posgate::tr;
 
 /// The command line itself is wrong.
 const EXIT_USAGE: u8 = 64;
@@ -47,21 +49,67 @@ const EXIT_CONFIG: u8 = 78;
 
 const CONFIG: &str = "/etc/config/posgate";
 
-/// Runs the command that the arguments name.
-pub fn run(mut arguments: Parser) -> ExitCode {
-    let code = match dispatch(&mut arguments) {
+/// Runs the command that the arguments name, without the program's own name.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    lang::speak(Lang::of_locale(|name| std::env::var_os(name)));
+    let code = match without_lang(arguments).and_then(|rest| dispatch(&mut Parser::from_args(rest))) {
         Ok(code) => code,
         Err(error) => {
-            let sentence = match &error {
-                lexopt::Error::Custom(sentence) => sentence.to_string(),
-                // It names a word that was typed, such as one more card.
-                other => Unnumbered(&other.to_string()).to_string(),
-            };
-            complain!("posgate: {sentence}; `posgate --help` lists the commands");
+            complain!("posgate: {}", usage_error(&error));
             EXIT_USAGE
         }
     };
     ExitCode::from(code)
+}
+
+/// Takes `--lang` out of the arguments, wherever it stands, and speaks that language: the first error is told in it already.
+fn without_lang(mut arguments: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, lexopt::Error> {
+    let mut rest = Vec::new();
+    let mut lang = None;
+    while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            rest.push(argument);
+            break;
+        }
+        let word = if argument == "--lang" {
+            Some(arguments.next().unwrap_or_default())
+        } else {
+            argument.to_str().and_then(|argument| argument.strip_prefix("--lang=")).map(OsString::from)
+        };
+        if word.is_some() {
+            lang = word;
+            continue;
+        }
+        // Its value may look like an option.
+        let takes_value = argument.to_str().and_then(|text| text.strip_prefix("--")).is_some_and(table::takes_value);
+        rest.push(argument);
+        rest.extend(takes_value.then(|| arguments.next()).flatten());
+    }
+    rest.extend(arguments);
+    if let Some(word) = lang {
+        let wrong = || tr!("--lang {}: write zh or en", "--lang {}：请写 zh 或 en", typed(&word.to_string_lossy()));
+        lang::speak(Lang::from_word(&word).ok_or_else(wrong)?);
+    }
+    Ok(rest)
+}
+
+/// What is wrong with the command line.
+fn usage_error(error: &lexopt::Error) -> String {
+    use lexopt::Error;
+    let sentence = match (error, lang::spoken()) {
+        (Error::Custom(sentence), _) => sentence.to_string(),
+        (Error::MissingValue { option: Some(option) }, Lang::Zh) => format!("{option} 后面缺了值"),
+        (Error::UnexpectedOption(option), Lang::Zh) => format!("没有 {} 这个选项", Unnumbered(option)),
+        (Error::UnexpectedArgument(word), Lang::Zh) => {
+            format!("{} 是多余的", Unnumbered(&format!("{:?}", word.to_string_lossy())))
+        }
+        (Error::UnexpectedValue { option, value }, Lang::Zh) => {
+            format!("{option} 不带值，却写了 {}", Unnumbered(&format!("{:?}", value.to_string_lossy())))
+        }
+        // It names a word that was typed, such as one more card.
+        (other, _) => Unnumbered(&other.to_string()).to_string(),
+    };
+    tr!("{sentence}; `posgate --help` lists the commands", "{sentence}；`posgate --help` 列出全部命令")
 }
 
 fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
@@ -73,7 +121,11 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
         Some(other) => Err(other.unexpected()),
     };
     let Some(command) = word()? else {
-        return Err("say what to do, for example `posgate serve --config FILE`".into());
+        return Err(tr(
+            "say what to do, for example `posgate serve --config FILE`",
+            "请写要做什么，例如 `posgate serve --config FILE`",
+        )
+        .into());
     };
     if matches!(command.as_str(), "help" | "--help") {
         return help_asked(arguments);
@@ -98,12 +150,14 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
             Some(second) if table::find(&format!("{command} {second}")).is_some() => format!("{command} {second}"),
             Some(_) | None => {
                 let names: Vec<&str> = [first].into_iter().chain(names).collect();
-                return Err(format!("`posgate {command}` takes {}", names.join(", ")).into());
+                return Err(
+                    tr!("`posgate {command}` takes {}", "`posgate {command}` 后面可写 {}", names.join(", ")).into()
+                );
             }
         },
     };
     let found = table::find(&name).and_then(|command| Some((command, command.run?)));
-    let Some((command, execute)) = found else { return Err(format!("{} is no command", typed(&name)).into()) };
+    let Some((command, execute)) = found else { return Err(no_command(&name)) };
     Ok(match Options::read(arguments, command)? {
         Asked::Help => help::page(&[command.name]).unwrap_or_else(help::overview),
         Asked::Version => version(),
@@ -119,7 +173,14 @@ fn help_asked(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
             Arg::Long("man") => return Ok(help::man()),
             Arg::Long("completion") => {
                 let shell = arguments.value()?.to_string_lossy().into_owned();
-                let wrong = || format!("--completion {}: write {}", typed(&shell), help::SHELLS).into();
+                let wrong = || {
+                    tr!(
+                        "--completion {}: write bash, zsh or fish",
+                        "--completion {}：请写 bash、zsh 或 fish",
+                        typed(&shell)
+                    )
+                    .into()
+                };
                 return help::completion(&shell).ok_or_else(wrong);
             }
             Arg::Value(value) => words.push(value.to_string_lossy().into_owned()),
@@ -130,8 +191,12 @@ fn help_asked(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => Ok(help::overview()),
-        words => help::page(words).ok_or_else(|| format!("{} is no command", typed(&words.join(" "))).into()),
+        words => help::page(words).ok_or_else(|| no_command(&words.join(" "))),
     }
+}
+
+fn no_command(name: &str) -> lexopt::Error {
+    tr!("{} is no command", "没有 {} 这个命令", typed(name)).into()
 }
 
 /// The page of the command that stands among the words behind `ctl`, else what `ctl` takes.
@@ -185,8 +250,7 @@ impl Options {
                         "config" => options.config = Some(value.into()),
                         "listen" => options.listen.push(text),
                         "cut" => {
-                            let seq =
-                                text.parse().map_err(|_| format!("--cut {} is no entry's number", typed(&text)))?;
+                            let seq = text.parse().map_err(|_| no_entry("--cut ", &text))?;
                             options.cut = Some(seq);
                         }
                         name => options.further.push((name, Some(text))),
@@ -212,6 +276,11 @@ impl Options {
     fn config(&self) -> PathBuf {
         self.config.clone().unwrap_or_else(default_config)
     }
+}
+
+/// A word that was to be the number of an entry.
+fn no_entry(option: &str, word: &str) -> String {
+    tr!("{option}{} is no entry's number", "{option}{} 不是流水号", typed(word))
 }
 
 /// The configuration that is meant where none is named.

@@ -22,6 +22,7 @@ use posgate::host::logging;
 use posgate::host::machine;
 use posgate::host::udp::{RECEIVE_BUFFER, Socket};
 use posgate::host::watch::Places;
+use posgate::lang::{self, Lang};
 use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
 use posgate::ledger::writer::Opening;
 use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, segment};
@@ -47,6 +48,8 @@ pub(super) fn tables() -> MutexGuard<'static, Tables> {
 
 /// Serves until a signal says to stop.
 pub(super) fn run(options: &Options) -> u8 {
+    // What it says is its log, which scripts match.
+    lang::speak(Lang::En);
     let loaded = match load_or_good(&options.config()) {
         Ok(loaded) => loaded,
         Err(problems) => {

@@ -3,6 +3,7 @@
 //! What a command of `ctl` does is said by the control socket's own table, [`request::COMMANDS`].
 
 use posgate::desk::control::request;
+use posgate::lang::Text;
 
 use super::{Options, addresses, audit, cards, check, ledger, serve};
 
@@ -13,15 +14,15 @@ pub(super) struct Opt {
     pub(super) name: &'static str,
     /// What its value is called; empty: it has none.
     pub(super) value: &'static str,
-    pub(super) meaning: &'static str,
+    pub(super) meaning: Text,
     /// The command cannot do without it.
     pub(super) is_needed: bool,
     /// It may be given several times.
     pub(super) is_many: bool,
 }
 
-const fn opt(name: &'static str, value: &'static str, meaning: &'static str) -> Opt {
-    Opt { name, value, meaning, is_needed: false, is_many: false }
+const fn opt(name: &'static str, value: &'static str, en: &'static str, zh: &'static str) -> Opt {
+    Opt { name, value, meaning: Text::new(en, zh), is_needed: false, is_many: false }
 }
 
 /// A command.
@@ -33,23 +34,23 @@ pub(super) struct Command {
     pub(super) operands: &'static [&'static str],
     pub(super) options: &'static [Opt],
     /// In a few words; empty: the control socket's table says it.
-    summary: &'static str,
+    summary: Text,
     /// What the summary leaves out.
-    pub(super) text: &'static str,
+    pub(super) text: Text,
     /// Exit codes beside 0 and 64.
-    pub(super) exits: &'static [(u8, &'static str)],
+    pub(super) exits: &'static [(u8, Text)],
     /// Does it; `None`: `ctl` sends it to the server.
     pub(super) run: Option<fn(&Options) -> u8>,
 }
 
 impl Command {
     /// In a few words.
-    pub(super) fn summary(&self) -> &'static str {
+    pub(super) fn summary(&self) -> Text {
         let cmd = match self.of_ctl() {
-            Some(name) if self.summary.is_empty() => name,
+            Some(name) if self.summary == Text::NONE => name,
             Some(_) | None => return self.summary,
         };
-        request::COMMANDS.iter().find(|spec| spec.name == cmd).map_or("", |spec| spec.meaning)
+        request::COMMANDS.iter().find(|spec| spec.name == cmd).map_or(Text::NONE, |spec| spec.meaning)
     }
 
     /// Its name behind `ctl`.
@@ -72,48 +73,91 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
 }
 
+/// Whether an option of this name takes a value: the same in every command.
+pub(super) fn takes_value(name: &str) -> bool {
+    COMMANDS.iter().find_map(|command| command.option(name)).is_some_and(|option| !option.value.is_empty())
+}
+
 /// The commands whose names begin with this word.
 pub(super) fn group(first: &str) -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().filter(move |command| command.name.split_once(' ').is_some_and(|(word, _)| word == first))
 }
 
-const CONFIG: Opt = opt("config", "FILE", "the configuration; $POSGATE_CONFIG, else /etc/config/posgate");
-const CONTROL: Opt = opt("control", "PATH", "the server's control socket, instead of the configuration's");
-const JSON: Opt = opt("json", "", "for scripts");
-const ANSWER: Opt = opt("json", "", "the server's answer as it is");
-const CARD: Opt = opt("card", "N", "of this card");
-const ACCOUNT: Opt = opt("account", "A", "of this account");
-const MACHINE: Opt = opt("machine", "N", "of this machine");
-const KIND: Opt = opt("kind", "KIND,…", "of these kinds, such as topup,void; sales: all four kinds of sales");
-const FROM: Opt = opt("from", "TIME", "2026-11-22, '2026-11-22 12:30', 12:30 (of today), today, yesterday");
-const TO: Opt = opt("to", "TIME", "up to this time, written the same way");
+const CONFIG: Opt = opt(
+    "config",
+    "FILE",
+    "the configuration; $POSGATE_CONFIG, else /etc/config/posgate",
+    "配置文件；不写取 $POSGATE_CONFIG，再没有就是 /etc/config/posgate",
+);
+const CONTROL: Opt = opt(
+    "control",
+    "PATH",
+    "the server's control socket, instead of the configuration's",
+    "服务器的控制接口，代替配置里写的",
+);
+const JSON: Opt = opt("json", "", "for scripts", "给脚本用");
+const ANSWER: Opt = opt("json", "", "the server's answer as it is", "原样输出服务器的应答");
+const CARD: Opt = opt("card", "N", "of this card", "只要这张卡的");
+const ACCOUNT: Opt = opt("account", "A", "of this account", "只要这个账户的");
+const MACHINE: Opt = opt("machine", "N", "of this machine", "只要这个机号的");
+const KIND: Opt = opt(
+    "kind",
+    "KIND,…",
+    "of these kinds, such as topup,void; sales: all four kinds of sales",
+    "只要这些类型的，例如 topup,void；sales 指全部四种消费",
+);
+const FROM: Opt = opt(
+    "from",
+    "TIME",
+    "2026-11-22, '2026-11-22 12:30', 12:30 (of today), today, yesterday",
+    "从何时起：2026-11-22、'2026-11-22 12:30'、12:30（今天）、today、yesterday",
+);
+const TO: Opt = opt("to", "TIME", "up to this time, written the same way", "到何时止，写法相同");
 const AFTER: Opt = opt(
     "after",
     "SEQ[:CRC]",
     "later than this one, which must be here; with its crc it must be the same. Exit code 1 if the ones after it were archived \
      (gap), if it is not there yet (ahead), if it is another one here (diverged)",
+    "只要这一条之后的，这一条必须在；写了 crc，还必须是同一条。之后的已归档（gap）、这一条还没有（ahead）、这里的是另一条（diverged），退出码都是 1",
 );
-const PLACES: &str = "DIR is a ledger's directory, and SEGMENT one of its files; an archive's directory may stand beside it: all are \
-                      read as one ledger. --config reads the ledger, zone and card table of that configuration.";
+const PLACES: Text = Text::new(
+    "DIR is a ledger's directory, and SEGMENT one of its files; an archive's directory may stand beside it: all are \
+                      read as one ledger. --config reads the ledger, zone and card table of that configuration.",
+    "DIR 是账本目录，SEGMENT 是其中的一个文件；归档目录可以一起写上：全部当作一本账来读。--config 按那份配置取账本、时区和卡表。",
+);
 
 const KEY: Opt = opt(
     "key",
     "KEY",
     "the order's name: the same key again does nothing twice. One is drawn and printed if none is given",
+    "操作编号：同一个编号再来一遍，不会做第二次。不写就随机生成一个并打印出来",
 );
-const BY: Opt = opt("by", "NAME", "who orders it; else the variable POSGATE_BY, else the login name");
-const NOTE: Opt = opt("note", "TEXT", "why, for the ledger");
-const USES: Opt = opt("uses", "N", "uses of count mode, beside or instead of the amount");
-const ABOUT: Opt = opt("about", "SEQ", "settles this stored sale, which was not booked");
-const ORDERS: Opt = opt("file", "FILE", "a table of orders instead of CARD; - is stdin");
+const BY: Opt = opt(
+    "by",
+    "NAME",
+    "who orders it; else the variable POSGATE_BY, else the login name",
+    "谁办的；不写看变量 POSGATE_BY，再没有就用登录名",
+);
+const NOTE: Opt = opt("note", "TEXT", "why, for the ledger", "事由，记进账本");
+const USES: Opt =
+    opt("uses", "N", "uses of count mode, beside or instead of the amount", "计次的次数，可与金额一起，也可代替金额");
+const ABOUT: Opt = opt("about", "SEQ", "settles this stored sale, which was not booked", "补记这笔没有入账的脱机消费");
+const ORDERS: Opt =
+    opt("file", "FILE", "a table of orders instead of CARD; - is stdin", "批量文件，代替 CARD；- 是标准输入");
 const FOR: Opt = opt(
     "for",
     "NAME",
     "what the file is for, such as 2026-12: under it each card's rows are done once, however the file is saved again",
+    "这份文件是做什么的，例如 2026-12：在这个名称下每张卡的每一行只做一次，文件怎么重存都一样",
 );
-const DRY: Opt = opt("dry-run", "", "adds up what the file comes to, and does nothing");
+const DRY: Opt = opt("dry-run", "", "adds up what the file comes to, and does nothing", "只合计文件里的数，什么也不做");
 
-const YES: Opt = opt("yes", "", "does it without asking: payouts, close and amounts above 1,000.00 are asked about");
+const YES: Opt = opt(
+    "yes",
+    "",
+    "does it without asking: payouts, close and amounts above 1,000.00 are asked about",
+    "不问就做：退款、close 和超过 1,000.00 的金额平时要问",
+);
 
 const ORDER: &[Opt] = &[KEY, BY, NOTE, CONFIG, CONTROL, ANSWER];
 const MARK: &[Opt] = &[KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
@@ -123,18 +167,27 @@ const ASK: &[Opt] = &[CONFIG, CONTROL, ANSWER];
 const SIGNED: &[Opt] = &[BY, NOTE, CONFIG, CONTROL, ANSWER];
 
 /// The columns that a file of orders may have.
-const COLUMNS: &str = "A file has the columns card 卡号, amount 金额, uses 次数, name 姓名, note 备注 and key 操作编号, as far as the order takes them.";
+const COLUMNS: Text = Text::new(
+    "A file has the columns card 卡号, amount 金额, uses 次数, name 姓名, note 备注 and key 操作编号, as far as the order takes them.",
+    "批量文件可有这些列：卡号 card、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key，以该命令用得到的为限。",
+);
 
 /// What `ctl` ends with.
-pub(super) const CTL_EXITS: &[(u8, &str)] = &[
-    (1, "the server said no"),
-    (74, "it could not be asked, or did not answer in 10 s: the same key again does an order once"),
-    (78, "the configuration is wrong"),
+pub(super) const CTL_EXITS: &[(u8, Text)] = &[
+    (1, Text::new("the server said no", "服务器拒绝了")),
+    (
+        74,
+        Text::new(
+            "it could not be asked, or did not answer in 10 s: the same key again does an order once",
+            "问不到服务器，或者 10 秒没有应答：用同一个操作编号再来一遍，只做一次",
+        ),
+    ),
+    (78, Text::new("the configuration is wrong", "配置有错")),
 ];
-const LEDGER_DAMAGED: (u8, &str) = (78, "the ledger is damaged");
+const LEDGER_DAMAGED: (u8, Text) = (78, Text::new("the ledger is damaged", "账本损坏"));
 
 const fn ctl(name: &'static str, operands: &'static [&'static str], options: &'static [Opt]) -> Command {
-    Command { name, operands, options, summary: "", text: "", exits: CTL_EXITS, run: None }
+    Command { name, operands, options, summary: Text::NONE, text: Text::NONE, exits: CTL_EXITS, run: None }
 }
 
 /// Every command.
@@ -146,14 +199,22 @@ pub(super) const COMMANDS: &[Command] = &[
             CONFIG,
             Opt {
                 is_many: true,
-                ..opt("listen", "ADDR[:PORT]", "instead of the configuration's addresses; may be given several times")
+                ..opt(
+                    "listen",
+                    "ADDR[:PORT]",
+                    "instead of the configuration's addresses; may be given several times",
+                    "代替配置里的监听地址；可以写多个",
+                )
             },
         ],
-        summary: "run in the foreground",
-        text: "SIGTERM: sync and leave. SIGHUP: read configuration and cards again.",
+        summary: Text::new("run in the foreground", "前台运行"),
+        text: Text::new(
+            "SIGTERM: sync and leave. SIGHUP: read configuration and cards again.",
+            "SIGTERM：落盘后退出。SIGHUP：重读配置和卡表。",
+        ),
         exits: &[
-            (74, "input/output (a new start goes on)"),
-            (78, "configuration, cards or ledger: a person must look"),
+            (74, Text::new("input/output (a new start goes on)", "读写失败（再次启动会接着做）")),
+            (78, Text::new("configuration, cards or ledger: a person must look", "配置、卡表或账本有错：要人来看")),
         ],
         run: Some(serve::run),
     },
@@ -166,20 +227,33 @@ pub(super) const COMMANDS: &[Command] = &[
                 "quick",
                 "",
                 "reads of the ledger only what a start reads, and does not ask for room: what an init script wants",
+                "账本只读启动要用的部分，不查空间：供启动脚本用",
             ),
         ],
-        summary: "read config, cards and ledger; say what would be served",
-        text: "Reads configuration, cards and every line of the ledger as a start would, changes nothing, and prints what would be served \
+        summary: Text::new(
+            "read config, cards and ledger; say what would be served",
+            "读配置、卡表和账本，说明会服务什么",
+        ),
+        text: Text::new(
+            "Reads configuration, cards and every line of the ledger as a start would, changes nothing, and prints what would be served \
                and all that is wrong. Warnings, such as an interface without an address yet, leave the exit code at 0.",
-        exits: &[(74, "no room or no access"), (78, "configuration, cards or ledger are wrong")],
+            "像启动时那样读配置、卡表和账本的每一行，什么也不改，打印会服务什么和全部错误。只有警告（例如网卡还没有地址）时退出码仍是 0。",
+        ),
+        exits: &[
+            (74, Text::new("no room or no access", "没有空间或没有权限")),
+            (78, Text::new("configuration, cards or ledger are wrong", "配置、卡表或账本有错")),
+        ],
         run: Some(check::run),
     },
     Command {
         name: "addresses",
         operands: &[],
         options: &[],
-        summary: "this machine's IPv4 addresses",
-        text: "Numbered, with their interfaces: what to enter at a terminal.",
+        summary: Text::new("this machine's IPv4 addresses", "本机的 IPv4 地址"),
+        text: Text::new(
+            "Numbered, with their interfaces: what to enter at a terminal.",
+            "编了号，带网卡名：在终端上要填的就是它。",
+        ),
         exits: &[],
         run: Some(|_| addresses::run()),
     },
@@ -187,27 +261,33 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "cards check",
         operands: &["[FILE]"],
         options: &[CONFIG],
-        summary: "read a card table, name every error",
-        text: "As the server would: every error with file, line, column and remedy.",
-        exits: &[(78, "it cannot be served")],
+        summary: Text::new("read a card table, name every error", "读卡表，列出全部错误"),
+        text: Text::new(
+            "As the server would: every error with file, line, column and remedy.",
+            "像服务器那样读：每个错误都说明文件、行、列和怎么改。",
+        ),
+        exits: &[(78, Text::new("it cannot be served", "不能采用"))],
         run: Some(cards::check),
     },
     Command {
         name: "cards diff",
         operands: &["OLD", "NEW"],
         options: &[CONFIG],
-        summary: "what another card table would change",
-        text: "With --config it names what would be ignored as well: figures of accounts that the ledger has opened, and accounts of \
+        summary: Text::new("what another card table would change", "换一份卡表会改变什么"),
+        text: Text::new(
+            "With --config it names what would be ignored as well: figures of accounts that the ledger has opened, and accounts of \
                cards that the ledger has on others.",
-        exits: &[(78, "a table cannot be read")],
+            "加 --config 还列出不起作用的：账本里已开户的账户的余额和次数，以及账本里属于别的账户的卡的编号。",
+        ),
+        exits: &[(78, Text::new("a table cannot be read", "有一份卡表读不了"))],
         run: Some(cards::diff),
     },
     Command {
         name: "cards template",
         operands: &[],
         options: &[],
-        summary: "a card table to begin with",
-        text: "",
+        summary: Text::new("a card table to begin with", "输出一份卡表样板"),
+        text: Text::NONE,
         exits: &[],
         run: Some(|_| cards::template()),
     },
@@ -215,27 +295,36 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "cards number",
         operands: &["TEXT"],
         options: &[CONFIG],
-        summary: "what a number printed on a card may be",
-        text: "Says what a number may be that is printed on a card, or that a reader or another program shows: decimal (0005076483), \
+        summary: Text::new("what a number printed on a card may be", "卡面上印的号码可能是什么"),
+        text: Text::new(
+            "Says what a number may be that is printed on a card, or that a reader or another program shows: decimal (0005076483), \
                hexadecimal (4D7603, 4D:76:03, 0x004D7603), facility and number as by Wiegand 26 (077,30211), and each of these with its \
                bytes reversed or only the last three. A terminal sends one of them: swipe the card, `posgate ctl seen --unknown` shows \
                which. With --config it also says which card of the table it is, or may be.",
-        exits: &[(1, "it is no number of a card"), (78, "configuration or cards are wrong")],
+            "说明卡面上印的、读卡器或别的软件显示的号码可能是什么：十进制（0005076483）、十六进制（4D7603、4D:76:03、0x004D7603）、Wiegand 26 的区号和号码（077,30211），以及它们字节倒序或只取后三个字节的样子。终端发的是其中一种：刷一下卡，用 `posgate ctl seen --unknown` 看是哪一种。加 --config 还说明它是、或者可能是卡表里的哪张卡。",
+        ),
+        exits: &[
+            (1, Text::new("it is no number of a card", "不是卡号")),
+            (78, Text::new("configuration or cards are wrong", "配置或卡表有错")),
+        ],
         run: Some(cards::number),
     },
     Command {
         name: "ledger verify",
         operands: &["[DIR | SEGMENT…]"],
         options: &[CONFIG],
-        summary: "check every line of a ledger",
-        text: "Also while the server runs. Given a ledger and its archive, copies of one segment are read as one; a partial copy is named.",
+        summary: Text::new("check every line of a ledger", "逐行校验账本"),
+        text: Text::new(
+            "Also while the server runs. Given a ledger and its archive, copies of one segment are read as one; a partial copy is named.",
+            "服务器运行时也可以。账本和归档一起给出时，同一个文件的几份副本当作一份；不完整的副本会指出来。",
+        ),
         exits: &[
-            (1, "torn tail only (the next start cuts it)"),
-            (2, "a line was altered"),
-            (3, "entries are missing"),
-            (4, "entries are swapped"),
-            (5, "a header or the snapshot is wrong"),
-            (74, "input/output"),
+            (1, Text::new("torn tail only (the next start cuts it)", "只有末尾残缺（下次启动会截掉）")),
+            (2, Text::new("a line was altered", "有行被改动")),
+            (3, Text::new("entries are missing", "缺流水")),
+            (4, Text::new("entries are swapped", "流水次序不对")),
+            (5, Text::new("a header or the snapshot is wrong", "文件头或快照不对")),
+            (74, Text::new("input/output", "读写失败")),
         ],
         run: Some(ledger::verify),
     },
@@ -243,15 +332,21 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "ledger show",
         operands: &["[DIR | SEGMENT…]"],
         options: &[
-            opt("raw", "", "the ledger's own lines instead of a table"),
-            opt("wide", "", "all columns also on a terminal, which gets those that fit 80"),
-            opt("last", "N", "only the last of them"),
-            opt("follow", "", "and those to come, until nobody reads any more"),
+            opt("raw", "", "the ledger's own lines instead of a table", "打印文件里的原样，不排成表格"),
+            opt(
+                "wide",
+                "",
+                "all columns also on a terminal, which gets those that fit 80",
+                "终端上也打印全部列；平时只打印 80 列放得下的",
+            ),
+            opt("last", "N", "only the last of them", "只要最后几条"),
+            opt("follow", "", "and those to come, until nobody reads any more", "继续打印新写入的，直到没有人读"),
             opt(
                 "durable",
                 "",
                 "only what the running server has synced, so that no power cut takes back what was printed; it is asked over the \
                  control socket. Where no server runs, what the next start keeps; --follow then waits for a server",
+                "只打印运行中的服务器已落盘的，断电也不会丢；通过控制接口询问。没有服务器在运行时，打印下次启动会保留的；加 --follow 就等服务器启动",
             ),
             CARD,
             ACCOUNT,
@@ -263,35 +358,48 @@ pub(super) const COMMANDS: &[Command] = &[
             CONTROL,
             CONFIG,
         ],
-        summary: "print entries",
+        summary: Text::new("print entries", "打印流水"),
         text: PLACES,
-        exits: &[(1, "--after is not here"), LEDGER_DAMAGED],
+        exits: &[(1, Text::new("--after is not here", "--after 所指的流水不在这里")), LEDGER_DAMAGED],
         run: Some(audit::show),
     },
     Command {
         name: "ledger report",
         operands: &["[DIR | SEGMENT…]"],
         options: &[
-            opt("day", "DAY", "2026-11-22, today or yesterday; the day of the newest entry if none is given"),
-            opt("from", "DAY", "the first day of several"),
-            opt("to", "DAY", "the last day of several"),
-            opt("balances", "", "what every account held at the end of the last day"),
+            opt(
+                "day",
+                "DAY",
+                "2026-11-22, today or yesterday; the day of the newest entry if none is given",
+                "2026-11-22、today 或 yesterday；不写就是最新一条流水的那天",
+            ),
+            opt("from", "DAY", "the first day of several", "几天里的第一天"),
+            opt("to", "DAY", "the last day of several", "几天里的最后一天"),
+            opt("balances", "", "what every account held at the end of the last day", "最后一天结束时各账户的余额"),
             JSON,
             CONFIG,
         ],
-        summary: "the daily close",
-        text: "Sales, desk, what a person should look at, and whether opening and movements make the closing total. A day that was closed \
+        summary: Text::new("the daily close", "日结"),
+        text: Text::new(
+            "Sales, desk, what a person should look at, and whether opening and movements make the closing total. A day that was closed \
                stays what it was, whatever zone and day_start are configured today.",
-        exits: &[(1, "it does not balance"), LEDGER_DAMAGED],
+            "消费、柜台、需要人看的事，以及期初加变动是否等于期末。结过的日子不会变，不管现在配置的时区和 day_start 是什么。",
+        ),
+        exits: &[(1, Text::new("it does not balance", "不平")), LEDGER_DAMAGED],
         run: Some(audit::report),
     },
     Command {
         name: "ledger export",
         operands: &["[DIR | SEGMENT…]"],
         options: &[
-            opt("format", "csv|tsv", "for a spreadsheet (csv, with the mark it wants) or for programs (tsv); csv"),
-            opt("gbk", "", "in GBK instead of UTF-8"),
-            opt("header", "en|zh", "the language of the titles; en"),
+            opt(
+                "format",
+                "csv|tsv",
+                "for a spreadsheet (csv, with the mark it wants) or for programs (tsv); csv",
+                "给电子表格（csv，带它要的标记）或给程序（tsv）；不写是 csv",
+            ),
+            opt("gbk", "", "in GBK instead of UTF-8", "用 GBK，不用 UTF-8"),
+            opt("header", "en|zh", "the language of the titles; en", "列名的语言；不写是 en"),
             CARD,
             ACCOUNT,
             MACHINE,
@@ -301,31 +409,52 @@ pub(super) const COMMANDS: &[Command] = &[
             AFTER,
             CONFIG,
         ],
-        summary: "print entries as a table for a spreadsheet",
+        summary: Text::new("print entries as a table for a spreadsheet", "导出成电子表格"),
         text: PLACES,
-        exits: &[(1, "--after is not here"), LEDGER_DAMAGED],
+        exits: &[(1, Text::new("--after is not here", "--after 所指的流水不在这里")), LEDGER_DAMAGED],
         run: Some(audit::export),
     },
     Command {
         name: "ledger explain",
         operands: &["SEQ | CARD TIME", "[DIR | SEGMENT…]"],
         options: &[JSON, CONFIG],
-        summary: "tell the story of one sale",
-        text: "What was asked, which rule decided, the balance before and after, what came of it. TIME is 12:30 of any day, or \
+        summary: Text::new("tell the story of one sale", "说明一笔消费的来龙去脉"),
+        text: Text::new(
+            "What was asked, which rule decided, the balance before and after, what came of it. TIME is 12:30 of any day, or \
                '2026-11-22 12:30': the card's sale nearest to it.",
-        exits: &[(1, "there is no such entry here (an archived one is named with its archive)"), LEDGER_DAMAGED],
+            "请求了什么，哪条规则决定的，前后余额，后来怎样。TIME 是 12:30（不限哪天）或 '2026-11-22 12:30'：取该卡离它最近的一笔。",
+        ),
+        exits: &[
+            (
+                1,
+                Text::new(
+                    "there is no such entry here (an archived one is named with its archive)",
+                    "这里没有这条流水（已归档的会说明在哪份归档里）",
+                ),
+            ),
+            LEDGER_DAMAGED,
+        ],
         run: Some(audit::explain),
     },
     Command {
         name: "ledger archive",
         operands: &["DIR"],
         options: &[CONFIG],
-        summary: "move the segments before the snapshot to DIR",
-        text: "Copies them, verifies the copies, and removes the originals; also while the server runs. A stop at any moment leaves every \
+        summary: Text::new("move the segments before the snapshot to DIR", "把快照以前的流水文件移到 DIR"),
+        text: Text::new(
+            "Copies them, verifies the copies, and removes the originals; also while the server runs. A stop at any moment leaves every \
                byte in one place at least: give the command again. Where they went stands in archived.txt.",
+            "先复制，校验副本，再删除原件；服务器运行时也可以。随时中断，每个字节都至少还在一处：重新执行即可。移到了哪里，记在 archived.txt 里。",
+        ),
         exits: &[
-            (74, "input/output"),
-            (78, "a segment or a copy is not as it was written, or there is no snapshot to begin with"),
+            (74, Text::new("input/output", "读写失败")),
+            (
+                78,
+                Text::new(
+                    "a segment or a copy is not as it was written, or there is no snapshot to begin with",
+                    "流水文件或副本与写入时不同，或者还没有快照",
+                ),
+            ),
         ],
         run: Some(ledger::archive),
     },
@@ -333,46 +462,67 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "ledger repair",
         operands: &["[LEDGER]"],
         options: &[
-            Opt { is_needed: true, ..opt("cut", "SEQ", "what `serve` or `check` names") },
-            opt("yes", "", "cut also where whole entries would be moved: before the damage, or where there is none"),
+            Opt {
+                is_needed: true,
+                ..opt("cut", "SEQ", "what `serve` or `check` names", "`serve` 或 `check` 给出的流水号")
+            },
+            opt(
+                "yes",
+                "",
+                "cut also where whole entries would be moved: before the damage, or where there is none",
+                "会移走完整的流水（损坏处之前的，或没有损坏的）时也截",
+            ),
             CONFIG,
         ],
-        summary: "keep the entries before SEQ; server stopped",
-        text: "Moves the rest into *.cut files.",
+        summary: Text::new("keep the entries before SEQ; server stopped", "保留 SEQ 之前的流水；须先停服务器"),
+        text: Text::new("Moves the rest into *.cut files.", "其余移到 *.cut 文件。"),
         exits: &[
-            (1, "whole entries would be moved and --yes is missing"),
-            (74, "input/output"),
-            (78, "it cannot be cut there"),
+            (1, Text::new("whole entries would be moved and --yes is missing", "会移走完整的流水，而没有 --yes")),
+            (74, Text::new("input/output", "读写失败")),
+            (78, Text::new("it cannot be cut there", "不能在那里截")),
         ],
         run: Some(ledger::repair),
     },
     Command {
         name: "ledger new",
         operands: &[],
-        options: &[opt("yes", "", "begin one also where a ledger lies"), CONFIG],
-        summary: "begin a new ledger; server stopped",
-        text: "Everybody's opening figures count again. What lies there is kept as *.old.",
-        exits: &[(1, "a ledger lies there and --yes is missing"), (74, "input/output"), (78, "a person must look")],
+        options: &[opt("yes", "", "begin one also where a ledger lies", "目录里已有账本也新建"), CONFIG],
+        summary: Text::new("begin a new ledger; server stopped", "新建账本；须先停服务器"),
+        text: Text::new(
+            "Everybody's opening figures count again. What lies there is kept as *.old.",
+            "所有人的开户数重新计。原有的文件改名为 *.old 保留。",
+        ),
+        exits: &[
+            (1, Text::new("a ledger lies there and --yes is missing", "目录里已有账本，而没有 --yes")),
+            (74, Text::new("input/output", "读写失败")),
+            (78, Text::new("a person must look", "要人来看")),
+        ],
         run: Some(ledger::new),
     },
     Command {
         name: "ledger move",
         operands: &[],
         options: &[CONFIG],
-        summary: "go on with the ledger in ledger_dir; server stopped",
-        text: "Takes it for this machine's; the next start goes on with it on a branch.",
-        exits: &[(74, "input/output"), (78, "a person must look")],
+        summary: Text::new(
+            "go on with the ledger in ledger_dir; server stopped",
+            "接着用 ledger_dir 里的账本；须先停服务器",
+        ),
+        text: Text::new(
+            "Takes it for this machine's; the next start goes on with it on a branch.",
+            "认它为本机的账本；下次启动作为分支接着记。",
+        ),
+        exits: &[(74, Text::new("input/output", "读写失败")), (78, Text::new("a person must look", "要人来看"))],
         run: Some(ledger::take),
     },
     Command { text: COLUMNS, ..ctl("ctl topup", &["CARD", "AMOUNT"], CREDIT) },
     Command { text: COLUMNS, ..ctl("ctl subsidy", &["CARD", "AMOUNT"], CREDIT) },
     Command {
-        summary: "credit paid back",
-        text: "AMOUNT may be all.",
+        summary: Text::new("credit paid back", "退款"),
+        text: Text::new("AMOUNT may be all.", "AMOUNT 可以写 all。"),
         ..ctl("ctl payout", &["CARD", "AMOUNT"], &[USES, YES, KEY, BY, NOTE, CONFIG, CONTROL, ANSWER])
     },
     Command {
-        summary: "a correction, of either sign",
+        summary: Text::new("a correction, of either sign", "调整，可正可负"),
         text: COLUMNS,
         ..ctl(
             "ctl adjust",
@@ -381,75 +531,111 @@ pub(super) const COMMANDS: &[Command] = &[
         )
     },
     Command {
-        summary: "undo a sale",
+        summary: Text::new("undo a sale", "撤销消费"),
         ..ctl(
             "ctl void",
             &["SEQ"],
-            &[opt("amount", "AMOUNT", "only a part of the sale"), YES, KEY, BY, NOTE, CONFIG, CONTROL, ANSWER],
+            &[
+                opt("amount", "AMOUNT", "only a part of the sale", "只撤销其中一部分"),
+                YES,
+                KEY,
+                BY,
+                NOTE,
+                CONFIG,
+                CONTROL,
+                ANSWER,
+            ],
         )
     },
     Command { text: COLUMNS, ..ctl("ctl lost", &["CARD"], MARK) },
-    Command { text: COLUMNS, summary: "take lost back", ..ctl("ctl found", &["CARD"], MARK) },
+    Command { text: COLUMNS, summary: Text::new("take lost back", "解挂"), ..ctl("ctl found", &["CARD"], MARK) },
     Command { text: COLUMNS, ..ctl("ctl freeze", &["CARD"], MARK) },
-    Command { text: COLUMNS, summary: "take freeze back", ..ctl("ctl unfreeze", &["CARD"], MARK) },
+    Command { text: COLUMNS, summary: Text::new("take freeze back", "解冻"), ..ctl("ctl unfreeze", &["CARD"], MARK) },
     Command {
         text: COLUMNS,
         ..ctl("ctl close", &["CARD"], &[YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER])
     },
-    Command { summary: "NEW carries on the account of OLD", ..ctl("ctl replace", &["OLD", "NEW"], ORDER) },
+    Command {
+        summary: Text::new("NEW carries on the account of OLD", "补卡：NEW 接着用 OLD 的账户"),
+        ..ctl("ctl replace", &["OLD", "NEW"], ORDER)
+    },
     ctl("ctl account", &["CARD", "ACCOUNT"], ORDER),
     ctl("ctl rename", &["OLD", "NEW"], ORDER),
     ctl("ctl reissue", &["CARD"], ORDER),
     ctl("ctl open", &["MACHINE", "DOOR"], ORDER),
     ctl("ctl card", &["CARD"], ASK),
-    ctl("ctl cards", &[], &[opt("search", "TEXT", "in card number, account or name"), CONFIG, CONTROL, ANSWER]),
+    ctl(
+        "ctl cards",
+        &[],
+        &[opt("search", "TEXT", "in card number, account or name", "在卡号、编号或姓名里找"), CONFIG, CONTROL, ANSWER],
+    ),
     Command {
-        summary: "cards that were swiped and are in no table",
-        text: "Prints them as rows for the card table in service.",
+        summary: Text::new("cards that were swiped and are in no table", "刷过、但卡表里没有的卡"),
+        text: Text::new("Prints them as rows for the card table in service.", "按在用的卡表打印成可以粘贴的行。"),
         ..ctl(
             "ctl seen",
             &[],
-            &[Opt { is_needed: true, ..opt("unknown", "", "those in no table") }, CONFIG, CONTROL, ANSWER],
+            &[
+                Opt { is_needed: true, ..opt("unknown", "", "those in no table", "卡表里没有的") },
+                CONFIG,
+                CONTROL,
+                ANSWER,
+            ],
         )
     },
-    ctl("ctl devices", &[], &[opt("uci", "", "as sections of the configuration"), CONFIG, CONTROL, ANSWER]),
+    ctl(
+        "ctl devices",
+        &[],
+        &[opt("uci", "", "as sections of the configuration", "打印成配置的段"), CONFIG, CONTROL, ANSWER],
+    ),
     ctl(
         "ctl discover",
         &[],
         &[
-            opt("port", "N", "the devices' port"),
-            opt("seconds", "N", "how long to wait for answers; 3"),
+            opt("port", "N", "the devices' port", "设备的端口"),
+            opt("seconds", "N", "how long to wait for answers; 3", "等应答多少秒；不写是 3"),
             CONFIG,
             CONTROL,
             ANSWER,
         ],
     ),
-    Command { summary: "set a device's clock, or with all every one's", ..ctl("ctl clock", &["MACHINE"], ASK) },
+    Command {
+        summary: Text::new("set a device's clock, or with all every one's", "给一台设备校时，写 all 则全部"),
+        ..ctl("ctl clock", &["MACHINE"], ASK)
+    },
     ctl("ctl show", &["MACHINE", "TEXT"], ASK),
     ctl("ctl status", &[], ASK),
     ctl(
         "ctl reload",
         &[],
         &[
-            opt("accept", "CRC", "takes just the card table with this crc, which seems not whole"),
+            opt(
+                "accept",
+                "CRC",
+                "takes just the card table with this crc, which seems not whole",
+                "只采用 crc 是这个数、看来不完整的卡表",
+            ),
             CONFIG,
             CONTROL,
             ANSWER,
         ],
     ),
     ctl("ctl clock-accept", &[], &[BY, CONFIG, CONTROL, ANSWER]),
-    Command { summary: "an older copy of the ledger was seen", ..ctl("ctl acknowledge", &[], SIGNED) },
+    Command {
+        summary: Text::new("an older copy of the ledger was seen", "确认已看到账本是旧副本"),
+        ..ctl("ctl acknowledge", &[], SIGNED)
+    },
     ctl("ctl branch", &[], SIGNED),
     ctl("ctl sync", &[], ASK),
     Command {
         name: "help",
         operands: &["[COMMAND…]"],
         options: &[
-            opt("man", "", "the man page, of all commands"),
-            opt("completion", "bash|zsh|fish", "completions for this shell"),
+            opt("man", "", "the man page, of all commands", "全部命令的 man 手册页（英文）"),
+            opt("completion", "bash|zsh|fish", "completions for this shell", "这种 shell 的补全脚本"),
         ],
-        summary: "all commands, or one command's page",
-        text: "Also as COMMAND --help.",
+        summary: Text::new("all commands, or one command's page", "全部命令，或一个命令的说明"),
+        text: Text::new("Also as COMMAND --help.", "也可以写成 COMMAND --help。"),
         exits: &[],
         run: None,
     },

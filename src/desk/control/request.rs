@@ -11,6 +11,7 @@ use crate::engine::model::{
     AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way,
 };
 use crate::files::problem::hidden;
+use crate::lang;
 
 /// Uses that one order may move.
 const USES_MAX: i32 = crate::engine::server::USES_MAX;
@@ -148,16 +149,17 @@ pub struct CommandSpec {
     /// Fields that may be there.
     pub takes: &'static [&'static str],
     /// What it does.
-    pub meaning: &'static str,
+    pub meaning: lang::Text,
 }
 
 const fn command(
     name: &'static str,
     needs: &'static [&'static str],
     takes: &'static [&'static str],
-    meaning: &'static str,
+    en: &'static str,
+    zh: &'static str,
 ) -> CommandSpec {
-    CommandSpec { name, needs, takes, meaning }
+    CommandSpec { name, needs, takes, meaning: lang::Text::new(en, zh) }
 }
 
 /// What orders take beside `by` and what they are about: a `key`; those that a file may hold, what it is `for` and which of the card's rows
@@ -170,41 +172,72 @@ const VOID: &[&str] = &["amount", "key", "note", "dry"];
 
 /// Every command.
 pub const COMMANDS: &[CommandSpec] = &[
-    command("topup", &["card", "by"], MOVE, "credit paid in by the holder"),
-    command("subsidy", &["card", "by"], MOVE, "credit paid by the employer"),
-    command("payout", &["card", "by"], MOVE, "credit paid back; `amount` may be `all`"),
+    command("topup", &["card", "by"], MOVE, "credit paid in by the holder", "充值：持卡人付钱"),
+    command("subsidy", &["card", "by"], MOVE, "credit paid by the employer", "补贴：单位付钱"),
+    command("payout", &["card", "by"], MOVE, "credit paid back; `amount` may be `all`", "退款；`amount` 可以写 `all`"),
     command(
         "adjust",
         &["card", "by"],
         ADJUST,
         "a correction, of either sign; `about` settles a stored sale that was not booked",
+        "调整，可正可负；`about` 补记没有入账的脱机消费",
     ),
-    command("void", &["seq", "by"], VOID, "undo a sale, whole or `amount` of it"),
-    command("lost", &["card", "by"], ROW, "block a lost card"),
-    command("found", &["card", "by"], ROW, "take `lost` back"),
-    command("freeze", &["card", "by"], ROW, "block a card for a while"),
-    command("unfreeze", &["card", "by"], ROW, "take `freeze` back"),
-    command("close", &["card", "by"], ROW, "end a card"),
-    command("replace", &["old", "new", "by"], ORDER, "`new` carries on the account of `old`"),
-    command("account", &["card", "account", "by"], ROW, "put a card on another account"),
-    command("rename", &["old", "new", "by"], ROW, "give an account another name"),
-    command("reissue", &["card", "by"], ORDER, "give a card's number to another holder"),
-    command("open", &["machine", "door", "by"], ORDER, "open a door by hand"),
-    command("card", &["card"], &[], "what a card is and holds"),
-    command("cards", &[], &["search", "after"], "the table's cards"),
-    command("unknown", &[], &["after"], "the last cards that were swiped and are in no table"),
-    command("devices", &[], &["after"], "the devices, registered or seen"),
-    command("discover", &[], &["port"], "send 000 into the served networks"),
-    command("found-devices", &[], &["after"], "the devices that answered a 000 since the last `discover`"),
-    command("clock", &["machine"], &[], "set a device's clock (003); `machine` may be `all`"),
-    command("show", &["machine", "text"], &[], "show a text (009)"),
-    command("status", &[], &[], "how the server is"),
-    command("reload", &[], &["accept"], "read configuration and cards again"),
-    command("clock-accept", &["by"], &[], "believe the clock as it stands"),
-    command("acknowledge", &["by"], &["note"], "an older copy of the ledger was seen: ends the hourly word"),
-    command("branch", &["by"], &["note"], "go on with the ledger under another name"),
-    command("sync", &[], &[], "make every entry durable"),
-    command("head", &[], &[], "the last entry that is durable, with its crc"),
+    command("void", &["seq", "by"], VOID, "undo a sale, whole or `amount` of it", "撤销消费，全部或其中的 `amount`"),
+    command("lost", &["card", "by"], ROW, "block a lost card", "挂失"),
+    command("found", &["card", "by"], ROW, "take `lost` back", "解挂"),
+    command("freeze", &["card", "by"], ROW, "block a card for a while", "冻结"),
+    command("unfreeze", &["card", "by"], ROW, "take `freeze` back", "解冻"),
+    command("close", &["card", "by"], ROW, "end a card", "注销"),
+    command(
+        "replace",
+        &["old", "new", "by"],
+        ORDER,
+        "`new` carries on the account of `old`",
+        "补卡：`new` 接着用 `old` 的账户",
+    ),
+    command("account", &["card", "account", "by"], ROW, "put a card on another account", "把卡放到另一个账户"),
+    command("rename", &["old", "new", "by"], ROW, "give an account another name", "给账户换名"),
+    command("reissue", &["card", "by"], ORDER, "give a card's number to another holder", "把卡号给另一个人"),
+    command("open", &["machine", "door", "by"], ORDER, "open a door by hand", "远程开门"),
+    command("card", &["card"], &[], "what a card is and holds", "卡的状态和余额"),
+    command("cards", &[], &["search", "after"], "the table's cards", "卡表里的卡"),
+    command(
+        "unknown",
+        &[],
+        &["after"],
+        "the last cards that were swiped and are in no table",
+        "最近刷过、但卡表里没有的卡",
+    ),
+    command("devices", &[], &["after"], "the devices, registered or seen", "设备：登记过的，或见过的"),
+    command("discover", &[], &["port"], "send 000 into the served networks", "向服务的网络发 000，找设备"),
+    command(
+        "found-devices",
+        &[],
+        &["after"],
+        "the devices that answered a 000 since the last `discover`",
+        "上次 `discover` 以来应答了 000 的设备",
+    ),
+    command(
+        "clock",
+        &["machine"],
+        &[],
+        "set a device's clock (003); `machine` may be `all`",
+        "给设备校时（003）；`machine` 可以写 `all`",
+    ),
+    command("show", &["machine", "text"], &[], "show a text (009)", "在设备上显示文字（009）"),
+    command("status", &[], &[], "how the server is", "服务器的状态"),
+    command("reload", &[], &["accept"], "read configuration and cards again", "重读配置和卡表"),
+    command("clock-accept", &["by"], &[], "believe the clock as it stands", "认可现在的时钟"),
+    command(
+        "acknowledge",
+        &["by"],
+        &["note"],
+        "an older copy of the ledger was seen: ends the hourly word",
+        "确认已看到账本是旧副本：不再每小时报错",
+    ),
+    command("branch", &["by"], &["note"], "go on with the ledger under another name", "账本另立分支，接着记"),
+    command("sync", &[], &[], "make every entry durable", "全部流水落盘"),
+    command("head", &[], &[], "the last entry that is durable, with its crc", "账本末条，带 crc"),
 ];
 
 /// Reads a line.
