@@ -11,6 +11,7 @@ mod devices;
 #[path = "../serve/harness.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of serve")]
 mod harness;
+mod language;
 #[path = "../support/not_run.rs"]
 mod not_run;
 #[path = "../support/program.rs"]

@@ -3,6 +3,8 @@
 //! What always holds: nothing of such an order is sent before. A script is not asked, nor does the control socket ask: a program does not
 //! slip, and an order that a script gave before must not begin to fail.
 
+use posgate::lang::tr;
+use posgate::tr;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use posgate::desk::control::batch::{Row, moves_money};
@@ -32,16 +34,20 @@ pub(super) fn of_file(name: &str, rows: &[Row], options: &Options) -> Result<(),
     let large = rows.iter().filter(is_row_large).count();
     let Some(why) = reason(name, large > 0) else { return Ok(()) };
     let sum = rows.iter().fold(Balance::ZERO, |sum, row| sum + row.moves().0);
-    let sum = if moves_money(name) { format!(", {sum} yuan, {large} above {ASKED_ABOVE}") } else { String::new() };
-    asked(options, &format!("{name} of {} rows{sum}", rows.len()), why)
+    let sum = if moves_money(name) {
+        tr!(", {sum} yuan, {large} above {ASKED_ABOVE}", "，{sum} 元，{large} 行超过 {ASKED_ABOVE}")
+    } else {
+        String::new()
+    };
+    asked(options, &tr!("{name} of {} rows{sum}", "{name} {} 行{sum}", rows.len()), why)
 }
 
 /// Why this is asked about; `None`: it is not.
 fn reason(name: &str, is_large: bool) -> Option<&'static str> {
     match name {
-        "payout" => Some("a payout"),
-        "close" => Some("close, which nothing takes back,"),
-        _ if is_large => Some("an amount above 1,000.00"),
+        "payout" => Some(tr("a payout", "这是退款，")),
+        "close" => Some(tr("close, which nothing takes back,", "注销不能恢复，")),
+        _ if is_large => Some(tr("an amount above 1,000.00", "金额超过 1,000.00，")),
         _ => None,
     }
 }
@@ -63,7 +69,7 @@ fn asked(options: &Options, orders: &str, why: &str) -> Result<(), Ended> {
         return Ok(());
     }
     let mut stderr = io::stderr();
-    let _ = write!(stderr, "{orders}: {why} is asked about. Do it? [y/N] ");
+    let _ = write!(stderr, "{}", tr!("{orders}: {why} is asked about. Do it? [y/N] ", "{orders}：{why}做吗？[y/N] "));
     let _ = stderr.flush();
     let mut line = String::new();
     // What cannot be read is no yes.
@@ -71,7 +77,7 @@ fn asked(options: &Options, orders: &str, why: &str) -> Result<(), Ended> {
     if matches!(line.trim(), "y" | "Y" | "yes" | "是") {
         return Ok(());
     }
-    complain!("posgate: nothing was ordered");
+    complain!("{}", tr!("posgate: nothing was ordered", "posgate: 什么也没做"));
     Err(Ended::Code(EXIT_NO))
 }
 

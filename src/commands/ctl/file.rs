@@ -3,6 +3,8 @@
 //! What always holds: the server looks at every row before the first is done, and says which were done before under the same
 //! name (`--for`); what the file comes to is told before it begins.
 
+use posgate::lang::tr;
+use posgate::tr;
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use posgate::engine::model::Balance;
 use posgate::engine::model::order::is_purpose;
 use posgate::files::problem::{PROBLEMS_SHOWN_MAX, typed};
 
-use super::{Call, Ended, Options, Signature};
+use super::{Call, Ended, Options, Signature, refusal};
 use crate::commands::{EXIT_IO, print_problems};
 
 /// Lines on their way at once: the server commits as many in one turn as it takes, and its answers fit its buffer.
@@ -47,13 +49,25 @@ impl File {
 /// Reads and checks a file before anything is sent.
 pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File, Ended> {
     if options.value("uses").is_some() {
-        return Err(Ended::Usage("--uses goes with CARD; in a file it is the column uses 次数".to_owned()));
+        return Err(Ended::Usage(
+            tr(
+                "--uses goes with CARD; in a file it is the column uses 次数",
+                "--uses 只与 CARD 一起用；在文件里是“次数 uses”列",
+            )
+            .to_owned(),
+        ));
     }
     if options.value("about").is_some() {
-        return Err(Ended::Usage("--about settles one stored sale: it goes with CARD".to_owned()));
+        return Err(Ended::Usage(
+            tr("--about settles one stored sale: it goes with CARD", "--about 只补记一笔脱机消费：与 CARD 一起用")
+                .to_owned(),
+        ));
     }
     if options.value("key").is_some() {
-        let sentence = "--key names one order: say with --for NAME what the file is for, such as --for 2026-12";
+        let sentence = tr(
+            "--key names one order: say with --for NAME what the file is for, such as --for 2026-12",
+            "--key 只给一次操作编号：请用 --for NAME 说明文件是做什么的，例如 --for 2026-12",
+        );
         return Err(Ended::Usage(sentence.to_owned()));
     }
     let purpose = options.value("for").unwrap_or_default().to_owned();
@@ -71,12 +85,15 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File
     })?;
     let orders = batch::parse(&bytes, &path, command).map_err(|problems| {
         let problems = problems.iter().map(ToString::to_string).collect();
-        refused(&path, "nothing was done", problems, &Before::default())
+        refused(&path, tr("nothing was done", "什么也没做"), problems, &Before::default())
     })?;
     print_problems(&orders.warnings);
     let rows = orders.rows;
     if purpose.is_empty() && rows.iter().any(|row| row.key.is_none()) {
-        let sentence = "say what the file is for, such as --for 2026-12: under this name each of its rows is done once, however often the file is saved and given";
+        let sentence = tr(
+            "say what the file is for, such as --for 2026-12: under this name each of its rows is done once, however often the file is saved and given",
+            "请说明文件是做什么的，例如 --for 2026-12：在这个名称下每一行只做一次，文件重存、重做多少遍都一样",
+        );
         return Err(Ended::Usage(sentence.to_owned()));
     }
     Ok(File { path, rows, purpose })
@@ -86,7 +103,10 @@ fn take(file: impl io::Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(io::Error::other(format!("larger than {FILE_LEN_MAX} bytes: this is no file of orders")));
+        return Err(io::Error::other(tr!(
+            "larger than {FILE_LEN_MAX} bytes: this is no file of orders",
+            "超过 {FILE_LEN_MAX} 字节：这不是批量文件"
+        )));
     }
     Ok(bytes)
 }
@@ -125,7 +145,7 @@ impl Before {
             |(first, last): &(u32, u32)| if first == last { first.to_string() } else { format!("{first}–{last}") };
         let mut runs: Vec<String> = self.runs.iter().take(RUNS_SHOWN_MAX).map(named).collect();
         let more = self.runs.len().saturating_sub(RUNS_SHOWN_MAX);
-        runs.extend((more > 0).then(|| format!("and {more} more places")));
+        runs.extend((more > 0).then(|| tr!("and {more} more places", "还有 {more} 处")));
         runs.join(", ")
     }
 }
@@ -134,7 +154,7 @@ impl Before {
 fn refused(path: &Path, sentence: &str, mut problems: Vec<String>, before: &Before) -> Ended {
     let more = problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
     problems.truncate(PROBLEMS_SHOWN_MAX);
-    problems.extend((more > 0).then(|| format!("and {more} more")));
+    problems.extend((more > 0).then(|| tr!("and {more} more", "还有 {more} 个")));
     let mut members = vec![
         ("ok".to_owned(), Value::Flag(false)),
         ("error".to_owned(), Value::Text(format!("{}: {sentence}", path.display()))),
@@ -150,7 +170,7 @@ fn refused(path: &Path, sentence: &str, mut problems: Vec<String>, before: &Befo
 /// `--uses N`.
 pub(super) fn uses(text: &str) -> Result<i32, Ended> {
     let digits = text.strip_prefix('+').unwrap_or(text);
-    digits.parse().map_err(|_| Ended::Usage(format!("--uses {} is no number of meals", typed(text))))
+    digits.parse().map_err(|_| Ended::Usage(tr!("--uses {} is no number of meals", "--uses {} 不是次数", typed(text))))
 }
 
 /// What rows come to: their number, yuan, meals.
@@ -171,8 +191,8 @@ impl Sum {
 
     /// `, 84.00 yuan, 5 uses`, as far as it was ordered.
     fn moved(self, command: &str) -> String {
-        let yuan = if batch::moves_money(command) { format!(", {} yuan", self.yuan) } else { String::new() };
-        let uses = if self.uses == 0 { String::new() } else { format!(", {} uses", self.uses) };
+        let yuan = if batch::moves_money(command) { tr!(", {} yuan", "，{} 元", self.yuan) } else { String::new() };
+        let uses = if self.uses == 0 { String::new() } else { tr!(", {} uses", "，{} 次", self.uses) };
         format!("{yuan}{uses}")
     }
 }
@@ -199,9 +219,10 @@ pub(super) fn apply(call: &mut Call, signature: &Signature, file: &File) -> Resu
     tell_sum(call, file, &before);
     if !problems.is_empty() {
         let sentence = match before.count {
-            0 => "nothing was done".to_owned(),
-            count => format!(
+            0 => tr("nothing was done", "什么也没做").to_owned(),
+            count => tr!(
                 "nothing was done now; {count} rows were done before, in lines {}: take out or mend the rows below, then give the file again for the same",
+                "这次什么也没做；以前做过 {count} 行，在第 {} 行：去掉或改好下面的行，用同一个名称再来一遍",
                 before.lines()
             ),
         };
@@ -221,9 +242,11 @@ pub(super) fn apply(call: &mut Call, signature: &Signature, file: &File) -> Resu
         stopped.is_none()
     })?;
     if let Some(problem) = stopped {
-        let sentence = format!(
+        let sentence = tr!(
             "stopped: {} rows were done, {} had been before; run the same again: it goes on from there, and does nothing twice",
-            tally.done.rows, tally.again
+            "中途停下：做了 {} 行，以前做过 {} 行；同样再来一遍，会接着做，不会重做",
+            tally.done.rows,
+            tally.again
         );
         return Err(refused(&file.path, &sentence, vec![problem], &before));
     }
@@ -243,19 +266,18 @@ fn tell_sum(call: &Call, file: &File, before: &Before) {
         }
         return;
     }
-    let purpose = if file.purpose.is_empty() { String::new() } else { format!(" for {}", file.purpose) };
+    let purpose = if file.purpose.is_empty() { String::new() } else { tr!(" for {}", "，用于 {}", file.purpose) };
     let done = Sum { rows: before.count, yuan: before.sum, uses: before.uses };
     let again = match before.count {
         0 => String::new(),
-        count => format!("; {count} of them were done before{}", done.moved(call.name)),
+        count => tr!("; {count} of them were done before{}", "；其中 {count} 行以前做过{}", done.moved(call.name)),
     };
-    let not = if is_dry { "; nothing was done" } else { "" };
-    say!("{} rows{}{purpose}{again}{not}", all.rows, all.moved(call.name));
+    let not = if is_dry { tr("; nothing was done", "；什么也没做") } else { "" };
+    say!("{}", tr!("{} rows{}{purpose}{again}{not}", "{} 行{}{purpose}{again}{not}", all.rows, all.moved(call.name)));
 }
 
 fn complaint(file: &File, row: &Row, answer: &Value) -> String {
-    let error = answer.text("error").unwrap_or("the server answered what this program does not understand");
-    format!("{}:{}: {error}", file.path.display(), row.line)
+    format!("{}:{}: {}", file.path.display(), row.line, refusal(answer))
 }
 
 /// Sends every row and takes the answers in order, some on their way at once, until `take` says that it is enough.
@@ -322,9 +344,18 @@ impl Tally {
         }
         let moved = self.done.moved(call.name);
         match (done, self.again) {
-            (0, _) => say!("already applied, seq {first}–{last}"),
-            (done, 0) => say!("{done} done{moved}, seq {first}–{last}"),
-            (done, again) => say!("{done} done now{moved}; {again} had been done before; seq {first}–{last}"),
+            (0, _) => say!("{}", tr!("already applied, seq {first}–{last}", "以前都做过，流水号 {first}–{last}")),
+            (done, 0) => say!(
+                "{}",
+                tr!("{done} done{moved}, seq {first}–{last}", "做了 {done} 行{moved}，流水号 {first}–{last}")
+            ),
+            (done, again) => say!(
+                "{}",
+                tr!(
+                    "{done} done now{moved}; {again} had been done before; seq {first}–{last}",
+                    "这次做了 {done} 行{moved}；以前做过 {again} 行；流水号 {first}–{last}"
+                )
+            ),
         }
     }
 }

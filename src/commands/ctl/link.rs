@@ -1,5 +1,7 @@
 //! The connection to the server: lines out, answers in, and what it means when it breaks.
 
+use posgate::lang::tr;
+use posgate::tr;
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -51,8 +53,9 @@ impl Lost {
         if !self.is_sent {
             return self;
         }
-        let sentence = format!(
+        let sentence = tr!(
             "{}: not known whether it was done: run it again with --key {key}: the same key again does it once",
+            "{}：不知道做没做成：请加 --key {key} 再来一遍，同一个操作编号只做一次",
             self.sentence
         );
         Self { sentence, ..self }
@@ -63,8 +66,11 @@ impl Lost {
         if !self.is_sent {
             return self;
         }
-        let sentence =
-            format!("{}: run the same again: it goes on where it stopped, and does nothing twice", self.sentence);
+        let sentence = tr!(
+            "{}: run the same again: it goes on where it stopped, and does nothing twice",
+            "{}：请同样再来一遍：会接着做，不会重做",
+            self.sentence
+        );
         Self { sentence, ..self }
     }
 }
@@ -87,11 +93,21 @@ impl Link {
         let stream = connect(path);
         let stream = stream.map_err(|error| {
             let remedy = match error.kind() {
-                ErrorKind::NotFound => "there is no such socket: is posgate running, and is this its option control?",
-                ErrorKind::ConnectionRefused => "nobody listens there: start posgate",
-                ErrorKind::PermissionDenied => "not permitted: run it as posgate's user or in its group",
-                ErrorKind::WouldBlock | ErrorKind::TimedOut => "nobody takes the connection: is the server stopped?",
-                _ => "is this posgate's control socket?",
+                ErrorKind::NotFound => tr(
+                    "there is no such socket: is posgate running, and is this its option control?",
+                    "没有这个控制接口：posgate 在运行吗？option control 写的是它吗？",
+                ),
+                ErrorKind::ConnectionRefused => {
+                    tr("nobody listens there: start posgate", "没有程序在那里监听：请启动 posgate")
+                }
+                ErrorKind::PermissionDenied => tr(
+                    "not permitted: run it as posgate's user or in its group",
+                    "没有权限：请用 posgate 的用户或组来运行",
+                ),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                    tr("nobody takes the connection: is the server stopped?", "连接没有人接：服务器停住了吗？")
+                }
+                _ => tr("is this posgate's control socket?", "这是 posgate 的控制接口吗？"),
             };
             let is_nobody = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused);
             Lost { sentence: format!("{}: {remedy} ({error})", path.display()), is_sent: false, is_nobody }
@@ -105,8 +121,9 @@ impl Link {
     /// If it is longer than the server takes; a broken connection is told by [`Link::receive`], for the server may have said why.
     pub(super) fn send(&mut self, line: &str) -> Result<(), Lost> {
         if line.len() > CONTROL_LINE_MAX {
-            let sentence = format!(
+            let sentence = tr!(
                 "this makes a line of {} bytes, at most {CONTROL_LINE_MAX} can be sent: write less",
+                "这一行有 {} 字节，至多能发 {CONTROL_LINE_MAX}：请写短一些",
                 line.len()
             );
             return Err(Lost { sentence, is_sent: false, is_nobody: false });
@@ -152,14 +169,19 @@ impl Link {
         let lost = |what: &str| Lost { sentence: format!("{path}: {what}"), is_sent: true, is_nobody: false };
         match received {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                let what = format!("no answer in {} s: the server is stopped, or its disk hangs", PATIENCE.as_secs());
+                let what = tr!(
+                    "no answer in {} s: the server is stopped, or its disk hangs",
+                    "{} 秒没有应答：服务器停住了，或者磁盘卡住了",
+                    PATIENCE.as_secs()
+                );
                 Err(lost(&what))
             }
             Ok(_) if line.ends_with(b"\n") => {
                 let text = String::from_utf8_lossy(&line);
-                json::parse(text.trim_end()).map_err(|_| lost("what answers there is not posgate"))
+                json::parse(text.trim_end())
+                    .map_err(|_| lost(tr("what answers there is not posgate", "那里应答的不是 posgate")))
             }
-            Ok(_) | Err(_) => Err(lost("the connection was lost before the answer")),
+            Ok(_) | Err(_) => Err(lost(tr("the connection was lost before the answer", "应答之前连接断了"))),
         }
     }
 }

@@ -9,6 +9,7 @@ mod file;
 mod link;
 mod print;
 
+use posgate::tr;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
@@ -18,14 +19,16 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 use nix::unistd::{Uid, User};
 use posgate::desk::control::json::{Object, Value};
+use posgate::desk::control::refusals;
 use posgate::desk::control::request::{CRC, crc_of, is_key};
 use posgate::engine::model::EntrySeq;
 use posgate::files::config;
 use posgate::files::problem::typed;
+use posgate::lang::{self, Lang, tr};
 use posgate::ledger::Head;
 
 use super::table::{Command, find, group};
-use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, print_problems};
+use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, no_entry, print_problems};
 use link::{Link, Lost};
 
 /// How long devices have for their answer to a 000.
@@ -88,24 +91,32 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
         Asked::Version => return Ok(Asked::Version),
         Asked::Command(read) => read,
     };
-    let Some(spec) = spec else { return Err(format!("`posgate ctl` takes {}", names().join(", ")).into()) };
+    let Some(spec) = spec else {
+        return Err(tr!("`posgate ctl` takes {}", "`posgate ctl` 后面可写 {}", names().join(", ")).into());
+    };
     let wanted = spec.operands.len() - usize::from(is_amount_left_out(spec, &options));
     let has_file = options.path("file").is_some();
     let wanted = if has_file { 0 } else { wanted };
     if options.operands.len() != wanted {
         let operands = if has_file { "--file FILE".to_owned() } else { spec.operands.join(" ") };
-        return Err(format!("write `posgate {} {operands}`", spec.name).trim_end().to_owned().into());
+        return Err(tr!("write `posgate {} {operands}`", "请写 `posgate {} {operands}`", spec.name)
+            .trim_end()
+            .to_owned()
+            .into());
     }
     if let Some(missing) = spec.options.iter().find(|option| option.is_needed && !options.has(option.name)) {
-        return Err(format!("write `posgate {} --{}`", spec.name, missing.name).into());
+        return Err(tr!("write `posgate {} --{}`", "请写 `posgate {} --{}`", spec.name, missing.name).into());
+    }
+    if options.has("json") {
+        // Programs match the sentences too.
+        lang::speak(Lang::En);
     }
     let code = match execute(spec, &options) {
         Ok(()) => 0,
         Err(Ended::Usage(sentence)) => return Err(sentence.into()),
         Err(Ended::Code(code)) => code,
         Err(Ended::Refused(answer)) => {
-            let sentence = answer.text("error").unwrap_or("the server answered what this program does not understand");
-            complain!("posgate: {sentence}");
+            complain!("posgate: {}", refusal(&answer));
             for problem in answer.list("problems") {
                 if let Value::Text(problem) = problem {
                     complain!("{problem}");
@@ -125,6 +136,19 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
         }
     };
     Ok(Asked::Command(code))
+}
+
+/// Why the server said no. In Chinese by the reason, with the word that is the same in every language and the sentence that names
+/// cards and amounts.
+fn refusal(answer: &Value) -> String {
+    let sentence = answer.text("error").unwrap_or_else(|| {
+        tr("the server answered what this program does not understand", "服务器的应答这个程序看不懂")
+    });
+    let known = |reason| Some((reason, refusals::in_chinese(reason)?));
+    match (lang::spoken(), answer.text("reason").and_then(known)) {
+        (Lang::Zh, Some((reason, chinese))) => format!("{chinese}（{reason}: {sentence}）"),
+        (Lang::Zh | Lang::En, _) => sentence.to_owned(),
+    }
 }
 
 /// The commands of `ctl`.
@@ -170,8 +194,14 @@ fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Command>, Optio
             }
             Some(Arg::Value(word)) if spec.is_none() => {
                 let word = text(word)?;
-                let wrong =
-                    || format!("{} is no command of `posgate ctl`: there are {}", typed(&word), names().join(", "));
+                let wrong = || {
+                    tr!(
+                        "{} is no command of `posgate ctl`: there are {}",
+                        "`posgate ctl` 没有 {} 这个命令：有 {}",
+                        typed(&word),
+                        names().join(", ")
+                    )
+                };
                 spec = Some(find(&format!("ctl {word}")).ok_or_else(wrong)?);
             }
             Some(Arg::Value(word)) => options.operands.push(text(word)?),
@@ -186,7 +216,7 @@ fn is_negative_number(word: &str) -> bool {
 }
 
 fn text(word: OsString) -> Result<String, lexopt::Error> {
-    word.into_string().map_err(|word| format!("{} is no UTF-8", word.to_string_lossy()).into())
+    word.into_string().map_err(|word| tr!("{} is no UTF-8", "{} 不是 UTF-8", word.to_string_lossy()).into())
 }
 
 fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
@@ -194,8 +224,9 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     let name = spec.of_ctl().unwrap_or(spec.name);
     let order = if spec.option("by").is_some() { Some(Signature::of(options)?) } else { None };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
-        return Err(Ended::Usage(format!(
+        return Err(Ended::Usage(tr!(
             "--key {}: write 1 to 40 letters, digits and signs without blanks",
+            "--key {}：请写 1 到 40 个字母、数字和符号，不含空白",
             typed(key)
         )));
     }
@@ -205,10 +236,22 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     let file = match options.path("file") {
         Some(path) => Some(file::read(name, path, options)?),
         None if options.value("for").is_some() => {
-            return Err(Ended::Usage("--for says what a file of orders is for: give --file FILE with it".to_owned()));
+            return Err(Ended::Usage(
+                tr(
+                    "--for says what a file of orders is for: give --file FILE with it",
+                    "--for 说明批量文件是做什么的：请同时写 --file FILE",
+                )
+                .to_owned(),
+            ));
         }
         None if options.has("dry-run") => {
-            return Err(Ended::Usage("--dry-run looks at a file of orders: give --file FILE with it".to_owned()));
+            return Err(Ended::Usage(
+                tr(
+                    "--dry-run looks at a file of orders: give --file FILE with it",
+                    "--dry-run 只看批量文件：请同时写 --file FILE",
+                )
+                .to_owned(),
+            ));
         }
         None => None,
     };
@@ -245,13 +288,23 @@ fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
     // What else is wrong with it is the server's business: its own is the one in service.
     let (settings, _) = config::inspect(&file).map_err(|problems| {
         print_problems(&problems);
-        complain!("posgate: name the configuration with --config FILE, or the socket with --control PATH");
+        complain!(
+            "{}",
+            tr!(
+                "posgate: name the configuration with --config FILE, or the socket with --control PATH",
+                "posgate: 请用 --config FILE 指定配置，或用 --control PATH 指定控制接口"
+            )
+        );
         Ended::Code(EXIT_CONFIG)
     })?;
     match control.or_else(|| settings.control.clone()) {
         Some(path) => Ok((path, Some(settings.ledger_dir))),
         None => {
-            let message = "option control is empty: name a socket there and start posgate again".to_owned();
+            let message = tr(
+                "option control is empty: name a socket there and start posgate again",
+                "option control 是空的：写上控制接口的路径，再重启 posgate",
+            )
+            .to_owned();
             complain!("{}", settings.problem("control", 0, message));
             Err(Ended::Code(EXIT_CONFIG))
         }
@@ -285,14 +338,14 @@ impl Signature {
 
 /// The user's login name; root is nobody in particular.
 fn login_name() -> Result<String, Ended> {
-    let who = "give --by NAME, or the variable POSGATE_BY";
+    let who = tr("give --by NAME, or the variable POSGATE_BY", "请写 --by NAME，或者设变量 POSGATE_BY");
     let uid = Uid::effective();
     if uid.is_root() {
-        return Err(Ended::Usage(format!("running as root: {who}")));
+        return Err(Ended::Usage(tr!("running as root: {who}", "现在是 root：{who}")));
     }
     match User::from_uid(uid) {
         Ok(Some(user)) => Ok(user.name),
-        Ok(None) | Err(_) => Err(Ended::Usage(format!("user {uid} has no name: {who}"))),
+        Ok(None) | Err(_) => Err(Ended::Usage(tr!("user {uid} has no name: {who}", "用户 {uid} 没有名字：{who}"))),
     }
 }
 
@@ -300,7 +353,13 @@ fn draw_key() -> Result<String, Ended> {
     let mut bytes = [0; 8];
     let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     drawn.map_err(|error| {
-        complain!("posgate: no key can be drawn from /dev/urandom: {error}; give one with --key");
+        complain!(
+            "{}",
+            tr!(
+                "posgate: no key can be drawn from /dev/urandom: {error}; give one with --key",
+                "posgate: 不能从 /dev/urandom 抽操作编号：{error}；请用 --key 写一个"
+            )
+        );
         Ended::Code(EXIT_IO)
     })?;
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
@@ -313,7 +372,7 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
     let object = match call.name {
         "void" => {
             let seq = operand(0).unwrap_or_default();
-            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(format!("{} is no entry's number", typed(seq))))?;
+            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(no_entry("", seq)))?;
             object.number("seq", seq).text_if("amount", options.value("amount"))
         }
         "account" => object.text_if("card", operand(0)).text_if("account", operand(1)),
@@ -327,8 +386,7 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
     };
     let object = match options.value("about") {
         Some(seq) => {
-            let seq: u64 =
-                seq.parse().map_err(|_| Ended::Usage(format!("--about {} is no entry's number", typed(seq))))?;
+            let seq: u64 = seq.parse().map_err(|_| Ended::Usage(no_entry("--about ", seq)))?;
             object.number("about", seq)
         }
         None => object,
@@ -359,8 +417,17 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
             let entries = dir.and_then(|dir| {
                 let read = print::last_entries(&dir, &answer);
                 // The card's answer stands without them.
-                read.map_err(|error| complain!("posgate: {}: its last entries cannot be read: {error}", dir.display()))
-                    .ok()
+                read.map_err(|error| {
+                    complain!(
+                        "{}",
+                        tr!(
+                            "posgate: {}: its last entries cannot be read: {error}",
+                            "posgate: {}：读不出最近的流水：{error}",
+                            dir.display()
+                        )
+                    );
+                })
+                .ok()
             });
             if options.has("json") {
                 say!("{}", print::with_entries(&answer, entries.as_deref()));
@@ -409,7 +476,7 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
         }
         "show" => {
             let answer = call.ask(&object.text_if("machine", operand(0)).text_if("text", operand(1)).end())?;
-            call.tell(&answer, |_| say!("sent"));
+            call.tell(&answer, |_| say!("{}", tr!("sent", "已发出")));
         }
         "reload" => {
             let answer = call.ask(&object.text_if("accept", options.value("accept")).end())?;
@@ -439,14 +506,17 @@ pub(super) fn synced_head(path: &Path) -> Result<Option<Head>, String> {
     let crc = answer.text("crc").and_then(|crc| u32::from_str_radix(crc, 16).ok());
     match (answer.number("seq"), crc) {
         (Some(seq), Some(crc)) => Ok(Some(Head { seq: EntrySeq(seq), crc })),
-        _ => {
-            Err(format!("{}: {}", path.display(), answer.text("error").unwrap_or("what answers there is not posgate")))
-        }
+        _ => Err(format!(
+            "{}: {}",
+            path.display(),
+            answer.text("error").unwrap_or(tr("what answers there is not posgate", "那里应答的不是 posgate"))
+        )),
     }
 }
 
 fn number(option: &str, text: &str) -> Result<u64, Ended> {
-    text.parse().map_err(|_| Ended::Usage(format!("{option} {}: write a whole number", typed(text))))
+    text.parse()
+        .map_err(|_| Ended::Usage(tr!("{option} {}: write a whole number", "{option} {}：请写整数", typed(text))))
 }
 
 impl Call<'_> {

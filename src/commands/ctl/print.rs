@@ -1,5 +1,7 @@
 //! Answers for people: tables whose columns stand below each other, Chinese names included.
 
+use posgate::lang::{Text, tr};
+use posgate::tr;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -23,8 +25,8 @@ struct Table<const N: usize> {
 }
 
 impl<const N: usize> Table<N> {
-    fn new(titles: [&str; N]) -> Self {
-        Self { rows: vec![titles.map(str::to_owned)] }
+    fn new(titles: [Text; N]) -> Self {
+        Self { rows: vec![titles.map(|title| title.words().to_owned())] }
     }
 
     fn push(&mut self, cells: [String; N]) {
@@ -53,54 +55,89 @@ fn text(row: &Value, key: &str) -> String {
 /// What an order came to.
 pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     let operands = options.operands.join(" ");
-    let (done, holds) = if answer.is("again") { ("was done before", "held then") } else { ("done", "holds") };
+    let (done, holds) = if answer.is("again") {
+        (tr("was done before", "以前做过"), tr("held then", "当时有"))
+    } else {
+        (tr("done", "完成"), tr("holds", "现有"))
+    };
     let account = answer.text("account").map(|account| {
         let (balance, uses) = (text(answer, "balance"), text(answer, "uses"));
-        format!("; account {account} {holds} {balance} yuan, {uses} uses")
+        tr!(
+            "; account {account} {holds} {balance} yuan, {uses} uses",
+            "；账户 {account} {holds} {balance} 元，{uses} 次"
+        )
     });
-    let holder = answer.text("name").map(|holder| format!("; {}", printable(holder))).unwrap_or_default();
-    say!("{name} {operands}: {done}, entry {}{holder}{}", text(answer, "seq"), account.unwrap_or_default());
+    let holder = answer.text("name").map(|holder| tr!("; {}", "；{}", printable(holder))).unwrap_or_default();
+    say!(
+        "{}",
+        tr!(
+            "{name} {operands}: {done}, entry {}{holder}{}",
+            "{name} {operands}：{done}，流水号 {}{holder}{}",
+            text(answer, "seq"),
+            account.unwrap_or_default()
+        )
+    );
 }
 
 // ---------------------------------------------------------------- cards
 
 /// A card and its last entries, if the ledger could be read.
 pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
-    say!("card      {} {}", text(answer, "card"), text(answer, "name"));
-    say!("state     {}", state(answer));
+    say!("{}", tr!("card      {} {}", "卡    {} {}", text(answer, "card"), text(answer, "name")));
+    say!("{}", tr!("state     {}", "状态  {}", state(answer)));
     let marks: Vec<&str> = answer.list("marks").iter().filter_map(as_text).collect();
     if marks.len() > 1 {
-        say!("marks     {}: each is ended by its own order", marks.join(" and "));
+        say!(
+            "{}",
+            tr!(
+                "marks     {}: each is ended by its own order",
+                "标记  {}：各用各的命令取消",
+                marks.join(tr(" and ", "、"))
+            )
+        );
     }
     if let Some(heir) = answer.text("replaced_by") {
-        say!("replaced  by {heir}");
+        say!("{}", tr!("replaced  by {heir}", "补办  新卡 {heir}"));
     }
-    let account = answer.text("account").unwrap_or("none: nobody ever used this card");
-    say!("account   {account}");
-    say!("holds     {} yuan, {} uses", text(answer, "balance"), text(answer, "uses"));
+    let account =
+        answer.text("account").unwrap_or(tr("none: nobody ever used this card", "没有：这张卡从来没有人用过"));
+    say!("{}", tr!("account   {account}", "账户  {account}"));
+    say!("{}", tr!("holds     {} yuan, {} uses", "余额  {} 元，{} 次", text(answer, "balance"), text(answer, "uses")));
     if let Some(named) = answer.text("ignored_account") {
         say!(
-            "ignored   account {named} of the card table: `account` moves the card there, `rename` renames its account"
+            "{}",
+            tr!(
+                "ignored   account {named} of the card table: `account` moves the card there, `rename` renames its account",
+                "忽略  卡表里的账户 {named}：`account` 把卡放过去，`rename` 给它的账户换名"
+            )
         );
     }
     let limits = [
-        ("valid_from", "from "),
-        ("valid_until", "until "),
-        ("charge_max", "a sale at most "),
-        ("day_max", "a day at most "),
-        ("credit", "credit "),
+        ("valid_from", tr("from ", "从 ")),
+        ("valid_until", tr("until ", "到 ")),
+        ("charge_max", tr("a sale at most ", "单笔限额 ")),
+        ("day_max", tr("a day at most ", "当日限额 ")),
+        ("credit", tr("credit ", "透支额度 ")),
     ];
     let has = |key: &&(&str, &str)| answer.text(key.0).is_some_and(|value| value != "0.00");
     let limits: Vec<String> =
         limits.iter().filter(has).map(|(key, words)| format!("{words}{}", text(answer, key))).collect();
     if !limits.is_empty() {
-        say!("terms     {}", limits.join(", "));
+        say!("{}", tr!("terms     {}", "规定  {}", limits.join(", ")));
     }
     for doubt in answer.list("in_doubt") {
-        say!("in doubt  sale {} of {}: no 109 came", text(doubt, "seq"), text(doubt, "asked"));
+        say!(
+            "{}",
+            tr!(
+                "in doubt  sale {} of {}: no 109 came",
+                "存疑  消费 {}（{}）：没有收到 109",
+                text(doubt, "seq"),
+                text(doubt, "asked")
+            )
+        );
     }
     match entries {
-        Some([]) => say!("entries   none in the ledger's files"),
+        Some([]) => say!("{}", tr!("entries   none in the ledger's files", "流水  账本文件里没有")),
         Some(entries) => print_entries(entries),
         None => (),
     }
@@ -119,18 +156,32 @@ fn state(answer: &Value) -> String {
     let is_active = state == "active";
     let why = match (answer.text("reason"), is_active) {
         (None, _) => String::new(),
-        (Some("unknown-card"), _) => "; refused: the card is not in the table".to_owned(),
-        (Some(reason), true) => format!("; refused: {reason}"),
-        (Some(_), false) if table == ledger => "; the table and the ledger say so".to_owned(),
-        (Some(_), false) if table == state => "; the card table says so".to_owned(),
-        (Some(_), false) => "; an order says so".to_owned(),
+        (Some("unknown-card"), _) => {
+            tr("; refused: the card is not in the table", "；拒绝：卡表里没有这张卡").to_owned()
+        }
+        (Some(reason), true) => tr!("; refused: {reason}", "；拒绝：{reason}"),
+        (Some(_), false) if table == ledger => {
+            tr("; the table and the ledger say so", "；卡表和账本都这样写").to_owned()
+        }
+        (Some(_), false) if table == state => tr("; the card table says so", "；卡表这样写").to_owned(),
+        (Some(_), false) => tr("; an order says so", "；柜台办的").to_owned(),
     };
     format!("{state} {chinese}{why}")
 }
 
 fn print_entries(entries: &[Entry]) {
-    let mut table =
-        Table::new(["seq", "time", "kind", "machine", "amount", "uses", "balance", "left", "ref", "detail"]);
+    let mut table = Table::new([
+        Text::new("seq", "流水号"),
+        Text::new("time", "时间"),
+        Text::new("kind", "类型"),
+        Text::new("machine", "机号"),
+        Text::new("amount", "金额"),
+        Text::new("uses", "次数"),
+        Text::new("balance", "余额"),
+        Text::new("left", "余次"),
+        Text::new("ref", "关联"),
+        Text::new("detail", "详情"),
+    ]);
     for entry in entries {
         let or_empty = |value: Option<String>| value.unwrap_or_default();
         table.push([
@@ -209,7 +260,14 @@ pub(super) fn with_entries(answer: &Value, entries: Option<&[Entry]>) -> String 
 
 /// A list of cards.
 pub(super) fn cards(rows: &[Value]) {
-    let mut table = Table::new(["card", "account", "name", "state", "balance", "uses"]);
+    let mut table = Table::new([
+        Text::new("card", "卡号"),
+        Text::new("account", "账户"),
+        Text::new("name", "姓名"),
+        Text::new("state", "状态"),
+        Text::new("balance", "余额"),
+        Text::new("uses", "次数"),
+    ]);
     for row in rows {
         table.push(["card", "account", "name", "state", "balance", "uses"].map(|key| text(row, key)));
     }
@@ -242,18 +300,30 @@ pub(super) fn unknown(paste: Option<&Paste>, rows: &[Value]) {
 
 /// A list of devices.
 pub(super) fn devices(rows: &[Value]) {
-    let titles =
-        ["machine", "name", "serial", "address", "seen", "clock", "109", "in doubt", "frames", "approved", "refused"];
+    let titles = [
+        Text::new("machine", "机号"),
+        Text::new("name", "名称"),
+        Text::new("serial", "硬件号"),
+        Text::new("address", "地址"),
+        Text::new("seen", "上次收到"),
+        Text::new("clock", "时钟"),
+        Text::new("109", "109"),
+        Text::new("in doubt", "存疑"),
+        Text::new("frames", "报文"),
+        Text::new("approved", "批准"),
+        Text::new("refused", "拒绝"),
+    ];
     let mut table = Table::new(titles);
     for row in rows {
         let is_registered = row.is("registered");
-        let name = row.text("name").map_or(if is_registered { "" } else { "(not registered)" }, |name| name);
+        let name =
+            row.text("name").map_or(if is_registered { "" } else { tr("(not registered)", "（未登记）") }, |name| name);
         table.push([
             text(row, "machine"),
             name.to_owned(),
             text(row, "serial"),
             text(row, "address"),
-            row.number::<u64>("seen_s").map_or("not since the start".to_owned(), ago),
+            row.number::<u64>("seen_s").map_or(tr("not since the start", "启动以来没有").to_owned(), ago),
             row.number::<i64>("clock_offset_s").map(|ahead| format!("{ahead:+} s")).unwrap_or_default(),
             text(row, "state"),
             text(row, "in_doubt"),
@@ -267,10 +337,10 @@ pub(super) fn devices(rows: &[Value]) {
 
 fn ago(seconds: u64) -> String {
     match seconds {
-        0..=119 => format!("{seconds} s ago"),
-        120..=7199 => format!("{} min ago", seconds / 60),
-        7200..=172_799 => format!("{} h ago", seconds / 3600),
-        _ => format!("{} days ago", seconds / 86_400),
+        0..=119 => tr!("{seconds} s ago", "{seconds} 秒前"),
+        120..=7199 => tr!("{} min ago", "{} 分钟前", seconds / 60),
+        7200..=172_799 => tr!("{} h ago", "{} 小时前", seconds / 3600),
+        _ => tr!("{} days ago", "{} 天前", seconds / 86_400),
     }
 }
 
@@ -306,23 +376,38 @@ fn quoted(value: &str) -> String {
 pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
     say!("asked {} networks, {} devices answered", text(asked, "networks"), rows.len());
     if let Some(left_out) = left_out {
-        say!("{left_out} more answers were left out: {FOUND_MAX} devices fit, registered ones first");
+        say!(
+            "{}",
+            tr!(
+                "{left_out} more answers were left out: {FOUND_MAX} devices fit, registered ones first",
+                "另有 {left_out} 个应答没有列出：只放得下 {FOUND_MAX} 台设备，登记过的在前"
+            )
+        );
     }
     if rows.is_empty() {
         return;
     }
-    let mut table = Table::new(["machine", "serial", "address", "mask", "gateway", "server", "port", ""]);
+    let mut table = Table::new([
+        Text::new("machine", "机号"),
+        Text::new("serial", "硬件号"),
+        Text::new("address", "地址"),
+        Text::new("mask", "掩码"),
+        Text::new("gateway", "网关"),
+        Text::new("server", "服务器"),
+        Text::new("port", "端口"),
+        Text::new("", ""),
+    ]);
     for row in rows {
         let mut marks = Vec::new();
         if !row.is("host_is_ours") {
-            marks.push("its server is not this machine".to_owned());
+            marks.push(tr("its server is not this machine", "它连的服务器不是本机").to_owned());
         }
         if row.text("source") != row.text("address") {
-            marks.push(format!("answered from {}", text(row, "source")));
+            marks.push(tr!("answered from {}", "从 {} 应答", text(row, "source")));
         }
         for what in row.list("twice") {
             if let Value::Text(what) = what {
-                marks.push(format!("{what} used twice"));
+                marks.push(tr!("{what} used twice", "{what} 重复"));
             }
         }
         let [machine, serial, address, mask, gateway, host, port] =
@@ -335,7 +420,8 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
 /// How many devices were told the time.
 pub(super) fn told(answer: &Value) {
     let told = text(answer, "told");
-    say!("clock set on {told} {}", if told == "1" { "device" } else { "devices" });
+    let devices = if told == "1" { "device" } else { "devices" };
+    say!("{}", tr!("clock set on {told} {devices}", "已给 {told} 台设备校时"));
 }
 
 // ---------------------------------------------------------------- server
@@ -343,38 +429,59 @@ pub(super) fn told(answer: &Value) {
 /// Whether the clock is believed now.
 pub(super) fn clock_accepted(answer: &Value) {
     let why = if answer.text("clock") == Some("ok") {
-        "believed from now on"
+        tr("believed from now on", "从现在起可信")
     } else {
-        "still not believed: it is behind the program, or never was synchronized"
+        tr(
+            "still not believed: it is behind the program, or never was synchronized",
+            "仍不可信：比程序编译日还早，或者从未对时",
+        )
     };
-    say!("clock {}: {why}; entry {}", text(answer, "now"), text(answer, "seq"));
+    say!("{}", tr!("clock {}: {why}; entry {}", "时钟 {}：{why}；流水号 {}", text(answer, "now"), text(answer, "seq")));
 }
 
 /// What `acknowledge` and `branch` did.
 pub(super) fn of_ledger(answer: &Value) {
     let seq = text(answer, "seq");
     match answer.text("ledger") {
-        Some(ledger) => say!("the ledger goes on as {ledger}, from {}; entry {seq}", text(answer, "parent")),
-        None => say!("acknowledged: entries {} are gone; entry {seq}", text(answer, "rolled_back")),
+        Some(ledger) => say!(
+            "{}",
+            tr!(
+                "the ledger goes on as {ledger}, from {}; entry {seq}",
+                "账本以 {ledger} 接着记，从 {} 起；流水号 {seq}",
+                text(answer, "parent")
+            )
+        ),
+        None => say!(
+            "{}",
+            tr!(
+                "acknowledged: entries {} are gone; entry {seq}",
+                "已确认：流水 {} 没有了；流水号 {seq}",
+                text(answer, "rolled_back")
+            )
+        ),
     }
 }
 
 /// Up to where everything is durable.
 pub(super) fn synced(answer: &Value) {
-    say!("durable up to entry {}", text(answer, "seq"));
+    say!("{}", tr!("durable up to entry {}", "已落盘到流水号 {}", text(answer, "seq")));
 }
 
 /// What a reload changed.
 pub(super) fn reloaded(answer: &Value) {
     say!(
-        "{} cards: {} new, {} gone, {} changed",
-        text(answer, "cards"),
-        text(answer, "new"),
-        text(answer, "gone"),
-        text(answer, "changed")
+        "{}",
+        tr!(
+            "{} cards: {} new, {} gone, {} changed",
+            "{} 张卡：新增 {}，去掉 {}，改动 {}",
+            text(answer, "cards"),
+            text(answer, "new"),
+            text(answer, "gone"),
+            text(answer, "changed")
+        )
     );
     if answer.is("unchanged") {
-        say!("  both files are those in service: no entry was written");
+        say!("{}", tr!("  both files are those in service: no entry was written", "  两个文件都是在用的：没有记流水"));
     }
     let lists = [
         ("new_cards", "new", "new"),
@@ -383,25 +490,31 @@ pub(super) fn reloaded(answer: &Value) {
         (
             "ignored_cards",
             "elsewhere",
-            "on other accounts by the ledger, which stand; `account`, `rename` and `reissue` change them",
+            tr(
+                "on other accounts by the ledger, which stand; `account`, `rename` and `reissue` change them",
+                "账本里属于别的账户，以账本为准；用 `account`、`rename`、`reissue` 改",
+            ),
         ),
         (
             "ignored_accounts",
             "ignored_figures",
-            "opened already, so the ledger's balance and uses stand, not the table's",
+            tr(
+                "opened already, so the ledger's balance and uses stand, not the table's",
+                "已经开户，以账本的余额和次数为准，不看卡表",
+            ),
         ),
-        ("at_next_start", "", "takes effect at the next start"),
+        ("at_next_start", "", tr("takes effect at the next start", "重启才生效")),
     ];
     for (list, count, words) in lists {
         let rows: Vec<&str> = answer.list(list).iter().filter_map(as_text).collect();
         let more = answer.number::<usize>(count).map_or(0, |count| count.saturating_sub(rows.len()));
         if !rows.is_empty() {
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let more = if more > 0 { tr!(" and {more} more", " 还有 {more} 个") } else { String::new() };
             say!("  {words}: {}{more}", rows.join(" "));
         }
     }
     for warning in answer.list("warnings").iter().filter_map(as_text) {
-        complain!("warning: {warning}");
+        complain!("{}", tr!("warning: {warning}", "警告：{warning}"));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod changes;
 pub mod json;
 mod orders;
 mod queries;
+pub mod refusals;
 pub mod request;
 
 use std::io;

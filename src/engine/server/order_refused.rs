@@ -18,6 +18,9 @@ macro_rules! refusals {
         pub enum Refused { $($(#[$doc])* $name $({ $($field: $type),* })?,)* }
 
         impl Refused {
+            /// The words of all reasons; a word may stand for several.
+            pub const WORDS: &[&str] = &[$($word,)*];
+
             /// A word for programs. Words may be added and are never renamed.
             pub const fn word(&self) -> &'static str {
                 match self { $(Self::$name $({ $($field: _),* })? => $word,)* }

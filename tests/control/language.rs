@@ -1,0 +1,65 @@
+//! Chinese by `--lang` or the locale: one text of each area, with the real binary. The texts themselves stand beside their English.
+
+use std::fs;
+
+use crate::harness::{Ended, Site, card, posgate};
+
+/// Runs a command under a locale; `CONFIG` stands for the configuration's path.
+fn run(site: &Site, locale: &str, words: &[&str]) -> Ended {
+    let config = site.path("posgate");
+    let words = words.iter().map(|word| if *word == "CONFIG" { config.as_os_str() } else { word.as_ref() });
+    let mut command = posgate();
+    command.env_remove("LC_ALL").env_remove("LC_MESSAGES").env("LANG", locale).args(words);
+    Ended::of(&command.output().unwrap())
+}
+
+#[test]
+fn the_option_comes_before_the_locale_and_stands_anywhere() {
+    let site = Site::new();
+    let (zh, en) = ("日结", "daily close");
+    for (locale, words, wanted, unwanted) in [
+        ("zh_CN.UTF-8", &["help"] as &[&str], zh, en),
+        ("C.UTF-8", &["help"], en, zh),
+        ("C.UTF-8", &["--lang", "zh", "help"], zh, en),
+        ("C.UTF-8", &["help", "--lang=zh"], zh, en),
+        ("C.UTF-8", &["ledger", "--lang", "zh", "report", "--help"], "期初", "opening"),
+        ("zh_CN.UTF-8", &["help", "--lang", "en"], en, zh),
+        ("C.UTF-8", &["help", "--lang", "en", "--lang", "zh"], zh, en),
+    ] {
+        let ended = run(&site, locale, words).expect(0, &[wanted], &[]);
+        assert!(!ended.out.contains(unwanted), "{words:?}: {}", ended.out);
+    }
+    // The first error is told in it, though the option stands behind.
+    run(&site, "C", &["sell", "--lang", "zh"]).expect(64, &[], &["没有 \"sell\" 这个命令"]);
+    run(&site, "C", &["check", "--lang", "fr"]).expect(64, &[], &["--lang \"fr\": write zh or en"]);
+    run(&site, "zh", &["check", "--lang"]).expect(64, &[], &["请写 zh 或 en"]);
+    // The value of another option is not one, nor is an operand behind `--`.
+    run(&site, "C", &["check", "--config", "--lang"]).expect(78, &[], &["--lang"]);
+    run(&site, "C", &["ledger", "verify", "--", "--lang"]).expect(74, &[], &["--lang"]);
+}
+
+#[test]
+fn a_refusal_is_told_by_its_reason_and_keeps_word_and_sentence() {
+    let site = Site::new();
+    let server = site.start();
+    let topup = ["ctl", "topup", "77", "1", "--by", "li", "--config", "CONFIG"];
+    let told = "neither the card table nor the ledger has card ****0077";
+    run(&site, "zh_CN.UTF-8", &topup).expect(1, &[], &["卡表和账本里都没有这张卡", "unknown-card", told]);
+    let json = [&topup[..], &["--json"]].concat();
+    let ended = run(&site, "zh_CN.UTF-8", &json).expect(1, &[told], &[told]);
+    assert!(ended.out.is_ascii() && !ended.err.contains("卡表"), "{}{}", ended.out, ended.err);
+    let done = run(&site, "zh_CN.UTF-8", &["ctl", "topup", &card(1), "1", "--by", "li", "--config", "CONFIG"]);
+    done.expect(0, &["：完成，流水号 ", "；账户 ", " 元，"], &["key="]);
+    run(&site, "zh_CN.UTF-8", &["ctl", "card", &card(1), "--config", "CONFIG"]).expect(0, &["余额  ", "流水号"], &[]);
+    server.stop();
+    run(&site, "zh_CN.UTF-8", &topup).expect(74, &[], &["posgate"]);
+}
+
+#[test]
+fn the_log_of_the_server_knows_no_language() {
+    let site = Site::new();
+    site.write("posgate", &format!("{}\toption wrong '1'\n", fs::read_to_string(site.path("posgate")).unwrap()));
+    let ended =
+        run(&site, "zh_CN.UTF-8", &["serve", "--config", "CONFIG"]).expect(78, &[], &["config server has no 'wrong'"]);
+    assert!(ended.err.is_ascii(), "{}", ended.err);
+}
