@@ -1,10 +1,15 @@
 //! The order of a turn, whatever carries the datagrams (design.md, section 1).
 //!
-//! [`Service`] joins the server to its ledger. What always holds: a turn's 001s leave first, then all its entries are written and its
-//! prompt mail leaves, then they are synced if anything rests on them, and only then does its committed mail leave. After an error
-//! nothing may be called any more: what is in memory then is not what is on the medium, and a restart is the undo. So is what ends the
-//! state in which nothing can be written, which a start alone enters (design.md, section 12).
-//! `host::event_loop` drives it from sockets; the simulation drives it from a world of its own.
+//! [`Service`] joins the server to its ledger. What always holds: a turn's 001s leave first; then
+//! all its entries are written and its prompt mail leaves; then the entries are synced if any
+//! result rests on them; and only then its committed mail leaves.
+//!
+//! After an error no method may be called any more: memory then differs from the medium, and a
+//! restart is the undo. Only a start enters the state in which nothing can be written, and only a
+//! restart leaves it (design.md, section 12).
+//!
+//! `host::event_loop` drives a service from sockets; the simulation drives one from a world of its
+//! own.
 
 mod orders;
 
@@ -19,32 +24,34 @@ use crate::engine::server::{Effects, Outgoing, Peer, Room, Server};
 use crate::ledger::identity::{Identity, Keeper};
 use crate::ledger::{self, Ledger, Refusal, State, Storage, snapshot};
 
-/// Entries that nothing rests on are synced within so long (design.md, section 7).
+/// Entries on which no result rests are synced within this time (design.md, section 7).
 const SYNC_WITHIN_MS: u64 = 5000;
 
-/// How often the free space is asked for at most, unless so many bytes were written since.
+/// The free space is asked for at most this often, unless this many bytes were written since.
 const ROOM_ASKED_MS: u64 = 1000;
 const ROOM_ASKED_BYTES: u64 = 32 * 1024;
 
-/// How often it is tried whether anything can be written again, where no more bytes are free than when it failed. The trial costs the
-/// flash [`ROOM_TRIED_LEN`] bytes.
+/// While nothing can be written, and no more bytes are free than at the last trial, a write is
+/// tried this often. A trial costs the flash [`ROOM_TRIED_LEN`] bytes.
 const ROOM_TRIED_MS: u64 = 10_000;
 
-/// Bytes of a snapshot that is written where its segment begins, between two turns: 10,000 accounts have 1.5 MB, which takes 8 ms on a
-/// small server and some tenths of a second on a router. A larger one, of up to 11 MB and seconds, waits for a pause. It is not spread over
-/// turns: it must be of one entry, so each sale would spoil what was written of it, and a copy of the state is more than a router holds.
+/// A snapshot of up to this many bytes is written when its segment begins, between two turns:
+/// 10,000 accounts have 1.5 MB, which takes 8 ms on a small server and some tenths of a second on a
+/// router. A larger one, of up to 11 MB and seconds, waits for a pause. It is not spread over
+/// turns: a snapshot is the state after one entry, so each sale would spoil the part that was
+/// written, and a router has no memory for a copy of the state.
 const SNAPSHOT_AT_ONCE_BYTES: u64 = 2 * 1024 * 1024;
 
-/// How often it is kept which ledger this machine serves, if an entry came; and said that it cannot be.
+/// The identity of the ledger is kept this often if an entry came; a failure is logged this often.
 const IDENTITY_KEPT_MS: u64 = 3_600_000;
 
-/// About what a snapshot has of an account and its card.
+/// Bytes that an account and its card take in a snapshot, roughly.
 const SNAPSHOT_ACCOUNT_BYTES: u64 = 160;
 
-/// A pause: no frame came for so long.
+/// A pause: no frame came for this long.
 const PAUSE_MS: u64 = 2000;
 
-/// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
+/// Sends a bag of mail. A reply that cannot be sent is lost: devices send again, and so do we.
 pub type Post<'a> = &'a mut dyn FnMut(&Outgoing);
 
 /// A server, its ledger, and the effects on their way from one to the other.
@@ -53,17 +60,17 @@ pub struct Service<'t, S: Storage> {
     ledger: Ledger<S>,
     fx: &'t mut Effects,
     turn: Turn,
-    /// Since when written entries wait for a sync.
+    /// The time since which written entries wait for a sync.
     unsynced_since: Option<Mono>,
     /// Free bytes below which sales are refused.
     reserve_bytes: u64,
     /// When the free space was asked for, and how much was written by then.
     room_asked: Option<(Mono, u64)>,
-    /// When a trial found no room, and how much was free then as far as the file system says.
+    /// When a trial found no room, and the free bytes that the file system reported then.
     room_tried: (Mono, u64),
     /// Whether a segment began since the last snapshot.
     is_snapshot_due: bool,
-    /// Which ledger this machine serves, kept where the ledger is not.
+    /// The identity of the ledger that this machine serves, kept outside the ledger's directory.
     kept: Option<Kept<'t>>,
     /// When the last frame came.
     heard: Mono,
@@ -74,7 +81,8 @@ pub struct Service<'t, S: Storage> {
 struct Turn {
     /// Whether an entry of this turn must be durable before the turn's results leave.
     must_sync: bool,
-    /// Whether entries of this turn were written before its end, because one write does not hold them all.
+    /// Whether entries of this turn were written before its end, because one write does not hold
+    /// them all.
     has_written: bool,
 }
 
@@ -95,7 +103,7 @@ impl Turn {
 }
 
 impl<'t, S: Storage> Service<'t, S> {
-    /// Of a server into which the ledger was replayed.
+    /// A service for a server into which this ledger was replayed.
     pub fn new(server: Server<'t>, ledger: Ledger<S>, fx: &'t mut Effects) -> Self {
         fx.clear();
         Self {
@@ -113,29 +121,31 @@ impl<'t, S: Storage> Service<'t, S> {
         }
     }
 
-    /// From now on keeps which ledger this machine serves: after [`Service::start`], where a segment begins, hourly if an entry came,
-    /// and after [`Service::stop`]. `fault`: what was wrong with what was kept before, which is said hourly.
+    /// From now on keeps the identity of the ledger that this machine serves: after
+    /// [`Service::start`], when a segment begins, hourly if an entry came, and after
+    /// [`Service::stop`]. `fault`: what is wrong with the identity that was kept before; it is
+    /// logged hourly.
     pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
         self.kept = Some(Kept { keeper, last: None, at: Mono(0), told: None, fault, is_due: true });
     }
 
-    /// For tests that fill it.
+    /// The storage, for tests that fill it.
     #[cfg(test)]
     fn ledger_mut(&mut self) -> &mut S {
         self.ledger.storage_mut()
     }
 
-    /// What is served.
+    /// The server.
     pub fn server(&self) -> &Server<'t> {
         &self.server
     }
 
-    /// For a reload; [`Service::reloaded`] follows if it was taken.
+    /// The server, for a reload; [`Service::reloaded`] follows if the reload was accepted.
     pub fn server_mut(&mut self) -> &mut Server<'t> {
         &mut self.server
     }
 
-    /// Where it is written down, for status.
+    /// The ledger, for status.
     pub fn ledger(&self) -> &Ledger<S> {
         &self.ledger
     }
@@ -145,17 +155,17 @@ impl<'t, S: Storage> Service<'t, S> {
         self.reserve_bytes
     }
 
-    /// Since when entries that nothing rests on wait for a sync.
+    /// The time since which entries wait for a sync, because no result rests on them.
     pub fn unsynced_since(&self) -> Option<Mono> {
         self.unsynced_since
     }
 
-    /// Bytes of a ledger segment before the next one begins.
+    /// Sets how many bytes a ledger segment has before the next one begins.
     pub fn limit_segments(&mut self, segment_bytes: u64) {
         self.ledger.limit_segments(segment_bytes);
     }
 
-    /// Free bytes below which sales are refused.
+    /// Sets the free bytes below which sales are refused.
     pub fn keep_reserve(&mut self, reserve_bytes: u64) {
         self.reserve_bytes = reserve_bytes;
         self.room_asked = None;
@@ -166,8 +176,9 @@ impl<'t, S: Storage> Service<'t, S> {
         self.fx
     }
 
-    /// Writes the `start` entry, before anything is received. Where nothing can be written, the entry included, the service begins in the
-    /// state that says so: it was found out before anybody was answered.
+    /// Writes the `start` entry, before any datagram is received. If that entry cannot be written,
+    /// the service begins in the state in which nothing is ([`Room::Nothing`]): this is found out
+    /// before any device is answered.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
@@ -198,7 +209,8 @@ impl<'t, S: Storage> Service<'t, S> {
         self.server.serve_without_entries(free.unwrap_or(0), self.ledger.is_proven());
     }
 
-    /// Writes the `reload` entry, durable for who asked for it, after the server installed what was read.
+    /// Writes and syncs the `reload` entry, after the server installed the new configuration and
+    /// cards.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced.
@@ -212,8 +224,8 @@ impl<'t, S: Storage> Service<'t, S> {
     /// # Errors
     /// If the ledger cannot be written or synced.
     pub fn stop(&mut self, now: &Now, post: Post) -> io::Result<()> {
-        // First all that was written: a `stop` that the next start finds must not vouch for entries that a
-        // failed sync of its own left in the page cache only.
+        // First all that was written: a `stop` that the next start finds must not vouch for entries
+        // that a failed sync left in the page cache only.
         self.turn.must_sync = true;
         self.commit(now, post)?;
         self.server.stop(now, self.fx);
@@ -225,7 +237,7 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(())
     }
 
-    /// When there is something to do though no datagram came.
+    /// When [`Service::end_turn`] must be called though no datagram came.
     pub fn next_deadline(&self) -> Option<Mono> {
         let sync_at = self.unsynced_since.map(|since| since.plus_ms(SYNC_WITHIN_MS));
         let snapshot_at = self.is_snapshot_due.then(|| self.heard.plus_ms(PAUSE_MS));
@@ -244,8 +256,8 @@ impl<'t, S: Storage> Service<'t, S> {
         if is_open && self.fx.has_room(aside + 2 * TURN_BATCH) { frames_left.min(TURN_BATCH) } else { 0 }
     }
 
-    /// A datagram of this turn, one of at most so many as [`Service::batch`] said. `is_oversize`:
-    /// these are the first bytes of a longer one.
+    /// Takes a datagram of this turn, one of at most as many as [`Service::batch`] allowed.
+    /// `is_oversize`: these are the first bytes of a longer one.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -260,7 +272,7 @@ impl<'t, S: Storage> Service<'t, S> {
         self.collect()
     }
 
-    /// When the datagram arrived that is received next.
+    /// Says when the datagram arrived that is received next.
     pub fn arrived_at(&mut self, arrived: Mono) {
         self.server.arrived_at(arrived);
     }
@@ -308,17 +320,18 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(())
     }
 
-    /// The same, and all of it is durable when this returns.
+    /// Hands the entries to the ledger and ends the turn; all of it is durable when this returns.
     fn commit_all(&mut self, now: &Now, post: Post) -> io::Result<()> {
         self.collect()?;
         self.turn.must_sync = true;
         self.commit(now, post)
     }
 
-    /// Says "heard", writes the turn's entries, sends what rests on nothing, makes the entries durable, and sends what rests on them.
+    /// Sends the 001s, writes the turn's entries, sends the prompt replies, syncs the entries if a
+    /// result rests on them, and sends those results.
     fn commit(&mut self, now: &Now, post: Post) -> io::Result<()> {
         send(&mut self.fx.acks, post);
-        // A turn's entries stand in one segment.
+        // A turn's entries are in one segment.
         let is_new_segment = !self.turn.has_written && self.ledger.is_segment_full();
         if is_new_segment {
             self.ledger.rotate(now.stamp)?;
@@ -338,7 +351,8 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(())
     }
 
-    /// Keeps which ledger this machine serves, if it is time. A closed ledger may not be on the medium as it was replayed.
+    /// Keeps the identity of the ledger if that is due. Not of a closed ledger: the medium may not
+    /// hold it as it was replayed.
     fn keep(&mut self, now: &Now, is_due: bool) {
         if let Some(kept) = self.kept.as_mut().filter(|_| !self.ledger.is_closed()) {
             kept.is_due |= is_due;
@@ -346,7 +360,7 @@ impl<'t, S: Storage> Service<'t, S> {
         }
     }
 
-    /// Syncs what was written if anything rests on it, or if it waited for long.
+    /// Syncs the entries that were written, if a result rests on them or they waited for long.
     fn sync_turn(&mut self, now: &Now, is_new_segment: bool) -> io::Result<()> {
         let is_late = self.unsynced_since.is_some_and(|since| now.mono.ms_since(since) >= SYNC_WITHIN_MS);
         if !self.ledger.unsynced() {
@@ -362,7 +376,7 @@ impl<'t, S: Storage> Service<'t, S> {
 
     // ---------------------------------------------------------------- room
 
-    /// Asks how much room there is, when frames come, and not too often.
+    /// Asks for the free space when frames come, and not too often.
     fn look_for_room(&mut self, now: &Now) -> io::Result<()> {
         let appended = self.ledger.appended();
         let is_due = self.room_asked.is_none_or(|(asked, before)| {
@@ -372,7 +386,7 @@ impl<'t, S: Storage> Service<'t, S> {
             return Ok(());
         }
         self.room_asked = Some((now.mono, appended));
-        // A file system that does not say is found full by a write.
+        // If the file system does not say, a write finds out that it is full.
         let free = self.ledger.storage().free_bytes().unwrap_or(u64::MAX);
         if self.server.room() == Room::Nothing {
             return self.leave_if_there_is_room(now, free);
@@ -381,9 +395,10 @@ impl<'t, S: Storage> Service<'t, S> {
         Ok(())
     }
 
-    /// Where nothing can be written, it ends by an error that ends the process, once a trial found room: the next start does what was
-    /// left out. What the file system says of its room is not always so (quotas, compression); it is tried at once when somebody
-    /// made room, else now and then.
+    /// While nothing can be written: returns the error that ends the process once a trial finds
+    /// room. The next start then does what was left out. The free space that a file system reports
+    /// is not always true (quotas, compression), so a trial is made at once when free space grew,
+    /// else every [`ROOM_TRIED_MS`].
     fn leave_if_there_is_room(&mut self, now: &Now, free: u64) -> io::Result<()> {
         let (tried, before) = self.room_tried;
         let is_due = free.saturating_sub(before) > ROOM_TRIED_LEN as u64 || now.mono.ms_since(tried) >= ROOM_TRIED_MS;
@@ -402,7 +417,8 @@ impl<'t, S: Storage> Service<'t, S> {
         }
     }
 
-    /// Bytes that a snapshot is likely to have: some more than the one before, and than its accounts.
+    /// An estimate of the next snapshot's bytes: a quarter more than the last one, and at least
+    /// what its accounts take.
     fn expected_snapshot(&self) -> u64 {
         let storage = self.ledger.storage();
         let before = if storage.has(snapshot::NAME).unwrap_or(false) { storage.len(snapshot::NAME) } else { Ok(0) };
@@ -410,10 +426,11 @@ impl<'t, S: Storage> Service<'t, S> {
         before.max(self.server.book().moved_accounts() as u64 * SNAPSHOT_ACCOUNT_BYTES)
     }
 
-    /// A snapshot saves the next start time, and lets old segments be taken away: without a new one the old one does.
+    /// Writes a snapshot, so that the next start is faster and old segments can be archived. If it
+    /// fails, the last one stays.
     fn write_snapshot(&mut self, now: &Now) {
         let storage = self.ledger.storage();
-        // The ledger's own room goes first.
+        // The ledger's entries need their room first.
         let needed = self.expected_snapshot() + TAIL_LEN_MAX as u64;
         let free = storage.free_bytes().unwrap_or(u64::MAX);
         if free.saturating_sub(needed) < self.reserve_bytes {
@@ -427,22 +444,24 @@ impl<'t, S: Storage> Service<'t, S> {
     }
 }
 
-/// Which ledger this machine serves, as it was kept last.
+/// The identity of the ledger that this machine serves, as it was kept last.
 struct Kept<'t> {
     keeper: &'t mut dyn Keeper,
-    /// What was kept; `None`: nothing in this run.
+    /// What was kept; `None` if nothing was in this run.
     last: Option<Identity>,
-    /// When that was tried last.
+    /// When keeping it was tried last.
     at: Mono,
-    /// When it was said that it failed, or what was wrong before.
+    /// When a failure or the fault was logged last.
     told: Option<Mono>,
+    /// What is wrong with the identity that was kept before this run.
     fault: Option<String>,
-    /// Whether it is to be kept now, whatever the hour.
+    /// Whether it is kept at the next turn, whatever the hour.
     is_due: bool,
 }
 
 impl Kept<'_> {
-    /// When it is tried again: an hour after the last time, if there is something to keep, or to say.
+    /// When [`Kept::keep`] has work next: an hour after the last time, if the identity changed or
+    /// the fault is logged.
     fn deadline(&self, identity: &Identity) -> Option<Mono> {
         let is_moved = self.last.as_ref() != Some(identity);
         (is_moved || self.fault.is_some()).then(|| self.at.plus_ms(IDENTITY_KEPT_MS))
@@ -603,7 +622,8 @@ mod tests {
             ended.map(|()| sent)
         }
 
-        /// A turn of as many of these frames as it takes; gives its writes, its syncs and the bytes of its entries.
+        /// A turn of as many of these frames as it takes; gives its writes, its syncs and the bytes
+        /// of its entries.
         fn full_turn(&mut self, frame: impl Fn(u64) -> String) -> (usize, usize, usize) {
             self.service.limit_segments(u64::MAX);
             let (steps, before) = (self.service.ledger.storage().done.len(), self.service.ledger.appended());
@@ -936,7 +956,8 @@ mod tests {
         assert!(codes(&site.turn(&[known]).unwrap()).contains(&"008"));
         assert_eq!(storage.files, files, "nothing is written");
 
-        // It ends by leaving, at once where somebody made room; what was left out is done by the next start.
+        // It ends by leaving, at once where somebody made room; what was left out is done by the
+        // next start.
         let mut site = Site::start_at(&mut tables, &mut storage, at_ms + 5000);
         site.turn(&[]).unwrap();
         site.service.ledger_mut().capacity = Some(used(site.service.ledger.storage()) + ROOM_TRIED_LEN + 2000);
@@ -1022,7 +1043,8 @@ mod tests {
         let mut first = MemoryStorage::default();
         Site::start(&mut tables, &mut first).lunch(1, 20).unwrap();
         let torn = b"9999\t2026-11-22T12:0";
-        // The end is whole, or torn; a byte in place takes no room, or does; and the file system says how full it is, or claims room.
+        // The end is whole, or torn; a byte in place takes no room, or does; and the file system
+        // says how full it is, or claims room.
         for case in 0..8 {
             let (is_torn, writes_elsewhere, is_boasting) = (case & 1 > 0, case & 2 > 0, case & 4 > 0);
             let mut storage = MemoryStorage { writes_elsewhere, ..first.clone() };
@@ -1057,7 +1079,8 @@ mod tests {
         }
     }
 
-    /// Whatever the cause: the file system claims room, and the first byte of the `start` entry finds none, or the last, or its sync.
+    /// Whatever the cause: the file system claims room, and the first byte of the `start` entry
+    /// finds none, or the last, or its sync.
     #[test]
     fn a_start_entry_that_finds_no_room_is_found_out_before_anybody_is_answered() {
         let mut tables = locked(&SERVING);
@@ -1095,7 +1118,8 @@ mod tests {
         }
     }
 
-    /// The longest names that can be configured, serials, accounts and amounts; each frame opens an account and ends a command that is older.
+    /// The longest names that can be configured, serials, accounts and amounts; each frame opens an
+    /// account and ends a command that is older.
     #[test]
     fn what_a_frame_leads_to_fits_what_a_turn_allows_for_it() {
         let mut tables = locked(&SERVING);
@@ -1178,7 +1202,8 @@ mod tests {
         assert!(site.service.batch() > 0);
     }
 
-    /// Found by the simulation: of a door that opened without an entry sixteen later answers were remembered, not 32.
+    /// Found by the simulation: of a door that opened without an entry sixteen later answers were
+    /// remembered, not 32.
     #[test]
     fn a_recorded_door_does_not_open_again_because_nothing_can_be_written() {
         let mut tables = locked(&SERVING);
@@ -1193,7 +1218,8 @@ mod tests {
         assert_eq!(codes(&sent.iter().filter(is_of_card).cloned().collect::<Vec<_>>()), ["051"], "{sent:?}");
     }
 
-    /// Found by the simulation: whoever sent under the board's number after it ended the memory of what has no entry.
+    /// Found by the simulation: whoever sent under the board's number after it ended the memory of
+    /// what has no entry.
     #[test]
     fn a_recorded_door_does_not_open_again_because_another_sent_under_its_number() {
         let mut tables = locked(&SERVING);
@@ -1306,7 +1332,8 @@ mod tests {
             let (to, balance, uses) = done.account.unwrap();
             assert!(balance > Balance::ZERO && uses > 0, "{case}");
             let at_ms = site.at_ms;
-            // The power goes between the two entries; then, at the first start, there is no room for the second.
+            // The power goes between the two entries; then, at the first start, there is no room
+            // for the second.
             let line = cut_last_line(&mut storage, but);
             assert!(line.contains(" from=") || line.contains("\tfrom="), "{case}: {line}");
             storage.capacity = Some(used(&storage));
@@ -1323,7 +1350,8 @@ mod tests {
             let from = if is_rename { id("S1") } else { card.own_account() };
             assert_eq!(moved(&site, &from), Some((Balance::ZERO, 0)), "{case}");
             assert_eq!(site.service.server().account_of(card), site.service.server().book().account_row(&to), "{case}");
-            // Once, before the `start`, and as it was: only its time is another, and what the crc makes of that.
+            // Once, before the `start`, and as it was: only its time is another, and what the crc
+            // makes of that.
             let name = ledger::segment::list(site.service.ledger.storage()).unwrap().pop().unwrap().name;
             let text = String::from_utf8(site.service.ledger.storage().files[&name].clone()).unwrap();
             let last: Vec<&str> = text.lines().rev().take(2).collect();
@@ -1336,7 +1364,8 @@ mod tests {
             assert_eq!(compare(&whole, site.service.server()).disbelief, None, "{case}");
             whole.files.remove(snapshot::NAME);
             assert_eq!(compare(&whole, site.service.server()).snapshot, None, "{case}");
-            // The same order again finds it done; so does another start, which writes nothing of it.
+            // The same order again finds it done; so does another start, which writes nothing of
+            // it.
             let again = site.ordered(order).unwrap().unwrap();
             assert_eq!((again.is_again, again.account), (true, Some((to, balance, uses))), "{case}");
             drop(site);
@@ -1403,7 +1432,8 @@ mod tests {
             let mut site = Site::start(&mut tables, &mut storage);
             site.service.ledger_mut().capacity = Some(capacity);
             let mut sent = Vec::new();
-            // A turn that found no room may leave some for another process, of a smaller reserve than anybody has.
+            // A turn that found no room may leave some for another process, of a smaller reserve
+            // than anybody has.
             for process in 1.. {
                 assert!(ledger::is_no_room(&site.lunch(process * 600, 600).unwrap_err()));
                 sent.append(&mut site.sent);
@@ -1467,7 +1497,8 @@ mod tests {
         site.turn(&[pay(1, 1)]).unwrap();
         site.turn(&[head(109, 2)]).unwrap();
         site.turn(&[pay(3, 10)]).unwrap();
-        // The sale in doubt, booked by the terminal too, and right behind it the 109 that ends the doubt.
+        // The sale in doubt, booked by the terminal too, and right behind it the 109 that ends the
+        // doubt.
         let again = format!("{},8888888801,2.00,2026-11-22 12:00:20,0,00000001,1", head(105, 4));
         let others: Vec<String> = (100..200).map(|machine| stored_of(machine, 1)).collect();
         site.turn(&[others, vec![again, head(109, 5)]].concat()).unwrap();

@@ -1,7 +1,8 @@
-//! An operator's orders in a turn: what they lead to is written, synced and sent with what the frames of the turn lead to.
+//! An operator's orders in a turn: their entries and replies are written, synced and sent together
+//! with those of the turn's frames.
 //!
-//! What always holds: a result may be told only after the turn's end; a void finds its sale in the ledger's own files, what this turn wrote
-//! included.
+//! What always holds: a result may be reported only after the turn's end; a void finds its sale in
+//! the ledger's own files, including what this turn wrote.
 
 use std::io;
 
@@ -15,9 +16,9 @@ use crate::engine::server::{Refused, Room};
 use crate::ledger::{self, Parent, Storage};
 
 impl<S: Storage> Service<'_, S> {
-    /// Does what an operator orders, in this turn. It is one of at most [`CONTROL_TURN_LINES`] since
-    /// [`Service::takes_lines`] was asked. The outer error ends the process; the inner one says why nothing was done. A result
-    /// holds after the turn's end.
+    /// Does what an operator orders, in this turn: one of at most [`CONTROL_TURN_LINES`] orders
+    /// since [`Service::takes_lines`] was asked. The outer error ends the process; the inner one
+    /// says why nothing was done. A result holds after the turn's end.
     ///
     /// # Errors
     /// If the ledger cannot be written or read.
@@ -32,7 +33,7 @@ impl<S: Storage> Service<'_, S> {
         Ok(done)
     }
 
-    /// Whether [`Service::operate`] would do it; the entry of one that was done before.
+    /// Whether [`Service::operate`] would do an order; gives the entry if it was done before.
     ///
     /// # Errors
     /// If the ledger cannot be written or read.
@@ -42,7 +43,8 @@ impl<S: Storage> Service<'_, S> {
         Ok(sale.and_then(|sale| self.server.would(order, sale.as_ref())))
     }
 
-    /// 003 to one device or to all that were seen: [`Server::set_clock`](crate::engine::server::Server::set_clock).
+    /// Sends 003 to one device, or to all that were seen: see
+    /// [`Server::set_clock`](crate::engine::server::Server::set_clock).
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -52,7 +54,8 @@ impl<S: Storage> Service<'_, S> {
         Ok(told)
     }
 
-    /// A text on a device's display: [`Server::show`](crate::engine::server::Server::show).
+    /// Shows a text on a device's display: see
+    /// [`Server::show`](crate::engine::server::Server::show).
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -62,7 +65,9 @@ impl<S: Storage> Service<'_, S> {
         Ok(shown)
     }
 
-    /// Accepts the clock as it is: [`Server::accept_clock`](crate::engine::server::Server::accept_clock). It holds after the turn's end, as an order does.
+    /// Accepts the clock as it is: see
+    /// [`Server::accept_clock`](crate::engine::server::Server::accept_clock). The result holds
+    /// after the turn's end.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -74,7 +79,8 @@ impl<S: Storage> Service<'_, S> {
         Ok(accepted)
     }
 
-    /// Ends the hourly word on an older copy of the ledger: [`Server::accept_loss`](crate::engine::server::Server::accept_loss).
+    /// Ends the hourly log line about an older copy of the ledger: see
+    /// [`Server::accept_loss`](crate::engine::server::Server::accept_loss).
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -90,8 +96,8 @@ impl<S: Storage> Service<'_, S> {
         Ok(seen)
     }
 
-    /// Goes on with the ledger under another name, from this entry on; it gives the entry that begins the branch, the name, and from where.
-    /// What the turn wrote before is of the ledger before.
+    /// Goes on with the ledger under another name. Gives the entry that begins the branch, its
+    /// name, and where it branches off. What this turn wrote before belongs to the parent.
     ///
     /// # Errors
     /// If the ledger cannot be written.
@@ -121,12 +127,13 @@ impl<S: Storage> Service<'_, S> {
         Ok(Ok((seq, number, parent)))
     }
 
-    /// Has the turn end with a sync, whether anything rests on it or not: what was written is durable then.
+    /// Makes the turn end with a sync, so that all it wrote is durable even if no result rests on
+    /// it.
     pub fn sync_at_end(&mut self) {
         self.turn.must_sync = true;
     }
 
-    /// Whether the lines of one turn find room for what they send.
+    /// Whether there is room for what the operator's lines of one turn send.
     pub fn takes_lines(&self) -> bool {
         self.fx.has_room(CONTROL_TURN_LINES)
     }
@@ -139,8 +146,9 @@ impl<S: Storage> Service<'_, S> {
         }
     }
 
-    /// An entry as the ledger's files hold it, this turn's included; `None` if they do not. It reads a segment. That an old
-    /// one cannot be read, or is damaged there, is no reason to stop serving: [`Refused::Unreadable`].
+    /// An entry as the ledger's files hold it, including this turn's; `None` if they do not hold
+    /// it. Reads a segment. If an old segment cannot be read, or is damaged, the server goes on:
+    /// [`Refused::Unreadable`].
     ///
     /// # Errors
     /// If the ledger cannot be written.

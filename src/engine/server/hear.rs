@@ -1,4 +1,5 @@
-//! Datagrams as they come in: which sources are served, what is not a frame, and the order of a turn.
+//! Datagrams as they come in: which sources are served, what is not a frame, and the order of a
+//! turn.
 //!
 //! A live request, for which a person waits, is decided when it comes. A stored sale (105) is
 //! acknowledged when it comes and decided after the turn's live requests
@@ -44,9 +45,9 @@ impl Server<'_> {
         self.on_datagram(now, peer, &request, datagram, fx);
     }
 
-    /// Does what is left of a turn after its datagrams: decides the frames that were set aside, then
-    /// handles the deadlines that have passed. First and after each, `take` gets the entries that
-    /// `fx` holds.
+    /// Does what is left of a turn after its datagrams: decides the frames that were set aside,
+    /// then handles the deadlines that have passed. First and after each, `take` gets the entries
+    /// that `fx` holds.
     ///
     /// If the replies of this turn fill their room, deadlines are left for the next one:
     /// [`Server::next_deadline`] still names them.
@@ -96,25 +97,27 @@ impl Server<'_> {
         self.tables.aside.peek()
     }
 
-    /// How many frames are set aside.
+    /// The number of frames that are set aside.
     pub fn aside(&self) -> usize {
         self.tables.aside.len()
     }
 
-    /// A datagram came that is longer than any frame.
+    /// Takes the first bytes of a datagram that is longer than any frame: it is counted and
+    /// dropped.
     pub fn handle_oversize(&mut self, now: &Now, peer: Peer, datagram: &[u8]) {
         if self.admit(now, *peer.source.ip()) {
             self.drop_frame(now, *peer.source.ip(), datagram, NotAFrame::TooLong);
         }
     }
 
-    /// Reads a datagram by what is known of its device.
+    /// Parses a datagram, with what is known of its device's serial.
     fn read<'d>(&self, peer: Peer, datagram: &'d [u8]) -> Result<Request<'d>, NotAFrame> {
         wire::parse_knowing(datagram, |machine, field| self.is_serial(peer, machine, field))
     }
 
-    /// Whether a field is the serial of the device that sends under this machine number; `None`: nothing is known of it. What this run heard
-    /// tells, or the section that registers it, or its entries.
+    /// Whether a field is the serial of the device that sends under this machine number; `None` if
+    /// nothing is known of that device. The answer comes from what this run heard, from the section
+    /// that registers the device, or from its entries.
     fn is_serial(&self, peer: Peer, machine: MachineNo, field: &[u8]) -> Option<bool> {
         let row = self.tables.devices.find(machine);
         let device = row.map(|row| self.tables.devices.get(row)).filter(|device| device.served.is_some());
@@ -130,7 +133,7 @@ impl Server<'_> {
         }
     }
 
-    /// Whether a datagram of this source is looked at: allowed, and within its rate.
+    /// Whether a datagram from this source is read: the source is allowed, and within its rate.
     fn admit(&mut self, now: &Now, source: Ipv4Addr) -> bool {
         self.counters.received += 1;
         if !self.rules.allow.is_empty() && !self.rules.allow.iter().any(|network| network.contains(source)) {
@@ -152,7 +155,8 @@ impl Server<'_> {
         };
         *counter += 1;
         if datagram.starts_with(b"109") {
-            // Nobody knows a 109's layout: if its device turns out to be mute, this is what it said instead.
+            // The layout of a 109 is not documented. If no readable 109 comes from this device,
+            // these bytes show what it sent instead.
             if let Some(device) = self.tables.devices.of_address(source) {
                 device.stray_confirm = text_from_lossy(datagram);
             }
@@ -190,8 +194,8 @@ impl Server<'_> {
                 self.acknowledge(peer, &Reply::Ack { seq: *seq }, fx);
                 if self.may_log(now, source) {
                     info!("unknown code={code:03} source={source} bytes={}", datagram.len());
-                    // Who wants to learn an unknown code must see it (protocol.md, *Not known*). Frames of known codes, which
-                    // can hold PINs, are logged at no level.
+                    // To learn an unknown code one must see its bytes (protocol.md, *Not known*).
+                    // Frames of known codes can hold PINs, so they are not logged at any level.
                     trace!("unknown code={code:03} raw=\"{}\"", datagram.escape_ascii());
                 }
             }
