@@ -485,21 +485,13 @@ impl Book {
     /// # Errors
     /// If the entry contradicts those before it; the book is then of no use and must be cleared.
     pub fn apply(&mut self, entry: &Entry, mono: Option<Mono>) -> Result<(), Mismatch> {
-        self.apply_near(entry, mono, None)
-    }
-
-    /// [`Book::apply`], with a hint at the account's row.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn apply_near(&mut self, entry: &Entry, mono: Option<Mono>, account: Option<u32>) -> Result<(), Mismatch> {
         if entry.seq != self.head.next() {
             return Err(Mismatch::Seq { expected: self.head.next() });
         }
         self.head = entry.seq;
         self.apply_clock(entry);
         self.apply_rolled_back(entry);
-        let account = self.apply_figures(entry, account)?;
+        let account = self.apply_figures(entry)?;
         self.apply_card(entry, account)?;
         self.apply_account(entry, account);
         // Before a sale is among its doubts: a device that comes back counts those there are.
@@ -550,11 +542,9 @@ impl Book {
         }
     }
 
-    fn apply_figures(&mut self, entry: &Entry, near: Option<u32>) -> Result<Option<u32>, Mismatch> {
+    fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
-        let is_it = |row: &u32| self.accounts.get(*row as usize).is_some_and(|account| account.id == *id);
-        let find = || self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == *id);
-        let known = near.filter(is_it).or_else(find);
+        let known = self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == *id);
         // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
         let is_lasting = entry.is_lasting();
         let row = match known {

@@ -136,7 +136,7 @@ impl Server<'_> {
                     self.remember(context, id, &entry);
                     None
                 } else {
-                    Some(self.append_heard(&mut entry, None, context.arrived, fx))
+                    Some(self.append_heard(&mut entry, context.arrived, fx))
                 };
                 let seq = about.unwrap_or(EntrySeq(0));
                 debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);

@@ -24,35 +24,18 @@ impl Server<'_> {
     /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing can be written it is counted, and
     /// the number is 0: nothing but a door may rest on it.
     pub(super) fn append(&mut self, entry: &mut Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
-        self.append_near(entry, None, now, fx)
+        self.append_heard(entry, now.mono, fx)
     }
 
-    /// `append`, with a hint at the account's row.
-    pub(super) fn append_near(
-        &mut self,
-        entry: &mut Entry,
-        account: Option<u32>,
-        now: &Now,
-        fx: &mut Effects,
-    ) -> EntrySeq {
-        self.append_heard(entry, account, now.mono, fx)
-    }
-
-    /// The same, of what was heard at `heard`: that is what its age counts from.
-    pub(super) fn append_heard(
-        &mut self,
-        entry: &mut Entry,
-        account: Option<u32>,
-        heard: Mono,
-        fx: &mut Effects,
-    ) -> EntrySeq {
+    /// [`Server::append`] of an entry whose age counts from `heard`.
+    pub(super) fn append_heard(&mut self, entry: &mut Entry, heard: Mono, fx: &mut Effects) -> EntrySeq {
         if self.room == Room::Nothing {
             self.counters.unwritten += 1;
             return EntrySeq(0);
         }
         self.say_day(entry);
         entry.seq = self.tables.book.head().next();
-        let applied = self.tables.book.apply_near(entry, Some(heard), account);
+        let applied = self.tables.book.apply(entry, Some(heard));
         applied.expect("an entry that we make follows from the book");
         fx.append(entry);
         entry.seq

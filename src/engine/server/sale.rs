@@ -289,7 +289,7 @@ impl Server<'_> {
         effect.enter(entry, self.tables.book.account(account));
         sale.end_detail(entry);
         let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
-        let seq = self.append_near(entry, Some(account), &context.now, fx);
+        let seq = self.append(entry, &context.now, fx);
         self.counters.approved += 1;
         self.tables.devices.get_mut(context.device).tally.approved += 1;
         let (machine, frame) = (context.frame.machine, context.frame.seq);
