@@ -33,7 +33,6 @@ use core::ops::Range;
 use crate::engine::limits::{DETAIL_LEN_MAX, LINE_LEN_MAX};
 use crate::engine::model::digits::{fill, hexadecimal, number, put_signed, put_whole, put_yuan};
 use crate::engine::model::ids::DIGITS_MAX;
-use crate::engine::model::time::LastDate;
 use crate::engine::model::{
     AccountId, Balance, CardNo, ClockState, DeviceTime, Entry, EntrySeq, FrameSeq, Kind, MachineNo, Serial, Stamp,
     Text, Wall,
@@ -274,12 +273,11 @@ pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
 pub struct Reader {
     /// The entry of the line that was read last, if it was read without an error.
     pub entry: Entry,
-    date: LastDate,
 }
 
 impl Default for Reader {
     fn default() -> Self {
-        Self { entry: Entry::new(Kind::Other, Stamp::default(), ClockState::Ok), date: LastDate::default() }
+        Self { entry: Entry::new(Kind::Other, Stamp::default(), ClockState::Ok) }
     }
 }
 
@@ -290,11 +288,9 @@ impl Reader {
     /// See [`parse`].
     pub fn read(&mut self, line: &[u8]) -> Result<u32, LineError> {
         let raw = columns(line)?;
-        let Self { entry, date } = self;
+        let Self { entry } = self;
         entry.seq = required(&raw, 1, "no number from 1", seq)?;
-        entry.time = required(&raw, 2, "no RFC 3339 time with milliseconds and offset", |column| {
-            Stamp::parse_near(column, date)
-        })?;
+        entry.time = required(&raw, 2, "no RFC 3339 time with milliseconds and offset", Stamp::parse)?;
         entry.clock = required(&raw, 3, "neither `ok` nor `unset`", clock)?;
         entry.kind = required(&raw, 4, "no word", kind)?;
         entry.machine = optional(&raw, 5, "no number of one to ten digits", MachineNo::parse)?;
@@ -309,11 +305,11 @@ impl Reader {
         entry.subsidy_left = optional(&raw, 14, "no amount in yuan with two decimals", Balance::parse)?;
         entry.uses_left = optional(&raw, 15, "no whole number", signed)?;
         let device_time = optional(&raw, 16, "no text of at most 32 bytes", text::<32>)?;
-        entry.device_time = device_time.map(|raw| DeviceTime::near(raw, date));
+        entry.device_time = device_time.map(DeviceTime::of_text);
         entry.slot = optional(&raw, 17, "no text of at most 32 bytes", text::<32>)?;
         entry.about = optional(&raw, 18, "no number from 1", seq)?;
         let has_detail = optional(&raw, 19, "no text of the detail's length", |column| {
-            entry.detail.set(unescape(column, &mut [0; DETAIL_LEN_MAX])?, date)
+            entry.detail.set(unescape(column, &mut [0; DETAIL_LEN_MAX])?)
         })?;
         if has_detail.is_none() {
             entry.detail.clear();

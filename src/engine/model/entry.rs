@@ -10,7 +10,7 @@ use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial};
 use super::money::{Balance, Money};
 use super::reason::Reason;
 use super::text::{Text, is_utf8};
-use super::time::{Civil, Date, DeviceTime, LastDate, Stamp};
+use super::time::{Civil, Date, DeviceTime, Stamp};
 use crate::engine::limits::DETAIL_LEN_MAX;
 use crate::engine::words;
 
@@ -348,12 +348,12 @@ impl Detail {
     /// Takes a column as a ledger holds it; `None` if it is too long.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut detail = Self::default();
-        detail.set(text.as_bytes(), &mut LastDate::default())?;
+        detail.set(text.as_bytes())?;
         Some(detail)
     }
 
-    /// Takes another column; `None` if it is too long, or no UTF-8. Mostly the day that it names is the last date.
-    pub fn set(&mut self, text: &[u8], last: &mut LastDate) -> Option<()> {
+    /// Takes another column; `None` if it is too long, or not UTF-8.
+    pub fn set(&mut self, text: &[u8]) -> Option<()> {
         self.clear();
         if !is_utf8(text) || !self.extend(text) {
             return None;
@@ -365,7 +365,7 @@ impl Detail {
             self.keys |= key_bit(key);
             rest = &rest[len + 1..];
         }
-        self.day = self.value("day").and_then(|day| last.read(day.try_into().ok()?));
+        self.day = self.value("day").and_then(Date::parse);
         Some(())
     }
 

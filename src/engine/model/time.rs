@@ -63,12 +63,7 @@ impl Stamp {
 
     /// Reads RFC 3339 with milliseconds and a numeric offset, as [`Stamp`]'s `Display` writes it.
     pub fn parse(text: impl AsRef<[u8]>) -> Option<Self> {
-        Self::parse_near(text.as_ref(), &mut LastDate::default())
-    }
-
-    /// The same; mostly it is of the last date.
-    pub fn parse_near(text: &[u8], last: &mut LastDate) -> Option<Self> {
-        let (date, rest) = text.split_first_chunk()?;
+        let (date, rest) = text.as_ref().split_first_chunk()?;
         let [b'T', time @ .., b'.', m2, m1, m0, sign, h1, h0, b':', q1, q0] = rest else { return None };
         let time = TimeOfDay::of_text(time.try_into().ok()?)?;
         let ms = 10 * pair(*m2, *m1)? + pair(b'0', *m0)?;
@@ -82,7 +77,7 @@ impl Stamp {
             b'-' => -offset,
             _ => return None,
         };
-        let civil = last.read(date)?.at(time);
+        let civil = Date::of_text(date)?.at(time);
         Some(Self { wall: Wall((civil.0 - i64::from(offset_s)) * 1000 + i64::from(ms)), offset_s })
     }
 }
@@ -122,17 +117,12 @@ pub struct Civil(pub i64);
 impl Civil {
     /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is no date that a calendar has.
     pub fn parse(text: &[u8]) -> Option<Self> {
-        Self::parse_near(text, &mut LastDate::default())
-    }
-
-    /// The same; mostly it is of the last date.
-    pub fn parse_near(text: &[u8], last: &mut LastDate) -> Option<Self> {
         let (date, [b' ', time @ ..]) = text.split_first_chunk()? else { return None };
         if date[4] != b'-' {
             return None;
         }
         let time = TimeOfDay::of_text(time.try_into().ok()?)?;
-        Some(last.read(date)?.at(time))
+        Some(Date::of_text(date)?.at(time))
     }
 
     /// The calendar day.
@@ -310,24 +300,6 @@ impl fmt::Display for Date {
     }
 }
 
-/// The date that was read last: of the dates in a ledger nearly all are that of the one before.
-#[derive(Clone, Debug, Default)]
-pub struct LastDate(Option<([u8; 10], Date)>);
-
-impl LastDate {
-    /// Reads what [`Date::parse`] reads.
-    pub fn read(&mut self, text: &[u8; 10]) -> Option<Date> {
-        match &self.0 {
-            Some((last, date)) if last == text => Some(*date),
-            _ => {
-                let date = Date::of_text(text)?;
-                self.0 = Some((*text, date));
-                Some(date)
-            }
-        }
-    }
-}
-
 /// A date of years 0 to 9999 as text.
 pub struct DateText([u8; 10]);
 
@@ -396,12 +368,7 @@ impl DeviceTime {
 
     /// Takes a time as the ledger holds it.
     pub fn of_text(raw: Text<DEVICE_TIME_LEN_MAX>) -> Self {
-        Self::near(raw, &mut LastDate::default())
-    }
-
-    /// The same; mostly it is of the last date.
-    pub fn near(raw: Text<DEVICE_TIME_LEN_MAX>, last: &mut LastDate) -> Self {
-        Self { civil: Civil::parse_near(raw.as_bytes(), last), raw }
+        Self { civil: Civil::parse(raw.as_bytes()), raw }
     }
 
     /// A 64-bit fingerprint of the raw time: equal times have equal ones, and different times, but once in 2^64, different ones. A date is written in one
@@ -485,23 +452,6 @@ mod tests {
         let time = DeviceTime::new(b"??-00-00 0123456789012345678901 and more");
         assert_eq!(time.raw, "??-00-00 0123456789012345678901");
         assert_eq!(DeviceTime::new(time.raw.as_bytes()), time);
-    }
-
-    #[test]
-    fn a_date_is_read_whatever_was_the_last_one() {
-        let mut last = LastDate::default();
-        for text in [
-            b"2026-11-22",
-            b"2026-11-22",
-            b"2026-11-31",
-            b"2026-11-22",
-            b"2026/11/22",
-            b"2026-11-23",
-            b"2024-02-29",
-            b"2023-02-29",
-        ] {
-            assert_eq!(last.read(text), Date::parse(text), "{:?}", text.escape_ascii().to_string());
-        }
     }
 
     /// Central European summer time of 2026.
