@@ -9,6 +9,8 @@ pub mod number;
 pub mod paste;
 pub mod whole;
 
+use crate::lang::tr;
+use crate::tr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -68,11 +70,17 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
     let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
-        let remedy = "option cards in the configuration names it, posgate cards template writes a new one";
-        whole(format!("cannot read the card table: {error}; {remedy}"))
+        let remedy = tr(
+            "option cards in the configuration names it, posgate cards template writes a new one",
+            "配置里的 option cards 指定它，posgate cards template 输出一份样板",
+        );
+        whole(tr!("cannot read the card table: {error}; {remedy}", "读不了卡表：{error}；{remedy}"))
     })?;
     if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no card table that would fit")));
+        return Err(whole(tr!(
+            "larger than {FILE_LEN_MAX} bytes: this is no card table that would fit",
+            "超过 {FILE_LEN_MAX} 字节：这不是放得下的卡表"
+        )));
     }
     Ok(bytes)
 }
@@ -91,10 +99,16 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names) -> Result<CardFile, Vec<
     table.check_groups(&mut warnings);
     table.warn_of_rows(&mut warnings);
     if table.records.is_empty() && problems.is_empty() {
-        warnings.add(0, "the table holds no cards: every card will be refused as unknown");
+        warnings.add(
+            0,
+            tr(
+                "the table holds no cards: every card will be refused as unknown",
+                "卡表里没有卡：所有的卡都会当作未登记被拒绝",
+            ),
+        );
     }
     if let Err(message) = CardTable::check_room(&table.records) {
-        problems.add(0, format!("{message}: remove cards that have ended"));
+        problems.add(0, tr!("{message}: remove cards that have ended", "{message}：请删掉已经不用的卡"));
     }
     if !problems.is_empty() {
         return Err(problems.into_list());
@@ -226,13 +240,19 @@ impl<'a> Table<'a> {
         if let (Some(from), Some(until)) = (valid_from, valid_until)
             && from > until
         {
-            let message = format!("{until} is before valid_from {from}: exchange the two, or correct one");
+            let message = tr!(
+                "{until} is before valid_from {from}: exchange the two, or correct one",
+                "{until} 早于有效期起 {from}：请对调，或者改一个"
+            );
             problems.add_in_column(line, &Column::ValidUntil.label(), message);
         }
         if let Some(code) = &code
             && let Some(first) = self.by_code.get(code)
         {
-            let message = format!("line {first} has the same code: give each card its own, or leave one empty");
+            let message = tr!(
+                "line {first} has the same code: give each card its own, or leave one empty",
+                "第 {first} 行的二维码相同：每张卡各用一个，或者留空一个"
+            );
             problems.add_in_column(line, &Column::Code.label(), message);
         } else if let Some(code) = &code {
             self.by_code.insert(code.clone(), line);
@@ -254,7 +274,11 @@ impl<'a> Table<'a> {
         };
         if let Some(first) = self.by_card.get(&card.value()) {
             let first = self.records[*first].line;
-            let message = format!("card {} stands in line {first} already: delete one of the two rows", card.masked());
+            let message = tr!(
+                "card {} stands in line {first} already: delete one of the two rows",
+                "卡 {} 在第 {first} 行已经有了：删掉其中一行",
+                card.masked()
+            );
             problems.add_in_column(line, &Column::Card.label(), message);
             return;
         }
@@ -321,8 +345,9 @@ impl<'a> Table<'a> {
                 && *other != index
                 && self.records[*other].account != record.account
             {
-                let message = format!(
+                let message = tr!(
                     "it looks like the card of line {}, but is not that card's account: to share it, write the same account in both rows",
+                    "这像是第 {} 行的卡号，却不是那张卡的编号：要共用账户，两行请写同一个编号",
                     self.records[*other].line
                 );
                 warnings.add_in_column(record.line, &Column::Account.label(), message);
@@ -347,8 +372,9 @@ impl<'a> Table<'a> {
             return;
         }
         for (name, (first, count)) in &self.unknown_groups {
-            let message = format!(
+            let message = tr!(
                 "the configuration mentions no group {} ({count} rows): it decides nothing; known are {}",
+                "配置里没有 {} 这个分组（{count} 行）：它不起作用；配置里有 {}",
                 shown(name),
                 all.join(", ")
             );
@@ -356,37 +382,52 @@ impl<'a> Table<'a> {
         }
         let used = self.records.iter().fold(0, |bits, record| bits | record.terms.groups.0);
         for name in self.groups.names(GroupSet(!used)) {
-            warnings.add(0, format!("no card is in group {}, which the configuration mentions", quoted(name)));
+            warnings.add(
+                0,
+                tr!("no card is in group {}, which the configuration mentions", "配置里的分组 {} 没有卡", quoted(name)),
+            );
         }
     }
 
     fn warn_of_rows(&self, warnings: &mut Problems) {
         let Tally { count, first } = self.stated_again;
         if count > 0 {
-            let message = format!(
-                "{count} rows state the opening figure of an account that another row states: it counts once, for all its cards together"
+            let message = tr!(
+                "{count} rows state the opening figure of an account that another row states: it counts once, for all its cards together",
+                "有 {count} 行写了别的行已写过的账户的开户数：它的卡合起来只算一次"
             );
             warnings.add(first, message);
         }
         let Tally { count, first } = self.rounded;
         if count > 0 {
-            let message = format!(
-                "{count} numbers have more than 15 digits and end in zeros: a spreadsheet rounds such numbers, and two people's may become one; {AS_TEXT}"
+            let message = tr!(
+                "{count} numbers have more than 15 digits and end in zeros: a spreadsheet rounds such numbers, and two people's may become one; {}",
+                "有 {count} 个号码超过 15 位、末尾是零：电子表格会这样舍入，两个人的可能变成同一个；{}",
+                value::as_text()
             );
             warnings.add(first, message);
         }
         if let Some(first) = self.numbered_by_row() {
-            let message = "the accounts are 1, 2, 3 … in the order of the rows: a row that is inserted or sorted gives the others another's account; give each person a number of their own";
+            let message = tr(
+                "the accounts are 1, 2, 3 … in the order of the rows: a row that is inserted or sorted gives the others another's account; give each person a number of their own",
+                "编号按行的次序是 1、2、3…：插入一行或者排序，就会换成别人的账户；请给每个人固定的编号",
+            );
             warnings.add_in_column(first, &Column::Account.label(), message);
         }
         let Tally { count, first } = self.unshowable_names;
         if count > 0 {
-            let message = format!("{count} names hold what displays lack, or are too long: they show ? or are cut");
+            let message = tr!(
+                "{count} names hold what displays lack, or are too long: they show ? or are cut",
+                "有 {count} 个姓名含有显示屏没有的字，或者太长：会显示 ? 或被截断"
+            );
             warnings.add_in_column(first, &Column::Name.label(), message);
         }
         let Tally { count, first } = self.zero_limits;
         if count > 0 {
-            let message = format!("{count} rows have a limit of 0, which allows no sale: leave it empty for no limit");
+            let message = tr!(
+                "{count} rows have a limit of 0, which allows no sale: leave it empty for no limit",
+                "有 {count} 行限额是 0，一笔也不能消费：不限请留空"
+            );
             warnings.add(first, message);
         }
     }
@@ -424,7 +465,10 @@ fn merge<T: Copy + Default + PartialEq>(known: &mut Option<(T, u32)>, figure: Op
 }
 
 fn different(first: u32) -> String {
-    format!("line {first} opens the same account with another figure: leave one of the two empty")
+    tr!(
+        "line {first} opens the same account with another figure: leave one of the two empty",
+        "第 {first} 行给同一个账户写了另一个开户数：请留空其中一个"
+    )
 }
 
 /// A row under its headings, read by column.
@@ -452,25 +496,33 @@ impl Row<'_> {
 
     fn card(&self, problems: &mut Problems) -> Option<CardNo> {
         if self.text(Column::Card).is_empty() {
-            let message = "the row has no card number: write 1 to 10 digits, or delete the row";
+            let message = tr(
+                "the row has no card number: write 1 to 10 digits, or delete the row",
+                "这一行没有卡号：请写 1 到 10 位数字，或者删掉这一行",
+            );
             problems.add_in_column(self.0.line(), &Column::Card.label(), message);
         }
         self.read(Column::Card, problems, value::card)
     }
 }
 
-const AS_TEXT: &str = "format the column as text and enter it again";
-
 fn account(text: &str) -> Result<AccountId, String> {
     let text = &*value::name(text)?;
     // Full-width forms are half-width by now.
     if text.starts_with(OWN_MARK) {
-        return Err(
-            "only a card's own account begins with @: leave the field empty for it, or write another name".into()
-        );
+        return Err(tr(
+            "only a card's own account begins with @: leave the field empty for it, or write another name",
+            "只有卡自己的账户以 @ 开头：要用它请留空，否则写别的编号",
+        )
+        .into());
     }
-    AccountId::try_from(text)
-        .map_err(|_| "longer than 24 bytes (a Chinese character takes 3): write a shorter one, such as a number".into())
+    AccountId::try_from(text).map_err(|_| {
+        tr(
+            "longer than 24 bytes (a Chinese character takes 3): write a shorter one, such as a number",
+            "超过 24 字节（一个汉字占 3 字节）：请写短一些，例如一个号码",
+        )
+        .into()
+    })
 }
 
 fn status(text: &str) -> Result<CardStatus, String> {
@@ -480,7 +532,11 @@ fn status(text: &str) -> Result<CardStatus, String> {
         "冻结" | "已冻结" => Ok(CardStatus::Frozen),
         "注销" | "已注销" => Ok(CardStatus::Closed),
         word => CardStatus::from_word(word).ok_or_else(|| {
-            format!("{}: write active 正常, lost 挂失, frozen 冻结, closed 注销, or leave it empty", shown(text))
+            tr!(
+                "{}: write active 正常, lost 挂失, frozen 冻结, closed 注销, or leave it empty",
+                "{}：请写 正常 active、挂失 lost、冻结 frozen、注销 closed，或者留空",
+                shown(text)
+            )
         }),
     }
 }
@@ -489,34 +545,54 @@ fn status(text: &str) -> Result<CardStatus, String> {
 fn subsidy(text: &str) -> Result<(), String> {
     match value::money(text)? {
         Money::ZERO => Ok(()),
-        _ => Err("the subsidy purse is not served yet: leave it empty, and add what is due to the balance".into()),
+        _ => Err(tr(
+            "the subsidy purse is not served yet: leave it empty, and add what is due to the balance",
+            "还没有补贴钱包：请留空，把补贴加进余额",
+        )
+        .into()),
     }
 }
 
 /// The message never holds the value.
 fn pin(text: &str) -> Result<Pin, String> {
-    Pin::parse(value::plain(text).as_bytes())
-        .ok_or_else(|| "a PIN is 1 to 8 digits: write it so, with the column as text".into())
+    Pin::parse(value::plain(text).as_bytes()).ok_or_else(|| {
+        tr(
+            "a PIN is 1 to 8 digits: write it so, with the column as text",
+            "密码是 1 到 8 位数字：请照此写，这一列设成文本格式",
+        )
+        .into()
+    })
 }
 
 /// A PIN that is not the card's other one: the board would not know which was meant.
 fn pin_and_not(other: Option<Pin>) -> impl Fn(&str) -> Result<Pin, String> {
     move |text| {
         let value = pin(text)?;
-        if Some(value) == other { Err("it is the card's pin: write another".into()) } else { Ok(value) }
+        if Some(value) == other {
+            Err(tr("it is the card's pin: write another", "与卡的密码相同：请写另一个").into())
+        } else {
+            Ok(value)
+        }
     }
 }
 
 /// The message never holds the value: who knows a code can pay with it.
 fn code(text: &str) -> Result<Vec<u8>, String> {
     if is_scientific(text) {
-        return Err(format!("a spreadsheet made a rounded number of it: {AS_TEXT}"));
+        return Err(tr!("a spreadsheet made a rounded number of it: {}", "被电子表格舍入了：{}", value::as_text()));
     }
     if text.starts_with(['\'', '’', '‘']) {
-        return Err("it begins with an apostrophe, a spreadsheet's mark of a text: remove it".into());
+        return Err(tr(
+            "it begins with an apostrophe, a spreadsheet's mark of a text: remove it",
+            "以撇号开头，那是电子表格的文本标记：请去掉",
+        )
+        .into());
     }
     if text.len() > CODE_LEN_MAX || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-        return Err(format!("a code is at most {CODE_LEN_MAX} characters of ASCII: write it so, or leave it empty"));
+        return Err(tr!(
+            "a code is at most {CODE_LEN_MAX} characters of ASCII: write it so, or leave it empty",
+            "二维码至多 {CODE_LEN_MAX} 个 ASCII 字符：请照此写，或者留空"
+        ));
     }
     Ok(text.as_bytes().to_vec())
 }

@@ -3,6 +3,8 @@
 //! Configuration and card table report all their problems at once, in the file's order (design.md,
 //! sections 3 to 5). A message never holds a PIN, a member code or a whole card number: a reload logs it.
 
+use crate::lang::tr;
+use crate::tr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -35,7 +37,7 @@ impl fmt::Display for Problem {
             write!(f, "{}:", self.line)?;
         }
         if let Some(column) = &self.column {
-            write!(f, " column {column}:")?;
+            f.write_str(&tr!(" column {column}:", " {column} 列："))?;
         }
         write!(f, " {}", self.message)
     }
@@ -79,7 +81,10 @@ impl Problems {
                 file: self.file,
                 line: 0,
                 column: None,
-                message: format!("and {more} more: correct these first, then check again"),
+                message: tr!(
+                    "and {more} more: correct these first, then check again",
+                    "还有 {more} 个：先改好这些，再检查"
+                ),
             });
         }
         self.kept
@@ -98,7 +103,7 @@ impl Problems {
 /// card number stands in another column.
 pub(crate) fn shown(value: &str) -> String {
     if value.chars().any(char::is_numeric) && !value.chars().any(char::is_alphabetic) {
-        return "these digits".to_owned();
+        return tr("these digits", "这些数字").to_owned();
     }
     masked(value)
 }

@@ -12,6 +12,8 @@ pub(crate) mod value;
 use self::heading::{Heading, Holds, Named, label};
 use self::rows::{Row, Rows};
 use crate::files::problem::{PROBLEMS_SHOWN_MAX, Problems, masked, quoted};
+use crate::lang::{Text, tr};
+use crate::tr;
 
 /// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more is some other sheet.
 const TITLE_ROWS_MAX: usize = 8;
@@ -29,7 +31,7 @@ pub(crate) struct Layout<T: 'static> {
     /// The column that makes a row the one with the headings.
     pub first: usize,
     /// What an error says where that row is missing.
-    pub wanted: &'static str,
+    pub wanted: Text,
     /// What becomes of a heading that is none of the columns'.
     pub unknown: fn(heading: &str) -> Unknown,
 }
@@ -87,12 +89,14 @@ pub(crate) fn read<T: Named>(
     let mut rooms = Rooms::default();
     let mut titles: Vec<(u32, String)> = Vec::new();
     let mut is_first = true;
-    let refusal = |(line, found): (u32, String)| (line, format!("{}; here stands {found}", layout.wanted));
+    let refusal = |(line, found): (u32, String)| {
+        (line, tr!("{}; here stands {found}", "{}；这里写的是 {found}", layout.wanted.words()))
+    };
     while let Some(row) = rows.next() {
         let row = match row {
             Ok(row) => row,
             Err(fault) => {
-                let sentence = format!("{}; it stands in column {}", fault.kind.words(), fault.place + 1);
+                let sentence = tr!("{}; it stands in column {}", "{}；在第 {} 列", fault.kind.words(), fault.place + 1);
                 problems.add(fault.line, sentence);
                 continue;
             }
@@ -118,12 +122,24 @@ pub(crate) fn read<T: Named>(
             continue;
         }
         if row.count() > COLUMNS_MAX {
-            problems.add(row.line, format!("more than {COLUMNS_MAX} columns: delete what is no card table's"));
+            problems.add(
+                row.line,
+                tr!(
+                    "more than {COLUMNS_MAX} columns: delete what is no card table's",
+                    "超过 {COLUMNS_MAX} 列：请删掉不属于卡表的"
+                ),
+            );
             return None;
         }
         header = Some(Header::read(row, delimiter, layout, problems, warnings));
         for (line, title) in titles.drain(..) {
-            warnings.add(line, format!("the headings stand below: this line is taken for a title, {title}"));
+            warnings.add(
+                line,
+                tr!(
+                    "the headings stand below: this line is taken for a title, {title}",
+                    "列名在下面：这一行当作标题，{title}"
+                ),
+            );
         }
     }
     if let Some(title) = titles.into_iter().next() {
@@ -137,7 +153,10 @@ pub(crate) fn read<T: Named>(
     if !text.is_empty() && !text.ends_with(['\n', '\r']) {
         // CR, LF or both end a line.
         let last = 1 + text.matches('\n').count() + text.replace("\r\n", "").matches('\r').count();
-        let sentence = "the last line has no end, as where a file was cut while it was saved or copied: check its last row, then end it with a line break";
+        let sentence = tr(
+            "the last line has no end, as where a file was cut while it was saved or copied: check its last row, then end it with a line break",
+            "最后一行没有换行，像是保存或复制时被截断：检查最后一行，再补上换行",
+        );
         warnings.add(u32::try_from(last).unwrap_or(0), sentence);
     }
     let (headings, delimiter) = header.map_or_else(|| (Vec::new(), b','), |header| (header.names, header.delimiter));
@@ -170,17 +189,23 @@ fn found(row: Row<'_>) -> String {
 /// Why the headings were perhaps not found.
 fn hint(row: Row<'_>, delimiter: u8, is_said: bool) -> &'static str {
     if row.fields().any(|field| field.contains('，') || field.contains('；')) {
-        return ": it is divided by full-width commas; write half-width ones";
+        return tr(": it is divided by full-width commas; write half-width ones", "：用的是全角逗号；请改成半角");
     }
     if is_separator_line(row.field(0)) {
-        return ": sep= names one character, such as sep=; or sep=,; correct the line, or delete it";
+        return tr(
+            ": sep= names one character, such as sep=; or sep=,; correct the line, or delete it",
+            "：sep= 后面只写一个字符，例如 sep=; 或 sep=,；请改正或删掉这一行",
+        );
     }
     if is_said && row.count() == 1 {
-        return ": it is not divided by what the line sep= says; correct that line, or delete it";
+        return tr(
+            ": it is not divided by what the line sep= says; correct that line, or delete it",
+            "：分隔符不是 sep= 那行说的；请改正或删掉那一行",
+        );
     }
     let is_whole = row.count() == 1;
     if delimiter == b',' && (row.field(0).contains(['|', '、']) || is_whole && row.field(0).trim().contains(' ')) {
-        return ": divide it by commas";
+        return tr(": divide it by commas", "：请用逗号分隔");
     }
     ""
 }
@@ -250,7 +275,7 @@ impl Header {
                     problems.add_in_column(
                         row.line,
                         &label(&layout.columns[*column]),
-                        format!("{}: {sentence}", masked(field)),
+                        tr!("{}: {sentence}", "{}：{sentence}", masked(field)),
                     );
                 }
                 Heading::Unknown => match (layout.unknown)(field) {
@@ -261,7 +286,10 @@ impl Header {
             let Some(column) = read.column() else { continue };
             if let Some(first) = header.places[column] {
                 let (first, second) = (first + 1, place + 1);
-                let message = format!("columns {first} and {second} both say so: delete one, or rename it");
+                let message = tr!(
+                    "columns {first} and {second} both say so: delete one, or rename it",
+                    "第 {first} 列和第 {second} 列都叫这个：删掉一个，或者改名"
+                );
                 problems.add_in_column(row.line, &label(&layout.columns[column]), message);
             } else {
                 header.places[column] = Some(place);
@@ -272,7 +300,10 @@ impl Header {
 }
 
 /// What is said of an amount whose rest stands in the next field.
-const GROUPED: &str = "with what follows it looks like an amount with a comma for the thousands: write 1234.50, or put quotes around the amount; an amount that is meant is written with its decimals, such as 1.00";
+const GROUPED: Text = Text::new(
+    "with what follows it looks like an amount with a comma for the thousands: write 1234.50, or put quotes around the amount; an amount that is meant is written with its decimals, such as 1.00",
+    "与后面的合起来像是带千位逗号的金额：请写 1234.50，或者给金额加引号；真是这个数，就写上小数，例如 1.00",
+);
 
 /// Amounts before three digits in another column: `1,234`, or 1 yuan and room 234. That the others have something there, too, tells rooms.
 #[derive(Default)]
@@ -306,7 +337,7 @@ impl Rooms {
         for (line, place) in &self.suspects {
             let is_column = self.rows >= Self::ROWS_MIN && 2 * self.filled[*place] > self.rows;
             if let Some(column) = header.columns[place - 1].filter(|_| !is_column) {
-                problems.add_in_column(*line, &label(&layout.columns[column]), GROUPED);
+                problems.add_in_column(*line, &label(&layout.columns[column]), GROUPED.words());
             }
         }
     }
@@ -357,12 +388,15 @@ impl<'a> Cells<'a> {
                     suspect = suspect.or(Some(place));
                     continue;
                 }
-                problems.add_in_column(row.line, &label(before), GROUPED);
+                problems.add_in_column(row.line, &label(before), GROUPED.words());
                 return None;
             }
             let is_no_text = header.names.get(place).is_some_and(|name| !name.is_empty()) && next != Some(Holds::Text);
             if before.holds() == Holds::Card && !is_no_text && value::is_wiegand(head, tail) {
-                let sentence = "with what follows it looks like a number as it is printed on a card, 077,30211, without quotes: write the number that a terminal sends, `posgate cards number` finds it";
+                let sentence = tr(
+                    "with what follows it looks like a number as it is printed on a card, 077,30211, without quotes: write the number that a terminal sends, `posgate cards number` finds it",
+                    "与后面的合起来像是卡面上印的号码 077,30211，没加引号：请写终端发来的卡号，`posgate cards number` 能找出来",
+                );
                 problems.add_in_column(row.line, &label(before), sentence);
                 return None;
             }
@@ -373,15 +407,20 @@ impl<'a> Cells<'a> {
             None => (),
             Some(place) if place >= header.names.len() => {
                 let delimiter = char::from(header.delimiter);
-                let name = if delimiter == ',' { "comma".to_owned() } else { masked(&delimiter.to_string()) };
+                let name =
+                    if delimiter == ',' { tr("comma", "逗号").to_owned() } else { masked(&delimiter.to_string()) };
                 problems.add(
                     row.line,
-                    format!("more fields than the header has: put quotes around a value that holds a {name}"),
+                    tr!(
+                        "more fields than the header has: put quotes around a value that holds a {name}",
+                        "字段比列名多：值里有{name}的，请加引号"
+                    ),
                 );
             }
             Some(place) => {
-                let sentence = format!(
+                let sentence = tr!(
                     "column {} has no heading, and here a value: did a comma within an earlier value move it there? Else give the column a heading, x_… if it is your own",
+                    "第 {} 列没有列名，这里却有值：是不是前面的值里有逗号？不是就给它起个列名，自己用的写 x_…",
                     place + 1
                 );
                 problems.add(row.line, sentence);

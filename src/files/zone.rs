@@ -5,6 +5,8 @@
 //! allocates nothing. A line of the ledger needs an offset, so the last answer is kept for the quarter of
 //! an hour it was asked in (no zone changes twice in one): the rules are searched four times an hour, not once a line.
 
+use crate::lang::tr;
+use crate::tr;
 use core::cell::Cell;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -65,20 +67,20 @@ impl Zone {
     /// What is wrong with it, in words that may follow a colon.
     pub fn from_posix(text: &str) -> Result<Self, String> {
         // Without directories and with a reader that finds nothing, tz-rs looks at no file.
-        let rules_only = TimeZoneSettings::new(&[], |_| Err("not a file".into()));
+        let rules_only = TimeZoneSettings::new(&[], |_| Err(tr("not a file", "不是文件").into()));
         let parse = |text: &str| rules_only.parse_posix_tz(text);
         match text {
             // POSIX wants an offset, and everybody leaves it out: OpenWrt's default is `UTC`.
             "UTC" | "GMT" => return Ok(Self::utc()),
             // tz-rs would take these for files.
-            "" | "localtime" => return Err("not a POSIX time zone".to_owned()),
-            _ if text.starts_with(':') => return Err("not a POSIX time zone".to_owned()),
+            "" | "localtime" => return Err(tr("not a POSIX time zone", "不是 POSIX 时区").to_owned()),
+            _ if text.starts_with(':') => return Err(tr("not a POSIX time zone", "不是 POSIX 时区").to_owned()),
             _ => (),
         }
         let rules = parse(text)
             .or_else(|error| parse(&format!("{text}{SUMMER_TIME}")).map_err(|_| error))
             .or_else(|error| TimeZone::from_tz_data(&file_of(text)).map_err(|_| error))
-            .map_err(|error| format!("not a POSIX time zone ({error})"))?;
+            .map_err(|error| tr!("not a POSIX time zone ({error})", "不是 POSIX 时区（{error}）"))?;
         Self::from_rules(rules)
     }
 
@@ -95,7 +97,8 @@ impl Zone {
     /// # Errors
     /// What is wrong with it, in words that may follow a colon.
     pub fn from_file(contents: &[u8]) -> Result<Self, String> {
-        let rules = TimeZone::from_tz_data(contents).map_err(|error| format!("not a zone file ({error})"))?;
+        let rules = TimeZone::from_tz_data(contents)
+            .map_err(|error| tr!("not a zone file ({error})", "不是时区文件（{error}）"))?;
         Self::from_rules(rules)
     }
 
@@ -183,7 +186,7 @@ impl Zone {
         };
         let mut kinds = rules.as_ref().local_time_types().iter().chain(&of_rule);
         if kinds.any(|kind| kind.ut_offset().unsigned_abs() >= 86_400) {
-            return Err("a time zone is less than 24 hours from UTC".to_owned());
+            return Err(tr("a time zone is less than 24 hours from UTC", "时区与 UTC 相差不到 24 小时").to_owned());
         }
         Ok(Self { rules, recent: Cell::new(None) })
     }
@@ -221,8 +224,8 @@ fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Resu
     if let Some(text) = configured.map(str::trim).filter(|text| !text.is_empty()) {
         let source = format!("timezone '{text}'");
         let zone = named(text, root).map_err(|error| {
-            format!(
-                "{source}: {error}; write a POSIX time zone, such as 'CST-8' for China, or the name of a zone file here"
+            tr!(
+                "{source}: {error}; write a POSIX time zone, such as 'CST-8' for China, or the name of a zone file here", "{source}：{error}；请写 POSIX 时区，例如中国是 'CST-8'，或者本机有其文件的时区名"
             )
         })?;
         surprises(text, &source, &mut warnings);
@@ -235,7 +238,7 @@ fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Resu
                 surprises(text.trim(), &source, &mut warnings);
                 return Ok(Found { zone, source, warnings });
             }
-            Err(error) => warnings.push(format!("{source}: {error}; passed over")),
+            Err(error) => warnings.push(tr!("{source}: {error}; passed over", "{source}：{error}；不用它")),
         }
     }
     match read(root, "etc/TZ") {
@@ -249,17 +252,18 @@ fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Resu
                     return Ok(Found { zone, source, warnings });
                 }
                 Err(_) if line.is_empty() => (),
-                Err(error) => warnings.push(format!("{source}: '{line}': {error}; passed over")),
+                Err(error) => warnings
+                    .push(tr!("{source}: '{line}': {error}; passed over", "{source}：'{line}'：{error}；不用它")),
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-        Err(error) => warnings.push(format!("/etc/TZ: {error}; passed over")),
+        Err(error) => warnings.push(tr!("/etc/TZ: {error}; passed over", "/etc/TZ：{error}；不用它")),
     }
     match read(root, "etc/localtime").map(|bytes| Zone::from_file(&bytes)) {
         Ok(Ok(zone)) => return Ok(Found { zone, source: "/etc/localtime".to_owned(), warnings }),
-        Ok(Err(error)) => warnings.push(format!("/etc/localtime: {error}; passed over")),
+        Ok(Err(error)) => warnings.push(tr!("/etc/localtime: {error}; passed over", "/etc/localtime：{error}；不用它")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-        Err(error) => warnings.push(format!("/etc/localtime: {error}; passed over")),
+        Err(error) => warnings.push(tr!("/etc/localtime: {error}; passed over", "/etc/localtime：{error}；不用它")),
     }
     Ok(Found { zone: Zone::utc(), source: "UTC (no zone found)".to_owned(), warnings })
 }
@@ -276,7 +280,7 @@ fn named(text: &str, root: &Path) -> Result<Zone, String> {
     // A name may be a path: `TZ=:/etc/localtime` is common.
     let path = name.strip_prefix('/').map_or_else(|| format!("usr/share/zoneinfo/{name}"), str::to_owned);
     match read(root, &path) {
-        Ok(bytes) => Zone::from_file(&bytes).map_err(|what| format!("{error}/{path} is {what}")),
+        Ok(bytes) => Zone::from_file(&bytes).map_err(|what| tr!("{error}/{path} is {what}", "{error}/{path} {what}")),
         Err(_) if matches!(name, "UTC" | "Etc/UTC" | "GMT") => Ok(Zone::utc()),
         Err(what) => {
             write!(error, "the zone file /{path} cannot be read: {what}").expect("a String takes everything");
@@ -296,8 +300,8 @@ fn surprises(text: &str, source: &str, warnings: &mut Vec<String>) {
             && hours.starts_with(|first: char| first == '+' || ('1'..='9').contains(&first))
         {
             let hours = hours.trim_start_matches('+');
-            warnings.push(format!(
-                "{source}: in a POSIX time zone this is {hours} hours WEST of Greenwich; east of it is written {name}-{hours}"
+            warnings.push(tr!(
+                "{source}: in a POSIX time zone this is {hours} hours WEST of Greenwich; east of it is written {name}-{hours}", "{source}：在 POSIX 时区里这是格林尼治以西 {hours} 小时；以东写作 {name}-{hours}"
             ));
         }
     }

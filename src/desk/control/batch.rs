@@ -4,6 +4,8 @@
 //! its command, what the file is for, its card, and which of the card's rows it is ([`Row::nth`]). So the file may be sorted, saved
 //! again or mended, and nothing is done twice (design.md, section 8). A row may have a key of its own instead.
 
+use crate::lang::tr;
+use crate::tr;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -105,20 +107,24 @@ impl Shape {
         }
     }
 
-    const fn wanted(self) -> &'static str {
+    const fn wanted(self) -> crate::lang::Text {
         match self {
-            Self::Move(_) => {
-                "the first line must name the columns card 卡号 and amount 金额 (or uses 次数); note 备注 and key 操作编号 may follow"
-            }
-            Self::Card(_) => {
-                "the first line must name the column card 卡号; name 姓名, note 备注 and key 操作编号 may follow"
-            }
-            Self::Account => {
-                "the first line must name the columns card 卡号 and account 编号; note 备注 and key 操作编号 may follow"
-            }
-            Self::Rename => {
-                "the first line must name the columns old 原编号 and new 新编号; note 备注 and key 操作编号 may follow"
-            }
+            Self::Move(_) => crate::lang::Text::new(
+                "the first line must name the columns card 卡号 and amount 金额 (or uses 次数); note 备注 and key 操作编号 may follow",
+                "第一行要写列名 卡号 card 和 金额 amount（或 次数 uses）；后面可以有 备注 note、操作编号 key",
+            ),
+            Self::Card(_) => crate::lang::Text::new(
+                "the first line must name the column card 卡号; name 姓名, note 备注 and key 操作编号 may follow",
+                "第一行要写列名 卡号 card；后面可以有 姓名 name、备注 note、操作编号 key",
+            ),
+            Self::Account => crate::lang::Text::new(
+                "the first line must name the columns card 卡号 and account 编号; note 备注 and key 操作编号 may follow",
+                "第一行要写列名 卡号 card 和 编号 account；后面可以有 备注 note、操作编号 key",
+            ),
+            Self::Rename => crate::lang::Text::new(
+                "the first line must name the columns old 原编号 and new 新编号; note 备注 and key 操作编号 may follow",
+                "第一行要写列名 原编号 old 和 新编号 new；后面可以有 备注 note、操作编号 key",
+            ),
         }
     }
 
@@ -129,8 +135,9 @@ impl Shape {
             wanted: self.wanted(),
             // A key column under another name would be lost in silence, and a row done twice.
             unknown: |heading| {
-                Unknown::Refuse(format!(
+                Unknown::Refuse(tr!(
                     "unknown column {}: delete it, or name it x_… if it is your own",
+                    "不认识的列 {}：请删掉，自己用的写成 x_…",
                     masked(heading)
                 ))
             },
@@ -228,7 +235,7 @@ fn shape(command: &str) -> Option<Shape> {
 pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Problem>> {
     let (mut problems, mut warnings) = (Problems::new(file), Problems::new(file));
     let Some(shape) = shape(command) else {
-        problems.add(0, format!("{command} takes no file"));
+        problems.add(0, tr!("{command} takes no file", "{command} 没有批量文件"));
         return Err(problems.into_list());
     };
     let mut orders: Vec<Row> = Vec::new();
@@ -246,7 +253,10 @@ pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Pro
         if let Some(mut order) = read_row(cells, shape, problems) {
             if let Some(key) = &order.key {
                 if let Some(first) = keys.insert(key.clone(), line) {
-                    let sentence = format!("line {first} has the same key: give each its own");
+                    let sentence = tr!(
+                        "line {first} has the same key: give each its own",
+                        "第 {first} 行的操作编号相同：各用一个"
+                    );
                     problems.add_in_column(line, &label(KEY), sentence);
                 }
             } else {
@@ -257,15 +267,23 @@ pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Pro
             orders.push(order);
         }
         if orders.len() > ROWS_MAX {
-            let sentence = format!(
-                "more than {ROWS_MAX} rows, and the server remembers no more: divide the file, and give each part a name of its own"
+            let sentence = tr!(
+                "more than {ROWS_MAX} rows, and the server remembers no more: divide the file, and give each part a name of its own",
+                "超过 {ROWS_MAX} 行，服务器记不住更多：请把文件分开，各用一个名称"
             );
             problems.add(line, sentence);
             is_over = true;
         }
     });
     if orders.is_empty() && problems.is_empty() {
-        problems.add(0, format!("no orders: {}, and below it stands a row for each", shape.wanted()));
+        problems.add(
+            0,
+            tr!(
+                "no orders: {}, and below it stands a row for each",
+                "没有要办的：{}，下面每件一行",
+                shape.wanted().words()
+            ),
+        );
     }
     if problems.is_empty() {
         Ok(Orders { rows: orders, warnings: warnings.into_list() })
@@ -278,12 +296,15 @@ pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Pro
 fn check_columns(shape: Shape, cells: Cells<'_>, problems: &mut Problems) -> bool {
     let mut is_right = true;
     for column in (0..COLUMNS.len()).filter(|column| cells.has(*column) && !shape.takes(*column)) {
-        let sentence = "these orders do not take it: delete the column, or name it x_… if it is your own";
+        let sentence = tr(
+            "these orders do not take it: delete the column, or name it x_… if it is your own",
+            "这个命令用不到这一列：请删掉，自己用的写成 x_…",
+        );
         problems.add_in_column(0, &label(column), sentence);
         is_right = false;
     }
     if !shape.columns().iter().all(|group| group.iter().any(|column| cells.has(*column))) {
-        problems.add(cells.line(), shape.wanted());
+        problems.add(cells.line(), shape.wanted().words());
         is_right = false;
     }
     is_right
@@ -319,16 +340,20 @@ fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<R
     };
     let note = read(cells, NOTE, problems, |text| match Note::try_from(text) {
         Ok(_) if !text.chars().any(char::is_control) => Ok(text.to_owned()),
-        _ => Err("write at most 96 bytes in one line".to_owned()),
+        _ => Err(tr("write at most 96 bytes in one line", "请写在一行里，至多 96 字节").to_owned()),
     });
     let key = read(cells, KEY, problems, |text| match text {
         "" => Ok(None),
         text if is_key(text) => Ok(Some(text.to_owned())),
-        text => Err(format!("{} is no key: write 1 to 40 letters, digits and signs without blanks", masked(text))),
+        text => Err(tr!(
+            "{} is no key: write 1 to 40 letters, digits and signs without blanks",
+            "{} 不能做操作编号：请写 1 到 40 个字母、数字和符号，不含空白",
+            masked(text)
+        )),
     });
     let holder = read(cells, NAME, problems, |text| match text.len() {
         0..=HOLDER_LEN_MAX => Ok(text.to_owned()),
-        _ => Err(format!("at most {HOLDER_LEN_MAX} bytes: is this a name?")),
+        _ => Err(tr!("at most {HOLDER_LEN_MAX} bytes: is this a name?", "至多 {HOLDER_LEN_MAX} 字节：这是姓名吗？")),
     });
     Some(Row { line: cells.line(), act: act?, holder: holder?, note: note?, key: key?, nth: 1 })
 }
@@ -346,7 +371,11 @@ fn read_move(cells: Cells<'_>, way: Way, problems: &mut Problems) -> Option<Act>
         text => amount(text, is_signed, has_uses),
     });
     if !is_signed && uses.is_some_and(|uses| uses < 0) {
-        problems.add_in_column(cells.line(), &label(USES), "below zero: write it without a sign, or use adjust");
+        problems.add_in_column(
+            cells.line(),
+            &label(USES),
+            tr("below zero: write it without a sign, or use adjust", "是负数：请不写符号，或者用 adjust"),
+        );
     }
     Some(Act::Move { way, card: card?, amount: amount?, uses: uses? })
 }
@@ -354,14 +383,22 @@ fn read_move(cells: Cells<'_>, way: Way, problems: &mut Problems) -> Option<Act>
 fn account(text: &str) -> Result<AccountId, String> {
     let text = &*value::plain(text);
     match AccountId::try_from(text) {
-        _ if text.is_empty() => Err("the account is missing: write it, or delete the row".to_owned()),
+        _ if text.is_empty() => {
+            Err(tr("the account is missing: write it, or delete the row", "缺编号：请写上，或者删掉这一行").to_owned())
+        }
         Ok(account) if text.len() <= 24 && !text.chars().any(char::is_control) => Ok(account),
-        Ok(_) | Err(_) => Err("an account is at most 24 bytes in one line".to_owned()),
+        Ok(_) | Err(_) => {
+            Err(tr("an account is at most 24 bytes in one line", "编号写在一行里，至多 24 字节").to_owned())
+        }
     }
 }
 
 fn card(text: &str) -> Result<CardNo, String> {
-    if text.is_empty() { Err("the card is missing: write it, or delete the row".to_owned()) } else { value::card(text) }
+    if text.is_empty() {
+        Err(tr("the card is missing: write it, or delete the row", "缺卡号：请写上，或者删掉这一行").to_owned())
+    } else {
+        value::card(text)
+    }
 }
 
 fn amount(text: &str, is_signed: bool, may_be_zero: bool) -> Result<Balance, String> {
@@ -369,17 +406,27 @@ fn amount(text: &str, is_signed: bool, may_be_zero: bool) -> Result<Balance, Str
     let digits = if is_signed { text.strip_prefix('+').unwrap_or(text) } else { text };
     let amount = Balance::parse(digits.as_bytes()).filter(|_| digits.len() == text.len() || !digits.starts_with('-'));
     match amount {
-        None if text.is_empty() => Err("the amount is missing: write it, or delete the row".to_owned()),
-        None => {
-            Err(value::amount_wanted(text, if is_signed { "-9999999.99 to 9999999.99" } else { "0.01 to 9999999.99" }))
+        None if text.is_empty() => {
+            Err(tr("the amount is missing: write it, or delete the row", "缺金额：请写上，或者删掉这一行").to_owned())
         }
+        None => Err(value::amount_wanted(
+            text,
+            if is_signed {
+                tr("-9999999.99 to 9999999.99", "-9999999.99 到 9999999.99")
+            } else {
+                tr("0.01 to 9999999.99", "0.01 到 9999999.99")
+            },
+        )),
         Some(amount) if amount.fen().unsigned_abs() > u64::from(Money::MAX.fen()) => {
-            Err(format!("at most {} in one order", Money::MAX))
+            Err(tr!("at most {} in one order", "一次至多 {}", Money::MAX))
         }
         Some(amount) if amount < Balance::ZERO && !is_signed => {
-            Err("below zero: write it without a sign, or use adjust".to_owned())
+            Err(tr("below zero: write it without a sign, or use adjust", "是负数：请不写符号，或者用 adjust")
+                .to_owned())
         }
-        Some(Balance::ZERO) if !may_be_zero => Err("nothing would move: delete the row".to_owned()),
+        Some(Balance::ZERO) if !may_be_zero => {
+            Err(tr("nothing would move: delete the row", "什么也不会变：请删掉这一行").to_owned())
+        }
         Some(amount) => Ok(amount),
     }
 }

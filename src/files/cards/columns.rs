@@ -3,6 +3,8 @@
 use crate::files::problem::masked;
 use crate::files::sheet::heading::{Holds, Named, label, nearest};
 use crate::files::sheet::{Layout, Unknown};
+use crate::lang::{Text, tr};
+use crate::tr;
 
 /// A column we read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -469,7 +471,10 @@ const RESTRICTING_ALONE: &[(&[&str], &[Column])] = &[
 pub(super) const LAYOUT: Layout<ColumnSpec> = Layout {
     columns: COLUMNS,
     first: Column::Card as usize,
-    wanted: "the first line must name the columns, and one must be card or 卡号: write a header such as card,account,name,status,balance",
+    wanted: Text::new(
+        "the first line must name the columns, and one must be card or 卡号: write a header such as card,account,name,status,balance",
+        "第一行要写列名，其中要有 卡号 或 card：例如 卡号,编号,姓名,状态,余额",
+    ),
     unknown,
 };
 
@@ -486,15 +491,22 @@ fn unknown(heading: &str) -> Unknown {
     let near = nearest(heading, columns.map(|column| column.spec())).map(|spec| vec![spec.column]);
     if let Some(columns) = restricting.map(|(_, columns)| columns.to_vec()).or(near) {
         let names: Vec<String> = columns.iter().map(|column| column.label()).collect();
-        return Unknown::Refuse(format!(
+        return Unknown::Refuse(tr!(
             "{} is none of the columns, and sounds like one that restricts cards: if it is {}, call it so; if it restricts nothing, name it x_…",
+            "没有 {} 这一列，听起来却像是限制卡的：如果是 {}，请改成这个名称；不限制什么，就写成 x_…",
             masked(heading),
-            names.join(" or ")
+            names.join(tr(" or ", " 或 "))
         ));
     }
-    let near = nearest(heading, COLUMNS).map(|spec| format!(" (if it is {}, call it so)", label(spec)));
-    let remedy = "name it x_… if it is your own, to be rid of this line";
-    Unknown::Warn(format!("unknown column {} is ignored{}; {remedy}", masked(heading), near.unwrap_or_default()))
+    let near = nearest(heading, COLUMNS)
+        .map(|spec| tr!(" (if it is {}, call it so)", "（如果是 {}，请改成这个名称）", label(spec)));
+    let remedy = tr("name it x_… if it is your own, to be rid of this line", "自己用的请写成 x_…，就不再提示");
+    Unknown::Warn(tr!(
+        "unknown column {} is ignored{}; {remedy}",
+        "不认识的列 {}，不读{}；{remedy}",
+        masked(heading),
+        near.unwrap_or_default()
+    ))
 }
 
 impl Column {

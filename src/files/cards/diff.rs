@@ -3,6 +3,8 @@
 //! Both files are read as the server reads them, so a status in Chinese is the same as one in English. PINs and member codes are secrets: of
 //! them it says that they changed, and nothing else.
 
+use crate::lang::tr;
+use crate::tr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
@@ -219,7 +221,7 @@ fn changes(was: &CardRecord, now: &CardRecord, old: &Table, new: &Table) -> Vec<
         (Column::Code, was.code != now.code),
     ] {
         if is_changed {
-            list.push(format!("{} changed", column.spec().english));
+            list.push(tr!("{} changed", "{} 改了", column.spec().english));
         }
     }
     list
@@ -227,39 +229,55 @@ fn changes(was: &CardRecord, now: &CardRecord, old: &Table, new: &Table) -> Vec<
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (word, lines) in [("new", &self.new), ("gone", &self.gone), ("changed", &self.changed)] {
+        for (word, lines) in [
+            (tr("new      ", "新增     "), &self.new),
+            (tr("gone     ", "去掉     "), &self.gone),
+            (tr("changed  ", "改动     "), &self.changed),
+        ] {
             for line in lines {
-                writeln!(f, "{word:<8} {line}")?;
+                writeln!(f, "{word}{line}")?;
             }
         }
         for Ignored { account, figures: (balance, uses), opened } in &self.ignored {
             writeln!(
                 f,
-                "ignored  {account}: balance {balance} uses {uses}: the account is open in the ledger with {} and {} uses, which count; use `posgate ctl topup` or `adjust`",
-                opened.balance, opened.uses
+                "{}",
+                tr!(
+                    "ignored  {account}: balance {balance} uses {uses}: the account is open in the ledger with {} and {} uses, which count; use `posgate ctl topup` or `adjust`",
+                    "不起作用 {account}：余额 {balance} 次数 {uses}：账本里已开户，有 {} 元、{} 次，以账本为准；请用 `posgate ctl topup` 或 `adjust`",
+                    opened.balance,
+                    opened.uses
+                )
             )?;
         }
         for (card, sentence) in &self.elsewhere {
-            writeln!(f, "ignored  {card}: {sentence}")?;
+            writeln!(f, "{}{card}: {sentence}", tr("ignored  ", "不起作用 "))?;
         }
         if self.loses_many {
             writeln!(
                 f,
-                "note     so many cards would be gone that a reload refuses the file; it says how to take it all the same"
+                "{}",
+                tr(
+                    "note     so many cards would be gone that a reload refuses the file; it says how to take it all the same",
+                    "注意     去掉的卡太多，重读会拒绝这个文件；它会说明怎样仍然采用"
+                )
             )?;
         }
         let Self { new, gone, changed, same, ignored, elsewhere, .. } = self;
-        write!(
-            f,
+        f.write_str(&tr!(
             "{} new, {} gone, {} changed, {same} the same; {} figures ignored",
+            "新增 {}，去掉 {}，改动 {}，相同 {same}；不起作用的开户数 {}",
             new.len(),
             gone.len(),
             changed.len(),
             ignored.len()
-        )?;
+        ))?;
         match elsewhere.len() {
             0 => Ok(()),
-            count => write!(f, "; {count} cards on other accounts by the ledger, which stand"),
+            count => f.write_str(&tr!(
+                "; {count} cards on other accounts by the ledger, which stand",
+                "；{count} 张卡在账本里属于别的账户，以账本为准"
+            )),
         }
     }
 }

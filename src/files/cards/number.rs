@@ -3,6 +3,8 @@
 use crate::engine::model::CardNo;
 use crate::engine::model::forms::{self, wiegand};
 use crate::files::sheet::value::plain;
+use crate::lang::tr;
+use crate::tr;
 
 /// What a terminal may send for a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +34,24 @@ pub fn candidates(text: &str) -> Vec<Candidate> {
     let text = plain(text);
     let text = text.trim().trim_start_matches('#');
     if let Some((facility, number)) = facility_and_number(text) {
-        found.add(facility << 16 | number, "as facility and number (Wiegand 26), of which a card may have more bytes");
+        found.add(
+            facility << 16 | number,
+            tr(
+                "as facility and number (Wiegand 26), of which a card may have more bytes",
+                "当作区号和号码（Wiegand 26），卡本身可能还有更多字节",
+            ),
+        );
         return found.0;
     }
     let is_decimal = text.bytes().all(|byte| byte.is_ascii_digit());
     if is_decimal && let Some(card) = CardNo::parse(text.as_bytes()) {
-        found.add(card.value(), "as a decimal number");
+        found.add(card.value(), tr("as a decimal number", "当作十进制数"));
         let (facility, number) = (card.value() / 100_000, card.value() % 100_000);
         if text.len() == 8 && facility <= 255 && number <= 65_535 {
-            found.add(facility << 16 | number, "as facility and number (Wiegand 26) without the comma");
+            found.add(
+                facility << 16 | number,
+                tr("as facility and number (Wiegand 26) without the comma", "当作没写逗号的区号和号码（Wiegand 26）"),
+            );
         }
     }
     for (value, how) in hexadecimal(text) {
@@ -60,7 +71,7 @@ impl Found {
         }
         let card = CardNo::from_value(value);
         self.push(card, how.to_owned());
-        forms::first(card, forms::LIKELY, |form, words| self.push(form, format!("{how}; {words}")));
+        forms::first(card, forms::LIKELY, |form, words| self.push(form, tr!("{how}; {words}", "{how}；{words}")));
     }
 
     fn push(&mut self, card: CardNo, how: String) {

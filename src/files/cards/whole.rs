@@ -7,6 +7,8 @@ use super::CardFile;
 use super::columns::Column;
 use crate::engine::model::text::HiddenAccount;
 use crate::engine::model::{AccountHistory, AccountId, CardNo, CardTable};
+use crate::lang::tr;
+use crate::tr;
 
 /// The columns that restrict what a card may do, or say what it is: where one is gone, so are its restrictions.
 const RESTRICTING: [Column; 11] = [
@@ -88,9 +90,10 @@ fn lost_cards(before: &Before, after: &CardFile) -> Option<String> {
     if !are_too_many_gone(gone.len(), of) {
         return None;
     }
-    let what = if gone.len() == of { "all of them" } else { "more than a tenth" };
+    let what =
+        if gone.len() == of { tr("all of them", "全部") } else { tr("more than a tenth", "超过十分之一") };
     let named = named(gone.iter().map(|card| CardNo::from_value(*card).padded().masked().to_string()), gone.len());
-    Some(format!("it lacks {} of {of} cards, {what}: {named}", gone.len()))
+    Some(tr!("it lacks {} of {of} cards, {what}: {named}", "{of} 张卡里少了 {} 张，{what}：{named}", gone.len()))
 }
 
 /// Whether so many cards gone of those before are too many for a table that is whole: all, or more than a tenth and more than three.
@@ -103,8 +106,12 @@ fn lost_columns(before: &Before, after: &CardFile) -> Option<String> {
     let is_gone = |column: &&Column| before.columns.contains(column) && !columns.contains(column);
     let gone: Vec<String> = RESTRICTING.iter().filter(is_gone).map(|column| column.label()).collect();
     let is_one = gone.len() == 1;
-    let words = if is_one { "a column that was there" } else { "columns that were there" };
-    (!gone.is_empty()).then(|| format!("it lacks {words}: {}", gone.join(", ")))
+    let words = if is_one {
+        tr("a column that was there", "原来有的一列")
+    } else {
+        tr("columns that were there", "原来有的几列")
+    };
+    (!gone.is_empty()).then(|| tr!("it lacks {words}: {}", "少了{words}：{}", gone.join(", ")))
 }
 
 /// Cards that would be put on accounts which hold somebody's money.
@@ -117,23 +124,35 @@ fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn AccountHisto
         .filter(|record| ledger.account_of(record.card).is_none())
         .map(|record| {
             let (line, card) = (record.line, record.card.masked());
-            format!("line {line}: card {card} on account {}", HiddenAccount(&record.account))
+            tr!(
+                "line {line}: card {card} on account {}",
+                "第 {line} 行：卡 {card} 在账户 {}",
+                HiddenAccount(&record.account)
+            )
         })
         .collect();
     let named = named(strange.iter().cloned(), strange.len());
-    (!strange.is_empty())
-        .then(|| format!("it puts cards on accounts that have moved money and that they were not on before: {named}"))
+    (!strange.is_empty()).then(|| {
+        tr!(
+            "it puts cards on accounts that have moved money and that they were not on before: {named}",
+            "把卡放到了动过账、以前不是它们的账户上：{named}"
+        )
+    })
 }
 
 fn named(names: impl Iterator<Item = String>, count: usize) -> String {
     let shown: Vec<String> = names.take(SHOWN_MAX).collect();
     let more = count.saturating_sub(SHOWN_MAX);
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    if more == 0 { shown.join(", ") } else { tr!("{} and {more} more", "{}，还有 {more} 个", shown.join(", ")) }
 }
 
 /// How a file with this crc, against which these sentences speak, is taken all the same.
 pub fn refusal(sentences: &[String], crc: u32) -> String {
-    format!("{}: if this is right, `posgate ctl reload --accept {crc:08x}` takes just this file", sentences.join("; "))
+    tr!(
+        "{}: if this is right, `posgate ctl reload --accept {crc:08x}` takes just this file",
+        "{}：如果没错，`posgate ctl reload --accept {crc:08x}` 只采用这个文件",
+        sentences.join("; ")
+    )
 }
 
 /// Whether a file is the beginning of its good copy, cut off within a line: nobody edits so, a power failure does.

@@ -9,6 +9,8 @@ mod texts;
 pub mod uci;
 mod values;
 
+use crate::lang::tr;
+use crate::tr;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddrV4;
@@ -85,7 +87,10 @@ pub fn check_listen(listen: &[SocketAddrV4]) -> Result<(), String> {
     for (index, one) in listen.iter().enumerate() {
         let clashes = |other: &&SocketAddrV4| (**other == *one && one.port() != 0) || values::excludes(**other, *one);
         if let Some(other) = listen[..index].iter().find(clashes) {
-            return Err(format!("{one} and {other} exclude each other: leave one of them out"));
+            return Err(tr!(
+                "{one} and {other} exclude each other: leave one of them out",
+                "{one} 与 {other} 不能并存：去掉一个"
+            ));
         }
     }
     Ok(())
@@ -96,8 +101,13 @@ pub fn check_listen(listen: &[SocketAddrV4]) -> Result<(), String> {
 /// # Errors
 /// What to write instead.
 pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
-    values::endpoint(text)
-        .ok_or_else(|| format!("{} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}", typed(text)))
+    values::endpoint(text).ok_or_else(|| {
+        tr!(
+            "{} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}",
+            "{} 不是地址：请写 192.168.1.1 或 192.168.1.1:{PORT}",
+            typed(text)
+        )
+    })
 }
 
 /// Reads a configuration file.
@@ -117,11 +127,17 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
 pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
     let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| whole(format!("cannot read the configuration: {error}; name another with --config FILE")))?;
+    File::open(path).and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)).map_err(|error| {
+        whole(tr!(
+            "cannot read the configuration: {error}; name another with --config FILE",
+            "读不了配置：{error}；请用 --config FILE 指定另一个"
+        ))
+    })?;
     if bytes.len() as u64 > FILE_LEN_MAX {
-        return Err(whole(format!("larger than {FILE_LEN_MAX} bytes: this is no configuration of posgate")));
+        return Err(whole(tr!(
+            "larger than {FILE_LEN_MAX} bytes: this is no configuration of posgate",
+            "超过 {FILE_LEN_MAX} 字节：这不是 posgate 的配置"
+        )));
     }
     Ok(read(&bytes, path))
 }
@@ -142,11 +158,17 @@ fn read(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
     let sections = uci::read(&text, &mut problems);
     // What is empty, or cut before it, must not mean that every source and every device is served.
     if !sections.iter().any(|section| section.kind == "server") {
-        problems.add(0, "there is no section config server: is the file empty, or cut short? write config server 'main' and its options");
+        problems.add(0, tr("there is no section config server: is the file empty, or cut short? write config server 'main' and its options", "没有 config server 这一段：文件是空的，还是被截断了？请写 config server 'main' 和它的选项"));
     }
     if !bytes.is_empty() && !bytes.ends_with(b"\n") {
         let line = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
-        warnings.add(line, "the last line has no end: look whether the file was cut short, then end the line");
+        warnings.add(
+            line,
+            tr(
+                "the last line has no end: look whether the file was cut short, then end the line",
+                "最后一行没有换行：看看文件是不是被截断了，再补上换行",
+            ),
+        );
     }
     let crc = crc32fast::hash(bytes);
     let mut settings = settings::assemble(&sections, file, crc, &mut problems, &mut warnings);
@@ -165,7 +187,7 @@ fn decode(bytes: &[u8], problems: &mut Problems) -> String {
         Some(rest) => {
             problems.add(
                 1,
-                "a byte order mark stands before the text, and uci reads no such file: save it as UTF-8 without BOM",
+                tr("a byte order mark stands before the text, and uci reads no such file: save it as UTF-8 without BOM", "文件开头有 BOM，uci 读不了：请存成不带 BOM 的 UTF-8"),
             );
             rest
         }
@@ -173,9 +195,21 @@ fn decode(bytes: &[u8], problems: &mut Problems) -> String {
     };
     for (line, content) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         if content.contains(&0) {
-            problems.add(line, "a NUL byte: this is no text file; save it as UTF-8 text");
+            problems.add(
+                line,
+                tr(
+                    "a NUL byte: this is no text file; save it as UTF-8 text",
+                    "有 NUL 字节：这不是文本文件；请存成 UTF-8 文本",
+                ),
+            );
         } else if std::str::from_utf8(content).is_err() {
-            problems.add(line, "this is not UTF-8: save the file as UTF-8 (not GBK, not ANSI)");
+            problems.add(
+                line,
+                tr(
+                    "this is not UTF-8: save the file as UTF-8 (not GBK, not ANSI)",
+                    "这不是 UTF-8：请把文件存成 UTF-8（不是 GBK，也不是 ANSI）",
+                ),
+            );
         }
     }
     String::from_utf8_lossy(bytes).into_owned()

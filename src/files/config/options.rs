@@ -4,6 +4,8 @@
 //! when it is not given. Each [`Form`] knows its bounds and says them, so an error can tell what to write instead.
 
 use crate::engine::limits::{PERIODS_MAX, PIN_TRIES_MAX, TEXT_LEN_MAX};
+use crate::lang::tr;
+use crate::tr;
 
 /// A type of section.
 #[derive(Debug)]
@@ -93,37 +95,82 @@ pub enum Form {
 }
 
 impl Form {
-    /// What to write: the end of a sentence that begins with "write".
+    /// What to write: the end of a sentence that begins with "write" or 请写.
     pub fn wanted(self) -> String {
         match self {
-            Self::Foreign => "anything".into(),
-            Self::Flag => "1 or 0 (also on, off, yes, no, true, false, enabled, disabled)".into(),
-            Self::Number { min, max } => format!("a whole number from {min} to {max}"),
-            Self::Word(words) => words.join(" or "),
-            Self::Money => "yuan with at most two decimals, up to 9999999.99, such as 12.50".into(),
-            Self::Time => "a time from 00:00 to 23:59, such as 07:30".into(),
-            Self::TimeEnd => "a time from 00:00 to 24:00, such as 13:30".into(),
-            Self::Days => "days as numbers, 1 = Monday to 7 = Sunday, such as 1-5 or 1,3,5 or 6-7".into(),
-            Self::Machine => "a machine number of 1 to 10 digits, such as 00002".into(),
-            Self::Serial => "the serial that the device sends, at most 20 letters and digits".into(),
-            Self::Address => "an IPv4 address such as 192.168.1.218".into(),
-            Self::Endpoint => "an IPv4 address such as 0.0.0.0, or one with a port such as 0.0.0.0:39192".into(),
-            Self::Network => "an IPv4 network such as 192.168.1.0/24, or one address".into(),
-            Self::Interface => "a network interface such as br-lan, at most 15 characters".into(),
-            Self::Path => "a path, absolute or relative to this file".into(),
-            Self::PathOrNone => "a path, absolute or relative to this file, or '' for none".into(),
-            Self::Label { len_max } => format!("a text of 1 to {len_max} bytes (a Chinese character takes 3)"),
-            Self::Name => "a name of 1 to 64 bytes without ;".into(),
-            Self::Pin => "a PIN of 1 to 8 digits".into(),
-            Self::Zone => {
-                "a POSIX TZ (CST-8 is China's time, UTC0 is UTC), or a zone's name where this machine has its file"
+            Self::Foreign => tr("anything", "什么都可以").into(),
+            Self::Flag => tr(
+                "1 or 0 (also on, off, yes, no, true, false, enabled, disabled)",
+                " 1 或 0（也可写 on、off、yes、no、true、false、enabled、disabled）",
+            )
+            .into(),
+            Self::Number { min, max } => tr!("a whole number from {min} to {max}", " {min} 到 {max} 的整数"),
+            Self::Word(words) => tr!("{}", " {}", words.join(tr(" or ", " 或 "))),
+            Self::Money => tr(
+                "yuan with at most two decimals, up to 9999999.99, such as 12.50",
+                "元，至多两位小数，最大 9999999.99，例如 12.50",
+            )
+            .into(),
+            Self::Time => tr("a time from 00:00 to 23:59, such as 07:30", " 00:00 到 23:59 的时刻，例如 07:30").into(),
+            Self::TimeEnd => {
+                tr("a time from 00:00 to 24:00, such as 13:30", " 00:00 到 24:00 的时刻，例如 13:30").into()
+            }
+            Self::Days => tr(
+                "days as numbers, 1 = Monday to 7 = Sunday, such as 1-5 or 1,3,5 or 6-7",
+                "星期几的数字，1 是周一，7 是周日，例如 1-5、1,3,5 或 6-7",
+            )
+            .into(),
+            Self::Machine => {
+                tr("a machine number of 1 to 10 digits, such as 00002", " 1 到 10 位数字的机号，例如 00002").into()
+            }
+            Self::Serial => tr(
+                "the serial that the device sends, at most 20 letters and digits",
+                "设备发来的硬件号，至多 20 个字母和数字",
+            )
+            .into(),
+            Self::Address => tr("an IPv4 address such as 192.168.1.218", " IPv4 地址，例如 192.168.1.218").into(),
+            Self::Endpoint => tr(
+                "an IPv4 address such as 0.0.0.0, or one with a port such as 0.0.0.0:39192",
+                " IPv4 地址，例如 0.0.0.0，或带端口，例如 0.0.0.0:39192",
+            )
+            .into(),
+            Self::Network => tr(
+                "an IPv4 network such as 192.168.1.0/24, or one address",
+                " IPv4 网段，例如 192.168.1.0/24，或者一个地址",
+            )
+            .into(),
+            Self::Interface => {
+                tr("a network interface such as br-lan, at most 15 characters", "网卡名，例如 br-lan，至多 15 个字符")
                     .into()
             }
-            Self::Template => format!(
-                "a text in one line of at most {TEXT_LEN_MAX} bytes of GBK, without commas, with \\n where the display breaks a line"
+            Self::Path => {
+                tr("a path, absolute or relative to this file", "路径：绝对路径，或从本文件算起的相对路径").into()
+            }
+            Self::PathOrNone => tr(
+                "a path, absolute or relative to this file, or '' for none",
+                "路径：绝对路径，或从本文件算起的相对路径；不要就写 ''",
+            )
+            .into(),
+            Self::Label { len_max } => tr!(
+                "a text of 1 to {len_max} bytes (a Chinese character takes 3)",
+                " 1 到 {len_max} 字节的文字（一个汉字占 3 字节）"
             ),
-            Self::Words => format!("words in one line of at most {TEXT_LEN_MAX} bytes of GBK, without commas"),
-            Self::Trailer => "three numbers from 0 to 255 such as 20,0,1".into(),
+            Self::Name => tr("a name of 1 to 64 bytes without ;", " 1 到 64 字节的名称，不含 ;").into(),
+            Self::Pin => tr("a PIN of 1 to 8 digits", " 1 到 8 位数字的密码").into(),
+            Self::Zone => tr(
+                "a POSIX TZ (CST-8 is China's time, UTC0 is UTC), or a zone's name where this machine has its file",
+                " POSIX TZ（CST-8 是中国时间，UTC0 是 UTC），或者本机有其文件的时区名",
+            )
+            .into(),
+            Self::Template => tr!(
+                "a text in one line of at most {TEXT_LEN_MAX} bytes of GBK, without commas, with \\n where the display breaks a line",
+                "一行文字，GBK 至多 {TEXT_LEN_MAX} 字节，没有半角逗号，显示屏换行处写 \\n"
+            ),
+            Self::Words => tr!(
+                "words in one line of at most {TEXT_LEN_MAX} bytes of GBK, without commas",
+                "一行文字，GBK 至多 {TEXT_LEN_MAX} 字节，没有半角逗号"
+            ),
+            Self::Trailer => tr("three numbers from 0 to 255 such as 20,0,1", "三个 0 到 255 的数，例如 20,0,1").into(),
         }
     }
 }

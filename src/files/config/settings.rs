@@ -2,6 +2,8 @@
 //!
 //! Reading goes on after a problem, with the option's default, so that one run shows them all.
 
+use crate::lang::tr;
+use crate::tr;
 use std::net::SocketAddrV4;
 use std::path::Path;
 
@@ -66,7 +68,10 @@ pub(super) fn assemble(
     if let Some(control) = &settings.control
         && control.as_os_str().len() > SOCKET_PATH_LEN_MAX
     {
-        let message = format!("the path of control is too long for a socket: at most {SOCKET_PATH_LEN_MAX} bytes");
+        let message = tr!(
+            "the path of control is too long for a socket: at most {SOCKET_PATH_LEN_MAX} bytes",
+            "control 的路径太长，做不了套接字：至多 {SOCKET_PATH_LEN_MAX} 字节"
+        );
         warnings.add(settings.line_of("control", 0), message);
     }
 
@@ -91,7 +96,10 @@ fn check_sections(sections: &[Section], problems: &mut Problems) {
         let Some(spec) = SECTIONS.iter().find(|spec| spec.kind == section.kind) else {
             let known = SECTIONS.iter().map(|spec| spec.kind);
             let kind = quoted(&section.kind);
-            problems.add(section.line, format!("unknown section type {kind}: {}", advice(&section.kind, known)));
+            problems.add(
+                section.line,
+                tr!("unknown section type {kind}: {}", "没有 {kind} 这种段：{}", advice(&section.kind, known)),
+            );
             continue;
         };
         let before = &sections[..index];
@@ -100,19 +108,36 @@ fn check_sections(sections: &[Section], problems: &mut Problems) {
             Some(1) if count > 0 => {
                 let first = before.iter().find(|other| other.kind == section.kind).map_or(0, |first| first.line);
                 let kind = spec.kind;
-                problems
-                    .add(section.line, format!("a second config {kind}: put its options into the one in line {first}"));
+                problems.add(
+                    section.line,
+                    tr!(
+                        "a second config {kind}: put its options into the one in line {first}",
+                        "又一个 config {kind}：把它的选项写到第 {first} 行那一段里"
+                    ),
+                );
             }
             // Once is enough: the first that is too many.
             Some(count_max) if count == count_max => {
-                problems.add(section.line, format!("too many config {} sections: at most {count_max} fit", spec.kind));
+                problems.add(
+                    section.line,
+                    tr!(
+                        "too many config {} sections: at most {count_max} fit",
+                        "config {} 段太多：至多 {count_max} 段",
+                        spec.kind
+                    ),
+                );
             }
             Some(_) | None => (),
         }
         if let Some(name) = &section.name
             && let Some(first) = before.iter().find(|other| other.name.as_ref() == Some(name))
         {
-            let message = format!("the section name {} is taken by line {}: choose another", quoted(name), first.line);
+            let message = tr!(
+                "the section name {} is taken by line {}: choose another",
+                "段名 {} 已经在第 {} 行用了：换一个",
+                quoted(name),
+                first.line
+            );
             problems.add(section.line, message);
         }
     }
@@ -194,7 +219,10 @@ fn read_device(
     if gbk::decode(&name_gbk) != name.trim() {
         let line = reader.line_of("name");
         let shown = gbk::decode(&name_gbk);
-        warnings.add(line, format!("displays will show the name {} as {}", quoted(&name), quoted(&shown)));
+        warnings.add(
+            line,
+            tr!("displays will show the name {} as {}", "名称 {} 在显示屏上会显示成 {}", quoted(&name), quoted(&shown)),
+        );
     }
     let rule = DeviceRule {
         machine: MachineNo::from_value(0),
@@ -281,14 +309,19 @@ fn check_devices(devices: &[(u32, DeviceRule)], problems: &mut Problems, warning
         let before = &devices[..index];
         if let Some((first, _)) = before.iter().find(|(_, other)| other.machine == device.machine) {
             let machine = device.machine;
-            let message = format!("machine {machine} is registered in line {first} already: remove one of the two");
+            let message = tr!(
+                "machine {machine} is registered in line {first} already: remove one of the two",
+                "机号 {machine} 已在第 {first} 行登记：去掉其中一个"
+            );
             problems.add(*line, message);
         } else if let Some((first, other)) =
             before.iter().find(|(_, other)| device.serial.is_some() && other.serial == device.serial)
         {
             let (machine, other) = (device.machine, other.machine);
-            let message =
-                format!("machines {other} (line {first}) and {machine} have the same serial: is one mistyped?");
+            let message = tr!(
+                "machines {other} (line {first}) and {machine} have the same serial: is one mistyped?",
+                "机号 {other}（第 {first} 行）与 {machine} 的硬件号相同：是不是写错了一个？"
+            );
             warnings.add(*line, message);
         }
     }
@@ -298,7 +331,12 @@ fn check_periods(periods: &[(u32, Period)], devices: &[(u32, DeviceRule)], place
     let with_devices = values::union(devices.iter().map(|(_, device)| device.places));
     for (line, period) in periods {
         for place in places.names(GroupSet(period.places.0 & !with_devices.0)) {
-            let message = format!("no device is at place {}: give one list place {}", quoted(place), quoted(place));
+            let message = tr!(
+                "no device is at place {}: give one list place {}",
+                "没有设备在 {} 这个地方：给一台设备写 list place {}",
+                quoted(place),
+                quoted(place)
+            );
             warnings.add(*line, message);
         }
     }
@@ -311,12 +349,17 @@ fn check_doors(doors: &[(u32, DoorRule)], devices: &[(u32, DeviceRule)], warning
         match devices.iter().find(|(_, device)| device.machine == machine) {
             Some((_, device)) if device.kind == DeviceKind::Board => (),
             Some((device_line, _)) => {
-                let message =
-                    format!("machine {machine} is a pos by line {device_line}: write option kind 'board' there");
+                let message = tr!(
+                    "machine {machine} is a pos by line {device_line}: write option kind 'board' there",
+                    "按第 {device_line} 行，机号 {machine} 是 pos：请在那里写 option kind 'board'"
+                );
                 warnings.add(*line, message);
             }
             None if any_board => {
-                let message = format!("no config device registers board {machine}, though others are: is it mistyped?");
+                let message = tr!(
+                    "no config device registers board {machine}, though others are: is it mistyped?",
+                    "没有 config device 登记门禁板 {machine}，别的都登记了：是不是写错了？"
+                );
                 warnings.add(*line, message);
             }
             None => (),
@@ -333,8 +376,14 @@ fn built_on() -> Date {
 fn advice<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let nearest = known.clone().map(|candidate| (distance(word, candidate), candidate)).min();
     match nearest {
-        Some((distance, candidate)) if distance <= 1 + candidate.len() / 5 => format!("did you mean {candidate}?"),
-        _ => format!("write one of {}, or begin your own names with x_", known.collect::<Vec<_>>().join(", ")),
+        Some((distance, candidate)) if distance <= 1 + candidate.len() / 5 => {
+            tr!("did you mean {candidate}?", "是不是 {candidate}？")
+        }
+        _ => tr!(
+            "write one of {}, or begin your own names with x_",
+            "请写 {} 之一；自己用的名称以 x_ 开头",
+            known.collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -388,18 +437,37 @@ impl<'a> Reader<'a> {
         let key = &setting.key;
         let spec = self.option(key).ok_or_else(|| self.unknown(key))?;
         match (spec.is_list, setting.is_list) {
-            (true, false) => return Err(format!("{key} is a list: write list {key} 'VALUE'")),
-            (false, true) => return Err(format!("{key} is no list: write option {key} 'VALUE'")),
+            (true, false) => {
+                return Err(tr!("{key} is a list: write list {key} 'VALUE'", "{key} 是列表：请写 list {key} '值'"));
+            }
+            (false, true) => {
+                return Err(tr!(
+                    "{key} is no list: write option {key} 'VALUE'",
+                    "{key} 不是列表：请写 option {key} '值'"
+                ));
+            }
             (true, true) | (false, false) => (),
         }
         if spec.form != Form::Foreign && setting.value.chars().any(char::is_control) {
-            return Err(format!("the value of {key} holds a line end or control character: is a quote missing?"));
+            return Err(tr!(
+                "the value of {key} holds a line end or control character: is a quote missing?",
+                "{key} 的值里有换行或控制字符：是不是少了引号？"
+            ));
         }
         if spec.form == Form::Template && setting.lost_line_break {
-            return Err(format!(r"{key}: in double quotes UCI reads \n as n: write single quotes"));
+            return Err(tr!(
+                r"{key}: in double quotes UCI reads \n as n: write single quotes",
+                r"{key}：UCI 把双引号里的 \n 读成 n：请用单引号"
+            ));
         }
         let first = self.settings.iter().find(|first| !spec.is_list && first.key == *key);
-        first.map_or(Ok(()), |first| Err(format!("{key} stands in line {} already: remove one of the two", first.line)))
+        first.map_or(Ok(()), |first| {
+            Err(tr!(
+                "{key} stands in line {} already: remove one of the two",
+                "{key} 在第 {} 行已经写了：去掉其中一个",
+                first.line
+            ))
+        })
     }
 
     fn unknown(&self, key: &str) -> String {
@@ -409,7 +477,7 @@ impl<'a> Reader<'a> {
             Vec::new()
         };
         let known = self.spec.options.iter().map(|option| option.key).chain(reasons.iter().map(String::as_str));
-        format!("config {} has no {}: {}", self.spec.kind, quoted(key), advice(key, known))
+        tr!("config {} has no {}: {}", "config {} 里没有 {}：{}", self.spec.kind, quoted(key), advice(key, known))
     }
 
     /// The table's row; every reason has one too.
@@ -434,7 +502,7 @@ impl<'a> Reader<'a> {
         let key = &setting.key;
         let wanted = self.known(key).form.wanted();
         let value = if key.contains("pin") { String::new() } else { format!(" {}", quoted(&setting.value)) };
-        self.problems.add(setting.line, format!("{key}{value}: write {wanted}"));
+        self.problems.add(setting.line, tr!("{key}{value}: write {wanted}", "{key}{value}：请写{wanted}"));
     }
 
     fn given(&self, key: &str) -> Option<&'a Setting> {
@@ -467,7 +535,13 @@ impl<'a> Reader<'a> {
     fn required<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         if self.given(key).is_none_or(|setting| setting.value.is_empty()) {
             let (kind, wanted) = (self.spec.kind, self.known(key).form.wanted());
-            self.problems.add(self.line_of(key), format!("config {kind} needs option {key}: write {wanted}"));
+            self.problems.add(
+                self.line_of(key),
+                tr!(
+                    "config {kind} needs option {key}: write {wanted}",
+                    "config {kind} 要有 option {key}：请写{wanted}"
+                ),
+            );
             return None;
         }
         self.read(key, parse)
@@ -498,7 +572,10 @@ impl<'a> Reader<'a> {
         for (index, value) in values.iter().enumerate() {
             if let Some(first) = values[..index].iter().position(|other| other == value) {
                 let first = given[first].line;
-                self.problems.add(given[index].line, format!("{key} stands in line {first} already: remove one"));
+                self.problems.add(
+                    given[index].line,
+                    tr!("{key} stands in line {first} already: remove one", "{key} 在第 {first} 行已经写了：去掉一个"),
+                );
             }
         }
     }
@@ -512,8 +589,9 @@ impl<'a> Reader<'a> {
         for (index, value) in values.iter().enumerate() {
             if let Some(first) = values[..index].iter().position(|other| values::excludes(*other, *value)) {
                 let (value, other) = (&given[index].value, &given[first].value);
-                let message = format!(
+                let message = tr!(
                     "listen {} and {} of line {} exclude each other: 0.0.0.0 is every address of this machine; remove one",
+                    "listen {} 与第 {2} 行的 {1} 不能并存：0.0.0.0 是本机的全部地址；去掉一个",
                     quoted(value),
                     quoted(other),
                     given[first].line
@@ -526,7 +604,10 @@ impl<'a> Reader<'a> {
     /// A span of a day that begins where it ends may mean never or always.
     fn refuse_empty_span(&mut self, from: Option<TimeOfDay>, to: Option<TimeOfDay>) {
         if from.is_some() && from == to {
-            let message = "from and to are equal: for the whole day write from '00:00' and to '24:00'";
+            let message = tr(
+                "from and to are equal: for the whole day write from '00:00' and to '24:00'",
+                "from 和 to 相等：整天请写 from '00:00'、to '24:00'",
+            );
             self.problems.add(self.line_of("to"), message);
         }
     }
@@ -569,7 +650,13 @@ impl<'a> Reader<'a> {
             };
             let set = known.intern(name);
             if set.is_none() {
-                self.problems.add(setting.line, format!("more than {GROUPS_MAX} different {key} names: use fewer"));
+                self.problems.add(
+                    setting.line,
+                    tr!(
+                        "more than {GROUPS_MAX} different {key} names: use fewer",
+                        "{key} 的名称超过 {GROUPS_MAX} 个：请少用几个"
+                    ),
+                );
             }
             sets.extend(set);
         }
@@ -580,7 +667,7 @@ impl<'a> Reader<'a> {
         let default = self.known(key).default.unwrap_or_default();
         let text = self.given(key).map_or(default, |setting| setting.value.as_str());
         texts::template(text).unwrap_or_else(|message| {
-            self.problems.add(self.line_of(key), format!("{key}: {message}"));
+            self.problems.add(self.line_of(key), tr!("{key}: {message}", "{key}：{message}"));
             Template::default()
         })
     }
@@ -588,7 +675,7 @@ impl<'a> Reader<'a> {
     fn words(&mut self, key: &str, default: &str) -> Vec<u8> {
         let text = self.given(key).map_or(default, |setting| setting.value.as_str());
         texts::words(text).unwrap_or_else(|message| {
-            self.problems.add(self.line_of(key), format!("{key}: {message}"));
+            self.problems.add(self.line_of(key), tr!("{key}: {message}", "{key}：{message}"));
             Vec::new()
         })
     }
@@ -599,7 +686,10 @@ impl<'a> Reader<'a> {
             let key = &setting.key;
             let missing = texts::missing_characters(&setting.value);
             if !missing.is_empty() {
-                warnings.add(setting.line, format!("{key}: displays lack {} and will show ?", quoted(&missing)));
+                warnings.add(
+                    setting.line,
+                    tr!("{key}: displays lack {} and will show ?", "{key}：显示屏没有 {}，会显示 ?", quoted(&missing)),
+                );
             }
         }
     }

@@ -7,6 +7,8 @@
 use crate::engine::gbk;
 use crate::engine::limits::TEXT_LEN_MAX;
 use crate::engine::model::rules::{Piece, Template, Variable};
+use crate::lang::tr;
+use crate::tr;
 
 const VARIABLES: &[(&str, Variable)] = &[
     ("name", Variable::Name),
@@ -36,7 +38,11 @@ pub(super) fn template(text: &str) -> Result<Template, String> {
         let (word, after) = rest.split_at(len);
         let Some((_, variable)) = VARIABLES.iter().find(|(known, _)| *known == word) else {
             let known: Vec<String> = VARIABLES.iter().map(|(known, _)| format!("${known}")).collect();
-            return Err(format!("${word} is no variable: write one of {}, or $$ for a dollar", known.join(" ")));
+            return Err(tr!(
+                "${word} is no variable: write one of {}, or $$ for a dollar",
+                "没有 ${word} 这个变量：请写 {} 之一；美元符号写 $$",
+                known.join(" ")
+            ));
         };
         push_literal(&mut pieces, &mut literal);
         pieces.push(Piece::Variable(*variable));
@@ -65,17 +71,28 @@ pub(super) fn missing_characters(text: &str) -> String {
 
 fn check_plain(text: &str) -> Result<(), String> {
     if text.contains(',') {
-        return Err("a comma would divide the frame: write ， or a blank instead".into());
+        return Err(tr(
+            "a comma would divide the frame: write ， or a blank instead",
+            "半角逗号会把报文切开：请写 ， 或空格",
+        )
+        .into());
     }
     if text.chars().any(char::is_control) {
-        return Err(r"a text stands in one line: write \n where the display breaks it".into());
+        return Err(tr(
+            r"a text stands in one line: write \n where the display breaks it",
+            r"文字要写在一行里：显示屏换行处请写 \n",
+        )
+        .into());
     }
     Ok(())
 }
 
 fn check_len(len: usize) -> Result<(), String> {
     if len > TEXT_LEN_MAX {
-        return Err(format!("{len} bytes of GBK are too long for a display: write at most {TEXT_LEN_MAX}"));
+        return Err(tr!(
+            "{len} bytes of GBK are too long for a display: write at most {TEXT_LEN_MAX}",
+            "GBK 有 {len} 字节，显示屏放不下：至多写 {TEXT_LEN_MAX}"
+        ));
     }
     Ok(())
 }

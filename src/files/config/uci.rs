@@ -5,6 +5,8 @@
 //! with a line end; quoted and unquoted pieces that touch are one word; an unquoted `#` begins a comment and
 //! an unquoted `;` ends a command. Where libuci silently ignores something (words after the value), we say so.
 
+use crate::lang::tr;
+use crate::tr;
 use std::iter::Peekable;
 use std::str::Chars;
 
@@ -57,14 +59,21 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Vec<Section> {
                 match sections.last_mut() {
                     Some(section) => section.settings.extend(setting),
                     None => {
-                        problems.add(line, "it belongs to no section: write a line such as config server before it");
+                        problems.add(
+                            line,
+                            tr(
+                                "it belongs to no section: write a line such as config server before it",
+                                "它不属于任何一段：请在前面写一行，例如 config server",
+                            ),
+                        );
                     }
                 }
             }
             other => problems.add(
                 line,
-                format!(
+                tr!(
                     "a line cannot begin with {}: write config, option or list, or # before a comment",
+                    "一行不能以 {} 开头：请写 config、option 或 list；注释前写 #",
                     shown(other)
                 ),
             ),
@@ -78,11 +87,23 @@ fn section(arguments: &[Word], line: u32, problems: &mut Problems) -> Option<Sec
         [kind] => (kind, None),
         [kind, name] => (kind, Some(name)),
         [] => {
-            problems.add(line, "config without a type: write for example config server 'main'");
+            problems.add(
+                line,
+                tr(
+                    "config without a type: write for example config server 'main'",
+                    "config 后面没有类型：请写例如 config server 'main'",
+                ),
+            );
             return None;
         }
         [_, _, ..] => {
-            problems.add(line, "too many words after config: write config TYPE or config TYPE 'NAME'");
+            problems.add(
+                line,
+                tr(
+                    "too many words after config: write config TYPE or config TYPE 'NAME'",
+                    "config 后面的词太多：请写 config 类型 或 config 类型 '名称'",
+                ),
+            );
             return None;
         }
     };
@@ -90,7 +111,13 @@ fn section(arguments: &[Word], line: u32, problems: &mut Problems) -> Option<Sec
         && !is_name(&name.text)
     {
         let name = shown(&name.text);
-        problems.add(line, format!("{name} is no section name: write letters, digits and _ only, or leave it out"));
+        problems.add(
+            line,
+            tr!(
+                "{name} is no section name: write letters, digits and _ only, or leave it out",
+                "{name} 不能做段名：只能写字母、数字和 _，也可以不写"
+            ),
+        );
     }
     let name = name.map(|name| name.text.clone()).filter(|name| !name.is_empty());
     Some(Section { kind: kind.text.clone(), name, line, settings: Vec::new() })
@@ -101,20 +128,46 @@ fn setting(arguments: &[Word], is_list: bool, line: u32, problems: &mut Problems
     let (key, value) = match arguments {
         [key, value] if is_name(&key.text) => (key, value),
         [key, _] => {
-            problems.add(line, format!("{} is no option name: write letters, digits and _ only", shown(&key.text)));
+            problems.add(
+                line,
+                tr!(
+                    "{} is no option name: write letters, digits and _ only",
+                    "{} 不能做选项名：只能写字母、数字和 _",
+                    shown(&key.text)
+                ),
+            );
             return None;
         }
         [] => {
-            problems.add(line, format!("{keyword} without a name: write {keyword} NAME 'VALUE'"));
+            problems.add(
+                line,
+                tr!(
+                    "{keyword} without a name: write {keyword} NAME 'VALUE'",
+                    "{keyword} 后面没有名称：请写 {keyword} 名称 '值'"
+                ),
+            );
             return None;
         }
         [key] => {
-            problems.add(line, format!("{} has no value: write {keyword} NAME 'VALUE'", shown(&key.text)));
+            problems.add(
+                line,
+                tr!(
+                    "{} has no value: write {keyword} NAME 'VALUE'",
+                    "{} 没有值：请写 {keyword} 名称 '值'",
+                    shown(&key.text)
+                ),
+            );
             return None;
         }
         // The words may be a PIN's: they are not repeated.
         [_, _, ..] => {
-            problems.add(line, format!("more than one value: put it in quotes, {keyword} NAME 'VALUE'"));
+            problems.add(
+                line,
+                tr!(
+                    "more than one value: put it in quotes, {keyword} NAME 'VALUE'",
+                    "不止一个值：请加引号，{keyword} 名称 '值'"
+                ),
+            );
             return None;
         }
     };
@@ -179,7 +232,10 @@ impl Lexer<'_> {
                     has_content = true;
                     let opened = self.line;
                     if !self.quoted(next, &mut word) {
-                        let message = format!("the quote {next} that opens here never closes: write another {next}");
+                        let message = tr!(
+                            "the quote {next} that opens here never closes: write another {next}",
+                            "这里开始的引号 {next} 没有结束：再写一个 {next}"
+                        );
                         problems.add(opened, message);
                         self.is_unclosed = true;
                         return None;

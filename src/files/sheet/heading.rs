@@ -5,6 +5,8 @@
 
 use super::value::half_width;
 use crate::files::config::options::FOREIGN_PREFIX;
+use crate::lang::tr;
+use crate::tr;
 
 /// A column's names.
 pub trait Named {
@@ -197,8 +199,13 @@ fn changes<T: Named>(remark: &str, column: usize, columns: &[T]) -> Option<Strin
     let mut parts = squashed.split(['/', ',', ';', '、', '|', '，', '；', '.']).filter(|part| !part.is_empty());
     let is_plain = is_plain_remark(&squashed, holds)
         || parts.all(|part| is_plain_remark(part, holds) || of_word(part, columns) == Some(column));
-    (!is_plain)
-        .then(|| format!("the remark may change what the column means: write {} without it", label(&columns[column])))
+    (!is_plain).then(|| {
+        tr!(
+            "the remark may change what the column means: write {} without it",
+            "附注可能改变这一列的意思：请只写 {}",
+            label(&columns[column])
+        )
+    })
 }
 
 /// Remarks that change nothing, whatever the column.
@@ -333,35 +340,42 @@ fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
         known.contains(&remark) || parts().any(|part| known.contains(&part) || known.contains(&bare(part).as_str()))
     };
     match holds {
-        Holds::Yuan if is_any(&["分", "人民币分", "分人民币", "fen", "cent", "cents", "分钱"]) => Some(
+        Holds::Yuan if is_any(&["分", "人民币分", "分人民币", "fen", "cent", "cents", "分钱"]) => Some(tr(
             "its amounts are fen: divide them by 100, and call the column so without the unit; posgate reads yuan, such as 5.50",
-        ),
-        Holds::Yuan if is_any(&["角", "毛", "jiao", "dime"]) => Some(
+            "金额是分：请除以 100，列名不带单位；posgate 读的是元，例如 5.50",
+        )),
+        Holds::Yuan if is_any(&["角", "毛", "jiao", "dime"]) => Some(tr(
             "its amounts are tenths of a yuan: divide them by 10, and call the column so without the unit; posgate reads yuan, such as 5.50",
-        ),
+            "金额是角：请除以 10，列名不带单位；posgate 读的是元，例如 5.50",
+        )),
         Holds::Yuan
             if is_any(&[
                 "万", "万元", "千", "千元", "百元", "百", "亿", "亿元", "k", "w", "wan", "thousand", "10k", "×100",
                 "*100", "x100", "100",
             ]) =>
         {
-            Some(
+            Some(tr(
                 "its amounts are no single yuan: multiply them, and call the column so without the unit; posgate reads yuan, such as 5.50",
-            )
+                "金额的单位比元大：请乘成元，列名不带单位；posgate 读的是元，例如 5.50",
+            ))
         }
         Holds::Yuan
             if is_any(&[
                 "美元", "港币", "港元", "欧元", "usd", "hkd", "eur", "$", "€", "积分", "points", "点", "次", "%",
             ]) =>
         {
-            Some("its amounts are no yuan: posgate reads yuan, such as 5.50")
+            Some(tr(
+                "its amounts are no yuan: posgate reads yuan, such as 5.50",
+                "金额不是元：posgate 读的是元，例如 5.50",
+            ))
         }
         Holds::Card
             if ["16", "十六进", "hex", "0x"].iter().any(|word| remark.contains(word)) && !remark.contains("10进") =>
         {
-            Some(
+            Some(tr(
                 "its numbers are hexadecimal: write what a terminal sends, decimal digits; `posgate cards number TEXT` shows what a number may be",
-            )
+                "卡号是十六进制：请写终端发来的十进制数字；`posgate cards number TEXT` 说明一个号码可能是什么",
+            ))
         }
         Holds::Card
             if [
@@ -371,9 +385,10 @@ fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
             .iter()
             .any(|word| remark.contains(word)) =>
         {
-            Some(
+            Some(tr(
                 "its numbers are perhaps not what a terminal sends: write that, 1 to 10 decimal digits; `posgate cards number TEXT` shows what a printed number may be",
-            )
+                "卡号也许不是终端发来的：请写终端发来的 1 到 10 位十进制数字；`posgate cards number TEXT` 说明卡面上的号码可能是什么",
+            ))
         }
         Holds::Date
             if [
@@ -402,7 +417,10 @@ fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
                     && !remark.contains("年/月/日")
             }) =>
         {
-            Some("its dates are of another kind: write the first or last day that counts, as 2026-11-22")
+            Some(tr(
+                "its dates are of another kind: write the first or last day that counts, as 2026-11-22",
+                "日期是另一种：请写第一天或最后一天，如 2026-11-22",
+            ))
         }
         Holds::Count
             if is_any(&[
@@ -420,12 +438,15 @@ fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
                 "max",
             ]) =>
         {
-            Some("its numbers are something else: the column holds the uses that the account opens with")
+            Some(tr(
+                "its numbers are something else: the column holds the uses that the account opens with",
+                "这些数是别的：这一列是开户的次数",
+            ))
         }
         Holds::Secret
             if ["md5", "加密", "密文", "hash", "sha", "hex", "16"].iter().any(|word| remark.contains(word)) =>
         {
-            Some("its values are encrypted: write the digits that a person keys")
+            Some(tr("its values are encrypted: write the digits that a person keys", "值是加密的：请写人按的数字"))
         }
         Holds::Card
         | Holds::Yuan

@@ -5,6 +5,7 @@
 //! goes on behind it, so that one run names all of them. A line break within quotes is a part of the value and
 //! counted as a line. The buffers are reused: a table of 65,536 cards costs one row.
 
+use crate::lang::tr;
 use core::ops::Range;
 
 /// Reads a text row by row.
@@ -62,14 +63,22 @@ impl FaultKind {
     /// What is wrong and what to do.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Open => "a quote that opens here is closed nowhere: remove it, or close it in this line",
-            Self::Swallows => {
-                "a quote that opens here swallows the next lines: remove it, or close it in this line; a value of several lines holds no delimiter"
-            }
-            Self::Behind => "something stands behind the closing quote: write a quote within a value twice",
-            Self::Within => {
-                "a quote stands within a value: remove it, or put quotes around the value and write it twice"
-            }
+            Self::Open => tr(
+                "a quote that opens here is closed nowhere: remove it, or close it in this line",
+                "这里开始的引号没有结束：去掉它，或者在这一行里写上另一个",
+            ),
+            Self::Swallows => tr(
+                "a quote that opens here swallows the next lines: remove it, or close it in this line; a value of several lines holds no delimiter",
+                "这里开始的引号吞掉了后面几行：去掉它，或者在这一行里写上另一个；跨行的值里不能有分隔符",
+            ),
+            Self::Behind => tr(
+                "something stands behind the closing quote: write a quote within a value twice",
+                "结束的引号后面还有东西：值里的引号要写两遍",
+            ),
+            Self::Within => tr(
+                "a quote stands within a value: remove it, or put quotes around the value and write it twice",
+                "值中间有引号：去掉它，或者给值加引号并把它写两遍",
+            ),
         }
     }
 }

@@ -2,12 +2,16 @@
 //!
 //! A file is in one encoding as a whole: short GBK words can look like UTF-8, so guessing line by line would garble names.
 
+use crate::lang::tr;
+use crate::tr;
 use encoding_rs::GB18030;
 
 use crate::files::problem::Problems;
 
 /// Says how to get a table out of a spreadsheet.
-const SAVE_AS_CSV: &str = "open it and save it as \"CSV UTF-8 (comma delimited)\"";
+fn save_as_csv() -> &'static str {
+    tr("open it and save it as \"CSV UTF-8 (comma delimited)\"", "请打开它，另存为“CSV UTF-8（逗号分隔）”")
+}
 
 /// The text without BOM, and the encoding's name; `None` if there is nothing to read on in.
 pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &'static str)> {
@@ -26,7 +30,14 @@ pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &
     if has_bom || is_mostly_utf8(bytes) {
         for (line, content) in lines(bytes) {
             if std::str::from_utf8(content).is_err() {
-                problems.add(line, format!("this line is not UTF-8, though the file is: {SAVE_AS_CSV}"));
+                problems.add(
+                    line,
+                    tr!(
+                        "this line is not UTF-8, though the file is: {}",
+                        "这一行不是 UTF-8，而文件是：{}",
+                        save_as_csv()
+                    ),
+                );
             }
         }
         return Some((String::from_utf8_lossy(bytes).into_owned(), "UTF-8"));
@@ -34,7 +45,8 @@ pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &
     // 0x0A is no part of any longer character of GB18030, so lines can be decoded one by one.
     for (line, content) in lines(bytes) {
         if GB18030.decode_without_bom_handling_and_without_replacement(content).is_none() {
-            problems.add(line, format!("this is neither UTF-8 nor GBK: {SAVE_AS_CSV}"));
+            problems
+                .add(line, tr!("this is neither UTF-8 nor GBK: {}", "这既不是 UTF-8 也不是 GBK：{}", save_as_csv()));
         }
     }
     Some((GB18030.decode_without_bom_handling(bytes).0.into_owned(), "GB18030"))
@@ -62,42 +74,48 @@ fn foreign(bytes: &[u8]) -> Option<String> {
     let start = head.trim_ascii_start();
     let kind = if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
         if has(b"opendocument.spreadsheet") {
-            "an OpenDocument spreadsheet (ods)"
+            tr("an OpenDocument spreadsheet (ods)", " OpenDocument 电子表格（ods）")
         } else {
-            "an Excel workbook (xlsx) or another zipped document (zip)"
+            tr("an Excel workbook (xlsx) or another zipped document (zip)", " Excel 工作簿（xlsx）或别的 zip 文档")
         }
     } else if bytes.starts_with(b"\xD0\xCF\x11\xE0") {
-        "an old Excel workbook (xls)"
+        tr("an old Excel workbook (xls)", "旧版 Excel 工作簿（xls）")
     } else if bytes.starts_with(b"\x1F\x8B") || bytes.starts_with(b"7z\xBC\xAF") || bytes.starts_with(b"Rar!") {
-        "a compressed file (gzip, 7z or rar)"
+        tr("a compressed file (gzip, 7z or rar)", "压缩文件（gzip、7z 或 rar）")
     } else if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
-        "UTF-16 (\"Unicode text\")"
+        tr("UTF-16 (\"Unicode text\")", " UTF-16（“Unicode 文本”）")
     } else if start.starts_with(b"%PDF") {
-        "a PDF"
+        tr("a PDF", " PDF")
     } else if start.starts_with(b"{\\rtf") {
-        "a Word document (RTF)"
+        tr("a Word document (RTF)", " Word 文档（RTF）")
     } else if start.starts_with(b"{\"") || start.starts_with(b"[{") {
         "JSON"
     } else if start.starts_with(b"ID;P") {
-        "a SYLK spreadsheet (slk)"
+        tr("a SYLK spreadsheet (slk)", " SYLK 电子表格（slk）")
     } else if start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(start).trim_ascii_start().starts_with(b"<") {
         if has(b"<?mso-application") || has(b"<Workbook") {
-            "an XML spreadsheet (Excel 2003), whatever its name says"
+            tr("an XML spreadsheet (Excel 2003), whatever its name says", " XML 电子表格（Excel 2003），不管它叫什么")
         } else {
-            "a web page (HTML or XML), whatever its name says"
+            tr("a web page (HTML or XML), whatever its name says", "网页（HTML 或 XML），不管它叫什么")
         }
     } else if bytes.contains(&0) {
         // In UTF-16 the characters that divide fields have a zero beside them.
         let is_utf16 = bytes.windows(2).any(|pair| matches!(pair, b",\0" | b"\0," | b"\t\0" | b"\0\t"));
-        if is_utf16 { "UTF-16 (\"Unicode text\") without a mark" } else { "no text: it holds NUL bytes" }
+        if is_utf16 {
+            tr("UTF-16 (\"Unicode text\") without a mark", "没有标记的 UTF-16（“Unicode 文本”）")
+        } else {
+            tr("no text: it holds NUL bytes", "二进制文件，里面有 NUL 字节")
+        }
     } else if bytes.contains(&0x1A) {
-        return Some(format!(
-            "a DOS end-of-file mark (0x1A) stands in the midst, as where two files were joined: {SAVE_AS_CSV}"
+        return Some(tr!(
+            "a DOS end-of-file mark (0x1A) stands in the midst, as where two files were joined: {}",
+            "中间有 DOS 的文件结束符（0x1A），像是两个文件拼在一起：{}",
+            save_as_csv()
         ));
     } else {
         return None;
     };
-    Some(format!("this is {kind}, not CSV: {SAVE_AS_CSV}"))
+    Some(tr!("this is {kind}, not CSV: {}", "这是{kind}，不是 CSV：{}", save_as_csv()))
 }
 
 /// Whether the lines with Chinese in them are rather UTF-8 with a few spoilt ones than GBK: one line of GBK pasted

@@ -3,6 +3,8 @@
 //! Digits may be full-width and carry a spreadsheet's mark of text (`'0088`); a value with one meaning is read, for any other the sentence says what it
 //! looks like and what to write. No sentence holds a card's number or a PIN: [`shown`] hides them.
 
+use crate::lang::tr;
+use crate::tr;
 use std::borrow::Cow;
 
 use crate::engine::model::{Balance, CardNo, Civil, Date, Money};
@@ -11,7 +13,9 @@ use crate::files::problem::shown;
 /// Uses that an account can open with, owe, or get.
 pub(crate) const USES_MAX: i32 = 9_999_999;
 
-const AS_TEXT: &str = "format the column as text and enter it again";
+pub(in crate::files) fn as_text() -> &'static str {
+    tr("format the column as text and enter it again", "把这一列设成文本格式，再重新输入")
+}
 
 /// Full-width forms of ASCII as half-width ones, and an ideographic blank as a blank: `８８` is what an input method makes of 88.
 pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
@@ -84,27 +88,31 @@ fn no_value(text: &str) -> Option<String> {
     const MISTAKES: [&str; 9] =
         ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"];
     if MISTAKES.contains(&text) || (!text.is_empty() && text.bytes().all(|byte| byte == b'#')) {
-        return Some("it is a spreadsheet's mark of a mistake, or of a column that is too narrow: correct the formula, or widen the column, and export again".to_owned());
+        return Some(tr("it is a spreadsheet's mark of a mistake, or of a column that is too narrow: correct the formula, or widen the column, and export again", "这是电子表格的出错标记，或者列太窄：改好公式或加宽这一列，再导出").to_owned());
     }
     if text.starts_with('=') {
-        return Some("it is a formula: export its value".to_owned());
+        return Some(tr("it is a formula: export its value", "这是公式：请导出它的值").to_owned());
     }
     None
 }
 
 fn scientific() -> String {
-    format!("it is what a spreadsheet makes of a long number: {AS_TEXT}")
+    tr!("it is what a spreadsheet makes of a long number: {}", "长数字被电子表格改成了这样：{}", as_text())
 }
 
 /// A card's number.
 pub(crate) fn card(text: &str) -> Result<CardNo, String> {
-    const WANTED: &str = "write the number as a terminal sends it, 1 to 10 digits";
-    const FORMS: &str = "`posgate cards number TEXT` shows what it may be";
+    let wanted = tr("write the number as a terminal sends it, 1 to 10 digits", "请写终端发来的卡号，1 到 10 位数字");
+    let forms = tr("`posgate cards number TEXT` shows what it may be", "`posgate cards number TEXT` 说明它可能是什么");
     let is_full_width = text.contains('，');
     let text = &*plain(text);
     if let Some(number) = CardNo::parse(text.as_bytes()) {
         if number.value() == 0 {
-            return Err("no card has the number 0: write the card's own, or delete the row".into());
+            return Err(tr(
+                "no card has the number 0: write the card's own, or delete the row",
+                "没有卡号是 0 的卡：请写卡号，或者删掉这一行",
+            )
+            .into());
         }
         return Ok(number.padded());
     }
@@ -118,40 +126,54 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
         .split_once('.')
         .is_some_and(|(whole, fraction)| is_digits(whole) && fraction.bytes().all(|byte| byte == b'0'))
     {
-        return Err(format!("a card number has no decimals: {AS_TEXT}"));
+        return Err(tr!("a card number has no decimals: {}", "卡号没有小数：{}", as_text()));
     }
     if is_digits(text) {
-        return Err(format!("more than 10 digits: {WANTED}"));
+        return Err(tr!("more than 10 digits: {wanted}", "超过 10 位：{wanted}"));
     }
     if text
         .split_once([',', ':', '-', '/', ' ', '，'])
         .filter(|(facility, number)| is_digits(facility) && is_digits(number))
         .is_some_and(|(facility, number)| is_wiegand(&format!("{facility:0>3}"), &format!("{number:0>5}")))
     {
-        return Err(format!("it looks like a number as it is printed on a card, 077,30211: {WANTED}; {FORMS}"));
+        return Err(tr!(
+            "it looks like a number as it is printed on a card, 077,30211: {wanted}; {forms}",
+            "这像是卡面上印的号码 077,30211：{wanted}；{forms}"
+        ));
     }
     if is_full_width {
-        return Err("the row is divided by full-width commas: write half-width ones".into());
+        return Err(tr(
+            "the row is divided by full-width commas: write half-width ones",
+            "这一行用全角逗号分隔：请改成半角",
+        )
+        .into());
     }
     if text.contains([';', '；', '\t', '|']) {
-        return Err("the row is divided by another sign than the headings: divide both by the same".into());
+        return Err(tr(
+            "the row is divided by another sign than the headings: divide both by the same",
+            "这一行的分隔符与列名那行不同：请用同一个",
+        )
+        .into());
     }
     if ["合计", "总计", "小计", "共计", "total", "sum"].iter().any(|word| text.to_lowercase().starts_with(word))
     {
-        return Err("this row adds up the others: delete it".into());
+        return Err(tr("this row adds up the others: delete it", "这一行是合计：请删掉").into());
     }
     let digits: String =
         text.chars().filter(|next| !matches!(next, ' ' | '\u{A0}' | ',' | '-' | '.' | '_' | '/')).collect();
     if is_digits(&digits) && !text.starts_with('-') {
-        return Err(format!("something stands between its digits: {WANTED}, without blanks and signs"));
+        return Err(tr!(
+            "something stands between its digits: {wanted}, without blanks and signs",
+            "数字中间夹着别的：{wanted}，没有空白和符号"
+        ));
     }
     let hex: String = text.chars().filter(|next| !matches!(next, ' ' | ':' | '-')).collect();
     let hex = hex.strip_prefix("0x").or_else(|| hex.strip_prefix("0X")).unwrap_or(&hex);
     let hex = hex.strip_suffix(['h', 'H']).unwrap_or(hex);
     if hex.len() >= 4 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(format!("it looks hexadecimal: {WANTED}; {FORMS}"));
+        return Err(tr!("it looks hexadecimal: {wanted}; {forms}", "这像是十六进制：{wanted}；{forms}"));
     }
-    Err(format!("{}: {WANTED}; {FORMS}", shown(text)))
+    Err(tr!("{}: {wanted}; {forms}", "{}：{wanted}；{forms}", shown(text)))
 }
 
 /// An amount as a person sees it: `+5` and `.50` say what they mean.
@@ -170,13 +192,13 @@ pub(crate) fn balance(text: &str) -> Result<Balance, String> {
     let largest = Balance::from(Money::MAX);
     Balance::parse(text.as_bytes())
         .filter(|balance| (-largest..=largest).contains(balance))
-        .ok_or_else(|| amount_wanted(text, "-9999999.99 to 9999999.99"))
+        .ok_or_else(|| amount_wanted(text, tr("-9999999.99 to 9999999.99", "-9999999.99 到 9999999.99")))
 }
 
 /// Yuan, not below zero.
 pub(crate) fn money(text: &str) -> Result<Money, String> {
     let text = &*plain_amount(text);
-    Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, "0.00 to 9999999.99"))
+    Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, tr("0.00 to 9999999.99", "0.00 到 9999999.99")))
 }
 
 /// What is said of a text that is no amount: what it looks like, and what to write.
@@ -192,34 +214,40 @@ pub(crate) fn amount_wanted(text: &str, bounds: &str) -> String {
         return sentence;
     }
     let remedy = if text.trim_matches(['-', ' ', '¥', '￥']).is_empty() {
-        "a dash may be nothing or 0.00: write which, or leave it empty"
+        tr(
+            "a dash may be nothing or 0.00: write which, or leave it empty",
+            "横线可能是空，也可能是 0.00：请写清楚，或者留空",
+        )
     } else if text.contains(['¥', '￥', '元', '圆', '块', '$', '€'])
         || text.to_ascii_uppercase().contains("RMB")
         || text.to_ascii_uppercase().contains("CNY")
     {
-        "write it without a currency"
+        tr("write it without a currency", "不要写货币符号")
     } else if text.contains(['分', '角', '毛', '万', '千']) {
-        "write yuan, without a unit"
+        tr("write yuan, without a unit", "请写元，不带单位")
     } else if text.contains('(') {
-        "brackets mean below zero: write it with a minus in front"
+        tr("brackets mean below zero: write it with a minus in front", "括号表示负数：请在前面写负号")
     } else if decimal_comma {
-        "it looks like a decimal comma: write a point"
+        tr("it looks like a decimal comma: write a point", "这像是小数逗号：请写小数点")
     } else if text.contains([',', '，', '\'', '’', '_'])
         || (text.contains(char::is_whitespace) && text.contains(|next: char| next.is_ascii_digit()))
     {
-        "write it without separators of thousands"
+        tr("write it without separators of thousands", "不要写千位分隔符")
     } else if text.contains(['E', 'e']) {
-        "format the column as a number with two decimals"
+        tr("format the column as a number with two decimals", "把这一列设成两位小数的数值格式")
     } else if text.contains('%') {
-        "format the column as a number with two decimals, not as a percentage"
+        tr(
+            "format the column as a number with two decimals, not as a percentage",
+            "把这一列设成两位小数的数值格式，不要用百分比",
+        )
     } else if text.ends_with('-') {
-        "write the minus in front"
+        tr("write the minus in front", "负号请写在前面")
     } else if text.contains('。') || text.ends_with('.') {
-        "write a point (.) with digits on both sides, or none"
+        tr("write a point (.) with digits on both sides, or none", "小数点（.）两边都要有数字，或者不写")
     } else {
-        "write yuan with at most two decimals"
+        tr("write yuan with at most two decimals", "请写元，至多两位小数")
     };
-    format!("{}: {remedy}, from {bounds}, such as 12.50", shown(text))
+    tr!("{}: {remedy}, from {bounds}, such as 12.50", "{}：{remedy}，范围 {bounds}，例如 12.50", shown(text))
 }
 
 /// A whole number of uses, below zero too.
@@ -230,16 +258,26 @@ pub(crate) fn uses(text: &str) -> Result<i32, String> {
     }
     let digits = text.strip_prefix('-').unwrap_or(text);
     let value = is_digits(digits).then(|| text.parse().ok()).flatten();
-    value
-        .filter(|value| (-USES_MAX..=USES_MAX).contains(value))
-        .ok_or_else(|| format!("{}: write a whole number of uses, at most {USES_MAX}, such as 20", shown(text)))
+    value.filter(|value| (-USES_MAX..=USES_MAX).contains(value)).ok_or_else(|| {
+        tr!(
+            "{}: write a whole number of uses, at most {USES_MAX}, such as 20",
+            "{}：请写次数，整数，至多 {USES_MAX}，例如 20",
+            shown(text)
+        )
+    })
 }
 
 /// A day: `2026-11-22`, `2026/11/22`, `2026.11.22`, `2026年11月22日` (spreadsheets leave zeros out), `20261122`, each with a midnight time or without
 /// one.
 pub(crate) fn date(text: &str) -> Result<Date, String> {
     let text = &*plain(text);
-    let wanted = || format!("{}: write a date of the calendar as 2026-11-22 or 2026/11/22", shown(text));
+    let wanted = || {
+        tr!(
+            "{}: write a date of the calendar as 2026-11-22 or 2026/11/22",
+            "{}：请写日期，如 2026-11-22 或 2026/11/22",
+            shown(text)
+        )
+    };
     if let Some(sentence) = no_value(text) {
         return Err(sentence);
     }
@@ -250,9 +288,11 @@ pub(crate) fn date(text: &str) -> Result<Date, String> {
     if !time.is_empty() && time.contains(|next: char| next.is_ascii_digit()) && parts(day).is_some() {
         let is_midnight = time.chars().all(|next| matches!(next, '0' | ':' | '.')) && time.contains(':');
         if !is_midnight {
-            return Err(
-                "it holds a time of day: write the day alone, the first or the last that counts, as 2026-11-22".into(),
-            );
+            return Err(tr(
+                "it holds a time of day: write the day alone, the first or the last that counts, as 2026-11-22",
+                "里面有时刻：只写日期，即第一天或最后一天，如 2026-11-22",
+            )
+            .into());
         }
     } else if !time.is_empty() {
         return Err(wanted());
@@ -287,14 +327,18 @@ fn foreign_date(text: &str) -> Option<String> {
     let (serial, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if serial.len() == 5 && is_digits(serial) && is_digits(fraction) {
         let day = serial.parse().ok().and_then(of_serial)?;
-        return Some(format!(
-            "it looks like a spreadsheet's number of a date, perhaps {day}: format the column as a date and export again, or write it as 2026-11-22"
+        return Some(tr!(
+            "it looks like a spreadsheet's number of a date, perhaps {day}: format the column as a date and export again, or write it as 2026-11-22",
+            "这像是电子表格的日期序号，也许是 {day}：把这一列设成日期格式再导出，或者写成 2026-11-22"
         ));
     }
     if ["长期", "永久", "无", "不限", "无限期", "永久有效", "长期有效", "never", "none", "n/a", "-", "--"]
         .contains(&text.to_lowercase().as_str())
     {
-        return Some("for no such day leave it empty; else write it as 2026-11-22".into());
+        return Some(
+            tr("for no such day leave it empty; else write it as 2026-11-22", "没有期限就留空；有就写成 2026-11-22")
+                .into(),
+        );
     }
     let numbers: Vec<&str> =
         text.split(['-', '/', '.', ' ', '年', '月', '日', '号']).filter(|part| !part.is_empty()).collect();
@@ -307,24 +351,27 @@ fn foreign_date(text: &str) -> Option<String> {
         {
             let is_day = |part: &str| part.parse().is_ok_and(|number: u8| number > 12);
             let sentence = if is_day(first) {
-                "the day stands first"
+                tr("the day stands first", "日写在最前面")
             } else if is_day(second) {
-                "the month stands first"
+                tr("the month stands first", "月写在最前面")
             } else {
-                "the day or the month stands first, and which of them cannot be told"
+                tr("the day or the month stands first, and which of them cannot be told", "最前面是日还是月，看不出来")
             };
-            Some(format!("{sentence}: write the year first, as 2026-11-22"))
+            Some(tr!("{sentence}: write the year first, as 2026-11-22", "{sentence}：请先写年，如 2026-11-22"))
         }
-        [_, _, _] if numbers.iter().all(|part| is_digits(part) && part.len() <= 2) => {
-            Some("the year has two digits: write four, as 2026-11-22".into())
-        }
+        [_, _, _] if numbers.iter().all(|part| is_digits(part) && part.len() <= 2) => Some(
+            tr("the year has two digits: write four, as 2026-11-22", "年份只有两位：请写四位，如 2026-11-22").into(),
+        ),
         [year, _] if numbers.iter().all(|part| is_digits(part)) && year.len() == 4 => {
-            Some("the day is missing: write it as 2026-11-22".into())
+            Some(tr("the day is missing: write it as 2026-11-22", "缺了日：请写成 2026-11-22").into())
         }
         _ if text.bytes().filter(u8::is_ascii_alphabetic).count() >= 3
             && text.contains(|next: char| next.is_ascii_digit()) =>
         {
-            Some("the month is a word: write it as a number, as 2026-11-22".into())
+            Some(
+                tr("the month is a word: write it as a number, as 2026-11-22", "月份写成了词：请写数字，如 2026-11-22")
+                    .into(),
+            )
         }
         _ => None,
     }
@@ -350,10 +397,14 @@ pub(crate) fn name(text: &str) -> Result<Cow<'_, str>, String> {
     if text.split_once('.').is_some_and(|(whole, fraction)| {
         is_digits(whole) && whole.len() > 4 && is_digits(fraction) && fraction.bytes().all(|byte| byte == b'0')
     }) {
-        return Err(format!("a number has no decimals here: {AS_TEXT}"));
+        return Err(tr!("a number has no decimals here: {}", "这里的数没有小数：{}", as_text()));
     }
     if text.chars().any(char::is_control) {
-        return Err("it holds a line end or control character: write it in one line".into());
+        return Err(tr(
+            "it holds a line end or control character: write it in one line",
+            "里面有换行或控制字符：请写在一行里",
+        )
+        .into());
     }
     Ok(text)
 }
