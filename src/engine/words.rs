@@ -1,4 +1,8 @@
-//! Looking for a byte, a machine word at a time: frames and duplicate windows are looked through for each datagram.
+//! Tests of bytes, a machine word at a time.
+//!
+//! Byte by byte a sale takes 3.6 % more instructions (15,962 instead of 15,408, x86_64), a stored
+//! sale
+//! 4.7 %, and a line of a replay 7 %.
 
 /// Bytes of a word.
 const LEN: usize = size_of::<usize>();
@@ -6,20 +10,6 @@ const LEN: usize = size_of::<usize>();
 const ONES: usize = usize::MAX / 255;
 /// The highest bit of each byte.
 const HIGHS: usize = ONES << 7;
-
-/// Where the first `wanted` is.
-#[inline]
-pub fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
-    let (words, rest) = bytes.as_chunks::<LEN>();
-    for (place, word) in words.iter().enumerate() {
-        let found = equal(usize::from_le_bytes(*word), wanted);
-        if found != 0 {
-            return Some(place * LEN + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let place = rest.iter().position(|byte| *byte == wanted)?;
-    Some(bytes.len() - rest.len() + place)
-}
 
 /// Tells each place where a `wanted` is, in order.
 #[inline]
@@ -62,12 +52,14 @@ fn all(bytes: &[u8], is_word: impl Fn(usize) -> bool, is_byte: impl Fn(&u8) -> b
     }
 }
 
-/// The highest bit of each byte below a blank, as far as the first of them; higher bits may be anything.
+/// The highest bit of each byte below a blank, as far as the first of them; higher bits may be
+/// anything.
 const fn below_blank(word: usize) -> usize {
     word.wrapping_sub(ONES * b' ' as usize) & !word & HIGHS
 }
 
-/// The highest bit of each byte that is `wanted`, as far as the first of them; higher bits may be anything.
+/// The highest bit of each byte that is `wanted`, as far as the first of them; higher bits may be
+/// anything.
 const fn equal(word: usize, wanted: u8) -> usize {
     // The lowest byte that is zero now has its highest bit set here, and no lower one has.
     let differs = word ^ (ONES * wanted as usize);
@@ -98,22 +90,6 @@ mod tests {
                         assert!(!is_plain(&bytes, b'\\'), "{wrong} at {place} of {len}");
                         assert_eq!(is_printable(&bytes), wrong == b'\\' && (filler < 0x7F || len == 1));
                         bytes[place] = filler;
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_one_is_found_wherever_it_stands() {
-        for wanted in [b',', 0, 1, 0x80, 0xFF] {
-            for len in 0..40 {
-                for filler in [wanted ^ 1, wanted ^ 0x80, wanted.wrapping_add(1), wanted.wrapping_sub(1)] {
-                    let mut bytes = vec![filler; len];
-                    assert_eq!(position(&bytes, wanted), None);
-                    for place in (0..len).rev() {
-                        bytes[place] = wanted;
-                        assert_eq!(position(&bytes, wanted), Some(place), "of {len}");
                     }
                 }
             }

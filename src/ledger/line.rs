@@ -89,10 +89,12 @@ pub fn emit(entry: &Entry, chain: u32, out: &mut [u8; LINE_LEN_MAX]) -> Emitted 
     Emitter::default().emit(entry, chain, out)
 }
 
-/// Writes lines one after the other: of their times most differ in nothing, or in the milliseconds.
+/// Writes lines one after the other. Most of their times are equal to the one before, or differ in
+/// their milliseconds: without the memory of the last text a sale takes 2.2 % more instructions
+/// (15,739 instead of 15,408, x86_64).
 #[derive(Debug, Default)]
 pub struct Emitter {
-    /// The time written last.
+    /// The time that was written last, and its text.
     last: Option<(Stamp, [u8; STAMP_LEN])>,
 }
 

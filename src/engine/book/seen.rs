@@ -10,7 +10,6 @@ use crate::engine::limits::{APPROVALS_MAX, RECENT_FRAMES_MAX};
 use crate::engine::model::{
     CardNo, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Serial, Stamp,
 };
-use crate::engine::words;
 
 /// What makes two frames of one device the same frame: code, seq, card (128: command number; 150: card, reader,
 /// door), asked amount and raw device time. Texts stand as 64-bit hashes.
@@ -230,7 +229,9 @@ impl Window {
 
     /// The newest answer to this frame of this device.
     pub fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
-        words::position(&self.marks[..self.seen.len()], id.mark())?;
+        if !self.marks[..self.seen.len()].contains(&id.mark()) {
+            return None;
+        }
         self.newest_first().find(|seen| seen.is(serial, id))
     }
 

@@ -41,7 +41,6 @@ use crate::engine::model::{
     AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, Gone, Kind, Marks, Money, Reason, Serial, Stamp, Text,
     Wall,
 };
-use crate::engine::words;
 
 /// Bytes of one line. The longest are a frame's, below 350, and a card's: 112 and twice 145 for a day of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
@@ -575,7 +574,7 @@ impl<'a> Fields<'a> {
     /// The next column, as it stands.
     pub(super) fn column(&mut self) -> Option<&'a str> {
         let rest = self.rest?;
-        let len = words::position(rest.as_bytes(), self.separator);
+        let len = rest.bytes().position(|byte| byte == self.separator);
         self.rest = len.map(|len| &rest[len + 1..]);
         Some(&rest[..len.unwrap_or(rest.len())])
     }
@@ -637,7 +636,7 @@ impl<'a> Fields<'a> {
 
     pub(super) fn text<const N: usize>(&mut self) -> Option<Text<N>> {
         let column = self.column()?;
-        if words::position(column.as_bytes(), b'\\').is_none() {
+        if !column.contains('\\') {
             return Text::try_from(column).ok();
         }
         let mut text = Text::new();

@@ -12,7 +12,6 @@ use super::reason::Reason;
 use super::text::{Text, is_utf8};
 use super::time::{Civil, Date, DeviceTime, Stamp};
 use crate::engine::limits::DETAIL_LEN_MAX;
-use crate::engine::words;
 
 /// An entry's number: 1, 2, 3 … for ever, never reused. Zero is "before the first".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -360,7 +359,7 @@ impl Detail {
             return None;
         }
         let mut rest = text;
-        while let Some(len) = words::position(rest, b'=') {
+        while let Some(len) = rest.iter().position(|byte| *byte == b'=') {
             // A value has none, and a word without one is no key.
             let key = rest[..len].rsplit(|byte| *byte == b' ').next().unwrap_or_default();
             self.keys |= key_bit(key);
@@ -464,7 +463,7 @@ impl Detail {
     fn find(&self, key: &[u8]) -> Option<&[u8]> {
         let mut rest = self.as_bytes();
         loop {
-            let end = words::position(rest, b' ');
+            let end = rest.iter().position(|byte| *byte == b' ');
             let word = &rest[..end.unwrap_or(rest.len())];
             if let Some([b'=', value @ ..]) = word.strip_prefix(key) {
                 return Some(value);
@@ -520,7 +519,7 @@ pub struct Value<'a>(pub &'a str);
 impl Value<'_> {
     /// Whether the value is as it stands: nothing of it is escaped.
     pub fn is_plain(&self) -> bool {
-        words::position(self.0.as_bytes(), b'%').is_none()
+        !self.0.contains('%')
     }
 
     /// Whether the value, unescaped, is `text`.

@@ -8,7 +8,6 @@ use core::fmt::{Display, Write as _};
 use heapless::Vec;
 
 use crate::engine::model::digits::fill;
-use crate::engine::words;
 
 /// The fields of a frame that nobody has taken yet, each trimmed of ASCII blanks.
 #[derive(Clone)]
@@ -58,7 +57,7 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest.take()?;
-        let Some(comma) = words::position(rest, b',') else {
+        let Some(comma) = rest.iter().position(|byte| *byte == b',') else {
             return Some(trim(rest));
         };
         self.rest = Some(&rest[comma + 1..]);
