@@ -1,5 +1,7 @@
 //! `posgate ledger show|report|export|explain`: what people read out of a ledger, also while the server runs.
 
+use posgate::lang::tr;
+use posgate::tr;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -41,13 +43,21 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
         None => None,
         Some(text) => {
             let count = text.parse().ok().filter(|count| *count <= LAST_MAX);
-            Some(count.ok_or_else(|| usage(format!("--last {} is no number up to {LAST_MAX}", typed(text))))?)
+            Some(count.ok_or_else(|| {
+                usage(tr!("--last {} is no number up to {LAST_MAX}", "--last {} 不是 {LAST_MAX} 以内的数", typed(text)))
+            })?)
         }
     };
     // A row of all columns takes three lines of a terminal.
     let is_narrow = io::stdout().is_terminal() && !options.has("wide") && !options.has("raw");
     if is_narrow {
-        complain!("posgate: these are 7 of 16 columns, for a terminal of 80: --wide shows all");
+        complain!(
+            "{}",
+            tr!(
+                "posgate: these are 7 of 16 columns, for a terminal of 80: --wide shows all",
+                "posgate: 这是 16 列里的 7 列，终端 80 列放得下：加 --wide 显示全部"
+            )
+        );
     }
     let width = if is_narrow { Width::Fits80 } else { Width::All };
     let show = Show { filter, calendar, last, raw: options.has("raw"), width, after: after(options)? };
@@ -71,22 +81,33 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
     let calendar = ledger_args.calendar()?;
     let day = |name: &str| match options.value(name) {
         None => Ok(None),
-        Some(text) => day_of(text, &calendar)
-            .map(Some)
-            .ok_or_else(|| usage(format!("--{name} {} is no day: write 2026-11-22, today or yesterday", typed(text)))),
+        Some(text) => day_of(text, &calendar).map(Some).ok_or_else(|| {
+            usage(tr!(
+                "--{name} {} is no day: write 2026-11-22, today or yesterday",
+                "--{name} {} 不是日期：请写 2026-11-22、today 或 yesterday",
+                typed(text)
+            ))
+        }),
     };
     let span = match (day("day")?, day("from")?, day("to")?) {
         (None, None, None) => Span::Newest,
         (Some(day), None, None) => Span::Days(Some(day), Some(day)),
         (None, Some(from), Some(to)) if from > to => {
-            return Err(usage(format!("--from {from} is after --to {to}: exchange the two")));
+            return Err(usage(tr!(
+                "--from {from} is after --to {to}: exchange the two",
+                "--from {from} 晚于 --to {to}：请对调"
+            )));
         }
         (None, from, to) => Span::Days(from, to),
-        (Some(_), ..) => return Err(usage("give --day, or --from and --to, not both".to_owned())),
+        (Some(_), ..) => {
+            return Err(usage(
+                tr("give --day, or --from and --to, not both", "--day 与 --from、--to 只写一种").to_owned(),
+            ));
+        }
     };
     let table = if options.has("balances") { ledger_args.cards()? } else { None };
     let source = Source::open(&ledger_args.places)?;
-    let progress = Progress::start("adding up the ledger");
+    let progress = Progress::start(tr("adding up the ledger", "正在汇总账本"));
     let gathered = gather(&source, span);
     drop(progress);
     let (report, accounts) = gathered?;
@@ -102,7 +123,13 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
     if report.is_balanced() {
         return Ok(0);
     }
-    complain!("posgate: opening total and movements do not make the closing total: run `posgate ledger verify`");
+    complain!(
+        "{}",
+        tr!(
+            "posgate: opening total and movements do not make the closing total: run `posgate ledger verify`",
+            "posgate: 期初加变动不等于期末：请执行 `posgate ledger verify`"
+        )
+    );
     Ok(EXIT_NO)
 }
 
@@ -115,12 +142,16 @@ fn export_all(options: &Options) -> Result<u8, Failure> {
     let format = match options.value("format") {
         None | Some("csv") => Format::Csv,
         Some("tsv") => Format::Tsv,
-        Some(other) => return Err(usage(format!("--format {}: write csv or tsv", typed(other)))),
+        Some(other) => {
+            return Err(usage(tr!("--format {}: write csv or tsv", "--format {}：请写 csv 或 tsv", typed(other))));
+        }
     };
     let header = match options.value("header") {
         None | Some("en") => Language::English,
         Some("zh") => Language::Chinese,
-        Some(other) => return Err(usage(format!("--header {}: write en or zh", typed(other)))),
+        Some(other) => {
+            return Err(usage(tr!("--header {}: write en or zh", "--header {}：请写 en 或 zh", typed(other))));
+        }
     };
     let ledger_args = LedgerArgs::find(options, &options.operands)?;
     let calendar = ledger_args.calendar()?;
@@ -154,21 +185,25 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
             _ => places.push(operand.clone()),
         }
     }
-    let how =
-        "write `posgate ledger explain SEQ`, or `… explain CARD TIME` with a time such as 12:30 or '2026-11-22 12:30'";
+    let how = tr(
+        "write `posgate ledger explain SEQ`, or `… explain CARD TIME` with a time such as 12:30 or '2026-11-22 12:30'",
+        "请写 `posgate ledger explain SEQ`，或 `… explain CARD TIME`，时刻如 12:30 或 '2026-11-22 12:30'",
+    );
     let looks_like_time =
         |place: &&OsString| place.to_str().is_some_and(|text| text.contains(':') && !text.contains('/'));
     if let Some(place) = places.iter().filter(looks_like_time).find(|place| !Path::new(place).exists()) {
-        return Err(usage(format!("{} is no time: {how}", hidden(&place.to_string_lossy()))));
+        return Err(usage(tr!("{} is no time: {how}", "{} 不是时刻：{how}", hidden(&place.to_string_lossy()))));
     }
     let question = match (numbers.as_slice(), time.as_str()) {
         ([seq], "") => Question::Entry(EntrySeq(
-            seq.parse().map_err(|_| usage(format!("{} is no entry's number: {how}", hidden(seq))))?,
+            seq.parse()
+                .map_err(|_| usage(tr!("{} is no entry's number: {how}", "{} 不是流水号：{how}", hidden(seq))))?,
         )),
         ([card], time) => {
-            let card =
-                CardNo::parse(card.as_bytes()).ok_or_else(|| usage(format!("{} is no card: {how}", hidden(card))))?;
-            let written = Written::parse(time).ok_or_else(|| usage(format!("{} is no time: {how}", typed(time))))?;
+            let card = CardNo::parse(card.as_bytes())
+                .ok_or_else(|| usage(tr!("{} is no card: {how}", "{} 不是卡号：{how}", hidden(card))))?;
+            let written = Written::parse(time)
+                .ok_or_else(|| usage(tr!("{} is no time: {how}", "{} 不是时刻：{how}", typed(time))))?;
             Question::Card(card.padded(), written)
         }
         _ => return Err(usage(how.to_owned())),
@@ -237,7 +272,14 @@ impl LedgerArgs {
         match copy {
             Some(file) => {
                 print_problems(&problems);
-                complain!("the good copy is read instead: {}", good.path(good::CARDS).display());
+                complain!(
+                    "{}",
+                    tr!(
+                        "the good copy is read instead: {}",
+                        "改读上次采用的副本：{}",
+                        good.path(good::CARDS).display()
+                    )
+                );
                 Ok(Some(file.records))
             }
             None => Err(Failure::Config(problems)),
@@ -248,16 +290,25 @@ impl LedgerArgs {
 /// What `--card`, `--from` and the like ask for.
 fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
     let number = |name: &str, wanted: &str| {
-        usage(format!("--{name} {} is no {wanted}", typed(options.value(name).unwrap_or_default())))
+        usage(tr!(
+            "--{name} {} is no {wanted}",
+            "--{name} {} 不是{wanted}",
+            typed(options.value(name).unwrap_or_default())
+        ))
     };
-    let card = options
-        .value("card")
-        .map(|text| CardNo::parse(text.as_bytes()).ok_or_else(|| number("card", "card of 1 to 10 digits")));
+    let card = options.value("card").map(|text| {
+        CardNo::parse(text.as_bytes())
+            .ok_or_else(|| number("card", tr("card of 1 to 10 digits", " 1 到 10 位数字的卡号")))
+    });
     let machine = options.value("machine").map(|text| {
-        MachineNo::parse(text.as_bytes()).ok_or_else(|| number("machine", "machine number of 1 to 10 digits"))
+        MachineNo::parse(text.as_bytes())
+            .ok_or_else(|| number("machine", tr("machine number of 1 to 10 digits", " 1 到 10 位数字的机号")))
     });
     let time = |name: &str, edge: fn(&Written) -> Option<Civil>| {
-        let wanted = "time: write 2026-11-22, '2026-11-22 12:30', 12:30 of today, today or yesterday";
+        let wanted = tr(
+            "time: write 2026-11-22, '2026-11-22 12:30', 12:30 of today, today or yesterday",
+            "时刻：请写 2026-11-22、'2026-11-22 12:30'、12:30（今天）、today 或 yesterday",
+        );
         let read = |text: &str| {
             let written = Written::parse_near(text, calendar.civil(now(calendar)).date());
             written.and_then(|written| edge(&written)).ok_or_else(|| number(name, wanted))
@@ -278,8 +329,13 @@ fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
 /// What `--after SEQ` or `--after SEQ:CRC` says that the reader has.
 fn after(options: &Options) -> Result<Option<After>, Failure> {
     let Some(text) = options.value("after") else { return Ok(None) };
-    let wrong =
-        || usage(format!("--after {}: write an entry's number, or number and crc as in 4211:09ab34ef", typed(text)));
+    let wrong = || {
+        usage(tr!(
+            "--after {}: write an entry's number, or number and crc as in 4211:09ab34ef",
+            "--after {}：请写流水号，或者流水号和 crc，如 4211:09ab34ef",
+            typed(text)
+        ))
+    };
     let (seq, crc) = text.split_once(':').map_or((text, None), |(seq, crc)| (seq, Some(crc)));
     let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let seq = seq.parse().ok().filter(|_| is_plain(seq)).ok_or_else(wrong)?;
@@ -338,10 +394,18 @@ impl Synced {
         }
         let Some(dir) = self.dirs.iter().find(|dir| is_served(dir)) else { return Ok(None) };
         let who = match &self.control {
-            Some(path) => format!("and nobody answers at {}", path.display()),
-            None => "and no control socket is known: say --config FILE or --control PATH".to_owned(),
+            Some(path) => tr!("and nobody answers at {}", "而 {} 没有应答", path.display()),
+            None => tr(
+                "and no control socket is known: say --config FILE or --control PATH",
+                "而不知道控制接口在哪里：请写 --config FILE 或 --control PATH",
+            )
+            .to_owned(),
         };
-        let sentence = format!("{}: a server serves from here, {who}: what is durable cannot be told", dir.display());
+        let sentence = tr!(
+            "{}: a server serves from here, {who}: what is durable cannot be told",
+            "{}：有服务器在用这里的账本，{who}：不知道哪些已落盘",
+            dir.display()
+        );
         Err(AuditError::Io(io::Error::other(sentence)))
     }
 }

@@ -1,5 +1,6 @@
 //! `posgate cards`: card tables as files.
 
+use posgate::tr;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -46,7 +47,13 @@ pub(super) fn check(options: &Options) -> u8 {
 /// Says what another table would change; with `--config` also which figures and accounts would be ignored, for the ledger's stand.
 pub(super) fn diff(options: &Options) -> u8 {
     let [old, new] = options.operands.as_slice() else {
-        complain!("posgate: name two card tables: `posgate cards diff OLD NEW`");
+        complain!(
+            "{}",
+            tr!(
+                "posgate: name two card tables: `posgate cards diff OLD NEW`",
+                "posgate: 请写两份卡表：`posgate cards diff OLD NEW`"
+            )
+        );
         return EXIT_USAGE;
     };
     let tables = (Table::load(old.as_ref()), Table::load(new.as_ref()));
@@ -104,7 +111,7 @@ fn say_whole(options: &Options) {
     let (Ok(old), Ok(new)) = (read(old), read(new)) else { return };
     let sentences = whole::compare(&Before::of_file(&old), &new, &NoHistory);
     if !sentences.is_empty() {
-        say!("not whole: {}", whole::refusal(&sentences, new.crc));
+        say!("{}", tr!("not whole: {}", "不完整：{}", whole::refusal(&sentences, new.crc)));
     }
 }
 
@@ -117,7 +124,13 @@ pub(super) fn template() -> u8 {
 /// Says what a text may be that is printed on a card or that a reader showed; with `--config` also which card of the table it is.
 pub(super) fn number(options: &Options) -> u8 {
     let Some(text) = options.operands.first().and_then(|text| text.to_str()) else {
-        complain!("posgate: write the number as it is printed: `posgate cards number 077,30211`");
+        complain!(
+            "{}",
+            tr!(
+                "posgate: write the number as it is printed: `posgate cards number 077,30211`",
+                "posgate: 请照卡面上印的写：`posgate cards number 077,30211`"
+            )
+        );
         return EXIT_USAGE;
     };
     let candidates = candidates(text);
@@ -137,12 +150,16 @@ pub(super) fn number(options: &Options) -> u8 {
     };
     if candidates.is_empty() {
         complain!(
-            "posgate: {} is no card's number: write it as it is printed, such as 0005076483, 077,30211 or 4D7603",
-            typed(text)
+            "{}",
+            tr!(
+                "posgate: {} is no card's number: write it as it is printed, such as 0005076483, 077,30211 or 4D7603",
+                "posgate: {} 不是卡号：请照卡面上印的写，如 0005076483、077,30211 或 4D7603",
+                typed(text)
+            )
         );
         return EXIT_NO;
     }
-    say!("card        hexadecimal  Wiegand    how");
+    say!("{}", tr!("card        hexadecimal  Wiegand    how", "卡号        十六进制     Wiegand    怎么读的"));
     for candidate in &candidates {
         let Candidate { card, how } = candidate;
         say!("{card}  {:<11}  {}  {how}", candidate.hexadecimal(), candidate.wiegand());
@@ -169,10 +186,19 @@ fn say_known(candidates: &[Candidate], file: &CardFile) {
         if let Some(how) = how(record) {
             is_known = true;
             let name = posgate::engine::gbk::decode(&record.name);
-            say!("in the table, line {}: {} {} {name}: {how}", record.line, record.card, record.account);
+            say!(
+                "{}",
+                tr!(
+                    "in the table, line {}: {} {} {name}: {how}",
+                    "卡表第 {} 行：{} {} {name}：{how}",
+                    record.line,
+                    record.card,
+                    record.account
+                )
+            );
         }
     }
     if !is_known {
-        say!("in the table: none of these");
+        say!("{}", tr!("in the table: none of these", "卡表里：一个也没有"));
     }
 }

@@ -1,5 +1,6 @@
 //! `posgate check`: reads everything that `serve` would, and says what would be served.
 
+use posgate::tr;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
@@ -82,23 +83,48 @@ fn say_copies(path: &Path) {
 fn say_copy(settings: &Settings, name: &str) {
     let good = Good::of(&settings.ledger_dir);
     let zone = Zone::find(settings.timezone.as_deref()).map_or_else(|_| Zone::utc(), |found| found.zone);
-    let since = good.written_at(name).map_or_else(String::new, |wall| format!(", accepted {}", zone.stamp(wall)));
-    say!("degraded    `serve` would start with the good copy {}{since}", good.path(name).display());
+    let since =
+        good.written_at(name).map_or_else(String::new, |wall| tr!(", accepted {}", "，采用于 {}", zone.stamp(wall)));
+    say!(
+        "{}",
+        tr!(
+            "degraded    `serve` would start with the good copy {}{since}",
+            "degraded    `serve` 会用上次采用的副本启动：{}{since}",
+            good.path(name).display()
+        )
+    );
 }
 
 fn say_refused() {
-    say!("degraded    there is no good copy to serve in its place: `serve` would refuse to start");
+    say!(
+        "{}",
+        tr!(
+            "degraded    there is no good copy to serve in its place: `serve` would refuse to start",
+            "degraded    没有可以代替的副本：`serve` 会拒绝启动"
+        )
+    );
 }
 
 fn check_zone(settings: &Settings) -> u8 {
     match Zone::find(settings.timezone.as_deref()) {
         Ok(found) => {
             print_problems(&found.warnings);
-            say!("timezone    {}: local time {}", found.source, found.zone.stamp(clock::wall()));
+            say!(
+                "{}",
+                tr!(
+                    "timezone    {}: local time {}",
+                    "timezone    {}：本地时间 {}",
+                    found.source,
+                    found.zone.stamp(clock::wall())
+                )
+            );
             0
         }
         Err(message) => {
-            complain!("{}", settings.problem("timezone", 0, format!("option timezone: {message}")));
+            complain!(
+                "{}",
+                settings.problem("timezone", 0, tr!("option timezone: {message}", "option timezone：{message}"))
+            );
             EXIT_CONFIG
         }
     }
@@ -130,13 +156,14 @@ fn check_texts(settings: &Settings, cards: &[CardRecord]) {
     let longest = cards.iter().max_by_key(|card| card.name.len()).filter(|card| !card.name.is_empty());
     let name = longest.map_or(&[][..], |card| &card.name);
     let whose = longest.map_or_else(String::new, |card| {
-        format!(" with the longest name ({}:{})", settings.cards.display(), card.line)
+        tr!(" with the longest name ({}:{})", "（用最长的姓名，{}:{}）", settings.cards.display(), card.line)
     });
     let devices = settings.rules.devices.iter().map(|device| device.name_gbk.as_slice());
     let device = devices.max_by_key(|name| name.len()).unwrap_or_default();
     for Longest { key, len } in overlong(&settings.rules.texts, name, device) {
-        let message = format!(
-            "option {key}: up to {len} bytes of GBK{whose}, and a display is sent {TEXT_LEN_MAX}: the end would be left out; write a shorter text"
+        let message = tr!(
+            "option {key}: up to {len} bytes of GBK{whose}, and a display is sent {TEXT_LEN_MAX}: the end would be left out; write a shorter text",
+            "option {key}：GBK 可达 {len} 字节{whose}，而显示屏只发 {TEXT_LEN_MAX} 字节：末尾会丢掉；请写短一些"
         );
         complain!("{}", settings.problem(key, 0, message));
     }
@@ -156,7 +183,10 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
         return code.max(check_identity(settings, None::<&HeldFiles>, &found, Head::default()));
     }
     if !dir.exists() {
-        say!("ledger      {}: none yet, `serve` makes it", dir.display());
+        say!(
+            "{}",
+            tr!("ledger      {}: none yet, `serve` makes it", "ledger      {}：还没有，`serve` 会新建", dir.display())
+        );
         return code;
     }
     let files = match HeldFiles::of_dir(dir) {
@@ -175,13 +205,25 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
             let torn = replayed.tail.as_ref().map_or(0, |tail| tail.len);
             say!("ledger      {}: seq={} crc={:08x}", dir.display(), replayed.head.seq, replayed.head.crc);
             if let Some(seq) = replayed.snapshot {
-                say!("            replayed from the snapshot as of entry {seq}");
+                say!(
+                    "{}",
+                    tr!(
+                        "            replayed from the snapshot as of entry {seq}",
+                        "            从流水 {seq} 的快照起重放"
+                    )
+                );
             }
             if let Some(why) = &replayed.disbelief {
                 complain!("{why}");
             }
             if torn > 0 {
-                say!("            {torn} bytes at the end are torn; `serve` cuts them off, keeping a copy");
+                say!(
+                    "{}",
+                    tr!(
+                        "            {torn} bytes at the end are torn; `serve` cuts them off, keeping a copy",
+                        "            末尾有 {torn} 字节残缺；`serve` 会截掉并留副本"
+                    )
+                );
             }
         }
         Err(OpenError::Io(error)) => {
@@ -209,7 +251,10 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     let code = code.max(file.map_or(0, |file| check_wholeness(settings, file, server.book())));
     say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
     for ignored in server.ignored_accounts() {
-        complain!("{}: card {}: {ignored}", settings.cards.display(), ignored.card.masked());
+        complain!(
+            "{}",
+            tr!("{}: card {}: {ignored}", "{}：卡 {}：{ignored}", settings.cards.display(), ignored.card.masked())
+        );
     }
     code
 }
@@ -243,8 +288,16 @@ fn check_identity(settings: &Settings, files: Option<&impl Files>, found: &Found
     match verdict.action {
         Action::Create | Action::Serve => 0,
         Action::Branch => {
-            let gone = verdict.gone.map_or_else(String::new, |gone| format!(": entries {gone} are gone"));
-            say!("            `serve` would go on with it on a branch ({}{gone})", verdict.word());
+            let gone =
+                verdict.gone.map_or_else(String::new, |gone| tr!(": entries {gone} are gone", "：流水 {gone} 没有了"));
+            say!(
+                "{}",
+                tr!(
+                    "            `serve` would go on with it on a branch ({}{gone})",
+                    "            `serve` 会作为分支接着记（{}{gone}）",
+                    verdict.word()
+                )
+            );
             0
         }
         Action::Refuse => {
@@ -276,7 +329,11 @@ fn check_lines(files: &HeldFiles) -> u8 {
         0 => 0,
         count => {
             complain!(
-                "posgate: {count} places where the ledger is not what was written: `posgate ledger verify` lists all"
+                "{}",
+                tr!(
+                    "posgate: {count} places where the ledger is not what was written: `posgate ledger verify` lists all",
+                    "posgate: 账本有 {count} 处与写入时不同：`posgate ledger verify` 列出全部"
+                )
             );
             EXIT_CONFIG
         }
@@ -289,11 +346,26 @@ fn check_room(settings: &Settings) -> u8 {
     // What is not there yet will be made in the nearest directory that is.
     let Some(place) = dir.ancestors().find(|place| place.exists()) else { return 0 };
     if !place.is_dir() {
-        complain!("posgate: {}: this is no directory, so there can be no ledger in {}", place.display(), dir.display());
+        complain!(
+            "{}",
+            tr!(
+                "posgate: {}: this is no directory, so there can be no ledger in {}",
+                "posgate: {}：不是目录，所以 {} 里不能有账本",
+                place.display(),
+                dir.display()
+            )
+        );
         return EXIT_IO;
     }
     if access(place, AccessFlags::W_OK) == Err(Errno::EROFS) {
-        complain!("posgate: {}: the file system is read-only: no sale can be written", place.display());
+        complain!(
+            "{}",
+            tr!(
+                "posgate: {}: the file system is read-only: no sale can be written",
+                "posgate: {}：文件系统只读：记不了消费",
+                place.display()
+            )
+        );
         return EXIT_IO;
     }
     match DirStorage::beside(place).free_bytes() {
@@ -303,8 +375,8 @@ fn check_room(settings: &Settings) -> u8 {
                 settings.problem(
                     "reserve_bytes",
                     0,
-                    format!(
-                        "{}: {free} bytes are free, below the reserve of {}: sales are refused (full) until there are more",
+                    tr!(
+                        "{}: {free} bytes are free, below the reserve of {}: sales are refused (full) until there are more", "{}：剩余 {free} 字节，低于预留的 {}：空间够之前拒绝消费（full）",
                         place.display(),
                         settings.reserve_bytes
                     )
@@ -324,7 +396,10 @@ fn check_addresses(settings: &Settings) -> u8 {
     let own = match udp::addresses() {
         Ok(own) => own,
         Err(error) => {
-            complain!("posgate: cannot list this machine's addresses: {error}");
+            complain!(
+                "{}",
+                tr!("posgate: cannot list this machine's addresses: {error}", "posgate: 列不出本机的地址：{error}")
+            );
             return EXIT_IO;
         }
     };
@@ -339,20 +414,25 @@ fn check_addresses(settings: &Settings) -> u8 {
         let message = if udp::has_interface(device) {
             is_one_without_address = true;
             // It may come up in a moment: a DHCP client, a bridge whose first port is plugged in.
-            format!(
-                "list bind_device '{device}': this interface has no IPv4 address yet; it is served as soon as it has one"
+            tr!(
+                "list bind_device '{device}': this interface has no IPv4 address yet; it is served as soon as it has one",
+                "list bind_device '{device}'：这块网卡还没有 IPv4 地址；有了就服务"
             )
         } else {
             code = EXIT_CONFIG;
-            format!(
-                "list bind_device '{device}': there is no such interface; `posgate addresses` lists those with an IPv4 address"
+            tr!(
+                "list bind_device '{device}': there is no such interface; `posgate addresses` lists those with an IPv4 address",
+                "list bind_device '{device}'：没有这块网卡；`posgate addresses` 列出有 IPv4 地址的网卡"
             )
         };
         complain!("{}", settings.problem("bind_device", place, message));
     }
     let sockets = settings.listen.len() * settings.bind_devices.len().max(1);
     if sockets > SOCKETS_MAX {
-        let message = format!("{sockets} sockets to listen on, at most {SOCKETS_MAX} can be served");
+        let message = tr!(
+            "{sockets} sockets to listen on, at most {SOCKETS_MAX} can be served",
+            "要监听 {sockets} 个套接字，至多 {SOCKETS_MAX} 个"
+        );
         complain!("{}", settings.problem("listen", 0, message));
         code = EXIT_CONFIG;
     }
@@ -362,15 +442,20 @@ fn check_addresses(settings: &Settings) -> u8 {
         // Where an interface is wrong, and that was said, nothing is known of the addresses that it would serve.
         if served.is_empty() && (are_devices_sound || !is_here) {
             let message = if is_here {
-                format!(
-                    "list listen '{listen}' is no address of an interface in `list bind_device`; `posgate addresses` lists them"
+                tr!(
+                    "list listen '{listen}' is no address of an interface in `list bind_device`; `posgate addresses` lists them",
+                    "list listen '{listen}' 不是 `list bind_device` 里网卡的地址；`posgate addresses` 列出地址"
                 )
             } else if is_one_without_address {
-                format!(
-                    "list listen '{listen}' is no address of this machine yet: `serve` ends, and is started again, until it is"
+                tr!(
+                    "list listen '{listen}' is no address of this machine yet: `serve` ends, and is started again, until it is",
+                    "list listen '{listen}' 还不是本机的地址：`serve` 会退出、再启动，直到它是"
                 )
             } else {
-                format!("list listen '{listen}' is no address of this machine; `posgate addresses` lists them")
+                tr!(
+                    "list listen '{listen}' is no address of this machine; `posgate addresses` lists them",
+                    "list listen '{listen}' 不是本机的地址；`posgate addresses` 列出地址"
+                )
             };
             complain!("{}", settings.problem("listen", place, message));
             code = if is_here || !is_one_without_address { EXIT_CONFIG } else { code };

@@ -1,5 +1,7 @@
 //! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change them. What people read out of them is in `audit`.
 
+use posgate::lang::tr;
+use posgate::tr;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -18,7 +20,7 @@ use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};
 pub(super) fn verify(options: &Options) -> u8 {
     match paths(options) {
         Ok(paths) => {
-            let progress = Progress::start("checking the ledger");
+            let progress = Progress::start(tr("checking the ledger", "正在校验账本"));
             if !progress.is_shown() {
                 return finish(run_verify(&paths, &mut io::stdout().lock()));
             }
@@ -36,7 +38,13 @@ pub(super) fn verify(options: &Options) -> u8 {
 /// Takes the segments before the snapshot away, into the directory of the operand.
 pub(super) fn archive(options: &Options) -> u8 {
     let Some(to) = options.operands.first() else {
-        complain!("posgate: say where to: `posgate ledger archive DIR`");
+        complain!(
+            "{}",
+            tr!(
+                "posgate: say where to: `posgate ledger archive DIR`",
+                "posgate: 请写移到哪里：`posgate ledger archive DIR`"
+            )
+        );
         return EXIT_USAGE;
     };
     match config::load(&options.config()) {
@@ -53,7 +61,13 @@ pub(super) fn archive(options: &Options) -> u8 {
 /// Cuts a damaged ledger: keeps the entries before one, and the rest in other files.
 pub(super) fn repair(options: &Options) -> u8 {
     let Some(cut) = options.cut.filter(|cut| *cut > 0) else {
-        complain!("posgate: say from which entry on to cut: `posgate ledger repair --cut SEQ`");
+        complain!(
+            "{}",
+            tr!(
+                "posgate: say from which entry on to cut: `posgate ledger repair --cut SEQ`",
+                "posgate: 请写从哪条流水起截：`posgate ledger repair --cut SEQ`"
+            )
+        );
         return EXIT_USAGE;
     };
     let paths = match paths(options) {
@@ -63,10 +77,10 @@ pub(super) fn repair(options: &Options) -> u8 {
     let dir = &paths[0];
     // The lock would make it.
     if !dir.is_dir() {
-        complain!("posgate: {}: no such directory", dir.display());
+        complain!("{}", tr!("posgate: {}: no such directory", "posgate: {}：没有这个目录", dir.display()));
         return EXIT_IO;
     }
-    let progress = Progress::start("repairing the ledger");
+    let progress = Progress::start(tr("repairing the ledger", "正在修账本"));
     let repaired = repair_locked(dir, EntrySeq(cut), options.has("yes"));
     drop(progress);
     done(repaired)
@@ -131,9 +145,15 @@ pub(super) fn new(options: &Options) -> u8 {
         identity::forget(&settings.identity)?;
         let dir = settings.ledger_dir.display();
         if let Some(known) = found.identity() {
-            done.push(format!("this machine served {known}: bring it to the books if it is found"));
+            done.push(tr!(
+                "this machine served {known}: bring it to the books if it is found",
+                "本机原来的账本是 {known}：找到了请补进账里"
+            ));
         }
-        done.push(format!("the next start begins a new ledger in {dir}: everybody's opening figures count again"));
+        done.push(tr!(
+            "the next start begins a new ledger in {dir}: everybody's opening figures count again",
+            "下次启动在 {dir} 新建账本：所有人的开户数重新计"
+        ));
         Ok(done)
     })
 }
@@ -143,7 +163,11 @@ pub(super) fn take(options: &Options) -> u8 {
     with_settings(options, |settings| {
         let dir = &settings.ledger_dir;
         if !holds_ledger(dir)? {
-            let sentence = format!("{}: no ledger is here: mount it, or correct `option ledger_dir`", dir.display());
+            let sentence = tr!(
+                "{}: no ledger is here: mount it, or correct `option ledger_dir`",
+                "{}：这里没有账本：请挂载，或者改正 `option ledger_dir`",
+                dir.display()
+            );
             return Err(CareError::Refused(sentence));
         }
         let storage = DirStorage::open(dir)?;

@@ -161,8 +161,18 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     Ok(match Options::read(arguments, command)? {
         Asked::Help => help::page(&[command.name]).unwrap_or_else(help::overview),
         Asked::Version => version(),
-        Asked::Command(options) => execute(&options),
+        Asked::Command(options) => {
+            speak_for_programs(options.has("json"));
+            execute(&options)
+        }
     })
+}
+
+/// With `--json` everything is English: programs match the sentences too.
+fn speak_for_programs(has_json: bool) {
+    if has_json {
+        lang::speak(Lang::En);
+    }
 }
 
 /// `posgate help` and what may stand behind it.

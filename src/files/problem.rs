@@ -36,10 +36,10 @@ impl fmt::Display for Problem {
         if self.line > 0 {
             write!(f, "{}:", self.line)?;
         }
-        if let Some(column) = &self.column {
-            f.write_str(&tr!(" column {column}:", " {column} 列："))?;
+        match &self.column {
+            Some(column) => f.write_str(&tr!(" column {column}: {}", " {column} 列：{}", self.message)),
+            None => write!(f, " {}", self.message),
         }
-        write!(f, " {}", self.message)
     }
 }
 

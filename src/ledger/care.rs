@@ -4,6 +4,8 @@
 //! What always holds: nothing is removed or cut before a copy of it is durable and was read again, so a stop at any moment
 //! leaves every byte in one place at least, and the command can be given again.
 
+use crate::lang::tr;
+use crate::tr;
 use core::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -71,8 +73,9 @@ impl CareLock {
         let file = File::open(dir).map_err(explain("open", dir))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self(lock)),
-            Err((_, Errno::EWOULDBLOCK)) => refused(format!(
+            Err((_, Errno::EWOULDBLOCK)) => refused(tr!(
                 "another `posgate ledger archive` or `repair` works in {}: wait until it ends, then give this one again",
+                "另一个 `posgate ledger archive` 或 `repair` 正在 {} 里工作：等它结束，再来一遍",
                 dir.display()
             )),
             Err((_, error)) => Err(explain("lock", dir)(error.into()).into()),
@@ -91,7 +94,11 @@ impl CareLock {
 /// What was not removed is as it was.
 pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareError> {
     if let Some(true) = to.exists().then(|| same_dir(dir, to)).transpose()? {
-        return refused(format!("{} is the ledger itself: name another directory", to.display()));
+        return refused(tr!(
+            "{} is the ledger itself: name another directory",
+            "{} 就是账本目录：请写另一个目录",
+            to.display()
+        ));
     }
     let _lock = CareLock::take(dir)?;
     let mut lock_there = None;
@@ -107,7 +114,11 @@ pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareErr
         match archived::add(dir, run) {
             Ok(()) => Ok(()),
             // On a full disk this is what makes room, and the note is for people only.
-            Err(error) => writeln!(out, "{}: not written: {error}", dir.join(archived::NAME).display()),
+            Err(error) => writeln!(
+                out,
+                "{}",
+                tr!("{}: not written: {error}", "{}：没有写成：{error}", dir.join(archived::NAME).display())
+            ),
         }
     };
     let archived = take_away(&mut DirStorage::beside(dir), taken, copies, &mut note, out);
@@ -141,7 +152,12 @@ fn take_stock<F: Files>(files: &F) -> Result<Option<Taken>, CareError> {
     let segments = segment::list(files)?;
     let kept_from = match believed(files, &segments)? {
         Ok(segment) => segment,
-        Err(why) => return refused(format!("nothing is archived: {why}; a new snapshot comes with the next segment")),
+        Err(why) => {
+            return refused(tr!(
+                "nothing is archived: {why}; a new snapshot comes with the next segment",
+                "没有归档：{why}；下一个流水文件开始时会有新快照"
+            ));
+        }
     };
     let names: Vec<String> =
         segments.iter().filter(|segment| **segment < kept_from).map(|segment| segment.name.clone()).collect();
@@ -151,7 +167,10 @@ fn take_stock<F: Files>(files: &F) -> Result<Option<Taken>, CareError> {
     let originals = verify(files, &names, first == EntrySeq(1), &mut || ())?;
     let chain = segment::read_header(files, &kept_from.name)?.map(|header| header.chain).ok();
     if originals.exit_code() != 0 || chain != Some(originals.head.crc) {
-        return refused(format!("nothing is archived: a segment is not as it was written\n{originals}"));
+        return refused(tr!(
+            "nothing is archived: a segment is not as it was written\n{originals}",
+            "没有归档：有流水文件与写入时不同\n{originals}"
+        ));
     }
     Ok(Some(Taken { names, first, head: originals.head }))
 }
@@ -165,7 +184,14 @@ fn take_away<S: Storage, T: Storage>(
     out: &mut dyn Write,
 ) -> Result<(), CareError> {
     let Some(taken) = taken else {
-        writeln!(out, "nothing to archive: no segment is wholly before the snapshot")?;
+        writeln!(
+            out,
+            "{}",
+            tr(
+                "nothing to archive: no segment is wholly before the snapshot",
+                "没有可归档的：没有整个在快照以前的流水文件"
+            )
+        )?;
         return Ok(());
     };
     let Taken { names, first, head } = &taken;
@@ -177,20 +203,23 @@ fn take_away<S: Storage, T: Storage>(
     let report = verify(&copies, names, *first == EntrySeq(1), &mut || ())?;
     if report.exit_code() != 0 || report.head != *head {
         let to = copies.path(&names[0]);
-        return refused(format!("nothing is removed: a copy is not as it was written, from {to} on\n{report}"));
+        return refused(tr!(
+            "nothing is removed: a copy is not as it was written, from {to} on\n{report}",
+            "没有删除：副本与写入时不同，从 {to} 起\n{report}"
+        ));
     }
     note(&taken, out)?;
     // The oldest first: what is left has no hole.
     for name in names {
         let to = copies.path(name);
         if !is_same_file(files, &copies, name)? {
-            return refused(format!("{name} is kept: {to} differs"));
+            return refused(tr!("{name} is kept: {to} differs", "{name} 保留：{to} 与它不同"));
         }
         files.remove(name)?;
         files.sync_dir()?;
-        writeln!(out, "{} is now {to}", files.path(name))?;
+        writeln!(out, "{}", tr!("{} is now {to}", "{} 现在是 {to}", files.path(name)))?;
     }
-    writeln!(out, "archived {} segments, to {head}", names.len())?;
+    writeln!(out, "{}", tr!("archived {} segments, to {head}", "已归档 {} 个流水文件，到 {head}", names.len()))?;
     Ok(())
 }
 
@@ -199,8 +228,8 @@ fn believed<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Result<Segm
     let path = files.path(snapshot::NAME);
     Ok(match snapshot::restore(files, segments, &mut Entries(|_: &_| Ok(())))? {
         Ok(Some(base)) => Ok(base.segment),
-        Ok(None) => Err(format!("there is no {path}")),
-        Err(why) => Err(format!("{path} is not believed: {why}")),
+        Ok(None) => Err(tr!("there is no {path}", "没有 {path}")),
+        Err(why) => Err(tr!("{path} is not believed: {why}", "{path} 不采信：{why}")),
     })
 }
 
@@ -218,7 +247,11 @@ fn copy_durably<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str) -> 
             copies.sync(name)?;
             return Ok(());
         }
-        return refused(format!("{} is there already and differs: name another directory", copies.path(name)));
+        return refused(tr!(
+            "{} is there already and differs: name another directory",
+            "{} 已经有了，内容不同：请写另一个目录",
+            copies.path(name)
+        ));
     }
     let part = name.replace(".tsv", ".part");
     if known.contains(&part) {
@@ -281,7 +314,7 @@ pub fn set_aside<S: Storage>(storage: &mut S, found: &Found, is_sure: bool) -> R
         let kept = free_name(storage, name, "old")?;
         storage.rename(name, &kept)?;
         storage.sync_dir()?;
-        done.push(format!("{} is now {kept}", storage.path(name)));
+        done.push(tr!("{} is now {kept}", "{} 现在是 {kept}", storage.path(name)));
     }
     Ok(done)
 }
@@ -294,8 +327,9 @@ pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<Stri
     let lineage = Lineage::read(files)?;
     if found.identity().is_some() && lineage.is_own(found) {
         let dir = files.path("");
-        return refused(format!(
-            "{dir}: this is the ledger that this machine serves: nothing is to be moved, start it"
+        return refused(tr!(
+            "{dir}: this is the ledger that this machine serves: nothing is to be moved, start it",
+            "{dir}：这就是本机的账本：不用移，请启动"
         ));
     }
     let replayed = recovery::replay(files, &mut Entries(|_: &_| Ok(())));
@@ -303,11 +337,13 @@ pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<Stri
         OpenError::Io(error) => CareError::Io(error),
         other => CareError::Refused(other.to_string()),
     })?;
-    let Some(ledger) = replayed.ledger else { return refused(format!("{}: no ledger is here", files.path(""))) };
+    let Some(ledger) = replayed.ledger else {
+        return refused(tr!("{}: no ledger is here", "{}：这里没有账本", files.path("")));
+    };
     let identity = Identity { ledger, head: replayed.head, parents: lineage.parents(found) };
     identity::take(path, &identity)?;
-    let was = found.identity().map_or_else(String::new, |was| format!(", and no more with {was}"));
-    Ok(format!("the next start goes on with {identity}, on a branch{was}"))
+    let was = found.identity().map_or_else(String::new, |was| tr!(", and no more with {was}", "，不再用 {was}"));
+    Ok(tr!("the next start goes on with {identity}, on a branch{was}", "下次启动作为分支接着记 {identity}{was}"))
 }
 
 // ---------------------------------------------------------------- repair
@@ -325,10 +361,13 @@ pub fn repair<S: Storage>(
     is_sure: bool,
 ) -> Result<Vec<String>, CareError> {
     let segments = segment::list(storage)?;
-    let Some(first) = segments.first() else { return refused("no ledger here: no file ledger-….tsv") };
+    let Some(first) = segments.first() else {
+        return refused(tr("no ledger here: no file ledger-….tsv", "这里没有账本：没有 ledger-….tsv 文件"));
+    };
     if first.first > EntrySeq(1) && cut <= first.first {
-        return refused(format!(
+        return refused(tr!(
             "the entries before {} are not here: bring back the archived segments first",
+            "流水 {} 以前的不在这里：请先取回归档的文件",
             first.first
         ));
     }
@@ -336,8 +375,9 @@ pub fn repair<S: Storage>(
     let title = snapshot::read_title(storage)?.ok().flatten();
     let is_snapshot_newer = title.is_some_and(|title| title.head.seq >= cut);
     if is_snapshot_newer && first.first > EntrySeq(1) {
-        return refused(format!(
-            "the snapshot that stands for the archived segments is of a later entry than {cut}: bring them back first"
+        return refused(tr!(
+            "the snapshot that stands for the archived segments is of a later entry than {cut}: bring them back first",
+            "代替归档文件的快照比流水 {cut} 晚：请先取回归档的文件"
         ));
     }
     if !is_sure {
@@ -349,7 +389,7 @@ pub fn repair<S: Storage>(
         let kept = free_name(storage, &segment.name, "cut")?;
         storage.rename(&segment.name, &kept)?;
         storage.sync_dir()?;
-        done.push(format!("{} is now {kept}", storage.path(&segment.name)));
+        done.push(tr!("{} is now {kept}", "{} 现在是 {kept}", storage.path(&segment.name)));
     }
     if let Some((name, offset)) = place {
         let len = storage.len(name)?;
@@ -358,7 +398,12 @@ pub fn repair<S: Storage>(
             copy_tail(storage, name, offset, &kept)?;
             storage.truncate(name, offset)?;
             storage.sync(name)?;
-            done.push(format!("{}: the last {} bytes are now in {kept}", storage.path(name), len - offset));
+            done.push(tr!(
+                "{}: the last {} bytes are now in {kept}",
+                "{}：最后 {} 字节现在在 {kept}",
+                storage.path(name),
+                len - offset
+            ));
         }
         // Where the file system has no links, the next start says so.
         let _is_changed = storage.point(LINK, name);
@@ -366,7 +411,7 @@ pub fn repair<S: Storage>(
     if is_snapshot_newer {
         let kept = free_name(storage, snapshot::NAME, "cut")?;
         storage.rename(snapshot::NAME, &kept)?;
-        done.push(format!("{} is now {kept}", storage.path(snapshot::NAME)));
+        done.push(tr!("{} is now {kept}", "{} 现在是 {kept}", storage.path(snapshot::NAME)));
     }
     storage.sync_dir()?;
     Ok(done)
@@ -384,18 +429,26 @@ fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<
     }
     let (last, count) = (head.last, head.last.0 - cut.0 + 1);
     let state = if is_damaged {
-        format!("the ledger is damaged after entry {last}: say --cut {}", last.next())
+        tr!(
+            "the ledger is damaged after entry {last}: say --cut {}",
+            "账本在流水 {last} 之后损坏：请写 --cut {}",
+            last.next()
+        )
     } else {
-        format!("the ledger has no damage, it is whole up to entry {last}: nothing has to be cut")
+        tr!(
+            "the ledger has no damage, it is whole up to entry {last}: nothing has to be cut",
+            "账本没有损坏，到流水 {last} 都完好：不用截"
+        )
     };
     let moved = if count == 1 {
-        format!("entry {cut}, which is whole,")
+        tr!("entry {cut}, which is whole,", "完好的流水 {cut}")
     } else {
-        format!("entries {cut} to {last} ({count} entries), which are whole,")
+        tr!("entries {cut} to {last} ({count} entries), which are whole,", "完好的流水 {cut} 到 {last}（{count} 条）")
     };
-    Err(CareError::Unsure(format!(
+    Err(CareError::Unsure(tr!(
         "{state}; --cut {cut} would move {moved} into *.cut files, and what was answered for them would be forgotten: \
-         add --yes if that is what you want"
+         add --yes if that is what you want",
+        "{state}；--cut {cut} 会把{moved}移到 *.cut 文件，当时的应答也就不算了：确实要这样，请加 --yes"
     )))
 }
 
@@ -467,13 +520,18 @@ fn find<'a, F: Files>(
             return Ok((index + 1, place));
         }
     }
-    refused(format!("the ledger ends with entry {}: there is none to cut from {cut} on", head.seq))
+    refused(tr!(
+        "the ledger ends with entry {}: there is none to cut from {cut} on",
+        "账本到流水 {} 为止：没有从 {cut} 起可截的",
+        head.seq
+    ))
 }
 
 fn not_whole<T>(files: &impl Files, name: &str, line: u64, head: Head, cut: EntrySeq) -> Result<T, CareError> {
     let (path, next) = (files.path(name), head.seq.next());
-    refused(format!(
-        "{path}:{line}: the entries before {next} are whole, those before {cut} are not: say --cut {next}, or less"
+    refused(tr!(
+        "{path}:{line}: the entries before {next} are whole, those before {cut} are not: say --cut {next}, or less",
+        "{path}:{line}: 流水 {next} 以前的完好，{cut} 以前的不完好：请写 --cut {next} 或更小"
     ))
 }
 

@@ -10,6 +10,7 @@
 //! It is written and synced before the segment's first entry, so a power cut can spoil it only while the
 //! segment holds nothing else. No crc covers it: `first`, `chain` and `ledger` must agree with the segments around it.
 
+use crate::tr;
 use core::fmt;
 use core::str::FromStr;
 
@@ -92,8 +93,11 @@ pub enum HeaderError {
 impl fmt::Display for HeaderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Version(version) => write!(f, "the header says version={version}, this program reads version=2"),
-            Self::Unreadable(what) => write!(f, "the header cannot be read: {what}"),
+            Self::Version(version) => f.write_str(&tr!(
+                "the header says version={version}, this program reads version=2",
+                "文件头写的是 version={version}，这个程序读 version=2"
+            )),
+            Self::Unreadable(what) => f.write_str(&tr!("the header cannot be read: {what}", "文件头读不了：{what}")),
         }
     }
 }

@@ -35,6 +35,8 @@
 //! A host that is not known is no other host. A **branch** draws a new name for what follows: the next segment's header says `ledger=` anew and
 //! `parent=` whence. So (ledger, seq) names one entry for ever, whatever was restored or cloned. The segment is durable before the file says so.
 
+use crate::lang::tr;
+use crate::tr;
 use core::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
@@ -202,8 +204,9 @@ pub fn read_in(files: &impl Files, name: &str) -> Found {
 fn found_in(bytes: &[u8], path: &str) -> Found {
     let len = bytes.len();
     parse(bytes).unwrap_or_else(|| {
-        Found::Spoiled(format!(
-            "{path}: no line `ledger=… seq=… crc=…` stands in its {len} bytes: it was cut, or changed"
+        Found::Spoiled(tr!(
+            "{path}: no line `ledger=… seq=… crc=…` stands in its {len} bytes: it was cut, or changed",
+            "{path}：它的 {len} 字节里没有 `ledger=… seq=… crc=…` 这一行：被截断或改过"
         ))
     })
 }
@@ -643,23 +646,27 @@ pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
 /// Why a start is refused, and the ways out: a sentence. `place` is `ledger_dir`, `was` where the ledger was when it was served last.
 pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path, place: &Path, was: &Path) -> String {
     let (file, place, was) = (file.display(), place.display(), was.display());
-    let known =
-        found.identity().map_or_else(|| "of which its identity says nothing".to_owned(), |known| known.to_string());
+    let known = found.identity().map_or_else(
+        || tr("of which its identity says nothing", "（身份文件里没有写）").to_owned(),
+        |known| known.to_string(),
+    );
     match verdict.ledger {
         LedgerCase::Another => {
             let here = lineage.name().unwrap_or_default();
-            format!(
+            tr!(
                 "{place}: another ledger lies here: ledger={here:016x}, and this machine serves {known} ({file}), which was in {was}. \
                  Mount, move or restore that one; or go on with the one that is here: `posgate ledger move`; or begin a new one, in which \
-                 everybody's opening figures count again: `posgate ledger new`"
+                 everybody's opening figures count again: `posgate ledger new`",
+                "{place}：这里是另一个账本 ledger={here:016x}，而本机的是 {known}（{file}），原来在 {was}。请挂载、移回或恢复那一个；或者接着用这里的：`posgate ledger move`；或者新建一个，所有人的开户数重新计：`posgate ledger new`"
             )
         }
         _ => {
             let why = found.fault().map_or_else(String::new, |fault| format!(" ({fault})"));
-            format!(
+            tr!(
                 "{place}: no ledger is here, and this machine serves one, {known} ({file}){why}, which was in {was}. Mount, move or restore it \
                  there, or correct `option ledger_dir`; or, if it is gone for good, `posgate ledger new` begins a new one, in which everybody's \
-                 opening figures count again"
+                 opening figures count again",
+                "{place}：这里没有账本，而本机有一个，{known}（{file}）{why}，原来在 {was}。请在那里挂载、移回或恢复它，或者改正 `option ledger_dir`；如果找不回来了，`posgate ledger new` 新建一个，所有人的开户数重新计"
             )
         }
     }

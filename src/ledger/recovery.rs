@@ -44,6 +44,8 @@
 //! | believed ([`super::snapshot`]) | replay the entries after it; older segments are not looked at, nor missed |
 //! | not believed, or entries after it do not follow from what it says | the same as none, with a warning |
 
+use crate::lang::tr;
+use crate::tr;
 use core::fmt;
 use std::io;
 
@@ -205,8 +207,11 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
-            Self::NotOurs(_) => write!(f, "this machine serves another ledger"),
-            Self::Damaged { file, line, case, remedy } => write!(f, "{file}:{line}: damaged ledger: {case}; {remedy}"),
+            Self::NotOurs(_) => f.write_str(&tr!("this machine serves another ledger", "本机用的是另一个账本")),
+            Self::Damaged { file, line, case, remedy } => f.write_str(&tr!(
+                "{file}:{line}: damaged ledger: {case}; {remedy}",
+                "{file}:{line}: 账本损坏：{case}；{remedy}"
+            )),
         }
     }
 }
@@ -272,7 +277,12 @@ pub struct TornTail {
 pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, OpenError> {
     let segments = segment::list(files)?;
     let path = files.path(snapshot::NAME);
-    let disbelieve = |why: &str| format!("{path} is not believed: {why}; the ledger is replayed from its first entry");
+    let disbelieve = |why: &str| {
+        tr!(
+            "{path} is not believed: {why}; the ledger is replayed from its first entry",
+            "{path} 不采信：{why}；从第一条流水起重放"
+        )
+    };
     let (base, disbelief) = match snapshot::restore(files, &segments, state)? {
         Ok(base) => (base, None),
         Err(why) => (None, Some(disbelieve(&why.to_string()))),
@@ -282,7 +292,10 @@ pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, Op
         Err(error @ OpenError::Damaged { .. }) if is_believed => {
             state.rewind();
             // Where the whole is no better, the first error stands: segments before the snapshot may have been taken away.
-            let disbelief = Some(disbelieve("the entries after it do not follow from what it says"));
+            let disbelief = Some(disbelieve(tr(
+                "the entries after it do not follow from what it says",
+                "它后面的流水与它写的接不上",
+            )));
             replay_after(files, segments, None, disbelief, state).map_err(|_| error)
         }
         replayed => replayed,
@@ -432,28 +445,49 @@ fn judge_header<F: Files>(
 /// Why a header that can be read does not belong here.
 pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u64>, head: Head) -> Option<String> {
     if header.first != segment.first {
-        return Some(format!("the header says first={}, the file's name {}", header.first, segment.first));
+        return Some(tr!(
+            "the header says first={}, the file's name {}",
+            "文件头写的是 first={}，文件名是 {}",
+            header.first,
+            segment.first
+        ));
     }
     let is_kin = |ledger| ledger == header.ledger || header.parent.is_some_and(|parent| parent.ledger == ledger);
     if ledger.is_some_and(|ledger| !is_kin(ledger)) {
-        return Some(format!("the header says ledger={:016x}: it belongs to another ledger", header.ledger));
+        return Some(tr!(
+            "the header says ledger={:016x}: it belongs to another ledger",
+            "文件头写的是 ledger={:016x}：属于另一个账本",
+            header.ledger
+        ));
     }
     let (next, chain) = (head.seq.next(), head.crc);
     if header.first > next {
         let last = EntrySeq(header.first.0 - 1);
-        return Some(format!("entries {next} to {last} are missing: is a segment before this one gone?"));
+        return Some(tr!(
+            "entries {next} to {last} are missing: is a segment before this one gone?",
+            "缺流水 {next} 到 {last}：是不是少了前面的文件？"
+        ));
     }
     if header.first < next {
-        return Some(format!("the header says first={}, but the segment before ends with {}", header.first, head.seq));
+        return Some(tr!(
+            "the header says first={}, but the segment before ends with {}",
+            "文件头写的是 first={}，而前一个文件以 {} 结尾",
+            header.first,
+            head.seq
+        ));
     }
     if header.chain != chain {
-        return Some(format!(
+        return Some(tr!(
             "the header says chain={:08x}, but the entry before has the crc {chain:08x}",
+            "文件头写的是 chain={:08x}，而前一条的 crc 是 {chain:08x}",
             header.chain
         ));
     }
     let parent = header.parent.filter(|_| ledger.is_some_and(|ledger| !header.continues(ledger)))?;
-    Some(format!("the header says parent={parent}: that branch did not begin here"))
+    Some(tr!(
+        "the header says parent={parent}: that branch did not begin here",
+        "文件头写的是 parent={parent}：那个分支不是从这里开始的"
+    ))
 }
 
 /// Whether a segment with an unreadable header never held an entry: one would follow from the crc before it, `chain`.
@@ -506,8 +540,11 @@ fn replay_lines<F: Files>(
             Action::Keep | Action::SetAside | Action::Refuse => {
                 let whence = match place {
                     LinePlace::End => "",
-                    LinePlace::Inside => ", and good lines come after it",
-                    LinePlace::Old => ", and it is too far from the ledger's end to be a torn tail",
+                    LinePlace::Inside => tr(", and good lines come after it", "，而它后面还有好的行"),
+                    LinePlace::Old => tr(
+                        ", and it is too far from the ledger's end to be a torn tail",
+                        "，而它离账本末尾太远，不是残缺的末尾",
+                    ),
                 };
                 return Err(damaged(files, &segment.name, number, replayed, &format!("{case}{whence}")));
             }
@@ -525,14 +562,19 @@ fn judge_line(
 ) -> Result<(Kind, Head), (LineFound, String)> {
     let next = head.seq.next();
     if !line.follows(head.crc) {
-        let bad = "the crc does not follow from the line before";
+        let bad = tr("the crc does not follow from the line before", "crc 与前一行接不上");
         return Err(match line.ended {
-            _ if line.has_zeros() => (LineFound::Zeros, "zero bytes stand where a line should".to_owned()),
-            false => (LineFound::NoEnd, "the file ends in the middle of a line".to_owned()),
+            _ if line.has_zeros() => {
+                (LineFound::Zeros, tr("zero bytes stand where a line should", "该有一行的地方是零字节").to_owned())
+            }
+            false => (LineFound::NoEnd, tr("the file ends in the middle of a line", "文件在一行中间断了").to_owned()),
             true => match line::parse(line.text) {
                 Ok(parsed) if parsed.entry.seq != next => {
                     let seq = parsed.entry.seq;
-                    (LineFound::Displaced, format!("{bad}: entry {seq} stands where {next} should"))
+                    (
+                        LineFound::Displaced,
+                        tr!("{bad}: entry {seq} stands where {next} should", "{bad}：流水 {seq} 占了 {next} 的位置"),
+                    )
                 }
                 Ok(_) | Err(_) => (LineFound::BadCrc, bad.to_owned()),
             },
@@ -541,7 +583,10 @@ fn judge_line(
     let crc = reader.read(line.text).map_err(|error| (LineFound::Unreadable, error.to_string()))?;
     let entry = &reader.entry;
     if entry.seq != next {
-        return Err((LineFound::Gap, format!("entry {} stands where {next} should", entry.seq)));
+        return Err((
+            LineFound::Gap,
+            tr!("entry {} stands where {next} should", "流水 {} 占了 {next} 的位置", entry.seq),
+        ));
     }
     state.apply(entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
     Ok((entry.kind, Head { seq: next, crc }))
@@ -566,9 +611,10 @@ fn archived(files: &impl Files, first: &Segment, replayed: &Replayed, case: &str
         file: files.path(&first.name),
         line: 1,
         case: with_disbelief(replayed, case),
-        remedy: format!(
+        remedy: tr!(
             "without {} a start needs every entry: bring that file back from a copy, or the segments of entries 1 to {last} from where \
              `posgate ledger archive` took them: `cp ARCHIVE/ledger-*.tsv {}`",
+            "没有 {}，启动就要全部流水：请从副本取回它，或者从 `posgate ledger archive` 移去的地方取回流水 1 到 {last} 的文件：`cp ARCHIVE/ledger-*.tsv {}`",
             files.path(snapshot::NAME),
             files.path("")
         ),
@@ -576,7 +622,7 @@ fn archived(files: &impl Files, first: &Segment, replayed: &Replayed, case: &str
 }
 
 fn with_disbelief(replayed: &Replayed, case: &str) -> String {
-    let disbelief = replayed.disbelief.as_ref().map_or(String::new(), |why| format!(" ({why})"));
+    let disbelief = replayed.disbelief.as_ref().map_or(String::new(), |why| tr!(" ({why})", "（{why}）"));
     format!("{case}{disbelief}")
 }
 

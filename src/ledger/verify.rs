@@ -21,6 +21,8 @@
 //!
 //! The highest of the findings is the exit code. Entries that are missing at the very end leave no trace: compare the head.
 
+use crate::lang::tr;
+use crate::tr;
 use core::fmt;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
@@ -149,28 +151,46 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(snapshot) = self.snapshot {
-            writeln!(f, "the segments before were taken away: the snapshot stands for them, as of {snapshot}")?;
+            writeln!(
+                f,
+                "{}",
+                tr!(
+                    "the segments before were taken away: the snapshot stands for them, as of {snapshot}",
+                    "前面的流水文件已移走：由流水 {snapshot} 的快照代替"
+                )
+            )?;
         }
         for sentence in &self.copies {
             writeln!(f, "{sentence}")?;
         }
         for SegmentReport { file, entries, first, head } in &self.segments {
             let Some(first) = first else {
-                writeln!(f, "{file}: no entry")?;
+                writeln!(f, "{}", tr!("{file}: no entry", "{file}：没有流水"))?;
                 continue;
             };
-            writeln!(f, "{file}: {entries} entries, seq {first} to {}, crc {:08x}", head.seq, head.crc)?;
+            writeln!(
+                f,
+                "{}",
+                tr!(
+                    "{file}: {entries} entries, seq {first} to {}, crc {:08x}",
+                    "{file}：{entries} 条流水，流水号 {first} 到 {}，crc {:08x}",
+                    head.seq,
+                    head.crc
+                )
+            )?;
         }
         for Finding { file, line, fault, what } in &self.findings {
             writeln!(f, "{file}:{line}: {}: {what}", fault.word())?;
         }
         if self.more > 0 {
-            writeln!(f, "and {} more", self.more)?;
+            writeln!(f, "{}", tr!("and {} more", "还有 {} 个", self.more))?;
         }
         match self.worst {
-            None => writeln!(f, "clean")?,
-            Some(Fault::Torn) => writeln!(f, "torn tail only: the next start cuts it")?,
-            Some(fault) => writeln!(f, "not clean: {}", fault.word())?,
+            None => writeln!(f, "{}", tr("clean", "完好"))?,
+            Some(Fault::Torn) => {
+                writeln!(f, "{}", tr!("torn tail only: the next start cuts it", "只有末尾残缺：下次启动会截掉"))?;
+            }
+            Some(fault) => writeln!(f, "{}", tr!("not clean: {}", "有错：{}", fault.word()))?,
         }
         writeln!(f, "head {}", self.head)
     }
@@ -201,7 +221,12 @@ fn blame_snapshot<F: Files>(files: &F, report: &mut Report, why: &snapshot::Unbe
         Ok(None) | Err(_) => false,
     };
     if !is_sealed || report.worst.is_none_or(|fault| fault == Fault::Torn) {
-        report.add(files.path(snapshot::NAME), 1, Fault::Header, format!("no start believes this snapshot: {why}"));
+        report.add(
+            files.path(snapshot::NAME),
+            1,
+            Fault::Header,
+            tr!("no start believes this snapshot: {why}", "启动时不会采信这份快照：{why}"),
+        );
     }
     Ok(())
 }
@@ -216,7 +241,11 @@ fn verify_places(selection: &Selection, places: &[PathBuf], wait: &mut dyn FnMut
     let copies = &selection.copies;
     report.copies.clone_from(&copies.partial);
     if copies.same > 0 {
-        report.copies.push(format!("{} more copies of segments, the same byte for byte: read once", copies.same));
+        report.copies.push(tr!(
+            "{} more copies of segments, the same byte for byte: read once",
+            "另有 {} 份流水文件副本，逐字节相同：只读一遍",
+            copies.same
+        ));
     }
     for copy in &copies.differing {
         report.add(copy.file.clone(), copy.line, Fault::Altered, copy.what.clone());
@@ -310,27 +339,46 @@ impl<F: Files> Walk<'_, F> {
     fn take_header(&mut self, name: &str, header: &Header) {
         let file_name = name.rsplit('/').next().unwrap_or(name);
         if let Some(first) = segment::first_of(file_name).filter(|first| *first != header.first) {
-            self.add(name, 1, Fault::Header, format!("it says first={}, the file's name {first}", header.first));
+            self.add(
+                name,
+                1,
+                Fault::Header,
+                tr!("it says first={}, the file's name {first}", "它写的是 first={}，文件名是 {first}", header.first),
+            );
         }
         if let Some(ledger) = self.ledger.filter(|ledger| !header.continues(*ledger)) {
             let name_of = header.ledger;
             let branch = header.parent.map_or_else(String::new, |parent| format!(" parent={parent}"));
-            let what = format!("it says ledger={name_of:016x}{branch}, the segment before ledger={ledger:016x}");
+            let what = tr!(
+                "it says ledger={name_of:016x}{branch}, the segment before ledger={ledger:016x}",
+                "它写的是 ledger={name_of:016x}{branch}，前一个文件是 ledger={ledger:016x}"
+            );
             self.add(name, 1, Fault::Header, what);
         }
         self.ledger = Some(header.ledger);
         let before = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
         let head = self.report.head;
         if self.is_head_known && before.seq > head.seq {
-            let what = format!("entries {} to {} are in no segment", head.seq.next(), before.seq);
+            let what =
+                tr!("entries {} to {} are in no segment", "流水 {} 到 {} 不在任何文件里", head.seq.next(), before.seq);
             self.add(name, 1, Fault::Missing, what);
             self.accounts.forget();
         } else if self.is_head_known && before.seq < head.seq {
-            let what = format!("it says first={}, but the segment before ends with {}", header.first, head.seq);
+            let what = tr!(
+                "it says first={}, but the segment before ends with {}",
+                "它写的是 first={}，而前一个文件以 {} 结尾",
+                header.first,
+                head.seq
+            );
             self.add(name, 1, Fault::Header, what);
             self.accounts.forget();
         } else if self.is_head_known && before.crc != head.crc {
-            let what = format!("it says chain={:08x}, but the entry before has {:08x}", before.crc, head.crc);
+            let what = tr!(
+                "it says chain={:08x}, but the entry before has {:08x}",
+                "它写的是 chain={:08x}，而前一条是 {:08x}",
+                before.crc,
+                head.crc
+            );
             self.add(name, 1, Fault::Header, what);
         }
         self.report.head = before;
@@ -378,7 +426,8 @@ impl<F: Files> Walk<'_, F> {
         }
         self.end(name, next, &run, len);
         if let Some((number, offset)) = torn_at {
-            let what = format!("the last {} bytes are no whole line", len.saturating_sub(offset));
+            let what =
+                tr!("the last {} bytes are no whole line", "最后 {} 字节不是完整的一行", len.saturating_sub(offset));
             self.add(name, number, Fault::Torn, what);
         }
         self.report.segments.push(segment);
@@ -392,7 +441,12 @@ impl<F: Files> Walk<'_, F> {
         let parsed = match line::parse(line.text) {
             Ok(parsed) => parsed,
             Err(error) => {
-                self.add(name, line.number, Fault::Altered, format!("the crc follows, but {error}"));
+                self.add(
+                    name,
+                    line.number,
+                    Fault::Altered,
+                    tr!("the crc follows, but {error}", "crc 接得上，但是 {error}"),
+                );
                 self.report.head = Head { seq: expected, crc: self.chain.unwrap_or_default() };
                 return self.accounts.forget();
             }
@@ -401,10 +455,18 @@ impl<F: Files> Walk<'_, F> {
         if run.count > 0 {
             self.judge(name, run, Some(entry.seq));
         } else if entry.seq > expected {
-            let what = format!("the crc follows, but entry {} stands where {expected} should", entry.seq);
+            let what = tr!(
+                "the crc follows, but entry {} stands where {expected} should",
+                "crc 接得上，但是流水 {} 占了 {expected} 的位置",
+                entry.seq
+            );
             self.add(name, line.number, Fault::Missing, what);
         } else if entry.seq < expected {
-            let what = format!("the crc follows, but entry {} stands where {expected} should", entry.seq);
+            let what = tr!(
+                "the crc follows, but entry {} stands where {expected} should",
+                "crc 接得上，但是流水 {} 占了 {expected} 的位置",
+                entry.seq
+            );
             self.add(name, line.number, Fault::Swapped, what);
         }
         self.report.head = Head { seq: entry.seq, crc: parsed.crc };
@@ -420,7 +482,11 @@ impl<F: Files> Walk<'_, F> {
         }
         match next {
             Next::Nothing if !run.has_crc && len.saturating_sub(run.offset) <= TAIL_LEN_MAX as u64 => {
-                let what = format!("the last {} bytes are no line of a ledger", len.saturating_sub(run.offset));
+                let what = tr!(
+                    "the last {} bytes are no line of a ledger",
+                    "最后 {} 字节不是账本的行",
+                    len.saturating_sub(run.offset)
+                );
                 self.add(name, run.line, Fault::Torn, what);
             }
             Next::Nothing => self.judge(name, run, None),
@@ -442,10 +508,18 @@ impl<F: Files> Walk<'_, F> {
             None if run.readable == run.count && run.first > Some(last.next()) => Fault::Missing,
             Some(_) | None => Fault::Altered,
         };
-        let lines = if run.count == 1 { String::new() } else { format!(" (nor on {} lines after it)", run.count - 1) };
-        let after = after.map_or(String::new(), |seq| format!(", and entry {seq} comes next"));
-        let first = run.first.map_or("no entry".to_owned(), |first| format!("entry {first}"));
-        let what = format!("the crc does not follow on this line{lines}: {first} stands after entry {last}{after}");
+        let lines = if run.count == 1 {
+            String::new()
+        } else {
+            tr!(" (nor on {} lines after it)", "（后面 {} 行也接不上）", run.count - 1)
+        };
+        let after = after.map_or(String::new(), |seq| tr!(", and entry {seq} comes next", "，下面是流水 {seq}"));
+        let first =
+            run.first.map_or(tr("no entry", "没有流水").to_owned(), |first| tr!("entry {first}", "流水 {first}"));
+        let what = tr!(
+            "the crc does not follow on this line{lines}: {first} stands after entry {last}{after}",
+            "这一行的 crc 接不上{lines}：{first}，接在流水 {last} 后面{after}"
+        );
         self.add(name, run.line, fault, what);
     }
 }
@@ -518,14 +592,24 @@ impl Accounts {
         let seq = entry.seq;
         if written.balance != balance {
             let said = written.balance;
-            return Err(format!("entry {seq} says balance {said}, the entries before it make {balance}"));
+            return Err(tr!(
+                "entry {seq} says balance {said}, the entries before it make {balance}",
+                "流水 {seq} 写的余额是 {said}，按前面的流水应是 {balance}"
+            ));
         }
         if written.subsidy != subsidy {
             let said = written.subsidy;
-            return Err(format!("entry {seq} says {said} of subsidy left, the entries before it make {subsidy}"));
+            return Err(tr!(
+                "entry {seq} says {said} of subsidy left, the entries before it make {subsidy}",
+                "流水 {seq} 写的剩余补贴是 {said}，按前面的流水应是 {subsidy}"
+            ));
         }
         if written.uses != uses {
-            return Err(format!("entry {seq} says {} uses left, the entries before it make {uses}", written.uses));
+            return Err(tr!(
+                "entry {seq} says {} uses left, the entries before it make {uses}",
+                "流水 {seq} 写的剩余次数是 {}，按前面的流水应是 {uses}",
+                written.uses
+            ));
         }
         Ok(())
     }

@@ -56,6 +56,49 @@ fn a_refusal_is_told_by_its_reason_and_keeps_word_and_sentence() {
 }
 
 #[test]
+fn each_area_tells_its_findings() {
+    let site = Site::new();
+    let server = site.start();
+    server.stop();
+    let segment = site.segment();
+    let segment = segment.to_str().unwrap();
+    let old = site.path("cards.csv");
+    let new = site.path("new.csv");
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    site.write("new.csv", "卡号,编号,余额\n8888888801,T001,5.5.0\n88x,T002,1\n");
+    site.write("orders.csv", "卡号,金额\n88,-1\n");
+    let orders = site.path("orders.csv");
+    let orders = orders.to_str().unwrap();
+    let by = ["--by", "li", "--config", "CONFIG"];
+    let topup = [&["ctl", "topup", "--file", orders, "--for", "x"], &by[..]].concat();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["cards", "check", new], 78, "new.csv:3: 卡号/card 列：'88x'：请写终端发来的卡号"),
+        (&["cards", "diff", old, new], 78, "请写元，至多两位小数"),
+        (&["cards", "diff", old, "/no/such/file"], 78, "读不了卡表"),
+        (&["cards", "number", "x"], 1, "不是卡号"),
+        (&["ledger", "verify", segment], 0, "完好"),
+        (&["ledger", "verify", "--config", "/no/such/file"], 78, "读不了配置"),
+        (&["ledger", "show", "--kind", "sell", segment], 64, "没有 \"sell\" 这个类型"),
+        (&["ledger", "report", "--day", "x", segment], 64, "不是日期"),
+        (&["ledger", "explain", "99", segment], 1, "这里没有流水 99"),
+        (&["ledger", "archive", "--config", "CONFIG", new], 78, "没有归档"),
+        (&["ledger", "repair", "--cut", "99", "--config", "CONFIG"], 78, "没有从 99 起可截的"),
+        (&topup, 1, "什么也没做"),
+    ];
+    for (words, code, wanted) in cases {
+        let ended = run(&site, "zh_CN.UTF-8", words);
+        let said = format!("{}{}", ended.out, ended.err);
+        ended.expect(*code, &[], &[]);
+        assert!(said.contains(wanted), "{words:?}: {said}");
+        let ended = run(&site, "C", words);
+        assert!(!ended.err.contains(wanted) && !ended.out.contains(wanted), "{words:?}: {}{}", ended.out, ended.err);
+    }
+    site.write("posgate", "config server\n\toption day_start '25:00'\n\toption wrong 1\n");
+    let wrong = ["posgate:2: day_start '25:00'：请写", "posgate:3: config server 里没有 'wrong'"];
+    run(&site, "zh_CN.UTF-8", &["check", "--config", "CONFIG"]).expect(78, &[], &wrong);
+}
+
+#[test]
 fn the_log_of_the_server_knows_no_language() {
     let site = Site::new();
     site.write("posgate", &format!("{}\toption wrong '1'\n", fs::read_to_string(site.path("posgate")).unwrap()));

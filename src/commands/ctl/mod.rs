@@ -28,7 +28,7 @@ use posgate::lang::{self, Lang, tr};
 use posgate::ledger::Head;
 
 use super::table::{Command, find, group};
-use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, no_entry, print_problems};
+use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, no_entry, print_problems, speak_for_programs};
 use link::{Link, Lost};
 
 /// How long devices have for their answer to a 000.
@@ -107,10 +107,7 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     if let Some(missing) = spec.options.iter().find(|option| option.is_needed && !options.has(option.name)) {
         return Err(tr!("write `posgate {} --{}`", "请写 `posgate {} --{}`", spec.name, missing.name).into());
     }
-    if options.has("json") {
-        // Programs match the sentences too.
-        lang::speak(Lang::En);
-    }
+    speak_for_programs(options.has("json"));
     let code = match execute(spec, &options) {
         Ok(()) => 0,
         Err(Ended::Usage(sentence)) => return Err(sentence.into()),

@@ -8,7 +8,9 @@ use super::source::{Item, Source};
 use super::{AuditError, Calendar};
 use crate::engine::model::text::Unnumbered;
 use crate::engine::model::{AccountId, Balance, CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Stamp, TimeOfDay};
+use crate::lang::tr;
 use crate::ledger::{Head, line};
+use crate::tr;
 
 mod print;
 
@@ -142,8 +144,9 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
         Question::Card(card, written) => {
             let (mut candidates, beyond) = candidates(source, calendar, card, written)?;
             if let (true, Some(beyond)) = (candidates.is_empty(), beyond) {
-                return Err(AuditError::Nothing(format!(
+                return Err(AuditError::Nothing(tr!(
                     "card {} has no sale within a day of {}: the nearest was {}; `posgate ledger explain {}` tells it",
+                    "卡 {} 在 {} 前后一天内没有消费：最近的是 {}；`posgate ledger explain {}` 说明它",
                     card.masked(),
                     beyond.wanted,
                     beyond.off(),
@@ -151,14 +154,19 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
                 )));
             }
             if candidates.is_empty() {
-                let wanted = if written.date.is_some() { "" } else { " at all" };
+                let wanted = if written.date.is_some() { "" } else { tr(" at all", "任何") };
                 let older = if source.is_whole() {
                     String::new()
                 } else {
-                    format!("; older ones are not here: {}", source.archived(EntrySeq(source.first().0 - 1)))
+                    tr!(
+                        "; older ones are not here: {}",
+                        "；更早的不在这里：{}",
+                        source.archived(EntrySeq(source.first().0 - 1))
+                    )
                 };
-                return Err(AuditError::Nothing(format!(
+                return Err(AuditError::Nothing(tr!(
                     "card {} has no sale{wanted} in this ledger, nor a refusal: `posgate ledger show --card CARD` shows what it has{older}",
+                    "卡 {} 在这本账里没有{wanted}消费，也没有拒绝：`posgate ledger show --card CARD` 显示它有什么{older}",
                     card.masked()
                 )));
             }
@@ -209,9 +217,17 @@ fn find(source: &Source, seq: EntrySeq) -> Result<Told, AuditError> {
         }
     }
     let (first, last) = (source.first(), walk.head().seq);
-    let card = if seq.0 > last.0 { "; for a card say the time too: `posgate ledger explain CARD 12:30`" } else { "" };
-    Err(AuditError::Nothing(format!(
+    let card = if seq.0 > last.0 {
+        tr(
+            "; for a card say the time too: `posgate ledger explain CARD 12:30`",
+            "；查卡请同时写时刻：`posgate ledger explain CARD 12:30`",
+        )
+    } else {
+        ""
+    };
+    Err(AuditError::Nothing(tr!(
         "there is no entry {} here: they go from {first} to {last}{card}",
+        "这里没有流水 {}：有的是 {first} 到 {last}{card}",
         Unnumbered(&seq.to_string())
     )))
 }

@@ -3,6 +3,7 @@
 use super::Calendar;
 use crate::engine::model::{CardNo, Civil, Date, Entry, EntrySeq, Kind, MachineNo, TimeOfDay};
 use crate::files::problem::typed;
+use crate::tr;
 
 /// Entries that meet all that is set.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +57,12 @@ pub fn kinds(text: &str) -> Result<Vec<Kind>, String> {
         }
         let kind = Kind::from_word(word).ok_or_else(|| {
             let words: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
-            format!("unknown kind {}: write sales, or one of {}", typed(word), words.join(" "))
+            tr!(
+                "unknown kind {}: write sales, or one of {}",
+                "没有 {} 这个类型：请写 sales，或 {} 之一",
+                typed(word),
+                words.join(" ")
+            )
         })?;
         kinds.push(kind);
     }

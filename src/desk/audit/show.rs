@@ -3,6 +3,8 @@
 //! It judges nothing that `verify` would: a line that does not follow is named where it stands, in a line that begins with `#`, and the
 //! exit code tells of it. A line that is just being written comes when it is whole.
 
+use crate::lang::tr;
+use crate::tr;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
@@ -145,7 +147,10 @@ impl Show {
         let files = place.files.clone();
         let len = files.len(&path)?;
         if len < place.offset {
-            return Err(AuditError::Damaged(format!("{path}: it was cut while it was followed: begin anew")));
+            return Err(AuditError::Damaged(tr!(
+                "{path}: it was cut while it was followed: begin anew",
+                "{path}：跟读时被截短：请重新开始"
+            )));
         }
         let mut lines = Lines::new(&files, &path);
         lines.go_back(place.offset, place.line);
@@ -158,7 +163,10 @@ impl Show {
             }
             let parsed = line::parse(line.text).ok().filter(|_| line.follows(place.head.crc));
             let Some(parsed) = parsed.filter(|parsed| parsed.entry.seq == place.head.seq.next()) else {
-                let what = "this line does not follow: `posgate ledger verify` tells more";
+                let what = tr(
+                    "this line does not follow: `posgate ledger verify` tells more",
+                    "这一行接不上：详见 `posgate ledger verify`",
+                );
                 return Err(AuditError::Damaged(format!("{path}:{}: {what}", line.number)));
             };
             place.head = Head { seq: parsed.entry.seq, crc: parsed.crc };
@@ -169,9 +177,11 @@ impl Show {
         }
         buffered.flush()?;
         if let Some(limit) = limit.filter(|limit| limit.seq == place.head.seq && limit.crc != place.head.crc) {
-            return Err(AuditError::Nothing(format!(
+            return Err(AuditError::Nothing(tr!(
                 "diverged: the server has synced {limit}, and entry {} here has the crc {:08x}: is it another ledger?",
-                place.head.seq, place.head.crc
+                "diverged：服务器已落盘到 {limit}，而这里流水 {} 的 crc 是 {:08x}：是另一个账本吗？",
+                place.head.seq,
+                place.head.crc
             )));
         }
         place.turn_to_next()
@@ -278,7 +288,11 @@ impl Place {
         // Its header is written in one piece, and may not be there yet.
         let Ok(header) = segment::read_header(&self.files, &next)? else { return Ok(false) };
         if (header.first, header.chain) != (wanted, self.head.crc) {
-            return Err(AuditError::Damaged(format!("{next}:1: it does not continue from {}", self.head)));
+            return Err(AuditError::Damaged(tr!(
+                "{next}:1: it does not continue from {}",
+                "{next}:1: 不是接着 {} 的",
+                self.head
+            )));
         }
         self.later.pop_front();
         self.files.let_go(Path::new(&self.path));

@@ -4,6 +4,8 @@
 //! that is there twice once. What always holds: entries come out in the order of their seqs, each following by crc from the one
 //! before, and a seq never twice; the end is the last whole line, be it that the server is writing or that a power cut tore it.
 
+use crate::lang::tr;
+use crate::tr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,10 +44,13 @@ pub struct After {
 pub fn archived_words<'a>(seq: EntrySeq, first: EntrySeq, dirs: impl IntoIterator<Item = &'a Path>) -> String {
     let place = dirs.into_iter().find_map(|dir| archived::place_of(dir, seq));
     let place = place.map_or_else(
-        || "name the archive's directory too".to_owned(),
-        |place| format!("it is in {}: name that directory too", place.display()),
+        || tr("name the archive's directory too", "请把归档目录也写上").to_owned(),
+        |place| tr!("it is in {}: name that directory too", "它在 {}：请把那个目录也写上", place.display()),
     );
-    format!("entry {seq} was archived, the first one here is {first}: {place}")
+    tr!(
+        "entry {seq} was archived, the first one here is {first}: {place}",
+        "流水 {seq} 已归档，这里的第一条是 {first}：{place}"
+    )
 }
 
 /// The state that stands for the entries that were taken away.
@@ -79,7 +84,10 @@ impl Source {
         let (files, paths) = HeldFiles::of_places(places)?;
         let once = copies::once(&files, paths)?;
         if let Some(copies::Differing { file, line, what }) = once.differing.first() {
-            let sentence = format!("{file}:{line}: altered: {what}; `posgate ledger verify` lists all");
+            let sentence = tr!(
+                "{file}:{line}: altered: {what}; `posgate ledger verify` lists all",
+                "{file}:{line}: altered：{what}；`posgate ledger verify` 列出全部"
+            );
             return Err(AuditError::Damaged(sentence));
         }
         let mut pieces = Vec::new();
@@ -95,14 +103,17 @@ impl Source {
             let first = first_by_name(&path);
             let is_newest = !pieces.is_empty() && pieces.iter().all(|piece| Some(piece.header.first) < first);
             if !is_newest {
-                return Err(AuditError::Damaged(format!(
-                    "{path}:1: header: {error}; `posgate ledger verify` tells more"
+                return Err(AuditError::Damaged(tr!(
+                    "{path}:1: header: {error}; `posgate ledger verify` tells more",
+                    "{path}:1: header：{error}；详见 `posgate ledger verify`"
                 )));
             }
         }
         pieces.sort_by_key(|piece| piece.header.first);
         if pieces.is_empty() {
-            return Err(AuditError::Usage("name a ledger's directory, or its segments".to_owned()));
+            return Err(AuditError::Usage(
+                tr("name a ledger's directory, or its segments", "请写账本目录或其中的文件").to_owned(),
+            ));
         }
         let headers: Vec<(&str, &Header)> = pieces.iter().map(|piece| (piece.path.as_str(), &piece.header)).collect();
         if let Some(sentence) = kin::stranger(&files, &headers)? {
@@ -151,15 +162,21 @@ impl Source {
             Some(base) => {
                 let place = self.places.iter().find_map(|dir| archived::place_of(dir, before));
                 let place = place.map_or_else(
-                    || "name the archive's directory too".to_owned(),
-                    |place| format!("they are in {}: name that directory too", place.display()),
+                    || tr("name the archive's directory too", "请把归档目录也写上").to_owned(),
+                    |place| {
+                        tr!("they are in {}: name that directory too", "它们在 {}：请把那个目录也写上", place.display())
+                    },
                 );
-                format!(
+                tr!(
                     "begins with entry {first}: those before were taken away, and sums begin with the snapshot as of entry {}; {place} to read all",
+                    "从流水 {first} 开始：以前的已移走，合计从流水 {} 的快照算起；要读全部，{place}",
                     base.head.seq
                 )
             }
-            None => format!("begins with entry {first}: entries 1 to {before} are not among the segments given"),
+            None => tr!(
+                "begins with entry {first}: entries 1 to {before} are not among the segments given",
+                "从流水 {first} 开始：给出的文件里没有流水 1 到 {before}"
+            ),
         })
     }
 
@@ -191,7 +208,7 @@ impl Source {
     pub fn check_after(&self, after: After) -> Result<(), AuditError> {
         let first = self.first();
         if after.seq.next() < first {
-            return Err(AuditError::Nothing(format!("gap: {}", self.archived(after.seq.next()))));
+            return Err(AuditError::Nothing(tr!("gap: {}", "gap：{}", self.archived(after.seq.next()))));
         }
         let mut walk = self.walk_after(EntrySeq(after.seq.0.saturating_sub(1)));
         let mut head = Head { seq: EntrySeq(first.0 - 1), crc: self.pieces[0].header.chain };
@@ -199,8 +216,9 @@ impl Source {
             match walk.entry()? {
                 Some(item) => head = item.head(),
                 None => {
-                    return Err(AuditError::Nothing(format!(
+                    return Err(AuditError::Nothing(tr!(
                         "ahead: there is no entry {} yet, the ledger ends with {}: was an older copy put back?",
+                        "ahead：还没有流水 {}，账本到 {} 为止：是不是恢复了旧副本？",
                         after.seq,
                         walk.head()
                     )));
@@ -208,9 +226,11 @@ impl Source {
             }
         }
         match after.crc {
-            Some(crc) if crc != head.crc => Err(AuditError::Nothing(format!(
+            Some(crc) if crc != head.crc => Err(AuditError::Nothing(tr!(
                 "diverged: entry {} has the crc {:08x} here, not {crc:08x}: what you have is of another ledger, or of another branch of it",
-                after.seq, head.crc
+                "diverged：这里流水 {} 的 crc 是 {:08x}，不是 {crc:08x}：您手上的属于另一个账本，或者另一个分支",
+                after.seq,
+                head.crc
             ))),
             Some(_) | None => Ok(()),
         }
@@ -227,9 +247,10 @@ impl Source {
             return Ok(());
         }
         self.check_after(After { seq: limit.seq, crc: Some(limit.crc) }).map_err(|error| match error {
-            AuditError::Nothing(why) => {
-                AuditError::Nothing(format!("{why} (the server that was asked serves another ledger?)"))
-            }
+            AuditError::Nothing(why) => AuditError::Nothing(tr!(
+                "{why} (the server that was asked serves another ledger?)",
+                "{why}（所问的服务器用的是另一个账本？）"
+            )),
             other @ (AuditError::Io(_) | AuditError::Damaged(_) | AuditError::Usage(_)) => other,
         })
     }
@@ -258,7 +279,10 @@ impl Source {
             Some(found) => format!("{}:{}: {}: {}", found.file, found.line, found.fault.word(), found.what),
             None => format!("{path}:{line}: {what}"),
         };
-        AuditError::Damaged(format!("{told}; nothing after it can be relied on, `posgate ledger verify` lists all"))
+        AuditError::Damaged(tr!(
+            "{told}; nothing after it can be relied on, `posgate ledger verify` lists all",
+            "{told}；它之后的都不可靠，`posgate ledger verify` 列出全部"
+        ))
     }
 }
 
@@ -394,8 +418,9 @@ impl Walk<'_> {
                     None => continue,
                     Some(head) => {
                         self.buffer.clear();
-                        let what = format!(
-                            "the segment continues from {before}, and what was read before it ends with {head}"
+                        let what = tr!(
+                            "the segment continues from {before}, and what was read before it ends with {head}",
+                            "这个文件接着 {before}，而前面读到的以 {head} 结尾"
                         );
                         return Ok(Some(Step::Bad { path: &piece.path, line: 1, text: &self.buffer, what }));
                     }
@@ -428,9 +453,11 @@ impl Walk<'_> {
                         entry: parsed.entry,
                     })));
                 }
-                (true, Ok(parsed)) => format!("entry {} stands where {} should", parsed.entry.seq, head.seq.next()),
+                (true, Ok(parsed)) => {
+                    tr!("entry {} stands where {} should", "流水 {} 占了 {} 的位置", parsed.entry.seq, head.seq.next())
+                }
                 (_, Err(error)) => error.to_string(),
-                (false, Ok(_)) => "the crc does not follow".to_owned(),
+                (false, Ok(_)) => tr("the crc does not follow", "crc 接不上").to_owned(),
             };
             if is_newest {
                 let is_in_tail = source.files.len(&piece.path)?.saturating_sub(offset) <= TAIL_LEN_MAX as u64;
