@@ -1,9 +1,9 @@
-//! Rows in the order of their entries, found by key or by entry number, the oldest forgotten when full.
+//! Rows in the order of their entries, found by key or by entry number, the oldest forgotten when
+//! full.
 //!
-//! A row is found by its entry's number in one look where no more than [`RECENT`] entries came since, as for nearly every 109.
-//!
-//! A row is never moved while it is kept; a full history drops what the caller says is spent, then the oldest,
-//! until half is free. That costs one pass for every `CAP / 2` rows at the least, so a row stays O(1).
+//! A row is never moved while it is kept; a full history drops what the caller says is spent, then
+//! the oldest, until half is free. That costs one pass for every `CAP / 2` rows at the least, so a
+//! row stays O(1).
 
 use crate::engine::index::Index;
 use crate::engine::model::EntrySeq;
@@ -32,17 +32,12 @@ struct Stored<T> {
 pub struct History<T, const CAP: usize, const SLOTS: usize> {
     rows: heapless::Vec<Stored<T>, CAP>,
     newest: Index<SLOTS>,
-    /// At an entry's number modulo [`RECENT`] where its row stands, plus one, unless a later one stands there.
-    places: [u32; RECENT],
 }
-
-/// A terminal's 109 comes soon: two entries for each of a thousand terminals lie between.
-const RECENT: usize = 4096;
 
 impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     /// No rows.
     pub const fn new() -> Self {
-        Self { rows: heapless::Vec::new(), newest: Index::new(), places: [0; RECENT] }
+        Self { rows: heapless::Vec::new(), newest: Index::new() }
     }
 
     /// Forgets everything.
@@ -88,10 +83,7 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     }
 
     fn place_of(&self, seq: EntrySeq) -> Option<usize> {
-        // What stands there may be of another entry, or, since it was written, of another row.
-        let likely = (self.places[slot_of(seq)] as usize).checked_sub(1);
-        let is_it = |place: &usize| self.rows.get(*place).is_some_and(|stored| stored.row.seq() == seq);
-        likely.filter(is_it).or_else(|| self.rows.binary_search_by_key(&seq, |stored| stored.row.seq()).ok())
+        self.rows.binary_search_by_key(&seq, |stored| stored.row.seq()).ok()
     }
 
     /// All rows, oldest first.
@@ -127,12 +119,7 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
         let key_of = |row: u32| rows[row as usize].row.key();
         let older = self.newest.replace(T::hash(&key), row, |row| key_of(row) == key, |row| T::hash(&key_of(row)));
         self.rows[place].older = older.map_or(0, |row| row + 1);
-        self.places[slot_of(self.rows[place].row.seq())] = row + 1;
     }
-}
-
-const fn slot_of(seq: EntrySeq) -> usize {
-    seq.0 as usize % RECENT
 }
 
 #[cfg(test)]
@@ -186,8 +173,7 @@ mod tests {
     #[test]
     fn every_row_is_found_by_its_entry_and_no_other_is() {
         let mut history = Box::new(History::<Sample, 8, 16>::new());
-        let recent = RECENT as u64;
-        for (round, step) in [1, 3, recent, recent + 1, recent / 2].into_iter().enumerate() {
+        for (round, step) in [1, 3, 4096, 4097, 2048].into_iter().enumerate() {
             let mut seq = 0;
             for count in 0..40 {
                 seq += if count % 5 == 0 { step } else { 1 };
