@@ -4,40 +4,16 @@
 //! here the key stays in its row, which the caller compares. Linear probing over a power of two, at the end at
 //! most half full. Rows are never taken out one by one: tables are cleared and filled again.
 //!
-//! Beside a row's number stands a tag, 12 bits of its hash: a row that shares a run with the one that is looked for is not
-//! touched, but once in 4096. What lies anywhere in megabytes of rows costs more than all the rest of a lookup.
-//!
 //! The places in use are a power of two too, doubled whenever three quarters are taken: a hash scatters rows over all of
 //! them, and memory that was touched stays with the process. So a table of 10,000 cards takes an eighth of its index.
 
 /// `SLOTS` places: a power of two, at least twice the rows that will be inserted.
 pub struct Index<const SLOTS: usize> {
-    /// A row's number plus one and its tag; 0 is a free place. Free from `open` on.
-    slots: [Slot; SLOTS],
+    /// A row's number plus one; 0 is a free place. Free from `open` on.
+    slots: [u32; SLOTS],
     /// Places in use: 0 or a power of two.
     open: usize,
     used: usize,
-}
-
-/// A place: in its lower [`ROW_BITS`] a row's number plus one, above them the same bits of its hash.
-type Slot = u32;
-
-const ROW_BITS: u32 = 20;
-const ROW_MASK: u32 = (1 << ROW_BITS) - 1;
-
-const fn slot_of(hash: u32, row: u32) -> Slot {
-    assert!(row < ROW_MASK, "a table has fewer rows than a place can name");
-    hash & !ROW_MASK | (row + 1)
-}
-
-/// The row of a place, unless it is free.
-const fn row_of(slot: Slot) -> Option<u32> {
-    (slot & ROW_MASK).checked_sub(1)
-}
-
-/// Whether a place, not free, holds a row that may have this hash.
-const fn may_have(slot: Slot, hash: u32) -> bool {
-    (slot ^ hash) & !ROW_MASK == 0
 }
 
 impl<const SLOTS: usize> Index<SLOTS> {
@@ -46,7 +22,7 @@ impl<const SLOTS: usize> Index<SLOTS> {
 
     /// An empty index.
     pub const fn new() -> Self {
-        assert!(SLOTS.is_power_of_two() && SLOTS <= ROW_MASK as usize);
+        assert!(SLOTS.is_power_of_two());
         Self { slots: [0; SLOTS], open: 0, used: 0 }
     }
 
@@ -60,14 +36,14 @@ impl<const SLOTS: usize> Index<SLOTS> {
     /// The newest row under this hash for which `matches` holds.
     pub fn find(&self, hash: u32, matches: impl FnMut(u32) -> bool) -> Option<u32> {
         let place = self.probe(hash, matches)?;
-        row_of(self.slots[place])
+        self.slots[place].checked_sub(1)
     }
 
     /// Adds a row. Equal keys may be inserted again: [`Index::replace`] is for those who want the newest only.
     /// `hash_of` gives the hash of a row that is in the index.
     ///
     /// # Panics
-    /// If the index is full, or the row's number is not below 2^20 - 1.
+    /// If the index is full.
     pub fn insert(&mut self, hash: u32, row: u32, hash_of: impl Fn(u32) -> u32) {
         self.make_room(hash_of);
         self.put(hash, row);
@@ -97,9 +73,9 @@ impl<const SLOTS: usize> Index<SLOTS> {
         hash_of: impl Fn(u32) -> u32,
     ) -> Option<u32> {
         if let Some(place) = self.probe(hash, matches)
-            && let Some(old) = row_of(self.slots[place])
+            && let Some(old) = self.slots[place].checked_sub(1)
         {
-            self.slots[place] = slot_of(hash, row);
+            self.slots[place] = row + 1;
             return Some(old);
         }
         self.insert(hash, row, hash_of);
@@ -110,8 +86,8 @@ impl<const SLOTS: usize> Index<SLOTS> {
     fn probe(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<usize> {
         let mask = self.open.checked_sub(1)?;
         let mut place = hash as usize & mask;
-        while let Some(row) = row_of(self.slots[place])
-            && !(may_have(self.slots[place], hash) && matches(row))
+        while let Some(row) = self.slots[place].checked_sub(1)
+            && !matches(row)
         {
             place = (place + 1) & mask;
         }
@@ -120,7 +96,7 @@ impl<const SLOTS: usize> Index<SLOTS> {
 
     fn put(&mut self, hash: u32, row: u32) {
         let place = self.probe(hash, |_| false).expect("make_room came first");
-        self.slots[place] = slot_of(hash, row);
+        self.slots[place] = row + 1;
         self.used += 1;
     }
 
@@ -137,7 +113,7 @@ impl<const SLOTS: usize> Index<SLOTS> {
         let Some(free) = self.slots[..before].iter().position(|slot| *slot == 0) else { return };
         self.used = 0;
         for place in (free..before).chain(0..free) {
-            if let Some(row) = row_of(core::mem::take(&mut self.slots[place])) {
+            if let Some(row) = core::mem::take(&mut self.slots[place]).checked_sub(1) {
                 self.put(hash_of(row), row);
             }
         }
@@ -240,23 +216,6 @@ mod tests {
             index.insert(hash_number(u64::from(row)), row, |row| hash_number(u64::from(row)));
         }
         assert!(index.slots[128..].iter().all(|slot| *slot == 0));
-    }
-
-    #[test]
-    fn a_row_of_another_tag_is_not_asked() {
-        let mut index = Index::<64>::new();
-        let hashes = [5, 5 | 1 << 20, 5 | 3 << 30];
-        for (row, hash) in (0..).zip(hashes) {
-            index.insert(hash, row, |row| hashes[row as usize]);
-        }
-        for (row, hash) in (0..).zip(hashes) {
-            let mut asked = Vec::new();
-            let found = index.find(hash, |row| {
-                asked.push(row);
-                true
-            });
-            assert_eq!((found, asked), (Some(row), vec![row]));
-        }
     }
 
     #[test]
