@@ -34,10 +34,15 @@ export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
 export RUSTFLAGS="$static_flags -C force-unwind-tables=no -C llvm-args=-disable-machine-licm -C llvm-args=-tail-merge-threshold=1000 \
 --remap-path-prefix=$PWD=. --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates"
 
+# Of encoding_rs only the tables of GBK and GB18030.
+crate=$("${cargo[@]}" metadata --format-version 1 --locked |
+    python3 -c 'import json, sys; print(*(it["manifest_path"] for it in json.load(sys.stdin)["packages"] if it["name"] == "encoding_rs"))')
+python3 deploy/gbk-only.py "$crate" "$work/gbk-only/encoding_rs"
+
 # One cargo for all: linking one target takes a core minutes, so the other cores take other targets.
 echo "--- ${targets[*]}"
 link_for "${targets[@]}"
-"${cargo[@]}" build --quiet --locked --profile router "${targets[@]/#/--target=}" --bin posgate \
+"${cargo[@]}" build --quiet --locked --config "paths=[\"$work/gbk-only/encoding_rs\"]" --profile router --no-default-features "${targets[@]/#/--target=}" --bin posgate \
     --target-dir "$work/build" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 mkdir -p dist
 for target in "${targets[@]}"; do
