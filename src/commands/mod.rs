@@ -24,6 +24,8 @@ mod ctl;
 mod help;
 mod ledger;
 mod load;
+#[cfg(feature = "manual")]
+mod manual;
 mod progress;
 mod serve;
 mod table;
@@ -180,7 +182,9 @@ fn help_asked(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     let mut words = Vec::new();
     while let Some(argument) = arguments.next()? {
         match argument {
-            Arg::Long("man") => return Ok(help::man()),
+            #[cfg(feature = "manual")]
+            Arg::Long("man") => return Ok(manual::man()),
+            #[cfg(feature = "manual")]
             Arg::Long("completion") => {
                 let shell = arguments.value()?.to_string_lossy().into_owned();
                 let wrong = || {
@@ -191,7 +195,15 @@ fn help_asked(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
                     )
                     .into()
                 };
-                return help::completion(&shell).ok_or_else(wrong);
+                return manual::completion(&shell).ok_or_else(wrong);
+            }
+            #[cfg(not(feature = "manual"))]
+            Arg::Long("man" | "completion") => {
+                return Err(tr!(
+                    "a router's posgate has neither man page nor completions: ask that of a PC",
+                    "路由器上的 posgate 没有 man 手册页和补全脚本：请在电脑上用 posgate 生成"
+                )
+                .into());
             }
             Arg::Value(value) => words.push(value.to_string_lossy().into_owned()),
             Arg::Long("help" | "version") | Arg::Short('h' | 'V') => (),
