@@ -1,12 +1,12 @@
-//! What a sale costs as a site grows: from 100 cards to as many as fit, from one terminal to a thousand, from no timer to all armed,
-//! from empty duplicate windows to full ones.
+//! What a sale costs as a site grows: from 100 cards to as many as fit, from one terminal to a
+//! thousand, from no timer to all armed, from empty duplicate windows to full ones.
 //!
 //!     cargo bench --bench growth
 //!     cargo bench --bench growth -- --rounds 101 --sales 500
 //!
-//! A sale is a turn with a 103 and a turn with its 109, through the whole server but its sockets, entries written and synced to a
-//! ledger in memory. Rounds alternate between the sites; compared are medians of ratios within a round, for the machine may be
-//! shared and noisy.
+//! A sale is a turn with a 103 and a turn with its 109, through the whole server but its sockets,
+//! entries written and synced to a ledger in memory. Rounds alternate between the sites; compared
+//! are medians of ratios within a round, for the machine may be shared and noisy.
 
 #![allow(missing_docs, reason = "a benchmark")]
 #![allow(clippy::disallowed_methods, clippy::cast_precision_loss, reason = "it reads clocks; figures for people")]

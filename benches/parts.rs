@@ -1,6 +1,7 @@
 //! The parts of a sale, each for itself: `cargo bench --bench parts [-- NAME]`.
 //!
-//! Each part is called as the server calls it, on values made before. Times are of this machine alone; compare them within a run.
+//! Each part is called as the server calls it, on values made before. Times are of this machine
+//! alone; compare them within a run.
 
 #![allow(missing_docs, clippy::wildcard_imports, reason = "a benchmark, whose modules are chapters")]
 

@@ -15,7 +15,8 @@ use posgate::turn::Service;
 /// The first card's number; the others follow.
 pub const FIRST_CARD: u64 = 8_888_000_000;
 
-/// Where a ledger is written: in memory if the machine has a file system there, so that a sync costs its system call and no more.
+/// Where a ledger is written: in memory if the machine has a file system there, so that a sync
+/// costs its system call and no more.
 pub fn directory() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a temporary directory")
 }
@@ -63,7 +64,8 @@ impl Site {
     pub fn charge(&mut self, machine: u64) -> Vec<u8> {
         let number = self.sold;
         self.sold += 1;
-        // A multiplier without a common factor with any table's size: neighbours in time are none in the table.
+        // A multiplier without a common factor with any table's size: neighbours in time are none
+        // in the table.
         let card = FIRST_CARD + number.wrapping_mul(7_919) % self.cards;
         let (time, seq) = (self.now().stamp.civil(), 2 * number % 65_536);
         format!("103,{seq:05},192.168.1.20,192.168.1.1,{machine:05},{card},5.50,{time},{}", serial(machine))

@@ -1,8 +1,9 @@
-//! A canteen's day that comes out the same wherever it runs: fixed frames, a fixed clock, a fixed name of the ledger. So
-//! the ledger of a big-endian router must be, byte for byte, that of a PC, and either must be able to go on with the other's:
-//! `deploy/emulate.sh` compares them.
+//! A canteen's day that comes out the same wherever it runs: fixed frames, a fixed clock, a fixed
+//! name of the ledger. So the ledger of a big-endian router must be, byte for byte, that of a PC,
+//! and either must be able to go on with the other's: `deploy/emulate.sh` compares them.
 //!
-//! `fixed_day DIR HALF`: HALF 1 begins the ledger in DIR, HALF 2 goes on with it after a stop. Prints every reply.
+//! `fixed_day DIR HALF`: HALF 1 begins the ledger in DIR, HALF 2 goes on with it after a stop.
+//! Prints every reply.
 
 use std::io;
 use std::path::Path;

@@ -4,8 +4,9 @@
 //!     valgrind --tool=callgrind --toggle-collect='*serve_sales*' --callgrind-out-file=/dev/null \
 //!         target/release/examples/instructions
 //!
-//! A sale is a turn with a 103 (001 out, entry written and synced, 008 out) and a turn with its 109. It prints how many there were:
-//! `Collected` divided by them is instructions a sale. `bash benches/instructions.sh` does all of this.
+//! A sale is a turn with a 103 (001 out, entry written and synced, 008 out) and a turn with its
+//! 109. It prints how many there were: `Collected` divided by them is instructions a sale.
+//! `bash benches/instructions.sh` does all of this.
 
 #[path = "../benches/site.rs"]
 mod site;

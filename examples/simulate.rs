@@ -1,8 +1,10 @@
-//! Plays simulated worlds around the real server for as long as asked: see `tests/simulation/sim/mod.rs`.
+//! Plays simulated worlds around the real server for as long as asked: see
+//! `tests/simulation/sim/mod.rs`.
 //!
-//! `cargo run --release --example simulate -- --seed S --days D` plays D days in worlds of one day each, seeds S, S + 1, …;
-//! `--worlds N` says how many worlds instead, `--hours H` how long each one is. A failure prints the seed and the step
-//! that repeat it. At the end stands how many sales were unjust, by reason and by million, and what was reached.
+//! `cargo run --release --example simulate -- --seed S --days D` plays D days in worlds of one day
+//! each, seeds S, S + 1, …; `--worlds N` says how many worlds instead, `--hours H` how long each
+//! one is. A failure prints the seed and the step that repeat it. At the end stands how many sales
+//! were unjust, by reason and by million, and what was reached.
 
 #[path = "../tests/simulation/sim/mod.rs"]
 mod sim;

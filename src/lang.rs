@@ -1,10 +1,12 @@
 //! The language in which this program speaks to people: English or Chinese.
 //!
-//! What always holds: a text and its Chinese stand side by side where they are used, as a [`Text`] or in [`tr!`](crate::tr), so
-//! that nobody adds one without the other. What scripts read stays as it is in every language: the log, the ledger, status and
-//! metrics, JSON, and each word, name of a column or exit code in a message.
+//! What always holds: a text and its Chinese stand side by side where they are used, as a [`Text`]
+//! or in [`tr!`](crate::tr), so that nobody adds one without the other. What scripts read stays as
+//! it is in every language: the log, the ledger, status and metrics, JSON, and each word, name of a
+//! column or exit code in a message.
 //!
-//! The language belongs to the thread: it is chosen once in `main`, before anything is said, and tests do not disturb each other.
+//! The language belongs to the thread: it is chosen once in `main`, before anything is said, and
+//! tests do not disturb each other.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -42,7 +44,8 @@ impl Lang {
         }
     }
 
-    /// What the environment asks for: of LC_ALL, LC_MESSAGES and LANG the first that is not empty decides, as POSIX has it.
+    /// What the environment asks for: of LC_ALL, LC_MESSAGES and LANG the first that is not empty
+    /// decides, as POSIX has it.
     pub fn of_locale(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let set = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().filter_map(variable);
         let locale = set.into_iter().find(|locale| !locale.is_empty()).unwrap_or_default();
@@ -87,7 +90,8 @@ pub fn tr(en: &'static str, zh: &'static str) -> &'static str {
     Text::new(en, zh).words()
 }
 
-/// What `format!` makes of the text in the language spoken: `tr!("line {line} is empty", "第 {line} 行是空的")`.
+/// What `format!` makes of the text in the language spoken:
+/// `tr!("line {line} is empty", "第 {line} 行是空的")`.
 #[macro_export]
 macro_rules! tr {
     ($en:literal, $zh:literal $(, $($argument:tt)*)?) => {

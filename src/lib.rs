@@ -1,5 +1,5 @@
-//! posgate: the server that canteen card terminals (消费机), scan-to-pay terminals and door access boards
-//! (门禁控制板) talk to over UDP.
+//! posgate: the server that canteen card terminals (消费机), scan-to-pay terminals and door access
+//! boards (门禁控制板) talk to over UDP.
 #![doc = include_str!("lib.md")]
 
 extern crate alloc;

@@ -1,10 +1,11 @@
-//! From frame to reply, in timers, log lines and ledger, nothing allocates after start-up and one warm-up
-//! (design.md, section 2).
+//! From frame to reply, in timers, log lines and ledger, nothing allocates after start-up and one
+//! warm-up (design.md, section 2).
 //!
-//! Rounds of mixed frames go through the service's turns, with a ledger on a real directory whose segments end and whose snapshots are
-//! written among them, and the log at debug: what the loop does, without its sockets (udp_alloc.rs has those).
-//! The tests start this same program again as a child whose streams lead nowhere, for the log writes to the real ones.
-//! Alone in its program: it counts every thread's allocations.
+//! Rounds of mixed frames go through the service's turns, with a ledger on a real directory whose
+//! segments end and whose snapshots are written among them, and the log at debug: what the loop
+//! does, without its sockets (udp_alloc.rs has those). The tests start this same program again as a
+//! child whose streams lead nowhere, for the log writes to the real ones. Alone in its program: it
+//! counts every thread's allocations.
 
 use std::alloc::System;
 use std::fmt::Write as _;
@@ -98,7 +99,8 @@ fn frames(round: u64) -> Vec<Vec<u8>> {
         );
         frames.push(text.into_bytes());
     }
-    // A stranger under a number that is taken; a source of its own each round, and a machine: more than there are places for.
+    // A stranger under a number that is taken; a source of its own each round, and a machine: more
+    // than there are places for.
     frames.push(format!("103,00001,10.0.0.1,192.168.1.3,00005,{},1.00,{TIME},7777777777", card(1)).into_bytes());
     for number in 0..4 {
         let passer_by = 1000 + (round * 4 + number) % (DEVICES_MAX as u64 + 200);

@@ -1,5 +1,5 @@
-//! The steps of `.ci/run` (`.ci/steps.bash`): a step that fails or takes too long is named, none is left running, and what each took is
-//! told.
+//! The steps of `.ci/run` (`.ci/steps.bash`): a step that fails or takes too long is named, none is
+//! left running, and what each took is told.
 
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 

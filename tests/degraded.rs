@@ -1,5 +1,6 @@
-//! The hourly word while good copies are served (design.md, section 5), or an older copy of the ledger (design.md, section 9): as long as they are, and
-//! no longer. Alone in their program: the log is the process's.
+//! The hourly word while good copies are served (design.md, section 5), or an older copy of the
+//! ledger (design.md, section 9): as long as they are, and no longer. Alone in their program: the
+//! log is the process's.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -123,7 +124,8 @@ fn good_copies_are_named_every_hour_until_a_reload_takes_the_files_themselves() 
             }
         }
         assert_eq!(hours_told, if degraded.is_any() { 5 } else { 0 });
-        // The files are taken again: the timer that is on its way says nothing, and no other follows it.
+        // The files are taken again: the timer that is on its way says nothing, and no other
+        // follows it.
         server.install(settings.rules.clone(), &[], Origin::default()).expect("it fits");
         server.reloaded(&at(5 * HOUR_MS + 1), fx);
         for hour in 6..9 {

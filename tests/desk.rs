@@ -1,5 +1,6 @@
-//! The desk without a web page (`deploy/desk/posgate-desk`): what a key may order, with a stand-in for posgate that
-//! writes down its arguments. Whatever comes over the network, it is these four orders or nothing.
+//! The desk without a web page (`deploy/desk/posgate-desk`): what a key may order, with a stand-in
+//! for posgate that writes down its arguments. Whatever comes over the network, it is these four
+//! orders or nothing.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -20,7 +21,8 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/desk/posgate-desk")
 }
 
-/// A directory with a stand-in that writes each argument into a file, a line each, and fails with 3.
+/// A directory with a stand-in that writes each argument into a file, a line each, and fails with
+/// 3.
 struct Desk {
     dir: TempDir,
 }

@@ -1,5 +1,6 @@
-//! docs/design.md says what the code does: its tables and configurations agree with the tables of the code, in both
-//! directions. Each section that a file cites exists. What is marked as planned is not built, and links lead somewhere.
+//! docs/design.md says what the code does: its tables and configurations agree with the tables of
+//! the code, in both directions. Each section that a file cites exists. What is marked as planned
+//! is not built, and links lead somewhere.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -434,7 +435,8 @@ fn joined(text: &str) -> String {
     text.lines().map(bare).collect::<Vec<_>>().join(" ")
 }
 
-/// What a text cites. `(design.md, sections 4 to 6)`, `design.md says so (section 9)`, `protocol.md, *Transport*`.
+/// What a text cites. `(design.md, sections 4 to 6)`, `design.md says so (section 9)`,
+/// `protocol.md, *Transport*`.
 fn cited(text: &str) -> BTreeSet<Cited> {
     let text = joined(text);
     let mut cited = BTreeSet::new();

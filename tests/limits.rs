@@ -1,4 +1,5 @@
-//! A frame that leads to as many entries as any can: they must fit, or a forged flood would end the server.
+//! A frame that leads to as many entries as any can: they must fit, or a forged flood would end the
+//! server.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -50,7 +51,8 @@ config door
     for reader in 1..=9 {
         assert_eq!(say(&now, 10, &format!("8888888801,{reader},1,0,0,,{TIME}")), [Kind::Admit]);
     }
-    // when another one takes its number, the clock steps, and under duress a door is opened that stands open for too long.
+    // when another one takes its number, the clock steps, and under duress a door is opened that
+    // stands open for too long.
     now.mono = now.mono.plus_ms(1);
     now.stamp.wall.0 += 70_000;
     let kinds = say(&now, 11, &format!("8888888801,1,1,99,4,4321,{TIME}"));
@@ -61,7 +63,8 @@ config door
     const { assert!(13 <= ENTRIES_MAX) };
 }
 
-/// The big tables are all zero bits at first: else the program carried them whole, 50 MB of it, onto an 8 MB flash.
+/// The big tables are all zero bits at first: else the program carried them whole, 50 MB of it,
+/// onto an 8 MB flash.
 #[test]
 #[cfg(all(target_os = "linux", target_pointer_width = "64", target_endian = "little"))]
 fn the_big_tables_take_no_room_in_the_program() {

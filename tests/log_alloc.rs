@@ -1,7 +1,9 @@
-//! The log as a process sees it: what goes where, that a line allocates nothing, and that a reader who leaves does no harm.
+//! The log as a process sees it: what goes where, that a line allocates nothing, and that a reader
+//! who leaves does no harm.
 //!
 //! The tests start this same program again as a child whose streams they hold. The child's part is
-//! the test that is ignored: it does what the variable `LOG_CHILD` names and leaves before the test harness writes more.
+//! the test that is ignored: it does what the variable `LOG_CHILD` names and leaves before the test
+//! harness writes more.
 
 use std::alloc::System;
 use std::io::{BufRead as _, BufReader, Read, Write};
@@ -59,8 +61,8 @@ fn the_child() {
             posgate::host::logging::set_level(LevelFilter::Debug);
             info!(target: LOG, "warm");
             warn!(target: LOG, "warm");
-            // Of three rounds one must be without: the harness's own thread may allocate once while it begins to wait for us, and
-            // every thread is counted.
+            // Of three rounds one must be without: the harness's own thread may allocate once while
+            // it begins to wait for us, and every thread is counted.
             let quiet = (0..3).map(|_| {
                 let region = Region::new(ALLOCATOR);
                 for frame in 0..2000_u32 {

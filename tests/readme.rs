@@ -1,6 +1,7 @@
-//! The manual (`docs/` and `docs/zh/`, with README.md and README.zh-CN.md before them) says what the program does: every
-//! option, column, kind, reason, detail key and exit code stands in both languages, with the defaults and bounds of the
-//! code; what it tells a reader to run works; both languages have the same pages, headings and tables.
+//! The manual (`docs/` and `docs/zh/`, with README.md and README.zh-CN.md before them) says what
+//! the program does: every option, column, kind, reason, detail key and exit code stands in both
+//! languages, with the defaults and bounds of the code; what it tells a reader to run works; both
+//! languages have the same pages, headings and tables.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -273,7 +274,8 @@ fn every_detail_key_stands_in_a_table() {
 fn every_line_of_the_log_is_named_by_its_first_word() {
     let lines = ["info!(", "warn!(", "error!("].map(quoted_after).concat();
     let words: Vec<&str> = lines.iter().map(|line| line.split([' ', ':']).next().unwrap()).collect();
-    // A line that begins with a variable is a problem with its file and line, or a decision: named in words.
+    // A line that begins with a variable is a problem with its file and line, or a decision: named
+    // in words.
     let words: Vec<&str> =
         words.into_iter().filter(|word| word.chars().all(|next| next.is_ascii_lowercase() || next == '-')).collect();
     assert!(words.len() > 20, "{words:?}");
@@ -408,7 +410,8 @@ fn shape(document: &str) -> Vec<(usize, usize)> {
 
 #[test]
 fn both_languages_have_the_same_sections_tables_and_commands() {
-    // The frames stand in English alone: of that page the last part, what is not known, is in both languages.
+    // The frames stand in English alone: of that page the last part, what is not known, is in both
+    // languages.
     let pages = PAGES.into_iter().filter(|name| *name != "protocol").map(page);
     for [english, chinese] in pages.chain([READMES.map(str::to_owned)]) {
         assert_eq!(shape(&english), shape(&chinese), "{english}: headings by depth, with their tables' rows");

@@ -1,4 +1,5 @@
-//! The rooms of `src` know each other one way only (src/lib.md, Rooms): an arrow that runs against the plan fails here.
+//! The rooms of `src` know each other one way only (src/lib.md, Rooms): an arrow that runs against
+//! the plan fails here.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -6,7 +7,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A room, and the rooms that it may name. What begins with `engine::` is that part of the engine alone.
+/// A room, and the rooms that it may name. What begins with `engine::` is that part of the engine
+/// alone.
 const PLAN: &[(&str, &[&str])] = &[
     ("engine", &[]),
     ("ledger", &["engine::model", "engine::limits", "engine::gbk", "engine::words", LANG]),
@@ -17,7 +19,8 @@ const PLAN: &[(&str, &[&str])] = &[
     ("commands", &["host", "desk", "turn", "engine", "ledger", "files", LANG]),
 ];
 
-/// No room: `src/lang.rs`, the language of texts for people. Neither the engine nor what writes the log names it.
+/// No room: `src/lang.rs`, the language of texts for people. Neither the engine nor what writes the
+/// log names it.
 const LANG: &str = "lang";
 
 /// The Rust files below a directory.

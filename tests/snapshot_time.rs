@@ -1,7 +1,7 @@
 //! How long a snapshot takes, which the loop spends between two turns (design.md, section 7).
 //!
-//! `cargo test --release --test snapshot_time -- --ignored --nocapture` prints it for small and full tables, on the file system of the
-//! temporary directory and in memory.
+//! `cargo test --release --test snapshot_time -- --ignored --nocapture` prints it for small and
+//! full tables, on the file system of the temporary directory and in memory.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -40,7 +40,8 @@ fn sale(seq: u64, account: u64, balance_fen: i64, machine: u64, kind: Kind) -> E
     entry
 }
 
-/// A snapshot of so many accounts that sold at so many devices, in a directory there: bytes and milliseconds.
+/// A snapshot of so many accounts that sold at so many devices, in a directory there: bytes and
+/// milliseconds.
 fn measure(accounts: u64, devices: u64, within: Option<&Path>) -> (u64, Duration) {
     let mut tables = TABLES.lock().unwrap();
     let mut server = Server::new(&mut tables, posgate::files::config::defaults().rules);

@@ -1,5 +1,5 @@
-//! Writing the status files allocates nothing once it is warm (design.md, section 2), and a file that cannot be written
-//! neither. Alone in its program: it counts every thread's allocations.
+//! Writing the status files allocates nothing once it is warm (design.md, section 2), and a file
+//! that cannot be written neither. Alone in its program: it counts every thread's allocations.
 
 use std::alloc::System;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,5 @@
-//! Clock, zone and timers allocate nothing once they are made. Alone in its program: it counts every thread's allocations.
+//! Clock, zone and timers allocate nothing once they are made. Alone in its program: it counts
+//! every thread's allocations.
 
 use std::alloc::System;
 

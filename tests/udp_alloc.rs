@@ -1,4 +1,5 @@
-//! Receiving and answering thousands of datagrams allocates nothing. Alone in its program: it counts every thread's allocations.
+//! Receiving and answering thousands of datagrams allocates nothing. Alone in its program: it
+//! counts every thread's allocations.
 
 use std::alloc::System;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};

@@ -30,7 +30,8 @@ struct Terminal {
     waits: bool,
 }
 
-/// All terminals there may be, and one socket for them: a server tells them apart by machine number and serial.
+/// All terminals there may be, and one socket for them: a server tells them apart by machine number
+/// and serial.
 pub struct Crowd {
     terminals: Vec<Terminal>,
     cards: u32,
@@ -141,7 +142,8 @@ impl Crowd {
                 line.flush();
             }
         }
-        // What is still on its way is confirmed too: nothing is in doubt when the server is asked again.
+        // What is still on its way is confirmed too: nothing is in doubt when the server is asked
+        // again.
         while self.terminals.iter().any(|terminal| terminal.waits) && line.hear() > 0 {
             for place in 0..BATCH {
                 self.confirm(server.kind, &mut line, place);
@@ -152,7 +154,8 @@ impl Crowd {
         tally
     }
 
-    /// Confirms the sale whose result this reply is; gives the machine number, if it is one and was waited for.
+    /// Confirms the sale whose result this reply is; gives the machine number, if it is one and was
+    /// waited for.
     fn confirm(&mut self, kind: Kind, line: &mut Line, place: usize) -> Option<usize> {
         let machine = line.result(place)?;
         let terminal = &mut self.terminals[machine];

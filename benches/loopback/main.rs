@@ -4,14 +4,18 @@
 //!     cargo bench --bench loopback -- --terminals 64 --rounds 9 --seconds 3
 //!
 //! - **echo**: one `recvfrom` and two `sendto` a sale, nothing decided and nothing stored;
-//! - **floor**: what the kernel must do for any server that stores sales before it answers: datagrams taken in batches, the 001s
-//!   out in batches, one write and one `fdatasync` a turn, the results out in batches. Nothing is decided, read or remembered;
-//! - **posgate**: the release binary with rules, duplicate detection, doubts, timers, 109s, status file and ledger.
+//! - **floor**: what the kernel must do for any server that stores sales before it answers:
+//!   datagrams taken in batches, the 001s out in batches, one write and one `fdatasync` a turn, the
+//!   results out in batches. Nothing is decided, read or remembered;
+//! - **posgate**: the release binary with rules, duplicate detection, doubts, timers, 109s, status
+//!   file and ledger.
 //!
-//! The same crowd of terminals asks each: every terminal sends a 103, waits for its 008, confirms it with a 109 and sends the next 103 at once.
-//! Frames, replies and stored bytes of all three are of equal length; all store on the same file system. Rounds alternate, and what is compared are medians
-//! of ratios within a round: the machine may be shared and noisy. CPU time is the server's own, from /proc. At the end posgate's ledger is verified, and every
-//! 008 that was received must be in it.
+//! The same crowd of terminals asks each: every terminal sends a 103, waits for its 008, confirms
+//! it with a 109 and sends the next 103 at once. Frames, replies and stored bytes of all three are
+//! of equal length; all store on the same file system. Rounds alternate, and what is compared are
+//! medians of ratios within a round: the machine may be shared and noisy. CPU time is the server's
+//! own, from /proc. At the end posgate's ledger is verified, and every 008 that was received must
+//! be in it.
 
 #![allow(missing_docs, clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 #![allow(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures for people")]
@@ -34,7 +38,8 @@ struct Options {
     cards: u32,
     /// Where ledgers are written: a real file system, for tmpfs syncs nothing.
     dir: std::path::PathBuf,
-    /// Where all of them listen: one address, or `0.0.0.0`, where posgate alone asks and tells which of its addresses was meant.
+    /// Where all of them listen: one address, or `0.0.0.0`, where posgate alone asks and tells
+    /// which of its addresses was meant.
     listen: String,
     posgate: std::path::PathBuf,
 }

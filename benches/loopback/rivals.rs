@@ -1,6 +1,8 @@
-//! The two programs that posgate is measured beside, each run as a process of its own by this same binary.
+//! The two programs that posgate is measured beside, each run as a process of its own by this same
+//! binary.
 //!
-//! They read nothing of a frame but the fields that their replies echo, at fixed places: the crowd's frames are all of one length.
+//! They read nothing of a frame but the fields that their replies echo, at fixed places: the
+//! crowd's frames are all of one length.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Write as _};
@@ -12,7 +14,8 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, recvmmsg, sendmmsg, s
 /// The first argument of a process that is to be one of them; the second is its name.
 pub const ARGUMENT: &str = "--be";
 
-/// Where the fields stand: `103,00001,127.0.0.1,127.0.0.1,00001,8888888801,5.50,2026-11-22 12:00:00,1234567890`.
+/// Where the fields stand:
+/// `103,00001,127.0.0.1,127.0.0.1,00001,8888888801,5.50,2026-11-22 12:00:00,1234567890`.
 const SEQ: std::ops::Range<usize> = 4..9;
 const SUBJECT: std::ops::Range<usize> = 30..51;
 

@@ -115,8 +115,8 @@ impl Drop for Running {
 }
 
 fn posgate(options: &Options, dir: &Path) -> Command {
-    // One segment: at a hundred thousand sales a second a segment of the shipped size would last a tenth of a second, where a canteen's
-    // lasts two days.
+    // One segment: at a hundred thousand sales a second a segment of the shipped size would last a
+    // tenth of a second, where a canteen's lasts two days.
     let config = format!(
         "config server 'main'\n\tlist listen '{}:0'\n\toption cards 'cards.csv'\n\toption ledger_dir 'ledger'\n\toption control 'ctl.sock'\n\
          \toption status 'status.json'\n\toption timezone 'CST-8'\n\toption rate_source '0'\n\toption segment_bytes '1073741824'\n",

@@ -1,5 +1,5 @@
-//! A card table of any bytes: no panic, every complaint a sentence without secrets; and what is accepted can be
-//! installed, found, shown on a display and charged.
+//! A card table of any bytes: no panic, every complaint a sentence without secrets; and what is
+//! accepted can be installed, found, shown on a display and charged.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};

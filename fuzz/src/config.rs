@@ -1,5 +1,5 @@
-//! A configuration of any bytes: no panic, the same answer twice, every complaint a sentence; and what is accepted
-//! can be served: each code is asked once, at two times a day apart.
+//! A configuration of any bytes: no panic, the same answer twice, every complaint a sentence; and
+//! what is accepted can be served: each code is asked once, at two times a day apart.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;

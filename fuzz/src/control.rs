@@ -1,5 +1,5 @@
-//! The control socket's lines, as a desk, a web page or an intruder writes them, over the real server and its ledger in memory; the
-//! state is kept from one to the next.
+//! The control socket's lines, as a desk, a web page or an intruder writes them, over the real
+//! server and its ledger in memory; the state is kept from one to the next.
 //!
 //! The input is lines. The first byte of a line says what happens:
 //!
@@ -13,9 +13,10 @@
 //! ```
 //!
 //! Promised after every line:
-//! - no panic; one answer, one JSON object on one line within its bound, `ok` first, and a sentence if it is false;
-//! - a question, a dry order and a refused one write nothing; an order that was not done before writes at most its
-//!   account's opening and itself;
+//! - no panic; one answer, one JSON object on one line within its bound, `ok` first, and a sentence
+//!   if it is false;
+//! - a question, a dry order and a refused one write nothing; an order that was not done before
+//!   writes at most its account's opening and itself;
 //! - the same order again writes nothing, and names the same entry;
 //! - balances are what the entries add up to, and a replay gives the state that was.
 

@@ -1,6 +1,8 @@
-//! The whole server under a script of datagrams, time and restarts; state is kept from one to the next.
+//! The whole server under a script of datagrams, time and restarts; state is kept from one to the
+//! next.
 //!
-//! The input is lines. The first byte of a line says what happens, and what cannot be read does nothing:
+//! The input is lines. The first byte of a line says what happens, and what cannot be read does
+//! nothing:
 //!
 //! ```text
 //! C<digit>             another site from here on (a reload); its cards may be fewer
@@ -18,9 +20,11 @@
 //!
 //! Promised after every line:
 //! - no panic, no arithmetic overflow;
-//! - results that rest on entries are never in the prompt bag, and are there only once an entry was written;
+//! - results that rest on entries are never in the prompt bag, and are there only once an entry was
+//!   written;
 //! - an entry reads back from its ledger line as it was;
-//! - balances, uses and heads are what a naive sum of the entries says, `balance`, `subsidy_left` and `uses_left` columns too;
+//! - balances, uses and heads are what a naive sum of the entries says, `balance`, `subsidy_left`
+//!   and `uses_left` columns too;
 //! - the same datagram again moves nothing;
 //! - no deadline is left that is due, and nobody is woken without end;
 //! - a replay gives the state that was, in full (`Book::difference`).
@@ -225,7 +229,8 @@ impl Script {
                 let (sign, digits) = rest.strip_prefix(b"-").map_or((1, rest), |digits| (-1, digits));
                 let seconds = i64::try_from(number(digits)).unwrap_or(i64::MAX).saturating_mul(sign);
                 self.wall = self.wall.saturating_add(seconds.saturating_mul(1000)).clamp(WALL.0, WALL.1);
-                // What is believed of the frame's time, and its age after a restart, may be another now.
+                // What is believed of the frame's time, and its age after a restart, may be another
+                // now.
                 self.did_move = false;
                 self.fire(server, effects);
             }
@@ -261,7 +266,8 @@ impl Script {
     /// Nothing that was done is done again.
     fn again(&mut self, server: &mut Server, effects: &mut Effects) {
         let Some((peer, datagram)) = self.last.clone() else { return };
-        // With a time that is not believed a frame names a sale for ten minutes (design.md, section 8).
+        // With a time that is not believed a frame names a sale for ten minutes (design.md, section
+        // 8).
         let was_moved = self.did_move && self.apart_ms < 600_000;
         server.hear(&self.now(), peer, &datagram, effects);
         let news = site::finish_turn(server, &self.now(), effects);
@@ -345,7 +351,8 @@ impl Script {
 
     // ---------------------------------------------------------------- frames
 
-    /// A well-formed frame: code, machine, card, amount, time, source, and what is left for the rest. A missing byte is 0.
+    /// A well-formed frame: code, machine, card, amount, time, source, and what is left for the
+    /// rest. A missing byte is 0.
     fn frame(&mut self, choices: &[u8]) -> (Peer, Vec<u8>) {
         let mut choices = choices.iter().copied();
         let mut pick = |count: usize| usize::from(choices.next().unwrap_or(0)) % count;

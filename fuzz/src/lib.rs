@@ -1,4 +1,5 @@
-//! What the fuzz targets do with their input: a module each. A broken promise is a panic, which is what the fuzzer looks for.
+//! What the fuzz targets do with their input: a module each. A broken promise is a panic, which is
+//! what the fuzzer looks for.
 //!
 //! | target | input | promises |
 //! |---|---|---|

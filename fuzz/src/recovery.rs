@@ -13,9 +13,10 @@
 //! -xxx          the segment of this number (here 3) is taken away
 //! ```
 //!
-//! Promised: no panic; a replay changes nothing and gives the entries of whole lines only; balances are what they
-//! add up to; after mending, a second replay gives the same entries and finds nothing to mend, and `verify` says
-//! clean; the server goes on from there, and what it writes is read back. `verify` and `show` read whatever there is.
+//! Promised: no panic; a replay changes nothing and gives the entries of whole lines only; balances
+//! are what they add up to; after mending, a second replay gives the same entries and finds nothing
+//! to mend, and `verify` says clean; the server goes on from there, and what it writes is read
+//! back. `verify` and `show` read whatever there is.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -57,7 +58,8 @@ pub fn run(input: &[u8]) {
         }
         Ok(found) => found,
     };
-    // A last line whose crc does not follow is cut, and kept in *.torn; verify may call the same line worse than torn.
+    // A last line whose crc does not follow is cut, and kept in *.torn; verify may call the same
+    // line worse than torn.
     let is_mended = replayed.torn_header.is_some() || replayed.tail.is_some();
     assert!(is_mended || report.exit_code() == 0, "served as it is, but verify says\n{report}");
     add_up(&entries);

@@ -1,5 +1,5 @@
-//! The sites that are fuzzed: configurations and card tables, read once; the one set of big tables; a log that formats
-//! every line and keeps none.
+//! The sites that are fuzzed: configurations and card tables, read once; the one set of big tables;
+//! a log that formats every line and keeps none.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -1,7 +1,8 @@
 //! A `snapshot.tsv` of any bytes beside ledgers that a real service wrote.
 //!
-//! The ledgers are made once: one of each site, in segments of a few KiB, with every snapshot that was written on the way. The input is a
-//! recipe, a line a step, for the snapshot that a start finds; the line's number is modulo what there is:
+//! The ledgers are made once: one of each site, in segments of a few KiB, with every snapshot that
+//! was written on the way. The input is a recipe, a line a step, for the snapshot that a start
+//! finds; the line's number is modulo what there is:
 //!
 //! ```text
 //! LDIGITS          this ledger (at first the first), with its newest snapshot
@@ -22,9 +23,11 @@
 //! R                all that follows, of any bytes, is the snapshot
 //! ```
 //!
-//! Promised: no panic; a snapshot that is not one of this ledger's own, byte for byte, is not believed, and then the start is that of the
-//! whole ledger; a start from one that is believed is the same too: all of the state, and what is answered to frames. A crc is no signature,
-//! so one that was sealed again may be believed; then what it says can be served and written again, and what the ledger contradicts is not.
+//! Promised: no panic; a snapshot that is not one of this ledger's own, byte for byte, is not
+//! believed, and then the start is that of the whole ledger; a start from one that is believed is
+//! the same too: all of the state, and what is answered to frames. A crc is no signature, so one
+//! that was sealed again may be believed; then what it says can be served and written again, and
+//! what the ledger contradicts is not.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -132,7 +135,8 @@ fn answers(server: &mut Server) -> Vec<Vec<u8>> {
     answered
 }
 
-/// What was restored from a snapshot that somebody sealed is written as a snapshot that restores to the same.
+/// What was restored from a snapshot that somebody sealed is written as a snapshot that restores to
+/// the same.
 fn same_when_written_again(server: &Server, other: &mut Server) {
     let mut lines = lines_of(server);
     other.book_to_replay().rewind();

@@ -1,4 +1,5 @@
-//! `posgate addresses`: what to enter at a terminal as the server's address, and what time it would be told.
+//! `posgate addresses`: what to enter at a terminal as the server's address, and what time it would
+//! be told.
 
 use posgate::files::config;
 use posgate::files::zone::Zone;
@@ -7,7 +8,8 @@ use posgate::host::udp;
 
 use super::Options;
 
-/// Lists the machine's IPv4 addresses, numbered, with their interfaces: the seed's start-up list. Then the local time.
+/// Lists the machine's IPv4 addresses, numbered, with their interfaces: the seed's start-up list.
+/// Then the local time.
 pub(super) fn run() -> u8 {
     match udp::addresses() {
         Ok(addresses) => {

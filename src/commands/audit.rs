@@ -1,4 +1,5 @@
-//! `posgate ledger show|report|export|explain`: what people read out of a ledger, also while the server runs.
+//! `posgate ledger show|report|export|explain`: what people read out of a ledger, also while the
+//! server runs.
 
 use posgate::lang::tr;
 use posgate::tr;
@@ -216,7 +217,8 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Prints what may hold a device's control characters, which a terminal would obey, with `?` for them.
+/// Prints what may hold a device's control characters, which a terminal would obey, with `?` for
+/// them.
 fn print(text: &str) -> Result<(), AuditError> {
     let lines: Vec<String> = text.split('\n').map(printable).collect();
     Ok(io::stdout().write_all(lines.join("\n").as_bytes())?)
@@ -259,7 +261,8 @@ impl LedgerArgs {
         Ok(Calendar { zone: Some(found.zone), day_start: settings.rules.day_start })
     }
 
-    /// The card table, or the good copy of one that is not as it should be: what the server would serve.
+    /// The card table, or the good copy of one that is not as it should be: what the server would
+    /// serve.
     fn cards(&self) -> Result<Option<Vec<CardRecord>>, Failure> {
         let Some(settings) = &self.settings else { return Ok(None) };
         let groups = &settings.rules.groups;
@@ -350,16 +353,19 @@ fn after(options: &Options) -> Result<Option<After>, Failure> {
     Ok(Some(After { seq: EntrySeq(seq), crc }))
 }
 
-/// Who says what is durable: the server that serves the ledger, over its control socket (`--durable`).
+/// Who says what is durable: the server that serves the ledger, over its control socket
+/// (`--durable`).
 struct Synced {
     control: Option<PathBuf>,
     dirs: Vec<PathBuf>,
-    /// How often in a row nobody may answer, though a server holds the ledger: it starts or stops just now.
+    /// How often in a row nobody may answer, though a server holds the ledger: it starts or stops
+    /// just now.
     patience: u32,
     is_followed: bool,
 }
 
-/// A follower asks five times a second, and waits ten seconds for a server that reads its ledger before it answers.
+/// A follower asks five times a second, and waits ten seconds for a server that reads its ledger
+/// before it answers.
 const PATIENCE: u32 = 50;
 
 impl Synced {
@@ -370,7 +376,8 @@ impl Synced {
         Self { control, dirs, patience: 0, is_followed: options.has("follow") }
     }
 
-    /// The last entry that the server synced; `None` if no server runs, or, later than the first time, none that answers yet.
+    /// The last entry that the server synced; `None` if no server runs, or, later than the first
+    /// time, none that answers yet.
     fn ask(&mut self) -> Result<Option<Head>, AuditError> {
         match self.ask_once() {
             Err(AuditError::Io(_)) if self.patience > 0 => {

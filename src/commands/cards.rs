@@ -44,7 +44,8 @@ pub(super) fn check(options: &Options) -> u8 {
     }
 }
 
-/// Says what another table would change; with `--config` also which figures and accounts would be ignored, for the ledger's stand.
+/// Says what another table would change; with `--config` also which figures and accounts would be
+/// ignored, for the ledger's stand.
 pub(super) fn diff(options: &Options) -> u8 {
     let [old, new] = options.operands.as_slice() else {
         complain!(
@@ -84,7 +85,8 @@ pub(super) fn diff(options: &Options) -> u8 {
     0
 }
 
-/// The cards of a table that the ledger has on other accounts, as a server that serves the table says it.
+/// The cards of a table that the ledger has on other accounts, as a server that serves the table
+/// says it.
 fn elsewhere(settings: &Settings, records: &[CardRecord]) -> Result<Vec<(CardNo, String)>, u8> {
     let files = HeldFiles::of_dir(&settings.ledger_dir).map_err(|error| {
         complain!("posgate: {error}");
@@ -104,7 +106,8 @@ fn elsewhere(settings: &Settings, records: &[CardRecord]) -> Result<Vec<(CardNo,
     Ok(server.ignored_accounts().map(|ignored| (ignored.card, ignored.to_string())).collect())
 }
 
-/// Says why a reload would ask for a person's word before it takes the second table after the first.
+/// Says why a reload would ask for a person's word before it takes the second table after the
+/// first.
 fn say_whole(options: &Options) {
     let [old, new] = options.operands.as_slice() else { return };
     let read = |path: &std::ffi::OsString| cards::load(path.as_ref(), &Names::default());
@@ -121,7 +124,8 @@ pub(super) fn template() -> u8 {
     0
 }
 
-/// Says what a text may be that is printed on a card or that a reader showed; with `--config` also which card of the table it is.
+/// Says what a text may be that is printed on a card or that a reader showed; with `--config` also
+/// which card of the table it is.
 pub(super) fn number(options: &Options) -> u8 {
     let Some(text) = options.operands.first().and_then(|text| text.to_str()) else {
         complain!(

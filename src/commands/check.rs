@@ -33,7 +33,8 @@ const FINDINGS_SHOWN_MAX: usize = 5;
 /// How long a line may take that the server is just writing.
 const WRITING: Duration = Duration::from_millis(50);
 
-/// Prints addresses, interfaces, counts and warnings; or all errors at once, and what a start would serve all the same.
+/// Prints addresses, interfaces, counts and warnings; or all errors at once, and what a start would
+/// serve all the same.
 pub(super) fn run(options: &Options) -> u8 {
     let path = options.config();
     let (settings, problems) = match read_config(&path) {
@@ -46,8 +47,8 @@ pub(super) fn run(options: &Options) -> u8 {
     };
     print_problems(&problems);
     print_problems(&settings.warnings);
-    // What a wrong configuration names is looked at too, so that one run shows everything; but a file that is
-    // missing is missing perhaps only because its option could not be read.
+    // What a wrong configuration names is looked at too, so that one run shows everything; but a
+    // file that is missing is missing perhaps only because its option could not be read.
     let is_sound = problems.is_empty();
     let mut code = if is_sound { 0 } else { EXIT_CONFIG };
     let mut are_cards_sound = true;
@@ -72,7 +73,8 @@ pub(super) fn run(options: &Options) -> u8 {
     code
 }
 
-/// Which good copies a start would serve in the place of what is bad or missing (design.md, section 5).
+/// Which good copies a start would serve in the place of what is bad or missing (design.md, section
+/// 5).
 fn say_copies(path: &Path) {
     let Ok(loaded) = load_or_good(path) else { return say_refused() };
     for (name, _) in loaded.copies() {
@@ -169,8 +171,8 @@ fn check_texts(settings: &Settings, cards: &[CardRecord]) {
     }
 }
 
-/// Replays the ledger into a book of its own, changing nothing, and looks at all that a start does not look at: the lines before the
-/// snapshot, and the room. `is_quick` leaves these out.
+/// Replays the ledger into a book of its own, changing nothing, and looks at all that a start does
+/// not look at: the lines before the snapshot, and the room. `is_quick` leaves these out.
 fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> u8 {
     let dir = &settings.ledger_dir;
     let mut code = if is_quick { 0 } else { check_room(settings) };
@@ -236,7 +238,8 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
         }
     }
     let code = if is_quick { code } else { code.max(check_lines(&files)) };
-    // As a start judges the table: alone, and beside the one that was served last, whose copy is kept.
+    // As a start judges the table: alone, and beside the one that was served last, whose copy is
+    // kept.
     let records = file.as_ref().map_or(&[][..], |file| &file.records);
     if let Err(error) = server.install(settings.rules.clone(), records, Origin::default()) {
         complain!("{}: {error}", settings.cards.display());
@@ -307,7 +310,8 @@ fn check_identity(settings: &Settings, files: Option<&impl Files>, found: &Found
     }
 }
 
-/// Every line, those before the snapshot too: a start does not look at them, and an office that collects them will.
+/// Every line, those before the snapshot too: a start does not look at them, and an office that
+/// collects them will.
 fn check_lines(files: &HeldFiles) -> u8 {
     let verified = segment::list(files).and_then(|segments| {
         let names: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
@@ -439,7 +443,8 @@ fn check_addresses(settings: &Settings) -> u8 {
     for (place, listen) in settings.listen.iter().enumerate() {
         let served = served_by(*listen, &settings.bind_devices, &own);
         let is_here = !served_by(*listen, &[], &own).is_empty();
-        // Where an interface is wrong, and that was said, nothing is known of the addresses that it would serve.
+        // Where an interface is wrong, and that was said, nothing is known of the addresses that it
+        // would serve.
         if served.is_empty() && (are_devices_sound || !is_here) {
             let message = if is_here {
                 tr!(

@@ -1,4 +1,5 @@
-//! `posgate help`, `posgate help COMMAND` and `COMMAND --help` (design.md, section 3), printed from [`COMMANDS`].
+//! `posgate help`, `posgate help COMMAND` and `COMMAND --help` (design.md, section 3), printed from
+//! [`COMMANDS`].
 //!
 //! What always holds: no line of a page is wider than a terminal of [`COLUMNS`] columns.
 
@@ -180,7 +181,8 @@ fn paragraph(text: &mut String, words: &str) {
     wrapped(text, 0, 0, words);
 }
 
-/// Words in lines of at most [`COLUMNS`] columns. A no-break space is a blank at which no line ends.
+/// Words in lines of at most [`COLUMNS`] columns. A no-break space is a blank at which no line
+/// ends.
 fn wrapped(text: &mut String, first_indent: usize, indent: usize, words: &str) {
     let (mut used, mut begin) = (0, first_indent);
     for word in words.split(' ').filter(|word| !word.is_empty()) {
@@ -203,8 +205,8 @@ fn wrapped(text: &mut String, first_indent: usize, indent: usize, words: &str) {
     }
 }
 
-/// The pieces of a word between which a line may end: beside a Chinese character, but not before a sign that ends something, nor
-/// after one that begins something.
+/// The pieces of a word between which a line may end: beside a Chinese character, but not before a
+/// sign that ends something, nor after one that begins something.
 fn pieces(word: &str) -> impl Iterator<Item = &str> {
     let is_wide = |character: char| width(character.encode_utf8(&mut [0; 4])) > 1;
     let mut rest = word;
@@ -275,7 +277,8 @@ mod tests {
         assert_eq!(names.len(), COMMANDS.len(), "a name stands twice");
     }
 
-    /// `--lang` is looked for before the command is known, so whether a word is an option's value must not rest on the command.
+    /// `--lang` is looked for before the command is known, so whether a word is an option's value
+    /// must not rest on the command.
     #[test]
     fn an_option_takes_a_value_in_every_command_or_in_none() {
         for command in COMMANDS {

@@ -1,4 +1,5 @@
-//! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change them. What people read out of them is in `audit`.
+//! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change
+//! them. What people read out of them is in `audit`.
 
 use posgate::lang::tr;
 use posgate::tr;
@@ -89,7 +90,8 @@ pub(super) fn repair(options: &Options) -> u8 {
 /// The book that a start makes, and how far it came.
 struct Replay<'a> {
     book: &'a mut Book,
-    /// The last entry that was taken, whatever a second try from the first entry makes of the ledger.
+    /// The last entry that was taken, whatever a second try from the first entry makes of the
+    /// ledger.
     last: EntrySeq,
 }
 
@@ -132,7 +134,8 @@ fn damage_of(storage: &DirStorage) -> Result<Option<EntrySeq>, CareError> {
     }
 }
 
-/// Begins a new ledger in place of the one that is gone, or of another that lies there: the next start makes it.
+/// Begins a new ledger in place of the one that is gone, or of another that lies there: the next
+/// start makes it.
 pub(super) fn new(options: &Options) -> u8 {
     with_settings(options, |settings| {
         let found = identity::read(&settings.identity);

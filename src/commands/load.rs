@@ -1,4 +1,5 @@
-//! Configuration and card table for `serve`: as they stand, or the good copies of what does not (design.md, section 5).
+//! Configuration and card table for `serve`: as they stand, or the good copies of what does not
+//! (design.md, section 5).
 
 use std::path::{Path, PathBuf};
 
@@ -37,8 +38,8 @@ impl Loaded {
         }
     }
 
-    /// The same with the good copy of the card table, for a table that can be read and not be served: `problem` says why. `None`: there is
-    /// no other to serve.
+    /// The same with the good copy of the card table, for a table that can be read and not be
+    /// served: `problem` says why. `None`: there is no other to serve.
     pub(super) fn with_good_cards(&self, problem: Problem) -> Option<Self> {
         if self.degraded.cards {
             return None;
@@ -53,7 +54,8 @@ impl Loaded {
         })
     }
 
-    /// What speaks against the card table beside its good copy: it was cut, it seems, by whoever writes it or by a power failure. `None`: nothing.
+    /// What speaks against the card table beside its good copy: it was cut, it seems, by whoever
+    /// writes it or by a power failure. `None`: nothing.
     pub(super) fn not_whole(&self, book: &Book) -> Option<Problem> {
         if self.degraded.cards {
             return None;
@@ -109,8 +111,8 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
-/// The same for a start: what is bad or missing is replaced by its good copy, if there is one. What is wrong with both is said where
-/// there is nothing to serve.
+/// The same for a start: what is bad or missing is replaced by its good copy, if there is one. What
+/// is wrong with both is said where there is nothing to serve.
 pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     load(path).or_else(|mut problems| match load_good(path) {
         Ok(loaded) => Ok(Loaded { problems, ..loaded }),
@@ -121,8 +123,9 @@ pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     })
 }
 
-/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that can be read, and beside its good copy it may be
-/// no whole one: like any other that is bad, it gives way to its good copy. Where there is none, the problem with it.
+/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that
+/// can be read, and beside its good copy it may be no whole one: like any other that is bad, it
+/// gives way to its good copy. Where there is none, the problem with it.
 pub(super) fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Problem> {
     let put = |server: &mut Server, loaded: &Loaded| {
         let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin());
@@ -140,7 +143,8 @@ pub(super) fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Pro
     Ok(copy)
 }
 
-/// Reads the configuration; beside what is wrong with it, whether it is the beginning of its good copy, cut off within a line.
+/// Reads the configuration; beside what is wrong with it, whether it is the beginning of its good
+/// copy, cut off within a line.
 pub(super) fn read_config(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
     let (settings, mut problems) = config::inspect(path)?;
     // What is cut may name another ledger, or none.
@@ -161,8 +165,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name("ledger")
 }
 
-/// Where the ledger was that was served last, as far as that was noted beside the identity: by the name that `option identity` has
-/// without a value, or by that of the OpenWrt package.
+/// Where the ledger was that was served last, as far as that was noted beside the identity: by the
+/// name that `option identity` has without a value, or by that of the OpenWrt package.
 fn served_last() -> Option<PathBuf> {
     let identities = [config::defaults().identity, PathBuf::from("/etc/posgate/state/identity")];
     identities.iter().find_map(|identity| identity::noted_place(identity))
@@ -186,7 +190,8 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
         Ok((settings, problems)) if problems.is_empty() => settings,
         inspected => {
             degraded.config = true;
-            // A broken configuration may still say where the ledger is; one that is gone or empty does not.
+            // A broken configuration may still say where the ledger is; one that is gone or empty
+            // does not.
             let named = inspected.map_or_else(|_| config::defaults().ledger_dir, |(settings, _)| settings.ledger_dir);
             let copies = [Some(named), Some(beside(path)), served_last()];
             let copies = copies.into_iter().flatten().map(|dir| good_config(path, &dir));
@@ -204,8 +209,8 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     Ok(Loaded { settings, file, degraded, problems: Vec::new() })
 }
 
-/// The good copy of the configuration, if it is one of the ledger beside which it stands. It is read as the file that it is a copy of:
-/// its relative paths are relative to that one's directory.
+/// The good copy of the configuration, if it is one of the ledger beside which it stands. It is
+/// read as the file that it is a copy of: its relative paths are relative to that one's directory.
 fn good_config(path: &Path, ledger_dir: &Path) -> Result<Settings, Vec<Problem>> {
     let (copy, copy_path) = good_copy(ledger_dir, good::CONFIG);
     let named = |problem: Problem| Problem { file: copy_path.clone(), ..problem };
@@ -234,8 +239,8 @@ pub(super) fn good_cards(settings: &Settings) -> Option<Result<CardFile, Vec<Pro
     Some(cards::parse(&copy?, &path, &settings.rules.groups))
 }
 
-/// What is wrong with the good copy of a card table that can be read: of an older program, say. Nothing tells then whether the table is
-/// whole.
+/// What is wrong with the good copy of a card table that can be read: of an older program, say.
+/// Nothing tells then whether the table is whole.
 pub(super) fn unreadable_copy(settings: &Settings) -> Option<Problem> {
     let problem = good_cards(settings)?.err()?.into_iter().next()?;
     let message = format!("{}; the good copy cannot be read, so the card table is taken as it stands", problem.message);

@@ -1,5 +1,5 @@
-//! The man page and the completions of shells (design.md, section 3), printed from [`COMMANDS`]: in English, and not in a router's
-//! build, where nobody reads or sources them.
+//! The man page and the completions of shells (design.md, section 3), printed from [`COMMANDS`]: in
+//! English, and not in a router's build, where nobody reads or sources them.
 
 use std::fmt::Write as _;
 

@@ -64,7 +64,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Takes `--lang` out of the arguments, wherever it stands, and speaks that language: the first error is told in it already.
+/// Takes `--lang` out of the arguments, wherever it stands, and speaks that language: the first
+/// error is told in it already.
 fn without_lang(mut arguments: impl Iterator<Item = OsString>) -> Result<Vec<OsString>, lexopt::Error> {
     let mut rest = Vec::new();
     let mut lang = None;

@@ -1,6 +1,8 @@
-//! A word on stderr while something takes longer than a second, for whoever sits at the terminal and waits.
+//! A word on stderr while something takes longer than a second, for whoever sits at the terminal
+//! and waits.
 //!
-//! What always holds: where stderr is no terminal nothing is written and no thread is begun, and after it is dropped its line is gone.
+//! What always holds: where stderr is no terminal nothing is written and no thread is begun, and
+//! after it is dropped its line is gone.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};

@@ -30,15 +30,16 @@ use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opene
 use super::load::{Loaded, install, load, load_or_good, unreadable_copy};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 
-/// The big tables live in `.bss`: they take no space in the program, and no memory until they are used.
+/// The big tables live in `.bss`: they take no space in the program, and no memory until they are
+/// used.
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 
 /// No problems beside the sentence.
 const NONE: &[&str] = &[];
 
-/// Accounts that a reload lists because their changed figures are ignored, and cards that have something on another account; the rest is
-/// counted.
+/// Accounts that a reload lists because their changed figures are ignored, and cards that have
+/// something on another account; the rest is counted.
 const SHOWN_MAX: usize = 20;
 
 /// The process's one set of tables.
@@ -154,7 +155,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     if let Err(error) = identity::note_place(&settings.identity, &settings.ledger_dir) {
         debug!("identity place: {error}");
     }
-    // After the ledger's lock: no other server of this ledger has a socket to lose. Terminals are served without one.
+    // After the ledger's lock: no other server of this ledger has a socket to lose. Terminals are
+    // served without one.
     match settings.control.as_deref().map(|path| (path, Control::bind(path))) {
         None => (),
         Some((path, Ok(control))) => {
@@ -201,8 +203,9 @@ fn tell_ignored_accounts(server: &Server) {
     }
 }
 
-/// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the answer says why. `accept` is the
-/// crc of a table that is taken although it seems not whole; no other is taken then.
+/// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the
+/// answer says why. `accept` is the crc of a table that is taken although it seems not whole; no
+/// other is taken then.
 fn reload(
     path: &Path,
     in_service: &mut InService,

@@ -1,4 +1,5 @@
-//! Every command, once: from this table come the parser's options and operands, the help, the man page and the completions.
+//! Every command, once: from this table come the parser's options and operands, the help, the man
+//! page and the completions.
 //!
 //! What a command of `ctl` does is said by the control socket's own table, [`request::COMMANDS`].
 

@@ -1,12 +1,13 @@
-//! Text for the displays: GBK, cleaned and cut on a character boundary (protocol.md, *Server → device*); and what devices send, read.
+//! Text for the displays: GBK, cleaned and cut on a character boundary (protocol.md, *Server →
+//! device*); and what devices send, read.
 //!
-//! 0x5C `\`, 0x7B `{`, 0x7D `}` and 0x7C occur as second bytes of GBK characters, so cleaning looks at
-//! characters, before encoding; afterwards nobody touches single bytes.
+//! 0x5C `\`, 0x7B `{`, 0x7D `}` and 0x7C occur as second bytes of GBK characters, so cleaning looks
+//! at characters, before encoding; afterwards nobody touches single bytes.
 
 use encoding_rs::{CoderResult, EncoderResult, GBK};
 
-/// Encodes text for a display; a character outside GBK becomes `?`. May allocate: names and templates are
-/// encoded once, at load.
+/// Encodes text for a display; a character outside GBK becomes `?`. May allocate: names and
+/// templates are encoded once, at load.
 pub fn encode(text: &str) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(text.len() + 16);
     let mut utf8 = [0; 4];
@@ -27,8 +28,8 @@ pub fn encode(text: &str) -> Vec<u8> {
     encoded
 }
 
-/// Encodes data such as a name: without braces, backslashes, commas and control characters, which would be
-/// commands or field limits there; cut to `len_max` bytes.
+/// Encodes data such as a name: without braces, backslashes, commas and control characters, which
+/// would be commands or field limits there; cut to `len_max` bytes.
 pub fn encode_data(text: &str, len_max: usize) -> Vec<u8> {
     let clean: String = text
         .chars()
@@ -55,7 +56,8 @@ pub fn cut(encoded: &[u8], len_max: usize) -> usize {
     len
 }
 
-/// The same for a display's text: nor does it split a figure (a part of one is another figure) or the `\n` that breaks a line.
+/// The same for a display's text: nor does it split a figure (a part of one is another figure) or
+/// the `\n` that breaks a line.
 pub fn cut_text(encoded: &[u8], len_max: usize) -> usize {
     if encoded.len() <= len_max {
         return encoded.len();
@@ -81,12 +83,14 @@ pub fn cut_text(encoded: &[u8], len_max: usize) -> usize {
     }
 }
 
-/// Decodes GBK for people (logs, sims, tests): what is no GBK becomes U+FFFD. Allocates where it must.
+/// Decodes GBK for people (logs, sims, tests): what is no GBK becomes U+FFFD. Allocates where it
+/// must.
 pub fn decode(bytes: &[u8]) -> alloc::borrow::Cow<'_, str> {
     GBK.decode_without_bom_handling(bytes).0
 }
 
-/// Hands over the characters of GBK bytes in order, and allocates nothing: what is no GBK becomes U+FFFD.
+/// Hands over the characters of GBK bytes in order, and allocates nothing: what is no GBK becomes
+/// U+FFFD.
 pub fn for_each_character(bytes: &[u8], mut take: impl FnMut(char)) {
     let mut decoder = GBK.new_decoder_without_bom_handling();
     let mut rest = bytes;

@@ -1,11 +1,13 @@
 //! A hash index of fixed size: from a key's hash to the number of a row that stands elsewhere.
 //!
-//! heapless' maps count positions in 16 bits and want an eighth of slack, so 65,536 cards do not fit one; and
-//! here the key stays in its row, which the caller compares. Linear probing over a power of two, at the end at
-//! most half full. Rows are never taken out one by one: tables are cleared and filled again.
+//! heapless' maps count positions in 16 bits and want an eighth of slack, so 65,536 cards do not
+//! fit one; and here the key stays in its row, which the caller compares. Linear probing over a
+//! power of two, at the end at most half full. Rows are never taken out one by one: tables are
+//! cleared and filled again.
 //!
-//! The places in use are a power of two too, doubled whenever three quarters are taken: a hash scatters rows over all of
-//! them, and memory that was touched stays with the process. So a table of 10,000 cards takes an eighth of its index.
+//! The places in use are a power of two too, doubled whenever three quarters are taken: a hash
+//! scatters rows over all of them, and memory that was touched stays with the process. So a table
+//! of 10,000 cards takes an eighth of its index.
 
 /// `SLOTS` places: a power of two, at least twice the rows that will be inserted.
 pub struct Index<const SLOTS: usize> {
@@ -39,8 +41,8 @@ impl<const SLOTS: usize> Index<SLOTS> {
         self.slots[place].checked_sub(1)
     }
 
-    /// Adds a row. Equal keys may be inserted again: [`Index::replace`] is for those who want the newest only.
-    /// `hash_of` gives the hash of a row that is in the index.
+    /// Adds a row. Equal keys may be inserted again: [`Index::replace`] is for those who want the
+    /// newest only. `hash_of` gives the hash of a row that is in the index.
     ///
     /// # Panics
     /// If the index is full.
@@ -60,8 +62,8 @@ impl<const SLOTS: usize> Index<SLOTS> {
         }
     }
 
-    /// Lets the key of the first row that `matches` lead to `row` instead, or adds it; gives the row replaced.
-    /// `hash_of` gives the hash of a row that is in the index.
+    /// Lets the key of the first row that `matches` lead to `row` instead, or adds it; gives the
+    /// row replaced. `hash_of` gives the hash of a row that is in the index.
     ///
     /// # Panics
     /// If the index is full.
@@ -82,7 +84,8 @@ impl<const SLOTS: usize> Index<SLOTS> {
         None
     }
 
-    /// The first place under this hash that is free or whose row matches; nothing while no place is open.
+    /// The first place under this hash that is free or whose row matches; nothing while no place is
+    /// open.
     fn probe(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<usize> {
         let mask = self.open.checked_sub(1)?;
         let mut place = hash as usize & mask;
@@ -108,8 +111,9 @@ impl<const SLOTS: usize> Index<SLOTS> {
         }
         let before = self.open;
         self.open = if before == 0 { Self::OPEN_MIN } else { 2 * before };
-        // Every row moves to its new home: from a free place on, so that no row is met before those it had to pass; a row
-        // then finds its old home or an earlier place than it had free, or its home among the new ones.
+        // Every row moves to its new home: from a free place on, so that no row is met before those
+        // it had to pass; a row then finds its old home or an earlier place than it had free, or
+        // its home among the new ones.
         let Some(free) = self.slots[..before].iter().position(|slot| *slot == 0) else { return };
         self.used = 0;
         for place in (free..before).chain(0..free) {
@@ -185,7 +189,8 @@ mod tests {
 
     #[test]
     fn every_row_is_found_while_the_index_grows_whatever_the_hashes() {
-        // The high runs wrap around the end when the index doubles; the equal ones are one long run.
+        // The high runs wrap around the end when the index doubles; the equal ones are one long
+        // run.
         let patterns: [fn(u32) -> u32; 4] = [
             |row| hash_number(u64::from(row)),
             |row| row.wrapping_mul(64).wrapping_sub(3),

@@ -1,6 +1,7 @@
 //! The rules: bytes and times come in, decisions and effects go out, in order.
 //!
-//! *Invariants.* Nothing here does IO, reads a clock, or names `std`. Every table has a fixed capacity ([`limits`]).
+//! *Invariants.* Nothing here does IO, reads a clock, or names `std`. Every table has a fixed
+//! capacity ([`limits`]).
 
 #![deny(clippy::std_instead_of_core, clippy::std_instead_of_alloc)]
 

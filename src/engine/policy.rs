@@ -1,7 +1,7 @@
 //! The rules: may this card pay this here and now, may it pass this door (design.md, section 6).
 //!
-//! Each decision is a ladder of checks in the order of the table of reasons; the first that fails is the answer. Nothing here
-//! changes anything.
+//! Each decision is a ladder of checks in the order of the table of reasons; the first that fails
+//! is the answer. Nothing here changes anything.
 
 use crate::engine::book::{Book, CardHistory};
 use crate::engine::model::card::{CardRow, GroupSet, Pin};
@@ -71,8 +71,8 @@ pub fn decide_sale<'a>(
     climb(book, rules, device, row, basis, at, true)
 }
 
-/// What [`decide_sale`] would have said of an offline sale, which has happened whatever that is. Where `is_timed` is not, nobody knows when
-/// it was: it is asked of no period and no day.
+/// What [`decide_sale`] would have said of an offline sale, which has happened whatever that is.
+/// Where `is_timed` is not, nobody knows when it was: it is asked of no period and no day.
 ///
 /// # Errors
 /// The first rule that would have refused.
@@ -136,7 +136,8 @@ fn climb<'a>(
     Ok(Charge { amount, uses, day, period })
 }
 
-/// What an offline sale takes: it has happened, so no rule refuses it. Where `is_timed` is not, it counts for no period.
+/// What an offline sale takes: it has happened, so no rule refuses it. Where `is_timed` is not, it
+/// counts for no period.
 pub fn charge_offline<'a>(
     rules: &'a Rules,
     device: Option<&DeviceRule>,
@@ -239,7 +240,8 @@ pub fn is_duress(row: Option<&CardRow>, presented: Presented) -> bool {
     }
 }
 
-/// Whether the door opens: the first section that lets the card pass, or the reason of the one that came furthest.
+/// Whether the door opens: the first section that lets the card pass, or the reason of the one that
+/// came furthest.
 ///
 /// # Errors
 /// The first rule that refuses.
@@ -262,8 +264,8 @@ pub fn decide_access<'a>(
     Err(furthest)
 }
 
-/// The section whose numbers a 050 carries when its frame comes again: the first that lets the card pass, save for the
-/// pass-back rule, for the passage in question is this one.
+/// The section whose numbers a 050 carries when its frame comes again: the first that lets the card
+/// pass, save for the pass-back rule, for the passage in question is this one.
 pub fn section_that_admits<'a>(rules: &'a Rules, row: Option<&CardRow>, request: &Passage) -> Option<&'a DoorRule> {
     door_rules(rules, request.machine, request.door).find(|rule| check_section(rule, row, request).is_ok())
 }
@@ -312,8 +314,9 @@ fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> R
     Ok(())
 }
 
-/// An unknown age is outside the window: a door errs towards letting the same person pass, since the card was
-/// good the first time. Where a board confirms, an admission that it did not confirm was no passage.
+/// An unknown age is outside the window: a door errs towards letting the same person pass, since
+/// the card was good the first time. Where a board confirms, an admission that it did not confirm
+/// was no passage.
 fn has_just_passed(book: &Book, rule: &DoorRule, card: CardNo, request: &Passage) -> bool {
     let confirms = book.is_confirming(request.machine);
     let mut passes = book.passes(request.machine, request.door, card).filter(|pass| pass.is_confirmed || !confirms);

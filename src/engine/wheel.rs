@@ -1,8 +1,9 @@
-//! A timer wheel over a fixed slab: everything timed in the server hangs here (design.md, section 2).
+//! A timer wheel over a fixed slab: everything timed in the server hangs here (design.md, section
+//! 2).
 //!
-//! Time is 64 bits of milliseconds, seen as eleven digits to the base of 64. A timer hangs in the list of
-//! (level, digit), where `level` is the highest digit in which its deadline differs from the wheel's
-//! present, and `digit` is the deadline's digit there:
+//! Time is 64 bits of milliseconds, seen as eleven digits to the base of 64. A timer hangs in the
+//! list of (level, digit), where `level` is the highest digit in which its deadline differs from
+//! the wheel's present, and `digit` is the deadline's digit there:
 //!
 //! ```text
 //!   level       10   …    2         1         0
@@ -11,17 +12,19 @@
 //! ```
 //!
 //! What always holds:
-//! - Nothing in the wheel lies before its present, so at each level the used lists are the ones at or after the
-//!   present's digit, and all of a lower level come due before any of a higher one. The next list to
-//!   come due is therefore found by two bit scans, however far ahead it lies: a jump of days costs no more than a step.
-//! - When the present enters a list of a higher level, its timers move to lower levels (a cascade), at
-//!   most ten times in a timer's life. Lists of level 0 hold one millisecond each: nothing is early, nothing is
-//!   rounded, and equal deadlines come due in the order they were armed.
-//! - Eleven levels reach to the end of 64 bits: no deadline is too far and none has to be armed again.
+//! - Nothing in the wheel lies before its present, so at each level the used lists are the ones at
+//!   or after the present's digit, and all of a lower level come due before any of a higher one.
+//!   The next list to come due is therefore found by two bit scans, however far ahead it lies: a
+//!   jump of days costs no more than a step.
+//! - When the present enters a list of a higher level, its timers move to lower levels (a cascade),
+//!   at most ten times in a timer's life. Lists of level 0 hold one millisecond each: nothing is
+//!   early, nothing is rounded, and equal deadlines come due in the order they were armed.
+//! - Eleven levels reach to the end of 64 bits: no deadline is too far and none has to be armed
+//!   again.
 //! - Arming, cancelling and taking out touch a fixed number of links and never allocate.
 //!
-//! The slab is part of the value and an all-zero bit pattern is the empty wheel, so a wheel in a `static` lies
-//! in `.bss` and costs no memory until it is used.
+//! The slab is part of the value and an all-zero bit pattern is the empty wheel, so a wheel in a
+//! `static` lies in `.bss` and costs no memory until it is used.
 
 use core::num::NonZeroU16;
 
@@ -34,10 +37,11 @@ const DIGITS: usize = 1 << DIGIT_BITS;
 /// Digits of a 64-bit time.
 const LEVELS: usize = 64_usize.div_ceil(DIGIT_BITS as usize);
 
-/// A timer that was armed. It may have come due or been cancelled since: then it names nothing, and using it is harmless.
+/// A timer that was armed. It may have come due or been cancelled since: then it names nothing, and
+/// using it is harmless.
 ///
-/// It is told from its place's later tenants by a count of 32 bits: a name would have to be kept while its
-/// place changes hands 4,294,967,296 times before it could be mistaken.
+/// It is told from its place's later tenants by a count of 32 bits: a name would have to be kept
+/// while its place changes hands 4,294,967,296 times before it could be mistaken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerId {
     /// Number of the place in the slab plus one.
@@ -77,7 +81,8 @@ struct Place<K: Copy> {
     tenant: Tenant<K>,
 }
 
-/// An `Option` whose `None` is all zeros whatever `K` is: `repr(u8)` keeps the tag in a byte of its own.
+/// An `Option` whose `None` is all zeros whatever `K` is: `repr(u8)` keeps the tag in a byte of its
+/// own.
 #[derive(Clone, Copy)]
 #[repr(u8)]
 enum Tenant<K: Copy> {
@@ -112,8 +117,8 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
 
     /// Lets `key` come due at `at`; `None` if `N` timers are armed already.
     ///
-    /// A time before the latest one given to [`Wheel::pop_due`] counts as that one: such a timer is due at once, after those
-    /// that are due already.
+    /// A time before the latest one given to [`Wheel::pop_due`] counts as that one: such a timer is
+    /// due at once, after those that are due already.
     pub fn arm(&mut self, at: Mono, key: K) -> Option<TimerId> {
         let link = self.take_place()?;
         let place = self.place_mut(link);
@@ -139,9 +144,11 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         true
     }
 
-    /// One timer that is due at `now`, if there is one: by deadline, equal deadlines in the order they were armed.
+    /// One timer that is due at `now`, if there is one: by deadline, equal deadlines in the order
+    /// they were armed.
     ///
-    /// Call it until it gives `None`. No timer is given before its deadline. A `now` before an earlier one gives nothing.
+    /// Call it until it gives `None`. No timer is given before its deadline. A `now` before an
+    /// earlier one gives nothing.
     pub fn pop_due(&mut self, now: Mono) -> Option<K> {
         while let Some((level, digit, start)) = self.first_list().filter(|(_, _, start)| *start <= now.0) {
             self.present = start;
@@ -163,9 +170,11 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
 
     /// When [`Wheel::pop_due`] wants to be called next; `None` if no timer is armed.
     ///
-    /// Never later than the earliest deadline (a deadline that had passed when it was armed counts as the time then). It is earlier while
-    /// that timer hangs in a higher level: a call at this time then gives nothing but moves it down a level at least, so a
-    /// timer that is ten minutes ahead wakes its owner at most three times too early, and one that is years ahead at most ten.
+    /// Never later than the earliest deadline (a deadline that had passed when it was armed counts
+    /// as the time then). It is earlier while that timer hangs in a higher level: a call at this
+    /// time then gives nothing but moves it down a level at least, so a timer that is ten minutes
+    /// ahead wakes its owner at most three times too early, and one that is years ahead at most
+    /// ten.
     pub fn next_deadline(&self) -> Option<Mono> {
         self.first_list().map(|(_, _, start)| Mono(start))
     }
@@ -192,7 +201,8 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         Some((level, digit as usize, self.present & above | u64::from(digit) << shift))
     }
 
-    /// Moves the timers of a list that the present has just entered to where they belong now, in their order.
+    /// Moves the timers of a list that the present has just entered to where they belong now, in
+    /// their order.
     fn cascade(&mut self, level: usize, digit: usize) {
         let mut link = core::mem::take(&mut self.lists[level][digit]);
         self.used[level] &= !(1 << digit);
@@ -243,7 +253,8 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         } else {
             self.place_mut(previous).next = next;
         }
-        // The one behind learns who is before it; behind the last one is the first, which knows the last.
+        // The one behind learns who is before it; behind the last one is the first, which knows the
+        // last.
         let behind = if next == 0 { first } else { next };
         self.place_mut(behind).previous = previous;
     }

@@ -1,7 +1,8 @@
 //! The card table: a CSV file as an office keeps it (design.md, section 5).
 //!
-//! [`parse`] turns bytes into checked [`CardRecord`]s or into every problem at once, each with line, column and remedy.
-//! No bytes panic it. Messages hold no PIN, no member code and no whole card number: a reload writes them to the log.
+//! [`parse`] turns bytes into checked [`CardRecord`]s or into every problem at once, each with
+//! line, column and remedy. No bytes panic it. Messages hold no PIN, no member code and no whole
+//! card number: a reload writes them to the log.
 
 pub mod columns;
 pub mod diff;
@@ -29,7 +30,8 @@ use crate::files::problem::{Problem, Problems, quoted, shown};
 use crate::files::sheet::value::{self, is_scientific};
 use crate::files::sheet::{self, Cells, heading};
 
-/// Bytes of a card file: twice what a table of the most cards with every column needs. A larger file is something else.
+/// Bytes of a card file: twice what a table of the most cards with every column needs. A larger
+/// file is something else.
 const FILE_LEN_MAX: u64 = 32 * 1024 * 1024;
 
 /// A card table, read and checked.
@@ -43,7 +45,8 @@ pub struct CardFile {
     pub warnings: Vec<Problem>,
     /// `UTF-8` or `GB18030`.
     pub encoding: &'static str,
-    /// The headings, as they were written: rows that are to be pasted into the table stand in their order.
+    /// The headings, as they were written: rows that are to be pasted into the table stand in their
+    /// order.
     pub headings: Vec<String>,
     /// What divides the fields.
     pub delimiter: char,
@@ -123,7 +126,8 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names) -> Result<CardFile, Vec<
     })
 }
 
-/// A table to begin with: every column and a few rows that show what they take. UTF-8 with BOM, so that Excel reads it right.
+/// A table to begin with: every column and a few rows that show what they take. UTF-8 with BOM, so
+/// that Excel reads it right.
 pub fn template() -> String {
     let header: Vec<String> = COLUMNS.iter().map(|spec| format!("{} {}", spec.english, spec.chinese[0])).collect();
     let rows = [
@@ -134,7 +138,8 @@ pub fn template() -> String {
     format!("\u{FEFF}{}\r\n{}\r\n", header.join(","), rows.join("\r\n"))
 }
 
-/// A few lines for `posgate cards check`: how many cards of each status, accounts, opening figures, encoding.
+/// A few lines for `posgate cards check`: how many cards of each status, accounts, opening figures,
+/// encoding.
 pub fn describe(file: &CardFile) -> String {
     let mut text = format!("{} cards", file.records.len());
     let statuses = [CardStatus::Active, CardStatus::Lost, CardStatus::Frozen, CardStatus::Closed];
@@ -312,7 +317,8 @@ impl<'a> Table<'a> {
         set
     }
 
-    /// Rows that share an account share its figures: empty and zero defer to the row that states one.
+    /// Rows that share an account share its figures: empty and zero defer to the row that states
+    /// one.
     fn merge_figures(
         &mut self,
         account: &AccountId,
@@ -335,7 +341,8 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// An account that looks like another card's, but is not its account, is likely meant to be shared.
+    /// An account that looks like another card's, but is not its account, is likely meant to be
+    /// shared.
     fn check_accounts(&self, warnings: &mut Problems) {
         for (index, record) in self.records.iter().enumerate() {
             let Some(number) = CardNo::parse(record.account.as_bytes()) else {
@@ -365,7 +372,8 @@ impl<'a> Table<'a> {
         (numbers.len() >= ROWS_MIN && numbers[0] <= 1 && is_ascending).then(|| self.records[0].line)
     }
 
-    /// A mistyped group silently takes rights away. Where the configuration mentions none, groups are somebody else's.
+    /// A mistyped group silently takes rights away. Where the configuration mentions none, groups
+    /// are somebody else's.
     fn check_groups(&self, warnings: &mut Problems) {
         let all: Vec<&str> = self.groups.names(GroupSet(u64::MAX)).collect();
         if all.is_empty() || self.records.is_empty() {
@@ -444,7 +452,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Keeps what says more; two figures that say different things are the error: the line of the first.
+/// Keeps what says more; two figures that say different things are the error: the line of the
+/// first.
 fn merge<T: Copy + Default + PartialEq>(known: &mut Option<(T, u32)>, figure: Option<T>, line: u32) -> Result<(), u32> {
     let Some(figure) = figure else {
         return Ok(());

@@ -1,7 +1,9 @@
-//! The last configuration and card table that were accepted, kept beside the ledger (design.md, section 5).
+//! The last configuration and card table that were accepted, kept beside the ledger (design.md,
+//! section 5).
 //!
-//! What always holds: a copy is whole or not there (written under another name, synced, renamed), nobody but its owner reads it, for it
-//! holds PINs, and it is written only when it changes: a start a day costs the flash nothing.
+//! What always holds: a copy is whole or not there (written under another name, synced, renamed),
+//! nobody but its owner reads it, for it holds PINs, and it is written only when it changes: a
+//! start a day costs the flash nothing.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -49,8 +51,8 @@ impl Good {
         i64::try_from(age.as_millis()).ok().map(Wall)
     }
 
-    /// Keeps the file `accepted`, of which the bytes with this CRC-32 were accepted. It says whether anything was written; a file
-    /// that changed since is left for the next time.
+    /// Keeps the file `accepted`, of which the bytes with this CRC-32 were accepted. It says
+    /// whether anything was written; a file that changed since is left for the next time.
     ///
     /// # Errors
     /// With path and operation; the copy before is still there then.

@@ -1,4 +1,5 @@
-//! Files that people write, into checked values: all problems at once, each with its file, line and remedy.
+//! Files that people write, into checked values: all problems at once, each with its file, line and
+//! remedy.
 
 pub mod cards;
 pub mod config;

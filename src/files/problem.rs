@@ -1,7 +1,8 @@
 //! What is wrong in a file that an operator wrote: file, line, and what to write instead.
 //!
 //! Configuration and card table report all their problems at once, in the file's order (design.md,
-//! sections 3 to 5). A message never holds a PIN, a member code or a whole card number: a reload logs it.
+//! sections 3 to 5). A message never holds a PIN, a member code or a whole card number: a reload
+//! logs it.
 
 use crate::lang::tr;
 use crate::tr;
@@ -13,8 +14,8 @@ use crate::engine::model::text::Hidden;
 /// Problems shown of one file. Somebody who gave us the wrong file need not scroll past thousands.
 pub const PROBLEMS_SHOWN_MAX: usize = 50;
 
-/// Problems kept while a file is read; further ones are only counted. Cross checks come last and their lines may
-/// lie anywhere, so more are kept than shown.
+/// Problems kept while a file is read; further ones are only counted. Cross checks come last and
+/// their lines may lie anywhere, so more are kept than shown.
 const PROBLEMS_KEPT_MAX: usize = 2000;
 
 /// One thing wrong (or doubtful, in a list of warnings), with the remedy.
@@ -71,7 +72,8 @@ impl Problems {
         self.push(line, Some(column.to_owned()), message.into());
     }
 
-    /// All of them in the file's order, shortened to [`PROBLEMS_SHOWN_MAX`] and a last one that counts the rest.
+    /// All of them in the file's order, shortened to [`PROBLEMS_SHOWN_MAX`] and a last one that
+    /// counts the rest.
     pub(crate) fn into_list(mut self) -> Vec<Problem> {
         self.kept.sort_by_key(|problem| problem.line);
         let more = self.uncounted + self.kept.len().saturating_sub(PROBLEMS_SHOWN_MAX);
@@ -99,8 +101,8 @@ impl Problems {
     }
 }
 
-/// A value for a message, as [`masked`], save that digits stay hidden where no letter stands beside them: where a comma is missing, a PIN or a
-/// card number stands in another column.
+/// A value for a message, as [`masked`], save that digits stay hidden where no letter stands beside
+/// them: where a comma is missing, a PIN or a card number stands in another column.
 pub(crate) fn shown(value: &str) -> String {
     if value.chars().any(char::is_numeric) && !value.chars().any(char::is_alphabetic) {
         return tr("these digits", "这些数字").to_owned();
@@ -108,8 +110,10 @@ pub(crate) fn shown(value: &str) -> String {
     masked(value)
 }
 
-/// A value for a message, as `quoted`, with the last four of its digits only: whatever stands around it, it may be a card's number. This and
-/// [`CardNo::masked`](crate::engine::model::CardNo::masked) are how such a number reaches a message or the log.
+/// A value for a message, as `quoted`, with the last four of its digits only: whatever stands
+/// around it, it may be a card's number. This and
+/// [`CardNo::masked`](crate::engine::model::CardNo::masked) are how such a number reaches a message
+/// or the log.
 pub fn masked(value: &str) -> String {
     quoted(&hidden(value))
 }
@@ -119,7 +123,8 @@ pub fn hidden(value: &str) -> String {
     Hidden(value).to_string()
 }
 
-/// What somebody typed on a command line or sent to the control socket, for the answer: in double quotes, escaped, and as [`hidden`].
+/// What somebody typed on a command line or sent to the control socket, for the answer: in double
+/// quotes, escaped, and as [`hidden`].
 pub fn typed(value: &str) -> String {
     format!("{:?}", hidden(value))
 }

@@ -1,8 +1,11 @@
-//! A sheet: a CSV file as an office keeps it, card tables and files of orders alike (design.md, section 5).
+//! A sheet: a CSV file as an office keeps it, card tables and files of orders alike (design.md,
+//! section 5).
 //!
-//! What always holds: a value is read under the heading that it stands under, or the file is refused. What has one meaning is taken, however
-//! it was exported; what may mean two things (a unit in a heading, a quote that is left open, a comma within an amount, a value under no heading) is
-//! an error that names line and column, says what it looks like, and what to write instead.
+//! What always holds: a value is read under the heading that it stands under, or the file is
+//! refused. What has one meaning is taken, however it was exported; what may mean two things (a
+//! unit in a heading, a quote that is left open, a comma within an amount, a value under no
+//! heading) is an error that names line and column, says what it looks like, and what to write
+//! instead.
 
 pub mod heading;
 pub(crate) mod rows;
@@ -15,10 +18,12 @@ use crate::files::problem::{PROBLEMS_SHOWN_MAX, Problems, masked, quoted};
 use crate::lang::{Text, tr};
 use crate::tr;
 
-/// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more is some other sheet.
+/// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more
+/// is some other sheet.
 const TITLE_ROWS_MAX: usize = 8;
 
-/// Columns of a sheet. The longest that offices keep has some dozens; a line of a million commas is something else.
+/// Columns of a sheet. The longest that offices keep has some dozens; a line of a million commas is
+/// something else.
 const COLUMNS_MAX: usize = 1024;
 
 /// Headings that an error names.
@@ -74,7 +79,8 @@ pub(crate) struct Form {
     pub delimiter: u8,
 }
 
-/// Reads a sheet's bytes and gives each row to `take`, also after a problem, so that all of them are found. `None`: nothing could be read.
+/// Reads a sheet's bytes and gives each row to `take`, also after a problem, so that all of them
+/// are found. `None`: nothing could be read.
 pub(crate) fn read<T: Named>(
     bytes: &[u8],
     layout: &Layout<T>,
@@ -168,7 +174,8 @@ fn has_first<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
     fields.any(|field| heading::read(field, layout.columns).column() == Some(layout.first))
 }
 
-/// A title names no column, and no value looks like a card's number: rows that were sorted above their headings are no titles.
+/// A title names no column, and no value looks like a card's number: rows that were sorted above
+/// their headings are no titles.
 fn is_title<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
     !is_separator_line(row.field(0))
         && row.fields().all(|field| {
@@ -217,8 +224,8 @@ fn is_separator_line(line: &str) -> bool {
     line.get(..SEPARATOR.len()).is_some_and(|head| head.eq_ignore_ascii_case(SEPARATOR))
 }
 
-/// What divides the fields, and whether the first line says so: else the character that divides the headings into the most known names, a
-/// comma, or `;` or a tab as some spreadsheets write.
+/// What divides the fields, and whether the first line says so: else the character that divides the
+/// headings into the most known names, a comma, or `;` or a tab as some spreadsheets write.
 fn delimiter<T: Named>(text: &str, layout: &Layout<T>) -> (u8, bool) {
     let lines = || text.split(['\r', '\n']).filter(|line| !line.trim().is_empty());
     let first = lines().next().unwrap_or_default().trim_matches([' ', '"']);
@@ -305,7 +312,8 @@ const GROUPED: Text = Text::new(
     "与后面的合起来像是带千位逗号的金额：请写 1234.50，或者给金额加引号；真是这个数，就写上小数，例如 1.00",
 );
 
-/// Amounts before three digits in another column: `1,234`, or 1 yuan and room 234. That the others have something there, too, tells rooms.
+/// Amounts before three digits in another column: `1,234`, or 1 yuan and room 234. That the others
+/// have something there, too, tells rooms.
 #[derive(Default)]
 struct Rooms {
     rows: usize,
@@ -359,8 +367,8 @@ impl<'a> Cells<'a> {
         self.header.places[column].is_some()
     }
 
-    /// Values that are not under their heading: everything behind a comma too many is in the wrong column, or in none. A field that only the
-    /// other rows can tell of is given back.
+    /// Values that are not under their heading: everything behind a comma too many is in the wrong
+    /// column, or in none. A field that only the other rows can tell of is given back.
     fn check_strays<T: Named>(self, layout: &Layout<T>, problems: &mut Problems) -> Option<usize> {
         let Self { row, header } = self;
         let of = |place: usize| header.columns.get(place).copied().flatten().map(|column| &layout.columns[column]);

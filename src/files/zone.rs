@@ -1,9 +1,10 @@
 //! The time zone: how far the wall clock here is from UTC (design.md, section 4, `timezone`).
 //!
-//! A zone is a POSIX TZ rule (`CST-8`, `EST5EDT,M3.2.0,M11.1.0`) or a zone file, read once at start by tz-rs. What always
-//! holds: an offset is whole minutes and less than a day, no time is too early or too late to have one, and asking
-//! allocates nothing. A line of the ledger needs an offset, so the last answer is kept for the quarter of
-//! an hour it was asked in (no zone changes twice in one): the rules are searched four times an hour, not once a line.
+//! A zone is a POSIX TZ rule (`CST-8`, `EST5EDT,M3.2.0,M11.1.0`) or a zone file, read once at start
+//! by tz-rs. What always holds: an offset is whole minutes and less than a day, no time is too
+//! early or too late to have one, and asking allocates nothing. A line of the ledger needs an
+//! offset, so the last answer is kept for the quarter of an hour it was asked in (no zone changes
+//! twice in one): the rules are searched four times an hour, not once a line.
 
 use crate::lang::tr;
 use crate::tr;
@@ -18,7 +19,8 @@ use tz::{LocalTimeType, TimeZone};
 
 use crate::engine::model::{Civil, Stamp, Wall, ZoneChange, ZoneChanges};
 
-/// What glibc and the IANA code take for a rule that names a summer time and does not say when it is: the one of the United States.
+/// What glibc and the IANA code take for a rule that names a summer time and does not say when it
+/// is: the one of the United States.
 const SUMMER_TIME: &str = ",M3.2.0,M11.1.0";
 
 /// Seconds an answer is kept for: zones change on the quarter hour.
@@ -33,14 +35,16 @@ const SECONDS_MAX: i64 = 253_402_300_799;
 const CHANGES_FROM_S: i64 = 946_684_800;
 /// See [`CHANGES_FROM_S`].
 const CHANGES_UNTIL_S: i64 = 4_102_444_800;
-/// No zone of this century changes twice in three weeks: the shortest summer breaks, of a month of Ramadan, last longer.
+/// No zone of this century changes twice in three weeks: the shortest summer breaks, of a month of
+/// Ramadan, last longer.
 const CHANGES_STEP_S: i64 = 20 * 86_400;
 
 /// A time zone.
 #[derive(Clone, Debug)]
 pub struct Zone {
     rules: TimeZone,
-    /// The quarter hour since 1970 that was asked for last, if the zone does not change within it, and its offset.
+    /// The quarter hour since 1970 that was asked for last, if the zone does not change within it,
+    /// and its offset.
     recent: Cell<Option<(i64, i32)>>,
 }
 
@@ -49,9 +53,11 @@ pub struct Zone {
 pub struct Found {
     /// The zone.
     pub zone: Zone,
-    /// Where it comes from, for the log: `timezone 'CST-8'`, `TZ=:Asia/Shanghai`, `/etc/TZ`, `/etc/localtime`, `UTC (no zone found)`.
+    /// Where it comes from, for the log: `timezone 'CST-8'`, `TZ=:Asia/Shanghai`, `/etc/TZ`,
+    /// `/etc/localtime`, `UTC (no zone found)`.
     pub source: String,
-    /// What was wrong with sources that were passed over, and what may surprise about this one: each a line for the log.
+    /// What was wrong with sources that were passed over, and what may surprise about this one:
+    /// each a line for the log.
     pub warnings: Vec<String>,
 }
 
@@ -61,7 +67,8 @@ impl Zone {
         Self { rules: TimeZone::utc(), recent: Cell::new(None) }
     }
 
-    /// Reads a POSIX TZ rule. A summer time without its two days gets those of the United States, as elsewhere.
+    /// Reads a POSIX TZ rule. A summer time without its two days gets those of the United States,
+    /// as elsewhere.
     ///
     /// # Errors
     /// What is wrong with it, in words that may follow a colon.
@@ -84,7 +91,8 @@ impl Zone {
         Self::from_rules(rules)
     }
 
-    /// Whether a text names a zone here, a rule or a zone file: what [`Zone::find`] takes as the configured one.
+    /// Whether a text names a zone here, a rule or a zone file: what [`Zone::find`] takes as the
+    /// configured one.
     ///
     /// # Errors
     /// What is wrong with it, in words that may follow a colon.
@@ -102,14 +110,15 @@ impl Zone {
         Self::from_rules(rules)
     }
 
-    /// The machine's zone: the configured one, else the variable TZ, else /etc/TZ, else /etc/localtime, else UTC.
+    /// The machine's zone: the configured one, else the variable TZ, else /etc/TZ, else
+    /// /etc/localtime, else UTC.
     ///
-    /// A rule or name is a POSIX rule, else a name under /usr/share/zoneinfo; after a `:` it is a name (or a path) only. An empty
-    /// source counts as none.
+    /// A rule or name is a POSIX rule, else a name under /usr/share/zoneinfo; after a `:` it is a
+    /// name (or a path) only. An empty source counts as none.
     ///
     /// # Errors
-    /// Only if the configured zone is no zone: a message that says what to write instead. What is wrong
-    /// with another source is a warning, and the next one is tried.
+    /// Only if the configured zone is no zone: a message that says what to write instead. What is
+    /// wrong with another source is a warning, and the next one is tried.
     pub fn find(configured: Option<&str>) -> Result<Found, String> {
         find(configured, std::env::var_os("TZ").as_deref(), Path::new("/"))
     }
@@ -132,7 +141,8 @@ impl Zone {
         offset_s
     }
 
-    /// Its changes from 2000 to 2100, for who reads what devices' clocks show. It searches a century: for a start and a reload.
+    /// Its changes from 2000 to 2100, for who reads what devices' clocks show. It searches a
+    /// century: for a start and a reload.
     pub fn changes(&self) -> ZoneChanges {
         let is_fixed = self.rules.as_ref().transitions().is_empty()
             && !matches!(self.rules.as_ref().extra_rule(), Some(TransitionRule::Alternate(_)));
@@ -165,8 +175,9 @@ impl Zone {
 
     /// The instant at which a clock on the wall here shows `civil`.
     ///
-    /// Where clocks go back it shows it twice: the earlier is meant. Where they go forward it never shows it: the time a clock
-    /// that nobody has changed yet would show it, so that 02:30 is the instant that becomes 03:30.
+    /// Where clocks go back it shows it twice: the earlier is meant. Where they go forward it never
+    /// shows it: the time a clock that nobody has changed yet would show it, so that 02:30 is the
+    /// instant that becomes 03:30.
     pub fn to_wall(&self, civil: Civil) -> Wall {
         // No zone changes by as much as a day, nor twice in two.
         let before = self.search(civil.0.saturating_sub(86_400));
@@ -199,15 +210,17 @@ impl Zone {
         let last =
             || rules.transitions().last().map(|change| &rules.local_time_types()[change.local_time_type_index()]);
         let offset_s = found.ok().or_else(last).map_or(0, LocalTimeType::ut_offset);
-        // Before zones there was the sun: offsets of the nineteenth century have seconds, which no stamp can write.
+        // Before zones there was the sun: offsets of the nineteenth century have seconds, which no
+        // stamp can write.
         offset_s / 60 * 60
     }
 }
 
-/// A zone file of version 3 that ends with this rule: hours before a day's first and after its last are read there only (RFC 8536,
-/// section 3.3.1).
+/// A zone file of version 3 that ends with this rule: hours before a day's first and after its last
+/// are read there only (RFC 8536, section 3.3.1).
 fn file_of(rule: &str) -> Vec<u8> {
-    // One kind of local time, UTC, and no change: in the block for old readers and in the one for new.
+    // One kind of local time, UTC, and no change: in the block for old readers and in the one for
+    // new.
     let mut block = b"TZif3".to_vec();
     block.extend([0; 15]);
     for count in [0_u32, 0, 0, 0, 1, 4] {

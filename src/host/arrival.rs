@@ -1,8 +1,9 @@
 //! When a datagram arrived, by our own monotonic clock (design.md, section 10).
 //!
-//! The kernel notes a datagram's arrival by the wall clock, and we read it later: after a slow sync, or when a stopped process goes on. A
-//! door must not open then. Its age is the wall clock's difference, which a step in between makes wrong; but no datagram is older than the
-//! last time that its socket was found empty, and none is from the future.
+//! The kernel notes a datagram's arrival by the wall clock, and we read it later: after a slow
+//! sync, or when a stopped process goes on. A door must not open then. Its age is the wall clock's
+//! difference, which a step in between makes wrong; but no datagram is older than the last time
+//! that its socket was found empty, and none is from the future.
 
 use crate::engine::model::{Mono, Wall};
 
@@ -14,7 +15,8 @@ const SLACK_MS: u64 = 1000;
 pub(super) struct Arrivals {
     /// Before this nothing of what waits arrived.
     empty_at: Mono,
-    /// Whether a note was ever such as can be true: where none is, the kernel or its emulator notes something else.
+    /// Whether a note was ever such as can be true: where none is, the kernel or its emulator notes
+    /// something else.
     are_sound: bool,
 }
 
@@ -24,8 +26,9 @@ impl Arrivals {
         self.empty_at = at;
     }
 
-    /// When a datagram arrived that the kernel noted at `noted`. Where that cannot be true the clock was set meanwhile, and it may be as old as
-    /// anything that waits: an unknown age counts as too old for a door.
+    /// When a datagram arrived that the kernel noted at `noted`. Where that cannot be true the
+    /// clock was set meanwhile, and it may be as old as anything that waits: an unknown age counts
+    /// as too old for a door.
     pub(super) fn arrived(&mut self, noted: Option<Wall>, mono: Mono, wall: Wall) -> Mono {
         let Some(noted) = noted else { return mono };
         let oldest_ms = mono.ms_since(self.empty_at);

@@ -1,8 +1,9 @@
 //! The one place that reads clocks (CONTRIBUTING.md, *Two clocks, never confused*).
 //!
-//! Everything else is given a [`Now`]. The monotonic time counts from the moment the [`Clock`] was made and drives timers; the wall
-//! clock stamps records. The question whether the kernel's clock is synchronized costs a system call, so it is
-//! asked only where an answer is wanted, and at most once a second (design.md, section 11).
+//! Everything else is given a [`Now`]. The monotonic time counts from the moment the [`Clock`] was
+//! made and drives timers; the wall clock stamps records. The question whether the kernel's clock
+//! is synchronized costs a system call, so it is asked only where an answer is wanted, and at most
+//! once a second (design.md, section 11).
 
 use core::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -11,13 +12,15 @@ use crate::engine::model::{Date, Mono, Now, Wall};
 use crate::files::zone::Zone;
 use crate::host::kernel;
 
-/// The day the program was built on, `YYYY-MM-DD` in UTC (from `SOURCE_DATE_EPOCH` where a build sets it).
+/// The day the program was built on, `YYYY-MM-DD` in UTC (from `SOURCE_DATE_EPOCH` where a build
+/// sets it).
 pub const BUILT_ON: &str = env!("POSGATE_BUILT_ON");
 
 /// How long the kernel's answer is good, in milliseconds.
 const ASK_MS: u64 = 1000;
 
-/// Wall times are kept within years 2 to 9998, so that every stamp has four digits of year in every zone.
+/// Wall times are kept within years 2 to 9998, so that every stamp has four digits of year in every
+/// zone.
 const WALL_MIN: Wall = Wall(-62_104_060_800_000);
 /// See [`WALL_MIN`].
 const WALL_MAX: Wall = Wall(253_370_764_799_999);
@@ -38,7 +41,8 @@ impl Clock {
         Self { start: Instant::now(), asked: Cell::new(None) }
     }
 
-    /// What the clocks say. `synchronized` is asked for only if `wanted`, else it is `false`; the answer may be up to a second old.
+    /// What the clocks say. `synchronized` is asked for only if `wanted`, else it is `false`; the
+    /// answer may be up to a second old.
     pub fn now(&self, zone: &Zone, wanted: bool) -> Now {
         let mono = self.mono();
         Now { mono, stamp: zone.stamp(wall()), synchronized: wanted && self.synchronized(mono, kernel::synchronized) }

@@ -1,15 +1,19 @@
-//! The control socket: lines from the operator's tools in, answers out (design.md, section 4, option `control`).
+//! The control socket: lines from the operator's tools in, answers out (design.md, section 4,
+//! option `control`).
 //!
 //! What always holds:
-//! - Nothing here blocks. A turn lets in at most [`CONTROL_CLIENTS_MAX`] clients and handles at most [`CONTROL_TURN_LINES`] lines, after
-//!   the devices' frames: no client, however fast, slow, silent or hostile, makes a terminal wait.
-//! - Each client has buffers of fixed size. Who does not take its answers is read no further, and closed after ten seconds;
-//!   half a line waits for its rest or for the close, and does nothing; a longer line than [`CONTROL_LINE_MAX`] gets one answer and the
-//!   close. When all places are taken, who was silent for a minute gives way: programs that hang must not keep the desk out.
-//! - Answers leave in the order of their lines, and only when their turn is committed: [`Control::answer_lines`], then the commit, then
-//!   [`Control::deliver`].
+//! - Nothing here blocks. A turn lets in at most [`CONTROL_CLIENTS_MAX`] clients and handles at
+//!   most [`CONTROL_TURN_LINES`] lines, after the devices' frames: no client, however fast, slow,
+//!   silent or hostile, makes a terminal wait.
+//! - Each client has buffers of fixed size. Who does not take its answers is read no further, and
+//!   closed after ten seconds; half a line waits for its rest or for the close, and does nothing; a
+//!   longer line than [`CONTROL_LINE_MAX`] gets one answer and the close. When all places are
+//!   taken, who was silent for a minute gives way: programs that hang must not keep the desk out.
+//! - Answers leave in the order of their lines, and only when their turn is committed:
+//!   [`Control::answer_lines`], then the commit, then [`Control::deliver`].
 //! - Without a client that has something to say or to take, nobody is woken.
-//! - The socket of a dead server is replaced, a living one's is never taken; only the own one is removed.
+//! - The socket of a dead server is replaced, a living one's is never taken; only the own one is
+//!   removed.
 //!
 //! What a line means is [`crate::desk::control`]'s business.
 
@@ -84,7 +88,8 @@ impl Control {
     /// Makes the socket, and its directory if that is missing.
     ///
     /// # Errors
-    /// With the path and what to do in the message: somebody listens there already, the path is no socket, no permission.
+    /// With the path and what to do in the message: somebody listens there already, the path is no
+    /// socket, no permission.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let explain = |what: &str, error: &io::Error| {
             io::Error::new(error.kind(), format!("cannot {what} the control socket {}: {error}", path.display()))
@@ -145,7 +150,8 @@ impl Control {
         stalled.min().map(|since| since.plus_ms(STALLED_MS))
     }
 
-    /// Accepts at most a few clients per turn, so that one who reconnects for ever costs little. A client beyond the limit is told so.
+    /// Accepts at most a few clients per turn, so that one who reconnects for ever costs little. A
+    /// client beyond the limit is told so.
     pub fn accept(&mut self, now: Mono, registry: &Registry) {
         for _ in 0..CONTROL_CLIENTS_MAX {
             if !self.may_accept {
@@ -176,8 +182,8 @@ impl Control {
         silent.min_by_key(|(_, client)| client.heard).map(|(place, _)| place)
     }
 
-    /// Reads lines and has each answered, the clients in turns. `answer` is told a line without its end. After
-    /// one that was heavy the others wait for the next turn.
+    /// Reads lines and has each answered, the clients in turns. `answer` is told a line without its
+    /// end. After one that was heavy the others wait for the next turn.
     ///
     /// # Errors
     /// Those of `answer`.
@@ -199,7 +205,8 @@ impl Control {
         Ok(())
     }
 
-    /// What the loop owes a client, now that the turn is committed. Asked until it is nothing; [`Control::answer_owed`] follows each.
+    /// What the loop owes a client, now that the turn is committed. Asked until it is nothing;
+    /// [`Control::answer_owed`] follows each.
     pub fn deferred(&self) -> Option<Deferred> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
             Reply::Deferred(deferred) => Some(deferred),
@@ -278,7 +285,8 @@ impl Client {
         self.input[..self.filled].iter().position(|byte| *byte == b'\n')
     }
 
-    /// Has one line answered, and says whether it was heavy; `None` if there is no line, or no room for its answer.
+    /// Has one line answered, and says whether it was heavy; `None` if there is no line, or no room
+    /// for its answer.
     fn answer_line(&mut self, answer: &mut impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<Option<bool>> {
         if self.is_gone || !self.has_room() {
             return Ok(None);

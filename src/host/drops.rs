@@ -1,7 +1,8 @@
 //! Datagrams that the kernel had no room for: nothing is lost silently, not even before it arrives.
 //!
-//! The status file has their number; here the log is told. The kernel is asked after turns that found many datagrams
-//! waiting, at most once a second, and at the end: a buffer that overflowed was full.
+//! The status file has their number; here the log is told. The kernel is asked after turns that
+//! found many datagrams waiting, at most once a second, and at the end: a buffer that overflowed
+//! was full.
 
 use log::warn;
 
@@ -24,7 +25,8 @@ pub struct Drops {
 }
 
 impl Drops {
-    /// After a turn that took so many datagrams; `lost` gives what was lost until now, and is mostly not asked.
+    /// After a turn that took so many datagrams; `lost` gives what was lost until now, and is
+    /// mostly not asked.
     pub fn after_turn(&mut self, now: Mono, received: usize, lost: impl FnOnce() -> u64) {
         let is_due = self.asked.is_none_or(|asked| now.ms_since(asked) >= ASKED_MS);
         if received < TURN_BATCH || !is_due {

@@ -1,8 +1,9 @@
 //! The loop between the world and the server: one thread, one poll (design.md, section 1).
 //!
-//! One turn: datagrams, a few lines of the control socket and deadlines are handled; what rests on nothing is sent at once; the turn's entries are
-//! written and synced; what rests on them is sent ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the
-//! process: what is in memory then is not what is on the medium, and only a replay can tell.
+//! One turn: datagrams, a few lines of the control socket and deadlines are handled; what rests on
+//! nothing is sent at once; the turn's entries are written and synced; what rests on them is sent
+//! ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the process:
+//! what is in memory then is not what is on the medium, and only a replay can tell.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -32,15 +33,17 @@ use crate::ledger::identity::Keeper;
 use crate::ledger::{Ledger, Storage};
 use crate::turn::Service;
 
-/// After commands that took longer than this many milliseconds in a turn (a reload, a search on a small router), later ones wait
-/// [`LINES_REST`] times as long as these took: terminals get most of the time, however often an operator asks.
+/// After commands that took longer than this many milliseconds in a turn (a reload, a search on a
+/// small router), later ones wait [`LINES_REST`] times as long as these took: terminals get most of
+/// the time, however often an operator asks.
 const LINES_LONG_MS: u64 = 10;
 const LINES_REST: u64 = 4;
 
 /// Replies that cannot be sent are warned about at most this often.
 const UNSENT_TOLD_MS: u64 = 60_000;
 
-/// A start that took longer than this since the clock was made (before the sockets were bound) finds stale frames.
+/// A start that took longer than this since the clock was made (before the sockets were bound)
+/// finds stale frames.
 const STALE: Mono = Mono(1000);
 
 /// The control socket's token, and its clients' after it.
@@ -115,8 +118,8 @@ struct Unsent {
     told: Option<Mono>,
 }
 
-/// Takes SIGHUP, SIGTERM and SIGINT over. To be called before anything that takes long: what comes from then
-/// on waits for the loop, where before it would have killed the process.
+/// Takes SIGHUP, SIGTERM and SIGINT over. To be called before anything that takes long: what comes
+/// from then on waits for the loop, where before it would have killed the process.
 ///
 /// # Errors
 /// Of the kernel.
@@ -168,8 +171,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         })
     }
 
-    /// Takes orders and questions from this socket, too. `ledger_dir` is told to clients that ask for a card, `headings` to those that ask for
-    /// unknown cards.
+    /// Takes orders and questions from this socket, too. `ledger_dir` is told to clients that ask
+    /// for a card, `headings` to those that ask for unknown cards.
     ///
     /// # Errors
     /// Of the kernel.
@@ -186,8 +189,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.keep_reserve(reserve_bytes);
     }
 
-    /// Where it is kept which ledger this machine serves, and what was wrong with what was kept before: [`Service::keep_identity`].
-    /// Before [`Loop::start`].
+    /// Where it is kept which ledger this machine serves, and what was wrong with what was kept
+    /// before: [`Service::keep_identity`]. Before [`Loop::start`].
     pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
         self.service.keep_identity(keeper, fault);
     }
@@ -213,8 +216,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has left, and no door
-    /// opens for them. Devices send again.
+    /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has
+    /// left, and no door opens for them. Devices send again.
     fn discard(&mut self) -> io::Result<()> {
         for socket in &mut self.sockets {
             socket.recv(TURN_DATAGRAMS_MAX, Likely::Many, |_| ())?;
@@ -227,9 +230,10 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.server()
     }
 
-    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and cards again and installs them, told
-    /// whether a table that loses more than a tenth of the cards is taken; it gives what else changes, or, if it refused and everything stays
-    /// as it is, the answer to the client that asked for it.
+    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and
+    /// cards again and installs them, told whether a table that loses more than a tenth of the
+    /// cards is taken; it gives what else changes, or, if it refused and everything stays as it is,
+    /// the answer to the client that asked for it.
     ///
     /// # Errors
     /// If the ledger cannot be written or synced, or a socket not be read.
@@ -264,7 +268,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Answers the operator's lines of a committed turn; first those whose answers the loop itself gives.
+    /// Answers the operator's lines of a committed turn; first those whose answers the loop itself
+    /// gives.
     fn answer_owed(
         &mut self,
         now: &Now,
@@ -288,7 +293,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Takes over what a reload changed, and writes its entry if it did change something; gives the answer to who asked for it.
+    /// Takes over what a reload changed, and writes its entry if it did change something; gives the
+    /// answer to who asked for it.
     fn reload(&mut self, now: &Now, reloaded: Result<Reloaded, String>) -> io::Result<String> {
         let new = match reloaded {
             Ok(new) => new,
@@ -373,7 +379,8 @@ impl<'t, S: Storage> Loop<'t, S> {
                 likely = Likely::Many;
             }
         }
-        // Another one is first in the next turn: frames that pour in on one must not keep the others waiting.
+        // Another one is first in the next turn: frames that pour in on one must not keep the
+        // others waiting.
         self.first = (self.first + 1) % self.sockets.len().max(1);
         self.service.serve_aside(now)?;
         self.take_lines(now)?;
@@ -385,8 +392,9 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Whether the turn takes more, if there is more. A flood brings more during a sync than [`TURN_DATAGRAMS_MAX`], and would fill the kernel's
-    /// buffer turn by turn; so as much time as the last turn gave to the disk is given to reading, within [`TURN_BEYOND_MS_MAX`].
+    /// Whether the turn takes more, if there is more. A flood brings more during a sync than
+    /// [`TURN_DATAGRAMS_MAX`], and would fill the kernel's buffer turn by turn; so as much time as
+    /// the last turn gave to the disk is given to reading, within [`TURN_BEYOND_MS_MAX`].
     fn goes_on(&self, now: &Now, received: usize) -> bool {
         received < TURN_DATAGRAMS_MAX || self.clock.mono().ms_since(now.mono) < self.end_ms.min(TURN_BEYOND_MS_MAX)
     }

@@ -1,10 +1,10 @@
 //! Two questions to the kernel that no kept crate asks. The one module with `unsafe`.
 //!
-//! - Whether its clock is disciplined (design.md, section 11): nix 0.31 and rustix 1 have no `adjtimex`, and whether a time daemon
-//!   has set the clock is known to the kernel alone.
-//! - Many datagrams in one call, each from an address of its own: nix shares one source among all messages of a `sendmmsg`, and does not
-//!   tell how many were sent but by reading addresses that it never initialized (nix 0.31: `MultiResults::next`); rustix
-//!   knows no source addresses.
+//! - Whether its clock is disciplined (design.md, section 11): nix 0.31 and rustix 1 have no
+//!   `adjtimex`, and whether a time daemon has set the clock is known to the kernel alone.
+//! - Many datagrams in one call, each from an address of its own: nix shares one source among all
+//!   messages of a `sendmmsg`, and does not tell how many were sent but by reading addresses that
+//!   it never initialized (nix 0.31: `MultiResults::next`); rustix knows no source addresses.
 //!
 //! What has to be right is said at each `unsafe`; nothing else may be added here.
 
@@ -20,16 +20,18 @@ use heapless::Vec;
 
 /// Whether the kernel says that its clock is synchronized. A kernel that cannot be asked says no.
 ///
-/// It is a read: with `modes` 0 the call changes nothing and needs no capability. Only [`crate::host::clock::Clock`] asks, at most once a
-/// second.
+/// It is a read: with `modes` 0 the call changes nothing and needs no capability. Only
+/// [`crate::host::clock::Clock`] asks, at most once a second.
 pub fn synchronized() -> bool {
     // SAFETY: `timex` is a C struct of integers only, for which all zeros is a valid value.
     let mut state: libc::timex = unsafe { core::mem::zeroed() };
     state.modes = 0;
-    // SAFETY: the pointer leads to a live `timex` that nobody else uses. The kernel (or the C library, which on a 32-bit
-    // machine translates the layout) fills it during the call and keeps no pointer.
+    // SAFETY: the pointer leads to a live `timex` that nobody else uses. The kernel (or the C
+    // library, which on a 32-bit machine translates the layout) fills it during the call and keeps
+    // no pointer.
     let result = unsafe { libc::adjtimex(&raw mut state) };
-    // -1 is an error (a sandbox that forbids the call), TIME_ERROR a clock that nobody has set or that drifted away.
+    // -1 is an error (a sandbox that forbids the call), TIME_ERROR a clock that nobody has set or
+    // that drifted away.
     result >= 0 && result != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0
 }
 
@@ -47,18 +49,21 @@ pub struct Mail<'mail> {
 /// Datagrams that go in one call at most.
 pub const BATCH: usize = 64;
 
-/// A control message that says where a datagram leaves from. The kernel wants the contents where `CMSG_DATA` points: right behind the header,
-/// whose size is a multiple of a pointer's on every Linux.
+/// A control message that says where a datagram leaves from. The kernel wants the contents where
+/// `CMSG_DATA` points: right behind the header, whose size is a multiple of a pointer's on every
+/// Linux.
 #[repr(C)]
 struct From {
     header: libc::cmsghdr,
     info: libc::in_pktinfo,
 }
 
-/// Sends these datagrams without waiting, the first [`BATCH`] of them, in order; gives how many the kernel took, at least one.
+/// Sends these datagrams without waiting, the first [`BATCH`] of them, in order; gives how many the
+/// kernel took, at least one.
 ///
 /// # Errors
-/// Fails only if the first message fails. What is wrong with a later one is told when it is the first.
+/// Fails only if the first message fails. What is wrong with a later one is told when it is the
+/// first.
 pub fn send(socket: BorrowedFd<'_>, mail: &[Mail<'_>]) -> io::Result<usize> {
     let mut places = Vec::<(libc::sockaddr_in, libc::iovec, From), BATCH>::new();
     for message in mail.iter().take(BATCH) {
@@ -88,9 +93,11 @@ pub fn send(socket: BorrowedFd<'_>, mail: &[Mail<'_>]) -> io::Result<usize> {
         }
         assert!(headers.push(header).is_ok(), "as many as places");
     }
-    // SAFETY: each header points into `places`, which is not touched until the call is over, and through an `iovec` into a datagram that `mail`
-    // borrows; the kernel only reads them. It writes `msg_len` of the headers, which are ours, and keeps no pointer. The C library is passed by: musl
-    // on 64 bits makes a loop of `sendmsg` of it, to clear the padding in its headers, which is zero here.
+    // SAFETY: each header points into `places`, which is not touched until the call is over, and
+    // through an `iovec` into a datagram that `mail` borrows; the kernel only reads them. It writes
+    // `msg_len` of the headers, which are ours, and keeps no pointer. The C library is passed by:
+    // musl on 64 bits makes a loop of `sendmsg` of it, to clear the padding in its headers, which
+    // is zero here.
     let sent = unsafe {
         let socket = libc::c_long::from(socket.as_raw_fd());
         let flags = libc::c_long::from(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);

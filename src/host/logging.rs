@@ -6,15 +6,19 @@
 //! | under procd or in a file | `message` | `warn: message` | `debug: message` |
 //! | if stderr is a terminal | `12:00:01 info message` | `12:00:01 warn message` | `12:00:01 debug message` |
 //!
-//! procd and systemd put the time before each line themselves, and tell the two streams apart only as "info" and
-//! "err": so a line of trouble says which kind it is. What always holds:
-//! - One event is one line: control characters in a message are written as `\x1b`, so no frame can forge a line.
-//! - A line that cannot be written (a pipe whose reader has gone, or does not read; a full disk) is lost. It never ends
-//!   the server, nor makes it wait; the lines lost to a reader who was slow are counted in a `log lost=` line.
-//! - After [`init`] and the first line on each stream, a line of up to [`LINE_LEN_KEPT`] bytes allocates nothing.
+//! procd and systemd put the time before each line themselves, and tell the two streams apart only
+//! as "info" and "err": so a line of trouble says which kind it is. What always holds:
+//! - One event is one line: control characters in a message are written as `\x1b`, so no frame can
+//!   forge a line.
+//! - A line that cannot be written (a pipe whose reader has gone, or does not read; a full disk) is
+//!   lost. It never ends the server, nor makes it wait; the lines lost to a reader who was slow are
+//!   counted in a `log lost=` line.
+//! - After [`init`] and the first line on each stream, a line of up to [`LINE_LEN_KEPT`] bytes
+//!   allocates nothing.
 //!
-//! The level is the configured one for posgate's own modules, and `warn` for the libraries it stands on. If
-//! the variable `RUST_LOG` is set, it decides instead, in env_logger's words (`debug`, `posgate::turn=trace,warn`).
+//! The level is the configured one for posgate's own modules, and `warn` for the libraries it
+//! stands on. If the variable `RUST_LOG` is set, it decides instead, in env_logger's words
+//! (`debug`, `posgate::turn=trace,warn`).
 
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -30,7 +34,8 @@ use crate::engine::model::trouble::TROUBLE_LEN_MAX;
 use crate::engine::model::{Stamp, Trouble, Wall};
 use crate::host::clock;
 
-/// Bytes of a line for which room is made at the start: a whole frame as UTF-8, with words around it.
+/// Bytes of a line for which room is made at the start: a whole frame as UTF-8, with words around
+/// it.
 pub const LINE_LEN_KEPT: usize = 4096;
 
 /// Marks the record that makes room in the formatter's buffer and is written nowhere.
@@ -63,7 +68,8 @@ static OFFSET_S: AtomicI32 = AtomicI32::new(0);
 /// Whether `RUST_LOG` decides what is logged.
 static OVERRIDDEN: AtomicBool = AtomicBool::new(false);
 
-/// Begins logging, at this level unless `RUST_LOG` says otherwise. Further calls change the level only.
+/// Begins logging, at this level unless `RUST_LOG` says otherwise. Further calls change the level
+/// only.
 ///
 /// Call it on the thread that will log: the room for lines is made for that thread.
 pub fn init(level: LevelFilter) {
@@ -87,7 +93,8 @@ pub fn set_level(level: LevelFilter) {
     }
 }
 
-/// Tells the log how far the time of day here is from UTC: once the zone is known, and when its offset changes. Until then a terminal shows UTC.
+/// Tells the log how far the time of day here is from UTC: once the zone is known, and when its
+/// offset changes. Until then a terminal shows UTC.
 pub fn set_offset(offset_s: i32) {
     OFFSET_S.store(offset_s, Ordering::Relaxed);
 }
@@ -113,7 +120,8 @@ impl Streams {
             builder.format(move |buffer, record| {
                 let time = terminal.then(|| Stamp { wall: clock::wall(), offset_s: OFFSET_S.load(Ordering::Relaxed) });
                 write_line(buffer, time, record)?;
-                // An error leaves the line unwritten and its buffer, which is kept, as long as it has become.
+                // An error leaves the line unwritten and its buffer, which is kept, as long as it
+                // has become.
                 if record.target() == MAKE_ROOM { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
             });
             builder.build()
@@ -226,8 +234,8 @@ impl fmt::Write for Short<'_> {
     }
 }
 
-/// Whether a line can be written without waiting: a pipe has a page free, or nobody holds its other end any more, so
-/// that writing fails at once. Files and terminals always take it.
+/// Whether a line can be written without waiting: a pipe has a page free, or nobody holds its other
+/// end any more, so that writing fails at once. Files and terminals always take it.
 fn takes_a_line(stream: BorrowedFd<'_>) -> bool {
     let mut streams = [PollFd::new(stream, PollFlags::POLLOUT)];
     match poll(&mut streams, PollTimeout::ZERO) {

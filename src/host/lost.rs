@@ -1,16 +1,18 @@
 //! Datagrams that the kernel had no room for, as `/proc/net/udp` counts them for each socket.
 //!
-//! Why not otherwise: `SO_MEMINFO` needs a getter that does not panic where a kernel (or an emulator of one) answers with less
-//! than it should, and nix's does. `SO_RXQ_OVFL` tells with each datagram, but only once there is something to tell, and headers that were
-//! received into without it have no room for it afterwards: nix 0.31 does not set their length back. Reading the
-//! file allocates nothing.
+//! Why not otherwise: `SO_MEMINFO` needs a getter that does not panic where a kernel (or an
+//! emulator of one) answers with less than it should, and nix's does. `SO_RXQ_OVFL` tells with each
+//! datagram, but only once there is something to tell, and headers that were received into without
+//! it have no room for it afterwards: nix 0.31 does not set their length back. Reading the file
+//! allocates nothing.
 
 use std::fs::File;
 use std::io::{self, Read};
 
 const TABLE: &str = "/proc/net/udp";
 
-/// Datagrams that the socket with this inode lost until now, modulo 2³²; `None` if the kernel does not say.
+/// Datagrams that the socket with this inode lost until now, modulo 2³²; `None` if the kernel does
+/// not say.
 pub(super) fn by_kernel(inode: u64) -> Option<u64> {
     let mut lost = None;
     let told = File::open(TABLE).and_then(|table| {

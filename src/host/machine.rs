@@ -1,11 +1,14 @@
-//! Which machine this is: eight digits that stand in the header of every segment that it writes (design.md, section 7, `host=`), so that a
-//! ledger which was moved or copied to another is told.
+//! Which machine this is: eight digits that stand in the header of every segment that it writes
+//! (design.md, section 7, `host=`), so that a ledger which was moved or copied to another is told.
 //!
-//! They are the CRC-32 of the lowest hardware address that is burned into one of its network cards, as `/sys` writes it (lower case, colons);
-//! without one, of its board's serial. What changes with software is none of these: addresses that were set or drawn, of bridges, of
-//! virtual cards. A PC's own serial can be read by root alone, and posgate is not root: it would be another machine for `check` than for `serve`.
+//! They are the CRC-32 of the lowest hardware address that is burned into one of its network cards,
+//! as `/sys` writes it (lower case, colons); without one, of its board's serial. What changes with
+//! software is none of these: addresses that were set or drawn, of bridges, of virtual cards. A
+//! PC's own serial can be read by root alone, and posgate is not root: it would be another machine
+//! for `check` than for `serve`.
 //!
-//! What always holds: the answer depends on nothing but the files under `root`, so a test gives a machine of its own.
+//! What always holds: the answer depends on nothing but the files under `root`, so a test gives a
+//! machine of its own.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +32,8 @@ fn lowest_address(root: &Path) -> Option<String> {
     let addresses = cards.filter_map(|card| {
         let card = card.ok()?.path();
         let says = |file: &str| fs::read_to_string(card.join(file)).ok().map(|text| text.trim().to_owned());
-        // 1: Ethernet. 0: permanent, and not drawn, stolen or set. A virtual card has no device behind it.
+        // 1: Ethernet. 0: permanent, and not drawn, stolen or set. A virtual card has no device
+        // behind it.
         let is_burned_in = says("type")? == "1" && says("addr_assign_type")? == "0" && card.join("device").exists();
         let address = says("address").filter(|_| is_burned_in)?.to_lowercase();
         let is_address = address.len() == 17 && address.bytes().any(|byte| !matches!(byte, b'0' | b':'));

@@ -1,15 +1,19 @@
-//! UDP sockets that know which of our addresses was asked, and answer from it (design.md, sections 2 and 4).
+//! UDP sockets that know which of our addresses was asked, and answer from it (design.md, sections
+//! 2 and 4).
 //!
 //! What always holds:
 //! - Nothing here blocks and nothing allocates after [`Socket::bind`].
-//! - A datagram is handed over with the address it was sent to. A device may hear only the server it was told, so on a machine
-//!   with several addresses a reply has to leave from the one that was asked; for a broadcast, that is the
-//!   receiving interface's own.
-//! - A reply that cannot be sent is counted and skipped: devices send again, and one unreachable device must not keep the others waiting.
-//! - No two sockets share an address and port: `SO_REUSEADDR` would let a second server take half of the frames.
+//! - A datagram is handed over with the address it was sent to. A device may hear only the server
+//!   it was told, so on a machine with several addresses a reply has to leave from the one that was
+//!   asked; for a broadcast, that is the receiving interface's own.
+//! - A reply that cannot be sent is counted and skipped: devices send again, and one unreachable
+//!   device must not keep the others waiting.
+//! - No two sockets share an address and port: `SO_REUSEADDR` would let a second server take half
+//!   of the frames.
 //!
-//! Both ways go in batches: `recvmmsg` by nix, `sendmmsg` by [`kernel`], with a source for each message. A socket bound to one address
-//! needs neither to ask nor to say which of ours it was: that saves a tenth of what the kernel does for a reply.
+//! Both ways go in batches: `recvmmsg` by nix, `sendmmsg` by [`kernel`], with a source for each
+//! message. A socket bound to one address needs neither to ask nor to say which of ours it was:
+//! that saves a tenth of what the kernel does for a reply.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -38,8 +42,8 @@ pub use crate::host::kernel::Mail;
 /// Datagrams taken from the kernel in one call.
 const BATCH: usize = 64;
 
-/// As many are asked for in a turn's first call: mostly one waits, and each place that is asked for costs work. Where all are filled
-/// the next call asks for [`BATCH`].
+/// As many are asked for in a turn's first call: mostly one waits, and each place that is asked for
+/// costs work. Where all are filled the next call asks for [`BATCH`].
 const FIRST_BATCH: usize = 4;
 
 /// How much waits in a socket, as far as anybody knows.
@@ -51,12 +55,14 @@ pub enum Likely {
     Many,
 }
 
-/// Bytes we ask the kernel to keep while we do not read, for nobody reads while a disk syncs: what a flood of some hundred thousand small
-/// datagrams a second sends in 30 ms, or 250 terminals in any sync. It takes memory only for what waits. Without CAP_NET_ADMIN it grants
+/// Bytes we ask the kernel to keep while we do not read, for nobody reads while a disk syncs: what
+/// a flood of some hundred thousand small datagrams a second sends in 30 ms, or 250 terminals in
+/// any sync. It takes memory only for what waits. Without CAP_NET_ADMIN it grants
 /// `net.core.rmem_max` at most.
 pub const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
-/// Bytes of replies that we ask the kernel to keep: a turn's. It grants `net.core.wmem_max` at most.
+/// Bytes of replies that we ask the kernel to keep: a turn's. It grants `net.core.wmem_max` at
+/// most.
 const SEND_BUFFER: usize = 1024 * 1024;
 
 /// A datagram that came in.
@@ -68,7 +74,8 @@ pub struct Datagram<'batch> {
     pub len: usize,
     /// Where it came from, and where a reply goes.
     pub source: SocketAddrV4,
-    /// Our address that it was sent to; for a broadcast, the one of the interface it came in by. 0.0.0.0 if the kernel did not say.
+    /// Our address that it was sent to; for a broadcast, the one of the interface it came in by.
+    /// 0.0.0.0 if the kernel did not say.
     pub local: Ipv4Addr,
     /// When it arrived, by the kernel's wall clock; `None` if it did not say.
     pub noted: Option<Wall>,
@@ -106,8 +113,8 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Binds to an address and port of this machine (port 0: any that is free), and to an interface if one is named: then only what
-    /// arrives there is heard.
+    /// Binds to an address and port of this machine (port 0: any that is free), and to an interface
+    /// if one is named: then only what arrives there is heard.
     ///
     /// # Errors
     /// Of the kernel, with address, interface and remedy in the message.
@@ -139,13 +146,15 @@ impl Socket {
         self.address
     }
 
-    /// Bytes that the kernel keeps for us until they are read, [`RECEIVE_BUFFER`] unless it grants less; `None` if it does not say.
+    /// Bytes that the kernel keeps for us until they are read, [`RECEIVE_BUFFER`] unless it grants
+    /// less; `None` if it does not say.
     pub fn receive_buffer(&self) -> Option<usize> {
         // It doubles what is asked, for its own bookkeeping, and tells the double.
         Some(socket::getsockopt(&self.inner, sockopt::RcvBuf).ok()? / 2)
     }
 
-    /// Where a broadcast goes that every device which this socket serves can hear: our address there, and the network's broadcast address.
+    /// Where a broadcast goes that every device which this socket serves can hear: our address
+    /// there, and the network's broadcast address.
     pub fn networks<'a>(
         &self,
         addresses: &'a [InterfaceAddress],
@@ -156,7 +165,8 @@ impl Socket {
                 Some(device) => here.interface == *device,
                 None => own.is_unspecified() || here.address == own,
             };
-            // The loopback names no broadcast address, but has one; only who listens there alone means it.
+            // The loopback names no broadcast address, but has one; only who listens there alone
+            // means it.
             let is_loopback = here.address.is_loopback();
             let all_hosts = || all_hosts(here.address, here.prefix);
             let broadcast = if is_loopback { (own == here.address).then(all_hosts) } else { here.broadcast };
@@ -164,19 +174,21 @@ impl Socket {
         })
     }
 
-    /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does not say. It
-    /// wraps at 2³².
+    /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does
+    /// not say. It wraps at 2³².
     pub fn kernel_dropped(&self) -> Option<u64> {
         lost::by_kernel(self.inode)
     }
 
-    /// Hands over what has arrived, in the order it arrived, at most `max` datagrams; gives their number. It is the same whatever is `likely`,
-    /// only faster if that is true.
+    /// Hands over what has arrived, in the order it arrived, at most `max` datagrams; gives their
+    /// number. It is the same whatever is `likely`, only faster if that is true.
     ///
-    /// Less than `max` means that nothing is left and that the poll will tell of more; exactly `max`, that it may not: call again.
+    /// Less than `max` means that nothing is left and that the poll will tell of more; exactly
+    /// `max`, that it may not: call again.
     ///
     /// # Errors
-    /// Of the kernel, if the socket cannot be read. What a network says about earlier replies (ICMP) is no error.
+    /// Of the kernel, if the socket cannot be read. What a network says about earlier replies
+    /// (ICMP) is no error.
     pub fn recv(&mut self, max: usize, likely: Likely, mut handle: impl FnMut(Datagram<'_>)) -> io::Result<usize> {
         let mut count = 0;
         let mut setbacks = 0;
@@ -191,13 +203,15 @@ impl Socket {
             match received {
                 Ok(received) => {
                     count += received;
-                    // Nothing is left: on a socket that is not connected no error is told in place of what waits.
+                    // Nothing is left: on a socket that is not connected no error is told in place
+                    // of what waits.
                     if received < asked {
                         break;
                     }
                 }
                 Err(Errno::EAGAIN) => break,
-                // A signal; or an answer of the network to something sent before, which is told once.
+                // A signal; or an answer of the network to something sent before, which is told
+                // once.
                 Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH)
                     if setbacks < BATCH =>
                 {
@@ -242,7 +256,8 @@ impl Socket {
                     rest = &rest[sent..];
                     is_second_try = false;
                 }
-                // A network's complaint about an earlier reply is told in place of sending this one: it says nothing about this one.
+                // A network's complaint about an earlier reply is told in place of sending this
+                // one: it says nothing about this one.
                 Err(error) if is_complaint(&error) && !is_second_try => is_second_try = true,
                 Err(error) => {
                     outcome.failed += 1;
@@ -292,8 +307,9 @@ impl Socket {
                 noted: noted(&message),
             });
         }
-        // The kernel notes in a header how much room for control messages it used, and nix does not set it back. They are all of one
-        // size; should one have been missing, its header would never have room again. Not known to happen.
+        // The kernel notes in a header how much room for control messages it used, and nix does not
+        // set it back. They are all of one size; should one have been missing, its header would
+        // never have room again. Not known to happen.
         if unknown {
             self.incoming = headers(BATCH);
         }
@@ -339,7 +355,8 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
         .filter_map(|interface| {
             let address = ipv4(interface.address)?;
             let prefix = ipv4(interface.netmask).map_or(32, |mask| mask.to_bits().leading_ones() as u8);
-            // Not the broadcast address that the interface was given: for one that was given none the C library may name its own address.
+            // Not the broadcast address that the interface was given: for one that was given none
+            // the C library may name its own address.
             let takes_broadcasts = interface.flags.contains(InterfaceFlags::IFF_BROADCAST) && prefix < 31;
             let broadcast = takes_broadcasts.then(|| all_hosts(address, prefix));
             Some(InterfaceAddress { interface: interface.interface_name, address, prefix, broadcast })

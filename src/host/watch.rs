@@ -1,15 +1,17 @@
-//! Keeps the status and metrics files true (design.md, section 4; [`crate::desk::status`] says what stands in them).
+//! Keeps the status and metrics files true (design.md, section 4; [`crate::desk::status`] says what
+//! stands in them).
 //!
 //! ```text
 //!   a turn ──▶ anything changed? ──yes──▶ one deadline, a second later ──▶ name.tmp ──rename──▶ name
 //!                      └─no─▶ nothing: no deadline, no system call
 //! ```
 //!
-//! What always holds: a reader finds a whole file, the old one or the new one; a file is written at most once a second,
-//! and where writing is slow so seldom that it takes a twentieth of the time; what cannot be written is counted,
-//! warned about once an hour and tried again at the next change, and never holds up service. It is written without
-//! a sync: /var/run is RAM, and after a power cut nobody wants the old one. Once warm nothing here allocates, save
-//! where the ledger's directory changed.
+//! What always holds: a reader finds a whole file, the old one or the new one; a file is written at
+//! most once a second, and where writing is slow so seldom that it takes a twentieth of the time;
+//! what cannot be written is counted, warned about once an hour and tried again at the next change,
+//! and never holds up service. It is written without a sync: /var/run is RAM, and after a power cut
+//! nobody wants the old one. Once warm nothing here allocates, save where the ledger's directory
+//! changed.
 
 use core::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -88,7 +90,8 @@ struct Target {
 }
 
 impl Watch {
-    /// Counts the ledger's segments and makes the directories of the files. What fails is warned about.
+    /// Counts the ledger's segments and makes the directories of the files. What fails is warned
+    /// about.
     pub fn new(places: Places) -> Self {
         let mut watch = Self {
             status: places.status.map(Target::new),
@@ -127,7 +130,8 @@ impl Watch {
         self.due
     }
 
-    /// After a turn, when its results have left: sees whether anything changed, and writes when it is time.
+    /// After a turn, when its results have left: sees whether anything changed, and writes when it
+    /// is time.
     pub fn after_turn<S: Storage>(
         &mut self,
         now: &Now,
@@ -266,8 +270,8 @@ impl Target {
     }
 }
 
-/// Makes a new file that everybody may read. What stands there (a crash left it, or somebody laid a link or a pipe) is
-/// taken away, never written to.
+/// Makes a new file that everybody may read. What stands there (a crash left it, or somebody laid a
+/// link or a pipe) is taken away, never written to.
 fn create(path: &Path) -> io::Result<File> {
     let open = || OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
     match open() {

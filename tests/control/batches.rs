@@ -1,4 +1,5 @@
-//! Files of orders: validated whole, done in order, and each row done once for what the file is for.
+//! Files of orders: validated whole, done in order, and each row done once for what the file is
+//! for.
 
 use std::io::Write as _;
 use std::process::Stdio;

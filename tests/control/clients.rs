@@ -76,7 +76,8 @@ fn terminals_sell_while_clients_are_silent_slow_and_hostile() {
             }
             answers
         });
-        // Meanwhile each sale is asked for once, and gets its 001 and its 008: nothing is sent again.
+        // Meanwhile each sale is asked for once, and gets its 001 and its 008: nothing is sent
+        // again.
         for round in 0..50 {
             for (place, terminal) in terminals.iter_mut().enumerate() {
                 let frame =

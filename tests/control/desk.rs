@@ -46,7 +46,8 @@ fn money_moves_once_and_a_terminal_sees_it() {
     assert_eq!(ledger.sum("A00001"), 0);
 }
 
-/// Found by the simulation: it was refused as another order's key, with the advice to take a new one.
+/// Found by the simulation: it was refused as another order's key, with the advice to take a new
+/// one.
 #[test]
 fn a_payout_of_all_that_was_archived_is_not_paid_again_under_its_key() {
     let site = Site::with("\toption segment_bytes '65536'\n", "");
@@ -266,7 +267,8 @@ fn the_server_answers_for_itself() {
 #[test]
 fn without_a_socket_the_terminals_are_served_all_the_same() {
     let site = Site::with("\toption control '/proc/nowhere/ctl.sock'", "");
-    // The harness names one as well: the last word counts no more than the first, so it is left out here.
+    // The harness names one as well: the last word counts no more than the first, so it is left out
+    // here.
     let config = std::fs::read_to_string(site.path("posgate")).unwrap().replace("\toption control 'ctl.sock'\n", "");
     site.write("posgate", &config);
     let server = site.start();

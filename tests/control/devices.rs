@@ -120,7 +120,8 @@ fn unknown_cards_are_listed_as_rows_to_paste() {
 #[test]
 fn unknown_cards_are_listed_in_the_order_of_the_table_and_by_their_other_forms() {
     let site = Site::new();
-    // The example's order: somebody's free meals and a PIN stand where another table has a status and a balance.
+    // The example's order: somebody's free meals and a PIN stand where another table has a status
+    // and a balance.
     let table = "卡号,编号,姓名,状态,余额,次数,分组,密码,x_备注\n0305419896,T1,张三,正常,1.00,,,,\n";
     site.write("cards.csv", table);
     let server = site.start();
@@ -287,7 +288,8 @@ fn a_000_goes_to_every_served_interface_and_to_no_other() {
     if !has_own_network("devices::a_000_goes_to_every_served_interface_and_to_no_other") {
         return;
     }
-    // The first address is given no broadcast address, as by a plain `ip addr add`; the last two networks have none.
+    // The first address is given no broadcast address, as by a plain `ip addr add`; the last two
+    // networks have none.
     let network = "ip link set lo up
         for n in 1 2 3; do
             ip link add d$n type veth peer name p$n && ip link set d$n up && ip link set p$n up

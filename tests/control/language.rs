@@ -1,4 +1,5 @@
-//! Chinese by `--lang` or the locale: one text of each area, with the real binary. The texts themselves stand beside their English.
+//! Chinese by `--lang` or the locale: one text of each area, with the real binary. The texts
+//! themselves stand beside their English.
 
 use std::fs;
 

@@ -1,5 +1,6 @@
-//! The control socket and `posgate ctl` with the real binary: every command, every refusal with its exit code and one line,
-//! kill -9 at the worst moments, and clients that are silent, slow or hostile while terminals sell.
+//! The control socket and `posgate ctl` with the real binary: every command, every refusal with its
+//! exit code and one line, kill -9 at the worst moments, and clients that are silent, slow or
+//! hostile while terminals sell.
 
 #![allow(clippy::unwrap_used, reason = "these are tests, and so are their helpers")]
 

@@ -1,4 +1,5 @@
-//! The control socket as the manual promises it to scripts: what stands in its table is what the real server answers with.
+//! The control socket as the manual promises it to scripts: what stands in its table is what the
+//! real server answers with.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -86,7 +87,8 @@ fn sections() -> String {
 }
 
 fn swipe(server: &Server) {
-    // Twenty-two sales in doubt, one of which will be voided, and so many cards that nobody knows that they fill more than one line.
+    // Twenty-two sales in doubt, one of which will be voided, and so many cards that nobody knows
+    // that they fill more than one line.
     let mut terminal = Device::new(3, server);
     for cent in 1..=22 {
         terminal.pay(&card(5), &format!("0.{cent:02}"));
@@ -114,7 +116,8 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
         let fields = format!("{},\"amount\":\"1.00\"", card_of(1));
         let seq = script.order(cmd, &fields);
         assert!(seq.contains("\"again\":false,\"seq\":"), "{seq}");
-        // A row of a file, and the same again; whether the table's name is another nobody asks then.
+        // A row of a file, and the same again; whether the table's name is another nobody asks
+        // then.
         let row = format!("{fields},\"for\":\"2026-12\",\"nth\":2,\"by\":\"li\"");
         script.done(cmd, &row);
         let again = script.done(cmd, &format!("{row},\"name\":\"王五\""));

@@ -1,4 +1,5 @@
-//! A table is taken only if it is whole beside the one before it, at a reload and at a start; a person takes any by its crc.
+//! A table is taken only if it is whole beside the one before it, at a reload and at a start; a
+//! person takes any by its crc.
 
 use crate::harness::{Device, Site, card, card_table};
 use crate::tools::{Said, ctl};

@@ -1,4 +1,5 @@
-//! Everything a person can get wrong: one line that says what to do, an exit code, and nothing half-done.
+//! Everything a person can get wrong: one line that says what to do, an exit code, and nothing
+//! half-done.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

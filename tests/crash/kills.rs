@@ -1,5 +1,6 @@
-//! SIGKILL at random instants, also while a start reads and mends the ledger. The load is of terminals that go on with the same frame on the next
-//! server, and of posgate-sim's crowd, which knows the protocol better and this test's bookkeeping not at all.
+//! SIGKILL at random instants, also while a start reads and mends the ledger. The load is of
+//! terminals that go on with the same frame on the next server, and of posgate-sim's crowd, which
+//! knows the protocol better and this test's bookkeeping not at all.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -142,7 +143,8 @@ impl Crowd {
     fn start(site: &Site, server: &Server, first_seq: u64) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_posgate-sim"));
         command.args(["--server", &format!("127.0.0.1:{}", server.port), "--trace"]);
-        // Two crowds may live in one second: a number used in both would be that of two sales at one time.
+        // Two crowds may live in one second: a number used in both would be that of two sales at
+        // one time.
         command.args(["--seq", &first_seq.to_string()]);
         command.args(["crowd", "--terminals", "8", "--rate", "400", "--seconds", "60"]);
         command.args((1..=CARDS).flat_map(|number| ["--card".to_owned(), card(number)]));

@@ -1,8 +1,10 @@
-//! Media that fail: no room, read-only, gone. What was answered stays. The process ends with 74 and says why; a start where nothing can be
-//! written opens doors, and leaves with 74 once it can; and once the medium is good again a start goes on. (The simulation of `server` and `ledger` fails single writes and syncs; here it is the kernel.)
+//! Media that fail: no room, read-only, gone. What was answered stays. The process ends with 74 and
+//! says why; a start where nothing can be written opens doors, and leaves with 74 once it can; and
+//! once the medium is good again a start goes on. (The simulation of `server` and `ledger` fails
+//! single writes and syncs; here it is the kernel.)
 //!
-//! Mounting needs root and `unshare -m`: each such test runs itself again in a mount namespace of its own. Without them it says that
-//! it was not run, which fails where all must run.
+//! Mounting needs root and `unshare -m`: each such test runs itself again in a mount namespace of
+//! its own. Without them it says that it was not run, which fails where all must run.
 
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write as _};
@@ -74,7 +76,8 @@ fn terminals() -> Vec<Terminal> {
     (1..=TERMINALS).map(Terminal::new).collect()
 }
 
-/// All of them go on until the server is gone. `then` is called after each answer with their number. Says how many were refused.
+/// All of them go on until the server is gone. `then` is called after each answer with their
+/// number. Says how many were refused.
 fn trade(terminals: &mut [Terminal], server: &Server, mut then: impl FnMut(usize)) -> usize {
     let (sender, answers) = channel();
     std::thread::scope(|scope| {
@@ -101,9 +104,9 @@ fn trade(terminals: &mut [Terminal], server: &Server, mut then: impl FnMut(usize
     })
 }
 
-/// What a frame leads to, sent again as devices do until there is a decision of this code or another, and confirmed: an answer that is
-/// sent again later must not pass for the next frame's. Every approval that is heard is noted: it names the balance, so only a resend is
-/// the same.
+/// What a frame leads to, sent again as devices do until there is a decision of this code or
+/// another, and confirmed: an answer that is sent again later must not pass for the next frame's.
+/// Every approval that is heard is noted: it names the balance, so only a resend is the same.
 fn decision(device: &mut Device, frame: &str, approvals: &mut BTreeSet<String>) -> String {
     let ack = format!("001,{}", frame.split(',').nth(1).expect("a seq"));
     let mut heard = Vec::new();
@@ -149,7 +152,8 @@ fn open_if_served(door: &mut Device) -> Result<(), String> {
     Err(frame)
 }
 
-/// Room was made, or the medium can be written again: with the frames that come the server finds it, and leaves.
+/// Room was made, or the medium can be written again: with the frames that come the server finds
+/// it, and leaves.
 fn leaves_for_the_next_start(server: Server, door: &mut Device) {
     while open_if_served(door).is_ok() {}
     server.end().expect(74, &[], &["the ledger can be written again, after a restart"]);

@@ -1,5 +1,6 @@
-//! Every end that a power cut may leave of a segment, on real files: cut at any byte, or followed by zeros. (The unit tests of recovery do the
-//! same in memory, where every step can be made to fail; here it is the kernel's files, lengths and locks.)
+//! Every end that a power cut may leave of a segment, on real files: cut at any byte, or followed
+//! by zeros. (The unit tests of recovery do the same in memory, where every step can be made to
+//! fail; here it is the kernel's files, lengths and locks.)
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A terminal that goes on as real ones do: the same frame again until it is answered, whatever server answers.
+//! A terminal that goes on as real ones do: the same frame again until it is answered, whatever
+//! server answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -85,7 +86,8 @@ impl Terminal {
         self.answer = None;
     }
 
-    /// No two sales of a terminal are of one amount, no two records of one address: whose answer it is, that tells.
+    /// No two sales of a terminal are of one amount, no two records of one address: whose answer it
+    /// is, that tells.
     fn next_frame(&mut self) {
         let next = self.seq + 1;
         let card = card(u64::from(next % 12) + 1);
@@ -152,7 +154,8 @@ impl Terminal {
                 Ok(again) => assert_eq!(again, first, "the same frame, another answer: {}", self.frame),
                 Err(stopped) => return stopped,
             },
-            // What was committed and not answered before the crash is a recording after it: no door opens for it.
+            // What was committed and not answered before the crash is a recording after it: no door
+            // opens for it.
             None if self.trade == Trade::Doors => self.frame.clear(),
             None => (),
         }
@@ -196,7 +199,8 @@ fn clock(second: u32) -> String {
     format!("{:02}:{:02}:{:02}", second / 3600 % 24, second / 60 % 60, second % 60)
 }
 
-/// Every answer has its one entry, nothing was charged or booked twice, and every account is what its entries say.
+/// Every answer has its one entry, nothing was charged or booked twice, and every account is what
+/// its entries say.
 pub fn assert_kept(ledger: &Ledger, terminals: &[Terminal]) {
     let mut found: BTreeMap<(&str, &str, String), u32> = BTreeMap::new();
     let is_own = |machine: &str| terminals.iter().any(|terminal| terminal.machine == machine);

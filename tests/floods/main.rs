@@ -1,6 +1,8 @@
-//! Floods and liars on real sockets: garbage at full speed, a forger, a babbler, and a lunch hour after a power cut, each beside
-//! terminals that only want to sell, and beside a crowd of posgate-sim, whose tally and judge are a second opinion. Every sale is answered and
-//! charged once, memory stays flat, and every datagram is counted somewhere; one thread does it. Times are printed and never asserted: they are the machine's.
+//! Floods and liars on real sockets: garbage at full speed, a forger, a babbler, and a lunch hour
+//! after a power cut, each beside terminals that only want to sell, and beside a crowd of
+//! posgate-sim, whose tally and judge are a second opinion. Every sale is answered and charged
+//! once, memory stays flat, and every datagram is counted somewhere; one thread does it. Times are
+//! printed and never asserted: they are the machine's.
 //!
 //! `cargo test --test floods` floods for a second; `.ci/floods` for 20 (`POSGATE_FLOOD_SECONDS`).
 
@@ -22,8 +24,9 @@ mod harness;
 /// Terminals that sell beside a flood.
 const TERMINALS: u16 = 8;
 
-/// What is allocated may grow by this much in a flood: the answer to a terminal's first frame is prepared once. The tables are of fixed size and
-/// always there; of these only the pages that were touched are resident, so resident memory grows until all are.
+/// What is allocated may grow by this much in a flood: the answer to a terminal's first frame is
+/// prepared once. The tables are of fixed size and always there; of these only the pages that were
+/// touched are resident, so resident memory grows until all are.
 const ALLOCATED_GROWTH_KB: u64 = 256;
 
 /// Terminals of posgate-sim, and their frames a second.
@@ -150,7 +153,8 @@ impl Trial {
         std::fs::read_dir(format!("/proc/{}/task", self.server.pid())).unwrap().count()
     }
 
-    /// The server's socket as the kernel sees it: bytes that wait to be read, datagrams that there was no room for.
+    /// The server's socket as the kernel sees it: bytes that wait to be read, datagrams that there
+    /// was no room for.
     fn socket(&self) -> (u64, u64) {
         let table = std::fs::read_to_string("/proc/net/udp").unwrap();
         let port = format!("0100007F:{:04X}", self.server.port);
@@ -172,7 +176,8 @@ impl Trial {
         }
     }
 
-    /// As [`Trial::count`], with as many datagrams as were sent. Gives the counters of its last words.
+    /// As [`Trial::count`], with as many datagrams as were sent. Gives the counters of its last
+    /// words.
     fn end(self, terminals: &[Terminal], sent_by_others: u64) -> BTreeMap<String, u64> {
         let sent = self.sent_first + sent_by_others + terminals.iter().map(|terminal| terminal.sent).sum::<u64>();
         let (name, before_kb) = (self.name, self.before_kb);
@@ -196,8 +201,9 @@ impl Trial {
         counters
     }
 
-    /// Stops the server: every datagram became something, memory is flat, the ledger clean. Gives the counters of its last words, its memory
-    /// then, and how many datagrams the kernel had no room for.
+    /// Stops the server: every datagram became something, memory is flat, the ledger clean. Gives
+    /// the counters of its last words, its memory then, and how many datagrams the kernel had no
+    /// room for.
     fn count(self) -> (BTreeMap<String, u64>, u64, u64) {
         let after_kb = self.memory_kb("VmRSS");
         let allocated_kb = self.memory_kb("VmData");
@@ -256,8 +262,8 @@ impl Crowd {
     }
 }
 
-/// Sells on some terminals for the flood's time, while `flood` runs until it is told to end; gives the terminals, and what it and posgate-sim
-/// sent.
+/// Sells on some terminals for the flood's time, while `flood` runs until it is told to end; gives
+/// the terminals, and what it and posgate-sim sent.
 fn beside(trial: &Trial, flood: impl Fn(&UdpSocket, u64) + Sync, from: Ipv4Addr) -> (Vec<Terminal>, u64) {
     let is_over = AtomicBool::new(false);
     let sent = AtomicU64::new(0);

@@ -1,5 +1,6 @@
-//! What the fuzzer begins with, and whatever it once found, holds: the fuzz targets of `fuzz/` on the files of `fuzz/seeds` and
-//! `fuzz/regressions`, without the fuzzer. A file that breaks a promise is named.
+//! What the fuzzer begins with, and whatever it once found, holds: the fuzz targets of `fuzz/` on
+//! the files of `fuzz/seeds` and `fuzz/regressions`, without the fuzzer. A file that breaks a
+//! promise is named.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

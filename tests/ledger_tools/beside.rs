@@ -1,5 +1,5 @@
-//! Readers beside a server that begins segments all the time, and an `archive` that takes them away: a ledger that is whole is never called
-//! damaged, whoever is slow.
+//! Readers beside a server that begins segments all the time, and an `archive` that takes them
+//! away: a ledger that is whole is never called damaged, whoever is slow.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -58,7 +58,8 @@ fn an_archive_that_was_stopped_anywhere_is_read_with_its_ledger_as_one() {
         let server = site.start();
         server.kill();
         assert_eq!(segments(&[&place]).len(), all.len() - if path == &all[0] { 1 } else { 2 });
-        // What the starts wrote is no part of the comparison, nor what the machine then knows of it.
+        // What the starts wrote is no part of the comparison, nor what the machine then knows of
+        // it.
         return_to(&place, &all);
         fs::remove_file(site.path("identity")).unwrap();
     }
@@ -136,7 +137,8 @@ fn a_directory_is_the_same_by_whatever_path_it_is_named() {
     let mut here = crate::harness::posgate();
     here.args(["ledger", "show", "--raw", "."]).current_dir(&place);
     assert_eq!(String::from_utf8(here.output().unwrap().stdout).unwrap(), whole);
-    // What is no ledger is named: an empty directory, a file that is none, a ledger_dir that is a file.
+    // What is no ledger is named: an empty directory, a file that is none, a ledger_dir that is a
+    // file.
     let empty = site.path("empty");
     fs::create_dir(&empty).unwrap();
     for command in ["show", "verify", "report", "export"] {

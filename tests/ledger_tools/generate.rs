@@ -1,5 +1,5 @@
-//! Ledgers of any size, written by the library: days of a canteen with everything that a report counts. What they add up to is not known
-//! here: the tests add up the lines themselves.
+//! Ledgers of any size, written by the library: days of a canteen with everything that a report
+//! counts. What they add up to is not known here: the tests add up the lines themselves.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
-//! `posgate ledger show|report|export|explain` and `posgate cards diff`, the real binary on ledgers that the library or the real server
-//! wrote. What the commands add up is added up here once more from the lines themselves, by their columns alone.
+//! `posgate ledger show|report|export|explain` and `posgate cards diff`, the real binary on ledgers
+//! that the library or the real server wrote. What the commands add up is added up here once more
+//! from the lines themselves, by their columns alone.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 

@@ -5,8 +5,9 @@ use std::fs;
 use crate::harness::{Device, Ledger, Site, card};
 use crate::{ledger, text};
 
-/// The entries before the cut stay, and what branched off after them goes with the rest: the next start takes what is left for an older
-/// copy, and goes on with it under another name, so that no (ledger, seq) ever names two entries.
+/// The entries before the cut stay, and what branched off after them goes with the rest: the next
+/// start takes what is left for an older copy, and goes on with it under another name, so that no
+/// (ledger, seq) ever names two entries.
 #[test]
 fn a_ledger_that_is_cut_before_a_branch_began_goes_on_as_another_branch() {
     let site = Site::new();

@@ -183,7 +183,8 @@ fn balances_at_a_days_end_are_the_sums_until_then() {
         "config server 'main'\n option cards 'cards.csv'\n option ledger_dir 'ledger'\n option timezone 'CST-8'\n",
     )
     .unwrap();
-    // An account of the ledger, with a figure that does not count any more; one of two cards that was never opened; one that owes.
+    // An account of the ledger, with a figure that does not count any more; one of two cards that
+    // was never opened; one that owes.
     let table = "card,account,name,balance,uses\n88888000,S00000,张三,777.00,7\n1,NEW,李四,12.50,3\n2,NEW,李四,,\n3,OWES,王五,-1.00,\n";
     fs::write(directory.path().join("cards.csv"), table).unwrap();
     let balances = report(&["--balances", "--day", DAYS[1], "--config", text(&config)]);
@@ -257,7 +258,8 @@ fn a_ledger_damaged_in_the_middle_is_refused_with_file_line_and_case() {
             let ended = ledger(command).expect(78, &[], &[&told, "posgate ledger verify"]);
             assert_eq!((ended.out.as_str(), ended.err.lines().count()), ("", 1), "{command:?}");
         }
-        // `show` shows what is there, names the line where it stands, and does not end as if all were well.
+        // `show` shows what is there, names the line where it stands, and does not end as if all
+        // were well.
         let mark = format!("# {}:{line}: ", segment.display());
         ledger(&["show", "--raw", place]).expect(78, &[&mark], &[&told]);
     }
@@ -336,7 +338,8 @@ fn a_wrong_question_is_64_and_no_ledger_is_74() {
     ledger(&["report", place, text(&stranger)]).expect(64, &[], &["read them one by one"]);
 }
 
-/// The most memory that a report took, in KiB. What it prints fills the pipe, so that it lives until that is read.
+/// The most memory that a report took, in KiB. What it prints fills the pipe, so that it lives
+/// until that is read.
 fn memory_of_report(entries: u64) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("ledger");
@@ -356,11 +359,13 @@ fn memory_of_report(entries: u64) -> u64 {
 #[test]
 fn ten_times_the_entries_take_no_more_memory() {
     let (few, many) = (memory_of_report(10_000), memory_of_report(100_000));
-    // Kept, the entries would take 15 MiB; how much of the program's file is resident differs by some hundred KiB from run to run.
+    // Kept, the entries would take 15 MiB; how much of the program's file is resident differs by
+    // some hundred KiB from run to run.
     assert!(many < few + 2048, "{few} KiB, then {many} KiB");
 }
 
-/// A day of what a report lists beside the sales: offline ones that were flagged, refused or not booked, one undone, and doors.
+/// A day of what a report lists beside the sales: offline ones that were flagged, refused or not
+/// booked, one undone, and doors.
 fn day_of_oddities() -> tempfile::TempDir {
     use posgate::engine::model::{
         AccountId, Balance, CardNo, ClockState, Detail, DeviceTime, Entry, EntrySeq, Kind, MachineNo, Stamp,

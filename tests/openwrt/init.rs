@@ -37,8 +37,8 @@ fn only_an_explicit_word_switches_the_service_off() {
     });
 }
 
-/// Files that a slip of a hand, an editor or a power cut leaves, made of a right one: none switches the server off, though
-/// `uci` finds no `enabled` in most of them.
+/// Files that a slip of a hand, an editor or a power cut leaves, made of a right one: none switches
+/// the server off, though `uci` finds no `enabled` in most of them.
 fn typos(right: &str) -> Vec<(&'static str, Option<Vec<u8>>)> {
     let with = |from: &str, to: &str| {
         assert!(right.contains(from), "{from}");
@@ -440,7 +440,8 @@ fn shell_metacharacters_in_options_stay_data() {
         router.init("start");
         assert!(!router.served().contains("touch"), "a zone that is none is not handed over");
         assert!(!router.path(&mark).exists());
-        // Once an option led out of this root, and the script made that directory in the root of the machine.
+        // Once an option led out of this root, and the script made that directory in the root of
+        // the machine.
         for dir in [Path::new("/"), std::env::temp_dir().as_path()] {
             let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
             assert!(names.into_iter().all(|name| !name.to_string_lossy().contains(&mark)), "in {}", dir.display());
@@ -609,7 +610,8 @@ fn check_and_status_are_for_people() {
     });
 }
 
-/// Runs `posgate serve` with this root's `/etc` and `/mnt` in the place of the machine's, until it serves; what it said.
+/// Runs `posgate serve` with this root's `/etc` and `/mnt` in the place of the machine's, until it
+/// serves; what it said.
 fn serve_in(router: &Router) -> Option<String> {
     let root = router.dir.path().display();
     let script = format!(

@@ -1,5 +1,6 @@
-//! What goes onto an OpenWrt router, tried on any machine: the init script under a stand-in that writes down what
-//! procd would be told (`rc.common` beside this file), the hooks, and the packages to the byte.
+//! What goes onto an OpenWrt router, tried on any machine: the init script under a stand-in that
+//! writes down what procd would be told (`rc.common` beside this file), the hooks, and the packages
+//! to the byte.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -25,7 +26,8 @@ fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name)
 }
 
-/// The shell that runs these files: the router's if it is there (`.ci/run` installs it), else this machine's.
+/// The shell that runs these files: the router's if it is there (`.ci/run` installs it), else this
+/// machine's.
 fn shells() -> [Vec<&'static str>; 1] {
     let has_busybox = Command::new("busybox").arg("true").output().is_ok_and(|output| output.status.success());
     if !has_busybox {

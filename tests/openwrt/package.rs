@@ -118,7 +118,8 @@ fn an_installed_binary_answers_with_the_version() {
     assert!(said.lines().all(|line| line.contains("/etc/posgate/cards.csv")), "{said}");
 }
 
-/// A stand-in for apk of apk-tools 3: its package is a list of what it was given, with modes, times and sums.
+/// A stand-in for apk of apk-tools 3: its package is a list of what it was given, with modes, times
+/// and sums.
 const APK: &str = r#"#!/bin/sh
 [ "$1" = mkpkg ] || exit 1
 [ "$2" != --help ] || exit 0

@@ -1,4 +1,5 @@
-//! design.md, section 12, where a table of steps would be too long: as many accounts, devices and commands as there is room for.
+//! design.md, section 12, where a table of steps would be too long: as many accounts, devices and
+//! commands as there is room for.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -95,7 +96,8 @@ fn of_more_devices_than_are_remembered_one_in_doubt_stays_also_after_a_restart()
         "001 repeat 008",
         "it is known to confirm, and in doubt"
     );
-    // Of the others the one idle longest gave way: of the second nobody knows what it was answered, of the third and the last everybody does.
+    // Of the others the one idle longest gave way: of the second nobody knows what it was answered,
+    // of the third and the last everybody does.
     for machine in [3, DEVICES_MAX] {
         assert_eq!(say(&mut world, &mut server, &mut bench.fx, machine, 1, sale), "001 008", "{machine}");
     }
@@ -305,7 +307,8 @@ fn in_a_full_outbox_what_rests_on_an_entry_takes_the_place_of_a_refusal() {
     world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
     let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
     world.take_happened();
-    // Of each device a 011 and a refusal are on their way: all places are taken, the first of them by what rests on an entry.
+    // Of each device a 011 and a refusal are on their way: all places are taken, the first of them
+    // by what rests on an entry.
     for machine in 1..=DEVICES_MAX {
         for frame in [
             format!("105,00001,10.1.0.2,10.0.0.1,{machine:05},9,0.01,2026-11-22 11:00:00,0,1,1"),
@@ -364,7 +367,8 @@ fn a_sale_in_doubt_is_approved_again_also_when_nothing_can_be_written() {
     assert_eq!(say(&mut world, &mut server, "128,00007,..,4711,5.50,2026-11-22 12:00:02,0,M1,"), "001 008");
     assert_eq!(say(&mut world, &mut server, "103,00008,..,1,5.51,2026-11-22 12:00:02"), "001 006");
     assert_eq!(say(&mut world, &mut server, "104,00009,..,1,2026-11-22 12:00:02"), "001 006");
-    // What was answered before is answered again, and nothing more is known of the sale than it was.
+    // What was answered before is answered again, and nothing more is known of the sale than it
+    // was.
     assert_eq!(say(&mut world, &mut server, "103,00003,..,1,5.50,2026-11-22 12:00:00"), "001 008");
     assert_eq!((server.book().doubts(), server.counters().declined), (1, 2));
     server.take_room(Room::Open, 1_000_000);

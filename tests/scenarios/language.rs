@@ -1,4 +1,5 @@
-//! The language of the tables of steps: text to [`Case`]s. What it means is told in the crate's documentation.
+//! The language of the tables of steps: text to [`Case`]s. What it means is told in the crate's
+//! documentation.
 
 use std::fmt::Write as _;
 
@@ -43,7 +44,8 @@ pub enum Action {
     Kernel(bool),
     /// `NAME > frame`; `late 6s NAME > frame`: it arrived so long before it is read.
     Send { device: String, frame: String, late_ms: u64 },
-    /// `device NAME 192.168.1.50 00002`: where NAME sends from, and the machine number that it says.
+    /// `device NAME 192.168.1.50 00002`: where NAME sends from, and the machine number that it
+    /// says.
     Device { name: String, address: String, machine: String },
     /// `let NAME = text`.
     Let { name: String, value: String },
@@ -57,7 +59,8 @@ pub enum Action {
     Stop,
     /// The program is started.
     Start,
-    /// SIGHUP: the newest `config` and `cards` blocks are read; `reload refused` says that they must not be taken.
+    /// SIGHUP: the newest `config` and `cards` blocks are read; `reload refused` says that they
+    /// must not be taken.
     Reload { is_refused: bool },
     /// A `config` block: what the next start or reload reads.
     Config(String),
@@ -65,7 +68,8 @@ pub enum Action {
     Cards(String),
     /// `built 2026-01-01`: the build date of the program that starts next.
     Built(String),
-    /// `operator void card=… amount=…`: what `posgate ledger` and `ctl` will write, while the server is down.
+    /// `operator void card=… amount=…`: what `posgate ledger` and `ctl` will write, while the
+    /// server is down.
     Operator(Vec<String>),
     /// `order topup 8888888888 50.00`, and what is ordered else.
     Order(Vec<String>),
@@ -109,7 +113,8 @@ pub struct Expected {
 /// What comes of a step.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// `[NAME] < reply`: to this device, else to the one that spoke last. With `...` at its end: a reply that begins so.
+    /// `[NAME] < reply`: to this device, else to the one that spoke last. With `...` at its end: a
+    /// reply that begins so.
     Reply { device: Option<String>, reply: String },
     /// `ledger KIND key=value …`: an entry with these words in its columns and its detail.
     Entry { kind: String, words: Vec<(String, String)>, label: Option<String> },

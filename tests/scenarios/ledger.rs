@@ -82,7 +82,8 @@ impl Ledger {
         found.map_or(Ok(()), |line| Err(format!("it is written: {line}")))
     }
 
-    /// What holds for every ledger: the chain, the numbers, the sums, and that an account opens once, before it moves.
+    /// What holds for every ledger: the chain, the numbers, the sums, and that an account opens
+    /// once, before it moves.
     pub fn check(&self) -> Result<(), String> {
         let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
         let mut opened: Vec<String> = Vec::new();

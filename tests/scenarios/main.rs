@@ -1,5 +1,5 @@
-//! Scenarios: tables of steps that a canteen's operator can read, one file a rule, played against a server in this
-//! process. No socket, no file of a ledger, no real clock.
+//! Scenarios: tables of steps that a canteen's operator can read, one file a rule, played against a
+//! server in this process. No socket, no file of a ledger, no real clock.
 //!
 //! A file is comments (`#`), and blocks that begin at the left margin:
 //!
@@ -20,37 +20,46 @@
 //!         < 008,00002,8888888888,5.50,姓名:张三丰 {94.50}\n,20,0,1
 //! ```
 //!
-//! **Devices.** `NAME > frame` sends. A NAME that is a number is that machine, at 192.168.1.NAME; `device NAME ADDRESS
-//! MACHINE` describes any other. In a frame `..` stands for the device's address, the server's, and the machine number;
-//! `$now`, `$now-5s`, `$now+2h` for the wall clock; `$x80` for a byte; `$pad1000` for a thousand digits; `$NAME`
-//! for what `let NAME = text` said. `late 6s NAME > frame`: the datagram arrived so long before it is read. `repeat 20` repeats the deeper lines, `$i` being 00001 …, `$k` being 1 ….
+//! **Devices.** `NAME > frame` sends. A NAME that is a number is that machine, at 192.168.1.NAME;
+//! `device NAME ADDRESS MACHINE` describes any other. In a frame `..` stands for the device's
+//! address, the server's, and the machine number; `$now`, `$now-5s`, `$now+2h` for the wall clock;
+//! `$x80` for a byte; `$pad1000` for a thousand digits; `$NAME` for what `let NAME = text` said.
+//! `late 6s NAME > frame`: the datagram arrived so long before it is read. `repeat 20` repeats the
+//! deeper lines, `$i` being 00001 …, `$k` being 1 ….
 //!
-//! **What follows** stands under its step, all of it and in the order in which it leaves the server: 001s, then the turn's
-//! entries, then the replies that rest on nothing, then those that wait for the sync. Anything else fails the step. `< reply`
-//! goes to the device that spoke last, `NAME < reply` to another; at its end `...` leaves the rest open. `ledger KIND
-//! key=value … as LABEL` is an entry with these columns and detail words (`key=-`: none; `ref=LABEL`: that entry).
-//! `@500ms` before either: so long after the step began. `ledger *`: any entries. `...` alone: whatever else comes.
-//! `start`, `stop` and `reload` entries may be left out.
+//! **What follows** stands under its step, all of it and in the order in which it leaves the
+//! server: 001s, then the turn's entries, then the replies that rest on nothing, then those that
+//! wait for the sync. Anything else fails the step. `< reply` goes to the device that spoke last,
+//! `NAME < reply` to another; at its end `...` leaves the rest open.
+//! `ledger KIND key=value … as LABEL` is an entry with these columns and detail words (`key=-`:
+//! none; `ref=LABEL`: that entry). `@500ms` before either: so long after the step began.
+//! `ledger *`: any entries. `...` alone: whatever else comes. `start`, `stop` and `reload` entries
+//! may be left out.
 //!
-//! **Time.** `wait 500ms` (`s m h d`), `at TIME` waits until then; timers run. `clock TIME` sets the wall clock, and no
-//! time passes. `kernel synchronized` is what the kernel says of its clock.
+//! **Time.** `wait 500ms` (`s m h d`), `at TIME` waits until then; timers run. `clock TIME` sets
+//! the wall clock, and no time passes. `kernel synchronized` is what the kernel says of its clock.
 //!
-//! **The server.** `restart` (killed and started), `kill`, `power-cut` (what was not synced is lost), `stop`, `start`,
-//! `reload`, `reload refused`; `config` and `cards` blocks among the steps are read by the next start or reload.
-//! `operator KIND key=value …` adds an entry while the server is down, as it might have been. `built DATE` is the program's.
+//! **The server.** `restart` (killed and started), `kill`, `power-cut` (what was not synced is
+//! lost), `stop`, `start`, `reload`, `reload refused`; `config` and `cards` blocks among the steps
+//! are read by the next start or reload. `operator KIND key=value …` adds an entry while the server
+//! is down, as it might have been. `built DATE` is the program's.
 //!
-//! **The operator.** `order topup CARD YUAN [uses=N]` (`subsidy`, `payout`, `adjust`), `order void LABEL [YUAN]`, `order lost CARD`
-//! (`found`, `freeze`, `unfreeze`, `close`), `order replace OLD NEW`, `order open MACHINE DOOR`, each with `key=`, `for=NAME` and `nth=N`,
-//! `name=` (the holder's), `by=` and `note=` if it matters; `would …`: the same, looked at and not done. What follows ends with its `answer`: `done` (also
-//! `again`) `ACCOUNT BALANCE USES`, or `refused WORD: SENTENCE`; at its end `...` leaves the rest open. `set-clock
-//! MACHINE|all`, `show MACHINE TEXT`, `accept-clock`. `unknown CARD COUNT …`: the unknown cards seen, the newest first.
+//! **The operator.** `order topup CARD YUAN [uses=N]` (`subsidy`, `payout`, `adjust`),
+//! `order void LABEL [YUAN]`, `order lost CARD` (`found`, `freeze`, `unfreeze`, `close`),
+//! `order replace OLD NEW`, `order open MACHINE DOOR`, each with `key=`, `for=NAME` and `nth=N`,
+//! `name=` (the holder's), `by=` and `note=` if it matters; `would …`: the same, looked at and not
+//! done. What follows ends with its `answer`: `done` (also `again`) `ACCOUNT BALANCE USES`, or
+//! `refused WORD: SENTENCE`; at its end `...` leaves the rest open. `set-clock MACHINE|all`,
+//! `show MACHINE TEXT`, `accept-clock`. `unknown CARD COUNT …`: the unknown cards seen, the newest
+//! first.
 //!
-//! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`, `clock-is ok|unset`,
-//! `ledger-lacks TEXT`.
+//! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`,
+//! `clock-is ok|unset`, `ledger-lacks TEXT`.
 //!
-//! After every life of a server this must hold as well: the chain of crcs and numbers, each account's sums, an account
-//! opens once; no 008, 011 or 050 left before its entries were written; and a server that replays the lines knows what this
-//! one knew: balances, days, periods, answers given, doubts.
+//! After every life of a server this must hold as well: the chain of crcs and numbers, each
+//! account's sums, an account opens once; no 008, 011 or 050 left before its entries were written;
+//! and a server that replays the lines knows what this one knew: balances, days, periods, answers
+//! given, doubts.
 
 mod full;
 mod language;

@@ -1,4 +1,5 @@
-//! An operator at the desk: `order …` and `would …` of the tables of steps, as orders to the server.
+//! An operator at the desk: `order …` and `would …` of the tables of steps, as orders to the
+//! server.
 
 use posgate::engine::gbk;
 use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
@@ -7,7 +8,8 @@ use posgate::engine::model::{
 };
 use posgate::engine::server::Refused;
 
-/// Reads the words of a step. `find` gives an entry by its label; a key that is not given is `fresh_key`.
+/// Reads the words of a step. `find` gives an entry by its label; a key that is not given is
+/// `fresh_key`.
 pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<EntrySeq>) -> Result<Order, &'static str> {
     let mut plain = Vec::new();
     let mut key = Key::Own(KeyText::try_from(fresh_key).map_err(|_| "too long a key")?);

@@ -1,5 +1,6 @@
-//! Random frames, waits, restarts and reloads: whatever comes, nothing panics, a frame sent again right after itself is
-//! answered the same and books nothing, and a server that replays the ledger knows what this one knew.
+//! Random frames, waits, restarts and reloads: whatever comes, nothing panics, a frame sent again
+//! right after itself is answered the same and books nothing, and a server that replays the ledger
+//! knows what this one knew.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

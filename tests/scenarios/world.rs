@@ -1,4 +1,5 @@
-//! The world around a server: clocks, devices, a ledger of lines, and the loop's order of effects. All simulated.
+//! The world around a server: clocks, devices, a ledger of lines, and the loop's order of effects.
+//! All simulated.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -62,8 +63,8 @@ pub fn bench() -> MutexGuard<'static, Bench> {
     BENCHES[0].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What came of a step, in the order in which it leaves the server: of each turn the 001s, the entries, the replies that rest on
-/// nothing, and then those that rest on them.
+/// What came of a step, in the order in which it leaves the server: of each turn the 001s, the
+/// entries, the replies that rest on nothing, and then those that rest on them.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A datagram to a device.
@@ -400,7 +401,8 @@ impl World {
         self.commit(&entries, fx, must_sync)
     }
 
-    /// Takes a turn's effects in the loop's order, and checks that nothing rests on an entry that is not written yet.
+    /// Takes a turn's effects in the loop's order, and checks that nothing rests on an entry that
+    /// is not written yet.
     fn commit(&mut self, entries: &[Entry], fx: &mut Effects, must_sync: bool) -> Result<(), String> {
         let at = self.civil();
         let after_ms = self.mono.ms_since(self.step_began);

@@ -85,7 +85,8 @@ fn the_man_page_and_the_completions_are_printed() {
     }
 }
 
-/// A card's number that stands where it should not is not told whole: a terminal's screen is read by others, and a script keeps it.
+/// A card's number that stands where it should not is not told whole: a terminal's screen is read
+/// by others, and a script keeps it.
 #[test]
 fn a_word_that_is_wrong_is_shown_with_its_last_four_digits() {
     const NUMBER: &str = "8765438801";
@@ -425,7 +426,8 @@ fn a_ledger_directory_that_cannot_be_made_is_74_with_its_path() {
     site.spawn(&[]).end().expect(74, &[], &[&path]);
 }
 
-/// A ledger of a few sales, and what `verify` and `serve` say of it once `spoil` has been at its lines.
+/// A ledger of a few sales, and what `verify` and `serve` say of it once `spoil` has been at its
+/// lines.
 fn spoiled(spoil: impl FnOnce(&mut Vec<Vec<u8>>)) -> Site {
     let site = Site::new();
     let server = site.start();

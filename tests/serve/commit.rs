@@ -1,5 +1,5 @@
-//! No result leaves before its entry is in the file. That it is also synced, only strace shows from outside:
-//! tests/strace.sh.
+//! No result leaves before its entry is in the file. That it is also synced, only strace shows from
+//! outside: tests/strace.sh.
 
 use std::fs;
 use std::path::Path;

@@ -113,7 +113,8 @@ fn the_kinds_of_a_day_stand_in_the_order_of_their_frames() {
         "start", "boot", "open", "charge", "confirm", "open", "meal", "open", "scan", "open", "offline", "offline",
         "decline", "keys", "admit", "refuse", "stop",
     ];
-    // Two devices: only their own frames are ordered. And a sale without its 109 gives way to the next.
+    // Two devices: only their own frames are ordered. And a sale without its 109 gives way to the
+    // next.
     let mut sorted: Vec<&str> = kinds.iter().copied().filter(|kind| *kind != "unconfirmed").collect();
     sorted.sort_unstable();
     let mut wanted = expected.to_vec();

@@ -1,8 +1,9 @@
-//! What the tests share: a site in a temporary directory, the real binary started on it, devices with addresses of
-//! their own, and a reader of the ledger.
+//! What the tests share: a site in a temporary directory, the real binary started on it, devices
+//! with addresses of their own, and a reader of the ledger.
 //!
-//! The reader knows the format from design.md, section 7, and uses none of posgate's ledger code: it is a second opinion.
-//! Nothing here sleeps; whatever is waited for must come within [`PATIENCE`], or the test fails.
+//! The reader knows the format from design.md, section 7, and uses none of posgate's ledger code:
+//! it is a second opinion. Nothing here sleeps; whatever is waited for must come within
+//! [`PATIENCE`], or the test fails.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -342,7 +343,8 @@ impl Reply {
 }
 
 impl Device {
-    /// A device under this machine number, asking the server at 127.0.0.1. Its address is its own in this process.
+    /// A device under this machine number, asking the server at 127.0.0.1. Its address is its own
+    /// in this process.
     pub fn new(machine: u32, server: &Server) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(10);
         let address = Ipv4Addr::new(127, 1, NEXT.fetch_add(1, Ordering::Relaxed), 1);
@@ -437,8 +439,8 @@ impl Device {
         self.send(frame.replace(",,", ","));
     }
 
-    /// What has come until now that was not yet heard: replies on the loopback keep their order, so the 001 of one more frame
-    /// (of an unknown code) comes after all of them.
+    /// What has come until now that was not yet heard: replies on the loopback keep their order, so
+    /// the 001 of one more frame (of an unknown code) comes after all of them.
     #[track_caller]
     pub fn heard_so_far(&mut self) -> Vec<Reply> {
         let frame = self.frame("199", "fence");

@@ -1,4 +1,5 @@
-//! Which ledger this machine serves, from outside: a ledger that is away, a copy, an older one, another one, and one of version 1.
+//! Which ledger this machine serves, from outside: a ledger that is away, a copy, an older one,
+//! another one, and one of version 1.
 
 use std::fs;
 use std::path::Path;

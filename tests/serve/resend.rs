@@ -1,5 +1,5 @@
-//! Commands are sent again until their 109 comes. Order and counts are asserted, and no times: what must not come any more
-//! is shown by what comes later.
+//! Commands are sent again until their 109 comes. Order and counts are asserted, and no times: what
+//! must not come any more is shown by what comes later.
 
 use crate::harness::{DEVICE_TIME, Device, Reply, Site, card};
 
@@ -57,7 +57,8 @@ fn a_109_ends_the_resending() {
     device.confirm();
     server.wait_for("confirm machine=00002");
     device.heard_so_far();
-    // A sale that began later goes through its whole schedule: the first one's would have ended before.
+    // A sale that began later goes through its whole schedule: the first one's would have ended
+    // before.
     mute.pay(&card(2), "1.00");
     for _ in 0..3 {
         mute.hear("008");

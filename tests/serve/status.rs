@@ -1,4 +1,5 @@
-//! The status and metrics files, read as a stranger does: with a JSON parser, and a strict reader of Prometheus' text.
+//! The status and metrics files, read as a stranger does: with a JSON parser, and a strict reader
+//! of Prometheus' text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -221,7 +222,8 @@ fn an_idle_server_neither_writes_nor_wakes() {
     // The metrics come after the status.
     std::thread::sleep(Duration::from_millis(200));
     let before = stand();
-    // Nothing is to happen: there is nothing else to wait for. Twice as long as a change takes to be written.
+    // Nothing is to happen: there is nothing else to wait for. Twice as long as a change takes to
+    // be written.
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(stand(), before);
     // A change is written still.
@@ -374,7 +376,8 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|next| next.is_ascii_alphanumeric() || next == '_')
 }
 
-/// Reads version 0.0.4 strictly: each family once, HELP, TYPE, its samples, no sample twice; `name{labels}` to value.
+/// Reads version 0.0.4 strictly: each family once, HELP, TYPE, its samples, no sample twice;
+/// `name{labels}` to value.
 #[track_caller]
 fn read_metrics(text: &str) -> BTreeMap<String, i64> {
     assert!(text.ends_with('\n'), "the last line ends");

@@ -1,11 +1,13 @@
-//! Short runs of the simulation; `examples/simulate.rs` runs it for as long as asked. A failure prints seed and step.
+//! Short runs of the simulation; `examples/simulate.rs` runs it for as long as asked. A failure
+//! prints seed and step.
 //!
-//! Would it notice? Each of these was done to the code by hand, and caught by `simulate --seed 1 --worlds 100`: in the world
-//! of that seed, at that step, so many of its hours on (seed and step move when the simulation changes: those of 1 to 28 are of
-//! before the operator's orders).
-//! (`turn` 1, 2, 27; `engine/book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32, 35; `engine/server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25,
-//! 26, 33, 34, 36, 45; `engine/model/entry.rs` 13, 31; `ledger` 9, 12, 18, 22, 24, 28, 47; `files` 48; `engine/policy.rs` 42,
-//! 43, 46, 49, 50, 51.)
+//! Would it notice? Each of these was done to the code by hand, and caught by
+//! `simulate --seed 1 --worlds 100`: in the world of that seed, at that step, so many of its hours
+//! on (seed and step move when the simulation changes: those of 1 to 28 are of before the
+//! operator's orders). (`turn` 1, 2, 27; `engine/book` 3, 4, 6, 8, 14, 15, 17, 29, 30, 32, 35;
+//! `engine/server` 5, 7, 10, 11, 16, 19, 20, 21, 23, 25, 26, 33, 34, 36, 45;
+//! `engine/model/entry.rs` 13, 31; `ledger` 9, 12, 18, 22, 24, 28, 47; `files` 48;
+//! `engine/policy.rs` 42, 43, 46, 49, 50, 51.)
 //!
 //! | | mutation | seed, step, hour | what the judge said |
 //! |---|---|---|---|
@@ -61,10 +63,12 @@
 //! | 50 | a door's reason is that of its last section | 1, 1025, 1 | a door stayed shut |
 //! | 51 | no pass-back | 1, 20156, 5 | a door opened |
 //!
-//! The world goes not through what sockets alone show: a door's request that arrived before the turn, an account column that was
-//! edited, `--accept` without its crc, a number that another holder gets.
+//! The world goes not through what sockets alone show: a door's request that arrived before the
+//! turn, an account column that was edited, `--accept` without its crc, a number that another
+//! holder gets.
 //!
-//! Mutations 26, 28, 32 and 33 were the code's own until the simulation found them; they have tests of their own now.
+//! Mutations 26, 28, 32 and 33 were the code's own until the simulation found them; they have tests
+//! of their own now.
 
 mod sim;
 

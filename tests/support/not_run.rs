@@ -1,7 +1,7 @@
 //! Tests that need what not every machine has: root, a program, a namespace.
 
-/// Says that a test, or a part of it, is not run, and what it needs. Where `POSGATE_TESTS_MUST_RUN` is set, as by `.ci/run`, that is a
-/// failure.
+/// Says that a test, or a part of it, is not run, and what it needs. Where `POSGATE_TESTS_MUST_RUN`
+/// is set, as by `.ci/run`, that is a failure.
 #[track_caller]
 pub fn not_run(what: &str) {
     println!("NOT RUN: {what}");

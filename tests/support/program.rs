@@ -1,8 +1,9 @@
 //! Programs that a test makes and then runs.
 //!
-//! A file that this process has open for writing cannot be run ("text file busy"), and a test's other threads start children all the time:
-//! such a child has a copy of every open file until its `exec`, so that closing the file here is not enough. What always holds: the
-//! file that is run was never open for writing in this process. `cp` writes it, and has ended before this returns.
+//! A file that this process has open for writing cannot be run ("text file busy"), and a test's
+//! other threads start children all the time: such a child has a copy of every open file until its
+//! `exec`, so that closing the file here is not enough. What always holds: the file that is run was
+//! never open for writing in this process. `cp` writes it, and has ended before this returns.
 
 use std::path::Path;
 use std::process::Command;

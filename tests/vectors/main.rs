@@ -1,4 +1,5 @@
-//! The protocol's vectors, bytes and meaning side by side, run in both directions; and what holds for any bytes.
+//! The protocol's vectors, bytes and meaning side by side, run in both directions; and what holds
+//! for any bytes.
 
 mod notation;
 mod properties;

@@ -1,4 +1,5 @@
-//! The vectors' notation: what stands in `requests.txt` and `replies.txt`, and how values are written there.
+//! The vectors' notation: what stands in `requests.txt` and `replies.txt`, and how values are
+//! written there.
 //!
 //! ```text
 //! # Says what the vector is about.
@@ -8,8 +9,8 @@
 //! ! instead of a meaning: the word of what is not a frame
 //! ```
 //!
-//! Bytes are text, encoded as GBK; `\xNN` is any byte, every other backslash is itself. A value with
-//! blanks, or with nothing, stands in `'…'`.
+//! Bytes are text, encoded as GBK; `\xNN` is any byte, every other backslash is itself. A value
+//! with blanks, or with nothing, stands in `'…'`.
 
 use posgate::engine::gbk;
 use posgate::engine::model::text::text_from;

@@ -15,7 +15,8 @@ fn chew(bytes: &[u8]) {
     if let Ok(request) = parse(bytes) {
         // Unreadable fields are not kept, and of a time what is no GBK; all else comes back.
         request.emit(&mut out);
-        // An empty serial is not written: a NUL that stood before it then ends the frame, and is no part of what is read again.
+        // An empty serial is not written: a NUL that stood before it then ends the frame, and is no
+        // part of what is read again.
         while let Some(0 | b'\r' | b'\n' | b' ' | b'\t') = out.last() {
             out.pop();
         }

@@ -32,7 +32,8 @@ impl Clock {
         Civil(unix + i64::from(offset.unwrap_or(0)))
     }
 
-    /// Tenths of a second since 1970: a frame number to begin with that a run a moment ago hardly used.
+    /// Tenths of a second since 1970: a frame number to begin with that a run a moment ago hardly
+    /// used.
     pub fn tenths() -> u64 {
         u64::try_from(Self::since_epoch().as_millis() / 100).unwrap_or(0)
     }

@@ -1,4 +1,5 @@
-//! A crowd: many terminals at a given rate, for a given time; a line a second and the latencies at the end.
+//! A crowd: many terminals at a given rate, for a given time; a line a second and the latencies at
+//! the end.
 
 use std::fmt;
 use std::io;
@@ -229,8 +230,8 @@ mod tests {
         (tally, broken)
     }
 
-    /// On a machine so busy that the server's thread stands still longer than a terminal waits, a living server looks like a killed one:
-    /// one of three crowds must see what is so.
+    /// On a machine so busy that the server's thread stands still longer than a terminal waits, a
+    /// living server looks like a killed one: one of three crowds must see what is so.
     fn assert_seen(sin: Sin, is_so: impl Fn(&Tally, u32) -> bool) {
         let mut seen = Vec::new();
         for _ in 0..3 {
@@ -260,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_hear_one_terminal_breaks_its_promise() {
-        // Its last frame, sent when all others have ended, may be one that a server away did not hear.
+        // Its last frame, sent when all others have ended, may be one that a server away did not
+        // hear.
         assert_seen(Sin::IgnoresOneTerminal, |tally, broken| {
             tally.unknown <= 1 && tally.lost > 0 && broken == tally.lost
         });

@@ -1,8 +1,9 @@
 //! A short canteen day on the example table: what a technician sees before the hardware is there.
 //!
-//! Every scene says what must come out. Balances are compared before and after, never with the table, so a
-//! ledger of earlier days does no harm; a refusal that an earlier day may have caused (the day's limit, an
-//! empty account) is no surprise. Amounts are drawn, so that no sale looks like one of a day that was cut short.
+//! Every scene says what must come out. Balances are compared before and after, never with the
+//! table, so a ledger of earlier days does no harm; a refusal that an earlier day may have caused
+//! (the day's limit, an empty account) is no surprise. Amounts are drawn, so that no sale looks
+//! like one of a day that was cut short.
 
 use std::io;
 use std::time::Duration;
@@ -37,8 +38,8 @@ pub struct Tally {
     pub collected: u32,
     /// Whatever never got its result.
     pub lost: u32,
-    /// Of a crowd: what got no result from a server that was away meanwhile, as a killed one is. Whether such a sale was charged stands
-    /// in the ledger alone.
+    /// Of a crowd: what got no result from a server that was away meanwhile, as a killed one is.
+    /// Whether such a sale was charged stands in the ledger alone.
     pub unknown: u32,
 }
 
@@ -82,8 +83,9 @@ const EXCUSES: [Reason; 7] =
 #[derive(Clone, Copy, Debug)]
 struct Before {
     balance: Option<Balance>,
-    /// Whether the server can know a sale that is tried again from a new one: not from a device that has never
-    /// confirmed anything, not where a late 109 may end the doubt before the second try arrives, not with codes.
+    /// Whether the server can know a sale that is tried again from a new one: not from a device
+    /// that has never confirmed anything, not where a late 109 may end the doubt before the second
+    /// try arrives, not with codes.
     is_told_apart: bool,
 }
 
@@ -625,8 +627,8 @@ mod tests {
         play(world, &habits, Random::new(2)).expect("sockets work")
     }
 
-    /// A day with an honest server. On a machine so busy that the server's thread stands still longer than a
-    /// device waits, honesty does not show: what counts is the best of three days.
+    /// A day with an honest server. On a machine so busy that the server's thread stands still
+    /// longer than a device waits, honesty does not show: what counts is the best of three days.
     fn honest_day(weather: Weather, confirm: Confirm) -> (Tally, u32, u32) {
         let is_good = |(tally, _, broken): &(Tally, u32, u32)| tally.lost == 0 && *broken == 0;
         let mut days = (0..3).map(|_| play_against(Sin::None, weather, confirm));

@@ -1,9 +1,11 @@
-//! One virtual device: what a terminal or a board does, as far as protocol.md knows it (*How the devices behave*).
+//! One virtual device: what a terminal or a board does, as far as protocol.md knows it (*How the
+//! devices behave*).
 //!
-//! A plain value: time and datagrams come in, datagrams and outcomes go out. It sends a frame three times in
-//! all until it hears 001, waits some seconds for the result, confirms each command with a 109, books a sale of
-//! a card on its white list itself when no answer comes, and sends such sales as 105s, one at a time, when
-//! the server answers again. It believes whatever it is sent: judging the server is the [`crate::judge`]'s.
+//! A plain value: time and datagrams come in, datagrams and outcomes go out. It sends a frame three
+//! times in all until it hears 001, waits some seconds for the result, confirms each command with a
+//! 109, books a sale of a card on its white list itself when no answer comes, and sends such sales
+//! as 105s, one at a time, when the server answers again. It believes whatever it is sent: judging
+//! the server is the [`crate::judge`]'s.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -40,7 +42,8 @@ pub struct Habits {
     pub upload_pause: Duration,
     /// The shape of its 109s.
     pub confirm: Confirm,
-    /// What stands behind a 103's time: the maker's table has a constant `2` there, meaning unknown.
+    /// What stands behind a 103's time: the maker's table has a constant `2` there, meaning
+    /// unknown.
     pub mode: Option<Text<8>>,
 }
 
@@ -232,7 +235,8 @@ pub struct Device {
 }
 
 impl Device {
-    /// A device whose frames count from `seq`, also after power-on. `clock` is what its clock shows now.
+    /// A device whose frames count from `seq`, also after power-on. `clock` is what its clock shows
+    /// now.
     pub fn new(machine: MachineNo, serial: Option<Serial>, seq: u16, clock: (Moment, Civil), habits: Habits) -> Self {
         Self {
             machine,

@@ -1,9 +1,10 @@
-//! The judge: whether the server kept the protocol's promises to one device (protocol.md; design.md, sections 1, 8, 10).
+//! The judge: whether the server kept the protocol's promises to one device (protocol.md;
+//! design.md, sections 1, 8, 10).
 //!
-//! It stands between the bad network and the server: it sees what really went out and what really came back,
-//! also what the simulated network then loses. It reads bytes only and knows nothing of the device's state, so
-//! neither can hide the other's mistakes. Each rule stands beside its words in [`Judge::receive`] and
-//! [`Judge::end`].
+//! It stands between the bad network and the server: it sees what really went out and what really
+//! came back, also what the simulated network then loses. It reads bytes only and knows nothing of
+//! the device's state, so neither can hide the other's mistakes. Each rule stands beside its words
+//! in [`Judge::receive`] and [`Judge::end`].
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,8 +23,8 @@ const CASES_MAX: usize = 32;
 /// How much later than its limit something may arrive on a busy machine.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// So soon comes the 001 of a server that lives: a frame that is sent again later than that was not heard. Two copies that a bad network
-/// makes of one are closer together.
+/// So soon comes the 001 of a server that lives: a frame that is sent again later than that was not
+/// heard. Two copies that a bad network makes of one are closer together.
 pub const HEARD_WITHIN: Duration = Duration::from_millis(80);
 
 /// What the judge must know of the server's settings and of the way to it.
@@ -96,7 +97,8 @@ impl Judge {
         Self { terms, cases: VecDeque::new(), confirms: VecDeque::new(), confirmed: 0, is_confirming: false }
     }
 
-    /// A datagram went out to the server. Gives when the copy before it went out, if the server did not hear that one.
+    /// A datagram went out to the server. Gives when the copy before it went out, if the server did
+    /// not hear that one.
     pub fn sent(&mut self, now: Moment, datagram: &[u8]) -> Option<Moment> {
         if let Some(case) = self.cases.iter_mut().find(|case| case.frame == datagram) {
             case.copies += 1;
@@ -212,12 +214,14 @@ impl Judge {
         self.confirmed
     }
 
-    /// Whether a 109 for an approval really went out: from then on the server counts the device as confirming.
+    /// Whether a 109 for an approval really went out: from then on the server counts the device as
+    /// confirming.
     pub fn is_confirming(&self) -> bool {
         self.is_confirming
     }
 
-    /// A 109 went out: it is about the newest result, unless it was overtaken on the way or names another one.
+    /// A 109 went out: it is about the newest result, unless it was overtaken on the way or names
+    /// another one.
     fn confirm(&mut self, now: Moment, seq: FrameSeq, rest: &[u8]) {
         if self.confirms.iter().any(|confirm| confirm == seq.as_bytes()) {
             return;
@@ -333,7 +337,8 @@ fn remember<T>(queue: &mut VecDeque<T>, value: T) {
     queue.push_back(value);
 }
 
-/// Whether a 109's fields may be about this result: it names no code, or this one and no other card or number.
+/// Whether a 109's fields may be about this result: it names no code, or this one and no other card
+/// or number.
 fn names(rest: &[u8], result: &[u8]) -> bool {
     let subject: &[u8] = match Reply::parse(result) {
         Some(Reply::Decline { subject, .. } | Reply::Approve { subject, .. }) => subject,
@@ -425,7 +430,8 @@ mod tests {
     const SHUT: &str = "< 051,00007,8888888888,no,20,1,3";
     const RELEASE: &str = "< 011,00002,8888888888,5.50,2026-11-22 12:00:00,00000009";
 
-    /// Runs a story: a frame, a reply after `<`, or a number of milliseconds that pass. Gives the first breach.
+    /// Runs a story: a frame, a reply after `<`, or a number of milliseconds that pass. Gives the
+    /// first breach.
     fn verdict(steps: &[&str]) -> Result<(), String> {
         let terms = Terms { resend_max: 4, door_ttl: Duration::from_secs(3), is_ordered: true };
         let mut judge = Judge::new(terms);

@@ -1,8 +1,10 @@
-//! Virtual card terminals and door boards: to try posgate without hardware, and to test it (protocol.md).
+//! Virtual card terminals and door boards: to try posgate without hardware, and to test it
+//! (protocol.md).
 //!
-//! `posgate-sim day` plays a short canteen day on `deploy/example`; `crowd` lets many terminals loose; the other
-//! commands send one frame. Devices behave as protocol.md says, the network is as bad as asked for, and a
-//! judge compares everything the server really says with what the protocol promises. Not part of the router's package.
+//! `posgate-sim day` plays a short canteen day on `deploy/example`; `crowd` lets many terminals
+//! loose; the other commands send one frame. Devices behave as protocol.md says, the network is as
+//! bad as asked for, and a judge compares everything the server really says with what the protocol
+//! promises. Not part of the router's package.
 
 mod args;
 mod cast;

@@ -1,7 +1,8 @@
 //! The world around the devices: their sockets, the time, and a network as bad as one likes.
 //!
-//! One thread drives everything. A datagram passes, on its way out, the simulated network and then the judge; on its
-//! way back, the judge and then the simulated network: what was lost here is never held against the server.
+//! One thread drives everything. A datagram passes, on its way out, the simulated network and then
+//! the judge; on its way back, the judge and then the simulated network: what was lost here is
+//! never held against the server.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -39,10 +40,11 @@ pub struct Finished {
     pub ask: Ask,
     /// How it ended, as the device saw it.
     pub outcome: Outcome,
-    /// Whether the server really said this of this frame: on a bad network a late copy of an earlier result
-    /// may be taken for it, since results do not name their frame.
+    /// Whether the server really said this of this frame: on a bad network a late copy of an
+    /// earlier result may be taken for it, since results do not name their frame.
     pub is_own: bool,
-    /// Whether nobody can know what came of it: it got no answer, and the server was away meanwhile.
+    /// Whether nobody can know what came of it: it got no answer, and the server was away
+    /// meanwhile.
     pub is_unknown: bool,
     /// From the first send to the first 001.
     pub heard_after: Option<Duration>,
@@ -65,10 +67,11 @@ struct Station {
     heard_after: Option<Duration>,
 }
 
-/// When the server was away, as a killed one is until its new start, judged from what the devices see of it.
+/// When the server was away, as a killed one is until its new start, judged from what the devices
+/// see of it.
 ///
-/// Whoever was told "heard" by a server that died gets no result from it, and no server promises one then. A server that lives and hears
-/// everybody has no such excuse.
+/// Whoever was told "heard" by a server that died gets no result from it, and no server promises
+/// one then. A server that lives and hears everybody has no such excuse.
 #[derive(Debug, Default)]
 struct Outages {
     /// When the newest frame was sent that the server did not hear.
@@ -97,7 +100,8 @@ impl Outages {
         self.replied_at = now;
     }
 
-    /// Whether the server was away since: it did not hear what somebody sent after it had heard this frame.
+    /// Whether the server was away since: it did not hear what somebody sent after it had heard
+    /// this frame.
     fn may_have_cut_off(&self, heard_at: Moment) -> bool {
         self.unheard_at.is_some_and(|unheard_at| unheard_at >= heard_at)
     }

@@ -1,7 +1,9 @@
-//! Orders that a slip of the hand makes dear: a person at a terminal is asked, unless `--yes` says so already.
+//! Orders that a slip of the hand makes dear: a person at a terminal is asked, unless `--yes` says
+//! so already.
 //!
-//! What always holds: nothing of such an order is sent before. A script is not asked, nor does the control socket ask: a program does not
-//! slip, and an order that a script gave before must not begin to fail.
+//! What always holds: nothing of such an order is sent before. A script is not asked, nor does the
+//! control socket ask: a program does not slip, and an order that a script gave before must not
+//! begin to fail.
 
 use posgate::lang::tr;
 use posgate::tr;

@@ -1,7 +1,7 @@
 //! `ctl topup --file` and its like: a file of orders, validated whole, then done in order.
 //!
-//! What always holds: the server looks at every row before the first is done, and says which were done before under the same
-//! name (`--for`); what the file comes to is told before it begins.
+//! What always holds: the server looks at every row before the first is done, and says which were
+//! done before under the same name (`--for`); what the file comes to is told before it begins.
 
 use posgate::lang::tr;
 use posgate::tr;
@@ -19,7 +19,8 @@ use posgate::files::problem::{PROBLEMS_SHOWN_MAX, typed};
 use super::{Call, Ended, Options, Signature, refusal};
 use crate::commands::{EXIT_IO, print_problems};
 
-/// Lines on their way at once: the server commits as many in one turn as it takes, and its answers fit its buffer.
+/// Lines on their way at once: the server commits as many in one turn as it takes, and its answers
+/// fit its buffer.
 const WINDOW: usize = 32;
 
 /// Bytes of a file: 32,768 rows of 1,024.
@@ -150,7 +151,8 @@ impl Before {
     }
 }
 
-/// The answer where a file was not done, or not whole: a sentence, what is wrong, line by line, and which lines were done before.
+/// The answer where a file was not done, or not whole: a sentence, what is wrong, line by line, and
+/// which lines were done before.
 fn refused(path: &Path, sentence: &str, mut problems: Vec<String>, before: &Before) -> Ended {
     let more = problems.len().saturating_sub(PROBLEMS_SHOWN_MAX);
     problems.truncate(PROBLEMS_SHOWN_MAX);
@@ -280,7 +282,8 @@ fn complaint(file: &File, row: &Row, answer: &Value) -> String {
     format!("{}:{}: {}", file.path.display(), row.line, refusal(answer))
 }
 
-/// Sends every row and takes the answers in order, some on their way at once, until `take` says that it is enough.
+/// Sends every row and takes the answers in order, some on their way at once, until `take` says
+/// that it is enough.
 fn exchange(
     call: &mut Call,
     signature: &Signature,

@@ -15,7 +15,8 @@ use posgate::desk::control::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::host::clock::Clock;
 
-/// How long a server may take for one answer (design.md, section 3): a reload of a large table on a small router, a slow flash.
+/// How long a server may take for one answer (design.md, section 3): a reload of a large table on a
+/// small router, a slow flash.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection.
@@ -75,7 +76,8 @@ impl Lost {
     }
 }
 
-/// Connects, and waits no longer for that either: a server that is stopped takes no connections, and the kernel keeps some waiting.
+/// Connects, and waits no longer for that either: a server that is stopped takes no connections,
+/// and the kernel keeps some waiting.
 fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let seconds = i64::try_from(PATIENCE.as_secs()).expect("it is short");
@@ -118,7 +120,8 @@ impl Link {
     /// Sends a line.
     ///
     /// # Errors
-    /// If it is longer than the server takes; a broken connection is told by [`Link::receive`], for the server may have said why.
+    /// If it is longer than the server takes; a broken connection is told by [`Link::receive`], for
+    /// the server may have said why.
     pub(super) fn send(&mut self, line: &str) -> Result<(), Lost> {
         if line.len() > CONTROL_LINE_MAX {
             let sentence = tr!(

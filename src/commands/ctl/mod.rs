@@ -1,8 +1,10 @@
-//! `posgate ctl`: talks to the running server over its control socket (design.md, section 3; docs/desk.md).
+//! `posgate ctl`: talks to the running server over its control socket (design.md, section 3;
+//! docs/desk.md).
 //!
-//! Each command is one line to the server, or several pages of a list, or a file of orders. What always holds: the exit code is 0
-//! only when it is done and durable; an order's key is known to whoever ordered it before it is sent, so that after a lost
-//! connection the same order can be sent again and is done once.
+//! Each command is one line to the server, or several pages of a list, or a file of orders. What
+//! always holds: the exit code is 0 only when it is done and durable; an order's key is known to
+//! whoever ordered it before it is sent, so that after a lost connection the same order can be sent
+//! again and is done once.
 
 mod confirm;
 mod file;
@@ -135,8 +137,8 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     Ok(Asked::Command(code))
 }
 
-/// Why the server said no. In Chinese by the reason, with the word that is the same in every language and the sentence that names
-/// cards and amounts.
+/// Why the server said no. In Chinese by the reason, with the word that is the same in every
+/// language and the sentence that names cards and amounts.
 fn refusal(answer: &Value) -> String {
     let sentence = answer.text("error").unwrap_or_else(|| {
         tr("the server answered what this program does not understand", "服务器的应答这个程序看不懂")
@@ -275,7 +277,8 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     }
 }
 
-/// The socket: of the command line, or of the configuration. With it, the ledger's directory, if the configuration was read.
+/// The socket: of the command line, or of the configuration. With it, the ledger's directory, if
+/// the configuration was read.
 fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
     let control = options.path("control").map(Path::to_owned);
     if let (Some(path), None) = (&control, options.path("config")) {

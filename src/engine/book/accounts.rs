@@ -1,8 +1,10 @@
-//! Accounts that get another name, cards that get another account, and numbers that get another holder (design.md, sections 5 and 8).
+//! Accounts that get another name, cards that get another account, and numbers that get another
+//! holder (design.md, sections 5 and 8).
 //!
-//! What always holds: amounts summed over an account are its balance, under the old name and the new one. Where a purse goes on under
-//! another name, two `link` entries say so: `to=` takes all out of the one, `from=` puts it into the other. They are one write; if only
-//! the first of them survived it, [`Book::halfway`] gives it, and a start writes the second before anything else.
+//! What always holds: amounts summed over an account are its balance, under the old name and the
+//! new one. Where a purse goes on under another name, two `link` entries say so: `to=` takes all
+//! out of the one, `from=` puts it into the other. They are one write; if only the first of them
+//! survived it, [`Book::halfway`] gives it, and a start writes the second before anything else.
 //!
 //! | entry | card | detail | |
 //! |---|---|---|---|
@@ -94,8 +96,9 @@ impl Book {
         Some(Named { card, named: self.account(row.account).id, account })
     }
 
-    /// Cards that a table puts on an account that is somebody's by the ledger, and that they were not on before: a typing slip, rows that
-    /// shifted, or a second card for one purse (design.md, section 5). `before` gives the account that the table before it names.
+    /// Cards that a table puts on an account that is somebody's by the ledger, and that they were
+    /// not on before: a typing slip, rows that shifted, or a second card for one purse (design.md,
+    /// section 5). `before` gives the account that the table before it names.
     pub fn put_on_used_accounts<'a>(
         &'a self,
         records: &'a [CardRecord],
@@ -110,8 +113,8 @@ impl Book {
         })
     }
 
-    /// Where what an account held at an entry is today: the row of that account, or of the one that all of it went to since. `None` if
-    /// that cannot be told any more.
+    /// Where what an account held at an entry is today: the row of that account, or of the one that
+    /// all of it went to since. `None` if that cannot be told any more.
     pub fn purse_of(&self, account: &str, at: EntrySeq) -> Option<u32> {
         let mut row = self.account_row(account)?;
         let mut at = at;
@@ -132,19 +135,22 @@ impl Book {
         self.account(name).is_free && core::iter::successors(gone(&name), gone).take(LINKS_MAX).any(|row| row == of)
     }
 
-    /// The account of who had a card's number at that time, if another holder has it since, and the entry since which.
+    /// The account of who had a card's number at that time, if another holder has it since, and the
+    /// entry since which.
     pub fn former_holder(&self, card: CardNo, at: Civil) -> Option<(EntrySeq, Option<u32>)> {
         let reissue = self.reissues.find(card.value()).filter(|reissue| at < reissue.at).last()?;
         let purse = |row: u32| self.purse_of(&self.account(row).id, reissue.seq).unwrap_or(row);
         Some((reissue.seq, reissue.account.map(purse)))
     }
 
-    /// The entry since which another holder has the number of the card that an entry is of, if the entry is older.
+    /// The entry since which another holder has the number of the card that an entry is of, if the
+    /// entry is older.
     pub fn reissued_since(&self, card: CardNo, entry: EntrySeq) -> Option<EntrySeq> {
         self.reissues.find(card.value()).filter(|reissue| entry < reissue.seq).last().map(|reissue| reissue.seq)
     }
 
-    /// The entry that took all out of an account, where the one that puts it into another is missing: the power went between them.
+    /// The entry that took all out of an account, where the one that puts it into another is
+    /// missing: the power went between them.
     pub fn halfway(&self) -> Option<&Entry> {
         self.halfway.first()
     }
@@ -154,7 +160,8 @@ impl Book {
         self.account_row(id).is_some() || !self.accounts.is_full()
     }
 
-    /// The row of an account that a link is about to name, made if it is new; `None` if there is no room.
+    /// The row of an account that a link is about to name, made if it is new; `None` if there is no
+    /// room.
     pub fn account_for_link(&mut self, id: &AccountId) -> Option<u32> {
         self.find_or_add_account(id)
     }
@@ -164,8 +171,9 @@ impl Book {
         self.cards.iter().any(|card| card.account == Some(row))
     }
 
-    /// Before the number of a card of the table is given to another holder, or a card whose own account the table never opened comes to the one
-    /// that its row names: what the row states counts from now on, also where another card's row has the account in the table.
+    /// Before the number of a card of the table is given to another holder, or a card whose own
+    /// account the table never opened comes to the one that its row names: what the row states
+    /// counts from now on, also where another card's row has the account in the table.
     pub fn open_held_back(&mut self, row: u32) {
         let account = &mut self.accounts[row as usize];
         if !account.is_opened {
@@ -190,7 +198,8 @@ impl Book {
         if from.is_none() && !is_reissue {
             return;
         }
-        // What the table says that it opens with is nobody's any more: its card came with figures of its own, or with none.
+        // What the table says that it opens with is nobody's any more: its card came with figures
+        // of its own, or with none.
         self.accounts[account as usize].is_opened = true;
         let from = from.and_then(|from| self.account_row(&from)).filter(|from| *from != account);
         match (entry.card, from) {
@@ -223,7 +232,8 @@ impl Book {
         (account.is_balance_held_back, account.are_uses_held_back) = (true, true);
     }
 
-    /// A card is on another account, and so are those before it: what a terminal books late for them is the same holder's.
+    /// A card is on another account, and so are those before it: what a terminal books late for
+    /// them is the same holder's.
     fn put_on(&mut self, card: CardNo, account: u32) {
         let mut next = self.card_row(card.value());
         for _ in 0..=LINKS_MAX {
@@ -234,7 +244,8 @@ impl Book {
         }
     }
 
-    /// Another holder has the number: nothing that was said of the card, or that it bought, is of this one.
+    /// Another holder has the number: nothing that was said of the card, or that it bought, is of
+    /// this one.
     fn reissue(&mut self, entry: &Entry, card: CardNo, account: u32) {
         let Some(row) = self.card_row(card.value()) else { return };
         let state = &mut self.cards[row as usize];

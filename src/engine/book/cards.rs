@@ -1,8 +1,9 @@
-//! Cards as the ledger knows them: whose account they move, what the operator said of them, which follows which, and what each
-//! bought today (design.md, sections 5 and 7).
+//! Cards as the ledger knows them: whose account they move, what the operator said of them, which
+//! follows which, and what each bought today (design.md, sections 5 and 7).
 //!
-//! What always holds: a card that follows another by a `link` carries on its account and its days, and the other is closed;
-//! what counts for a card, or is taken back by a void, counts for all that carry its days on.
+//! What always holds: a card that follows another by a `link` carries on its account and its days,
+//! and the other is closed; what counts for a card, or is taken back by a void, counts for all that
+//! carry its days on.
 
 use super::day::{DayCounts, PeriodId, PeriodNames};
 use super::{Book, Mismatch, account_in, orders};
@@ -22,7 +23,8 @@ pub(super) struct CardState {
     pub(super) was: Option<u64>,
     /// The card that follows it.
     pub(super) heir: Option<u64>,
-    /// Fingerprint of the account that the card table had for it when it was closed, if the ledger had none; else 0.
+    /// Fingerprint of the account that the card table had for it when it was closed, if the ledger
+    /// had none; else 0.
     pub(super) closed_on: u64,
     pub(super) days: DayCounts,
 }
@@ -61,13 +63,15 @@ impl CardHistory<'_> {
 impl Book {
     // ---------------------------------------------------------------- answers
 
-    /// The account that a card is on by the ledger, whether the table still has the card or not; `None`: it never moved money.
+    /// The account that a card is on by the ledger, whether the table still has the card or not;
+    /// `None`: it never moved money.
     pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
         self.card_state(card)?.account
     }
 
-    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no room. `reserved` places
-    /// are kept for others: cards that nobody knows must not take those of the table.
+    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no
+    /// room. `reserved` places are kept for others: cards that nobody knows must not take those of
+    /// the table.
     pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
         let free = CARDS_MAX - self.cards.len();
         if self.card_state(card).is_none() && free <= reserved {
@@ -92,19 +96,22 @@ impl Book {
         self.card_state(card)?.heir.map(CardNo::from_value)
     }
 
-    /// Whether the card was closed while the table had it on another account than this one, and the ledger had it on none.
+    /// Whether the card was closed while the table had it on another account than this one, and the
+    /// ledger had it on none.
     pub fn was_closed_on_another(&self, card: CardNo, account: u32) -> bool {
         let closed_on = self.card_state(card).map_or(0, |state| state.closed_on);
         closed_on != 0 && closed_on != fnv1a(self.account(account).id.as_bytes())
     }
 
-    /// The cards before this one, each followed by the next: the newest first, at most [`LINKS_MAX`].
+    /// The cards before this one, each followed by the next: the newest first, at most
+    /// [`LINKS_MAX`].
     pub fn ancestors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
         let before = |card: &CardNo| self.link_of(*card).map(|(was, _)| was);
         core::iter::successors(before(&card), before).take(LINKS_MAX)
     }
 
-    /// Whether the ledger may come to know all of these cards: there is room for those that it does not know.
+    /// Whether the ledger may come to know all of these cards: there is room for those that it does
+    /// not know.
     pub fn has_room_for(&self, cards: &[CardNo]) -> bool {
         let new = cards.iter().filter(|card| !self.knows_card(**card)).count();
         new <= CARDS_MAX - self.cards.len()
@@ -138,7 +145,8 @@ impl Book {
         }
         let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
-        // Once a card moved money its account stays, whatever the table says later: only a link gives it another.
+        // Once a card moved money its account stays, whatever the table says later: only a link
+        // gives it another.
         state.account = state.account.or(account);
         match entry.kind {
             Kind::Void if entry.is_counted() => self.give_back(entry, row),
@@ -186,8 +194,8 @@ impl Book {
         self.change_days(row, |days| days.take_back(day, fen, period, !entry.is_partial()));
     }
 
-    /// Changes the days of a card, and of those that carry them on: also what a terminal books late for a card that was replaced,
-    /// or a void would give its heir what was never counted there.
+    /// Changes the days of a card, and of those that carry them on: also what a terminal books late
+    /// for a card that was replaced, or a void would give its heir what was never counted there.
     fn change_days(&mut self, row: u32, change: impl Fn(&mut DayCounts)) {
         let mut next = Some(row);
         // A circle, which no order makes, ends.
@@ -199,21 +207,24 @@ impl Book {
         }
     }
 
-    /// A card that follows another carries on its account and what it bought today, beside its own; the other is closed.
+    /// A card that follows another carries on its account and what it bought today, beside its own;
+    /// the other is closed.
     fn link(&mut self, entry: &Entry, new: CardNo, account: Option<u32>) -> Result<(), Mismatch> {
         let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
         let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
         state.marks.apply(Mark::Closed);
         state.heir = Some(new.value());
-        // What a terminal books late for it is its holder's, also where it never moved money and its row is gone.
+        // What a terminal books late for it is its holder's, also where it never moved money and
+        // its row is gone.
         state.account = state.account.or(account);
         let days = state.days;
         let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
         state.was = Some(old.value());
         state.account = account.or(state.account);
-        // A holder who is not to pay does not pay with another card. That the old one was lost says nothing of the new one.
+        // A holder who is not to pay does not pay with another card. That the old one was lost says
+        // nothing of the new one.
         if entry.detail.get("status").is_some_and(|status| status.is(CardStatus::Frozen.word())) {
             state.marks.apply(Mark::Frozen);
         }

@@ -1,4 +1,5 @@
-//! Whether two books are one state: that of the service that ran, and that of its ledger replayed (design.md, section 1).
+//! Whether two books are one state: that of the service that ran, and that of its ledger replayed
+//! (design.md, section 1).
 
 use alloc::collections::BTreeMap;
 use core::fmt::Debug;
@@ -8,8 +9,9 @@ use super::{Account, Book, CardState};
 use crate::engine::model::{Balance, EntrySeq};
 
 impl Book {
-    /// What of the other book is not as in this one, in words for a programmer; `None` if they answer every question
-    /// alike. Rows may stand in another order, and what only a run knows (monotonic times) does not count.
+    /// What of the other book is not as in this one, in words for a programmer; `None` if they
+    /// answer every question alike. Rows may stand in another order, and what only a run knows
+    /// (monotonic times) does not count.
     pub fn difference(&self, other: &Self) -> Option<String> {
         differ("head", &self.head, &other.head)
             .or_else(|| differ("newest", &self.newest, &other.newest))
@@ -31,7 +33,8 @@ impl Book {
     }
 
     fn accounts_by_name(&self) -> BTreeMap<&str, impl PartialEq + Debug + '_> {
-        // What the table says counts as far as it is still to be opened; an account on which no card is may open with nothing, or not at all.
+        // What the table says counts as far as it is still to be opened; an account on which no
+        // card is may open with nothing, or not at all.
         let opening = |account: &Account| account.unopened().filter(|opening| *opening != (Balance::ZERO, 0));
         let kept = self.accounts.iter().filter(move |account| account.has_moved || opening(account).is_some());
         let shown = move |account: &Account| {
@@ -52,7 +55,8 @@ impl Book {
     }
 
     fn memories_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        // A device that was registered once and never wrote an entry has an empty row in the run, and none in a replay.
+        // A device that was registered once and never wrote an entry has an empty row in the run,
+        // and none in a replay.
         let kept = self.memories.iter().filter(|memory| memory.is_pinned || memory.last != EntrySeq(0));
         kept.map(|memory| (memory.machine, memory.as_replayed())).collect()
     }

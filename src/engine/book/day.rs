@@ -1,13 +1,14 @@
 //! What a card bought today: the sums and counts behind day limits and period limits.
 //!
-//! Counts come from the entries' own `day=` and `period=`, never from today's configuration (design.md,
-//! section 7). A card keeps two days, since a meal period may cross midnight and an offline sale may be
-//! yesterday's; a day older than both is counted nowhere.
+//! Counts come from the entries' own `day=` and `period=`, never from today's configuration
+//! (design.md, section 7). A card keeps two days, since a meal period may cross midnight and an
+//! offline sale may be yesterday's; a day older than both is counted nowhere.
 
 use crate::engine::limits::{PERIOD_NAMES_MAX, PERIODS_PER_DAY_MAX};
 use crate::engine::model::{AccountId, Date};
 
-/// An offline sale may be this old and count for its own day; days further ahead of a sale's are no days that were.
+/// An offline sale may be this old and count for its own day; days further ahead of a sale's are no
+/// days that were.
 const AHEAD_DAYS: i32 = 40;
 
 /// A period's place in the list of all names that the ledger ever used.
@@ -136,8 +137,9 @@ impl DayCounts {
             return Some(&mut self.0[place]);
         }
         let older = usize::from(self.0[1].day < self.0[0].day);
-        // Both far ahead: either the clock was wrong when they were counted, and no real day would ever be counted again;
-        // or it is wrong now, and the newer one is today, whose count must stay.
+        // Both far ahead: either the clock was wrong when they were counted, and no real day would
+        // ever be counted again; or it is wrong now, and the newer one is today, whose count must
+        // stay.
         let is_dream = self.0[older].day > day.0.saturating_add(AHEAD_DAYS);
         if !is_dream && self.0[older].day >= day.0 {
             return None;
@@ -153,8 +155,8 @@ impl DayCounts {
         }
     }
 
-    /// Takes back `fen`, and the sale too if it `is_whole`, from its own day. A day that is not kept has nothing to give back, and gets no
-    /// place: it would drive out one that counts.
+    /// Takes back `fen`, and the sale too if it `is_whole`, from its own day. A day that is not
+    /// kept has nothing to give back, and gets no place: it would drive out one that counts.
     pub fn take_back(&mut self, day: Date, fen: i64, period: Option<PeriodId>, is_whole: bool) {
         if let Some(count) = self.0.iter_mut().find(|count| count.day == day.0) {
             count.take_back(fen, period.filter(|_| is_whole));
@@ -259,7 +261,8 @@ mod tests {
         }
         assert_eq!(days.sales(Date(100), names.find("p0").unwrap()), 1);
         assert_eq!(days.sales(Date(100), names.find("p9").unwrap()), 2);
-        // Of a card that was replaced they count for the next one, whatever that one has of its own.
+        // Of a card that was replaced they count for the next one, whatever that one has of its
+        // own.
         let ninth = names.find("p9").unwrap();
         let mut heir = DayCounts::default();
         heir.carry_on(&days);

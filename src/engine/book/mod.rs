@@ -1,8 +1,9 @@
-//! The state of the business: what applying the ledger's entries in order gives (design.md, section 1).
+//! The state of the business: what applying the ledger's entries in order gives (design.md, section
+//! 1).
 //!
-//! [`Book::apply`] is the only writer. Live frames and recovery both go through it, so memory after a restart
-//! is memory before it. The book decides nothing: it answers what an account holds, what a card bought today,
-//! whether a frame was seen, which sales are in doubt.
+//! [`Book::apply`] is the only writer. Live frames and recovery both go through it, so memory after
+//! a restart is memory before it. The book decides nothing: it answers what an account holds, what
+//! a card bought today, whether a frame was seen, which sales are in doubt.
 
 mod accounts;
 mod cards;
@@ -39,7 +40,8 @@ use crate::engine::model::{
     MachineNo, Money, Mono, Order, Serial, Stamp, UnitNo,
 };
 
-/// Records without a believed time that are compared: those of one card and amount share a hash, and anybody can send many.
+/// Records without a believed time that are compared: those of one card and amount share a hash,
+/// and anybody can send many.
 const TIMELESS_LOOKED_AT_MAX: usize = 64;
 
 /// An account: what it holds by the ledger, and what the table says it opens with.
@@ -57,8 +59,8 @@ pub struct Account {
     /// What the table's rows state for it. A figure counts unless it is held back.
     stated_balance: Balance,
     stated_uses: i32,
-    /// Whether only rows state the balance whose cards the ledger has on other accounts: it counts only for a card whose number is given to
-    /// another holder.
+    /// Whether only rows state the balance whose cards the ledger has on other accounts: it counts
+    /// only for a card whose number is given to another holder.
     is_balance_held_back: bool,
     /// The same of the uses.
     are_uses_held_back: bool,
@@ -67,7 +69,8 @@ pub struct Account {
     has_moved: bool,
     /// Whether the table puts a card on it that the ledger does not put elsewhere.
     in_table: bool,
-    /// Where all that it held went, and when: its name was changed, or its card has another account since. Then the name is free.
+    /// Where all that it held went, and when: its name was changed, or its card has another account
+    /// since. Then the name is free.
     gone_to: Option<GoneTo>,
     /// Whether nobody used the name again since.
     is_free: bool,
@@ -107,8 +110,9 @@ impl Account {
         (balance, if self.are_uses_held_back { 0 } else { self.stated_uses })
     }
 
-    /// Takes what a row of the table states; `is_elsewhere`: the ledger has its card on another account. Rows that share an account state
-    /// the same figures, or leave them to another; `cards` saw to that.
+    /// Takes what a row of the table states; `is_elsewhere`: the ledger has its card on another
+    /// account. Rows that share an account state the same figures, or leave them to another;
+    /// `cards` saw to that.
     fn take_stated(&mut self, balance: Option<Balance>, uses: Option<i32>, is_elsewhere: bool) {
         if let Some(balance) = balance.filter(|balance| *balance != Balance::ZERO) {
             self.is_balance_held_back =
@@ -153,8 +157,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// What the answer that an entry stands for says of the account: `left=`, where its sum in the ledger is not what the holder has, else
-    /// the figures after the entry.
+    /// What the answer that an entry stands for says of the account: `left=`, where its sum in the
+    /// ledger is not what the holder has, else the figures after the entry.
     fn told_by(entry: &Entry) -> Option<Self> {
         let left = entry.detail.get("left").and_then(|left| left.0.split_once('/'));
         let left = left.and_then(|(balance, uses)| {
@@ -179,7 +183,8 @@ pub struct Doubt {
     pub tried: Moment,
     /// When the terminal says that was, if it is believed.
     pub tried_at: Option<Civil>,
-    /// Paid by code: whose answer never came may swipe the card, but no record of a card's sale says this very second.
+    /// Paid by code: whose answer never came may swipe the card, but no record of a card's sale
+    /// says this very second.
     is_scan: bool,
     is_settled: bool,
     /// Whether a 105 was taken for it: another one is another sale.
@@ -206,7 +211,8 @@ impl Row for Doubt {
     }
 }
 
-/// A 105's identity (design.md, section 8): device, record address, card, amount, kind and raw time, without seq.
+/// A 105's identity (design.md, section 8): device, record address, card, amount, kind and raw
+/// time, without seq.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfflineId {
     /// The terminal's number.
@@ -252,7 +258,8 @@ impl OfflineId {
     }
 }
 
-/// The amount of a 105, whatever was done with it: one that is listed today may be matched tomorrow, when `offline_max` is another.
+/// The amount of a 105, whatever was done with it: one that is listed today may be matched
+/// tomorrow, when `offline_max` is another.
 fn amount_of_record(entry: &Entry) -> Option<Money> {
     let claimed = || Money::parse(entry.detail.get("claimed")?.0.as_bytes());
     entry.detail.asked().or_else(claimed)
@@ -271,7 +278,8 @@ struct Offline {
     at: Moment,
     /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
     is_sale: bool,
-    /// Whether it took a sale, or a sale it: one record takes one sale. Of an entry without effect: whether an operator settled it.
+    /// Whether it took a sale, or a sale it: one record takes one sale. Of an entry without effect:
+    /// whether an operator settled it.
     is_taken: bool,
 }
 
@@ -280,7 +288,8 @@ struct Offline {
 pub enum Known {
     /// It was entered here, and is the same record.
     Entered(EntrySeq),
-    /// It may be the record of this entry once more, or another sale: nothing but their looks says so.
+    /// It may be the record of this entry once more, or another sale: nothing but their looks says
+    /// so.
     Maybe(EntrySeq),
 }
 
@@ -398,8 +407,9 @@ pub struct Book {
     periods: PeriodNames,
     orders: Orders,
     reissues: History<Reissue, { 2 * REISSUES_KEPT_MIN }, { 4 * REISSUES_KEPT_MIN }>,
-    /// The last entry, if it is the first of two: what an account held left it, and has not come to the other yet. At most one; not an
-    /// `Option`, whose `None` is not all zero bits, so that a `static` of the book would stand in the program whole.
+    /// The last entry, if it is the first of two: what an account held left it, and has not come to
+    /// the other yet. At most one; not an `Option`, whose `None` is not all zero bits, so that a
+    /// `static` of the book would stand in the program whole.
     halfway: heapless::Vec<Entry, 1>,
 }
 
@@ -428,8 +438,8 @@ impl Book {
         }
     }
 
-    /// Back to before the first entry. What the configuration and the table say stays: who is registered, the accounts' opening
-    /// figures, and the rows that cards point at.
+    /// Back to before the first entry. What the configuration and the table say stays: who is
+    /// registered, the accounts' opening figures, and the rows that cards point at.
     pub fn rewind(&mut self) {
         if self.accounts.iter().any(|account| account.in_table) {
             for account in &mut self.accounts {
@@ -460,7 +470,8 @@ impl Book {
         self.forget_entries();
     }
 
-    /// Forgets what entries alone tell: all but accounts and devices, of which the table and the configuration tell too.
+    /// Forgets what entries alone tell: all but accounts and devices, of which the table and the
+    /// configuration tell too.
     fn forget_entries(&mut self) {
         self.head = EntrySeq(0);
         self.newest = None;
@@ -494,8 +505,9 @@ impl Book {
         let account = self.apply_figures(entry)?;
         self.apply_card(entry, account)?;
         self.apply_account(entry, account);
-        // Before a sale is among its doubts: a device that comes back counts those there are.
-        // What only tells of a device that is not remembered makes none of those forgotten that must not be.
+        // Before a sale is among its doubts: a device that comes back counts those there are. What
+        // only tells of a device that is not remembered makes none of those forgotten that must not
+        // be.
         let is_kept = matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan);
         let remembered = entry.machine.filter(|machine| is_kept || self.has_place_for(*machine));
         let device = remembered.map(|machine| self.find_or_add_memory(machine));
@@ -510,7 +522,8 @@ impl Book {
     }
 
     fn apply_clock(&mut self, entry: &Entry) {
-        // The clock was set, or is believed again: what was counted for later days is of no day that was.
+        // The clock was set, or is believed again: what was counted for later days is of no day
+        // that was.
         let was_believed = self.newest == self.newest_ok;
         if entry.clock == ClockState::Ok && (entry.kind == Kind::Clock || !was_believed) {
             let today = entry.time.civil().date();
@@ -545,7 +558,8 @@ impl Book {
     fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
         let known = self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == *id);
-        // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row that only the table made.
+        // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row
+        // that only the table made.
         let is_lasting = entry.is_lasting();
         let row = match known {
             Some(row) => row,
@@ -597,7 +611,8 @@ impl Book {
                     self.count_doubts();
                 }
             }
-            // A void in part leaves the sale standing, and with it the doubt: the terminal may still send it as a 105.
+            // A void in part leaves the sale standing, and with it the doubt: the terminal may
+            // still send it as a 105.
             Kind::Void if entry.is_partial() => (),
             Kind::Repeat => {
                 let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
@@ -689,8 +704,9 @@ impl Book {
         }
     }
 
-    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the table go. Gives the
-    /// accounts whose new figures are ignored: they are opened, and the ledger is the truth (design.md, section 5).
+    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the
+    /// table go. Gives the accounts whose new figures are ignored: they are opened, and the ledger
+    /// is the truth (design.md, section 5).
     ///
     /// # Errors
     /// The number of accounts that would be needed, if they do not fit; nothing has changed then.
@@ -700,7 +716,8 @@ impl Book {
         names.sort_unstable();
         names.dedup();
         let is_new = |name: &&&str| !self.account_row(name).is_some_and(|row| self.accounts[row as usize].has_moved);
-        // A purse that the last stop left on its way needs its other account, or a start could not let it arrive.
+        // A purse that the last stop left on its way needs its other account, or a start could not
+        // let it arrive.
         let halfway = self.halfway().and_then(|first| account_in(first, "to"));
         let is_on_its_way =
             halfway.is_some_and(|to| is_new(&&to.as_str()) && names.binary_search(&to.as_str()).is_err());
@@ -718,7 +735,8 @@ impl Book {
         }
         table.install(records, |record| {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
-            // Which account a card is on is opening data too: once it moved money the ledger says it, and its row opens no other.
+            // Which account a card is on is opening data too: once it moved money the ledger says
+            // it, and its row opens no other.
             let is_elsewhere = self.account_of_card(record.card).is_some_and(|own| own != row);
             let account = &mut self.accounts[row as usize];
             account.in_table |= !is_elsewhere;
@@ -795,7 +813,8 @@ impl Book {
         self.clock_floor
     }
 
-    /// What an older copy of the ledger lacks, and the `start` that says so, until a person has seen that.
+    /// What an older copy of the ledger lacks, and the `start` that says so, until a person has
+    /// seen that.
     pub fn rolled_back(&self) -> Option<(Gone, EntrySeq)> {
         self.rolled_back
     }
@@ -825,7 +844,8 @@ impl Book {
         self.orders.used(order)
     }
 
-    /// Whether orders of the same file may be forgotten: of one that is not remembered nobody knows whether it was done.
+    /// Whether orders of the same file may be forgotten: of one that is not remembered nobody knows
+    /// whether it was done.
     pub fn has_forgotten_names(&self, order: &Order) -> bool {
         self.orders.has_forgotten(order)
     }
@@ -850,15 +870,16 @@ impl Book {
         self.memory(machine).is_some_and(|memory| memory.frames().next().is_some())
     }
 
-    /// Whether the device is remembered, or finds a place for that: a registered one gives way to none, and one with a sale in doubt would be
-    /// charged again.
+    /// Whether the device is remembered, or finds a place for that: a registered one gives way to
+    /// none, and one with a sale in doubt would be charged again.
     pub fn has_place_for(&self, machine: MachineNo) -> bool {
         let may_give_way = |memory: &Memory| !memory.is_pinned && memory.doubts == 0;
         let is_remembered = self.memories_row(machine.value()).is_some();
         is_remembered || !self.memories.is_full() || self.memories.iter().any(may_give_way)
     }
 
-    /// Whether one of the device's last frames that were answered was about this card or command number.
+    /// Whether one of the device's last frames that were answered was about this card or command
+    /// number.
     pub fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
         self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))
     }
@@ -909,8 +930,8 @@ impl Book {
         self.memory(machine).map_or(0, |memory| memory.doubts)
     }
 
-    /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the oldest first. It looks at all doubts: for
-    /// a person who asks.
+    /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the
+    /// oldest first. It looks at all doubts: for a person who asks.
     pub fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
         let own = self.doubts.rows().filter(move |doubt| !doubt.is_settled && doubt.card == card.value());
         own.map(|doubt| (doubt.seq, doubt.asked))
@@ -933,8 +954,8 @@ impl Book {
         self.voided(sale).is_some_and(|voided| voided.is_whole)
     }
 
-    /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far as it is remembered: in the
-    /// device's last frames or among the sales that were in doubt once.
+    /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far
+    /// as it is remembered: in the device's last frames or among the sales that were in doubt once.
     pub fn sale_at(
         &self,
         machine: MachineNo,
@@ -950,8 +971,9 @@ impl Book {
         kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 
-    /// What is known of a 105: of one whose time was believed that is certain. An equal one without a believed time is the same record
-    /// as long as `is_recent` says of the newest of them; later its slot may have been used again.
+    /// What is known of a 105: of one whose time was believed that is certain. An equal one without
+    /// a believed time is the same record as long as `is_recent` says of the newest of them; later
+    /// its slot may have been used again.
     pub fn offline(&self, id: &OfflineId, is_recent: impl Fn(&Moment) -> bool) -> Option<Known> {
         let is_same = |offline: &&Offline| {
             offline.id.rest == id.rest && same_device(offline.id.serial.as_ref(), id.serial.as_ref())
@@ -971,7 +993,8 @@ impl Book {
         Some(Known::Maybe(booked.unwrap_or(newest).seq))
     }
 
-    /// The offline sale of this card, amount and believed time that no sale was taken for: a 103 that comes after its own 105.
+    /// The offline sale of this card, amount and believed time that no sale was taken for: a 103
+    /// that comes after its own 105.
     pub fn offline_at(
         &self,
         machine: MachineNo,
@@ -986,7 +1009,8 @@ impl Book {
         sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.seq)
     }
 
-    /// Whether an operator settled what was entered of a 105 without effect, as far as that is remembered.
+    /// Whether an operator settled what was entered of a 105 without effect, as far as that is
+    /// remembered.
     pub fn is_claim_settled(&self, claim: EntrySeq) -> bool {
         self.offline.entry(claim).is_some_and(|offline| !offline.is_sale && offline.is_taken)
     }
@@ -1035,7 +1059,8 @@ impl Book {
         Some(row as usize)
     }
 
-    /// The device's row; when all are taken, that of the device idle longest, save registered ones and those in doubt.
+    /// The device's row; when all are taken, that of the device idle longest, save registered ones
+    /// and those in doubt.
     fn find_or_add_memory(&mut self, machine: MachineNo) -> usize {
         self.find_or_add_memory_of(machine.value())
     }
@@ -1055,8 +1080,8 @@ impl Book {
             self.by_machine.insert(hash_number(machine), number, |row| hash_number(memories[row as usize].machine));
             return row;
         };
-        // Where every device is registered or in doubt, one gives way all the same: to a registered one, or to a sale that is in the ledger
-        // since the configuration was another.
+        // Where every device is registered or in doubt, one gives way all the same: to a registered
+        // one, or to a sale that is in the ledger since the configuration was another.
         let idle_longest = (0..self.memories.len()).min_by_key(|row| {
             let memory = &self.memories[*row];
             (memory.is_pinned, memory.doubts > 0, memory.last)
@@ -1085,9 +1110,10 @@ fn asked_amount(entry: &Entry) -> Money {
     }
 }
 
-/// Whether two frames under one machine number are of one device as far as serials tell: equal, or one has none.
-/// The ledger keeps no addresses, and a terminal's may change between a sale and its upload; a sale taken for
-/// another's is found in the ledger, a sale charged twice is not. Who may use a machine number is decided before.
+/// Whether two frames under one machine number are of one device as far as serials tell: equal, or
+/// one has none. The ledger keeps no addresses, and a terminal's may change between a sale and its
+/// upload; a sale taken for another's is found in the ledger, a sale charged twice is not. Who may
+/// use a machine number is decided before.
 fn same_device(one: Option<&Serial>, other: Option<&Serial>) -> bool {
     one.is_none() || other.is_none() || one == other
 }

@@ -1,9 +1,10 @@
-//! What operators ordered, as far as it must be known again: names, and what was voided of which sale (design.md, sections 3, 7
-//! and 8).
+//! What operators ordered, as far as it must be known again: names, and what was voided of which
+//! sale (design.md, sections 3, 7 and 8).
 //!
-//! What always holds: an order is known again by what its entry says, so a restart forgets none. A name stands for the
-//! same order only ([`Ask`] tells whether it is); under the name of a file of which an order may be forgotten, none that is not remembered is
-//! done; and of a sale that may have a void which is forgotten, nothing more is voided.
+//! What always holds: an order is known again by what its entry says, so a restart forgets none. A
+//! name stands for the same order only ([`Ask`] tells whether it is); under the name of a file of
+//! which an order may be forgotten, none that is not remembered is done; and of a sale that may
+//! have a void which is forgotten, nothing more is voided.
 
 use alloc::collections::BTreeMap;
 use core::fmt::Debug;
@@ -138,7 +139,8 @@ fn own(key: impl Iterator<Item = u8>) -> u64 {
     fnv1a_on(FNV1A, core::iter::once(0).chain(key))
 }
 
-/// What an order asks for, whoever gives it and why: a hash, the same from the order and from its entry.
+/// What an order asks for, whoever gives it and why: a hash, the same from the order and from its
+/// entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask(u64);
 
@@ -168,8 +170,8 @@ pub(super) fn replaced_card(entry: &Entry) -> Option<CardNo> {
     CardNo::parse(entry.detail.get("was")?.0.as_bytes())
 }
 
-/// A name that was used. It is kept as a hash: of 65,536 names two share one once in ten thousand million times, and then the
-/// second order is refused, for it asks for something else.
+/// A name that was used. It is kept as a hash: of 65,536 names two share one once in ten thousand
+/// million times, and then the second order is refused, for it asks for something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedName {
     /// The order's entry.
@@ -184,7 +186,8 @@ pub struct UsedName {
 }
 
 impl UsedName {
-    /// Whether the figures may be of this account. The entry of a word on a card names none: it moves none.
+    /// Whether the figures may be of this account. The entry of a word on a card names none: it
+    /// moves none.
     pub fn is_of(&self, account: &AccountId) -> bool {
         self.account.is_none_or(|hash| hash == hash_bytes(account.as_bytes()))
     }
@@ -349,7 +352,8 @@ impl Orders {
         self.names.find(name).next()
     }
 
-    /// Whether an order of the same file may be forgotten: then nobody knows of one that is not remembered whether it was done.
+    /// Whether an order of the same file may be forgotten: then nobody knows of one that is not
+    /// remembered whether it was done.
     pub(super) fn has_forgotten(&self, order: &Order) -> bool {
         let Key::For { name, .. } = &order.key else { return false };
         let file = self.files.find(Said::of(&order.act).file(name.bytes())).next();

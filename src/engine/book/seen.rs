@@ -1,4 +1,5 @@
-//! A device's last frames with the answers they got, and whether it confirms (design.md, sections 8 and 10).
+//! A device's last frames with the answers they got, and whether it confirms (design.md, sections 8
+//! and 10).
 
 use core::fmt;
 
@@ -11,8 +12,8 @@ use crate::engine::model::{
     CardNo, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Serial, Stamp,
 };
 
-/// What makes two frames of one device the same frame: code, seq, card (128: command number; 150: card, reader,
-/// door), asked amount and raw device time. Texts stand as 64-bit hashes.
+/// What makes two frames of one device the same frame: code, seq, card (128: command number; 150:
+/// card, reader, door), asked amount and raw device time. Texts stand as 64-bit hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameId {
     pub(super) code: u16,
@@ -24,8 +25,8 @@ pub struct FrameId {
 }
 
 impl FrameId {
-    /// The identity of the frame that an entry is made from. In replay the code and the amount come from the entry,
-    /// live they come from the frame: [`FrameId::of`].
+    /// The identity of the frame that an entry is made from. In replay the code and the amount come
+    /// from the entry, live they come from the frame: [`FrameId::of`].
     pub fn new(code: u16, entry: &Entry, asked: Money) -> Self {
         // A scan is named by its command number: whose card the code is, is found later.
         let card = if code == 128 { None } else { entry.card };
@@ -61,7 +62,8 @@ impl FrameId {
         (hash_number(mixed) >> 24) as u8
     }
 
-    /// The identity of the frame behind an entry of the ledger; `None` for entries that answer no frame.
+    /// The identity of the frame behind an entry of the ledger; `None` for entries that answer no
+    /// frame.
     pub fn of(entry: &Entry) -> Option<Self> {
         let code = match entry.kind {
             Kind::Charge => 103,
@@ -76,8 +78,8 @@ impl FrameId {
     }
 }
 
-/// When something happened. Within this run ages are exact; across a restart entry times are compared, and may
-/// say nothing (design.md, section 11).
+/// When something happened. Within this run ages are exact; across a restart entry times are
+/// compared, and may say nothing (design.md, section 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// `None`: before this start.
@@ -100,8 +102,9 @@ impl Moment {
         u64::try_from(now.stamp.wall.0.saturating_sub(self.stamp.wall.0)).ok()
     }
 
-    /// Milliseconds ago, as money counts them (design.md, section 8): within the run that began at `started` by the monotonic clock;
-    /// across it by entry times, but never less than the time since then, and exactly that where nobody knows.
+    /// Milliseconds ago, as money counts them (design.md, section 8): within the run that began at
+    /// `started` by the monotonic clock; across it by entry times, but never less than the time
+    /// since then, and exactly that where nobody knows.
     pub fn age_ms(&self, now: &Now, clock: ClockState, started: Mono) -> u64 {
         let known = self.known_age_ms(now, clock);
         match self.mono {
@@ -124,8 +127,9 @@ pub struct Outcome {
     pub sale: EntrySeq,
 }
 
-/// A terminal is not off and up again sooner than this, and no datagram is on its way for longer (inferred): a 101 that comes sooner after a
-/// sale was perhaps overtaken by it, and says nothing of frames that come later.
+/// A terminal is not off and up again sooner than this, and no datagram is on its way for longer
+/// (inferred): a 101 that comes sooner after a sale was perhaps overtaken by it, and says nothing
+/// of frames that come later.
 const POWER_CYCLE_MS: i64 = 15_000;
 
 /// A frame and its answer.
@@ -176,7 +180,8 @@ impl Seen {
 /// The newest answers of a device; the oldest gives way.
 #[repr(C)]
 pub struct Window {
-    /// The [`FrameId::mark`]s of the answers: most frames are none of them, and that is seen without looking at them.
+    /// The [`FrameId::mark`]s of the answers: most frames are none of them, and that is seen
+    /// without looking at them.
     marks: [u8; RECENT_FRAMES_MAX],
     /// Where the oldest stands.
     oldest: usize,
@@ -349,8 +354,9 @@ impl Memory {
         self.frames.find(serial, id).or_else(|| self.keys.as_ref().filter(|seen| seen.is(serial, id)))
     }
 
-    /// The device started, and counts its frames anew: one that nothing but its number names, of a sale that the device confirmed, is
-    /// another sale when it comes once more. Frames of the last [`POWER_CYCLE_MS`] before the 101 stay: it may have been overtaken by them.
+    /// The device started, and counts its frames anew: one that nothing but its number names, of a
+    /// sale that the device confirmed, is another sale when it comes once more. Frames of the last
+    /// [`POWER_CYCLE_MS`] before the 101 stay: it may have been overtaken by them.
     pub(super) fn begin_anew(&mut self, at: Moment, is_confirmed: impl Fn(EntrySeq) -> bool) {
         self.frames.retain(|seen| match seen.outcome.kind {
             Kind::Charge | Kind::Meal | Kind::Scan | Kind::Repeat => {
@@ -409,8 +415,8 @@ impl Memory {
     }
 }
 
-/// Whether the entry answers a frame that may come again. Another device's frame under this machine number, a
-/// device in quarantine and unreadable frames are answered anew each time.
+/// Whether the entry answers a frame that may come again. Another device's frame under this machine
+/// number, a device in quarantine and unreadable frames are answered anew each time.
 pub fn is_answer(entry: &Entry) -> bool {
     match entry.detail.reason() {
         Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed) => false,

@@ -1,5 +1,6 @@
-//! The book as lines of text, and back: what `snapshot.tsv` holds between its first and its last line (design.md, sections
-//! 7 and 9). The file itself is the ledger's business; here nothing does IO.
+//! The book as lines of text, and back: what `snapshot.tsv` holds between its first and its last
+//! line (design.md, sections 7 and 9). The file itself is the ledger's business; here nothing does
+//! IO.
 //!
 //! ```text
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
@@ -22,9 +23,10 @@
 //! void    seq sale fen whole
 //! ```
 //!
-//! What always holds: [`Book::restore_line`] of every line that [`Book::emit`] wrote, on a book before its first entry, and then
-//! [`Book::resume`], gives what applying the entries gives. What only a run knows (monotonic times) and what only the table says
-//! (opening figures, who is registered) is not in it. As many lines are written as rows are in use, and none is allocated.
+//! What always holds: [`Book::restore_line`] of every line that [`Book::emit`] wrote, on a book
+//! before its first entry, and then [`Book::resume`], gives what applying the entries gives. What
+//! only a run knows (monotonic times) and what only the table says (opening figures, who is
+//! registered) is not in it. As many lines are written as rows are in use, and none is allocated.
 
 use core::fmt::{self, Display, Write as _};
 use core::str::FromStr;
@@ -42,7 +44,8 @@ use crate::engine::model::{
     Wall,
 };
 
-/// Bytes of one line. The longest are a frame's, below 350, and a card's: 112 and twice 145 for a day of eight periods.
+/// Bytes of one line. The longest are a frame's, below 350, and a card's: 112 and twice 145 for a
+/// day of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
 
 pub(super) type Line = heapless::String<LINE_LEN_MAX>;
@@ -194,8 +197,8 @@ impl Book {
         }
     }
 
-    /// Takes the next line of [`Book::emit`] into a book before its first entry. After an error the book is of no use and must
-    /// be rewound.
+    /// Takes the next line of [`Book::emit`] into a book before its first entry. After an error the
+    /// book is of no use and must be rewound.
     ///
     /// # Errors
     /// What is wrong with the line.
@@ -694,7 +697,8 @@ pub(crate) mod tests {
         (*seed >> 33) % below
     }
 
-    /// An entry that may follow those in the book: of any kind, with whatever columns such an entry has, and some it has not.
+    /// An entry that may follow those in the book: of any kind, with whatever columns such an entry
+    /// has, and some it has not.
     pub(crate) fn random_entry(book: &Book, seed: &mut u64) -> Entry {
         let seq = book.head().next();
         let kind = match draw(seed, 5) {
@@ -994,7 +998,8 @@ pub(crate) mod tests {
         assert!(last(&key(66_234)).is_some() && last(&row(66_235)).is_some());
         assert!(last(&key(3)).is_none() && last(&row(7)).is_none());
         assert!(!ran.has_forgotten_names(&row(98_993)) && !restored.has_forgotten_names(&row(98_993)));
-        // Of the last 4,096 voids each is known; a sale before the forgotten ones might have been voided.
+        // Of the last 4,096 voids each is known; a sale before the forgotten ones might have been
+        // voided.
         assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.fen), None);
         assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.fen == 0));
     }

@@ -95,7 +95,8 @@ impl Mark {
     }
 }
 
-/// The marks that stand on a card: each was set, and is ended, by its own order, so none hides another.
+/// The marks that stand on a card: each was set, and is ended, by its own order, so none hides
+/// another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     is_frozen: bool,
@@ -104,7 +105,8 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Those that bear these words, which stand between commas; `None` for a word of none of them. Empty: none.
+    /// Those that bear these words, which stand between commas; `None` for a word of none of them.
+    /// Empty: none.
     pub fn from_words(words: &str) -> Option<Self> {
         let mut marks = Self::default();
         for word in words.split(',').filter(|word| !word.is_empty()) {
@@ -168,7 +170,8 @@ impl GroupSet {
         self.0 & other.0 != 0
     }
 
-    /// Whether a rule that names these groups holds for a card of `groups`: a rule that names none holds for all.
+    /// Whether a rule that names these groups holds for a card of `groups`: a rule that names none
+    /// holds for all.
     pub const fn admits(self, groups: Self) -> bool {
         self.is_empty() || self.meets(groups)
     }
@@ -177,7 +180,8 @@ impl GroupSet {
 /// A PIN of one to eight digits. It is compared, and never written anywhere.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
-    /// The number that a 1 and the digits make: zeros before them count, and a table's row without a PIN takes no room for one.
+    /// The number that a 1 and the digits make: zeros before them count, and a table's row without
+    /// a PIN takes no room for one.
     marked: NonZeroU32,
 }
 
@@ -191,7 +195,8 @@ impl Pin {
         NonZeroU32::new(marked).map(|marked| Self { marked })
     }
 
-    /// The digits as they were keyed: only for a virtual device's frame, which is how a PIN reaches a server.
+    /// The digits as they were keyed: only for a virtual device's frame, which is how a PIN reaches
+    /// a server.
     pub fn digits(&self) -> Text<8> {
         let mut text = Text::<9>::new();
         write!(text, "{}", self.marked).expect("a PIN has at most eight digits");
@@ -295,7 +300,8 @@ impl CardRow {
 
 /// All cards in service, found by number or member code in O(1).
 pub struct CardTable {
-    /// At most [`CARDS_MAX`]. Not in the static of the tables: with it a router of 64 MB would not map the program.
+    /// At most [`CARDS_MAX`]. Not in the static of the tables: with it a router of 64 MB would not
+    /// map the program.
     rows: Option<Box<[CardRow]>>,
     /// At most [`CARD_TEXT_MAX`].
     text: Option<Box<[u8]>>,

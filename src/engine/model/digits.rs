@@ -1,5 +1,5 @@
-//! ASCII digits without `core::fmt`: every frame and every ledger line holds some, and its machinery costs more than
-//! the rest of a line.
+//! ASCII digits without `core::fmt`: every frame and every ledger line holds some, and its
+//! machinery costs more than the rest of a line.
 
 /// The digits of 0 to 99.
 const PAIRS: [[u8; 2]; 100] = {
@@ -17,7 +17,8 @@ fn last_pair(value: u32) -> [u8; 2] {
     PAIRS[(value % 100) as usize]
 }
 
-/// Writes `value` into the whole of `place`, zero-padded; what does not fit is left out at the front.
+/// Writes `value` into the whole of `place`, zero-padded; what does not fit is left out at the
+/// front.
 pub fn fill(place: &mut [u8], value: u32) {
     let mut rest = value;
     let mut pairs = place.rchunks_exact_mut(2);
@@ -87,7 +88,8 @@ pub fn pair(tens: u8, units: u8) -> Option<u32> {
 /// Bytes of the longest number: 20 digits of a u64, a sign and a point.
 const LEN_MAX: usize = 22;
 
-/// Writes a whole number at the beginning of `place`, which holds 20 bytes at least, and says how many it took.
+/// Writes a whole number at the beginning of `place`, which holds 20 bytes at least, and says how
+/// many it took.
 #[inline]
 pub fn put_whole(place: &mut [u8], value: u64) -> usize {
     match u32::try_from(value) {
@@ -122,8 +124,8 @@ pub fn put_signed(place: &mut [u8], value: i64) -> usize {
     len + put_whole(&mut place[len..], value.unsigned_abs())
 }
 
-/// Writes fen as yuan, two decimals and a minus before what is below zero, at the beginning of `place`, which holds 22 bytes at least; says how
-/// many it took.
+/// Writes fen as yuan, two decimals and a minus before what is below zero, at the beginning of
+/// `place`, which holds 22 bytes at least; says how many it took.
 #[inline]
 pub fn put_yuan(place: &mut [u8], fen: i64) -> usize {
     let amount = fen.unsigned_abs();

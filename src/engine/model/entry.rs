@@ -1,7 +1,7 @@
 //! One ledger entry: every column of design.md, section 7, as values.
 //!
-//! The ledger's text is made of these and read back into these; the book's state is what applying them in
-//! order gives. Entries carry no crc: that belongs to the chain of lines.
+//! The ledger's text is made of these and read back into these; the book's state is what applying
+//! them in order gives. Entries carry no crc: that belongs to the chain of lines.
 
 use core::fmt::{self, Write as _};
 
@@ -159,7 +159,8 @@ kinds! {
     Branch "branch"
     /// A person has seen that the ledger was an older copy; `ref` is the `start` that said so.
     Acknowledge "acknowledge"
-    /// A kind of a later version: read, never written. It moves its account as its amounts say, and means nothing else.
+    /// A kind of a later version: read, never written. It moves its account as its amounts say, and
+    /// means nothing else.
     Other "other"
 }
 
@@ -209,7 +210,8 @@ pub struct Entry {
     pub account: Option<AccountId>,
     /// Column 10: the signed effect on the balance.
     pub amount: Option<Balance>,
-    /// Column 11: the signed effect on the subsidy purse; zero where an account is concerned, until that purse has rules.
+    /// Column 11: the signed effect on the subsidy purse; zero where an account is concerned, until
+    /// that purse has rules.
     pub subsidy: Option<Balance>,
     /// Column 12: the signed effect on the uses.
     pub uses: Option<i32>,
@@ -265,7 +267,8 @@ impl Entry {
         self.at_device().filter(|_| self.detail.get("invalid").is_none())
     }
 
-    /// Whether the entry counts for its card's day and period: not a stored sale whose time was not believed, nor a void of one.
+    /// Whether the entry counts for its card's day and period: not a stored sale whose time was not
+    /// believed, nor a void of one.
     pub fn is_counted(&self) -> bool {
         match self.kind {
             Kind::Offline | Kind::Void => self.detail.get("invalid").is_none(),
@@ -298,13 +301,14 @@ impl Entry {
         self.kind == Kind::Void && self.detail.get("rest").is_some()
     }
 
-    /// Whether the entry says something of its account and card that outlives a table without them, be it a sale of nothing.
+    /// Whether the entry says something of its account and card that outlives a table without them,
+    /// be it a sale of nothing.
     pub fn is_lasting(&self) -> bool {
         self.moves() || self.sales() != 0 || matches!(self.kind, Kind::Status | Kind::Link | Kind::Open)
     }
 
-    /// Whether nothing may rest on the entry before it is durable: its kind says so, or it is a duress
-    /// alarm, which is committed too (design.md, section 7).
+    /// Whether nothing may rest on the entry before it is durable: its kind says so, or it is a
+    /// duress alarm, which is committed too (design.md, section 7).
     pub fn is_committed(&self) -> bool {
         self.kind.is_committed() || self.is_duress()
     }
@@ -315,8 +319,8 @@ impl Entry {
     }
 }
 
-/// The `detail` column: words `key=value`, one space between; `%`, space, `=` and control characters of a
-/// value as `%XX`. Kept as the ledger writes it.
+/// The `detail` column: words `key=value`, one space between; `%`, space, `=` and control
+/// characters of a value as `%XX`. Kept as the ledger writes it.
 #[derive(Clone, Copy)]
 pub struct Detail {
     /// UTF-8; what is behind its end is left over.
@@ -393,7 +397,8 @@ impl Detail {
         true
     }
 
-    /// Adds a word. A value that does not fit any more is cut at a character; it never spoils the words before it.
+    /// Adds a word. A value that does not fit any more is cut at a character; it never spoils the
+    /// words before it.
     pub fn push(&mut self, key: &str, value: impl fmt::Display) {
         if self.begin(key) {
             // A full column cuts the value: what was written of it stands.
@@ -401,7 +406,8 @@ impl Detail {
         }
     }
 
-    /// Adds a word whose value has nothing to escape: digits, or a word of ours. The same as [`Detail::push`], for sales.
+    /// Adds a word whose value has nothing to escape: digits, or a word of ours. The same as
+    /// [`Detail::push`], for sales.
     pub fn push_plain(&mut self, key: &str, value: &str) {
         self.push_bytes(key, value.as_bytes());
     }

@@ -1,18 +1,22 @@
-//! How the number of one card looks elsewhere: a reader that sends its bytes in another order, or fewer of them, and what is printed on it.
+//! How the number of one card looks elsewhere: a reader that sends its bytes in another order, or
+//! fewer of them, and what is printed on it.
 //!
-//! A card holds four bytes or more. One reader sends them as a decimal number, another reversed, a third sends the last three as Wiegand 26 does; and
-//! people type what is printed: hexadecimal digits, or facility and number, `077,30211`. None of this is guessed at when a card pays: it only
-//! helps a person to find the row that was meant.
+//! A card holds four bytes or more. One reader sends them as a decimal number, another reversed, a
+//! third sends the last three as Wiegand 26 does; and people type what is printed: hexadecimal
+//! digits, or facility and number, `077,30211`. None of this is guessed at when a card pays: it
+//! only helps a person to find the row that was meant.
 
 use super::ids::CardNo;
 
 /// The last three bytes of a number.
 const LOW: u32 = 0xFF_FFFF;
 
-/// Forms that a person is shown: the first of [`each`]. The others only tell that two numbers are alike.
+/// Forms that a person is shown: the first of [`each`]. The others only tell that two numbers are
+/// alike.
 pub const LIKELY: usize = 3;
 
-/// Tells each other form of a card's number, with words for it: what "the form is". Numbers beyond 32 bits have none.
+/// Tells each other form of a card's number, with words for it: what "the form is". Numbers beyond
+/// 32 bits have none.
 pub fn each(card: CardNo, found: impl FnMut(CardNo, &'static str)) {
     first(card, usize::MAX, found);
 }

@@ -1,7 +1,8 @@
 //! Numbers and names as devices send them: digits with their width kept, short texts.
 //!
 //! Numbers compare by value, so `2` and `00002` are one machine, and echo as they were received
-//! (protocol.md, *Field formats*). None of them is ever computed with, save the frame number's distance.
+//! (protocol.md, *Field formats*). None of them is ever computed with, save the frame number's
+//! distance.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -10,8 +11,9 @@ use core::ops::Deref;
 use super::digits::number;
 use super::text::{Text, TooLong};
 
-/// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20 characters. Kept as it was written, and
-/// compared without regard to the case of ASCII letters: a label says `0A1B` where a frame says `0a1b`.
+/// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20
+/// characters. Kept as it was written, and compared without regard to the case of ASCII letters: a
+/// label says `0A1B` where a frame says `0a1b`.
 #[derive(Clone, Copy)]
 pub struct Serial(Text<20>);
 
@@ -72,8 +74,9 @@ impl fmt::Debug for Serial {
 
 /// An account's name. At most 24 bytes of UTF-8.
 ///
-/// It is either the table's, a text such as a student or staff number (编号), or a card's own: [`OWN_MARK`] and the card's ten digits
-/// ([`CardNo::own_account`]). The table's never begin with the mark, so the two never meet, whatever numbers people choose.
+/// It is either the table's, a text such as a student or staff number (编号), or a card's own:
+/// [`OWN_MARK`] and the card's ten digits ([`CardNo::own_account`]). The table's never begin with
+/// the mark, so the two never meet, whatever numbers people choose.
 pub type AccountId = Text<24>;
 
 /// What a card's own account begins with, and no other.
@@ -93,7 +96,8 @@ pub fn owner_of(account: &str) -> Option<CardNo> {
 /// Digits of the longest numbers that devices send.
 pub const DIGITS_MAX: usize = 10;
 
-/// One to ten decimal digits, their width kept, and the number that they are: it is asked for far more often than it is read.
+/// One to ten decimal digits, their width kept, and the number that they are: it is asked for far
+/// more often than it is read.
 #[derive(Clone, Copy)]
 struct Digits {
     value: u64,
@@ -192,7 +196,8 @@ digits_type! {
     MachineNo
 }
 digits_type! {
-    /// A device's frame number (包序列号), 5 digits by habit: echoed as received. It likely wraps at 65535.
+    /// A device's frame number (包序列号), 5 digits by habit: echoed as received. It likely wraps
+    /// at 65535.
     FrameSeq
 }
 digits_type! {
@@ -200,7 +205,8 @@ digits_type! {
     CardNo
 }
 digits_type! {
-    /// A reader's or a door's number on a board (读头号, 门号): compared by value, echoed as received.
+    /// A reader's or a door's number on a board (读头号, 门号): compared by value, echoed as
+    /// received.
     UnitNo
 }
 

@@ -1,7 +1,7 @@
 //! The values everything else speaks in: money, numbers, times, entries, cards and rules.
 //!
-//! No module here does IO, reads a clock or knows the wire or the ledger's text. Each type carries its
-//! rule: a value that exists is valid.
+//! No module here does IO, reads a clock or knows the wire or the ledger's text. Each type carries
+//! its rule: a value that exists is valid.
 
 pub mod card;
 pub mod digits;

@@ -1,6 +1,7 @@
 //! Money in fen (分), the hundredth of a yuan: never a float.
 //!
-//! On the wire and in the ledger an amount is yuan with two decimals (protocol.md, *Field formats*).
+//! On the wire and in the ledger an amount is yuan with two decimals (protocol.md, *Field
+//! formats*).
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -8,7 +9,8 @@ use core::ops::{Add, AddAssign, Neg, Sub};
 
 use super::digits::{Decimal, number, pair};
 
-/// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section 6).
+/// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section
+/// 6).
 ///
 /// In memory it is one fen more: a limit that a card does not have takes no room of its own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,8 +35,8 @@ impl Money {
         self.0.get() - 1
     }
 
-    /// Reads digits, or digits, a point and one or two digits; `None` for anything else or more than
-    /// [`Money::MAX`] (design.md, section 6, *malformed*).
+    /// Reads digits, or digits, a point and one or two digits; `None` for anything else or more
+    /// than [`Money::MAX`] (design.md, section 6, *malformed*).
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (yuan, fraction) = match text.iter().position(|byte| *byte == b'.') {
             None => (text, 0),
@@ -77,8 +79,8 @@ impl fmt::Display for Money {
     }
 }
 
-/// A signed sum: what an account holds, or an entry's effect on it. Below zero when an offline sale was
-/// recorded that the card could not cover, or within a credit.
+/// A signed sum: what an account holds, or an entry's effect on it. Below zero when an offline sale
+/// was recorded that the card could not cover, or within a credit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Balance(i64);
 

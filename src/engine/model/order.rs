@@ -1,8 +1,9 @@
 //! What an operator orders: money at a desk, a card's state, a door (design.md, sections 3 and 7).
 //!
-//! An order says who gives it, and has a name: a key of its own, or what a file is for, the card and a count. The same order
-//! under the same name again gets the first result and does nothing, also after a restart; another one is refused. The control socket
-//! reads orders, the server obeys them, the ledger keeps them.
+//! An order says who gives it, and has a name: a key of its own, or what a file is for, the card
+//! and a count. The same order under the same name again gets the first result and does nothing,
+//! also after a restart; another one is refused. The control socket reads orders, the server obeys
+//! them, the ledger keeps them.
 
 use super::card::Mark;
 use super::entry::{EntrySeq, Kind};
@@ -14,11 +15,12 @@ use crate::engine::limits::NAME_LEN_MAX;
 /// Who orders: a name as people know it, at most 32 bytes of UTF-8.
 pub type Operator = Text<32>;
 
-/// A key that a person or a program gave an order, at most 40 bytes of printable ASCII without spaces.
+/// A key that a person or a program gave an order, at most 40 bytes of printable ASCII without
+/// spaces.
 pub type KeyText = Text<40>;
 
-/// What a file of orders is for, such as `2026-12`: at most 40 bytes of UTF-8, signs of ASCII, and letters and digits of any script
-/// ([`is_purpose`]).
+/// What a file of orders is for, such as `2026-12`: at most 40 bytes of UTF-8, signs of ASCII, and
+/// letters and digits of any script ([`is_purpose`]).
 pub type Purpose = Text<40>;
 
 /// A holder's name as the card table keeps it: GBK, cut to its length.
@@ -47,8 +49,8 @@ pub struct Order {
 pub enum Key {
     /// A key of its own.
     Own(KeyText),
-    /// A row of a file: it is named by this, its command and its card (design.md, section 8). So it is the same row wherever it stands in the
-    /// file, and however the file was saved.
+    /// A row of a file: it is named by this, its command and its card (design.md, section 8). So it
+    /// is the same row wherever it stands in the file, and however the file was saved.
     For {
         /// What the file is for.
         name: Purpose,
@@ -57,7 +59,8 @@ pub enum Key {
     },
 }
 
-/// Whether a text may say what a file is for. No blanks and no full-width signs: two names that look alike would be two payments.
+/// Whether a text may say what a file is for. No blanks and no full-width signs: two names that
+/// look alike would be two payments.
 pub fn is_purpose(text: &str) -> bool {
     let is_wide = |character: char| matches!(character, '\u{FF00}'..='\u{FFEF}');
     let may_be =
@@ -133,7 +136,8 @@ pub enum Act {
         /// The card that follows it, in the table or not yet.
         new: CardNo,
     },
-    /// Puts a card on another account. From its own account (`@…`) all that it holds comes along; what a shared one holds stays there.
+    /// Puts a card on another account. From its own account (`@…`) all that it holds comes along;
+    /// what a shared one holds stays there.
     Account {
         /// The card.
         card: CardNo,
@@ -159,8 +163,8 @@ pub enum Act {
         /// Its door.
         door: UnitNo,
     },
-    /// Settles a stored sale that was entered without effect (`claimed=`), once: a correction about it, of nothing where it was
-    /// booked before.
+    /// Settles a stored sale that was entered without effect (`claimed=`), once: a correction about
+    /// it, of nothing where it was booked before.
     Settle {
         /// The entry without effect.
         claim: EntrySeq,

@@ -35,7 +35,8 @@ pub enum ClockTrust {
 pub struct Names(Vec<String>);
 
 impl Names {
-    /// The bit of a name, added if it is new; `None` beyond [`crate::engine::limits::GROUPS_MAX`] names.
+    /// The bit of a name, added if it is new; `None` beyond [`crate::engine::limits::GROUPS_MAX`]
+    /// names.
     pub fn intern(&mut self, name: &str) -> Option<GroupSet> {
         if self.lookup(name).is_empty() {
             if self.0.len() == crate::engine::limits::GROUPS_MAX {
@@ -150,7 +151,8 @@ pub struct DoorRule {
     pub passback_s: u32,
     /// 050's last number but one: likely relay seconds (inferred).
     pub relay_s: u32,
-    /// 050's last number: likely the door-left-open limit (inferred). An open door longer than this is an alarm.
+    /// 050's last number: likely the door-left-open limit (inferred). An open door longer than this
+    /// is an alarm.
     pub left_open_s: u32,
 }
 
@@ -186,7 +188,8 @@ pub enum Piece {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template(pub Vec<Piece>);
 
-/// The three numbers after a text, as the wire writes them (`20,0,1`): display seconds, then a flag and a sound (inferred).
+/// The three numbers after a text, as the wire writes them (`20,0,1`): display seconds, then a flag
+/// and a sound (inferred).
 pub type Trailer = super::text::Text<16>;
 
 /// `config text`: every text and number of the displays (design.md, section 6).
@@ -275,7 +278,8 @@ pub struct Rules {
     pub offline_max: Money,
     /// How long a machine number stays with the device that last used it.
     pub clash_window_s: u32,
-    /// So many wrong PINs of a card at a door, or of a door, within a minute stop them for a minute; 0: never.
+    /// So many wrong PINs of a card at a door, or of a door, within a minute stop them for a
+    /// minute; 0: never.
     pub pin_tries: u32,
     /// Frames a second from one address; 0: no limit.
     pub rate_source: u32,

@@ -7,8 +7,9 @@ use crate::engine::{gbk, words};
 
 /// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
 ///
-/// It is kept as bytes that are UTF-8: that is looked at where it is made, and where it is read as a `str`, which no sale does. What is
-/// behind its end is zero, so that two texts are compared and copied at the machine's width; the order of fields makes theirs that of `str`.
+/// It is kept as bytes that are UTF-8: that is looked at where it is made, and where it is read as
+/// a `str`, which no sale does. What is behind its end is zero, so that two texts are compared and
+/// copied at the machine's width; the order of fields makes theirs that of `str`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -131,10 +132,12 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// A value that may be a card's number, or hold one, for a message or the log: of its digits the last four, whatever stands around them.
+/// A value that may be a card's number, or hold one, for a message or the log: of its digits the
+/// last four, whatever stands around them.
 ///
-/// Every value that a person typed reaches people so. [`HiddenAccount`] is for accounts, which may be called as cards are, and
-/// [`CardNo::masked`](super::CardNo::masked) for what is known to be a card's number.
+/// Every value that a person typed reaches people so. [`HiddenAccount`] is for accounts, which may
+/// be called as cards are, and [`CardNo::masked`](super::CardNo::masked) for what is known to be a
+/// card's number.
 pub struct Hidden<'a>(pub &'a str);
 
 impl fmt::Display for Hidden<'_> {
@@ -158,7 +161,8 @@ impl fmt::Display for Hidden<'_> {
     }
 }
 
-/// An account for a message or the log: as [`Hidden`] if it may be a card's number, as a card's own is; a name such as `S2024001` stays whole.
+/// An account for a message or the log: as [`Hidden`] if it may be a card's number, as a card's own
+/// is; a name such as `S2024001` stays whole.
 pub struct HiddenAccount<'a>(pub &'a str);
 
 impl fmt::Display for HiddenAccount<'_> {
@@ -171,7 +175,8 @@ impl fmt::Display for HiddenAccount<'_> {
     }
 }
 
-/// A device's raw text for the log: of a number that is long enough for a card's, the last four digits.
+/// A device's raw text for the log: of a number that is long enough for a card's, the last four
+/// digits.
 pub struct Unnumbered<'a>(pub &'a str);
 
 impl fmt::Display for Unnumbered<'_> {
@@ -199,7 +204,8 @@ pub(super) fn is_utf8(bytes: &[u8]) -> bool {
     words::is_printable(bytes) || core::str::from_utf8(bytes).is_ok()
 }
 
-/// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but printable ASCII.
+/// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but
+/// printable ASCII.
 pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
     if !words::is_printable(bytes) {
         return None;
@@ -207,8 +213,8 @@ pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
     Text::of_utf8(bytes)
 }
 
-/// Takes whatever a device sent as a text for a person's terminal: what is not printable ASCII becomes `?`, what is beyond `N` is
-/// left out.
+/// Takes whatever a device sent as a text for a person's terminal: what is not printable ASCII
+/// becomes `?`, what is beyond `N` is left out.
 pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
     let bytes = &bytes[..bytes.len().min(N)];
     if let Some(text) = text_from(bytes) {
@@ -222,8 +228,9 @@ pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
     text
 }
 
-/// Takes whatever a device sent as a text of the ledger: GBK becomes UTF-8, control characters stay, for the ledger has escapes
-/// for them; what is no GBK, and a zero byte, which no line holds, becomes `?`; what is beyond `N` is left out.
+/// Takes whatever a device sent as a text of the ledger: GBK becomes UTF-8, control characters
+/// stay, for the ledger has escapes for them; what is no GBK, and a zero byte, which no line holds,
+/// becomes `?`; what is beyond `N` is left out.
 pub fn text_of_gbk<const N: usize>(bytes: &[u8]) -> Text<N> {
     if let Some(text) = text_from(bytes) {
         return text;

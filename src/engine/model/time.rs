@@ -1,8 +1,8 @@
 //! Two clocks, never confused: [`Mono`] drives timers, [`Wall`] stamps records.
 //!
-//! A router's wall clock jumps, so no timer looks at it, and no two wall times are subtracted except where
-//! design.md says so (sections 8 and 11). [`Civil`] is a date and time as a wall clock shows it, without a zone:
-//! what devices send and what meal periods are written in.
+//! A router's wall clock jumps, so no timer looks at it, and no two wall times are subtracted
+//! except where design.md says so (sections 8 and 11). [`Civil`] is a date and time as a wall clock
+//! shows it, without a zone: what devices send and what meal periods are written in.
 
 use core::fmt;
 
@@ -106,11 +106,13 @@ pub struct Now {
     pub mono: Mono,
     /// Stamps records.
     pub stamp: Stamp,
-    /// Whether the kernel says that its clock is disciplined (adjtimex); `false` where nobody asked.
+    /// Whether the kernel says that its clock is disciplined (adjtimex); `false` where nobody
+    /// asked.
     pub synchronized: bool,
 }
 
-/// A date and time as a wall clock shows it, in seconds since 1970-01-01 00:00:00 of that same clock. Years 1 to 9999.
+/// A date and time as a wall clock shows it, in seconds since 1970-01-01 00:00:00 of that same
+/// clock. Years 1 to 9999.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Civil(pub i64);
 
@@ -175,8 +177,8 @@ pub struct ZoneChange {
     pub after_s: i32,
 }
 
-/// All changes of a zone's offset that may matter, the oldest first. What holds: an offset is less than a day, and two changes
-/// are more than two days apart. A zone that never changes has none.
+/// All changes of a zone's offset that may matter, the oldest first. What holds: an offset is less
+/// than a day, and two changes are more than two days apart. A zone that never changes has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZoneChanges(Vec<ZoneChange>);
 
@@ -187,12 +189,14 @@ impl ZoneChanges {
         Self(changes)
     }
 
-    /// The instants, in seconds since 1970, at which a clock on the wall shows this: two where clocks go back, the earlier first.
-    /// Where they go forward it is never shown: the instant at which a clock that nobody has changed yet shows it. `offset_s` is the
-    /// offset of a zone that never changes.
+    /// The instants, in seconds since 1970, at which a clock on the wall shows this: two where
+    /// clocks go back, the earlier first. Where they go forward it is never shown: the instant at
+    /// which a clock that nobody has changed yet shows it. `offset_s` is the offset of a zone that
+    /// never changes.
     pub fn readings(&self, civil: Civil, offset_s: i32) -> Readings {
         let at = |offset_s: i32| civil.0.saturating_sub(i64::from(offset_s));
-        // No offset is a day, so only a change within a day of the civil time, read as UTC, can matter.
+        // No offset is a day, so only a change within a day of the civil time, read as UTC, can
+        // matter.
         let next = self.0.partition_point(|change| change.at_s <= civil.0.saturating_sub(86_400));
         let before = |change: &ZoneChange| change.before_s;
         let Some(change) = self.0.get(next).filter(|change| change.at_s < civil.0.saturating_add(86_400)) else {
@@ -371,8 +375,8 @@ impl DeviceTime {
         Self { civil: Civil::parse(raw.as_bytes()), raw }
     }
 
-    /// A 64-bit fingerprint of the raw time: equal times have equal ones, and different times, but once in 2^64, different ones. A date is written in one
-    /// way only, so it stands for itself.
+    /// A 64-bit fingerprint of the raw time: equal times have equal ones, and different times, but
+    /// once in 2^64, different ones. A date is written in one way only, so it stands for itself.
     pub fn mark(&self) -> u64 {
         self.civil.map_or_else(|| fnv1a(self.raw.as_bytes()), Civil::mark)
     }
@@ -382,8 +386,8 @@ fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
-/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, years 0 to 9999 (Howard Hinnant, *chrono-compatible
-/// low-level date algorithms*, `days_from_civil`).
+/// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, years 0 to 9999 (Howard
+/// Hinnant, *chrono-compatible low-level date algorithms*, `days_from_civil`).
 fn days_from_civil(year: u32, month: u32, day: u32) -> i32 {
     // Years begin in March; an era more, so that none is below zero.
     let (year, month) = if month <= 2 { (year + 399, month + 9) } else { (year + 400, month - 3) };

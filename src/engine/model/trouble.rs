@@ -2,8 +2,8 @@
 
 use super::time::Stamp;
 
-/// Bytes kept of the last line of trouble: what an operator needs to know where to look, and little enough for the
-/// control socket's answer.
+/// Bytes kept of the last line of trouble: what an operator needs to know where to look, and little
+/// enough for the control socket's answer.
 pub const TROUBLE_LEN_MAX: usize = 240;
 
 /// The last line of trouble, for status.
@@ -15,6 +15,7 @@ pub struct Trouble {
     pub is_error: bool,
     /// When it was logged.
     pub at: Stamp,
-    /// The line, cut at a character. Long runs of digits in quotes show their last four: a frame's bytes may be there.
+    /// The line, cut at a character. Long runs of digits in quotes show their last four: a frame's
+    /// bytes may be there.
     pub line: heapless::String<TROUBLE_LEN_MAX>,
 }

@@ -1,4 +1,5 @@
-//! Each rule alone, at its bounds, and beside the rule before it: the first that fails gives the reason.
+//! Each rule alone, at its bounds, and beside the rule before it: the first that fails gives the
+//! reason.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -158,7 +159,8 @@ fn a_validity_ends_at_midnight_whenever_the_business_day_begins() {
 
 // ---------------------------------------------------------------- sales
 
-/// Cards that fail this rule and every rule behind it: a swapped pair of rules gives another reason.
+/// Cards that fail this rule and every rule behind it: a swapped pair of rules gives another
+/// reason.
 #[test]
 fn the_first_rule_that_fails_gives_the_reason() {
     let config = "
@@ -329,7 +331,8 @@ fn a_period_across_midnight_belongs_to_the_day_it_began() {
     assert_eq!(canteen.pays_at(1, 100, "2026-11-23 22:00:00"), Ok(()));
 }
 
-/// Half past five is before the business day begins at six, so what begins then belongs to the day before; all of it.
+/// Half past five is before the business day begins at six, so what begins then belongs to the day
+/// before; all of it.
 #[test]
 fn a_period_that_begins_before_day_start_belongs_as_a_whole_to_the_day_it_began() {
     let config = "

@@ -1,7 +1,8 @@
-//! Fields between commas: taking them off a datagram, and putting them into a buffer (protocol.md, *Transport*).
+//! Fields between commas: taking them off a datagram, and putting them into a buffer (protocol.md,
+//! *Transport*).
 //!
-//! 0x2C never occurs inside a GBK character, and no byte of a character is an ASCII blank, so splitting and
-//! trimming happen on bytes, before anything is decoded.
+//! 0x2C never occurs inside a GBK character, and no byte of a character is an ASCII blank, so
+//! splitting and trimming happen on bytes, before anything is decoded.
 
 use core::fmt::{Display, Write as _};
 
@@ -17,7 +18,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// All fields of a datagram. NUL, CR, LF and blanks that some firmware sends behind the last one are no part of it.
+    /// All fields of a datagram. NUL, CR, LF and blanks that some firmware sends behind the last
+    /// one are no part of it.
     pub(super) fn of(datagram: &'a [u8]) -> Self {
         let mut frame = datagram;
         while let [before @ .., 0 | b'\r' | b'\n' | b' ' | b'\t'] = frame {

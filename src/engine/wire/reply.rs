@@ -1,6 +1,7 @@
 //! What the server says: one [`Reply`], one datagram (protocol.md, *Server → device*).
 //!
-//! Texts arrive here in GBK, ready for a display; nothing in them is looked at. `\n` and `{…}` pass through.
+//! Texts arrive here in GBK, ready for a display; nothing in them is looked at. `\n` and `{…}` pass
+//! through.
 
 use core::fmt;
 
@@ -64,7 +65,8 @@ impl ReplyCode {
         Self::ALL.into_iter().find(|code| code.number() == number)
     }
 
-    /// Whether the reply promises what a committed entry says, so that it leaves only after that entry's sync (design.md, section 1).
+    /// Whether the reply promises what a committed entry says, so that it leaves only after that
+    /// entry's sync (design.md, section 1).
     pub const fn rests_on_entry(self) -> bool {
         match self {
             Self::Approve | Self::Release | Self::Admit => true,
@@ -85,11 +87,12 @@ impl fmt::Display for ReplyCode {
 /// Stands in a 011 for a time that is no date: a device cannot drop the record otherwise.
 pub const INVALID_TIME: &[u8] = b"9999-99-99 99:99:99";
 
-/// Kept free behind a text: the trailer of at most 16 bytes, a 050's four numbers of at most ten, and six commas.
+/// Kept free behind a text: the trailer of at most 16 bytes, a 050's four numbers of at most ten,
+/// and six commas.
 const AFTER_TEXT_LEN_MAX: usize = 64;
 
-/// One datagram of the server. `text` is GBK; `trailer` is the three numbers after it, such as `20,0,1`:
-/// display seconds, then a flag and a sound (inferred).
+/// One datagram of the server. `text` is GBK; `trailer` is the three numbers after it, such as
+/// `20,0,1`: display seconds, then a flag and a sound (inferred).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// 000: where are you? Broadcast.
@@ -144,7 +147,8 @@ pub enum Reply<'a> {
         /// See [`Reply`].
         trailer: &'a [u8],
     },
-    /// 011: drop this record, send the next. All as received, save a time that is no date: [`INVALID_TIME`].
+    /// 011: drop this record, send the next. All as received, save a time that is no date:
+    /// [`INVALID_TIME`].
     Release {
         /// As received.
         machine: MachineNo,
@@ -206,9 +210,10 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Appends the datagram, at most [`REPLY_LEN_MAX`] bytes for any request that was parsed: a text longer
-    /// than [`TEXT_LEN_MAX`], or than what its request's own fields leave, is cut, and neither a character, a figure nor a line break is split.
-    /// If it does not fit `out`, `out` is left as it was.
+    /// Appends the datagram, at most [`REPLY_LEN_MAX`] bytes for any request that was parsed: a
+    /// text longer than [`TEXT_LEN_MAX`], or than what its request's own fields leave, is cut, and
+    /// neither a character, a figure nor a line break is split. If it does not fit `out`, `out` is
+    /// left as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         let line = Line::begin(out, self.code().number());
         match self {
@@ -240,8 +245,8 @@ impl<'a> Reply<'a> {
         .end();
     }
 
-    /// Reads a datagram as a device does; `None` if it is no reply of ours. A text keeps its blanks and may
-    /// hold commas.
+    /// Reads a datagram as a device does; `None` if it is no reply of ours. A text keeps its blanks
+    /// and may hold commas.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
         let mut fields = Fields::of(datagram);
         let code = fields.next()?;

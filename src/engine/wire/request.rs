@@ -1,8 +1,9 @@
 //! What devices say: one datagram, one [`Request`] (protocol.md, *Device → server*).
 //!
-//! A frame that cannot be answered is [`NotAFrame`]. A frame that can be answered but not understood is
-//! [`Body::Malformed`]: it names the field, so that a refusal can be sent. A 105 is never malformed: whatever
-//! a terminal holds must be released, or it blocks the records behind it (design.md, section 6).
+//! A frame that cannot be answered is [`NotAFrame`]. A frame that can be answered but not
+//! understood is [`Body::Malformed`]: it names the field, so that a refusal can be sent. A 105 is
+//! never malformed: whatever a terminal holds must be released, or it blocks the records behind it
+//! (design.md, section 6).
 
 use core::fmt;
 
@@ -18,7 +19,8 @@ use crate::engine::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, 
 /// Names a scan payment where a card number stands elsewhere (指令号): echoed as received.
 pub type RequestNo = Text<20>;
 
-/// Bytes of a malformed frame's card or command number that a refusal echoes: the longest readable ones have 20.
+/// Bytes of a malformed frame's card or command number that a refusal echoes: the longest readable
+/// ones have 20.
 const SUBJECT_LEN_MAX: usize = 32;
 
 /// Letters or digits of a field that may be a serial where nothing else tells it from a code.
@@ -32,8 +34,9 @@ pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
     parse_knowing(datagram, |_, _| None)
 }
 
-/// Reads a datagram. `is_serial` tells of a machine number and a field whether that is the serial of the device that sends under the number;
-/// `None`: nothing is known of the device. Only a 128 needs it, whose code may look like anything.
+/// Reads a datagram. `is_serial` tells of a machine number and a field whether that is the serial
+/// of the device that sends under the number; `None`: nothing is known of the device. Only a 128
+/// needs it, whose code may look like anything.
 ///
 /// # Errors
 /// If it is nothing that may be answered.
@@ -73,7 +76,8 @@ pub struct Keyed {
 impl Keyed {
     /// Reads card, kind and PIN of an access request; `None` if it is none, or says no kind.
     pub fn of(datagram: &[u8]) -> Option<Self> {
-        // Behind the code: seq, two addresses, machine, card, reader, door, open_seconds, pin_kind, pin.
+        // Behind the code: seq, two addresses, machine, card, reader, door, open_seconds, pin_kind,
+        // pin.
         const CARD: usize = 4;
         const PIN_KIND: usize = 8;
         let mut fields = Fields::of(datagram);
@@ -92,8 +96,8 @@ pub enum NotAFrame {
     TooLong,
     /// Fewer than five fields, of a known code.
     TooShort,
-    /// The first field is not three digits; or it is a code that only servers send, and answering it could go on for ever
-    /// between two of them.
+    /// The first field is not three digits; or it is a code that only servers send, and answering
+    /// it could go on for ever between two of them.
     NoCode,
     /// The frame number is no number.
     NoSeq,
@@ -150,7 +154,8 @@ impl Request<'_> {
     }
 }
 
-/// `100,seq,device_ip,mask,gateway,host_ip,port,serial`: the answer to `000`. Some firmware leaves `seq` out.
+/// `100,seq,device_ip,mask,gateway,host_ip,port,serial`: the answer to `000`. Some firmware leaves
+/// `seq` out.
 ///
 /// Nothing is decided from it, so the fields stay as received; those that are missing are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -265,8 +270,8 @@ pub struct DeviceFrame<'a> {
     pub host_ip: &'a [u8],
     /// What replies echo.
     pub machine: MachineNo,
-    /// The hardware serial; firmware before 2018 sends none. Always `None` for a 109, whose fields nobody
-    /// knows, and for a malformed frame.
+    /// The hardware serial; firmware before 2018 sends none. Always `None` for a 109, whose fields
+    /// nobody knows, and for a malformed frame.
     pub serial: Option<Serial>,
     /// The fields after the common five.
     pub body: Body<'a>,
@@ -357,8 +362,8 @@ pub enum CountedIn {
     Count,
 }
 
-/// A sale that has happened. Nothing in it is an error: a field that cannot be read is `None` beside its bytes, a
-/// missing one is empty, and a 011 can always be made.
+/// A sale that has happened. Nothing in it is an error: a field that cannot be read is `None`
+/// beside its bytes, a missing one is empty, and a 011 can always be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfflineSale<'a> {
     /// Who paid, if it can be read.
@@ -434,8 +439,9 @@ impl PinKind {
 pub struct Malformed<'a> {
     /// The first field that is missing or cannot be read.
     pub field: &'static str,
-    /// The card or command number as received, for the refusal to echo. Empty if there is none, if it is longer than 32
-    /// bytes, or if it holds anything but printable ASCII: garbage is not shown on a display.
+    /// The card or command number as received, for the refusal to echo. Empty if there is none, if
+    /// it is longer than 32 bytes, or if it holds anything but printable ASCII: garbage is not
+    /// shown on a display.
     pub subject: &'a [u8],
     /// The card, if one stands in its place.
     pub card: Option<CardNo>,
@@ -443,7 +449,8 @@ pub struct Malformed<'a> {
     pub asked: Option<Money>,
     /// The device's time, if a date stands in its place.
     pub time: Option<DeviceTime>,
-    /// The hardware serial, if one stands behind the time, or a 102's card. Anything else in its place may be a PIN or a code.
+    /// The hardware serial, if one stands behind the time, or a 102's card. Anything else in its
+    /// place may be a PIN or a code.
     pub serial: Option<Serial>,
 }
 
@@ -506,8 +513,9 @@ impl<'a> DeviceFrame<'a> {
         Ok(Self { code, seq, device_ip, host_ip, machine, serial, body })
     }
 
-    /// Appends the frame as a device writes it. If it does not fit, `out` is left as it was. A malformed frame
-    /// is written as its common five fields and its subject: what was wrong with it is not kept.
+    /// Appends the frame as a device writes it. If it does not fit, `out` is left as it was. A
+    /// malformed frame is written as its common five fields and its subject: what was wrong with it
+    /// is not kept.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         let line = Line::begin(out, self.code.number())
             .field(self.seq.as_bytes())
@@ -640,7 +648,8 @@ impl<'a> Body<'a> {
         let door = read(fields, "door", UnitNo::parse)?;
         let open_seconds = read(fields, "open_seconds", number)?;
         let pin_kind = read(fields, "pin_kind", |bytes| number(bytes).and_then(PinKind::from_number))?;
-        // A door's PIN needs no card, and duress is an alarm whatever was keyed: it must not be lost to a bad field.
+        // A door's PIN needs no card, and duress is an alarm whatever was keyed: it must not be
+        // lost to a bad field.
         if card.is_none() && !matches!(pin_kind, PinKind::DoorPin | PinKind::Duress) {
             return Err(Unreadable("card"));
         }
@@ -744,9 +753,10 @@ fn readable_serial(field: &[u8]) -> Option<Serial> {
     serial(Some(field)).unwrap_or(None)
 }
 
-/// The two fields that may follow a 103's time (inferred): the maker's table ends with a constant `2` there, the
-/// seed reads that place as the serial. A lone short number is the mode, the last field of eight or more
-/// characters is the serial; a short text that is no number can only be an odd serial.
+/// The two fields that may follow a 103's time (inferred): the maker's table ends with a constant
+/// `2` there, the seed reads that place as the serial. A lone short number is the mode, the last
+/// field of eight or more characters is the serial; a short text that is no number can only be an
+/// odd serial.
 fn mode_and_serial<'a>(fields: &mut Fields<'a>) -> (Option<Text<8>>, Option<&'a [u8]>) {
     let (mut mode, mut serial) = (None, None);
     for (index, field) in fields.by_ref().enumerate() {

@@ -1,4 +1,5 @@
-//! The columns of a card table, as one table: what the header may say and the manual lists (design.md, section 5).
+//! The columns of a card table, as one table: what the header may say and the manual lists
+//! (design.md, section 5).
 
 use crate::files::problem::masked;
 use crate::files::sheet::heading::{Holds, Named, label, nearest};
@@ -345,7 +346,8 @@ pub const COLUMNS: &[ColumnSpec] = &[
     ),
 ];
 
-/// Words of headings that restrict cards, and the columns that such a heading may mean: to ignore it would let pay who may not.
+/// Words of headings that restrict cards, and the columns that such a heading may mean: to ignore
+/// it would let pay who may not.
 const RESTRICTING: &[(&[&str], &[Column])] = &[
     (
         &[
@@ -467,7 +469,8 @@ const RESTRICTING_ALONE: &[(&[&str], &[Column])] = &[
     (&["door", "period", "periods", "time slot", "门", "餐别", "使用时间", "消费时间"], &[Column::Groups]),
 ];
 
-/// How a card table is laid out. A column that is not ours is ignored with a warning, unless it restricts.
+/// How a card table is laid out. A column that is not ours is ignored with a warning, unless it
+/// restricts.
 pub(super) const LAYOUT: Layout<ColumnSpec> = Layout {
     columns: COLUMNS,
     first: Column::Card as usize,

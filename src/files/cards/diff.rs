@@ -1,7 +1,7 @@
 //! `posgate cards diff`: what another card table would change, card by card and field by field.
 //!
-//! Both files are read as the server reads them, so a status in Chinese is the same as one in English. PINs and member codes are secrets: of
-//! them it says that they changed, and nothing else.
+//! Both files are read as the server reads them, so a status in Chinese is the same as one in
+//! English. PINs and member codes are secrets: of them it says that they changed, and nothing else.
 
 use crate::lang::tr;
 use crate::tr;
@@ -93,14 +93,16 @@ pub struct Difference {
     pub same: usize,
     /// Figures that would be ignored.
     pub ignored: Vec<Ignored>,
-    /// Cards whose account in the new table would be ignored, for the ledger has them on another: number and sentence.
+    /// Cards whose account in the new table would be ignored, for the ledger has them on another:
+    /// number and sentence.
     pub elsewhere: Vec<(CardNo, String)>,
     /// Whether a reload would refuse it, for so many cards are gone.
     pub loses_many: bool,
 }
 
 impl Difference {
-    /// From one table to another. `opened`: the accounts that the ledger has opened, where one is at hand.
+    /// From one table to another. `opened`: the accounts that the ledger has opened, where one is
+    /// at hand.
     pub fn between(old: &Table, new: &Table, opened: &HashMap<AccountId, Opened>) -> Self {
         let (before, after) = (old.by_card(), new.by_card());
         let mut difference = Self::default();

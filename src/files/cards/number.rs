@@ -92,8 +92,8 @@ fn facility_and_number(text: &str) -> Option<(u64, u64)> {
     Some((read(facility, 3, 255)?, read(number, 5, 65_535)?))
 }
 
-/// Hexadecimal digits of three bytes and more, as readers and cards write them; more than four bytes are a card's whole number, of which most
-/// terminals send four.
+/// Hexadecimal digits of three bytes and more, as readers and cards write them; more than four
+/// bytes are a card's whole number, of which most terminals send four.
 fn hexadecimal(text: &str) -> Vec<(u64, &'static str)> {
     let digits: String =
         text.chars().filter(|next| !matches!(next, ' ' | ':' | '-')).collect::<String>().to_lowercase();

@@ -1,6 +1,7 @@
 //! Rows to paste into a card table, in the order of the table that is in service.
 //!
-//! Rows in an order of their own, pasted under another table's headings, gave a card somebody's free meals and a PIN.
+//! Rows in an order of their own, pasted under another table's headings, gave a card somebody's
+//! free meals and a PIN.
 
 use crate::files::config::options::FOREIGN_PREFIX;
 use crate::files::sheet::heading::{self, Heading};
@@ -15,7 +16,8 @@ const HEADINGS: [&str; 6] = ["card", "account", "name", "status", "balance", "x_
 pub struct Paste {
     headings: Vec<String>,
     delimiter: char,
-    /// The operator's own column, which takes what is known of a card; a table without one has no place for it.
+    /// The operator's own column, which takes what is known of a card; a table without one has no
+    /// place for it.
     own: Option<usize>,
 }
 

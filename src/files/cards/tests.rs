@@ -562,7 +562,8 @@ fn a_value_that_is_not_under_its_heading_is_an_error() {
     assert_eq!(only("card,balance,name\n1,1,\"234\"\n").balance, Some(Balance::from_fen(100)));
     assert_eq!(only("card,balance,charge_max\n1,5,100\n").terms.charge_max, Money::from_fen(10_000));
     assert_eq!(only("card,uses,x_room\n1,20,301\n").uses, Some(20));
-    // Where most rows have something there, it is a column of rooms; where one has, it is the rest of its amount.
+    // Where most rows have something there, it is a column of rooms; where one has, it is the rest
+    // of its amount.
     let rows = |room: &str| (1..=20).map(|card| format!("{card},{card},{room}\n")).collect::<String>();
     assert_eq!(parsed(&format!("card,balance,班级\n{}21,5,301\n", rows("1302"))).records.len(), 21);
     assert_eq!(parsed(&format!("card,balance,班级\n{}", rows("302"))).records.len(), 20);

@@ -1,7 +1,9 @@
-//! Whether a card table is whole beside the one before it: in service at a reload, the good copy at a start (design.md, section 5).
+//! Whether a card table is whole beside the one before it: in service at a reload, the good copy at
+//! a start (design.md, section 5).
 //!
-//! A table that a power failure cut, of which a spreadsheet dropped a column, or whose rows shifted, reads like another good table. What always
-//! holds: what is refused here, a person takes by the file's crc; and a table that changed nothing of this is taken.
+//! A table that a power failure cut, of which a spreadsheet dropped a column, or whose rows
+//! shifted, reads like another good table. What always holds: what is refused here, a person takes
+//! by the file's crc; and a table that changed nothing of this is taken.
 
 use super::CardFile;
 use super::columns::Column;
@@ -10,7 +12,8 @@ use crate::engine::model::{AccountHistory, AccountId, CardNo, CardTable};
 use crate::lang::tr;
 use crate::tr;
 
-/// The columns that restrict what a card may do, or say what it is: where one is gone, so are its restrictions.
+/// The columns that restrict what a card may do, or say what it is: where one is gone, so are its
+/// restrictions.
 const RESTRICTING: [Column; 11] = [
     Column::Status,
     Column::Groups,
@@ -43,7 +46,8 @@ impl Before {
         Self::new(cards, file.columns())
     }
 
-    /// What is in service: `account_of` gives the name of an account's row. `columns` are those of its file.
+    /// What is in service: `account_of` gives the name of an account's row. `columns` are those of
+    /// its file.
     pub fn in_service(table: &CardTable, account_of: impl Fn(u32) -> AccountId, columns: &[Column]) -> Self {
         let cards = table.rows().iter().map(|row| (row.card, account_of(row.account)));
         Self::new(cards, columns.to_vec())
@@ -75,7 +79,8 @@ impl AccountHistory for NoHistory {
     }
 }
 
-/// What speaks against taking a file after the table before it, a sentence each; nothing: it is whole.
+/// What speaks against taking a file after the table before it, a sentence each; nothing: it is
+/// whole.
 pub fn compare(before: &Before, after: &CardFile, ledger: &dyn AccountHistory) -> Vec<String> {
     let sentences = [lost_cards(before, after), lost_columns(before, after), strange_accounts(before, after, ledger)];
     sentences.into_iter().flatten().collect()
@@ -96,7 +101,8 @@ fn lost_cards(before: &Before, after: &CardFile) -> Option<String> {
     Some(tr!("it lacks {} of {of} cards, {what}: {named}", "{of} 张卡里少了 {} 张，{what}：{named}", gone.len()))
 }
 
-/// Whether so many cards gone of those before are too many for a table that is whole: all, or more than a tenth and more than three.
+/// Whether so many cards gone of those before are too many for a table that is whole: all, or more
+/// than a tenth and more than three.
 pub(super) const fn are_too_many_gone(gone: usize, of: usize) -> bool {
     of > 0 && (gone == of || (gone > 3 && gone * 10 > of))
 }
@@ -120,7 +126,8 @@ fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn AccountHisto
         .records
         .iter()
         .filter(|record| ledger.has_moved(&record.account) && before.account(record.card) != Some(&record.account))
-        // One that has moved money itself stays on the account that the ledger says, whatever stands here.
+        // One that has moved money itself stays on the account that the ledger says, whatever
+        // stands here.
         .filter(|record| ledger.account_of(record.card).is_none())
         .map(|record| {
             let (line, card) = (record.line, record.card.masked());
@@ -155,15 +162,16 @@ pub fn refusal(sentences: &[String], crc: u32) -> String {
     )
 }
 
-/// Whether a file is the beginning of its good copy, cut off within a line: nobody edits so, a power failure does.
+/// Whether a file is the beginning of its good copy, cut off within a line: nobody edits so, a
+/// power failure does.
 pub fn is_cut_short(bytes: &[u8], copy: &[u8]) -> bool {
     let Some(rest) = copy.strip_prefix(bytes) else { return false };
     let is_at_line_end = bytes.is_empty() || bytes.ends_with(b"\n");
     rest.first().is_some_and(|next| !matches!(next, b'\n' | b'\r')) && !is_at_line_end
 }
 
-/// Whether it is the beginning of its good copy and its last line has no end, be it whole: of a configuration, whose sections nobody takes away
-/// together with the end of the line before them.
+/// Whether it is the beginning of its good copy and its last line has no end, be it whole: of a
+/// configuration, whose sections nobody takes away together with the end of the line before them.
 pub fn has_lost_its_end(bytes: &[u8], copy: &[u8]) -> bool {
     let Some(rest) = copy.strip_prefix(bytes) else { return false };
     !bytes.is_empty() && !bytes.ends_with(b"\n") && !rest.trim_ascii().is_empty()
@@ -266,7 +274,8 @@ mod tests {
             ("card,account\n1,S1\n2,S1\n3,S1\n", false),
             ("card,account\n1,S1\n2,S2\n3,S1\n4,S1\n", false),
             ("card,account\n1,S2\n2,S1\n3,S3\n", false),
-            // What has moved stays where the ledger has it; an account that did not move is nobody's yet.
+            // What has moved stays where the ledger has it; an account that did not move is
+            // nobody's yet.
             ("card,account\n1,S2\n2,S2\n3,S1\n", true),
             ("card,account\n1,S9\n2,S8\n3,S1\n4,S2\n", true),
             // Unknown until now, it bought something offline: that is its own.

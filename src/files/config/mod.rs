@@ -1,7 +1,8 @@
 //! The configuration file: UCI syntax, read by posgate itself (design.md, section 4).
 //!
-//! [`parse`] turns bytes into [`Settings`] or into every problem at once, each with its line and what to write
-//! instead; nothing here opens another file, and no bytes panic it. [`options::SECTIONS`] lists all there is to write.
+//! [`parse`] turns bytes into [`Settings`] or into every problem at once, each with its line and
+//! what to write instead; nothing here opens another file, and no bytes panic it.
+//! [`options::SECTIONS`] lists all there is to write.
 
 pub mod options;
 mod settings;
@@ -21,7 +22,8 @@ pub use values::PORT;
 use crate::engine::model::Rules;
 use crate::files::problem::{Problem, Problems, typed};
 
-/// Bytes of a configuration. A larger file is something else; a router could not hold it in memory as text.
+/// Bytes of a configuration. A larger file is something else; a router could not hold it in memory
+/// as text.
 const FILE_LEN_MAX: u64 = 1024 * 1024;
 
 /// What an operator configured, checked.
@@ -68,7 +70,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The line of an option of the server section, of a list that of its value in this place; 0 if it is not given.
+    /// The line of an option of the server section, of a list that of its value in this place; 0 if
+    /// it is not given.
     pub fn line_of(&self, key: &str, place: usize) -> u32 {
         self.lines.iter().filter(|(given, _)| given == key).nth(place).map_or(0, |(_, line)| *line)
     }
@@ -96,7 +99,8 @@ pub fn check_listen(listen: &[SocketAddrV4]) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads an address to listen on, `address` or `address:port`: what `list listen` and `--listen` take.
+/// Reads an address to listen on, `address` or `address:port`: what `list listen` and `--listen`
+/// take.
 ///
 /// # Errors
 /// What to write instead.
@@ -119,8 +123,9 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
-/// Reads a configuration file, and gives what it says beside everything that is wrong with it: an option that is wrong
-/// has its default. So the files that it names can be looked at in the same run; nothing may be served from it.
+/// Reads a configuration file, and gives what it says beside everything that is wrong with it: an
+/// option that is wrong has its default. So the files that it names can be looked at in the same
+/// run; nothing may be served from it.
 ///
 /// # Errors
 /// If there is nothing to read.
@@ -142,7 +147,8 @@ pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
     Ok(read(&bytes, path))
 }
 
-/// Reads a configuration's bytes; `file` is named in problems, and relative paths are relative to its directory.
+/// Reads a configuration's bytes; `file` is named in problems, and relative paths are relative to
+/// its directory.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the file's order.
@@ -181,7 +187,8 @@ pub fn defaults() -> Settings {
     parse(b"config server\n", Path::new("/etc/config/posgate")).expect("the defaults are valid: a test reads them")
 }
 
-/// The file as text; lines that are no text are reported and read with U+FFFD, to find what else is wrong.
+/// The file as text; lines that are no text are reported and read with U+FFFD, to find what else is
+/// wrong.
 fn decode(bytes: &[u8], problems: &mut Problems) -> String {
     let bytes = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
         Some(rest) => {

@@ -1,7 +1,9 @@
-//! Every section and option that posgate knows, as one table: what check and the manual go by (design.md, sections 4 and 6).
+//! Every section and option that posgate knows, as one table: what check and the manual go by
+//! (design.md, sections 4 and 6).
 //!
-//! A default is written as a file would write it and is read by the same code. An option without a default is off
-//! when it is not given. Each [`Form`] knows its bounds and says them, so an error can tell what to write instead.
+//! A default is written as a file would write it and is read by the same code. An option without a
+//! default is off when it is not given. Each [`Form`] knows its bounds and says them, so an error
+//! can tell what to write instead.
 
 use crate::engine::limits::{PERIODS_MAX, PIN_TRIES_MAX, TEXT_LEN_MAX};
 use crate::lang::tr;
@@ -324,7 +326,8 @@ pub const TEXT: &SectionSpec = &SectionSpec {
     ],
 };
 
-/// Begins the options of `config text` that replace a reason's words: `reason_`, then the word with `_` for `-`.
+/// Begins the options of `config text` that replace a reason's words: `reason_`, then the word with
+/// `_` for `-`.
 pub const REASON_PREFIX: &str = "reason_";
 
 /// All sections, in the order of design.md.

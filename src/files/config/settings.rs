@@ -1,4 +1,5 @@
-//! From sections to [`Settings`]: every option read by its form, then what must agree with each other.
+//! From sections to [`Settings`]: every option read by its form, then what must agree with each
+//! other.
 //!
 //! Reading goes on after a problem, with the option's default, so that one run shows them all.
 
@@ -20,7 +21,8 @@ use crate::engine::model::rules::{
 use crate::engine::model::{Date, GroupSet, MachineNo, Reason, TimeOfDay};
 use crate::files::problem::{Problems, quoted};
 
-/// The build date that `build/main.rs` sets; a clock before it is not believed (design.md, section 11).
+/// The build date that `build/main.rs` sets; a clock before it is not believed (design.md, section
+/// 11).
 const BUILT_ON: Option<&str> = option_env!("POSGATE_BUILT_ON");
 
 /// The longest path that a socket can have on Linux, less its closing zero byte.
@@ -387,7 +389,8 @@ fn advice<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Strin
     }
 }
 
-/// Letters to insert, drop or replace to make one word the other (Levenshtein); long words count as far.
+/// Letters to insert, drop or replace to make one word the other (Levenshtein); long words count as
+/// far.
 fn distance(left: &str, right: &str) -> usize {
     if left.len() > 64 {
         return usize::MAX;
@@ -517,7 +520,8 @@ impl<'a> Reader<'a> {
         self.given(key).map_or(self.line, |setting| setting.line)
     }
 
-    /// The value, or the default if it is not given or wrong. An option without a default is `None` when empty.
+    /// The value, or the default if it is not given or wrong. An option without a default is `None`
+    /// when empty.
     fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let default = self.known(key).default;
         if let Some(setting) = self.given(key)

@@ -58,7 +58,8 @@ fn a_file_without_options_gives_the_designs_defaults() {
 
 #[test]
 fn every_option_of_the_table_is_read() {
-    // A default, or what its form shows as an example, is accepted where it stands; the table and the code agree.
+    // A default, or what its form shows as an example, is accepted where it stands; the table and
+    // the code agree.
     for spec in SECTIONS {
         let required = match spec.kind {
             "device" => "option machine 00001\n",

@@ -1,8 +1,8 @@
 //! Display texts: from `$name {$balance}\n` to pieces that a reply fills in (design.md, section 6).
 //!
-//! Literals are GBK from here on. A comma would divide the frame's fields and a line end would end nothing, so
-//! neither may stand in a text; `\n` is two bytes, the display's line break, and braces mean something to it:
-//! both stay as they are.
+//! Literals are GBK from here on. A comma would divide the frame's fields and a line end would end
+//! nothing, so neither may stand in a text; `\n` is two bytes, the display's line break, and braces
+//! mean something to it: both stay as they are.
 
 use crate::engine::gbk;
 use crate::engine::limits::TEXT_LEN_MAX;

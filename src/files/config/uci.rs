@@ -1,9 +1,10 @@
 //! UCI's syntax: words, quotes, comments, sections (design.md, section 4).
 //!
-//! What `uci` reads, this reads the same way (libuci's `file.c`): single quotes take everything as it stands, also line
-//! ends; in double quotes and outside quotes a backslash takes the next character as it stands, and vanishes together
-//! with a line end; quoted and unquoted pieces that touch are one word; an unquoted `#` begins a comment and
-//! an unquoted `;` ends a command. Where libuci silently ignores something (words after the value), we say so.
+//! What `uci` reads, this reads the same way (libuci's `file.c`): single quotes take everything as
+//! it stands, also line ends; in double quotes and outside quotes a backslash takes the next
+//! character as it stands, and vanishes together with a line end; quoted and unquoted pieces that
+//! touch are one word; an unquoted `#` begins a comment and an unquoted `;` ends a command. Where
+//! libuci silently ignores something (words after the value), we say so.
 
 use crate::lang::tr;
 use crate::tr;
@@ -198,7 +199,8 @@ struct Lexer<'a> {
 }
 
 impl Lexer<'_> {
-    /// The words up to the next line end or `;` outside quotes, often none; `None` at the end of the file.
+    /// The words up to the next line end or `;` outside quotes, often none; `None` at the end of
+    /// the file.
     fn command(&mut self, problems: &mut Problems) -> Option<Vec<Word>> {
         self.rest.peek()?;
         let mut words = Vec::new();

@@ -1,4 +1,5 @@
-//! Single values: from what a file says to what decisions use. Each reads one [`Form`](super::options::Form).
+//! Single values: from what a file says to what decisions use. Each reads one
+//! [`Form`](super::options::Form).
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -70,7 +71,8 @@ pub(super) fn endpoint(value: &str) -> Option<SocketAddrV4> {
     value.parse().ok().or_else(|| Some(SocketAddrV4::new(value.parse().ok()?, PORT)))
 }
 
-/// Whether one socket keeps the other from being bound: 0.0.0.0 is every address of the machine. Port 0 is any that is free.
+/// Whether one socket keeps the other from being bound: 0.0.0.0 is every address of the machine.
+/// Port 0 is any that is free.
 pub(super) fn excludes(one: SocketAddrV4, other: SocketAddrV4) -> bool {
     let is_every = |address: SocketAddrV4| address.ip().is_unspecified();
     one != other && one.port() == other.port() && one.port() != 0 && (is_every(one) || is_every(other))
@@ -110,7 +112,8 @@ pub(super) fn name(value: &str) -> Option<&str> {
     (!value.contains([';', '；'])).then_some(value)
 }
 
-/// What the one reader of zones takes: a POSIX TZ, or a zone's name where this machine has its file. UTC's usual names become `UTC0`.
+/// What the one reader of zones takes: a POSIX TZ, or a zone's name where this machine has its
+/// file. UTC's usual names become `UTC0`.
 pub(super) fn zone(value: &str) -> Option<String> {
     let value = match value {
         "UTC" | "GMT" | "Etc/UTC" => "UTC0",

@@ -1,7 +1,9 @@
-//! What a heading says: which column it names, and whether a remark in it changes what the column means.
+//! What a heading says: which column it names, and whether a remark in it changes what the column
+//! means.
 //!
-//! Headings are compared without blanks, `*`, `:`, `_` and case, full-width forms as half-width ones. A remark in brackets is passed over only if it
-//! is known to change no meaning: amounts in fen, a card in hexadecimal, a date of another kind would be read as what they are not.
+//! Headings are compared without blanks, `*`, `:`, `_` and case, full-width forms as half-width
+//! ones. A remark in brackets is passed over only if it is known to change no meaning: amounts in
+//! fen, a card in hexadecimal, a date of another kind would be read as what they are not.
 
 use super::value::half_width;
 use crate::files::config::options::FOREIGN_PREFIX;
@@ -70,7 +72,8 @@ pub(crate) fn label(column: &impl Named) -> String {
     format!("{}/{}", column.chinese()[0], column.english())
 }
 
-/// Reads a heading: in English or Chinese, or both (`card 卡号`), with a remark in brackets (`余额(元)`) or without.
+/// Reads a heading: in English or Chinese, or both (`card 卡号`), with a remark in brackets
+/// (`余额(元)`) or without.
 pub(crate) fn read<T: Named>(heading: &str, columns: &[T]) -> Heading {
     let text = half_width(heading).to_lowercase();
     let text = text.trim();
@@ -92,7 +95,8 @@ pub(crate) fn read<T: Named>(heading: &str, columns: &[T]) -> Heading {
             Some(sentence) => Heading::Changed(column, sentence),
         };
     }
-    // A unit without brackets: 余额分, amount fen, hex卡号. Whatever else is joined to a name makes another name.
+    // A unit without brackets: 余额分, amount fen, hex卡号. Whatever else is joined to a name makes
+    // another name.
     let all =
         columns.iter().enumerate().flat_map(|(column, named)| words(named).map(move |word| (column, squash(word))));
     for (column, word) in all.filter(|(column, _)| !matches!(columns[*column].holds(), Holds::Name | Holds::Text)) {

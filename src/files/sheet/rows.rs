@@ -1,9 +1,10 @@
 //! The rows of a CSV text, one at a time, each with the line it begins on.
 //!
-//! Quotes are read strictly, whatever column they stand in: a quote that is left open, or that stands within a value, would move the rest of
-//! the row into other columns, or the next row into this one, and its card would be missed by nobody. Such a row is a [`Fault`], and reading
-//! goes on behind it, so that one run names all of them. A line break within quotes is a part of the value and
-//! counted as a line. The buffers are reused: a table of 65,536 cards costs one row.
+//! Quotes are read strictly, whatever column they stand in: a quote that is left open, or that
+//! stands within a value, would move the rest of the row into other columns, or the next row into
+//! this one, and its card would be missed by nobody. Such a row is a [`Fault`], and reading goes on
+//! behind it, so that one run names all of them. A line break within quotes is a part of the value
+//! and counted as a line. The buffers are reused: a table of 65,536 cards costs one row.
 
 use crate::lang::tr;
 use core::ops::Range;
@@ -200,7 +201,8 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Whether a line of a value could be a row: it has a delimiter, or is a number alone, as where cards stand in one column.
+    /// Whether a line of a value could be a row: it has a delimiter, or is a number alone, as where
+    /// cards stand in one column.
     fn looks_like_row(&self, line: &str) -> bool {
         let line = line.trim();
         line.contains(char::from(self.delimiter)) || (!line.is_empty() && line.chars().all(char::is_numeric))
@@ -240,17 +242,20 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Excel's no-break blanks, ideographic ones, and a byte order mark in the midst of joined files count as blank.
+/// Excel's no-break blanks, ideographic ones, and a byte order mark in the midst of joined files
+/// count as blank.
 fn is_blank(character: char) -> bool {
     character.is_whitespace() || is_invisible(character)
 }
 
-/// What is copied along from web pages and chats and shows nowhere: marks of direction, of joints, of byte order.
+/// What is copied along from web pages and chats and shows nowhere: marks of direction, of joints,
+/// of byte order.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
-/// What a formula that is only a text holds: `="0088"` is how some programs keep a spreadsheet from counting with a number.
+/// What a formula that is only a text holds: `="0088"` is how some programs keep a spreadsheet from
+/// counting with a number.
 fn of_formula(value: &str) -> Option<&str> {
     let inner = value.strip_prefix("=\"")?.strip_suffix('"')?;
     (!inner.contains('"')).then_some(inner)

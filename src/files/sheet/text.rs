@@ -1,6 +1,8 @@
-//! From a file's bytes to text: UTF-8 or GB18030, and a name for what is neither (design.md, section 5).
+//! From a file's bytes to text: UTF-8 or GB18030, and a name for what is neither (design.md,
+//! section 5).
 //!
-//! A file is in one encoding as a whole: short GBK words can look like UTF-8, so guessing line by line would garble names.
+//! A file is in one encoding as a whole: short GBK words can look like UTF-8, so guessing line by
+//! line would garble names.
 
 use crate::lang::tr;
 use crate::tr;
@@ -56,7 +58,8 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     (1..).zip(bytes.split(|byte| *byte == b'\n'))
 }
 
-/// The text without what DOS programs and some exports put at its end: 0x1A, with line ends around it.
+/// The text without what DOS programs and some exports put at its end: 0x1A, with line ends around
+/// it.
 fn without_end_mark(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| !matches!(byte, 0x1A | b'\r' | b'\n' | b' ')).map_or(0, |last| last + 1);
     match bytes[end..].iter().position(|byte| *byte == 0x1A) {
@@ -118,8 +121,8 @@ fn foreign(bytes: &[u8]) -> Option<String> {
     Some(tr!("this is {kind}, not CSV: {}", "这是{kind}，不是 CSV：{}", save_as_csv()))
 }
 
-/// Whether the lines with Chinese in them are rather UTF-8 with a few spoilt ones than GBK: one line of GBK pasted
-/// into a UTF-8 file would otherwise turn every name into another.
+/// Whether the lines with Chinese in them are rather UTF-8 with a few spoilt ones than GBK: one
+/// line of GBK pasted into a UTF-8 file would otherwise turn every name into another.
 fn is_mostly_utf8(bytes: &[u8]) -> bool {
     let beyond_ascii = lines(bytes).filter(|(_, content)| !content.is_ascii());
     let (mut good, mut spoilt) = (0_u32, 0_u32);

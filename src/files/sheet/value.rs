@@ -1,7 +1,8 @@
 //! What a cell says: card numbers, amounts, dates, as offices and their spreadsheets write them.
 //!
-//! Digits may be full-width and carry a spreadsheet's mark of text (`'0088`); a value with one meaning is read, for any other the sentence says what it
-//! looks like and what to write. No sentence holds a card's number or a PIN: [`shown`] hides them.
+//! Digits may be full-width and carry a spreadsheet's mark of text (`'0088`); a value with one
+//! meaning is read, for any other the sentence says what it looks like and what to write. No
+//! sentence holds a card's number or a PIN: [`shown`] hides them.
 
 use crate::lang::tr;
 use crate::tr;
@@ -17,7 +18,8 @@ pub(in crate::files) fn as_text() -> &'static str {
     tr("format the column as text and enter it again", "把这一列设成文本格式，再重新输入")
 }
 
-/// Full-width forms of ASCII as half-width ones, and an ideographic blank as a blank: `８８` is what an input method makes of 88.
+/// Full-width forms of ASCII as half-width ones, and an ideographic blank as a blank: `８８` is
+/// what an input method makes of 88.
 pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
     let is_full = |next: char| matches!(next, '\u{FF01}'..='\u{FF5E}' | '\u{3000}');
     if !text.contains(is_full) {
@@ -31,7 +33,8 @@ pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(half).collect())
 }
 
-/// A number as a person sees it: half-width, one sort of minus, without a spreadsheet's mark of text.
+/// A number as a person sees it: half-width, one sort of minus, without a spreadsheet's mark of
+/// text.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     let is_minus = |next: char| matches!(next, '\u{2010}'..='\u{2013}' | '\u{2212}' | '\u{FE63}');
     let is_joint = |next: char| matches!(next, '\u{200C}' | '\u{200D}');
@@ -51,7 +54,8 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether two neighbouring fields look like one amount with a comma for the thousands: `1` and `234.50`.
+/// Whether two neighbouring fields look like one amount with a comma for the thousands: `1` and
+/// `234.50`.
 pub(super) fn is_grouped(head: &str, tail: &str) -> bool {
     let (head, tail) = (plain(head), plain(tail));
     let head = head.trim_start_matches(['-', '+', '¥', '￥', '$', '(']).trim();
@@ -267,8 +271,8 @@ pub(crate) fn uses(text: &str) -> Result<i32, String> {
     })
 }
 
-/// A day: `2026-11-22`, `2026/11/22`, `2026.11.22`, `2026年11月22日` (spreadsheets leave zeros out), `20261122`, each with a midnight time or without
-/// one.
+/// A day: `2026-11-22`, `2026/11/22`, `2026.11.22`, `2026年11月22日` (spreadsheets leave zeros
+/// out), `20261122`, each with a midnight time or without one.
 pub(crate) fn date(text: &str) -> Result<Date, String> {
     let text = &*plain(text);
     let wanted = || {
@@ -377,7 +381,8 @@ fn foreign_date(text: &str) -> Option<String> {
     }
 }
 
-/// The day of a spreadsheet's number, which counts from the 30th of December 1899; `None` if no card is of that time.
+/// The day of a spreadsheet's number, which counts from the 30th of December 1899; `None` if no
+/// card is of that time.
 fn of_serial(serial: i64) -> Option<Date> {
     const OF_1970: i64 = 25_569;
     const DAY_S: i64 = 86_400;
@@ -409,7 +414,8 @@ pub(crate) fn name(text: &str) -> Result<Cow<'_, str>, String> {
     Ok(text)
 }
 
-/// Whether a spreadsheet may have rounded a long number: it keeps 15 digits and writes zeros for the rest.
+/// Whether a spreadsheet may have rounded a long number: it keeps 15 digits and writes zeros for
+/// the rest.
 pub(crate) fn is_rounded(text: &str) -> bool {
     const DIGITS_KEPT: usize = 15;
     is_digits(text) && text.len() > DIGITS_KEPT + 1 && text[DIGITS_KEPT..].bytes().all(|byte| byte == b'0')

@@ -1,4 +1,5 @@
-//! Maps that forget what nobody asked of for long, so that a world of a thousand days fits into memory.
+//! Maps that forget what nobody asked of for long, so that a world of a thousand days fits into
+//! memory.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -29,7 +30,8 @@ impl Hasher for Fnv {
 /// A map with that hash.
 pub type Map<K, V> = HashMap<K, V, BuildHasherDefault<Fnv>>;
 
-/// What was put there or changed since the turn before the last one. Whoever turns it decides how long that is.
+/// What was put there or changed since the turn before the last one. Whoever turns it decides how
+/// long that is.
 #[derive(Clone, Debug)]
 pub struct Aging<K, V> {
     young: Map<K, V>,

@@ -1,5 +1,5 @@
-//! The naive model of the rates (design.md, section 13): a source has four seconds of its rate at once, and then its rate; all
-//! together too.
+//! The naive model of the rates (design.md, section 13): a source has four seconds of its rate at
+//! once, and then its rate; all together too.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,5 @@
-//! The clocks of the router: true time is the simulation's, and what the kernel shows of it is wrong most ways it can be.
+//! The clocks of the router: true time is the simulation's, and what the kernel shows of it is
+//! wrong most ways it can be.
 
 use posgate::engine::model::{Civil, Mono, Now, Stamp, Wall};
 
@@ -43,7 +44,8 @@ impl Clocks {
         self.process_at = t;
     }
 
-    /// The router has no battery clock: it starts in 1970, or at the newest file, until NTP answers.
+    /// The router has no battery clock: it starts in 1970, or at the newest file, until NTP
+    /// answers.
     pub fn begin_router(&mut self, t: u64, random: &mut Random, coverage: &mut Coverage) {
         let shown = self.stamp(t).wall.0;
         if random.happens(500) {

@@ -1,10 +1,12 @@
-//! What a run reached: a simulator that is quiet because nothing happened must not pass for a good one.
+//! What a run reached: a simulator that is quiet because nothing happened must not pass for a good
+//! one.
 
 use std::collections::BTreeMap;
 
 use posgate::engine::server::Counters;
 
-/// Counts by name: `fault …` was done to the server, `branch …` was taken by it, `device …` was done by a device.
+/// Counts by name: `fault …` was done to the server, `branch …` was taken by it, `device …` was
+/// done by a device.
 #[derive(Clone, Debug, Default)]
 pub struct Coverage {
     counts: BTreeMap<&'static str, u64>,
@@ -12,7 +14,8 @@ pub struct Coverage {
     counters: BTreeMap<&'static str, u64>,
 }
 
-/// What a long run must have reached; a name that is counted and stands not here is printed all the same.
+/// What a long run must have reached; a name that is counted and stands not here is printed all the
+/// same.
 pub const WANTED: &[&str] = &[
     "fault net lost 001",
     "fault net lost 008",
@@ -330,7 +333,8 @@ impl Coverage {
     }
 }
 
-/// What happened to people that was not just, though nobody in the server's place could have known better.
+/// What happened to people that was not just, though nobody in the server's place could have known
+/// better.
 pub const UNJUST: &[(&str, &str)] = &[
     ("free meals", "allowed: a free meal, "),
     ("charged twice", "allowed: a sale charged "),

@@ -1,5 +1,6 @@
-//! What cards bought on their business days, as the durable ledger says: the naive model behind the limits of a day and of a
-//! meal period. Of a card two days are kept: no more is promised (design.md, section 7).
+//! What cards bought on their business days, as the durable ledger says: the naive model behind the
+//! limits of a day and of a meal period. Of a card two days are kept: no more is promised
+//! (design.md, section 7).
 
 use std::collections::BTreeMap;
 
@@ -43,7 +44,8 @@ pub struct Days {
 }
 
 impl Days {
-    /// Before an entry is counted: where the clock was set, or is believed again, later days were none.
+    /// Before an entry is counted: where the clock was set, or is believed again, later days were
+    /// none.
     pub fn watch_clock(&mut self, time: &str, clock: &str, kind: &str) {
         let is_ok = clock == "ok";
         if is_ok && (kind == "clock" || self.was_unset) {
@@ -63,11 +65,13 @@ impl Days {
         Some(day)
     }
 
-    /// Takes back what a void gives back, and the sale too if nothing is left of it; `false` if the day is not kept.
+    /// Takes back what a void gives back, and the sale too if nothing is left of it; `false` if the
+    /// day is not kept.
     pub fn take_back(&mut self, card: u64, date: i32, fen: i64, period: Option<&str>) -> bool {
         let days = self.cards.entry(card).or_default();
         let Some(day) = days.iter_mut().find(|day| day.date == date) else { return false };
-        // Of a day that gave its place away and came back the sales before are not counted any more.
+        // Of a day that gave its place away and came back the sales before are not counted any
+        // more.
         day.fen = (day.fen - fen).max(0);
         day.add_sales(period.unwrap_or(""), -1);
         true

@@ -1,10 +1,11 @@
-//! Terminals and boards as protocol.md knows them (*How the devices behave*). They write and read frames with code of their
-//! own: a second opinion on the wire.
+//! Terminals and boards as protocol.md knows them (*How the devices behave*). They write and read
+//! frames with code of their own: a second opinion on the wire.
 //!
-//! A device does one thing at a time: it sends a frame three times until it hears 001, waits some seconds for the
-//! result, and gives up. Then a terminal books the sale itself if the card is on its white list, or the cashier tries again
-//! under a new seq, or the customer leaves. A command is confirmed by a 109 if it belongs to what the device
-//! is doing, or is the last such command once more. What came too late is ignored.
+//! A device does one thing at a time: it sends a frame three times until it hears 001, waits some
+//! seconds for the result, and gives up. Then a terminal books the sale itself if the card is on
+//! its white list, or the cashier tries again under a new seq, or the customer leaves. A command is
+//! confirmed by a 109 if it belongs to what the device is doing, or is the last such command once
+//! more. What came too late is ignored.
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -193,7 +194,8 @@ impl Work {
         self.card.is_multiple_of(3)
     }
 
-    /// The same, to be tried once more. Whose code led to nothing shows it again, under another command number, or swipes the card.
+    /// The same, to be tried once more. Whose code led to nothing shows it again, under another
+    /// command number, or swipes the card.
     pub fn again(&self, command: Option<String>) -> Self {
         let (ask, subject) = match (self.ask, command) {
             (Ask::Scan(fen), Some(command)) => (Ask::Scan(fen), command),
@@ -555,14 +557,16 @@ impl Device {
             self.drop_record(t, &[field(2), field(3), field(4), field(5)], coverage, notes);
             return;
         }
-        // Once more, because the 109 was lost perhaps. Only until the next request: its 109 would then be taken for that one's
-        // command, since it names nothing or the same code, and nobody can tell.
+        // Once more, because the 109 was lost perhaps. Only until the next request: its 109 would
+        // then be taken for that one's command, since it names nothing or the same code, and nobody
+        // can tell.
         if datagram == self.last_command {
             self.confirm(code, field(2), coverage, notes);
             return;
         }
         if self.work.is_none() && matches!(code, "009" | "050") {
-            // Nobody asked for it: the operator did. While a request is going on its 109 could be taken for that one's.
+            // Nobody asked for it: the operator did. While a request is going on its 109 could be
+            // taken for that one's.
             coverage.count(if code == "009" { "device text shown unasked" } else { "device door opened unasked" });
             self.confirm(code, field(2), coverage, notes);
             return;

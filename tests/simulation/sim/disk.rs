@@ -1,24 +1,30 @@
 //! A storage that does what real media may do, and nothing that they may not.
 //!
-//! A file is what reads show (the page cache) and what the medium holds; a page of 4096 bytes is dirty until it was
-//! written to the medium. What is assumed, and of whom:
+//! A file is what reads show (the page cache) and what the medium holds; a page of 4096 bytes is
+//! dirty until it was written to the medium. What is assumed, and of whom:
 //!
-//! - **Nothing is durable before a sync.** At a power cut the dirty pages of a file are lost, or kept, or kept up to any
-//!   byte (a write torn by the cut: JFFS2 and UBIFS write nodes in order; ext4 and F2FS write a page's sectors), or
-//!   any of them are kept in any order (ext4, F2FS: the writeback of pages has no order), each file for itself.
-//! - **A length may be ahead of its bytes**: what is missing reads as zeros (UBIFS journals the inode's size before
-//!   the data and leaves a zero-filled tail; F2FS and ext4 leave holes). It is never ahead of what was written.
-//! - **Names are changed in order** and are durable with `sync_dir`, or earlier: after a cut a prefix of the changes since
-//!   then is there (the journals of ext4 and F2FS, UBIFS's log, JFFS2's dirent nodes). A rename or the
-//!   replacing of a link is there whole or not at all. A cut file is cut or not cut.
-//! - **What was synced stays**, also where a later write touches the same page: flash file systems write elsewhere, and a
-//!   block device is assumed to write a sector whole or not at all. A medium that breaks this is simulated
-//!   only as a flipped bit, which recovery must notice and need not repair.
-//! - **A sync that fails says so once.** Any of the dirty pages reached the medium; all of them count as clean after it
-//!   (Linux since 4.13), so a later sync succeeds without them while reads still show them.
+//! - **Nothing is durable before a sync.** At a power cut the dirty pages of a file are lost, or
+//!   kept, or kept up to any byte (a write torn by the cut: JFFS2 and UBIFS write nodes in order;
+//!   ext4 and F2FS write a page's sectors), or any of them are kept in any order (ext4, F2FS: the
+//!   writeback of pages has no order), each file for itself.
+//! - **A length may be ahead of its bytes**: what is missing reads as zeros (UBIFS journals the
+//!   inode's size before the data and leaves a zero-filled tail; F2FS and ext4 leave holes). It is
+//!   never ahead of what was written.
+//! - **Names are changed in order** and are durable with `sync_dir`, or earlier: after a cut a
+//!   prefix of the changes since then is there (the journals of ext4 and F2FS, UBIFS's log, JFFS2's
+//!   dirent nodes). A rename or the replacing of a link is there whole or not at all. A cut file is
+//!   cut or not cut.
+//! - **What was synced stays**, also where a later write touches the same page: flash file systems
+//!   write elsewhere, and a block device is assumed to write a sector whole or not at all. A medium
+//!   that breaks this is simulated only as a flipped bit, which recovery must notice and need not
+//!   repair.
+//! - **A sync that fails says so once.** Any of the dirty pages reached the medium; all of them
+//!   count as clean after it (Linux since 4.13), so a later sync succeeds without them while reads
+//!   still show them.
 //! - A process that is killed leaves the page cache as it is.
-//! - **A full file system** takes what fits of a write and then says so, as long as it is full; writing in place and cutting
-//!   need no room. What it says of its room may be a lie (quotas, compression).
+//! - **A full file system** takes what fits of a write and then says so, as long as it is full;
+//!   writing in place and cutting need no room. What it says of its room may be a lie (quotas,
+//!   compression).
 //! - A file system may know no links (a USB stick's FAT).
 
 use std::cell::RefCell;
@@ -140,7 +146,8 @@ impl Disk {
         Self(Rc::new(RefCell::new(self.0.borrow().clone())))
     }
 
-    /// The files of a copy are put in the place of these, durably; all but this one, which is on the machine and in no copy.
+    /// The files of a copy are put in the place of these, durably; all but this one, which is on
+    /// the machine and in no copy.
     pub fn restore(&self, copy: &Self, own: &str) {
         let mut medium = self.0.borrow_mut();
         let mut kept = medium.file(own).ok().map(|inode| inode.cache.clone());
@@ -216,7 +223,8 @@ impl Disk {
         self.0.borrow_mut().is_linkless = true;
     }
 
-    /// From now on only so many more bytes fit, until [`Disk::free_room`]; with `is_boasting` it says that there are plenty.
+    /// From now on only so many more bytes fit, until [`Disk::free_room`]; with `is_boasting` it
+    /// says that there are plenty.
     pub fn fill_up(&self, left: u64, is_boasting: bool) {
         let mut medium = self.0.borrow_mut();
         medium.capacity = Some(medium.used() + left);
@@ -426,7 +434,8 @@ impl Inode {
                 continue;
             }
             coverage.count("fault medium page lost by a failed sync");
-            // What was written again, as a start does with the tail, is there already, unless it is cut off yet.
+            // What was written again, as a start does with the tail, is there already, unless it is
+            // cut off yet.
             let bytes = page * PAGE..self.cache.len().min((page + 1) * PAGE);
             let is_kept = self.cut.is_none_or(|cut| bytes.end <= cut);
             if !is_kept || self.medium.get(bytes.clone()) != self.cache.get(bytes) {
@@ -536,7 +545,8 @@ impl Medium {
         Ok(Some(strike))
     }
 
-    /// An operation that is done whole or not at all: not, if a strike makes it fail; one way or the other, if it kills.
+    /// An operation that is done whole or not at all: not, if a strike makes it fail; one way or
+    /// the other, if it kills.
     fn act(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         match self.struck(false, false)? {
             None => work(self),
@@ -553,7 +563,8 @@ impl Medium {
     fn write(&mut self, name: &str, offset: Option<u64>, bytes: &[u8]) -> io::Result<()> {
         let has_lost = !self.file(name)?.lost.is_empty();
         let strike = self.struck(offset.is_none(), false)?;
-        // What a failed sync lost, and the next start finds no room to write again, nobody can know of.
+        // What a failed sync lost, and the next start finds no room to write again, nobody can know
+        // of.
         let strike = strike.filter(|strike| !(has_lost && offset.is_some() && *strike == Strike::NoSpace));
         let mut len = strike.map_or(bytes.len(), |_| self.random.place(bytes.len() + 1));
         let room = usize::try_from(self.room()).unwrap_or(usize::MAX);

@@ -1,5 +1,6 @@
-//! The naive model: it reads the ledger's durable bytes with code of its own, keeps plain sums and lists, and says what
-//! must be true of them. It knows what happened at the counters, which the server cannot know.
+//! The naive model: it reads the ledger's durable bytes with code of its own, keeps plain sums and
+//! lists, and says what must be true of them. It knows what happened at the counters, which the
+//! server cannot know.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::RangeInclusive;
@@ -42,7 +43,8 @@ const LADDER: &[&str] = &[
 const DOOR_LADDER: &[&str] =
     &["unknown-card", "closed", "lost", "frozen", "expired", "no-door", "door-group", "door-time", "pin", "passback"];
 
-/// So many wrong PINs in a minute stop a card at a door for another, with what it may be on its way.
+/// So many wrong PINs in a minute stop a card at a door for another, with what it may be on its
+/// way.
 const PIN_TRIES: usize = 5;
 const PIN_STOPPED_MS: u64 = 140_000;
 
@@ -147,7 +149,8 @@ struct Made {
     is_dropped: bool,
 }
 
-/// So long a frame or a record without a believed time is known by its looks, with what it may be on its way.
+/// So long a frame or a record without a believed time is known by its looks, with what it may be
+/// on its way.
 const TIMELESS_MS: u64 = 600_000 + 60_000;
 
 /// What a frame asked of a door.
@@ -194,8 +197,8 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Whether its frame may be another request: a time that is not believed names no frame for longer, and a recording cannot be told
-    /// from what a board with a dead clock asks next.
+    /// Whether its frame may be another request: a time that is not believed names no frame for
+    /// longer, and a recording cannot be told from what a board with a dead clock asks next.
     pub fn is_over(&self, t: u64, process: u64) -> bool {
         !self.is_timed && (self.process != process || t - self.at >= 600_000)
     }
@@ -244,7 +247,8 @@ pub struct Judge {
     voided_at: Aging<u64, u64>,
     /// Approved again by an entry that was perhaps not on the medium.
     unproven: Vec<SaleId>,
-    /// Moved no account any more, since an older copy was restored; whether their terminals know that they were booked.
+    /// Moved no account any more, since an older copy was restored; whether their terminals know
+    /// that they were booked.
     undone: Vec<(SaleId, bool)>,
     /// The process, and by how many seconds the devices' clocks were ahead of the true time in it.
     clocks_off: (u64, HashSet<(u64, i64)>),
@@ -259,7 +263,8 @@ pub struct Judge {
     doors: Aging<String, DoorAsk>,
     /// Who passed which door of which board, and when last.
     passes: Aging<(u64, String, u64), Vec<Pass>>,
-    /// When PINs were asked of a door that some section of it does not take; of its own PIN without a card.
+    /// When PINs were asked of a door that some section of it does not take; of its own PIN without
+    /// a card.
     wrong_pins: Aging<(u64, String, u64), Vec<u64>>,
     /// When a frame was decided last, if its time was not believed.
     answered: Aging<String, Heard>,
@@ -276,7 +281,8 @@ pub struct Judge {
     taken: Aging<u64, Option<SaleId>>,
     offline: Aging<Place, Vec<Stored>>,
     approvals: Map<u64, VecDeque<(u64, bool)>>,
-    /// Devices that may have had to give way to others: what the server knew of them it need not know any more.
+    /// Devices that may have had to give way to others: what the server knew of them it need not
+    /// know any more.
     pub forgettable: HashSet<u64>,
     /// When the running process began to serve.
     pub started: u64,
@@ -409,7 +415,8 @@ impl Judge {
         if made.is_entered || made.was_entered {
             return;
         }
-        // Two of one card and amount in one place, within ten minutes and without a time: nobody can tell them from one sent again.
+        // Two of one card and amount in one place, within ten minutes and without a time: nobody
+        // can tell them from one sent again.
         let is_excused = newest.is_some_and(|newest| self.may_be_recent(&newest, t, process));
         assert!(is_excused, "011 for a record that is not in the durable ledger: {key}");
         if self.sales.of(record.sale).moves.is_empty() {
@@ -462,8 +469,8 @@ impl Judge {
         !moves.is_empty() && moves.iter().all(is_gone)
     }
 
-    /// A sale is approved and nothing can be written: it must be in doubt, or its entry may be in the page cache only.
-    /// `false`: it is neither.
+    /// A sale is approved and nothing can be written: it must be in doubt, or its entry may be in
+    /// the page cache only. `false`: it is neither.
     pub fn approve_unwritten(&mut self, key: &str, is_proven: bool, t: u64, process: u64, site: &Site) -> bool {
         if let Some(sale) = self.sale_of(key) {
             self.sales.of(sale).excuse = Some(if is_proven { TRIED_AGAIN } else { UNPROVEN });
@@ -474,7 +481,8 @@ impl Judge {
         !is_proven || self.is_in_doubt(key, t, process, site)
     }
 
-    /// The world is over: of the sales that were approved by what was perhaps not on the medium, some were not.
+    /// The world is over: of the sales that were approved by what was perhaps not on the medium,
+    /// some were not.
     pub fn count_lost(&mut self) {
         for sale in std::mem::take(&mut self.unproven) {
             if self.sales.get(&sale).is_some_and(|made| made.is_told && made.moves.is_empty()) {
@@ -488,8 +496,8 @@ impl Judge {
         }
     }
 
-    /// Whether a sale of the frame's machine, card and amount is in doubt and was tried a moment ago; of a scan, whose frame names
-    /// no card, of its machine and amount.
+    /// Whether a sale of the frame's machine, card and amount is in doubt and was tried a moment
+    /// ago; of a scan, whose frame names no card, of its machine and amount.
     fn is_in_doubt(&self, key: &str, t: u64, process: u64, site: &Site) -> bool {
         let fields: Vec<&str> = key.split('/').collect();
         let (machine, asked) = (number(fields[0]), fields[fields.len() - 1]);
@@ -510,7 +518,8 @@ impl Judge {
         self.duress.contains_key(key)
     }
 
-    /// The ledger ends with this entry: later ones were undone or lost, and their numbers are given again.
+    /// The ledger ends with this entry: later ones were undone or lost, and their numbers are given
+    /// again.
     pub fn ends_with(&mut self, head: u64) {
         self.closed.retain_mut(|entries| {
             *entries = *entries.start()..=head.min(*entries.end());
@@ -518,12 +527,14 @@ impl Judge {
         });
     }
 
-    /// The entries after this one, until [`Judge::ends_with`] is told, are decided while only the reserve is left.
+    /// The entries after this one, until [`Judge::ends_with`] is told, are decided while only the
+    /// reserve is left.
     pub fn close_after(&mut self, head: u64) {
         self.closed.push_back(head + 1..=u64::MAX);
     }
 
-    /// An older copy of the ledger was put in its place: what the entries say is what they said then; what happened stays.
+    /// An older copy of the ledger was put in its place: what the entries say is what they said
+    /// then; what happened stays.
     pub fn roll_back(&mut self, before: &Self) {
         let now = std::mem::replace(self, before.clone());
         self.coverage = now.coverage;
@@ -576,12 +587,14 @@ impl Judge {
 
     /// What a start will make of the ledger.
     pub fn expect_start(&mut self, fate: Fate) {
-        // A branch whose header is durable before the process ends, and without an entry, is gone on with.
+        // A branch whose header is durable before the process ends, and without an entry, is gone
+        // on with.
         self.branches_asked += u32::from(matches!(self.fate, Some(Fate::Branch(..))));
         self.fate = Some(fate);
     }
 
-    /// A segment begins: of the same ledger, or of a branch that begins here, and only where there was a reason for one.
+    /// A segment begins: of the same ledger, or of a branch that begins here, and only where there
+    /// was a reason for one.
     fn take_header(&mut self, bytes: &[u8], name: &str) {
         let header = Header::parse(bytes).unwrap_or_else(|| panic!("{name}: no header"));
         let Header { ledger, parent, .. } = self.header;
@@ -624,7 +637,8 @@ impl Judge {
         self.fate = None;
     }
 
-    /// A segment was archived: the copy must be the whole of it, durable, and nobody looks at it again.
+    /// A segment was archived: the copy must be the whole of it, durable, and nobody looks at it
+    /// again.
     pub fn archived(&mut self, disk: &Disk, stick: &Disk) {
         let gone: Vec<String> = self.kept.keys().filter(|name| disk.is_gone(name)).cloned().collect();
         for name in gone {
@@ -662,7 +676,8 @@ impl Judge {
         for name in disk.segments_from(&last) {
             let from = self.kept.get(&name).map_or(HEADER_LEN, Vec::len);
             let new = disk.with_solid(&name, |solid| solid.get(from..).map(<[u8]>::to_vec)).unwrap_or_default();
-            // Behind a page that was never written there may be whole lines, until the end is mended, which takes room.
+            // Behind a page that was never written there may be whole lines, until the end is
+            // mended, which takes room.
             let written = new.split(|byte| *byte == 0).next().unwrap_or_default();
             let Some(end) = written.iter().rposition(|byte| *byte == b'\n') else { continue };
             let new = &new[..=end];
@@ -771,7 +786,8 @@ impl Judge {
         }
     }
 
-    /// A device's clock is ahead of the true time by so many seconds, in a frame that is on its way.
+    /// A device's clock is ahead of the true time by so many seconds, in a frame that is on its
+    /// way.
     pub fn note_clock(&mut self, machine: u64, ahead_s: i64, process: u64) {
         // A frame of before the start may be read after it.
         if self.clocks_off.0 + 1 < process {
@@ -781,7 +797,8 @@ impl Judge {
         self.clocks_off.1.insert((machine, ahead_s));
     }
 
-    /// What a wrong zone would be off by: what two devices and more agree on. With it, a device's time may be believed.
+    /// What a wrong zone would be off by: what two devices and more agree on. With it, a device's
+    /// time may be believed.
     fn zone_errors(&self, server_ahead_s: i64) -> HashSet<i64> {
         let steps = self.clocks_off.1.iter().filter_map(|(machine, ahead_s)| {
             let offset = ahead_s - server_ahead_s;
@@ -852,7 +869,8 @@ impl Judge {
         known.unwrap_or(0).max(now.t.saturating_sub(self.started))
     }
 
-    /// With only the reserve left no sale and no record is taken, and no refusal written (design.md, section 12).
+    /// With only the reserve left no sale and no record is taken, and no refusal written
+    /// (design.md, section 12).
     fn judge_reserve(&mut self, line: &Line, text: &str) {
         while self.closed.front().is_some_and(|entries| *entries.end() < self.seq) {
             self.closed.pop_front();
@@ -879,13 +897,15 @@ impl Judge {
         let number = line.column(8).parse::<u64>().unwrap_or(0);
         let is_open = line.column(4) == "open";
         let opening = if is_open { self.opening(account, site) } else { None };
-        // What is held back for a row's card opens when that card comes there with nothing that was opened before.
+        // What is held back for a row's card opens when that card comes there with nothing that was
+        // opened before.
         let held_back = site.cards.iter().find(|card| card.account == account && card.number == number);
         let held_back = held_back.map(|row| (row.balance, row.uses)).filter(|_| is_open);
         if line.column(4) == "link"
             && let Some(from) = line.word("from")
         {
-            // What the table says of an account to which a card or a purse comes is nobody's any more.
+            // What the table says of an account to which a card or a purse comes is nobody's any
+            // more.
             self.opened.insert(account.to_owned());
             if line.column(8).is_empty() || from.starts_with('@') {
                 // All that it held is elsewhere, and its name is free.
@@ -1062,8 +1082,8 @@ impl Judge {
             .is_some_and(|before| before.at.process == at.process && at.at < before.at.at + site.passback_s * 1000)
     }
 
-    /// Each decision of the rules is the one that this model comes to, in the order of design.md, section 6; and so is what is noted of a
-    /// stored sale.
+    /// Each decision of the rules is the one that this model comes to, in the order of design.md,
+    /// section 6; and so is what is noted of a stored sale.
     fn judge_ladder(&mut self, line: &Line, text: &str, site: &Site, process: u64) {
         let kind = line.column(4);
         // Where the zone is off, a record's own time says another hour.
@@ -1346,7 +1366,8 @@ impl Judge {
                 stored.booked_by.push(frame);
                 stored.newest = line.word("invalid").map(|_| now);
                 if count > 1 && sale.is_none() && at.is_none() && !is_known {
-                    // Without a time, nothing tells an earlier upload that comes late from a record that used the slot again.
+                    // Without a time, nothing tells an earlier upload that comes late from a record
+                    // that used the slot again.
                     self.coverage
                         .count("allowed: a record without a time booked again by an earlier upload that came late");
                 } else {
@@ -1382,7 +1403,8 @@ impl Judge {
                     assert!(self.taken.insert(about, sale).is_none(), "one sale absorbs one 105: {text}");
                     self.coverage.count("branch offline of a voided sale");
                 } else if let Some(claimed) = claimed_amount(line).filter(|_| !is_again) {
-                    // What is listed the operator books by hand: it must be no sale that was charged.
+                    // What is listed the operator books by hand: it must be no sale that was
+                    // charged.
                     let place = (machine, card, if is_count { 0 } else { claimed });
                     self.judge_offline(place, &serial, at, &now, site, text);
                 }
@@ -1409,7 +1431,8 @@ impl Judge {
             "confirm" => {
                 let about = about.expect("a ref");
                 if let Some(sale) = self.sale_of_entry.get(&about) {
-                    // What its terminal booked is charged no more: there a 109 meant for an answer given again does no harm.
+                    // What its terminal booked is charged no more: there a 109 meant for an answer
+                    // given again does no harm.
                     let is_over =
                         |made: &Sale| made.is_told || made.is_lent || made.moves.iter().any(|moved| moved.is_offline);
                     assert!(self.sales.get(sale).is_none_or(is_over), "confirmed, and never shown: {text}");
@@ -1495,7 +1518,8 @@ impl Judge {
         self.sales.of(sale).moves.push(entry);
     }
 
-    /// Why nobody could know that this entry is of the same sale as the one before (docs/decisions.md).
+    /// Why nobody could know that this entry is of the same sale as the one before
+    /// (docs/decisions.md).
     fn excuse(&self, before: &Move, entry: &Move, machine: u64) -> Option<&'static str> {
         let is_voided = self.orders.sales.get(&before.seq).is_some_and(|sold| sold.left() == 0);
         if is_voided {
@@ -1551,7 +1575,8 @@ impl Judge {
         }
     }
 
-    /// Whether the server must know of this doubt: older ones may be forgotten, and all of a device that gave way.
+    /// Whether the server must know of this doubt: older ones may be forgotten, and all of a device
+    /// that gave way.
     fn is_kept(&self, machine: u64, doubt: &Doubt) -> bool {
         let is_new = self.doubt_places.range(doubt.seq..).nth(DOUBTS_KEPT_MIN).is_none();
         is_new && self.is_confirming(machine) && !self.forgettable.contains(&machine)
@@ -1562,7 +1587,8 @@ impl Judge {
         window_s > 0 && self.age_ms(before, now) <= window_s.unsigned_abs() * 1000
     }
 
-    /// A sale was charged: none of those before may have been the same one. `at`: of a card's, if it is believed.
+    /// A sale was charged: none of those before may have been the same one. `at`: of a card's, if
+    /// it is believed.
     #[expect(clippy::too_many_arguments, reason = "all that a sale is known by")]
     fn judge_charge(
         &self,
@@ -1622,7 +1648,8 @@ impl Judge {
         }
     }
 
-    /// The sales in doubt, after a start: while it runs the server knows of 109s that are not durable yet.
+    /// The sales in doubt, after a start: while it runs the server knows of 109s that are not
+    /// durable yet.
     pub fn compare_doubts(&self, book: &Book) {
         let doubts = self.doubt_places.len();
         // Of more than these the oldest go.
@@ -1636,7 +1663,8 @@ impl Judge {
         (sum.0 + opening.0, sum.1 + opening.1)
     }
 
-    /// The figures that an account opens with: nobody's, where the row that states them is of a card that the ledger has on another account.
+    /// The figures that an account opens with: nobody's, where the row that states them is of a
+    /// card that the ledger has on another account.
     fn opening(&self, id: &str, site: &Site) -> Option<(i64, i64)> {
         let row = site.cards.iter().find(|card| card.account == id)?;
         let is_its = self.orders.account(row.number, site).is_some_and(|account| account == id);

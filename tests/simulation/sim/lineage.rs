@@ -1,5 +1,6 @@
-//! The naive model of names: (ledger, seq) names one entry for ever, whatever is copied, moved or restored; and what a start
-//! must make of the ledger that it finds (design.md, section 9). It reads headers, lines and the machine's `identity` as texts.
+//! The naive model of names: (ledger, seq) names one entry for ever, whatever is copied, moved or
+//! restored; and what a start must make of the ledger that it finds (design.md, section 9). It
+//! reads headers, lines and the machine's `identity` as texts.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,8 +9,8 @@ use posgate::ledger::Files;
 use super::disk::Disk;
 use super::judge::HEADER_LEN;
 
-/// The file that says which ledger the machine serves. It lies on the ledger's own disk, so that it loses what the ledger
-/// loses; a copy of the ledger does not have it.
+/// The file that says which ledger the machine serves. It lies on the ledger's own disk, so that it
+/// loses what the ledger loses; a copy of the ledger does not have it.
 pub const IDENTITY: &str = "identity";
 
 /// Entries whose names are remembered: those of the last weeks.
@@ -50,7 +51,8 @@ fn point(text: &str) -> Option<Point> {
     Some((u64::from_str_radix(ledger, 16).ok()?, seq.parse().ok()?, u32::from_str_radix(crc, 16).ok()?))
 }
 
-/// What the machine knows of its ledger: the last entry that it knows, and what that ledger branched off, the newest first.
+/// What the machine knows of its ledger: the last entry that it knows, and what that ledger
+/// branched off, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     last: Point,

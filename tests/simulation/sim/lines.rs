@@ -1,4 +1,5 @@
-//! What people at the desk say and hear: lines of the control socket, written by code of its own and read into what they mean.
+//! What people at the desk say and hear: lines of the control socket, written by code of its own
+//! and read into what they mean.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -14,7 +15,8 @@ use posgate::turn::Service;
 /// What was answered to a line.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// `done`, `again` or the reason of a refusal; `asked` if it was a question, or an order that would be done.
+    /// `done`, `again` or the reason of a refusal; `asked` if it was a question, or an order that
+    /// would be done.
     pub word: String,
     /// The entry.
     pub seq: u64,

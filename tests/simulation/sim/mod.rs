@@ -1,9 +1,11 @@
-//! A world around the server: clocks, network, disk and devices, all of them simulated and repeated by a seed.
+//! A world around the server: clocks, network, disk and devices, all of them simulated and repeated
+//! by a seed.
 //!
-//! The server, its ledger, recovery, configuration and card tables are the real ones, and so is the order of a turn
-//! (`posgate::turn::Service`). Nothing else is: no thread, no socket, no clock; the one thing that is on a real disk is what the operator
-//! writes, with its good copies. [`run`] plays one world; whatever
-//! the [`judge`] finds wrong panics, and the seed and the step that repeat it are printed.
+//! The server, its ledger, recovery, configuration and card tables are the real ones, and so is the
+//! order of a turn (`posgate::turn::Service`). Nothing else is: no thread, no socket, no clock; the
+//! one thing that is on a real disk is what the operator writes, with its good copies. [`run`]
+//! plays one world; whatever the [`judge`] finds wrong panics, and the seed and the step that
+//! repeat it are printed.
 //!
 //! | file | |
 //! |---|---|

@@ -1,5 +1,6 @@
-//! The naive model of the operator's orders: what was asked under which key, what the durable ledger says was done, and
-//! what follows of it for cards and sales. It reads entries as texts and shares no code with the book.
+//! The naive model of the operator's orders: what was asked under which key, what the durable
+//! ledger says was done, and what follows of it for cards and sales. It reads entries as texts and
+//! shares no code with the book.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,7 +118,8 @@ impl Orders {
         self.made.get(key)
     }
 
-    /// Somebody writes a file in which the card stands so often: one that is sorted, saved in another way or cut short means nothing more.
+    /// Somebody writes a file in which the card stands so often: one that is sorted, saved in
+    /// another way or cut short means nothing more.
     pub fn mean(&mut self, command: &str, name: &str, card: u64, rows: u32) {
         let meant = self.meant.of(in_file(command, name, card));
         *meant = rows.max(*meant);
@@ -175,7 +177,8 @@ impl Orders {
         self.line_of(card).last().unwrap_or(card)
     }
 
-    /// A card and those that carry its days on, in order; a card that was replaced oftener than anybody loses one counts no more.
+    /// A card and those that carry its days on, in order; a card that was replaced oftener than
+    /// anybody loses one counts no more.
     pub fn carriers(&self, card: u64) -> impl Iterator<Item = u64> {
         self.line_of(card).take(LINKS_MAX + 1)
     }
@@ -210,7 +213,8 @@ impl Orders {
         self.moved.get(&card).cloned().or_else(row)
     }
 
-    /// What became of an account after an entry: names change, and a card's own account may go where the card goes.
+    /// What became of an account after an entry: names change, and a card's own account may go
+    /// where the card goes.
     fn purse(&self, account: &str, since: u64) -> String {
         let mut name = account.to_owned();
         for (_, _, to) in self.gone.iter().filter(|(seq, ..)| *seq > since).fold(
@@ -340,7 +344,8 @@ impl Orders {
                 }
                 self.was.insert(card, old);
                 self.moved.insert(card, line.column(9).to_owned());
-                // What a terminal books late for it is its holder's, also where it never moved money.
+                // What a terminal books late for it is its holder's, also where it never moved
+                // money.
                 self.moved.entry(old).or_insert_with(|| line.column(9).to_owned());
             }
             "payout" => {

@@ -1,4 +1,5 @@
-//! What the operator wrote: a configuration and a card table as files, read by the very code that serves.
+//! What the operator wrote: a configuration and a card table as files, read by the very code that
+//! serves.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -195,7 +196,8 @@ impl Site {
     }
 
     fn card(number: u64, random: &mut Random) -> Card {
-        // The last digit is the row's, so that two cards may share an account: 4 and 5 of every ten.
+        // The last digit is the row's, so that two cards may share an account: 4 and 5 of every
+        // ten.
         let shared = if number % 10 == 5 { number - 1 } else { number };
         Card {
             number: 8_880_000_000 + number,

@@ -39,7 +39,8 @@ impl World {
         self.backup.is_some() && !self.is_calm && self.random.happens(50)
     }
 
-    /// The older copy is in the ledger's place. What the machine knows of its ledger it knows still, unless it is another one.
+    /// The older copy is in the ledger's place. What the machine knows of its ledger it knows
+    /// still, unless it is another one.
     pub(super) fn restore(&mut self) {
         let Some(backup) = &self.backup else { return };
         if self.disk.is_broken() {
@@ -59,7 +60,8 @@ impl World {
         match fate {
             Fate::Branch(..) => (),
             Fate::Serve => {
-                // The machine has not said since the copy was made how far it came: this is what an hour, and a power cut, may cost.
+                // The machine has not said since the copy was made how far it came: this is what an
+                // hour, and a power cut, may cost.
                 self.coverage
                     .count("allowed: an older copy, made since the machine last noted how far its ledger came");
                 self.judge.names.lose_after(ledger, last);
@@ -69,7 +71,8 @@ impl World {
         self.head_at_end = None;
     }
 
-    /// The ledger is copied to another machine, and sold on at both. This world goes on with either.
+    /// The ledger is copied to another machine, and sold on at both. This world goes on with
+    /// either.
     pub(super) fn sell_on_at_two(&mut self, tables: &mut Tables, effects: &mut Effects) {
         if self.disk.is_broken() || self.is_filled || self.judge.seq == 0 {
             return;

@@ -1,9 +1,12 @@
-//! The desk: people who give the running server orders and ask it, as `ctl` does, line by line, and believe an answer only when it came.
+//! The desk: people who give the running server orders and ask it, as `ctl` does, line by line, and
+//! believe an answer only when it came.
 //!
-//! [`World::next_task`] and [`World::next_question`] say every command of the control socket (`reload` is in `operator`). Orders of
-//! a turn come after its frames and are answered after its end, as the control socket does it. When the process or the power is
-//! gone before the answer, or the answer is lost on its way, the order is given again under its key; a file from its first row.
-//! An operator saves a file again before that: sorted, with other line ends, in another encoding, cut short, mended.
+//! [`World::next_task`] and [`World::next_question`] say every command of the control socket
+//! (`reload` is in `operator`). Orders of a turn come after its frames and are answered after its
+//! end, as the control socket does it. When the process or the power is gone before the answer, or
+//! the answer is lost on its way, the order is given again under its key; a file from its first
+//! row. An operator saves a file again before that: sorted, with other line ends, in another
+//! encoding, cut short, mended.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -286,7 +289,8 @@ impl World {
         Key::Own(KeyText::try_from(format!("K{}", self.desk.keys).as_str()).expect("short"))
     }
 
-    /// One of the table, one that follows another, now and then one that was stopped or replaced, or that nobody knows.
+    /// One of the table, one that follows another, now and then one that was stopped or replaced,
+    /// or that nobody knows.
     fn some_card(&mut self) -> CardNo {
         let row = self.random.place(self.site.cards.len());
         let card = self.site.cards[row].number;
@@ -353,7 +357,8 @@ impl World {
     fn next_mark(&mut self) -> Act {
         let marked = self.judge.orders.marked();
         if !marked.is_empty() && self.random.happens(450) {
-            // Nobody knows by heart what ends what: mostly the word that does, now and then the other.
+            // Nobody knows by heart what ends what: mostly the word that does, now and then the
+            // other.
             let card = self.random.pick(&marked);
             let is_lost = self.judge.orders.standing_of(card)[orders::LOST] != card.is_multiple_of(5);
             let mark = if is_lost { Mark::Found } else { Mark::Unfrozen };
@@ -380,7 +385,8 @@ impl World {
         Act::Link { old, new: CardNo::from_value(new) }
     }
 
-    /// A card goes to another account, or an account gets another name; now and then a number is given out again to whom it belongs.
+    /// A card goes to another account, or an account gets another name; now and then a number is
+    /// given out again to whom it belongs.
     fn next_account(&mut self) -> Act {
         let card = self.some_card();
         self.desk.names += 1;
@@ -468,7 +474,8 @@ impl World {
                 let amount = amount + Balance::from_fen(1);
                 self.order(Act::Move { way, card, amount, uses }, key)
             }
-            // Another order for what a file was for, such as a top-up where cards were lost, is a row of its own.
+            // Another order for what a file was for, such as a top-up where cards were lost, is a
+            // row of its own.
             (Some((task, Order { key: Key::For { .. }, .. })), _) => task,
             (Some((_, Order { key, .. })), _) => self.order(act, key),
             (None, _) => {
@@ -517,7 +524,8 @@ impl World {
             assert!(expected.contains(&said.word.as_str()), "an older copy, or none: {said:?}");
         }
         let written = service.server().book().head().0.saturating_sub(head.0);
-        // A text takes the place of a command that waits for its 109, and a clock that stepped is seen.
+        // A text takes the place of a command that waits for its 109, and a clock that stepped is
+        // seen.
         let may_write = matches!(
             question,
             Question::Show | Question::SetClock | Question::AcceptClock | Question::Acknowledge | Question::Branch
@@ -762,7 +770,8 @@ impl World {
         self.desk.given.clear();
     }
 
-    /// Those of which nobody knows how far they came, from their first rows; some are saved again before that.
+    /// Those of which nobody knows how far they came, from their first rows; some are saved again
+    /// before that.
     fn run_files_again(&mut self) {
         for mut file in std::mem::take(&mut self.desk.given) {
             self.coverage.count("operator file cut, and run again");

@@ -1,5 +1,6 @@
-//! The operator's files as they lie on the router when a start or a reload reads them: whole, or cut at any byte by a power
-//! failure. They are real ones in a directory of their own, read by the code of `serve`; so are the good copies.
+//! The operator's files as they lie on the router when a start or a reload reads them: whole, or
+//! cut at any byte by a power failure. They are real ones in a directory of their own, read by the
+//! code of `serve`; so are the good copies.
 
 use std::fs;
 use std::io;
@@ -17,7 +18,8 @@ pub(super) struct Read {
     pub(super) loaded: Loaded,
     /// What the files were to say.
     target: Site,
-    /// Rows that are whole in the card table, if it was cut, and whether the cut is at a line's end.
+    /// Rows that are whole in the card table, if it was cut, and whether the cut is at a line's
+    /// end.
     cut_cards: Option<(usize, bool)>,
 }
 
@@ -96,8 +98,8 @@ impl World {
         if self.random.happens(400) { end } else { len }
     }
 
-    /// Takes it into service, as a start does, and gives what is served. The card table is whole, or its good copy is served, or no more is gone
-    /// than anybody may take away.
+    /// Takes it into service, as a start does, and gives what is served. The card table is whole,
+    /// or its good copy is served, or no more is gone than anybody may take away.
     pub(super) fn install(&mut self, server: &mut Server, read: Read) -> (Loaded, Site) {
         let Read { loaded, target, cut_cards } = read;
         let loaded = load::install(server, loaded).unwrap_or_else(|problem| panic!("a start was refused: {problem}"));
@@ -118,7 +120,8 @@ impl World {
                 });
             }
             None => {
-                // Rows that come back may be on accounts that moved since: then a person has to say so.
+                // Rows that come back may be on accounts that moved since: then a person has to say
+                // so.
                 let has_new = target.cards.iter().any(|card| accepted.find(card.number).is_none());
                 assert!(!is_degraded || has_new, "a whole table gave way to its good copy: {:?}", loaded.problems);
                 served.cards.clone_from(&target.cards);

@@ -1,4 +1,5 @@
-//! The world: it moves the time from event to event, carries datagrams badly, breaks things, and drives the service.
+//! The world: it moves the time from event to event, carries datagrams badly, breaks things, and
+//! drives the service.
 
 mod copies;
 mod desk;
@@ -41,8 +42,8 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 const WEEK: u64 = 7 * 24 * HOUR;
 
-/// When room is lost or found the server knows with the next frame after so long (design.md, section 12): it asks every
-/// second, and tries every ten seconds where nothing can be written.
+/// When room is lost or found the server knows with the next frame after so long (design.md,
+/// section 12): it asks every second, and tries every ten seconds where nothing can be written.
 const ROOM_SEEN_MS: u64 = SECOND;
 const ROOM_FOUND_MS: u64 = 11 * SECOND;
 
@@ -123,7 +124,8 @@ struct World {
     disk: Disk,
     /// What tells the machine from others.
     host: u32,
-    /// Whether somebody copies the ledger now and then, and restores a copy, or sells on with one at another machine.
+    /// Whether somebody copies the ledger now and then, and restores a copy, or sells on with one
+    /// at another machine.
     is_copied: bool,
     backup: Option<Box<Backup>>,
     /// What old segments are archived to.
@@ -772,7 +774,8 @@ impl World {
         }
     }
 
-    /// What the server holds is what the judge summed up; not where the page cache shows what the medium may not have.
+    /// What the server holds is what the judge summed up; not where the page cache shows what the
+    /// medium may not have.
     fn compare_all(&mut self, service: &Service<Disk>) {
         if self.is_proven {
             self.judge.compare_all(service.server().book(), &self.site);
@@ -883,7 +886,8 @@ impl World {
         };
         let shown = letter.escape_ascii();
         match &tag {
-            // The other exception: the sale is in doubt, or its entry may be in the page cache only.
+            // The other exception: the sale is in doubt, or its entry may be in the page cache
+            // only.
             Some(Tag::Sale(key)) if self.is_full && self.judge.figures(key).is_none() => {
                 // What is sent again was judged when it was decided.
                 let is_known = self.sent.contains_key(&(to, letter.to_vec()))
@@ -937,7 +941,8 @@ impl World {
         self.sent.insert(key, tag);
     }
 
-    /// Whether a frame of a door was not let in before, or so long ago that it may be another request.
+    /// Whether a frame of a door was not let in before, or so long ago that it may be another
+    /// request.
     fn is_new_door(&self, key: &str) -> bool {
         self.judge.admissions.get(key).is_none_or(|admission| admission.is_over(self.t, self.process))
     }

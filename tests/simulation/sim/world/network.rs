@@ -1,4 +1,5 @@
-//! The network: it loses, doubles, delays and reorders what devices and server send, and carries what nobody should have sent.
+//! The network: it loses, doubles, delays and reorders what devices and server send, and carries
+//! what nobody should have sent.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -59,7 +60,8 @@ impl World {
                 continue;
             }
             let mut delay = self.random.between(1, 20);
-            // A 011 that comes seconds late, when its slot is used again, would drop another record: nobody can tell.
+            // A 011 that comes seconds late, when its slot is used again, would drop another
+            // record: nobody can tell.
             if !self.is_calm && !datagram.starts_with(b"011") && self.random.happens(self.late) {
                 self.coverage.count("fault net late");
                 if datagram.starts_with(b"109") {
@@ -82,8 +84,8 @@ impl World {
         }
     }
 
-    /// Now and then all copies of a sale's frame are on their way for so long that its terminal books it itself meanwhile: it comes
-    /// after its own 105, or just before it.
+    /// Now and then all copies of a sale's frame are on their way for so long that its terminal
+    /// books it itself meanwhile: it comes after its own 105, or just before it.
     pub(super) fn hold_back(&mut self, device: usize, frame: &[u8], work: &Work) {
         // Without a time a frame of before a power cut that comes after it is any other.
         let may_book = work.ask.is_sale()
@@ -161,7 +163,8 @@ impl World {
         }
     }
 
-    /// The power came back, and many terminals upload what they stored: a turn has pages of entries.
+    /// The power came back, and many terminals upload what they stored: a turn has pages of
+    /// entries.
     pub(super) fn pour(&mut self) {
         self.coverage.count("fault net stored sales of many at once");
         let (card, time) = (self.decoy(), true_civil(self.t));
@@ -236,7 +239,8 @@ impl World {
     }
 }
 
-/// Whether a board's frame is one of the last that the server has to remember, with some on their way.
+/// Whether a board's frame is one of the last that the server has to remember, with some on their
+/// way.
 fn is_remembered(frames: u64, number: u64) -> bool {
     frames < number + 28
 }

@@ -1,6 +1,8 @@
-//! The operator at the router: signals, files, and the commands that work on the ledger, at any moment.
+//! The operator at the router: signals, files, and the commands that work on the ledger, at any
+//! moment.
 //!
-//! [`Act`] lists them and [`World::act`] does them. What the running server is ordered over its control socket is in `desk`.
+//! [`Act`] lists them and [`World::act`] does them. What the running server is ordered over its
+//! control socket is in `desk`.
 
 use std::path::Path;
 
@@ -95,8 +97,9 @@ impl World {
         None
     }
 
-    /// Now and then a device that nobody registered is, or the other way round. Not where more machine numbers come than there are
-    /// places for: who gives way hangs on who is registered when they come, and a start knows only who is now.
+    /// Now and then a device that nobody registered is, or the other way round. Not where more
+    /// machine numbers come than there are places for: who gives way hangs on who is registered
+    /// when they come, and a start knows only who is now.
     fn register_a_device(&mut self, site: &mut super::Site) {
         if self.is_crowded || !self.random.happens(300) {
             return;
@@ -162,7 +165,8 @@ impl World {
         self.coverage.count("operator bad card table refused");
     }
 
-    /// Old segments are copied to a stick and removed. The stick may be pulled out, and the power may go.
+    /// Old segments are copied to a stick and removed. The stick may be pulled out, and the power
+    /// may go.
     fn archive(&mut self) -> Option<End> {
         let struck = if self.random.happens(500) { self.disk.clone() } else { self.stick.clone() };
         if self.random.happens(300) {
@@ -178,7 +182,8 @@ impl World {
             Err(CareError::Refused(why)) if has_struck || why.contains("there is no") => {
                 self.coverage.count("operator archive refused");
             }
-            // What an archive that was cut short left there is of before an older copy was restored: the operator takes another stick.
+            // What an archive that was cut short left there is of before an older copy was
+            // restored: the operator takes another stick.
             Err(CareError::Refused(why)) if self.is_copied && why.contains("is there already and differs") => {
                 self.coverage.count("operator archive refused, beside a copy that differs");
                 self.stick = Disk::new(self.random.next());

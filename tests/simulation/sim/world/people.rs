@@ -13,8 +13,8 @@ const DEVICES_BUSY: u64 = 25;
 /// So many people come to a terminal again and again, and take the same.
 const HABITS: usize = 6;
 
-/// After so long the same is another sale for certain, whatever the terminal's clock says; a sale is tried for two minutes at most,
-/// and a frame without a believed time is known for ten.
+/// After so long the same is another sale for certain, whatever the terminal's clock says; a sale
+/// is tried for two minutes at most, and a frame without a believed time is known for ten.
 const HABIT_PAUSE: u64 = 15 * MINUTE;
 
 impl World {
@@ -202,7 +202,8 @@ impl World {
         self.sale_of(place, (number, ask))
     }
 
-    /// A sale, unless the same was sold there a moment ago: nobody could tell it from that one tried again.
+    /// A sale, unless the same was sold there a moment ago: nobody could tell it from that one
+    /// tried again.
     pub(super) fn sale_of(&mut self, place: usize, (number, ask): (u64, Ask)) -> Option<Work> {
         let asked = match ask {
             Ask::Charge(fen) | Ask::Scan(fen) => fen,

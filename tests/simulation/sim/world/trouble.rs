@@ -25,7 +25,8 @@ impl World {
             1 => self.order = Some(Order::Power),
             2..=8 => self.order = Some(Order::Operator(self.next_act())),
             9..=11 => {
-                // Mostly in the turns' own writes; else in rotation, snapshots and what follows a full disk.
+                // Mostly in the turns' own writes; else in rotation, snapshots and what follows a
+                // full disk.
                 let any = Target::Any(u32::try_from(self.random.below(40)).expect("few"));
                 let target = self.random.pick(&[Target::Append, Target::Sync, any]);
                 let strike =
@@ -55,7 +56,8 @@ impl World {
         self.coverage.count("fault power of a device");
         let is_all = self.random.happens(200);
         let one = self.random.place(self.devices.len());
-        // Longer than any datagram is on its way: what comes late from before a start is another story.
+        // Longer than any datagram is on its way: what comes late from before a start is another
+        // story.
         let until = self.t + self.random.between(15 * SECOND, 10 * MINUTE);
         for place in 0..self.devices.len() {
             if is_all || place == one {
@@ -71,7 +73,8 @@ impl World {
         }
     }
 
-    /// A device gets another address while it runs, as DHCP may do: one that nobody had, one that another device had, or two change theirs.
+    /// A device gets another address while it runs, as DHCP may do: one that nobody had, one that
+    /// another device had, or two change theirs.
     fn move_a_device(&mut self) {
         let (place, other) = (self.random.place(self.devices.len()), self.random.place(self.devices.len()));
         if !self.may_move(place) {
@@ -154,7 +157,8 @@ impl World {
 
     // ---------------------------------------------------------------- bits
 
-    /// A bit of a file turns at rest. The copy that it happens to is looked at as a start and as `verify` would, and repaired.
+    /// A bit of a file turns at rest. The copy that it happens to is looked at as a start and as
+    /// `verify` would, and repaired.
     pub(super) fn flip_a_bit(&mut self) {
         let copy = self.disk.copy();
         copy.revive();
@@ -199,7 +203,8 @@ impl World {
             Err(error @ (OpenError::Io(_) | OpenError::NotOurs(_))) => panic!("{error}"),
             // What the snapshot stands for is not looked at.
             Ok(after) if Some(&name) != segments.last() => assert_eq!(after.head, before.head, "an old segment's bit"),
-            // A header has no checksum: in its number, site or date a bit may turn unseen (design.md, section 7).
+            // A header has no checksum: in its number, site or date a bit may turn unseen
+            // (design.md, section 7).
             Ok(after) if bit / 8 < 512 => {
                 assert_eq!(after.head, before.head, "a header's bit changed the entries");
                 self.coverage.count("allowed: a header's bit flipped, unseen");
@@ -209,7 +214,8 @@ impl World {
                 assert!(verified.exit_code() != 0, "bit {bit} of {len} bytes in {name} changed, and nobody noticed");
                 self.coverage.count("branch flip before the snapshot seen by verify");
             }
-            // In the last line it looks like a torn tail, or it was in one; the LF before it makes one line of two.
+            // In the last line it looks like a torn tail, or it was in one; the LF before it makes
+            // one line of two.
             Ok(after) => {
                 let tail = after.tail.as_ref().map(|tail| usize::try_from(tail.offset).expect("small"));
                 let is_cut = tail.is_some_and(|offset| offset <= bit / 8) && after.entries + 2 >= before.entries;
