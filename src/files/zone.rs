@@ -104,7 +104,7 @@ impl Zone {
     ///
     /// # Errors
     /// What is wrong with it, in words that may follow a colon.
-    pub fn from_file(contents: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_file(contents: &[u8]) -> Result<Self, String> {
         let rules = TimeZone::from_tz_data(contents)
             .map_err(|error| tr!("not a zone file ({error})", "不是时区文件（{error}）"))?;
         Self::from_rules(rules)
@@ -124,7 +124,7 @@ impl Zone {
     }
 
     /// Seconds east of UTC at this time: whole minutes, less than a day.
-    pub fn offset_at(&self, wall: Wall) -> i32 {
+    pub(crate) fn offset_at(&self, wall: Wall) -> i32 {
         let seconds = wall.seconds();
         let quarter = seconds.div_euclid(QUARTER_S);
         if let Some((recent, offset_s)) = self.recent.get()

@@ -14,7 +14,7 @@ use crate::host::kernel;
 
 /// The day the program was built on, `YYYY-MM-DD` in UTC (from `SOURCE_DATE_EPOCH` where a build
 /// sets it).
-pub const BUILT_ON: &str = env!("POSGATE_BUILT_ON");
+pub(crate) const BUILT_ON: &str = env!("POSGATE_BUILT_ON");
 
 /// How long the kernel's answer is good, in milliseconds.
 const ASK_MS: u64 = 1000;

@@ -130,7 +130,7 @@ impl Control {
     }
 
     /// Takes note of what the poll tells.
-    pub fn on_event(&mut self, event: &Event) {
+    pub(crate) fn on_event(&mut self, event: &Event) {
         let Some(place) = event.token().0.checked_sub(self.token) else { return };
         if place == 0 {
             self.may_accept = true;
@@ -140,7 +140,7 @@ impl Control {
     }
 
     /// Whether there is something to accept or to answer: the poll tells of each thing once.
-    pub fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         self.may_accept || self.clients.iter().flatten().any(Client::has_work)
     }
 
@@ -187,7 +187,7 @@ impl Control {
     ///
     /// # Errors
     /// Those of `answer`.
-    pub fn answer_lines(&mut self, mut answer: impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<()> {
+    pub(crate) fn answer_lines(&mut self, mut answer: impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<()> {
         let mut left = CONTROL_TURN_LINES;
         let mut is_idle = false;
         while left > 0 && !is_idle {
@@ -207,7 +207,7 @@ impl Control {
 
     /// What the loop owes a client, now that the turn is committed. Asked until it is nothing;
     /// [`Control::answer_owed`] follows each.
-    pub fn deferred(&self) -> Option<Deferred> {
+    pub(crate) fn deferred(&self) -> Option<Deferred> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
             Reply::Deferred(deferred) => Some(deferred),
             Reply::Line(_) => None,
@@ -215,7 +215,7 @@ impl Control {
     }
 
     /// Answers what [`Control::deferred`] told of.
-    pub fn answer_owed(&mut self, line: String) {
+    pub(crate) fn answer_owed(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
         if let Some(held) = held.find(|held| matches!(held.reply, Reply::Deferred(_))) {
             *held = Held { reply: Reply::Line(line) };

@@ -58,7 +58,7 @@ pub fn last_trouble() -> Option<Trouble> {
 }
 
 /// How many warnings and errors there were. It wraps: for seeing whether there was another.
-pub fn troubles() -> u32 {
+pub(crate) fn troubles() -> u32 {
     TROUBLES.load(Ordering::Relaxed)
 }
 
@@ -95,7 +95,7 @@ pub fn set_level(level: LevelFilter) {
 
 /// Tells the log how far the time of day here is from UTC: once the zone is known, and when its
 /// offset changes. Until then a terminal shows UTC.
-pub fn set_offset(offset_s: i32) {
+pub(crate) fn set_offset(offset_s: i32) {
     OFFSET_S.store(offset_s, Ordering::Relaxed);
 }
 

@@ -21,7 +21,7 @@ pub fn host() -> Option<Host> {
 }
 
 /// The machine whose files lie under `root`.
-pub fn host_in(root: &Path) -> Option<Host> {
+pub(crate) fn host_in(root: &Path) -> Option<Host> {
     let name = lowest_address(root).or_else(|| board_serial(root))?;
     Some(Host(crc32fast::hash(name.as_bytes())))
 }

@@ -83,7 +83,7 @@ pub struct Datagram<'batch> {
 
 impl Datagram<'_> {
     /// Whether it is longer than any frame, so that `bytes` is not the whole.
-    pub const fn is_oversize(&self) -> bool {
+    pub(crate) const fn is_oversize(&self) -> bool {
         self.len > DATAGRAM_LEN_MAX
     }
 }

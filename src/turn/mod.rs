@@ -156,7 +156,7 @@ impl<'t, S: Storage> Service<'t, S> {
     }
 
     /// The time since which entries wait for a sync, because no result rests on them.
-    pub fn unsynced_since(&self) -> Option<Mono> {
+    pub(crate) fn unsynced_since(&self) -> Option<Mono> {
         self.unsynced_since
     }
 
@@ -282,7 +282,7 @@ impl<'t, S: Storage> Service<'t, S> {
     ///
     /// # Errors
     /// If the ledger cannot be written.
-    pub fn serve_aside(&mut self, now: &Now) -> io::Result<()> {
+    pub(crate) fn serve_aside(&mut self, now: &Now) -> io::Result<()> {
         while self.serve_next_aside(now)? {}
         Ok(())
     }

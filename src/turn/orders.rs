@@ -22,7 +22,7 @@ impl<S: Storage> Service<'_, S> {
     ///
     /// # Errors
     /// If the ledger cannot be written or read.
-    pub fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
+    pub(crate) fn operate(&mut self, now: &Now, order: &Order) -> io::Result<Result<Done, Refused>> {
         self.look_for_room(now)?;
         let sale = match self.sale_of(order)? {
             Ok(sale) => sale,
@@ -129,7 +129,7 @@ impl<S: Storage> Service<'_, S> {
 
     /// Makes the turn end with a sync, so that all it wrote is durable even if no result rests on
     /// it.
-    pub fn sync_at_end(&mut self) {
+    pub(crate) fn sync_at_end(&mut self) {
         self.turn.must_sync = true;
     }
 

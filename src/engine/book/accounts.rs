@@ -18,12 +18,10 @@ use super::history::Row;
 use super::{Book, EntrySeq, GoneTo};
 use crate::engine::index::hash_number;
 use crate::engine::limits::LINKS_MAX;
-use crate::engine::model::{
-    AccountHistory, AccountId, CardNo, CardRecord, CardRow, Civil, Entry, Kind, Marks, is_own_account,
-};
+use crate::engine::model::{AccountHistory, AccountId, CardNo, CardRow, Civil, Entry, Kind, Marks, is_own_account};
 
 /// What `status=` of a `link` says where another holder has the card's number.
-pub const REISSUED: &str = "reissued";
+pub(crate) const REISSUED: &str = "reissued";
 
 /// A number that another holder has since.
 #[derive(Clone, Debug)]
@@ -68,7 +66,7 @@ pub struct Named {
 }
 
 /// The account that a detail's word names.
-pub fn account_in(entry: &Entry, key: &str) -> Option<AccountId> {
+pub(crate) fn account_in(entry: &Entry, key: &str) -> Option<AccountId> {
     let mut bytes = heapless::Vec::<u8, 24>::new();
     for byte in entry.detail.get(key)?.bytes() {
         bytes.push(byte).ok()?;
@@ -90,32 +88,15 @@ impl Book {
     // ---------------------------------------------------------------- answers
 
     /// The account that the table names for a card, where the ledger has the card on another one.
-    pub fn named_elsewhere(&self, row: &CardRow) -> Option<Named> {
+    pub(crate) fn named_elsewhere(&self, row: &CardRow) -> Option<Named> {
         let card = CardNo::from_value(row.card);
         let account = self.account_of_card(card).filter(|account| *account != row.account)?;
         Some(Named { card, named: self.account(row.account).id, account })
     }
 
-    /// Cards that a table puts on an account that is somebody's by the ledger, and that they were
-    /// not on before: a typing slip, rows that shifted, or a second card for one purse (design.md,
-    /// section 5). `before` gives the account that the table before it names.
-    pub fn put_on_used_accounts<'a>(
-        &'a self,
-        records: &'a [CardRecord],
-        before: impl Fn(CardNo) -> Option<AccountId> + 'a,
-    ) -> impl Iterator<Item = &'a CardRecord> + 'a {
-        records.iter().filter(move |record| {
-            let Some(row) = self.account_row(&record.account) else { return false };
-            let is_own = record.account == record.card.own_account();
-            let is_known =
-                self.account_of_card(record.card) == Some(row) || before(record.card) == Some(record.account);
-            self.account(row).is_somebodys() && !is_own && !is_known
-        })
-    }
-
     /// Where what an account held at an entry is today: the row of that account, or of the one that
     /// all of it went to since. `None` if that cannot be told any more.
-    pub fn purse_of(&self, account: &str, at: EntrySeq) -> Option<u32> {
+    pub(crate) fn purse_of(&self, account: &str, at: EntrySeq) -> Option<u32> {
         let mut row = self.account_row(account)?;
         let mut at = at;
         for _ in 0..=LINKS_MAX {
@@ -130,14 +111,14 @@ impl Book {
     }
 
     /// Whether an account is another's former name, which nobody has used since.
-    pub fn is_former_name(&self, name: u32, of: u32) -> bool {
+    pub(crate) fn is_former_name(&self, name: u32, of: u32) -> bool {
         let gone = |row: &u32| self.account(*row).gone_to.map(|gone| gone.account);
         self.account(name).is_free && core::iter::successors(gone(&name), gone).take(LINKS_MAX).any(|row| row == of)
     }
 
     /// The account of who had a card's number at that time, if another holder has it since, and the
     /// entry since which.
-    pub fn former_holder(&self, card: CardNo, at: Civil) -> Option<(EntrySeq, Option<u32>)> {
+    pub(crate) fn former_holder(&self, card: CardNo, at: Civil) -> Option<(EntrySeq, Option<u32>)> {
         let reissue = self.reissues.find(card.value()).filter(|reissue| at < reissue.at).last()?;
         let purse = |row: u32| self.purse_of(&self.account(row).id, reissue.seq).unwrap_or(row);
         Some((reissue.seq, reissue.account.map(purse)))
@@ -145,36 +126,31 @@ impl Book {
 
     /// The entry since which another holder has the number of the card that an entry is of, if the
     /// entry is older.
-    pub fn reissued_since(&self, card: CardNo, entry: EntrySeq) -> Option<EntrySeq> {
+    pub(crate) fn reissued_since(&self, card: CardNo, entry: EntrySeq) -> Option<EntrySeq> {
         self.reissues.find(card.value()).filter(|reissue| entry < reissue.seq).last().map(|reissue| reissue.seq)
     }
 
     /// The entry that took all out of an account, where the one that puts it into another is
     /// missing: the power went between them.
-    pub fn halfway(&self) -> Option<&Entry> {
+    pub(crate) fn halfway(&self) -> Option<&Entry> {
         self.halfway.first()
     }
 
     /// Whether another account would find room.
-    pub fn has_room_for_account(&self, id: &str) -> bool {
+    pub(crate) fn has_room_for_account(&self, id: &str) -> bool {
         self.account_row(id).is_some() || !self.accounts.is_full()
     }
 
     /// The row of an account that a link is about to name, made if it is new; `None` if there is no
     /// room.
-    pub fn account_for_link(&mut self, id: &AccountId) -> Option<u32> {
+    pub(crate) fn account_for_link(&mut self, id: &AccountId) -> Option<u32> {
         self.find_or_add_account(id)
-    }
-
-    /// Whether any card is on an account by the ledger.
-    pub fn has_cards(&self, row: u32) -> bool {
-        self.cards.iter().any(|card| card.account == Some(row))
     }
 
     /// Before the number of a card of the table is given to another holder, or a card whose own
     /// account the table never opened comes to the one that its row names: what the row states
     /// counts from now on, also where another card's row has the account in the table.
-    pub fn open_held_back(&mut self, row: u32) {
+    pub(crate) fn open_held_back(&mut self, row: u32) {
         let account = &mut self.accounts[row as usize];
         if !account.is_opened {
             account.in_table = true;

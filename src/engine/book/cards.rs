@@ -65,14 +65,14 @@ impl Book {
 
     /// The account that a card is on by the ledger, whether the table still has the card or not;
     /// `None`: it never moved money.
-    pub fn account_of_card(&self, card: CardNo) -> Option<u32> {
+    pub(crate) fn account_of_card(&self, card: CardNo) -> Option<u32> {
         self.card_state(card)?.account
     }
 
     /// The row of an account that a sale is about to move, made if it is new; `None` if there is no
     /// room. `reserved` places are kept for others: cards that nobody knows must not take those of
     /// the table.
-    pub fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
+    pub(crate) fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
         let free = CARDS_MAX - self.cards.len();
         if self.card_state(card).is_none() && free <= reserved {
             return None;
@@ -81,12 +81,12 @@ impl Book {
     }
 
     /// Whether the ledger says anything that lasts of a card.
-    pub fn knows_card(&self, card: CardNo) -> bool {
+    pub(crate) fn knows_card(&self, card: CardNo) -> bool {
         self.card_state(card).is_some()
     }
 
     /// The card that this one follows by a `link`, and the row of the account that it carries on.
-    pub fn link_of(&self, card: CardNo) -> Option<(CardNo, u32)> {
+    pub(crate) fn link_of(&self, card: CardNo) -> Option<(CardNo, u32)> {
         let state = self.card_state(card)?;
         Some((CardNo::from_value(state.was?), state.account?))
     }
@@ -98,7 +98,7 @@ impl Book {
 
     /// Whether the card was closed while the table had it on another account than this one, and the
     /// ledger had it on none.
-    pub fn was_closed_on_another(&self, card: CardNo, account: u32) -> bool {
+    pub(crate) fn was_closed_on_another(&self, card: CardNo, account: u32) -> bool {
         let closed_on = self.card_state(card).map_or(0, |state| state.closed_on);
         closed_on != 0 && closed_on != fnv1a(self.account(account).id.as_bytes())
     }
@@ -112,18 +112,18 @@ impl Book {
 
     /// Whether the ledger may come to know all of these cards: there is room for those that it does
     /// not know.
-    pub fn has_room_for(&self, cards: &[CardNo]) -> bool {
+    pub(crate) fn has_room_for(&self, cards: &[CardNo]) -> bool {
         let new = cards.iter().filter(|card| !self.knows_card(**card)).count();
         new <= CARDS_MAX - self.cards.len()
     }
 
     /// What the operator said of the card, and what still stands of it.
-    pub fn marks_of(&self, card: CardNo) -> Marks {
+    pub(crate) fn marks_of(&self, card: CardNo) -> Marks {
         self.history_of(card.value()).marks()
     }
 
     /// The strictest of what the operator said of the card.
-    pub fn card_status(&self, card: CardNo) -> CardStatus {
+    pub(crate) fn card_status(&self, card: CardNo) -> CardStatus {
         self.history_of(card.value()).status()
     }
 

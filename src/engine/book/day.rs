@@ -43,7 +43,7 @@ impl PeriodNames {
     }
 
     /// The id of a name, new or not.
-    pub fn intern(&mut self, name: &str) -> PeriodId {
+    pub(crate) fn intern(&mut self, name: &str) -> PeriodId {
         if let Some(known) = self.find(name) {
             return known;
         }
@@ -149,7 +149,7 @@ impl DayCounts {
     }
 
     /// Forgets the days after this one: they were counted by a clock that was ahead.
-    pub fn forget_after(&mut self, day: Date) {
+    pub(crate) fn forget_after(&mut self, day: Date) {
         for count in self.0.iter_mut().filter(|count| count.day > day.0) {
             *count = DayCount::default();
         }

@@ -58,7 +58,7 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     }
 
     /// Whether a row of this entry would be the newest.
-    pub fn may_push(&self, seq: EntrySeq) -> bool {
+    pub(crate) fn may_push(&self, seq: EntrySeq) -> bool {
         self.rows.last().is_none_or(|stored| stored.row.seq() < seq)
     }
 
@@ -77,7 +77,7 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     }
 
     /// The row of an entry.
-    pub fn entry_mut(&mut self, seq: EntrySeq) -> Option<&mut T> {
+    pub(crate) fn entry_mut(&mut self, seq: EntrySeq) -> Option<&mut T> {
         let place = self.place_of(seq)?;
         Some(&mut self.rows[place].row)
     }
@@ -92,7 +92,7 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     }
 
     /// All rows, oldest first; their keys and entries must stay.
-    pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
+    pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.rows.iter_mut().map(|stored| &mut stored.row)
     }
 

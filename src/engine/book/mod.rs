@@ -17,8 +17,9 @@ mod snapshot;
 use core::fmt;
 use core::num::NonZeroU64;
 
+pub use accounts::Named;
 use accounts::Reissue;
-pub use accounts::{Named, REISSUED, account_in};
+pub(crate) use accounts::{REISSUED, account_in};
 pub use cards::CardHistory;
 use cards::CardState;
 pub use day::PeriodId;
@@ -28,7 +29,8 @@ use orders::Orders;
 pub use orders::{Ask, UsedName, Voided};
 use seen::Memory;
 pub use seen::{FrameId, Moment, Outcome, Seen, Window, is_answer};
-pub use snapshot::{AccountLine, BadLine, account_line};
+pub(crate) use snapshot::account_line;
+pub use snapshot::{AccountLine, BadLine};
 
 use crate::engine::index::{Index, fnv1a, hash_bytes, hash_number};
 use crate::engine::limits::{
@@ -126,12 +128,12 @@ impl Account {
     }
 
     /// Whether the ledger says anything of it that lasts.
-    pub fn has_moved(&self) -> bool {
+    pub(crate) fn has_moved(&self) -> bool {
         self.has_moved
     }
 
     /// Whether the table's figures were entered, or count no more.
-    pub fn is_opened(&self) -> bool {
+    pub(crate) fn is_opened(&self) -> bool {
         self.is_opened
     }
 
@@ -809,7 +811,7 @@ impl Book {
     }
 
     /// The latest believed time since the clock last stepped: a clock behind it is not believed.
-    pub fn clock_floor(&self) -> Option<Stamp> {
+    pub(crate) fn clock_floor(&self) -> Option<Stamp> {
         self.clock_floor
     }
 
@@ -830,7 +832,7 @@ impl Book {
     }
 
     /// How many accounts the ledger says anything of: a snapshot has them.
-    pub fn moved_accounts(&self) -> usize {
+    pub(crate) fn moved_accounts(&self) -> usize {
         self.accounts.iter().filter(|account| account.has_moved).count()
     }
 
@@ -840,13 +842,13 @@ impl Book {
     }
 
     /// What the name of an order was used for, if it is remembered.
-    pub fn used_name(&self, order: &Order) -> Option<&UsedName> {
+    pub(crate) fn used_name(&self, order: &Order) -> Option<&UsedName> {
         self.orders.used(order)
     }
 
     /// Whether orders of the same file may be forgotten: of one that is not remembered nobody knows
     /// whether it was done.
-    pub fn has_forgotten_names(&self, order: &Order) -> bool {
+    pub(crate) fn has_forgotten_names(&self, order: &Order) -> bool {
         self.orders.has_forgotten(order)
     }
 
@@ -866,13 +868,13 @@ impl Book {
     }
 
     /// Whether any frame of the device is remembered.
-    pub fn remembers(&self, machine: MachineNo) -> bool {
+    pub(crate) fn remembers(&self, machine: MachineNo) -> bool {
         self.memory(machine).is_some_and(|memory| memory.frames().next().is_some())
     }
 
     /// Whether the device is remembered, or finds a place for that: a registered one gives way to
     /// none, and one with a sale in doubt would be charged again.
-    pub fn has_place_for(&self, machine: MachineNo) -> bool {
+    pub(crate) fn has_place_for(&self, machine: MachineNo) -> bool {
         let may_give_way = |memory: &Memory| !memory.is_pinned && memory.doubts == 0;
         let is_remembered = self.memories_row(machine.value()).is_some();
         is_remembered || !self.memories.is_full() || self.memories.iter().any(may_give_way)
@@ -880,7 +882,7 @@ impl Book {
 
     /// Whether one of the device's last frames that were answered was about this card or command
     /// number.
-    pub fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
+    pub(crate) fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
         self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))
     }
 
@@ -905,7 +907,7 @@ impl Book {
     }
 
     /// The card that paid a sale, as long as that is among those that were in doubt once.
-    pub fn payer(&self, sale: EntrySeq) -> Option<CardNo> {
+    pub(crate) fn payer(&self, sale: EntrySeq) -> Option<CardNo> {
         self.doubts.entry(sale).map(|doubt| CardNo::from_value(doubt.card))
     }
 
@@ -915,30 +917,30 @@ impl Book {
     }
 
     /// Whether any sale of the device is in doubt.
-    pub fn has_doubts(&self, machine: MachineNo) -> bool {
+    pub(crate) fn has_doubts(&self, machine: MachineNo) -> bool {
         self.memory(machine).is_some_and(|memory| memory.doubts > 0)
     }
 
     /// When the device's sales in doubt were tried last. It looks at all doubts: for what is rare.
-    pub fn doubts_tried(&self, machine: MachineNo) -> impl Iterator<Item = &Moment> {
+    pub(crate) fn doubts_tried(&self, machine: MachineNo) -> impl Iterator<Item = &Moment> {
         let is_own = move |doubt: &&Doubt| !doubt.is_settled && doubt.machine == machine.value();
         self.doubts.rows().filter(is_own).map(|doubt| &doubt.tried)
     }
 
     /// How many sales of the device are in doubt.
-    pub fn doubts_at(&self, machine: MachineNo) -> u32 {
+    pub(crate) fn doubts_at(&self, machine: MachineNo) -> u32 {
         self.memory(machine).map_or(0, |memory| memory.doubts)
     }
 
     /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the
     /// oldest first. It looks at all doubts: for a person who asks.
-    pub fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
+    pub(crate) fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
         let own = self.doubts.rows().filter(move |doubt| !doubt.is_settled && doubt.card == card.value());
         own.map(|doubt| (doubt.seq, doubt.asked))
     }
 
     /// The device's sales in doubt by this card and amount, newest first; also what its code paid.
-    pub fn doubts_of<'a>(
+    pub(crate) fn doubts_of<'a>(
         &'a self,
         machine: MachineNo,
         serial: Option<&'a Serial>,
@@ -956,7 +958,7 @@ impl Book {
 
     /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far
     /// as it is remembered: in the device's last frames or among the sales that were in doubt once.
-    pub fn sale_at(
+    pub(crate) fn sale_at(
         &self,
         machine: MachineNo,
         serial: Option<&Serial>,
@@ -995,7 +997,7 @@ impl Book {
 
     /// The offline sale of this card, amount and believed time that no sale was taken for: a 103
     /// that comes after its own 105.
-    pub fn offline_at(
+    pub(crate) fn offline_at(
         &self,
         machine: MachineNo,
         serial: Option<&Serial>,
@@ -1011,7 +1013,7 @@ impl Book {
 
     /// Whether an operator settled what was entered of a 105 without effect, as far as that is
     /// remembered.
-    pub fn is_claim_settled(&self, claim: EntrySeq) -> bool {
+    pub(crate) fn is_claim_settled(&self, claim: EntrySeq) -> bool {
         self.offline.entry(claim).is_some_and(|offline| !offline.is_sale && offline.is_taken)
     }
 

@@ -188,7 +188,7 @@ pub struct UsedName {
 impl UsedName {
     /// Whether the figures may be of this account. The entry of a word on a card names none: it
     /// moves none.
-    pub fn is_of(&self, account: &AccountId) -> bool {
+    pub(crate) fn is_of(&self, account: &AccountId) -> bool {
         self.account.is_none_or(|hash| hash == hash_bytes(account.as_bytes()))
     }
 }

@@ -43,11 +43,6 @@ impl FrameId {
         }
     }
 
-    /// Whether the frame has this number.
-    pub fn is_frame(&self, seq: u64) -> bool {
-        self.seq == seq
-    }
-
     /// Whether the frame was about this card or, if it was a 128, this command number.
     pub(super) fn is_about(&self, subject: &[u8]) -> bool {
         match self.code {
@@ -92,7 +87,7 @@ pub struct Moment {
 
 impl Moment {
     /// Milliseconds ago; `None` if nobody knows.
-    pub fn known_age_ms(&self, now: &Now, clock: ClockState) -> Option<u64> {
+    pub(crate) fn known_age_ms(&self, now: &Now, clock: ClockState) -> Option<u64> {
         if let Some(mono) = self.mono {
             return Some(now.mono.ms_since(mono));
         }

@@ -376,7 +376,7 @@ pub struct AccountLine {
 ///
 /// # Errors
 /// What is wrong with the line.
-pub fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
+pub(crate) fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
     let Some(rest) = line.strip_prefix("account\t") else { return Ok(None) };
     let mut fields = Fields::of(rest);
     let mut read = || {

@@ -107,7 +107,7 @@ pub struct Marks {
 impl Marks {
     /// Those that bear these words, which stand between commas; `None` for a word of none of them.
     /// Empty: none.
-    pub fn from_words(words: &str) -> Option<Self> {
+    pub(crate) fn from_words(words: &str) -> Option<Self> {
         let mut marks = Self::default();
         for word in words.split(',').filter(|word| !word.is_empty()) {
             match CardStatus::from_word(word)? {
@@ -145,7 +145,7 @@ impl Marks {
     }
 
     /// The marks that stand, the least strict first.
-    pub fn statuses(self) -> impl Iterator<Item = CardStatus> {
+    pub(crate) fn statuses(self) -> impl Iterator<Item = CardStatus> {
         CardStatus::ALL[1..].iter().copied().filter(move |status| self.has(*status))
     }
 
@@ -166,7 +166,7 @@ impl GroupSet {
     }
 
     /// Whether the two share a name.
-    pub const fn meets(self, other: Self) -> bool {
+    pub(crate) const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 

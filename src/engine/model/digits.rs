@@ -91,7 +91,7 @@ const LEN_MAX: usize = 22;
 /// Writes a whole number at the beginning of `place`, which holds 20 bytes at least, and says how
 /// many it took.
 #[inline]
-pub fn put_whole(place: &mut [u8], value: u64) -> usize {
+pub(crate) fn put_whole(place: &mut [u8], value: u64) -> usize {
     match u32::try_from(value) {
         Ok(digit @ 0..10) => {
             place[0] = b'0' + digit as u8;
@@ -119,7 +119,7 @@ fn put_wide(place: &mut [u8], value: u64) -> usize {
 
 /// Writes a whole number of either sign: see [`put_whole`].
 #[inline]
-pub fn put_signed(place: &mut [u8], value: i64) -> usize {
+pub(crate) fn put_signed(place: &mut [u8], value: i64) -> usize {
     let len = put_sign(place, value < 0);
     len + put_whole(&mut place[len..], value.unsigned_abs())
 }
@@ -127,7 +127,7 @@ pub fn put_signed(place: &mut [u8], value: i64) -> usize {
 /// Writes fen as yuan, two decimals and a minus before what is below zero, at the beginning of
 /// `place`, which holds 22 bytes at least; says how many it took.
 #[inline]
-pub fn put_yuan(place: &mut [u8], fen: i64) -> usize {
+pub(crate) fn put_yuan(place: &mut [u8], fen: i64) -> usize {
     let amount = fen.unsigned_abs();
     // Nearly all fit what a 32-bit processor divides by itself.
     let (yuan, fraction) = match u32::try_from(amount) {
@@ -168,7 +168,7 @@ impl Decimal {
     }
 
     /// A whole number of either sign.
-    pub fn signed(value: i64) -> Self {
+    pub(crate) fn signed(value: i64) -> Self {
         Self::of(|place| put_signed(place, value))
     }
 

@@ -258,12 +258,12 @@ impl Entry {
     }
 
     /// The device's time, if it is a date.
-    pub fn at_device(&self) -> Option<Civil> {
+    pub(crate) fn at_device(&self) -> Option<Civil> {
         self.device_time.as_ref()?.civil
     }
 
     /// The device's time, if it was believed when the frame came (design.md, section 8).
-    pub fn believed_at(&self) -> Option<Civil> {
+    pub(crate) fn believed_at(&self) -> Option<Civil> {
         self.at_device().filter(|_| self.detail.get("invalid").is_none())
     }
 
@@ -292,7 +292,7 @@ impl Entry {
     }
 
     /// Whether the entry is what a 105 led to, booked or not.
-    pub fn is_of_record(&self) -> bool {
+    pub(crate) fn is_of_record(&self) -> bool {
         self.kind == Kind::Offline || (self.kind == Kind::Matched && self.detail.code() == Some(105))
     }
 
@@ -303,7 +303,7 @@ impl Entry {
 
     /// Whether the entry says something of its account and card that outlives a table without them,
     /// be it a sale of nothing.
-    pub fn is_lasting(&self) -> bool {
+    pub(crate) fn is_lasting(&self) -> bool {
         self.moves() || self.sales() != 0 || matches!(self.kind, Kind::Status | Kind::Link | Kind::Open)
     }
 
@@ -350,7 +350,8 @@ const fn key_bit(key: &[u8]) -> u32 {
 
 impl Detail {
     /// Takes a column as a ledger holds it; `None` if it is too long.
-    pub fn from_text(text: &str) -> Option<Self> {
+    #[cfg(test)]
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         let mut detail = Self::default();
         detail.set(text.as_bytes())?;
         Some(detail)
@@ -413,7 +414,7 @@ impl Detail {
     }
 
     /// Adds the business day that a sale counts for.
-    pub fn push_day(&mut self, day: Date) {
+    pub(crate) fn push_day(&mut self, day: Date) {
         let Some(text) = day.text() else { return self.push("day", day) };
         self.push_bytes("day", text.as_bytes());
         // Only if it fit: what a replay does not find was not said.
@@ -421,7 +422,7 @@ impl Detail {
     }
 
     /// Adds a word whose value is escaped as it stands, whole or not at all.
-    pub fn push_word(&mut self, key: &str, value: Value<'_>) {
+    pub(crate) fn push_word(&mut self, key: &str, value: Value<'_>) {
         self.push_bytes(key, value.0.as_bytes());
     }
 

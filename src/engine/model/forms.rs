@@ -13,7 +13,7 @@ const LOW: u32 = 0xFF_FFFF;
 
 /// Forms that a person is shown: the first of [`each`]. The others only tell that two numbers are
 /// alike.
-pub const LIKELY: usize = 3;
+pub(crate) const LIKELY: usize = 3;
 
 /// Tells each other form of a card's number, with words for it: what "the form is". Numbers beyond
 /// 32 bits have none.

@@ -80,21 +80,15 @@ impl fmt::Debug for Serial {
 pub type AccountId = Text<24>;
 
 /// What a card's own account begins with, and no other.
-pub const OWN_MARK: char = '@';
+pub(crate) const OWN_MARK: char = '@';
 
 /// Whether an account is a card's own.
-pub fn is_own_account(account: &str) -> bool {
+pub(crate) fn is_own_account(account: &str) -> bool {
     account.starts_with(OWN_MARK)
 }
 
-/// The card whose own account this is; `None` for one of the table's.
-pub fn owner_of(account: &str) -> Option<CardNo> {
-    let digits = account.strip_prefix(OWN_MARK)?;
-    CardNo::parse(digits.as_bytes()).filter(|_| digits.len() == DIGITS_MAX)
-}
-
 /// Digits of the longest numbers that devices send.
-pub const DIGITS_MAX: usize = 10;
+pub(crate) const DIGITS_MAX: usize = 10;
 
 /// One to ten decimal digits, their width kept, and the number that they are: it is asked for far
 /// more often than it is read.
@@ -252,7 +246,7 @@ impl CardNo {
     ///
     /// # Panics
     /// Never: a mark and ten digits fit an account's 24 bytes.
-    pub fn own_account(&self) -> AccountId {
+    pub(crate) fn own_account(&self) -> AccountId {
         let mut account = AccountId::new();
         account.push(OWN_MARK).expect("a mark fits 24 bytes");
         account.push_str(self.padded().as_str()).expect("ten digits more fit 24 bytes");
@@ -295,9 +289,7 @@ mod tests {
     fn a_card_s_own_account_is_no_account_of_a_table() {
         let card = CardNo::parse(b"88").expect("digits");
         assert_eq!(card.own_account().as_str(), "@0000000088");
-        assert_eq!(owner_of("@0000000088"), Some(card));
         for other in ["0000000088", "S001", "@88", "@00000000088", "@000000008x", "", "@", "\u{ff20}0000000088"] {
-            assert_eq!(owner_of(other), None, "{other}");
             assert_eq!(is_own_account(other), other.starts_with('@'), "{other}");
         }
     }

@@ -18,7 +18,8 @@ pub mod trouble;
 
 pub use card::{AccountHistory, CardRecord, CardRow, CardStatus, CardTable, GroupSet, Mark, Marks, Pin, Terms};
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Gone, Kind};
-pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, UnitNo, is_own_account, owner_of};
+pub(crate) use ids::is_own_account;
+pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, UnitNo};
 pub use money::{Balance, Money};
 pub use order::{Act, Done, Key, Order, Way};
 pub use reason::Reason;

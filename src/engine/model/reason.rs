@@ -85,7 +85,7 @@ reasons! {
 }
 
 /// What a display says of a card that no rule refuses.
-pub const CARD_OK_TEXT: &str = "卡可正常使用";
+pub(crate) const CARD_OK_TEXT: &str = "卡可正常使用";
 
 #[cfg(test)]
 mod tests {

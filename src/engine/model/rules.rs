@@ -37,7 +37,7 @@ pub struct Names(Vec<String>);
 impl Names {
     /// The bit of a name, added if it is new; `None` beyond [`crate::engine::limits::GROUPS_MAX`]
     /// names.
-    pub fn intern(&mut self, name: &str) -> Option<GroupSet> {
+    pub(crate) fn intern(&mut self, name: &str) -> Option<GroupSet> {
         if self.lookup(name).is_empty() {
             if self.0.len() == crate::engine::limits::GROUPS_MAX {
                 return None;

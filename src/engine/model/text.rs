@@ -215,7 +215,7 @@ pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
 
 /// Takes whatever a device sent as a text for a person's terminal: what is not printable ASCII
 /// becomes `?`, what is beyond `N` is left out.
-pub fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
+pub(crate) fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
     let bytes = &bytes[..bytes.len().min(N)];
     if let Some(text) = text_from(bytes) {
         return text;

@@ -33,7 +33,7 @@ pub struct Wall(pub i64);
 
 impl Now {
     /// The wall time of a monotonic one that lies behind, as today's clock would have shown it.
-    pub fn stamp_of(&self, at: Mono) -> Stamp {
+    pub(crate) fn stamp_of(&self, at: Mono) -> Stamp {
         let ago = i64::try_from(self.mono.ms_since(at)).unwrap_or(i64::MAX);
         Stamp { wall: Wall(self.stamp.wall.0.saturating_sub(ago)), ..self.stamp }
     }
@@ -144,7 +144,7 @@ impl Civil {
     }
 
     /// Seconds between the two, whichever is later.
-    pub const fn distance_s(self, other: Self) -> u64 {
+    pub(crate) const fn distance_s(self, other: Self) -> u64 {
         self.0.abs_diff(other.0)
     }
 
@@ -193,7 +193,7 @@ impl ZoneChanges {
     /// clocks go back, the earlier first. Where they go forward it is never shown: the instant at
     /// which a clock that nobody has changed yet shows it. `offset_s` is the offset of a zone that
     /// never changes.
-    pub fn readings(&self, civil: Civil, offset_s: i32) -> Readings {
+    pub(crate) fn readings(&self, civil: Civil, offset_s: i32) -> Readings {
         let at = |offset_s: i32| civil.0.saturating_sub(i64::from(offset_s));
         // No offset is a day, so only a change within a day of the civil time, read as UTC, can
         // matter.
@@ -212,7 +212,7 @@ impl ZoneChanges {
     }
 
     /// Seconds between two civil times, by those of their readings that are nearest.
-    pub fn distance_s(&self, one: Civil, other: Civil, offset_s: i32) -> u64 {
+    pub(crate) fn distance_s(&self, one: Civil, other: Civil, offset_s: i32) -> u64 {
         let others = self.readings(other, offset_s);
         let distances =
             self.readings(one, offset_s).iter().flat_map(|one| others.iter().map(move |other| one.abs_diff(other)));
@@ -289,7 +289,7 @@ impl Date {
     }
 
     /// The year, the month from 1, and the day from 1.
-    pub fn year_month_day(self) -> (i32, u32, u32) {
+    pub(crate) fn year_month_day(self) -> (i32, u32, u32) {
         civil_from_days(self.0)
     }
 }

@@ -4,7 +4,7 @@ use super::time::Stamp;
 
 /// Bytes kept of the last line of trouble: what an operator needs to know where to look, and little
 /// enough for the control socket's answer.
-pub const TROUBLE_LEN_MAX: usize = 240;
+pub(crate) const TROUBLE_LEN_MAX: usize = 240;
 
 /// The last line of trouble, for status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -17,7 +17,8 @@ pub mod reply;
 pub mod request;
 
 pub use reply::{Buffer, INVALID_TIME, Reply, ReplyCode};
+pub(crate) use request::parse_knowing;
 pub use request::{
     Access, Amount, Body, Code, CountedIn, DeviceFrame, Found, Keyed, Malformed, NotAFrame, OfflineSale, PinKind,
-    Request, RequestNo, parse, parse_knowing,
+    Request, RequestNo, parse,
 };

@@ -67,7 +67,7 @@ impl ReplyCode {
 
     /// Whether the reply promises what a committed entry says, so that it leaves only after that
     /// entry's sync (design.md, section 1).
-    pub const fn rests_on_entry(self) -> bool {
+    pub(crate) const fn rests_on_entry(self) -> bool {
         match self {
             Self::Approve | Self::Release | Self::Admit => true,
             Self::Discover | Self::Ack | Self::AskTime | Self::SetClock | Self::Decline | Self::Show | Self::Refuse => {

@@ -40,7 +40,7 @@ pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
 ///
 /// # Errors
 /// If it is nothing that may be answered.
-pub fn parse_knowing(
+pub(crate) fn parse_knowing(
     datagram: &[u8],
     is_serial: impl Fn(MachineNo, &[u8]) -> Option<bool>,
 ) -> Result<Request<'_>, NotAFrame> {

@@ -193,7 +193,7 @@ const fn list(key: &'static str, form: Form, meaning: &'static str) -> OptionSpe
 }
 
 /// `config server`.
-pub const SERVER: &SectionSpec = &SectionSpec {
+pub(crate) const SERVER: &SectionSpec = &SectionSpec {
     kind: "server",
     meaning: "the server itself",
     count_max: Some(1),
@@ -248,7 +248,7 @@ pub const SERVER: &SectionSpec = &SectionSpec {
 };
 
 /// `config device`.
-pub const DEVICE: &SectionSpec = &SectionSpec {
+pub(crate) const DEVICE: &SectionSpec = &SectionSpec {
     kind: "device",
     meaning: "a registered device: its machine number belongs to this serial or address alone",
     count_max: Some(crate::engine::limits::DEVICES_MAX),
@@ -264,7 +264,7 @@ pub const DEVICE: &SectionSpec = &SectionSpec {
 };
 
 /// `config period`.
-pub const PERIOD: &SectionSpec = &SectionSpec {
+pub(crate) const PERIOD: &SectionSpec = &SectionSpec {
     kind: "period",
     meaning: "a meal period",
     count_max: Some(PERIODS_MAX),
@@ -328,13 +328,13 @@ pub const TEXT: &SectionSpec = &SectionSpec {
 
 /// Begins the options of `config text` that replace a reason's words: `reason_`, then the word with
 /// `_` for `-`.
-pub const REASON_PREFIX: &str = "reason_";
+pub(crate) const REASON_PREFIX: &str = "reason_";
 
 /// All sections, in the order of design.md.
 pub const SECTIONS: &[&SectionSpec] = &[SERVER, DEVICE, PERIOD, DOOR, TEXT];
 
 /// Begins the names that are the integrator's own: never read, never an error.
-pub const FOREIGN_PREFIX: &str = "x_";
+pub(crate) const FOREIGN_PREFIX: &str = "x_";
 
 impl SectionSpec {
     /// The option of this name.

@@ -237,7 +237,7 @@ impl<'a> Row<'a> {
     }
 
     /// Whether there is nothing in it.
-    pub fn is_blank(self) -> bool {
+    pub(crate) fn is_blank(self) -> bool {
         self.values.is_empty()
     }
 }
