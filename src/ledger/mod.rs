@@ -130,17 +130,13 @@ fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> 
         io::Error::new(io::ErrorKind::InvalidData, sentence)
     };
     let header = segment::read_header(files, &segment.name)?.map_err(|_| damaged(1))?;
-    let mut lines = segment::Lines::new(files, &segment.name);
+    let mut lines = segment::Lines::chained(files, &segment.name, Some(header.chain));
     let number = seq.0.to_string();
-    let mut chain = Some(header.chain);
     while let Some(line) = lines.read()? {
         if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
             // What stands there may move money: a flipped bit must not.
-            let parsed = line::parse(line.text).ok().filter(|_| chain.is_some_and(|chain| line.follows(chain)));
+            let parsed = line::parse(line.text).ok().filter(|_| line.is_chained());
             return parsed.map(|parsed| Some(parsed.entry)).ok_or_else(|| damaged(line.number));
-        }
-        if line.number > 1 {
-            chain = line::crc_column(line.text);
         }
     }
     Ok(None)

@@ -115,6 +115,8 @@ pub struct Lines<'a, F> {
     /// Where `start` stands in the file, and the number of the line there.
     offset: u64,
     number: u64,
+    /// The crc column of the line before; `None` if it had none, or is not known.
+    chain: Option<u32>,
 }
 
 /// A line, or a fragment without its LF.
@@ -128,10 +130,17 @@ pub struct Line<'a> {
     pub text: &'a [u8],
     /// Whether an LF ended it. If not, the file ends here (or a whole piece held no LF).
     pub ended: bool,
+    /// The crc column of the line before, whether that line is good or not; `None` if it had none, or is not known.
+    pub chain: Option<u32>,
 }
 
 impl Line<'_> {
-    /// Whether the line is good: ended, and its crc follows from that of the line before.
+    /// Whether its crc follows from the crc column of the line before.
+    pub fn is_chained(&self) -> bool {
+        self.chain.is_some_and(|chain| self.follows(chain))
+    }
+
+    /// Whether it has its LF, and its crc follows from `chain`.
     pub fn follows(&self, chain: u32) -> bool {
         self.ended && line::follows(self.text, chain)
     }
@@ -159,12 +168,29 @@ impl<'a, F: Files> Lines<'a, F> {
             end: 0,
             offset: HEADER_LEN as u64,
             number: 2,
+            chain: None,
         }
     }
 
-    /// Goes to a line that was read before, and reads the file anew from there.
+    /// The lines behind the header, chained from the crc that the header continues.
+    pub fn chained(files: &'a F, name: &'a str, chain: Option<u32>) -> Self {
+        Self { chain, ..Self::new(files, name) }
+    }
+
+    /// Goes to a line that was read before, and reads the file again from there. The chain stays: see
+    /// [`Lines::rechain`].
     pub fn go_back(&mut self, offset: u64, number: u64) {
         (self.start, self.end, self.offset, self.number) = (0, 0, offset, number);
+    }
+
+    /// The next line is judged by this crc.
+    pub fn rechain(&mut self, chain: Option<u32>) {
+        self.chain = chain;
+    }
+
+    /// The crc column of the line that was read last.
+    pub fn chain(&self) -> Option<u32> {
+        self.chain
     }
 
     /// The next line; `None` at the end of the file.
@@ -189,8 +215,9 @@ impl<'a, F: Files> Lines<'a, F> {
         let (offset, number, start) = (self.offset, self.number, self.start);
         self.start += len + usize::from(ended);
         self.number += u64::from(ended);
-        let line = Line { offset, number, text: &self.piece[start..start + len], ended };
+        let line = Line { offset, number, text: &self.piece[start..start + len], ended, chain: self.chain };
         self.offset = line.end();
+        self.chain = line::crc_column(line.text);
         Ok(Some(line))
     }
 

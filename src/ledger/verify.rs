@@ -395,12 +395,12 @@ impl<F: Files> Walk<'_, F> {
         let mut has_waited = false;
         let mut run = Run::default();
         let mut torn_at = None;
-        let mut lines = Lines::new(self.files, name);
+        let mut lines = Lines::chained(self.files, name, self.chain);
         while let Some(line) = lines.read()? {
             if line.offset >= len {
                 break;
             }
-            if self.chain.is_some_and(|chain| line.follows(chain)) {
+            if line.is_chained() {
                 self.good(name, &line, &core::mem::take(&mut run));
                 segment.entries += 1;
                 segment.first = segment.first.or(Some(self.report.head.seq));
@@ -410,9 +410,10 @@ impl<F: Files> Walk<'_, F> {
             let is_in_tail = is_newest && len - line.offset <= TAIL_LEN_MAX as u64;
             if is_in_tail && !has_waited {
                 has_waited = true;
-                let (offset, number) = (line.offset, line.number);
+                let (offset, number, chain) = (line.offset, line.number, line.chain);
                 wait();
                 lines.go_back(offset, number);
+                lines.rechain(chain);
                 continue;
             }
             // Behind a line that is bad without zeros a start cuts only if nothing good comes any more: read on.
@@ -422,8 +423,8 @@ impl<F: Files> Walk<'_, F> {
                 break;
             }
             run.add(&line, self.report.head.seq);
-            self.chain = line::crc_column(line.text);
         }
+        self.chain = lines.chain();
         self.end(name, next, &run, len);
         if let Some((number, offset)) = torn_at {
             let what =
@@ -437,7 +438,6 @@ impl<F: Files> Walk<'_, F> {
     /// A line whose crc follows, after a run of others.
     fn good(&mut self, name: &str, line: &Line, run: &Run) {
         let expected = self.report.head.seq.next();
-        self.chain = line::crc_column(line.text);
         let parsed = match line::parse(line.text) {
             Ok(parsed) => parsed,
             Err(error) => {
@@ -447,7 +447,7 @@ impl<F: Files> Walk<'_, F> {
                     Fault::Altered,
                     tr!("the crc follows, but {error}", "crc 接得上，但是 {error}"),
                 );
-                self.report.head = Head { seq: expected, crc: self.chain.unwrap_or_default() };
+                self.report.head = Head { seq: expected, crc: line::crc_column(line.text).unwrap_or_default() };
                 return self.accounts.forget();
             }
         };

@@ -257,16 +257,7 @@ impl Source {
 
     /// From the segment with this index on.
     pub fn walk_from(&self, index: usize) -> Walk<'_> {
-        Walk {
-            source: self,
-            index,
-            lines: None,
-            head: None,
-            chain: None,
-            has_waited: false,
-            buffer: Vec::new(),
-            is_over: false,
-        }
+        Walk { source: self, index, lines: None, head: None, has_waited: false, buffer: Vec::new(), is_over: false }
     }
 
     /// The first place that is not what was written, in the words of `ledger verify`.
@@ -374,8 +365,6 @@ pub struct Walk<'a> {
     lines: Option<Lines<'a, HeldFiles>>,
     /// `None` before the first header.
     head: Option<Head>,
-    /// The crc column of the line before, good or not.
-    chain: Option<u32>,
     has_waited: bool,
     buffer: Vec<u8>,
     is_over: bool,
@@ -412,8 +401,7 @@ impl Walk<'_> {
             let Some(lines) = &mut self.lines else {
                 let before = Head { seq: EntrySeq(piece.header.first.0 - 1), crc: piece.header.chain };
                 let contradicted = self.head.replace(before).filter(|head| *head != before);
-                self.lines = Some(Lines::new(&source.files, &piece.path));
-                self.chain = Some(before.crc);
+                self.lines = Some(Lines::chained(&source.files, &piece.path, Some(before.crc)));
                 match contradicted {
                     None => continue,
                     Some(head) => {
@@ -435,12 +423,10 @@ impl Walk<'_> {
             self.buffer.extend_from_slice(line.text);
             let (offset, number, ended, has_zeros) = (line.offset, line.number, line.ended, line.has_zeros());
             let end = line.end();
-            let follows = self.chain.is_some_and(|chain| line.follows(chain));
+            let (chain, follows) = (line.chain, line.is_chained());
             let head = self.head.unwrap_or_default();
             let what = match (follows, line::parse(&self.buffer)) {
                 (true, Ok(parsed)) if parsed.entry.seq == head.seq.next() => {
-                    let chain = self.chain.unwrap_or_default();
-                    self.chain = Some(parsed.crc);
                     self.head = Some(Head { seq: parsed.entry.seq, crc: parsed.crc });
                     return Ok(Some(Step::Entry(Item {
                         piece,
@@ -448,7 +434,7 @@ impl Walk<'_> {
                         line: number,
                         end,
                         text: &self.buffer,
-                        chain,
+                        chain: chain.unwrap_or_default(),
                         crc: parsed.crc,
                         entry: parsed.entry,
                     })));
@@ -465,6 +451,7 @@ impl Walk<'_> {
                     self.has_waited = true;
                     std::thread::sleep(WRITING);
                     lines.go_back(offset, number);
+                    lines.rechain(chain);
                     continue;
                 }
                 if is_in_tail && (!ended || has_zeros || is_no_ledger(lines, &self.buffer)?) {
@@ -472,10 +459,10 @@ impl Walk<'_> {
                     return Ok(None);
                 }
                 lines.go_back(offset, number);
+                lines.rechain(chain);
                 lines.read()?;
             }
             // As `verify` goes on: one change is one bad line.
-            self.chain = line::crc_column(&self.buffer);
             if let Ok(parsed) = line::parse(&self.buffer) {
                 self.head = Some(Head { seq: parsed.entry.seq, crc: parsed.crc });
             }
