@@ -497,9 +497,9 @@ fn holds_no_entry<F: Files>(files: &F, name: &str, chain: u32) -> io::Result<boo
     if len > TAIL_LEN_MAX || behind[..len].iter().any(|byte| *byte != 0) {
         return Ok(false);
     }
-    let mut lines = Lines::new(files, name);
+    let mut lines = Lines::chained(files, name, Some(chain));
     lines.go_back(0, 1);
-    Ok(!has_good_after(Some(chain), chain, &mut lines)?)
+    Ok(!has_good_after(chain, &mut lines)?)
 }
 
 fn replay_lines<F: Files>(
@@ -529,7 +529,7 @@ fn replay_lines<F: Files>(
         let is_old = !is_newest || len.saturating_sub(offset) > TAIL_LEN_MAX as u64;
         let place = match is_old {
             true => LinePlace::Old,
-            false if has_good_after(line::crc_column(line.text), replayed.head.crc, &mut lines)? => LinePlace::Inside,
+            false if has_good_after(replayed.head.crc, &mut lines)? => LinePlace::Inside,
             false => LinePlace::End,
         };
         match decide(LINES, found, place) {
@@ -592,14 +592,14 @@ fn judge_line(
     Ok((entry.kind, Head { seq: next, crc }))
 }
 
-/// Whether a good line comes after a bad one whose crc column is `chain`. One that follows from the last good
-/// line before it (`head`) counts too: then something was put in between.
-fn has_good_after<F: Files>(mut chain: Option<u32>, head: u32, lines: &mut Lines<'_, F>) -> io::Result<bool> {
+/// Whether a good line comes after the bad one that was read last. One that follows from the last
+/// good line before it
+/// (`head`) counts too: then something was put in between.
+fn has_good_after<F: Files>(head: u32, lines: &mut Lines<'_, F>) -> io::Result<bool> {
     while let Some(line) = lines.read()? {
-        if chain.is_some_and(|chain| line.follows(chain)) || line.follows(head) {
+        if line.is_chained() || line.follows(head) {
             return Ok(true);
         }
-        chain = line::crc_column(line.text);
     }
     Ok(false)
 }
