@@ -21,12 +21,12 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use posgate::desk::audit::show::write_entry;
 use posgate::engine::model::{Balance, Entry, EntrySeq, Mono, Now, Stamp, Wall};
 use posgate::engine::server::{Origin, Peer, Server, Tables};
 use posgate::ledger::header::{HEADER_LEN, Header};
 use posgate::ledger::recovery::{Replayed, mend};
-use posgate::ledger::segment::{self, name_of};
-use posgate::ledger::show::{ShowOptions, show};
+use posgate::ledger::segment::{self, Lines, name_of};
 use posgate::ledger::verify::verify;
 use posgate::ledger::{Entries, Ledger, OpenError, Refusal, line, replay};
 
@@ -45,8 +45,11 @@ pub fn run(input: &[u8]) {
     let names: Vec<String> = segment::list(&storage).expect("names").into_iter().map(|segment| segment.name).collect();
     let report = verify(&storage, &names, true, &mut || ()).expect("memory can be read");
     assert!(!report.to_string().is_empty());
-    for raw in [false, true] {
-        show(&storage, &names, ShowOptions { raw }, &mut Vec::new()).expect("memory can be read");
+    for name in &names {
+        let mut lines = Lines::new(&storage, name);
+        while let Some(line) = lines.read().expect("memory can be read") {
+            write_entry(&mut Vec::new(), line.text, false).expect("memory can be written");
+        }
     }
     let mut tables = site::tables();
     let before = storage.clone();

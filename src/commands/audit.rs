@@ -12,11 +12,11 @@ use posgate::desk::audit::balances::Balances;
 use posgate::desk::audit::explain::{Question, explain as tell};
 use posgate::desk::audit::export::{Export, Format, Language};
 use posgate::desk::audit::filter::{self, Written};
-use posgate::desk::audit::layout::printable;
 use posgate::desk::audit::report::{Span, gather};
 use posgate::desk::audit::show::{self, AskSynced, LAST_MAX, Show};
 use posgate::desk::audit::source::After;
 use posgate::desk::audit::{AuditError, Calendar, Filter, Source};
+use posgate::desk::table::printable;
 use posgate::engine::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
 use posgate::files::cards::diff::Opened;
 use posgate::files::config::Settings;
@@ -25,7 +25,6 @@ use posgate::files::problem::{hidden, typed};
 use posgate::files::zone::Zone;
 use posgate::files::{cards, config};
 use posgate::host::clock;
-use posgate::ledger::show::Width;
 use posgate::ledger::{Head, is_served};
 
 use super::progress::Progress;
@@ -60,8 +59,7 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
             )
         );
     }
-    let width = if is_narrow { Width::Fits80 } else { Width::All };
-    let show = Show { filter, calendar, last, raw: options.has("raw"), width, after: after(options)? };
+    let show = Show { filter, calendar, last, raw: options.has("raw"), is_narrow, after: after(options)? };
     let mut synced = options.has("durable").then(|| Synced::of(options, &ledger_args));
     let mut ask = synced.as_mut().map(|synced| || synced.ask());
     let ask = ask.as_mut().map(|ask| ask as &mut AskSynced);

@@ -1,5 +1,7 @@
 //! `posgate cards`: card tables as files.
 
+use posgate::desk::table::line;
+use posgate::lang::tr;
 use posgate::tr;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -163,10 +165,13 @@ pub(super) fn number(options: &Options) -> u8 {
         );
         return EXIT_NO;
     }
-    say!("{}", tr!("card        hexadecimal  Wiegand    how", "卡号        十六进制     Wiegand    怎么读的"));
+    let row = |cells: [&str; 4]| {
+        let cells = cells.into_iter().zip([10, 11, 9, 0]);
+        say!("{}", line(cells.map(|(cell, places)| (cell, places, false))));
+    };
+    row([tr("card", "卡号"), tr("hexadecimal", "十六进制"), "Wiegand", tr("how", "怎么读的")]);
     for candidate in &candidates {
-        let Candidate { card, how } = candidate;
-        say!("{card}  {:<11}  {}  {how}", candidate.hexadecimal(), candidate.wiegand());
+        row([&candidate.card.to_string(), &candidate.hexadecimal(), &candidate.wiegand(), &candidate.how]);
     }
     if let Some(file) = table {
         say_known(&candidates, &file);

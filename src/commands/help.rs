@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use posgate::desk::audit::layout::width;
+use posgate::desk::table::{padded, width};
 use posgate::lang::{Lang, Text, spoken, tr};
 use posgate::tr;
 
@@ -161,17 +161,15 @@ pub(super) fn sentence(summary: Text, lang: Lang) -> String {
 
 /// What it is on the left, what it means beside it, or below where there is no room.
 fn entry(text: &mut String, indent: usize, left: &str, meaning: &str) {
-    let _ = write!(text, "{}{left}", " ".repeat(indent));
-    let used = indent + width(left);
-    if used + 2 > MEANING_AT {
-        text.push('\n');
-    } else {
-        text.push_str(&" ".repeat(MEANING_AT - used));
-    }
+    let _ = write!(text, "{:indent$}", "");
     let mut lines = String::new();
     wrapped(&mut lines, MEANING_AT, MEANING_AT, meaning);
-    // The first line's indent is there already.
-    text.push_str(if used + 2 > MEANING_AT { &lines } else { lines.trim_start() });
+    let _ = if indent + width(left) + 2 > MEANING_AT {
+        write!(text, "{left}\n{lines}")
+    } else {
+        // The first line's indent is there already.
+        write!(text, "{}{}", padded(left, MEANING_AT - indent), lines.trim_start())
+    };
     if meaning.is_empty() {
         text.push('\n');
     }

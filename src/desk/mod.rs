@@ -3,3 +3,4 @@
 pub mod audit;
 pub mod control;
 pub mod status;
+pub mod table;

@@ -6,7 +6,7 @@
 //!   Entry ──────────────────────▶ ledger-0000000001.tsv ─────────────────────────────▶ Entry
 //!                  [writer]        #posgate-ledger ⇥ …            [recovery]
 //!                                  1 ⇥ 2026-11-22T… ⇥ … ⇥ crc
-//!                                  2 ⇥ …                 ─────▶ [verify], [show]: beside the running server
+//!                                  2 ⇥ …                 ─────▶ [verify]: beside the running server
 //! ```
 //!
 //! What always holds: a line's crc continues from that of the line before it, so every line binds all before
@@ -31,7 +31,6 @@ pub mod kin;
 pub mod line;
 pub mod recovery;
 pub mod segment;
-pub mod show;
 pub mod snapshot;
 pub mod storage;
 pub mod verify;

@@ -6,42 +6,17 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-use posgate::desk::audit::layout::{printable, width};
 use posgate::desk::control::json::{Object, Value};
+use posgate::desk::table::{Table, padded, printable};
 use posgate::engine::limits::FOUND_MAX;
 use posgate::engine::model::{CardStatus, Entry};
 use posgate::files::cards::paste::Paste;
-use posgate::ledger::show::for_each_entry;
 use posgate::ledger::{HeldFiles, line, segment};
 
 use super::Options;
 
 /// Entries that `card` shows.
 const ENTRIES_MAX: usize = 10;
-
-/// A table: titles, and rows of as many cells.
-struct Table<const N: usize> {
-    rows: Vec<[String; N]>,
-}
-
-impl<const N: usize> Table<N> {
-    fn new(titles: [Text; N]) -> Self {
-        Self { rows: vec![titles.map(|title| title.words().to_owned())] }
-    }
-
-    fn push(&mut self, cells: [String; N]) {
-        self.rows.push(cells.map(|cell| printable(&cell)));
-    }
-
-    fn print(&self) {
-        let width_of = |column: usize| self.rows.iter().map(|row| width(&row[column])).max().unwrap_or_default();
-        let widths: [usize; N] = core::array::from_fn(width_of);
-        for row in &self.rows {
-            let cells = row.iter().zip(widths).map(|(cell, wide)| format!("{cell}{}", " ".repeat(wide - width(cell))));
-            say!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
-        }
-    }
-}
 
 fn text(row: &Value, key: &str) -> String {
     match row.get(key) {
@@ -170,7 +145,7 @@ fn state(answer: &Value) -> String {
 }
 
 fn print_entries(entries: &[Entry]) {
-    let mut table = Table::new([
+    let mut table = Table::of([
         Text::new("seq", "流水号"),
         Text::new("time", "时间"),
         Text::new("kind", "类型"),
@@ -184,7 +159,7 @@ fn print_entries(entries: &[Entry]) {
     ]);
     for entry in entries {
         let or_empty = |value: Option<String>| value.unwrap_or_default();
-        table.push([
+        table.row([
             entry.seq.to_string(),
             entry.time.civil().to_string(),
             entry.kind.word().to_owned(),
@@ -197,7 +172,7 @@ fn print_entries(entries: &[Entry]) {
             entry.detail.as_str().to_owned(),
         ]);
     }
-    table.print();
+    say!("{table}");
 }
 
 /// The last entries of a card and of its account, the oldest first, from the ledger's files: the newest segment first.
@@ -207,20 +182,19 @@ pub(super) fn last_entries(dir: &Path, answer: &Value) -> io::Result<Vec<Entry>>
     let mut found: VecDeque<Entry> = VecDeque::new();
     for segment in segment::list(&files)?.into_iter().rev() {
         let mut own: VecDeque<Entry> = VecDeque::new();
-        for_each_entry(&files, &[segment.name], &mut |read| {
-            let columns = line::columns(read.text);
-            let is_own = columns.is_ok_and(|columns| {
+        let mut lines = segment::Lines::new(&files, &segment.name);
+        while let Some(line) = lines.read()? {
+            let is_own = line::columns(line.text).is_ok_and(|columns| {
                 columns[7] == card.as_bytes()
                     || account.as_ref().is_some_and(|account| columns[8] == account.as_bytes())
             });
-            if let Some(parsed) = read.parsed.ok().filter(|_| is_own) {
+            if let Some(parsed) = line::parse(line.text).ok().filter(|_| is_own && line.ended) {
                 own.push_back(parsed.entry);
                 if own.len() > ENTRIES_MAX {
                     own.pop_front();
                 }
             }
-            Ok(())
-        })?;
+        }
         while let Some(entry) = own.pop_back().filter(|_| found.len() < ENTRIES_MAX) {
             found.push_front(entry);
         }
@@ -260,7 +234,7 @@ pub(super) fn with_entries(answer: &Value, entries: Option<&[Entry]>) -> String 
 
 /// A list of cards.
 pub(super) fn cards(rows: &[Value]) {
-    let mut table = Table::new([
+    let mut table = Table::of([
         Text::new("card", "卡号"),
         Text::new("account", "账户"),
         Text::new("name", "姓名"),
@@ -269,9 +243,9 @@ pub(super) fn cards(rows: &[Value]) {
         Text::new("uses", "次数"),
     ]);
     for row in rows {
-        table.push(["card", "account", "name", "state", "balance", "uses"].map(|key| text(row, key)));
+        table.row(["card", "account", "name", "state", "balance", "uses"].map(|key| text(row, key)));
     }
-    table.print();
+    say!("{table}");
 }
 
 /// The table that unknown cards are to be pasted into.
@@ -313,12 +287,12 @@ pub(super) fn devices(rows: &[Value]) {
         Text::new("approved", "批准"),
         Text::new("refused", "拒绝"),
     ];
-    let mut table = Table::new(titles);
+    let mut table = Table::of(titles);
     for row in rows {
         let is_registered = row.is("registered");
         let name =
             row.text("name").map_or(if is_registered { "" } else { tr("(not registered)", "（未登记）") }, |name| name);
-        table.push([
+        table.row([
             text(row, "machine"),
             name.to_owned(),
             text(row, "serial"),
@@ -332,7 +306,7 @@ pub(super) fn devices(rows: &[Value]) {
             text(row, "refused"),
         ]);
     }
-    table.print();
+    say!("{table}");
 }
 
 fn ago(seconds: u64) -> String {
@@ -387,7 +361,7 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
     if rows.is_empty() {
         return;
     }
-    let mut table = Table::new([
+    let mut table = Table::of([
         Text::new("machine", "机号"),
         Text::new("serial", "硬件号"),
         Text::new("address", "地址"),
@@ -412,9 +386,9 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
         }
         let [machine, serial, address, mask, gateway, host, port] =
             ["machine", "serial", "address", "mask", "gateway", "host", "port"].map(|key| text(row, key));
-        table.push([machine, serial, address, mask, gateway, host, port, marks.join("; ")]);
+        table.row([machine, serial, address, mask, gateway, host, port, marks.join("; ")]);
     }
-    table.print();
+    say!("{table}");
 }
 
 /// How many devices were told the time.
@@ -541,7 +515,7 @@ fn print_tree(path: &str, value: &Value) {
                 print_tree(&format!("{path}.{key}"), value);
             }
         }
-        Value::Text(text) => say!("{path:<32} {text}"),
-        other => say!("{path:<32} {other}"),
+        Value::Text(text) => say!("{} {text}", padded(path, 32)),
+        other => say!("{} {other}", padded(path, 32)),
     }
 }

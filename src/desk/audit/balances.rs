@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::json::Json;
-use super::layout::{Table, label};
 use super::report::Report;
 use super::totals::{Accounts, Sum};
+use crate::desk::table::{Table, label, printable};
 use crate::engine::gbk;
 use crate::engine::model::{AccountId, Balance, CardRecord};
 
@@ -110,7 +110,7 @@ impl Balances {
         let mut line = |chinese: &str, english: &str, value: String| {
             writeln!(out, "{}{value}", label(chinese, english)).expect("a String takes all");
         };
-        line("站点", "site", super::layout::printable(&report.site));
+        line("站点", "site", printable(&report.site));
         line("账本", "ledger", format!("{:016x}", report.ledger));
         line("营业日终", "end of business day", report.to.map_or("…".to_owned(), |day| day.to_string()));
         line("账本末条", "head of the ledger", report.head.to_string());
@@ -121,7 +121,7 @@ impl Balances {
             line("注意", "note", "只含出现过的账户 only accounts that occur in what was given".to_owned());
         }
         out.push('\n');
-        let mut table = Table::new()
+        let mut table = Table::bilingual()
             .text("编号", "account")
             .text("姓名", "name")
             .text("卡号", "cards")
@@ -143,8 +143,7 @@ impl Balances {
                 mark.to_owned(),
             ]);
         }
-        table.print(&mut out);
-        out.push('\n');
+        writeln!(out, "{table}\n").expect("a String takes all");
         let mut line = |chinese: &str, english: &str, sum: Sum| {
             let Sum { count, amount, uses } = sum;
             writeln!(out, "{}{count}  {amount} 元 yuan  {uses} 次 uses", label(chinese, english))

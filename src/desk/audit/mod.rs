@@ -20,7 +20,6 @@ pub mod explain;
 pub mod export;
 pub mod filter;
 pub mod json;
-pub mod layout;
 pub mod report;
 pub mod show;
 pub mod source;

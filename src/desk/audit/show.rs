@@ -15,10 +15,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::source::{After, Item, Piece, Source, Step, archived_words};
 use super::{AuditError, Calendar, Filter};
+use crate::desk::table;
 use crate::engine::model::{Entry, EntrySeq};
 use crate::ledger::header::HEADER_LEN;
 use crate::ledger::segment::{self, Lines};
-use crate::ledger::show::{Width, write_entry, write_title};
 use crate::ledger::storage::{DirFiles, Files};
 use crate::ledger::{Head, HeldFiles, line};
 
@@ -39,8 +39,8 @@ pub struct Show {
     pub last: Option<usize>,
     /// The ledger's own lines instead of a table.
     pub raw: bool,
-    /// How much of an entry the table has.
-    pub width: Width,
+    /// Only the columns that fit a terminal of 80 columns; all take some 200.
+    pub is_narrow: bool,
     /// The entry that the reader has, which must be here.
     pub after: Option<After>,
 }
@@ -59,7 +59,7 @@ impl Show {
     ) -> Result<(Option<String>, Place), AuditError> {
         let mut out = BufWriter::new(out);
         if !self.raw {
-            write_title(&mut out, self.width)?;
+            write_row(&mut out, &TABLE.map(|(title, ..)| title.to_owned()), self.is_narrow)?;
         }
         let mut damage = None;
         let mut kept: VecDeque<Vec<u8>> = VecDeque::new();
@@ -196,8 +196,62 @@ impl Show {
             out.write_all(text)?;
             return out.write_all(b"\n");
         }
-        write_entry(out, text, self.width)
+        write_entry(out, text, self.is_narrow)
     }
+}
+
+/// Title, the ledger's column from 1, width (0: the last, as long as it is), whether numbers stand there.
+const TABLE: [(&str, usize, usize, bool); 16] = [
+    ("seq", 1, 7, true),
+    ("time", 2, 20, false),
+    ("kind", 4, 11, false),
+    ("machine", 5, 7, false),
+    ("frame", 7, 5, false),
+    ("card", 8, 10, false),
+    ("account", 9, 10, false),
+    ("amount", 10, 9, true),
+    ("subsidy", 11, 8, true),
+    ("uses", 12, 4, true),
+    ("balance", 13, 9, true),
+    ("sub_left", 14, 8, true),
+    ("left", 15, 4, true),
+    ("slot", 17, 8, false),
+    ("ref", 18, 7, true),
+    ("detail", 19, 0, false),
+];
+
+/// The columns that fit a terminal of 80 columns; the times are without their year.
+const NARROW: [&str; 7] = ["seq", "time", "kind", "machine", "card", "amount", "balance"];
+
+/// Writes a line of the ledger, without its LF, as a row of the table. Whatever the line is, nothing panics.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn write_entry(out: &mut dyn Write, text: &[u8], is_narrow: bool) -> io::Result<()> {
+    let columns = line::columns(text).unwrap_or_default();
+    let cells = TABLE.map(|(title, column, ..)| {
+        let value = String::from_utf8_lossy(columns[column - 1]);
+        match title {
+            // To the second; a time that was not believed is marked.
+            "time" => {
+                let second = value.chars().take(19).collect::<String>().replace('T', " ");
+                if columns[2] == b"unset" { second + "?" } else { second }
+            }
+            _ if value == "\\N" => String::new(),
+            _ => value.into_owned(),
+        }
+    });
+    write_row(out, &cells, is_narrow)
+}
+
+fn write_row(out: &mut dyn Write, cells: &[String; TABLE.len()], is_narrow: bool) -> io::Result<()> {
+    let cells = TABLE.iter().zip(cells).filter(|((title, ..), _)| !is_narrow || NARROW.contains(title));
+    let cells = cells.map(|((title, _, places, is_number), cell)| match *title {
+        // `11-22 12:30:00`, and the mark of a time that was not believed.
+        "time" if is_narrow => (cell.get(5..).unwrap_or(cell), 15, false),
+        _ => (cell.as_str(), *places, *is_number),
+    });
+    writeln!(out, "{}", table::line(cells))
 }
 
 /// The last entry that the running server has synced; `None`: nobody serves, or nobody can say at the moment.
@@ -343,4 +397,37 @@ pub fn run(
         show.follow(place, durable, out)?;
     }
     Ok(damage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_stand_below_each_other_whatever_the_alphabet() {
+        let row = |account: &str, is_narrow| {
+            let line = [
+                "1\t2026-11-22T12:00:00.000+08:00\tunset\ttopup\t00001\t\\N\t00009\t0088888888\t",
+                account,
+                "\t1.00\t0.00\t0\t1.00\t0.00\t0\t\\N\t三楼东门\t\\N\tby=张\t00000000",
+            ];
+            printed(|out| write_entry(out, line.concat().as_bytes(), is_narrow))
+        };
+        let titles = printed(|out| write_row(out, &TABLE.map(|(title, ..)| title.to_owned()), false));
+        for account in ["\\N", "S0001", "学生甲", "一二三四五"] {
+            let row = row(account, false);
+            let place = |cell: &str| row.find(cell).map(|at| table::width(&row[..at]));
+            for (title, cell) in [("time", "2026-11-22 12:00:00?"), ("slot", "三楼东门"), ("detail", "by=张")] {
+                assert_eq!(place(cell), titles.find(title), "{titles}{row}");
+            }
+        }
+        let narrow = "      1  11-22 12:00:00?  topup        00001    0088888888       1.00       1.00\n";
+        assert_eq!(row("学生甲", true), narrow);
+    }
 }

@@ -4,8 +4,8 @@ use std::fmt::{self, Display};
 
 use super::{Candidate, Story, Told, later_ms};
 use crate::desk::audit::json::Json;
-use crate::desk::audit::layout::{label, printable};
 use crate::desk::audit::words;
+use crate::desk::table::{label, printable};
 use crate::engine::model::{Balance, Entry, Kind};
 
 impl Display for Story {

@@ -5,8 +5,8 @@ use std::fmt::{self, Display};
 
 use super::{Desk, LISTED_MAX, List, Listed, Report, Sales, Sum};
 use crate::desk::audit::json::Json;
-use crate::desk::audit::layout::{Table, label, printable};
 use crate::desk::audit::words;
+use crate::desk::table::{Table, label, printable};
 use crate::engine::model::{Kind, Stamp};
 use crate::ledger::Head;
 
@@ -114,7 +114,7 @@ impl Report {
             out.push_str("  无 none\n");
             return;
         }
-        let mut table = Table::new().text("操作员", "operator");
+        let mut table = Table::bilingual().text("操作员", "operator");
         for (chinese, english) in
             [("充值", "top-ups"), ("补贴", "subsidies"), ("退款", "paid out"), ("调整", "adjusted"), ("撤销", "voids")]
         {
@@ -130,7 +130,7 @@ impl Report {
             all.void += desk.void;
         }
         table.row(desk_cells("合计 all", &all));
-        table.print(out);
+        put(out, format_args!("{table}\n"));
     }
 
     fn print_offline(&self, out: &mut String) {
@@ -181,7 +181,8 @@ impl Report {
 
     fn print_balance(&self, out: &mut String) {
         heading(out, "账目平衡", "balance of all accounts");
-        let mut table = Table::new().text("", "").number("笔数", "count").number("金额", "yuan").number("次数", "uses");
+        let mut table =
+            Table::bilingual().text("", "").number("笔数", "count").number("金额", "yuan").number("次数", "uses");
         let row = |name: String, count: Option<u64>, sum: Sum| {
             [name, count.map_or(String::new(), |count| count.to_string()), sum.amount.to_string(), sum.uses.to_string()]
         };
@@ -192,7 +193,7 @@ impl Report {
         }
         table.row(row("变动合计 moved".to_owned(), None, self.moved));
         table.row(row("期末 closing".to_owned(), None, self.closing));
-        table.print(out);
+        put(out, format_args!("{table}\n"));
         if !self.is_total_known {
             out.push_str("  期初只含出现过的账户 opening: only of accounts that occur in what was given\n");
         }
@@ -281,7 +282,7 @@ fn print_sales<'a, N: Display + 'a>(
     all: Option<&Sales>,
 ) {
     let mut table =
-        Table::new().text(chinese, english).number("笔数", "sales").number("金额", "yuan").number("次数", "uses");
+        Table::bilingual().text(chinese, english).number("笔数", "sales").number("金额", "yuan").number("次数", "uses");
     for (chinese, english) in
         [("刷卡", "amount"), ("计次", "count"), ("扫码", "code"), ("脱机", "offline"), ("撤销", "voids")]
     {
@@ -309,7 +310,7 @@ fn print_sales<'a, N: Display + 'a>(
     if let Some(all) = all {
         add("合计 all".to_owned(), all);
     }
-    table.print(out);
+    put(out, format_args!("{table}\n"));
 }
 
 fn print_reasons(out: &mut String, chinese: &str, english: &str, reasons: &BTreeMap<String, u64>) {
@@ -344,7 +345,7 @@ fn print_list(out: &mut String, chinese: &str, english: &str, list: &List) {
 }
 
 fn print_rows(out: &mut String, list: &List) {
-    let mut table = Table::new()
+    let mut table = Table::bilingual()
         .number("流水号", "seq")
         .text("时间", "time")
         .text("类型", "kind")
@@ -368,8 +369,8 @@ fn print_rows(out: &mut String, list: &List) {
             row.what.clone(),
         ]);
     }
-    if !table.is_empty() {
-        table.print(out);
+    if !list.rows.is_empty() {
+        put(out, format_args!("{table}\n"));
     }
     let more = list.sum.count.saturating_sub(list.rows.len() as u64);
     if more > 0 {
