@@ -52,11 +52,8 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
     let is_narrow = io::stdout().is_terminal() && !options.has("wide") && !options.has("raw");
     if is_narrow {
         complain!(
-            "{}",
-            tr!(
-                "posgate: these are 7 of 16 columns, for a terminal of 80: --wide shows all",
-                "posgate: 这是 16 列里的 7 列，终端 80 列放得下：加 --wide 显示全部"
-            )
+            "posgate: these are 7 of 16 columns, for a terminal of 80: --wide shows all",
+            "posgate: 这是 16 列里的 7 列，终端 80 列放得下：加 --wide 显示全部"
         );
     }
     let show = Show { filter, calendar, last, raw: options.has("raw"), is_narrow, after: after(options)? };
@@ -123,11 +120,8 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
         return Ok(0);
     }
     complain!(
-        "{}",
-        tr!(
-            "posgate: opening total and movements do not make the closing total: run `posgate ledger verify`",
-            "posgate: 期初加变动不等于期末：请执行 `posgate ledger verify`"
-        )
+        "posgate: opening total and movements do not make the closing total: run `posgate ledger verify`",
+        "posgate: 期初加变动不等于期末：请执行 `posgate ledger verify`"
     );
     Ok(EXIT_NO)
 }
@@ -274,12 +268,9 @@ impl LedgerArgs {
             Some(file) => {
                 print_problems(&problems);
                 complain!(
-                    "{}",
-                    tr!(
-                        "the good copy is read instead: {}",
-                        "改读上次采用的副本：{}",
-                        good.path(good::CARDS).display()
-                    )
+                    "the good copy is read instead: {}",
+                    "改读上次采用的副本：{}",
+                    good.path(good::CARDS).display()
                 );
                 Ok(Some(file.records))
             }

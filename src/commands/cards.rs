@@ -2,7 +2,6 @@
 
 use posgate::desk::table::line;
 use posgate::lang::tr;
-use posgate::tr;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -51,11 +50,8 @@ pub(super) fn check(options: &Options) -> u8 {
 pub(super) fn diff(options: &Options) -> u8 {
     let [old, new] = options.operands.as_slice() else {
         complain!(
-            "{}",
-            tr!(
-                "posgate: name two card tables: `posgate cards diff OLD NEW`",
-                "posgate: 请写两份卡表：`posgate cards diff OLD NEW`"
-            )
+            "posgate: name two card tables: `posgate cards diff OLD NEW`",
+            "posgate: 请写两份卡表：`posgate cards diff OLD NEW`"
         );
         return EXIT_USAGE;
     };
@@ -116,7 +112,7 @@ fn say_whole(options: &Options) {
     let (Ok(old), Ok(new)) = (read(old), read(new)) else { return };
     let sentences = whole::compare(&Before::of_file(&old), &new, &NoHistory);
     if !sentences.is_empty() {
-        say!("{}", tr!("not whole: {}", "不完整：{}", whole::refusal(&sentences, new.crc)));
+        say!("not whole: {}", "不完整：{}", whole::refusal(&sentences, new.crc));
     }
 }
 
@@ -131,11 +127,8 @@ pub(super) fn template() -> u8 {
 pub(super) fn number(options: &Options) -> u8 {
     let Some(text) = options.operands.first().and_then(|text| text.to_str()) else {
         complain!(
-            "{}",
-            tr!(
-                "posgate: write the number as it is printed: `posgate cards number 077,30211`",
-                "posgate: 请照卡面上印的写：`posgate cards number 077,30211`"
-            )
+            "posgate: write the number as it is printed: `posgate cards number 077,30211`",
+            "posgate: 请照卡面上印的写：`posgate cards number 077,30211`"
         );
         return EXIT_USAGE;
     };
@@ -156,12 +149,9 @@ pub(super) fn number(options: &Options) -> u8 {
     };
     if candidates.is_empty() {
         complain!(
-            "{}",
-            tr!(
-                "posgate: {} is no card's number: write it as it is printed, such as 0005076483, 077,30211 or 4D7603",
-                "posgate: {} 不是卡号：请照卡面上印的写，如 0005076483、077,30211 或 4D7603",
-                typed(text)
-            )
+            "posgate: {} is no card's number: write it as it is printed, such as 0005076483, 077,30211 or 4D7603",
+            "posgate: {} 不是卡号：请照卡面上印的写，如 0005076483、077,30211 或 4D7603",
+            typed(text)
         );
         return EXIT_NO;
     }
@@ -196,18 +186,15 @@ fn say_known(candidates: &[Candidate], file: &CardFile) {
             is_known = true;
             let name = posgate::engine::gbk::decode(&record.name);
             say!(
-                "{}",
-                tr!(
-                    "in the table, line {}: {} {} {name}: {how}",
-                    "卡表第 {} 行：{} {} {name}：{how}",
-                    record.line,
-                    record.card,
-                    record.account
-                )
+                "in the table, line {}: {} {} {name}: {how}",
+                "卡表第 {} 行：{} {} {name}：{how}",
+                record.line,
+                record.card,
+                record.account
             );
         }
     }
     if !is_known {
-        say!("{}", tr!("in the table: none of these", "卡表里：一个也没有"));
+        say!("in the table: none of these", "卡表里：一个也没有");
     }
 }

@@ -88,22 +88,16 @@ fn say_copy(settings: &Settings, name: &str) {
     let since =
         good.written_at(name).map_or_else(String::new, |wall| tr!(", accepted {}", "，采用于 {}", zone.stamp(wall)));
     say!(
-        "{}",
-        tr!(
-            "degraded    `serve` would start with the good copy {}{since}",
-            "degraded    `serve` 会用上次采用的副本启动：{}{since}",
-            good.path(name).display()
-        )
+        "degraded    `serve` would start with the good copy {}{since}",
+        "degraded    `serve` 会用上次采用的副本启动：{}{since}",
+        good.path(name).display()
     );
 }
 
 fn say_refused() {
     say!(
-        "{}",
-        tr!(
-            "degraded    there is no good copy to serve in its place: `serve` would refuse to start",
-            "degraded    没有可以代替的副本：`serve` 会拒绝启动"
-        )
+        "degraded    there is no good copy to serve in its place: `serve` would refuse to start",
+        "degraded    没有可以代替的副本：`serve` 会拒绝启动"
     );
 }
 
@@ -112,13 +106,10 @@ fn check_zone(settings: &Settings) -> u8 {
         Ok(found) => {
             print_problems(&found.warnings);
             say!(
-                "{}",
-                tr!(
-                    "timezone    {}: local time {}",
-                    "timezone    {}：本地时间 {}",
-                    found.source,
-                    found.zone.stamp(clock::wall())
-                )
+                "timezone    {}: local time {}",
+                "timezone    {}：本地时间 {}",
+                found.source,
+                found.zone.stamp(clock::wall())
             );
             0
         }
@@ -185,10 +176,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
         return code.max(check_identity(settings, None::<&HeldFiles>, &found, Head::default()));
     }
     if !dir.exists() {
-        say!(
-            "{}",
-            tr!("ledger      {}: none yet, `serve` makes it", "ledger      {}：还没有，`serve` 会新建", dir.display())
-        );
+        say!("ledger      {}: none yet, `serve` makes it", "ledger      {}：还没有，`serve` 会新建", dir.display());
         return code;
     }
     let files = match HeldFiles::of_dir(dir) {
@@ -208,11 +196,8 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
             say!("ledger      {}: seq={} crc={:08x}", dir.display(), replayed.head.seq, replayed.head.crc);
             if let Some(seq) = replayed.snapshot {
                 say!(
-                    "{}",
-                    tr!(
-                        "            replayed from the snapshot as of entry {seq}",
-                        "            从流水 {seq} 的快照起重放"
-                    )
+                    "            replayed from the snapshot as of entry {seq}",
+                    "            从流水 {seq} 的快照起重放"
                 );
             }
             if let Some(why) = &replayed.disbelief {
@@ -220,11 +205,8 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
             }
             if torn > 0 {
                 say!(
-                    "{}",
-                    tr!(
-                        "            {torn} bytes at the end are torn; `serve` cuts them off, keeping a copy",
-                        "            末尾有 {torn} 字节残缺；`serve` 会截掉并留副本"
-                    )
+                    "            {torn} bytes at the end are torn; `serve` cuts them off, keeping a copy",
+                    "            末尾有 {torn} 字节残缺；`serve` 会截掉并留副本"
                 );
             }
         }
@@ -254,10 +236,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     let code = code.max(file.map_or(0, |file| check_wholeness(settings, file, server.book())));
     say!("            accounts={} doubts={}", server.book().accounts().len(), server.book().doubts());
     for ignored in server.ignored_accounts() {
-        complain!(
-            "{}",
-            tr!("{}: card {}: {ignored}", "{}：卡 {}：{ignored}", settings.cards.display(), ignored.card.masked())
-        );
+        complain!("{}: card {}: {ignored}", "{}：卡 {}：{ignored}", settings.cards.display(), ignored.card.masked());
     }
     code
 }
@@ -294,12 +273,9 @@ fn check_identity(settings: &Settings, files: Option<&impl Files>, found: &Found
             let gone =
                 verdict.gone.map_or_else(String::new, |gone| tr!(": entries {gone} are gone", "：流水 {gone} 没有了"));
             say!(
-                "{}",
-                tr!(
-                    "            `serve` would go on with it on a branch ({}{gone})",
-                    "            `serve` 会作为分支接着记（{}{gone}）",
-                    verdict.word()
-                )
+                "            `serve` would go on with it on a branch ({}{gone})",
+                "            `serve` 会作为分支接着记（{}{gone}）",
+                verdict.word()
             );
             0
         }
@@ -333,11 +309,8 @@ fn check_lines(files: &HeldFiles) -> u8 {
         0 => 0,
         count => {
             complain!(
-                "{}",
-                tr!(
-                    "posgate: {count} places where the ledger is not what was written: `posgate ledger verify` lists all",
-                    "posgate: 账本有 {count} 处与写入时不同：`posgate ledger verify` 列出全部"
-                )
+                "posgate: {count} places where the ledger is not what was written: `posgate ledger verify` lists all",
+                "posgate: 账本有 {count} 处与写入时不同：`posgate ledger verify` 列出全部"
             );
             EXIT_CONFIG
         }
@@ -351,24 +324,18 @@ fn check_room(settings: &Settings) -> u8 {
     let Some(place) = dir.ancestors().find(|place| place.exists()) else { return 0 };
     if !place.is_dir() {
         complain!(
-            "{}",
-            tr!(
-                "posgate: {}: this is no directory, so there can be no ledger in {}",
-                "posgate: {}：不是目录，所以 {} 里不能有账本",
-                place.display(),
-                dir.display()
-            )
+            "posgate: {}: this is no directory, so there can be no ledger in {}",
+            "posgate: {}：不是目录，所以 {} 里不能有账本",
+            place.display(),
+            dir.display()
         );
         return EXIT_IO;
     }
     if access(place, AccessFlags::W_OK) == Err(Errno::EROFS) {
         complain!(
-            "{}",
-            tr!(
-                "posgate: {}: the file system is read-only: no sale can be written",
-                "posgate: {}：文件系统只读：记不了消费",
-                place.display()
-            )
+            "posgate: {}: the file system is read-only: no sale can be written",
+            "posgate: {}：文件系统只读：记不了消费",
+            place.display()
         );
         return EXIT_IO;
     }
@@ -400,10 +367,7 @@ fn check_addresses(settings: &Settings) -> u8 {
     let own = match udp::addresses() {
         Ok(own) => own,
         Err(error) => {
-            complain!(
-                "{}",
-                tr!("posgate: cannot list this machine's addresses: {error}", "posgate: 列不出本机的地址：{error}")
-            );
+            complain!("posgate: cannot list this machine's addresses: {error}", "posgate: 列不出本机的地址：{error}");
             return EXIT_IO;
         }
     };

@@ -40,11 +40,8 @@ pub(super) fn verify(options: &Options) -> u8 {
 pub(super) fn archive(options: &Options) -> u8 {
     let Some(to) = options.operands.first() else {
         complain!(
-            "{}",
-            tr!(
-                "posgate: say where to: `posgate ledger archive DIR`",
-                "posgate: 请写移到哪里：`posgate ledger archive DIR`"
-            )
+            "posgate: say where to: `posgate ledger archive DIR`",
+            "posgate: 请写移到哪里：`posgate ledger archive DIR`"
         );
         return EXIT_USAGE;
     };
@@ -63,11 +60,8 @@ pub(super) fn archive(options: &Options) -> u8 {
 pub(super) fn repair(options: &Options) -> u8 {
     let Some(cut) = options.cut.filter(|cut| *cut > 0) else {
         complain!(
-            "{}",
-            tr!(
-                "posgate: say from which entry on to cut: `posgate ledger repair --cut SEQ`",
-                "posgate: 请写从哪条流水起截：`posgate ledger repair --cut SEQ`"
-            )
+            "posgate: say from which entry on to cut: `posgate ledger repair --cut SEQ`",
+            "posgate: 请写从哪条流水起截：`posgate ledger repair --cut SEQ`"
         );
         return EXIT_USAGE;
     };
@@ -78,7 +72,7 @@ pub(super) fn repair(options: &Options) -> u8 {
     let dir = &paths[0];
     // The lock would make it.
     if !dir.is_dir() {
-        complain!("{}", tr!("posgate: {}: no such directory", "posgate: {}：没有这个目录", dir.display()));
+        complain!("posgate: {}: no such directory", "posgate: {}：没有这个目录", dir.display());
         return EXIT_IO;
     }
     let progress = Progress::start(tr("repairing the ledger", "正在修账本"));

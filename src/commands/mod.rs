@@ -1,7 +1,9 @@
 //! The command line (design.md, section 3).
 
-/// Prints a line to stdout. That nobody reads it any more (`posgate check | head`) is no error.
+/// Prints a line to stdout: a text and its Chinese, as `tr!` takes them, or what `format!` takes.
+/// That nobody reads it any more (`posgate check | head`) is no error.
 macro_rules! say {
+    ($en:literal, $zh:literal $($arguments:tt)*) => { say!("{}", posgate::tr!($en, $zh $($arguments)*)) };
     ($($words:tt)*) => {{
         use std::io::Write as _;
         let _ = writeln!(std::io::stdout(), $($words)*);
@@ -10,6 +12,7 @@ macro_rules! say {
 
 /// The same to stderr.
 macro_rules! complain {
+    ($en:literal, $zh:literal $($arguments:tt)*) => { complain!("{}", posgate::tr!($en, $zh $($arguments)*)) };
     ($($words:tt)*) => {{
         use std::io::Write as _;
         let _ = writeln!(std::io::stderr(), $($words)*);

@@ -79,7 +79,7 @@ fn asked(options: &Options, orders: &str, why: &str) -> Result<(), Ended> {
     if matches!(line.trim(), "y" | "Y" | "yes" | "是") {
         return Ok(());
     }
-    complain!("{}", tr!("posgate: nothing was ordered", "posgate: 什么也没做"));
+    complain!("posgate: nothing was ordered", "posgate: 什么也没做");
     Err(Ended::Code(EXIT_NO))
 }
 

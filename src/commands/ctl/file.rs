@@ -275,7 +275,7 @@ fn tell_sum(call: &Call, file: &File, before: &Before) {
         count => tr!("; {count} of them were done before{}", "；其中 {count} 行以前做过{}", done.moved(call.name)),
     };
     let not = if is_dry { tr("; nothing was done", "；什么也没做") } else { "" };
-    say!("{}", tr!("{} rows{}{purpose}{again}{not}", "{} 行{}{purpose}{again}{not}", all.rows, all.moved(call.name)));
+    say!("{} rows{}{purpose}{again}{not}", "{} 行{}{purpose}{again}{not}", all.rows, all.moved(call.name));
 }
 
 fn complaint(file: &File, row: &Row, answer: &Value) -> String {
@@ -347,17 +347,11 @@ impl Tally {
         }
         let moved = self.done.moved(call.name);
         match (done, self.again) {
-            (0, _) => say!("{}", tr!("already applied, seq {first}–{last}", "以前都做过，流水号 {first}–{last}")),
-            (done, 0) => say!(
-                "{}",
-                tr!("{done} done{moved}, seq {first}–{last}", "做了 {done} 行{moved}，流水号 {first}–{last}")
-            ),
+            (0, _) => say!("already applied, seq {first}–{last}", "以前都做过，流水号 {first}–{last}"),
+            (done, 0) => say!("{done} done{moved}, seq {first}–{last}", "做了 {done} 行{moved}，流水号 {first}–{last}"),
             (done, again) => say!(
-                "{}",
-                tr!(
-                    "{done} done now{moved}; {again} had been done before; seq {first}–{last}",
-                    "这次做了 {done} 行{moved}；以前做过 {again} 行；流水号 {first}–{last}"
-                )
+                "{done} done now{moved}; {again} had been done before; seq {first}–{last}",
+                "这次做了 {done} 行{moved}；以前做过 {again} 行；流水号 {first}–{last}"
             ),
         }
     }

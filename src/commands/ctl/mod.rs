@@ -289,11 +289,8 @@ fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
     let (settings, _) = config::inspect(&file).map_err(|problems| {
         print_problems(&problems);
         complain!(
-            "{}",
-            tr!(
-                "posgate: name the configuration with --config FILE, or the socket with --control PATH",
-                "posgate: 请用 --config FILE 指定配置，或用 --control PATH 指定控制接口"
-            )
+            "posgate: name the configuration with --config FILE, or the socket with --control PATH",
+            "posgate: 请用 --config FILE 指定配置，或用 --control PATH 指定控制接口"
         );
         Ended::Code(EXIT_CONFIG)
     })?;
@@ -354,11 +351,8 @@ fn draw_key() -> Result<String, Ended> {
     let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     drawn.map_err(|error| {
         complain!(
-            "{}",
-            tr!(
-                "posgate: no key can be drawn from /dev/urandom: {error}; give one with --key",
-                "posgate: 不能从 /dev/urandom 抽操作编号：{error}；请用 --key 写一个"
-            )
+            "posgate: no key can be drawn from /dev/urandom: {error}; give one with --key",
+            "posgate: 不能从 /dev/urandom 抽操作编号：{error}；请用 --key 写一个"
         );
         Ended::Code(EXIT_IO)
     })?;
@@ -419,12 +413,9 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
                 // The card's answer stands without them.
                 read.map_err(|error| {
                     complain!(
-                        "{}",
-                        tr!(
-                            "posgate: {}: its last entries cannot be read: {error}",
-                            "posgate: {}：读不出最近的流水：{error}",
-                            dir.display()
-                        )
+                        "posgate: {}: its last entries cannot be read: {error}",
+                        "posgate: {}：读不出最近的流水：{error}",
+                        dir.display()
                     );
                 })
                 .ok()
@@ -476,7 +467,7 @@ fn ask(call: &mut Call) -> Result<(), Ended> {
         }
         "show" => {
             let answer = call.ask(&object.text_if("machine", operand(0)).text_if("text", operand(1)).end())?;
-            call.tell(&answer, |_| say!("{}", tr!("sent", "已发出")));
+            call.tell(&answer, |_| say!("sent", "已发出"));
         }
         "reload" => {
             let answer = call.ask(&object.text_if("accept", options.value("accept")).end())?;

@@ -44,13 +44,10 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     });
     let holder = answer.text("name").map(|holder| tr!("; {}", "；{}", printable(holder))).unwrap_or_default();
     say!(
-        "{}",
-        tr!(
-            "{name} {operands}: {done}, entry {}{holder}{}",
-            "{name} {operands}：{done}，流水号 {}{holder}{}",
-            text(answer, "seq"),
-            account.unwrap_or_default()
-        )
+        "{name} {operands}: {done}, entry {}{holder}{}",
+        "{name} {operands}：{done}，流水号 {}{holder}{}",
+        text(answer, "seq"),
+        account.unwrap_or_default()
     );
 }
 
@@ -58,33 +55,27 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
 
 /// A card and its last entries, if the ledger could be read.
 pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
-    say!("{}", tr!("card      {} {}", "卡    {} {}", text(answer, "card"), text(answer, "name")));
-    say!("{}", tr!("state     {}", "状态  {}", state(answer)));
+    say!("card      {} {}", "卡    {} {}", text(answer, "card"), text(answer, "name"));
+    say!("state     {}", "状态  {}", state(answer));
     let marks: Vec<&str> = answer.list("marks").iter().filter_map(as_text).collect();
     if marks.len() > 1 {
         say!(
-            "{}",
-            tr!(
-                "marks     {}: each is ended by its own order",
-                "标记  {}：各用各的命令取消",
-                marks.join(tr(" and ", "、"))
-            )
+            "marks     {}: each is ended by its own order",
+            "标记  {}：各用各的命令取消",
+            marks.join(tr(" and ", "、"))
         );
     }
     if let Some(heir) = answer.text("replaced_by") {
-        say!("{}", tr!("replaced  by {heir}", "补办  新卡 {heir}"));
+        say!("replaced  by {heir}", "补办  新卡 {heir}");
     }
     let account =
         answer.text("account").unwrap_or(tr("none: nobody ever used this card", "没有：这张卡从来没有人用过"));
-    say!("{}", tr!("account   {account}", "账户  {account}"));
-    say!("{}", tr!("holds     {} yuan, {} uses", "余额  {} 元，{} 次", text(answer, "balance"), text(answer, "uses")));
+    say!("account   {account}", "账户  {account}");
+    say!("holds     {} yuan, {} uses", "余额  {} 元，{} 次", text(answer, "balance"), text(answer, "uses"));
     if let Some(named) = answer.text("ignored_account") {
         say!(
-            "{}",
-            tr!(
-                "ignored   account {named} of the card table: `account` moves the card there, `rename` renames its account",
-                "忽略  卡表里的账户 {named}：`account` 把卡放过去，`rename` 给它的账户换名"
-            )
+            "ignored   account {named} of the card table: `account` moves the card there, `rename` renames its account",
+            "忽略  卡表里的账户 {named}：`account` 把卡放过去，`rename` 给它的账户换名"
         );
     }
     let limits = [
@@ -98,21 +89,18 @@ pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     let limits: Vec<String> =
         limits.iter().filter(has).map(|(key, words)| format!("{words}{}", text(answer, key))).collect();
     if !limits.is_empty() {
-        say!("{}", tr!("terms     {}", "规定  {}", limits.join(", ")));
+        say!("terms     {}", "规定  {}", limits.join(", "));
     }
     for doubt in answer.list("in_doubt") {
         say!(
-            "{}",
-            tr!(
-                "in doubt  sale {} of {}: no 109 came",
-                "存疑  消费 {}（{}）：没有收到 109",
-                text(doubt, "seq"),
-                text(doubt, "asked")
-            )
+            "in doubt  sale {} of {}: no 109 came",
+            "存疑  消费 {}（{}）：没有收到 109",
+            text(doubt, "seq"),
+            text(doubt, "asked")
         );
     }
     match entries {
-        Some([]) => say!("{}", tr!("entries   none in the ledger's files", "流水  账本文件里没有")),
+        Some([]) => say!("entries   none in the ledger's files", "流水  账本文件里没有"),
         Some(entries) => print_entries(entries),
         None => (),
     }
@@ -351,11 +339,8 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
     say!("asked {} networks, {} devices answered", text(asked, "networks"), rows.len());
     if let Some(left_out) = left_out {
         say!(
-            "{}",
-            tr!(
-                "{left_out} more answers were left out: {FOUND_MAX} devices fit, registered ones first",
-                "另有 {left_out} 个应答没有列出：只放得下 {FOUND_MAX} 台设备，登记过的在前"
-            )
+            "{left_out} more answers were left out: {FOUND_MAX} devices fit, registered ones first",
+            "另有 {left_out} 个应答没有列出：只放得下 {FOUND_MAX} 台设备，登记过的在前"
         );
     }
     if rows.is_empty() {
@@ -395,7 +380,7 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
 pub(super) fn told(answer: &Value) {
     let told = text(answer, "told");
     let devices = if told == "1" { "device" } else { "devices" };
-    say!("{}", tr!("clock set on {told} {devices}", "已给 {told} 台设备校时"));
+    say!("clock set on {told} {devices}", "已给 {told} 台设备校时");
 }
 
 // ---------------------------------------------------------------- server
@@ -410,7 +395,7 @@ pub(super) fn clock_accepted(answer: &Value) {
             "仍不可信：比程序编译日还早，或者从未对时",
         )
     };
-    say!("{}", tr!("clock {}: {why}; entry {}", "时钟 {}：{why}；流水号 {}", text(answer, "now"), text(answer, "seq")));
+    say!("clock {}: {why}; entry {}", "时钟 {}：{why}；流水号 {}", text(answer, "now"), text(answer, "seq"));
 }
 
 /// What `acknowledge` and `branch` did.
@@ -418,44 +403,35 @@ pub(super) fn of_ledger(answer: &Value) {
     let seq = text(answer, "seq");
     match answer.text("ledger") {
         Some(ledger) => say!(
-            "{}",
-            tr!(
-                "the ledger goes on as {ledger}, from {}; entry {seq}",
-                "账本以 {ledger} 接着记，从 {} 起；流水号 {seq}",
-                text(answer, "parent")
-            )
+            "the ledger goes on as {ledger}, from {}; entry {seq}",
+            "账本以 {ledger} 接着记，从 {} 起；流水号 {seq}",
+            text(answer, "parent")
         ),
         None => say!(
-            "{}",
-            tr!(
-                "acknowledged: entries {} are gone; entry {seq}",
-                "已确认：流水 {} 没有了；流水号 {seq}",
-                text(answer, "rolled_back")
-            )
+            "acknowledged: entries {} are gone; entry {seq}",
+            "已确认：流水 {} 没有了；流水号 {seq}",
+            text(answer, "rolled_back")
         ),
     }
 }
 
 /// Up to where everything is durable.
 pub(super) fn synced(answer: &Value) {
-    say!("{}", tr!("durable up to entry {}", "已落盘到流水号 {}", text(answer, "seq")));
+    say!("durable up to entry {}", "已落盘到流水号 {}", text(answer, "seq"));
 }
 
 /// What a reload changed.
 pub(super) fn reloaded(answer: &Value) {
     say!(
-        "{}",
-        tr!(
-            "{} cards: {} new, {} gone, {} changed",
-            "{} 张卡：新增 {}，去掉 {}，改动 {}",
-            text(answer, "cards"),
-            text(answer, "new"),
-            text(answer, "gone"),
-            text(answer, "changed")
-        )
+        "{} cards: {} new, {} gone, {} changed",
+        "{} 张卡：新增 {}，去掉 {}，改动 {}",
+        text(answer, "cards"),
+        text(answer, "new"),
+        text(answer, "gone"),
+        text(answer, "changed")
     );
     if answer.is("unchanged") {
-        say!("{}", tr!("  both files are those in service: no entry was written", "  两个文件都是在用的：没有记流水"));
+        say!("  both files are those in service: no entry was written", "  两个文件都是在用的：没有记流水");
     }
     let lists = [
         ("new_cards", "new", "new"),
@@ -488,7 +464,7 @@ pub(super) fn reloaded(answer: &Value) {
         }
     }
     for warning in answer.list("warnings").iter().filter_map(as_text) {
-        complain!("{}", tr!("warning: {warning}", "警告：{warning}"));
+        complain!("warning: {warning}", "警告：{warning}");
     }
 }
 
