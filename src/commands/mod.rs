@@ -39,7 +39,7 @@ use std::process::ExitCode;
 
 use lexopt::{Arg, Parser};
 use posgate::engine::model::text::Unnumbered;
-use posgate::files::problem::typed;
+use posgate::files::problem::{did_you_mean, nearest, typed};
 use posgate::lang::{self, Lang, tr};
 use posgate::tr;
 
@@ -154,8 +154,11 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
             Some("--help") => return Ok(help::page(&[&command]).unwrap_or_else(help::overview)),
             Some("--version") => return Ok(version()),
             Some(second) if table::find(&format!("{command} {second}")).is_some() => format!("{command} {second}"),
-            Some(_) | None => {
+            second => {
                 let names: Vec<&str> = [first].into_iter().chain(names).collect();
+                if let Some(name) = second.and_then(|word| nearest(word, names.iter().copied())) {
+                    return Err(unknown_command(&format!("{command} {}", second.unwrap_or_default()), name));
+                }
                 return Err(
                     tr!("`posgate {command}` takes {}", "`posgate {command}` 后面可写 {}", names.join(", ")).into()
                 );
@@ -221,8 +224,32 @@ fn help_asked(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
     }
 }
 
+/// What to say of a command that there is not: which one it may have been meant for.
 fn no_command(name: &str) -> lexopt::Error {
-    tr!("{} is no command", "没有 {} 这个命令", typed(name)).into()
+    let names = table::COMMANDS.iter().map(|command| command.name);
+    match nearest(name, names) {
+        Some(meant) => unknown_command(name, meant),
+        None => tr!("unknown command {}", "没有 {} 这个命令", typed(name)).into(),
+    }
+}
+
+fn unknown_command(name: &str, meant: &str) -> lexopt::Error {
+    tr!("unknown command {}: {}", "没有 {} 这个命令：{}", typed(name), did_you_mean(meant)).into()
+}
+
+/// The same of an option that is not `known`.
+fn no_option(name: &str, known: impl Iterator<Item = &'static str>) -> lexopt::Error {
+    let known = known.chain(["help", "version", "lang"]);
+    match nearest(name, known) {
+        Some(meant) => tr!(
+            "unknown option --{}: {}",
+            "没有 --{} 这个选项：{}",
+            Unnumbered(name),
+            did_you_mean(&format!("--{meant}"))
+        )
+        .into(),
+        None => Arg::Long(name).unexpected(),
+    }
 }
 
 /// The page of the command that stands among the words behind `ctl`, else what `ctl` takes.
@@ -265,7 +292,9 @@ impl Options {
                 Arg::Long("help") | Arg::Short('h') => return Ok(Asked::Help),
                 Arg::Long("version") | Arg::Short('V') => return Ok(Asked::Version),
                 Arg::Long(name) => {
-                    let Some(option) = command.option(name) else { return Err(Arg::Long(name).unexpected()) };
+                    let Some(option) = command.option(name) else {
+                        return Err(no_option(name, command.options.iter().map(|option| option.name)));
+                    };
                     if option.value.is_empty() {
                         options.further.push((option.name, None));
                         continue;

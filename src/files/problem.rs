@@ -140,6 +140,36 @@ pub(crate) fn quoted(value: &str) -> String {
     text
 }
 
+/// The known word that a word is nearest to, if it may be a slip of the hand.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, candidate) = known.map(|candidate| (distance(word, candidate), candidate)).min()?;
+    (distance <= 1 + candidate.len() / 5).then_some(candidate)
+}
+
+/// The question that goes with it.
+pub fn did_you_mean(candidate: &str) -> String {
+    tr!("did you mean {candidate}?", "是不是 {candidate}？")
+}
+
+/// Letters to insert, drop or replace to make one word the other (Levenshtein); long words count as
+/// far.
+fn distance(left: &str, right: &str) -> usize {
+    if left.len() > 64 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, letter) in left.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.bytes().enumerate() {
+            let replaced = diagonal + usize::from(letter != other);
+            diagonal = row[column + 1];
+            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -57,7 +57,7 @@ fn each_mistake_has_its_line_and_its_exit_code() {
         (&["topup", &one, "1", "--uses", "x"], 64, "no number of meals"),
         (&["topup", &one, "1", "--accept"], 64, "--accept"),
         (&["void", "x"], 64, "no entry's number"),
-        (&["frobnicate"], 64, "is no command of `posgate ctl`"),
+        (&["frobnicate"], 64, "unknown command \"frobnicate\": `posgate ctl` takes "),
         (&[], 64, "takes topup"),
         (&["seen"], 64, "seen --unknown"),
         (&["discover", "--port", "x"], 64, "--port"),

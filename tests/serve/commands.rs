@@ -50,8 +50,30 @@ fn help_and_version_work_everywhere() {
     site.run(&["--version"]).expect(0, &[concat!("posgate ", env!("CARGO_PKG_VERSION"))], &[]);
     site.run(&["ctl", "cards", "--search", "x", "--help"]).expect(0, &["posgate ctl cards", "--search TEXT"], &[]);
     for wrong in [&["help", "sell"][..], &["help", "ctl", "sell"], &["help", "ledger", "sell"]] {
-        site.run(wrong).expect(64, &[], &["is no command"]);
+        site.run(wrong).expect(64, &[], &["unknown command"]);
     }
+}
+
+#[test]
+fn a_slip_of_the_hand_is_answered_with_the_word_that_was_meant() {
+    let site = Site::new();
+    for (words, answer) in [
+        (&["serv"][..], "unknown command \"serv\": did you mean serve?"),
+        (&["help", "chek"], "unknown command \"chek\": did you mean check?"),
+        (&["ledger", "verfy"], "unknown command \"ledger verfy\": did you mean verify?"),
+        (&["ctl", "topop", "8888888801", "1"], "unknown command \"ctl topop\": did you mean ctl topup?"),
+        (&["check", "--confg", "x"], "unknown option --confg: did you mean --config?"),
+        (&["ctl", "topup", "--nte", "x"], "unknown option --nte: did you mean --note?"),
+        // Nothing is near.
+        (&["sell"], "unknown command \"sell\"; "),
+        (&["ledger", "frobnicate"], "`posgate ledger` takes verify"),
+        // It may be a card.
+        (&["check", "--8888888801"], "****8801"),
+    ] {
+        let said = site.run(words).expect(64, &[], &[answer]);
+        assert!(!said.err.contains("8888888801"), "{}", said.err);
+    }
+    site.run(&["--lang", "zh", "serv"]).expect(64, &[], &["没有 \"serv\" 这个命令：是不是 serve？"]);
 }
 
 #[test]

@@ -25,12 +25,15 @@ use posgate::desk::control::refusals;
 use posgate::desk::control::request::{CRC, crc_of, is_key};
 use posgate::engine::model::EntrySeq;
 use posgate::files::config;
-use posgate::files::problem::typed;
+use posgate::files::problem::{nearest, typed};
 use posgate::lang::{self, Lang, tr};
 use posgate::ledger::Head;
 
 use super::table::{Command, find, group};
-use super::{Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, no_entry, print_problems, speak_for_programs};
+use super::{
+    Asked, EXIT_CONFIG, EXIT_IO, EXIT_NO, default_config, no_entry, no_option, print_problems, speak_for_programs,
+    unknown_command,
+};
 use link::{Link, Lost};
 
 /// How long devices have for their answer to a 000.
@@ -181,7 +184,10 @@ fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Command>, Optio
                     Some(spec) => spec.option(name),
                     None => group("ctl").find_map(|spec| spec.option(name)),
                 };
-                let Some(option) = known else { return Err(Arg::Long(name).unexpected()) };
+                let Some(option) = known else {
+                    let specs = spec.into_iter().chain(group("ctl").filter(|_| spec.is_none()));
+                    return Err(no_option(name, specs.flat_map(|spec| spec.options).map(|option| option.name)));
+                };
                 if option.value.is_empty() {
                     options.flags.push(option.name);
                     continue;
@@ -193,13 +199,15 @@ fn read(arguments: &mut Parser) -> Result<Asked<(Option<&'static Command>, Optio
             }
             Some(Arg::Value(word)) if spec.is_none() => {
                 let word = text(word)?;
-                let wrong = || {
-                    tr!(
-                        "{} is no command of `posgate ctl`: there are {}",
+                let wrong = || match nearest(&word, names().into_iter()) {
+                    Some(meant) => unknown_command(&format!("ctl {word}"), &format!("ctl {meant}")),
+                    None => tr!(
+                        "unknown command {}: `posgate ctl` takes {}",
                         "`posgate ctl` 没有 {} 这个命令：有 {}",
                         typed(&word),
                         names().join(", ")
                     )
+                    .into(),
                 };
                 spec = Some(find(&format!("ctl {word}")).ok_or_else(wrong)?);
             }

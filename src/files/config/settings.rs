@@ -19,7 +19,7 @@ use crate::engine::model::rules::{
     ClockTrust, DeviceKind, DeviceRule, DoorRule, Names, Period, Rules, Template, Texts, UnknownDevices,
 };
 use crate::engine::model::{Date, GroupSet, MachineNo, Reason, TimeOfDay};
-use crate::files::problem::{Problems, quoted};
+use crate::files::problem::{Problems, did_you_mean, nearest, quoted};
 
 /// The build date that `build/main.rs` sets; a clock before it is not believed (design.md, section
 /// 11).
@@ -376,36 +376,14 @@ fn built_on() -> Date {
 
 /// "did you mean", or all that is known.
 fn advice<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let nearest = known.clone().map(|candidate| (distance(word, candidate), candidate)).min();
-    match nearest {
-        Some((distance, candidate)) if distance <= 1 + candidate.len() / 5 => {
-            tr!("did you mean {candidate}?", "是不是 {candidate}？")
-        }
-        _ => tr!(
+    match nearest(word, known.clone()) {
+        Some(candidate) => did_you_mean(candidate),
+        None => tr!(
             "write one of {}, or begin your own names with x_",
             "请写 {} 之一；自己用的名称以 x_ 开头",
             known.collect::<Vec<_>>().join(", ")
         ),
     }
-}
-
-/// Letters to insert, drop or replace to make one word the other (Levenshtein); long words count as
-/// far.
-fn distance(left: &str, right: &str) -> usize {
-    if left.len() > 64 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, letter) in left.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, other) in right.bytes().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
 }
 
 /// One section's settings (those of all `text` sections together), checked against its table.
