@@ -46,7 +46,7 @@ pub fn run(input: &[u8]) {
     let report = verify(&storage, &names, true, &mut || ()).expect("memory can be read");
     assert!(!report.to_string().is_empty());
     for name in &names {
-        let mut lines = Lines::new(&storage, name);
+        let mut lines = Lines::new(&storage, name, None);
         while let Some(line) = lines.read().expect("memory can be read") {
             write_entry(&mut Vec::new(), line.text, false).expect("memory can be written");
         }

@@ -469,7 +469,7 @@ fn whole_until<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Whole> {
             Ok(_) | Err(_) => return Ok(damaged),
         };
         head.crc = header.chain;
-        let mut lines = Lines::new(files, &segment.name);
+        let mut lines = Lines::new(files, &segment.name, Some(header.chain));
         while let Some(line) = lines.read()? {
             match next_head(&line, head) {
                 Some(next) => head = next,
@@ -505,7 +505,7 @@ fn find<'a, F: Files>(
             Ok(_) | Err(_) => return not_whole(files, &segment.name, 1, head, cut),
         };
         head.crc = header.chain;
-        let mut lines = Lines::new(files, &segment.name);
+        let mut lines = Lines::new(files, &segment.name, Some(header.chain));
         let mut offset = HEADER_LEN as u64;
         while head.seq.next() < cut {
             let Some(line) = lines.read()? else { break };

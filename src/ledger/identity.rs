@@ -631,7 +631,7 @@ pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
         return Ok(Some(header.chain));
     }
     let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
-    let mut lines = Lines::new(files, &segment.name);
+    let mut lines = Lines::new(files, &segment.name, None);
     let number = seq.0.to_string();
     while let Some(line) = lines.read()? {
         if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {

@@ -129,7 +129,7 @@ fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> 
         io::Error::new(io::ErrorKind::InvalidData, sentence)
     };
     let header = segment::read_header(files, &segment.name)?.map_err(|_| damaged(1))?;
-    let mut lines = segment::Lines::chained(files, &segment.name, Some(header.chain));
+    let mut lines = segment::Lines::new(files, &segment.name, Some(header.chain));
     let number = seq.0.to_string();
     while let Some(line) = lines.read()? {
         if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {

@@ -497,8 +497,7 @@ fn holds_no_entry<F: Files>(files: &F, name: &str, chain: u32) -> io::Result<boo
     if len > TAIL_LEN_MAX || behind[..len].iter().any(|byte| *byte != 0) {
         return Ok(false);
     }
-    let mut lines = Lines::chained(files, name, Some(chain));
-    lines.go_back(0, 1);
+    let mut lines = Lines::starting_at(files, name, 0, 1, Some(chain));
     Ok(!has_good_after(chain, &mut lines)?)
 }
 
@@ -511,8 +510,7 @@ fn replay_lines<F: Files>(
     state: &mut dyn State,
 ) -> Result<(), OpenError> {
     let len = files.len(&segment.name)?;
-    let mut lines = Lines::new(files, &segment.name);
-    lines.go_back(offset, line);
+    let mut lines = Lines::starting_at(files, &segment.name, offset, line, Some(replayed.head.crc));
     let mut reader = line::Reader::default();
     while let Some(line) = lines.read()? {
         let (found, case) = match judge_line(&line, replayed.head, &mut reader, state) {
@@ -593,8 +591,7 @@ fn judge_line(
 }
 
 /// Whether a good line comes after the bad one that was read last. One that follows from the last
-/// good line before it
-/// (`head`) counts too: then something was put in between.
+/// good line before it (`head`) counts too: then something was put in between.
 fn has_good_after<F: Files>(head: u32, lines: &mut Lines<'_, F>) -> io::Result<bool> {
     while let Some(line) = lines.read()? {
         if line.is_chained() || line.follows(head) {

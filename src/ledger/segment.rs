@@ -158,34 +158,21 @@ impl Line<'_> {
 }
 
 impl<'a, F: Files> Lines<'a, F> {
-    /// The lines behind the header.
-    pub fn new(files: &'a F, name: &'a str) -> Self {
-        Self {
-            files,
-            name,
-            piece: vec![0; PIECE_LEN].into_boxed_slice(),
-            start: 0,
-            end: 0,
-            offset: HEADER_LEN as u64,
-            number: 2,
-            chain: None,
-        }
+    /// The lines after the header. The first is judged by `chain`, the crc that the header continues.
+    pub fn new(files: &'a F, name: &'a str, chain: Option<u32>) -> Self {
+        Self::starting_at(files, name, HEADER_LEN as u64, 2, chain)
     }
 
-    /// The lines behind the header, chained from the crc that the header continues.
-    pub fn chained(files: &'a F, name: &'a str, chain: Option<u32>) -> Self {
-        Self { chain, ..Self::new(files, name) }
+    /// The lines from `offset` on, where the line with this number begins. It is judged by `chain`.
+    pub fn starting_at(files: &'a F, name: &'a str, offset: u64, number: u64, chain: Option<u32>) -> Self {
+        let piece = vec![0; PIECE_LEN].into_boxed_slice();
+        Self { files, name, piece, start: 0, end: 0, offset, number, chain }
     }
 
-    /// Goes to a line that was read before, and reads the file again from there. The chain stays: see
-    /// [`Lines::rechain`].
-    pub fn go_back(&mut self, offset: u64, number: u64) {
-        (self.start, self.end, self.offset, self.number) = (0, 0, offset, number);
-    }
-
-    /// The next line is judged by this crc.
-    pub fn rechain(&mut self, chain: Option<u32>) {
-        self.chain = chain;
+    /// Goes to a line that was read before, and reads the file again from there.
+    pub fn go_back(&mut self, offset: u64, number: u64, chain: Option<u32>) {
+        (self.start, self.end) = (0, 0);
+        (self.offset, self.number, self.chain) = (offset, number, chain);
     }
 
     /// The crc column of the line that was read last.
@@ -257,7 +244,7 @@ mod tests {
             }
             bytes.extend(b"rest");
             storage.files.insert("x".to_owned(), bytes);
-            let mut lines = Lines::new(&storage, "x");
+            let mut lines = Lines::new(&storage, "x", None);
             for index in 0..9_u8 {
                 let line = lines.read().unwrap().unwrap();
                 assert_eq!(line.text, vec![b'a' + index; len]);
@@ -267,7 +254,7 @@ mod tests {
             let rest = lines.read().unwrap().unwrap();
             assert_eq!((rest.text, rest.ended, rest.number), (&b"rest"[..], false, 11));
             assert!(lines.read().unwrap().is_none());
-            lines.go_back((HEADER_LEN + len + 1) as u64, 3);
+            lines.go_back((HEADER_LEN + len + 1) as u64, 3, None);
             assert_eq!(lines.read().unwrap().unwrap().text, vec![b'b'; len]);
         }
     }
@@ -276,7 +263,7 @@ mod tests {
     fn a_run_without_an_end_comes_in_pieces() {
         let mut storage = MemoryStorage::default();
         storage.files.insert("x".to_owned(), vec![0; HEADER_LEN + PIECE_LEN * 2 + 5]);
-        let mut lines = Lines::new(&storage, "x");
+        let mut lines = Lines::new(&storage, "x", None);
         for len in [PIECE_LEN, PIECE_LEN, 5] {
             let line = lines.read().unwrap().unwrap();
             assert_eq!((line.text.len(), line.ended, line.number), (len, false, 2));

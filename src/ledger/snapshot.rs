@@ -162,8 +162,7 @@ pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
     if !files.has(NAME)? {
         return Ok(Ok(None));
     }
-    let mut lines = Lines::new(files, NAME);
-    lines.go_back(0, 1);
+    let mut lines = Lines::starting_at(files, NAME, 0, 1, None);
     let first = lines.read()?;
     let text = first.filter(|line| line.ended).and_then(|line| core::str::from_utf8(line.text).ok());
     let Some(mut words) =
@@ -210,7 +209,7 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
             return no(format!("{} does not begin as its name says", segment.name));
         }
         let mut head = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
-        let mut lines = Lines::new(files, &segment.name);
+        let mut lines = Lines::new(files, &segment.name, Some(header.chain));
         let (mut offset, mut number) = (super::header::HEADER_LEN as u64, 2);
         while head.seq < seq {
             let Some(line) = lines.read()? else {
@@ -245,8 +244,7 @@ pub(super) fn next_head(line: &segment::Line, head: Head) -> Option<Head> {
 /// The outer one if the file cannot be read.
 pub fn restore_lines<F: Files>(files: &F, title: Title, state: &mut dyn State) -> io::Result<Result<(), Unbelievable>> {
     let no = |why: String| Ok(Err(Unbelievable(why)));
-    let mut lines = Lines::new(files, NAME);
-    lines.go_back(0, 1);
+    let mut lines = Lines::starting_at(files, NAME, 0, 1, None);
     let (mut count, mut crc) = (0_u64, 0);
     while let Some(line) = lines.read()? {
         let number = line.number;

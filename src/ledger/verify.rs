@@ -395,7 +395,7 @@ impl<F: Files> Walk<'_, F> {
         let mut has_waited = false;
         let mut run = Run::default();
         let mut torn_at = None;
-        let mut lines = Lines::chained(self.files, name, self.chain);
+        let mut lines = Lines::new(self.files, name, self.chain);
         while let Some(line) = lines.read()? {
             if line.offset >= len {
                 break;
@@ -412,8 +412,7 @@ impl<F: Files> Walk<'_, F> {
                 has_waited = true;
                 let (offset, number, chain) = (line.offset, line.number, line.chain);
                 wait();
-                lines.go_back(offset, number);
-                lines.rechain(chain);
+                lines.go_back(offset, number, chain);
                 continue;
             }
             // Behind a line that is bad without zeros a start cuts only if nothing good comes any more: read on.

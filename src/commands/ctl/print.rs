@@ -170,7 +170,7 @@ pub(super) fn last_entries(dir: &Path, answer: &Value) -> io::Result<Vec<Entry>>
     let mut found: VecDeque<Entry> = VecDeque::new();
     for segment in segment::list(&files)?.into_iter().rev() {
         let mut own: VecDeque<Entry> = VecDeque::new();
-        let mut lines = segment::Lines::new(&files, &segment.name);
+        let mut lines = segment::Lines::new(&files, &segment.name, None);
         while let Some(line) = lines.read()? {
             let is_own = line::columns(line.text).is_ok_and(|columns| {
                 columns[7] == card.as_bytes()

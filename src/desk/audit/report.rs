@@ -270,7 +270,7 @@ fn newest_day(source: &Source) -> Result<Option<Date>, AuditError> {
     for index in (0..source.pieces.len()).rev() {
         let mut days = Days::new();
         let mut newest = None;
-        let mut lines = Lines::new(&source.files, &source.pieces[index].path);
+        let mut lines = Lines::new(&source.files, &source.pieces[index].path, None);
         while let Some(line) = lines.read()? {
             if let Some(parsed) = line::parse(line.text).ok().filter(|_| line.ended) {
                 newest = Some(days.of(&parsed.entry).written);
@@ -485,7 +485,7 @@ impl Pass {
         let first = first.unwrap_or_default();
         let begin = source.pieces.iter().rposition(|piece| piece.header.first <= first).unwrap_or(0);
         for piece in &source.pieces[begin..] {
-            let mut lines = Lines::new(&source.files, &piece.path);
+            let mut lines = Lines::new(&source.files, &piece.path, None);
             while let Some(line) = lines.read()? {
                 let kind = line.text.split(|byte| *byte == b'\t').nth(3).unwrap_or_default();
                 if !line.ended || !matches!(kind, b"charge" | b"meal" | b"scan" | b"offline") {

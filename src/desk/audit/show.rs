@@ -152,8 +152,7 @@ impl Show {
                 "{path}：跟读时被截短：请重新开始"
             )));
         }
-        let mut lines = Lines::new(&files, &path);
-        lines.go_back(place.offset, place.line);
+        let mut lines = Lines::starting_at(&files, &path, place.offset, place.line, Some(place.head.crc));
         while len > place.offset
             && limit.is_none_or(|limit| place.head.seq < limit.seq)
             && let Some(line) = lines.read()?

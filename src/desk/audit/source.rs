@@ -401,7 +401,7 @@ impl Walk<'_> {
             let Some(lines) = &mut self.lines else {
                 let before = Head { seq: EntrySeq(piece.header.first.0 - 1), crc: piece.header.chain };
                 let contradicted = self.head.replace(before).filter(|head| *head != before);
-                self.lines = Some(Lines::chained(&source.files, &piece.path, Some(before.crc)));
+                self.lines = Some(Lines::new(&source.files, &piece.path, Some(before.crc)));
                 match contradicted {
                     None => continue,
                     Some(head) => {
@@ -450,16 +450,14 @@ impl Walk<'_> {
                 if is_in_tail && !self.has_waited {
                     self.has_waited = true;
                     std::thread::sleep(WRITING);
-                    lines.go_back(offset, number);
-                    lines.rechain(chain);
+                    lines.go_back(offset, number, chain);
                     continue;
                 }
                 if is_in_tail && (!ended || has_zeros || is_no_ledger(lines, &self.buffer)?) {
                     self.is_over = true;
                     return Ok(None);
                 }
-                lines.go_back(offset, number);
-                lines.rechain(chain);
+                lines.go_back(offset, number, chain);
                 lines.read()?;
             }
             // As `verify` goes on: one change is one bad line.
