@@ -22,7 +22,7 @@ use super::held::HeldFiles;
 use super::identity::{self, Found, Identity, Lineage};
 use super::recovery::{self, OpenError, contradiction, free_name};
 use super::segment::{self, LINK, Lines, PIECE_LEN, Segment};
-use super::snapshot::{self, next_head};
+use super::snapshot;
 use super::storage::{DirStorage, Files, Storage, explain};
 use super::verify::verify;
 use super::{Entries, Head};
@@ -419,15 +419,13 @@ pub fn repair<S: Storage>(
 
 /// Whether whole entries would be moved away: then a person says so once more.
 fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<EntrySeq>) -> Result<(), CareError> {
-    let mut head = whole_until(files, segments)?;
-    let is_damaged = damage.is_some() || head.is_damaged;
-    if let Some(damage) = damage.filter(|damage| *damage <= head.last) {
-        head.last = EntrySeq(damage.0 - 1);
-    }
-    if head.last < cut {
+    let whole = whole_until(files, segments, EntrySeq(u64::MAX))?;
+    let is_damaged = damage.is_some() || whole.is_damaged;
+    let last = damage.map_or(whole.head.seq, |damage| whole.head.seq.min(EntrySeq(damage.0 - 1)));
+    if last < cut {
         return Ok(());
     }
-    let (last, count) = (head.last, head.last.0 - cut.0 + 1);
+    let count = last.0 - cut.0 + 1;
     let state = if is_damaged {
         tr!(
             "the ledger is damaged after entry {last}: say --cut {}",
@@ -453,35 +451,50 @@ fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<
 }
 
 /// How far a ledger is whole, line by line.
-struct Whole {
-    last: EntrySeq,
-    /// Whether something else than a torn end comes after it.
+struct Whole<'a> {
+    head: Head,
+    /// The first line that is not good: its segment, and its number.
+    bad: Option<Place<'a>>,
+    /// Whether that is more than a torn end.
     is_damaged: bool,
-}
-
-fn whole_until<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Whole> {
-    let mut head = Head { seq: EntrySeq(segments[0].first.0 - 1), crc: 0 };
-    for (index, segment) in segments.iter().enumerate() {
-        let damaged = Whole { last: head.seq, is_damaged: true };
-        let header = match segment::read_header(files, &segment.name)? {
-            Ok(header) if index == 0 && header.first == segment.first => header,
-            Ok(header) if contradiction(&header, segment, None, head).is_none() => header,
-            Ok(_) | Err(_) => return Ok(damaged),
-        };
-        head.crc = header.chain;
-        let mut lines = Lines::new(files, &segment.name, Some(header.chain));
-        while let Some(line) = lines.read()? {
-            match next_head(&line, head) {
-                Some(next) => head = next,
-                None => return Ok(Whole { last: head.seq, is_damaged: line.ended || index + 1 < segments.len() }),
-            }
-        }
-    }
-    Ok(Whole { last: head.seq, is_damaged: false })
+    /// How many segments keep something, and where the last of them would end.
+    kept: usize,
+    end: Option<Place<'a>>,
 }
 
 /// A segment, and where in it.
 type Place<'a> = (&'a str, u64);
+
+/// Reads the lines of the entries before `cut`, up to the first that is not good.
+fn whole_until<'a, F: Files>(files: &F, segments: &'a [Segment], cut: EntrySeq) -> io::Result<Whole<'a>> {
+    let head = Head { seq: EntrySeq(segments[0].first.0 - 1), crc: 0 };
+    let mut whole = Whole { head, bad: None, is_damaged: false, kept: 0, end: None };
+    for (index, segment) in segments.iter().enumerate() {
+        if whole.head.seq.next() == cut {
+            break;
+        }
+        let name = segment.name.as_str();
+        let header = match segment::read_header(files, name)? {
+            Ok(header) if index == 0 && header.first == segment.first => header,
+            Ok(header) if contradiction(&header, segment, None, whole.head).is_none() => header,
+            Ok(_) | Err(_) => return Ok(Whole { bad: Some((name, 1)), is_damaged: true, ..whole }),
+        };
+        let mut lines = Lines::new(files, name, Some(header.chain));
+        let mut end = HEADER_LEN as u64;
+        whole.head.crc = header.chain;
+        while whole.head.seq.next() < cut
+            && let Some(line) = lines.read()?
+        {
+            let Some(parsed) = line.after(whole.head.seq) else {
+                let is_damaged = line.ended || index + 1 < segments.len();
+                return Ok(Whole { bad: Some((name, line.number)), is_damaged, ..whole });
+            };
+            (whole.head, end) = (parsed.head(), line.end());
+        }
+        (whole.kept, whole.end) = (index + 1, Some((name, end)));
+    }
+    Ok(whole)
+}
 
 /// How many segments keep something, and, in the last of them, where the entry `cut` would begin.
 fn find<'a, F: Files>(
@@ -489,49 +502,21 @@ fn find<'a, F: Files>(
     segments: &'a [Segment],
     cut: EntrySeq,
 ) -> Result<(usize, Option<Place<'a>>), CareError> {
-    let mut head = Head { seq: EntrySeq(segments[0].first.0 - 1), crc: 0 };
-    let mut place = None;
-    for (index, segment) in segments.iter().enumerate() {
-        if segment.first >= cut {
-            return if head.seq.next() == cut {
-                Ok((index, place))
-            } else {
-                not_whole(files, &segment.name, 1, head, cut)
-            };
-        }
-        let header = match segment::read_header(files, &segment.name)? {
-            Ok(header) if index == 0 && header.first == segment.first => header,
-            Ok(header) if contradiction(&header, segment, None, head).is_none() => header,
-            Ok(_) | Err(_) => return not_whole(files, &segment.name, 1, head, cut),
-        };
-        head.crc = header.chain;
-        let mut lines = Lines::new(files, &segment.name, Some(header.chain));
-        let mut offset = HEADER_LEN as u64;
-        while head.seq.next() < cut {
-            let Some(line) = lines.read()? else { break };
-            let Some(next) = next_head(&line, head) else {
-                let number = line.number;
-                return not_whole(files, &segment.name, number, head, cut);
-            };
-            (head, offset) = (next, line.end());
-        }
-        place = Some((segment.name.as_str(), offset));
-        if head.seq.next() == cut {
-            return Ok((index + 1, place));
-        }
+    let Whole { head, bad, kept, end, .. } = whole_until(files, segments, cut)?;
+    if head.seq.next() == cut {
+        return Ok((kept, end));
+    }
+    if let Some((name, line)) = bad {
+        let (path, next) = (files.path(name), head.seq.next());
+        return refused(tr!(
+            "{path}:{line}: the entries before {next} are whole, those before {cut} are not: say --cut {next}, or less",
+            "{path}:{line}: 流水 {next} 以前的完好，{cut} 以前的不完好：请写 --cut {next} 或更小"
+        ));
     }
     refused(tr!(
         "the ledger ends with entry {}: there is none to cut from {cut} on",
         "账本到流水 {} 为止：没有从 {cut} 起可截的",
         head.seq
-    ))
-}
-
-fn not_whole<T>(files: &impl Files, name: &str, line: u64, head: Head, cut: EntrySeq) -> Result<T, CareError> {
-    let (path, next) = (files.path(name), head.seq.next());
-    refused(tr!(
-        "{path}:{line}: the entries before {next} are whole, those before {cut} are not: say --cut {next}, or less",
-        "{path}:{line}: 流水 {next} 以前的完好，{cut} 以前的不完好：请写 --cut {next} 或更小"
     ))
 }
 

@@ -39,6 +39,8 @@ use crate::engine::model::{
 };
 use crate::engine::words;
 
+use super::Head;
+
 /// The names of the columns, as the manual and messages use them.
 pub const COLUMNS: [&str; 20] = [
     "seq",
@@ -215,6 +217,13 @@ pub struct Parsed {
     pub entry: Entry,
     /// The last column, as it stands: [`follows`] says whether it is right.
     pub crc: u32,
+}
+
+impl Parsed {
+    /// The head of a ledger that ends with it.
+    pub fn head(&self) -> Head {
+        Head { seq: self.entry.seq, crc: self.crc }
+    }
 }
 
 /// Why a line cannot be read.

@@ -559,7 +559,7 @@ fn judge_line(
     state: &mut dyn State,
 ) -> Result<(Kind, Head), (LineFound, String)> {
     let next = head.seq.next();
-    if !line.follows(head.crc) {
+    if !line.is_chained() {
         let bad = tr("the crc does not follow from the line before", "crc 与前一行接不上");
         return Err(match line.ended {
             _ if line.has_zeros() => {

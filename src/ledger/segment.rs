@@ -11,7 +11,7 @@ use crate::engine::model::EntrySeq;
 use super::copies::{self, Once};
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::held::HeldFiles;
-use super::line;
+use super::line::{self, Parsed};
 use super::storage::Files;
 
 /// The link to the newest segment.
@@ -143,6 +143,13 @@ impl Line<'_> {
     /// Whether it has its LF, and its crc follows from `chain`.
     pub fn follows(&self, chain: u32) -> bool {
         self.ended && line::follows(self.text, chain)
+    }
+
+    /// What it says, if it is the good one after the entry `last`: its crc follows, its columns can
+    /// be read, and its seq is the next.
+    pub fn after(&self, last: EntrySeq) -> Option<Parsed> {
+        let parsed = self.is_chained().then(|| line::parse(self.text).ok())?;
+        parsed.filter(|parsed| parsed.entry.seq == last.next())
     }
 
     /// Whether a page of it was never written: no program writes a zero byte. A page ends with the file or goes on for many bytes,

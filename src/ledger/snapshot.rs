@@ -208,17 +208,17 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
         if header.first != segment.first {
             return no(format!("{} does not begin as its name says", segment.name));
         }
-        let mut head = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
+        let mut head = header.before();
         let mut lines = Lines::new(files, &segment.name, Some(header.chain));
         let (mut offset, mut number) = (super::header::HEADER_LEN as u64, 2);
         while head.seq < seq {
             let Some(line) = lines.read()? else {
                 return no(format!("it is as of entry {seq}, and the ledger ends with {}", head.seq));
             };
-            let Some(next) = next_head(&line, head) else {
+            let Some(parsed) = line.after(head.seq) else {
                 return no(format!("{}:{}: this line, before entry {seq}, does not follow", segment.name, line.number));
             };
-            (head, offset, number) = (next, line.end(), line.number + 1);
+            (head, offset, number) = (parsed.head(), line.end(), line.number + 1);
         }
         if head.crc != crc {
             return no(format!("it says that entry {seq} has the crc {crc:08x}, and that is {:08x}", head.crc));
@@ -227,15 +227,6 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
         return Ok(Ok(Base { title, segment: segment.clone(), ledger, parent, offset, line: number }));
     }
     no(format!("the segment with entry {seq}, of which it is, is not here"))
-}
-
-/// The head that a good line makes.
-pub(super) fn next_head(line: &segment::Line, head: Head) -> Option<Head> {
-    if !line.follows(head.crc) {
-        return None;
-    }
-    let parsed = line::parse(line.text).ok().filter(|parsed| parsed.entry.seq == head.seq.next())?;
-    Some(Head { seq: parsed.entry.seq, crc: parsed.crc })
 }
 
 /// Gives every line to `state`, and says whether the file is whole.

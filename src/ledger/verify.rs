@@ -356,7 +356,7 @@ impl<F: Files> Walk<'_, F> {
             self.add(name, 1, Fault::Header, what);
         }
         self.ledger = Some(header.ledger);
-        let before = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
+        let before = header.before();
         let head = self.report.head;
         if self.is_head_known && before.seq > head.seq {
             let what =
@@ -468,7 +468,7 @@ impl<F: Files> Walk<'_, F> {
             );
             self.add(name, line.number, Fault::Swapped, what);
         }
-        self.report.head = Head { seq: entry.seq, crc: parsed.crc };
+        self.report.head = parsed.head();
         if let Err(what) = self.accounts.check(entry) {
             self.add(name, line.number, Fault::Altered, what);
         }

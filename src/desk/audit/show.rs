@@ -160,16 +160,14 @@ impl Show {
             if !line.ended {
                 break;
             }
-            let parsed = line::parse(line.text).ok().filter(|_| line.follows(place.head.crc));
-            let Some(parsed) = parsed.filter(|parsed| parsed.entry.seq == place.head.seq.next()) else {
+            let Some(parsed) = line.after(place.head.seq) else {
                 let what = tr(
                     "this line does not follow: `posgate ledger verify` tells more",
                     "这一行接不上：详见 `posgate ledger verify`",
                 );
                 return Err(AuditError::Damaged(format!("{path}:{}: {what}", line.number)));
             };
-            place.head = Head { seq: parsed.entry.seq, crc: parsed.crc };
-            (place.offset, place.line) = (line.end(), line.number + 1);
+            (place.head, place.offset, place.line) = (parsed.head(), line.end(), line.number + 1);
             if self.wants(&parsed.entry) {
                 self.write(&mut buffered, line.text)?;
             }
@@ -283,9 +281,7 @@ impl Place {
     /// Before the first entry that a walk after `after` reads.
     fn before(source: &Source, after: EntrySeq) -> Self {
         let piece = source.piece_after(after);
-        let header = &piece.header;
-        let head = Head { seq: EntrySeq(header.first.0 - 1), crc: header.chain };
-        let (files, path) = (source.files.clone(), piece.path.clone());
+        let (files, path, head) = (source.files.clone(), piece.path.clone(), piece.header.before());
         Self { files, path, offset: HEADER_LEN as u64, line: 2, head, later: VecDeque::new() }
     }
 

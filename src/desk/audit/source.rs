@@ -399,7 +399,7 @@ impl Walk<'_> {
             let Some(piece) = source.pieces.get(self.index).filter(|_| !self.is_over) else { return Ok(None) };
             let is_newest = self.index + 1 == source.pieces.len();
             let Some(lines) = &mut self.lines else {
-                let before = Head { seq: EntrySeq(piece.header.first.0 - 1), crc: piece.header.chain };
+                let before = piece.header.before();
                 let contradicted = self.head.replace(before).filter(|head| *head != before);
                 self.lines = Some(Lines::new(&source.files, &piece.path, Some(before.crc)));
                 match contradicted {
@@ -427,7 +427,7 @@ impl Walk<'_> {
             let head = self.head.unwrap_or_default();
             let what = match (follows, line::parse(&self.buffer)) {
                 (true, Ok(parsed)) if parsed.entry.seq == head.seq.next() => {
-                    self.head = Some(Head { seq: parsed.entry.seq, crc: parsed.crc });
+                    self.head = Some(parsed.head());
                     return Ok(Some(Step::Entry(Item {
                         piece,
                         index: self.index,
@@ -462,7 +462,7 @@ impl Walk<'_> {
             }
             // As `verify` goes on: one change is one bad line.
             if let Ok(parsed) = line::parse(&self.buffer) {
-                self.head = Some(Head { seq: parsed.entry.seq, crc: parsed.crc });
+                self.head = Some(parsed.head());
             }
             return Ok(Some(Step::Bad { path: &piece.path, line: number, text: &self.buffer, what }));
         }
