@@ -1,5 +1,4 @@
-//! Fields between commas: taking them off a datagram, and putting them into a buffer (protocol.md,
-//! *Transport*).
+//! Reads and writes the comma-separated fields of a datagram (protocol.md, *Transport*).
 //!
 //! 0x2C never occurs inside a GBK character, and no byte of a character is an ASCII blank, so
 //! splitting and trimming happen on bytes, before anything is decoded.
@@ -10,16 +9,16 @@ use heapless::Vec;
 
 use crate::engine::model::digits::fill;
 
-/// The fields of a frame that nobody has taken yet, each trimmed of ASCII blanks.
+/// The fields of a frame that were not taken yet, each trimmed of ASCII blanks.
 #[derive(Clone)]
 pub(super) struct Fields<'a> {
-    /// `None` once the last field is taken: an empty rest would still be one empty field.
+    /// `None` after the last field was taken; an empty slice is one empty field.
     rest: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
-    /// All fields of a datagram. NUL, CR, LF and blanks that some firmware sends behind the last
-    /// one are no part of it.
+    /// All fields of a datagram. Some firmware sends NUL, CR, LF or blanks after the last field;
+    /// they are dropped.
     pub(super) fn of(datagram: &'a [u8]) -> Self {
         let mut frame = datagram;
         while let [before @ .., 0 | b'\r' | b'\n' | b' ' | b'\t'] = frame {
@@ -28,22 +27,22 @@ impl<'a> Fields<'a> {
         Self { rest: Some(frame) }
     }
 
-    /// All that are left as one slice, commas included; `None` if none is left.
+    /// All remaining fields as one slice with its commas, trimmed; `None` if none remains.
     pub(super) fn take_rest(&mut self) -> Option<&'a [u8]> {
         self.take_raw().map(trim)
     }
 
-    /// All that are left as one slice, blanks at its ends kept; `None` if none is left.
+    /// All remaining fields as one slice with its commas, not trimmed; `None` if none remains.
     pub(super) fn take_raw(&mut self) -> Option<&'a [u8]> {
         self.rest.take()
     }
 
-    /// Whether none is left.
+    /// Whether all fields were taken.
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_none()
     }
 
-    /// The last field that is left.
+    /// Takes the last remaining field.
     pub(super) fn next_back(&mut self) -> Option<&'a [u8]> {
         let rest = self.rest.take()?;
         let Some(comma) = rest.iter().rposition(|byte| *byte == b',') else {
@@ -67,7 +66,8 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// A field without the ASCII blanks around it; nearly all have none.
+/// Removes ASCII blanks around a field. Nearly all fields have none: the first arm is the fast
+/// path.
 fn trim(field: &[u8]) -> &[u8] {
     match field {
         [first, .., last] if *first > b' ' && *last > b' ' => field,
@@ -75,7 +75,7 @@ fn trim(field: &[u8]) -> &[u8] {
     }
 }
 
-/// A frame being appended to a buffer, field by field. It goes in whole or not at all.
+/// Appends a frame to a buffer, field by field. Either the whole frame is appended or nothing.
 pub(super) struct Line<'o, const N: usize> {
     out: &'o mut Vec<u8, N>,
     start: usize,
@@ -103,13 +103,13 @@ impl<'o, const N: usize> Line<'o, N> {
         self
     }
 
-    /// Adds a comma and what the value prints.
+    /// Adds a comma and the value as text.
     pub(super) fn number(mut self, value: impl Display) -> Self {
         self.fits = self.fits && self.out.push(b',').is_ok() && write!(self.out, "{value}").is_ok();
         self
     }
 
-    /// Ends the frame: if anything of it did not fit, the buffer is as it was before.
+    /// Ends the frame. If a part did not fit, restores the buffer.
     pub(super) fn end(self) {
         if !self.fits {
             self.out.truncate(self.start);
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blanks_around_fields_and_line_ends_behind_the_last_are_no_part_of_them() {
+    fn blanks_around_fields_and_line_ends_after_the_last_are_dropped() {
         let mut fields = Fields::of(b" a , b\t,,c d \r\n\0");
         assert_eq!(fields.clone().count(), 4);
         assert_eq!(fields.next(), Some(&b"a"[..]));

@@ -1,7 +1,6 @@
 //! What the server says: one [`Reply`], one datagram (protocol.md, *Server → device*).
 //!
-//! Texts arrive here in GBK, ready for a display; nothing in them is looked at. `\n` and `{…}` pass
-//! through.
+//! Texts arrive here in GBK, ready for a display. `\n` and `{…}` in them are left as they are.
 
 use core::fmt;
 
@@ -41,7 +40,7 @@ pub enum ReplyCode {
 }
 
 impl ReplyCode {
-    /// All of them.
+    /// All codes.
     pub const ALL: [Self; 10] = [
         Self::Discover,
         Self::Ack,
@@ -55,7 +54,7 @@ impl ReplyCode {
         Self::Refuse,
     ];
 
-    /// The three digits' value.
+    /// The number whose three digits stand on the wire.
     pub const fn number(self) -> u16 {
         self as u16
     }
@@ -65,8 +64,8 @@ impl ReplyCode {
         Self::ALL.into_iter().find(|code| code.number() == number)
     }
 
-    /// Whether the reply promises what a committed entry says, so that it leaves only after that
-    /// entry's sync (design.md, section 1).
+    /// Whether the reply rests on a ledger entry. Such a reply is sent only after the sync of that
+    /// entry (design.md, section 1).
     pub(crate) const fn rests_on_entry(self) -> bool {
         match self {
             Self::Approve | Self::Release | Self::Admit => true,
@@ -84,37 +83,38 @@ impl fmt::Display for ReplyCode {
     }
 }
 
-/// Stands in a 011 for a time that is no date: a device cannot drop the record otherwise.
+/// The time in a 011 if the record's own time is not a valid date; without a time the device cannot
+/// drop the record.
 pub const INVALID_TIME: &[u8] = b"9999-99-99 99:99:99";
 
-/// Kept free behind a text: the trailer of at most 16 bytes, a 050's four numbers of at most ten,
-/// and six commas.
+/// Bytes kept free after a text: a trailer of at most 16 bytes, a 050's four numbers of at most ten
+/// digits each, and six commas.
 const AFTER_TEXT_LEN_MAX: usize = 64;
 
 /// One datagram of the server. `text` is GBK; `trailer` is the three numbers after it, such as
 /// `20,0,1`: display seconds, then a flag and a sound (inferred).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
-    /// 000: where are you? Broadcast.
+    /// 000: a broadcast that asks all devices to report (100).
     Discover,
-    /// 001: heard.
+    /// 001: the server has heard the frame.
     Ack {
         /// As received.
         seq: FrameSeq,
     },
-    /// 002: what time is it? (Inferred.)
+    /// 002: asks the device for its time, which it answers with a 101 (inferred).
     AskTime {
         /// The device.
         machine: MachineNo,
     },
-    /// 003: set your clock.
+    /// 003: sets the device's clock.
     SetClock {
         /// The device.
         machine: MachineNo,
         /// The server's local time.
         time: Civil,
     },
-    /// 006: no sale.
+    /// 006: declines a sale.
     Decline {
         /// As received.
         machine: MachineNo,
@@ -125,7 +125,7 @@ pub enum Reply<'a> {
         /// See [`Reply`].
         trailer: &'a [u8],
     },
-    /// 008: a sale.
+    /// 008: approves a sale.
     Approve {
         /// As received.
         machine: MachineNo,
@@ -138,7 +138,7 @@ pub enum Reply<'a> {
         /// See [`Reply`].
         trailer: &'a [u8],
     },
-    /// 009: text, nothing else.
+    /// 009: shows a text; no money moves.
     Show {
         /// As received.
         machine: MachineNo,
@@ -147,8 +147,8 @@ pub enum Reply<'a> {
         /// See [`Reply`].
         trailer: &'a [u8],
     },
-    /// 011: drop this record, send the next. All as received, save a time that is no date:
-    /// [`INVALID_TIME`].
+    /// 011: allows the terminal to delete this record and send the next. All fields as received,
+    /// except that [`INVALID_TIME`] replaces a time that is not a valid date.
     Release {
         /// As received.
         machine: MachineNo,
@@ -161,11 +161,11 @@ pub enum Reply<'a> {
         /// 记录地址标识.
         record: &'a [u8],
     },
-    /// 050: open.
+    /// 050: opens a door.
     Admit {
         /// As received.
         machine: MachineNo,
-        /// As received; empty for a door's own PIN.
+        /// Card number as received; empty if a door's own PIN was keyed.
         card: &'a [u8],
         /// For the display.
         text: &'a [u8],
@@ -175,12 +175,12 @@ pub enum Reply<'a> {
         reader: UnitNo,
         /// As received.
         door: UnitNo,
-        /// Seconds, likely of the relay (inferred).
+        /// Seconds that the relay stays on (inferred).
         relay_s: u32,
-        /// Seconds, likely before a door that stands open is reported (inferred).
+        /// Seconds until the board reports a door that was left open (inferred).
         left_open_s: u32,
     },
-    /// 051: do not open.
+    /// 051: leaves a door closed.
     Refuse {
         /// As received.
         machine: MachineNo,
@@ -211,9 +211,9 @@ impl<'a> Reply<'a> {
     }
 
     /// Appends the datagram, at most [`REPLY_LEN_MAX`] bytes for any request that was parsed: a
-    /// text longer than [`TEXT_LEN_MAX`], or than what its request's own fields leave, is cut, and
-    /// neither a character, a figure nor a line break is split. If it does not fit `out`, `out` is
-    /// left as it was.
+    /// text longer than [`TEXT_LEN_MAX`], or than the room that the other fields leave, is cut, but
+    /// not within a character, a number or a line break. If the datagram does not fit in `out`,
+    /// `out` stays as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         let line = Line::begin(out, self.code().number());
         match self {
@@ -245,8 +245,8 @@ impl<'a> Reply<'a> {
         .end();
     }
 
-    /// Reads a datagram as a device does; `None` if it is no reply of ours. A text keeps its blanks
-    /// and may hold commas.
+    /// Reads a datagram as a device does; `None` if it is not a reply. A text keeps its blanks and
+    /// may hold commas.
     pub fn parse(datagram: &'a [u8]) -> Option<Self> {
         let mut fields = Fields::of(datagram);
         let code = fields.next()?;
@@ -299,14 +299,14 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Adds a text and its trailer, which is fields of its own.
+/// Adds a text, and its trailer as the fields after it.
 fn display<'o, const N: usize>(line: Line<'o, N>, text: &[u8], trailer: &[u8]) -> Line<'o, N> {
     let room = REPLY_LEN_MAX.saturating_sub(line.len() + AFTER_TEXT_LEN_MAX);
     let len = gbk::cut_text(text, room.min(TEXT_LEN_MAX));
     line.field(&text[..len]).field(trailer)
 }
 
-/// The text and the three numbers behind it, which are the last three fields left.
+/// Takes the text and its trailer. The trailer is the last three fields left.
 fn take_display<'a>(fields: &mut Fields<'a>) -> Option<(&'a [u8], &'a [u8])> {
     let display = fields.take_raw()?;
     let comma = display.iter().enumerate().rev().filter(|(_, byte)| **byte == b',').map(|(index, _)| index).nth(2)?;

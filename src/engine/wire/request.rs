@@ -1,9 +1,9 @@
-//! What devices say: one datagram, one [`Request`] (protocol.md, *Device → server*).
+//! Messages from devices: one datagram is one [`Request`] (protocol.md, *Device → server*).
 //!
-//! A frame that cannot be answered is [`NotAFrame`]. A frame that can be answered but not
-//! understood is [`Body::Malformed`]: it names the field, so that a refusal can be sent. A 105 is
-//! never malformed: whatever a terminal holds must be released, or it blocks the records behind it
-//! (design.md, section 6).
+//! A datagram that cannot be answered is [`NotAFrame`]. A frame that can be answered but has an
+//! unreadable field is [`Body::Malformed`], which names the field, so that the server can refuse
+//! it. A 105 is never malformed: a stored sale that is not released blocks the records after it in
+//! the terminal (design.md, section 6).
 
 use core::fmt;
 
@@ -16,30 +16,32 @@ use crate::engine::model::digits;
 use crate::engine::model::text::{text_from, text_of_gbk};
 use crate::engine::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
 
-/// Names a scan payment where a card number stands elsewhere (指令号): echoed as received.
+/// The number of a scan payment (指令号), in the field where other sales have a card number. Replies
+/// echo it as received.
 pub type RequestNo = Text<20>;
 
-/// Bytes of a malformed frame's card or command number that a refusal echoes: the longest readable
-/// ones have 20.
+/// Bytes of a malformed frame's card or command number that a refusal echoes. The longest valid
+/// numbers have 20.
 const SUBJECT_LEN_MAX: usize = 32;
 
-/// Letters or digits of a field that may be a serial where nothing else tells it from a code.
+/// Length in letters or digits of a field that is taken for a serial if the device's serial is
+/// unknown.
 const SERIAL_LEN: core::ops::RangeInclusive<usize> = 8..=20;
 
-/// Reads a datagram of a device of which nothing is known.
+/// Reads a datagram from a device whose serial is unknown.
 ///
 /// # Errors
-/// If it is nothing that may be answered.
+/// If the datagram must not be answered.
 pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
     parse_knowing(datagram, |_, _| None)
 }
 
-/// Reads a datagram. `is_serial` tells of a machine number and a field whether that is the serial
-/// of the device that sends under the number; `None`: nothing is known of the device. Only a 128
-/// needs it, whose code may look like anything.
+/// Reads a datagram. `is_serial` says whether a field is the serial of the device with this machine
+/// number; `None`: its serial is unknown. Only a 128 needs this, since its last field may be a
+/// serial or the end of the scanned code.
 ///
 /// # Errors
-/// If it is nothing that may be answered.
+/// If the datagram must not be answered.
 pub(crate) fn parse_knowing(
     datagram: &[u8],
     is_serial: impl Fn(MachineNo, &[u8]) -> Option<bool>,
@@ -62,10 +64,10 @@ pub(crate) fn parse_knowing(
     Ok(Request::Unknown { code: number, seq })
 }
 
-/// What was keyed at a door, as far as it can be read, whatever else of the frame cannot.
+/// What a person keyed at a door, read even if other fields of the frame are unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keyed {
-    /// What the PIN is.
+pub(crate) struct Keyed {
+    /// What kind of PIN it is.
     pub kind: PinKind,
     /// The card, if it can be read.
     pub card: Option<CardNo>,
@@ -74,9 +76,10 @@ pub struct Keyed {
 }
 
 impl Keyed {
-    /// Reads card, kind and PIN of an access request; `None` if it is none, or says no kind.
+    /// Reads card, kind and PIN of an access request; `None` if the datagram is not one or its kind
+    /// is unreadable.
     pub fn of(datagram: &[u8]) -> Option<Self> {
-        // Behind the code: seq, two addresses, machine, card, reader, door, open_seconds, pin_kind,
+        // After the code: seq, two addresses, machine, card, reader, door, open_seconds, pin_kind,
         // pin.
         const CARD: usize = 4;
         const PIN_KIND: usize = 8;
@@ -89,24 +92,24 @@ impl Keyed {
     }
 }
 
-/// Why a datagram gets no reply at all.
+/// Why a datagram gets no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotAFrame {
     /// More than [`DATAGRAM_LEN_MAX`] bytes.
     TooLong,
-    /// Fewer than five fields, of a known code.
+    /// A known code with fewer than five fields.
     TooShort,
-    /// The first field is not three digits; or it is a code that only servers send, and answering
-    /// it could go on for ever between two of them.
+    /// The first field is not three digits, or is a code that only servers send: two servers could
+    /// answer each other endlessly.
     NoCode,
-    /// The frame number is no number.
+    /// The frame number is not a number.
     NoSeq,
-    /// The machine number is no number.
+    /// The machine number is not a number.
     NoMachine,
 }
 
 impl NotAFrame {
-    /// All of them, for counters.
+    /// All reasons, for counters.
     pub const ALL: [Self; 5] = [Self::TooLong, Self::TooShort, Self::NoCode, Self::NoSeq, Self::NoMachine];
 
     /// The stable word that log, counters and status use.
@@ -130,9 +133,9 @@ impl fmt::Display for NotAFrame {
 /// One datagram of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
-    /// 100: a device answers the search. Nobody replies.
+    /// 100: a device answers a 000. It gets no reply.
     Found(Found<'a>),
-    /// Any other code, with as many fields as it likes: heard, and nothing more.
+    /// An unknown code, with any number of fields. It gets a 001 and has no other effect.
     Unknown {
         /// Three digits.
         code: u16,
@@ -144,7 +147,7 @@ pub enum Request<'a> {
 }
 
 impl Request<'_> {
-    /// Appends the frame as a device writes it. If it does not fit, `out` is left as it was.
+    /// Appends the frame as a device writes it. If it does not fit, `out` stays as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         match self {
             Self::Found(found) => found.emit(out),
@@ -157,10 +160,10 @@ impl Request<'_> {
 /// `100,seq,device_ip,mask,gateway,host_ip,port,serial`: the answer to `000`. Some firmware leaves
 /// `seq` out.
 ///
-/// Nothing is decided from it, so the fields stay as received; those that are missing are empty.
+/// The server decides nothing from it, so the fields stay as received. Missing fields are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found<'a> {
-    /// `None` if field 1 is a dotted quad.
+    /// `None` if the first field after the code is an address.
     pub seq: Option<FrameSeq>,
     /// The device's address, as it says.
     pub device_ip: &'a [u8],
@@ -168,9 +171,9 @@ pub struct Found<'a> {
     pub mask: &'a [u8],
     /// Its gateway.
     pub gateway: &'a [u8],
-    /// The server's address that it is set to.
+    /// The server's address in the device's settings.
     pub host_ip: &'a [u8],
-    /// The server's port that it is set to.
+    /// The server's port in the device's settings.
     pub port: &'a [u8],
     /// Its hardware serial, if it can be read.
     pub serial: Option<Serial>,
@@ -209,10 +212,10 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The codes that begin with the common five fields.
+/// The codes of frames that begin with the common five fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
-    /// Power-on; also the answer to 002.
+    /// The device has started; also the answer to 002.
     Boot = 101,
     /// Card swiped, no amount.
     Inquiry = 102,
@@ -220,7 +223,7 @@ pub enum Code {
     Charge = 103,
     /// Payment in count mode: one meal a swipe.
     Meal = 104,
-    /// A sale the terminal booked itself.
+    /// A sale that the terminal made offline.
     Offline = 105,
     /// Keys pressed.
     Keys = 106,
@@ -233,7 +236,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// All of them, in order.
+    /// All codes, in ascending order.
     pub const ALL: [Self; 9] = [
         Self::Boot,
         Self::Inquiry,
@@ -268,10 +271,10 @@ pub struct DeviceFrame<'a> {
     pub device_ip: &'a [u8],
     /// The server's address, as the device says: for the log only.
     pub host_ip: &'a [u8],
-    /// What replies echo.
+    /// The device's machine number; replies echo it.
     pub machine: MachineNo,
-    /// The hardware serial; firmware before 2018 sends none. Always `None` for a 109, whose fields
-    /// nobody knows, and for a malformed frame.
+    /// The hardware serial; firmware before 2018 sends none. `None` for a 109, whose layout is
+    /// unknown, and for a malformed frame.
     pub serial: Option<Serial>,
     /// The fields after the common five.
     pub body: Body<'a>,
@@ -282,7 +285,7 @@ pub struct DeviceFrame<'a> {
 pub enum Body<'a> {
     /// 101: `time[,serial]`.
     Boot {
-        /// What the device's clock says.
+        /// The device's clock.
         time: DeviceTime,
     },
     /// 102: `card[,serial]`.
@@ -312,7 +315,7 @@ pub enum Body<'a> {
     Offline(OfflineSale<'a>),
     /// 106: `keys[,serial]`.
     Keys {
-        /// As received; what they mean is unknown.
+        /// As received; the meaning is unknown.
         keys: &'a [u8],
     },
     /// 109: layout unknown.
@@ -322,27 +325,27 @@ pub enum Body<'a> {
     },
     /// 128: `command_no,amount,time,<unread>,code…[,serial]` (design.md, section 13).
     Scan {
-        /// Stands where a card number stands elsewhere.
+        /// In the field where other sales have a card number.
         command: RequestNo,
         /// How much.
         amount: Amount<'a>,
         /// When, by the device's clock.
         time: DeviceTime,
-        /// The code's text as received, commas of its own included. May be empty.
+        /// The scanned code's text as received, with its own commas. May be empty.
         code: &'a [u8],
     },
     /// 150: `card,reader,door,open_seconds,pin_kind,pin,time[,serial]`.
     Access(Access<'a>),
-    /// A known code, seq and machine, and another field that cannot be read.
+    /// Code, seq and machine are readable, another field is not.
     Malformed(Malformed<'a>),
 }
 
-/// An amount and its spelling: 008 echoes it as received.
+/// An amount, and its text as received, which a 008 echoes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Amount<'a> {
     /// The value.
     pub money: Money,
-    /// As received: `5.5` and `05.50` are the same money.
+    /// As received: `5.5` and `05.50` are the same amount.
     pub raw: &'a [u8],
 }
 
@@ -353,7 +356,7 @@ impl<'a> Amount<'a> {
     }
 }
 
-/// What an offline sale was counted in.
+/// What an offline sale takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CountedIn {
     /// 0: money.
@@ -362,8 +365,8 @@ pub enum CountedIn {
     Count,
 }
 
-/// A sale that has happened. Nothing in it is an error: a field that cannot be read is `None`
-/// beside its bytes, a missing one is empty, and a 011 can always be made.
+/// A sale that has happened, so it is never refused. An unreadable field is `None` beside its bytes
+/// as received, a missing one is empty. So the server can always send a 011.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfflineSale<'a> {
     /// Who paid, if it can be read.
@@ -384,48 +387,48 @@ pub struct OfflineSale<'a> {
     pub record: Text<32>,
     /// As received, for the 011.
     pub record_raw: &'a [u8],
-    /// How many the terminal holds; whether this one counts is unknown.
+    /// Records that the terminal holds; whether this one is included is unknown.
     pub records_held: &'a [u8],
 }
 
 /// An access request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access<'a> {
-    /// `None` only where the field is empty and the PIN is a door's or was keyed under duress.
+    /// `None` only if the field is empty and the PIN is a door's or was keyed under duress.
     pub card: Option<CardNo>,
     /// As received, for 050 and 051.
     pub card_raw: &'a [u8],
     /// The reader.
     pub reader: UnitNo,
-    /// The door or relay.
+    /// The number of the door or relay.
     pub door: UnitNo,
     /// How long the door has stood open; 0 = closed.
     pub open_seconds: u32,
-    /// What the PIN is.
+    /// What kind of PIN it is.
     pub pin_kind: PinKind,
-    /// The PIN, if one was keyed and `pin_kind` says that it counts.
+    /// The PIN, if one was keyed and `pin_kind` is not `None`.
     pub pin: Option<Pin>,
     /// When, by the board's clock.
     pub time: DeviceTime,
 }
 
-/// What the PIN of an access request is.
+/// The kind of an access request's PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PinKind {
-    /// No PIN; whatever stands in its field does not count.
+    /// No PIN; the PIN's field is ignored.
     None = 0,
     /// The card's PIN.
     AfterCard = 1,
-    /// The card's PIN, to correct attendance.
+    /// The card's PIN, keyed to correct an attendance record.
     Correction = 2,
     /// The door's PIN, perhaps without a card.
     DoorPin = 3,
-    /// Keyed under duress.
+    /// A PIN keyed under duress.
     Duress = 4,
 }
 
 impl PinKind {
-    /// All of them, by number.
+    /// All kinds; a kind's index is its number.
     pub const ALL: [Self; 5] = [Self::None, Self::AfterCard, Self::Correction, Self::DoorPin, Self::Duress];
 
     /// The kind with this number.
@@ -434,28 +437,27 @@ impl PinKind {
     }
 }
 
-/// What can still be said of a frame with an unreadable field.
+/// A frame with an unreadable field: what could be read of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed<'a> {
     /// The first field that is missing or cannot be read.
     pub field: &'static str,
-    /// The card or command number as received, for the refusal to echo. Empty if there is none, if
-    /// it is longer than 32 bytes, or if it holds anything but printable ASCII: garbage is not
-    /// shown on a display.
+    /// The card or command number as received, which the refusal echoes. Empty if it is missing,
+    /// longer than 32 bytes, or not printable ASCII: a display must not show garbage.
     pub subject: &'a [u8],
-    /// The card, if one stands in its place.
+    /// The card, if its field is readable.
     pub card: Option<CardNo>,
-    /// How much was asked for, if an amount stands in its place; of a 104 always 0.00.
+    /// The amount, if its field is readable; always 0.00 for a 104.
     pub asked: Option<Money>,
-    /// The device's time, if a date stands in its place.
+    /// The device's time, if its field is readable.
     pub time: Option<DeviceTime>,
-    /// The hardware serial, if one stands behind the time, or a 102's card. Anything else in its
-    /// place may be a PIN or a code.
+    /// The hardware serial, if one follows the time, or the card of a 102. Other contents of that
+    /// field may be a PIN or a scanned code.
     pub serial: Option<Serial>,
 }
 
 impl<'a> Malformed<'a> {
-    /// Keeps what can be read of a frame whose fields behind the common five are these.
+    /// Keeps what can be read of a frame. `fields` are those after the common five.
     #[cold]
     fn of(code: Code, field: &'static str, fields: &Fields<'a>) -> Self {
         let at = |place| fields.clone().nth(place);
@@ -477,7 +479,7 @@ impl<'a> Malformed<'a> {
             (Code::Inquiry, _) => at(1),
             (_, None) => None,
             (Code::Charge, Some((_, mut behind))) => mode_and_serial(&mut behind).1,
-            // What nobody reads and the code stand before it.
+            // The unread field and the code come before the serial.
             (Code::Scan, Some((_, mut behind))) => {
                 behind.clone().nth(2).and_then(|_| behind.next_back()).filter(|field| may_be_serial(field))
             }
@@ -513,9 +515,9 @@ impl<'a> DeviceFrame<'a> {
         Ok(Self { code, seq, device_ip, host_ip, machine, serial, body })
     }
 
-    /// Appends the frame as a device writes it. If it does not fit, `out` is left as it was. A
-    /// malformed frame is written as its common five fields and its subject: what was wrong with it
-    /// is not kept.
+    /// Appends the frame as a device writes it. If it does not fit, `out` stays as it was. A
+    /// malformed frame is written as its common five fields and its subject; its other fields are
+    /// not kept.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         let line = Line::begin(out, self.code.number())
             .field(self.seq.as_bytes())
@@ -525,14 +527,14 @@ impl<'a> DeviceFrame<'a> {
         let line = self.body.emit(line);
         match (&self.serial, self.code) {
             (Some(serial), _) => line.field(serial.as_bytes()).end(),
-            // Else the last part of a code might be taken for a serial.
+            // The empty field keeps the end of a code from being taken for a serial.
             (None, Code::Scan) if !matches!(self.body, Body::Malformed(_)) => line.field(b"").end(),
             (None, _) => line.end(),
         }
     }
 }
 
-/// What a refusal may echo of a frame whose fields are these.
+/// The field that a refusal echoes; `fields` are those after the common five.
 fn shown_subject(code: Code, mut fields: Fields<'_>) -> &[u8] {
     match code {
         Code::Inquiry | Code::Charge | Code::Meal | Code::Offline | Code::Scan | Code::Access => {
@@ -544,10 +546,10 @@ fn shown_subject(code: Code, mut fields: Fields<'_>) -> &[u8] {
     }
 }
 
-/// The name of a field that is missing or cannot be read.
+/// The name of a field that is missing or unreadable.
 struct Unreadable(&'static str);
 
-/// A body, and the serial that stands at its end.
+/// A body, and the serial at its end.
 type Read<'a> = Result<(Body<'a>, Option<Serial>), Unreadable>;
 
 impl<'a> Body<'a> {
@@ -622,14 +624,14 @@ impl<'a> Body<'a> {
         let amount = read(fields, "amount", Amount::parse)?;
         let time = time(fields)?;
         read(fields, "unread", Some)?;
-        // The code may hold commas, and its last part may look like a serial.
+        // The code may contain commas, and its last part may look like a serial.
         let mut before = fields.clone();
         let last = before.next_back().ok_or(Unreadable("code"))?;
         let is_serial = match is_serial(last) {
             Some(is_serial) => is_serial,
             None => may_be_serial(last) && !before.is_empty(),
         };
-        // An empty last field is the place of a serial that the device does not have.
+        // A device without a serial sends an empty last field.
         let (code, serial) = if is_serial || (last.is_empty() && !before.is_empty()) {
             (before.take_rest().ok_or(Unreadable("code"))?, readable_serial(last))
         } else {
@@ -648,8 +650,8 @@ impl<'a> Body<'a> {
         let door = read(fields, "door", UnitNo::parse)?;
         let open_seconds = read(fields, "open_seconds", number)?;
         let pin_kind = read(fields, "pin_kind", |bytes| number(bytes).and_then(PinKind::from_number))?;
-        // A door's PIN needs no card, and duress is an alarm whatever was keyed: it must not be
-        // lost to a bad field.
+        // A door's PIN needs no card. A duress alarm must not be lost because a field is
+        // unreadable.
         if card.is_none() && !matches!(pin_kind, PinKind::DoorPin | PinKind::Duress) {
             return Err(Unreadable("card"));
         }
@@ -700,7 +702,7 @@ impl<'a> Body<'a> {
                 .field(command.as_bytes())
                 .field(amount.raw)
                 .field(&sent(time))
-                // What stands here is unknown, and nobody reads it.
+                // This field is never read; its meaning is unknown.
                 .field(b"0")
                 .field(code),
             Self::Access(access) => line
@@ -716,7 +718,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// A device's time as a device sends it.
+/// A device's time in the bytes that a device sends.
 fn sent(time: &DeviceTime) -> alloc::vec::Vec<u8> {
     gbk::encode(&time.raw)
 }
@@ -730,7 +732,7 @@ fn read<'a, T>(
     fields.next().and_then(parse).ok_or(Unreadable(name))
 }
 
-/// A time is never unreadable, only invalid; but it must be there.
+/// The time, valid or not. Only a missing one is an error.
 fn time(fields: &mut Fields<'_>) -> Result<DeviceTime, Unreadable> {
     read(fields, "time", |bytes| Some(DeviceTime::new(bytes)))
 }
@@ -748,15 +750,15 @@ fn may_be_serial(field: &[u8]) -> bool {
     SERIAL_LEN.contains(&field.len()) && field.iter().all(u8::is_ascii_alphanumeric)
 }
 
-/// A serial where nothing may be unreadable.
+/// The serial; `None` also if it is unreadable.
 fn readable_serial(field: &[u8]) -> Option<Serial> {
     serial(Some(field)).unwrap_or(None)
 }
 
-/// The two fields that may follow a 103's time (inferred): the maker's table ends with a constant
-/// `2` there, the seed reads that place as the serial. A lone short number is the mode, the last
-/// field of eight or more characters is the serial; a short text that is no number can only be an
-/// odd serial.
+/// The two fields that may follow a 103's time (inferred). The maker's table has a constant `2`
+/// there; the seed reads the serial there. A number of less than eight digits is the mode, if it
+/// comes first. The last field of eight or more characters is the serial; without one, a shorter
+/// text that is not a number is the serial.
 fn mode_and_serial<'a>(fields: &mut Fields<'a>) -> (Option<Text<8>>, Option<&'a [u8]>) {
     let (mut mode, mut serial) = (None, None);
     for (index, field) in fields.by_ref().enumerate() {
@@ -772,13 +774,13 @@ fn mode_and_serial<'a>(fields: &mut Fields<'a>) -> (Option<Text<8>>, Option<&'a 
     (mode, serial)
 }
 
-/// One to ten digits that fit 32 bits, and any zeros before them.
+/// A number of 32 bits, with any number of leading zeros.
 fn number(digits: &[u8]) -> Option<u32> {
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count().min(digits.len().saturating_sub(1));
     u32::try_from(digits::number(&digits[zeros..])?).ok()
 }
 
-/// Exactly three digits.
+/// The number, if the field is exactly three digits.
 fn code_number(field: &[u8]) -> Option<u16> {
     if field.len() != 3 {
         return None;
@@ -786,7 +788,8 @@ fn code_number(field: &[u8]) -> Option<u16> {
     digits::number(field).and_then(|value| u16::try_from(value).ok())
 }
 
-/// Four groups of one to three digits, leading zeros or not: an address as these devices write it.
+/// Whether the field is an address as these devices write it: four groups of one to three digits,
+/// with or without leading zeros.
 fn is_dotted_quad(field: &[u8]) -> bool {
     let is_group = |group: &[u8]| (1..=3).contains(&group.len()) && group.iter().all(u8::is_ascii_digit);
     field.split(|byte| *byte == b'.').count() == 4 && field.split(|byte| *byte == b'.').all(is_group)
