@@ -1,4 +1,5 @@
-//! The rules: may this card pay this here and now, may it pass this door (design.md, section 6).
+//! Decides whether a card may pay an amount here and now, and whether it may pass a door
+//! (design.md, section 6).
 //!
 //! Each decision is a ladder of checks in the order of the table of reasons; the first that fails
 //! is the answer. Nothing here changes anything.
@@ -13,7 +14,7 @@ use crate::engine::model::{
 /// What a sale asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Basis {
-    /// Money keyed in, fixed, or scanned.
+    /// An amount that was keyed in, fixed, or scanned.
     Amount(Money),
     /// One meal: the period's price, or else one use.
     Count,
@@ -36,7 +37,7 @@ pub struct Charge<'a> {
 ///
 /// # Errors
 /// The first rule that refuses: closed, lost, frozen, not-yet-valid, expired.
-pub fn check_card(book: &Book, row: &CardRow, today: Date) -> Result<(), Reason> {
+pub(crate) fn check_card(book: &Book, row: &CardRow, today: Date) -> Result<(), Reason> {
     check_terms(row, &book.history_of(row.card), today)
 }
 
@@ -71,8 +72,9 @@ pub fn decide_sale<'a>(
     climb(book, rules, device, row, basis, at, true)
 }
 
-/// What [`decide_sale`] would have said of an offline sale, which has happened whatever that is.
-/// Where `is_timed` is not, nobody knows when it was: it is asked of no period and no day.
+/// The answer that [`decide_sale`] would have given to an offline sale. The sale has happened, so
+/// this does not refuse it. If `is_timed` is false, the time of the sale is unknown: periods and
+/// the day's limit are not checked.
 ///
 /// # Errors
 /// The first rule that would have refused.
@@ -88,7 +90,7 @@ pub fn judge_offline(
     climb(book, rules, device, row, basis, at, is_timed).map(|_| ())
 }
 
-/// The ladder of sales.
+/// The checks of a sale, in order.
 fn climb<'a>(
     book: &Book,
     rules: &'a Rules,
@@ -136,9 +138,9 @@ fn climb<'a>(
     Ok(Charge { amount, uses, day, period })
 }
 
-/// What an offline sale takes: it has happened, so no rule refuses it. Where `is_timed` is not, it
+/// What an offline sale takes. It has happened, so no rule refuses it. If `is_timed` is false, it
 /// counts for no period.
-pub fn charge_offline<'a>(
+pub(crate) fn charge_offline<'a>(
     rules: &'a Rules,
     device: Option<&DeviceRule>,
     groups: GroupSet,
@@ -162,13 +164,13 @@ fn price(basis: Basis, period: Option<&Period>) -> (Money, u32) {
     }
 }
 
-/// How a moment lies to the meal periods of a device.
+/// How a time relates to the meal periods of a device.
 enum Fit<'a> {
-    /// No period holds here: sales at any time.
+    /// The device has no periods: it sells at any time.
     Any,
-    /// Within this one, which belongs to the business day it began.
+    /// Within this period. The sale counts for the business day on which the period began.
     In(&'a Period, Date),
-    /// Periods hold here, and none for this card now.
+    /// The device has periods, and none of them admits this card now.
     Outside,
 }
 
@@ -184,7 +186,7 @@ fn find_period<'a>(rules: &'a Rules, device: Option<&DeviceRule>, groups: GroupS
     fit
 }
 
-/// The calendar day on which the span that holds `at` began; `None` outside.
+/// The calendar day on which the span that contains `at` began; `None` if `at` is outside.
 fn began_on(from: TimeOfDay, to: TimeOfDay, at: Civil) -> Option<Date> {
     let (today, time) = (at.date(), at.time_of_day());
     if from < to {
@@ -196,15 +198,15 @@ fn began_on(from: TimeOfDay, to: TimeOfDay, at: Civil) -> Option<Date> {
     (time < to).then(|| today.previous())
 }
 
-/// The business day of a moment: it begins at `day_start`.
+/// The business day of a time; a business day begins at `day_start`.
 pub fn business_day(rules: &Rules, at: Civil) -> Date {
     at.minus_s(i64::from(rules.day_start.0)).date()
 }
 
-/// A PIN as it came with an access request.
+/// The card and PIN of an access request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented {
-    /// A card, and no PIN.
+pub(crate) enum Presented {
+    /// A card without a PIN.
     Card,
     /// A card and its PIN.
     CardAndPin(Option<Pin>),
@@ -216,12 +218,12 @@ pub enum Presented {
 
 /// A request to pass.
 #[derive(Clone, Copy, Debug)]
-pub struct Passage {
+pub(crate) struct Passage {
     /// The board.
     pub machine: MachineNo,
     /// The door on it.
     pub door: UnitNo,
-    /// What was given.
+    /// The card or PIN presented.
     pub presented: Presented,
     /// What the wall clock shows.
     pub at: Civil,
@@ -231,8 +233,8 @@ pub struct Passage {
     pub clock: ClockState,
 }
 
-/// Whether a PIN says that its holder is under duress: said so, or the card's duress PIN.
-pub fn is_duress(row: Option<&CardRow>, presented: Presented) -> bool {
+/// Whether a request means duress: the board says so, or the PIN is the card's duress PIN.
+pub(crate) fn is_duress(row: Option<&CardRow>, presented: Presented) -> bool {
     match presented {
         Presented::Duress(_) => true,
         Presented::CardAndPin(pin) => pin.is_some() && row.is_some_and(|row| row.terms.duress_pin == pin),
@@ -240,12 +242,12 @@ pub fn is_duress(row: Option<&CardRow>, presented: Presented) -> bool {
     }
 }
 
-/// Whether the door opens: the first section that lets the card pass, or the reason of the one that
-/// came furthest.
+/// Decides whether the door opens: gives the first section that admits the request, or the reason
+/// of the section that got furthest.
 ///
 /// # Errors
 /// The first rule that refuses.
-pub fn decide_access<'a>(
+pub(crate) fn decide_access<'a>(
     book: &Book,
     rules: &'a Rules,
     row: Option<&CardRow>,
@@ -264,14 +266,18 @@ pub fn decide_access<'a>(
     Err(furthest)
 }
 
-/// The section whose numbers a 050 carries when its frame comes again: the first that lets the card
-/// pass, save for the pass-back rule, for the passage in question is this one.
-pub fn section_that_admits<'a>(rules: &'a Rules, row: Option<&CardRow>, request: &Passage) -> Option<&'a DoorRule> {
+/// The section whose numbers a repeated 050 carries: the first that admits the request. The
+/// pass-back rule is not checked, since the remembered passage is this request's own.
+pub(crate) fn section_that_admits<'a>(
+    rules: &'a Rules,
+    row: Option<&CardRow>,
+    request: &Passage,
+) -> Option<&'a DoorRule> {
     door_rules(rules, request.machine, request.door).find(|rule| check_section(rule, row, request).is_ok())
 }
 
 /// The sections that name a door.
-pub fn door_rules(rules: &Rules, machine: MachineNo, door: UnitNo) -> impl Iterator<Item = &DoorRule> {
+pub(crate) fn door_rules(rules: &Rules, machine: MachineNo, door: UnitNo) -> impl Iterator<Item = &DoorRule> {
     rules.doors.iter().filter(move |rule| rule.machine == machine && u64::from(rule.door) == door.value())
 }
 
@@ -286,12 +292,12 @@ fn decide_section(book: &Book, rule: &DoorRule, row: Option<&CardRow>, request: 
     Ok(())
 }
 
-/// A door's own PIN asks for no card, and looks at none.
+/// The card's row, which a door's own PIN ignores.
 fn row_presented<'a>(row: Option<&'a CardRow>, request: &Passage) -> Option<&'a CardRow> {
     row.filter(|_| !matches!(request.presented, Presented::DoorPin(_)))
 }
 
-/// Groups, days, hours and PIN: all that is known without the book.
+/// Checks groups, days, hours and PIN: all that needs no book.
 fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
     let row = row_presented(row, request);
     if row.is_some_and(|row| !rule.groups.admits(row.terms.groups)) {
@@ -314,9 +320,9 @@ fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> R
     Ok(())
 }
 
-/// An unknown age is outside the window: a door errs towards letting the same person pass, since
-/// the card was good the first time. Where a board confirms, an admission that it did not confirm
-/// was no passage.
+/// A passage of unknown age is outside the window: when in doubt, the door lets the same person
+/// pass, since the card was good the first time. At a board that confirms, an unconfirmed admission
+/// is not a passage.
 fn has_just_passed(book: &Book, rule: &DoorRule, card: CardNo, request: &Passage) -> bool {
     let confirms = book.is_confirming(request.machine);
     let mut passes = book.passes(request.machine, request.door, card).filter(|pass| pass.is_confirmed || !confirms);

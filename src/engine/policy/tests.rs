@@ -22,7 +22,7 @@ struct Canteen {
 const NOON: &str = "2026-11-22 12:00:00";
 
 impl Canteen {
-    /// Of the sections behind `config server`, and of the lines of a card table.
+    /// `config`: the sections after `config server`; `cards`: lines of a card table.
     fn new(config: &str, cards: &str) -> Self {
         let config = format!("config server 'main'\n{config}\n");
         let rules = config::parse(config.as_bytes(), Path::new("posgate")).unwrap().rules;
@@ -38,7 +38,7 @@ impl Canteen {
         self.tables.1.find(CardNo::from_value(card)).unwrap().clone()
     }
 
-    /// The ledger gets an entry of a card; its seq and account are filled in.
+    /// Applies an entry of a card; its seq and account are filled in.
     fn apply(&mut self, card: u64, mut entry: Entry) {
         let account = self.row(card).account;
         let book = &mut self.tables.0;
@@ -59,7 +59,7 @@ impl Canteen {
         self.apply(card, entry);
     }
 
-    /// The operator's word on a card.
+    /// Applies an operator's mark on a card.
     fn marked(&mut self, card: u64, status: CardStatus) {
         let mut entry = Entry::new(Kind::Status, Stamp::default(), ClockState::Ok);
         entry.detail.push("status", status.word());
@@ -71,7 +71,7 @@ impl Canteen {
         decide_sale(&self.tables.0, &self.rules, device, &self.row(card), basis, civil(at))
     }
 
-    /// Whether a card may pay this at a device of no section, at noon.
+    /// Whether a card may pay this at noon at a device without a section.
     fn pays(&self, card: u64, fen: u32) -> Result<(), Reason> {
         self.pays_at(card, fen, NOON)
     }
@@ -159,8 +159,7 @@ fn a_validity_ends_at_midnight_whenever_the_business_day_begins() {
 
 // ---------------------------------------------------------------- sales
 
-/// Cards that fail this rule and every rule behind it: a swapped pair of rules gives another
-/// reason.
+/// Each card fails one rule and every rule after it: swapped rules would give another reason.
 #[test]
 fn the_first_rule_that_fails_gives_the_reason() {
     let config = "
@@ -219,7 +218,7 @@ fn a_device_of_groups_serves_their_cards_and_one_without_serves_all() {
 }
 
 #[test]
-fn charge_max_and_day_max_may_be_reached_and_not_passed() {
+fn charge_max_and_day_max_may_be_reached_but_not_exceeded() {
     let mut canteen = Canteen::new("", "card,balance,charge_max,day_max\n1,99.00,5.00,8.00");
     assert_eq!([500, 501].map(|fen| canteen.pays(1, fen)), [Ok(()), Err(Reason::ChargeMax)]);
     canteen.bought(1, 400, "2026-11-22", "");
@@ -230,7 +229,7 @@ fn charge_max_and_day_max_may_be_reached_and_not_passed() {
 }
 
 #[test]
-fn a_limit_of_nothing_lets_nothing_be_paid() {
+fn a_limit_of_zero_refuses_every_amount() {
     let canteen = Canteen::new("", "card,balance,uses,charge_max,day_max\n1,9.00,1,0.00,\n2,9.00,1,,0.00");
     assert_eq!([1, 2].map(|card| canteen.pays(card, 1)), [Reason::ChargeMax, Reason::DayMax].map(Err));
     assert_eq!([1, 2].map(|card| canteen.eats_at(card, NOON)), [Ok(()); 2], "a use is no money");
@@ -331,8 +330,8 @@ fn a_period_across_midnight_belongs_to_the_day_it_began() {
     assert_eq!(canteen.pays_at(1, 100, "2026-11-23 22:00:00"), Ok(()));
 }
 
-/// Half past five is before the business day begins at six, so what begins then belongs to the day
-/// before; all of it.
+/// The business day begins at six, so a period that begins at 5:30 belongs to the day before, also
+/// after six.
 #[test]
 fn a_period_that_begins_before_day_start_belongs_as_a_whole_to_the_day_it_began() {
     let config = "
@@ -475,7 +474,7 @@ fn a_span_across_midnight_is_of_the_weekday_it_began() {
 }
 
 #[test]
-fn pins_open_what_asks_for_them_and_nothing_else() {
+fn pins_open_only_doors_that_ask_for_them() {
     let config = format!(
         "{DOOR}
             option pin 'card'
@@ -506,12 +505,12 @@ fn pins_open_what_asks_for_them_and_nothing_else() {
     assert_eq!(door_pin(pin("4711")), Ok(()));
     assert_eq!(door_pin(pin("1234")), Err(Reason::Pin));
     assert_eq!(door_pin(None), Err(Reason::Pin));
-    // Of a card that was shown beside it nothing is asked.
+    // A card shown with a door's own PIN is not checked.
     assert_eq!(canteen.passes(Some(2), Presented::DoorPin(pin("4711")), NOON).map(|_| ()), Ok(()));
 }
 
 #[test]
-fn a_door_without_an_open_pin_opens_by_none() {
+fn a_door_without_an_open_pin_opens_for_no_pin() {
     let canteen = Canteen::new(&DOOR.replace("1-5", "1-7"), "card\n1");
     for given in [None, pin("0"), pin("1234")] {
         assert_eq!(canteen.passes(None, Presented::DoorPin(given), NOON).map(|_| ()), Err(Reason::Pin), "{given:?}");
@@ -519,7 +518,7 @@ fn a_door_without_an_open_pin_opens_by_none() {
 }
 
 #[test]
-fn duress_is_said_or_is_the_card_s_duress_pin() {
+fn duress_is_the_board_s_word_or_the_card_s_duress_pin() {
     let canteen = Canteen::new("", "card,pin,duress_pin\n1,1234,9999\n2,1234,");
     let row = |card| canteen.row(card);
     assert!(is_duress(None, Presented::Duress(None)));
@@ -534,7 +533,7 @@ fn duress_is_said_or_is_the_card_s_duress_pin() {
 }
 
 #[test]
-fn of_several_sections_any_may_admit_and_the_one_that_came_furthest_gives_the_reason() {
+fn any_section_may_admit_and_the_one_that_got_furthest_gives_the_reason() {
     let config = "
         config door
             option machine '00007'
