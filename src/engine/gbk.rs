@@ -58,7 +58,7 @@ pub fn cut(encoded: &[u8], len_max: usize) -> usize {
 
 /// The same for a display's text: nor does it split a figure (a part of one is another figure) or
 /// the `\n` that breaks a line.
-pub fn cut_text(encoded: &[u8], len_max: usize) -> usize {
+pub(crate) fn cut_text(encoded: &[u8], len_max: usize) -> usize {
     if encoded.len() <= len_max {
         return encoded.len();
     }
@@ -91,7 +91,7 @@ pub fn decode(bytes: &[u8]) -> alloc::borrow::Cow<'_, str> {
 
 /// Hands over the characters of GBK bytes in order, and allocates nothing: what is no GBK becomes
 /// U+FFFD.
-pub fn for_each_character(bytes: &[u8], mut take: impl FnMut(char)) {
+pub(crate) fn for_each_character(bytes: &[u8], mut take: impl FnMut(char)) {
     let mut decoder = GBK.new_decoder_without_bom_handling();
     let mut rest = bytes;
     loop {

@@ -134,12 +134,12 @@ impl<const SLOTS: usize> Default for Index<SLOTS> {
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A hash of a number: Fibonacci hashing, its high half.
-pub fn hash_number(value: u64) -> u32 {
+pub(crate) fn hash_number(value: u64) -> u32 {
     (value.wrapping_mul(GOLDEN) >> 32) as u32
 }
 
 /// A hash of bytes, eight at a time.
-pub fn hash_bytes(bytes: &[u8]) -> u32 {
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
@@ -149,15 +149,15 @@ pub fn hash_bytes(bytes: &[u8]) -> u32 {
 }
 
 /// FNV-1a of 64 bits: a text's stand-in where two different texts may, once in 2^64, count as one.
-pub fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     fnv1a_on(FNV1A, bytes.iter().copied())
 }
 
 /// [`fnv1a`] of nothing.
-pub const FNV1A: u64 = 0xCBF2_9CE4_8422_2325;
+pub(crate) const FNV1A: u64 = 0xCBF2_9CE4_8422_2325;
 
 /// [`fnv1a`] of what gave `hash`, and then of these bytes.
-pub fn fnv1a_on(hash: u64, bytes: impl Iterator<Item = u8>) -> u64 {
+pub(crate) fn fnv1a_on(hash: u64, bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 

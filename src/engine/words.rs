@@ -34,13 +34,13 @@ pub fn each(bytes: &[u8], wanted: u8, mut found: impl FnMut(usize)) {
 
 /// Whether no byte is a control character (below a blank) or `odd`.
 #[inline]
-pub fn is_plain(bytes: &[u8], odd: u8) -> bool {
+pub(crate) fn is_plain(bytes: &[u8], odd: u8) -> bool {
     all(bytes, |word| below_blank(word) | equal(word, odd) == 0, |byte| *byte >= b' ' && *byte != odd)
 }
 
 /// Whether all bytes are printable ASCII.
 #[inline]
-pub fn is_printable(bytes: &[u8]) -> bool {
+pub(crate) fn is_printable(bytes: &[u8]) -> bool {
     let is_printable = |word| below_blank(word) | equal(word, 0x7F) | word & HIGHS == 0;
     all(bytes, is_printable, |byte| (b' '..=b'~').contains(byte))
 }
