@@ -1,8 +1,8 @@
 //! Text for the displays: GBK, cleaned and cut on a character boundary (protocol.md, *Server →
-//! device*); and what devices send, read.
+//! device*); and decoding of what devices send.
 //!
-//! 0x5C `\`, 0x7B `{`, 0x7D `}` and 0x7C occur as second bytes of GBK characters, so cleaning looks
-//! at characters, before encoding; afterwards nobody touches single bytes.
+//! 0x5C `\`, 0x7B `{`, 0x7D `}` and 0x7C occur as second bytes of GBK characters, so text is
+//! cleaned by characters, before encoding. Encoded text is never changed byte by byte.
 
 use encoding_rs::{CoderResult, EncoderResult, GBK};
 
@@ -13,12 +13,12 @@ pub fn encode(text: &str) -> Vec<u8> {
     let mut utf8 = [0; 4];
     for character in text.chars() {
         let mut one = [0; 16];
-        // The euro sign would become a lone 0x80, which devices do not know.
+        // The encoder makes a lone 0x80 of the euro sign, which devices do not know.
         let mut encoder = GBK.new_encoder();
         let source = character.encode_utf8(&mut utf8);
         let (result, _, written) = encoder.encode_from_utf8_without_replacement(source, &mut one, true);
         match result {
-            // GBK is one byte or two; the encoder's GB18030 four-byte forms are not.
+            // GBK has one byte or two; GB18030's four-byte forms are not GBK.
             EncoderResult::InputEmpty if character != '€' && written <= 2 => {
                 encoded.extend_from_slice(&one[..written]);
             }
@@ -29,7 +29,7 @@ pub fn encode(text: &str) -> Vec<u8> {
 }
 
 /// Encodes data such as a name: without braces, backslashes, commas and control characters, which
-/// would be commands or field limits there; cut to `len_max` bytes.
+/// have a meaning in a reply; cut to `len_max` bytes.
 pub fn encode_data(text: &str, len_max: usize) -> Vec<u8> {
     let clean: String = text
         .chars()
@@ -40,7 +40,7 @@ pub fn encode_data(text: &str, len_max: usize) -> Vec<u8> {
     encoded
 }
 
-/// The longest length of at most `len_max` that does not split a GBK character of the text.
+/// The greatest length up to `len_max` that does not split a GBK character.
 pub fn cut(encoded: &[u8], len_max: usize) -> usize {
     if encoded.len() <= len_max {
         return encoded.len();
@@ -56,14 +56,14 @@ pub fn cut(encoded: &[u8], len_max: usize) -> usize {
     len
 }
 
-/// The same for a display's text: nor does it split a figure (a part of one is another figure) or
-/// the `\n` that breaks a line.
+/// As [`cut`], for a display's text: also does not split a number (a part of `12.50` would be
+/// another amount) or a `\n`, the line break.
 pub(crate) fn cut_text(encoded: &[u8], len_max: usize) -> usize {
     if encoded.len() <= len_max {
         return encoded.len();
     }
     let is_of_figure = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+');
-    // `whole`: the end of what may be shown as far as it was read.
+    // `whole`: where the text may be cut, of what was read so far.
     let (mut at, mut whole) = (0, 0);
     loop {
         let byte = encoded[at];
@@ -83,14 +83,14 @@ pub(crate) fn cut_text(encoded: &[u8], len_max: usize) -> usize {
     }
 }
 
-/// Decodes GBK for people (logs, sims, tests): what is no GBK becomes U+FFFD. Allocates where it
-/// must.
+/// Decodes GBK for people (logs, simulated devices, tests). Invalid bytes become U+FFFD. May
+/// allocate.
 pub fn decode(bytes: &[u8]) -> alloc::borrow::Cow<'_, str> {
     GBK.decode_without_bom_handling(bytes).0
 }
 
-/// Hands over the characters of GBK bytes in order, and allocates nothing: what is no GBK becomes
-/// U+FFFD.
+/// Calls `take` with each character of GBK bytes, in order, without allocating. Invalid bytes
+/// become U+FFFD.
 pub(crate) fn for_each_character(bytes: &[u8], mut take: impl FnMut(char)) {
     let mut decoder = GBK.new_decoder_without_bom_handling();
     let mut rest = bytes;
@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(cut_to(r"\n\n\n", 5), r"\n\n");
         assert_eq!(cut_to("余-5.00 次3", 6), "余");
         assert_eq!(cut_to("余-5.00 次3", 7), "余-5.00");
-        // 誠 is D5 5C: its second byte is no backslash, nor does an n make it one.
+        // 誠 is D5 5C: its second byte is not a backslash, even before an `n`.
         assert_eq!(cut_to("誠n誠n", 5), "誠n誠");
         assert_eq!(cut_to("12345678", 7), "");
     }

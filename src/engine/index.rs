@@ -1,19 +1,19 @@
-//! A hash index of fixed size: from a key's hash to the number of a row that stands elsewhere.
+//! A hash index of fixed size: maps a key's hash to the number of a row in the caller's table.
 //!
-//! heapless' maps count positions in 16 bits and want an eighth of slack, so 65,536 cards do not
-//! fit one; and here the key stays in its row, which the caller compares. Linear probing over a
-//! power of two, at the end at most half full. Rows are never taken out one by one: tables are
-//! cleared and filled again.
+//! A heapless map counts positions in 16 bits and needs an eighth of slack, so 65,536 cards do not
+//! fit in one. Here the key stays in its row, and the caller compares it. It probes linearly over a
+//! power of two places, at most half of them taken when all are open. Rows are never removed one by
+//! one: a table is cleared and filled again.
 //!
-//! The places in use are a power of two too, doubled whenever three quarters are taken: a hash
-//! scatters rows over all of them, and memory that was touched stays with the process. So a table
-//! of 10,000 cards takes an eighth of its index.
+//! The number of open places is a power of two too, doubled whenever three quarters are taken. A
+//! hash scatters rows over all open places, and touched memory stays with the process; so a table
+//! of 10,000 cards touches only an eighth of its index.
 
 /// `SLOTS` places: a power of two, at least twice the rows that will be inserted.
 pub struct Index<const SLOTS: usize> {
-    /// A row's number plus one; 0 is a free place. Free from `open` on.
+    /// A row's number plus one; 0: a free place. All places from `open` on are free.
     slots: [u32; SLOTS],
-    /// Places in use: 0 or a power of two.
+    /// Open places: 0 or a power of two.
     open: usize,
     used: usize,
 }
@@ -41,8 +41,8 @@ impl<const SLOTS: usize> Index<SLOTS> {
         self.slots[place].checked_sub(1)
     }
 
-    /// Adds a row. Equal keys may be inserted again: [`Index::replace`] is for those who want the
-    /// newest only. `hash_of` gives the hash of a row that is in the index.
+    /// Adds a row. An equal key may be inserted again; [`Index::replace`] keeps only the newest.
+    /// `hash_of` returns the hash of a row in the index.
     ///
     /// # Panics
     /// If the index is full.
@@ -62,8 +62,8 @@ impl<const SLOTS: usize> Index<SLOTS> {
         }
     }
 
-    /// Lets the key of the first row that `matches` lead to `row` instead, or adds it; gives the
-    /// row replaced. `hash_of` gives the hash of a row that is in the index.
+    /// Replaces the first row that `matches` by `row`, or adds `row`; returns the replaced row.
+    /// `hash_of` returns the hash of a row in the index.
     ///
     /// # Panics
     /// If the index is full.
@@ -84,7 +84,7 @@ impl<const SLOTS: usize> Index<SLOTS> {
         None
     }
 
-    /// The first place under this hash that is free or whose row matches; nothing while no place is
+    /// The first place for this hash that is free or whose row matches; `None` while no place is
     /// open.
     fn probe(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<usize> {
         let mask = self.open.checked_sub(1)?;
@@ -103,7 +103,7 @@ impl<const SLOTS: usize> Index<SLOTS> {
         self.used += 1;
     }
 
-    /// Opens more places when three quarters of them are taken, as long as there are more.
+    /// Opens more places if three quarters are taken and more exist.
     fn make_room(&mut self, hash_of: impl Fn(u32) -> u32) {
         if 4 * (self.used + 1) <= 3 * self.open || self.open == SLOTS {
             assert!(self.used < SLOTS - 1, "an index has a free place");
@@ -111,9 +111,9 @@ impl<const SLOTS: usize> Index<SLOTS> {
         }
         let before = self.open;
         self.open = if before == 0 { Self::OPEN_MIN } else { 2 * before };
-        // Every row moves to its new home: from a free place on, so that no row is met before those
-        // it had to pass; a row then finds its old home or an earlier place than it had free, or
-        // its home among the new ones.
+        // Every row moves to its place among the open ones. Starting at a free place visits a row
+        // after those it was placed behind: it finds its old home, a free place before its old one,
+        // or its new home.
         let Some(free) = self.slots[..before].iter().position(|slot| *slot == 0) else { return };
         self.used = 0;
         for place in (free..before).chain(0..free) {
@@ -133,7 +133,7 @@ impl<const SLOTS: usize> Default for Index<SLOTS> {
 /// 2⁶⁴ divided by the golden ratio.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A hash of a number: Fibonacci hashing, its high half.
+/// A hash of a number: the high half of Fibonacci hashing.
 pub(crate) fn hash_number(value: u64) -> u32 {
     (value.wrapping_mul(GOLDEN) >> 32) as u32
 }
@@ -148,15 +148,15 @@ pub(crate) fn hash_bytes(bytes: &[u8]) -> u32 {
     hash_number(mixed)
 }
 
-/// FNV-1a of 64 bits: a text's stand-in where two different texts may, once in 2^64, count as one.
+/// 64-bit FNV-1a: a fingerprint of a text. Two different texts have the same one once in 2^64.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     fnv1a_on(FNV1A, bytes.iter().copied())
 }
 
-/// [`fnv1a`] of nothing.
+/// [`fnv1a`] of no bytes.
 pub(crate) const FNV1A: u64 = 0xCBF2_9CE4_8422_2325;
 
-/// [`fnv1a`] of what gave `hash`, and then of these bytes.
+/// Continues [`fnv1a`]: `hash` is that of the bytes before these.
 pub(crate) fn fnv1a_on(hash: u64, bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
@@ -165,7 +165,7 @@ pub(crate) fn fnv1a_on(hash: u64, bytes: impl Iterator<Item = u8>) -> u64 {
 mod tests {
     use super::*;
 
-    /// Rows are numbers, and each is its own key; this is how they are found again.
+    /// In these tests each row's number is its key.
     fn all_of<const SLOTS: usize>(index: &Index<SLOTS>, hashes: &[u32]) {
         for (row, hash) in (0..).zip(hashes) {
             assert_eq!(index.find(*hash, |found| found == row), Some(row), "of {}", hashes.len());

@@ -1,9 +1,8 @@
-//! A timer wheel over a fixed slab: everything timed in the server hangs here (design.md, section
-//! 2).
+//! A timer wheel over a fixed slab: it holds every timer of the server (design.md, section 2).
 //!
-//! Time is 64 bits of milliseconds, seen as eleven digits to the base of 64. A timer hangs in the
-//! list of (level, digit), where `level` is the highest digit in which its deadline differs from
-//! the wheel's present, and `digit` is the deadline's digit there:
+//! Time is 64 bits of milliseconds, read as eleven digits of base 64. A timer is in the list of
+//! (level, digit), where `level` is the highest digit in which its deadline differs from the
+//! wheel's present, and `digit` is the deadline's digit there:
 //!
 //! ```text
 //!   level       10   …    2         1         0
@@ -11,20 +10,19 @@
 //!   deadline    00   …   07   .    15   .    09     differs first at level 1: list (1, 15)
 //! ```
 //!
-//! What always holds:
-//! - Nothing in the wheel lies before its present, so at each level the used lists are the ones at
-//!   or after the present's digit, and all of a lower level come due before any of a higher one.
-//!   The next list to come due is therefore found by two bit scans, however far ahead it lies: a
-//!   jump of days costs no more than a step.
+//! *Invariants:*
+//! - No timer in the wheel is before its present. So at each level the used lists are at or after
+//!   the present's digit, and all lists of a lower level come due before any of a higher one. Two
+//!   bit scans therefore find the next list, however far ahead it is: a jump of days costs no more
+//!   than a step.
 //! - When the present enters a list of a higher level, its timers move to lower levels (a cascade),
-//!   at most ten times in a timer's life. Lists of level 0 hold one millisecond each: nothing is
-//!   early, nothing is rounded, and equal deadlines come due in the order they were armed.
-//! - Eleven levels reach to the end of 64 bits: no deadline is too far and none has to be armed
-//!   again.
+//!   at most ten times in a timer's life. A list of level 0 covers one millisecond: no timer is
+//!   early or rounded, and equal deadlines come due in the order they were armed.
+//! - Eleven levels cover all 64 bits: no deadline is too far ahead, and none has to be armed again.
 //! - Arming, cancelling and taking out touch a fixed number of links and never allocate.
 //!
 //! The slab is part of the value and an all-zero bit pattern is the empty wheel, so a wheel in a
-//! `static` lies in `.bss` and costs no memory until it is used.
+//! `static` is in `.bss` and takes no memory until it is used.
 
 use core::num::NonZeroU16;
 
@@ -37,11 +35,11 @@ const DIGITS: usize = 1 << DIGIT_BITS;
 /// Digits of a 64-bit time.
 const LEVELS: usize = 64_usize.div_ceil(DIGIT_BITS as usize);
 
-/// A timer that was armed. It may have come due or been cancelled since: then it names nothing, and
-/// using it is harmless.
+/// A timer that was armed. Once the timer has come due or was cancelled, the id names no timer, and
+/// using it has no effect.
 ///
-/// It is told from its place's later tenants by a count of 32 bits: a name would have to be kept
-/// while its place changes hands 4,294,967,296 times before it could be mistaken.
+/// A 32-bit generation distinguishes it from later timers in the same place: a kept id could name a
+/// wrong timer only after its place was reused 4,294,967,296 times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimerId {
     /// Number of the place in the slab plus one.
@@ -51,32 +49,32 @@ pub struct TimerId {
 
 /// Up to `N` timers, each with a key that says what it is for. `N` is at most 65,534.
 pub struct Wheel<K: Copy, const N: usize> {
-    /// The wheel's present in milliseconds: no timer in it lies before.
+    /// The wheel's present in milliseconds; no timer in it is earlier.
     present: u64,
     /// The first place of each list; the first one's `previous` is the last.
     lists: [[Link; DIGITS]; LEVELS],
-    /// One bit a list that is not empty.
+    /// One bit per list; set if the list is not empty.
     used: [u64; LEVELS],
     places: [Place<K>; N],
-    /// Places given back, chained by `next`.
+    /// The first of the places that were given back, chained by `next`.
     free: Link,
-    /// Places from here on were never used: they are in no list, not even `free`.
+    /// Places from here on were never used; they are in no list, not even in `free`.
     fresh: u16,
     len: u16,
 }
 
-/// The number of a place plus one; 0 is none.
+/// The number of a place plus one; 0: no place.
 type Link = u16;
 
 #[derive(Clone, Copy)]
 struct Place<K: Copy> {
     /// Milliseconds, never before `present`.
     at: u64,
-    /// One more each time the place is given back.
+    /// Incremented each time the place is given back.
     generation: u32,
     /// The next in its list, 0 at the end.
     next: Link,
-    /// The one before in its list; of the first, the last.
+    /// The previous one in its list; for the first, the last.
     previous: Link,
     tenant: Tenant<K>,
 }
@@ -115,7 +113,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         self.len == 0
     }
 
-    /// Lets `key` come due at `at`; `None` if `N` timers are armed already.
+    /// Arms a timer: `key` comes due at `at`. `None` if `N` timers are armed already.
     ///
     /// A time before the latest one given to [`Wheel::pop_due`] counts as that one: such a timer is
     /// due at once, after those that are due already.
@@ -129,7 +127,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         Some(TimerId { link: NonZeroU16::new(link).expect("a place's link is its number plus one"), generation })
     }
 
-    /// Takes a timer out before it is due; `false` if it already was due, cancelled or cleared.
+    /// Removes a timer before it is due; `false` if it was due, cancelled or cleared before.
     pub fn cancel(&mut self, id: TimerId) -> bool {
         let link = id.link.get();
         let Some(place) = self.places.get(usize::from(link) - 1) else {
@@ -144,11 +142,11 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         true
     }
 
-    /// One timer that is due at `now`, if there is one: by deadline, equal deadlines in the order
-    /// they were armed.
+    /// Takes one timer that is due at `now`: the earliest deadline first, equal deadlines in the
+    /// order they were armed.
     ///
-    /// Call it until it gives `None`. No timer is given before its deadline. A `now` before an
-    /// earlier one gives nothing.
+    /// Call it until it returns `None`. No timer is returned before its deadline. A `now` before
+    /// that of an earlier call returns `None`.
     pub fn pop_due(&mut self, now: Mono) -> Option<K> {
         while let Some((level, digit, start)) = self.first_list().filter(|(_, _, start)| *start <= now.0) {
             self.present = start;
@@ -168,18 +166,18 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         None
     }
 
-    /// When [`Wheel::pop_due`] wants to be called next; `None` if no timer is armed.
+    /// When to call [`Wheel::pop_due`] next; `None` if no timer is armed.
     ///
     /// Never later than the earliest deadline (a deadline that had passed when it was armed counts
-    /// as the time then). It is earlier while that timer hangs in a higher level: a call at this
-    /// time then gives nothing but moves it down a level at least, so a timer that is ten minutes
-    /// ahead wakes its owner at most three times too early, and one that is years ahead at most
-    /// ten.
+    /// as the time then). It is earlier while that timer is in a higher level: a call at this time
+    /// then returns `None` and moves the timer down at least one level, so a timer that is ten
+    /// minutes ahead wakes its owner at most three times too early, and one that is years ahead at
+    /// most ten.
     pub fn next_deadline(&self) -> Option<Mono> {
         self.first_list().map(|(_, _, start)| Mono(start))
     }
 
-    /// Takes all timers out and forgets the present: the next time may be an earlier one.
+    /// Removes all timers and resets the present: the next call may have an earlier time.
     pub fn clear(&mut self) {
         for level in 0..LEVELS {
             while self.used[level] != 0 {
@@ -191,7 +189,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         self.present = 0;
     }
 
-    /// The list that comes due first: its level, its digit and the time it begins.
+    /// The list that comes due first: its level, its digit and its first millisecond.
     fn first_list(&self) -> Option<(usize, usize, u64)> {
         let level = self.used.iter().position(|used| *used != 0)?;
         let digit = self.used[level].trailing_zeros();
@@ -201,8 +199,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         Some((level, digit as usize, self.present & above | u64::from(digit) << shift))
     }
 
-    /// Moves the timers of a list that the present has just entered to where they belong now, in
-    /// their order.
+    /// Moves the timers of a list that the present has just entered to lower levels, in order.
     fn cascade(&mut self, level: usize, digit: usize) {
         let mut link = core::mem::take(&mut self.lists[level][digit]);
         self.used[level] &= !(1 << digit);
@@ -214,7 +211,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         }
     }
 
-    /// The list that a deadline belongs to, as seen from the present.
+    /// The list that a deadline belongs to, given the present.
     fn list_of(&self, at: u64) -> (usize, usize) {
         let level = (at ^ self.present).checked_ilog2().unwrap_or(0) / DIGIT_BITS;
         (level as usize, (at >> (DIGIT_BITS * level)) as usize & (DIGITS - 1))
@@ -253,8 +250,8 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         } else {
             self.place_mut(previous).next = next;
         }
-        // The one behind learns who is before it; behind the last one is the first, which knows the
-        // last.
+        // The next place gets a new `previous`. After the last place this is the first, whose
+        // `previous` is the last.
         let behind = if next == 0 { first } else { next };
         self.place_mut(behind).previous = previous;
     }
@@ -377,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_who_sleeps_till_the_next_deadline_is_woken_a_few_times_only() {
+    fn an_owner_that_sleeps_until_the_next_deadline_wakes_a_few_times_only() {
         for (ahead, wakes_max) in [(500, 2), (10 * 60_000, 4), (30 * 24 * HOUR_MS, 6), (u64::MAX / 2, 11)] {
             let mut wheel = Wheel::<u8, 2>::new();
             let start = 123_456_789;

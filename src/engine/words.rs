@@ -1,8 +1,7 @@
 //! Tests of bytes, a machine word at a time.
 //!
-//! Byte by byte a sale takes 3.6 % more instructions (15,962 instead of 15,408, x86_64), a stored
-//! sale
-//! 4.7 %, and a line of a replay 7 %.
+//! Compared with byte by byte, this saves instructions: byte by byte a sale takes 3.6 % more
+//! (15,962 instead of 15,408, x86_64), a stored sale 4.7 %, and a line of a replay 7 %.
 
 /// Bytes of a word.
 const LEN: usize = size_of::<usize>();
@@ -11,8 +10,8 @@ const ONES: usize = usize::MAX / 255;
 /// The highest bit of each byte.
 const HIGHS: usize = ONES << 7;
 
-/// Tells each place where a `wanted` is, in order. With the standard library's search a line of a
-/// replay takes 12 % more instructions (4,567 instead of 4,066, x86_64).
+/// Calls `found` with each index of `wanted`, in order. With the standard library's search a line
+/// of a replay takes 12 % more instructions (4,567 instead of 4,066, x86_64).
 #[inline]
 pub fn each(bytes: &[u8], wanted: u8, mut found: impl FnMut(usize)) {
     let (words, rest) = bytes.as_chunks::<LEN>();
@@ -53,24 +52,24 @@ fn all(bytes: &[u8], is_word: impl Fn(usize) -> bool, is_byte: impl Fn(&u8) -> b
     }
 }
 
-/// The highest bit of each byte below a blank, as far as the first of them; higher bits may be
-/// anything.
+/// Sets the highest bit of each byte below a blank. Only the lowest set bit is exact; bits above it
+/// may be wrong.
 const fn below_blank(word: usize) -> usize {
     word.wrapping_sub(ONES * b' ' as usize) & !word & HIGHS
 }
 
-/// The highest bit of each byte that is `wanted`, as far as the first of them; higher bits may be
-/// anything.
+/// Sets the highest bit of each byte that is `wanted`. Only the lowest set bit is exact; bits above
+/// it may be wrong.
 const fn equal(word: usize, wanted: u8) -> usize {
     // The lowest byte that is zero now has its highest bit set here, and no lower one has.
     let differs = word ^ (ONES * wanted as usize);
     differs.wrapping_sub(ONES) & !differs & HIGHS
 }
 
-/// The highest bit of each byte that is `wanted`, and nothing else.
+/// Sets the highest bit of each byte that is `wanted`, and no other bit.
 const fn all_equal(word: usize, wanted: u8) -> usize {
     let differs = word ^ (ONES * wanted as usize);
-    // Below the highest bit nothing is carried into the next byte.
+    // The sum of the lower seven bits never carries into the next byte.
     !(((differs & !HIGHS) + !HIGHS) | differs) & HIGHS
 }
 
