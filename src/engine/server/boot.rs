@@ -12,7 +12,7 @@ impl Server<'_> {
     /// 101: the device knows nothing of commands sent before, and its clock may be off.
     pub(super) fn on_boot(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
         self.end_all(&context.now, context.device, fx);
-        self.tables.devices.get_mut(context.device).confirms.clear();
+        self.tables.devices.get_mut(context.device).forget_confirms();
         let mut entry = context.draft_at(Kind::Boot, time);
         self.append_limited(context, &mut entry, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {

@@ -367,7 +367,8 @@ impl Server<'_> {
     /// a sale in doubt that may be tried again or come as a 105; a zone of ours that is wrong.
     pub(super) fn pay_due_clock(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         let row = self.tables.devices.get(device);
-        if !row.clock.is_due || self.clock.state == ClockState::Unset || self.awaits_confirm(device) {
+        if !row.clock.is_due || self.clock.state == ClockState::Unset || self.tables.outbox.awaits_confirm(row.slots())
+        {
             return;
         }
         if self.is_sale_near(now, device) {

@@ -4,15 +4,17 @@
 use core::net::Ipv4Addr;
 
 use heapless::Deque;
+use log::{info, warn};
 
 use super::clock::DeviceClock;
 use super::effects::Peer;
 use super::outbox::Pending;
-use crate::engine::book::{FrameId, Seen, Window};
+use crate::engine::book::{Book, FrameId, Seen, Window};
 use crate::engine::index::{Index, hash_number};
-use crate::engine::limits::{DEVICES_MAX, READERS_MAX};
+use crate::engine::limits::{APPROVALS_MAX, DEVICES_MAX, READERS_MAX};
 use crate::engine::model::rules::{DeviceRule, Rules, UnknownDevices};
-use crate::engine::model::{Kind, MachineNo, Mono, Serial, Text};
+use crate::engine::model::text::{Unnumbered, text_from_lossy};
+use crate::engine::model::{FrameSeq, Kind, MachineNo, Mono, Serial, Text};
 use crate::engine::wheel::TimerId;
 
 /// The span of the limits to entries.
@@ -82,12 +84,12 @@ pub(super) struct Device {
     pub(super) serial: Option<Serial>,
     /// Approvals sent since its last 109 of any kind: a device that says something is not mute. Until it spoke in this
     /// run the ledger alone decides.
-    pub(super) silent_approvals: u8,
-    pub(super) is_mute_told: bool,
+    silent_approvals: u8,
+    is_mute_told: bool,
     /// It started while the clock was not believed: its 003 is owed.
     pub(super) clock_owed: bool,
     /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
-    pub(super) pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
+    pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
     /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
     pub(super) clock_offset_s: Option<i64>,
     pub(super) tally: Tally,
@@ -96,7 +98,7 @@ pub(super) struct Device {
     /// The sale whose 008 was sent for the last time, while a late 109 can mean nothing else.
     pub(super) lapsed: Option<Pending>,
     /// The 109s it sent.
-    pub(super) confirms: Deque<u64, CONFIRMS_MAX>,
+    confirms: Deque<u64, CONFIRMS_MAX>,
     /// Answers that stand in no entry. They outlive a change of the device under the number, as those of the book do: serials tell whose
     /// they are.
     pub(super) echoes: Window,
@@ -106,7 +108,7 @@ pub(super) struct Device {
     pub(super) left_out_timer: Option<TimerId>,
     pub(super) clash_told: Option<Mono>,
     /// A 109-like frame that confirmed nothing, for the warning about a mute device.
-    pub(super) stray_confirm: Text<96>,
+    stray_confirm: Text<96>,
     /// Who else sent under this number in this run, last: its address, and its serial where its frames carry one.
     pub(super) rival: Option<(Ipv4Addr, Option<Serial>)>,
     /// It asked for a door.
@@ -139,6 +141,76 @@ impl Device {
             is_board: false,
             tally: Tally::default(),
         }
+    }
+
+    /// The places of its commands in the outbox, oldest first.
+    pub(super) fn slots(&self) -> &[u16] {
+        &self.pending
+    }
+
+    /// Takes note of a command in this place of the outbox. If [`Device::slot_to_free`] names a place,
+    /// the caller frees that first.
+    pub(super) fn add_slot(&mut self, slot: u16) {
+        self.pending.push(slot).expect("the oldest gave way");
+    }
+
+    /// Takes note that a place of the outbox holds none of its commands any more.
+    pub(super) fn remove_slot(&mut self, slot: u16) {
+        self.pending.retain(|other| *other != slot);
+    }
+
+    /// Its oldest command, if it can have no further one.
+    pub(super) fn slot_to_free(&self) -> Option<u16> {
+        self.pending.first().copied().filter(|_| self.pending.is_full())
+    }
+
+    /// Counts an approval that is sent to it.
+    pub(super) fn count_approval(&mut self) {
+        self.silent_approvals = self.silent_approvals.saturating_add(1);
+    }
+
+    /// Takes note of a 109. `false` if one with this frame number came before.
+    pub(super) fn hear_confirm(&mut self, seq: FrameSeq) -> bool {
+        self.silent_approvals = 0;
+        if core::mem::take(&mut self.is_mute_told) {
+            info!("speaks-again machine={}", self.machine);
+        }
+        let is_new = !self.confirms.iter().any(|seen| *seen == seq.value());
+        if is_new {
+            if self.confirms.is_full() {
+                self.confirms.pop_front();
+            }
+            self.confirms.push_back(seq.value()).expect("a place was freed");
+        }
+        is_new
+    }
+
+    /// Keeps a 109-like frame that confirmed nothing.
+    pub(super) fn keep_stray_confirm(&mut self, raw: &[u8]) {
+        self.stray_confirm = text_from_lossy(raw);
+    }
+
+    /// Forgets the numbers of its 109s: a device that started counts its frames anew.
+    pub(super) fn forget_confirms(&mut self) {
+        self.confirms.clear();
+    }
+
+    /// Whether its last ten approvals all went without a 109, and it has sent none since.
+    pub(super) fn is_mute(&self, book: &Book) -> bool {
+        usize::from(self.silent_approvals) >= APPROVALS_MAX && book.is_mute(self.machine)
+    }
+
+    /// Warns that it is mute, once until it speaks again.
+    pub(super) fn tell_mute(&mut self) {
+        if core::mem::replace(&mut self.is_mute_told, true) {
+            return;
+        }
+        let seen = if self.stray_confirm.is_empty() { "none" } else { self.stray_confirm.as_str() };
+        warn!(
+            "mute machine={}: its last approvals all went without a 109; last 109-like frame: \"{}\"",
+            self.machine,
+            Unnumbered(seen)
+        );
     }
 
     /// An answer of this run that stands in no entry.

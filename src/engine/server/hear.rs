@@ -14,7 +14,6 @@ use log::{info, trace};
 use super::aside::Came;
 use super::{Effects, Peer, Server};
 use crate::engine::limits::TURN_DATAGRAMS_MAX;
-use crate::engine::model::text::text_from_lossy;
 use crate::engine::model::{Entry, MachineNo, Mono, Now};
 use crate::engine::wire::{self, Buffer, Code, DeviceFrame, NotAFrame, Reply, Request};
 
@@ -158,7 +157,7 @@ impl Server<'_> {
             // The layout of a 109 is not documented. If no readable 109 comes from this device,
             // these bytes show what it sent instead.
             if let Some(device) = self.tables.devices.of_address(source) {
-                device.stray_confirm = text_from_lossy(datagram);
+                device.keep_stray_confirm(datagram);
             }
         }
         if self.may_log(now, source) {

@@ -531,7 +531,7 @@ impl<'t> Server<'t> {
         // Whether it is at work, whether it is in doubt, and since when it is idle: the lowest goes.
         let rank = |row: &usize| {
             let device = &devices[*row];
-            let is_at_work = !device.pending.is_empty();
+            let is_at_work = !device.slots().is_empty();
             (is_at_work, self.tables.book.has_doubts(device.machine), device.served)
         };
         let unregistered = (0..devices.len()).filter(|row| devices[*row].rule.is_none());

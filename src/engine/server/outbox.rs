@@ -7,14 +7,15 @@
 //! A 008 that was sent for the last time lapses: it takes no place here any more, and a late 109 confirms it all the same, as long as
 //! nothing else went to the device that the 109 could mean.
 
-use log::{debug, info, warn};
+use log::{debug, info};
 
 use super::device::Device;
 use super::effects::{Effects, Peer};
 use super::{Context, Server, Timer};
-use crate::engine::limits::{APPROVALS_MAX, PENDING_MAX};
-use crate::engine::model::text::{Unnumbered, text_from, text_from_lossy};
-use crate::engine::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Serial};
+use crate::engine::book::Book;
+use crate::engine::limits::PENDING_MAX;
+use crate::engine::model::text::text_from;
+use crate::engine::model::{Entry, EntrySeq, FrameSeq, Kind, Mono, Now, Rules, Serial};
 use crate::engine::wheel::TimerId;
 use crate::engine::wire::{Buffer, DeviceFrame, Reply, ReplyCode};
 
@@ -59,15 +60,73 @@ pub(super) struct Pending {
 type Subject = heapless::Vec<u8, 20, u8>;
 
 impl Pending {
+    /// A command that was not sent yet.
+    fn new(to: &Addressee, code: ReplyCode, about: &About) -> Self {
+        let lane = match (code, about.reader) {
+            (ReplyCode::Release, _) => Lane::Release,
+            (_, Some(reader)) => Lane::Reader(reader),
+            (_, None) => Lane::Terminal,
+        };
+        Self {
+            device: u16::try_from(to.device).expect("DEVICES_MAX fits 16 bits"),
+            lane,
+            peer: to.peer,
+            code,
+            // What is longer is echoed, and no 109 names it.
+            subject: Subject::from_slice(about.subject).unwrap_or_default(),
+            answered: to.answered,
+            about: about.entry,
+            born: about.born.unwrap_or(to.now.mono),
+            resends: 0,
+            timer: None,
+        }
+    }
+
+    /// Puts its bytes where they belong: behind the sync if it rests on an entry. An admission must
+    /// not leave when the door's time is over: the person at the door is gone.
+    fn post(&self, frame: &[u8], rules: &Rules, fx: &mut Effects) {
+        if self.code.rests_on_entry() {
+            let is_admission = self.code == ReplyCode::Admit;
+            let expires = is_admission.then(|| self.born.plus_ms(u64::from(rules.door_ttl_ms)));
+            fx.committed.push_until(self.peer, frame, expires);
+        } else {
+            fx.prompt.push(self.peer, frame);
+        }
+    }
+
+    /// Whether it answers an older frame than another command of its lane.
+    fn is_before(&self, newer: &Self) -> bool {
+        let is_older = |(frame, newer): (FrameSeq, FrameSeq)| frame.is_behind(&newer);
+        self.lane == newer.lane && self.answered.zip(newer.answered).is_some_and(is_older)
+    }
+
+    /// Milliseconds from its first sending to its first resend.
+    fn first_resend_ms(&self, rules: &Rules) -> u64 {
+        if self.code == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(rules.resend_first_ms) }
+    }
+
+    /// Whether it was sent for the last time. To a mute device it is sent again once at most.
+    fn is_spent(&self, now: Mono, rules: &Rules, is_mute: bool) -> bool {
+        let resends_max = match self.code {
+            ReplyCode::Release => RELEASE_RESENDS,
+            _ if is_mute => rules.resend_max.min(1),
+            _ => rules.resend_max,
+        };
+        let is_door = matches!(self.code, ReplyCode::Admit | ReplyCode::Refuse);
+        let is_late = is_door && now.ms_since(self.born) >= u64::from(rules.door_ttl_ms);
+        is_late || self.resends >= resends_max
+    }
+
+    /// Whether it tells of this sale.
+    fn approves(&self, sale: EntrySeq) -> bool {
+        self.code == ReplyCode::Approve && self.about == Some(sale)
+    }
+
     /// How often it was sent again, for who asks why.
     fn tell_resends(&self, entry: &mut Entry) {
         if self.resends > 0 {
             entry.detail.push("resent", self.resends);
         }
-    }
-
-    fn is_door(&self) -> bool {
-        matches!(self.code, ReplyCode::Admit | ReplyCode::Refuse)
     }
 
     /// Whether a 109's field is this command's card or command number.
@@ -146,9 +205,7 @@ impl Outbox {
 
     /// A command that rests on nothing.
     fn any_refusal(&self) -> Option<u16> {
-        let is_refusal = |slot: &Slot| slot.pending.as_ref().is_some_and(|pending| !pending.code.rests_on_entry());
-        let place = self.slots.iter().position(is_refusal)?;
-        Some(u16::try_from(place).expect("PENDING_MAX fits 16 bits"))
+        self.place_of(|pending| !pending.code.rests_on_entry())
     }
 
     fn take(&mut self, slot: u16) -> Option<Pending> {
@@ -168,6 +225,85 @@ impl Outbox {
     /// The datagram of a command.
     fn frame(&self, slot: u16) -> &[u8] {
         &self.slots[usize::from(slot)].frame
+    }
+
+    /// The commands in these places.
+    fn at(&self, slots: &[u16]) -> impl Iterator<Item = (u16, &Pending)> {
+        slots.iter().filter_map(|slot| Some((*slot, self.get(*slot)?)))
+    }
+
+    /// The command of this lane in one of these places.
+    fn in_lane(&self, slots: &[u16], lane: Lane) -> Option<u16> {
+        self.at(slots).find(|(_, pending)| pending.lane == lane).map(|(slot, _)| slot)
+    }
+
+    /// Whether a command in one of these places waits for its 109.
+    pub(super) fn awaits_confirm(&self, slots: &[u16]) -> bool {
+        self.at(slots).any(|(_, pending)| pending.lane != Lane::Release)
+    }
+
+    /// The command that tells of this sale.
+    fn approval_of(&self, sale: EntrySeq) -> Option<u16> {
+        self.place_of(|pending| pending.approves(sale))
+    }
+
+    fn place_of(&self, is_meant: impl Fn(&Pending) -> bool) -> Option<u16> {
+        let place = self.slots.iter().position(|slot| slot.pending.as_ref().is_some_and(&is_meant))?;
+        Some(u16::try_from(place).expect("PENDING_MAX fits 16 bits"))
+    }
+
+    /// Whether the command in this place stays, and no newer one replaces it: the frame that `new`
+    /// answers is the same, sent again, or an older one, which comes late or again. The older frame
+    /// gets its answer once; the newer command stays on its way, for the device waits for it and
+    /// confirms it. A device that started counts anew, but its 101 ended what was on its way.
+    fn keeps(&mut self, slot: u16, new: &Pending, frame: &[u8]) -> bool {
+        let is_same_frame = frame == self.frame(slot);
+        let Some(pending) = self.get_mut(slot) else { return false };
+        let is_same = is_same_frame && new.answered.is_some() && pending.answered == new.answered;
+        if is_same {
+            // The device listens where the frame comes from now.
+            pending.peer = new.peer;
+        }
+        is_same || new.is_before(pending)
+    }
+
+    /// The command that a 109 with these fields confirms.
+    fn confirmed_by(&self, device: &Device, frame: &DeviceFrame, rest: &[u8], book: &Book) -> Option<Place> {
+        let machine = device.machine.value();
+        let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.is(field));
+        let names = || {
+            fields_of(rest)
+                .filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
+        };
+        // Mostly nothing follows, or the serial alone.
+        let is_bare = rest.is_empty() || is_serial(rest) || names().next().is_none();
+        let find = |is_meant: &dyn Fn(&Pending) -> bool| {
+            let pending = self.at(device.slots()).map(|(slot, pending)| (Place::Slot(slot), pending));
+            let mut waiting = pending.chain(device.lapsed.iter().map(|lapsed| (Place::Lapsed, lapsed)));
+            let found = waiting.find(|(_, pending)| {
+                let is_older = pending.answered.is_some_and(|answered| frame.seq.is_behind(&answered));
+                pending.lane != Lane::Release && !is_older && is_meant(pending)
+            });
+            found.map(|(place, _)| place)
+        };
+        if is_bare {
+            return find(&|_| true);
+        }
+        // A field that is a pending command's code is that code, and not the card with this number.
+        let is_code = |name: &[u8]| name.len() == CODE_LEN && find(&|pending| pending.has_code(name)).is_some();
+        // Of a board's commands the one whose card is named is meant, before one that shares but its code.
+        let by_subject = find(&|pending| names().any(|name| pending.is_about(name) && !is_code(name)));
+        by_subject.or_else(|| {
+            // A 109 that was long under way names the code as well: what it means is the earlier answer whose card it names.
+            let is_earlier = |name: &[u8]| {
+                number(name) != Some(machine) && !is_code(name) && book.has_answered(device.machine, name)
+            };
+            if names().any(is_earlier) {
+                None
+            } else {
+                find(&|pending| names().any(|name| pending.is_named(name, machine)))
+            }
+        })
     }
 }
 
@@ -222,121 +358,69 @@ impl Server<'_> {
     pub(super) fn command_to(&mut self, to: &Addressee, reply: &Reply, about: About, fx: &mut Effects) {
         let mut frame = Buffer::new();
         reply.emit(&mut frame);
-        let born = about.born.unwrap_or(to.now.mono);
-        let expires = self.expires(reply.code(), born);
-        post(fx, reply.code(), to.peer, &frame, expires);
+        let new = Pending::new(to, reply.code(), &about);
+        new.post(&frame, &self.rules, fx);
         // Who does not hold the machine number has no place in its outbox.
         if !to.is_served {
             return;
         }
-        let device = to.device;
+        let device = self.tables.devices.get_mut(to.device);
         // From now on a 109 may mean this command.
-        let lapsed = self.tables.devices.get_mut(device).lapsed.take();
+        let lapsed = device.lapsed.take();
         // What was confirmed needs no place.
         if about.is_settled {
             return;
         }
-        if matches!(reply.code(), ReplyCode::Approve | ReplyCode::Admit) {
-            let silent = &mut self.tables.devices.get_mut(device).silent_approvals;
-            *silent = silent.saturating_add(1);
+        if matches!(new.code, ReplyCode::Approve | ReplyCode::Admit) {
+            device.count_approval();
         }
-        let lane = match (reply.code(), about.reader) {
-            (ReplyCode::Release, _) => Lane::Release,
-            (_, Some(reader)) => Lane::Reader(reader),
-            (_, None) => Lane::Terminal,
-        };
-        let is_older =
-            |newer: &Pending| to.answered.zip(newer.answered).is_some_and(|(frame, newer)| frame.is_behind(&newer));
-        // Of an older frame that comes late, as below; but two were answered now, and a 109 confirms neither.
-        if lapsed.is_some_and(|lapsed| lapsed.lane == lane && is_older(&lapsed)) {
+        // The frame is older and comes late. Two commands were answered now, and a 109 confirms neither.
+        if lapsed.is_some_and(|lapsed| new.is_before(&lapsed)) {
             return;
         }
-        let slots = &self.tables.devices.get(device).pending;
-        let is_same_lane = |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == lane);
-        if let Some(slot) = slots.iter().copied().find(is_same_lane) {
-            let pending = self.tables.outbox.get(slot).expect("it was just found");
-            let is_same =
-                to.answered.is_some() && pending.answered == to.answered && frame == self.tables.outbox.frame(slot);
-            // An older frame that comes late, or again, gets its answer once; what is newer stays on its way, for it is what the device waits
-            // for and confirms. A device that started anew counts anew, but its 101 ended what was on its way.
-            if is_same || is_older(pending) {
-                let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
-                if is_same {
-                    // Where the frame comes from now the device listens.
-                    pending.peer = to.peer;
-                }
+        if let Some(slot) = self.tables.outbox.in_lane(device.slots(), new.lane) {
+            if self.tables.outbox.keeps(slot, &new, &frame) {
                 return;
             }
             self.end(&to.now, slot, fx);
         }
-        if self.tables.devices.get(device).pending.is_full() {
-            let oldest = self.tables.devices.get(device).pending[0];
+        if let Some(oldest) = self.tables.devices.get(to.device).slot_to_free() {
             self.end(&to.now, oldest, fx);
         }
-        let first_ms = self.first_resend_ms(reply.code());
-        if self.tables.outbox.is_full() && reply.code().rests_on_entry() {
+        if self.tables.outbox.is_full() && new.code.rests_on_entry() {
             // Anybody can make us refuse; what rests on an entry goes before.
             if let Some(refusal) = self.tables.outbox.any_refusal() {
                 self.end(&to.now, refusal, fx);
             }
         }
-        let pending = Pending {
-            device: u16::try_from(device).expect("DEVICES_MAX fits 16 bits"),
-            lane,
-            peer: to.peer,
-            code: reply.code(),
-            // What is longer is echoed, and no 109 names it.
-            subject: Subject::from_slice(about.subject).unwrap_or_default(),
-            answered: to.answered,
-            about: about.entry,
-            born,
-            resends: 0,
-            timer: None,
-        };
-        let slot = self.tables.outbox.add(pending, &frame);
-        let Some(slot) = slot else {
+        let first_ms = new.first_resend_ms(&self.rules);
+        let Some(slot) = self.tables.outbox.add(new, &frame) else {
             self.counters.full += 1;
             return;
         };
-        let timer = self.tables.wheel.arm(to.now.mono.plus_ms(first_ms), Timer::Resend(slot));
-        self.tables.outbox.get_mut(slot).expect("it was just added").timer = timer;
-        let pushed = self.tables.devices.get_mut(device).pending.push(slot);
-        pushed.expect("the oldest gave way");
+        self.arm_resend(&to.now, slot, first_ms);
+        self.tables.devices.get_mut(to.device).add_slot(slot);
     }
 
-    /// Milliseconds from a command to its first resend.
-    fn first_resend_ms(&self, code: ReplyCode) -> u64 {
-        if code == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(self.rules.resend_first_ms) }
-    }
-
-    /// After this time a command for a frame that came at `born` must not be sent: who stood at the door is gone. `None`: no such time.
-    fn expires(&self, code: ReplyCode, born: Mono) -> Option<Mono> {
-        (code == ReplyCode::Admit).then(|| born.plus_ms(u64::from(self.rules.door_ttl_ms)))
+    fn arm_resend(&mut self, now: &Now, slot: u16, after_ms: u64) {
+        let Some(pending) = self.tables.outbox.get_mut(slot) else { return };
+        pending.timer = self.tables.wheel.arm(now.mono.plus_ms(after_ms), Timer::Resend(slot));
     }
 
     /// The time of a resend has come.
     pub(super) fn resend(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let Some(pending) = self.tables.outbox.get(slot) else { return };
-        let machine = self.tables.devices.get(usize::from(pending.device)).machine;
-        let resends_max = if pending.code == ReplyCode::Release {
-            RELEASE_RESENDS
-        } else if self.is_mute(usize::from(pending.device)) {
-            self.rules.resend_max.min(1)
-        } else {
-            self.rules.resend_max
-        };
-        let is_late = pending.is_door() && now.mono.ms_since(pending.born) >= u64::from(self.rules.door_ttl_ms);
-        if is_late || pending.resends >= resends_max {
+        let device = self.tables.devices.get(usize::from(pending.device));
+        let machine = device.machine;
+        if pending.is_spent(now.mono, &self.rules, device.is_mute(&self.tables.book)) {
             self.lapse(now, slot, fx);
             return;
         }
-        let (first_ms, expires) = (self.first_resend_ms(pending.code), self.expires(pending.code, pending.born));
-        let pending = self.tables.outbox.get_mut(slot).expect("it was just found");
-        pending.resends += 1;
-        let next_ms = first_ms << pending.resends.min(16);
-        pending.timer = self.tables.wheel.arm(now.mono.plus_ms(next_ms), Timer::Resend(slot));
-        let (code, resends, peer, answered) = (pending.code, pending.resends, pending.peer, pending.answered);
-        post(fx, code, peer, self.tables.outbox.frame(slot), expires);
+        pending.post(self.tables.outbox.frame(slot), &self.rules, fx);
+        let (code, answered, resends) = (pending.code, pending.answered, pending.resends + 1);
+        let next_ms = pending.first_resend_ms(&self.rules) << resends.min(16);
+        self.tables.outbox.get_mut(slot).expect("it was just found").resends = resends;
+        self.arm_resend(now, slot, next_ms);
         self.counters.resent += 1;
         match answered {
             Some(frame) => debug!("resend machine={machine} code={code} frame={frame} resends={resends}"),
@@ -348,48 +432,39 @@ impl Server<'_> {
     /// not be charged. Not so where it could mean another command, and the sale would be charged anew when it is tried again; nor that of a
     /// mute device, of which nothing is inferred.
     fn lapse(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
-        let lapsed = self
-            .tables
-            .outbox
-            .get(slot)
-            .filter(|pending| pending.code == ReplyCode::Approve && pending.about.is_some())
-            .cloned();
+        let is_sale = |pending: &&Pending| pending.code == ReplyCode::Approve && pending.about.is_some();
+        let lapsed = self.tables.outbox.get(slot).filter(is_sale).cloned();
         self.end(now, slot, fx);
         let Some(lapsed) = lapsed else { return };
-        let row = usize::from(lapsed.device);
-        if !self.is_mute(row) && self.tables.devices.get(row).pending.is_empty() {
+        let device = self.tables.devices.get_mut(usize::from(lapsed.device));
+        if !device.is_mute(&self.tables.book) && device.slots().is_empty() {
             // How often it was sent again the `unconfirmed` entry has told.
-            self.tables.devices.get_mut(row).lapsed = Some(Pending { timer: None, resends: 0, ..lapsed });
+            device.lapsed = Some(Pending { timer: None, resends: 0, ..lapsed });
         }
     }
 
     /// Ends all of a device's commands: it started anew, or another device took its number.
     pub(super) fn end_all(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         self.tables.devices.get_mut(device).lapsed = None;
-        while let Some(slot) = self.tables.devices.get(device).pending.first().copied() {
+        while let Some(slot) = self.tables.devices.get(device).slots().first().copied() {
             self.end(now, slot, fx);
         }
     }
 
     /// Ends what tells of a sale, which was voided: the void says all that there is to say.
     pub(super) fn end_approval(&mut self, sale: EntrySeq) {
-        let is_it = |pending: &Pending| pending.code == ReplyCode::Approve && pending.about == Some(sale);
-        for slot in 0..u16::try_from(self.tables.outbox.slots.len()).expect("PENDING_MAX fits 16 bits") {
-            if self.tables.outbox.get(slot).is_some_and(is_it) {
-                self.forget(slot);
-            }
+        while let Some(slot) = self.tables.outbox.approval_of(sale) {
+            self.forget(slot);
         }
-        for device in 0..self.tables.devices.rows().len() {
-            self.tables.devices.get_mut(device).lapsed.take_if(|lapsed| is_it(lapsed));
+        for device in self.tables.devices.rows_mut() {
+            device.lapsed.take_if(|lapsed| lapsed.approves(sale));
         }
     }
 
     /// Ends a device's 011: another 105 of it came.
     pub(super) fn end_release(&mut self, now: &Now, device: usize, fx: &mut Effects) {
-        let slots = &self.tables.devices.get(device).pending;
-        let is_release =
-            |slot: &u16| self.tables.outbox.get(*slot).is_some_and(|pending| pending.lane == Lane::Release);
-        if let Some(slot) = slots.iter().copied().find(is_release) {
+        let slots = self.tables.devices.get(device).slots();
+        if let Some(slot) = self.tables.outbox.in_lane(slots, Lane::Release) {
             self.end(now, slot, fx);
         }
     }
@@ -401,14 +476,14 @@ impl Server<'_> {
             return;
         }
         self.counters.unconfirmed += 1;
-        let device = self.tables.devices.get(usize::from(pending.device));
-        let (machine, serial) = (device.machine, device.serial);
-        if self.is_mute(usize::from(pending.device)) {
-            self.tell_mute(usize::from(pending.device));
+        let device = self.tables.devices.get_mut(usize::from(pending.device));
+        if device.is_mute(&self.tables.book) {
+            device.tell_mute();
         } else if let Some(about) = pending.about {
+            let machine = device.machine;
             let mut entry = Entry::new(Kind::Unconfirmed, now.stamp, self.clock.state);
             entry.machine = Some(machine);
-            entry.serial = serial;
+            entry.serial = device.serial;
             entry.about = Some(about);
             pending.tell_resends(&mut entry);
             self.append(&mut entry, now, fx);
@@ -416,32 +491,12 @@ impl Server<'_> {
         }
     }
 
-    /// Whether the device's last ten approvals all went without a 109, and it has sent none since.
-    pub(super) fn is_mute(&self, device: usize) -> bool {
-        let device = self.tables.devices.get(device);
-        usize::from(device.silent_approvals) >= APPROVALS_MAX && self.tables.book.is_mute(device.machine)
-    }
-
-    fn tell_mute(&mut self, device: usize) {
-        let device = self.tables.devices.get_mut(device);
-        if device.is_mute_told {
-            return;
-        }
-        device.is_mute_told = true;
-        let seen = if device.stray_confirm.is_empty() { "none" } else { device.stray_confirm.as_str() };
-        warn!(
-            "mute machine={}: its last approvals all went without a 109; last 109-like frame: \"{}\"",
-            device.machine,
-            Unnumbered(seen)
-        );
-    }
-
     fn forget(&mut self, slot: u16) -> Option<Pending> {
         let pending = self.tables.outbox.take(slot)?;
         if let Some(timer) = pending.timer {
             self.tables.wheel.cancel(timer);
         }
-        self.tables.devices.get_mut(usize::from(pending.device)).pending.retain(|other| *other != slot);
+        self.tables.devices.get_mut(usize::from(pending.device)).remove_slot(slot);
         Some(pending)
     }
 
@@ -450,27 +505,15 @@ impl Server<'_> {
     pub(super) fn on_confirm(&mut self, context: &Context, rest: &[u8], fx: &mut Effects) {
         let (now, frame) = (&context.now, context.frame);
         let device = self.tables.devices.get_mut(context.device);
-        device.silent_approvals = 0;
-        if core::mem::take(&mut device.is_mute_told) {
-            info!("speaks-again machine={}", frame.machine);
-        }
-        let seq = frame.seq.value();
-        let is_repeat = device.confirms.iter().any(|seen| *seen == seq);
-        if !is_repeat {
-            if device.confirms.is_full() {
-                device.confirms.pop_front();
-            }
-            device.confirms.push_back(seq).expect("a place was freed");
-        }
-        let place = if is_repeat { None } else { self.confirmed_place(context.device, frame, rest) };
+        let is_repeat = !device.hear_confirm(frame.seq);
+        let place = self.tables.outbox.confirmed_by(device, frame, rest, &self.tables.book).filter(|_| !is_repeat);
         let confirmed = place.and_then(|place| match place {
             Place::Slot(slot) => self.forget(slot),
             Place::Lapsed => self.tables.devices.get_mut(context.device).lapsed.take(),
         });
         let Some(pending) = confirmed else {
             self.counters.stray_confirms += 1;
-            let device = self.tables.devices.get_mut(context.device);
-            device.stray_confirm = text_from_lossy(context.raw);
+            self.tables.devices.get_mut(context.device).keep_stray_confirm(context.raw);
             debug!("confirm-ignored machine={} frame={} repeat={is_repeat}", frame.machine, frame.seq);
             return;
         };
@@ -485,53 +528,6 @@ impl Server<'_> {
         }
         self.pay_due_clock(now, context.device, fx);
     }
-
-    /// Whether a command to the device waits for its 109.
-    pub(super) fn awaits_confirm(&self, device: usize) -> bool {
-        let slots = &self.tables.devices.get(device).pending;
-        let is_confirmed_by_109 = |pending: &Pending| pending.lane != Lane::Release;
-        slots.iter().any(|slot| self.tables.outbox.get(*slot).is_some_and(is_confirmed_by_109))
-    }
-
-    fn confirmed_place(&self, device: usize, frame: &DeviceFrame, rest: &[u8]) -> Option<Place> {
-        let device: &Device = self.tables.devices.get(device);
-        let machine = device.machine.value();
-        let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.is(field));
-        let names = || {
-            fields_of(rest)
-                .filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
-        };
-        // Mostly nothing follows, or the serial alone.
-        let is_bare = rest.is_empty() || is_serial(rest) || names().next().is_none();
-        let find = |is_meant: &dyn Fn(&Pending) -> bool| {
-            let pending_in = |slot: u16| self.tables.outbox.get(slot).expect("a device's slots are taken");
-            let pending = device.pending.iter().map(|slot| (Place::Slot(*slot), pending_in(*slot)));
-            let mut waiting = pending.chain(device.lapsed.iter().map(|lapsed| (Place::Lapsed, lapsed)));
-            let found = waiting.find(|(_, pending)| {
-                let is_older = pending.answered.is_some_and(|answered| frame.seq.is_behind(&answered));
-                pending.lane != Lane::Release && !is_older && is_meant(pending)
-            });
-            found.map(|(place, _)| place)
-        };
-        if is_bare {
-            return find(&|_| true);
-        }
-        // A field that is a pending command's code is that code, and not the card with this number.
-        let is_code = |name: &[u8]| name.len() == CODE_LEN && find(&|pending| pending.has_code(name)).is_some();
-        // Of a board's commands the one whose card is named is meant, before one that shares but its code.
-        let by_subject = find(&|pending| names().any(|name| pending.is_about(name) && !is_code(name)));
-        by_subject.or_else(|| {
-            // A 109 that was long under way names the code as well: what it means is the earlier answer whose card it names.
-            let is_earlier = |name: &[u8]| {
-                number(name) != Some(machine) && !is_code(name) && self.book().has_answered(device.machine, name)
-            };
-            if names().any(is_earlier) {
-                None
-            } else {
-                find(&|pending| names().any(|name| pending.is_named(name, machine)))
-            }
-        })
-    }
 }
 
 /// The device's serial where it stands among a 109's fields, as received.
@@ -543,13 +539,4 @@ fn serial_in(rest: &[u8], known: Option<&Serial>) -> Option<Serial> {
 
 fn fields_of(rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     rest.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Puts a command where it belongs: behind the sync if it rests on an entry.
-fn post(fx: &mut Effects, code: ReplyCode, peer: Peer, frame: &[u8], expires: Option<Mono>) {
-    if code.rests_on_entry() {
-        fx.committed.push_until(peer, frame, expires);
-    } else {
-        fx.prompt.push(peer, frame);
-    }
 }

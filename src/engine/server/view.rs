@@ -72,7 +72,7 @@ impl Server<'_> {
             kind: rule.map_or(asked, |rule| rule.kind),
             rival: device.rival.as_ref().map(|(address, serial)| (*address, serial.as_ref())),
             is_confirming: self.tables.book.is_confirming(device.machine),
-            is_mute: self.is_mute(row),
+            is_mute: device.is_mute(&self.tables.book),
             doubts: self.tables.book.doubts_at(device.machine),
             clock_offset_s: device.clock_offset_s,
             tally: device.tally,
