@@ -130,7 +130,7 @@ impl Server<'_> {
             ClockState::Ok => now.stamp,
             ClockState::Unset => newest_believed(&self.tables.book, &self.rules, now.stamp.offset_s),
         };
-        let horizon = Horizon { now: base, clock, zone: &self.zone, zone_error_s: self.zone_error_s };
+        let horizon = Horizon { now: base, clock, zone: &self.zone, zone_error_s: self.clock.zone_error_s() };
         Some(horizon.judge(time.civil, sent))
     }
 
@@ -148,7 +148,7 @@ impl Server<'_> {
 
     /// Seconds between two times of devices, both believed, by those of their readings that are nearest.
     pub(super) fn distance_s(&self, one: Civil, other: Civil, now: &Now) -> u64 {
-        let corrected = |civil: Civil| civil.minus_s(i64::from(self.zone_error_s));
+        let corrected = |civil: Civil| civil.minus_s(i64::from(self.clock.zone_error_s()));
         self.zone.distance_s(corrected(one), corrected(other), now.stamp.offset_s)
     }
 }

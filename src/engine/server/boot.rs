@@ -26,7 +26,7 @@ impl Server<'_> {
         match context.clock {
             ClockState::Ok => self.answer_boot_clock(context, fx),
             ClockState::Unset => {
-                self.tables.devices.get_mut(context.device).clock_owed = true;
+                self.tables.devices.get_mut(context.device).clock.owe();
                 self.poll_clock(&context.now);
             }
         }

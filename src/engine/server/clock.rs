@@ -2,6 +2,7 @@
 
 use log::{debug, info, warn};
 
+use super::device::{Device, Devices};
 use super::{Context, Effects, Server, Timer};
 use crate::engine::book::Book;
 use crate::engine::limits::TURN_BATCH;
@@ -48,8 +49,8 @@ impl ClockFault {
 #[derive(Debug)]
 pub(super) struct ClockWatch {
     last: Option<Now>,
-    /// Whether that time was judged, by the rules and the book that are in force.
-    has_judged: bool,
+    /// The time that was judged last, by the rules and the book that are in force.
+    judged: Option<Now>,
     was_synchronized: bool,
     /// Why the clock would not be believed without the kernel's word.
     fault: Option<ClockFault>,
@@ -61,6 +62,14 @@ pub(super) struct ClockWatch {
     offset_s: Option<i32>,
     /// By how much summer time, as it began or ended in this run, put local time back: who was right before is ahead by this.
     season_s: i64,
+    /// By how many seconds all devices' clocks are ahead of our zone, which is then wrong; 0: it is right, as far as is known.
+    zone_error_s: i32,
+    /// The timer for the next look, while a device waits for the clock.
+    pub(super) polling: Option<TimerId>,
+    /// The timer that warns of an unset clock.
+    warning: Option<TimerId>,
+    /// Whether a clock behind the ledger was told.
+    is_behind_told: bool,
     /// As of the last look.
     pub(super) state: ClockState,
 }
@@ -70,25 +79,29 @@ impl ClockWatch {
     pub(super) const fn new() -> Self {
         Self {
             last: None,
-            has_judged: false,
+            judged: None,
             was_synchronized: false,
             fault: None,
             needs_kernel: true,
             since: Mono(0),
             offset_s: None,
             season_s: 0,
+            zone_error_s: 0,
+            polling: None,
+            warning: None,
+            is_behind_told: false,
             state: ClockState::Ok,
         }
     }
 
     /// Whether this very time was judged before, as it is for all frames of a turn but the first.
     pub(super) fn has_judged(&self, now: &Now) -> bool {
-        self.has_judged && self.last == Some(*now)
+        self.judged == Some(*now)
     }
 
     /// What it was judged by changed: the rules, or the book.
     pub(super) fn forget(&mut self) {
-        self.has_judged = false;
+        self.judged = None;
     }
 
     /// Takes the zone's offset; gives by how many seconds that put local time back since the last look.
@@ -128,7 +141,7 @@ impl ClockWatch {
             self.since = now.mono;
         }
         self.state = state;
-        self.has_judged = true;
+        self.judged = Some(*now);
         state
     }
 
@@ -146,15 +159,79 @@ impl ClockWatch {
     pub(super) fn wants_kernel(&self) -> bool {
         self.needs_kernel
     }
-}
 
-/// The clock's own timers on their way.
-#[derive(Debug, Default)]
-pub(super) struct ClockTimers {
-    pub(super) is_polling: bool,
-    pub(super) warning: Option<TimerId>,
-    /// Whether a clock behind the ledger was told.
-    is_behind_told: bool,
+    /// By how many seconds all devices' clocks are ahead of the zone in service, which is then wrong
+    /// (design.md, section 11). It is taken off a device's time before that is judged. 0: the zone
+    /// is right, as far as is known.
+    pub(super) fn zone_error_s(&self) -> i32 {
+        self.zone_error_s
+    }
+
+    fn is_behind_ledger(&self) -> bool {
+        self.fault().is_some_and(|(fault, _)| fault == ClockFault::BehindLedger)
+    }
+
+    /// A clock behind the ledger will not come right by itself if it is right: said at once, and once.
+    fn tell_behind(&mut self, now: &Now, book: &Book) {
+        let is_behind = self.is_behind_ledger();
+        let is_new = is_behind && !core::mem::replace(&mut self.is_behind_told, is_behind);
+        self.is_behind_told = is_behind;
+        if let Some(floor) = book.clock_floor().filter(|_| is_new) {
+            warn!(
+                "clock unset: it shows {}, and the newest entry of the ledger is of {floor}: set the clock, or, if it is right, \
+                 accept it with `posgate ctl clock-accept`; until then days and periods follow that entry and the terminals",
+                now.stamp
+            );
+        }
+    }
+
+    /// An unset clock has been so for long.
+    pub(super) fn warn_unset(&self) {
+        let or_accept =
+            if self.is_behind_ledger() { ", or accept it with `posgate ctl clock-accept` if it is right" } else { "" };
+        warn!(
+            "clock unset for 10 minutes: set it (`date -s`, or let NTP through){or_accept}; meanwhile days and periods follow the terminals"
+        );
+    }
+
+    /// Whether a device's clock is off because our zone is wrong, and not the device: three devices, or all of several, are off by the same
+    /// multiple of 15 minutes. What such a device is told would make it wrong.
+    fn is_zones_fault(&mut self, now: &Now, clock: &DeviceClock, devices: &Devices, slack_s: u64) -> bool {
+        let Some(ahead_s) = clock.unexplained_s(now, self.season_s) else { return false };
+        if self.zone_error_s != 0 {
+            return ahead_s.abs_diff(i64::from(self.zone_error_s)) <= NEAR_S;
+        }
+        let Some(step_s) = zone_step(ahead_s, slack_s) else { return false };
+        let (witnesses, heard) = self.witnesses(now, step_s, devices, slack_s);
+        if witnesses < ZONE_WITNESSES && (witnesses < 2 || witnesses < heard) {
+            return false;
+        }
+        self.zone_error_s = i32::try_from(step_s).expect("14 hours at most");
+        let sign = if step_s < 0 { '-' } else { '+' };
+        let (hours, minutes) = (step_s.abs() / 3600, step_s.abs() / 60 % 60);
+        warn!(
+            "zone wrong by {sign}{hours:02}:{minutes:02}: {witnesses} devices agree on it, and are not set: correct `option timezone` \
+             (or the machine's zone) and reload; local time here is {}. If the devices are wrong, `posgate ctl clock all` sets them",
+            now.stamp
+        );
+        true
+    }
+
+    /// A device's clock is right: our zone is not wrong if no device says so any more.
+    fn recheck_zone(&mut self, now: &Now, devices: &Devices, slack_s: u64) {
+        let error_s = i64::from(self.zone_error_s);
+        if error_s != 0 && self.witnesses(now, error_s, devices, slack_s).0 == 0 {
+            self.zone_error_s = 0;
+        }
+    }
+
+    /// How many devices are off by so much, and how many were heard that say anything of our zone.
+    fn witnesses(&self, now: &Now, step_s: i64, devices: &Devices, slack_s: u64) -> (usize, usize) {
+        let heard = devices.rows().iter().filter_map(|device| device.clock.unexplained_s(now, self.season_s));
+        heard.fold((0, 0), |(witnesses, heard), ahead_s| {
+            (witnesses + usize::from(zone_step(ahead_s, slack_s) == Some(step_s)), heard + 1)
+        })
+    }
 }
 
 /// A wrong zone is off by a multiple of this many seconds,
@@ -180,6 +257,11 @@ fn zone_step(offset_s: i64, slack_s: u64) -> Option<i64> {
     (is_step && offset_s.abs_diff(step) <= slack_s).then_some(step)
 }
 
+/// A device's clock that is this near to a wrong zone's time is a witness of it.
+fn zone_slack_s(rules: &Rules) -> u64 {
+    u64::from(rules.clock_tolerance_s).min(NEAR_S)
+}
+
 /// What a device's clock showed, and what we told it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DeviceClock {
@@ -193,6 +275,10 @@ pub(super) struct DeviceClock {
     tells: u8,
     /// It is off, and is told when nothing is on its way to it.
     is_due: bool,
+    /// The device started while our clock was not believed: its 003 is owed.
+    is_owed: bool,
+    /// By how many seconds it was ahead of ours in its newest frame with a time.
+    offset_s: Option<i64>,
 }
 
 impl DeviceClock {
@@ -201,6 +287,56 @@ impl DeviceClock {
         let (seen, at) = self.seen?;
         let since_s = i64::try_from(now.mono.ms_since(at) / 1000).unwrap_or(i64::MAX);
         Some(seen.0.saturating_add(since_s).saturating_sub(now.stamp.civil().0))
+    }
+
+    /// Takes note of what it shows in a frame that arrived at this time. `is_ok`: our clock is
+    /// believed. Gives whether it is right.
+    fn see(&mut self, now: &Now, civil: Option<Civil>, arrived: Mono, is_ok: bool, tolerance_s: u32) -> bool {
+        self.seen = civil.map(|civil| (civil, arrived));
+        self.offset_s = self.ahead_s(now).filter(|_| is_ok);
+        let is_right = is_ok && !self.is_off(now, tolerance_s);
+        if is_right {
+            self.tells = 0;
+            self.is_due = false;
+        }
+        is_right
+    }
+
+    /// By how many seconds it was ahead of ours in its newest frame with a time.
+    pub(super) fn offset_s(&self) -> Option<i64> {
+        self.offset_s
+    }
+
+    /// Whether it is off by more than the tolerance, or says no date.
+    fn is_off(&self, now: &Now, tolerance_s: u32) -> bool {
+        self.ahead_s(now).is_none_or(|ahead_s| ahead_s.unsigned_abs() > u64::from(tolerance_s))
+    }
+
+    /// By how many seconds it is ahead of ours. `None`: nobody knows, or it is off by what we told it
+    /// under another zone or before a step, or by what summer time makes of a clock that was right.
+    fn unexplained_s(&self, now: &Now, season_s: i64) -> Option<i64> {
+        let ahead_s = self.ahead_s(now)?;
+        let is_near = |other_s: i64| other_s != 0 && ahead_s.abs_diff(other_s) <= NEAR_S;
+        (!self.ours_s.is_some_and(is_near) && !is_near(season_s)).then_some(ahead_s)
+    }
+
+    /// Another device has the machine number: what it shows is unknown. A 003 that is owed stays so.
+    pub(super) fn forget(&mut self) {
+        *self = Self { is_owed: self.is_owed, ..Self::default() };
+    }
+
+    /// The device started while our clock is not believed.
+    pub(super) fn owe(&mut self) {
+        self.is_owed = true;
+    }
+
+    /// Whether a device that started may be told the time: not for ever if that does not help.
+    fn may_tell_at_boot(&mut self, now: Mono) -> bool {
+        let may_tell = self.tells < TELLS_MAX || self.is_hour_over(now);
+        if may_tell {
+            self.tells = self.tells.saturating_add(1).min(TELLS_MAX);
+        }
+        may_tell
     }
 
     fn is_hour_over(&self, now: Mono) -> bool {
@@ -212,6 +348,25 @@ impl DeviceClock {
         self.told = None;
         self.tells = 0;
         self.ours_s = self.ours_s.map(|ours_s| ours_s.saturating_add(by_s));
+    }
+}
+
+impl Device {
+    /// Sends it the time.
+    pub(super) fn tell_time(&mut self, now: &Now, tolerance_s: u32, fx: &mut Effects) {
+        let clock = &mut self.clock;
+        let (ahead_s, is_off) = (clock.ahead_s(now), clock.is_off(now, tolerance_s));
+        *clock = DeviceClock { told: Some(now.mono), ours_s: Some(0), is_due: false, is_owed: false, ..*clock };
+        // Whether a device confirms a 003 is unknown.
+        self.lapsed = None;
+        let mut frame = Buffer::new();
+        Reply::SetClock { machine: self.machine, time: now.stamp.civil() }.emit(&mut frame);
+        fx.prompt.push(self.peer, &frame);
+        match ahead_s {
+            Some(ahead_s) if is_off => info!("set-clock machine={} ahead_s={ahead_s}", self.machine),
+            Some(_) => debug!("set-clock machine={}", self.machine),
+            None => info!("set-clock machine={} ahead_s=unknown", self.machine),
+        }
     }
 }
 
@@ -243,7 +398,7 @@ impl Server<'_> {
             self.clock.judge(now, &self.rules, &self.tables.book, false);
         }
         self.clock_changed(now, before, state, fx);
-        self.tell_behind(now);
+        self.clock.tell_behind(now, &self.tables.book);
     }
 
     fn enter_step(&mut self, was: Stamp, now: &Now, state: ClockState, fx: &mut Effects) {
@@ -252,29 +407,6 @@ impl Server<'_> {
         entry.detail.push("now", now.stamp);
         self.append(&mut entry, now, fx);
         info!("clock was={was} now={} state={}", now.stamp, state.word());
-    }
-
-    /// A clock behind the ledger will not come right by itself if it is right: said at once, and once.
-    fn tell_behind(&mut self, now: &Now) {
-        let is_behind = self.clock.fault().is_some_and(|(fault, _)| fault == ClockFault::BehindLedger);
-        let is_new = is_behind && !core::mem::replace(&mut self.clock_timers.is_behind_told, is_behind);
-        self.clock_timers.is_behind_told = is_behind;
-        if let Some(floor) = self.tables.book.clock_floor().filter(|_| is_new) {
-            warn!(
-                "clock unset: it shows {}, and the newest entry of the ledger is of {floor}: set the clock, or, if it is right, \
-                 accept it with `posgate ctl clock-accept`; until then days and periods follow that entry and the terminals",
-                now.stamp
-            );
-        }
-    }
-
-    /// An unset clock has been so for long.
-    pub(super) fn warn_unset(&self) {
-        let is_behind = self.clock.fault().is_some_and(|(fault, _)| fault == ClockFault::BehindLedger);
-        let or_accept = if is_behind { ", or accept it with `posgate ctl clock-accept` if it is right" } else { "" };
-        warn!(
-            "clock unset for 10 minutes: set it (`date -s`, or let NTP through){or_accept}; meanwhile days and periods follow the terminals"
-        );
     }
 
     /// The zone may be another one since a reload: what was found of the one before is void.
@@ -288,7 +420,7 @@ impl Server<'_> {
 
     /// Our local time went back by so many seconds: each device's hour is over, and our zone may be right again.
     fn shift_clocks(&mut self, by_s: i64) {
-        self.zone_error_s = 0;
+        self.clock.zone_error_s = 0;
         for device in self.tables.devices.rows_mut() {
             device.clock.shift(by_s);
         }
@@ -298,12 +430,12 @@ impl Server<'_> {
     pub(super) fn clock_changed(&mut self, now: &Now, before: ClockState, state: ClockState, fx: &mut Effects) {
         match (before, state) {
             (ClockState::Ok, ClockState::Unset) => {
-                self.clock_timers.warning = self.tables.wheel.arm(now.mono.plus_ms(WARN_MS), Timer::ClockWarn);
+                self.clock.warning = self.tables.wheel.arm(now.mono.plus_ms(WARN_MS), Timer::ClockWarn);
                 info!("clock state=unset now={}", now.stamp);
             }
             (ClockState::Unset, ClockState::Ok) => {
                 info!("clock state=ok now={}", now.stamp);
-                if let Some(timer) = self.clock_timers.warning.take() {
+                if let Some(timer) = self.clock.warning.take() {
                     self.tables.wheel.cancel(timer);
                 }
                 self.pay_owed_clocks(now, fx);
@@ -315,11 +447,11 @@ impl Server<'_> {
     pub(super) fn pay_owed_clocks(&mut self, now: &Now, fx: &mut Effects) {
         for device in 0..self.tables.devices.rows().len() {
             // What finds no room in this turn is paid at the next look.
-            if self.tables.devices.get(device).clock_owed && fx.prompt.has_room(TURN_BATCH) {
+            if self.tables.devices.get(device).clock.is_owed && fx.prompt.has_room(TURN_BATCH) {
                 if self.is_zones_fault(now, device) {
-                    self.tables.devices.get_mut(device).clock_owed = false;
+                    self.tables.devices.get_mut(device).clock.is_owed = false;
                 } else {
-                    self.tell_time(now, device, fx);
+                    self.tables.devices.get_mut(device).tell_time(now, self.rules.clock_tolerance_s, fx);
                 }
             }
         }
@@ -328,25 +460,17 @@ impl Server<'_> {
 
     /// Looks at the clock again soon if a device waits for it.
     pub(super) fn poll_clock(&mut self, now: &Now) {
-        if !self.clock_timers.is_polling && self.tables.devices.rows().iter().any(|device| device.clock_owed) {
-            let timer = self.tables.wheel.arm(now.mono.plus_ms(POLL_MS), Timer::ClockPoll);
-            self.clock_timers.is_polling = timer.is_some();
+        if self.clock.polling.is_none() && self.tables.devices.rows().iter().any(|device| device.clock.is_owed) {
+            self.clock.polling = self.tables.wheel.arm(now.mono.plus_ms(POLL_MS), Timer::ClockPoll);
         }
     }
 
     /// Takes note of the time in a live frame, before anything is decided by it.
     pub(super) fn note_clock(&mut self, now: &Now, arrived: Mono, device: usize, time: &DeviceTime) {
         let is_ok = self.clock.state == ClockState::Ok;
-        let row = self.tables.devices.get_mut(device);
-        row.clock.seen = time.civil.map(|civil| (civil, arrived));
-        let ahead_s = row.clock.ahead_s(now).filter(|_| is_ok);
-        row.clock_offset_s = ahead_s;
-        if ahead_s.is_some_and(|ahead_s| ahead_s.unsigned_abs() <= u64::from(self.rules.clock_tolerance_s)) {
-            row.clock.tells = 0;
-            row.clock.is_due = false;
-            if self.zone_error_s != 0 && self.witnesses(now, i64::from(self.zone_error_s)).0 == 0 {
-                self.zone_error_s = 0;
-            }
+        let clock = &mut self.tables.devices.get_mut(device).clock;
+        if clock.see(now, time.civil, arrived, is_ok, self.rules.clock_tolerance_s) {
+            self.clock.recheck_zone(now, &self.tables.devices, zone_slack_s(&self.rules));
         } else if is_ok {
             self.is_zones_fault(now, device);
         }
@@ -355,10 +479,10 @@ impl Server<'_> {
     /// A device whose frames are off gets the time, at most hourly, when nothing is on its way to it.
     pub(super) fn check_device_clock(&mut self, context: &Context, fx: &mut Effects) {
         let now = &context.now;
-        if context.clock == ClockState::Unset || !self.is_off(now, context.device) {
+        let clock = &mut self.tables.devices.get_mut(context.device).clock;
+        if context.clock == ClockState::Unset || !clock.is_off(now, self.rules.clock_tolerance_s) {
             return;
         }
-        let clock = &mut self.tables.devices.get_mut(context.device).clock;
         clock.is_due |= clock.is_hour_over(now.mono);
         self.pay_due_clock(now, context.device, fx);
     }
@@ -378,7 +502,7 @@ impl Server<'_> {
             self.tables.devices.get_mut(device).clock.is_due = false;
             return;
         }
-        self.tell_time(now, device, fx);
+        self.tables.devices.get_mut(device).tell_time(now, self.rules.clock_tolerance_s, fx);
     }
 
     /// Whether a sale of a confirming device is in doubt that may still be tried again, or come as a 105.
@@ -394,96 +518,20 @@ impl Server<'_> {
     /// A device that started is told the time if it is off: at once, but not for ever if that does not help.
     pub(super) fn answer_boot_clock(&mut self, context: &Context, fx: &mut Effects) {
         let now = &context.now;
-        if !self.is_off(now, context.device) || self.is_zones_fault(now, context.device) {
+        let is_off = self.tables.devices.get(context.device).clock.is_off(now, self.rules.clock_tolerance_s);
+        if !is_off || self.is_zones_fault(now, context.device) {
             return;
         }
-        let clock = &mut self.tables.devices.get_mut(context.device).clock;
-        if clock.tells >= TELLS_MAX && !clock.is_hour_over(now.mono) {
-            return;
+        let device = self.tables.devices.get_mut(context.device);
+        if device.clock.may_tell_at_boot(now.mono) {
+            device.tell_time(now, self.rules.clock_tolerance_s, fx);
         }
-        clock.tells = clock.tells.saturating_add(1).min(TELLS_MAX);
-        self.tell_time(now, context.device, fx);
     }
 
-    /// Whether a device's clock is off by more than the tolerance, or says no date.
-    fn is_off(&self, now: &Now, device: usize) -> bool {
-        let tolerance_s = u64::from(self.rules.clock_tolerance_s);
-        let ahead_s = self.tables.devices.get(device).clock.ahead_s(now);
-        ahead_s.is_none_or(|ahead_s| ahead_s.unsigned_abs() > tolerance_s)
-    }
-
-    /// Whether a device's clock is off because our zone is wrong, and not the device: three devices, or all of several, are off by the same
-    /// multiple of 15 minutes. What such a device is told would make it wrong.
+    /// [`ClockWatch::is_zones_fault`] for the device in this row.
     fn is_zones_fault(&mut self, now: &Now, device: usize) -> bool {
-        let Some(ahead_s) = self.tables.devices.get(device).clock.ahead_s(now) else { return false };
-        if self.is_explained(now, device) {
-            return false;
-        }
-        let found_s = i64::from(self.zone_error_s);
-        if found_s != 0 {
-            return ahead_s.abs_diff(found_s) <= NEAR_S;
-        }
-        let Some(step_s) = zone_step(ahead_s, self.zone_slack_s()) else { return false };
-        let (witnesses, heard) = self.witnesses(now, step_s);
-        if witnesses < ZONE_WITNESSES && (witnesses < 2 || witnesses < heard) {
-            return false;
-        }
-        self.zone_error_s = i32::try_from(step_s).expect("14 hours at most");
-        let sign = if step_s < 0 { '-' } else { '+' };
-        let (hours, minutes) = (step_s.abs() / 3600, step_s.abs() / 60 % 60);
-        warn!(
-            "zone wrong by {sign}{hours:02}:{minutes:02}: {witnesses} devices agree on it, and are not set: correct `option timezone` \
-             (or the machine's zone) and reload; local time here is {}. If the devices are wrong, `posgate ctl clock all` sets them",
-            now.stamp
-        );
-        true
-    }
-
-    /// Whether a device is off by what we told it under another zone, or before a step; or by what summer time makes of who was right.
-    fn is_explained(&self, now: &Now, device: usize) -> bool {
-        let clock = &self.tables.devices.get(device).clock;
-        let Some(ahead_s) = clock.ahead_s(now) else { return false };
-        let is_near = |other_s: i64| other_s != 0 && ahead_s.abs_diff(other_s) <= NEAR_S;
-        clock.ours_s.is_some_and(is_near) || is_near(self.clock.season_s)
-    }
-
-    fn zone_slack_s(&self) -> u64 {
-        u64::from(self.rules.clock_tolerance_s).min(NEAR_S)
-    }
-
-    /// How many devices are off by so much, and how many were heard that say anything of our zone.
-    fn witnesses(&self, now: &Now, step_s: i64) -> (usize, usize) {
-        let slack_s = self.zone_slack_s();
-        let (mut witnesses, mut heard) = (0, 0);
-        for (row, device) in self.tables.devices.rows().iter().enumerate() {
-            let Some(ahead_s) = device.clock.ahead_s(now) else { continue };
-            if self.is_explained(now, row) {
-                continue;
-            }
-            heard += 1;
-            witnesses += usize::from(zone_step(ahead_s, slack_s) == Some(step_s));
-        }
-        (witnesses, heard)
-    }
-
-    pub(super) fn tell_time(&mut self, now: &Now, device: usize, fx: &mut Effects) {
-        let is_off = self.is_off(now, device);
-        let device = self.tables.devices.get_mut(device);
-        let ahead_s = device.clock.ahead_s(now);
-        device.clock.told = Some(now.mono);
-        device.clock.ours_s = Some(0);
-        device.clock.is_due = false;
-        device.clock_owed = false;
-        // Whether a device confirms a 003 is unknown.
-        device.lapsed = None;
-        let mut frame = Buffer::new();
-        Reply::SetClock { machine: device.machine, time: now.stamp.civil() }.emit(&mut frame);
-        fx.prompt.push(device.peer, &frame);
-        match ahead_s {
-            Some(ahead_s) if is_off => info!("set-clock machine={} ahead_s={ahead_s}", device.machine),
-            Some(_) => debug!("set-clock machine={}", device.machine),
-            None => info!("set-clock machine={} ahead_s=unknown", device.machine),
-        }
+        let devices = &self.tables.devices;
+        self.clock.is_zones_fault(now, &devices.get(device).clock, devices, zone_slack_s(&self.rules))
     }
 }
 

@@ -86,12 +86,8 @@ pub(super) struct Device {
     /// run the ledger alone decides.
     silent_approvals: u8,
     is_mute_told: bool,
-    /// It started while the clock was not believed: its 003 is owed.
-    pub(super) clock_owed: bool,
     /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
     pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
-    /// By how many seconds its clock is ahead of ours, from its newest frame with a time.
-    pub(super) clock_offset_s: Option<i64>,
     pub(super) tally: Tally,
     /// What its clock showed, and what it was told.
     pub(super) clock: DeviceClock,
@@ -136,8 +132,6 @@ impl Device {
             clash_told: None,
             rival: None,
             clock: DeviceClock::default(),
-            clock_owed: false,
-            clock_offset_s: None,
             is_board: false,
             tally: Tally::default(),
         }
@@ -253,8 +247,7 @@ impl Device {
         if is_another {
             self.confirms.clear();
             self.rival = Some((*self.peer.source.ip(), self.serial.take()));
-            self.clock_offset_s = None;
-            self.clock = DeviceClock::default();
+            self.clock.forget();
             self.is_board = false;
             self.tally = Tally::default();
         }

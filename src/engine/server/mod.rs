@@ -36,7 +36,7 @@ use access::StrangeDuress;
 use aside::Aside;
 use belief::Belief;
 pub use clock::ClockFault;
-use clock::{ClockTimers, ClockWatch};
+use clock::ClockWatch;
 pub use counters::Counters;
 use desk::FoundDevices;
 pub use desk::{CardView, FoundDevice, IgnoredAccount};
@@ -266,7 +266,6 @@ pub struct Server<'t> {
     room: Room,
     /// Whether all that was replayed is durable, as far as a sync could tell.
     is_proven: bool,
-    clock_timers: ClockTimers,
     unknown_cards: UnknownCards,
     /// When the datagram arrived that is handled; `None`: now.
     arrived: Option<Mono>,
@@ -276,9 +275,6 @@ pub struct Server<'t> {
     started: Mono,
     /// The changes of the zone in service.
     zone: ZoneChanges,
-    /// By how many seconds all devices' clocks are ahead of the zone in service, which is then wrong (design.md, section 11); taken
-    /// off a device's time before it is judged. 0: the zone is right, as far as is known.
-    zone_error_s: i32,
 }
 
 impl<'t> Server<'t> {
@@ -301,13 +297,11 @@ impl<'t> Server<'t> {
             is_left_out_armed: false,
             room: Room::Open,
             is_proven: true,
-            clock_timers: ClockTimers::default(),
             unknown_cards: UnknownCards::new(),
             started: Mono(0),
             zone: ZoneChanges::default(),
             arrived: None,
             zone_source: String::new(),
-            zone_error_s: 0,
         };
         server.pin_registered();
         server
@@ -325,7 +319,7 @@ impl<'t> Server<'t> {
 
     /// Where the zone comes from, and by how many seconds it seems to be wrong; 0: nothing says so.
     pub fn zone_facts(&self) -> (&str, i32) {
-        (&self.zone_source, self.zone_error_s)
+        (&self.zone_source, self.clock.zone_error_s())
     }
 
     /// Scatters sources by a number that nobody else knows, so that nobody chooses whose place to take (design.md, section
@@ -571,11 +565,11 @@ impl<'t> Server<'t> {
                 self.tables.devices.get_mut(usize::from(device)).left_out_timer = None;
                 self.write_left_out(now, Some(usize::from(device)), fx);
             }
-            Timer::ClockWarn => self.warn_unset(),
+            Timer::ClockWarn => self.clock.warn_unset(),
             Timer::Degraded => self.tell_degraded(now),
             Timer::RolledBack => self.tell_rolled_back(now),
             Timer::ClockPoll => {
-                self.clock_timers.is_polling = false;
+                self.clock.polling = None;
                 match self.clock.state {
                     ClockState::Ok => self.pay_owed_clocks(now, fx),
                     ClockState::Unset => self.poll_clock(now),

@@ -58,7 +58,7 @@ impl Server<'_> {
         let mut told = 0;
         for device in devices {
             if self.tables.devices.get(device).served.is_some() && fx.prompt.has_room(1) {
-                self.tell_time(now, device, fx);
+                self.tables.devices.get_mut(device).tell_time(now, self.rules.clock_tolerance_s, fx);
                 told += 1;
             }
         }

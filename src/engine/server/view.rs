@@ -74,7 +74,7 @@ impl Server<'_> {
             is_confirming: self.tables.book.is_confirming(device.machine),
             is_mute: device.is_mute(&self.tables.book),
             doubts: self.tables.book.doubts_at(device.machine),
-            clock_offset_s: device.clock_offset_s,
+            clock_offset_s: device.clock.offset_s(),
             tally: device.tally,
         }
     }
