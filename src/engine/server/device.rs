@@ -59,6 +59,28 @@ impl Minute {
     }
 }
 
+/// Entries that the limits left out, until their counts are written.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    /// A count for each of [`LIMITED`].
+    counts: [u32; LIMITED.len()],
+    /// When the counts are to be written.
+    pub(super) timer: Option<TimerId>,
+}
+
+impl LeftOut {
+    /// Adds to the count of a kind. Gives whether a timer is needed, and none is on its way.
+    pub(super) fn add(&mut self, place: usize, count: u32) -> bool {
+        self.counts[place] = self.counts[place].saturating_add(count);
+        count > 0 && self.timer.is_none()
+    }
+
+    /// Takes the counts, in the order of [`LIMITED`].
+    pub(super) fn take(&mut self) -> [u32; LIMITED.len()] {
+        core::mem::take(&mut self.counts)
+    }
+}
+
 /// A device's counts of this run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -99,9 +121,7 @@ pub(super) struct Device {
     /// they are.
     pub(super) echoes: Window,
     pub(super) minute: Minute,
-    /// Entries left out, a count for each of [`LIMITED`].
-    pub(super) left_out: [u32; LIMITED.len()],
-    pub(super) left_out_timer: Option<TimerId>,
+    pub(super) left_out: LeftOut,
     pub(super) clash_told: Option<Mono>,
     /// A 109-like frame that confirmed nothing, for the warning about a mute device.
     stray_confirm: Text<96>,
@@ -127,8 +147,7 @@ impl Device {
             is_mute_told: false,
             silent_approvals: u8::MAX,
             minute: Minute::default(),
-            left_out: [0; LIMITED.len()],
-            left_out_timer: None,
+            left_out: LeftOut::default(),
             clash_told: None,
             rival: None,
             clock: DeviceClock::default(),

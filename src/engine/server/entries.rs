@@ -1,7 +1,7 @@
 //! From decisions to entries: numbered, applied to the book, limited where a flood could fill the flash, and
 //! remembered for the frame that comes again (design.md, sections 7 and 8).
 
-use super::device::LIMITED;
+use super::device::{LIMITED, LeftOut};
 use super::{Context, Effects, Room, Server, Timer};
 use crate::engine::book::{FrameId, Moment, Seen, is_answer};
 use crate::engine::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
@@ -90,10 +90,9 @@ impl Server<'_> {
         self.counters.left_out += 1;
         let place = place_of(entry.kind);
         if context.is_served && !is_own_free {
-            device.left_out[place] = device.left_out[place].saturating_add(1);
-            if device.left_out_timer.is_none() {
+            if device.left_out.add(place, 1) {
                 let row = u16::try_from(context.device).expect("DEVICES_MAX fits 16 bits");
-                device.left_out_timer = self.tables.wheel.arm(device.minute.end(), Timer::LeftOut(Some(row)));
+                device.left_out.timer = self.tables.wheel.arm(device.minute.end(), Timer::LeftOut(Some(row)));
             }
         } else {
             self.leave_out(now, place, 1);
@@ -109,19 +108,22 @@ impl Server<'_> {
 
     /// Writes the counts of what was left out when there is room.
     pub(super) fn put_off_left_out(&mut self, now: &Now, device: Option<u16>) {
-        let timer = self.tables.wheel.arm(now.mono.plus_ms(60_000), Timer::LeftOut(device));
+        self.left_out_of(device).timer = self.tables.wheel.arm(now.mono.plus_ms(60_000), Timer::LeftOut(device));
+    }
+
+    /// What was left out of a device's entries, or of those that no device answers for.
+    pub(super) fn left_out_of(&mut self, device: Option<u16>) -> &mut LeftOut {
         match device {
-            Some(device) => self.tables.devices.get_mut(usize::from(device)).left_out_timer = timer,
-            None => self.is_left_out_armed = timer.is_some(),
+            Some(device) => &mut self.tables.devices.get_mut(usize::from(device)).left_out,
+            None => &mut self.left_out,
         }
     }
 
     /// Counts entries left out that no device answers for: the limit of all was reached, or the device is a stranger, or gone.
     pub(super) fn leave_out(&mut self, now: &Now, place: usize, count: u32) {
-        self.left_out[place] = self.left_out[place].saturating_add(count);
-        if count > 0 && !self.is_left_out_armed {
-            let timer = self.tables.wheel.arm(self.minute.end().max(now.mono.plus_ms(1000)), Timer::LeftOut(None));
-            self.is_left_out_armed = timer.is_some();
+        if self.left_out.add(place, count) {
+            let at = self.minute.end().max(now.mono.plus_ms(1000));
+            self.left_out.timer = self.tables.wheel.arm(at, Timer::LeftOut(None));
         }
     }
 
@@ -158,17 +160,13 @@ impl Server<'_> {
     }
 
     /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in particular.
-    pub(super) fn write_left_out(&mut self, now: &Now, device: Option<usize>, fx: &mut Effects) {
+    pub(super) fn write_left_out(&mut self, now: &Now, device: Option<u16>, fx: &mut Effects) {
         let mut template = Entry::new(Kind::Stop, now.stamp, self.clock.state);
-        let counts = match device {
-            Some(device) => {
-                let device = self.tables.devices.get_mut(device);
-                template.machine = Some(device.machine);
-                template.serial.clone_from(&device.serial);
-                core::mem::take(&mut device.left_out)
-            }
-            None => core::mem::take(&mut self.left_out),
-        };
+        if let Some(device) = device.map(|device| self.tables.devices.get(usize::from(device))) {
+            template.machine = Some(device.machine);
+            template.serial.clone_from(&device.serial);
+        }
+        let counts = self.left_out_of(device).take();
         for (kind, count) in LIMITED.into_iter().zip(counts).filter(|(_, count)| *count > 0) {
             let mut entry = Entry { kind, ..template };
             entry.detail.push("n", count);

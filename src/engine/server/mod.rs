@@ -41,7 +41,7 @@ pub use counters::Counters;
 use desk::FoundDevices;
 pub use desk::{CardView, FoundDevice, IgnoredAccount};
 pub use device::Tally;
-use device::{Devices, LIMITED, Minute, Standing};
+use device::{Devices, LeftOut, Minute, Standing};
 pub use effects::{Effects, Outgoing, Peer};
 pub use order_refused::{Refused, USES_MAX};
 use outbox::Outbox;
@@ -261,8 +261,7 @@ pub struct Server<'t> {
     /// Their alarms of duress.
     strange_duress: StrangeDuress,
     /// Entries left out that no device answers for.
-    left_out: [u32; LIMITED.len()],
-    is_left_out_armed: bool,
+    left_out: LeftOut,
     room: Room,
     /// Whether all that was replayed is durable, as far as a sync could tell.
     is_proven: bool,
@@ -293,8 +292,7 @@ impl<'t> Server<'t> {
             minute: Minute::default(),
             strangers: Minute::default(),
             strange_duress: StrangeDuress::default(),
-            left_out: [0; LIMITED.len()],
-            is_left_out_armed: false,
+            left_out: LeftOut::default(),
             room: Room::Open,
             is_proven: true,
             unknown_cards: UnknownCards::new(),
@@ -412,9 +410,9 @@ impl<'t> Server<'t> {
     /// Writes what was left out of the ledger in this minute, and the `stop` entry.
     pub fn stop(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
-        for device in self.tables.devices.rows() {
-            for (all, own) in self.left_out.iter_mut().zip(device.left_out) {
-                *all = all.saturating_add(own);
+        for device in self.tables.devices.rows_mut() {
+            for (place, count) in device.left_out.take().into_iter().enumerate() {
+                self.left_out.add(place, count);
             }
         }
         self.write_left_out(now, None, fx);
@@ -536,10 +534,10 @@ impl<'t> Server<'t> {
         }
         self.end_all(now, row, fx);
         let device = self.tables.devices.get_mut(row);
-        if let Some(timer) = device.left_out_timer.take() {
+        if let Some(timer) = device.left_out.timer.take() {
             self.tables.wheel.cancel(timer);
         }
-        for (place, count) in core::mem::take(&mut device.left_out).into_iter().enumerate() {
+        for (place, count) in device.left_out.take().into_iter().enumerate() {
             self.leave_out(now, place, count);
         }
         self.tables.devices.replace(row, frame.machine, peer, &self.rules);
@@ -557,13 +555,9 @@ impl<'t> Server<'t> {
             // They are written in no later turn either.
             Timer::LeftOut(_) if self.room == Room::Nothing => (),
             Timer::LeftOut(device) if self.room == Room::Reserve => self.put_off_left_out(now, device),
-            Timer::LeftOut(None) => {
-                self.is_left_out_armed = false;
-                self.write_left_out(now, None, fx);
-            }
-            Timer::LeftOut(Some(device)) => {
-                self.tables.devices.get_mut(usize::from(device)).left_out_timer = None;
-                self.write_left_out(now, Some(usize::from(device)), fx);
+            Timer::LeftOut(device) => {
+                self.left_out_of(device).timer = None;
+                self.write_left_out(now, device, fx);
             }
             Timer::ClockWarn => self.clock.warn_unset(),
             Timer::Degraded => self.tell_degraded(now),
