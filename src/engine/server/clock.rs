@@ -62,7 +62,8 @@ pub(super) struct ClockWatch {
     offset_s: Option<i32>,
     /// By how much summer time, as it began or ended in this run, put local time back: who was right before is ahead by this.
     season_s: i64,
-    /// By how many seconds all devices' clocks are ahead of our zone, which is then wrong; 0: it is right, as far as is known.
+    /// By how many seconds all devices' clocks are ahead of our zone, which is then wrong; 0: it is
+    /// right, as far as is known.
     zone_error_s: i32,
     /// The timer for the next look, while a device waits for the clock.
     pub(super) polling: Option<TimerId>,
@@ -160,9 +161,9 @@ impl ClockWatch {
         self.needs_kernel
     }
 
-    /// By how many seconds all devices' clocks are ahead of the zone in service, which is then wrong
-    /// (design.md, section 11). It is taken off a device's time before that is judged. 0: the zone
-    /// is right, as far as is known.
+    /// By how many seconds all devices' clocks are ahead of the zone in service, which is then
+    /// wrong (design.md, section 11). It is taken off a device's time before that is judged. 0: the
+    /// zone is right, as far as is known.
     pub(super) fn zone_error_s(&self) -> i32 {
         self.zone_error_s
     }
@@ -171,7 +172,8 @@ impl ClockWatch {
         self.fault().is_some_and(|(fault, _)| fault == ClockFault::BehindLedger)
     }
 
-    /// A clock behind the ledger will not come right by itself if it is right: said at once, and once.
+    /// A clock behind the ledger will not come right by itself if it is right: said at once, and
+    /// once.
     fn tell_behind(&mut self, now: &Now, book: &Book) {
         let is_behind = self.is_behind_ledger();
         let is_new = is_behind && !core::mem::replace(&mut self.is_behind_told, is_behind);
@@ -194,8 +196,9 @@ impl ClockWatch {
         );
     }
 
-    /// Whether a device's clock is off because our zone is wrong, and not the device: three devices, or all of several, are off by the same
-    /// multiple of 15 minutes. What such a device is told would make it wrong.
+    /// Whether a device's clock is off because our zone is wrong, and not the device: three
+    /// devices, or all of several, are off by the same multiple of 15 minutes. What such a device
+    /// is told would make it wrong.
     fn is_zones_fault(&mut self, now: &Now, clock: &DeviceClock, devices: &Devices, slack_s: u64) -> bool {
         let Some(ahead_s) = clock.unexplained_s(now, self.season_s) else { return false };
         if self.zone_error_s != 0 {
@@ -312,15 +315,17 @@ impl DeviceClock {
         self.ahead_s(now).is_none_or(|ahead_s| ahead_s.unsigned_abs() > u64::from(tolerance_s))
     }
 
-    /// By how many seconds it is ahead of ours. `None`: nobody knows, or it is off by what we told it
-    /// under another zone or before a step, or by what summer time makes of a clock that was right.
+    /// By how many seconds it is ahead of ours. `None`: nobody knows, or it is off by what we told
+    /// it under another zone or before a step, or by what summer time makes of a clock that was
+    /// right.
     fn unexplained_s(&self, now: &Now, season_s: i64) -> Option<i64> {
         let ahead_s = self.ahead_s(now)?;
         let is_near = |other_s: i64| other_s != 0 && ahead_s.abs_diff(other_s) <= NEAR_S;
         (!self.ours_s.is_some_and(is_near) && !is_near(season_s)).then_some(ahead_s)
     }
 
-    /// Another device has the machine number: what it shows is unknown. A 003 that is owed stays so.
+    /// Another device has the machine number: what it shows is unknown. A 003 that is owed stays
+    /// so.
     pub(super) fn forget(&mut self) {
         *self = Self { is_owed: self.is_owed, ..Self::default() };
     }

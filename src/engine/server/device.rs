@@ -161,8 +161,8 @@ impl Device {
         &self.pending
     }
 
-    /// Takes note of a command in this place of the outbox. If [`Device::slot_to_free`] names a place,
-    /// the caller frees that first.
+    /// Takes note of a command in this place of the outbox. If [`Device::slot_to_free`] names a
+    /// place, the caller frees that first.
     pub(super) fn add_slot(&mut self, slot: u16) {
         self.pending.push(slot).expect("the oldest gave way");
     }

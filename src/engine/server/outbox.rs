@@ -291,10 +291,12 @@ impl Outbox {
         }
         // A field that is a pending command's code is that code, and not the card with this number.
         let is_code = |name: &[u8]| name.len() == CODE_LEN && find(&|pending| pending.has_code(name)).is_some();
-        // Of a board's commands the one whose card is named is meant, before one that shares but its code.
+        // Of a board's commands the one whose card is named is meant, before one that shares but
+        // its code.
         let by_subject = find(&|pending| names().any(|name| pending.is_about(name) && !is_code(name)));
         by_subject.or_else(|| {
-            // A 109 that was long under way names the code as well: what it means is the earlier answer whose card it names.
+            // A 109 that was long under way names the code as well: what it means is the earlier
+            // answer whose card it names.
             let is_earlier = |name: &[u8]| {
                 number(name) != Some(machine) && !is_code(name) && book.has_answered(device.machine, name)
             };
@@ -374,7 +376,8 @@ impl Server<'_> {
         if matches!(new.code, ReplyCode::Approve | ReplyCode::Admit) {
             device.count_approval();
         }
-        // The frame is older and comes late. Two commands were answered now, and a 109 confirms neither.
+        // The frame is older and comes late. Two commands were answered now, and a 109 confirms
+        // neither.
         if lapsed.is_some_and(|lapsed| new.is_before(&lapsed)) {
             return;
         }
