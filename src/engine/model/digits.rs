@@ -1,5 +1,5 @@
-//! ASCII digits without `core::fmt`: every frame and every ledger line holds some, and its
-//! machinery costs more than the rest of a line.
+//! Reads and writes ASCII digits without `core::fmt`, which would cost more than the rest of a
+//! ledger line.
 
 /// The digits of 0 to 99.
 const PAIRS: [[u8; 2]; 100] = {
@@ -17,8 +17,7 @@ fn last_pair(value: u32) -> [u8; 2] {
     PAIRS[(value % 100) as usize]
 }
 
-/// Writes `value` into the whole of `place`, zero-padded; what does not fit is left out at the
-/// front.
+/// Fills `place` with `value`, zero-padded. Leading digits that do not fit are left out.
 pub fn fill(place: &mut [u8], value: u32) {
     let mut rest = value;
     let mut pairs = place.rchunks_exact_mut(2);
@@ -31,9 +30,9 @@ pub fn fill(place: &mut [u8], value: u32) {
     }
 }
 
-/// The number that one to ten ASCII digits make; `None` if they are none.
+/// The value of one to ten ASCII digits; `None` for anything else.
 pub fn number(digits: &[u8]) -> Option<u64> {
-    /// As many digits a 32-bit processor takes at its own width.
+    /// Digits whose value always fits 32 bits.
     const NARROW: usize = 9;
     let (high, low) = match digits {
         [] => return None,
@@ -44,7 +43,7 @@ pub fn number(digits: &[u8]) -> Option<u64> {
     Some(u64::from(high) * 1_000_000_000 + u64::from(narrow_number(low)?))
 }
 
-/// The number that up to nine digits make.
+/// The value of up to nine digits.
 fn narrow_number(digits: &[u8]) -> Option<u32> {
     let mut value = 0;
     for byte in digits {
@@ -57,7 +56,7 @@ fn narrow_number(digits: &[u8]) -> Option<u32> {
     Some(value)
 }
 
-/// What each byte is worth as a hexadecimal digit in lower case; 255: it is none.
+/// Each byte's value as a lower-case hexadecimal digit; 255: it is not one.
 const HEXADECIMAL: [u8; 256] = {
     let mut values = [u8::MAX; 256];
     let mut value = 0;
@@ -68,7 +67,7 @@ const HEXADECIMAL: [u8; 256] = {
     values
 };
 
-/// The number that up to 16 hexadecimal digits in lower case make; `None` if they are none.
+/// The value of up to 16 lower-case hexadecimal digits; `None` for anything else.
 pub fn hexadecimal<const N: usize>(digits: &[u8; N]) -> Option<u64> {
     const { assert!(N <= 16, "they fit 64 bits") };
     let (mut value, mut all) = (0, 0);
@@ -79,17 +78,17 @@ pub fn hexadecimal<const N: usize>(digits: &[u8; N]) -> Option<u64> {
     (all < 16).then_some(value)
 }
 
-/// The number that two ASCII digits make; `None` if they are none.
+/// The value of two ASCII digits; `None` for anything else.
 pub fn pair(tens: u8, units: u8) -> Option<u32> {
     let (tens, units) = (tens.wrapping_sub(b'0'), units.wrapping_sub(b'0'));
     (tens < 10 && units < 10).then(|| u32::from(tens) * 10 + u32::from(units))
 }
 
-/// Bytes of the longest number: 20 digits of a u64, a sign and a point.
+/// Bytes of the longest number: 20 digits of a u64, a sign and a decimal point.
 const LEN_MAX: usize = 22;
 
-/// Writes a whole number at the beginning of `place`, which holds 20 bytes at least, and says how
-/// many it took.
+/// Writes a whole number at the beginning of `place`, which has at least 20 bytes. Returns the
+/// bytes written.
 #[inline]
 pub(crate) fn put_whole(place: &mut [u8], value: u64) -> usize {
     match u32::try_from(value) {
@@ -106,7 +105,7 @@ pub(crate) fn put_whole(place: &mut [u8], value: u64) -> usize {
     }
 }
 
-/// A 32-bit processor divides 64 bits in software: it is done once for eight digits.
+/// A 32-bit processor divides 64 bits in software, so this divides once per eight digits.
 const CHUNK: u32 = 100_000_000;
 
 #[cold]
@@ -124,12 +123,12 @@ pub(crate) fn put_signed(place: &mut [u8], value: i64) -> usize {
     len + put_whole(&mut place[len..], value.unsigned_abs())
 }
 
-/// Writes fen as yuan, two decimals and a minus before what is below zero, at the beginning of
-/// `place`, which holds 22 bytes at least; says how many it took.
+/// Writes fen as yuan with two decimals, and a minus if below zero, at the beginning of `place`,
+/// which has at least 22 bytes. Returns the bytes written.
 #[inline]
 pub(crate) fn put_yuan(place: &mut [u8], fen: i64) -> usize {
     let amount = fen.unsigned_abs();
-    // Nearly all fit what a 32-bit processor divides by itself.
+    // Nearly all values fit 32 bits, which a 32-bit processor divides in hardware.
     let (yuan, fraction) = match u32::try_from(amount) {
         Ok(amount) => (u64::from(amount / 100), amount % 100),
         Err(_) => (amount / 100, (amount % 100) as u32),
@@ -148,7 +147,7 @@ fn put_sign(place: &mut [u8], is_negative: bool) -> usize {
     usize::from(is_negative)
 }
 
-/// A number's digits where there is no place to write them to.
+/// A number's digits in a buffer of their own.
 #[derive(Clone, Copy, Debug)]
 pub struct Decimal {
     bytes: [u8; LEN_MAX],
@@ -172,7 +171,7 @@ impl Decimal {
         Self::of(|place| put_signed(place, value))
     }
 
-    /// Fen as yuan: two decimals, a minus before what is below zero.
+    /// Fen as yuan with two decimals; a minus if below zero.
     pub fn yuan(fen: i64) -> Self {
         Self::of(|place| put_yuan(place, fen))
     }
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn one_to_ten_digits_are_a_number_and_nothing_else_is() {
+    fn only_one_to_ten_digits_are_a_number() {
         for text in ["0", "9", "00009", "123456789", "999999999", "1000000000", "9999999999", "0000000000"] {
             assert_eq!(number(text.as_bytes()), Some(text.parse().expect("digits")));
             for place in 0..text.len() {
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_two_digits_and_nothing_else() {
+    fn only_two_digits_are_a_pair() {
         for tens in 0..=255 {
             for units in 0..=255 {
                 let text = [tens, units];

@@ -1,27 +1,27 @@
-//! How the number of one card looks elsewhere: a reader that sends its bytes in another order, or
-//! fewer of them, and what is printed on it.
+//! Other forms of a card's number: with its bytes in another order, with fewer bytes, or as printed
+//! on the card.
 //!
 //! A card holds four bytes or more. One reader sends them as a decimal number, another reversed, a
 //! third sends the last three as Wiegand 26 does; and people type what is printed: hexadecimal
-//! digits, or facility and number, `077,30211`. None of this is guessed at when a card pays: it
-//! only helps a person to find the row that was meant.
+//! digits, or facility and number, `077,30211`. No sale uses these forms: they only help a person
+//! to find the row that was meant.
 
 use super::ids::CardNo;
 
 /// The last three bytes of a number.
 const LOW: u32 = 0xFF_FFFF;
 
-/// Forms that a person is shown: the first of [`each`]. The others only tell that two numbers are
-/// alike.
+/// Forms that a person is shown: the first of [`each`]. The other forms only serve to compare two
+/// numbers.
 pub(crate) const LIKELY: usize = 3;
 
-/// Tells each other form of a card's number, with words for it: what "the form is". Numbers beyond
-/// 32 bits have none.
+/// Calls the function with each other form of a card's number and a phrase that describes it.
+/// Numbers beyond 32 bits have no other form.
 pub fn each(card: CardNo, found: impl FnMut(CardNo, &'static str)) {
     first(card, usize::MAX, found);
 }
 
-/// The same of the first `count` forms.
+/// As [`each`], for the first `count` forms.
 pub fn first(card: CardNo, count: usize, mut found: impl FnMut(CardNo, &'static str)) {
     let Ok(value) = u32::try_from(card.value()) else { return };
     let reversed = value.swap_bytes();
@@ -50,7 +50,7 @@ pub fn wiegand(value: u32) -> (u32, u32) {
     ((value & LOW) >> 16, value & 0xFFFF)
 }
 
-/// Facility and number, one behind the other: 077,30211 as 7730211.
+/// Facility and number, one after the other: 077,30211 as 7730211.
 fn printed(value: u32) -> u32 {
     let (facility, number) = wiegand(value);
     facility * 100_000 + number
@@ -62,7 +62,7 @@ fn hexadecimal_as_decimal(value: u32) -> Option<u32> {
     nibbles.into_iter().try_fold(0_u32, |sum, nibble| (nibble < 10).then(|| sum * 10 + nibble))
 }
 
-/// Whether two numbers may be one card's, and how the one is seen in the other.
+/// Whether two numbers may be the same card's, and by which form.
 pub fn alike(one: CardNo, other: CardNo) -> Option<&'static str> {
     let mut how = None;
     let mut look = |from: CardNo, to: CardNo| {

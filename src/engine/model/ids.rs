@@ -1,8 +1,8 @@
 //! Numbers and names as devices send them: digits with their width kept, short texts.
 //!
 //! Numbers compare by value, so `2` and `00002` are one machine, and echo as they were received
-//! (protocol.md, *Field formats*). None of them is ever computed with, save the frame number's
-//! distance.
+//! (protocol.md, *Field formats*). No calculation uses them, except the distance of two frame
+//! numbers.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
@@ -12,20 +12,20 @@ use super::digits::number;
 use super::text::{Text, TooLong};
 
 /// A device's hardware serial: 10 digits, or 16 hexadecimal in sibling products; at most 20
-/// characters. Kept as it was written, and compared without regard to the case of ASCII letters: a
-/// label says `0A1B` where a frame says `0a1b`.
+/// characters. Kept as written and compared without regard to the case of ASCII letters: a label
+/// may say `0A1B` and a frame `0a1b`.
 #[derive(Clone, Copy)]
 pub struct Serial(Text<20>);
 
 impl Serial {
-    /// As it was written.
+    /// As written.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// Whether a device's field is this serial.
+    /// Whether a field of a frame is this serial.
     pub fn is(&self, field: &[u8]) -> bool {
-        // Mostly it is the same to the letter, and that is seen faster.
+        // The fast path: nearly always all bytes are equal.
         self.0.as_bytes() == field || self.0.as_bytes().eq_ignore_ascii_case(field)
     }
 }
@@ -74,12 +74,12 @@ impl fmt::Debug for Serial {
 
 /// An account's name. At most 24 bytes of UTF-8.
 ///
-/// It is either the table's, a text such as a student or staff number (编号), or a card's own:
-/// [`OWN_MARK`] and the card's ten digits ([`CardNo::own_account`]). The table's never begin with
-/// the mark, so the two never meet, whatever numbers people choose.
+/// It is either an account of the table, such as a student or staff number (编号), or a card's own:
+/// [`OWN_MARK`] and the card's ten digits ([`CardNo::own_account`]). An account of the table never
+/// begins with the mark, so the two kinds never share a name.
 pub type AccountId = Text<24>;
 
-/// What a card's own account begins with, and no other.
+/// The first character of a card's own account, and of no other.
 pub(crate) const OWN_MARK: char = '@';
 
 /// Whether an account is a card's own.
@@ -90,8 +90,8 @@ pub(crate) fn is_own_account(account: &str) -> bool {
 /// Digits of the longest numbers that devices send.
 pub(crate) const DIGITS_MAX: usize = 10;
 
-/// One to ten decimal digits, their width kept, and the number that they are: it is asked for far
-/// more often than it is read.
+/// One to ten decimal digits with their width, and their value, which is read far more often than
+/// parsed.
 #[derive(Clone, Copy)]
 struct Digits {
     value: u64,
@@ -107,7 +107,7 @@ impl Digits {
         Some(Self { value, bytes, len: text.len() as u8 })
     }
 
-    /// With `len` digits; the number must not have more.
+    /// The number with `len` digits; `value` must not have more.
     fn of(value: u64, len: u8) -> Self {
         let mut bytes = [b'0'; DIGITS_MAX];
         let mut rest = value;
@@ -141,7 +141,7 @@ macro_rules! digits_type {
                 self.0.as_bytes()
             }
 
-            /// The digits as received, with something behind them, and how many there are.
+            /// The digits as received, padded to a fixed array, and their count.
             pub const fn as_array(&self) -> (&[u8; DIGITS_MAX], usize) {
                 (&self.0.bytes, self.0.len as usize)
             }
@@ -217,7 +217,8 @@ impl FrameSeq {
         Self(Digits::of(u64::from(value), 5))
     }
 
-    /// Whether this frame was sent before `other`, counting modulo 65,536 (design.md, section 10).
+    /// Whether this frame was sent before `other`; frame numbers count modulo 65,536 (design.md,
+    /// section 10).
     pub fn is_behind(&self, other: &Self) -> bool {
         let distance = self.value().wrapping_sub(other.value()) & 0xFFFF;
         distance >= 0x8000
@@ -242,7 +243,7 @@ impl CardNo {
         Self(Digits { bytes, len: 10, ..self.0 })
     }
 
-    /// The card's own account: where no table names another.
+    /// The card's own account, which it has unless the table names another.
     ///
     /// # Panics
     /// Never: a mark and ten digits fit an account's 24 bytes.
@@ -253,7 +254,7 @@ impl CardNo {
         account
     }
 
-    /// The number for a log: its last four digits.
+    /// The number for a log, with only its last four digits.
     pub fn masked(&self) -> Masked {
         Masked(self.value())
     }
@@ -286,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_card_s_own_account_is_no_account_of_a_table() {
+    fn a_card_s_own_account_is_never_an_account_of_a_table() {
         let card = CardNo::parse(b"88").expect("digits");
         assert_eq!(card.own_account().as_str(), "@0000000088");
         for other in ["0000000088", "S001", "@88", "@00000000088", "@000000008x", "", "@", "\u{ff20}0000000088"] {
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_number_is_behind_across_the_wrap() {
+    fn a_frame_number_is_before_another_across_the_wrap() {
         let seq = |value| FrameSeq::from_value(value);
         assert!(seq(9).is_behind(&seq(10)));
         assert!(!seq(10).is_behind(&seq(10)));

@@ -1,6 +1,6 @@
-//! The values everything else speaks in: money, numbers, times, entries, cards and rules.
+//! The values that all rooms share: money, numbers, times, entries, cards and rules.
 //!
-//! No module here does IO, reads a clock or knows the wire or the ledger's text. Each type carries
+//! No module here does IO, reads a clock or knows the wire or the ledger's text. Each type keeps
 //! its rule: a value that exists is valid.
 
 pub mod card;

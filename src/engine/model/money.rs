@@ -12,12 +12,12 @@ use super::digits::{Decimal, number, pair};
 /// An amount asked for or allowed: never negative, at most 9,999,999.99 yuan (design.md, section
 /// 6).
 ///
-/// In memory it is one fen more: a limit that a card does not have takes no room of its own.
+/// In memory it is one fen more, never zero, so that an `Option` of it takes no more room.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(NonZeroU32);
 
 impl Money {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(NonZeroU32::MIN);
     /// The largest amount a frame may ask for.
     pub const MAX: Self = Self(NonZeroU32::new(1_000_000_000).expect("it is above zero"));
@@ -79,13 +79,13 @@ impl fmt::Display for Money {
     }
 }
 
-/// A signed sum: what an account holds, or an entry's effect on it. Below zero when an offline sale
-/// was recorded that the card could not cover, or within a credit.
+/// A signed amount: an account's balance, or an entry's effect on it. A balance is below zero
+/// within a credit, or after an offline sale that the card could not cover.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Balance(i64);
 
 impl Balance {
-    /// Nothing.
+    /// Zero.
     pub const ZERO: Self = Self(0);
 
     /// From fen.
@@ -111,7 +111,7 @@ impl Balance {
         if yuan.is_empty() || yuan.len() > 15 || fraction.is_empty() || fraction.len() > 2 {
             return None;
         }
-        // What a 32-bit processor reads at its own width, and what is before that.
+        // Split so that a 32-bit processor reads the last digits at its own width.
         let (high, low) = yuan.split_at(yuan.len().saturating_sub(9));
         let high = if high.is_empty() { 0 } else { number(high)? };
         let fraction = pair(fraction[0], *fraction.get(1).unwrap_or(&b'0'))?;

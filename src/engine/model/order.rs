@@ -1,9 +1,9 @@
-//! What an operator orders: money at a desk, a card's state, a door (design.md, sections 3 and 7).
+//! Orders of an operator: money at a desk, a card's state, a door (design.md, sections 3 and 7).
 //!
-//! An order says who gives it, and has a name: a key of its own, or what a file is for, the card
-//! and a count. The same order under the same name again gets the first result and does nothing,
-//! also after a restart; another one is refused. The control socket reads orders, the server obeys
-//! them, the ledger keeps them.
+//! An order says who gives it, and has a name: its own key, or the file's purpose, the card and a
+//! count. The same order with the same name gets the first result again and does nothing, also
+//! after a restart; another order with that name is refused. The control socket reads orders, the
+//! server obeys them, the ledger keeps them.
 
 use super::card::Mark;
 use super::entry::{EntrySeq, Kind};
@@ -12,7 +12,7 @@ use super::money::{Balance, Money};
 use super::text::Text;
 use crate::engine::limits::NAME_LEN_MAX;
 
-/// Who orders: a name as people know it, at most 32 bytes of UTF-8.
+/// The operator's name as people know it, at most 32 bytes of UTF-8.
 pub type Operator = Text<32>;
 
 /// A key that a person or a program gave an order, at most 40 bytes of printable ASCII without
@@ -34,25 +34,25 @@ pub type Note = Text<96>;
 pub struct Order {
     /// What is to be done.
     pub act: Act,
-    /// What makes it done once.
+    /// The name by which it is done only once.
     pub key: Key,
-    /// Who is believed to hold the card; empty: whoever does.
+    /// The expected holder's name; empty: it is not checked.
     pub holder: Holder,
-    /// Who orders it.
+    /// The operator.
     pub by: Operator,
     /// Why.
     pub note: Note,
 }
 
-/// What makes an order done once.
+/// The name by which an order is done only once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// A key of its own.
+    /// Its own key.
     Own(KeyText),
-    /// A row of a file: it is named by this, its command and its card (design.md, section 8). So it
-    /// is the same row wherever it stands in the file, and however the file was saved.
+    /// A row of a file, named by this, its command and its card (design.md, section 8). So it stays
+    /// the same row if the file is sorted or saved again.
     For {
-        /// What the file is for.
+        /// The file's purpose.
         name: Purpose,
         /// Which of the card's rows it is, from 1.
         nth: u32,
@@ -68,7 +68,7 @@ pub fn is_purpose(text: &str) -> bool {
     (1..=40).contains(&text.len()) && text.chars().all(|character| may_be(character) && !is_wide(character))
 }
 
-/// Which way money comes or goes.
+/// The kind of a movement of money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// 充值: paid in by the holder. Above zero.
@@ -92,7 +92,7 @@ impl Way {
         }
     }
 
-    /// What is booked of what is given.
+    /// The amount to book for the amount ordered.
     pub fn booked(self, amount: Balance, uses: i32) -> (Balance, i32) {
         match self {
             Self::PayOut => (-amount, uses.saturating_neg()),
@@ -115,14 +115,15 @@ pub enum Act {
         /// Meals; 0 where money is meant.
         uses: i32,
     },
-    /// Undoes a sale, whole or in part: never more than the sale in all.
+    /// Undoes a sale in whole or in part; all voids of a sale together never exceed it.
     Void {
         /// The sale's entry.
         sale: EntrySeq,
-        /// `None`: what is left of it.
+        /// `None`: all that is not yet undone.
         amount: Option<Money>,
     },
-    /// Sets a mark on a card, or ends one: the strictest of the marks and the table's word holds.
+    /// Sets a mark on a card, or ends one. The strictest of the marks and the table's status
+    /// applies.
     Mark {
         /// The card.
         card: CardNo,
@@ -136,15 +137,15 @@ pub enum Act {
         /// The card that follows it, in the table or not yet.
         new: CardNo,
     },
-    /// Puts a card on another account. From its own account (`@…`) all that it holds comes along;
-    /// what a shared one holds stays there.
+    /// Puts a card on another account. Balance and uses of the card's own account (`@…`) move with
+    /// it; those of an account of the table stay there.
     Account {
         /// The card.
         card: CardNo,
         /// The account, of the table's kind.
         account: AccountId,
     },
-    /// Gives an account another name: all that it holds and every card of it come along.
+    /// Gives an account another name. Its balance, its uses and its cards move to that name.
     Rename {
         /// Its name.
         old: AccountId,
@@ -188,12 +189,12 @@ impl Act {
     }
 }
 
-/// An order that was done, now or before.
+/// The result of an order that was done, now or before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
     /// Its entry.
     pub seq: EntrySeq,
-    /// Whether it was done before, and now nothing.
+    /// Whether it was done before, so that nothing was done now.
     pub is_again: bool,
     /// The account that it moved, and what it held then.
     pub account: Option<(AccountId, Balance, i32)>,

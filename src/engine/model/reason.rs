@@ -8,7 +8,7 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name,)* }
 
         impl Reason {
-            /// All of them, in the ladder's order.
+            /// All reasons, in the ladder's order.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// The stable word that ledger, log and configuration use.
@@ -30,7 +30,7 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// A known code, seq and machine, and another field that cannot be read.
+    /// Code, seq and machine are readable, another field is not.
     Malformed "malformed" "数据错误"
     /// Quarantine: the device is not registered.
     UnknownDevice "unknown-device" "设备未登记"
@@ -38,11 +38,11 @@ reasons! {
     MachineClash "machine-clash" "机号重复"
     /// The frame of a sale that was voided as a whole, sent again.
     Voided "voided" "已撤销"
-    /// No room in the ledger, or in a table; sales only.
+    /// The ledger or a table is full; sales only.
     Full "full" "存储已满"
     /// The table has no such card.
     UnknownCard "unknown-card" "未登记卡"
-    /// The card has ended.
+    /// The card is closed.
     Closed "closed" "此卡已注销"
     /// The card is reported lost.
     Lost "lost" "此卡已挂失"
@@ -54,7 +54,7 @@ reasons! {
     Expired "expired" "已过期"
     /// The device does not serve this card's groups.
     Group "group" "本机不可用"
-    /// Outside every period that holds here for this card.
+    /// Outside every meal period of this device for this card.
     Period "period" "不在消费时段"
     /// The card's sales in this period of this day are used up.
     PeriodUses "period-uses" "本餐次数已满"
@@ -68,7 +68,7 @@ reasons! {
     Uses "uses" "次数不足"
     /// The balance and the credit do not cover it.
     Balance "balance" "余额不足"
-    /// A scanned code that is no card's.
+    /// No card has the scanned code.
     ForeignCode "foreign-code" "暂不支持此码"
     /// No section of the configuration names this door.
     NoDoor "no-door" "此门未设置"
@@ -84,7 +84,7 @@ reasons! {
     Replay "replay" "请重新刷卡"
 }
 
-/// What a display says of a card that no rule refuses.
+/// A display's words for a card that no rule refuses.
 pub(crate) const CARD_OK_TEXT: &str = "卡可正常使用";
 
 #[cfg(test)]

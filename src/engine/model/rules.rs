@@ -1,6 +1,6 @@
-//! What the operator configured, as values the decisions use (design.md, sections 4 and 6).
+//! The operator's configuration, as values for the decisions (design.md, sections 4 and 6).
 //!
-//! Made by `config`, installed whole at start and at a reload, read by everyone after that.
+//! `config` makes it; it is installed whole at start and at a reload.
 
 use core::net::Ipv4Addr;
 
@@ -10,27 +10,27 @@ use super::money::Money;
 use super::reason::Reason;
 use super::time::{Date, TimeOfDay};
 
-/// What happens to a device that no section registers.
+/// How a device that no section registers is treated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownDevices {
     /// It is served like any other.
     #[default]
     Serve,
-    /// 001 and a refusal; no money, no door, no 011.
+    /// It gets a 001 and a refusal; no money, no door, no 011.
     Quarantine,
 }
 
 /// When the wall clock is believed (design.md, section 11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockTrust {
-    /// Unless it is behind the ledger or the program.
+    /// Believed, unless it is behind the ledger or the program's build date.
     #[default]
     Trust,
-    /// And only once the kernel was synchronized in this boot.
+    /// As `Trust`, but only after the kernel was synchronized in this boot.
     Ntp,
 }
 
-/// The names that groups (or places) have in the configuration: a bit each, in order of appearance.
+/// The names of groups (or places) in the configuration: one bit each, in order of appearance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names(Vec<String>);
 
@@ -52,12 +52,12 @@ impl Names {
         self.0.iter().position(|known| known == name).map_or(GroupSet(0), |bit| GroupSet(1 << bit))
     }
 
-    /// How many names there are.
+    /// The number of names.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no names.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -68,7 +68,7 @@ impl Names {
     }
 }
 
-/// Which kind of device a section says it is.
+/// The kind of device that a section configures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceKind {
     /// 消费机.
@@ -91,9 +91,9 @@ impl DeviceKind {
 /// `config device`: a registered device.
 #[derive(Clone, Debug)]
 pub struct DeviceRule {
-    /// Belongs to this device alone.
+    /// The machine number; no other device has it.
     pub machine: MachineNo,
-    /// For people, and `$device` on displays: UTF-8 and GBK.
+    /// For people, and `$device` on displays.
     pub name: String,
     /// `name` as a display shows it.
     pub name_gbk: Vec<u8>,
@@ -101,9 +101,9 @@ pub struct DeviceRule {
     pub serial: Option<Serial>,
     /// The address it must send from.
     pub address: Option<Ipv4Addr>,
-    /// What it is.
+    /// Terminal or board.
     pub kind: DeviceKind,
-    /// Chooses the periods that hold here.
+    /// The places whose periods apply here.
     pub places: GroupSet,
     /// Only cards of one of these may pay here; empty: every card.
     pub groups: GroupSet,
@@ -112,19 +112,19 @@ pub struct DeviceRule {
 /// `config period`: a meal period.
 #[derive(Clone, Debug)]
 pub struct Period {
-    /// What the ledger's `period=` says. At most 24 bytes.
+    /// Its name, as in the ledger's `period=`. At most 24 bytes.
     pub name: AccountId,
     /// Inclusive.
     pub from: TimeOfDay,
     /// Exclusive; not later than `from`: it crosses midnight.
     pub to: TimeOfDay,
-    /// Where it holds; empty: everywhere.
+    /// The places where it applies; empty: everywhere.
     pub places: GroupSet,
-    /// Whom it holds for; empty: everyone.
+    /// The groups that it applies to; empty: every card.
     pub groups: GroupSet,
-    /// Sales of a card in this period of one day; 0: no limit.
+    /// Most sales of a card in this period of one day; 0: no limit.
     pub uses_max: u32,
-    /// What count mode takes from the balance; `None`: one use.
+    /// The amount that count mode takes from the balance; `None`: it takes one use.
     pub price: Option<Money>,
 }
 
@@ -135,7 +135,7 @@ pub struct DoorRule {
     pub machine: MachineNo,
     /// The door or relay on it.
     pub door: u32,
-    /// Whose cards; empty: every valid card.
+    /// The groups whose cards it admits; empty: every valid card.
     pub groups: GroupSet,
     /// Inclusive.
     pub from: TimeOfDay,
@@ -145,7 +145,7 @@ pub struct DoorRule {
     pub days: u8,
     /// Whether the card's PIN must follow.
     pub card_pin: bool,
-    /// Opens without a card.
+    /// The door's own PIN, which opens without a card.
     pub open_pin: Option<Pin>,
     /// The same card again within this many seconds is refused; 0: never.
     pub passback_s: u32,
@@ -249,10 +249,10 @@ impl Network {
     }
 }
 
-/// Everything decisions depend on besides cards and book.
+/// All that decisions depend on besides cards and book.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    /// Sources that are heard; empty: all.
+    /// Networks whose frames are accepted; empty: all.
     pub allow: Vec<Network>,
     /// What happens to devices that no section registers.
     pub unknown_devices: UnknownDevices,
@@ -260,32 +260,32 @@ pub struct Rules {
     pub clock: ClockTrust,
     /// When the business day begins.
     pub day_start: TimeOfDay,
-    /// How far a device's clock may be off before 003.
+    /// Seconds that a device's clock may be off before it gets a 003.
     pub clock_tolerance_s: u32,
-    /// Before the first resend; doubled for each further one.
+    /// Time before the first resend; doubled for each further one.
     pub resend_first_ms: u32,
-    /// Resends at most.
+    /// Most resends.
     pub resend_max: u8,
     /// A 050 older than this is never sent again.
     pub door_ttl_ms: u32,
     /// Whether a 109 gets a 001.
     pub ack_109: bool,
-    /// A sale in doubt tried again within this is the same sale; 0: never.
+    /// A sale in doubt that is tried again within this time is the same sale; 0: never.
     pub same_sale_s: u32,
-    /// A 105 this near to a sale in doubt is that sale; 0: never.
+    /// A 105 within this time of a sale in doubt is that sale; 0: never.
     pub offline_match_s: u32,
-    /// A larger 105 is not booked but listed.
+    /// A 105 above this amount is listed, not booked.
     pub offline_max: Money,
     /// How long a machine number stays with the device that last used it.
     pub clash_window_s: u32,
-    /// So many wrong PINs of a card at a door, or of a door, within a minute stop them for a
-    /// minute; 0: never.
+    /// After this many wrong PINs within a minute, of a card at a door or of a door, PINs there are
+    /// refused for a minute; 0: never.
     pub pin_tries: u32,
-    /// Frames a second from one address; 0: no limit.
+    /// Frames per second from one address; 0: no limit.
     pub rate_source: u32,
-    /// Frames a second from all; 0: no limit.
+    /// Frames per second from all addresses; 0: no limit.
     pub rate_total: u32,
-    /// Registered devices, at most one a machine number.
+    /// Registered devices, at most one per machine number.
     pub devices: Vec<DeviceRule>,
     /// Meal periods, in the file's order.
     pub periods: Vec<Period>,

@@ -1,15 +1,15 @@
-//! Short texts that live where they stand.
+//! Short texts stored in place, without allocation.
 
 use core::fmt::{self, Write as _};
 use core::ops::Deref;
 
 use crate::engine::{gbk, words};
 
-/// A short text of at most `N` bytes (`N` ≤ 255) that lives where it stands.
+/// A short text of at most `N` bytes (`N` ≤ 255), stored in place.
 ///
-/// It is kept as bytes that are UTF-8: that is looked at where it is made, and where it is read as
-/// a `str`, which no sale does. What is behind its end is zero, so that two texts are compared and
-/// copied at the machine's width; the order of fields makes theirs that of `str`.
+/// Its bytes are UTF-8: this is checked when it is made and when it is read as a `str`, which no
+/// sale does. The bytes after its end are zero, so that texts are compared and copied a machine
+/// word at a time. The order of the fields makes texts compare as `str` does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text<const N: usize> {
     bytes: [u8; N],
@@ -31,7 +31,7 @@ impl<const N: usize> Text<N> {
         Some(text)
     }
 
-    /// Takes bytes; `None` if they are more than `N`, or no UTF-8.
+    /// Takes bytes; `None` if they are more than `N`, or not UTF-8.
     pub fn from_utf8(bytes: &[u8]) -> Option<Self> {
         if is_utf8(bytes) { Self::of_utf8(bytes) } else { None }
     }
@@ -51,12 +51,12 @@ impl<const N: usize> Text<N> {
         self.len as usize
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Adds a text, whole or not at all.
+    /// Adds the whole text, or nothing.
     ///
     /// # Errors
     /// If there is no room for it.
@@ -76,7 +76,7 @@ impl<const N: usize> Text<N> {
     }
 }
 
-/// A text is too long for its place.
+/// The error of a text that is too long for its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong;
 
@@ -132,12 +132,12 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
-/// A value that may be a card's number, or hold one, for a message or the log: of its digits the
-/// last four, whatever stands around them.
+/// For a message or the log: a value that may be or contain a card's number. Shows only the last
+/// four of its digits, whatever surrounds them.
 ///
-/// Every value that a person typed reaches people so. [`HiddenAccount`] is for accounts, which may
-/// be called as cards are, and [`CardNo::masked`](super::CardNo::masked) for what is known to be a
-/// card's number.
+/// Every value that a person typed is shown like this. [`HiddenAccount`] is for accounts, whose
+/// names may look like card numbers; [`CardNo::masked`](super::CardNo::masked) is for known card
+/// numbers.
 pub struct Hidden<'a>(pub &'a str);
 
 impl fmt::Display for Hidden<'_> {
@@ -150,7 +150,7 @@ impl fmt::Display for Hidden<'_> {
             let is_hidden = next.is_numeric() && left > SHOWN;
             left -= usize::from(next.is_numeric());
             match (is_hidden, is_marked) {
-                // One mark for as many digits as there are.
+                // One `****` replaces any number of digits.
                 (true, true) => (),
                 (true, false) => f.write_str(MARK)?,
                 (false, _) => f.write_char(next)?,
@@ -162,12 +162,12 @@ impl fmt::Display for Hidden<'_> {
 }
 
 /// An account for a message or the log: as [`Hidden`] if it may be a card's number, as a card's own
-/// is; a name such as `S2024001` stays whole.
+/// account is. A name such as `S2024001` is shown whole.
 pub struct HiddenAccount<'a>(pub &'a str);
 
 impl fmt::Display for HiddenAccount<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// With a letter beside them fewer digits are no card's number.
+        /// With a letter beside them, fewer digits than this are not a card's number.
         const DIGITS_MIN: usize = 8;
         let has_letter = self.0.chars().any(char::is_alphabetic);
         let digits = self.0.chars().filter(|next| next.is_numeric()).count();
@@ -175,13 +175,13 @@ impl fmt::Display for HiddenAccount<'_> {
     }
 }
 
-/// A device's raw text for the log: of a number that is long enough for a card's, the last four
+/// A device's raw text for the log: a number long enough for a card's shows only its last four
 /// digits.
 pub struct Unnumbered<'a>(pub &'a str);
 
 impl fmt::Display for Unnumbered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Shorter ones are machines, frames, amounts and parts of times.
+        /// Shorter numbers are machines, frames, amounts and parts of times.
         const DIGITS_MIN: usize = 7;
         const SHOWN: usize = 4;
         let mut rest = self.0;
@@ -199,13 +199,13 @@ impl fmt::Display for Unnumbered<'_> {
     }
 }
 
-/// Whether the bytes are UTF-8. Nearly all are printable ASCII, and that is seen faster.
+/// Whether the bytes are UTF-8. Nearly all are printable ASCII, which is checked first because it
+/// is faster.
 pub(super) fn is_utf8(bytes: &[u8]) -> bool {
     words::is_printable(bytes) || core::str::from_utf8(bytes).is_ok()
 }
 
-/// Takes a device's bytes as a text: `None` if it is longer than `N` or holds anything but
-/// printable ASCII.
+/// Takes a device's bytes as a text: `None` if it is longer than `N` or not printable ASCII.
 pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
     if !words::is_printable(bytes) {
         return None;
@@ -213,8 +213,8 @@ pub fn text_from<const N: usize>(bytes: &[u8]) -> Option<Text<N>> {
     Text::of_utf8(bytes)
 }
 
-/// Takes whatever a device sent as a text for a person's terminal: what is not printable ASCII
-/// becomes `?`, what is beyond `N` is left out.
+/// Makes a text for a person's terminal of any bytes: a byte that is not printable ASCII becomes
+/// `?`, and bytes beyond `N` are left out.
 pub(crate) fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
     let bytes = &bytes[..bytes.len().min(N)];
     if let Some(text) = text_from(bytes) {
@@ -228,9 +228,9 @@ pub(crate) fn text_from_lossy<const N: usize>(bytes: &[u8]) -> Text<N> {
     text
 }
 
-/// Takes whatever a device sent as a text of the ledger: GBK becomes UTF-8, control characters
-/// stay, for the ledger has escapes for them; what is no GBK, and a zero byte, which no line holds,
-/// becomes `?`; what is beyond `N` is left out.
+/// Makes a text for the ledger of any bytes: GBK becomes UTF-8. Control characters stay, since the
+/// ledger escapes them. Invalid GBK and zero bytes, which no line may hold, become `?`. Text beyond
+/// `N` is left out.
 pub fn text_of_gbk<const N: usize>(bytes: &[u8]) -> Text<N> {
     if let Some(text) = text_from(bytes) {
         return text;

@@ -15,13 +15,13 @@ use crate::engine::index::fnv1a;
 pub struct Mono(pub u64);
 
 impl Mono {
-    /// The time `ms` milliseconds later.
+    /// This time plus `ms` milliseconds.
     #[must_use]
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
     }
 
-    /// Milliseconds since `earlier`; 0 if that lies ahead.
+    /// Milliseconds since `earlier`; 0 if that is later.
     pub const fn ms_since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -32,7 +32,7 @@ impl Mono {
 pub struct Wall(pub i64);
 
 impl Now {
-    /// The wall time of a monotonic one that lies behind, as today's clock would have shown it.
+    /// The wall time of an earlier monotonic time, reckoned from the present wall clock.
     pub(crate) fn stamp_of(&self, at: Mono) -> Stamp {
         let ago = i64::try_from(self.mono.ms_since(at)).unwrap_or(i64::MAX);
         Stamp { wall: Wall(self.stamp.wall.0.saturating_sub(ago)), ..self.stamp }
@@ -46,7 +46,7 @@ impl Wall {
     }
 }
 
-/// A wall time with the zone's offset then: what the ledger's second column holds.
+/// A wall time with the zone's offset at that time: the ledger's second column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// The instant.
@@ -99,14 +99,14 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// What the world's clocks say as a datagram or a deadline is handled.
+/// The clocks' readings when a datagram or a deadline is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// Drives timers.
     pub mono: Mono,
     /// Stamps records.
     pub stamp: Stamp,
-    /// Whether the kernel says that its clock is disciplined (adjtimex); `false` where nobody
+    /// Whether the kernel says that its clock is synchronized (adjtimex); `false` if it was not
     /// asked.
     pub synchronized: bool,
 }
@@ -117,7 +117,7 @@ pub struct Now {
 pub struct Civil(pub i64);
 
 impl Civil {
-    /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is no date that a calendar has.
+    /// Reads `YYYY-MM-DD HH:MM:SS`; `None` if it is not a date of the calendar.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (date, [b' ', time @ ..]) = text.split_first_chunk()? else { return None };
         if date[4] != b'-' {
@@ -137,18 +137,18 @@ impl Civil {
         TimeOfDay(u32::try_from(self.0.rem_euclid(86_400)).expect("a day has 86,400 seconds"))
     }
 
-    /// The time `seconds` earlier.
+    /// This time minus `seconds`.
     #[must_use]
     pub const fn minus_s(self, seconds: i64) -> Self {
         Self(self.0.saturating_sub(seconds))
     }
 
-    /// Seconds between the two, whichever is later.
+    /// Seconds between the two, in either order.
     pub(crate) const fn distance_s(self, other: Self) -> u64 {
         self.0.abs_diff(other.0)
     }
 
-    /// Stands for it: see [`DeviceTime::mark`].
+    /// Its fingerprint: see [`DeviceTime::mark`].
     pub const fn mark(self) -> u64 {
         self.0.cast_unsigned()
     }
@@ -169,7 +169,7 @@ impl fmt::Display for Civil {
 /// A change of a zone's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoneChange {
-    /// Its first second, since 1970-01-01 00:00:00 UTC.
+    /// When it takes effect, in seconds since 1970-01-01 00:00:00 UTC.
     pub at_s: i64,
     /// Seconds east of UTC until then.
     pub before_s: i32,
@@ -177,26 +177,26 @@ pub struct ZoneChange {
     pub after_s: i32,
 }
 
-/// All changes of a zone's offset that may matter, the oldest first. What holds: an offset is less
-/// than a day, and two changes are more than two days apart. A zone that never changes has none.
+/// All changes of a zone's offset that may matter, the oldest first. *Invariants:* an offset is
+/// less than a day, and two changes are more than two days apart. A zone that never changes has
+/// none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ZoneChanges(Vec<ZoneChange>);
 
 impl ZoneChanges {
-    /// Takes them in their order.
+    /// Takes changes in ascending order.
     pub fn new(changes: Vec<ZoneChange>) -> Self {
         assert!(changes.is_sorted_by_key(|change| change.at_s), "the oldest first");
         Self(changes)
     }
 
-    /// The instants, in seconds since 1970, at which a clock on the wall shows this: two where
-    /// clocks go back, the earlier first. Where they go forward it is never shown: the instant at
-    /// which a clock that nobody has changed yet shows it. `offset_s` is the offset of a zone that
-    /// never changes.
+    /// The instants, in seconds since 1970, at which a clock on the wall shows this: two if clocks
+    /// are set back, the earlier first. If clocks skip this time, the instant at which an unchanged
+    /// clock shows it. `offset_s` is the offset of a zone that never changes.
     pub(crate) fn readings(&self, civil: Civil, offset_s: i32) -> Readings {
         let at = |offset_s: i32| civil.0.saturating_sub(i64::from(offset_s));
-        // No offset is a day, so only a change within a day of the civil time, read as UTC, can
-        // matter.
+        // An offset is less than a day, so only a change within a day of the civil time, read as
+        // UTC, matters.
         let next = self.0.partition_point(|change| change.at_s <= civil.0.saturating_sub(86_400));
         let before = |change: &ZoneChange| change.before_s;
         let Some(change) = self.0.get(next).filter(|change| change.at_s < civil.0.saturating_add(86_400)) else {
@@ -211,7 +211,7 @@ impl ZoneChanges {
         }
     }
 
-    /// Seconds between two civil times, by those of their readings that are nearest.
+    /// Seconds between two civil times: the least distance of their readings.
     pub(crate) fn distance_s(&self, one: Civil, other: Civil, offset_s: i32) -> u64 {
         let others = self.readings(other, offset_s);
         let distances =
@@ -277,7 +277,7 @@ impl Date {
         Self(self.0.saturating_sub(1))
     }
 
-    /// `YYYY-MM-DD`; `None` if the year has not four digits.
+    /// `YYYY-MM-DD`; `None` if the year does not have four digits.
     pub fn text(self) -> Option<DateText> {
         let (year, month, day) = self.year_month_day();
         let year = u32::try_from(year).ok().filter(|year| *year <= 9999)?;
@@ -353,10 +353,10 @@ impl fmt::Display for TimeOfDay {
 /// Bytes that are kept of a device's time.
 const DEVICE_TIME_LEN_MAX: usize = 32;
 
-/// A time as a device sent it, and what it means if it is a date at all.
+/// A time as a device sent it, and its value if it is a valid date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceTime {
-    /// As received, as far as the ledger can hold it.
+    /// As received, cut to the ledger's length.
     pub raw: Text<DEVICE_TIME_LEN_MAX>,
     /// `None` if `raw` is no valid `YYYY-MM-DD HH:MM:SS`. A valid date may still be absurd.
     pub civil: Option<Civil>,
@@ -365,7 +365,7 @@ pub struct DeviceTime {
 impl DeviceTime {
     /// Takes any bytes.
     pub fn new(bytes: &[u8]) -> Self {
-        // A blank where it is cut would be none of the field's any more once it is sent on.
+        // A blank at the cut end would be trimmed by whoever reads the field next.
         let held = bytes[..bytes.len().min(DEVICE_TIME_LEN_MAX)].trim_ascii_end();
         Self { raw: text_of_gbk(held), civil: Civil::parse(bytes) }
     }
@@ -375,8 +375,9 @@ impl DeviceTime {
         Self { civil: Civil::parse(raw.as_bytes()), raw }
     }
 
-    /// A 64-bit fingerprint of the raw time: equal times have equal ones, and different times, but
-    /// once in 2^64, different ones. A date is written in one way only, so it stands for itself.
+    /// A 64-bit fingerprint of the raw time: equal times have equal fingerprints; different times
+    /// have the same one once in 2^64. A valid date is written in one way only, so its value is its
+    /// fingerprint.
     pub fn mark(&self) -> u64 {
         self.civil.map_or_else(|| fnv1a(self.raw.as_bytes()), Civil::mark)
     }
@@ -389,7 +390,7 @@ fn number(digits: &[u8]) -> Option<i64> {
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar, years 0 to 9999 (Howard
 /// Hinnant, *chrono-compatible low-level date algorithms*, `days_from_civil`).
 fn days_from_civil(year: u32, month: u32, day: u32) -> i32 {
-    // Years begin in March; an era more, so that none is below zero.
+    // Years begin in March. One era is added so that no year is below zero.
     let (year, month) = if month <= 2 { (year + 399, month + 9) } else { (year + 400, month - 3) };
     let day_of_year = (153 * month + 2) / 5 + day - 1;
     let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
@@ -399,7 +400,7 @@ fn days_from_civil(year: u32, month: u32, day: u32) -> i32 {
 /// The inverse of [`days_from_civil`], for any day: year, month, day.
 fn civil_from_days(days: i32) -> (i32, u32, u32) {
     const ERA: i32 = 146_097;
-    // 719,468 days lie between 0000-03-01 and 1970-01-01: four eras and the rest of one.
+    // 719,468 days lie between 0000-03-01 and 1970-01-01: four eras and a part of one.
     let day_of_era = days.rem_euclid(ERA) + (719_468 - 4 * ERA);
     let era = days.div_euclid(ERA) + 4 + day_of_era / ERA;
     let day_of_era = (day_of_era % ERA).cast_unsigned();

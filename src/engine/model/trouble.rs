@@ -1,17 +1,17 @@
-//! The last line of trouble: the log hands it over, status tells it.
+//! The last warning or error: the log provides it, status shows it.
 
 use super::time::Stamp;
 
-/// Bytes kept of the last line of trouble: what an operator needs to know where to look, and little
+/// Bytes kept of the last warning or error: enough for an operator to know where to look, and short
 /// enough for the control socket's answer.
 pub(crate) const TROUBLE_LEN_MAX: usize = 240;
 
-/// The last line of trouble, for status.
+/// The last warning or error, for status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trouble {
-    /// Lines of trouble since the start; 0: there was none, and the rest says nothing.
+    /// Warnings and errors since the start. If 0, the other fields have no meaning.
     pub count: u32,
-    /// Whether it was an error, and not a warning.
+    /// Whether it was an error; otherwise a warning.
     pub is_error: bool,
     /// When it was logged.
     pub at: Stamp,
