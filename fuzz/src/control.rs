@@ -24,9 +24,9 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-use posgate::desk::control::json::{self, Value};
 use posgate::desk::control::request::{self, Request};
 use posgate::desk::control::{Answer, Deferred, Host, Reply, answer};
+use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::engine::model::{Entry, Kind, Mono, Now, Stamp, Wall};
 use posgate::engine::server::{Effects, Origin, Peer, Server, Tables};

@@ -2,5 +2,6 @@
 
 pub mod audit;
 pub mod control;
+pub mod json;
 pub mod status;
 pub mod table;

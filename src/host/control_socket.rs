@@ -28,7 +28,8 @@ use mio::net::{UnixListener, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 
-use crate::desk::control::{Answer, Deferred, Reply, json::Object};
+use crate::desk::control::{Answer, Deferred, Reply};
+use crate::desk::json::Object;
 use crate::engine::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::engine::model::Mono;
 

@@ -10,8 +10,8 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use posgate::desk::control::batch::{self, Row};
-use posgate::desk::control::json::{Object, Value};
 use posgate::desk::control::request::PURPOSE;
+use posgate::desk::json::{Object, Value};
 use posgate::engine::model::Balance;
 use posgate::engine::model::order::is_purpose;
 use posgate::files::problem::{PROBLEMS_SHOWN_MAX, typed};
@@ -263,7 +263,7 @@ fn tell_sum(call: &Call, file: &File, before: &Before) {
     if call.options.has("json") {
         if is_dry {
             let object = Object::ok().flag("dry", true).number("rows", all.rows).text("sum", all.yuan);
-            let object = object.raw("uses", &all.uses.to_string()).number("again", before.count);
+            let object = object.number("uses", all.uses).number("again", before.count);
             say!("{}", object.text("sum_again", before.sum).end());
         }
         return;
@@ -341,7 +341,7 @@ impl Tally {
         let Sum { rows: done, yuan, uses } = self.done;
         if call.options.has("json") {
             let object = Object::ok().number("done", done).number("again", self.again).text("sum", yuan);
-            let object = object.raw("uses", &uses.to_string());
+            let object = object.number("uses", uses);
             say!("{}", object.number("first", first).number("last", last).end());
             return;
         }

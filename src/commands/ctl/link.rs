@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, setsockopt, socket, sockopt};
 use nix::sys::time::{TimeVal, TimeValLike as _};
-use posgate::desk::control::json::{self, Value};
+use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::host::clock::Clock;
 

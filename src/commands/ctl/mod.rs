@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 use nix::unistd::{Uid, User};
-use posgate::desk::control::json::{Object, Value};
 use posgate::desk::control::refusals;
 use posgate::desk::control::request::{CRC, crc_of, is_key};
+use posgate::desk::json::{Object, Value};
 use posgate::engine::model::EntrySeq;
 use posgate::files::config;
 use posgate::files::problem::{nearest, typed};

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 
-use posgate::desk::control::json::{Object, Value};
+use posgate::desk::json::{Object, Value};
 use posgate::desk::table::{Table, padded, printable};
 use posgate::engine::limits::FOUND_MAX;
 use posgate::engine::model::{CardStatus, Entry};
@@ -198,7 +198,7 @@ pub(super) fn with_entries(answer: &Value, entries: Option<&[Entry]>) -> String 
     let Value::Object(members) = answer else { return answer.to_string() };
     let mut object = Object::new();
     for (key, value) in members {
-        object = object.raw(key, &value.to_string());
+        object = object.raw(key, value);
     }
     let Some(entries) = entries else { return object.end() };
     let entries = entries.iter().map(|entry| {

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::json::Json;
-use super::report::Report;
+use super::report::{Report, head_json};
 use super::totals::{Accounts, Sum};
+use crate::desk::json::{Object, string};
 use crate::desk::table::{Table, label, printable};
 use crate::engine::gbk;
 use crate::engine::model::{AccountId, Balance, CardRecord};
@@ -162,35 +162,29 @@ impl Balances {
     }
 
     /// For scripts.
-    pub fn json(&self, report: &Report) -> Json {
+    pub fn json(&self, report: &Report) -> String {
         let row = |row: &Row| {
-            Json::Object(vec![
-                ("account", Json::text(row.account)),
-                ("name", Json::text(&row.name)),
-                ("cards", Json::List(row.cards.iter().map(Json::text).collect())),
-                ("balance", Json::text(row.amount)),
-                ("uses", Json::Number(row.uses)),
-                ("opened", Json::Flag(row.is_opened)),
-            ])
+            Object::new()
+                .text("account", row.account)
+                .text("name", &row.name)
+                .list("cards", row.cards.iter().map(string))
+                .text("balance", row.amount)
+                .number("uses", row.uses)
+                .flag("opened", row.is_opened)
+                .end()
         };
-        Json::Object(vec![
-            ("site", Json::text(&report.site)),
-            ("ledger", Json::text(format_args!("{:016x}", report.ledger))),
-            ("day", Json::optional(report.to)),
-            (
-                "head",
-                Json::Object(vec![
-                    ("seq", report.head.seq.0.into()),
-                    ("crc", Json::text(format_args!("{:08x}", report.head.crc))),
-                ]),
-            ),
-            ("notes", Json::List(report.notes.iter().map(Json::text).collect())),
-            ("total_known", Json::Flag(report.is_total_known)),
-            ("accounts", Json::List(self.rows.iter().map(row).collect())),
-            ("in_ledger", self.in_ledger.json()),
-            ("unopened", self.unopened.json()),
-            ("below_zero", self.overdrawn.json()),
-            ("liability", self.total().json()),
-        ])
+        Object::new()
+            .text("site", &report.site)
+            .text("ledger", format_args!("{:016x}", report.ledger))
+            .text_or_null("day", report.to)
+            .raw("head", head_json(report.head).end())
+            .list("notes", report.notes.iter().map(string))
+            .flag("total_known", report.is_total_known)
+            .list("accounts", self.rows.iter().map(row))
+            .raw("in_ledger", self.in_ledger.json())
+            .raw("unopened", self.unopened.json())
+            .raw("below_zero", self.overdrawn.json())
+            .raw("liability", self.total().json())
+            .end()
     }
 }

@@ -19,7 +19,6 @@ pub mod days;
 pub mod explain;
 pub mod export;
 pub mod filter;
-pub mod json;
 pub mod report;
 pub mod show;
 pub mod source;

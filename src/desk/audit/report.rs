@@ -18,6 +18,8 @@ use crate::ledger::{Head, line};
 
 mod print;
 
+pub(super) use print::head_json;
+
 /// Entries of one list that are kept; more are counted.
 pub const LISTED_MAX: usize = 200;
 

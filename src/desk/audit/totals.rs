@@ -3,8 +3,8 @@
 use core::ops::AddAssign;
 use std::collections::HashMap;
 
-use super::json::Json;
 use super::source::Base;
+use crate::desk::json::Object;
 use crate::engine::model::{AccountId, Balance, Entry, Kind};
 
 /// How many, and what they add up to, with the ledger's signs.
@@ -35,12 +35,8 @@ impl Sum {
     }
 
     /// For scripts.
-    pub fn json(&self) -> Json {
-        Json::Object(vec![
-            ("count", self.count.into()),
-            ("amount", Json::text(self.amount)),
-            ("uses", Json::Number(self.uses)),
-        ])
+    pub fn json(&self) -> String {
+        Object::new().number("count", self.count).text("amount", self.amount).number("uses", self.uses).end()
     }
 }
 

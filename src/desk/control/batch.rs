@@ -9,8 +9,8 @@ use crate::tr;
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::json::Object;
 use super::request::is_key;
+use crate::desk::json::Object;
 use crate::engine::limits::NAMES_KEPT_MIN;
 use crate::engine::model::order::Note;
 use crate::engine::model::{AccountId, Act, Balance, CardNo, Mark, Money, Way};

@@ -1,6 +1,6 @@
 //! What a reload changes, for the operator who asked for it: cards new, gone and changed, figures that do not count.
 
-use super::json::{Object, string};
+use crate::desk::json::{Object, string};
 use crate::engine::model::{AccountId, CardNo, CardRecord};
 use crate::engine::server::{IgnoredAccount, Server};
 

@@ -10,7 +10,6 @@
 
 pub mod batch;
 pub mod changes;
-pub mod json;
 mod orders;
 mod queries;
 pub mod refusals;
@@ -20,13 +19,13 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use crate::desk::json::Object;
 use crate::desk::status::Status;
 use crate::engine::limits::CONTROL_LINE_MAX;
 use crate::engine::model::Now;
 use crate::engine::server::Refused;
 use crate::ledger::Storage;
 use crate::turn::Service;
-use json::Object;
 use request::Request;
 
 /// What becomes of a line.

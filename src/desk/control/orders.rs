@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::json::Object;
+use crate::desk::json::Object;
 use crate::engine::gbk;
 use crate::engine::model::order::{Note, Operator};
 use crate::engine::model::{Act, Balance, CardNo, Done, Entry, EntrySeq, Gone, Key, Kind, MachineNo, Now, Order};

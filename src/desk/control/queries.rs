@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use super::json::{Object, string};
+use crate::desk::json::{Object, string};
 use crate::desk::status::device_state;
 use crate::engine::book::Account;
 use crate::engine::gbk;

@@ -3,7 +3,7 @@
 //! Every command and its fields stand in one table, [`COMMANDS`]: what the reader takes, and what the manual lists. Money is yuan in a
 //! string, numbers of cards, machines and doors are digits in a string, and counts are JSON numbers.
 
-use super::json::{self, Value};
+use crate::desk::json::{self, Value};
 use crate::engine::gbk;
 use crate::engine::limits::NAME_LEN_MAX;
 use crate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose, is_purpose};

@@ -1,12 +1,13 @@
 //! The metrics file: Prometheus' text format 0.0.4, as a textfile collector reads it.
 //!
 //! What always holds: every family has its `# HELP` and `# TYPE` before its samples, which stand together; counters
-//! end in `_total`; what is not known is left out. Samples of devices are bounded by the tables that hold them.
+//! end in `_total`; what is not known is left out. Samples of devices are bounded by the tables that hold them;
+//! a sample is one line, whatever its labels hold. Nothing here allocates.
 
 use core::fmt::{self, Display, Write};
 
 use super::Status;
-use super::text::Metrics;
+use crate::desk::json::Escaped;
 use crate::engine::model::ClockState;
 use crate::engine::server::{Counters, DeviceView, Room};
 
@@ -108,4 +109,77 @@ fn family<T: Display>(
         }
     }
     Ok(())
+}
+
+/// Writes metrics, a family after the other.
+struct Metrics<'a> {
+    out: &'a mut dyn Write,
+}
+
+impl<'a> Metrics<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        Self { out }
+    }
+
+    /// Begins a family: `# HELP` and `# TYPE`. Its samples follow.
+    fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
+        write!(self.out, "# HELP posgate_{name} ")?;
+        write!(Escaped { out: self.out, escape: help_escape }, "{help}")?;
+        write!(self.out, "\n# TYPE posgate_{name} {kind}\n")
+    }
+
+    /// A sample of the family.
+    fn sample(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) -> fmt::Result {
+        write!(self.out, "posgate_{name}")?;
+        for (place, (label, text)) in labels.iter().enumerate() {
+            write!(self.out, "{}{label}=\"", if place == 0 { '{' } else { ',' })?;
+            write!(Escaped { out: self.out, escape: label_escape }, "{text}")?;
+            self.out.write_char('"')?;
+        }
+        writeln!(self.out, "{} {value}", if labels.is_empty() { "" } else { "}" })
+    }
+
+    /// A family of one sample without labels.
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) -> fmt::Result {
+        self.family(name, "gauge", help)?;
+        self.sample(name, &[], value)
+    }
+
+    /// The same, left out if it is not known.
+    fn gauge_if_known(&mut self, name: &str, help: &str, value: Option<impl Display>) -> fmt::Result {
+        value.map_or(Ok(()), |value| self.gauge(name, help, value))
+    }
+}
+
+fn help_escape(next: char, out: &mut dyn Write) -> fmt::Result {
+    match next {
+        '\\' => out.write_str("\\\\"),
+        '\n' => out.write_str("\\n"),
+        _ => out.write_char(next),
+    }
+}
+
+fn label_escape(next: char, out: &mut dyn Write) -> fmt::Result {
+    match next {
+        '"' => out.write_str("\\\""),
+        _ => help_escape(next, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_is_one_line_whatever_its_labels_hold() {
+        let mut out = String::new();
+        let mut metrics = Metrics::new(&mut out);
+        metrics.family("x", "gauge", "One\\two\nthree \"four\"").unwrap();
+        metrics.sample("x", &[("a", &"q\"\\\n"), ("b", &2)], 3).unwrap();
+        metrics.sample("x", &[], 4).unwrap();
+        assert_eq!(
+            out,
+            "# HELP posgate_x One\\\\two\\nthree \"four\"\n# TYPE posgate_x gauge\nposgate_x{a=\"q\\\"\\\\\\n\",b=\"2\"} 3\nposgate_x 4\n"
+        );
+    }
 }

@@ -6,12 +6,10 @@
 //! No card number, PIN or code of a card stands in either.
 
 mod metrics;
-mod text;
 
 use core::fmt::{self, Write};
 
-use text::Json;
-
+use crate::desk::json::Json;
 use crate::engine::model::Trouble;
 use crate::engine::model::rules::UnknownDevices;
 use crate::engine::model::{EntrySeq, Mono, Now, Stamp};
@@ -186,7 +184,7 @@ impl Status<'_> {
 
         // An older copy, until somebody acknowledges it.
         match server.book().rolled_back() {
-            None => json.value("rolled_back", "null")?,
+            None => json.null("rolled_back")?,
             Some((gone, start)) => {
                 json.key("rolled_back")?;
                 json.open('{')?;

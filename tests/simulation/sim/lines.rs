@@ -5,8 +5,8 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use posgate::desk::control::json::{self, Value};
 use posgate::desk::control::{self, Host, Reply};
+use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::engine::model::{Act, Balance, Key, Mark, Now, Order, Way};
 use posgate::ledger::Storage;

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 
 use super::{Candidate, Story, Told, later_ms};
-use crate::desk::audit::json::Json;
 use crate::desk::audit::words;
+use crate::desk::json::{Object, string};
 use crate::desk::table::{label, printable};
 use crate::engine::model::{Balance, Entry, Kind};
 
@@ -155,29 +155,29 @@ impl Story {
     }
 
     /// The same for scripts: one object.
-    pub fn json(&self) -> Json {
+    pub fn json(&self) -> String {
         let entry = &self.told.entry;
         let before = entry.balance.zip(entry.amount).map(|(after, amount)| after - amount);
-        Json::Object(vec![
-            ("site", Json::text(&self.site)),
-            ("ledger", Json::text(format_args!("{:016x}", self.ledger))),
-            ("entry", entry_json(&self.told)),
-            ("asked_about", self.asked_about.as_ref().map_or(Json::Null, entry_json)),
-            ("decided", Json::List(decided(entry).into_iter().map(Json::Text).collect())),
-            ("balance_before", Json::optional(before)),
-            ("balance_after", Json::optional(entry.balance)),
-            ("balance_now", Json::optional(self.now.map(|(balance, _)| balance))),
-            ("opened_by", self.opening.as_ref().map_or(Json::Null, entry_json)),
-            ("about", Json::List(self.about.iter().map(entry_json).collect())),
-            ("confirmation", Json::text(self.confirmation())),
-            ("resent", self.resent().into()),
-            ("chain_holds", Json::Flag(self.told.computed == self.told.crc)),
-            ("crc_before", Json::text(format_args!("{:08x}", self.told.chain))),
-            ("crc_after", Json::optional(self.after.map(|head| format!("{:08x}", head.crc)))),
-            ("off", Json::optional(self.off.as_ref())),
-            ("others", Json::List(self.others.iter().map(candidate_json).collect())),
-            ("note", Json::optional(self.note.as_ref())),
-        ])
+        Object::new()
+            .text("site", &self.site)
+            .text("ledger", format_args!("{:016x}", self.ledger))
+            .raw("entry", entry_json(&self.told))
+            .raw_or_null("asked_about", self.asked_about.as_ref().map(entry_json))
+            .list("decided", decided(entry).iter().map(string))
+            .text_or_null("balance_before", before)
+            .text_or_null("balance_after", entry.balance)
+            .text_or_null("balance_now", self.now.map(|(balance, _)| balance))
+            .raw_or_null("opened_by", self.opening.as_ref().map(entry_json))
+            .list("about", self.about.iter().map(entry_json))
+            .text("confirmation", self.confirmation())
+            .number("resent", self.resent())
+            .flag("chain_holds", self.told.computed == self.told.crc)
+            .text("crc_before", format_args!("{:08x}", self.told.chain))
+            .text_or_null("crc_after", self.after.map(|head| format!("{:08x}", head.crc)))
+            .text_or_null("off", self.off.as_ref())
+            .list("others", self.others.iter().map(candidate_json))
+            .text_or_null("note", self.note.as_ref())
+            .end()
     }
 }
 
@@ -351,38 +351,38 @@ fn candidate(other: &Candidate) -> String {
     format!("entry {}  {}  {machine}  {amount}  {chinese} {english}", other.seq, other.at)
 }
 
-fn candidate_json(other: &Candidate) -> Json {
-    Json::Object(vec![
-        ("seq", other.seq.0.into()),
-        ("kind", Json::text(other.kind.word())),
-        ("at", Json::text(other.at)),
-        ("amount", Json::optional(other.amount)),
-        ("machine", Json::optional(other.machine)),
-    ])
+fn candidate_json(other: &Candidate) -> String {
+    Object::new()
+        .number("seq", other.seq)
+        .text("kind", other.kind.word())
+        .text("at", other.at)
+        .text_or_null("amount", other.amount)
+        .text_or_null("machine", other.machine)
+        .end()
 }
 
-fn entry_json(told: &Told) -> Json {
+fn entry_json(told: &Told) -> String {
     let entry = &told.entry;
-    Json::Object(vec![
-        ("seq", entry.seq.0.into()),
-        ("time", Json::text(entry.time)),
-        ("clock", Json::text(entry.clock.word())),
-        ("kind", Json::text(entry.kind.word())),
-        ("machine", Json::optional(entry.machine)),
-        ("serial", Json::optional(entry.serial.as_ref())),
-        ("frame", Json::optional(entry.frame)),
-        ("card", Json::optional(entry.card)),
-        ("account", Json::optional(entry.account.as_ref())),
-        ("amount", Json::optional(entry.amount)),
-        ("subsidy", Json::optional(entry.subsidy)),
-        ("uses", entry.uses.map_or(Json::Null, |uses| Json::Number(i64::from(uses)))),
-        ("balance", Json::optional(entry.balance)),
-        ("subsidy_left", Json::optional(entry.subsidy_left)),
-        ("uses_left", entry.uses_left.map_or(Json::Null, |left| Json::Number(i64::from(left)))),
-        ("device_time", Json::optional(entry.device_time.as_ref().map(|time| &time.raw))),
-        ("slot", Json::optional(entry.slot.as_ref())),
-        ("ref", entry.about.map_or(Json::Null, |about| about.0.into())),
-        ("detail", Json::text(entry.detail.as_str())),
-        ("crc", Json::text(format_args!("{:08x}", told.crc))),
-    ])
+    Object::new()
+        .number("seq", entry.seq)
+        .text("time", entry.time)
+        .text("clock", entry.clock.word())
+        .text("kind", entry.kind.word())
+        .text_or_null("machine", entry.machine)
+        .text_or_null("serial", entry.serial.as_ref())
+        .text_or_null("frame", entry.frame)
+        .text_or_null("card", entry.card)
+        .text_or_null("account", entry.account.as_ref())
+        .text_or_null("amount", entry.amount)
+        .text_or_null("subsidy", entry.subsidy)
+        .number_or_null("uses", entry.uses)
+        .text_or_null("balance", entry.balance)
+        .text_or_null("subsidy_left", entry.subsidy_left)
+        .number_or_null("uses_left", entry.uses_left)
+        .text_or_null("device_time", entry.device_time.as_ref().map(|time| &time.raw))
+        .text_or_null("slot", entry.slot.as_ref())
+        .number_or_null("ref", entry.about)
+        .text("detail", entry.detail.as_str())
+        .text("crc", format_args!("{:08x}", told.crc))
+        .end()
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 
 use super::{Desk, LISTED_MAX, List, Listed, Report, Sales, Sum};
-use crate::desk::audit::json::Json;
 use crate::desk::audit::words;
+use crate::desk::json::{Object, string};
 use crate::desk::table::{Table, label, printable};
 use crate::engine::model::{Kind, Stamp};
 use crate::ledger::Head;
@@ -205,69 +205,45 @@ impl Report {
     }
 
     /// The same for scripts: one object.
-    pub fn json(&self) -> Json {
-        let end = |index: usize| {
-            self.ends.map_or(Json::Null, |ends| {
-                let (head, stamp) = ends[index];
-                Json::Object(vec![
-                    ("seq", head.seq.0.into()),
-                    ("crc", Json::text(format_args!("{:08x}", head.crc))),
-                    ("time", Json::text(stamp)),
-                ])
-            })
-        };
+    pub fn json(&self) -> String {
+        let end = |index: usize| self.ends.map(|ends| head_json(ends[index].0).text("time", ends[index].1).end());
         let kinds = self.kinds.iter().filter(|(_, sum)| sum.count > 0);
-        let kinds = kinds.map(|(kind, sum)| (kind.word(), sum.json())).collect();
-        let named = |(name, sales): (String, &Sales)| sales_json(&name, sales);
-        Json::Object(vec![
-            ("site", Json::text(&self.site)),
-            ("ledger", Json::text(format_args!("{:016x}", self.ledger))),
-            ("from", Json::optional(self.from)),
-            ("to", Json::optional(self.to)),
-            ("notes", Json::List(self.notes.iter().map(Json::text).collect())),
-            ("entries", self.entries.into()),
-            ("first", end(0)),
-            ("last", end(1)),
-            (
-                "head",
-                Json::Object(vec![
-                    ("seq", self.head.seq.0.into()),
-                    ("crc", Json::text(format_args!("{:08x}", self.head.crc))),
-                ]),
-            ),
-            ("kinds", Json::Object(kinds)),
-            ("machines", Json::List(self.machines.iter().map(|(name, sales)| named((name.clone(), sales))).collect())),
-            ("periods", Json::List(self.periods.iter().map(|(name, sales)| named((name.clone(), sales))).collect())),
-            ("days", Json::List(self.days.iter().map(|(day, sales)| named((day.to_string(), sales))).collect())),
-            ("refused", counts_json(&self.refused)),
-            ("kept_shut", counts_json(&self.kept_shut)),
-            ("alarms", counts_json(&self.alarms)),
-            ("operators", Json::List(self.operators.iter().map(|(name, desk)| desk_json(name, desk)).collect())),
-            ("not_booked", list_json(&self.not_booked)),
-            ("invalid_times", list_json(&self.invalid_times)),
-            ("overdrafts", list_json(&self.overdrafts)),
-            ("bad_cards", list_json(&self.bad_cards)),
-            ("doubtful", list_json(&self.doubtful)),
-            (
-                "mute",
-                Json::List(
-                    self.mute
-                        .iter()
-                        .map(|(machine, sum)| {
-                            Json::Object(vec![("machine", Json::text(machine)), ("sales", sum.taken().json())])
-                        })
-                        .collect(),
-                ),
-            ),
-            ("voids", list_json(&self.voids)),
-            ("adjusts", list_json(&self.adjusts)),
-            ("late", list_json(&self.late)),
-            ("opening", total_json(self.opening)),
-            ("moved", total_json(self.moved)),
-            ("closing", total_json(self.closing)),
-            ("balanced", Json::Flag(self.is_balanced())),
-            ("total_known", Json::Flag(self.is_total_known)),
-        ])
+        let kinds = kinds.fold(Object::new(), |kinds, (kind, sum)| kinds.raw(kind.word(), sum.json()));
+        let mute =
+            |(machine, sum): (_, &Sum)| Object::new().text("machine", machine).raw("sales", sum.taken().json()).end();
+        Object::new()
+            .text("site", &self.site)
+            .text("ledger", format_args!("{:016x}", self.ledger))
+            .text_or_null("from", self.from)
+            .text_or_null("to", self.to)
+            .list("notes", self.notes.iter().map(string))
+            .number("entries", self.entries)
+            .raw_or_null("first", end(0))
+            .raw_or_null("last", end(1))
+            .raw("head", head_json(self.head).end())
+            .raw("kinds", kinds.end())
+            .list("machines", self.machines.iter().map(sales_json))
+            .list("periods", self.periods.iter().map(sales_json))
+            .list("days", self.days.iter().map(sales_json))
+            .list("refused", self.refused.iter().map(count_json))
+            .list("kept_shut", self.kept_shut.iter().map(count_json))
+            .list("alarms", self.alarms.iter().map(count_json))
+            .list("operators", self.operators.iter().map(desk_json))
+            .raw("not_booked", list_json(&self.not_booked))
+            .raw("invalid_times", list_json(&self.invalid_times))
+            .raw("overdrafts", list_json(&self.overdrafts))
+            .raw("bad_cards", list_json(&self.bad_cards))
+            .raw("doubtful", list_json(&self.doubtful))
+            .list("mute", self.mute.iter().map(mute))
+            .raw("voids", list_json(&self.voids))
+            .raw("adjusts", list_json(&self.adjusts))
+            .raw("late", list_json(&self.late))
+            .raw("opening", total_json(self.opening))
+            .raw("moved", total_json(self.moved))
+            .raw("closing", total_json(self.closing))
+            .flag("balanced", self.is_balanced())
+            .flag("total_known", self.is_total_known)
+            .end()
     }
 }
 
@@ -381,55 +357,57 @@ fn print_rows(out: &mut String, list: &List) {
     }
 }
 
-fn sales_json(name: &str, sales: &Sales) -> Json {
-    Json::Object(vec![
-        ("name", Json::text(name)),
-        ("sales", sales.all().taken().json()),
-        ("charge", sales.charge.taken().json()),
-        ("meal", sales.meal.taken().json()),
-        ("scan", sales.scan.taken().json()),
-        ("offline", sales.offline.taken().json()),
-        ("void", sales.void.json()),
-        ("refused", sales.refused.into()),
-    ])
+/// An entry's number and the chain after it.
+pub(in crate::desk::audit) fn head_json(head: Head) -> Object {
+    Object::new().number("seq", head.seq).text("crc", format_args!("{:08x}", head.crc))
 }
 
-fn desk_json(name: &str, desk: &Desk) -> Json {
-    Json::Object(vec![
-        ("by", Json::text(name)),
-        ("topup", desk.top_up.json()),
-        ("subsidy", desk.subsidy.json()),
-        ("payout", desk.pay_out.json()),
-        ("adjust", desk.adjust.json()),
-        ("void", desk.void.json()),
-    ])
+fn sales_json((name, sales): (impl Display, &Sales)) -> String {
+    Object::new()
+        .text("name", name)
+        .raw("sales", sales.all().taken().json())
+        .raw("charge", sales.charge.taken().json())
+        .raw("meal", sales.meal.taken().json())
+        .raw("scan", sales.scan.taken().json())
+        .raw("offline", sales.offline.taken().json())
+        .raw("void", sales.void.json())
+        .number("refused", sales.refused)
+        .end()
 }
 
-fn counts_json(counts: &BTreeMap<String, u64>) -> Json {
-    let pair =
-        |(name, count): (&String, &u64)| Json::Object(vec![("name", Json::text(name)), ("count", (*count).into())]);
-    Json::List(counts.iter().map(pair).collect())
+fn desk_json((name, desk): (&String, &Desk)) -> String {
+    Object::new()
+        .text("by", name)
+        .raw("topup", desk.top_up.json())
+        .raw("subsidy", desk.subsidy.json())
+        .raw("payout", desk.pay_out.json())
+        .raw("adjust", desk.adjust.json())
+        .raw("void", desk.void.json())
+        .end()
 }
 
-fn total_json(sum: Sum) -> Json {
-    Json::Object(vec![("amount", Json::text(sum.amount)), ("uses", Json::Number(sum.uses))])
+fn count_json((name, count): (&String, &u64)) -> String {
+    Object::new().text("name", name).number("count", *count).end()
 }
 
-fn list_json(list: &List) -> Json {
-    let rows = list.rows.iter().map(listed_json).collect();
-    Json::Object(vec![("all", list.sum.json()), ("listed", Json::List(rows))])
+fn total_json(sum: Sum) -> String {
+    Object::new().text("amount", sum.amount).number("uses", sum.uses).end()
 }
 
-fn listed_json(row: &Listed) -> Json {
-    Json::Object(vec![
-        ("seq", row.seq.0.into()),
-        ("time", Json::text(row.time)),
-        ("kind", Json::text(row.kind.word())),
-        ("machine", Json::optional(row.machine)),
-        ("card", Json::optional(row.card)),
-        ("amount", Json::optional(row.amount)),
-        ("balance", Json::optional(row.balance)),
-        ("ref", row.about.map_or(Json::Null, |about| about.0.into())),
-        ("what", Json::text(&row.what)),
-    ])
+fn list_json(list: &List) -> String {
+    Object::new().raw("all", list.sum.json()).list("listed", list.rows.iter().map(listed_json)).end()
+}
+
+fn listed_json(row: &Listed) -> String {
+    Object::new()
+        .number("seq", row.seq)
+        .text("time", row.time)
+        .text("kind", row.kind.word())
+        .text_or_null("machine", row.machine)
+        .text_or_null("card", row.card)
+        .text_or_null("amount", row.amount)
+        .text_or_null("balance", row.balance)
+        .number_or_null("ref", row.about)
+        .text("what", &row.what)
+        .end()
 }

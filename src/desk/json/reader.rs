@@ -1,12 +1,15 @@
-//! JSON, as much of it as the control socket speaks: one value a line, strictly read, shallow.
+//! The strict reader: one JSON value of one line, no deeper than an answer nests.
 //!
-//! What always holds: no bytes panic the reader, and it nests no deeper than [`DEPTH_MAX`]; a number keeps its digits; a key stands
-//! once in an object. [`Object`] writes what [`parse`] reads, always on one line.
+//! What always holds: no bytes panic it; a number keeps its digits; a key stands once in an object;
+//! what [`Object`](super::Object) writes is read again.
 //!
-//! Why not a crate: of the small ones without serde, tinyjson 2.5 makes an `f64` of every number, and money and entry numbers never
-//! meet one here; it lets the last of two equal keys win in silence, so that a top-up could say two amounts; and it recurses once for each `[`.
+//! Why not a crate: of the small ones without serde, tinyjson 2.5 makes an `f64` of every number,
+//! and no money and no entry number may become one; it silently takes the last of two equal keys,
+//! so that a top-up could say two amounts; and it recurses once for each `[`.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
+
+use super::Json;
 
 /// A request is an object; an answer holds a list of objects, which hold lists.
 pub const DEPTH_MAX: usize = 4;
@@ -79,28 +82,34 @@ impl Value {
     }
 }
 
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Value {
+    fn write(&self, json: &mut Json) -> fmt::Result {
         match self {
-            Self::Null => f.write_str("null"),
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Number(digits) => f.write_str(digits),
-            Self::Text(text) => f.write_str(&string(text)),
+            Self::Null => json.raw("null"),
+            Self::Flag(flag) => json.raw(flag),
+            Self::Number(digits) => json.raw(digits),
+            Self::Text(text) => json.element(text),
             Self::List(values) => {
-                f.write_str("[")?;
-                for (index, value) in values.iter().enumerate() {
-                    write!(f, "{}{value}", if index > 0 { "," } else { "" })?;
-                }
-                f.write_str("]")
+                json.open('[')?;
+                values.iter().try_for_each(|value| value.write(json))?;
+                json.close(']')
             }
             Self::Object(members) => {
-                f.write_str("{")?;
-                for (index, (key, value)) in members.iter().enumerate() {
-                    write!(f, "{}{}:{value}", if index > 0 { "," } else { "" }, string(key))?;
+                json.open('{')?;
+                for (key, value) in members {
+                    json.key(key)?;
+                    value.write(json)?;
                 }
-                f.write_str("}")
+                json.close('}')
             }
         }
+    }
+}
+
+/// As JSON, in one line.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(&mut Json::new(f))
     }
 }
 
@@ -343,165 +352,12 @@ impl Reader<'_> {
     }
 }
 
-/// What JSON writes as a whole number.
-pub trait Whole: fmt::Display + Copy {}
-
-impl Whole for i32 {}
-impl Whole for u32 {}
-impl Whole for i64 {}
-impl Whole for u64 {}
-impl Whole for usize {}
-
-/// Writes an object, member by member, on one line.
-#[derive(Clone, Debug)]
-pub struct Object {
-    text: String,
-}
-
-impl Object {
-    /// No members yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { text: "{".to_owned() }
-    }
-
-    /// An answer that it was done.
-    #[must_use]
-    pub fn ok() -> Self {
-        Self::new().flag("ok", true)
-    }
-
-    /// An answer that it was not, and why: one sentence.
-    #[must_use]
-    pub fn error(sentence: impl fmt::Display) -> Self {
-        Self::new().flag("ok", false).text("error", sentence)
-    }
-
-    /// Adds a string.
-    #[must_use]
-    pub fn text(mut self, key: &str, value: impl fmt::Display) -> Self {
-        self.key(key);
-        write_string(&mut self.text, value);
-        self
-    }
-
-    /// Adds a string if there is one.
-    #[must_use]
-    pub fn text_if(self, key: &str, value: Option<impl fmt::Display>) -> Self {
-        match value {
-            Some(value) => self.text(key, value),
-            None => self,
-        }
-    }
-
-    /// Adds a whole number.
-    #[must_use]
-    pub fn number(mut self, key: &str, value: impl Whole) -> Self {
-        self.key(key);
-        write!(self.text, "{value}").expect("a String takes all");
-        self
-    }
-
-    /// Adds a whole number if there is one.
-    #[must_use]
-    pub fn number_if(self, key: &str, value: Option<impl Whole>) -> Self {
-        match value {
-            Some(value) => self.number(key, value),
-            None => self,
-        }
-    }
-
-    /// Adds `true` or `false`.
-    #[must_use]
-    pub fn flag(mut self, key: &str, value: bool) -> Self {
-        self.key(key);
-        self.text.push_str(if value { "true" } else { "false" });
-        self
-    }
-
-    /// Adds what is JSON already.
-    #[must_use]
-    pub fn raw(mut self, key: &str, json: &str) -> Self {
-        self.key(key);
-        self.text.push_str(json);
-        self
-    }
-
-    /// Adds a list of what is JSON already.
-    #[must_use]
-    pub fn list(mut self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
-        self.key(key);
-        self.text.push('[');
-        for (index, value) in values.into_iter().enumerate() {
-            if index > 0 {
-                self.text.push(',');
-            }
-            self.text.push_str(&value);
-        }
-        self.text.push(']');
-        self
-    }
-
-    /// The whole object.
-    #[must_use]
-    pub fn end(mut self) -> String {
-        self.text.push('}');
-        self.text
-    }
-
-    fn key(&mut self, key: &str) {
-        if self.text.len() > 1 {
-            self.text.push(',');
-        }
-        write_string(&mut self.text, key);
-        self.text.push(':');
-    }
-}
-
-impl Default for Object {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// A string in quotes.
-pub fn string(value: impl fmt::Display) -> String {
-    let mut text = String::new();
-    write_string(&mut text, value);
-    text
-}
-
-fn write_string(out: &mut String, value: impl fmt::Display) {
-    out.push('"');
-    write!(Escape(out), "{value}").expect("a String takes all");
-    out.push('"');
-}
-
-/// Writes a string's inside: quotes, backslashes and control characters escaped.
-struct Escape<'a>(&'a mut String);
-
-impl fmt::Write for Escape<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            match character {
-                '"' => self.0.push_str("\\\""),
-                '\\' => self.0.push_str("\\\\"),
-                '\n' => self.0.push_str("\\n"),
-                // Also what ends a line elsewhere: an answer is one line for every reader.
-                other if other.is_control() || matches!(other, '\u{2028}' | '\u{2029}') => {
-                    write!(self.0, "\\u{:04x}", u32::from(other))?;
-                }
-                other => self.0.push(other),
-            }
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::super::string;
+    use super::*;
 
     fn text(text: &str) -> Value {
         Value::Text(text.to_owned())
@@ -564,18 +420,6 @@ mod tests {
         assert!(parse("[[[[[]]]]]").is_err());
         assert!(parse(&"[".repeat(4096)).is_err());
         assert!(parse(&"{\"a\":".repeat(800)).is_err());
-    }
-
-    #[test]
-    fn an_answer_is_one_line() {
-        let line = Object::ok()
-            .text("note", "a\"b\\c\nd\u{2028}e\u{7f}")
-            .number("seq", u64::MAX)
-            .list("n", ["1".to_owned()])
-            .end();
-        assert_eq!(line, r#"{"ok":true,"note":"a\"b\\c\nd\u2028e\u007f","seq":18446744073709551615,"n":[1]}"#);
-        assert_eq!(parse(&line).unwrap().number::<u64>("seq"), Some(u64::MAX));
-        assert_eq!(Object::error("no").end(), r#"{"ok":false,"error":"no"}"#);
     }
 
     proptest! {
