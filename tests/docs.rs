@@ -600,6 +600,39 @@ fn prose_is_wrapped() {
     }
 }
 
+/// Every Rust file below these directories.
+fn sources() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        ["src", "tests", "benches", "examples", "fuzz/src", "fuzz/fuzz_targets"].map(|dir| root().join(dir)).into();
+    let mut files = Vec::new();
+    while let Some(path) = found.pop() {
+        if path.is_dir() {
+            found.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn comments_are_wrapped() {
+    let files = sources();
+    assert!(files.len() > 200, "{}", files.len());
+    for path in files {
+        for (index, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            let bare = line.trim_start();
+            let Some(words) = bare.strip_prefix("//").map(|rest| rest.trim_start_matches(['/', '!'])) else { continue };
+            // A drawing, a table and a line of code may be wider.
+            let words = words.strip_prefix(' ').unwrap_or(words);
+            let is_drawing = ["  ", "⇥", "----"].iter().any(|mark| words.contains(mark));
+            let is_prose = !is_drawing && !words.starts_with(['|', '`']);
+            let width = line.chars().count();
+            assert!(!is_prose || width <= COLUMNS_MAX, "{}:{}: {width} characters", path.display(), index + 1);
+        }
+    }
+}
+
 #[test]
 fn every_path_that_is_named_is_there() {
     let places = ["src", "tests", "deploy", "docs", "benches", "examples", "fuzz", ".ci"];

@@ -48,8 +48,8 @@ pub fn line<'a>(cells: impl IntoIterator<Item = (&'a str, usize, bool)>) -> Stri
     line
 }
 
-/// Columns as wide as their widest cell. All rows are in memory: where there may be very many, write
-/// each with [`line()`].
+/// Columns as wide as their widest cell. All rows are in memory: where there may be very many,
+/// write each with [`line()`].
 #[derive(Clone, Debug)]
 pub struct Table {
     indent: &'static str,

@@ -1,10 +1,12 @@
-//! `archived.txt`: where the segments went that were taken away, for whoever asks for an entry of them (design.md, section 9).
+//! `archived.txt`: where the segments went that were taken away, for whoever asks for an entry of
+//! them (design.md, section 9).
 //!
 //! ```text
 //! first=1 last=2049 dir=/mnt/usb/archive          a line a run of entries in one directory; the path is the rest of the line
 //! ```
 //!
-//! It is a note for people and nothing rests on it: without one, or with one that cannot be read, it is only said that entries are not here.
+//! It is a note for people and nothing rests on it: without one, or with one that cannot be read,
+//! it is only said that entries are not here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +46,8 @@ fn parse(line: &str) -> Option<Archived> {
     Some(Archived { first: seq(first)?, last: seq(last)?, dir: PathBuf::from(dir) })
 }
 
-/// Writes down that these entries are in a directory now, or will be in a moment. Runs in one place that follow each other become one.
+/// Writes down that these entries are in a directory now, or will be in a moment. Runs in one place
+/// that follow each other become one.
 ///
 /// # Errors
 /// If it cannot be written; what stood there before stays.

@@ -1,8 +1,9 @@
-//! The two commands that touch a ledger's files: `archive` takes old segments away, `repair` cuts a damaged ledger (design.md,
-//! sections 3 and 9).
+//! The two commands that touch a ledger's files: `archive` takes old segments away, `repair` cuts a
+//! damaged ledger (design.md, sections 3 and 9).
 //!
-//! What always holds: nothing is removed or cut before a copy of it is durable and was read again, so a stop at any moment
-//! leaves every byte in one place at least, and the command can be given again.
+//! What always holds: nothing is removed or cut before a copy of it is durable and was read again,
+//! so a stop at any moment leaves every byte in one place at least, and the command can be given
+//! again.
 
 use crate::lang::tr;
 use crate::tr;
@@ -59,8 +60,9 @@ fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
     Err(CareError::Refused(sentence.into()))
 }
 
-/// One of these commands at a time in a directory. It is the directory that is locked, not a file in it: on a full disk there
-/// may be no room for one, and the server, beside which `archive` runs, has the file.
+/// One of these commands at a time in a directory. It is the directory that is locked, not a file
+/// in it: on a full disk there may be no room for one, and the server, beside which `archive` runs,
+/// has the file.
 #[derive(Debug)]
 pub struct CareLock(#[allow(dead_code, reason = "held until it goes")] Flock<File>);
 
@@ -85,13 +87,14 @@ impl CareLock {
 
 // ---------------------------------------------------------------- archive
 
-/// Copies the segments wholly before the snapshot into the directory `to`, verifies the copies, and removes the originals; says
-/// what it did in `out`. Also while the server runs: it writes to none of them any more. Both directories are locked
-/// against another `archive` or `repair`.
+/// Copies the segments wholly before the snapshot into the directory `to`, verifies the copies, and
+/// removes the originals; says what it did in `out`. Also while the server runs: it writes to none
+/// of them any more. Both directories are locked against another `archive` or `repair`.
 ///
 /// # Errors
-/// If another has one of the locks, there is no snapshot that a start would believe, a segment or a copy is not as it was written, or a file cannot be read or written.
-/// What was not removed is as it was.
+/// If another has one of the locks, there is no snapshot that a start would believe, a segment or a
+/// copy is not as it was written, or a file cannot be read or written. What was not removed is as
+/// it was.
 pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareError> {
     if let Some(true) = to.exists().then(|| same_dir(dir, to)).transpose()? {
         return refused(tr!(
@@ -126,7 +129,8 @@ pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareErr
     archived
 }
 
-/// The same between two storages, without a note of where it went; that of the copies is asked for once there is something to copy.
+/// The same between two storages, without a note of where it went; that of the copies is asked for
+/// once there is something to copy.
 ///
 /// # Errors
 /// Those of [`archive`].
@@ -238,8 +242,8 @@ fn same_dir(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(real(one)? == real(other)?)
 }
 
-/// Copies a file under another name first. A copy that is there already, of an archive that was stopped, is left as it is, and
-/// synced: nothing says that it was.
+/// Copies a file under another name first. A copy that is there already, of an archive that was
+/// stopped, is left as it is, and synced: nothing says that it was.
 fn copy_durably<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str) -> Result<(), CareError> {
     let known = copies.list()?;
     if known.iter().any(|known| known == name) {
@@ -290,8 +294,9 @@ fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Re
 
 // ---------------------------------------------------------------- new, and move
 
-/// Sets a ledger aside, so that another begins in its place: its files are `*.old` then. The server is stopped: `storage` holds the lock.
-/// The one that this machine serves (`found`) only if `is_sure`. Gives a sentence for each thing done.
+/// Sets a ledger aside, so that another begins in its place: its files are `*.old` then. The server
+/// is stopped: `storage` holds the lock. The one that this machine serves (`found`) only if
+/// `is_sure`. Gives a sentence for each thing done.
 ///
 /// # Errors
 /// If it is this machine's own and nobody is sure, or a file cannot be renamed.
@@ -319,7 +324,8 @@ pub fn set_aside<S: Storage>(storage: &mut S, found: &Found, is_sure: bool) -> R
     Ok(done)
 }
 
-/// Lets the identity at `path` name the ledger that lies in `files`: the next start goes on with it on a branch. Gives a sentence.
+/// Lets the identity at `path` name the ledger that lies in `files`: the next start goes on with it
+/// on a branch. Gives a sentence.
 ///
 /// # Errors
 /// If it is this machine's already, damaged, or a file cannot be read or written.
@@ -348,9 +354,11 @@ pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<Stri
 
 // ---------------------------------------------------------------- repair
 
-/// Keeps the entries before `cut` and nothing else: what comes after is moved to `*.cut` files. The server is stopped: `storage`
-/// holds the lock. Gives a sentence for each thing done. `damage` is the first entry that a start does not take, where that is known: a line
-/// may be whole and contradict those before it. Whole entries before the damage are moved only if the person `is_sure`.
+/// Keeps the entries before `cut` and nothing else: what comes after is moved to `*.cut` files. The
+/// server is stopped: `storage` holds the lock. Gives a sentence for each thing done. `damage` is
+/// the first entry that a start does not take, where that is known: a line may be whole and
+/// contradict those before it. Whole entries before the damage are moved only if the person
+/// `is_sure`.
 ///
 /// # Errors
 /// If the entries before `cut` are not all there and whole, or a file cannot be read or written.

@@ -1,4 +1,5 @@
-//! How large the ledger is and how fast it grows, from its segments' sizes and headers (design.md, sections 7 and 12).
+//! How large the ledger is and how fast it grows, from its segments' sizes and headers (design.md,
+//! sections 7 and 12).
 //!
 //! ```text
 //!   bytes written   0        s1       s1+s2          s1+s2+s3
@@ -7,8 +8,9 @@
 //!                        └───────── 7 days ──────────┘             between marks: a straight line
 //! ```
 //!
-//! What always holds: it reads and never writes; what it keeps is of fixed size; a start knows what the run before
-//! knew, since everything comes from the files. A directory that did not change is not read again.
+//! What always holds: it reads and never writes; what it keeps is of fixed size; a start knows what
+//! the run before knew, since everything comes from the files. A directory that did not change is
+//! not read again.
 
 use std::io;
 
@@ -46,8 +48,8 @@ pub struct Census {
 }
 
 impl Census {
-    /// Looks at a directory's segments; the next time only what is new is read. It allocates: to be called at a start
-    /// and when the directory changed.
+    /// Looks at a directory's segments; the next time only what is new is read. It allocates: to be
+    /// called at a start and when the directory changed.
     ///
     /// # Errors
     /// If the directory or a segment cannot be read. What was known stays.
@@ -58,7 +60,8 @@ impl Census {
             lens.push(files.len(name)?);
         }
         let known = self.newest;
-        // The written bytes before each segment that is new, from those before the newest that was known.
+        // The written bytes before each segment that is new, from those before the newest that was
+        // known.
         let first_new = segments.partition_point(|segment| known.is_some_and(|known| segment.first <= known));
         let mut written = if first_new > 0 { self.before_newest + lens[first_new - 1] } else { 0 };
         for (segment, len) in segments.iter().zip(&lens).skip(first_new) {
@@ -101,8 +104,9 @@ impl Census {
         self.sealed + newest_len
     }
 
-    /// Bytes a day, over the last seven days or since the oldest segment that is there; `None` while that is less than a day, or
-    /// the clock is behind. The newest segment has `newest_len` bytes.
+    /// Bytes a day, over the last seven days or since the oldest segment that is there; `None`
+    /// while that is less than a day, or the clock is behind. The newest segment has `newest_len`
+    /// bytes.
     pub fn bytes_a_day(&self, now: Wall, newest_len: u64) -> Option<u64> {
         let (first, last) = (self.marks.first()?, self.marks.last()?);
         let total = self.before_newest.max(last.written) + newest_len;

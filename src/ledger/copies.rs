@@ -1,8 +1,9 @@
-//! Copies of one segment, read as one: an archive that was stopped leaves some in both places, and people keep backups beside the ledger
-//! (design.md, section 9).
+//! Copies of one segment, read as one: an archive that was stopped leaves some in both places, and
+//! people keep backups beside the ledger (design.md, section 9).
 //!
-//! Of the copies of a segment the longest is read. A shorter one that is its beginning is a *partial copy*: a copy that was stopped, or one
-//! of a segment that grew since. Copies that say different things are told apart by which of them is what was written.
+//! Of the copies of a segment the longest is read. A shorter one that is its beginning is a
+//! *partial copy*: a copy that was stopped, or one of a segment that grew since. Copies that say
+//! different things are told apart by which of them is what was written.
 
 use std::io;
 
@@ -25,9 +26,11 @@ pub struct Differing {
 /// The segments that are read, each once.
 #[derive(Clone, Debug, Default)]
 pub struct Once {
-    /// Their names and headers, in the order of their entries; then what has no header that can be read.
+    /// Their names and headers, in the order of their entries; then what has no header that can be
+    /// read.
     pub segments: Vec<(String, Option<Header>)>,
-    /// Sentences about copies that are left out: of parts only, for one that is the same byte for byte says nothing new.
+    /// Sentences about copies that are left out: of parts only, for one that is the same byte for
+    /// byte says nothing new.
     pub partial: Vec<String>,
     /// How many copies are the same byte for byte.
     pub same: usize,

@@ -7,8 +7,9 @@
 //!
 //! `parent=\N`: the ledger is no branch; `host=\N`: the machine has nothing to be told by.
 //!
-//! It is written and synced before the segment's first entry, so a power cut can spoil it only while the
-//! segment holds nothing else. No crc covers it: `first`, `chain` and `ledger` must agree with the segments around it.
+//! It is written and synced before the segment's first entry, so a power cut can spoil it only
+//! while the segment holds nothing else. No crc covers it: `first`, `chain` and `ledger` must agree
+//! with the segments around it.
 
 use crate::tr;
 use core::fmt;
@@ -21,7 +22,8 @@ use super::{Head, line};
 /// Bytes of the line, LF included.
 pub const HEADER_LEN: usize = 512;
 
-/// Bytes kept of the site's label, escaped: what the other words leave, rounded down. The rest is cut off.
+/// Bytes kept of the site's label, escaped: what the other words leave, rounded down. The rest is
+/// cut off.
 pub const SITE_LEN_MAX: usize = 300;
 
 /// What a segment says of itself.
@@ -71,7 +73,8 @@ impl FromStr for Parent {
     }
 }
 
-/// A machine, told by a digest of what its maker gave it: of its lowest hardware address that is burned in, else of its board's serial.
+/// A machine, told by a digest of what its maker gave it: of its lowest hardware address that is
+/// burned in, else of its board's serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host(pub u32);
 

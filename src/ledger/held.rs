@@ -1,11 +1,14 @@
-//! What a reader reads: the files of ledger directories as they stood at one moment, however long the reading takes.
+//! What a reader reads: the files of ledger directories as they stood at one moment, however long
+//! the reading takes.
 //!
-//! Beside a reader the server begins segments and writes snapshots, and `archive` takes old segments away. So a reader opens all at
-//! once and reads through these handles: a file that was removed or replaced since is read to its end all the same.
+//! Beside a reader the server begins segments and writes snapshots, and `archive` takes old
+//! segments away. So a reader opens all at once and reads through these handles: a file that was
+//! removed or replaced since is read to its end all the same.
 //!
-//! What always holds: the segments of a directory that are held were there together, without a hole that only the listing had, and the
-//! snapshot that is held was in force then. They are listed and opened again until two listings and the snapshot agree. The newest segment
-//! goes on growing; what is read of it is its beginning. Nothing here writes or locks.
+//! What always holds: the segments of a directory that are held were there together, without a hole
+//! that only the listing had, and the snapshot that is held was in force then. They are listed and
+//! opened again until two listings and the snapshot agree. The newest segment goes on growing; what
+//! is read of it is its beginning. Nothing here writes or locks.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,8 +24,8 @@ use super::segment;
 use super::snapshot;
 use super::storage::{DirFiles, Files, explain, read_whole_at};
 
-/// How often a directory is looked at again before an error says that it does not come to rest: a segment begins every few seconds at most,
-/// and a look takes milliseconds.
+/// How often a directory is looked at again before an error says that it does not come to rest: a
+/// segment begins every few seconds at most, and a look takes milliseconds.
 const LOOKS_MAX: u32 = 10_000;
 
 /// Handles that stay free for the rest of the program.
@@ -42,7 +45,8 @@ impl HeldFiles {
         Self::default()
     }
 
-    /// Holds one directory; names are relative to it. One that holds no ledger is held all the same.
+    /// Holds one directory; names are relative to it. One that holds no ledger is held all the
+    /// same.
     ///
     /// # Errors
     /// If the directory, or a file of it, cannot be opened, or the directory does not come to rest.
@@ -52,11 +56,12 @@ impl HeldFiles {
         Ok(files.in_dir(dir))
     }
 
-    /// Holds directories and segment files, as a person names them; gives the segments' paths in the order of the places. A file that is
-    /// named twice, be it by two paths, is one.
+    /// Holds directories and segment files, as a person names them; gives the segments' paths in
+    /// the order of the places. A file that is named twice, be it by two paths, is one.
     ///
     /// # Errors
-    /// Those of [`HeldFiles::of_dir`]; if there is no such file, nothing to read in a directory, or a path is no UTF-8.
+    /// Those of [`HeldFiles::of_dir`]; if there is no such file, nothing to read in a directory, or
+    /// a path is no UTF-8.
     pub fn of_places(places: &[PathBuf]) -> io::Result<(Self, Vec<String>)> {
         let files = Self::new();
         let mut paths = Vec::new();

@@ -1,15 +1,18 @@
-//! Which ledger this machine serves: `identity`, kept beside the configuration and not with the ledger, so that a ledger that is away, was
-//! copied, or is an older copy of itself is told from the one that was served here last (design.md, section 9).
+//! Which ledger this machine serves: `identity`, kept beside the configuration and not with the
+//! ledger, so that a ledger that is away, was copied, or is an older copy of itself is told from
+//! the one that was served here last (design.md, section 9).
 //!
 //! ```text
 //! ledger=<16 hex> ␠ seq=… ␠ crc=<8 hex> [␠ parents=<16 hex>:<seq>:<8 hex>,…] ␊
 //! ```
 //!
-//! It is the last entry that this machine knows to be durable, and whose it is; `parents=`: what that ledger branched off and where, the
-//! newest first, [`PARENTS_MAX`] of them, so that a copy from before a branch is told from another ledger. Without a branch there is none.
+//! It is the last entry that this machine knows to be durable, and whose it is; `parents=`: what
+//! that ledger branched off and where, the newest first, [`PARENTS_MAX`] of them, so that a copy
+//! from before a branch is told from another ledger. Without a branch there is none.
 //!
-//! What always holds: it is written whole under another name, synced, renamed, and its directory synced, so a power cut leaves the line before
-//! or this one; and it never names an entry that is not durable, so a torn tail that a start cuts is never missed. It is in no backup.
+//! What always holds: it is written whole under another name, synced, renamed, and its directory
+//! synced, so a power cut leaves the line before or this one; and it never names an entry that is
+//! not durable, so a torn tail that a start cuts is never missed. It is in no backup.
 //!
 //! What a start does, by what the file says and what lies in `ledger_dir`:
 //!
@@ -32,8 +35,9 @@
 //! | unread | by this host and site | serve: it cannot be written either, and each start would branch |
 //! | unread | by another host, or under another site | branch |
 //!
-//! A host that is not known is no other host. A **branch** draws a new name for what follows: the next segment's header says `ledger=` anew and
-//! `parent=` whence. So (ledger, seq) names one entry for ever, whatever was restored or cloned. The segment is durable before the file says so.
+//! A host that is not known is no other host. A **branch** draws a new name for what follows: the
+//! next segment's header says `ledger=` anew and `parent=` whence. So (ledger, seq) names one entry
+//! for ever, whatever was restored or cloned. The segment is durable before the file says so.
 
 use crate::lang::tr;
 use crate::tr;
@@ -52,7 +56,8 @@ use super::{Head, line};
 /// Bytes of the file that are looked at: a line has at most 454.
 const LEN_MAX: usize = 512;
 
-/// Branches in a row that are known: whoever restores a copy from before more than that has it refused, as another ledger.
+/// Branches in a row that are known: whoever restores a copy from before more than that has it
+/// refused, as another ledger.
 pub const PARENTS_MAX: usize = 8;
 
 /// The same of the note beside it: no path is longer.
@@ -69,7 +74,8 @@ pub struct Identity {
     pub parents: Parents,
 }
 
-/// What a ledger branched off, and that one, and so on: each with its last entry that is this ledger's too. The newest first.
+/// What a ledger branched off, and that one, and so on: each with its last entry that is this
+/// ledger's too. The newest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parents([Option<Parent>; PARENTS_MAX]);
 
@@ -93,7 +99,8 @@ impl Parents {
         }
     }
 
-    /// Reads them as far as they can be read: without them a start refuses more, and serves nothing that it should not.
+    /// Reads them as far as they can be read: without them a start refuses more, and serves nothing
+    /// that it should not.
     fn parse(text: &str) -> Self {
         let mut parents = Self::default();
         text.split(',').map_while(|word| word.parse().ok()).for_each(|parent| parents.push(parent));
@@ -219,7 +226,8 @@ pub fn write<S: Storage>(storage: &mut S, name: &str, identity: &Identity) -> io
     write_line(storage, name, identity, "")
 }
 
-/// Writes the file at this path for a ledger that a person took over: the next start goes on with it on a branch.
+/// Writes the file at this path for a ledger that a person took over: the next start goes on with
+/// it on a branch.
 ///
 /// # Errors
 /// With path and operation.
@@ -235,7 +243,8 @@ fn write_line<S: Storage>(storage: &mut S, name: &str, identity: &Identity, more
     put(storage, name, line.as_bytes())
 }
 
-/// Puts these bytes in the place of the file's, durably: whatever happens, the old ones are there or the new.
+/// Puts these bytes in the place of the file's, durably: whatever happens, the old ones are there
+/// or the new.
 fn put<S: Storage>(storage: &mut S, name: &str, bytes: &[u8]) -> io::Result<()> {
     let part = heapless::format!(255; "{name}.tmp").map_err(|_| io::Error::from(ErrorKind::InvalidFilename))?;
     if storage.has(&part)? {
@@ -342,7 +351,8 @@ pub fn note_place(file: &Path, ledger_dir: &Path) -> io::Result<()> {
     put(&mut DirStorage::beside(directory_of(&note)), &name, place.as_os_str().as_encoded_bytes())
 }
 
-/// Where the ledger of the identity at `file` was when it was served last, as far as that was noted.
+/// Where the ledger of the identity at `file` was when it was served last, as far as that was
+/// noted.
 pub fn noted_place(file: &Path) -> Option<PathBuf> {
     let mut place = Vec::new();
     File::open(place_note(file)).ok()?.take(PLACE_LEN_MAX).read_to_end(&mut place).ok()?;
@@ -350,7 +360,8 @@ pub fn noted_place(file: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(place)).filter(|place| place.is_absolute())
 }
 
-/// Where a note of the ledger's directory lies, for the words of a refusal: `identity` names a ledger, and not its place.
+/// Where a note of the ledger's directory lies, for the words of a refusal: `identity` names a
+/// ledger, and not its place.
 pub fn place_note(identity: &Path) -> PathBuf {
     let mut name = identity.as_os_str().to_owned();
     name.push(".dir");
@@ -518,7 +529,8 @@ impl Lineage {
         })
     }
 
-    /// Whether this machine served it, as far as it knows: where nothing is known, any that lies there is its own.
+    /// Whether this machine served it, as far as it knows: where nothing is known, any that lies
+    /// there is its own.
     pub fn is_own(&self, found: &Found) -> bool {
         found.identity().is_none_or(|known| {
             let is_here = |ledger| self.names.iter().any(|(name, _)| *name == ledger);
@@ -526,7 +538,8 @@ impl Lineage {
         })
     }
 
-    /// What it branched off, as far as the headers here say, and behind that as far as this machine knows.
+    /// What it branched off, as far as the headers here say, and behind that as far as this machine
+    /// knows.
     pub fn parents(&self, found: &Found) -> Parents {
         let mut parents = Parents::default();
         self.names.iter().filter_map(|(_, parent)| *parent).for_each(|parent| parents.push(parent));
@@ -570,18 +583,21 @@ impl Lineage {
         })
     }
 
-    /// With what the known one branched off: what it holds after that is not here, whatever else is.
+    /// With what the known one branched off: what it holds after that is not here, whatever else
+    /// is.
     fn compare_parents<F: Files>(&self, files: &F, head: Head, known: &Identity) -> io::Result<Compared> {
         let mut parents = known.parents.iter();
         let common = parents.find_map(|parent| Some((self.last_of(parent.ledger, head)?, parent.head)));
         let Some((last, point)) = common else { return Ok(Compared::Another) };
         let first = first_missing(files, last, point)?.unwrap_or(point.seq.next());
-        // A branch holds at least the entry that it begins with, even if its identity was kept before that.
+        // A branch holds at least the entry that it begins with, even if its identity was kept
+        // before that.
         Ok(Compared::Ancestor(Gone { first, last: known.head.seq.max(first) }))
     }
 }
 
-/// The first entry up to `until` that is not here, in a ledger that ends with `last`; `None`: all are.
+/// The first entry up to `until` that is not here, in a ledger that ends with `last`; `None`: all
+/// are.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -643,7 +659,8 @@ pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
 
 // ---------------------------------------------------------------- words
 
-/// Why a start is refused, and the ways out: a sentence. `place` is `ledger_dir`, `was` where the ledger was when it was served last.
+/// Why a start is refused, and the ways out: a sentence. `place` is `ledger_dir`, `was` where the
+/// ledger was when it was served last.
 pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path, place: &Path, was: &Path) -> String {
     let (file, place, was) = (file.display(), place.display(), was.display());
     let known = found.identity().map_or_else(
@@ -1059,7 +1076,8 @@ mod tests {
                 let lineage = Lineage::read(&storage).unwrap();
                 let name = lineage.name().unwrap();
                 assert!([0xA1, 0xB2].contains(&name), "{is_empty} {steps}: {name:x}");
-                // Identity was not written yet; the next start goes on, under a name that no entry has.
+                // Identity was not written yet; the next start goes on, under a name that no entry
+                // has.
                 let (mut ledger, opened) = start(&mut storage, Some(OURS), &found, 0xC3).unwrap();
                 let names = if name == 0xB2 { (0xB2, None) } else { (0xC3, Some(0xC3)) };
                 assert_eq!((ledger.number(), opened.branch.map(|branch| branch.0)), names, "{is_empty} {steps}");

@@ -1,14 +1,17 @@
-//! Whether segments that were named together are one ledger: of one name, or of branches in a row (design.md, section 9).
+//! Whether segments that were named together are one ledger: of one name, or of branches in a row
+//! (design.md, section 9).
 //!
-//! A branch says whence it began, `parent=`. Where its parent goes on beyond that entry, or another branch began there too, there are two
-//! truths of what came after, and a reader must not take one for the other in silence.
+//! A branch says whence it began, `parent=`. Where its parent goes on beyond that entry, or another
+//! branch began there too, there are two truths of what came after, and a reader must not take one
+//! for the other in silence.
 
 use std::io;
 
 use super::header::{Header, Parent};
 use super::storage::Files;
 
-/// Bytes at a segment's end in which its last line is looked for: more than the longest line has, and what a power cut may leave behind it.
+/// Bytes at a segment's end in which its last line is looked for: more than the longest line has,
+/// and what a power cut may leave behind it.
 const END_LEN: usize = 80 * 1024;
 
 /// Why the segments are not one ledger: a sentence; `None` if they are. `pieces`: path and header.

@@ -5,12 +5,14 @@
 //!     ⇥ balance ⇥ subsidy_left ⇥ uses_left ⇥ device_time ⇥ slot ⇥ ref ⇥ detail ⇥ crc ␊
 //! ```
 //!
-//! The text is PostgreSQL's COPY format: `\\ \t \n \r` escaped, `\N` for none, UTF-8. The crc is CRC-32 as zlib
-//! computes it, continued from the crc of the line before, over the line up to and including the tab before it.
+//! The text is PostgreSQL's COPY format: `\\ \t \n \r` escaped, `\N` for none, UTF-8. The crc is
+//! CRC-32 as zlib computes it, continued from the crc of the line before, over the line up to and
+//! including the tab before it.
 //!
-//! What always holds: `parse` gives back what `emit` was given; a line holds no zero byte (PostgreSQL takes
-//! none, and to recovery a zero is the mark of a page that never reached the medium); a line fits [`LINE_LEN_MAX`].
-//! Its longest columns, with every byte of a text escaped and the tab or LF after each:
+//! What always holds: `parse` gives back what `emit` was given; a line holds no zero byte
+//! (PostgreSQL takes none, and to recovery a zero is the mark of a page that never reached the
+//! medium); a line fits [`LINE_LEN_MAX`]. Its longest columns, with every byte of a text escaped
+//! and the tab or LF after each:
 //!
 //! | column | bytes | | column | bytes |
 //! |---|---|---|---|---|
@@ -179,7 +181,8 @@ fn millisecond(stamp: Stamp) -> u32 {
     u32::try_from(stamp.wall.0.rem_euclid(1000)).expect("below a thousand")
 }
 
-/// The nearest time that RFC 3339 can write: local years 1 to 9999, an offset of whole minutes below a day.
+/// The nearest time that RFC 3339 can write: local years 1 to 9999, an offset of whole minutes
+/// below a day.
 pub fn writable(stamp: Stamp) -> Stamp {
     /// 0001-01-01T00:00:00.000 and 9999-12-31T23:59:59.999, in milliseconds of the local clock.
     const LOCAL_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
@@ -197,8 +200,9 @@ pub fn continue_crc(chain: u32, bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The last column of a line (without its LF) as a crc; `None` if its last eight bytes are no lower-case
-/// hexadecimal digits. It is found whatever else the line holds: the line after a spoiled one is judged by it.
+/// The last column of a line (without its LF) as a crc; `None` if its last eight bytes are no
+/// lower-case hexadecimal digits. It is found whatever else the line holds: the line after a
+/// spoiled one is judged by it.
 pub fn crc_column(line: &[u8]) -> Option<u32> {
     parse_hex(line.get(line.len().checked_sub(8)?..)?)
 }
@@ -213,7 +217,8 @@ pub fn follows(line: &[u8], chain: u32) -> bool {
 /// What [`parse`] read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// All columns but the last. Its kind is [`Kind::Other`] if the line's word is none of this version's.
+    /// All columns but the last. Its kind is [`Kind::Other`] if the line's word is none of this
+    /// version's.
     pub entry: Entry,
     /// The last column, as it stands: [`follows`] says whether it is right.
     pub crc: u32,
@@ -268,8 +273,8 @@ pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
     Ok(columns)
 }
 
-/// Reads a line (without its LF). An unknown kind is no error, nor is an unknown key in the detail: later
-/// programs of version 2 may write them. Whether the crc is right is not looked at.
+/// Reads a line (without its LF). An unknown kind is no error, nor is an unknown key in the detail:
+/// later programs of version 2 may write them. Whether the crc is right is not looked at.
 ///
 /// # Errors
 /// The first column that no program of version 2 writes.
@@ -391,8 +396,8 @@ fn text<const N: usize>(column: &[u8]) -> Option<Text<N>> {
     Text::from_utf8(unescape(column, &mut [0; N])?)
 }
 
-/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if they leave more than fits that, or if
-/// it holds what `emit` never writes.
+/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if they leave more
+/// than fits that, or if it holds what `emit` never writes.
 fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     if words::is_plain(column, b'\\') {
         return Some(column);
@@ -422,7 +427,8 @@ fn parse_hex(digits: &[u8]) -> Option<u32> {
     u32::try_from(hexadecimal(digits)?).ok()
 }
 
-/// A line as far as it is written. Indexing cannot go past the end: the module's table bounds what is written.
+/// A line as far as it is written. Indexing cannot go past the end: the module's table bounds what
+/// is written.
 struct Columns<'a> {
     out: &'a mut [u8; LINE_LEN_MAX],
     len: usize,
@@ -442,8 +448,9 @@ impl Columns<'_> {
         self.len += N;
     }
 
-    /// The first `len` of these: the others are written too, and written over by what follows. So long a copy has no length to look at. The
-    /// columns that do this stand before the detail, whose room they may use.
+    /// The first `len` of these: the others are written too, and written over by what follows. So
+    /// long a copy has no length to look at. The columns that do this stand before the detail,
+    /// whose room they may use.
     fn first<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
         self.out[self.len..self.len + N].copy_from_slice(bytes);
         self.len += len;

@@ -1,5 +1,5 @@
-//! The ledger: text files of one entry a line, chained by crc, which a power cut at any instant leaves readable
-//! (design.md, sections 1, 7 and 9).
+//! The ledger: text files of one entry a line, chained by crc, which a power cut at any instant
+//! leaves readable (design.md, sections 1, 7 and 9).
 //!
 //! ```text
 //!            append, write, sync                        replay: every entry, in order
@@ -9,9 +9,10 @@
 //!                                  2 ⇥ …                 ─────▶ [verify]: beside the running server
 //! ```
 //!
-//! What always holds: a line's crc continues from that of the line before it, so every line binds all before
-//! it; a segment in service only grows; what is not yet synced is at most the last [`TAIL_LEN_MAX`] bytes of the
-//! newest segment, so only there does recovery ever cut; and every change goes through [`Storage`].
+//! What always holds: a line's crc continues from that of the line before it, so every line binds
+//! all before it; a segment in service only grows; what is not yet synced is at most the last
+//! [`TAIL_LEN_MAX`] bytes of the newest segment, so only there does recovery ever cut; and every
+//! change goes through [`Storage`].
 //!
 //! [`TAIL_LEN_MAX`]: crate::engine::limits::TAIL_LEN_MAX
 
@@ -109,7 +110,8 @@ impl fmt::Display for Head {
     }
 }
 
-/// The entry with this number, if a segment here holds it. Only the segment that may hold it is read.
+/// The entry with this number, if a segment here holds it. Only the segment that may hold it is
+/// read.
 ///
 /// # Errors
 /// If a file cannot be read, or the line is not what was written: its crc does not follow.

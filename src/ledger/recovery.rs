@@ -1,10 +1,11 @@
 //! What a start makes of the files it finds (design.md, section 9).
 //!
-//! [`replay`] reads every entry once, in order, and changes nothing: it says where a torn tail is to be cut.
-//! [`mend`] then does it, so that everything replayed is durable before the first reply.
+//! [`replay`] reads every entry once, in order, and changes nothing: it says where a torn tail is
+//! to be cut. [`mend`] then does it, so that everything replayed is durable before the first reply.
 //!
-//! A line is *good* if it is ended by an LF, its crc follows from the crc column of the line before it, its columns can
-//! be read, its seq is the next one, and the book accepts it. Where the first line stands that is not decides:
+//! A line is *good* if it is ended by an LF, its crc follows from the crc column of the line before
+//! it, its columns can be read, its seq is the next one, and the book accepts it. Where the first
+//! line stands that is not decides:
 //!
 //! | line | at the end: nothing good after it | good lines after it | before the last 64 KiB, or in an older segment |
 //! |---|---|---|---|
@@ -17,14 +18,16 @@
 //! | gap: the crc follows, the seq is not the next | refuse | refuse | refuse |
 //! | refused: a balance does not follow | refuse | refuse | refuse |
 //!
-//! *Cut* is what a power cut explains: lines that were written and never synced, of which nothing was answered.
-//! Zeros are pages of an unsynced tail that never reached the medium while later ones did; one zero alone is a flipped bit. Whatever has a crc that
-//! follows was written whole, so it is never cut without a person: *refuse*. Nor is a whole entry behind which others are
-//! missing: no power cut takes a line out of a file's middle and closes the gap.
+//! *Cut* is what a power cut explains: lines that were written and never synced, of which nothing
+//! was answered. Zeros are pages of an unsynced tail that never reached the medium while later ones
+//! did; one zero alone is a flipped bit. Whatever has a crc that follows was written whole, so it
+//! is never cut without a person: *refuse*. Nor is a whole entry behind which others are missing:
+//! no power cut takes a line out of a file's middle and closes the gap.
 //!
-//! [`super::verify`] calls *torn* what a start cuts, with one exception: a tail that begins with a line of the next seq (or of none) whose
-//! crc does not follow, and holds a crc column, it calls *altered*, as it would anywhere else, or what the seqs in it say. A start cannot
-//! ask whether the medium or a person did it, and the canteen waits; whoever asks `verify` wants to know that a
+//! [`super::verify`] calls *torn* what a start cuts, with one exception: a tail that begins with a
+//! line of the next seq (or of none) whose crc does not follow, and holds a crc column, it calls
+//! *altered*, as it would anywhere else, or what the seqs in it say. A start cannot ask whether the
+//! medium or a person did it, and the canteen waits; whoever asks `verify` wants to know that a
 //! line was whole once. What was cut is in `*.torn` either way.
 //!
 //! | header | of the newest segment | of an older one |
@@ -35,8 +38,9 @@
 //! | other: of another ledger that did not branch off here, or not continuing the segment before | refuse | refuse |
 //! | later: of another version, which this program does not read | refuse | refuse |
 //!
-//! The header is synced before the first entry is written. So a torn one stands in a segment that never held an
-//! entry; the segment is set aside (renamed to `*.torn`), and if there is no other, a new ledger begins.
+//! The header is synced before the first entry is written. So a torn one stands in a segment that
+//! never held an entry; the segment is set aside (renamed to `*.torn`), and if there is no other, a
+//! new ledger begins.
 //!
 //! | snapshot | |
 //! |---|---|
@@ -188,7 +192,8 @@ pub struct Refusal(pub String);
 pub enum OpenError {
     /// A file could not be read or written. The message names path and operation.
     Io(io::Error),
-    /// It is not the ledger that this machine serves, or none is there: a person must say what to do.
+    /// It is not the ledger that this machine serves, or none is there: a person must say what to
+    /// do.
     NotOurs(Verdict),
     /// A person must look at it.
     Damaged {
@@ -269,8 +274,8 @@ pub struct TornTail {
     pub is_whole: bool,
 }
 
-/// Gives the snapshot, if it is believed, and every good entry after it to `state`, in order; else every good entry.
-/// Says what a start has to mend. Changes nothing.
+/// Gives the snapshot, if it is believed, and every good entry after it to `state`, in order; else
+/// every good entry. Says what a start has to mend. Changes nothing.
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged beyond what a power cut explains.
@@ -291,7 +296,8 @@ pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, Op
     match replay_after(files, segments.clone(), base.as_ref(), disbelief, state) {
         Err(error @ OpenError::Damaged { .. }) if is_believed => {
             state.rewind();
-            // Where the whole is no better, the first error stands: segments before the snapshot may have been taken away.
+            // Where the whole is no better, the first error stands: segments before the snapshot
+            // may have been taken away.
             let disbelief = Some(disbelieve(tr(
                 "the entries after it do not follow from what it says",
                 "它后面的流水与它写的接不上",
@@ -356,13 +362,13 @@ fn replay_after<F: Files>(
     Ok(replayed)
 }
 
-/// Does what the replay found necessary, and makes durable what it read: after a stop that was not clean the
-/// last bytes are written again in place, because the page cache may show what the medium never got (design.md,
-/// section 1). Gives a sentence for each thing a person should know.
+/// Does what the replay found necessary, and makes durable what it read: after a stop that was not
+/// clean the last bytes are written again in place, because the page cache may show what the medium
+/// never got (design.md, section 1). Gives a sentence for each thing a person should know.
 ///
 /// # Errors
-/// If a file cannot be written or synced. Trying again from the start does no harm; going on does, if it was the ledger's own
-/// sync that failed, so that error never says that there is no room.
+/// If a file cannot be written or synced. Trying again from the start does no harm; going on does,
+/// if it was the ledger's own sync that failed, so that error never says that there is no room.
 pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<String>> {
     let mut warnings = Vec::new();
     if let Some(name) = &replayed.torn_header {
@@ -404,7 +410,8 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
     Ok(warnings)
 }
 
-/// Writes the last `len` bytes of a segment again in place, as they are; a sync then vouches for them.
+/// Writes the last `len` bytes of a segment again in place, as they are; a sync then vouches for
+/// them.
 ///
 /// # Errors
 /// If they cannot be read or written.
@@ -414,8 +421,9 @@ pub(super) fn write_again<S: Storage>(storage: &mut S, segment: &str, len: usize
     storage.write_at(segment, offset, &bytes)
 }
 
-/// A failed sync of the ledger ends the process, also where it failed for want of room: the page cache may now call clean what the
-/// medium never got, another sync would say that all is well, and what was replayed would be answered for.
+/// A failed sync of the ledger ends the process, also where it failed for want of room: the page
+/// cache may now call clean what the medium never got, another sync would say that all is well, and
+/// what was replayed would be answered for.
 fn sync_or_end<S: Storage>(storage: &mut S, newest: &str) -> io::Result<()> {
     storage.sync(newest).map_err(|error| io::Error::other(error.to_string()))
 }
@@ -490,7 +498,8 @@ pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u
     ))
 }
 
-/// Whether a segment with an unreadable header never held an entry: one would follow from the crc before it, `chain`.
+/// Whether a segment with an unreadable header never held an entry: one would follow from the crc
+/// before it, `chain`.
 fn holds_no_entry<F: Files>(files: &F, name: &str, chain: u32) -> io::Result<bool> {
     let mut behind = vec![0; TAIL_LEN_MAX + 1];
     let len = files.read_at(name, HEADER_LEN as u64, &mut behind)?;
@@ -551,7 +560,8 @@ fn replay_lines<F: Files>(
     Ok(())
 }
 
-/// Applies the entry of a good line; gives its kind and the head it makes. Else what the line is, with a sentence.
+/// Applies the entry of a good line; gives its kind and the head it makes. Else what the line is,
+/// with a sentence.
 fn judge_line(
     line: &Line,
     head: Head,
@@ -707,7 +717,8 @@ mod tests {
             match testing::open(&mut storage) {
                 Err(OpenError::Damaged { file, line, remedy, .. }) => {
                     let is_line = file.ends_with(testing::FIRST) && line == 4;
-                    // One that is whole, and the wrong one, is found by the header that it does not lead to.
+                    // One that is whole, and the wrong one, is found by the header that it does not
+                    // lead to.
                     assert!(is_line || matches!(spec, Spec::Displaced | Spec::Gap), "{spec:?} {file}:{line}");
                     assert!(remedy.contains("--cut "), "{spec:?}: {remedy}");
                 }
@@ -746,7 +757,8 @@ mod tests {
         assert_eq!(HEADERS.len(), HEADERS_FOUND.len() * HEADER_PLACES.len());
     }
 
-    /// The line under test is the fourth entry; every combination that can be made is, in every way it can stand there.
+    /// The line under test is the fourth entry; every combination that can be made is, in every way
+    /// it can stand there.
     #[test]
     fn every_line_in_every_place_is_treated_as_the_table_says() {
         let mut walked = 0;
@@ -926,8 +938,8 @@ mod tests {
         }
     }
 
-    /// Found by the simulation: a bit that makes a zero of a space looked like a page that was never written, and all entries
-    /// after it were cut.
+    /// Found by the simulation: a bit that makes a zero of a space looked like a page that was
+    /// never written, and all entries after it were cut.
     #[test]
     fn no_bit_that_flips_in_a_line_cuts_the_good_ones_after_it() {
         let whole = testing::ledger_of(&[Spec::Good; 6]).files[FIRST].clone();
@@ -1038,12 +1050,14 @@ mod tests {
             file[place] ^= 1 << bit;
             match testing::open(&mut storage) {
                 Ok((opened, _)) => {
-                    // The LF before the last line, and the crc that the last line continues, are the last two lines'.
+                    // The LF before the last line, and the crc that the last line continues, are
+                    // the last two lines'.
                     prop_assert!(place + 10 >= last, "{place} {last}");
                     prop_assert!(opened.entries == 11 || opened.entries == 10);
                     prop_assert!(opened.cut.is_some());
                 }
-                // The last line's two digits of a seq: what it looks like then, another entry, is not cut.
+                // The last line's two digits of a seq: what it looks like then, another entry, is
+                // not cut.
                 Err(OpenError::Damaged { .. }) => prop_assert!(place < last + 2),
                 Err(error @ (OpenError::Io(_) | OpenError::NotOurs(_))) => prop_assert!(false, "{}", error),
             }

@@ -1,7 +1,7 @@
 //! The files of a ledger: their names, and their lines one after the other (design.md, section 7).
 //!
-//! Lines are read in pieces of [`PIECE_LEN`], so a segment of any size takes that much memory. They are bytes here:
-//! [`super::recovery`] and [`super::verify`] judge them.
+//! Lines are read in pieces of [`PIECE_LEN`], so a segment of any size takes that much memory. They
+//! are bytes here: [`super::recovery`] and [`super::verify`] judge them.
 
 use std::io;
 use std::path::PathBuf;
@@ -130,7 +130,8 @@ pub struct Line<'a> {
     pub text: &'a [u8],
     /// Whether an LF ended it. If not, the file ends here (or a whole piece held no LF).
     pub ended: bool,
-    /// The crc column of the line before, whether that line is good or not; `None` if it had none, or is not known.
+    /// The crc column of the line before, whether that line is good or not; `None` if it had none,
+    /// or is not known.
     pub chain: Option<u32>,
 }
 
@@ -152,8 +153,9 @@ impl Line<'_> {
         parsed.filter(|parsed| parsed.entry.seq == last.next())
     }
 
-    /// Whether a page of it was never written: no program writes a zero byte. A page ends with the file or goes on for many bytes,
-    /// so a single zero within a line is none: a bit of a space was turned, and what follows is as durable as ever.
+    /// Whether a page of it was never written: no program writes a zero byte. A page ends with the
+    /// file or goes on for many bytes, so a single zero within a line is none: a bit of a space was
+    /// turned, and what follows is as durable as ever.
     pub fn has_zeros(&self) -> bool {
         self.text.first() == Some(&0) || self.text.windows(2).any(|two| two == [0, 0])
     }
@@ -165,7 +167,8 @@ impl Line<'_> {
 }
 
 impl<'a, F: Files> Lines<'a, F> {
-    /// The lines after the header. The first is judged by `chain`, the crc that the header continues.
+    /// The lines after the header. The first is judged by `chain`, the crc that the header
+    /// continues.
     pub fn new(files: &'a F, name: &'a str, chain: Option<u32>) -> Self {
         Self::starting_at(files, name, HEADER_LEN as u64, 2, chain)
     }

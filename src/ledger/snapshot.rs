@@ -1,5 +1,5 @@
-//! `snapshot.tsv`: the state as of one entry, so that a start need not replay the whole ledger, and old segments may be taken
-//! away (design.md, sections 7 and 9).
+//! `snapshot.tsv`: the state as of one entry, so that a start need not replay the whole ledger, and
+//! old segments may be taken away (design.md, sections 7 and 9).
 //!
 //! ```text
 //! #posgate-snapshot ⇥ version=6 ⇥ ledger=<16 hex> ⇥ seq=… ⇥ crc=<8 hex> ⇥ created=… ␊
@@ -7,9 +7,10 @@
 //! #end ⇥ lines=… ⇥ <8 hex> ␊                                 the lines between, and the crc of everything before these digits
 //! ```
 //!
-//! What always holds: it is written whole and synced under another name before it gets its own, and only of entries that are
-//! durable. A snapshot is *believed* if it is whole, of this ledger, and the entry that it names stands in a segment, where every line up to that
-//! entry follows, with the crc that the snapshot says. Any other is as good as none: then all segments are replayed.
+//! What always holds: it is written whole and synced under another name before it gets its own, and
+//! only of entries that are durable. A snapshot is *believed* if it is whole, of this ledger, and
+//! the entry that it names stands in a segment, where every line up to that entry follows, with the
+//! crc that the snapshot says. Any other is as good as none: then all segments are replayed.
 
 use core::fmt;
 use std::io;
@@ -28,8 +29,9 @@ pub const NAME: &str = "snapshot.tsv";
 /// What it is called until it is whole.
 pub const TEMPORARY: &str = "snapshot.tsv.tmp";
 
-/// Of the lines between: since 2 they hold keys, batches and voids, since 3 which sales a 105 was taken for, since 4 what a key was answered, since 5 each
-/// account's subsidy, since 6 the names of orders instead of keys and batches. An older one would forget them, and is not believed.
+/// Of the lines between: since 2 they hold keys, batches and voids, since 3 which sales a 105 was
+/// taken for, since 4 what a key was answered, since 5 each account's subsidy, since 6 the names of
+/// orders instead of keys and batches. An older one would forget them, and is not believed.
 const VERSION: &str = "6";
 
 /// Bytes of the crc's digits and the LF: the last ones of the file.
@@ -74,7 +76,8 @@ impl fmt::Display for Unbelievable {
 /// What is thought of a directory's snapshot.
 pub type Belief<T> = Result<Option<T>, Unbelievable>;
 
-/// Writes the state after `title.head`, which is durable. `buffer` is room for what is written at once.
+/// Writes the state after `title.head`, which is durable. `buffer` is room for what is written at
+/// once.
 ///
 /// # Errors
 /// With path and operation. The snapshot before is still there then, or this one is whole.
@@ -132,8 +135,8 @@ impl<S: Storage> Out<'_, S> {
     }
 }
 
-/// Restores the state of the directory's snapshot into `state`, if it is believed; else `state` is what it was before its first entry.
-/// `Ok(None)`: there is none.
+/// Restores the state of the directory's snapshot into `state`, if it is believed; else `state` is
+/// what it was before its first entry. `Ok(None)`: there is none.
 ///
 /// # Errors
 /// The outer one if a file cannot be read.

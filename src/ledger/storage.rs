@@ -1,26 +1,35 @@
-//! The files of one ledger directory, as few operations as the ledger needs (design.md, sections 7 and 9).
+//! The files of one ledger directory, as few operations as the ledger needs (design.md, sections 7
+//! and 9).
 //!
-//! [`Files`] reads and never changes anything: `verify` and `show` work on read-only media and beside the running
-//! server. [`Storage`] is everything the server does to the directory; nothing else writes there, so a simulated
-//! storage behind this trait sees every effect. [`DirStorage`] is the real one.
+//! [`Files`] reads and never changes anything: `verify` and `show` work on read-only media and
+//! beside the running server. [`Storage`] is everything the server does to the directory; nothing
+//! else writes there, so a simulated storage behind this trait sees every effect. [`DirStorage`] is
+//! the real one.
 //!
-//! What always holds: names are files directly in the directory; nothing is durable before [`Storage::sync`] (a
-//! file's bytes) or [`Storage::sync_dir`] (names: creating, renaming, removing); an error names the path and the operation.
+//! What always holds: names are files directly in the directory; nothing is durable before
+//! [`Storage::sync`] (a file's bytes) or [`Storage::sync_dir`] (names: creating, renaming,
+//! removing); an error names the path and the operation.
 //!
-//! What is assumed of media, and no more; the simulated storage of `tests/simulation` does all of it:
+//! What is assumed of media, and no more; the simulated storage of `tests/simulation` does all of
+//! it:
 //!
-//! - what was synced is there after a power cut, byte for byte, until the medium itself fails; then a bit is wrong somewhere, which the
-//!   chain of crcs shows, and nobody else may have written there;
-//! - what was not synced is there in part. Of one write any bytes at its end may be missing (JFFS2 and UBIFS write the nodes of a file in
-//!   order), or any of its pages (ext4 and F2FS write them back in any order); what is missing reads as zeros or is cut off, and the length
-//!   may be ahead of the bytes (UBIFS leaves zeros behind a file's end, F2FS and ext4 holes). It never reads as bytes of another
-//!   file: ext4 must not be mounted with `data=writeback`, which no router does;
-//! - a write in place may take room, like any other, where a medium writes elsewhere first (F2FS, UBIFS, JFFS2); until it is synced the old
-//!   bytes or the new ones are there;
-//! - names are a journal of their own: a new name may come before its bytes, and several changes of names reach the medium in order or
-//!   not at all. A rename leaves the old file or the new one under the name;
-//! - a sync that failed has forgotten what it could not write: the next one succeeds and says nothing;
-//! - what the file system says of its room is a guess (compression on UBIFS and JFFS2, reserved blocks): only a write tells.
+//! - what was synced is there after a power cut, byte for byte, until the medium itself fails; then
+//!   a bit is wrong somewhere, which the chain of crcs shows, and nobody else may have written
+//!   there;
+//! - what was not synced is there in part. Of one write any bytes at its end may be missing (JFFS2
+//!   and UBIFS write the nodes of a file in order), or any of its pages (ext4 and F2FS write them
+//!   back in any order); what is missing reads as zeros or is cut off, and the length may be ahead
+//!   of the bytes (UBIFS leaves zeros behind a file's end, F2FS and ext4 holes). It never reads as
+//!   bytes of another file: ext4 must not be mounted with `data=writeback`, which no router does;
+//! - a write in place may take room, like any other, where a medium writes elsewhere first (F2FS,
+//!   UBIFS, JFFS2); until it is synced the old bytes or the new ones are there;
+//! - names are a journal of their own: a new name may come before its bytes, and several changes of
+//!   names reach the medium in order or not at all. A rename leaves the old file or the new one
+//!   under the name;
+//! - a sync that failed has forgotten what it could not write: the next one succeeds and says
+//!   nothing;
+//! - what the file system says of its room is a guess (compression on UBIFS and JFFS2, reserved
+//!   blocks): only a write tells.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
@@ -51,7 +60,8 @@ pub trait Files {
     /// If there is no such file.
     fn len(&self, name: &str) -> io::Result<u64>;
 
-    /// Reads into `into` from `offset` on; fewer bytes than fit only at the end of the file, 0 past it.
+    /// Reads into `into` from `offset` on; fewer bytes than fit only at the end of the file, 0 past
+    /// it.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -69,8 +79,9 @@ pub trait Files {
     }
 }
 
-/// Writing them. There is one storage for a directory at a time. In the real one nothing allocates after its first files, save
-/// [`Files::list`] and errors: a segment begins, and a snapshot is written, inside a turn.
+/// Writing them. There is one storage for a directory at a time. In the real one nothing allocates
+/// after its first files, save [`Files::list`] and errors: a segment begins, and a snapshot is
+/// written, inside a turn.
 pub trait Storage: Files {
     /// Makes a new file of these bytes, neither bytes nor name durable yet.
     ///
@@ -120,8 +131,8 @@ pub trait Storage: Files {
     /// If it cannot be removed.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
-    /// Lets `link` lead to the file `target`, replacing a link at once and without a moment in which there is none.
-    /// It says whether anything had to be changed.
+    /// Lets `link` lead to the file `target`, replacing a link at once and without a moment in
+    /// which there is none. It says whether anything had to be changed.
     ///
     /// # Errors
     /// If the file system knows no links, or `link` is a file of its own.
@@ -141,7 +152,8 @@ pub struct DirFiles {
 }
 
 impl DirFiles {
-    /// The files of `dir`. With an empty path names are paths, and only [`DirFiles::list`] makes no sense.
+    /// The files of `dir`. With an empty path names are paths, and only [`DirFiles::list`] makes no
+    /// sense.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
@@ -191,13 +203,15 @@ impl Files for DirFiles {
 const LOCK_TRIES: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Whether a server (or `repair`) has the directory's lock. It looks by taking the lock for a moment beside other readers, and writes nothing.
+/// Whether a server (or `repair`) has the directory's lock. It looks by taking the lock for a
+/// moment beside other readers, and writes nothing.
 pub fn is_served(dir: &Path) -> bool {
     let Ok(file) = File::open(dir.join("lock")) else { return false };
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
-/// A directory that this process alone writes, for as long as the value lives (or see [`DirStorage::beside`]).
+/// A directory that this process alone writes, for as long as the value lives (or see
+/// [`DirStorage::beside`]).
 #[derive(Debug)]
 pub struct DirStorage {
     files: DirFiles,
@@ -207,7 +221,8 @@ pub struct DirStorage {
     paths: RefCell<[PathBuf; 2]>,
     /// Where the link leads, since this process looked at it or replaced it; empty: it did not yet.
     pointed: String,
-    /// Held until this value goes; the kernel lets go of it when the process dies. `None` beside the server.
+    /// Held until this value goes; the kernel lets go of it when the process dies. `None` beside
+    /// the server.
     _lock: Option<Flock<File>>,
 }
 
@@ -240,8 +255,8 @@ impl Opened {
         &mut self.file.as_mut().expect("it was opened before").0
     }
 
-    /// A file whose directory was removed, renamed or unmounted takes every byte and keeps none for the next start, so it is
-    /// looked for where that will look.
+    /// A file whose directory was removed, renamed or unmounted takes every byte and keeps none for
+    /// the next start, so it is looked for where that will look.
     fn is_in_place(&self) -> bool {
         let found = fs::symlink_metadata(&self.path).map(|metadata| id_of(&metadata));
         self.file.as_ref().is_some_and(|(_, id)| found.is_ok_and(|found| found == *id))
@@ -249,12 +264,12 @@ impl Opened {
 }
 
 impl DirStorage {
-    /// Makes the directory if it is missing, with its parents, and takes its lock. On a read-only file system, where nobody can write, it
-    /// takes the lock that is there, if there is one.
+    /// Makes the directory if it is missing, with its parents, and takes its lock. On a read-only
+    /// file system, where nobody can write, it takes the lock that is there, if there is one.
     ///
     /// # Errors
-    /// If another process (or value) holds the lock ([`ErrorKind::WouldBlock`]), or the directory cannot be made
-    /// or written.
+    /// If another process (or value) holds the lock ([`ErrorKind::WouldBlock`]), or the directory
+    /// cannot be made or written.
     pub fn open(dir: &Path) -> io::Result<Self> {
         create_dir_durably(dir)?;
         let path = dir.join("lock");
@@ -287,7 +302,8 @@ impl DirStorage {
         }
     }
 
-    /// The directory beside the server that writes there, or where none does: for who touches nothing that a server writes.
+    /// The directory beside the server that writes there, or where none does: for who touches
+    /// nothing that a server writes.
     pub fn beside(dir: &Path) -> Self {
         Self::new(dir, None)
     }
@@ -366,7 +382,8 @@ impl Storage for DirStorage {
 
     fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.with(name, "append to", |opened| {
-            // O_APPEND would do it too, but then nothing could be written in place through the same file.
+            // O_APPEND would do it too, but then nothing could be written in place through the same
+            // file.
             if !opened.is_at_end {
                 opened.file().seek(SeekFrom::End(0))?;
             }

@@ -1,8 +1,8 @@
 //! `posgate ledger verify`: is the ledger what was written? (design.md, sections 3, 7 and 9)
 //!
-//! It reads files and nothing else: no lock, so it works beside the running server and on read-only media. Where a
-//! line is not good it goes on from the crc column that stands there, so that one change is one finding, and
-//! looks at the seqs around to say what happened:
+//! It reads files and nothing else: no lock, so it works beside the running server and on read-only
+//! media. Where a line is not good it goes on from the crc column that stands there, so that one
+//! change is one finding, and looks at the seqs around to say what happened:
 //!
 //! | finding | exit | what was seen |
 //! |---|---|---|
@@ -13,13 +13,16 @@
 //! | swapped | 4 | a seq comes after a later one, or twice |
 //! | header | 5 | a header that cannot be read, or contradicts its segment's neighbours; a snapshot that no start believes |
 //!
-//! A directory begins with entry 1, or with a snapshot that a start believes and the segment that it leads to: what was before was taken
-//! away. A snapshot is not blamed for what the lines that it leads to have suffered.
+//! A directory begins with entry 1, or with a snapshot that a start believes and the segment that
+//! it leads to: what was before was taken away. A snapshot is not blamed for what the lines that it
+//! leads to have suffered.
 //!
-//! Several directories and files are read as one ledger, copies of a segment as one segment ([`super::copies`]): a partial copy is named and
-//! is no finding, for the whole one is there; a copy that says something else is altered.
+//! Several directories and files are read as one ledger, copies of a segment as one segment
+//! ([`super::copies`]): a partial copy is named and is no finding, for the whole one is there; a
+//! copy that says something else is altered.
 //!
-//! The highest of the findings is the exit code. Entries that are missing at the very end leave no trace: compare the head.
+//! The highest of the findings is the exit code. Entries that are missing at the very end leave no
+//! trace: compare the head.
 
 use crate::lang::tr;
 use crate::tr;
@@ -43,10 +46,12 @@ pub const FINDINGS_MAX: usize = 100;
 /// How long a line may take that the server is just writing: it is one write of at most 64 KiB.
 const WRITING: Duration = Duration::from_millis(50);
 
-/// Verifies a directory or segment files, and prints what it found, for people. Gives the exit code.
+/// Verifies a directory or segment files, and prints what it found, for people. Gives the exit
+/// code.
 ///
 /// # Errors
-/// If a file cannot be read or the output not be written; that nobody reads it any more is no error.
+/// If a file cannot be read or the output not be written; that nobody reads it any more is no
+/// error.
 pub fn run_verify(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
     let selection = Selection::new(paths)?;
     let mut wait = || std::thread::sleep(WRITING);
@@ -196,7 +201,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Reads the segments of a directory, `names` in the order of their entries, and its snapshot. `wait` is called as in [`verify`].
+/// Reads the segments of a directory, `names` in the order of their entries, and its snapshot.
+/// `wait` is called as in [`verify`].
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -231,8 +237,9 @@ fn blame_snapshot<F: Files>(files: &F, report: &mut Report, why: &snapshot::Unbe
     Ok(())
 }
 
-/// Reads the segments of several directories, and files that a person chose: an archive beside its ledger is one. Copies of a segment are read
-/// as one, and what is wrong with a copy is said of the copy.
+/// Reads the segments of several directories, and files that a person chose: an archive beside its
+/// ledger is one. Copies of a segment are read as one, and what is wrong with a copy is said of the
+/// copy.
 fn verify_places(selection: &Selection, places: &[PathBuf], wait: &mut dyn FnMut()) -> io::Result<Report> {
     let files = &selection.files;
     let first = selection.names.first().map(|name| segment::read_header(files, name)).transpose()?;
@@ -260,8 +267,9 @@ fn verify_places(selection: &Selection, places: &[PathBuf], wait: &mut dyn FnMut
     Ok(report)
 }
 
-/// Reads the segments `names`, in the order of their entries. `begins_at_1`: there is nothing before them. `wait` is
-/// called once, before the end of the newest segment is read again: the server may be writing there.
+/// Reads the segments `names`, in the order of their entries. `begins_at_1`: there is nothing
+/// before them. `wait` is called once, before the end of the newest segment is read again: the
+/// server may be writing there.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -415,7 +423,8 @@ impl<F: Files> Walk<'_, F> {
                 lines.go_back(offset, number, chain);
                 continue;
             }
-            // Behind a line that is bad without zeros a start cuts only if nothing good comes any more: read on.
+            // Behind a line that is bad without zeros a start cuts only if nothing good comes any
+            // more: read on.
             let is_torn = !line.ended || (line.has_zeros() && run.count == 0);
             if is_in_tail && is_torn {
                 torn_at = Some((line.number, line.offset));
@@ -494,7 +503,8 @@ impl<F: Files> Walk<'_, F> {
         self.is_head_known = false;
     }
 
-    /// Says what a run of lines that are not good is, from the seqs before it, in it and after it (`after`).
+    /// Says what a run of lines that are not good is, from the seqs before it, in it and after it
+    /// (`after`).
     fn judge(&mut self, name: &str, run: &Run, after: Option<EntrySeq>) {
         self.accounts.forget();
         let last = self.report.head.seq;
@@ -541,10 +551,12 @@ impl Run {
     }
 }
 
-/// The sums of all accounts that ever moved: `balance`, `subsidy_left` and `uses_left` must be them.
+/// The sums of all accounts that ever moved: `balance`, `subsidy_left` and `uses_left` must be
+/// them.
 struct Accounts {
     sums: HashMap<AccountId, Figures>,
-    /// Whether an account that is not among them never moved; else its first line is taken as it is.
+    /// Whether an account that is not among them never moved; else its first line is taken as it
+    /// is.
     is_complete: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Appending to the ledger: a turn's entries in one write, made durable by one sync (design.md, section 1).
+//! Appending to the ledger: a turn's entries in one write, made durable by one sync (design.md,
+//! section 1).
 //!
 //! ```rust,ignore
 //! ledger.append(&entry);  // formats into the turn's buffer; while has_room()
@@ -6,13 +7,16 @@
 //! ledger.sync()?;         // now results may leave
 //! ```
 //!
-//! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`] bytes are
-//! written and not yet synced, which is how far recovery looks for a torn tail; a segment is whole and synced before
-//! the next one begins; nothing here allocates after [`Ledger::open`], also not where a segment begins or a snapshot is
-//! written. After an error nothing may be called any more, save [`Ledger::close`] by a start: what the file holds then only a replay can say.
-//! Where an error says that there is no room, what was not synced is cut off first: nobody was answered for it.
+//! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`]
+//! bytes are written and not yet synced, which is how far recovery looks for a torn tail; a segment
+//! is whole and synced before the next one begins; nothing here allocates after [`Ledger::open`],
+//! also not where a segment begins or a snapshot is written. After an error nothing may be called
+//! any more, save [`Ledger::close`] by a start: what the file holds then only a replay can say.
+//! Where an error says that there is no room, what was not synced is cut off first: nobody was
+//! answered for it.
 //!
-//! A ledger that a start found no room for is *closed*: it was replayed, and nothing is written to it (design.md, section 12).
+//! A ledger that a start found no room for is *closed*: it was replayed, and nothing is written to
+//! it (design.md, section 12).
 
 use std::io;
 
@@ -87,7 +91,8 @@ pub struct Opening<'a> {
     pub host: Option<Host>,
     /// When it is opened.
     pub created: Stamp,
-    /// Which ledger this machine serves ([`identity`]); `None`: that is not asked, and whatever is there is gone on with.
+    /// Which ledger this machine serves ([`identity`]); `None`: that is not asked, and whatever is
+    /// there is gone on with.
     pub identity: Option<&'a Found>,
 }
 
@@ -116,13 +121,15 @@ impl Opening<'_> {
 pub struct Opened {
     /// Entries replayed.
     pub entries: u64,
-    /// The entry that a snapshot was of, after which the replay began; `None`: it began with the first.
+    /// The entry that a snapshot was of, after which the replay began; `None`: it began with the
+    /// first.
     pub snapshot: Option<EntrySeq>,
     /// The last of them.
     pub head: Head,
     /// Whether the ledger was made just now.
     pub created: bool,
-    /// Whether the server stopped as it should before: the last entry is a `stop` and nothing had to be mended.
+    /// Whether the server stopped as it should before: the last entry is a `stop` and nothing had
+    /// to be mended.
     pub clean: bool,
     /// What was thought of the machine's identity, if it was asked for.
     pub verdict: Option<Verdict>,
@@ -135,13 +142,15 @@ pub struct Opened {
 }
 
 impl<S: Storage> Ledger<S> {
-    /// Replays the ledger of a directory into `state`, from its snapshot if that is believed, mends its end, and goes on with it; or begins a new one.
-    /// When this returns, everything that was replayed is durable.
+    /// Replays the ledger of a directory into `state`, from its snapshot if that is believed, mends
+    /// its end, and goes on with it; or begins a new one. When this returns, everything that was
+    /// replayed is durable.
     ///
-    /// Where there is no room to mend, or the file system is read-only, the ledger is opened [closed](Ledger::is_closed). A start asks
-    /// [`room_below`] before.
+    /// Where there is no room to mend, or the file system is read-only, the ledger is opened
+    /// [closed](Ledger::is_closed). A start asks [`room_below`] before.
     ///
-    /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the header of a new ledger.
+    /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the
+    /// header of a new ledger.
     ///
     /// # Errors
     /// If a file cannot be read or written, or the ledger is damaged (see [`recovery`]).
@@ -155,12 +164,12 @@ impl<S: Storage> Ledger<S> {
         Self::open_as(storage, &Opening { site, host: None, created, identity: None }, draw_number, state)
     }
 
-    /// The same on a machine that knows which ledger it serves: goes on with it on a branch, or not at all, where
-    /// [`identity`] says so.
+    /// The same on a machine that knows which ledger it serves: goes on with it on a branch, or not
+    /// at all, where [`identity`] says so.
     ///
     /// # Errors
-    /// If a file cannot be read or written, the ledger is damaged (see [`recovery`]), or it is not this machine's
-    /// ([`OpenError::NotOurs`]); then nothing was changed.
+    /// If a file cannot be read or written, the ledger is damaged (see [`recovery`]), or it is not
+    /// this machine's ([`OpenError::NotOurs`]); then nothing was changed.
     pub fn open_as(
         mut storage: S,
         opening: &Opening,
@@ -212,7 +221,8 @@ impl<S: Storage> Ledger<S> {
         Ok((ledger, opened))
     }
 
-    /// The same where it is known that nothing can be written, for this reason: the ledger is replayed, and nothing is changed.
+    /// The same where it is known that nothing can be written, for this reason: the ledger is
+    /// replayed, and nothing is changed.
     ///
     /// # Errors
     /// The reason, if there is no ledger to replay; else those of [`Ledger::open_as`].
@@ -292,7 +302,8 @@ impl<S: Storage> Ledger<S> {
         Ok((ledger, opened))
     }
 
-    /// From now on nothing is written: a start found no room for its own entry. `state` is replayed.
+    /// From now on nothing is written: a start found no room for its own entry. `state` is
+    /// replayed.
     ///
     /// # Errors
     /// Those of a replay.
@@ -305,8 +316,9 @@ impl<S: Storage> Ledger<S> {
         Ok(())
     }
 
-    /// Writes the end of what was replayed again in place, as it is, and syncs it: a sync alone would vouch for pages that the kernel dropped
-    /// after a sync that failed. It says whether that was possible.
+    /// Writes the end of what was replayed again in place, as it is, and syncs it: a sync alone
+    /// would vouch for pages that the kernel dropped after a sync that failed. It says whether that
+    /// was possible.
     fn prove(&mut self) -> io::Result<bool> {
         let written = recovery::write_again(&mut self.storage, &self.segment, TAIL_LEN_MAX);
         match written.and_then(|()| self.storage.sync(&self.segment)) {
@@ -316,17 +328,18 @@ impl<S: Storage> Ledger<S> {
         }
     }
 
-    /// From now on lets a segment end before it exceeds so many bytes, unless one turn alone does; before this is
-    /// called none ends.
+    /// From now on lets a segment end before it exceeds so many bytes, unless one turn alone does;
+    /// before this is called none ends.
     pub fn limit_segments(&mut self, segment_bytes: u64) {
         self.segment_bytes = segment_bytes;
     }
 
-    /// Formats an entry into the turn's buffer. It is in no file before [`Ledger::write`], and may be lost before
-    /// [`Ledger::sync`].
+    /// Formats an entry into the turn's buffer. It is in no file before [`Ledger::write`], and may
+    /// be lost before [`Ledger::sync`].
     ///
     /// # Panics
-    /// If its seq is not the next, or there is no room: the caller asks [`Ledger::has_room`] before.
+    /// If its seq is not the next, or there is no room: the caller asks [`Ledger::has_room`]
+    /// before.
     pub fn append(&mut self, entry: &Entry) {
         assert_eq!(entry.seq, self.head.seq.next(), "entries are appended in order, without a gap");
         let room: &mut [u8; LINE_LEN_MAX] =
@@ -341,8 +354,8 @@ impl<S: Storage> Ledger<S> {
         self.buffer.len() - self.filled >= LINE_LEN_MAX
     }
 
-    /// Frames that the turn may still take so that it makes one write, of [`FRAME_ENTRIES_BYTES`] each. Where they need more
-    /// they are written in pieces.
+    /// Frames that the turn may still take so that it makes one write, of [`FRAME_ENTRIES_BYTES`]
+    /// each. Where they need more they are written in pieces.
     pub fn frames_left(&self) -> usize {
         (self.buffer.len() - self.filled) / FRAME_ENTRIES_BYTES
     }
@@ -362,14 +375,14 @@ impl<S: Storage> Ledger<S> {
         self.is_closed
     }
 
-    /// Whether all that was replayed is durable: its end was written again and synced. What a closed ledger holds in the page cache only is no
-    /// reason for a device to forget anything.
+    /// Whether all that was replayed is durable: its end was written again and synced. What a
+    /// closed ledger holds in the page cache only is no reason for a device to forget anything.
     pub fn is_proven(&self) -> bool {
         self.is_proven
     }
 
-    /// Writes the turn's entries at the end of the segment, in one piece. If more than a tail of bytes would then
-    /// wait for a sync, those written before are synced first.
+    /// Writes the turn's entries at the end of the segment, in one piece. If more than a tail of
+    /// bytes would then wait for a sync, those written before are synced first.
     ///
     /// # Errors
     /// With path and operation, if not everything could be written.
@@ -394,14 +407,16 @@ impl<S: Storage> Ledger<S> {
         Ok(())
     }
 
-    /// Whether the turn's entries, not yet written, belong into a new segment: the newest would exceed its limit.
+    /// Whether the turn's entries, not yet written, belong into a new segment: the newest would
+    /// exceed its limit.
     pub fn is_segment_full(&self) -> bool {
         self.is_dirty() && self.len > HEADER_LEN as u64 && self.len + self.filled as u64 > self.segment_bytes
     }
 
-    /// Begins a new segment with the turn's entries. The one before is synced first, since recovery cuts in the newest only; then
-    /// the new one is made durable with its header and its name; then the link leads to it. A crash between leaves a
-    /// newest segment without a whole header, or without an entry: the next start sets it aside, or goes on with it.
+    /// Begins a new segment with the turn's entries. The one before is synced first, since recovery
+    /// cuts in the newest only; then the new one is made durable with its header and its name; then
+    /// the link leads to it. A crash between leaves a newest segment without a whole header, or
+    /// without an entry: the next start sets it aside, or goes on with it.
     ///
     /// # Errors
     /// With path and operation.
@@ -420,8 +435,9 @@ impl<S: Storage> Ledger<S> {
         Ok(())
     }
 
-    /// Goes on under another name: what follows stands in a segment of the branch `number`. An order of names that a crash may cut
-    /// anywhere, as where any segment begins: before the header is durable under its name, nothing of the branch is there.
+    /// Goes on under another name: what follows stands in a segment of the branch `number`. An
+    /// order of names that a crash may cut anywhere, as where any segment begins: before the header
+    /// is durable under its name, nothing of the branch is there.
     ///
     /// # Errors
     /// With path and operation; the ledger has the name that it had.
@@ -443,7 +459,8 @@ impl<S: Storage> Ledger<S> {
         began
     }
 
-    /// What a branch begins after: the last entry, and the ledger that holds it. `None` if there is no entry.
+    /// What a branch begins after: the last entry, and the ledger that holds it. `None` if there is
+    /// no entry.
     fn parent_of_branch(&self) -> Option<Parent> {
         let Naming { number, parent, .. } = self.naming;
         let head = self.written;
@@ -466,8 +483,8 @@ impl<S: Storage> Ledger<S> {
         self.storage.sync(&self.segment)
     }
 
-    /// Where a write or sync found no room, what was not synced is cut off, as far as that goes: else the next start would replay
-    /// sales that nobody was told of. The error stays.
+    /// Where a write or sync found no room, what was not synced is cut off, as far as that goes:
+    /// else the next start would replay sales that nobody was told of. The error stays.
     fn or_cut(&mut self, done: io::Result<()>) -> io::Result<()> {
         if done.as_ref().is_err_and(is_no_room) {
             let end = self.len - self.unsynced as u64;
@@ -496,7 +513,8 @@ impl<S: Storage> Ledger<S> {
     /// With path and operation. It must not be tried again.
     ///
     /// # Panics
-    /// If entries were appended since the last [`Ledger::write`]: a caller that syncs then believes them durable.
+    /// If entries were appended since the last [`Ledger::write`]: a caller that syncs then believes
+    /// them durable.
     pub fn sync(&mut self) -> io::Result<()> {
         assert!(!self.is_dirty(), "what is synced was written before");
         self.sync_written()
@@ -562,12 +580,14 @@ impl<S: Storage> Ledger<S> {
         self.len
     }
 
-    /// Bytes written and not yet synced: 0 between turns, unless entries wait that nothing rests on.
+    /// Bytes written and not yet synced: 0 between turns, unless entries wait that nothing rests
+    /// on.
     pub fn unsynced_bytes(&self) -> usize {
         self.unsynced
     }
 
-    /// Syncs of entries since the ledger was opened: one for each turn with a result that rests on an entry.
+    /// Syncs of entries since the ledger was opened: one for each turn with a result that rests on
+    /// an entry.
     pub fn syncs(&self) -> u64 {
         self.syncs
     }
@@ -613,10 +633,12 @@ const HEADER: &str = "header.tmp";
 /// What a trial writes.
 const TRIAL: &str = "room.tmp";
 
-/// Asks whether a start may write: below the reserve it is tried, for what the file system says of its room is a guess.
+/// Asks whether a start may write: below the reserve it is tried, for what the file system says of
+/// its room is a guess.
 ///
 /// # Errors
-/// If [`ROOM_TRIED_LEN`] bytes cannot be written and synced: the ledger is then to be opened [closed](Ledger::open_closed).
+/// If [`ROOM_TRIED_LEN`] bytes cannot be written and synced: the ledger is then to be opened
+/// [closed](Ledger::open_closed).
 pub fn room_below<S: Storage>(storage: &mut S, reserve_bytes: u64) -> io::Result<()> {
     // A file system that does not say is found full by a write.
     if storage.free_bytes().is_ok_and(|free| free < reserve_bytes) {
@@ -656,7 +678,8 @@ pub fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
 }
 
-/// Whether an error says that nothing can be written: no room, or a read-only file system. A start then serves without entries.
+/// Whether an error says that nothing can be written: no room, or a read-only file system. A start
+/// then serves without entries.
 pub fn cannot_write(error: &io::Error) -> bool {
     is_no_room(error) || error.kind() == io::ErrorKind::ReadOnlyFilesystem
 }
@@ -664,13 +687,15 @@ pub fn cannot_write(error: &io::Error) -> bool {
 const _: () = assert!(TAIL_LEN_MAX >= LINE_LEN_MAX, "an entry fits a turn");
 const _: () = assert!(ROOM_TRIED_LEN.is_multiple_of(TAIL_LEN_MAX), "a trial is written in such pieces");
 
-/// Makes a segment that continues from `head`, durable with its name before any entry is written to it.
+/// Makes a segment that continues from `head`, durable with its name before any entry is written to
+/// it.
 fn create_segment<S: Storage>(storage: &mut S, naming: &Naming, created: Stamp, head: Head) -> io::Result<Name> {
     let name = stack_name_of(head.seq.next());
     let created = storage.create(&name, &naming.header(created, head));
     let created = created.and_then(|()| storage.sync(&name)).and_then(|()| storage.sync_dir());
     if created.as_ref().is_err_and(is_no_room) {
-        // Half a header is none, and the next start would set it aside, and the one after it another.
+        // Half a header is none, and the next start would set it aside, and the one after it
+        // another.
         let _left = storage.remove(&name);
     }
     created.map(|()| name)

@@ -163,7 +163,8 @@ fn print_entries(entries: &[Entry]) {
     say!("{table}");
 }
 
-/// The last entries of a card and of its account, the oldest first, from the ledger's files: the newest segment first.
+/// The last entries of a card and of its account, the oldest first, from the ledger's files: the
+/// newest segment first.
 pub(super) fn last_entries(dir: &Path, answer: &Value) -> io::Result<Vec<Entry>> {
     let (card, account) = (text(answer, "card"), answer.text("account").map(str::to_owned));
     let files = HeldFiles::of_dir(dir)?;
@@ -243,8 +244,8 @@ pub(super) fn paste(answer: &Value) -> Paste {
     Paste::new(&headings, delimiter.unwrap_or(','))
 }
 
-/// Unknown cards as rows of the card table in service; when and where they were seen goes to stderr, and into a column of the operator's own if
-/// the table has one.
+/// Unknown cards as rows of the card table in service; when and where they were seen goes to
+/// stderr, and into a column of the operator's own if the table has one.
 pub(super) fn unknown(paste: Option<&Paste>, rows: &[Value]) {
     let Some(paste) = paste else { return };
     say!("{}", paste.header());

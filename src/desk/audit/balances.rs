@@ -1,7 +1,8 @@
-//! `posgate ledger report --balances`: what every account holds at a day's end, and what is owed to all holders together.
+//! `posgate ledger report --balances`: what every account holds at a day's end, and what is owed to
+//! all holders together.
 //!
-//! Accounts that no entry opened until then hold what the card table opens them with: what a later `open` says, else the table as it is
-//! now, for nobody keeps the one of then.
+//! Accounts that no entry opened until then hold what the card table opens them with: what a later
+//! `open` says, else the table as it is now, for nobody keeps the one of then.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -26,7 +27,8 @@ pub struct Row {
     pub amount: Balance,
     /// The same in meals.
     pub uses: i64,
-    /// Whether an entry opened it. Else its opening figures are the table's, and stand in no entry yet.
+    /// Whether an entry opened it. Else its opening figures are the table's, and stand in no entry
+    /// yet.
     pub is_opened: bool,
 }
 

@@ -1,8 +1,10 @@
 //! Which business day an entry belongs to (design.md, sections 4, 7 and 11).
 //!
-//! The day it says itself (`day=`), else the date of its time by the offset that stands there. The server lets an entry say its day wherever
-//! that is another one (`day_start`, a clock that was not believed), so a zone or a `day_start` of today changes no day of the past. Where a
-//! time was not believed (`clock=unset`) and no day stands there, the entry belongs to the day of the last one before it whose clock was.
+//! The day it says itself (`day=`), else the date of its time by the offset that stands there. The
+//! server lets an entry say its day wherever that is another one (`day_start`, a clock that was not
+//! believed), so a zone or a `day_start` of today changes no day of the past. Where a time was not
+//! believed (`clock=unset`) and no day stands there, the entry belongs to the day of the last one
+//! before it whose clock was.
 
 use crate::engine::model::{Civil, ClockState, Date, Entry, Kind, Stamp, TimeOfDay};
 use crate::files::zone::Zone;
@@ -52,7 +54,8 @@ impl Days {
     /// The day of the next entry.
     pub fn of(&mut self, entry: &Entry) -> Day {
         let stated = entry.detail.day();
-        // Of a stored sale and of a void `day=` is the sale's, and `on=` that of the entry, if its time does not say it.
+        // Of a stored sale and of a void `day=` is the sale's, and `on=` that of the entry, if its
+        // time does not say it.
         let is_of_another = matches!(entry.kind, Kind::Offline | Kind::Void);
         let own = match entry.detail.get("on").and_then(|on| Date::parse(on.0.as_bytes())) {
             Some(on) => Some(on),

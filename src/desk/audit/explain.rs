@@ -1,7 +1,8 @@
-//! `posgate ledger explain`: the whole story of one sale, for whoever asks "why was I charged?" (design.md, sections 6 to 8).
+//! `posgate ledger explain`: the whole story of one sale, for whoever asks "why was I charged?"
+//! (design.md, sections 6 to 8).
 //!
-//! The ledger is read twice: to find the entry, and to collect what is said about it before and after. How often an answer was sent again
-//! stands in the entries that end its resending.
+//! The ledger is read twice: to find the entry, and to collect what is said about it before and
+//! after. How often an answer was sent again stands in the entries that end its resending.
 
 use super::filter::{Written, is_of_card};
 use super::source::{Item, Source};
@@ -28,7 +29,8 @@ const OFF_MAX_S: u64 = 86_400;
 pub enum Question {
     /// The one with this number.
     Entry(EntrySeq),
-    /// The sale of a card that is nearest to a time, at most a day from it; without a date, on the last day that the card was used.
+    /// The sale of a card that is nearest to a time, at most a day from it; without a date, on the
+    /// last day that the card was used.
     Card(CardNo, Written),
 }
 
@@ -120,7 +122,8 @@ pub struct Story {
     pub about: Vec<Told>,
     /// Entries about it that are not kept.
     pub more: u64,
-    /// How far the sale is from the time that was asked about, in words; `None`: its number was given.
+    /// How far the sale is from the time that was asked about, in words; `None`: its number was
+    /// given.
     pub off: Option<String>,
     /// Other sales of the card that may have been meant.
     pub others: Vec<Candidate>,
@@ -240,7 +243,8 @@ fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
     at_device.filter(|_| is_device_right).unwrap_or(own)
 }
 
-/// The card's sales and refusals of at most a day around, the nearest first: sales before refusals. And the nearest of those beyond.
+/// The card's sales and refusals of at most a day around, the nearest first: sales before refusals.
+/// And the nearest of those beyond.
 fn candidates(
     source: &Source,
     calendar: &Calendar,

@@ -1,9 +1,11 @@
 //! `posgate ledger export`: the entries as a table that a spreadsheet opens (design.md, section 3).
 //!
-//! Every row begins with site and ledger, for (ledger, seq) names an entry for ever, whatever files are put together. TSV is for
-//! programs: the values as they are, UTF-8, a LF behind each row, blanks for the tabs and line ends in a text. CSV is for spreadsheets:
-//! a byte order mark, or they take UTF-8 for GBK, and an apostrophe before a text that they would run as a formula. Numbers
-//! and names made of digits are as they are there too: who wants the zeros of `0088888888` imports that column as text.
+//! Every row begins with site and ledger, for (ledger, seq) names an entry for ever, whatever files
+//! are put together. TSV is for programs: the values as they are, UTF-8, a LF behind each row,
+//! blanks for the tabs and line ends in a text. CSV is for spreadsheets: a byte order mark, or they
+//! take UTF-8 for GBK, and an apostrophe before a text that they would run as a formula. Numbers
+//! and names made of digits are as they are there too: who wants the zeros of `0088888888` imports
+//! that column as text.
 
 use std::io::{self, BufWriter, Write};
 
@@ -54,7 +56,8 @@ pub struct Export {
 const LEADING: [(&str, &str); 3] = [("site", "站点"), ("ledger", "账本"), ("day", "营业日")];
 
 impl Export {
-    /// Writes header and rows. The source is read once before, so that nothing of a damaged ledger looks like all of it.
+    /// Writes header and rows. The source is read once before, so that nothing of a damaged ledger
+    /// looks like all of it.
     ///
     /// # Errors
     /// If a file cannot be read, the ledger is damaged, or the output not be written.

@@ -81,7 +81,8 @@ pub struct Written {
 }
 
 impl Written {
-    /// Reads `2026-11-22`, `2026/11/22`, `12:30`, `12:30:05`, or a date and a time with a blank or a `T` between.
+    /// Reads `2026-11-22`, `2026/11/22`, `12:30`, `12:30:05`, or a date and a time with a blank or
+    /// a `T` between.
     pub fn parse(text: &str) -> Option<Self> {
         Self::read(text, |date| Date::parse(date.as_bytes()))
     }

@@ -1,5 +1,5 @@
-//! What people read out of a ledger: lists, the daily close (日结), tables for a spreadsheet, the story of one sale
-//! (design.md, section 3).
+//! What people read out of a ledger: lists, the daily close (日结), tables for a spreadsheet, the
+//! story of one sale (design.md, section 3).
 //!
 //! ```text
 //!   directories, segments ──▶ [source] ──▶ entries that follow from each other ─┬─▶ [show] [export]    as they come
@@ -7,9 +7,9 @@
 //!                                                                               └─▶ [explain]          two passes
 //! ```
 //!
-//! What always holds: nothing here writes, locks or repairs, so all of it works beside the running server and on read-only media. A line
-//! that is just being written is not there yet. A ledger that is damaged before its end is refused with file, line and case, and
-//! no sum is printed of one.
+//! What always holds: nothing here writes, locks or repairs, so all of it works beside the running
+//! server and on read-only media. A line that is just being written is not there yet. A ledger that
+//! is damaged before its end is refused with file, line and case, and no sum is printed of one.
 
 use core::fmt;
 use std::io;

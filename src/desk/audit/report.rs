@@ -1,10 +1,13 @@
-//! `posgate ledger report`: the daily close (日结), in one pass and flat memory (design.md, section 3).
+//! `posgate ledger report`: the daily close (日结), in one pass and flat memory (design.md, section
+//! 3).
 //!
-//! What counts as what stands in docs/reports.md. The check is no tautology: the opening total and the movements are sums of the `amount`
-//! columns by day, the closing total comes from the `balance` columns; they agree only if no entry was lost between.
+//! What counts as what stands in docs/reports.md. The check is no tautology: the opening total and
+//! the movements are sums of the `amount` columns by day, the closing total comes from the
+//! `balance` columns; they agree only if no entry was lost between.
 //!
-//! Memory is a row an account, machine, period, reason and operator, the first [`LISTED_MAX`] of what is listed, and one bit an entry for the
-//! sales that wait for their confirmation; whose bit stays is found by reading their lines again.
+//! Memory is a row an account, machine, period, reason and operator, the first [`LISTED_MAX`] of
+//! what is listed, and one bit an entry for the sales that wait for their confirmation; whose bit
+//! stays is found by reading their lines again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -228,7 +231,8 @@ pub enum Span {
     Days(Option<Date>, Option<Date>),
 }
 
-/// Reads the source and adds up. `accounts` comes back with what each held at the end of the last day.
+/// Reads the source and adds up. `accounts` comes back with what each held at the end of the last
+/// day.
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged: then nothing is added up.

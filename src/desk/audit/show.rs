@@ -1,7 +1,8 @@
 //! `posgate ledger show`: the entries that are asked for, and those to come (design.md, section 3).
 //!
-//! It judges nothing that `verify` would: a line that does not follow is named where it stands, in a line that begins with `#`, and the
-//! exit code tells of it. A line that is just being written comes when it is whole.
+//! It judges nothing that `verify` would: a line that does not follow is named where it stands, in
+//! a line that begins with `#`, and the exit code tells of it. A line that is just being written
+//! comes when it is whole.
 
 use crate::lang::tr;
 use crate::tr;
@@ -46,8 +47,8 @@ pub struct Show {
 }
 
 impl Show {
-    /// Prints the entries there are, up to `limit`, which is durable. Gives the sentence about the first line that does not follow, and where
-    /// following goes on.
+    /// Prints the entries there are, up to `limit`, which is durable. Gives the sentence about the
+    /// first line that does not follow, and where following goes on.
     ///
     /// # Errors
     /// If a file cannot be read or the output not be written, or the ledger does not hold `limit`.
@@ -106,11 +107,12 @@ impl Show {
         Ok((damage, place))
     }
 
-    /// Prints what is appended from now on, in this segment and those after it, until nobody reads any more; with `durable` only as far as it
-    /// says each time.
+    /// Prints what is appended from now on, in this segment and those after it, until nobody reads
+    /// any more; with `durable` only as far as it says each time.
     ///
     /// # Errors
-    /// If a file cannot be read or the output not be written, or the ledger goes on otherwise than it was read.
+    /// If a file cannot be read or the output not be written, or the ledger goes on otherwise than
+    /// it was read.
     pub fn follow(
         &self,
         mut place: Place,
@@ -197,7 +199,8 @@ impl Show {
     }
 }
 
-/// Title, the ledger's column from 1, width (0: the last, as long as it is), whether numbers stand there.
+/// Title, the ledger's column from 1, width (0: the last, as long as it is), whether numbers stand
+/// there.
 const TABLE: [(&str, usize, usize, bool); 16] = [
     ("seq", 1, 7, true),
     ("time", 2, 20, false),
@@ -220,7 +223,8 @@ const TABLE: [(&str, usize, usize, bool); 16] = [
 /// The columns that fit a terminal of 80 columns; the times are without their year.
 const NARROW: [&str; 7] = ["seq", "time", "kind", "machine", "card", "amount", "balance"];
 
-/// Writes a line of the ledger, without its LF, as a row of the table. Whatever the line is, nothing panics.
+/// Writes a line of the ledger, without its LF, as a row of the table. Whatever the line is,
+/// nothing panics.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -251,7 +255,8 @@ fn write_row(out: &mut dyn Write, cells: &[String; TABLE.len()], is_narrow: bool
     writeln!(out, "{}", table::line(cells))
 }
 
-/// The last entry that the running server has synced; `None`: nobody serves, or nobody can say at the moment.
+/// The last entry that the running server has synced; `None`: nobody serves, or nobody can say at
+/// the moment.
 pub type AskSynced<'a> = dyn FnMut() -> Result<Option<Head>, AuditError> + 'a;
 
 /// How far a follower prints.
@@ -265,7 +270,8 @@ enum Limit {
     Head(Head),
 }
 
-/// Where following goes on. The segment is held open, and those after it too as soon as they are there: `archive` may take them away.
+/// Where following goes on. The segment is held open, and those after it too as soon as they are
+/// there: `archive` may take them away.
 #[derive(Clone, Debug)]
 pub struct Place {
     files: HeldFiles,
@@ -285,7 +291,8 @@ impl Place {
         Self { files, path, offset: HEADER_LEN as u64, line: 2, head, later: VecDeque::new() }
     }
 
-    /// All of the source was read: the newest segment may be one without an entry yet. The others are let go.
+    /// All of the source was read: the newest segment may be one without an entry yet. The others
+    /// are let go.
     fn settle(&mut self, source: &Source) {
         let newest = &source.pieces[source.pieces.len() - 1];
         if newest.path != self.path && newest.header.first == self.head.seq.next() {
@@ -327,7 +334,8 @@ impl Place {
         Ok(())
     }
 
-    /// Goes to the segment that continues from here, if there is one: the file with the next entry's number in its name.
+    /// Goes to the segment that continues from here, if there is one: the file with the next
+    /// entry's number in its name.
     fn turn_to_next(&mut self) -> Result<bool, AuditError> {
         let wanted = self.head.seq.next();
         let Some(first) = self.later.front().copied().filter(|first| *first <= wanted) else {
@@ -349,7 +357,8 @@ impl Place {
         Ok(true)
     }
 
-    /// A segment that begins later says that the one here has ended. What lies between was taken away if nothing is left to read here.
+    /// A segment that begins later says that the one here has ended. What lies between was taken
+    /// away if nothing is left to read here.
     fn look_for_gap(&self, wanted: EntrySeq) -> Result<bool, AuditError> {
         let Some(first) = self.later.front() else { return Ok(false) };
         if self.files.len(&self.path)? > self.offset {
@@ -360,12 +369,14 @@ impl Place {
     }
 }
 
-/// The directories or segments `places`, printed as `show` says and followed if `is_followed`. With `durable` only what the running server has
-/// synced is printed; where none runs, what the next start would keep, and of what comes later nothing before a server says so. Gives what does
-/// not follow.
+/// The directories or segments `places`, printed as `show` says and followed if `is_followed`. With
+/// `durable` only what the running server has synced is printed; where none runs, what the next
+/// start would keep, and of what comes later nothing before a server says so. Gives what does not
+/// follow.
 ///
 /// # Errors
-/// If a file cannot be read, the output not be written, there is no ledger, or it does not go on from [`Show::after`].
+/// If a file cannot be read, the output not be written, there is no ledger, or it does not go on
+/// from [`Show::after`].
 pub fn run(
     places: &[PathBuf],
     show: &Show,

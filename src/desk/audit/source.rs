@@ -1,8 +1,10 @@
 //! The segments that a person named, as one run of entries (design.md, sections 7 and 9).
 //!
-//! Directories and segments may be given in any order, an archive beside the live ledger: they are read in the order of their entries, one
-//! that is there twice once. What always holds: entries come out in the order of their seqs, each following by crc from the one
-//! before, and a seq never twice; the end is the last whole line, be it that the server is writing or that a power cut tore it.
+//! Directories and segments may be given in any order, an archive beside the live ledger: they are
+//! read in the order of their entries, one that is there twice once. What always holds: entries
+//! come out in the order of their seqs, each following by crc from the one before, and a seq never
+//! twice; the end is the last whole line, be it that the server is writing or that a power cut tore
+//! it.
 
 use crate::lang::tr;
 use crate::tr;
@@ -40,7 +42,8 @@ pub struct After {
     pub crc: Option<u32>,
 }
 
-/// What is said of an entry that is older than the `first` one here: where it went, as far as one of the ledger's directories says so.
+/// What is said of an entry that is older than the `first` one here: where it went, as far as one
+/// of the ledger's directories says so.
 pub fn archived_words<'a>(seq: EntrySeq, first: EntrySeq, dirs: impl IntoIterator<Item = &'a Path>) -> String {
     let place = dirs.into_iter().find_map(|dir| archived::place_of(dir, seq));
     let place = place.map_or_else(
@@ -71,7 +74,8 @@ pub struct Source {
     pub places: Vec<PathBuf>,
     /// In the order of their entries; at least one.
     pub pieces: Vec<Piece>,
-    /// If the first segments are not among them: the snapshot, where there is one that a start would believe.
+    /// If the first segments are not among them: the snapshot, where there is one that a start
+    /// would believe.
     pub base: Option<Base>,
 }
 
@@ -79,7 +83,8 @@ impl Source {
     /// Takes directories and segment files.
     ///
     /// # Errors
-    /// If there is no such file or no ledger in a directory, or they belong to two ledgers or two branches of one, or a header cannot be read.
+    /// If there is no such file or no ledger in a directory, or they belong to two ledgers or two
+    /// branches of one, or a header cannot be read.
     pub fn open(places: &[PathBuf]) -> Result<Self, AuditError> {
         let (files, paths) = HeldFiles::of_places(places)?;
         let once = copies::once(&files, paths)?;
@@ -99,7 +104,8 @@ impl Source {
             }
         }
         for (path, error) in unreadable {
-            // The newest has no header for a moment when it begins; a power cut then leaves it so, and the next start takes it away.
+            // The newest has no header for a moment when it begins; a power cut then leaves it so,
+            // and the next start takes it away.
             let first = first_by_name(&path);
             let is_newest = !pieces.is_empty() && pieces.iter().all(|piece| Some(piece.header.first) < first);
             if !is_newest {
@@ -203,8 +209,8 @@ impl Source {
     /// Whether a reader who has everything up to an entry can go on from here.
     ///
     /// # Errors
-    /// If he cannot: the entries after it were taken away (*gap*), the ledger does not reach it (*ahead*), or it is another entry here
-    /// (*diverged*).
+    /// If he cannot: the entries after it were taken away (*gap*), the ledger does not reach it
+    /// (*ahead*), or it is another entry here (*diverged*).
     pub fn check_after(&self, after: After) -> Result<(), AuditError> {
         let first = self.first();
         if after.seq.next() < first {

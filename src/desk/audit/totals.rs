@@ -1,4 +1,5 @@
-//! Sums: of entries of one sort, and of every account (design.md, section 7, "amounts summed over an account are its balance").
+//! Sums: of entries of one sort, and of every account (design.md, section 7, "amounts summed over
+//! an account are its balance").
 
 use core::ops::AddAssign;
 use std::collections::HashMap;
@@ -69,11 +70,13 @@ pub struct Account {
     pub opened_later: Option<(Balance, i64)>,
 }
 
-/// Every account that an entry moved. Its memory is a row an account, however many entries there are.
+/// Every account that an entry moved. Its memory is a row an account, however many entries there
+/// are.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     rows: HashMap<AccountId, Account>,
-    /// Whether an account that is not among them never moved; else its first line says what was before.
+    /// Whether an account that is not among them never moved; else its first line says what was
+    /// before.
     is_complete: bool,
     /// What they held before the first entry that was read.
     pub before: Sum,

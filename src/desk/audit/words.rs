@@ -1,4 +1,5 @@
-//! What kinds, reasons and columns are called, in Chinese and in English, for reports and spreadsheets.
+//! What kinds, reasons and columns are called, in Chinese and in English, for reports and
+//! spreadsheets.
 
 use crate::engine::model::{Kind, Reason};
 

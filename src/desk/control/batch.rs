@@ -1,8 +1,9 @@
 //! A file of orders: a CSV as an office keeps it, read whole before anything is ordered.
 //!
-//! Read by the reader of card tables ([`crate::files::sheet`]). One row is one order. What a row is named by is not the file's:
-//! its command, what the file is for, its card, and which of the card's rows it is ([`Row::nth`]). So the file may be sorted, saved
-//! again or mended, and nothing is done twice (design.md, section 8). A row may have a key of its own instead.
+//! Read by the reader of card tables ([`crate::files::sheet`]). One row is one order. What a row is
+//! named by is not the file's: its command, what the file is for, its card, and which of the card's
+//! rows it is ([`Row::nth`]). So the file may be sorted, saved again or mended, and nothing is done
+//! twice (design.md, section 8). A row may have a key of its own instead.
 
 use crate::lang::tr;
 use crate::tr;
@@ -45,7 +46,8 @@ impl Named for ColumnSpec {
 
 const AMOUNT_ALIASES: &[&str] = &["充值金额", "补贴金额", "补助金额", "发放金额", "实发金额", "调整金额", "应发金额"];
 
-/// The columns. The last two decide nothing; of the name, the server says whether it is the holder's.
+/// The columns. The last two decide nothing; of the name, the server says whether it is the
+/// holder's.
 const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec("card", &["卡号"], CARD_ALIASES, Holds::Card),
     ColumnSpec("amount", &["金额"], AMOUNT_ALIASES, Holds::Yuan),
@@ -179,7 +181,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// Its members of a line of the control socket, without its command, and without its name if that is not a key of its own.
+    /// Its members of a line of the control socket, without its command, and without its name if
+    /// that is not a key of its own.
     pub fn members(&self, object: Object) -> Object {
         let object = match &self.act {
             Act::Move { card, amount, uses, .. } => {

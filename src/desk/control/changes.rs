@@ -1,4 +1,5 @@
-//! What a reload changes, for the operator who asked for it: cards new, gone and changed, figures that do not count.
+//! What a reload changes, for the operator who asked for it: cards new, gone and changed, figures
+//! that do not count.
 
 use crate::desk::json::{Object, string};
 use crate::engine::model::{AccountId, CardNo, CardRecord};
@@ -22,7 +23,8 @@ pub struct Changes {
     pub new: Vec<CardNo>,
     /// In service only.
     pub gone: Vec<CardNo>,
-    /// In both, and not the same: account, name, code, terms, or what its account will be opened with.
+    /// In both, and not the same: account, name, code, terms, or what its account will be opened
+    /// with.
     pub changed: Vec<CardNo>,
 }
 
@@ -37,7 +39,8 @@ impl Changes {
                 continue;
             };
             let account = server.book().account(row.account);
-            // Figures of an account that is open do not count, and are told as ignored; a card that is on another's account has none.
+            // Figures of an account that is open do not count, and are told as ignored; a card that
+            // is on another's account has none.
             let opening = account.unopened().filter(|_| server.book().named_elsewhere(row).is_none());
             let figures = (record.balance.unwrap_or_default(), record.uses.unwrap_or_default());
             let is_same = account.id == record.account
@@ -56,9 +59,10 @@ impl Changes {
         changes
     }
 
-    /// The answer once the table of so many cards was installed. `ignored`: accounts whose new figures do not count; the server knows the cards
-    /// whose accounts do not. `at_start`: options that take effect at the next start.
-    /// `warnings`: what is doubtful in the files, all of it or as much as fits.
+    /// The answer once the table of so many cards was installed. `ignored`: accounts whose new
+    /// figures do not count; the server knows the cards whose accounts do not. `at_start`: options
+    /// that take effect at the next start. `warnings`: what is doubtful in the files, all of it or
+    /// as much as fits.
     pub fn answer(
         &self,
         cards: usize,
@@ -105,7 +109,8 @@ fn fitting(sentences: &[impl core::fmt::Display], len_max: usize) -> Vec<String>
     fitting.take(SHOWN_MAX).collect()
 }
 
-/// The answer where a table was not taken after the one in service: `reload` with `"accept"` and this crc takes it.
+/// The answer where a table was not taken after the one in service: `reload` with `"accept"` and
+/// this crc takes it.
 pub fn refused_table(sentence: impl core::fmt::Display, crc: u32) -> String {
     Object::error(sentence).text("crc", format_args!("{crc:08x}")).end()
 }

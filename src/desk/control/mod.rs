@@ -1,12 +1,14 @@
-//! What the operator's tools say to the running server, line by line (design.md, section 4, option `control`; docs/control-socket-and-status.md, *The control
-//! socket*).
+//! What the operator's tools say to the running server, line by line (design.md, section 4, option
+//! `control`; docs/control-socket-and-status.md, *The control socket*).
 //!
-//! One JSON object a line each way, at most [`CONTROL_LINE_MAX`] bytes: a request names its command in `cmd`, an
-//! answer begins with `"ok":true` or with `"ok":false,"error":"…"`. [`answer`] is a plain function over [`Service`]: it knows no socket, so
-//! that tests and a fuzzer can ask it anything. `host::control_socket` carries the lines.
+//! One JSON object a line each way, at most [`CONTROL_LINE_MAX`] bytes: a request names its command
+//! in `cmd`, an answer begins with `"ok":true` or with `"ok":false,"error":"…"`. [`answer`] is a
+//! plain function over [`Service`]: it knows no socket, so that tests and a fuzzer can ask it
+//! anything. `host::control_socket` carries the lines.
 //!
-//! What always holds: every line gets one answer; an answer may leave only when the turn that it was made in is committed;
-//! a line costs a bounded amount of work, so long lists come in pages (`next`, then `after`).
+//! What always holds: every line gets one answer; an answer may leave only when the turn that it
+//! was made in is committed; a line costs a bounded amount of work, so long lists come in pages
+//! (`next`, then `after`).
 
 pub mod batch;
 pub mod changes;
@@ -33,7 +35,8 @@ use request::Request;
 pub struct Answer {
     /// What is answered.
     pub reply: Reply,
-    /// Whether it cost so much (a segment was read, or many rows) that the turn should take no further lines.
+    /// Whether it cost so much (a segment was read, or many rows) that the turn should take no
+    /// further lines.
     pub is_heavy: bool,
 }
 
@@ -78,7 +81,8 @@ pub trait Host {
     }
 }
 
-/// The answer that says how the server stands: the status file's object but for the list of devices.
+/// The answer that says how the server stands: the status file's object but for the list of
+/// devices.
 pub fn status(status: &Status) -> String {
     let mut summary = String::new();
     status.emit_summary(&mut summary).expect("a String takes all");

@@ -1,4 +1,5 @@
-//! Lines that do something: orders, which are entries and are done once, and what is only said to devices.
+//! Lines that do something: orders, which are entries and are done once, and what is only said to
+//! devices.
 
 use std::io;
 

@@ -1,5 +1,5 @@
-//! Answers that change nothing: cards, devices, what was found. Each looks at a bounded part of its table, and a list that does not
-//! fit one line says where the next begins.
+//! Answers that change nothing: cards, devices, what was found. Each looks at a bounded part of its
+//! table, and a list that does not fit one line says where the next begins.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -92,8 +92,9 @@ pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> S
     page("cards", found, (end < rows.len()).then_some(end))
 }
 
-/// The last cards that were swiped and that nobody knows, the newest first; which of them may be a card of the table in another form, such as
-/// with its bytes reversed. With the first page, the headings of the table in service.
+/// The last cards that were swiped and that nobody knows, the newest first; which of them may be a
+/// card of the table in another form, such as with its bytes reversed. With the first page, the
+/// headings of the table in service.
 pub(super) fn unknown(server: &Server, headings: (&[String], char), after: usize) -> String {
     let seen: Vec<_> = server.unknown_cards().collect();
     let unknown: Vec<CardNo> = seen.iter().map(|seen| seen.card).collect();
@@ -216,7 +217,8 @@ pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String 
     page_of(Object::ok().number_if("left_out", left_out), "devices", rows, None)
 }
 
-/// As many rows as fit one line; `next` is where to go on, be it that they do not fit, or that nobody looked any further than `end`.
+/// As many rows as fit one line; `next` is where to go on, be it that they do not fit, or that
+/// nobody looked any further than `end`.
 fn page(name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usize>) -> String {
     page_of(Object::ok(), name, rows, end)
 }

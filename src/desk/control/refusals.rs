@@ -1,5 +1,5 @@
-//! What a refusal is called in Chinese: by its reason, for whoever asked the control socket. The sentence of the answer itself,
-//! which names cards and amounts, is English in every language.
+//! What a refusal is called in Chinese: by its reason, for whoever asked the control socket. The
+//! sentence of the answer itself, which names cards and amounts, is English in every language.
 
 /// What to do about a refusal with this reason; `None` of a later version's.
 pub fn in_chinese(reason: &str) -> Option<&'static str> {

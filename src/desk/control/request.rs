@@ -1,7 +1,8 @@
 //! A line of the control socket into a [`Request`], or a sentence that says what to write.
 //!
-//! Every command and its fields stand in one table, [`COMMANDS`]: what the reader takes, and what the manual lists. Money is yuan in a
-//! string, numbers of cards, machines and doors are digits in a string, and counts are JSON numbers.
+//! Every command and its fields stand in one table, [`COMMANDS`]: what the reader takes, and what
+//! the manual lists. Money is yuan in a string, numbers of cards, machines and doors are digits in
+//! a string, and counts are JSON numbers.
 
 use crate::desk::json::{self, Value};
 use crate::engine::gbk;
@@ -162,8 +163,8 @@ const fn command(
     CommandSpec { name, needs, takes, meaning: lang::Text::new(en, zh) }
 }
 
-/// What orders take beside `by` and what they are about: a `key`; those that a file may hold, what it is `for` and which of the card's rows
-/// it is instead, and the holder's `name`.
+/// What orders take beside `by` and what they are about: a `key`; those that a file may hold, what
+/// it is `for` and which of the card's rows it is instead, and the holder's `name`.
 const ORDER: &[&str] = &["key", "note", "dry"];
 const ROW: &[&str] = &["key", "for", "nth", "name", "note", "dry"];
 const MOVE: &[&str] = &["amount", "uses", "key", "for", "nth", "name", "note", "dry"];

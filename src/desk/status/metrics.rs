@@ -1,8 +1,9 @@
 //! The metrics file: Prometheus' text format 0.0.4, as a textfile collector reads it.
 //!
-//! What always holds: every family has its `# HELP` and `# TYPE` before its samples, which stand together; counters
-//! end in `_total`; what is not known is left out. Samples of devices are bounded by the tables that hold them;
-//! a sample is one line, whatever its labels hold. Nothing here allocates.
+//! What always holds: every family has its `# HELP` and `# TYPE` before its samples, which stand
+//! together; counters end in `_total`; what is not known is left out. Samples of devices are
+//! bounded by the tables that hold them; a sample is one line, whatever its labels hold. Nothing
+//! here allocates.
 
 use core::fmt::{self, Display, Write};
 

@@ -1,9 +1,11 @@
-//! How the server stands, as one JSON object and as Prometheus metrics (design.md, sections 3 and 4; docs/control-socket-and-status.md, *Status*).
+//! How the server stands, as one JSON object and as Prometheus metrics (design.md, sections 3 and
+//! 4; docs/control-socket-and-status.md, *Status*).
 //!
-//! [`Status`] borrows what is to be told; it reads no clock and touches no file, and it allocates nothing. The
-//! control socket answers with [`Status::emit_summary`], which stays below [`SUMMARY_LEN_MAX`] whatever the server
-//! has seen; the status file is [`Status::emit`], the same object with a list of devices at its end.
-//! No card number, PIN or code of a card stands in either.
+//! [`Status`] borrows what is to be told; it reads no clock and touches no file, and it allocates
+//! nothing. The control socket answers with [`Status::emit_summary`], which stays below
+//! [`SUMMARY_LEN_MAX`] whatever the server has seen; the status file is [`Status::emit`], the same
+//! object with a list of devices at its end. No card number, PIN or code of a card stands in
+//! either.
 
 mod metrics;
 
@@ -16,7 +18,8 @@ use crate::engine::model::{EntrySeq, Mono, Now, Stamp};
 use crate::engine::server::{Counters, DeviceView, Room, Server};
 use crate::ledger::{Head, Parent};
 
-/// Bytes of a summary at the most: a line of the control socket has 4,096, words around it included.
+/// Bytes of a summary at the most: a line of the control socket has 4,096, words around it
+/// included.
 pub const SUMMARY_LEN_MAX: usize = 4000;
 
 /// Mute devices that a summary names; the others are counted.
@@ -91,7 +94,8 @@ impl LedgerFacts<'_> {
 pub struct Outside {
     /// The process; 0 once it has stopped.
     pub pid: u32,
-    /// Datagrams that the kernel dropped for want of room in the sockets' buffers; `None`: it does not say.
+    /// Datagrams that the kernel dropped for want of room in the sockets' buffers; `None`: it does
+    /// not say.
     pub kernel_dropped: Option<u64>,
     /// Replies that could not be sent.
     pub unsent: u64,
@@ -303,7 +307,8 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// As of now. `is_synced`: no entry waits for a sync. `troubles`: the count of warnings and errors, which wraps.
+    /// As of now. `is_synced`: no entry waits for a sync. `troubles`: the count of warnings and
+    /// errors, which wraps.
     pub fn of(server: &Server, head: Head, is_synced: bool, unsent: u64, troubles: u32) -> Self {
         Self {
             counters: server.counters().clone(),
@@ -408,7 +413,8 @@ mod tests {
         };
         let mut summary = String::new();
         status.emit_summary(&mut summary).unwrap();
-        // The counts of cards, accounts and devices, with eight mute ones named, are longer than here.
+        // The counts of cards, accounts and devices, with eight mute ones named, are longer than
+        // here.
         let counts = 2 * "65536".len() + 5 * "2048".len() + 8 * "\"4294967295\",".len();
         assert!(summary.len() + counts <= SUMMARY_LEN_MAX, "{} and {counts}", summary.len());
         summary.parse::<JsonValue>().unwrap();

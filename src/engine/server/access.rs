@@ -21,7 +21,8 @@ use crate::engine::wire::{Access, Body, Code, DeviceFrame, Keyed, PinKind, Reply
 const RELAY_S: u32 = 5;
 const LEFT_OPEN_S: u32 = 20;
 
-/// Alarms of duress that no answer stands for: of devices that are turned away, and of frames that cannot be read.
+/// Alarms of duress that no answer stands for: of devices that are turned away, and of frames that
+/// cannot be read.
 #[derive(Default)]
 pub(super) struct StrangeDuress {
     minute: Minute,
@@ -131,7 +132,8 @@ impl Server<'_> {
                 self.counters.admitted += 1;
                 self.tables.devices.get_mut(context.device).tally.approved += 1;
                 let about = if self.room == Room::Nothing {
-                    // The only result that ever leaves without an entry: who stands at the door has to get out.
+                    // The only result that ever leaves without an entry: who stands at the door has
+                    // to get out.
                     self.counters.admitted_unwritten += 1;
                     self.remember(context, id, &entry);
                     None
@@ -157,8 +159,8 @@ impl Server<'_> {
         }
     }
 
-    /// A request that waited for too long may have been given up: who swiped is gone, or swipes again. Then PINs of which too many were wrong, and
-    /// then the rules.
+    /// A request that waited for too long may have been given up: who swiped is gone, or swipes
+    /// again. Then PINs of which too many were wrong, and then the rules.
     fn decide_access(
         &mut self,
         context: &Context,
@@ -194,8 +196,8 @@ impl Server<'_> {
         warn!("pin machine={} door={} tries={}", context.frame.machine, access.door, self.rules.pin_tries);
     }
 
-    /// A frame sent again: a refusal stays one, and a door opens again only within its time and this run. Anything later
-    /// may be a recording.
+    /// A frame sent again: a refusal stays one, and a door opens again only within its time and
+    /// this run. Anything later may be a recording.
     fn access_again(
         &mut self,
         context: &Context,
@@ -255,8 +257,9 @@ impl Server<'_> {
         }
     }
 
-    /// Never limited, and committed: who stands at the door sees nothing of it. Those of devices that are turned away have a limit of their
-    /// own, for anybody can send them, and no other frames use it up.
+    /// Never limited, and committed: who stands at the door sees nothing of it. Those of devices
+    /// that are turned away have a limit of their own, for anybody can send them, and no other
+    /// frames use it up.
     pub(super) fn alarm_duress(&mut self, of: &Alarmed, request: &Entry, fx: &mut Effects) {
         let (now, machine) = (&of.now, request.machine.map(|machine| machine.value()));
         let id = FrameId::new(Code::Access.number(), request, Money::ZERO);

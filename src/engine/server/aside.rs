@@ -10,9 +10,10 @@
 //! doubt by which that 105 is recognized (design.md, section 8), and the sale would be charged
 //! twice.
 //!
-//! A frame is kept as its bytes, and parsed again when it is decided, by what is known of its device
-//! then. That is a tenth of a stored sale's instructions (1,600 of 16,300, x86_64). A parsed frame
-//! borrows its bytes, so to keep it would take an owned copy of every field in all the room here.
+//! A frame is kept as its bytes, and parsed again when it is decided, by what is known of its
+//! device then. That is a tenth of a stored sale's instructions (1,600 of 16,300, x86_64). A parsed
+//! frame borrows its bytes, so to keep it would take an owned copy of every field in all the room
+//! here.
 
 use super::effects::Peer;
 use crate::engine::limits::{ASIDE_MAX, DATAGRAM_LEN_MAX};

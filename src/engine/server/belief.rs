@@ -1,8 +1,9 @@
 //! Whether a device's time is believed (design.md, section 8).
 //!
-//! What always holds: it is judged once, when the frame comes, by what [`Horizon`] knows then; the entry says if not (`invalid=`), so a
-//! replay judges as the run did. What is near in time is told by our own clock; a device's time names a frame, dates a stored sale, and
-//! counts for nothing if it is not believed.
+//! What always holds: it is judged once, when the frame comes, by what [`Horizon`] knows then; the
+//! entry says if not (`invalid=`), so a replay judges as the run did. What is near in time is told
+//! by our own clock; a device's time names a frame, dates a stored sale, and counts for nothing if
+//! it is not believed.
 
 use super::Server;
 use crate::engine::book::Book;
@@ -16,7 +17,8 @@ const NEAR_S: i64 = 300;
 /// A stored sale's time is believed this far back: terminals keep what they could not send.
 const STORED_S: i64 = 31 * 86_400;
 
-/// While the clock is not believed, how long after the newest time that was: what was switched off over a summer comes back.
+/// While the clock is not believed, how long after the newest time that was: what was switched off
+/// over a summer comes back.
 const UNSET_AHEAD_S: i64 = 366 * 86_400;
 
 /// A device's time as it was judged.
@@ -83,7 +85,8 @@ impl Horizon<'_> {
         let Some(time) = time else { return Belief::NoTime };
         let corrected = self.judge_as(time.minus_s(i64::from(self.zone_error_s)), sent);
         match corrected {
-            // Who was set by us shows the time of our zone, wrong or not; and a few that forge an error make no right clock unbelieved.
+            // Who was set by us shows the time of our zone, wrong or not; and a few that forge an
+            // error make no right clock unbelieved.
             Belief::NoTime | Belief::Past | Belief::Ahead if self.zone_error_s != 0 => self.judge_as(time, sent),
             Belief::At(_) | Belief::NoTime | Belief::Past | Belief::Ahead => corrected,
         }
@@ -134,8 +137,8 @@ impl Server<'_> {
         Some(horizon.judge(time.civil, sent))
     }
 
-    /// What the wall clock would show: itself if believed; else the device's time, if that is believed and not before the newest
-    /// believed time; else that (design.md, section 11).
+    /// What the wall clock would show: itself if believed; else the device's time, if that is
+    /// believed and not before the newest believed time; else that (design.md, section 11).
     pub(super) fn business_time(&self, now: &Now, clock: ClockState, at_device: Option<Civil>) -> Civil {
         match clock {
             ClockState::Ok => now.stamp.civil(),
@@ -146,7 +149,8 @@ impl Server<'_> {
         }
     }
 
-    /// Seconds between two times of devices, both believed, by those of their readings that are nearest.
+    /// Seconds between two times of devices, both believed, by those of their readings that are
+    /// nearest.
     pub(super) fn distance_s(&self, one: Civil, other: Civil, now: &Now) -> u64 {
         let corrected = |civil: Civil| civil.minus_s(i64::from(self.clock.zone_error_s()));
         self.zone.distance_s(corrected(one), corrected(other), now.stamp.offset_s)

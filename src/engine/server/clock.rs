@@ -60,7 +60,8 @@ pub(super) struct ClockWatch {
     since: Mono,
     /// The zone's offset at the last look.
     offset_s: Option<i32>,
-    /// By how much summer time, as it began or ended in this run, put local time back: who was right before is ahead by this.
+    /// By how much summer time, as it began or ended in this run, put local time back: who was
+    /// right before is ahead by this.
     season_s: i64,
     /// By how many seconds all devices' clocks are ahead of our zone, which is then wrong; 0: it is
     /// right, as far as is known.
@@ -105,7 +106,8 @@ impl ClockWatch {
         self.judged = None;
     }
 
-    /// Takes the zone's offset; gives by how many seconds that put local time back since the last look.
+    /// Takes the zone's offset; gives by how many seconds that put local time back since the last
+    /// look.
     fn take_offset(&mut self, now: &Now) -> i64 {
         let before_s = self.offset_s.replace(now.stamp.offset_s).unwrap_or(now.stamp.offset_s);
         i64::from(before_s) - i64::from(now.stamp.offset_s)
@@ -244,16 +246,19 @@ const ZONE_ERROR_S_MIN: i64 = 3600;
 /// and at most so many.
 const ZONE_ERROR_S_MAX: i64 = 14 * 3600;
 
-/// Devices that say the same of our zone, unless all that were heard do: one may be off by whatever it likes.
+/// Devices that say the same of our zone, unless all that were heard do: one may be off by whatever
+/// it likes.
 const ZONE_WITNESSES: usize = 3;
 
-/// A clock is where it is looked for within this many seconds: as near as a device's time is believed.
+/// A clock is where it is looked for within this many seconds: as near as a device's time is
+/// believed.
 const NEAR_S: u64 = 300;
 
 /// Times that a device is set in answer to 101s in a row; then hourly.
 const TELLS_MAX: u8 = 3;
 
-/// What our zone would be off by, if it were a device's clock's fault that it is off by `offset_s`; `None`: it is not.
+/// What our zone would be off by, if it were a device's clock's fault that it is off by `offset_s`;
+/// `None`: it is not.
 fn zone_step(offset_s: i64, slack_s: u64) -> Option<i64> {
     let step = (offset_s + ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S) * ZONE_STEP_S;
     let is_step = (ZONE_ERROR_S_MIN..=ZONE_ERROR_S_MAX).contains(&step.abs());
@@ -272,7 +277,8 @@ pub(super) struct DeviceClock {
     seen: Option<(Civil, Mono)>,
     /// When it was told the time; `None`: its hour is over.
     told: Option<Mono>,
-    /// If it was ever told: by how much its clock is ahead of ours now if it still shows what we said, which a new zone or a step changes.
+    /// If it was ever told: by how much its clock is ahead of ours now if it still shows what we
+    /// said, which a new zone or a step changes.
     ours_s: Option<i64>,
     /// Times it was told in answer to a 101 since it was right.
     tells: u8,
@@ -348,7 +354,8 @@ impl DeviceClock {
         self.told.is_none_or(|told| now.ms_since(told) >= TOLD_MS)
     }
 
-    /// Our clock, or its zone, changed: whoever shows what we said before is ahead of it now by so much more.
+    /// Our clock, or its zone, changed: whoever shows what we said before is ahead of it now by so
+    /// much more.
     fn shift(&mut self, by_s: i64) {
         self.told = None;
         self.tells = 0;
@@ -383,7 +390,8 @@ impl Server<'_> {
         }
         let shifted_s = self.clock.take_offset(now);
         if shifted_s != 0 {
-            // Summer time begins or ends. Devices that were right are off by this, and that is no fault of our zone.
+            // Summer time begins or ends. Devices that were right are off by this, and that is no
+            // fault of our zone.
             self.clock.season_s = shifted_s;
             self.shift_clocks(shifted_s);
         }
@@ -423,7 +431,8 @@ impl Server<'_> {
         }
     }
 
-    /// Our local time went back by so many seconds: each device's hour is over, and our zone may be right again.
+    /// Our local time went back by so many seconds: each device's hour is over, and our zone may be
+    /// right again.
     fn shift_clocks(&mut self, by_s: i64) {
         self.clock.zone_error_s = 0;
         for device in self.tables.devices.rows_mut() {
@@ -481,7 +490,8 @@ impl Server<'_> {
         }
     }
 
-    /// A device whose frames are off gets the time, at most hourly, when nothing is on its way to it.
+    /// A device whose frames are off gets the time, at most hourly, when nothing is on its way to
+    /// it.
     pub(super) fn check_device_clock(&mut self, context: &Context, fx: &mut Effects) {
         let now = &context.now;
         let clock = &mut self.tables.devices.get_mut(context.device).clock;
@@ -492,8 +502,9 @@ impl Server<'_> {
         self.pay_due_clock(now, context.device, fx);
     }
 
-    /// Tells a device the time if that is due and nothing forbids it: a command that waits for its 109, which would name the device's old time;
-    /// a sale in doubt that may be tried again or come as a 105; a zone of ours that is wrong.
+    /// Tells a device the time if that is due and nothing forbids it: a command that waits for its
+    /// 109, which would name the device's old time; a sale in doubt that may be tried again or come
+    /// as a 105; a zone of ours that is wrong.
     pub(super) fn pay_due_clock(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         let row = self.tables.devices.get(device);
         if !row.clock.is_due || self.clock.state == ClockState::Unset || self.tables.outbox.awaits_confirm(row.slots())
@@ -510,7 +521,8 @@ impl Server<'_> {
         self.tables.devices.get_mut(device).tell_time(now, self.rules.clock_tolerance_s, fx);
     }
 
-    /// Whether a sale of a confirming device is in doubt that may still be tried again, or come as a 105.
+    /// Whether a sale of a confirming device is in doubt that may still be tried again, or come as
+    /// a 105.
     fn is_sale_near(&self, now: &Now, device: usize) -> bool {
         let (book, machine) = (&self.tables.book, self.tables.devices.get(device).machine);
         if !book.is_confirming(machine) || !book.has_doubts(machine) {
@@ -520,7 +532,8 @@ impl Server<'_> {
         book.doubts_tried(machine).any(|tried| tried.age_ms(now, self.clock.state, self.started) <= window_ms)
     }
 
-    /// A device that started is told the time if it is off: at once, but not for ever if that does not help.
+    /// A device that started is told the time if it is off: at once, but not for ever if that does
+    /// not help.
     pub(super) fn answer_boot_clock(&mut self, context: &Context, fx: &mut Effects) {
         let now = &context.now;
         let is_off = self.tables.devices.get(context.device).clock.is_off(now, self.rules.clock_tolerance_s);

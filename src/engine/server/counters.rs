@@ -25,7 +25,8 @@ macro_rules! counters {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
 
-            /// What became of all datagrams that arrived: as many as `received`, or one was dropped silently.
+            /// What became of all datagrams that arrived: as many as `received`, or one was dropped
+            /// silently.
             pub fn outcomes(&self) -> u64 {
                 let dropped = self.all().filter(|(name, _)| name.starts_with("dropped_")).map(|(_, count)| count);
                 self.acknowledged + self.unacknowledged + dropped.sum::<u64>()
@@ -36,7 +37,8 @@ macro_rules! counters {
                 [$($doc.trim_ascii(),)*].into_iter()
             }
 
-            /// For the log: ` name=count` for all that happened at all, save what `stop` names first.
+            /// For the log: ` name=count` for all that happened at all, save what `stop` names
+            /// first.
             pub fn others(&self) -> impl fmt::Display {
                 Others(self)
             }

@@ -1,4 +1,5 @@
-//! What a desk is shown: cards, and who answered a 000. Nothing here changes anything but the table of the found.
+//! What a desk is shown: cards, and who answered a 000. Nothing here changes anything but the table
+//! of the found.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -35,7 +36,8 @@ pub struct CardView {
     pub ignored: Option<IgnoredAccount>,
 }
 
-/// A card that the table puts on another account than the ledger has it on: the table's is ignored (design.md, section 5).
+/// A card that the table puts on another account than the ledger has it on: the table's is ignored
+/// (design.md, section 5).
 #[derive(Clone, Debug)]
 pub struct IgnoredAccount {
     /// The card.
@@ -85,8 +87,8 @@ pub struct FoundDevice {
 }
 
 impl FoundDevice {
-    /// Whether it is the one that sent from this address, with this serial: equal serials, or, where one has none, equal
-    /// addresses (design.md, section 13).
+    /// Whether it is the one that sent from this address, with this serial: equal serials, or,
+    /// where one has none, equal addresses (design.md, section 13).
     pub fn is(&self, address: Ipv4Addr, serial: Option<&Serial>) -> bool {
         match (&self.serial, serial) {
             (Some(own), Some(serial)) => own == serial,
@@ -112,8 +114,8 @@ impl FoundDevices {
         self.left_out = 0;
     }
 
-    /// Adds a device. Of several answers from one address the newest counts, but another serial does not take the place of the first, save
-    /// that of a registered device.
+    /// Adds a device. Of several answers from one address the newest counts, but another serial
+    /// does not take the place of the first, save that of a registered device.
     fn add(&mut self, device: FoundDevice) {
         if let Some(known) = self.rows.iter_mut().find(|known| known.source == device.source) {
             let is_shared = known.is_shared || known.serial != device.serial;
@@ -166,7 +168,8 @@ impl Server<'_> {
         Some(IgnoredAccount { card, named, account: account.id, figures: account.figures() })
     }
 
-    /// Who answered a 000 since [`Server::forget_found`]: registered devices before others, else the first first.
+    /// Who answered a 000 since [`Server::forget_found`]: registered devices before others, else
+    /// the first first.
     pub fn found(&self) -> impl Iterator<Item = &FoundDevice> {
         let rows = &self.tables.found.rows;
         let registered = rows.iter().filter(|device| device.is_registered);
@@ -223,7 +226,8 @@ mod tests {
         }
     }
 
-    /// The log and `check` say it to whoever stands there, and an account may be called as a card is.
+    /// The log and `check` say it to whoever stands there, and an account may be called as a card
+    /// is.
     #[test]
     fn an_account_that_is_ignored_is_named_without_a_cards_whole_number() {
         let card = CardNo::from_value(8_765_438_801);

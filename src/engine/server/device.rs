@@ -1,5 +1,5 @@
-//! Devices as they are known in this run: who holds a machine number, where its replies go, what it was
-//! just answered (design.md, section 13).
+//! Devices as they are known in this run: who holds a machine number, where its replies go, what it
+//! was just answered (design.md, section 13).
 
 use core::net::Ipv4Addr;
 
@@ -92,7 +92,8 @@ pub struct Tally {
     pub refused: u64,
 }
 
-/// One device. What every frame looks at stands first and together: a thousand of these are far more than a cache holds.
+/// One device. What every frame looks at stands first and together: a thousand of these are far
+/// more than a cache holds.
 #[repr(C)]
 pub(super) struct Device {
     pub(super) machine: MachineNo,
@@ -104,8 +105,8 @@ pub(super) struct Device {
     pub(super) rule: Option<u16>,
     /// The hardware serial that its frames carry, once one did.
     pub(super) serial: Option<Serial>,
-    /// Approvals sent since its last 109 of any kind: a device that says something is not mute. Until it spoke in this
-    /// run the ledger alone decides.
+    /// Approvals sent since its last 109 of any kind: a device that says something is not mute.
+    /// Until it spoke in this run the ledger alone decides.
     silent_approvals: u8,
     is_mute_told: bool,
     /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
@@ -117,15 +118,16 @@ pub(super) struct Device {
     pub(super) lapsed: Option<Pending>,
     /// The 109s it sent.
     confirms: Deque<u64, CONFIRMS_MAX>,
-    /// Answers that stand in no entry. They outlive a change of the device under the number, as those of the book do: serials tell whose
-    /// they are.
+    /// Answers that stand in no entry. They outlive a change of the device under the number, as
+    /// those of the book do: serials tell whose they are.
     pub(super) echoes: Window,
     pub(super) minute: Minute,
     pub(super) left_out: LeftOut,
     pub(super) clash_told: Option<Mono>,
     /// A 109-like frame that confirmed nothing, for the warning about a mute device.
     stray_confirm: Text<96>,
-    /// Who else sent under this number in this run, last: its address, and its serial where its frames carry one.
+    /// Who else sent under this number in this run, last: its address, and its serial where its
+    /// frames carry one.
     pub(super) rival: Option<(Ipv4Addr, Option<Serial>)>,
     /// It asked for a door.
     pub(super) is_board: bool,
@@ -231,8 +233,8 @@ impl Device {
         self.echoes.find(serial, id)
     }
 
-    /// Whether a frame with this serial from this address is of the device that was served last: equal serials, or,
-    /// where one has none, equal addresses.
+    /// Whether a frame with this serial from this address is of the device that was served last:
+    /// equal serials, or, where one has none, equal addresses.
     fn is_same(&self, serial: Option<&Serial>, address: Ipv4Addr) -> bool {
         match (&self.serial, serial) {
             (Some(known), Some(serial)) => known == serial,
@@ -247,7 +249,8 @@ impl Device {
             None if rules.unknown_devices == UnknownDevices::Quarantine => return Standing::Quarantined,
             Some(DeviceRule { serial: Some(registered), address: at, .. }) => match (serial, at) {
                 (Some(serial), _) => registered == serial,
-                // A frame that does not carry the registered serial: the registered address, or that of the last that did.
+                // A frame that does not carry the registered serial: the registered address, or
+                // that of the last that did.
                 (None, at) => *at == Some(address) || (is_held && self.is_same(None, address)),
             },
             Some(DeviceRule { serial: None, address: Some(at), .. }) => *at == address,
@@ -260,7 +263,8 @@ impl Device {
         if is_of_holder { Standing::Served } else { Standing::Clash }
     }
 
-    /// Takes note of a frame that is served. `true` if it is of another device than before, which starts afresh.
+    /// Takes note of a frame that is served. `true` if it is of another device than before, which
+    /// starts afresh.
     pub(super) fn serve(&mut self, now: Mono, serial: Option<&Serial>, peer: Peer) -> bool {
         let is_another = self.served.is_some() && !self.is_same(serial, *peer.source.ip());
         if is_another {

@@ -1,12 +1,13 @@
-//! What a turn of the loop does to the world, in order (design.md, section 1): 001s at once, then the entries in one write,
-//! then the prompt replies, then one sync, then the committed replies.
+//! What a turn of the loop does to the world, in order (design.md, section 1): 001s at once, then
+//! the entries in one write, then the prompt replies, then one sync, then the committed replies.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::engine::limits::{ENTRIES_MAX, MAIL_BYTES_MAX, MAIL_COUNT_MAX, REPLY_LEN_MAX};
 use crate::engine::model::{Entry, Mono};
 
-/// Where a datagram came from and where its reply goes: to the source, from the address that was asked.
+/// Where a datagram came from and where its reply goes: to the source, from the address that was
+/// asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The datagram's source.
@@ -81,7 +82,8 @@ impl Outgoing {
         self.bytes.clear();
     }
 
-    /// Whether so many more frames or timers may be handled: each leads to at most a result and three short replies.
+    /// Whether so many more frames or timers may be handled: each leads to at most a result and
+    /// three short replies.
     pub fn has_room(&self, count: usize) -> bool {
         let (letters, bytes) = (4 * count, (REPLY_LEN_MAX + 3 * 64) * count);
         self.letters.len() + letters <= MAIL_COUNT_MAX && self.bytes.len() + bytes <= MAIL_BYTES_MAX
@@ -98,7 +100,8 @@ impl Default for Outgoing {
 pub struct Effects {
     /// 001: heard. They go at once.
     pub acks: Outgoing,
-    /// Rest on nothing: 003, 006, 009, 051. They go once the entries are written, and wait for no sync.
+    /// Rest on nothing: 003, 006, 009, 051. They go once the entries are written, and wait for no
+    /// sync.
     pub prompt: Outgoing,
     /// To be appended, in this order. The loop takes them out after each frame.
     pub entries: heapless::Vec<Entry, ENTRIES_MAX>,

@@ -1,5 +1,5 @@
-//! From decisions to entries: numbered, applied to the book, limited where a flood could fill the flash, and
-//! remembered for the frame that comes again (design.md, sections 7 and 8).
+//! From decisions to entries: numbered, applied to the book, limited where a flood could fill the
+//! flash, and remembered for the frame that comes again (design.md, sections 7 and 8).
 
 use super::device::{LIMITED, LeftOut};
 use super::{Context, Effects, Room, Server, Timer};
@@ -11,8 +11,8 @@ use crate::engine::wire::Code;
 /// Enquiries and keys are answered from memory for so long (design.md, section 8).
 pub(super) const ECHO_MS: u64 = 10_000;
 
-/// A frame, or a stored sale, without a believed time is the same for so long (design.md, section 8): a device whose clock is dead
-/// sends the same time for ever, and counts anew at each power-on.
+/// A frame, or a stored sale, without a believed time is the same for so long (design.md, section
+/// 8): a device whose clock is dead sends the same time for ever, and counts anew at each power-on.
 pub(super) const TIMELESS_MS: u64 = 600_000;
 
 /// Where a kind that is limited stands among them.
@@ -21,8 +21,8 @@ pub(super) fn place_of(kind: Kind) -> usize {
 }
 
 impl Server<'_> {
-    /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing can be written it is counted, and
-    /// the number is 0: nothing but a door may rest on it.
+    /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing
+    /// can be written it is counted, and the number is 0: nothing but a door may rest on it.
     pub(super) fn append(&mut self, entry: &mut Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
         self.append_heard(entry, now.mono, fx)
     }
@@ -41,9 +41,10 @@ impl Server<'_> {
         entry.seq
     }
 
-    /// Lets the entry say its business day where that is not the date of its time: a past day's close must stay what it was, whatever zone and
-    /// `day_start` a later configuration names. What has a day of its own (the sale's, of a void or of a stored sale) says in `on=` on which it was
-    /// written.
+    /// Lets the entry say its business day where that is not the date of its time: a past day's
+    /// close must stay what it was, whatever zone and `day_start` a later configuration names. What
+    /// has a day of its own (the sale's, of a void or of a stored sale) says in `on=` on which it
+    /// was written.
     pub(super) fn say_day(&self, entry: &mut Entry) {
         let own = entry.time.civil();
         let day_start = self.rules.day_start;
@@ -67,7 +68,8 @@ impl Server<'_> {
         }
     }
 
-    /// The same within the limits a minute; an entry beyond them is counted, and its answer remembered in this run.
+    /// The same within the limits a minute; an entry beyond them is counted, and its answer
+    /// remembered in this run.
     pub(super) fn append_limited(&mut self, context: &Context, entry: &mut Entry, fx: &mut Effects) {
         let now = &context.now;
         if self.room != Room::Open {
@@ -119,7 +121,8 @@ impl Server<'_> {
         }
     }
 
-    /// Counts entries left out that no device answers for: the limit of all was reached, or the device is a stranger, or gone.
+    /// Counts entries left out that no device answers for: the limit of all was reached, or the
+    /// device is a stranger, or gone.
     pub(super) fn leave_out(&mut self, now: &Now, place: usize, count: u32) {
         if self.left_out.add(place, count) {
             let at = self.minute.end().max(now.mono.plus_ms(1000));
@@ -159,7 +162,8 @@ impl Server<'_> {
         at.age_ms(&context.now, context.clock, self.started)
     }
 
-    /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in particular.
+    /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in
+    /// particular.
     pub(super) fn write_left_out(&mut self, now: &Now, device: Option<u16>, fx: &mut Effects) {
         let mut template = Entry::new(Kind::Stop, now.stamp, self.clock.state);
         if let Some(device) = device.map(|device| self.tables.devices.get(usize::from(device))) {

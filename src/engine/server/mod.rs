@@ -1,8 +1,9 @@
 //! The server as a plain value: bytes and time come in, effects go out, in order.
 //!
-//! It opens no socket, touches no file and reads no clock. A request is judged in this order: malformed, device
-//! (design.md, section 13), duplicate (8), doubt (8), the ladder of rules (6). Whatever it decides it first applies to
-//! the book as the entry that the ledger will hold, so memory and replay cannot differ.
+//! It opens no socket, touches no file and reads no clock. A request is judged in this order:
+//! malformed, device (design.md, section 13), duplicate (8), doubt (8), the ladder of rules (6).
+//! Whatever it decides it first applies to the book as the entry that the ledger will hold, so
+//! memory and replay cannot differ.
 
 mod access;
 mod aside;
@@ -84,8 +85,8 @@ pub enum Timer {
     RolledBack,
 }
 
-/// The big tables, all of fixed size. All zero bits is their empty state, so a `static` of them costs no space in
-/// the program and no memory until used.
+/// The big tables, all of fixed size. All zero bits is their empty state, so a `static` of them
+/// costs no space in the program and no memory until used.
 pub struct Tables {
     book: Book,
     cards: CardTable,
@@ -225,7 +226,8 @@ impl Context<'_> {
         entry
     }
 
-    /// The same of a frame with the device's time, first of all what is believed of that: it is the evidence for a replay.
+    /// The same of a frame with the device's time, first of all what is believed of that: it is the
+    /// evidence for a replay.
     fn draft_at(&self, kind: Kind, time: &DeviceTime) -> Entry {
         let mut entry = self.draft(kind);
         self.date(&mut entry, time);
@@ -270,15 +272,16 @@ pub struct Server<'t> {
     arrived: Option<Mono>,
     /// Where the zone comes from.
     zone_source: String,
-    /// When this run began, or its book was replayed last: what the book knows of no monotonic time for was before.
+    /// When this run began, or its book was replayed last: what the book knows of no monotonic time
+    /// for was before.
     started: Mono,
     /// The changes of the zone in service.
     zone: ZoneChanges,
 }
 
 impl<'t> Server<'t> {
-    /// A server without cards over empty tables. Next come [`Server::book_to_replay`] for the entries of the ledger,
-    /// [`Server::install`] and [`Server::start`].
+    /// A server without cards over empty tables. Next come [`Server::book_to_replay`] for the
+    /// entries of the ledger, [`Server::install`] and [`Server::start`].
     pub fn new(tables: &'t mut Tables, rules: Rules) -> Self {
         tables.clear();
         let mut server = Self {
@@ -305,12 +308,14 @@ impl<'t> Server<'t> {
         server
     }
 
-    /// Takes the changes of the zone that stamps have their offsets from: before [`Server::start`], and after a reload.
+    /// Takes the changes of the zone that stamps have their offsets from: before [`Server::start`],
+    /// and after a reload.
     pub fn take_zone(&mut self, zone: ZoneChanges) {
         self.zone = zone;
     }
 
-    /// Where the zone comes from that stamps have their offsets from, for status: at start and with a reload.
+    /// Where the zone comes from that stamps have their offsets from, for status: at start and with
+    /// a reload.
     pub fn name_zone(&mut self, source: &str) {
         source.clone_into(&mut self.zone_source);
     }
@@ -320,8 +325,8 @@ impl<'t> Server<'t> {
         (&self.zone_source, self.clock.zone_error_s())
     }
 
-    /// Scatters sources by a number that nobody else knows, so that nobody chooses whose place to take (design.md, section
-    /// 13). Before the first datagram.
+    /// Scatters sources by a number that nobody else knows, so that nobody chooses whose place to
+    /// take (design.md, section 13). Before the first datagram.
     pub fn scatter_sources(&mut self, seed: u64) {
         self.tables.sources.scatter(seed);
     }
@@ -332,8 +337,9 @@ impl<'t> Server<'t> {
         &mut self.tables.book
     }
 
-    /// Takes rules and cards into service, whole or not at all. Gives the accounts whose changed opening figures are ignored, since they are
-    /// opened. Whether a table is one to be taken, its callers judge before (`files::cards::whole`).
+    /// Takes rules and cards into service, whole or not at all. Gives the accounts whose changed
+    /// opening figures are ignored, since they are opened. Whether a table is one to be taken, its
+    /// callers judge before (`files::cards::whole`).
     ///
     /// # Errors
     /// If the table does not fit; the old one stays.
@@ -497,7 +503,8 @@ impl<'t> Server<'t> {
 
     /// The frame's device and how it stands; `None` if there is no room for another device.
     fn identify(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<(usize, Standing)> {
-        // Its entries ask for a place in the book, where also those are that were not heard since the start.
+        // Its entries ask for a place in the book, where also those are that were not heard since
+        // the start.
         if !self.tables.book.has_place_for(frame.machine) {
             return None;
         }
@@ -515,12 +522,14 @@ impl<'t> Server<'t> {
         Some((device, standing))
     }
 
-    /// The device that was idle longest gives way, never a registered one. Nor does one with a sale in doubt or with a command on
-    /// its way, save to a registered device: new numbers, which anybody can send, must neither end what is going on nor keep out
-    /// those that the operator named. The doubts themselves stay in the book.
+    /// The device that was idle longest gives way, never a registered one. Nor does one with a sale
+    /// in doubt or with a command on its way, save to a registered device: new numbers, which
+    /// anybody can send, must neither end what is going on nor keep out those that the operator
+    /// named. The doubts themselves stay in the book.
     fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<usize> {
         let devices = self.tables.devices.rows();
-        // Whether it is at work, whether it is in doubt, and since when it is idle: the lowest goes.
+        // Whether it is at work, whether it is in doubt, and since when it is idle: the lowest
+        // goes.
         let rank = |row: &usize| {
             let device = &devices[*row];
             let is_at_work = !device.slots().is_empty();

@@ -1,7 +1,8 @@
 //! 105: a sale that the terminal booked itself (design.md, sections 6 and 8).
 //!
-//! It has happened, so no rule refuses it, and whatever a terminal holds gets its 011, or the records behind it
-//! would wait for ever: what cannot be read is entered without effect, for the operator.
+//! It has happened, so no rule refuses it, and whatever a terminal holds gets its 011, or the
+//! records behind it would wait for ever: what cannot be read is entered without effect, for the
+//! operator.
 
 use log::{debug, info, warn};
 
@@ -67,7 +68,8 @@ impl Server<'_> {
         entry
     }
 
-    /// Enters the sale; `None` if there is no room, and the terminal must keep it. `again` is an equal one that it may be once more.
+    /// Enters the sale; `None` if there is no room, and the terminal must keep it. `again` is an
+    /// equal one that it may be once more.
     fn enter_offline(
         &mut self,
         context: &Context,
@@ -81,7 +83,8 @@ impl Server<'_> {
             return None;
         }
         if let Some(first) = again {
-            // Booked it might charge one sale twice, and dropped in silence it might be lost: a person tells.
+            // Booked it might charge one sale twice, and dropped in silence it might be lost: a
+            // person tells.
             entry.detail = as_claimed(&entry.detail);
             entry.detail.push("again", first);
             return Some(self.list_offline(context, sale, entry, fx));
@@ -93,7 +96,8 @@ impl Server<'_> {
             wire::CountedIn::Amount => amount,
             wire::CountedIn::Count => Money::ZERO,
         };
-        // Before the look at `offline_max`: what was listed the operator would book by hand, once more.
+        // Before the look at `offline_max`: what was listed the operator would book by hand, once
+        // more.
         let behind = self.sale_behind(context, card, asked, entry.believed_at());
         if let Some(Behind::Voided(first)) = behind {
             entry.detail = as_claimed(&entry.detail);
@@ -168,7 +172,8 @@ impl Server<'_> {
         Some(seq)
     }
 
-    /// An entry without effect: it cannot be read, is larger than `offline_max`, is of a sale that was voided, or may be another once more.
+    /// An entry without effect: it cannot be read, is larger than `offline_max`, is of a sale that
+    /// was voided, or may be another once more.
     fn list_offline(&mut self, context: &Context, sale: &OfflineSale, entry: &mut Entry, fx: &mut Effects) -> EntrySeq {
         self.counters.offline_claimed += 1;
         let account = sale.card.and_then(|card| self.account_of(card));
@@ -180,8 +185,8 @@ impl Server<'_> {
         seq
     }
 
-    /// The online sale that this 105 is: of the same card, amount and believed time; or, of a device that confirms, the sale in doubt
-    /// that lies nearest within `offline_match_s`.
+    /// The online sale that this 105 is: of the same card, amount and believed time; or, of a
+    /// device that confirms, the sale in doubt that lies nearest within `offline_match_s`.
     fn sale_behind(&self, context: &Context, card: CardNo, asked: Money, at: Option<Civil>) -> Option<Behind> {
         let (machine, serial) = (context.frame.machine, context.frame.serial.as_ref());
         let book = &self.tables.book;
@@ -197,8 +202,8 @@ impl Server<'_> {
         distances.filter(|(distance_ms, _)| *distance_ms <= window_ms).min().map(|(_, seq)| Behind::Sale(seq))
     }
 
-    /// How near a record of this time is to a sale in doubt, or to its last try: by the device's times if both are believed, else by when
-    /// we heard of them.
+    /// How near a record of this time is to a sale in doubt, or to its last try: by the device's
+    /// times if both are believed, else by when we heard of them.
     fn distance_ms(&self, context: &Context, doubt: &Doubt, at: Option<Civil>) -> u64 {
         let tries = [doubt.at, doubt.tried_at].into_iter().flatten();
         let distances = at.into_iter().flat_map(|at| tries.clone().map(move |tried| (tried, at)));

@@ -1,8 +1,10 @@
-//! An operator's order: judged like a sale, entered once, and known again by its key (design.md, sections 5, 6 and 7).
+//! An operator's order: judged like a sale, entered once, and known again by its key (design.md,
+//! sections 5, 6 and 7).
 //!
-//! What always holds: an order leads to one entry, after the `open` of its account where that is due, and to nothing if it is
-//! refused; its name stands in the entry, so the same order under it again finds the first result, also after a restart. The caller
-//! answers only when the entry is durable.
+//! What always holds: an order leads to one entry, after the `open` of its account where that is
+//! due, and to nothing if it is refused; its name stands in the entry, so the same order under it
+//! again finds the first result, also after a restart. The caller answers only when the entry is
+//! durable.
 //!
 //! | | may | settles or changes |
 //! |---|---|---|
@@ -83,8 +85,8 @@ impl Plan {
 }
 
 impl Server<'_> {
-    /// Does what an operator orders, once. `sale` is the entry that a void names, if the ledger has it. The result holds when
-    /// the entries in `fx` are durable.
+    /// Does what an operator orders, once. `sale` is the entry that a void names, if the ledger has
+    /// it. The result holds when the entries in `fx` are durable.
     ///
     /// # Errors
     /// Why it is not done; nothing has changed then.
@@ -101,14 +103,15 @@ impl Server<'_> {
         Ok(self.carry_out(now, order, &plan, fx))
     }
 
-    /// Whether [`Server::obey`] would do it, or did it before: for a file, whose rows are all looked at before the first is done. Gives
-    /// the entry of one that was done before.
+    /// Whether [`Server::obey`] would do it, or did it before: for a file, whose rows are all
+    /// looked at before the first is done. Gives the entry of one that was done before.
     ///
     /// # Errors
     /// Why it would not be done.
     pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<EntrySeq>, Refused> {
-        // Also of one that was done: whoever made the file believes that the money is another's, and is to hear it before anything is done. An
-        // order itself has its answer all the same, which may have been lost on the way.
+        // Also of one that was done: whoever made the file believes that the money is another's,
+        // and is to hear it before anything is done. An order itself has its answer all the same,
+        // which may have been lost on the way.
         self.check_holder(order)?;
         match self.done_before(order, sale)? {
             _ if !self.is_proven => Err(Refused::Full),
@@ -117,8 +120,8 @@ impl Server<'_> {
         }
     }
 
-    /// The row that serves a card: its own, or, until the table has one, that of the card which it follows. The account
-    /// that the ledger has it on wins over the one that its row names.
+    /// The row that serves a card: its own, or, until the table has one, that of the card which it
+    /// follows. The account that the ledger has it on wins over the one that its row names.
     pub fn card_row(&self, card: CardNo) -> Option<CardRow> {
         if let Some(row) = self.tables.cards.find(card) {
             let own = self.book().account_of_card(card);
@@ -127,14 +130,16 @@ impl Server<'_> {
         let (_, account) = self.book().link_of(card)?;
         let old = self.book().ancestors(card).find_map(|was| self.tables.cards.find(was))?;
         let mut row = old.serving(card, account);
-        // That the table calls the old card lost or closed stops that card only; a holder who is frozen is so with another card.
+        // That the table calls the old card lost or closed stops that card only; a holder who is
+        // frozen is so with another card.
         if row.terms.status != CardStatus::Frozen {
             row.terms.status = CardStatus::Active;
         }
         Some(row)
     }
 
-    /// What the table says of a card, and what the ledger says: the stricter holds. `None`: neither knows it.
+    /// What the table says of a card, and what the ledger says: the stricter holds. `None`: neither
+    /// knows it.
     pub fn words_on(&self, card: CardNo) -> Option<(CardStatus, CardStatus)> {
         let row = self.card_row(card);
         let is_known = row.is_some() || self.book().knows_card(card);
@@ -142,8 +147,8 @@ impl Server<'_> {
         is_known.then(|| (table, self.book().card_status(card)))
     }
 
-    /// The row of the account that a card moves: by its link, by the table, or, for one that the table does not have, the
-    /// last that it moved.
+    /// The row of the account that a card moves: by its link, by the table, or, for one that the
+    /// table does not have, the last that it moved.
     pub fn account_of(&self, card: CardNo) -> Option<u32> {
         self.card_row(card).map(|row| row.account).or_else(|| self.book().account_of_card(card))
     }
@@ -216,7 +221,8 @@ impl Server<'_> {
         }
     }
 
-    /// Whether the card is held by whom the order believes to hold it. Blanks do not count; nor does a table without a name.
+    /// Whether the card is held by whom the order believes to hold it. Blanks do not count; nor
+    /// does a table without a name.
     fn check_holder(&self, order: &Order) -> Result<(), Refused> {
         let (Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. }) = &order.act else {
             return Ok(());
@@ -385,8 +391,9 @@ impl Server<'_> {
         Ok(plan)
     }
 
-    /// Whether a mark of this status can be ended by its order. `found` ends `lost` and `unfreeze` ends `freeze`: neither the other's, nor
-    /// what the table says. One that does not stand may be ended all the same, where nothing else stops the card: somebody said so.
+    /// Whether a mark of this status can be ended by its order. `found` ends `lost` and `unfreeze`
+    /// ends `freeze`: neither the other's, nor what the table says. One that does not stand may be
+    /// ended all the same, where nothing else stops the card: somebody said so.
     fn check_end(&self, card: CardNo, status: CardStatus, table: CardStatus) -> Result<(), Refused> {
         let marks = self.book().marks_of(card);
         let stands = marks.has(status);
@@ -635,8 +642,9 @@ impl Server<'_> {
         Done { seq, is_again: false, account: self.holdings(account), card }
     }
 
-    /// What comes before the link that puts a card or a purse on another account, and what that link says. A table's figures count once: they
-    /// are opened where they stand before anything moves.
+    /// What comes before the link that puts a card or a purse on another account, and what that
+    /// link says. A table's figures count once: they are opened where they stand before anything
+    /// moves.
     fn go(&mut self, now: &Now, plan: &Plan, going: &Going, entry: &mut Entry, fx: &mut Effects) {
         let from = plan.account;
         let cards: heapless::Vec<CardNo, RENAMED_CARDS_MAX> = match (plan.card, from) {
@@ -704,7 +712,8 @@ impl Server<'_> {
         entry.about = first;
     }
 
-    /// Before anything else at a start: the power may have gone between the two entries by which a purse goes to another account.
+    /// Before anything else at a start: the power may have gone between the two entries by which a
+    /// purse goes to another account.
     pub(super) fn finish_halfway(&mut self, now: &Now, fx: &mut Effects) {
         let Some(first) = self.book().halfway().copied() else { return };
         let to = account_in(&first, "to");
@@ -730,7 +739,8 @@ impl Server<'_> {
         );
     }
 
-    /// 050 that no card asked for. Which reader it names is not known; a door's own number is the likeliest (inferred).
+    /// 050 that no card asked for. Which reader it names is not known; a door's own number is the
+    /// likeliest (inferred).
     fn send_open(&mut self, now: &Now, device: usize, door: UnitNo, seq: EntrySeq, fx: &mut Effects) {
         let machine = self.tables.devices.get(device).machine;
         let rule = policy::door_rules(&self.rules, machine, door).next();

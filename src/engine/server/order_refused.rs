@@ -94,7 +94,8 @@ refusals! {
     TooManyToRename { account: AccountId } "too-many-cards"
     /// The table has no other holder for the number.
     SameHolder { card: CardNo, account: AccountId } "same-holder"
-    /// The account that the table has for the number is in use: one that the card was on, or somebody else's.
+    /// The account that the table has for the number is in use: one that the card was on, or
+    /// somebody else's.
     AnothersAccount { card: CardNo, account: AccountId, may_be_own: bool } "same-holder"
     /// The card that carries on would be served by another holder's row.
     HeirNotInTable { card: CardNo, heir: CardNo } "not-in-table"
@@ -354,7 +355,8 @@ impl core::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    /// No sentence holds more than the last four digits of a card's number, nor of an account that is called as a card is.
+    /// No sentence holds more than the last four digits of a card's number, nor of an account that
+    /// is called as a card is.
     #[test]
     fn a_sentence_shows_the_last_four_digits_of_a_card() {
         let number = |text: &str| CardNo::parse(text.as_bytes()).expect("ten digits");

@@ -1,11 +1,11 @@
 //! Commands that wait for the device's 109, and their resending (design.md, section 10).
 //!
-//! One command a terminal, one a reader of a board. A newer one replaces it, a 101 ends it, and after a restart
-//! nothing is sent again unasked: the device asks. A 011 goes beside them: no 109 confirms it, and only the
-//! device's next 105 ends it.
+//! One command a terminal, one a reader of a board. A newer one replaces it, a 101 ends it, and
+//! after a restart nothing is sent again unasked: the device asks. A 011 goes beside them: no 109
+//! confirms it, and only the device's next 105 ends it.
 //!
-//! A 008 that was sent for the last time lapses: it takes no place here any more, and a late 109 confirms it all the same, as long as
-//! nothing else went to the device that the 109 could mean.
+//! A 008 that was sent for the last time lapses: it takes no place here any more, and a late 109
+//! confirms it all the same, as long as nothing else went to the device that the 109 could mean.
 
 use log::{debug, info};
 
@@ -344,7 +344,8 @@ impl Addressee {
 }
 
 impl Server<'_> {
-    /// Answers a frame with a command, which is sent again until it is confirmed: 006, 008, 009, 011, 050, 051.
+    /// Answers a frame with a command, which is sent again until it is confirmed: 006, 008, 009,
+    /// 011, 050, 051.
     pub(super) fn command(&mut self, context: &Context, reply: &Reply, about: About, fx: &mut Effects) {
         let addressee = Addressee {
             now: context.now,
@@ -431,8 +432,9 @@ impl Server<'_> {
         }
     }
 
-    /// Ends a command that was sent for the last time. A late 109 still confirms a sale, or the next one like it would be taken for it and
-    /// not be charged. Not so where it could mean another command, and the sale would be charged anew when it is tried again; nor that of a
+    /// Ends a command that was sent for the last time. A late 109 still confirms a sale, or the
+    /// next one like it would be taken for it and not be charged. Not so where it could mean
+    /// another command, and the sale would be charged anew when it is tried again; nor that of a
     /// mute device, of which nothing is inferred.
     fn lapse(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let is_sale = |pending: &&Pending| pending.code == ReplyCode::Approve && pending.about.is_some();
@@ -503,8 +505,8 @@ impl Server<'_> {
         Some(pending)
     }
 
-    /// A 109: confirms its device's pending command unless it was seen before, is older than the frame answered, or
-    /// names other things only, or the card or command number of another answer.
+    /// A 109: confirms its device's pending command unless it was seen before, is older than the
+    /// frame answered, or names other things only, or the card or command number of another answer.
     pub(super) fn on_confirm(&mut self, context: &Context, rest: &[u8], fx: &mut Effects) {
         let (now, frame) = (&context.now, context.frame);
         let device = self.tables.devices.get_mut(context.device);

@@ -1,8 +1,8 @@
 //! Wrong PINs: who tries many is stopped for a minute (design.md, section 13).
 //!
-//! They are counted for a card at a door; a door's own PIN, whoever keys it, for the door. Only in memory: nobody who stands at a door
-//! restarts the server. What always holds: of one card at one door at most `pin_tries` PINs are compared in any minute that holds no
-//! right one.
+//! They are counted for a card at a door; a door's own PIN, whoever keys it, for the door. Only in
+//! memory: nobody who stands at a door restarts the server. What always holds: of one card at one
+//! door at most `pin_tries` PINs are compared in any minute that holds no right one.
 
 use heapless::Deque;
 
@@ -67,7 +67,8 @@ impl Pins {
         self.stopped.iter().any(|(stopped, since)| *stopped == lock && now.ms_since(*since) < MINUTE_MS)
     }
 
-    /// A PIN was compared and is wrong. `tries_max`: so many within a minute are too many; 0 = no limit.
+    /// A PIN was compared and is wrong. `tries_max`: so many within a minute are too many; 0 = no
+    /// limit.
     pub(super) fn count(&mut self, now: Mono, lock: Lock, tries_max: u32) -> Verdict {
         if tries_max == 0 {
             return Verdict::Counted;

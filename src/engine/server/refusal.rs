@@ -1,5 +1,5 @@
-//! Refusals of which little more than the reason is known: unreadable frames, devices in quarantine, and those that
-//! use another's machine number (design.md, sections 6 and 13).
+//! Refusals of which little more than the reason is known: unreadable frames, devices in
+//! quarantine, and those that use another's machine number (design.md, sections 6 and 13).
 
 use log::{info, warn};
 
@@ -17,7 +17,8 @@ use crate::engine::wire::{Body, Buffer, Code, DeviceFrame, Malformed, Reply};
 const CLASH_TOLD_MS: u64 = 60_000;
 
 impl Server<'_> {
-    /// A known code whose other fields cannot be read: a refusal, so that the person sees something.
+    /// A known code whose other fields cannot be read: a refusal, so that the person sees
+    /// something.
     pub(super) fn on_malformed(&mut self, context: &Context, malformed: &Malformed, fx: &mut Effects) {
         self.counters.malformed += 1;
         let kind = if context.frame.code == Code::Access { Kind::Refuse } else { Kind::Decline };
@@ -45,7 +46,8 @@ impl Server<'_> {
         }
     }
 
-    /// Who does not hold the machine number gets a refusal, and nothing that rests on money or opens a door.
+    /// Who does not hold the machine number gets a refusal, and nothing that rests on money or
+    /// opens a door.
     pub(super) fn turn_away(&mut self, context: &Context, reason: Reason, fx: &mut Effects) {
         let frame = context.frame;
         let mut entry = context.draft(Kind::Decline);
@@ -115,8 +117,8 @@ impl Server<'_> {
         self.command(context, &reply, About { subject, ..About::default() }, fx);
     }
 
-    /// There is no place for this device, and nobody may give way: whoever waits for a sale or at a door is told so once, and nothing of it
-    /// is kept.
+    /// There is no place for this device, and nobody may give way: whoever waits for a sale or at a
+    /// door is told so once, and nothing of it is kept.
     pub(super) fn refuse_unplaced(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
         self.counters.full += 1;
         self.alarm_unplaced(now, frame, raw, fx);

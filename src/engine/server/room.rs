@@ -6,11 +6,12 @@
 //! | reserve | `full`; a retry of one in doubt is approved again | no 011: the terminals keep them safe | decided | no refusals, keys, boots, alarms: counted |
 //! | nothing | `full`; a retry of one in doubt is approved again | no 011 | decided, and opened without an entry: counted | none |
 //!
-//! What was answered before is answered again in every state: that rests on entries that are durable. Where a sync could not prove that
-//! they are (a read-only medium may show what it never got), no 011 leaves.
+//! What was answered before is answered again in every state: that rests on entries that are
+//! durable. Where a sync could not prove that they are (a read-only medium may show what it never
+//! got), no 011 leaves.
 //!
-//! *Open* and *reserve* follow the free bytes. *Nothing* is entered by a start only, and ends with the process: the next start does
-//! what was left out.
+//! *Open* and *reserve* follow the free bytes. *Nothing* is entered by a start only, and ends with
+//! the process: the next start does what was left out.
 
 use log::{error, info, warn};
 
@@ -62,8 +63,8 @@ impl Server<'_> {
         }
     }
 
-    /// From now on, and for as long as the process lives, nothing can be written; `is_proven`: a sync says that what was replayed is
-    /// durable.
+    /// From now on, and for as long as the process lives, nothing can be written; `is_proven`: a
+    /// sync says that what was replayed is durable.
     pub fn serve_without_entries(&mut self, free: u64, is_proven: bool) {
         self.take_room(Room::Nothing, free);
         self.is_proven = is_proven;

@@ -40,7 +40,8 @@ impl Sale<'_> {
             entry.detail.push("mode", mode);
         }
         if let Some(code) = self.foreign_code {
-            // Keeps four characters: enough to trace a payment, not to identify a person (design.md, section 7).
+            // Keeps four characters: enough to trace a payment, not to identify a person
+            // (design.md, section 7).
             entry.detail.push("qr", format_args!("****{}", tail(code)));
         }
     }
@@ -183,7 +184,8 @@ impl Server<'_> {
         };
         let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
         if let Some(seen) = self.first_answer(context, &id) {
-            // The command number says which sale it is, not the code: another's may have been scanned since.
+            // The command number says which sale it is, not the code: another's may have been
+            // scanned since.
             let payer = self.tables.book.payer(seen.outcome.sale).and_then(|card| self.card_row(card));
             let sale = Sale { row: payer.or(sale.row), ..sale };
             self.answer_again(context, &sale, &seen.outcome, fx);
@@ -196,7 +198,8 @@ impl Server<'_> {
         }
     }
 
-    /// Duplicate, then the same sale by 105, then doubt, then the ladder, whatever room there is (design.md, sections 6 and 12).
+    /// Duplicate, then the same sale by 105, then doubt, then the ladder, whatever room there is
+    /// (design.md, sections 6 and 12).
     fn on_card_sale(&mut self, context: &Context, card: CardNo, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
         let frame = context.frame;
         let serial = frame.serial.as_ref();
@@ -221,8 +224,9 @@ impl Server<'_> {
         }
     }
 
-    /// The sale that this one tries again: of a device that confirms, the same card and amount, heard 0 to `same_sale_s` after its last
-    /// try by our own clock, and no 109 yet. Of several the one that was tried last.
+    /// The sale that this one tries again: of a device that confirms, the same card and amount,
+    /// heard 0 to `same_sale_s` after its last try by our own clock, and no 109 yet. Of several the
+    /// one that was tried last.
     fn sale_in_doubt(&self, context: &Context, card: CardNo, sale: &Sale) -> Option<EntrySeq> {
         let (frame, book) = (context.frame, &self.tables.book);
         let window_ms = u64::from(self.rules.same_sale_s) * 1000;
@@ -344,8 +348,9 @@ impl Server<'_> {
         self.send_refusal(context, sale, figures, reason, fx);
     }
 
-    /// Fills in the figures of an entry that moves nothing; gives those that the display shows. Until an account is opened
-    /// its sum in the ledger is not what the holder has: `left=` says that.
+    /// Fills in the figures of an entry that moves nothing; gives those that the display shows.
+    /// Until an account is opened its sum in the ledger is not what the holder has: `left=` says
+    /// that.
     pub(super) fn stand_still(&self, entry: &mut Entry, account: Option<u32>) -> Figures {
         let Some(row) = account else { return Figures::default() };
         let account = self.tables.book.account(row);

@@ -1,9 +1,10 @@
-//! Who may speak how fast: a token bucket a source address and one for all (design.md, section 13), and a limit
-//! to what one source may write into the log.
+//! Who may speak how fast: a token bucket a source address and one for all (design.md, section 13),
+//! and a limit to what one source may write into the log.
 //!
-//! What always holds: no bucket is forgotten before it is full again, so who comes anew never gains a burst by it. Where
-//! an address finds no place, since all of its set are in use, it shares one more bucket with the others that find none:
-//! however many addresses share a set, they get a little more than its places' rates.
+//! What always holds: no bucket is forgotten before it is full again, so who comes anew never gains
+//! a burst by it. Where an address finds no place, since all of its set are in use, it shares one
+//! more bucket with the others that find none: however many addresses share a set, they get a
+//! little more than its places' rates.
 
 use core::net::Ipv4Addr;
 
@@ -111,7 +112,8 @@ impl Sources {
         self.place(now, address, rate_source).bucket.take(now, rate_source) && self.all.take(now, rate_total)
     }
 
-    /// Whether the source may write a line into the log; with the number of lines left out before it.
+    /// Whether the source may write a line into the log; with the number of lines left out before
+    /// it.
     pub(super) fn may_log(&mut self, now: Mono, address: Ipv4Addr, rate_source: u32) -> Option<u32> {
         let source = self.place(now, address, rate_source);
         if now.ms_since(source.log_minute) >= LOG_MINUTE_MS || source.log_lines == 0 {
@@ -126,7 +128,8 @@ impl Sources {
         Some(core::mem::take(&mut source.log_left_out))
     }
 
-    /// The address' own place, or that of its set that is idle longest of those whose bucket is full again, or the shared one.
+    /// The address' own place, or that of its set that is idle longest of those whose bucket is
+    /// full again, or the shared one.
     fn place(&mut self, now: Mono, address: Ipv4Addr, rate: u32) -> &mut Source {
         let address = address.to_bits();
         let set = crate::engine::index::hash_number(u64::from(address) ^ self.seed) as usize % self.sets.len();

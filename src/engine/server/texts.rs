@@ -19,7 +19,8 @@ pub(super) struct Values<'a> {
     pub(super) device: &'a [u8],
 }
 
-/// Fills in a template. What goes beyond the buffer is left out; the reply is cut to its own limit later.
+/// Fills in a template. What goes beyond the buffer is left out; the reply is cut to its own limit
+/// later.
 pub(super) fn fill(template: &Template, values: &Values) -> Line {
     let mut line = Line::new();
     for piece in &template.0 {

@@ -1,5 +1,5 @@
-//! What an operator asks of devices and of the clock, and is not an order: 003, 009, `clock-accept`, and the cards that nobody
-//! knows (design.md, sections 5 and 11).
+//! What an operator asks of devices and of the clock, and is not an order: 003, 009,
+//! `clock-accept`, and the cards that nobody knows (design.md, sections 5 and 11).
 //!
 //! Nothing here has a key: done twice it does no harm.
 
@@ -39,7 +39,8 @@ fn sign(entry: &mut Entry, by: &Operator, note: &Note) {
 pub(super) type UnknownCards = heapless::Vec<UnknownCard, UNKNOWN_CARDS_MAX>;
 
 impl Server<'_> {
-    /// 003 to a device that was seen since the start, or to all of them. It gives how many were told.
+    /// 003 to a device that was seen since the start, or to all of them. It gives how many were
+    /// told.
     ///
     /// # Errors
     /// If the clock is not believed, or the device was not seen.
@@ -68,7 +69,8 @@ impl Server<'_> {
     /// 009: a text on a device's display. `\n` (two characters) breaks the line.
     ///
     /// # Errors
-    /// If the device was not seen since the start, or the text is empty, or it would break the frame.
+    /// If the device was not seen since the start, or the text is empty, or it would break the
+    /// frame.
     pub fn show(&mut self, now: &Now, machine: MachineNo, text: &str, fx: &mut Effects) -> Result<(), Refused> {
         self.watch_clock(now, fx);
         let device = self.device_seen(machine)?;
@@ -85,8 +87,9 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Accepts the clock as it is: the comparison with the ledger begins anew, with a `clock` entry. It gives the entry, and whether
-    /// the clock is believed now: one behind the program's build date, or never synchronized where `clock` is `ntp`, is not.
+    /// Accepts the clock as it is: the comparison with the ledger begins anew, with a `clock`
+    /// entry. It gives the entry, and whether the clock is believed now: one behind the program's
+    /// build date, or never synchronized where `clock` is `ntp`, is not.
     ///
     /// # Errors
     /// If nothing can be written.
@@ -112,7 +115,8 @@ impl Server<'_> {
         Ok((seq, state))
     }
 
-    /// A person has seen that the ledger is an older copy: the hourly word ends. It gives the entry, and what is gone.
+    /// A person has seen that the ledger is an older copy: the hourly word ends. It gives the
+    /// entry, and what is gone.
     ///
     /// # Errors
     /// If it is none, that was seen before, or nothing can be written.
@@ -137,7 +141,8 @@ impl Server<'_> {
         Ok((seq, gone))
     }
 
-    /// The first entry of a branch that a person ordered; `parent` as a header says it. Where nothing can be written, its number is 0.
+    /// The first entry of a branch that a person ordered; `parent` as a header says it. Where
+    /// nothing can be written, its number is 0.
     pub fn branched(
         &mut self,
         now: &Now,

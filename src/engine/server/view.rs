@@ -1,4 +1,5 @@
-//! What status and the operator see of the devices (design.md, section 3): values to read, nothing to change.
+//! What status and the operator see of the devices (design.md, section 3): values to read, nothing
+//! to change.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -38,8 +39,8 @@ pub struct DeviceView<'a> {
 }
 
 impl Server<'_> {
-    /// The devices that spoke in this run, oldest first, then those that are registered and did not. At most twice
-    /// [`DEVICES_MAX`](crate::engine::limits::DEVICES_MAX).
+    /// The devices that spoke in this run, oldest first, then those that are registered and did
+    /// not. At most twice [`DEVICES_MAX`](crate::engine::limits::DEVICES_MAX).
     pub fn devices(&self) -> impl Iterator<Item = DeviceView<'_>> {
         let rows = (0..self.tables.devices.rows().len()).map(|row| self.view(row));
         let absent = self.rules.devices.iter().filter(|rule| self.tables.devices.find(rule.machine).is_none());

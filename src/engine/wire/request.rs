@@ -16,8 +16,8 @@ use crate::engine::model::digits;
 use crate::engine::model::text::{text_from, text_of_gbk};
 use crate::engine::model::{CardNo, DeviceTime, FrameSeq, MachineNo, Money, Pin, Serial, Text, UnitNo};
 
-/// The number of a scan payment (指令号), in the field where other sales have a card number. Replies
-/// echo it as received.
+/// The number of a scan payment (指令号), in the field where other sales have a card number.
+/// Replies echo it as received.
 pub type RequestNo = Text<20>;
 
 /// Bytes of a malformed frame's card or command number that a refusal echoes. The longest valid
