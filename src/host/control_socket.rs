@@ -10,7 +10,7 @@
 //!   longer line than [`CONTROL_LINE_MAX`] gets one answer and the close. When all places are
 //!   taken, who was silent for a minute gives way: programs that hang must not keep the desk out.
 //! - Answers leave in the order of their lines, and only when their turn is committed:
-//!   [`Control::answer_lines`], then the commit, then [`Control::deliver`].
+//!   `Control::answer_lines`, then the commit, then [`Control::deliver`].
 //! - Without a client that has something to say or to take, nobody is woken.
 //! - The socket of a dead server is replaced, a living one's is never taken; only the own one is
 //!   removed.

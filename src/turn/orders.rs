@@ -33,7 +33,7 @@ impl<S: Storage> Service<'_, S> {
         Ok(done)
     }
 
-    /// Whether [`Service::operate`] would do an order; gives the entry if it was done before.
+    /// Whether `Service::operate` would do an order; gives the entry if it was done before.
     ///
     /// # Errors
     /// If the ledger cannot be written or read.

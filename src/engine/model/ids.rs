@@ -75,7 +75,7 @@ impl fmt::Debug for Serial {
 /// An account's name. At most 24 bytes of UTF-8.
 ///
 /// It is either an account of the table, such as a student or staff number (编号), or a card's own:
-/// [`OWN_MARK`] and the card's ten digits ([`CardNo::own_account`]). An account of the table never
+/// `OWN_MARK` and the card's ten digits (`CardNo::own_account`). An account of the table never
 /// begins with the mark, so the two kinds never share a name.
 pub type AccountId = Text<24>;
 
