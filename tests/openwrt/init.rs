@@ -162,24 +162,34 @@ fn the_good_copy_of_a_ledger_on_a_disk_is_waited_for_and_served() {
     on_each_shell(|router| {
         let root = router.dir.path().display().to_string();
         router.configure("");
-        let text = router.read("etc/config/posgate").replace("/etc/posgate/ledger", "/mnt/usb/ledger");
-        router.write("etc/config/posgate", &text);
+        let right = router.read("etc/config/posgate").replace("/etc/posgate/ledger", "/mnt/usb/ledger");
+        router.write("etc/config/posgate", &right);
         router.init("start");
         router.write("mnt/usb/ledger/good/config", &router.served());
         router.write("etc/posgate/state/identity.dir", &format!("{root}/mnt/usb/ledger"));
-        router.write("etc/config/posgate", "conf");
-        let disk = format!("{root}/mnt/usb");
-        router.write("etc/config/fstab", &format!("config mount\n\toption target '{disk}'\n"));
-        fs::remove_dir_all(router.path("var")).unwrap();
-        router.init("start");
-        assert!(!router.has_instance());
-        assert!(router.read("record").contains(&format!("waiting for {disk}")));
-        assert_eq!(router.calls("procd_add_reload_mount_trigger"), [format!("{disk}/ledger")]);
-        router.write("proc/mounts", &format!("/dev/sda1 {disk} ext4 rw 0 0\n"));
-        // procd's trigger, once the disk is there.
-        router.init("reload");
-        assert!(router.has_instance(), "{}", router.read("record"));
-        assert!(!router.path("etc/posgate/ledger").exists(), "no second ledger on the flash");
+        for wrong in [
+            "conf".to_owned(),
+            format!("{right}\toption log 'loud'\n"),
+            right.replace("option ledger_dir", "opton ledger_dir"),
+        ] {
+            router.write("etc/config/posgate", &wrong);
+            router.write("proc/mounts", "overlay / overlay rw 0 0\n");
+            let disk = format!("{root}/mnt/usb");
+            router.write("etc/config/fstab", &format!("config mount\n\toption target '{disk}'\n"));
+            fs::remove_dir_all(router.path("var")).unwrap();
+            router.init("start");
+            assert!(!router.has_instance(), "{wrong}");
+            assert!(router.read("record").contains(&format!("waiting for {disk}")), "{wrong}");
+            let triggers = router.calls("procd_add_reload_mount_trigger");
+            let waits =
+                triggers.iter().flat_map(|trigger| trigger.split('\t')).any(|dir| dir == format!("{disk}/ledger"));
+            assert!(waits, "{wrong}: {triggers:?}");
+            router.write("proc/mounts", &format!("/dev/sda1 {disk} ext4 rw 0 0\n"));
+            // procd's trigger, once the disk is there.
+            router.init("reload");
+            assert!(router.has_instance(), "{wrong}: {}", router.read("record"));
+            assert!(!router.path("etc/posgate/ledger").exists(), "{wrong}: no second ledger on the flash");
+        }
     });
 }
 
@@ -197,12 +207,20 @@ fn a_zone_of_the_routers_that_posgate_cannot_read_is_a_warning() {
                 assert!(said.contains(&format!("cannot read this router's time zone '{zone}'")), "{said}");
                 let errors: Vec<&str> = said.lines().filter(|line| line.contains("daemon.err")).collect();
                 assert!(errors.is_empty(), "{said}");
+                // A person who asks is told the same.
+                let checked = router.init("check");
+                let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+                assert!(checked.status.success() && !said.contains("Mars"), "{zone}: {said}");
             }
             // With something else that is wrong, that alone is said.
             router.configure("\toption log 'loud'");
             let said = router.init("reload");
             let said = String::from_utf8_lossy(&said.stderr).into_owned();
             assert!(said.contains(":9:") && said.contains("not reloaded"), "{said}");
+            assert!(
+                !router.calls("logger").iter().any(|line| line.contains("daemon.err") && line.contains(zone)),
+                "{said}"
+            );
         }
         // LuCI's for Jerusalem, Gaza and Nuuk.
         for zone in ["IST-2IDT,M3.4.4/26,M10.5.0", "EET-2EEST,M3.4.4/50,M10.4.4/50", "<-02>2<-01>,M3.5.0/-1,M10.5.0/0"]
@@ -390,6 +408,11 @@ fn a_wrong_configuration_at_a_start_is_left_to_posgate_which_has_a_good_copy() {
         router.init("start");
         assert!(router.has_instance());
         assert!(router.served().contains("loud"));
+        // posgate may take this file, with the good copy of the cards: it keeps the router's zone.
+        router.configure("");
+        router.write("etc/posgate/cards.csv", "card,balance\n12x,1\n");
+        router.init("start");
+        assert!(router.served().contains("option timezone '<+0330>-3:30'"), "{}", router.served());
     });
 }
 
