@@ -6,10 +6,11 @@ pub fn in_chinese(reason: &str) -> Option<&'static str> {
     SENTENCES.iter().find(|(word, _)| *word == reason).map(|(_, sentence)| *sentence)
 }
 
+/// A sentence holds for every refusal that has its word.
 const SENTENCES: &[(&str, &str)] = &[
     ("unknown-card", "卡表和账本里都没有这张卡：核对卡号，或者加进卡表再重读"),
-    ("not-in-table", "卡表里已经没有这张卡：写回卡表再重读，或者用 adjust、payout"),
-    ("closed", "这张卡已注销：请写在用的卡；已注销的用 adjust、payout 结清"),
+    ("not-in-table", "卡表里没有这张卡，或者没有接替它的那张：加进卡表再重读；只动这张卡的钱，也可以用 adjust、payout"),
+    ("closed", "这张卡已注销：请写在用的卡；已注销的用 adjust、payout 结清；要换新卡，用 `account` 把新卡放到它的账户"),
     ("replaced", "这张卡已补办新卡：请写新卡号，`posgate ctl card` 可以看到"),
     ("table-says", "这是卡表里写的状态：在卡表里改，再重读"),
     ("other-state", "这张卡不是这个状态：用与它的状态对应的命令；已注销的不能恢复"),
@@ -38,7 +39,10 @@ const SENTENCES: &[(&str, &str)] = &[
     ("too-many-cards", "卡太多：删掉卡表里不用的卡，或者用 `account` 逐张把卡放过去"),
     ("same-holder", "卡表里还没有写新的持卡人：写上没有人用的编号，重读，再 reissue"),
     ("too-many-links", "连续补办的卡太多，卡表里一张也没有：把最新的加进卡表，再重读"),
-    ("key-used", "这个操作编号或名称已经用在别的事情上：换一个"),
+    (
+        "key-used",
+        "这个操作编号、或者这张卡在这个名称下，已经办过别的事：单笔请换一个操作编号；批量文件里请把这一行改回原样，确实还要办的，只把这一行另写一个文件、另起名称（整份文件换名称会重复入账）",
+    ),
     ("name-forgotten", "这个名称用得太早，记不清做过哪些：看 `posgate ledger show`，没做过的用另一个名称"),
     ("other-holder", "卡表里的持卡人不是这个姓名：核对卡号或姓名"),
     ("full", "账本写不进：给它所在的盘腾出空间，再来一遍"),
