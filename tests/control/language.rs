@@ -53,7 +53,11 @@ fn a_refusal_is_told_by_its_reason_and_keeps_word_and_sentence() {
     done.expect(0, &["：完成，流水号 ", "；账户 ", " 元，"], &["key="]);
     run(&site, "zh_CN.UTF-8", &["ctl", "card", &card(1), "--config", "CONFIG"]).expect(0, &["余额  ", "流水号"], &[]);
     server.stop();
-    run(&site, "zh_CN.UTF-8", &topup).expect(74, &[], &["posgate"]);
+    run(&site, "zh_CN.UTF-8", &topup).expect(74, &[], &["没有这个控制接口"]);
+    // What is wrong with the words themselves is told to programs in English too.
+    let json = ["ctl", "topup", "--json"];
+    let ended = run(&site, "zh_CN.UTF-8", &json).expect(64, &[], &["write `posgate ctl topup"]);
+    assert!(ended.err.is_ascii(), "{}", ended.err);
 }
 
 #[test]
@@ -82,6 +86,8 @@ fn each_area_tells_its_findings() {
         (&["ledger", "show", "--kind", "sell", segment], 64, "没有 \"sell\" 这个类型"),
         (&["ledger", "report", "--day", "x", segment], 64, "不是日期"),
         (&["ledger", "explain", "99", segment], 1, "这里没有流水 99"),
+        // The word is for scripts, in every language (docs/reports.md).
+        (&["ledger", "show", "--after", "99", segment], 1, "ahead: 还没有流水 99"),
         (&["ledger", "archive", "--config", "CONFIG", new], 78, "没有归档"),
         (&["ledger", "repair", "--cut", "99", "--config", "CONFIG"], 78, "没有从 99 起可截的"),
         (&topup, 1, "什么也没做"),

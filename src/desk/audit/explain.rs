@@ -11,7 +11,6 @@ use crate::engine::model::text::Unnumbered;
 use crate::engine::model::{AccountId, Balance, CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Stamp, TimeOfDay};
 use crate::lang::tr;
 use crate::ledger::{Head, line};
-use crate::tr;
 
 mod print;
 

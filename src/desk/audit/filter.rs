@@ -3,7 +3,7 @@
 use super::Calendar;
 use crate::engine::model::{CardNo, Civil, Date, Entry, EntrySeq, Kind, MachineNo, TimeOfDay};
 use crate::files::problem::typed;
-use crate::tr;
+use crate::lang::tr;
 
 /// Entries that meet all that is set.
 #[derive(Clone, Debug, Default)]

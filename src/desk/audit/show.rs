@@ -4,8 +4,6 @@
 //! a line that begins with `#`, and the exit code tells of it. A line that is just being written
 //! comes when it is whole.
 
-use crate::lang::tr;
-use crate::tr;
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{self, BufWriter, Write};
@@ -18,6 +16,7 @@ use super::source::{After, Item, Piece, Source, Step, archived_words};
 use super::{AuditError, Calendar, Filter};
 use crate::desk::table;
 use crate::engine::model::{Entry, EntrySeq};
+use crate::lang::tr;
 use crate::ledger::header::HEADER_LEN;
 use crate::ledger::segment::{self, Lines};
 use crate::ledger::storage::{DirFiles, Files};
@@ -178,7 +177,7 @@ impl Show {
         if let Some(limit) = limit.filter(|limit| limit.seq == place.head.seq && limit.crc != place.head.crc) {
             return Err(AuditError::Nothing(tr!(
                 "diverged: the server has synced {limit}, and entry {} here has the crc {:08x}: is it another ledger?",
-                "diverged：服务器已落盘到 {limit}，而这里流水 {} 的 crc 是 {:08x}：是另一个账本吗？",
+                "diverged: 服务器已落盘到 {limit}，而这里流水 {} 的 crc 是 {:08x}：是另一个账本吗？",
                 place.head.seq,
                 place.head.crc
             )));

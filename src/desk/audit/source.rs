@@ -6,8 +6,6 @@
 //! twice; the end is the last whole line, be it that the server is writing or that a power cut tore
 //! it.
 
-use crate::lang::tr;
-use crate::tr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +13,7 @@ use super::AuditError;
 use crate::engine::book::{AccountLine, account_line};
 use crate::engine::limits::TAIL_LEN_MAX;
 use crate::engine::model::{Entry, EntrySeq};
+use crate::lang::tr;
 use crate::ledger::header::Header;
 use crate::ledger::segment::{self, Lines};
 use crate::ledger::storage::Files;
@@ -91,7 +90,7 @@ impl Source {
         if let Some(copies::Differing { file, line, what }) = once.differing.first() {
             let sentence = tr!(
                 "{file}:{line}: altered: {what}; `posgate ledger verify` lists all",
-                "{file}:{line}: altered：{what}；`posgate ledger verify` 列出全部"
+                "{file}:{line}: altered: {what}；`posgate ledger verify` 列出全部"
             );
             return Err(AuditError::Damaged(sentence));
         }
@@ -111,7 +110,7 @@ impl Source {
             if !is_newest {
                 return Err(AuditError::Damaged(tr!(
                     "{path}:1: header: {error}; `posgate ledger verify` tells more",
-                    "{path}:1: header：{error}；详见 `posgate ledger verify`"
+                    "{path}:1: header: {error}；详见 `posgate ledger verify`"
                 )));
             }
         }
@@ -214,7 +213,7 @@ impl Source {
     pub fn check_after(&self, after: After) -> Result<(), AuditError> {
         let first = self.first();
         if after.seq.next() < first {
-            return Err(AuditError::Nothing(tr!("gap: {}", "gap：{}", self.archived(after.seq.next()))));
+            return Err(AuditError::Nothing(format!("gap: {}", self.archived(after.seq.next()))));
         }
         let mut walk = self.walk_after(EntrySeq(after.seq.0.saturating_sub(1)));
         let mut head = Head { seq: EntrySeq(first.0 - 1), crc: self.pieces[0].header.chain };
@@ -224,7 +223,7 @@ impl Source {
                 None => {
                     return Err(AuditError::Nothing(tr!(
                         "ahead: there is no entry {} yet, the ledger ends with {}: was an older copy put back?",
-                        "ahead：还没有流水 {}，账本到 {} 为止：是不是恢复了旧副本？",
+                        "ahead: 还没有流水 {}，账本到 {} 为止：是不是恢复了旧副本？",
                         after.seq,
                         walk.head()
                     )));
@@ -234,7 +233,7 @@ impl Source {
         match after.crc {
             Some(crc) if crc != head.crc => Err(AuditError::Nothing(tr!(
                 "diverged: entry {} has the crc {:08x} here, not {crc:08x}: what you have is of another ledger, or of another branch of it",
-                "diverged：这里流水 {} 的 crc 是 {:08x}，不是 {crc:08x}：您手上的属于另一个账本，或者另一个分支",
+                "diverged: 这里流水 {} 的 crc 是 {:08x}，不是 {crc:08x}：您手上的属于另一个账本，或者另一个分支",
                 after.seq,
                 head.crc
             ))),
