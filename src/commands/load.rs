@@ -11,7 +11,11 @@ use posgate::files::cards::{self, CardFile};
 use posgate::files::config::{self, Settings};
 use posgate::files::good::{self, Good};
 use posgate::files::problem::Problem;
+use posgate::lang::tr;
 use posgate::ledger::identity;
+
+/// The configuration of the OpenWrt package, and the copy that its init script gives to posgate.
+const PACKAGES_CONFIGS: [&str; 2] = ["/etc/config/posgate", "/var/etc/posgate/posgate"];
 
 /// What is to be served.
 pub(super) struct Loaded {
@@ -62,7 +66,10 @@ impl Loaded {
         }
         let copy = read_good_cards(&self.settings).filter(|copy| copy.crc != self.file.crc)?;
         let sentences = whole::compare(&Before::of_file(&copy), &self.file, book);
-        let message = || format!("not taken beside its good copy: {}", whole::refusal(&sentences, self.file.crc));
+        let message = || {
+            let refusal = whole::refusal(&sentences, self.file.crc);
+            tr!("not taken beside its good copy: {refusal}", "与上次通过的副本相比，没有采用：{refusal}")
+        };
         (!sentences.is_empty()).then(|| whole_file(&self.settings.cards, message()))
     }
 
@@ -165,11 +172,12 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name("ledger")
 }
 
-/// Where the ledger was that was served last, as far as that was noted beside the identity: by the
-/// name that `option identity` has without a value, or by that of the OpenWrt package.
-fn served_last() -> Option<PathBuf> {
+/// Where the ledger was that this router served last, as far as that was noted beside its identity.
+/// Only of the one server that an OpenWrt package runs: another's copy must not stand in for it.
+fn served_last(path: &Path) -> Option<PathBuf> {
+    let is_packages = PACKAGES_CONFIGS.iter().any(|config| path == Path::new(config));
     let identities = [config::defaults().identity, PathBuf::from("/etc/posgate/state/identity")];
-    identities.iter().find_map(|identity| identity::noted_place(identity))
+    identities.iter().filter(|_| is_packages).find_map(|identity| identity::noted_place(identity))
 }
 
 fn cut_short(path: &Path, ledger_dir: &Path, name: &str, is_cut: fn(&[u8], &[u8]) -> bool) -> Option<Problem> {
@@ -193,9 +201,7 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
             // A broken configuration may still say where the ledger is; one that is gone or empty
             // does not.
             let named = inspected.map_or_else(|_| config::defaults().ledger_dir, |(settings, _)| settings.ledger_dir);
-            let copies = [Some(named), Some(beside(path)), served_last()];
-            let copies = copies.into_iter().flatten().map(|dir| good_config(path, &dir));
-            copies.reduce(Result::or).expect("there are two at least")?
+            good_config_of_any(path, [Some(named), Some(beside(path)), served_last(path)].into_iter().flatten())?
         }
     };
     let file = match read_cards(&settings) {
@@ -207,6 +213,20 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
         }
     };
     Ok(Loaded { settings, file, degraded, problems: Vec::new() })
+}
+
+/// The first good copy of the configuration in these ledgers' directories; else what is wrong with
+/// the first that is there.
+fn good_config_of_any(path: &Path, ledger_dirs: impl Iterator<Item = PathBuf>) -> Result<Settings, Vec<Problem>> {
+    let mut wrong = Vec::new();
+    for ledger_dir in ledger_dirs {
+        match good_config(path, &ledger_dir) {
+            Ok(settings) => return Ok(settings),
+            Err(problems) if wrong.is_empty() => wrong = problems,
+            Err(_) => (),
+        }
+    }
+    Err(wrong)
 }
 
 /// The good copy of the configuration, if it is one of the ledger beside which it stands. It is
@@ -243,7 +263,11 @@ pub(super) fn good_cards(settings: &Settings) -> Option<Result<CardFile, Vec<Pro
 /// Nothing tells then whether the table is whole.
 pub(super) fn unreadable_copy(settings: &Settings) -> Option<Problem> {
     let problem = good_cards(settings)?.err()?.into_iter().next()?;
-    let message = format!("{}; the good copy cannot be read, so the card table is taken as it stands", problem.message);
+    let message = tr!(
+        "{}; the good copy cannot be read, so the card table is taken as it stands",
+        "{}；副本读不出，所以卡表照原样采用",
+        problem.message
+    );
     Some(Problem { message, ..problem })
 }
 
