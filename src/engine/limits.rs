@@ -67,8 +67,8 @@ pub const DETAIL_LEN_MAX: usize = 300;
 /// fit; some 300 sales fit.
 pub const TAIL_LEN_MAX: usize = 64 * 1024;
 
-/// Bytes that a start writes, syncs and removes to check free space: mending the ledger needs room
-/// for a copy of the tail that is cut and for the tail that is written again.
+/// Bytes that a trial writes, syncs and removes while nothing can be written: the next start needs
+/// room for a copy of the tail that it cuts and for the tail that it writes again.
 pub const ROOM_TRIED_LEN: usize = 2 * TAIL_LEN_MAX;
 
 /// Bytes in one turn's replies. A turn ends when another frame's replies might not fit.

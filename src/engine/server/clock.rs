@@ -178,9 +178,8 @@ impl ClockWatch {
     /// once.
     fn tell_behind(&mut self, now: &Now, book: &Book) {
         let is_behind = self.is_behind_ledger();
-        let is_new = is_behind && !core::mem::replace(&mut self.is_behind_told, is_behind);
-        self.is_behind_told = is_behind;
-        if let Some(floor) = book.clock_floor().filter(|_| is_new) {
+        let was_told = core::mem::replace(&mut self.is_behind_told, is_behind);
+        if let Some(floor) = book.clock_floor().filter(|_| is_behind && !was_told) {
             warn!(
                 "clock unset: it shows {}, and the newest entry of the ledger is of {floor}: set the clock, or, if it is right, \
                  accept it with `posgate ctl clock-accept`; until then days and periods follow that entry and the terminals",

@@ -268,7 +268,7 @@ impl Device {
     pub(super) fn serve(&mut self, now: Mono, serial: Option<&Serial>, peer: Peer) -> bool {
         let is_another = self.served.is_some() && !self.is_same(serial, *peer.source.ip());
         if is_another {
-            self.confirms.clear();
+            self.forget_confirms();
             self.rival = Some((*self.peer.source.ip(), self.serial.take()));
             self.clock.forget();
             self.is_board = false;

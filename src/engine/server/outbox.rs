@@ -407,7 +407,7 @@ impl Server<'_> {
     }
 
     fn arm_resend(&mut self, now: &Now, slot: u16, after_ms: u64) {
-        let Some(pending) = self.tables.outbox.get_mut(slot) else { return };
+        let pending = self.tables.outbox.get_mut(slot).expect("its caller just found it");
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(after_ms), Timer::Resend(slot));
     }
 
@@ -511,7 +511,8 @@ impl Server<'_> {
         let (now, frame) = (&context.now, context.frame);
         let device = self.tables.devices.get_mut(context.device);
         let is_repeat = !device.hear_confirm(frame.seq);
-        let place = self.tables.outbox.confirmed_by(device, frame, rest, &self.tables.book).filter(|_| !is_repeat);
+        let place =
+            if is_repeat { None } else { self.tables.outbox.confirmed_by(device, frame, rest, &self.tables.book) };
         let confirmed = place.and_then(|place| match place {
             Place::Slot(slot) => self.forget(slot),
             Place::Lapsed => self.tables.devices.get_mut(context.device).lapsed.take(),

@@ -24,11 +24,11 @@ pub type RequestNo = Text<20>;
 /// numbers have 20.
 const SUBJECT_LEN_MAX: usize = 32;
 
-/// Length in letters or digits of a field that is taken for a serial if the device's serial is
-/// unknown.
+/// Length in letters or digits of a field that is taken for a serial if nothing is known of the
+/// device.
 const SERIAL_LEN: core::ops::RangeInclusive<usize> = 8..=20;
 
-/// Reads a datagram from a device whose serial is unknown.
+/// Reads a datagram from a device of which nothing is known.
 ///
 /// # Errors
 /// If the datagram must not be answered.
@@ -37,8 +37,8 @@ pub fn parse(datagram: &[u8]) -> Result<Request<'_>, NotAFrame> {
 }
 
 /// Reads a datagram. `is_serial` says whether a field is the serial of the device with this machine
-/// number; `None`: its serial is unknown. Only a 128 needs this, since its last field may be a
-/// serial or the end of the scanned code.
+/// number; `None`: nothing is known of the device. Only a 128 needs this, since its last field may
+/// be a serial or the end of the scanned code.
 ///
 /// # Errors
 /// If the datagram must not be answered.
