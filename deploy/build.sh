@@ -32,7 +32,8 @@ export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
 # Of the code generator's habits two cost 6 % on MIPS: it takes constants out of loops only to spill them, and it leaves the
 # ends of large functions as they are, though many are alike.
 export RUSTFLAGS="$static_flags -C force-unwind-tables=no -C llvm-args=-disable-machine-licm -C llvm-args=-tail-merge-threshold=1000 \
---remap-path-prefix=$PWD=. --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates"
+--remap-path-prefix=$PWD=. --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates \
+--remap-path-prefix=$work/gbk-only=/crates"
 
 # Of encoding_rs only the tables of GBK and GB18030.
 crate=$("${cargo[@]}" metadata --format-version 1 --locked |
