@@ -8,6 +8,8 @@
 //! The language belongs to the thread: it is chosen once in `main`, before anything is said, and
 //! tests do not disturb each other.
 
+pub use crate::tr;
+
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 

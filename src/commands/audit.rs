@@ -1,8 +1,6 @@
 //! `posgate ledger show|report|export|explain`: what people read out of a ledger, also while the
 //! server runs.
 
-use posgate::lang::tr;
-use posgate::tr;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
@@ -25,6 +23,7 @@ use posgate::files::problem::{hidden, typed};
 use posgate::files::zone::Zone;
 use posgate::files::{cards, config};
 use posgate::host::clock;
+use posgate::lang::tr;
 use posgate::ledger::{Head, is_served};
 
 use super::progress::Progress;
@@ -247,9 +246,7 @@ impl LedgerArgs {
 
     fn calendar(&self) -> Result<Calendar, Failure> {
         let Some(settings) = &self.settings else { return Ok(Calendar::default()) };
-        let found = Zone::find(settings.timezone.as_deref()).map_err(|message| {
-            Failure::Config(vec![settings.problem("timezone", 0, format!("option timezone: {message}"))])
-        })?;
+        let found = settings.find_zone().map_err(|problem| Failure::Config(vec![problem]))?;
         Ok(Calendar { zone: Some(found.zone), day_start: settings.rules.day_start })
     }
 

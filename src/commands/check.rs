@@ -1,6 +1,5 @@
 //! `posgate check`: reads everything that `serve` would, and says what would be served.
 
-use posgate::tr;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use posgate::files::zone::Zone;
 use posgate::host::clock;
 use posgate::host::event_loop::SOCKETS_MAX;
 use posgate::host::udp::{self, InterfaceAddress};
+use posgate::lang::tr;
 use posgate::ledger::identity::{self, Action, Found, Lineage};
 use posgate::ledger::verify::{Fault, Finding, verify_directory};
 use posgate::ledger::{DirFiles, DirStorage, Files, Head, HeldFiles, OpenError, Storage as _, replay, segment};
@@ -102,7 +102,7 @@ fn say_refused() {
 }
 
 fn check_zone(settings: &Settings) -> u8 {
-    match Zone::find(settings.timezone.as_deref()) {
+    match settings.find_zone() {
         Ok(found) => {
             print_problems(&found.warnings);
             say!(
@@ -113,11 +113,8 @@ fn check_zone(settings: &Settings) -> u8 {
             );
             0
         }
-        Err(message) => {
-            complain!(
-                "{}",
-                settings.problem("timezone", 0, tr!("option timezone: {message}", "option timezone：{message}"))
-            );
+        Err(problem) => {
+            complain!("{problem}");
             EXIT_CONFIG
         }
     }

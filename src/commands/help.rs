@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 
 use posgate::desk::table::{padded, width};
 use posgate::lang::{Lang, Text, spoken, tr};
-use posgate::tr;
 
 use super::table::{COMMANDS, Command, Opt, find, group};
 

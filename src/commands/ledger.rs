@@ -1,8 +1,6 @@
 //! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change
 //! them. What people read out of them is in `audit`.
 
-use posgate::lang::tr;
-use posgate::tr;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +8,7 @@ use posgate::engine::book::Book;
 use posgate::engine::model::{Entry, EntrySeq};
 use posgate::engine::server::{Server, Tables};
 use posgate::files::config::{self, Settings};
+use posgate::lang::tr;
 use posgate::ledger::identity;
 use posgate::ledger::{self, CareError, CareLock, DirStorage, OpenError, Refusal, State, replay, run_verify};
 

@@ -41,7 +41,6 @@ use lexopt::{Arg, Parser};
 use posgate::engine::model::text::Unnumbered;
 use posgate::files::problem::{did_you_mean, nearest, typed};
 use posgate::lang::{self, Lang, tr};
-use posgate::tr;
 
 /// The command line itself is wrong.
 const EXIT_USAGE: u8 = 64;

@@ -316,8 +316,7 @@ fn level(settings: &Settings) -> LevelFilter {
 }
 
 fn find_zone(settings: &Settings) -> Result<zone::Found, String> {
-    let found = Zone::find(settings.timezone.as_deref())
-        .map_err(|message| settings.problem("timezone", 0, format!("option timezone: {message}")).to_string())?;
+    let found = settings.find_zone().map_err(|problem| problem.to_string())?;
     for warning in &found.warnings {
         warn!("{warning}");
     }

@@ -632,7 +632,9 @@ pub(super) const COMMANDS: &[Command] = &[
         name: "help",
         operands: &["[COMMAND…]"],
         options: &[
+            #[cfg(feature = "manual")]
             opt("man", "", "the man page, of all commands", "全部命令的 man 手册页（英文）"),
+            #[cfg(feature = "manual")]
             opt("completion", "bash|zsh|fish", "completions for this shell", "这种 shell 的补全脚本"),
         ],
         summary: Text::new("all commands, or one command's page", "全部命令，或一个命令的说明"),

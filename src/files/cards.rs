@@ -10,8 +10,6 @@ pub mod number;
 pub mod paste;
 pub mod whole;
 
-use crate::lang::tr;
-use crate::tr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::fs::File;
@@ -29,6 +27,7 @@ use crate::engine::model::{
 use crate::files::problem::{Problem, Problems, quoted, shown};
 use crate::files::sheet::value::{self, is_scientific};
 use crate::files::sheet::{self, Cells, heading};
+use crate::lang::tr;
 
 /// Bytes of a card file: twice what a table of the most cards with every column needs. A larger
 /// file is something else.

@@ -4,12 +4,11 @@
 //! sections 3 to 5). A message never holds a PIN, a member code or a whole card number: a reload
 //! logs it.
 
-use crate::lang::tr;
-use crate::tr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::engine::model::text::Hidden;
+use crate::lang::tr;
 
 /// Problems shown of one file. Somebody who gave us the wrong file need not scroll past thousands.
 pub const PROBLEMS_SHOWN_MAX: usize = 50;
@@ -153,7 +152,7 @@ pub fn did_you_mean(candidate: &str) -> String {
 
 /// Letters to insert, drop or replace to make one word the other (Levenshtein); long words count as
 /// far.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     if left.len() > 64 {
         return usize::MAX;
     }

@@ -16,7 +16,6 @@ use self::heading::{Heading, Holds, Named, label};
 use self::rows::{Row, Rows};
 use crate::files::problem::{PROBLEMS_SHOWN_MAX, Problems, masked, quoted};
 use crate::lang::{Text, tr};
-use crate::tr;
 
 /// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more
 /// is some other sheet.

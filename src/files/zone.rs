@@ -6,11 +6,8 @@
 //! offset, so the last answer is kept for the quarter of an hour it was asked in (no zone changes
 //! twice in one): the rules are searched four times an hour, not once a line.
 
-use crate::lang::tr;
-use crate::tr;
 use core::cell::Cell;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
@@ -18,6 +15,7 @@ use tz::timezone::{TimeZoneSettings, TransitionRule};
 use tz::{LocalTimeType, TimeZone};
 
 use crate::engine::model::{Civil, Stamp, Wall, ZoneChange, ZoneChanges};
+use crate::lang::tr;
 
 /// What glibc and the IANA code take for a rule that names a summer time and does not say when it
 /// is: the one of the United States.
@@ -283,7 +281,7 @@ fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Resu
 
 /// A POSIX rule, or the name of a zone file.
 fn named(text: &str, root: &Path) -> Result<Zone, String> {
-    let (name, mut error) = match text.strip_prefix(':') {
+    let (name, error) = match text.strip_prefix(':') {
         Some(name) => (name, String::new()),
         None => match Zone::from_posix(text) {
             Ok(zone) => return Ok(zone),
@@ -296,8 +294,7 @@ fn named(text: &str, root: &Path) -> Result<Zone, String> {
         Ok(bytes) => Zone::from_file(&bytes).map_err(|what| tr!("{error}/{path} is {what}", "{error}/{path} {what}")),
         Err(_) if matches!(name, "UTC" | "Etc/UTC" | "GMT") => Ok(Zone::utc()),
         Err(what) => {
-            write!(error, "the zone file /{path} cannot be read: {what}").expect("a String takes everything");
-            Err(error)
+            Err(error + &tr!("the zone file /{path} cannot be read: {what}", "时区文件 /{path} 读不了：{what}"))
         }
     }
 }

@@ -5,8 +5,6 @@
 //! so a stop at any moment leaves every byte in one place at least, and the command can be given
 //! again.
 
-use crate::lang::tr;
-use crate::tr;
 use core::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::engine::model::EntrySeq;
+use crate::lang::tr;
 
 use super::archived::{self, Archived};
 use super::header::HEADER_LEN;

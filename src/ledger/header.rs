@@ -11,11 +11,11 @@
 //! while the segment holds nothing else. No crc covers it: `first`, `chain` and `ledger` must agree
 //! with the segments around it.
 
-use crate::tr;
 use core::fmt;
 use core::str::FromStr;
 
 use crate::engine::model::{EntrySeq, Stamp};
+use crate::lang::tr;
 
 use super::{Head, line};
 

@@ -39,14 +39,13 @@
 //! next segment's header says `ledger=` anew and `parent=` whence. So (ledger, seq) names one entry
 //! for ever, whatever was restored or cloned. The segment is durable before the file says so.
 
-use crate::lang::tr;
-use crate::tr;
 use core::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::engine::model::{EntrySeq, Gone};
+use crate::lang::tr;
 
 use super::header::{Header, Host, Parent, hex};
 use super::segment::{self, Lines, Segment};
@@ -664,7 +663,7 @@ pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
 pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path, place: &Path, was: &Path) -> String {
     let (file, place, was) = (file.display(), place.display(), was.display());
     let known = found.identity().map_or_else(
-        || tr("of which its identity says nothing", "（身份文件里没有写）").to_owned(),
+        || tr("of which its identity says nothing", "哪一个没有写明").to_owned(),
         |known| known.to_string(),
     );
     match verdict.ledger {
@@ -678,7 +677,7 @@ pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path,
             )
         }
         _ => {
-            let why = found.fault().map_or_else(String::new, |fault| format!(" ({fault})"));
+            let why = found.fault().map_or_else(String::new, |fault| tr!(" ({fault})", "（{fault}）"));
             tr!(
                 "{place}: no ledger is here, and this machine serves one, {known} ({file}){why}, which was in {was}. Mount, move or restore it \
                  there, or correct `option ledger_dir`; or, if it is gone for good, `posgate ledger new` begins a new one, in which everybody's \

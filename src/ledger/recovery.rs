@@ -48,13 +48,12 @@
 //! | believed ([`super::snapshot`]) | replay the entries after it; older segments are not looked at, nor missed |
 //! | not believed, or entries after it do not follow from what it says | the same as none, with a warning |
 
-use crate::lang::tr;
-use crate::tr;
 use core::fmt;
 use std::io;
 
 use crate::engine::limits::{LINE_LEN_MAX, TAIL_LEN_MAX};
 use crate::engine::model::{EntrySeq, Kind};
+use crate::lang::tr;
 
 use super::header::{HEADER_LEN, Header, HeaderError, Parent};
 use super::identity::Verdict;

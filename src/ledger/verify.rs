@@ -24,8 +24,6 @@
 //! The highest of the findings is the exit code. Entries that are missing at the very end leave no
 //! trace: compare the head.
 
-use crate::lang::tr;
-use crate::tr;
 use core::fmt;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
@@ -34,6 +32,7 @@ use std::time::Duration;
 
 use crate::engine::limits::TAIL_LEN_MAX;
 use crate::engine::model::{AccountId, Balance, Entry, EntrySeq};
+use crate::lang::tr;
 
 use super::header::Header;
 use super::segment::{self, Line, Lines, Selection};
@@ -161,7 +160,7 @@ impl fmt::Display for Report {
                 "{}",
                 tr!(
                     "the segments before were taken away: the snapshot stands for them, as of {snapshot}",
-                    "前面的流水文件已移走：由流水 {snapshot} 的快照代替"
+                    "前面的流水文件已移走：由快照代替，快照到 {snapshot}"
                 )
             )?;
         }

@@ -261,7 +261,7 @@ fn command(word: &str, fields: &Fields, now: &str) -> Result<Command, String> {
             basis: if fields.is_count { CountedIn::Count } else { CountedIn::Amount },
             address: fields.record.clone().unwrap_or("00000001".to_owned()),
         }),
-        _ => return Err(format!("{word:?} is no command; --help lists them")),
+        _ => return Err(format!("unknown command {word:?}; --help lists them")),
     };
     if let Ask::Charge { amount, .. } = &ask
         && Money::parse(amount.as_bytes()).is_none()
@@ -375,7 +375,7 @@ mod tests {
             ("pay --amount 5", "pay wants --card"),
             ("pay --card 1", "pay wants --amount"),
             ("pay --card x", "--card \"x\": 1 to 10 digits"),
-            ("dance", "\"dance\" is no command"),
+            ("dance", "unknown command \"dance\""),
             ("day night", "one word too many"),
             ("day --loss 101", "a percentage"),
             ("day --confirm maybe", "bare, named or never"),

@@ -5,12 +5,11 @@
 //! control socket ask: a program does not slip, and an order that a script gave before must not
 //! begin to fail.
 
-use posgate::lang::tr;
-use posgate::tr;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use posgate::desk::control::batch::{Row, moves_money};
 use posgate::engine::model::Balance;
+use posgate::lang::tr;
 
 use super::{Ended, Options};
 use crate::commands::EXIT_NO;

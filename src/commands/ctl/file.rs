@@ -3,8 +3,6 @@
 //! What always holds: the server looks at every row before the first is done, and says which were
 //! done before under the same name (`--for`); what the file comes to is told before it begins.
 
-use posgate::lang::tr;
-use posgate::tr;
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +13,7 @@ use posgate::desk::json::{Object, Value};
 use posgate::engine::model::Balance;
 use posgate::engine::model::order::is_purpose;
 use posgate::files::problem::{PROBLEMS_SHOWN_MAX, typed};
+use posgate::lang::tr;
 
 use super::{Call, Ended, Options, Signature, refusal};
 use crate::commands::{EXIT_IO, print_problems};

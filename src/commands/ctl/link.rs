@@ -1,7 +1,5 @@
 //! The connection to the server: lines out, answers in, and what it means when it breaks.
 
-use posgate::lang::tr;
-use posgate::tr;
 use std::fmt;
 use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -14,6 +12,7 @@ use nix::sys::time::{TimeVal, TimeValLike as _};
 use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::host::clock::Clock;
+use posgate::lang::tr;
 
 /// How long a server may take for one answer (design.md, section 3): a reload of a large table on a
 /// small router, a slow flash.

@@ -11,7 +11,6 @@ mod file;
 mod link;
 mod print;
 
-use posgate::tr;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read as _;
@@ -96,6 +95,7 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
         Asked::Version => return Ok(Asked::Version),
         Asked::Command(read) => read,
     };
+    speak_for_programs(options.has("json"));
     let Some(spec) = spec else {
         return Err(tr!("`posgate ctl` takes {}", "`posgate ctl` 后面可写 {}", names().join(", ")).into());
     };
@@ -112,7 +112,6 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     if let Some(missing) = spec.options.iter().find(|option| option.is_needed && !options.has(option.name)) {
         return Err(tr!("write `posgate {} --{}`", "请写 `posgate {} --{}`", spec.name, missing.name).into());
     }
-    speak_for_programs(options.has("json"));
     let code = match execute(spec, &options) {
         Ok(()) => 0,
         Err(Ended::Usage(sentence)) => return Err(sentence.into()),

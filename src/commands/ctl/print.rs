@@ -1,7 +1,5 @@
 //! Answers for people: tables whose columns stand below each other, Chinese names included.
 
-use posgate::lang::{Text, tr};
-use posgate::tr;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -11,6 +9,7 @@ use posgate::desk::table::{Table, padded, printable};
 use posgate::engine::limits::FOUND_MAX;
 use posgate::engine::model::{CardStatus, Entry};
 use posgate::files::cards::paste::Paste;
+use posgate::lang::{Text, tr};
 use posgate::ledger::{HeldFiles, line, segment};
 
 use super::Options;
@@ -177,7 +176,10 @@ pub(super) fn last_entries(dir: &Path, answer: &Value) -> io::Result<Vec<Entry>>
                 columns[7] == card.as_bytes()
                     || account.as_ref().is_some_and(|account| columns[8] == account.as_bytes())
             });
-            if let Some(parsed) = line::parse(line.text).ok().filter(|_| is_own && line.ended) {
+            if is_own
+                && line.ended
+                && let Ok(parsed) = line::parse(line.text)
+            {
                 own.push_back(parsed.entry);
                 if own.len() > ENTRIES_MAX {
                     own.pop_front();
@@ -204,7 +206,7 @@ pub(super) fn with_entries(answer: &Value, entries: Option<&[Entry]>) -> String 
     let Some(entries) = entries else { return object.end() };
     let entries = entries.iter().map(|entry| {
         Object::new()
-            .number("seq", entry.seq.0)
+            .number("seq", entry.seq)
             .text("time", entry.time)
             .text("kind", entry.kind.word())
             .text_if("machine", entry.machine)
@@ -214,7 +216,7 @@ pub(super) fn with_entries(answer: &Value, entries: Option<&[Entry]>) -> String 
             .text_if("balance", entry.balance)
             .text_if("subsidy_left", entry.subsidy_left)
             .number_if("uses_left", entry.uses_left)
-            .number_if("ref", entry.about.map(|about| about.0))
+            .number_if("ref", entry.about)
             .text("detail", entry.detail.as_str())
             .end()
     });
@@ -337,7 +339,12 @@ fn quoted(value: &str) -> String {
 
 /// Who answered a 000, and how many answers found no place.
 pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
-    say!("asked {} networks, {} devices answered", text(asked, "networks"), rows.len());
+    say!(
+        "asked {} networks, {} devices answered",
+        "问了 {} 个网络，{} 台设备应答",
+        text(asked, "networks"),
+        rows.len()
+    );
     if let Some(left_out) = left_out {
         say!(
             "{left_out} more answers were left out: {FOUND_MAX} devices fit, registered ones first",
@@ -355,7 +362,7 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
         Text::new("gateway", "网关"),
         Text::new("server", "服务器"),
         Text::new("port", "端口"),
-        Text::new("", ""),
+        Text::NONE,
     ]);
     for row in rows {
         let mut marks = Vec::new();

@@ -5,8 +5,6 @@
 //! rows it is ([`Row::nth`]). So the file may be sorted, saved again or mended, and nothing is done
 //! twice (design.md, section 8). A row may have a key of its own instead.
 
-use crate::lang::tr;
-use crate::tr;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -19,6 +17,7 @@ use crate::files::cards::columns::{CARD_ALIASES, DEPARTMENT_ALIASES, NAME_ALIASE
 use crate::files::problem::{Problem, Problems, masked};
 use crate::files::sheet::heading::{Holds, Named};
 use crate::files::sheet::{self, Cells, Layout, Unknown, heading, value};
+use crate::lang::tr;
 
 /// Rows of one file: the server must know each again when the file comes a second time.
 const ROWS_MAX: usize = NAMES_KEPT_MIN;

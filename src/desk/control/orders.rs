@@ -22,7 +22,7 @@ pub(super) fn obey<S: Storage>(
         let would = service.would(now, order)?;
         let line = |before: Option<EntrySeq>| {
             let object = Object::ok().flag("dry", true).flag("again", before.is_some());
-            object.number_if("seq", before.map(|seq| seq.0)).end()
+            object.number_if("seq", before).end()
         };
         return Ok(would.map_or_else(|refused| refusal(&refused), line));
     }
@@ -97,7 +97,7 @@ pub(super) fn show<S: Storage>(
 pub(super) fn clock_accept<S: Storage>(service: &mut Service<'_, S>, now: &Now, by: &Operator) -> io::Result<String> {
     let accepted = service.accept_clock(now, by)?;
     let line = |(seq, state): (EntrySeq, crate::engine::model::ClockState)| {
-        Object::ok().number("seq", seq.0).text("clock", state.word()).text("now", now.stamp).end()
+        Object::ok().number("seq", seq).text("clock", state.word()).text("now", now.stamp).end()
     };
     Ok(accepted.map_or_else(|refused| refusal(&refused), line))
 }
@@ -110,7 +110,7 @@ pub(super) fn acknowledge<S: Storage>(
     note: &Note,
 ) -> io::Result<String> {
     let seen = service.acknowledge(now, by, note)?;
-    let line = |(seq, gone): (EntrySeq, Gone)| Object::ok().number("seq", seq.0).text("rolled_back", gone).end();
+    let line = |(seq, gone): (EntrySeq, Gone)| Object::ok().number("seq", seq).text("rolled_back", gone).end();
     Ok(seen.map_or_else(|refused| refusal(&refused), line))
 }
 
@@ -123,7 +123,7 @@ pub(super) fn branch<S: Storage>(
 ) -> io::Result<String> {
     let branched = service.branch(now, by, note)?;
     let line = |(seq, number, parent): (EntrySeq, u64, Parent)| {
-        let object = Object::ok().number("seq", seq.0).text("ledger", format_args!("{number:016x}"));
+        let object = Object::ok().number("seq", seq).text("ledger", format_args!("{number:016x}"));
         object.text("parent", parent).end()
     };
     Ok(branched.map_or_else(|refused| refusal(&refused), line))
@@ -135,7 +135,7 @@ pub(super) fn sync<S: Storage>(service: &mut Service<'_, S>) -> String {
         return refusal(&Refused::Full);
     }
     service.sync_at_end();
-    Object::ok().number("seq", service.server().book().head().0).end()
+    Object::ok().number("seq", service.server().book().head()).end()
 }
 
 pub(super) fn refusal(refused: &Refused) -> String {
@@ -143,7 +143,7 @@ pub(super) fn refusal(refused: &Refused) -> String {
 }
 
 fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> String {
-    let object = Object::ok().flag("again", done.is_again).number("seq", done.seq.0);
+    let object = Object::ok().flag("again", done.is_again).number("seq", done.seq);
     let object = match &order.key {
         Key::Own(key) => object.text("key", key),
         Key::For { name, nth } => object.text("for", name).number("nth", *nth),

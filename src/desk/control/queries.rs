@@ -31,7 +31,7 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
     };
     let doubts: Vec<_> = server.book().doubts_by(card).collect();
     let shown = doubts.iter().rev().take(DOUBTS_SHOWN_MAX);
-    let shown = shown.map(|(seq, asked)| Object::new().number("seq", seq.0).text("asked", asked).end());
+    let shown = shown.map(|(seq, asked)| Object::new().number("seq", *seq).text("asked", asked).end());
     let terms = view.row.as_ref().map(|row| &row.terms);
     let mut object = describe(Object::ok(), server, card, &view)
         .flag("in_table", server.cards().find(card).is_some())
@@ -54,7 +54,7 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
 /// What a collector may take: nothing after it is durable yet, and a power cut can take it back.
 pub(super) fn head(ledger: u64, synced: Head) -> String {
     let object = Object::ok().text("ledger", format_args!("{ledger:016x}"));
-    object.number("seq", synced.seq.0).text("crc", format_args!("{:08x}", synced.crc)).end()
+    object.number("seq", synced.seq).text("crc", format_args!("{:08x}", synced.crc)).end()
 }
 
 /// What every list and answer says of a card.

@@ -5,7 +5,6 @@ use crate::files::problem::masked;
 use crate::files::sheet::heading::{Holds, Named, label, nearest};
 use crate::files::sheet::{Layout, Unknown};
 use crate::lang::{Text, tr};
-use crate::tr;
 
 /// A column we read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

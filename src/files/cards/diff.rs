@@ -3,8 +3,6 @@
 //! Both files are read as the server reads them, so a status in Chinese is the same as one in
 //! English. PINs and member codes are secrets: of them it says that they changed, and nothing else.
 
-use crate::lang::tr;
-use crate::tr;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
@@ -16,6 +14,7 @@ use crate::engine::model::rules::Names;
 use crate::engine::model::{AccountId, Balance, CardNo, CardRecord};
 use crate::files::problem::{Problem, Problems};
 use crate::files::sheet::{self, value};
+use crate::lang::tr;
 
 /// A card table with the groups' names, which a [`CardRecord`] has no room for.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@ use crate::engine::model::CardNo;
 use crate::engine::model::forms::{self, wiegand};
 use crate::files::sheet::value::plain;
 use crate::lang::tr;
-use crate::tr;
 
 /// What a terminal may send for a card.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use super::columns::Column;
 use crate::engine::model::text::HiddenAccount;
 use crate::engine::model::{AccountHistory, AccountId, CardNo, CardTable};
 use crate::lang::tr;
-use crate::tr;
 
 /// The columns that restrict what a card may do, or say what it is: where one is gone, so are its
 /// restrictions.

@@ -10,8 +10,6 @@ mod texts;
 pub mod uci;
 mod values;
 
-use crate::lang::tr;
-use crate::tr;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddrV4;
@@ -21,6 +19,8 @@ pub use values::PORT;
 
 use crate::engine::model::Rules;
 use crate::files::problem::{Problem, Problems, typed};
+use crate::files::zone::{Found, Zone};
+use crate::lang::tr;
 
 /// Bytes of a configuration. A larger file is something else; a router could not hold it in memory
 /// as text.
@@ -74,6 +74,16 @@ impl Settings {
     /// it is not given.
     pub fn line_of(&self, key: &str, place: usize) -> u32 {
         self.lines.iter().filter(|(given, _)| given == key).nth(place).map_or(0, |(_, line)| *line)
+    }
+
+    /// The zone of these settings, as [`Zone::find`] finds it.
+    ///
+    /// # Errors
+    /// If `option timezone` is no zone, with its line.
+    pub fn find_zone(&self) -> Result<Found, Problem> {
+        Zone::find(self.timezone.as_deref()).map_err(|message| {
+            self.problem("timezone", 0, tr!("option timezone: {message}", "option timezone：{message}"))
+        })
     }
 
     /// What is wrong with an option that reads well, where it stands in the file.

@@ -7,7 +7,6 @@
 
 use crate::engine::limits::{PERIODS_MAX, PIN_TRIES_MAX, TEXT_LEN_MAX};
 use crate::lang::tr;
-use crate::tr;
 
 /// A type of section.
 #[derive(Debug)]

@@ -3,8 +3,6 @@
 //!
 //! Reading goes on after a problem, with the option's default, so that one run shows them all.
 
-use crate::lang::tr;
-use crate::tr;
 use std::net::SocketAddrV4;
 use std::path::Path;
 
@@ -20,6 +18,7 @@ use crate::engine::model::rules::{
 };
 use crate::engine::model::{Date, GroupSet, MachineNo, Reason, TimeOfDay};
 use crate::files::problem::{Problems, did_you_mean, nearest, quoted};
+use crate::lang::tr;
 
 /// The build date that `build/main.rs` sets; a clock before it is not believed (design.md, section
 /// 11).

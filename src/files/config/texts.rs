@@ -8,7 +8,6 @@ use crate::engine::gbk;
 use crate::engine::limits::TEXT_LEN_MAX;
 use crate::engine::model::rules::{Piece, Template, Variable};
 use crate::lang::tr;
-use crate::tr;
 
 const VARIABLES: &[(&str, Variable)] = &[
     ("name", Variable::Name),

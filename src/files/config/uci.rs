@@ -6,12 +6,11 @@
 //! touch are one word; an unquoted `#` begins a comment and an unquoted `;` ends a command. Where
 //! libuci silently ignores something (words after the value), we say so.
 
-use crate::lang::tr;
-use crate::tr;
 use std::iter::Peekable;
 use std::str::Chars;
 
 use crate::files::problem::{Problems, shown};
+use crate::lang::tr;
 
 /// `config KIND 'NAME'` and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@
 
 use super::value::half_width;
 use crate::files::config::options::FOREIGN_PREFIX;
+use crate::files::problem::distance;
 use crate::lang::tr;
-use crate::tr;
 
 /// A column's names.
 pub trait Named {
@@ -124,21 +124,6 @@ pub(crate) fn nearest<'c, T: Named>(heading: &str, columns: impl IntoIterator<It
             && name.len() + near >= squashed.len()
             && distance(&squashed, &name) <= near
     })
-}
-
-/// How many letters have to be changed, added or left out.
-fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, letter) in one.bytes().enumerate() {
-        let mut before = row[0];
-        row[0] = line + 1;
-        for (place, wanted) in other.bytes().enumerate() {
-            let changed = before + usize::from(letter != wanted);
-            before = row[place + 1];
-            row[place + 1] = changed.min(before + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 fn words(column: &impl Named) -> impl Iterator<Item = &'static str> {

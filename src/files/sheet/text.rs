@@ -4,11 +4,10 @@
 //! A file is in one encoding as a whole: short GBK words can look like UTF-8, so guessing line by
 //! line would garble names.
 
-use crate::lang::tr;
-use crate::tr;
 use encoding_rs::GB18030;
 
 use crate::files::problem::Problems;
+use crate::lang::tr;
 
 /// Says how to get a table out of a spreadsheet.
 fn save_as_csv() -> &'static str {

@@ -4,12 +4,11 @@
 //! meaning is read, for any other the sentence says what it looks like and what to write. No
 //! sentence holds a card's number or a PIN: [`shown`] hides them.
 
-use crate::lang::tr;
-use crate::tr;
 use std::borrow::Cow;
 
 use crate::engine::model::{Balance, CardNo, Civil, Date, Money};
 use crate::files::problem::shown;
+use crate::lang::tr;
 
 /// Uses that an account can open with, owe, or get.
 pub(crate) const USES_MAX: i32 = 9_999_999;
