@@ -12,7 +12,7 @@ use posgate::engine::limits::TEXT_LEN_MAX;
 use posgate::engine::model::CardRecord;
 use posgate::engine::server::{Degraded, Longest, Origin, Server, Tables, overlong};
 use posgate::files::cards::{self, CardFile};
-use posgate::files::config::Settings;
+use posgate::files::config::{self, Settings};
 use posgate::files::good::{self, Good};
 use posgate::files::zone::Zone;
 use posgate::host::clock;
@@ -25,7 +25,7 @@ use posgate::ledger::{DirFiles, DirStorage, Files, Head, HeldFiles, OpenError, S
 
 use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards, unreadable_copy};
 use super::serve::{holds_ledger, machine_of, not_ours};
-use super::{EXIT_CONFIG, EXIT_IO, Options, print_problems};
+use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, Options, print_problems};
 
 /// Findings of a damaged ledger that are printed.
 const FINDINGS_SHOWN_MAX: usize = 5;
@@ -37,6 +37,16 @@ const WRITING: Duration = Duration::from_millis(50);
 /// serve all the same.
 pub(super) fn run(options: &Options) -> u8 {
     let path = options.config();
+    if options.has("enabled") {
+        return match config::load(&path) {
+            Ok(settings) if settings.enabled => 0,
+            Ok(_) => EXIT_NO,
+            Err(problems) => {
+                print_problems(&problems);
+                EXIT_CONFIG
+            }
+        };
+    }
     let (settings, problems) = match read_config(&path) {
         Ok(inspected) => inspected,
         Err(problems) => {

@@ -17,19 +17,17 @@ fn only_an_explicit_word_switches_the_service_off() {
         for enabled in ["0", "off", "no", "false", "disabled"] {
             router.configure("");
             let text = router.read("etc/config/posgate").replace("enabled '1'", &format!("enabled '{enabled}'"));
-            // A typo elsewhere changes nothing about it.
-            for text in [text.clone(), text.replace("\tlist", "\tlst"), format!("{text}\toption log 'info")] {
-                router.write("etc/config/posgate", &text);
-                for action in ["start", "reload"] {
-                    assert!(router.init(action).status.success());
-                    assert!(!router.has_instance());
-                    // That is how procd learns that it has to stop what runs.
-                    assert_eq!(router.calls("close_service").len(), 1);
-                }
+            router.write("etc/config/posgate", &text);
+            for action in ["start", "reload"] {
+                assert!(router.init(action).status.success());
+                assert!(!router.has_instance());
+                // That is how procd learns that it has to stop what runs.
+                assert_eq!(router.calls("close_service").len(), 1);
             }
         }
         // A file that does not say is enabled, as docs/configuration.md has it.
-        let text = router.read("etc/config/posgate").replace("\toption enabled 'disabled'\n", "");
+        router.configure("");
+        let text = router.read("etc/config/posgate").replace("\toption enabled '1'\n", "");
         assert!(!text.contains("enabled"));
         router.write("etc/config/posgate", &text);
         router.init("start");
@@ -64,6 +62,26 @@ fn typos(right: &str) -> Vec<(&'static str, Option<Vec<u8>>)> {
         ("cut in its section's line", Some(b"# a comment\nconfig ser".to_vec())),
         ("its beginning is gone", Some(right.as_bytes()[right.find("erver 'main'").unwrap()..].to_vec())),
         ("gone", None),
+        // uci gives these options to the server's section.
+        (
+            "unknown section keyword, then another's switch",
+            Some(format!("{right}confg x_backup\n\toption enabled '0'\n").into()),
+        ),
+        (
+            "no name for a section, then its switch",
+            Some(format!("{right}config x_backup 'my-backup'\n\toption enabled '0'\n").into()),
+        ),
+        ("a bare config, then a switch", Some(format!("{right}config\n\toption enabled '0'\n").into())),
+        ("two values", with("enabled '1'", "enabled '0' '1'")),
+        ("said twice", with("\toption enabled '1'\n", "\toption enabled '1'\n\toption enabled '0'\n")),
+        ("a list", with("option enabled '1'", "list enabled '0'")),
+        (
+            "off, with a typo elsewhere",
+            Some(right.replace("enabled '1'", "enabled '0'").replace("\tlist interface", "\tlst interface").into()),
+        ),
+        // Its interfaces cannot be added, and without them it would hear all.
+        ("two commands in a line", with("config server 'main'  # the server\n", "config server; ")),
+        ("a network that is not there", with("interface 'lan'", "interface 'lna'")),
     ]
 }
 
@@ -84,6 +102,60 @@ fn put(router: &Router, file: Option<&[u8]>) {
         Some(bytes) => fs::write(path, bytes).unwrap(),
         None => fs::remove_file(path).unwrap(),
     }
+}
+
+#[test]
+fn a_file_from_windows_keeps_its_interfaces() {
+    on_each_shell(|router| {
+        for named in [" 'main'  # the server", " main", "", "   "] {
+            router.configure("");
+            let text = router.read("etc/config/posgate").replace(" 'main'  # the server", named);
+            router.write("etc/config/posgate", &text.replace('\n', "\r\n"));
+            let output = router.init("start");
+            assert!(router.has_instance(), "{named}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(router.served().contains("list bind_device 'lo'"), "{named}: {}", router.served());
+        }
+    });
+}
+
+#[test]
+fn no_directory_of_the_systems_is_taken_over() {
+    on_each_shell(|router| {
+        let shared = |path: &str| {
+            fs::create_dir_all(router.path(path)).unwrap();
+            fs::set_permissions(router.path(path), fs::Permissions::from_mode(0o1777)).unwrap();
+        };
+        let mode = |path: &str| fs::metadata(router.path(path)).unwrap().permissions().mode() & 0o7777;
+        for option in ["control", "status", "metrics", "identity"] {
+            shared("tmp");
+            router.configure("");
+            let text = router.read("etc/config/posgate");
+            let text: String =
+                text.lines().filter(|line| !line.contains(option)).map(|line| format!("{line}\n")).collect();
+            router.write(
+                "etc/config/posgate",
+                &router.rooted(&format!("{text}\toption {option} '/tmp/posgate.{option}'\n")),
+            );
+            router.init("start");
+            assert!(router.has_instance(), "{option}");
+            assert_eq!(mode("tmp"), 0o1777, "{option}");
+            assert!(!router.calls("chown").iter().any(|call| call.ends_with("/tmp")), "{option}");
+        }
+        // Directories of this machine: the stand-in would not touch them either.
+        for ledger in ["/", "/etc", "/tmp/", "/usr/lib", "/proc/posgate"] {
+            router.configure("");
+            let text = router.read("etc/config/posgate");
+            let root = router.dir.path().display();
+            router.write(
+                "etc/config/posgate",
+                &text.replace(&format!("'{root}/etc/posgate/ledger'"), &format!("'{ledger}'")),
+            );
+            router.init("start");
+            assert!(!router.has_instance(), "{ledger}");
+            assert!(router.calls("logger").join("\n").contains("is the system's"), "{ledger}");
+            assert_eq!(router.calls("chown").iter().filter(|call| call.ends_with(&format!("\t{ledger}"))).count(), 0);
+        }
+    });
 }
 
 #[test]
