@@ -89,7 +89,11 @@ pub(super) fn page(words: &[&str]) -> Option<u8> {
 
 fn page_text(name: &str) -> Option<String> {
     let mut text = String::new();
-    if let Some(command) = find(name) {
+    // `help topup` means the only command that ends so.
+    let last_words =
+        || COMMANDS.iter().find(|command| command.name.split_once(' ').is_some_and(|(_, word)| word == name));
+    let is_group = group(name).next().is_some();
+    if let Some(command) = find(name).or_else(|| last_words().filter(|_| !is_group)) {
         wrapped(&mut text, 4, 8, &usage(command));
         text.push('\n');
         paragraph(&mut text, &sentence(command.summary(), spoken()));

@@ -104,7 +104,7 @@ fn usage_error(error: &lexopt::Error) -> String {
     let sentence = match (error, lang::spoken()) {
         (Error::Custom(sentence), _) => sentence.to_string(),
         (Error::MissingValue { option: Some(option) }, Lang::Zh) => format!("{option} 后面缺了值"),
-        (Error::UnexpectedOption(option), Lang::Zh) => format!("没有 {} 这个选项", Unnumbered(option)),
+        (Error::UnexpectedOption(option), _) => tr!("unknown option {}", "没有 {} 这个选项", typed(option)),
         (Error::UnexpectedArgument(word), Lang::Zh) => {
             format!("{} 是多余的", Unnumbered(&format!("{:?}", word.to_string_lossy())))
         }
@@ -114,6 +114,9 @@ fn usage_error(error: &lexopt::Error) -> String {
         // It names a word that was typed, such as one more card.
         (other, _) => Unnumbered(&other.to_string()).to_string(),
     };
+    if sentence.ends_with(['?', '？']) {
+        return sentence;
+    }
     tr!("{sentence}; `posgate --help` lists the commands", "{sentence}；`posgate --help` 列出全部命令")
 }
 
@@ -156,7 +159,8 @@ fn dispatch(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
             second => {
                 let names: Vec<&str> = [first].into_iter().chain(names).collect();
                 if let Some(name) = second.and_then(|word| nearest(word, names.iter().copied())) {
-                    return Err(unknown_command(&format!("{command} {}", second.unwrap_or_default()), name));
+                    let typed = format!("{command} {}", second.unwrap_or_default());
+                    return Err(unknown_command(&typed, &format!("{command} {name}")));
                 }
                 return Err(
                     tr!("`posgate {command}` takes {}", "`posgate {command}` 后面可写 {}", names.join(", ")).into()
@@ -225,8 +229,13 @@ fn help_asked(arguments: &mut Parser) -> Result<u8, lexopt::Error> {
 
 /// What to say of a command that there is not: which one it may have been meant for.
 fn no_command(name: &str) -> lexopt::Error {
-    let names = table::COMMANDS.iter().map(|command| command.name);
-    match nearest(name, names) {
+    let names = || table::COMMANDS.iter().map(|command| command.name);
+    // `posgate topup` is `posgate ctl topup`, and its slips are those of a whole name.
+    let last = names().find(|known| known.split_once(' ').is_some_and(|(_, word)| word == name));
+    let first = || {
+        names().filter_map(|known| known.split(' ').next()).find(|first| nearest(name, [*first].into_iter()).is_some())
+    };
+    match last.or_else(|| nearest(name, names())).or_else(first) {
         Some(meant) => unknown_command(name, meant),
         None => tr!("unknown command {}", "没有 {} 这个命令", typed(name)).into(),
     }
@@ -240,13 +249,10 @@ fn unknown_command(name: &str, meant: &str) -> lexopt::Error {
 fn no_option(name: &str, known: impl Iterator<Item = &'static str>) -> lexopt::Error {
     let known = known.chain(["help", "version", "lang"]);
     match nearest(name, known) {
-        Some(meant) => tr!(
-            "unknown option --{}: {}",
-            "没有 --{} 这个选项：{}",
-            Unnumbered(name),
-            did_you_mean(&format!("--{meant}"))
-        )
-        .into(),
+        Some(meant) => {
+            let question = did_you_mean(&format!("--{meant}"));
+            tr!("unknown option {}: {question}", "没有 {} 这个选项：{question}", typed(&format!("--{name}"))).into()
+        }
         None => Arg::Long(name).unexpected(),
     }
 }

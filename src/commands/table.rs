@@ -230,6 +230,12 @@ pub(super) const COMMANDS: &[Command] = &[
                 "reads of the ledger only what a start reads, and does not ask for room: what an init script wants",
                 "账本只读启动要用的部分，不查空间：供启动脚本用",
             ),
+            opt(
+                "enabled",
+                "",
+                "only whether the configuration says `enabled`: exit code 0 yes, 1 no, 78 it cannot be read",
+                "只看配置里的 `enabled`：退出码 0 启用，1 停用，78 配置读不了",
+            ),
         ],
         summary: Text::new(
             "read config, cards and ledger; say what would be served",
@@ -560,8 +566,20 @@ pub(super) const COMMANDS: &[Command] = &[
         summary: Text::new("NEW carries on the account of OLD", "补卡：NEW 接着用 OLD 的账户"),
         ..ctl("ctl replace", &["OLD", "NEW"], ORDER)
     },
-    ctl("ctl account", &["CARD", "ACCOUNT"], ORDER),
-    ctl("ctl rename", &["OLD", "NEW"], ORDER),
+    Command {
+        text: Text::new(
+            "A file has the columns card 卡号 and account 编号, and may have note 备注 and key 操作编号.",
+            "批量文件有卡号 card、编号 account 两列，还可以有备注 note、操作编号 key。",
+        ),
+        ..ctl("ctl account", &["CARD", "ACCOUNT"], MARK)
+    },
+    Command {
+        text: Text::new(
+            "A file has the columns old 原编号 and new 新编号, and may have note 备注 and key 操作编号.",
+            "批量文件有原编号 old、新编号 new 两列，还可以有备注 note、操作编号 key。",
+        ),
+        ..ctl("ctl rename", &["OLD", "NEW"], MARK)
+    },
     ctl("ctl reissue", &["CARD"], ORDER),
     ctl("ctl open", &["MACHINE", "DOOR"], ORDER),
     ctl("ctl card", &["CARD"], ASK),

@@ -21,6 +21,22 @@ fn gbk(text: &str) -> Vec<u8> {
 }
 
 #[test]
+fn cards_and_accounts_are_moved_by_file_too() {
+    let site = Site::new();
+    let server = site.start();
+    let one = card(1);
+    ctl(&site, &["topup", &one, "1"]).expect(0, &["done"]);
+    let file = format!("卡号,编号\n{one},S9\n");
+    give(&site, file.as_bytes(), &["account", "--for", "autumn"]).expect(0, &["1 rows for autumn\n", "1 done, seq "]);
+    give(&site, file.as_bytes(), &["account", "--for", "autumn"]).expect(0, &["already applied, seq "]);
+    ctl(&site, &["card", &one]).expect(0, &["account   S9"]);
+    let file = "原编号,新编号\nS9,S10\n".as_bytes();
+    give(&site, file, &["rename", "--for", "autumn"]).expect(0, &["1 done, seq "]);
+    ctl(&site, &["card", &one]).expect(0, &["account   S10"]);
+    server.stop();
+}
+
+#[test]
 fn a_file_is_done_once_however_often_it_is_given() {
     let site = Site::new();
     let server = site.start();

@@ -55,15 +55,54 @@ fn help_and_version_work_everywhere() {
 }
 
 #[test]
+fn check_says_by_its_exit_code_whether_the_configuration_enables_the_service() {
+    let site = Site::new();
+    for (text, code) in [
+        ("config server\n", 0),
+        ("config server\n\toption enabled 'on'\n", 0),
+        ("config server\n\toption enabled '0'\n", 1),
+        // The card table has no say.
+        ("config server\n\toption enabled 'off'\n\toption cards '/no/such/table'\n", 1),
+        ("config server\n\toption enabled '0'\nconfg device\n", 78),
+        ("config server\n\toption enabled '0' '1'\n", 78),
+        ("", 78),
+    ] {
+        site.write("enabled", text);
+        let file = site.path("enabled");
+        let said = site.run(&["check", "--enabled", "--config", file.to_str().unwrap()]).expect(code, &[], &[]);
+        assert_eq!(said.err.is_empty(), code != 78, "{text:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn the_page_of_a_command_is_found_by_its_last_word() {
+    let site = Site::new();
+    for (word, name) in [("topup", "ctl topup"), ("verify", "ledger verify"), ("seen", "ctl seen")] {
+        let page = site.run(&["help", word]).expect(0, &[&format!("    posgate {name}")], &[]).out;
+        assert_eq!(site.run(&["help", "ledger", "x", word]).expect(64, &[], &["unknown command"]).out, "");
+        let whole: Vec<&str> = ["help"].into_iter().chain(name.split(' ')).collect();
+        assert_eq!(site.run(&whole).out, page, "{word}");
+    }
+}
+
+#[test]
 fn a_slip_of_the_hand_is_answered_with_the_word_that_was_meant() {
     let site = Site::new();
     for (words, answer) in [
-        (&["serv"][..], "unknown command \"serv\": did you mean serve?"),
+        (&["serv"][..], "unknown command \"serv\": did you mean serve?\n"),
         (&["help", "chek"], "unknown command \"chek\": did you mean check?"),
-        (&["ledger", "verfy"], "unknown command \"ledger verfy\": did you mean verify?"),
+        (&["ledger", "verfy"], "unknown command \"ledger verfy\": did you mean ledger verify?"),
+        (&["cards", "chek"], "unknown command \"cards chek\": did you mean cards check?"),
+        (&["leger", "show"], "unknown command \"leger\": did you mean ledger?"),
         (&["ctl", "topop", "8888888801", "1"], "unknown command \"ctl topop\": did you mean ctl topup?"),
-        (&["check", "--confg", "x"], "unknown option --confg: did you mean --config?"),
-        (&["ctl", "topup", "--nte", "x"], "unknown option --nte: did you mean --note?"),
+        // A word of another command.
+        (&["topup", "8888888801", "1"], "unknown command \"topup\": did you mean ctl topup?"),
+        (&["verify"], "unknown command \"verify\": did you mean ledger verify?"),
+        (&["check", "--confg", "x"], "unknown option \"--confg\": did you mean --config?"),
+        (&["ctl", "topup", "--nte", "x"], "unknown option \"--nte\": did you mean --note?"),
+        (&["ledger", "show", "--crd", "1"], "unknown option \"--crd\": did you mean --card?"),
+        (&["ctl", "topup", "--no\u{1b}[2Jte", "x"], "unknown option \"--no\\u{1b}[2Jte\""),
+        (&["ctl", "status", "1"], "write `posgate ctl status`; "),
         // Nothing is near.
         (&["sell"], "unknown command \"sell\"; "),
         (&["ledger", "frobnicate"], "`posgate ledger` takes verify"),

@@ -104,10 +104,8 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     let wanted = if has_file { 0 } else { wanted };
     if options.operands.len() != wanted {
         let operands = if has_file { "--file FILE".to_owned() } else { spec.operands.join(" ") };
-        return Err(tr!("write `posgate {} {operands}`", "请写 `posgate {} {operands}`", spec.name)
-            .trim_end()
-            .to_owned()
-            .into());
+        let wanted = format!("posgate {} {operands}", spec.name);
+        return Err(tr!("write `{}`", "请写 `{}`", wanted.trim_end()).into());
     }
     if let Some(missing) = spec.options.iter().find(|option| option.is_needed && !options.has(option.name)) {
         return Err(tr!("write `posgate {} --{}`", "请写 `posgate {} --{}`", spec.name, missing.name).into());
