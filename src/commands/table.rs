@@ -173,6 +173,12 @@ const COLUMNS: Text = Text::new(
     "批量文件可有这些列：卡号 card、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key，以该命令用得到的为限。",
 );
 
+/// The same of a file of marks.
+const CARD_COLUMNS: Text = Text::new(
+    "A file has the column card 卡号, and may have name 姓名, note 备注 and key 操作编号.",
+    "批量文件有卡号 card 一列，还可以有姓名 name、备注 note、操作编号 key。",
+);
+
 /// What `ctl` ends with.
 pub(super) const CTL_EXITS: &[(u8, Text)] = &[
     (1, Text::new("the server said no", "服务器拒绝了")),
@@ -554,12 +560,16 @@ pub(super) const COMMANDS: &[Command] = &[
             ],
         )
     },
-    Command { text: COLUMNS, ..ctl("ctl lost", &["CARD"], MARK) },
-    Command { text: COLUMNS, summary: Text::new("take lost back", "解挂"), ..ctl("ctl found", &["CARD"], MARK) },
-    Command { text: COLUMNS, ..ctl("ctl freeze", &["CARD"], MARK) },
-    Command { text: COLUMNS, summary: Text::new("take freeze back", "解冻"), ..ctl("ctl unfreeze", &["CARD"], MARK) },
+    Command { text: CARD_COLUMNS, ..ctl("ctl lost", &["CARD"], MARK) },
+    Command { text: CARD_COLUMNS, summary: Text::new("take lost back", "解挂"), ..ctl("ctl found", &["CARD"], MARK) },
+    Command { text: CARD_COLUMNS, ..ctl("ctl freeze", &["CARD"], MARK) },
     Command {
-        text: COLUMNS,
+        text: CARD_COLUMNS,
+        summary: Text::new("take freeze back", "解冻"),
+        ..ctl("ctl unfreeze", &["CARD"], MARK)
+    },
+    Command {
+        text: CARD_COLUMNS,
         ..ctl("ctl close", &["CARD"], &[YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER])
     },
     Command {
