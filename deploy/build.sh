@@ -16,8 +16,7 @@ help_or_go "$@"
 stripped_max=$((1660 * 1024))
 gzipped_max=$((870 * 1024))
 
-mapfile -t targets < <(chosen "$@")
-[ ${#targets[@]} -gt 0 ] || exit 1
+choose "$@"
 need readelf binutils
 use_zig
 use_rust

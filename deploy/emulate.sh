@@ -25,8 +25,7 @@ if [ "${1:-}" = --smoke ]; then
     checks=(package smoke)
     shift
 fi
-mapfile -t targets < <(chosen "$@")
-[ ${#targets[@]} -gt 0 ] || exit 1
+choose "$@"
 missing=()
 for target in "${targets[@]}"; do [ -x "dist/posgate-$target" ] || missing+=("$target"); done
 if [ ${#missing[@]} -gt 0 ]; then deploy/build.sh "${missing[@]}"; fi

@@ -30,20 +30,21 @@ rows() { grep -Ev '^[[:space:]]*(#|$)' deploy/targets; }
 # column TARGET NUMBER: that column of a target's row.
 column() { rows | awk -v target="$1" -v number="$2" '$1 == target { print $number }'; }
 
-# chosen ARCH…: the Rust targets meant by Rust targets, their first words, or OpenWrt architectures; all, if none is given.
-chosen() {
-    if [ $# -eq 0 ]; then
-        rows | awk '{ print $1 }'
-        return
-    fi
-    local arch target
-    for arch in "$@"; do
-        target=$(rows | awk -v arch="$arch" '
-            $1 == arch || index($1, arch "-") == 1 { print $1; exit }
-            { count = split($2, names, ","); for (i = 1; i <= count; i++) if (names[i] == arch) { print $1; exit } }')
-        [ -n "$target" ] || fail "$arch is neither a Rust target nor an OpenWrt architecture of deploy/targets"
-        echo "$target"
-    done
+# choose ARCH…: the array targets, each Rust target once that is meant by Rust targets, their first words, or OpenWrt
+# architectures; all, if none is given. One name that means nothing ends the script before anything is made.
+choose() {
+    local arch names
+    names=$(
+        [ $# -gt 0 ] || rows | awk '{ print $1 }'
+        for arch in "$@"; do
+            rows | awk -v arch="$arch" '
+                $1 == arch || index($1, arch "-") == 1 { print $1; found = 1; exit }
+                { count = split($2, names, ","); for (i = 1; i <= count; i++) if (names[i] == arch) { print $1; found = 1; exit } }
+                END { exit !found }' ||
+                fail "$arch is neither a Rust target nor an OpenWrt architecture of deploy/targets"
+        done
+    ) || exit 64
+    mapfile -t targets < <(awk '!seen[$0]++' <<<"$names")
 }
 
 # help_or_go ARGUMENT…: prints the script's first comment if asked to.

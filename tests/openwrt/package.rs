@@ -187,24 +187,72 @@ fn apk_is_given_the_same_to_the_byte_and_what_enables_the_service() {
     }
 }
 
-#[test]
-fn the_manual_names_the_targets_of_the_table() {
+/// What these names are packed to, beside a copy of `deploy` with a stand-in for each binary: the
+/// architectures, or the exit code.
+fn packed(names: &[&str]) -> Result<Vec<String>, i32> {
+    let dir = tempfile::tempdir().unwrap();
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    run("cp", &["-R", deploy("").to_str().unwrap(), dir.path().to_str().unwrap()], manifest);
+    fs::copy(manifest.join("Cargo.toml"), dir.path().join("Cargo.toml")).unwrap();
+    fs::create_dir(dir.path().join("dist")).unwrap();
+    for target in targets() {
+        fs::copy(stand_in(), dir.path().join("dist").join(format!("posgate-{}", target[0]))).unwrap();
+    }
+    let script = dir.path().join("deploy/package.sh");
+    let made = Command::new(script).args(names).env("SOURCE_DATE_EPOCH", EPOCH).output().unwrap();
+    let packages = fs::read_dir(dir.path().join("dist")).unwrap().filter_map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let (_, architecture) = name.strip_suffix(".ipk")?.split_once("-r1_")?;
+        Some(architecture.to_owned())
+    });
+    let mut packages: Vec<String> = packages.collect();
+    packages.sort();
+    if made.status.success() {
+        return Ok(packages);
+    }
+    assert_eq!(packages, [String::new(); 0], "a wrong name makes nothing");
+    Err(made.status.code().unwrap())
+}
+
+/// The columns of each row of `deploy/targets`.
+fn targets() -> Vec<Vec<String>> {
     let table = fs::read_to_string(deploy("targets")).unwrap();
     let rows = table.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    let targets: Vec<String> = rows
-        .map(|row| {
-            let columns: Vec<&str> = row.split_whitespace().collect();
-            assert_eq!(columns.len(), 8, "{row}");
-            format!("| `{}` | `{}` |", columns[0], columns[1].replace(',', "`, `"))
-        })
-        .collect();
+    rows.map(|row| row.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn packages_are_made_by_the_names_that_binaries_are_built_by() {
+    assert_eq!(packed(&["x86_64"]), Ok(vec!["x86_64".to_owned()]));
+    let mipsel = Ok(vec!["mipsel_24kc".to_owned(), "mipsel_74kc".to_owned()]);
+    // The first word of a target, the target, an architecture of it; named twice it is made once.
+    assert_eq!(packed(&["mipsel"]), mipsel);
+    assert_eq!(packed(&["mipsel-unknown-linux-musl"]), mipsel);
+    assert_eq!(packed(&["mipsel_74kc", "mipsel"]), mipsel);
+    let all: usize = targets().iter().map(|row| row[1].split(',').count()).sum();
+    assert_eq!(packed(&[]).unwrap().len(), all);
+    // A wrong name among right ones.
+    assert_eq!(packed(&["x86_64", "mips64"]), Err(64));
+    let built = Command::new(deploy("build.sh")).args(["x86_64", "mips64"]).output().unwrap();
+    assert_eq!(built.status.code(), Some(64));
+    let said = String::from_utf8(built.stderr).unwrap();
+    assert_eq!(said, "build.sh: mips64 is neither a Rust target nor an OpenWrt architecture of deploy/targets\n");
+}
+
+#[test]
+fn the_manual_names_the_targets_of_the_table() {
+    let mut rows = Vec::new();
+    for columns in targets() {
+        assert_eq!(columns.len(), 8, "{columns:?}");
+        rows.push(format!("| `{}` | `{}` |", columns[0], columns[1].replace(',', "`, `")));
+    }
     for readme in ["docs/router.md", "docs/zh/router.md"] {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(readme)).unwrap();
         let named: Vec<&str> =
             text.lines().filter(|line| line.contains("-unknown-linux-musl") && line.starts_with('|')).collect();
-        assert_eq!(named.len(), targets.len(), "{readme}");
-        for (line, target) in named.iter().zip(&targets) {
-            assert!(line.replace("`、`", "`, `").starts_with(target.as_str()), "{readme}: write {target}");
+        assert_eq!(named.len(), rows.len(), "{readme}");
+        for (line, row) in named.iter().zip(&rows) {
+            assert!(line.replace("`、`", "`, `").starts_with(row.as_str()), "{readme}: write {row}");
         }
     }
 }
