@@ -424,12 +424,12 @@ fn check_addresses(settings: &Settings) -> u8 {
                 )
             } else if is_one_without_address {
                 tr!(
-                    "list listen '{listen}' is no address of this machine yet: `serve` ends, and is started again, until it is",
+                    "list listen '{listen}' is not an address of this machine yet: `serve` ends, and is started again, until it is",
                     "list listen '{listen}' 还不是本机的地址：`serve` 会退出、再启动，直到它是"
                 )
             } else {
                 tr!(
-                    "list listen '{listen}' is no address of this machine; `posgate addresses` lists them",
+                    "list listen '{listen}' is not an address of this machine; `posgate addresses` lists them",
                     "list listen '{listen}' 不是本机的地址；`posgate addresses` 列出地址"
                 )
             };

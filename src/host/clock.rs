@@ -1,9 +1,9 @@
 //! The one place that reads clocks (CONTRIBUTING.md, *Two clocks, never confused*).
 //!
-//! Everything else is given a [`Now`]. The monotonic time counts from the moment the [`Clock`] was
-//! made and drives timers; the wall clock stamps records. The question whether the kernel's clock
-//! is synchronized costs a system call, so it is asked only where an answer is wanted, and at most
-//! once a second (design.md, section 11).
+//! Everything else receives a [`Now`]. The monotonic time counts from the creation of the [`Clock`]
+//! and drives timers; the wall clock stamps records. Whether the kernel's clock is synchronized
+//! costs a system call, so the kernel is asked only if the answer is needed, and at most once per
+//! second (design.md, section 11).
 
 use core::cell::Cell;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -12,37 +12,37 @@ use crate::engine::model::{Date, Mono, Now, Wall};
 use crate::files::zone::Zone;
 use crate::host::kernel;
 
-/// The day the program was built on, `YYYY-MM-DD` in UTC (from `SOURCE_DATE_EPOCH` where a build
-/// sets it).
+/// The day on which the program was built, `YYYY-MM-DD` in UTC (from `SOURCE_DATE_EPOCH` if the
+/// build sets it).
 pub(crate) const BUILT_ON: &str = env!("POSGATE_BUILT_ON");
 
-/// How long the kernel's answer is good, in milliseconds.
+/// How long the kernel's answer is reused, in milliseconds.
 const ASK_MS: u64 = 1000;
 
-/// Wall times are kept within years 2 to 9998, so that every stamp has four digits of year in every
-/// zone.
+/// Wall times are clamped to the years 2 to 9998, so that the year of a stamp has four digits in
+/// every zone.
 const WALL_MIN: Wall = Wall(-62_104_060_800_000);
-/// See [`WALL_MIN`].
+/// The upper bound; see [`WALL_MIN`].
 const WALL_MAX: Wall = Wall(253_370_764_799_999);
 
-/// Reads the machine's clocks. A program has one.
+/// Reads the machine's clocks. A process makes one.
 #[derive(Debug)]
 pub struct Clock {
     start: Instant,
-    /// When the kernel was last asked whether its clock is synchronized, and what it said.
+    /// When the kernel was last asked whether its clock is synchronized, and its answer.
     asked: Cell<Option<(Mono, bool)>>,
 }
 
 impl Clock {
-    /// The monotonic time is 0 now.
+    /// A clock whose monotonic time begins at 0 now.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads clocks")]
-    #[allow(clippy::new_without_default, reason = "two clocks are not the same clock")]
+    #[allow(clippy::new_without_default, reason = "a default suggests that two clocks are equal")]
     pub fn new() -> Self {
         Self { start: Instant::now(), asked: Cell::new(None) }
     }
 
-    /// What the clocks say. `synchronized` is asked for only if `wanted`, else it is `false`; the
-    /// answer may be up to a second old.
+    /// Reads the clocks. If `wanted`, `synchronized` is the kernel's answer, up to one second old;
+    /// otherwise `false`.
     pub fn now(&self, zone: &Zone, wanted: bool) -> Now {
         let mono = self.mono();
         Now { mono, stamp: zone.stamp(wall()), synchronized: wanted && self.synchronized(mono, kernel::synchronized) }
@@ -65,22 +65,24 @@ impl Clock {
     }
 }
 
-/// The wall clock alone. It may show any time, also one before 1970.
+/// Reads the wall clock alone. It may show any time, even one before 1970.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads clocks")]
 pub fn wall() -> Wall {
     wall_of(SystemTime::now())
 }
 
-/// The beginning of the day the program was built on: no true clock shows an earlier time.
+/// The beginning of the day on which the program was built, in UTC: a clock that shows an earlier
+/// time is wrong.
 pub fn built_on() -> Wall {
-    let date = Date::parse(BUILT_ON.as_bytes()).expect("build/main.rs writes a date");
+    let date = Date::parse(BUILT_ON.as_bytes()).expect("build.rs writes a date");
     Wall(i64::from(date.0) * 86_400_000)
 }
 
 fn wall_of(time: SystemTime) -> Wall {
     let ms = match time.duration_since(UNIX_EPOCH) {
         Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
-        // Rounded down like the times after 1970, so that no millisecond is twice as long.
+        // Rounded down like times after 1970, so that the millisecond around 1970 is not twice as
+        // long.
         Err(error) => i64::try_from(error.duration().as_nanos().div_ceil(1_000_000)).map_or(i64::MIN, |before| -before),
     };
     Wall(ms).clamp(WALL_MIN, WALL_MAX)
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_asked_once_a_second_at_most_and_never_unwanted() {
+    fn the_kernel_is_asked_at_most_once_per_second_and_only_if_wanted() {
         let clock = Clock::new();
         let asked = Cell::new(0);
         let ask = |ms, answer| {

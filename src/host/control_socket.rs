@@ -207,7 +207,7 @@ impl Control {
     }
 
     /// What the loop owes a client, now that the turn is committed. Asked until it is nothing;
-    /// [`Control::answer_owed`] follows each.
+    /// [`Control::answer_deferred`] follows each.
     pub(crate) fn deferred(&self) -> Option<Deferred> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
             Reply::Deferred(deferred) => Some(deferred),
@@ -216,7 +216,7 @@ impl Control {
     }
 
     /// Answers what [`Control::deferred`] told of.
-    pub(crate) fn answer_owed(&mut self, line: String) {
+    pub(crate) fn answer_deferred(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
         if let Some(held) = held.find(|held| matches!(held.reply, Reply::Deferred(_))) {
             *held = Held { reply: Reply::Line(line) };
@@ -507,7 +507,7 @@ mod tests {
         client.write_all(b"a\nstatus\nb\n").unwrap();
         assert_eq!(desk.read(0), 2);
         assert_eq!(desk.control.deferred(), Some(Deferred::Status));
-        desk.control.answer_owed("fine".to_owned());
+        desk.control.answer_deferred("fine".to_owned());
         assert_eq!(desk.control.deferred(), None);
         desk.control.deliver(Mono(0));
         assert_eq!((next_line(&client), next_line(&client)), ("1 x\n".to_owned(), "fine\n".to_owned()));

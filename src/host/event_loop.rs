@@ -1,9 +1,10 @@
-//! The loop between the world and the server: one thread, one poll (design.md, section 1).
+//! The server's event loop: one thread, one poll (design.md, section 1).
 //!
-//! One turn: datagrams, a few lines of the control socket and deadlines are handled; what rests on
-//! nothing is sent at once; the turn's entries are written and synced; what rests on them is sent
-//! ([`Service`] keeps this order). A failed write or sync ends the loop, and with it the process:
-//! what is in memory then is not what is on the medium, and only a replay can tell.
+//! One turn handles datagrams, a few lines of the control socket, and deadlines. It sends replies
+//! that need no entry at once, writes and syncs the turn's entries, then sends the replies that
+//! rest on them ([`Service`] keeps this order). A failed write or sync ends the loop and the
+//! process: memory may then differ from the medium, and only a replay at the next start can find
+//! out what was written.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -33,75 +34,75 @@ use crate::ledger::identity::Keeper;
 use crate::ledger::{Ledger, Storage};
 use crate::turn::Service;
 
-/// After commands that took longer than this many milliseconds in a turn (a reload, a search on a
-/// small router), later ones wait [`LINES_REST`] times as long as these took: terminals get most of
-/// the time, however often an operator asks.
+/// After commands that took longer than this in a turn, in milliseconds (a reload, a search on a
+/// small router), later ones wait [`LINES_REST`] times as long: terminals get most of the time,
+/// however often an operator asks.
 const LINES_LONG_MS: u64 = 10;
 const LINES_REST: u64 = 4;
 
-/// Replies that cannot be sent are warned about at most this often.
-const UNSENT_TOLD_MS: u64 = 60_000;
+/// Least time between two warnings about replies that cannot be sent, in milliseconds.
+const UNSENT_WARN_MS: u64 = 60_000;
 
-/// A start that took longer than this since the clock was made (before the sockets were bound)
-/// finds stale frames.
-const STALE: Mono = Mono(1000);
+/// If a start took longer than this since the clock was created (before the sockets were bound),
+/// the frames that wait in the sockets are stale.
+const SLOW_START: Mono = Mono(1000);
 
-/// The control socket's token, and its clients' after it.
+/// The control socket's token; its clients' tokens follow it.
 const CONTROL: usize = SOCKETS_MAX;
 
-/// More sockets than this cannot be told apart: a reply remembers its socket in a byte ([`Peer`]).
+/// Most UDP sockets: a reply stores the index of its socket in one byte ([`Peer`]).
 pub const SOCKETS_MAX: usize = 256;
 
 const SIGNALS: Token = Token(usize::MAX);
 
-/// What a person asked for by a signal.
+/// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Reload,
     Stop,
 }
 
-/// What a reload changes beside the server.
+/// What a reload changes outside the server.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// Stamps the ledger and the log from now on.
+    /// The zone of the stamps in ledger and log from now on.
     pub zone: Zone,
-    /// Bytes of a ledger segment before the next one begins.
+    /// Size at which a ledger segment ends, in bytes.
     pub segment_bytes: u64,
     /// Free bytes below which sales are refused.
     pub reserve_bytes: u64,
-    /// Whether all is as it was in service: there is nothing to write down.
+    /// Whether nothing changed, so that no entry is written.
     pub is_unchanged: bool,
-    /// The card table's headings and what divides them, for rows to paste into it.
+    /// The card table's headings and separator, for rows to paste into it.
     pub headings: Headings,
-    /// The answer to the client that asked for it.
+    /// The answer to the client that asked for the reload.
     pub answer: String,
 }
 
-/// The headings of the card table in service, and what divides them.
+/// The headings and the separator of the card table in service.
 pub type Headings = (Vec<String>, char);
 
-/// Everything that runs.
+/// The event loop with everything that it drives: sockets, clock, service, status files.
 pub struct Loop<'t, S: Storage> {
     poll: Poll,
     events: Events,
     signals: Signals,
     sockets: Vec<Socket>,
-    /// Whether a socket may hold more than was taken from it: the poll tells of each datagram once.
+    /// Per socket: whether it may still hold datagrams. The poll reports each datagram once.
     ready: Vec<bool>,
-    /// What is known of each socket's datagrams' ages.
+    /// Per socket: bounds on the age of its datagrams.
     arrivals: Vec<Arrivals>,
     clock: Clock,
     zone: Zone,
     service: Service<'t, S>,
-    /// The socket that is asked first in the next turn.
+    /// The socket to read first in the next turn.
     first: usize,
-    /// How long the last turn took to write, sync and send, in milliseconds.
+    /// Duration of the last turn's write, sync and sends, in milliseconds.
     end_ms: u64,
     unsent: Unsent,
     drops: Drops,
     control: Option<Control>,
-    /// Until when the operator's lines wait.
+    /// When the next lines of the control socket are answered, at the earliest.
     lines_at: Mono,
     ledger_dir: PathBuf,
     headings: Headings,
@@ -111,27 +112,25 @@ pub struct Loop<'t, S: Storage> {
 /// Replies that could not be sent.
 #[derive(Debug, Default)]
 struct Unsent {
-    /// As many since the last warning.
+    /// Since the last warning.
     count: u64,
-    /// As many since the start.
+    /// Since the start.
     total: u64,
-    told: Option<Mono>,
+    warned: Option<Mono>,
 }
 
-/// Takes SIGHUP, SIGTERM and SIGINT over. To be called before anything that takes long: what comes
-/// from then on waits for the loop, where before it would have killed the process.
-///
+/// Takes over SIGHUP, SIGTERM and SIGINT, which otherwise end the process. Call it before anything
+/// slow: a signal that arrives later waits for the loop.
 /// # Errors
-/// Of the kernel.
+/// The kernel's.
 pub fn signals() -> io::Result<Signals> {
     Signals::new([SIGHUP, SIGTERM, SIGINT])
 }
 
 impl<'t, S: Storage> Loop<'t, S> {
-    /// Registers sockets, at most [`SOCKETS_MAX`], and signals.
-    ///
+    /// Registers the sockets, at most [`SOCKETS_MAX`], and the signals.
     /// # Errors
-    /// Of the kernel.
+    /// The kernel's.
     pub fn new(
         mut sockets: Vec<Socket>,
         mut signals: Signals,
@@ -171,11 +170,10 @@ impl<'t, S: Storage> Loop<'t, S> {
         })
     }
 
-    /// Takes orders and questions from this socket, too. `ledger_dir` is told to clients that ask
-    /// for a card, `headings` to those that ask for unknown cards.
-    ///
+    /// Serves this control socket, too. Clients that ask for a card receive `ledger_dir`; clients
+    /// that ask for unknown cards receive `headings`.
     /// # Errors
-    /// Of the kernel.
+    /// The kernel's.
     pub fn take_orders(&mut self, mut control: Control, ledger_dir: &Path, headings: Headings) -> io::Result<()> {
         control.register(self.poll.registry(), CONTROL)?;
         self.control = Some(control);
@@ -184,18 +182,19 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Free bytes below which sales are refused; until it is called, none.
+    /// Sets the free bytes below which sales are refused; initially 0.
     pub fn keep_reserve(&mut self, reserve_bytes: u64) {
         self.service.keep_reserve(reserve_bytes);
     }
 
-    /// Where it is kept which ledger this machine serves, and what was wrong with what was kept
-    /// before: [`Service::keep_identity`]. Before [`Loop::start`].
+    /// Sets where the identity of the served ledger is kept, and what was wrong with the kept one:
+    /// [`Service::keep_identity`]. Call it before [`Loop::start`].
     pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
         self.service.keep_identity(keeper, fault);
     }
 
-    /// Where the status files are; until it is called there are none. Before [`Loop::start`].
+    /// Sets the places of the status files; initially none is written. Call it before
+    /// [`Loop::start`].
     pub fn keep_status(&mut self, places: Places) {
         self.watch = Watch::new(places);
     }
@@ -206,7 +205,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     /// If the ledger cannot be written or synced.
     pub fn start(&mut self) -> io::Result<()> {
         let now = self.now();
-        if now.mono >= STALE {
+        if now.mono >= SLOW_START {
             self.discard()?;
         }
         logging::set_offset(now.stamp.offset_s);
@@ -216,8 +215,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Lets go of what waited in the sockets while a long ledger was replayed: who swiped then has
-    /// left, and no door opens for them. Devices send again.
+    /// Discards the datagrams that arrived while a long ledger was replayed: those people have
+    /// left, and no door may open for them. Devices send again.
     fn discard(&mut self) -> io::Result<()> {
         for socket in &mut self.sockets {
             socket.recv(TURN_DATAGRAMS_MAX, Likely::Many, |_| ())?;
@@ -225,18 +224,19 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// What is served.
+    /// The server that the loop drives.
     pub fn server(&self) -> &Server<'t> {
         self.service.server()
     }
 
-    /// Serves until a signal says to stop, after [`Loop::start`]. `reload` reads configuration and
-    /// cards again and installs them, told whether a table that loses more than a tenth of the
-    /// cards is taken; it gives what else changes, or, if it refused and everything stays as it is,
-    /// the answer to the client that asked for it.
+    /// Serves until a signal asks to stop; call it after [`Loop::start`]. `reload` reads and
+    /// installs configuration and cards; its number is the CRC-32 of a card table that the operator
+    /// accepts although it removes more than a tenth of the cards. It returns the changes outside
+    /// the server; if it refuses and changes nothing, it returns the answer to the client that
+    /// asked.
     ///
     /// # Errors
-    /// If the ledger cannot be written or synced, or a socket not be read.
+    /// If the ledger cannot be written or synced, or a socket cannot be read.
     pub fn run(
         mut self,
         mut reload: impl FnMut(&mut Server, Option<u32>) -> Result<Reloaded, String>,
@@ -251,15 +251,15 @@ impl<'t, S: Storage> Loop<'t, S> {
                 let reloaded = reload(self.service.server_mut(), None);
                 self.reload(&now, reloaded)?;
             }
-            self.answer_owed(&now, &mut reload)?;
+            self.answer_deferred(&now, &mut reload)?;
             if order == Some(Order::Stop) {
                 return self.stop(&now);
             }
-            self.tell_status(&now);
+            self.update_status(&now);
         }
     }
 
-    /// Ends: what waits in the sockets is sent again by its devices.
+    /// Stops without reading the waiting datagrams: devices send them again.
     fn stop(mut self, now: &Now) -> io::Result<()> {
         let Self { service, sockets, unsent, clock, drops, watch, .. } = &mut self;
         drops.finish(socket_stats(sockets, unsent).kernel_dropped.unwrap_or(0));
@@ -268,9 +268,9 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Answers the operator's lines of a committed turn; first those whose answers the loop itself
-    /// gives.
-    fn answer_owed(
+    /// Answers the control lines of a committed turn; the loop itself answers the deferred ones
+    /// first.
+    fn answer_deferred(
         &mut self,
         now: &Now,
         reload: &mut impl FnMut(&mut Server, Option<u32>) -> Result<Reloaded, String>,
@@ -284,7 +284,7 @@ impl<'t, S: Storage> Loop<'t, S> {
                 }
                 Deferred::Status => operator::status(&self.status(now)),
             };
-            self.control.as_mut().expect("it was just asked").answer_owed(answer);
+            self.control.as_mut().expect("it was just asked").answer_deferred(answer);
             self.rest_from_lines(begin);
         }
         if let Some(control) = &mut self.control {
@@ -293,8 +293,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Takes over what a reload changed, and writes its entry if it did change something; gives the
-    /// answer to who asked for it.
+    /// Takes over the result of a reload, and writes its entry if anything changed; returns the
+    /// answer to the client.
     fn reload(&mut self, now: &Now, reloaded: Result<Reloaded, String>) -> io::Result<String> {
         let new = match reloaded {
             Ok(new) => new,
@@ -303,7 +303,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         let Self { service, sockets, unsent, zone, clock, headings, .. } = self;
         *zone = new.zone;
         *headings = new.headings;
-        // By the new zone: the server finds out what it changed.
+        // In the new zone: the server compares the two.
         let now = &Now { stamp: zone.stamp(now.stamp.wall), ..*now };
         service.limit_segments(new.segment_bytes);
         service.keep_reserve(new.reserve_bytes);
@@ -315,13 +315,13 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(new.answer)
     }
 
-    /// How the server stands.
+    /// The current status.
     pub fn status(&self, now: &Now) -> Status<'_> {
         self.watch.status(now, &self.service, socket_stats(&self.sockets, &self.unsent))
     }
 
-    /// Lets the status files follow what this turn changed.
-    fn tell_status(&mut self, now: &Now) {
+    /// Updates the status files after a turn.
+    fn update_status(&mut self, now: &Now) {
         let Self { watch, service, sockets, unsent, clock, .. } = self;
         watch.after_turn(now, clock, service, unsent.total, || socket_stats(sockets, unsent));
     }
@@ -357,7 +357,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// What the signals say; stopping goes before reloading.
+    /// The order of the pending signals; stopping has priority over reloading.
     fn order(&mut self) -> Option<Order> {
         if !self.events.iter().any(|event| event.token() == SIGNALS) {
             return None;
@@ -379,8 +379,7 @@ impl<'t, S: Storage> Loop<'t, S> {
                 likely = Likely::Many;
             }
         }
-        // Another one is first in the next turn: frames that pour in on one must not keep the
-        // others waiting.
+        // The next turn begins with another socket: a flood on one must not delay the others.
         self.first = (self.first + 1) % self.sockets.len().max(1);
         self.service.serve_aside(now)?;
         self.take_lines(now)?;
@@ -392,21 +391,21 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// Whether the turn takes more, if there is more. A flood brings more during a sync than
-    /// [`TURN_DATAGRAMS_MAX`], and would fill the kernel's buffer turn by turn; so as much time as
-    /// the last turn gave to the disk is given to reading, within [`TURN_BEYOND_MS_MAX`].
+    /// Whether the turn may read more datagrams. During a sync a flood brings more than
+    /// [`TURN_DATAGRAMS_MAX`], and would fill the kernel's buffer turn by turn; so a turn may read
+    /// for as long as the last turn's sync took, at most [`TURN_BEYOND_MS_MAX`].
     fn goes_on(&self, now: &Now, received: usize) -> bool {
         received < TURN_DATAGRAMS_MAX || self.clock.mono().ms_since(now.mono) < self.end_ms.min(TURN_BEYOND_MS_MAX)
     }
 
-    /// Takes a few lines of the operator's tools, after the devices' frames.
+    /// Answers a few lines of the control socket, after the devices' frames.
     fn take_lines(&mut self, now: &Now) -> io::Result<()> {
         let begin = self.clock.mono();
         let Self { control, service, sockets, poll, ledger_dir, headings, .. } = self;
         let Some(control) = control.as_mut().filter(|_| self.lines_at <= begin) else { return Ok(()) };
         control.accept(now.mono, poll.registry());
         if !service.takes_lines() {
-            // This turn's replies go first; nobody sleeps while lines wait.
+            // This turn's replies go first; the loop does not sleep while lines wait.
             return Ok(());
         }
         let mut world = World { sockets, ledger_dir, headings };
@@ -415,7 +414,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(())
     }
 
-    /// The operator's lines were answered since then.
+    /// Delays later lines if answering those since `begin` was slow.
     fn rest_from_lines(&mut self, begin: Mono) {
         let end = self.clock.mono();
         let spent_ms = end.ms_since(begin);
@@ -424,7 +423,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         }
     }
 
-    /// Takes a batch from a socket.
+    /// Reads a batch from a socket.
     fn receive(&mut self, now: &Now, number: usize, batch: usize, likely: Likely) -> io::Result<usize> {
         let Self { sockets, service, arrivals, clock: own, .. } = self;
         let mut failure = Ok(());
@@ -447,7 +446,7 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 }
 
-/// The machine, as the operator's lines need it.
+/// What control lines need from the machine.
 struct World<'a> {
     sockets: &'a mut [Socket],
     ledger_dir: &'a Path,
@@ -461,7 +460,7 @@ impl Host for World<'_> {
 
     fn discover(&mut self, port: u16) -> Result<usize, String> {
         let addresses =
-            udp::addresses().map_err(|error| format!("the machine does not tell its addresses: {error}"))?;
+            udp::addresses().map_err(|error| format!("cannot list the addresses of this machine: {error}"))?;
         let mut frame = Buffer::new();
         Reply::Discover.emit(&mut frame);
         let (mut networks, mut error) = (0, None);
@@ -476,7 +475,7 @@ impl Host for World<'_> {
         match error {
             Some(error) if networks == 0 => Err(format!("no 000 could be sent: {error}")),
             _ if networks == 0 => {
-                Err("no network here takes a broadcast: listen on an address that has one".to_owned())
+                Err("no network of this machine supports broadcasts: listen on an address that has one".to_owned())
             }
             _ => Ok(networks),
         }
@@ -491,16 +490,17 @@ impl Host for World<'_> {
     }
 }
 
-/// What the sockets say beside their datagrams.
+/// Counters of the sockets.
 fn socket_stats(sockets: &[Socket], unsent: &Unsent) -> SocketStats {
     let dropped = sockets.iter().map(Socket::kernel_dropped);
     SocketStats { kernel_dropped: dropped.sum(), unsent: unsent.total }
 }
 
 impl Unsent {
-    /// Sends a bag of mail. What cannot be sent is lost: devices send again, and so do we.
+    /// Sends a turn's replies. One that cannot be sent is dropped: devices send again, and so do
+    /// we.
     fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Outgoing) {
-        // After the sync: a slow disk may have made an opened door too old.
+        // After the sync: if the disk was slow, an 050 may be too old to send.
         let now = clock.mono();
         for (number, socket) in sockets.iter_mut().enumerate() {
             let own = bag.iter_at(now).filter(|(peer, _)| usize::from(peer.socket) == number);
@@ -508,12 +508,12 @@ impl Unsent {
             let failed = u64::try_from(sent.failed).unwrap_or(u64::MAX);
             self.count += failed;
             self.total += failed;
-            // A network that is down would fill the log.
-            let is_due = self.told.is_none_or(|told| now.ms_since(told) >= UNSENT_TOLD_MS);
+            // A network that is down must not fill the log.
+            let is_due = self.warned.is_none_or(|warned| now.ms_since(warned) >= UNSENT_WARN_MS);
             if let Some(error) = sent.error.filter(|_| is_due) {
-                // The kind alone: the whole error's words would be allocated.
+                // The kind alone: formatting the whole error allocates.
                 warn!("unsent replies={} error=\"{}\"", self.count, error.kind());
-                *self = Self { count: 0, told: Some(now), ..*self };
+                *self = Self { count: 0, warned: Some(now), ..*self };
             }
         }
     }

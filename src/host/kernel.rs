@@ -1,12 +1,13 @@
-//! Two questions to the kernel that no kept crate asks. The one module with `unsafe`.
+//! Two system calls that no maintained crate offers in the form we need. The only module with
+//! `unsafe`.
 //!
-//! - Whether its clock is disciplined (design.md, section 11): nix 0.31 and rustix 1 have no
-//!   `adjtimex`, and whether a time daemon has set the clock is known to the kernel alone.
-//! - Many datagrams in one call, each from an address of its own: nix shares one source among all
-//!   messages of a `sendmmsg`, and does not tell how many were sent but by reading addresses that
-//!   it never initialized (nix 0.31: `MultiResults::next`); rustix knows no source addresses.
+//! - `adjtimex`: whether a time daemon disciplines the clock (design.md, section 11). Only the
+//!   kernel knows it, and nix 0.31 and rustix 1 do not have the call.
+//! - `sendmmsg` with a source address per message: nix uses one source for all messages, and
+//!   reports the number of sent messages only by reading addresses that it never initialized (nix
+//!   0.31: `MultiResults::next`); rustix has no source addresses.
 //!
-//! What has to be right is said at each `unsafe`; nothing else may be added here.
+//! Each `unsafe` states what it relies on; nothing else may be added here.
 
 #![allow(unsafe_code)]
 
@@ -18,11 +19,11 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use heapless::Vec;
 
-/// Whether the kernel says that its clock is synchronized. A kernel that cannot be asked says no.
+/// Whether the kernel reports its clock as synchronized; `false` if the call fails.
 ///
-/// It is a read: with `modes` 0 the call changes nothing and needs no capability. Only
-/// [`crate::host::clock::Clock`] asks, at most once a second.
-pub fn synchronized() -> bool {
+/// With `modes` 0 the call only reads and needs no capability. Only [`crate::host::clock::Clock`]
+/// calls this, at most once per second.
+pub(crate) fn synchronized() -> bool {
     // SAFETY: `timex` is a C struct of integers only, for which all zeros is a valid value.
     let mut state: libc::timex = unsafe { core::mem::zeroed() };
     state.modes = 0;
@@ -30,41 +31,41 @@ pub fn synchronized() -> bool {
     // library, which on a 32-bit machine translates the layout) fills it during the call and keeps
     // no pointer.
     let result = unsafe { libc::adjtimex(&raw mut state) };
-    // -1 is an error (a sandbox that forbids the call), TIME_ERROR a clock that nobody has set or
-    // that drifted away.
+    // -1 is an error (a sandbox that forbids the call), TIME_ERROR a clock that is not set or has
+    // drifted.
     result >= 0 && result != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0
 }
 
-/// A datagram to be sent.
+/// A datagram to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Mail<'mail> {
-    /// Where it goes.
+    /// The receiver.
     pub to: SocketAddrV4,
-    /// Our address that it leaves from; 0.0.0.0 lets the kernel choose.
+    /// The source, an address of ours; 0.0.0.0 lets the kernel choose.
     pub from: Ipv4Addr,
-    /// What it says.
+    /// The payload.
     pub bytes: &'mail [u8],
 }
 
-/// Datagrams that go in one call at most.
-pub const BATCH: usize = 64;
+/// Most datagrams per call.
+pub(crate) const BATCH: usize = 64;
 
-/// A control message that says where a datagram leaves from. The kernel wants the contents where
-/// `CMSG_DATA` points: right behind the header, whose size is a multiple of a pointer's on every
-/// Linux.
+/// A control message with the source of a datagram. The kernel expects the contents where
+/// `CMSG_DATA` points: right after the header, whose size is a multiple of a pointer's size on
+/// every Linux.
 #[repr(C)]
 struct From {
     header: libc::cmsghdr,
     info: libc::in_pktinfo,
 }
 
-/// Sends these datagrams without waiting, the first [`BATCH`] of them, in order; gives how many the
-/// kernel took, at least one.
+/// Sends the first [`BATCH`] of these datagrams in order, without blocking; returns how many the
+/// kernel took, at least one unless `mail` is empty.
 ///
 /// # Errors
-/// Fails only if the first message fails. What is wrong with a later one is told when it is the
-/// first.
-pub fn send(socket: BorrowedFd<'_>, mail: &[Mail<'_>]) -> io::Result<usize> {
+/// The kernel's, for the first message only. An error of a later message ends the call early; it is
+/// returned when a call begins with that message.
+pub(crate) fn send(socket: BorrowedFd<'_>, mail: &[Mail<'_>]) -> io::Result<usize> {
     let mut places = Vec::<(libc::sockaddr_in, libc::iovec, From), BATCH>::new();
     for message in mail.iter().take(BATCH) {
         // SAFETY: C structs of integers, for which all zeros is a valid value.
@@ -77,11 +78,11 @@ pub fn send(socket: BorrowedFd<'_>, mail: &[Mail<'_>]) -> io::Result<usize> {
         from.header.cmsg_type = libc::IP_PKTINFO;
         from.info.ipi_spec_dst.s_addr = u32::from_ne_bytes(message.from.octets());
         let bytes = libc::iovec { iov_base: message.bytes.as_ptr().cast_mut().cast(), iov_len: message.bytes.len() };
-        assert!(places.push((to, bytes, from)).is_ok(), "at most BATCH were taken");
+        assert!(places.push((to, bytes, from)).is_ok(), "at most BATCH messages");
     }
     let mut headers = Vec::<libc::mmsghdr, BATCH>::new();
     for ((to, bytes, from), message) in places.iter_mut().zip(mail) {
-        // SAFETY: as above, and null pointers mean that there is nothing.
+        // SAFETY: as above, and null pointers are valid: they mean an absent part.
         let mut header: libc::mmsghdr = unsafe { core::mem::zeroed() };
         header.msg_hdr.msg_name = ptr::from_mut(to).cast();
         header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_in>() as _;
@@ -91,13 +92,13 @@ pub fn send(socket: BorrowedFd<'_>, mail: &[Mail<'_>]) -> io::Result<usize> {
             header.msg_hdr.msg_control = ptr::from_mut(from).cast();
             header.msg_hdr.msg_controllen = size_of::<From>() as _;
         }
-        assert!(headers.push(header).is_ok(), "as many as places");
+        assert!(headers.push(header).is_ok(), "as many headers as places");
     }
     // SAFETY: each header points into `places`, which is not touched until the call is over, and
     // through an `iovec` into a datagram that `mail` borrows; the kernel only reads them. It writes
-    // `msg_len` of the headers, which are ours, and keeps no pointer. The C library is passed by:
-    // musl on 64 bits makes a loop of `sendmsg` of it, to clear the padding in its headers, which
-    // is zero here.
+    // `msg_len` of the headers, which are ours, and keeps no pointer. This bypasses the C library:
+    // on 64 bits musl turns the call into a loop of `sendmsg`, to clear the padding in its headers,
+    // which is zero here.
     let sent = unsafe {
         let socket = libc::c_long::from(socket.as_raw_fd());
         let flags = libc::c_long::from(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
@@ -115,7 +116,7 @@ mod tests {
 
     #[test]
     fn asking_twice_gives_the_same_answer() {
-        // Nothing is known about the machine a test runs on but that it does not change meanwhile.
+        // The test's machine may have either answer, but does not change it meanwhile.
         assert_eq!(synchronized(), synchronized());
     }
 
@@ -143,13 +144,13 @@ mod tests {
             let mut buffer = [0; 16];
             let receiver = &receivers[number % 3];
             receiver.set_read_timeout(Some(core::time::Duration::from_secs(10))).expect("set");
-            let (len, from) = receiver.recv_from(&mut buffer).expect("it came");
+            let (len, from) = receiver.recv_from(&mut buffer).expect("it arrives");
             assert_eq!((&buffer[..len], from.ip()), (message.bytes, message.from.into()));
         }
     }
 
     #[test]
-    fn what_comes_behind_one_that_cannot_be_sent_is_not_sent_yet() {
+    fn a_message_that_cannot_be_sent_ends_the_call() {
         let sender = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let receiver = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         let good = Mail { to: address_of(&receiver), from: Ipv4Addr::UNSPECIFIED, bytes: b"good" };

@@ -1,35 +1,35 @@
-//! Datagrams that the kernel had no room for, as `/proc/net/udp` counts them for each socket.
+//! Datagrams that the kernel dropped because a buffer was full, as `/proc/net/udp` counts them per
+//! socket.
 //!
-//! Why not otherwise: `SO_MEMINFO` needs a getter that does not panic where a kernel (or an
-//! emulator of one) answers with less than it should, and nix's does. `SO_RXQ_OVFL` tells with each
-//! datagram, but only once there is something to tell, and headers that were received into without
-//! it have no room for it afterwards: nix 0.31 does not set their length back. Reading the file
-//! allocates nothing.
+//! Two alternatives do not work. `SO_MEMINFO`: nix's getter panics if a kernel (or an emulator)
+//! returns fewer bytes than expected. `SO_RXQ_OVFL`: the kernel adds the count to a datagram only
+//! after the first drop, and headers that received messages without it have no space for it later,
+//! because nix 0.31 does not reset their length. Reading the file allocates nothing.
 
 use std::fs::File;
 use std::io::{self, Read};
 
 const TABLE: &str = "/proc/net/udp";
 
-/// Datagrams that the socket with this inode lost until now, modulo 2³²; `None` if the kernel does
-/// not say.
+/// Datagrams dropped so far at the socket with this inode, modulo 2³²; `None` if the kernel does
+/// not report it.
 pub(super) fn by_kernel(inode: u64) -> Option<u64> {
     let mut lost = None;
-    let told = File::open(TABLE).and_then(|table| {
+    let outcome = File::open(TABLE).and_then(|table| {
         read(table, |own, drops| {
             if own == inode {
                 lost = Some(u64::from(drops));
             }
         })
     });
-    told.ok()?;
+    outcome.ok()?;
     lost
 }
 
-/// Hands over inode and drops of each row of the table.
+/// Calls `row` with inode and drops of each row of the table.
 fn read(mut table: impl Read, mut row: impl FnMut(u64, u32)) -> io::Result<()> {
     let mut chunk = [0; 4096];
-    // Rows are 128 bytes long; of a longer one the rest is not looked at, so it is none.
+    // Rows are 128 bytes long. A longer line is cut, so it does not parse as a row.
     let mut line = heapless::Vec::<u8, 512>::new();
     loop {
         let len = match table.read(&mut chunk) {
@@ -40,7 +40,7 @@ fn read(mut table: impl Read, mut row: impl FnMut(u64, u32)) -> io::Result<()> {
         };
         for byte in &chunk[..len] {
             if *byte != b'\n' {
-                // What does not fit is the rest of no row of ours.
+                // A line that does not fit is not a row.
                 let _full = line.push(*byte);
                 continue;
             }
@@ -52,7 +52,8 @@ fn read(mut table: impl Read, mut row: impl FnMut(u64, u32)) -> io::Result<()> {
     }
 }
 
-/// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ref pointer drops`
+/// `sl local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ref
+/// pointer drops`
 fn parse(line: &[u8]) -> Option<(u64, u32)> {
     let mut columns = core::str::from_utf8(line).ok()?.split_ascii_whitespace();
     let inode = columns.nth(9)?.parse().ok()?;
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_read_whatever_pieces_they_come_in() {
+    fn rows_are_read_in_pieces_of_any_size() {
         let table = b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops            \n  \
                       345: 0100007F:9918 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 31337 2 0000000000000000 4294967295        \n  \
                       346: 00000000:0044 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 9 2 0000000000000000 7        \n";

@@ -1,11 +1,11 @@
-//! The machine: sockets, signals, clocks, the log. Only this room and the commands touch the world.
+//! The machine: sockets, signals, clocks, the log. Only this room and the commands do IO on it.
 
 mod arrival;
 pub mod clock;
 pub mod control_socket;
-pub mod drops;
+mod drops;
 pub mod event_loop;
-pub mod kernel;
+mod kernel;
 pub mod logging;
 mod lost;
 pub mod machine;

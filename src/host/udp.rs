@@ -1,19 +1,20 @@
-//! UDP sockets that know which of our addresses was asked, and answer from it (design.md, sections
-//! 2 and 4).
+//! UDP sockets that report which of our addresses a datagram was sent to, and reply from that
+//! address (design.md, sections 2 and 4).
 //!
-//! What always holds:
+//! *Invariants:*
 //! - Nothing here blocks and nothing allocates after [`Socket::bind`].
-//! - A datagram is handed over with the address it was sent to. A device may hear only the server
-//!   it was told, so on a machine with several addresses a reply has to leave from the one that was
-//!   asked; for a broadcast, that is the receiving interface's own.
+//! - A datagram is handed over with the address it was sent to. A device may accept replies only
+//!   from its configured server address, so on a machine with several addresses a reply leaves from
+//!   the address that the request was sent to; for a broadcast, from the address of the receiving
+//!   interface.
 //! - A reply that cannot be sent is counted and skipped: devices send again, and one unreachable
-//!   device must not keep the others waiting.
+//!   device must not delay the others.
 //! - No two sockets share an address and port: `SO_REUSEADDR` would let a second server take half
 //!   of the frames.
 //!
-//! Both ways go in batches: `recvmmsg` by nix, `sendmmsg` by [`kernel`], with a source for each
-//! message. A socket bound to one address needs neither to ask nor to say which of ours it was:
-//! that saves a tenth of what the kernel does for a reply.
+//! Receiving and sending both go in batches: `recvmmsg` by nix, `sendmmsg` by `host::kernel`, with
+//! a source address per message. A socket bound to one address needs no address information per
+//! datagram: that saves a tenth of the kernel's work for a reply.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -39,63 +40,63 @@ use crate::engine::model::Wall;
 use crate::host::kernel;
 pub use crate::host::kernel::Mail;
 
-/// Datagrams taken from the kernel in one call.
+/// Datagrams requested from the kernel in one call.
 const BATCH: usize = 64;
 
-/// As many are asked for in a turn's first call: mostly one waits, and each place that is asked for
-/// costs work. Where all are filled the next call asks for [`BATCH`].
+/// Datagrams requested in a turn's first call: usually one is waiting, and each requested slot
+/// costs work. If all slots are filled, the next call requests [`BATCH`].
 const FIRST_BATCH: usize = 4;
 
-/// How much waits in a socket, as far as anybody knows.
+/// How many datagrams a socket is expected to hold. A wrong guess costs time and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likely {
-    /// Mostly one datagram.
+    /// Usually one datagram.
     Few,
-    /// All that was asked for before was there.
+    /// The last call filled every slot.
     Many,
 }
 
-/// Bytes we ask the kernel to keep while we do not read, for nobody reads while a disk syncs: what
-/// a flood of some hundred thousand small datagrams a second sends in 30 ms, or 250 terminals in
-/// any sync. It takes memory only for what waits. Without CAP_NET_ADMIN it grants
-/// `net.core.rmem_max` at most.
+/// Receive buffer to request from the kernel, in bytes. It holds what arrives while a disk syncs
+/// and nobody reads: a flood of some hundred thousand small datagrams per second for 30 ms, or the
+/// frames of 250 terminals during any sync. It uses memory only for waiting datagrams. Without
+/// CAP_NET_ADMIN the kernel grants `net.core.rmem_max` at most.
 pub const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 
-/// Bytes of replies that we ask the kernel to keep: a turn's. It grants `net.core.wmem_max` at
-/// most.
+/// Send buffer to request from the kernel, in bytes: the replies of one turn. The kernel grants
+/// `net.core.wmem_max` at most.
 const SEND_BUFFER: usize = 1024 * 1024;
 
-/// A datagram that came in.
+/// A received datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'batch> {
     /// Its first bytes, at most [`DATAGRAM_LEN_MAX`].
     pub bytes: &'batch [u8],
-    /// How long it was.
+    /// Its whole length in bytes.
     pub len: usize,
     /// Where it came from, and where a reply goes.
     pub source: SocketAddrV4,
-    /// Our address that it was sent to; for a broadcast, the one of the interface it came in by.
-    /// 0.0.0.0 if the kernel did not say.
+    /// Our address that it was sent to; for a broadcast, the address of the receiving interface.
+    /// 0.0.0.0 if the kernel did not report it.
     pub local: Ipv4Addr,
-    /// When it arrived, by the kernel's wall clock; `None` if it did not say.
+    /// Arrival time by the kernel's wall clock; `None` if the kernel did not report it.
     pub noted: Option<Wall>,
 }
 
 impl Datagram<'_> {
-    /// Whether it is longer than any frame, so that `bytes` is not the whole.
+    /// Whether it is longer than any frame, so that `bytes` is cut.
     pub(crate) const fn is_oversize(&self) -> bool {
         self.len > DATAGRAM_LEN_MAX
     }
 }
 
-/// What became of mail.
+/// The outcome of [`Socket::send`].
 #[derive(Debug, Default)]
 pub struct Sent {
     /// Messages handed to the kernel.
     pub sent: usize,
     /// Messages skipped: the send buffer was full, or there is no way to the receiver.
     pub failed: usize,
-    /// Why the last of those could not be sent.
+    /// The error of the last skipped message.
     pub error: Option<io::Error>,
 }
 
@@ -105,7 +106,7 @@ pub struct Socket {
     inner: mio::net::UdpSocket,
     address: SocketAddrV4,
     device: Option<String>,
-    /// The kernel's number for it.
+    /// Identifies the socket in `/proc/net/udp`.
     inode: u64,
     incoming: MultiHeaders<SockaddrIn>,
     /// [`BATCH`] times [`DATAGRAM_LEN_MAX`] bytes.
@@ -113,26 +114,26 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Binds to an address and port of this machine (port 0: any that is free), and to an interface
-    /// if one is named: then only what arrives there is heard.
+    /// Binds to an address and port of this machine (port 0: any free port). With a `device` it
+    /// receives only what arrives on that interface.
     ///
     /// # Errors
-    /// Of the kernel, with address, interface and remedy in the message.
+    /// The kernel's, with address, interface and remedy in the message.
     pub fn bind(address: SocketAddrV4, device: Option<&str>) -> io::Result<Self> {
         let explain = |errno| explain(errno, address, device);
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket::socket(AddressFamily::Inet, SockType::Datagram, flags, None).map_err(explain)?;
         if address.ip().is_unspecified() {
-            // Before binding, so that no datagram comes in without its control message.
+            // Before binding, so that no datagram arrives without its control message.
             socket::setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).map_err(explain)?;
         }
-        // Without it a datagram arrives when it is read.
+        // Optional: without it a datagram's arrival time is the time at which we read it.
         let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
         socket::setsockopt(&socket, sockopt::Broadcast, &true).map_err(explain)?;
         if let Some(device) = device {
             socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(device)).map_err(explain)?;
         }
-        // A small buffer is no reason not to serve.
+        // Optional too: the server works with a small buffer.
         if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
             let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
         }
@@ -146,16 +147,16 @@ impl Socket {
         self.address
     }
 
-    /// Bytes that the kernel keeps for us until they are read, [`RECEIVE_BUFFER`] unless it grants
-    /// less; `None` if it does not say.
+    /// Size of the receive buffer that the kernel granted, in bytes: [`RECEIVE_BUFFER`] or less.
+    /// `None` if the kernel does not report it.
     pub fn receive_buffer(&self) -> Option<usize> {
-        // It doubles what is asked, for its own bookkeeping, and tells the double.
+        // The kernel doubles the requested size for its own bookkeeping, and reports the double.
         Some(socket::getsockopt(&self.inner, sockopt::RcvBuf).ok()? / 2)
     }
 
-    /// Where a broadcast goes that every device which this socket serves can hear: our address
-    /// there, and the network's broadcast address.
-    pub fn networks<'a>(
+    /// The networks in which this socket can reach devices by broadcast: our address there, and the
+    /// network's broadcast address.
+    pub(crate) fn networks<'a>(
         &self,
         addresses: &'a [InterfaceAddress],
     ) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<'a> {
@@ -165,8 +166,8 @@ impl Socket {
                 Some(device) => here.interface == *device,
                 None => own.is_unspecified() || here.address == own,
             };
-            // The loopback names no broadcast address, but has one; only who listens there alone
-            // means it.
+            // The loopback interface reports no broadcast address, but has one. It is used only by
+            // a socket bound to that loopback address.
             let is_loopback = here.address.is_loopback();
             let all_hosts = || all_hosts(here.address, here.prefix);
             let broadcast = if is_loopback { (own == here.address).then(all_hosts) } else { here.broadcast };
@@ -174,21 +175,21 @@ impl Socket {
         })
     }
 
-    /// Datagrams that the kernel dropped because this socket's buffer was full; `None` if it does
-    /// not say. It wraps at 2³².
-    pub fn kernel_dropped(&self) -> Option<u64> {
+    /// Datagrams that the kernel dropped because this socket's buffer was full, modulo 2³²; `None`
+    /// if the kernel does not report it.
+    pub(crate) fn kernel_dropped(&self) -> Option<u64> {
         lost::by_kernel(self.inode)
     }
 
-    /// Hands over what has arrived, in the order it arrived, at most `max` datagrams; gives their
-    /// number. It is the same whatever is `likely`, only faster if that is true.
+    /// Hands over at most `max` waiting datagrams in the order of their arrival; returns their
+    /// number. A right guess in `likely` makes it faster.
     ///
-    /// Less than `max` means that nothing is left and that the poll will tell of more; exactly
-    /// `max`, that it may not: call again.
+    /// Less than `max` means that the socket is empty and the poll will report new datagrams.
+    /// Exactly `max` means that more may wait, which the poll will not report: call again.
     ///
     /// # Errors
-    /// Of the kernel, if the socket cannot be read. What a network says about earlier replies
-    /// (ICMP) is no error.
+    /// The kernel's, if the socket cannot be read. An ICMP message about an earlier reply is not an
+    /// error.
     pub fn recv(&mut self, max: usize, likely: Likely, mut handle: impl FnMut(Datagram<'_>)) -> io::Result<usize> {
         let mut count = 0;
         let mut setbacks = 0;
@@ -203,15 +204,14 @@ impl Socket {
             match received {
                 Ok(received) => {
                     count += received;
-                    // Nothing is left: on a socket that is not connected no error is told in place
-                    // of what waits.
+                    // The socket is empty: an unconnected socket never reports a pending error
+                    // instead of a waiting datagram.
                     if received < asked {
                         break;
                     }
                 }
                 Err(Errno::EAGAIN) => break,
-                // A signal; or an answer of the network to something sent before, which is told
-                // once.
+                // A signal; or an ICMP message about an earlier reply, which is reported once.
                 Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH)
                     if setbacks < BATCH =>
                 {
@@ -228,10 +228,10 @@ impl Socket {
         Ok(count)
     }
 
-    /// Sends each message or skips it; never waits.
+    /// Sends each message or skips it; never blocks.
     pub fn send<'mail>(&self, mail: impl IntoIterator<Item = Mail<'mail>>) -> Sent {
         let mut outcome = Sent::default();
-        // A socket bound to one address sends from it without being told.
+        // A socket bound to one address sends from it anyway.
         let is_bound = !self.address.ip().is_unspecified();
         let mut mail = mail.into_iter().map(|message| {
             let is_own = is_bound && message.from == *self.address.ip();
@@ -256,9 +256,9 @@ impl Socket {
                     rest = &rest[sent..];
                     is_second_try = false;
                 }
-                // A network's complaint about an earlier reply is told in place of sending this
-                // one: it says nothing about this one.
-                Err(error) if is_complaint(&error) && !is_second_try => is_second_try = true,
+                // The kernel reports an ICMP error about an earlier reply and does not send this
+                // one: the error says nothing about this one, so try again once.
+                Err(error) if is_unrelated(&error) && !is_second_try => is_second_try = true,
                 Err(error) => {
                     outcome.failed += 1;
                     outcome.error = Some(error);
@@ -282,14 +282,14 @@ impl Socket {
         })
     }
 
-    /// One call for at most `max` datagrams, of which `N` fit.
+    /// One `recvmmsg` for at most `max` datagrams, and at most `N`.
     fn recv_batch<const N: usize>(&mut self, max: usize, handle: &mut dyn FnMut(Datagram<'_>)) -> Result<usize, Errno> {
         let bound = Some(*self.address.ip()).filter(|ip| !ip.is_unspecified());
         let mut buffers = self.buffers.chunks_exact_mut(DATAGRAM_LEN_MAX);
         let mut slices: [[IoSliceMut<'_>; 1]; N] =
-            core::array::from_fn(|_| [IoSliceMut::new(buffers.next().expect("a buffer for each of the batch"))]);
+            core::array::from_fn(|_| [IoSliceMut::new(buffers.next().expect("BATCH buffers are at least N"))]);
         let slices = slices.iter_mut().take(max);
-        // MSG_TRUNC: tell the whole length of a datagram that does not fit.
+        // MSG_TRUNC: report the whole length of a datagram that does not fit.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
         let received = socket::recvmmsg(self.inner.as_raw_fd(), &mut self.incoming, slices, flags, None)?;
         let mut count = 0;
@@ -307,9 +307,9 @@ impl Socket {
                 noted: noted(&message),
             });
         }
-        // The kernel notes in a header how much room for control messages it used, and nix does not
-        // set it back. They are all of one size; should one have been missing, its header would
-        // never have room again. Not known to happen.
+        // The kernel stores in a header how much of the space for control messages it used, and nix
+        // does not reset it. They all have one size; if one were missing, its header would never
+        // have space again. We have not seen this happen.
         if unknown {
             self.incoming = headers(BATCH);
         }
@@ -334,20 +334,20 @@ impl Source for Socket {
 /// An IPv4 address of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceAddress {
-    /// The interface, as `bind_device` names it.
+    /// The interface's name, as in `list bind_device`.
     pub interface: String,
-    /// The address.
+    /// The interface's own address.
     pub address: Ipv4Addr,
-    /// Bits of the network in the address: 24 for 255.255.255.0.
+    /// Prefix length in bits, 0 to 32: 24 for 255.255.255.0.
     pub prefix: u8,
-    /// Where a broadcast goes; `None` for the loopback and point-to-point interfaces.
+    /// The broadcast address; `None` for the loopback and point-to-point interfaces.
     pub broadcast: Option<Ipv4Addr>,
 }
 
-/// The IPv4 addresses of this machine, in the kernel's order: what `posgate addresses` lists.
+/// The IPv4 addresses of this machine, in the kernel's order, for `posgate addresses`.
 ///
 /// # Errors
-/// Of the kernel, if it does not tell.
+/// The kernel's, if it does not list them.
 pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
     let ipv4 = |address: Option<socket::SockaddrStorage>| Some(address?.as_sockaddr_in()?.ip());
     let interfaces = nix::ifaddrs::getifaddrs()?;
@@ -355,8 +355,8 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
         .filter_map(|interface| {
             let address = ipv4(interface.address)?;
             let prefix = ipv4(interface.netmask).map_or(32, |mask| mask.to_bits().leading_ones() as u8);
-            // Not the broadcast address that the interface was given: for one that was given none
-            // the C library may name its own address.
+            // Computed, because the C library may report the interface's own address as the
+            // broadcast address of an interface that has none.
             let takes_broadcasts = interface.flags.contains(InterfaceFlags::IFF_BROADCAST) && prefix < 31;
             let broadcast = takes_broadcasts.then(|| all_hosts(address, prefix));
             Some(InterfaceAddress { interface: interface.interface_name, address, prefix, broadcast })
@@ -364,13 +364,13 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
         .collect())
 }
 
-/// Whether this machine has an interface of this name, with an address or without one.
+/// Whether this machine has an interface of this name, with or without an address.
 pub fn has_interface(name: &str) -> bool {
     nix::net::if_::if_nametoindex(name).is_ok()
 }
 
-/// Whether an error of sending may be about something sent before, or nothing at all.
-fn is_complaint(error: &io::Error) -> bool {
+/// Whether a send error may be about an earlier message, or come from a signal.
+fn is_unrelated(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionRefused)
 }
 
@@ -383,13 +383,13 @@ fn mask(prefix: u8) -> u32 {
     u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
 }
 
-/// Headers with room for the control messages that are asked for.
+/// Headers with space for the control messages that are switched on.
 fn headers(count: usize) -> MultiHeaders<SockaddrIn> {
     MultiHeaders::preallocate(count, Some(cmsg_space!(libc::in_pktinfo, TimeSpec)))
 }
 
-/// When a datagram arrived.
-#[allow(clippy::useless_conversion, reason = "its numbers are narrower on some routers")]
+/// The arrival time in the control messages.
+#[allow(clippy::useless_conversion, reason = "its fields are narrower on some routers")]
 fn noted(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Wall> {
     message.cmsgs().ok()?.find_map(|control| match control {
         ControlMessageOwned::ScmTimestampns(at) => {
@@ -399,10 +399,10 @@ fn noted(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Wall> {
     })
 }
 
-/// The address a datagram was sent to, in a form that can be a reply's source.
+/// Our address in the control messages, in a form that can be a reply's source.
 fn local_address(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Ipv4Addr> {
     message.cmsgs().ok()?.find_map(|control| match control {
-        // Not `ipi_addr`: that is the broadcast address if one was asked.
+        // Not `ipi_addr`: for a broadcast that is the broadcast address.
         ControlMessageOwned::Ipv4PacketInfo(info) => Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes())),
         _ => None,
     })
@@ -420,17 +420,17 @@ fn explain(errno: Errno, address: SocketAddrV4, device: Option<&str>) -> io::Err
     }
     let remedy = match errno {
         Errno::EADDRINUSE => {
-            "another program uses it, perhaps another posgate, or two `list listen` name it".to_owned()
+            "another program uses it, perhaps another posgate, or two lines `list listen` name it".to_owned()
         }
         Errno::EADDRNOTAVAIL => {
-            format!("{} is no address of this machine; `posgate addresses` lists them", address.ip())
+            format!("{} is not an address of this machine; `posgate addresses` lists them", address.ip())
         }
-        Errno::ENODEV => "there is no such interface; `posgate addresses` lists them".to_owned(),
+        Errno::ENODEV => "there is no such interface; `posgate addresses` lists the interfaces".to_owned(),
         Errno::EACCES if address.port() < 1024 && address.port() != 0 => {
             "a port below 1024 needs the capability CAP_NET_BIND_SERVICE; listen on a higher one".to_owned()
         }
         Errno::EPERM | Errno::EACCES if device.is_some() => {
-            "not permitted; to bind to an interface, kernels before 5.7 want the capability CAP_NET_RAW: leave out \
+            "not permitted; to bind to an interface, kernels before 5.7 require the capability CAP_NET_RAW: leave out \
              `list bind_device`, or start posgate with it"
                 .to_owned()
         }
@@ -446,7 +446,7 @@ mod tests {
     use std::net::UdpSocket;
     use std::time::Duration;
 
-    /// A server's socket and the poll it waits with.
+    /// A server's socket and its poll.
     struct Server {
         socket: Socket,
         poll: Poll,
@@ -467,7 +467,7 @@ mod tests {
             SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), self.socket.address().port())
         }
 
-        /// Waits for this many datagrams: bytes, length, source, our address.
+        /// Waits for `count` datagrams; returns the bytes, length, source and our address of each.
         fn expect(&mut self, count: usize) -> Vec<(Vec<u8>, usize, SocketAddrV4, Ipv4Addr)> {
             self.expect_as(count, Likely::Few)
         }
@@ -478,10 +478,10 @@ mod tests {
                 let note = |datagram: Datagram<'_>| {
                     heard.push((datagram.bytes.to_vec(), datagram.len, datagram.source, datagram.local));
                 };
-                if self.socket.recv(count, likely, note).expect("it can be read") == 0 {
+                if self.socket.recv(count, likely, note).expect("readable") == 0 {
                     let mut events = Events::with_capacity(4);
                     self.poll.poll(&mut events, Some(Duration::from_secs(10))).expect("a poll");
-                    assert!(!events.is_empty(), "{} of {count} came", heard.len());
+                    assert!(!events.is_empty(), "{} of {count} arrived", heard.len());
                 }
             }
             heard
@@ -496,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_leaves_from_the_address_that_was_asked() {
+    fn a_reply_leaves_from_the_address_that_the_request_was_sent_to() {
         let mut server = Server::new(Ipv4Addr::UNSPECIFIED);
         let (client, address) = client();
         for last in [5, 1, 77] {
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn many_at_once_arrive_in_order() {
+    fn many_datagrams_at_once_are_read_in_order() {
         let mut server = Server::new(Ipv4Addr::LOCALHOST);
         let (client, _) = client();
         for likely in [Likely::Few, Likely::Many] {
@@ -523,27 +523,23 @@ mod tests {
             }
             let heard = server.expect_as(200, likely);
             assert!(heard.iter().map(|(bytes, ..)| bytes.clone()).eq((0..200_u8).map(|number| vec![number; 9])));
-            assert_eq!(
-                server.socket.recv(10, likely, |_| unreachable!()).expect("it can be read"),
-                0,
-                "nothing is left"
-            );
+            assert_eq!(server.socket.recv(10, likely, |_| unreachable!()).expect("readable"), 0, "nothing is left");
         }
     }
 
     #[test]
-    fn no_more_is_taken_than_asked_for() {
+    fn no_more_than_max_datagrams_are_read() {
         let mut server = Server::new(Ipv4Addr::LOCALHOST);
         let (client, _) = client();
         for number in 0..100_u8 {
             client.send_to(&[number], server.at(1)).expect("sent");
         }
         assert_eq!(server.expect(70).len(), 70);
-        assert_eq!(server.expect(30)[0].0, [70], "the rest waits its turn");
+        assert_eq!(server.expect(30)[0].0, [70], "the rest waits");
     }
 
     #[test]
-    fn a_datagram_longer_than_any_frame_is_told_from_one_that_fits() {
+    fn a_datagram_longer_than_any_frame_is_reported_as_oversize() {
         let mut server = Server::new(Ipv4Addr::LOCALHOST);
         let (client, _) = client();
         let mut local = |len: usize| {
@@ -552,7 +548,7 @@ mod tests {
             while seen.is_none() {
                 let note =
                     |datagram: Datagram<'_>| seen = Some((datagram.bytes.len(), datagram.len, datagram.is_oversize()));
-                server.socket.recv(1, Likely::Many, note).expect("it can be read");
+                server.socket.recv(1, Likely::Many, note).expect("readable");
             }
             seen.expect("seen")
         };
@@ -560,11 +556,11 @@ mod tests {
         assert_eq!(local(1024), (1024, 1024, false));
         assert_eq!(local(1025), (1024, 1025, true));
         assert_eq!(local(9000), (1024, 9000, true));
-        assert_eq!(local(3), (3, 3, false), "a long one leaves nothing behind");
+        assert_eq!(local(3), (3, 3, false), "a long one leaves no bytes in the buffer");
     }
 
     #[test]
-    fn what_cannot_be_sent_is_counted_and_the_rest_goes() {
+    fn unsendable_messages_are_counted_and_the_others_are_sent() {
         let server = Server::new(Ipv4Addr::UNSPECIFIED);
         let (client, to) = client();
         let from = Ipv4Addr::LOCALHOST;
@@ -586,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_nobody_hears_does_not_disturb() {
+    fn a_reply_to_a_closed_port_does_not_disturb_receiving() {
         let mut server = Server::new(Ipv4Addr::LOCALHOST);
         let (client, address) = client();
         let gone = {
@@ -601,11 +597,11 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_keeps_as_much_as_was_asked_or_as_it_may() {
+    fn the_receive_buffer_is_as_requested_or_the_kernels_maximum() {
         let socket = Socket::bind(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).expect("a free port");
-        let bytes = socket.receive_buffer().expect("the kernel says it");
+        let bytes = socket.receive_buffer().expect("the kernel reports it");
         if bytes != RECEIVE_BUFFER {
-            let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("not without CAP_NET_ADMIN");
+            let most = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("readable");
             assert_eq!(bytes, RECEIVE_BUFFER.min(most.trim().parse().expect("a number")));
         }
     }
@@ -628,7 +624,7 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AddrNotAvailable);
         assert_eq!(
             error.to_string(),
-            "cannot listen on 192.0.2.9:0: 192.0.2.9 is no address of this machine; `posgate addresses` lists them"
+            "cannot listen on 192.0.2.9:0: 192.0.2.9 is not an address of this machine; `posgate addresses` lists them"
         );
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
         let error = Socket::bind(address, Some("no-such-if")).expect_err("no interface");
@@ -640,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_on_an_interface_hears_what_arrives_there() {
+    fn a_socket_on_an_interface_receives_what_arrives_there() {
         let socket = match Socket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), Some("lo")) {
             Ok(socket) => socket,
             // An old kernel, and not root.
@@ -657,8 +653,8 @@ mod tests {
 
     #[test]
     fn the_loopback_is_among_the_addresses() {
-        let addresses = addresses().expect("the kernel tells");
-        let loopback = addresses.iter().find(|row| row.address == Ipv4Addr::LOCALHOST).expect("a loopback");
+        let addresses = addresses().expect("the kernel lists them");
+        let loopback = addresses.iter().find(|row| row.address == Ipv4Addr::LOCALHOST).expect("a loopback interface");
         assert_eq!((loopback.interface.as_str(), loopback.prefix, loopback.broadcast), ("lo", 8, None));
     }
 }

@@ -434,7 +434,7 @@ fn a_port_in_use_is_74_and_says_so() {
     ended.expect(74, &[], &[&format!("cannot listen on {listen}: another program uses it")]);
     assert!(!other.path("ledger").exists(), "no ledger was begun");
     let foreign = other.spawn(&["--listen", "192.0.2.77:39192"]).end();
-    foreign.expect(74, &[], &["192.0.2.77 is no address of this machine", "posgate addresses"]);
+    foreign.expect(74, &[], &["192.0.2.77 is not an address of this machine", "posgate addresses"]);
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn an_option_that_this_machine_cannot_serve_is_named_with_its_line() {
     assert!(!ended.err.contains("list listen"), "{}", ended.err);
     site.configure("\tlist listen '192.0.2.77:0'\n", "");
     let place = format!("{}:10: ", site.path("posgate").display());
-    let wrong = format!("{place}list listen '192.0.2.77:0' is no address of this machine");
+    let wrong = format!("{place}list listen '192.0.2.77:0' is not an address of this machine");
     site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
     site.spawn(&[]).end().expect(74, &[], &[&place, "cannot listen on 192.0.2.77:0"]);
 }
