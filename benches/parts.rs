@@ -191,7 +191,7 @@ mod dedupe {
         let (serial, mut number) = (serial(), 0);
         bencher.bench_local(|| {
             number = (number + 1) % 60_000;
-            site.service.server().book().seen(machine(), Some(&serial), &frame_id(number)).is_some()
+            site.service.server().book().answered(machine(), Some(&serial), &frame_id(number)).is_some()
         });
     }
 

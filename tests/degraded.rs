@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use log::{LevelFilter, Log, Metadata, Record};
 use posgate::engine::model::order::{Note, Operator};
-use posgate::engine::model::{EntrySeq, Gone, Mono, Now, Stamp};
+use posgate::engine::model::{EntrySeq, MissingEntries, Mono, Now, Stamp};
 use posgate::engine::server::{Beginning, Degraded, Effects, Origin, Server, Tables};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -68,7 +68,7 @@ fn an_older_copy_is_named_every_hour_until_a_person_has_seen_it() {
     let settings = posgate::files::config::parse(b"config server\n", Path::new("posgate")).expect("a configuration");
     let mut server = Server::new(tables, settings.rules.clone());
     server.install(settings.rules.clone(), &[], Origin::default()).expect("it fits");
-    let gone = Gone { first: EntrySeq(8), last: EntrySeq(12) };
+    let gone = MissingEntries { first: EntrySeq(8), last: EntrySeq(12) };
     server.begin(Beginning { branch: Some("rolled-back"), rolled_back: Some(gone) });
     server.start(&at(0), fx);
     let start = *fx.entries.last().expect("a start is entered");

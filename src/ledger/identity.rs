@@ -44,7 +44,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::engine::model::{EntrySeq, Gone};
+use crate::engine::model::{EntrySeq, MissingEntries};
 use crate::lang::tr;
 
 use super::header::{Header, Host, Parent, hex};
@@ -471,7 +471,7 @@ pub struct Verdict {
     /// What the table says.
     pub action: Action,
     /// What is gone, if it is an older copy.
-    pub gone: Option<Gone>,
+    pub gone: Option<MissingEntries>,
 }
 
 /// Who would go on with the ledger.
@@ -577,7 +577,7 @@ impl Lineage {
         let Some(last) = self.last_of(known.ledger, head) else { return self.compare_parents(files, head, known) };
         let Head { seq, .. } = known.head;
         Ok(match first_missing(files, last, known.head)? {
-            Some(first) => Compared::Older(Gone { first, last: seq }),
+            Some(first) => Compared::Older(MissingEntries { first, last: seq }),
             None => Compared::Same,
         })
     }
@@ -591,7 +591,7 @@ impl Lineage {
         let first = first_missing(files, last, point)?.unwrap_or(point.seq.next());
         // A branch holds at least the entry that it begins with, even if its identity was kept
         // before that.
-        Ok(Compared::Ancestor(Gone { first, last: known.head.seq.max(first) }))
+        Ok(Compared::Ancestor(MissingEntries { first, last: known.head.seq.max(first) }))
     }
 }
 
@@ -613,8 +613,8 @@ fn first_missing<F: Files>(files: &F, last: Head, until: Head) -> io::Result<Opt
 
 enum Compared {
     Same,
-    Older(Gone),
-    Ancestor(Gone),
+    Older(MissingEntries),
+    Ancestor(MissingEntries),
     Another,
 }
 
@@ -858,7 +858,7 @@ mod tests {
                 }
             };
             assert_eq!((verdict.identity, verdict.ledger, verdict.action), (*identity, *ledger, *action));
-            let gone = Gone { first: EntrySeq(6), last: EntrySeq(9) };
+            let gone = MissingEntries { first: EntrySeq(6), last: EntrySeq(9) };
             let is_older = matches!(ledger, LedgerCase::Older | LedgerCase::Ancestor);
             assert_eq!(verdict.gone, is_older.then_some(gone), "{context}");
         }

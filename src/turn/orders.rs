@@ -11,7 +11,7 @@ use log::{error, info};
 use super::Service;
 use crate::engine::limits::CONTROL_TURN_LINES;
 use crate::engine::model::order::{Note, Operator};
-use crate::engine::model::{ClockState, Done, Entry, EntrySeq, Gone, MachineNo, Now, Order};
+use crate::engine::model::{ClockState, Done, Entry, EntrySeq, MachineNo, MissingEntries, Now, Order};
 use crate::engine::server::{Refused, Room};
 use crate::ledger::{self, Parent, Storage};
 
@@ -89,7 +89,7 @@ impl<S: Storage> Service<'_, S> {
         now: &Now,
         by: &Operator,
         note: &Note,
-    ) -> io::Result<Result<(EntrySeq, Gone), Refused>> {
+    ) -> io::Result<Result<(EntrySeq, MissingEntries), Refused>> {
         self.look_for_room(now)?;
         let seen = self.server.accept_loss(now, by, note, self.fx);
         self.collect()?;

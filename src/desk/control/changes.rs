@@ -41,7 +41,7 @@ impl Changes {
             let account = server.book().account(row.account);
             // Figures of an account that is open do not count, and are told as ignored; a card that
             // is on another's account has none.
-            let opening = account.unopened().filter(|_| server.book().named_elsewhere(row).is_none());
+            let opening = account.unopened().filter(|_| server.book().account_conflict(row).is_none());
             let figures = (record.balance.unwrap_or_default(), record.uses.unwrap_or_default());
             let is_same = account.id == record.account
                 && cards.name(row) == record.name.as_slice()

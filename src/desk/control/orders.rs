@@ -6,7 +6,9 @@ use std::io;
 use crate::desk::json::Object;
 use crate::engine::gbk;
 use crate::engine::model::order::{Note, Operator};
-use crate::engine::model::{Act, Balance, CardNo, Done, Entry, EntrySeq, Gone, Key, Kind, MachineNo, Now, Order};
+use crate::engine::model::{
+    Act, Balance, CardNo, Done, Entry, EntrySeq, Key, Kind, MachineNo, MissingEntries, Now, Order,
+};
 use crate::engine::server::{Refused, Server};
 use crate::ledger::{Parent, Storage};
 use crate::turn::Service;
@@ -110,7 +112,8 @@ pub(super) fn acknowledge<S: Storage>(
     note: &Note,
 ) -> io::Result<String> {
     let seen = service.acknowledge(now, by, note)?;
-    let line = |(seq, gone): (EntrySeq, Gone)| Object::ok().number("seq", seq).text("rolled_back", gone).end();
+    let line =
+        |(seq, gone): (EntrySeq, MissingEntries)| Object::ok().number("seq", seq).text("rolled_back", gone).end();
     Ok(seen.map_or_else(|refused| refusal(&refused), line))
 }
 

@@ -1,9 +1,9 @@
-//! Cards as the ledger knows them: whose account they move, what the operator said of them, which
-//! follows which, and what each bought today (design.md, sections 5 and 7).
+//! Cards as the ledger knows them: the account of each, the operator's marks, which card replaced
+//! which, and the purchases of the last two days (design.md, sections 5 and 7).
 //!
-//! What always holds: a card that follows another by a `link` carries on its account and its days,
-//! and the other is closed; what counts for a card, or is taken back by a void, counts for all that
-//! carry its days on.
+//! *Invariants:* a card that replaces another by a `link` carries on its account and its days, and
+//! the old card is closed. A sale or a void that counts for a card also counts for all its
+//! successors.
 
 use super::day::{DayCounts, PeriodId, PeriodNames};
 use super::{Book, Mismatch, account_in, orders};
@@ -11,39 +11,38 @@ use crate::engine::index::{fnv1a, hash_number};
 use crate::engine::limits::{CARDS_MAX, LINKS_MAX};
 use crate::engine::model::{AccountId, CardNo, CardStatus, Date, Entry, Kind, Mark, Marks};
 
-/// What the ledger knows of a card.
+/// A card's state by the ledger.
 #[derive(Clone, Debug)]
 pub(super) struct CardState {
     pub(super) card: u64,
-    /// The account that it is on: that of the first entry that moved it, or of its last link.
+    /// Its account: that of the first entry that moved money with it, or of its last `link`.
     pub(super) account: Option<u32>,
-    /// What the operator said of it: the strictest of these and the table's word holds.
+    /// The operator's marks. The strictest of these and the table's status applies.
     pub(super) marks: Marks,
-    /// The card that it follows: it carries on that card's account.
-    pub(super) was: Option<u64>,
-    /// The card that follows it.
-    pub(super) heir: Option<u64>,
-    /// Fingerprint of the account that the card table had for it when it was closed, if the ledger
-    /// had none; else 0.
-    pub(super) closed_on: u64,
+    /// The card that it replaced and whose account it carries on.
+    pub(super) predecessor: Option<u64>,
+    /// The card that replaced it.
+    pub(super) successor: Option<u64>,
+    /// Hash of its account in the card table when it was closed, if the ledger had none; else 0.
+    pub(super) closed_account: u64,
     pub(super) days: DayCounts,
 }
 
-/// A card's past, as far as rules ask.
+/// The part of a card's past that rules need.
 #[derive(Clone, Copy)]
 pub struct CardHistory<'a> {
-    /// `None`: it has none.
+    /// `None`: the ledger does not have the card.
     state: Option<&'a CardState>,
     periods: &'a PeriodNames,
 }
 
 impl CardHistory<'_> {
-    /// The strictest of what the operator said of the card.
+    /// The strictest of the operator's marks.
     pub fn status(&self) -> CardStatus {
         self.marks().status()
     }
 
-    /// What the operator said of the card, and what still stands of it.
+    /// The operator's marks that apply.
     pub fn marks(&self) -> Marks {
         self.state.map_or(Marks::default(), |state| state.marks)
     }
@@ -63,15 +62,15 @@ impl CardHistory<'_> {
 impl Book {
     // ---------------------------------------------------------------- answers
 
-    /// The account that a card is on by the ledger, whether the table still has the card or not;
-    /// `None`: it never moved money.
+    /// The card's account by the ledger, also if the table no longer has the card; `None` if the
+    /// ledger has no account for it.
     pub(crate) fn account_of_card(&self, card: CardNo) -> Option<u32> {
         self.card_state(card)?.account
     }
 
-    /// The row of an account that a sale is about to move, made if it is new; `None` if there is no
-    /// room. `reserved` places are kept for others: cards that nobody knows must not take those of
-    /// the table.
+    /// The row of the account that a sale is about to move, added if it is new; `None` if there is
+    /// no room. `reserved`: places for cards that must stay free, because unknown cards must not
+    /// take those of the table's cards.
     pub(crate) fn account_for_sale(&mut self, id: &AccountId, card: CardNo, reserved: usize) -> Option<u32> {
         let free = CARDS_MAX - self.cards.len();
         if self.card_state(card).is_none() && free <= reserved {
@@ -80,54 +79,52 @@ impl Book {
         self.find_or_add_account(id)
     }
 
-    /// Whether the ledger says anything that lasts of a card.
+    /// Whether the ledger has lasting data of a card.
     pub(crate) fn knows_card(&self, card: CardNo) -> bool {
         self.card_state(card).is_some()
     }
 
-    /// The card that this one follows by a `link`, and the row of the account that it carries on.
+    /// The card that this one replaced by a `link`, and the row of the account that it carries on.
     pub(crate) fn link_of(&self, card: CardNo) -> Option<(CardNo, u32)> {
         let state = self.card_state(card)?;
-        Some((CardNo::from_value(state.was?), state.account?))
+        Some((CardNo::from_value(state.predecessor?), state.account?))
     }
 
-    /// The card that follows this one by a `link`.
-    pub fn heir(&self, card: CardNo) -> Option<CardNo> {
-        self.card_state(card)?.heir.map(CardNo::from_value)
+    /// The card that replaced this one by a `link`.
+    pub fn successor(&self, card: CardNo) -> Option<CardNo> {
+        self.card_state(card)?.successor.map(CardNo::from_value)
     }
 
-    /// Whether the card was closed while the table had it on another account than this one, and the
-    /// ledger had it on none.
+    /// Whether the card was closed when the table had it on an account other than this one and the
+    /// ledger had none for it.
     pub(crate) fn was_closed_on_another(&self, card: CardNo, account: u32) -> bool {
-        let closed_on = self.card_state(card).map_or(0, |state| state.closed_on);
-        closed_on != 0 && closed_on != fnv1a(self.account(account).id.as_bytes())
+        let closed_account = self.card_state(card).map_or(0, |state| state.closed_account);
+        closed_account != 0 && closed_account != fnv1a(self.account(account).id.as_bytes())
     }
 
-    /// The cards before this one, each followed by the next: the newest first, at most
-    /// [`LINKS_MAX`].
-    pub fn ancestors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
-        let before = |card: &CardNo| self.link_of(*card).map(|(was, _)| was);
+    /// The cards that this one replaced, directly or in turn: newest first, at most [`LINKS_MAX`].
+    pub fn predecessors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
+        let before = |card: &CardNo| self.link_of(*card).map(|(old, _)| old);
         core::iter::successors(before(&card), before).take(LINKS_MAX)
     }
 
-    /// Whether the ledger may come to know all of these cards: there is room for those that it does
-    /// not know.
+    /// Whether there is room for those of these cards that the ledger does not have yet.
     pub(crate) fn has_room_for(&self, cards: &[CardNo]) -> bool {
         let new = cards.iter().filter(|card| !self.knows_card(**card)).count();
         new <= CARDS_MAX - self.cards.len()
     }
 
-    /// What the operator said of the card, and what still stands of it.
+    /// The operator's marks that apply.
     pub(crate) fn marks_of(&self, card: CardNo) -> Marks {
         self.history_of(card.value()).marks()
     }
 
-    /// The strictest of what the operator said of the card.
+    /// The strictest of the operator's marks.
     pub(crate) fn card_status(&self, card: CardNo) -> CardStatus {
         self.history_of(card.value()).status()
     }
 
-    /// What a card did and what was said of it, as far as rules ask.
+    /// The part of a card's past that rules need.
     pub fn history_of(&self, card: u64) -> CardHistory<'_> {
         CardHistory { state: self.card_row(card).map(|row| &self.cards[row as usize]), periods: &self.periods }
     }
@@ -139,14 +136,15 @@ impl Book {
         if !entry.is_lasting() {
             return Ok(());
         }
-        // It moves the account of who had the number before, and says nothing of who has it now.
+        // The entry moves the account of the number's former holder and does not concern the
+        // present one.
         if entry.detail.get("former").is_some() {
             return Ok(());
         }
         let row = self.find_or_add_card(card).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
-        // Once a card moved money its account stays, whatever the table says later: only a link
-        // gives it another.
+        // Once a card moved money, its account stays, whatever the table says later. Only a `link`
+        // changes it.
         state.account = state.account.or(account);
         match entry.kind {
             Kind::Void if entry.is_counted() => self.give_back(entry, row),
@@ -158,9 +156,10 @@ impl Book {
                 if let Some(mark) = said {
                     state.marks.apply(*mark);
                 }
-                // The first one: closed again, the card may stand on its next holder's account.
-                if let Some(on) = account_in(entry, "from").filter(|_| state.closed_on == 0) {
-                    state.closed_on = fnv1a(on.as_bytes());
+                // Only the first closing counts: at a second one the table may have the next
+                // holder's account.
+                if let Some(on) = account_in(entry, "from").filter(|_| state.closed_account == 0) {
+                    state.closed_account = fnv1a(on.as_bytes());
                 }
             }
             _ if entry.sales() > 0 && entry.is_counted() => {
@@ -177,7 +176,7 @@ impl Book {
     fn day_of(&mut self, entry: &Entry) -> (Date, Option<PeriodId>) {
         let day = entry.detail.day().unwrap_or_else(|| entry.time.civil().date());
         let period = entry.detail.get("period").and_then(|name| {
-            // Nearly all are names of one word.
+            // The fast path: nearly all names are one word.
             if name.is_plain() && name.0.len() <= 48 {
                 return Some(self.periods.intern(name.0));
             }
@@ -187,44 +186,44 @@ impl Book {
         (day, period)
     }
 
-    /// A void gives the day's sum back.
+    /// Takes a voided sale back from the sums of its day.
     fn give_back(&mut self, entry: &Entry, row: u32) {
         let (day, period) = self.day_of(entry);
         let fen = entry.amount.unwrap_or_default().fen();
         self.change_days(row, |days| days.take_back(day, fen, period, !entry.is_partial()));
     }
 
-    /// Changes the days of a card, and of those that carry them on: also what a terminal books late
-    /// for a card that was replaced, or a void would give its heir what was never counted there.
+    /// Changes the days of a card and of its successors. A sale that a terminal stored for a
+    /// replaced card counts for them too; otherwise a void of it would take from them what was
+    /// never counted.
     fn change_days(&mut self, row: u32, change: impl Fn(&mut DayCounts)) {
         let mut next = Some(row);
-        // A circle, which no order makes, ends.
+        // Bounded, so that a circle, which no order makes, ends.
         for _ in 0..=LINKS_MAX {
             let Some(row) = next else { return };
             let state = &mut self.cards[row as usize];
             change(&mut state.days);
-            next = state.heir.and_then(|heir| self.card_row(heir));
+            next = state.successor.and_then(|successor| self.card_row(successor));
         }
     }
 
-    /// A card that follows another carries on its account and what it bought today, beside its own;
-    /// the other is closed.
+    /// Applies a `link` that replaces a card: the new card carries on the old one's account, and
+    /// its purchases add to the new one's. The old card is closed.
     fn link(&mut self, entry: &Entry, new: CardNo, account: Option<u32>) -> Result<(), Mismatch> {
         let Some(old) = orders::replaced_card(entry).filter(|old| *old != new) else { return Ok(()) };
         let row = self.find_or_add_card(old).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
         state.marks.apply(Mark::Closed);
-        state.heir = Some(new.value());
-        // What a terminal books late for it is its holder's, also where it never moved money and
-        // its row is gone.
+        state.successor = Some(new.value());
+        // Sales that a terminal stored for the old card are its holder's, also if it never moved
+        // money and its row is gone.
         state.account = state.account.or(account);
         let days = state.days;
         let row = self.find_or_add_card(new).ok_or(Mismatch::Full)?;
         let state = &mut self.cards[row as usize];
-        state.was = Some(old.value());
+        state.predecessor = Some(old.value());
         state.account = account.or(state.account);
-        // A holder who is not to pay does not pay with another card. That the old one was lost says
-        // nothing of the new one.
+        // A frozen holder must not pay with the new card either. A loss concerns the old card only.
         if entry.detail.get("status").is_some_and(|status| status.is(CardStatus::Frozen.word())) {
             state.marks.apply(Mark::Frozen);
         }
@@ -249,7 +248,8 @@ impl Book {
         }
         let row = u32::try_from(self.cards.len()).expect("CARDS_MAX fits 32 bits");
         let (account, marks, days) = (None, Marks::default(), DayCounts::default());
-        let state = CardState { card: value, account, marks, was: None, heir: None, closed_on: 0, days };
+        let state =
+            CardState { card: value, account, marks, predecessor: None, successor: None, closed_account: 0, days };
         self.cards.push(state).ok()?;
         let cards = &self.cards;
         self.by_card.insert(hash_number(value), row, |row| hash_number(cards[row as usize].card));

@@ -1,4 +1,4 @@
-//! Whether two books are one state: that of the service that ran, and that of its ledger replayed
+//! Compares two books, to prove that a running service's state equals the replay of its ledger
 //! (design.md, section 1).
 
 use alloc::collections::BTreeMap;
@@ -9,9 +9,9 @@ use super::{Account, Book, CardState};
 use crate::engine::model::{Balance, EntrySeq};
 
 impl Book {
-    /// What of the other book is not as in this one, in words for a programmer; `None` if they
-    /// answer every question alike. Rows may stand in another order, and what only a run knows
-    /// (monotonic times) does not count.
+    /// Describes the first difference for a programmer; `None` if both books answer every question
+    /// equally. The order of rows does not count, nor do monotonic times, which only a running
+    /// service has.
     pub fn difference(&self, other: &Self) -> Option<String> {
         differ("head", &self.head, &other.head)
             .or_else(|| differ("newest", &self.newest, &other.newest))
@@ -33,13 +33,13 @@ impl Book {
     }
 
     fn accounts_by_name(&self) -> BTreeMap<&str, impl PartialEq + Debug + '_> {
-        // What the table says counts as far as it is still to be opened; an account on which no
-        // card is may open with nothing, or not at all.
+        // Opening figures count only until they are entered. An account without cards may have
+        // figures of zero, or none.
         let opening = |account: &Account| account.unopened().filter(|opening| *opening != (Balance::ZERO, 0));
         let kept = self.accounts.iter().filter(move |account| account.has_moved || opening(account).is_some());
         let shown = move |account: &Account| {
-            let gone = account.gone_to.map(|gone| (self.accounts[gone.account as usize].id, gone.seq()));
-            let gone = (gone, account.gone_before, account.is_free);
+            let gone = account.moved_to.map(|gone| (self.accounts[gone.account as usize].id, gone.seq()));
+            let gone = (gone, account.moved_before, account.is_free);
             let figures = (account.balance, account.subsidy, account.uses);
             let ledger = (figures, account.is_opened, account.has_moved, gone);
             (ledger, opening(account))
@@ -49,14 +49,15 @@ impl Book {
 
     fn cards_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
         let name = |state: &CardState| state.account.map(|row| self.accounts[row as usize].id.as_str());
-        let shown =
-            |state: &CardState| (name(state), state.marks, (state.was, state.heir, state.closed_on), state.days);
+        let shown = |state: &CardState| {
+            (name(state), state.marks, (state.predecessor, state.successor, state.closed_account), state.days)
+        };
         self.cards.iter().map(|state| (state.card, shown(state))).collect()
     }
 
     fn memories_by_number(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        // A device that was registered once and never wrote an entry has an empty row in the run,
-        // and none in a replay.
+        // A device that was once registered and never led to an entry has an empty row in the
+        // running service, and none in a replay.
         let kept = self.memories.iter().filter(|memory| memory.is_pinned || memory.last != EntrySeq(0));
         kept.map(|memory| (memory.machine, memory.as_replayed())).collect()
     }

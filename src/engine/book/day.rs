@@ -1,17 +1,17 @@
-//! What a card bought today: the sums and counts behind day limits and period limits.
+//! A card's purchases per business day: the sums and counts for day limits and period limits.
 //!
-//! Counts come from the entries' own `day=` and `period=`, never from today's configuration
-//! (design.md, section 7). A card keeps two days, since a meal period may cross midnight and an
-//! offline sale may be yesterday's; a day older than both is counted nowhere.
+//! Counts use the entries' own `day=` and `period=`, never today's configuration (design.md,
+//! section 7). A card keeps two days, since a meal period may cross midnight and an offline sale
+//! may be yesterday's. A sale of an older day is not counted.
 
 use crate::engine::limits::{PERIOD_NAMES_MAX, PERIODS_PER_DAY_MAX};
 use crate::engine::model::{AccountId, Date};
 
-/// An offline sale may be this old and count for its own day; days further ahead of a sale's are no
-/// days that were.
+/// No offline sale is older than this. Kept days further than this ahead of a sale come from a
+/// wrong clock.
 const AHEAD_DAYS: i32 = 40;
 
-/// A period's place in the list of all names that the ledger ever used.
+/// A period's index in the list of all period names of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeriodId(u8);
 
@@ -20,29 +20,29 @@ pub struct PeriodId(u8);
 pub struct PeriodNames(heapless::Vec<AccountId, PERIOD_NAMES_MAX>);
 
 impl PeriodNames {
-    /// None.
+    /// No names.
     pub const fn new() -> Self {
         Self(heapless::Vec::new())
     }
 
-    /// Forgets all.
+    /// Removes all names.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
-    /// All of them, in order of appearance.
+    /// All names, in order of appearance.
     pub fn names(&self) -> &[AccountId] {
         &self.0
     }
 
-    /// The id of a name seen before; beyond [`PERIOD_NAMES_MAX`] names the shared last one.
+    /// The id of a known name. If [`PERIOD_NAMES_MAX`] names are known, all others share one id.
     pub fn find(&self, name: &str) -> Option<PeriodId> {
         let place = self.0.iter().position(|known| known == name);
         let place = place.or(self.0.is_full().then_some(PERIOD_NAMES_MAX));
         place.map(|place| PeriodId(u8::try_from(place).expect("PERIOD_NAMES_MAX fits a byte")))
     }
 
-    /// The id of a name, new or not.
+    /// The id of a name, which is added if it is new.
     pub(crate) fn intern(&mut self, name: &str) -> PeriodId {
         if let Some(known) = self.find(name) {
             return known;
@@ -56,20 +56,20 @@ impl PeriodNames {
 /// One business day of a card.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DayCount {
-    /// Days since 1970; 0 is a place not used.
+    /// Days since 1970; 0: not used.
     pub(super) day: i32,
     /// Fen.
     pub(super) spent: i64,
-    /// Periods, and the sales in each.
+    /// Period ids, and the sales in each period.
     pub(super) counts: [(u8, u16); PERIODS_PER_DAY_MAX],
-    /// How many of them are used.
+    /// How many `counts` are used.
     pub(super) periods: u8,
-    /// Sales in periods that found no place.
+    /// Sales in periods beyond those of `counts`.
     pub(super) others: u16,
 }
 
 impl DayCount {
-    /// The periods that have a place.
+    /// The used part of `counts`.
     pub(super) fn used(&self) -> &[(u8, u16)] {
         &self.counts[..usize::from(self.periods)]
     }
@@ -119,7 +119,7 @@ impl DayCounts {
         }
     }
 
-    /// Adds what another card bought, which this one follows.
+    /// Adds the purchases of the card that this one replaced.
     pub fn carry_on(&mut self, other: &Self) {
         for before in other.0.iter().filter(|before| before.day != 0) {
             let Some(count) = self.place_of(Date(before.day)) else { continue };
@@ -131,32 +131,33 @@ impl DayCounts {
         }
     }
 
-    /// The day's place, made if it is new; `None` for a day that counts nowhere.
+    /// The day's count, in place of the older one if it is new; `None` if the day is older than
+    /// both.
     fn place_of(&mut self, day: Date) -> Option<&mut DayCount> {
         if let Some(place) = self.0.iter().position(|count| count.day == day.0) {
             return Some(&mut self.0[place]);
         }
         let older = usize::from(self.0[1].day < self.0[0].day);
-        // Both far ahead: either the clock was wrong when they were counted, and no real day would
-        // ever be counted again; or it is wrong now, and the newer one is today, whose count must
+        // If both days are far ahead, either the clock was wrong then, and keeping both would shut
+        // out every real day; or it is wrong now, and the newer one is today, whose count must
         // stay.
-        let is_dream = self.0[older].day > day.0.saturating_add(AHEAD_DAYS);
-        if !is_dream && self.0[older].day >= day.0 {
+        let is_implausible = self.0[older].day > day.0.saturating_add(AHEAD_DAYS);
+        if !is_implausible && self.0[older].day >= day.0 {
             return None;
         }
         self.0[older] = DayCount { day: day.0, ..DayCount::default() };
         Some(&mut self.0[older])
     }
 
-    /// Forgets the days after this one: they were counted by a clock that was ahead.
+    /// Forgets the days after this one: the clock was ahead when they were counted.
     pub(crate) fn forget_after(&mut self, day: Date) {
         for count in self.0.iter_mut().filter(|count| count.day > day.0) {
             *count = DayCount::default();
         }
     }
 
-    /// Takes back `fen`, and the sale too if it `is_whole`, from its own day. A day that is not
-    /// kept has nothing to give back, and gets no place: it would drive out one that counts.
+    /// Takes `fen` back from the sale's own day, and the sale itself if the void `is_whole`. A day
+    /// that is not kept is not added: it would replace one that counts.
     pub fn take_back(&mut self, day: Date, fen: i64, period: Option<PeriodId>, is_whole: bool) {
         if let Some(count) = self.0.iter_mut().find(|count| count.day == day.0) {
             count.take_back(fen, period.filter(|_| is_whole));
@@ -197,15 +198,15 @@ mod tests {
         assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (600, 2));
         assert_eq!((days.spent(Date(101)), days.sales(Date(101), lunch)), (200, 0));
         days.add(Date(99), 1, Some(lunch));
-        assert_eq!(days.spent(Date(99)), 0, "older than both");
+        assert_eq!(days.spent(Date(99)), 0, "older than both kept days");
         days.add(Date(102), 5, None);
-        assert_eq!(days.spent(Date(100)), 0, "the oldest gave way");
+        assert_eq!(days.spent(Date(100)), 0, "the oldest was replaced");
         days.take_back(Date(102), 5, None, true);
         assert_eq!(days.spent(Date(102)), 0);
     }
 
     #[test]
-    fn days_of_a_clock_that_was_wrong_do_not_shut_out_the_real_ones() {
+    fn days_of_a_wrong_clock_do_not_shut_out_real_days() {
         let mut days = DayCounts::default();
         days.add(Date(9000), 550, None);
         days.add(Date(9001), 550, None);
@@ -214,11 +215,11 @@ mod tests {
         days.add(Date(101), 300, None);
         assert_eq!(days.spent(Date(101)), 300);
         days.add(Date(70), 1, None);
-        assert_eq!((days.spent(Date(101)), days.spent(Date(70))), (300, 0), "an old record takes no place");
+        assert_eq!((days.spent(Date(101)), days.spent(Date(70))), (300, 0), "an old record replaces no day");
     }
 
     #[test]
-    fn what_is_carried_on_is_added_to_what_is_there() {
+    fn a_replaced_card_s_purchases_are_added_to_the_new_card_s() {
         let (lunch, supper) = (Some(PeriodId(1)), Some(PeriodId(2)));
         let (mut old, mut new) = (DayCounts::default(), DayCounts::default());
         old.add(Date(99), 50, lunch);
@@ -228,7 +229,7 @@ mod tests {
         new.carry_on(&old);
         assert_eq!((new.spent(Date(99)), new.spent(Date(100))), (50, 324));
         assert_eq!((new.sales(Date(100), PeriodId(1)), new.sales(Date(100), PeriodId(2))), (2, 1));
-        // A day older than both is counted nowhere.
+        // A day older than both is not counted.
         let mut later = DayCounts::default();
         later.add(Date(101), 1, None);
         later.add(Date(102), 2, None);
@@ -237,22 +238,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_back_is_of_its_own_day_or_of_none() {
+    fn a_void_counts_for_the_sale_s_own_day_only() {
         let mut names = PeriodNames::new();
         let lunch = names.intern("lunch");
         let mut days = DayCounts::default();
         days.add(Date(100), 550, Some(lunch));
         days.take_back(Date(100), 50, Some(lunch), false);
-        assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (500, 1), "a part of it: the sale stands");
+        assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (500, 1), "a partial void keeps the sale");
         days.take_back(Date(101), 500, Some(lunch), true);
         assert_eq!((days.spent(Date(100)), days.spent(Date(101))), (500, 0));
         days.take_back(Date(100), 500, Some(lunch), true);
         days.take_back(Date(100), 500, Some(lunch), true);
-        assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (0, 0), "never below nothing");
+        assert_eq!((days.spent(Date(100)), days.sales(Date(100), lunch)), (0, 0), "never below zero");
     }
 
     #[test]
-    fn a_ninth_period_of_a_day_counts_with_the_others() {
+    fn periods_beyond_the_eighth_of_a_day_share_one_count() {
         let mut names = PeriodNames::new();
         let mut days = DayCounts::default();
         for number in 0..10 {
@@ -261,12 +262,11 @@ mod tests {
         }
         assert_eq!(days.sales(Date(100), names.find("p0").unwrap()), 1);
         assert_eq!(days.sales(Date(100), names.find("p9").unwrap()), 2);
-        // Of a card that was replaced they count for the next one, whatever that one has of its
-        // own.
+        // The shared count carries on to the new card, whatever periods that one has.
         let ninth = names.find("p9").unwrap();
-        let mut heir = DayCounts::default();
-        heir.carry_on(&days);
-        assert_eq!((heir.sales(Date(100), names.find("p0").unwrap()), heir.sales(Date(100), ninth)), (1, 2));
+        let mut successor = DayCounts::default();
+        successor.carry_on(&days);
+        assert_eq!((successor.sales(Date(100), names.find("p0").unwrap()), successor.sales(Date(100), ninth)), (1, 2));
         let mut other = DayCounts::default();
         for number in 20..29 {
             let period = names.intern(&format!("p{number}"));
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn days_ahead_are_forgotten_and_others_stay() {
+    fn only_days_ahead_are_forgotten() {
         let mut days = DayCounts::default();
         days.add(Date(101), 300, None);
         days.add(Date(100), 200, None);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn period_names_beyond_the_last_share_a_place() {
+    fn period_names_beyond_the_limit_share_one_id() {
         let mut names = PeriodNames::new();
         for number in 0..300 {
             names.intern(&format!("p{number}"));

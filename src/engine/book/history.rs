@@ -1,14 +1,13 @@
-//! Rows in the order of their entries, found by key or by entry number, the oldest forgotten when
-//! full.
+//! Rows in the order of their entries, found by key or by entry number. A full history forgets the
+//! oldest.
 //!
-//! A row is never moved while it is kept; a full history drops what the caller says is spent, then
-//! the oldest, until half is free. That costs one pass for every `CAP / 2` rows at the least, so a
-//! row stays O(1).
+//! A full history drops all spent rows ([`Row::is_spent`]), then the oldest, until half is free.
+//! That is one pass per `CAP / 2` rows or more, so adding a row costs O(1) on average.
 
 use crate::engine::index::Index;
 use crate::engine::model::EntrySeq;
 
-/// What a history's rows must tell.
+/// What a row of a history provides.
 pub trait Row {
     /// Rows of one key are chained, newest first.
     type Key: Copy + PartialEq;
@@ -16,7 +15,7 @@ pub trait Row {
     fn key(&self) -> Self::Key;
     /// A hash of the key.
     fn hash(key: &Self::Key) -> u32;
-    /// The entry that the row comes from; rows are pushed in this order.
+    /// The entry from which the row comes; rows are pushed in this order.
     fn seq(&self) -> EntrySeq;
     /// Whether the row may be forgotten before older ones.
     fn is_spent(&self) -> bool;
@@ -28,7 +27,8 @@ struct Stored<T> {
     older: u32,
 }
 
-/// At most `CAP` rows, at least the newest `CAP / 2` unspent ones; `SLOTS` as [`Index`] wants it.
+/// Holds at most `CAP` rows, and always at least the newest `CAP / 2` unspent ones. `SLOTS`: as for
+/// [`Index`].
 pub struct History<T, const CAP: usize, const SLOTS: usize> {
     rows: heapless::Vec<Stored<T>, CAP>,
     newest: Index<SLOTS>,
@@ -40,13 +40,13 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
         Self { rows: heapless::Vec::new(), newest: Index::new() }
     }
 
-    /// Forgets everything.
+    /// Removes all rows.
     pub fn clear(&mut self) {
         self.rows.clear();
         self.newest.clear();
     }
 
-    /// Adds the newest row; `true` if others were forgotten for it.
+    /// Adds the newest row. Returns `true` if older rows were forgotten for it.
     pub fn push(&mut self, row: T) -> bool {
         let is_full = self.rows.is_full();
         if is_full {
@@ -57,7 +57,7 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
         is_full
     }
 
-    /// Whether a row of this entry would be the newest.
+    /// Whether a row of this entry would be newer than all rows.
     pub(crate) fn may_push(&self, seq: EntrySeq) -> bool {
         self.rows.last().is_none_or(|stored| stored.row.seq() < seq)
     }
@@ -91,7 +91,7 @@ impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
         self.rows.iter().map(|stored| &stored.row)
     }
 
-    /// All rows, oldest first; their keys and entries must stay.
+    /// All rows, oldest first. The caller must not change their keys or entries.
     pub(crate) fn rows_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.rows.iter_mut().map(|stored| &mut stored.row)
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_history_forgets_the_spent_and_then_the_oldest() {
+    fn a_full_history_forgets_spent_rows_then_the_oldest() {
         let mut history = History::<Sample, 8, 16>::new();
         for seq in 1..=8 {
             history.push(Sample(seq, 7, seq == 8));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_found_by_its_entry_and_no_other_is() {
+    fn only_kept_rows_are_found_by_their_entry() {
         let mut history = Box::new(History::<Sample, 8, 16>::new());
         for (round, step) in [1, 3].into_iter().enumerate() {
             let mut seq = 0;

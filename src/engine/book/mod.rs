@@ -1,23 +1,23 @@
-//! The state of the business: what applying the ledger's entries in order gives (design.md, section
-//! 1).
+//! The state of the business: the result of applying the ledger's entries in order (design.md,
+//! section 1).
 //!
-//! [`Book::apply`] is the only writer. Live frames and recovery both go through it, so memory after
-//! a restart is memory before it. The book decides nothing: it answers what an account holds, what
-//! a card bought today, whether a frame was seen, which sales are in doubt.
+//! [`Book::apply`] is the only writer. Live frames and recovery both use it, so the state after a
+//! restart equals the state before. The book decides nothing. It answers questions: an account's
+//! figures, a card's sales of today, whether a frame was answered before, which sales are in doubt.
 
 mod accounts;
 mod cards;
 mod compare;
 mod day;
 mod history;
+mod memory;
 mod orders;
-mod seen;
 mod snapshot;
 
 use core::fmt;
 use core::num::NonZeroU64;
 
-pub use accounts::Named;
+pub use accounts::AccountConflict;
 use accounts::Reissue;
 pub(crate) use accounts::{REISSUED, account_in};
 pub use cards::CardHistory;
@@ -25,10 +25,10 @@ use cards::CardState;
 pub use day::PeriodId;
 use day::PeriodNames;
 use history::{History, Row};
+use memory::Memory;
+pub use memory::{AnsweredFrame, FrameId, Moment, Outcome, Window, is_answer};
 use orders::Orders;
-pub use orders::{Ask, UsedName, Voided};
-use seen::Memory;
-pub use seen::{FrameId, Moment, Outcome, Seen, Window, is_answer};
+pub use orders::{ContentHash, UsedName, Voided};
 pub(crate) use snapshot::account_line;
 pub use snapshot::{AccountLine, BadLine};
 
@@ -38,17 +38,17 @@ use crate::engine::limits::{
 };
 use crate::engine::model::digits::Decimal;
 use crate::engine::model::{
-    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Gone, Kind,
-    MachineNo, Money, Mono, Order, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, MachineNo,
+    MissingEntries, Money, Mono, Order, Serial, Stamp, UnitNo,
 };
 
-/// Records without a believed time that are compared: those of one card and amount share a hash,
-/// and anybody can send many.
+/// A 105 is compared with at most this many remembered 105s without a believed time: those of one
+/// card and amount share a hash, and anybody can send many.
 const TIMELESS_LOOKED_AT_MAX: usize = 64;
 
-/// An account: what it holds by the ledger, and what the table says it opens with.
+/// An account: its figures by the ledger, and its opening figures by the card table.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "facts, each of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Account {
     /// Its name.
     pub id: AccountId,
@@ -58,63 +58,63 @@ pub struct Account {
     pub subsidy: Balance,
     /// The sum of its entries' uses.
     pub uses: i32,
-    /// What the table's rows state for it. A figure counts unless it is held back.
+    /// The opening figures that the table's rows state. A figure counts unless it is held back.
     stated_balance: Balance,
     stated_uses: i32,
-    /// Whether only rows state the balance whose cards the ledger has on other accounts: it counts
-    /// only for a card whose number is given to another holder.
+    /// Whether the ledger has the cards of all rows that state the balance on other accounts. The
+    /// balance then counts only for a card whose number is given to another holder.
     is_balance_held_back: bool,
-    /// The same of the uses.
+    /// As `is_balance_held_back`, for the uses.
     are_uses_held_back: bool,
     is_opened: bool,
-    /// Whether the ledger says anything of it that lasts.
+    /// Whether an entry changed the account for good ([`Entry::is_lasting`]).
     has_moved: bool,
-    /// Whether the table puts a card on it that the ledger does not put elsewhere.
+    /// Whether the table puts a card on it that the ledger does not have on another account.
     in_table: bool,
-    /// Where all that it held went, and when: its name was changed, or its card has another account
-    /// since. Then the name is free.
-    gone_to: Option<GoneTo>,
-    /// Whether nobody used the name again since.
+    /// The account to which all its figures moved, and the entry that moved them: the account was
+    /// renamed, or its card was put on another account. Then the name is free.
+    moved_to: Option<MovedTo>,
+    /// Whether the name is still unused since then.
     is_free: bool,
-    /// The last time before `gone_to` that all that it held went elsewhere.
-    gone_before: EntrySeq,
+    /// The entry that moved all its figures away before `moved_to`; 0 if there is none.
+    moved_before: EntrySeq,
 }
 
-/// Where a purse went.
+/// The account to which all figures of another one moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct GoneTo {
+struct MovedTo {
     account: u32,
-    /// Never 0, so that `None` takes no room in the big table.
+    /// Never 0, so that an `Option` of this takes no more room in the accounts' table.
     seq: NonZeroU64,
 }
 
-impl GoneTo {
-    /// `None` for an entry that no ledger has.
+impl MovedTo {
+    /// `None` if `seq` is 0, which no entry has.
     fn new(account: u32, seq: EntrySeq) -> Option<Self> {
         NonZeroU64::new(seq.0).map(|seq| Self { account, seq })
     }
 
-    /// The entry that took it there.
+    /// The entry that moved them.
     fn seq(self) -> EntrySeq {
         EntrySeq(self.seq.get())
     }
 }
 
 impl Account {
-    /// The figures that an `open` entry is still to add: the table's, until the account is opened.
+    /// The figures that an `open` entry will add: the table's, until the account is opened.
     pub fn unopened(&self) -> Option<(Balance, i32)> {
         (self.in_table && !self.is_opened).then_some(self.opening())
     }
 
-    /// What the table says that it opens with.
+    /// The table's opening figures that count.
     fn opening(&self) -> (Balance, i32) {
         let balance = if self.is_balance_held_back { Balance::ZERO } else { self.stated_balance };
         (balance, if self.are_uses_held_back { 0 } else { self.stated_uses })
     }
 
-    /// Takes what a row of the table states; `is_elsewhere`: the ledger has its card on another
-    /// account. Rows that share an account state the same figures, or leave them to another;
-    /// `cards` saw to that.
+    /// Adds the opening figures of a row of the table; `is_elsewhere`: the ledger has the row's
+    /// card on another account. Rows that share an account state equal figures or none:
+    /// `files::cards` checked that.
     fn take_stated(&mut self, balance: Option<Balance>, uses: Option<i32>, is_elsewhere: bool) {
         if let Some(balance) = balance.filter(|balance| *balance != Balance::ZERO) {
             self.is_balance_held_back =
@@ -127,29 +127,31 @@ impl Account {
         }
     }
 
-    /// Whether the ledger says anything of it that lasts.
+    /// Whether an entry changed the account for good ([`Entry::is_lasting`]).
     pub(crate) fn has_moved(&self) -> bool {
         self.has_moved
     }
 
-    /// Whether the table's figures were entered, or count no more.
+    /// Whether the table's figures were entered, or no longer count.
     pub(crate) fn is_opened(&self) -> bool {
         self.is_opened
     }
 
-    /// Whether it is somebody's by the ledger: money moved, and the name was not given up since.
-    pub fn is_somebodys(&self) -> bool {
+    /// Whether somebody uses the account by the ledger: an entry changed it, and its name is not
+    /// free.
+    pub fn is_in_use(&self) -> bool {
         self.has_moved && !self.is_free
     }
 
-    /// What the holder has, opened or not.
+    /// Balance and uses as the holder sees them: the ledger's, plus opening figures that are not
+    /// entered yet.
     pub fn figures(&self) -> Figures {
         let (balance, uses) = self.unopened().unwrap_or_default();
         Figures { balance: self.balance + balance, uses: self.uses.saturating_add(uses) }
     }
 }
 
-/// What a display shows of an account.
+/// An account's balance and uses, as a display shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Yuan.
@@ -159,9 +161,9 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// What the answer that an entry stands for says of the account: `left=`, where its sum in the
-    /// ledger is not what the holder has, else the figures after the entry.
-    fn told_by(entry: &Entry) -> Option<Self> {
+    /// The figures in the answer that an entry led to: `left=` if the entry has it, because opening
+    /// figures were not entered yet; else the figures after the entry.
+    fn in_answer(entry: &Entry) -> Option<Self> {
         let left = entry.detail.get("left").and_then(|left| left.0.split_once('/'));
         let left = left.and_then(|(balance, uses)| {
             Some(Self { balance: Balance::parse(balance.as_bytes())?, uses: uses.parse().ok()? })
@@ -179,17 +181,17 @@ pub struct Doubt {
     serial: Option<Serial>,
     card: u64,
     asked: Money,
-    /// When the terminal says it was, if that is believed.
+    /// The sale's time by the terminal, if it is believed.
     pub at: Option<Civil>,
-    /// When it was heard last: the sale, or the newest `repeat` of it.
+    /// When it was last received: the sale, or its newest `repeat`.
     pub tried: Moment,
-    /// When the terminal says that was, if it is believed.
+    /// The time of `tried` by the terminal, if it is believed.
     pub tried_at: Option<Civil>,
-    /// Paid by code: whose answer never came may swipe the card, but no record of a card's sale
-    /// says this very second.
+    /// Paid by code. If the answer did not arrive, the holder may swipe the card instead; a 105 of
+    /// a card's sale never has the same second.
     is_scan: bool,
     is_settled: bool,
-    /// Whether a 105 was taken for it: another one is another sale.
+    /// Whether a 105 was matched with it: a second 105 is another sale.
     is_taken: bool,
 }
 
@@ -213,26 +215,28 @@ impl Row for Doubt {
     }
 }
 
-/// A 105's identity (design.md, section 8): device, record address, card, amount, kind and raw
+/// Identifies a 105 (design.md, section 8): device, record address, card, amount, kind and raw
 /// time, without seq.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfflineId {
     /// The terminal's number.
     pub machine: u64,
-    /// Its serial, if it sends one.
+    /// The terminal's serial, if it sends one.
     pub serial: Option<Serial>,
     card: u64,
-    /// Zero in count mode, and where the amount could not be read.
+    /// Zero in count mode, and if the amount could not be read.
     asked: Money,
     when: u64,
-    /// Whether the device's time was believed: then the record is the same however late it comes.
+    /// Whether the device's time was believed. Then an equal record is the same one, however late
+    /// it comes.
     is_believed: bool,
-    /// Record address, amount, kind and what could not be read, as texts.
+    /// A hash of the texts of record address, amount, kind and unreadable fields.
     rest: u64,
 }
 
 impl OfflineId {
-    /// The identity of a 105, from the entry that it leads to: live and in replay the same.
+    /// The identity of a 105, from the entry that it leads to, so that it is the same live and in a
+    /// replay.
     pub fn of(entry: &Entry) -> Self {
         let word = |key| entry.detail.get(key).map_or(0, |value| fnv1a(value.0.as_bytes()));
         let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
@@ -254,20 +258,20 @@ impl OfflineId {
 }
 
 impl OfflineId {
-    /// What the same sale by 103 has in common with it.
+    /// The fields that the same sale as a 103 has too.
     fn key(&self) -> (u64, u64, Money, u64) {
         (self.machine, self.card, self.asked, self.when)
     }
 }
 
-/// The amount of a 105, whatever was done with it: one that is listed today may be matched
-/// tomorrow, when `offline_max` is another.
+/// The amount of a 105, booked or not. A record that was entered without effect today may be
+/// matched tomorrow, after `offline_max` changed.
 fn amount_of_record(entry: &Entry) -> Option<Money> {
     let claimed = || Money::parse(entry.detail.get("claimed")?.0.as_bytes());
     entry.detail.asked().or_else(claimed)
 }
 
-/// What a 105 asks to be booked in money: nothing in count mode.
+/// The money that a 105 asks to book: zero in count mode.
 fn basis_amount(entry: &Entry) -> Money {
     let is_count = entry.detail.get("mode").is_some_and(|mode| mode.0 != "0");
     if is_count { Money::ZERO } else { amount_of_record(entry).unwrap_or_default() }
@@ -278,20 +282,20 @@ struct Offline {
     seq: EntrySeq,
     id: OfflineId,
     at: Moment,
-    /// Whether it was booked (or matched): an entry without effect is no sale that a 103 could be.
+    /// Whether it was booked or matched. No 103 can be the sale of an entry without effect.
     is_sale: bool,
-    /// Whether it took a sale, or a sale it: one record takes one sale. Of an entry without effect:
+    /// Whether it is matched with a sale: one record matches one sale. For an entry without effect:
     /// whether an operator settled it.
     is_taken: bool,
 }
 
-/// What is known of a 105 that comes.
+/// A remembered 105 that equals a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// It was entered here, and is the same record.
-    Entered(EntrySeq),
-    /// It may be the record of this entry once more, or another sale: nothing but their looks says
-    /// so.
+pub enum RecordMatch {
+    /// The new one is the record of this entry.
+    Same(EntrySeq),
+    /// The new one is either the record of this entry or another sale; its fields cannot tell
+    /// which.
     Maybe(EntrySeq),
 }
 
@@ -348,30 +352,30 @@ impl Row for Pass {
     }
 }
 
-/// An entry that the ones before it contradict: the ledger is damaged, or was edited.
+/// An entry that contradicts those before it: the ledger is damaged, or was edited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// The entry's number does not follow.
+    /// The entry's number is not the next one.
     Seq {
-        /// The number that would.
+        /// The next number.
         expected: EntrySeq,
     },
-    /// The account's balance does not follow.
+    /// The account's balance is not the sum of its entries' amounts.
     Balance {
-        /// What its entries add up to.
+        /// The sum of its entries.
         expected: Balance,
     },
-    /// The account's subsidy does not follow.
+    /// The account's subsidy is not the sum of its entries' subsidies.
     Subsidy {
-        /// What its entries add up to.
+        /// The sum of its entries.
         expected: Balance,
     },
-    /// The account's uses do not follow.
+    /// The account's uses are not the sum of its entries' uses.
     Uses {
-        /// What its entries add up to.
+        /// The sum of its entries.
         expected: i32,
     },
-    /// More accounts or cards moved than [`ACCOUNTS_MAX`].
+    /// The ledger's entries have more than [`ACCOUNTS_MAX`] accounts or cards.
     Full,
 }
 
@@ -389,14 +393,15 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Everything that the ledger's entries add up to.
+/// The state that the ledger's entries add up to.
 pub struct Book {
     head: EntrySeq,
     newest: Option<Stamp>,
     newest_ok: Option<Stamp>,
     clock_floor: Option<Stamp>,
-    /// What an older copy lacks, by the `start` that found it, until a person has seen that.
-    rolled_back: Option<(Gone, EntrySeq)>,
+    /// The entries that an older copy lacks, and the `start` that found it, until a person has
+    /// acknowledged it.
+    rolled_back: Option<(MissingEntries, EntrySeq)>,
     accounts: heapless::Vec<Account, ACCOUNTS_MAX>,
     by_account: Index<{ 2 * ACCOUNTS_MAX }>,
     cards: heapless::Vec<CardState, CARDS_MAX>,
@@ -409,14 +414,15 @@ pub struct Book {
     periods: PeriodNames,
     orders: Orders,
     reissues: History<Reissue, { 2 * REISSUES_KEPT_MIN }, { 4 * REISSUES_KEPT_MIN }>,
-    /// The last entry, if it is the first of two: what an account held left it, and has not come to
-    /// the other yet. At most one; not an `Option`, whose `None` is not all zero bits, so that a
-    /// `static` of the book would stand in the program whole.
+    /// The last entry, if it is the first of two: it took the figures out of an account, and the
+    /// second, which adds them to another, is still missing. At most one. An `Option` would do, but
+    /// its `None` is not all zero bits, so a `static` book would take its whole size in the
+    /// program's file.
     halfway: heapless::Vec<Entry, 1>,
 }
 
 impl Book {
-    /// Before the first entry.
+    /// The state before the first entry.
     pub const fn new() -> Self {
         Self {
             head: EntrySeq(0),
@@ -440,14 +446,15 @@ impl Book {
         }
     }
 
-    /// Back to before the first entry. What the configuration and the table say stays: who is
-    /// registered, the accounts' opening figures, and the rows that cards point at.
+    /// Returns to the state before the first entry, but keeps what configuration and table say:
+    /// registered devices, the accounts' opening figures, and the account rows to which the table's
+    /// cards refer.
     pub fn rewind(&mut self) {
         if self.accounts.iter().any(|account| account.in_table) {
             for account in &mut self.accounts {
                 (account.balance, account.subsidy, account.uses) = (Balance::ZERO, Balance::ZERO, 0);
                 (account.is_opened, account.has_moved, account.is_free) = (false, false, false);
-                (account.gone_to, account.gone_before) = (None, EntrySeq(0));
+                (account.moved_to, account.moved_before) = (None, EntrySeq(0));
             }
         } else {
             self.accounts.clear();
@@ -463,7 +470,7 @@ impl Book {
         self.forget_entries();
     }
 
-    /// Forgets everything: before a replay.
+    /// Forgets everything, before a replay.
     pub fn clear(&mut self) {
         self.accounts.clear();
         self.by_account.clear();
@@ -472,8 +479,8 @@ impl Book {
         self.forget_entries();
     }
 
-    /// Forgets what entries alone tell: all but accounts and devices, of which the table and the
-    /// configuration tell too.
+    /// Forgets all that comes from entries only: everything but accounts and devices, which also
+    /// come from the table and the configuration.
     fn forget_entries(&mut self) {
         self.head = EntrySeq(0);
         self.newest = None;
@@ -493,10 +500,10 @@ impl Book {
 
     // ---------------------------------------------------------------- the only writer
 
-    /// Applies the next entry. `mono` is the time of a live entry, `None` in a replay.
+    /// Applies the next entry. `mono` is the time of a live entry; `None` in a replay.
     ///
     /// # Errors
-    /// If the entry contradicts those before it; the book is then of no use and must be cleared.
+    /// If the entry contradicts those before it. The book is then invalid and must be cleared.
     pub fn apply(&mut self, entry: &Entry, mono: Option<Mono>) -> Result<(), Mismatch> {
         if entry.seq != self.head.next() {
             return Err(Mismatch::Seq { expected: self.head.next() });
@@ -507,9 +514,9 @@ impl Book {
         let account = self.apply_figures(entry)?;
         self.apply_card(entry, account)?;
         self.apply_account(entry, account);
-        // Before a sale is among its doubts: a device that comes back counts those there are. What
-        // only tells of a device that is not remembered makes none of those forgotten that must not
-        // be.
+        // This comes before the sale is added to the doubts, because a device that is remembered
+        // again counts its doubts. Only a sale may make the book forget a device that must not be
+        // forgotten.
         let is_kept = matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan);
         let remembered = entry.machine.filter(|machine| is_kept || self.has_place_for(*machine));
         let device = remembered.map(|machine| self.find_or_add_memory(machine));
@@ -524,8 +531,7 @@ impl Book {
     }
 
     fn apply_clock(&mut self, entry: &Entry) {
-        // The clock was set, or is believed again: what was counted for later days is of no day
-        // that was.
+        // The clock was set, or is believed again: later days that were counted never were.
         let was_believed = self.newest == self.newest_ok;
         if entry.clock == ClockState::Ok && (entry.kind == Kind::Clock || !was_believed) {
             let today = entry.time.civil().date();
@@ -549,7 +555,7 @@ impl Book {
     fn apply_rolled_back(&mut self, entry: &Entry) {
         match entry.kind {
             Kind::Start => {
-                let gone = entry.detail.get("rolled_back").and_then(|gone| Gone::parse(gone.0));
+                let gone = entry.detail.get("rolled_back").and_then(|gone| MissingEntries::parse(gone.0));
                 self.rolled_back = gone.map(|gone| (gone, entry.seq)).or(self.rolled_back);
             }
             Kind::Acknowledge => self.rolled_back = None,
@@ -560,8 +566,8 @@ impl Book {
     fn apply_figures(&mut self, entry: &Entry) -> Result<Option<u32>, Mismatch> {
         let Some(id) = &entry.account else { return Ok(None) };
         let known = self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == *id);
-        // Also an opening with nothing, or a sale of nothing: what they say must not hang on a row
-        // that only the table made.
+        // Also true for an opening or a sale of zero: its effect must not depend on a row that only
+        // the table made.
         let is_lasting = entry.is_lasting();
         let row = match known {
             Some(row) => row,
@@ -613,14 +619,13 @@ impl Book {
                     self.count_doubts();
                 }
             }
-            // A void in part leaves the sale standing, and with it the doubt: the terminal may
-            // still send it as a 105.
+            // A partial void leaves the sale in doubt: the terminal may still send it as a 105.
             Kind::Void if entry.is_partial() => (),
             Kind::Repeat => {
                 let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
                 (doubt.tried, doubt.tried_at) = (at, entry.believed_at());
             }
-            // A record of a sale that was voided as a whole.
+            // A 105 of a sale that was voided in full.
             Kind::Offline => {
                 let Some(doubt) = entry.about.and_then(|about| self.doubts.entry_mut(about)) else { return };
                 doubt.is_taken = true;
@@ -640,7 +645,7 @@ impl Book {
         }
     }
 
-    /// Counts each device's sales in doubt anew: the history forgot some.
+    /// Recounts each device's sales in doubt after the history forgot some.
     fn count_doubts(&mut self) {
         for memory in &mut self.memories {
             memory.doubts = 0;
@@ -655,7 +660,7 @@ impl Book {
         }
     }
 
-    /// Stored sales, and what settles them.
+    /// Adds stored sales, and marks those that an entry matches or settles.
     fn apply_records(&mut self, entry: &Entry, at: Moment) {
         match entry.kind {
             _ if entry.is_of_record() => {
@@ -665,7 +670,8 @@ impl Book {
             }
             Kind::Matched | Kind::Adjust => {
                 if let Some(offline) = entry.about.and_then(|about| self.offline.entry_mut(about)) {
-                    // A sale takes a record that was booked, an operator settles one that was not.
+                    // A sale is matched with a booked record; an operator settles one that was not
+                    // booked.
                     offline.is_taken |= offline.is_sale == (entry.kind == Kind::Matched);
                 }
             }
@@ -694,32 +700,32 @@ impl Book {
                 }
             }
             Kind::Boot => {
-                // Settled, and by nothing else than a 109.
+                // Settled by a 109, and by nothing else.
                 let is_confirmed = |doubt: &Doubt| doubt.is_settled && !doubt.is_taken;
-                memory.begin_anew(at, |sale| {
+                memory.forget_confirmed(at, |sale| {
                     let is_voided = self.orders.voided(sale).is_some_and(|voided| voided.is_whole);
                     !is_voided && self.doubts.entry(sale).is_some_and(is_confirmed)
                 });
             }
-            _ if entry.is_of_record() => memory.take(entry.about.unwrap_or(entry.seq)),
+            _ if entry.is_of_record() => memory.mark_matched(entry.about.unwrap_or(entry.seq)),
             _ => (),
         }
     }
 
-    /// Takes the table's accounts and opening figures. Accounts that neither moved nor stand in the
-    /// table go. Gives the accounts whose new figures are ignored: they are opened, and the ledger
-    /// is the truth (design.md, section 5).
+    /// Installs the table's accounts and opening figures, and removes accounts that neither the
+    /// ledger nor the table has. Returns the accounts whose new figures are ignored: they are
+    /// opened, so the ledger's figures count (design.md, section 5).
     ///
     /// # Errors
-    /// The number of accounts that would be needed, if they do not fit; nothing has changed then.
+    /// The number of accounts needed, if they do not fit. Nothing has changed then.
     pub fn install(&mut self, table: &mut CardTable, records: &[CardRecord]) -> Result<Vec<AccountId>, usize> {
         let opened = self.accounts.iter().filter(|account| account.has_moved).count();
         let mut names: Vec<&str> = records.iter().map(|record| record.account.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         let is_new = |name: &&&str| !self.account_row(name).is_some_and(|row| self.accounts[row as usize].has_moved);
-        // A purse that the last stop left on its way needs its other account, or a start could not
-        // let it arrive.
+        // If the last process stopped between the two entries of a move, the second account needs a
+        // place too: a start writes its entry.
         let halfway = self.halfway().and_then(|first| account_in(first, "to"));
         let is_on_its_way =
             halfway.is_some_and(|to| is_new(&&to.as_str()) && names.binary_search(&to.as_str()).is_err());
@@ -737,8 +743,8 @@ impl Book {
         }
         table.install(records, |record| {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
-            // Which account a card is on is opening data too: once it moved money the ledger says
-            // it, and its row opens no other.
+            // The account of a card is opening data too: once the card moved money, the ledger
+            // determines its account, and its row opens no other.
             let is_elsewhere = self.account_of_card(record.card).is_some_and(|own| own != row);
             let account = &mut self.accounts[row as usize];
             account.in_table |= !is_elsewhere;
@@ -755,7 +761,7 @@ impl Book {
     }
 
     fn forget_unmoved_accounts(&mut self) {
-        // Rows change their places, and cards point at rows.
+        // Rows move, so the row numbers that other tables hold change.
         let mut places: Vec<Option<u32>> = Vec::with_capacity(self.accounts.len());
         let mut kept = 0;
         for account in &self.accounts {
@@ -766,8 +772,8 @@ impl Book {
             card.account = card.account.and_then(|row| places[row as usize]);
         }
         for account in &mut self.accounts {
-            account.gone_to =
-                account.gone_to.and_then(|gone| Some(GoneTo { account: places[gone.account as usize]?, ..gone }));
+            account.moved_to =
+                account.moved_to.and_then(|gone| Some(MovedTo { account: places[gone.account as usize]?, ..gone }));
         }
         for reissue in self.reissues.rows_mut() {
             reissue.account = reissue.account.and_then(|row| places[row as usize]);
@@ -777,7 +783,7 @@ impl Book {
         self.by_account.fill(accounts.len(), |row| hash_bytes(accounts[row as usize].id.as_bytes()));
     }
 
-    /// Keeps registered devices' memories from giving way, whatever was idle longest.
+    /// Pins these machines, so that no other device takes their memory, and unpins all others.
     pub fn pin(&mut self, machines: &(impl Iterator<Item = MachineNo> + Clone)) {
         for machine in machines.clone() {
             if let Some(row) = self.memories_row(machine.value()) {
@@ -815,9 +821,9 @@ impl Book {
         self.clock_floor
     }
 
-    /// What an older copy of the ledger lacks, and the `start` that says so, until a person has
-    /// seen that.
-    pub fn rolled_back(&self) -> Option<(Gone, EntrySeq)> {
+    /// The entries that an older copy of the ledger lacks, and the `start` that found it, until a
+    /// person has acknowledged it.
+    pub fn rolled_back(&self) -> Option<(MissingEntries, EntrySeq)> {
         self.rolled_back
     }
 
@@ -831,7 +837,7 @@ impl Book {
         &self.accounts
     }
 
-    /// How many accounts the ledger says anything of: a snapshot has them.
+    /// The number of accounts that an entry changed, which is the number in a snapshot.
     pub(crate) fn moved_accounts(&self) -> usize {
         self.accounts.iter().filter(|account| account.has_moved).count()
     }
@@ -841,28 +847,28 @@ impl Book {
         self.by_account.find(hash_bytes(id.as_bytes()), |row| self.accounts[row as usize].id == id)
     }
 
-    /// What the name of an order was used for, if it is remembered.
+    /// The earlier order with the same name, if it is remembered.
     pub(crate) fn used_name(&self, order: &Order) -> Option<&UsedName> {
         self.orders.used(order)
     }
 
-    /// Whether orders of the same file may be forgotten: of one that is not remembered nobody knows
-    /// whether it was done.
+    /// Whether orders of the same file may be forgotten. Then nobody knows whether one that is not
+    /// remembered was done.
     pub(crate) fn has_forgotten_names(&self, order: &Order) -> bool {
         self.orders.has_forgotten(order)
     }
 
-    /// What was voided of a sale; `None` if it is so old that this may be forgotten.
+    /// The sum of a sale's voids; `None` if the sale is so old that voids may be forgotten.
     pub fn voided(&self, sale: EntrySeq) -> Option<Voided> {
         self.orders.voided(sale)
     }
 
-    /// The frame's first answer, if it is remembered.
-    pub fn seen(&self, machine: MachineNo, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+    /// The answer to an equal frame, if it is remembered.
+    pub fn answered(&self, machine: MachineNo, serial: Option<&Serial>, id: &FrameId) -> Option<&AnsweredFrame> {
         self.memory(machine)?.find(serial, id)
     }
 
-    /// The serials that the device's last frames carried, the newest first.
+    /// The serials in the device's last frames, newest first.
     pub fn serials(&self, machine: MachineNo) -> impl Iterator<Item = &Serial> {
         self.memory(machine).into_iter().flat_map(Memory::serials)
     }
@@ -872,18 +878,17 @@ impl Book {
         self.memory(machine).is_some_and(|memory| memory.frames().next().is_some())
     }
 
-    /// Whether the device is remembered, or finds a place for that: a registered one gives way to
-    /// none, and one with a sale in doubt would be charged again.
+    /// Whether the device is remembered or there is a place for it. A registered device keeps its
+    /// place, and so does one with a sale in doubt: forgetting it could charge that sale again.
     pub(crate) fn has_place_for(&self, machine: MachineNo) -> bool {
         let may_give_way = |memory: &Memory| !memory.is_pinned && memory.doubts == 0;
         let is_remembered = self.memories_row(machine.value()).is_some();
         is_remembered || !self.memories.is_full() || self.memories.iter().any(may_give_way)
     }
 
-    /// Whether one of the device's last frames that were answered was about this card or command
-    /// number.
+    /// Whether one of the device's last answered frames was about this card or command number.
     pub(crate) fn has_answered(&self, machine: MachineNo, subject: &[u8]) -> bool {
-        self.memory(machine).is_some_and(|memory| memory.frames().any(|seen| seen.id.is_about(subject)))
+        self.memory(machine).is_some_and(|memory| memory.frames().any(|answered| answered.id.is_about(subject)))
     }
 
     /// Whether one of the device's last ten approvals was confirmed by 109.
@@ -901,17 +906,17 @@ impl Book {
         self.memory(machine).is_some_and(|memory| memory.is_confirmed(approval))
     }
 
-    /// Whether an approved sale still waits for the device's word.
+    /// Whether an approved sale is still in doubt.
     pub fn is_in_doubt(&self, sale: EntrySeq) -> bool {
         self.doubts.entry(sale).is_some_and(|doubt| !doubt.is_settled)
     }
 
-    /// The card that paid a sale, as long as that is among those that were in doubt once.
+    /// The card that paid a sale, if the sale is among the remembered doubts, settled or not.
     pub(crate) fn payer(&self, sale: EntrySeq) -> Option<CardNo> {
         self.doubts.entry(sale).map(|doubt| CardNo::from_value(doubt.card))
     }
 
-    /// Sales in doubt.
+    /// The number of sales in doubt.
     pub fn doubts(&self) -> usize {
         self.doubts.rows().filter(|doubt| !doubt.is_settled).count()
     }
@@ -921,7 +926,8 @@ impl Book {
         self.memory(machine).is_some_and(|memory| memory.doubts > 0)
     }
 
-    /// When the device's sales in doubt were tried last. It looks at all doubts: for what is rare.
+    /// When each of the device's sales in doubt was last tried. It scans all doubts, so only rare
+    /// events use it.
     pub(crate) fn doubts_tried(&self, machine: MachineNo) -> impl Iterator<Item = &Moment> {
         let is_own = move |doubt: &&Doubt| !doubt.is_settled && doubt.machine == machine.value();
         self.doubts.rows().filter(is_own).map(|doubt| &doubt.tried)
@@ -932,14 +938,14 @@ impl Book {
         self.memory(machine).map_or(0, |memory| memory.doubts)
     }
 
-    /// The sales of a card that are in doubt, and what they asked for (zero in count mode), the
-    /// oldest first. It looks at all doubts: for a person who asks.
+    /// The card's sales in doubt and their amounts (zero in count mode), oldest first. It scans all
+    /// doubts, so only answers to people use it.
     pub(crate) fn doubts_by(&self, card: CardNo) -> impl Iterator<Item = (EntrySeq, Money)> {
         let own = self.doubts.rows().filter(move |doubt| !doubt.is_settled && doubt.card == card.value());
         own.map(|doubt| (doubt.seq, doubt.asked))
     }
 
-    /// The device's sales in doubt by this card and amount, newest first; also what its code paid.
+    /// The device's sales in doubt of this card and amount, newest first; also those paid by code.
     pub(crate) fn doubts_of<'a>(
         &'a self,
         machine: MachineNo,
@@ -951,13 +957,13 @@ impl Book {
         of_sale.filter(move |doubt| !doubt.is_settled && same_device(doubt.serial.as_ref(), serial))
     }
 
-    /// Whether a sale was voided as a whole, as far as that is remembered.
+    /// Whether a sale was voided in full, if that is remembered.
     pub fn is_voided(&self, sale: EntrySeq) -> bool {
         self.voided(sale).is_some_and(|voided| voided.is_whole)
     }
 
-    /// The approved 103 or 104 of this card, amount and time that no 105 was taken for yet, as far
-    /// as it is remembered: in the device's last frames or among the sales that were in doubt once.
+    /// The approved 103 or 104 of this card, amount and time that no 105 is matched with yet, if it
+    /// is remembered: among the doubts, settled or not, or in the device's last frames.
     pub(crate) fn sale_at(
         &self,
         machine: MachineNo,
@@ -966,17 +972,17 @@ impl Book {
         asked: Money,
         at: Civil,
     ) -> Option<EntrySeq> {
-        // Settled or not: the 109 may have been meant for another command.
+        // Also settled ones: the 109 may have confirmed another command.
         let sales = self.doubts.find((machine.value(), card.value(), asked));
         let mut own = sales.filter(|sale| !sale.is_scan && !sale.is_taken && same_device(sale.serial.as_ref(), serial));
         let kept = own.find(|sale| sale.at == Some(at)).map(|sale| sale.seq);
         kept.or_else(|| self.memory(machine)?.sale_at(serial, card, asked, at))
     }
 
-    /// What is known of a 105: of one whose time was believed that is certain. An equal one without
-    /// a believed time is the same record as long as `is_recent` says of the newest of them; later
-    /// its slot may have been used again.
-    pub fn offline(&self, id: &OfflineId, is_recent: impl Fn(&Moment) -> bool) -> Option<Known> {
+    /// The remembered 105 that equals this one. With a believed time it is certainly the same
+    /// record. Without one it is the same record while `is_recent` holds for the newest equal one;
+    /// later the terminal may have used the slot again.
+    pub fn offline(&self, id: &OfflineId, is_recent: impl Fn(&Moment) -> bool) -> Option<RecordMatch> {
         let is_same = |offline: &&Offline| {
             offline.id.rest == id.rest && same_device(offline.id.serial.as_ref(), id.serial.as_ref())
         };
@@ -988,14 +994,14 @@ impl Book {
         let mut equal = self.offline.find(id.key()).take_while(is_looked_at).filter(is_same);
         let newest = equal.next()?;
         if newest.id.is_believed || is_recent(&newest.at) {
-            return Some(Known::Entered(newest.seq));
+            return Some(RecordMatch::Same(newest.seq));
         }
-        // Of those entered without effect since, the sale that all of them may be.
+        // Entries without effect may repeat the last one that was booked.
         let booked = core::iter::once(newest).chain(equal).find(|offline| offline.is_sale);
-        Some(Known::Maybe(booked.unwrap_or(newest).seq))
+        Some(RecordMatch::Maybe(booked.unwrap_or(newest).seq))
     }
 
-    /// The offline sale of this card, amount and believed time that no sale was taken for: a 103
+    /// The offline sale of this card, amount and believed time that is not matched yet, for a 103
     /// that comes after its own 105.
     pub(crate) fn offline_at(
         &self,
@@ -1011,8 +1017,7 @@ impl Book {
         sales.find(|offline| same_device(offline.id.serial.as_ref(), serial)).map(|offline| offline.seq)
     }
 
-    /// Whether an operator settled what was entered of a 105 without effect, as far as that is
-    /// remembered.
+    /// Whether an operator settled a 105 that was entered without effect, if that is remembered.
     pub(crate) fn is_claim_settled(&self, claim: EntrySeq) -> bool {
         self.offline.entry(claim).is_some_and(|offline| !offline.is_sale && offline.is_taken)
     }
@@ -1042,9 +1047,9 @@ impl Book {
             is_opened: false,
             has_moved: false,
             in_table: false,
-            gone_to: None,
+            moved_to: None,
             is_free: false,
-            gone_before: EntrySeq(0),
+            moved_before: EntrySeq(0),
         };
         self.accounts.push(account).ok()?;
         let accounts = &self.accounts;
@@ -1061,8 +1066,8 @@ impl Book {
         Some(row as usize)
     }
 
-    /// The device's row; when all are taken, that of the device idle longest, save registered ones
-    /// and those in doubt.
+    /// The device's row. If all rows are taken, it replaces the device that was idle longest,
+    /// registered devices and those with a sale in doubt last.
     fn find_or_add_memory(&mut self, machine: MachineNo) -> usize {
         self.find_or_add_memory_of(machine.value())
     }
@@ -1072,7 +1077,7 @@ impl Book {
             return row;
         }
         let row = self.memories.len();
-        // A device that gave way once may have left sales in doubt.
+        // The device may have been forgotten before and have sales in doubt.
         let own = self.doubts.rows().filter(|doubt| !doubt.is_settled && doubt.machine == machine);
         let doubts = u32::try_from(own.count()).expect("as many as the history holds");
         let mut memory = Memory::new(machine);
@@ -1082,8 +1087,8 @@ impl Book {
             self.by_machine.insert(hash_number(machine), number, |row| hash_number(memories[row as usize].machine));
             return row;
         };
-        // Where every device is registered or in doubt, one gives way all the same: to a registered
-        // one, or to a sale that is in the ledger since the configuration was another.
+        // If every device is registered or in doubt, one is replaced all the same: by a registered
+        // one, or by one whose sale is in the ledger since an earlier configuration.
         let idle_longest = (0..self.memories.len()).min_by_key(|row| {
             let memory = &self.memories[*row];
             (memory.is_pinned, memory.doubts > 0, memory.last)
@@ -1102,7 +1107,7 @@ impl Default for Book {
     }
 }
 
-/// What a sale's frame asked for: zero in count mode.
+/// The amount that a sale's frame asked for: zero in count mode.
 fn asked_amount(entry: &Entry) -> Money {
     let effect = || entry.amount.and_then(|amount| Money::from_fen(u32::try_from(-amount.fen()).ok()?));
     match entry.kind {
@@ -1112,10 +1117,10 @@ fn asked_amount(entry: &Entry) -> Money {
     }
 }
 
-/// Whether two frames under one machine number are of one device as far as serials tell: equal, or
-/// one has none. The ledger keeps no addresses, and a terminal's may change between a sale and its
-/// upload; a sale taken for another's is found in the ledger, a sale charged twice is not. Who may
-/// use a machine number is decided before.
+/// Whether two frames of one machine number may be of one device: their serials are equal, or one
+/// has none. The ledger keeps no addresses, and a terminal's address may change between a sale and
+/// its upload. When in doubt the answer is yes: a wrong match can be found in the ledger, a double
+/// charge cannot. `server::sources` decides before this which device may use a machine number.
 fn same_device(one: Option<&Serial>, other: Option<&Serial>) -> bool {
     one.is_none() || other.is_none() || one == other
 }

@@ -1,10 +1,12 @@
-//! What operators ordered, as far as it must be known again: names, and what was voided of which
-//! sale (design.md, sections 3, 7 and 8).
+//! Remembers operators' orders, so that a repeated order is recognized: their names, and the voids
+//! of each sale (design.md, sections 3, 7 and 8).
 //!
-//! What always holds: an order is known again by what its entry says, so a restart forgets none. A
-//! name stands for the same order only ([`Ask`] tells whether it is); under the name of a file of
-//! which an order may be forgotten, none that is not remembered is done; and of a sale that may
-//! have a void which is forgotten, nothing more is voided.
+//! *Invariants:*
+//! - An order is recognized by its entry's content, so a restart forgets none.
+//! - A used name belongs to one order: the same name with another content is refused
+//!   ([`ContentHash`]).
+//! - If orders of a file may be forgotten, no order of that file is done that is not remembered.
+//! - If voids of a sale may be forgotten, it is not voided again.
 
 use alloc::collections::BTreeMap;
 use core::fmt::Debug;
@@ -17,32 +19,32 @@ use crate::engine::index::{FNV1A, fnv1a, fnv1a_on, hash_bytes, hash_number};
 use crate::engine::limits::{FILES_KEPT_MIN, NAMES_KEPT_MIN, VOIDS_KEPT_MIN};
 use crate::engine::model::{AccountId, Act, CardNo, Entry, EntrySeq, Key, Kind, Mark, Order, UnitNo};
 
-/// What an order says, the same from the order and from its entry.
-struct Said {
-    /// The word of its command.
+/// An order's content, the same from the order and from its entry.
+struct Content {
+    /// The command's word.
     command: &'static str,
-    /// What it is about: a card, mostly.
+    /// What it is about: mostly a card.
     subject: u64,
     one: i64,
     other: i64,
 }
 
-/// The command of an adjustment that settles a stored sale: not that of one that moves money only.
+/// The command of an adjustment that settles a stored sale; others have `adjust`.
 const SETTLE: &str = "settle";
 
 fn is_reissue(entry: &Entry) -> bool {
     entry.detail.get("status").is_some_and(|status| status.is(REISSUED))
 }
 
-/// Stands for an amount that was left open.
+/// The amount of an order that names none.
 const OPEN: i64 = i64::MIN;
 
-impl Said {
+impl Content {
     fn new(command: &'static str, subject: u64, one: i64, other: i64) -> Self {
         Self { command, subject, one, other }
     }
 
-    /// By an order.
+    /// From an order.
     fn of(act: &Act) -> Self {
         match act {
             Act::Move { way, card, amount, uses } => {
@@ -65,7 +67,7 @@ impl Said {
         }
     }
 
-    /// By the order behind an entry; `None` if no order leads to such a one.
+    /// From an order's entry; `None` if no order leads to such an entry.
     fn of_entry(entry: &Entry) -> Option<Self> {
         let card = || entry.card.map_or(0, |card| card.value());
         let word = entry.kind.word();
@@ -89,7 +91,7 @@ impl Said {
                 let mark = Mark::ALL.iter().find(|mark| word.is(mark.word()))?;
                 Self::new(mark.word(), card(), 0, 0)
             }
-            // The first of two, or what came before them.
+            // The first of two `link` entries: the second one names the order.
             Kind::Link if entry.detail.get("to").is_some() => return None,
             Kind::Link if entry.detail.get("was").is_none() => {
                 let account = entry.account.map_or(0, |account| self::word(&account));
@@ -112,46 +114,47 @@ impl Said {
         })
     }
 
-    fn ask(&self) -> Ask {
+    fn hash(&self) -> ContentHash {
         let mut bytes = [0; 32];
         let parts = [fnv1a(self.command.as_bytes()).to_be_bytes(), self.subject.to_be_bytes()];
         let parts = parts.into_iter().chain([self.one.to_be_bytes(), self.other.to_be_bytes()]);
         for (place, part) in bytes.chunks_exact_mut(8).zip(parts) {
             place.copy_from_slice(&part);
         }
-        Ask(fnv1a(&bytes))
+        ContentHash(fnv1a(&bytes))
     }
 
-    /// The name of the file that a row for this stands in: a hash, as names are.
+    /// The name of the file that has this order as a row: a hash, as all names are.
     fn file(&self, purpose: impl Iterator<Item = u8>) -> u64 {
         let command = fnv1a_on(FNV1A, self.command.bytes().chain([0]));
         fnv1a_on(command, purpose.chain([0]))
     }
 
-    /// The name of such a row.
+    /// The name of the order as a row of that file.
     fn row(&self, file: u64, nth: u32) -> u64 {
         fnv1a_on(file, self.subject.to_be_bytes().into_iter().chain(nth.to_be_bytes()))
     }
 }
 
-/// The name of an order with a key of its own: no command is empty.
+/// The name of an order with a key of its own. The leading 0 keeps it apart from rows of files,
+/// whose commands are not empty.
 fn own(key: impl Iterator<Item = u8>) -> u64 {
     fnv1a_on(FNV1A, core::iter::once(0).chain(key))
 }
 
-/// What an order asks for, whoever gives it and why: a hash, the same from the order and from its
-/// entry.
+/// A hash of an order's content, the same from the order and from its entry. It leaves out who gave
+/// it and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask(u64);
+pub struct ContentHash(u64);
 
-impl Ask {
-    /// Of an order.
+impl ContentHash {
+    /// The hash of an order.
     pub fn of(act: &Act) -> Self {
-        Said::of(act).ask()
+        Content::of(act).hash()
     }
 }
 
-/// What an order to settle a stored sale is about.
+/// The subject of an order that settles a stored sale.
 fn claim_of(claim: EntrySeq, card: CardNo) -> u64 {
     claim.0.rotate_left(40) ^ card.value()
 }
@@ -160,33 +163,33 @@ fn word(text: &str) -> i64 {
     number(fnv1a(text.as_bytes()))
 }
 
-/// The same bits.
+/// The same bits as a signed number.
 fn number(value: u64) -> i64 {
     i64::from_be_bytes(value.to_be_bytes())
 }
 
-/// The card that a `link` entry's card follows.
+/// The card that a `link` entry's card replaces.
 pub(super) fn replaced_card(entry: &Entry) -> Option<CardNo> {
     CardNo::parse(entry.detail.get("was")?.0.as_bytes())
 }
 
-/// A name that was used. It is kept as a hash: of 65,536 names two share one once in ten thousand
-/// million times, and then the second order is refused, for it asks for something else.
+/// A name that was used, kept as a hash. The chance that any two of 65,536 names share a hash is
+/// one in ten thousand million. Then the second order is refused, because its content differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedName {
     /// The order's entry.
     pub seq: EntrySeq,
-    /// What it was used for.
-    pub ask: Ask,
-    /// What the account held then.
+    /// The order's content.
+    pub content: ContentHash,
+    /// The account's figures in its answer.
     pub figures: Option<Figures>,
-    /// The hash of the account that its entry names.
+    /// Hash of its entry's account.
     account: Option<u32>,
     name: u64,
 }
 
 impl UsedName {
-    /// Whether the figures may be of this account. The entry of a word on a card names none: it
+    /// Whether the figures may be this account's. The entry of a mark has no account, because it
     /// moves none.
     pub(crate) fn is_of(&self, account: &AccountId) -> bool {
         self.account.is_none_or(|hash| hash == hash_bytes(account.as_bytes()))
@@ -213,7 +216,7 @@ impl Row for UsedName {
     }
 }
 
-/// A file of which orders were done.
+/// A file from which an order was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct NamedFile {
     /// The entry of its first order.
@@ -269,16 +272,16 @@ impl Row for Void {
     }
 }
 
-/// What was voided of a sale.
+/// The sum of a sale's voids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Voided {
-    /// Given back so far.
+    /// Fen given back so far.
     pub fen: i64,
-    /// Whether nothing is left of the sale.
+    /// Whether the sale was voided in full.
     pub is_whole: bool,
 }
 
-/// Takes a line of a snapshot: its first word, and what writes the rest.
+/// Takes a line of a snapshot: its first word, and a function that writes the rest.
 type Out<'a, E> = dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E> + 'a;
 
 /// Names, files and voids.
@@ -288,7 +291,7 @@ pub(super) struct Orders {
     names_from: EntrySeq,
     files: History<NamedFile, { 2 * FILES_KEPT_MIN }, { 4 * FILES_KEPT_MIN }>,
     voids: History<Void, { 2 * VOIDS_KEPT_MIN }, { 4 * VOIDS_KEPT_MIN }>,
-    /// Voids before this entry may be forgotten, so sales before it are not voided.
+    /// Voids before this entry may be forgotten, so older sales cannot be voided.
     voids_from: EntrySeq,
 }
 
@@ -311,9 +314,9 @@ impl Orders {
         self.voids_from = EntrySeq(0);
     }
 
-    /// Takes note of an entry that an operator's order led to.
+    /// Remembers the order that led to an entry, if any.
     pub(super) fn apply(&mut self, entry: &Entry) {
-        let Some(said) = Said::of_entry(entry) else { return };
+        let Some(content) = Content::of_entry(entry) else { return };
         if let Some(sale) = entry.about.filter(|_| entry.kind == Kind::Void) {
             let fen = entry.amount.unwrap_or_default().fen();
             let has_forgotten = self.voids.push(Void { seq: entry.seq, sale, fen, is_whole: !entry.is_partial() });
@@ -323,44 +326,44 @@ impl Orders {
         }
         let name = match (entry.detail.get("for"), entry.detail.get("key")) {
             (Some(purpose), _) => {
-                let file = said.file(purpose.bytes());
+                let file = content.file(purpose.bytes());
                 if self.files.find(file).next().is_none() {
                     self.files.push(NamedFile { first: entry.seq, name: file });
                 }
                 let nth = entry.detail.get("nth").and_then(|nth| nth.0.parse().ok());
-                said.row(file, nth.unwrap_or(1))
+                content.row(file, nth.unwrap_or(1))
             }
             (None, Some(key)) => own(key.bytes()),
             (None, None) => return,
         };
         let account = entry.account.map(|account| hash_bytes(account.as_bytes()));
-        let figures = Figures::told_by(entry);
-        if self.names.push(UsedName { seq: entry.seq, ask: said.ask(), figures, account, name }) {
+        let figures = Figures::in_answer(entry);
+        if self.names.push(UsedName { seq: entry.seq, content: content.hash(), figures, account, name }) {
             self.names_from = self.names.rows().next().map_or(entry.seq, Row::seq);
         }
     }
 
-    /// What an order's name was used for, if it is remembered.
+    /// The earlier order with the same name, if it is remembered.
     pub(super) fn used(&self, order: &Order) -> Option<&UsedName> {
         let name = match &order.key {
             Key::Own(key) => own(key.bytes()),
             Key::For { name, nth } => {
-                let said = Said::of(&order.act);
-                said.row(said.file(name.bytes()), *nth)
+                let content = Content::of(&order.act);
+                content.row(content.file(name.bytes()), *nth)
             }
         };
         self.names.find(name).next()
     }
 
-    /// Whether an order of the same file may be forgotten: then nobody knows of one that is not
-    /// remembered whether it was done.
+    /// Whether orders of the same file may be forgotten. Then nobody knows whether one that is not
+    /// remembered was done.
     pub(super) fn has_forgotten(&self, order: &Order) -> bool {
         let Key::For { name, .. } = &order.key else { return false };
-        let file = self.files.find(Said::of(&order.act).file(name.bytes())).next();
+        let file = self.files.find(Content::of(&order.act).file(name.bytes())).next();
         file.is_some_and(|file| file.first < self.names_from)
     }
 
-    /// What was voided of a sale; `None` if that may be forgotten.
+    /// The sum of a sale's voids; `None` if some may be forgotten.
     pub(super) fn voided(&self, sale: EntrySeq) -> Option<Voided> {
         if sale < self.voids_from {
             return None;
@@ -382,7 +385,7 @@ impl Orders {
             out("name", &mut |line| {
                 column(line, used.seq);
                 column(line, format_args!("{:016x}", used.name));
-                column(line, format_args!("{:016x}", used.ask.0));
+                column(line, format_args!("{:016x}", used.content.0));
                 column_or_none(line, used.account);
                 column_or_none(line, used.figures.map(|figures| figures.balance));
                 column_or_none(line, used.figures.map(|figures| figures.uses));
@@ -413,11 +416,11 @@ impl Orders {
     }
 
     pub(super) fn restore_name(&mut self, fields: &mut Fields) -> Option<()> {
-        let (seq, name, ask) = (fields.seq()?, fields.hash()?, Ask(fields.hash()?));
+        let (seq, name, content) = (fields.seq()?, fields.hash()?, ContentHash(fields.hash()?));
         let account = fields.or_none(Fields::number)?;
         let (balance, uses) = (fields.or_none(Fields::balance)?, fields.or_none(Fields::number)?);
         let figures = balance.zip(uses).map(|(balance, uses)| Figures { balance, uses });
-        restore_row(&mut self.names, UsedName { seq, ask, figures, account, name })
+        restore_row(&mut self.names, UsedName { seq, content, figures, account, name })
     }
 
     pub(super) fn restore_file(&mut self, fields: &mut Fields) -> Option<()> {
@@ -450,7 +453,7 @@ impl Orders {
     }
 }
 
-/// What may be forgotten lies before this entry.
+/// Reads the entry before which rows may be forgotten.
 fn restore_from(from: &mut EntrySeq, fields: &mut Fields) -> Option<()> {
     let seq = fields.seq()?;
     if *from > EntrySeq(0) || seq == EntrySeq(0) {
@@ -493,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_known_again_by_its_entry_and_by_no_other() {
+    fn an_order_has_the_content_of_its_own_entry_only() {
         let card = CardNo::parse(b"8888888888").unwrap();
         let moved = |way, amount, uses| Act::Move { way, card, amount: Balance::from_fen(amount), uses };
         let acts = [
@@ -536,7 +539,7 @@ mod tests {
                     ..entry(1, Kind::Adjust, "")
                 },
                 Act::Void { sale, amount } => {
-                    // What is left of the sale, where no amount was asked for.
+                    // Without an amount an order voids all that is left.
                     let asked = amount.map_or(String::new(), |amount| format!("asked={amount}"));
                     let amount = Some(Balance::from_fen(550));
                     Entry { about: Some(*sale), amount, ..entry(1, Kind::Void, &asked) }
@@ -560,8 +563,8 @@ mod tests {
             .collect();
         for (place, act) in acts.iter().enumerate() {
             for (other, entry) in entries.iter().enumerate() {
-                let asked = Said::of_entry(entry).map(|said| said.ask());
-                assert_eq!(asked == Some(Ask::of(act)), place == other, "{act:?} {entry:?}");
+                let asked = Content::of_entry(entry).map(|content| content.hash());
+                assert_eq!(asked == Some(ContentHash::of(act)), place == other, "{act:?} {entry:?}");
             }
         }
     }
@@ -583,7 +586,7 @@ mod tests {
     const CARD: u64 = 8_888_888_888;
 
     #[test]
-    fn a_name_is_a_key_or_what_a_file_is_for_with_card_and_count() {
+    fn a_name_is_a_key_or_a_file_s_purpose_with_card_and_count() {
         let mut orders = cleared();
         orders.apply(&entry(1, Kind::TopUp, "key=50%25%3D by=li"));
         orders.apply(&entry(2, Kind::TopUp, "for=2026-12 by=li"));
@@ -593,7 +596,7 @@ mod tests {
         orders.apply(&entry(6, Kind::Charge, "key=no-order"));
         let used = |card, key| orders.used(&topup(card, key)).map(|used| used.seq.0);
         assert_eq!(used(CARD, own_key("50%=")), Some(1));
-        // A key is one, whatever the card.
+        // A key is one name, whatever the card.
         assert_eq!(used(7, own_key("50%=")), Some(1));
         assert_eq!(used(CARD, row("2026-12", 1)), Some(2));
         assert_eq!(used(CARD, row("2026-12", 2)), Some(3));
@@ -604,14 +607,14 @@ mod tests {
         for (card, name, nth) in [(CARD, "2026-12", 3), (CARD, "2026-1", 2), (7, "2026-12", 1), (CARD, "50%=", 1)] {
             assert_eq!(used(card, row(name, nth)), None, "{card} {name} {nth}");
         }
-        // Another command's file of that name is another.
+        // A file of that name for another command is another file.
         let mut subsidy = topup(CARD, row("2026-12", 1));
         subsidy.act = Act::Move { way: Way::Subsidy, card: CardNo::from_value(CARD), amount: Balance::ZERO, uses: 1 };
         assert_eq!(orders.used(&subsidy), None);
     }
 
     #[test]
-    fn under_the_name_of_a_file_of_which_an_order_is_forgotten_nothing_new_is_done() {
+    fn nothing_new_is_done_for_a_file_with_forgotten_orders() {
         let mut orders = cleared();
         let file = |seq: u64, name: &str, card: u64| {
             let mut entry = entry(seq, Kind::TopUp, &format!("for={name}"));
@@ -626,13 +629,13 @@ mod tests {
         let has_forgotten = |orders: &Orders, name| orders.has_forgotten(&topup(CARD, row(name, 1)));
         assert!(!has_forgotten(&orders, "old") && !has_forgotten(&orders, "long"));
         assert!(orders.used(&topup(0, row("old", 1))).is_some());
-        // One more, and the older half is forgotten: of the long one also.
+        // One more order, and the older half is forgotten, which includes rows of the long file.
         orders.apply(&file(2 * least + 1, "new", 0));
         assert!(orders.used(&topup(0, row("old", 1))).is_none());
         assert!(has_forgotten(&orders, "old") && has_forgotten(&orders, "long"));
         assert!(!has_forgotten(&orders, "new") && !has_forgotten(&orders, "never"));
         assert!(!orders.has_forgotten(&topup(CARD, own_key("old"))));
-        // At least so many are known.
+        // The limit's number of names stays known.
         assert!((least + 1..=2 * least).all(|seq| orders.used(&topup(seq, row("long", 1))).is_some()));
     }
 

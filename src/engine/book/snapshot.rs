@@ -1,32 +1,33 @@
-//! The book as lines of text, and back: what `snapshot.tsv` holds between its first and its last
-//! line (design.md, sections 7 and 9). The file itself is the ledger's business; here nothing does
-//! IO.
+//! Writes the book as lines of text and reads them: the part of `snapshot.tsv` between its first
+//! and its last line (design.md, sections 7 and 9). The ledger writes and reads the file; nothing
+//! here does IO.
 //!
 //! ```text
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
-//! rolled  first last seq                                             what an older copy lacks, until it was acknowledged
+//! rolled  first last seq                                             entries that an older copy lacks, until acknowledged
 //! period  name                                                       in order of appearance
-//! account account balance subsidy uses opened                        that ever moved
-//! gone    account to seq before free                                 where all that an account held went
-//! card    card account marks was heir closed_on [day:spent:others:period=sales,…] …   the cards before and after it; its two days
+//! account account balance subsidy uses opened                        accounts that an entry changed
+//! gone    account to seq before free                                 the account to which all its figures moved
+//! card    card account marks was heir closed_on [day:spent:others:period=sales,…] …   the cards it replaced and that replaced it; its two days
 //! device  machine last  [seq:confirmed,…]                            its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
-//! keys    the same: its last 106
+//! keys    as frame: the device's last 106
 //! doubt   seq machine serial card asked at_device tried clock tried_at scan settled taken
 //! offline seq time clock machine serial card asked when believed rest is_sale taken
 //! pass    seq machine door card time clock confirmed
-//! reissue seq card at account                                        numbers that another holder has since
+//! reissue seq card at account                                        card numbers given to another holder
 //! names   from                                                       names before this entry may be forgotten
-//! name    seq name ask account balance uses                          what operators ordered, and what was answered; name, ask, account are hashes
+//! name    seq name ask account balance uses                          orders and the figures in their answers; name, ask, account are hashes
 //! file    first name                                                 the first order of each file
 //! voids   from                                                       voids before this entry may be forgotten
 //! void    seq sale fen whole
 //! ```
 //!
-//! What always holds: [`Book::restore_line`] of every line that [`Book::emit`] wrote, on a book
-//! before its first entry, and then [`Book::resume`], gives what applying the entries gives. What
-//! only a run knows (monotonic times) and what only the table says (opening figures, who is
-//! registered) is not in it. As many lines are written as rows are in use, and none is allocated.
+//! *Invariants:* [`Book::restore_line`] for every line that [`Book::emit`] wrote, on a book before
+//! its first entry, and then [`Book::resume`], give the same state as applying the entries. A
+//! snapshot leaves out what only a run knows (monotonic times) and what only table and
+//! configuration say (opening figures, registered devices). Each used row gives one line, and no
+//! line is allocated.
 
 use core::fmt::{self, Display, Write as _};
 use core::str::FromStr;
@@ -34,23 +35,24 @@ use core::str::FromStr;
 use super::accounts::Reissue;
 use super::day::{DayCount, DayCounts};
 use super::history::{History, Row};
-use super::seen::Memory;
+use super::memory::Memory;
 use super::{
-    Account, Book, CardState, Doubt, Figures, FrameId, GoneTo, Moment, Offline, OfflineId, Outcome, Pass, Seen,
+    Account, AnsweredFrame, Book, CardState, Doubt, Figures, FrameId, Moment, MovedTo, Offline, OfflineId, Outcome,
+    Pass,
 };
 use crate::engine::model::digits;
 use crate::engine::model::{
-    AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, Gone, Kind, Marks, Money, Reason, Serial, Stamp, Text,
-    Wall,
+    AccountId, Balance, CardNo, Civil, ClockState, EntrySeq, Kind, Marks, MissingEntries, Money, Reason, Serial, Stamp,
+    Text, Wall,
 };
 
-/// Bytes of one line. The longest are a frame's, below 350, and a card's: 112 and twice 145 for a
-/// day of eight periods.
+/// The most bytes of one line. The longest are those of a frame, below 350, and of a card: 112, and
+/// 145 for each of two days of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
 
 pub(super) type Line = heapless::String<LINE_LEN_MAX>;
 
-/// Why a line cannot be what [`Book::emit`] wrote.
+/// Why a line cannot come from [`Book::emit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadLine(pub &'static str);
 
@@ -63,10 +65,10 @@ impl Display for BadLine {
 impl core::error::Error for BadLine {}
 
 impl Book {
-    /// Writes the state as lines without their LF, in an order that [`Book::restore_line`] takes.
+    /// Writes the state as lines without LF, in the order that [`Book::restore_line`] needs.
     ///
     /// # Errors
-    /// The sink's.
+    /// The sink's error.
     pub fn emit<E>(&self, sink: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let mut line = Line::new();
         let mut out = |word: &str, write: &mut dyn FnMut(&mut Line)| {
@@ -100,19 +102,19 @@ impl Book {
             })?;
         }
         for account in &self.accounts {
-            let Some(gone) = account.gone_to else { continue };
+            let Some(gone) = account.moved_to else { continue };
             out("gone", &mut |line| {
                 text(line, &account.id);
                 text(line, &self.accounts[gone.account as usize].id);
                 column(line, gone.seq());
-                column(line, account.gone_before);
+                column(line, account.moved_before);
                 column(line, u8::from(account.is_free));
             })?;
         }
         for state in &self.cards {
             out("card", &mut |line| self.emit_card(state, line))?;
         }
-        // A device without an entry is one that the configuration registers.
+        // A device without an entry is in memory because the configuration registers it.
         for memory in self.memories.iter().filter(|memory| memory.last > EntrySeq(0)) {
             out("device", &mut |line| {
                 column(line, memory.machine);
@@ -121,11 +123,11 @@ impl Book {
                     column(line, format_args!("{seq}:{}", u8::from(*confirmed)));
                 }
             })?;
-            for seen in memory.frames() {
-                out("frame", &mut |line| emit_seen(memory.machine, seen, line))?;
+            for answered in memory.frames() {
+                out("frame", &mut |line| emit_answered(memory.machine, answered, line))?;
             }
-            if let Some(seen) = memory.keys() {
-                out("keys", &mut |line| emit_seen(memory.machine, seen, line))?;
+            if let Some(answered) = memory.keys() {
+                out("keys", &mut |line| emit_answered(memory.machine, answered, line))?;
             }
         }
         for doubt in self.doubts.rows() {
@@ -186,9 +188,9 @@ impl Book {
         column(line, state.card);
         text_or_none(line, state.account.map(|row| self.accounts[row as usize].id.as_str()));
         column(line, MarksText(state.marks));
-        column_or_none(line, state.was);
-        column_or_none(line, state.heir);
-        column(line, state.closed_on);
+        column_or_none(line, state.predecessor);
+        column_or_none(line, state.successor);
+        column(line, state.closed_account);
         for count in &state.days.0 {
             column(line, format_args!("{}:{}:{}:", count.day, count.spent, count.others));
             for (place, (period, sales)) in count.used().iter().enumerate() {
@@ -197,8 +199,8 @@ impl Book {
         }
     }
 
-    /// Takes the next line of [`Book::emit`] into a book before its first entry. After an error the
-    /// book is of no use and must be rewound.
+    /// Reads the next line of [`Book::emit`] into a book before its first entry. After an error the
+    /// book is invalid and must be rewound.
     ///
     /// # Errors
     /// What is wrong with the line.
@@ -212,8 +214,12 @@ impl Book {
             "gone" => self.restore_gone(&mut fields),
             "card" => self.restore_card(&mut fields),
             "device" => self.restore_device(&mut fields),
-            "frame" => self.restore_seen(&mut fields).map(|(row, seen)| self.memories[row].restore_frame(seen)),
-            "keys" => self.restore_seen(&mut fields).map(|(row, seen)| self.memories[row].restore_keys(seen)),
+            "frame" => {
+                self.restore_answered(&mut fields).map(|(row, answered)| self.memories[row].restore_frame(answered))
+            }
+            "keys" => {
+                self.restore_answered(&mut fields).map(|(row, answered)| self.memories[row].restore_keys(answered))
+            }
             "doubt" => read_doubt(&mut fields).and_then(|doubt| restore_row(&mut self.doubts, doubt)),
             "offline" => read_offline(&mut fields).and_then(|offline| restore_row(&mut self.offline, offline)),
             "pass" => read_pass(&mut fields).and_then(|pass| restore_row(&mut self.passes, pass)),
@@ -223,13 +229,13 @@ impl Book {
             "file" => self.orders.restore_file(&mut fields),
             "voids" => self.orders.restore_voids(&mut fields),
             "void" => self.orders.restore_void(&mut fields),
-            _ => return Err(BadLine("its first word is none of this version")),
+            _ => return Err(BadLine("this version does not know its first word")),
         };
         read.filter(|()| fields.column().is_none())
-            .ok_or(BadLine("a column cannot be read, or does not go with the lines before it"))
+            .ok_or(BadLine("a column is unreadable or contradicts the lines before it"))
     }
 
-    /// After the last line: the state is that after entry `head`, and the next entry follows it.
+    /// Ends a restore, after the last line. `head`: the newest entry that the snapshot covers.
     pub fn resume(&mut self, head: EntrySeq) {
         self.head = head;
         self.count_doubts();
@@ -243,7 +249,7 @@ impl Book {
     }
 
     fn restore_rolled_back(&mut self, fields: &mut Fields) -> Option<()> {
-        let gone = Gone { first: fields.seq()?, last: fields.seq()? };
+        let gone = MissingEntries { first: fields.seq()?, last: fields.seq()? };
         if self.rolled_back.is_some() || gone.last < gone.first {
             return None;
         }
@@ -279,11 +285,11 @@ impl Book {
         let (from, to): (AccountId, AccountId) = (fields.text()?, fields.text()?);
         let (from, to) = (self.account_row(&from)?, self.account_row(&to)?);
         let account: &mut Account = &mut self.accounts[from as usize];
-        if account.gone_to.is_some() {
+        if account.moved_to.is_some() {
             return None;
         }
-        account.gone_to = Some(GoneTo::new(to, fields.seq()?)?);
-        account.gone_before = fields.seq()?;
+        account.moved_to = Some(MovedTo::new(to, fields.seq()?)?);
+        account.moved_before = fields.seq()?;
         account.is_free = fields.flag()?;
         Some(())
     }
@@ -301,21 +307,22 @@ impl Book {
     fn restore_card(&mut self, fields: &mut Fields) -> Option<()> {
         let card = fields.card()?;
         let account: Option<AccountId> = fields.or_none(Fields::text)?;
-        // One that never moved has no line of its own.
+        // An account that no entry changed has no line of its own.
         let account = match account {
             Some(id) => Some(self.find_or_add_account(&id)?),
             None => None,
         };
         let marks = Marks::from_words(fields.column()?)?;
         let other = |fields: &mut Fields| fields.card().map(|card| card.value());
-        let (was, heir) = (fields.or_none(other)?, fields.or_none(other)?);
-        let closed_on = fields.number()?;
+        let (predecessor, successor) = (fields.or_none(other)?, fields.or_none(other)?);
+        let closed_account = fields.number()?;
         let days = DayCounts([read_day(fields.column()?)?, read_day(fields.column()?)?]);
         if self.card_state(card).is_some() {
             return None;
         }
         let row = self.find_or_add_card(card)?;
-        self.cards[row as usize] = CardState { card: card.value(), account, marks, was, heir, closed_on, days };
+        self.cards[row as usize] =
+            CardState { card: card.value(), account, marks, predecessor, successor, closed_account, days };
         Some(())
     }
 
@@ -336,8 +343,8 @@ impl Book {
         Some(())
     }
 
-    /// The row of a device whose line came before, and what it was answered.
-    fn restore_seen(&self, fields: &mut Fields) -> Option<(usize, Seen)> {
+    /// Reads a frame with its answer; the row is that of its device, whose line came before.
+    fn restore_answered(&self, fields: &mut Fields) -> Option<(usize, AnsweredFrame)> {
         let machine = fields.number()?;
         let row = self.memories_row(machine).filter(|row| self.memories[*row].last > EntrySeq(0))?;
         let id = FrameId {
@@ -355,24 +362,24 @@ impl Book {
         let figures = Figures { balance: Balance::parse(fields.column()?.as_bytes())?, uses: fields.number()? };
         let outcome = Outcome { kind, reason, figures, sale: fields.seq()? };
         let at_device = fields.or_none(|fields| fields.number().map(Civil))?;
-        Some((row, Seen { id, serial, at, outcome, at_device, is_taken: fields.flag()? }))
+        Some((row, AnsweredFrame { id, serial, at, outcome, at_device, is_taken: fields.flag()? }))
     }
 }
 
-/// An account as a snapshot has it: for readers that want no more of the state.
+/// An account's line in a snapshot, for readers that need only accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountLine {
     /// Its name.
     pub id: AccountId,
-    /// The sum of its entries' amounts, and of their uses.
+    /// The sums of its entries' amounts and uses.
     pub figures: Figures,
     /// The sum of its entries' subsidies.
     pub subsidy: Balance,
-    /// Whether one of them was its `open`.
+    /// Whether one of its entries was an `open`.
     pub is_opened: bool,
 }
 
-/// Reads a line of an account; `Ok(None)` if it is one of something else.
+/// Reads an account's line; `Ok(None)` for any other line.
 ///
 /// # Errors
 /// What is wrong with the line.
@@ -385,10 +392,10 @@ pub(crate) fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
         let figures = Figures { balance, uses: fields.number()? };
         Some(AccountLine { id, figures, subsidy, is_opened: fields.flag()? })
     };
-    read().map(Some).ok_or(BadLine("a column of the account cannot be read"))
+    read().map(Some).ok_or(BadLine("a column of the account is unreadable"))
 }
 
-/// Adds a row; `None` if an earlier line was of a later entry.
+/// Adds a row; `None` if a line before it had a later entry.
 pub(super) fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(
     rows: &mut History<T, CAP, SLOTS>,
     row: T,
@@ -400,24 +407,24 @@ pub(super) fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(
     Some(())
 }
 
-fn emit_seen(machine: u64, seen: &Seen, line: &mut Line) {
+fn emit_answered(machine: u64, answered: &AnsweredFrame, line: &mut Line) {
     column(line, machine);
-    column(line, seen.id.code);
-    column(line, seen.id.seq);
-    column(line, seen.id.card);
-    column(line, seen.id.asked);
-    column(line, Hash(seen.id.when));
-    column(line, Hash(seen.id.slot));
-    text_or_none(line, seen.serial.as_deref());
-    column(line, StampText(seen.at.stamp));
-    column(line, seen.at.clock.word());
-    column(line, seen.outcome.kind.word());
-    column_or_none(line, seen.outcome.reason.map(Reason::word));
-    column(line, seen.outcome.figures.balance);
-    column(line, seen.outcome.figures.uses);
-    column(line, seen.outcome.sale);
-    column_or_none(line, seen.at_device.map(|at| at.0));
-    column(line, u8::from(seen.is_taken));
+    column(line, answered.id.code);
+    column(line, answered.id.seq);
+    column(line, answered.id.card);
+    column(line, answered.id.asked);
+    column(line, Hash(answered.id.when));
+    column(line, Hash(answered.id.slot));
+    text_or_none(line, answered.serial.as_deref());
+    column(line, StampText(answered.at.stamp));
+    column(line, answered.at.clock.word());
+    column(line, answered.outcome.kind.word());
+    column_or_none(line, answered.outcome.reason.map(Reason::word));
+    column(line, answered.outcome.figures.balance);
+    column(line, answered.outcome.figures.uses);
+    column(line, answered.outcome.sale);
+    column_or_none(line, answered.at_device.map(|at| at.0));
+    column(line, u8::from(answered.is_taken));
 }
 
 fn read_day(text: &str) -> Option<DayCount> {
@@ -481,7 +488,7 @@ fn read_pass(fields: &mut Fields) -> Option<Pass> {
     })
 }
 
-/// The marks that stand, between commas; empty: none.
+/// The marks that apply, divided by commas; empty for none.
 struct MarksText(Marks);
 
 impl Display for MarksText {
@@ -493,7 +500,7 @@ impl Display for MarksText {
     }
 }
 
-/// An instant exactly as it is, whatever a calendar can write.
+/// A time as milliseconds and offset, so that times outside the calendar survive too.
 struct StampText(Stamp);
 
 impl Display for StampText {
@@ -510,7 +517,7 @@ impl Display for Hash {
     }
 }
 
-/// The module's table bounds what is written.
+/// Adds to a line. [`LINE_LEN_MAX`] says why it fits.
 fn put(line: &mut Line, value: impl Display) {
     write!(line, "{value}").expect("the longest line fits LINE_LEN_MAX");
 }
@@ -527,7 +534,7 @@ pub(super) fn column_or_none(line: &mut Line, value: Option<impl Display>) {
     }
 }
 
-/// A text as the ledger escapes it.
+/// Adds a column of text, escaped as in the ledger.
 pub(super) fn text(line: &mut Line, value: &str) {
     put(line, '\t');
     for character in value.chars() {
@@ -557,7 +564,7 @@ fn flag(text: &str) -> Option<bool> {
     }
 }
 
-/// The columns of a line, one after the other; `None` where one is missing or unreadable.
+/// Reads the columns of a line in order; `None` if one is missing or unreadable.
 pub(super) struct Fields<'a> {
     separator: u8,
     /// `None` once the last is taken.
@@ -569,12 +576,12 @@ impl<'a> Fields<'a> {
         Self::between(b'\t', line)
     }
 
-    /// Those of a column that holds more than one value. The separator is ASCII.
+    /// The values in a column with more than one. The separator is ASCII.
     fn between(separator: u8, text: &'a str) -> Self {
         Self { separator, rest: Some(text) }
     }
 
-    /// The next column, as it stands.
+    /// The next column, unread.
     pub(super) fn column(&mut self) -> Option<&'a str> {
         let rest = self.rest?;
         let len = rest.bytes().position(|byte| byte == self.separator);
@@ -582,7 +589,7 @@ impl<'a> Fields<'a> {
         Some(&rest[..len.unwrap_or(rest.len())])
     }
 
-    /// `None` if there are more.
+    /// Ends the line; `None` if columns are left.
     fn end(&self) -> Option<()> {
         self.rest.is_none().then_some(())
     }
@@ -591,7 +598,7 @@ impl<'a> Fields<'a> {
         let column = self.column()?;
         match digits::number(column.as_bytes()) {
             Some(value) => T::try_from(value).ok(),
-            // More than ten digits, or below zero.
+            // More than ten digits, or negative.
             None => column.parse().ok(),
         }
     }
@@ -628,7 +635,7 @@ impl<'a> Fields<'a> {
         Some(stamp)
     }
 
-    /// A card's value: at most ten digits.
+    /// A card number of at most ten digits.
     fn card(&mut self) -> Option<CardNo> {
         CardNo::parse(self.column()?.as_bytes())
     }
@@ -660,7 +667,7 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
-    /// The outer `None`: the column is missing or unreadable; the inner one: it says `\N`.
+    /// A column that may be `\N`, which gives `Some(None)`; `None` if it is missing or unreadable.
     #[allow(clippy::option_option)] // three cases, all named above
     pub(super) fn or_none<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         let rest = self.rest?;
@@ -681,7 +688,7 @@ pub(crate) mod tests {
     use crate::engine::model::order::Holder;
     use crate::engine::model::{Act, Detail, DeviceTime, Entry, FrameSeq, Key, MachineNo, Mark, Order, Way};
 
-    /// Books are too large for a test's stack.
+    /// Static, because books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());
     static RESTORED: Mutex<Book> = Mutex::new(Book::new());
 
@@ -691,14 +698,14 @@ pub(crate) mod tests {
         book
     }
 
-    /// A number below `below`, from a seed that goes on.
+    /// A random number below `below`; the seed advances.
     fn draw(seed: &mut u64, below: u64) -> u64 {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*seed >> 33) % below
     }
 
-    /// An entry that may follow those in the book: of any kind, with whatever columns such an entry
-    /// has, and some it has not.
+    /// A random entry that may follow those in the book, also with columns that its kind does not
+    /// have.
     pub(crate) fn random_entry(book: &Book, seed: &mut u64) -> Entry {
         let seq = book.head().next();
         let kind = match draw(seed, 5) {
@@ -770,7 +777,7 @@ pub(crate) mod tests {
         word("keys", &draw(seed, 100), seed);
         word("was", &CardNo::from_value(8_888_800_000 + draw(seed, 300)), seed);
         word("rest", &"0.50", seed);
-        word("rolled_back", &Gone { first: EntrySeq(1), last: EntrySeq(1 + draw(seed, 9)) }, seed);
+        word("rolled_back", &MissingEntries { first: EntrySeq(1), last: EntrySeq(1 + draw(seed, 9)) }, seed);
         if kind == Kind::Link {
             word("from", &format_args!("{}", draw(seed, 150)), seed);
             word("to", &format_args!("{}", draw(seed, 150)), seed);
@@ -796,7 +803,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_card_s_day_is_read_whole_or_not_at_all() {
+    fn a_card_s_day_is_read_in_full_or_refused() {
         let day = read_day("20600:550:2:0=1,7=3").unwrap();
         assert_eq!((day.day, day.spent, day.others, day.used()), (20_600, 550, 2, &[(0, 1), (7, 3)][..]));
         assert_eq!(read_day("20600:-550:0:").unwrap().used(), []);
@@ -816,7 +823,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_restored_book_is_the_book_and_goes_on_like_it() {
+    fn a_restored_book_equals_the_first_and_applies_entries_alike() {
         for start in 0..5 {
             let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
             let mut seed = start;
@@ -839,7 +846,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn full_histories_come_back_in_the_order_of_their_entries() {
+    fn full_histories_are_restored_in_the_order_of_their_entries() {
         let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
         let mut seed = 1;
         while ran.offline.rows().count() < 4000 {
@@ -858,9 +865,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_written_is_in_proportion_to_what_is_used() {
+    fn only_rows_in_use_are_written() {
         let mut book = cleared(&RAN);
-        assert_eq!(lines(&book).len(), 1, "the clock alone");
+        assert_eq!(lines(&book).len(), 1, "only the clock");
         let entry = Entry { seq: EntrySeq(1), ..random_entry(&book, &mut 3) };
         book.apply(&Entry { kind: Kind::Charge, ..entry }, None).unwrap();
         assert!(lines(&book).len() <= 7, "{:?}", lines(&book));
@@ -890,7 +897,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_spoiled_line_is_refused_or_says_something_else() {
+    fn a_spoiled_line_is_refused() {
         let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
         let mut seed = 9;
         for _ in 0..300 {
@@ -899,15 +906,15 @@ pub(crate) mod tests {
         }
         let good = lines(&ran);
         for (place, line) in good.iter().enumerate() {
-            // Cut anywhere at a tab, a column too many, another word, twice.
+            // Without its last column, with a column too many, with another first word, twice.
             let cut = line.rsplit_once('\t').map_or("", |(before, _)| before).to_owned();
             for bad in [cut, format!("{line}\tx"), format!("x{line}"), format!("{line}\n{line}")] {
                 restored.rewind();
                 for line in &good[..place] {
                     restored.restore_line(line).unwrap();
                 }
-                // A device's approvals are as many as they are.
-                // The crc of the file is what shows that these stand twice.
+                // A device's line has any number of approvals, so a shorter one is valid. Only the
+                // file's crc shows that one of these lines occurs twice.
                 if bad.contains('\n') && ["clock", "frame", "keys"].iter().any(|word| bad.starts_with(word)) {
                     continue;
                 }
@@ -918,7 +925,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn no_line_makes_it_panic() {
+    fn no_line_causes_a_panic() {
         let mut book = cleared(&RESTORED);
         let words = "clock rolled period account gone reissue card device frame keys doubt offline pass names name file voids void -";
         let words: Vec<&str> = words.split(' ').collect();
@@ -951,7 +958,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn forgotten_names_files_and_voids_are_forgotten_alike() {
+    fn a_restored_book_has_forgotten_the_same_names_files_and_voids() {
         let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
         let mut seed = 3;
         let mut entry = random_entry(&ran, &mut seed);
@@ -998,13 +1005,12 @@ pub(crate) mod tests {
         assert!(last(&key(66_234)).is_some() && last(&row(66_235)).is_some());
         assert!(last(&key(3)).is_none() && last(&row(7)).is_none());
         assert!(!ran.has_forgotten_names(&row(98_993)) && !restored.has_forgotten_names(&row(98_993)));
-        // Of the last 4,096 voids each is known; a sale before the forgotten ones might have been
-        // voided.
+        // The last 4,096 voids are all known. An older sale might have a void that was forgotten.
         assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.fen), None);
         assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.fen == 0));
     }
 
-    /// Whether a 105 is the sale of machine 1 at noon.
+    /// Whether a 105 would match the sale of machine 1 at noon.
     fn is_a_match(book: &Book) -> bool {
         let noon = Civil::parse(b"2026-11-22 12:00:00").unwrap();
         let (machine, card) = (MachineNo::from_value(1), CardNo::from_value(1));
@@ -1012,7 +1018,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn one_sale_absorbs_one_record_whatever_is_forgotten_and_restored() {
+    fn one_sale_matches_one_record_whatever_is_forgotten_and_restored() {
         let (mut ran, mut restored) = (cleared(&RAN), cleared(&RESTORED));
         for are_doubts_forgotten in [false, true] {
             ran.clear();
@@ -1028,7 +1034,8 @@ pub(crate) mod tests {
             apply(&mut ran, &entry);
             apply(&mut ran, &Entry { kind: Kind::Confirm, about: Some(sale), ..entry });
             if are_doubts_forgotten {
-                // The sales of others, all settled: the device's own frames remember it then.
+                // Settled sales of another device push it out of the doubts; its own device's
+                // frames still have it.
                 for other in 0..2 * crate::engine::limits::DOUBTS_KEPT_MIN as u64 {
                     let mut entry = Entry { machine: Some(MachineNo::from_value(2)), ..entry };
                     apply(&mut ran, &entry);
@@ -1037,7 +1044,7 @@ pub(crate) mod tests {
                 }
                 assert!(ran.doubts.entry(sale).is_none());
             }
-            assert!(is_a_match(&ran), "a sale that was confirmed is matched once");
+            assert!(is_a_match(&ran), "a confirmed sale matches one record");
             let mut taken = Entry { kind: Kind::Matched, about: Some(sale), ..entry };
             taken.detail = Detail::default().with("code", 105).with("asked", "5.50");
             apply(&mut ran, &taken);
@@ -1053,7 +1060,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_account_opened_with_nothing_is_open_after_a_replay_too() {
+    fn an_account_opened_with_zero_is_opened_after_a_replay_too() {
         let mut book = cleared(&RAN);
         let mut entry = Entry { seq: EntrySeq(1), ..random_entry(&book, &mut 11) };
         entry.kind = Kind::Open;
@@ -1062,7 +1069,7 @@ pub(crate) mod tests {
         (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(0));
         (entry.balance, entry.subsidy_left, entry.uses_left) = (entry.amount, entry.subsidy, entry.uses);
         book.apply(&entry, None).unwrap();
-        let row = book.account_row("A").expect("the table's figures hold no more");
+        let row = book.account_row("A").expect("the table's figures no longer count");
         assert!(book.account(row).is_opened);
     }
 }

@@ -33,20 +33,20 @@ impl fmt::Display for EntrySeq {
 
 /// Entries that an older copy of a ledger lacks (design.md, section 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone {
+pub struct MissingEntries {
     /// The first one.
     pub first: EntrySeq,
     /// The last one that is known of.
     pub last: EntrySeq,
 }
 
-impl fmt::Display for Gone {
+impl fmt::Display for MissingEntries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.first, self.last)
     }
 }
 
-impl Gone {
+impl MissingEntries {
     /// Reads what `Display` writes.
     pub fn parse(text: &str) -> Option<Self> {
         let (first, last) = text.split_once('-')?;

@@ -17,7 +17,7 @@ pub mod time;
 pub mod trouble;
 
 pub use card::{AccountHistory, CardRecord, CardRow, CardStatus, CardTable, GroupSet, Mark, Marks, Pin, Terms};
-pub use entry::{ClockState, Detail, Entry, EntrySeq, Gone, Kind};
+pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind, MissingEntries};
 pub(crate) use ids::is_own_account;
 pub use ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial, UnitNo};
 pub use money::{Balance, Money};

@@ -8,7 +8,7 @@ use super::outbox::About;
 use super::pins::{Lock, Verdict};
 use super::texts::{Values, fill};
 use super::{Context, Effects, Room, Server};
-use crate::engine::book::{FrameId, Seen};
+use crate::engine::book::{AnsweredFrame, FrameId};
 use crate::engine::limits::LIMITED_PER_DEVICE;
 use crate::engine::model::card::{CardRow, Pin};
 use crate::engine::model::rules::DoorRule;
@@ -111,8 +111,8 @@ impl Server<'_> {
             clock: context.clock,
         };
         let id = FrameId::new(Code::Access.number(), &entry, Money::ZERO);
-        if let Some(seen) = self.first_answer(context, &id) {
-            self.access_again(context, access, row.as_ref(), &request, &seen, fx);
+        if let Some(first) = self.first_answer(context, &id) {
+            self.access_again(context, access, row.as_ref(), &request, &first, fx);
             return;
         }
         self.watch_door(context, access, fx);
@@ -204,22 +204,22 @@ impl Server<'_> {
         access: &Access,
         row: Option<&CardRow>,
         request: &Passage,
-        seen: &Seen,
+        first: &AnsweredFrame,
         fx: &mut Effects,
     ) {
         self.counters.duplicates += 1;
-        if let Some(reason) = seen.outcome.reason {
+        if let Some(reason) = first.outcome.reason {
             self.send_refused(context, access, row, reason, fx);
             return;
         }
-        let age_ms = seen.at.mono.map(|first| context.now.mono.ms_since(first));
+        let age_ms = first.at.mono.map(|mono| context.now.mono.ms_since(mono));
         if age_ms.is_some_and(|age| age < u64::from(self.rules.door_ttl_ms)) {
             let rule = policy::section_that_admits(&self.rules, row, request).cloned();
             // An admission that its board has confirmed needs no second confirmation.
-            let is_confirmed = self.tables.book.is_confirmed(context.frame.machine, seen.outcome.sale);
+            let is_confirmed = self.tables.book.is_confirmed(context.frame.machine, first.outcome.sale);
             // One that nothing could be written of has no entry.
-            let about = Some(seen.outcome.sale).filter(|seq| !is_confirmed && *seq > EntrySeq(0));
-            let born = seen.at.mono.unwrap_or(context.arrived);
+            let about = Some(first.outcome.sale).filter(|seq| !is_confirmed && *seq > EntrySeq(0));
+            let born = first.at.mono.unwrap_or(context.arrived);
             self.send_admission(context, access, row, rule.as_ref(), (about, born), fx);
             return;
         }
@@ -227,13 +227,13 @@ impl Server<'_> {
             let mut entry = context.draft_at(Kind::Alarm, &access.time);
             entry.card = access.card.map(|card| card.padded());
             entry.slot = Some(slot(access));
-            entry.about = Some(seen.outcome.sale).filter(|seq| *seq > EntrySeq(0));
+            entry.about = Some(first.outcome.sale).filter(|seq| *seq > EntrySeq(0));
             entry.detail.push("rule", Reason::Replay.word());
             self.append_limited(context, &mut entry, fx);
             if self.may_log(&context.now, *context.peer.source.ip()) {
                 warn!(
                     "replay machine={} door={} frame={} ref={}",
-                    context.frame.machine, access.door, context.frame.seq, seen.outcome.sale
+                    context.frame.machine, access.door, context.frame.seq, first.outcome.sale
                 );
             }
         }

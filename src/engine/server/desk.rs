@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use super::Server;
-use crate::engine::book::{Figures, Named};
+use crate::engine::book::{AccountConflict, Figures};
 use crate::engine::limits::FOUND_MAX;
 use crate::engine::model::text::HiddenAccount;
 use crate::engine::model::text::text_from_lossy;
@@ -31,7 +31,7 @@ pub struct CardView {
     /// Why the card is refused, if it is.
     pub reason: Option<Reason>,
     /// The card that was given out for it.
-    pub heir: Option<CardNo>,
+    pub successor: Option<CardNo>,
     /// The account that the table names for it in vain.
     pub ignored: Option<IgnoredAccount>,
 }
@@ -151,7 +151,7 @@ impl Server<'_> {
             ledger,
             marks: book.marks_of(card),
             reason: checked.err(),
-            heir: book.heir(card),
+            successor: book.successor(card),
             ignored: self.tables.cards.find(card).and_then(|row| self.ignored_of(row)),
             row,
         })
@@ -163,7 +163,7 @@ impl Server<'_> {
     }
 
     fn ignored_of(&self, row: &CardRow) -> Option<IgnoredAccount> {
-        let Named { card, named, account } = self.tables.book.named_elsewhere(row)?;
+        let AccountConflict { card, named, account } = self.tables.book.account_conflict(row)?;
         let account = self.tables.book.account(account);
         Some(IgnoredAccount { card, named, account: account.id, figures: account.figures() })
     }

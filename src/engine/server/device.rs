@@ -9,7 +9,7 @@ use log::{info, warn};
 use super::clock::DeviceClock;
 use super::effects::Peer;
 use super::outbox::Pending;
-use crate::engine::book::{Book, FrameId, Seen, Window};
+use crate::engine::book::{AnsweredFrame, Book, FrameId, Window};
 use crate::engine::index::{Index, hash_number};
 use crate::engine::limits::{APPROVALS_MAX, DEVICES_MAX, READERS_MAX};
 use crate::engine::model::rules::{DeviceRule, Rules, UnknownDevices};
@@ -229,7 +229,7 @@ impl Device {
     }
 
     /// An answer of this run that stands in no entry.
-    pub(super) fn echo(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
+    pub(super) fn echo(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&AnsweredFrame> {
         self.echoes.find(serial, id)
     }
 

@@ -3,7 +3,7 @@
 
 use super::device::{LIMITED, LeftOut};
 use super::{Context, Effects, Room, Server, Timer};
-use crate::engine::book::{FrameId, Moment, Seen, is_answer};
+use crate::engine::book::{AnsweredFrame, FrameId, Moment, is_answer};
 use crate::engine::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
 use crate::engine::model::{ClockState, Entry, EntrySeq, Kind, Mono, Now};
 use crate::engine::wire::Code;
@@ -137,23 +137,23 @@ impl Server<'_> {
         }
         let at = Moment { mono: Some(context.now.mono), stamp: context.now.stamp, clock: context.clock };
         let echoes = &mut self.tables.devices.get_mut(context.device).echoes;
-        echoes.push(Seen::new(id, entry, at));
+        echoes.push(AnsweredFrame::new(id, entry, at));
     }
 
     /// The first answer to this frame, if it came before (design.md, section 8).
-    pub(super) fn first_answer(&self, context: &Context, id: &FrameId) -> Option<Seen> {
+    pub(super) fn first_answer(&self, context: &Context, id: &FrameId) -> Option<AnsweredFrame> {
         let (frame, device) = (context.frame, self.tables.devices.get(context.device));
         let serial = frame.serial.as_ref();
-        let is_alive = |seen: &&Seen| {
+        let is_alive = |answered: &&AnsweredFrame| {
             let lifetime_ms = match frame.code {
                 Code::Inquiry | Code::Keys => Some(ECHO_MS),
                 Code::Boot | Code::Charge | Code::Meal | Code::Offline | Code::Confirm | Code::Scan | Code::Access => {
-                    (!seen.is_believed()).then_some(TIMELESS_MS)
+                    (!answered.is_believed()).then_some(TIMELESS_MS)
                 }
             };
-            lifetime_ms.is_none_or(|lifetime_ms| self.age_ms(&seen.at, context) < lifetime_ms)
+            lifetime_ms.is_none_or(|lifetime_ms| self.age_ms(&answered.at, context) < lifetime_ms)
         };
-        let entered = self.tables.book.seen(frame.machine, serial, id).filter(is_alive);
+        let entered = self.tables.book.answered(frame.machine, serial, id).filter(is_alive);
         entered.or_else(|| device.echo(serial, id).filter(is_alive)).cloned()
     }
 

@@ -59,8 +59,8 @@ use crate::engine::book::Book;
 use crate::engine::limits::TIMERS_MAX;
 use crate::engine::model::card::CardRow;
 use crate::engine::model::{
-    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, Gone, Kind, MachineNo, Mono, Now,
-    Reason, Rules, Stamp, ZoneChanges,
+    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, Kind, MachineNo, MissingEntries,
+    Mono, Now, Reason, Rules, Stamp, ZoneChanges,
 };
 use crate::engine::wheel::Wheel;
 use crate::engine::wire::{Body, Code, DeviceFrame};
@@ -162,7 +162,7 @@ pub struct Beginning {
     /// Why the ledger goes on as a branch, if it does: a word.
     pub branch: Option<&'static str>,
     /// What it lacks, if it is an older copy.
-    pub rolled_back: Option<Gone>,
+    pub rolled_back: Option<MissingEntries>,
 }
 
 /// What the configuration and the table came from: goes into `start` and `reload` entries.

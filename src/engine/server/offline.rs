@@ -10,7 +10,7 @@ use super::entries::TIMELESS_MS;
 use super::outbox::About;
 use super::sale::Effect;
 use super::{Context, Effects, Room, Server};
-use crate::engine::book::{Doubt, Known, OfflineId};
+use crate::engine::book::{Doubt, OfflineId, RecordMatch};
 use crate::engine::limits::CARDS_MAX;
 use crate::engine::model::card::GroupSet;
 use crate::engine::model::text::text_of_gbk;
@@ -35,12 +35,12 @@ impl Server<'_> {
         let id = OfflineId::of(&entry);
         let known = self.tables.book.offline(&id, |at| self.age_ms(at, context) < TIMELESS_MS);
         let entered = match known {
-            Some(Known::Entered(first)) => {
+            Some(RecordMatch::Same(first)) => {
                 self.counters.duplicates += 1;
                 debug!("duplicate machine={} frame={} ref={first}", context.frame.machine, context.frame.seq);
                 Some(first)
             }
-            Some(Known::Maybe(first)) => self.enter_offline(context, sale, &mut entry, Some(first), fx),
+            Some(RecordMatch::Maybe(first)) => self.enter_offline(context, sale, &mut entry, Some(first), fx),
             None => self.enter_offline(context, sale, &mut entry, None, fx),
         };
         if let Some(seq) = entered.filter(|_| self.is_proven) {

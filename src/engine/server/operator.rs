@@ -22,7 +22,7 @@ use super::order_refused::{Refused, USES_MAX};
 use super::outbox::{About, Addressee};
 use super::texts::{Values, fill};
 use super::{Effects, Room, Server, access};
-use crate::engine::book::{Ask, Figures, REISSUED, account_in};
+use crate::engine::book::{ContentHash, Figures, REISSUED, account_in};
 use crate::engine::gbk;
 use crate::engine::limits::{LINKS_MAX, RENAMED_CARDS_MAX};
 use crate::engine::model::card::CardRow;
@@ -128,7 +128,7 @@ impl Server<'_> {
             return Some(own.map_or_else(|| row.clone(), |account| row.serving(card, account)));
         }
         let (_, account) = self.book().link_of(card)?;
-        let old = self.book().ancestors(card).find_map(|was| self.tables.cards.find(was))?;
+        let old = self.book().predecessors(card).find_map(|was| self.tables.cards.find(was))?;
         let mut row = old.serving(card, account);
         // That the table calls the old card lost or closed stops that card only; a holder who is
         // frozen is so with another card.
@@ -170,7 +170,7 @@ impl Server<'_> {
             let has_forgotten = self.book().has_forgotten_names(order);
             return if has_forgotten { Err(Refused::NameForgotten) } else { Ok(None) };
         };
-        if used.ask != Ask::of(&order.act) {
+        if used.content != ContentHash::of(&order.act) {
             return Err(match &order.key {
                 Key::Own(_) => Refused::KeyUsed { seq: used.seq },
                 Key::For { .. } => Refused::NameUsed { seq: used.seq },
@@ -254,7 +254,7 @@ impl Server<'_> {
         }
         // Its card, or one that follows it; where the card could not be read, the operator knows.
         let is_its = |its: CardNo| {
-            its.value() == card.value() || self.book().ancestors(card).any(|was| was.value() == its.value())
+            its.value() == card.value() || self.book().predecessors(card).any(|was| was.value() == its.value())
         };
         if let Some(its) = entry.card.filter(|its| !is_its(*its)) {
             return Err(Refused::OtherCard { seq: claim, card: its });
@@ -277,8 +277,8 @@ impl Server<'_> {
     ) -> Result<Plan, Refused> {
         let (table, ledger) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
         let account = self.account_of(card).ok_or(Refused::UnknownCard { card })?;
-        if let Some(heir) = self.book().heir(card) {
-            return Err(Refused::Replaced { card, heir });
+        if let Some(successor) = self.book().successor(card) {
+            return Err(Refused::Replaced { card, successor });
         }
         if matches!(way, Way::TopUp | Way::Subsidy) {
             if self.card_row(card).is_none() {
@@ -365,8 +365,8 @@ impl Server<'_> {
 
     fn plan_mark(&self, card: CardNo, mark: Mark) -> Result<Plan, Refused> {
         let (table, _) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
-        if let Some(heir) = self.book().heir(card) {
-            return Err(Refused::Replaced { card, heir });
+        if let Some(successor) = self.book().successor(card) {
+            return Err(Refused::Replaced { card, successor });
         }
         let marks = self.book().marks_of(card);
         let status = mark.status();
@@ -414,11 +414,11 @@ impl Server<'_> {
             return Err(Refused::SameCard);
         }
         let account = self.account_of(old).ok_or(Refused::UnknownCard { card: old })?;
-        if let Some(heir) = self.book().heir(old) {
-            return Err(Refused::Replaced { card: old, heir });
+        if let Some(successor) = self.book().successor(old) {
+            return Err(Refused::Replaced { card: old, successor });
         }
-        if let Some(heir) = self.book().heir(new) {
-            return Err(Refused::Replaced { card: new, heir });
+        if let Some(successor) = self.book().successor(new) {
+            return Err(Refused::Replaced { card: new, successor });
         }
         let (table, marks) =
             (self.words_on(old).map_or(CardStatus::Active, |(table, _)| table), self.book().marks_of(old));
@@ -430,7 +430,7 @@ impl Server<'_> {
             return Err(Refused::NewCardStopped { card: new, status });
         }
         self.check_unused(new, account)?;
-        let chain = core::iter::once(old).chain(self.book().ancestors(old));
+        let chain = core::iter::once(old).chain(self.book().predecessors(old));
         if chain.take_while(|card| self.tables.cards.find(*card).is_none()).count() >= LINKS_MAX {
             return Err(Refused::TooManyLinks);
         }
@@ -453,8 +453,8 @@ impl Server<'_> {
 
     fn plan_account(&self, card: CardNo, account: &AccountId) -> Result<Plan, Refused> {
         self.words_on(card).ok_or(Refused::UnknownCard { card })?;
-        if let Some(heir) = self.book().heir(card) {
-            return Err(Refused::Replaced { card, heir });
+        if let Some(successor) = self.book().successor(card) {
+            return Err(Refused::Replaced { card, successor });
         }
         self.check_name(account)?;
         let from = self.account_of(card);
@@ -471,13 +471,13 @@ impl Server<'_> {
 
     fn plan_rename(&self, old: &AccountId, new: &AccountId) -> Result<Plan, Refused> {
         let book = self.book();
-        let is_known = |row: &u32| book.account(*row).is_somebodys() || self.cards_of(*row).next().is_some();
+        let is_known = |row: &u32| book.account(*row).is_in_use() || self.cards_of(*row).next().is_some();
         let row = book.account_row(old).filter(is_known).ok_or(Refused::NoSuchAccount { account: *old })?;
         if old == new {
             return Err(Refused::AccountTaken { account: *new });
         }
         self.check_name(new)?;
-        let is_taken = |row: &u32| book.account(*row).is_somebodys() || self.cards_of(*row).next().is_some();
+        let is_taken = |row: &u32| book.account(*row).is_in_use() || self.cards_of(*row).next().is_some();
         if book.account_row(new).is_some_and(|row| is_taken(&row)) {
             return Err(Refused::AccountTaken { account: *new });
         }
@@ -494,7 +494,9 @@ impl Server<'_> {
         let row = self.tables.cards.find(card).ok_or(Refused::NotInTable { card })?;
         let book = self.book();
         let named = book.account(row.account);
-        let former = book.account_of_card(card).or_else(|| book.heir(card).and_then(|heir| book.account_of_card(heir)));
+        let former = book
+            .account_of_card(card)
+            .or_else(|| book.successor(card).and_then(|successor| book.account_of_card(successor)));
         // Also where the table still has the account under a name that it had before.
         let is_same = match former {
             Some(former) => former == row.account || book.is_former_name(row.account, former),
@@ -506,12 +508,12 @@ impl Server<'_> {
         if is_same || (is_own && named.has_moved()) {
             return Err(Refused::SameHolder { card, account: named.id });
         }
-        if named.is_somebodys() {
+        if named.is_in_use() {
             let may_be_own = !book.account_row(&own).is_some_and(|row| book.account(row).has_moved());
             return Err(Refused::AnothersAccount { card, account: named.id, may_be_own });
         }
-        if let Some(heir) = book.heir(card).filter(|heir| self.tables.cards.find(*heir).is_none()) {
-            return Err(Refused::HeirNotInTable { card, heir });
+        if let Some(successor) = book.successor(card).filter(|successor| self.tables.cards.find(*successor).is_none()) {
+            return Err(Refused::SuccessorNotInTable { card, successor });
         }
         self.has_room_for_cards(&[card])?;
         Ok(Plan {

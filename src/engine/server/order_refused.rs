@@ -37,7 +37,7 @@ refusals! {
     /// Credit for a closed card.
     Closed { card: CardNo } "closed"
     /// Another card carries on the account.
-    Replaced { card: CardNo, heir: CardNo } "replaced"
+    Replaced { card: CardNo, successor: CardNo } "replaced"
     /// The table's own word is stricter than the one wanted.
     TableSays { card: CardNo, status: CardStatus } "table-says"
     /// A closed card stays closed.
@@ -98,7 +98,7 @@ refusals! {
     /// somebody else's.
     AnothersAccount { card: CardNo, account: AccountId, may_be_own: bool } "same-holder"
     /// The card that carries on would be served by another holder's row.
-    HeirNotInTable { card: CardNo, heir: CardNo } "not-in-table"
+    SuccessorNotInTable { card: CardNo, successor: CardNo } "not-in-table"
     /// Too many cards in a row that the table does not have.
     TooManyLinks "too-many-links"
     /// The key stands for another order.
@@ -152,11 +152,11 @@ impl fmt::Display for Refused {
                     card = card.masked()
                 )
             }
-            Self::Replaced { card, heir } => write!(
+            Self::Replaced { card, successor } => write!(
                 f,
-                "card {card} was replaced by {heir}: name that one, which `posgate ctl card` shows",
+                "card {card} was replaced by {successor}: name that one, which `posgate ctl card` shows",
                 card = card.masked(),
-                heir = heir.masked()
+                successor = successor.masked()
             ),
             Self::TableSays { card, status } => write!(
                 f,
@@ -291,11 +291,11 @@ impl fmt::Display for Refused {
                     account = HiddenAccount(account)
                 )
             }
-            Self::HeirNotInTable { card, heir } => write!(
+            Self::SuccessorNotInTable { card, successor } => write!(
                 f,
-                "card {heir} follows {card} and is served by its row: add {heir} to the card table and reload, then reissue",
+                "card {successor} follows {card} and is served by its row: add {successor} to the card table and reload, then reissue",
                 card = card.masked(),
-                heir = heir.masked()
+                successor = successor.masked()
             ),
             Self::TooManyLinks => write!(
                 f,
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn a_sentence_shows_the_last_four_digits_of_a_card() {
         let number = |text: &str| CardNo::parse(text.as_bytes()).expect("ten digits");
-        let (card, heir) = (number("8765438801"), number("8765438802"));
+        let (card, successor) = (number("8765438801"), number("8765438802"));
         let (seq, figures) = (EntrySeq(7), Figures::default());
         let named = |account: &str| AccountId::try_from(account).expect("it is short");
         for account in [card.own_account(), named("8765438803"), named("8765438803张"), named("87654 38803")] {
@@ -368,7 +368,7 @@ mod tests {
                 Refused::UnknownCard { card },
                 Refused::NotInTable { card },
                 Refused::Closed { card },
-                Refused::Replaced { card, heir },
+                Refused::Replaced { card, successor },
                 Refused::TableSays { card, status: CardStatus::Lost },
                 Refused::ClosedForEver { card },
                 Refused::OtherMark { card, status: CardStatus::Lost },
@@ -385,7 +385,7 @@ mod tests {
                 Refused::TooManyToRename { account },
                 Refused::SameHolder { card, account },
                 Refused::AnothersAccount { card, account, may_be_own: true },
-                Refused::HeirNotInTable { card, heir },
+                Refused::SuccessorNotInTable { card, successor },
                 Refused::OtherHolder { card, table: account.to_string(), told: "张三8765438804".to_owned() },
             ] {
                 let sentence = refused.to_string();

@@ -67,9 +67,9 @@ impl Server<'_> {
         let id = FrameId::new(Code::Inquiry.number(), &entry, Money::ZERO);
         let row = self.card_row(card);
         let (reason, figures) = match self.first_answer(context, &id) {
-            Some(seen) => {
+            Some(first) => {
                 self.counters.duplicates += 1;
-                (seen.outcome.reason, seen.outcome.figures)
+                (first.outcome.reason, first.outcome.figures)
             }
             None => {
                 let today = self.business_time(&context.now, context.clock, None).date();
@@ -183,12 +183,12 @@ impl Server<'_> {
             foreign_code,
         };
         let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
-        if let Some(seen) = self.first_answer(context, &id) {
+        if let Some(first) = self.first_answer(context, &id) {
             // The command number says which sale it is, not the code: another's may have been
             // scanned since.
-            let payer = self.tables.book.payer(seen.outcome.sale).and_then(|card| self.card_row(card));
+            let payer = self.tables.book.payer(first.outcome.sale).and_then(|card| self.card_row(card));
             let sale = Sale { row: payer.or(sale.row), ..sale };
-            self.answer_again(context, &sale, &seen.outcome, fx);
+            self.answer_again(context, &sale, &first.outcome, fx);
             return;
         }
         let doubted = entry.card.and_then(|card| self.sale_in_doubt(context, card, &sale));
@@ -205,8 +205,8 @@ impl Server<'_> {
         let serial = frame.serial.as_ref();
         let code = frame.code.number();
         let id = FrameId::new(code, entry, sale.asked);
-        if let Some(seen) = self.first_answer(context, &id) {
-            self.answer_again(context, sale, &seen.outcome, fx);
+        if let Some(first) = self.first_answer(context, &id) {
+            self.answer_again(context, sale, &first.outcome, fx);
             return;
         }
         let book = &self.tables.book;

@@ -11,7 +11,7 @@ use super::{Context, Effects, Room, Server};
 use crate::engine::gbk;
 use crate::engine::limits::{TEXT_LEN_MAX, UNKNOWN_CARDS_MAX};
 use crate::engine::model::order::{Note, Operator};
-use crate::engine::model::{CardNo, ClockState, Entry, EntrySeq, Gone, Kind, MachineNo, Now, Stamp};
+use crate::engine::model::{CardNo, ClockState, Entry, EntrySeq, Kind, MachineNo, MissingEntries, Now, Stamp};
 use crate::engine::wire::Reply;
 
 /// A card that was shown to a device, and that neither the table nor a link knows.
@@ -126,7 +126,7 @@ impl Server<'_> {
         by: &Operator,
         note: &Note,
         fx: &mut Effects,
-    ) -> Result<(EntrySeq, Gone), Refused> {
+    ) -> Result<(EntrySeq, MissingEntries), Refused> {
         self.watch_clock(now, fx);
         let (gone, start) = self.book().rolled_back().ok_or(Refused::NotRolledBack)?;
         if self.room() == Room::Nothing {

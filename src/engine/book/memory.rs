@@ -1,5 +1,5 @@
-//! A device's last frames with the answers they got, and whether it confirms (design.md, sections 8
-//! and 10).
+//! Remembers a device's last frames with their answers, and whether it confirms (design.md,
+//! sections 8 and 10).
 
 use core::fmt;
 
@@ -12,8 +12,8 @@ use crate::engine::model::{
     CardNo, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Serial, Stamp,
 };
 
-/// What makes two frames of one device the same frame: code, seq, card (128: command number; 150:
-/// card, reader, door), asked amount and raw device time. Texts stand as 64-bit hashes.
+/// Identifies a frame of a device: code, seq, card (128: command number; 150: card, reader, door),
+/// asked amount and raw device time. Texts are 64-bit hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameId {
     pub(super) code: u16,
@@ -25,12 +25,12 @@ pub struct FrameId {
 }
 
 impl FrameId {
-    /// The identity of the frame that an entry is made from. In replay the code and the amount come
-    /// from the entry, live they come from the frame: [`FrameId::of`].
+    /// The identity of the frame that led to an entry. A live frame gives its code and amount;
+    /// [`FrameId::of`] takes them from the entry in a replay.
     pub fn new(code: u16, entry: &Entry, asked: Money) -> Self {
-        // A scan is named by its command number: whose card the code is, is found later.
+        // A scan is identified by its command number: its card is found later.
         let card = if code == 128 { None } else { entry.card };
-        // A 105 has an identity of its own, and a 106 is its keys.
+        // A 106 is identified by its keys. A 105 has an identity of its own, `OfflineId`.
         let slot = entry.slot.as_ref().map_or(0, |slot| fnv1a(slot.as_bytes()));
         let keys = entry.detail.get("keys").map_or(0, |keys| fnv1a(keys.0.as_bytes()));
         Self {
@@ -51,14 +51,13 @@ impl FrameId {
         }
     }
 
-    /// A byte in which two frames differ, but once in 256.
-    fn mark(&self) -> u8 {
+    /// A byte that differs for 255 of 256 pairs of frames.
+    fn tag(&self) -> u8 {
         let mixed = self.seq ^ self.when ^ self.card.rotate_left(32);
         (hash_number(mixed) >> 24) as u8
     }
 
-    /// The identity of the frame behind an entry of the ledger; `None` for entries that answer no
-    /// frame.
+    /// The identity of the frame that led to an entry; `None` for entries that answer no frame.
     pub fn of(entry: &Entry) -> Option<Self> {
         let code = match entry.kind {
             Kind::Charge => 103,
@@ -73,20 +72,20 @@ impl FrameId {
     }
 }
 
-/// When something happened. Within this run ages are exact; across a restart entry times are
-/// compared, and may say nothing (design.md, section 11).
+/// When something happened. Ages are exact within a run; across a restart they come from entry
+/// times and may be unknown (design.md, section 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// `None`: before this start.
     pub mono: Option<Mono>,
     /// The entry's time.
     pub stamp: Stamp,
-    /// Whether that was believed.
+    /// Whether the clock was believed then.
     pub clock: ClockState,
 }
 
 impl Moment {
-    /// Milliseconds ago; `None` if nobody knows.
+    /// The age in milliseconds; `None` if it is unknown.
     pub(crate) fn known_age_ms(&self, now: &Now, clock: ClockState) -> Option<u64> {
         if let Some(mono) = self.mono {
             return Some(now.mono.ms_since(mono));
@@ -97,9 +96,9 @@ impl Moment {
         u64::try_from(now.stamp.wall.0.saturating_sub(self.stamp.wall.0)).ok()
     }
 
-    /// Milliseconds ago, as money counts them (design.md, section 8): within the run that began at
-    /// `started` by the monotonic clock; across it by entry times, but never less than the time
-    /// since then, and exactly that where nobody knows.
+    /// The age in milliseconds for rules about money (design.md, section 8): by the monotonic clock
+    /// within the run that began at `started`; before it by entry times, but at least the time
+    /// since `started`, and exactly that if the age is unknown.
     pub fn age_ms(&self, now: &Now, clock: ClockState, started: Mono) -> u64 {
         let known = self.known_age_ms(now, clock);
         match self.mono {
@@ -109,42 +108,43 @@ impl Moment {
     }
 }
 
-/// What a frame was answered.
+/// The answer to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What the entry recorded.
+    /// The kind of its entry.
     pub kind: Kind,
-    /// Why it was refused.
+    /// Why the frame was refused.
     pub reason: Option<Reason>,
-    /// What the display showed.
+    /// The figures on the display.
     pub figures: Figures,
-    /// The sale that the answer rests on: the entry itself, or the first for a sale recognized.
+    /// The sale on which the answer rests: the entry itself, or the first one's for a recognized
+    /// sale.
     pub sale: EntrySeq,
 }
 
-/// A terminal is not off and up again sooner than this, and no datagram is on its way for longer
-/// (inferred): a 101 that comes sooner after a sale was perhaps overtaken by it, and says nothing
-/// of frames that come later.
+/// A terminal takes at least this long to switch off and on, and no datagram is on its way for
+/// longer (inferred). A sale less than this before a 101 may have overtaken the 101, so the 101
+/// does not prove that the terminal restarted after the sale.
 const POWER_CYCLE_MS: i64 = 15_000;
 
-/// A frame and its answer.
+/// A frame with its answer.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct AnsweredFrame {
     /// The frame.
     pub id: FrameId,
     pub(super) serial: Option<Serial>,
-    /// When it was answered first.
+    /// When it was first answered.
     pub at: Moment,
-    /// What it was answered.
+    /// The answer.
     pub outcome: Outcome,
     /// The device's time, if it was believed.
     pub(super) at_device: Option<Civil>,
-    /// Whether a 105 was taken for its sale.
+    /// Whether a 105 was matched with its sale.
     pub(super) is_taken: bool,
 }
 
-impl Seen {
-    /// A frame just answered, or replayed: what `entry` says of it.
+impl AnsweredFrame {
+    /// A frame with the answer in its entry, live or in a replay.
     pub fn new(id: FrameId, entry: &Entry, at: Moment) -> Self {
         Self {
             id,
@@ -153,7 +153,7 @@ impl Seen {
             outcome: Outcome {
                 kind: entry.kind,
                 reason: entry.detail.reason(),
-                figures: Figures::told_by(entry).unwrap_or_default(),
+                figures: Figures::in_answer(entry).unwrap_or_default(),
                 sale: entry.about.unwrap_or(entry.seq),
             },
             at_device: entry.believed_at(),
@@ -161,87 +161,88 @@ impl Seen {
         }
     }
 
-    /// Whether its device's time was believed: then it names the frame, however old that is.
+    /// Whether the device's time was believed. Then an equal frame is the same one, however late it
+    /// comes.
     pub fn is_believed(&self) -> bool {
         self.at_device.is_some()
     }
 
-    /// Whether this is the frame, from this device.
+    /// Whether this is the same frame of the same device.
     pub fn is(&self, serial: Option<&Serial>, id: &FrameId) -> bool {
         self.id == *id && same_device(self.serial.as_ref(), serial)
     }
 }
 
-/// The newest answers of a device; the oldest gives way.
+/// The newest answers to a device; a new one replaces the oldest.
 #[repr(C)]
 pub struct Window {
-    /// The [`FrameId::mark`]s of the answers: most frames are none of them, and that is seen
-    /// without looking at them.
-    marks: [u8; RECENT_FRAMES_MAX],
-    /// Where the oldest stands.
+    /// The [`FrameId::tag`]s of the answers. Most frames are new, and their tags show it without a
+    /// look at the answers.
+    tags: [u8; RECENT_FRAMES_MAX],
+    /// Index of the oldest answer.
     oldest: usize,
-    seen: heapless::Vec<Seen, RECENT_FRAMES_MAX>,
+    answers: heapless::Vec<AnsweredFrame, RECENT_FRAMES_MAX>,
 }
 
 impl Window {
-    /// Empty.
+    /// No answers.
     pub const fn new() -> Self {
-        Self { marks: [0; RECENT_FRAMES_MAX], seen: heapless::Vec::new(), oldest: 0 }
+        Self { tags: [0; RECENT_FRAMES_MAX], answers: heapless::Vec::new(), oldest: 0 }
     }
 
-    /// Forgets all.
+    /// Removes all answers.
     pub fn clear(&mut self) {
-        self.seen.clear();
+        self.answers.clear();
         self.oldest = 0;
     }
 
-    /// Adds the newest.
-    pub fn push(&mut self, seen: Seen) {
-        let place = if self.seen.is_full() { self.oldest } else { self.seen.len() };
-        self.marks[place] = seen.id.mark();
-        match self.seen.push(seen) {
+    /// Adds the newest answer.
+    pub fn push(&mut self, answered: AnsweredFrame) {
+        let place = if self.answers.is_full() { self.oldest } else { self.answers.len() };
+        self.tags[place] = answered.id.tag();
+        match self.answers.push(answered) {
             Ok(()) => (),
-            Err(seen) => {
-                self.seen[place] = seen;
+            Err(answered) => {
+                self.answers[place] = answered;
                 self.oldest = (place + 1) % RECENT_FRAMES_MAX;
             }
         }
     }
 
-    /// Forgets the answers that are not to be kept.
-    pub fn retain(&mut self, keep: impl Fn(&Seen) -> bool) {
-        if self.seen.iter().all(&keep) {
+    /// Removes the answers for which `keep` is false.
+    pub fn retain(&mut self, keep: impl Fn(&AnsweredFrame) -> bool) {
+        if self.answers.iter().all(&keep) {
             return;
         }
-        self.seen.rotate_left(self.oldest);
+        self.answers.rotate_left(self.oldest);
         self.oldest = 0;
-        self.seen.retain(keep);
-        for (mark, seen) in self.marks.iter_mut().zip(&self.seen) {
-            *mark = seen.id.mark();
+        self.answers.retain(keep);
+        for (tag, answered) in self.tags.iter_mut().zip(&self.answers) {
+            *tag = answered.id.tag();
         }
     }
 
-    /// The answers, the newest first.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Seen> {
-        let (newer, older) = self.seen.split_at_mut(self.oldest);
+    /// The answers, newest first.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut AnsweredFrame> {
+        let (newer, older) = self.answers.split_at_mut(self.oldest);
         newer.iter_mut().rev().chain(older.iter_mut().rev())
     }
 
-    /// The newest answer to this frame of this device.
-    pub fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
-        if !self.marks[..self.seen.len()].contains(&id.mark()) {
+    /// The newest answer to an equal frame of the device with this serial.
+    pub fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&AnsweredFrame> {
+        if !self.tags[..self.answers.len()].contains(&id.tag()) {
             return None;
         }
-        self.newest_first().find(|seen| seen.is(serial, id))
+        self.newest_first().find(|answered| answered.is(serial, id))
     }
 
-    fn oldest_first(&self) -> impl Iterator<Item = &Seen> {
-        let (newer, older) = self.seen.split_at(self.oldest);
+    fn oldest_first(&self) -> impl Iterator<Item = &AnsweredFrame> {
+        let (newer, older) = self.answers.split_at(self.oldest);
         older.iter().chain(newer)
     }
 
-    fn newest_first(&self) -> impl Iterator<Item = &Seen> {
-        let (newer, older) = self.seen.split_at(self.oldest);
+    fn newest_first(&self) -> impl Iterator<Item = &AnsweredFrame> {
+        let (newer, older) = self.answers.split_at(self.oldest);
         newer.iter().rev().chain(older.iter().rev())
     }
 }
@@ -252,19 +253,20 @@ impl Default for Window {
     }
 }
 
-/// What the ledger remembers of one device. What every sale looks at stands first and together.
+/// What the book remembers of one device. The fields that every sale reads come first, side by
+/// side.
 #[repr(C)]
 pub(super) struct Memory {
     pub(super) machine: u64,
     pub(super) last: EntrySeq,
     pub(super) is_pinned: bool,
-    /// Its sales in doubt.
+    /// The number of its sales in doubt.
     pub(super) doubts: u32,
-    /// How many of the approvals were confirmed.
+    /// How many of `approvals` were confirmed.
     confirmed: u8,
     approvals: Deque<(EntrySeq, bool), APPROVALS_MAX>,
     frames: Window,
-    keys: Option<Seen>,
+    keys: Option<AnsweredFrame>,
 }
 
 impl Memory {
@@ -283,11 +285,11 @@ impl Memory {
 
     pub(super) fn remember(&mut self, entry: &Entry, at: Moment) {
         if let Some(id) = FrameId::of(entry).filter(|_| is_answer(entry)) {
-            let seen = Seen::new(id, entry, at);
+            let answered = AnsweredFrame::new(id, entry, at);
             if entry.kind == Kind::Keys {
-                self.keys = Some(seen);
+                self.keys = Some(answered);
             } else {
-                self.frames.push(seen);
+                self.frames.push(answered);
             }
         }
         if matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan | Kind::Admit) {
@@ -300,100 +302,108 @@ impl Memory {
         }
     }
 
-    /// Approvals of the last sales and admissions, oldest first, and whether each was confirmed.
+    /// The last approved sales and admissions, oldest first, and whether each was confirmed.
     pub(super) fn approvals(&self) -> impl Iterator<Item = &(EntrySeq, bool)> {
         self.approvals.iter()
     }
 
-    /// The serials of its last frames, the newest first.
+    /// The serials of its last frames, newest first.
     pub(super) fn serials(&self) -> impl Iterator<Item = &Serial> {
-        self.frames.newest_first().filter_map(|seen| seen.serial.as_ref())
+        self.frames.newest_first().filter_map(|answered| answered.serial.as_ref())
     }
 
     /// Its last frames with a device time, oldest first.
-    pub(super) fn frames(&self) -> impl Iterator<Item = &Seen> {
+    pub(super) fn frames(&self) -> impl Iterator<Item = &AnsweredFrame> {
         self.frames.oldest_first()
     }
 
     /// Its last 106.
-    pub(super) fn keys(&self) -> Option<&Seen> {
+    pub(super) fn keys(&self) -> Option<&AnsweredFrame> {
         self.keys.as_ref()
     }
 
-    /// The next approval of a snapshot; `None` if there are too many.
+    /// Adds the next approval of a snapshot; `None` if there are too many.
     pub(super) fn restore_approval(&mut self, seq: EntrySeq, confirmed: bool) -> Option<()> {
         self.approvals.push_back((seq, confirmed)).ok()?;
         self.confirmed += u8::from(confirmed);
         Some(())
     }
 
-    /// The next frame of a snapshot.
-    pub(super) fn restore_frame(&mut self, seen: Seen) {
-        self.frames.push(seen);
+    /// Adds the next frame of a snapshot.
+    pub(super) fn restore_frame(&mut self, answered: AnsweredFrame) {
+        self.frames.push(answered);
     }
 
-    /// The 106 of a snapshot.
-    pub(super) fn restore_keys(&mut self, seen: Seen) {
-        self.keys = Some(seen);
+    /// Sets the 106 of a snapshot.
+    pub(super) fn restore_keys(&mut self, answered: AnsweredFrame) {
+        self.keys = Some(answered);
     }
 
     pub(super) fn confirm(&mut self, about: EntrySeq) {
-        // Mostly the last one.
+        // Mostly it is the last one.
         if let Some((_, is_confirmed @ false)) = self.approvals.iter_mut().rev().find(|(seq, _)| *seq == about) {
             *is_confirmed = true;
             self.confirmed += 1;
         }
     }
 
-    pub(super) fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&Seen> {
-        self.frames.find(serial, id).or_else(|| self.keys.as_ref().filter(|seen| seen.is(serial, id)))
+    pub(super) fn find(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&AnsweredFrame> {
+        self.frames.find(serial, id).or_else(|| self.keys.as_ref().filter(|answered| answered.is(serial, id)))
     }
 
-    /// The device started, and counts its frames anew: one that nothing but its number names, of a
-    /// sale that the device confirmed, is another sale when it comes once more. Frames of the last
-    /// [`POWER_CYCLE_MS`] before the 101 stay: it may have been overtaken by them.
-    pub(super) fn begin_anew(&mut self, at: Moment, is_confirmed: impl Fn(EntrySeq) -> bool) {
-        self.frames.retain(|seen| match seen.outcome.kind {
+    /// The device started and numbers its frames from the beginning. If only its number identifies
+    /// a frame, and the device confirmed its sale, an equal frame is now another sale, so the frame
+    /// is forgotten. Frames of the last [`POWER_CYCLE_MS`] before the 101 stay: they may have
+    /// overtaken it.
+    pub(super) fn forget_confirmed(&mut self, at: Moment, is_confirmed: impl Fn(EntrySeq) -> bool) {
+        self.frames.retain(|answered| match answered.outcome.kind {
             Kind::Charge | Kind::Meal | Kind::Scan | Kind::Repeat => {
-                let is_overtaken = at.stamp.wall.0.saturating_sub(seen.at.stamp.wall.0) < POWER_CYCLE_MS;
-                seen.is_believed() || is_overtaken || !is_confirmed(seen.outcome.sale)
+                let is_overtaken = at.stamp.wall.0.saturating_sub(answered.at.stamp.wall.0) < POWER_CYCLE_MS;
+                answered.is_believed() || is_overtaken || !is_confirmed(answered.outcome.sale)
             }
             _ => true,
         });
     }
 
-    /// A 105 was taken for this sale.
-    pub(super) fn take(&mut self, sale: EntrySeq) {
-        for seen in self.frames.iter_mut().filter(|seen| seen.outcome.sale == sale) {
-            seen.is_taken = true;
+    /// Records that a 105 was matched with this sale.
+    pub(super) fn mark_matched(&mut self, sale: EntrySeq) {
+        for answered in self.frames.iter_mut().filter(|answered| answered.outcome.sale == sale) {
+            answered.is_taken = true;
         }
     }
 
-    /// An approved sale of this card, amount and device time that no 105 was taken for.
+    /// The approved sale of this card, amount and device time that no 105 is matched with.
     pub(super) fn sale_at(&self, serial: Option<&Serial>, card: CardNo, asked: Money, at: Civil) -> Option<EntrySeq> {
-        let mut sales = self.frames.newest_first().filter(|seen| match seen.outcome.kind {
+        let mut sales = self.frames.newest_first().filter(|answered| match answered.outcome.kind {
             Kind::Charge | Kind::Meal | Kind::Repeat => true,
-            // A 103 after its own 105 leads to that 105, which has an identity of its own.
+            // A 103 after its own 105 leads to that 105's entry, which `OfflineId` identifies.
             _ => false,
         });
-        let same = |seen: &&Seen| {
-            !seen.is_taken
-                && seen.id.card == card.value()
-                && seen.id.asked == asked
-                && seen.at_device == Some(at)
-                && same_device(seen.serial.as_ref(), serial)
+        let same = |answered: &&AnsweredFrame| {
+            !answered.is_taken
+                && answered.id.card == card.value()
+                && answered.id.asked == asked
+                && answered.at_device == Some(at)
+                && same_device(answered.serial.as_ref(), serial)
         };
-        sales.find(same).map(|seen| seen.outcome.sale)
+        sales.find(same).map(|answered| answered.outcome.sale)
     }
 
     pub(super) fn is_confirmed(&self, approval: EntrySeq) -> bool {
         self.approvals.iter().any(|known| *known == (approval, true))
     }
 
-    /// All of it that a replay restores, to be compared.
+    /// All that a replay restores, for comparison.
     pub(super) fn as_replayed(&self) -> impl PartialEq + fmt::Debug + '_ {
-        let shown = |seen: &Seen| {
-            (seen.id, seen.serial, (seen.at.stamp, seen.at.clock), seen.outcome, seen.at_device, seen.is_taken)
+        let shown = |answered: &AnsweredFrame| {
+            (
+                answered.id,
+                answered.serial,
+                (answered.at.stamp, answered.at.clock),
+                answered.outcome,
+                answered.at_device,
+                answered.is_taken,
+            )
         };
         let frames: Vec<_> = self.frames().map(shown).collect();
         let approvals: Vec<_> = self.approvals.iter().copied().collect();
@@ -410,8 +420,9 @@ impl Memory {
     }
 }
 
-/// Whether the entry answers a frame that may come again. Another device's frame under this machine
-/// number, a device in quarantine and unreadable frames are answered anew each time.
+/// Whether a repeat of the entry's frame gets the same answer from memory. Frames that are
+/// unreadable, of a quarantined device, or of another device with this machine number are judged
+/// each time.
 pub fn is_answer(entry: &Entry) -> bool {
     match entry.detail.reason() {
         Some(Reason::MachineClash | Reason::UnknownDevice | Reason::Malformed) => false,
