@@ -1,7 +1,7 @@
-//! Cards as the table describes them, in a table of fixed capacity (design.md, section 5).
+//! Cards of the card table, in memory of a fixed capacity (design.md, section 5).
 //!
-//! The table is what the operator wrote: who a card belongs to, what it may do, and the figures its
-//! account opens with. What happened since is the book's.
+//! The card table states each card's holder, its limits and its account's opening figures. The book
+//! has what happened since.
 
 use core::fmt::Write as _;
 use core::num::NonZeroU32;
@@ -13,7 +13,7 @@ use super::time::Date;
 use crate::engine::index::{Index, hash_bytes, hash_number};
 use crate::engine::limits::{CARD_TEXT_MAX, CARDS_MAX};
 
-/// What the operator says of a card.
+/// A card's status, by strictness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CardStatus {
     /// 正常.
@@ -23,15 +23,15 @@ pub enum CardStatus {
     Frozen,
     /// 挂失.
     Lost,
-    /// 注销. The strictest: statuses compare by strictness.
+    /// 注销. The strictest.
     Closed,
 }
 
 impl CardStatus {
-    /// All of them, the strictest last.
+    /// All statuses, the strictest last.
     pub const ALL: &[Self] = &[Self::Active, Self::Frozen, Self::Lost, Self::Closed];
 
-    /// The word of the table and the ledger.
+    /// The word in the table and the ledger.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -47,7 +47,7 @@ impl CardStatus {
     }
 }
 
-/// What an order says of a card: a mark is set, or ended by its own order (design.md, section 8).
+/// An order about a card's state: it sets a mark or ends one (design.md, section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mark {
     /// `lost`.
@@ -58,12 +58,12 @@ pub enum Mark {
     Frozen,
     /// `unfreeze`: ends `Frozen`.
     Unfrozen,
-    /// `close`: for ever.
+    /// `close`: nothing ends it but a reissue of the number.
     Closed,
 }
 
 impl Mark {
-    /// All of them.
+    /// All marks.
     pub const ALL: &[Self] = &[Self::Lost, Self::Found, Self::Frozen, Self::Unfrozen, Self::Closed];
 
     /// The ledger's word: `status=` of a `status` entry.
@@ -77,7 +77,7 @@ impl Mark {
         }
     }
 
-    /// The status that it sets or ends.
+    /// The status that the order sets or ends.
     pub const fn status(self) -> CardStatus {
         match self {
             Self::Lost | Self::Found => CardStatus::Lost,
@@ -86,7 +86,7 @@ impl Mark {
         }
     }
 
-    /// Whether it ends a mark.
+    /// Whether the order ends a mark.
     pub const fn is_end(self) -> bool {
         match self {
             Self::Found | Self::Unfrozen => true,
@@ -95,8 +95,7 @@ impl Mark {
     }
 }
 
-/// The marks that stand on a card: each was set, and is ended, by its own order, so none hides
-/// another.
+/// The marks of a card. Each is set and ended by its own orders, so none hides another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     is_frozen: bool,
@@ -105,8 +104,7 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Those that bear these words, which stand between commas; `None` for a word of none of them.
-    /// Empty: none.
+    /// From the marks' words, divided by commas; `None` for an unknown word.
     pub(crate) fn from_words(words: &str) -> Option<Self> {
         let mut marks = Self::default();
         for word in words.split(',').filter(|word| !word.is_empty()) {
@@ -118,7 +116,7 @@ impl Marks {
         Some(marks)
     }
 
-    /// Takes note of an order.
+    /// Sets or ends a mark.
     pub fn apply(&mut self, mark: Mark) {
         if let Some(place) = self.place_of(mark.status()) {
             *place = !mark.is_end();
@@ -134,7 +132,7 @@ impl Marks {
         }
     }
 
-    /// Whether this mark stands; of none for `Active`.
+    /// Whether the mark of this status is set; for `Active`: whether none is set.
     pub fn has(self, status: CardStatus) -> bool {
         match status {
             CardStatus::Active => self == Self::default(),
@@ -144,49 +142,49 @@ impl Marks {
         }
     }
 
-    /// The marks that stand, the least strict first.
+    /// The marks that are set, the least strict first.
     pub(crate) fn statuses(self) -> impl Iterator<Item = CardStatus> {
         CardStatus::ALL[1..].iter().copied().filter(move |status| self.has(*status))
     }
 
-    /// The strictest.
+    /// The strictest mark.
     pub fn status(self) -> CardStatus {
         self.statuses().last().unwrap_or_default()
     }
 }
 
-/// A set of group (or place) names, one bit for each name that the configuration mentions.
+/// A set of names of groups (or places): one bit per name in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GroupSet(pub u64);
 
 impl GroupSet {
-    /// Whether the set holds no name.
+    /// Whether the set is empty.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Whether the two share a name.
+    /// Whether both sets have a name in common.
     pub(crate) const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// Whether a rule that names these groups holds for a card of `groups`: a rule that names none
-    /// holds for all.
+    /// Whether a rule with this set applies to a card of `groups`. A rule without names applies to
+    /// all.
     pub const fn admits(self, groups: Self) -> bool {
         self.is_empty() || self.meets(groups)
     }
 }
 
-/// A PIN of one to eight digits. It is compared, and never written anywhere.
+/// A PIN of one to eight digits. It is compared and never written to ledger, log or status.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
-    /// The number that a 1 and the digits make: zeros before them count, and a table's row without
-    /// a PIN takes no room for one.
+    /// The digits after a leading 1, as a number. So leading zeros count, and an `Option` of it
+    /// takes no more room.
     marked: NonZeroU32,
 }
 
 impl Pin {
-    /// One to eight digits; `None` for anything else.
+    /// From one to eight digits; `None` for anything else.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.is_empty() || text.len() > 8 || !text.iter().all(u8::is_ascii_digit) {
             return None;
@@ -195,8 +193,7 @@ impl Pin {
         NonZeroU32::new(marked).map(|marked| Self { marked })
     }
 
-    /// The digits as they were keyed: only for a virtual device's frame, which is how a PIN reaches
-    /// a server.
+    /// The digits as keyed, only for the frames of virtual devices.
     pub fn digits(&self) -> Text<8> {
         let mut text = Text::<9>::new();
         write!(text, "{}", self.marked).expect("a PIN has at most eight digits");
@@ -210,80 +207,81 @@ impl core::fmt::Debug for Pin {
     }
 }
 
-/// What a card may do.
+/// A card's rules in the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// 状态. What the table says; the ledger may be stricter.
+    /// 状态, by the table; the ledger may be stricter.
     pub status: CardStatus,
-    /// 分组: those that the configuration mentions.
+    /// 分组: the groups that the configuration names.
     pub groups: GroupSet,
-    /// 密码: must follow at doors that want one.
+    /// 密码: needed at doors that ask for one.
     pub pin: Option<Pin>,
-    /// 胁迫密码: opens like `pin`, and raises an alarm.
+    /// 胁迫密码: opens as `pin` does and raises an alarm.
     pub duress_pin: Option<Pin>,
     /// 有效期起: the first day.
     pub valid_from: Option<Date>,
     /// 有效期止: the last day.
     pub valid_until: Option<Date>,
-    /// 单笔限额: of one sale.
+    /// 单笔限额: per sale.
     pub charge_max: Option<Money>,
-    /// 日限额: of one business day.
+    /// 日限额: per business day.
     pub day_max: Option<Money>,
     /// 透支额度: how far below zero the balance may go.
     pub credit: Money,
 }
 
-/// One row of a card file, read and checked.
+/// A row of a card file, parsed and checked.
 #[derive(Clone, Debug)]
 pub struct CardRecord {
     /// 卡号.
     pub card: CardNo,
     /// 编号; the card's own (`@` and ten digits) if the file names none.
     pub account: AccountId,
-    /// 姓名, as a display shows it: GBK, cleaned and cut.
+    /// 姓名 as displays show it: GBK, without control characters, cut to its length.
     pub name: Vec<u8>,
     /// 余额: the opening figure of the account; `None` if the field is empty.
     pub balance: Option<Balance>,
     /// 次数: the opening figure of the account; `None` if the field is empty.
     pub uses: Option<i32>,
-    /// 部门, for people: it decides nothing.
+    /// 部门, for people; no rule uses it.
     pub department: String,
-    /// Whether this row itself states a figure; others of its account may have it from another row.
+    /// Whether this row itself states an opening figure; its account may get figures from another
+    /// row.
     pub states_figures: bool,
     /// 二维码: a static member code; at most [`crate::engine::limits::CODE_LEN_MAX`] bytes.
     pub code: Option<Vec<u8>>,
     /// What the card may do.
     pub terms: Terms,
-    /// The file's line, from 1.
+    /// The line in the file, from 1.
     pub line: u32,
 }
 
-/// What the ledger says of a card table's accounts.
+/// The ledger's data for checks of a card table.
 pub trait AccountHistory {
     /// Whether the account has moved money.
     fn has_moved(&self, account: &AccountId) -> bool;
 
-    /// The account that the card moved last, or that it carries on.
+    /// The account that the ledger has for the card.
     fn account_of(&self, card: CardNo) -> Option<AccountId>;
 }
 
-/// A card in service.
+/// A card of the table in service.
 #[derive(Clone, Debug)]
 pub struct CardRow {
-    /// Its number's value.
+    /// The card number's value.
     pub card: u64,
-    /// Its account's row in the book.
+    /// The row of its account in the book.
     pub account: u32,
-    /// Where its holder's name stands in the table's text, and behind that its code.
+    /// Index of the holder's name in the table's text; the member code follows it.
     text: u32,
     name_len: u16,
     code_len: u16,
-    /// What it may do.
+    /// The card's rules.
     pub terms: Terms,
 }
 
 impl CardRow {
-    /// The row as it serves another card, and another account.
+    /// This row's name and rules for another card and account.
     #[must_use]
     pub fn serving(&self, card: CardNo, account: u32) -> Self {
         Self { card: card.value(), account, ..self.clone() }
@@ -300,8 +298,8 @@ impl CardRow {
 
 /// All cards in service, found by number or member code in O(1).
 pub struct CardTable {
-    /// At most [`CARDS_MAX`]. Not in the static of the tables: with it a router of 64 MB would not
-    /// map the program.
+    /// At most [`CARDS_MAX`]. On the heap: with the rows in the static tables a router of 64 MB
+    /// could not map the program.
     rows: Option<Box<[CardRow]>>,
     /// At most [`CARD_TEXT_MAX`].
     text: Option<Box<[u8]>>,
@@ -315,10 +313,10 @@ impl CardTable {
         Self { rows: None, text: None, by_card: Index::new(), by_code: Index::new() }
     }
 
-    /// Whether the records fit; else what does not, with the number that would.
+    /// Checks that the records fit.
     ///
     /// # Errors
-    /// A sentence for the operator.
+    /// A sentence for the operator: what does not fit, and how many would.
     pub fn check_room(records: &[CardRecord]) -> Result<(), String> {
         let text: usize =
             records.iter().map(|record| record.name.len() + record.code.as_ref().map_or(0, Vec::len)).sum();
@@ -331,14 +329,14 @@ impl CardTable {
         Ok(())
     }
 
-    /// Replaces the table. `account_row` gives the book's row of each record's account.
+    /// Replaces the table. `account_row` returns the book's row of a record's account.
     ///
     /// # Panics
-    /// If the records do not fit: [`CardTable::check_room`] comes first.
+    /// If the records do not fit: call [`CardTable::check_room`] first.
     pub fn install(&mut self, records: &[CardRecord], mut account_row: impl FnMut(&CardRecord) -> u32) {
         assert!(records.len() <= CARDS_MAX, "check_room counted the records");
         self.by_code.clear();
-        // The old table first: a router has no room for both.
+        // The old table goes first: a router has no memory for both.
         (self.rows, self.text) = (None, None);
         let (mut rows, mut text) = (Vec::with_capacity(records.len()), Vec::new());
         for record in records {
@@ -372,7 +370,7 @@ impl CardTable {
         Some(&self.rows()[row as usize])
     }
 
-    /// The card whose member code this is.
+    /// The card with this member code.
     pub fn find_code(&self, code: &[u8]) -> Option<&CardRow> {
         let row = self.by_code.find(hash_bytes(code), |row| self.code(&self.rows()[row as usize]) == code)?;
         Some(&self.rows()[row as usize])
@@ -394,7 +392,7 @@ impl CardTable {
     }
 }
 
-/// Adds to the text, and gives the length.
+/// Appends to the text and returns the length of `bytes`.
 fn store(text: &mut Vec<u8>, bytes: &[u8]) -> u16 {
     assert!(text.len() + bytes.len() <= CARD_TEXT_MAX, "check_room counted the text");
     text.extend_from_slice(bytes);

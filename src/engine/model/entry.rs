@@ -1,7 +1,7 @@
-//! One ledger entry: every column of design.md, section 7, as values.
+//! A ledger entry: the columns of design.md, section 7, as values.
 //!
-//! The ledger's text is made of these and read back into these; the book's state is what applying
-//! them in order gives. Entries carry no crc: that belongs to the chain of lines.
+//! The ledger writes entries as text and reads them back; applying them in order gives the book's
+//! state. An entry has no crc: that belongs to the chain of lines.
 
 use core::fmt::{self, Write as _};
 
@@ -13,7 +13,7 @@ use super::text::{Text, is_utf8};
 use super::time::{Civil, Date, DeviceTime, Stamp};
 use crate::engine::limits::DETAIL_LEN_MAX;
 
-/// An entry's number: 1, 2, 3 … for ever, never reused. Zero is "before the first".
+/// An entry's number: 1, 2, 3 …, never reused. Zero means "before the first entry".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntrySeq(pub u64);
 
@@ -36,7 +36,7 @@ impl fmt::Display for EntrySeq {
 pub struct MissingEntries {
     /// The first one.
     pub first: EntrySeq,
-    /// The last one that is known of.
+    /// The last known one.
     pub last: EntrySeq,
 }
 
@@ -55,13 +55,13 @@ impl MissingEntries {
     }
 }
 
-/// Whether the wall clock could be believed when the entry was made (design.md, section 11).
+/// Whether the wall clock was believed when the entry was made (design.md, section 11).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClockState {
     /// Believed.
     #[default]
     Ok,
-    /// Behind the ledger, behind the program, or not yet set.
+    /// Earlier than the ledger or the program's build date, or not yet set.
     Unset,
 }
 
@@ -82,7 +82,7 @@ macro_rules! kinds {
         pub enum Kind { $($(#[$doc])* $name,)* }
 
         impl Kind {
-            /// All of them, in the order of design.md, section 7.
+            /// All kinds, in the order of design.md, section 7.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// The ledger's word.
@@ -109,13 +109,14 @@ kinds! {
     Meal "meal"
     /// A sale by a scanned code (128).
     Scan "scan"
-    /// A sale that the terminal booked itself (105).
+    /// A sale that the terminal made offline (105).
     Offline "offline"
-    /// A sale tried again, recognized: approved again, no effect; `ref` is the first.
+    /// A sale tried again: approved again without effect; `ref` is the first entry.
     Repeat "repeat"
-    /// A sale already booked, recognized: no effect; `ref` is the first.
+    /// A sale that was booked before, received again as 103 or 105: no effect; `ref` is the first
+    /// entry.
     Matched "matched"
-    /// A sale refused.
+    /// A refused sale.
     Decline "decline"
     /// A device's 109 for a committed entry.
     Confirm "confirm"
@@ -127,23 +128,23 @@ kinds! {
     Subsidy "subsidy"
     /// Credit paid back.
     PayOut "payout"
-    /// A correction by the operator.
+    /// A correction by an operator.
     Adjust "adjust"
-    /// A sale undone by the operator.
+    /// A sale undone by an operator, in full or in part.
     Void "void"
-    /// A new card that carries on an account.
+    /// A card put on an account: a new card for an old one, another account, or another holder.
     Link "link"
-    /// A card's state changed by the operator.
+    /// A mark set on a card or ended by an operator.
     Status "status"
     /// A door opened for a card or a PIN.
     Admit "admit"
     /// A door kept shut.
     Refuse "refuse"
-    /// A door opened by the operator.
+    /// A door opened by an operator.
     Remote "remote"
-    /// Something a person should look at.
+    /// An event that a person should look at.
     Alarm "alarm"
-    /// Keys pressed (106).
+    /// Keys pressed on a terminal (106).
     Keys "keys"
     /// A device started (101).
     Boot "boot"
@@ -155,17 +156,17 @@ kinds! {
     Reload "reload"
     /// The server stopped.
     Stop "stop"
-    /// The ledger goes on under another name: the first entry of the branch (an operator's order).
+    /// The ledger goes on under another id, by an operator's order: the branch's first entry.
     Branch "branch"
-    /// A person has seen that the ledger was an older copy; `ref` is the `start` that said so.
+    /// A person acknowledged that the ledger was an older copy; `ref` is the `start` that found it.
     Acknowledge "acknowledge"
-    /// A kind of a later version: read, never written. It moves its account as its amounts say, and
-    /// means nothing else.
+    /// A kind of a later version: read, never written. Its amounts move its account; it has no
+    /// other effect.
     Other "other"
 }
 
 impl Kind {
-    /// Whether no result may leave before the entry is durable (design.md, section 7).
+    /// Whether results must wait until the entry is durable (design.md, section 7).
     pub const fn is_committed(self) -> bool {
         match self {
             Self::Open | Self::Charge | Self::Meal | Self::Scan | Self::Offline | Self::Repeat | Self::Matched => true,
@@ -176,12 +177,12 @@ impl Kind {
         }
     }
 
-    /// Whether entries of this kind are limited a minute (design.md, section 7).
+    /// Whether entries of this kind are limited per minute (design.md, section 7).
     pub const fn is_limited(self) -> bool {
         matches!(self, Self::Decline | Self::Refuse | Self::Keys | Self::Boot | Self::Alarm)
     }
 
-    /// Whether an entry of this kind is a sale that counts for the day and the period.
+    /// Whether an entry of this kind is a sale, which counts for its day and period.
     pub const fn is_sale(self) -> bool {
         matches!(self, Self::Charge | Self::Meal | Self::Scan | Self::Offline)
     }
@@ -204,18 +205,17 @@ pub struct Entry {
     pub serial: Option<Serial>,
     /// Column 7: the frame's seq, as received.
     pub frame: Option<FrameSeq>,
-    /// Column 8; for a 128 the card whose code it is.
+    /// Column 8; of a 128 the card that its code names.
     pub card: Option<CardNo>,
     /// Column 9.
     pub account: Option<AccountId>,
     /// Column 10: the signed effect on the balance.
     pub amount: Option<Balance>,
-    /// Column 11: the signed effect on the subsidy purse; zero where an account is concerned, until
-    /// that purse has rules.
+    /// Column 11: the signed effect on the subsidy purse; zero until that purse has rules.
     pub subsidy: Option<Balance>,
     /// Column 12: the signed effect on the uses.
     pub uses: Option<i32>,
-    /// Column 13: the account's sum after this entry.
+    /// Column 13: the account's balance after this entry.
     pub balance: Option<Balance>,
     /// Column 14: the account's subsidy after this entry.
     pub subsidy_left: Option<Balance>,
@@ -232,7 +232,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry of nothing but its kind, time and clock; the seq is the book's to give.
+    /// An entry with only kind, time and clock. Its seq is 0 until it is known.
     pub fn new(kind: Kind, time: Stamp, clock: ClockState) -> Self {
         Self {
             seq: EntrySeq(0),
@@ -267,8 +267,8 @@ impl Entry {
         self.at_device().filter(|_| self.detail.get("invalid").is_none())
     }
 
-    /// Whether the entry counts for its card's day and period: not a stored sale whose time was not
-    /// believed, nor a void of one.
+    /// Whether the entry counts for its card's day and period. A stored sale whose time was not
+    /// believed does not, nor does a void of one.
     pub fn is_counted(&self) -> bool {
         match self.kind {
             Kind::Offline | Kind::Void => self.detail.get("invalid").is_none(),
@@ -276,13 +276,13 @@ impl Entry {
         }
     }
 
-    /// Whether the entry moves its account.
+    /// Whether the entry changes its account's figures.
     pub fn moves(&self) -> bool {
         let is_sum = |sum: Option<Balance>| sum.is_some_and(|sum| sum != Balance::ZERO);
         is_sum(self.amount) || is_sum(self.subsidy) || self.uses.is_some_and(|uses| uses != 0)
     }
 
-    /// Sales that the entry adds to its card's day: 1, -1 for one that is undone as a whole, or 0.
+    /// Sales that the entry adds to its card's day: 1, 0, or -1 for a void in full.
     pub fn sales(&self) -> i8 {
         match self.kind {
             kind if kind.is_sale() && self.detail.get("claimed").is_none() => 1,
@@ -291,24 +291,24 @@ impl Entry {
         }
     }
 
-    /// Whether the entry is what a 105 led to, booked or not.
+    /// Whether a 105 led to the entry, booked or not.
     pub(crate) fn is_of_record(&self) -> bool {
         self.kind == Kind::Offline || (self.kind == Kind::Matched && self.detail.code() == Some(105))
     }
 
-    /// Whether the entry is a void that leaves something of its sale: the sale stands.
+    /// Whether the entry is a void of a part of its sale.
     pub fn is_partial(&self) -> bool {
         self.kind == Kind::Void && self.detail.get("rest").is_some()
     }
 
-    /// Whether the entry says something of its account and card that outlives a table without them,
-    /// be it a sale of nothing.
+    /// Whether the entry has an effect on its account or card that lasts, also if the table no
+    /// longer has them. A sale of zero counts too.
     pub(crate) fn is_lasting(&self) -> bool {
         self.moves() || self.sales() != 0 || matches!(self.kind, Kind::Status | Kind::Link | Kind::Open)
     }
 
-    /// Whether nothing may rest on the entry before it is durable: its kind says so, or it is a
-    /// duress alarm, which is committed too (design.md, section 7).
+    /// Whether results must wait until the entry is durable: by its kind, or because it is a duress
+    /// alarm (design.md, section 7).
     pub fn is_committed(&self) -> bool {
         self.kind.is_committed() || self.is_duress()
     }
@@ -319,16 +319,16 @@ impl Entry {
     }
 }
 
-/// The `detail` column: words `key=value`, one space between; `%`, space, `=` and control
-/// characters of a value as `%XX`. Kept as the ledger writes it.
+/// The `detail` column: words `key=value` with one space between them. In a value, `%`, space, `=`
+/// and control characters are `%XX`. It is kept in the form that the ledger writes.
 #[derive(Clone, Copy)]
 pub struct Detail {
-    /// UTF-8; what is behind its end is left over.
+    /// UTF-8; the bytes after `len` mean nothing.
     text: [u8; DETAIL_LEN_MAX],
     len: u16,
     /// The [`key_bit`]s of all keys in the text.
     keys: u32,
-    /// The day that the book asks for, where it was at hand when the word was added.
+    /// The value of `day=`, if it was known without parsing.
     day: Option<Date>,
 }
 
@@ -338,8 +338,8 @@ impl Default for Detail {
     }
 }
 
-/// One of 32 bits for each key, by its first byte and its length. Most keys that are asked for are
-/// not there; without these bits a sale takes 13 % more instructions (17,412 instead of 15,408,
+/// The bit of a key, one of 32, from its first byte and its length. Most lookups are for keys that
+/// are not there; without these bits a sale takes 13 % more instructions (17,412 instead of 15,408,
 /// x86_64).
 const fn key_bit(key: &[u8]) -> u32 {
     match key {
@@ -349,7 +349,7 @@ const fn key_bit(key: &[u8]) -> u32 {
 }
 
 impl Detail {
-    /// Takes a column as a ledger holds it; `None` if it is too long.
+    /// From the column's text in a ledger; `None` if it is too long.
     #[cfg(test)]
     pub(crate) fn from_text(text: &str) -> Option<Self> {
         let mut detail = Self::default();
@@ -357,7 +357,7 @@ impl Detail {
         Some(detail)
     }
 
-    /// Takes another column; `None` if it is too long, or not UTF-8.
+    /// Replaces all words by the column's text in a ledger; `None` if it is too long or not UTF-8.
     pub fn set(&mut self, text: &[u8]) -> Option<()> {
         self.clear();
         if !is_utf8(text) || !self.extend(text) {
@@ -365,7 +365,7 @@ impl Detail {
         }
         let mut rest = text;
         while let Some(len) = rest.iter().position(|byte| *byte == b'=') {
-            // A value has none, and a word without one is no key.
+            // A value has no `=`, and a word without `=` is not a key.
             let key = rest[..len].rsplit(|byte| *byte == b' ').next().unwrap_or_default();
             self.keys |= key_bit(key);
             rest = &rest[len + 1..];
@@ -374,22 +374,22 @@ impl Detail {
         Some(())
     }
 
-    /// Takes all words away.
+    /// Removes all words.
     pub fn clear(&mut self) {
         (self.len, self.keys, self.day) = (0, 0, None);
     }
 
-    /// As the ledger writes it; empty for none.
+    /// The column's text as the ledger writes it; empty if there are no words.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).expect("only whole texts are added")
     }
 
-    /// As the ledger writes it; empty for none.
+    /// The column's text as the ledger writes it; empty if there are no words.
     pub fn as_bytes(&self) -> &[u8] {
         &self.text[..usize::from(self.len)]
     }
 
-    /// Adds bytes, all or none; they are UTF-8.
+    /// Adds UTF-8 bytes, all or none; `false` if they do not fit.
     fn extend(&mut self, bytes: &[u8]) -> bool {
         let len = usize::from(self.len);
         let Some(room) = self.text.get_mut(len..len + bytes.len()) else { return false };
@@ -398,17 +398,16 @@ impl Detail {
         true
     }
 
-    /// Adds a word. A value that does not fit any more is cut at a character; it never spoils the
-    /// words before it.
+    /// Adds a word. A value that does not fit is cut between two characters; the words before it
+    /// stay as they are.
     pub fn push(&mut self, key: &str, value: impl fmt::Display) {
         if self.begin(key) {
-            // A full column cuts the value: what was written of it stands.
+            // A value that does not fit stays cut.
             let _cut = write!(Escape(self), "{value}");
         }
     }
 
-    /// Adds a word whose value has nothing to escape: digits, or a word of ours. The same as
-    /// [`Detail::push`], for sales.
+    /// Adds a word whose value needs no escaping: faster than [`Detail::push`], for sales.
     pub fn push_plain(&mut self, key: &str, value: &str) {
         self.push_bytes(key, value.as_bytes());
     }
@@ -417,11 +416,11 @@ impl Detail {
     pub(crate) fn push_day(&mut self, day: Date) {
         let Some(text) = day.text() else { return self.push("day", day) };
         self.push_bytes("day", text.as_bytes());
-        // Only if it fit: what a replay does not find was not said.
+        // Only if the word fit, because a replay sees only the text.
         self.day = (self.keys & key_bit(b"day") != 0).then_some(day);
     }
 
-    /// Adds a word whose value is escaped as it stands, whole or not at all.
+    /// Adds a word whose value is escaped already, or nothing if it does not fit.
     pub(crate) fn push_word(&mut self, key: &str, value: Value<'_>) {
         self.push_bytes(key, value.0.as_bytes());
     }
@@ -433,7 +432,7 @@ impl Detail {
         }
     }
 
-    /// Adds a key and its `=`; `false` if they do not fit.
+    /// Adds a key and its `=`, or nothing and returns `false` if they do not fit.
     fn begin(&mut self, key: &str) -> bool {
         let before = self.len;
         let fits = (before == 0 || self.extend(b" ")) && self.extend(key.as_bytes()) && self.extend(b"=");
@@ -445,7 +444,7 @@ impl Detail {
         fits
     }
 
-    /// With one more word.
+    /// The detail with one more word.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl fmt::Display) -> Self {
         self.push(key, value);
@@ -484,22 +483,22 @@ impl Detail {
         self.as_str().split(' ').filter_map(|word| word.split_once('=')).map(|(key, value)| (key, Value(value)))
     }
 
-    /// The refusal's reason.
+    /// The value of `reason=`.
     pub fn reason(&self) -> Option<Reason> {
         self.get("reason").and_then(|value| Reason::from_word(value.0))
     }
 
-    /// The code of the frame that was decided.
+    /// The value of `code=`: the frame's code.
     pub fn code(&self) -> Option<u16> {
         u16::try_from(number(self.value("code")?)?).ok()
     }
 
-    /// The amount that was asked for.
+    /// The value of `asked=`: the amount asked for.
     pub fn asked(&self) -> Option<Money> {
         Money::parse(self.value("asked")?)
     }
 
-    /// The business day a sale counts for.
+    /// The value of `day=`: the business day for which a sale counts.
     pub fn day(&self) -> Option<Date> {
         self.day.or_else(|| Date::parse(self.value("day")?))
     }
@@ -519,12 +518,12 @@ impl fmt::Debug for Detail {
     }
 }
 
-/// A detail's value as it stands in the column.
+/// A value of a detail, still escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value<'a>(pub &'a str);
 
 impl Value<'_> {
-    /// Whether the value is as it stands: nothing of it is escaped.
+    /// Whether nothing in the value is escaped.
     pub fn is_plain(&self) -> bool {
         !self.0.contains('%')
     }
@@ -557,7 +556,7 @@ struct Escape<'a>(&'a mut Detail);
 
 impl fmt::Write for Escape<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly every value is digits or a word of ours.
+        // The fast path: nearly all values need no escaping.
         let is_plain = |byte: &u8| (b'!'..=b'~').contains(byte) && !matches!(byte, b'%' | b'=');
         if text.as_bytes().iter().all(is_plain) && self.0.extend(text.as_bytes()) {
             return Ok(());
@@ -597,7 +596,7 @@ mod tests {
     }
 
     #[test]
-    fn a_detail_gives_back_what_was_pushed() {
+    fn a_pushed_value_is_read_back() {
         let nasty = "50% off = a\tb\nc 张三";
         let detail = Detail::default().with("note", nasty).with("reason", "lost");
         assert!(detail.as_str().starts_with("note=50%25%20off%20%3D%20a%09b%0Ac%20张三 reason=lost"));
@@ -607,7 +606,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_found_and_no_other_wherever_the_detail_comes_from() {
+    fn only_keys_in_the_detail_are_found_pushed_or_read() {
         let keys: Vec<String> = ('a'..='z')
             .flat_map(|first| (0..4).map(move |len| format!("{first}{}", "xyz"[..len].to_owned())))
             .collect();
@@ -628,7 +627,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_detail_keeps_the_words_before_it_whole() {
+    fn a_value_that_is_cut_spoils_no_word_before_it() {
         let detail = Detail::default().with("reason", "lost").with("note", "长".repeat(500)).with("by", "x");
         assert!(detail.as_str().len() <= DETAIL_LEN_MAX);
         assert_eq!(detail.reason(), Some(Reason::Lost));

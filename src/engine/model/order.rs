@@ -19,8 +19,8 @@ pub type Operator = Text<32>;
 /// spaces.
 pub type KeyText = Text<40>;
 
-/// What a file of orders is for, such as `2026-12`: at most 40 bytes of UTF-8, signs of ASCII, and
-/// letters and digits of any script ([`is_purpose`]).
+/// The purpose of a file of orders, such as `2026-12`: at most 40 bytes of UTF-8, with letters and
+/// digits of any script and ASCII punctuation ([`is_purpose`]).
 pub type Purpose = Text<40>;
 
 /// A holder's name as the card table keeps it: GBK, cut to its length.
@@ -59,8 +59,8 @@ pub enum Key {
     },
 }
 
-/// Whether a text may say what a file is for. No blanks and no full-width signs: two names that
-/// look alike would be two payments.
+/// Whether a text is a valid purpose. Blanks and full-width characters are not, because two
+/// purposes that look alike would pay twice.
 pub fn is_purpose(text: &str) -> bool {
     let is_wide = |character: char| matches!(character, '\u{FF00}'..='\u{FFEF}');
     let may_be =
@@ -75,7 +75,7 @@ pub enum Way {
     TopUp,
     /// 补贴: paid by the employer. Above zero.
     Subsidy,
-    /// 退款: paid back to the holder, never more than there is. Given above zero, booked below.
+    /// 退款: paid back to the holder, at most the balance. Ordered above zero, booked below zero.
     PayOut,
     /// 调整: a correction, of either sign.
     Adjust,
@@ -112,7 +112,7 @@ pub enum Act {
         card: CardNo,
         /// Yuan.
         amount: Balance,
-        /// Meals; 0 where money is meant.
+        /// Meals; 0 if the order moves money.
         uses: i32,
     },
     /// Undoes a sale in whole or in part; all voids of a sale together never exceed it.
@@ -132,9 +132,9 @@ pub enum Act {
     },
     /// 补办: `new` carries on the account of `old`, which is closed.
     Link {
-        /// The card that is given up.
+        /// The card that is replaced.
         old: CardNo,
-        /// The card that follows it, in the table or not yet.
+        /// The new card, in the table or not yet.
         new: CardNo,
     },
     /// Puts a card on another account. Balance and uses of the card's own account (`@…`) move with
@@ -149,7 +149,7 @@ pub enum Act {
     Rename {
         /// Its name.
         old: AccountId,
-        /// Its name from now on: nobody's yet, of the table's kind.
+        /// Its new name, of the table's kind and not in use.
         new: AccountId,
     },
     /// Gives a card's number to another holder, with the account that the table names for it now.
@@ -164,12 +164,12 @@ pub enum Act {
         /// Its door.
         door: UnitNo,
     },
-    /// Settles a stored sale that was entered without effect (`claimed=`), once: a correction about
-    /// it, of nothing where it was booked before.
+    /// Settles a stored sale that was entered without effect (`claimed=`), once, by a correction:
+    /// of zero if the sale was booked before.
     Settle {
         /// The entry without effect.
         claim: EntrySeq,
-        /// The card that it concerns.
+        /// The card of that entry.
         card: CardNo,
         /// Yuan, of either sign.
         amount: Balance,
@@ -179,7 +179,7 @@ pub enum Act {
 }
 
 impl Act {
-    /// The entry that it is about, which the ledger's files must show.
+    /// The older entry that the order concerns, which must be read from the ledger's files.
     pub const fn about(&self) -> Option<EntrySeq> {
         match self {
             Self::Void { sale: about, .. } | Self::Settle { claim: about, .. } => Some(*about),
@@ -196,7 +196,7 @@ pub struct Done {
     pub seq: EntrySeq,
     /// Whether it was done before, so that nothing was done now.
     pub is_again: bool,
-    /// The account that it moved, and what it held then.
+    /// The account that it moved, with balance and uses after it.
     pub account: Option<(AccountId, Balance, i32)>,
     /// The card that it is about, or one of its account; `None` for a door.
     pub card: Option<CardNo>,
