@@ -1,6 +1,6 @@
 #!/bin/sh
-# mkapk.sh BINARY ARCHITECTURE OUTPUT.apk: a package for apk (OpenWrt 25.12 and later). Needs apk-tools 3 (`apk mkpkg`); without them
-# it says so and makes nothing. Unsigned: `apk add --allow-untrusted`.
+# mkapk.sh BINARY ARCHITECTURE OUTPUT.apk: a package for apk (OpenWrt 25.12 and later). Needs apk-tools 3. Signed with the
+# private key that POSGATE_KEY names; without one it installs with `apk add --allow-untrusted`.
 set -eu
 here=$(dirname "$0")
 # shellcheck source=package.conf
@@ -10,9 +10,10 @@ architecture=$2
 output=$3
 : "${VERSION:?}" "${SOURCE_DATE_EPOCH:?}"
 
-if ! command -v apk >/dev/null || ! apk mkpkg --help >/dev/null 2>&1; then
-    echo "skipped $(basename "$output"): it needs apk of apk-tools 3 in PATH (Alpine 3.23, or OpenWrt's staging_dir/host/bin)" >&2
-    exit 0
+# Its `--help` ends with 1 whatever it knows: the version says it.
+if ! apk --version 2>/dev/null | grep -q '^apk-tools 3'; then
+    echo "mkapk.sh: $(basename "$output") needs apk of apk-tools 3 in PATH" >&2
+    exit 1
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -60,4 +61,5 @@ $as_root apk mkpkg \
     --info "description:$TITLE" --info "license:$LICENSE" --info "maintainer:$MAINTAINER" --info "origin:$NAME" \
     --script "post-install:$work/post-install" --script "post-upgrade:$work/post-upgrade" \
     --script "pre-deinstall:$work/pre-deinstall" \
+    ${POSGATE_KEY:+--sign-key "$POSGATE_KEY"} \
     --files "$root" --output "$output"

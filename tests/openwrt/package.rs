@@ -118,58 +118,213 @@ fn an_installed_binary_answers_with_the_version() {
     assert!(said.lines().all(|line| line.contains("/etc/posgate/cards.csv")), "{said}");
 }
 
-/// A stand-in for apk of apk-tools 3: its package is a list of what it was given, with modes, times
-/// and sums.
+/// A stand-in for apk: its package is a list of what it was given, with modes, times and sums.
+/// What it takes, what it refuses and its exit codes are those of apk-tools 3.0.6, tried by hand;
+/// no registry of ours has that version. Where a real one is in PATH, tests below use it too.
 const APK: &str = r#"#!/bin/sh
-[ "$1" = mkpkg ] || exit 1
-[ "$2" != --help ] || exit 0
-shift
+fail() { echo "ERROR: $2" >&2; exit "$1"; }
+case $1 in
+--version) echo 'apk-tools 3.0.6, compiled for x86_64.'; exit 0 ;;
+mkpkg) shift ;;
+*) fail 1 "'$1' is not an apk command. See 'apk --help'." ;;
+esac
+name= version= files=. output= key= scripts=
 while [ $# -gt 0 ]; do
     case $1 in
-    --info) echo "info $2" ;;
-    --script) echo "script ${2%%:*} $(sha256sum <"${2#*:}")" ;;
+    # It prints its help, and ends like this.
+    --help) exit 1 ;;
+    --info)
+        echo "info $2"
+        case $2 in name:*) name=${2#*:} ;; version:*) version=${2#*:} ;; esac
+        ;;
+    --script)
+        case ${2%%:*} in
+        trigger | pre-install | post-install | pre-deinstall | post-deinstall | pre-upgrade | post-upgrade) ;;
+        *) fail 1 "command line: invalid argument for option 'script': '$2'" ;;
+        esac
+        [ -f "${2#*:}" ] || fail 99 "failed to load script: ${2#*:}: No such file or directory"
+        echo "script ${2%%:*} $(sha256sum <"${2#*:}")"
+        ;;
     --files) files=$2 ;;
     --output) output=$2 ;;
+    --sign-key) key=$2 ;;
+    *) fail 1 "command line: unrecognized option '$1'" ;;
     esac
     shift 2
 done >/tmp/apk.$$
-cd "$files" && find . -printf '%M %TY-%Tm-%Td %TT %p\n' | LC_ALL=C sort >>/tmp/apk.$$
-find . -type f -exec sha256sum {} + | LC_ALL=C sort >>/tmp/apk.$$
+[ -z "$key" ] || [ -f "$key" ] || fail 99 "Failed to load signing key: $key: No such file or directory"
+[ -z "$key" ] || grep -q 'PRIVATE KEY' "$key" || fail 99 "Failed to load signing key: $key: cryptographic key format not recognized"
+[ -n "$name" ] || fail 99 "required info field 'name' not provided"
+case $version in [0-9]*-r[0-9]*) ;; *) fail 99 "info field 'version' has invalid value: package version is invalid" ;; esac
+[ -d "$files" ] || fail 99 "file directory '$files': No such file or directory"
+[ -d "$(dirname "$output")" ] || fail 99 "failed to create package: No such file or directory"
+[ -z "$key" ] || echo "signed $(sha256sum <"$key")" >>/tmp/apk.$$
+(
+    cd "$files"
+    find . -printf '%M %TY-%Tm-%Td %TT %p\n' | LC_ALL=C sort
+    find . -type f -exec sha256sum {} + | LC_ALL=C sort
+) >>/tmp/apk.$$
 mv /tmp/apk.$$ "$output"
 "#;
 
-fn make_apk(dir: &Path, path: &str) -> Output {
+/// The stand-in in a directory of its own; a PATH that finds it.
+fn stand_in_apk(dir: &Path) -> String {
+    write_script(dir.join("apk"), &APK.replace("/tmp", dir.to_str().unwrap()));
+    // As root there is no need of fakeroot; without being root it runs what it is given.
+    write_script(dir.join("fakeroot"), "#!/bin/sh\nexec \"$@\"\n");
+    format!("{}:{}", dir.display(), std::env::var("PATH").unwrap())
+}
+
+/// A PATH in which there is no apk.
+fn without_apk(dir: &Path) -> String {
+    let found = [
+        "dirname", "basename", "sed", "head", "grep", "git", "tr", "sh", "mktemp", "mkdir", "rm", "install", "bash",
+        "awk",
+    ];
+    let also =
+        ["chmod", "tar", "gzip", "find", "cat", "wc", "cp", "cut", "sha256sum", "id", "touch", "sort", "realpath"];
+    for tool in found.into_iter().chain(also) {
+        let output = Command::new("sh").args(["-c", &format!("command -v {tool}")]).output().unwrap();
+        let Ok(path) = String::from_utf8(output.stdout) else { continue };
+        let _ = symlink(path.trim(), dir.join(tool));
+    }
+    dir.to_str().unwrap().to_owned()
+}
+
+fn make_apk(dir: &Path, path: &str, key: Option<&Path>) -> Output {
     Command::new("/bin/sh")
         .arg(deploy("openwrt/mkapk.sh"))
         .args([stand_in(), PathBuf::from("mipsel_24kc"), dir.join("out/posgate.apk")])
         .envs([("VERSION", "1.2.3"), ("SOURCE_DATE_EPOCH", EPOCH), ("PATH", path)])
+        .env("POSGATE_KEY", key.unwrap_or(Path::new("")))
         .output()
         .unwrap()
 }
 
-#[test]
-fn without_apk_no_apk_package_is_made_and_that_is_said() {
-    let dir = tempfile::tempdir().unwrap();
-    for tool in ["dirname", "basename"] {
-        std::os::unix::fs::symlink(Path::new("/usr/bin").join(tool), dir.path().join(tool)).unwrap();
+/// A copy of what `deploy/package.sh` reads, with a stand-in for each binary.
+fn tree(dir: &Path) {
+    fs::create_dir(dir.join("dist")).unwrap();
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    run("cp", &["-R", deploy("").to_str().unwrap(), dir.to_str().unwrap()], manifest);
+    fs::copy(manifest.join("Cargo.toml"), dir.join("Cargo.toml")).unwrap();
+    for target in targets() {
+        fs::copy(stand_in(), dir.join("dist").join(format!("posgate-{}", target[0]))).unwrap();
     }
-    let made = make_apk(dir.path(), dir.path().to_str().unwrap());
+}
+
+/// The columns of each row of `deploy/targets`.
+fn targets() -> Vec<Vec<String>> {
+    let table = fs::read_to_string(deploy("targets")).unwrap();
+    let rows = table.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    rows.map(|row| row.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+fn package(dir: &Path, path: &str, arguments: &[&str]) -> Output {
+    Command::new("bash")
+        .arg(dir.join("deploy/package.sh"))
+        .args(arguments)
+        .envs([("SOURCE_DATE_EPOCH", EPOCH), ("PATH", path)])
+        .output()
+        .unwrap()
+}
+
+fn packages(dir: &Path, kind: &str) -> Vec<String> {
+    let names = fs::read_dir(dir.join("dist")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(kind)).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn without_apk_no_apk_package_is_made_and_that_is_said_once() {
+    let (dir, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = without_apk(tools.path());
+    let made = make_apk(dir.path(), &path, None);
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert_eq!(made.status.code(), Some(1));
+    assert!(said.starts_with("mkapk.sh: posgate.apk needs apk of apk-tools 3"), "{said}");
+    assert!(!dir.path().join("out").exists());
+    tree(dir.path());
+    let made = package(dir.path(), &path, &[]);
     let said = String::from_utf8_lossy(&made.stderr).into_owned();
     assert!(made.status.success(), "{said}");
-    assert!(said.starts_with("skipped posgate.apk: it needs apk of apk-tools 3"), "{said}");
-    assert!(!dir.path().join("out").exists());
+    assert_eq!(said.matches("no .apk packages").count(), 1, "{said}");
+    assert!(packages(dir.path(), ".apk").is_empty());
+    // apk-tools 2 makes none that OpenWrt takes.
+    fs::remove_file(tools.path().join("apk")).ok();
+    write_script(tools.path().join("apk"), "#!/bin/sh\necho apk-tools 2.14.4, compiled for x86_64.\n");
+    assert!(String::from_utf8_lossy(&package(dir.path(), &path, &[]).stderr).contains("no .apk packages"));
+}
+
+#[test]
+fn a_package_of_each_kind_is_made_for_each_architecture() {
+    let (dir, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(dir.path());
+    let path = stand_in_apk(tools.path());
+    let made = package(dir.path(), &path, &[]);
+    assert!(made.status.success() && made.stderr.is_empty(), "{}", String::from_utf8_lossy(&made.stderr));
+    let architectures: Vec<String> = targets().iter().flat_map(|row| row[1].split(',').map(str::to_owned)).collect();
+    assert_eq!(architectures.len(), 12);
+    let version = env!("CARGO_PKG_VERSION");
+    for (kind, sign) in [(".apk", '-'), (".ipk", '_')] {
+        let mut expected: Vec<String> =
+            architectures.iter().map(|name| format!("posgate{sign}{version}-r1_{name}{kind}")).collect();
+        expected.sort();
+        assert_eq!(packages(dir.path(), kind), expected);
+    }
+}
+
+#[test]
+fn a_key_signs_and_without_one_nothing_is_signed_by_mistake() {
+    let (dir, tools, none) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(dir.path());
+    let path = stand_in_apk(tools.path());
+    let target = "mips-unknown-linux-musl";
+    let (private, public) = (dir.path().join("private.pem"), dir.path().join("public.pem"));
+    fs::write(&private, "-----BEGIN EC PRIVATE KEY-----\n").unwrap();
+    fs::write(&public, "-----BEGIN PUBLIC KEY-----\n").unwrap();
+    let [private, public] = [&private, &public].map(|key| key.to_str().unwrap());
+    // Whoever asks for signed packages gets no others.
+    for (path, key, word) in [
+        (path.as_str(), public, "is no private key"),
+        (path.as_str(), "/nowhere/key.pem", "nowhere"),
+        (without_apk(none.path()).as_str(), private, "there is no apk of apk-tools 3"),
+    ] {
+        let made = package(dir.path(), path, &["--key", key, target]);
+        let said = String::from_utf8_lossy(&made.stderr).into_owned();
+        assert_eq!(made.status.code(), Some(1), "{said}");
+        assert!(said.contains(word), "{word} in {said}");
+        assert!(packages(dir.path(), "pk").is_empty());
+    }
+    assert_eq!(package(dir.path(), &path, &["--key"]).status.code(), Some(64));
+    let name = format!("dist/posgate-{}-r1_mips_24kc.apk", env!("CARGO_PKG_VERSION"));
+    let is_signed = |arguments: &[&str]| {
+        let made = package(dir.path(), &path, arguments);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        fs::read_to_string(dir.path().join(&name)).unwrap().contains("\nsigned ")
+    };
+    assert!(is_signed(&["--key", private, target]));
+    assert!(!is_signed(&[target]));
+}
+
+#[test]
+fn what_apk_refuses_ends_the_packaging_with_its_words() {
+    let (dir, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tree(dir.path());
+    let path = stand_in_apk(tools.path());
+    let manifest = dir.path().join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replacen(env!("CARGO_PKG_VERSION"), "next", 1)).unwrap();
+    let made = package(dir.path(), &path, &["mips-unknown-linux-musl"]);
+    let said = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(!made.status.success() && said.contains("package version is invalid"), "{said}");
 }
 
 #[test]
 fn apk_is_given_the_same_to_the_byte_and_what_enables_the_service() {
     let made = ["one", "another"].map(|_| {
         let dir = tempfile::tempdir().unwrap();
-        let apk = dir.path().join("apk");
-        write_script(&apk, &APK.replace("/tmp", dir.path().to_str().unwrap()));
-        // As root there is no need of fakeroot; without being root it runs what it is given.
-        write_script(dir.path().join("fakeroot"), "#!/bin/sh\nexec \"$@\"\n");
-        let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
-        let made = make_apk(dir.path(), &path);
+        let made = make_apk(dir.path(), &stand_in_apk(dir.path()), None);
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         fs::read_to_string(dir.path().join("out/posgate.apk")).unwrap()
     });
@@ -187,38 +342,77 @@ fn apk_is_given_the_same_to_the_byte_and_what_enables_the_service() {
     }
 }
 
-/// What these names are packed to, beside a copy of `deploy` with a stand-in for each binary: the
-/// architectures, or the exit code.
-fn packed(names: &[&str]) -> Result<Vec<String>, i32> {
-    let dir = tempfile::tempdir().unwrap();
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    run("cp", &["-R", deploy("").to_str().unwrap(), dir.path().to_str().unwrap()], manifest);
-    fs::copy(manifest.join("Cargo.toml"), dir.path().join("Cargo.toml")).unwrap();
-    fs::create_dir(dir.path().join("dist")).unwrap();
-    for target in targets() {
-        fs::copy(stand_in(), dir.path().join("dist").join(format!("posgate-{}", target[0]))).unwrap();
-    }
-    let script = dir.path().join("deploy/package.sh");
-    let made = Command::new(script).args(names).env("SOURCE_DATE_EPOCH", EPOCH).output().unwrap();
-    let packages = fs::read_dir(dir.path().join("dist")).unwrap().filter_map(|entry| {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let (_, architecture) = name.strip_suffix(".ipk")?.split_once("-r1_")?;
-        Some(architecture.to_owned())
-    });
-    let mut packages: Vec<String> = packages.collect();
-    packages.sort();
-    if made.status.success() {
-        return Ok(packages);
-    }
-    assert_eq!(packages.len(), 0, "a wrong name makes nothing");
-    Err(made.status.code().unwrap())
+/// Whether the apk in PATH is one of apk-tools 3.
+fn has_real_apk() -> bool {
+    let version = Command::new("apk").arg("--version").output();
+    version.is_ok_and(|output| output.stdout.starts_with(b"apk-tools 3"))
 }
 
-/// The columns of each row of `deploy/targets`.
-fn targets() -> Vec<Vec<String>> {
-    let table = fs::read_to_string(deploy("targets")).unwrap();
-    let rows = table.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    rows.map(|row| row.split_whitespace().map(str::to_owned).collect()).collect()
+#[test]
+fn a_real_apk_makes_signs_and_installs_the_package() {
+    if !has_real_apk() {
+        // None can be installed where our tests run: this is not held against them.
+        println!("NOT RUN: apk itself: no apk-tools 3 in PATH");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let install = |root: &str, also: &[&str]| {
+        let fixed =
+            ["add", "--initdb", "--no-network", "--no-scripts", "--no-interactive", "--arch", "mipsel_24kc", "--root"];
+        Command::new("apk")
+            .args(fixed)
+            .arg(root)
+            .args(also)
+            .arg("out/posgate.apk")
+            .current_dir(dir.path())
+            .output()
+            .unwrap()
+    };
+    let made = [0, 1].map(|_| {
+        let made = make_apk(dir.path(), &path, None);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        fs::read(dir.path().join("out/posgate.apk")).unwrap()
+    });
+    assert_eq!(made[0], made[1], "the same to the byte");
+    assert!(!install("unsigned", &[]).status.success(), "unsigned, it is not trusted");
+    let installed = install("unsigned", &["--allow-untrusted"]);
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stdout));
+    let root = dir.path().join("unsigned");
+    for (path, mode) in [
+        ("usr/bin/posgate", 0o755),
+        ("etc/init.d/posgate", 0o755),
+        ("etc/config/posgate", 0o600),
+        ("etc/posgate", 0o750),
+        ("lib/apk/packages/posgate.rusers", 0o644),
+    ] {
+        let found = fs::metadata(root.join(path)).unwrap_or_else(|_| panic!("{path}")).permissions().mode() & 0o7777;
+        assert_eq!(found, mode, "{path}: {found:o}");
+    }
+    let key = "openssl ecparam -name prime256v1 -genkey -noout -out key.pem && mkdir keys && openssl ec -in key.pem -pubout -out keys/posgate.pem";
+    if !Command::new("sh").args(["-c", key]).current_dir(dir.path()).output().unwrap().status.success() {
+        return not_run("a signed package: no openssl");
+    }
+    let made = make_apk(dir.path(), &path, Some(&dir.path().join("key.pem")));
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let keys = dir.path().join("keys");
+    let installed = install("signed", &["--keys-dir", keys.to_str().unwrap()]);
+    assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stdout));
+    assert!(dir.path().join("signed/usr/bin/posgate").exists());
+}
+
+/// What these names are packed to: the architectures, or the exit code.
+fn packed(names: &[&str]) -> Result<Vec<String>, i32> {
+    let dir = tempfile::tempdir().unwrap();
+    tree(dir.path());
+    let made = package(dir.path(), &std::env::var("PATH").unwrap(), names);
+    let packages = packages(dir.path(), ".ipk");
+    if !made.status.success() {
+        assert_eq!(packages.len(), 0, "a wrong name makes nothing");
+        return Err(made.status.code().unwrap());
+    }
+    let architecture = |name: &String| name.strip_suffix(".ipk").unwrap().split_once("-r1_").unwrap().1.to_owned();
+    Ok(packages.iter().map(architecture).collect())
 }
 
 #[test]
