@@ -14,9 +14,9 @@
 //! changed.
 
 use core::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use log::{debug, warn};
@@ -40,6 +40,9 @@ const FAILED_TOLD_MS: u64 = 3_600_000;
 
 /// Bytes that are handed to the kernel at once.
 const PIECE_LEN: usize = 4096;
+
+/// Everybody may read them: SECURITY.md says what they hold.
+const MODE: u32 = 0o644;
 
 /// Where the files are.
 #[derive(Clone, Debug, Default)]
@@ -273,14 +276,17 @@ impl Target {
 /// Makes a new file that everybody may read. What stands there (a crash left it, or somebody laid a
 /// link or a pipe) is taken away, never written to.
 fn create(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
-    match open() {
+    let open = || OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
+    let file = match open() {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             fs::remove_file(path)?;
             open()
         }
         opened => opened,
-    }
+    }?;
+    // Also under the umask of a service that keeps its ledger to itself.
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    Ok(file)
 }
 
 /// Writes one of the files.
