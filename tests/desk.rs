@@ -37,6 +37,11 @@ impl Desk {
     }
 
     fn run(&self, shell: &str, name: &str, command: Option<&str>) -> Option<Output> {
+        self.run_for(shell, &[name], command)
+    }
+
+    /// The same with more words in `authorized_keys`.
+    fn run_for(&self, shell: &str, words: &[&str], command: Option<&str>) -> Option<Output> {
         let posgate = self.dir.path().join("posgate");
         let mut process = Command::new(shell);
         if shell == "busybox" {
@@ -45,7 +50,7 @@ impl Desk {
         // What a client might get into the environment.
         process.env("POSGATE_BY", "mallory").env("IFS", "0").env("POSGATE_CONFIG", "/tmp/x");
         // A word like `*` would become these names.
-        process.current_dir(self.dir.path()).arg(script()).arg(name).arg(posgate);
+        process.current_dir(self.dir.path()).arg(script()).args(words).arg(posgate);
         match command {
             Some(command) => process.env("SSH_ORIGINAL_COMMAND", command),
             None => process.env_remove("SSH_ORIGINAL_COMMAND"),
@@ -88,6 +93,44 @@ fn the_four_orders_reach_posgate_word_by_word_with_the_desks_name() {
             assert_eq!(output.status.code(), Some(3), "posgate's own exit code");
         }
     }
+}
+
+#[test]
+fn a_key_may_name_the_server_and_only_the_key() {
+    let desk = Desk::new();
+    for shell in SHELLS {
+        for (words, wanted) in [
+            (["--config", "/etc/posgate/posgate", "w1"], "--by w1 --config /etc/posgate/posgate by=none"),
+            (["--control", "/run/posgate/ctl sock", "w1"], "--by w1 --control /run/posgate/ctl sock by=none"),
+        ] {
+            let Some(output) = desk.run_for(shell, &words, Some("topup 7 5")) else { break };
+            assert_eq!(desk.asked().join(" "), format!("ctl topup 7 5 {wanted}"), "{shell}");
+            assert_eq!(output.status.code(), Some(3));
+        }
+        for (words, command) in [
+            (&["--config"][..], "card 1"),
+            (&["--config", "w1"], "card 1"),
+            (&["--config", "", "w1"], "card 1"),
+            (&["--control", "ctl.sock", "w1"], "card 1"),
+            (&["--socket", "/run/x", "w1"], "card 1"),
+            (&["--config", "/x", "--control", "/y", "w1"], "card 1"),
+            (&["w1"], "--config /tmp/x card 1"),
+            (&["w1"], "card 1 --config /tmp/x"),
+            (&["w1"], "topup 1 5 --config"),
+        ] {
+            let Some(output) = desk.run_for(shell, words, Some(command)) else { break };
+            assert_eq!((output.status.code(), desk.asked().len()), (Some(64), 0), "{shell}: {words:?} {command}");
+        }
+    }
+}
+
+#[test]
+fn posgate_is_the_one_beside_the_script() {
+    let desk = Desk::new();
+    let copy = desk.dir.path().join("posgate-desk");
+    copy_program(script(), &copy);
+    let output = Command::new(&copy).arg("w1").env("SSH_ORIGINAL_COMMAND", "card 1").output().unwrap();
+    assert_eq!((desk.asked().join(" ").as_str(), output.status.code()), ("ctl card 1 by=none", Some(3)));
 }
 
 #[test]
