@@ -1,0 +1,2 @@
+# The configuration that deploy/systemd/install.sh put there.
+export POSGATE_CONFIG=/etc/posgate/posgate
