@@ -40,7 +40,7 @@ impl<S: Storage> Service<'_, S> {
     pub fn would(&mut self, now: &Now, order: &Order) -> io::Result<Result<Option<EntrySeq>, Refused>> {
         self.look_for_room(now)?;
         let sale = self.sale_of(order)?;
-        Ok(sale.and_then(|sale| self.server.would(order, sale.as_ref())))
+        Ok(sale.and_then(|sale| self.server.would_obey(order, sale.as_ref())))
     }
 
     /// Sends 003 to one device, or to all that were seen: see
@@ -119,7 +119,7 @@ impl<S: Storage> Service<'_, S> {
         self.ledger.branch(number, now.stamp)?;
         let parent = self.ledger.parent().expect("a branch begins after an entry: there is a `start` at least");
         info!("branch ledger={number:016x} parent={parent} by={:?}", by.as_str());
-        let seq = self.server.branched(now, by, note, parent, self.fx);
+        let seq = self.server.enter_branch(now, by, note, parent, self.fx);
         self.collect()?;
         if let Some(kept) = &mut self.kept {
             kept.is_due = true;

@@ -98,7 +98,7 @@ fn a_file_that_was_saved_again_sorted_mended_or_cut_short_pays_nobody_twice() {
     said.expect(
         1,
         &[
-            "f.csv:3: something else was ordered for this card under this name, entry",
+            "f.csv:3: this name was used for another order of this card, entry",
             "3 rows were done before, in lines 2, 4–5",
         ],
     );
@@ -216,13 +216,13 @@ fn a_row_that_names_another_holder_than_the_table_is_an_error() {
     };
     give(&site, rows(["李四", "李四", ""]).as_bytes(), &december).expect(
         1,
-        &["f.csv:2: the card table says that card ****8801 is held by 张三, and not by 李四", "nothing was done"],
+        &["f.csv:2: the card table says that card ****8801 is held by 张三, not by 李四", "nothing was done"],
     );
     give(&site, &gbk(&rows(["张 三", "", "王五"])), &december).expect(0, &["3 done"]);
     // Done before, and wrong all the same.
     give(&site, rows(["李四", "李四", ""]).as_bytes(), &december).expect(
         1,
-        &["f.csv:2: the card table says that card ****8801 is held by 张三, and not by 李四", "nothing was done now"],
+        &["f.csv:2: the card table says that card ****8801 is held by 张三, not by 李四", "nothing was done now"],
     );
     give(&site, rows(["张三", "李四", ""]).as_bytes(), &december).expect(0, &["already applied"]);
     server.stop();

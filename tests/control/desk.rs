@@ -111,7 +111,7 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
     assert!(terminal.pay("8888888899", "2.00").text.contains("李四 {998.00}"));
     ctl(&site, &["card", &two]).expect(0, &["closed 注销", "replaced  by 8888888899"]);
     ctl(&site, &["topup", &two, "1"])
-        .expect(1, &["was replaced by ****8899: name that one, which `posgate ctl card` shows"]);
+        .expect(1, &["was replaced by ****8899: order it for that card, which `posgate ctl card` shows"]);
     ctl(&site, &["close", "8888888899", "--yes"]).expect(0, &["done"]);
     ctl(&site, &["found", "8888888899"]).expect(1, &["a closed card stays closed"]);
     // The last entries, also for programs.
@@ -209,10 +209,10 @@ fn what_an_unknown_card_owes_is_told_once_the_table_names_another_account() {
     let said = ctl(&site, &["card", "9999999999"]).expect(0, &["account   S9", "holds     92.00 yuan"]);
     assert!(!said.out.contains("ignored"), "{said:?}");
     ctl(&site, &["account", "9999999999", "S9"]).expect(1, &["is on account S9"]);
-    ctl(&site, &["rename", "S9", "A00001"]).expect(1, &["account A00001 is somebody's"]);
+    ctl(&site, &["rename", "S9", "A00001"]).expect(1, &["account A00001 is in use"]);
     ctl(&site, &["rename", "S9", "S10"]).expect(0, &["account S10 holds 92.00 yuan"]);
     // The table has the old name yet: that is no other holder.
-    ctl(&site, &["reissue", "9999999999"]).expect(1, &["which is no other holder's"]);
+    ctl(&site, &["reissue", "9999999999"]).expect(1, &["which is the same holder's"]);
     site.write("cards.csv", &table("S11").replace("王五,100.00", "赵六,7.00"));
     ctl(&site, &["reload"]).expect(0, &["1 changed"]);
     ctl(&site, &["reissue", "9999999999"]).expect(0, &["account S11 holds 7.00 yuan"]);

@@ -41,7 +41,7 @@ fn each_mistake_has_its_line_and_its_exit_code() {
         (&["topup", &one, "1", "--by", "a name that is far longer than any name can be"], 1, "1 to 32 bytes"),
         (&["payout", &two, "99999", "--yes"], 1, "pay out no more than that"),
         (&["void", &void], 1, "is a void about"),
-        (&["void", "1"], 1, "is no sale"),
+        (&["void", "1"], 1, "is not a booked sale"),
         (&["void", "999999"], 1, "no entry 999999"),
         (&["void", &sale], 1, "nothing is left of sale"),
         (&["void", &other, "--amount", "6.01"], 1, "only 6.00 is left"),

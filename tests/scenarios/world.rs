@@ -354,7 +354,7 @@ impl World {
     }
 
     fn would(&mut self, order: &Order, server: &Server) -> Result<(), String> {
-        let told = match server.would(order, self.sale_of(order)?.as_ref()) {
+        let told = match server.would_obey(order, self.sale_of(order)?.as_ref()) {
             Ok(None) => "yes".to_owned(),
             Ok(Some(_)) => "again".to_owned(),
             Err(refused) => format!("refused {}: {refused}", refused.word()),

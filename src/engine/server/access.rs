@@ -1,11 +1,11 @@
-//! 150: may this card pass this door (design.md, sections 6 and 8).
+//! 150: decides whether a card may pass a door (design.md, sections 6 and 8).
 
 use log::{debug, warn};
 
 use super::device::Minute;
 use super::entries::{ECHO_MS, place_of};
 use super::outbox::About;
-use super::pins::{Lock, Verdict};
+use super::pins::{PinOwner, Verdict};
 use super::texts::{Values, fill};
 use super::{Context, Effects, Room, Server};
 use crate::engine::book::{AnsweredFrame, FrameId};
@@ -17,24 +17,25 @@ use crate::engine::model::{Entry, EntrySeq, Kind, Money, Mono, Now, Reason, Text
 use crate::engine::policy::{self, Passage, Presented};
 use crate::engine::wire::{Access, Body, Code, DeviceFrame, Keyed, PinKind, Reply};
 
-/// 050's last two numbers where no section gives them: the seed's.
+/// The last two numbers of a 050 if no section gives them, as in the protocol's examples.
 const RELAY_S: u32 = 5;
 const LEFT_OPEN_S: u32 = 20;
 
-/// Alarms of duress that no answer stands for: of devices that are turned away, and of frames that
-/// cannot be read.
+/// Alarms of duress for frames without a remembered answer: of devices that are turned away, and
+/// unreadable frames.
 #[derive(Default)]
-pub(super) struct StrangeDuress {
+pub(super) struct UnansweredDuress {
     minute: Minute,
-    /// The last frames and when they came: sent again within [`ECHO_MS`], they are no other alarm.
+    /// The last such frames and when they came. A frame sent again within [`ECHO_MS`] is not
+    /// another alarm.
     frames: heapless::Deque<(Option<u64>, FrameId, Mono), { LIMITED_PER_DEVICE as usize }>,
 }
 
-impl StrangeDuress {
-    /// Whether the frame was an alarm just now; else it is from now on.
+impl UnansweredDuress {
+    /// Whether the frame was an alarm within [`ECHO_MS`]; if not, remembers it.
     fn is_again(&mut self, now: Mono, machine: Option<u64>, id: FrameId) -> bool {
-        let is_it = |(told, known, at): &(Option<u64>, FrameId, Mono)| {
-            *told == machine && *known == id && now.ms_since(*at) < ECHO_MS
+        let is_it = |(alarmed, known, at): &(Option<u64>, FrameId, Mono)| {
+            *alarmed == machine && *known == id && now.ms_since(*at) < ECHO_MS
         };
         if self.frames.iter().any(is_it) {
             return true;
@@ -42,22 +43,22 @@ impl StrangeDuress {
         if self.frames.is_full() {
             self.frames.pop_front();
         }
-        assert!(self.frames.push_back((machine, id, now)).is_ok(), "a place was freed");
+        assert!(self.frames.push_back((machine, id, now)).is_ok(), "the oldest was removed");
         false
     }
 }
 
-/// Whose frame an alarm of duress is about.
-pub(super) struct Alarmed {
+/// The frame that caused an alarm of duress.
+pub(super) struct DuressFrame {
     now: Now,
     /// Whether the frame's sender holds the machine number: then nothing limits its alarms.
     is_served: bool,
-    /// Whether the same frame sent again is told from another by its answer.
+    /// Whether a repeat of the frame is recognized by its remembered answer.
     is_answered: bool,
 }
 
-impl Alarmed {
-    /// The frame that is handled.
+impl DuressFrame {
+    /// The frame in work.
     pub(super) fn of(context: &Context) -> Self {
         let is_readable = matches!(context.frame.body, Body::Access(_));
         Self { now: context.now, is_served: context.is_served, is_answered: context.is_served && is_readable }
@@ -75,7 +76,7 @@ pub(super) fn slot_of(reader: UnitNo, door: UnitNo) -> Text<32> {
     text_from_lossy(&slot)
 }
 
-/// What was keyed.
+/// The card and PIN of a request.
 pub(super) fn presented(access: &Access) -> Presented {
     presented_as(access.pin_kind, access.pin)
 }
@@ -89,13 +90,13 @@ fn presented_as(kind: PinKind, pin: Option<Pin>) -> Presented {
     }
 }
 
-/// 050's last two numbers.
+/// The last two numbers of a 050.
 pub(super) fn numbers_of(rule: Option<&DoorRule>) -> (u32, u32) {
     rule.map_or((RELAY_S, LEFT_OPEN_S), |rule| (rule.relay_s, rule.left_open_s))
 }
 
 impl Server<'_> {
-    /// Opens the door, or says why not.
+    /// Decides a 150: opens the door or refuses.
     pub(super) fn on_access(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
         let mut entry = context.draft_at(Kind::Admit, &access.time);
         entry.card = access.card.map(|card| card.padded());
@@ -117,7 +118,7 @@ impl Server<'_> {
         }
         self.watch_door(context, access, fx);
         if policy::is_duress(row.as_ref(), presented) {
-            self.alarm_duress(&Alarmed::of(context), &entry, fx);
+            self.alarm_duress(&DuressFrame::of(context), &entry, fx);
         }
         let decided = self.decide_access(context, access, row.as_ref(), &request, fx);
         if let Err(reason) = decided {
@@ -132,8 +133,8 @@ impl Server<'_> {
                 self.counters.admitted += 1;
                 self.tables.devices.get_mut(context.device).tally.approved += 1;
                 let about = if self.room == Room::Nothing {
-                    // The only result that ever leaves without an entry: who stands at the door has
-                    // to get out.
+                    // The only result that ever leaves without an entry: a person at the door must
+                    // be able to get out.
                     self.counters.admitted_unwritten += 1;
                     self.remember(context, id, &entry);
                     None
@@ -142,8 +143,8 @@ impl Server<'_> {
                 };
                 let seq = about.unwrap_or(EntrySeq(0));
                 debug!("admit machine={} door={} seq={seq}", context.frame.machine, access.door);
-                let born = context.arrived;
-                self.send_admission(context, access, row.as_ref(), Some(&rule), (about, born), fx);
+                let arrived = context.arrived;
+                self.send_admission(context, access, row.as_ref(), Some(&rule), (about, arrived), fx);
             }
             Err(reason) => {
                 self.counters.refused += 1;
@@ -159,8 +160,8 @@ impl Server<'_> {
         }
     }
 
-    /// A request that waited for too long may have been given up: who swiped is gone, or swipes
-    /// again. Then PINs of which too many were wrong, and then the rules.
+    /// Decides a request. First its age: after `door_ttl_ms` the person may be gone, or swipe
+    /// again. Then the limit of wrong PINs, then the rules.
     fn decide_access(
         &mut self,
         context: &Context,
@@ -173,20 +174,20 @@ impl Server<'_> {
             return Err(Reason::Replay);
         }
         let now = context.now.mono;
-        let lock = Lock::of(context.frame.machine, access.door, access.card, request.presented);
-        if lock.is_some_and(|lock| self.tables.pins.is_stopped(now, lock)) {
+        let owner = PinOwner::of(context.frame.machine, access.door, access.card, request.presented);
+        if owner.is_some_and(|owner| self.tables.pins.is_stopped(now, owner)) {
             return Err(Reason::Pin);
         }
         let decided = policy::decide_access(&self.tables.book, &self.rules, row, request).cloned();
-        if let (Err(Reason::Pin), Some(lock)) = (&decided, lock)
-            && self.tables.pins.count(now, lock, self.rules.pin_tries) == Verdict::Stopped
+        if let (Err(Reason::Pin), Some(owner)) = (&decided, owner)
+            && self.tables.pins.count(now, owner, self.rules.pin_tries) == Verdict::Stopped
         {
             self.alarm_pins(context, access, fx);
         }
         decided
     }
 
-    /// Too many wrong PINs.
+    /// Writes the alarm for too many wrong PINs.
     fn alarm_pins(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
         let mut entry = context.draft_at(Kind::Alarm, &access.time);
         entry.card = access.card.map(|card| card.padded());
@@ -196,8 +197,8 @@ impl Server<'_> {
         warn!("pin machine={} door={} tries={}", context.frame.machine, access.door, self.rules.pin_tries);
     }
 
-    /// A frame sent again: a refusal stays one, and a door opens again only within its time and
-    /// this run. Anything later may be a recording.
+    /// Answers a frame that was sent again. A refusal stays one. A door opens again only within
+    /// `door_ttl_ms` and in this run: anything later may be a recording.
     fn access_again(
         &mut self,
         context: &Context,
@@ -217,10 +218,10 @@ impl Server<'_> {
             let rule = policy::section_that_admits(&self.rules, row, request).cloned();
             // An admission that its board has confirmed needs no second confirmation.
             let is_confirmed = self.tables.book.is_confirmed(context.frame.machine, first.outcome.sale);
-            // One that nothing could be written of has no entry.
+            // An admission in the state *nothing* has no entry.
             let about = Some(first.outcome.sale).filter(|seq| !is_confirmed && *seq > EntrySeq(0));
-            let born = first.at.mono.unwrap_or(context.arrived);
-            self.send_admission(context, access, row, rule.as_ref(), (about, born), fx);
+            let arrived = first.at.mono.unwrap_or(context.arrived);
+            self.send_admission(context, access, row, rule.as_ref(), (about, arrived), fx);
             return;
         }
         if age_ms.is_none_or(|age| age > ECHO_MS) {
@@ -240,7 +241,7 @@ impl Server<'_> {
         self.send_refused(context, access, row, Reason::Replay, fx);
     }
 
-    /// A door that stands open for too long is an alarm, and decided as usual.
+    /// Writes an alarm if the door is open for too long. The request is decided as usual.
     fn watch_door(&mut self, context: &Context, access: &Access, fx: &mut Effects) {
         let rules = policy::door_rules(&self.rules, context.frame.machine, access.door);
         let limit = rules.map(|rule| rule.left_open_s).min().unwrap_or(LEFT_OPEN_S);
@@ -257,22 +258,22 @@ impl Server<'_> {
         }
     }
 
-    /// Never limited, and committed: who stands at the door sees nothing of it. Those of devices
-    /// that are turned away have a limit of their own, for anybody can send them, and no other
-    /// frames use it up.
-    pub(super) fn alarm_duress(&mut self, of: &Alarmed, request: &Entry, fx: &mut Effects) {
+    /// Writes an alarm of duress: committed and not limited, and invisible at the door. Alarms of
+    /// devices that are turned away have a limit of their own, because anybody can send them; no
+    /// other frames count for that limit.
+    pub(super) fn alarm_duress(&mut self, of: &DuressFrame, request: &Entry, fx: &mut Effects) {
         let (now, machine) = (&of.now, request.machine.map(|machine| machine.value()));
         let id = FrameId::new(Code::Access.number(), request, Money::ZERO);
-        if !of.is_answered && self.strange_duress.is_again(now.mono, machine, id) {
+        if !of.is_answered && self.unanswered_duress.is_again(now.mono, machine, id) {
             return;
         }
         if !of.is_served {
-            if self.room != Room::Open || !self.strange_duress.minute.has_room(now.mono, LIMITED_PER_DEVICE) {
+            if self.room != Room::Open || !self.unanswered_duress.minute.has_room(now.mono, LIMITED_PER_DEVICE) {
                 self.counters.left_out += 1;
                 self.leave_out(now, place_of(Kind::Alarm), 1);
                 return;
             }
-            self.strange_duress.minute.written += 1;
+            self.unanswered_duress.minute.written += 1;
         }
         let mut entry = *request;
         entry.kind = Kind::Alarm;
@@ -284,7 +285,7 @@ impl Server<'_> {
         }
     }
 
-    /// Duress of a device that finds no place.
+    /// Writes an alarm if a device for which there is no room reports duress.
     pub(super) fn alarm_unplaced(&mut self, now: &Now, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
         let mut entry = Entry::new(Kind::Alarm, now.stamp, self.clock.state);
         entry.machine = Some(frame.machine);
@@ -314,24 +315,25 @@ impl Server<'_> {
             | Body::Scan { .. } => false,
         };
         if is_duress {
-            self.alarm_duress(&Alarmed { now: *now, is_served: false, is_answered: false }, &entry, fx);
+            self.alarm_duress(&DuressFrame { now: *now, is_served: false, is_answered: false }, &entry, fx);
         }
     }
 
-    /// Whether a frame that cannot be read was keyed under duress.
+    /// Whether an unreadable frame reports duress.
     pub(super) fn is_duress_in(&self, datagram: &[u8]) -> bool {
         let Some(Keyed { kind, card, pin }) = Keyed::of(datagram) else { return false };
         let row = card.and_then(|card| self.card_row(card));
         policy::is_duress(row.as_ref(), presented_as(kind, pin))
     }
 
-    /// Duress of a frame that is none: its number or its machine's cannot be read.
+    /// Writes an alarm if a datagram reports duress that is no frame, because its seq or machine is
+    /// unreadable.
     pub(super) fn alarm_no_frame(&mut self, now: &Now, datagram: &[u8], fx: &mut Effects) {
         if !self.is_duress_in(datagram) {
             return;
         }
         let entry = Entry::new(Kind::Alarm, now.stamp, self.clock.state);
-        self.alarm_duress(&Alarmed { now: *now, is_served: false, is_answered: false }, &entry, fx);
+        self.alarm_duress(&DuressFrame { now: *now, is_served: false, is_answered: false }, &entry, fx);
     }
 
     fn send_admission(
@@ -340,7 +342,7 @@ impl Server<'_> {
         access: &Access,
         row: Option<&CardRow>,
         rule: Option<&DoorRule>,
-        (about, born): (Option<EntrySeq>, Mono),
+        (about, arrived): (Option<EntrySeq>, Mono),
         fx: &mut Effects,
     ) {
         let texts = &self.rules.texts;
@@ -359,9 +361,9 @@ impl Server<'_> {
             left_open_s,
         };
         let reader = Some(access.reader.value());
-        // Without an entry: its board has confirmed it, or nothing can be written.
+        // There is no entry to confirm if the board has confirmed it or nothing can be written.
         let is_settled = about.is_none() && self.room != Room::Nothing;
-        let about = About { entry: about, subject: access.card_raw, reader, born: Some(born), is_settled };
+        let about = About { entry: about, subject: access.card_raw, reader, arrived: Some(arrived), is_settled };
         self.command(context, &reply, about, fx);
     }
 
@@ -380,7 +382,7 @@ impl Server<'_> {
         let machine = context.frame.machine;
         let reply = Reply::Refuse { machine, card: access.card_raw, text: &text, trailer: trailer.as_bytes() };
         let reader = Some(access.reader.value());
-        let about = About { subject: access.card_raw, reader, born: Some(context.arrived), ..About::default() };
+        let about = About { subject: access.card_raw, reader, arrived: Some(context.arrived), ..About::default() };
         self.command(context, &reply, about, fx);
     }
 

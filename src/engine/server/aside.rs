@@ -5,23 +5,22 @@
 //! counters. A stored sale has happened and is safe in its terminal, so it gets its 001 at once and
 //! is set aside until the turn's live requests are decided.
 //!
-//! What always holds: no frame stays set aside beyond the end of its turn; frames under one machine
-//! number are decided in the order in which they came. A 109 that overtook a 105 would end the
-//! doubt by which that 105 is recognized (design.md, section 8), and the sale would be charged
-//! twice.
+//! *Invariants:* no frame stays set aside after the end of its turn. Frames of one machine number
+//! are decided in the order in which they came: a 109 that overtook a 105 would end the doubt that
+//! identifies the 105's sale (design.md, section 8), and the sale would be charged twice.
 //!
-//! A frame is kept as its bytes, and parsed again when it is decided, by what is known of its
-//! device then. That is a tenth of a stored sale's instructions (1,600 of 16,300, x86_64). A parsed
-//! frame borrows its bytes, so to keep it would take an owned copy of every field in all the room
-//! here.
+//! A frame is kept as bytes and parsed again when it is decided, with what is known of its device
+//! then. That is a tenth of a stored sale's instructions (1,600 of 16,300, x86_64). A parsed frame
+//! borrows its bytes; keeping it instead would need an owned copy of every field for each of the
+//! places here.
 
 use super::effects::Peer;
 use crate::engine::limits::{ASIDE_MAX, DATAGRAM_LEN_MAX};
 use crate::engine::model::Mono;
 
-/// Where a datagram came from, and when it arrived if the host knows.
+/// A datagram's source, and its arrival if the host knows it.
 #[derive(Clone, Copy)]
-pub(super) struct Came {
+pub(super) struct Arrival {
     pub(super) peer: Peer,
     pub(super) arrived: Option<Mono>,
 }
@@ -29,13 +28,13 @@ pub(super) struct Came {
 #[derive(Clone, Copy)]
 struct Frame {
     machine: u64,
-    came: Came,
+    arrival: Arrival,
     start: u32,
     len: u16,
 }
 
-/// A datagram that was set aside, with its origin.
-pub(super) type Taken = (Came, heapless::Vec<u8, DATAGRAM_LEN_MAX>);
+/// A datagram that was set aside, with its source and arrival.
+pub(super) type SetAside = (Arrival, heapless::Vec<u8, DATAGRAM_LEN_MAX>);
 
 /// The frames that this turn set aside, in the order in which they came.
 pub(super) struct Aside {
@@ -61,18 +60,18 @@ impl Aside {
         self.frames.len() - self.first
     }
 
-    /// Whether a frame under this machine number is left.
+    /// Whether a frame of this machine number is left.
     pub(super) fn has_of(&self, machine: u64) -> bool {
         self.frames[self.first..].iter().any(|frame| frame.machine == machine)
     }
 
-    /// Adds a datagram under this machine number.
-    pub(super) fn push(&mut self, machine: u64, came: Came, datagram: &[u8]) {
+    /// Adds a datagram of this machine number.
+    pub(super) fn push(&mut self, machine: u64, arrival: Arrival, datagram: &[u8]) {
         let start = u32::try_from(self.bytes.len()).expect("the bytes of ASIDE_MAX datagrams fit 32 bits");
         let len = u16::try_from(datagram.len()).expect("DATAGRAM_LEN_MAX fits 16 bits");
         self.bytes.extend_from_slice(datagram).expect("a turn takes at most ASIDE_MAX of them");
         assert!(
-            self.frames.push(Frame { machine, came, start, len }).is_ok(),
+            self.frames.push(Frame { machine, arrival, start, len }).is_ok(),
             "a turn takes at most ASIDE_MAX of them"
         );
     }
@@ -84,14 +83,14 @@ impl Aside {
     }
 
     /// Takes out the frame that came first.
-    pub(super) fn take(&mut self) -> Option<Taken> {
+    pub(super) fn take(&mut self) -> Option<SetAside> {
         let datagram = heapless::Vec::from_slice(self.peek()?).expect("a datagram was kept whole");
-        let came = self.frames[self.first].came;
+        let arrival = self.frames[self.first].arrival;
         self.first += 1;
         if self.len() == 0 {
             self.clear();
         }
-        Some((came, datagram))
+        Some((arrival, datagram))
     }
 }
 
@@ -101,15 +100,15 @@ mod tests {
     use core::net::{Ipv4Addr, SocketAddrV4};
 
     #[test]
-    fn they_leave_in_the_order_they_came_in_and_a_turn_of_the_longest_fits() {
+    fn frames_leave_in_their_order_and_a_turn_of_the_longest_fits() {
         let peer = Peer { source: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9), local: Ipv4Addr::LOCALHOST, socket: 0 };
-        let came = Came { peer, arrived: Some(Mono(7)) };
+        let arrival = Arrival { peer, arrived: Some(Mono(7)) };
         let mut aside = Box::new(Aside::new());
         for _ in 0..3 {
             let datagram = |number: usize| [u8::try_from(number % 251).unwrap(); DATAGRAM_LEN_MAX];
             for number in 0..ASIDE_MAX {
                 assert!(!aside.has_of(number as u64));
-                aside.push(number as u64, came, &datagram(number));
+                aside.push(number as u64, arrival, &datagram(number));
             }
             for number in 0..ASIDE_MAX {
                 assert!(aside.has_of(number as u64));

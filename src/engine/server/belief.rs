@@ -1,9 +1,9 @@
-//! Whether a device's time is believed (design.md, section 8).
+//! Judges whether a device's time is believed (design.md, section 8).
 //!
-//! What always holds: it is judged once, when the frame comes, by what [`Horizon`] knows then; the
-//! entry says if not (`invalid=`), so a replay judges as the run did. What is near in time is told
-//! by our own clock; a device's time names a frame, dates a stored sale, and counts for nothing if
-//! it is not believed.
+//! *Invariants:* a time is judged once, when its frame comes, by the [`Horizon`] of that moment.
+//! The entry records a time that is not believed (`invalid=`), so a replay gets the same result.
+//! Our own clock decides what is near in time. A device's time only identifies a frame and dates a
+//! stored sale, and not even that if it is not believed.
 
 use super::Server;
 use crate::engine::book::Book;
@@ -11,22 +11,24 @@ use crate::engine::model::rules::Rules;
 use crate::engine::model::{Civil, ClockState, DeviceTime, Entry, Now, Stamp, Wall, ZoneChanges};
 use crate::engine::wire::{Body, DeviceFrame};
 
-/// A live frame's time is believed this near to now; a stored sale's this far ahead of it.
+/// A live frame's time is believed this many seconds around now; a stored sale's time up to this
+/// many after now.
 const NEAR_S: i64 = 300;
 
-/// A stored sale's time is believed this far back: terminals keep what they could not send.
+/// A stored sale's time is believed this many seconds back: terminals keep what they could not
+/// send.
 const STORED_S: i64 = 31 * 86_400;
 
-/// While the clock is not believed, how long after the newest time that was: what was switched off
-/// over a summer comes back.
+/// While the clock is not believed, times up to this many seconds after the newest believed time
+/// are believed: the router may have been switched off over a summer.
 const UNSET_AHEAD_S: i64 = 366 * 86_400;
 
-/// A device's time as it was judged.
+/// The judgement of a device's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Belief {
-    /// Believed: what the wall here shows at that time, by the zone in service.
+    /// Believed: that moment's local time, by the zone in service.
     At(Civil),
-    /// It is no date.
+    /// It is not a valid date.
     NoTime,
     /// Too long ago.
     Past,
@@ -43,7 +45,7 @@ impl Belief {
         }
     }
 
-    /// What `invalid=` says.
+    /// The value of `invalid=`.
     pub(super) const fn word(self) -> Option<&'static str> {
         match self {
             Self::At(_) => None,
@@ -53,7 +55,7 @@ impl Belief {
         }
     }
 
-    /// Writes the device's time into the entry, and whether it was not believed.
+    /// Adds the device's time to an entry, and `invalid=` if it is not believed.
     pub(super) fn enter(self, entry: &mut Entry, time: &DeviceTime) {
         entry.device_time = Some(*time);
         if let Some(word) = self.word() {
@@ -62,41 +64,41 @@ impl Belief {
     }
 }
 
-/// Whether somebody waits for the answer, or the terminal kept the sale.
+/// Whether a person waits for the answer, or the terminal stored the sale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
+enum Timing {
     Live,
     Stored,
 }
 
-/// By what a device's time is judged.
+/// What a device's time is compared with.
 #[derive(Clone, Copy, Debug)]
 struct Horizon<'a> {
-    /// What the clock shows; where it is not believed, the newest time that was.
+    /// What the clock shows, if it is believed; else the newest believed time.
     now: Stamp,
     clock: ClockState,
     zone: &'a ZoneChanges,
-    /// By how many seconds devices are ahead of the zone's time, all alike: our zone is wrong.
+    /// Seconds that devices are ahead because our zone is wrong; 0 if it is right.
     zone_error_s: i32,
 }
 
 impl Horizon<'_> {
-    fn judge(&self, time: Option<Civil>, sent: Sent) -> Belief {
+    fn judge(&self, time: Option<Civil>, timing: Timing) -> Belief {
         let Some(time) = time else { return Belief::NoTime };
-        let corrected = self.judge_as(time.minus_s(i64::from(self.zone_error_s)), sent);
+        let corrected = self.judge_as(time.minus_s(i64::from(self.zone_error_s)), timing);
         match corrected {
-            // Who was set by us shows the time of our zone, wrong or not; and a few that forge an
-            // error make no right clock unbelieved.
-            Belief::NoTime | Belief::Past | Belief::Ahead if self.zone_error_s != 0 => self.judge_as(time, sent),
+            // A device that we set shows our zone's time, wrong or not. And a few devices that
+            // forge a zone error must not make a right clock unbelieved.
+            Belief::NoTime | Belief::Past | Belief::Ahead if self.zone_error_s != 0 => self.judge_as(time, timing),
             Belief::At(_) | Belief::NoTime | Belief::Past | Belief::Ahead => corrected,
         }
     }
 
-    fn judge_as(&self, civil: Civil, sent: Sent) -> Belief {
+    fn judge_as(&self, civil: Civil, timing: Timing) -> Belief {
         let now = self.now.wall.seconds();
-        let back = match sent {
-            Sent::Live => NEAR_S,
-            Sent::Stored => STORED_S,
+        let back = match timing {
+            Timing::Live => NEAR_S,
+            Timing::Stored => STORED_S,
         };
         let ahead = match self.clock {
             ClockState::Ok => NEAR_S,
@@ -111,22 +113,22 @@ impl Horizon<'_> {
     }
 }
 
-/// The newest time that was believed: of the ledger, or of the day the program was built.
+/// The newest believed time: of the ledger, or the program's build date.
 pub(super) fn newest_believed(book: &Book, rules: &Rules, offset_s: i32) -> Stamp {
     let built = Stamp { wall: Wall(i64::from(rules.built_on.0) * 86_400_000), offset_s };
     book.newest_ok().filter(|newest| built.wall < newest.wall).unwrap_or(built)
 }
 
 impl Server<'_> {
-    /// The device's time of a frame as it is believed now; `None`: the frame has none.
+    /// The judgement of a frame's time; `None`: the frame has none.
     pub(super) fn belief(&self, now: &Now, clock: ClockState, frame: &DeviceFrame) -> Option<Belief> {
-        let (time, sent) = match &frame.body {
+        let (time, timing) = match &frame.body {
             Body::Boot { time } | Body::Charge { time, .. } | Body::Meal { time, .. } | Body::Scan { time, .. } => {
-                (time, Sent::Live)
+                (time, Timing::Live)
             }
-            Body::Access(access) => (&access.time, Sent::Live),
-            Body::Malformed(malformed) => (malformed.time.as_ref()?, Sent::Live),
-            Body::Offline(sale) => (&sale.time, Sent::Stored),
+            Body::Access(access) => (&access.time, Timing::Live),
+            Body::Malformed(malformed) => (malformed.time.as_ref()?, Timing::Live),
+            Body::Offline(sale) => (&sale.time, Timing::Stored),
             Body::Inquiry { .. } | Body::Keys { .. } | Body::Confirm { .. } => return None,
         };
         let base = match clock {
@@ -134,11 +136,12 @@ impl Server<'_> {
             ClockState::Unset => newest_believed(&self.tables.book, &self.rules, now.stamp.offset_s),
         };
         let horizon = Horizon { now: base, clock, zone: &self.zone, zone_error_s: self.clock.zone_error_s() };
-        Some(horizon.judge(time.civil, sent))
+        Some(horizon.judge(time.civil, timing))
     }
 
-    /// What the wall clock would show: itself if believed; else the device's time, if that is
-    /// believed and not before the newest believed time; else that (design.md, section 11).
+    /// The local time for decisions: the wall clock's if it is believed; else the device's, if that
+    /// is believed and not before the newest believed time; else the newest believed time
+    /// (design.md, section 11).
     pub(super) fn business_time(&self, now: &Now, clock: ClockState, at_device: Option<Civil>) -> Civil {
         match clock {
             ClockState::Ok => now.stamp.civil(),
@@ -149,8 +152,8 @@ impl Server<'_> {
         }
     }
 
-    /// Seconds between two times of devices, both believed, by those of their readings that are
-    /// nearest.
+    /// Seconds between two believed times of devices. If the zone repeats an hour, the nearest
+    /// readings count.
     pub(super) fn distance_s(&self, one: Civil, other: Civil, now: &Now) -> u64 {
         let corrected = |civil: Civil| civil.minus_s(i64::from(self.clock.zone_error_s()));
         self.zone.distance_s(corrected(one), corrected(other), now.stamp.offset_s)
@@ -167,8 +170,8 @@ mod tests {
     }
 
     /// The word for a device's time, `ok` if it is believed.
-    fn judged(horizon: &Horizon, time: &str, sent: Sent) -> &'static str {
-        horizon.judge(Civil::parse(time.as_bytes()), sent).word().unwrap_or("ok")
+    fn judged(horizon: &Horizon, time: &str, timing: Timing) -> &'static str {
+        horizon.judge(Civil::parse(time.as_bytes()), timing).word().unwrap_or("ok")
     }
 
     #[test]
@@ -193,7 +196,7 @@ mod tests {
             ("2026-02-30 12:00:00", "time", "time"),
         ] {
             assert_eq!(
-                [judged(&horizon, time, Sent::Live), judged(&horizon, time, Sent::Stored)],
+                [judged(&horizon, time, Timing::Live), judged(&horizon, time, Timing::Stored)],
                 [live, stored],
                 "{time}"
             );
@@ -207,7 +210,7 @@ mod tests {
             ("2027-11-23 12:00:01", "ahead", "ahead"),
         ] {
             assert_eq!(
-                [judged(&unset, time, Sent::Live), judged(&unset, time, Sent::Stored)],
+                [judged(&unset, time, Timing::Live), judged(&unset, time, Timing::Stored)],
                 [live, stored],
                 "{time}"
             );
@@ -220,13 +223,16 @@ mod tests {
         let now = stamp("2026-11-22T04:00:00.000+00:00");
         let horizon = Horizon { now, clock: ClockState::Ok, zone: &zone, zone_error_s: 8 * 3600 };
         let noon = Civil::parse(b"2026-11-22 12:00:30");
-        assert_eq!(horizon.judge(noon, Sent::Live), Belief::At(Civil::parse(b"2026-11-22 04:00:30").expect("a date")));
-        assert_eq!(judged(&Horizon { zone_error_s: 0, ..horizon }, "2026-11-22 12:00:30", Sent::Live), "ahead");
-        assert_eq!(judged(&horizon, "2026-11-22 04:00:30", Sent::Live), "ok");
+        assert_eq!(
+            horizon.judge(noon, Timing::Live),
+            Belief::At(Civil::parse(b"2026-11-22 04:00:30").expect("a date"))
+        );
+        assert_eq!(judged(&Horizon { zone_error_s: 0, ..horizon }, "2026-11-22 12:00:30", Timing::Live), "ahead");
+        assert_eq!(judged(&horizon, "2026-11-22 04:00:30", Timing::Live), "ok");
     }
 
     #[test]
-    fn of_an_hour_that_is_shown_twice_either_is_believed_and_one_never_shown_is_that_before() {
+    fn either_reading_of_a_repeated_hour_is_believed_and_a_skipped_one_is_read_as_before() {
         let at = |text: &[u8]| Civil::parse(text).expect("a date").0;
         let spring = ZoneChange { at_s: at(b"2026-03-29 01:00:00"), before_s: 3600, after_s: 7200 };
         let autumn = ZoneChange { at_s: at(b"2026-10-25 01:00:00"), before_s: 7200, after_s: 3600 };
@@ -241,7 +247,7 @@ mod tests {
             ("2026-03-29T03:01:00.000+02:00", "2026-03-29 02:59:00", "ahead"),
         ] {
             let horizon = Horizon { now: stamp(now), clock: ClockState::Ok, zone: &zone, zone_error_s: 0 };
-            assert_eq!(judged(&horizon, time, Sent::Live), live, "{time} at {now}");
+            assert_eq!(judged(&horizon, time, Timing::Live), live, "{time} at {now}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! 101 and 106: a device started, keys were pressed.
+//! 101: a device started. 106: keys were pressed.
 
 use log::{debug, info};
 
@@ -9,7 +9,7 @@ use crate::engine::model::{ClockState, DeviceTime, Kind, Money, Text};
 use crate::engine::wire::Code;
 
 impl Server<'_> {
-    /// 101: the device knows nothing of commands sent before, and its clock may be off.
+    /// 101: the device has forgotten earlier commands, and its clock may be off.
     pub(super) fn on_boot(&mut self, context: &Context, time: &DeviceTime, fx: &mut Effects) {
         self.end_all(&context.now, context.device, fx);
         self.tables.devices.get_mut(context.device).forget_confirms();
@@ -32,7 +32,7 @@ impl Server<'_> {
         }
     }
 
-    /// 106: what the keys mean is unknown, so they are written down.
+    /// 106: the meaning of the keys is unknown, so they are only entered.
     pub(super) fn on_keys(&mut self, context: &Context, keys: &[u8], fx: &mut Effects) {
         let mut entry = context.draft(Kind::Keys);
         let shown: Text<32> = text_of_gbk(keys);

@@ -1,4 +1,4 @@
-//! Whether the wall clock is believed, and what devices are told of it (design.md, section 11).
+//! Decides whether the wall clock is believed and when a device gets a 003 (design.md, section 11).
 
 use log::{debug, info, warn};
 
@@ -11,31 +11,31 @@ use crate::engine::model::{Civil, ClockState, DeviceTime, Entry, Kind, Mono, Now
 use crate::engine::wheel::TimerId;
 use crate::engine::wire::{Buffer, Reply};
 
-/// A device is told the time at most this often for frames whose time is off.
-const TOLD_MS: u64 = 3_600_000;
+/// A device gets a 003 for frames whose time is off at most this often.
+const SEND_EVERY_MS: u64 = 3_600_000;
 
-/// How often the clock is looked at while a device waits for it to be set.
+/// How often the clock is checked while a device waits until it is set.
 const POLL_MS: u64 = 10_000;
 
 /// An unset clock is warned about after this long.
 const WARN_MS: u64 = 600_000;
 
-/// A wall clock this far behind what it should be is not believed; a step beyond it is an entry.
+/// A wall clock that is behind by more than this is not believed; a larger step is entered.
 const TOLERANCE_MS: i64 = 60_000;
 
 /// Why the wall clock is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockFault {
-    /// It shows a time before the newest entry of the ledger.
+    /// It is earlier than the newest entry of the ledger.
     BehindLedger,
-    /// It shows a time before the program was built.
+    /// It is earlier than the program's build date.
     BehindBuild,
-    /// `clock 'ntp'`: the kernel did not yet call itself synchronized in this boot.
+    /// `clock 'ntp'`: the kernel has not yet reported itself synchronized in this boot.
     NotSynchronized,
 }
 
 impl ClockFault {
-    /// The word that status uses.
+    /// The word in status.
     pub const fn word(self) -> &'static str {
         match self {
             Self::BehindLedger => "behind-ledger",
@@ -45,39 +45,39 @@ impl ClockFault {
     }
 }
 
-/// Watches the wall clock against the monotonic one and against the ledger.
+/// Compares the wall clock with the monotonic clock and with the ledger.
 #[derive(Debug)]
 pub(super) struct ClockWatch {
     last: Option<Now>,
-    /// The time that was judged last, by the rules and the book that are in force.
+    /// The time that was last judged by the present rules and book.
     judged: Option<Now>,
     was_synchronized: bool,
-    /// Why the clock would not be believed without the kernel's word.
+    /// Why the clock is not believed unless the kernel is synchronized.
     fault: Option<ClockFault>,
-    /// Whether the kernel's word decides: there is a fault, or nobody has looked yet.
+    /// Whether the kernel's word decides: there is a fault, or the clock was not judged yet.
     needs_kernel: bool,
-    /// When the state last became what it is.
+    /// When `state` last changed.
     since: Mono,
-    /// The zone's offset at the last look.
+    /// The zone's offset when the clocks were last compared.
     offset_s: Option<i32>,
-    /// By how much summer time, as it began or ended in this run, put local time back: who was
-    /// right before is ahead by this.
+    /// Seconds by which the last begin or end of summer time in this run put local time back. A
+    /// device that was right before is ahead by this.
     season_s: i64,
-    /// By how many seconds all devices' clocks are ahead of our zone, which is then wrong; 0: it is
-    /// right, as far as is known.
+    /// Seconds by which the devices' clocks are ahead because our zone is wrong; 0: nothing is
+    /// known to be wrong.
     zone_error_s: i32,
-    /// The timer for the next look, while a device waits for the clock.
+    /// The timer of the next check, while a device waits for the clock.
     pub(super) polling: Option<TimerId>,
     /// The timer that warns of an unset clock.
     warning: Option<TimerId>,
-    /// Whether a clock behind the ledger was told.
-    is_behind_told: bool,
-    /// As of the last look.
+    /// Whether the log warned of a clock behind the ledger.
+    is_behind_warned: bool,
+    /// The result of the last judgement.
     pub(super) state: ClockState,
 }
 
 impl ClockWatch {
-    /// Before the first look, when the kernel's word may well decide.
+    /// The state before the first judgement, which may need the kernel's word.
     pub(super) const fn new() -> Self {
         Self {
             last: None,
@@ -91,29 +91,30 @@ impl ClockWatch {
             zone_error_s: 0,
             polling: None,
             warning: None,
-            is_behind_told: false,
+            is_behind_warned: false,
             state: ClockState::Ok,
         }
     }
 
-    /// Whether this very time was judged before, as it is for all frames of a turn but the first.
+    /// Whether exactly this time was judged already, as for all frames of a turn but the first.
     pub(super) fn has_judged(&self, now: &Now) -> bool {
         self.judged == Some(*now)
     }
 
-    /// What it was judged by changed: the rules, or the book.
+    /// Forgets the last judgement, because the rules or the book changed.
     pub(super) fn forget(&mut self) {
         self.judged = None;
     }
 
-    /// Takes the zone's offset; gives by how many seconds that put local time back since the last
-    /// look.
+    /// Sets the zone's offset. Returns the seconds by which a change put local time back since the
+    /// last call.
     fn take_offset(&mut self, now: &Now) -> i64 {
         let before_s = self.offset_s.replace(now.stamp.offset_s).unwrap_or(now.stamp.offset_s);
         i64::from(before_s) - i64::from(now.stamp.offset_s)
     }
 
-    /// Looks at the clocks; gives the time before a step of more than a minute since the last look.
+    /// Compares the clocks. If the wall clock stepped by more than a minute since the last call,
+    /// returns the time of that call.
     pub(super) fn look(&mut self, now: &Now) -> Option<Now> {
         self.was_synchronized |= now.synchronized;
         let last = self.last.replace(*now)?;
@@ -122,7 +123,8 @@ impl ClockWatch {
         (wall.abs_diff(mono) > TOLERANCE_MS.unsigned_abs()).then_some(last)
     }
 
-    /// Whether the wall clock is believed. `is_new` leaves the ledger out: the clock just stepped.
+    /// Judges whether the wall clock is believed. `is_new`: not compared with the ledger, because
+    /// the clock just stepped.
     pub(super) fn judge(&mut self, now: &Now, rules: &Rules, book: &Book, is_new: bool) -> ClockState {
         let floor = book.clock_floor().filter(|_| !is_new);
         let is_behind_ledger = floor.is_some_and(|floor| now.stamp.wall.0.saturating_add(TOLERANCE_MS) < floor.wall.0);
@@ -148,24 +150,24 @@ impl ClockWatch {
         state
     }
 
-    /// Why the clock is not believed, and since when; `None`: it is.
+    /// Why the clock is not believed, and since when; `None`: it is believed.
     pub(super) fn fault(&self) -> Option<(ClockFault, Mono)> {
         self.fault.filter(|_| self.state == ClockState::Unset).map(|fault| (fault, self.since))
     }
 
-    /// What the kernel said of its clock; `None`: not needed, so not asked.
-    pub(super) fn kernel_word(&self) -> Option<bool> {
+    /// Whether the kernel reported itself synchronized; `None`: not needed, so not checked.
+    pub(super) fn kernel_synchronized(&self) -> Option<bool> {
         (self.was_synchronized || self.needs_kernel).then_some(self.was_synchronized)
     }
 
-    /// Whether the kernel's word would change anything: only then is it worth asking for.
+    /// Whether the kernel's word can change the judgement.
     pub(super) fn wants_kernel(&self) -> bool {
         self.needs_kernel
     }
 
-    /// By how many seconds all devices' clocks are ahead of the zone in service, which is then
-    /// wrong (design.md, section 11). It is taken off a device's time before that is judged. 0: the
-    /// zone is right, as far as is known.
+    /// Seconds by which the devices' clocks are ahead because our zone is wrong (design.md, section
+    /// 11). They are subtracted from a device's time before it is judged. 0: nothing is known to be
+    /// wrong.
     pub(super) fn zone_error_s(&self) -> i32 {
         self.zone_error_s
     }
@@ -174,21 +176,21 @@ impl ClockWatch {
         self.fault().is_some_and(|(fault, _)| fault == ClockFault::BehindLedger)
     }
 
-    /// A clock behind the ledger will not come right by itself if it is right: said at once, and
-    /// once.
-    fn tell_behind(&mut self, now: &Now, book: &Book) {
+    /// Warns at once, and once, of a clock behind the ledger. If that clock is right, only a person
+    /// can accept it.
+    fn warn_behind(&mut self, now: &Now, book: &Book) {
         let is_behind = self.is_behind_ledger();
-        let was_told = core::mem::replace(&mut self.is_behind_told, is_behind);
-        if let Some(floor) = book.clock_floor().filter(|_| is_behind && !was_told) {
+        let was_warned = core::mem::replace(&mut self.is_behind_warned, is_behind);
+        if let Some(floor) = book.clock_floor().filter(|_| is_behind && !was_warned) {
             warn!(
-                "clock unset: it shows {}, and the newest entry of the ledger is of {floor}: set the clock, or, if it is right, \
+                "clock unset: it shows {}, but the newest entry of the ledger is of {floor}: set the clock, or, if it is right, \
                  accept it with `posgate ctl clock-accept`; until then days and periods follow that entry and the terminals",
                 now.stamp
             );
         }
     }
 
-    /// An unset clock has been so for long.
+    /// Warns that the clock was unset for [`WARN_MS`].
     pub(super) fn warn_unset(&self) {
         let or_accept =
             if self.is_behind_ledger() { ", or accept it with `posgate ctl clock-accept` if it is right" } else { "" };
@@ -197,10 +199,9 @@ impl ClockWatch {
         );
     }
 
-    /// Whether a device's clock is off because our zone is wrong, and not the device: three
-    /// devices, or all of several, are off by the same multiple of 15 minutes. What such a device
-    /// is told would make it wrong.
-    fn is_zones_fault(&mut self, now: &Now, clock: &DeviceClock, devices: &Devices, slack_s: u64) -> bool {
+    /// Whether a device's clock is off because our zone is wrong: three devices, or all of several,
+    /// are off by the same multiple of 15 minutes. A 003 would make such a device wrong.
+    fn is_zone_fault(&mut self, now: &Now, clock: &DeviceClock, devices: &Devices, slack_s: u64) -> bool {
         let Some(ahead_s) = clock.unexplained_s(now, self.season_s) else { return false };
         if self.zone_error_s != 0 {
             return ahead_s.abs_diff(i64::from(self.zone_error_s)) <= NEAR_S;
@@ -214,14 +215,15 @@ impl ClockWatch {
         let sign = if step_s < 0 { '-' } else { '+' };
         let (hours, minutes) = (step_s.abs() / 3600, step_s.abs() / 60 % 60);
         warn!(
-            "zone wrong by {sign}{hours:02}:{minutes:02}: {witnesses} devices agree on it, and are not set: correct `option timezone` \
+            "zone wrong by {sign}{hours:02}:{minutes:02}: {witnesses} devices agree on it and are not set: correct `option timezone` \
              (or the machine's zone) and reload; local time here is {}. If the devices are wrong, `posgate ctl clock all` sets them",
             now.stamp
         );
         true
     }
 
-    /// A device's clock is right: our zone is not wrong if no device says so any more.
+    /// Called when a device's clock is right: our zone counts as right if no device contradicts it
+    /// any more.
     fn recheck_zone(&mut self, now: &Now, devices: &Devices, slack_s: u64) {
         let error_s = i64::from(self.zone_error_s);
         if error_s != 0 && self.witnesses(now, error_s, devices, slack_s).0 == 0 {
@@ -229,7 +231,8 @@ impl ClockWatch {
         }
     }
 
-    /// How many devices are off by so much, and how many were heard that say anything of our zone.
+    /// How many devices are off by `step_s`, and how many have a clock that can tell anything about
+    /// our zone.
     fn witnesses(&self, now: &Now, step_s: i64, devices: &Devices, slack_s: u64) -> (usize, usize) {
         let heard = devices.rows().iter().filter_map(|device| device.clock.unexplained_s(now, self.season_s));
         heard.fold((0, 0), |(witnesses, heard), ahead_s| {
@@ -238,136 +241,134 @@ impl ClockWatch {
     }
 }
 
-/// A wrong zone is off by a multiple of this many seconds,
+/// A wrong zone's error is a multiple of this many seconds.
 const ZONE_STEP_S: i64 = 900;
-/// at least so many,
+/// The smallest error of a wrong zone, in seconds.
 const ZONE_ERROR_S_MIN: i64 = 3600;
-/// and at most so many.
+/// The largest error of a wrong zone, in seconds.
 const ZONE_ERROR_S_MAX: i64 = 14 * 3600;
 
-/// Devices that say the same of our zone, unless all that were heard do: one may be off by whatever
-/// it likes.
+/// The devices that must agree on a zone error, unless all that were heard agree: a single device
+/// may be off by any amount.
 const ZONE_WITNESSES: usize = 3;
 
-/// A clock is where it is looked for within this many seconds: as near as a device's time is
-/// believed.
+/// Two clocks are equal within this many seconds: the tolerance of belief.
 const NEAR_S: u64 = 300;
 
-/// Times that a device is set in answer to 101s in a row; then hourly.
-const TELLS_MAX: u8 = 3;
+/// A device gets at most this many 003s in answer to 101s in a row; then one per hour.
+const BOOT_SENDS_MAX: u8 = 3;
 
-/// What our zone would be off by, if it were a device's clock's fault that it is off by `offset_s`;
-/// `None`: it is not.
+/// The zone error that would explain a device's clock that is off by `offset_s`; `None`: none
+/// would.
 fn zone_step(offset_s: i64, slack_s: u64) -> Option<i64> {
     let step = (offset_s + ZONE_STEP_S / 2).div_euclid(ZONE_STEP_S) * ZONE_STEP_S;
     let is_step = (ZONE_ERROR_S_MIN..=ZONE_ERROR_S_MAX).contains(&step.abs());
     (is_step && offset_s.abs_diff(step) <= slack_s).then_some(step)
 }
 
-/// A device's clock that is this near to a wrong zone's time is a witness of it.
+/// A zone error explains a device's clock if the rest is at most this many seconds.
 fn zone_slack_s(rules: &Rules) -> u64 {
     u64::from(rules.clock_tolerance_s).min(NEAR_S)
 }
 
-/// What a device's clock showed, and what we told it.
+/// A device's clock: what it showed, and the 003s sent to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DeviceClock {
-    /// Its time in its newest frame, and when that arrived.
-    seen: Option<(Civil, Mono)>,
-    /// When it was told the time; `None`: its hour is over.
-    told: Option<Mono>,
-    /// If it was ever told: by how much its clock is ahead of ours now if it still shows what we
-    /// said, which a new zone or a step changes.
+    /// The time in its newest frame, and when that arrived.
+    shown: Option<(Civil, Mono)>,
+    /// When a 003 was last sent; `None`: none was, or its hour is over.
+    sent: Option<Mono>,
+    /// Seconds by which its clock is ahead of ours if it still shows the time of the last 003: 0,
+    /// until a new zone or a step changes ours. `None`: no 003 was sent.
     ours_s: Option<i64>,
-    /// Times it was told in answer to a 101 since it was right.
-    tells: u8,
-    /// It is off, and is told when nothing is on its way to it.
+    /// 003s in answer to 101s since its clock was last right.
+    boot_sends: u8,
+    /// Its clock is off, and a 003 goes when nothing is pending.
     is_due: bool,
-    /// The device started while our clock was not believed: its 003 is owed.
+    /// The device started while our clock was not believed, and its 003 is still missing.
     is_owed: bool,
-    /// By how many seconds it was ahead of ours in its newest frame with a time.
+    /// Seconds by which it was ahead of our clock in its newest frame with a time.
     offset_s: Option<i64>,
 }
 
 impl DeviceClock {
-    /// By how many seconds it is ahead of ours; `None`: nobody knows.
+    /// Seconds by which it is ahead of our clock; `None`: unknown.
     fn ahead_s(&self, now: &Now) -> Option<i64> {
-        let (seen, at) = self.seen?;
+        let (shown, at) = self.shown?;
         let since_s = i64::try_from(now.mono.ms_since(at) / 1000).unwrap_or(i64::MAX);
-        Some(seen.0.saturating_add(since_s).saturating_sub(now.stamp.civil().0))
+        Some(shown.0.saturating_add(since_s).saturating_sub(now.stamp.civil().0))
     }
 
-    /// Takes note of what it shows in a frame that arrived at this time. `is_ok`: our clock is
-    /// believed. Gives whether it is right.
-    fn see(&mut self, now: &Now, civil: Option<Civil>, arrived: Mono, is_ok: bool, tolerance_s: u32) -> bool {
-        self.seen = civil.map(|civil| (civil, arrived));
+    /// Notes the time in a frame that arrived at `arrived`; `is_ok`: our clock is believed. Returns
+    /// whether the device's clock is right.
+    fn note(&mut self, now: &Now, civil: Option<Civil>, arrived: Mono, is_ok: bool, tolerance_s: u32) -> bool {
+        self.shown = civil.map(|civil| (civil, arrived));
         self.offset_s = self.ahead_s(now).filter(|_| is_ok);
         let is_right = is_ok && !self.is_off(now, tolerance_s);
         if is_right {
-            self.tells = 0;
+            self.boot_sends = 0;
             self.is_due = false;
         }
         is_right
     }
 
-    /// By how many seconds it was ahead of ours in its newest frame with a time.
+    /// Seconds by which it was ahead of our clock in its newest frame with a time.
     pub(super) fn offset_s(&self) -> Option<i64> {
         self.offset_s
     }
 
-    /// Whether it is off by more than the tolerance, or says no date.
+    /// Whether it is off by more than the tolerance, or shows no valid date.
     fn is_off(&self, now: &Now, tolerance_s: u32) -> bool {
         self.ahead_s(now).is_none_or(|ahead_s| ahead_s.unsigned_abs() > u64::from(tolerance_s))
     }
 
-    /// By how many seconds it is ahead of ours. `None`: nobody knows, or it is off by what we told
-    /// it under another zone or before a step, or by what summer time makes of a clock that was
-    /// right.
+    /// Seconds by which it is ahead of our clock without an explanation. `None`: unknown, or
+    /// explained by a 003 under another zone or before a step, or by summer time.
     fn unexplained_s(&self, now: &Now, season_s: i64) -> Option<i64> {
         let ahead_s = self.ahead_s(now)?;
         let is_near = |other_s: i64| other_s != 0 && ahead_s.abs_diff(other_s) <= NEAR_S;
         (!self.ours_s.is_some_and(is_near) && !is_near(season_s)).then_some(ahead_s)
     }
 
-    /// Another device has the machine number: what it shows is unknown. A 003 that is owed stays
-    /// so.
+    /// Another device has the machine number, so its clock is unknown. A missing 003 stays due.
     pub(super) fn forget(&mut self) {
         *self = Self { is_owed: self.is_owed, ..Self::default() };
     }
 
-    /// The device started while our clock is not believed.
+    /// Notes that the device started while our clock is not believed.
     pub(super) fn owe(&mut self) {
         self.is_owed = true;
     }
 
-    /// Whether a device that started may be told the time: not for ever if that does not help.
-    fn may_tell_at_boot(&mut self, now: Mono) -> bool {
-        let may_tell = self.tells < TELLS_MAX || self.is_hour_over(now);
-        if may_tell {
-            self.tells = self.tells.saturating_add(1).min(TELLS_MAX);
+    /// Whether a device that started may get a 003. After some in a row that did not help, one per
+    /// hour.
+    fn may_send_at_boot(&mut self, now: Mono) -> bool {
+        let may_send = self.boot_sends < BOOT_SENDS_MAX || self.is_hour_over(now);
+        if may_send {
+            self.boot_sends = self.boot_sends.saturating_add(1).min(BOOT_SENDS_MAX);
         }
-        may_tell
+        may_send
     }
 
     fn is_hour_over(&self, now: Mono) -> bool {
-        self.told.is_none_or(|told| now.ms_since(told) >= TOLD_MS)
+        self.sent.is_none_or(|sent| now.ms_since(sent) >= SEND_EVERY_MS)
     }
 
-    /// Our clock, or its zone, changed: whoever shows what we said before is ahead of it now by so
-    /// much more.
+    /// Our clock or its zone changed: a device that shows the time of its last 003 is now ahead by
+    /// `by_s` more.
     fn shift(&mut self, by_s: i64) {
-        self.told = None;
-        self.tells = 0;
+        self.sent = None;
+        self.boot_sends = 0;
         self.ours_s = self.ours_s.map(|ours_s| ours_s.saturating_add(by_s));
     }
 }
 
 impl Device {
-    /// Sends it the time.
-    pub(super) fn tell_time(&mut self, now: &Now, tolerance_s: u32, fx: &mut Effects) {
+    /// Sends a 003.
+    pub(super) fn send_time(&mut self, now: &Now, tolerance_s: u32, fx: &mut Effects) {
         let clock = &mut self.clock;
         let (ahead_s, is_off) = (clock.ahead_s(now), clock.is_off(now, tolerance_s));
-        *clock = DeviceClock { told: Some(now.mono), ours_s: Some(0), is_due: false, is_owed: false, ..*clock };
+        *clock = DeviceClock { sent: Some(now.mono), ours_s: Some(0), is_due: false, is_owed: false, ..*clock };
         // Whether a device confirms a 003 is unknown.
         self.lapsed = None;
         let mut frame = Buffer::new();
@@ -382,15 +383,15 @@ impl Device {
 }
 
 impl Server<'_> {
-    /// Looks at the clocks before anything else is done with `now`.
+    /// Checks the clocks; it comes before everything else that uses `now`.
     pub(super) fn watch_clock(&mut self, now: &Now, fx: &mut Effects) {
         if self.clock.has_judged(now) {
             return;
         }
         let shifted_s = self.clock.take_offset(now);
         if shifted_s != 0 {
-            // Summer time begins or ends. Devices that were right are off by this, and that is no
-            // fault of our zone.
+            // Summer time begins or ends. Devices that were right are off by this, so our zone is
+            // not wrong.
             self.clock.season_s = shifted_s;
             self.shift_clocks(shifted_s);
         }
@@ -405,12 +406,12 @@ impl Server<'_> {
         } else if let (ClockState::Ok, Some(ClockFault::BehindLedger), Some(floor)) =
             (state, self.clock.fault, self.tables.book.clock_floor())
         {
-            // The kernel vouches for it: what the ledger holds of later times was wrong.
+            // The kernel is synchronized, so the ledger's later times were wrong.
             self.enter_step(floor, now, state, fx);
             self.clock.judge(now, &self.rules, &self.tables.book, false);
         }
         self.clock_changed(now, before, state, fx);
-        self.clock.tell_behind(now, &self.tables.book);
+        self.clock.warn_behind(now, &self.tables.book);
     }
 
     fn enter_step(&mut self, was: Stamp, now: &Now, state: ClockState, fx: &mut Effects) {
@@ -421,7 +422,8 @@ impl Server<'_> {
         info!("clock was={was} now={} state={}", now.stamp, state.word());
     }
 
-    /// The zone may be another one since a reload: what was found of the one before is void.
+    /// Checks whether a reload changed the zone's offset. If so, findings about the old zone no
+    /// longer count.
     pub fn watch_zone(&mut self, now: &Now) {
         let shifted_s = self.clock.take_offset(now);
         if shifted_s != 0 {
@@ -430,8 +432,8 @@ impl Server<'_> {
         }
     }
 
-    /// Our local time went back by so many seconds: each device's hour is over, and our zone may be
-    /// right again.
+    /// Our local time went back by `by_s` seconds: each device may get a 003 again, and the zone
+    /// error is unknown again.
     fn shift_clocks(&mut self, by_s: i64) {
         self.clock.zone_error_s = 0;
         for device in self.tables.devices.rows_mut() {
@@ -439,7 +441,7 @@ impl Server<'_> {
         }
     }
 
-    /// What follows if the clock is believed now and was not before, or the other way round.
+    /// Acts on a change between believed and not believed.
     pub(super) fn clock_changed(&mut self, now: &Now, before: ClockState, state: ClockState, fx: &mut Effects) {
         match (before, state) {
             (ClockState::Ok, ClockState::Unset) => {
@@ -451,46 +453,46 @@ impl Server<'_> {
                 if let Some(timer) = self.clock.warning.take() {
                     self.tables.wheel.cancel(timer);
                 }
-                self.pay_owed_clocks(now, fx);
+                self.send_owed_times(now, fx);
             }
             (ClockState::Ok, ClockState::Ok) | (ClockState::Unset, ClockState::Unset) => (),
         }
     }
 
-    pub(super) fn pay_owed_clocks(&mut self, now: &Now, fx: &mut Effects) {
+    pub(super) fn send_owed_times(&mut self, now: &Now, fx: &mut Effects) {
         for device in 0..self.tables.devices.rows().len() {
-            // What finds no room in this turn is paid at the next look.
+            // A 003 without room in this turn goes at the next check.
             if self.tables.devices.get(device).clock.is_owed && fx.prompt.has_room(TURN_BATCH) {
-                if self.is_zones_fault(now, device) {
+                if self.is_zone_fault(now, device) {
                     self.tables.devices.get_mut(device).clock.is_owed = false;
                 } else {
-                    self.tables.devices.get_mut(device).tell_time(now, self.rules.clock_tolerance_s, fx);
+                    self.tables.devices.get_mut(device).send_time(now, self.rules.clock_tolerance_s, fx);
                 }
             }
         }
         self.poll_clock(now);
     }
 
-    /// Looks at the clock again soon if a device waits for it.
+    /// Arms the next check if a device waits for the clock.
     pub(super) fn poll_clock(&mut self, now: &Now) {
         if self.clock.polling.is_none() && self.tables.devices.rows().iter().any(|device| device.clock.is_owed) {
             self.clock.polling = self.tables.wheel.arm(now.mono.plus_ms(POLL_MS), Timer::ClockPoll);
         }
     }
 
-    /// Takes note of the time in a live frame, before anything is decided by it.
+    /// Notes the time in a live frame, before any decision uses it.
     pub(super) fn note_clock(&mut self, now: &Now, arrived: Mono, device: usize, time: &DeviceTime) {
         let is_ok = self.clock.state == ClockState::Ok;
         let clock = &mut self.tables.devices.get_mut(device).clock;
-        if clock.see(now, time.civil, arrived, is_ok, self.rules.clock_tolerance_s) {
+        if clock.note(now, time.civil, arrived, is_ok, self.rules.clock_tolerance_s) {
             self.clock.recheck_zone(now, &self.tables.devices, zone_slack_s(&self.rules));
         } else if is_ok {
-            self.is_zones_fault(now, device);
+            self.is_zone_fault(now, device);
         }
     }
 
-    /// A device whose frames are off gets the time, at most hourly, when nothing is on its way to
-    /// it.
+    /// Marks a device whose clock is off for a 003, at most hourly, and sends it if nothing is
+    /// pending.
     pub(super) fn check_device_clock(&mut self, context: &Context, fx: &mut Effects) {
         let now = &context.now;
         let clock = &mut self.tables.devices.get_mut(context.device).clock;
@@ -498,13 +500,12 @@ impl Server<'_> {
             return;
         }
         clock.is_due |= clock.is_hour_over(now.mono);
-        self.pay_due_clock(now, context.device, fx);
+        self.send_due_time(now, context.device, fx);
     }
 
-    /// Tells a device the time if that is due and nothing forbids it: a command that waits for its
-    /// 109, which would name the device's old time; a sale in doubt that may be tried again or come
-    /// as a 105; a zone of ours that is wrong.
-    pub(super) fn pay_due_clock(&mut self, now: &Now, device: usize, fx: &mut Effects) {
+    /// Sends a 003 that is due, unless a command waits for its 109, or a sale in doubt may still be
+    /// tried again or come as a 105, whose times must stay comparable, or our zone is wrong.
+    pub(super) fn send_due_time(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         let row = self.tables.devices.get(device);
         if !row.clock.is_due || self.clock.state == ClockState::Unset || self.tables.outbox.awaits_confirm(row.slots())
         {
@@ -513,15 +514,15 @@ impl Server<'_> {
         if self.is_sale_near(now, device) {
             return;
         }
-        if self.is_zones_fault(now, device) {
+        if self.is_zone_fault(now, device) {
             self.tables.devices.get_mut(device).clock.is_due = false;
             return;
         }
-        self.tables.devices.get_mut(device).tell_time(now, self.rules.clock_tolerance_s, fx);
+        self.tables.devices.get_mut(device).send_time(now, self.rules.clock_tolerance_s, fx);
     }
 
-    /// Whether a sale of a confirming device is in doubt that may still be tried again, or come as
-    /// a 105.
+    /// Whether a confirming device has a sale in doubt that may still be tried again or come as a
+    /// 105.
     fn is_sale_near(&self, now: &Now, device: usize) -> bool {
         let (book, machine) = (&self.tables.book, self.tables.devices.get(device).machine);
         if !book.is_confirming(machine) || !book.has_doubts(machine) {
@@ -531,24 +532,23 @@ impl Server<'_> {
         book.doubts_tried(machine).any(|tried| tried.age_ms(now, self.clock.state, self.started) <= window_ms)
     }
 
-    /// A device that started is told the time if it is off: at once, but not for ever if that does
-    /// not help.
+    /// Sends a 003 to a device that started, if its clock is off, within the limits of repeats.
     pub(super) fn answer_boot_clock(&mut self, context: &Context, fx: &mut Effects) {
         let now = &context.now;
         let is_off = self.tables.devices.get(context.device).clock.is_off(now, self.rules.clock_tolerance_s);
-        if !is_off || self.is_zones_fault(now, context.device) {
+        if !is_off || self.is_zone_fault(now, context.device) {
             return;
         }
         let device = self.tables.devices.get_mut(context.device);
-        if device.clock.may_tell_at_boot(now.mono) {
-            device.tell_time(now, self.rules.clock_tolerance_s, fx);
+        if device.clock.may_send_at_boot(now.mono) {
+            device.send_time(now, self.rules.clock_tolerance_s, fx);
         }
     }
 
-    /// [`ClockWatch::is_zones_fault`] for the device in this row.
-    fn is_zones_fault(&mut self, now: &Now, device: usize) -> bool {
+    /// [`ClockWatch::is_zone_fault`] for the device in this row.
+    fn is_zone_fault(&mut self, now: &Now, device: usize) -> bool {
         let devices = &self.tables.devices;
-        self.clock.is_zones_fault(now, &devices.get(device).clock, devices, zone_slack_s(&self.rules))
+        self.clock.is_zone_fault(now, &devices.get(device).clock, devices, zone_slack_s(&self.rules))
     }
 }
 
@@ -557,7 +557,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_zone_is_wrong_by_quarters_of_an_hour_from_one_hour_to_fourteen() {
+    fn a_zone_error_is_a_multiple_of_15_minutes_from_1_to_14_hours() {
         for (offset_s, step_s) in [
             (8 * 3600, Some(8 * 3600)),
             (8 * 3600 + 30, Some(8 * 3600)),

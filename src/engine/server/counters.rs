@@ -1,4 +1,4 @@
-//! What happened, in numbers: for the log now, and for status and metrics.
+//! Counters for the log, status and metrics.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use crate::engine::model::Reason;
 
 macro_rules! counters {
     ($(#[doc = $doc:literal] $name:ident)*) => {
-        /// Counts since start.
+        /// Counts since the start.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters {
             $(#[doc = $doc] pub $name: u64,)*
@@ -25,20 +25,20 @@ macro_rules! counters {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
 
-            /// What became of all datagrams that arrived: as many as `received`, or one was dropped
-            /// silently.
+            /// The number of datagrams with a counted outcome: equal to `received`, unless one was
+            /// dropped without a count.
             pub fn outcomes(&self) -> u64 {
                 let dropped = self.all().filter(|(name, _)| name.starts_with("dropped_")).map(|(_, count)| count);
                 self.acknowledged + self.unacknowledged + dropped.sum::<u64>()
             }
 
-            /// What each of [`Counters::all`] counts, for people.
+            /// A description of each of [`Counters::all`].
             pub fn meanings() -> impl Iterator<Item = &'static str> {
                 [$($doc.trim_ascii(),)*].into_iter()
             }
 
-            /// For the log: ` name=count` for all that happened at all, save what `stop` names
-            /// first.
+            /// For the log: ` name=count` for each count above 0, except those that the `stop` line
+            /// names first.
             pub fn others(&self) -> impl fmt::Display {
                 Others(self)
             }
@@ -51,27 +51,27 @@ counters! {
     received
     /// Frames that were acknowledged.
     acknowledged
-    /// Frames that want no 001: 100, and 109 unless `ack_109` says otherwise.
+    /// Frames that get no 001: 100, and 109 unless `ack_109` is set.
     unacknowledged
-    /// From a source that `allow` does not hold.
+    /// Datagrams from a source outside `allow`.
     dropped_source
-    /// Beyond a rate.
+    /// Datagrams beyond the rate of a source or of all.
     dropped_rate
-    /// Over 1,024 bytes.
+    /// Datagrams of more than 1,024 bytes.
     dropped_long
-    /// A known code with fewer than five fields.
+    /// Datagrams with a known code and fewer than five fields.
     dropped_short
-    /// No code at all.
+    /// Datagrams without a code.
     dropped_code
-    /// A seq that is no number.
+    /// Datagrams whose seq is not a number.
     dropped_seq
-    /// A machine number that is no number.
+    /// Datagrams whose machine number is not a number.
     dropped_machine
-    /// Codes that nobody knows.
+    /// Frames with an unknown code.
     unknown_codes
-    /// A field that could not be read.
+    /// Frames with an unreadable field.
     malformed
-    /// Frames of another device under a machine number in use.
+    /// Frames of another device with a machine number in use.
     clashes
     /// Frames of unregistered devices in quarantine.
     quarantined
@@ -85,11 +85,11 @@ counters! {
     declined
     /// Offline sales booked.
     offline
-    /// Offline sales listed and not booked.
+    /// Offline sales entered without effect.
     offline_claimed
     /// Doors opened.
     admitted
-    /// Doors kept shut.
+    /// Doors refused.
     refused
     /// Commands sent again.
     resent
@@ -101,7 +101,7 @@ counters! {
     stray_confirms
     /// 105s without 011, and sales refused, because a table or the disk is full.
     full
-    /// Entries left out: by the limit a minute, or since only the reserve is left.
+    /// Entries left out: by the limit per minute, or while only the reserve is left.
     left_out
     /// Entries left out because nothing could be written.
     unwritten
@@ -110,7 +110,7 @@ counters! {
 }
 
 impl Counters {
-    /// A sale or a door was refused for this reason.
+    /// Counts a refused sale or door.
     pub(super) fn count_reason(&mut self, reason: Reason) {
         self.reasons[reason as usize] += 1;
     }
@@ -120,7 +120,7 @@ impl Counters {
         Reason::ALL.iter().copied().zip(self.reasons)
     }
 
-    /// All counts as high as they go.
+    /// All counters at their highest value.
     #[cfg(test)]
     pub(crate) fn highest() -> Self {
         let mut counters = Self { reasons: [u64::MAX; Reason::ALL.len()], ..Self::default() };

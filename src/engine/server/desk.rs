@@ -1,5 +1,5 @@
-//! What a desk is shown: cards, and who answered a 000. Nothing here changes anything but the table
-//! of the found.
+//! Views for a desk: cards, and the devices that answered a 000. Nothing here changes anything but
+//! the table of found devices.
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -16,27 +16,27 @@ use crate::engine::wire;
 /// A card as a desk sees it.
 #[derive(Clone, Debug)]
 pub struct CardView {
-    /// Its row in the table, or that of the card which it follows.
+    /// Its row in the table, or that of the card that it replaced.
     pub row: Option<CardRow>,
     /// Its account, if it has one.
     pub account: Option<AccountId>,
-    /// What the account holds.
+    /// The account's figures.
     pub figures: Figures,
-    /// The table's word; active if the table does not have it.
+    /// The table's status; active if the table does not have the card.
     pub table: CardStatus,
-    /// The ledger's word: the strictest of its marks.
+    /// The ledger's status: the strictest mark.
     pub ledger: CardStatus,
-    /// What orders said of it, and what still stands of that.
+    /// The marks that orders set.
     pub marks: Marks,
     /// Why the card is refused, if it is.
     pub reason: Option<Reason>,
-    /// The card that was given out for it.
+    /// The card that replaced it.
     pub successor: Option<CardNo>,
-    /// The account that the table names for it in vain.
+    /// The account that the table names for it and that is ignored.
     pub ignored: Option<IgnoredAccount>,
 }
 
-/// A card that the table puts on another account than the ledger has it on: the table's is ignored
+/// A card for which the table and the ledger name different accounts: the table's is ignored
 /// (design.md, section 5).
 #[derive(Clone, Debug)]
 pub struct IgnoredAccount {
@@ -44,9 +44,9 @@ pub struct IgnoredAccount {
     pub card: CardNo,
     /// The account that the table names.
     pub named: AccountId,
-    /// The account that it is on.
+    /// The card's account by the ledger.
     pub account: AccountId,
-    /// What that holds.
+    /// That account's figures.
     pub figures: Figures,
 }
 
@@ -66,29 +66,29 @@ impl fmt::Display for IgnoredAccount {
 /// A device that answered a 000.
 #[derive(Clone, Debug)]
 pub struct FoundDevice {
-    /// Where the answer came from.
+    /// The source address of the answer.
     pub source: Ipv4Addr,
-    /// Its address, as it says.
+    /// Its address by the answer.
     pub address: Text<16>,
     /// Its mask.
     pub mask: Text<16>,
     /// Its gateway.
     pub gateway: Text<16>,
-    /// The server's address that it is set to.
+    /// The server address that it is set to.
     pub host: Text<16>,
-    /// The server's port that it is set to.
+    /// The server port that it is set to.
     pub port: Text<8>,
     /// Its serial.
     pub serial: Option<Serial>,
-    /// Whether a section of the configuration names its serial, or the address that it sent from.
+    /// Whether a section of the configuration names its serial or its source address.
     pub is_registered: bool,
-    /// Whether answers with another serial came from its address.
+    /// Whether answers with another serial came from its source address.
     pub is_shared: bool,
 }
 
 impl FoundDevice {
-    /// Whether it is the one that sent from this address, with this serial: equal serials, or,
-    /// where one has none, equal addresses (design.md, section 13).
+    /// Whether it is the device with this address and serial: serials are equal, or one is missing
+    /// and addresses are equal (design.md, section 13).
     pub fn is(&self, address: Ipv4Addr, serial: Option<&Serial>) -> bool {
         match (&self.serial, serial) {
             (Some(own), Some(serial)) => own == serial,
@@ -97,10 +97,10 @@ impl FoundDevice {
     }
 }
 
-/// Those found since the last 000: one a source address.
+/// The devices that answered since the last 000: one per source address.
 pub(super) struct FoundDevices {
     rows: heapless::Vec<FoundDevice, FOUND_MAX>,
-    /// Answers that found no place.
+    /// The number of answers without a place.
     left_out: u32,
 }
 
@@ -114,8 +114,8 @@ impl FoundDevices {
         self.left_out = 0;
     }
 
-    /// Adds a device. Of several answers from one address the newest counts, but another serial
-    /// does not take the place of the first, save that of a registered device.
+    /// Adds a device. A newer answer from the same address replaces the older one if the serial is
+    /// the same, or if only the newer one is of a registered device.
     fn add(&mut self, device: FoundDevice) {
         if let Some(known) = self.rows.iter_mut().find(|known| known.source == device.source) {
             let is_shared = known.is_shared || known.serial != device.serial;
@@ -136,10 +136,10 @@ impl FoundDevices {
 }
 
 impl Server<'_> {
-    /// What is known of a card; `None` if neither table nor ledger ever named it.
+    /// The view of a card; `None` if neither table nor ledger has it.
     pub fn card_view(&self, now: &Now, card: CardNo) -> Option<CardView> {
         let book = &self.tables.book;
-        let (table, ledger) = self.words_on(card)?;
+        let (table, ledger) = self.statuses_of(card)?;
         let row = self.card_row(card);
         let account = self.account_of(card);
         let today = self.business_time(now, self.clock.state, None).date();
@@ -157,7 +157,7 @@ impl Server<'_> {
         })
     }
 
-    /// The cards that the table puts on other accounts than the ledger, in the table's order.
+    /// The cards for which table and ledger name different accounts, in the table's order.
     pub fn ignored_accounts(&self) -> impl Iterator<Item = IgnoredAccount> {
         self.tables.cards.rows().iter().filter_map(|row| self.ignored_of(row))
     }
@@ -168,25 +168,25 @@ impl Server<'_> {
         Some(IgnoredAccount { card, named, account: account.id, figures: account.figures() })
     }
 
-    /// Who answered a 000 since [`Server::forget_found`]: registered devices before others, else
-    /// the first first.
+    /// The devices that answered a 000 since [`Server::forget_found`]: registered ones first, then
+    /// by arrival.
     pub fn found(&self) -> impl Iterator<Item = &FoundDevice> {
         let rows = &self.tables.found.rows;
         let registered = rows.iter().filter(|device| device.is_registered);
         registered.chain(rows.iter().filter(|device| !device.is_registered))
     }
 
-    /// How many answers [`Server::found`] had no place for.
+    /// The number of answers that [`Server::found`] has no place for.
     pub fn found_left_out(&self) -> u32 {
         self.tables.found.left_out
     }
 
-    /// Before another 000.
+    /// Forgets all answers, before another 000.
     pub fn forget_found(&mut self) {
         self.tables.found.clear();
     }
 
-    /// A 100 came.
+    /// Notes a 100, the answer to a 000.
     pub(super) fn note_found(&mut self, source: Ipv4Addr, found: &wire::Found) {
         let is_registered = self
             .rules
@@ -226,8 +226,8 @@ mod tests {
         }
     }
 
-    /// The log and `check` say it to whoever stands there, and an account may be called as a card
-    /// is.
+    /// Anybody at the screen may read the log and `check`, and an account's name may be a card's
+    /// number.
     #[test]
     fn an_account_that_is_ignored_is_named_without_a_cards_whole_number() {
         let card = CardNo::from_value(8_765_438_801);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_answers_hide_no_registered_device_and_those_left_out_are_counted() {
+    fn forged_answers_hide_no_registered_device_and_answers_left_out_are_counted() {
         let mut found = FoundDevices::new();
         let count = u16::try_from(FOUND_MAX).unwrap() + 36;
         for number in 1..=count {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_is_the_one_with_its_serial_or_where_one_has_none_at_its_address() {
+    fn devices_are_equal_by_serial_or_by_address_if_a_serial_is_missing() {
         let serial = |text: &str| crate::engine::model::text::text_from(text.as_bytes()).map(Serial::from);
         let (here, there) = (Ipv4Addr::new(10, 0, 0, 7), Ipv4Addr::new(10, 0, 0, 8));
         let (named, nameless) = (device(7, "1", false), FoundDevice { serial: None, ..device(7, "1", false) });
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_one_place_whatever_serials_it_sends() {
+    fn an_address_takes_one_place_whatever_serials_it_sends() {
         let mut found = FoundDevices::new();
         for serial in ["1", "1", "2", "3"] {
             found.add(device(7, serial, false));

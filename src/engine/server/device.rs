@@ -1,5 +1,5 @@
-//! Devices as they are known in this run: who holds a machine number, where its replies go, what it
-//! was just answered (design.md, section 13).
+//! Devices of this run: which device holds a machine number, where its replies go, and its last
+//! answers (design.md, section 13).
 
 use core::net::Ipv4Addr;
 
@@ -17,16 +17,16 @@ use crate::engine::model::text::{Unnumbered, text_from_lossy};
 use crate::engine::model::{FrameSeq, Kind, MachineNo, Mono, Serial, Text};
 use crate::engine::wheel::TimerId;
 
-/// The span of the limits to entries.
+/// The span of the limits per minute.
 const MINUTE_MS: u64 = 60_000;
 
-/// Frame numbers of 109s remembered a device.
+/// Frame numbers of 109s remembered per device.
 const CONFIRMS_MAX: usize = 8;
 
-/// How a frame stands to the machine number it names.
+/// How a frame relates to its machine number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is of the device that the number belongs to.
+    /// It is from the device that holds the number.
     Served,
     /// No section registers the number, and only registered devices are served.
     Quarantined,
@@ -34,7 +34,7 @@ pub(super) enum Standing {
     Clash,
 }
 
-/// The limited kinds, in the order of their excess counts.
+/// The limited kinds, in the order of [`LeftOut`]'s counts.
 pub(super) const LIMITED: [Kind; 5] = [Kind::Decline, Kind::Refuse, Kind::Keys, Kind::Boot, Kind::Alarm];
 
 /// Entries of limited kinds in the running minute.
@@ -45,7 +45,8 @@ pub(super) struct Minute {
 }
 
 impl Minute {
-    /// Whether the running minute has a place left.
+    /// Whether fewer than `max` entries were written in this minute. Begins a new minute if the
+    /// last is over.
     pub(super) fn has_room(&mut self, now: Mono, max: u32) -> bool {
         if self.written == 0 || now.ms_since(self.since) >= MINUTE_MS {
             *self = Self { since: now, written: 0 };
@@ -53,7 +54,7 @@ impl Minute {
         self.written < max
     }
 
-    /// When the running minute is over.
+    /// When the minute ends.
     pub(super) fn end(&self) -> Mono {
         self.since.plus_ms(MINUTE_MS)
     }
@@ -64,18 +65,18 @@ impl Minute {
 pub(super) struct LeftOut {
     /// A count for each of [`LIMITED`].
     counts: [u32; LIMITED.len()],
-    /// When the counts are to be written.
+    /// The timer that writes the counts.
     pub(super) timer: Option<TimerId>,
 }
 
 impl LeftOut {
-    /// Adds to the count of a kind. Gives whether a timer is needed, and none is on its way.
+    /// Adds to the count of a kind. Returns whether the caller must arm the timer.
     pub(super) fn add(&mut self, place: usize, count: u32) -> bool {
         self.counts[place] = self.counts[place].saturating_add(count);
         count > 0 && self.timer.is_none()
     }
 
-    /// Takes the counts, in the order of [`LIMITED`].
+    /// Takes and clears the counts, in the order of [`LIMITED`].
     pub(super) fn take(&mut self) -> [u32; LIMITED.len()] {
         core::mem::take(&mut self.counts)
     }
@@ -86,50 +87,50 @@ impl LeftOut {
 pub struct Tally {
     /// Frames that were served.
     pub frames: u64,
-    /// Sales approved and doors opened; not those recognized as sent or tried again.
+    /// Approved sales and opened doors, without repeats.
     pub approved: u64,
-    /// Sales and doors refused.
+    /// Refused sales and doors.
     pub refused: u64,
 }
 
-/// One device. What every frame looks at stands first and together: a thousand of these are far
-/// more than a cache holds.
+/// One device. The fields that every frame reads come first, side by side: a thousand devices are
+/// far larger than a cache.
 #[repr(C)]
 pub(super) struct Device {
     pub(super) machine: MachineNo,
-    /// When its newest frame was served; `None` if none was yet.
+    /// When its newest frame was served; `None` if none was.
     pub(super) served: Option<Mono>,
-    /// Its newest frame's way.
+    /// The source of its newest frame, where its replies go.
     pub(super) peer: Peer,
-    /// Its section in the rules.
+    /// The index of its section in the rules.
     pub(super) rule: Option<u16>,
-    /// The hardware serial that its frames carry, once one did.
+    /// The newest serial in its frames; `None` until a frame carries one.
     pub(super) serial: Option<Serial>,
-    /// Approvals sent since its last 109 of any kind: a device that says something is not mute.
-    /// Until it spoke in this run the ledger alone decides.
+    /// Approvals sent since its last 109 of any kind, since a device that sends 109s is not mute.
+    /// Before its first 109 in this run it is at its highest, so that only the ledger decides.
     silent_approvals: u8,
-    is_mute_told: bool,
-    /// Commands awaiting a 109, oldest first, and a 011: places in the outbox.
+    is_mute_warned: bool,
+    /// Slots of its commands in the outbox, oldest first: those that wait for a 109, and a 011.
     pending: heapless::Vec<u16, { READERS_MAX + 2 }>,
     pub(super) tally: Tally,
-    /// What its clock showed, and what it was told.
+    /// What its clock showed, and the 003s sent to it.
     pub(super) clock: DeviceClock,
-    /// The sale whose 008 was sent for the last time, while a late 109 can mean nothing else.
+    /// A sale whose 008 was sent for the last time, as long as a late 109 can only mean it.
     pub(super) lapsed: Option<Pending>,
-    /// The 109s it sent.
+    /// The frame numbers of its last 109s.
     confirms: Deque<u64, CONFIRMS_MAX>,
-    /// Answers that stand in no entry. They outlive a change of the device under the number, as
-    /// those of the book do: serials tell whose they are.
+    /// Answers without an entry. They stay if another device takes the number, as the book's do;
+    /// their serials tell the devices apart.
     pub(super) echoes: Window,
     pub(super) minute: Minute,
     pub(super) left_out: LeftOut,
-    pub(super) clash_told: Option<Mono>,
-    /// A 109-like frame that confirmed nothing, for the warning about a mute device.
+    pub(super) clash_alarmed: Option<Mono>,
+    /// The last frame like a 109 that confirmed nothing, for the warning about a mute device.
     stray_confirm: Text<96>,
-    /// Who else sent under this number in this run, last: its address, and its serial where its
-    /// frames carry one.
+    /// The last other device that sent with this number in this run: its address, and its serial if
+    /// it sends one.
     pub(super) rival: Option<(Ipv4Addr, Option<Serial>)>,
-    /// It asked for a door.
+    /// Whether it asked for a door.
     pub(super) is_board: bool,
 }
 
@@ -146,11 +147,11 @@ impl Device {
             lapsed: None,
             confirms: Deque::new(),
             stray_confirm: Text::new(),
-            is_mute_told: false,
+            is_mute_warned: false,
             silent_approvals: u8::MAX,
             minute: Minute::default(),
             left_out: LeftOut::default(),
-            clash_told: None,
+            clash_alarmed: None,
             rival: None,
             clock: DeviceClock::default(),
             is_board: false,
@@ -158,36 +159,36 @@ impl Device {
         }
     }
 
-    /// The places of its commands in the outbox, oldest first.
+    /// The slots of its commands in the outbox, oldest first.
     pub(super) fn slots(&self) -> &[u16] {
         &self.pending
     }
 
-    /// Takes note of a command in this place of the outbox. If [`Device::slot_to_free`] names a
-    /// place, the caller frees that first.
+    /// Adds the slot of a command. If [`Device::slot_to_free`] returns a slot, the caller frees
+    /// that one first.
     pub(super) fn add_slot(&mut self, slot: u16) {
-        self.pending.push(slot).expect("the oldest gave way");
+        self.pending.push(slot).expect("the caller freed the oldest slot");
     }
 
-    /// Takes note that a place of the outbox holds none of its commands any more.
+    /// Removes the slot of a command that ended.
     pub(super) fn remove_slot(&mut self, slot: u16) {
         self.pending.retain(|other| *other != slot);
     }
 
-    /// Its oldest command, if it can have no further one.
+    /// The slot of its oldest command, if there is no room for another.
     pub(super) fn slot_to_free(&self) -> Option<u16> {
         self.pending.first().copied().filter(|_| self.pending.is_full())
     }
 
-    /// Counts an approval that is sent to it.
+    /// Counts an approval sent to it.
     pub(super) fn count_approval(&mut self) {
         self.silent_approvals = self.silent_approvals.saturating_add(1);
     }
 
-    /// Takes note of a 109. `false` if one with this frame number came before.
+    /// Notes a 109. Returns `false` if one with this frame number came before.
     pub(super) fn hear_confirm(&mut self, seq: FrameSeq) -> bool {
         self.silent_approvals = 0;
-        if core::mem::take(&mut self.is_mute_told) {
+        if core::mem::take(&mut self.is_mute_warned) {
             info!("speaks-again machine={}", self.machine);
         }
         let is_new = !self.confirms.iter().any(|seen| *seen == seq.value());
@@ -195,29 +196,30 @@ impl Device {
             if self.confirms.is_full() {
                 self.confirms.pop_front();
             }
-            self.confirms.push_back(seq.value()).expect("a place was freed");
+            self.confirms.push_back(seq.value()).expect("the oldest was removed");
         }
         is_new
     }
 
-    /// Keeps a 109-like frame that confirmed nothing.
+    /// Keeps a frame like a 109 that confirmed nothing.
     pub(super) fn keep_stray_confirm(&mut self, raw: &[u8]) {
         self.stray_confirm = text_from_lossy(raw);
     }
 
-    /// Forgets the numbers of its 109s: a device that started counts its frames anew.
+    /// Forgets the numbers of its 109s: a device that started numbers its frames from the
+    /// beginning.
     pub(super) fn forget_confirms(&mut self) {
         self.confirms.clear();
     }
 
-    /// Whether its last ten approvals all went without a 109, and it has sent none since.
+    /// Whether none of its last ten approvals got a 109, and no 109 came since.
     pub(super) fn is_mute(&self, book: &Book) -> bool {
         usize::from(self.silent_approvals) >= APPROVALS_MAX && book.is_mute(self.machine)
     }
 
-    /// Warns that it is mute, once until it speaks again.
-    pub(super) fn tell_mute(&mut self) {
-        if core::mem::replace(&mut self.is_mute_told, true) {
+    /// Warns that it is mute, once until it sends a 109.
+    pub(super) fn warn_mute(&mut self) {
+        if core::mem::replace(&mut self.is_mute_warned, true) {
             return;
         }
         let seen = if self.stray_confirm.is_empty() { "none" } else { self.stray_confirm.as_str() };
@@ -228,13 +230,13 @@ impl Device {
         );
     }
 
-    /// An answer of this run that stands in no entry.
+    /// The answer of this run to an equal frame that has no entry.
     pub(super) fn echo(&self, serial: Option<&Serial>, id: &FrameId) -> Option<&AnsweredFrame> {
         self.echoes.find(serial, id)
     }
 
-    /// Whether a frame with this serial from this address is of the device that was served last:
-    /// equal serials, or, where one has none, equal addresses.
+    /// Whether a frame with this serial from this address is of the last served device: serials are
+    /// equal, or one is missing and addresses are equal.
     fn is_same(&self, serial: Option<&Serial>, address: Ipv4Addr) -> bool {
         match (&self.serial, serial) {
             (Some(known), Some(serial)) => known == serial,
@@ -242,15 +244,15 @@ impl Device {
         }
     }
 
-    /// How a frame stands to this device's number.
+    /// How a frame relates to this device's number.
     pub(super) fn standing(&self, rules: &Rules, now: Mono, serial: Option<&Serial>, address: Ipv4Addr) -> Standing {
         let is_held = self.served.is_some();
         let is_of_holder = match self.rule.map(|rule| &rules.devices[usize::from(rule)]) {
             None if rules.unknown_devices == UnknownDevices::Quarantine => return Standing::Quarantined,
             Some(DeviceRule { serial: Some(registered), address: at, .. }) => match (serial, at) {
                 (Some(serial), _) => registered == serial,
-                // A frame that does not carry the registered serial: the registered address, or
-                // that of the last that did.
+                // A frame without a serial is judged by the registered address, or by that of the
+                // last frame with the registered serial.
                 (None, at) => *at == Some(address) || (is_held && self.is_same(None, address)),
             },
             Some(DeviceRule { serial: None, address: Some(at), .. }) => *at == address,
@@ -263,8 +265,8 @@ impl Device {
         if is_of_holder { Standing::Served } else { Standing::Clash }
     }
 
-    /// Takes note of a frame that is served. `true` if it is of another device than before, which
-    /// starts afresh.
+    /// Notes a served frame. Returns `true` if another device than before sent it; its state is
+    /// then reset.
     pub(super) fn serve(&mut self, now: Mono, serial: Option<&Serial>, peer: Peer) -> bool {
         let is_another = self.served.is_some() && !self.is_same(serial, *peer.source.ip());
         if is_another {
@@ -310,7 +312,7 @@ impl Devices {
         self.rows.is_full()
     }
 
-    /// Adds a device; there must be room.
+    /// Adds a device. The caller made room.
     pub(super) fn add(&mut self, machine: MachineNo, peer: Peer, rules: &Rules) -> usize {
         let row = self.rows.len();
         assert!(self.rows.push(Device::new(machine, peer, rule_of(rules, machine))).is_ok(), "the caller made room");
@@ -319,21 +321,21 @@ impl Devices {
         row
     }
 
-    /// Puts another device into a row.
+    /// Replaces the device in a row.
     pub(super) fn replace(&mut self, row: usize, machine: MachineNo, peer: Peer, rules: &Rules) {
         self.rows[row] = Device::new(machine, peer, rule_of(rules, machine));
         let rows = &self.rows;
         self.by_machine.fill(rows.len(), |row| hash_of(&rows[row as usize]));
     }
 
-    /// Finds each device's section again: the rules are new.
+    /// Finds each device's section in new rules.
     pub(super) fn install(&mut self, rules: &Rules) {
         for device in &mut self.rows {
             device.rule = rule_of(rules, device.machine);
         }
     }
 
-    /// A device whose frames come from this address.
+    /// A device that sends from this address.
     pub(super) fn of_address(&mut self, address: Ipv4Addr) -> Option<&mut Device> {
         self.rows.iter_mut().find(|device| device.served.is_some() && *device.peer.source.ip() == address)
     }

@@ -1,5 +1,5 @@
-//! From decisions to entries: numbered, applied to the book, limited where a flood could fill the
-//! flash, and remembered for the frame that comes again (design.md, sections 7 and 8).
+//! Appends entries: numbers them, applies them to the book, limits kinds that a flood could use to
+//! fill the flash, and remembers answers for repeated frames (design.md, sections 7 and 8).
 
 use super::device::{LIMITED, LeftOut};
 use super::{Context, Effects, Room, Server, Timer};
@@ -8,32 +8,34 @@ use crate::engine::limits::{LIMITED_IN_ALL, LIMITED_PER_DEVICE};
 use crate::engine::model::{ClockState, Entry, EntrySeq, Kind, Mono, Now};
 use crate::engine::wire::Code;
 
-/// Enquiries and keys are answered from memory for so long (design.md, section 8).
+/// A 102 or 106 is the same frame for this long (design.md, section 8).
 pub(super) const ECHO_MS: u64 = 10_000;
 
-/// A frame, or a stored sale, without a believed time is the same for so long (design.md, section
-/// 8): a device whose clock is dead sends the same time for ever, and counts anew at each power-on.
+/// An equal frame or stored sale without a believed time is the same one for this long (design.md,
+/// section 8): a device with a dead clock always sends the same time, and numbers its frames from
+/// the beginning at each power-on.
 pub(super) const TIMELESS_MS: u64 = 600_000;
 
-/// Where a kind that is limited stands among them.
+/// The index of a limited kind in [`LIMITED`].
 pub(super) fn place_of(kind: Kind) -> usize {
     LIMITED.iter().position(|limited| *limited == kind).expect("a limited kind")
 }
 
 impl Server<'_> {
-    /// Gives the entry its number, applies it to the book, and lets it be written. Where nothing
-    /// can be written it is counted, and the number is 0: nothing but a door may rest on it.
+    /// Numbers an entry, applies it to the book and adds it to the effects. If nothing can be
+    /// written, the entry is only counted and its number is 0: then only a door may open without
+    /// it.
     pub(super) fn append(&mut self, entry: &mut Entry, now: &Now, fx: &mut Effects) -> EntrySeq {
         self.append_heard(entry, now.mono, fx)
     }
 
-    /// [`Server::append`] of an entry whose age counts from `heard`.
+    /// As [`Server::append`], for an entry whose age counts from `heard`.
     pub(super) fn append_heard(&mut self, entry: &mut Entry, heard: Mono, fx: &mut Effects) -> EntrySeq {
         if self.room == Room::Nothing {
             self.counters.unwritten += 1;
             return EntrySeq(0);
         }
-        self.say_day(entry);
+        self.enter_day(entry);
         entry.seq = self.tables.book.head().next();
         let applied = self.tables.book.apply(entry, Some(heard));
         applied.expect("an entry that we make follows from the book");
@@ -41,14 +43,14 @@ impl Server<'_> {
         entry.seq
     }
 
-    /// Lets the entry say its business day where that is not the date of its time: a past day's
-    /// close must stay what it was, whatever zone and `day_start` a later configuration names. What
-    /// has a day of its own (the sale's, of a void or of a stored sale) says in `on=` on which it
-    /// was written.
-    pub(super) fn say_day(&self, entry: &mut Entry) {
+    /// Adds the business day to an entry if it is not the date of its time. So the close of a past
+    /// day never changes, whatever zone and `day_start` a later configuration has. A void and a
+    /// stored sale have the sale's day in `day=`; they get the day on which they were written in
+    /// `on=`.
+    pub(super) fn enter_day(&self, entry: &mut Entry) {
         let own = entry.time.civil();
         let day_start = self.rules.day_start;
-        // Nearly all.
+        // The fast path for nearly all entries.
         if entry.clock == ClockState::Ok && own.time_of_day() >= day_start {
             return;
         }
@@ -63,24 +65,24 @@ impl Server<'_> {
         match (entry.detail.day(), entry.kind) {
             (None, _) => entry.detail.push_day(day),
             (Some(_), Kind::Offline | Kind::Void) if entry.detail.get("on").is_none() => entry.detail.push("on", day),
-            // A live sale is written when it happens.
+            // A live sale is written on its own day.
             (Some(_), _) => (),
         }
     }
 
-    /// The same within the limits a minute; an entry beyond them is counted, and its answer
-    /// remembered in this run.
+    /// As [`Server::append`], within the limits per minute. An entry beyond them is counted, and
+    /// its answer is remembered in this run.
     pub(super) fn append_limited(&mut self, context: &Context, entry: &mut Entry, fx: &mut Effects) {
         let now = &context.now;
         if self.room != Room::Open {
-            // The reserve is for what cannot wait.
+            // The reserve is for entries that cannot wait.
             self.counters.left_out += 1;
             self.leave_out(now, place_of(entry.kind), 1);
             self.remember_answer(context, entry);
             return;
         }
         let device = self.tables.devices.get_mut(context.device);
-        // Who does not hold the machine number must not use up its holder's minute.
+        // A device that does not hold the machine number must not use up its holder's limit.
         let own = if context.is_served { &mut device.minute } else { &mut self.strangers };
         let is_own_free = own.has_room(now.mono, LIMITED_PER_DEVICE);
         if is_own_free && self.minute.has_room(now.mono, LIMITED_IN_ALL) {
@@ -108,12 +110,12 @@ impl Server<'_> {
         }
     }
 
-    /// Writes the counts of what was left out when there is room.
+    /// Postpones writing the counts of entries left out, until there is room.
     pub(super) fn put_off_left_out(&mut self, now: &Now, device: Option<u16>) {
         self.left_out_of(device).timer = self.tables.wheel.arm(now.mono.plus_ms(60_000), Timer::LeftOut(device));
     }
 
-    /// What was left out of a device's entries, or of those that no device answers for.
+    /// The counts of a device's entries left out; `None`: of those that count for no device.
     pub(super) fn left_out_of(&mut self, device: Option<u16>) -> &mut LeftOut {
         match device {
             Some(device) => &mut self.tables.devices.get_mut(usize::from(device)).left_out,
@@ -121,8 +123,8 @@ impl Server<'_> {
         }
     }
 
-    /// Counts entries left out that no device answers for: the limit of all was reached, or the
-    /// device is a stranger, or gone.
+    /// Counts entries left out that count for no device: the limit of all was reached, or the
+    /// device does not hold its number, or was replaced.
     pub(super) fn leave_out(&mut self, now: &Now, place: usize, count: u32) {
         if self.left_out.add(place, count) {
             let at = self.minute.end().max(now.mono.plus_ms(1000));
@@ -130,7 +132,7 @@ impl Server<'_> {
         }
     }
 
-    /// Remembers an answer that stands in no entry.
+    /// Remembers an answer without an entry.
     pub(super) fn remember(&mut self, context: &Context, id: FrameId, entry: &Entry) {
         if !context.is_served {
             return;
@@ -140,7 +142,7 @@ impl Server<'_> {
         echoes.push(AnsweredFrame::new(id, entry, at));
     }
 
-    /// The first answer to this frame, if it came before (design.md, section 8).
+    /// The first answer to this frame, if the frame was sent before (design.md, section 8).
     pub(super) fn first_answer(&self, context: &Context, id: &FrameId) -> Option<AnsweredFrame> {
         let (frame, device) = (context.frame, self.tables.devices.get(context.device));
         let serial = frame.serial.as_ref();
@@ -157,13 +159,13 @@ impl Server<'_> {
         entered.or_else(|| device.echo(serial, id).filter(is_alive)).cloned()
     }
 
-    /// How long ago something was, by our own clock, as money counts it.
+    /// The age of a moment for rules about money, in milliseconds ([`Moment::age_ms`]).
     pub(super) fn age_ms(&self, at: &Moment, context: &Context) -> u64 {
         at.age_ms(&context.now, context.clock, self.started)
     }
 
-    /// Writes how many entries were left out, a line a kind: a device's own, or those of nobody in
-    /// particular.
+    /// Writes how many entries were left out, one entry per kind: those of a device, or, if `None`,
+    /// those that count for no device.
     pub(super) fn write_left_out(&mut self, now: &Now, device: Option<u16>, fx: &mut Effects) {
         let mut template = Entry::new(Kind::Stop, now.stamp, self.clock.state);
         if let Some(device) = device.map(|device| self.tables.devices.get(usize::from(device))) {

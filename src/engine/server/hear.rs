@@ -2,16 +2,15 @@
 //! turn.
 //!
 //! A live request, for which a person waits, is decided when it comes. A stored sale (105) is
-//! acknowledged when it comes and decided after the turn's live requests
-//! ([`Aside`](super::aside::Aside) says what always holds). Then the deadlines that have passed are
-//! handled. The service, tests and fuzzers all call [`Server::hear`] for each datagram and then
-//! [`Server::finish_turn`].
+//! acknowledged when it comes and decided after the turn's live requests (the *invariants* are at
+//! [`aside`](super::aside)). Then the deadlines that have passed are handled. The service, tests
+//! and fuzzers all call [`Server::hear`] for each datagram and then [`Server::finish_turn`].
 
 use core::net::Ipv4Addr;
 
 use log::{info, trace};
 
-use super::aside::Came;
+use super::aside::Arrival;
 use super::{Effects, Peer, Server};
 use crate::engine::limits::TURN_DATAGRAMS_MAX;
 use crate::engine::model::{Entry, MachineNo, Mono, Now};
@@ -36,8 +35,8 @@ impl Server<'_> {
             let machine = frame.machine.value();
             if frame.code == Code::Offline || self.tables.aside.has_of(machine) {
                 self.acknowledge_frame(peer, frame, fx);
-                let came = Came { peer, arrived: self.arrived };
-                self.tables.aside.push(machine, came, datagram);
+                let arrival = Arrival { peer, arrived: self.arrived };
+                self.tables.aside.push(machine, arrival, datagram);
                 return;
             }
         }
@@ -81,7 +80,7 @@ impl Server<'_> {
 
     /// Decides the frame that was set aside first; `false` if none is left.
     pub(crate) fn serve_aside(&mut self, now: &Now, fx: &mut Effects) -> bool {
-        let Some((Came { peer, arrived }, datagram)) = self.tables.aside.take() else { return false };
+        let Some((Arrival { peer, arrived }, datagram)) = self.tables.aside.take() else { return false };
         self.arrived = arrived;
         self.watch_clock(now, fx);
         let Ok(Request::Device(frame)) = self.read(peer, &datagram) else {

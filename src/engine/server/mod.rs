@@ -1,9 +1,9 @@
-//! The server as a plain value: bytes and time come in, effects go out, in order.
+//! The server as a plain value: bytes and time go in, effects come out, in order.
 //!
-//! It opens no socket, touches no file and reads no clock. A request is judged in this order:
+//! It opens no socket, touches no file and reads no clock. It judges a request in this order:
 //! malformed, device (design.md, section 13), duplicate (8), doubt (8), the ladder of rules (6).
-//! Whatever it decides it first applies to the book as the entry that the ledger will hold, so
-//! memory and replay cannot differ.
+//! Each decision is an entry for the ledger, and the server first applies that entry to the book,
+//! so memory and replay cannot differ.
 
 mod access;
 mod aside;
@@ -33,7 +33,7 @@ use core::net::Ipv4Addr;
 
 use log::{debug, error, info, log_enabled};
 
-use access::StrangeDuress;
+use access::UnansweredDuress;
 use aside::Aside;
 use belief::Belief;
 pub use clock::ClockFault;
@@ -65,28 +65,29 @@ use crate::engine::model::{
 use crate::engine::wheel::Wheel;
 use crate::engine::wire::{Body, Code, DeviceFrame};
 
-/// How often is said that good copies are served.
-const DEGRADED_TOLD_MS: u64 = 3_600_000;
+/// How often the log repeats that good copies are served, or that the ledger is an older copy.
+const DEGRADED_LOG_MS: u64 = 3_600_000;
 
-/// What a deadline is for.
+/// The purpose of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timer {
-    /// A command in this place of the outbox waits for its 109.
+    /// The command in this slot of the outbox waits for its 109.
     Resend(u16),
-    /// A minute with entries left out is over, for the device in this row or for all together.
+    /// A minute with entries left out is over, for the device in this row, or, if `None`, for all
+    /// devices together.
     LeftOut(Option<u16>),
-    /// The clock was unset for long enough to say so.
+    /// The clock was unset for long enough to warn.
     ClockWarn,
-    /// A device waits for the clock to be set.
+    /// A device waits until the clock is set.
     ClockPoll,
-    /// Good copies are served for another hour.
+    /// Good copies were served for another hour.
     Degraded,
-    /// The ledger is an older copy, and nobody has acknowledged that for another hour.
+    /// The ledger is an older copy, and nobody acknowledged it for another hour.
     RolledBack,
 }
 
-/// The big tables, all of fixed size. All zero bits is their empty state, so a `static` of them
-/// costs no space in the program and no memory until used.
+/// The big tables, all of fixed size. Their empty state is all zero bits, so a `static` of them
+/// takes no space in the program's file and no memory until it is used.
 pub struct Tables {
     book: Book,
     cards: CardTable,
@@ -100,7 +101,7 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Empty.
+    /// Empty tables.
     pub const fn new() -> Self {
         Self {
             book: Book::new(),
@@ -115,12 +116,12 @@ impl Tables {
         }
     }
 
-    /// The business state, also after the server is gone.
+    /// The book, also after the server is dropped.
     pub fn book(&self) -> &Book {
         &self.book
     }
 
-    /// Empty again.
+    /// Empties all tables.
     pub fn clear(&mut self) {
         self.book.clear();
         self.cards.install(&[], |_| 0);
@@ -140,7 +141,8 @@ impl Default for Tables {
     }
 }
 
-/// Which files could not be served, so that their good copies are (design.md, section 5).
+/// The files whose good copies are served, because the files themselves cannot be (design.md,
+/// section 5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Degraded {
     /// The configuration.
@@ -150,38 +152,38 @@ pub struct Degraded {
 }
 
 impl Degraded {
-    /// Whether any.
+    /// Whether any good copy is served.
     pub const fn is_any(self) -> bool {
         self.config || self.cards
     }
 }
 
-/// What a start found of the ledger: goes into its `start` entry.
+/// What a start found out about the ledger, for its `start` entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Beginning {
-    /// Why the ledger goes on as a branch, if it does: a word.
+    /// Why the ledger goes on as a branch, if it does: the value of `branch=`.
     pub branch: Option<&'static str>,
-    /// What it lacks, if it is an older copy.
+    /// The entries that it lacks, if it is an older copy.
     pub rolled_back: Option<MissingEntries>,
 }
 
-/// What the configuration and the table came from: goes into `start` and `reload` entries.
+/// The files of the configuration and the card table in service, for `start` and `reload` entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// CRC-32 of the card file.
     pub cards_crc: u32,
     /// CRC-32 of the configuration file.
     pub config_crc: u32,
-    /// Whether they are copies.
+    /// Which of them are good copies.
     pub degraded: Degraded,
 }
 
-/// Why a new table was not taken.
+/// Why a new card table was not installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstallError {
-    /// With those that ever moved, more accounts than fit.
+    /// The table and the ledger together have more accounts than fit.
     TooManyAccounts {
-        /// As many would be needed.
+        /// The number of accounts in both.
         needed: usize,
     },
 }
@@ -198,12 +200,12 @@ impl core::fmt::Display for InstallError {
     }
 }
 
-/// What goes with a frame while it is handled.
+/// A frame with its circumstances, while it is handled.
 struct Context<'a> {
     now: Now,
     clock: ClockState,
     peer: Peer,
-    /// When its datagram arrived: never after now.
+    /// When its datagram arrived: at `now` or before.
     arrived: Mono,
     /// The device's row.
     device: usize,
@@ -212,12 +214,12 @@ struct Context<'a> {
     raw: &'a [u8],
     /// Whether the machine number belongs to the frame's device.
     is_served: bool,
-    /// What is believed of the time in the frame; `None`: it has none.
+    /// The judgement of the frame's time; `None`: it has none.
     belief: Option<Belief>,
 }
 
 impl Context<'_> {
-    /// An entry of what the frame's head says.
+    /// An entry with the fields of the frame's head.
     fn draft(&self, kind: Kind) -> Entry {
         let mut entry = Entry::new(kind, self.now.stamp, self.clock);
         entry.machine = Some(self.frame.machine);
@@ -226,15 +228,15 @@ impl Context<'_> {
         entry
     }
 
-    /// The same of a frame with the device's time, first of all what is believed of that: it is the
-    /// evidence for a replay.
+    /// As [`Context::draft`], with the device's time and `invalid=` if it is not believed, which a
+    /// replay needs.
     fn draft_at(&self, kind: Kind, time: &DeviceTime) -> Entry {
         let mut entry = self.draft(kind);
         self.date(&mut entry, time);
         entry
     }
 
-    /// Writes the device's time into an entry.
+    /// Adds the device's time to an entry, and `invalid=` if it is not believed.
     fn date(&self, entry: &mut Entry, time: &DeviceTime) {
         self.belief.unwrap_or(Belief::NoTime).enter(entry, time);
     }
@@ -250,38 +252,38 @@ pub struct Server<'t> {
     tables: &'t mut Tables,
     rules: Rules,
     origin: Origin,
-    /// What the start found of the ledger.
+    /// What the start found out about the ledger.
     beginning: Beginning,
-    /// When the configuration and the table in service were taken.
+    /// When the configuration and the table in service were installed.
     loaded: Option<Stamp>,
     clock: ClockWatch,
     counters: Counters,
     /// Limited entries of all devices.
     minute: Minute,
-    /// Limited entries of those who hold no machine number.
+    /// Limited entries of devices that do not hold their machine number.
     strangers: Minute,
-    /// Their alarms of duress.
-    strange_duress: StrangeDuress,
-    /// Entries left out that no device answers for.
+    /// Alarms of duress that no remembered answer identifies.
+    unanswered_duress: UnansweredDuress,
+    /// Entries left out that count for no device.
     left_out: LeftOut,
     room: Room,
-    /// Whether all that was replayed is durable, as far as a sync could tell.
+    /// Whether a sync proved that all replayed entries are durable.
     is_proven: bool,
     unknown_cards: UnknownCards,
-    /// When the datagram arrived that is handled; `None`: now.
+    /// When the datagram in work arrived; `None`: now.
     arrived: Option<Mono>,
-    /// Where the zone comes from.
+    /// The source of the zone, for status.
     zone_source: String,
-    /// When this run began, or its book was replayed last: what the book knows of no monotonic time
-    /// for was before.
+    /// When this run began, or its book was last replayed. Events in the book without a monotonic
+    /// time happened before.
     started: Mono,
     /// The changes of the zone in service.
     zone: ZoneChanges,
 }
 
 impl<'t> Server<'t> {
-    /// A server without cards over empty tables. Next come [`Server::book_to_replay`] for the
-    /// entries of the ledger, [`Server::install`] and [`Server::start`].
+    /// A server over empty tables, without cards. Call next: [`Server::book_to_replay`] for the
+    /// ledger's entries, [`Server::install`], [`Server::start`].
     pub fn new(tables: &'t mut Tables, rules: Rules) -> Self {
         tables.clear();
         let mut server = Self {
@@ -294,7 +296,7 @@ impl<'t> Server<'t> {
             counters: Counters::default(),
             minute: Minute::default(),
             strangers: Minute::default(),
-            strange_duress: StrangeDuress::default(),
+            unanswered_duress: UnansweredDuress::default(),
             left_out: LeftOut::default(),
             room: Room::Open,
             is_proven: true,
@@ -308,38 +310,38 @@ impl<'t> Server<'t> {
         server
     }
 
-    /// Takes the changes of the zone that stamps have their offsets from: before [`Server::start`],
-    /// and after a reload.
+    /// Sets the changes of the zone that gives stamps their offsets: before [`Server::start`], and
+    /// after a reload.
     pub fn take_zone(&mut self, zone: ZoneChanges) {
         self.zone = zone;
     }
 
-    /// Where the zone comes from that stamps have their offsets from, for status: at start and with
-    /// a reload.
+    /// Sets the source of the zone that gives stamps their offsets, for status: at the start and
+    /// with a reload.
     pub fn name_zone(&mut self, source: &str) {
         source.clone_into(&mut self.zone_source);
     }
 
-    /// Where the zone comes from, and by how many seconds it seems to be wrong; 0: nothing says so.
+    /// The source of the zone, and the seconds by which devices say that it is wrong; 0: it is not.
     pub fn zone_facts(&self) -> (&str, i32) {
         (&self.zone_source, self.clock.zone_error_s())
     }
 
-    /// Scatters sources by a number that nobody else knows, so that nobody chooses whose place to
-    /// take (design.md, section 13). Before the first datagram.
+    /// Sets the secret seed of the sources' hash, so that no sender can choose with whom it shares
+    /// a bucket (design.md, section 13). Call it before the first datagram.
     pub fn scatter_sources(&mut self, seed: u64) {
         self.tables.sources.scatter(seed);
     }
 
-    /// The book, for the replay of the ledger that a start begins with.
+    /// The book, for the replay of the ledger at a start.
     pub fn book_to_replay(&mut self) -> &mut Book {
         self.clock.forget();
         &mut self.tables.book
     }
 
-    /// Takes rules and cards into service, whole or not at all. Gives the accounts whose changed
-    /// opening figures are ignored, since they are opened. Whether a table is one to be taken, its
-    /// callers judge before (`files::cards::whole`).
+    /// Takes rules and cards into service, all or nothing. Returns the accounts whose changed
+    /// opening figures are ignored, since they are opened. The caller checks before whether the
+    /// table is whole (`files::cards::whole`).
     ///
     /// # Errors
     /// If the table does not fit; the old one stays.
@@ -363,12 +365,12 @@ impl<'t> Server<'t> {
         self.tables.book.pin(&self.rules.devices.iter().map(|device| device.machine));
     }
 
-    /// What the start found of the ledger; before [`Server::start`].
+    /// Sets what the start found out about the ledger; before [`Server::start`].
     pub fn begin(&mut self, beginning: Beginning) {
         self.beginning = beginning;
     }
 
-    /// Writes the `start` entry, and says every hour from now on what is degraded.
+    /// Writes the `start` entry, and from now on logs every hour what is degraded.
     pub fn start(&mut self, now: &Now, fx: &mut Effects) {
         self.loaded = Some(now.stamp);
         self.started = now.mono;
@@ -384,10 +386,10 @@ impl<'t> Server<'t> {
         }
         self.append(&mut entry, now, fx);
         if self.tables.book.rolled_back().is_some() {
-            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::RolledBack);
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_LOG_MS), Timer::RolledBack);
         }
         if self.origin.degraded.is_any() {
-            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_LOG_MS), Timer::Degraded);
         }
     }
 
@@ -413,7 +415,7 @@ impl<'t> Server<'t> {
         entry
     }
 
-    /// Writes what was left out of the ledger in this minute, and the `stop` entry.
+    /// Writes the counts of entries left out, and the `stop` entry.
     pub fn stop(&mut self, now: &Now, fx: &mut Effects) {
         self.watch_clock(now, fx);
         for device in self.tables.devices.rows_mut() {
@@ -438,8 +440,8 @@ impl<'t> Server<'t> {
         if let Some(time) = live_time(&frame.body).filter(|_| is_served) {
             self.note_clock(now, arrived, device, time);
             if frame.code != Code::Boot {
-                // What was on its way to the device may have ended without a 109.
-                self.pay_due_clock(now, device, fx);
+                // A command that delayed this may have ended without a 109.
+                self.send_due_time(now, device, fx);
             }
         }
         let clock = self.clock.state;
@@ -455,7 +457,7 @@ impl<'t> Server<'t> {
             );
         }
         match standing {
-            // Who cannot be understood is told so, whoever it is.
+            // A malformed frame gets its refusal, whatever the device's standing.
             _ if matches!(frame.body, Body::Malformed(_)) => self.on_request(&context, fx),
             Standing::Served => self.on_request(&context, fx),
             Standing::Quarantined => {
@@ -464,9 +466,9 @@ impl<'t> Server<'t> {
             }
             Standing::Clash => {
                 self.counters.clashes += 1;
-                // A 109 carries no serial for certain: it proves nothing against its sender.
+                // A 109 may lack a serial, so it does not prove a clash.
                 if frame.code != Code::Confirm {
-                    self.tell_clash(&context, fx);
+                    self.alarm_clash(&context, fx);
                 }
                 self.turn_away(&context, Reason::MachineClash, fx);
             }
@@ -501,9 +503,10 @@ impl<'t> Server<'t> {
         }
     }
 
-    /// The frame's device and how it stands; `None` if there is no room for another device.
+    /// The row of the frame's device and its standing; `None` if there is no room for another
+    /// device.
     fn identify(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<(usize, Standing)> {
-        // Its entries ask for a place in the book, where also those are that were not heard since
+        // Its entries need a place in the book, which also holds devices that were not heard since
         // the start.
         if !self.tables.book.has_place_for(frame.machine) {
             return None;
@@ -522,14 +525,14 @@ impl<'t> Server<'t> {
         Some((device, standing))
     }
 
-    /// The device that was idle longest gives way, never a registered one. Nor does one with a sale
-    /// in doubt or with a command on its way, save to a registered device: new numbers, which
-    /// anybody can send, must neither end what is going on nor keep out those that the operator
-    /// named. The doubts themselves stay in the book.
+    /// Replaces the device that was idle longest, never a registered one. A device with a sale in
+    /// doubt or a pending command is replaced only by a registered one: new numbers, which anybody
+    /// can send, must neither end what is going on nor keep out devices that the operator
+    /// registered. The doubts themselves stay in the book.
     fn replace_idle_device(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, fx: &mut Effects) -> Option<usize> {
         let devices = self.tables.devices.rows();
-        // Whether it is at work, whether it is in doubt, and since when it is idle: the lowest
-        // goes.
+        // Whether it has a pending command, whether it has a sale in doubt, and when it was last
+        // served. The lowest is replaced.
         let rank = |row: &usize| {
             let device = &devices[*row];
             let is_at_work = !device.slots().is_empty();
@@ -561,7 +564,7 @@ impl<'t> Server<'t> {
         self.watch_clock(now, fx);
         match timer {
             Timer::Resend(slot) => self.resend(now, slot, fx),
-            // They are written in no later turn either.
+            // No later turn of this process writes them either.
             Timer::LeftOut(_) if self.room == Room::Nothing => (),
             Timer::LeftOut(device) if self.room == Room::Reserve => self.put_off_left_out(now, device),
             Timer::LeftOut(device) => {
@@ -569,12 +572,12 @@ impl<'t> Server<'t> {
                 self.write_left_out(now, device, fx);
             }
             Timer::ClockWarn => self.clock.warn_unset(),
-            Timer::Degraded => self.tell_degraded(now),
-            Timer::RolledBack => self.tell_rolled_back(now),
+            Timer::Degraded => self.log_degraded(now),
+            Timer::RolledBack => self.log_rolled_back(now),
             Timer::ClockPoll => {
                 self.clock.polling = None;
                 match self.clock.state {
-                    ClockState::Ok => self.pay_owed_clocks(now, fx),
+                    ClockState::Ok => self.send_owed_times(now, fx),
                     ClockState::Unset => self.poll_clock(now),
                 }
             }
@@ -582,22 +585,22 @@ impl<'t> Server<'t> {
         true
     }
 
-    /// Every hour, until a reload takes the files themselves.
-    fn tell_degraded(&mut self, now: &Now) {
+    /// Logs every hour that good copies are served, until a reload installs the files themselves.
+    fn log_degraded(&mut self, now: &Now) {
         let Degraded { config, cards } = self.origin.degraded;
         if self.origin.degraded.is_any() {
             error!("degraded config={config} cards={cards}: good copies are served; correct the files, then reload");
-            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::Degraded);
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_LOG_MS), Timer::Degraded);
         }
     }
 
-    /// Every hour, until a person has seen it.
-    fn tell_rolled_back(&mut self, now: &Now) {
+    /// Logs every hour that the ledger is an older copy, until a person acknowledges it.
+    fn log_rolled_back(&mut self, now: &Now) {
         if let Some((gone, start)) = self.tables.book.rolled_back() {
             error!(
-                "rolled-back seqs={gone} start={start}: the ledger is an older copy, these entries are gone; `posgate ctl acknowledge` ends this"
+                "rolled-back seqs={gone} start={start}: the ledger is an older copy and lacks these entries; `posgate ctl acknowledge` ends this message"
             );
-            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_TOLD_MS), Timer::RolledBack);
+            self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_LOG_MS), Timer::RolledBack);
         }
     }
 
@@ -606,7 +609,8 @@ impl<'t> Server<'t> {
         self.tables.wheel.next_deadline()
     }
 
-    /// Whether it matters if the kernel's clock is synchronized; only then need the caller ask.
+    /// Whether the next `Now` needs the kernel's word on its clock. If not, the caller need not ask
+    /// for it.
     pub fn wants_kernel_clock(&self) -> bool {
         self.clock.wants_kernel()
     }
@@ -621,7 +625,7 @@ impl<'t> Server<'t> {
 
     // ---------------------------------------------------------------- for the loop, tests and status
 
-    /// The business state.
+    /// The book.
     pub fn book(&self) -> &Book {
         &self.tables.book
     }
@@ -636,22 +640,23 @@ impl<'t> Server<'t> {
         &self.rules
     }
 
-    /// Counts since start.
+    /// Counts since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Which good copies are served in place of files.
+    /// Which good copies are served instead of files.
     pub fn degraded(&self) -> Degraded {
         self.origin.degraded
     }
 
-    /// What the configuration and the table in service came from.
+    /// The files of the configuration and the card table in service.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// When the configuration and the table in service were taken; `None` before [`Server::start`].
+    /// When the configuration and the table in service were installed; `None` before
+    /// [`Server::start`].
     pub fn loaded(&self) -> Option<Stamp> {
         self.loaded
     }
@@ -661,7 +666,7 @@ impl<'t> Server<'t> {
         self.clock.state
     }
 
-    /// `$name` and `$device` of a reply.
+    /// The values of `$name` and `$device`.
     fn names<'a>(&'a self, context: &'a Context, row: Option<&'a CardRow>) -> Values<'a> {
         self.names_at(context.device, &context.frame.machine, row)
     }
@@ -675,7 +680,7 @@ impl<'t> Server<'t> {
     }
 }
 
-/// What the device's clock shows as it sends this; a stored sale's time is the sale's.
+/// The device's time when it sent the frame. A stored sale has the time of the sale instead.
 fn live_time<'f>(body: &'f Body) -> Option<&'f DeviceTime> {
     match body {
         Body::Boot { time } | Body::Charge { time, .. } | Body::Meal { time, .. } | Body::Scan { time, .. } => {

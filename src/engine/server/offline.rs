@@ -1,8 +1,8 @@
-//! 105: a sale that the terminal booked itself (design.md, sections 6 and 8).
+//! 105: a sale that the terminal made offline (design.md, sections 6 and 8).
 //!
-//! It has happened, so no rule refuses it, and whatever a terminal holds gets its 011, or the
-//! records behind it would wait for ever: what cannot be read is entered without effect, for the
-//! operator.
+//! The sale has happened, so no rule refuses it. Every record gets its 011, since the terminal
+//! sends its next record only then. A record that cannot be booked is entered without effect, for
+//! the operator.
 
 use log::{debug, info, warn};
 
@@ -18,17 +18,17 @@ use crate::engine::model::{CardNo, Civil, Detail, Entry, EntrySeq, Kind, Money, 
 use crate::engine::policy::{self, Basis};
 use crate::engine::wire::{self, INVALID_TIME, OfflineSale, Reply};
 
-/// The online sale that a 105 is.
+/// The online sale that a 105 repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Behind {
-    /// It stands: the record is matched.
+enum OnlineSale {
+    /// The sale counts: the record is matched with it.
     Sale(EntrySeq),
-    /// It was voided as a whole: its record must not charge it again.
+    /// The sale was voided in full: its record must not charge it again.
     Voided(EntrySeq),
 }
 
 impl Server<'_> {
-    /// Books the sale once, and gives leave to delete the record.
+    /// Books the sale once and releases the record.
     pub(super) fn on_offline(&mut self, context: &Context, sale: &OfflineSale, fx: &mut Effects) {
         self.end_release(&context.now, context.device, fx);
         let mut entry = Self::draft_offline(context, sale);
@@ -48,7 +48,7 @@ impl Server<'_> {
         }
     }
 
-    /// The entry as far as the frame alone tells: its identity is read off it.
+    /// The entry with all that the frame says, which gives the record's identity.
     fn draft_offline(context: &Context, sale: &OfflineSale) -> Entry {
         let mut entry = context.draft_at(Kind::Offline, &sale.time);
         entry.card = sale.card.map(|card| card.padded());
@@ -68,8 +68,8 @@ impl Server<'_> {
         entry
     }
 
-    /// Enters the sale; `None` if there is no room, and the terminal must keep it. `again` is an
-    /// equal one that it may be once more.
+    /// Enters the sale; `None` if there is no room, so that the terminal must keep it. `again`: an
+    /// equal record that this one may repeat.
     fn enter_offline(
         &mut self,
         context: &Context,
@@ -83,8 +83,8 @@ impl Server<'_> {
             return None;
         }
         if let Some(first) = again {
-            // Booked it might charge one sale twice, and dropped in silence it might be lost: a
-            // person tells.
+            // Booking it could charge one sale twice, and dropping it could lose one: a person
+            // decides.
             entry.detail = as_claimed(&entry.detail);
             entry.detail.push("again", first);
             return Some(self.list_offline(context, sale, entry, fx));
@@ -96,20 +96,20 @@ impl Server<'_> {
             wire::CountedIn::Amount => amount,
             wire::CountedIn::Count => Money::ZERO,
         };
-        // Before the look at `offline_max`: what was listed the operator would book by hand, once
-        // more.
-        let behind = self.sale_behind(context, card, asked, entry.believed_at());
-        if let Some(Behind::Voided(first)) = behind {
+        // This comes before the check of `offline_max`: an operator would book a listed sale by
+        // hand, a second time.
+        let online = self.online_sale_of(context, card, asked, entry.believed_at());
+        if let Some(OnlineSale::Voided(first)) = online {
             entry.detail = as_claimed(&entry.detail);
             entry.detail.push_plain("reason", Reason::Voided.word());
             entry.about = Some(first);
             return Some(self.list_offline(context, sale, entry, fx));
         }
-        if behind.is_none() && amount > self.rules.offline_max {
+        if online.is_none() && amount > self.rules.offline_max {
             entry.detail = as_claimed(&entry.detail);
             return Some(self.list_offline(context, sale, entry, fx));
         }
-        // A sale of who had the number before is that holder's.
+        // A sale from before the card's number was reissued is the former holder's.
         let former = entry.believed_at().and_then(|at| self.book().former_holder(card, at));
         let row = self.card_row(card).filter(|_| former.is_none());
         if row.is_none() && former.is_none() {
@@ -119,11 +119,11 @@ impl Server<'_> {
             entry.detail.push("former", since);
         }
         let known = former.map_or_else(|| self.account_of(card), |(_, account)| account);
-        if let Some(Behind::Sale(first)) = behind {
+        if let Some(OnlineSale::Sale(first)) = online {
             entry.kind = Kind::Matched;
             entry.about = Some(first);
             entry.detail.push("code", context.frame.code.number());
-            self.stand_still(entry, known);
+            self.enter_unmoved(entry, known);
             let seq = self.append(entry, &context.now, fx);
             self.counters.recognized += 1;
             debug!("matched machine={} card={} seq={seq} ref={first}", context.frame.machine, card.masked());
@@ -133,7 +133,7 @@ impl Server<'_> {
             Some(row) => self.tables.book.account(row).id,
             None => card.own_account(),
         };
-        // Anybody can send cards that nobody knows: half the places stay with the table's.
+        // Anybody can send unknown cards, so up to half the places are kept for the table's cards.
         let reserved = if row.is_some() { 0 } else { self.tables.cards.rows().len().min(CARDS_MAX / 2) };
         let Some(account) = self.tables.book.account_for_sale(&name, card, reserved) else {
             self.counters.full += 1;
@@ -157,7 +157,7 @@ impl Server<'_> {
         let effect = Effect::of(&charge);
         let judged = match &row {
             Some(row) => policy::judge_offline(&self.tables.book, &self.rules, device, row, basis, at, is_timed),
-            // Of a holder that the table does not have any more nothing is known.
+            // The former holder's rules are not known any more.
             None if former.is_some() => Ok(()),
             None => Err(Reason::UnknownCard),
         };
@@ -172,12 +172,12 @@ impl Server<'_> {
         Some(seq)
     }
 
-    /// An entry without effect: it cannot be read, is larger than `offline_max`, is of a sale that
-    /// was voided, or may be another once more.
+    /// Enters a record without effect: it is unreadable or above `offline_max`, its sale was
+    /// voided, or it may repeat another record.
     fn list_offline(&mut self, context: &Context, sale: &OfflineSale, entry: &mut Entry, fx: &mut Effects) -> EntrySeq {
         self.counters.offline_claimed += 1;
         let account = sale.card.and_then(|card| self.account_of(card));
-        self.stand_still(entry, account);
+        self.enter_unmoved(entry, account);
         let seq = self.append(entry, &context.now, fx);
         if self.may_log(&context.now, *context.peer.source.ip()) {
             info!("offline-not-booked machine={} seq={seq}", context.frame.machine);
@@ -185,13 +185,13 @@ impl Server<'_> {
         seq
     }
 
-    /// The online sale that this 105 is: of the same card, amount and believed time; or, of a
-    /// device that confirms, the sale in doubt that lies nearest within `offline_match_s`.
-    fn sale_behind(&self, context: &Context, card: CardNo, asked: Money, at: Option<Civil>) -> Option<Behind> {
+    /// The online sale that this 105 repeats: the one of the same card, amount and believed time;
+    /// or, for a confirming device, the nearest sale in doubt within `offline_match_s`.
+    fn online_sale_of(&self, context: &Context, card: CardNo, asked: Money, at: Option<Civil>) -> Option<OnlineSale> {
         let (machine, serial) = (context.frame.machine, context.frame.serial.as_ref());
         let book = &self.tables.book;
         if let Some(same) = at.and_then(|at| book.sale_at(machine, serial, card, asked, at)) {
-            return Some(if book.is_voided(same) { Behind::Voided(same) } else { Behind::Sale(same) });
+            return Some(if book.is_voided(same) { OnlineSale::Voided(same) } else { OnlineSale::Sale(same) });
         }
         let window_ms = u64::from(self.rules.offline_match_s) * 1000;
         if window_ms == 0 || !book.is_confirming(machine) {
@@ -199,11 +199,11 @@ impl Server<'_> {
         }
         let doubts = book.doubts_of(machine, serial, card, asked);
         let distances = doubts.map(|doubt| (self.distance_ms(context, doubt, at), doubt.seq));
-        distances.filter(|(distance_ms, _)| *distance_ms <= window_ms).min().map(|(_, seq)| Behind::Sale(seq))
+        distances.filter(|(distance_ms, _)| *distance_ms <= window_ms).min().map(|(_, seq)| OnlineSale::Sale(seq))
     }
 
-    /// How near a record of this time is to a sale in doubt, or to its last try: by the device's
-    /// times if both are believed, else by when we heard of them.
+    /// Milliseconds between a record of this time and a sale in doubt or its last try: by the
+    /// device's times if both are believed, else by the age of the last try.
     fn distance_ms(&self, context: &Context, doubt: &Doubt, at: Option<Civil>) -> u64 {
         let tries = [doubt.at, doubt.tried_at].into_iter().flatten();
         let distances = at.into_iter().flat_map(|at| tries.clone().map(move |tried| (tried, at)));
@@ -212,7 +212,7 @@ impl Server<'_> {
         by_device.unwrap_or_else(|| self.age_ms(&doubt.tried, context))
     }
 
-    /// 011: echoes the record, so that the terminal drops it and sends the next.
+    /// Sends a 011, which echoes the record, so that the terminal deletes it and sends the next.
     fn release(&mut self, context: &Context, sale: &OfflineSale, entered: EntrySeq, fx: &mut Effects) {
         let reply = Reply::Release {
             machine: context.frame.machine,
@@ -225,12 +225,12 @@ impl Server<'_> {
     }
 }
 
-/// What is booked; `None` if any of it cannot be read.
+/// Card, mode and amount; `None` if one of them is unreadable.
 fn readable(sale: &OfflineSale) -> Option<(CardNo, wire::CountedIn, Money)> {
     Some((sale.card?, sale.basis?, sale.amount?))
 }
 
-/// The detail of a sale that is listed and not booked.
+/// The detail of a sale that is entered without effect.
 fn as_claimed(detail: &Detail) -> Detail {
     let mut claimed = Detail::default();
     for (key, value) in detail.words() {

@@ -1,20 +1,20 @@
-//! An operator's order: judged like a sale, entered once, and known again by its key (design.md,
+//! Operators' orders: judged like sales, entered once, and recognized by their key (design.md,
 //! sections 5, 6 and 7).
 //!
-//! What always holds: an order leads to one entry, after the `open` of its account where that is
-//! due, and to nothing if it is refused; its name stands in the entry, so the same order under it
-//! again finds the first result, also after a restart. The caller answers only when the entry is
-//! durable.
+//! *Invariants:* an order leads to its entry, after the `open` of its account and the other `link`s
+//! if they are due; a refused order changes nothing. The entry has the order's name, so the same
+//! order with that name finds the first result, also after a restart. The caller answers only when
+//! the entry is durable.
 //!
-//! | | may | settles or changes |
+//! | | allowed for | changes |
 //! |---|---|---|
-//! | `topup` `subsidy` | a card of the table (or that follows one) that is not closed | the account |
-//! | `payout` `adjust` | any card with an account, closed or gone from the table | the account; a payout never below zero |
-//! | `adjust` about a stored sale | its card, once, where it was entered without effect | the account, or nothing |
-//! | `void` | a booked sale of which something is left | the account, and the day of the sale's card; whole: its doubt |
-//! | `status` | any card that the table or the ledger knows, and that is not closed | one mark: the strictest of them and the table's word holds |
-//! | `link` | an active card that nobody used, for one that is not closed | the old card is closed, the new one carries on; frozen, if the old one was |
-//! | `remote` | a door of the configuration, of a board that spoke since the start | 050 |
+//! | `topup` `subsidy` | a card of the table, or one that replaced it, that is not closed | the account |
+//! | `payout` `adjust` | any card with an account, also closed or gone from the table | the account; a payout never below zero |
+//! | `adjust` about a stored sale | the card of a sale entered without effect, once | the account, or nothing |
+//! | `void` | a booked sale that is not voided in full | the account, and the day of the sale's card; in full: ends its doubt |
+//! | `status` | any card of the table or the ledger that is not closed | one mark; the strictest of the marks and the table's status applies |
+//! | `link` | an active, unused card, for one that is not closed | the old card is closed, the new one carries on; frozen, if the old one was |
+//! | `remote` | a door of the configuration, of a board that was heard since the start | sends a 050 |
 
 use log::info;
 
@@ -34,37 +34,37 @@ use crate::engine::model::{
 use crate::engine::policy;
 use crate::engine::wire::Reply;
 
-/// What an order comes to, once nothing speaks against it.
+/// The effect of an order that nothing forbids.
 struct Plan {
     kind: Kind,
     card: Option<CardNo>,
-    /// The account that is concerned.
+    /// The account that the order concerns.
     account: Option<u32>,
     amount: Balance,
     uses: i32,
     about: Option<EntrySeq>,
-    /// What the entry says beside its key and who ordered it.
+    /// The entry's words besides its key, the operator and the note.
     detail: Detail,
     /// The board's row, and its door.
     door: Option<(usize, UnitNo)>,
-    /// The account that a link names, and what it has to do with `account`.
-    going: Option<Going>,
+    /// The account to which a `link` moves something.
+    transfer: Option<Transfer>,
 }
 
-/// How a card or a purse comes to an account.
+/// What a `link` moves to which account.
 #[derive(Clone, Copy)]
-struct Going {
+struct Transfer {
     to: AccountId,
-    how: How,
+    kind: TransferKind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// The card alone: what the account holds stays there.
+enum TransferKind {
+    /// Only the card: its account's figures stay.
     Card,
-    /// All that the account holds, and its cards.
+    /// All figures of the account, and its cards.
     Purse,
-    /// The card's number, for another holder.
+    /// The card's number, to another holder.
     Number,
 }
 
@@ -79,21 +79,21 @@ impl Plan {
             about: None,
             detail: Detail::default(),
             door: None,
-            going: None,
+            transfer: None,
         }
     }
 }
 
 impl Server<'_> {
-    /// Does what an operator orders, once. `sale` is the entry that a void names, if the ledger has
-    /// it. The result holds when the entries in `fx` are durable.
+    /// Executes an order, once. `sale`: the entry that a void or a settlement names, if the ledger
+    /// has it. The result counts only when the entries in `fx` are durable.
     ///
     /// # Errors
-    /// Why it is not done; nothing has changed then.
+    /// Why the order is refused. Nothing has changed then.
     pub fn obey(&mut self, now: &Now, order: &Order, sale: Option<&Entry>, fx: &mut Effects) -> Result<Done, Refused> {
         self.watch_clock(now, fx);
         if !self.is_proven {
-            // Nor was what seems to be done already done for certain.
+            // Not even an order that seems to be done is certain then.
             return Err(Refused::Full);
         }
         if let Some(done) = self.done_before(order, sale)? {
@@ -103,15 +103,15 @@ impl Server<'_> {
         Ok(self.carry_out(now, order, &plan, fx))
     }
 
-    /// Whether [`Server::obey`] would do it, or did it before: for a file, whose rows are all
-    /// looked at before the first is done. Gives the entry of one that was done before.
+    /// Checks whether [`Server::obey`] would accept an order, since all rows of a file are checked
+    /// before the first is executed. Returns the entry of one that was done before.
     ///
     /// # Errors
-    /// Why it would not be done.
-    pub fn would(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<EntrySeq>, Refused> {
-        // Also of one that was done: whoever made the file believes that the money is another's,
-        // and is to hear it before anything is done. An order itself has its answer all the same,
-        // which may have been lost on the way.
+    /// Why the order would be refused.
+    pub fn would_obey(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<EntrySeq>, Refused> {
+        // This is checked also for an order that was done: the file's author expects another holder
+        // and must learn it before anything is done. `obey` itself answers such an order without
+        // this check, because its first answer may have been lost.
         self.check_holder(order)?;
         match self.done_before(order, sale)? {
             _ if !self.is_proven => Err(Refused::Full),
@@ -120,8 +120,8 @@ impl Server<'_> {
         }
     }
 
-    /// The row that serves a card: its own, or, until the table has one, that of the card which it
-    /// follows. The account that the ledger has it on wins over the one that its row names.
+    /// The table's row for a card: its own, or, until the table has one, that of the card which it
+    /// replaced. The ledger's account replaces the row's.
     pub fn card_row(&self, card: CardNo) -> Option<CardRow> {
         if let Some(row) = self.tables.cards.find(card) {
             let own = self.book().account_of_card(card);
@@ -130,30 +130,29 @@ impl Server<'_> {
         let (_, account) = self.book().link_of(card)?;
         let old = self.book().predecessors(card).find_map(|was| self.tables.cards.find(was))?;
         let mut row = old.serving(card, account);
-        // That the table calls the old card lost or closed stops that card only; a holder who is
-        // frozen is so with another card.
+        // If the table calls the old card lost or closed, that stops only the old card; a frozen
+        // holder stays frozen with another card.
         if row.terms.status != CardStatus::Frozen {
             row.terms.status = CardStatus::Active;
         }
         Some(row)
     }
 
-    /// What the table says of a card, and what the ledger says: the stricter holds. `None`: neither
-    /// knows it.
-    pub fn words_on(&self, card: CardNo) -> Option<(CardStatus, CardStatus)> {
+    /// A card's status by the table and by the ledger, of which the stricter applies. `None`:
+    /// neither has the card.
+    pub fn statuses_of(&self, card: CardNo) -> Option<(CardStatus, CardStatus)> {
         let row = self.card_row(card);
         let is_known = row.is_some() || self.book().knows_card(card);
         let table = row.map_or(CardStatus::Active, |row| row.terms.status);
         is_known.then(|| (table, self.book().card_status(card)))
     }
 
-    /// The row of the account that a card moves: by its link, by the table, or, for one that the
-    /// table does not have, the last that it moved.
+    /// The row of the account that a card moves: by the ledger, or else by the table.
     pub fn account_of(&self, card: CardNo) -> Option<u32> {
         self.card_row(card).map(|row| row.account).or_else(|| self.book().account_of_card(card))
     }
 
-    /// The result of an order that was done before, by its name.
+    /// The result of an earlier order with the same name and content.
     fn done_before(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<Done>, Refused> {
         let account = match &order.act {
             Act::Move { card, .. }
@@ -177,7 +176,7 @@ impl Server<'_> {
             });
         }
         let id = account.map(|account| self.book().account(account).id).filter(|id| used.is_of(id));
-        // The card may be on another account since.
+        // The card may have been put on another account since.
         let named = || self.book().accounts().iter().map(|account| account.id).find(|id| used.is_of(id));
         let id = id.or_else(|| account.and_then(|_| named()));
         let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
@@ -221,8 +220,8 @@ impl Server<'_> {
         }
     }
 
-    /// Whether the card is held by whom the order believes to hold it. Blanks do not count; nor
-    /// does a table without a name.
+    /// Checks that the table names the holder whom the order expects. Blanks do not count, and a
+    /// missing name passes.
     fn check_holder(&self, order: &Order) -> Result<(), Refused> {
         let (Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. }) = &order.act else {
             return Ok(());
@@ -252,7 +251,8 @@ impl Server<'_> {
         if entry.kind != Kind::Offline || entry.detail.get("claimed").is_none() {
             return Err(Refused::NotAClaim { seq: claim, kind: entry.kind });
         }
-        // Its card, or one that follows it; where the card could not be read, the operator knows.
+        // The entry's card, or one that replaced it. If the entry has no readable card, the
+        // operator decides.
         let is_its = |its: CardNo| {
             its.value() == card.value() || self.book().predecessors(card).any(|was| was.value() == its.value())
         };
@@ -262,7 +262,7 @@ impl Server<'_> {
         if self.book().is_claim_settled(claim) {
             return Err(Refused::AlreadySettled { seq: claim });
         }
-        // Nothing, where it was booked before and only came again.
+        // Zero is allowed: the sale may be a repeat of a booked one.
         let plan = self.plan_movement(Way::Adjust, card, amount, uses, true)?;
         Ok(Plan { about: Some(claim), ..plan })
     }
@@ -275,7 +275,7 @@ impl Server<'_> {
         uses: i32,
         may_be_nothing: bool,
     ) -> Result<Plan, Refused> {
-        let (table, ledger) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        let (table, ledger) = self.statuses_of(card).ok_or(Refused::UnknownCard { card })?;
         let account = self.account_of(card).ok_or(Refused::UnknownCard { card })?;
         if let Some(successor) = self.book().successor(card) {
             return Err(Refused::Replaced { card, successor });
@@ -322,7 +322,7 @@ impl Server<'_> {
         if voided.is_whole {
             return Err(Refused::AlreadyVoided { seq });
         }
-        // To the purse that paid, under whatever name it is kept today.
+        // The money goes back to the account that paid, whatever its name is today.
         let account = self.book().purse_of(id, seq).ok_or(Refused::PurseUnknown { seq })?;
         let left = -sale.amount.unwrap_or_default() - Balance::from_fen(voided.fen);
         let left = u32::try_from(left.fen()).ok().and_then(Money::from_fen).unwrap_or_default();
@@ -352,7 +352,7 @@ impl Server<'_> {
             plan.detail.push("asked", asked);
         }
         if let Some(word) = sale.detail.get("invalid").filter(|_| !sale.is_counted()) {
-            // What counts for no day is given back to none.
+            // A sale that counted for no day is taken back from none.
             plan.detail.push_word("invalid", word);
         }
         if back == left {
@@ -364,7 +364,7 @@ impl Server<'_> {
     }
 
     fn plan_mark(&self, card: CardNo, mark: Mark) -> Result<Plan, Refused> {
-        let (table, _) = self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        let (table, _) = self.statuses_of(card).ok_or(Refused::UnknownCard { card })?;
         if let Some(successor) = self.book().successor(card) {
             return Err(Refused::Replaced { card, successor });
         }
@@ -381,19 +381,19 @@ impl Server<'_> {
         plan.detail.push("status", mark.word());
         if let Some(row) = plan.account.filter(|_| mark == Mark::Closed && self.book().account_of_card(card).is_none())
         {
-            // Who had it is told by nothing else: its number may be given to another holder later.
+            // Only this records the holder, and the number may be given to another one later.
             plan.detail.push("from", self.book().account(row).id);
         }
         if let Some((_, balance, uses)) = self.holdings(plan.account) {
-            // What it is answered, for the same key again.
+            // The figures of the answer, for the same key again.
             plan.detail.push("left", format_args!("{balance}/{uses}"));
         }
         Ok(plan)
     }
 
-    /// Whether a mark of this status can be ended by its order. `found` ends `lost` and `unfreeze`
-    /// ends `freeze`: neither the other's, nor what the table says. One that does not stand may be
-    /// ended all the same, where nothing else stops the card: somebody said so.
+    /// Checks that an order may end a mark of this status. `found` ends only `lost`, `unfreeze`
+    /// ends only `frozen`, and neither changes the table's status. A mark that is not set may be
+    /// ended too, if nothing else stops the card.
     fn check_end(&self, card: CardNo, status: CardStatus, table: CardStatus) -> Result<(), Refused> {
         let marks = self.book().marks_of(card);
         let stands = marks.has(status);
@@ -421,11 +421,11 @@ impl Server<'_> {
             return Err(Refused::Replaced { card: new, successor });
         }
         let (table, marks) =
-            (self.words_on(old).map_or(CardStatus::Active, |(table, _)| table), self.book().marks_of(old));
+            (self.statuses_of(old).map_or(CardStatus::Active, |(table, _)| table), self.book().marks_of(old));
         if marks.has(CardStatus::Closed) || table == CardStatus::Closed {
             return Err(Refused::OldCardClosed { card: old });
         }
-        let status = self.words_on(new).map_or(CardStatus::Active, |(table, ledger)| table.max(ledger));
+        let status = self.statuses_of(new).map_or(CardStatus::Active, |(table, ledger)| table.max(ledger));
         if status > CardStatus::Active {
             return Err(Refused::NewCardStopped { card: new, status });
         }
@@ -443,7 +443,7 @@ impl Server<'_> {
         Ok(plan)
     }
 
-    /// An account of the table's kind; a card's own is nobody's to name.
+    /// Checks that an account is of the table's kind, not a card's own, and has room.
     fn check_name(&self, account: &AccountId) -> Result<(), Refused> {
         if is_own_account(account) {
             return Err(Refused::OwnAccount { account: *account });
@@ -452,21 +452,21 @@ impl Server<'_> {
     }
 
     fn plan_account(&self, card: CardNo, account: &AccountId) -> Result<Plan, Refused> {
-        self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        self.statuses_of(card).ok_or(Refused::UnknownCard { card })?;
         if let Some(successor) = self.book().successor(card) {
             return Err(Refused::Replaced { card, successor });
         }
         self.check_name(account)?;
         let from = self.account_of(card);
         let own = from.map(|row| self.book().account(row).id);
-        // The table may name it before the ledger does: then the order is what makes it so.
+        // If only the table has the card on this account, the order makes it last.
         if own == Some(*account) && self.book().account_of_card(card).is_some() {
             return Err(Refused::SameAccount { card, account: *account });
         }
         self.has_room_for_cards(&[card])?;
         let is_own = own.is_some_and(|own| is_own_account(&own));
-        let how = if is_own { How::Purse } else { How::Card };
-        Ok(Plan { account: from, going: Some(Going { to: *account, how }), ..Plan::new(Kind::Link, Some(card)) })
+        let kind = if is_own { TransferKind::Purse } else { TransferKind::Card };
+        Ok(Plan { account: from, transfer: Some(Transfer { to: *account, kind }), ..Plan::new(Kind::Link, Some(card)) })
     }
 
     fn plan_rename(&self, old: &AccountId, new: &AccountId) -> Result<Plan, Refused> {
@@ -486,25 +486,29 @@ impl Server<'_> {
         }
         let cards: heapless::Vec<CardNo, { RENAMED_CARDS_MAX + 1 }> = self.unbound_cards(row).collect();
         self.has_room_for_cards(&cards)?;
-        Ok(Plan { account: Some(row), going: Some(Going { to: *new, how: How::Purse }), ..Plan::new(Kind::Link, None) })
+        Ok(Plan {
+            account: Some(row),
+            transfer: Some(Transfer { to: *new, kind: TransferKind::Purse }),
+            ..Plan::new(Kind::Link, None)
+        })
     }
 
     fn plan_reissue(&self, card: CardNo) -> Result<Plan, Refused> {
-        self.words_on(card).ok_or(Refused::UnknownCard { card })?;
+        self.statuses_of(card).ok_or(Refused::UnknownCard { card })?;
         let row = self.tables.cards.find(card).ok_or(Refused::NotInTable { card })?;
         let book = self.book();
         let named = book.account(row.account);
         let former = book
             .account_of_card(card)
             .or_else(|| book.successor(card).and_then(|successor| book.account_of_card(successor)));
-        // Also where the table still has the account under a name that it had before.
+        // The table may still use a former name of the account.
         let is_same = match former {
             Some(former) => former == row.account || book.is_former_name(row.account, former),
             None => !book.was_closed_on_another(card, row.account),
         };
         let own = card.own_account();
         let is_own = named.id == own;
-        // A card's own account is its first holder's for ever: also what it opened with was theirs.
+        // A card's own account always stays its first holder's, and so do its opening figures.
         if is_same || (is_own && named.has_moved()) {
             return Err(Refused::SameHolder { card, account: named.id });
         }
@@ -518,7 +522,7 @@ impl Server<'_> {
         self.has_room_for_cards(&[card])?;
         Ok(Plan {
             account: former,
-            going: Some(Going { to: named.id, how: How::Number }),
+            transfer: Some(Transfer { to: named.id, kind: TransferKind::Number }),
             ..Plan::new(Kind::Link, Some(card))
         })
     }
@@ -529,12 +533,12 @@ impl Server<'_> {
         cards.filter(move |card| self.account_of(*card) == Some(account))
     }
 
-    /// Those of them that are there by the table's word alone: they never moved money.
+    /// The cards that only the table has on an account: they never moved money.
     fn unbound_cards(&self, account: u32) -> impl Iterator<Item = CardNo> {
         self.cards_of(account).filter(|card| self.book().account_of_card(*card).is_none())
     }
 
-    /// Whether a card that is to carry on `account` has nothing of its own.
+    /// Checks that a card that will carry on `account` has no money or account of its own.
     fn check_unused(&self, card: CardNo, account: u32) -> Result<(), Refused> {
         let book = self.book();
         let is_other = |row: &u32| *row != account;
@@ -584,7 +588,7 @@ impl Server<'_> {
         let mut entry = Entry::new(plan.kind, now.stamp, self.clock.state);
         entry.card = plan.card.map(|card| card.padded());
         entry.about = plan.about;
-        // First what must stand whole; a long note is cut.
+        // The words that must be complete come first; a long note is cut.
         match &order.key {
             Key::Own(key) => entry.detail.push("key", key),
             Key::For { name, nth } => {
@@ -597,13 +601,13 @@ impl Server<'_> {
         for (key, value) in plan.detail.words() {
             entry.detail.push_word(key, value);
         }
-        self.say_day(&mut entry);
+        self.enter_day(&mut entry);
         entry.detail.push("by", order.by);
         if !order.note.is_empty() {
             entry.detail.push("note", order.note);
         }
         if let (Some(card), Some(row), None) =
-            (plan.card, plan.account.filter(|_| plan.kind != Kind::Status), plan.going)
+            (plan.card, plan.account.filter(|_| plan.kind != Kind::Status), plan.transfer)
         {
             self.open_account(now, card, row, fx);
             let account = self.book().account(row);
@@ -625,8 +629,8 @@ impl Server<'_> {
             self.end_approval(sale);
         }
         let (kind, by) = (plan.kind.word(), order.by.as_str());
-        if let Some(going) = &plan.going {
-            self.go(now, plan, going, &mut entry, fx);
+        if let Some(transfer) = &plan.transfer {
+            self.transfer(now, plan, transfer, &mut entry, fx);
         }
         let seq = self.append(&mut entry, now, fx);
         match plan.card {
@@ -639,42 +643,42 @@ impl Server<'_> {
         if let Some((device, door)) = plan.door {
             self.send_open(now, device, door, seq, fx);
         }
-        let account = plan.going.and_then(|going| self.book().account_row(&going.to)).or(plan.account);
+        let account = plan.transfer.and_then(|transfer| self.book().account_row(&transfer.to)).or(plan.account);
         let card = plan.card.or_else(|| account.and_then(|row| self.cards_of(row).next()));
         Done { seq, is_again: false, account: self.holdings(account), card }
     }
 
-    /// What comes before the link that puts a card or a purse on another account, and what that
-    /// link says. A table's figures count once: they are opened where they stand before anything
-    /// moves.
-    fn go(&mut self, now: &Now, plan: &Plan, going: &Going, entry: &mut Entry, fx: &mut Effects) {
+    /// Appends the entries before the `link` that moves a card or an account's figures, and fills
+    /// in that `link`. Opening figures are entered on their own account before anything moves, so
+    /// that they count once.
+    fn transfer(&mut self, now: &Now, plan: &Plan, transfer: &Transfer, entry: &mut Entry, fx: &mut Effects) {
         let from = plan.account;
         let cards: heapless::Vec<CardNo, RENAMED_CARDS_MAX> = match (plan.card, from) {
             (None, Some(from)) => self.unbound_cards(from).take(RENAMED_CARDS_MAX).collect(),
             (Some(_), _) | (None, None) => heapless::Vec::new(),
         };
         let opener = plan.card.or_else(|| from.and_then(|from| self.cards_of(from).next()));
-        if let (Some(card), Some(from)) = (opener, from.filter(|_| going.how != How::Number)) {
+        if let (Some(card), Some(from)) = (opener, from.filter(|_| transfer.kind != TransferKind::Number)) {
             self.open_account(now, card, from, fx);
         }
         for card in cards {
             let mut bound = Entry::new(Kind::Link, now.stamp, self.clock.state);
             bound.card = Some(card.padded());
-            self.stand_still(&mut bound, from);
+            self.enter_unmoved(&mut bound, from);
             self.append(&mut bound, now, fx);
         }
-        let to = self.tables.book.account_for_link(&going.to).expect("the plan saw that there is room");
+        let to = self.tables.book.account_for_link(&transfer.to).expect("the plan checked that there is room");
         if let Some(card) = plan.card {
             let is_named = self.tables.cards.find(card).is_some_and(|row| row.account == to);
             let is_first = from.is_none_or(|from| !self.book().account(from).is_opened());
-            if going.how == How::Number || (going.how == How::Purse && is_named && is_first) {
+            if transfer.kind == TransferKind::Number || (transfer.kind == TransferKind::Purse && is_named && is_first) {
                 self.tables.book.open_held_back(to);
             }
             self.open_account(now, card, to, fx);
         }
         let mut first = None;
         let from_account = from.map(|from| self.book().account(from).clone());
-        if let (Some(own), How::Purse) = (&from_account, going.how)
+        if let (Some(own), TransferKind::Purse) = (&from_account, transfer.kind)
             && (own.balance, own.subsidy, own.uses) != (Balance::ZERO, Balance::ZERO, 0)
         {
             let mut out = *entry;
@@ -682,23 +686,23 @@ impl Server<'_> {
             (out.amount, out.subsidy, out.uses) =
                 (Some(-own.balance), Some(-own.subsidy), Some(own.uses.saturating_neg()));
             (out.balance, out.subsidy_left, out.uses_left) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(0));
-            out.detail.push("to", going.to);
+            out.detail.push("to", transfer.to);
             first = Some(self.append(&mut out, now, fx));
         }
         let moved = from_account.as_ref().filter(|_| first.is_some());
         let (amount, subsidy, uses) =
             moved.map_or((Balance::ZERO, Balance::ZERO, 0), |own| (own.balance, own.subsidy, own.uses));
-        self.arrive(entry, to, (amount, subsidy, uses), first);
+        self.enter_transfer(entry, to, (amount, subsidy, uses), first);
         if let Some(own) = &from_account {
             entry.detail.push("from", own.id);
         }
-        if going.how == How::Number {
+        if transfer.kind == TransferKind::Number {
             entry.detail.push("status", REISSUED);
         }
     }
 
-    /// The figures of an entry that puts what left an account into another.
-    fn arrive(
+    /// Fills in the entry that adds the figures of one account to another.
+    fn enter_transfer(
         &self,
         entry: &mut Entry,
         to: u32,
@@ -714,8 +718,8 @@ impl Server<'_> {
         entry.about = first;
     }
 
-    /// Before anything else at a start: the power may have gone between the two entries by which a
-    /// purse goes to another account.
+    /// At a start, before anything else, writes the second of the two entries that move an
+    /// account's figures, if the power failed between them.
     pub(super) fn finish_halfway(&mut self, now: &Now, fx: &mut Effects) {
         let Some(first) = self.book().halfway().copied() else { return };
         let to = account_in(&first, "to");
@@ -730,19 +734,19 @@ impl Server<'_> {
             -first.subsidy.unwrap_or_default(),
             first.uses.unwrap_or_default().saturating_neg(),
         );
-        self.arrive(&mut entry, to, figures, Some(first.seq));
+        self.enter_transfer(&mut entry, to, figures, Some(first.seq));
         if let Some(from) = first.account {
             entry.detail.push("from", from);
         }
         let seq = self.append(&mut entry, now, fx);
         info!(
-            "order kind=link seq={seq} ref={}: what left an account before the last stop came to the other",
+            "order kind=link seq={seq} ref={}: completes the move between two accounts that the last stop interrupted",
             first.seq
         );
     }
 
-    /// 050 that no card asked for. Which reader it names is not known; a door's own number is the
-    /// likeliest (inferred).
+    /// Sends a 050 without a request. Which reader it must name is unknown; the door's own number
+    /// is most likely (inferred).
     fn send_open(&mut self, now: &Now, device: usize, door: UnitNo, seq: EntrySeq, fx: &mut Effects) {
         let machine = self.tables.devices.get(device).machine;
         let rule = policy::door_rules(&self.rules, machine, door).next();

@@ -1,4 +1,5 @@
-//! Why an operator's order is not obeyed: one sentence that says what to do (design.md, section 8).
+//! Why an operator's order is refused: a sentence each, which says what to do (design.md, section
+//! 8).
 
 use core::fmt;
 
@@ -7,18 +8,18 @@ use crate::engine::limits::{LINKS_MAX, NAMES_KEPT_MIN, RENAMED_CARDS_MAX, VOIDS_
 use crate::engine::model::text::{Hidden, HiddenAccount, Unnumbered};
 use crate::engine::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
 
-/// The most uses that one order moves.
+/// The most uses that one order may move.
 pub const USES_MAX: i32 = 999_999;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident $({ $($field:ident: $type:ty),* })? $word:literal)*) => {
-        /// Why an order is not obeyed. Nothing of it was done.
+        /// Why an order is refused. Nothing was changed.
         #[derive(Clone, Debug, PartialEq, Eq)]
-        #[allow(missing_docs, reason = "the fields are what the sentence names")]
+        #[allow(missing_docs, reason = "the fields are the values in the sentence")]
         pub enum Refused { $($(#[$doc])* $name $({ $($field: $type),* })?,)* }
 
         impl Refused {
-            /// The words of all reasons; a word may stand for several.
+            /// The words of all reasons; several reasons may share a word.
             pub const WORDS: &[&str] = &[$($word,)*];
 
             /// A word for programs. Words may be added and are never renamed.
@@ -32,49 +33,49 @@ macro_rules! refusals {
 refusals! {
     /// Neither the table nor the ledger has the card.
     UnknownCard { card: CardNo } "unknown-card"
-    /// The card's account lives on, and the card is gone from the table.
+    /// The card is gone from the table, though the ledger has its account.
     NotInTable { card: CardNo } "not-in-table"
     /// Credit for a closed card.
     Closed { card: CardNo } "closed"
-    /// Another card carries on the account.
+    /// Another card replaced it.
     Replaced { card: CardNo, successor: CardNo } "replaced"
-    /// The table's own word is stricter than the one wanted.
+    /// The table's own status is stricter than the one ordered.
     TableSays { card: CardNo, status: CardStatus } "table-says"
-    /// A closed card stays closed.
+    /// The card is closed, which no mark ends.
     ClosedForEver { card: CardNo } "other-state"
-    /// The card is stopped by another mark than the one to be ended.
+    /// Another mark than the one to end stops the card.
     OtherMark { card: CardNo, status: CardStatus } "other-state"
-    /// Nothing would move.
+    /// The order would move nothing.
     Zero "zero"
-    /// A negative amount where only an adjustment may be.
+    /// The amount is negative, which only an adjustment may be.
     Negative "negative"
-    /// More than anybody means.
+    /// The amount or the uses exceed the limit of one order.
     TooMuch "too-much"
-    /// More would be paid back than there is.
+    /// The payout exceeds the account's figures.
     Overdraw { figures: Figures } "overdraw"
     /// The ledger's files do not hold the entry.
     NoSuchEntry { seq: EntrySeq } "no-such-entry"
     /// The ledger's files cannot be read there, or are damaged.
     Unreadable { seq: EntrySeq } "unreadable"
-    /// A void, say, or a sale that was not booked.
+    /// The entry is not a booked sale.
     NotASale { seq: EntrySeq, kind: Kind, about: Option<EntrySeq> } "not-a-sale"
-    /// Nothing is left of the sale.
+    /// The sale was voided in full before.
     AlreadyVoided { seq: EntrySeq } "already-voided"
-    /// Less is left of the sale.
+    /// The void exceeds what is left of the sale.
     MoreThanLeft { seq: EntrySeq, left: Money } "more-than-left"
-    /// A sale that was booked, say: nothing of it is open.
+    /// The entry is not a stored sale without effect.
     NotAClaim { seq: EntrySeq, kind: Kind } "not-a-claim"
-    /// What was entered without effect is of another card.
+    /// The entry without effect is of another card.
     OtherCard { seq: EntrySeq, card: CardNo } "other-card"
-    /// An order about it was done before.
+    /// An order settled the entry before.
     AlreadySettled { seq: EntrySeq } "already-settled"
-    /// Whether the sale was voided before is not known any more.
+    /// Nobody knows any more whether the sale was voided before.
     TooOld { seq: EntrySeq } "too-old"
-    /// The name of the account that paid was somebody else's twice since.
+    /// The account that paid was renamed, and its name moved money of others since.
     PurseUnknown { seq: EntrySeq } "purse-unknown"
-    /// A card cannot follow itself.
+    /// A card cannot replace itself.
     SameCard "same-card"
-    /// Nobody carries on a closed card's account.
+    /// A closed card cannot be replaced.
     OldCardClosed { card: CardNo } "closed"
     /// The new card is used already.
     NewCardHasAccount { card: CardNo, account: AccountId } "new-card-has-account"
@@ -82,55 +83,55 @@ refusals! {
     NewCardHasFigures { card: CardNo, figures: Figures } "new-card-has-figures"
     /// The new card is stopped.
     NewCardStopped { card: CardNo, status: CardStatus } "new-card-stopped"
-    /// Only a card's own account begins so.
+    /// The name begins with `@`, as only a card's own account does.
     OwnAccount { account: AccountId } "own-account"
-    /// The card is on it.
+    /// The card is on this account already.
     SameAccount { card: CardNo, account: AccountId } "same-account"
     /// Neither the table nor the ledger has the account.
     NoSuchAccount { account: AccountId } "no-such-account"
-    /// The name is somebody's.
+    /// The account's name is in use.
     AccountTaken { account: AccountId } "account-taken"
-    /// More cards would come along than one order takes.
+    /// More cards would move than one order may move.
     TooManyToRename { account: AccountId } "too-many-cards"
-    /// The table has no other holder for the number.
+    /// The table names no other holder's account for the number.
     SameHolder { card: CardNo, account: AccountId } "same-holder"
-    /// The account that the table has for the number is in use: one that the card was on, or
-    /// somebody else's.
+    /// The account that the table names for the number is in use, by the former holder or by
+    /// somebody else.
     AnothersAccount { card: CardNo, account: AccountId, may_be_own: bool } "same-holder"
-    /// The card that carries on would be served by another holder's row.
+    /// The card that replaced this one has no row of its own and would get the new holder's.
     SuccessorNotInTable { card: CardNo, successor: CardNo } "not-in-table"
-    /// Too many cards in a row that the table does not have.
+    /// Too many cards were replaced one after another without a row in the table.
     TooManyLinks "too-many-links"
-    /// The key stands for another order.
+    /// The key was used for another order.
     KeyUsed { seq: EntrySeq } "key-used"
-    /// The row of the card in the file of this name was another order.
+    /// The card's row in the file of this name was another order.
     NameUsed { seq: EntrySeq } "key-used"
-    /// Rows of the file of this name are remembered no more.
+    /// Rows of the file of this name may be forgotten.
     NameForgotten "name-forgotten"
     /// The card table names another holder.
     OtherHolder { card: CardNo, table: String, told: String } "other-holder"
     /// Nothing can be written.
     Full "full"
-    /// Nobody draws names here.
+    /// The server cannot draw an id for a branch.
     NoName "no-name"
-    /// No older copy of the ledger waits for a person.
+    /// No older copy of the ledger waits to be acknowledged.
     NotRolledBack "not-rolled-back"
-    /// No room for another account or card.
+    /// There is no room for another account or card.
     TooManyCards "too-many-cards"
     /// The device was not heard since the start.
     NotSeen { machine: MachineNo } "not-seen"
-    /// No section registers the device, and only registered ones are served.
+    /// No section registers the device, and only registered devices are served.
     Quarantined { machine: MachineNo } "quarantined"
     /// No section names the door.
     NoDoor { machine: MachineNo, door: UnitNo } "no-door"
-    /// No device is told a time that is not believed.
+    /// The clock is not believed, so no device gets its time.
     ClockUnset "clock-unset"
-    /// Nothing to show, or what would break a frame.
+    /// The text is empty or would break the frame.
     BadText "bad-text"
 }
 
 impl fmt::Display for Refused {
-    #[allow(clippy::too_many_lines, reason = "a sentence each")]
+    #[allow(clippy::too_many_lines, reason = "one sentence per reason")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownCard { card } => write!(
@@ -154,7 +155,7 @@ impl fmt::Display for Refused {
             }
             Self::Replaced { card, successor } => write!(
                 f,
-                "card {card} was replaced by {successor}: name that one, which `posgate ctl card` shows",
+                "card {card} was replaced by {successor}: order it for that card, which `posgate ctl card` shows",
                 card = card.masked(),
                 successor = successor.masked()
             ),
@@ -178,14 +179,14 @@ impl fmt::Display for Refused {
             }
             Self::Zero => write!(f, "nothing would move: give an amount above 0.00, or uses"),
             Self::Negative => write!(f, "the amount is negative: give it without a sign, or use adjust"),
-            Self::TooMuch => write!(f, "that is too much: at most {} and {USES_MAX} uses in one order", Money::MAX),
+            Self::TooMuch => write!(f, "too much: at most {} and {USES_MAX} uses per order", Money::MAX),
             Self::Overdraw { figures: Figures { balance, uses } } => {
                 write!(f, "the account holds {balance} and {uses} uses: pay out no more than that")
             }
             Self::NoSuchEntry { seq } => write!(
                 f,
-                "the ledger here has no entry {}: check the number with `posgate ledger show`; what was archived is adjusted",
-                // A number that long may be a card's.
+                "the ledger here has no entry {}: check the number with `posgate ledger show`; correct an archived one with adjust",
+                // A long number may be a card's.
                 Unnumbered(&seq.to_string())
             ),
             Self::Unreadable { seq } => write!(
@@ -193,22 +194,22 @@ impl fmt::Display for Refused {
                 "entry {seq} cannot be read from the ledger's files: run `posgate ledger verify`; adjust corrects a balance meanwhile"
             ),
             Self::NotASale { seq, kind, about: Some(about) } => {
-                write!(f, "entry {seq} is a {} about {about}, and no sale: void the sale", kind.word())
+                write!(f, "entry {seq} is a {} about {about}, not a sale: void the sale", kind.word())
             }
             Self::NotASale { seq, kind, about: None } => {
-                write!(f, "entry {seq} is no sale that was booked ({}): only those are voided", kind.word())
+                write!(f, "entry {seq} is not a booked sale ({}): only booked sales can be voided", kind.word())
             }
             Self::AlreadyVoided { seq } => write!(f, "nothing is left of sale {seq}: it was voided before"),
             Self::MoreThanLeft { seq, left } => write!(f, "only {left} is left of sale {seq}: void at most that"),
             Self::NotAClaim { seq, kind } => write!(
                 f,
-                "entry {seq} is no stored sale without effect ({}): `--about` names one with claimed= in its detail",
+                "entry {seq} is not a stored sale without effect ({}): `--about` takes one with claimed= in its detail",
                 kind.word()
             ),
             Self::OtherCard { seq, card } => {
                 write!(
                     f,
-                    "entry {seq} is of card {card}: name that one, or the one that follows it",
+                    "entry {seq} is of card {card}: name that card, or the one that replaced it",
                     card = card.masked()
                 )
             }
@@ -221,18 +222,18 @@ impl fmt::Display for Refused {
             ),
             Self::PurseUnknown { seq } => write!(
                 f,
-                "the account that paid sale {seq} has had other names twice since, and where it is cannot be told: use adjust"
+                "the account that paid sale {seq} was renamed twice since, so nobody can tell which account it is now: use adjust"
             ),
             Self::SameCard => write!(f, "a card cannot replace itself: name the old card, then the new one"),
             Self::OldCardClosed { card } => write!(
                 f,
-                "card {card} is closed, and nothing follows it: put a new card on its account with `account`, or settle it with payout or adjust",
+                "card {card} is closed and cannot be replaced: put a new card on its account with `account`, or settle it with payout or adjust",
                 card = card.masked()
             ),
             Self::NewCardHasAccount { card, account } => {
                 write!(
                     f,
-                    "card {card} is used already, by account {account}: take a card that nobody used",
+                    "card {card} is used already, by account {account}: take an unused card",
                     card = card.masked(),
                     account = HiddenAccount(account)
                 )
@@ -252,7 +253,7 @@ impl fmt::Display for Refused {
             }
             Self::OwnAccount { account } => write!(
                 f,
-                "account {account} begins with @, as only a card's own does: name one of the table's kind, such as a student number",
+                "account {account} begins with @, which only a card's own account does: name one of the table's kind, such as a student number",
                 account = HiddenAccount(account)
             ),
             Self::SameAccount { card, account } => write!(
@@ -268,7 +269,7 @@ impl fmt::Display for Refused {
             ),
             Self::AccountTaken { account } => write!(
                 f,
-                "account {account} is somebody's: take a name that is free, or put single cards on it with `account`",
+                "account {account} is in use: take a free name, or put single cards on it with `account`",
                 account = HiddenAccount(account)
             ),
             Self::TooManyToRename { account } => write!(
@@ -278,7 +279,7 @@ impl fmt::Display for Refused {
             ),
             Self::SameHolder { card, account } => write!(
                 f,
-                "the card table has card {card} on account {account}, which is no other holder's: write the new holder's account there, reload, then reissue",
+                "the card table has card {card} on account {account}, which is the same holder's: write the new holder's account there, reload, then reissue",
                 card = card.masked(),
                 account = HiddenAccount(account)
             ),
@@ -286,14 +287,14 @@ impl fmt::Display for Refused {
                 let none = if *may_be_own { ", or none for the card's own" } else { "" };
                 write!(
                     f,
-                    "the card table has card {card} on account {account}, which is in use: write there an account that nobody has{none}, reload, then reissue; if the new holder is to share {account}, `account` puts the card on it afterwards",
+                    "the card table has card {card} on account {account}, which is in use: write an unused account there{none}, reload, then reissue; if the new holder is to share {account}, `account` puts the card on it afterwards",
                     card = card.masked(),
                     account = HiddenAccount(account)
                 )
             }
             Self::SuccessorNotInTable { card, successor } => write!(
                 f,
-                "card {successor} follows {card} and is served by its row: add {successor} to the card table and reload, then reissue",
+                "card {successor} replaced {card} and uses its row: add {successor} to the card table and reload, then reissue",
                 card = card.masked(),
                 successor = successor.masked()
             ),
@@ -304,35 +305,35 @@ impl fmt::Display for Refused {
             Self::KeyUsed { seq } => write!(f, "this key was used for another order, entry {seq}: take a new key"),
             Self::NameUsed { seq } => write!(
                 f,
-                "something else was ordered for this card under this name, entry {seq}: put the row back as it was; if this is to be done as well, give it in a file of another name"
+                "this name was used for another order of this card, entry {seq}: put the row back as it was; to do this as well, use a file with another name"
             ),
             Self::NameForgotten => write!(
                 f,
-                "orders under this name are older than the last {NAMES_KEPT_MIN} that are remembered, and this may be one of them: look at `posgate ledger show`, and give what was never done under another name"
+                "only the last {NAMES_KEPT_MIN} orders are remembered, and this may be an older one of this name: check with `posgate ledger show`, and give another name to what was never done"
             ),
             Self::OtherHolder { card, table, told } => write!(
                 f,
-                "the card table says that card {} is held by {table}, and not by {told}: correct the card, or the name",
+                "the card table says that card {} is held by {table}, not by {told}: correct the card or the name",
                 card.masked(),
                 table = Hidden(table),
                 told = Hidden(told)
             ),
-            Self::NoName => write!(f, "this server draws no names for branches: start it with a configuration"),
+            Self::NoName => write!(f, "this server cannot draw an id for a branch: start it with a configuration"),
             Self::NotRolledBack => {
-                write!(f, "no older copy of the ledger waits to be acknowledged: nothing is to be done")
+                write!(f, "no older copy of the ledger waits to be acknowledged: there is nothing to do")
             }
             Self::Full => write!(f, "nothing can be written: make room on the ledger's disk, then order again"),
-            Self::TooManyCards => write!(f, "there is no room for another card: take cards out of the card table"),
+            Self::TooManyCards => write!(f, "there is no room for another card: remove cards from the card table"),
             Self::NotSeen { machine } => {
                 write!(
                     f,
-                    "machine {machine} sent nothing since the start, so its address is not known: let it say something"
+                    "machine {machine} sent nothing since the start, so its address is unknown: use a card or a key there first"
                 )
             }
             Self::Quarantined { machine } => {
                 write!(
                     f,
-                    "no `config device` registers machine {machine}, and others are not served: add one, then reload"
+                    "no `config device` registers machine {machine}, and only registered devices are served: add one, then reload"
                 )
             }
             Self::NoDoor { machine, door } => {
@@ -343,7 +344,7 @@ impl fmt::Display for Refused {
             }
             Self::BadText => write!(
                 f,
-                "a text is one line without commas, and not empty: write ， for a comma and \\n for a new line"
+                "the text must be one line without commas, and not empty: write ， for a comma and \\n for a new line"
             ),
         }
     }
@@ -355,8 +356,8 @@ impl core::error::Error for Refused {}
 mod tests {
     use super::*;
 
-    /// No sentence holds more than the last four digits of a card's number, nor of an account that
-    /// is called as a card is.
+    /// No sentence holds more than the last four digits of a card's number, nor of an account with
+    /// such a name.
     #[test]
     fn a_sentence_shows_the_last_four_digits_of_a_card() {
         let number = |text: &str| CardNo::parse(text.as_bytes()).expect("ten digits");

@@ -1,11 +1,11 @@
-//! Commands that wait for the device's 109, and their resending (design.md, section 10).
+//! Commands that wait for the device's 109, and their resends (design.md, section 10).
 //!
-//! One command a terminal, one a reader of a board. A newer one replaces it, a 101 ends it, and
-//! after a restart nothing is sent again unasked: the device asks. A 011 goes beside them: no 109
+//! A terminal has one pending command, a board one per reader. A newer command replaces it and a
+//! 101 ends it. After a restart nothing is sent again without a request. A 011 is separate: no 109
 //! confirms it, and only the device's next 105 ends it.
 //!
-//! A 008 that was sent for the last time lapses: it takes no place here any more, and a late 109
-//! confirms it all the same, as long as nothing else went to the device that the 109 could mean.
+//! A 008 that was sent for the last time lapses: it gives up its slot here, but a late 109 still
+//! confirms it, as long as nothing else went to the device that the 109 could mean.
 
 use log::{debug, info};
 
@@ -22,45 +22,45 @@ use crate::engine::wire::{Buffer, DeviceFrame, Reply, ReplyCode};
 /// Digits of a code.
 const CODE_LEN: usize = 3;
 
-/// Resends of a 011, each after so many milliseconds, doubled for the next.
+/// The number of resends of a 011, and the milliseconds before the first; the next wait is doubled.
 const RELEASE_RESENDS: u8 = 2;
 const RELEASE_FIRST_MS: u64 = 1000;
 
-/// Of commands in one lane the newer replaces the older.
+/// A newer command replaces an older one in the same lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lane {
-    /// A terminal's display and keys.
+    /// All commands of a terminal but the 011.
     Terminal,
     /// A board's reader.
     Reader(u64),
-    /// The 011 for a terminal's stored records: what it sells meanwhile has nothing to do with it.
+    /// The 011 for a terminal's stored record, which is independent of its live sales.
     Release,
 }
 
-/// A command on its way, or lapsed, save its bytes.
+/// A pending or lapsed command without its bytes.
 #[derive(Clone)]
 pub(super) struct Pending {
     device: u16,
     lane: Lane,
     peer: Peer,
     code: ReplyCode,
-    /// The card or command number that it names, as sent.
+    /// The card or command number in it, as sent.
     subject: Subject,
-    /// The frame that it answers; `None`: nobody asked, an operator sent it.
+    /// The frame that it answers; `None`: an operator sent it.
     answered: Option<FrameSeq>,
-    /// The committed entry that it tells of.
+    /// The committed entry on which it rests.
     about: Option<EntrySeq>,
     /// When the request that it answers arrived.
-    born: Mono,
+    arrived: Mono,
     resends: u8,
     timer: Option<TimerId>,
 }
 
-/// A card or command number: the longest that can be read have 20 characters.
+/// A card or command number; the longest readable ones have 20 characters.
 type Subject = heapless::Vec<u8, 20, u8>;
 
 impl Pending {
-    /// A command that was not sent yet.
+    /// A command before its first sending.
     fn new(to: &Addressee, code: ReplyCode, about: &About) -> Self {
         let lane = match (code, about.reader) {
             (ReplyCode::Release, _) => Lane::Release,
@@ -72,40 +72,41 @@ impl Pending {
             lane,
             peer: to.peer,
             code,
-            // What is longer is echoed, and no 109 names it.
+            // A longer one is only echoed; no 109 names it.
             subject: Subject::from_slice(about.subject).unwrap_or_default(),
             answered: to.answered,
             about: about.entry,
-            born: about.born.unwrap_or(to.now.mono),
+            arrived: about.arrived.unwrap_or(to.now.mono),
             resends: 0,
             timer: None,
         }
     }
 
-    /// Puts its bytes where they belong: behind the sync if it rests on an entry. An admission must
-    /// not leave when the door's time is over: the person at the door is gone.
+    /// Adds its bytes to the replies that go after the sync if it rests on an entry, else to the
+    /// prompt ones. An admission expires after `door_ttl_ms`, because the person at the door is
+    /// gone then.
     fn post(&self, frame: &[u8], rules: &Rules, fx: &mut Effects) {
         if self.code.rests_on_entry() {
             let is_admission = self.code == ReplyCode::Admit;
-            let expires = is_admission.then(|| self.born.plus_ms(u64::from(rules.door_ttl_ms)));
+            let expires = is_admission.then(|| self.arrived.plus_ms(u64::from(rules.door_ttl_ms)));
             fx.committed.push_until(self.peer, frame, expires);
         } else {
             fx.prompt.push(self.peer, frame);
         }
     }
 
-    /// Whether it answers an older frame than another command of its lane.
+    /// Whether it answers an older frame than `newer`, in the same lane.
     fn is_before(&self, newer: &Self) -> bool {
         let is_older = |(frame, newer): (FrameSeq, FrameSeq)| frame.is_behind(&newer);
         self.lane == newer.lane && self.answered.zip(newer.answered).is_some_and(is_older)
     }
 
-    /// Milliseconds from its first sending to its first resend.
+    /// Milliseconds between its first sending and its first resend.
     fn first_resend_ms(&self, rules: &Rules) -> u64 {
         if self.code == ReplyCode::Release { RELEASE_FIRST_MS } else { u64::from(rules.resend_first_ms) }
     }
 
-    /// Whether it was sent for the last time. To a mute device it is sent again once at most.
+    /// Whether it was sent for the last time. A mute device gets at most one resend.
     fn is_spent(&self, now: Mono, rules: &Rules, is_mute: bool) -> bool {
         let resends_max = match self.code {
             ReplyCode::Release => RELEASE_RESENDS,
@@ -113,17 +114,17 @@ impl Pending {
             _ => rules.resend_max,
         };
         let is_door = matches!(self.code, ReplyCode::Admit | ReplyCode::Refuse);
-        let is_late = is_door && now.ms_since(self.born) >= u64::from(rules.door_ttl_ms);
+        let is_late = is_door && now.ms_since(self.arrived) >= u64::from(rules.door_ttl_ms);
         is_late || self.resends >= resends_max
     }
 
-    /// Whether it tells of this sale.
+    /// Whether it approves this sale.
     fn approves(&self, sale: EntrySeq) -> bool {
         self.code == ReplyCode::Approve && self.about == Some(sale)
     }
 
-    /// How often it was sent again, for who asks why.
-    fn tell_resends(&self, entry: &mut Entry) {
+    /// Adds the number of resends to an entry.
+    fn enter_resends(&self, entry: &mut Entry) {
         if self.resends > 0 {
             entry.detail.push("resent", self.resends);
         }
@@ -146,28 +147,28 @@ impl Pending {
     }
 }
 
-/// Up to ten digits as a number.
+/// The value of up to ten digits.
 fn number(text: &[u8]) -> Option<u64> {
     FrameSeq::parse(text).map(|digits| digits.value())
 }
 
-/// Where a command that a 109 confirms stands.
+/// Where a command that a 109 confirms is kept.
 #[derive(Clone, Copy)]
 enum Place {
-    /// In the outbox.
+    /// In this slot of the outbox.
     Slot(u16),
-    /// At its device.
+    /// With its device.
     Lapsed,
 }
 
-/// A place for a command; its bytes stay where they are.
+/// A slot for a command. Its bytes are never moved.
 struct Slot {
-    /// `None`: the place is free.
+    /// `None`: the slot is free.
     pending: Option<Pending>,
     frame: Buffer,
 }
 
-/// All commands on their way.
+/// All pending commands.
 pub(super) struct Outbox {
     slots: heapless::Vec<Slot, PENDING_MAX>,
     free: heapless::Vec<u16, PENDING_MAX>,
@@ -227,22 +228,22 @@ impl Outbox {
         &self.slots[usize::from(slot)].frame
     }
 
-    /// The commands in these places.
+    /// The commands in these slots.
     fn at(&self, slots: &[u16]) -> impl Iterator<Item = (u16, &Pending)> {
         slots.iter().filter_map(|slot| Some((*slot, self.get(*slot)?)))
     }
 
-    /// The command of this lane in one of these places.
+    /// The slot with a command of this lane.
     fn in_lane(&self, slots: &[u16], lane: Lane) -> Option<u16> {
         self.at(slots).find(|(_, pending)| pending.lane == lane).map(|(slot, _)| slot)
     }
 
-    /// Whether a command in one of these places waits for its 109.
+    /// Whether a command in one of these slots waits for its 109.
     pub(super) fn awaits_confirm(&self, slots: &[u16]) -> bool {
         self.at(slots).any(|(_, pending)| pending.lane != Lane::Release)
     }
 
-    /// The command that tells of this sale.
+    /// The slot of the command that approves this sale.
     fn approval_of(&self, sale: EntrySeq) -> Option<u16> {
         self.place_of(|pending| pending.approves(sale))
     }
@@ -252,16 +253,17 @@ impl Outbox {
         Some(u16::try_from(place).expect("PENDING_MAX fits 16 bits"))
     }
 
-    /// Whether the command in this place stays, and no newer one replaces it: the frame that `new`
-    /// answers is the same, sent again, or an older one, which comes late or again. The older frame
-    /// gets its answer once; the newer command stays on its way, for the device waits for it and
-    /// confirms it. A device that started counts anew, but its 101 ended what was on its way.
+    /// Whether the command in this slot stays instead of being replaced by `new`: `new` answers the
+    /// same frame, sent again, or an older one, which came late or again. The answer to the older
+    /// frame goes once, and the newer command stays pending, because the device waits for it and
+    /// confirms it. A device that started numbers its frames from the beginning, but its 101 ended
+    /// the pending commands.
     fn keeps(&mut self, slot: u16, new: &Pending, frame: &[u8]) -> bool {
         let is_same_frame = frame == self.frame(slot);
         let Some(pending) = self.get_mut(slot) else { return false };
         let is_same = is_same_frame && new.answered.is_some() && pending.answered == new.answered;
         if is_same {
-            // The device listens where the frame comes from now.
+            // The device now receives at the source of this frame.
             pending.peer = new.peer;
         }
         is_same || new.is_before(pending)
@@ -275,7 +277,7 @@ impl Outbox {
             fields_of(rest)
                 .filter(move |field| !field.is_empty() && field.iter().all(u8::is_ascii_digit) && !is_serial(field))
         };
-        // Mostly nothing follows, or the serial alone.
+        // Mostly nothing follows the head, or only the serial.
         let is_bare = rest.is_empty() || is_serial(rest) || names().next().is_none();
         let find = |is_meant: &dyn Fn(&Pending) -> bool| {
             let pending = self.at(device.slots()).map(|(slot, pending)| (Place::Slot(slot), pending));
@@ -289,14 +291,14 @@ impl Outbox {
         if is_bare {
             return find(&|_| true);
         }
-        // A field that is a pending command's code is that code, and not the card with this number.
+        // A field that equals a pending command's code is that code, not a card with this number.
         let is_code = |name: &[u8]| name.len() == CODE_LEN && find(&|pending| pending.has_code(name)).is_some();
-        // Of a board's commands the one whose card is named is meant, before one that shares but
-        // its code.
+        // Of a board's commands, one with a named card comes before one of which only the code is
+        // named.
         let by_subject = find(&|pending| names().any(|name| pending.is_about(name) && !is_code(name)));
         by_subject.or_else(|| {
-            // A 109 that was long under way names the code as well: what it means is the earlier
-            // answer whose card it names.
+            // A late 109 may name the code too. If it names the card of an earlier answer, it
+            // confirms that answer.
             let is_earlier = |name: &[u8]| {
                 number(name) != Some(machine) && !is_code(name) && book.has_answered(device.machine, name)
             };
@@ -309,43 +311,43 @@ impl Outbox {
     }
 }
 
-/// What a command is about, beside its bytes.
+/// Facts about a command besides its bytes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct About<'a> {
-    /// The committed entry that it tells of.
+    /// The committed entry on which it rests.
     pub(super) entry: Option<EntrySeq>,
-    /// The card or command number that it names.
+    /// The card or command number in it.
     pub(super) subject: &'a [u8],
     /// The board's reader.
     pub(super) reader: Option<u64>,
-    /// When the request that it answers arrived, if that was before now.
-    pub(super) born: Option<Mono>,
-    /// Whether the device has confirmed it before: it is sent once.
+    /// When the request that it answers arrived; `None`: now.
+    pub(super) arrived: Option<Mono>,
+    /// Whether the device has confirmed it before, so that it is sent only once.
     pub(super) is_settled: bool,
 }
 
-/// Whom a command goes to, and why.
+/// The device that gets a command.
 pub(super) struct Addressee {
     now: Now,
     peer: Peer,
-    /// Its row.
+    /// The device's row.
     device: usize,
-    /// Whether it holds the machine number.
+    /// Whether the device holds the machine number.
     is_served: bool,
-    /// The frame that is answered.
+    /// The frame that the command answers.
     answered: Option<FrameSeq>,
 }
 
 impl Addressee {
-    /// A device that asked for nothing.
+    /// A device that sent no request.
     pub(super) fn unasked(now: &Now, device: usize, peer: Peer) -> Self {
         Self { now: *now, peer, device, is_served: true, answered: None }
     }
 }
 
 impl Server<'_> {
-    /// Answers a frame with a command, which is sent again until it is confirmed: 006, 008, 009,
-    /// 011, 050, 051.
+    /// Answers a frame with a command that is sent again until it is confirmed: 006, 008, 009, 011,
+    /// 050, 051.
     pub(super) fn command(&mut self, context: &Context, reply: &Reply, about: About, fx: &mut Effects) {
         let addressee = Addressee {
             now: context.now,
@@ -357,28 +359,28 @@ impl Server<'_> {
         self.command_to(&addressee, reply, about, fx);
     }
 
-    /// Sends a command, and again until it is confirmed.
+    /// Sends a command, which is sent again until it is confirmed.
     pub(super) fn command_to(&mut self, to: &Addressee, reply: &Reply, about: About, fx: &mut Effects) {
         let mut frame = Buffer::new();
         reply.emit(&mut frame);
         let new = Pending::new(to, reply.code(), &about);
         new.post(&frame, &self.rules, fx);
-        // Who does not hold the machine number has no place in its outbox.
+        // A device that does not hold the machine number gets no resends.
         if !to.is_served {
             return;
         }
         let device = self.tables.devices.get_mut(to.device);
         // From now on a 109 may mean this command.
         let lapsed = device.lapsed.take();
-        // What was confirmed needs no place.
+        // A command that was confirmed before needs no slot.
         if about.is_settled {
             return;
         }
         if matches!(new.code, ReplyCode::Approve | ReplyCode::Admit) {
             device.count_approval();
         }
-        // The frame is older and comes late. Two commands were answered now, and a 109 confirms
-        // neither.
+        // The frame is older and came late. A 109 could now mean either of two commands, so it
+        // confirms neither.
         if lapsed.is_some_and(|lapsed| new.is_before(&lapsed)) {
             return;
         }
@@ -392,7 +394,7 @@ impl Server<'_> {
             self.end(&to.now, oldest, fx);
         }
         if self.tables.outbox.is_full() && new.code.rests_on_entry() {
-            // Anybody can make us refuse; what rests on an entry goes before.
+            // Anybody can cause refusals, so a result that rests on an entry takes the slot of one.
             if let Some(refusal) = self.tables.outbox.any_refusal() {
                 self.end(&to.now, refusal, fx);
             }
@@ -407,11 +409,11 @@ impl Server<'_> {
     }
 
     fn arm_resend(&mut self, now: &Now, slot: u16, after_ms: u64) {
-        let pending = self.tables.outbox.get_mut(slot).expect("its caller just found it");
+        let pending = self.tables.outbox.get_mut(slot).expect("the caller just found it");
         pending.timer = self.tables.wheel.arm(now.mono.plus_ms(after_ms), Timer::Resend(slot));
     }
 
-    /// The time of a resend has come.
+    /// Sends a command again when its timer is due.
     pub(super) fn resend(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let Some(pending) = self.tables.outbox.get(slot) else { return };
         let device = self.tables.devices.get(usize::from(pending.device));
@@ -432,10 +434,10 @@ impl Server<'_> {
         }
     }
 
-    /// Ends a command that was sent for the last time. A late 109 still confirms a sale, or the
-    /// next one like it would be taken for it and not be charged. Not so where it could mean
-    /// another command, and the sale would be charged anew when it is tried again; nor that of a
-    /// mute device, of which nothing is inferred.
+    /// Ends a command that was sent for the last time. A late 109 still confirms a sale; otherwise
+    /// an equal new sale would count as its retry and not be charged. But not if the 109 could mean
+    /// another command, since a retry of this sale would then be charged twice; nor for a mute
+    /// device, whose silence means nothing.
     fn lapse(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let is_sale = |pending: &&Pending| pending.code == ReplyCode::Approve && pending.about.is_some();
         let lapsed = self.tables.outbox.get(slot).filter(is_sale).cloned();
@@ -443,12 +445,12 @@ impl Server<'_> {
         let Some(lapsed) = lapsed else { return };
         let device = self.tables.devices.get_mut(usize::from(lapsed.device));
         if !device.is_mute(&self.tables.book) && device.slots().is_empty() {
-            // How often it was sent again the `unconfirmed` entry has told.
+            // The `unconfirmed` entry already has the number of resends.
             device.lapsed = Some(Pending { timer: None, resends: 0, ..lapsed });
         }
     }
 
-    /// Ends all of a device's commands: it started anew, or another device took its number.
+    /// Ends all commands of a device: it started, or another device took its number.
     pub(super) fn end_all(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         self.tables.devices.get_mut(device).lapsed = None;
         while let Some(slot) = self.tables.devices.get(device).slots().first().copied() {
@@ -456,7 +458,8 @@ impl Server<'_> {
         }
     }
 
-    /// Ends what tells of a sale, which was voided: the void says all that there is to say.
+    /// Ends the command that approves a sale that was voided. The void is entered, so this needs no
+    /// `unconfirmed` entry.
     pub(super) fn end_approval(&mut self, sale: EntrySeq) {
         while let Some(slot) = self.tables.outbox.approval_of(sale) {
             self.forget(slot);
@@ -466,7 +469,7 @@ impl Server<'_> {
         }
     }
 
-    /// Ends a device's 011: another 105 of it came.
+    /// Ends a device's 011, because its next 105 came.
     pub(super) fn end_release(&mut self, now: &Now, device: usize, fx: &mut Effects) {
         let slots = self.tables.devices.get(device).slots();
         if let Some(slot) = self.tables.outbox.in_lane(slots, Lane::Release) {
@@ -474,7 +477,7 @@ impl Server<'_> {
         }
     }
 
-    /// Ends a command without its 109.
+    /// Ends a command without a 109.
     fn end(&mut self, now: &Now, slot: u16, fx: &mut Effects) {
         let Some(pending) = self.forget(slot) else { return };
         if pending.code == ReplyCode::Release {
@@ -483,14 +486,14 @@ impl Server<'_> {
         self.counters.unconfirmed += 1;
         let device = self.tables.devices.get_mut(usize::from(pending.device));
         if device.is_mute(&self.tables.book) {
-            device.tell_mute();
+            device.warn_mute();
         } else if let Some(about) = pending.about {
             let machine = device.machine;
             let mut entry = Entry::new(Kind::Unconfirmed, now.stamp, self.clock.state);
             entry.machine = Some(machine);
             entry.serial = device.serial;
             entry.about = Some(about);
-            pending.tell_resends(&mut entry);
+            pending.enter_resends(&mut entry);
             self.append(&mut entry, now, fx);
             info!("unconfirmed machine={machine} ref={about} code={} resends={}", pending.code, pending.resends);
         }
@@ -505,8 +508,9 @@ impl Server<'_> {
         Some(pending)
     }
 
-    /// A 109: confirms its device's pending command unless it was seen before, is older than the
-    /// frame answered, or names other things only, or the card or command number of another answer.
+    /// A 109 confirms its device's pending command, unless the 109 came before, is older than the
+    /// answered frame, names only other things, or names the card or command number of another
+    /// answer.
     pub(super) fn on_confirm(&mut self, context: &Context, rest: &[u8], fx: &mut Effects) {
         let (now, frame) = (&context.now, context.frame);
         let device = self.tables.devices.get_mut(context.device);
@@ -529,14 +533,14 @@ impl Server<'_> {
             let mut entry = context.draft(Kind::Confirm);
             entry.serial = serial_in(rest, self.tables.devices.get(context.device).serial.as_ref());
             entry.about = Some(about);
-            pending.tell_resends(&mut entry);
+            pending.enter_resends(&mut entry);
             self.append(&mut entry, now, fx);
         }
-        self.pay_due_clock(now, context.device, fx);
+        self.send_due_time(now, context.device, fx);
     }
 }
 
-/// The device's serial where it stands among a 109's fields, as received.
+/// The device's serial as received, if it is among a 109's fields.
 fn serial_in(rest: &[u8], known: Option<&Serial>) -> Option<Serial> {
     let known = known?;
     let field = fields_of(rest).find(|field| known.is(field))?;

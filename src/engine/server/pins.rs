@@ -1,8 +1,8 @@
-//! Wrong PINs: who tries many is stopped for a minute (design.md, section 13).
+//! Counts wrong PINs: after too many, PINs are refused for a minute (design.md, section 13).
 //!
-//! They are counted for a card at a door; a door's own PIN, whoever keys it, for the door. Only in
-//! memory: nobody who stands at a door restarts the server. What always holds: of one card at one
-//! door at most `pin_tries` PINs are compared in any minute that holds no right one.
+//! A card's PINs are counted per card and door, a door's own PIN per door. The counts are only in
+//! memory, since nobody at a door can restart the server. *Invariant:* in any minute without a
+//! right PIN, at most `pin_tries` PINs of one card at one door are compared.
 
 use heapless::Deque;
 
@@ -10,19 +10,19 @@ use crate::engine::limits::{PIN_STOPS_MAX, PIN_TRIES_KEPT_MAX};
 use crate::engine::model::{CardNo, MachineNo, Mono, UnitNo};
 use crate::engine::policy::Presented;
 
-/// The span that tries are counted in, and how long they are stopped then.
+/// The span in which tries are counted, and how long PINs are then refused.
 const MINUTE_MS: u64 = 60_000;
 
-/// Whose PIN it is: a card's at a door, or, without a card, the door's own.
+/// What a PIN belongs to: a card at a door, or, without a card, the door itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lock {
+pub(super) struct PinOwner {
     machine: u64,
     door: u64,
     card: Option<u64>,
 }
 
-impl Lock {
-    /// Whose PIN was keyed; `None`: none was.
+impl PinOwner {
+    /// The owner of the PIN in a request; `None`: no PIN was keyed.
     pub(super) fn of(machine: MachineNo, door: UnitNo, card: Option<CardNo>, presented: Presented) -> Option<Self> {
         let card = match presented {
             Presented::Card => return None,
@@ -39,22 +39,22 @@ impl Lock {
     }
 }
 
-/// What a wrong PIN leads to.
+/// The result of a wrong PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Nothing more.
+    /// It was counted.
     Counted,
-    /// It was one too many: an alarm, and further ones are not compared for a minute.
+    /// It was one too many: an alarm follows, and for a minute further PINs are not compared.
     Stopped,
 }
 
-/// The wrong PINs of the last minute, and who is stopped.
+/// The wrong PINs of the last minute, and the owners whose PINs are refused.
 #[derive(Default)]
 pub(super) struct Pins {
-    /// The oldest first; it gives way.
-    tries: Deque<(Lock, Mono), PIN_TRIES_KEPT_MAX>,
-    /// Since when, the oldest first; it gives way.
-    stopped: Deque<(Lock, Mono), PIN_STOPS_MAX>,
+    /// Oldest first; a new one replaces the oldest.
+    tries: Deque<(PinOwner, Mono), PIN_TRIES_KEPT_MAX>,
+    /// With the time since when, oldest first; a new one replaces the oldest.
+    stopped: Deque<(PinOwner, Mono), PIN_STOPS_MAX>,
 }
 
 impl Pins {
@@ -62,44 +62,44 @@ impl Pins {
         Self { tries: Deque::new(), stopped: Deque::new() }
     }
 
-    /// Whether a PIN is refused unread.
-    pub(super) fn is_stopped(&self, now: Mono, lock: Lock) -> bool {
-        self.stopped.iter().any(|(stopped, since)| *stopped == lock && now.ms_since(*since) < MINUTE_MS)
+    /// Whether this owner's PINs are refused without a comparison.
+    pub(super) fn is_stopped(&self, now: Mono, owner: PinOwner) -> bool {
+        self.stopped.iter().any(|(stopped, since)| *stopped == owner && now.ms_since(*since) < MINUTE_MS)
     }
 
-    /// A PIN was compared and is wrong. `tries_max`: so many within a minute are too many; 0 = no
-    /// limit.
-    pub(super) fn count(&mut self, now: Mono, lock: Lock, tries_max: u32) -> Verdict {
+    /// Counts a wrong PIN. With `tries_max` of them within a minute it stops the owner's PINs; 0:
+    /// no limit.
+    pub(super) fn count(&mut self, now: Mono, owner: PinOwner, tries_max: u32) -> Verdict {
         if tries_max == 0 {
             return Verdict::Counted;
         }
-        push(&mut self.tries, (lock, now));
-        let is_recent = |(tried, at): &&(Lock, Mono)| *tried == lock && now.ms_since(*at) < MINUTE_MS;
+        push(&mut self.tries, (owner, now));
+        let is_recent = |(tried, at): &&(PinOwner, Mono)| *tried == owner && now.ms_since(*at) < MINUTE_MS;
         if self.tries.iter().filter(is_recent).count() < tries_max as usize {
             return Verdict::Counted;
         }
-        push(&mut self.stopped, (lock, now));
+        push(&mut self.stopped, (owner, now));
         Verdict::Stopped
     }
 }
 
-fn push<const N: usize>(all: &mut Deque<(Lock, Mono), N>, new: (Lock, Mono)) {
+fn push<const N: usize>(all: &mut Deque<(PinOwner, Mono), N>, new: (PinOwner, Mono)) {
     if all.is_full() {
         all.pop_front();
     }
-    all.push_back(new).expect("a place was freed");
+    all.push_back(new).expect("the oldest was removed");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn lock(door: u64, card: Option<u64>) -> Lock {
-        Lock { machine: 7, door, card }
+    fn lock(door: u64, card: Option<u64>) -> PinOwner {
+        PinOwner { machine: 7, door, card }
     }
 
     #[test]
-    fn so_many_within_a_minute_are_one_stop_of_a_minute() {
+    fn the_limit_s_wrong_pins_within_a_minute_stop_further_ones_for_a_minute() {
         let mut pins = Pins::new();
         let own = lock(1, Some(88));
         for at in [0, 10_000, 20_000, 30_000] {
@@ -112,7 +112,7 @@ mod tests {
             assert!(!pins.is_stopped(Mono(60_000), other), "{other:?}");
         }
         assert!(!pins.is_stopped(Mono(119_999), own));
-        assert_eq!(pins.count(Mono(119_999), own, 5), Verdict::Counted, "it begins anew");
+        assert_eq!(pins.count(Mono(119_999), own, 5), Verdict::Counted, "the count begins again");
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_limit_and_the_largest_holds() {
+    fn zero_is_no_limit_and_the_largest_limit_is_kept() {
         let mut pins = Pins::new();
         assert!((0..5000).all(|at| pins.count(Mono(at), lock(1, None), 0) == Verdict::Counted));
         let count = crate::engine::limits::PIN_TRIES_MAX;

@@ -1,9 +1,9 @@
-//! Refusals of which little more than the reason is known: unreadable frames, devices in
-//! quarantine, and those that use another's machine number (design.md, sections 6 and 13).
+//! Refusals without a decision about a card: of unreadable frames, of devices in quarantine, and of
+//! devices that use another's machine number (design.md, sections 6 and 13).
 
 use log::{info, warn};
 
-use super::access::Alarmed;
+use super::access::DuressFrame;
 use super::outbox::About;
 use super::texts::{Line, Values, fill};
 use super::{Context, Effects, Peer, Server, access};
@@ -13,11 +13,11 @@ use crate::engine::model::{Entry, Kind, Money, Now, Reason};
 use crate::engine::policy;
 use crate::engine::wire::{Body, Buffer, Code, DeviceFrame, Malformed, Reply};
 
-/// Another device under a machine number is an alarm at most this often.
-const CLASH_TOLD_MS: u64 = 60_000;
+/// A clash of a machine number is an alarm at most this often.
+const CLASH_ALARM_MS: u64 = 60_000;
 
 impl Server<'_> {
-    /// A known code whose other fields cannot be read: a refusal, so that the person sees
+    /// Refuses a frame with a known code and another unreadable field, so that the person sees
     /// something.
     pub(super) fn on_malformed(&mut self, context: &Context, malformed: &Malformed, fx: &mut Effects) {
         self.counters.malformed += 1;
@@ -29,7 +29,7 @@ impl Server<'_> {
             context.date(&mut entry, time);
         }
         if self.is_duress_in(context.raw) {
-            self.alarm_duress(&Alarmed::of(context), &entry, fx);
+            self.alarm_duress(&DuressFrame::of(context), &entry, fx);
         }
         entry.detail.push("reason", Reason::Malformed.word());
         entry.detail.push("code", context.frame.code.number());
@@ -46,8 +46,7 @@ impl Server<'_> {
         }
     }
 
-    /// Who does not hold the machine number gets a refusal, and nothing that rests on money or
-    /// opens a door.
+    /// Refuses a device that does not hold its machine number: it moves no money and opens no door.
     pub(super) fn turn_away(&mut self, context: &Context, reason: Reason, fx: &mut Effects) {
         let frame = context.frame;
         let mut entry = context.draft(Kind::Decline);
@@ -89,7 +88,7 @@ impl Server<'_> {
                 entry.slot = Some(access::slot(access));
                 let row = access.card.and_then(|card| self.card_row(card));
                 if policy::is_duress(row.as_ref(), access::presented(access)) {
-                    self.alarm_duress(&Alarmed::of(context), &entry, fx);
+                    self.alarm_duress(&DuressFrame::of(context), &entry, fx);
                 }
                 access.card_raw
             }
@@ -108,7 +107,7 @@ impl Server<'_> {
     /// 006 or 051 of which nothing but the reason is known.
     pub(super) fn refuse(&mut self, context: &Context, reason: Reason, subject: &[u8], fx: &mut Effects) {
         self.counters.count_reason(reason);
-        // Who uses another's machine number leaves no mark on it.
+        // A device with another's machine number does not change the holder's counts.
         if context.is_served || reason == Reason::UnknownDevice {
             self.tables.devices.get_mut(context.device).tally.refused += 1;
         }
@@ -117,8 +116,8 @@ impl Server<'_> {
         self.command(context, &reply, About { subject, ..About::default() }, fx);
     }
 
-    /// There is no place for this device, and nobody may give way: whoever waits for a sale or at a
-    /// door is told so once, and nothing of it is kept.
+    /// Refuses a frame of a device for which there is no room. A sale or a door gets one reply, and
+    /// nothing is entered.
     pub(super) fn refuse_unplaced(&mut self, now: &Now, peer: Peer, frame: &DeviceFrame, raw: &[u8], fx: &mut Effects) {
         self.counters.full += 1;
         self.alarm_unplaced(now, frame, raw, fx);
@@ -141,7 +140,7 @@ impl Server<'_> {
         fx.prompt.push(peer, &bytes);
     }
 
-    /// The text and the numbers behind it, where nothing but the reason is known.
+    /// The text and the numbers after it for a refusal without a card's data.
     fn bare_words(&self, frame: &DeviceFrame, reason: Reason, subject: &[u8]) -> (Line, Trailer) {
         let texts = &self.rules.texts;
         let (template, trailer) = if frame.code == Code::Access {
@@ -153,14 +152,14 @@ impl Server<'_> {
         (fill(template, &values), *trailer)
     }
 
-    pub(super) fn tell_clash(&mut self, context: &Context, fx: &mut Effects) {
+    pub(super) fn alarm_clash(&mut self, context: &Context, fx: &mut Effects) {
         let device = self.tables.devices.get_mut(context.device);
         device.rival = Some((*context.peer.source.ip(), context.frame.serial));
-        if device.clash_told.is_some_and(|told| context.now.mono.ms_since(told) < CLASH_TOLD_MS) {
+        if device.clash_alarmed.is_some_and(|alarmed| context.now.mono.ms_since(alarmed) < CLASH_ALARM_MS) {
             return;
         }
-        device.clash_told = Some(context.now.mono);
-        // A registered number that nobody was served under yet is held by no address.
+        device.clash_alarmed = Some(context.now.mono);
+        // A registered number without a served frame is held by no address.
         let held = device.served.map(|_| *device.peer.source.ip());
         let from = *context.peer.source.ip();
         let mut entry = context.draft(Kind::Alarm);

@@ -1,4 +1,4 @@
-//! Enquiries and sales: 102, 103, 104, 128 (design.md, sections 6 and 8).
+//! Inquiries and sales: 102, 103, 104, 128 (design.md, sections 6 and 8).
 
 use log::debug;
 
@@ -14,27 +14,27 @@ use crate::engine::model::{AccountId, Balance, CardNo, DeviceTime, Entry, EntryS
 use crate::engine::policy::{self, Basis, Charge};
 use crate::engine::wire::{Amount, Code, Reply, RequestNo};
 
-/// A sale as its frame asks for it.
+/// The sale that a frame asks for.
 struct Sale<'a> {
-    /// What the entry will be if it is approved.
+    /// The kind of its entry if it is approved.
     kind: Kind,
-    /// The card that pays; `None` for a code that is no card's.
+    /// The card that pays; `None` if the table has no such card or no card has the code.
     row: Option<CardRow>,
     /// The amount asked for: zero in count mode.
     asked: Money,
     basis: Basis,
-    /// The amount as 008 echoes it.
+    /// The amount as received, for the 008.
     amount: &'a [u8],
     /// The card or command number as received.
     subject: &'a [u8],
-    /// What a 103 has behind its time.
+    /// The field after the time in a 103.
     mode: Option<&'a str>,
-    /// The code that was scanned, if it is no card's.
+    /// The scanned code, if no card has it.
     foreign_code: Option<&'a [u8]>,
 }
 
 impl Sale<'_> {
-    /// The words behind all others of the entry's detail.
+    /// Adds the last words of the entry's detail.
     fn end_detail(&self, entry: &mut Entry) {
         if let Some(mode) = self.mode {
             entry.detail.push("mode", mode);
@@ -54,13 +54,13 @@ fn tail(code: &[u8]) -> heapless::String<16> {
         if last.is_full() {
             last.pop_front();
         }
-        last.push_back(character).expect("a place was freed");
+        last.push_back(character).expect("the oldest was removed");
     });
     last.iter().collect()
 }
 
 impl Server<'_> {
-    /// 102: nothing moves, and the display says what the card holds.
+    /// 102: shows the account's figures; nothing moves.
     pub(super) fn on_inquiry(&mut self, context: &Context, card: CardNo, fx: &mut Effects) {
         let mut entry = context.draft(Kind::Decline);
         entry.card = Some(card.padded());
@@ -113,7 +113,7 @@ impl Server<'_> {
         }
     }
 
-    /// 103: an amount, or, if it is 0.00, a meal.
+    /// 103: a sale of an amount, or, if it is 0.00, of a meal.
     pub(super) fn on_charge(
         &mut self,
         context: &Context,
@@ -139,7 +139,7 @@ impl Server<'_> {
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
-    /// 104: a meal.
+    /// 104: a sale of a meal.
     pub(super) fn on_meal(&mut self, context: &Context, card: CardNo, time: &DeviceTime, fx: &mut Effects) {
         let sale = Sale {
             kind: Kind::Meal,
@@ -156,7 +156,7 @@ impl Server<'_> {
         self.on_card_sale(context, card, &mut entry, &sale, fx);
     }
 
-    /// 128: the card whose member code was scanned pays.
+    /// 128: the card with the scanned member code pays.
     pub(super) fn on_scan(
         &mut self,
         context: &Context,
@@ -184,8 +184,8 @@ impl Server<'_> {
         };
         let id = FrameId::new(Code::Scan.number(), &entry, sale.asked);
         if let Some(first) = self.first_answer(context, &id) {
-            // The command number says which sale it is, not the code: another's may have been
-            // scanned since.
+            // The command number identifies the sale, not the code: another card's code may have
+            // been scanned since.
             let payer = self.tables.book.payer(first.outcome.sale).and_then(|card| self.card_row(card));
             let sale = Sale { row: payer.or(sale.row), ..sale };
             self.answer_again(context, &sale, &first.outcome, fx);
@@ -198,8 +198,8 @@ impl Server<'_> {
         }
     }
 
-    /// Duplicate, then the same sale by 105, then doubt, then the ladder, whatever room there is
-    /// (design.md, sections 6 and 12).
+    /// Judges a sale by card: duplicate, the same sale as a 105, doubt, then the ladder, whatever
+    /// the room (design.md, sections 6 and 12).
     fn on_card_sale(&mut self, context: &Context, card: CardNo, entry: &mut Entry, sale: &Sale, fx: &mut Effects) {
         let frame = context.frame;
         let serial = frame.serial.as_ref();
@@ -224,13 +224,13 @@ impl Server<'_> {
         }
     }
 
-    /// The sale that this one tries again: of a device that confirms, the same card and amount,
-    /// heard 0 to `same_sale_s` after its last try by our own clock, and no 109 yet. Of several the
-    /// one that was tried last.
+    /// The sale in doubt that this one tries again: of a confirming device, with the same card and
+    /// amount, heard 0 to `same_sale_s` after its last try by our own clock. Of several the one
+    /// that was tried last.
     fn sale_in_doubt(&self, context: &Context, card: CardNo, sale: &Sale) -> Option<EntrySeq> {
         let (frame, book) = (context.frame, &self.tables.book);
         let window_ms = u64::from(self.rules.same_sale_s) * 1000;
-        // A code pays an amount: none is no meal.
+        // A code pays an amount; zero is not a meal.
         let is_nothing = sale.kind == Kind::Scan && sale.asked == Money::ZERO;
         if window_ms == 0 || is_nothing || !book.is_confirming(frame.machine) {
             return None;
@@ -271,7 +271,7 @@ impl Server<'_> {
         }
     }
 
-    /// Whether the book takes another card, or knows this one; it has its account.
+    /// Whether the book has the card or room for it. Its account has a place already.
     fn has_room_for(&self, card: Option<CardNo>) -> bool {
         self.tables.book.has_room_for(card.as_slice())
     }
@@ -285,7 +285,7 @@ impl Server<'_> {
         effect: &Effect,
         fx: &mut Effects,
     ) {
-        let card = entry.card.expect("a sale that is approved has a card");
+        let card = entry.card.expect("an approved sale has a card");
         self.open_account(&context.now, card, account, fx);
         if sale.kind == Kind::Meal {
             entry.detail.push("code", context.frame.code.number());
@@ -306,7 +306,7 @@ impl Server<'_> {
         self.send_approval(context, sale, figures, Some(seq), fx);
     }
 
-    /// A sale that was booked before, under another frame: approved again, with no effect.
+    /// Approves a sale again that was booked before by another frame, without effect.
     fn approve_known(
         &mut self,
         context: &Context,
@@ -322,7 +322,7 @@ impl Server<'_> {
         entry.detail.push("asked", sale.asked);
         let card = entry.card.expect("a card sale has a card");
         let account = sale.row.as_ref().map(|row| row.account).or_else(|| self.tables.book.account_of_card(card));
-        let figures = self.stand_still(entry, account);
+        let figures = self.enter_unmoved(entry, account);
         sale.end_detail(entry);
         let seq = self.append(entry, &context.now, fx);
         self.counters.recognized += 1;
@@ -338,7 +338,7 @@ impl Server<'_> {
         entry.detail.push("asked", sale.asked);
         let known = || self.tables.book.account_of_card(entry.card?);
         let account = sale.row.as_ref().map(|row| row.account).or_else(known);
-        let figures = self.stand_still(entry, account);
+        let figures = self.enter_unmoved(entry, account);
         sale.end_detail(entry);
         self.counters.declined += 1;
         self.counters.count_reason(reason);
@@ -348,10 +348,10 @@ impl Server<'_> {
         self.send_refusal(context, sale, figures, reason, fx);
     }
 
-    /// Fills in the figures of an entry that moves nothing; gives those that the display shows.
-    /// Until an account is opened its sum in the ledger is not what the holder has: `left=` says
-    /// that.
-    pub(super) fn stand_still(&self, entry: &mut Entry, account: Option<u32>) -> Figures {
+    /// Fills in the figures of an entry that moves nothing, and returns those for the display.
+    /// Until an account is opened, its balance in the ledger lacks the opening figures: `left=`
+    /// then has what the holder has.
+    pub(super) fn enter_unmoved(&self, entry: &mut Entry, account: Option<u32>) -> Figures {
         let Some(row) = account else { return Figures::default() };
         let account = self.tables.book.account(row);
         entry.account = Some(account.id);
@@ -368,7 +368,7 @@ impl Server<'_> {
         figures
     }
 
-    /// Writes the `open` entry just before the first entry that moves an account of the table.
+    /// Writes the `open` entry, just before the first entry that moves an account of the table.
     pub(super) fn open_account(&mut self, now: &Now, card: CardNo, row: u32, fx: &mut Effects) {
         let account = self.tables.book.account(row);
         let Some((balance, uses)) = account.unopened() else { return };
@@ -384,7 +384,7 @@ impl Server<'_> {
         self.append(&mut entry, now, fx);
     }
 
-    /// The same decision and figures again; no entry.
+    /// Sends the same decision and figures again, without an entry.
     fn answer_again(&mut self, context: &Context, sale: &Sale, outcome: &Outcome, fx: &mut Effects) {
         self.counters.duplicates += 1;
         debug!("duplicate machine={} frame={}", context.frame.machine, context.frame.seq);
@@ -455,7 +455,7 @@ impl Server<'_> {
     }
 }
 
-/// What a sale does to its account, free of the rules it came from.
+/// A sale's effect on its account, without a borrow of the rules.
 pub(super) struct Effect {
     amount: Money,
     uses: i32,
@@ -473,7 +473,7 @@ impl Effect {
         }
     }
 
-    /// Fills in the figures of the entry that moves `account`, which is opened.
+    /// Fills in the figures of an entry that moves `account`, which must be opened.
     pub(super) fn enter(&self, entry: &mut Entry, account: &crate::engine::book::Account) {
         let amount = -Balance::from(self.amount);
         entry.account = Some(account.id);

@@ -1,29 +1,29 @@
-//! Who may speak how fast: a token bucket a source address and one for all (design.md, section 13),
-//! and a limit to what one source may write into the log.
+//! Limits the rate of frames, with a token bucket per source address and one for all sources
+//! (design.md, section 13), and the log lines per source.
 //!
-//! What always holds: no bucket is forgotten before it is full again, so who comes anew never gains
-//! a burst by it. Where an address finds no place, since all of its set are in use, it shares one
-//! more bucket with the others that find none: however many addresses share a set, they get a
-//! little more than its places' rates.
+//! *Invariants:* a bucket is forgotten only when it is full again, so a new place never gives an
+//! address an additional burst. If all places of its set are in use, an address shares one more
+//! bucket with others in the same case: however many addresses share a set, together they get
+//! little more than the rates of its places.
 
 use core::net::Ipv4Addr;
 
 use crate::engine::limits::SOURCES_MAX;
 use crate::engine::model::Mono;
 
-/// Seconds of its rate that a source may send at once.
+/// A source may send this many seconds' worth of its rate at once.
 const BURST_S: u64 = 4;
 
-/// Log lines of one source a minute.
+/// Log lines per source and minute.
 const LOG_LINES_MAX: u16 = 30;
 
-/// The span of that limit.
+/// The span of [`LOG_LINES_MAX`].
 const LOG_MINUTE_MS: u64 = 60_000;
 
-/// Places that one address may stand in.
+/// The places of a set, one of which an address may take.
 const WAYS: usize = 4;
 
-/// A bucket of tokens, in thousandths: one token a frame.
+/// A bucket of tokens, counted in thousandths. A frame takes one token.
 #[derive(Clone, Copy)]
 struct Bucket {
     missing: u64,
@@ -33,12 +33,12 @@ struct Bucket {
 impl Bucket {
     const FULL: Self = Self { missing: 0, at: Mono(0) };
 
-    /// Thousandths that are missing now. `rate` is tokens a second, 0 for no limit.
+    /// Thousandths that are missing now. `rate`: tokens per second; 0: no limit.
     fn missing_at(&self, now: Mono, rate: u32) -> u64 {
         if rate == 0 {
             return 0;
         }
-        // A thousandth of a token for each millisecond and unit of rate.
+        // A thousandth of a token per millisecond and unit of rate.
         self.missing.saturating_sub(now.ms_since(self.at).saturating_mul(u64::from(rate)))
     }
 
@@ -60,7 +60,7 @@ impl Bucket {
 
 #[derive(Clone, Copy)]
 struct Source {
-    /// 0.0.0.0 is a free place: no datagram comes from there.
+    /// 0.0.0.0: a free place, since no datagram comes from there.
     address: u32,
     bucket: Bucket,
     log_minute: Mono,
@@ -72,11 +72,11 @@ impl Source {
     const FREE: Self = Self { address: 0, bucket: Bucket::FULL, log_minute: Mono(0), log_lines: 0, log_left_out: 0 };
 }
 
-/// Places that share a hash.
+/// The places of all addresses with one hash.
 #[derive(Clone, Copy)]
 struct Set {
     own: [Source; WAYS],
-    /// For those who find no place.
+    /// For the addresses without a place.
     shared: Source,
 }
 
@@ -87,7 +87,7 @@ impl Set {
 /// The buckets of all sources.
 pub(super) struct Sources {
     all: Bucket,
-    /// Mixed into the hash: who knows it chooses whom to share a set with.
+    /// Mixed into the hash. A sender that knew it could choose with whom it shares a set.
     seed: u64,
     sets: [Set; SOURCES_MAX / WAYS],
 }
@@ -102,17 +102,17 @@ impl Sources {
         self.sets.fill(Set::FREE);
     }
 
-    /// Scatters the addresses anew; before any was seen.
+    /// Sets the seed of the hash, before the first datagram.
     pub(super) fn scatter(&mut self, seed: u64) {
         self.seed = seed;
     }
 
-    /// Whether a frame of this source is within its rate and the rate of all.
+    /// Whether a frame of this source is within its rate and the rate of all sources.
     pub(super) fn admit(&mut self, now: Mono, address: Ipv4Addr, rate_source: u32, rate_total: u32) -> bool {
         self.place(now, address, rate_source).bucket.take(now, rate_source) && self.all.take(now, rate_total)
     }
 
-    /// Whether the source may write a line into the log; with the number of lines left out before
+    /// Whether the source may cause a log line; if so, returns the number of lines left out before
     /// it.
     pub(super) fn may_log(&mut self, now: Mono, address: Ipv4Addr, rate_source: u32) -> Option<u32> {
         let source = self.place(now, address, rate_source);
@@ -128,8 +128,8 @@ impl Sources {
         Some(core::mem::take(&mut source.log_left_out))
     }
 
-    /// The address' own place, or that of its set that is idle longest of those whose bucket is
-    /// full again, or the shared one.
+    /// The address's own place; else the longest idle place of its set whose bucket is full again;
+    /// else the shared one.
     fn place(&mut self, now: Mono, address: Ipv4Addr, rate: u32) -> &mut Source {
         let address = address.to_bits();
         let set = crate::engine::index::hash_number(u64::from(address) ^ self.seed) as usize % self.sets.len();
@@ -142,7 +142,7 @@ impl Sources {
             (0..WAYS).filter(is_given).min_by_key(|place| (own[*place].address != 0, own[*place].bucket.at));
         let Some(place) = idle_longest else { return shared };
         let bucket = Bucket { missing: 0, at: now };
-        // Lines written into the log are no more forgotten than frames.
+        // The place's log lines still count for the new address, as an emptied bucket would.
         let Source { log_minute, log_lines, .. } = own[place];
         own[place] = Source { address, bucket, log_minute, log_lines, log_left_out: 0 };
         &mut own[place]
@@ -167,16 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn all_sources_together_have_a_rate_too() {
+    fn all_sources_together_are_limited_too() {
         let mut sources = Sources::new();
         let addresses = (0..100_u8).map(|last| Ipv4Addr::new(10, 0, 0, last + 1));
         assert_eq!(addresses.filter(|address| sources.admit(Mono(5), *address, 100, 5)).count(), 20);
     }
 
     #[test]
-    fn who_begins_anew_remembers_nobodys_rate_and_no_lines() {
+    fn a_cleared_table_has_full_buckets_and_no_log_lines() {
         let mut sources = Sources::new();
-        // Of each burst a part is left, of all sources together and of each.
+        // These use up a part of each burst: that of the source, and that of all.
         let count = |sources: &mut Sources| (0..100).filter(|_| sources.admit(Mono(5), A, 10, 8)).count();
         let lines = |sources: &mut Sources| (0..100).filter(|_| sources.may_log(Mono(5), A, 10).is_some()).count();
         let fresh = (count(&mut sources), lines(&mut sources));
@@ -186,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn no_rate_is_no_limit() {
+    fn a_rate_of_zero_is_no_limit() {
         let mut sources = Sources::new();
         assert!((0..10_000).all(|_| sources.admit(Mono(1), A, 0, 0)));
     }
 
     #[test]
-    fn a_noisy_source_is_left_out_of_the_log_and_counted() {
+    fn lines_of_a_noisy_source_are_left_out_of_the_log_and_counted() {
         let mut sources = Sources::new();
         let lines = (0..100).filter(|_| sources.may_log(Mono(10), A, 0).is_some()).count();
         assert_eq!(lines, usize::from(LOG_LINES_MAX));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_share_a_set_have_no_more_than_the_rates_of_its_places() {
+    fn addresses_that_share_a_set_get_only_the_rates_of_its_places() {
         for (seed, count) in [(0, WAYS + 1), (99, 40)] {
             let mut sources = Sources::new();
             sources.scatter(seed);
@@ -220,13 +220,13 @@ mod tests {
                 let address = crowd[usize::try_from(frame).unwrap() % count];
                 admitted += u32::from(sources.admit(Mono(1000 + frame / 3), address, 10, 0));
             }
-            // A burst of 40 and 13 more for each of the places and for the shared one.
+            // A burst of 40 and 13 more per place, and the same for the shared one.
             assert!(admitted <= (u32::try_from(WAYS).unwrap() + 1) * (40 + 14), "{admitted}");
         }
     }
 
     #[test]
-    fn who_was_quiet_finds_a_place_and_its_burst_again() {
+    fn an_address_finds_a_place_and_a_burst_after_others_were_quiet() {
         let mut sources = Sources::new();
         let crowd = of_one_set(&sources, WAYS + 2);
         let count = |sources: &mut Sources, at: u64, address: &Ipv4Addr| {
@@ -236,20 +236,24 @@ mod tests {
             assert_eq!(count(&mut sources, 1000, address), 40);
         }
         assert_eq!(count(&mut sources, 1000, &crowd[WAYS + 1]), 0, "the shared bucket is empty");
-        // Four seconds fill every bucket: the one idle longest gives way.
+        // Four seconds fill every bucket, so the longest idle place is taken.
         assert_eq!(count(&mut sources, 5000, &crowd[WAYS + 1]), 40);
         assert_eq!(count(&mut sources, 5000, &crowd[1]), 40);
     }
 
     #[test]
-    fn one_flooder_does_not_use_up_the_rate_of_all() {
+    fn one_flooding_source_does_not_use_up_the_rate_of_all() {
         let mut sources = Sources::new();
         assert_eq!((0..1000).filter(|_| sources.admit(Mono(5), A, 10, 20)).count(), 40);
-        assert_eq!((0..1000).filter(|_| sources.admit(Mono(5), B, 10, 20)).count(), 40, "half of it is left");
+        assert_eq!(
+            (0..1000).filter(|_| sources.admit(Mono(5), B, 10, 20)).count(),
+            40,
+            "half of the total rate is left"
+        );
     }
 
     #[test]
-    fn who_takes_a_place_takes_the_lines_it_has_written() {
+    fn a_place_s_log_lines_count_for_the_address_that_takes_it() {
         let mut sources = Sources::new();
         let crowd = of_one_set(&sources, 20 * WAYS);
         let lines = crowd.iter().flat_map(|address| [address; 100]).enumerate();

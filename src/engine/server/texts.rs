@@ -1,4 +1,4 @@
-//! Filling in the displays' texts.
+//! Fills in the displays' texts.
 
 use crate::engine::book::Figures;
 use crate::engine::limits::TEXT_LEN_MAX;
@@ -8,7 +8,7 @@ use crate::engine::model::rules::{Piece, Template, Texts, Variable};
 /// A text in GBK, ready for a reply.
 pub(super) type Line = heapless::Vec<u8, { 2 * TEXT_LEN_MAX }>;
 
-/// What the variables stand for; texts in GBK.
+/// The values of the variables; texts are GBK.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Values<'a> {
     pub(super) name: &'a [u8],
@@ -19,8 +19,7 @@ pub(super) struct Values<'a> {
     pub(super) device: &'a [u8],
 }
 
-/// Fills in a template. What goes beyond the buffer is left out; the reply is cut to its own limit
-/// later.
+/// Fills in a template and cuts it to the buffer; the reply cuts it to its own limit later.
 pub(super) fn fill(template: &Template, values: &Values) -> Line {
     let mut line = Line::new();
     for piece in &template.0 {
@@ -43,21 +42,21 @@ pub(super) fn fill(template: &Template, values: &Values) -> Line {
         };
         let room = line.capacity() - line.len();
         let len = crate::engine::gbk::cut(text, room.min(text.len()));
-        line.extend_from_slice(&text[..len]).expect("it was cut to the room left");
+        line.extend_from_slice(&text[..len]).expect("it was cut to the room that is left");
     }
     line
 }
 
-/// What a text takes at most, in bytes of GBK.
+/// The longest that a text can get, in bytes of GBK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Longest {
-    /// The option of `config text`.
+    /// The name of its option in `config text`.
     pub key: &'static str,
-    /// More than [`TEXT_LEN_MAX`]: displays do not show all of it.
+    /// Bytes, more than [`TEXT_LEN_MAX`]: displays do not show all of them.
     pub len: usize,
 }
 
-/// The texts that displays would not show whole with this name and this device's, both in GBK.
+/// The texts that displays would cut with this holder's name and this device's name, both in GBK.
 pub fn overlong(texts: &Texts, name: &[u8], device: &[u8]) -> Vec<Longest> {
     let worst = texts.reasons.iter().map(Vec::len).fold(texts.card_ok.len(), usize::max);
     let good = texts.card_ok.len();

@@ -1,7 +1,7 @@
-//! What an operator asks of devices and of the clock, and is not an order: 003, 009,
-//! `clock-accept`, and the cards that nobody knows (design.md, sections 5 and 11).
+//! An operator's requests that are not orders: 003, 009, `clock-accept`, `acknowledge`, `branch`,
+//! and the unknown cards (design.md, sections 5, 9 and 11).
 //!
-//! Nothing here has a key: done twice it does no harm.
+//! None of them has a key, because doing it twice does no harm.
 
 use log::info;
 
@@ -14,20 +14,20 @@ use crate::engine::model::order::{Note, Operator};
 use crate::engine::model::{CardNo, ClockState, Entry, EntrySeq, Kind, MachineNo, MissingEntries, Now, Stamp};
 use crate::engine::wire::Reply;
 
-/// A card that was shown to a device, and that neither the table nor a link knows.
+/// A card that was used at a device and that neither the table nor a link has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownCard {
     /// Its number.
     pub card: CardNo,
-    /// Where it was seen last.
+    /// The device that last read it.
     pub machine: MachineNo,
-    /// When it was seen last.
+    /// When it was last read.
     pub at: Stamp,
-    /// How often since the start, or since it was forgotten last.
+    /// How often it was read since the start, or since it was last forgotten.
     pub count: u32,
 }
 
-/// Who ordered it, and why.
+/// Adds the operator and the note to an entry.
 fn sign(entry: &mut Entry, by: &Operator, note: &Note) {
     entry.detail.push("by", by);
     if !note.is_empty() {
@@ -35,15 +35,15 @@ fn sign(entry: &mut Entry, by: &Operator, note: &Note) {
     }
 }
 
-/// The unknown cards seen last, the newest at the end.
+/// The unknown cards that were read last, newest last.
 pub(super) type UnknownCards = heapless::Vec<UnknownCard, UNKNOWN_CARDS_MAX>;
 
 impl Server<'_> {
-    /// 003 to a device that was seen since the start, or to all of them. It gives how many were
-    /// told.
+    /// Sends a 003 to a device that was heard since the start, or to all such devices. Returns how
+    /// many got one.
     ///
     /// # Errors
-    /// If the clock is not believed, or the device was not seen.
+    /// If the clock is not believed, or the device was not heard.
     pub fn set_clock(&mut self, now: &Now, machine: Option<MachineNo>, fx: &mut Effects) -> Result<usize, Refused> {
         self.watch_clock(now, fx);
         if self.clock_state() == ClockState::Unset {
@@ -59,18 +59,18 @@ impl Server<'_> {
         let mut told = 0;
         for device in devices {
             if self.tables.devices.get(device).served.is_some() && fx.prompt.has_room(1) {
-                self.tables.devices.get_mut(device).tell_time(now, self.rules.clock_tolerance_s, fx);
+                self.tables.devices.get_mut(device).send_time(now, self.rules.clock_tolerance_s, fx);
                 told += 1;
             }
         }
         Ok(told)
     }
 
-    /// 009: a text on a device's display. `\n` (two characters) breaks the line.
+    /// Sends a 009: a text for a device's display. `\n` (two characters) breaks the line.
     ///
     /// # Errors
-    /// If the device was not seen since the start, or the text is empty, or it would break the
-    /// frame.
+    /// If the device was not heard since the start, or the text is empty or has a comma or a
+    /// control character.
     pub fn show(&mut self, now: &Now, machine: MachineNo, text: &str, fx: &mut Effects) -> Result<(), Refused> {
         self.watch_clock(now, fx);
         let device = self.device_seen(machine)?;
@@ -87,9 +87,9 @@ impl Server<'_> {
         Ok(())
     }
 
-    /// Accepts the clock as it is: the comparison with the ledger begins anew, with a `clock`
-    /// entry. It gives the entry, and whether the clock is believed now: one behind the program's
-    /// build date, or never synchronized where `clock` is `ntp`, is not.
+    /// Accepts the clock as it is: a `clock` entry restarts the comparison with the ledger. Returns
+    /// the entry, and whether the clock is believed now. A clock earlier than the build date is
+    /// not, nor one that was never synchronized with `clock 'ntp'`.
     ///
     /// # Errors
     /// If nothing can be written.
@@ -115,11 +115,11 @@ impl Server<'_> {
         Ok((seq, state))
     }
 
-    /// A person has seen that the ledger is an older copy: the hourly word ends. It gives the
-    /// entry, and what is gone.
+    /// Acknowledges that the ledger is an older copy, which ends the hourly message. Returns the
+    /// entry, and the entries that the copy lacks.
     ///
     /// # Errors
-    /// If it is none, that was seen before, or nothing can be written.
+    /// If the ledger is not an older copy, it was acknowledged before, or nothing can be written.
     pub fn accept_loss(
         &mut self,
         now: &Now,
@@ -141,9 +141,9 @@ impl Server<'_> {
         Ok((seq, gone))
     }
 
-    /// The first entry of a branch that a person ordered; `parent` as a header says it. Where
-    /// nothing can be written, its number is 0.
-    pub fn branched(
+    /// Writes the first entry of a branch that a person ordered; `parent`: as in a header. Returns
+    /// its number, or 0 if nothing can be written.
+    pub fn enter_branch(
         &mut self,
         now: &Now,
         by: &Operator,
@@ -157,12 +157,12 @@ impl Server<'_> {
         self.append(&mut entry, now, fx)
     }
 
-    /// The unknown cards seen last, the newest first: those that are still unknown.
+    /// The cards that were read last and are still unknown, newest first.
     pub fn unknown_cards(&self) -> impl Iterator<Item = &UnknownCard> {
         self.unknown_cards.iter().rev().filter(|seen| self.card_row(seen.card).is_none())
     }
 
-    /// Takes note of a card that nobody knows.
+    /// Notes an unknown card.
     pub(super) fn note_unknown(&mut self, context: &Context, card: CardNo) {
         let seen = &mut self.unknown_cards;
         let count = match seen.iter().position(|seen| seen.card == card) {
@@ -173,6 +173,6 @@ impl Server<'_> {
             seen.remove(0);
         }
         let (card, machine, at) = (card.padded(), context.frame.machine, context.now.stamp);
-        seen.push(UnknownCard { card, machine, at, count }).expect("the oldest gave way");
+        seen.push(UnknownCard { card, machine, at, count }).expect("the oldest was removed");
     }
 }

@@ -1,5 +1,5 @@
-//! What status and the operator see of the devices (design.md, section 3): values to read, nothing
-//! to change.
+//! Views of the devices for status and the operator (design.md, section 3). Nothing here changes
+//! anything.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 
@@ -9,37 +9,37 @@ use super::device::{Device, Tally};
 use crate::engine::model::rules::{DeviceKind, DeviceRule};
 use crate::engine::model::{MachineNo, Mono, Serial};
 
-/// A device that spoke in this run, or that the configuration registers.
+/// A device that was heard in this run, or that the configuration registers.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceView<'a> {
-    /// Its number.
+    /// The machine number.
     pub machine: MachineNo,
     /// Its section; `None`: it is not registered.
     pub rule: Option<&'a DeviceRule>,
-    /// The hardware serial that its frames carry, once one did in this run.
+    /// The serial in its frames; `None` until a frame of this run carries one.
     pub serial: Option<&'a Serial>,
-    /// Where its newest served frame came from; `None`: none came in this run.
+    /// The source of its newest served frame; `None`: none came in this run.
     pub source: Option<SocketAddrV4>,
-    /// When that was.
+    /// When its newest frame was served.
     pub seen: Option<Mono>,
-    /// What its section says it is, or else what it asked for.
+    /// Its kind by its section; without a section, a board if it asked for a door.
     pub kind: DeviceKind,
-    /// Who else sent under its number in this run, last: address and serial.
+    /// The last other device that sent with its number in this run: address and serial.
     pub rival: Option<(Ipv4Addr, Option<&'a Serial>)>,
     /// Whether one of its last ten approvals was confirmed by 109.
     pub is_confirming: bool,
-    /// Whether its last ten approvals all went without a 109.
+    /// Whether none of its last ten approvals got a 109.
     pub is_mute: bool,
-    /// Its sales in doubt.
+    /// The number of its sales in doubt.
     pub doubts: u32,
-    /// By how many seconds its clock is ahead of ours, as its newest frame with a time said.
+    /// Seconds by which its clock was ahead of ours in its newest frame with a time.
     pub clock_offset_s: Option<i64>,
     /// Its counts of this run.
     pub tally: Tally,
 }
 
 impl Server<'_> {
-    /// The devices that spoke in this run, oldest first, then those that are registered and did
+    /// The devices that were heard in this run, oldest first, then the registered ones that were
     /// not. At most twice [`DEVICES_MAX`](crate::engine::limits::DEVICES_MAX).
     pub fn devices(&self) -> impl Iterator<Item = DeviceView<'_>> {
         let rows = (0..self.tables.devices.rows().len()).map(|row| self.view(row));
@@ -80,19 +80,20 @@ impl Server<'_> {
         }
     }
 
-    /// As if everything had happened as often as can be counted.
+    /// Sets all counters to their highest value.
     #[cfg(test)]
     pub(crate) fn count_to_the_highest(&mut self) {
         self.counters = super::Counters::highest();
     }
 
-    /// Why the clock is not believed, and since when; `None`: it is.
+    /// Why the clock is not believed, and since when; `None`: it is believed.
     pub fn clock_fault(&self) -> Option<(ClockFault, Mono)> {
         self.clock.fault()
     }
 
-    /// What the kernel said of its clock in this boot; `None`: not needed, so not asked.
+    /// Whether the kernel reported itself synchronized in this boot; `None`: not needed, so not
+    /// checked.
     pub fn kernel_clock(&self) -> Option<bool> {
-        self.clock.kernel_word()
+        self.clock.kernel_synchronized()
     }
 }
