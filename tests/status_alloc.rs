@@ -64,7 +64,7 @@ fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_w
         service.receive(&now, peer, frame.as_bytes(), false).expect("written");
         service.end_turn(&now, &mut |_| ()).expect("written");
         for _ in 0..3 {
-            let socket_stats = || SocketStats { kernel_dropped: Some(1), unsent: 2 };
+            let socket_stats = || SocketStats { kernel_dropped: Some(1), unsent: 2, missing: 0 };
             good.after_turn(&now, &clock, &service, 2, socket_stats);
             bad.after_turn(&now, &clock, &service, 2, socket_stats);
             now.mono = now.mono.plus_ms(700);
@@ -75,7 +75,7 @@ fn writing_status_and_metrics_allocates_nothing_and_what_did_not_change_is_not_w
     assert_eq!((change.allocations, change.reallocations), (0, 0));
     // Turns that change nothing, such as that of a timer, write nothing and arm nothing.
     let inode = || std::fs::metadata(&status).expect("a file").ino();
-    let (before, socket_stats) = (inode(), SocketStats { kernel_dropped: Some(1), unsent: 2 });
+    let (before, socket_stats) = (inode(), SocketStats { kernel_dropped: Some(1), unsent: 2, missing: 0 });
     for _ in 0..20 {
         now.mono = now.mono.plus_ms(700);
         good.after_turn(&now, &clock, &service, 2, || socket_stats);

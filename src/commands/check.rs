@@ -78,7 +78,7 @@ pub(super) fn run(options: &Options) -> u8 {
             rules.doors.len(),
             rules.groups.len()
         );
-        code = code.max(check_addresses(&settings));
+        code = code.max(check_addresses(&settings, options.has("quick")));
     }
     code
 }
@@ -370,7 +370,9 @@ fn check_room(settings: &Settings) -> u8 {
     }
 }
 
-fn check_addresses(settings: &Settings) -> u8 {
+/// `serve` waits for an interface that is missing, so with `is_quick`, as a boot asks, it is a
+/// warning. To a person it is an error: they may have mistyped it.
+fn check_addresses(settings: &Settings, is_quick: bool) -> u8 {
     let own = match udp::addresses() {
         Ok(own) => own,
         Err(error) => {
@@ -394,10 +396,10 @@ fn check_addresses(settings: &Settings) -> u8 {
                 "list bind_device '{device}'：这块网卡还没有 IPv4 地址；有了就服务"
             )
         } else {
-            code = EXIT_CONFIG;
+            code = if is_quick { code } else { EXIT_CONFIG };
             tr!(
-                "list bind_device '{device}': there is no such interface; `posgate addresses` lists those with an IPv4 address",
-                "list bind_device '{device}'：没有这块网卡；`posgate addresses` 列出有 IPv4 地址的网卡"
+                "list bind_device '{device}': there is no such interface: `serve` waits for it; `posgate addresses` lists those with an IPv4 address",
+                "list bind_device '{device}'：没有这块网卡，`serve` 会等它出现；`posgate addresses` 列出有 IPv4 地址的网卡"
             )
         };
         complain!("{}", settings.problem("bind_device", place, message));

@@ -20,7 +20,7 @@ use posgate::host::control_socket::Control;
 use posgate::host::event_loop::{self, Loop, Reloaded};
 use posgate::host::logging;
 use posgate::host::machine;
-use posgate::host::udp::{RECEIVE_BUFFER, Socket};
+use posgate::host::udp::{self, RECEIVE_BUFFER, Socket};
 use posgate::host::watch::Places;
 use posgate::lang::{self, Lang};
 use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
@@ -133,7 +133,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     tell_ignored_accounts(&server);
     let file = &loaded.file;
     loaded.keep(&options.config());
-    let addresses: Vec<SocketAddrV4> = sockets.iter().map(Socket::address).collect();
+    let served = sockets.iter().filter(|socket| !socket.is_missing());
+    let addresses: Vec<SocketAddrV4> = served.map(Socket::address).collect();
     let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
     let cards = file.records.len();
     let mut in_service = InService { settings: loaded.settings, columns: loaded.file.columns() };
@@ -354,7 +355,16 @@ fn bind(listen: &[SocketAddrV4], settings: &Settings) -> Result<Vec<Socket>, Fai
             sockets.push(Socket::bind(*address, None).map_err(|error| at("listen", place, error))?);
         }
         for (place, device) in devices.iter().enumerate() {
-            sockets.push(Socket::bind(*address, Some(device)).map_err(|error| at("bind_device", place, error))?);
+            sockets.push(match Socket::bind(*address, Some(device)) {
+                Ok(socket) => socket,
+                // A cable, a boot or a change of the network must not keep the others from being
+                // served.
+                Err(error) if !udp::has_interface(device) => {
+                    warn!("{}; it is waited for", settings.problem("bind_device", place, error.to_string()));
+                    Socket::wait_for(*address, device)
+                }
+                Err(error) => return Err(at("bind_device", place, error)),
+            });
         }
     }
     Ok(sockets)

@@ -19,13 +19,16 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use mio::event::Event;
+use log::{debug, info, warn};
+use mio::event::{Event, Source as _};
 use mio::net::{UnixListener, UnixStream};
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 
 use crate::desk::control::{Answer, Deferred, Reply};
@@ -42,6 +45,9 @@ const SILENT_MS: u64 = 60_000;
 /// Who may connect: its owner and its group.
 const MODE: u32 = 0o660;
 
+/// The token of what happens to the socket's file, after the listener's.
+const FILE: usize = CONTROL_CLIENTS_MAX + 1;
+
 /// The listening socket and who is connected.
 #[derive(Debug)]
 pub struct Control {
@@ -52,6 +58,10 @@ pub struct Control {
     /// The listener's token; the clients' follow it.
     token: usize,
     may_accept: bool,
+    /// Says that something happened to the socket's file; `None` if the kernel does not let us ask.
+    watched: Option<Inotify>,
+    /// Whether it said so.
+    may_be_gone: bool,
     clients: [Option<Client>; CONTROL_CLIENTS_MAX],
     /// The client that is asked first in the next turn.
     first: usize,
@@ -116,6 +126,10 @@ impl Control {
             identity,
             token: 0,
             may_accept: true,
+            watched: watch(path)
+                .inspect_err(|error| debug!("control path not watched: {error}; if it is gone, reload (SIGHUP)"))
+                .ok(),
+            may_be_gone: false,
             clients: [const { None }; CONTROL_CLIENTS_MAX],
             first: 0,
         })
@@ -127,7 +141,44 @@ impl Control {
     /// Of the kernel.
     pub fn register(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
         self.token = token;
-        registry.register(&mut self.listener, Token(token), Interest::READABLE)
+        registry.register(&mut self.listener, Token(token), Interest::READABLE)?;
+        if let Some(watched) = &self.watched {
+            SourceFd(&watched.as_fd().as_raw_fd()).register(registry, Token(token + FILE), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// Whether something happened to the socket's file: it may be removed, or renamed.
+    pub(crate) const fn may_be_gone(&self) -> bool {
+        self.may_be_gone
+    }
+
+    /// Makes the socket again if its path does not lead to it any more: `ctl` finds it by its path.
+    /// Clients that are connected stay. What fails is a warning, and tried again at the next
+    /// SIGHUP.
+    pub(crate) fn renew(&mut self, registry: &Registry) {
+        self.may_be_gone = false;
+        if let Some(watched) = &self.watched {
+            while watched.read_events().is_ok() {}
+        }
+        if is_at(&self.path, self.identity) {
+            return;
+        }
+        let path = self.path.display();
+        let renewed = Self::bind(&self.path).and_then(|mut new| {
+            new.register(registry, self.token)?;
+            core::mem::swap(&mut new.clients, &mut self.clients);
+            Ok(new)
+        });
+        match renewed {
+            Ok(new) => {
+                info!("control path={path}: it was gone, and is made again");
+                *self = new;
+            }
+            Err(error) => {
+                warn!("control failed: {error}; `posgate ctl` cannot reach this server until a reload (SIGHUP)");
+            }
+        }
     }
 
     /// Takes note of what the poll tells.
@@ -135,6 +186,8 @@ impl Control {
         let Some(place) = event.token().0.checked_sub(self.token) else { return };
         if place == 0 {
             self.may_accept = true;
+        } else if place == FILE {
+            self.may_be_gone = true;
         } else if let Some(Some(client)) = self.clients.get_mut(place - 1) {
             client.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         }
@@ -243,8 +296,7 @@ impl Control {
 
 impl Drop for Control {
     fn drop(&mut self) {
-        let is_own = fs::symlink_metadata(&self.path).is_ok_and(|file| (file.dev(), file.ino()) == self.identity);
-        if is_own {
+        if is_at(&self.path, self.identity) {
             let _kept = fs::remove_file(&self.path);
         }
     }
@@ -360,6 +412,21 @@ impl Held {
             Reply::Deferred(_) => CONTROL_OUTPUT_LEN,
         }
     }
+}
+
+/// Whether a path leads to the file of this device and inode.
+fn is_at(path: &Path, identity: (u64, u64)) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == identity)
+}
+
+/// Has the kernel say when a file is renamed or loses a name. A socket's file is not deleted while
+/// the socket listens; what is seen of its removal is that its count of links changes (inotify(7),
+/// IN_ATTRIB).
+fn watch(path: &Path) -> io::Result<Inotify> {
+    let watched = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+    let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_DONT_FOLLOW;
+    watched.add_watch(path, changes)?;
+    Ok(watched)
 }
 
 /// Removes the socket of a server that is dead.

@@ -11,15 +11,16 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use log::warn;
-use mio::{Events, Interest, Poll, Token};
+use log::{debug, info, warn};
+use mio::{Events, Interest, Poll, Registry, Token};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::arrival::Arrivals;
 use super::control_socket::Control;
 use super::drops::Drops;
-use super::udp::{self, Likely, Mail, Socket};
+use super::interfaces::Interfaces;
+use super::udp::{self, Likely, Mail, Renewal, Socket};
 use super::watch::{Places, SocketStats, Watch};
 use crate::desk::control::{self as operator, Deferred, Host};
 use crate::desk::status::Status;
@@ -55,6 +56,8 @@ pub const SOCKETS_MAX: usize = 256;
 
 const SIGNALS: Token = Token(usize::MAX);
 
+const INTERFACES: Token = Token(usize::MAX - 1);
+
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
@@ -87,6 +90,8 @@ pub struct Loop<'t, S: Storage> {
     poll: Poll,
     events: Events,
     signals: Signals,
+    /// `None` if no socket is bound to an interface, or the kernel does not let us subscribe.
+    interfaces: Option<Interfaces>,
     sockets: Vec<Socket>,
     /// Per socket: whether it may still hold datagrams. The poll reports each datagram once.
     ready: Vec<bool>,
@@ -145,6 +150,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         for (number, socket) in sockets.iter_mut().enumerate() {
             poll.registry().register(socket, Token(number), Interest::READABLE)?;
         }
+        let interfaces = watch_interfaces(poll.registry(), &sockets);
         let ready = vec![true; sockets.len()];
         let arrivals = sockets.iter().map(|_| Arrivals::default()).collect();
         let events = Events::with_capacity(64);
@@ -152,6 +158,7 @@ impl<'t, S: Storage> Loop<'t, S> {
             poll,
             events,
             signals,
+            interfaces,
             sockets,
             ready,
             arrivals,
@@ -209,6 +216,8 @@ impl<'t, S: Storage> Loop<'t, S> {
             self.discard()?;
         }
         logging::set_offset(now.stamp.offset_s);
+        // An interface may have changed after its socket was bound and before we subscribed.
+        self.renew_sockets();
         let Self { service, sockets, unsent, clock, .. } = self;
         service.start(&now, &mut |bag| unsent.post(clock, sockets, bag))?;
         self.watch.write(&now, &self.service, socket_stats(&self.sockets, &self.unsent));
@@ -244,10 +253,17 @@ impl<'t, S: Storage> Loop<'t, S> {
         loop {
             self.wait()?;
             let order = self.order();
+            let is_reload = order == Some(Order::Reload);
+            if is_reload || self.events.iter().any(|event| event.token() == INTERFACES) {
+                self.renew_sockets();
+            }
+            if let Some(control) = self.control.as_mut().filter(|control| is_reload || control.may_be_gone()) {
+                control.renew(self.poll.registry());
+            }
             let now = self.now();
             logging::set_offset(now.stamp.offset_s);
             self.turn(&now)?;
-            if order == Some(Order::Reload) {
+            if is_reload {
                 let reloaded = reload(self.service.server_mut(), None);
                 self.reload(&now, reloaded)?;
             }
@@ -313,6 +329,32 @@ impl<'t, S: Storage> Loop<'t, S> {
             service.reloaded(now, &mut |bag| unsent.post(clock, sockets, bag))?;
         }
         Ok(new.answer)
+    }
+
+    /// Makes sockets again whose interface was deleted and added again; says what came and went.
+    fn renew_sockets(&mut self) {
+        if let Some(interfaces) = &self.interfaces {
+            interfaces.drain();
+        }
+        for (number, socket) in self.sockets.iter_mut().enumerate() {
+            let renewal = socket.renew(self.poll.registry(), Token(number));
+            if !matches!(renewal, Renewal::Same) {
+                self.watch.note_sockets();
+            }
+            let (address, device) = (socket.address(), socket.device().unwrap_or_default());
+            match renewal {
+                Renewal::Same => (),
+                Renewal::Gone => {
+                    warn!("interface gone device={device} address={address}: nothing is heard there until it is back");
+                }
+                Renewal::New => {
+                    info!("interface new device={device} address={address}: it is served by a new socket");
+                    self.ready[number] = true;
+                    self.arrivals[number] = Arrivals::default();
+                }
+                Renewal::Failed(error) => warn!("interface deaf device={device}: {error}; tried again when it changes"),
+            }
+        }
     }
 
     /// The current status.
@@ -490,10 +532,25 @@ impl Host for World<'_> {
     }
 }
 
+/// Subscribes to changes of interfaces, if a socket is bound to one.
+fn watch_interfaces(registry: &Registry, sockets: &[Socket]) -> Option<Interfaces> {
+    sockets.iter().find_map(Socket::device)?;
+    let subscribed = Interfaces::watch().and_then(|mut interfaces| {
+        registry.register(&mut interfaces, INTERFACES, Interest::READABLE)?;
+        Ok(interfaces)
+    });
+    subscribed
+        .inspect_err(|error| {
+            debug!("interfaces not watched: {error}; after an interface was made anew, reload (SIGHUP)");
+        })
+        .ok()
+}
+
 /// Counters of the sockets.
 fn socket_stats(sockets: &[Socket], unsent: &Unsent) -> SocketStats {
     let dropped = sockets.iter().map(Socket::kernel_dropped);
-    SocketStats { kernel_dropped: dropped.sum(), unsent: unsent.total }
+    let missing = sockets.iter().filter(|socket| socket.is_missing()).count();
+    SocketStats { kernel_dropped: dropped.sum(), unsent: unsent.total, missing }
 }
 
 impl Unsent {

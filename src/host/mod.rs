@@ -5,6 +5,7 @@ pub mod clock;
 pub mod control_socket;
 mod drops;
 pub mod event_loop;
+mod interfaces;
 mod kernel;
 pub mod logging;
 mod lost;

@@ -21,7 +21,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd as _, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 
 use mio::event::Source;
@@ -100,17 +100,57 @@ pub struct Sent {
     pub error: Option<io::Error>,
 }
 
-/// A bound UDP socket.
+/// What [`Socket::renew`] did.
+#[derive(Debug)]
+pub enum Renewal {
+    /// Nothing: the interface is as it was, or still missing.
+    Same,
+    /// The interface is gone, and the socket with it.
+    Gone,
+    /// The interface is there, and has a new socket.
+    New,
+    /// The interface is there, and a new socket could not be made; reported once.
+    Failed(io::Error),
+}
+
+/// A UDP socket for one address, on one interface if one is named. It has no socket of the kernel
+/// while that interface is missing: then it receives nothing, and what it should send fails.
 #[derive(Debug)]
 pub struct Socket {
-    inner: mio::net::UdpSocket,
+    open: Option<Open>,
     address: SocketAddrV4,
-    device: Option<String>,
-    /// Identifies the socket in `/proc/net/udp`.
-    inode: u64,
+    device: Option<Device>,
+    /// Datagrams that the kernel dropped in the sockets before this one.
+    dropped_before: u64,
     incoming: MultiHeaders<SockaddrIn>,
     /// [`BATCH`] times [`DATAGRAM_LEN_MAX`] bytes.
     buffers: Box<[u8]>,
+}
+
+/// A socket of the kernel.
+#[derive(Debug)]
+struct Open {
+    socket: mio::net::UdpSocket,
+    /// Identifies the socket in `/proc/net/udp`.
+    inode: u64,
+}
+
+/// An interface that a socket is bound to.
+#[derive(Debug)]
+struct Device {
+    name: String,
+    /// The kernel's number for the interface, as it was before the socket was bound to it; `None`
+    /// while it is missing. An interface that is deleted and added again has another one, and a
+    /// socket stays bound to the old.
+    index: Option<u32>,
+    /// Whether the last try to make a socket failed.
+    is_failing: bool,
+}
+
+impl Device {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), index: index_of(name), is_failing: false }
+    }
 }
 
 impl Socket {
@@ -120,26 +160,76 @@ impl Socket {
     /// # Errors
     /// The kernel's, with address, interface and remedy in the message.
     pub fn bind(address: SocketAddrV4, device: Option<&str>) -> io::Result<Self> {
-        let explain = |errno| explain(errno, address, device);
-        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let socket = socket::socket(AddressFamily::Inet, SockType::Datagram, flags, None).map_err(explain)?;
-        if address.ip().is_unspecified() {
-            // Before binding, so that no datagram arrives without its control message.
-            socket::setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).map_err(explain)?;
+        // The index first: if the interface changes meanwhile, `renew` makes the socket once more.
+        let device = device.map(Device::new);
+        let open = Open::bind(address, device.as_ref().map(|device| device.name.as_str()))?;
+        let bound: SockaddrIn = socket::getsockname(open.socket.as_raw_fd())?;
+        Ok(Self { open: Some(open), ..Self::missing(bound.into(), device) })
+    }
+
+    /// As [`Socket::bind`] for an interface that is missing: [`Socket::renew`] binds once it is
+    /// there.
+    pub fn wait_for(address: SocketAddrV4, device: &str) -> Self {
+        Self::missing(address, Some(Device { name: device.to_owned(), index: None, is_failing: false }))
+    }
+
+    fn missing(address: SocketAddrV4, device: Option<Device>) -> Self {
+        Self {
+            open: None,
+            address,
+            device,
+            dropped_before: 0,
+            incoming: headers(BATCH),
+            buffers: vec![0; BATCH * DATAGRAM_LEN_MAX].into(),
         }
-        // Optional: without it a datagram's arrival time is the time at which we read it.
-        let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
-        socket::setsockopt(&socket, sockopt::Broadcast, &true).map_err(explain)?;
-        if let Some(device) = device {
-            socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(device)).map_err(explain)?;
+    }
+
+    /// Follows the interface's name. If the interface is no longer the one that the socket is bound
+    /// to, closes the kernel's socket, with the datagrams in it; if there is a new interface of
+    /// that name, makes a new socket and registers it. Binding the old socket to another interface
+    /// needs a capability (EPERM).
+    pub(crate) fn renew(&mut self, registry: &Registry, token: Token) -> Renewal {
+        let Some(device) = &mut self.device else { return Renewal::Same };
+        let index = index_of(&device.name);
+        if index == device.index && index.is_some() == self.open.is_some() {
+            return Renewal::Same;
         }
-        // Optional too: the server works with a small buffer.
-        if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
-            let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        device.index = index;
+        let was_open = self.open.is_some();
+        // The old one is closed first: two sockets cannot share an address.
+        self.dropped_before = self.kernel_dropped().unwrap_or(self.dropped_before);
+        self.open = None;
+        let device = self.device.as_mut().expect("it was there a moment ago");
+        if index.is_none() {
+            device.is_failing = false;
+            return if was_open { Renewal::Gone } else { Renewal::Same };
         }
-        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
-        socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address)).map_err(explain)?;
-        Self::new(socket, device)
+        let opened = Open::bind(self.address, Some(&device.name)).and_then(|mut open| {
+            registry.register(&mut open.socket, token, Interest::READABLE)?;
+            Ok(open)
+        });
+        match opened {
+            Ok(open) => {
+                device.is_failing = false;
+                self.open = Some(open);
+                Renewal::New
+            }
+            Err(_) if device.is_failing => Renewal::Same,
+            Err(error) => {
+                device.is_failing = true;
+                Renewal::Failed(error)
+            }
+        }
+    }
+
+    /// The interface it is bound to, if it is bound to one.
+    pub fn device(&self) -> Option<&str> {
+        Some(&self.device.as_ref()?.name)
+    }
+
+    /// Whether its interface is missing.
+    pub fn is_missing(&self) -> bool {
+        self.open.is_none()
     }
 
     /// The address and port it is bound to.
@@ -151,7 +241,7 @@ impl Socket {
     /// `None` if the kernel does not report it.
     pub fn receive_buffer(&self) -> Option<usize> {
         // The kernel doubles the requested size for its own bookkeeping, and reports the double.
-        Some(socket::getsockopt(&self.inner, sockopt::RcvBuf).ok()? / 2)
+        Some(socket::getsockopt(&self.open.as_ref()?.socket, sockopt::RcvBuf).ok()? / 2)
     }
 
     /// The networks in which this socket can reach devices by broadcast: our address there, and the
@@ -160,8 +250,9 @@ impl Socket {
         &self,
         addresses: &'a [InterfaceAddress],
     ) -> impl Iterator<Item = (Ipv4Addr, Ipv4Addr)> + use<'a> {
-        let (own, device) = (*self.address.ip(), self.device.clone());
-        addresses.iter().filter_map(move |here| {
+        let (own, is_open) = (*self.address.ip(), self.open.is_some());
+        let device = self.device().map(str::to_owned);
+        addresses.iter().filter(move |_| is_open).filter_map(move |here| {
             let is_served = match &device {
                 Some(device) => here.interface == *device,
                 None => own.is_unspecified() || here.address == own,
@@ -175,10 +266,11 @@ impl Socket {
         })
     }
 
-    /// Datagrams that the kernel dropped because this socket's buffer was full, modulo 2³²; `None`
-    /// if the kernel does not report it.
+    /// Datagrams that the kernel dropped because this socket's buffer was full, modulo 2³² per
+    /// socket of the kernel; `None` if the kernel does not report it.
     pub(crate) fn kernel_dropped(&self) -> Option<u64> {
-        lost::by_kernel(self.inode)
+        let dropped = self.open.as_ref().map_or(Some(0), |open| lost::by_kernel(open.inode))?;
+        Some(self.dropped_before + dropped)
     }
 
     /// Hands over at most `max` waiting datagrams in the order of their arrival; returns their
@@ -247,10 +339,15 @@ impl Socket {
     }
 
     fn send_batch(&self, batch: &[Mail<'_>], outcome: &mut Sent) {
+        let Some(open) = &self.open else {
+            outcome.failed += batch.len();
+            outcome.error = Some(ErrorKind::NotConnected.into());
+            return;
+        };
         let mut rest = batch;
         let mut is_second_try = false;
         while !rest.is_empty() {
-            match kernel::send(self.inner.as_fd(), rest) {
+            match kernel::send(open.socket.as_fd(), rest) {
                 Ok(sent) => {
                     outcome.sent += sent;
                     rest = &rest[sent..];
@@ -269,21 +366,9 @@ impl Socket {
         }
     }
 
-    fn new(socket: OwnedFd, device: Option<&str>) -> io::Result<Self> {
-        let bound: SockaddrIn = socket::getsockname(socket.as_raw_fd())?;
-        let inode = File::from(socket.try_clone()?).metadata()?.ino();
-        Ok(Self {
-            inner: mio::net::UdpSocket::from_std(socket.into()),
-            address: bound.into(),
-            device: device.map(str::to_owned),
-            inode,
-            incoming: headers(BATCH),
-            buffers: vec![0; BATCH * DATAGRAM_LEN_MAX].into(),
-        })
-    }
-
     /// One `recvmmsg` for at most `max` datagrams, and at most `N`.
     fn recv_batch<const N: usize>(&mut self, max: usize, handle: &mut dyn FnMut(Datagram<'_>)) -> Result<usize, Errno> {
+        let Some(open) = &self.open else { return Err(Errno::EAGAIN) };
         let bound = Some(*self.address.ip()).filter(|ip| !ip.is_unspecified());
         let mut buffers = self.buffers.chunks_exact_mut(DATAGRAM_LEN_MAX);
         let mut slices: [[IoSliceMut<'_>; 1]; N] =
@@ -291,7 +376,7 @@ impl Socket {
         let slices = slices.iter_mut().take(max);
         // MSG_TRUNC: report the whole length of a datagram that does not fit.
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        let received = socket::recvmmsg(self.inner.as_raw_fd(), &mut self.incoming, slices, flags, None)?;
+        let received = socket::recvmmsg(open.socket.as_raw_fd(), &mut self.incoming, slices, flags, None)?;
         let mut count = 0;
         let mut unknown = false;
         for message in received {
@@ -317,17 +402,43 @@ impl Socket {
     }
 }
 
+impl Open {
+    fn bind(address: SocketAddrV4, device: Option<&str>) -> io::Result<Self> {
+        let explain = |errno| explain(errno, address, device);
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let socket = socket::socket(AddressFamily::Inet, SockType::Datagram, flags, None).map_err(explain)?;
+        if address.ip().is_unspecified() {
+            // Before binding, so that no datagram arrives without its control message.
+            socket::setsockopt(&socket, sockopt::Ipv4PacketInfo, &true).map_err(explain)?;
+        }
+        // Optional: without it a datagram's arrival time is the time at which we read it.
+        let _ = socket::setsockopt(&socket, sockopt::ReceiveTimestampns, &true);
+        socket::setsockopt(&socket, sockopt::Broadcast, &true).map_err(explain)?;
+        if let Some(device) = device {
+            socket::setsockopt(&socket, sockopt::BindToDevice, &OsString::from(device)).map_err(explain)?;
+        }
+        // Optional too: the server works with a small buffer.
+        if socket::setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
+            let _ = socket::setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER);
+        }
+        let _ = socket::setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
+        socket::bind(socket.as_raw_fd(), &SockaddrIn::from(address)).map_err(explain)?;
+        let inode = File::from(socket.try_clone()?).metadata()?.ino();
+        Ok(Self { socket: mio::net::UdpSocket::from_std(socket.into()), inode })
+    }
+}
+
 impl Source for Socket {
     fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.inner.register(registry, token, interests)
+        self.open.as_mut().map_or(Ok(()), |open| open.socket.register(registry, token, interests))
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.inner.reregister(registry, token, interests)
+        self.open.as_mut().map_or(Ok(()), |open| open.socket.reregister(registry, token, interests))
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.inner.deregister(registry)
+        self.open.as_mut().map_or(Ok(()), |open| open.socket.deregister(registry))
     }
 }
 
@@ -366,7 +477,12 @@ pub fn addresses() -> io::Result<Vec<InterfaceAddress>> {
 
 /// Whether this machine has an interface of this name, with or without an address.
 pub fn has_interface(name: &str) -> bool {
-    nix::net::if_::if_nametoindex(name).is_ok()
+    index_of(name).is_some()
+}
+
+/// The kernel's number for an interface, if there is one of this name.
+fn index_of(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
 }
 
 /// Whether a send error may be about an earlier message, or come from a signal.

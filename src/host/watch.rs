@@ -62,6 +62,8 @@ pub struct SocketStats {
     pub kernel_dropped: Option<u64>,
     /// As in [`Outside`].
     pub unsent: u64,
+    /// As in [`Outside`].
+    pub missing: usize,
 }
 
 /// Watches a service and writes its files.
@@ -131,6 +133,11 @@ impl Watch {
     /// When the files are to be written, if they are; [`Watch::after_turn`] does so.
     pub fn deadline(&self) -> Option<Mono> {
         self.due
+    }
+
+    /// Notes that a socket came or went: the files are written again.
+    pub(crate) const fn note_sockets(&mut self) {
+        self.told = None;
     }
 
     /// After a turn, when its results have left: sees whether anything changed, and writes when it
@@ -227,6 +234,7 @@ impl Watch {
                 pid: self.pid,
                 kernel_dropped: socket_stats.kernel_dropped,
                 unsent: socket_stats.unsent,
+                sockets_missing: socket_stats.missing,
                 status_failed: self.failed,
             },
             now: *now,

@@ -1,10 +1,9 @@
 //! What the desk sees of the devices, and what it tells them.
 
 use std::net::UdpSocket;
-use std::process::Command;
 
 use crate::harness::{DEVICE_TIME, Device, PATIENCE, Site, card};
-use crate::not_run::not_run;
+use crate::own_network::{has_own_network, sh};
 use crate::tools::{Client, ctl};
 
 #[test]
@@ -261,28 +260,6 @@ fn discover_marks_a_machine_number_that_two_devices_use() {
     server.stop();
 }
 
-/// Set in the process that is inside the namespace.
-const INSIDE: &str = "POSGATE_CONTROL_NAMESPACE";
-
-/// Whether this process has a network of its own. If not, the test is run once more, where it has.
-fn has_own_network(test: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let probe = "ip link set lo up && ip link add d0 type veth peer name p0";
-    let can = Command::new("unshare").args(["-n", "sh", "-c", probe]).output();
-    if !can.is_ok_and(|output| output.status.success()) {
-        not_run(&format!("{test} needs root, `unshare -n` and `ip`"));
-        return false;
-    }
-    let mut inside = Command::new("unshare");
-    inside.arg("-n").arg(std::env::current_exe().expect("this program"));
-    let output = inside.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().expect("it runs");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    false
-}
-
 #[test]
 fn a_000_goes_to_every_served_interface_and_to_no_other() {
     if !has_own_network("devices::a_000_goes_to_every_served_interface_and_to_no_other") {
@@ -296,8 +273,7 @@ fn a_000_goes_to_every_served_interface_and_to_no_other() {
         done
         ip addr add 10.71.0.1/24 dev d1 && ip addr add 10.72.0.1/25 brd + dev d2
         ip addr add 10.73.0.1/32 dev d3 && ip addr add 10.74.0.0/31 dev d3";
-    let made = Command::new("sh").args(["-ec", network]).output().expect("sh runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    sh(network);
     // What is broadcast there comes back to us.
     let heard: Vec<UdpSocket> = ["10.71.0.255:39190", "10.72.0.127:39190"]
         .iter()

@@ -15,6 +15,8 @@ mod harness;
 mod language;
 #[path = "../support/not_run.rs"]
 mod not_run;
+#[path = "../support/own_network.rs"]
+mod own_network;
 #[path = "../support/program.rs"]
 mod program;
 mod socket;

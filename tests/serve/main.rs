@@ -9,9 +9,12 @@ mod format;
 mod frames;
 mod harness;
 mod identity;
+mod interfaces;
 mod life;
 #[path = "../support/not_run.rs"]
 mod not_run;
+#[path = "../support/own_network.rs"]
+mod own_network;
 #[path = "../support/program.rs"]
 mod program;
 mod reload;

@@ -41,7 +41,7 @@ fn at<'a>(status: &'a JsonValue, path: &str) -> &'a JsonValue {
 }
 
 #[track_caller]
-fn number(status: &JsonValue, path: &str) -> i64 {
+pub fn number(status: &JsonValue, path: &str) -> i64 {
     let number = *at(status, path).get::<f64>().unwrap_or_else(|| panic!("{path} is no number"));
     assert!(number.fract() == 0.0, "{path} is {number}");
     number as i64
@@ -63,7 +63,7 @@ fn devices(status: &JsonValue) -> &[JsonValue] {
 
 /// Waits until the file says so.
 #[track_caller]
-fn wait_until(site: &Site, what: &str, says: impl Fn(&JsonValue) -> bool) -> JsonValue {
+pub fn wait_until(site: &Site, what: &str, says: impl Fn(&JsonValue) -> bool) -> JsonValue {
     let step = Duration::from_millis(20);
     let steps = PATIENCE.as_millis() / step.as_millis();
     for _ in 0..steps {
@@ -77,7 +77,7 @@ fn wait_until(site: &Site, what: &str, says: impl Fn(&JsonValue) -> bool) -> Jso
 }
 
 #[track_caller]
-fn count(status: &JsonValue, name: &str) -> i64 {
+pub fn count(status: &JsonValue, name: &str) -> i64 {
     number(status, &format!("counters.{name}"))
 }
 

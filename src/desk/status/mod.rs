@@ -99,6 +99,8 @@ pub struct Outside {
     pub kernel_dropped: Option<u64>,
     /// Replies that could not be sent.
     pub unsent: u64,
+    /// Sockets whose interface is missing.
+    pub sockets_missing: usize,
     /// Times that a status or metrics file could not be written.
     pub status_failed: u64,
 }
@@ -216,6 +218,8 @@ impl Status<'_> {
         json.close('}')?;
 
         self.count_devices(json)?;
+
+        json.value("sockets_missing", self.outside.sockets_missing)?;
 
         json.key("counters")?;
         json.open('{')?;
@@ -406,6 +410,7 @@ mod tests {
                 pid: u32::MAX,
                 kernel_dropped: Some(u64::MAX),
                 unsent: u64::MAX,
+                sockets_missing: 256,
                 status_failed: u64::MAX,
             },
             now: now(),
