@@ -57,21 +57,33 @@ help_or_go() {
     esac
 }
 
+# Of the versions tried, 0.15.2 brings musl as it is; 0.17.1 has an allocator of its own in its place.
+zig_version=0.15.2
+
 # use_zig: POSGATE_ZIG, the command that runs zig, from a virtual environment of Python's.
 use_zig() {
-    # Of the versions tried, 0.15.2 brings musl as it is; 0.17.1 has an allocator of its own in its place.
-    local version=0.15.2
     mkdir -p "$work"
     if [ -z "${POSGATE_ZIG:-}" ]; then
         POSGATE_ZIG="$work/zig/bin/python -m ziglang"
-        if [ "$($POSGATE_ZIG version 2>/dev/null)" != "$version" ]; then
+        if [ "$($POSGATE_ZIG version 2>/dev/null)" != "$zig_version" ]; then
             python3 -c 'import venv, ensurepip' 2>/dev/null || install python3 python3-venv
             rm -rf "$work/zig"
             python3 -m venv "$work/zig"
-            "$work/zig/bin/pip" install -q --disable-pip-version-check "ziglang==$version"
+            "$work/zig/bin/pip" install -q --disable-pip-version-check "ziglang==$zig_version"
         fi
     fi
     export POSGATE_ZIG ZIG_GLOBAL_CACHE_DIR=$work/zig-cache ZIG_LOCAL_CACHE_DIR=$work/zig-cache
+}
+
+# use_tool CRATE VERSION COMMAND: that program of Cargo's registry, kept in the work directory; prints its path.
+use_tool() {
+    local kept=$work/tools/$1-$2
+    if [ ! -x "$kept/bin/$3" ]; then
+        # With this machine's own Rust and flags of nobody.
+        env -u RUSTC -u RUSTFLAGS CARGO_TARGET_DIR="$work/tools/build" \
+            cargo install --quiet --locked --root "$kept" --version "$2" "$1" >&2 || return 1
+    fi
+    echo "$kept/bin/$3"
 }
 
 # has_source RUSTC…: whether that compiler finds the source of its own standard library.

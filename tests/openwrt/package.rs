@@ -434,6 +434,26 @@ fn packages_are_made_by_the_names_that_binaries_are_built_by() {
 }
 
 #[test]
+fn cross_knows_the_targets_of_the_table_and_builds_a_standard_library_where_rust_ships_none() {
+    let text = fs::read_to_string(deploy("../cross.toml")).unwrap();
+    let mut known: Vec<(String, bool)> = Vec::new();
+    for line in text.lines() {
+        if let Some(target) = line.strip_prefix("[target.").and_then(|rest| rest.strip_suffix(']')) {
+            match target.strip_suffix(".env") {
+                Some(target) => assert_eq!(known.last().unwrap().0, target, "cross.toml: {line}"),
+                None => known.push((target.to_owned(), false)),
+            }
+        } else if line.starts_with("build-std") {
+            assert_eq!(line, "build-std = true");
+            known.last_mut().unwrap().1 = true;
+        }
+    }
+    let wanted: Vec<(String, bool)> =
+        targets().iter().map(|row| (row[0].clone(), row[0].starts_with("mips"))).collect();
+    assert_eq!(known, wanted, "cross.toml and deploy/targets");
+}
+
+#[test]
 fn the_manual_names_the_targets_of_the_table() {
     let mut rows = Vec::new();
     for columns in targets() {
