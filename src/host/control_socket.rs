@@ -1,21 +1,20 @@
 //! The control socket: lines from the operator's tools in, answers out (design.md, section 4,
-//! option `control`).
-//!
-//! What always holds:
-//! - Nothing here blocks. A turn lets in at most [`CONTROL_CLIENTS_MAX`] clients and handles at
+//! option `control`). *Invariants:*
+//! - Nothing here blocks. A turn accepts at most [`CONTROL_CLIENTS_MAX`] clients and answers at
 //!   most [`CONTROL_TURN_LINES`] lines, after the devices' frames: no client, however fast, slow,
-//!   silent or hostile, makes a terminal wait.
-//! - Each client has buffers of fixed size. Who does not take its answers is read no further, and
-//!   closed after ten seconds; half a line waits for its rest or for the close, and does nothing; a
-//!   longer line than [`CONTROL_LINE_MAX`] gets one answer and the close. When all places are
-//!   taken, who was silent for a minute gives way: programs that hang must not keep the desk out.
-//! - Answers leave in the order of their lines, and only when their turn is committed:
+//!   silent or hostile, delays a terminal.
+//! - Each client has buffers of fixed size. The server stops reading from a client that does not
+//!   read its answers, and disconnects it after ten seconds. A partial line has no effect. A line
+//!   longer than [`CONTROL_LINE_MAX`] gets one answer, then the server disconnects. If all slots
+//!   are in use, a new client replaces the one that was silent longest, if that is a minute:
+//!   hanging programs must not lock out the desk.
+//! - Answers are sent in the order of their lines, and only after their turn is committed:
 //!   `Control::answer_lines`, then the commit, then [`Control::deliver`].
-//! - Without a client that has something to say or to take, nobody is woken.
-//! - The socket of a dead server is replaced, a living one's is never taken; only the own one is
-//!   removed.
+//! - A socket without work never wakes the loop.
+//! - A dead server's socket file is replaced, a running server's never. At the end only our own
+//!   socket file is removed.
 //!
-//! What a line means is [`crate::desk::control`]'s business.
+//! [`crate::desk::control`] interprets the lines.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -36,57 +35,57 @@ use crate::desk::json::Object;
 use crate::engine::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::engine::model::Mono;
 
-/// Disconnects clients that read none of their answers for this long.
+/// Disconnects clients that read none of their answers for this long, in milliseconds.
 const STALLED_MS: u64 = 10_000;
 
-/// Who sent no whole line for so long gives way to one that finds no place.
+/// A client that sent no whole line for this long, in milliseconds, may be replaced by a new one.
 const SILENT_MS: u64 = 60_000;
 
-/// Who may connect: its owner and its group.
+/// Permissions of the socket file: owner and group may connect.
 const MODE: u32 = 0o660;
 
-/// The token of what happens to the socket's file, after the listener's.
+/// The token of events of the socket file, after those of the clients.
 const FILE: usize = CONTROL_CLIENTS_MAX + 1;
 
-/// The listening socket and who is connected.
+/// The listening socket and its clients.
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
     path: PathBuf,
-    /// Device and inode of the socket's file: whether it is still ours when we stop.
+    /// Device and inode of the socket file, to recognize it as ours at the end.
     identity: (u64, u64),
-    /// The listener's token; the clients' follow it.
+    /// The listener's token; the clients' tokens follow it.
     token: usize,
     may_accept: bool,
-    /// Says that something happened to the socket's file; `None` if the kernel does not let us ask.
+    /// Reports changes of the socket file; `None` if the kernel does not support it.
     watched: Option<Inotify>,
-    /// Whether it said so.
+    /// Whether a change was reported.
     may_be_gone: bool,
     clients: [Option<Client>; CONTROL_CLIENTS_MAX],
-    /// The client that is asked first in the next turn.
+    /// The slot of the client to read first in the next turn.
     first: usize,
 }
 
 #[derive(Debug)]
 struct Client {
     stream: UnixStream,
-    /// A line and its end.
+    /// Space for one line and its LF.
     input: Box<[u8]>,
     filled: usize,
-    /// Answers on their way out, of which `sent` bytes have left.
+    /// Answers to send; the first `sent` bytes are sent.
     output: Vec<u8>,
     sent: usize,
-    /// Answers that wait for the end of their turn.
+    /// Answers of the current turn.
     held: Vec<Held>,
-    /// Whether there may be more to read.
+    /// Whether the stream may hold more to read.
     is_readable: bool,
-    /// Nothing more will be read; it goes when its answers are out.
+    /// Whether reading has ended; the client is disconnected after its answers are sent.
     is_over: bool,
-    /// The connection failed.
+    /// Whether the connection failed.
     is_gone: bool,
-    /// Since when it takes nothing.
+    /// Since when the client reads none of its answers.
     stalled_since: Option<Mono>,
-    /// When its last whole line was answered, or it came.
+    /// When its last whole line was answered; initially, when it connected.
     heard: Mono,
 }
 
@@ -96,11 +95,11 @@ struct Held {
 }
 
 impl Control {
-    /// Makes the socket, and its directory if that is missing.
+    /// Creates the socket, and its directory if that is missing.
     ///
     /// # Errors
-    /// With the path and what to do in the message: somebody listens there already, the path is no
-    /// socket, no permission.
+    /// If another server listens at `path`, if another file is there, or the kernel's; with path
+    /// and remedy in the message.
     pub fn bind(path: &Path) -> io::Result<Self> {
         let explain = |what: &str, error: &io::Error| {
             io::Error::new(error.kind(), format!("cannot {what} the control socket {}: {error}", path.display()))
@@ -113,7 +112,7 @@ impl Control {
         let made = || -> io::Result<(UnixListener, (u64, u64))> {
             let socket = socket::socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
             socket::bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-            // Nobody can connect before it listens, so nobody does with other permissions.
+            // Nobody can connect before `listen`, so nobody connects under other permissions.
             fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
             let file = fs::symlink_metadata(path)?;
             socket::listen(&socket, Backlog::new(16)?)?;
@@ -135,10 +134,10 @@ impl Control {
         })
     }
 
-    /// Has the poll tell of it under this token and those that follow.
+    /// Registers the listener under `token`; clients use the tokens after it.
     ///
     /// # Errors
-    /// Of the kernel.
+    /// The kernel's.
     pub fn register(&mut self, registry: &Registry, token: usize) -> io::Result<()> {
         self.token = token;
         registry.register(&mut self.listener, Token(token), Interest::READABLE)?;
@@ -148,14 +147,13 @@ impl Control {
         Ok(())
     }
 
-    /// Whether something happened to the socket's file: it may be removed, or renamed.
+    /// Whether the socket file may have been removed or renamed.
     pub(crate) const fn may_be_gone(&self) -> bool {
         self.may_be_gone
     }
 
-    /// Makes the socket again if its path does not lead to it any more: `ctl` finds it by its path.
-    /// Clients that are connected stay. What fails is a warning, and tried again at the next
-    /// SIGHUP.
+    /// Creates the socket again if its path does not lead to it any more: `ctl` finds it by its
+    /// path. Connected clients stay. A failure is a warning, and tried again at the next SIGHUP.
     pub(crate) fn renew(&mut self, registry: &Registry) {
         self.may_be_gone = false;
         if let Some(watched) = &self.watched {
@@ -172,7 +170,7 @@ impl Control {
         });
         match renewed {
             Ok(new) => {
-                info!("control path={path}: it was gone, and is made again");
+                info!("control path={path}: it was gone, and is created again");
                 *self = new;
             }
             Err(error) => {
@@ -181,63 +179,66 @@ impl Control {
         }
     }
 
-    /// Takes note of what the poll tells.
+    /// Notes an event of the poll.
     pub(crate) fn on_event(&mut self, event: &Event) {
-        let Some(place) = event.token().0.checked_sub(self.token) else { return };
-        if place == 0 {
+        let Some(slot) = event.token().0.checked_sub(self.token) else { return };
+        if slot == 0 {
             self.may_accept = true;
-        } else if place == FILE {
+        } else if slot == FILE {
             self.may_be_gone = true;
-        } else if let Some(Some(client)) = self.clients.get_mut(place - 1) {
+        } else if let Some(Some(client)) = self.clients.get_mut(slot - 1) {
             client.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         }
     }
 
-    /// Whether there is something to accept or to answer: the poll tells of each thing once.
+    /// Whether there is a client to accept or a line to answer. The poll reports each event once.
     pub(crate) fn has_work(&self) -> bool {
         self.may_accept || self.clients.iter().flatten().any(Client::has_work)
     }
 
-    /// When a client is given up.
+    /// When a stalled client is to be disconnected.
     pub fn next_deadline(&self) -> Option<Mono> {
         let stalled = self.clients.iter().flatten().filter_map(|client| client.stalled_since);
         stalled.min().map(|since| since.plus_ms(STALLED_MS))
     }
 
-    /// Accepts at most a few clients per turn, so that one who reconnects for ever costs little. A
-    /// client beyond the limit is told so.
+    /// Accepts at most [`CONTROL_CLIENTS_MAX`] clients per turn, so that a client that reconnects
+    /// endlessly costs little. A client that finds no slot gets the error `busy` and is
+    /// disconnected.
     pub fn accept(&mut self, now: Mono, registry: &Registry) {
         for _ in 0..CONTROL_CLIENTS_MAX {
             if !self.may_accept {
                 return;
             }
             let Ok((mut stream, _)) = self.listener.accept() else {
-                // Nobody is left, or the machine has no room: the next who knocks wakes us.
+                // No client is waiting, or the machine is out of descriptors or memory: the next
+                // client wakes the poll.
                 self.may_accept = false;
                 return;
             };
             let free = self.clients.iter().position(Option::is_none);
-            let Some(place) = free.or_else(|| self.silent_place(now)) else {
-                let busy = format!("busy: {CONTROL_CLIENTS_MAX} clients are connected; try again when one has left");
+            let Some(slot) = free.or_else(|| self.silent_slot(now)) else {
+                let busy =
+                    format!("busy: {CONTROL_CLIENTS_MAX} clients are connected; try again after one has disconnected");
                 let _lost = stream.write(format!("{}\n", Object::error(busy).end()).as_bytes());
                 continue;
             };
             let interest = Interest::READABLE | Interest::WRITABLE;
-            if registry.register(&mut stream, Token(self.token + 1 + place), interest).is_ok() {
-                self.clients[place] = Some(Client::new(now, stream));
+            if registry.register(&mut stream, Token(self.token + 1 + slot), interest).is_ok() {
+                self.clients[slot] = Some(Client::new(now, stream));
             }
         }
     }
 
-    /// The place of the client that was silent longest, if that is long.
-    fn silent_place(&self, now: Mono) -> Option<usize> {
-        let clients = self.clients.iter().enumerate().filter_map(|(place, client)| Some((place, client.as_ref()?)));
+    /// The slot of the client that was silent longest, if that is at least [`SILENT_MS`].
+    fn silent_slot(&self, now: Mono) -> Option<usize> {
+        let clients = self.clients.iter().enumerate().filter_map(|(slot, client)| Some((slot, client.as_ref()?)));
         let silent = clients.filter(|(_, client)| client.is_empty() && now.ms_since(client.heard) >= SILENT_MS);
-        silent.min_by_key(|(_, client)| client.heard).map(|(place, _)| place)
+        silent.min_by_key(|(_, client)| client.heard).map(|(slot, _)| slot)
     }
 
-    /// Reads lines and has each answered, the clients in turns. `answer` is told a line without its
-    /// end. After one that was heavy the others wait for the next turn.
+    /// Reads lines and answers them, one line per client in rotation. `answer` receives a line
+    /// without its LF. After a heavy line the others wait for the next turn.
     ///
     /// # Errors
     /// Those of `answer`.
@@ -246,8 +247,8 @@ impl Control {
         let mut is_idle = false;
         while left > 0 && !is_idle {
             is_idle = true;
-            for place in (self.first..CONTROL_CLIENTS_MAX).chain(0..self.first) {
-                let Some(client) = self.clients[place].as_mut().filter(|_| left > 0) else { continue };
+            for slot in (self.first..CONTROL_CLIENTS_MAX).chain(0..self.first) {
+                let Some(client) = self.clients[slot].as_mut().filter(|_| left > 0) else { continue };
                 match client.answer_line(&mut answer)? {
                     None => continue,
                     Some(is_heavy) => left = if is_heavy { 0 } else { left - 1 },
@@ -259,8 +260,8 @@ impl Control {
         Ok(())
     }
 
-    /// What the loop owes a client, now that the turn is committed. Asked until it is nothing;
-    /// [`Control::answer_deferred`] follows each.
+    /// The next request of a committed turn that the loop itself answers, with
+    /// [`Control::answer_deferred`].
     pub(crate) fn deferred(&self) -> Option<Deferred> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
             Reply::Deferred(deferred) => Some(deferred),
@@ -268,7 +269,7 @@ impl Control {
         })
     }
 
-    /// Answers what [`Control::deferred`] told of.
+    /// Answers the request that [`Control::deferred`] returned.
     pub(crate) fn answer_deferred(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
         if let Some(held) = held.find(|held| matches!(held.reply, Reply::Deferred(_))) {
@@ -276,10 +277,10 @@ impl Control {
         }
     }
 
-    /// Sends the answers of a committed turn. Clients that left, or take nothing, are let go.
+    /// Sends the answers of a committed turn, and drops clients that disconnected or stalled.
     pub fn deliver(&mut self, now: Mono) {
-        for place in &mut self.clients {
-            let Some(client) = place else { continue };
+        for slot in &mut self.clients {
+            let Some(client) = slot else { continue };
             if !client.held.is_empty() {
                 client.heard = now;
             }
@@ -288,7 +289,7 @@ impl Control {
             let is_stalled = client.stalled_since.is_some_and(|since| now.ms_since(since) >= STALLED_MS);
             let is_done = client.is_over && client.is_empty() && client.line_len().is_none();
             if client.is_gone || is_stalled || is_done {
-                *place = None;
+                *slot = None;
             }
         }
     }
@@ -319,7 +320,7 @@ impl Client {
         }
     }
 
-    /// Whether another answer of any length fits; while the loop owes one, none does.
+    /// Whether another answer of any length fits; none does while an answer is deferred.
     fn has_room(&self) -> bool {
         let held: usize = self.held.iter().map(Held::len).sum();
         self.output.len() - self.sent + held + CONTROL_LINE_MAX < CONTROL_OUTPUT_LEN
@@ -333,12 +334,12 @@ impl Client {
         !self.is_gone && self.has_room() && (self.is_readable || self.line_len().is_some())
     }
 
-    /// Bytes of the first whole line, its end not counted.
+    /// Length of the first whole line in bytes, without its LF.
     fn line_len(&self) -> Option<usize> {
         self.input[..self.filled].iter().position(|byte| *byte == b'\n')
     }
 
-    /// Has one line answered, and says whether it was heavy; `None` if there is no line, or no room
+    /// Answers one line and returns whether it was heavy; `None` if there is no line, or no space
     /// for its answer.
     fn answer_line(&mut self, answer: &mut impl FnMut(&[u8]) -> io::Result<Answer>) -> io::Result<Option<bool>> {
         if self.is_gone || !self.has_room() {
@@ -351,7 +352,7 @@ impl Client {
             if self.filled < self.input.len() {
                 return Ok(None);
             }
-            let sentence = format!("this line is longer than {CONTROL_LINE_MAX} bytes: send one object a line");
+            let sentence = format!("this line is longer than {CONTROL_LINE_MAX} bytes: send one object per line");
             self.held.push(Held { reply: Reply::Line(Object::error(sentence).end()) });
             (self.filled, self.is_readable, self.is_over) = (0, false, true);
             return Ok(Some(false));
@@ -375,7 +376,7 @@ impl Client {
         }
     }
 
-    /// Takes the answers of the turn that ended into the output.
+    /// Moves the turn's answers to the output.
     fn post_held(&mut self) {
         self.output.drain(..self.sent);
         self.sent = 0;
@@ -419,9 +420,8 @@ fn is_at(path: &Path, identity: (u64, u64)) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| (file.dev(), file.ino()) == identity)
 }
 
-/// Has the kernel say when a file is renamed or loses a name. A socket's file is not deleted while
-/// the socket listens; what is seen of its removal is that its count of links changes (inotify(7),
-/// IN_ATTRIB).
+/// Asks the kernel to report when a file is renamed or removed. A socket file exists while the
+/// socket listens, so its removal shows as a change of its link count (inotify(7), IN_ATTRIB).
 fn watch(path: &Path) -> io::Result<Inotify> {
     let watched = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_DONT_FOLLOW;
@@ -429,7 +429,7 @@ fn watch(path: &Path) -> io::Result<Inotify> {
     Ok(watched)
 }
 
-/// Removes the socket of a server that is dead.
+/// Removes the socket file of a dead server.
 fn make_way(path: &Path) -> io::Result<()> {
     let file = match fs::symlink_metadata(path) {
         Ok(file) => file,
@@ -441,10 +441,10 @@ fn make_way(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, sentence));
     }
     match UnixStream::connect(path) {
-        // Whoever made it is gone.
+        // No process listens there any more.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-        // Many wait for it to let them in, or it did.
+        // The server's queue is full (WouldBlock), or it accepted.
         Err(_) | Ok(_) => {
             let sentence = "another server listens there: give each its own option control";
             Err(io::Error::new(io::ErrorKind::AddrInUse, sentence))
@@ -463,12 +463,12 @@ mod tests {
 
     use super::*;
 
-    /// A control socket whose every line is answered with its length.
+    /// A control socket that answers each line with its length.
     struct Desk {
         dir: TempDir,
         poll: Poll,
         control: Control,
-        /// Lines answered, in their order.
+        /// The answered lines, in order.
         heard: Vec<String>,
     }
 
@@ -491,7 +491,7 @@ mod tests {
             stream
         }
 
-        /// What the poll has to tell, without waiting.
+        /// Handles the events of the poll, without waiting.
         fn look(&mut self, at_ms: u64) {
             let mut events = Events::with_capacity(64);
             self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
@@ -501,7 +501,7 @@ mod tests {
             self.control.accept(Mono(at_ms), self.poll.registry());
         }
 
-        /// Reads what there is; gives how many lines were answered.
+        /// Answers what has arrived; returns the number of lines.
         fn read(&mut self, at_ms: u64) -> usize {
             self.look(at_ms);
             let Self { control, heard, .. } = self;
@@ -518,7 +518,7 @@ mod tests {
             heard.len() - before
         }
 
-        /// A whole turn at a time.
+        /// A whole turn at the time `at_ms`.
         fn turn(&mut self, at_ms: u64) -> usize {
             let count = self.read(at_ms);
             self.control.deliver(Mono(at_ms));
@@ -537,30 +537,30 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_takes_so_many_lines_and_no_more_whoever_sends_them() {
+    fn a_turn_answers_a_bounded_number_of_lines_of_all_clients() {
         let mut desk = Desk::new();
         let mut fast = desk.connect();
         let mut other = desk.connect();
         fast.write_all("a\n".repeat(200).as_bytes()).unwrap();
         other.write_all(b"b\nb\n").unwrap();
         assert_eq!(desk.turn(0), CONTROL_TURN_LINES);
-        assert_eq!(desk.heard.iter().filter(|line| *line == "b").count(), 2, "in turns: {:?}", desk.heard);
-        assert!(desk.control.has_work(), "the poll will not tell of the rest");
+        assert_eq!(desk.heard.iter().filter(|line| *line == "b").count(), 2, "in rotation: {:?}", desk.heard);
+        assert!(desk.control.has_work(), "the poll will not report the rest");
         assert_eq!(desk.turn(0), CONTROL_TURN_LINES);
         other.write_all(b"heavy\nb\n").unwrap();
         while !desk.heard.iter().any(|line| line == "heavy") {
             assert!(desk.turn(0) > 0);
         }
-        assert_eq!(desk.heard.last().unwrap(), "heavy", "after it the others wait for the next turn");
+        assert_eq!(desk.heard.last().unwrap(), "heavy", "after it the other lines wait for the next turn");
         while desk.control.has_work() {
             desk.turn(0);
         }
         assert_eq!(desk.heard.len(), 204);
-        assert_eq!(desk.control.next_deadline(), None, "and then nobody is woken");
+        assert_eq!(desk.control.next_deadline(), None, "no deadline is left");
     }
 
     #[test]
-    fn answers_leave_when_their_turn_is_committed() {
+    fn answers_are_sent_after_their_turn_is_committed() {
         let mut desk = Desk::new();
         let mut client = desk.connect();
         client.write_all(b"one\n").unwrap();
@@ -570,7 +570,7 @@ mod tests {
         client.set_nonblocking(false).unwrap();
         desk.control.deliver(Mono(0));
         assert_eq!(next_line(&client), "3 xxx\n");
-        // An answer that the loop owes is the last of its client's in a turn, and rests on nothing.
+        // A deferred answer is the client's last one in its turn.
         client.write_all(b"a\nstatus\nb\n").unwrap();
         assert_eq!(desk.read(0), 2);
         assert_eq!(desk.control.deferred(), Some(Deferred::Status));
@@ -582,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_does_nothing_until_its_rest_comes_or_the_close() {
+    fn a_partial_line_does_nothing_until_it_is_complete() {
         let mut desk = Desk::new();
         let (mut client, mut other) = (desk.connect(), desk.connect());
         client.write_all(b"ab").unwrap();
@@ -593,7 +593,7 @@ mod tests {
         drop(other);
         assert_eq!(desk.turn(0), 1);
         assert_eq!((desk.heard.as_slice(), desk.clients()), (["abc".to_owned()].as_slice(), 1));
-        // Who sends, closes that way and listens gets its answers.
+        // A client that sends, closes its sending side and reads gets its answers.
         client.write_all(b"last\nhalf").unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         desk.turn(0);
@@ -602,7 +602,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_gets_one_answer_and_the_close() {
+    fn an_endless_line_gets_one_answer_and_is_disconnected() {
         let mut desk = Desk::new();
         let mut client = desk.connect();
         let longest = "y".repeat(CONTROL_LINE_MAX);
@@ -610,7 +610,7 @@ mod tests {
         assert_eq!(desk.turn(0), 1);
         assert!(next_line(&client).starts_with("4096 "));
         let flood = std::thread::spawn(move || {
-            // The server closes long before all is written.
+            // The server disconnects long before all is written.
             let _broken = client.write_all(&vec![b'y'; 10_000_000]);
             client
         });
@@ -622,12 +622,12 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_no_answers_is_read_no_further_and_let_go() {
+    fn a_client_that_reads_no_answers_is_read_no_further_and_disconnected() {
         let mut desk = Desk::new();
         let mut client = desk.connect();
         client.set_nonblocking(true).unwrap();
         let line = format!("{}\n", "z".repeat(3000));
-        // Until neither side takes any more.
+        // Until neither side accepts more.
         let mut is_full = false;
         while !is_full || desk.control.has_work() {
             is_full = client.write(line.as_bytes()).is_err();
@@ -643,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ninth_client_is_told_that_it_is_busy() {
+    fn a_ninth_client_gets_the_error_busy() {
         let mut desk = Desk::new();
         let mut clients: Vec<StdStream> = (0..CONTROL_CLIENTS_MAX).map(|_| desk.connect()).collect();
         desk.turn(0);
@@ -660,11 +660,11 @@ mod tests {
     }
 
     #[test]
-    fn of_eight_the_one_that_was_silent_longest_gives_way_after_a_minute() {
+    fn a_new_client_replaces_the_one_of_eight_that_was_silent_longest_after_a_minute() {
         let mut desk = Desk::new();
         let mut clients: Vec<StdStream> = (0..CONTROL_CLIENTS_MAX).map(|_| desk.connect()).collect();
         desk.turn(0);
-        // Half a line is none.
+        // A partial line does not count.
         clients[2].write_all(b"half").unwrap();
         for (place, at_ms) in [(0, 5000), (1, 3000), (3, 4000), (4, 5000), (5, 5000), (6, 5000), (7, 5000)] {
             clients[place].write_all(b"x\n").unwrap();
@@ -677,7 +677,7 @@ mod tests {
         ninth.write_all(b"nine\n").unwrap();
         while desk.turn(SILENT_MS) == 0 {}
         assert_eq!(next_line(&ninth), "4 xxxx\n");
-        assert_eq!((next_line(&clients[2]).as_str(), desk.clients()), ("", CONTROL_CLIENTS_MAX), "it was let go");
+        assert_eq!((next_line(&clients[2]).as_str(), desk.clients()), ("", CONTROL_CLIENTS_MAX), "it was disconnected");
         let mut tenth = desk.connect();
         tenth.write_all(b"x\n").unwrap();
         while desk.turn(3000 + SILENT_MS) == 0 {}
@@ -688,23 +688,23 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_lets_in_a_few_however_many_knock() {
+    fn a_turn_accepts_at_most_eight_clients() {
         let mut desk = Desk::new();
-        // As many as the kernel lets wait, and each has left when it is let in.
-        let knock =
+        // As many as the kernel queues; each has disconnected before it is accepted.
+        let connect =
             |count: usize| (0..count).for_each(|_| drop(StdStream::connect(desk.dir.path().join("run/ctl.sock"))));
-        knock(2 * CONTROL_CLIENTS_MAX);
+        connect(2 * CONTROL_CLIENTS_MAX);
         desk.look(0);
         assert_eq!(desk.clients(), CONTROL_CLIENTS_MAX);
-        assert!(desk.control.may_accept, "the poll will not tell of the rest");
+        assert!(desk.control.may_accept, "the poll will not report the rest");
         while desk.control.has_work() {
             desk.turn(0);
         }
-        assert_eq!((desk.clients(), desk.control.may_accept), (0, false), "they left");
+        assert_eq!((desk.clients(), desk.control.may_accept), (0, false), "they disconnected");
     }
 
     #[test]
-    fn only_the_socket_of_a_dead_server_is_replaced_and_only_the_own_one_removed() {
+    fn only_a_dead_servers_socket_is_replaced_and_only_our_own_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/run/ctl.sock");
         let first = Control::bind(&path).unwrap();
@@ -715,14 +715,14 @@ mod tests {
         assert!(StdStream::connect(&path).is_ok(), "it still listens");
         drop(first);
         assert!(!path.exists());
-        // What a killed server leaves.
+        // A killed server leaves its socket file.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let second = Control::bind(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        fs::write(&path, "somebody else's").unwrap();
+        fs::write(&path, "another program's").unwrap();
         drop(second);
-        assert!(path.exists(), "another file there is not ours to remove");
+        assert!(path.exists(), "another file is not removed");
         let error = Control::bind(&path).unwrap_err().to_string();
         assert!(error.contains("another file is there"), "{error}");
         let under_file = Control::bind(&path.join("ctl.sock")).unwrap_err().to_string();

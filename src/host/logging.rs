@@ -1,4 +1,5 @@
-//! The log: information to stdout, trouble to stderr, one line an event (design.md, section 3).
+//! The log: information to stdout, warnings and errors to stderr, one line per event (design.md,
+//! section 3).
 //!
 //! | | info | warn, error | debug, trace |
 //! |---|---|---|---|
@@ -6,19 +7,21 @@
 //! | under procd or in a file | `message` | `warn: message` | `debug: message` |
 //! | if stderr is a terminal | `12:00:01 info message` | `12:00:01 warn message` | `12:00:01 debug message` |
 //!
-//! procd and systemd put the time before each line themselves, and tell the two streams apart only
-//! as "info" and "err": so a line of trouble says which kind it is. What always holds:
-//! - One event is one line: control characters in a message are written as `\x1b`, so no frame can
-//!   forge a line.
-//! - A line that cannot be written (a pipe whose reader has gone, or does not read; a full disk) is
-//!   lost. It never ends the server, nor makes it wait; the lines lost to a reader who was slow are
-//!   counted in a `log lost=` line.
+//! procd and systemd put the time before each line themselves, and distinguish the two streams only
+//! as "info" and "err": so a line on stderr begins with its level.
+//!
+//! *Invariants:*
+//! - One event is one line: a control character in a message is written as an escape such as
+//!   `\x1b`, so no frame can forge a line.
+//! - A line that cannot be written (a pipe without a reader or with a full buffer; a full disk) is
+//!   dropped. It never ends the server or makes it wait. Lines dropped because the reader was slow
+//!   are counted in a line `log lost=`.
 //! - After [`init`] and the first line on each stream, a line of up to [`LINE_LEN_KEPT`] bytes
 //!   allocates nothing.
 //!
-//! The level is the configured one for posgate's own modules, and `warn` for the libraries it
-//! stands on. If the variable `RUST_LOG` is set, it decides instead, in env_logger's words
-//! (`debug`, `posgate::turn=trace,warn`).
+//! posgate's own modules log at the configured level, libraries at `warn`. If the variable
+//! `RUST_LOG` is set, it decides instead, in env_logger's syntax (`debug`,
+//! `posgate::turn=trace,warn`).
 
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
@@ -34,12 +37,12 @@ use crate::engine::model::trouble::TROUBLE_LEN_MAX;
 use crate::engine::model::{Stamp, Trouble, Wall};
 use crate::host::clock;
 
-/// Bytes of a line for which room is made at the start: a whole frame as UTF-8, with words around
-/// it.
+/// Length of a line, in bytes, for which memory is reserved at the start: a whole frame as UTF-8,
+/// with words around it.
 pub const LINE_LEN_KEPT: usize = 4096;
 
-/// Marks the record that makes room in the formatter's buffer and is written nowhere.
-const MAKE_ROOM: &str = "posgate::host::logging::room";
+/// Target of the record that grows the formatter's buffer and is never written.
+const RESERVE: &str = "posgate::host::logging::reserve";
 
 static TROUBLE: Mutex<Trouble> = Mutex::new(Trouble {
     count: 0,
@@ -48,40 +51,39 @@ static TROUBLE: Mutex<Trouble> = Mutex::new(Trouble {
     line: heapless::String::new(),
 });
 
-/// [`Trouble::count`], without a lock: asked for in every turn of the loop.
+/// [`Trouble::count`] without a lock, for reading in every turn of the loop.
 static TROUBLES: AtomicU32 = AtomicU32::new(0);
 
-/// The last warning or error; `None` if there was none.
+/// The last warning or error since the start; `None` if there was none.
 pub fn last_trouble() -> Option<Trouble> {
     let trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner).clone();
     (trouble.count > 0).then_some(trouble)
 }
 
-/// How many warnings and errors there were. It wraps: for seeing whether there was another.
+/// The number of warnings and errors so far. It wraps; compare it only for a change.
 pub(crate) fn troubles() -> u32 {
     TROUBLES.load(Ordering::Relaxed)
 }
 
-/// Seconds east of UTC of the time of day on a terminal.
+/// Offset from UTC of the times on a terminal, in seconds east.
 static OFFSET_S: AtomicI32 = AtomicI32::new(0);
 
-/// Whether `RUST_LOG` decides what is logged.
+/// Whether `RUST_LOG` decides the levels.
 static OVERRIDDEN: AtomicBool = AtomicBool::new(false);
 
-/// Begins logging, at this level unless `RUST_LOG` says otherwise. Further calls change the level
-/// only.
+/// Begins logging at `level`, unless `RUST_LOG` decides. Further calls only change the level.
 ///
-/// Call it on the thread that will log: the room for lines is made for that thread.
+/// Call it on the thread that will log: the memory for lines is reserved per thread.
 pub fn init(level: LevelFilter) {
     let filters = std::env::var("RUST_LOG").ok().filter(|filters| !filters.trim().is_empty());
     let streams = Streams::new(filters.as_deref(), io::stderr().is_terminal());
     let most = streams.out.filter().max(streams.err.filter());
-    // The second time the logger stands already; that is no error.
+    // A second call fails here: the logger is set.
     if log::set_boxed_logger(Box::new(streams)).is_ok() {
         OVERRIDDEN.store(filters.is_some(), Ordering::Relaxed);
         log::set_max_level(most);
-        let room = format_args!("{:LINE_LEN_KEPT$}", "");
-        log::logger().log(&Record::builder().target(MAKE_ROOM).level(Level::Error).args(room).build());
+        let longest = format_args!("{:LINE_LEN_KEPT$}", "");
+        log::logger().log(&Record::builder().target(RESERVE).level(Level::Error).args(longest).build());
     }
     set_level(level);
 }
@@ -93,17 +95,17 @@ pub fn set_level(level: LevelFilter) {
     }
 }
 
-/// Tells the log how far the time of day here is from UTC: once the zone is known, and when its
-/// offset changes. Until then a terminal shows UTC.
+/// Sets the offset of the times on a terminal, in seconds east of UTC; initially 0. Called when the
+/// zone is known, and when its offset changes.
 pub(crate) fn set_offset(offset_s: i32) {
     OFFSET_S.store(offset_s, Ordering::Relaxed);
 }
 
-/// Two env_logger loggers behind one: each has its stream, and this chooses.
+/// Two env_logger loggers, one per stream; this chooses by level.
 struct Streams {
     out: Logger,
     err: Logger,
-    /// Lines lost since the last that was written.
+    /// Lines dropped since the last written one.
     lost: AtomicU32,
 }
 
@@ -114,15 +116,14 @@ impl Streams {
             builder.target(target);
             match filters {
                 Some(filters) => builder.parse_filters(filters),
-                // Which of its own levels is let through, `log` decides before a record is made.
+                // `log`'s maximum level filters posgate's own records before they get here.
                 None => builder.filter_level(LevelFilter::Warn).filter_module("posgate", LevelFilter::Trace),
             };
             builder.format(move |buffer, record| {
                 let time = terminal.then(|| Stamp { wall: clock::wall(), offset_s: OFFSET_S.load(Ordering::Relaxed) });
                 write_line(buffer, time, record)?;
-                // An error leaves the line unwritten and its buffer, which is kept, as long as it
-                // has become.
-                if record.target() == MAKE_ROOM { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+                // After an error the line is not written, and the buffer keeps its size.
+                if record.target() == RESERVE { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
             });
             builder.build()
         };
@@ -147,15 +148,15 @@ impl Log for Streams {
         if !logger.matches(record) {
             return;
         }
-        if record.level() <= Level::Warn && record.target() != MAKE_ROOM {
+        if record.level() <= Level::Warn && record.target() != RESERVE {
             keep_trouble(record);
         }
-        let takes = if core::ptr::eq(logger, &raw const self.err) {
-            takes_a_line(io::stderr().as_fd())
+        let is_writable = if core::ptr::eq(logger, &raw const self.err) {
+            is_writable(io::stderr().as_fd())
         } else {
-            takes_a_line(io::stdout().as_fd())
+            is_writable(io::stdout().as_fd())
         };
-        if !takes {
+        if !is_writable {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -182,32 +183,32 @@ fn keep_trouble(record: &Record<'_>) {
     TROUBLES.fetch_add(1, Ordering::Relaxed);
 }
 
-/// As many digits in quotes may be a card number.
+/// A longer run of digits in quotes may be a card number and is masked.
 const DIGITS_SHOWN_MAX: usize = 7;
 
-/// Keeps what fits of a line, on one line, card numbers in quotes as `****8888`.
+/// Copies as much of a message as fits, on one line, with card numbers in quotes as `****8888`.
 struct Short<'a> {
     line: &'a mut heapless::String<TROUBLE_LEN_MAX>,
     is_quoted: bool,
-    /// How many digits the line ends with, since a quote began.
+    /// Number of digits at the end of the line, within quotes.
     digits: usize,
 }
 
 impl Short<'_> {
     fn keep(line: &mut heapless::String<TROUBLE_LEN_MAX>, message: impl fmt::Display) {
         let mut short = Short { line, is_quoted: false, digits: 0 };
-        // Beyond what fits nothing is kept.
+        // An error means that the message was cut.
         let _cut = write!(short, "{message}");
         short.end_digits(DIGITS_SHOWN_MAX);
     }
 
-    /// Hides all but the last four of a run of more digits than this that the line ends with.
+    /// Ends a run of digits: if it is longer than `shown_max`, masks all but the last four.
     fn end_digits(&mut self, shown_max: usize) {
         let len = self.line.len();
         if self.digits > shown_max {
             let last: heapless::String<4> = self.line[len - 4..].try_into().expect("four digits");
             self.line.truncate(len - self.digits);
-            // Shorter than what stood there, or cut where the line is.
+            // It may be cut at the end of the line.
             let _ = write!(self.line, "****{last}");
         }
         self.digits = 0;
@@ -224,7 +225,7 @@ impl fmt::Write for Short<'_> {
             self.is_quoted ^= next == '"';
             let pushed = self.line.push(if next.is_control() { ' ' } else { next });
             if pushed.is_err() {
-                // How long a number is that is cut, nobody knows.
+                // A number that is cut may be longer than its visible digits.
                 self.end_digits(if is_digit { 4 } else { DIGITS_SHOWN_MAX });
                 return Err(fmt::Error);
             }
@@ -234,9 +235,9 @@ impl fmt::Write for Short<'_> {
     }
 }
 
-/// Whether a line can be written without waiting: a pipe has a page free, or nobody holds its other
-/// end any more, so that writing fails at once. Files and terminals always take it.
-fn takes_a_line(stream: BorrowedFd<'_>) -> bool {
+/// Whether writing a line does not block: a pipe has a page free, or has no reader any more, so
+/// that writing fails at once. Files and terminals are always writable.
+fn is_writable(stream: BorrowedFd<'_>) -> bool {
     let mut streams = [PollFd::new(stream, PollFlags::POLLOUT)];
     match poll(&mut streams, PollTimeout::ZERO) {
         Ok(ready) => ready > 0,
@@ -264,7 +265,7 @@ fn write_line(out: &mut impl Write, time: Option<Stamp>, record: &Record<'_>) ->
     writeln!(out)
 }
 
-/// Writes control characters, the ends of lines among them, as `\x0a`.
+/// Writes control characters, including LF, as escapes such as `\x0a`.
 struct OneLine<'out, W: Write>(&'out mut W);
 
 impl<W: Write> fmt::Write for OneLine<'_, W> {
@@ -287,12 +288,12 @@ mod tests {
         let mut out = Vec::new();
         let args = format_args!("{message}");
         let record = Record::builder().level(level).args(args).build();
-        write_line(&mut out, time, &record).expect("a Vec takes everything");
+        write_line(&mut out, time, &record).expect("a Vec accepts everything");
         String::from_utf8(out).expect("UTF-8")
     }
 
     #[test]
-    fn a_line_says_its_level_where_the_reader_would_not_know_it() {
+    fn a_line_names_its_level_unless_it_is_information() {
         assert_eq!(line(Level::Info, None, "start entries=5"), "start entries=5\n");
         assert_eq!(line(Level::Warn, None, "full free=1"), "warn: full free=1\n");
         assert_eq!(line(Level::Error, None, "sync failed"), "error: sync failed\n");
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn one_event_is_one_line_whatever_a_frame_holds() {
+    fn one_event_is_one_line_whatever_a_frame_contains() {
         assert_eq!(
             line(Level::Info, None, "name=a\nerror: b\r\x1b[2J\u{85}张三"),
             "name=a\\x0aerror: b\\x0d\\x1b[2J\\x85张三\n"
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_trouble_is_kept_short_and_shows_no_card_number() {
+    fn the_last_trouble_is_shortened_and_shows_no_card_number() {
         let kept = |message: &str| {
             let mut line = heapless::String::new();
             Short::keep(&mut line, message);
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_goes_to_stderr_and_the_rest_to_stdout() {
+    fn warnings_and_errors_go_to_stderr_and_the_rest_to_stdout() {
         let streams = Streams::new(None, false);
         for level in [Level::Error, Level::Warn] {
             assert!(core::ptr::eq(streams.stream(level), &raw const streams.err));
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn libraries_are_heard_from_warn_on_unless_asked_for() {
+    fn libraries_log_warnings_and_errors_only_unless_rust_log_asks_for_more() {
         let enabled = |filters, target, level| {
             Streams::new(filters, false).enabled(&Metadata::builder().target(target).level(level).build())
         };

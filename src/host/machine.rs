@@ -1,54 +1,54 @@
-//! Which machine this is: eight digits that stand in the header of every segment that it writes
-//! (design.md, section 7, `host=`), so that a ledger which was moved or copied to another is told.
+//! Identifies this machine: eight hexadecimal digits in the header of every segment that it writes
+//! (design.md, section 7, `host=`), so that a ledger that was moved or copied to another machine is
+//! noticed.
 //!
-//! They are the CRC-32 of the lowest hardware address that is burned into one of its network cards,
-//! as `/sys` writes it (lower case, colons); without one, of its board's serial. What changes with
-//! software is none of these: addresses that were set or drawn, of bridges, of virtual cards. A
-//! PC's own serial can be read by root alone, and posgate is not root: it would be another machine
-//! for `check` than for `serve`.
+//! They are the CRC-32 of the lowest permanent hardware address of its network cards, as `/sys`
+//! writes it (lower case, colons); if there is none, of its board's serial. Addresses that software
+//! changes do not count: set or random ones, those of bridges and virtual cards. Nor does a PC's
+//! own serial: only root can read it, and posgate does not run as root, so `check` and `serve`
+//! would see different machines.
 //!
-//! What always holds: the answer depends on nothing but the files under `root`, so a test gives a
-//! machine of its own.
+//! The answer depends only on the files under a root directory, so that a test can make a machine.
 
 use std::fs;
 use std::path::Path;
 
 use crate::ledger::Host;
 
-/// This machine, if anything tells it.
+/// This machine; `None` if it has neither a permanent hardware address nor a serial.
 pub fn host() -> Option<Host> {
     host_in(Path::new("/"))
 }
 
-/// The machine whose files lie under `root`.
-pub(crate) fn host_in(root: &Path) -> Option<Host> {
+/// The machine whose `/sys` and `/proc` are under `root`.
+fn host_in(root: &Path) -> Option<Host> {
     let name = lowest_address(root).or_else(|| board_serial(root))?;
     Some(Host(crc32fast::hash(name.as_bytes())))
 }
 
-/// The lowest Ethernet address that a card's maker gave it.
+/// The lowest permanent Ethernet address.
 fn lowest_address(root: &Path) -> Option<String> {
     let cards = fs::read_dir(root.join("sys/class/net")).ok()?;
     let addresses = cards.filter_map(|card| {
         let card = card.ok()?.path();
-        let says = |file: &str| fs::read_to_string(card.join(file)).ok().map(|text| text.trim().to_owned());
-        // 1: Ethernet. 0: permanent, and not drawn, stolen or set. A virtual card has no device
-        // behind it.
-        let is_burned_in = says("type")? == "1" && says("addr_assign_type")? == "0" && card.join("device").exists();
-        let address = says("address").filter(|_| is_burned_in)?.to_lowercase();
+        let read = |file: &str| fs::read_to_string(card.join(file)).ok().map(|text| text.trim().to_owned());
+        // type 1: Ethernet. addr_assign_type 0: permanent, not random, stolen or set. A virtual
+        // card has no `device`.
+        let is_permanent = read("type")? == "1" && read("addr_assign_type")? == "0" && card.join("device").exists();
+        let address = read("address").filter(|_| is_permanent)?.to_lowercase();
         let is_address = address.len() == 17 && address.bytes().any(|byte| !matches!(byte, b'0' | b':'));
         is_address.then_some(address)
     });
     addresses.min()
 }
 
-/// What the board's maker wrote into its device tree, or into its processor.
+/// The board's serial, from its device tree or from its processor.
 fn board_serial(root: &Path) -> Option<String> {
     let of_tree = fs::read(root.join("sys/firmware/devicetree/base/serial-number")).ok();
     let of_tree = of_tree.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let of_processor = || {
-        let said = fs::read_to_string(root.join("proc/cpuinfo")).ok()?;
-        let line = said.lines().find(|line| line.starts_with("Serial"))?;
+        let text = fs::read_to_string(root.join("proc/cpuinfo")).ok()?;
+        let line = text.lines().find(|line| line.starts_with("Serial"))?;
         line.split_once(':').map(|(_, serial)| serial.to_owned())
     };
     let is_serial = |serial: &String| serial.bytes().any(|byte| byte.is_ascii_alphanumeric() && byte != b'0');
@@ -60,7 +60,7 @@ fn board_serial(root: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A card with its files; `assigned` as the kernel numbers where the address is from.
+    /// Makes a network card; `assigned` is its `addr_assign_type`.
     fn card(root: &Path, name: &str, address: &str, assigned: &str, is_device: bool) {
         let card = root.join("sys/class/net").join(name);
         fs::create_dir_all(&card).unwrap();
@@ -73,20 +73,20 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_told_by_its_lowest_burned_in_address_else_by_its_board() {
+    fn a_machine_is_identified_by_its_lowest_permanent_address_or_else_by_its_board() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         assert_eq!(host_in(root), None);
         fs::create_dir_all(root.join("proc")).unwrap();
         fs::write(root.join("proc/cpuinfo"), "processor : 0\nSerial\t\t: 0000000000000000\n").unwrap();
-        assert_eq!(host_in(root), None, "a serial of zeros is none");
+        assert_eq!(host_in(root), None, "a serial of zeros does not count");
         fs::write(root.join("proc/cpuinfo"), "processor : 0\nSerial\t\t: 10000000abcdef01\n").unwrap();
         let of_processor = host_in(root);
         assert_eq!(of_processor, Some(Host(crc32fast::hash(b"10000000abcdef01"))));
         fs::create_dir_all(root.join("sys/firmware/devicetree/base")).unwrap();
         fs::write(root.join("sys/firmware/devicetree/base/serial-number"), "BOARD-7\0").unwrap();
         assert_eq!(host_in(root), Some(Host(crc32fast::hash(b"BOARD-7"))));
-        // Addresses that say nothing of the machine.
+        // Addresses that do not identify the machine.
         card(root, "lo", "00:00:00:00:00:00", "0", true);
         card(root, "br-lan", "00:00:00:00:00:01", "3", false);
         card(root, "veth0", "00:00:00:00:00:02", "0", false);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_is_the_same_twice() {
+    fn the_machine_is_the_same_on_every_call() {
         assert_eq!(host(), host());
     }
 }

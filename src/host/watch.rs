@@ -1,17 +1,19 @@
-//! Keeps the status and metrics files true (design.md, section 4; [`crate::desk::status`] says what
-//! stands in them).
+//! Keeps the status and metrics files current (design.md, section 4; [`crate::desk::status`] has
+//! their contents).
 //!
 //! ```text
 //!   a turn ──▶ anything changed? ──yes──▶ one deadline, a second later ──▶ name.tmp ──rename──▶ name
 //!                      └─no─▶ nothing: no deadline, no system call
 //! ```
 //!
-//! What always holds: a reader finds a whole file, the old one or the new one; a file is written at
-//! most once a second, and where writing is slow so seldom that it takes a twentieth of the time;
-//! what cannot be written is counted, warned about once an hour and tried again at the next change,
-//! and never holds up service. It is written without a sync: /var/run is RAM, and after a power cut
-//! nobody wants the old one. Once warm nothing here allocates, save where the ledger's directory
-//! changed.
+//! *Invariants:*
+//! - A reader finds a whole file, the old one or the new one.
+//! - The files are written at most once per second; if writing is slow, so rarely that it takes at
+//!   most a twentieth of the time.
+//! - A failure is counted, warned about once per hour, and tried again at the next change. It never
+//!   delays service.
+//! - Nothing is synced: /var/run is RAM, and after a power cut the old files are useless.
+//! - After a warm-up nothing allocates, unless the ledger's directory changed.
 
 use core::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -29,44 +31,45 @@ use crate::ledger::census::Census;
 use crate::ledger::{DirFiles, Storage};
 use crate::turn::Service;
 
-/// A change is written after so long, with all that follows it.
+/// Delay from a change to its write, in milliseconds; later changes go into the same write.
 const DELAY_MS: u64 = 1000;
 
-/// Writing takes at most one part of so many of the time.
+/// Writing takes at most one part in this many of the time.
 const SHARE: u64 = 20;
 
-/// A failure is warned about at most this often.
-const FAILED_TOLD_MS: u64 = 3_600_000;
+/// Least time between two warnings about failures, in milliseconds.
+const FAILED_WARN_MS: u64 = 3_600_000;
 
-/// Bytes that are handed to the kernel at once.
+/// Bytes per write call.
 const PIECE_LEN: usize = 4096;
 
-/// Everybody may read them: SECURITY.md says what they hold.
+/// Permissions of the files: everybody may read them (SECURITY.md says what they hold).
 const MODE: u32 = 0o644;
 
-/// Where the files are.
+/// Paths of the files.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
-    /// The status file; `None`: none is written.
+    /// The status file, if one is written.
     pub status: Option<PathBuf>,
-    /// The metrics file; `None`: none is written.
+    /// The metrics file, if one is written.
     pub metrics: Option<PathBuf>,
-    /// The ledger, for its size.
+    /// The ledger's directory, for the sizes of its segments.
     pub ledger_dir: PathBuf,
 }
 
-/// What the loop knows beside its service.
+/// Counters of the sockets since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SocketStats {
-    /// As in [`Outside`].
+    /// Datagrams that the kernel dropped because a buffer was full; `None` if it does not report
+    /// them.
     pub kernel_dropped: Option<u64>,
-    /// As in [`Outside`].
+    /// Replies that could not be sent.
     pub unsent: u64,
     /// As in [`Outside`].
     pub missing: usize,
 }
 
-/// Watches a service and writes its files.
+/// Writes a service's status and metrics files when they change.
 #[derive(Debug)]
 pub struct Watch {
     status: Option<Target>,
@@ -74,20 +77,20 @@ pub struct Watch {
     census: Census,
     ledger: DirFiles,
     ledger_dir: PathBuf,
-    /// When the ledger's directory was changed last, as it was counted.
+    /// The directory's modification time when its segments were counted.
     counted: Option<(i64, i64)>,
     pid: u32,
-    /// As the files have it.
-    told: Option<Pulse>,
+    /// The state in the files.
+    written: Option<Pulse>,
     due: Option<Mono>,
-    /// When the next write may be.
+    /// The earliest time of the next write.
     not_before: Mono,
     failed: u64,
-    failed_told: Option<Mono>,
+    failed_warned: Option<Mono>,
     piece: Box<[u8]>,
 }
 
-/// A file, and the one that takes its place.
+/// A file, and the temporary one that replaces it.
 #[derive(Debug)]
 struct Target {
     path: PathBuf,
@@ -95,8 +98,8 @@ struct Target {
 }
 
 impl Watch {
-    /// Counts the ledger's segments and makes the directories of the files. What fails is warned
-    /// about.
+    /// Counts the ledger's segments and creates the directories of the files. Failures are logged
+    /// only.
     pub fn new(places: Places) -> Self {
         let mut watch = Self {
             status: places.status.map(Target::new),
@@ -106,18 +109,18 @@ impl Watch {
             ledger_dir: places.ledger_dir,
             counted: None,
             pid: std::process::id(),
-            told: None,
+            written: None,
             due: None,
             not_before: Mono(0),
             failed: 0,
-            failed_told: None,
+            failed_warned: None,
             piece: vec![0; PIECE_LEN].into_boxed_slice(),
         };
         for target in [&watch.status, &watch.metrics].into_iter().flatten() {
             if let Some(dir) = target.path.parent()
                 && let Err(error) = fs::create_dir_all(dir)
             {
-                // The first write fails too, and counts.
+                // The first write fails, too, and is counted.
                 debug!("no directory {}: {error}", dir.display());
             }
         }
@@ -125,23 +128,20 @@ impl Watch {
         watch
     }
 
-    /// Whether a file is kept at all.
+    /// Whether there is a file to write.
     fn is_on(&self) -> bool {
         self.status.is_some() || self.metrics.is_some()
     }
 
-    /// When the files are to be written, if they are; [`Watch::after_turn`] does so.
+    /// When [`Watch::after_turn`] has files to write.
     pub fn deadline(&self) -> Option<Mono> {
         self.due
     }
 
-    /// Notes that a socket came or went: the files are written again.
-    pub(crate) const fn note_sockets(&mut self) {
-        self.told = None;
-    }
+/// Permissions of the files: everybody may read them (SECURITY.md says what they hold).
+const MODE: u32 = 0o644;
 
-    /// After a turn, when its results have left: sees whether anything changed, and writes when it
-    /// is time.
+/// Paths of the files.
     pub fn after_turn<S: Storage>(
         &mut self,
         now: &Now,
@@ -153,7 +153,7 @@ impl Watch {
         if !self.is_on() {
             return;
         }
-        if self.due.is_none() && self.told.as_ref() != Some(&pulse(service, unsent)) {
+        if self.due.is_none() && self.written.as_ref() != Some(&pulse(service, unsent)) {
             self.due = Some(now.mono.plus_ms(DELAY_MS).max(self.not_before));
         }
         if self.due.is_some_and(|due| due <= now.mono) {
@@ -164,21 +164,21 @@ impl Watch {
         }
     }
 
-    /// Writes the files now: at the start, before anything changed.
+    /// Writes the files now.
     pub fn write<S: Storage>(&mut self, now: &Now, service: &Service<S>, socket_stats: SocketStats) {
         if !self.is_on() {
             return;
         }
         self.due = None;
         self.not_before = now.mono.plus_ms(DELAY_MS);
-        self.told = Some(pulse(service, socket_stats.unsent));
+        self.written = Some(pulse(service, socket_stats.unsent));
         self.count_segments();
         let mut piece = core::mem::take(&mut self.piece);
         let status = self.status(now, service, socket_stats);
         let emits: [(Option<&Target>, Emit); 2] =
             [(self.status.as_ref(), &|out| status.emit(out)), (self.metrics.as_ref(), &|out| status.emit_metrics(out))];
         let mut failed = 0;
-        let is_due = self.failed_told.is_none_or(|told| now.mono.ms_since(told) >= FAILED_TOLD_MS);
+        let is_due = self.failed_warned.is_none_or(|warned| now.mono.ms_since(warned) >= FAILED_WARN_MS);
         for (target, emit) in emits {
             let Some(target) = target else { continue };
             if let Err(error) = target.replace(&mut piece, emit) {
@@ -192,19 +192,20 @@ impl Watch {
         self.piece = piece;
         self.failed += failed;
         if is_due && failed > 0 {
-            self.failed_told = Some(now.mono);
-            // The warning itself is no change that would be worth another try.
-            self.told = Some(pulse(service, socket_stats.unsent));
+            self.failed_warned = Some(now.mono);
+            // The warning itself must not count as a change, or the files would be tried again at
+            // once.
+            self.written = Some(pulse(service, socket_stats.unsent));
         }
     }
 
-    /// The last word of a clean stop: the same with `"running":false`.
+    /// Writes the files at a clean stop, with `"running":false`.
     pub fn finish<S: Storage>(&mut self, now: &Now, service: &Service<S>, socket_stats: SocketStats) {
         self.pid = 0;
         self.write(now, service, socket_stats);
     }
 
-    /// What the files say, for the control socket.
+    /// The current status, for the control socket.
     pub fn status<'a, S: Storage>(
         &'a self,
         now: &Now,
@@ -242,7 +243,7 @@ impl Watch {
         }
     }
 
-    /// Counts the segments again if the directory changed: one began, or some were taken away.
+    /// Counts the segments again if the directory changed: a segment began, or some were removed.
     fn count_segments(&mut self) {
         let changed = fs::metadata(&self.ledger_dir).map(|dir| (dir.mtime(), dir.mtime_nsec())).ok();
         if changed.is_none() || changed == self.counted {
@@ -250,7 +251,7 @@ impl Watch {
         }
         match self.census.take(&self.ledger) {
             Ok(()) => self.counted = changed,
-            // What was known stays; the ledger's own trouble is told by who writes it.
+            // The old counts stay; the ledger's writer reports trouble with the directory.
             Err(error) => debug!("segments not counted: {error}"),
         }
     }
@@ -268,21 +269,21 @@ impl Target {
         Self { path, temporary: temporary.into() }
     }
 
-    /// Puts a new file in the place of the old one.
+    /// Replaces the file.
     fn replace(&self, piece: &mut [u8], emit: Emit) -> io::Result<()> {
         let mut out = Out { file: create(&self.temporary)?, piece, filled: 0, error: None };
-        let _told_by_the_error = emit(&mut out);
+        let _kept_in_out = emit(&mut out);
         let written = out.finish().and_then(|()| fs::rename(&self.temporary, &self.path));
         if written.is_err() {
-            // Half a file takes room that may be what is missing.
+            // A partial file may use the very space that is missing.
             let _left = fs::remove_file(&self.temporary);
         }
         written
     }
 }
 
-/// Makes a new file that everybody may read. What stands there (a crash left it, or somebody laid a
-/// link or a pipe) is taken away, never written to.
+/// Creates a new file that everybody may read. An existing file (left by a crash), link or pipe is
+/// removed, never written to.
 fn create(path: &Path) -> io::Result<File> {
     let open = || OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
     let file = match open() {
@@ -292,15 +293,15 @@ fn create(path: &Path) -> io::Result<File> {
         }
         opened => opened,
     }?;
-    // Also under the umask of a service that keeps its ledger to itself.
+    // The umask of a service that keeps its ledger private must not apply here.
     file.set_permissions(Permissions::from_mode(MODE))?;
     Ok(file)
 }
 
-/// Writes one of the files.
+/// Writes the text of one of the files.
 type Emit<'a> = &'a dyn Fn(&mut Out<'_>) -> fmt::Result;
 
-/// Text on its way to a file, in pieces.
+/// Writes text to a file in pieces of [`PIECE_LEN`] bytes.
 struct Out<'a> {
     file: File,
     piece: &'a mut [u8],
