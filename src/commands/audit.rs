@@ -19,7 +19,7 @@ use posgate::engine::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySe
 use posgate::files::cards::diff::Opened;
 use posgate::files::config::Settings;
 use posgate::files::good::{self, Good};
-use posgate::files::problem::{hidden, typed};
+use posgate::files::problem::{hidden, typed, typed_time};
 use posgate::files::zone::Zone;
 use posgate::files::{cards, config};
 use posgate::host::clock;
@@ -78,9 +78,9 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
         None => Ok(None),
         Some(text) => day_of(text, &calendar).map(Some).ok_or_else(|| {
             usage(tr!(
-                "--{name} {} is no day: write 2026-11-22, today or yesterday",
+                "--{name} {} is not a day: write 2026-11-22, today or yesterday",
                 "--{name} {} 不是日期：请写 2026-11-22、today 或 yesterday",
-                typed(text)
+                typed_time(text)
             ))
         }),
     };
@@ -278,20 +278,17 @@ impl LedgerArgs {
 
 /// What `--card`, `--from` and the like ask for.
 fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
-    let number = |name: &str, wanted: &str| {
-        usage(tr!(
-            "--{name} {} is no {wanted}",
-            "--{name} {} 不是{wanted}",
-            typed(options.value(name).unwrap_or_default())
-        ))
+    let wrong = |name: &str, typed: fn(&str) -> String, wanted: &str| {
+        let text = typed(options.value(name).unwrap_or_default());
+        usage(tr!("--{name} {text} is not a {wanted}", "--{name} {text} 不是{wanted}"))
     };
     let card = options.value("card").map(|text| {
         CardNo::parse(text.as_bytes())
-            .ok_or_else(|| number("card", tr("card of 1 to 10 digits", " 1 到 10 位数字的卡号")))
+            .ok_or_else(|| wrong("card", typed, tr("card number of 1 to 10 digits", " 1 到 10 位数字的卡号")))
     });
     let machine = options.value("machine").map(|text| {
         MachineNo::parse(text.as_bytes())
-            .ok_or_else(|| number("machine", tr("machine number of 1 to 10 digits", " 1 到 10 位数字的机号")))
+            .ok_or_else(|| wrong("machine", typed, tr("machine number of 1 to 10 digits", " 1 到 10 位数字的机号")))
     });
     let time = |name: &str, edge: fn(&Written) -> Option<Civil>| {
         let wanted = tr(
@@ -300,7 +297,7 @@ fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
         );
         let read = |text: &str| {
             let written = Written::parse_near(text, calendar.civil(now(calendar)).date());
-            written.and_then(|written| edge(&written)).ok_or_else(|| number(name, wanted))
+            written.and_then(|written| edge(&written)).ok_or_else(|| wrong(name, typed_time, wanted))
         };
         options.value(name).map(read).transpose()
     };

@@ -256,6 +256,8 @@ mod tests {
                 }
             }
         }
+        let page = page_text("ctl discover").unwrap_or_default();
+        assert!(page.contains(&request::DISCOVER_PORT.to_string()), "{page}");
         assert!(page_text("sell").is_none() && page_text("ctl sell").is_none() && page_text("").is_none());
     }
 

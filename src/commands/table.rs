@@ -482,8 +482,8 @@ pub(super) const COMMANDS: &[Command] = &[
             opt(
                 "yes",
                 "",
-                "cut also where whole entries would be moved: before the damage, or where there is none",
-                "会移走完整的流水（损坏处之前的，或没有损坏的）时也截",
+                "cut even if whole entries would be moved, before the damage or after it",
+                "会移走完整的流水（损坏处之前或之后的）时也截",
             ),
             CONFIG,
         ],
@@ -536,7 +536,12 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         summary: Text::new("a correction, of either sign", "调整，可正可负"),
-        text: COLUMNS,
+        text: Text::new(
+            "AMOUNT is added to the balance: 5.00 or +5.00 raises it, -5.00 lowers it, below zero, too. So with --uses. With --about, \
+               AMOUNT is what the sale did to the balance: -5.00 for a sale of 5.00. A file has the columns card 卡号, amount 金额, uses \
+               次数, name 姓名, note 备注 and key 操作编号.",
+            "AMOUNT 加到余额上：5.00 或 +5.00 增加，-5.00 减少，可以减到负数；--uses 也一样。用 --about 时，AMOUNT 是那笔消费对余额的影响：5.00 的消费写 -5.00。批量文件可有这些列：卡号 card、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key。",
+        ),
         ..ctl(
             "ctl adjust",
             &["CARD", "AMOUNT"],
@@ -569,11 +574,20 @@ pub(super) const COMMANDS: &[Command] = &[
         ..ctl("ctl unfreeze", &["CARD"], MARK)
     },
     Command {
-        text: CARD_COLUMNS,
+        summary: Text::new("end a card for ever", "注销，不能恢复"),
+        text: Text::new(
+            "A closed card cannot be reopened; `reissue` gives its number to another holder. Pay out the balance first, or later \
+               with `payout`. A file has the column card 卡号, and may have name 姓名, note 备注 and key 操作编号.",
+            "注销后不能恢复；`reissue` 把卡号给另一个人。余额可以先退，也可以以后用 `payout` 退。批量文件有卡号 card 一列，还可以有姓名 name、备注 note、操作编号 key。",
+        ),
         ..ctl("ctl close", &["CARD"], &[YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER])
     },
     Command {
         summary: Text::new("NEW carries on the account of OLD", "补卡：NEW 接着用 OLD 的账户"),
+        text: Text::new(
+            "Closes OLD for ever. NEW must be a card that nobody has used; until the card table has a row for it, OLD's row counts.",
+            "OLD 随即注销，不能恢复。NEW 必须是没人用过的卡；卡表里还没有它的行时，用 OLD 的行。",
+        ),
         ..ctl("ctl replace", &["OLD", "NEW"], ORDER)
     },
     Command {
@@ -590,7 +604,14 @@ pub(super) const COMMANDS: &[Command] = &[
         ),
         ..ctl("ctl rename", &["OLD", "NEW"], MARK)
     },
-    ctl("ctl reissue", &["CARD"], ORDER),
+    Command {
+        text: Text::new(
+            "In this order: give the card's row in the card table the new holder and an account that nobody uses, `reload`, then \
+               `reissue`. The card's marks (lost, frozen, closed) end; the former holder's account keeps what it holds.",
+            "依次：在卡表里把这张卡的行改成新的持卡人和没有人用的编号；`reload`；再 `reissue`。挂失、冻结、注销都就此取消；原持卡人的钱留在原来的账户里。",
+        ),
+        ..ctl("ctl reissue", &["CARD"], ORDER)
+    },
     ctl("ctl open", &["MACHINE", "DOOR"], ORDER),
     ctl("ctl card", &["CARD"], ASK),
     ctl(
@@ -621,7 +642,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "ctl discover",
         &[],
         &[
-            opt("port", "N", "the devices' port", "设备的端口"),
+            opt("port", "N", "the devices' port; 39190", "设备的端口；不写是 39190"),
             opt("seconds", "N", "how long to wait for answers; 3", "等应答多少秒；不写是 3"),
             CONFIG,
             CONTROL,
@@ -630,6 +651,11 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command {
         summary: Text::new("set a device's clock, or with all every one's", "给一台设备校时，写 all 则全部"),
+        text: Text::new(
+            "MACHINE is a machine number, such as 1 or 00001, or all. The device must have sent a frame since the start, and the server's \
+               own clock must be believed.",
+            "MACHINE 是机号，例如 1 或 00001，也可以写 all。设备要在启动以来发过报文，服务器自己的时钟要可信。",
+        ),
         ..ctl("ctl clock", &["MACHINE"], ASK)
     },
     ctl("ctl show", &["MACHINE", "TEXT"], ASK),

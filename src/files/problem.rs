@@ -128,6 +128,26 @@ pub fn typed(value: &str) -> String {
     format!("{:?}", hidden(value))
 }
 
+/// What somebody typed as a day or a time, for the answer: whole if it cannot be a card's number,
+/// which has no run of digits as short as those of a date; otherwise as [`typed`].
+pub fn typed_time(value: &str) -> String {
+    const YEAR_LEN: usize = 4;
+    let is_of_time = value.chars().all(|next| next.is_ascii_digit() || matches!(next, '-' | '/' | ':' | '.' | ' '));
+    let is_short = value.len() <= "2026-11-22 12:30:00".len();
+    let is_date = value.split(|next: char| !next.is_ascii_digit()).all(|digits| digits.len() <= YEAR_LEN);
+    if is_of_time && is_short && is_date { format!("{value:?}") } else { typed(value) }
+}
+
+/// A word of a configuration that is not known, as [`quoted`], up to its first digit: the file may
+/// be a card table, and a line of it one word that ends with a PIN.
+pub(crate) fn without_digits(word: &str) -> String {
+    match word.find(char::is_numeric) {
+        Some(0) => tr("these digits", "这些数字").to_owned(),
+        Some(digit) => quoted(&format!("{}…", &word[..digit])),
+        None => quoted(word),
+    }
+}
+
 /// A value for a message: in quotes, shortened, on one line.
 pub(crate) fn quoted(value: &str) -> String {
     const SHOWN_CHARS_MAX: usize = 40;
@@ -150,21 +170,27 @@ pub fn did_you_mean(candidate: &str) -> String {
     tr!("did you mean {candidate}?", "是不是 {candidate}？")
 }
 
-/// Letters to insert, drop or replace to make one word the other (Levenshtein); long words count as
-/// far.
+/// The least number of bytes to insert, drop or replace, or of neighbours to swap, to make one word
+/// the other (optimal string alignment); `usize::MAX` if a word is longer than 64 bytes.
 pub(crate) fn distance(left: &str, right: &str) -> usize {
-    if left.len() > 64 {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    if left.len().max(right.len()) > 64 {
         return usize::MAX;
     }
+    // The rows of the last two letters of `left` and of the one before them.
+    let mut before = vec![0; right.len() + 1];
     let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, letter) in left.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, other) in right.bytes().enumerate() {
-            let replaced = diagonal + usize::from(letter != other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
+    for (index, letter) in left.iter().enumerate() {
+        let mut next = vec![index + 1; right.len() + 1];
+        for (column, other) in right.iter().enumerate() {
+            let replaced = row[column] + usize::from(letter != other);
+            next[column + 1] = replaced.min(next[column] + 1).min(row[column + 1] + 1);
+            let are_swapped = index > 0 && column > 0 && left[index - 1] == *other && right[column - 1] == *letter;
+            if are_swapped {
+                next[column + 1] = next[column + 1].min(before[column - 1] + 1);
+            }
         }
+        (before, row) = (row, next);
     }
     row[right.len()]
 }
@@ -200,6 +226,47 @@ mod tests {
         assert_eq!(list.len(), PROBLEMS_SHOWN_MAX + 1);
         assert!(list[0].line < list[1].line);
         assert!(list[PROBLEMS_SHOWN_MAX].message.starts_with("and 2950 more"));
+    }
+
+    #[test]
+    fn a_slip_that_swaps_neighbours_counts_once() {
+        for (one, other, wanted) in [
+            ("crad", "card", 1),
+            ("card", "card", 0),
+            ("", "card", 4),
+            ("topu", "topup", 1),
+            ("ca", "abc", 3),
+            ("deivce", "device", 1),
+            ("verfiyx", "verify", 2),
+        ] {
+            assert_eq!((distance(one, other), distance(other, one)), (wanted, wanted), "{one} {other}");
+        }
+        assert_eq!(nearest("crad", ["config", "card", "kind"].into_iter()), Some("card"));
+        assert_eq!(distance(&"x".repeat(65), "x"), usize::MAX);
+        assert_eq!(distance("x", &"x".repeat(65)), usize::MAX);
+    }
+
+    #[test]
+    fn a_date_is_shown_whole_and_a_cards_number_is_not() {
+        for value in ["2026-13-01", "2026/1/1", "25:00", "2026-11-22 12:61", "2026"] {
+            assert_eq!(typed_time(value), format!("{value:?}"));
+        }
+        for value in ["8765438801", "20261301", "8765-438801", "x8765438801", "8765 4388 0123 4567 8901"] {
+            assert_eq!(typed_time(value), typed(value));
+            assert!(!typed_time(value).contains("8765"), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_shown_up_to_its_first_digit() {
+        for (word, shown) in [
+            ("foo", "'foo'"),
+            ("8888888801,张三,active,1234,99", "these digits"),
+            ("张三,8888888801,1234", "'张三,…'"),
+            ("open_pin1234", "'open_pin…'"),
+        ] {
+            assert_eq!(without_digits(word), shown);
+        }
     }
 
     #[test]

@@ -95,11 +95,16 @@ fn a_lost_card_is_refused_at_once_and_its_account_goes_on_with_a_new_one() {
     let frame = terminal.charge(&one, "1.00");
     assert!(terminal.ask(&frame, "006").text.contains("此卡已挂失"));
     // What is so already is ordered all the same: somebody said so, and the key is used.
-    ctl(&site, &["lost", &one, "--key", "again", "--note", "also by phone"]).expect(0, &["done, entry"]);
+    let said = ctl(&site, &["lost", &one, "--key", "again", "--note", "also by phone"]);
+    said.expect(0, &["done, entry", "nothing changed: the card was so already"]);
     ctl(&site, &["unfreeze", &one]).expect(1, &["is lost, not frozen: use found"]);
     ctl(&site, &["card", &one]).expect(0, &["lost 挂失; an order says so", "999.00 yuan", "张三", "in doubt  sale 3"]);
-    ctl(&site, &["found", &one]).expect(0, &["done"]);
-    ctl(&site, &["lost", &one, "--key", "again"]).expect(0, &["was done before"]);
+    let said = ctl(&site, &["found", &one]).expect(0, &["done"]);
+    assert!(!said.out.contains("nothing changed"), "{}", said.out);
+    ctl(&site, &["found", &one]).expect(0, &["done, entry", "nothing changed: the card was not lost"]);
+    ctl(&site, &["unfreeze", &one, "--json"]).expect(0, &["\"unchanged\":true"]);
+    let said = ctl(&site, &["lost", &one, "--key", "again"]).expect(0, &["was done before"]);
+    assert!(!said.out.contains("nothing changed"), "{}", said.out);
     terminal.pay(&one, "1.00");
     ctl(&site, &["found", &three])
         .expect(1, &["the card table says that card ****8803 is lost: change its status there"]);

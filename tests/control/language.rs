@@ -52,6 +52,12 @@ fn a_refusal_is_told_by_its_reason_and_keeps_word_and_sentence() {
     let done = run(&site, "zh_CN.UTF-8", &["ctl", "topup", &card(1), "1", "--by", "li", "--config", "CONFIG"]);
     done.expect(0, &["：完成，流水号 ", "；账户 ", " 元，"], &["key="]);
     run(&site, "zh_CN.UTF-8", &["ctl", "card", &card(1), "--config", "CONFIG"]).expect(0, &["余额  ", "流水号"], &[]);
+    // What the program itself finds before it asks has no word, and is Chinese whole.
+    let slip = ["ctl", "topup", &card(1), "1.005", "--by", "li", "--config", "CONFIG"];
+    let ended = run(&site, "zh_CN.UTF-8", &slip).expect(1, &[], &["amount（金额）是 \"1.005\"：请写大于零的元"]);
+    assert!(!ended.err.contains("write"), "{}", ended.err);
+    let json = [&slip[..], &["--json"]].concat();
+    run(&site, "zh_CN.UTF-8", &json).expect(1, &["{\"ok\":false,\"error\":\"\\\"amount\\\" is "], &[]);
     server.stop();
     run(&site, "zh_CN.UTF-8", &topup).expect(74, &[], &["没有这个控制接口"]);
     // What is wrong with the words themselves is told to programs in English too.

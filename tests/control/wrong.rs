@@ -28,7 +28,10 @@ fn each_mistake_has_its_line_and_its_exit_code() {
     let wrong: &[(&[&str], i32, &str)] = &[
         (&["topup", "77", "1"], 1, "neither the card table nor the ledger has card"),
         (&["topup", &three, "1"], 1, "is closed"),
-        (&["topup", &one, "1.005"], 1, "at most two decimals"),
+        (&["topup", &one, "1.005"], 1, "\"amount\" is \"1.005\": write yuan above zero with at most two decimals"),
+        (&["adjust", &one, "5.5.0"], 1, "\"amount\" is \"5.5.0\": write yuan with at most two decimals"),
+        (&["lost", "one"], 1, "\"card\" is \"one\": write a card's number"),
+        (&["open", "1", "east"], 1, "\"door\" is \"east\": write a door's number"),
         (&["topup", &one, "-1"], 1, "above zero"),
         (&["topup", &one, "0"], 1, "nothing would move"),
         (&["topup", &one, "10000000", "--yes"], 1, "up to 9999999.99"),
@@ -68,6 +71,9 @@ fn each_mistake_has_its_line_and_its_exit_code() {
         assert_eq!((lines.len(), said.out.as_str()), (1, ""), "one line: {words:?} {said:#?}");
     }
     assert_eq!(site.ledger().lines.len(), before, "nothing half-done");
+    // No key is drawn for what is not sent.
+    let said = ctl(&site, &["topup", &one, "1.005"]).expect(1, &["1.005"]);
+    assert!(!said.err.contains("key="), "{}", said.err);
     // For programs the same line as JSON.
     let said = ctl(&site, &["topup", "77", "1", "--json"]).expect(1, &["\"reason\":\"unknown-card\""]);
     assert!(said.out.starts_with("{\"ok\":false,\"error\":"), "{}", said.out);
@@ -183,7 +189,7 @@ fn half_a_line_and_a_line_too_long_do_nothing() {
     client.send(&format!("{order},\"note\":\"{}\"}}", "x".repeat(5000)));
     assert!(client.hear().contains("longer than 4096 bytes"));
     assert_eq!(client.hear(), "", "closed");
-    ctl(&site, &["show", "2", &"x".repeat(5000)]).expect(74, &["at most 4096 can be sent: write less"]);
+    ctl(&site, &["show", "2", &"x".repeat(5000)]).expect(1, &["\"text\" is longer than 240 bytes"]);
     server.stop();
     assert_eq!(site.ledger().count("topup"), 0);
 }

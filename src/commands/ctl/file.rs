@@ -8,14 +8,14 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use posgate::desk::control::batch::{self, Row};
-use posgate::desk::control::request::PURPOSE;
+use posgate::desk::control::request::purpose_wanted;
 use posgate::desk::json::{Object, Value};
 use posgate::engine::model::Balance;
 use posgate::engine::model::order::is_purpose;
 use posgate::files::problem::{PROBLEMS_SHOWN_MAX, typed};
 use posgate::lang::tr;
 
-use super::{Call, Ended, Options, Signature, refusal};
+use super::{Call, Ended, Options, refusal};
 use crate::commands::{EXIT_IO, print_problems};
 
 /// Lines on their way at once: the server commits as many in one turn as it takes, and its answers
@@ -72,7 +72,7 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File
     }
     let purpose = options.value("for").unwrap_or_default().to_owned();
     if options.value("for").is_some_and(|purpose| !is_purpose(purpose)) {
-        return Err(Ended::Usage(format!("--for {} {PURPOSE}", typed(&purpose))));
+        return Err(Ended::Usage(format!("--for {} {}", typed(&purpose), purpose_wanted())));
     }
     let (path, bytes) = if path == Path::new(STDIN) {
         (PathBuf::from("stdin"), take(io::stdin().lock()))
@@ -208,9 +208,9 @@ struct Tally {
 }
 
 /// Has every row looked at, then all done, in order.
-pub(super) fn apply(call: &mut Call, signature: &Signature, file: &File) -> Result<(), Ended> {
+pub(super) fn apply(call: &mut Call, by: &str, file: &File) -> Result<(), Ended> {
     let (mut problems, mut before) = (Vec::new(), Before::default());
-    exchange(call, signature, file, true, |row, answer| {
+    exchange(call, by, file, true, |row, answer| {
         before.take(row, answer.is("again"));
         if !answer.is("ok") {
             problems.push(complaint(file, row, answer));
@@ -234,7 +234,7 @@ pub(super) fn apply(call: &mut Call, signature: &Signature, file: &File) -> Resu
     }
     let mut tally = Tally::default();
     let mut stopped = None;
-    exchange(call, signature, file, false, |row, answer| {
+    exchange(call, by, file, false, |row, answer| {
         if answer.is("ok") {
             tally.count(row, answer);
         } else if stopped.is_none() {
@@ -285,7 +285,7 @@ fn complaint(file: &File, row: &Row, answer: &Value) -> String {
 /// that it is enough.
 fn exchange(
     call: &mut Call,
-    signature: &Signature,
+    by: &str,
     file: &File,
     is_dry: bool,
     mut take: impl FnMut(&Row, &Value) -> bool,
@@ -302,7 +302,7 @@ fn exchange(
             None => object.text("for", &file.purpose).number("nth", row.nth),
         };
         let note = Some(row.note.as_str()).filter(|note| !note.is_empty()).or(call.options.value("note"));
-        let object = object.text("by", &signature.by).text_if("note", note);
+        let object = object.text("by", by).text_if("note", note);
         call.link.send(&object.flag("dry", is_dry).end())?;
         under_way.push_back(row);
         if under_way.len() == WINDOW

@@ -20,7 +20,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 use nix::unistd::{Uid, User};
 use posgate::desk::control::refusals;
-use posgate::desk::control::request::{CRC, crc_of, is_key};
+use posgate::desk::control::request::{self, crc_of, crc_wanted, is_key};
 use posgate::desk::json::{Object, Value};
 use posgate::engine::model::EntrySeq;
 use posgate::files::config;
@@ -226,7 +226,7 @@ fn text(word: OsString) -> Result<String, lexopt::Error> {
 fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     // What the command line alone tells comes first: nothing is sent before.
     let name = spec.of_ctl().unwrap_or(spec.name);
-    let order = if spec.option("by").is_some() { Some(Signature::of(options)?) } else { None };
+    let by = if spec.option("by").is_some() { Some(operator(options)?) } else { None };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
         return Err(Ended::Usage(tr!(
             "--key {}: write 1 to 40 letters, digits and signs without blanks",
@@ -235,7 +235,7 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
         )));
     }
     if let Some(accept) = options.value("accept").filter(|accept| crc_of(accept).is_none()) {
-        return Err(Ended::Usage(format!("--accept {} {CRC}", typed(accept))));
+        return Err(Ended::Usage(format!("--accept {} {}", typed(accept), crc_wanted())));
     }
     let file = match options.path("file") {
         Some(path) => Some(file::read(name, path, options)?),
@@ -259,6 +259,10 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
         }
         None => None,
     };
+    let order = match (&file, &by) {
+        (None, Some(by)) if spec.option("key").is_some() => Some(Order::of(name, options, by)?),
+        (None | Some(_), _) => None,
+    };
     match &file {
         Some(_) if options.has("dry-run") => (),
         Some(file) => confirm::of_file(name, file.rows(), options)?,
@@ -266,20 +270,27 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     }
     let (path, ledger_dir) = place(options)?;
     let mut call = Call { name, options, ledger_dir, link: Link::connect(&path)? };
-    match (name, order, file) {
-        (_, Some(signature), Some(file)) => file::apply(&mut call, &signature, &file),
-        ("clock-accept", Some(signature), None) => {
-            let line = Object::new().text("cmd", "clock-accept").text("by", signature.by).end();
-            call.ask(&line).map(|answer| call.tell(&answer, print::clock_accepted))
+    match (by, order, file) {
+        (Some(by), _, Some(file)) => file::apply(&mut call, &by, &file),
+        (_, Some(order), None) => give_order(&mut call, &order),
+        (Some(by), None, None) => {
+            let line = Object::new().text("cmd", name).text("by", by);
+            let answer = call.ask(&line.text_if("note", options.value("note")).end())?;
+            call.tell(&answer, if name == "clock-accept" { print::clock_accepted } else { print::of_ledger });
+            Ok(())
         }
-        ("acknowledge" | "branch", Some(signature), None) => {
-            let line = Object::new().text("cmd", name).text("by", signature.by);
-            let line = line.text_if("note", options.value("note")).end();
-            call.ask(&line).map(|answer| call.tell(&answer, print::of_ledger))
-        }
-        (_, Some(signature), None) => give_order(&mut call, &signature),
-        (_, None, _) => ask(&mut call),
+        (None, ..) => ask(&mut call),
     }
+}
+
+/// Reads a line as the server would. What is wrong with it is told in the language spoken, and
+/// nothing is sent.
+fn check(line: &str) -> Result<(), Ended> {
+    let refused = |sentence| {
+        let members = [("ok", Value::Flag(false)), ("error", Value::Text(sentence))];
+        Ended::Refused(Value::Object(members.map(|(key, value)| (key.to_owned(), value)).into()))
+    };
+    request::parse(line.as_bytes()).map(|_| ()).map_err(refused)
 }
 
 /// The socket: of the command line, or of the configuration. With it, the ledger's directory, if
@@ -313,28 +324,29 @@ fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
     }
 }
 
-/// Who orders, and the order's key.
-struct Signature {
-    by: String,
+/// Who gives the order: `--by`, else POSGATE_BY, else the login name.
+fn operator(options: &Options) -> Result<String, Ended> {
+    let named = options.value("by").map(str::to_owned).or_else(|| std::env::var("POSGATE_BY").ok());
+    named.filter(|by| !by.trim().is_empty()).map_or_else(login_name, Ok)
+}
+
+/// An order of one line, and its key.
+struct Order {
+    line: String,
     key: String,
 }
 
-impl Signature {
-    fn of(options: &Options) -> Result<Self, Ended> {
-        let by = match options
-            .value("by")
-            .map(str::to_owned)
-            .or_else(|| std::env::var("POSGATE_BY").ok())
-            .filter(|by| !by.trim().is_empty())
-        {
-            Some(by) => by,
-            None => login_name()?,
+impl Order {
+    /// Draws a key only for an order without a mistake.
+    fn of(name: &str, options: &Options, by: &str) -> Result<Self, Ended> {
+        let object = order_object(name, options)?;
+        let line = |key: &str| {
+            let object = object.clone().text("key", key).text("by", by);
+            object.text_if("note", options.value("note")).end()
         };
-        let key = match options.value("key") {
-            Some(key) => key.to_owned(),
-            None => draw_key()?,
-        };
-        Ok(Self { by, key })
+        check(&line(options.value("key").unwrap_or("-")))?;
+        let key = options.value("key").map_or_else(draw_key, |key| Ok(key.to_owned()))?;
+        Ok(Self { line: line(&key), key })
     }
 }
 
@@ -364,11 +376,11 @@ fn draw_key() -> Result<String, Ended> {
     Ok(format!("{:016x}", u64::from_be_bytes(bytes)))
 }
 
-fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
-    let options = call.options;
+/// What is ordered, as members of a line.
+fn order_object(name: &str, options: &Options) -> Result<Object, Ended> {
     let operand = |place: usize| options.operands.get(place).map(String::as_str);
-    let object = Object::new().text("cmd", call.name);
-    let object = match call.name {
+    let object = Object::new().text("cmd", name);
+    let object = match name {
         "void" => {
             let seq = operand(0).unwrap_or_default();
             let seq: u64 = seq.parse().map_err(|_| Ended::Usage(no_entry("", seq)))?;
@@ -383,24 +395,26 @@ fn give_order(call: &mut Call, signature: &Signature) -> Result<(), Ended> {
         Some(uses) => object.number("uses", file::uses(uses)?),
         None => object,
     };
-    let object = match options.value("about") {
+    match options.value("about") {
         Some(seq) => {
             let seq: u64 = seq.parse().map_err(|_| Ended::Usage(no_entry("--about ", seq)))?;
-            object.number("about", seq)
+            Ok(object.number("about", seq))
         }
-        None => object,
-    };
-    let object = object.text("key", &signature.key).text("by", &signature.by);
-    let line = object.text_if("note", options.value("note")).end();
-    if options.value("key").is_none() {
-        complain!("key={}", signature.key);
+        None => Ok(object),
     }
-    match call.ask(&line) {
+}
+
+fn give_order(call: &mut Call, order: &Order) -> Result<(), Ended> {
+    let options = call.options;
+    if options.value("key").is_none() {
+        complain!("key={}", order.key);
+    }
+    match call.ask(&order.line) {
         Ok(answer) => {
             call.tell(&answer, |answer| print::done(call.name, options, answer));
             Ok(())
         }
-        Err(Ended::Lost(lost)) => Err(Ended::Lost(lost.of_order(&signature.key))),
+        Err(Ended::Lost(lost)) => Err(Ended::Lost(lost.of_order(&order.key))),
         Err(ended) => Err(ended),
     }
 }
@@ -518,6 +532,7 @@ fn number(option: &str, text: &str) -> Result<u64, Ended> {
 impl Call<'_> {
     /// Sends a line and waits for its answer, which must say that it is done.
     fn ask(&mut self, line: &str) -> Result<Value, Ended> {
+        check(line)?;
         self.link.send(line)?;
         let answer = self.link.receive()?;
         if answer.is("ok") { Ok(answer) } else { Err(Ended::Refused(answer)) }

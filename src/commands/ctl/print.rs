@@ -42,9 +42,15 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
         )
     });
     let holder = answer.text("name").map(|holder| tr!("; {}", "；{}", printable(holder))).unwrap_or_default();
+    let unchanged = match name {
+        _ if !answer.is("unchanged") => "",
+        "found" => tr("; nothing changed: the card was not lost", "；没有变化：这张卡没有挂失"),
+        "unfreeze" => tr("; nothing changed: the card was not frozen", "；没有变化：这张卡没有冻结"),
+        _ => tr("; nothing changed: the card was so already", "；没有变化：这张卡原来就是这样"),
+    };
     say!(
-        "{name} {operands}: {done}, entry {}{holder}{}",
-        "{name} {operands}：{done}，流水号 {}{holder}{}",
+        "{name} {operands}: {done}, entry {}{holder}{}{unchanged}",
+        "{name} {operands}：{done}，流水号 {}{holder}{}{unchanged}",
         text(answer, "seq"),
         account.unwrap_or_default()
     );

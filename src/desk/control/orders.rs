@@ -28,8 +28,20 @@ pub(super) fn obey<S: Storage>(
         };
         return Ok(would.map_or_else(|refused| refusal(&refused), line));
     }
+    let is_so = is_marked_so(service.server(), order);
     let done = service.operate(now, order)?;
-    Ok(done.map_or_else(|refused| refusal(&refused), |done| result(service.server(), now, order, &done)))
+    let answer = |done: Done| {
+        let object = result(service.server(), now, order, &done);
+        if is_so && !done.is_again { object.flag("unchanged", true).end() } else { object.end() }
+    };
+    Ok(done.map_or_else(|refused| refusal(&refused), answer))
+}
+
+/// Whether the card has the mark already that the order sets, or lacks the one that it ends. The
+/// order is an entry all the same: it says who gave it.
+fn is_marked_so(server: &Server, order: &Order) -> bool {
+    let Act::Mark { card, mark } = &order.act else { return false };
+    server.book().marks_of(*card).has(mark.status()) != mark.is_end()
 }
 
 /// Pays out what the account holds; under a name that was used, what was paid out then.
@@ -145,7 +157,7 @@ pub(super) fn refusal(refused: &Refused) -> String {
     Object::error(refused).text("reason", refused.word()).end()
 }
 
-fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> String {
+fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> Object {
     let object = Object::ok().flag("again", done.is_again).number("seq", done.seq);
     let object = match &order.key {
         Key::Own(key) => object.text("key", key),
@@ -157,8 +169,8 @@ fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> String {
     let object = object.text_if("name", name.filter(|name| !name.is_empty()));
     match &done.account {
         Some((account, balance, uses)) => {
-            object.text("account", account).text("balance", balance).number("uses", *uses).end()
+            object.text("account", account).text("balance", balance).number("uses", *uses)
         }
-        None => object.end(),
+        None => object,
     }
 }

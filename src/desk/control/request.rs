@@ -1,8 +1,12 @@
-//! A line of the control socket into a [`Request`], or a sentence that says what to write.
+//! Parses a line of the control socket into a [`Request`], or into a sentence that says what to
+//! write instead.
 //!
-//! Every command and its fields stand in one table, [`COMMANDS`]: what the reader takes, and what
-//! the manual lists. Money is yuan in a string, numbers of cards, machines and doors are digits in
-//! a string, and counts are JSON numbers.
+//! One table, [`COMMANDS`], has every command with its fields, for the parser and for the manual.
+//! Money is yuan in a string; numbers of cards, machines and doors are digits in a string; counts
+//! are JSON numbers.
+//!
+//! `posgate ctl` parses its own lines before it sends them, so that a person reads the sentence in
+//! their language. The server speaks English.
 
 use crate::desk::json::{self, Value};
 use crate::engine::gbk;
@@ -12,22 +16,32 @@ use crate::engine::model::{
     AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way,
 };
 use crate::files::problem::hidden;
-use crate::lang;
+use crate::lang::{self, tr};
 
 /// Uses that one order may move.
 const USES_MAX: i32 = crate::engine::server::USES_MAX;
 
-/// What names a table that seems not whole.
-pub const CRC: &str = "must be the crc that the refusal names: 8 digits of hexadecimal, such as 1a2b3c4d";
+/// How the crc of a refused card table is written, as a predicate of a field or option.
+pub fn crc_wanted() -> &'static str {
+    tr(
+        "must be the crc that the refusal names: 8 digits of hexadecimal, such as 1a2b3c4d",
+        "要写拒绝时给出的 crc：8 位十六进制数，例如 1a2b3c4d",
+    )
+}
 
-/// Reads a crc as people write it.
+/// Reads a crc of 8 hexadecimal digits.
 pub fn crc_of(text: &str) -> Option<u32> {
     let is_hex = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     u32::from_str_radix(text, 16).ok().filter(|_| is_hex)
 }
 
-/// What a name of a file must be.
-pub const PURPOSE: &str = "must say what the file is for, such as 2026-12: 1 to 40 letters, digits and signs without blanks, none of them full-width";
+/// How the purpose of a file of orders is written, as a predicate of a field or option.
+pub fn purpose_wanted() -> &'static str {
+    tr(
+        "must say what the file is for, such as 2026-12: 1 to 40 letters, digits and signs without blanks, none of them full-width",
+        "要说明文件是做什么的，例如 2026-12：1 到 40 个字母、数字和符号，不含空白和全角字符",
+    )
+}
 
 /// Bytes of a search, and of a display's text.
 const TEXT_LEN_MAX: usize = 240;
@@ -306,7 +320,7 @@ impl Fields<'_> {
             "rename" => self.order(cmd, Act::Rename { old: self.account("old")?, new: self.account("new")? }),
             "reissue" => self.order(cmd, Act::Reissue { card: self.card("card")? }),
             "open" => {
-                let door = self.digits("door", "a door's number", UnitNo::parse)?;
+                let door = self.digits("door", tr("a door's number", "门号"), UnitNo::parse)?;
                 self.order(cmd, Act::Open { machine: self.machine("machine")?, door })
             }
             "card" => Ok(Request::Card(self.card("card")?)),
@@ -364,7 +378,13 @@ impl Fields<'_> {
     fn note(&self) -> Result<Note, String> {
         let note = self.text("note")?.unwrap_or_default();
         let note = Note::try_from(note.trim()).ok().filter(|note| !note.chars().any(char::is_control));
-        note.ok_or("\"note\" is too long, or holds control characters: write at most 96 bytes".to_owned())
+        note.ok_or_else(|| {
+            tr(
+                "\"note\" is too long, or has control characters: write at most 96 bytes",
+                "note（备注）太长，或者有控制字符：至多写 96 字节",
+            )
+            .to_owned()
+        })
     }
 
     /// An account's name, as a card table would give it.
@@ -373,14 +393,21 @@ impl Fields<'_> {
         let text = text.trim();
         let account =
             AccountId::try_from(text).ok().filter(|_| !text.is_empty() && !text.chars().any(char::is_control));
-        account.ok_or(format!("\"{key}\" must name an account, in 1 to 24 bytes (a Chinese character takes 3)"))
+        account.ok_or_else(|| {
+            tr!(
+                "\"{key}\" must name an account, in 1 to 24 bytes (a Chinese character takes 3)",
+                "{key} 要写账户编号，1 到 24 字节（一个汉字 3 字节）"
+            )
+        })
     }
 
     fn by(&self) -> Result<Operator, String> {
         let by = self.text("by")?.unwrap_or_default();
         let by = by.trim();
         let operator = Operator::try_from(by).ok().filter(|_| !by.is_empty() && !by.chars().any(char::is_control));
-        operator.ok_or("\"by\" must name who orders it, in 1 to 32 bytes".to_owned())
+        operator.ok_or_else(|| {
+            tr("\"by\" must name who orders it, in 1 to 32 bytes", "by 要写是谁办的，1 到 32 字节").to_owned()
+        })
     }
 
     fn key(&self) -> Result<Key, String> {
@@ -392,7 +419,7 @@ impl Fields<'_> {
             }
             (None, Some(purpose)) => {
                 let name = Purpose::try_from(purpose.as_str()).ok().filter(|_| is_purpose(&purpose));
-                let name = name.ok_or_else(|| format!("\"for\" {PURPOSE}"))?;
+                let name = name.ok_or_else(|| format!("\"for\" {}", purpose_wanted()))?;
                 let nth = u32::try_from(nth.unwrap_or(1)).ok().filter(|nth| *nth > 0);
                 let nth = nth.ok_or("\"nth\" must be a number from 1: which of the card's rows in its file it is")?;
                 Ok(Key::For { name, nth })
@@ -415,7 +442,9 @@ impl Fields<'_> {
         match self.value.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Text(text)) if text.len() <= TEXT_LEN_MAX => Ok(Some(text.clone())),
-            Some(Value::Text(_)) => Err(format!("\"{key}\" is longer than {TEXT_LEN_MAX} bytes")),
+            Some(Value::Text(_)) => {
+                Err(tr!("\"{key}\" is longer than {TEXT_LEN_MAX} bytes", "{key} 超过 {TEXT_LEN_MAX} 字节"))
+            }
             Some(other) => Err(format!("\"{key}\" is {}: write a string", other.sort())),
         }
     }
@@ -431,7 +460,7 @@ impl Fields<'_> {
     fn accept(&self) -> Result<Option<u32>, String> {
         let Some(text) = self.text("accept")? else { return Ok(None) };
         let crc = crc_of(&text);
-        crc.map(Some).ok_or_else(|| format!("\"accept\" {CRC}"))
+        crc.map(Some).ok_or_else(|| format!("\"accept\" {}", crc_wanted()))
     }
 
     fn count(&self, key: &str) -> Result<Option<u64>, String> {
@@ -455,7 +484,9 @@ impl Fields<'_> {
             None => Ok(DISCOVER_PORT),
             Some(port) => {
                 let port = u16::try_from(port).ok().filter(|port| *port > 0);
-                port.ok_or("\"port\" must be a number from 1 to 65535".to_owned())
+                port.ok_or_else(|| {
+                    tr("\"port\" must be a number from 1 to 65535", "port 要写 1 到 65535 的数").to_owned()
+                })
             }
         }
     }
@@ -465,7 +496,12 @@ impl Fields<'_> {
             None | Some(Value::Null) => Ok(0),
             Some(Value::Number(digits)) => {
                 let uses = digits.parse::<i32>().ok().filter(|uses| (-USES_MAX..=USES_MAX).contains(uses));
-                uses.ok_or(format!("\"uses\" must be a whole number of meals, at most {USES_MAX}"))
+                uses.ok_or_else(|| {
+                    tr!(
+                        "\"uses\" must be a whole number of meals, at most {USES_MAX}",
+                        "uses（次数）要写整数，至多 {USES_MAX}"
+                    )
+                })
             }
             Some(other) => Err(format!("\"uses\" is {}: write a number without quotes", other.sort())),
         }
@@ -474,7 +510,11 @@ impl Fields<'_> {
     fn money(&self, key: &str) -> Result<Option<Money>, String> {
         let Some(text) = self.yuan(key)? else { return Ok(None) };
         let wanted = || {
-            format!("\"{key}\" must be yuan above zero with at most two decimals, up to 9999999.99, such as \"5.50\"")
+            tr!(
+                "\"{key}\" is {}: write yuan above zero with at most two decimals, up to 9999999.99, such as 5.50",
+                "{key}（金额）是 {}：请写大于零的元，至多两位小数，不超过 9999999.99，例如 5.50",
+                quoted(&text)
+            )
         };
         Money::parse(text.as_bytes()).map(Some).ok_or_else(wanted)
     }
@@ -484,7 +524,13 @@ impl Fields<'_> {
         let digits = text.strip_prefix('+').unwrap_or(&text);
         let balance = Balance::parse(digits.as_bytes()).filter(|_| !digits.starts_with('-') || !text.starts_with('+'));
         let balance = balance.filter(|balance| balance.fen().unsigned_abs() <= u64::from(Money::MAX.fen()));
-        let wanted = || format!("\"{key}\" must be yuan with at most two decimals, such as \"-5.50\" or \"+5.50\"");
+        let wanted = || {
+            tr!(
+                "\"{key}\" is {}: write yuan with at most two decimals, such as -5.50 or +5.50",
+                "{key}（金额）是 {}：请写元，至多两位小数，例如 -5.50 或 +5.50",
+                quoted(&text)
+            )
+        };
         balance.ok_or_else(wanted)
     }
 
@@ -496,16 +542,22 @@ impl Fields<'_> {
     }
 
     fn card(&self, key: &str) -> Result<CardNo, String> {
-        self.digits(key, "a card's number", CardNo::parse).map(|card| card.padded())
+        self.digits(key, tr("a card's number", "卡号"), CardNo::parse).map(|card| card.padded())
     }
 
     fn machine(&self, key: &str) -> Result<MachineNo, String> {
-        self.digits(key, "a machine number", MachineNo::parse)
+        self.digits(key, tr("a machine number", "机号"), MachineNo::parse)
     }
 
     fn digits<T>(&self, key: &str, what: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T, String> {
         let text = self.text(key)?.unwrap_or_default();
-        parse(text.as_bytes()).ok_or_else(|| format!("\"{key}\" must be {what}: 1 to 10 digits in quotes"))
+        parse(text.as_bytes()).ok_or_else(|| {
+            tr!(
+                "\"{key}\" is {}: write {what}, 1 to 10 digits",
+                "{key} 是 {}：请写{what}，1 到 10 位数字",
+                quoted(&text)
+            )
+        })
     }
 }
 
@@ -515,6 +567,11 @@ pub const DISCOVER_PORT: u16 = 39_190;
 /// Whether a key can stand in the ledger as it is.
 pub fn is_key(key: &str) -> bool {
     (1..=40).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// What was typed, for an answer: in quotes, shortened, with the last four of its digits.
+fn quoted(text: &str) -> String {
+    json::string(shortened(&hidden(text)))
 }
 
 /// A word for an answer, which has a bound.
@@ -602,10 +659,16 @@ mod tests {
             (r#"{"cmd":"cards","find":"x"}"#, "it takes search, after"),
             (r#"{"cmd":"card"}"#, "card needs \"card\""),
             (r#"{"cmd":"card","card":88}"#, "\"card\" is a number: write a string"),
-            (r#"{"cmd":"card","card":"12345678901"}"#, "1 to 10 digits"),
+            (
+                r#"{"cmd":"card","card":"12345678901"}"#,
+                "\"card\" is \"****8901\": write a card's number, 1 to 10 digits",
+            ),
             (r#"{"cmd":"topup","card":"8","key":"k","by":"li"}"#, "needs \"amount\" or \"uses\""),
             (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":5.5}"#, "write yuan in quotes"),
-            (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":"5.501"}"#, "at most two decimals"),
+            (
+                r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":"5.501"}"#,
+                "\"amount\" is \"5.501\": write yuan",
+            ),
             (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":"-5"}"#, "above zero"),
             (r#"{"cmd":"topup","card":"8","key":"k","by":"li","amount":"all"}"#, "at most two decimals"),
             (r#"{"cmd":"adjust","card":"8","key":"k","by":"li","amount":"+-5"}"#, "such as"),

@@ -9,7 +9,7 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use crate::files::problem::{Problems, shown};
+use crate::files::problem::{Problems, without_digits};
 use crate::lang::tr;
 
 /// `config KIND 'NAME'` and what follows it.
@@ -74,7 +74,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Vec<Section> {
                 tr!(
                     "a line cannot begin with {}: write config, option or list, or # before a comment",
                     "一行不能以 {} 开头：请写 config、option 或 list；注释前写 #",
-                    shown(other)
+                    without_digits(other)
                 ),
             ),
         }
@@ -110,7 +110,7 @@ fn section(arguments: &[Word], line: u32, problems: &mut Problems) -> Option<Sec
     if let Some(name) = name
         && !is_name(&name.text)
     {
-        let name = shown(&name.text);
+        let name = without_digits(&name.text);
         problems.add(
             line,
             tr!(
@@ -133,7 +133,7 @@ fn setting(arguments: &[Word], is_list: bool, line: u32, problems: &mut Problems
                 tr!(
                     "{} is no option name: write letters, digits and _ only",
                     "{} 不能做选项名：只能写字母、数字和 _",
-                    shown(&key.text)
+                    without_digits(&key.text)
                 ),
             );
             return None;
@@ -154,7 +154,7 @@ fn setting(arguments: &[Word], is_list: bool, line: u32, problems: &mut Problems
                 tr!(
                     "{} has no value: write {keyword} NAME 'VALUE'",
                     "{} 没有值：请写 {keyword} 名称 '值'",
-                    shown(&key.text)
+                    without_digits(&key.text)
                 ),
             );
             return None;
@@ -398,6 +398,11 @@ mod tests {
             assert!(complaint.starts_with(begin), "{complaint} / {begin}");
         }
         assert!(complaints.iter().all(|complaint| !complaint.contains("12 34")));
+        // A card table that is given as the configuration shows nothing of a PIN or a number.
+        let table = "card,name,pin,credit\n8888888801,li,4711,99\nli,8888888801,4711,99\noption pin'4711'\n";
+        let complaints = self::complaints(table).join("\n");
+        assert!(complaints.contains("'li,…'") && complaints.contains("'pin…' has no value"), "{complaints}");
+        assert!(!complaints.contains("47") && !complaints.contains("11") && !complaints.contains("88"), "{complaints}");
     }
 
     #[test]
