@@ -11,7 +11,7 @@ use posgate::engine::model::{CardNo, CardRecord};
 use posgate::engine::server::{Origin, Server, Tables};
 use posgate::files::cards::CardFile;
 use posgate::files::cards::diff::{Difference, Table};
-use posgate::files::cards::number::{Candidate, candidates};
+use posgate::files::cards::number::{Candidate, candidates, form_words};
 use posgate::files::cards::whole::{self, Before, NoHistory};
 use posgate::files::config::Settings;
 use posgate::files::problem::typed;
@@ -177,8 +177,8 @@ fn say_known(candidates: &[Candidate], file: &CardFile) {
         }
         // A card may have more bytes than are printed.
         let first: CardNo = candidates.first()?.card;
-        let words = forms::alike(record.card, first)?;
-        Some(format!("{}; of the table's number {words}", candidates[0].how))
+        let words = form_words(forms::alike(record.card, first)?);
+        Some(tr!("{}; of the table's number {words}", "{}；对卡表里的号码：{words}", candidates[0].how))
     };
     let mut is_known = false;
     for record in &file.records {

@@ -1,4 +1,4 @@
-//! What people ask and order: lines of the operator's tools, reports, and how everything stands.
+//! What people ask and order: lines of the control socket, reports, and the status.
 
 pub mod audit;
 pub mod control;

@@ -67,7 +67,7 @@ fn a_payout_of_all_that_was_archived_is_not_paid_again_under_its_key() {
         &[],
     );
     let said = ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]);
-    said.expect(1, &["this key was used for entry 3, which is not in the ledger here any more"]);
+    said.expect(1, &["this key was used for entry 3, which is archived"]);
     server.stop();
     assert_eq!(site.ledger().count("payout"), 0);
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::harness::{Ended, Site, card, posgate};
+use crate::harness::{DEVICE_TIME, Device, Ended, Site, card, posgate};
 
 /// Runs a command under a locale; `CONFIG` stands for the configuration's path.
 fn run(site: &Site, locale: &str, words: &[&str]) -> Ended {
@@ -58,6 +58,31 @@ fn a_refusal_is_told_by_its_reason_and_keeps_word_and_sentence() {
     assert!(!ended.err.contains("write"), "{}", ended.err);
     let json = [&slip[..], &["--json"]].concat();
     run(&site, "zh_CN.UTF-8", &json).expect(1, &["{\"ok\":false,\"error\":\"\\\"amount\\\" is "], &[]);
+    // A refused reload says in Chinese that nothing changed; the server's sentence names the files.
+    let (table, reload) =
+        (fs::read_to_string(site.path("cards.csv")).unwrap(), ["ctl", "reload", "--config", "CONFIG"]);
+    site.write("cards.csv", &format!("{table}x,y\n"));
+    run(&site, "zh_CN.UTF-8", &reload).expect(1, &[], &["没有重读，一切照旧（", "correct the files", "cards.csv:"]);
+    let half: Vec<&str> = table.lines().take(table.lines().count() / 2).collect();
+    site.write("cards.csv", &format!("{}\n", half.join("\n")));
+    run(&site, "zh_CN.UTF-8", &reload).expect(1, &[], &["卡表看来不完整，没有采用", "--accept"]);
+    site.write("cards.csv", &table);
+    // What was swiped and is in no table.
+    let mut terminal = Device::new(2, &server);
+    let frame = terminal.frame("103", &format!("77,1.00,{DEVICE_TIME}"));
+    terminal.ask(&frame, "006");
+    let seen = run(&site, "zh_CN.UTF-8", &["ctl", "seen", "--unknown", "--config", "CONFIG"]);
+    seen.expect(0, &["0000000077,"], &["0000000077: 机号 00002，", "，1 次"]);
+    // The clauses of a sale's story.
+    terminal.pay(&card(1), "2.00");
+    let sale = site.ledger().only("charge").raw("seq").to_owned();
+    let told = run(&site, "zh_CN.UTF-8", &["ledger", "explain", &sale, "--config", "CONFIG"]);
+    let told = told.expect(0, &["批准，没有规则拒绝：扣余额 2.00", "103：刷卡消费 2.00", "机号 00002  "], &[]);
+    for english in ["approved", "a sale of", "machine", "from the balance", "no 109", "the chain"] {
+        assert!(!told.out.contains(english), "{english}: {}", told.out);
+    }
+    let json = run(&site, "zh_CN.UTF-8", &["ledger", "explain", &sale, "--json", "--config", "CONFIG"]);
+    json.expect(0, &["approved, no rule refused it"], &[]);
     server.stop();
     run(&site, "zh_CN.UTF-8", &topup).expect(74, &[], &["没有这个控制接口"]);
     // What is wrong with the words themselves is told to programs in English too.

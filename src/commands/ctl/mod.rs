@@ -115,7 +115,8 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
         Err(Ended::Usage(sentence)) => return Err(sentence.into()),
         Err(Ended::Code(code)) => code,
         Err(Ended::Refused(answer)) => {
-            complain!("posgate: {}", refusal(&answer));
+            let told = if spec.of_ctl() == Some("reload") { reload_refusal(&answer) } else { refusal(&answer) };
+            complain!("posgate: {told}");
             for problem in answer.list("problems") {
                 if let Value::Text(problem) = problem {
                     complain!("{problem}");
@@ -147,6 +148,17 @@ fn refusal(answer: &Value) -> String {
     match (lang::spoken(), answer.text("reason").and_then(known)) {
         (Lang::Zh, Some((reason, chinese))) => format!("{chinese}（{reason}: {sentence}）"),
         (Lang::Zh | Lang::En, _) => sentence.to_owned(),
+    }
+}
+
+/// Why a reload was refused. The server's sentence names files in English; Chinese says what became
+/// of it.
+fn reload_refusal(answer: &Value) -> String {
+    let sentence = refusal(answer);
+    match lang::spoken() {
+        Lang::En => sentence,
+        Lang::Zh if answer.get("crc").is_some() => format!("卡表看来不完整，没有采用，一切照旧（{sentence}）"),
+        Lang::Zh => format!("没有重读，一切照旧（{sentence}）"),
     }
 }
 

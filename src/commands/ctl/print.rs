@@ -8,6 +8,7 @@ use posgate::desk::json::{Object, Value};
 use posgate::desk::table::{Table, padded, printable};
 use posgate::engine::limits::FOUND_MAX;
 use posgate::engine::model::{CardStatus, Entry};
+use posgate::files::cards::number::form_words;
 use posgate::files::cards::paste::Paste;
 use posgate::lang::{Text, tr};
 use posgate::ledger::{HeldFiles, line, segment};
@@ -260,8 +261,12 @@ pub(super) fn unknown(paste: Option<&Paste>, rows: &[Value]) {
     for row in rows {
         let [card, machine, at, count] = ["card", "machine", "at", "count"].map(|key| text(row, key));
         let known = row.text("known").filter(|known| !known.is_empty());
-        let known = known.map(|known| format!("; perhaps card {known} of the table, {}", text(row, "form")));
-        let known = format!("machine {machine}, {at}, {count} times{}", known.unwrap_or_default());
+        let form = text(row, "form");
+        let known = known.map(|known| {
+            tr!("; perhaps card {known} of the table, {}", "；也许是卡表里的 {known}：{}", form_words(&form))
+        });
+        let known = known.unwrap_or_default();
+        let known = tr!("machine {machine}, {at}, {count} times{known}", "机号 {machine}，{at}，{count} 次{known}");
         say!("{}", paste.row(&card, &known));
         complain!("{card}: {known}");
     }

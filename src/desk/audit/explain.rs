@@ -87,14 +87,18 @@ impl Candidate {
     fn off(&self) -> String {
         let (seconds, wanted) = (self.distance_s(), self.wanted);
         let span = match seconds {
-            0 => return format!("at {wanted}"),
-            1..60 => format!("{seconds} s"),
-            60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-            3600..=OFF_MAX_S => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-            _ if seconds < 2 * OFF_MAX_S => "more than a day".to_owned(),
-            _ => format!("{} days", seconds / OFF_MAX_S),
+            0 => return tr!("at {wanted}", "正是 {wanted}"),
+            1..60 => tr!("{seconds} s", "{seconds} 秒"),
+            60..3600 => tr!("{} min {} s", "{} 分 {} 秒", seconds / 60, seconds % 60),
+            3600..=OFF_MAX_S => tr!("{} h {} min", "{} 小时 {} 分", seconds / 3600, seconds % 3600 / 60),
+            _ if seconds < 2 * OFF_MAX_S => tr("more than a day", "一天多").to_owned(),
+            _ => tr!("{} days", "{} 天", seconds / OFF_MAX_S),
         };
-        format!("{span} {} than {wanted}", if self.at < wanted { "earlier" } else { "later" })
+        if self.at < wanted {
+            tr!("{span} earlier than {wanted}", "比 {wanted} 早 {span}")
+        } else {
+            tr!("{span} later than {wanted}", "比 {wanted} 晚 {span}")
+        }
     }
 }
 

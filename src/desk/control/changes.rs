@@ -1,35 +1,36 @@
-//! What a reload changes, for the operator who asked for it: cards new, gone and changed, figures
-//! that do not count.
+//! The answer to a reload: new, removed and changed cards, and figures of the table that do not
+//! count.
 
 use crate::desk::json::{Object, string};
 use crate::engine::model::{AccountId, CardNo, CardRecord};
 use crate::engine::server::{IgnoredAccount, Server};
 
-/// Cards, accounts and sentences that an answer names of each sort; the rest is counted.
+/// Cards, accounts and sentences to list of each kind; the rest are counted.
 const SHOWN_MAX: usize = 20;
 
-/// Bytes that the sentences of an answer take together.
+/// Most bytes for the sentences of a refusal.
 const SENTENCES_LEN_MAX: usize = 3000;
 
-/// The same for the warnings of a reload that was done: its answer lists cards and accounts, too.
+/// Most bytes for the warnings of an accepted reload, whose answer also lists cards and accounts.
 const WARNINGS_LEN_MAX: usize = 2000;
 
-/// The cards of a new table beside those in service.
+/// The differences between a new card table and the one in service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Both files are those in service, byte for byte: no entry is written.
+    /// Whether both files are the same as those in service, byte for byte, so that no entry is
+    /// written.
     pub is_unchanged: bool,
-    /// In the new table only.
+    /// Cards in the new table only.
     pub new: Vec<CardNo>,
-    /// In service only.
+    /// Cards in the old table only.
     pub gone: Vec<CardNo>,
-    /// In both, and not the same: account, name, code, terms, or what its account will be opened
-    /// with.
+    /// Cards in both that differ in account, name, code, terms, or in the opening figures of an
+    /// account that no entry has opened yet.
     pub changed: Vec<CardNo>,
 }
 
 impl Changes {
-    /// Compares, before the new table is installed.
+    /// Compares a new table's records with the table in service, before they are installed.
     pub fn of(server: &Server, records: &[CardRecord]) -> Self {
         let mut changes = Self::default();
         let cards = server.cards();
@@ -39,8 +40,8 @@ impl Changes {
                 continue;
             };
             let account = server.book().account(row.account);
-            // Figures of an account that is open do not count, and are told as ignored; a card that
-            // is on another's account has none.
+            // The figures of an open account do not count and are reported as ignored; a card that
+            // the ledger has on another account has none.
             let opening = account.unopened().filter(|_| server.book().account_conflict(row).is_none());
             let figures = (record.balance.unwrap_or_default(), record.uses.unwrap_or_default());
             let is_same = account.id == record.account
@@ -59,10 +60,10 @@ impl Changes {
         changes
     }
 
-    /// The answer once the table of so many cards was installed. `ignored`: accounts whose new
-    /// figures do not count; the server knows the cards whose accounts do not. `at_start`: options
-    /// that take effect at the next start. `warnings`: what is doubtful in the files, all of it or
-    /// as much as fits.
+    /// The answer after the new table of `cards` cards is installed. `ignored` are the accounts
+    /// whose new figures do not count; the server has the cards whose accounts do not. `at_start`
+    /// are changed options that take effect at the next start. `warnings` are listed as far as they
+    /// fit.
     pub fn answer(
         &self,
         cards: usize,
@@ -99,7 +100,7 @@ impl Changes {
     }
 }
 
-/// As many sentences as fit so many bytes, as JSON.
+/// The first sentences that fit into `len_max` bytes, as JSON.
 fn fitting(sentences: &[impl core::fmt::Display], len_max: usize) -> Vec<String> {
     let mut len = 0;
     let fitting = sentences.iter().map(string).take_while(|sentence| {
@@ -109,13 +110,13 @@ fn fitting(sentences: &[impl core::fmt::Display], len_max: usize) -> Vec<String>
     fitting.take(SHOWN_MAX).collect()
 }
 
-/// The answer where a table was not taken after the one in service: `reload` with `"accept"` and
-/// this crc takes it.
+/// The answer to a reload whose card table seems incomplete: `reload` with `"accept"` and this
+/// CRC-32 takes it.
 pub fn refused_table(sentence: impl core::fmt::Display, crc: u32) -> String {
     Object::error(sentence).text("crc", format_args!("{crc:08x}")).end()
 }
 
-/// The answer where a reload was refused: the sentence, and what is wrong with the files.
+/// The answer to a refused reload: the sentence, and the problems of the files.
 pub fn refused(sentence: impl core::fmt::Display, problems: &[impl core::fmt::Display]) -> String {
     let fitting = fitting(problems, SENTENCES_LEN_MAX);
     let left_out = problems.len() - fitting.len();

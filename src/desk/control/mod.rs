@@ -1,14 +1,15 @@
-//! What the operator's tools say to the running server, line by line (design.md, section 4, option
-//! `control`; docs/control-socket-and-status.md, *The control socket*).
+//! The protocol of the control socket, line by line (design.md, section 4, option `control`;
+//! docs/control-socket-and-status.md, *The control socket*).
 //!
-//! One JSON object a line each way, at most [`CONTROL_LINE_MAX`] bytes: a request names its command
-//! in `cmd`, an answer begins with `"ok":true` or with `"ok":false,"error":"…"`. [`answer`] is a
-//! plain function over [`Service`]: it knows no socket, so that tests and a fuzzer can ask it
-//! anything. `host::control_socket` carries the lines.
+//! A line is one JSON object of at most [`CONTROL_LINE_MAX`] bytes, in both directions. A request
+//! names its command in `cmd`; an answer begins with `"ok":true` or with `"ok":false,"error":"…"`.
+//! [`answer`] is a plain function over [`Service`]: it uses no socket, so that tests and a fuzzer
+//! can call it with any line. `host::control_socket` carries the lines.
 //!
-//! What always holds: every line gets one answer; an answer may leave only when the turn that it
-//! was made in is committed; a line costs a bounded amount of work, so long lists come in pages
-//! (`next`, then `after`).
+//! *Invariants:*
+//! - Every line gets one answer.
+//! - An answer is sent only after its turn is committed.
+//! - A line costs a bounded amount of work: long lists come in pages (`next`, then `after`).
 
 pub mod batch;
 pub mod changes;
@@ -30,12 +31,12 @@ use crate::ledger::Storage;
 use crate::turn::Service;
 use request::Request;
 
-/// What becomes of a line.
+/// The result of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// What is answered.
+    /// The answer.
     pub reply: Reply,
-    /// Whether it cost so much (a segment was read, or many rows) that the turn should take no
+    /// Whether it was expensive (a segment or many rows were read), so that the turn answers no
     /// further lines.
     pub is_heavy: bool,
 }
@@ -43,55 +44,54 @@ pub struct Answer {
 /// The answer to a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// This line, without its end, once the turn is committed.
+    /// This line, without its LF, after the turn is committed.
     Line(String),
-    /// What the loop answers, once the turn is committed.
+    /// The loop answers it, after the turn is committed.
     Deferred(Deferred),
 }
 
-/// What only the loop can answer.
+/// A request that only the loop can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deferred {
-    /// Read configuration and cards again, and say what came of it: [`changes`].
+    /// Read configuration and cards again, and answer with the changes: [`changes`].
     Reload {
-        /// The crc of a table that is taken although it seems not whole; no other is taken then.
+        /// The CRC-32 of the only card table to accept, even if it seems incomplete.
         accept: Option<u32>,
     },
-    /// How the server stands: [`status`].
+    /// The status: [`status`].
     Status,
 }
 
-/// What the machine says and does that the server, as a plain value, cannot.
+/// What control lines need from the machine; the server is a plain value and does no IO.
 pub trait Host {
     /// The machine's IPv4 addresses.
     fn addresses(&self) -> Vec<Ipv4Addr>;
 
-    /// Sends 000 to this port of every served network; gives their number.
+    /// Sends 000 to this UDP port in every served network; returns the number of networks.
     ///
     /// # Errors
-    /// A sentence: why it could not be sent anywhere.
+    /// A sentence that says why no 000 could be sent.
     fn discover(&mut self, port: u16) -> Result<usize, String>;
 
-    /// Where the ledger is: a client that may read it finds entries there.
+    /// The ledger's directory, for a client that reads entries itself.
     fn ledger_dir(&self) -> &Path;
 
-    /// The headings of the card table in service and what divides them; empty if nobody knows them.
+    /// The headings and the separator of the card table in service; empty if unknown.
     fn headings(&self) -> (&[String], char) {
         (&[], ',')
     }
 }
 
-/// The answer that says how the server stands: the status file's object but for the list of
-/// devices.
+/// The answer to `status`: the object of the status file, without the list of devices.
 pub fn status(status: &Status) -> String {
     let mut summary = String::new();
-    status.emit_summary(&mut summary).expect("a String takes all");
-    // The same object with one more member in front.
+    status.emit_summary(&mut summary).expect("a String accepts everything");
+    // The same object, with one more member at its beginning.
     let members = summary.trim_end().strip_prefix('{').unwrap_or_default();
     format!("{{\"ok\":true,{members}")
 }
 
-/// Answers a line, its end not included.
+/// Answers a line, given without its LF.
 ///
 /// # Errors
 /// If the ledger cannot be written.
@@ -117,7 +117,7 @@ pub fn answer<S: Storage>(
         Ok(Request::Acknowledge { by, note }) => orders::acknowledge(service, now, &by, &note)?,
         Ok(Request::Branch { by, note }) => orders::branch(service, now, &by, &note)?,
         Ok(Request::Sync) => orders::sync(service),
-        // What a collector took must not be taken back.
+        // A collector must not get an entry that a later start may cut.
         Ok(Request::Head) if !service.ledger().is_proven() => orders::refusal(&Refused::Full),
         Ok(Request::Head) => queries::head(service.ledger().number(), service.ledger().synced()),
         Ok(Request::Discover { port }) => {
@@ -133,8 +133,9 @@ pub fn answer<S: Storage>(
         Ok(Request::Devices { after }) => queries::devices(service.server(), now, after),
         Ok(Request::Unknown { after }) => queries::unknown(service.server(), host.headings(), after),
     };
-    // Only our own mistake could make one longer; the client's bound holds all the same.
+    // Only a bug could make a longer answer; the client relies on the limit all the same.
     let is_fitting = line.len() <= CONTROL_LINE_MAX;
-    let line = if is_fitting { line } else { Object::error("the answer does not fit a line: ask for less").end() };
+    let line =
+        if is_fitting { line } else { Object::error("the answer does not fit into one line: ask for less").end() };
     Ok(Answer { reply: Reply::Line(line), is_heavy })
 }

@@ -1,4 +1,4 @@
-//! Lines that do something: orders, which are entries and are done once, and what is only said to
+//! Lines that change something: orders, which become entries and are done once, and messages to
 //! devices.
 
 use std::io;
@@ -13,7 +13,7 @@ use crate::engine::server::{Refused, Server};
 use crate::ledger::{Parent, Storage};
 use crate::turn::Service;
 
-/// Does what is ordered, or says whether it would.
+/// Gives the order, or with `is_dry` says whether it would be accepted.
 pub(super) fn obey<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
@@ -44,7 +44,7 @@ fn is_marked_so(server: &Server, order: &Order) -> bool {
     server.book().marks_of(*card).has(mark.status()) != mark.is_end()
 }
 
-/// Pays out what the account holds; under a name that was used, what was paid out then.
+/// Pays out the account's whole balance; if the key was used before, the amount that was paid then.
 pub(super) fn pay_out_all<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
@@ -56,7 +56,7 @@ pub(super) fn pay_out_all<S: Storage>(
     let paid = match used {
         Some(seq) => match service.entry(seq)? {
             Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
-            // Nobody is told to take a new key while it is not known that this one paid nothing.
+            // Not advice to use a new key: this one may have paid.
             Ok(None) => return Ok(Object::error(archived(seq)).text("reason", "no-such-entry").end()),
             Err(unreadable) => return Ok(refusal(&unreadable)),
         },
@@ -77,26 +77,24 @@ pub(super) fn pay_out_all<S: Storage>(
 }
 
 fn archived(seq: EntrySeq) -> String {
-    format!(
-        "this key was used for entry {seq}, which is not in the ledger here any more: look at it in the archive before you pay again"
-    )
+    format!("this key was used for entry {seq}, which is archived: look at that entry before you pay again")
 }
 
 fn is_of(entry: &Entry, card: CardNo) -> bool {
     entry.card == Some(card)
 }
 
-/// 003 to a device, or to all.
+/// Sends 003 to a device, or to all devices.
 pub(super) fn clock<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
     machine: Option<MachineNo>,
 ) -> io::Result<String> {
-    let told = service.set_clock(now, machine)?;
-    Ok(told.map_or_else(|refused| refusal(&refused), |told| Object::ok().number("told", told).end()))
+    let count = service.set_clock(now, machine)?;
+    Ok(count.map_or_else(|refused| refusal(&refused), |count| Object::ok().number("told", count).end()))
 }
 
-/// 009 to a device.
+/// Sends 009 to a device.
 pub(super) fn show<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
@@ -116,7 +114,7 @@ pub(super) fn clock_accept<S: Storage>(service: &mut Service<'_, S>, now: &Now, 
     Ok(accepted.map_or_else(|refused| refusal(&refused), line))
 }
 
-/// Ends the hourly word on an older copy of the ledger.
+/// Acknowledges that an older copy of the ledger is served, which ends the hourly error.
 pub(super) fn acknowledge<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
@@ -129,7 +127,7 @@ pub(super) fn acknowledge<S: Storage>(
     Ok(seen.map_or_else(|refused| refusal(&refused), line))
 }
 
-/// Goes on with the ledger under another name.
+/// Begins a branch of the ledger under a new number.
 pub(super) fn branch<S: Storage>(
     service: &mut Service<'_, S>,
     now: &Now,
@@ -144,7 +142,7 @@ pub(super) fn branch<S: Storage>(
     Ok(branched.map_or_else(|refused| refusal(&refused), line))
 }
 
-/// Has the turn end with a sync.
+/// Makes the turn end with a sync.
 pub(super) fn sync<S: Storage>(service: &mut Service<'_, S>) -> String {
     if !service.ledger().is_proven() {
         return refusal(&Refused::Full);
@@ -163,7 +161,7 @@ fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> Object {
         Key::Own(key) => object.text("key", key),
         Key::For { name, nth } => object.text("for", name).number("nth", *nth),
     };
-    // Whoever ordered it sees whether it was the card that was meant.
+    // The holder's name shows the operator whether it was the intended card.
     let view = done.card.and_then(|card| server.card_view(now, card));
     let name = view.and_then(|view| view.row).map(|row| gbk::decode(server.cards().name(&row)));
     let object = object.text_if("name", name.filter(|name| !name.is_empty()));

@@ -1,5 +1,5 @@
-//! Answers that change nothing: cards, devices, what was found. Each looks at a bounded part of its
-//! table, and a list that does not fit one line says where the next begins.
+//! Questions: cards, devices, found devices. Each reads a bounded part of its table; a list that
+//! does not fit into one line says where the next page begins.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -14,13 +14,13 @@ use crate::engine::model::{CardNo, CardRow, Now, Reason, Rules};
 use crate::engine::server::{CardView, DeviceView, FoundDevice, Server};
 use crate::ledger::Head;
 
-/// Sales in doubt that a card's answer lists; the rest is counted.
+/// Sales in doubt to list in a card's answer; the rest are counted.
 const DOUBTS_SHOWN_MAX: usize = 20;
 
-/// Bytes of an answer beside its list.
+/// Bytes of an answer around its list.
 const FRAME_LEN_MAX: usize = 128;
 
-/// What a card is and holds.
+/// A card's state and account.
 pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) -> String {
     let Some(view) = server.card_view(now, card) else {
         return Object::error(format_args!(
@@ -51,13 +51,13 @@ pub(super) fn card(server: &Server, now: &Now, ledger_dir: &Path, card: CardNo) 
     object.list("marks", marks).list("in_doubt", shown).text("ledger_dir", ledger_dir.display()).end()
 }
 
-/// What a collector may take: nothing after it is durable yet, and a power cut can take it back.
+/// The last synced entry. A power cut can undo later entries, so a collector stops there.
 pub(super) fn head(ledger: u64, synced: Head) -> String {
     let object = Object::ok().text("ledger", format_args!("{ledger:016x}"));
     object.number("seq", synced.seq).text("crc", format_args!("{:08x}", synced.crc)).end()
 }
 
-/// What every list and answer says of a card.
+/// The members about a card in every list and answer.
 fn describe(object: Object, server: &Server, card: CardNo, view: &CardView) -> Object {
     let name = view.row.as_ref().map(|row| gbk::decode(server.cards().name(row)));
     let state = view.table.max(view.ledger);
@@ -71,7 +71,7 @@ fn describe(object: Object, server: &Server, card: CardNo, view: &CardView) -> O
         .number("uses", view.figures.uses)
 }
 
-/// The table's cards in which a text occurs.
+/// The table's cards whose number, account or name contains a text.
 pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> String {
     let rows = server.cards().rows();
     let wanted = search.trim().to_lowercase();
@@ -82,8 +82,8 @@ pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> S
             || account.id.to_lowercase().contains(&wanted)
             || gbk::decode(server.cards().name(row)).to_lowercase().contains(&wanted)
     };
-    let looked_at = rows.iter().enumerate().skip(after).take(CONTROL_ROWS_MAX);
-    let found = looked_at.filter(|(_, row)| is_meant(row)).map(|(place, row)| {
+    let page_rows = rows.iter().enumerate().skip(after).take(CONTROL_ROWS_MAX);
+    let found = page_rows.filter(|(_, row)| is_meant(row)).map(|(place, row)| {
         let card = CardNo::from_value(row.card);
         let view = server.card_view(now, card);
         (place, view.map(|view| describe(Object::new(), server, card, &view).end()).unwrap_or_default())
@@ -92,8 +92,8 @@ pub(super) fn cards(server: &Server, now: &Now, search: &str, after: usize) -> S
     page("cards", found, (end < rows.len()).then_some(end))
 }
 
-/// The last cards that were swiped and that nobody knows, the newest first; which of them may be a
-/// card of the table in another form, such as with its bytes reversed. With the first page, the
+/// The last swiped cards that are in no table, the newest first, each with a card of the table that
+/// may be the same in another form, such as with its bytes reversed. The first page also has the
 /// headings of the table in service.
 pub(super) fn unknown(server: &Server, headings: (&[String], char), after: usize) -> String {
     let seen: Vec<_> = server.unknown_cards().collect();
@@ -112,7 +112,7 @@ pub(super) fn unknown(server: &Server, headings: (&[String], char), after: usize
     page_of(if is_first { object } else { Object::ok() }, "cards", rows, None)
 }
 
-/// For each card that nobody knows, the first of the table that may be the same one, and how.
+/// For each unknown card, the first card of the table that may be the same, and in which form.
 fn known_in_another_form(server: &Server, unknown: &[CardNo]) -> Vec<Option<(CardNo, &'static str)>> {
     let mut known = vec![None; unknown.len()];
     if unknown.is_empty() {
@@ -138,7 +138,7 @@ fn known_in_another_form(server: &Server, unknown: &[CardNo]) -> Vec<Option<(Car
     known
 }
 
-/// The devices, registered or seen.
+/// The devices that are registered or were seen since the start.
 pub(super) fn devices(server: &Server, now: &Now, after: usize) -> String {
     let devices = server.devices().enumerate().skip(after);
     page("devices", devices.map(|(place, device)| (place, describe_device(server, now, &device))), None)
@@ -168,15 +168,16 @@ fn describe_device(server: &Server, now: &Now, device: &DeviceView) -> String {
     let lists = [("places", places.names(rule.places)), ("groups", groups.names(rule.groups))];
     let whole =
         lists.into_iter().fold(object.clone(), |object, (key, names)| object.list(key, names.map(string))).end();
-    // Names are as long as people want, a line is not.
+    // The names have no limit, a line has one.
     if whole.len() + FRAME_LEN_MAX < CONTROL_LINE_MAX { whole } else { object.flag("lists_left_out", true).end() }
 }
 
-/// Who answered a 000; what is used twice, and whose host is not us, is marked.
+/// The devices that answered a 000, with marks for numbers or addresses that two devices use, and
+/// for devices of another server.
 pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String {
     let devices: Vec<&FoundDevice> = server.found().collect();
     let known: Vec<DeviceView> = server.devices().filter(|device| device.source.is_some()).collect();
-    // A 100 names no machine number. Its device holds one, or is kept from it by the one that does.
+    // A 100 has no machine number. Its device holds one, or wants one that another device holds.
     let holds = |device: &FoundDevice, known: &DeviceView| {
         known.source.is_some_and(|source| device.is(*source.ip(), known.serial))
     };
@@ -217,13 +218,13 @@ pub(super) fn found(server: &Server, ours: &[Ipv4Addr], after: usize) -> String 
     page_of(Object::ok().number_if("left_out", left_out), "devices", rows, None)
 }
 
-/// As many rows as fit one line; `next` is where to go on, be it that they do not fit, or that
-/// nobody looked any further than `end`.
+/// As many rows as fit into one line. `next` is the row at which the next page begins: the first
+/// that does not fit, or `end`, up to which the table was read.
 fn page(name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usize>) -> String {
     page_of(Object::ok(), name, rows, end)
 }
 
-/// The same behind what an answer begins with.
+/// As [`page`], after the first members of an answer.
 fn page_of(object: Object, name: &str, rows: impl Iterator<Item = (usize, String)>, end: Option<usize>) -> String {
     let mut fitting = Vec::new();
     let mut len = FRAME_LEN_MAX + object.clone().end().len();

@@ -1,12 +1,13 @@
-//! What a refusal is called in Chinese: by its reason, for whoever asked the control socket. The
-//! sentence of the answer itself, which names cards and amounts, is English in every language.
+//! Chinese sentences for refusals, by reason word. The sentence in the answer itself, which names
+//! cards and amounts, is always English.
 
-/// What to do about a refusal with this reason; `None` of a later version's.
+/// The Chinese sentence for a reason word; `None` if the word is unknown, such as one of a later
+/// version.
 pub fn in_chinese(reason: &str) -> Option<&'static str> {
     SENTENCES.iter().find(|(word, _)| *word == reason).map(|(_, sentence)| *sentence)
 }
 
-/// A sentence holds for every refusal that has its word.
+/// Reason words with their sentences. A sentence fits every refusal with its word.
 const SENTENCES: &[(&str, &str)] = &[
     ("unknown-card", "卡表和账本里都没有这张卡：核对卡号，或者加进卡表再重读"),
     ("not-in-table", "卡表里没有这张卡，或者没有接替它的那张：加进卡表再重读；只动这张卡的钱，也可以用 adjust、payout"),
@@ -61,7 +62,7 @@ mod tests {
     use crate::engine::server::Refused;
 
     #[test]
-    fn every_reason_has_its_sentence_and_no_sentence_is_of_none() {
+    fn every_reason_has_a_sentence_and_every_sentence_a_reason() {
         for word in Refused::WORDS {
             assert!(in_chinese(word).is_some_and(|sentence| !sentence.is_ascii()), "{word}");
         }

@@ -18,7 +18,7 @@ use crate::engine::model::{
 use crate::files::problem::hidden;
 use crate::lang::{self, tr};
 
-/// Uses that one order may move.
+/// Most uses in one order.
 const USES_MAX: i32 = crate::engine::server::USES_MAX;
 
 /// How the crc of a refused card table is written, as a predicate of a field or option.
@@ -43,38 +43,38 @@ pub fn purpose_wanted() -> &'static str {
     )
 }
 
-/// Bytes of a search, and of a display's text.
+/// Most bytes of a text field.
 const TEXT_LEN_MAX: usize = 240;
 
-/// What one line asks for.
+/// A parsed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// An order.
     Order {
         /// The word of its command.
         cmd: &'static str,
-        /// What is ordered.
+        /// The order.
         order: Order,
-        /// Whether only to say what would come of it.
+        /// Whether to check it only.
         is_dry: bool,
     },
-    /// Pay out all that there is: the order's amount is zero, and the account's balance is meant.
+    /// Pay out the account's whole balance; the order's amount is zero.
     PayOutAll {
-        /// What is ordered.
+        /// The order.
         order: Order,
-        /// Whether only to say what would come of it.
+        /// Whether to check it only.
         is_dry: bool,
     },
-    /// Look at a card.
+    /// Show a card.
     Card(CardNo),
     /// List cards.
     Cards {
-        /// In name, card or account; empty: all.
+        /// Text in name, card or account; empty for all.
         search: String,
-        /// The cursor: rows to pass over.
+        /// The cursor: rows to skip.
         after: usize,
     },
-    /// List cards that were swiped and that nobody knows.
+    /// List swiped cards that are in no table.
     Unknown {
         /// The cursor.
         after: usize,
@@ -84,17 +84,17 @@ pub enum Request {
         /// The cursor.
         after: usize,
     },
-    /// Send 000 into the served networks.
+    /// Send 000 to the served networks.
     Discover {
         /// The devices' port.
         port: u16,
     },
-    /// List who answered since.
+    /// List the devices that answered the last 000.
     Found {
         /// The cursor.
         after: usize,
     },
-    /// Set a device's clock; `None`: every device's.
+    /// Set the clock of a device; of all devices if `None`.
     Clock(Option<MachineNo>),
     /// Show a text on a display.
     Show {
@@ -103,40 +103,40 @@ pub enum Request {
         /// The text; `\n` breaks a line.
         text: String,
     },
-    /// How the server is.
+    /// Show the status.
     Status,
     /// Read configuration and cards again.
     Reload {
-        /// The crc of a table that is taken although it seems not whole; no other is taken then.
+        /// The CRC-32 of the only card table to accept, even if it seems incomplete.
         accept: Option<u32>,
     },
-    /// Believe the clock as it stands.
+    /// Believe the clock as it is.
     ClockAccept {
-        /// Who says so.
+        /// Who gives the order.
         by: Operator,
     },
-    /// An older copy of the ledger was seen.
+    /// Acknowledge that an older copy of the ledger is served.
     Acknowledge {
-        /// Who says so.
+        /// Who gives the order.
         by: Operator,
-        /// What was done about it.
+        /// A note for the ledger.
         note: Note,
     },
-    /// Go on with the ledger under another name.
+    /// Begin a branch of the ledger.
     Branch {
-        /// Who says so.
+        /// Who gives the order.
         by: Operator,
         /// Why.
         note: Note,
     },
     /// Make all entries durable.
     Sync,
-    /// Which entry is the last durable one.
+    /// Show the last durable entry.
     Head,
 }
 
 impl Request {
-    /// Whether it reads a segment of the ledger or looks at many rows.
+    /// Whether it reads a segment of the ledger or many rows.
     pub fn is_heavy(&self) -> bool {
         match self {
             Self::Order { order, .. } => order.act.about().is_some(),
@@ -146,7 +146,7 @@ impl Request {
             | Self::Found { .. }
             | Self::Discover { .. } => true,
             Self::Unknown { .. } | Self::Devices { .. } | Self::Clock(_) | Self::Reload { .. } | Self::Status => true,
-            // A segment begins.
+            // It begins a segment.
             Self::Branch { .. } => true,
             Self::Show { .. } | Self::ClockAccept { .. } | Self::Acknowledge { .. } => false,
             Self::Sync | Self::Head => false,
@@ -159,9 +159,9 @@ impl Request {
 pub struct CommandSpec {
     /// The value of `cmd`.
     pub name: &'static str,
-    /// Fields that must be there.
+    /// Required fields.
     pub needs: &'static [&'static str],
-    /// Fields that may be there.
+    /// Optional fields.
     pub takes: &'static [&'static str],
     /// What it does.
     pub meaning: lang::Text,
@@ -177,15 +177,15 @@ const fn command(
     CommandSpec { name, needs, takes, meaning: lang::Text::new(en, zh) }
 }
 
-/// What orders take beside `by` and what they are about: a `key`; those that a file may hold, what
-/// it is `for` and which of the card's rows it is instead, and the holder's `name`.
+/// Optional fields of orders. Those that a file may contain have, instead of a `key`, what the file
+/// is `for` and which of the card's rows it is (`nth`), and the holder's `name`.
 const ORDER: &[&str] = &["key", "note", "dry"];
 const ROW: &[&str] = &["key", "for", "nth", "name", "note", "dry"];
 const MOVE: &[&str] = &["amount", "uses", "key", "for", "nth", "name", "note", "dry"];
 const ADJUST: &[&str] = &["amount", "uses", "about", "key", "for", "nth", "name", "note", "dry"];
 const VOID: &[&str] = &["amount", "key", "note", "dry"];
 
-/// Every command.
+/// All commands, in the manual's order.
 pub const COMMANDS: &[CommandSpec] = &[
     command("topup", &["card", "by"], MOVE, "credit paid in by the holder", "充值：持卡人付钱"),
     command("subsidy", &["card", "by"], MOVE, "credit paid by the employer", "补贴：单位付钱"),
@@ -194,7 +194,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         "adjust",
         &["card", "by"],
         ADJUST,
-        "a correction, of either sign; `about` settles a stored sale that was not booked",
+        "a correction, positive or negative; `about` settles a stored sale that was not booked",
         "调整，可正可负；`about` 补记没有入账的脱机消费",
     ),
     command("void", &["seq", "by"], VOID, "undo a sale, whole or `amount` of it", "撤销消费，全部或其中的 `amount`"),
@@ -240,33 +240,33 @@ pub const COMMANDS: &[CommandSpec] = &[
         "给设备校时（003）；`machine` 可以写 `all`",
     ),
     command("show", &["machine", "text"], &[], "show a text (009)", "在设备上显示文字（009）"),
-    command("status", &[], &[], "how the server is", "服务器的状态"),
+    command("status", &[], &[], "the server's status", "服务器的状态"),
     command("reload", &[], &["accept"], "read configuration and cards again", "重读配置和卡表"),
-    command("clock-accept", &["by"], &[], "believe the clock as it stands", "认可现在的时钟"),
+    command("clock-accept", &["by"], &[], "believe the clock as it is", "认可现在的时钟"),
     command(
         "acknowledge",
         &["by"],
         &["note"],
-        "an older copy of the ledger was seen: ends the hourly word",
+        "confirm that an older copy of the ledger is served: ends the hourly error",
         "确认已看到账本是旧副本：不再每小时报错",
     ),
-    command("branch", &["by"], &["note"], "go on with the ledger under another name", "账本另立分支，接着记"),
+    command("branch", &["by"], &["note"], "begin a branch of the ledger, under a new number", "账本另立分支，接着记"),
     command("sync", &[], &[], "make every entry durable", "全部流水落盘"),
     command("head", &[], &[], "the last entry that is durable, with its crc", "账本末条，带 crc"),
 ];
 
-/// Reads a line.
+/// Parses a line.
 ///
 /// # Errors
-/// A sentence that says what to write.
+/// A sentence that says what to write instead.
 pub fn parse(line: &[u8]) -> Result<Request, String> {
-    let text = core::str::from_utf8(line).map_err(|_| "the line is no UTF-8".to_owned())?;
+    let text = core::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
     let value = json::parse(text).map_err(|wrong| format!("{wrong}; send an object such as {{\"cmd\":\"status\"}}"))?;
     let Value::Object(members) = &value else {
         return Err(format!("this is {}: send an object such as {{\"cmd\":\"status\"}}", value.sort()));
     };
     let Some(cmd) = value.text("cmd") else {
-        return Err("say what to do: \"cmd\" is missing or no string".to_owned());
+        return Err("name a command: \"cmd\" is missing or not a string".to_owned());
     };
     let Some(spec) = COMMANDS.iter().find(|spec| spec.name == cmd) else {
         let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
@@ -288,7 +288,7 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     Fields { value: &value }.request(spec.name)
 }
 
-/// The members of a request whose names were checked.
+/// The members of a request; their names are checked.
 struct Fields<'a> {
     value: &'a Value,
 }
@@ -387,7 +387,7 @@ impl Fields<'_> {
         })
     }
 
-    /// An account's name, as a card table would give it.
+    /// An account's name.
     fn account(&self, key: &str) -> Result<AccountId, String> {
         let text = self.text(key)?.unwrap_or_default();
         let text = text.trim();
@@ -425,13 +425,13 @@ impl Fields<'_> {
                 Ok(Key::For { name, nth })
             }
             (None | Some(_), None) | (Some(_), Some(_)) => Err(
-                "an order needs a \"key\" of its own, or of a file what it is \"for\", and \"nth\": sent again with it, it is done once"
+                "an order needs a \"key\", or a row of a file \"for\" and \"nth\": an order that is sent again with them is done once"
                     .to_owned(),
             ),
         }
     }
 
-    /// The name that a file states, as the card table would keep it.
+    /// The holder's name, encoded and cut as in the card table.
     fn holder(&self) -> Result<Holder, String> {
         let name = self.text("name")?.unwrap_or_default();
         let holder = Holder::from_slice(&gbk::encode_data(&name, NAME_LEN_MAX));
@@ -561,10 +561,10 @@ impl Fields<'_> {
     }
 }
 
-/// Where devices listen for a 000 (protocol.md, *Transport*).
+/// The UDP port at which devices listen for a 000 (protocol.md, *Transport*).
 pub const DISCOVER_PORT: u16 = 39_190;
 
-/// Whether a key can stand in the ledger as it is.
+/// Whether a text is a valid key: 1 to 40 printable ASCII characters without blanks.
 pub fn is_key(key: &str) -> bool {
     (1..=40).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -574,7 +574,7 @@ fn quoted(text: &str) -> String {
     json::string(shortened(&hidden(text)))
 }
 
-/// A word for an answer, which has a bound.
+/// A word, cut to at most 43 bytes: the length of an answer is limited.
 fn shortened(word: &str) -> Text<60> {
     let mut text = Text::new();
     for character in word.chars() {
@@ -603,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn every_command_of_the_table_is_read() {
+    fn every_command_of_the_table_is_parsed() {
         for spec in COMMANDS {
             let field = |key: &&str| match *key {
                 "seq" => "\"seq\":12".to_owned(),
@@ -623,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topup_says_card_amount_key_and_operator() {
+    fn a_topup_has_card_amount_key_and_operator() {
         let line = r#"{"cmd":"topup","card":"88","amount":"5.5","key":"a-1","by":"li","note":"现金"}"#;
         let Order { act, key, by, note, .. } = order(line);
         let card = CardNo::parse(b"0000000088").unwrap();
@@ -633,7 +633,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_a_file_names_what_it_is_for() {
+    fn a_row_of_a_file_has_a_purpose_instead_of_a_key() {
         let line = r#"{"cmd":"adjust","card":"88","amount":"-0.01","uses":-2,"for":"2026-12","nth":7,"name":" 张三 ","by":"li"}"#;
         let Order { act, key, holder, .. } = order(line);
         assert_eq!(key, Key::For { name: Purpose::try_from("2026-12").unwrap(), nth: 7 });
@@ -648,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_what_to_write() {
+    fn a_mistake_is_named_with_what_to_write_instead() {
         for (line, words) in [
             ("", "send an object"),
             ("[]", "this is a list"),

@@ -3,7 +3,7 @@
 use crate::engine::model::CardNo;
 use crate::engine::model::forms::{self, wiegand};
 use crate::files::sheet::value::plain;
-use crate::lang::tr;
+use crate::lang::{Text, tr};
 
 /// What a terminal may send for a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,29 @@ pub fn candidates(text: &str) -> Vec<Candidate> {
     found.0
 }
 
+/// The phrase of a card's other form in the language spoken; a later version's is shown as it is.
+pub fn form_words(english: &str) -> &str {
+    let known = FORMS.iter().find(|text| text.en == english);
+    known.map_or(english, |text| text.words())
+}
+
+/// The phrases of [`forms`].
+const FORMS: [Text; 7] = [
+    Text::new("the bytes reversed", "字节倒序"),
+    Text::new("the last three bytes, as by Wiegand 26", "后三个字节，如 Wiegand 26"),
+    Text::new("the last three bytes, reversed", "后三个字节，倒序"),
+    Text::new("the bytes reversed, and the last three of these", "字节倒序后的后三个字节"),
+    Text::new(
+        "the last three bytes as printed, 077,30211, without the comma",
+        "后三个字节，照卡面 077,30211 那样写，不要逗号",
+    ),
+    Text::new(
+        "the bytes reversed, and the last three of these as printed, 077,30211, without the comma",
+        "字节倒序后的后三个字节，照卡面 077,30211 那样写，不要逗号",
+    ),
+    Text::new("the hexadecimal digits taken for decimal ones", "把十六进制数字当作十进制"),
+];
+
 #[derive(Default)]
 struct Found(Vec<Candidate>);
 
@@ -70,7 +93,9 @@ impl Found {
         }
         let card = CardNo::from_value(value);
         self.push(card, how.to_owned());
-        forms::first(card, forms::LIKELY, |form, words| self.push(form, tr!("{how}; {words}", "{how}；{words}")));
+        forms::first(card, forms::LIKELY, |form, words| {
+            self.push(form, tr!("{how}; {}", "{how}；{}", form_words(words)));
+        });
     }
 
     fn push(&mut self, card: CardNo, how: String) {
@@ -121,6 +146,20 @@ mod tests {
 
     fn numbers(text: &str) -> Vec<u64> {
         candidates(text).iter().map(|candidate| candidate.card.value()).collect()
+    }
+
+    #[test]
+    fn every_form_has_its_phrase_in_chinese() {
+        crate::lang::speak(crate::lang::Lang::Zh);
+        let mut count = 0;
+        forms::each(CardNo::from_value(0x1234_5678), |_, words| {
+            count += 1;
+            assert!(!form_words(words).is_ascii(), "{words}");
+        });
+        assert_eq!(count, FORMS.len());
+        assert_eq!(form_words("of a later version"), "of a later version");
+        crate::lang::speak(crate::lang::Lang::En);
+        assert_eq!(form_words("the bytes reversed"), "the bytes reversed");
     }
 
     #[test]

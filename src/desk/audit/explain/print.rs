@@ -7,6 +7,7 @@ use crate::desk::audit::words;
 use crate::desk::json::{Object, string};
 use crate::desk::table::{label, printable};
 use crate::engine::model::{Balance, Entry, Kind};
+use crate::lang::tr;
 
 impl Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +26,7 @@ impl Display for Story {
             line(
                 "所问流水",
                 "you asked about",
-                format!("{}, which is about entry {}", one_line(self, asked), entry.seq),
+                tr!("{}, which is about entry {}", "{}，它关联流水 {}", one_line(self, asked), entry.seq),
             );
         }
         line("时间", "time", self.time(entry));
@@ -45,7 +46,7 @@ impl Display for Story {
             line("后续", "then", one_line(self, told));
         }
         if self.more > 0 {
-            line("后续", "then", format!("{} more entries about it", self.more));
+            line("后续", "then", tr!("{} more entries about it", "另有 {} 条关联它的流水", self.more));
         }
         line("回执", "confirmation", self.confirmation());
         for words in self.chain() {
@@ -66,12 +67,13 @@ impl Story {
     fn time(&self, entry: &Entry) -> String {
         let own = self.calendar.civil(entry.time);
         let doubt = if entry.clock == crate::engine::model::ClockState::Unset {
-            " (clock not believed 时钟未校准)"
+            tr(" (clock not believed 时钟未校准)", "（时钟不可信）")
         } else {
             ""
         };
-        let device = entry.device_time.as_ref().map_or(String::new(), |time| format!("  device 终端 {}", time.raw));
-        let day = entry.detail.day().map_or(String::new(), |day| format!("  day 营业日 {day}"));
+        let device =
+            entry.device_time.as_ref().map_or(String::new(), |time| tr!("  device 终端 {}", "  终端 {}", time.raw));
+        let day = entry.detail.day().map_or(String::new(), |day| tr!("  day 营业日 {day}", "  营业日 {day}"));
         let period = word(entry, "period").map_or(String::new(), |period| format!(" {period}"));
         format!("{own}{doubt}{device}{day}{period}")
     }
@@ -84,19 +86,26 @@ impl Story {
         let mut told = vec![format!("{} {:+} = {after}", after - amount, Signed(amount))];
         if uses != 0 {
             let before = i64::from(left) - i64::from(uses);
-            told.push(format!("uses 次数: {before} {uses:+} = {left}"));
+            told.push(tr!("uses 次数: {before} {uses:+} = {left}", "次数：{before} {uses:+} = {left}"));
         }
         if let Some(opening) = &self.opening {
             let opened = opening.entry.amount.unwrap_or_default();
-            told.push(format!("entry {} opened the account with the table's {opened} 按卡表开户", opening.entry.seq));
+            told.push(tr!(
+                "entry {} opened the account with the table's {opened} 按卡表开户",
+                "流水 {} 按卡表的 {opened} 开户",
+                opening.entry.seq
+            ));
         } else if let Some(before) = &self.before {
-            told.push(format!("before it 上一笔: {}", one_line(self, before)));
+            told.push(tr!("before it 上一笔: {}", "上一笔：{}", one_line(self, before)));
         }
         if let Some(left) = word(entry, "left") {
-            told.push(format!("the holder had {left} (balance/uses): the account was not opened yet 尚未开户"));
+            told.push(tr!(
+                "the holder had {left} (balance/uses): the account was not opened yet 尚未开户",
+                "持卡人当时有 {left}（余额/次数）：尚未开户"
+            ));
         }
         if let Some((balance, uses)) = self.now.filter(|now| Some(*now) != entry.balance.zip(entry.uses_left)) {
-            told.push(format!("now 现在: {balance}, {uses} uses"));
+            told.push(tr!("now 现在: {balance}, {uses} uses", "现在：{balance}，{uses} 次"));
         }
         told
     }
@@ -111,46 +120,72 @@ impl Story {
         let entry = &self.told.entry;
         let again = match self.resent() {
             0 => String::new(),
-            1 => ", the answer was sent again once 重发 1 次".to_owned(),
-            times => format!(", the answer was sent again {times} times 重发 {times} 次"),
+            1 => tr(", the answer was sent again once 重发 1 次", "，应答重发了 1 次").to_owned(),
+            times => tr!(", the answer was sent again {times} times 重发 {times} 次", "，应答重发了 {times} 次"),
         };
         let find = |kind: Kind| self.about.iter().find(|told| told.entry.kind == kind);
         if let Some(confirm) = find(Kind::Confirm) {
             let after = later_ms(entry, &confirm.entry)
-                .map_or(String::new(), |ms| format!(" {}.{:03} s later", ms / 1000, ms % 1000));
-            return format!("the device confirmed (109) in entry {}{after} 终端已确认{again}", confirm.entry.seq);
+                .map_or(String::new(), |ms| tr!(" {}.{:03} s later", "（{}.{:03} 秒后）", ms / 1000, ms % 1000));
+            return tr!(
+                "the device confirmed (109) in entry {}{after} 终端已确认{again}",
+                "终端已确认（109），流水 {}{after}{again}",
+                confirm.entry.seq
+            );
         }
         if !matches!(entry.kind, Kind::Charge | Kind::Meal | Kind::Scan) {
             let words = match entry.kind {
-                Kind::Offline => "none is due: the terminal booked it itself, and got its 011 脱机记账，无需回执",
-                _ => "none is written down for such an entry 此类流水不记回执",
+                Kind::Offline => tr(
+                    "none is due: the terminal booked it itself, and got its 011 脱机记账，无需回执",
+                    "不需要：终端自己记了账，已收到 011",
+                ),
+                _ => tr("none is written down for such an entry 此类流水不记回执", "此类流水不记回执"),
             };
             return words.to_owned();
         }
-        let settled = [(Kind::Matched, "a 105 of the same sale 脱机记录已证实"), (Kind::Void, "a void 已撤销")];
+        let settled = [
+            (Kind::Matched, tr("a 105 of the same sale 脱机记录已证实", "同一笔的 105，脱机记录已证实")),
+            (Kind::Void, tr("a void 已撤销", "已撤销")),
+        ];
         for (kind, words) in settled {
             if let Some(told) = find(kind) {
-                return format!("no 109, but entry {} settles it: {words}{again}", told.entry.seq);
+                return tr!(
+                    "no 109, but entry {} settles it: {words}{again}",
+                    "没有 109，但流水 {} 已了结：{words}{again}",
+                    told.entry.seq
+                );
             }
         }
         let resent = match find(Kind::Unconfirmed) {
             Some(told) => {
-                format!("resending ended with entry {}, no 109 came 重发已止，仍无回执{again}", told.entry.seq)
+                tr!(
+                    "resending ended with entry {}, no 109 came 重发已止，仍无回执{again}",
+                    "重发到流水 {} 为止，仍没有 109{again}",
+                    told.entry.seq
+                )
             }
-            None => "no 109, and no entry ended the resending 无回执".to_owned(),
+            None => tr("no 109, and no entry ended the resending 无回执", "没有 109，重发也没有结束").to_owned(),
         };
-        let mute = if self.is_confirming { "" } else { "; this machine never confirms 此机从不发回执" };
-        format!("IN DOUBT 存疑: {resent}{mute}")
+        let mute = if self.is_confirming {
+            ""
+        } else {
+            tr("; this machine never confirms 此机从不发回执", "；此机从不发回执")
+        };
+        tr!("IN DOUBT 存疑: {resent}{mute}", "存疑：{resent}{mute}")
     }
 
     fn chain(&self) -> Vec<String> {
         let told = &self.told;
         let seq = told.entry.seq;
         let holds = told.computed == told.crc;
-        let verdict = if holds { "the chain holds 链完好" } else { "THE CHAIN IS BROKEN HERE 链断裂" };
-        let after = self
-            .after
-            .map_or("(the last entry 最后一条)".to_owned(), |head| format!("{} {:08x}", head.seq, head.crc));
+        let verdict = if holds {
+            tr("the chain holds 链完好", "链完好")
+        } else {
+            tr("THE CHAIN IS BROKEN HERE 链断裂", "这里链断裂")
+        };
+        let after = self.after.map_or(tr("(the last entry 最后一条)", "（最后一条）").to_owned(), |head| {
+            format!("{} {:08x}", head.seq, head.crc)
+        });
         vec![format!("{} {:08x} → {seq} {:08x} → {after}  {verdict}", seq.0 - 1, told.chain, told.crc)]
     }
 
@@ -198,16 +233,17 @@ fn word(entry: &Entry, key: &str) -> Option<String> {
 
 fn device(entry: &Entry) -> String {
     let part = |name: &str, value: Option<String>| value.map_or(String::new(), |value| format!("{name} {value}  "));
-    let words = part("machine 机号", entry.machine.map(|machine| machine.to_string()))
-        + &part("serial", entry.serial.as_ref().map(ToString::to_string))
-        + &part("frame 包序列号", entry.frame.map(|frame| frame.to_string()))
-        + &part("slot", entry.slot.as_ref().map(ToString::to_string));
-    if words.is_empty() { "none 无".to_owned() } else { words }
+    let words = part(tr("machine 机号", "机号"), entry.machine.map(|machine| machine.to_string()))
+        + &part(tr("serial", "硬件号"), entry.serial.as_ref().map(ToString::to_string))
+        + &part(tr("frame 包序列号", "包序列号"), entry.frame.map(|frame| frame.to_string()))
+        + &part(tr("slot", "记录地址"), entry.slot.as_ref().map(ToString::to_string));
+    if words.is_empty() { tr("none 无", "无").to_owned() } else { words }
 }
 
 fn card(entry: &Entry) -> String {
-    let card = entry.card.map_or("none 无".to_owned(), |card| card.to_string());
-    let account = entry.account.as_ref().map_or(String::new(), |account| format!("  account 编号 {account}"));
+    let card = entry.card.map_or(tr("none 无", "无").to_owned(), |card| card.to_string());
+    let account =
+        entry.account.as_ref().map_or(String::new(), |account| tr!("  account 编号 {account}", "  编号 {account}"));
     card + &account
 }
 
@@ -216,19 +252,25 @@ fn asked(entry: &Entry) -> String {
     let amount = entry.amount.unwrap_or_default();
     let taken = || -amount;
     let code = entry.detail.code();
-    let wanted = entry.detail.asked().map_or(String::new(), |asked| format!(" of {asked}"));
+    let wanted = entry.detail.asked().map_or(String::new(), |asked| tr!(" of {asked}", " {asked} 的"));
     match entry.kind {
-        Kind::Charge => format!("103: a sale of {} 刷卡消费", taken()),
-        Kind::Meal => format!("{}: one meal, count mode 计次一餐", code.unwrap_or(104)),
-        Kind::Scan => format!("128: a sale of {} by scanned code 扫码消费", taken()),
+        Kind::Charge => tr!("103: a sale of {} 刷卡消费", "103：刷卡消费 {}", taken()),
+        Kind::Meal => tr!("{}: one meal, count mode 计次一餐", "{}：计次一餐", code.unwrap_or(104)),
+        Kind::Scan => tr!("128: a sale of {} by scanned code 扫码消费", "128：扫码消费 {}", taken()),
         Kind::Offline => match word(entry, "claimed") {
-            Some(claimed) => format!("105: a sale of {claimed} that the terminal made offline 脱机消费"),
-            None => format!("105: a sale{wanted} that the terminal made offline 脱机消费"),
+            Some(claimed) => {
+                tr!(
+                    "105: a sale of {claimed} that the terminal made offline 脱机消费",
+                    "105：终端脱机做的消费 {claimed}"
+                )
+            }
+            None => tr!("105: a sale{wanted} that the terminal made offline 脱机消费", "105：终端脱机做的{wanted}消费"),
         },
         Kind::Repeat | Kind::Matched | Kind::Decline | Kind::Refuse => {
-            format!("{}: a request{wanted}", code.map_or("frame".to_owned(), |code| code.to_string()))
+            let frame = code.map_or(tr("frame", "报文").to_owned(), |code| code.to_string());
+            tr!("{frame}: a request{wanted}", "{frame}：{wanted}请求")
         }
-        Kind::Admit => "150: to pass a door 请求开门".to_owned(),
+        Kind::Admit => tr("150: to pass a door 请求开门", "150：请求开门").to_owned(),
         Kind::TopUp
         | Kind::Subsidy
         | Kind::PayOut
@@ -239,19 +281,20 @@ fn asked(entry: &Entry) -> String {
         | Kind::Remote => {
             let part =
                 |key: &str, name: &str| word(entry, key).map_or(String::new(), |value| format!(" {name} {value}"));
-            format!(
+            tr!(
                 "the operator{}:{}{}{}",
+                "操作员{}：{}{}{}",
                 part("by", ""),
-                part("status", "status"),
-                part("was", "instead of card"),
-                part("note", "note")
+                part("status", tr("status", "状态")),
+                part("was", tr("instead of card", "代替卡")),
+                part("note", tr("note", "备注"))
             )
         }
         Kind::Open | Kind::Confirm | Kind::Unconfirmed | Kind::Alarm | Kind::Keys | Kind::Boot | Kind::Clock => {
-            "nothing".to_owned()
+            tr("nothing", "无").to_owned()
         }
         Kind::Start | Kind::Reload | Kind::Stop | Kind::Branch | Kind::Acknowledge | Kind::Other => {
-            "nothing".to_owned()
+            tr("nothing", "无").to_owned()
         }
     }
 }
@@ -260,61 +303,86 @@ fn asked(entry: &Entry) -> String {
 fn decided(entry: &Entry) -> Vec<String> {
     let rule = |reason| {
         let (chinese, english) = words::of_rule(reason);
-        format!("{english} ({}) {chinese}", reason.word())
+        tr!("{english} ({word}) {chinese}", "{chinese}（{word}）", word = reason.word())
     };
     let reason = entry.detail.reason();
     let effect = || match (entry.amount.unwrap_or_default(), entry.uses.unwrap_or_default()) {
-        (Balance::ZERO, 0) => "it took nothing".to_owned(),
-        (Balance::ZERO, uses) => format!("{} of the card's uses 扣次数", uses.unsigned_abs()),
-        (amount, 0) => format!("{} from the balance 扣余额", -amount),
-        (amount, uses) => format!("{} from the balance and {} uses", -amount, uses.unsigned_abs()),
+        (Balance::ZERO, 0) => tr("it took nothing", "没有扣").to_owned(),
+        (Balance::ZERO, uses) => tr!("{} of the card's uses 扣次数", "扣 {} 次", uses.unsigned_abs()),
+        (amount, 0) => tr!("{} from the balance 扣余额", "扣余额 {}", -amount),
+        (amount, uses) => {
+            tr!("{} from the balance and {} uses", "扣余额 {} 和 {} 次", -amount, uses.unsigned_abs())
+        }
     };
     match entry.kind {
-        Kind::Charge | Kind::Scan => vec![format!("approved, no rule refused it 批准: {}", effect())],
-        Kind::Meal if entry.uses == Some(0) => {
-            vec![format!("approved, at the price of the period 批准，按餐段价格: {}", effect())]
+        Kind::Charge | Kind::Scan => {
+            vec![tr!("approved, no rule refused it 批准: {}", "批准，没有规则拒绝：{}", effect())]
         }
-        Kind::Meal => vec![format!("approved, the period has no price 批准，餐段未设价格: {}", effect())],
+        Kind::Meal if entry.uses == Some(0) => {
+            vec![tr!("approved, at the price of the period 批准，按餐段价格: {}", "批准，按餐段价格：{}", effect())]
+        }
+        Kind::Meal => {
+            vec![tr!("approved, the period has no price 批准，餐段未设价格: {}", "批准，餐段未设价格：{}", effect())]
+        }
         Kind::Offline => {
             let mut told = match entry.detail.get("claimed") {
                 Some(_) => vec![
-                    "not booked: it cannot be read, or is above offline_max; for a person to judge 未入账，请人工核对"
-                        .to_owned(),
+                    tr(
+                        "not booked: it cannot be read, or is above offline_max; for a person to judge 未入账，请人工核对",
+                        "未入账：读不出来，或者超过 offline_max；请人工核对",
+                    )
+                    .to_owned(),
                 ],
-                None => vec![format!("booked: it has happened, no rule can refuse it 脱机已成交，照记: {}", effect())],
+                None => vec![tr!(
+                    "booked: it has happened, no rule can refuse it 脱机已成交，照记: {}",
+                    "脱机已成交，照记：{}",
+                    effect()
+                )],
             };
-            told.extend(reason.map(|reason| format!("online it would have been refused: {}", rule(reason))));
+            told.extend(
+                reason.map(|reason| tr!("online it would have been refused: {}", "联机会被拒绝：{}", rule(reason))),
+            );
             if let Some(invalid) = word(entry, "invalid") {
                 let (english, chinese) = match invalid.as_str() {
                     "past" => ("is too long ago", "过早"),
                     "ahead" => ("lies ahead", "超前"),
                     _ => ("is no date", "无效"),
                 };
-                told.push(format!(
-                    "the device's time {english}: it counts for the day it was booked, and for no limit 终端时间{chinese}"
+                told.push(tr!(
+                    "the device's time {english}: it counts for the day it was booked, and for no limit 终端时间{chinese}",
+                    "终端时间{chinese}：算在入账那天，不计入限额"
                 ));
             }
             told
         }
         Kind::Decline | Kind::Refuse => {
             let known = reason.map(rule);
-            vec![format!(
-                "refused 拒绝: {}",
-                known.or_else(|| word(entry, "reason")).unwrap_or_else(|| "no reason is written down".to_owned())
-            )]
+            let none = || tr("no reason is written down", "没有记原因").to_owned();
+            let why = known.or_else(|| word(entry, "reason")).unwrap_or_else(none);
+            vec![tr!("refused 拒绝: {why}", "拒绝：{why}")]
         }
-        Kind::Repeat => vec![format!(
+        Kind::Repeat => vec![tr!(
             "recognized as entry {} tried again: approved, nothing taken 认出是重刷，不再扣",
+            "认出是流水 {} 的重刷：批准，不再扣",
             about(entry)
         )],
         Kind::Matched => {
-            vec![format!("recognized as entry {}: one sale, nothing taken 认出是同一笔，不再扣", about(entry))]
+            vec![tr!(
+                "recognized as entry {}: one sale, nothing taken 认出是同一笔，不再扣",
+                "认出与流水 {} 是同一笔，不再扣",
+                about(entry)
+            )]
         }
         Kind::Void => {
-            vec![format!("undoes entry {}, gives back {} 撤销", about(entry), entry.amount.unwrap_or_default())]
+            vec![tr!(
+                "undoes entry {}, gives back {} 撤销",
+                "撤销流水 {}，退回 {}",
+                about(entry),
+                entry.amount.unwrap_or_default()
+            )]
         }
-        Kind::Admit => vec!["opened 开门".to_owned()],
-        Kind::Remote => vec!["opened by the operator 由操作员开门".to_owned()],
+        Kind::Admit => vec![tr("opened 开门", "开门").to_owned()],
+        Kind::Remote => vec![tr("opened by the operator 由操作员开门", "由操作员开门").to_owned()],
         Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust | Kind::Open | Kind::Link | Kind::Status => {
             let (chinese, english) = words::of_kind(entry.kind);
             vec![format!("{english} {chinese}: {}", entry.amount.unwrap_or_default())]
@@ -339,16 +407,24 @@ fn one_line(story: &Story, told: &Told) -> String {
     let amount =
         entry.amount.filter(|amount| *amount != Balance::ZERO).map_or(String::new(), |amount| format!(" {amount}"));
     let balance = entry.balance.map_or(String::new(), |balance| format!(" → {balance}"));
-    let by = word(entry, "by").map_or(String::new(), |by| format!(" by {by}"));
+    let by = word(entry, "by").map_or(String::new(), |by| tr!(" by {by}", "，操作员 {by}"));
     let note = word(entry, "note").map_or(String::new(), |note| format!(" ({note})"));
-    format!("entry {} {} {chinese} {english}{amount}{balance}{by}{note}", entry.seq, story.calendar.civil(entry.time))
+    let (seq, time) = (entry.seq, story.calendar.civil(entry.time));
+    tr!(
+        "entry {seq} {time} {chinese} {english}{amount}{balance}{by}{note}",
+        "流水 {seq} {time} {chinese}{amount}{balance}{by}{note}"
+    )
 }
 
 fn candidate(other: &Candidate) -> String {
     let (chinese, english) = words::of_kind(other.kind);
     let amount = other.amount.map_or(String::new(), |amount| amount.to_string());
     let machine = other.machine.map_or(String::new(), |machine| machine.to_string());
-    format!("entry {}  {}  {machine}  {amount}  {chinese} {english}", other.seq, other.at)
+    let (seq, at) = (other.seq, other.at);
+    tr!(
+        "entry {seq}  {at}  {machine}  {amount}  {chinese} {english}",
+        "流水 {seq}  {at}  {machine}  {amount}  {chinese}"
+    )
 }
 
 fn candidate_json(other: &Candidate) -> String {
