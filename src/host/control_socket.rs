@@ -170,7 +170,7 @@ impl Control {
         });
         match renewed {
             Ok(new) => {
-                info!("control path={path}: it was gone, and is created again");
+                info!("control path={path}: it was gone, and is made again");
                 *self = new;
             }
             Err(error) => {

@@ -138,10 +138,13 @@ impl Watch {
         self.due
     }
 
-/// Permissions of the files: everybody may read them (SECURITY.md says what they hold).
-const MODE: u32 = 0o644;
+    /// Notes that a socket came or went, so that the files are written again.
+    pub(crate) const fn note_sockets(&mut self) {
+        self.written = None;
+    }
 
-/// Paths of the files.
+    /// Called after a turn has sent its results: notes a change, and writes the files if it is
+    /// time.
     pub fn after_turn<S: Storage>(
         &mut self,
         now: &Now,

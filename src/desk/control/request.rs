@@ -425,7 +425,7 @@ impl Fields<'_> {
                 Ok(Key::For { name, nth })
             }
             (None | Some(_), None) | (Some(_), Some(_)) => Err(
-                "an order needs a \"key\", or a row of a file \"for\" and \"nth\": an order that is sent again with them is done once"
+                "an order needs a \"key\"; a row of a file \"for\", and \"nth\": an order that is sent again with them is done once"
                     .to_owned(),
             ),
         }
