@@ -288,7 +288,7 @@ impl Status<'_> {
 }
 
 /// Whether a device's 109s come: `confirming`, `mute`, or `unknown` while too few approvals tell.
-pub fn device_state(device: &DeviceView) -> &'static str {
+pub(crate) fn device_state(device: &DeviceView) -> &'static str {
     match (device.is_confirming, device.is_mute) {
         (_, true) => "mute",
         (true, false) => "confirming",

@@ -25,7 +25,7 @@ const TOLERANCE_MS: i64 = 60_000;
 
 /// Why the wall clock is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClockFault {
+pub(crate) enum ClockFault {
     /// It is earlier than the newest entry of the ledger.
     BehindLedger,
     /// It is earlier than the program's build date.
@@ -424,7 +424,7 @@ impl Server<'_> {
 
     /// Checks whether a reload changed the zone's offset. If so, findings about the old zone no
     /// longer count.
-    pub fn watch_zone(&mut self, now: &Now) {
+    pub(crate) fn watch_zone(&mut self, now: &Now) {
         let shifted_s = self.clock.take_offset(now);
         if shifted_s != 0 {
             self.clock.season_s = 0;

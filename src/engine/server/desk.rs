@@ -15,7 +15,7 @@ use crate::engine::wire;
 
 /// A card as a desk sees it.
 #[derive(Clone, Debug)]
-pub struct CardView {
+pub(crate) struct CardView {
     /// Its row in the table, or that of the card that it replaced.
     pub row: Option<CardRow>,
     /// Its account, if it has one.
@@ -65,7 +65,7 @@ impl fmt::Display for IgnoredAccount {
 
 /// A device that answered a 000.
 #[derive(Clone, Debug)]
-pub struct FoundDevice {
+pub(crate) struct FoundDevice {
     /// The source address of the answer.
     pub source: Ipv4Addr,
     /// Its address by the answer.
@@ -137,7 +137,7 @@ impl FoundDevices {
 
 impl Server<'_> {
     /// The view of a card; `None` if neither table nor ledger has it.
-    pub fn card_view(&self, now: &Now, card: CardNo) -> Option<CardView> {
+    pub(crate) fn card_view(&self, now: &Now, card: CardNo) -> Option<CardView> {
         let book = &self.tables.book;
         let (table, ledger) = self.statuses_of(card)?;
         let row = self.card_row(card);
@@ -170,19 +170,19 @@ impl Server<'_> {
 
     /// The devices that answered a 000 since [`Server::forget_found`]: registered ones first, then
     /// by arrival.
-    pub fn found(&self) -> impl Iterator<Item = &FoundDevice> {
+    pub(crate) fn found(&self) -> impl Iterator<Item = &FoundDevice> {
         let rows = &self.tables.found.rows;
         let registered = rows.iter().filter(|device| device.is_registered);
         registered.chain(rows.iter().filter(|device| !device.is_registered))
     }
 
     /// The number of answers that [`Server::found`] has no place for.
-    pub fn found_left_out(&self) -> u32 {
+    pub(crate) fn found_left_out(&self) -> u32 {
         self.tables.found.left_out
     }
 
     /// Forgets all answers, before another 000.
-    pub fn forget_found(&mut self) {
+    pub(crate) fn forget_found(&mut self) {
         self.tables.found.clear();
     }
 

@@ -84,7 +84,7 @@ impl LeftOut {
 
 /// A device's counts of this run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Frames that were served.
     pub frames: u64,
     /// Approved sales and opened doors, without repeats.

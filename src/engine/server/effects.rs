@@ -44,7 +44,7 @@ impl Outgoing {
     }
 
     /// Adds a reply that must not leave at `expires` or later, however slow the sync was.
-    pub fn push_until(&mut self, peer: Peer, frame: &[u8], expires: Option<Mono>) {
+    pub(crate) fn push_until(&mut self, peer: Peer, frame: &[u8], expires: Option<Mono>) {
         let start = u32::try_from(self.bytes.len()).expect("MAIL_BYTES_MAX fits 32 bits");
         let len = u16::try_from(frame.len()).expect("a reply is at most REPLY_LEN_MAX");
         self.bytes.extend_from_slice(frame).expect("a turn takes frames only while has_room");

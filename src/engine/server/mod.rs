@@ -36,15 +36,15 @@ use log::{debug, error, info, log_enabled};
 use access::UnansweredDuress;
 use aside::Aside;
 use belief::Belief;
-pub use clock::ClockFault;
 use clock::ClockWatch;
 pub use counters::Counters;
 use desk::FoundDevices;
-pub use desk::{CardView, FoundDevice, IgnoredAccount};
-pub use device::Tally;
+pub use desk::IgnoredAccount;
+pub(crate) use desk::{CardView, FoundDevice};
 use device::{Devices, LeftOut, Minute, Standing};
 pub use effects::{Effects, Outgoing, Peer};
-pub use order_refused::{Refused, USES_MAX};
+pub use order_refused::Refused;
+pub(crate) use order_refused::USES_MAX;
 use outbox::Outbox;
 use pins::Pins;
 pub use room::Room;
@@ -53,7 +53,7 @@ use texts::Values;
 pub use texts::{Longest, overlong};
 pub use tools::UnknownCard;
 use tools::UnknownCards;
-pub use view::DeviceView;
+pub(crate) use view::DeviceView;
 
 use crate::engine::book::Book;
 use crate::engine::limits::TIMERS_MAX;
@@ -70,7 +70,7 @@ const DEGRADED_LOG_MS: u64 = 3_600_000;
 
 /// The purpose of a deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timer {
+enum Timer {
     /// The command in this slot of the outbox waits for its 109.
     Resend(u16),
     /// A minute with entries left out is over, for the device in this row, or, if `None`, for all
@@ -323,7 +323,7 @@ impl<'t> Server<'t> {
     }
 
     /// The source of the zone, and the seconds by which devices say that it is wrong; 0: it is not.
-    pub fn zone_facts(&self) -> (&str, i32) {
+    pub(crate) fn zone_facts(&self) -> (&str, i32) {
         (&self.zone_source, self.clock.zone_error_s())
     }
 

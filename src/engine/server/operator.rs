@@ -122,7 +122,7 @@ impl Server<'_> {
 
     /// The table's row for a card: its own, or, until the table has one, that of the card which it
     /// replaced. The ledger's account replaces the row's.
-    pub fn card_row(&self, card: CardNo) -> Option<CardRow> {
+    pub(crate) fn card_row(&self, card: CardNo) -> Option<CardRow> {
         if let Some(row) = self.tables.cards.find(card) {
             let own = self.book().account_of_card(card);
             return Some(own.map_or_else(|| row.clone(), |account| row.serving(card, account)));
@@ -140,7 +140,7 @@ impl Server<'_> {
 
     /// A card's status by the table and by the ledger, of which the stricter applies. `None`:
     /// neither has the card.
-    pub fn statuses_of(&self, card: CardNo) -> Option<(CardStatus, CardStatus)> {
+    pub(crate) fn statuses_of(&self, card: CardNo) -> Option<(CardStatus, CardStatus)> {
         let row = self.card_row(card);
         let is_known = row.is_some() || self.book().knows_card(card);
         let table = row.map_or(CardStatus::Active, |row| row.terms.status);

@@ -9,7 +9,7 @@ use crate::engine::model::text::{Hidden, HiddenAccount, Unnumbered};
 use crate::engine::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
 
 /// The most uses that one order may move.
-pub const USES_MAX: i32 = 999_999;
+pub(crate) const USES_MAX: i32 = 999_999;
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident $({ $($field:ident: $type:ty),* })? $word:literal)*) => {
@@ -20,7 +20,8 @@ macro_rules! refusals {
 
         impl Refused {
             /// The words of all reasons; several reasons may share a word.
-            pub const WORDS: &[&str] = &[$($word,)*];
+            #[cfg(test)]
+            pub(crate) const WORDS: &[&str] = &[$($word,)*];
 
             /// A word for programs. Words may be added and are never renamed.
             pub const fn word(&self) -> &'static str {

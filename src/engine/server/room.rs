@@ -67,7 +67,7 @@ impl Server<'_> {
 
     /// Enters the state *nothing* until the process ends; `is_proven`: a sync proved that all
     /// replayed entries are durable.
-    pub fn serve_without_entries(&mut self, free: u64, is_proven: bool) {
+    pub(crate) fn serve_without_entries(&mut self, free: u64, is_proven: bool) {
         self.take_room(Room::Nothing, free);
         self.is_proven = is_proven;
     }

@@ -143,7 +143,7 @@ impl Server<'_> {
 
     /// Writes the first entry of a branch that a person ordered; `parent`: as in a header. Returns
     /// its number, or 0 if nothing can be written.
-    pub fn enter_branch(
+    pub(crate) fn enter_branch(
         &mut self,
         now: &Now,
         by: &Operator,

@@ -11,7 +11,7 @@ use crate::engine::model::{MachineNo, Mono, Serial};
 
 /// A device that was heard in this run, or that the configuration registers.
 #[derive(Clone, Copy, Debug)]
-pub struct DeviceView<'a> {
+pub(crate) struct DeviceView<'a> {
     /// The machine number.
     pub machine: MachineNo,
     /// Its section; `None`: it is not registered.
@@ -41,7 +41,7 @@ pub struct DeviceView<'a> {
 impl Server<'_> {
     /// The devices that were heard in this run, oldest first, then the registered ones that were
     /// not. At most twice [`DEVICES_MAX`](crate::engine::limits::DEVICES_MAX).
-    pub fn devices(&self) -> impl Iterator<Item = DeviceView<'_>> {
+    pub(crate) fn devices(&self) -> impl Iterator<Item = DeviceView<'_>> {
         let rows = (0..self.tables.devices.rows().len()).map(|row| self.view(row));
         let absent = self.rules.devices.iter().filter(|rule| self.tables.devices.find(rule.machine).is_none());
         rows.chain(absent.map(|rule| DeviceView {
@@ -87,13 +87,13 @@ impl Server<'_> {
     }
 
     /// Why the clock is not believed, and since when; `None`: it is believed.
-    pub fn clock_fault(&self) -> Option<(ClockFault, Mono)> {
+    pub(crate) fn clock_fault(&self) -> Option<(ClockFault, Mono)> {
         self.clock.fault()
     }
 
     /// Whether the kernel reported itself synchronized in this boot; `None`: not needed, so not
     /// checked.
-    pub fn kernel_clock(&self) -> Option<bool> {
+    pub(crate) fn kernel_clock(&self) -> Option<bool> {
         self.clock.kernel_synchronized()
     }
 }
