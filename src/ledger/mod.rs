@@ -1,5 +1,5 @@
-//! The ledger: text files of one entry a line, chained by crc, which a power cut at any instant
-//! leaves readable (design.md, sections 1, 7 and 9).
+//! The ledger: text files of one entry per line, chained by crc. A power cut at any instant leaves
+//! them readable (design.md, sections 1, 7 and 9).
 //!
 //! ```text
 //!            append, write, sync                        replay: every entry, in order
@@ -9,10 +9,10 @@
 //!                                  2 ⇥ …                 ─────▶ [verify]: beside the running server
 //! ```
 //!
-//! What always holds: a line's crc continues from that of the line before it, so every line binds
-//! all before it; a segment in service only grows; what is not yet synced is at most the last
-//! [`TAIL_LEN_MAX`] bytes of the newest segment, so only there does recovery ever cut; and every
-//! change goes through [`Storage`].
+//! What always holds: a line's crc continues from the crc of the line before it, so it covers every
+//! line before it; a segment in service only grows; at most the last [`TAIL_LEN_MAX`] bytes of the
+//! newest segment are unsynced, and recovery cuts nowhere else; every change goes through
+//! [`Storage`].
 //!
 //! [`TAIL_LEN_MAX`]: crate::engine::limits::TAIL_LEN_MAX
 
@@ -20,6 +20,7 @@ use core::fmt;
 use std::io;
 
 use crate::engine::model::EntrySeq;
+use crate::lang::tr;
 
 pub mod archived;
 pub mod care;
@@ -47,34 +48,35 @@ pub use writer::{Ledger, Opened, cannot_write, is_no_room, room_below};
 
 use crate::engine::model::Entry;
 
-/// What the entries add up to: told of each of them in order, and able to go on from a snapshot.
+/// A state that is built from all entries in order, or from a snapshot and the entries after it.
 pub trait State {
-    /// Back to before the first entry.
+    /// Returns to the state before the first entry.
     fn rewind(&mut self);
 
-    /// Takes the next entry.
+    /// Applies the next entry.
     ///
     /// # Errors
-    /// If it cannot follow from those before it. The state is of no use then.
+    /// If it contradicts the entries before it. The state must then be rewound.
     fn apply(&mut self, entry: &Entry) -> Result<(), Refusal>;
 
-    /// Takes the next line of a snapshot, before the first entry.
+    /// Restores the next line of a snapshot. All lines come before the first entry.
     ///
     /// # Errors
-    /// If it is no line of one. The state must be rewound then.
+    /// If it is not a line of a snapshot. The state must then be rewound.
     fn restore(&mut self, line: &str) -> Result<(), Refusal>;
 
-    /// All lines of a snapshot were restored: the state is that after entry `head`.
+    /// Ends the restoring of a snapshot: the state is that after entry `head`.
     fn resume(&mut self, head: EntrySeq);
 
-    /// Writes the state as lines without LF, none longer than 512 bytes.
+    /// Writes the state as lines of at most 512 bytes, without LF.
     ///
     /// # Errors
-    /// The sink's.
+    /// Those of the sink.
     fn emit(&self, sink: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<()>;
 }
 
-/// Looks at each entry and keeps nothing: where a snapshot is believed, at those after it.
+/// A state that gives each entry to a function and keeps nothing. If a snapshot is believed, it
+/// sees only the entries after it.
 pub struct Entries<F>(pub F);
 
 impl<F: FnMut(&Entry) -> Result<(), Refusal>> State for Entries<F> {
@@ -95,12 +97,12 @@ impl<F: FnMut(&Entry) -> Result<(), Refusal>> State for Entries<F> {
     }
 }
 
-/// The last entry's number and crc: together they bind everything before them.
+/// The number and the crc of the last entry. The crc covers every entry before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// 0 if there is no entry yet.
+    /// The entry's number; 0 if there is no entry yet.
     pub seq: EntrySeq,
-    /// The crc column; 0 if there is no entry yet.
+    /// The entry's crc column; 0 if there is no entry yet.
     pub crc: u32,
 }
 
@@ -110,14 +112,15 @@ impl fmt::Display for Head {
     }
 }
 
-/// The entry with this number, if a segment here holds it. Only the segment that may hold it is
-/// read.
+/// The entry with this number, if a segment here holds it. It reads only the segment that may hold
+/// it.
 ///
 /// # Errors
-/// If a file cannot be read, or the line is not what was written: its crc does not follow.
+/// If a file cannot be read, or the entry's line is damaged: its crc does not follow, or a column
+/// cannot be read.
 pub fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
     match find_listed(files, seq) {
-        // It was listed, and `archive` took it away before it was read.
+        // `archive` removed the segment after it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => find_listed(files, seq),
         found => found,
     }
@@ -127,7 +130,11 @@ fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> 
     let segments = segment::list(files)?;
     let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
     let damaged = |number: u64| {
-        let sentence = format!("{}:{number}: entry {seq} is damaged: run `posgate ledger verify`", segment.name);
+        let sentence = tr!(
+            "{}:{number}: entry {seq} is damaged: run `posgate ledger verify`",
+            "{}:{number}: 流水 {seq} 已损坏：请运行 `posgate ledger verify`",
+            segment.name
+        );
         io::Error::new(io::ErrorKind::InvalidData, sentence)
     };
     let header = segment::read_header(files, &segment.name)?.map_err(|_| damaged(1))?;
@@ -135,7 +142,7 @@ fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> 
     let number = seq.0.to_string();
     while let Some(line) = lines.read()? {
         if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
-            // What stands there may move money: a flipped bit must not.
+            // The caller may move money by this entry, so a line with a flipped bit is an error.
             let parsed = line::parse(line.text).ok().filter(|_| line.is_chained());
             return parsed.map(|parsed| Some(parsed.entry)).ok_or_else(|| damaged(line.number));
         }
@@ -143,8 +150,9 @@ fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> 
     Ok(None)
 }
 
-/// Ends quietly when whoever read the output went away (`posgate ledger show | head`).
-fn unless_nobody_reads(result: io::Result<u8>) -> io::Result<u8> {
+/// Takes a closed pipe as success: the program that read the output has ended (`posgate ledger show
+/// | head`).
+fn allow_closed_pipe(result: io::Result<u8>) -> io::Result<u8> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         _ => result,
@@ -173,7 +181,7 @@ mod tests {
         bytes[at + 20] ^= 1;
         assert_eq!(find(&spoiled, EntrySeq(5)).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert!(find(&spoiled, EntrySeq(4)).unwrap().is_some());
-        // The segment before was archived.
+        // The first segment was archived.
         storage.files.remove(testing::FIRST);
         assert_eq!(find(&storage, EntrySeq(12)).unwrap(), None);
         assert!(find(&storage, EntrySeq(13)).unwrap().is_some());
@@ -193,7 +201,7 @@ mod testing {
 
     pub const FIRST: &str = "ledger-0000000001.tsv";
 
-    /// What a line of a made ledger is.
+    /// What a test wants a line to be.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Line {
         Good,
@@ -211,7 +219,7 @@ mod testing {
         Stamp::parse("2026-11-22T12:00:00.000+08:00").unwrap()
     }
 
-    /// A top-up of 1.00: the balance is the seq in yuan.
+    /// A top-up of 1.00, so that the balance is the seq in yuan.
     pub fn entry(seq: u64) -> Entry {
         let mut entry = Entry::new(Kind::TopUp, stamp(), ClockState::Ok);
         entry.seq = EntrySeq(seq);
@@ -277,7 +285,7 @@ mod testing {
         storage
     }
 
-    /// A second segment after one of `before`; gives its name.
+    /// Adds a second segment after one with the lines `before`; returns its name.
     pub fn add_segment(storage: &mut MemoryStorage, before: &[Line], specs: &[Line]) -> String {
         let head = segment_of(Head::default(), before).1;
         let name = segment::name_of(head.seq.next());
@@ -285,13 +293,13 @@ mod testing {
         name
     }
 
-    /// Where the n-th entry's line begins.
+    /// The offset of the n-th entry's line.
     pub fn offset_of(segment: &[u8], entry: usize) -> usize {
         let mut ends = segment.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         ends.clone().nth(entry - 1).unwrap_or_else(|| ends.next_back().unwrap_or(0))
     }
 
-    /// Opens as a book would that refuses entries whose note says so.
+    /// Opens the ledger with a state that refuses entries that have a note.
     pub fn open(storage: &mut MemoryStorage) -> Result<(Opened, Vec<Entry>), OpenError> {
         let mut entries = Vec::new();
         let mut apply = Entries(|entry: &Entry| {

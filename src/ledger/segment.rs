@@ -17,13 +17,13 @@ use super::storage::Files;
 /// The link to the newest segment.
 pub const LINK: &str = "ledger.tsv";
 
-/// What is read at a time; a longer run of bytes without an LF counts as several bad lines.
+/// Bytes that are read at a time. A longer run of bytes without an LF counts as several bad lines.
 pub const PIECE_LEN: usize = 64 * 1024;
 
 /// One segment of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Segment {
-    /// The first entry's number, as its name says.
+    /// The number of its first entry, from its name.
     pub first: EntrySeq,
     /// The file's name.
     pub name: String,
@@ -34,15 +34,15 @@ pub fn name_of(first: EntrySeq) -> String {
     stack_name_of(first).as_str().to_owned()
 }
 
-/// A segment's name without an allocation: one begins inside a turn.
+/// A segment's name without an allocation, because a segment begins inside a turn.
 pub(super) type Name = heapless::String<31>;
 
-/// The same as [`name_of`].
+/// As [`name_of`].
 pub(super) fn stack_name_of(first: EntrySeq) -> Name {
     heapless::format!("ledger-{:010}.tsv", first.0).expect("twenty digits and eleven characters at most")
 }
 
-/// The first entry's number that a segment's name holds; `None` if it is not a segment's name.
+/// The number of the first entry, from a segment's name; `None` if it is not a segment's name.
 pub fn first_of(name: &str) -> Option<EntrySeq> {
     let digits = name.strip_prefix("ledger-")?.strip_suffix(".tsv")?;
     let first = EntrySeq(digits.parse().ok()?);
@@ -64,7 +64,7 @@ pub fn list(files: &impl Files) -> io::Result<Vec<Segment>> {
 /// The first line of a segment.
 ///
 /// # Errors
-/// The outer one if the file cannot be read, the inner one if its first bytes are no header.
+/// The outer one if the file cannot be read, the inner one if its first bytes are not a header.
 pub fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, HeaderError>> {
     let mut bytes = [0; HEADER_LEN];
     let len = files.read_at(name, 0, &mut bytes)?;
@@ -74,21 +74,22 @@ pub fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, 
 /// Segments to read: those of a directory, or files that a person chose.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Reads them.
+    /// The open files.
     pub files: HeldFiles,
-    /// Their names, in the order of their entries.
+    /// The names of the segments, in the order of their entries.
     pub names: Vec<String>,
-    /// Whether they are all there is: then they begin with entry 1.
+    /// Whether one directory was named: then its segments are the whole ledger.
     pub is_directory: bool,
-    /// What is thought of copies that are left out.
+    /// The copies that are not read.
     pub copies: Once,
 }
 
 impl Selection {
-    /// Takes one directory; or segment files and directories, an archive beside the live ledger.
+    /// Opens one directory, or segment files and directories together, such as an archive and the
+    /// live ledger.
     ///
     /// # Errors
-    /// If there is no such file, or nothing to read in a directory.
+    /// If a file does not exist, or a directory holds no segment.
     pub fn new(paths: &[PathBuf]) -> io::Result<Self> {
         let (files, names) = HeldFiles::of_places(paths)?;
         if let [dir] = paths
@@ -112,26 +113,26 @@ pub struct Lines<'a, F> {
     /// The unread part of `piece`.
     start: usize,
     end: usize,
-    /// Where `start` stands in the file, and the number of the line there.
+    /// The offset of `start` in the file, and the number of the line that begins there.
     offset: u64,
     number: u64,
-    /// The crc column of the line before; `None` if it had none, or is not known.
+    /// The crc column of the line before; `None` if it had none or is unknown.
     chain: Option<u32>,
 }
 
 /// A line, or a fragment without its LF.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    /// Where it begins in the file.
+    /// Its offset in the file.
     pub offset: u64,
-    /// From 1, which is the header.
+    /// Its number from 1; line 1 is the header.
     pub number: u64,
-    /// Without the LF.
+    /// Its bytes without the LF.
     pub text: &'a [u8],
-    /// Whether an LF ended it. If not, the file ends here (or a whole piece held no LF).
+    /// Whether an LF ends it. If not, the file ends here, or a whole piece holds no LF.
     pub ended: bool,
-    /// The crc column of the line before, whether that line is good or not; `None` if it had none,
-    /// or is not known.
+    /// The crc column of the line before, whether that line is good or not; `None` if it had none
+    /// or is unknown.
     pub chain: Option<u32>,
 }
 
@@ -146,40 +147,40 @@ impl Line<'_> {
         self.ended && line::follows(self.text, chain)
     }
 
-    /// What it says, if it is the good one after the entry `last`: its crc follows, its columns can
-    /// be read, and its seq is the next.
+    /// The parsed line, if it is the good line after the entry `last`: its crc follows, its columns
+    /// can be read, and its seq is the next.
     pub fn after(&self, last: EntrySeq) -> Option<Parsed> {
         let parsed = self.is_chained().then(|| line::parse(self.text).ok())?;
         parsed.filter(|parsed| parsed.entry.seq == last.next())
     }
 
-    /// Whether a page of it was never written: no program writes a zero byte. A page ends with the
-    /// file or goes on for many bytes, so a single zero within a line is none: a bit of a space was
-    /// turned, and what follows is as durable as ever.
+    /// Whether a page in it never reached the medium: it begins with a zero byte, or holds two side
+    /// by side. No program writes a zero byte, and such a page has many. A single zero within a
+    /// line is a space with a flipped bit, and the lines after it are durable.
     pub fn has_zeros(&self) -> bool {
         self.text.first() == Some(&0) || self.text.windows(2).any(|two| two == [0, 0])
     }
 
-    /// The offset of the line after it.
+    /// The offset of the next line.
     pub fn end(&self) -> u64 {
         self.offset + self.text.len() as u64 + u64::from(self.ended)
     }
 }
 
 impl<'a, F: Files> Lines<'a, F> {
-    /// The lines after the header. The first is judged by `chain`, the crc that the header
-    /// continues.
+    /// The lines after the header. The first one must follow from `chain`, the header's.
     pub fn new(files: &'a F, name: &'a str, chain: Option<u32>) -> Self {
         Self::starting_at(files, name, HEADER_LEN as u64, 2, chain)
     }
 
-    /// The lines from `offset` on, where the line with this number begins. It is judged by `chain`.
+    /// The lines from `offset` on, where the line `number` begins. That line must follow from
+    /// `chain`.
     pub fn starting_at(files: &'a F, name: &'a str, offset: u64, number: u64, chain: Option<u32>) -> Self {
         let piece = vec![0; PIECE_LEN].into_boxed_slice();
         Self { files, name, piece, start: 0, end: 0, offset, number, chain }
     }
 
-    /// Goes to a line that was read before, and reads the file again from there.
+    /// Returns to a line that was read before. From there the file is read again.
     pub fn go_back(&mut self, offset: u64, number: u64, chain: Option<u32>) {
         (self.start, self.end) = (0, 0);
         (self.offset, self.number, self.chain) = (offset, number, chain);

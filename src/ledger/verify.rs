@@ -37,7 +37,7 @@ use crate::lang::tr;
 use super::header::Header;
 use super::segment::{self, Line, Lines, Selection};
 use super::storage::Files;
-use super::{Entries, Head, line, snapshot, unless_nobody_reads};
+use super::{Entries, Head, allow_closed_pipe, line, snapshot};
 
 /// Findings that are listed; more are counted.
 pub const FINDINGS_MAX: usize = 100;
@@ -60,7 +60,7 @@ pub fn run_verify(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
         verify_places(&selection, paths, &mut wait)?
     };
     let mut out = BufWriter::new(out);
-    unless_nobody_reads(write!(out, "{report}").and_then(|()| out.flush()).map(|()| report.exit_code()))
+    allow_closed_pipe(write!(out, "{report}").and_then(|()| out.flush()).map(|()| report.exit_code()))
 }
 
 /// What was seen; the number is the exit code.
