@@ -9,10 +9,10 @@
 //! CRC-32 as zlib computes it, continued from the crc of the line before, over the line up to and
 //! including the tab before it.
 //!
-//! What always holds: `parse` gives back what `emit` was given; a line holds no zero byte
-//! (PostgreSQL takes none, and to recovery a zero is the mark of a page that never reached the
-//! medium); a line fits [`LINE_LEN_MAX`]. Its longest columns, with every byte of a text escaped
-//! and the tab or LF after each:
+//! What always holds: `parse` returns what `emit` was given; a line holds no zero byte (PostgreSQL
+//! accepts none, and recovery takes zeros for a page that never reached the medium); a line fits
+//! [`LINE_LEN_MAX`]. Its longest columns, with every byte of a text escaped and the tab or LF after
+//! each:
 //!
 //! | column | bytes | | column | bytes |
 //! |---|---|---|---|---|
@@ -40,10 +40,11 @@ use crate::engine::model::{
     Text, Wall,
 };
 use crate::engine::words;
+use crate::lang::{Text as Words, tr};
 
 use super::Head;
 
-/// The names of the columns, as the manual and messages use them.
+/// The names of the columns, for the manual and messages.
 pub const COLUMNS: [&str; 20] = [
     "seq",
     "time",
@@ -67,7 +68,7 @@ pub const COLUMNS: [&str; 20] = [
     "crc",
 ];
 
-/// The module's table added up: no line is longer, LF included.
+/// The sum of the module's table: the most bytes of a line, LF included.
 pub const LINE_LEN_BOUND: usize = (20 + 29 + 5 + 11) // seq, time, clock, kind
     + (10 + 2 * 20 + 10 + 10 + 2 * 24) // machine, serial, frame, card, account
     + (21 + 21 + 11) // amount, subsidy, uses
@@ -82,7 +83,7 @@ const _: () = assert!(LINE_LEN_BOUND <= LINE_LEN_MAX, "the longest line fits");
 pub struct Emitted {
     /// Bytes of the line, LF included.
     pub len: usize,
-    /// Its crc, from which the next line's continues.
+    /// The line's crc, from which the next line continues.
     pub crc: u32,
 }
 
@@ -93,9 +94,9 @@ pub fn emit(entry: &Entry, chain: u32, out: &mut [u8; LINE_LEN_MAX]) -> Emitted 
     Emitter::default().emit(entry, chain, out)
 }
 
-/// Writes lines one after the other. Most of their times are equal to the one before, or differ in
-/// their milliseconds: without the memory of the last text a sale takes 2.2 % more instructions
-/// (15,739 instead of 15,408, x86_64).
+/// Writes lines in sequence and keeps the text of the last time: most times equal the one before,
+/// or differ in their milliseconds. Without this a sale takes 2.2 % more instructions (15,739
+/// instead of 15,408, x86_64).
 #[derive(Debug, Default)]
 pub struct Emitter {
     /// The time that was written last, and its text.
@@ -154,7 +155,7 @@ impl Emitter {
     }
 }
 
-/// A time that RFC 3339 can write.
+/// The text of a time that RFC 3339 can write.
 fn stamp_text(stamp: Stamp) -> [u8; STAMP_LEN] {
     let civil = stamp.civil();
     let (year, month, day) = civil.date().year_month_day();
@@ -200,14 +201,14 @@ pub fn continue_crc(chain: u32, bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The last column of a line (without its LF) as a crc; `None` if its last eight bytes are no
-/// lower-case hexadecimal digits. It is found whatever else the line holds: the line after a
-/// spoiled one is judged by it.
+/// The last column of a line (without its LF) as a crc; `None` if its last eight bytes are not
+/// lower-case hexadecimal digits. The rest of the line is not checked: the line after a damaged one
+/// continues from its crc column.
 pub fn crc_column(line: &[u8]) -> Option<u32> {
     parse_hex(line.get(line.len().checked_sub(8)?..)?)
 }
 
-/// Whether a line (without its LF) is good: its crc follows from that of the line before, `chain`.
+/// Whether the crc of a line (without its LF) follows from `chain`, the crc of the line before.
 pub fn follows(line: &[u8], chain: u32) -> bool {
     let Some(crc) = crc_column(line) else { return false };
     let covered = &line[..line.len() - 8];
@@ -217,15 +218,15 @@ pub fn follows(line: &[u8], chain: u32) -> bool {
 /// What [`parse`] read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// All columns but the last. Its kind is [`Kind::Other`] if the line's word is none of this
-    /// version's.
+    /// All columns but the last. Its kind is [`Kind::Other`] if this version does not know the
+    /// line's word.
     pub entry: Entry,
-    /// The last column, as it stands: [`follows`] says whether it is right.
+    /// The last column, unchecked: [`follows`] checks it.
     pub crc: u32,
 }
 
 impl Parsed {
-    /// The head of a ledger that ends with it.
+    /// The head of a ledger that ends with this line.
     pub fn head(&self) -> Head {
         Head { seq: self.entry.seq, crc: self.crc }
     }
@@ -234,25 +235,43 @@ impl Parsed {
 /// Why a line cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineError {
-    /// From 1; a line that is cut off, or too long, is wrong in its last column.
+    /// The column's number from 1. A line that is cut off or too long is wrong in its last column.
     pub column: usize,
-    /// What is wrong with it.
-    pub what: &'static str,
+    /// What is wrong with the column.
+    pub what: Words,
 }
 
 impl fmt::Display for LineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.column.checked_sub(1).and_then(|index| COLUMNS.get(index)).unwrap_or(&"?");
-        write!(f, "column {} ({name}): {}", self.column, self.what)
+        let (column, what) = (self.column, self.what.words());
+        f.write_str(&tr!("column {column} ({name}): {what}", "第 {column} 列（{name}）：{what}"))
     }
 }
 
 impl core::error::Error for LineError {}
 
+// What is wrong with a column.
+const TOO_MANY: Words = Words::new("there are more than 20 columns", "多于 20 列");
+const TOO_FEW: Words = Words::new("the line ends here: there are fewer than 20 columns", "这一行到此为止：不足 20 列");
+const SEQ: Words = Words::new("not a number from 1", "不是从 1 起的数");
+const TIME: Words = Words::new("not an RFC 3339 time with milliseconds and offset", "不是带毫秒和时差的 RFC 3339 时间");
+const CLOCK: Words = Words::new("neither `ok` nor `unset`", "既不是 `ok` 也不是 `unset`");
+const WORD: Words = Words::new("not a word", "不是一个词");
+const DIGITS: Words = Words::new("not a number of one to ten digits", "不是 1 到 10 位数字");
+const TEN_DIGITS: Words = Words::new("not a number of ten digits", "不是 10 位数字");
+const AMOUNT: Words = Words::new("not an amount in yuan with two decimals", "不是两位小数的元");
+const WHOLE: Words = Words::new("not a whole number", "不是整数");
+const TEXT_OF_20: Words = Words::new("not a text of at most 20 bytes", "不是至多 20 字节的文字");
+const TEXT_OF_24: Words = Words::new("not a text of at most 24 bytes", "不是至多 24 字节的文字");
+const TEXT_OF_32: Words = Words::new("not a text of at most 32 bytes", "不是至多 32 字节的文字");
+const DETAIL: Words = Words::new("not a text of the detail's length", "不是 detail 长度以内的文字");
+const CRC: Words = Words::new("not eight lower-case hexadecimal digits", "不是 8 位小写十六进制数字");
+
 /// The columns of a line (without its LF), still escaped.
 ///
 /// # Errors
-/// If there are not 20.
+/// If there are not exactly 20.
 #[inline]
 pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
     let mut columns = [&[][..]; COLUMNS.len()];
@@ -265,29 +284,29 @@ pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
     });
     match columns.get_mut(count) {
         Some(last) => *last = &line[start..],
-        None => return Err(LineError { column: COLUMNS.len(), what: "there are more than 20 columns" }),
+        None => return Err(LineError { column: COLUMNS.len(), what: TOO_MANY }),
     }
     if count + 1 < COLUMNS.len() {
-        return Err(LineError { column: count + 1, what: "the line ends here: there are fewer than 20 columns" });
+        return Err(LineError { column: count + 1, what: TOO_FEW });
     }
     Ok(columns)
 }
 
-/// Reads a line (without its LF). An unknown kind is no error, nor is an unknown key in the detail:
-/// later programs of version 2 may write them. Whether the crc is right is not looked at.
+/// Reads a line (without its LF). An unknown kind, or an unknown key in the detail, is not an
+/// error: later programs of version 2 may write them. The crc is not checked.
 ///
 /// # Errors
-/// The first column that no program of version 2 writes.
+/// The first column that is not valid in version 2.
 pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
     let mut reader = Reader::default();
     let crc = reader.read(line)?;
     Ok(Parsed { entry: reader.entry, crc })
 }
 
-/// Reads lines one after the other, each into the same place: see [`parse`].
+/// Reads lines in sequence, each into the same entry: see [`parse`].
 #[derive(Debug)]
 pub struct Reader {
-    /// The entry of the line that was read last, if it was read without an error.
+    /// The entry of the line that was read last. After an error it holds parts of two lines.
     pub entry: Entry,
 }
 
@@ -298,58 +317,57 @@ impl Default for Reader {
 }
 
 impl Reader {
-    /// Reads a line, and gives its last column as it stands: [`follows`] says whether it is right.
+    /// Reads a line, and returns its crc column unchecked: [`follows`] checks it.
     ///
     /// # Errors
     /// See [`parse`].
     pub fn read(&mut self, line: &[u8]) -> Result<u32, LineError> {
         let raw = columns(line)?;
         let Self { entry } = self;
-        entry.seq = required(&raw, 1, "no number from 1", seq)?;
-        entry.time = required(&raw, 2, "no RFC 3339 time with milliseconds and offset", Stamp::parse)?;
-        entry.clock = required(&raw, 3, "neither `ok` nor `unset`", clock)?;
-        entry.kind = required(&raw, 4, "no word", kind)?;
-        entry.machine = optional(&raw, 5, "no number of one to ten digits", MachineNo::parse)?;
-        entry.serial = optional(&raw, 6, "no text of at most 20 bytes", text::<20>)?.map(Serial::from);
-        entry.frame = optional(&raw, 7, "no number of one to ten digits", FrameSeq::parse)?;
-        entry.card = optional(&raw, 8, "no number of ten digits", card)?;
-        entry.account = optional(&raw, 9, "no text of at most 24 bytes", text::<24>)?;
-        entry.amount = optional(&raw, 10, "no amount in yuan with two decimals", Balance::parse)?;
-        entry.subsidy = optional(&raw, 11, "no amount in yuan with two decimals", Balance::parse)?;
-        entry.uses = optional(&raw, 12, "no whole number", signed)?;
-        entry.balance = optional(&raw, 13, "no amount in yuan with two decimals", Balance::parse)?;
-        entry.subsidy_left = optional(&raw, 14, "no amount in yuan with two decimals", Balance::parse)?;
-        entry.uses_left = optional(&raw, 15, "no whole number", signed)?;
-        let device_time = optional(&raw, 16, "no text of at most 32 bytes", text::<32>)?;
+        entry.seq = required(&raw, 1, &SEQ, seq)?;
+        entry.time = required(&raw, 2, &TIME, Stamp::parse)?;
+        entry.clock = required(&raw, 3, &CLOCK, clock)?;
+        entry.kind = required(&raw, 4, &WORD, kind)?;
+        entry.machine = optional(&raw, 5, &DIGITS, MachineNo::parse)?;
+        entry.serial = optional(&raw, 6, &TEXT_OF_20, text::<20>)?.map(Serial::from);
+        entry.frame = optional(&raw, 7, &DIGITS, FrameSeq::parse)?;
+        entry.card = optional(&raw, 8, &TEN_DIGITS, card)?;
+        entry.account = optional(&raw, 9, &TEXT_OF_24, text::<24>)?;
+        entry.amount = optional(&raw, 10, &AMOUNT, Balance::parse)?;
+        entry.subsidy = optional(&raw, 11, &AMOUNT, Balance::parse)?;
+        entry.uses = optional(&raw, 12, &WHOLE, signed)?;
+        entry.balance = optional(&raw, 13, &AMOUNT, Balance::parse)?;
+        entry.subsidy_left = optional(&raw, 14, &AMOUNT, Balance::parse)?;
+        entry.uses_left = optional(&raw, 15, &WHOLE, signed)?;
+        let device_time = optional(&raw, 16, &TEXT_OF_32, text::<32>)?;
         entry.device_time = device_time.map(DeviceTime::of_text);
-        entry.slot = optional(&raw, 17, "no text of at most 32 bytes", text::<32>)?;
-        entry.about = optional(&raw, 18, "no number from 1", seq)?;
-        let has_detail = optional(&raw, 19, "no text of the detail's length", |column| {
-            entry.detail.set(unescape(column, &mut [0; DETAIL_LEN_MAX])?)
-        })?;
+        entry.slot = optional(&raw, 17, &TEXT_OF_32, text::<32>)?;
+        entry.about = optional(&raw, 18, &SEQ, seq)?;
+        let has_detail =
+            optional(&raw, 19, &DETAIL, |column| entry.detail.set(unescape(column, &mut [0; DETAIL_LEN_MAX])?))?;
         if has_detail.is_none() {
             entry.detail.clear();
         }
-        required(&raw, 20, "no eight lower-case hexadecimal digits", parse_hex)
+        required(&raw, 20, &CRC, parse_hex)
     }
 }
 
-// The type that column 9 is read into above.
+// `AccountId` is the text that column 9 is read as.
 const _: fn(Text<24>) -> AccountId = |account| account;
 
 fn required<'a, T>(
     raw: &[&'a [u8]; COLUMNS.len()],
     column: usize,
-    what: &'static str,
+    what: &'static Words,
     read: impl FnOnce(&'a [u8]) -> Option<T>,
 ) -> Result<T, LineError> {
-    read(raw[column - 1]).ok_or(LineError { column, what })
+    read(raw[column - 1]).ok_or(LineError { column, what: *what })
 }
 
 fn optional<'a, T>(
     raw: &[&'a [u8]; COLUMNS.len()],
     column: usize,
-    what: &'static str,
+    what: &'static Words,
     read: impl FnOnce(&'a [u8]) -> Option<T>,
 ) -> Result<Option<T>, LineError> {
     if raw[column - 1] == b"\\N" {
@@ -362,9 +380,9 @@ fn seq(column: &[u8]) -> Option<EntrySeq> {
     whole(column).filter(|seq| *seq > 0).map(EntrySeq)
 }
 
-/// The number that digits make, any zeros before them.
+/// A whole number; leading zeros are allowed.
 fn whole(digits: &[u8]) -> Option<u64> {
-    // Nearly all have ten at most.
+    // Nearly all numbers have at most ten digits.
     number(digits).or_else(|| {
         let digits = core::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit))?;
         digits.parse().ok()
@@ -396,8 +414,8 @@ fn text<const N: usize>(column: &[u8]) -> Option<Text<N>> {
     Text::from_utf8(unescape(column, &mut [0; N])?)
 }
 
-/// Undoes the escapes of a text column, into `buffer` if there are any; `None` if they leave more
-/// than fits that, or if it holds what `emit` never writes.
+/// A text column without its escapes; `buffer` holds it if there are any. `None` if it does not fit
+/// the buffer, or holds bytes that `emit` never writes.
 fn unescape<'a>(column: &'a [u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     if words::is_plain(column, b'\\') {
         return Some(column);
@@ -427,8 +445,8 @@ fn parse_hex(digits: &[u8]) -> Option<u32> {
     u32::try_from(hexadecimal(digits)?).ok()
 }
 
-/// A line as far as it is written. Indexing cannot go past the end: the module's table bounds what
-/// is written.
+/// A line that is being written. Indexing cannot go past the end: the module's table bounds the
+/// line.
 struct Columns<'a> {
     out: &'a mut [u8; LINE_LEN_MAX],
     len: usize,
@@ -448,9 +466,9 @@ impl Columns<'_> {
         self.len += N;
     }
 
-    /// The first `len` of these: the others are written too, and written over by what follows. So
-    /// long a copy has no length to look at. The columns that do this stand before the detail,
-    /// whose room they may use.
+    /// Writes the first `len` bytes. It copies all `N`, since a copy of fixed length is faster, and
+    /// the next column overwrites the others. Only columns before the detail do so: its room holds
+    /// them.
     fn first<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
         self.out[self.len..self.len + N].copy_from_slice(bytes);
         self.len += len;
@@ -465,7 +483,7 @@ impl Columns<'_> {
         self.byte(b'\t');
     }
 
-    /// A whole column with the tab after it.
+    /// Writes a column and the tab after it; `\N` without a value.
     fn optional<T: ?Sized>(&mut self, value: Option<&T>, write: impl FnOnce(&mut Self, &T)) {
         match value {
             Some(value) => {
@@ -477,7 +495,7 @@ impl Columns<'_> {
     }
 
     fn text(&mut self, text: &[u8]) {
-        // Nearly all are.
+        // Nearly all texts are plain.
         if words::is_plain(text, b'\\') {
             return self.bytes(text);
         }
@@ -518,7 +536,7 @@ impl Columns<'_> {
     }
 }
 
-/// The two digits of each byte.
+/// The two hexadecimal digits of each byte.
 const HEX_PAIRS: [[u8; 2]; 256] = {
     let digits = b"0123456789abcdef";
     let mut pairs = [[0; 2]; 256];
@@ -597,7 +615,7 @@ mod tests {
     const SALE_CRC: u32 = 0x055B_687C;
 
     #[test]
-    fn the_longest_line_fits_and_is_as_long_as_was_added_up() {
+    fn the_longest_line_fits_and_has_the_length_of_the_table() {
         let worst = |len: usize| "\\".repeat(len);
         let entry = Entry {
             seq: EntrySeq(u64::MAX),
@@ -758,7 +776,7 @@ mod tests {
         #![proptest_config(crate::proptest_config())]
 
         #[test]
-        fn parse_gives_back_what_emit_was_given(entry in any_entry(), chain in any::<u32>()) {
+        fn parse_returns_what_emit_was_given(entry in any_entry(), chain in any::<u32>()) {
             let (line, crc) = emitted(&entry, chain);
             prop_assert!(line.len() <= LINE_LEN_BOUND);
             let (end, line) = line.split_last().unwrap();
@@ -778,7 +796,7 @@ mod tests {
         }
 
         #[test]
-        fn no_change_of_a_line_makes_it_panic_or_stay_good(
+        fn a_changed_line_never_panics_and_never_follows(
             entry in any_entry(), place in any::<prop::sample::Index>(), bit in 0..8_u32,
         ) {
             let (mut line, _) = emitted(&entry, 9);
@@ -790,7 +808,7 @@ mod tests {
         }
 
         #[test]
-        fn a_line_is_read_as_if_none_had_been_before(
+        fn a_reader_keeps_nothing_of_the_line_before(
             mut entries in proptest::collection::vec(any_entry(), 2..8), is_spoiled in proptest::collection::vec(any::<bool>(), 8),
         ) {
             for (number, entry) in entries.iter_mut().enumerate().step_by(2) {
@@ -801,7 +819,7 @@ mod tests {
                 let (mut line, crc) = emitted(entry, 3);
                 line.pop();
                 if is_spoiled {
-                    // Every column but the last was read by then.
+                    // The crc is too short: every other column was read before the error.
                     line.pop();
                     prop_assert!(reader.read(&line).is_err());
                     continue;
@@ -816,7 +834,7 @@ mod tests {
         }
 
         #[test]
-        fn a_line_does_not_hang_on_the_time_of_the_one_before(
+        fn a_line_does_not_depend_on_the_time_of_the_line_before(
             walls in proptest::collection::vec(prop_oneof![0..3000_i64, 1_795_320_000_000..1_795_320_003_000_i64, any::<i64>()], 1..20),
             offsets in proptest::collection::vec(prop_oneof![Just(28_800), Just(-12_600), any::<i32>()], 20),
         ) {
