@@ -5,7 +5,7 @@
 //!     ⇥ first=… ⇥ chain=<8 hex> ⇥ created=… ␠␠␠ … ␊
 //! ```
 //!
-//! `parent=\N`: the ledger is no branch; `host=\N`: the machine has nothing to be told by.
+//! `parent=\N`: the ledger is not a branch; `host=\N`: the machine has no identifier.
 //!
 //! It is written and synced before the segment's first entry, so a power cut can spoil it only
 //! while the segment holds nothing else. No crc covers it: `first`, `chain` and `ledger` must agree
@@ -15,31 +15,32 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::engine::model::{EntrySeq, Stamp};
-use crate::lang::tr;
+use crate::lang::{Text, tr};
 
 use super::{Head, line};
 
 /// Bytes of the line, LF included.
 pub const HEADER_LEN: usize = 512;
 
-/// Bytes kept of the site's label, escaped: what the other words leave, rounded down. The rest is
-/// cut off.
+/// Bytes of the site's label, escaped: the room that the other words leave, rounded down. The rest
+/// of the label is cut off.
 pub const SITE_LEN_MAX: usize = 300;
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Drawn when the ledger was created, or branched; the same in every segment from then on.
+    /// The ledger's random number, drawn when it was created or branched; the same in every segment
+    /// from then on.
     pub ledger: u64,
-    /// Where it branched off, if it did; the same in every segment of the branch.
+    /// What the ledger branched off, if it did; the same in every segment of the branch.
     pub parent: Option<Parent>,
-    /// The machine that wrote the segment, if it can be told.
+    /// The machine that wrote the segment, if it has an identifier.
     pub host: Option<Host>,
-    /// The operator's label.
+    /// The operator's label for the site.
     pub site: String,
     /// The first entry that this segment holds, or will hold.
     pub first: EntrySeq,
-    /// The crc of the entry before that; 0 if it is the very first.
+    /// The crc of the entry before that one; 0 if there is none.
     pub chain: u32,
     /// When the segment was created.
     pub created: Stamp,
@@ -48,9 +49,9 @@ pub struct Header {
 /// The entry of another ledger that a branch continues from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parent {
-    /// Whose entry it is.
+    /// The ledger that the entry belongs to.
     pub ledger: u64,
-    /// The last entry that both have.
+    /// The last entry that both ledgers have.
     pub head: Head,
 }
 
@@ -73,8 +74,8 @@ impl FromStr for Parent {
     }
 }
 
-/// A machine, told by a digest of what its maker gave it: of its lowest hardware address that is
-/// burned in, else of its board's serial.
+/// A machine's identifier: a digest of its lowest burned-in hardware address, else of its board's
+/// serial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Host(pub u32);
 
@@ -84,13 +85,13 @@ impl fmt::Display for Host {
     }
 }
 
-/// Why 512 bytes are no header.
+/// Why the first 512 bytes of a segment are not a header that this program reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderError {
-    /// They are, of a format that this program does not read.
+    /// They are a header of this other version.
     Version(String),
-    /// They are not; what is missing or wrong.
-    Unreadable(&'static str),
+    /// What is missing or wrong in them.
+    Unreadable(Text),
 }
 
 impl fmt::Display for HeaderError {
@@ -100,7 +101,9 @@ impl fmt::Display for HeaderError {
                 "the header says version={version}, this program reads version=2",
                 "文件头写的是 version={version}，这个程序读 version=2"
             )),
-            Self::Unreadable(what) => f.write_str(&tr!("the header cannot be read: {what}", "文件头读不了：{what}")),
+            Self::Unreadable(what) => {
+                f.write_str(&tr!("the header cannot be read: {}", "文件头读不了：{}", what.words()))
+            }
         }
     }
 }
@@ -118,49 +121,60 @@ impl Header {
         Head { seq: EntrySeq(self.first.0 - 1), crc: self.chain }
     }
 
-    /// Whether it is of the ledger `ledger`, or of a branch that begins where this segment does.
+    /// Whether it belongs to `ledger`, or to a branch of `ledger` that begins with this segment.
     pub fn continues(&self, ledger: u64) -> bool {
         self.ledger == ledger || self.parent == Some(Parent { ledger, head: self.before() })
     }
 
-    /// Reads the line. Words that a later program of version 2 may add are ignored.
+    /// Reads the line. Unknown words are ignored: a later program of version 2 may add some.
     ///
     /// # Errors
-    /// What is wrong first.
+    /// The first thing that is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
-        use HeaderError::{Unreadable, Version};
+        let unreadable = |en, zh| HeaderError::Unreadable(Text::new(en, zh));
         if bytes.len() != HEADER_LEN || bytes[HEADER_LEN - 1] != b'\n' {
-            return Err(Unreadable("it is not 511 bytes and an LF"));
+            return Err(unreadable("it is not 511 bytes and an LF", "不是 511 字节加 LF"));
         }
-        let text = core::str::from_utf8(&bytes[..HEADER_LEN - 1]).map_err(|_| Unreadable("it is no UTF-8"))?;
+        let text =
+            core::str::from_utf8(&bytes[..HEADER_LEN - 1]).map_err(|_| unreadable("it is not UTF-8", "不是 UTF-8"))?;
         let mut words = text.trim_end_matches(' ').split('\t');
         if words.next() != Some("#posgate-ledger") {
-            return Err(Unreadable("it does not begin with #posgate-ledger"));
+            return Err(unreadable("it does not begin with #posgate-ledger", "不以 #posgate-ledger 开头"));
         }
         let find = |key: &str| words.clone().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
         match find("version") {
             Some("2") => (),
-            Some(version) => return Err(Version(version.to_owned())),
-            None => return Err(Unreadable("version= is missing")),
+            Some(version) => return Err(HeaderError::Version(version.to_owned())),
+            None => return Err(unreadable("version= is missing", "没有 version=")),
         }
         Ok(Self {
-            ledger: find("ledger").and_then(|word| hex(word, 16)).ok_or(Unreadable("ledger= is no 16 hex digits"))?,
-            parent: find("parent")
-                .and_then(|word| or_none(word, |word| word.parse().ok()))
-                .ok_or(Unreadable("parent= is neither \\N nor LEDGER:SEQ:CRC"))?,
+            ledger: find("ledger")
+                .and_then(|word| hex(word, 16))
+                .ok_or(unreadable("ledger= is not 16 hex digits", "ledger= 不是 16 位十六进制数字"))?,
+            parent: find("parent").and_then(|word| or_none(word, |word| word.parse().ok())).ok_or(unreadable(
+                "parent= is neither \\N nor LEDGER:SEQ:CRC",
+                "parent= 既不是 \\N 也不是 LEDGER:SEQ:CRC",
+            ))?,
             host: find("host")
                 .and_then(|word| or_none(word, |word| Some(Host(u32::try_from(hex(word, 8)?).ok()?))))
-                .ok_or(Unreadable("host= is neither \\N nor 8 hex digits"))?,
-            site: find("site").and_then(unescape).ok_or(Unreadable("site= is no escaped text"))?,
+                .ok_or(unreadable(
+                    "host= is neither \\N nor 8 hex digits",
+                    "host= 既不是 \\N 也不是 8 位十六进制数字",
+                ))?,
+            site: find("site")
+                .and_then(unescape)
+                .ok_or(unreadable("site= is not an escaped text", "site= 不是转义过的文字"))?,
             first: find("first")
                 .and_then(decimal)
                 .filter(|first| *first > 0)
                 .map(EntrySeq)
-                .ok_or(Unreadable("first= is no number from 1"))?,
+                .ok_or(unreadable("first= is not a number from 1", "first= 不是从 1 起的数"))?,
             chain: find("chain")
                 .and_then(|word| u32::try_from(hex(word, 8)?).ok())
-                .ok_or(Unreadable("chain= is no 8 hex digits"))?,
-            created: find("created").and_then(Stamp::parse).ok_or(Unreadable("created= is no RFC 3339 time"))?,
+                .ok_or(unreadable("chain= is not 8 hex digits", "chain= 不是 8 位十六进制数字"))?,
+            created: find("created")
+                .and_then(Stamp::parse)
+                .ok_or(unreadable("created= is not an RFC 3339 time", "created= 不是 RFC 3339 时间"))?,
         })
     }
 }
@@ -174,13 +188,13 @@ fn decimal(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// The outer `None`: it cannot be read; the inner one: it says `\N`.
+/// The outer `None`: the word cannot be read; the inner one: it is `\N`.
 #[allow(clippy::option_option)] // three cases, all named above
 fn or_none<T>(word: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
     if word == NONE { Some(None) } else { read(word).map(Some) }
 }
 
-/// As COPY writes what is not there.
+/// How COPY writes a missing value.
 const NONE: &str = "\\N";
 
 /// A value, or [`NONE`].
@@ -195,7 +209,7 @@ impl<T: fmt::Display> fmt::Display for OrNone<T> {
     }
 }
 
-/// The line of a segment that continues from the entry `head`; nothing is allocated.
+/// The header line of a segment that continues from the entry `head`. It allocates nothing.
 pub fn emit(
     ledger: u64,
     parent: Option<Parent>,
@@ -221,7 +235,8 @@ pub fn emit(
     line
 }
 
-/// The site with COPY's escapes, control characters as `?`, cut to [`SITE_LEN_MAX`].
+/// The site's label with COPY's escapes and with `?` for control characters, cut to
+/// [`SITE_LEN_MAX`].
 fn escape(site: &str) -> heapless::String<SITE_LEN_MAX> {
     let mut escaped = heapless::String::new();
     for character in site.chars() {
@@ -241,7 +256,7 @@ fn escape(site: &str) -> heapless::String<SITE_LEN_MAX> {
     escaped
 }
 
-/// A site as a header gives it back.
+/// The site's label as it is read back from a header.
 pub fn as_written(site: &str) -> String {
     unescape(&escape(site)).unwrap_or_else(|| site.to_owned())
 }
@@ -346,7 +361,7 @@ mod tests {
         #![proptest_config(crate::proptest_config())]
 
         #[test]
-        fn parse_gives_back_what_emit_was_given(
+        fn parse_returns_what_emit_was_given(
             ledger in any::<u64>(), site in "\\PC{0,60}", first in 1_u64.., chain in any::<u32>(),
             parent in proptest::option::of((any::<u64>(), any::<u64>(), any::<u32>())),
             host in proptest::option::of(any::<u32>()),
