@@ -1,11 +1,12 @@
-//! What a start makes of the files it finds (design.md, section 9).
+//! Recovery: what a start does with the files that it finds (design.md, section 9).
 //!
-//! [`replay`] reads every entry once, in order, and changes nothing: it says where a torn tail is
-//! to be cut. [`mend`] then does it, so that everything replayed is durable before the first reply.
+//! [`replay`] reads every entry once, in order, and changes nothing: it reports where a torn tail
+//! must be cut. [`mend`] then cuts it and makes everything durable that was replayed, before the
+//! first reply.
 //!
-//! A line is *good* if it is ended by an LF, its crc follows from the crc column of the line before
-//! it, its columns can be read, its seq is the next one, and the book accepts it. Where the first
-//! line stands that is not decides:
+//! A line is *good* if it ends with an LF, its crc follows from the crc column of the line before
+//! it, its columns can be read, its seq is the next one, and the book accepts it. Of the first line
+//! that is not good, kind and place decide what happens:
 //!
 //! | line | at the end: nothing good after it | good lines after it | before the last 64 KiB, or in an older segment |
 //! |---|---|---|---|
@@ -14,21 +15,21 @@
 //! | no end: the file ends before its LF | cut | (cannot be) refuse | refuse |
 //! | bad crc: it does not follow, or there is none | cut | refuse | refuse |
 //! | displaced: the same, but it is a whole entry and not the next | refuse | refuse | refuse |
-//! | unreadable: the crc follows, a column is none of version 2 | refuse | refuse | refuse |
+//! | unreadable: the crc follows, a column is not valid in version 2 | refuse | refuse | refuse |
 //! | gap: the crc follows, the seq is not the next | refuse | refuse | refuse |
 //! | refused: a balance does not follow | refuse | refuse | refuse |
 //!
-//! *Cut* is what a power cut explains: lines that were written and never synced, of which nothing
-//! was answered. Zeros are pages of an unsynced tail that never reached the medium while later ones
-//! did; one zero alone is a flipped bit. Whatever has a crc that follows was written whole, so it
-//! is never cut without a person: *refuse*. Nor is a whole entry behind which others are missing:
-//! no power cut takes a line out of a file's middle and closes the gap.
+//! *Cut* is for damage that a power cut explains: lines that were written and never synced, on
+//! which no answer rests. Zeros are pages of an unsynced tail that never reached the medium
+//! although later pages did; a single zero is a flipped bit. A line whose crc follows was written
+//! whole, so only a person may cut it: *refuse*. So is a whole entry in the wrong place: no power
+//! cut removes a line from the middle of a file and closes the gap.
 //!
-//! [`super::verify`] calls *torn* what a start cuts, with one exception: a tail that begins with a
-//! line of the next seq (or of none) whose crc does not follow, and holds a crc column, it calls
-//! *altered*, as it would anywhere else, or what the seqs in it say. A start cannot ask whether the
-//! medium or a person did it, and the canteen waits; whoever asks `verify` wants to know that a
-//! line was whole once. What was cut is in `*.torn` either way.
+//! [`super::verify`] reports as *torn* what a start cuts, with one exception: a tail that begins
+//! with a line of the next seq (or of none) whose crc column does not follow. Such a tail is
+//! *altered*, as anywhere else, or what the seqs in it show. A start cannot find out whether the
+//! medium or a person changed the line, and the canteen waits; a person who runs `verify` wants to
+//! know that a line was whole once. In both cases `*.torn` keeps what was cut.
 //!
 //! | header | of the newest segment | of an older one |
 //! |---|---|---|
@@ -38,15 +39,15 @@
 //! | other: of another ledger that did not branch off here, or not continuing the segment before | refuse | refuse |
 //! | later: of another version, which this program does not read | refuse | refuse |
 //!
-//! The header is synced before the first entry is written. So a torn one stands in a segment that
-//! never held an entry; the segment is set aside (renamed to `*.torn`), and if there is no other, a
-//! new ledger begins.
+//! The header is synced before the first entry is written. So a segment with a torn header never
+//! held an entry: it is set aside (renamed to `*.torn`). If there is no other segment, a new ledger
+//! begins.
 //!
 //! | snapshot | |
 //! |---|---|
 //! | none | replay from the first segment, which must begin with entry 1 |
-//! | believed ([`super::snapshot`]) | replay the entries after it; older segments are not looked at, nor missed |
-//! | not believed, or entries after it do not follow from what it says | the same as none, with a warning |
+//! | believed ([`super::snapshot`]) | replay the entries after it; older segments are not read, and may be missing |
+//! | not believed, or the entries after it contradict it | the same as none, with a warning |
 
 use core::fmt;
 use std::io;
@@ -62,28 +63,28 @@ use super::segment::{self, Line, Lines, Segment};
 use super::storage::{Files, Storage};
 use super::{Head, State, snapshot};
 
-/// What a line is.
+/// What a line of a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineFound {
-    /// All is well.
+    /// A good line.
     Good,
-    /// Not good, and zeros in it that a page which never reached the medium would leave.
+    /// Not good, with the zeros of a page that never reached the medium.
     Zeros,
     /// The file ends before its LF.
     NoEnd,
     /// The crc does not follow from the line before, or there is none.
     BadCrc,
-    /// The same, but its columns can be read, and the seq is not the next.
+    /// As `BadCrc`, but its columns can be read, and the seq is not the next.
     Displaced,
     /// The crc follows; a column cannot be read.
     Unreadable,
     /// The crc follows; the seq is not the next.
     Gap,
-    /// The crc follows; the book found that it cannot be (a balance).
+    /// The crc follows; the book refuses the entry (a balance).
     Refused,
 }
 
-/// Where it stands.
+/// Where a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinePlace {
     /// In the last 64 KiB of the newest segment, nothing good after it.
@@ -109,7 +110,7 @@ pub enum HeaderFound {
     Later,
 }
 
-/// Which segment it is.
+/// Which segment a header belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderPlace {
     /// The last one.
@@ -118,7 +119,7 @@ pub enum HeaderPlace {
     Older,
 }
 
-/// What to do.
+/// What a start does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Go on with the next line.
@@ -127,7 +128,7 @@ pub enum Action {
     Cut,
     /// Rename the segment to `*.torn`.
     SetAside,
-    /// Do not serve: a person must look.
+    /// Do not serve: a person must decide.
     Refuse,
 }
 
@@ -182,7 +183,7 @@ fn decide<Found: PartialEq + Copy, Place: PartialEq + Copy>(
     row.expect("the table has a row for every combination").2
 }
 
-/// Why an entry cannot follow those before it: a sentence for the operator.
+/// Why an entry contradicts the entries before it: a sentence for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(pub String);
 
@@ -191,16 +192,16 @@ pub struct Refusal(pub String);
 pub enum OpenError {
     /// A file could not be read or written. The message names path and operation.
     Io(io::Error),
-    /// It is not the ledger that this machine serves, or none is there: a person must say what to
-    /// do.
+    /// The directory holds no ledger, or not the one that this machine serves: a person must
+    /// decide.
     NotOurs(Verdict),
-    /// A person must look at it.
+    /// The ledger is damaged: a person must decide.
     Damaged {
         /// The segment's path.
         file: String,
-        /// From 1, which is the header.
+        /// The line's number from 1; line 1 is the header.
         line: u64,
-        /// What is wrong there.
+        /// What is wrong with the line.
         case: String,
         /// What to do.
         remedy: String,
@@ -233,48 +234,48 @@ impl From<io::Error> for OpenError {
 pub struct Replayed {
     /// The ledger's number, that of the newest branch; `None` if there is no segment yet.
     pub ledger: Option<u64>,
-    /// Where it branched off, if it did.
+    /// What it branched off, if it did.
     pub parent: Option<Parent>,
     /// The segment to go on with; `None` if there is none yet.
     pub newest: Option<String>,
-    /// Good entries that were given to the state.
+    /// Good entries that were applied to the state.
     pub entries: u64,
-    /// The entry that a believed snapshot was of.
+    /// The entry of the snapshot, if it was believed.
     pub snapshot: Option<EntrySeq>,
-    /// Why a snapshot that is there was not believed: a sentence for the operator.
+    /// Why the snapshot was not believed: a sentence for the operator.
     pub disbelief: Option<String>,
-    /// The last of them.
+    /// The last good entry.
     pub head: Head,
-    /// Whether the last of them is a `stop`.
+    /// Whether the last good entry is a `stop`.
     pub ends_with_stop: bool,
-    /// What is to be cut off the newest segment.
+    /// The end of the newest segment that must be cut off.
     pub tail: Option<TornTail>,
-    /// A newer segment without a header, to be set aside.
+    /// A newer segment with a torn header, which must be set aside.
     pub torn_header: Option<String>,
 }
 
 impl Replayed {
-    /// Whether the server stopped as it should, and nothing happened to the files since.
+    /// Whether the server stopped in order, and the files need no mending.
     pub fn is_clean(&self) -> bool {
         self.ends_with_stop && self.tail.is_none() && self.torn_header.is_none()
     }
 }
 
-/// The end of the newest segment that a power cut spoiled.
+/// The damaged end of the newest segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TornTail {
     /// The first line that is not good.
     pub line: u64,
-    /// Where it begins.
+    /// The offset of that line.
     pub offset: u64,
     /// Bytes from there to the end: at most [`TAIL_LEN_MAX`].
     pub len: u64,
-    /// Whether it begins with a whole line: no power cut need have spoiled it.
+    /// Whether that line has an LF and a crc column: then it may be altered instead of torn.
     pub is_whole: bool,
 }
 
-/// Gives the snapshot, if it is believed, and every good entry after it to `state`, in order; else
-/// every good entry. Says what a start has to mend. Changes nothing.
+/// Restores `state` from the snapshot, if it is believed, and applies every good entry after it, in
+/// order; else every good entry. Returns what a start must mend. It changes no file.
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged beyond what a power cut explains.
@@ -295,19 +296,16 @@ pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, Op
     match replay_after(files, segments.clone(), base.as_ref(), disbelief, state) {
         Err(error @ OpenError::Damaged { .. }) if is_believed => {
             state.rewind();
-            // Where the whole is no better, the first error stands: segments before the snapshot
-            // may have been taken away.
-            let disbelief = Some(disbelieve(tr(
-                "the entries after it do not follow from what it says",
-                "它后面的流水与它写的接不上",
-            )));
+            // If a replay from the first entry fails too, the first error counts: segments before
+            // the snapshot may be archived.
+            let disbelief = Some(disbelieve(tr("the entries after it contradict it", "它后面的流水与它写的接不上")));
             replay_after(files, segments, None, disbelief, state).map_err(|_| error)
         }
         replayed => replayed,
     }
 }
 
-/// The same after the snapshot that was restored into `state`, or from the first entry.
+/// Replays the entries after the snapshot that was restored into `state`, or from the first one.
 fn replay_after<F: Files>(
     files: &F,
     mut segments: Vec<Segment>,
@@ -327,7 +325,7 @@ fn replay_after<F: Files>(
         let is_newest = index + 1 == count;
         let place = if is_newest { HeaderPlace::Newest } else { HeaderPlace::Older };
         if let Some(base) = base.filter(|base| base.segment == *segment) {
-            // What stands before was looked at when the snapshot was believed.
+            // The lines before were checked when the snapshot was believed.
             (replayed.ledger, replayed.parent) = (Some(base.ledger), base.parent);
             replay_lines(files, segment, is_newest, (base.offset, base.line), &mut replayed, state)?;
             continue;
@@ -335,15 +333,16 @@ fn replay_after<F: Files>(
         let (found, case) = judge_header(files, segment, &mut replayed)?;
         match decide(HEADERS, found, place) {
             Action::Keep => replay_lines(files, segment, is_newest, (HEADER_LEN as u64, 2), &mut replayed, state)?,
-            // Without the segments before it there is no going on either: the entries are gone.
+            // If segments before it are missing, their entries are lost, and it is not set aside.
             Action::SetAside if segment.first == replayed.head.seq.next() => {
                 replayed.torn_header = Some(segment.name.clone());
                 count -= 1;
             }
             Action::SetAside | Action::Cut | Action::Refuse if found == HeaderFound::Later => {
-                let remedy = format!(
-                    "serve it with the program that wrote it; or keep it and begin anew: move {} away, and put what each account holds \
-                     into the card table",
+                let remedy = tr!(
+                    "serve it with the program that wrote it; or keep it and begin a new ledger: move {} away, and write what each account \
+                     holds into the card table",
+                    "请用写它的程序；或者保留它，另建账本：把 {} 移走，再把每个账户现有的数写进卡表",
                     files.path("")
                 );
                 return Err(OpenError::Damaged { file: files.path(&segment.name), line: 1, case, remedy });
@@ -361,13 +360,13 @@ fn replay_after<F: Files>(
     Ok(replayed)
 }
 
-/// Does what the replay found necessary, and makes durable what it read: after a stop that was not
-/// clean the last bytes are written again in place, because the page cache may show what the medium
-/// never got (design.md, section 1). Gives a sentence for each thing a person should know.
+/// Carries out what the replay found necessary, and makes durable what it read: after an unclean
+/// stop the last bytes are written again in place, because the page cache may show bytes that never
+/// reached the medium (design.md, section 1). Returns sentences for the log.
 ///
 /// # Errors
-/// If a file cannot be written or synced. Trying again from the start does no harm; going on does,
-/// if it was the ledger's own sync that failed, so that error never says that there is no room.
+/// If a file cannot be written or synced. Another start is safe. Going on is not if the sync of the
+/// ledger itself failed, so the kind of that error is never that of a full disk.
 pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<String>> {
     let mut warnings = Vec::new();
     if let Some(name) = &replayed.torn_header {
@@ -381,7 +380,7 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
         let kept = free_name(storage, newest, "torn")?;
         let bytes = read_to_end(storage, newest, tail.offset)?;
         if let Err(error) = storage.create(&kept, &bytes).and_then(|()| storage.sync(&kept)) {
-            // Half a copy is none, and it may be what fills the disk.
+            // A partial copy is of no use, and may be what fills the disk.
             let _left = storage.remove(&kept);
             return Err(error);
         }
@@ -397,20 +396,20 @@ pub fn mend<S: Storage>(storage: &mut S, replayed: &Replayed) -> io::Result<Vec<
             )
         } else {
             format!(
-                "{place}: the power went while this was written: {} bytes that nobody was answered for were cut off and are now in {kept}",
+                "{place}: the power failed during this write: {} bytes, on which no answer rests, were cut off and are now in {kept}",
                 tail.len
             )
         });
     }
-    // A `stop` says that all before it is durable, but its own sync may be what failed.
+    // Everything before a `stop` is durable, but the sync of the `stop` itself may have failed.
     write_again(storage, newest, if replayed.is_clean() { LINE_LEN_MAX } else { TAIL_LEN_MAX })?;
     sync_or_end(storage, newest)?;
     storage.sync_dir()?;
     Ok(warnings)
 }
 
-/// Writes the last `len` bytes of a segment again in place, as they are; a sync then vouches for
-/// them.
+/// Writes the last `len` bytes of a segment again in place, unchanged. A sync then makes them
+/// durable.
 ///
 /// # Errors
 /// If they cannot be read or written.
@@ -420,14 +419,15 @@ pub(super) fn write_again<S: Storage>(storage: &mut S, segment: &str, len: usize
     storage.write_at(segment, offset, &bytes)
 }
 
-/// A failed sync of the ledger ends the process, also where it failed for want of room: the page
-/// cache may now call clean what the medium never got, another sync would say that all is well, and
-/// what was replayed would be answered for.
+/// A failed sync of the ledger ends the process, even if the disk is full: the page cache may now
+/// count lost pages as clean, so another sync would succeed, and answers would rest on entries that
+/// are not on the medium.
 fn sync_or_end<S: Storage>(storage: &mut S, newest: &str) -> io::Result<()> {
     storage.sync(newest).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// What the header is, with a sentence if it is not whole. A whole one is noted in `replayed`.
+/// What the header is, with a sentence if it is not whole. `replayed` takes ledger and parent of a
+/// whole one.
 fn judge_header<F: Files>(
     files: &F,
     segment: &Segment,
@@ -449,7 +449,7 @@ fn judge_header<F: Files>(
     Ok((HeaderFound::Whole, String::new()))
 }
 
-/// Why a header that can be read does not belong here.
+/// Why a readable header cannot follow the entry `head` of `ledger`: a sentence.
 pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u64>, head: Head) -> Option<String> {
     if header.first != segment.first {
         return Some(tr!(
@@ -459,8 +459,8 @@ pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u
             segment.first
         ));
     }
-    let is_kin = |ledger| ledger == header.ledger || header.parent.is_some_and(|parent| parent.ledger == ledger);
-    if ledger.is_some_and(|ledger| !is_kin(ledger)) {
+    let is_related = |ledger| ledger == header.ledger || header.parent.is_some_and(|parent| parent.ledger == ledger);
+    if ledger.is_some_and(|ledger| !is_related(ledger)) {
         return Some(tr!(
             "the header says ledger={:016x}: it belongs to another ledger",
             "文件头写的是 ledger={:016x}：属于另一个账本",
@@ -497,12 +497,12 @@ pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u
     ))
 }
 
-/// Whether a segment with an unreadable header never held an entry: one would follow from the crc
-/// before it, `chain`.
+/// Whether a segment with an unreadable header never held an entry: an entry would follow from
+/// `chain`, the crc before the segment.
 fn holds_no_entry<F: Files>(files: &F, name: &str, chain: u32) -> io::Result<bool> {
-    let mut behind = vec![0; TAIL_LEN_MAX + 1];
-    let len = files.read_at(name, HEADER_LEN as u64, &mut behind)?;
-    if len > TAIL_LEN_MAX || behind[..len].iter().any(|byte| *byte != 0) {
+    let mut rest = vec![0; TAIL_LEN_MAX + 1];
+    let len = files.read_at(name, HEADER_LEN as u64, &mut rest)?;
+    if len > TAIL_LEN_MAX || rest[..len].iter().any(|byte| *byte != 0) {
         return Ok(false);
     }
     let mut lines = Lines::starting_at(files, name, 0, 1, Some(chain));
@@ -559,8 +559,8 @@ fn replay_lines<F: Files>(
     Ok(())
 }
 
-/// Applies the entry of a good line; gives its kind and the head it makes. Else what the line is,
-/// with a sentence.
+/// Applies the entry of a good line, and returns its kind and the new head. For any other line it
+/// returns what the line is, with a sentence.
 fn judge_line(
     line: &Line,
     head: Head,
@@ -572,7 +572,7 @@ fn judge_line(
         let bad = tr("the crc does not follow from the line before", "crc 与前一行接不上");
         return Err(match line.ended {
             _ if line.has_zeros() => {
-                (LineFound::Zeros, tr("zero bytes stand where a line should", "该有一行的地方是零字节").to_owned())
+                (LineFound::Zeros, tr("zero bytes in place of a line", "该有一行的地方是零字节").to_owned())
             }
             false => (LineFound::NoEnd, tr("the file ends in the middle of a line", "文件在一行中间断了").to_owned()),
             true => match line::parse(line.text) {
@@ -580,7 +580,7 @@ fn judge_line(
                     let seq = parsed.entry.seq;
                     (
                         LineFound::Displaced,
-                        tr!("{bad}: entry {seq} stands where {next} should", "{bad}：流水 {seq} 占了 {next} 的位置"),
+                        tr!("{bad}: entry {seq} in place of {next}", "{bad}：流水 {seq} 占了 {next} 的位置"),
                     )
                 }
                 Ok(_) | Err(_) => (LineFound::BadCrc, bad.to_owned()),
@@ -590,17 +590,14 @@ fn judge_line(
     let crc = reader.read(line.text).map_err(|error| (LineFound::Unreadable, error.to_string()))?;
     let entry = &reader.entry;
     if entry.seq != next {
-        return Err((
-            LineFound::Gap,
-            tr!("entry {} stands where {next} should", "流水 {} 占了 {next} 的位置", entry.seq),
-        ));
+        return Err((LineFound::Gap, tr!("entry {} in place of {next}", "流水 {} 占了 {next} 的位置", entry.seq)));
     }
     state.apply(entry).map_err(|Refusal(sentence)| (LineFound::Refused, sentence))?;
     Ok((entry.kind, Head { seq: next, crc }))
 }
 
-/// Whether a good line comes after the bad one that was read last. One that follows from the last
-/// good line before it (`head`) counts too: then something was put in between.
+/// Whether a good line comes after the bad line that was read last. A line that follows from the
+/// last good line (`head`) counts too: then bytes were inserted between the two.
 fn has_good_after<F: Files>(head: u32, lines: &mut Lines<'_, F>) -> io::Result<bool> {
     while let Some(line) = lines.read()? {
         if line.is_chained() || line.follows(head) {
@@ -638,14 +635,15 @@ fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case:
         file: files.path(name),
         line,
         case: with_disbelief(replayed, case),
-        remedy: format!(
-            "entries before {next} are whole: bring back the file from a copy, or keep these alone with \
-             `posgate ledger repair --cut {next}` (the server stopped; it copies first)"
+        remedy: tr!(
+            "entries before {next} are whole: bring back the file from a copy, or keep only these entries with \
+             `posgate ledger repair --cut {next}` (stop the server first; it copies before it cuts)",
+            "流水 {next} 以前的完好：请从副本取回这个文件，或者用 `posgate ledger repair --cut {next}` 只保留它们（先停下服务；它先复制再截）"
         ),
     }
 }
 
-/// `<name>.<suffix>`, or a numbered one: what was kept before is never written over.
+/// `<name>.<suffix>`, or a numbered name: no file is overwritten.
 pub(super) fn free_name(files: &impl Files, name: &str, suffix: &str) -> io::Result<String> {
     let taken = files.list()?;
     let numbered = (2..).map(|number: u32| format!("{name}.{number}.{suffix}"));
@@ -653,7 +651,7 @@ pub(super) fn free_name(files: &impl Files, name: &str, suffix: &str) -> io::Res
     Ok(names.into_iter().find(|name| !taken.contains(name)).expect("a directory does not hold 2^32 files"))
 }
 
-/// At most a tail of bytes.
+/// Reads from `offset` to the end of the file, at most [`TAIL_LEN_MAX`] bytes.
 fn read_to_end(files: &impl Files, name: &str, offset: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; TAIL_LEN_MAX];
     let len = files.read_at(name, offset, &mut bytes)?;
@@ -685,7 +683,7 @@ mod tests {
         [HeaderFound::Whole, HeaderFound::Torn, HeaderFound::Spoiled, HeaderFound::Other, HeaderFound::Later];
     const HEADER_PLACES: [HeaderPlace; 2] = [HeaderPlace::Newest, HeaderPlace::Older];
 
-    /// Good lines that fill more than a tail.
+    /// So many good lines fill more than [`TAIL_LEN_MAX`] bytes.
     const LONG: usize = 700;
 
     fn spoil(found: LineFound) -> Spec {
@@ -701,7 +699,7 @@ mod tests {
         }
     }
 
-    /// Another digit behind `chain=`.
+    /// Changes the first digit of `chain=`.
     fn change_chain(file: &mut [u8]) {
         let at = file.windows(6).position(|window| window == b"chain=").unwrap() + 6;
         file[at] = if file[at] == b'0' { b'1' } else { b'0' };
@@ -716,8 +714,8 @@ mod tests {
             match testing::open(&mut storage) {
                 Err(OpenError::Damaged { file, line, remedy, .. }) => {
                     let is_line = file.ends_with(testing::FIRST) && line == 4;
-                    // One that is whole, and the wrong one, is found by the header that it does not
-                    // lead to.
+                    // A whole line that is the wrong one is found at the next header, which does
+                    // not follow from it.
                     assert!(is_line || matches!(spec, Spec::Displaced | Spec::Gap), "{spec:?} {file}:{line}");
                     assert!(remedy.contains("--cut "), "{spec:?}: {remedy}");
                 }
@@ -728,7 +726,7 @@ mod tests {
             let report = super::super::verify::verify(&storage, &names, true, &mut || ()).unwrap();
             assert!(report.exit_code() > 1, "{spec:?}: {report}");
         }
-        // It is gone altogether: the header after it knows.
+        // The line is missing: the next header shows it.
         let mut storage = testing::ledger_of(&[Spec::Good, Spec::Good]);
         testing::add_segment(&mut storage, &[Spec::Good; 3], &[Spec::Good]);
         let before = storage.files.clone();
@@ -756,10 +754,10 @@ mod tests {
         assert_eq!(HEADERS.len(), HEADERS_FOUND.len() * HEADER_PLACES.len());
     }
 
-    /// The line under test is the fourth entry; every combination that can be made is, in every way
-    /// it can stand there.
+    /// The line under test is the fourth entry. Every possible combination is tried in every
+    /// possible place.
     #[test]
-    fn every_line_in_every_place_is_treated_as_the_table_says() {
+    fn every_kind_of_line_in_every_place_follows_the_table() {
         let mut walked = 0;
         for (found, place, action) in LINES {
             let ways: &[(usize, bool)] = match (found, place) {
@@ -781,7 +779,7 @@ mod tests {
                 let segments = segment::list(&storage).unwrap();
                 let names: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
                 let verified = verify(&storage, &names, true, &mut || ()).unwrap();
-                // What a book refuses, `verify` does not always see: here a note.
+                // `verify` does not see everything that a book refuses: here it is a note.
                 if *found != LineFound::Refused {
                     let codes = match (action, found) {
                         (Action::Keep, _) => 0..=0,
@@ -824,7 +822,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_in_every_place_is_treated_as_the_table_says() {
+    fn every_kind_of_header_in_every_place_follows_the_table() {
         for (found, place, action) in HEADERS {
             // Two segments: the header under test is the second's, or the first's.
             for way in 0..4 {
@@ -838,7 +836,7 @@ mod tests {
                     storage.files.get_mut(&name).unwrap().truncate(HEADER_LEN);
                 }
                 let file = storage.files.get_mut(&name).unwrap();
-                // Puts a character behind a word; the header stays as long, one blank the less.
+                // Inserts a character after a word and removes a blank, so that the length stays.
                 let insert = |file: &mut Vec<u8>, word: &str, character: u8| {
                     let at = file.windows(word.len()).position(|window| window == word.as_bytes()).unwrap();
                     file.insert(at + word.len(), character);
@@ -882,21 +880,21 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_segment_with_a_torn_header_gives_way_to_a_new_ledger() {
+    fn a_single_segment_with_a_torn_header_is_replaced_by_a_new_ledger() {
         let mut storage = MemoryStorage::default();
         storage.files.insert(FIRST.to_owned(), b"#posgate-led".to_vec());
         let (opened, _) = testing::open(&mut storage).unwrap();
         assert!(opened.created);
         assert_eq!(storage.files[&format!("{FIRST}.torn")], b"#posgate-led");
         assert!(!testing::open(&mut storage).unwrap().0.created);
-        // But not where the segments before it are gone.
+        // But not if the segments before it are missing.
         let mut storage = MemoryStorage::default();
         storage.files.insert(name_of(EntrySeq(9)), Vec::new());
         assert!(matches!(testing::open(&mut storage), Err(OpenError::Damaged { .. })));
     }
 
     #[test]
-    fn segments_that_are_gone_are_named() {
+    fn missing_segments_are_named() {
         let specs = [Spec::Good; 3];
         let mut storage = testing::ledger_of(&specs);
         testing::add_segment(&mut storage, &specs, &specs);
@@ -914,7 +912,7 @@ mod tests {
             let lines = whole[..len].split(|byte| *byte == b'\n').count().saturating_sub(2);
             let (opened, entries) = testing::open(&mut storage).unwrap();
             assert_eq!((opened.entries, entries.len()), (lines as u64, lines), "cut to {len} bytes");
-            // What was cut is kept, and the next start finds nothing to mend.
+            // What was cut is kept, and the next start has nothing to mend.
             let kept = storage.files.get(&format!("{FIRST}.torn")).cloned().unwrap_or_default();
             if len >= HEADER_LEN {
                 assert_eq!([&storage.files[FIRST][..], &kept].concat(), whole[..len]);
@@ -940,7 +938,7 @@ mod tests {
     /// Found by the simulation: a bit that makes a zero of a space looked like a page that was
     /// never written, and all entries after it were cut.
     #[test]
-    fn no_bit_that_flips_in_a_line_cuts_the_good_ones_after_it() {
+    fn a_flipped_bit_in_a_line_never_cuts_the_good_lines_after_it() {
         let whole = testing::ledger_of(&[Spec::Good; 6]).files[FIRST].clone();
         let (start, end) = (testing::offset_of(&whole, 2), testing::offset_of(&whole, 3));
         for bit in 8 * start..8 * end {
@@ -951,7 +949,7 @@ mod tests {
             let opened = testing::open(&mut storage);
             assert!(matches!(opened, Err(OpenError::Damaged { .. })), "bit {bit}: {opened:?}");
         }
-        // The line of a made ledger has no space: a detail has.
+        // A line of the test ledger has no space, a detail may have one.
         let mut storage = MemoryStorage::default();
         let mut bytes = whole;
         bytes[start + 30] = 0;
@@ -960,7 +958,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_kept_earlier_is_never_written_over() {
+    fn a_tail_that_was_kept_earlier_is_never_overwritten() {
         let mut storage = testing::ledger_of(&[Spec::Good; 2]);
         for round in 0..3_u8 {
             storage.files.get_mut(FIRST).unwrap().push(b'a' + round);
@@ -997,7 +995,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_written_again_and_after_a_clean_stop_its_end() {
+    fn the_tail_is_written_again_and_only_its_end_after_a_clean_stop() {
         let mut storage = testing::ledger_of(&[Spec::Good; LONG]);
         let before = storage.files[FIRST].clone();
         assert!(!testing::open(&mut storage).unwrap().0.clean);
@@ -1017,7 +1015,7 @@ mod tests {
     fn a_sync_that_finds_no_room_while_mending_ends_the_start() {
         let mut storage = testing::ledger_of(&[Spec::Good; 3]);
         (storage.fail, storage.fails_for_room) = (Some(format!("sync {FIRST}")), true);
-        // Nobody may serve from what the page cache shows now: a second sync would call it durable.
+        // Nothing may be served from the page cache now: a second sync would succeed.
         storage.fails_once = true;
         assert!(matches!(testing::open(&mut storage), Err(OpenError::Io(_))));
         assert_eq!(testing::open(&mut storage).unwrap().0.entries, 3);
@@ -1039,7 +1037,7 @@ mod tests {
         #![proptest_config(crate::proptest_config())]
 
         #[test]
-        fn a_flipped_bit_is_refused_or_in_the_last_line_cut(
+        fn a_flipped_bit_is_refused_unless_the_last_line_is_cut(
             place in any::<prop::sample::Index>(), bit in 0..8_u32,
         ) {
             let mut storage = testing::ledger_of(&[Spec::Good; 12]);
@@ -1049,13 +1047,13 @@ mod tests {
             file[place] ^= 1 << bit;
             match testing::open(&mut storage) {
                 Ok((opened, _)) => {
-                    // The LF before the last line, and the crc that the last line continues, are
-                    // the last two lines'.
+                    // The LF before the last line, and the crc that the last line continues, belong
+                    // to the last two lines.
                     prop_assert!(place + 10 >= last, "{place} {last}");
                     prop_assert!(opened.entries == 11 || opened.entries == 10);
                     prop_assert!(opened.cut.is_some());
                 }
-                // The last line's two digits of a seq: what it looks like then, another entry, is
+                // The two digits of the last line's seq: it then looks like another entry, which is
                 // not cut.
                 Err(OpenError::Damaged { .. }) => prop_assert!(place < last + 2),
                 Err(error @ (OpenError::Io(_) | OpenError::NotOurs(_))) => prop_assert!(false, "{}", error),

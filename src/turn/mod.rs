@@ -841,7 +841,7 @@ mod tests {
         let crc = ledger::line::continue_crc(0, covered.as_bytes());
         storage.files.insert(snapshot::NAME.to_owned(), format!("{covered}{crc:08x}\n").into_bytes());
         let replayed = compare(&storage, site.service.server());
-        assert!(replayed.disbelief.is_some_and(|why| why.contains("do not follow from what it says")));
+        assert!(replayed.disbelief.is_some_and(|why| why.contains("contradict it")));
         assert_eq!((replayed.snapshot, replayed.head), (None, site.service.ledger.head()));
         // Without the segments before it there is nothing to go back to.
         let first = ledger::segment::list(&storage).unwrap().remove(0).name;

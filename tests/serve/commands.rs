@@ -547,7 +547,7 @@ fn a_torn_tail_is_1_and_is_cut_with_a_copy() {
     });
     verify(&site, 1);
     let server = site.start();
-    server.wait_for_trouble("20 bytes that nobody was answered for were cut off");
+    server.wait_for_trouble("20 bytes, on which no answer rests, were cut off");
     server.stop();
     verify(&site, 0);
     let copies: Vec<_> = fs::read_dir(site.path("ledger")).unwrap().map(|entry| entry.unwrap().path()).collect();
