@@ -1,27 +1,27 @@
 //! `posgate ledger verify`: is the ledger what was written? (design.md, sections 3, 7 and 9)
 //!
-//! It reads files and nothing else: no lock, so it works beside the running server and on read-only
-//! media. Where a line is not good it goes on from the crc column that stands there, so that one
-//! change is one finding, and looks at the seqs around to say what happened:
+//! It only reads files and takes no lock, so it works beside the running server and on read-only
+//! media. After a line that is not good it goes on from that line's crc column, so that one change
+//! is one finding. The seqs around the line show what happened:
 //!
 //! | finding | exit | what was seen |
 //! |---|---|---|
 //! | (none) | 0 | every line follows |
-//! | torn | 1 | the end is no whole line, or zeros: a power cut, or the server is writing; the next start cuts it |
-//! | altered | 2 | a line's crc does not follow, while the seqs around it count on; or a balance that does not follow |
-//! | missing | 3 | seqs are left out |
+//! | torn | 1 | the end is not a whole line, or zeros: a power cut, or the server is writing; the next start cuts it |
+//! | altered | 2 | a line's crc does not follow, while the seqs around it are in order; or a balance does not follow |
+//! | missing | 3 | seqs are missing |
 //! | swapped | 4 | a seq comes after a later one, or twice |
 //! | header | 5 | a header that cannot be read, or contradicts its segment's neighbours; a snapshot that no start believes |
 //!
-//! A directory begins with entry 1, or with a snapshot that a start believes and the segment that
-//! it leads to: what was before was taken away. A snapshot is not blamed for what the lines that it
-//! leads to have suffered.
+//! A directory begins with entry 1, or with a snapshot that a start believes and the segment of its
+//! entry: then the segments before were archived. Damage of the lines up to that entry is not
+//! counted as damage of the snapshot.
 //!
 //! Several directories and files are read as one ledger, copies of a segment as one segment
-//! ([`super::copies`]): a partial copy is named and is no finding, for the whole one is there; a
-//! copy that says something else is altered.
+//! ([`super::copies`]): a partial copy is named but is not a finding, since the whole segment is
+//! there; a copy that differs is altered.
 //!
-//! The highest of the findings is the exit code. Entries that are missing at the very end leave no
+//! The exit code is that of the worst finding. Entries that are missing at the very end leave no
 //! trace: compare the head.
 
 use core::fmt;
@@ -39,18 +39,16 @@ use super::segment::{self, Line, Lines, Selection};
 use super::storage::Files;
 use super::{Entries, Head, allow_closed_pipe, line, snapshot};
 
-/// Findings that are listed; more are counted.
+/// Findings that are listed; further ones are only counted.
 pub const FINDINGS_MAX: usize = 100;
 
-/// How long a line may take that the server is just writing: it is one write of at most 64 KiB.
+/// How long to wait for a line that the server is writing: it is one write of at most 64 KiB.
 const WRITING: Duration = Duration::from_millis(50);
 
-/// Verifies a directory or segment files, and prints what it found, for people. Gives the exit
-/// code.
+/// Verifies a directory or segment files, and prints the report for people. Returns the exit code.
 ///
 /// # Errors
-/// If a file cannot be read or the output not be written; that nobody reads it any more is no
-/// error.
+/// If a file cannot be read or the output cannot be written. A closed pipe is not an error.
 pub fn run_verify(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
     let selection = Selection::new(paths)?;
     let mut wait = || std::thread::sleep(WRITING);
@@ -63,16 +61,16 @@ pub fn run_verify(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<u8> {
     allow_closed_pipe(write!(out, "{report}").and_then(|()| out.flush()).map(|()| report.exit_code()))
 }
 
-/// What was seen; the number is the exit code.
+/// A kind of damage; its number is the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// The end is no whole line.
+    /// The end is not a whole line.
     Torn = 1,
     /// A line is not as it was written.
     Altered = 2,
-    /// Entries are left out.
+    /// Entries are missing.
     Missing = 3,
-    /// Entries stand in another order.
+    /// Entries are in another order.
     Swapped = 4,
     /// A header is not as it was written.
     Header = 5,
@@ -96,24 +94,24 @@ impl Fault {
 pub struct Finding {
     /// The segment's path.
     pub file: String,
-    /// From 1, which is the header.
+    /// The line's number from 1; line 1 is the header.
     pub line: u64,
-    /// What happened there.
+    /// The kind of damage.
     pub fault: Fault,
-    /// A sentence.
+    /// The damage in a sentence.
     pub what: String,
 }
 
-/// One segment's good lines.
+/// The good lines of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentReport {
-    /// Its path.
+    /// The segment's path.
     pub file: String,
     /// Good lines.
     pub entries: u64,
-    /// The first one's seq.
+    /// The seq of the first good line.
     pub first: Option<EntrySeq>,
-    /// The last one; without one, what the header continues from.
+    /// The last good line; if there is none, the entry that the header continues from.
     pub head: Head,
 }
 
@@ -130,7 +128,7 @@ pub struct Report {
     pub worst: Option<Fault>,
     /// The last good line.
     pub head: Head,
-    /// The entry whose snapshot stands for the segments that were taken away.
+    /// The entry of the snapshot that covers archived segments.
     pub snapshot: Option<Head>,
     /// Sentences about copies that were not read.
     pub copies: Vec<String>,
@@ -159,8 +157,8 @@ impl fmt::Display for Report {
                 f,
                 "{}",
                 tr!(
-                    "the segments before were taken away: the snapshot stands for them, as of {snapshot}",
-                    "前面的流水文件已移走：由快照代替，快照到 {snapshot}"
+                    "earlier segments were archived: the snapshot covers them, as of {snapshot}",
+                    "前面的流水文件已归档：由快照代替，快照到 {snapshot}"
                 )
             )?;
         }
@@ -220,7 +218,7 @@ pub fn verify_directory<F: Files>(files: &F, names: &[String], wait: &mut dyn Fn
 }
 
 fn blame_snapshot<F: Files>(files: &F, report: &mut Report, why: &snapshot::Unbelievable) -> io::Result<()> {
-    // Its seal alone, where the lines that it leads to are not what they were.
+    // If the lines up to its entry are damaged, only the snapshot's own lines are checked.
     let is_sealed = match snapshot::read_title(files)? {
         Ok(Some(title)) => snapshot::restore_lines(files, title, &mut Entries(|_: &Entry| Ok(())))?.is_ok(),
         Ok(None) | Err(_) => false,
@@ -236,9 +234,8 @@ fn blame_snapshot<F: Files>(files: &F, report: &mut Report, why: &snapshot::Unbe
     Ok(())
 }
 
-/// Reads the segments of several directories, and files that a person chose: an archive beside its
-/// ledger is one. Copies of a segment are read as one, and what is wrong with a copy is said of the
-/// copy.
+/// Reads the segments of several directories and files as one ledger, such as an archive and its
+/// ledger. Copies of a segment are read as one, and damage of a copy is reported for that copy.
 fn verify_places(selection: &Selection, places: &[PathBuf], wait: &mut dyn FnMut()) -> io::Result<Report> {
     let files = &selection.files;
     let first = selection.names.first().map(|name| segment::read_header(files, name)).transpose()?;
@@ -266,9 +263,9 @@ fn verify_places(selection: &Selection, places: &[PathBuf], wait: &mut dyn FnMut
     Ok(report)
 }
 
-/// Reads the segments `names`, in the order of their entries. `begins_at_1`: there is nothing
-/// before them. `wait` is called once, before the end of the newest segment is read again: the
-/// server may be writing there.
+/// Reads the segments `names`, in the order of their entries. `begins_at_1`: they must begin with
+/// entry 1. `wait` is called once, before the end of the newest segment is read again: the server
+/// may be writing there.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -292,7 +289,8 @@ pub fn verify<F: Files>(files: &F, names: &[String], begins_at_1: bool, wait: &m
     Ok(walk.report)
 }
 
-/// What comes after a segment: for the newest nothing, else one that may say where it begins.
+/// What comes after a segment: nothing, or a segment with its first entry if its header can be
+/// read.
 #[derive(Clone, Copy)]
 enum Next {
     Nothing,
@@ -301,9 +299,9 @@ enum Next {
 
 struct Walk<'a, F> {
     files: &'a F,
-    /// Its head is the last good line's, or what the header says comes before the first.
+    /// Its head is the last good line, or the entry before the segment as the header states it.
     report: Report,
-    /// The crc column of the line before, good or not.
+    /// The crc column of the line before, whether that line is good or not.
     chain: Option<u32>,
     /// Whether the next header can be compared with the head.
     is_head_known: bool,
@@ -311,22 +309,22 @@ struct Walk<'a, F> {
     accounts: Accounts,
 }
 
-/// Lines in a row that are not good.
+/// Consecutive lines that are not good.
 #[derive(Default)]
 struct Run {
     line: u64,
     offset: u64,
     count: u64,
-    /// Those whose columns can be read.
+    /// Lines whose columns can be read.
     readable: u64,
-    /// The seq of the first of these.
+    /// The seq of the first readable line.
     first: Option<EntrySeq>,
     highest: EntrySeq,
-    /// Whether one of these comes after a later one.
+    /// Whether a readable line comes after one with a higher seq.
     goes_back: bool,
-    /// Whether one of these ends as a line of a ledger does: it was whole once.
+    /// Whether a line has an LF and a crc column: it was whole once.
     has_crc: bool,
-    /// Whether the file ends in the last one.
+    /// Whether the file ends within the last line.
     is_cut: bool,
 }
 
@@ -395,7 +393,7 @@ impl<F: Files> Walk<'_, F> {
 
     fn lines(&mut self, name: &str, next: Next, wait: &mut dyn FnMut()) -> io::Result<()> {
         let is_newest = matches!(next, Next::Nothing);
-        // A line that begins later was appended while this reads, and is the next run's business.
+        // Lines that begin after `len` were appended during this run; the next run reads them.
         let len = self.files.len(name)?;
         let mut segment =
             SegmentReport { file: self.files.path(name), entries: 0, first: None, head: self.report.head };
@@ -422,8 +420,8 @@ impl<F: Files> Walk<'_, F> {
                 lines.go_back(offset, number, chain);
                 continue;
             }
-            // Behind a line that is bad without zeros a start cuts only if nothing good comes any
-            // more: read on.
+            // After a bad line without zeros a start cuts only if no good line follows, so this
+            // reads on.
             let is_torn = !line.ended || (line.has_zeros() && run.count == 0);
             if is_in_tail && is_torn {
                 torn_at = Some((line.number, line.offset));
@@ -435,14 +433,14 @@ impl<F: Files> Walk<'_, F> {
         self.end(name, next, &run, len);
         if let Some((number, offset)) = torn_at {
             let what =
-                tr!("the last {} bytes are no whole line", "最后 {} 字节不是完整的一行", len.saturating_sub(offset));
+                tr!("the last {} bytes are not a whole line", "最后 {} 字节不是完整的一行", len.saturating_sub(offset));
             self.add(name, number, Fault::Torn, what);
         }
         self.report.segments.push(segment);
         Ok(())
     }
 
-    /// A line whose crc follows, after a run of others.
+    /// Takes a line whose crc follows. `run` are the lines before it that are not good.
     fn good(&mut self, name: &str, line: &Line, run: &Run) {
         let expected = self.report.head.seq.next();
         let parsed = match line::parse(line.text) {
@@ -461,20 +459,14 @@ impl<F: Files> Walk<'_, F> {
         let entry = &parsed.entry;
         if run.count > 0 {
             self.judge(name, run, Some(entry.seq));
-        } else if entry.seq > expected {
+        } else if entry.seq != expected {
+            let fault = if entry.seq > expected { Fault::Missing } else { Fault::Swapped };
             let what = tr!(
-                "the crc follows, but entry {} stands where {expected} should",
+                "the crc follows, but entry {} is in place of {expected}",
                 "crc 接得上，但是流水 {} 占了 {expected} 的位置",
                 entry.seq
             );
-            self.add(name, line.number, Fault::Missing, what);
-        } else if entry.seq < expected {
-            let what = tr!(
-                "the crc follows, but entry {} stands where {expected} should",
-                "crc 接得上，但是流水 {} 占了 {expected} 的位置",
-                entry.seq
-            );
-            self.add(name, line.number, Fault::Swapped, what);
+            self.add(name, line.number, fault, what);
         }
         self.report.head = parsed.head();
         if let Err(what) = self.accounts.check(entry) {
@@ -482,7 +474,7 @@ impl<F: Files> Walk<'_, F> {
         }
     }
 
-    /// The end of a segment, after a run of lines that are not good.
+    /// Ends a segment. `run` are its last lines, if they are not good.
     fn end(&mut self, name: &str, next: Next, run: &Run, len: u64) {
         if run.count == 0 {
             return;
@@ -490,7 +482,7 @@ impl<F: Files> Walk<'_, F> {
         match next {
             Next::Nothing if !run.has_crc && len.saturating_sub(run.offset) <= TAIL_LEN_MAX as u64 => {
                 let what = tr!(
-                    "the last {} bytes are no line of a ledger",
+                    "the last {} bytes are not lines of a ledger",
                     "最后 {} 字节不是账本的行",
                     len.saturating_sub(run.offset)
                 );
@@ -502,15 +494,15 @@ impl<F: Files> Walk<'_, F> {
         self.is_head_known = false;
     }
 
-    /// Says what a run of lines that are not good is, from the seqs before it, in it and after it
-    /// (`after`).
+    /// Adds the finding for lines that are not good. The seqs before, in and after them (`after`)
+    /// show what happened.
     fn judge(&mut self, name: &str, run: &Run, after: Option<EntrySeq>) {
         self.accounts.forget();
         let last = self.report.head.seq;
         let expected_after = EntrySeq(last.0.saturating_add(run.count).saturating_add(1));
         let fault = match after {
             Some(seq) if seq > expected_after && (run.is_cut || run.readable == run.count) => Fault::Missing,
-            // A single line in its place cannot be swapped: its seq was altered.
+            // A single line between its neighbours cannot be swapped: its seq was altered.
             Some(seq) if run.goes_back && (seq != expected_after || run.count > 1) => Fault::Swapped,
             None if run.goes_back => Fault::Swapped,
             None if run.readable == run.count && run.first > Some(last.next()) => Fault::Missing,
@@ -525,7 +517,7 @@ impl<F: Files> Walk<'_, F> {
         let first =
             run.first.map_or(tr("no entry", "没有流水").to_owned(), |first| tr!("entry {first}", "流水 {first}"));
         let what = tr!(
-            "the crc does not follow on this line{lines}: {first} stands after entry {last}{after}",
+            "the crc does not follow on this line{lines}: {first} comes after entry {last}{after}",
             "这一行的 crc 接不上{lines}：{first}，接在流水 {last} 后面{after}"
         );
         self.add(name, run.line, fault, what);
@@ -550,16 +542,16 @@ impl Run {
     }
 }
 
-/// The sums of all accounts that ever moved: `balance`, `subsidy_left` and `uses_left` must be
+/// The sums of all accounts that have moved: `balance`, `subsidy_left` and `uses_left` must equal
 /// them.
 struct Accounts {
     sums: HashMap<AccountId, Figures>,
-    /// Whether an account that is not among them never moved; else its first line is taken as it
-    /// is.
+    /// Whether `sums` has every account that has moved. If not, an account's first line is taken as
+    /// it is.
     is_complete: bool,
 }
 
-/// What an account's entries add up to.
+/// The sums of an account's entries.
 #[derive(Clone, Copy, Default)]
 struct Figures {
     balance: Balance,
@@ -568,7 +560,7 @@ struct Figures {
 }
 
 impl Accounts {
-    /// After lines that could not be read nothing is known but what the next lines say.
+    /// After unreadable lines no sum is known: each account's next line sets its own.
     fn forget(&mut self) {
         self.sums.clear();
         self.is_complete = false;
@@ -686,7 +678,7 @@ mod tests {
             let report = check_lines(&torn);
             assert_eq!((report.exit_code(), faults(&report)), (1, vec![(12, Fault::Torn)]), "{rest:?}");
         }
-        // Zeros in the tail are cut whatever follows them: verify says what a start would do.
+        // Zeros in the tail are cut whatever follows them: verify reports what a start would do.
         let mut zeros = lines.clone();
         zeros[5][10..40].fill(0);
         assert_eq!(faults(&check_lines(&zeros)), [(6, Fault::Torn)]);
@@ -700,7 +692,7 @@ mod tests {
                 let mut altered = lines.clone();
                 altered[index][place] ^= 1;
                 let report = check_lines(&altered);
-                // A changed seq in the last line may as well be a line that was left out before it.
+                // A changed seq in the last line may also be a missing line before it.
                 let is_last_seq = index == 10 && place == 0;
                 assert!(is_last_seq || report.exit_code() == 2, "line {index} byte {place}: {report}");
                 assert_eq!(report.findings.len(), 1, "{report}");
@@ -717,7 +709,8 @@ mod tests {
 
     #[test]
     fn a_balance_that_does_not_follow_is_2() {
-        // Entry 3 says what it would say without the others, and the chain is made to fit.
+        // Entry 3 has the balance that it would have without the others, and the chain is made to
+        // fit.
         let mut storage = MemoryStorage::default();
         let header = &testing::ledger_of(&[]).files[FIRST];
         let mut bytes = header.clone();
@@ -740,7 +733,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_taken_out_is_3_unless_it_was_the_last() {
+    fn a_missing_line_is_3_unless_it_was_the_last() {
         let lines = ten();
         for index in 1..=10 {
             let mut missing = lines.clone();
@@ -778,7 +771,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_wrong_is_5() {
+    fn a_wrong_header_is_5() {
         let specs = [Spec::Good; 3];
         let mut storage = testing::ledger_of(&specs);
         let second = testing::add_segment(&mut storage, &specs, &specs);
@@ -804,7 +797,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_are_gone_or_cut_short_are_3() {
+    fn missing_or_shortened_segments_are_3() {
         let specs = [Spec::Good; 3];
         let mut storage = testing::ledger_of(&specs);
         let second = testing::add_segment(&mut storage, &specs, &specs);
@@ -812,7 +805,7 @@ mod tests {
         gone.files.remove(FIRST);
         let report = check(&gone);
         assert_eq!(faults(&report), [(1, Fault::Missing)]);
-        // Chosen by hand, a segment need not be the first.
+        // A segment that a person names need not be the first.
         assert_eq!(verify(&gone, &[second], false, &mut || ()).unwrap().exit_code(), 0);
         let offset = testing::offset_of(&storage.files[FIRST], 3);
         storage.files.get_mut(FIRST).unwrap().truncate(offset);

@@ -53,7 +53,7 @@ fn an_archive_that_was_stopped_anywhere_is_read_with_its_ledger_as_one() {
     for path in &all[..2] {
         fs::remove_file(path).unwrap();
         reads("between two removals");
-        ledger(&["verify", text(&place)]).expect(0, &["clean", "the snapshot stands for them"], &[]);
+        ledger(&["verify", text(&place)]).expect(0, &["clean", "the snapshot covers them"], &[]);
         site.run(&["check", "--config", "CONFIG"]).expect(0, &["snapshot"], &[]);
         let server = site.start();
         server.kill();

@@ -24,7 +24,7 @@ fn segments_are_archived_beside_the_running_server_and_repaired_only_without_it(
     let to = to.to_str().unwrap();
     site.run(&["ledger", "archive", "--config", "CONFIG", to]).expect(0, &["archived 1 segments"], &[]);
     assert!(!site.segment().exists() && site.path("archive/ledger-0000000001.tsv").exists());
-    site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &["the snapshot stands for them", "clean"], &[]);
+    site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &["the snapshot covers them", "clean"], &[]);
     site.run(&["ledger", "verify", to]).expect(0, &["clean"], &[]);
     site.run(&["ledger", "repair", "--cut", "5", "--config", "CONFIG"]).expect(74, &[], &["another posgate serves"]);
     till.pay(&card(1), "0.01");
