@@ -1,5 +1,5 @@
 //! `snapshot.tsv`: the state as of one entry, so that a start need not replay the whole ledger, and
-//! old segments may be taken away (design.md, sections 7 and 9).
+//! old segments may be archived (design.md, sections 7 and 9).
 //!
 //! ```text
 //! #posgate-snapshot ⇥ version=6 ⇥ ledger=<16 hex> ⇥ seq=… ⇥ crc=<8 hex> ⇥ created=… ␊
@@ -7,15 +7,16 @@
 //! #end ⇥ lines=… ⇥ <8 hex> ␊                                 the lines between, and the crc of everything before these digits
 //! ```
 //!
-//! What always holds: it is written whole and synced under another name before it gets its own, and
-//! only of entries that are durable. A snapshot is *believed* if it is whole, of this ledger, and
-//! the entry that it names stands in a segment, where every line up to that entry follows, with the
-//! crc that the snapshot says. Any other is as good as none: then all segments are replayed.
+//! What always holds: a snapshot covers durable entries only; it is written whole and synced under
+//! another name, then renamed. A snapshot is *believed* if it is whole and of this ledger, a
+//! segment holds its entry with the crc that the snapshot states, and every line of that segment up
+//! to the entry follows. Any other snapshot is ignored, and all segments are replayed.
 
 use core::fmt;
 use std::io;
 
 use crate::engine::model::{EntrySeq, Stamp};
+use crate::lang::tr;
 
 use super::header::Parent;
 use super::line::continue_crc;
@@ -23,21 +24,22 @@ use super::segment::{self, Lines, Segment};
 use super::storage::{Files, Storage};
 use super::{Head, State, line};
 
-/// The file.
+/// The file's name in the ledger's directory.
 pub const NAME: &str = "snapshot.tsv";
 
-/// What it is called until it is whole.
+/// The file's name until it is whole and synced.
 pub const TEMPORARY: &str = "snapshot.tsv.tmp";
 
-/// Of the lines between: since 2 they hold keys, batches and voids, since 3 which sales a 105 was
-/// taken for, since 4 what a key was answered, since 5 each account's subsidy, since 6 the names of
-/// orders instead of keys and batches. An older one would forget them, and is not believed.
+/// The version of the state's lines. Since 2 they hold keys, batches and voids, since 3 which sales
+/// a 105 was taken for, since 4 what a key was answered, since 5 each account's subsidy, since 6
+/// the names of orders instead of keys and batches. An older snapshot lacks these, so it is not
+/// believed.
 const VERSION: &str = "6";
 
 /// Bytes of the crc's digits and the LF: the last ones of the file.
 const CRC_LEN: usize = 9;
 
-/// What a snapshot says of itself.
+/// What the first line of a snapshot states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Title {
     /// The ledger's number.
@@ -46,20 +48,21 @@ pub struct Title {
     pub head: Head,
 }
 
-/// Where a replay goes on from a snapshot.
+/// Where a replay goes on after a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// What the snapshot says of itself.
+    /// What the snapshot's first line states.
     pub title: Title,
     /// The segment that holds the snapshot's entry, or begins after it.
     pub segment: Segment,
-    /// Whose it is: the snapshot's ledger, or a branch that begins after its entry.
+    /// The ledger of that segment: the snapshot's, or a branch that begins after the snapshot's
+    /// entry.
     pub ledger: u64,
-    /// Where that one branched off, if it did.
+    /// What that ledger branched off, if it did.
     pub parent: Option<Parent>,
-    /// Where the line after the snapshot's entry begins, and its number.
+    /// The offset of the line after the snapshot's entry.
     pub offset: u64,
-    /// See `offset`.
+    /// The number of that line.
     pub line: u64,
 }
 
@@ -73,14 +76,13 @@ impl fmt::Display for Unbelievable {
     }
 }
 
-/// What is thought of a directory's snapshot.
+/// A directory's snapshot, `None` if there is none, or why it is not believed.
 pub type Belief<T> = Result<Option<T>, Unbelievable>;
 
-/// Writes the state after `title.head`, which is durable. `buffer` is room for what is written at
-/// once.
+/// Writes the state after `title.head`, which is durable. `buffer` collects the bytes of one write.
 ///
 /// # Errors
-/// With path and operation. The snapshot before is still there then, or this one is whole.
+/// With path and operation. Then the old snapshot is still there, or the new one is whole.
 pub fn write<S: Storage>(
     storage: &mut S,
     buffer: &mut [u8],
@@ -135,8 +137,8 @@ impl<S: Storage> Out<'_, S> {
     }
 }
 
-/// Restores the state of the directory's snapshot into `state`, if it is believed; else `state` is
-/// what it was before its first entry. `Ok(None)`: there is none.
+/// Restores `state` from the directory's snapshot, if it is believed; otherwise `state` is that
+/// before the first entry. `Ok(None)`: there is no snapshot.
 ///
 /// # Errors
 /// The outer one if a file cannot be read.
@@ -157,7 +159,7 @@ pub fn restore<F: Files>(files: &F, segments: &[Segment], state: &mut dyn State)
     Ok(Ok(Some(base)))
 }
 
-/// What the snapshot says of itself, if the directory has one that begins as one does.
+/// Reads the first line of the directory's snapshot; `Ok(None)`: there is no snapshot.
 ///
 /// # Errors
 /// The outer one if the file cannot be read.
@@ -171,11 +173,11 @@ pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
     let Some(mut words) =
         text.map(|text| text.split('\t')).filter(|words| words.clone().next() == Some("#posgate-snapshot"))
     else {
-        return Ok(unbelievable("its first line is no snapshot's"));
+        return Ok(unbelievable(tr("its first line is not a snapshot's", "第一行不是快照的首行")));
     };
     let mut find = |key: &str| words.find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     if find("version") != Some(VERSION) {
-        return Ok(unbelievable("it is of another version"));
+        return Ok(unbelievable(tr("it has another version", "版本不同")));
     }
     let hex = |word: Option<&str>| u64::from_str_radix(word?, 16).ok();
     let ledger = hex(find("ledger"));
@@ -183,7 +185,7 @@ pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
     let crc = hex(find("crc")).and_then(|crc| u32::try_from(crc).ok());
     match (ledger, seq, crc) {
         (Some(ledger), Some(seq), Some(crc)) => Ok(Ok(Some(Title { ledger, head: Head { seq: EntrySeq(seq), crc } }))),
-        _ => Ok(unbelievable("its first line is no snapshot's")),
+        _ => Ok(unbelievable(tr("its first line is not a snapshot's", "第一行不是快照的首行"))),
     }
 }
 
@@ -191,7 +193,8 @@ fn unbelievable<T>(why: &str) -> Belief<T> {
     Err(Unbelievable(why.to_owned()))
 }
 
-/// Finds the snapshot's entry among the segments, every line before it in its segment following.
+/// Finds the snapshot's entry in the segments, and checks that every line before it in its segment
+/// follows.
 ///
 /// # Errors
 /// The outer one if a file cannot be read.
@@ -199,40 +202,56 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
     let no = |why: String| Ok(Err(Unbelievable(why)));
     let Head { seq, crc } = title.head;
     for segment in segments.iter().rev().filter(|segment| segment.first <= seq.next()) {
-        // One that was never finished holds nothing; the replay will say what is wrong with it.
+        // A segment without a readable header is left to the replay, which reports it.
         let Ok(header) = segment::read_header(files, &segment.name)? else { continue };
-        // Where a branch begins, the entry before is its parent's.
+        // At the beginning of a branch, the entry before belongs to its parent.
         if !header.continues(title.ledger) {
-            return no(format!(
-                "it is of ledger {:016x}, and {} of {:016x}",
-                title.ledger, segment.name, header.ledger
+            return no(tr!(
+                "it belongs to ledger {:016x}, but {} to {:016x}",
+                "它属于账本 {:016x}，而 {} 属于 {:016x}",
+                title.ledger,
+                segment.name,
+                header.ledger
             ));
         }
         if header.first != segment.first {
-            return no(format!("{} does not begin as its name says", segment.name));
+            return no(tr!("{} does not begin with the entry in its name", "{} 的第一条与文件名不符", segment.name));
         }
         let mut head = header.before();
         let mut lines = Lines::new(files, &segment.name, Some(header.chain));
         let (mut offset, mut number) = (super::header::HEADER_LEN as u64, 2);
         while head.seq < seq {
             let Some(line) = lines.read()? else {
-                return no(format!("it is as of entry {seq}, and the ledger ends with {}", head.seq));
+                return no(tr!(
+                    "it is as of entry {seq}, but the ledger ends with {}",
+                    "它截至流水 {seq}，而账本末条是 {}",
+                    head.seq
+                ));
             };
             let Some(parsed) = line.after(head.seq) else {
-                return no(format!("{}:{}: this line, before entry {seq}, does not follow", segment.name, line.number));
+                return no(tr!(
+                    "{}:{}: this line, before entry {seq}, does not follow",
+                    "{}:{}: 流水 {seq} 以前的这一行接不上",
+                    segment.name,
+                    line.number
+                ));
             };
             (head, offset, number) = (parsed.head(), line.end(), line.number + 1);
         }
         if head.crc != crc {
-            return no(format!("it says that entry {seq} has the crc {crc:08x}, and that is {:08x}", head.crc));
+            return no(tr!(
+                "it states crc {crc:08x} for entry {seq}, but the ledger has {:08x}",
+                "它写的流水 {seq} 的 crc 是 {crc:08x}，而账本里是 {:08x}",
+                head.crc
+            ));
         }
         let (ledger, parent) = (header.ledger, header.parent);
         return Ok(Ok(Base { title, segment: segment.clone(), ledger, parent, offset, line: number }));
     }
-    no(format!("the segment with entry {seq}, of which it is, is not here"))
+    no(tr!("the segment with its entry {seq} is missing", "缺少有流水 {seq} 的文件"))
 }
 
-/// Gives every line to `state`, and says whether the file is whole.
+/// Restores `state` from every line, and checks that the file is whole.
 ///
 /// # Errors
 /// The outer one if the file cannot be read.
@@ -243,7 +262,7 @@ pub fn restore_lines<F: Files>(files: &F, title: Title, state: &mut dyn State) -
     while let Some(line) = lines.read()? {
         let number = line.number;
         let Some(text) = core::str::from_utf8(line.text).ok().filter(|_| line.ended) else {
-            return no(format!("its line {number} is no line of a snapshot: it is torn"));
+            return no(tr!("its line {number} is torn", "第 {number} 行残缺"));
         };
         if let Some(end) = text.strip_prefix("#end\tlines=") {
             let covered = text.len().saturating_sub(CRC_LEN - 1);
@@ -254,12 +273,13 @@ pub fn restore_lines<F: Files>(files: &F, title: Title, state: &mut dyn State) -
                     && digits.len() == 8
             });
             if !is_whole {
-                return no(format!(
-                    "its crc or its count of lines, in line {number}, is not that of what stands before"
+                return no(tr!(
+                    "the crc or the count in its line {number} does not match the lines before",
+                    "第 {number} 行的 crc 或行数与前面的行不符"
                 ));
             }
             if lines.read()?.is_some() {
-                return no(format!("it does not end with line {number}"));
+                return no(tr!("bytes follow its last line {number}", "末行（第 {number} 行）后面还有字节"));
             }
             state.resume(title.head.seq);
             return Ok(Ok(()));
@@ -267,12 +287,12 @@ pub fn restore_lines<F: Files>(files: &F, title: Title, state: &mut dyn State) -
         if number > 1 {
             count += 1;
             if let Err(super::Refusal(why)) = state.restore(text) {
-                return no(format!("its line {number}: {why}"));
+                return no(tr!("its line {number}: {why}", "第 {number} 行：{why}"));
             }
         }
         crc = continue_crc(continue_crc(crc, line.text), b"\n");
     }
-    no("it has no last line: it is torn".to_owned())
+    no(tr("it is torn: the last line is missing", "残缺：没有末行").to_owned())
 }
 
 #[cfg(test)]
@@ -286,7 +306,7 @@ mod tests {
     use super::*;
     use crate::engine::model::{Entry, Kind};
 
-    /// Every entry's number, which a state has no business to keep.
+    /// A state of the numbers of all entries.
     #[derive(Debug, Default, PartialEq, Eq)]
     struct Numbers(Vec<u64>);
 
@@ -350,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_from_the_snapshot_is_a_start_from_all() {
+    fn a_start_from_the_snapshot_gives_the_state_of_all_entries() {
         let mut storage = MemoryStorage::default();
         assert_eq!(serve(&mut storage, 25).unwrap(), up_to(250));
         let (replayed, state) = start(&storage).unwrap();
@@ -361,12 +381,12 @@ mod tests {
         let (whole, state) = start(&storage).unwrap();
         assert_eq!((whole.head, whole.newest, whole.ledger), (replayed.head, replayed.newest, replayed.ledger));
         assert_eq!((state, whole.entries, whole.disbelief), (up_to(250), 250, None));
-        // And the server goes on from either.
+        // The server goes on from the snapshot as from the whole ledger.
         assert_eq!(serve(&mut storage, 25).unwrap(), up_to(500));
     }
 
     #[test]
-    fn the_segments_before_the_snapshot_are_not_missed() {
+    fn the_segments_before_the_snapshot_are_not_needed() {
         let mut storage = MemoryStorage::default();
         serve(&mut storage, 25).unwrap();
         let newest = segment::list(&storage).unwrap().pop().unwrap().name;
@@ -379,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn no_snapshot_is_believed_that_is_torn_or_changed_anywhere() {
+    fn a_snapshot_that_is_torn_or_changed_anywhere_is_not_believed() {
         let mut storage = MemoryStorage::default();
         serve(&mut storage, 8).unwrap();
         let whole = storage.files[NAME].clone();
@@ -405,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn no_snapshot_is_believed_that_is_another_ledgers_or_newer_or_of_another_chain() {
+    fn a_snapshot_of_another_ledger_or_chain_or_of_a_later_entry_is_not_believed() {
         let mut storage = MemoryStorage::default();
         serve(&mut storage, 25).unwrap();
         let text = String::from_utf8(storage.files[NAME].clone()).unwrap();
@@ -428,7 +448,8 @@ mod tests {
             assert_eq!((state, replayed.snapshot), (up_to(250), None), "{to}");
             assert!(replayed.disbelief.is_some(), "{to}");
         }
-        // A line before the snapshot's entry that does not follow: neither is believed.
+        // If a line before the snapshot's entry does not follow, neither snapshot nor ledger is
+        // believed.
         storage.files.insert(NAME.to_owned(), text.into_bytes());
         let newest = segment::list(&storage).unwrap().pop().unwrap().name;
         storage.files.get_mut(&newest).unwrap()[600] ^= 1;
@@ -436,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_at_any_step_of_a_snapshot_leaves_one_that_is_believed_or_none() {
+    fn a_crash_at_any_step_leaves_the_old_snapshot_or_the_new_one() {
         let mut first = MemoryStorage::default();
         serve(&mut first, 25).unwrap();
         let before = start(&first).unwrap().0.snapshot;
@@ -460,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_that_cannot_be_written_leaves_the_one_before_and_no_rest() {
+    fn a_snapshot_that_cannot_be_written_leaves_the_old_one_and_no_other_file() {
         let mut storage = MemoryStorage::default();
         serve(&mut storage, 25).unwrap();
         let before = storage.files[NAME].clone();
@@ -476,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_what_the_module_draws() {
+    fn the_file_has_the_form_that_the_module_draws() {
         let mut storage = MemoryStorage::default();
         let mut state = up_to(0);
         let (mut ledger, _) = Ledger::open(&mut storage, "test", testing::stamp(), || 0xA1, &mut state).unwrap();
