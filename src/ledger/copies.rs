@@ -1,48 +1,49 @@
-//! Copies of one segment, read as one: an archive that was stopped leaves some in both places, and
+//! Copies of one segment, read as one: an interrupted archive leaves segments in both places, and
 //! people keep backups beside the ledger (design.md, section 9).
 //!
-//! Of the copies of a segment the longest is read. A shorter one that is its beginning is a
-//! *partial copy*: a copy that was stopped, or one of a segment that grew since. Copies that say
-//! different things are told apart by which of them is what was written.
+//! Of the copies of a segment the longest is read. A shorter copy that equals its beginning is a
+//! *partial copy*: it was interrupted, or the segment has grown since. If copies differ, the one
+//! with the least damage is read.
 
 use std::io;
+
+use crate::lang::tr;
 
 use super::header::Header;
 use super::segment::{self, PIECE_LEN};
 use super::storage::Files;
 use super::verify::verify;
 
-/// A copy that is not its segment's beginning.
+/// A copy that differs from the segment that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differing {
-    /// Its path.
+    /// The copy's path.
     pub file: String,
     /// The line of the first byte that differs, from 1.
     pub line: u64,
-    /// A sentence.
+    /// The difference in a sentence.
     pub what: String,
 }
 
-/// The segments that are read, each once.
+/// The segments to read, each once, and their other copies.
 #[derive(Clone, Debug, Default)]
-pub struct Once {
-    /// Their names and headers, in the order of their entries; then what has no header that can be
-    /// read.
+pub struct Deduplicated {
+    /// Names and headers of the segments, in the order of their entries; files without a readable
+    /// header come last.
     pub segments: Vec<(String, Option<Header>)>,
-    /// Sentences about copies that are left out: of parts only, for one that is the same byte for
-    /// byte says nothing new.
+    /// A sentence for each partial copy. Partial copies are not read.
     pub partial: Vec<String>,
-    /// How many copies are the same byte for byte.
+    /// The number of copies that are the same byte for byte. They are not read.
     pub same: usize,
-    /// Copies that say something else.
+    /// Copies that differ. They are not read.
     pub differing: Vec<Differing>,
 }
 
-/// Chooses what is read of these files.
+/// Chooses one copy of each segment among these files.
 ///
 /// # Errors
-/// If one cannot be read.
-pub fn once<F: Files>(files: &F, names: Vec<String>) -> io::Result<Once> {
+/// If a file cannot be read.
+pub fn deduplicate<F: Files>(files: &F, names: Vec<String>) -> io::Result<Deduplicated> {
     let mut groups: Vec<(Header, Vec<String>)> = Vec::new();
     let mut headless = Vec::new();
     for name in names {
@@ -58,27 +59,27 @@ pub fn once<F: Files>(files: &F, names: Vec<String>) -> io::Result<Once> {
         }
     }
     groups.sort_by_key(|(header, _)| header.first);
-    let mut once = Once::default();
+    let mut all = Deduplicated::default();
     for (_, names) in groups {
-        let best = once.choose(files, names)?;
+        let best = all.choose(files, names)?;
         let header = segment::read_header(files, &best)?.ok();
-        once.segments.push((best, header));
+        all.segments.push((best, header));
     }
     for name in headless {
-        // A copy that was stopped within its header is one all the same.
+        // A copy that was interrupted within its header is a partial copy too.
         let first = segment::first_of(name.rsplit('/').next().unwrap_or(&name));
         let of_same = |(_, header): &&(String, Option<Header>)| header.as_ref().map(|header| header.first) == first;
-        let whole = once.segments.iter().find(of_same).filter(|_| first.is_some()).map(|(whole, _)| whole.clone());
+        let whole = all.segments.iter().find(of_same).filter(|_| first.is_some()).map(|(whole, _)| whole.clone());
         match whole {
-            Some(whole) if difference(files, &whole, &name)?.is_none() => once.note_partial(files, &whole, &name)?,
-            Some(_) | None => once.segments.push((name, None)),
+            Some(whole) if difference(files, &whole, &name)?.is_none() => all.note_partial(files, &whole, &name)?,
+            Some(_) | None => all.segments.push((name, None)),
         }
     }
-    Ok(once)
+    Ok(all)
 }
 
-impl Once {
-    /// Of the copies of one segment.
+impl Deduplicated {
+    /// Chooses one of the copies of a segment, and notes the others.
     fn choose<F: Files>(&mut self, files: &F, mut names: Vec<String>) -> io::Result<String> {
         let longest = longest(files, &mut names)?;
         let mut differs = false;
@@ -86,7 +87,7 @@ impl Once {
             differs |= difference(files, &longest, name)?.is_some();
         }
         let best = if differs {
-            // What was written goes before what is longer.
+            // A copy with less damage comes before a longer one.
             let mut all: Vec<String> = core::iter::once(longest).chain(names).collect();
             let mut codes = Vec::new();
             for name in &all {
@@ -105,7 +106,12 @@ impl Once {
                 None if files.len(&name)? < files.len(&best)? => self.note_partial(files, &best, &name)?,
                 None => self.same += 1,
                 Some((line, offset)) => {
-                    let what = format!("this copy differs from {} from byte {offset} on", files.path(&best));
+                    let what = tr!(
+                        "this copy differs from {} from byte {} on",
+                        "这份副本从第 {1} 字节起与 {0} 不同",
+                        files.path(&best),
+                        offset
+                    );
                     self.differing.push(Differing { file: files.path(&name), line, what });
                 }
             }
@@ -116,12 +122,15 @@ impl Once {
     fn note_partial<F: Files>(&mut self, files: &F, whole: &str, name: &str) -> io::Result<()> {
         let (len, of) = (files.len(name)?, files.len(whole)?);
         let (path, whole) = (files.path(name), files.path(whole));
-        self.partial.push(format!("{path}: a partial copy, the first {len} of {of} bytes of {whole}: not read"));
+        self.partial.push(tr!(
+            "{path}: a partial copy, the first {len} of {of} bytes of {whole}: not read",
+            "{path}：不完整的副本，只有 {whole} 的 {of} 字节里的前 {len} 字节：不读"
+        ));
         Ok(())
     }
 }
 
-/// Takes the longest out; of equals the first.
+/// Removes and returns the name of the longest file; of equals the first.
 fn longest<F: Files>(files: &F, names: &mut Vec<String>) -> io::Result<String> {
     let mut best = (0, files.len(&names[0])?);
     for (place, name) in names.iter().enumerate().skip(1) {
@@ -133,7 +142,7 @@ fn longest<F: Files>(files: &F, names: &mut Vec<String>) -> io::Result<String> {
     Ok(names.remove(best.0))
 }
 
-/// The line and the offset of the first byte in which the shorter one is not the other's beginning.
+/// Line and offset of the first byte that differs, within the length of the shorter file.
 fn difference<F: Files>(files: &F, one: &str, other: &str) -> io::Result<Option<(u64, u64)>> {
     let len = files.len(one)?.min(files.len(other)?);
     let (mut ours, mut theirs) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
@@ -165,10 +174,10 @@ mod tests {
     use super::super::testing::{self, FIRST, Line as Spec};
     use super::*;
 
-    /// Where a copy is, and what is done to it.
+    /// Where a copy is, and how it is changed.
     type Copied<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
 
-    /// The same segment under other names.
+    /// A segment, and changed copies of it under other names.
     fn with_copies(copies: &[Copied]) -> (MemoryStorage, Vec<String>) {
         let mut storage = testing::ledger_of(&[Spec::Good; 6]);
         let whole = storage.files[FIRST].clone();
@@ -184,24 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_copy_is_read_and_its_beginnings_are_named_as_that() {
+    fn the_longest_copy_is_read_and_partial_copies_are_named() {
         for keep in [0, 1, 300, 511, 512, 700, 900] {
             let (storage, names) = with_copies(&[("a", &|_| ()), ("b", &|bytes| bytes.truncate(keep))]);
             for names in [names.clone(), names.into_iter().rev().collect()] {
-                let once = once(&storage, names).unwrap();
-                assert_eq!((once.segments.len(), once.same, once.differing.len()), (1, 1, 0));
-                assert_ne!(once.segments[0].0, format!("b/{FIRST}"));
-                assert_eq!(once.partial.len(), 1, "{keep}");
-                assert!(
-                    once.partial[0].contains(&format!("b/{FIRST}: a partial copy, the first {keep} of")),
-                    "{once:?}"
-                );
+                let all = deduplicate(&storage, names).unwrap();
+                assert_eq!((all.segments.len(), all.same, all.differing.len()), (1, 1, 0));
+                assert_ne!(all.segments[0].0, format!("b/{FIRST}"));
+                assert_eq!(all.partial.len(), 1, "{keep}");
+                assert!(all.partial[0].contains(&format!("b/{FIRST}: a partial copy, the first {keep} of")), "{all:?}");
             }
         }
     }
 
     #[test]
-    fn of_copies_that_differ_the_one_that_was_written_is_read_and_the_other_is_named_with_its_line() {
+    fn if_copies_differ_the_one_without_damage_is_read_and_the_other_is_named_with_its_line() {
         let altered: &dyn Fn(&mut Vec<u8>) = &|bytes| {
             let at = testing::offset_of(bytes, 4);
             bytes[at + 20] ^= 1;
@@ -214,9 +220,9 @@ mod tests {
         for (change, line) in [(altered, 5), (longer, 3)] {
             let (storage, names) = with_copies(&[("a", change)]);
             for names in [names.clone(), names.into_iter().rev().collect()] {
-                let once = once(&storage, names).unwrap();
-                assert_eq!(once.segments[0].0, FIRST);
-                let found: Vec<_> = once.differing.iter().map(|copy| (copy.file.as_str(), copy.line)).collect();
+                let all = deduplicate(&storage, names).unwrap();
+                assert_eq!(all.segments[0].0, FIRST);
+                let found: Vec<_> = all.differing.iter().map(|copy| (copy.file.as_str(), copy.line)).collect();
                 assert_eq!(found, [(format!("a/{FIRST}").as_str(), line)]);
             }
         }

@@ -1,24 +1,27 @@
-//! Whether segments that were named together are one ledger: of one name, or of branches in a row
+//! Whether segments that were named together are one ledger: of one number, or a chain of branches
 //! (design.md, section 9).
 //!
-//! A branch says whence it began, `parent=`. Where its parent goes on beyond that entry, or another
-//! branch began there too, there are two truths of what came after, and a reader must not take one
-//! for the other in silence.
+//! A branch states which entry it began after, `parent=`. If its parent goes on beyond that entry,
+//! or another branch began there too, there are two histories from there on, and a reader must not
+//! silently choose one.
 
 use std::io;
+
+use crate::lang::tr;
 
 use super::header::{Header, Parent};
 use super::storage::Files;
 
-/// Bytes at a segment's end in which its last line is looked for: more than the longest line has,
-/// and what a power cut may leave behind it.
+/// Bytes at a segment's end that are searched for its last line: more than the longest line and a
+/// torn tail after it.
 const END_LEN: usize = 80 * 1024;
 
-/// Why the segments are not one ledger: a sentence; `None` if they are. `pieces`: path and header.
+/// Why the segments are not one ledger: a sentence; `None` if they are. `pieces`: path and header
+/// of each.
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn stranger<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Result<Option<String>> {
+pub fn contradiction<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Result<Option<String>> {
     let mut names: Vec<(u64, Option<Parent>, &str)> = Vec::new();
     for (path, header) in pieces {
         if names.iter().all(|(known, ..)| *known != header.ledger) {
@@ -26,24 +29,26 @@ pub fn stranger<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Result<O
         }
     }
     let is_parent = |name: u64| names.iter().any(|(_, parent, _)| parent.is_some_and(|parent| parent.ledger == name));
-    // The branches that none of the others began from.
+    // The branches that have no branch of their own.
     let mut ends = names.iter().filter(|(name, ..)| !is_parent(*name));
     let (Some(newest), other) = (ends.next(), ends.next()) else { return Ok(None) };
     if let Some(other) = other {
         let [(one, of_one, at_one), (two, of_two, at_two)] = [newest, other];
         let common = of_one.zip(*of_two).filter(|(one, two)| one.ledger == two.ledger);
         return Ok(Some(match common {
-            Some((parent, _)) => format!(
-                "two branches of one ledger: {one:016x} ({at_one}) and {two:016x} ({at_two}) both began from {:016x}, and say different things from \
-                 there on: read them one by one",
+            Some((parent, _)) => tr!(
+                "two branches of one ledger: {one:016x} ({at_one}) and {two:016x} ({at_two}) both began from {:016x}, and differ from there on: \
+                 read them one by one",
+                "同一账本的两个分支：{one:016x}（{at_one}）和 {two:016x}（{at_two}）都从 {:016x} 分出，此后不同：请一个一个读",
                 parent.ledger
             ),
-            None => format!(
-                "{at_two} is of ledger {two:016x}, {at_one} of {one:016x}: these are two ledgers: read them one by one"
+            None => tr!(
+                "{at_two} belongs to ledger {two:016x}, {at_one} to {one:016x}: these are two ledgers: read them one by one",
+                "{at_two} 属于账本 {two:016x}，{at_one} 属于 {one:016x}：这是两个账本：请一个一个读"
             ),
         }));
     }
-    // From the newest to the oldest: each begins where the one before ends.
+    // From the newest to the oldest: each must begin where its parent ends.
     let mut place = *newest;
     for _ in 0..names.len() {
         let (name, Some(parent), path) = place else { break };
@@ -51,10 +56,12 @@ pub fn stranger<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Result<O
         for (older, header) in of_parent {
             let last = last_seq(files, older)?.unwrap_or(header.before().seq.0);
             if last > parent.head.seq.0 {
-                return Ok(Some(format!(
-                    "two branches of one ledger: {:016x} goes on to entry {last} in {older}, and {name:016x} ({path}) began after entry {} of it: \
-                     they say different things from there on: read them one by one",
-                    parent.ledger, parent.head.seq
+                return Ok(Some(tr!(
+                    "two branches of one ledger: {:016x} goes on to entry {last} in {older}, and {name:016x} ({path}) began after its entry {}: \
+                     they differ from there on: read them one by one",
+                    "同一账本的两个分支：{:016x} 在 {older} 里记到流水 {last}，而 {name:016x}（{path}）从它的流水 {} 之后分出：此后不同：请一个一个读",
+                    parent.ledger,
+                    parent.head.seq
                 )));
             }
         }
@@ -102,7 +109,7 @@ mod tests {
         append(&mut ledger, entries);
     }
 
-    /// What is said of all the segments of some directories together.
+    /// The sentence about the segments of several directories together.
     fn said(directories: &[&MemoryStorage]) -> Option<String> {
         let mut all = MemoryStorage::default();
         for (number, storage) in directories.iter().enumerate() {
@@ -113,11 +120,11 @@ mod tests {
         let headers: Vec<(String, Header)> =
             all.files.keys().map(|name| (name.clone(), segment::read_header(&all, name).unwrap().unwrap())).collect();
         let pieces: Vec<(&str, &Header)> = headers.iter().map(|(name, header)| (name.as_str(), header)).collect();
-        stranger(&all, &pieces).unwrap()
+        contradiction(&all, &pieces).unwrap()
     }
 
     #[test]
-    fn branches_in_a_row_are_one_ledger_and_branches_beside_each_other_are_two() {
+    fn a_chain_of_branches_is_one_ledger_and_two_branches_of_one_parent_are_two() {
         let mut stem = MemoryStorage::default();
         go_on(&mut stem, 0xA1, None, 20);
         let (mut one, mut two, mut on) = (stem.clone(), stem.clone(), stem.clone());
@@ -138,8 +145,11 @@ mod tests {
                 assert!(beside.contains(word), "{word}: {beside}");
             }
         }
-        let strangers = said(&[&one, &other]).unwrap();
-        assert!(strangers.contains("two ledgers") && strangers.contains("00000000000000ee"), "{strangers}");
+        let contradictions = said(&[&one, &other]).unwrap();
+        assert!(
+            contradictions.contains("two ledgers") && contradictions.contains("00000000000000ee"),
+            "{contradictions}"
+        );
         // A branch of a branch.
         go_on(&mut one, 0, Some(0xD4), 5);
         assert_eq!((said(&[&one]), said(&[&stem, &one])), (None, None));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::engine::model::EntrySeq;
 
-use super::copies::{self, Once};
+use super::copies::{self, Deduplicated};
 use super::header::{HEADER_LEN, Header, HeaderError};
 use super::held::HeldFiles;
 use super::line::{self, Parsed};
@@ -81,7 +81,7 @@ pub struct Selection {
     /// Whether one directory was named: then its segments are the whole ledger.
     pub is_directory: bool,
     /// The copies that are not read.
-    pub copies: Once,
+    pub copies: Deduplicated,
 }
 
 impl Selection {
@@ -97,11 +97,11 @@ impl Selection {
         {
             let files = files.in_dir(dir);
             let names = list(&files)?.into_iter().map(|segment| segment.name).collect();
-            return Ok(Self { files, names, is_directory: true, copies: Once::default() });
+            return Ok(Self { files, names, is_directory: true, copies: Deduplicated::default() });
         }
-        let once = copies::once(&files, names)?;
-        let names = once.segments.iter().map(|(name, _)| name.clone()).collect();
-        Ok(Self { files, names, is_directory: false, copies: once })
+        let copies = copies::deduplicate(&files, names)?;
+        let names = copies.segments.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Self { files, names, is_directory: false, copies })
     }
 }
 

@@ -86,8 +86,8 @@ impl Source {
     /// branches of one, or a header cannot be read.
     pub fn open(places: &[PathBuf]) -> Result<Self, AuditError> {
         let (files, paths) = HeldFiles::of_places(places)?;
-        let once = copies::once(&files, paths)?;
-        if let Some(copies::Differing { file, line, what }) = once.differing.first() {
+        let segments = copies::deduplicate(&files, paths)?;
+        if let Some(copies::Differing { file, line, what }) = segments.differing.first() {
             let sentence = tr!(
                 "{file}:{line}: altered: {what}; `posgate ledger verify` lists all",
                 "{file}:{line}: altered: {what}；`posgate ledger verify` 列出全部"
@@ -96,7 +96,7 @@ impl Source {
         }
         let mut pieces = Vec::new();
         let mut unreadable = Vec::new();
-        for (path, _) in once.segments {
+        for (path, _) in segments.segments {
             match segment::read_header(&files, &path)? {
                 Ok(header) => pieces.push(Piece { path, header }),
                 Err(error) => unreadable.push((path, error)),
@@ -121,7 +121,7 @@ impl Source {
             ));
         }
         let headers: Vec<(&str, &Header)> = pieces.iter().map(|piece| (piece.path.as_str(), &piece.header)).collect();
-        if let Some(sentence) = kin::stranger(&files, &headers)? {
+        if let Some(sentence) = kin::contradiction(&files, &headers)? {
             return Err(AuditError::Usage(sentence));
         }
         let dirs = places.iter().filter(|place| place.is_dir()).cloned().collect();
