@@ -1,14 +1,13 @@
-//! What a reader reads: the files of ledger directories as they stood at one moment, however long
+//! Open files of ledger directories for readers: the files as they were at one moment, however long
 //! the reading takes.
 //!
-//! Beside a reader the server begins segments and writes snapshots, and `archive` takes old
-//! segments away. So a reader opens all at once and reads through these handles: a file that was
-//! removed or replaced since is read to its end all the same.
+//! While a reader reads, the server begins segments and writes snapshots, and `archive` removes old
+//! segments. So a reader opens all files at once and reads through these handles: a file that is
+//! removed or replaced later is still read to its end.
 //!
-//! What always holds: the segments of a directory that are held were there together, without a hole
-//! that only the listing had, and the snapshot that is held was in force then. They are listed and
-//! opened again until two listings and the snapshot agree. The newest segment goes on growing; what
-//! is read of it is its beginning. Nothing here writes or locks.
+//! What always holds: the held segments of a directory and the held snapshot were there at the same
+//! moment. They are listed and opened again until two listings and the snapshot agree. The newest
+//! segment may grow: a reader reads its beginning. Nothing here writes or locks.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,48 +19,49 @@ use std::rc::Rc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::lang::tr;
+
 use super::segment;
 use super::snapshot;
 use super::storage::{DirFiles, Files, explain, read_whole_at};
 
-/// How often a directory is looked at again before an error says that it does not come to rest: a
-/// segment begins every few seconds at most, and a look takes milliseconds.
-const LOOKS_MAX: u32 = 10_000;
+/// Attempts to open a directory's files before an error says that they change too fast. A segment
+/// begins every few seconds at most, and an attempt takes milliseconds.
+const ATTEMPTS_MAX: u32 = 10_000;
 
-/// Handles that stay free for the rest of the program.
+/// Handles that are left for the rest of the program.
 const HANDLES_SPARE: u64 = 64;
 
-/// Files that are held open, by their paths. A clone holds the same ones.
+/// Files that are held open, by their paths. A clone shares them.
 #[derive(Clone, Debug, Default)]
 pub struct HeldFiles {
-    /// What names are relative to; empty: names are paths.
+    /// The directory that names are relative to; empty: names are paths.
     dir: PathBuf,
     held: Rc<RefCell<BTreeMap<PathBuf, File>>>,
 }
 
 impl HeldFiles {
-    /// Nothing yet; names are paths.
+    /// Holds no file yet; names are paths.
     fn new() -> Self {
         Self::default()
     }
 
-    /// Holds one directory; names are relative to it. One that holds no ledger is held all the
-    /// same.
+    /// Holds one directory; names are relative to it. A directory without a ledger is not an error.
     ///
     /// # Errors
-    /// If the directory, or a file of it, cannot be opened, or the directory does not come to rest.
+    /// If the directory or a file in it cannot be opened, or its segments change too fast.
     pub fn of_dir(dir: &Path) -> io::Result<Self> {
         let files = Self::new();
         files.hold_dir(dir)?;
         Ok(files.in_dir(dir))
     }
 
-    /// Holds directories and segment files, as a person names them; gives the segments' paths in
-    /// the order of the places. A file that is named twice, be it by two paths, is one.
+    /// Holds directories and segment files, as a person names them, and returns the segments' paths
+    /// in the order of `places`. A file that is named twice, even by two paths, counts once.
     ///
     /// # Errors
-    /// Those of [`HeldFiles::of_dir`]; if there is no such file, nothing to read in a directory, or
-    /// a path is no UTF-8.
+    /// Those of [`HeldFiles::of_dir`]; if a file does not exist, a directory holds no segment, or a
+    /// path is not UTF-8.
     pub fn of_places(places: &[PathBuf]) -> io::Result<(Self, Vec<String>)> {
         let files = Self::new();
         let mut paths = Vec::new();
@@ -71,11 +71,11 @@ impl HeldFiles {
                 let here = files.in_dir(place);
                 let segments = segment::list(&here)?;
                 if segments.is_empty() {
-                    return Err(no_ledger(place, "no file ledger-….tsv"));
+                    return Err(no_ledger(place, tr("no file ledger-….tsv", "没有 ledger-….tsv 文件")));
                 }
                 paths.extend(segments.into_iter().map(|segment| place.join(segment.name)));
             } else if !place.try_exists().unwrap_or(true) {
-                return Err(no_ledger(place, "there is no such file or directory"));
+                return Err(no_ledger(place, tr("there is no such file or directory", "没有这个文件或目录")));
             } else {
                 files.hold(place)?;
                 paths.push(place.clone());
@@ -89,7 +89,7 @@ impl HeldFiles {
                 continue;
             }
             known.push(id);
-            let wrong = format!("{}: the path is no UTF-8", path.display());
+            let wrong = tr!("{}: the path is not UTF-8", "{}：路径不是 UTF-8", path.display());
             let name = path.into_os_string().into_string();
             names.push(name.map_err(|_| io::Error::new(ErrorKind::InvalidInput, wrong))?);
         }
@@ -112,7 +112,7 @@ impl HeldFiles {
         Ok(files)
     }
 
-    /// Closes one: it is read no more.
+    /// Closes a file.
     pub fn let_go(&self, path: &Path) {
         self.held.borrow_mut().remove(path);
     }
@@ -132,13 +132,17 @@ impl HeldFiles {
     /// # Errors
     /// Those of [`HeldFiles::of_dir`].
     fn hold_dir(&self, dir: &Path) -> io::Result<()> {
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..ATTEMPTS_MAX {
             if let Some(files) = try_hold(dir)? {
                 self.held.borrow_mut().extend(files);
                 return Ok(());
             }
         }
-        let sentence = format!("{}: its segments change faster than they can be opened", dir.display());
+        let sentence = tr!(
+            "{}: its segments change faster than they can be opened",
+            "{}：流水文件变得太快，来不及打开",
+            dir.display()
+        );
         Err(io::Error::new(ErrorKind::TimedOut, sentence))
     }
 
@@ -153,18 +157,21 @@ impl HeldFiles {
         if let Some(file) = self.held.borrow().get(&path) {
             return work(file, &path);
         }
-        // Not of those that were there: a file that a person named later.
+        // A file that is not held is opened for this call.
         work(&open(&path)?, &path)
     }
 }
 
 fn no_ledger(place: &Path, why: &str) -> io::Error {
-    let remedy = "`posgate serve` makes it at its first start; name another directory, its segments, or --config FILE";
-    let sentence = format!("{}: no ledger here: {why}; {remedy}", place.display());
+    let sentence = tr!(
+        "{}: no ledger here: {why}; `posgate serve` makes it at its first start; name another directory, its segments, or --config FILE",
+        "{}：这里没有账本：{why}；`posgate serve` 第一次启动时建立它；请写别的目录、其中的文件，或者 --config FILE",
+        place.display()
+    );
     io::Error::new(ErrorKind::NotFound, sentence)
 }
 
-/// Opens all files once; `None` if something changed meanwhile.
+/// Opens all files once; `None` if the directory changed meanwhile.
 fn try_hold(dir: &Path) -> io::Result<Option<BTreeMap<PathBuf, File>>> {
     let names = || segment::list(&DirFiles::new(dir)).map(|list| list.into_iter().map(|segment| segment.name));
     let path = dir.join(snapshot::NAME);
@@ -202,7 +209,11 @@ fn open(path: &Path) -> io::Result<File> {
         if !is_too_many {
             return error;
         }
-        io::Error::new(error.kind(), format!("{error}: name fewer segments at once, or raise `ulimit -n`"))
+        let sentence = tr!(
+            "{error}: name fewer segments at once, or raise `ulimit -n`",
+            "{error}：请一次少写几个文件，或者调大 `ulimit -n`"
+        );
+        io::Error::new(error.kind(), sentence)
     })
 }
 
@@ -214,12 +225,13 @@ fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Asks for so many handles more, as far as the system lets us; opening says if it does not.
+/// Raises the limit of open files for `wanted` more, as far as the system allows. If it does not,
+/// opening a file fails.
 fn raise_limit(wanted: u64) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
     let needed = wanted.saturating_mul(2).saturating_add(HANDLES_SPARE);
     if soft < needed {
-        // Where it is refused the limit is as it was.
+        // If this is refused, the limit stays as it was.
         let _refused = setrlimit(Resource::RLIMIT_NOFILE, needed.min(hard), hard);
     }
 }
