@@ -1,9 +1,10 @@
-//! The two commands that touch a ledger's files: `archive` takes old segments away, `repair` cuts a
-//! damaged ledger (design.md, sections 3 and 9).
+//! The commands that change a ledger's files while no server writes them: `archive` moves old
+//! segments away, `repair` cuts a damaged ledger, `new` sets a ledger aside, `move` takes one over
+//! (design.md, sections 3 and 9).
 //!
-//! What always holds: nothing is removed or cut before a copy of it is durable and was read again,
-//! so a stop at any moment leaves every byte in one place at least, and the command can be given
-//! again.
+//! What always holds: bytes are removed or cut only after a copy of them is durable and was read
+//! again. So an interruption at any moment leaves every byte in at least one place, and the command
+//! can be repeated.
 
 use core::fmt;
 use std::fs::{self, File};
@@ -27,14 +28,14 @@ use super::storage::{DirStorage, Files, Storage, explain};
 use super::verify::verify;
 use super::{Entries, Head, line};
 
-/// Why nothing was done, or not all.
+/// Why a command did nothing, or not everything.
 #[derive(Debug)]
 pub enum CareError {
     /// A file could not be read or written. The message names path and operation.
     Io(io::Error),
-    /// It would do harm: a sentence that says what to do.
+    /// It would do harm: a sentence with the remedy.
     Refused(String),
-    /// It does harm, and is done if a person says so once more.
+    /// It does harm, and is done only if a person confirms it: a sentence.
     Unsure(String),
 }
 
@@ -59,17 +60,17 @@ fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
     Err(CareError::Refused(sentence.into()))
 }
 
-/// One of these commands at a time in a directory. It is the directory that is locked, not a file
-/// in it: on a full disk there may be no room for one, and the server, beside which `archive` runs,
-/// has the file.
+/// Lets one of these commands at a time work in a directory. It locks the directory and not a file
+/// in it: a full disk may have no room for a file, and the server, beside which `archive` runs,
+/// holds the lock file.
 #[derive(Debug)]
-pub struct CareLock(#[allow(dead_code, reason = "held until it goes")] Flock<File>);
+pub struct CareLock(#[allow(dead_code, reason = "held until it is dropped")] Flock<File>);
 
 impl CareLock {
-    /// Takes it, for as long as the value lives; the kernel lets go of it when the process dies.
+    /// Takes the lock for as long as the value lives; the kernel releases it when the process ends.
     ///
     /// # Errors
-    /// If another command has it, or there is no such directory.
+    /// If another command has the lock, or there is no such directory.
     pub fn take(dir: &Path) -> Result<Self, CareError> {
         let file = File::open(dir).map_err(explain("open", dir))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
@@ -87,13 +88,13 @@ impl CareLock {
 // ---------------------------------------------------------------- archive
 
 /// Copies the segments wholly before the snapshot into the directory `to`, verifies the copies, and
-/// removes the originals; says what it did in `out`. Also while the server runs: it writes to none
-/// of them any more. Both directories are locked against another `archive` or `repair`.
+/// removes the originals; `out` gets a line per step. The server may run: it no longer writes to
+/// these segments. Both directories are locked against another `archive` or `repair`.
 ///
 /// # Errors
-/// If another has one of the locks, there is no snapshot that a start would believe, a segment or a
-/// copy is not as it was written, or a file cannot be read or written. What was not removed is as
-/// it was.
+/// If another command has one of the locks, there is no snapshot that a start would believe, a
+/// segment or a copy is not as it was written, or a file cannot be read or written. Segments that
+/// were not removed are unchanged.
 pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareError> {
     if let Some(true) = to.exists().then(|| same_dir(dir, to)).transpose()? {
         return refused(tr!(
@@ -109,13 +110,14 @@ pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareErr
         lock_there = Some(CareLock::take(to)?);
         Ok(copies)
     };
-    let taken = take_stock(&HeldFiles::of_dir(dir)?)?;
+    let taken = find_old_segments(&HeldFiles::of_dir(dir)?)?;
     let mut note = |taken: &Taken, out: &mut dyn Write| {
         let to = fs::canonicalize(to).unwrap_or_else(|_| to.to_owned());
         let run = Archived { first: taken.first, last: taken.head.seq, dir: to };
         match archived::add(dir, run) {
             Ok(()) => Ok(()),
-            // On a full disk this is what makes room, and the note is for people only.
+            // The note is for people only: on a full disk `archive` must go on without it, since it
+            // makes room.
             Err(error) => writeln!(
                 out,
                 "{}",
@@ -123,13 +125,13 @@ pub fn archive(dir: &Path, to: &Path, out: &mut dyn Write) -> Result<(), CareErr
             ),
         }
     };
-    let archived = take_away(&mut DirStorage::beside(dir), taken, copies, &mut note, out);
+    let archived = move_away(&mut DirStorage::beside(dir), taken, copies, &mut note, out);
     drop(lock_there);
     archived
 }
 
-/// The same between two storages, without a note of where it went; that of the copies is asked for
-/// once there is something to copy.
+/// As [`archive`], between two storages and without the note. `open_copies` is called once there is
+/// something to copy.
 ///
 /// # Errors
 /// Those of [`archive`].
@@ -138,20 +140,20 @@ pub fn archive_into<S: Storage, T: Storage>(
     open_copies: impl FnOnce() -> Result<T, CareError>,
     out: &mut dyn Write,
 ) -> Result<(), CareError> {
-    let taken = take_stock(files)?;
-    take_away(files, taken, open_copies, &mut |_, _| Ok(()), out)
+    let taken = find_old_segments(files)?;
+    move_away(files, taken, open_copies, &mut |_, _| Ok(()), out)
 }
 
-/// What can be taken away: verified.
+/// Verified segments that can be archived.
 struct Taken {
     names: Vec<String>,
-    /// Their first entry, and the last.
+    /// Their first entry, and their last.
     first: EntrySeq,
     head: Head,
 }
 
 /// Finds the segments wholly before the snapshot.
-fn take_stock<F: Files>(files: &F) -> Result<Option<Taken>, CareError> {
+fn find_old_segments<F: Files>(files: &F) -> Result<Option<Taken>, CareError> {
     let segments = segment::list(files)?;
     let kept_from = match believed(files, &segments)? {
         Ok(segment) => segment,
@@ -179,7 +181,7 @@ fn take_stock<F: Files>(files: &F) -> Result<Option<Taken>, CareError> {
 }
 
 /// Copies, verifies the copies, and removes the originals.
-fn take_away<S: Storage, T: Storage>(
+fn move_away<S: Storage, T: Storage>(
     files: &mut S,
     taken: Option<Taken>,
     open_copies: impl FnOnce() -> Result<T, CareError>,
@@ -212,7 +214,7 @@ fn take_away<S: Storage, T: Storage>(
         ));
     }
     note(&taken, out)?;
-    // The oldest first: what is left has no hole.
+    // The oldest first, so that the rest has no hole.
     for name in names {
         let to = copies.path(name);
         if !is_same_file(files, &copies, name)? {
@@ -226,7 +228,7 @@ fn take_away<S: Storage, T: Storage>(
     Ok(())
 }
 
-/// The segment that a start begins in, if it believes the snapshot; else why not.
+/// The segment that a start begins in, if it believes the snapshot; else why it does not.
 fn believed<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Result<Segment, String>> {
     let path = files.path(snapshot::NAME);
     Ok(match snapshot::restore(files, segments, &mut Entries(|_: &_| Ok(())))? {
@@ -241,8 +243,8 @@ fn same_dir(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(real(one)? == real(other)?)
 }
 
-/// Copies a file under another name first. A copy that is there already, of an archive that was
-/// stopped, is left as it is, and synced: nothing says that it was.
+/// Copies a file under another name, then renames the copy. A copy of an interrupted archive is
+/// kept and synced, since it may not have been.
 fn copy_durably<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str) -> Result<(), CareError> {
     let known = copies.list()?;
     if known.iter().any(|known| known == name) {
@@ -293,19 +295,20 @@ fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Re
 
 // ---------------------------------------------------------------- new, and move
 
-/// Sets a ledger aside, so that another begins in its place: its files are `*.old` then. The server
-/// is stopped: `storage` holds the lock. The one that this machine serves (`found`) only if
-/// `is_sure`. Gives a sentence for each thing done.
+/// Renames a ledger's files to `*.old`, so that a new ledger can begin in their place. The server
+/// is stopped: `storage` holds the lock. The ledger that this machine serves (`found`) is set aside
+/// only if `is_sure`. Returns a sentence per step.
 ///
 /// # Errors
-/// If it is this machine's own and nobody is sure, or a file cannot be renamed.
+/// If the ledger is this machine's own and `is_sure` is false, or a file cannot be renamed.
 pub fn set_aside<S: Storage>(storage: &mut S, found: &Found, is_sure: bool) -> Result<Vec<String>, CareError> {
     let lineage = Lineage::read(storage)?;
     if lineage.is_own(found) && !is_sure {
-        let (dir, name) = (storage.path(""), lineage.name().unwrap_or_default());
-        return refused(format!(
-            "{dir}: the ledger of this machine lies here, ledger={name:016x}: a start serves it. To set it aside all the same, and begin a new \
-             one in which everybody's opening figures count again, say --yes"
+        let (dir, number) = (storage.path(""), lineage.number().unwrap_or_default());
+        return refused(tr!(
+            "{dir}: this is the ledger of this machine, ledger={number:016x}: a start serves it. To set it aside nevertheless, and begin a new \
+             one in which everybody's opening figures count again, say --yes",
+            "{dir}：这就是本机的账本 ledger={number:016x}：启动就会用它。仍要搁置它、新建一个，所有人的开户数重新计，请加 --yes"
         ));
     }
     let mut done = Vec::new();
@@ -313,7 +316,7 @@ pub fn set_aside<S: Storage>(storage: &mut S, found: &Found, is_sure: bool) -> R
     if storage.has(snapshot::NAME)? {
         names.push(snapshot::NAME.to_owned());
     }
-    // The newest first: what is left, if this is stopped, has no hole.
+    // The newest first, so that an interruption leaves no hole.
     for name in names.iter().rev() {
         let kept = free_name(storage, name, "old")?;
         storage.rename(name, &kept)?;
@@ -323,17 +326,17 @@ pub fn set_aside<S: Storage>(storage: &mut S, found: &Found, is_sure: bool) -> R
     Ok(done)
 }
 
-/// Lets the identity at `path` name the ledger that lies in `files`: the next start goes on with it
-/// on a branch. Gives a sentence.
+/// Makes the identity at `path` name the ledger in `files`: the next start goes on with it on a
+/// branch. Returns a sentence.
 ///
 /// # Errors
-/// If it is this machine's already, damaged, or a file cannot be read or written.
+/// If the ledger is this machine's already or is damaged, or a file cannot be read or written.
 pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<String, CareError> {
     let lineage = Lineage::read(files)?;
     if found.identity().is_some() && lineage.is_own(found) {
         let dir = files.path("");
         return refused(tr!(
-            "{dir}: this is the ledger that this machine serves: nothing is to be moved, start it",
+            "{dir}: this is the ledger that this machine serves: nothing needs to be moved, start it",
             "{dir}：这就是本机的账本：不用移，请启动"
         ));
     }
@@ -347,17 +350,16 @@ pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<Stri
     };
     let identity = Identity { ledger, head: replayed.head, parents: lineage.parents(found) };
     identity::take(path, &identity)?;
-    let was = found.identity().map_or_else(String::new, |was| tr!(", and no more with {was}", "，不再用 {was}"));
+    let was = found.identity().map_or_else(String::new, |was| tr!(", and no longer with {was}", "，不再用 {was}"));
     Ok(tr!("the next start goes on with {identity}, on a branch{was}", "下次启动作为分支接着记 {identity}{was}"))
 }
 
 // ---------------------------------------------------------------- repair
 
-/// Keeps the entries before `cut` and nothing else: what comes after is moved to `*.cut` files. The
-/// server is stopped: `storage` holds the lock. Gives a sentence for each thing done. `damage` is
-/// the first entry that a start does not take, where that is known: a line may be whole and
-/// contradict those before it. Whole entries before the damage are moved only if the person
-/// `is_sure`.
+/// Keeps only the entries before `cut`, and moves the rest to `*.cut` files. The server is stopped:
+/// `storage` holds the lock. Returns a sentence per step. `damage` is the first entry that a start
+/// refuses, if it is known: a whole line may contradict the lines before it. Whole entries before
+/// the damage are moved only if `is_sure`.
 ///
 /// # Errors
 /// If the entries before `cut` are not all there and whole, or a file cannot be read or written.
@@ -383,8 +385,8 @@ pub fn repair<S: Storage>(
     let is_snapshot_newer = title.is_some_and(|title| title.head.seq >= cut);
     if is_snapshot_newer && first.first > EntrySeq(1) {
         return refused(tr!(
-            "the snapshot that stands for the archived segments is of a later entry than {cut}: bring them back first",
-            "代替归档文件的快照比流水 {cut} 晚：请先取回归档的文件"
+            "the snapshot that covers the archived segments is not from before entry {cut}: bring those segments back first",
+            "代替归档文件的快照不早于流水 {cut}：请先取回归档的文件"
         ));
     }
     if !is_sure {
@@ -412,7 +414,7 @@ pub fn repair<S: Storage>(
                 len - offset
             ));
         }
-        // Where the file system has no links, the next start says so.
+        // If the file system has no links, the next start says so.
         let _is_changed = storage.point(LINK, name);
     }
     if is_snapshot_newer {
@@ -474,14 +476,14 @@ struct Whole<'a> {
     head: Head,
     /// The first line that is not good: its segment, and its number.
     bad: Option<Place<'a>>,
-    /// Whether that is more than a torn end.
+    /// Whether the bad line is more than a torn end.
     is_damaged: bool,
-    /// How many segments keep something, and where the last of them would end.
+    /// The number of segments that keep entries, and where the last of them ends.
     kept: usize,
     end: Option<Place<'a>>,
 }
 
-/// A segment, and where in it.
+/// A segment, and a line number or an offset in it.
 type Place<'a> = (&'a str, u64);
 
 /// Reads the lines of the entries before `cut`, up to the first that is not good.
@@ -537,7 +539,8 @@ fn count_whole<F: Files>(
     Ok(count)
 }
 
-/// How many segments keep something, and, in the last of them, where the entry `cut` would begin.
+/// The number of segments that keep entries, and the offset in the last of them where the entry
+/// `cut` begins.
 fn find<'a, F: Files>(
     files: &F,
     segments: &'a [Segment],
@@ -561,7 +564,7 @@ fn find<'a, F: Files>(
     ))
 }
 
-/// Copies what stands from `offset` on, durably, and reads it again.
+/// Copies the bytes from `offset` on durably, and reads the copy again.
 fn copy_tail<S: Storage>(storage: &mut S, name: &str, offset: u64, to: &str) -> io::Result<()> {
     storage.create(to, &[])?;
     let (mut piece, mut again) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
@@ -573,7 +576,11 @@ fn copy_tail<S: Storage>(storage: &mut S, name: &str, offset: u64, to: &str) -> 
         }
         storage.append(to, &piece[..len])?;
         if storage.read_at(to, copied, &mut again[..len])? != len || again[..len] != piece[..len] {
-            return Err(io::Error::other(format!("{}: the copy is not what was written", storage.path(to))));
+            return Err(io::Error::other(tr!(
+                "{}: the copy differs from the original",
+                "{}：副本与原来的不同",
+                storage.path(to)
+            )));
         }
         copied += len as u64;
     }
@@ -625,7 +632,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_archived_is_not_missed_and_together_it_is_the_ledger() {
+    fn a_ledger_without_its_archive_is_clean_and_with_it_is_the_whole_ledger() {
         let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let head = serve(DirStorage::open(dir.path()).unwrap(), 40);
         let all = names(dir.path());
@@ -643,7 +650,7 @@ mod tests {
         assert_eq!(verified(to.path()).0, 0);
         let replayed = replay(&DirFiles::new(dir.path()), &mut Entries(|_: &Entry| Ok(()))).unwrap();
         assert_eq!(replayed.head, head);
-        // Again: nothing to do. And later the next ones.
+        // A second archive has nothing to do; a later one moves the next segments.
         archive(dir.path(), to.path(), &mut out).unwrap();
         assert!(String::from_utf8(out.clone()).unwrap().contains("nothing to archive"));
         serve(DirStorage::open(dir.path()).unwrap(), 40);
@@ -673,18 +680,18 @@ mod tests {
             drop(other);
         }
         archive(dir.path(), to.path(), &mut Vec::new()).unwrap();
-        // It needs no file, so it is there for a full disk too.
+        // It needs no file, so it works on a full disk too.
         assert!(!to.path().read_dir().unwrap().any(|entry| entry.unwrap().file_name() == "lock"));
         CareLock::take(dir.path()).unwrap();
         assert!(matches!(CareLock::take(&dir.path().join("none")), Err(CareError::Io(_))));
     }
 
     #[test]
-    fn an_archive_that_was_stopped_can_be_done_again() {
+    fn an_interrupted_archive_can_be_repeated() {
         let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         serve(DirStorage::open(dir.path()).unwrap(), 40);
         let all = names(dir.path());
-        // Two are copied, one of which is removed; a third is half copied.
+        // Two segments are copied, and one of them is removed; a third is half copied.
         for name in &all[..2] {
             fs::copy(dir.path().join(name), to.path().join(name)).unwrap();
         }
@@ -700,13 +707,14 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_ends_at_any_step_leaves_a_ledger_without_a_hole() {
+    fn an_archive_interrupted_at_any_step_leaves_a_ledger_without_a_hole() {
         let mut whole = MemoryStorage::default();
         let head = serve(&mut whole, 40);
         whole.done.clear();
         let all = segments_of(&whole);
         assert!(all.len() > 4, "several are removed one after the other");
-        // First the machine ends at a step there, then at one here: between two removals, too.
+        // The machine ends at a step in the archive, then at a step here, also between two
+        // removals.
         for ends_here in [false, true] {
             for steps in 0.. {
                 let (mut files, mut copies) = (whole.clone(), MemoryStorage::default());
@@ -724,7 +732,7 @@ mod tests {
                 if is_done {
                     break;
                 }
-                // What was there already is not what makes it durable.
+                // A copy from before must be synced again.
                 copies.done.clear();
                 archive_into(&mut files, || Ok(&mut copies), &mut Vec::new()).unwrap();
                 assert_eq!([segments_of(&copies), segments_of(&files)].concat(), all, "{steps}");
@@ -758,15 +766,15 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_from_its_copy_when_its_turn_comes_is_kept() {
+    fn a_segment_that_differs_from_its_copy_is_kept() {
         let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         serve(DirStorage::open(dir.path()).unwrap(), 40);
         let all = names(dir.path());
-        let taken = take_stock(&HeldFiles::of_dir(dir.path()).unwrap()).unwrap();
+        let taken = find_old_segments(&HeldFiles::of_dir(dir.path()).unwrap()).unwrap();
         let copies = || Ok(DirStorage::beside_new(to.path())?);
-        // After the copies were verified somebody writes to one of them.
+        // Another program writes to a copy after it was verified.
         let mut meddle = |_: &Taken, _: &mut dyn Write| fs::write(to.path().join(&all[1]), b"another");
-        let kept = take_away(&mut DirStorage::beside(dir.path()), taken, copies, &mut meddle, &mut Vec::new());
+        let kept = move_away(&mut DirStorage::beside(dir.path()), taken, copies, &mut meddle, &mut Vec::new());
         let why = kept.unwrap_err().to_string();
         assert!(why.contains(&format!("{} is kept", all[1])) && why.contains("differs"), "{why}");
         assert_eq!(names(dir.path()), all[1..]);
@@ -800,7 +808,7 @@ mod tests {
     }
 
     #[test]
-    fn verify_tells_a_bad_snapshot_and_missing_segments() {
+    fn verify_reports_a_bad_snapshot_and_missing_segments() {
         let dir = tempfile::tempdir().unwrap();
         serve(DirStorage::open(dir.path()).unwrap(), 40);
         let all = names(dir.path());
@@ -811,18 +819,18 @@ mod tests {
         let (code, report) = verified(dir.path());
         assert!(code == 5 && report.contains("snapshot.tsv"), "{report}");
         fs::write(&path, &whole).unwrap();
-        // Of an entry that the ledger does not have any more.
+        // The snapshot is of an entry that the ledger has lost.
         let newest = dir.path().join(all.last().unwrap());
         let segment = fs::read(&newest).unwrap();
         fs::write(&newest, &segment[..HEADER_LEN]).unwrap();
         assert_eq!(verified(dir.path()).0, 5);
-        // A line that was altered is that, whatever the snapshot leads to.
+        // An altered line is reported as that, whatever the snapshot covers.
         let mut altered = segment.clone();
         altered[HEADER_LEN + 30] ^= 1;
         fs::write(&newest, &altered).unwrap();
         assert_eq!(verified(dir.path()).0, 2);
         fs::write(&newest, &segment).unwrap();
-        // One segment in the middle is gone; then all before the snapshot; then the snapshot too.
+        // A segment in the middle is missing; then all before the snapshot; then the snapshot too.
         fs::remove_file(dir.path().join(&all[2])).unwrap();
         assert_eq!(verified(dir.path()).0, 3);
         for name in &all[..all.len() - 1] {
@@ -889,7 +897,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_entries_are_cut_only_if_a_person_says_so_twice() {
+    fn whole_entries_are_cut_only_if_a_person_confirms_it() {
         let unsure = |storage: &mut MemoryStorage, cut: u64, damage: Option<u64>, words: &[&str]| {
             let before = storage.files.clone();
             let error = repair(storage, EntrySeq(cut), damage.map(EntrySeq), false).unwrap_err();
@@ -907,7 +915,7 @@ mod tests {
         }
         unsure(&mut whole, last, None, &["has no damage", &format!("would move entry {last},")]);
         assert_eq!(repair(&mut whole, EntrySeq(last + 1), None, false).unwrap(), Vec::<String>::new());
-        // A balance that does not follow is damage too, where the caller knows of it.
+        // A balance that does not follow is damage too, if the caller knows it.
         unsure(&mut whole, 40, Some(42), &["damaged after entry 41: say --cut 42", "entries 40 to 41 (2 entries)"]);
         let rest = format!("{} whole entries after the damage", last - 42);
         unsure(&mut whole, 40, Some(42), &["41 (2 entries), which are whole, and ", &rest]);
@@ -926,14 +934,14 @@ mod tests {
             unsure(&mut storage, 1, None, &["say --cut 3", "entries 1 to 2"]);
             assert!(repair(&mut storage, EntrySeq(1), None, true).is_ok());
         }
-        // A torn end is no damage, and moves nothing that is whole.
+        // A torn end is not damage, and cutting it moves no whole entry.
         let mut torn = testing::ledger_of(&[Spec::Good, Spec::Good, Spec::NoEnd]);
         unsure(&mut torn, 2, None, &["has no damage"]);
         assert!(!repair(&mut torn, EntrySeq(3), None, false).unwrap().is_empty());
     }
 
     #[test]
-    fn a_repair_that_was_stopped_can_be_done_again() {
+    fn an_interrupted_repair_can_be_repeated() {
         let mut first = MemoryStorage::default();
         serve(&mut first, 20);
         for steps in 0.. {
@@ -950,7 +958,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_below_what_was_archived_is_refused() {
+    fn a_cut_within_archived_entries_is_refused() {
         let mut storage = MemoryStorage::default();
         serve(&mut storage, 40);
         let segments = segment::list(&storage).unwrap();

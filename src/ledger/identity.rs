@@ -1,43 +1,46 @@
-//! Which ledger this machine serves: `identity`, kept beside the configuration and not with the
-//! ledger, so that a ledger that is away, was copied, or is an older copy of itself is told from
-//! the one that was served here last (design.md, section 9).
+//! Which ledger this machine serves: the file `identity`, kept beside the configuration and not
+//! with the ledger. It shows whether the ledger is missing, copied, or an older copy of the one
+//! that was served here last (design.md, section 9).
 //!
 //! ```text
 //! ledger=<16 hex> ␠ seq=… ␠ crc=<8 hex> [␠ parents=<16 hex>:<seq>:<8 hex>,…] ␊
 //! ```
 //!
-//! It is the last entry that this machine knows to be durable, and whose it is; `parents=`: what
-//! that ledger branched off and where, the newest first, [`PARENTS_MAX`] of them, so that a copy
-//! from before a branch is told from another ledger. Without a branch there is none.
+//! The line holds the ledger's number and the last entry that this machine knows to be durable.
+//! `parents=` holds what that ledger branched off and where, the newest first, at most
+//! [`PARENTS_MAX`] of them: a copy from before a branch is then not taken for another ledger.
+//! Without a branch the word is absent.
 //!
-//! What always holds: it is written whole under another name, synced, renamed, and its directory
-//! synced, so a power cut leaves the line before or this one; and it never names an entry that is
-//! not durable, so a torn tail that a start cuts is never missed. It is in no backup.
+//! What always holds: the file is written whole under another name, synced, renamed, and its
+//! directory synced, so a power cut leaves the old line or the new one; it never names an entry
+//! that is not durable, so no entry that a start cuts as a torn tail is reported as missing. No
+//! backup contains it.
 //!
-//! What a start does, by what the file says and what lies in `ledger_dir`:
+//! What a start does, by the file and by the ledger in `ledger_dir`:
 //!
 //! | `identity` | `ledger_dir` | |
 //! |---|---|---|
 //! | none | none | begin a new ledger |
 //! | none | by this host and site | serve |
 //! | none | by another host, or under another site | branch: moved here, or copied |
-//! | there | none | refuse: the ledger is away |
+//! | there | none | refuse: the ledger is missing |
 //! | there | the same, at or after its entry; or a branch whose `parent=` leads to it | serve |
 //! | there | the same, written by another host | branch: the medium was moved, or cloned |
-//! | there | the same, before its entry, or another entry stands there | branch, rolled back: an older copy |
+//! | there | the same, before its entry, or with another entry there | branch, rolled back: an older copy |
 //! | there | one that it branched off, to where it did, short of that, beyond it, or with another entry there | branch, rolled back: an older copy |
-//! | there | another ledger | refuse: a person says which |
+//! | there | another ledger | refuse: a person decides which |
 //! | taken: `posgate ledger move` wrote it | the one that it took, or one that this branched off | branch |
 //! | taken | none, or another ledger | refuse |
-//! | spoiled: no line of these words | none | refuse: a ledger was served here |
+//! | spoiled: not a line of these words | none | refuse: a ledger was served here |
 //! | spoiled | any | branch: it may be an older copy, and a branch does no harm |
 //! | unread: there, and cannot be read | none | refuse |
 //! | unread | by this host and site | serve: it cannot be written either, and each start would branch |
 //! | unread | by another host, or under another site | branch |
 //!
-//! A host that is not known is no other host. A **branch** draws a new name for what follows: the
-//! next segment's header says `ledger=` anew and `parent=` whence. So (ledger, seq) names one entry
-//! for ever, whatever was restored or cloned. The segment is durable before the file says so.
+//! An unknown host does not count as another host. A **branch** draws a new number for the entries
+//! that follow: the next segment's header has a new `ledger=`, and its `parent=` names the ledger
+//! and the entry that it goes on from. So (ledger, seq) names one entry for ever, whatever is
+//! restored or cloned. The segment is durable before the file names it.
 
 use core::fmt;
 use std::fs::{self, File};
@@ -52,20 +55,20 @@ use super::segment::{self, Lines, Segment};
 use super::storage::{DirStorage, Files, Storage, explain};
 use super::{Head, line};
 
-/// Bytes of the file that are looked at: a line has at most 454.
+/// Bytes of the file that are read: a line has at most 454.
 const LEN_MAX: usize = 512;
 
-/// Branches in a row that are known: whoever restores a copy from before more than that has it
-/// refused, as another ledger.
+/// Consecutive branches that are known. A copy from before more of them is refused as another
+/// ledger.
 pub const PARENTS_MAX: usize = 8;
 
-/// The same of the note beside it: no path is longer.
+/// Bytes of the note beside it that are read: no path is longer.
 const PLACE_LEN_MAX: u64 = 4096;
 
 /// What this machine knows of its ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Its name: that of its newest branch.
+    /// The ledger's number: that of its newest branch.
     pub ledger: u64,
     /// The last entry that is known to be durable.
     pub head: Head,
@@ -73,8 +76,8 @@ pub struct Identity {
     pub parents: Parents,
 }
 
-/// What a ledger branched off, and that one, and so on: each with its last entry that is this
-/// ledger's too. The newest first.
+/// The ledger that a ledger branched off, the one that its parent branched off, and so on, the
+/// newest first. Each has its last entry that is also in this ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parents([Option<Parent>; PARENTS_MAX]);
 
@@ -83,7 +86,7 @@ impl Parents {
         self.0.iter().copied().flatten()
     }
 
-    /// One branch more. Where there is no room the oldest is forgotten.
+    /// Adds the newest parent. If there is no room, the oldest one is dropped.
     pub(super) fn begin(&mut self, parent: Parent) {
         if self.0[0] != Some(parent) {
             self.0.rotate_right(1);
@@ -91,15 +94,15 @@ impl Parents {
         }
     }
 
-    /// What lies behind them all, if there is room.
+    /// Adds the oldest parent, if there is room.
     fn push(&mut self, parent: Parent) {
         if let Some(free) = self.0.iter_mut().find(|known| known.is_none()) {
             *free = Some(parent);
         }
     }
 
-    /// Reads them as far as they can be read: without them a start refuses more, and serves nothing
-    /// that it should not.
+    /// Reads parents up to the first that cannot be read. With fewer parents a start refuses more,
+    /// and never serves a wrong ledger.
     fn parse(text: &str) -> Self {
         let mut parents = Self::default();
         text.split(',').map_while(|word| word.parse().ok()).for_each(|parent| parents.push(parent));
@@ -107,7 +110,7 @@ impl Parents {
     }
 }
 
-/// As a word of the line, with the space before it; nothing, if there are none.
+/// The word of the line with the space before it; empty without parents.
 impl fmt::Display for Parents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let befores = core::iter::once(" parents=").chain(core::iter::repeat(","));
@@ -115,25 +118,25 @@ impl fmt::Display for Parents {
     }
 }
 
-/// As sentences name it: without what it branched off.
+/// The form in sentences, without the parents.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ledger={:016x} {}", self.ledger, self.head)
     }
 }
 
-/// What the file says.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// There is none.
+    /// There is no file.
     None,
-    /// This.
+    /// The identity of the ledger that was served last.
     There(Identity),
-    /// The ledger in `ledger_dir` with this name was taken over by `posgate ledger move`.
+    /// The identity of a ledger that `posgate ledger move` took over.
     Taken(Identity),
-    /// It is no line of these words: a sentence.
+    /// The file is not a line of these words: a sentence.
     Spoiled(String),
-    /// It is there and cannot be read: a sentence with path and operation.
+    /// The file exists and cannot be read: a sentence with path and operation.
     Unread(String),
 }
 
@@ -146,7 +149,7 @@ impl Found {
         }
     }
 
-    /// What it names.
+    /// The identity that it holds.
     pub fn identity(&self) -> Option<Identity> {
         match self {
             Self::There(identity) | Self::Taken(identity) => Some(*identity),
@@ -167,7 +170,7 @@ impl Found {
 
 // ---------------------------------------------------------------- the file
 
-/// Reads a line of the file. Words that a later program adds are ignored.
+/// Reads the file's line. Unknown words are ignored: a later program may add some.
 fn parse(bytes: &[u8]) -> Option<Found> {
     let text = core::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
     if text.contains('\n') {
@@ -193,7 +196,7 @@ pub fn read(path: &Path) -> Found {
     }
 }
 
-/// The same of a storage's file.
+/// As [`read`], from a storage.
 pub fn read_in(files: &impl Files, name: &str) -> Found {
     match files.has(name) {
         Ok(true) => (),
@@ -211,22 +214,22 @@ fn found_in(bytes: &[u8], path: &str) -> Found {
     let len = bytes.len();
     parse(bytes).unwrap_or_else(|| {
         Found::Spoiled(tr!(
-            "{path}: no line `ledger=… seq=… crc=…` stands in its {len} bytes: it was cut, or changed",
+            "{path}: its {len} bytes are not a line `ledger=… seq=… crc=…`: it was cut or changed",
             "{path}：它的 {len} 字节里没有 `ledger=… seq=… crc=…` 这一行：被截断或改过"
         ))
     })
 }
 
-/// Writes the file: a power cut leaves the line before, or this one. Nothing is allocated.
+/// Writes the file. A power cut leaves the old line or the new one. It allocates nothing.
 ///
 /// # Errors
-/// With path and operation. The line before is still there then, or this one is whole.
+/// With path and operation. Then the old line is still there, or the new one is whole.
 pub fn write<S: Storage>(storage: &mut S, name: &str, identity: &Identity) -> io::Result<()> {
     write_line(storage, name, identity, "")
 }
 
 /// Writes the file at this path for a ledger that a person took over: the next start goes on with
-/// it on a branch.
+/// that ledger on a branch.
 ///
 /// # Errors
 /// With path and operation.
@@ -242,8 +245,7 @@ fn write_line<S: Storage>(storage: &mut S, name: &str, identity: &Identity, more
     put(storage, name, line.as_bytes())
 }
 
-/// Puts these bytes in the place of the file's, durably: whatever happens, the old ones are there
-/// or the new.
+/// Replaces the file's bytes durably. At any moment the file holds the old bytes or the new ones.
 fn put<S: Storage>(storage: &mut S, name: &str, bytes: &[u8]) -> io::Result<()> {
     let part = heapless::format!(255; "{name}.tmp").map_err(|_| io::Error::from(ErrorKind::InvalidFilename))?;
     if storage.has(&part)? {
@@ -255,7 +257,7 @@ fn put<S: Storage>(storage: &mut S, name: &str, bytes: &[u8]) -> io::Result<()> 
     storage.sync_dir()
 }
 
-/// Takes the file away, and the note beside it: a person begins anew.
+/// Removes the file and the note beside it, so that a new ledger can begin.
 ///
 /// # Errors
 /// With path and operation.
@@ -273,22 +275,22 @@ pub fn forget(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What a service asks of the machine to say which ledger it serves.
+/// Keeps the identity of the ledger that a service serves.
 pub trait Keeper {
-    /// Keeps the identity, durably.
+    /// Writes the identity durably.
     ///
     /// # Errors
-    /// With path and operation: the one before may still be there.
+    /// With path and operation. Then the old identity may still be there.
     fn keep(&mut self, identity: &Identity) -> io::Result<()>;
 
-    /// Draws a name for a branch: no two are ever alike.
+    /// Draws the random number of a branch.
     ///
     /// # Errors
-    /// If the machine has no randomness to give.
+    /// If the machine gives no random bytes.
     fn draw(&mut self) -> io::Result<u64>;
 }
 
-/// The file of a real machine.
+/// The keeper of a real machine, which writes a file.
 #[derive(Debug)]
 pub struct FileKeeper {
     storage: DirStorage,
@@ -296,7 +298,7 @@ pub struct FileKeeper {
 }
 
 impl FileKeeper {
-    /// The file at this path. Its directory is made when it is first written.
+    /// Keeps the file at this path. Its directory is made when the file is first written.
     pub fn new(path: &Path) -> Self {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Self { storage: DirStorage::beside(directory_of(path)), name }
@@ -319,10 +321,10 @@ impl Keeper for FileKeeper {
     }
 }
 
-/// Names a ledger, or a branch.
+/// Draws the random number of a ledger or a branch.
 ///
 /// # Errors
-/// If the machine has no randomness to give.
+/// If the machine gives no random bytes.
 pub fn draw() -> io::Result<u64> {
     const RANDOM: &str = "/dev/urandom";
     let mut bytes = [0; 8];
@@ -331,12 +333,12 @@ pub fn draw() -> io::Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-/// The directory that a file lies in.
+/// The directory of a file.
 pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Notes where the ledger of the identity at `file` lies, if another place stands there.
+/// Notes the directory of the ledger of the identity at `file`, unless the note holds it already.
 ///
 /// # Errors
 /// With path and operation.
@@ -350,8 +352,7 @@ pub fn note_place(file: &Path, ledger_dir: &Path) -> io::Result<()> {
     put(&mut DirStorage::beside(directory_of(&note)), &name, place.as_os_str().as_encoded_bytes())
 }
 
-/// Where the ledger of the identity at `file` was when it was served last, as far as that was
-/// noted.
+/// The noted directory of the ledger of the identity at `file`: where that ledger was served last.
 pub fn noted_place(file: &Path) -> Option<PathBuf> {
     let mut place = Vec::new();
     File::open(place_note(file)).ok()?.take(PLACE_LEN_MAX).read_to_end(&mut place).ok()?;
@@ -359,8 +360,8 @@ pub fn noted_place(file: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(place)).filter(|place| place.is_absolute())
 }
 
-/// Where a note of the ledger's directory lies, for the words of a refusal: `identity` names a
-/// ledger, and not its place.
+/// The path of the note of the ledger's directory. A refusal quotes the note, because `identity`
+/// holds no directory.
 pub fn place_note(identity: &Path) -> PathBuf {
     let mut name = identity.as_os_str().to_owned();
     name.push(".dir");
@@ -369,41 +370,41 @@ pub fn place_note(identity: &Path) -> PathBuf {
 
 // ---------------------------------------------------------------- the decision
 
-/// What the file is.
+/// The cases of the identity file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityCase {
-    /// There is none.
+    /// No file.
     None,
     /// A whole line.
     There,
     /// A whole line that `posgate ledger move` wrote.
     Taken,
-    /// Something else.
+    /// Any other content.
     Spoiled,
-    /// It cannot be read.
+    /// A file that cannot be read.
     Unread,
 }
 
-/// What lies in `ledger_dir`.
+/// The cases of the ledger in `ledger_dir`. The first four have no identity to compare it with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerCase {
     /// No ledger.
     None,
-    /// One, and nothing to compare it with; written by this host under this site.
+    /// A ledger that this host wrote under this site.
     Own,
-    /// The same, written by another host.
+    /// A ledger that another host wrote.
     OtherHost,
-    /// The same, written under another site.
+    /// A ledger that this host wrote under another site.
     OtherSite,
-    /// The one that is named, at or after the entry that is named.
+    /// The ledger of the identity, at or after the identity's entry.
     Same,
-    /// The same, its newest segment written by another host.
+    /// As `Same`, but another host wrote its newest segment.
     Moved,
-    /// The one that is named, without the entry that is named.
+    /// The ledger of the identity, without the identity's entry.
     Older,
-    /// One that the named one branched off.
+    /// A ledger that the ledger of the identity branched off.
     Ancestor,
-    /// Another one.
+    /// Another ledger.
     Another,
 }
 
@@ -412,11 +413,11 @@ pub enum LedgerCase {
 pub enum Action {
     /// Begin a new ledger.
     Create,
-    /// Go on with it.
+    /// Go on with the ledger.
     Serve,
-    /// Go on with it, under another name.
+    /// Go on with the ledger under a new number.
     Branch,
-    /// Do not serve: a person must say what to do.
+    /// Do not serve: a person must decide.
     Refuse,
 }
 
@@ -449,7 +450,7 @@ pub const TABLE: &[(IdentityCase, LedgerCase, Action)] = &[
 ];
 
 impl Verdict {
-    /// Why it branches, for the `start` entry: a word.
+    /// Why the ledger branches: a word for the `start` entry.
     pub fn word(&self) -> &'static str {
         match (self.ledger, self.identity) {
             (LedgerCase::Older | LedgerCase::Ancestor, _) => "rolled-back",
@@ -464,36 +465,36 @@ impl Verdict {
 /// What a start does, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What the file is.
+    /// The case of the identity file.
     pub identity: IdentityCase,
-    /// What lies in `ledger_dir`.
+    /// The case of the ledger.
     pub ledger: LedgerCase,
-    /// What the table says.
+    /// The action in the table's row.
     pub action: Action,
-    /// What is gone, if it is an older copy.
+    /// The missing entries, if the ledger is an older copy.
     pub gone: Option<MissingEntries>,
 }
 
-/// Who would go on with the ledger.
+/// The machine that would serve the ledger.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine<'a> {
-    /// What tells it, if anything does.
+    /// Its identifier, if it has one.
     pub host: Option<Host>,
     /// The site's label.
     pub site: &'a str,
 }
 
-/// What lies in `ledger_dir`, as far as it says whose it is.
+/// The ledger in `ledger_dir` and what it branched off, from its segments' headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineage {
     /// The newest segment that has a header.
     pub newest: Option<Header>,
-    /// Names, the newest first; each with what it branched off.
+    /// Numbers of ledgers, the newest first, each with what it branched off.
     names: Vec<(u64, Option<Parent>)>,
 }
 
 impl Lineage {
-    /// Reads the headers of a directory; one that cannot be read says nothing.
+    /// Reads the headers of a directory and skips unreadable ones.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -506,7 +507,7 @@ impl Lineage {
             }
             lineage.newest.get_or_insert(header);
         }
-        // One whose segments were all archived.
+        // A parent whose segments were all archived.
         if let Some((_, Some(parent))) = lineage.names.last() {
             let parent = parent.ledger;
             lineage.names.push((parent, None));
@@ -514,12 +515,12 @@ impl Lineage {
         Ok(lineage)
     }
 
-    /// Its name now.
-    pub fn name(&self) -> Option<u64> {
+    /// The ledger's number now.
+    pub fn number(&self) -> Option<u64> {
         self.names.first().map(|(name, _)| *name)
     }
 
-    /// The last entry that is of the ledger of this name; `None` if no entry here is of one.
+    /// The last entry of the ledger `name`; `None` if no entry here is of that ledger.
     fn last_of(&self, name: u64, head: Head) -> Option<Head> {
         let place = self.names.iter().position(|(known, _)| *known == name)?;
         Some(match place.checked_sub(1).map(|child| self.names[child].1) {
@@ -528,8 +529,7 @@ impl Lineage {
         })
     }
 
-    /// Whether this machine served it, as far as it knows: where nothing is known, any that lies
-    /// there is its own.
+    /// Whether this machine served the ledger. Without an identity any ledger counts as its own.
     pub fn is_own(&self, found: &Found) -> bool {
         found.identity().is_none_or(|known| {
             let is_here = |ledger| self.names.iter().any(|(name, _)| *name == ledger);
@@ -537,8 +537,7 @@ impl Lineage {
         })
     }
 
-    /// What it branched off, as far as the headers here say, and behind that as far as this machine
-    /// knows.
+    /// What it branched off: first by the headers here, then by the machine's identity.
     pub fn parents(&self, found: &Found) -> Parents {
         let mut parents = Parents::default();
         self.names.iter().filter_map(|(_, parent)| *parent).for_each(|parent| parents.push(parent));
@@ -551,7 +550,7 @@ impl Lineage {
         parents
     }
 
-    /// What a start does with it. `head`: its last entry.
+    /// What a start does with the ledger. `head`: its last entry.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -582,21 +581,21 @@ impl Lineage {
         })
     }
 
-    /// With what the known one branched off: what it holds after that is not here, whatever else
-    /// is.
+    /// Compares with what the known ledger branched off. Its entries after the branch are missing
+    /// here in any case.
     fn compare_parents<F: Files>(&self, files: &F, head: Head, known: &Identity) -> io::Result<Compared> {
         let mut parents = known.parents.iter();
         let common = parents.find_map(|parent| Some((self.last_of(parent.ledger, head)?, parent.head)));
         let Some((last, point)) = common else { return Ok(Compared::Another) };
         let first = first_missing(files, last, point)?.unwrap_or(point.seq.next());
-        // A branch holds at least the entry that it begins with, even if its identity was kept
-        // before that.
+        // A branch holds at least its first entry, even if its identity was written before that
+        // entry.
         Ok(Compared::Ancestor(MissingEntries { first, last: known.head.seq.max(first) }))
     }
 }
 
-/// The first entry up to `until` that is not here, in a ledger that ends with `last`; `None`: all
-/// are.
+/// The first entry up to `until` that is missing in a ledger that ends with `last`; `None` if none
+/// is.
 ///
 /// # Errors
 /// If a file cannot be read.
@@ -606,7 +605,7 @@ fn first_missing<F: Files>(files: &F, last: Head, until: Head) -> io::Result<Opt
         return Ok(Some(last.seq.next()));
     }
     let here = if seq == last.seq { Some(last.crc) } else { crc_of(files, seq)? };
-    // One that was archived cannot be compared.
+    // An archived entry cannot be compared.
     let is_other = here.is_some_and(|here| here != crc);
     Ok(is_other.then_some(seq))
 }
@@ -628,7 +627,7 @@ fn written_by(newest: &Header, machine: Machine) -> LedgerCase {
     }
 }
 
-/// One that is not known is no other.
+/// Whether both hosts are known and differ.
 fn is_other(one: Option<Host>, other: Option<Host>) -> bool {
     one.is_some() && other.is_some() && one != other
 }
@@ -658,19 +657,18 @@ pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
 
 // ---------------------------------------------------------------- words
 
-/// Why a start is refused, and the ways out: a sentence. `place` is `ledger_dir`, `was` where the
-/// ledger was when it was served last.
+/// Why a start is refused, and the remedies: a sentence. `place` is `ledger_dir`, `was` the
+/// directory where the ledger was served last.
 pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path, place: &Path, was: &Path) -> String {
     let (file, place, was) = (file.display(), place.display(), was.display());
-    let known = found.identity().map_or_else(
-        || tr("of which its identity says nothing", "哪一个没有写明").to_owned(),
-        |known| known.to_string(),
-    );
+    let known = found
+        .identity()
+        .map_or_else(|| tr("whose number is unknown", "哪一个没有写明").to_owned(), |known| known.to_string());
     match verdict.ledger {
         LedgerCase::Another => {
-            let here = lineage.name().unwrap_or_default();
+            let here = lineage.number().unwrap_or_default();
             tr!(
-                "{place}: another ledger lies here: ledger={here:016x}, and this machine serves {known} ({file}), which was in {was}. \
+                "{place}: another ledger is here: ledger={here:016x}, and this machine serves {known} ({file}), which was in {was}. \
                  Mount, move or restore that one; or go on with the one that is here: `posgate ledger move`; or begin a new one, in which \
                  everybody's opening figures count again: `posgate ledger new`",
                 "{place}：这里是另一个账本 ledger={here:016x}，而本机的是 {known}（{file}），原来在 {was}。请挂载、移回或恢复那一个；或者接着用这里的：`posgate ledger move`；或者新建一个，所有人的开户数重新计：`posgate ledger new`"
@@ -692,13 +690,13 @@ pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path,
 pub fn branched(verdict: &Verdict, found: &Found, parent: Option<Parent>, number: u64) -> String {
     let why = match (verdict.ledger, verdict.identity) {
         (LedgerCase::Older | LedgerCase::Ancestor, _) => {
-            let gone = verdict.gone.map_or_else(String::new, |gone| format!(": entries {gone} were here and are gone"));
-            format!("it is an older copy{gone}; see what they were on paper, then `posgate ctl acknowledge`")
+            let gone = verdict.gone.map_or_else(String::new, |gone| format!(": entries {gone} are missing"));
+            format!("it is an older copy{gone}; look on paper what they were, then `posgate ctl acknowledge`")
         }
         (_, IdentityCase::Taken) => "`posgate ledger move` took it".to_owned(),
         (_, IdentityCase::Spoiled) => {
             let fault = found.fault().unwrap_or_default();
-            format!("{fault}; whether it is an older copy cannot be told")
+            format!("{fault}; it may be an older copy")
         }
         (LedgerCase::OtherSite, _) => "it was written under another site: moved here, or copied".to_owned(),
         _ => "another machine wrote it: moved here, or copied".to_owned(),
@@ -741,12 +739,12 @@ mod tests {
 
     type Begun<'a> = Result<(Ledger<&'a mut MemoryStorage>, Opened), OpenError>;
 
-    /// A start by a machine that found this; the name that it would draw.
+    /// A start by a machine with this identity; `name` is the number that it would draw.
     fn start<'a>(storage: &'a mut MemoryStorage, host: Option<Host>, found: &Found, name: u64) -> Begun<'a> {
         Ledger::open_as(storage, &opening(host, found), || name, &mut Entries(|_: &Entry| Ok(())))
     }
 
-    /// A ledger of so many entries, and what the machine that wrote it knows.
+    /// A ledger of `entries` entries, and the identity of the machine that wrote it.
     fn ledger_of(host: Option<Host>, name: u64, entries: u64) -> (MemoryStorage, Found) {
         let mut storage = MemoryStorage::default();
         let (mut ledger, _) = start(&mut storage, host, &Found::None, name).unwrap();
@@ -774,7 +772,7 @@ mod tests {
         Found::There(Identity { ledger, head: Head { seq: EntrySeq(seq), crc }, parents: Parents::default() })
     }
 
-    /// The same of one that branched off these, the newest first.
+    /// The identity of a ledger that branched off these, the newest first.
     fn branched_off(ledger: u64, seq: u64, parents: &[Parent]) -> Identity {
         let mut identity = known(ledger, seq, 7).identity().unwrap();
         for parent in parents {
@@ -805,7 +803,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_walked_and_does_what_it_says() {
+    fn every_row_of_the_table_is_followed() {
         for (identity, ledger, action) in TABLE {
             let (there, own) = ledger_of(Some(OURS), 0xA1, 5);
             let (host, site) = match ledger {
@@ -865,7 +863,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_read_as_it_is_written_and_no_piece_of_one_is() {
+    fn a_whole_line_is_read_and_a_cut_line_is_spoiled() {
         let mut storage = MemoryStorage::default();
         let identity = known(0xA1, 17, 0xBEEF).identity().unwrap();
         write(&mut storage, "identity", &identity).unwrap();
@@ -896,7 +894,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_names_what_the_ledger_branched_off_and_no_piece_of_it_is_read_as_the_whole() {
+    fn a_line_with_all_parents_is_read_whole_or_is_spoiled() {
         let mut storage = MemoryStorage::default();
         let parent = |ledger| Parent { ledger, head: Head { seq: EntrySeq(u64::MAX), crc: u32::MAX } };
         let identity = branched_off(0xA1, u64::MAX, &[parent(u64::MAX); PARENTS_MAX]);
@@ -938,7 +936,7 @@ mod tests {
             let (mut ledger, _) = start(&mut longer, Some(OURS), &Found::None, 0).unwrap();
             append(&mut ledger, 9);
         }
-        // The copy, each time; once an attempt is cut off before the identity is kept.
+        // The same copy each time; every third attempt ends before the identity is written.
         for (turn, name) in (0xB0..0xBC_u64).enumerate() {
             let mut storage = copy.clone();
             let gone = format!("16-{}", found.identity().unwrap().head.seq);
@@ -959,7 +957,7 @@ mod tests {
             }
             is_clean(&storage);
         }
-        // One that goes on beyond where the branch began, and one that says something else there.
+        // A copy that goes on beyond the branch, and a copy with another entry there.
         let gone_of = |storage: &MemoryStorage, found: &Found| {
             let mut storage = storage.clone();
             let (_, opened) = start(&mut storage, Some(OURS), found, 0xC3).ok().unwrap();
@@ -971,7 +969,7 @@ mod tests {
         let point = Parent { ledger: 0xA1, head: Head { seq: EntrySeq(15), crc: 1 } };
         assert_eq!(gone_of(&copy, &Found::There(branched_off(0xEE, 30, &[point]))), "15-30");
         assert_eq!(gone_of(&longer, &Found::There(branched_off(0xEE, 30, &[point]))), "15-30");
-        // In no chain, and as before there was one.
+        // Without a common parent.
         for found in [branched_off(0xEE, 30, &[Parent { ledger: 0xA2, ..point }]), branched_off(0xEE, 30, &[])] {
             let refused = start(&mut copy.clone(), Some(OURS), &Found::There(found), 0xC3).err().unwrap();
             assert!(matches!(refused, OpenError::NotOurs(verdict) if verdict.ledger == LedgerCase::Another));
@@ -979,7 +977,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_ledger_branched_off_is_carried_from_branch_to_branch_as_far_as_there_is_room() {
+    fn parents_are_carried_from_branch_to_branch_up_to_their_limit() {
         let (mut storage, found) = ledger_of(Some(OURS), 0xA0, 3);
         let mut first = storage.clone();
         let names_of = |parents: &Parents| parents.iter().map(|parent| parent.ledger).collect::<Vec<_>>();
@@ -989,14 +987,15 @@ mod tests {
             for name in 0xA1..0xAC {
                 ledger.branch(name, testing::stamp()).unwrap();
                 assert_eq!(names_of(&ledger.identity().parents), all[..all.len().min(PARENTS_MAX)]);
-                // A name under which nothing was written is no ledger that could come back.
+                // A number without entries is not kept as a parent.
                 ledger.branch(name + 0x100, testing::stamp()).unwrap();
                 assert_eq!(names_of(&ledger.identity().parents), all[..all.len().min(PARENTS_MAX)]);
                 append(&mut ledger, 1);
                 all.insert(0, name + 0x100);
             }
         }
-        // Another start reads them off the headers; where those were taken away, off the identity.
+        // Another start reads the parents from the headers, and from the identity if segments were
+        // archived.
         let replayed = recovery::replay(&storage, &mut Entries(|_: &Entry| Ok(()))).unwrap();
         let lineage = Lineage::read(&storage).unwrap();
         assert_eq!(names_of(&lineage.parents(&Found::None)), all[1..=PARENTS_MAX]);
@@ -1009,13 +1008,13 @@ mod tests {
         assert_eq!(names_of(&lineage.parents(&Found::None)), all[1..3]);
         assert_eq!(names_of(&lineage.parents(&Found::There(known))), all[1..=PARENTS_MAX]);
         assert_eq!(names_of(&lineage.parents(&super::tests::known(0xEE, 3, 1))), all[1..3]);
-        // What was forgotten is another ledger.
+        // A parent that was dropped counts as another ledger.
         let refused = start(&mut first, Some(OURS), &Found::There(known), 0xC3).err().unwrap();
         assert!(matches!(refused, OpenError::NotOurs(_)));
     }
 
     #[test]
-    fn a_real_file_is_kept_in_a_directory_that_is_made_and_forgotten() {
+    fn a_real_file_is_written_into_a_new_directory_and_removed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state/identity");
         assert_eq!(read(&path), Found::None);
@@ -1038,7 +1037,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_crash_at_any_step_the_line_before_is_there_or_the_new_one() {
+    fn a_crash_at_any_step_leaves_the_old_line_or_the_new_one() {
         let parent = Parent { ledger: 6, head: Head { seq: EntrySeq(1), crc: 2 } };
         let identity = |seq| branched_off(7, seq, &[parent; PARENTS_MAX][..usize::from(seq > 1)]);
         for steps in 0.. {
@@ -1059,8 +1058,8 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_a_crash_cuts_at_any_step_is_there_whole_or_not_at_all() {
-        // The newest segment has entries, or none.
+    fn a_crash_at_any_step_of_a_branch_leaves_all_of_it_or_nothing() {
+        // With entries in the newest segment, and without.
         for is_empty in [false, true] {
             for steps in 0.. {
                 let (mut storage, found) = ledger_of(Some(THEIRS), 0xA1, 20);
@@ -1073,10 +1072,10 @@ mod tests {
                 storage.steps_left = None;
                 assert_eq!(is_clean(&storage), 20, "{is_empty} {steps}");
                 let lineage = Lineage::read(&storage).unwrap();
-                let name = lineage.name().unwrap();
+                let name = lineage.number().unwrap();
                 assert!([0xA1, 0xB2].contains(&name), "{is_empty} {steps}: {name:x}");
-                // Identity was not written yet; the next start goes on, under a name that no entry
-                // has.
+                // The identity was not written yet; the next start goes on under a number that no
+                // entry has.
                 let (mut ledger, opened) = start(&mut storage, Some(OURS), &found, 0xC3).unwrap();
                 let names = if name == 0xB2 { (0xB2, None) } else { (0xC3, Some(0xC3)) };
                 assert_eq!((ledger.number(), opened.branch.map(|branch| branch.0)), names, "{is_empty} {steps}");
@@ -1091,7 +1090,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_before_a_branch_leads_to_it_up_to_where_it_began_and_no_further() {
+    fn an_identity_before_a_branch_accepts_entries_up_to_the_branch_only() {
         let (mut storage, at_20) = ledger_of(Some(OURS), 0xA1, 20);
         let early = { recovery::replay(&storage, &mut Entries(|_: &Entry| Ok(()))).unwrap().head };
         assert_eq!(at_20.identity().unwrap().head, early);
@@ -1121,7 +1120,7 @@ mod tests {
             let verdict = opened.verdict.unwrap();
             assert_eq!((verdict.ledger, verdict.gone.unwrap().to_string().as_str()), (LedgerCase::Older, gone));
         }
-        // Older segments were taken away: the headers that are left still say whence.
+        // Older segments were archived: the remaining headers still name the parents.
         storage.files.remove(FIRST);
         let lineage = Lineage::read(&storage).unwrap();
         let head = Head { seq: EntrySeq(40), crc: crc(&storage, 40) };
@@ -1131,7 +1130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_is_not_known_never_branches_for_that_reason() {
+    fn an_unknown_machine_does_not_cause_a_branch() {
         for (writer, reader) in [(None, Some(OURS)), (Some(OURS), None), (None, None)] {
             let (storage, found) = ledger_of(writer, 0xA1, 5);
             for found in [&found, &Found::None] {
@@ -1144,7 +1143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_medium_that_goes_from_machine_to_machine_branches_each_time_and_stays_one_chain() {
+    fn a_medium_that_moves_between_machines_branches_each_time_and_stays_one_chain() {
         let (mut storage, mut ours) = ledger_of(Some(OURS), 1, 3);
         let mut theirs = Found::None;
         for name in 2..7 {
@@ -1209,7 +1208,7 @@ mod tests {
     }
 
     #[test]
-    fn without_room_for_a_branch_nothing_is_written_until_a_start_finds_some() {
+    fn without_room_for_a_branch_nothing_is_written_until_a_start_finds_room() {
         let (mut storage, found) = ledger_of(Some(THEIRS), 0xA1, 20);
         storage.fail = Some("create ledger-".to_owned());
         storage.fails_for_room = true;
@@ -1227,7 +1226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_both_and_the_ways_out() {
+    fn a_refusal_names_both_ledgers_and_the_remedies() {
         let (storage, _) = ledger_of(Some(OURS), 0xA1, 5);
         let found = known(0xEE, 17, 7);
         let lineage = Lineage::read(&storage).unwrap();
@@ -1258,7 +1257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_under_which_only_a_header_stands_is_drawn_anew() {
+    fn a_ledger_without_entries_gets_a_new_number() {
         let mut storage = testing::ledger_of(&[]);
         let (ledger, _) = start(&mut storage, Some(OURS), &Found::Spoiled("cut".to_owned()), 0xB2).unwrap();
         assert_eq!((ledger.number(), ledger.parent()), (0xB2, None));

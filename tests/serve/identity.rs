@@ -230,7 +230,7 @@ fn another_ledger_is_refused_with_both_names_and_taken_only_by_a_person() {
     server.wait_for_trouble("branch ledger=");
     server.stop();
     assert!(![ours, theirs].contains(&identity(&site)[0]), "a name of its own");
-    run(&site, &["ledger", "move"]).expect(78, &[], &["nothing is to be moved"]);
+    run(&site, &["ledger", "move"]).expect(78, &[], &["nothing needs to be moved"]);
 }
 
 #[test]
