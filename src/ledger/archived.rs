@@ -1,12 +1,12 @@
-//! `archived.txt`: where the segments went that were taken away, for whoever asks for an entry of
-//! them (design.md, section 9).
+//! `archived.txt`: the directories of archived segments, for messages about their entries
+//! (design.md, section 9).
 //!
 //! ```text
-//! first=1 last=2049 dir=/mnt/usb/archive          a line a run of entries in one directory; the path is the rest of the line
+//! first=1 last=2049 dir=/mnt/usb/archive          a line per run of entries in one directory; the path is the rest of the line
 //! ```
 //!
-//! It is a note for people and nothing rests on it: without one, or with one that cannot be read,
-//! it is only said that entries are not here.
+//! It is a note for people, and nothing depends on it: if it is missing or unreadable, messages say
+//! only that entries are not here.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,24 +16,24 @@ use crate::engine::model::EntrySeq;
 /// The file, in the ledger's directory.
 pub const NAME: &str = "archived.txt";
 
-/// Entries that were taken to one place.
+/// A run of entries that was archived to one directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archived {
-    /// The first.
+    /// The first entry.
     pub first: EntrySeq,
-    /// The last.
+    /// The last entry.
     pub last: EntrySeq,
-    /// Where they are, as it was then.
+    /// The directory's path at that time.
     pub dir: PathBuf,
 }
 
-/// What a ledger's directory says of entries that were taken away, the oldest first.
+/// The runs that are noted in a ledger's directory, the oldest first.
 pub fn read(ledger_dir: &Path) -> Vec<Archived> {
     let text = fs::read_to_string(ledger_dir.join(NAME)).unwrap_or_default();
     text.lines().filter_map(parse).collect()
 }
 
-/// Where an entry was taken to, if it is written down.
+/// The directory that an entry was archived to, if it is noted.
 pub fn place_of(ledger_dir: &Path, seq: EntrySeq) -> Option<PathBuf> {
     let found = read(ledger_dir).into_iter().rev().find(|run| (run.first..=run.last).contains(&seq));
     found.map(|run| run.dir)
@@ -46,11 +46,11 @@ fn parse(line: &str) -> Option<Archived> {
     Some(Archived { first: seq(first)?, last: seq(last)?, dir: PathBuf::from(dir) })
 }
 
-/// Writes down that these entries are in a directory now, or will be in a moment. Runs in one place
-/// that follow each other become one.
+/// Notes the directory that these entries are archived to. Consecutive runs in one directory become
+/// one.
 ///
 /// # Errors
-/// If it cannot be written; what stood there before stays.
+/// If the note cannot be written. Then the old note stays.
 pub fn add(ledger_dir: &Path, run: Archived) -> std::io::Result<()> {
     let mut runs = read(ledger_dir);
     match runs.last_mut().filter(|last| last.dir == run.dir && run.first <= last.last.next()) {
@@ -79,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_follow_each_other_in_one_place_are_one() {
+    fn consecutive_runs_in_one_directory_become_one() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()), []);
         for archived in [run(1, 10, "/a b/x"), run(11, 20, "/a b/x"), run(21, 30, "/c"), run(31, 40, "/a b/x")] {
             add(dir.path(), archived).unwrap();
         }
-        // An archive that was stopped is given again.
+        // An interrupted archive is repeated.
         add(dir.path(), run(38, 50, "/a b/x")).unwrap();
         assert_eq!(read(dir.path()), [run(1, 20, "/a b/x"), run(21, 30, "/c"), run(31, 50, "/a b/x")]);
         let place = |seq| place_of(dir.path(), EntrySeq(seq));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_say_nothing_are_passed_over() {
+    fn unreadable_lines_are_skipped() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(NAME), "# by hand\nfirst=x last=2 dir=/a\nfirst=1 last=2 dir=/b\n").unwrap();
         assert_eq!(read(dir.path()), [run(1, 2, "/b")]);

@@ -8,9 +8,8 @@
 //!                        └───────── 7 days ──────────┘             between marks: a straight line
 //! ```
 //!
-//! What always holds: it reads and never writes; what it keeps is of fixed size; a start knows what
-//! the run before knew, since everything comes from the files. A directory that did not change is
-//! not read again.
+//! What always holds: it reads and never writes; it has a fixed size; a start knows as much as the
+//! run before, because everything comes from the files. An unchanged directory is not read again.
 
 use std::io;
 
@@ -18,29 +17,29 @@ use super::segment::{self, Segment};
 use super::storage::Files;
 use crate::engine::model::{EntrySeq, Wall};
 
-/// The span over which growth is looked at.
+/// The span over which growth is measured.
 const WINDOW_MS: i64 = 7 * DAY_MS;
 const DAY_MS: i64 = 86_400_000;
 
-/// Segments' beginnings that are kept: one every three hours of the window. More are thinned out.
+/// Marks that are kept: one per three hours of the window. Further ones are thinned out.
 const MARKS_MAX: usize = 56;
 
-/// A segment's beginning.
+/// The beginning of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     created: Wall,
-    /// Bytes written before it, since an origin of no meaning.
+    /// Bytes written before it, counted from an arbitrary origin.
     written: u64,
 }
 
-/// What the segments tell.
+/// The size and growth of a directory's segments.
 #[derive(Debug, Default)]
 pub struct Census {
     /// Segments in the directory.
     segments: u32,
-    /// Bytes of all of them but the newest, which grows.
+    /// Bytes of all segments but the newest, which grows.
     sealed: u64,
-    /// The newest one, and the bytes written before it, since the marks' origin.
+    /// The newest segment, and the bytes written before it, counted from the marks' origin.
     newest: Option<EntrySeq>,
     before_newest: u64,
     /// Oldest first, times in order.
@@ -48,11 +47,11 @@ pub struct Census {
 }
 
 impl Census {
-    /// Looks at a directory's segments; the next time only what is new is read. It allocates: to be
-    /// called at a start and when the directory changed.
+    /// Reads a directory's segments; a later call reads only new ones. It allocates, so it is
+    /// called only at a start and when the directory changed.
     ///
     /// # Errors
-    /// If the directory or a segment cannot be read. What was known stays.
+    /// If the directory or a segment cannot be read. Then the figures stay.
     pub fn take(&mut self, files: &impl Files) -> io::Result<()> {
         let segments = segment::list(files)?;
         let mut lens = Vec::with_capacity(segments.len());
@@ -60,12 +59,11 @@ impl Census {
             lens.push(files.len(name)?);
         }
         let known = self.newest;
-        // The written bytes before each segment that is new, from those before the newest that was
-        // known.
+        // The bytes before each new segment follow from the bytes before the newest known one.
         let first_new = segments.partition_point(|segment| known.is_some_and(|known| segment.first <= known));
         let mut written = if first_new > 0 { self.before_newest + lens[first_new - 1] } else { 0 };
         for (segment, len) in segments.iter().zip(&lens).skip(first_new) {
-            // A segment without a readable header tells no time; recovery and `verify` judge it.
+            // A segment without a readable header has no time; recovery and `verify` judge it.
             if let Ok(header) = segment::read_header(files, &segment.name)? {
                 self.mark(Mark { created: header.created.wall, written });
             }
@@ -79,7 +77,7 @@ impl Census {
     }
 
     fn mark(&mut self, mark: Mark) {
-        // A clock that was set back makes the times before it worthless.
+        // After the clock was set back, marks with later times are wrong.
         self.marks.retain(|before| before.created <= mark.created);
         if self.marks.is_full() {
             let since = mark.created.0.saturating_sub(WINDOW_MS);
@@ -104,9 +102,8 @@ impl Census {
         self.sealed + newest_len
     }
 
-    /// Bytes a day, over the last seven days or since the oldest segment that is there; `None`
-    /// while that is less than a day, or the clock is behind. The newest segment has `newest_len`
-    /// bytes.
+    /// Bytes per day, over the last seven days or since the oldest segment here; `None` if that is
+    /// less than a day, or `now` is before it. The newest segment has `newest_len` bytes.
     pub fn bytes_a_day(&self, now: Wall, newest_len: u64) -> Option<u64> {
         let (first, last) = (self.marks.first()?, self.marks.last()?);
         let total = self.before_newest.max(last.written) + newest_len;
@@ -137,7 +134,7 @@ mod tests {
         Wall(START + (days * 86_400_000.0) as i64)
     }
 
-    /// Adds a segment of so many bytes, created on this day.
+    /// Adds a segment of `len` bytes, created on this day.
     fn add(storage: &mut MemoryStorage, first: u64, created: Wall, len: usize) {
         let first = EntrySeq(first);
         let created = Stamp { wall: created, offset_s: 28_800 };
@@ -155,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_unknown_for_a_day_and_then_that_of_what_there_is() {
+    fn growth_is_unknown_for_a_day_and_then_measured_from_the_oldest_segment() {
         let mut storage = MemoryStorage::default();
         add(&mut storage, 1, day(0.0), 10_000);
         let census = taken(&storage);
@@ -180,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_run_learns_as_segments_begin_a_start_learns_from_their_headers() {
+    fn a_start_learns_from_headers_what_a_run_learns_as_segments_begin() {
         let mut storage = MemoryStorage::default();
         let mut running = Census::default();
         for segment in 0..40_u32 {
@@ -192,7 +189,7 @@ mod tests {
         assert_eq!(running.marks, started.marks);
         assert_eq!(running.bytes(4_500), started.bytes(4_500));
         assert!(running.bytes_a_day(day(14.0), 4_500).is_some());
-        // Old segments are taken away.
+        // Old segments are archived.
         for segment in 0..10 {
             storage.files.remove(&segment::name_of(EntrySeq(segment * 10 + 1)));
         }
@@ -213,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn times_from_before_the_clock_was_set_back_are_not_believed() {
+    fn times_from_before_the_clock_was_set_back_are_ignored() {
         let mut storage = MemoryStorage::default();
         add(&mut storage, 1, day(400.0), 1_000_000);
         add(&mut storage, 2, day(0.0), 8_000);
