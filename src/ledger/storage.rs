@@ -1,5 +1,5 @@
-//! The files of one ledger directory, as few operations as the ledger needs (design.md, sections 7
-//! and 9).
+//! The files of one ledger directory, with only the operations that the ledger needs (design.md,
+//! sections 7 and 9).
 //!
 //! [`Files`] reads and never changes anything: `verify` and `show` work on read-only media and
 //! beside the running server. [`Storage`] is everything the server does to the directory; nothing
@@ -10,26 +10,24 @@
 //! [`Storage::sync`] (a file's bytes) or [`Storage::sync_dir`] (names: creating, renaming,
 //! removing); an error names the path and the operation.
 //!
-//! What is assumed of media, and no more; the simulated storage of `tests/simulation` does all of
-//! it:
+//! What is assumed about media, and nothing else; the simulated storage of `tests/simulation` does
+//! all of this:
 //!
-//! - what was synced is there after a power cut, byte for byte, until the medium itself fails; then
-//!   a bit is wrong somewhere, which the chain of crcs shows, and nobody else may have written
-//!   there;
-//! - what was not synced is there in part. Of one write any bytes at its end may be missing (JFFS2
-//!   and UBIFS write the nodes of a file in order), or any of its pages (ext4 and F2FS write them
-//!   back in any order); what is missing reads as zeros or is cut off, and the length may be ahead
-//!   of the bytes (UBIFS leaves zeros behind a file's end, F2FS and ext4 holes). It never reads as
+//! - synced bytes survive a power cut, until the medium itself fails; then bits flip, which the
+//!   chain of crcs shows; no other program writes to the files;
+//! - unsynced bytes survive in part. Of one write any bytes at its end may be missing (JFFS2 and
+//!   UBIFS write the nodes of a file in order), or any of its pages (ext4 and F2FS write them back
+//!   in any order); missing bytes read as zeros or are cut off, and the length may exceed the bytes
+//!   written (UBIFS leaves zeros at a file's end, F2FS and ext4 leave holes). They never read as
 //!   bytes of another file: ext4 must not be mounted with `data=writeback`, which no router does;
-//! - a write in place may take room, like any other, where a medium writes elsewhere first (F2FS,
-//!   UBIFS, JFFS2); until it is synced the old bytes or the new ones are there;
-//! - names are a journal of their own: a new name may come before its bytes, and several changes of
-//!   names reach the medium in order or not at all. A rename leaves the old file or the new one
-//!   under the name;
-//! - a sync that failed has forgotten what it could not write: the next one succeeds and says
-//!   nothing;
-//! - what the file system says of its room is a guess (compression on UBIFS and JFFS2, reserved
-//!   blocks): only a write tells.
+//! - a write in place may need room, because some file systems write elsewhere first (F2FS, UBIFS,
+//!   JFFS2); until it is synced the old bytes or the new ones are there;
+//! - names have a journal of their own: a new name may reach the medium before its bytes, and
+//!   several changes of names reach it in order or not at all. A rename leaves the old file or the
+//!   new one under the name;
+//! - a failed sync forgets the bytes that it could not write: the next sync succeeds without them;
+//! - the free space that a file system reports is an estimate (compression on UBIFS and JFFS2,
+//!   reserved blocks): only a write shows it.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
@@ -40,6 +38,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+
+use crate::lang::tr;
 
 #[cfg(test)]
 mod memory;
@@ -54,7 +54,7 @@ pub trait Files {
     /// If the directory cannot be read.
     fn list(&self) -> io::Result<Vec<String>>;
 
-    /// Bytes of a file.
+    /// The length of a file in bytes.
     ///
     /// # Errors
     /// If there is no such file.
@@ -67,7 +67,7 @@ pub trait Files {
     /// If the file cannot be read.
     fn read_at(&self, name: &str, offset: u64, into: &mut [u8]) -> io::Result<usize>;
 
-    /// The file for messages: a path that the operator can use.
+    /// The file's path for messages, as the operator can use it.
     fn path(&self, name: &str) -> String;
 
     /// Whether there is such a name.
@@ -79,11 +79,11 @@ pub trait Files {
     }
 }
 
-/// Writing them. There is one storage for a directory at a time. In the real one nothing allocates
-/// after its first files, save [`Files::list`] and errors: a segment begins, and a snapshot is
-/// written, inside a turn.
+/// Writing a ledger's files. A directory has one storage at a time. The real one allocates nothing
+/// after its first files, except in [`Files::list`] and for errors: segments begin and snapshots
+/// are written inside a turn.
 pub trait Storage: Files {
-    /// Makes a new file of these bytes, neither bytes nor name durable yet.
+    /// Makes a new file of these bytes. Neither bytes nor name are durable yet.
     ///
     /// # Errors
     /// If there is such a file ([`ErrorKind::AlreadyExists`]), or it cannot be written.
@@ -110,50 +110,50 @@ pub trait Storage: Files {
     /// Waits until the file's bytes and length are on the medium.
     ///
     /// # Errors
-    /// If they may not be. It must not be tried again: what the kernel could not write it forgets.
+    /// If they may not be there. It must not be tried again: the kernel forgets bytes that it could
+    /// not write.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
     /// Waits until the directory's names are on the medium.
     ///
     /// # Errors
-    /// If they may not be.
+    /// If they may not be there.
     fn sync_dir(&mut self) -> io::Result<()>;
 
-    /// Gives a file another name, replacing what has it.
+    /// Renames a file. A file that has the new name is replaced.
     ///
     /// # Errors
     /// If it cannot be renamed.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Takes a file away.
+    /// Removes a file.
     ///
     /// # Errors
     /// If it cannot be removed.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
-    /// Lets `link` lead to the file `target`, replacing a link at once and without a moment in
-    /// which there is none. It says whether anything had to be changed.
+    /// Makes `link` point to the file `target`. An old link is replaced atomically. Returns whether
+    /// anything was changed.
     ///
     /// # Errors
-    /// If the file system knows no links, or `link` is a file of its own.
+    /// If the file system has no links, or `link` is a file and not a link.
     fn point(&mut self, link: &str, target: &str) -> io::Result<bool>;
 
     /// Bytes that the server may still write in this file system.
     ///
     /// # Errors
-    /// If the file system does not say.
+    /// If the file system does not report them.
     fn free_bytes(&self) -> io::Result<u64>;
 }
 
-/// A directory, or files anywhere (their paths as names), read and nothing else.
+/// A directory, or files anywhere (their paths as names), for reading only.
 #[derive(Clone, Debug)]
 pub struct DirFiles {
     dir: PathBuf,
 }
 
 impl DirFiles {
-    /// The files of `dir`. With an empty path names are paths, and only [`DirFiles::list`] makes no
-    /// sense.
+    /// The files of `dir`. With an empty path names are paths, and [`DirFiles::list`] fails.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self { dir: dir.into() }
     }
@@ -162,7 +162,7 @@ impl DirFiles {
         self.dir.join(name)
     }
 
-    /// The same in a buffer that was used before.
+    /// As `full`, into a buffer that is reused.
     fn full_into(&self, name: &str, path: &mut PathBuf) {
         path.clear();
         path.push(&self.dir);
@@ -175,7 +175,7 @@ impl Files for DirFiles {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(explain("read the directory", &self.dir))? {
             let entry = entry.map_err(explain("read the directory", &self.dir))?;
-            // A name that is no UTF-8 is none of ours.
+            // All names of ours are UTF-8.
             if let Ok(name) = entry.file_name().into_string() {
                 names.push(name);
             }
@@ -199,12 +199,13 @@ impl Files for DirFiles {
     }
 }
 
-/// How often the lock is tried before it is said that another server has it, and how long between.
+/// Attempts to take the lock before an error says that another server has it, and the pause between
+/// them.
 const LOCK_TRIES: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// Whether a server (or `repair`) has the directory's lock. It looks by taking the lock for a
-/// moment beside other readers, and writes nothing.
+/// Whether a server (or `repair`) has the directory's lock. It takes a shared lock for a moment,
+/// and writes nothing.
 pub fn is_served(dir: &Path) -> bool {
     let Ok(file) = File::open(dir.join("lock")) else { return false };
     matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
@@ -215,14 +216,14 @@ pub fn is_served(dir: &Path) -> bool {
 #[derive(Debug)]
 pub struct DirStorage {
     files: DirFiles,
-    /// The file written last, kept open: a turn's append and sync open nothing.
+    /// The file written last, kept open so that a turn's append and sync open nothing.
     open: RefCell<Opened>,
     /// Room for the paths of one operation.
     paths: RefCell<[PathBuf; 2]>,
-    /// Where the link leads, since this process looked at it or replaced it; empty: it did not yet.
+    /// The link's target, since this process read or replaced it; empty: not yet.
     pointed: String,
-    /// Held until this value goes; the kernel lets go of it when the process dies. `None` beside
-    /// the server.
+    /// Held until this value is dropped; the kernel releases it when the process ends. `None`
+    /// beside the server.
     _lock: Option<Flock<File>>,
 }
 
@@ -231,9 +232,9 @@ pub struct DirStorage {
 struct Opened {
     name: String,
     path: PathBuf,
-    /// With device and inode: what the path must still lead to.
+    /// The file with its device and inode, which the path must still lead to.
     file: Option<(File, (u64, u64))>,
-    /// Whether the next write goes to its end, without being told.
+    /// Whether the file's position is at its end.
     is_at_end: bool,
 }
 
@@ -255,8 +256,8 @@ impl Opened {
         &mut self.file.as_mut().expect("it was opened before").0
     }
 
-    /// A file whose directory was removed, renamed or unmounted takes every byte and keeps none for
-    /// the next start, so it is looked for where that will look.
+    /// Whether the path still leads to the open file. After the directory was removed, renamed or
+    /// unmounted, writes still succeed, but the next start would not find the bytes.
     fn is_in_place(&self) -> bool {
         let found = fs::symlink_metadata(&self.path).map(|metadata| id_of(&metadata));
         self.file.as_ref().is_some_and(|(_, id)| found.is_ok_and(|found| found == *id))
@@ -265,7 +266,7 @@ impl Opened {
 
 impl DirStorage {
     /// Makes the directory if it is missing, with its parents, and takes its lock. On a read-only
-    /// file system, where nobody can write, it takes the lock that is there, if there is one.
+    /// file system, where nobody can write, it takes the lock only if the lock file exists.
     ///
     /// # Errors
     /// If another process (or value) holds the lock ([`ErrorKind::WouldBlock`]), or the directory
@@ -293,8 +294,11 @@ impl DirStorage {
                     lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
                 }
                 Err((_, Errno::EWOULDBLOCK)) => {
-                    let sentence =
-                        format!("lock {}: another posgate serves from this ledger: stop it first", path.display());
+                    let sentence = tr!(
+                        "lock {}: another posgate serves from this ledger: stop it first",
+                        "{}：另一个 posgate 正在用这个账本：请先停下它",
+                        path.display()
+                    );
                     return Err(io::Error::new(ErrorKind::WouldBlock, sentence));
                 }
                 Err((_, error)) => return Err(explain("lock", &path)(error.into())),
@@ -302,13 +306,12 @@ impl DirStorage {
         }
     }
 
-    /// The directory beside the server that writes there, or where none does: for who touches
-    /// nothing that a server writes.
+    /// The directory without its lock, for callers that change nothing that a server writes.
     pub fn beside(dir: &Path) -> Self {
         Self::new(dir, None)
     }
 
-    /// The same; makes the directory if it is missing, with its parents.
+    /// As [`DirStorage::beside`]; makes the directory if it is missing, with its parents.
     ///
     /// # Errors
     /// If it cannot be made.
@@ -327,7 +330,7 @@ impl DirStorage {
         }
     }
 
-    /// Does something with a file open for writing, the one of the last call if it is the same.
+    /// Runs `work` on a file open for writing. The file of the last call is still open.
     fn with<T>(
         &self,
         name: &str,
@@ -438,7 +441,7 @@ impl Storage for DirStorage {
         self.files.full_into(link, path);
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_symlink() && self.pointed == target => return Ok(false),
-            // What a link says is read once, at the start: it takes memory.
+            // The target is read only once, at the start, because reading it allocates.
             Ok(found) if found.is_symlink() && !self.pointed.is_empty() => (),
             Ok(_) => {
                 let old = fs::read_link(&path).map_err(explain("replace the link", path))?;
@@ -503,7 +506,7 @@ pub(super) fn create_dir_durably(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> =
         dir.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists()).collect();
     fs::create_dir_all(dir).map_err(explain("make the directory", dir))?;
-    // A new directory's name stands in its parent.
+    // A new directory's name is stored in its parent.
     for parent in missing.iter().filter_map(|path| path.parent()) {
         sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
@@ -532,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_where_a_start_would_look_cannot_be_synced() {
+    fn a_file_that_a_start_would_not_find_cannot_be_synced() {
         let parent = tempfile::tempdir().unwrap();
         let (here, gone) = (parent.path().join("here"), parent.path().join("gone"));
         let mut storage = DirStorage::open(&here).unwrap();
@@ -552,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directory_does_what_the_trait_says() {
+    fn the_directory_follows_the_trait() {
         let dir = tempfile::tempdir().unwrap();
         let mut storage = DirStorage::open(dir.path()).unwrap();
         storage.create("a", b"hello").unwrap();
@@ -579,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_replaced_but_a_file_in_its_place_is_left_alone() {
+    fn a_link_is_replaced_but_a_file_in_its_place_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let mut storage = DirStorage::open(dir.path()).unwrap();
         storage.create("one", b"1").unwrap();

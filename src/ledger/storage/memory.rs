@@ -6,33 +6,33 @@ use std::io::{self, ErrorKind};
 
 use super::{Files, Storage};
 
-/// The directory. What was done stands in `done`, in order.
+/// The directory. `done` lists what was done, in order.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "faults, each of its own")]
 pub struct MemoryStorage {
-    /// Name and bytes.
+    /// Names and bytes.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Name and target.
+    /// Names and targets.
     pub links: BTreeMap<String, String>,
     /// The operations that change something, as `operation name`.
     pub done: Vec<String>,
     /// Operations that begin with this fail.
     pub fail: Option<String>,
-    /// They say that there is no room.
+    /// Their error is that of a full disk.
     pub fails_for_room: bool,
-    /// The first of them fails, and no other.
+    /// Only the first of them fails.
     pub fails_once: bool,
     /// Nothing can be changed or synced.
     pub is_read_only: bool,
-    /// After so many operations more the machine is gone: everything fails.
+    /// After so many more operations everything fails, as if the machine were gone.
     pub steps_left: Option<usize>,
     /// Bytes of all files together; what does not fit is written in part.
     pub capacity: Option<usize>,
-    /// What is written in place takes room too, as UBIFS, JFFS2 and F2FS have it.
+    /// A write in place needs room too, as on UBIFS, JFFS2 and F2FS.
     pub writes_elsewhere: bool,
-    /// What it says of its room, where that is not so.
+    /// The free bytes that it reports, if they are not the real ones.
     pub claims_free: Option<u64>,
-    /// How often it was asked.
+    /// How often the free bytes were asked for.
     pub asked: Cell<u32>,
 }
 
@@ -63,7 +63,7 @@ impl MemoryStorage {
         self.capacity.map_or(1 << 30, |capacity| capacity.saturating_sub(used))
     }
 
-    /// As much of the bytes as fits, at the end of a file that is there.
+    /// Appends as many of the bytes as fit to a file that exists.
     fn fill(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let fits = bytes.len().min(self.room());
         self.file(name)?.extend_from_slice(&bytes[..fits]);
@@ -166,7 +166,7 @@ impl Storage for MemoryStorage {
     }
 }
 
-/// So that a test keeps its storage, whatever becomes of the ledger on it.
+/// Lets a test keep its storage after the ledger on it was dropped.
 impl Files for &mut MemoryStorage {
     fn list(&self) -> io::Result<Vec<String>> {
         (**self).list()
