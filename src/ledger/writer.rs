@@ -7,16 +7,15 @@
 //! ledger.sync()?;         // now results may leave
 //! ```
 //!
-//! What always holds: entries are appended in order without a gap; never more than [`TAIL_LEN_MAX`]
-//! bytes are written and not yet synced, which is how far recovery looks for a torn tail; a segment
-//! is whole and synced before the next one begins; nothing here allocates after [`Ledger::open`],
-//! also not where a segment begins or a snapshot is written. After an error nothing may be called
-//! any more, save [`Ledger::close`] by a start: what the file holds then only a replay can say.
-//! Where an error says that there is no room, what was not synced is cut off first: nobody was
-//! answered for it.
+//! What always holds: entries are appended in order without a gap; at most [`TAIL_LEN_MAX`] bytes
+//! are written and not yet synced, which is how far recovery looks for a torn tail; a segment is
+//! whole and synced before the next one begins; nothing here allocates after [`Ledger::open`], even
+//! when a segment begins or a snapshot is written. After an error no method may be called, except
+//! [`Ledger::close`] by a start: only a replay can find out what the file holds. If the disk is
+//! full, unsynced bytes are cut off before the error is returned: no answer rests on them.
 //!
-//! A ledger that a start found no room for is *closed*: it was replayed, and nothing is written to
-//! it (design.md, section 12).
+//! A ledger is *closed* if a start found that it cannot write: it was replayed, and nothing is
+//! written to it (design.md, section 12).
 
 use std::io;
 
@@ -40,64 +39,65 @@ pub struct Ledger<S> {
     naming: Naming,
     /// Bytes of a segment before the next one begins.
     segment_bytes: u64,
-    /// The last entry appended, the last one written, and the last one synced.
+    /// The last entry that was appended, the last one written, and the last one synced.
     head: Head,
     written: Head,
     synced: Head,
     /// Bytes written since the ledger was opened.
     appended: u64,
-    /// Bytes written to the segment.
+    /// Bytes of the segment.
     len: u64,
     lines: line::Emitter,
-    /// The turn's lines, [`TAIL_LEN_MAX`] long, of which `filled` bytes are.
+    /// [`TAIL_LEN_MAX`] bytes, of which the first `filled` are the turn's lines.
     buffer: Box<[u8]>,
     filled: usize,
     /// Bytes written since the last sync.
     unsynced: usize,
-    /// Whether nothing is written: the end of the newest segment is as it was found.
+    /// Whether nothing is written: the end of the newest segment stays as it was found.
     is_closed: bool,
     /// Whether all that was replayed is durable: its end was written again and synced.
     is_proven: bool,
     /// Syncs of entries since the ledger was opened.
     syncs: u64,
-    /// The entry that the snapshot in force is of, if this program wrote or believed it.
+    /// The entry of the snapshot, if this program wrote or believed it.
     snapshot: Option<EntrySeq>,
 }
 
-/// What a segment's header says of the ledger.
+/// What the headers of new segments state about the ledger.
 #[derive(Clone, Debug)]
 struct Naming {
     number: u64,
     parent: Option<Parent>,
-    /// That, and what lies behind it: no header says it, the machine's identity does.
+    /// `parent`, what that branched off, and so on. The machine's identity holds them, headers do
+    /// not.
     parents: Parents,
     host: Option<Host>,
     site: String,
 }
 
-/// What is thought of a ledger before it is gone on with.
+/// The verdict about a ledger before it is served.
 #[derive(Clone, Copy, Debug, Default)]
 struct Judged {
     verdict: Option<Verdict>,
     parents: Parents,
 }
 
-/// Who goes on with a ledger, and what it knows of it.
+/// The machine that opens a ledger, and what it knows about it.
 #[derive(Clone, Debug)]
 pub struct Opening<'a> {
     /// The site's label, for new segments' headers.
     pub site: &'a str,
     /// The machine, for new segments' headers.
     pub host: Option<Host>,
-    /// When it is opened.
+    /// The time of the opening.
     pub created: Stamp,
-    /// Which ledger this machine serves ([`identity`]); `None`: that is not asked, and whatever is
-    /// there is gone on with.
+    /// The ledger that this machine serves ([`identity`]); `None`: any ledger in the directory is
+    /// served.
     pub identity: Option<&'a Found>,
 }
 
 impl Opening<'_> {
-    /// What is thought of the ledger that was replayed.
+    /// Judges the ledger that was replayed.
     fn judge<S: Storage>(&self, storage: &S, replayed: &Replayed) -> Result<Judged, OpenError> {
         let Some(found) = self.identity else { return Ok(Judged::default()) };
         let machine = identity::Machine { host: self.host, site: self.site };
@@ -109,31 +109,31 @@ impl Opening<'_> {
         Ok(Judged { verdict: Some(verdict), parents: lineage.parents(found) })
     }
 
-    /// What new segments of it say.
+    /// What the headers of new segments state.
     fn naming(&self, number: u64, replayed: &Replayed, judged: &Judged) -> Naming {
         let Judged { parents, .. } = *judged;
         Naming { number, parent: replayed.parent, parents, host: self.host, site: self.site.to_owned() }
     }
 }
 
-/// What opening found and did, for the log.
+/// What the opening found and did, for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
     /// Entries replayed.
     pub entries: u64,
-    /// The entry that a snapshot was of, after which the replay began; `None`: it began with the
-    /// first.
+    /// The entry of the snapshot after which the replay began; `None`: it began with the first
+    /// entry.
     pub snapshot: Option<EntrySeq>,
-    /// The last of them.
+    /// The last entry that was replayed.
     pub head: Head,
-    /// Whether the ledger was made just now.
+    /// Whether the ledger is new.
     pub created: bool,
-    /// Whether the server stopped as it should before: the last entry is a `stop` and nothing had
-    /// to be mended.
+    /// Whether the last run stopped in order: the last entry is a `stop`, and nothing had to be
+    /// mended.
     pub clean: bool,
-    /// What was thought of the machine's identity, if it was asked for.
+    /// The verdict, if the machine's identity was compared.
     pub verdict: Option<Verdict>,
-    /// The name that the ledger branched off just now with, and from where.
+    /// Number and parent of the branch, if the opening began one.
     pub branch: Option<(u64, Option<Parent>)>,
     /// What was cut off the newest segment.
     pub cut: Option<recovery::TornTail>,
@@ -146,11 +146,11 @@ impl<S: Storage> Ledger<S> {
     /// its end, and goes on with it; or begins a new one. When this returns, everything that was
     /// replayed is durable.
     ///
-    /// Where there is no room to mend, or the file system is read-only, the ledger is opened
-    /// [closed](Ledger::is_closed). A start asks [`room_below`] before.
+    /// If there is no room to mend, or the file system is read-only, the ledger is opened
+    /// [closed](Ledger::is_closed). A start calls [`room_below`] first.
     ///
-    /// `site`, `created` and `draw_number` (random: it names the ledger for ever) are for the
-    /// header of a new ledger.
+    /// `site`, `created` and `draw_number` (a random number, which names the ledger for ever) are
+    /// for the header of a new ledger.
     ///
     /// # Errors
     /// If a file cannot be read or written, or the ledger is damaged (see [`recovery`]).
@@ -164,8 +164,8 @@ impl<S: Storage> Ledger<S> {
         Self::open_as(storage, &Opening { site, host: None, created, identity: None }, draw_number, state)
     }
 
-    /// The same on a machine that knows which ledger it serves: goes on with it on a branch, or not
-    /// at all, where [`identity`] says so.
+    /// As [`Ledger::open`], on a machine that knows which ledger it serves: [`identity`] decides
+    /// whether the ledger is served, branched or refused.
     ///
     /// # Errors
     /// If a file cannot be read or written, the ledger is damaged (see [`recovery`]), or it is not
@@ -210,7 +210,7 @@ impl<S: Storage> Ledger<S> {
                 Ok(()) => opened.branch = Some((number, ledger.parent())),
                 Err(error) if cannot_write(&error) => {
                     opened.warnings.push(format!(
-                        "{error}: the ledger is to branch, and nothing is written until a start can do that"
+                        "{error}: the ledger must branch, and nothing is written until a start can do that"
                     ));
                     ledger.is_closed = true;
                     ledger.is_proven = ledger.prove()?;
@@ -221,7 +221,7 @@ impl<S: Storage> Ledger<S> {
         Ok((ledger, opened))
     }
 
-    /// The same where it is known that nothing can be written, for this reason: the ledger is
+    /// As [`Ledger::open_as`], if `reason` says that nothing can be written: the ledger is
     /// replayed, and nothing is changed.
     ///
     /// # Errors
@@ -302,8 +302,8 @@ impl<S: Storage> Ledger<S> {
         Ok((ledger, opened))
     }
 
-    /// From now on nothing is written: a start found no room for its own entry. `state` is
-    /// replayed.
+    /// Closes the ledger, because a start found no room for its own entry. `state` is replayed
+    /// again.
     ///
     /// # Errors
     /// Those of a replay.
@@ -316,9 +316,9 @@ impl<S: Storage> Ledger<S> {
         Ok(())
     }
 
-    /// Writes the end of what was replayed again in place, as it is, and syncs it: a sync alone
-    /// would vouch for pages that the kernel dropped after a sync that failed. It says whether that
-    /// was possible.
+    /// Writes the end that was replayed again in place, unchanged, and syncs it: a sync alone would
+    /// succeed for pages that the kernel dropped after a failed sync. Returns whether that was
+    /// possible.
     fn prove(&mut self) -> io::Result<bool> {
         let written = recovery::write_again(&mut self.storage, &self.segment, TAIL_LEN_MAX);
         match written.and_then(|()| self.storage.sync(&self.segment)) {
@@ -328,8 +328,8 @@ impl<S: Storage> Ledger<S> {
         }
     }
 
-    /// From now on lets a segment end before it exceeds so many bytes, unless one turn alone does;
-    /// before this is called none ends.
+    /// Sets the bytes that a segment may have before it ends; only a single turn may exceed them.
+    /// Before this is called, no segment ends.
     pub fn limit_segments(&mut self, segment_bytes: u64) {
         self.segment_bytes = segment_bytes;
     }
@@ -354,8 +354,8 @@ impl<S: Storage> Ledger<S> {
         self.buffer.len() - self.filled >= LINE_LEN_MAX
     }
 
-    /// Frames that the turn may still take so that it makes one write, of [`FRAME_ENTRIES_BYTES`]
-    /// each. Where they need more they are written in pieces.
+    /// Frames that the turn may still take and make one write, at [`FRAME_ENTRIES_BYTES`] each. If
+    /// they need more, there are several writes.
     pub fn frames_left(&self) -> usize {
         (self.buffer.len() - self.filled) / FRAME_ENTRIES_BYTES
     }
@@ -370,25 +370,25 @@ impl<S: Storage> Ledger<S> {
         self.unsynced > 0 || self.is_dirty()
     }
 
-    /// Whether nothing is written to it: there was no room, or the file system is read-only.
+    /// Whether nothing is written to the ledger: a start found no room, or a read-only file system.
     pub fn is_closed(&self) -> bool {
         self.is_closed
     }
 
-    /// Whether all that was replayed is durable: its end was written again and synced. What a
-    /// closed ledger holds in the page cache only is no reason for a device to forget anything.
+    /// Whether all that was replayed is durable: its end was written again and synced. If it is
+    /// not, entries may be in the page cache only, and no device may delete what it holds.
     pub fn is_proven(&self) -> bool {
         self.is_proven
     }
 
-    /// Writes the turn's entries at the end of the segment, in one piece. If more than a tail of
-    /// bytes would then wait for a sync, those written before are synced first.
+    /// Writes the turn's entries at the end of the segment in one write. If more than
+    /// [`TAIL_LEN_MAX`] bytes would then be unsynced, the earlier ones are synced first.
     ///
     /// # Errors
     /// With path and operation, if not everything could be written.
     ///
     /// # Panics
-    /// If the ledger is closed: behind a torn tail an entry would be lost.
+    /// If the ledger is closed: an entry after a torn tail would be lost.
     pub fn write(&mut self) -> io::Result<()> {
         if !self.is_dirty() {
             return Ok(());
@@ -407,16 +407,16 @@ impl<S: Storage> Ledger<S> {
         Ok(())
     }
 
-    /// Whether the turn's entries, not yet written, belong into a new segment: the newest would
+    /// Whether the turn's entries, which are not yet written, need a new segment: the newest would
     /// exceed its limit.
     pub fn is_segment_full(&self) -> bool {
         self.is_dirty() && self.len > HEADER_LEN as u64 && self.len + self.filled as u64 > self.segment_bytes
     }
 
-    /// Begins a new segment with the turn's entries. The one before is synced first, since recovery
-    /// cuts in the newest only; then the new one is made durable with its header and its name; then
-    /// the link leads to it. A crash between leaves a newest segment without a whole header, or
-    /// without an entry: the next start sets it aside, or goes on with it.
+    /// Begins a new segment with the turn's entries. The old segment is synced first, since
+    /// recovery cuts only in the newest; then the new one is made durable with its header and its
+    /// name; then the link points to it. A crash in between leaves a newest segment without a whole
+    /// header, or without an entry: the next start sets it aside, or goes on with it.
     ///
     /// # Errors
     /// With path and operation.
@@ -428,19 +428,19 @@ impl<S: Storage> Ledger<S> {
         self.sync_written()?;
         self.segment = create_segment(&mut self.storage, &self.naming, created, self.written)?;
         self.len = HEADER_LEN as u64;
-        // Where the file system has no links, the start has said so.
+        // If the file system has no links, the start has said so.
         if let Ok(true) = self.storage.point(LINK, &self.segment) {
             self.storage.sync_dir()?;
         }
         Ok(())
     }
 
-    /// Goes on under another name: what follows stands in a segment of the branch `number`. An
-    /// order of names that a crash may cut anywhere, as where any segment begins: before the header
-    /// is durable under its name, nothing of the branch is there.
+    /// Goes on as the branch `number`: the next entries are in a segment of the branch. A crash may
+    /// happen at any step, as when any segment begins: until the header is durable under the
+    /// segment's name, there is no branch.
     ///
     /// # Errors
-    /// With path and operation; the ledger has the name that it had.
+    /// With path and operation. Then the ledger keeps its number.
     ///
     /// # Panics
     /// If entries wait to be written.
@@ -450,7 +450,7 @@ impl<S: Storage> Ledger<S> {
         let parent = self.parent_of_branch();
         let before = (self.naming.number, self.naming.parent);
         (self.naming.number, self.naming.parent) = (number, parent);
-        let began = if self.len > HEADER_LEN as u64 { self.rotate(created) } else { self.rename_segment(created) };
+        let began = if self.len > HEADER_LEN as u64 { self.rotate(created) } else { self.replace_header(created) };
         match (&began, parent) {
             (Err(_), _) => (self.naming.number, self.naming.parent) = before,
             (Ok(()), Some(parent)) => self.naming.parents.begin(parent),
@@ -459,18 +459,18 @@ impl<S: Storage> Ledger<S> {
         began
     }
 
-    /// What a branch begins after: the last entry, and the ledger that holds it. `None` if there is
-    /// no entry.
+    /// The parent of a branch that begins now: the last entry, and the ledger that it belongs to.
+    /// `None` if there is no entry.
     fn parent_of_branch(&self) -> Option<Parent> {
         let Naming { number, parent, .. } = self.naming;
         let head = self.written;
-        // A name under which nothing was written holds no entry.
+        // No entry belongs to a number under which nothing was written.
         let of_nothing = parent.filter(|parent| parent.head == head);
         of_nothing.or((head.seq > EntrySeq(0)).then_some(Parent { ledger: number, head }))
     }
 
-    /// Puts another header in place of the newest segment's, which holds nothing else.
-    fn rename_segment(&mut self, created: Stamp) -> io::Result<()> {
+    /// Replaces the header of the newest segment, which holds nothing else.
+    fn replace_header(&mut self, created: Stamp) -> io::Result<()> {
         remove_if_there(&mut self.storage, HEADER)?;
         let header = self.naming.header(created, self.written);
         if let Err(error) = self.storage.create(HEADER, &header).and_then(|()| self.storage.sync(HEADER)) {
@@ -479,12 +479,12 @@ impl<S: Storage> Ledger<S> {
         }
         self.storage.rename(HEADER, &self.segment)?;
         self.storage.sync_dir()?;
-        // The storage opens the file that has the name now.
+        // The storage opens the file that has the segment's name now.
         self.storage.sync(&self.segment)
     }
 
-    /// Where a write or sync found no room, what was not synced is cut off, as far as that goes:
-    /// else the next start would replay sales that nobody was told of. The error stays.
+    /// Cuts off unsynced bytes, if possible, after a write or sync that found no room: otherwise
+    /// the next start would replay sales that were never answered. Returns `done`.
     fn or_cut(&mut self, done: io::Result<()>) -> io::Result<()> {
         if done.as_ref().is_err_and(is_no_room) {
             let end = self.len - self.unsynced as u64;
@@ -496,7 +496,7 @@ impl<S: Storage> Ledger<S> {
     /// Tries whether [`ROOM_TRIED_LEN`] bytes could be written to a closed ledger's directory.
     ///
     /// # Errors
-    /// If they could not.
+    /// If they could not be written.
     pub fn try_room(&mut self) -> io::Result<()> {
         assert!(self.is_closed, "the buffer is the turn's");
         try_room(&mut self.storage, &mut self.buffer)
@@ -532,7 +532,8 @@ impl<S: Storage> Ledger<S> {
         let title = snapshot::Title { ledger: self.naming.number, head: self.head };
         let written = snapshot::write(&mut self.storage, &mut self.buffer, title, created, state);
         if written.is_err() {
-            // It may be what fills the disk. If it cannot be removed either, the next one will.
+            // The partial file may be what fills the disk. If it cannot be removed now, the next
+            // snapshot removes it.
             let _left = self.storage.remove(snapshot::TEMPORARY);
         } else {
             self.snapshot = Some(self.head.seq);
@@ -560,17 +561,17 @@ impl<S: Storage> Ledger<S> {
         self.naming.number
     }
 
-    /// Where it branched off, if it did.
+    /// What it branched off, if it did.
     pub fn parent(&self) -> Option<Parent> {
         self.naming.parent
     }
 
-    /// What this machine may say of it: its name, and its last durable entry.
+    /// The ledger's identity: its number, its last durable entry, and what it branched off.
     pub fn identity(&self) -> identity::Identity {
         identity::Identity { ledger: self.naming.number, head: self.synced, parents: self.naming.parents }
     }
 
-    /// The site's label, as new segments' headers have it.
+    /// The site's label in the headers of new segments.
     pub fn site(&self) -> &str {
         &self.naming.site
     }
@@ -580,14 +581,14 @@ impl<S: Storage> Ledger<S> {
         self.len
     }
 
-    /// Bytes written and not yet synced: 0 between turns, unless entries wait that nothing rests
-    /// on.
+    /// Bytes written and not yet synced: 0 between turns, unless entries wait on which no result
+    /// rests.
     pub fn unsynced_bytes(&self) -> usize {
         self.unsynced
     }
 
-    /// Syncs of entries since the ledger was opened: one for each turn with a result that rests on
-    /// an entry.
+    /// Syncs of entries since the ledger was opened: one per turn with a result that rests on an
+    /// entry.
     pub fn syncs(&self) -> u64 {
         self.syncs
     }
@@ -597,12 +598,12 @@ impl<S: Storage> Ledger<S> {
         self.snapshot
     }
 
-    /// Where the entries stand.
+    /// The ledger's storage.
     pub fn storage(&self) -> &S {
         &self.storage
     }
 
-    /// For tests that spoil it.
+    /// The storage, for tests that change it.
     #[cfg(test)]
     pub(crate) fn storage_mut(&mut self) -> &mut S {
         &mut self.storage
@@ -627,29 +628,29 @@ impl Naming {
     }
 }
 
-/// A header until it has its segment's name.
+/// The file of a header until it has its segment's name.
 const HEADER: &str = "header.tmp";
 
-/// What a trial writes.
+/// The file that a trial writes.
 const TRIAL: &str = "room.tmp";
 
-/// Asks whether a start may write: below the reserve it is tried, for what the file system says of
-/// its room is a guess.
+/// Checks whether a start may write. If less than the reserve is free, it tries, because the free
+/// space that is reported is an estimate.
 ///
 /// # Errors
-/// If [`ROOM_TRIED_LEN`] bytes cannot be written and synced: the ledger is then to be opened
+/// If [`ROOM_TRIED_LEN`] bytes cannot be written and synced. Then the ledger must be opened
 /// [closed](Ledger::open_closed).
 pub fn room_below<S: Storage>(storage: &mut S, reserve_bytes: u64) -> io::Result<()> {
-    // A file system that does not say is found full by a write.
+    // If the file system reports nothing, a later write finds out.
     if storage.free_bytes().is_ok_and(|free| free < reserve_bytes) {
         try_room(storage, &mut vec![0; TAIL_LEN_MAX])?;
     }
     Ok(())
 }
 
-/// Writes, syncs and removes a file of as many bytes.
+/// Writes, syncs and removes a file of [`ROOM_TRIED_LEN`] bytes.
 fn try_room<S: Storage>(storage: &mut S, piece: &mut [u8]) -> io::Result<()> {
-    // Nothing that a file system could compress.
+    // Bytes that a file system cannot compress.
     let mut state = 1_u32;
     for byte in &mut *piece {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -672,7 +673,7 @@ fn remove_if_there<S: Storage>(storage: &mut S, name: &str) -> io::Result<()> {
     }
 }
 
-/// Whether an error says that there is no room: then nothing is broken, and it may come back.
+/// Whether an error says that there is no room: then nothing is broken, and room may return.
 pub fn is_no_room(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
     matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
@@ -694,8 +695,7 @@ fn create_segment<S: Storage>(storage: &mut S, naming: &Naming, created: Stamp, 
     let created = storage.create(&name, &naming.header(created, head));
     let created = created.and_then(|()| storage.sync(&name)).and_then(|()| storage.sync_dir());
     if created.as_ref().is_err_and(is_no_room) {
-        // Half a header is none, and the next start would set it aside, and the one after it
-        // another.
+        // Otherwise each further start would leave a partial header, and set the last one aside.
         let _left = storage.remove(&name);
     }
     created.map(|()| name)
@@ -715,7 +715,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_is_what_a_start_replays() {
+    fn a_start_replays_what_was_appended() {
         let mut storage = MemoryStorage::default();
         let mut ledger = open(&mut storage);
         assert_eq!((ledger.head(), ledger.next_seq(), ledger.number()), (Head::default(), EntrySeq(1), 0xA1));
@@ -752,9 +752,9 @@ mod tests {
         assert_eq!(storage.done, [format!("append {FIRST}"), format!("sync {FIRST}")]);
     }
 
-    /// A sync alone succeeds for pages that the kernel dropped after one that failed.
+    /// A sync alone succeeds for pages that the kernel dropped after a failed sync.
     #[test]
-    fn a_closed_ledger_vouches_for_its_end_only_if_it_can_write_it_again() {
+    fn a_closed_ledger_is_proven_only_if_its_end_can_be_written_again() {
         let mut storage = MemoryStorage::default();
         let mut ledger = open(&mut storage);
         ledger.append(&testing::entry(1));
@@ -796,7 +796,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_than_a_tail_waits_for_a_sync() {
+    fn at_most_a_tail_is_unsynced() {
         let mut storage = MemoryStorage::default();
         let mut ledger = open(&mut storage);
         ledger.storage.done.clear();
@@ -828,7 +828,7 @@ mod tests {
         }
     }
 
-    /// Turns of `entries` each; segments of at most `segment_bytes`.
+    /// Runs turns of `entries` entries with segments of at most `segment_bytes`.
     fn run_turns(
         ledger: &mut Ledger<&mut MemoryStorage>,
         turns: u64,
@@ -859,7 +859,7 @@ mod tests {
         assert!(segments.len() > 10, "{segments:?}");
         assert!(storage.files.values().all(|bytes| bytes.len() <= 4096));
         assert_eq!(storage.links[LINK], segments.last().unwrap().name);
-        // A turn is in one segment: it begins with the first entry of one.
+        // A turn is in one segment: each segment begins with the first entry of a turn.
         assert!(segments.iter().all(|segment| segment.first.0 % 7 == 1), "{segments:?}");
         let (opened, entries) = testing::open(&mut storage).unwrap();
         assert_eq!((opened.head, entries.len()), (head, 700));
@@ -876,7 +876,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_segment_begins_in_an_order_that_a_crash_may_cut_anywhere() {
+    fn a_new_segment_begins_in_an_order_that_survives_a_crash_at_any_step() {
         let mut storage = MemoryStorage::default();
         let mut ledger = open(&mut storage);
         ledger.storage.done.clear();
@@ -909,7 +909,7 @@ mod tests {
             assert!(entries.len() >= 20 && entries.len() % 20 == 0, "{steps}: {}", entries.len());
             let newest = super::super::segment::list(&storage).unwrap().pop().unwrap();
             assert_eq!(storage.links[LINK], newest.name, "{steps}");
-            // And it goes on.
+            // The ledger goes on.
             let mut ledger = open(&mut storage);
             run_turns(&mut ledger, 2, 20, 600).unwrap();
             assert_eq!(ledger.head().seq.0, opened.head.seq.0 + 40);
@@ -922,12 +922,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "in order, without a gap")]
-    fn a_gap_is_our_own_mistake() {
+    fn appending_after_a_gap_panics() {
         open(&mut MemoryStorage::default()).append(&testing::entry(2));
     }
 
     #[test]
-    fn a_real_directory_goes_through_a_life() {
+    fn a_real_directory_is_created_and_opened_again() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("ledger");
         for (round, created) in [(0, true), (1, false), (2, false)] {
