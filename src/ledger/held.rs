@@ -11,9 +11,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -23,7 +22,7 @@ use crate::lang::tr;
 
 use super::segment;
 use super::snapshot;
-use super::storage::{DirFiles, Files, explain, read_whole_at};
+use super::storage::{DirFiles, Files, explain, id_of, read_whole_at};
 
 /// Attempts to open a directory's files before an error says that they change too fast. A segment
 /// begins every few seconds at most, and an attempt takes milliseconds.
@@ -196,10 +195,6 @@ fn try_hold(dir: &Path) -> io::Result<Option<BTreeMap<PathBuf, File>>> {
     }
     held.extend(snapshot.map(|file| (path, file)));
     Ok(Some(held))
-}
-
-fn id_of(metadata: &Metadata) -> (u64, u64) {
-    (metadata.dev(), metadata.ino())
 }
 
 fn open(path: &Path) -> io::Result<File> {

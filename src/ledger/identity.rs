@@ -51,7 +51,7 @@ use crate::engine::model::{EntrySeq, MissingEntries};
 use crate::lang::tr;
 
 use super::header::{Header, Host, Parent, hex};
-use super::segment::{self, Lines, Segment};
+use super::segment::{self, Segment};
 use super::storage::{DirStorage, Files, Storage, explain};
 use super::{Head, line};
 
@@ -644,15 +644,9 @@ pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
     {
         return Ok(Some(header.chain));
     }
-    let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
-    let mut lines = Lines::new(files, &segment.name, None);
-    let number = seq.0.to_string();
-    while let Some(line) = lines.read()? {
-        if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
-            return Ok(line::crc_column(line.text));
-        }
-    }
-    Ok(None)
+    let Some(segment) = segment::holding(&segments, seq) else { return Ok(None) };
+    let crc = segment::find_line(files, &segment.name, None, seq, |line| line::crc_column(line.text))?;
+    Ok(crc.flatten())
 }
 
 // ---------------------------------------------------------------- words

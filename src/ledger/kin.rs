@@ -10,11 +10,13 @@ use std::io;
 use crate::lang::tr;
 
 use super::header::{Header, Parent};
+use super::line;
+use super::segment::Lines;
 use super::storage::Files;
 
 /// Bytes at a segment's end that are searched for its last line: more than the longest line and a
 /// torn tail after it.
-const END_LEN: usize = 80 * 1024;
+const END_LEN: u64 = 80 * 1024;
 
 /// Why the segments are not one ledger: a sentence; `None` if they are. `pieces`: path and header
 /// of each.
@@ -75,12 +77,14 @@ pub fn contradiction<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Res
 
 /// The number of a segment's last whole line.
 fn last_seq<F: Files>(files: &F, name: &str) -> io::Result<Option<u64>> {
-    let len = files.len(name)?;
-    let mut end = vec![0; END_LEN];
-    let read = files.read_at(name, len.saturating_sub(END_LEN as u64), &mut end)?;
-    let lines = end[..read].split(|byte| *byte == b'\n').rev().skip(1);
-    let numbers = lines.filter_map(|line| super::line::parse(line).ok()).map(|parsed| parsed.entry.seq.0);
-    Ok(numbers.max())
+    // The first line is perhaps the end of one, which cannot be read.
+    let mut lines = Lines::starting_at(files, name, files.len(name)?.saturating_sub(END_LEN), 0, None);
+    let mut last = None;
+    while let Some(line) = lines.read()? {
+        let parsed = line::parse(line.text).ok().filter(|_| line.ended);
+        last = last.max(parsed.map(|parsed| parsed.entry.seq.0));
+    }
+    Ok(last)
 }
 
 #[cfg(test)]
@@ -121,6 +125,18 @@ mod tests {
             all.files.keys().map(|name| (name.clone(), segment::read_header(&all, name).unwrap().unwrap())).collect();
         let pieces: Vec<(&str, &Header)> = headers.iter().map(|(name, header)| (name.as_str(), header)).collect();
         contradiction(&all, &pieces).unwrap()
+    }
+
+    #[test]
+    fn the_last_whole_line_is_found_before_a_torn_tail() {
+        for (entries, rest) in [(0, 0), (1, 0), (700, 0), (700, 1), (700, 70_000)] {
+            for byte in [0, b'x'] {
+                let mut storage = testing::ledger_of(&vec![testing::Line::Good; entries]);
+                storage.files.get_mut(testing::FIRST).unwrap().extend(vec![byte; rest]);
+                let last = last_seq(&storage, testing::FIRST).unwrap();
+                assert_eq!(last, (entries > 0).then_some(entries as u64), "{entries} {rest} {byte}");
+            }
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
 
 fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
     let segments = segment::list(files)?;
-    let Some(segment) = segments.iter().rev().find(|segment| segment.first <= seq) else { return Ok(None) };
+    let Some(segment) = segment::holding(&segments, seq) else { return Ok(None) };
     let damaged = |number: u64| {
         let sentence = tr!(
             "{}:{number}: entry {seq} is damaged: run `posgate ledger verify`",
@@ -138,16 +138,12 @@ fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> 
         io::Error::new(io::ErrorKind::InvalidData, sentence)
     };
     let header = segment::read_header(files, &segment.name)?.map_err(|_| damaged(1))?;
-    let mut lines = segment::Lines::new(files, &segment.name, Some(header.chain));
-    let number = seq.0.to_string();
-    while let Some(line) = lines.read()? {
-        if line.text.strip_prefix(number.as_bytes()).is_some_and(|rest| rest.starts_with(b"\t")) {
-            // The caller may move money by this entry, so a line with a flipped bit is an error.
-            let parsed = line::parse(line.text).ok().filter(|_| line.is_chained());
-            return parsed.map(|parsed| Some(parsed.entry)).ok_or_else(|| damaged(line.number));
-        }
-    }
-    Ok(None)
+    let found = segment::find_line(files, &segment.name, Some(header.chain), seq, |line| {
+        // The caller may move money by this entry, so a line with a flipped bit is an error.
+        let parsed = line::parse(line.text).ok().filter(|_| line.is_chained());
+        parsed.map(|parsed| parsed.entry).ok_or(line.number)
+    })?;
+    found.transpose().map_err(damaged)
 }
 
 /// Takes a closed pipe as success: the program that read the output has ended (`posgate ledger show

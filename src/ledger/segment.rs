@@ -71,6 +71,34 @@ pub fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, 
     Ok(Header::parse(&bytes[..len]))
 }
 
+/// The segment of `segments` that holds the entry `seq`, if any does: the last that begins at or
+/// before it.
+pub(super) fn holding(segments: &[Segment], seq: EntrySeq) -> Option<&Segment> {
+    segments.iter().rev().find(|segment| segment.first <= seq)
+}
+
+/// Gives the line of the entry `seq` in a segment to `read`, whether the line is good or not; `None`
+/// if there is no such line. `chain` is as in [`Lines::new`].
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn find_line<F: Files, T>(
+    files: &F,
+    name: &str,
+    chain: Option<u32>,
+    seq: EntrySeq,
+    read: impl FnOnce(&Line) -> T,
+) -> io::Result<Option<T>> {
+    let mut lines = Lines::new(files, name, chain);
+    let start = format!("{seq}\t");
+    while let Some(line) = lines.read()? {
+        if line.text.starts_with(start.as_bytes()) {
+            return Ok(Some(read(&line)));
+        }
+    }
+    Ok(None)
+}
+
 /// Segments to read: those of a directory, or files that a person chose.
 #[derive(Clone, Debug)]
 pub struct Selection {

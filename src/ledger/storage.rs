@@ -483,7 +483,8 @@ pub(super) fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io:
     move |error| io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
 }
 
-fn id_of(metadata: &fs::Metadata) -> (u64, u64) {
+/// Device and inode: the same for two names of one file.
+pub(super) fn id_of(metadata: &fs::Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
