@@ -393,7 +393,7 @@ pub fn repair<S: Storage>(
         ask(storage, &segments, cut, damage)?;
     }
     let mut done = Vec::new();
-    // The newest first: what is left has no hole.
+    // The newest first: so that an interruption leaves no hole.
     for segment in segments[whole..].iter().rev() {
         let kept = free_name(storage, &segment.name, "cut")?;
         storage.rename(&segment.name, &kept)?;

@@ -166,6 +166,11 @@ mod tests {
             contradictions.contains("two ledgers") && contradictions.contains("00000000000000ee"),
             "{contradictions}"
         );
+        crate::lang::speak(crate::lang::Lang::Zh);
+        assert!(said(&[&one, &two]).unwrap().contains("同一账本的两个分支"));
+        assert!(said(&[&on, &one]).unwrap().contains("记到流水 23"));
+        assert!(said(&[&one, &other]).unwrap().contains("这是两个账本"));
+        crate::lang::speak(crate::lang::Lang::En);
         // A branch of a branch.
         go_on(&mut one, 0, Some(0xD4), 5);
         assert_eq!((said(&[&one]), said(&[&stem, &one])), (None, None));

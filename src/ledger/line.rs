@@ -688,6 +688,11 @@ mod tests {
             let error = parse(columns.join("\t").as_bytes()).unwrap_err();
             assert_eq!(error.column, column, "{wrong:?}: {error}");
         }
+        let error = parse(line.replace("\tok\t", "\tset\t").as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "column 3 (clock): neither `ok` nor `unset`");
+        crate::lang::speak(crate::lang::Lang::Zh);
+        assert_eq!(error.to_string(), "第 3 列（clock）：既不是 `ok` 也不是 `unset`");
+        crate::lang::speak(crate::lang::Lang::En);
         assert_eq!(parse(b"").unwrap_err().column, 1);
         assert_eq!(parse(b"1\t2").unwrap_err().column, 2);
         assert_eq!(parse(format!("{line}\t").as_bytes()).unwrap_err().column, 20);
