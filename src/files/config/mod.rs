@@ -1,8 +1,8 @@
 //! The configuration file: UCI syntax, read by posgate itself (design.md, section 4).
 //!
-//! [`parse`] turns bytes into [`Settings`] or into every problem at once, each with its line and
-//! what to write instead; nothing here opens another file, and no bytes panic it.
-//! [`options::SECTIONS`] lists all there is to write.
+//! [`parse`] turns bytes into [`Settings`], or into every problem at once, each with its line and
+//! what to write instead. It opens no other file, and no input makes it panic.
+//! [`options::SECTIONS`] lists every section and option.
 
 pub mod options;
 mod settings;
@@ -22,30 +22,31 @@ use crate::files::problem::{Problem, Problems, typed};
 use crate::files::zone::{Found, Zone};
 use crate::lang::tr;
 
-/// Bytes of a configuration. A larger file is something else; a router could not hold it in memory
-/// as text.
+/// Bytes of a configuration. A larger file is not a configuration, and a router could not hold its
+/// text in memory.
 const FILE_LEN_MAX: u64 = 1024 * 1024;
 
-/// What an operator configured, checked.
+/// A configuration, read and checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The file it was read from, as it was named.
+    /// The file that it was read from, as it was given.
     pub file: PathBuf,
     /// The server section's options and their lines, in the file's order.
     pub lines: Vec<(String, u32)>,
     /// CRC-32 of the file's bytes: the ledger's `config_crc=`.
     pub crc: u32,
-    /// For the init script; the server ignores it.
+    /// Whether the init script starts the server; the server ignores it.
     pub enabled: bool,
-    /// Where to listen; at least one address. Port 0 lets the system choose.
+    /// The addresses to listen on, at least one. Port 0 lets the system choose.
     pub listen: Vec<SocketAddrV4>,
-    /// Only frames arriving on these interfaces are heard; empty: on all.
+    /// The interfaces whose frames are received; empty: all.
     pub bind_devices: Vec<String>,
     /// The card table.
     pub cards: PathBuf,
     /// The ledger's directory.
     pub ledger_dir: PathBuf,
-    /// Which ledger this machine serves: beside the configuration, and not with the ledger.
+    /// The file of the identity of the ledger that this machine serves: it is not in the ledger's
+    /// directory.
     pub identity: PathBuf,
     /// A label for headers and exports: 1 to 64 bytes without control characters.
     pub site: String,
@@ -63,36 +64,36 @@ pub struct Settings {
     pub metrics: Option<PathBuf>,
     /// `error`, `warn`, `info`, `debug` or `trace`.
     pub log: String,
-    /// What decisions depend on.
+    /// The rules of decisions.
     pub rules: Rules,
-    /// Doubtful, but served: in the file's order.
+    /// Doubts about options that are served nevertheless, in the file's order.
     pub warnings: Vec<Problem>,
 }
 
 impl Settings {
-    /// The line of an option of the server section, of a list that of its value in this place; 0 if
-    /// it is not given.
+    /// The line of an option of the server section; for a list, the line of its value number
+    /// `place` from 0. 0 if it is not given.
     pub fn line_of(&self, key: &str, place: usize) -> u32 {
         self.lines.iter().filter(|(given, _)| given == key).nth(place).map_or(0, |(_, line)| *line)
     }
 
-    /// The zone of these settings, as [`Zone::find`] finds it.
+    /// The zone of these settings: see [`Zone::find`].
     ///
     /// # Errors
-    /// If `option timezone` is no zone, with its line.
+    /// If `option timezone` is not a zone, with its line.
     pub fn find_zone(&self) -> Result<Found, Problem> {
         Zone::find(self.timezone.as_deref()).map_err(|message| {
             self.problem("timezone", 0, tr!("option timezone: {message}", "option timezone：{message}"))
         })
     }
 
-    /// What is wrong with an option that reads well, where it stands in the file.
+    /// A problem of an option that was read without an error, with the option's line.
     pub fn problem(&self, key: &str, place: usize, message: String) -> Problem {
         Problem { file: self.file.clone(), line: self.line_of(key, place), column: None, message }
     }
 }
 
-/// Refuses addresses to listen on that no machine can listen on together.
+/// Refuses two addresses that no machine can listen on together.
 ///
 /// # Errors
 /// Which two, and what to do.
@@ -117,7 +118,7 @@ pub fn check_listen(listen: &[SocketAddrV4]) -> Result<(), String> {
 pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
     values::endpoint(text).ok_or_else(|| {
         tr!(
-            "{} is no address: write 192.168.1.1 or 192.168.1.1:{PORT}",
+            "{} is not an address: write 192.168.1.1 or 192.168.1.1:{PORT}",
             "{} 不是地址：请写 192.168.1.1 或 192.168.1.1:{PORT}",
             typed(text)
         )
@@ -127,18 +128,18 @@ pub fn parse_listen(text: &str) -> Result<SocketAddrV4, String> {
 /// Reads a configuration file.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the file's order.
+/// All problems in the file's order.
 pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
     let (settings, problems) = inspect(path)?;
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 
-/// Reads a configuration file, and gives what it says beside everything that is wrong with it: an
-/// option that is wrong has its default. So the files that it names can be looked at in the same
-/// run; nothing may be served from it.
+/// Reads a configuration file and returns its settings together with all problems: a wrong option
+/// has its default. So the files that it names can be checked in the same run. Nothing may be
+/// served from these settings.
 ///
 /// # Errors
-/// If there is nothing to read.
+/// If the file cannot be read or is too large.
 pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
     let whole = |message: String| vec![Problem { file: path.to_owned(), line: 0, column: None, message }];
     let mut bytes = Vec::new();
@@ -150,7 +151,7 @@ pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
     })?;
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(whole(tr!(
-            "larger than {FILE_LEN_MAX} bytes: this is no configuration of posgate",
+            "larger than {FILE_LEN_MAX} bytes: this is not a configuration of posgate",
             "超过 {FILE_LEN_MAX} 字节：这不是 posgate 的配置"
         )));
     }
@@ -161,7 +162,7 @@ pub fn inspect(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
 /// its directory.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the file's order.
+/// All problems in the file's order.
 pub fn parse(bytes: &[u8], file: &Path) -> Result<Settings, Vec<Problem>> {
     let (settings, problems) = read(bytes, file);
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
@@ -172,7 +173,8 @@ fn read(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
     let mut warnings = Problems::new(file);
     let text = decode(bytes, &mut problems);
     let sections = uci::read(&text, &mut problems);
-    // What is empty, or cut before it, must not mean that every source and every device is served.
+    // A file that is empty, or cut before this section, must not mean that every source and device
+    // is served.
     if !sections.iter().any(|section| section.kind == "server") {
         problems.add(0, tr("there is no section config server: is the file empty, or cut short? write config server 'main' and its options", "没有 config server 这一段：文件是空的，还是被截断了？请写 config server 'main' 和它的选项"));
     }
@@ -192,19 +194,22 @@ fn read(bytes: &[u8], file: &Path) -> (Settings, Vec<Problem>) {
     (settings, problems.into_list())
 }
 
-/// What a file without options gives: every default.
+/// The settings of a file without options: every default.
 pub fn defaults() -> Settings {
     parse(b"config server\n", Path::new("/etc/config/posgate")).expect("the defaults are valid: a test reads them")
 }
 
-/// The file as text; lines that are no text are reported and read with U+FFFD, to find what else is
-/// wrong.
+/// The file as text. Lines that are not text are reported and read with U+FFFD, to find further
+/// problems.
 fn decode(bytes: &[u8], problems: &mut Problems) -> String {
     let bytes = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
         Some(rest) => {
             problems.add(
                 1,
-                tr("a byte order mark stands before the text, and uci reads no such file: save it as UTF-8 without BOM", "文件开头有 BOM，uci 读不了：请存成不带 BOM 的 UTF-8"),
+                tr(
+                    "a byte order mark begins the file, and uci does not read it: save it as UTF-8 without BOM",
+                    "文件开头有 BOM，uci 读不了：请存成不带 BOM 的 UTF-8",
+                ),
             );
             rest
         }
@@ -215,7 +220,7 @@ fn decode(bytes: &[u8], problems: &mut Problems) -> String {
             problems.add(
                 line,
                 tr(
-                    "a NUL byte: this is no text file; save it as UTF-8 text",
+                    "a NUL byte: this is not a text file; save it as UTF-8 text",
                     "有 NUL 字节：这不是文本文件；请存成 UTF-8 文本",
                 ),
             );

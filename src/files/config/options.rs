@@ -1,9 +1,9 @@
-//! Every section and option that posgate knows, as one table: what check and the manual go by
-//! (design.md, sections 4 and 6).
+//! Every section and option that posgate knows, as one table: the basis of `check` and of the
+//! manual (design.md, sections 4 and 6).
 //!
-//! A default is written as a file would write it and is read by the same code. An option without a
-//! default is off when it is not given. Each [`Form`] knows its bounds and says them, so an error
-//! can tell what to write instead.
+//! A default is written as in a file and is read by the same code. An option without a default is
+//! off if it is not given. Each [`Form`] names its bounds, so that an error can say what to write
+//! instead.
 
 use crate::engine::limits::{PERIODS_MAX, PIN_TRIES_MAX, TEXT_LEN_MAX};
 use crate::lang::tr;
@@ -17,7 +17,7 @@ pub struct SectionSpec {
     pub meaning: &'static str,
     /// How many there may be; `None`: any number. Several `text` sections count as one.
     pub count_max: Option<usize>,
-    /// What it may hold.
+    /// The options that it may have.
     pub options: &'static [OptionSpec],
 }
 
@@ -26,20 +26,20 @@ pub struct SectionSpec {
 pub struct OptionSpec {
     /// Its name.
     pub key: &'static str,
-    /// Whether it is written `list` and may stand several times.
+    /// Whether it is written `list` and may be given several times.
     pub is_list: bool,
-    /// What holds when it is not given, as it would be written; `None`: nothing.
+    /// The value if it is not given, as it would be written; `None`: no value.
     pub default: Option<&'static str>,
-    /// What its values look like.
+    /// The form of its values.
     pub form: Form,
     /// What it does.
     pub meaning: &'static str,
 }
 
-/// What a value looks like.
+/// The form of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Read by others: any value.
+    /// Any value: another program reads it.
     Foreign,
     /// Yes or no, in UCI's words.
     Flag,
@@ -96,7 +96,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// What to write: the end of a sentence that begins with "write" or 请写.
+    /// The value to write: the end of a sentence that begins with "write" or 请写.
     pub fn wanted(self) -> String {
         match self {
             Self::Foreign => tr("anything", "什么都可以").into(),
@@ -223,7 +223,12 @@ pub(crate) const SERVER: &SectionSpec = &SectionSpec {
         option("clock_tolerance_s", "30", SECONDS_OF_DAY, "how far a device's clock may be off before 003"),
         option("resend_first_ms", "500", Form::Number { min: 10, max: 60_000 }, "before the first resend; doubles"),
         option("resend_max", "4", Form::Number { min: 0, max: 10 }, "resends at most"),
-        option("door_ttl_ms", "3000", Form::Number { min: 0, max: 60_000 }, "an older 050 is never sent again"),
+        option(
+            "door_ttl_ms",
+            "3000",
+            Form::Number { min: 0, max: 60_000 },
+            "a 050 older than this is never sent again",
+        ),
         option("ack_109", "0", Form::Flag, "whether a 109 gets a 001 (inferred: no source says)"),
         option("same_sale_s", "30", SECONDS_OF_DAY, "a sale in doubt tried again within this is the same; 0: off"),
         option("offline_match_s", "120", SECONDS_OF_DAY, "a 105 this near to a sale in doubt is that sale; 0: off"),
@@ -232,11 +237,11 @@ pub(crate) const SERVER: &SectionSpec = &SectionSpec {
             "pin_tries",
             "5",
             Form::Number { min: 0, max: PIN_TRIES_MAX },
-            "wrong PINs a minute that stop more; 0: off",
+            "wrong PINs per minute that stop more; 0: off",
         ),
         option("clash_window_s", "60", SECONDS_OF_DAY, "how long a machine number stays with its last user"),
-        option("rate_source", "100", RATE, "frames a second from one address; 0: no limit"),
-        option("rate_total", "0", RATE, "frames a second from all together; 0: no limit"),
+        option("rate_source", "100", RATE, "frames per second from one address; 0: no limit"),
+        option("rate_total", "0", RATE, "frames per second from all together; 0: no limit"),
         option("segment_bytes", "1048576", Form::Number { min: 1024, max: 1 << 30 }, "a ledger segment's size"),
         option("reserve_bytes", "262144", Form::Number { min: 0, max: 1 << 30 }, "free space below which sales stop"),
         option("control", "/var/run/posgate/ctl.sock", Form::PathOrNone, "the control socket"),
@@ -273,7 +278,7 @@ pub(crate) const PERIOD: &SectionSpec = &SectionSpec {
         unset("to", Form::TimeEnd, "its end, exclusive; may cross midnight; required"),
         list("place", Form::Name, "where it holds; none given: everywhere"),
         list("group", Form::Name, "cards it holds for; none given: all"),
-        option("uses_max", "0", Form::Number { min: 0, max: 65_535 }, "a card's sales in it of one day; 0: no limit"),
+        option("uses_max", "0", Form::Number { min: 0, max: 65_535 }, "a card's sales in it per day; 0: no limit"),
         unset("price", Form::Money, "what count mode takes from the balance; none given: one of the card's uses"),
     ],
 };
@@ -325,14 +330,14 @@ pub const TEXT: &SectionSpec = &SectionSpec {
     ],
 };
 
-/// Begins the options of `config text` that replace a reason's words: `reason_`, then the word with
-/// `_` for `-`.
+/// The beginning of the options of `config text` that replace a reason's words: `reason_`, then the
+/// reason's word with `_` for `-`.
 pub(crate) const REASON_PREFIX: &str = "reason_";
 
 /// All sections, in the order of design.md.
 pub const SECTIONS: &[&SectionSpec] = &[SERVER, DEVICE, PERIOD, DOOR, TEXT];
 
-/// Begins the names that are the integrator's own: never read, never an error.
+/// The beginning of the integrator's own names, which are never read and never an error.
 pub(crate) const FOREIGN_PREFIX: &str = "x_";
 
 impl SectionSpec {

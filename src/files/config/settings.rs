@@ -1,7 +1,7 @@
-//! From sections to [`Settings`]: every option read by its form, then what must agree with each
+//! From sections to [`Settings`]: reads every option by its form, then checks options against each
 //! other.
 //!
-//! Reading goes on after a problem, with the option's default, so that one run shows them all.
+//! After a problem it goes on with the option's default, so that one run shows all problems.
 
 use std::net::SocketAddrV4;
 use std::path::Path;
@@ -20,14 +20,13 @@ use crate::engine::model::{Date, GroupSet, MachineNo, Reason, TimeOfDay};
 use crate::files::problem::{Problems, did_you_mean, nearest, quoted};
 use crate::lang::tr;
 
-/// The build date that `build/main.rs` sets; a clock before it is not believed (design.md, section
-/// 11).
+/// The build date that `build.rs` sets. An earlier clock is not believed (design.md, section 11).
 const BUILT_ON: Option<&str> = option_env!("POSGATE_BUILT_ON");
 
 /// The longest path that a socket can have on Linux, less its closing zero byte.
 const SOCKET_PATH_LEN_MAX: usize = 107;
 
-/// Reads the sections of one file. The settings hold only if `problems` stays empty.
+/// Reads the sections of one file. The settings are valid only if `problems` stays empty.
 pub(super) fn assemble(
     sections: &[Section],
     file: &Path,
@@ -41,7 +40,7 @@ pub(super) fn assemble(
     let texts = read_texts(&mut Reader::new(TEXT, 0, sections_of(sections, TEXT), problems), warnings);
     let mut server = Reader::new(SERVER, 0, sections_of(sections, SERVER).take(1), problems);
     let mut settings = read_server(&mut server, texts, file, crc);
-    // No option of the one has the name of one of the other.
+    // The options of the two sections have different names.
     let of_texts = sections_of(sections, TEXT).flat_map(|section| &section.settings);
     settings.lines.extend(of_texts.map(|setting| (setting.key.clone(), setting.line)));
     let devices: Vec<(u32, DeviceRule)> = sections_of(sections, DEVICE)
@@ -88,7 +87,7 @@ fn sections_of<'a>(sections: &'a [Section], spec: &'static SectionSpec) -> impl 
     sections.iter().filter(|section| section.kind == spec.kind)
 }
 
-/// Types, counts and names.
+/// Checks types, counts and names of sections.
 fn check_sections(sections: &[Section], problems: &mut Problems) {
     for (index, section) in sections.iter().enumerate() {
         if section.kind.starts_with(FOREIGN_PREFIX) {
@@ -117,7 +116,7 @@ fn check_sections(sections: &[Section], problems: &mut Problems) {
                     ),
                 );
             }
-            // Once is enough: the first that is too many.
+            // Only the first section beyond the limit is reported.
             Some(count_max) if count == count_max => {
                 problems.add(
                     section.line,
@@ -208,7 +207,7 @@ fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> 
     }
 }
 
-/// `None` if it names no machine: then nothing can be checked against it.
+/// `None` without a machine number: then nothing can be checked against the device.
 fn read_device(
     reader: &mut Reader<'_>,
     groups: &mut Names,
@@ -239,7 +238,7 @@ fn read_device(
     Some(DeviceRule { machine, ..rule })
 }
 
-/// `None` if name or times are missing.
+/// `None` without a name or times.
 fn read_period(reader: &mut Reader<'_>, groups: &mut Names, places: &mut Names) -> Option<Period> {
     let name = reader.required("name", values::account_id);
     let from = reader.required("from", values::time);
@@ -252,7 +251,7 @@ fn read_period(reader: &mut Reader<'_>, groups: &mut Names, places: &mut Names) 
     Some(Period { name: name?, from: from?, to: to?, places, groups, uses_max, price })
 }
 
-/// `None` if board or door are missing.
+/// `None` without a board or a door.
 fn read_door(reader: &mut Reader<'_>, groups: &mut Names) -> Option<DoorRule> {
     let machine = reader.required("machine", |value| MachineNo::parse(value.as_bytes()));
     let (min, max) = reader.bounds("door");
@@ -368,12 +367,12 @@ fn check_doors(doors: &[(u32, DoorRule)], devices: &[(u32, DeviceRule)], warning
     }
 }
 
-/// The program's build date; 1970 where the build did not say.
+/// The program's build date; 1970 if the build did not set it.
 fn built_on() -> Date {
     BUILT_ON.and_then(|text| Date::parse(text.as_bytes())).unwrap_or(Date(0))
 }
 
-/// "did you mean", or all that is known.
+/// "did you mean", or all known names.
 fn advice<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {
         Some(candidate) => did_you_mean(candidate),
@@ -394,7 +393,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reports what the section cannot hold, and keeps the rest.
+    /// Reports settings that the section cannot have, and keeps the others.
     fn new(
         spec: &'static SectionSpec,
         line: u32,
@@ -422,7 +421,7 @@ impl<'a> Reader<'a> {
             }
             (false, true) => {
                 return Err(tr!(
-                    "{key} is no list: write option {key} 'VALUE'",
+                    "{key} is not a list: write option {key} 'VALUE'",
                     "{key} 不是列表：请写 option {key} '值'"
                 ));
             }
@@ -443,7 +442,7 @@ impl<'a> Reader<'a> {
         let first = self.settings.iter().find(|first| !spec.is_list && first.key == *key);
         first.map_or(Ok(()), |first| {
             Err(tr!(
-                "{key} stands in line {} already: remove one of the two",
+                "{key} is in line {} already: remove one of the two",
                 "{key} 在第 {} 行已经写了：去掉其中一个",
                 first.line
             ))
@@ -460,7 +459,7 @@ impl<'a> Reader<'a> {
         tr!("config {} has no {}: {}", "config {} 里没有 {}：{}", self.spec.kind, quoted(key), advice(key, known))
     }
 
-    /// The table's row; every reason has one too.
+    /// The option's row in the table; every reason has one too.
     fn option(&self, key: &str) -> Option<&'static OptionSpec> {
         const REASON: &OptionSpec = &OptionSpec {
             key: REASON_PREFIX,
@@ -477,7 +476,7 @@ impl<'a> Reader<'a> {
         self.option(key).expect("the table lists every option that is read")
     }
 
-    /// What to write instead of this setting's value. PINs are not repeated.
+    /// Reports what to write instead of this setting's value. PINs are not repeated.
     fn refuse(&mut self, setting: &Setting) {
         let key = &setting.key;
         let wanted = self.known(key).form.wanted();
@@ -497,8 +496,8 @@ impl<'a> Reader<'a> {
         self.given(key).map_or(self.line, |setting| setting.line)
     }
 
-    /// The value, or the default if it is not given or wrong. An option without a default is `None`
-    /// when empty.
+    /// The value, or the default if it is not given or wrong. Without a default an empty option is
+    /// `None`.
     fn read<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let default = self.known(key).default;
         if let Some(setting) = self.given(key)
@@ -512,7 +511,7 @@ impl<'a> Reader<'a> {
         default.and_then(parse)
     }
 
-    /// As [`Reader::read`], and a problem if there is none.
+    /// As [`Reader::read`], with a problem if there is no value.
     fn required<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         if self.given(key).is_none_or(|setting| setting.value.is_empty()) {
             let (kind, wanted) = (self.spec.kind, self.known(key).form.wanted());
@@ -544,7 +543,7 @@ impl<'a> Reader<'a> {
         values
     }
 
-    /// Binding the same thing twice would fail at start, with a worse message.
+    /// Reports a repeated value. Binding it twice would fail at start, with a worse message.
     fn refuse_repeated<T: PartialEq>(&mut self, key: &str, values: &[T]) {
         let given = self.items(key);
         if given.len() != values.len() {
@@ -555,13 +554,14 @@ impl<'a> Reader<'a> {
                 let first = given[first].line;
                 self.problems.add(
                     given[index].line,
-                    tr!("{key} stands in line {first} already: remove one", "{key} 在第 {first} 行已经写了：去掉一个"),
+                    tr!("{key} is in line {first} already: remove one", "{key} 在第 {first} 行已经写了：去掉一个"),
                 );
             }
         }
     }
 
-    /// Where all addresses of a port are listened on, none of them can be listened on once more.
+    /// Reports an address that another one includes: if a socket listens on all addresses of a
+    /// port, no other can listen on that port.
     fn refuse_clashing_listen(&mut self, values: &[SocketAddrV4]) {
         let given = self.items("listen");
         if given.len() != values.len() {
@@ -582,7 +582,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A span of a day that begins where it ends may mean never or always.
+    /// Reports a span of a day that begins when it ends: it may mean never or always.
     fn refuse_empty_span(&mut self, from: Option<TimeOfDay>, to: Option<TimeOfDay>) {
         if from.is_some() && from == to {
             let message = tr(
@@ -661,7 +661,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// What a display would show otherwise than it was written.
+    /// Warns of characters that displays cannot show.
     fn warn_of_texts(&self, warnings: &mut Problems) {
         for setting in &self.settings {
             let key = &setting.key;

@@ -58,8 +58,8 @@ fn a_file_without_options_gives_the_designs_defaults() {
 
 #[test]
 fn every_option_of_the_table_is_read() {
-    // A default, or what its form shows as an example, is accepted where it stands; the table and
-    // the code agree.
+    // A default, or an example of its form, is accepted as the option's value: the table and the
+    // code agree.
     for spec in SECTIONS {
         let required = match spec.kind {
             "device" => "option machine 00001\n",
@@ -190,8 +190,8 @@ fn all_problems_are_listed_at_once_in_the_files_order() {
     let begins = [
         "posgate:2: config server has no 'resend_frist_ms': did you mean resend_first_ms?",
         "posgate:3: resend_max '11': write a whole number from 0 to 10",
-        "posgate:5: log stands in line 4 already",
-        "posgate:6: day_start is no list: write option day_start",
+        "posgate:5: log is in line 4 already",
+        "posgate:6: day_start is not a list: write option day_start",
         "posgate:7: listen is a list: write list listen",
         "posgate:8: unknown section type 'sever': did you mean server?",
         "posgate:9: a second config server: put its options into the one in line 1",
@@ -205,7 +205,7 @@ fn all_problems_are_listed_at_once_in_the_files_order() {
 }
 
 #[test]
-fn what_is_missing_or_contradictory_is_named() {
+fn missing_and_contradictory_options_are_named() {
     let complaints = complaints(
         "config device\n\
          option name 'x'\n\
@@ -251,7 +251,7 @@ fn names_that_begin_with_x_are_never_read() {
 #[test]
 fn the_same_address_twice_is_refused() {
     let complaints = complaints("config server\nlist listen '127.0.0.1'\nlist listen '127.0.0.1:39192'\n");
-    assert_eq!(complaints, ["posgate:3: listen stands in line 2 already: remove one"]);
+    assert_eq!(complaints, ["posgate:3: listen is in line 2 already: remove one"]);
     for (one, other) in [("0.0.0.0", "192.168.1.1"), ("127.0.0.1:5000", "0.0.0.0:5000")] {
         let complaints = self::complaints(&format!("config server\nlist listen '{one}'\nlist listen '{other}'\n"));
         let begin = format!("posgate:3: listen '{other}' and '{one}' of line 2 exclude each other: ");
@@ -293,7 +293,7 @@ fn doubtful_settings_are_warned_about_and_served() {
 }
 
 #[test]
-fn a_file_that_is_no_utf8_is_named_as_such() {
+fn a_file_that_is_not_utf8_is_named() {
     let problems = parse(b"config server\noption site '\xD5\xC5'\nfoo\n", Path::new("posgate")).expect_err("GBK");
     assert!(problems[0].message.contains("not UTF-8") && problems[0].line == 2);
     assert_eq!(problems.last().expect("another").line, 3);
@@ -314,7 +314,7 @@ fn a_file_without_its_server_section_or_with_a_mark_before_it_is_refused() {
         assert!(first(text.as_bytes()).starts_with("posgate: there is no section config server"), "{text:?}");
     }
     assert!(first(b"\xEF\xBB\xBFconfig server 'main'\n").starts_with("posgate:1: a byte order mark"));
-    // Further ones are read as before.
+    // Further marks are read as before.
     assert!(parse(b"package posgate\n\nconfig server\n", Path::new("posgate")).is_ok());
 }
 
@@ -365,7 +365,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_of_our_own_words_panics_the_reader(text in words()) {
+    fn no_text_of_known_words_panics_the_reader(text in words()) {
         let _ = parse(text.as_bytes(), Path::new("posgate"));
     }
 
@@ -379,7 +379,7 @@ proptest! {
     }
 }
 
-/// Texts that come near to being a configuration.
+/// Texts that resemble a configuration.
 fn words() -> impl Strategy<Value = String> {
     let keys = SECTIONS.iter().flat_map(|spec| spec.options.iter().map(|option| option.key));
     let words: Vec<&str> =

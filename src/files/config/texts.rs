@@ -1,8 +1,8 @@
 //! Display texts: from `$name {$balance}\n` to pieces that a reply fills in (design.md, section 6).
 //!
-//! Literals are GBK from here on. A comma would divide the frame's fields and a line end would end
-//! nothing, so neither may stand in a text; `\n` is two bytes, the display's line break, and braces
-//! mean something to it: both stay as they are.
+//! Literals are GBK from here on. A text may hold no comma, which would divide the frame's fields,
+//! and no line end, which would not break a display's line. `\n` as two bytes is the display's line
+//! break, and braces have a meaning for it: both stay unchanged.
 
 use crate::engine::gbk;
 use crate::engine::limits::TEXT_LEN_MAX;
@@ -38,7 +38,7 @@ pub(super) fn template(text: &str) -> Result<Template, String> {
         let Some((_, variable)) = VARIABLES.iter().find(|(known, _)| *known == word) else {
             let known: Vec<String> = VARIABLES.iter().map(|(known, _)| format!("${known}")).collect();
             return Err(tr!(
-                "${word} is no variable: write one of {}, or $$ for a dollar",
+                "unknown variable ${word}: write one of {}, or $$ for a dollar",
                 "没有 ${word} 这个变量：请写 {} 之一；美元符号写 $$",
                 known.join(" ")
             ));
@@ -78,7 +78,7 @@ fn check_plain(text: &str) -> Result<(), String> {
     }
     if text.chars().any(char::is_control) {
         return Err(tr(
-            r"a text stands in one line: write \n where the display breaks it",
+            r"a text is one line: write \n for a line break of the display",
             r"文字要写在一行里：显示屏换行处请写 \n",
         )
         .into());
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_the_frame_is_refused() {
+    fn a_text_that_would_break_the_frame_is_refused() {
         for text in ["a,b", "a\nb", "a\rb", "a\tb"] {
             assert!(template(text).is_err(), "{text:?}");
             assert!(words(text).is_err(), "{text:?}");

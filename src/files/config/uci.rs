@@ -1,10 +1,10 @@
 //! UCI's syntax: words, quotes, comments, sections (design.md, section 4).
 //!
-//! What `uci` reads, this reads the same way (libuci's `file.c`): single quotes take everything as
-//! it stands, also line ends; in double quotes and outside quotes a backslash takes the next
-//! character as it stands, and vanishes together with a line end; quoted and unquoted pieces that
-//! touch are one word; an unquoted `#` begins a comment and an unquoted `;` ends a command. Where
-//! libuci silently ignores something (words after the value), we say so.
+//! This reads files as `uci` does (libuci's `file.c`): in single quotes every character is literal,
+//! also a line end; in double quotes and outside quotes a backslash makes the next character
+//! literal, and is removed together with a line end; quoted and unquoted pieces that touch are one
+//! word; an unquoted `#` begins a comment and an unquoted `;` ends a command. If libuci silently
+//! ignores something (words after the value), this reports it.
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -15,11 +15,11 @@ use crate::lang::tr;
 /// `config KIND 'NAME'` and what follows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
-    /// What it configures.
+    /// The type of the section.
     pub kind: String,
-    /// Its own name, if it has one.
+    /// The section's name, if it has one.
     pub name: Option<String>,
-    /// Where it begins.
+    /// The line where it begins.
     pub line: u32,
     /// Its options and list items, in the file's order.
     pub settings: Vec<Setting>,
@@ -32,15 +32,16 @@ pub struct Setting {
     pub key: String,
     /// Whether it was written `list`.
     pub is_list: bool,
-    /// Without its quotes.
+    /// The value without its quotes.
     pub value: String,
-    /// Where it stands.
+    /// The line of the setting.
     pub line: u32,
-    /// Whether double quotes turned a `\n` into an `n`: hardly what was meant in a display's text.
+    /// Whether double quotes turned a `\n` into an `n`, which is hardly intended in a display's
+    /// text.
     pub lost_line_break: bool,
 }
 
-/// Reads a whole file's text. What cannot be read is reported and left out.
+/// Reads a whole file's text. Lines that cannot be read are reported and left out.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut lexer = Lexer { rest: text.chars().peekable(), line: 1, is_unclosed: false };
@@ -50,7 +51,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Vec<Section> {
         };
         let line = keyword.line;
         match keyword.text.as_str() {
-            // `uci export` begins with it; there is one package in a file of ours.
+            // `uci export` begins with it. A file of ours has one package.
             "package" | "p" => (),
             "config" | "c" => sections.extend(section(arguments, line, problems)),
             "option" | "o" | "list" | "l" => {
@@ -114,7 +115,7 @@ fn section(arguments: &[Word], line: u32, problems: &mut Problems) -> Option<Sec
         problems.add(
             line,
             tr!(
-                "{name} is no section name: write letters, digits and _ only, or leave it out",
+                "{name} is not a section name: write letters, digits and _ only, or leave it out",
                 "{name} 不能做段名：只能写字母、数字和 _，也可以不写"
             ),
         );
@@ -131,7 +132,7 @@ fn setting(arguments: &[Word], is_list: bool, line: u32, problems: &mut Problems
             problems.add(
                 line,
                 tr!(
-                    "{} is no option name: write letters, digits and _ only",
+                    "{} is not an option name: write letters, digits and _ only",
                     "{} 不能做选项名：只能写字母、数字和 _",
                     without_digits(&key.text)
                 ),
@@ -180,7 +181,7 @@ fn setting(arguments: &[Word], is_list: bool, line: u32, problems: &mut Problems
     })
 }
 
-/// What libuci accepts as a name.
+/// Whether libuci accepts the text as a name.
 fn is_name(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
@@ -198,14 +199,14 @@ struct Lexer<'a> {
 }
 
 impl Lexer<'_> {
-    /// The words up to the next line end or `;` outside quotes, often none; `None` at the end of
-    /// the file.
+    /// The words up to the next line end or `;` outside quotes, which may be none; `None` at the
+    /// end of the file.
     fn command(&mut self, problems: &mut Problems) -> Option<Vec<Word>> {
         self.rest.peek()?;
         let mut words = Vec::new();
         loop {
             match self.rest.peek() {
-                // What an unclosed quote swallowed is reported once, not as a broken line too.
+                // The rest after an unclosed quote is reported once, and not as a broken line too.
                 None if self.is_unclosed => return Some(Vec::new()),
                 None => return Some(words),
                 Some('\n' | ';') => {
@@ -221,7 +222,8 @@ impl Lexer<'_> {
         }
     }
 
-    /// One word, unless it is only the backslash of a continued line, or a quote that never closes.
+    /// One word; `None` if it is only the backslash of a continued line, or has a quote that never
+    /// closes.
     fn word(&mut self, problems: &mut Problems) -> Option<Word> {
         let mut word = Word { text: String::new(), line: self.line, lost_line_break: false };
         let mut has_content = false;
@@ -253,7 +255,7 @@ impl Lexer<'_> {
         has_content.then_some(word)
     }
 
-    /// Whether the quote that begins here also ends.
+    /// Reads a quoted piece. Returns whether its quote is closed.
     fn quoted(&mut self, quote: char, word: &mut Word) -> bool {
         self.bump();
         while let Some(next) = self.rest.peek().copied() {
@@ -273,7 +275,8 @@ impl Lexer<'_> {
         false
     }
 
-    /// A backslash and what it protects; `false` if that is a line end, which vanishes with it.
+    /// Reads a backslash and the character that it protects; `false` if that is a line end, which
+    /// is removed.
     fn escaped(&mut self, word: &mut Word) -> bool {
         self.bump();
         if self.rest.peek() == Some(&'\r') {
@@ -385,10 +388,10 @@ mod tests {
             "posgate:1: it belongs to no section",
             "posgate:2: config without a type",
             "posgate:3: too many words",
-            "posgate:4: 'bad name' is no section name",
+            "posgate:4: 'bad name' is not a section name",
             "posgate:5: option without a name",
             "posgate:6: 'key' has no value",
-            "posgate:7: 'a-b' is no option name",
+            "posgate:7: 'a-b' is not an option name",
             "posgate:8: more than one value",
             "posgate:9: a line cannot begin with 'foo'",
             "posgate:10: the quote ' that opens here never closes",

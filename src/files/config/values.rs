@@ -1,4 +1,4 @@
-//! Single values: from what a file says to what decisions use. Each reads one
+//! Single values: from a file's text to the value that decisions use. Each function reads one
 //! [`Form`](super::options::Form).
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -66,13 +66,13 @@ pub(super) fn serial(value: &str) -> Option<Serial> {
     plain.then(|| Serial::try_from(value).ok()).flatten()
 }
 
-/// An address, with [`PORT`] where none is given.
+/// An address, with [`PORT`] if it has no port.
 pub(super) fn endpoint(value: &str) -> Option<SocketAddrV4> {
     value.parse().ok().or_else(|| Some(SocketAddrV4::new(value.parse().ok()?, PORT)))
 }
 
 /// Whether one socket keeps the other from being bound: 0.0.0.0 is every address of the machine.
-/// Port 0 is any that is free.
+/// Port 0 is any free port.
 pub(super) fn excludes(one: SocketAddrV4, other: SocketAddrV4) -> bool {
     let is_every = |address: SocketAddrV4| address.ip().is_unspecified();
     one != other && one.port() == other.port() && one.port() != 0 && (is_every(one) || is_every(other))
@@ -89,7 +89,7 @@ pub(super) fn network(value: &str) -> Option<Network> {
     Some(Network { address: Ipv4Addr::from_bits(address.to_bits() & mask), prefix_len: u8::try_from(prefix_len).ok()? })
 }
 
-/// What Linux takes as an interface's name.
+/// A name that Linux accepts for an interface.
 pub(super) fn interface(value: &str) -> Option<String> {
     let fits = !value.is_empty() && value.len() <= 15 && value != "." && value != "..";
     let plain = value.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
@@ -112,8 +112,8 @@ pub(super) fn name(value: &str) -> Option<&str> {
     (!value.contains([';', '；'])).then_some(value)
 }
 
-/// What the one reader of zones takes: a POSIX TZ, or a zone's name where this machine has its
-/// file. UTC's usual names become `UTC0`.
+/// A zone that [`Zone::find`] accepts: a POSIX TZ, or a zone's name if this machine has its file.
+/// UTC's usual names become `UTC0`.
 pub(super) fn zone(value: &str) -> Option<String> {
     let value = match value {
         "UTC" | "GMT" | "Etc/UTC" => "UTC0",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_is_what_the_reader_of_zones_takes() {
+    fn a_zone_is_accepted_as_by_the_reader_of_zones() {
         assert_eq!(zone("CST-8").as_deref(), Some("CST-8"));
         assert_eq!(zone("UTC").as_deref(), Some("UTC0"));
         assert_eq!(zone("CET-1CEST,M3.5.0,M10.5.0/3").as_deref(), Some("CET-1CEST,M3.5.0,M10.5.0/3"));
