@@ -1,11 +1,10 @@
 //! A sheet: a CSV file as an office keeps it, card tables and files of orders alike (design.md,
 //! section 5).
 //!
-//! What always holds: a value is read under the heading that it stands under, or the file is
-//! refused. What has one meaning is taken, however it was exported; what may mean two things (a
-//! unit in a heading, a quote that is left open, a comma within an amount, a value under no
-//! heading) is an error that names line and column, says what it looks like, and what to write
-//! instead.
+//! What always holds: a value is read under its own heading, or the file is refused. A value with
+//! one meaning is accepted, however it was exported. A value that may mean two things (a unit in a
+//! heading, an open quote, a comma within an amount, a value without a heading) is an error that
+//! names line and column, what it looks like, and what to write instead.
 
 pub mod heading;
 pub(crate) mod rows;
@@ -17,45 +16,44 @@ use self::rows::{Row, Rows};
 use crate::files::problem::{PROBLEMS_SHOWN_MAX, Problems, masked, quoted};
 use crate::lang::{Text, tr};
 
-/// Rows that may stand above the headings: a title, a date, a blank line or two. A sheet with more
-/// is some other sheet.
+/// Rows that may come before the headings: a title, a date, a blank line or two.
 const TITLE_ROWS_MAX: usize = 8;
 
-/// Columns of a sheet. The longest that offices keep has some dozens; a line of a million commas is
-/// something else.
+/// Columns of a sheet. Those of offices have some dozens; a line of a million commas is not a
+/// sheet.
 const COLUMNS_MAX: usize = 1024;
 
 /// Headings that an error names.
 const FOUND_SHOWN_MAX: usize = 12;
 
-/// How a kind of file is laid out.
+/// The layout of a kind of file.
 pub(crate) struct Layout<T: 'static> {
     /// The columns that are read.
     pub columns: &'static [T],
-    /// The column that makes a row the one with the headings.
+    /// The column whose heading identifies the row of headings.
     pub first: usize,
-    /// What an error says where that row is missing.
+    /// The error if that row is missing.
     pub wanted: Text,
-    /// What becomes of a heading that is none of the columns'.
+    /// What happens to an unknown heading.
     pub unknown: fn(heading: &str) -> Unknown,
 }
 
-/// What becomes of a column that is not ours.
+/// What happens to an unknown column.
 pub(crate) enum Unknown {
-    /// It is ignored, and that is said.
+    /// It is ignored, with this warning.
     Warn(String),
-    /// It is refused.
+    /// It is refused, with this problem.
     Refuse(String),
 }
 
-/// Which field of a row is which column.
+/// The headings: which field of a row belongs to which column.
 #[derive(Debug)]
 pub(crate) struct Header {
     /// By column: its field.
     places: Vec<Option<usize>>,
     /// By field: the column, if it is ours.
     columns: Vec<Option<usize>>,
-    /// By field: what it is called; empty: nothing.
+    /// By field: its heading; empty if it has none.
     names: Vec<String>,
     delimiter: u8,
 }
@@ -67,18 +65,18 @@ pub(crate) struct Cells<'a> {
     header: &'a Header,
 }
 
-/// What is known of a sheet beside its rows.
+/// The form of a sheet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Form {
     /// `UTF-8` or `GB18030`.
     pub encoding: &'static str,
-    /// The headings, as they were written; empty if there are none.
+    /// The headings as written; empty if there are none.
     pub headings: Vec<String>,
-    /// What divides them.
+    /// The delimiter of fields.
     pub delimiter: u8,
 }
 
-/// Reads a sheet's bytes and gives each row to `take`, also after a problem, so that all of them
+/// Reads a sheet's bytes and gives each row to `take`, also after a problem, so that all problems
 /// are found. `None`: nothing could be read.
 pub(crate) fn read<T: Named>(
     bytes: &[u8],
@@ -95,13 +93,13 @@ pub(crate) fn read<T: Named>(
     let mut titles: Vec<(u32, String)> = Vec::new();
     let mut is_first = true;
     let refusal = |(line, found): (u32, String)| {
-        (line, tr!("{}; here stands {found}", "{}；这里写的是 {found}", layout.wanted.words()))
+        (line, tr!("{}; found {found}", "{}；这里写的是 {found}", layout.wanted.words()))
     };
     while let Some(row) = rows.next() {
         let row = match row {
             Ok(row) => row,
             Err(fault) => {
-                let sentence = tr!("{}; it stands in column {}", "{}；在第 {} 列", fault.kind.words(), fault.place + 1);
+                let sentence = tr!("{}; column {}", "{}；在第 {} 列", fault.kind.words(), fault.place + 1);
                 problems.add(fault.line, sentence);
                 continue;
             }
@@ -130,7 +128,7 @@ pub(crate) fn read<T: Named>(
             problems.add(
                 row.line,
                 tr!(
-                    "more than {COLUMNS_MAX} columns: delete what is no card table's",
+                    "more than {COLUMNS_MAX} columns: delete those that do not belong to the card table",
                     "超过 {COLUMNS_MAX} 列：请删掉不属于卡表的"
                 ),
             );
@@ -141,7 +139,7 @@ pub(crate) fn read<T: Named>(
             warnings.add(
                 line,
                 tr!(
-                    "the headings stand below: this line is taken for a title, {title}",
+                    "this line is read as a title, because the headings come later: {title}",
                     "列名在下面：这一行当作标题，{title}"
                 ),
             );
@@ -173,8 +171,8 @@ fn has_first<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
     fields.any(|field| heading::read(field, layout.columns).column() == Some(layout.first))
 }
 
-/// A title names no column, and no value looks like a card's number: rows that were sorted above
-/// their headings are no titles.
+/// Whether a row is a title: it names no column, and no value looks like a card's number. Rows that
+/// were sorted above their headings are not titles.
 fn is_title<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
     !is_separator_line(row.field(0))
         && row.fields().all(|field| {
@@ -184,15 +182,15 @@ fn is_title<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
         })
 }
 
-/// What a row that should hold the headings holds.
+/// The fields of a row in place of the headings, for the error.
 fn found(row: Row<'_>) -> String {
-    // What holds digits is no heading, and may be a secret.
+    // A field with digits is not a heading, and may be a secret.
     let shown = |field: &str| if field.contains(char::is_numeric) { "…".to_owned() } else { quoted(field) };
     let shown: Vec<String> = row.fields().filter(|field| !field.is_empty()).take(FOUND_SHOWN_MAX).map(shown).collect();
     shown.join(" ")
 }
 
-/// Why the headings were perhaps not found.
+/// A possible reason that the headings were not found.
 fn hint(row: Row<'_>, delimiter: u8, is_said: bool) -> &'static str {
     if row.fields().any(|field| field.contains('，') || field.contains('；')) {
         return tr(": it is divided by full-width commas; write half-width ones", "：用的是全角逗号；请改成半角");
@@ -216,15 +214,15 @@ fn hint(row: Row<'_>, delimiter: u8, is_said: bool) -> &'static str {
     ""
 }
 
-/// A line `sep=;`: spreadsheets write it to tell each other what divides the fields.
+/// The start of a line `sep=;`, in which spreadsheets state the delimiter.
 const SEPARATOR: &str = "sep=";
 
 fn is_separator_line(line: &str) -> bool {
     line.get(..SEPARATOR.len()).is_some_and(|head| head.eq_ignore_ascii_case(SEPARATOR))
 }
 
-/// What divides the fields, and whether the first line says so: else the character that divides the
-/// headings into the most known names, a comma, or `;` or a tab as some spreadsheets write.
+/// The delimiter of fields, and whether the first line states it. If not, it is the one of comma,
+/// `;` and tab that gives the most known headings.
 fn delimiter<T: Named>(text: &str, layout: &Layout<T>) -> (u8, bool) {
     let lines = || text.split(['\r', '\n']).filter(|line| !line.trim().is_empty());
     let first = lines().next().unwrap_or_default().trim_matches([' ', '"']);
@@ -268,7 +266,7 @@ impl Header {
         let all: Vec<Heading> = row.fields().map(|field| heading::read(field, layout.columns)).collect();
         for (place, (field, read)) in row.fields().zip(&all).enumerate() {
             header.names.push(field.to_owned());
-            // 卡号(16进制) beside 卡号 says the same once more, and is not read.
+            // 卡号(16进制) beside 卡号 repeats it, and is not read.
             let is_beside = |column: usize| all.contains(&Heading::Column(column));
             let read = match read {
                 Heading::Changed(column, _) if is_beside(*column) => &Heading::Unknown,
@@ -305,25 +303,25 @@ impl Header {
     }
 }
 
-/// What is said of an amount whose rest stands in the next field.
+/// The error for an amount whose rest is in the next field.
 const GROUPED: Text = Text::new(
     "with what follows it looks like an amount with a comma for the thousands: write 1234.50, or put quotes around the amount; an amount that is meant is written with its decimals, such as 1.00",
     "与后面的合起来像是带千位逗号的金额：请写 1234.50，或者给金额加引号；真是这个数，就写上小数，例如 1.00",
 );
 
-/// Amounts before three digits in another column: `1,234`, or 1 yuan and room 234. That the others
-/// have something there, too, tells rooms.
+/// Amounts before three digits in another column: `1,234`, or 1 yuan and room 234. If most rows
+/// have a value in that column, it holds rooms.
 #[derive(Default)]
 struct Rooms {
     rows: usize,
-    /// By field: rows that have something there.
+    /// By field: the number of rows with a value.
     filled: Vec<usize>,
-    /// Line, and field of the three digits.
+    /// The line, and the field of the three digits.
     suspects: Vec<(u32, usize)>,
 }
 
 impl Rooms {
-    /// Rows that tell a habit.
+    /// Fewer rows show no pattern.
     const ROWS_MIN: usize = 10;
 
     fn count(&mut self, row: Row<'_>, suspect: Option<usize>) {
@@ -366,8 +364,8 @@ impl<'a> Cells<'a> {
         self.header.places[column].is_some()
     }
 
-    /// Values that are not under their heading: everything behind a comma too many is in the wrong
-    /// column, or in none. A field that only the other rows can tell of is given back.
+    /// Reports values that are not under their heading: after a superfluous comma each value is in
+    /// the wrong column, or in none. Returns a field that only the other rows can decide.
     fn check_strays<T: Named>(self, layout: &Layout<T>, problems: &mut Problems) -> Option<usize> {
         let Self { row, header } = self;
         let of = |place: usize| header.columns.get(place).copied().flatten().map(|column| &layout.columns[column]);
@@ -380,7 +378,7 @@ impl<'a> Cells<'a> {
             }
             let next = of(place).map(Named::holds);
             let is_stray = header.names.get(place).is_none_or(String::is_empty) || row.count() > header.names.len();
-            // Of uses and of two amounts, either may be a figure of its own.
+            // Two neighbouring columns of uses or amounts may hold two figures.
             let is_suspect = match before.holds() {
                 Holds::Yuan => {
                     is_stray || matches!(next, None | Some(Holds::Name | Holds::Text | Holds::Word | Holds::List))

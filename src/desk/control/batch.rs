@@ -596,7 +596,7 @@ mod tests {
             ("card,金额(万元)\n88,5\n", "may.csv:1: column 金额/amount", "multiply"),
             ("卡号(16进制),金额\n12345678,5\n", "may.csv:1: column 卡号/card", "hexadecimal"),
             ("card,amount,x_note\n88,1,\"open\n89,1,\n90,1,\"x\"\n", "may.csv:2:", "swallows the next lines"),
-            ("card,amount,x_note\n88,1,\"open\n", "may.csv:2:", "closed nowhere"),
+            ("card,amount,x_note\n88,1,\"open\n", "may.csv:2:", "never closed"),
             ("card,amount\n8888888801x,1\n", "may.csv:2: column 卡号/card", "'****8801x'"),
             ("card,amount\n88,￥5\n", "may.csv:2: column 金额/amount", "without a currency"),
         ] {

@@ -1,9 +1,9 @@
-//! What a heading says: which column it names, and whether a remark in it changes what the column
-//! means.
+//! What a heading means: the column that it names, and whether a remark in it changes the column's
+//! meaning.
 //!
 //! Headings are compared without blanks, `*`, `:`, `_` and case, full-width forms as half-width
-//! ones. A remark in brackets is passed over only if it is known to change no meaning: amounts in
-//! fen, a card in hexadecimal, a date of another kind would be read as what they are not.
+//! ones. A remark in brackets is ignored only if it is known to change no meaning: amounts in fen,
+//! cards in hexadecimal, or dates of another form would be misread.
 
 use super::value::half_width;
 use crate::files::config::options::FOREIGN_PREFIX;
@@ -14,15 +14,15 @@ use crate::lang::tr;
 pub trait Named {
     /// Its English name.
     fn english(&self) -> &'static str;
-    /// Its Chinese names; the first is ours.
+    /// Its Chinese names; messages use the first.
     fn chinese(&self) -> &'static [&'static str];
-    /// What offices and other programs call it.
+    /// Names that offices and other programs use.
     fn aliases(&self) -> &'static [&'static str];
-    /// What its values are.
+    /// The kind of its values.
     fn holds(&self) -> Holds;
 }
 
-/// What a column's values are: it decides which remarks change their meaning.
+/// The kind of a column's values. It decides which remarks change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
     /// A card's number, in decimal.
@@ -33,11 +33,11 @@ pub enum Holds {
     Count,
     /// A date.
     Date,
-    /// A word of a few.
+    /// One of a few words.
     Word,
     /// Names that decide what a card may do, divided by `;`.
     List,
-    /// A secret: it is in no message.
+    /// A secret, which no message shows.
     Secret,
     /// A name that decides which account a row is on.
     Name,
@@ -48,13 +48,13 @@ pub enum Holds {
 /// What a heading is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heading {
-    /// One of ours.
+    /// A column's name; the column's index.
     Column(usize),
-    /// One of ours, with words that change what it means: why it is refused.
+    /// A column's name with words that change its meaning; the index, and why it is refused.
     Changed(usize, String),
-    /// The integrator's own, or nothing.
+    /// The integrator's own heading, or an empty one.
     Own,
-    /// None of ours.
+    /// Any other heading.
     Unknown,
 }
 
@@ -95,8 +95,7 @@ pub(crate) fn read<T: Named>(heading: &str, columns: &[T]) -> Heading {
             Some(sentence) => Heading::Changed(column, sentence),
         };
     }
-    // A unit without brackets: 余额分, amount fen, hex卡号. Whatever else is joined to a name makes
-    // another name.
+    // A unit without brackets: 余额分, amount fen, hex卡号. Any other addition makes another name.
     let all =
         columns.iter().enumerate().flat_map(|(column, named)| words(named).map(move |word| (column, squash(word))));
     for (column, word) in all.filter(|(column, _)| !matches!(columns[*column].holds(), Holds::Name | Holds::Text)) {
@@ -113,7 +112,7 @@ pub(crate) fn read<T: Named>(heading: &str, columns: &[T]) -> Heading {
     Heading::Unknown
 }
 
-/// The column whose name this is nearly, by one or two letters: `staus`.
+/// The column whose name differs from the heading by one or two letters: `staus`.
 pub(crate) fn nearest<'c, T: Named>(heading: &str, columns: impl IntoIterator<Item = &'c T>) -> Option<&'c T> {
     let squashed = squash(&half_width(heading).to_lowercase());
     columns.into_iter().find(|column| {
@@ -130,7 +129,7 @@ fn words(column: &impl Named) -> impl Iterator<Item = &'static str> {
     [column.english()].into_iter().chain(column.chinese().iter().copied()).chain(column.aliases().iter().copied())
 }
 
-/// Without what people put into headings for the eye.
+/// The text without the blanks and marks that only decorate a heading.
 fn squash(text: &str) -> String {
     text.chars()
         .filter(|next| !next.is_whitespace() && !matches!(next, '*' | ':' | '_' | '\u{200B}'..='\u{200F}' | '\u{FEFF}'))
@@ -158,7 +157,7 @@ fn of_name<T: Named>(name: &str, columns: &[T]) -> Option<usize> {
     all(&words).or_else(|| boundary.and_then(|place| all(&[&name[..place], &name[place..]])))
 }
 
-/// A heading without its brackets, and what stands in them.
+/// A heading without its brackets, and the remarks in them.
 fn divide(text: &str) -> (String, Vec<String>) {
     let (mut name, mut remarks): (String, Vec<String>) = (String::new(), Vec::new());
     let mut depth = 0_u32;
@@ -178,7 +177,7 @@ fn divide(text: &str) -> (String, Vec<String>) {
     (name, remarks)
 }
 
-/// Why a remark cannot be passed over.
+/// Why a remark cannot be ignored.
 fn changes<T: Named>(remark: &str, column: usize, columns: &[T]) -> Option<String> {
     let holds = columns[column].holds();
     let squashed = squash(remark);
@@ -320,7 +319,7 @@ fn is_of_another_number(words: &str) -> bool {
     ["内码", "外码", "印刷", "逻辑", "物理", "8位", "18位"].contains(&words)
 }
 
-/// What is said of a remark that is known to change the meaning.
+/// The error for a remark that is known to change the meaning.
 fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
     let parts = || remark.split(['/', ',', ';', '、', ' ', '|']);
     let is_any = |known: &[&str]| {
@@ -330,11 +329,11 @@ fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
     };
     match holds {
         Holds::Yuan if is_any(&["分", "人民币分", "分人民币", "fen", "cent", "cents", "分钱"]) => Some(tr(
-            "its amounts are fen: divide them by 100, and call the column so without the unit; posgate reads yuan, such as 5.50",
+            "its amounts are fen: divide them by 100, and name the column without the unit; posgate reads yuan, such as 5.50",
             "金额是分：请除以 100，列名不带单位；posgate 读的是元，例如 5.50",
         )),
         Holds::Yuan if is_any(&["角", "毛", "jiao", "dime"]) => Some(tr(
-            "its amounts are tenths of a yuan: divide them by 10, and call the column so without the unit; posgate reads yuan, such as 5.50",
+            "its amounts are tenths of a yuan: divide them by 10, and name the column without the unit; posgate reads yuan, such as 5.50",
             "金额是角：请除以 10，列名不带单位；posgate 读的是元，例如 5.50",
         )),
         Holds::Yuan
@@ -344,7 +343,7 @@ fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
             ]) =>
         {
             Some(tr(
-                "its amounts are no single yuan: multiply them, and call the column so without the unit; posgate reads yuan, such as 5.50",
+                "its amounts are in a larger unit: multiply them, and name the column without the unit; posgate reads yuan, such as 5.50",
                 "金额的单位比元大：请乘成元，列名不带单位；posgate 读的是元，例如 5.50",
             ))
         }
@@ -354,7 +353,7 @@ fn unit(remark: &str, holds: Holds) -> Option<&'static str> {
             ]) =>
         {
             Some(tr(
-                "its amounts are no yuan: posgate reads yuan, such as 5.50",
+                "its amounts are not yuan: posgate reads yuan, such as 5.50",
                 "金额不是元：posgate 读的是元，例如 5.50",
             ))
         }

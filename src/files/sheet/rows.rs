@@ -1,10 +1,10 @@
 //! The rows of a CSV text, one at a time, each with the line it begins on.
 //!
-//! Quotes are read strictly, whatever column they stand in: a quote that is left open, or that
-//! stands within a value, would move the rest of the row into other columns, or the next row into
-//! this one, and its card would be missed by nobody. Such a row is a [`Fault`], and reading goes on
-//! behind it, so that one run names all of them. A line break within quotes is a part of the value
-//! and counted as a line. The buffers are reused: a table of 65,536 cards costs one row.
+//! Quotes are read strictly in every column: a quote that is left open, or that is within a value,
+//! would move the rest of the row into other columns, or the next row into this one, and nobody
+//! would notice the missing card. Such a row is a [`Fault`], and reading goes on after it, so that
+//! one run names all of them. A line break within quotes is part of the value and counts as a line.
+//! The buffers are reused: a table of 65,536 cards needs the memory of one row.
 
 use crate::lang::tr;
 use core::ops::Range;
@@ -12,18 +12,18 @@ use core::ops::Range;
 /// Reads a text row by row.
 pub(crate) struct Rows<'a> {
     text: &'a str,
-    /// Up to where it was read.
+    /// The offset up to which it was read.
     place: usize,
     line: u32,
     delimiter: u8,
-    /// The values of the row that was read last, one behind the other.
+    /// The values of the row that was read last, one after the other.
     values: String,
     fields: Vec<Field>,
 }
 
 #[derive(Clone, Debug)]
 struct Field {
-    /// In the values.
+    /// Its range in the values.
     value: Range<usize>,
     is_quoted: bool,
 }
@@ -31,16 +31,16 @@ struct Field {
 /// One row; its fields live until the next is read.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
-    /// Where it begins, from 1.
+    /// The line where it begins, from 1.
     pub line: u32,
     values: &'a str,
     fields: &'a [Field],
 }
 
-/// A row that cannot be read, for one of its quotes.
+/// A row that cannot be read because of a quote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// Where the value begins.
+    /// The line where the value begins.
     pub line: u32,
     /// Which field it is, from 0.
     pub place: usize,
@@ -50,34 +50,34 @@ pub(crate) struct Fault {
 /// What is wrong with a quote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FaultKind {
-    /// It is closed nowhere.
+    /// It is never closed.
     Open,
     /// It is closed in a later line, and a line between looks like a row of its own.
     Swallows,
-    /// Something follows before the next delimiter.
-    Behind,
-    /// It stands within a value that does not begin with one.
+    /// Other characters follow it before the next delimiter.
+    Trailing,
+    /// It is within a value that does not begin with a quote.
     Within,
 }
 
 impl FaultKind {
-    /// What is wrong and what to do.
+    /// The error and the remedy.
     pub fn words(self) -> &'static str {
         match self {
             Self::Open => tr(
-                "a quote that opens here is closed nowhere: remove it, or close it in this line",
+                "a quote that opens here is never closed: remove it, or close it in this line",
                 "这里开始的引号没有结束：去掉它，或者在这一行里写上另一个",
             ),
             Self::Swallows => tr(
                 "a quote that opens here swallows the next lines: remove it, or close it in this line; a value of several lines holds no delimiter",
                 "这里开始的引号吞掉了后面几行：去掉它，或者在这一行里写上另一个；跨行的值里不能有分隔符",
             ),
-            Self::Behind => tr(
-                "something stands behind the closing quote: write a quote within a value twice",
+            Self::Trailing => tr(
+                "text follows the closing quote: write a quote within a value twice",
                 "结束的引号后面还有东西：值里的引号要写两遍",
             ),
             Self::Within => tr(
-                "a quote stands within a value: remove it, or put quotes around the value and write it twice",
+                "a quote within a value: remove it, or put quotes around the value and write the quote twice",
                 "值中间有引号：去掉它，或者给值加引号并把它写两遍",
             ),
         }
@@ -107,7 +107,7 @@ impl<'a> Rows<'a> {
             let (start, start_line) = (self.place, self.line);
             if let Err(kind) = self.read_field() {
                 if kind == FaultKind::Open {
-                    // It went to the end of the text: the other rows are to be named, too.
+                    // The value ran to the end of the text: go back to report the other rows too.
                     (self.place, self.line) = (start, start_line);
                 }
                 self.skip_line();
@@ -165,7 +165,7 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Reads on behind an opening quote.
+    /// Reads on after an opening quote.
     fn read_quoted(&mut self) -> Result<(), FaultKind> {
         let first_line = self.line;
         let mut value = String::new();
@@ -193,7 +193,7 @@ impl<'a> Rows<'a> {
         let rest =
             rest.trim_start_matches(|next: char| next != delimiter && next != '\r' && next != '\n' && is_blank(next));
         if !rest.is_empty() && !rest.starts_with([delimiter, '\r', '\n']) {
-            return Err(FaultKind::Behind);
+            return Err(FaultKind::Trailing);
         }
         self.place = self.text.len() - rest.len();
         let value = value.trim_matches(is_blank);
@@ -201,8 +201,8 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    /// Whether a line of a value could be a row: it has a delimiter, or is a number alone, as where
-    /// cards stand in one column.
+    /// Whether a line of a value could be a row: it has a delimiter, or is only a number, as in a
+    /// table of one column.
     fn looks_like_row(&self, line: &str) -> bool {
         let line = line.trim();
         line.contains(char::from(self.delimiter)) || (!line.is_empty() && line.chars().all(char::is_numeric))
@@ -231,31 +231,31 @@ impl<'a> Row<'a> {
         self.fields.get(place).map_or("", |field| &self.values[field.value.clone()])
     }
 
-    /// Whether quotes stood around it.
+    /// Whether the field was in quotes.
     pub fn is_quoted(self, place: usize) -> bool {
         self.fields.get(place).is_some_and(|field| field.is_quoted)
     }
 
-    /// Whether there is nothing in it.
+    /// Whether all fields are empty.
     pub(crate) fn is_blank(self) -> bool {
         self.values.is_empty()
     }
 }
 
-/// Excel's no-break blanks, ideographic ones, and a byte order mark in the midst of joined files
-/// count as blank.
+/// No-break blanks of Excel, ideographic blanks, and a byte order mark within joined files count as
+/// blank.
 fn is_blank(character: char) -> bool {
     character.is_whitespace() || is_invisible(character)
 }
 
-/// What is copied along from web pages and chats and shows nowhere: marks of direction, of joints,
+/// Invisible characters that are copied from web pages and chats: marks of direction, of joints and
 /// of byte order.
 fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}')
 }
 
-/// What a formula that is only a text holds: `="0088"` is how some programs keep a spreadsheet from
-/// counting with a number.
+/// The text of a formula that is only a text: some programs write `="0088"` so that a spreadsheet
+/// does not read a number.
 fn of_formula(value: &str) -> Option<&str> {
     let inner = value.strip_prefix("=\"")?.strip_suffix('"')?;
     (!inner.contains('"')).then_some(inner)
@@ -301,13 +301,13 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_not_one_values_is_a_fault_and_the_next_line_is_read() {
-        use FaultKind::{Behind, Open, Swallows, Within};
+        use FaultKind::{Open, Swallows, Trailing, Within};
         for (row, place, kind) in [
             ("1,\"open", 1, Open),
             ("1,A,\"open,5", 2, Open),
             ("1,a\"b,5", 1, Within),
             ("1,a\",5", 1, Within),
-            ("1,\"a\"b,5", 1, Behind),
+            ("1,\"a\"b,5", 1, Trailing),
             ("=\"a\"\"b\",5", 0, Within),
         ] {
             let read = read(&format!("x,y\n{row}\n2,B\n"));

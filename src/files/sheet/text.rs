@@ -1,5 +1,5 @@
-//! From a file's bytes to text: UTF-8 or GB18030, and a name for what is neither (design.md,
-//! section 5).
+//! From a file's bytes to text: UTF-8 or GB18030, and names of other formats for messages
+//! (design.md, section 5).
 //!
 //! A file is in one encoding as a whole: short GBK words can look like UTF-8, so guessing line by
 //! line would garble names.
@@ -9,12 +9,12 @@ use encoding_rs::GB18030;
 use crate::files::problem::Problems;
 use crate::lang::tr;
 
-/// Says how to get a table out of a spreadsheet.
+/// How to save a CSV file from a spreadsheet.
 fn save_as_csv() -> &'static str {
     tr("open it and save it as \"CSV UTF-8 (comma delimited)\"", "请打开它，另存为“CSV UTF-8（逗号分隔）”")
 }
 
-/// The text without BOM, and the encoding's name; `None` if there is nothing to read on in.
+/// The text without BOM, and the encoding's name; `None` if the file is not a text.
 pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &'static str)> {
     let bytes = without_end_mark(bytes);
     if let Some(message) = foreign(bytes) {
@@ -43,7 +43,7 @@ pub(crate) fn decode(bytes: &[u8], problems: &mut Problems) -> Option<(String, &
         }
         return Some((String::from_utf8_lossy(bytes).into_owned(), "UTF-8"));
     }
-    // 0x0A is no part of any longer character of GB18030, so lines can be decoded one by one.
+    // No longer character of GB18030 contains 0x0A, so lines can be decoded one by one.
     for (line, content) in lines(bytes) {
         if GB18030.decode_without_bom_handling_and_without_replacement(content).is_none() {
             problems
@@ -57,8 +57,8 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     (1..).zip(bytes.split(|byte| *byte == b'\n'))
 }
 
-/// The text without what DOS programs and some exports put at its end: 0x1A, with line ends around
-/// it.
+/// The text without the mark that DOS programs and some exports put at its end: 0x1A, with line
+/// ends around it.
 fn without_end_mark(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| !matches!(byte, 0x1A | b'\r' | b'\n' | b' ')).map_or(0, |last| last + 1);
     match bytes[end..].iter().position(|byte| *byte == 0x1A) {
@@ -67,9 +67,9 @@ fn without_end_mark(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// What the file is, if it is no CSV at all, with the remedy.
+/// The format of a file that is not CSV, with the remedy.
 fn foreign(bytes: &[u8]) -> Option<String> {
-    /// Bytes in which a kind of file shows itself.
+    /// Bytes that show a file's format.
     const HEAD_LEN: usize = 1024;
     let head = &bytes[..bytes.len().min(HEAD_LEN)];
     let has = |word: &[u8]| head.windows(word.len()).any(|bytes| bytes == word);
@@ -101,7 +101,7 @@ fn foreign(bytes: &[u8]) -> Option<String> {
             tr("a web page (HTML or XML), whatever its name says", "网页（HTML 或 XML），不管它叫什么")
         }
     } else if bytes.contains(&0) {
-        // In UTF-16 the characters that divide fields have a zero beside them.
+        // In UTF-16 a delimiter has a zero beside it.
         let is_utf16 = bytes.windows(2).any(|pair| matches!(pair, b",\0" | b"\0," | b"\t\0" | b"\0\t"));
         if is_utf16 {
             tr("UTF-16 (\"Unicode text\") without a mark", "没有标记的 UTF-16（“Unicode 文本”）")
@@ -110,7 +110,7 @@ fn foreign(bytes: &[u8]) -> Option<String> {
         }
     } else if bytes.contains(&0x1A) {
         return Some(tr!(
-            "a DOS end-of-file mark (0x1A) stands in the midst, as where two files were joined: {}",
+            "a DOS end-of-file mark (0x1A) within the file, as if two files were joined: {}",
             "中间有 DOS 的文件结束符（0x1A），像是两个文件拼在一起：{}",
             save_as_csv()
         ));
@@ -120,8 +120,8 @@ fn foreign(bytes: &[u8]) -> Option<String> {
     Some(tr!("this is {kind}, not CSV: {}", "这是{kind}，不是 CSV：{}", save_as_csv()))
 }
 
-/// Whether the lines with Chinese in them are rather UTF-8 with a few spoilt ones than GBK: one
-/// line of GBK pasted into a UTF-8 file would otherwise turn every name into another.
+/// Whether most lines with Chinese are UTF-8: then the file is UTF-8 with a few wrong lines, and
+/// not GBK. Otherwise one line of GBK, pasted into a UTF-8 file, would garble every name.
 fn is_mostly_utf8(bytes: &[u8]) -> bool {
     let beyond_ascii = lines(bytes).filter(|(_, content)| !content.is_ascii());
     let (mut good, mut spoilt) = (0_u32, 0_u32);

@@ -1,8 +1,8 @@
-//! What a cell says: card numbers, amounts, dates, as offices and their spreadsheets write them.
+//! The values of cells: card numbers, amounts, dates, as offices and their spreadsheets write them.
 //!
-//! Digits may be full-width and carry a spreadsheet's mark of text (`'0088`); a value with one
-//! meaning is read, for any other the sentence says what it looks like and what to write. No
-//! sentence holds a card's number or a PIN: [`shown`] hides them.
+//! Digits may be full-width and have a spreadsheet's mark of text (`'0088`). A value with one
+//! meaning is read; for any other the error says what it looks like and what to write. No error
+//! holds a card's number or a PIN: [`shown`] hides them.
 
 use std::borrow::Cow;
 
@@ -17,8 +17,8 @@ pub(in crate::files) fn as_text() -> &'static str {
     tr("format the column as text and enter it again", "把这一列设成文本格式，再重新输入")
 }
 
-/// Full-width forms of ASCII as half-width ones, and an ideographic blank as a blank: `８８` is
-/// what an input method makes of 88.
+/// Full-width forms of ASCII as half-width ones, and an ideographic blank as a blank: an input
+/// method writes `８８` for 88.
 pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
     let is_full = |next: char| matches!(next, '\u{FF01}'..='\u{FF5E}' | '\u{3000}');
     if !text.contains(is_full) {
@@ -32,7 +32,7 @@ pub(crate) fn half_width(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(half).collect())
 }
 
-/// A number as a person sees it: half-width, one sort of minus, without a spreadsheet's mark of
+/// A number in plain form: half-width, with one kind of minus, without a spreadsheet's mark of
 /// text.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     let is_minus = |next: char| matches!(next, '\u{2010}'..='\u{2013}' | '\u{2212}' | '\u{FE63}');
@@ -77,7 +77,7 @@ pub(super) fn is_wiegand(head: &str, tail: &str) -> bool {
     is(&head, 3, 255) && is(&tail, 5, 65_535)
 }
 
-/// What a spreadsheet makes of a long number: `8.88889E+09`.
+/// Whether a spreadsheet has changed a long number: `8.88889E+09`.
 pub(crate) fn is_scientific(text: &str) -> bool {
     let Some((mantissa, exponent)) = text.split_once(['E', 'e']) else {
         return false;
@@ -86,7 +86,7 @@ pub(crate) fn is_scientific(text: &str) -> bool {
     is_digits(whole) && is_digits(fraction) && exponent.strip_prefix('+').is_some_and(is_digits)
 }
 
-/// What a spreadsheet or a formula leaves in a cell instead of a value.
+/// The error for a cell in which a spreadsheet or a formula left no value.
 fn no_value(text: &str) -> Option<String> {
     const MISTAKES: [&str; 9] =
         ["#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"];
@@ -153,7 +153,7 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
     }
     if text.contains([';', '；', '\t', '|']) {
         return Err(tr(
-            "the row is divided by another sign than the headings: divide both by the same",
+            "the row has another delimiter than the headings: use the same for both",
             "这一行的分隔符与列名那行不同：请用同一个",
         )
         .into());
@@ -166,7 +166,7 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
         text.chars().filter(|next| !matches!(next, ' ' | '\u{A0}' | ',' | '-' | '.' | '_' | '/')).collect();
     if is_digits(&digits) && !text.starts_with('-') {
         return Err(tr!(
-            "something stands between its digits: {wanted}, without blanks and signs",
+            "there are other characters between its digits: {wanted}, without blanks and signs",
             "数字中间夹着别的：{wanted}，没有空白和符号"
         ));
     }
@@ -179,7 +179,7 @@ pub(crate) fn card(text: &str) -> Result<CardNo, String> {
     Err(tr!("{}: {wanted}; {forms}", "{}：{wanted}；{forms}", shown(text)))
 }
 
-/// An amount as a person sees it: `+5` and `.50` say what they mean.
+/// An amount in plain form: `+5` is 5 and `.50` is 0.50.
 fn plain_amount(text: &str) -> Cow<'_, str> {
     let text = plain(text);
     match text.strip_prefix('+').unwrap_or(&text) {
@@ -189,7 +189,7 @@ fn plain_amount(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Signed yuan, within what an order or an opening figure may be.
+/// Signed yuan, within the bounds of orders and opening figures.
 pub(crate) fn balance(text: &str) -> Result<Balance, String> {
     let text = &*plain_amount(text);
     let largest = Balance::from(Money::MAX);
@@ -204,7 +204,7 @@ pub(crate) fn money(text: &str) -> Result<Money, String> {
     Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, tr("0.00 to 9999999.99", "0.00 到 9999999.99")))
 }
 
-/// What is said of a text that is no amount: what it looks like, and what to write.
+/// The error for a text that is not an amount: what it looks like, and what to write.
 pub(crate) fn amount_wanted(text: &str, bounds: &str) -> String {
     let text = &*plain(text);
     let bare = text.trim_end_matches(['元', ' ']).trim_start_matches(['-', '+', '¥', '￥', '$', ' ']);
@@ -306,7 +306,7 @@ pub(crate) fn date(text: &str) -> Result<Date, String> {
     Err(foreign_date(day).unwrap_or_else(wanted))
 }
 
-/// Year, month and day, where the year comes first.
+/// Year, month and day of a date that begins with the year.
 fn parts(text: &str) -> Option<(&str, &str, &str)> {
     if text.len() == 8 && is_digits(text) {
         return Some((&text[..4], &text[4..6], &text[6..]));
@@ -325,13 +325,13 @@ fn parts(text: &str) -> Option<(&str, &str, &str)> {
     (is_digits(year) && year.len() == 4 && is_pair(month) && is_pair(day)).then_some((year, month, day))
 }
 
-/// What a date of another kind looks like.
+/// The error for a date of another form.
 fn foreign_date(text: &str) -> Option<String> {
     let (serial, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if serial.len() == 5 && is_digits(serial) && is_digits(fraction) {
         let day = serial.parse().ok().and_then(of_serial)?;
         return Some(tr!(
-            "it looks like a spreadsheet's number of a date, perhaps {day}: format the column as a date and export again, or write it as 2026-11-22",
+            "it looks like a spreadsheet's date number, perhaps {day}: format the column as a date and export again, or write it as 2026-11-22",
             "这像是电子表格的日期序号，也许是 {day}：把这一列设成日期格式再导出，或者写成 2026-11-22"
         ));
     }
@@ -354,11 +354,11 @@ fn foreign_date(text: &str) -> Option<String> {
         {
             let is_day = |part: &str| part.parse().is_ok_and(|number: u8| number > 12);
             let sentence = if is_day(first) {
-                tr("the day stands first", "日写在最前面")
+                tr("the day comes first", "日写在最前面")
             } else if is_day(second) {
-                tr("the month stands first", "月写在最前面")
+                tr("the month comes first", "月写在最前面")
             } else {
-                tr("the day or the month stands first, and which of them cannot be told", "最前面是日还是月，看不出来")
+                tr("the first number may be the day or the month", "最前面是日还是月，看不出来")
             };
             Some(tr!("{sentence}: write the year first, as 2026-11-22", "{sentence}：请先写年，如 2026-11-22"))
         }
@@ -380,8 +380,8 @@ fn foreign_date(text: &str) -> Option<String> {
     }
 }
 
-/// The day of a spreadsheet's number, which counts from the 30th of December 1899; `None` if no
-/// card is of that time.
+/// The day of a spreadsheet's date number, which counts from the 30th of December 1899; `None` if
+/// it is implausible for a card.
 fn of_serial(serial: i64) -> Option<Date> {
     const OF_1970: i64 = 25_569;
     const DAY_S: i64 = 86_400;
@@ -389,7 +389,7 @@ fn of_serial(serial: i64) -> Option<Date> {
     (1950..2200).contains(&day.year_month_day().0).then_some(day)
 }
 
-/// A text that is a name: half-width, in one line, not turned into a number.
+/// A name: half-width, in one line, not changed into a number by a spreadsheet.
 pub(crate) fn name(text: &str) -> Result<Cow<'_, str>, String> {
     let text = plain(text);
     if let Some(sentence) = no_value(&text) {
