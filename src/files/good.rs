@@ -1,9 +1,9 @@
 //! The last configuration and card table that were accepted, kept beside the ledger (design.md,
 //! section 5).
 //!
-//! What always holds: a copy is whole or not there (written under another name, synced, renamed),
-//! nobody but its owner reads it, for it holds PINs, and it is written only when it changes: a
-//! start a day costs the flash nothing.
+//! What always holds: a copy is whole or absent (written under another name, synced, renamed); only
+//! its owner can read it, since it holds PINs; it is written only when it changes, so daily starts
+//! do not wear the flash.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -13,10 +13,10 @@ use std::time::UNIX_EPOCH;
 
 use crate::engine::model::Wall;
 
-/// The configuration's copy.
+/// The name of the configuration's copy.
 pub const CONFIG: &str = "config";
 
-/// The card table's copy.
+/// The name of the card table's copy.
 pub const CARDS: &str = "cards.csv";
 
 /// Bytes that are read of a copy: no file that was accepted is larger.
@@ -29,7 +29,7 @@ pub struct Good {
 }
 
 impl Good {
-    /// Those beside the ledger in this directory.
+    /// The copies beside the ledger in this directory.
     pub fn of(ledger_dir: &Path) -> Self {
         Self { dir: ledger_dir.join("good") }
     }
@@ -39,23 +39,23 @@ impl Good {
         self.dir.join(name)
     }
 
-    /// A copy's bytes, if there is one that can be read.
+    /// A copy's bytes, if it can be read.
     pub fn read(&self, name: &str) -> Option<Vec<u8>> {
         read(&self.path(name)).ok()
     }
 
-    /// When a copy was written: since then this is what was accepted last.
+    /// When a copy was written. Since then no other file was accepted.
     pub fn written_at(&self, name: &str) -> Option<Wall> {
         let modified = fs::metadata(self.path(name)).and_then(|metadata| metadata.modified()).ok()?;
         let age = modified.duration_since(UNIX_EPOCH).ok()?;
         i64::try_from(age.as_millis()).ok().map(Wall)
     }
 
-    /// Keeps the file `accepted`, of which the bytes with this CRC-32 were accepted. It says
-    /// whether anything was written; a file that changed since is left for the next time.
+    /// Keeps a copy of the file `accepted`, whose bytes with this CRC-32 were accepted. Returns
+    /// whether it wrote anything. A file that has changed since is left for the next call.
     ///
     /// # Errors
-    /// With path and operation; the copy before is still there then.
+    /// With path and operation. Then the old copy is still there.
     pub fn keep(&self, name: &str, accepted: &Path, crc: u32) -> io::Result<bool> {
         let path = self.path(name);
         let bytes = read(accepted).map_err(explain("read", accepted))?;
@@ -68,7 +68,7 @@ impl Good {
             .create(&self.dir)
             .map_err(explain("make the directory", &self.dir))?;
         let part = self.path(&format!("{name}.tmp"));
-        // One that is left over may have another mode.
+        // A leftover file may have another mode.
         match fs::remove_file(&part) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", &part)(error)),
             Ok(()) | Err(_) => (),
@@ -78,14 +78,14 @@ impl Good {
             file.sync_all()
         });
         if let Err(error) = written {
-            // It may be what fills the disk.
+            // The partial copy may be what fills the disk.
             let _left = fs::remove_file(&part);
             return Err(explain("write", &part)(error));
         }
         fs::rename(&part, &path).map_err(explain("rename", &part))?;
         let sync = |dir: &Path| File::open(dir).and_then(|file| file.sync_all()).map_err(explain("sync", dir));
         sync(&self.dir)?;
-        // The directory's own name.
+        // The name of the directory itself.
         sync(self.dir.parent().unwrap_or(&self.dir))?;
         Ok(true)
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_accepted_is_not_kept() {
+    fn bytes_that_were_not_accepted_are_not_kept() {
         let dir = tempfile::tempdir().unwrap();
         let (good, file) = (Good::of(dir.path()), dir.path().join("cards"));
         fs::write(&file, b"changed since").unwrap();

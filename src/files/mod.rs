@@ -1,5 +1,5 @@
-//! Files that people write, into checked values: all problems at once, each with its file, line and
-//! remedy.
+//! Reads the files that people write into checked values, or reports all their problems at once,
+//! each with file, line and remedy.
 
 pub mod cards;
 pub mod config;

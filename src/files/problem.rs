@@ -1,4 +1,4 @@
-//! What is wrong in a file that an operator wrote: file, line, and what to write instead.
+//! Problems of files that an operator wrote: file, line, and what to write instead.
 //!
 //! Configuration and card table report all their problems at once, in the file's order (design.md,
 //! sections 3 to 5). A message never holds a PIN, a member code or a whole card number: a reload
@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 use crate::engine::model::text::Hidden;
 use crate::lang::tr;
 
-/// Problems shown of one file. Somebody who gave us the wrong file need not scroll past thousands.
+/// Problems of one file that are shown. A wrong file must not print thousands.
 pub const PROBLEMS_SHOWN_MAX: usize = 50;
 
-/// Problems kept while a file is read; further ones are only counted. Cross checks come last and
-/// their lines may lie anywhere, so more are kept than shown.
+/// Problems that are kept while a file is read; further ones are only counted. More are kept than
+/// shown, because cross checks come last and may concern any line.
 const PROBLEMS_KEPT_MAX: usize = 2000;
 
-/// One thing wrong (or doubtful, in a list of warnings), with the remedy.
+/// An error (or a doubt, in a list of warnings), with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The file, as it was named to us.
+    /// The file's path, as it was given.
     pub file: PathBuf,
-    /// From 1; 0 where the whole file is meant.
+    /// The line from 1; 0 for the whole file.
     pub line: u32,
     /// The card table's column, in both languages.
     pub column: Option<String>,
@@ -47,26 +47,26 @@ impl fmt::Display for Problem {
 pub(crate) struct Problems {
     file: PathBuf,
     kept: Vec<Problem>,
-    uncounted: usize,
+    dropped: usize,
 }
 
 impl Problems {
-    /// None yet.
+    /// No problems yet.
     pub(crate) fn new(file: &Path) -> Self {
-        Self { file: file.to_owned(), kept: Vec::new(), uncounted: 0 }
+        Self { file: file.to_owned(), kept: Vec::new(), dropped: 0 }
     }
 
-    /// Whether there are none.
+    /// Whether there are no problems.
     pub(crate) fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// Adds one; line 0 is the whole file.
+    /// Adds a problem; line 0 is the whole file.
     pub(crate) fn add(&mut self, line: u32, message: impl Into<String>) {
         self.push(line, None, message.into());
     }
 
-    /// Adds one of a column.
+    /// Adds a problem of a column.
     pub(crate) fn add_in_column(&mut self, line: u32, column: &str, message: impl Into<String>) {
         self.push(line, Some(column.to_owned()), message.into());
     }
@@ -75,7 +75,7 @@ impl Problems {
     /// counts the rest.
     pub(crate) fn into_list(mut self) -> Vec<Problem> {
         self.kept.sort_by_key(|problem| problem.line);
-        let more = self.uncounted + self.kept.len().saturating_sub(PROBLEMS_SHOWN_MAX);
+        let more = self.dropped + self.kept.len().saturating_sub(PROBLEMS_SHOWN_MAX);
         self.kept.truncate(PROBLEMS_SHOWN_MAX);
         if more > 0 {
             self.kept.push(Problem {
@@ -95,13 +95,13 @@ impl Problems {
         if self.kept.len() < PROBLEMS_KEPT_MAX {
             self.kept.push(Problem { file: self.file.clone(), line, column, message });
         } else {
-            self.uncounted += 1;
+            self.dropped += 1;
         }
     }
 }
 
-/// A value for a message, as [`masked`], save that digits stay hidden where no letter stands beside
-/// them: where a comma is missing, a PIN or a card number stands in another column.
+/// A value for a message, as [`masked`]. A value of digits without letters is hidden: after a
+/// missing comma, a PIN or a card number is in another column.
 pub(crate) fn shown(value: &str) -> String {
     if value.chars().any(char::is_numeric) && !value.chars().any(char::is_alphabetic) {
         return tr("these digits", "这些数字").to_owned();
@@ -109,10 +109,9 @@ pub(crate) fn shown(value: &str) -> String {
     masked(value)
 }
 
-/// A value for a message, as `quoted`, with the last four of its digits only: whatever stands
-/// around it, it may be a card's number. This and
-/// [`CardNo::masked`](crate::engine::model::CardNo::masked) are how such a number reaches a message
-/// or the log.
+/// A value for a message, as `quoted`, with only the last four of its digits, because any value may
+/// hold a card's number. Only this and [`CardNo::masked`](crate::engine::model::CardNo::masked) put
+/// card numbers into messages and the log.
 pub fn masked(value: &str) -> String {
     quoted(&hidden(value))
 }
@@ -122,8 +121,8 @@ pub fn hidden(value: &str) -> String {
     Hidden(value).to_string()
 }
 
-/// What somebody typed on a command line or sent to the control socket, for the answer: in double
-/// quotes, escaped, and as [`hidden`].
+/// A text from a command line or the control socket, for the answer: in double quotes, escaped, and
+/// as [`hidden`].
 pub fn typed(value: &str) -> String {
     format!("{:?}", hidden(value))
 }
@@ -159,13 +158,13 @@ pub(crate) fn quoted(value: &str) -> String {
     text
 }
 
-/// The known word that a word is nearest to, if it may be a slip of the hand.
+/// The known word nearest to `word`, if the difference may be a typing error.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, candidate) = known.map(|candidate| (distance(word, candidate), candidate)).min()?;
     (distance <= 1 + candidate.len() / 5).then_some(candidate)
 }
 
-/// The question that goes with it.
+/// The question about a word that [`nearest`] found.
 pub fn did_you_mean(candidate: &str) -> String {
     tr!("did you mean {candidate}?", "是不是 {candidate}？")
 }

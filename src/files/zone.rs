@@ -1,10 +1,10 @@
 //! The time zone: how far the wall clock here is from UTC (design.md, section 4, `timezone`).
 //!
 //! A zone is a POSIX TZ rule (`CST-8`, `EST5EDT,M3.2.0,M11.1.0`) or a zone file, read once at start
-//! by tz-rs. What always holds: an offset is whole minutes and less than a day, no time is too
-//! early or too late to have one, and asking allocates nothing. A line of the ledger needs an
-//! offset, so the last answer is kept for the quarter of an hour it was asked in (no zone changes
-//! twice in one): the rules are searched four times an hour, not once a line.
+//! by tz-rs. What always holds: every time has an offset of whole minutes and less than a day;
+//! looking it up allocates nothing. Each line of the ledger needs an offset, so the last one is
+//! kept for its quarter of an hour (no zone changes twice in one): the rules are searched four
+//! times per hour, not once per line.
 
 use core::cell::Cell;
 use std::ffi::OsStr;
@@ -17,11 +17,11 @@ use tz::{LocalTimeType, TimeZone};
 use crate::engine::model::{Civil, Stamp, Wall, ZoneChange, ZoneChanges};
 use crate::lang::tr;
 
-/// What glibc and the IANA code take for a rule that names a summer time and does not say when it
-/// is: the one of the United States.
+/// The days of summer time in the United States. glibc and the IANA code use them for a rule that
+/// names a summer time without its days.
 const SUMMER_TIME: &str = ",M3.2.0,M11.1.0";
 
-/// Seconds an answer is kept for: zones change on the quarter hour.
+/// An offset is kept for so many seconds: zones change on the quarter hour.
 const QUARTER_S: i64 = 900;
 
 /// Wall times outside years 1 to 9999 have the offset of the nearest one inside.
@@ -29,20 +29,20 @@ const SECONDS_MIN: i64 = -62_135_596_800;
 /// See [`SECONDS_MIN`].
 const SECONDS_MAX: i64 = 253_402_300_799;
 
-/// [`Zone::changes`] are those of 2000 to 2100.
+/// [`Zone::changes`] covers the years 2000 to 2100.
 const CHANGES_FROM_S: i64 = 946_684_800;
 /// See [`CHANGES_FROM_S`].
 const CHANGES_UNTIL_S: i64 = 4_102_444_800;
-/// No zone of this century changes twice in three weeks: the shortest summer breaks, of a month of
-/// Ramadan, last longer.
+/// No zone of this century changes twice in three weeks: the shortest breaks of summer time, for a
+/// month of Ramadan, are longer.
 const CHANGES_STEP_S: i64 = 20 * 86_400;
 
 /// A time zone.
 #[derive(Clone, Debug)]
 pub struct Zone {
     rules: TimeZone,
-    /// The quarter hour since 1970 that was asked for last, if the zone does not change within it,
-    /// and its offset.
+    /// The last quarter hour, counted from 1970, and its offset, if the zone does not change within
+    /// it.
     recent: Cell<Option<(i64, i32)>>,
 }
 
@@ -51,11 +51,10 @@ pub struct Zone {
 pub struct Found {
     /// The zone.
     pub zone: Zone,
-    /// Where it comes from, for the log: `timezone 'CST-8'`, `TZ=:Asia/Shanghai`, `/etc/TZ`,
+    /// The source of the zone, for the log: `timezone 'CST-8'`, `TZ=:Asia/Shanghai`, `/etc/TZ`,
     /// `/etc/localtime`, `UTC (no zone found)`.
     pub source: String,
-    /// What was wrong with sources that were passed over, and what may surprise about this one:
-    /// each a line for the log.
+    /// Lines for the log: errors of sources that were ignored, and surprises of this one.
     pub warnings: Vec<String>,
 }
 
@@ -66,16 +65,16 @@ impl Zone {
     }
 
     /// Reads a POSIX TZ rule. A summer time without its two days gets those of the United States,
-    /// as elsewhere.
+    /// as in glibc.
     ///
     /// # Errors
     /// What is wrong with it, in words that may follow a colon.
     pub fn from_posix(text: &str) -> Result<Self, String> {
-        // Without directories and with a reader that finds nothing, tz-rs looks at no file.
+        // Without directories, and with a reader that finds nothing, tz-rs reads no file.
         let rules_only = TimeZoneSettings::new(&[], |_| Err(tr("not a file", "不是文件").into()));
         let parse = |text: &str| rules_only.parse_posix_tz(text);
         match text {
-            // POSIX wants an offset, and everybody leaves it out: OpenWrt's default is `UTC`.
+            // POSIX requires an offset, but it is often left out: OpenWrt's default is `UTC`.
             "UTC" | "GMT" => return Ok(Self::utc()),
             // tz-rs would take these for files.
             "" | "localtime" => return Err(tr("not a POSIX time zone", "不是 POSIX 时区").to_owned()),
@@ -89,8 +88,8 @@ impl Zone {
         Self::from_rules(rules)
     }
 
-    /// Whether a text names a zone here, a rule or a zone file: what [`Zone::find`] takes as the
-    /// configured one.
+    /// Whether a text is a zone on this machine, a rule or a zone file: [`Zone::find`] accepts the
+    /// same.
     ///
     /// # Errors
     /// What is wrong with it, in words that may follow a colon.
@@ -111,12 +110,12 @@ impl Zone {
     /// The machine's zone: the configured one, else the variable TZ, else /etc/TZ, else
     /// /etc/localtime, else UTC.
     ///
-    /// A rule or name is a POSIX rule, else a name under /usr/share/zoneinfo; after a `:` it is a
-    /// name (or a path) only. An empty source counts as none.
+    /// Each of the first three is a POSIX rule, else a name under /usr/share/zoneinfo; after a `:`
+    /// only a name (or a path). An empty source counts as absent.
     ///
     /// # Errors
-    /// Only if the configured zone is no zone: a message that says what to write instead. What is
-    /// wrong with another source is a warning, and the next one is tried.
+    /// Only if the configured zone is invalid: a message that says what to write instead. An error
+    /// of another source is a warning, and the next source is tried.
     pub fn find(configured: Option<&str>) -> Result<Found, String> {
         find(configured, std::env::var_os("TZ").as_deref(), Path::new("/"))
     }
@@ -132,15 +131,15 @@ impl Zone {
         }
         let offset_s = self.search(seconds);
         let begin = quarter * QUARTER_S;
-        // Some zones once changed at other times; within such a quarter hour nothing is kept.
+        // Some zones once changed at other times: nothing is kept for such a quarter hour.
         if self.search(begin) == offset_s && self.search(begin + QUARTER_S - 1) == offset_s {
             self.recent.set(Some((quarter, offset_s)));
         }
         offset_s
     }
 
-    /// Its changes from 2000 to 2100, for who reads what devices' clocks show. It searches a
-    /// century: for a start and a reload.
+    /// The zone's changes from 2000 to 2100, for reading the times that devices' clocks show. It
+    /// searches a century, so only a start and a reload call it.
     pub fn changes(&self) -> ZoneChanges {
         let is_fixed = self.rules.as_ref().transitions().is_empty()
             && !matches!(self.rules.as_ref().extra_rule(), Some(TransitionRule::Alternate(_)));
@@ -166,23 +165,23 @@ impl Zone {
         ZoneChanges::new(changes)
     }
 
-    /// The time with its offset, as records carry it.
+    /// The time with its offset.
     pub fn stamp(&self, wall: Wall) -> Stamp {
         Stamp { wall, offset_s: self.offset_at(wall) }
     }
 
     /// The instant at which a clock on the wall here shows `civil`.
     ///
-    /// Where clocks go back it shows it twice: the earlier is meant. Where they go forward it never
-    /// shows it: the time a clock that nobody has changed yet would show it, so that 02:30 is the
-    /// instant that becomes 03:30.
+    /// If clocks go back, a clock shows it twice, and this is the earlier instant. If clocks go
+    /// forward, no clock shows it, and this is the instant at which an unchanged clock would: 02:30
+    /// is then the instant of 03:30.
     pub fn to_wall(&self, civil: Civil) -> Wall {
-        // No zone changes by as much as a day, nor twice in two.
+        // No zone changes by a day or more, or twice in two days.
         let before = self.search(civil.0.saturating_sub(86_400));
         let after = self.search(civil.0.saturating_add(86_400));
         let at = |offset_s: i32| civil.0.saturating_sub(i64::from(offset_s));
         let shows = |offset_s: &i32| self.search(at(*offset_s)) == *offset_s;
-        // With the larger offset it is earlier.
+        // The larger offset gives the earlier instant.
         let offset_s = [before.max(after), before.min(after)].into_iter().find(shows).unwrap_or(before);
         Wall(at(offset_s).saturating_mul(1000))
     }
@@ -204,21 +203,21 @@ impl Zone {
     fn search(&self, seconds: i64) -> i32 {
         let rules = self.rules.as_ref();
         let found = rules.find_local_time_type(seconds.clamp(SECONDS_MIN, SECONDS_MAX));
-        // An old zone file ends with its last change: what held then still holds.
+        // An old zone file ends with its last change, which still holds.
         let last =
             || rules.transitions().last().map(|change| &rules.local_time_types()[change.local_time_type_index()]);
         let offset_s = found.ok().or_else(last).map_or(0, LocalTimeType::ut_offset);
-        // Before zones there was the sun: offsets of the nineteenth century have seconds, which no
-        // stamp can write.
+        // Offsets of the nineteenth century have seconds, from solar time, which no stamp can
+        // write.
         offset_s / 60 * 60
     }
 }
 
-/// A zone file of version 3 that ends with this rule: hours before a day's first and after its last
-/// are read there only (RFC 8536, section 3.3.1).
+/// A zone file of version 3 that ends with this rule: only there may a rule have hours below 0 and
+/// above 24 (RFC 8536, section 3.3.1).
 fn file_of(rule: &str) -> Vec<u8> {
-    // One kind of local time, UTC, and no change: in the block for old readers and in the one for
-    // new.
+    // One kind of local time, UTC, and no change, both in the block for old readers and in the one
+    // for new readers.
     let mut block = b"TZif3".to_vec();
     block.extend([0; 15]);
     for count in [0_u32, 0, 0, 0, 1, 4] {
@@ -229,7 +228,7 @@ fn file_of(rule: &str) -> Vec<u8> {
     [block.as_slice(), &block, b"\n", rule.as_bytes(), b"\n"].concat()
 }
 
-/// [`Zone::find`] on a machine whose files stand under `root`.
+/// [`Zone::find`] on a machine whose files are under `root`.
 fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Result<Found, String> {
     let mut warnings = Vec::new();
     if let Some(text) = configured.map(str::trim).filter(|text| !text.is_empty()) {
@@ -249,7 +248,7 @@ fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Resu
                 surprises(text.trim(), &source, &mut warnings);
                 return Ok(Found { zone, source, warnings });
             }
-            Err(error) => warnings.push(tr!("{source}: {error}; passed over", "{source}：{error}；不用它")),
+            Err(error) => warnings.push(tr!("{source}: {error}; ignored", "{source}：{error}；不用它")),
         }
     }
     match read(root, "etc/TZ") {
@@ -263,18 +262,19 @@ fn find(configured: Option<&str>, variable: Option<&OsStr>, root: &Path) -> Resu
                     return Ok(Found { zone, source, warnings });
                 }
                 Err(_) if line.is_empty() => (),
-                Err(error) => warnings
-                    .push(tr!("{source}: '{line}': {error}; passed over", "{source}：'{line}'：{error}；不用它")),
+                Err(error) => {
+                    warnings.push(tr!("{source}: '{line}': {error}; ignored", "{source}：'{line}'：{error}；不用它"));
+                }
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-        Err(error) => warnings.push(tr!("/etc/TZ: {error}; passed over", "/etc/TZ：{error}；不用它")),
+        Err(error) => warnings.push(tr!("/etc/TZ: {error}; ignored", "/etc/TZ：{error}；不用它")),
     }
     match read(root, "etc/localtime").map(|bytes| Zone::from_file(&bytes)) {
         Ok(Ok(zone)) => return Ok(Found { zone, source: "/etc/localtime".to_owned(), warnings }),
-        Ok(Err(error)) => warnings.push(tr!("/etc/localtime: {error}; passed over", "/etc/localtime：{error}；不用它")),
+        Ok(Err(error)) => warnings.push(tr!("/etc/localtime: {error}; ignored", "/etc/localtime：{error}；不用它")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-        Err(error) => warnings.push(tr!("/etc/localtime: {error}; passed over", "/etc/localtime：{error}；不用它")),
+        Err(error) => warnings.push(tr!("/etc/localtime: {error}; ignored", "/etc/localtime：{error}；不用它")),
     }
     Ok(Found { zone: Zone::utc(), source: "UTC (no zone found)".to_owned(), warnings })
 }
@@ -285,7 +285,7 @@ fn named(text: &str, root: &Path) -> Result<Zone, String> {
         Some(name) => (name, String::new()),
         None => match Zone::from_posix(text) {
             Ok(zone) => return Ok(zone),
-            Err(error) => (text, error + ", and "),
+            Err(error) => (text, error + tr(", and ", "；")),
         },
     };
     // A name may be a path: `TZ=:/etc/localtime` is common.
@@ -303,7 +303,8 @@ fn read(root: &Path, path: &str) -> io::Result<Vec<u8>> {
     std::fs::read(root.join(path))
 }
 
-/// POSIX counts westwards: who writes `UTC+8` for China gets Los Angeles, sixteen hours off.
+/// Warns of a sign that is probably wrong. POSIX counts westwards: `UTC+8`, written for China, is a
+/// zone of the American west coast, sixteen hours off.
 fn surprises(text: &str, source: &str, warnings: &mut Vec<String>) {
     for name in ["UTC", "GMT"] {
         if let Some(hours) = text.strip_prefix(name)
@@ -334,7 +335,7 @@ mod tests {
         Zone::from_posix(text).expect(text)
     }
 
-    /// From the zone file where the machine has one, so that both readers are tested.
+    /// Berlin from the zone file if the machine has it, so that both readers are tested.
     fn berlin() -> Zone {
         match std::fs::read("/usr/share/zoneinfo/Europe/Berlin") {
             Ok(bytes) => Zone::from_file(&bytes).expect("a zone file"),
@@ -355,7 +356,7 @@ mod tests {
 
     #[test]
     fn summer_time_begins_and_ends_to_the_millisecond() {
-        // North, without its days; south, where summer crosses the year; a file.
+        // The north, without its days; the south, where summer crosses the year; a file.
         for (zone, begin, end, before, within) in [
             (posix("EST5EDT"), "2026-03-08T07:00:00.000+00:00", "2026-11-01T06:00:00.000+00:00", -5, -4),
             (
@@ -393,19 +394,19 @@ mod tests {
     }
 
     #[test]
-    fn of_an_hour_shown_twice_the_first_is_meant() {
+    fn an_hour_that_is_shown_twice_means_the_first() {
         assert_eq!(berlin().to_wall(civil("2026-10-25 02:30:00")), wall("2026-10-25T02:30:00.000+02:00"));
         assert_eq!(posix("EST5EDT").to_wall(civil("2026-11-01 01:30:00")), wall("2026-11-01T01:30:00.000-04:00"));
     }
 
     #[test]
-    fn an_hour_never_shown_goes_on_by_the_clock_before() {
+    fn an_hour_that_is_never_shown_is_read_by_the_unchanged_clock() {
         assert_eq!(berlin().to_wall(civil("2026-03-29 02:30:00")), wall("2026-03-29T02:30:00.000+01:00"));
         assert_eq!(posix("EST5EDT").to_wall(civil("2026-03-08 02:30:00")), wall("2026-03-08T02:30:00.000-05:00"));
     }
 
     #[test]
-    fn its_changes_read_a_civil_time_as_the_zone_does() {
+    fn the_changes_give_the_same_instants_as_the_zone() {
         assert_eq!(posix("CST-8").changes(), ZoneChanges::default());
         for zone in
             [posix("EST5EDT"), posix("AAA0BBB,M3.2.0/2:07,M11.1.0/2"), posix("NZST-12NZDT,M9.5.0,M4.1.0/3"), berlin()]
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_is_too_far() {
+    fn every_time_has_an_offset() {
         for zone in [Zone::utc(), posix("CST-8"), posix("EST5EDT"), berlin()] {
             for ms in [i64::MIN, i64::MIN + 1, -1, 0, i64::MAX - 1, i64::MAX] {
                 assert!(zone.offset_at(Wall(ms)).abs() < 86_400);
@@ -445,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_zone_is_refused() {
+    fn an_invalid_zone_is_refused() {
         for text in [
             "",
             ":",
@@ -485,7 +486,7 @@ mod tests {
             let _ = Zone::from_file(&file);
         }
 
-        /// A wall time that a clock shows is shown at the instant it leads to.
+        /// A time that a clock shows is shown at the instant that `to_wall` returns.
         #[test]
         fn to_wall_is_the_inverse(ms in -5_000_000_000_000_i64..10_000_000_000_000) {
             for zone in [posix("EST5EDT"), berlin()] {
@@ -546,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_source_is_an_error_if_configured_and_else_passed_over() {
+    fn a_bad_source_is_an_error_if_configured_and_ignored_otherwise() {
         let root = machine(&[("etc/TZ", b"what\n"), ("etc/localtime", b"nothing")]);
         let error = find(Some("Mars/Olympus"), None, root.path()).expect_err("no zone");
         assert!(error.starts_with("timezone 'Mars/Olympus': not a POSIX time zone"), "{error}");
@@ -557,13 +558,13 @@ mod tests {
         let found = find(None, Some(OsStr::new("Mars")), root.path()).expect("a zone");
         assert_eq!(found.source, "UTC (no zone found)");
         for (warning, begin) in found.warnings.iter().zip(["TZ=Mars: ", "/etc/TZ: 'what': ", "/etc/localtime: "]) {
-            assert!(warning.starts_with(begin) && warning.ends_with("passed over"), "{warning}");
+            assert!(warning.starts_with(begin) && warning.ends_with("ignored"), "{warning}");
         }
         assert_eq!(found.warnings.len(), 3);
     }
 
     #[test]
-    fn who_writes_east_for_west_is_warned() {
+    fn a_zone_with_east_and_west_exchanged_gets_a_warning() {
         let root = machine(&[]);
         let found = find(Some("UTC+8"), None, root.path()).expect("a zone");
         assert_eq!(found.zone.offset_at(Wall(0)), -8 * 3600);
