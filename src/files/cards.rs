@@ -1,8 +1,8 @@
 //! The card table: a CSV file as an office keeps it (design.md, section 5).
 //!
-//! [`parse`] turns bytes into checked [`CardRecord`]s or into every problem at once, each with
-//! line, column and remedy. No bytes panic it. Messages hold no PIN, no member code and no whole
-//! card number: a reload writes them to the log.
+//! [`parse`] turns bytes into checked [`CardRecord`]s, or into every problem at once, each with
+//! line, column and remedy. No input makes it panic. Messages hold no PIN, no member code and no
+//! whole card number, because a reload writes them to the log.
 
 pub mod columns;
 pub mod diff;
@@ -11,7 +11,7 @@ pub mod paste;
 pub mod whole;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt::Write as _;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -29,30 +29,30 @@ use crate::files::sheet::value::{self, is_scientific};
 use crate::files::sheet::{self, Cells, heading};
 use crate::lang::tr;
 
-/// Bytes of a card file: twice what a table of the most cards with every column needs. A larger
-/// file is something else.
+/// Bytes of a card file: twice what a full table with every column needs. A larger file is not a
+/// card table.
 const FILE_LEN_MAX: u64 = 32 * 1024 * 1024;
 
 /// A card table, read and checked.
 #[derive(Clone, Debug)]
 pub struct CardFile {
-    /// In the file's order. Rows that share an account all carry the account's opening figures.
+    /// The cards in the file's order. Rows that share an account all carry the account's opening
+    /// figures.
     pub records: Vec<CardRecord>,
     /// CRC-32 of the file's bytes: the ledger's `cards_crc=`.
     pub crc: u32,
-    /// Doubtful, but served: in the file's order.
+    /// Doubts about rows that are served nevertheless, in the file's order.
     pub warnings: Vec<Problem>,
     /// `UTF-8` or `GB18030`.
     pub encoding: &'static str,
-    /// The headings, as they were written: rows that are to be pasted into the table stand in their
-    /// order.
+    /// The headings as written. Rows to paste into the table follow their order.
     pub headings: Vec<String>,
-    /// What divides the fields.
+    /// The delimiter of fields.
     pub delimiter: char,
 }
 
 impl CardFile {
-    /// The columns that it has.
+    /// The columns that the file has.
     pub fn columns(&self) -> Vec<Column> {
         let read = |heading: &String| heading::read(heading, COLUMNS).column();
         self.headings.iter().filter_map(read).map(|place| COLUMNS[place].column).collect()
@@ -62,7 +62,7 @@ impl CardFile {
 /// Reads a card file. `groups` are those that the configuration mentions.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the file's order.
+/// All problems in the file's order.
 pub fn load(path: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
     parse(&read_file(path)?, path, groups)
 }
@@ -80,8 +80,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
     })?;
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(whole(tr!(
-            "larger than {FILE_LEN_MAX} bytes: this is no card table that would fit",
-            "超过 {FILE_LEN_MAX} 字节：这不是放得下的卡表"
+            "larger than {FILE_LEN_MAX} bytes: this is not a card table",
+            "超过 {FILE_LEN_MAX} 字节：这不是卡表"
         )));
     }
     Ok(bytes)
@@ -90,7 +90,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
 /// Reads a card file's bytes; `file` is named in problems.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the file's order.
+/// All problems in the file's order.
 pub fn parse(bytes: &[u8], file: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
     let mut problems = Problems::new(file);
     let mut warnings = Problems::new(file);
@@ -125,8 +125,8 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names) -> Result<CardFile, Vec<
     })
 }
 
-/// A table to begin with: every column and a few rows that show what they take. UTF-8 with BOM, so
-/// that Excel reads it right.
+/// A table to begin with: every column, and a few rows with example values. It is UTF-8 with a BOM,
+/// so that Excel reads it correctly.
 pub fn template() -> String {
     let header: Vec<String> = COLUMNS.iter().map(|spec| format!("{} {}", spec.english, spec.chinese[0])).collect();
     let rows = [
@@ -137,15 +137,19 @@ pub fn template() -> String {
     format!("\u{FEFF}{}\r\n{}\r\n", header.join(","), rows.join("\r\n"))
 }
 
-/// A few lines for `posgate cards check`: how many cards of each status, accounts, opening figures,
-/// encoding.
+/// A summary for `posgate cards check`: cards per status, accounts, opening figures, encoding.
 pub fn describe(file: &CardFile) -> String {
-    let mut text = format!("{} cards", file.records.len());
-    let statuses = [CardStatus::Active, CardStatus::Lost, CardStatus::Frozen, CardStatus::Closed];
-    for (index, status) in statuses.into_iter().enumerate() {
+    let statuses = [
+        (CardStatus::Active, "正常"),
+        (CardStatus::Lost, "挂失"),
+        (CardStatus::Frozen, "冻结"),
+        (CardStatus::Closed, "注销"),
+    ];
+    let counts = statuses.map(|(status, chinese)| {
         let count = file.records.iter().filter(|record| record.terms.status == status).count();
-        write!(text, "{} {count} {}", if index == 0 { ":" } else { "," }, status.word()).expect("a String takes all");
-    }
+        let english = status.word();
+        tr!("{count} {english}", "{chinese} {count}")
+    });
     let mut seen = BTreeSet::new();
     let first_rows = file.records.iter().filter(|record| seen.insert(record.account.as_str()));
     let (mut sum, mut uses) = (Balance::ZERO, 0_i64);
@@ -154,16 +158,15 @@ pub fn describe(file: &CardFile) -> String {
         uses += i64::from(record.uses.unwrap_or_default());
     }
     let codes = file.records.iter().filter(|record| record.code.is_some()).count();
-    let (accounts, encoding, crc) = (seen.len(), file.encoding, file.crc);
-    write!(
-        text,
-        "\n{accounts} accounts, opening with {sum} yuan and {uses} uses in all; {codes} member codes\n{encoding}, crc {crc:08x}"
+    let (cards, accounts, encoding, crc) = (file.records.len(), seen.len(), file.encoding, file.crc);
+    tr!(
+        "{cards} cards: {}\n{accounts} accounts, opening with {sum} yuan and {uses} uses in all; {codes} member codes\n{encoding}, crc {crc:08x}",
+        "{cards} 张卡：{}\n{accounts} 个账户，开户合计 {sum} 元、{uses} 次；{codes} 个二维码\n{encoding}，crc {crc:08x}",
+        counts.join(tr(", ", "，"))
     )
-    .expect("a String takes all");
-    text
 }
 
-/// What the rows read so far say together.
+/// The rows that were read so far.
 struct Table<'a> {
     groups: &'a Names,
     records: Vec<CardRecord>,
@@ -171,12 +174,13 @@ struct Table<'a> {
     by_card: HashMap<u64, usize>,
     by_code: HashMap<Vec<u8>, u32>,
     figures: HashMap<AccountId, Figures>,
-    /// Names that the configuration does not mention: first line and number of rows.
+    /// Groups that the configuration does not mention, each with its first line and its number of
+    /// rows.
     unknown_groups: BTreeMap<String, (u32, u32)>,
     unshowable_names: Tally,
     zero_limits: Tally,
     rounded: Tally,
-    /// Rows that state their account's opening figure once more.
+    /// Rows that repeat their account's opening figure.
     stated_again: Tally,
 }
 
@@ -187,7 +191,7 @@ struct Figures {
     uses: Option<(i32, u32)>,
 }
 
-/// Rows that share a peculiarity: told once, not a line each.
+/// Rows with the same doubt. They get one warning together.
 #[derive(Default)]
 struct Tally {
     count: u32,
@@ -219,7 +223,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Takes a row. After a problem it goes on, to find the others.
+    /// Reads a row. After a problem it goes on, to find further ones.
     fn read(&mut self, cells: Cells<'_>, problems: &mut Problems) {
         let line = cells.line();
         let cells = &Row(cells);
@@ -279,7 +283,7 @@ impl<'a> Table<'a> {
         if let Some(first) = self.by_card.get(&card.value()) {
             let first = self.records[*first].line;
             let message = tr!(
-                "card {} stands in line {first} already: delete one of the two rows",
+                "card {} is in line {first} already: delete one of the two rows",
                 "卡 {} 在第 {first} 行已经有了：删掉其中一行",
                 card.masked()
             );
@@ -303,7 +307,7 @@ impl<'a> Table<'a> {
         });
     }
 
-    /// The groups that rules mention; the others are remembered for a warning.
+    /// The row's groups that rules mention. Other groups are noted for a warning.
     fn read_groups(&mut self, cells: &Row<'_>) -> GroupSet {
         let mut set = GroupSet::default();
         for name in cells.text(Column::Groups).split([';', '；']).map(str::trim).filter(|name| !name.is_empty()) {
@@ -316,8 +320,8 @@ impl<'a> Table<'a> {
         set
     }
 
-    /// Rows that share an account share its figures: empty and zero defer to the row that states
-    /// one.
+    /// Rows that share an account share its figures: a stated figure comes before an empty field or
+    /// a zero.
     fn merge_figures(
         &mut self,
         account: &AccountId,
@@ -340,8 +344,8 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// An account that looks like another card's, but is not its account, is likely meant to be
-    /// shared.
+    /// Warns of an account that looks like another card's number but is not that card's account:
+    /// the two rows are probably meant to share one.
     fn check_accounts(&self, warnings: &mut Problems) {
         for (index, record) in self.records.iter().enumerate() {
             let Some(number) = CardNo::parse(record.account.as_bytes()) else {
@@ -361,9 +365,9 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Where the accounts number the rows, the line of the first.
+    /// If the accounts just number the rows, the line of the first row.
     fn numbered_by_row(&self) -> Option<u32> {
-        /// Fewer rows may be so by chance.
+        /// Fewer rows may be numbered so by chance.
         const ROWS_MIN: usize = 5;
         let numbers = self.records.iter().map(|record| record.account.as_str().parse::<u64>().ok());
         let numbers: Vec<u64> = numbers.collect::<Option<_>>()?;
@@ -371,8 +375,8 @@ impl<'a> Table<'a> {
         (numbers.len() >= ROWS_MIN && numbers[0] <= 1 && is_ascending).then(|| self.records[0].line)
     }
 
-    /// A mistyped group silently takes rights away. Where the configuration mentions none, groups
-    /// are somebody else's.
+    /// Warns of unknown groups: a mistyped group silently removes rights. If the configuration
+    /// mentions no group, the column serves another program.
     fn check_groups(&self, warnings: &mut Problems) {
         let all: Vec<&str> = self.groups.names(GroupSet(u64::MAX)).collect();
         if all.is_empty() || self.records.is_empty() {
@@ -451,8 +455,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Keeps what says more; two figures that say different things are the error: the line of the
-/// first.
+/// Keeps the figure that states more. If two figures differ, the error is the line of the first.
 fn merge<T: Copy + Default + PartialEq>(known: &mut Option<(T, u32)>, figure: Option<T>, line: u32) -> Result<(), u32> {
     let Some(figure) = figure else {
         return Ok(());
@@ -487,7 +490,7 @@ impl Row<'_> {
         self.0.text(column as usize)
     }
 
-    /// `None` if the field is empty, or wrong, which is then reported.
+    /// `None` if the field is empty or wrong. A wrong field is reported.
     fn read<T>(&self, column: Column, problems: &mut Problems, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text(column);
         if text.is_empty() {
@@ -549,7 +552,8 @@ fn status(text: &str) -> Result<CardStatus, String> {
     }
 }
 
-/// The subsidy purse is another issue's: a figure that was read over would be missed by its holder.
+/// The subsidy purse is not served yet. A figure in it is an error, since the holder would miss
+/// money that was ignored.
 fn subsidy(text: &str) -> Result<(), String> {
     match value::money(text)? {
         Money::ZERO => Ok(()),
@@ -584,7 +588,7 @@ fn pin_and_not(other: Option<Pin>) -> impl Fn(&str) -> Result<Pin, String> {
     }
 }
 
-/// The message never holds the value: who knows a code can pay with it.
+/// The message never holds the value: anybody who knows a code can pay with it.
 fn code(text: &str) -> Result<Vec<u8>, String> {
     if is_scientific(text) {
         return Err(tr!("a spreadsheet made a rounded number of it: {}", "被电子表格舍入了：{}", value::as_text()));

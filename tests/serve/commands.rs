@@ -406,7 +406,7 @@ fn cards_check_counts_a_good_table_and_names_what_is_wrong_with_a_bad_one() {
     let table = site.path("cards.csv").display().to_string();
     site.run(&["cards", "check", &table]).expect(0, &["12 cards"], &[]);
     site.write("cards.csv", &card_table(3).replace(&card(3), &card(1)));
-    let twice = [format!("{table}:4: column"), "stands in line 2 already".to_owned()];
+    let twice = [format!("{table}:4: column"), "is in line 2 already".to_owned()];
     site.run(&["cards", "check", &table]).expect(78, &[], &[&twice[0], &twice[1]]);
     site.run(&["cards", "check", "--config", "CONFIG"]).expect(78, &[], &[&twice[0]]);
 }

@@ -1,12 +1,12 @@
-//! The columns of a card table, as one table: what the header may say and the manual lists
-//! (design.md, section 5).
+//! The columns of a card table, as one table: the names that a header may have, and the manual
+//! lists (design.md, section 5).
 
 use crate::files::problem::masked;
 use crate::files::sheet::heading::{Holds, Named, label, nearest};
 use crate::files::sheet::{Layout, Unknown};
 use crate::lang::{Text, tr};
 
-/// A column we read.
+/// A column of the card table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Column {
     /// 卡号
@@ -48,17 +48,17 @@ pub enum Column {
 /// A column's names and meaning.
 #[derive(Debug)]
 pub struct ColumnSpec {
-    /// Which one.
+    /// The column.
     pub column: Column,
-    /// What its values are.
+    /// The kind of its values.
     pub holds: Holds,
     /// Its English name.
     pub english: &'static str,
-    /// Its Chinese names; the first is ours.
+    /// Its Chinese names; messages use the first.
     pub chinese: &'static [&'static str],
-    /// What offices and other programs call it.
+    /// Names that offices and other programs use.
     pub aliases: &'static [&'static str],
-    /// What it holds.
+    /// Its content, for the manual.
     pub meaning: &'static str,
 }
 
@@ -91,7 +91,7 @@ const fn column(
     ColumnSpec { column, holds, english, chinese, aliases, meaning }
 }
 
-/// What the card's number is called in card tables and in files of orders.
+/// Names of the card's number in card tables and in files of orders.
 pub(crate) const CARD_ALIASES: &[&str] = &[
     "ic卡号",
     "id卡号",
@@ -110,7 +110,7 @@ pub(crate) const CARD_ALIASES: &[&str] = &[
     "十进制卡号",
     "10位卡号",
 ];
-/// The same for the holder's name.
+/// Names of the holder's name.
 pub(crate) const NAME_ALIASES: &[&str] = &[
     "名字",
     "持卡人",
@@ -124,7 +124,7 @@ pub(crate) const NAME_ALIASES: &[&str] = &[
     "full name",
     "holder",
 ];
-/// The same for the department.
+/// Names of the department.
 pub(crate) const DEPARTMENT_ALIASES: &[&str] = &["部门名称", "所属部门", "科室", "dept", "dept."];
 
 /// All columns, in the order of [`Column`]'s variants.
@@ -345,8 +345,8 @@ pub const COLUMNS: &[ColumnSpec] = &[
     ),
 ];
 
-/// Words of headings that restrict cards, and the columns that such a heading may mean: to ignore
-/// it would let pay who may not.
+/// Words in headings that restrict cards, and the columns that such a heading may mean. Ignoring
+/// the heading would let barred cards pay.
 const RESTRICTING: &[(&[&str], &[Column])] = &[
     (
         &[
@@ -414,7 +414,7 @@ const RESTRICTING: &[(&[&str], &[Column])] = &[
         ],
         &[Column::ChargeMax, Column::DayMax],
     ),
-    // Where and when a card serves follows from its groups; the configuration says what they may.
+    // A card's groups decide where and when it works, by the rules of the configuration.
     (
         &[
             "权限",
@@ -461,15 +461,16 @@ const RESTRICTING: &[(&[&str], &[Column])] = &[
     ),
 ];
 
-/// The same as words of their own: within others they mean something else.
+/// Words that restrict cards if they are the whole heading. Within other words they mean something
+/// else.
 const RESTRICTING_ALONE: &[(&[&str], &[Column])] = &[
     (&["lost", "active"], &[Column::Status]),
     (&["cap", "max", "daily cap", "day cap"], &[Column::ChargeMax, Column::DayMax]),
     (&["door", "period", "periods", "time slot", "门", "餐别", "使用时间", "消费时间"], &[Column::Groups]),
 ];
 
-/// How a card table is laid out. A column that is not ours is ignored with a warning, unless it
-/// restricts.
+/// The layout of a card table. An unknown column is ignored with a warning, unless it seems to
+/// restrict cards.
 pub(super) const LAYOUT: Layout<ColumnSpec> = Layout {
     columns: COLUMNS,
     first: Column::Card as usize,
@@ -487,22 +488,23 @@ fn unknown(heading: &str) -> Unknown {
     let bare = lower.trim().replace(['_', '-'], " ");
     let alone = || RESTRICTING_ALONE.iter().find(|(words, _)| words.contains(&bare.as_str()));
     let restricting = restricting.or_else(alone);
-    // A slip in `groups` takes rights away, it gives none: 班组 may be anything.
+    // A mistyped `groups` removes rights and grants none, so it is only a warning: 班组 may be
+    // anything.
     let columns =
         RESTRICTING.iter().flat_map(|(_, columns)| columns.iter()).filter(|column| **column != Column::Groups);
     let near = nearest(heading, columns.map(|column| column.spec())).map(|spec| vec![spec.column]);
     if let Some(columns) = restricting.map(|(_, columns)| columns.to_vec()).or(near) {
         let names: Vec<String> = columns.iter().map(|column| column.label()).collect();
         return Unknown::Refuse(tr!(
-            "{} is none of the columns, and sounds like one that restricts cards: if it is {}, call it so; if it restricts nothing, name it x_…",
+            "unknown column {}: it seems to restrict cards: if it is {}, use that name; if it restricts nothing, name it x_…",
             "没有 {} 这一列，听起来却像是限制卡的：如果是 {}，请改成这个名称；不限制什么，就写成 x_…",
             masked(heading),
             names.join(tr(" or ", " 或 "))
         ));
     }
     let near = nearest(heading, COLUMNS)
-        .map(|spec| tr!(" (if it is {}, call it so)", "（如果是 {}，请改成这个名称）", label(spec)));
-    let remedy = tr("name it x_… if it is your own, to be rid of this line", "自己用的请写成 x_…，就不再提示");
+        .map(|spec| tr!(" (if it is {}, use that name)", "（如果是 {}，请改成这个名称）", label(spec)));
+    let remedy = tr("if it is your own, name it x_… to stop this warning", "自己用的请写成 x_…，就不再提示");
     Unknown::Warn(tr!(
         "unknown column {} is ignored{}; {remedy}",
         "不认识的列 {}，不读{}；{remedy}",
@@ -512,12 +514,12 @@ fn unknown(heading: &str) -> Unknown {
 }
 
 impl Column {
-    /// Its row in [`COLUMNS`].
+    /// The column's row in [`COLUMNS`].
     pub fn spec(self) -> &'static ColumnSpec {
         &COLUMNS[self as usize]
     }
 
-    /// Its name in messages.
+    /// The column's name in messages.
     pub(super) fn label(self) -> String {
         label(self.spec())
     }

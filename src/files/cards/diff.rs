@@ -1,7 +1,7 @@
 //! `posgate cards diff`: what another card table would change, card by card and field by field.
 //!
-//! Both files are read as the server reads them, so a status in Chinese is the same as one in
-//! English. PINs and member codes are secrets: of them it says that they changed, and nothing else.
+//! Both files are read as the server reads them, so a status in Chinese equals one in English. PINs
+//! and member codes are secrets: it reports only that they changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::files::problem::{Problem, Problems};
 use crate::files::sheet::{self, value};
 use crate::lang::tr;
 
-/// A card table with the groups' names, which a [`CardRecord`] has no room for.
+/// A card table with the names of groups, which a [`CardRecord`] does not hold.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// The cards.
@@ -59,12 +59,12 @@ fn groups_by_card(bytes: &[u8], path: &Path) -> HashMap<u64, BTreeSet<String>> {
     groups
 }
 
-/// An account that the ledger has opened: the table's figures do not count for it any more.
+/// An account that the ledger has opened. The table's figures no longer count for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Opened {
-    /// What it holds.
+    /// Its balance in the ledger.
     pub balance: Balance,
-    /// The same in meals.
+    /// Its uses in the ledger.
     pub uses: i64,
 }
 
@@ -73,35 +73,35 @@ pub struct Opened {
 pub struct Ignored {
     /// The account.
     pub account: AccountId,
-    /// What the new table says.
+    /// Balance and uses in the new table.
     pub figures: (Balance, i32),
-    /// What the ledger says.
+    /// Balance and uses in the ledger.
     pub opened: Opened,
 }
 
 /// What differs between two tables; its `Display` is the list.
 #[derive(Clone, Debug, Default)]
 pub struct Difference {
-    /// Cards of the new table alone: number, account, name and what they open with.
+    /// Cards that only the new table has: number, account, name, and opening figures.
     pub new: Vec<String>,
-    /// Cards of the old table alone.
+    /// Cards that only the old table has.
     pub gone: Vec<String>,
-    /// Cards of both: what changed, a sentence each.
+    /// Cards of both tables that changed, a sentence each.
     pub changed: Vec<String>,
-    /// Cards that are the same.
+    /// The number of unchanged cards.
     pub same: usize,
-    /// Figures that would be ignored.
+    /// Figures that a start would ignore.
     pub ignored: Vec<Ignored>,
-    /// Cards whose account in the new table would be ignored, for the ledger has them on another:
+    /// Cards whose account in the new table would be ignored, because the ledger has another:
     /// number and sentence.
     pub elsewhere: Vec<(CardNo, String)>,
-    /// Whether a reload would refuse it, for so many cards are gone.
+    /// Whether a reload would refuse the new table, because too many cards are gone.
     pub loses_many: bool,
 }
 
 impl Difference {
-    /// From one table to another. `opened`: the accounts that the ledger has opened, where one is
-    /// at hand.
+    /// Compares two tables. `opened`: the accounts that the ledger has opened; empty without a
+    /// ledger.
     pub fn between(old: &Table, new: &Table, opened: &HashMap<AccountId, Opened>) -> Self {
         let (before, after) = (old.by_card(), new.by_card());
         let mut difference = Self::default();
@@ -158,7 +158,7 @@ fn head(record: &CardRecord) -> String {
     format!("{} {} {}", record.card, record.account, name(record)).trim_end().to_owned()
 }
 
-/// A new card: what it begins with, as far as that is not the rule.
+/// A new card, with each field that is not the default.
 fn whole(record: &CardRecord, table: &Table) -> String {
     let nothing = CardRecord {
         card: record.card,
@@ -201,7 +201,7 @@ fn changes(was: &CardRecord, now: &CardRecord, old: &Table, new: &Table) -> Vec<
             list.push(format!("{} {} → {}", column.spec().english, shown(was), shown(now)));
         }
     };
-    // An empty figure and a zero open the account with the same.
+    // An empty figure and a zero open an account alike.
     let money = |value: Option<Balance>| text(value.filter(|balance| *balance != Balance::ZERO));
     let (before, after) = (&was.terms, &now.terms);
     compare(Column::Account, text(Some(&was.account)), text(Some(&now.account)));
@@ -259,7 +259,7 @@ impl fmt::Display for Difference {
                 f,
                 "{}",
                 tr(
-                    "note     so many cards would be gone that a reload refuses the file; it says how to take it all the same",
+                    "note     so many cards would be gone that a reload refuses the file; it says how to accept it nevertheless",
                     "注意     去掉的卡太多，重读会拒绝这个文件；它会说明怎样仍然采用"
                 )
             )?;
@@ -276,7 +276,7 @@ impl fmt::Display for Difference {
         match elsewhere.len() {
             0 => Ok(()),
             count => f.write_str(&tr!(
-                "; {count} cards on other accounts by the ledger, which stand",
+                "; {count} cards keep other accounts, as the ledger has them",
                 "；{count} 张卡在账本里属于别的账户，以账本为准"
             )),
         }
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_in_other_words_is_no_change() {
+    fn another_notation_is_not_a_change() {
         let difference = between(
             "card,状态,有效期止,groups,balance\n0001,正常,2026/6/1,a;b,\n",
             "card,status,valid_until,groups,balance\n1,active,2026-06-01,b;a,0.00\n",
@@ -344,7 +344,7 @@ mod tests {
         let text = difference.to_string();
         assert!(text.contains("new      0000000003 @0000000003 张三: balance 5.00\n"), "{text}");
         assert!(text.contains("gone     0000000002 @0000000002 b\n"), "{text}");
-        // The rule is a reload's: more than a tenth, and more than three.
+        // The rule is that of a reload: more than a tenth, and more than three.
         assert!(!text.contains("a reload refuses"), "{text}");
         let cards =
             |first: u32| table(&format!("card\n{}", (first..=40).map(|card| format!("{card}\n")).collect::<String>()));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_of_open_accounts_are_ignored_and_told() {
+    fn figures_of_open_accounts_are_ignored_and_reported() {
         let opened = Opened { balance: Balance::from_fen(9450), uses: 0 };
         let open = HashMap::from([(AccountId::try_from("A").unwrap(), opened)]);
         let old = table("card,account,balance\n1,A,100\n2,B,100\n");

@@ -1,33 +1,34 @@
-//! `posgate cards number`: what a number may be that is printed on a card, or was read somewhere.
+//! `posgate cards number`: the card numbers that a number may mean that is printed on a card or was
+//! read by another reader.
 
 use crate::engine::model::CardNo;
 use crate::engine::model::forms::{self, wiegand};
 use crate::files::sheet::value::plain;
 use crate::lang::{Text, tr};
 
-/// What a terminal may send for a card.
+/// A number that a terminal may send for a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The number.
     pub card: CardNo,
-    /// How the text was read.
+    /// How the text was read, for people.
     pub how: String,
 }
 
 impl Candidate {
-    /// Its bytes, as hexadecimal digits.
+    /// The number's bytes, as hexadecimal digits.
     pub fn hexadecimal(&self) -> String {
         format!("{:08X}", self.card.value())
     }
 
-    /// Its last three bytes as cards have them printed: `077,30211`.
+    /// The number's last three bytes as printed on cards: `077,30211`.
     pub fn wiegand(&self) -> String {
         let (facility, number) = wiegand(self.card.value() as u32);
         format!("{facility:03},{number:05}")
     }
 }
 
-/// All that a text may be, what is meant most likely first; empty if it is no number.
+/// All card numbers that a text may mean, the most likely first; empty if the text is not a number.
 pub fn candidates(text: &str) -> Vec<Candidate> {
     let mut found = Found::default();
     let text = plain(text);
@@ -86,7 +87,7 @@ const FORMS: [Text; 7] = [
 struct Found(Vec<Candidate>);
 
 impl Found {
-    /// A reading, and behind it the other forms of its card.
+    /// Adds a reading, and after it the other forms of the same card.
     fn add(&mut self, value: u64, how: &str) {
         if !(1..=9_999_999_999).contains(&value) {
             return;
@@ -105,7 +106,7 @@ impl Found {
     }
 }
 
-/// `077,30211`, with any sign between.
+/// `077,30211`, with any separator.
 fn facility_and_number(text: &str) -> Option<(u64, u64)> {
     let (facility, number) = text.split_once([',', '，', ':', '-', '/', ' '])?;
     let read = |text: &str, digits: usize, most: u64| {
@@ -116,8 +117,8 @@ fn facility_and_number(text: &str) -> Option<(u64, u64)> {
     Some((read(facility, 3, 255)?, read(number, 5, 65_535)?))
 }
 
-/// Hexadecimal digits of three bytes and more, as readers and cards write them; more than four
-/// bytes are a card's whole number, of which most terminals send four.
+/// Hexadecimal digits of three or more bytes, as readers and cards write them. More than four bytes
+/// are a card's whole number, of which most terminals send four.
 fn hexadecimal(text: &str) -> Vec<(u64, &'static str)> {
     let digits: String =
         text.chars().filter(|next| !matches!(next, ' ' | ':' | '-')).collect::<String>().to_lowercase();
@@ -130,10 +131,13 @@ fn hexadecimal(text: &str) -> Vec<(u64, &'static str)> {
     let read = match digits.len() {
         // Ten digits alone are a decimal number.
         9..=10 if digits.bytes().all(|byte| byte.is_ascii_digit()) => Vec::new(),
-        5..=8 => vec![(value(digits), "as a hexadecimal number")],
+        5..=8 => vec![(value(digits), tr("as a hexadecimal number", "当作十六进制数"))],
         9.. => vec![
-            (value(&digits[digits.len() - 8..]), "as a hexadecimal number, its last four bytes"),
-            (value(&digits[..8]), "as a hexadecimal number, its first four bytes"),
+            (
+                value(&digits[digits.len() - 8..]),
+                tr("as a hexadecimal number, its last four bytes", "当作十六进制数的最后四个字节"),
+            ),
+            (value(&digits[..8]), tr("as a hexadecimal number, its first four bytes", "当作十六进制数的前四个字节")),
         ],
         _ => Vec::new(),
     };
@@ -163,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_on_a_card_leads_to_what_a_terminal_sends() {
+    fn a_printed_number_leads_to_the_number_that_a_terminal_sends() {
         for text in [
             "077,30211",
             "77:30211",

@@ -1,14 +1,14 @@
-//! Rows to paste into a card table, in the order of the table that is in service.
+//! Rows to paste into a card table, in the column order of the table in service.
 //!
-//! Rows in an order of their own, pasted under another table's headings, gave a card somebody's
-//! free meals and a PIN.
+//! Rows in a fixed order, pasted under other headings, once gave a card somebody's free meals and a
+//! PIN.
 
 use crate::files::config::options::FOREIGN_PREFIX;
 use crate::files::sheet::heading::{self, Heading};
 
 use super::columns::{COLUMNS, Column};
 
-/// The headings where those of the table in service are not known.
+/// The headings if those of the table in service are unknown.
 const HEADINGS: [&str; 6] = ["card", "account", "name", "status", "balance", "x_seen"];
 
 /// The columns of a table.
@@ -16,13 +16,13 @@ const HEADINGS: [&str; 6] = ["card", "account", "name", "status", "balance", "x_
 pub struct Paste {
     headings: Vec<String>,
     delimiter: char,
-    /// The operator's own column, which takes what is known of a card; a table without one has no
-    /// place for it.
+    /// The operator's own column, which takes a remark about the card; a table without one has no
+    /// place for remarks.
     own: Option<usize>,
 }
 
 impl Paste {
-    /// For a table with these headings; without them, a file of its own.
+    /// For a table with these headings; without a card column among them, for a new file.
     pub fn new(headings: &[String], delimiter: char) -> Self {
         let has_card = headings.iter().any(|field| column(field) == Some(Column::Card));
         let (headings, delimiter) =
@@ -31,16 +31,16 @@ impl Paste {
         Self { headings, delimiter, own }
     }
 
-    /// The headings, which make the rows a file.
+    /// The line of headings, which makes the rows a file.
     pub fn header(&self) -> String {
         self.line(self.headings.iter().map(String::as_str))
     }
 
-    /// A row of a card that nobody knows, with what is known of it.
+    /// A row for an unknown card, with the remark `known`.
     pub fn row(&self, card: &str, known: &str) -> String {
         let fields = self.headings.iter().enumerate().map(|(place, field)| match column(field) {
             Some(Column::Card) => card,
-            // Its status is what an empty field means, and the one that a person looks for.
+            // An empty field means the same, but a person looks for the word.
             Some(Column::Status) => "active",
             _ if Some(place) == self.own => known,
             _ => "",
@@ -60,7 +60,7 @@ impl Paste {
     }
 }
 
-/// The column that a heading names.
+/// The column that a heading names, if any.
 fn column(heading: &str) -> Option<Column> {
     match heading::read(heading, COLUMNS) {
         Heading::Column(column) => Some(COLUMNS[column].column),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_stands_in_the_order_of_the_table_in_service() {
+    fn a_row_follows_the_column_order_of_the_table_in_service() {
         assert_eq!(
             lines(&["次数", "密码", "卡 号(10位)", "状态", "x_备注", ""], ','),
             ["次数,密码,卡 号(10位),状态,x_备注,", ",,0000000077,active,machine 2; twice,"]

@@ -29,7 +29,7 @@ fn warnings(text: &str, known: &[&str]) -> Vec<String> {
     file.warnings.iter().map(ToString::to_string).collect()
 }
 
-/// What is said of one value in one column, with a card before it.
+/// The problem of one value in one column, with a card before it.
 fn complaint(column: &str, value: &str) -> String {
     let complaints = complaints(format!("card,{column}\n88,\"{value}\"\n").as_bytes());
     assert_eq!(complaints.len(), 1, "{complaints:#?}");
@@ -87,7 +87,7 @@ fn a_chinese_excels_table_is_recognized() {
 }
 
 #[test]
-fn what_is_no_csv_is_named_as_what_it_is() {
+fn a_file_in_another_format_is_named() {
     let utf16: Vec<u8> = "card,name\n88,x\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let with_mark = [b"\xFF\xFE", &utf16[..]].concat();
     for (bytes, kind) in [
@@ -114,7 +114,7 @@ fn what_is_no_csv_is_named_as_what_it_is() {
 
 #[test]
 fn a_line_in_another_encoding_is_named() {
-    assert!(complaints(b"card\n1\n\x1A\n2\n")[0].contains("a DOS end-of-file mark (0x1A) stands in the midst"));
+    assert!(complaints(b"card\n1\n\x1A\n2\n")[0].contains("a DOS end-of-file mark (0x1A) within the file"));
     assert!(complaints(b"card,name\n88,\xFF\xFF\n")[0].starts_with("cards.csv:2: this is neither UTF-8 nor GBK"));
     let marked = complaints(b"\xEF\xBB\xBFcard,name\n88,\xD5\xC5\xC8\xFD\n");
     assert!(marked[0].starts_with("cards.csv:2: this line is not UTF-8"), "{marked:?}");
@@ -191,10 +191,10 @@ fn a_header_must_name_the_card_once() {
 }
 
 #[test]
-fn a_card_or_code_may_stand_once() {
+fn a_card_or_code_may_appear_once() {
     let complaints = complaints(b"card,code\n88,A\n99,B\n0088,\n7,A\n");
     assert_eq!(complaints.len(), 2);
-    assert!(complaints[0].starts_with("cards.csv:4: column 卡号/card: card ****0088 stands in line 2 already"));
+    assert!(complaints[0].starts_with("cards.csv:4: column 卡号/card: card ****0088 is in line 2 already"));
     assert!(complaints[1].starts_with("cards.csv:5: column 二维码/code: line 2 has the same code"));
 }
 
@@ -221,7 +221,7 @@ fn spans_and_pins_must_make_sense() {
 
 #[test]
 fn a_pin_or_code_is_in_no_message() {
-    // Wrong in its own column, and where a missing comma shifts it into another.
+    // A wrong value in its own column, and one that a missing comma shifts into another.
     let text = "card,status,balance,pin,duress_pin,valid_from,code\n\
                 1,,,4711x,,,\n\
                 2,,,471147114711,,,\n\
@@ -271,7 +271,7 @@ fn doubtful_rows_are_warned_about_and_served() {
 }
 
 #[test]
-fn what_moves_money_unseen_is_warned_about() {
+fn rows_that_may_move_money_unnoticed_get_a_warning() {
     let found = warnings("card,account,balance\n1,S,5.50\n2,S,5.50\n3,S,\n4,S,0\n5,T,5.50\n", &[]);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(
@@ -283,7 +283,7 @@ fn what_moves_money_unseen_is_warned_about() {
     assert_eq!(warnings("card,account\n11,1\n12,2\n13,3\n14,5\n15,4\n", &[]), [""; 0]);
     let found = warnings("card,account\n11,110101199003070000\n12,2\n", &[]);
     assert!(found[0].starts_with("cards.csv:2: 1 numbers have more than 15 digits"), "{found:?}");
-    assert!(warnings("card,blance\n1,5\n", &[])[0].contains("(if it is 余额/balance, call it so)"));
+    assert!(warnings("card,blance\n1,5\n", &[])[0].contains("(if it is 余额/balance, use that name)"));
 }
 
 #[test]
@@ -325,11 +325,14 @@ fn the_template_is_a_table_with_every_column() {
 fn the_example_is_read_without_a_warning() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let settings = config::load(&root.join("deploy/example/posgate")).expect("the example's configuration");
-    // As committed: whoever tries the README's ten minutes edits the example's own table.
+    // As committed: a person who follows the README's ten minutes edits the example's own table.
     let cards = root.join("tests/support/example-cards.csv");
     let file = load(&cards, &settings.rules.groups).unwrap_or_else(|problems| panic!("{problems:#?}"));
     assert_eq!(file.warnings, []);
     assert_eq!(describe(&file).lines().next(), Some("20 cards: 17 active, 1 lost, 1 frozen, 1 closed"));
+    crate::lang::speak(crate::lang::Lang::Zh);
+    assert_eq!(describe(&file).lines().next(), Some("20 张卡：正常 17，挂失 1，冻结 1，注销 1"));
+    crate::lang::speak(crate::lang::Lang::En);
 }
 
 #[test]
@@ -338,7 +341,7 @@ fn a_missing_file_says_what_to_do() {
     assert!(problems[0].to_string().contains("posgate cards template"));
 }
 
-/// A card table's one card, whatever form an office's programs gave it.
+/// The only card of a table in any form that an office's programs write.
 fn only(text: &str) -> CardRecord {
     let mut file = parsed(text);
     assert_eq!(file.records.len(), 1, "{text:?}");
@@ -409,7 +412,7 @@ fn a_restriction_keeps_its_meaning_whatever_its_column_is_called() {
         assert_eq!(only(&format!("卡号,{heading}\n1,挂失\n")).terms.status, CardStatus::Lost, "{heading}");
     }
     assert_eq!(only("卡号,状态\n1,已挂失\n").terms.status, CardStatus::Lost);
-    // What restricts nobody stays a warning.
+    // A heading that restricts nobody is only a warning.
     for heading in ["可用余额", "部门编码", "联系电话", "班级", "班组", "餐次", "卡类型", "capacity", "Indoor"]
     {
         assert!(warnings(&format!("卡号,{heading}\n1,x\n"), &[])[0].contains("is ignored"), "{heading}");
@@ -497,7 +500,7 @@ fn a_heading_with_a_unit_that_is_not_ours_is_refused() {
         ("余额(角)", "余额/balance", "tenths"),
         ("余额[万元]", "余额/balance", "multiply"),
         ("日限额(百元)", "日限额/day_max", "multiply"),
-        ("余额(美元)", "余额/balance", "no yuan"),
+        ("余额(美元)", "余额/balance", "not yuan"),
         ("余额(昨日)", "余额/balance", "may change what the column means"),
         ("次数(已用)", "次数/uses", "something else"),
         ("有效期止(不含)", "有效期止/valid_until", "another kind"),
@@ -526,7 +529,7 @@ fn a_heading_with_a_unit_that_is_not_ours_is_refused() {
         let found = complaints(format!("{heading}\n12345678\n").as_bytes());
         assert!(found[0].starts_with("cards.csv:1: column 卡号/card: ") && found[0].contains(words), "{found:?}");
     }
-    // A column that says the same in another unit beside ours is not read.
+    // A column in another unit is ignored beside the same column in ours.
     let file = parsed("卡号,余额(元),余额(分)\n1,5.50,550\n");
     assert_eq!((file.records[0].balance, file.warnings.len()), (Some(Balance::from_fen(550)), 1));
 }
@@ -534,7 +537,7 @@ fn a_heading_with_a_unit_that_is_not_ours_is_refused() {
 #[test]
 fn a_value_that_is_not_under_its_heading_is_an_error() {
     for (text, line, words) in [
-        // An amount with a comma, also where Excel's empty last column takes the rest.
+        // An amount with a comma, also if Excel's empty last column takes the rest.
         ("card,name,balance\n1,A,1,234.50\n", 2, "comma for the thousands"),
         ("card,name,balance,\n1,A,1,234.50\n", 2, "comma for the thousands"),
         ("card,name,balance,\n1,A,12,345,678\n", 2, "comma for the thousands"),
@@ -557,13 +560,13 @@ fn a_value_that_is_not_under_its_heading_is_an_error() {
     }
     let found = complaints(b"card,balance,name,\n1,5,301,x\n");
     assert!(found.iter().any(|found| found.contains("column 4 has no heading")), "{found:?}");
-    // What is meant so.
+    // Values that are correct as they are.
     assert_eq!(only("card,balance,name\n1,1.00,234\n").balance, Some(Balance::from_fen(100)));
     assert_eq!(only("card,balance,name\n1,1,\"234\"\n").balance, Some(Balance::from_fen(100)));
     assert_eq!(only("card,balance,charge_max\n1,5,100\n").terms.charge_max, Money::from_fen(10_000));
     assert_eq!(only("card,uses,x_room\n1,20,301\n").uses, Some(20));
-    // Where most rows have something there, it is a column of rooms; where one has, it is the rest
-    // of its amount.
+    // If most rows have a value there, it is a column of rooms; if one row has, it is the rest of
+    // its amount.
     let rows = |room: &str| (1..=20).map(|card| format!("{card},{card},{room}\n")).collect::<String>();
     assert_eq!(parsed(&format!("card,balance,班级\n{}21,5,301\n", rows("1302"))).records.len(), 21);
     assert_eq!(parsed(&format!("card,balance,班级\n{}", rows("302"))).records.len(), 20);
@@ -576,9 +579,9 @@ fn a_value_that_is_not_under_its_heading_is_an_error() {
 fn a_quote_in_an_ignored_column_is_read_as_strictly() {
     for (text, line, words) in [
         ("card,x_note\n1,\"open\n2,B\n3,\"C\"\n", 2, "swallows the next lines"),
-        ("card,x_note\n1,A\n2,\"open\n", 3, "closed nowhere"),
-        ("card,x_note,balance\n1,a\"b,5\n", 2, "a quote stands within a value"),
-        ("card,x_note,balance\n1,\"a\"b,5\n", 2, "behind the closing quote"),
+        ("card,x_note\n1,A\n2,\"open\n", 3, "never closed"),
+        ("card,x_note,balance\n1,a\"b,5\n", 2, "a quote within a value"),
+        ("card,x_note,balance\n1,\"a\"b,5\n", 2, "text follows the closing quote"),
         ("card\n\"1\n2\n\"\n", 2, "swallows the next lines"),
     ] {
         let found = complaints(text.as_bytes());
@@ -590,7 +593,7 @@ fn a_quote_in_an_ignored_column_is_read_as_strictly() {
     let file = parsed("card,x_note,status\n1,\"two\nlines\",lost\n2,,lost\n");
     assert_eq!((file.records.len(), file.records[1].line), (2, 4));
     assert!(file.records.iter().all(|record| record.terms.status == CardStatus::Lost));
-    // Its line is right behind it, too.
+    // Lines after it are counted correctly.
     assert!(complaints(b"card,x_note\n1,\"two\r\nlines\"\nx,\n")[0].starts_with("cards.csv:4: "));
 }
 
@@ -617,12 +620,12 @@ fn a_date_with_one_meaning_is_read_and_any_other_is_named() {
         assert_eq!(read, day, "{text}");
     }
     for (text, words) in [
-        ("46355", "a spreadsheet's number of a date, perhaps 2026-11-29"),
+        ("46355", "a spreadsheet's date number, perhaps 2026-11-29"),
         ("46355.0", "perhaps 2026-11-29"),
-        ("29/11/2026", "the day stands first: write the year first, as 2026-11-22"),
-        ("29.11.2026", "the day stands first"),
-        ("11/29/2026", "the month stands first"),
-        ("05/06/2026", "cannot be told"),
+        ("29/11/2026", "the day comes first: write the year first, as 2026-11-22"),
+        ("29.11.2026", "the day comes first"),
+        ("11/29/2026", "the month comes first"),
+        ("05/06/2026", "may be the day or the month"),
         ("26-11-29", "two digits"),
         ("2026-11", "the day is missing"),
         ("2026年11月", "the day is missing"),
@@ -687,14 +690,14 @@ fn a_card_number_in_another_form_is_named() {
         ("0x8A2F00D1", "looks hexadecimal"),
         ("8a:2f:00:d1", "looks hexadecimal"),
         ("8A2F00D1H", "looks hexadecimal"),
-        ("8888 8888 01", "something stands between its digits"),
-        ("8888-888-801", "something stands between its digits"),
+        ("8888 8888 01", "other characters between its digits"),
+        ("8888-888-801", "other characters between its digits"),
         ("8.88889E+09", "format the column as text"),
         ("8888888801.00", "format the column as text"),
         ("#N/A", "mark of a mistake"),
         ("No.88", "posgate cards number"),
         ("-88", "write the number as a terminal sends it"),
-        ("88;张三", "divided by another sign"),
+        ("88;张三", "another delimiter than the headings"),
         ("合计", "adds up the others"),
         ("8888888801，张三，5.50", "full-width commas"),
         ("8888888801，5.50", "full-width commas"),
@@ -750,16 +753,20 @@ fn a_last_line_without_its_end_is_warned_about() {
 }
 
 #[test]
-fn what_stands_above_the_headings_is_a_title_or_an_error() {
+fn rows_above_the_headings_are_titles_or_an_error() {
     let found = warnings("发卡名单,,\ncard,name\n1,A\n", &[]);
-    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title, '发卡名单'"), "{found:?}");
+    assert!(
+        found[0].starts_with("cards.csv:1: ")
+            && found[0].contains("read as a title, because the headings come later: '发卡名单'"),
+        "{found:?}"
+    );
     let found = warnings("2026年11月29日名单\ncard,name\n1,A\n", &[]);
-    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title"), "{found:?}");
-    // A year is no card's number, a digit more may be one.
+    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("read as a title"), "{found:?}");
+    // A year is not a card's number; with one more digit it may be.
     let found = warnings("名单,2026\ncard,name\n1,A\n", &[]);
-    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("taken for a title"), "{found:?}");
+    assert!(found[0].starts_with("cards.csv:1: ") && found[0].contains("read as a title"), "{found:?}");
     assert!(complaints("名单,20261\ncard,name\n1,A\n".as_bytes())[0].starts_with("cards.csv:1: the first line must"));
-    // Sorted into the middle, or missing: rows are no titles.
+    // If the headings are sorted into the middle, or missing, rows are not titles.
     for text in ["8888888801,A\ncard,name\n2,B\n", "name,balance\ncard,name\n1,A\n"] {
         assert!(
             complaints(text.as_bytes())[0].starts_with("cards.csv:1: the first line must name the columns"),
@@ -790,14 +797,14 @@ proptest! {
     }
 
     #[test]
-    fn no_text_of_our_own_words_panics_the_reader(text in words()) {
+    fn no_text_of_known_words_panics_the_reader(text in words()) {
         if let Ok(file) = read(text.as_bytes()) {
             describe(&file);
         }
     }
 }
 
-/// Texts that come near to being a table.
+/// Texts that resemble a table.
 fn words() -> impl Strategy<Value = String> {
     let columns = COLUMNS.iter().flat_map(|spec| [spec.english, spec.chinese[0]]);
     let words: Vec<&str> =

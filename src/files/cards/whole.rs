@@ -1,9 +1,9 @@
-//! Whether a card table is whole beside the one before it: in service at a reload, the good copy at
-//! a start (design.md, section 5).
+//! Whether a card table is whole, compared with the one before it: the table in service at a
+//! reload, the good copy at a start (design.md, section 5).
 //!
-//! A table that a power failure cut, of which a spreadsheet dropped a column, or whose rows
-//! shifted, reads like another good table. What always holds: what is refused here, a person takes
-//! by the file's crc; and a table that changed nothing of this is taken.
+//! A table that a power failure cut, that lost a column in a spreadsheet, or whose rows shifted,
+//! still reads without an error. What always holds: a person can accept a refused table by the
+//! file's crc; a table with none of these changes is accepted.
 
 use super::CardFile;
 use super::columns::Column;
@@ -11,8 +11,7 @@ use crate::engine::model::text::HiddenAccount;
 use crate::engine::model::{AccountHistory, AccountId, CardNo, CardTable};
 use crate::lang::tr;
 
-/// The columns that restrict what a card may do, or say what it is: where one is gone, so are its
-/// restrictions.
+/// Columns that restrict or identify cards. If one is missing, its restrictions are too.
 const RESTRICTING: [Column; 11] = [
     Column::Status,
     Column::Groups,
@@ -27,10 +26,10 @@ const RESTRICTING: [Column; 11] = [
     Column::Account,
 ];
 
-/// Cards that a sentence names; the rest is counted.
+/// Cards that a sentence names; further ones are counted.
 const SHOWN_MAX: usize = 3;
 
-/// A table that was taken before.
+/// A table that was accepted before.
 #[derive(Clone, Debug, Default)]
 pub struct Before {
     /// Each card and its account, by card.
@@ -39,13 +38,13 @@ pub struct Before {
 }
 
 impl Before {
-    /// A file that was taken.
+    /// From a file that was accepted.
     pub fn of_file(file: &CardFile) -> Self {
         let cards = file.records.iter().map(|record| (record.card.value(), record.account));
         Self::new(cards, file.columns())
     }
 
-    /// What is in service: `account_of` gives the name of an account's row. `columns` are those of
+    /// From the table in service: `account_of` returns the account of a row, `columns` are those of
     /// its file.
     pub fn in_service(table: &CardTable, account_of: impl Fn(u32) -> AccountId, columns: &[Column]) -> Self {
         let cards = table.rows().iter().map(|row| (row.card, account_of(row.account)));
@@ -64,7 +63,7 @@ impl Before {
     }
 }
 
-/// No ledger is at hand: nothing is known to have moved.
+/// The history without a ledger: no account has moved.
 #[derive(Clone, Copy, Debug)]
 pub struct NoHistory;
 
@@ -78,8 +77,8 @@ impl AccountHistory for NoHistory {
     }
 }
 
-/// What speaks against taking a file after the table before it, a sentence each; nothing: it is
-/// whole.
+/// Reasons against accepting a file after the table before it, a sentence each; empty if the file
+/// is whole.
 pub fn compare(before: &Before, after: &CardFile, ledger: &dyn AccountHistory) -> Vec<String> {
     let sentences = [lost_cards(before, after), lost_columns(before, after), strange_accounts(before, after, ledger)];
     sentences.into_iter().flatten().collect()
@@ -100,8 +99,8 @@ fn lost_cards(before: &Before, after: &CardFile) -> Option<String> {
     Some(tr!("it lacks {} of {of} cards, {what}: {named}", "{of} 张卡里少了 {} 张，{what}：{named}", gone.len()))
 }
 
-/// Whether so many cards gone of those before are too many for a table that is whole: all, or more
-/// than a tenth and more than three.
+/// Whether `gone` of `of` cards are too many to be missing from a whole table: all, or more than a
+/// tenth and more than three.
 pub(super) const fn are_too_many_gone(gone: usize, of: usize) -> bool {
     of > 0 && (gone == of || (gone > 3 && gone * 10 > of))
 }
@@ -119,14 +118,13 @@ fn lost_columns(before: &Before, after: &CardFile) -> Option<String> {
     (!gone.is_empty()).then(|| tr!("it lacks {words}: {}", "少了{words}：{}", gone.join(", ")))
 }
 
-/// Cards that would be put on accounts which hold somebody's money.
+/// Cards that would get accounts with somebody's money.
 fn strange_accounts(before: &Before, after: &CardFile, ledger: &dyn AccountHistory) -> Option<String> {
     let strange: Vec<String> = after
         .records
         .iter()
         .filter(|record| ledger.has_moved(&record.account) && before.account(record.card) != Some(&record.account))
-        // One that has moved money itself stays on the account that the ledger says, whatever
-        // stands here.
+        // A card that has moved money keeps its account in the ledger, whatever the table says.
         .filter(|record| ledger.account_of(record.card).is_none())
         .map(|record| {
             let (line, card) = (record.line, record.card.masked());
@@ -152,7 +150,7 @@ fn named(names: impl Iterator<Item = String>, count: usize) -> String {
     if more == 0 { shown.join(", ") } else { tr!("{} and {more} more", "{}，还有 {more} 个", shown.join(", ")) }
 }
 
-/// How a file with this crc, against which these sentences speak, is taken all the same.
+/// The reasons against a file, and how to accept it nevertheless by its crc.
 pub fn refusal(sentences: &[String], crc: u32) -> String {
     tr!(
         "{}: if this is right, `posgate ctl reload --accept {crc:08x}` takes just this file",
@@ -161,16 +159,16 @@ pub fn refusal(sentences: &[String], crc: u32) -> String {
     )
 }
 
-/// Whether a file is the beginning of its good copy, cut off within a line: nobody edits so, a
-/// power failure does.
+/// Whether a file is the beginning of its good copy, cut off within a line. A power failure does
+/// this, a person does not.
 pub fn is_cut_short(bytes: &[u8], copy: &[u8]) -> bool {
     let Some(rest) = copy.strip_prefix(bytes) else { return false };
     let is_at_line_end = bytes.is_empty() || bytes.ends_with(b"\n");
     rest.first().is_some_and(|next| !matches!(next, b'\n' | b'\r')) && !is_at_line_end
 }
 
-/// Whether it is the beginning of its good copy and its last line has no end, be it whole: of a
-/// configuration, whose sections nobody takes away together with the end of the line before them.
+/// Whether a configuration is the beginning of its good copy and its last line has no LF, even if
+/// that line is whole: nobody removes sections together with the LF before them.
 pub fn has_lost_its_end(bytes: &[u8], copy: &[u8]) -> bool {
     let Some(rest) = copy.strip_prefix(bytes) else { return false };
     !bytes.is_empty() && !bytes.ends_with(b"\n") && !rest.trim_ascii().is_empty()
@@ -183,7 +181,7 @@ mod tests {
     use super::*;
     use crate::engine::model::rules::Names;
 
-    /// Accounts that have moved, and cards that have moved one.
+    /// Accounts that have moved, and cards that have moved money with their accounts.
     struct Known(Vec<&'static str>, Vec<(u64, &'static str)>);
 
     impl AccountHistory for Known {
@@ -210,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_and_three_cards_may_go_and_never_all() {
+    fn a_tenth_and_three_cards_may_be_missing_and_never_all() {
         let nothing = Known(Vec::new(), Vec::new());
         for (of, gone, is_whole) in [
             (100, 0, true),
@@ -229,18 +227,18 @@ mod tests {
         ] {
             let (before, after) = (of_cards(1..=of), of_cards(1 + gone..=of));
             assert_eq!(said(&before, &after, &nothing).is_empty(), is_whole, "{gone} of {of}");
-            // New ones make none of them good.
+            // New cards do not replace missing ones.
             let after = of_cards((1 + gone..=of).chain(1000..1200));
             assert_eq!(said(&before, &after, &nothing).is_empty(), is_whole, "{gone} of {of}");
         }
         let sentence = said(&of_cards(8_888_888_801..=8_888_888_850), &file(""), &nothing);
         assert_eq!(sentence, ["it lacks 50 of 50 cards, all of them: ****8801, ****8802, ****8803 and 47 more"]);
-        // There was nothing, so nothing is gone.
+        // The table before had no cards, so none is missing.
         assert!(said(&file("card\n"), &of_cards(1..=3), &nothing).is_empty());
     }
 
     #[test]
-    fn no_column_goes_that_restricts() {
+    fn no_restricting_column_may_be_missing() {
         let nothing = Known(Vec::new(), Vec::new());
         let all = "card,account,name,balance,subsidy,uses,department,status,groups,pin,duress_pin,valid_from,valid_until,charge_max,day_max,credit,code";
         let table = |names: &[&str]| {
@@ -256,7 +254,7 @@ mod tests {
             let may_go = matches!(*name, "name" | "balance" | "subsidy" | "uses" | "department");
             assert_eq!(sentences.is_empty(), may_go, "{name}: {sentences:?}");
             assert!(may_go || sentences[0].contains(&format!("/{name}")), "{sentences:?}");
-            // A column more is none less.
+            // A new column is not a missing one.
             assert!(said(&table(&fewer), &before, &nothing).is_empty());
         }
         // Another order, and the Chinese name.
@@ -264,20 +262,20 @@ mod tests {
     }
 
     #[test]
-    fn no_card_is_put_on_somebody_s_money() {
+    fn no_card_gets_an_account_with_somebody_elses_money() {
         let moved = Known(vec!["S1", "@0000000009"], vec![(1, "S1"), (9, "@0000000009")]);
         let before = file("card,account\n1,S1\n2,S2\n3,S1\n");
         for (after, is_whole) in [
             ("card,account\n1,S1\n2,S2\n3,S1\n", true),
-            // A typing slip, a new card, rows that shifted.
+            // A typing error, a new card, rows that shifted.
             ("card,account\n1,S1\n2,S1\n3,S1\n", false),
             ("card,account\n1,S1\n2,S2\n3,S1\n4,S1\n", false),
             ("card,account\n1,S2\n2,S1\n3,S3\n", false),
-            // What has moved stays where the ledger has it; an account that did not move is
-            // nobody's yet.
+            // A card that has moved money keeps its account; an account that has not moved belongs
+            // to nobody yet.
             ("card,account\n1,S2\n2,S2\n3,S1\n", true),
             ("card,account\n1,S9\n2,S8\n3,S1\n4,S2\n", true),
-            // Unknown until now, it bought something offline: that is its own.
+            // A card that was unknown and bought something offline has an account of its own.
             ("card,account\n1,S1\n2,S2\n3,S1\n9,\n", true),
         ] {
             let sentences = said(&before, &file(after), &moved);
@@ -295,7 +293,7 @@ mod tests {
             assert_eq!(is_cut_short(&copy[..len], copy), !is_at_end, "{len}");
         }
         assert!(!is_cut_short(b"card,charge_max\r\n89,1", copy), "another file");
-        // Of a configuration its line may be whole.
+        // The last line of a configuration may be whole.
         for len in 0..=copy.len() {
             let is_lost = ![0, 17, 28].contains(&len) && len < 35;
             assert_eq!(has_lost_its_end(&copy[..len], copy), is_lost, "{len}");
