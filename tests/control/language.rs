@@ -2,6 +2,7 @@
 //! themselves stand beside their English.
 
 use std::fs;
+use std::path::Path;
 
 use crate::harness::{DEVICE_TIME, Device, Ended, Site, card, posgate};
 
@@ -111,7 +112,9 @@ fn each_area_tells_its_findings() {
         (&["cards", "check", new], 78, "new.csv:3: 卡号/card 列：'88x'：请写终端发来的卡号"),
         (&["cards", "diff", old, new], 78, "请写元，至多两位小数"),
         (&["cards", "diff", old, "/no/such/file"], 78, "读不了卡表"),
+        (&["cards", "check", old], 0, "张卡：正常 "),
         (&["cards", "number", "x"], 1, "不是卡号"),
+        (&["cards", "number", "4D7603"], 0, "当作十六进制数"),
         (&["ledger", "verify", segment], 0, "完好"),
         (&["ledger", "verify", "--config", "/no/such/file"], 78, "读不了配置"),
         (&["ledger", "show", "--kind", "sell", segment], 64, "没有 \"sell\" 这个类型"),
@@ -134,6 +137,46 @@ fn each_area_tells_its_findings() {
     site.write("posgate", "config server\n\toption day_start '25:00'\n\toption wrong 1\n");
     let wrong = ["posgate:2: day_start '25:00'：请写", "posgate:3: config server 里没有 'wrong'"];
     run(&site, "zh_CN.UTF-8", &["check", "--config", "CONFIG"]).expect(78, &[], &wrong);
+}
+
+/// What `verify` says of a ledger's files, of copies beside them, and of files that are not there.
+#[test]
+fn damage_of_a_ledger_is_told_in_chinese() {
+    let site = Site::new();
+    site.start().stop();
+    let (ledger, segment) = (site.path("ledger"), site.segment());
+    let whole = fs::read(&segment).unwrap();
+    let name = segment.file_name().unwrap();
+    let (copy, empty) = (site.path("copy"), site.path("empty"));
+    fs::create_dir(&copy).unwrap();
+    fs::create_dir(&empty).unwrap();
+    let verify = |places: &[&Path], code: i32, wanted: &str, english: &str| {
+        let words: Vec<&str> = places.iter().map(|place| place.to_str().unwrap()).collect();
+        let words = [&["ledger", "verify"], &words[..]].concat();
+        let [zh, en] = ["zh_CN.UTF-8", "C"].map(|locale| run(&site, locale, &words).expect(code, &[], &[]));
+        let [zh, en] = [zh, en].map(|ended| format!("{}{}", ended.out, ended.err));
+        assert!(zh.contains(wanted) && !zh.contains(english), "{words:?}: {zh}");
+        assert!(en.contains(english) && !en.contains(wanted), "{words:?}: {en}");
+    };
+    verify(&[&empty], 74, "这里没有账本：没有 ledger-….tsv 文件", "no ledger here");
+    verify(&[&site.path("none")], 74, "这里没有账本：没有这个文件或目录", "no ledger here");
+    fs::write(copy.join(name), &whole[..whole.len() - 30]).unwrap();
+    verify(&[&ledger, &copy], 0, "不完整的副本", "a partial copy");
+    let mut changed = whole.clone();
+    changed[600] ^= 1;
+    fs::write(copy.join(name), &changed).unwrap();
+    verify(&[&ledger, &copy], 2, "这份副本从第 600 字节起与", "this copy differs");
+    fs::write(ledger.join("snapshot.tsv"), "x\n").unwrap();
+    verify(&[&ledger], 5, "启动时不会采信这份快照：第一行不是快照的首行", "its first line is not a snapshot's");
+    fs::write(
+        ledger.join("snapshot.tsv"),
+        format!("#posgate-snapshot\tversion=6\tledger={:016x}\tseq=99\tcrc=00000000\n", 7),
+    )
+    .unwrap();
+    verify(&[&ledger], 5, "它属于账本 0000000000000007，而", "it belongs to ledger");
+    fs::remove_file(ledger.join("snapshot.tsv")).unwrap();
+    fs::write(&segment, [b"!", &whole[1..]].concat()).unwrap();
+    verify(&[&ledger], 5, "文件头读不了：不以 #posgate-ledger 开头", "the header cannot be read: it does not begin");
 }
 
 #[test]
