@@ -77,8 +77,8 @@ pub(super) fn holding(segments: &[Segment], seq: EntrySeq) -> Option<&Segment> {
     segments.iter().rev().find(|segment| segment.first <= seq)
 }
 
-/// Gives the line of the entry `seq` in a segment to `read`, whether the line is good or not; `None`
-/// if there is no such line. `chain` is as in [`Lines::new`].
+/// Gives the line of the entry `seq` in a segment to `read`, whether the line is good or not.
+/// `None` if there is no such line. `chain` is as in [`Lines::new`].
 ///
 /// # Errors
 /// If the file cannot be read.

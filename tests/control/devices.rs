@@ -161,7 +161,7 @@ fn a_reload_says_what_is_doubtful_in_the_table() {
     site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &[], &["unknown column '籍贯'"]);
     site.run(&["check", "--config", "CONFIG"]).expect(0, &[], &["unknown column '籍贯'"]);
     site.write("cards.csv", &table.replacen("name", "人员状态", 1));
-    ctl(&site, &["reload"]).expect(1, &["'人员状态' is none of the columns", "状态/status"]);
+    ctl(&site, &["reload"]).expect(1, &["'人员状态': it seems to restrict cards", "状态/status"]);
     server.stop();
 }
 

@@ -49,7 +49,7 @@ fn accounts_of_cards_that_the_ledger_has_on_others_are_named_as_ignored() {
     let check = || {
         let told = diff(&[old, new, "--config", text(&config)]).expect(
             0,
-            &["2 changed, 10 the same; 0 figures ignored; 1 cards on other accounts by the ledger", &sentence],
+            &["2 changed, 10 the same; 0 figures ignored; 1 cards keep other accounts", &sentence],
             &[],
         );
         assert_eq!(told.out.matches("ignored  ").count(), 1, "{}", told.out);
