@@ -13,6 +13,7 @@ smoke_of_the_others() {
 router_steps() {
     step "binaries for routers" 1200 deploy/build.sh
     step "packages" 300 deploy/package.sh
+    step "a release, made in two places" 900 .ci/release
     step "what cross would run" 600 .ci/cross
     step "emulation: every check on MIPS, little and big endian" 900 deploy/emulate.sh "${emulated_in_full[@]}"
     step "emulation: the other targets start and sell" 600 smoke_of_the_others "${emulated_in_full[@]}"

@@ -86,6 +86,9 @@ use_tool() {
     echo "$kept/bin/$3"
 }
 
+# use_cyclonedx: cyclonedx, the path of cargo-cyclonedx, which writes down what a binary is made of.
+use_cyclonedx() { cyclonedx=$(use_tool cargo-cyclonedx 0.5.9 cargo-cyclonedx); }
+
 # has_source RUSTC…: whether that compiler finds the source of its own standard library.
 has_source() { [ -e "$("$@" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
 
