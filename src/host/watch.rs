@@ -79,7 +79,8 @@ pub struct Watch {
     ledger_dir: PathBuf,
     /// The directory's modification time when its segments were counted.
     counted: Option<(i64, i64)>,
-    pid: u32,
+    is_running: bool,
+    pid: Option<u32>,
     /// The state in the files.
     written: Option<Pulse>,
     due: Option<Mono>,
@@ -88,6 +89,15 @@ pub struct Watch {
     failed: u64,
     failed_warned: Option<Mono>,
     piece: Box<[u8]>,
+}
+
+/// This process as the machine numbers it. `None` in a pid namespace of its own, such as a ujail's:
+/// there it has a number that is another process's outside.
+fn machine_pid() -> Option<u32> {
+    /// The first namespace's name, the same on every kernel (`PROC_PID_INIT_INO`).
+    const FIRST: &str = "pid:[4026531836]";
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    (namespace == Path::new(FIRST)).then(std::process::id)
 }
 
 /// A file, and the temporary one that replaces it.
@@ -108,7 +118,8 @@ impl Watch {
             ledger: DirFiles::new(places.ledger_dir.clone()),
             ledger_dir: places.ledger_dir,
             counted: None,
-            pid: std::process::id(),
+            is_running: true,
+            pid: machine_pid(),
             written: None,
             due: None,
             not_before: Mono(0),
@@ -204,7 +215,8 @@ impl Watch {
 
     /// Writes the files at a clean stop, with `"running":false`.
     pub fn finish<S: Storage>(&mut self, now: &Now, service: &Service<S>, socket_stats: SocketStats) {
-        self.pid = 0;
+        self.is_running = false;
+        self.pid = None;
         self.write(now, service, socket_stats);
     }
 
@@ -235,6 +247,7 @@ impl Watch {
                 syncs: ledger.syncs(),
             },
             outside: Outside {
+                is_running: self.is_running,
                 pid: self.pid,
                 kernel_dropped: socket_stats.kernel_dropped,
                 unsent: socket_stats.unsent,

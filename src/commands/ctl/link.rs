@@ -14,14 +14,16 @@ use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::host::clock::Clock;
 use posgate::lang::tr;
 
-/// How long a server may take for one answer (design.md, section 3): a reload of a large table on a
-/// small router, a slow flash.
+/// How long a server may take for one answer, the first one's connection included (design.md,
+/// section 3): a reload of a large table on a small router, a slow flash.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection.
 pub(super) struct Link {
     reader: BufReader<UnixStream>,
     path: PathBuf,
+    /// Since the connection was begun; taken by the first answer.
+    began: Option<Clock>,
     /// The line could not be sent whole: if the server says nothing either, it did not get it.
     broken: Option<io::Error>,
 }
@@ -91,6 +93,7 @@ impl Link {
     /// # Errors
     /// With the path and what to do.
     pub(super) fn connect(path: &Path) -> Result<Self, Lost> {
+        let began = Some(Clock::new());
         let stream = connect(path);
         let stream = stream.map_err(|error| {
             let remedy = match error.kind() {
@@ -113,7 +116,7 @@ impl Link {
             let is_nobody = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused);
             Lost { sentence: format!("{}: {remedy} ({error})", path.display()), is_sent: false, is_nobody }
         })?;
-        Ok(Self { reader: BufReader::new(stream), path: path.to_owned(), broken: None })
+        Ok(Self { reader: BufReader::new(stream), path: path.to_owned(), began, broken: None })
     }
 
     /// Sends a line.
@@ -143,7 +146,7 @@ impl Link {
     /// If the connection breaks before.
     pub(super) fn receive(&mut self) -> Result<Value, Lost> {
         let mut line = Vec::new();
-        let clock = Clock::new();
+        let clock = self.began.take().unwrap_or_else(Clock::new);
         // Twice as much as can come: what is longer is no posgate.
         let limit = 2 * CONTROL_LINE_MAX;
         let received = loop {

@@ -20,7 +20,11 @@ pub(super) fn emit(status: &Status, out: &mut dyn Write) -> fmt::Result {
     let id = format_args!("{:016x}", ledger.number);
     let version = env!("CARGO_PKG_VERSION");
     metrics.sample("info", &[("version", &version), ("site", &ledger.site), ("ledger", &id)], 1)?;
-    metrics.gauge("running", "Whether the server runs: 0 after it was stopped.", u8::from(status.outside.pid != 0))?;
+    metrics.gauge(
+        "running",
+        "Whether the server runs: 0 after it was stopped.",
+        u8::from(status.outside.is_running),
+    )?;
     let now_s = now.stamp.wall.0.div_euclid(1000);
     metrics.gauge("written_timestamp_seconds", "When this file was written.", now_s)?;
     metrics.gauge("uptime_seconds", "How long the server has run.", now.mono.0 / 1000)?;

@@ -92,8 +92,11 @@ impl LedgerFacts<'_> {
 /// What the loop around the server counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outside {
-    /// The process; 0 once it has stopped.
-    pub pid: u32,
+    /// Whether the server goes on: not in its last word.
+    pub is_running: bool,
+    /// The process, as the machine numbers it; `None`: it has stopped, or has a number only inside
+    /// a jail.
+    pub pid: Option<u32>,
     /// Datagrams that the kernel dropped for want of room in the sockets' buffers; `None`: it does
     /// not say.
     pub kernel_dropped: Option<u64>,
@@ -146,8 +149,8 @@ impl Status<'_> {
         let (server, ledger, now) = (self.server.0, &self.ledger, &self.now);
         json.open('{')?;
         json.text("version", env!("CARGO_PKG_VERSION"))?;
-        json.value("running", self.outside.pid != 0)?;
-        json.value_or_null("pid", Some(self.outside.pid).filter(|pid| *pid != 0))?;
+        json.value("running", self.outside.is_running)?;
+        json.value_or_null("pid", self.outside.pid)?;
         json.text("written", now.stamp)?;
         json.value("uptime_s", now.mono.0 / 1000)?;
         json.text("site", ledger.site)?;
@@ -407,7 +410,8 @@ mod tests {
             server: ServerRef(&server),
             ledger: highest(),
             outside: Outside {
-                pid: u32::MAX,
+                is_running: true,
+                pid: Some(u32::MAX),
                 kernel_dropped: Some(u64::MAX),
                 unsent: u64::MAX,
                 sockets_missing: 256,
@@ -435,7 +439,7 @@ mod tests {
         for (word, is_served) in [("serve", true), ("quarantine", false)] {
             let rules = rules(&format!("config server\n option unknown_devices '{word}'\n"));
             let server = Server::new(&mut tables.0, rules);
-            let outside = Outside { pid: 1, ..Outside::default() };
+            let outside = Outside { is_running: true, ..Outside::default() };
             let status = Status { server: ServerRef(&server), ledger: facts(), outside, now: now(), trouble: None };
             let mut json = String::new();
             status.emit(&mut json).unwrap();
@@ -450,7 +454,7 @@ mod tests {
         let mut server = Server::new(&mut tables.0, rules);
         server.take_room(Room::Reserve, 100);
         let said = |ledger: LedgerFacts| {
-            let outside = Outside { pid: 1, ..Outside::default() };
+            let outside = Outside { is_running: true, ..Outside::default() };
             let status = Status { server: ServerRef(&server), ledger, outside, now: now(), trouble: None };
             let (mut json, mut metrics) = (String::new(), String::new());
             status.emit(&mut json).unwrap();
