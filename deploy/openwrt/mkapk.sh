@@ -26,10 +26,6 @@ sh "$here/stage.sh" "$binary" "$root"
 info=$root/lib/apk/packages
 mkdir -p "$info"
 printf '%s\n' "$USER_ID" >"$info/$NAME.rusers"
-printf '%s\n' "$CONFFILES" >"$info/$NAME.conffiles"
-for file in $CONFFILES; do
-    printf '%s %s\n' "$file" "$(sha256sum "$root$file" | cut -d' ' -f1)"
-done >"$info/$NAME.conffiles_static"
 (cd "$root" && find . -type f -o -type l) | sed 's/^\.//' | LC_ALL=C sort >"$work/list"
 cp "$work/list" "$info/$NAME.list"
 
@@ -49,7 +45,8 @@ default_postinst'
 script post-upgrade 'export PKG_UPGRADE=1
 add_group_and_user
 default_postinst'
-script pre-deinstall 'default_prerm'
+script pre-deinstall "$FAREWELL
+default_prerm"
 
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$(dirname "$output")"

@@ -39,17 +39,20 @@ Require-User: $USER_ID
 SourceDateEpoch: $SOURCE_DATE_EPOCH
 Description: $TITLE
 END
-printf '%s\n' "$CONFFILES" >"$work/control/conffiles"
-for script in postinst prerm; do
-    cat >"$work/control/$script" <<END
+script() {
+    cat >"$work/control/$1" <<END
 #!/bin/sh
 [ "\${IPKG_NO_SCRIPT}" = "1" ] && exit 0
 [ -s "\${IPKG_INSTROOT}/lib/functions.sh" ] || exit 0
 . "\${IPKG_INSTROOT}/lib/functions.sh"
-default_$script "\$0" "\$@"
+$2
 END
-    chmod 0755 "$work/control/$script"
-done
+    chmod 0755 "$work/control/$1"
+}
+# shellcheck disable=SC2016 # they are for the package's shell
+script postinst 'default_postinst "$0" "$@"'
+script prerm "$FAREWELL
+default_prerm \"\$0\" \"\$@\""
 pack "$work/data" "$work/data.tar.gz"
 pack "$work/control" "$work/control.tar.gz"
 echo 2.0 >"$work/debian-binary"

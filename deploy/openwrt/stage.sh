@@ -15,7 +15,8 @@ put 0755 "$files/posgate.defaults" etc/uci-defaults/90-posgate
 put 0644 "$files/posgate.sysctl" etc/sysctl.d/30-posgate.conf
 put 0644 "$files/posgate.keep" lib/upgrade/keep.d/posgate
 put 0644 "$files/posgate.upgrade" lib/upgrade/posgate.sh
-# They hold PINs.
-put 0600 "$files/posgate.config" etc/config/posgate
-put 0600 "$files/cards.csv" etc/posgate/cards.csv
-chmod 0750 "$root/etc/posgate"
+# What a first installation begins with; posgate.defaults copies it.
+put 0644 "$files/posgate.config" usr/share/posgate/posgate.config
+put 0644 "$files/cards.csv" usr/share/posgate/cards.csv
+# It holds PINs.
+install -d -m 0750 "$root/etc/posgate"

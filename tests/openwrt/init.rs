@@ -186,7 +186,7 @@ fn a_typo_stops_no_server_that_runs() {
 fn a_typo_before_a_boot_leaves_the_good_copy_in_service() {
     on_each_shell(|router| {
         serving(router);
-        router.recorder("sbin/ujail");
+        router.jail();
         let root = router.dir.path().display().to_string();
         let right = router.read("etc/config/posgate");
         for (typo, file) in typos(&right) {
@@ -564,7 +564,7 @@ fn the_jail_holds_directories_where_there_is_one() {
         router.configure("\toption identity '/etc/posgate/state/identity'");
         router.init("start");
         assert_eq!(router.calls("procd_add_jail").len(), 0, "without ujail");
-        router.recorder("sbin/ujail");
+        router.jail();
         router.init("start");
         let root = router.dir.path().display().to_string();
         let record = router.read("record");
@@ -579,6 +579,102 @@ fn the_jail_holds_directories_where_there_is_one() {
             assert!(record.lines().any(|said| said == line), "{line:?} in {record}");
         }
     });
+}
+
+#[test]
+fn a_check_is_made_with_the_servers_view_of_the_file_system() {
+    on_each_shell(|router| {
+        router.configure("\toption identity '/etc/posgate/state/identity'\n\toption metrics '/var/run/metrics/m'");
+        router.jail();
+        router.init("start");
+        let words = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
+        let jail = words(&router.calls("ujail")[0]);
+        let (options, command) = jail.split_at(jail.iter().position(|word| word == "--").unwrap());
+        assert_eq!(command[1..4], [router.path("usr/bin/posgate").to_str().unwrap(), "check", "--quick"]);
+        assert!(options.windows(2).any(|pair| pair == ["-U", "posgate"]), "{options:?}");
+        let shown = |option: &str| {
+            let pairs = options.windows(2).filter(|pair| pair[0] == option);
+            pairs.map(|pair| pair[1].clone()).collect::<std::collections::BTreeSet<_>>()
+        };
+        let of_server = |call: &str| {
+            let record = router.read("record");
+            let calls = record.lines().filter_map(|line| line.strip_prefix(call));
+            calls.flat_map(words).filter(|word| !word.is_empty()).collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(shown("-r"), of_server("procd_add_jail_mount\t"));
+        assert_eq!(shown("-w"), of_server("procd_add_jail_mount_rw\t"));
+        // A person's check too, which says nothing of the jail's own.
+        let jail = fs::read_to_string(router.path("sbin/ujail")).unwrap();
+        write_script(
+            router.path("sbin/ujail"),
+            &jail
+                .replace("exec \"$@\"", "\"$@\"\ncode=$?\necho \"jail: jail (7) exited with exit: $code\"\nexit $code"),
+        );
+        let output = router.init("check");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && said.contains("accounts=1") && !said.contains("jail"), "{said}");
+        // Where the server would fail, so does a reload; what runs goes on.
+        let before = router.served();
+        router.configure("\toption log 'debug'");
+        write_script(router.path("sbin/ujail"), "#!/bin/sh\necho cards.csv: not in the jail >&2\nexit 78\n");
+        let output = router.init("reload");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && said.contains("not in the jail") && said.contains("not reloaded"),
+            "{said}"
+        );
+        assert_eq!((router.has_instance(), router.served()), (false, before));
+        // A jail that cannot be made is no reason.
+        write_script(router.path("sbin/ujail"), "#!/bin/sh\necho jail: Connection to ubus failed >&2\nexit 255\n");
+        assert!(router.init("reload").status.success());
+        assert!(router.has_instance());
+        // A directory that the jail of the running one does not show takes a new start.
+        router.configure("\toption log 'debug'\n\toption metrics '/var/run/other/m'");
+        router.init("reload");
+        assert_eq!(router.calls("kill").len(), 1);
+    });
+}
+
+#[test]
+fn a_check_is_made_by_the_servers_user() {
+    let router = Router::new(&["busybox", "ash"]);
+    let busybox = Command::new("sh").args(["-c", "command -v busybox"]).output().unwrap();
+    let busybox = String::from_utf8(busybox.stdout).unwrap();
+    if busybox.is_empty() || !nix::unistd::Uid::effective().is_root() {
+        return not_run("a check by another user: it takes root and busybox");
+    }
+    symlink(busybox.trim(), router.path("sbin/start-stop-daemon")).unwrap();
+    let script = router.path("etc/init.d/posgate");
+    let text = fs::read_to_string(&script).unwrap();
+    fs::write(&script, text.replace("OWNER=posgate\n", "OWNER=nobody\n").replace("$OWNER:$OWNER\" -x", "$OWNER\" -x"))
+        .unwrap();
+    // The program too must be in that user's reach.
+    fs::remove_file(router.path("usr/bin/posgate")).unwrap();
+    program::copy_program(env!("CARGO_BIN_EXE_posgate"), router.path("usr/bin/posgate"));
+    fs::set_permissions(router.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let reaches = |path: &str, mode: u32| fs::set_permissions(router.path(path), fs::Permissions::from_mode(mode));
+    router.configure("\toption log 'debug'");
+    let reload = |mode: u32| {
+        router.init("start");
+        // chown is a stand-in: others may read, in the place of the group.
+        for path in ["etc/posgate", "etc/posgate/ledger", "var/etc/posgate"] {
+            reaches(path, 0o755).unwrap();
+        }
+        let text = router.read("lib/functions.sh").replace("command chmod \"$@\"", "command chmod o+rX \"$2\"");
+        fs::write(router.path("lib/functions.sh"), text).unwrap();
+        router.write("etc/private/cards.csv", "card,balance\n8888888801,10.00\n");
+        reaches("etc/private", mode).unwrap();
+        router.init("reload")
+    };
+    let text = router.read("etc/config/posgate").replace("etc/posgate/cards.csv", "etc/private/cards.csv");
+    let output = reload(0o755);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    router.write("etc/config/posgate", &text);
+    let output = reload(0o700);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("Permission denied") && said.contains("not reloaded"), "{said}");
+    let output = reload(0o755);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -695,7 +791,7 @@ fn check_and_status_are_for_people() {
         let output = router.init("check");
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains("cards"));
-        assert_eq!(router.calls("extra_command"), ["check"]);
+        assert_eq!(router.calls("extra_command"), ["check", "leave"]);
         router.configure("\toption log 'loud'");
         let output = router.init("check");
         assert_eq!(output.status.code(), Some(78));

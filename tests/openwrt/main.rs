@@ -1,6 +1,6 @@
-//! What goes onto an OpenWrt router, tried on any machine: the init script under a stand-in that
-//! writes down what procd would be told (`rc.common` beside this file), the hooks, and the packages
-//! to the byte.
+//! What goes onto an OpenWrt router, tried on any machine: the init script under stand-ins that
+//! write down what procd would be told (`rc.common` and `functions.sh` beside this file), the
+//! hooks, the packages to the byte, and their upgrades with a server that runs.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -11,6 +11,7 @@ mod not_run;
 mod package;
 #[path = "../support/program.rs"]
 mod program;
+mod upgrade;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -59,9 +60,16 @@ impl Router {
             "lib/functions/network.sh",
             "network_get_device() { [ \"$2\" = lan ] && eval \"$1=lo\"; [ \"$2\" = lan ]; }\n",
         );
-        router.write("lib/functions.sh", "");
+        for (file, path) in [("functions.sh", "lib/functions.sh"), ("rc.common", "etc/rc.common")] {
+            let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openwrt").join(file);
+            write_script(router.path_made(path), &fs::read_to_string(stand_in).unwrap());
+        }
         router.write("lib/functions/system.sh", "get_mac_label() { echo 94:83:c4:0A:bc:de; }\n");
         router.write("proc/mounts", "overlay / overlay rw 0 0\n");
+        for file in ["posgate.config", "cards.csv"] {
+            let text = fs::read_to_string(deploy("openwrt/files").join(file)).unwrap();
+            router.write(&format!("usr/share/posgate/{file}"), &router.rooted(&text));
+        }
         router.write("etc/config/system", "config system\n\toption timezone '<+0330>-3:30'\n");
         fs::create_dir_all(router.path("usr/bin")).unwrap();
         fs::create_dir_all(router.path("sbin")).unwrap();
@@ -74,10 +82,15 @@ impl Router {
         self.dir.path().join(path)
     }
 
-    fn write(&self, path: &str, text: &str) {
+    /// The same, in a directory that is there.
+    fn path_made(&self, path: &str) -> PathBuf {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        path
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.path_made(path), text).unwrap();
     }
 
     fn read(&self, path: &str) -> String {
@@ -129,8 +142,7 @@ impl Router {
     /// The init script's action, what procd was told before forgotten.
     fn init_with(&self, action: &str, environment: &[(&str, &str)]) -> Output {
         self.write("record", "");
-        let stand_in = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openwrt/rc.common");
-        let mut command = self.command(stand_in);
+        let mut command = self.command(self.path("etc/rc.common").to_str().unwrap());
         command.arg(self.path("etc/init.d/posgate")).arg(action).envs(environment.iter().copied());
         command.output().unwrap()
     }
@@ -149,11 +161,31 @@ impl Router {
         self.read("var/etc/posgate/posgate")
     }
 
+    /// ujail, which writes its words to the record and then runs what they name.
+    fn jail(&self) {
+        let record = self.path("record");
+        let text = "#!/bin/sh\nprintf ujail >>RECORD; printf '\\t%s' \"$@\" >>RECORD; echo >>RECORD\n\
+                    while [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+        write_script(self.path("sbin/ujail"), &text.replace("RECORD", &format!("'{}'", record.display())));
+    }
+
     /// A program of the root that writes its arguments to the record.
     fn recorder(&self, path: &str) {
         let record = self.path("record");
         write_script(self.path(path), &format!("#!/bin/sh\necho \"{path} $*\" >>'{}'\n", record.display()));
     }
+}
+
+/// Waits for a condition.
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("waited half a minute in vain: {what}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ fn stand_in() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/openwrt/rc.common")
 }
 
-fn make(dir: &Path, name: &str) -> PathBuf {
+pub(super) fn make(dir: &Path, name: &str) -> PathBuf {
     make_of(&stand_in(), dir, name)
 }
 
@@ -26,7 +26,7 @@ fn make_of(binary: &Path, dir: &Path, name: &str) -> PathBuf {
     output
 }
 
-fn run(program: &str, arguments: &[&str], dir: &Path) -> String {
+pub(super) fn run(program: &str, arguments: &[&str], dir: &Path) -> String {
     let output = Command::new(program).args(arguments).current_dir(dir).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -63,16 +63,16 @@ fn a_package_holds_these_members_with_these_modes_and_owners() {
         .filter(|(mode, _, name)| !mode.starts_with('d') || *name == "./etc/posgate/")
         .collect();
     let expected = [
-        ("-rw-------", "./etc/config/posgate"),
         ("-rwxr-xr-x", "./etc/hotplug.d/ntp/90-posgate"),
         ("-rwxr-xr-x", "./etc/init.d/posgate"),
         ("drwxr-x---", "./etc/posgate/"),
-        ("-rw-------", "./etc/posgate/cards.csv"),
         ("-rw-r--r--", "./etc/sysctl.d/30-posgate.conf"),
         ("-rwxr-xr-x", "./etc/uci-defaults/90-posgate"),
         ("-rw-r--r--", "./lib/upgrade/keep.d/posgate"),
         ("-rw-r--r--", "./lib/upgrade/posgate.sh"),
         ("-rwxr-xr-x", "./usr/bin/posgate"),
+        ("-rw-r--r--", "./usr/share/posgate/cards.csv"),
+        ("-rw-r--r--", "./usr/share/posgate/posgate.config"),
     ];
     let expected: Vec<_> = expected.iter().map(|(mode, name)| (*mode, "0/0", *name)).collect();
     assert_eq!(members, expected);
@@ -80,7 +80,7 @@ fn a_package_holds_these_members_with_these_modes_and_owners() {
 }
 
 #[test]
-fn a_package_says_who_it_is_and_what_the_operator_may_change() {
+fn a_package_says_who_it_is_and_calls_nothing_its_own_that_an_operator_changes() {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path(), "posgate.ipk");
     run("tar", &["xzf", "posgate.ipk"], dir.path());
@@ -90,8 +90,8 @@ fn a_package_says_who_it_is_and_what_the_operator_may_change() {
     {
         assert!(control.lines().any(|line| line == field), "{field} in {control}");
     }
-    let conffiles = fs::read_to_string(dir.path().join("conffiles")).unwrap();
-    assert_eq!(conffiles, "/etc/config/posgate\n/etc/posgate/cards.csv\n");
+    // A file of the package that a person may change would lie beside theirs after each upgrade.
+    assert!(!dir.path().join("conffiles").exists());
     for script in ["postinst", "prerm"] {
         let text = fs::read_to_string(dir.path().join(script)).unwrap();
         assert!(text.contains(&format!("default_{script}")));
@@ -111,16 +111,17 @@ fn an_installed_binary_answers_with_the_version() {
     run("tar", &["xzf", "data.tar.gz", "-C", "root", "--no-same-owner"], dir.path());
     let version = run(root.join("usr/bin/posgate").to_str().unwrap(), &["--version"], dir.path());
     assert_eq!(version, format!("posgate {}\n", env!("CARGO_PKG_VERSION")));
-    let config = root.join("etc/config/posgate");
+    let config = root.join("usr/share/posgate/posgate.config");
     let checked = Command::new(root.join("usr/bin/posgate")).args(["check", "--config"]).arg(&config).output().unwrap();
     // Only the table is not where a router has it.
     let said = String::from_utf8_lossy(&checked.stderr).into_owned();
     assert!(said.lines().all(|line| line.contains("/etc/posgate/cards.csv")), "{said}");
 }
 
-/// A stand-in for apk: its package is a list of what it was given, with modes, times and sums.
-/// What it takes, what it refuses and its exit codes are those of apk-tools 3.0.6, tried by hand;
-/// no registry of ours has that version. Where a real one is in PATH, tests below use it too.
+/// A stand-in for apk: its package is a list of what it was given, with modes, times and sums;
+/// files and scripts lie beside one in a directory `out`. What it takes, what it refuses and its
+/// exit codes are those of apk-tools 3.0.6, tried by hand; no registry of ours has that version.
+/// Where a real one is in PATH, tests below use it too.
 const APK: &str = r#"#!/bin/sh
 fail() { echo "ERROR: $2" >&2; exit "$1"; }
 case $1 in
@@ -144,6 +145,7 @@ while [ $# -gt 0 ]; do
         esac
         [ -f "${2#*:}" ] || fail 99 "failed to load script: ${2#*:}: No such file or directory"
         echo "script ${2%%:*} $(sha256sum <"${2#*:}")"
+        scripts="$scripts $2"
         ;;
     --files) files=$2 ;;
     --output) output=$2 ;;
@@ -165,10 +167,16 @@ case $version in [0-9]*-r[0-9]*) ;; *) fail 99 "info field 'version' has invalid
     find . -type f -exec sha256sum {} + | LC_ALL=C sort
 ) >>/tmp/apk.$$
 mv /tmp/apk.$$ "$output"
+case $output in
+*/out/*)
+    rm -rf "$output.files" && cp -R "$files" "$output.files"
+    for script in $scripts; do cp "${script#*:}" "$output.${script%%:*}"; done
+    ;;
+esac
 "#;
 
 /// The stand-in in a directory of its own; a PATH that finds it.
-fn stand_in_apk(dir: &Path) -> String {
+pub(super) fn stand_in_apk(dir: &Path) -> String {
     write_script(dir.join("apk"), &APK.replace("/tmp", dir.to_str().unwrap()));
     // As root there is no need of fakeroot; without being root it runs what it is given.
     write_script(dir.join("fakeroot"), "#!/bin/sh\nexec \"$@\"\n");
@@ -191,7 +199,7 @@ fn without_apk(dir: &Path) -> String {
     dir.to_str().unwrap().to_owned()
 }
 
-fn make_apk(dir: &Path, path: &str, key: Option<&Path>) -> Output {
+pub(super) fn make_apk(dir: &Path, path: &str, key: Option<&Path>) -> Output {
     Command::new("/bin/sh")
         .arg(deploy("openwrt/mkapk.sh"))
         .args([stand_in(), PathBuf::from("mipsel_24kc"), dir.join("out/posgate.apk")])
@@ -333,7 +341,7 @@ fn apk_is_given_the_same_to_the_byte_and_what_enables_the_service() {
         assert!(made[0].lines().any(|said| said == line), "{line} in {}", made[0]);
     }
     // Without these default_postinst neither makes the user nor enables the service.
-    for name in ["list", "conffiles", "conffiles_static", "rusers"] {
+    for name in ["list", "rusers"] {
         let path = format!(" ./lib/apk/packages/posgate.{name}");
         assert!(made[0].lines().any(|said| said.starts_with("-rw-r--r--") && said.ends_with(&path)), "{path}");
     }
@@ -382,7 +390,7 @@ fn a_real_apk_makes_signs_and_installs_the_package() {
     for (path, mode) in [
         ("usr/bin/posgate", 0o755),
         ("etc/init.d/posgate", 0o755),
-        ("etc/config/posgate", 0o600),
+        ("usr/share/posgate/posgate.config", 0o644),
         ("etc/posgate", 0o750),
         ("lib/apk/packages/posgate.rusers", 0o644),
     ] {
