@@ -1,5 +1,5 @@
-//! design.md, section 12, where a table of steps would be too long: as many accounts, devices and
-//! commands as there is room for.
+//! design.md, section 12, for cases that a table of steps could only show at great length: full
+//! tables of accounts, devices and commands.
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,7 +12,7 @@ use crate::orders;
 use crate::world::{Event, Happened, World, bench};
 
 #[test]
-fn an_offline_sale_that_finds_no_room_for_its_account_is_kept_by_the_terminal() {
+fn a_terminal_keeps_an_offline_sale_whose_account_finds_no_room() {
     let mut cards = "card,balance\n".to_owned();
     for card in 1..=ACCOUNTS_MAX {
         writeln!(cards, "{card},1.00").expect("a String takes everything");
@@ -41,7 +41,7 @@ fn an_offline_sale_that_finds_no_room_for_its_account_is_kept_by_the_terminal() 
     world.check_life(&server, &mut bench.spare).expect("the ledger holds what was booked, and no more");
 }
 
-/// What came of the last steps: codes of replies, and kinds of entries.
+/// The effects of the last steps: codes of replies, and kinds of entries.
 fn told(happened: &[Happened]) -> String {
     let words = happened.iter().map(|happened| match &happened.event {
         Event::Reply { text, .. } => text[..3].to_owned(),
@@ -51,13 +51,13 @@ fn told(happened: &[Happened]) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// A machine's address: one each.
+/// A machine's own address.
 fn source_of(machine: usize) -> SocketAddrV4 {
     let [.., high, low] = u32::try_from(machine).expect("few").to_be_bytes();
     SocketAddrV4::new(Ipv4Addr::new(10, 1, high, low), 39_200)
 }
 
-/// What comes of a frame: `code,fields` of a machine.
+/// The effects of a frame: `code,fields` of a machine.
 fn say(world: &mut World, server: &mut Server, fx: &mut Effects, machine: usize, seq: usize, rest: &str) -> String {
     let (code, body) = rest.split_once(',').unwrap_or((rest, ""));
     let frame = format!("{code},{seq:05},10.1.0.1,10.0.0.1,{machine:05},{body}");
@@ -67,7 +67,7 @@ fn say(world: &mut World, server: &mut Server, fx: &mut Effects, machine: usize,
 }
 
 #[test]
-fn of_more_devices_than_are_remembered_one_in_doubt_stays_also_after_a_restart() {
+fn a_device_in_doubt_is_remembered_when_there_are_too_many_also_after_a_restart() {
     let mut bench = bench();
     let bench = &mut *bench;
     let mut world = World::new("", "card,balance\n1,100000.00");
@@ -75,7 +75,7 @@ fn of_more_devices_than_are_remembered_one_in_doubt_stays_also_after_a_restart()
     let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
     world.take_happened();
     let sale = "103,1,5.50,2026-11-22 12:00:00";
-    // The first is the one idle longest, confirms, and has a sale in doubt.
+    // The first device was idle longest, confirms, and has a sale in doubt.
     assert_eq!(
         say(&mut world, &mut server, &mut bench.fx, 1, 1, "103,1,1.00,2026-11-22 12:00:00"),
         "001 open charge 008"
@@ -96,8 +96,8 @@ fn of_more_devices_than_are_remembered_one_in_doubt_stays_also_after_a_restart()
         "001 repeat 008",
         "it is known to confirm, and in doubt"
     );
-    // Of the others the one idle longest gave way: of the second nobody knows what it was answered,
-    // of the third and the last everybody does.
+    // The longest idle of the others was replaced: the second one's answer is forgotten, those of
+    // the third and the last are not.
     for machine in [3, DEVICES_MAX] {
         assert_eq!(say(&mut world, &mut server, &mut bench.fx, machine, 1, sale), "001 008", "{machine}");
     }
@@ -106,9 +106,9 @@ fn of_more_devices_than_are_remembered_one_in_doubt_stays_also_after_a_restart()
 }
 
 #[test]
-fn unknown_cards_take_their_half_of_the_places_and_no_more() {
+fn unknown_cards_take_at_most_half_of_the_places() {
     let half = CARDS_MAX / 2;
-    // One purse for all of the table: only the places of cards run out.
+    // The whole table shares one account, so only the places of cards run out.
     let mut cards = "card,account,balance\n".to_owned();
     for card in 1..=half {
         writeln!(cards, "{card},A,1.00").expect("a String takes everything");
@@ -134,7 +134,7 @@ fn unknown_cards_take_their_half_of_the_places_and_no_more() {
     assert_eq!(record(&mut world, &mut server, half), "001 offline 011", "and so has each");
 }
 
-/// The ledger of years: as many cards as this were found, of which the table knows none.
+/// A ledger of years: `count` cards that were marked lost and that the table does not have.
 fn cards_of_before(world: &mut World, count: usize) {
     for card in 1..=count {
         let mut entry = Entry::new(Kind::Status, Stamp::default(), ClockState::Ok);
@@ -146,12 +146,12 @@ fn cards_of_before(world: &mut World, count: usize) {
     world.ledger.sync();
 }
 
-/// The ledger of years: as many accounts as this had a top-up, of which the table knows none.
+/// A ledger of years: `count` accounts with a top-up that the table does not have.
 fn accounts_of_before(world: &mut World, count: usize) {
     for account in 1..=count {
         let mut entry = Entry::new(Kind::TopUp, Stamp::default(), ClockState::Ok);
         entry.seq = EntrySeq(account as u64);
-        // One card is enough for all of them: it is on the first.
+        // One card is enough for all accounts: it is on the first.
         entry.card = Some(CardNo::from_value(1_000_000).padded());
         entry.account = AccountId::try_from(format!("S{account}").as_str()).ok();
         let yuan = Balance::from_fen(100);
@@ -162,7 +162,7 @@ fn accounts_of_before(world: &mut World, count: usize) {
     world.ledger.sync();
 }
 
-/// What an operator is told, and the entries before it.
+/// The answer to an operator, and the entries before it.
 fn order(world: &mut World, server: &mut Server, fx: &mut Effects, words: &str) -> String {
     let words: Vec<String> = words.split(' ').map(str::to_owned).collect();
     let order = orders::read(&words, &words.join("-"), |_| None).expect("an order");
@@ -172,17 +172,17 @@ fn order(world: &mut World, server: &mut Server, fx: &mut Effects, words: &str) 
 }
 
 #[test]
-fn a_sale_of_a_card_that_the_full_book_has_no_place_for_is_refused_whole() {
+fn a_sale_of_a_card_without_a_place_in_a_full_book_is_refused_without_any_entry_of_it() {
     let mut bench = bench();
     let bench = &mut *bench;
     let config = "config server\nconfig door\noption machine 00011\noption door 1\n";
-    // Two cards on one purse: the purse has its place once the first of them paid.
+    // Two cards on one account: the account has its place once the first of them paid.
     let mut world = World::new(config, "card,account,balance,uses,code\n1,A,10.00,,M1\n2,A,,,M2\n3,C,10.00,5,M3");
     cards_of_before(&mut world, CARDS_MAX - 1);
     world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
     let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
     world.take_happened();
-    // Each frame from a device of its own: nothing waits for a 109.
+    // Each frame comes from a device of its own, so that no command is pending.
     let mut machine = 1;
     let mut hear = |world: &mut World, server: &mut Server, frame: &str| {
         machine += 1;
@@ -198,7 +198,7 @@ fn a_sale_of_a_card_that_the_full_book_has_no_place_for_is_refused_whole() {
         "128,4711,1.00,NOW,0,M3,",
         "128,4712,1.00,NOW,0,M2,",
     ]) {
-        // Nothing is opened for a sale that is not made.
+        // A refused sale opens no account.
         assert_eq!(hear(&mut world, &mut server, frame), "001 decline 006", "{frame}");
         assert_eq!((server.counters().full, server.counters().declined), (refused, refused));
     }
@@ -206,15 +206,15 @@ fn a_sale_of_a_card_that_the_full_book_has_no_place_for_is_refused_whole() {
         assert_eq!(hear(&mut world, &mut server, frame), "001", "the terminal keeps it");
         assert_eq!(server.counters().full, kept);
     }
-    // The rules speak first, and a door needs no place.
+    // The rules come first, and a door needs no place.
     assert_eq!(hear(&mut world, &mut server, "103,3,99.00,NOW"), "001 decline 006");
     assert_eq!(server.counters().full, 7);
     assert_eq!(hear(&mut world, &mut server, "150,3,1,1,0,0,,NOW"), "001 admit 050");
-    // Who has a place goes on, by every way.
+    // Cards with a place go on, by every kind of sale.
     assert_eq!(hear(&mut world, &mut server, "103,1,2.00,NOW"), "001 charge 008");
     assert_eq!(hear(&mut world, &mut server, "128,4713,3.00,NOW,0,M1,"), "001 scan 008");
     assert_eq!(hear(&mut world, &mut server, "105,1,0.50,2026-11-22 11:00:00,0,3,1"), "001 offline 011");
-    // So at the desk, and nothing is done by half.
+    // Orders are refused in the same way, and nothing is half done.
     for words in [
         "topup 2 5.00",
         "lost 2",
@@ -235,7 +235,7 @@ fn a_sale_of_a_card_that_the_full_book_has_no_place_for_is_refused_whole() {
 }
 
 #[test]
-fn where_every_account_is_taken_sales_go_on_and_nobody_gets_another() {
+fn with_a_full_table_of_accounts_sales_go_on_and_no_account_is_added() {
     let mut bench = bench();
     let bench = &mut *bench;
     let cards = "card,account\n1,S1\n2,S2";
@@ -248,7 +248,7 @@ fn where_every_account_is_taken_sales_go_on_and_nobody_gets_another() {
         say(&mut world, &mut server, &mut bench.fx, 1, 1, "103,1,0.25,2026-11-22 12:00:00"),
         "001 open charge 008"
     );
-    // Nobody's card has an account of its own to come, and the terminal keeps its sale.
+    // There is no account for an unknown card, and the terminal keeps its sale.
     let record = |card: usize| format!("105,{card},0.01,2026-11-22 11:00:00,0,{card},1");
     assert_eq!(say(&mut world, &mut server, &mut bench.fx, 1, 2, &record(9)), "001");
     assert_eq!(server.counters().full, 1);
@@ -257,7 +257,7 @@ fn where_every_account_is_taken_sales_go_on_and_nobody_gets_another() {
         assert_eq!(order(&mut world, &mut server, &mut bench.fx, words), "refused too-many-cards", "{words}");
     }
     assert_eq!(order(&mut world, &mut server, &mut bench.fx, "account 2 S3"), "link done S3 1.00 0");
-    // A table with an account more does not come into service, and the one before it stays.
+    // A table with one account more is not installed, and the one before it stays.
     world.take_cards(&format!("{cards}\n3,T"));
     let refused = world.reload(&mut server, &mut bench.fx).expect_err("there is no place for T");
     assert!(refused.contains(&ACCOUNTS_MAX.to_string()), "{refused}");
@@ -267,14 +267,14 @@ fn where_every_account_is_taken_sales_go_on_and_nobody_gets_another() {
 }
 
 #[test]
-fn a_table_leaves_the_place_of_a_purse_that_the_power_stopped_on_its_way() {
+fn a_table_leaves_a_place_for_the_account_of_an_interrupted_move() {
     let mut bench = bench();
     let bench = &mut *bench;
     let cards = "card,account\n1000000,S1";
     let mut world = World::new("", cards);
     let moved = ACCOUNTS_MAX - 1;
     accounts_of_before(&mut world, moved);
-    // The first of the two entries of `rename S1 T`; the second was lost.
+    // The first of the two entries of `rename S1 T`; the power cut lost the second.
     let mut left = Entry::new(Kind::Link, Stamp::default(), ClockState::Ok);
     left.seq = EntrySeq(moved as u64 + 1);
     left.account = AccountId::try_from("S1").ok();
@@ -285,11 +285,11 @@ fn a_table_leaves_the_place_of_a_purse_that_the_power_stopped_on_its_way() {
     world.ledger.append(&left).expect("a line");
     world.ledger.sync();
     world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
-    // A new account would take the last place, and 1.00 yuan would be nowhere.
+    // A new account would take the last place, and 1.00 yuan would be lost.
     world.take_cards(&format!("{cards}\n3,N"));
     let refused = world.boot(&mut bench.live, &mut bench.fx).map(drop).expect_err("the last place is T's");
     assert!(refused.contains(&ACCOUNTS_MAX.to_string()), "{refused}");
-    // Neither does T take a second one, where the table has it already.
+    // T needs no second place if the table has it already.
     world.take_cards(&format!("{cards}\n3,T"));
     let server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
     assert_eq!(told(&world.take_happened()), "link start");
@@ -298,7 +298,7 @@ fn a_table_leaves_the_place_of_a_purse_that_the_power_stopped_on_its_way() {
 }
 
 #[test]
-fn in_a_full_outbox_what_rests_on_an_entry_takes_the_place_of_a_refusal() {
+fn in_a_full_outbox_a_reply_that_rests_on_an_entry_replaces_a_refusal() {
     let config =
         "config server\noption rate_source 0\noption resend_max 1\nconfig door\noption machine 00001\noption door 1\n";
     let mut bench = bench();
@@ -307,8 +307,8 @@ fn in_a_full_outbox_what_rests_on_an_entry_takes_the_place_of_a_refusal() {
     world.begin_at(Civil::parse(b"2026-11-22 12:00:00").expect("a date"));
     let mut server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
     world.take_happened();
-    // Of each device a 011 and a refusal are on their way: all places are taken, the first of them
-    // by what rests on an entry.
+    // Each device has a pending 011 and a pending refusal, so all slots are taken, the first one by
+    // a reply that rests on an entry.
     for machine in 1..=DEVICES_MAX {
         for frame in [
             format!("105,00001,10.1.0.2,10.0.0.1,{machine:05},9,0.01,2026-11-22 11:00:00,0,1,1"),
@@ -322,11 +322,11 @@ fn in_a_full_outbox_what_rests_on_an_entry_takes_the_place_of_a_refusal() {
     let ask = |seq: usize, card: usize, reader: usize| {
         format!("150,{seq:05},10.1.0.1,10.0.0.1,00001,{card},{reader},1,0,0,,2026-11-22 12:00:00")
     };
-    // A refusal more is sent, and once.
+    // One more refusal is sent only once.
     world.deliver(source_of(1), ask(3, 9, 1).as_bytes(), &mut server, &mut bench.fx).expect("effects");
     assert_eq!(told(&world.take_happened()), "001 051");
     assert_eq!(server.counters().full, 1);
-    // A door that opens takes the place of one.
+    // A 050 replaces a refusal.
     world.deliver(source_of(1), ask(4, 1, 2).as_bytes(), &mut server, &mut bench.fx).expect("effects");
     assert_eq!(told(&world.take_happened()), "001 admit 050");
     assert_eq!((server.counters().full, server.counters().unconfirmed), (1, 1));
@@ -363,12 +363,11 @@ fn a_sale_in_doubt_is_approved_again_also_when_nothing_can_be_written() {
         let frame = format!("103,{seq:05},..,1,5.50,2026-11-22 {time}");
         assert_eq!(say(&mut world, &mut server, &frame), "001 008", "without an entry");
     }
-    // The code of that card is that card, and a meal for nothing is not that sale.
+    // That card's code is that card, and a meal of 0.00 is not that sale.
     assert_eq!(say(&mut world, &mut server, "128,00007,..,4711,5.50,2026-11-22 12:00:02,0,M1,"), "001 008");
     assert_eq!(say(&mut world, &mut server, "103,00008,..,1,5.51,2026-11-22 12:00:02"), "001 006");
     assert_eq!(say(&mut world, &mut server, "104,00009,..,1,2026-11-22 12:00:02"), "001 006");
-    // What was answered before is answered again, and nothing more is known of the sale than it
-    // was.
+    // A frame that was answered before is answered again, and no more is known of the sale.
     assert_eq!(say(&mut world, &mut server, "103,00003,..,1,5.50,2026-11-22 12:00:00"), "001 008");
     assert_eq!((server.book().doubts(), server.counters().declined), (1, 2));
     server.take_room(Room::Open, 1_000_000);

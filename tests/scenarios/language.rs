@@ -1,14 +1,13 @@
-//! The language of the tables of steps: text to [`Case`]s. What it means is told in the crate's
-//! documentation.
+//! Reads tables of steps into [`Case`]s. The crate's documentation explains the language.
 
 use std::fmt::Write as _;
 
-/// One table of steps, with the configuration and the cards that it begins with.
+/// A table of steps, with its first configuration and cards.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Of the line `steps`.
+    /// The number of the line `steps`.
     pub line: usize,
-    /// What it shows, as its `steps` line says.
+    /// Its claim, from the `steps` line.
     pub title: String,
     /// A configuration, as the operator writes it.
     pub config: String,
@@ -18,20 +17,20 @@ pub struct Case {
     pub steps: Vec<Step>,
 }
 
-/// One step: something is done, and this follows from it and nothing else.
+/// A step: an action and all its effects.
 #[derive(Clone, Debug)]
 pub struct Step {
     /// The file's line.
     pub line: usize,
     /// The line.
     pub text: String,
-    /// What is done.
+    /// The action.
     pub action: Action,
     /// In order.
     pub expected: Vec<Expected>,
 }
 
-/// What a step does.
+/// The action of a step.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// `at 2026-11-22 12:00:00`: begins there, or waits until then.
@@ -40,12 +39,11 @@ pub enum Action {
     Wait(u64),
     /// `clock 2026-11-22 12:00:00`: somebody sets the wall clock; no time passes.
     SetClock(String),
-    /// `kernel synchronized`, `kernel unsynchronized`: what adjtimex says from now on.
+    /// `kernel synchronized`, `kernel unsynchronized`: what adjtimex reports from now on.
     Kernel(bool),
-    /// `NAME > frame`; `late 6s NAME > frame`: it arrived so long before it is read.
+    /// `NAME > frame`; `late 6s NAME > frame`: it arrived 6 s before it is read.
     Send { device: String, frame: String, late_ms: u64 },
-    /// `device NAME 192.168.1.50 00002`: where NAME sends from, and the machine number that it
-    /// says.
+    /// `device NAME 192.168.1.50 00002`: the address and the machine number of NAME.
     Device { name: String, address: String, machine: String },
     /// `let NAME = text`.
     Let { name: String, value: String },
@@ -53,14 +51,14 @@ pub enum Action {
     Restart,
     /// The program is killed.
     Kill,
-    /// The power goes: what was not synced is lost.
+    /// The power fails: data that was not synced is lost.
     PowerCut,
     /// SIGTERM.
     Stop,
     /// The program is started.
     Start,
-    /// SIGHUP: the newest `config` and `cards` blocks are read; `reload refused` says that they
-    /// must not be taken.
+    /// SIGHUP: the newest `config` and `cards` blocks are read; `reload refused`: they must be
+    /// refused.
     Reload { is_refused: bool },
     /// A `config` block: what the next start or reload reads.
     Config(String),
@@ -68,12 +66,11 @@ pub enum Action {
     Cards(String),
     /// `built 2026-01-01`: the build date of the program that starts next.
     Built(String),
-    /// `operator void card=… amount=…`: what `posgate ledger` and `ctl` will write, while the
-    /// server is down.
+    /// `operator void card=… amount=…`: an entry that is written while the server is down.
     Operator(Vec<String>),
-    /// `order topup 8888888888 50.00`, and what is ordered else.
+    /// `order topup 8888888888 50.00` and other orders.
     Order(Vec<String>),
-    /// `would topup 8888888888 50.00`: looked at and not done.
+    /// `would topup 8888888888 50.00`: the order is only checked.
     Would(Vec<String>),
     /// `set-clock all`, or of one machine.
     TellTime(String),
@@ -97,28 +94,28 @@ pub enum Action {
     ClockIs(String),
 }
 
-/// Something that a step leads to.
+/// An expected effect of a step.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// The file's line.
     pub line: usize,
     /// The line.
     pub text: String,
-    /// `@500ms`: so long after the step began.
+    /// `@500ms`: the time since the step began.
     pub after_ms: Option<u64>,
-    /// What comes.
+    /// The effect.
     pub what: What,
 }
 
-/// What comes of a step.
+/// The kinds of effects of a step.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// `[NAME] < reply`: to this device, else to the one that spoke last. With `...` at its end: a
-    /// reply that begins so.
+    /// `[NAME] < reply`: to this device, else to the one that sent last. With `...` at its end: a
+    /// reply that begins like this.
     Reply { device: Option<String>, reply: String },
     /// `ledger KIND key=value …`: an entry with these words in its columns and its detail.
     Entry { kind: String, words: Vec<(String, String)>, label: Option<String> },
-    /// `answer TEXT`: what the operator is told. With `...` at its end: one that begins so.
+    /// `answer TEXT`: the answer to the operator. With `...` at its end: one that begins like this.
     Answer(String),
     /// `ledger *`: any number of entries.
     AnyEntries,
@@ -165,7 +162,7 @@ pub fn read(text: &str) -> Result<Vec<Case>, String> {
     Ok(cases)
 }
 
-/// Lines that say something: no blank ones, no comments.
+/// All lines but blank ones and comments.
 fn lines(text: &str) -> Vec<Line> {
     let numbered = text.lines().enumerate().map(|(index, line)| (index + 1, line));
     numbered
@@ -178,7 +175,7 @@ fn lines(text: &str) -> Vec<Line> {
         .collect()
 }
 
-/// The first line after `at` that stands no deeper.
+/// The first line after `at` that is not deeper.
 fn block_end(lines: &[Line], at: usize) -> usize {
     let deeper = lines[at + 1..].iter().take_while(|line| line.indent > lines[at].indent).count();
     at + 1 + deeper
@@ -191,7 +188,7 @@ fn block_text(lines: &[Line]) -> String {
     })
 }
 
-/// `repeat 20`: the lines under it so many times, `$i` being 00001, 00002 … and `$k` 1, 2 …
+/// Repeats the lines under `repeat 20`, with `$i` as 00001, 00002 … and `$k` as 1, 2 …
 fn expand_repeats(lines: &[Line]) -> Result<Vec<Line>, String> {
     let mut expanded = Vec::new();
     let mut at = 0;

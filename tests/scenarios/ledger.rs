@@ -1,4 +1,4 @@
-//! The ledger as lines in memory: what is replayed has really gone through its text.
+//! The ledger as lines in memory, so that a replay reads the real text.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Ledger {
 type Sums = (Balance, i32);
 
 impl Ledger {
-    /// Writes a line; the entry must be what the line says.
+    /// Writes a line, which must read back as the same entry.
     pub fn append(&mut self, entry: &Entry) -> Result<(), String> {
         let mut out = [0; LINE_LEN_MAX];
         let emitted = line::emit(entry, self.chain, &mut out);
@@ -36,12 +36,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// All lines are on the medium.
+    /// Syncs: all lines are on the medium.
     pub fn sync(&mut self) {
         self.synced = self.lines.len();
     }
 
-    /// The power went.
+    /// A power cut: lines that were not synced are lost.
     pub fn lose_unsynced(&mut self) {
         self.lines.truncate(self.synced);
         self.chain = self.lines.last().map_or(0, |line| line::crc_column(line).expect("it was written with one"));
@@ -63,7 +63,7 @@ impl Ledger {
             .collect()
     }
 
-    /// The newest entry's number, and what an account's entries add up to.
+    /// The newest entry's number, and the sums of an account's entries.
     pub fn figures(&self, account: Option<&str>) -> Result<(EntrySeq, Option<Sums>), String> {
         let (mut head, mut sums) = (EntrySeq(0), (Balance::ZERO, 0));
         for entry in self.entries()? {
@@ -76,14 +76,14 @@ impl Ledger {
         Ok((head, account.map(|_| sums)))
     }
 
-    /// Whether no line holds a text.
+    /// Checks that no line holds a text.
     pub fn lacks(&self, text: &str) -> Result<(), String> {
         let found = self.lines.iter().map(|line| String::from_utf8_lossy(line)).find(|line| line.contains(text));
         found.map_or(Ok(()), |line| Err(format!("it is written: {line}")))
     }
 
-    /// What holds for every ledger: the chain, the numbers, the sums, and that an account opens
-    /// once, before it moves.
+    /// Checks every ledger's invariants: the chain, the numbers, the sums, and that an account
+    /// opens once, before it moves.
     pub fn check(&self) -> Result<(), String> {
         let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
         let mut opened: Vec<String> = Vec::new();
@@ -97,7 +97,7 @@ impl Ledger {
             if entry.about.is_some_and(|about| about >= seq) {
                 return Err(format!("entry {seq} is about a later one"));
             }
-            // An account's new name is no single card's.
+            // A rename has no card.
             let is_nobodys = entry.account.is_none() || (entry.card.is_none() && entry.kind != Kind::Link);
             if entry.moves() && is_nobodys {
                 return Err(format!("entry {seq} moves nobody's account"));
@@ -113,7 +113,7 @@ impl Ledger {
                 return Err(format!("entry {seq}: the account's entries add up to {} and {}", sum.0, sum.1));
             }
             if let Some(from) = entry.detail.get("from").filter(|_| entry.kind == Kind::Link) {
-                // All of it is on another, and the name is free.
+                // All figures moved to another account, and the name is free.
                 opened.retain(|account| !from.is(account));
             }
             if entry.kind == Kind::Open {

@@ -1,5 +1,5 @@
-//! Scenarios: tables of steps that a canteen's operator can read, one file a rule, played against a
-//! server in this process. No socket, no file of a ledger, no real clock.
+//! Scenarios: tables of steps that a canteen's operator can read, one file per rule, played against
+//! a server in this process, without a socket, a ledger file or a real clock.
 //!
 //! A file is comments (`#`), and blocks that begin at the left margin:
 //!
@@ -11,7 +11,7 @@
 //! cards                                      the card table
 //!   card,name,balance
 //!   8888888888,张三丰,100.00
-//! steps what is shown                        config and cards stay for the steps blocks after them
+//! steps the claim                            config and cards stay for the steps blocks after them
 //!   at 2026-11-22 12:00:00                   the server starts; the zone is the configuration's, or China's
 //!   00002 > 103,00009,..,8888888888,5.50,$now
 //!         < 001,00009
@@ -21,45 +21,43 @@
 //! ```
 //!
 //! **Devices.** `NAME > frame` sends. A NAME that is a number is that machine, at 192.168.1.NAME;
-//! `device NAME ADDRESS MACHINE` describes any other. In a frame `..` stands for the device's
-//! address, the server's, and the machine number; `$now`, `$now-5s`, `$now+2h` for the wall clock;
-//! `$x80` for a byte; `$pad1000` for a thousand digits; `$NAME` for what `let NAME = text` said.
-//! `late 6s NAME > frame`: the datagram arrived so long before it is read. `repeat 20` repeats the
-//! deeper lines, `$i` being 00001 …, `$k` being 1 ….
+//! `device NAME ADDRESS MACHINE` describes any other. In a frame `..` is the device's address, the
+//! server's, and the machine number; `$now`, `$now-5s`, `$now+2h` are times of the wall clock;
+//! `$x80` is a byte; `$pad1000` is a thousand digits; `$NAME` is the text of `let NAME = text`.
+//! `late 6s NAME > frame`: the datagram arrived 6 s before it is read. `repeat 20` repeats the
+//! deeper lines, with `$i` as 00001 … and `$k` as 1 ….
 //!
-//! **What follows** stands under its step, all of it and in the order in which it leaves the
+//! **The effects** of a step are below it, all of them and in the order in which they leave the
 //! server: 001s, then the turn's entries, then the replies that rest on nothing, then those that
-//! wait for the sync. Anything else fails the step. `< reply` goes to the device that spoke last,
-//! `NAME < reply` to another; at its end `...` leaves the rest open.
-//! `ledger KIND key=value … as LABEL` is an entry with these columns and detail words (`key=-`:
-//! none; `ref=LABEL`: that entry). `@500ms` before either: so long after the step began.
-//! `ledger *`: any entries. `...` alone: whatever else comes. `start`, `stop` and `reload` entries
-//! may be left out.
+//! wait for the sync. Anything else fails the step. `< reply` goes to the device that sent last,
+//! `NAME < reply` to another; `...` at its end leaves the rest open. `ledger KIND key=value … as
+//! LABEL` is an entry with these columns and detail words (`key=-`: none; `ref=LABEL`: that entry).
+//! `@500ms` before either: 500 ms after the step began. `ledger *`: any entries. `...` alone: any
+//! other effects. `start`, `stop` and `reload` entries may be left out.
 //!
-//! **Time.** `wait 500ms` (`s m h d`), `at TIME` waits until then; timers run. `clock TIME` sets
-//! the wall clock, and no time passes. `kernel synchronized` is what the kernel says of its clock.
+//! **Time.** `wait 500ms` (`s m h d`) and `at TIME` wait; timers run. `clock TIME` sets the wall
+//! clock, and no time passes. `kernel synchronized` sets what the kernel reports of its clock.
 //!
 //! **The server.** `restart` (killed and started), `kill`, `power-cut` (what was not synced is
 //! lost), `stop`, `start`, `reload`, `reload refused`; `config` and `cards` blocks among the steps
 //! are read by the next start or reload. `operator KIND key=value …` adds an entry while the server
-//! is down, as it might have been. `built DATE` is the program's.
+//! is down. `built DATE` sets the program's build date.
 //!
-//! **The operator.** `order topup CARD YUAN [uses=N]` (`subsidy`, `payout`, `adjust`),
-//! `order void LABEL [YUAN]`, `order lost CARD` (`found`, `freeze`, `unfreeze`, `close`),
-//! `order replace OLD NEW`, `order open MACHINE DOOR`, each with `key=`, `for=NAME` and `nth=N`,
-//! `name=` (the holder's), `by=` and `note=` if it matters; `would …`: the same, looked at and not
-//! done. What follows ends with its `answer`: `done` (also `again`) `ACCOUNT BALANCE USES`, or
-//! `refused WORD: SENTENCE`; at its end `...` leaves the rest open. `set-clock MACHINE|all`,
-//! `show MACHINE TEXT`, `accept-clock`. `unknown CARD COUNT …`: the unknown cards seen, the newest
-//! first.
+//! **The operator.** `order topup CARD YUAN [uses=N]` (`subsidy`, `payout`, `adjust`), `order void
+//! LABEL [YUAN]`, `order lost CARD` (`found`, `freeze`, `unfreeze`, `close`), `order replace OLD
+//! NEW`, `order open MACHINE DOOR`, each with `key=`, `for=NAME` and `nth=N`, `name=` (the
+//! holder's), `by=` and `note=` if they matter; `would …` only checks the order. The effects end
+//! with its `answer`: `done` (also `again`) `ACCOUNT BALANCE USES`, or `refused WORD: SENTENCE`;
+//! `...` at its end leaves the rest open. `set-clock MACHINE|all`, `show MACHINE TEXT`,
+//! `accept-clock`. `unknown CARD COUNT …`: the unknown cards, newest first.
 //!
-//! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`,
-//! `clock-is ok|unset`, `ledger-lacks TEXT`.
+//! **Figures.** `balance ACCOUNT YUAN`, `uses ACCOUNT N`, `doubts N`, `count COUNTER N`, `clock-is
+//! ok|unset`, `ledger-lacks TEXT`.
 //!
-//! After every life of a server this must hold as well: the chain of crcs and numbers, each
-//! account's sums, an account opens once; no 008, 011 or 050 left before its entries were written;
-//! and a server that replays the lines knows what this one knew: balances, days, periods, answers
-//! given, doubts.
+//! After every run of a server these checks follow: the chain of crcs and numbers, and each
+//! account's sums; an account opens once; no 008, 011 or 050 left before its entries were written;
+//! and a server that replays the lines has the same state: balances, days, periods, answers,
+//! doubts.
 
 mod full;
 mod language;
@@ -71,7 +69,7 @@ mod world;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Plays every file of a folder; tells all that fail.
+/// Plays every file of a folder and prints all failures.
 fn play_folder(folder: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(folder);
     let listed = fs::read_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -100,7 +98,7 @@ fn play_folder(folder: &str) {
     assert!(failures.is_empty(), "{} of {count} scenarios failed\n\n{}\n", failures.len(), failures.join("\n\n"));
 }
 
-/// A test a folder, named after the section of design.md that it walks through.
+/// One test per folder, named after its section of design.md.
 macro_rules! folders {
     ($($name:ident $folder:literal)*) => {
         $(

@@ -1,5 +1,4 @@
-//! An operator at the desk: `order …` and `would …` of the tables of steps, as orders to the
-//! server.
+//! Reads `order …` and `would …` of the tables of steps as orders to the server.
 
 use posgate::engine::gbk;
 use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
@@ -8,7 +7,7 @@ use posgate::engine::model::{
 };
 use posgate::engine::server::Refused;
 
-/// Reads the words of a step. `find` gives an entry by its label; a key that is not given is
+/// Reads the words of a step. `find` returns an entry by its label; without `key=` the key is
 /// `fresh_key`.
 pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<EntrySeq>) -> Result<Order, &'static str> {
     let mut plain = Vec::new();
@@ -83,7 +82,7 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
     Ok(Order { act, key, holder, by, note })
 }
 
-/// An answer as a table of steps says it.
+/// An answer as a table of steps writes it.
 pub fn answer(done: Result<Done, Refused>) -> String {
     match done {
         Ok(Done { is_again, account, .. }) => {

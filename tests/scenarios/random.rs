@@ -1,6 +1,6 @@
-//! Random frames, waits, restarts and reloads: whatever comes, nothing panics, a frame sent again
-//! right after itself is answered the same and books nothing, and a server that replays the ledger
-//! knows what this one knew.
+//! Random frames, waits, restarts and reloads: nothing panics, a frame sent again right after
+//! itself gets the same answer and books nothing, and a server that replays the ledger has the same
+//! state.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -14,7 +14,7 @@ use proptest::sample::select;
 
 use crate::world::{Event, Happened, World, bench};
 
-/// Every rule that there is, so that frames meet them.
+/// A configuration with every rule, so that frames meet them all.
 const CONFIG: &str = "
 config server
   option rate_source 0
@@ -52,7 +52,7 @@ config door
   option to 23:00
 ";
 
-/// Two tables: a reload or restart may take the other.
+/// Two tables, since a reload or restart may install the other.
 const CARDS: [&str; 2] = [
     "card,account,name,status,balance,uses,groups,pin,duress_pin,charge_max,day_max,credit,code
 1,,甲,,20.00,3,staff,1234,4321,,,,M1
@@ -76,17 +76,17 @@ enum Op {
     Send { from: u8, frame: String, spoiled: Option<(usize, u8)> },
     /// Time passes.
     Wait(u64),
-    /// Killed and started, with this table.
+    /// A kill and a start, with this table.
     Restart(usize),
-    /// SIGHUP, with this table.
+    /// A SIGHUP, with this table.
     Reload(usize),
-    /// Somebody sets the wall clock, so many seconds ahead or back.
+    /// Somebody sets the wall clock by this many seconds ahead or back.
     StepClock(i64),
-    /// An operator orders something, and then, under the same key, the same again.
+    /// An operator gives an order, and then the same order with the same key.
     Order(Order),
 }
 
-/// When it begins.
+/// When the run begins.
 const NOON: &[u8] = b"2026-11-23 12:00:00";
 
 fn time() -> impl Strategy<Value = String> {
@@ -199,7 +199,7 @@ fn replies(happened: &[Happened]) -> Vec<(SocketAddrV4, Vec<u8>)> {
         Event::Reply { to, bytes, .. } => Some((*to, bytes.clone())),
         Event::Entry(_) | Event::Answer(_) => None,
     });
-    // A device is told the time once an hour, whatever it sends.
+    // A device may get a 003 once per hour, whatever it sends.
     replies.filter(|(_, bytes)| !bytes.starts_with(b"003")).collect()
 }
 
@@ -251,7 +251,7 @@ fn play(ops: &[Op]) -> Result<(), String> {
                 }
                 Op::Reload(table) => {
                     world.set_cards(CARDS[*table]);
-                    // A table that loses too many cards is refused, and the old one stays.
+                    // A table without too many of the cards is refused, and the old one stays.
                     if world.reload(&mut server, &mut bench.fx).is_err() {
                         world.set_cards(CARDS[1 - *table]);
                     }
@@ -264,7 +264,8 @@ fn play(ops: &[Op]) -> Result<(), String> {
                     world.order(order, &mut server, &mut bench.fx)?;
                     let happened = world.take_happened();
                     let again = answer(&happened);
-                    // What was done is done, and said in the same words. A refusal is judged anew.
+                    // An order that was done gets the same answer again. A refused order is judged
+                    // again.
                     let is_same = match first.strip_prefix("done") {
                         Some(rest) => again == format!("again{rest}"),
                         None => !again.starts_with("done"),
@@ -285,7 +286,7 @@ fn play(ops: &[Op]) -> Result<(), String> {
     }
 }
 
-/// Of no sale more is given back than it took, and of a whole one all of it.
+/// Checks that voids never exceed their sale, and that a void in full gives all of it back.
 fn check_voids(world: &World) -> Result<(), String> {
     let entries = world.ledger.entries()?;
     let voids =
@@ -311,7 +312,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 2, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_comes_a_replay_knows_it_and_a_frame_sent_again_books_nothing(ops in prop::collection::vec(op(), 1..120)) {
+    fn a_replay_gives_the_same_state_and_a_repeated_frame_books_nothing(ops in prop::collection::vec(op(), 1..120)) {
         if let Err(what) = play(&ops) {
             return Err(TestCaseError::fail(what));
         }

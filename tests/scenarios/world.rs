@@ -1,5 +1,5 @@
-//! The world around a server: clocks, devices, a ledger of lines, and the loop's order of effects.
-//! All simulated.
+//! A simulated world around a server: clocks, devices, a ledger of lines, and the loop's order of
+//! effects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -29,16 +29,16 @@ use crate::orders;
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 3);
 /// The port that devices send from.
 const DEVICE_PORT: u16 = 39_200;
-/// Where the monotonic clock stands as a program starts: it has nothing to do with the one before.
+/// The monotonic clock when a program starts, unrelated to that of the run before.
 const MONO_AT_START: Mono = Mono(5000);
 
-/// What a test needs of the big tables: they live in statics, since they overflow a stack.
+/// The big tables of a test: static, because they would overflow a stack.
 pub struct Bench {
-    /// Of the server that is tested.
+    /// The tables of the server under test.
     pub live: Tables,
-    /// Of the one that replays its ledger, to be compared with.
+    /// The tables of the server that replays the ledger, for comparison.
     pub spare: Tables,
-    /// Of the running turn.
+    /// The effects of the running turn.
     pub fx: Effects,
 }
 
@@ -50,12 +50,12 @@ impl Bench {
 
 static BENCHES: [Mutex<Bench>; 4] = [const { Mutex::new(Bench::new()) }; 4];
 
-/// A free bench, or the first one when it becomes free.
+/// A free bench; waits for the first one if there is none.
 pub fn bench() -> MutexGuard<'static, Bench> {
     for bench in &BENCHES {
         match bench.try_lock() {
             Ok(bench) => return bench,
-            // A test that failed left its tables as they were; a new server clears them.
+            // A failed test leaves its tables as they were; a new server clears them.
             Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => (),
         }
@@ -63,8 +63,8 @@ pub fn bench() -> MutexGuard<'static, Bench> {
     BENCHES[0].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What came of a step, in the order in which it leaves the server: of each turn the 001s, the
-/// entries, the replies that rest on nothing, and then those that rest on them.
+/// The effects of a step, in the order in which they leave the server: per turn the 001s, the
+/// entries, the replies that rest on nothing, and then those that rest on entries.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A datagram to a device.
@@ -78,22 +78,22 @@ pub enum Event {
     },
     /// A line of the ledger.
     Entry(Box<Entry>),
-    /// What the operator is told, once all that is durable.
+    /// The answer to the operator, once all that is durable.
     Answer(String),
 }
 
-/// An event and when it was.
+/// An event with its time.
 #[derive(Clone, Debug)]
 pub struct Happened {
     /// Since the step began.
     pub after_ms: u64,
-    /// What the wall clock showed.
+    /// The wall clock's time.
     pub at: Civil,
-    /// What it was.
+    /// The event.
     pub event: Event,
 }
 
-/// A step that went wrong.
+/// A failed step.
 #[derive(Debug)]
 pub struct Failure {
     /// The file's line.
@@ -108,12 +108,12 @@ impl Failure {
     }
 }
 
-/// What goes on while a server runs or does not.
+/// How a test goes on after a step.
 enum Flow {
     On,
-    /// The server is gone.
+    /// The server ended.
     Down,
-    /// The server is gone and comes again.
+    /// The server ended and starts again.
     Up,
 }
 
@@ -126,10 +126,10 @@ struct Device {
 
 /// The world.
 pub struct World {
-    /// What the next start or reload reads.
+    /// Configuration and cards for the next start or reload.
     config: String,
     cards: String,
-    /// What the running server has read.
+    /// Configuration and cards in service.
     in_service: (String, String),
     built: Date,
     zone: Zone,
@@ -142,7 +142,7 @@ pub struct World {
     last_sender: Option<String>,
     variables: BTreeMap<String, String>,
     labels: BTreeMap<String, EntrySeq>,
-    /// Orders given, for keys of their own.
+    /// The number of orders, for keys of their own.
     ordered: u32,
     /// Every line that was written.
     pub ledger: Ledger,
@@ -190,7 +190,7 @@ pub fn play(case: &Case, bench: &mut Bench) -> Result<(), Failure> {
 }
 
 impl World {
-    /// With what an operator wrote; nothing runs yet.
+    /// A world with an operator's files, in which nothing runs yet.
     pub fn new(config: &str, cards: &str) -> Self {
         Self {
             config: config.to_owned(),
@@ -227,7 +227,7 @@ impl World {
         Ok(())
     }
 
-    /// Begins at this time of the wall clock.
+    /// Starts at this time of the wall clock.
     pub fn begin_at(&mut self, civil: Civil) {
         self.wall = self.zone.to_wall(civil);
         self.has_begun = true;
@@ -259,7 +259,7 @@ impl World {
         let listed = |problems: Vec<posgate::files::problem::Problem>| {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
-        // A table of steps says only what matters to it.
+        // A table of steps has only the options that matter to it.
         let config =
             if config.contains("config server") { config.to_owned() } else { format!("{config}\nconfig server\n") };
         let mut settings = config::parse(config.as_bytes(), Path::new("posgate")).map_err(listed)?;
@@ -344,7 +344,7 @@ impl World {
         self.end_turn(server, fx, false)
     }
 
-    /// An operator orders something; the answer comes when all is durable.
+    /// Executes an operator's order; the answer comes when all is durable.
     pub fn order(&mut self, order: &Order, server: &mut Server, fx: &mut Effects) -> Result<(), String> {
         let now = self.now(server);
         let done = server.obey(&now, order, self.sale_of(order)?.as_ref(), fx);
@@ -440,17 +440,17 @@ impl World {
         Ok(())
     }
 
-    /// What the next start or reload reads.
+    /// Sets the cards for the next start or reload.
     pub fn set_cards(&mut self, cards: &str) {
         cards.clone_into(&mut self.cards);
     }
 
-    /// Somebody sets the wall clock.
+    /// Sets the wall clock by hand.
     pub fn step_clock(&mut self, seconds: i64) {
         self.wall.0 += seconds * 1000;
     }
 
-    /// What happened since this was asked last.
+    /// The events since the last call.
     pub fn take_happened(&mut self) -> Vec<Happened> {
         self.happened.drain(..).collect()
     }
@@ -573,7 +573,7 @@ impl World {
         Ok(Flow::On)
     }
 
-    /// Steps that ask nothing of a server.
+    /// Steps that need no server.
     fn step_anytime(&mut self, step: &Step) -> Result<(), Failure> {
         match &step.action {
             Action::Kernel(is_synchronized) => self.is_synchronized = *is_synchronized,
@@ -605,7 +605,7 @@ impl World {
         if let Some(device) = self.devices.get(name) {
             return Ok(device.clone());
         }
-        // A device that nobody described is a machine number.
+        // A device without a `device` line is a machine number.
         let machine = MachineNo::parse(name.as_bytes()).ok_or(format!("no such device: {name}"))?;
         let last = u8::try_from(machine.value() % 250).expect("below 250");
         let source = SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, last), DEVICE_PORT);
@@ -643,7 +643,7 @@ impl World {
         Ok(bytes)
     }
 
-    /// `$now`, `$now-5s`, `$now+2h`, and what `let` named.
+    /// Replaces `$now`, `$now-5s`, `$now+2h` and names of `let`.
     fn expand(&self, text: &str, now: Civil) -> String {
         let mut expanded = String::new();
         let mut rest = text;
@@ -722,7 +722,7 @@ impl World {
         }
     }
 
-    /// An error says what is wrong beyond what can be seen.
+    /// The error describes the first difference.
     fn compare(&mut self, expected: &Expected, got: &Happened) -> Result<(), String> {
         if expected.after_ms.is_some_and(|after_ms| after_ms != got.after_ms) {
             return Err(String::new());
@@ -773,7 +773,7 @@ impl World {
         }
     }
 
-    /// An event as a table of steps would say it.
+    /// An event as a table of steps writes it.
     fn show(&self, happened: &Happened) -> String {
         let after = format!("@{}ms", happened.after_ms);
         match &happened.event {
@@ -793,7 +793,7 @@ impl World {
         }
     }
 
-    /// Writes an entry as the operator's tools will: the server is down.
+    /// Writes an operator's entry while the server is down.
     fn operator(&mut self, words: &[String]) -> Result<(), String> {
         let (kind, words) = words.split_first().ok_or("an entry of which kind?")?;
         let kind = Kind::from_word(kind).ok_or("no such kind")?;
@@ -824,9 +824,9 @@ impl World {
         Ok(())
     }
 
-    // ---------------------------------------------------------------- what always holds
+    // ---------------------------------------------------------------- invariants
 
-    /// Checks the ledger, and that a server which replays it knows what this one knows.
+    /// Checks the ledger, and that a server that replays it has the same state.
     pub fn check_life(&self, live: &Server, spare: &mut Tables) -> Result<(), String> {
         self.ledger.check()?;
         let replayed = self.replay(spare).map_err(|what| format!("replay: {what}"))?;
@@ -843,7 +843,7 @@ fn is_service_entry(event: &Event) -> bool {
     matches!(event, Event::Entry(entry) if matches!(entry.kind, Kind::Start | Kind::Stop | Kind::Reload))
 }
 
-/// `start`, `stop` and `reload` entries need not be written into a table.
+/// Whether the event is a `start`, `stop` or `reload` entry that the table may leave out.
 fn is_unasked(happened: &Happened, expected: &Expected) -> bool {
     let is_asked = match (&expected.what, &happened.event) {
         (What::Entry { kind, .. }, Event::Entry(entry)) => entry.kind.word() == kind,
@@ -852,7 +852,7 @@ fn is_unasked(happened: &Happened, expected: &Expected) -> bool {
     is_service_entry(&happened.event) && !is_asked
 }
 
-/// A column of the line that the entry becomes, or a word of its detail as it stands there.
+/// A column of the entry's line, or a word of its detail as written there.
 fn column(entry: &Entry, key: &str) -> Option<String> {
     let mut out = [0; LINE_LEN_MAX];
     let len = line::emit(entry, 0, &mut out).len;

@@ -32,7 +32,7 @@ fn help_and_version_work_everywhere() {
         &["ctl", "void"],
     ] {
         let with = |word| [command, &[word]].concat();
-        // A page of its own, by either way; it says how the command is written first.
+        // Both ways print the command's page, which begins with its usage.
         let written = format!("    posgate {}", command.join(" "));
         let page = site.run(&with("--help")).expect(0, &[&written], &[]).out;
         assert!(page.starts_with(&written) && !page.contains("posgate serve  ["), "{page}");
@@ -61,7 +61,7 @@ fn check_says_by_its_exit_code_whether_the_configuration_enables_the_service() {
         ("config server\n", 0),
         ("config server\n\toption enabled 'on'\n", 0),
         ("config server\n\toption enabled '0'\n", 1),
-        // The card table has no say.
+        // The card table does not matter.
         ("config server\n\toption enabled 'off'\n\toption cards '/no/such/table'\n", 1),
         ("config server\n\toption enabled '0'\nconfg device\n", 78),
         ("config server\n\toption enabled '0' '1'\n", 78),
@@ -86,7 +86,7 @@ fn the_page_of_a_command_is_found_by_its_last_word() {
 }
 
 #[test]
-fn a_slip_of_the_hand_is_answered_with_the_word_that_was_meant() {
+fn a_mistyped_word_is_answered_with_the_nearest_known_one() {
     let site = Site::new();
     for (words, answer) in [
         (&["serv"][..], "unknown command \"serv\": did you mean serve?\n"),
@@ -107,7 +107,7 @@ fn a_slip_of_the_hand_is_answered_with_the_word_that_was_meant() {
         (&["ledger", "show", "--from", "2026-11-31", "."], "--from \"2026-11-31\" is not a time: write 2026-11-22"),
         (&["ctl", "topup", "--no\u{1b}[2Jte", "x"], "unknown option \"--no\\u{1b}[2Jte\""),
         (&["ctl", "status", "1"], "write `posgate ctl status`; "),
-        // Nothing is near.
+        // No known word is near.
         (&["sell"], "unknown command \"sell\"; "),
         (&["ledger", "frobnicate"], "`posgate ledger` takes verify"),
         // It may be a card.
@@ -150,10 +150,10 @@ fn the_man_page_and_the_completions_are_printed() {
     }
 }
 
-/// A card's number that stands where it should not is not told whole: a terminal's screen is read
-/// by others, and a script keeps it.
+/// A card number in the wrong place is not printed whole: others read a terminal's screen, and a
+/// script may keep it.
 #[test]
-fn a_word_that_is_wrong_is_shown_with_its_last_four_digits() {
+fn a_card_number_in_the_wrong_place_is_shown_with_its_last_four_digits() {
     const NUMBER: &str = "8765438801";
     let site = Site::new();
     site.start().stop();
@@ -198,7 +198,7 @@ fn a_word_that_is_wrong_is_shown_with_its_last_four_digits() {
 }
 
 #[test]
-fn the_configuration_may_be_named_by_a_variable() {
+fn an_environment_variable_may_name_the_configuration() {
     let site = Site::new();
     let run = |arguments: &[&str]| {
         let output = posgate().args(arguments).env("POSGATE_CONFIG", site.path("posgate")).output().unwrap();
@@ -213,7 +213,7 @@ fn the_configuration_may_be_named_by_a_variable() {
 }
 
 #[test]
-fn a_wrong_command_line_is_64_and_says_what_there_is() {
+fn a_wrong_command_line_is_64_and_lists_the_commands() {
     let site = Site::new();
     for arguments in [
         &[][..],
@@ -234,17 +234,17 @@ fn a_wrong_command_line_is_64_and_says_what_there_is() {
 }
 
 #[test]
-fn check_on_the_example_says_what_would_be_served() {
+fn check_prints_what_the_example_would_serve() {
     let site = Site::new();
     site.write("posgate", include_str!("../../deploy/example/posgate"));
-    // Whoever tries the README's ten minutes edits the example's own table.
+    // Not the example's own table: people edit it in the README's ten minutes.
     site.write("cards.csv", include_str!("../support/example-cards.csv"));
     fs::create_dir(site.path("data")).unwrap();
     let ended = site.run(&["check", "--config", "CONFIG"]);
     ended.expect(0, &["cards.csv", "20 cards", "devices=4 periods=2 doors=2", "serves      127.0.0.1:39192   lo"], &[]);
 }
 
-/// The README's ten minutes edit it: whatever stands in it must fail no test.
+/// People edit it in the README's ten minutes, and no edit may fail a test.
 #[test]
 fn no_test_reads_the_examples_own_card_table() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -270,14 +270,14 @@ fn no_test_reads_the_examples_own_card_table() {
 }
 
 #[test]
-fn check_counts_what_the_ledger_holds_and_changes_nothing() {
+fn check_counts_the_ledger_s_entries_and_changes_nothing() {
     let site = Site::new();
     site.run(&["check", "--config", "CONFIG"]).expect(0, &["none yet", "serves      127.0.0.1:0   lo"], &[]);
     assert!(!site.path("ledger").exists());
     let server = site.start();
     let mut device = Device::new(2, &server);
     device.pay(&card(1), "1.00");
-    // Also beside the running server.
+    // Also while the server runs.
     site.run(&["check", "--config", "CONFIG"]).expect(0, &["seq=3 ", "accounts=12 doubts=1"], &[]);
     server.kill();
     let before = fs::read(site.segment()).unwrap();
@@ -286,7 +286,7 @@ fn check_counts_what_the_ledger_holds_and_changes_nothing() {
 }
 
 #[test]
-fn check_finds_an_altered_line_that_a_start_does_not_look_at() {
+fn check_finds_an_altered_line_that_a_start_does_not_read() {
     let site = Site::with("\toption segment_bytes '2048'\n", "");
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -303,7 +303,7 @@ fn check_finds_an_altered_line_that_a_start_does_not_look_at() {
     let place = format!("{}:{line}: altered: ", site.segment().display());
     site.run(&["check", "--config", "CONFIG"]).expect(78, &["seq="], &[&place, "posgate ledger verify"]);
     fs::remove_file(site.segment()).unwrap();
-    // Archived, which is no damage; and a hole, which is.
+    // An archived segment is not damage; a missing one is.
     site.run(&["check", "--config", "CONFIG"]).expect(0, &["replayed from the snapshot"], &[]);
     fs::write(site.segment(), whole).unwrap();
     let second = fs::read_dir(site.path("ledger")).unwrap().map(|entry| entry.unwrap().path());
@@ -314,10 +314,10 @@ fn check_finds_an_altered_line_that_a_start_does_not_look_at() {
 }
 
 #[test]
-fn check_says_that_there_is_no_room() {
+fn check_reports_a_full_file_system() {
     let site = Site::new();
     let config = fs::read_to_string(site.path("posgate")).unwrap();
-    // A file system that has not a byte free, whoever asks.
+    // A file system without a free byte, also for root.
     site.write("posgate", &config.replace("'ledger'", "'/proc/posgate/ledger'"));
     let place = format!("{}:", site.path("posgate").display());
     let words = "/proc: 0 bytes are free, below the reserve of 262144: sales are refused";
@@ -325,7 +325,7 @@ fn check_says_that_there_is_no_room() {
 }
 
 #[test]
-fn check_weighs_the_table_beside_the_one_that_was_served_last() {
+fn check_compares_the_table_with_the_one_that_was_last_served() {
     let site = Site::new();
     site.start().stop();
     site.write("cards.csv", &card_table(CARDS / 2));
@@ -336,7 +336,7 @@ fn check_weighs_the_table_beside_the_one_that_was_served_last() {
 }
 
 #[test]
-fn a_whole_ledger_is_cut_only_with_yes() {
+fn whole_entries_are_cut_only_with_yes() {
     let site = spoiled(|_| ());
     let ledger = site.path("ledger").display().to_string();
     let names = || {
@@ -356,7 +356,7 @@ fn a_whole_ledger_is_cut_only_with_yes() {
 }
 
 #[test]
-fn check_warns_of_texts_that_no_display_shows_whole() {
+fn check_warns_of_texts_that_displays_would_cut() {
     let long = "长".repeat(112);
     let site = Site::with("", &format!("config text\n\toption charge_ok '{long} $name {{$balance}}'"));
     site.write("cards.csv", "card,name\n8888888801,张\n8888888802,欧阳娜娜\n8888888803,张\n");
@@ -373,7 +373,7 @@ fn addresses_lists_the_loopback() {
 }
 
 #[test]
-fn everything_wrong_with_configuration_and_cards_is_said_at_once() {
+fn all_errors_of_configuration_and_cards_are_printed_at_once() {
     let site = Site::with("\toption resend_max 'many'\n\toption log 'loud'", "config door\n\toption machine 'x'\n");
     site.write(
         "cards.csv",
@@ -400,7 +400,7 @@ fn a_missing_configuration_or_table_is_named() {
 }
 
 #[test]
-fn cards_check_counts_a_good_table_and_names_what_is_wrong_with_a_bad_one() {
+fn cards_check_counts_a_good_table_and_names_the_errors_of_a_bad_one() {
     let site = Site::new();
     site.run(&["cards", "check", "--config", "CONFIG"]).expect(0, &["12 cards: 12 active", "1 member codes"], &[]);
     let table = site.path("cards.csv").display().to_string();
@@ -412,7 +412,7 @@ fn cards_check_counts_a_good_table_and_names_what_is_wrong_with_a_bad_one() {
 }
 
 #[test]
-fn the_template_is_a_table_that_serves() {
+fn the_template_can_be_served() {
     let site = Site::new();
     // 8888888801 is beyond 32 bits; 0x00000102 and its bytes reversed are not.
     let number = site.run(&["cards", "number", "'8888888801", "--config", "CONFIG"]);
@@ -432,7 +432,7 @@ fn the_template_is_a_table_that_serves() {
 }
 
 #[test]
-fn a_port_in_use_is_74_and_says_so() {
+fn a_port_in_use_is_74_and_named() {
     let site = Site::new();
     let server = site.start();
     let listen = format!("127.0.0.1:{}", server.port);
@@ -445,14 +445,14 @@ fn a_port_in_use_is_74_and_says_so() {
 }
 
 #[test]
-fn an_option_that_this_machine_cannot_serve_is_named_with_its_line() {
+fn an_option_that_this_machine_cannot_apply_is_named_with_its_line() {
     let site = Site::with("\tlist bind_device 'lo'\n\tlist bind_device 'no-such-if'\n", "");
     let place = format!("{}:11: ", site.path("posgate").display());
     let wrong = format!("{place}list bind_device 'no-such-if': there is no such interface");
     site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
     // A boot must not wait for it, nor serve a good copy because of it.
     site.run(&["check", "--quick", "--config", "CONFIG"]).expect(0, &[], &[&wrong]);
-    // One alone: of the addresses that it would serve nothing is said.
+    // Only the one error: the addresses that it would serve are not printed.
     site.configure("\tlist bind_device 'no-such-if'\n", "");
     let wrong = format!("{}:10: list bind_device 'no-such-if'", site.path("posgate").display());
     let ended = site.run(&["check", "--config", "CONFIG"]).expect(78, &[], &[&wrong]);
@@ -467,7 +467,7 @@ fn an_option_that_this_machine_cannot_serve_is_named_with_its_line() {
 #[test]
 fn an_interface_without_an_address_yet_is_a_warning_and_served() {
     let site = Site::with("\tlist bind_device 'lo'\n", "");
-    // In a network of its own, where the loopback is down.
+    // In a network namespace of its own, in which the loopback is down.
     let inside = |arguments: &[&str]| {
         let mut command = std::process::Command::new("unshare");
         command.args(["-rn", env!("CARGO_BIN_EXE_posgate")]).args(arguments).arg("--config").arg(site.path("posgate"));
@@ -485,17 +485,16 @@ fn an_interface_without_an_address_yet_is_a_warning_and_served() {
 }
 
 #[test]
-fn a_ledger_directory_that_cannot_be_made_is_74_with_its_path() {
+fn a_ledger_directory_that_cannot_be_created_is_74_with_its_path() {
     let site = Site::new();
     let config = fs::read_to_string(site.path("posgate")).unwrap();
-    // Under a file: root may write everywhere else.
+    // Below a file, because root may write everywhere else.
     site.write("posgate", &config.replace("'ledger'", "'cards.csv/ledger'"));
     let path = site.path("cards.csv/ledger").display().to_string();
     site.spawn(&[]).end().expect(74, &[], &[&path]);
 }
 
-/// A ledger of a few sales, and what `verify` and `serve` say of it once `spoil` has been at its
-/// lines.
+/// Runs `verify` and `serve` on a ledger of a few sales whose lines `spoil` changed.
 fn spoiled(spoil: impl FnOnce(&mut Vec<Vec<u8>>)) -> Site {
     let site = Site::new();
     let server = site.start();
@@ -520,7 +519,7 @@ fn verify(site: &Site, code: i32) {
     }
 }
 
-/// `serve` refuses at this line, and leaves the file as it is.
+/// Checks that `serve` refuses the ledger at this line and leaves the file as it is.
 #[track_caller]
 fn is_refused(site: &Site, line: usize) {
     let before = fs::read(site.segment()).unwrap();
@@ -612,7 +611,7 @@ fn a_ledger_that_is_not_there_is_74() {
 }
 
 #[test]
-fn show_raw_prints_the_lines_as_they_stand() {
+fn show_raw_prints_the_lines_unchanged() {
     let site = spoiled(|_| ());
     let raw = site.run(&["ledger", "show", "--raw", "--config", "CONFIG"]).expect(0, &["\tcharge\t"], &[]);
     let file = fs::read_to_string(site.segment()).unwrap();
@@ -622,7 +621,7 @@ fn show_raw_prints_the_lines_as_they_stand() {
 }
 
 #[test]
-fn a_reader_who_leaves_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let site = spoiled(|_| ());
     let config = site.path("posgate");
     for command in [["cards", "template"].as_slice(), &["check", "--config"], &["ledger", "show", "--config"]] {

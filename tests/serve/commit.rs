@@ -1,12 +1,12 @@
-//! No result leaves before its entry is in the file. That it is also synced, only strace shows from
-//! outside: tests/strace.sh.
+//! No result leaves before its entry is in the file. Only strace shows from outside that it is also
+//! synced: tests/strace.sh.
 
 use std::fs;
 use std::path::Path;
 
 use crate::harness::{DEVICE_TIME, Device, Site, card};
 
-/// Whether the file holds, at this moment, a line of this kind for the device's last frame.
+/// Whether the file now has a line of this kind for the device's last frame.
 fn stands_in(segment: &Path, kind: &str, device: &Device) -> bool {
     let bytes = fs::read(segment).unwrap();
     let words = format!("\t{kind}\t{}\t{}\t{:05}\t", device.machine, device.serial, device.seq);
@@ -14,7 +14,7 @@ fn stands_in(segment: &Path, kind: &str, device: &Device) -> bool {
 }
 
 #[test]
-fn every_result_finds_its_entry_in_the_file_when_it_arrives() {
+fn every_result_arrives_after_its_entry_is_in_the_file() {
     let site = Site::with("", "config door\n\toption door '1'\n\toption machine '00021'\n");
     let server = site.start();
     let segment = site.segment();
@@ -62,7 +62,7 @@ fn every_result_finds_its_entry_in_the_file_when_it_arrives() {
 }
 
 #[test]
-fn a_sale_whose_008_arrived_outlives_a_kill_at_that_moment() {
+fn a_sale_whose_008_arrived_survives_a_kill_at_that_moment() {
     let site = Site::new();
     let mut server = site.start();
     let mut device = Device::new(2, &server);

@@ -1,8 +1,8 @@
-//! The ledger's text is what design.md, section 7, says: header, columns, types, chain.
+//! The ledger's text follows design.md, section 7: header, columns, types, chain.
 
 use crate::harness::{COLUMNS, DEVICE_TIME, Device, Ledger, Line, Site, card};
 
-/// A ledger with one of nearly every kind that frames lead to.
+/// A ledger with an entry of nearly every kind that frames lead to.
 fn a_day() -> Ledger {
     let site = Site::with("", "config door\n\toption machine '00007'\n\toption door '1'\n");
     let server = site.start();
@@ -90,7 +90,7 @@ fn is_of_type(column: &str, text: &str) -> bool {
 }
 
 #[test]
-fn every_column_of_every_line_is_of_its_type() {
+fn every_column_of_every_line_has_its_type() {
     let ledger = a_day();
     assert_eq!(ledger.torn, 0);
     let always = ["seq", "time", "clock", "kind", "crc"];
@@ -106,15 +106,15 @@ fn every_column_of_every_line_is_of_its_type() {
 }
 
 #[test]
-fn the_kinds_of_a_day_stand_in_the_order_of_their_frames() {
+fn the_kinds_of_a_day_are_in_the_order_of_their_frames() {
     let ledger = a_day();
     let kinds: Vec<&str> = ledger.kinds();
     let expected = [
         "start", "boot", "open", "charge", "confirm", "open", "meal", "open", "scan", "open", "offline", "offline",
         "decline", "keys", "admit", "refuse", "stop",
     ];
-    // Two devices: only their own frames are ordered. And a sale without its 109 gives way to the
-    // next.
+    // There are two devices, and only the frames of one device are ordered. A sale without its 109
+    // is replaced by the next one.
     let mut sorted: Vec<&str> = kinds.iter().copied().filter(|kind| *kind != "unconfirmed").collect();
     sorted.sort_unstable();
     let mut wanted = expected.to_vec();
@@ -167,7 +167,7 @@ fn each_kind_fills_its_columns() {
 }
 
 #[test]
-fn amounts_summed_over_an_account_are_its_balance() {
+fn an_account_s_amounts_add_up_to_its_balance() {
     let ledger = a_day();
     for (account, fen) in [("A00001", 99_800), ("A00002", 99_450), ("A00003", 100_000), ("A00004", 99_675)] {
         assert_eq!(ledger.sum(account), fen, "{account}");

@@ -1,4 +1,4 @@
-//! What comes in from a network that anybody can send to.
+//! Datagrams from a network on which anybody can send.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -18,7 +18,7 @@ fn noise(state: &mut u32, len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_frame_gets_no_reply_and_the_server_lives() {
+fn a_datagram_that_is_not_a_frame_gets_no_reply_and_the_server_goes_on() {
     let site = Site::new();
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -47,7 +47,7 @@ fn what_is_no_frame_gets_no_reply_and_the_server_lives() {
         device.send(bytes);
     }
     assert_eq!(device.heard_so_far(), []);
-    // Few at a time: a kernel's buffers are small.
+    // A few at a time, because the kernel's buffers are small.
     let mut state = 0x2545_F491;
     for round in 0..500 {
         device.send(noise(&mut state, round * 3 % 1400));
@@ -55,7 +55,7 @@ fn what_is_no_frame_gets_no_reply_and_the_server_lives() {
             device.heard_so_far();
         }
     }
-    // The machine number is this device's from here on, whatever serials come.
+    // From here on this device holds the machine number, whatever serials come.
     device.pay(&card(1), "1.00");
     // Whole frames with some bytes changed may be answered, but only as the protocol answers.
     for round in 0..500_usize {
@@ -79,7 +79,7 @@ fn what_is_no_frame_gets_no_reply_and_the_server_lives() {
 }
 
 #[test]
-fn a_frame_of_1024_bytes_is_a_frame_still() {
+fn a_frame_of_1024_bytes_is_still_a_frame() {
     let site = Site::new();
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -105,15 +105,15 @@ fn an_unknown_code_is_acknowledged_with_its_seq_as_received() {
 }
 
 #[test]
-fn a_reply_leaves_from_the_address_that_was_asked() {
+fn a_reply_leaves_from_the_address_that_received_the_request() {
     let site = Site::new();
     let server = site.start_with(&["--listen", "0.0.0.0:0"]);
     for last in [7, 1, 99] {
-        // A connected socket hears that address alone.
+        // A connected socket receives only from that address.
         let mut device = Device::new(u32::from(last), &server);
         device.turn_to_address(SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, last), server.port));
         device.pay(&card(u64::from(last % 12) + 1), "1.00");
-        // Resent ones too.
+        // Resends leave from there too.
         device.hear("008");
     }
     server.stop();
@@ -136,7 +136,7 @@ fn several_addresses_are_served_at_once() {
 }
 
 #[test]
-fn sources_outside_the_allowed_networks_hear_nothing() {
+fn sources_outside_the_allowed_networks_get_no_reply() {
     let site = Site::with("\tlist allow '127.1.0.0/16'", "");
     let server = site.start();
     let mut inside = Device::new(2, &server);
@@ -185,12 +185,12 @@ fn no_pin_and_no_code_reaches_ledger_or_log() {
         board.hear(code);
         board.confirm();
     }
-    // A known code whose reader or kind is no number; a PIN that is too long.
+    // A known code whose reader or kind is not a number; a PIN that is too long.
     let broken = [
         board.frame("150", &format!("{one},x,1,0,1,{PIN},{DEVICE_TIME}")),
         board.frame("150", &format!("{one},1,1,0,x,{PIN},{DEVICE_TIME}")),
         board.access(&one, 1, &format!("{PIN}{PIN}")),
-        // One field too few: the PIN stands where another field should.
+        // One field is missing, so the PIN is in the place of another field.
         board.frame("150", &format!("{one},1,0,1,{PIN},{DEVICE_TIME}")),
         board.frame("150", &format!("1,1,0,1,{PIN},{DEVICE_TIME}")),
     ];
@@ -198,7 +198,7 @@ fn no_pin_and_no_code_reaches_ledger_or_log() {
         board.send(&frame);
         board.hear("051");
     }
-    // A stranger under the board's number.
+    // Another device with the board's number.
     let mut stranger = Device::new(7, &server);
     stranger.serial = "9090909090".to_owned();
     let frame = stranger.access(&one, 1, PIN);
@@ -216,7 +216,7 @@ fn no_pin_and_no_code_reaches_ledger_or_log() {
     server.signal(Signal::SIGHUP);
     server.wait_for_trouble("reload refused");
     let ended = server.stop();
-    // Without header and crcs: any digits may stand there.
+    // Without header and crcs, which may have any digits.
     let ledger = site.ledger().lines;
     let columns = |line: &Line| COLUMNS[..19].iter().map(|column| line.raw(column)).collect::<Vec<_>>().join("\t");
     let ledger = ledger.iter().map(columns).collect::<Vec<_>>().join("\n");
@@ -255,7 +255,7 @@ fn frames_beyond_the_rate_of_a_source_are_dropped_and_others_are_served() {
 }
 
 #[test]
-fn a_door_that_was_asked_for_while_the_server_stood_still_does_not_open() {
+fn a_door_requested_while_the_server_was_stopped_does_not_open() {
     let site = Site::with("\toption door_ttl_ms '400'", "config door\n\toption machine '00007'\n\toption door '1'");
     let server = site.start();
     let mut board = Device::new(7, &server);
@@ -265,11 +265,11 @@ fn a_door_that_was_asked_for_while_the_server_stood_still_does_not_open() {
     server.signal(Signal::SIGSTOP);
     let frame = board.access(&card(2), 0, "");
     board.send(&frame);
-    // What is tried is that this time passes.
+    // This test is about real time, so it waits for it.
     std::thread::sleep(std::time::Duration::from_millis(900));
     server.signal(Signal::SIGCONT);
     assert!(board.hear("051").text.contains("请重新刷卡"));
-    // Who swipes now passes.
+    // A request now opens the door.
     let frame = board.access(&card(2), 0, "");
     board.ask(&frame, "050");
     server.stop();

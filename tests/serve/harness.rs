@@ -1,9 +1,8 @@
-//! What the tests share: a site in a temporary directory, the real binary started on it, devices
+//! Shared by the tests: a site in a temporary directory, the real binary started on it, devices
 //! with addresses of their own, and a reader of the ledger.
 //!
-//! The reader knows the format from design.md, section 7, and uses none of posgate's ledger code:
-//! it is a second opinion. Nothing here sleeps; whatever is waited for must come within
-//! [`PATIENCE`], or the test fails.
+//! The reader follows design.md, section 7, and uses none of posgate's ledger code, so it is an
+//! independent check. Nothing here sleeps; every wait ends within [`PATIENCE`], or the test fails.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// How long to wait for what must come.
+/// The longest wait for an event that must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The cards of a site: `card(1)` to `card(12)` hold 1000.00 and 100 uses.
@@ -32,14 +31,14 @@ pub const DURESS_PIN: &str = "86205739";
 pub const DOOR_PIN: &str = "59173864";
 pub const MEMBER_CODE: &str = "MEMBER-CODE-OF-CARD-1-X7Q9";
 
-/// A time that every device shows: far from the server's, so that 003 is not forgotten.
+/// The time that every device shows: far from the server's, so that a 003 is always due.
 pub const DEVICE_TIME: &str = "2024-02-29 12:00:00";
 
 pub fn card(number: u64) -> String {
     format!("{}", 8_888_888_800 + number)
 }
 
-/// A card table of so many cards; the first has PINs and a member code.
+/// A card table of `count` cards; the first has PINs and a member code.
 pub fn card_table(cards: u64) -> String {
     let mut table = "card,account,name,balance,uses,pin,duress_pin,code\n".to_owned();
     for number in 1..=cards {
@@ -49,7 +48,7 @@ pub fn card_table(cards: u64) -> String {
     table
 }
 
-/// Configuration, cards and ledger in a directory that is gone after the test.
+/// Configuration, cards and ledger in a directory that is removed after the test.
 pub struct Site {
     dir: TempDir,
 }
@@ -59,7 +58,7 @@ impl Site {
         Self::with("", "")
     }
 
-    /// With further lines of the server's section, and further sections.
+    /// A site with more lines in the server's section, and more sections.
     pub fn with(options: &str, sections: &str) -> Self {
         let site = Self { dir: tempfile::tempdir().expect("a temporary directory") };
         site.configure(options, sections);
@@ -91,12 +90,12 @@ impl Site {
         fs::write(self.path(name), text).expect("it can be written");
     }
 
-    /// The one segment.
+    /// The only segment.
     pub fn segment(&self) -> PathBuf {
         self.path("ledger/ledger-0000000001.tsv")
     }
 
-    /// All segments, one after the other. A newest one that has no whole header yet is torn.
+    /// All segments in order. A newest one without a whole header counts as torn.
     #[track_caller]
     pub fn ledger(&self) -> Ledger {
         let mut names: Vec<PathBuf> = fs::read_dir(self.path("ledger"))
@@ -127,7 +126,7 @@ impl Site {
         whole
     }
 
-    /// Runs a command of posgate to its end. `CONFIG` stands for the configuration's path.
+    /// Runs a command of posgate to its end; the word `CONFIG` becomes the configuration's path.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         let config = self.path("posgate");
         let arguments = arguments.iter().map(|word| if *word == "CONFIG" { config.as_os_str() } else { word.as_ref() });
@@ -146,7 +145,7 @@ impl Site {
         server
     }
 
-    /// Starts it without waiting until it listens: perhaps it never will.
+    /// Starts the server without waiting until it listens, which it may never do.
     pub fn spawn(&self, arguments: &[&str]) -> Server {
         let mut command = posgate();
         command.arg("serve").arg("--config").arg(self.path("posgate")).args(arguments);
@@ -157,14 +156,14 @@ impl Site {
     }
 }
 
-/// The binary under test, with an environment that says nothing.
+/// The binary under test, with an environment without settings.
 pub fn posgate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_posgate"));
     command.env_remove("RUST_LOG").env_remove("TZ").stdin(Stdio::null());
     command
 }
 
-/// What became of a process.
+/// How a process ended.
 pub struct Ended {
     /// `None` if a signal ended it.
     pub code: Option<i32>,
@@ -178,7 +177,7 @@ impl Ended {
         Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
     }
 
-    /// Fails with all that was said.
+    /// Fails and prints all output.
     #[track_caller]
     pub fn expect(self, code: i32, out: &[&str], err: &[&str]) -> Self {
         let said = format!("{:?}\n--- out\n{}--- err\n{}", self.code, self.out, self.err);
@@ -193,7 +192,7 @@ impl Ended {
     }
 }
 
-/// What a process writes to a stream, line by line, as it comes.
+/// The lines that a process writes to a stream, as they come.
 struct Lines {
     heard: Arc<(Mutex<Heard>, Condvar)>,
     reader: Option<JoinHandle<()>>,
@@ -229,7 +228,7 @@ impl Lines {
         self.wait(1, words)
     }
 
-    /// Waits until so many lines have these words; gives the last of them.
+    /// Waits until `count` lines have these words; returns the last of them.
     #[track_caller]
     fn wait(&self, count: usize, words: &str) -> String {
         assert!(count > 0, "something is waited for");
@@ -254,7 +253,7 @@ impl Lines {
     }
 }
 
-/// A running server. It is killed when the value goes.
+/// A running server. It is killed when the value is dropped.
 pub struct Server {
     child: Child,
     out: Lines,
@@ -277,7 +276,7 @@ impl Server {
         self.out.wait_for(words)
     }
 
-    /// Waits until so many lines of the log have these words.
+    /// Waits until `count` lines of the log have these words.
     #[track_caller]
     pub fn wait_for_count(&self, count: usize, words: &str) {
         self.out.wait(count, words);
@@ -289,14 +288,14 @@ impl Server {
         self.err.wait_for(words)
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the server has ended by itself.
     #[track_caller]
     pub fn end(mut self) -> Ended {
         let (out, err) = (self.out.wait_for_end(), self.err.wait_for_end());
         Ended { code: self.child.wait().expect("it ended").code(), out, err }
     }
 
-    /// SIGTERM; it must leave with 0.
+    /// Sends SIGTERM; the server must end with 0.
     #[track_caller]
     pub fn stop(self) -> Ended {
         self.signal(Signal::SIGTERM);
@@ -305,7 +304,7 @@ impl Server {
         ended
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and waits.
     #[track_caller]
     pub fn kill(mut self) -> Ended {
         self.child.kill().expect("it lives");
@@ -343,8 +342,8 @@ impl Reply {
 }
 
 impl Device {
-    /// A device under this machine number, asking the server at 127.0.0.1. Its address is its own
-    /// in this process.
+    /// A device with this machine number that sends to the server at 127.0.0.1. No other device of
+    /// this process has its address.
     pub fn new(machine: u32, server: &Server) -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(10);
         let address = Ipv4Addr::new(127, 1, NEXT.fetch_add(1, Ordering::Relaxed), 1);
@@ -360,7 +359,7 @@ impl Device {
         device
     }
 
-    /// Asks another server from now on.
+    /// Sends to another server from now on.
     pub fn turn_to(&mut self, server: &Server) {
         self.turn_to_address(SocketAddrV4::new(Ipv4Addr::LOCALHOST, server.port));
     }
@@ -371,7 +370,7 @@ impl Device {
         self.socket.set_read_timeout(Some(PATIENCE)).expect("set");
     }
 
-    /// The next frame: code, the common fields, what is given, the serial.
+    /// The next frame: code, the common fields, the given fields, the serial.
     pub fn frame(&mut self, code: &str, fields: &str) -> String {
         self.seq += 1;
         let Self { address, machine, serial, seq, .. } = self;
@@ -382,7 +381,7 @@ impl Device {
         self.socket.send(frame.as_ref()).expect("sent");
     }
 
-    /// The next reply, whatever it is.
+    /// The next reply of any code.
     #[track_caller]
     pub fn next(&self) -> Reply {
         let mut buffer = [0; 2048];
@@ -395,7 +394,7 @@ impl Device {
         read_reply(&buffer[..received.expect("a reply")])
     }
 
-    /// The next reply of this code; others are passed over.
+    /// The next reply of this code; others are skipped.
     #[track_caller]
     pub fn hear(&self, code: &str) -> Reply {
         loop {
@@ -407,7 +406,7 @@ impl Device {
         }
     }
 
-    /// Sends a frame, and waits for its 001 and then for a reply of this code.
+    /// Sends a frame; waits for its 001 and then for a reply of this code.
     #[track_caller]
     pub fn ask(&self, frame: &str, code: &str) -> Reply {
         self.send(frame);
@@ -416,7 +415,7 @@ impl Device {
         self.hear(code)
     }
 
-    /// Pays with a card; gives the 008 or fails.
+    /// Pays with a card; returns the 008 or fails.
     #[track_caller]
     pub fn pay(&mut self, card: &str, amount: &str) -> Reply {
         let frame = self.charge(card, amount);
@@ -433,13 +432,13 @@ impl Device {
         self.frame("150", &format!("{card},1,1,0,{pin_kind},{pin},{DEVICE_TIME}"))
     }
 
-    /// Confirms what was answered last.
+    /// Confirms the last answer.
     pub fn confirm(&mut self) {
         let frame = self.frame("109", "");
         self.send(frame.replace(",,", ","));
     }
 
-    /// What has come until now that was not yet heard: replies on the loopback keep their order, so
+    /// All replies that came and were not read yet. Replies on the loopback keep their order, so
     /// the 001 of one more frame (of an unknown code) comes after all of them.
     #[track_caller]
     pub fn heard_so_far(&mut self) -> Vec<Reply> {
@@ -486,11 +485,11 @@ pub const COLUMNS: [&str; 20] = [
     "crc",
 ];
 
-/// A segment as somebody reads it who has only the design.
+/// A segment as a reader sees it who has only the design.
 pub struct Ledger {
     pub header: BTreeMap<String, String>,
     pub lines: Vec<Line>,
-    /// Bytes behind the last line whose crc follows.
+    /// Bytes after the last line whose crc follows.
     pub torn: usize,
 }
 
@@ -499,7 +498,7 @@ pub struct Ledger {
 pub struct Line(Vec<String>);
 
 impl Line {
-    /// The column as it stands.
+    /// The column's text.
     #[track_caller]
     pub fn raw(&self, column: &str) -> &str {
         &self.0[COLUMNS.iter().position(|name| *name == column).expect("a column")]
@@ -534,7 +533,7 @@ impl Ledger {
         Self::parse(&fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// Reads header and lines up to the first that does not follow.
+    /// Reads header and lines up to the first whose crc does not follow.
     #[track_caller]
     pub fn parse(bytes: &[u8]) -> Self {
         assert!(bytes.len() >= 512 && bytes[511] == b'\n', "a header of 512 bytes");
@@ -581,7 +580,7 @@ impl Ledger {
         self.of_kind(kind).next().expect("one")
     }
 
-    /// What an account's amounts add up to, in fen.
+    /// The sum of an account's amounts, in fen.
     pub fn sum(&self, account: &str) -> i64 {
         let own = self.lines.iter().filter(|line| line.get("account") == Some(account));
         own.map(|line| line.fen("amount")).sum()

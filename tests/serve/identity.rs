@@ -1,5 +1,5 @@
-//! Which ledger this machine serves, from outside: a ledger that is away, a copy, an older one,
-//! another one, and one of version 1.
+//! The ledger's identity from outside: a ledger that is missing, a copy, an older copy, another
+//! ledger, and one of version 1.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn identity(site: &Site) -> Vec<String> {
     words.zip(["ledger=", "seq=", "crc="]).map(|(word, key)| word.strip_prefix(key).unwrap().to_owned()).collect()
 }
 
-/// A served site with so many sales.
+/// A site that was served with `sales` sales.
 fn sold(sales: usize) -> Site {
     let site = Site::new();
     let server = site.start();
@@ -64,7 +64,7 @@ fn the_identity_is_the_durable_head_after_every_stop() {
 }
 
 #[test]
-fn a_ledger_that_is_away_is_not_begun_anew_until_a_person_says_so() {
+fn a_missing_ledger_is_replaced_by_a_new_one_only_by_a_person() {
     let site = sold(2);
     let [ledger, seq, _] = identity(&site).try_into().unwrap();
     let (place, away) = (site.path("ledger"), site.path("away"));
@@ -80,7 +80,7 @@ fn a_ledger_that_is_away_is_not_begun_anew_until_a_person_says_so() {
         assert!(!is_mount_point_there || fs::read_dir(&place).unwrap().next().is_none());
     }
     fs::remove_dir(&place).unwrap();
-    // Another place in the configuration: where it was is said.
+    // The configuration names another place: the error names the former one.
     let config = fs::read_to_string(site.path("posgate")).unwrap();
     site.write("posgate", &config.replace("'ledger'", "'elsewhere'"));
     let moved = fs::read_to_string(site.path("posgate")).unwrap() != config;
@@ -88,23 +88,23 @@ fn a_ledger_that_is_away_is_not_begun_anew_until_a_person_says_so() {
         run(&site, &["serve"]).expect(78, &[], &[place.to_str().unwrap(), "elsewhere"]);
     }
     site.write("posgate", &config);
-    // It comes back: nothing happened.
+    // The ledger is back: it is served as before.
     fs::rename(&away, &place).unwrap();
     sell(&site, 1);
     assert_eq!(site.ledger().header["ledger"], ledger);
-    // It is gone for good.
+    // The ledger is gone for good.
     fs::remove_dir_all(&place).unwrap();
     run(&site, &["ledger", "new"]).expect(0, &["opening figures count again", &ledger], &[]);
     sell(&site, 1);
     let new = site.ledger();
     assert_ne!(new.header["ledger"], ledger);
     assert_eq!((new.lines[0].raw("seq"), new.count("charge")), ("1", 1));
-    // Beside a ledger that is served nobody begins anew by mistake.
+    // `ledger new` does nothing while a ledger is served.
     run(&site, &["ledger", "new"]).expect(78, &[], &["--yes"]);
 }
 
 #[test]
-fn an_older_copy_goes_on_as_a_branch_and_says_what_is_gone_until_somebody_acknowledges_it() {
+fn an_older_copy_goes_on_as_a_branch_and_names_the_missing_entries_until_acknowledged() {
     let site = sold(2);
     let copy = site.path("copy");
     copy_dir(&site.path("ledger"), &copy);
@@ -126,12 +126,12 @@ fn an_older_copy_goes_on_as_a_branch_and_says_what_is_gone_until_somebody_acknow
     assert_ne!(branch.header["ledger"], ledger);
     assert_eq!(branch.only("start").detail("rolled_back"), Some(seqs.as_str()));
     assert_eq!(identity(&site)[0], branch.header["ledger"]);
-    // Every reader takes both for one ledger.
+    // Every reader reads both as one ledger.
     run(&site, &["ledger", "verify"]).expect(0, &["clean"], &[]);
     for words in [&["ledger", "report"][..], &["ledger", "show"], &["ledger", "export"]] {
         run(&site, words).expect(0, &[], &[]);
     }
-    // A restart does not forget it, and is no branch.
+    // A restart does not forget it and does not branch again.
     let server = site.start();
     run(&site, &["ctl", "status", "--json"]).expect(0, &["\"rolled-back\""], &[]);
     run(&site, &["ctl", "acknowledge", "--by", "wang"]).expect(0, &[&seqs], &[]);
@@ -144,13 +144,13 @@ fn an_older_copy_goes_on_as_a_branch_and_says_what_is_gone_until_somebody_acknow
 }
 
 #[test]
-fn the_same_old_copy_is_an_older_copy_each_time_that_it_is_restored() {
+fn an_old_copy_is_recognized_each_time_that_it_is_restored() {
     let site = sold(2);
     let copy = site.path("copy");
     copy_dir(&site.path("ledger"), &copy);
     let [ledger, kept, crc] = identity(&site).try_into().unwrap();
     let kept: u64 = kept.parse().unwrap();
-    // A branch that was ordered hides the name as well as one that follows from a restored copy.
+    // A branch by order hides the former id as one from a restored copy does.
     let server = site.start();
     run(&site, &["ctl", "branch", "--by", "office"]).expect(0, &[], &[]);
     server.stop();
@@ -179,14 +179,14 @@ fn the_same_old_copy_is_an_older_copy_each_time_that_it_is_restored() {
         assert!(line.ends_with(&format!(" parents={ledger}:{kept}:{crc}\n")), "{line}");
         run(&site, &["ledger", "verify"]).expect(0, &["clean"], &[]);
     }
-    // A restart branches no more.
+    // A restart does not branch again.
     let before = identity(&site)[0].clone();
     sell(&site, 1);
     assert_eq!(identity(&site)[0], before);
 }
 
 #[test]
-fn a_branch_that_is_ordered_and_two_branches_side_by_side() {
+fn a_branch_is_ordered_and_reports_refuse_two_branches_of_one_ledger() {
     let site = sold(2);
     let copy = site.path("copy");
     let server = site.start();
@@ -217,7 +217,7 @@ fn a_branch_that_is_ordered_and_two_branches_side_by_side() {
 }
 
 #[test]
-fn another_ledger_is_refused_with_both_names_and_taken_only_by_a_person() {
+fn another_ledger_is_refused_with_both_ids_and_accepted_only_by_a_person() {
     let (site, other) = (sold(2), sold(3));
     let (ours, theirs) = (identity(&site)[0].clone(), identity(&other)[0].clone());
     fs::rename(site.path("ledger"), site.path("ours")).unwrap();
@@ -240,7 +240,7 @@ fn a_ledger_that_another_machine_wrote_branches_with_one_warning() {
     let mut bytes = fs::read(&path).unwrap();
     let header = String::from_utf8(bytes[..511].to_vec()).unwrap();
     let host = header.split('\t').find_map(|word| word.strip_prefix("host=")).unwrap().to_owned();
-    // Where the machine that this runs on cannot be told, none is another.
+    // If this machine's host id is unknown, no host counts as another.
     let is_known = host != "\\N";
     let changed = header.trim_end().replace(&format!("host={host}"), "host=0badf00d");
     bytes.splice(..511, format!("{changed:511}").into_bytes());
@@ -258,7 +258,7 @@ fn a_ledger_that_another_machine_wrote_branches_with_one_warning() {
 }
 
 #[test]
-fn an_identity_that_cannot_be_read_or_written_shuts_no_door() {
+fn an_identity_that_cannot_be_read_or_written_stops_no_service() {
     let site = sold(2);
     let before = identity(&site)[0].clone();
     for rest in ["", "ledger=12", "garbage\n"] {
@@ -270,12 +270,12 @@ fn an_identity_that_cannot_be_read_or_written_shuts_no_door() {
     }
     assert_ne!(identity(&site)[0], before);
     run(&site, &["ledger", "verify"]).expect(0, &["clean"], &[]);
-    // It was served here, and whose it was cannot be read: not begun anew.
+    // A ledger was served here, and its id is unreadable: no new ledger begins.
     site.write("identity", "");
     fs::rename(site.path("ledger"), site.path("away")).unwrap();
     run(&site, &["serve"]).expect(78, &[], &["no ledger", "identity"]);
     fs::rename(site.path("away"), site.path("ledger")).unwrap();
-    // A directory in its place: neither read nor written, and no branch for that.
+    // A directory in its place can be neither read nor written, and does not lead to a branch.
     fs::remove_file(site.path("identity")).unwrap();
     fs::create_dir(site.path("identity")).unwrap();
     let segments = || fs::read_dir(site.path("ledger")).unwrap().count();
@@ -290,7 +290,7 @@ fn an_identity_that_cannot_be_read_or_written_shuts_no_door() {
 }
 
 #[test]
-fn a_ledger_of_version_1_meets_words_from_every_reader() {
+fn every_reader_refuses_a_ledger_of_version_1_with_an_explanation() {
     let site = sold(1);
     let bytes = fs::read(site.segment()).unwrap();
     let text = String::from_utf8(bytes).unwrap();

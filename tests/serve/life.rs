@@ -1,4 +1,4 @@
-//! From start to stop and on: what a technician does in the first ten minutes.
+//! Start, stop and restart: a technician's first ten minutes.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use crate::harness::{Device, Ledger, Line, Site, card};
 
 #[test]
-fn boot_sale_stop_restart_and_the_balance_is_carried_on() {
+fn a_balance_survives_a_stop_and_a_restart() {
     let site = Site::new();
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -36,7 +36,7 @@ fn boot_sale_stop_restart_and_the_balance_is_carried_on() {
 }
 
 #[test]
-fn a_signal_right_after_the_line_listening_is_heeded() {
+fn a_signal_right_after_the_listening_line_is_handled() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let site = Site::new();
         let server = site.start();
@@ -53,7 +53,7 @@ fn a_signal_right_after_the_line_listening_is_heeded() {
 }
 
 #[test]
-fn the_start_entry_stands_in_the_ledger_when_the_log_says_listening() {
+fn the_start_entry_is_in_the_ledger_when_the_log_says_listening() {
     let site = Site::new();
     let server = site.start();
     assert_eq!(site.ledger().kinds(), ["start"]);
@@ -61,7 +61,7 @@ fn the_start_entry_stands_in_the_ledger_when_the_log_says_listening() {
 }
 
 #[test]
-fn the_link_leads_to_the_segment_and_stays_through_a_restart() {
+fn the_link_points_to_the_segment_also_after_a_restart() {
     let site = Site::new();
     let link = site.path("ledger/ledger.tsv");
     for run in 1..=2 {
@@ -74,7 +74,7 @@ fn the_link_leads_to_the_segment_and_stays_through_a_restart() {
 }
 
 #[test]
-fn a_stop_says_how_many_it_served() {
+fn a_stop_logs_its_counts() {
     let site = Site::new();
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -86,21 +86,22 @@ fn a_stop_says_how_many_it_served() {
 }
 
 #[test]
-fn the_same_ledger_belongs_to_one_server_at_a_time() {
+fn one_server_at_a_time_serves_a_ledger() {
     let site = Site::new();
     let first = site.start();
     let lock = site.path("ledger/lock").display().to_string();
     let second = site.spawn(&[]).end();
     second.expect(74, &[], &["another posgate serves from this ledger", &lock]);
-    // The first has not noticed.
+    // The first server is not disturbed.
     let mut device = Device::new(2, &first);
     device.pay(&card(1), "1.00");
     first.kill();
-    // A lock ends with its process, whatever ends that.
+    // A lock ends with its process, however that ends.
     site.start().stop();
 }
 
-/// Prints what a server with 10,000 cards needs: `cargo test --test serve memory -- --nocapture`.
+/// Prints the memory of a server with 10,000 cards: `cargo test --test serve memory --
+/// --nocapture`.
 #[test]
 fn memory_with_ten_thousand_cards_is_printed() {
     let site = Site::new();

@@ -1,5 +1,5 @@
-//! The real binary on the loopback: what stands outside sees frames, files, signals, streams and
-//! exit codes, nothing else.
+//! The real binary on the loopback. The tests see frames, files, signals, streams and exit codes,
+//! nothing else.
 
 #![allow(clippy::unwrap_used, reason = "these are tests, and so are their helpers")]
 

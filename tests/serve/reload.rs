@@ -1,10 +1,10 @@
-//! SIGHUP: a new table is taken whole, or the old one stays.
+//! SIGHUP: a new table is installed as a whole, or the old one stays.
 
 use nix::sys::signal::Signal;
 
 use crate::harness::{CARDS, Device, Server, Site, card, card_table};
 
-/// A server and a terminal that has sold once.
+/// A server, and a terminal that has sold once.
 fn in_service(site: &Site) -> (Server, Device) {
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -12,7 +12,7 @@ fn in_service(site: &Site) -> (Server, Device) {
     (server, device)
 }
 
-/// The old table still sells, and the process lives on to a clean end.
+/// Checks that the old table still sells and that the process stops cleanly.
 #[track_caller]
 fn serves_on(site: &Site, server: Server, mut device: Device) -> String {
     assert!(device.pay(&card(1), "1.00").text.contains("{998.00}"));
@@ -27,7 +27,7 @@ fn a_new_card_sells_after_a_reload_and_a_balance_in_the_ledger_stays() {
     let (server, mut device) = in_service(&site);
     let frame = device.charge(&card(CARDS + 1), "1.00");
     assert!(device.ask(&frame, "006").text.contains("未登记卡"));
-    // The first card's opening figure changes too, but its account lives in the ledger by now.
+    // The first card's opening figure changes too, but its account is opened by now.
     site.write("cards.csv", &card_table(CARDS + 1).replacen("1000.00", "7.00", 1));
     server.signal(Signal::SIGHUP);
     server.wait_for("reload cards=13");
@@ -42,7 +42,7 @@ fn a_new_card_sells_after_a_reload_and_a_balance_in_the_ledger_stays() {
 }
 
 #[test]
-fn rules_and_texts_are_taken_with_the_cards() {
+fn rules_and_texts_are_installed_with_the_cards() {
     let site = Site::new();
     let (server, mut device) = in_service(&site);
     let texts = "config text\n\toption reason_unknown_card '请到办公室'\n";
@@ -56,7 +56,7 @@ fn rules_and_texts_are_taken_with_the_cards() {
 }
 
 #[test]
-fn what_waits_for_the_next_start_is_named_where_it_changed_and_nothing_else() {
+fn only_changed_options_that_need_a_restart_are_named() {
     let words = " takes effect at the next start";
     let with = |values: [&str; 8]| {
         let [listen, device, ledger, identity, name, control, status, metrics] = values;
@@ -92,7 +92,7 @@ fn what_waits_for_the_next_start_is_named_where_it_changed_and_nothing_else() {
 }
 
 #[test]
-fn a_broken_table_keeps_the_old_one_and_says_where() {
+fn a_broken_table_keeps_the_old_one_and_names_the_line() {
     let site = Site::new();
     let (server, device) = in_service(&site);
     let table = card_table(CARDS);
@@ -114,7 +114,7 @@ fn a_missing_table_keeps_the_old_one() {
 }
 
 #[test]
-fn a_broken_configuration_keeps_the_old_one_and_says_where() {
+fn a_broken_configuration_keeps_the_old_one_and_names_the_line() {
     let site = Site::new();
     let (server, device) = in_service(&site);
     site.configure("\toption resend_max 'many'\n\toption unheard_of '1'", "");
@@ -136,14 +136,14 @@ fn a_table_that_loses_more_than_a_tenth_of_the_cards_is_refused() {
     server.wait_for_trouble("reload refused");
     serves_on(&site, server, device);
 
-    // Nor does a start take it.
+    // A start does not install it either.
     let server = site.start();
     server.wait_for_trouble("lacks 4 of 12 cards");
     server.stop().expect(0, &["cards=12"], &[]);
 }
 
 #[test]
-fn a_reload_of_what_is_in_service_writes_nothing() {
+fn a_reload_without_a_change_writes_nothing() {
     let site = Site::new();
     let (server, mut device) = in_service(&site);
     let entries = site.ledger().kinds().len();
@@ -154,14 +154,14 @@ fn a_reload_of_what_is_in_service_writes_nothing() {
     let ended = site.run(&["ctl", "reload", "--config", "CONFIG"]);
     ended.expect(0, &["no entry was written"], &[]);
     assert_eq!(site.ledger().kinds().len(), entries);
-    // A comment is a change, and so is going back.
+    // A comment is a change, and so is its removal.
     for (count, options) in [(1, "\t# a remark"), (2, "")] {
         site.configure(options, "");
         let ended = site.run(&["ctl", "reload", "--json", "--config", "CONFIG"]);
         ended.expect(0, &["\"unchanged\":false"], &[]);
         assert_eq!(site.ledger().count("reload"), count);
     }
-    // The good copy is served until the same file is there again: that is a change too.
+    // The good copy is served until the same file is there again, which is a change too.
     server.stop();
     let table = card_table(CARDS);
     site.write("cards.csv", "card\n12x\n");

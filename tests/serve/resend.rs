@@ -1,12 +1,12 @@
-//! Commands are sent again until their 109 comes. Order and counts are asserted, and no times: what
-//! must not come any more is shown by what comes later.
+//! Commands are sent again until their 109 comes. The tests check order and counts, not times: a
+//! later reply proves that no further resend came.
 
 use crate::harness::{DEVICE_TIME, Device, Reply, Site, card};
 
 const FAST: &str = "\toption resend_first_ms '50'\n\toption resend_max '3'";
 
 #[test]
-fn an_approval_goes_out_again_as_often_as_configured_and_is_then_unconfirmed() {
+fn an_approval_is_sent_again_as_often_as_configured_and_is_then_unconfirmed() {
     let site = Site::with(FAST, "");
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -22,7 +22,7 @@ fn an_approval_goes_out_again_as_often_as_configured_and_is_then_unconfirmed() {
 }
 
 #[test]
-fn enquiries_and_refusals_go_out_again_too() {
+fn answers_to_inquiries_and_refusals_are_sent_again_too() {
     let site = Site::with(FAST, "config door\n\toption machine '00007'\n\toption door '1'\n");
     let server = site.start();
     let mut pos = Device::new(2, &server);
@@ -57,8 +57,7 @@ fn a_109_ends_the_resending() {
     device.confirm();
     server.wait_for("confirm machine=00002");
     device.heard_so_far();
-    // A sale that began later goes through its whole schedule: the first one's would have ended
-    // before.
+    // A later sale goes through its whole schedule, after which the first one's would have ended.
     mute.pay(&card(2), "1.00");
     for _ in 0..3 {
         mute.hear("008");
@@ -72,7 +71,7 @@ fn a_109_ends_the_resending() {
 }
 
 #[test]
-fn a_newer_command_takes_the_place_of_the_one_before() {
+fn a_newer_command_replaces_the_one_before() {
     let site = Site::with(FAST, "");
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -101,7 +100,7 @@ fn a_boot_ends_the_resending() {
 }
 
 #[test]
-fn nothing_is_sent_again_unasked_after_a_restart() {
+fn nothing_is_sent_again_without_a_request_after_a_restart() {
     let site = Site::with(FAST, "");
     let server = site.start();
     let mut device = Device::new(2, &server);
@@ -121,13 +120,13 @@ fn nothing_is_sent_again_unasked_after_a_restart() {
 }
 
 #[test]
-fn an_offline_record_s_leave_goes_out_twice_more() {
+fn a_release_of_a_stored_sale_is_sent_again_twice() {
     let site = Site::with(FAST, "");
     let server = site.start();
     let mut device = Device::new(2, &server);
     let record = device.frame("105", &format!("{},1.00,{DEVICE_TIME},0,00000001,2", card(1)));
     let first = device.ask(&record, "011");
-    // After one and two seconds, whatever resend_first_ms says.
+    // After one and two seconds, whatever resend_first_ms is.
     for _ in 0..2 {
         assert_eq!(device.hear("011"), first);
     }

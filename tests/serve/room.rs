@@ -12,7 +12,7 @@ use crate::not_run::not_run;
 use crate::program::copy_program;
 
 #[test]
-fn segments_are_archived_beside_the_running_server_and_repaired_only_without_it() {
+fn segments_are_archived_while_the_server_runs_and_repaired_only_without_it() {
     let site = Site::with("\toption segment_bytes '65536'\n", "");
     let server = site.start();
     let mut till = Device::new(1, &server);
@@ -39,7 +39,7 @@ fn segments_are_archived_beside_the_running_server_and_repaired_only_without_it(
     site.run(&["ledger", "repair", "--config", "CONFIG"]).expect(64, &[], &["--cut SEQ"]);
     site.run(&["ledger", "archive", "--config", "CONFIG"]).expect(64, &[], &["archive DIR"]);
 
-    // Without the snapshot a start needs what was archived, and says how to bring it back.
+    // Without the snapshot a start needs the archived segments, and says how to bring them back.
     std::fs::remove_file(site.path("ledger/snapshot.tsv")).unwrap();
     let remedy = format!("`cp ARCHIVE/ledger-*.tsv {}/`", site.path("ledger").display());
     for command in [&["check"], &["serve"]] {
@@ -91,7 +91,7 @@ fn check_names_the_good_copies_that_a_start_would_serve() {
 }
 
 #[test]
-fn a_table_too_large_beside_the_ledgers_accounts_gives_way_to_its_good_copy() {
+fn the_good_copy_is_served_if_the_table_and_the_ledger_have_too_many_accounts() {
     let site = Site::new();
     let server = site.start();
     Device::new(1, &server).pay(&card(1), "1.00");
@@ -113,7 +113,7 @@ fn a_table_too_large_beside_the_ledgers_accounts_gives_way_to_its_good_copy() {
 }
 
 #[test]
-fn a_ledger_of_another_user_is_a_mistake_of_the_configuration() {
+fn a_ledger_of_another_user_is_an_error_of_the_configuration() {
     if !nix::unistd::Uid::effective().is_root() {
         not_run("to be somebody else needs root");
         return;
@@ -124,7 +124,7 @@ fn a_ledger_of_another_user_is_a_mistake_of_the_configuration() {
     copy_program(env!("CARGO_BIN_EXE_posgate"), &copy);
     let mode = |path: &str, mode| std::fs::set_permissions(site.path(path), Permissions::from_mode(mode)).unwrap();
     mode("", 0o755);
-    // It may read the ledger and not write it, or not even read it.
+    // The server may only read the ledger, or not even read it.
     for ledger in [0o755, 0o700] {
         mode("ledger", ledger);
         let mut serve = Command::new("setpriv");

@@ -1,4 +1,4 @@
-//! The status and metrics files, read as a stranger does: with a JSON parser, and a strict reader
+//! The status and metrics files, read as other programs do: with a JSON parser, and a strict reader
 //! of Prometheus' text.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ fn status(site: &Site) -> JsonValue {
     parse(&fs::read_to_string(site.path("status.json")).expect("a status file"))
 }
 
-/// What stands at a path such as `ledger.seq`.
+/// The value at a path such as `ledger.seq`.
 #[track_caller]
 fn at<'a>(status: &'a JsonValue, path: &str) -> &'a JsonValue {
     path.split('.').fold(status, |value, key| {
@@ -62,7 +62,7 @@ fn devices(status: &JsonValue) -> &[JsonValue] {
     at(status, "device_list").get::<Vec<JsonValue>>().expect("a list")
 }
 
-/// Waits until the file says so.
+/// Waits until the file meets the condition.
 #[track_caller]
 pub fn wait_until(site: &Site, what: &str, says: impl Fn(&JsonValue) -> bool) -> JsonValue {
     let step = Duration::from_millis(20);
@@ -82,7 +82,7 @@ pub fn count(status: &JsonValue, name: &str) -> i64 {
     number(status, &format!("counters.{name}"))
 }
 
-/// Paths of all values, those in lists as if of the list itself.
+/// The paths of all values; a value in a list has the list's path.
 fn leaves(value: &JsonValue, path: &str, into: &mut BTreeSet<String>) {
     match value {
         JsonValue::Object(map) => {
@@ -101,10 +101,10 @@ fn leaves(value: &JsonValue, path: &str, into: &mut BTreeSet<String>) {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the devices' clocks go as the machine's does, in another zone")]
-fn a_zone_that_is_wrong_is_told_to_the_minute() {
+fn a_wrong_zone_is_reported_to_the_minute() {
     let site = Site::new();
     let server = site.start();
-    // Clocks of India at a server that has China's zone.
+    // Devices with India's time at a server with China's zone.
     let india = Zone::from_posix("IST-5:30").unwrap();
     for machine in [2, 3] {
         let mut device = Device::new(machine, &server);
@@ -190,7 +190,7 @@ fn the_file_is_there_from_the_start_and_follows_a_sale_within_about_a_second() {
 }
 
 #[test]
-fn every_counter_and_reason_is_named_and_every_field_stands_in_both_readmes() {
+fn every_counter_and_reason_is_named_and_every_field_is_in_both_manuals() {
     let site = Site::with("", "config device\n\toption machine '9'\n\toption name 'a \"b\" \\ 张'\n");
     let server = site.start();
     Device::new(2, &server).pay(&card(1), "1.00");
@@ -198,7 +198,7 @@ fn every_counter_and_reason_is_named_and_every_field_stands_in_both_readmes() {
     for (name, _) in Counters::default().all() {
         count(&status, name);
     }
-    // Linux says what it dropped since 4.12.
+    // Linux reports dropped datagrams since 4.12.
     assert_eq!(
         (count(&status, "kernel_dropped"), count(&status, "unsent"), count(&status, "status_failed")),
         (0, 0, 0)
@@ -224,7 +224,7 @@ fn every_counter_and_reason_is_named_and_every_field_stands_in_both_readmes() {
             assert!(paths.contains(*path), "{readme} tells of `{path}`, which is not there");
         }
     }
-    // A second opinion, where there is one.
+    // Another parser checks it too, if there is one.
     let script = "import json, sys; json.loads(sys.stdin.read(), object_pairs_hook=lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else sys.exit('a key twice'))";
     let file = fs::File::open(site.path("status.json")).unwrap();
     match Command::new("python3").args(["-c", script]).stdin(file).status() {
@@ -254,11 +254,11 @@ fn an_idle_server_neither_writes_nor_wakes() {
     // The metrics come after the status.
     std::thread::sleep(Duration::from_millis(200));
     let before = stand();
-    // Nothing is to happen: there is nothing else to wait for. Twice as long as a change takes to
-    // be written.
+    // Nothing must happen, so there is no event to wait for: this waits twice as long as a change
+    // takes to be written.
     std::thread::sleep(Duration::from_millis(2500));
     assert_eq!(stand(), before);
-    // A change is written still.
+    // A change is still written.
     device.pay(&card(1), "1.00");
     wait_until(&site, "the next sale", |status| count(status, "approved") > 1);
     assert_ne!(stand().1, before.1);
@@ -284,7 +284,7 @@ fn a_path_that_cannot_be_written_is_warned_about_once_and_counted_and_sales_go_o
 }
 
 #[test]
-fn what_lies_in_the_place_of_the_temporary_file_is_not_written_to() {
+fn a_file_in_the_place_of_the_temporary_file_is_not_written_to() {
     let site = Site::new();
     nix::unistd::mkfifo(&site.path("status.json.tmp"), Mode::S_IRWXU).unwrap();
     let server = site.start();
@@ -298,12 +298,12 @@ fn what_lies_in_the_place_of_the_temporary_file_is_not_written_to() {
 }
 
 #[test]
-fn a_start_knows_the_growth_from_the_segments_headers() {
+fn a_start_computes_the_growth_from_the_segments_headers() {
     let site = Site::new();
     let server = site.start();
     Device::new(2, &server).pay(&card(1), "1.00");
     server.stop();
-    // As if the ledger had been made ten days ago: no crc covers the header.
+    // As if the ledger were ten days old; no crc covers the header.
     let mut bytes = fs::read(site.segment()).unwrap();
     let created = site.ledger().header["created"].clone();
     let mut stamp = Stamp::parse(&created).unwrap();
@@ -322,12 +322,12 @@ fn a_start_knows_the_growth_from_the_segments_headers() {
 }
 
 #[test]
-fn what_the_kernel_dropped_is_counted() {
+fn datagrams_that_the_kernel_dropped_are_counted() {
     const SENT: i64 = 20_000;
     let site = Site::new();
     let server = site.start();
     let device = Device::new(2, &server);
-    // More than any buffer holds comes while nobody reads.
+    // More datagrams than any buffer holds come while nobody reads.
     server.signal(Signal::SIGSTOP);
     for _ in 0..SENT {
         device.send([b'x'; 900]);
@@ -341,7 +341,7 @@ fn what_the_kernel_dropped_is_counted() {
 }
 
 #[test]
-fn mute_devices_and_good_copies_and_the_last_trouble_are_seen() {
+fn status_shows_mute_devices_good_copies_and_the_last_trouble() {
     let site = Site::with("\toption resend_first_ms '50'\n\toption resend_max '1'\n", "");
     site.start().stop();
     let config = fs::read_to_string(site.path("posgate")).unwrap();
@@ -349,7 +349,8 @@ fn mute_devices_and_good_copies_and_the_last_trouble_are_seen() {
     let server = site.start();
     let mut device = Device::new(7, &server);
     device.pay(&card(2), "1.00");
-    // No frame, for its machine number is none; but it may be what this device calls a 109.
+    // Not a frame, since its machine number is unreadable; but it may be this device's form of a
+    // 109.
     device.send(format!("109,00099,127.0.0.1,127.0.0.1,7x,{}", card(2)));
     for _ in 0..9 {
         device.pay(&card(2), "1.00");
@@ -372,12 +373,12 @@ fn mute_devices_and_good_copies_and_the_last_trouble_are_seen() {
 }
 
 #[test]
-fn a_clock_that_is_not_believed_says_why() {
+fn status_says_why_a_clock_is_not_believed() {
     let site = Site::with("\toption clock 'ntp'\n", "");
     let server = site.start();
     server.wait_for("serving site=");
     let status = status(&site);
-    // Whether this machine's kernel is synchronized is not ours to say.
+    // This machine's kernel may or may not be synchronized.
     if text(&status, "clock.state") == "unset" {
         assert_eq!((text(&status, "clock.why"), flag(&status, "clock.synchronized")), ("not-synchronized", false));
         assert!(number(&status, "clock.unset_s") < 60);
@@ -408,8 +409,8 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|next| next.is_ascii_alphanumeric() || next == '_')
 }
 
-/// Reads version 0.0.4 strictly: each family once, HELP, TYPE, its samples, no sample twice;
-/// `name{labels}` to value.
+/// Reads version 0.0.4 strictly: each family once, with HELP, TYPE and samples, no sample twice.
+/// Returns a map from `name{labels}` to value.
 #[track_caller]
 fn read_metrics(text: &str) -> BTreeMap<String, i64> {
     assert!(text.ends_with('\n'), "the last line ends");
@@ -437,7 +438,7 @@ fn read_metrics(text: &str) -> BTreeMap<String, i64> {
                 Some(labels) => read_labels(labels).strip_prefix(' ').expect("a space"),
                 None => &rest[1..],
             };
-            // The format knows floats; these are whole.
+            // The format allows floats; these values are whole.
             let parsed: i64 = value.parse().unwrap_or_else(|_| panic!("{line}: no whole number"));
             assert!(kind == "gauge" || parsed >= 0, "{line}");
             let key = line[..line.len() - value.len() - 1].to_owned();
@@ -447,7 +448,7 @@ fn read_metrics(text: &str) -> BTreeMap<String, i64> {
     samples
 }
 
-/// Reads labels up to `}`; gives what follows.
+/// Reads labels up to `}`; returns the rest.
 #[track_caller]
 fn read_labels(mut rest: &str) -> &str {
     loop {
@@ -469,7 +470,7 @@ fn read_labels(mut rest: &str) -> &str {
 }
 
 #[test]
-fn the_metrics_say_the_same_in_prometheus_text() {
+fn the_metrics_have_the_same_values_in_prometheus_text() {
     let sections = "config device\n\toption machine '00009'\n\toption name 'a \"b\" \\ c'\n";
     let site = Site::with(METRICS, sections);
     let server: Server = site.start();
@@ -496,7 +497,7 @@ fn the_metrics_say_the_same_in_prometheus_text() {
     assert!(metrics["posgate_kernel_dropped_total"] == 0 && !metrics.contains_key("posgate_days_until_full"));
     server.stop();
     assert_eq!(self::metrics(&site)["posgate_running"], 0);
-    // Nobody else's program is needed; where one is, it agrees.
+    // No other program is needed; if `promtool` is there, it must agree.
     let file = fs::File::open(site.path("out/posgate.prom")).unwrap();
     if let Ok(status) = Command::new("promtool").args(["check", "metrics"]).stdin(file).status() {
         assert!(status.success());
