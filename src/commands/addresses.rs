@@ -26,7 +26,7 @@ pub(super) fn run() -> u8 {
     }
 }
 
-/// By the configuration's zone, if there is one.
+/// In the configuration's zone, if there is a configuration.
 fn say_time() {
     let settings = config::inspect(&Options::default().config()).ok();
     let configured = settings.and_then(|(settings, _)| settings.timezone);

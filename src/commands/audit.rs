@@ -436,7 +436,7 @@ fn usage(sentence: String) -> Failure {
 fn finish(result: Result<u8, Failure>) -> u8 {
     let (code, sentence) = match result {
         Ok(code) => return code,
-        Err(Failure::Audit(error)) if error.is_nobody_reading() => return 0,
+        Err(Failure::Audit(error)) if error.is_broken_pipe() => return 0,
         Err(Failure::Audit(error)) => {
             let code = match error {
                 AuditError::Io(_) => EXIT_IO,

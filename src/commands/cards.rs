@@ -116,7 +116,7 @@ fn say_whole(options: &Options) {
     }
 }
 
-/// Prints a table to begin with.
+/// Prints a template of a card table.
 pub(super) fn template() -> u8 {
     say!("{}", cards::template().trim_end_matches('\n'));
     0
@@ -169,7 +169,7 @@ pub(super) fn number(options: &Options) -> u8 {
     0
 }
 
-/// Cards of the table that the number may be.
+/// Prints the cards of the table that may have the number.
 fn say_known(candidates: &[Candidate], file: &CardFile) {
     let how = |record: &CardRecord| -> Option<String> {
         if let Some(candidate) = candidates.iter().find(|candidate| candidate.card == record.card) {

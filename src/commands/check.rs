@@ -27,10 +27,10 @@ use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards
 use super::serve::{holds_ledger, machine_of, not_ours};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, Options, print_problems};
 
-/// Findings of a damaged ledger that are printed.
+/// Most findings of a damaged ledger to print.
 const FINDINGS_SHOWN_MAX: usize = 5;
 
-/// How long a line may take that the server is just writing.
+/// How long to wait for a line that the server may be writing.
 const WRITING: Duration = Duration::from_millis(50);
 
 /// Prints addresses, interfaces, counts and warnings; or all errors at once, and what a start would
@@ -130,7 +130,7 @@ fn check_zone(settings: &Settings) -> u8 {
     }
 }
 
-/// The card table, and the ledger with it.
+/// Checks the card table, and the ledger with it.
 fn check_cards(settings: &Settings, is_quick: bool, are_sound: &mut bool) -> u8 {
     match read_cards(settings) {
         Ok(file) => {
@@ -177,7 +177,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     if dir.exists() && !dir.is_dir() {
         return code;
     }
-    // Before the ledger, which may grow meanwhile.
+    // Before the ledger, which may grow during the check.
     let found = identity::read(&settings.identity);
     if found != Found::None && !holds_ledger(dir).unwrap_or(true) {
         return code.max(check_identity(settings, None::<&HeldFiles>, &found, Head::default()));
@@ -248,7 +248,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     code
 }
 
-/// Whether a start would take the table beside its good copy.
+/// Whether a start would accept the table after its good copy.
 fn check_wholeness(settings: &Settings, file: CardFile, book: &Book) -> u8 {
     let loaded = Loaded { settings: settings.clone(), file, degraded: Degraded::default(), problems: Vec::new() };
     let Some(problem) = loaded.not_whole(book) else { return 0 };
@@ -257,7 +257,7 @@ fn check_wholeness(settings: &Settings, file: CardFile, book: &Book) -> u8 {
     EXIT_CONFIG
 }
 
-/// Whether a start would take what lies there for this machine's ledger.
+/// Whether a start would accept the ledger in the directory as this machine's.
 fn check_identity(settings: &Settings, files: Option<&impl Files>, found: &Found, head: Head) -> u8 {
     let machine = machine_of(settings);
     let verdict = match files {

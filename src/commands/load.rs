@@ -1,4 +1,4 @@
-//! Configuration and card table for `serve`: as they stand, or the good copies of what does not
+//! Loads configuration and card table for `serve`, or the good copies of those that are bad
 //! (design.md, section 5).
 
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use posgate::ledger::identity;
 /// The configuration of the OpenWrt package, and the copy that its init script gives to posgate.
 const PACKAGES_CONFIGS: [&str; 2] = ["/etc/config/posgate", "/var/etc/posgate/posgate"];
 
-/// What is to be served.
+/// The configuration and the card table to serve.
 pub(super) struct Loaded {
     pub(super) settings: Settings,
     pub(super) file: CardFile,
-    /// Which of the two is a good copy.
+    /// Which of the two files is a good copy.
     pub(super) degraded: Degraded,
     /// Why.
     pub(super) problems: Vec<Problem>,
@@ -32,7 +32,7 @@ impl Loaded {
         Origin { cards_crc: self.file.crc, config_crc: self.settings.crc, degraded: self.degraded }
     }
 
-    /// Says what is wrong, and that a good copy is served.
+    /// Logs the problems, and that a good copy is served.
     pub(super) fn tell(&self) {
         for problem in &self.problems {
             error!("{problem}");
@@ -73,7 +73,7 @@ impl Loaded {
         (!sentences.is_empty()).then(|| whole_file(&self.settings.cards, message()))
     }
 
-    /// The good copies that are served, with their paths.
+    /// The paths of the good copies that are served.
     pub(super) fn copies(&self) -> Vec<(&'static str, PathBuf)> {
         let good = Good::of(&self.settings.ledger_dir);
         let all = [(self.degraded.config, good::CONFIG), (self.degraded.cards, good::CARDS)];
@@ -279,7 +279,7 @@ mod tests {
 
     const CARDS: &str = "card,balance\n8888888801,10.00\n";
 
-    /// A site that was served once.
+    /// A site that was served before.
     fn site() -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("posgate");
@@ -321,7 +321,7 @@ mod tests {
         fs::write(dir.path().join("cards.csv"), "card,balance\n12x,1\n").unwrap();
         fs::remove_file(dir.path().join("ledger/good/cards.csv")).unwrap();
         assert!(load_or_good(&path).is_err());
-        // Nor is another ledger's copy taken.
+        // Another ledger's copy is not accepted.
         let (other, _) = site();
         let config = fs::read_to_string(&path).unwrap().replace("'ledger'", "'other'");
         fs::rename(other.path().join("ledger"), dir.path().join("other")).unwrap();

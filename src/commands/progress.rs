@@ -1,15 +1,13 @@
-//! A word on stderr while something takes longer than a second, for whoever sits at the terminal
-//! and waits.
-//!
-//! What always holds: where stderr is no terminal nothing is written and no thread is begun, and
-//! after it is dropped its line is gone.
+//! A progress message on stderr for work that takes longer than a second. *Invariants:* if stderr
+//! is not a terminal, it writes nothing and starts no thread; after it is dropped, its line is
+//! erased.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Says what is under way until it is dropped.
+/// Shows the message until it is dropped.
 pub(super) struct Progress {
     running: Option<(Sender<()>, JoinHandle<()>)>,
 }
@@ -34,7 +32,7 @@ impl Progress {
         Self { running: Some((end, thread)) }
     }
 
-    /// Whether anybody sees it.
+    /// Whether stderr is a terminal.
     pub(super) fn is_shown(&self) -> bool {
         self.running.is_some()
     }

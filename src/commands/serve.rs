@@ -1,4 +1,4 @@
-//! `posgate serve`: puts files, sockets and the server together, and runs.
+//! `posgate serve`: sets up files, sockets and the server, and runs them.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -35,21 +35,21 @@ use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
 static TABLES: Mutex<Tables> = Mutex::new(Tables::new());
 static EFFECTS: Mutex<Effects> = Mutex::new(Effects::new());
 
-/// No problems beside the sentence.
+/// An empty list of problems.
 const NONE: &[&str] = &[];
 
 /// Accounts that a reload lists because their changed figures are ignored, and cards that have
 /// something on another account; the rest is counted.
 const SHOWN_MAX: usize = 20;
 
-/// The process's one set of tables.
+/// The only set of tables of the process.
 pub(super) fn tables() -> MutexGuard<'static, Tables> {
     TABLES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves until a signal says to stop.
 pub(super) fn run(options: &Options) -> u8 {
-    // What it says is its log, which scripts match.
+    // Scripts match its log, so it speaks English.
     lang::speak(Lang::En);
     let loaded = match load_or_good(&options.config()) {
         Ok(loaded) => loaded,
@@ -187,7 +187,7 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     service.run(|server, accept| reload(&path, &mut in_service, server, accept)).map_err(explain)
 }
 
-/// What was taken last.
+/// The configuration and card table in service.
 struct InService {
     settings: Settings,
     /// The card table's columns.
@@ -204,9 +204,9 @@ fn tell_ignored_accounts(server: &Server) {
     }
 }
 
-/// SIGHUP and `ctl reload`: reads both files again. If either is wrong the old ones stay, and the
-/// answer says why. `accept` is the crc of a table that is taken although it seems not whole; no
-/// other is taken then.
+/// SIGHUP and `ctl reload`: reads both files again. If either is wrong, the old ones stay, and the
+/// answer says why. `accept` is the CRC-32 of the only card table to accept, even if it seems
+/// incomplete.
 fn reload(
     path: &Path,
     in_service: &mut InService,
@@ -239,7 +239,7 @@ fn reload(
         error!("reload refused: {STAYS}");
         return Err(changes::refused_table(format_args!("{sentence}; {STAYS}"), file.crc));
     }
-    // An interface that comes and goes reloads, too: it costs no entry and no sync.
+    // An interface that comes or goes also triggers a reload: it must cost no entry and no sync.
     let is_unchanged = loaded.origin() == server.origin();
     let changes = Changes { is_unchanged, ..Changes::of(server, &file.records) };
     let ignored = match server.install(settings.rules.clone(), &file.records, loaded.origin()) {
@@ -294,7 +294,7 @@ fn reload(
     Ok(Reloaded { zone: found.zone, segment_bytes, reserve_bytes, is_unchanged, headings, answer })
 }
 
-/// Why a table is not taken after the one in service, if so.
+/// Why a card table is not accepted after the one in service; `None` if it is.
 fn not_to_take(in_service: &InService, server: &Server, file: &CardFile, accept: Option<u32>) -> Option<String> {
     match accept {
         Some(crc) if crc == file.crc => None,
@@ -325,7 +325,7 @@ fn find_zone(settings: &Settings) -> Result<zone::Found, String> {
     Ok(found)
 }
 
-/// `--listen` goes before the configuration's addresses.
+/// The addresses of `--listen`, else those of the configuration.
 fn listen_addresses(options: &Options, settings: &Settings) -> Result<Vec<SocketAddrV4>, String> {
     if options.listen.is_empty() {
         return Ok(settings.listen.clone());
@@ -387,7 +387,7 @@ fn open_ledger(
         )),
         _ => error.into(),
     };
-    // Before anything is made where a medium is perhaps to be mounted.
+    // Before anything is created in a directory where perhaps a medium is to be mounted.
     if *found != Found::None && !holds_ledger(&settings.ledger_dir).map_err(explain)? {
         let files = DirFiles::new(&settings.ledger_dir);
         let verdict = Lineage::default().judge(&files, Head::default(), found, machine_of(settings))?;
@@ -409,7 +409,7 @@ fn open_ledger(
     })
 }
 
-/// Whether a segment lies in the directory, if there is one.
+/// Whether the directory exists and has a segment.
 pub(super) fn holds_ledger(dir: &Path) -> io::Result<bool> {
     match segment::list(&DirFiles::new(dir)) {
         Ok(segments) => Ok(!segments.is_empty()),

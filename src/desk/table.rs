@@ -1,14 +1,14 @@
-//! Columns for a terminal, where a Chinese character takes two places: the one printer of tables.
+//! Prints tables for a terminal, on which a Chinese character takes two columns.
 //!
-//! What always holds: no control character of a cell reaches the terminal, where it could move the
-//! cursor or change colours.
+//! *Invariant:* no control character of a cell reaches the terminal, where it could move the cursor
+//! or change colours.
 
 use core::fmt::{self, Display};
 use std::fmt::Write as _;
 
 use crate::lang::Text;
 
-/// Places that a text takes on a terminal.
+/// Width of a text on a terminal, in columns.
 pub fn width(text: &str) -> usize {
     text.chars().map(|character| if is_wide(character) { 2 } else { 1 }).sum()
 }
@@ -19,12 +19,12 @@ fn is_wide(character: char) -> bool {
         | '\u{FE30}'..='\u{FE4F}' | '\u{FF00}'..='\u{FF60}' | '\u{FFE0}'..='\u{FFE6}' | '\u{20000}'..='\u{3FFFD}')
 }
 
-/// A text for a terminal: a `?` for each control character.
+/// A text for a terminal, with `?` for each control character.
 pub fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
-/// A text with blanks behind it, up to a width.
+/// A text, padded with blanks to a width in columns.
 pub fn padded(text: &str, places: usize) -> String {
     format!("{text}{:1$}", "", places.saturating_sub(width(text)))
 }
@@ -35,49 +35,49 @@ pub fn label(chinese: &str, english: &str) -> String {
     format!("  {}  ", padded(&format!("{chinese} {english}"), LABEL_WIDTH))
 }
 
-/// One line, without its LF: cells, each with its column's width and whether numbers stand there,
-/// aligned to the right. A cell that is wider than its column moves those after it.
+/// One line, without its LF. Each cell has a width and a flag that aligns a number to the right. A
+/// cell that is wider than its column shifts those after it.
 pub fn line<'a>(cells: impl IntoIterator<Item = (&'a str, usize, bool)>) -> String {
     let mut line = String::new();
     for (cell, places, is_number) in cells {
         let blanks = places.saturating_sub(width(cell));
         let (before, after) = if is_number { (blanks, 2) } else { (0, blanks + 2) };
-        write!(line, "{:before$}{}{:after$}", "", printable(cell), "").expect("a String takes all");
+        write!(line, "{:before$}{}{:after$}", "", printable(cell), "").expect("a String accepts everything");
     }
     line.truncate(line.trim_end().len());
     line
 }
 
-/// Columns as wide as their widest cell. All rows are in memory: where there may be very many,
-/// write each with [`line()`].
+/// A table whose columns are as wide as their widest cell. All rows are in memory; for very many
+/// rows use [`line()`].
 #[derive(Clone, Debug)]
 pub struct Table {
     indent: &'static str,
-    /// For each column whether numbers stand there.
+    /// Per column: whether it has numbers.
     are_numbers: Vec<bool>,
-    /// The titles first.
+    /// The titles, then the rows.
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// Without columns yet. Titles come in both languages, and each line is indented by two.
-    pub fn bilingual() -> Self {
+    /// A table without columns, with titles in both languages, indented by two.
+    pub(crate) fn bilingual() -> Self {
         Self { indent: "  ", are_numbers: Vec::new(), rows: vec![Vec::new(); 2] }
     }
 
-    /// Columns of texts, with titles in the language spoken.
+    /// A table of texts, with titles in the language spoken.
     pub fn of(titles: impl IntoIterator<Item = Text>) -> Self {
         let titles: Vec<String> = titles.into_iter().map(|title| title.words().to_owned()).collect();
         Self { indent: "", are_numbers: vec![false; titles.len()], rows: vec![titles] }
     }
 
-    /// With a further column of texts, aligned to the left.
+    /// Adds a column of texts, aligned to the left.
     #[must_use]
     pub fn text(self, chinese: &str, english: &str) -> Self {
         self.column([chinese, english], false)
     }
 
-    /// With a further column of numbers, aligned to the right.
+    /// Adds a column of numbers, aligned to the right.
     #[must_use]
     pub fn number(self, chinese: &str, english: &str) -> Self {
         self.column([chinese, english], true)
@@ -91,7 +91,7 @@ impl Table {
         self
     }
 
-    /// Adds a row: a cell for each column.
+    /// Adds a row, one cell per column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_each_other_in_both_languages() {
+    fn columns_are_aligned_in_both_languages() {
         let mut table = Table::bilingual().text("机号", "machine").number("金额", "amount");
         table.row(["00001".to_owned(), "5.50".to_owned()]);
         table.row(["一食堂".to_owned(), "-12345.00".to_owned()]);

@@ -16,9 +16,9 @@ use crate::engine::server::{Refused, Room};
 use crate::ledger::{self, Parent, Storage};
 
 impl<S: Storage> Service<'_, S> {
-    /// Does what an operator orders, in this turn: one of at most [`CONTROL_TURN_LINES`] orders
-    /// since [`Service::takes_lines`] was asked. The outer error ends the process; the inner one
-    /// says why nothing was done. A result holds after the turn's end.
+    /// Gives an operator's order in this turn: one of at most [`CONTROL_TURN_LINES`] since the last
+    /// [`Service::takes_lines`]. The outer error ends the process; the inner one says why nothing
+    /// was done. The result may be reported after the turn's end.
     ///
     /// # Errors
     /// If the ledger cannot be written or read.
@@ -96,8 +96,8 @@ impl<S: Storage> Service<'_, S> {
         Ok(seen)
     }
 
-    /// Goes on with the ledger under another name. Gives the entry that begins the branch, its
-    /// name, and where it branches off. What this turn wrote before belongs to the parent.
+    /// Begins a branch of the ledger. Returns the branch's first entry, its number, and where it
+    /// branches off. What this turn wrote before belongs to the parent.
     ///
     /// # Errors
     /// If the ledger cannot be written.

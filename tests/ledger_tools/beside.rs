@@ -228,7 +228,7 @@ fn what_a_power_cut_can_take_back_is_not_durable() {
     let socket = other.path("ctl.sock");
     Device::new(2, &stranger).pay(&card(1), "2.00");
     let asked = ledger(&["show", "--durable", "--control", text(&socket), place]);
-    asked.expect(1, &[], &["diverged: ", "serves another ledger"]);
+    asked.expect(1, &[], &["diverged: ", "does the server serve another ledger?"]);
     stranger.stop();
     server.stop();
 }

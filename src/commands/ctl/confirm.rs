@@ -1,9 +1,7 @@
-//! Orders that a slip of the hand makes dear: a person at a terminal is asked, unless `--yes` says
-//! so already.
-//!
-//! What always holds: nothing of such an order is sent before. A script is not asked, nor does the
-//! control socket ask: a program does not slip, and an order that a script gave before must not
-//! begin to fail.
+//! Asks a person at a terminal to confirm orders in which a slip is expensive, unless `--yes` is
+//! given. Nothing of such an order is sent before the answer. Scripts are not asked, and the
+//! control socket does not ask: programs make no slips, and a script's orders must not begin to
+//! fail.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
@@ -14,10 +12,10 @@ use posgate::lang::tr;
 use super::{Ended, Options};
 use crate::commands::EXIT_NO;
 
-/// An amount above this is asked about: nobody carries as much to a canteen's desk every day.
+/// Larger amounts must be confirmed: they are rare at a canteen's desk.
 const ASKED_ABOVE: Balance = Balance::from_fen(100_000);
 
-/// Asks about an order if it is one to ask about.
+/// Asks to confirm an order if necessary.
 pub(super) fn of_order(name: &str, options: &Options) -> Result<(), Ended> {
     let amount = match name {
         "void" => options.value("amount"),
@@ -29,7 +27,7 @@ pub(super) fn of_order(name: &str, options: &Options) -> Result<(), Ended> {
     asked(options, &format!("{name} {}", options.operands.join(" ")), why)
 }
 
-/// Asks about a file of orders if one of its rows is one to ask about.
+/// Asks to confirm a file of orders if one of its rows requires it.
 pub(super) fn of_file(name: &str, rows: &[Row], options: &Options) -> Result<(), Ended> {
     let is_row_large = |row: &&Row| is_large(row.moves().0);
     let large = rows.iter().filter(is_row_large).count();
@@ -43,7 +41,7 @@ pub(super) fn of_file(name: &str, rows: &[Row], options: &Options) -> Result<(),
     asked(options, &tr!("{name} of {} rows{sum}", "{name} {} 行{sum}", rows.len()), why)
 }
 
-/// Why this is asked about; `None`: it is not.
+/// Why the order must be confirmed; `None` if it need not be.
 fn reason(name: &str, is_large: bool) -> Option<&'static str> {
     match name {
         "payout" => Some(tr("a payout", "这是退款，")),
@@ -57,13 +55,13 @@ fn is_large(amount: Balance) -> bool {
     amount > ASKED_ABOVE || amount < -ASKED_ABOVE
 }
 
-/// An amount as the command line may write it; what is none is the server's to refuse.
+/// Parses an amount of the command line; `None` for an invalid one, which is refused elsewhere.
 fn read(text: &str) -> Option<Balance> {
     let text = text.trim();
     Balance::parse(text.strip_prefix('+').unwrap_or(text).as_bytes())
 }
 
-/// Whether a person at a terminal says so, if `--yes` does not.
+/// Asks the person at the terminal, unless `--yes` is given.
 fn asked(options: &Options, orders: &str, why: &str) -> Result<(), Ended> {
     let has_person = io::stdin().is_terminal() && io::stderr().is_terminal();
     if options.has("yes") || !has_person {
@@ -73,7 +71,7 @@ fn asked(options: &Options, orders: &str, why: &str) -> Result<(), Ended> {
     let _ = write!(stderr, "{}", tr!("{orders}: {why} is asked about. Do it? [y/N] ", "{orders}：{why}做吗？[y/N] "));
     let _ = stderr.flush();
     let mut line = String::new();
-    // What cannot be read is no yes.
+    // An answer that cannot be read is not a yes.
     let _ = io::stdin().lock().read_line(&mut line);
     if matches!(line.trim(), "y" | "Y" | "yes" | "是") {
         return Ok(());

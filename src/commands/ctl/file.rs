@@ -1,7 +1,6 @@
-//! `ctl topup --file` and its like: a file of orders, validated whole, then done in order.
-//!
-//! What always holds: the server looks at every row before the first is done, and says which were
-//! done before under the same name (`--for`); what the file comes to is told before it begins.
+//! `ctl topup --file` and the like: a file of orders, checked as a whole, then given in order.
+//! *Invariants:* the server checks every row before the first order is given, and says which rows
+//! were done before under the same name (`--for`); the totals are printed before the first order.
 
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
@@ -18,24 +17,24 @@ use posgate::lang::tr;
 use super::{Call, Ended, Options, refusal};
 use crate::commands::{EXIT_IO, print_problems};
 
-/// Lines on their way at once: the server commits as many in one turn as it takes, and its answers
-/// fit its buffer.
+/// Most lines without an answer: the server answers as many in one turn, and the answers fit its
+/// buffer.
 const WINDOW: usize = 32;
 
-/// Bytes of a file: 32,768 rows of 1,024.
+/// Most bytes of a file: 32,768 rows of 1,024.
 const FILE_LEN_MAX: u64 = 32 * 1024 * 1024;
 
-/// Runs of lines that are named of those that were done before; the rest is counted.
+/// Most runs of lines to list that were done before; the rest are counted.
 const RUNS_SHOWN_MAX: usize = 20;
 
-/// What reads the orders from stdin.
+/// The path that means stdin.
 const STDIN: &str = "-";
 
-/// A file that was read, and what it is for.
+/// A checked file, and its purpose.
 pub(super) struct File {
     path: PathBuf,
     rows: Vec<Row>,
-    /// Empty if every row has a key of its own.
+    /// Empty if every row has its own key.
     purpose: String,
 }
 
@@ -117,9 +116,9 @@ struct Before {
     count: u64,
     sum: Balance,
     uses: i64,
-    /// Lines of rows that follow each other, first and last.
+    /// First and last lines of runs of such rows.
     runs: Vec<(u32, u32)>,
-    /// The last row was one.
+    /// Whether the last row was done before, so that the run may continue.
     is_open: bool,
 }
 
@@ -174,7 +173,7 @@ pub(super) fn uses(text: &str) -> Result<i32, Ended> {
     digits.parse().map_err(|_| Ended::Usage(tr!("--uses {} is no number of meals", "--uses {} 不是次数", typed(text))))
 }
 
-/// What rows come to: their number, yuan, meals.
+/// Totals of rows: number, yuan, uses.
 #[derive(Clone, Copy, Default)]
 struct Sum {
     rows: u64,
@@ -190,7 +189,7 @@ impl Sum {
         })
     }
 
-    /// `, 84.00 yuan, 5 uses`, as far as it was ordered.
+    /// The totals as text, such as `, 84.00 yuan, 5 uses`.
     fn moved(self, command: &str) -> String {
         let yuan = if batch::moves_money(command) { tr!(", {} yuan", "，{} 元", self.yuan) } else { String::new() };
         let uses = if self.uses == 0 { String::new() } else { tr!(", {} uses", "，{} 次", self.uses) };
@@ -198,7 +197,7 @@ impl Sum {
     }
 }
 
-/// What became of the rows of a file.
+/// The result of a file.
 #[derive(Default)]
 struct Tally {
     done: Sum,
@@ -207,7 +206,7 @@ struct Tally {
     last: Option<u64>,
 }
 
-/// Has every row looked at, then all done, in order.
+/// Lets the server check every row, then gives all orders in the file's order.
 pub(super) fn apply(call: &mut Call, by: &str, file: &File) -> Result<(), Ended> {
     let (mut problems, mut before) = (Vec::new(), Before::default());
     exchange(call, by, file, true, |row, answer| {
@@ -255,7 +254,7 @@ pub(super) fn apply(call: &mut Call, by: &str, file: &File) -> Result<(), Ended>
     Ok(())
 }
 
-/// What the file comes to, before it begins.
+/// Prints the totals before the first order.
 fn tell_sum(call: &Call, file: &File, before: &Before) {
     let all = Sum::of(&file.rows);
     let is_dry = call.options.has("dry-run");
@@ -312,7 +311,7 @@ fn exchange(
             break;
         }
     }
-    // Also after a stop: what was sent before it may still be done.
+    // Even after a stop: a line that was sent before may still be done.
     while let Some(row) = under_way.pop_front() {
         receive(call, row)?;
     }

@@ -22,17 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Link {
     reader: BufReader<UnixStream>,
     path: PathBuf,
-    /// Since the connection was begun; taken by the first answer.
+    /// Measures from the beginning of the connection; the first answer takes it.
     began: Option<Clock>,
-    /// The line could not be sent whole: if the server says nothing either, it did not get it.
+    /// The error of sending a line: without an answer, the server did not get the whole line.
     broken: Option<io::Error>,
 }
 
-/// No connection, or no longer.
+/// The connection could not be made, or was lost.
 #[derive(Debug)]
 pub(super) struct Lost {
     sentence: String,
-    /// Whether a line was on its way.
+    /// Whether a line was sent.
     is_sent: bool,
     /// Whether nobody listens there.
     is_nobody: bool,
@@ -50,7 +50,7 @@ impl Lost {
         self.is_nobody
     }
 
-    /// The same of an order that was on its way.
+    /// Adds how to give the order again, if it was sent.
     pub(super) fn of_order(self, key: &str) -> Self {
         if !self.is_sent {
             return self;
@@ -63,7 +63,7 @@ impl Lost {
         Self { sentence, ..self }
     }
 
-    /// The same of a file of orders.
+    /// Adds how to give the file again, if a line was sent.
     pub(super) fn of_file(self) -> Self {
         if !self.is_sent {
             return self;
@@ -147,10 +147,10 @@ impl Link {
     pub(super) fn receive(&mut self) -> Result<Value, Lost> {
         let mut line = Vec::new();
         let clock = self.began.take().unwrap_or_else(Clock::new);
-        // Twice as much as can come: what is longer is no posgate.
+        // Twice the longest answer: a longer line is not posgate's.
         let limit = 2 * CONTROL_LINE_MAX;
         let received = loop {
-            // All of an answer comes within the time, not each byte of it.
+            // The time limit is for the whole answer, not for each byte.
             let left = PATIENCE.saturating_sub(Duration::from_millis(clock.mono().0));
             if left.is_zero() {
                 break Err(ErrorKind::TimedOut.into());

@@ -1,9 +1,9 @@
 //! `posgate ctl`: talks to the running server over its control socket (design.md, section 3;
-//! docs/desk.md).
+//! docs/desk.md). Each command is one line to the server, several pages of a list, or a file of
+//! orders.
 //!
-//! Each command is one line to the server, or several pages of a list, or a file of orders. What
-//! always holds: the exit code is 0 only when it is done and durable; an order's key is known to
-//! whoever ordered it before it is sent, so that after a lost connection the same order can be sent
+//! *Invariants:* the exit code is 0 only if the order is done and durable; an order's key is
+//! printed before the order is sent, so that after a lost connection the same order can be given
 //! again and is done once.
 
 mod confirm;
@@ -35,7 +35,7 @@ use super::{
 };
 use link::{Link, Lost};
 
-/// How long devices have for their answer to a 000.
+/// How long to wait for devices that answer a 000, in seconds.
 const DISCOVER_S: u64 = 3;
 
 /// The options of one call.
@@ -65,9 +65,9 @@ impl Options {
 enum Ended {
     /// The command line is wrong.
     Usage(String),
-    /// It was told already.
+    /// The sentence is printed already.
     Code(u8),
-    /// The server said no, in this line.
+    /// The server, or the check of the line before it is sent, refused with this answer.
     Refused(Value),
     /// The connection could not be made, or was lost.
     Lost(Lost),
@@ -79,7 +79,7 @@ impl From<Lost> for Ended {
     }
 }
 
-/// What a call is about, once its command line was read.
+/// A command with its connection.
 struct Call<'a> {
     name: &'static str,
     options: &'a Options,
@@ -138,8 +138,8 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     Ok(Asked::Command(code))
 }
 
-/// Why the server said no. In Chinese by the reason, with the word that is the same in every
-/// language and the sentence that names cards and amounts.
+/// Why an order was refused. In Chinese by the reason word, followed by the word and the server's
+/// sentence, which names cards and amounts.
 fn refusal(answer: &Value) -> String {
     let sentence = answer.text("error").unwrap_or_else(|| {
         tr("the server answered what this program does not understand", "服务器的应答这个程序看不懂")
@@ -236,7 +236,7 @@ fn text(word: OsString) -> Result<String, lexopt::Error> {
 }
 
 fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
-    // What the command line alone tells comes first: nothing is sent before.
+    // Mistakes of the command line come first: nothing is sent before.
     let name = spec.of_ctl().unwrap_or(spec.name);
     let by = if spec.option("by").is_some() { Some(operator(options)?) } else { None };
     if let Some(key) = options.value("key").filter(|key| !is_key(key)) {
@@ -313,7 +313,7 @@ fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
         return Ok((path.clone(), None));
     }
     let file = options.path("config").map_or_else(default_config, Path::to_owned);
-    // What else is wrong with it is the server's business: its own is the one in service.
+    // Other problems do not matter here: the server has its own configuration in service.
     let (settings, _) = config::inspect(&file).map_err(|problems| {
         print_problems(&problems);
         complain!(
@@ -362,7 +362,7 @@ impl Order {
     }
 }
 
-/// The user's login name; root is nobody in particular.
+/// The user's login name; root does not identify a person.
 fn login_name() -> Result<String, Ended> {
     let who = tr("give --by NAME, or the variable POSGATE_BY", "请写 --by NAME，或者设变量 POSGATE_BY");
     let uid = Uid::effective();

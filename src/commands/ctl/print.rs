@@ -1,4 +1,4 @@
-//! Answers for people: tables whose columns stand below each other, Chinese names included.
+//! Prints the server's answers as text and tables.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +15,7 @@ use posgate::ledger::{HeldFiles, line, segment};
 
 use super::Options;
 
-/// Entries that `card` shows.
+/// Most entries that `card` shows.
 const ENTRIES_MAX: usize = 10;
 
 fn text(row: &Value, key: &str) -> String {
@@ -27,7 +27,7 @@ fn text(row: &Value, key: &str) -> String {
     }
 }
 
-/// What an order came to.
+/// Prints the result of an order.
 pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     let operands = options.operands.join(" ");
     let (done, holds) = if answer.is("again") {
@@ -59,7 +59,7 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
 
 // ---------------------------------------------------------------- cards
 
-/// A card and its last entries, if the ledger could be read.
+/// Prints a card and its last entries, if the ledger could be read.
 pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     say!("card      {} {}", "卡    {} {}", text(answer, "card"), text(answer, "name"));
     say!("state     {}", "状态  {}", state(answer));
@@ -112,7 +112,7 @@ pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     }
 }
 
-/// The effective state, and why.
+/// The card's effective state and its cause.
 fn state(answer: &Value) -> String {
     let (state, table, ledger) = (text(answer, "state"), text(answer, "table"), text(answer, "ledger"));
     let chinese = match CardStatus::from_word(&state) {
@@ -169,8 +169,7 @@ fn print_entries(entries: &[Entry]) {
     say!("{table}");
 }
 
-/// The last entries of a card and of its account, the oldest first, from the ledger's files: the
-/// newest segment first.
+/// The last entries of a card and its account, the oldest first, read from the ledger's files.
 pub(super) fn last_entries(dir: &Path, answer: &Value) -> io::Result<Vec<Entry>> {
     let (card, account) = (text(answer, "card"), answer.text("account").map(str::to_owned));
     let files = HeldFiles::of_dir(dir)?;
@@ -246,7 +245,7 @@ pub(super) fn cards(rows: &[Value]) {
     say!("{table}");
 }
 
-/// The table that unknown cards are to be pasted into.
+/// The form of the card table into which unknown cards are pasted.
 pub(super) fn paste(answer: &Value) -> Paste {
     let headings: Vec<String> = answer.list("headings").iter().filter_map(as_text).map(str::to_owned).collect();
     let delimiter = answer.text("delimiter").and_then(|text| text.chars().next());
@@ -348,7 +347,7 @@ fn quoted(value: &str) -> String {
     value.replace('\'', "'\\''")
 }
 
-/// Who answered a 000, and how many answers found no place.
+/// Prints the devices that answered a 000, and the number of answers that did not fit.
 pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
     say!(
         "asked {} networks, {} devices answered",
@@ -395,7 +394,7 @@ pub(super) fn found(asked: &Value, rows: &[Value], left_out: Option<u64>) {
     say!("{table}");
 }
 
-/// How many devices were told the time.
+/// Prints the number of devices whose clock was set.
 pub(super) fn told(answer: &Value) {
     let told = text(answer, "told");
     let devices = if told == "1" { "device" } else { "devices" };
@@ -404,7 +403,7 @@ pub(super) fn told(answer: &Value) {
 
 // ---------------------------------------------------------------- server
 
-/// Whether the clock is believed now.
+/// Prints whether the clock is believed now.
 pub(super) fn clock_accepted(answer: &Value) {
     let why = if answer.text("clock") == Some("ok") {
         tr("believed from now on", "从现在起可信")
@@ -417,7 +416,7 @@ pub(super) fn clock_accepted(answer: &Value) {
     say!("clock {}: {why}; entry {}", "时钟 {}：{why}；流水号 {}", text(answer, "now"), text(answer, "seq"));
 }
 
-/// What `acknowledge` and `branch` did.
+/// Prints the result of `acknowledge` or `branch`.
 pub(super) fn of_ledger(answer: &Value) {
     let seq = text(answer, "seq");
     match answer.text("ledger") {
@@ -434,12 +433,12 @@ pub(super) fn of_ledger(answer: &Value) {
     }
 }
 
-/// Up to where everything is durable.
+/// Prints the last durable entry.
 pub(super) fn synced(answer: &Value) {
     say!("durable up to entry {}", "已落盘到流水号 {}", text(answer, "seq"));
 }
 
-/// What a reload changed.
+/// Prints the changes of a reload.
 pub(super) fn reloaded(answer: &Value) {
     say!(
         "{} cards: {} new, {} gone, {} changed",
@@ -494,7 +493,7 @@ fn as_text(value: &Value) -> Option<&str> {
     }
 }
 
-/// The status object, a line a value.
+/// Prints the status object, one value per line.
 pub(super) fn status(answer: &Value) {
     if let Value::Object(members) = answer {
         for (key, value) in members.iter().filter(|(key, _)| key != "ok") {

@@ -1,8 +1,8 @@
-//! `posgate ledger report --balances`: what every account holds at a day's end, and what is owed to
-//! all holders together.
+//! `posgate ledger report --balances`: the balance of every account at the end of a day, and the
+//! total liability.
 //!
-//! Accounts that no entry opened until then hold what the card table opens them with: what a later
-//! `open` says, else the table as it is now, for nobody keeps the one of then.
+//! An account that no entry had opened by then holds its opening figures: those of a later `open`,
+//! else those of the current card table, because older tables are not kept.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,38 +17,37 @@ use crate::engine::model::{AccountId, Balance, CardRecord};
 /// One account.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Its name.
+    /// The account's name.
     pub account: AccountId,
-    /// The table's cards of it, and the holder's name; empty if the table has none.
+    /// Its cards in the card table; empty if there are none.
     pub cards: Vec<String>,
-    /// See `cards`.
+    /// The holder's name in the card table; empty if there is none.
     pub name: String,
-    /// What the holder has.
+    /// The balance.
     pub amount: Balance,
-    /// The same in meals.
+    /// The balance in meals.
     pub uses: i64,
-    /// Whether an entry opened it. Else its opening figures are the table's, and stand in no entry
-    /// yet.
+    /// Whether an entry opened it; else the figures are the table's opening figures.
     pub is_opened: bool,
 }
 
 /// All accounts.
 #[derive(Clone, Debug, Default)]
 pub struct Balances {
-    /// By name.
+    /// The accounts, sorted by name.
     pub rows: Vec<Row>,
-    /// Of accounts that the ledger holds.
+    /// Sum of the accounts in the ledger.
     pub in_ledger: Sum,
-    /// The table's opening figures that no entry has brought in yet.
+    /// Sum of the opening figures of accounts that no entry has opened yet.
     pub unopened: Sum,
-    /// What accounts below zero owe, as a part of the total.
+    /// Sum of the negative balances, a part of the total.
     pub overdrawn: Sum,
-    /// Whether there was a table.
+    /// Whether a card table was given.
     pub has_table: bool,
 }
 
 impl Balances {
-    /// From what each account held, and the card table.
+    /// Combines the balances of the ledger's accounts with the card table.
     pub fn new(accounts: &Accounts, table: Option<&[CardRecord]>) -> Self {
         let mut balances = Self { has_table: table.is_some(), ..Self::default() };
         let mut rows: BTreeMap<AccountId, Row> = BTreeMap::new();
@@ -76,7 +75,7 @@ impl Balances {
                 uses: 0,
                 is_opened: false,
             });
-            // Rows that share an account all carry its figures: they count once.
+            // Each row of a shared account has the account's figures: they count once.
             if is_first && !row.is_opened {
                 let of_table = (record.balance.unwrap_or_default(), i64::from(record.uses.unwrap_or_default()));
                 let later = accounts.get(&record.account).and_then(|account| account.opened_later);
@@ -99,18 +98,18 @@ impl Balances {
         balances
     }
 
-    /// What is owed to all holders together.
+    /// The total liability.
     pub fn total(&self) -> Sum {
         let mut total = self.in_ledger;
         total += self.unopened;
         Sum { count: self.rows.len() as u64, ..total }
     }
 
-    /// For people. `report` says which days were added up.
+    /// The list as text. `report` has the days and the ledger's head.
     pub fn print(&self, report: &Report) -> String {
         let mut out = "余额 balances\n".to_owned();
         let mut line = |chinese: &str, english: &str, value: String| {
-            writeln!(out, "{}{value}", label(chinese, english)).expect("a String takes all");
+            writeln!(out, "{}{value}", label(chinese, english)).expect("a String accepts everything");
         };
         line("站点", "site", printable(&report.site));
         line("账本", "ledger", format!("{:016x}", report.ledger));
@@ -145,11 +144,11 @@ impl Balances {
                 mark.to_owned(),
             ]);
         }
-        writeln!(out, "{table}\n").expect("a String takes all");
+        writeln!(out, "{table}\n").expect("a String accepts everything");
         let mut line = |chinese: &str, english: &str, sum: Sum| {
             let Sum { count, amount, uses } = sum;
             writeln!(out, "{}{count}  {amount} 元 yuan  {uses} 次 uses", label(chinese, english))
-                .expect("a String takes all");
+                .expect("a String accepts everything");
         };
         line("流水里的账户", "accounts in the ledger", self.in_ledger);
         line("未开户（按卡表）", "not opened, by table", self.unopened);
@@ -163,7 +162,7 @@ impl Balances {
         out
     }
 
-    /// For scripts.
+    /// The list as a JSON object.
     pub fn json(&self, report: &Report) -> String {
         let row = |row: &Row| {
             Object::new()

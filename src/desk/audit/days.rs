@@ -1,25 +1,25 @@
-//! Which business day an entry belongs to (design.md, sections 4, 7 and 11).
+//! The business day of an entry (design.md, sections 4, 7 and 11).
 //!
-//! The day it says itself (`day=`), else the date of its time by the offset that stands there. The
-//! server lets an entry say its day wherever that is another one (`day_start`, a clock that was not
-//! believed), so a zone or a `day_start` of today changes no day of the past. Where a time was not
-//! believed (`clock=unset`) and no day stands there, the entry belongs to the day of the last one
-//! before it whose clock was.
+//! It is the entry's `day=`, else the date of its time in its own offset. The server writes `day=`
+//! whenever the business day differs from that date (`day_start`, a clock that was not believed),
+//! so today's zone and `day_start` change no day of the past. An entry without `day=` whose time
+//! was not believed (`clock=unset`) belongs to the day of the last entry before it whose clock was
+//! believed.
 
 use crate::engine::model::{Civil, ClockState, Date, Entry, Kind, Stamp, TimeOfDay};
 use crate::files::zone::Zone;
 
-/// How times are read.
+/// Converts stamps to local time and to business days.
 #[derive(Clone, Debug, Default)]
 pub struct Calendar {
-    /// The configured time zone; `None`: the offset that each entry's time carries.
+    /// The configured time zone; `None` for the offset of each entry's time.
     pub zone: Option<Zone>,
     /// When the business day begins.
     pub day_start: TimeOfDay,
 }
 
 impl Calendar {
-    /// What a clock on the wall there shows.
+    /// The local time.
     pub fn civil(&self, stamp: Stamp) -> Civil {
         self.zone.as_ref().map_or(stamp, |zone| zone.stamp(stamp.wall)).civil()
     }
@@ -30,7 +30,8 @@ impl Calendar {
     }
 }
 
-/// Gives each entry its day; they come in order. No configuration is asked: what was printed stays.
+/// Finds the day of each entry; the entries come in order. It uses no configuration, so that a
+/// printed report stays true.
 #[derive(Clone, Debug, Default)]
 pub struct Days {
     newest: Option<Date>,
@@ -39,9 +40,9 @@ pub struct Days {
 /// An entry's business day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Day {
-    /// The one it counts for.
+    /// The day for which it counts.
     pub counted: Date,
-    /// The one it was written on.
+    /// The day on which it was written.
     pub written: Date,
 }
 
@@ -54,8 +55,8 @@ impl Days {
     /// The day of the next entry.
     pub fn of(&mut self, entry: &Entry) -> Day {
         let stated = entry.detail.day();
-        // Of a stored sale and of a void `day=` is the sale's, and `on=` that of the entry, if its
-        // time does not say it.
+        // In a stored sale and a void, `day=` is the sale's day; `on=` is the entry's day if its
+        // time does not give it.
         let is_of_another = matches!(entry.kind, Kind::Offline | Kind::Void);
         let own = match entry.detail.get("on").and_then(|on| Date::parse(on.0.as_bytes())) {
             Some(on) => Some(on),
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_belongs_to_the_day_it_says_else_to_the_date_of_its_time_by_its_own_offset() {
+    fn an_entry_belongs_to_its_stated_day_or_else_to_the_date_of_its_time() {
         let mut days = Days::new();
         assert_eq!(days.of(&entry("2026-11-21T23:59:59.999+08:00", ClockState::Ok)).counted, date("2026-11-21"));
         assert_eq!(days.of(&entry("2026-11-22T00:00:00.000+08:00", ClockState::Ok)).counted, date("2026-11-22"));
@@ -104,7 +105,7 @@ mod tests {
         // At night, before `day_start`.
         assert_eq!(said(Kind::TopUp, day("24")), is("24", "24"));
         assert_eq!(said(Kind::Charge, day("24")), is("24", "24"));
-        // Of a day gone by, with or without a night.
+        // Of an earlier day, before and after `day_start`.
         for kind in [Kind::Offline, Kind::Void] {
             assert_eq!(said(kind, day("22")), is("22", "25"));
             assert_eq!(said(kind, day("22").with("on", "2026-11-24")), is("22", "24"));
@@ -113,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_was_not_believed_is_no_day() {
+    fn a_time_that_was_not_believed_gives_no_day() {
         let mut days = Days::new();
         days.of(&entry("2026-11-22T12:00:00.000+08:00", ClockState::Ok));
         assert_eq!(days.of(&entry("1970-01-01T08:00:00.000+08:00", ClockState::Unset)).counted, date("2026-11-22"));
     }
 
     #[test]
-    fn a_configured_zone_wins_over_the_offset_in_the_entry() {
+    fn a_configured_zone_has_priority_over_the_entrys_offset() {
         let calendar = Calendar { zone: Some(Zone::from_posix("CST-8").unwrap()), ..Calendar::default() };
         let stamp = Stamp::parse("2026-11-21T20:00:00.000+00:00").unwrap();
         assert_eq!(calendar.day(stamp), date("2026-11-22"));

@@ -1,8 +1,8 @@
-//! `posgate ledger explain`: the whole story of one sale, for whoever asks "why was I charged?"
+//! `posgate ledger explain`: the whole story of one sale, for the question "why was I charged?"
 //! (design.md, sections 6 to 8).
 //!
-//! The ledger is read twice: to find the entry, and to collect what is said about it before and
-//! after. How often an answer was sent again stands in the entries that end its resending.
+//! It reads the ledger twice: to find the entry, and to collect the entries about it. How often an
+//! answer was sent again is in the entries that end its retransmission.
 
 use super::filter::{Written, is_of_card};
 use super::source::{Item, Source};
@@ -14,41 +14,41 @@ use crate::ledger::{Head, line};
 
 mod print;
 
-/// Entries about one sale that are kept.
+/// Most entries about a sale to list; more are counted.
 const ABOUT_MAX: usize = 20;
 
-/// Other sales of the card that are named.
+/// Most other sales of the card to list.
 const OTHERS_MAX: usize = 8;
 
-/// A sale this far from the time that was asked about is another one.
+/// Largest distance of a sale from the time in question, in seconds.
 const OFF_MAX_S: u64 = 86_400;
 
-/// Which entry is asked about.
+/// The entry in question.
 #[derive(Clone, Copy, Debug)]
 pub enum Question {
-    /// The one with this number.
+    /// The entry with this number.
     Entry(EntrySeq),
-    /// The sale of a card that is nearest to a time, at most a day from it; without a date, on the
-    /// last day that the card was used.
+    /// The card's sale that is nearest to a time, at most a day from it; without a date, on the
+    /// last day on which the card was used.
     Card(CardNo, Written),
 }
 
-/// An entry with its crc, and that of the one before.
+/// An entry with its crc and the previous one.
 #[derive(Clone, Debug)]
-pub struct Told {
-    /// All columns but the last.
+pub struct Found {
+    /// The columns, without the crc.
     pub entry: Entry,
-    /// The last column.
+    /// The crc column.
     pub crc: u32,
-    /// The last column of the line before.
+    /// The crc column of the line before.
     pub chain: u32,
-    /// Where it stands.
+    /// Its file and line.
     pub place: String,
-    /// What the crc is by the line's own bytes.
+    /// The crc, computed from the line's bytes.
     pub computed: u32,
 }
 
-impl Told {
+impl Found {
     fn new(item: &Item) -> Self {
         let covered = &item.text[..item.text.len().saturating_sub(8)];
         Self {
@@ -61,20 +61,20 @@ impl Told {
     }
 }
 
-/// A sale of the card that may be meant.
+/// A sale of the card that may be the one in question.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The entry's number.
     pub seq: EntrySeq,
-    /// What it is.
+    /// The entry's kind.
     pub kind: Kind,
-    /// When it was: by the device for an offline sale, else by our clock.
+    /// Its time: the device's for an offline sale, else ours.
     pub at: Civil,
-    /// Its effect.
+    /// Its effect on the balance.
     pub amount: Option<Balance>,
     /// The device.
     pub machine: Option<crate::engine::model::MachineNo>,
-    /// What was asked about.
+    /// The time in question.
     wanted: Civil,
 }
 
@@ -83,7 +83,7 @@ impl Candidate {
         self.wanted.distance_s(self.at)
     }
 
-    /// `3 min later than 2026-11-22 12:30:00`
+    /// The distance in words, such as `3 min 5 s later than 2026-11-22 12:30:00`.
     fn off(&self) -> String {
         let (seconds, wanted) = (self.distance_s(), self.wanted);
         let span = match seconds {
@@ -102,41 +102,40 @@ impl Candidate {
     }
 }
 
-/// The story.
+/// The story of a sale.
 #[derive(Clone, Debug)]
 pub struct Story {
     /// The site's label.
     pub site: String,
     /// The ledger's number.
     pub ledger: u64,
-    /// What a reader should know of the source.
+    /// A warning that the source is not the whole ledger.
     pub note: Option<String>,
-    /// The entry that was asked about, if the story is that of the sale behind it.
-    pub asked_about: Option<Told>,
-    /// The entry.
-    pub told: Told,
-    /// Its `open`, if it stands just before.
-    pub opening: Option<Told>,
-    /// The account's last entry before.
-    pub before: Option<Told>,
-    /// The line after.
+    /// The entry in question, if the story is that of the sale that it refers to.
+    pub asked_about: Option<Found>,
+    /// The story's entry.
+    pub found: Found,
+    /// The account's `open`, if it is the entry just before.
+    pub opening: Option<Found>,
+    /// The account's last entry before it.
+    pub before: Option<Found>,
+    /// The next entry.
     pub after: Option<Head>,
-    /// Entries about it: 109s, repeats, matches, voids.
-    pub about: Vec<Told>,
-    /// Entries about it that are not kept.
+    /// Entries that refer to it: 109s, repeats, matches, voids.
+    pub about: Vec<Found>,
+    /// Number of further entries that refer to it.
     pub more: u64,
-    /// How far the sale is from the time that was asked about, in words; `None`: its number was
-    /// given.
+    /// How far the sale is from the time in question, in words; `None` if its number was given.
     pub off: Option<String>,
-    /// Other sales of the card that may have been meant.
+    /// Other sales of the card near that time.
     pub others: Vec<Candidate>,
-    /// What the account holds now.
+    /// The account's current balance and uses.
     pub now: Option<(Balance, i32)>,
-    /// Whether the device confirmed any sale.
+    /// Whether the device ever confirmed a sale.
     pub is_confirming: bool,
     /// The last entry that was read.
     pub head: Head,
-    /// How times are read.
+    /// Converts times to local time.
     pub calendar: Calendar,
 }
 
@@ -181,13 +180,13 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
             (find(source, nearest.seq)?, candidates, Some(nearest.off()))
         }
     };
-    // Of a 109, a repeat or a void the sale is the story.
-    let behind = match asked.entry.kind {
+    // The story of a 109, a repeat or a void is that of its sale.
+    let referred = match asked.entry.kind {
         Kind::Confirm | Kind::Unconfirmed | Kind::Repeat | Kind::Matched | Kind::Void => asked.entry.about,
         _ => None,
     };
-    let sale = behind.filter(|seq| *seq >= source.first() && *seq < asked.entry.seq);
-    let (told, asked_about) = match sale {
+    let sale = referred.filter(|seq| *seq >= source.first() && *seq < asked.entry.seq);
+    let (found, asked_about) = match sale {
         Some(sale) => (find(source, sale)?, Some(asked)),
         None => (asked, None),
     };
@@ -196,7 +195,7 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
         ledger: source.ledger(),
         note: source.note(),
         asked_about,
-        told,
+        found,
         opening: None,
         before: None,
         after: None,
@@ -212,14 +211,14 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
     collect(source, story)
 }
 
-fn find(source: &Source, seq: EntrySeq) -> Result<Told, AuditError> {
+fn find(source: &Source, seq: EntrySeq) -> Result<Found, AuditError> {
     if EntrySeq(0) < seq && seq < source.first() {
         return Err(AuditError::Nothing(source.archived(seq)));
     }
     let mut walk = source.walk();
     while let Some(item) = walk.entry()? {
         if item.entry.seq == seq {
-            return Ok(Told::new(&item));
+            return Ok(Found::new(&item));
         }
     }
     let (first, last) = (source.first(), walk.head().seq);
@@ -238,7 +237,7 @@ fn find(source: &Source, seq: EntrySeq) -> Result<Told, AuditError> {
     )))
 }
 
-/// When a sale was, as its holder would say.
+/// The time of a sale as its holder remembers it.
 fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
     let at_device = entry.believed_at();
     let own = calendar.civil(entry.time);
@@ -246,8 +245,8 @@ fn moment(entry: &Entry, calendar: &Calendar) -> Civil {
     at_device.filter(|_| is_device_right).unwrap_or(own)
 }
 
-/// The card's sales and refusals of at most a day around, the nearest first: sales before refusals.
-/// And the nearest of those beyond.
+/// The card's sales and refusals within a day of a time, sales before refusals, the nearest first;
+/// and the nearest one beyond a day.
 fn candidates(
     source: &Source,
     calendar: &Calendar,
@@ -266,7 +265,7 @@ fn candidates(
         }
         let at = moment(entry, calendar);
         if written.date.is_none() {
-            // A time alone means the last day that the card was used.
+            // A time alone means the last day on which the card was used.
             if newest.is_some_and(|newest| newest < at.date()) {
                 near.clear();
             }
@@ -276,7 +275,7 @@ fn candidates(
             newest = Some(at.date());
         }
         let date = written.date.unwrap_or(at.date());
-        // A date alone means its noon.
+        // A date alone means noon.
         let wanted = date.at(written.time.unwrap_or(TimeOfDay(12 * 3600)));
         let (seq, kind) = (entry.seq, entry.kind);
         let found = Candidate { seq, kind, at, amount: entry.amount, machine: entry.machine, wanted };
@@ -293,11 +292,11 @@ fn candidates(
     Ok((near, beyond))
 }
 
-/// What is said of the entry elsewhere.
+/// Collects the entries around the sale and about it.
 fn collect(source: &Source, mut story: Story) -> Result<Story, AuditError> {
-    let seq = story.told.entry.seq;
-    let machine = story.told.entry.machine;
-    let account: Option<AccountId> = story.told.entry.account;
+    let seq = story.found.entry.seq;
+    let machine = story.found.entry.machine;
+    let account: Option<AccountId> = story.found.entry.account;
     let mut walk = source.walk();
     while let Some(item) = walk.entry()? {
         let entry = &item.entry;
@@ -306,7 +305,7 @@ fn collect(source: &Source, mut story: Story) -> Result<Story, AuditError> {
         }
         if entry.about == Some(seq) && entry.seq != seq {
             if story.about.len() < ABOUT_MAX {
-                story.about.push(Told::new(&item));
+                story.about.push(Found::new(&item));
             } else {
                 story.more += 1;
             }
@@ -315,9 +314,9 @@ fn collect(source: &Source, mut story: Story) -> Result<Story, AuditError> {
         if account.is_some() && entry.account == account {
             if entry.seq < seq {
                 if entry.kind == Kind::Open && entry.seq.next() == seq {
-                    story.opening = Some(Told::new(&item));
+                    story.opening = Some(Found::new(&item));
                 } else if entry.is_lasting() {
-                    story.before = Some(Told::new(&item));
+                    story.before = Some(Found::new(&item));
                 }
             }
             story.now = entry.balance.zip(entry.uses_left).or(story.now);
@@ -327,7 +326,7 @@ fn collect(source: &Source, mut story: Story) -> Result<Story, AuditError> {
     Ok(story)
 }
 
-/// Milliseconds from one entry to a later one; `None` if a clock was not believed, or stepped back.
+/// Milliseconds from one entry to a later one; `None` if a clock was not believed or went back.
 fn later_ms(from: &Entry, to: &Entry) -> Option<u64> {
     let is_known = from.clock == ClockState::Ok && to.clock == ClockState::Ok;
     let Stamp { wall: first, .. } = from.time;

@@ -1,11 +1,11 @@
-//! `posgate ledger export`: the entries as a table that a spreadsheet opens (design.md, section 3).
+//! `posgate ledger export`: entries as a table for a spreadsheet (design.md, section 3).
 //!
-//! Every row begins with site and ledger, for (ledger, seq) names an entry for ever, whatever files
-//! are put together. TSV is for programs: the values as they are, UTF-8, a LF behind each row,
-//! blanks for the tabs and line ends in a text. CSV is for spreadsheets: a byte order mark, or they
-//! take UTF-8 for GBK, and an apostrophe before a text that they would run as a formula. Numbers
-//! and names made of digits are as they are there too: who wants the zeros of `0088888888` imports
-//! that column as text.
+//! Every row begins with site and ledger, because (ledger, seq) identifies an entry in any
+//! combination of files. TSV is for programs: unchanged values, UTF-8, LF after each row, blanks
+//! instead of tabs and line ends in a text. CSV is for spreadsheets: a byte order mark, without
+//! which they read UTF-8 as GBK, and an apostrophe before a text that they would run as a formula.
+//! Numbers are unchanged in both: to keep the zeros of `0088888888` in a spreadsheet, import that
+//! column as text.
 
 use std::io::{self, BufWriter, Write};
 
@@ -15,13 +15,13 @@ use super::{AuditError, Calendar, Filter, words};
 use crate::engine::gbk;
 use crate::ledger::line::{self, COLUMNS};
 
-/// What divides the cells.
+/// The file format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// Commas, quotes where they are needed.
+    /// Comma-separated, quoted if necessary.
     #[default]
     Csv,
-    /// Tabs, and nothing quoted.
+    /// Tab-separated, never quoted.
     Tsv,
 }
 
@@ -35,20 +35,20 @@ pub enum Language {
     Chinese,
 }
 
-/// What to write, and how.
+/// The options of `export`.
 #[derive(Clone, Debug, Default)]
 pub struct Export {
     /// Which entries.
     pub filter: Filter,
-    /// How their times and days are read.
+    /// Converts times to local time and to business days.
     pub calendar: Calendar,
-    /// What divides the cells.
+    /// The file format.
     pub format: Format,
     /// The header's language.
     pub header: Language,
-    /// GBK instead of UTF-8.
+    /// Write GBK instead of UTF-8.
     pub gbk: bool,
-    /// The entry that the reader has, which must be here.
+    /// The last entry that the reader has; the ledger must have it.
     pub after: Option<After>,
 }
 
@@ -56,11 +56,11 @@ pub struct Export {
 const LEADING: [(&str, &str); 3] = [("site", "站点"), ("ledger", "账本"), ("day", "营业日")];
 
 impl Export {
-    /// Writes header and rows. The source is read once before, so that nothing of a damaged ledger
-    /// looks like all of it.
+    /// Writes header and rows. It checks the whole source before, so that it never writes a part of
+    /// a damaged ledger.
     ///
     /// # Errors
-    /// If a file cannot be read, the ledger is damaged, or the output not be written.
+    /// If a file cannot be read, the ledger is damaged, or the output cannot be written.
     pub fn write(&self, source: &Source, out: &mut dyn Write) -> Result<(), AuditError> {
         if let Some(after) = self.after {
             source.check_after(after)?;
@@ -74,7 +74,7 @@ impl Export {
         }
         self.write_row(&mut out, &self.titles())?;
         let mut days = Days::new();
-        // Days of entries whose clock was not believed rest on those before them.
+        // The day of an entry whose clock was not believed depends on the entries before it.
         let mut walk = source.walk();
         while let Some(item) = walk.entry()? {
             if item.entry.seq > last {
@@ -117,7 +117,7 @@ impl Export {
         cells
     }
 
-    /// A text of a person's or a device's, which a spreadsheet must not run.
+    /// Protects a text by a person or a device from being run as a formula.
     fn guarded(&self, text: String) -> String {
         let is_formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n']);
         if self.format == Format::Csv && is_formula { format!("'{text}") } else { text }
@@ -148,7 +148,7 @@ impl Export {
     }
 }
 
-/// A column without COPY's escapes; empty for none.
+/// A column without COPY's escapes; empty for `\N`.
 fn unescaped(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
     if text == "\\N" {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_is_run_by_a_spreadsheet() {
+    fn a_spreadsheet_runs_no_text_as_a_formula() {
         let (csv, tsv) = (Export::default(), Export { format: Format::Tsv, ..Export::default() });
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "\t=1", "\r=1"] {
             assert_eq!(csv.guarded(formula.to_owned()), format!("'{formula}"));
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_titles_of_both_languages_go_with_the_cells() {
+    fn both_languages_have_a_title_for_each_cell() {
         let export = Export::default();
         let chinese = Export { header: Language::Chinese, ..Export::default() };
         assert_eq!(export.titles().len(), chinese.titles().len());

@@ -1,31 +1,31 @@
-//! Which entries are wanted: what `show` and `export` take on the command line.
+//! The filter options of `show` and `export`.
 
 use super::Calendar;
 use crate::engine::model::{CardNo, Civil, Date, Entry, EntrySeq, Kind, MachineNo, TimeOfDay};
 use crate::files::problem::typed;
 use crate::lang::tr;
 
-/// Entries that meet all that is set.
+/// Admits entries that meet all set conditions.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Of this card; a `link` is of the old one too.
+    /// Of this card; a `link` is also of the old card.
     pub card: Option<CardNo>,
     /// Of this account.
     pub account: Option<String>,
     /// Of this machine.
     pub machine: Option<MachineNo>,
-    /// Of one of these kinds; empty: of any.
+    /// Of one of these kinds; empty for all kinds.
     pub kinds: Vec<Kind>,
-    /// Not earlier, by the entry's time.
+    /// Written at this time or later.
     pub from: Option<Civil>,
-    /// Earlier, by the entry's time.
+    /// Written before this time.
     pub until: Option<Civil>,
-    /// Later than this one.
+    /// After this entry.
     pub after: EntrySeq,
 }
 
 impl Filter {
-    /// Whether the entry is wanted.
+    /// Whether the entry meets the conditions.
     pub fn admits(&self, entry: &Entry, calendar: &Calendar) -> bool {
         let at = (self.from.is_some() || self.until.is_some()).then(|| calendar.civil(entry.time));
         entry.seq > self.after
@@ -39,15 +39,15 @@ impl Filter {
 }
 
 /// Whether an entry is about a card.
-pub fn is_of_card(entry: &Entry, card: CardNo) -> bool {
+pub(crate) fn is_of_card(entry: &Entry, card: CardNo) -> bool {
     let was = entry.detail.get("was").filter(|_| entry.kind == Kind::Link);
     entry.card == Some(card) || was.is_some_and(|was| CardNo::parse(was.0.as_bytes()) == Some(card))
 }
 
-/// Reads kinds, divided by commas; `sales` is the four kinds of sales.
+/// Parses kinds, separated by commas; `sales` means all four kinds of sales.
 ///
 /// # Errors
-/// What to write instead.
+/// A sentence that says what to write instead.
 pub fn kinds(text: &str) -> Result<Vec<Kind>, String> {
     let mut kinds = Vec::new();
     for word in text.split(',').map(str::trim) {
@@ -69,25 +69,26 @@ pub fn kinds(text: &str) -> Result<Vec<Kind>, String> {
     Ok(kinds)
 }
 
-/// A date, a time of day, or both, as a person writes them.
+/// A date, a time of day, or both, as a person wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Written {
     /// `None` for a time of day alone.
     pub date: Option<Date>,
     /// Seconds since midnight; `None` for a date alone.
     pub time: Option<TimeOfDay>,
-    /// How long it lasts: a day, a minute or a second.
+    /// Its length in seconds: a day, a minute or a second.
     pub len_s: i64,
 }
 
 impl Written {
-    /// Reads `2026-11-22`, `2026/11/22`, `12:30`, `12:30:05`, or a date and a time with a blank or
-    /// a `T` between.
+    /// Parses `2026-11-22`, `2026/11/22`, `12:30`, `12:30:05`, or a date and a time with a blank or
+    /// a `T` between them.
     pub fn parse(text: &str) -> Option<Self> {
         Self::read(text, |date| Date::parse(date.as_bytes()))
     }
 
-    /// Reads the same with `today` or `yesterday` as a date, and a time of day alone as today's.
+    /// As [`Written::parse`], but also accepts `today` and `yesterday` as dates, and takes a time
+    /// of day alone as today's.
     pub fn parse_near(text: &str, today: Date) -> Option<Self> {
         let written = Self::read(text, |date| match date {
             "today" => Some(today),
@@ -117,18 +118,18 @@ impl Written {
         Some(Self { date, time, len_s })
     }
 
-    /// Its first second; `None` without a date.
+    /// Its first second; `None` if it has no date.
     pub fn begin(&self) -> Option<Civil> {
         Some(self.date?.at(self.time.unwrap_or_default()))
     }
 
-    /// The second after its last one; `None` without a date.
+    /// The second after its last one; `None` if it has no date.
     pub fn end(&self) -> Option<Civil> {
         Some(Civil(self.begin()?.0 + self.len_s))
     }
 }
 
-/// `12:30` or `12:30:05`, and how long that lasts.
+/// Parses `12:30` or `12:30:05`; returns it with its length in seconds.
 fn time_of_day(text: &str) -> Option<(TimeOfDay, i64)> {
     let padded = if text.find(':') == Some(1) { format!("0{text}") } else { text.to_owned() };
     if padded.len() == 5 {
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_read_as_people_write_them() {
+    fn dates_and_times_are_parsed_in_several_forms() {
         let range = |text: &str| {
             let written = Written::parse(text)?;
             Some((written.begin()?.to_string(), written.end()?.to_string()))
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn today_and_yesterday_are_dates_and_a_time_alone_is_todays() {
+    fn today_and_yesterday_are_dates_and_a_time_alone_means_today() {
         let today = Date::parse(b"2026-03-01").unwrap();
         let begin = |text: &str| Some(Written::parse_near(text, today)?.begin()?.to_string());
         for (text, wanted) in [

@@ -1,5 +1,5 @@
-//! What people read out of a ledger: lists, the daily close (日结), tables for a spreadsheet, the
-//! story of one sale (design.md, section 3).
+//! Reports from a ledger: lists, the daily close (日结), tables for a spreadsheet, the story of one
+//! sale (design.md, section 3).
 //!
 //! ```text
 //!   directories, segments ──▶ [source] ──▶ entries that follow from each other ─┬─▶ [show] [export]    as they come
@@ -7,9 +7,12 @@
 //!                                                                               └─▶ [explain]          two passes
 //! ```
 //!
-//! What always holds: nothing here writes, locks or repairs, so all of it works beside the running
-//! server and on read-only media. A line that is just being written is not there yet. A ledger that
-//! is damaged before its end is refused with file, line and case, and no sum is printed of one.
+//! *Invariants:*
+//! - Nothing here writes, locks or repairs, so all of it works beside the running server and on
+//!   read-only media.
+//! - A line that is just being written does not count yet.
+//! - A ledger that is damaged before its end is refused with file, line and case, and no sum of it
+//!   is printed.
 
 use core::fmt;
 use std::io;
@@ -29,16 +32,16 @@ pub use days::Calendar;
 pub use filter::Filter;
 pub use source::Source;
 
-/// Why a question about a ledger has no answer.
+/// Why a report cannot be made.
 #[derive(Debug)]
 pub enum AuditError {
-    /// A file could not be read, or the output not be written.
+    /// A file could not be read, or the output could not be written.
     Io(io::Error),
-    /// The ledger is not what was written: file, line and case.
+    /// The ledger is damaged: file, line and case.
     Damaged(String),
-    /// The question itself is wrong: a sentence that says what to write instead.
+    /// The command line is wrong: a sentence that says what to write instead.
     Usage(String),
-    /// There is no such entry.
+    /// There is no such entry: a sentence.
     Nothing(String),
 }
 
@@ -60,8 +63,8 @@ impl From<io::Error> for AuditError {
 }
 
 impl AuditError {
-    /// Whether it is only that nobody reads the output any more (`posgate ledger show | head`).
-    pub fn is_nobody_reading(&self) -> bool {
+    /// Whether the reader of the output has gone (`posgate ledger show | head`).
+    pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }

@@ -1,13 +1,13 @@
 //! `posgate ledger report`: the daily close (日结), in one pass and flat memory (design.md, section
 //! 3).
 //!
-//! What counts as what stands in docs/reports.md. The check is no tautology: the opening total and
-//! the movements are sums of the `amount` columns by day, the closing total comes from the
-//! `balance` columns; they agree only if no entry was lost between.
+//! docs/reports.md defines the sums. The check at the end compares independent numbers: opening
+//! total and movements are sums of the `amount` columns by day, the closing total comes from the
+//! `balance` columns. They agree only if no entry is missing.
 //!
-//! Memory is a row an account, machine, period, reason and operator, the first [`LISTED_MAX`] of
-//! what is listed, and one bit an entry for the sales that wait for their confirmation; whose bit
-//! stays is found by reading their lines again.
+//! Memory holds one row per account, machine, period, reason and operator, the first [`LISTED_MAX`]
+//! entries of each list, and one bit per entry for sales that wait for their confirmation. A second
+//! pass reads the lines of the sales whose bit remains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,31 +23,31 @@ mod print;
 
 pub(super) use print::head_json;
 
-/// Entries of one list that are kept; more are counted.
+/// Most entries to keep per list; more are counted.
 pub const LISTED_MAX: usize = 200;
 
-/// Words in the place of a machine, a period or an operator that an entry does not name.
+/// Printed for a machine, a period or an operator that an entry does not have.
 const NONE: &str = "-";
 
-/// The sales of one machine, period or day.
+/// Sums of the sales of a machine, period or day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sales {
-    /// 103.
+    /// Sales by 103.
     pub charge: Sum,
-    /// Count mode.
+    /// Sales in count mode.
     pub meal: Sum,
-    /// 128.
+    /// Sales by 128.
     pub scan: Sum,
-    /// 105, as far as they were booked.
+    /// Booked offline sales (105).
     pub offline: Sum,
-    /// Undone.
+    /// Voids.
     pub void: Sum,
-    /// Refused.
+    /// Number of refused sales.
     pub refused: u64,
 }
 
 impl Sales {
-    /// All four, without what was undone.
+    /// All sales; voids are not subtracted.
     pub fn all(&self) -> Sum {
         let mut all = self.charge;
         for sum in [self.meal, self.scan, self.offline] {
@@ -63,24 +63,24 @@ impl Sales {
             Kind::Scan => self.scan.add(entry),
             Kind::Offline if !is_claimed(entry) => self.offline.add(entry),
             Kind::Void => self.void.add(entry),
-            Kind::Decline => self.refused += entries_behind(entry),
+            Kind::Decline => self.refused += refusals_in(entry),
             _ => (),
         }
     }
 }
 
-/// Money that an operator moved.
+/// Sums of the orders of one operator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Desk {
-    /// Paid by holders.
+    /// Top-ups, paid by holders.
     pub top_up: Sum,
-    /// Paid by the employer.
+    /// Subsidies, paid by the employer.
     pub subsidy: Sum,
-    /// Paid back.
+    /// Payouts.
     pub pay_out: Sum,
     /// Corrections.
     pub adjust: Sum,
-    /// Sales undone.
+    /// Voids.
     pub void: Sum,
 }
 
@@ -97,10 +97,10 @@ impl Desk {
     }
 }
 
-/// An entry that a person should look at.
+/// An entry that a person should check.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Its number.
+    /// The entry's number.
     pub seq: EntrySeq,
     /// When it was written.
     pub time: Stamp,
@@ -110,20 +110,20 @@ pub struct Listed {
     pub machine: Option<MachineNo>,
     /// The card.
     pub card: Option<CardNo>,
-    /// Its effect.
+    /// Its effect on the balance.
     pub amount: Option<Balance>,
     /// The balance after it.
     pub balance: Option<Balance>,
-    /// The entry it is about.
+    /// The entry that it refers to.
     pub about: Option<EntrySeq>,
-    /// What is to be known of it: words of its detail.
+    /// Words of its detail.
     pub what: String,
 }
 
-/// Entries of one sort: all are summed, the first are kept.
+/// Entries of one kind: the sum of all, and the first rows.
 #[derive(Clone, Debug, Default)]
 pub struct List {
-    /// All of them.
+    /// Sum of all entries.
     pub sum: Sum,
     /// The first [`LISTED_MAX`].
     pub rows: Vec<Listed>,
@@ -148,7 +148,7 @@ impl List {
     }
 }
 
-/// Everything of the days that are asked for.
+/// The daily close of one or more business days.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The site's label.
@@ -157,17 +157,17 @@ pub struct Report {
     pub ledger: u64,
     /// The first business day.
     pub from: Option<Date>,
-    /// The last one.
+    /// The last business day.
     pub to: Option<Date>,
-    /// What is not as a reader would expect: a sentence each.
+    /// Warnings, such as that the source is not the whole ledger.
     pub notes: Vec<String>,
-    /// Entries of these days.
+    /// Number of entries of these days.
     pub entries: u64,
-    /// The first and the last of them, with their times.
+    /// The first and the last entry of these days, with their times.
     pub ends: Option<[(Head, Stamp); 2]>,
-    /// The last entry that was read, of whatever day.
+    /// The last entry that was read, of any day.
     pub head: Head,
-    /// Entries by kind, in the ledger's order of kinds.
+    /// Sums by kind, in the order of [`Kind::ALL`].
     pub kinds: Vec<(Kind, Sum)>,
     /// Sales by machine.
     pub machines: BTreeMap<String, Sales>,
@@ -175,46 +175,46 @@ pub struct Report {
     pub periods: BTreeMap<String, Sales>,
     /// Sales by day.
     pub days: BTreeMap<Date, Sales>,
-    /// All sales.
+    /// Sum of all sales.
     pub sales: Sales,
     /// Refused sales by reason.
     pub refused: BTreeMap<String, u64>,
     /// Refused passages by reason.
     pub kept_shut: BTreeMap<String, u64>,
-    /// Money that operators moved, by name.
+    /// Orders by operator's name.
     pub operators: BTreeMap<String, Desk>,
     /// Alarms by rule.
     pub alarms: BTreeMap<String, u64>,
-    /// Offline sales whose device time was not believed: no date, too long ago, or ahead.
+    /// Offline sales whose device time was not believed: invalid, too old, or in the future.
     pub invalid_times: List,
     /// Offline sales that left the account below zero.
     pub overdrafts: List,
-    /// Offline sales that the rules would have refused online, whatever the rule.
+    /// Offline sales that a rule would have refused online.
     pub bad_cards: List,
     /// Offline sales that were not booked.
     pub not_booked: List,
     /// Approved sales that no 109, 105 or void settled, of machines that confirm.
     pub doubtful: List,
-    /// The same of machines that never confirm.
+    /// The same, of machines that never confirm, by machine.
     pub mute: BTreeMap<String, Sum>,
     /// Corrections.
     pub adjusts: List,
-    /// Sales undone.
+    /// Voids.
     pub voids: List,
-    /// Entries of these days that were written on a later one.
+    /// Entries of these days that were written on a later day.
     pub late: List,
-    /// What accounts held before.
+    /// Balance of all accounts before these days.
     pub opening: Sum,
-    /// What these days moved.
+    /// Sum of the movements of these days.
     pub moved: Sum,
-    /// What accounts held after, by their `balance` columns.
+    /// Balance of all accounts after these days, from the `balance` columns.
     pub closing: Sum,
-    /// Whether the opening total is that of all accounts.
+    /// Whether the opening total includes all accounts.
     pub is_total_known: bool,
 }
 
 impl Report {
-    /// Whether opening total and movements make the closing total.
+    /// Whether opening total plus movements equals the closing total.
     pub fn is_balanced(&self) -> bool {
         let mut expected = self.opening;
         expected += self.moved;
@@ -222,20 +222,19 @@ impl Report {
     }
 }
 
-/// The days that are asked for.
+/// The days of a report.
 #[derive(Clone, Copy, Debug)]
 pub enum Span {
     /// The business day of the newest entry.
     Newest,
-    /// From one to another, both included; `None`: from the first, to the last.
+    /// From one day to another, inclusive; `None` for the first and the last day.
     Days(Option<Date>, Option<Date>),
 }
 
-/// Reads the source and adds up. `accounts` comes back with what each held at the end of the last
-/// day.
+/// Makes the report of the days in `span`, and the accounts' balances at the end of the last day.
 ///
 /// # Errors
-/// If a file cannot be read, or the ledger is damaged: then nothing is added up.
+/// If a file cannot be read, or the ledger is damaged.
 pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), AuditError> {
     let (from, to) = match span {
         Span::Newest => {
@@ -293,8 +292,8 @@ fn is_claimed(entry: &Entry) -> bool {
     entry.detail.get("claimed").is_some()
 }
 
-/// Refusals that an entry stands for: those left out are one entry with `n=`.
-fn entries_behind(entry: &Entry) -> u64 {
+/// Number of refusals in an entry: suppressed ones share one entry with `n=`.
+fn refusals_in(entry: &Entry) -> u64 {
     entry.detail.get("n").and_then(|n| n.0.parse().ok()).unwrap_or(1)
 }
 
@@ -303,13 +302,13 @@ fn word(entry: &Entry, key: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Words of the detail, as they are for people.
-fn told(entry: &Entry, keys: &[&'static str]) -> String {
+/// The words of the detail with these keys, unescaped.
+fn words_of(entry: &Entry, keys: &[&'static str]) -> String {
     let words: Vec<String> = keys.iter().filter_map(|key| Some(format!("{key}={}", word(entry, key)?))).collect();
     words.join(" ")
 }
 
-/// One bit an entry from the first sale on: whether it is a sale that waits for its confirmation.
+/// One bit per entry from the first sale on: whether it is a sale that waits for its confirmation.
 #[derive(Default)]
 struct Waiting {
     first: Option<EntrySeq>,
@@ -331,7 +330,7 @@ impl Waiting {
         self.bits[index] |= mask;
     }
 
-    /// Says whether it was there.
+    /// Removes a sale; returns whether it was there.
     fn remove(&mut self, seq: EntrySeq) -> bool {
         let was_there = self.contains(seq);
         if was_there && let Some((index, mask)) = self.place(seq) {
@@ -355,10 +354,10 @@ struct Pass {
     accounts: Accounts,
     from: Option<Date>,
     to: Option<Date>,
-    /// What days after the last one moved.
+    /// Sum of the movements after the last day.
     later: Sum,
     open: Waiting,
-    /// Voids of these days by the sale they undo: they count for its machine and period.
+    /// Voids of these days by their sale, for whose machine and period they count.
     voids: BTreeMap<EntrySeq, Sum>,
     /// Machines that confirmed a sale of these days.
     confirming: BTreeSet<u64>,
@@ -372,7 +371,7 @@ impl Pass {
         let base = source.base.as_ref().map(|base| base.head);
         while let Some(item) = walk.entry()? {
             let day = days.of(&item.entry);
-            // The snapshot has these already.
+            // The snapshot has these entries already.
             if base.is_some_and(|base| item.entry.seq <= base.seq) {
                 continue;
             }
@@ -393,7 +392,7 @@ impl Pass {
                 if day.counted < day.written {
                     self.report.late.add(
                         &item.entry,
-                        format!("day={} {}", day.counted, told(&item.entry, &["by"])).trim().to_owned(),
+                        format!("day={} {}", day.counted, words_of(&item.entry, &["by"])).trim().to_owned(),
                     );
                 }
             } else {
@@ -411,7 +410,7 @@ impl Pass {
         Ok(())
     }
 
-    /// Days that the entries given may hold a part of only.
+    /// Notes that the source has the first day only in part.
     fn note_beginning(&mut self, item: &Item, begins: Date) {
         if self.from.is_none_or(|from| from <= begins) {
             let seq = item.entry.seq;
@@ -419,7 +418,7 @@ impl Pass {
         }
     }
 
-    /// A 109, a 105 or a void ends the doubt about a sale, of whatever day it is.
+    /// Ends the doubt about a sale at its 109, 105 or void, of any day.
     fn settle_sale(&mut self, entry: &Entry) {
         if let (Kind::Confirm | Kind::Matched | Kind::Void, Some(about)) = (entry.kind, entry.about)
             && self.open.remove(about)
@@ -454,7 +453,7 @@ impl Pass {
             }
             Kind::Alarm => {
                 *report.alarms.entry(word(entry, "rule").unwrap_or_else(|| NONE.to_owned())).or_default() +=
-                    entries_behind(entry);
+                    refusals_in(entry);
             }
             _ => (),
         }
@@ -468,10 +467,10 @@ impl Pass {
                     (None, Some(_)) => "left-out".to_owned(),
                     (None, None) => NONE.to_owned(),
                 };
-                *reasons.entry(reason).or_default() += entries_behind(entry);
+                *reasons.entry(reason).or_default() += refusals_in(entry);
             }
-            Kind::Adjust => report.adjusts.add(entry, told(entry, &["by", "note"])),
-            Kind::Void => report.voids.add(entry, told(entry, &["day", "by", "note"])),
+            Kind::Adjust => report.adjusts.add(entry, words_of(entry, &["by", "note"])),
+            Kind::Void => report.voids.add(entry, words_of(entry, &["day", "by", "note"])),
             _ => (),
         }
         let operator = word(entry, "by").unwrap_or_else(|| NONE.to_owned());
@@ -482,7 +481,7 @@ impl Pass {
         }
     }
 
-    /// Reads the lines of the sales that are still in doubt, and of those that were undone.
+    /// Reads the lines of the sales that are still in doubt, and of voided sales.
     fn settle(&mut self, source: &Source) -> Result<(), AuditError> {
         if self.open.is_empty() && self.voids.is_empty() {
             return Ok(());
@@ -541,12 +540,12 @@ fn sum_of(entry: &Entry) -> Sum {
 
 fn list_offline(report: &mut Report, entry: &Entry) {
     if is_claimed(entry) {
-        report.not_booked.add(entry, told(entry, &["claimed", "again", "reason", "card", "mode", "invalid"]));
+        report.not_booked.add(entry, words_of(entry, &["claimed", "again", "reason", "card", "mode", "invalid"]));
         return;
     }
     if entry.detail.get("invalid").is_some() {
         let raw = entry.device_time.as_ref().map_or("", |time| time.raw.as_str());
-        report.invalid_times.add(entry, format!("{} device_time={raw}", told(entry, &["invalid"])));
+        report.invalid_times.add(entry, format!("{} device_time={raw}", words_of(entry, &["invalid"])));
     }
     let is_below = entry.balance.is_some_and(|balance| balance < Balance::ZERO && entry.amount < Some(Balance::ZERO));
     if is_below || entry.uses_left.is_some_and(|left| left < 0 && entry.uses < Some(0)) {
@@ -554,6 +553,6 @@ fn list_offline(report: &mut Report, entry: &Entry) {
         report.overdrafts.add(entry, uses);
     }
     if entry.detail.get("reason").is_some() {
-        report.bad_cards.add(entry, told(entry, &["reason"]));
+        report.bad_cards.add(entry, words_of(entry, &["reason"]));
     }
 }

@@ -1,8 +1,7 @@
-//! `posgate ledger show`: the entries that are asked for, and those to come (design.md, section 3).
+//! `posgate ledger show`: prints entries, and follows new ones (design.md, section 3).
 //!
-//! It judges nothing that `verify` would: a line that does not follow is named where it stands, in
-//! a line that begins with `#`, and the exit code tells of it. A line that is just being written
-//! comes when it is whole.
+//! It is not `verify`: a line that does not follow is reported in place, in a line that begins with
+//! `#`, and by the exit code. A line that is just being written is printed after it is whole.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -22,35 +21,35 @@ use crate::ledger::segment::{self, Lines};
 use crate::ledger::storage::{DirFiles, Files};
 use crate::ledger::{Head, HeldFiles, line};
 
-/// How often a followed ledger is looked at.
+/// Interval at which a followed ledger is read, in milliseconds.
 const FOLLOW_MS: u16 = 200;
 
-/// Entries kept for `--last`: more would be a copy of the ledger in memory.
+/// Most entries for `--last`: they are kept in memory.
 pub const LAST_MAX: usize = 100_000;
 
-/// What to print, and how.
+/// The options of `show`.
 #[derive(Clone, Debug, Default)]
 pub struct Show {
     /// Which entries.
     pub filter: Filter,
-    /// How their times are read.
+    /// Converts times to local time.
     pub calendar: Calendar,
-    /// Only the last of them.
+    /// Print only this many of the last entries.
     pub last: Option<usize>,
-    /// The ledger's own lines instead of a table.
+    /// Print the ledger's own lines instead of a table.
     pub raw: bool,
-    /// Only the columns that fit a terminal of 80 columns; all take some 200.
+    /// Print only the columns that fit a terminal of 80 columns; all take some 200.
     pub is_narrow: bool,
-    /// The entry that the reader has, which must be here.
+    /// The last entry that the reader has; the ledger must have it.
     pub after: Option<After>,
 }
 
 impl Show {
-    /// Prints the entries there are, up to `limit`, which is durable. Gives the sentence about the
-    /// first line that does not follow, and where following goes on.
+    /// Prints the existing entries, up to the durable entry `limit`. Returns the sentence about the
+    /// first line that does not follow, and the place where following begins.
     ///
     /// # Errors
-    /// If a file cannot be read or the output not be written, or the ledger does not hold `limit`.
+    /// If a file cannot be read or the output cannot be written.
     pub fn print(
         &self,
         source: &Source,
@@ -106,12 +105,11 @@ impl Show {
         Ok((damage, place))
     }
 
-    /// Prints what is appended from now on, in this segment and those after it, until nobody reads
-    /// any more; with `durable` only as far as it says each time.
+    /// Prints new entries, in this segment and later ones, until the reader of the output has gone;
+    /// with `durable`, only up to the entry that it returns.
     ///
     /// # Errors
-    /// If a file cannot be read or the output not be written, or the ledger goes on otherwise than
-    /// it was read.
+    /// If a file cannot be read, the output cannot be written, or a new line does not follow.
     pub fn follow(
         &self,
         mut place: Place,
@@ -135,7 +133,7 @@ impl Show {
         }
     }
 
-    /// Prints the whole lines that came since. Says whether a new segment began.
+    /// Prints the new whole lines; returns whether a new segment began.
     fn print_new(&self, place: &mut Place, limit: Limit, out: &mut impl Write) -> Result<bool, AuditError> {
         let limit = match limit {
             Limit::Nothing => return Ok(false),
@@ -149,7 +147,7 @@ impl Show {
         let len = files.len(&path)?;
         if len < place.offset {
             return Err(AuditError::Damaged(tr!(
-                "{path}: it was cut while it was followed: begin anew",
+                "{path}: it was cut while it was followed: start again",
                 "{path}：跟读时被截短：请重新开始"
             )));
         }
@@ -198,8 +196,7 @@ impl Show {
     }
 }
 
-/// Title, the ledger's column from 1, width (0: the last, as long as it is), whether numbers stand
-/// there.
+/// Title, number of the ledger's column from 1, width (0: not padded), whether it is a number.
 const TABLE: [(&str, usize, usize, bool); 16] = [
     ("seq", 1, 7, true),
     ("time", 2, 20, false),
@@ -222,8 +219,8 @@ const TABLE: [(&str, usize, usize, bool); 16] = [
 /// The columns that fit a terminal of 80 columns; the times are without their year.
 const NARROW: [&str; 7] = ["seq", "time", "kind", "machine", "card", "amount", "balance"];
 
-/// Writes a line of the ledger, without its LF, as a row of the table. Whatever the line is,
-/// nothing panics.
+/// Writes a line of the ledger, without its LF, as a row of the table. It does not panic on any
+/// bytes.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -232,7 +229,7 @@ pub fn write_entry(out: &mut dyn Write, text: &[u8], is_narrow: bool) -> io::Res
     let cells = TABLE.map(|(title, column, ..)| {
         let value = String::from_utf8_lossy(columns[column - 1]);
         match title {
-            // To the second; a time that was not believed is marked.
+            // Without milliseconds; `?` marks a time that was not believed.
             "time" => {
                 let second = value.chars().take(19).collect::<String>().replace('T', " ");
                 if columns[2] == b"unset" { second + "?" } else { second }
@@ -247,30 +244,30 @@ pub fn write_entry(out: &mut dyn Write, text: &[u8], is_narrow: bool) -> io::Res
 fn write_row(out: &mut dyn Write, cells: &[String; TABLE.len()], is_narrow: bool) -> io::Result<()> {
     let cells = TABLE.iter().zip(cells).filter(|((title, ..), _)| !is_narrow || NARROW.contains(title));
     let cells = cells.map(|((title, _, places, is_number), cell)| match *title {
-        // `11-22 12:30:00`, and the mark of a time that was not believed.
+        // `11-22 12:30:00`, and perhaps `?`.
         "time" if is_narrow => (cell.get(5..).unwrap_or(cell), 15, false),
         _ => (cell.as_str(), *places, *is_number),
     });
     writeln!(out, "{}", table::line(cells))
 }
 
-/// The last entry that the running server has synced; `None`: nobody serves, or nobody can say at
-/// the moment.
+/// Returns the last entry that the running server has synced; `None` if no server runs or answers
+/// at the moment.
 pub type AskSynced<'a> = dyn FnMut() -> Result<Option<Head>, AuditError> + 'a;
 
 /// How far a follower prints.
 #[derive(Clone, Copy)]
 enum Limit {
-    /// All that is there.
+    /// To the end.
     None,
-    /// Nothing: nobody says what is durable.
+    /// Nothing: what is durable is not known.
     Nothing,
     /// Up to this entry.
     Head(Head),
 }
 
-/// Where following goes on. The segment is held open, and those after it too as soon as they are
-/// there: `archive` may take them away.
+/// The place from which a follower reads. The segment is held open, and later ones as soon as they
+/// exist: `archive` may remove them.
 #[derive(Clone, Debug)]
 pub struct Place {
     files: HeldFiles,
@@ -278,7 +275,7 @@ pub struct Place {
     offset: u64,
     line: u64,
     head: Head,
-    /// The segments after it that are held, oldest first.
+    /// Later segments that are held open, oldest first.
     later: VecDeque<EntrySeq>,
 }
 
@@ -290,8 +287,8 @@ impl Place {
         Self { files, path, offset: HEADER_LEN as u64, line: 2, head, later: VecDeque::new() }
     }
 
-    /// All of the source was read: the newest segment may be one without an entry yet. The others
-    /// are let go.
+    /// Moves to the newest segment, which may have no entry yet, after the whole source was read,
+    /// and closes the others.
     fn settle(&mut self, source: &Source) {
         let newest = &source.pieces[source.pieces.len() - 1];
         if newest.path != self.path && newest.header.first == self.head.seq.next() {
@@ -304,7 +301,7 @@ impl Place {
         }
     }
 
-    /// An entry was read, which ends at `end`.
+    /// Moves past an entry that ends at `end`.
     fn pass(&mut self, piece: &Piece, line: u64, end: u64, head: Head) {
         if self.path != piece.path {
             piece.path.clone_into(&mut self.path);
@@ -312,7 +309,7 @@ impl Place {
         (self.offset, self.line, self.head) = (end, line + 1, head);
     }
 
-    /// Holds the segments that began since.
+    /// Opens the segments that began since.
     fn keep_up(&mut self) -> Result<(), AuditError> {
         let dir = PathBuf::from(&self.path);
         let dir =
@@ -325,7 +322,7 @@ impl Place {
             let path = PathBuf::from(&self.path).with_file_name(&segment.name);
             match self.files.hold(&path) {
                 Ok(()) => self.later.push_back(segment.first),
-                // It was taken away already.
+                // It is archived already.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => (),
                 Err(error) => return Err(error.into()),
             }
@@ -333,8 +330,7 @@ impl Place {
         Ok(())
     }
 
-    /// Goes to the segment that continues from here, if there is one: the file with the next
-    /// entry's number in its name.
+    /// Moves to the segment with the next entry, if it exists; returns whether it did.
     fn turn_to_next(&mut self) -> Result<bool, AuditError> {
         let wanted = self.head.seq.next();
         let Some(first) = self.later.front().copied().filter(|first| *first <= wanted) else {
@@ -356,8 +352,8 @@ impl Place {
         Ok(true)
     }
 
-    /// A segment that begins later says that the one here has ended. What lies between was taken
-    /// away if nothing is left to read here.
+    /// Fails if a later segment exists, this one is read to its end, and the entries between them
+    /// are archived.
     fn look_for_gap(&self, wanted: EntrySeq) -> Result<bool, AuditError> {
         let Some(first) = self.later.front() else { return Ok(false) };
         if self.files.len(&self.path)? > self.offset {
@@ -368,14 +364,14 @@ impl Place {
     }
 }
 
-/// The directories or segments `places`, printed as `show` says and followed if `is_followed`. With
-/// `durable` only what the running server has synced is printed; where none runs, what the next
-/// start would keep, and of what comes later nothing before a server says so. Gives what does not
+/// Prints the ledger in `places`, and follows it if `is_followed`. With `durable`, it prints only
+/// entries that the running server has synced; if none runs, those that the next start would keep,
+/// and no new ones until a server answers. Returns the sentence about the first line that does not
 /// follow.
 ///
 /// # Errors
-/// If a file cannot be read, the output not be written, there is no ledger, or it does not go on
-/// from [`Show::after`].
+/// If a file cannot be read, the output cannot be written, there is no ledger, or it does not
+/// continue from [`Show::after`].
 pub fn run(
     places: &[PathBuf],
     show: &Show,
@@ -383,7 +379,7 @@ pub fn run(
     mut durable: Option<&mut AskSynced<'_>>,
     out: &mut (impl Write + AsFd),
 ) -> Result<Option<String>, AuditError> {
-    // Before the files are opened: they hold all that was durable then.
+    // Before the files are opened, so that they have all that is durable.
     let limit = match &mut durable {
         None => None,
         Some(ask) => ask()?,
@@ -415,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_below_each_other_whatever_the_alphabet() {
+    fn columns_are_aligned_in_every_alphabet() {
         let row = |account: &str, is_narrow| {
             let line = [
                 "1\t2026-11-22T12:00:00.000+08:00\tunset\ttopup\t00001\t\\N\t00009\t0088888888\t",

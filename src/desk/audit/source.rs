@@ -1,10 +1,12 @@
-//! The segments that a person named, as one run of entries (design.md, sections 7 and 9).
+//! The segments named on the command line, as one sequence of entries (design.md, sections 7 and
+//! 9).
 //!
-//! Directories and segments may be given in any order, an archive beside the live ledger: they are
-//! read in the order of their entries, one that is there twice once. What always holds: entries
-//! come out in the order of their seqs, each following by crc from the one before, and a seq never
-//! twice; the end is the last whole line, be it that the server is writing or that a power cut tore
-//! it.
+//! Directories and segments may be given in any order, an archive together with the live ledger.
+//! They are read in the order of their entries; of two copies of a segment one is read.
+//!
+//! *Invariants:* entries come in the order of their seqs, without duplicates, and the crc of each
+//! follows from the one before. The end is the last whole line: the line after it may be one that
+//! the server is writing, or one that a power cut tore.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,30 +22,30 @@ use crate::ledger::storage::Files;
 use crate::ledger::verify::{Fault, verify};
 use crate::ledger::{Head, HeldFiles, Refusal, State, archived, copies, kin, line, snapshot};
 
-/// How long a line may take that the server is just writing: it is one write of at most 64 KiB.
+/// How long to wait for a line that the server may be writing: one write of at most 64 KiB.
 const WRITING: Duration = Duration::from_millis(50);
 
-/// One segment.
+/// A segment.
 #[derive(Clone, Debug)]
 pub struct Piece {
     /// Its path.
     pub path: String,
-    /// What it says of itself.
+    /// Its header.
     pub header: Header,
 }
 
-/// The last entry that a reader has.
+/// The last entry that a reader has already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct After {
     /// Its number.
     pub seq: EntrySeq,
-    /// Its crc, if the reader says it.
+    /// Its crc, if the reader gave it.
     pub crc: Option<u32>,
 }
 
-/// What is said of an entry that is older than the `first` one here: where it went, as far as one
-/// of the ledger's directories says so.
-pub fn archived_words<'a>(seq: EntrySeq, first: EntrySeq, dirs: impl IntoIterator<Item = &'a Path>) -> String {
+/// The message about an entry before the `first` one here: its archive's place, if one of the
+/// ledger's directories names it.
+pub(crate) fn archived_words<'a>(seq: EntrySeq, first: EntrySeq, dirs: impl IntoIterator<Item = &'a Path>) -> String {
     let place = dirs.into_iter().find_map(|dir| archived::place_of(dir, seq));
     let place = place.map_or_else(
         || tr("name the archive's directory too", "请把归档目录也写上").to_owned(),
@@ -55,31 +57,30 @@ pub fn archived_words<'a>(seq: EntrySeq, first: EntrySeq, dirs: impl IntoIterato
     )
 }
 
-/// The state that stands for the entries that were taken away.
+/// The snapshot's state, which replaces the archived entries.
 #[derive(Clone, Debug, Default)]
 pub struct Base {
-    /// The last entry that it holds.
+    /// The last entry in it.
     pub head: Head,
-    /// The accounts as of then.
+    /// The accounts after that entry.
     pub accounts: Vec<AccountLine>,
 }
 
-/// What is to be read.
+/// The segments to read.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Reads them as they stood when it was opened.
+    /// Their files, held open.
     pub files: HeldFiles,
-    /// The directories among what was named.
+    /// The named directories.
     pub places: Vec<PathBuf>,
-    /// In the order of their entries; at least one.
+    /// The segments in the order of their entries; at least one.
     pub pieces: Vec<Piece>,
-    /// If the first segments are not among them: the snapshot, where there is one that a start
-    /// would believe.
+    /// If the first segments are missing: the snapshot, if a start would accept it.
     pub base: Option<Base>,
 }
 
 impl Source {
-    /// Takes directories and segment files.
+    /// Opens directories and segment files.
     ///
     /// # Errors
     /// If there is no such file or no ledger in a directory, or they belong to two ledgers or two
@@ -103,8 +104,8 @@ impl Source {
             }
         }
         for (path, error) in unreadable {
-            // The newest has no header for a moment when it begins; a power cut then leaves it so,
-            // and the next start takes it away.
+            // A new segment has no header for a moment. A power cut then leaves it so, and the next
+            // start removes it.
             let first = first_by_name(&path);
             let is_newest = !pieces.is_empty() && pieces.iter().all(|piece| Some(piece.header.first) < first);
             if !is_newest {
@@ -136,27 +137,27 @@ impl Source {
         Ok(source)
     }
 
-    /// The first entry that its segments hold, or will hold.
+    /// The first entry that its segments hold, or will hold if they have none yet.
     pub fn first(&self) -> EntrySeq {
         self.pieces[0].header.first
     }
 
-    /// Whether nothing is before them.
+    /// Whether it begins with entry 1.
     pub fn is_whole(&self) -> bool {
         self.first() == EntrySeq(1)
     }
 
-    /// The ledger's name: that of its newest branch.
+    /// The ledger's number: that of its newest branch.
     pub fn ledger(&self) -> u64 {
         self.pieces[self.pieces.len() - 1].header.ledger
     }
 
-    /// The site's label, as the newest segment has it.
+    /// The site's label in the newest segment.
     pub fn site(&self) -> &str {
         &self.pieces[self.pieces.len() - 1].header.site
     }
 
-    /// What a reader should know who thinks he has the whole ledger before him.
+    /// A warning that the segments are not the whole ledger; `None` if they are.
     pub fn note(&self) -> Option<String> {
         let first = self.first();
         if self.is_whole() {
@@ -185,18 +186,18 @@ impl Source {
         })
     }
 
-    /// From the first entry on.
-    pub fn walk(&self) -> Walk<'_> {
+    /// Reads from the first entry.
+    pub(crate) fn walk(&self) -> Walk<'_> {
         self.walk_from(0)
     }
 
-    /// From the segment on that holds the entry after `seq`, if there is one.
-    pub fn walk_after(&self, seq: EntrySeq) -> Walk<'_> {
+    /// Reads from the segment that holds the entry after `seq`.
+    pub(crate) fn walk_after(&self, seq: EntrySeq) -> Walk<'_> {
         self.walk_from(self.index_after(seq))
     }
 
     /// The segment where [`Source::walk_after`] begins.
-    pub fn piece_after(&self, seq: EntrySeq) -> &Piece {
+    pub(crate) fn piece_after(&self, seq: EntrySeq) -> &Piece {
         &self.pieces[self.index_after(seq)]
     }
 
@@ -205,12 +206,12 @@ impl Source {
         later.unwrap_or(self.pieces.len()).saturating_sub(1)
     }
 
-    /// Whether a reader who has everything up to an entry can go on from here.
+    /// Checks whether a reader that has all entries up to `after` can continue here.
     ///
     /// # Errors
-    /// If he cannot: the entries after it were taken away (*gap*), the ledger does not reach it
-    /// (*ahead*), or it is another entry here (*diverged*).
-    pub fn check_after(&self, after: After) -> Result<(), AuditError> {
+    /// If it cannot: the next entries are archived (*gap*), the ledger ends before `after`
+    /// (*ahead*), or has another entry there (*diverged*).
+    pub(crate) fn check_after(&self, after: After) -> Result<(), AuditError> {
         let first = self.first();
         if after.seq.next() < first {
             return Err(AuditError::Nothing(format!("gap: {}", self.archived(after.seq.next()))));
@@ -241,43 +242,43 @@ impl Source {
         }
     }
 
-    /// What is said of an entry that is older than the first one here.
-    pub fn archived(&self, seq: EntrySeq) -> String {
+    /// The message about an entry before the first one here.
+    pub(crate) fn archived(&self, seq: EntrySeq) -> String {
         archived_words(seq, self.first(), self.places.iter().map(PathBuf::as_path))
     }
 
-    /// Whether it holds what the server says that it synced.
+    /// Checks that it holds the entry that the server synced last.
     pub(super) fn check_limit(&self, limit: Head) -> Result<(), AuditError> {
         if limit.seq < self.first() {
             return Ok(());
         }
         self.check_after(After { seq: limit.seq, crc: Some(limit.crc) }).map_err(|error| match error {
             AuditError::Nothing(why) => AuditError::Nothing(tr!(
-                "{why} (the server that was asked serves another ledger?)",
+                "{why} (does the server serve another ledger?)",
                 "{why}（所问的服务器用的是另一个账本？）"
             )),
             other @ (AuditError::Io(_) | AuditError::Damaged(_) | AuditError::Usage(_)) => other,
         })
     }
 
-    /// From the segment with this index on.
-    pub fn walk_from(&self, index: usize) -> Walk<'_> {
+    /// Reads from the segment with this index.
+    pub(crate) fn walk_from(&self, index: usize) -> Walk<'_> {
         Walk { source: self, index, lines: None, head: None, has_waited: false, buffer: Vec::new(), is_over: false }
     }
 
-    /// The first place that is not what was written, in the words of `ledger verify`.
+    /// The error for a damaged line, in the words of `ledger verify`.
     pub(super) fn damage(&self, path: &str, line: u64, what: &str) -> AuditError {
         let names: Vec<String> = self.pieces.iter().map(|piece| piece.path.clone()).collect();
         let report = verify(&self.files, &names, self.is_whole(), &mut || ());
         let found =
             report.ok().and_then(|report| report.findings.into_iter().find(|finding| finding.fault != Fault::Torn));
-        let told = match found {
+        let place = match found {
             Some(found) => format!("{}:{}: {}: {}", found.file, found.line, found.fault.word(), found.what),
             None => format!("{path}:{line}: {what}"),
         };
         AuditError::Damaged(tr!(
-            "{told}; nothing after it can be relied on, `posgate ledger verify` lists all",
-            "{told}；它之后的都不可靠，`posgate ledger verify` 列出全部"
+            "{place}; nothing after it can be relied on, `posgate ledger verify` lists all",
+            "{place}；它之后的都不可靠，`posgate ledger verify` 列出全部"
         ))
     }
 }
@@ -286,7 +287,7 @@ fn first_by_name(path: &str) -> Option<EntrySeq> {
     segment::first_of(path.rsplit('/').next().unwrap_or(path))
 }
 
-/// What a directory's snapshot says, if a start would believe it.
+/// The state of a directory's snapshot, if a start would accept it.
 fn base_in(directory: &HeldFiles) -> Result<Option<Base>, AuditError> {
     let segments = segment::list(directory)?;
     let mut base = Base::default();
@@ -316,24 +317,24 @@ impl State for Base {
     }
 }
 
-/// One entry where it stands.
+/// An entry with its place in the files.
 #[derive(Debug)]
 pub struct Item<'a> {
     /// Its segment.
     pub piece: &'a Piece,
-    /// The segment's place in the source.
+    /// The segment's index in the source.
     pub index: usize,
-    /// From 1, which is the header.
+    /// The line's number; line 1 is the header.
     pub line: u64,
-    /// Where the line after it begins in the file.
+    /// Offset of the next line in the file, in bytes.
     pub end: u64,
-    /// Without the LF.
+    /// The line, without its LF.
     pub text: &'a [u8],
-    /// The crc of the entry before.
+    /// The crc of the previous entry.
     pub chain: u32,
-    /// Its own.
+    /// Its own crc.
     pub crc: u32,
-    /// All columns but the last.
+    /// The columns, without the crc.
     pub entry: Entry,
 }
 
@@ -344,26 +345,26 @@ impl Item<'_> {
     }
 }
 
-/// What comes next.
+/// The next line.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant)] // there is one at a time
+#[allow(clippy::large_enum_variant)] // only one exists at a time
 pub enum Step<'a> {
-    /// An entry that follows from the one before.
+    /// An entry that follows from the previous one.
     Entry(Item<'a>),
-    /// A line that does not.
+    /// A line that does not follow.
     Bad {
         /// The segment's path.
         path: &'a str,
-        /// From 1, which is the header.
+        /// The line's number; line 1 is the header.
         line: u64,
-        /// Without the LF.
+        /// The line, without its LF.
         text: &'a [u8],
-        /// What is wrong with it.
+        /// The problem.
         what: String,
     },
 }
 
-/// Reads the entries one after the other.
+/// Reads the entries of a source in order.
 pub struct Walk<'a> {
     source: &'a Source,
     index: usize,
@@ -389,12 +390,12 @@ impl Walk<'_> {
         }
     }
 
-    /// The last entry that was read, or what the first header continues from.
+    /// The last entry that was read, or the one before the first segment.
     pub fn head(&self) -> Head {
         self.head.unwrap_or_default()
     }
 
-    /// The next line, good or not; `None` at the end.
+    /// The next line, good or bad; `None` at the end.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -412,7 +413,7 @@ impl Walk<'_> {
                     Some(head) => {
                         self.buffer.clear();
                         let what = tr!(
-                            "the segment continues from {before}, and what was read before it ends with {head}",
+                            "the segment continues from {before}, but the one before it ends with {head}",
                             "这个文件接着 {before}，而前面读到的以 {head} 结尾"
                         );
                         return Ok(Some(Step::Bad { path: &piece.path, line: 1, text: &self.buffer, what }));
@@ -465,7 +466,7 @@ impl Walk<'_> {
                 lines.go_back(offset, number, chain);
                 lines.read()?;
             }
-            // As `verify` goes on: one change is one bad line.
+            // As in `verify`: one altered line is one bad line.
             if let Ok(parsed) = line::parse(&self.buffer) {
                 self.head = Some(parsed.head());
             }
@@ -474,7 +475,7 @@ impl Walk<'_> {
     }
 }
 
-/// Whether no line from here to the end ends as one of a ledger does: what a power cut leaves.
+/// Whether no line from here to the end has a crc column, as after a power cut.
 fn is_no_ledger(lines: &mut Lines<'_, HeldFiles>, first: &[u8]) -> Result<bool, AuditError> {
     let mut has_crc = line::crc_column(first).is_some();
     while let Some(line) = lines.read()? {

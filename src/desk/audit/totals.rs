@@ -1,5 +1,5 @@
-//! Sums: of entries of one sort, and of every account (design.md, section 7, "amounts summed over
-//! an account are its balance").
+//! Sums: of entries of one kind, and per account (design.md, section 7, "amounts summed over an
+//! account are its balance").
 
 use core::ops::AddAssign;
 use std::collections::HashMap;
@@ -8,14 +8,14 @@ use super::source::Base;
 use crate::desk::json::Object;
 use crate::engine::model::{AccountId, Balance, Entry, Kind};
 
-/// How many, and what they add up to, with the ledger's signs.
+/// A number of entries and their sums, with the ledger's signs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// Entries.
+    /// Number of entries.
     pub count: u64,
-    /// Yuan.
+    /// Sum of the amounts.
     pub amount: Balance,
-    /// Meals.
+    /// Sum of the uses.
     pub uses: i64,
 }
 
@@ -29,13 +29,13 @@ impl Sum {
         };
     }
 
-    /// What was taken, where the ledger says what it did to accounts.
+    /// The sum with the opposite sign: what was taken from the accounts.
     #[must_use]
     pub fn taken(self) -> Self {
         Self { amount: -self.amount, uses: self.uses.saturating_neg(), ..self }
     }
 
-    /// For scripts.
+    /// The sum as a JSON object.
     pub fn json(&self) -> String {
         Object::new().number("count", self.count).text("amount", self.amount).number("uses", self.uses).end()
     }
@@ -49,41 +49,41 @@ impl AddAssign for Sum {
     }
 }
 
-/// One account.
+/// The figures of one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// After the last entry that was read: what its columns say.
+    /// The balance after the last entry that was read, from its `balance` column.
     pub balance: Balance,
-    /// The same of the subsidy purse.
+    /// The subsidy purse, also after that entry.
     pub subsidy: Balance,
-    /// The same in meals.
+    /// The uses, also after that entry.
     pub uses: i64,
-    /// At the end of the last day that is asked for.
+    /// The balance at the end of the report's last day.
     pub then: Balance,
-    /// The same in meals.
+    /// The uses at the end of that day.
     pub uses_then: i64,
-    /// Whether an entry until then opened it.
+    /// Whether an entry up to that day opened the account.
     pub is_opened_then: bool,
-    /// Whether an entry until then says anything of it that lasts.
+    /// Whether a lasting entry up to that day is about the account.
     pub is_known_then: bool,
-    /// What a later entry opened it with: the table of then said so.
+    /// The opening figures of an `open` after that day: those of the table at that time.
     pub opened_later: Option<(Balance, i64)>,
 }
 
-/// Every account that an entry moved. Its memory is a row an account, however many entries there
-/// are.
+/// All accounts that an entry moved. Memory is one row per account, regardless of the number of
+/// entries.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts {
     rows: HashMap<AccountId, Account>,
-    /// Whether an account that is not among them never moved; else its first line says what was
+    /// Whether an account without a row never moved; otherwise its first line gives its balance
     /// before.
     is_complete: bool,
-    /// What they held before the first entry that was read.
+    /// Sum of the balances before the first entry that was read.
     pub before: Sum,
 }
 
 impl Accounts {
-    /// Before the first entry; `base` is what stands for those that were taken away.
+    /// The accounts before the first entry; `base` replaces the archived entries.
     pub fn new(base: Option<&Base>, is_whole: bool) -> Self {
         let mut accounts = Self { is_complete: is_whole || base.is_some(), ..Self::default() };
         for line in base.iter().flat_map(|base| &base.accounts) {
@@ -104,10 +104,10 @@ impl Accounts {
         accounts
     }
 
-    /// Adds an entry; `is_then`: it counts for the last day that is asked for, or one before.
+    /// Applies an entry; `is_then` says that it counts for the report's last day or an earlier one.
     ///
     /// # Errors
-    /// If what it says the account holds does not follow.
+    /// If its balance does not follow from the entries before it.
     pub fn apply(&mut self, entry: &Entry, is_then: bool) -> Result<(), String> {
         let Some(id) = &entry.account else { return Ok(()) };
         let amount = entry.amount.unwrap_or_default();
@@ -152,7 +152,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// What all hold after the last entry that was read, by their own columns.
+    /// The sum of all balances after the last entry that was read, from the `balance` columns.
     pub fn total(&self) -> Sum {
         let mut total = Sum::default();
         for row in self.rows.values() {
@@ -161,12 +161,12 @@ impl Accounts {
         total
     }
 
-    /// An account.
+    /// The figures of an account.
     pub fn get(&self, id: &AccountId) -> Option<&Account> {
         self.rows.get(id)
     }
 
-    /// All of them by name.
+    /// All accounts, sorted by name.
     pub fn sorted(&self) -> Vec<(&AccountId, &Account)> {
         let mut rows: Vec<_> = self.rows.iter().collect();
         rows.sort_by_key(|(id, _)| *id);
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(accounts.apply(&entry(Kind::Charge, -300, 700), false), Ok(()));
         assert!(accounts.apply(&entry(Kind::Charge, -300, 300), true).is_err());
         let row = accounts.get(&AccountId::try_from("A").unwrap()).unwrap();
-        assert_eq!(row.then, Balance::from_fen(1000), "the sale was of a later day");
+        assert_eq!(row.then, Balance::from_fen(1000), "the sale is of a later day");
     }
 
     #[test]

@@ -1,9 +1,8 @@
-//! What kinds, reasons and columns are called, in Chinese and in English, for reports and
-//! spreadsheets.
+//! Names of kinds, reasons and columns in Chinese and English, for reports and spreadsheets.
 
 use crate::engine::model::{Kind, Reason};
 
-/// What a kind of entry is called: Chinese, English.
+/// The name of a kind of entry: Chinese, English.
 pub const fn of_kind(kind: Kind) -> (&'static str, &'static str) {
     match kind {
         Kind::Open => ("开户", "opened"),
@@ -39,8 +38,8 @@ pub const fn of_kind(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// The rule behind a reason, in words: Chinese, English.
-pub const fn of_rule(reason: Reason) -> (&'static str, &'static str) {
+/// The rule of a reason as a phrase: Chinese, English.
+pub(crate) const fn of_rule(reason: Reason) -> (&'static str, &'static str) {
     match reason {
         Reason::Malformed => ("报文里有一项读不出来", "a field of the frame could not be read"),
         Reason::UnknownDevice => {
@@ -73,12 +72,13 @@ pub const fn of_rule(reason: Reason) -> (&'static str, &'static str) {
     }
 }
 
-/// A ledger's reason word with its Chinese words; a later version's is shown as it is.
+/// The Chinese text and the word of a reason; the text is empty for an unknown word, such as one of
+/// a later version.
 pub fn reason(word: &str) -> (String, String) {
     Reason::from_word(word).map_or((String::new(), word.to_owned()), |known| (known.text().to_owned(), word.to_owned()))
 }
 
-/// Chinese names of the ledger's columns, in their order.
+/// Chinese names of the ledger's columns, in the ledger's order.
 pub const COLUMNS: [&str; crate::ledger::line::COLUMNS.len()] = [
     "流水号",
     "时间",

@@ -1,9 +1,9 @@
-//! A file of orders: a CSV as an office keeps it, read whole before anything is ordered.
+//! A file of orders: an office's CSV, checked as a whole before any order is given.
 //!
-//! Read by the reader of card tables ([`crate::files::sheet`]). One row is one order. What a row is
-//! named by is not the file's: its command, what the file is for, its card, and which of the card's
-//! rows it is ([`Row::nth`]). So the file may be sorted, saved again or mended, and nothing is done
-//! twice (design.md, section 8). A row may have a key of its own instead.
+//! The reader of card tables ([`crate::files::sheet`]) reads it. One row is one order. A row is
+//! identified by its command, the purpose of the file, its card, and which of the card's rows it is
+//! ([`Row::nth`]), not by file name or line. So the file may be sorted, saved again or corrected,
+//! and nothing is done twice (design.md, section 8). A row may have its own key instead.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::files::sheet::heading::{Holds, Named};
 use crate::files::sheet::{self, Cells, Layout, Unknown, heading, value};
 use crate::lang::tr;
 
-/// Rows of one file: the server must know each again when the file comes a second time.
+/// Most rows of a file: the server must recognize each one if the file comes a second time.
 const ROWS_MAX: usize = NAMES_KEPT_MIN;
 
-/// A column: its names, and what it holds.
+/// A column: its English name, Chinese names, aliases, and type of values.
 struct ColumnSpec(&'static str, &'static [&'static str], &'static [&'static str], Holds);
 
 impl Named for ColumnSpec {
@@ -45,8 +45,7 @@ impl Named for ColumnSpec {
 
 const AMOUNT_ALIASES: &[&str] = &["充值金额", "补贴金额", "补助金额", "发放金额", "实发金额", "调整金额", "应发金额"];
 
-/// The columns. The last two decide nothing; of the name, the server says whether it is the
-/// holder's.
+/// The columns. The department is ignored; the server compares the name with the holder's.
 const COLUMNS: &[ColumnSpec] = &[
     ColumnSpec("card", &["卡号"], CARD_ALIASES, Holds::Card),
     ColumnSpec("amount", &["金额"], AMOUNT_ALIASES, Holds::Yuan),
@@ -70,16 +69,16 @@ const KEY: usize = 7;
 const NAME: usize = 8;
 const DEPARTMENT: usize = 9;
 
-/// What the rows of a command's file say.
+/// The columns that a command's file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
-    /// card, amount or uses; below zero too where it is a correction.
+    /// card, amount or uses; a correction may be negative.
     Move(Way),
     /// card.
     Card(Mark),
     /// card, account.
     Account,
-    /// old, new: accounts.
+    /// old, new (accounts).
     Rename,
 }
 
@@ -98,7 +97,7 @@ const SHAPES: &[(&str, Shape)] = &[
 ];
 
 impl Shape {
-    /// The columns of its file: one of each group must be there.
+    /// The columns of its file; one of each group is required.
     const fn columns(self) -> &'static [&'static [usize]] {
         match self {
             Self::Move(_) => &[&[CARD], &[AMOUNT, USES]],
@@ -134,10 +133,10 @@ impl Shape {
             columns: COLUMNS,
             first: self.columns()[0][0],
             wanted: self.wanted(),
-            // A key column under another name would be lost in silence, and a row done twice.
+            // If a key column with another name were ignored, a row could be done twice.
             unknown: |heading| {
                 Unknown::Refuse(tr!(
-                    "unknown column {}: delete it, or name it x_… if it is your own",
+                    "unknown column {}: delete it, or name it x_… if it is for your own use",
                     "不认识的列 {}：请删掉，自己用的写成 x_…",
                     masked(heading)
                 ))
@@ -146,19 +145,19 @@ impl Shape {
     }
 
     fn takes(self, column: usize) -> bool {
-        // Nobody's name goes with an account's.
+        // A row of accounts has no holder's name.
         let is_own = column != NAME || !matches!(self, Self::Rename);
         let is_beside = matches!(column, NOTE | KEY | NAME | DEPARTMENT);
         is_beside && is_own || self.columns().iter().any(|group| group.contains(&column))
     }
 }
 
-/// A file of orders, read and checked.
+/// A checked file of orders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders {
     /// In the file's order.
     pub rows: Vec<Row>,
-    /// Doubtful, but read.
+    /// Doubtful places that were accepted.
     pub warnings: Vec<Problem>,
 }
 
@@ -167,21 +166,21 @@ pub struct Orders {
 pub struct Row {
     /// The file's line, from 1.
     pub line: u32,
-    /// What is ordered.
+    /// The order's action.
     pub act: Act,
-    /// Who holds the card, as the file says; empty: it does not.
+    /// The holder's name in the file; empty if it has none.
     pub holder: String,
-    /// Why; empty: what the command line says.
+    /// The note; if empty, the command line's counts.
     pub note: String,
-    /// A key of its own.
+    /// The row's own key.
     pub key: Option<String>,
-    /// Without one: which of the rows about the same card it is, from 1.
+    /// Without a key: which of the rows about the same card this is, from 1.
     pub nth: u32,
 }
 
 impl Row {
-    /// Its members of a line of the control socket, without its command, and without its name if
-    /// that is not a key of its own.
+    /// Adds the row's members to a line of the control socket: all but the command, and the purpose
+    /// and `nth` of a row without its own key.
     pub fn members(&self, object: Object) -> Object {
         let object = match &self.act {
             Act::Move { card, amount, uses, .. } => {
@@ -199,12 +198,12 @@ impl Row {
         object.text_if("key", self.key.as_deref())
     }
 
-    /// What is moved.
+    /// The amount and uses that it moves.
     pub fn moves(&self) -> (Balance, i32) {
         if let Act::Move { amount, uses, .. } = self.act { (amount, uses) } else { (Balance::ZERO, 0) }
     }
 
-    /// What the file's rows are counted by.
+    /// The card or account by which rows are counted.
     fn subject(&self) -> String {
         match &self.act {
             Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. } => card.to_string(),
@@ -216,11 +215,6 @@ impl Row {
     }
 }
 
-/// Whether a command takes a file.
-pub fn takes_file(command: &str) -> bool {
-    shape(command).is_some()
-}
-
 /// Whether a file of the command moves money or meals.
 pub fn moves_money(command: &str) -> bool {
     matches!(shape(command), Some(Shape::Move(_)))
@@ -230,10 +224,10 @@ fn shape(command: &str) -> Option<Shape> {
     SHAPES.iter().find(|(name, _)| *name == command).map(|(_, shape)| *shape)
 }
 
-/// Reads the bytes of a file of this command's orders.
+/// Parses a file of this command's orders; `file` is its name for messages.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the file's order.
+/// All problems, in the file's order.
 pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Problem>> {
     let (mut problems, mut warnings) = (Problems::new(file), Problems::new(file));
     let Some(shape) = shape(command) else {
@@ -281,7 +275,7 @@ pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Pro
         problems.add(
             0,
             tr!(
-                "no orders: {}, and below it stands a row for each",
+                "no orders: {}, and each line after it is an order",
                 "没有要办的：{}，下面每件一行",
                 shape.wanted().words()
             ),
@@ -294,12 +288,13 @@ pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Pro
     }
 }
 
-/// Whether the columns that must be there are there; those that the command does not take are told.
+/// Reports required columns that are missing, and columns that the command does not take; returns
+/// whether there are none.
 fn check_columns(shape: Shape, cells: Cells<'_>, problems: &mut Problems) -> bool {
     let mut is_right = true;
     for column in (0..COLUMNS.len()).filter(|column| cells.has(*column) && !shape.takes(*column)) {
         let sentence = tr(
-            "these orders do not take it: delete the column, or name it x_… if it is your own",
+            "these orders do not take it: delete the column, or name it x_… if it is for your own use",
             "这个命令用不到这一列：请删掉，自己用的写成 x_…",
         );
         problems.add_in_column(0, &label(column), sentence);
@@ -316,7 +311,7 @@ fn label(column: usize) -> String {
     heading::label(&COLUMNS[column])
 }
 
-/// Reads a cell, and tells what is wrong with it.
+/// Reads a cell, and reports its problem.
 fn read<T>(
     cells: Cells<'_>,
     column: usize,
@@ -348,7 +343,7 @@ fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<R
         "" => Ok(None),
         text if is_key(text) => Ok(Some(text.to_owned())),
         text => Err(tr!(
-            "{} is no key: write 1 to 40 letters, digits and signs without blanks",
+            "{} is not a key: write 1 to 40 letters, digits and signs without blanks",
             "{} 不能做操作编号：请写 1 到 40 个字母、数字和符号，不含空白",
             masked(text)
         )),
@@ -360,7 +355,7 @@ fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<R
     Some(Row { line: cells.line(), act: act?, holder: holder?, note: note?, key: key?, nth: 1 })
 }
 
-/// Bytes of a holder's name that a line of the control socket takes.
+/// Most bytes of a holder's name in a line of the control socket.
 const HOLDER_LEN_MAX: usize = 240;
 
 fn read_move(cells: Cells<'_>, way: Way, problems: &mut Problems) -> Option<Act> {
@@ -456,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_as_an_office_keeps_it_is_read() {
+    fn a_file_in_an_offices_own_form_is_read() {
         let rows =
             read("\u{FEFF}卡号,姓名,金额(元),备注,流水号\r\n88,张三,5.5,五月,\r\n\r\n8888888802,,10,,A-2\r\n").unwrap();
         assert_eq!(rows.len(), 2);
@@ -469,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_the_first_or_a_further_one_of_its_card_wherever_it_stands() {
+    fn rows_of_a_card_are_numbered_in_the_files_order() {
         let nth = |text: &str| {
             let rows = read(&format!("card,amount,key\n{text}")).unwrap();
             rows.iter().map(|row| (row.subject().trim_start_matches('0').to_owned(), row.nth)).collect::<Vec<_>>()
@@ -479,18 +474,18 @@ mod tests {
             nth("88,1,\n89,1,\n088,2,\n89,3,\n88,1,\n"),
             of(&[("88", 1), ("89", 1), ("88", 2), ("89", 2), ("88", 3)])
         );
-        // A key of its own names a row without it.
+        // A row with its own key is not numbered.
         assert_eq!(nth("88,1,\n88,1,K\n88,1,\n"), of(&[("88", 1), ("88", 1), ("88", 2)]));
     }
 
     #[test]
-    fn everything_wrong_is_named_at_once_with_its_line() {
+    fn all_problems_are_reported_at_once_with_their_lines() {
         let problems =
             read("card,amount,key\n88,5.501,\n8.8E+9,1,a b\n,-1,\n89,0,\n90,1,k\n91,1,k\n92,10000000,\n").unwrap_err();
         for (at, words) in [
             ("may.csv:2: column 金额/amount", "at most two decimals"),
             ("may.csv:3: column 卡号/card", "format the column as text"),
-            ("may.csv:3: column 操作编号/key", "no key"),
+            ("may.csv:3: column 操作编号/key", "is not a key"),
             ("may.csv:4: column 卡号/card", "missing"),
             ("may.csv:4: column 金额/amount", "below zero"),
             ("may.csv:5: column 金额/amount", "nothing would move"),
@@ -514,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn other_orders_have_columns_of_their_own() {
+    fn other_orders_have_other_columns() {
         let card = CardNo::from_value(88).padded();
         let account = |text: &str| AccountId::try_from(text).unwrap();
         for (command, mark) in [
@@ -556,14 +551,14 @@ mod tests {
     }
 
     #[test]
-    fn corrections_may_have_a_sign() {
+    fn a_correction_may_have_a_sign() {
         let rows = parse(b"card,amount\n1,-5.50\n2,+1\n", Path::new("f"), "adjust").unwrap().rows;
         assert_eq!((fen(&rows[0]), fen(&rows[1])), (-550, 100));
         assert!(parse(b"card,amount\n1,+-5.50\n", Path::new("f"), "adjust").is_err());
     }
 
     #[test]
-    fn a_form_with_one_meaning_is_read_as_in_a_card_table() {
+    fn a_form_with_only_one_meaning_is_accepted_as_in_a_card_table() {
         for text in [
             "2026年11月补贴,,\n卡号,金额,备注\n8888888801,5.50,十一月\n",
             "IC卡号,姓名,部门,补贴金额（元）,备注,\n'8888888801,张三,食堂,５.50,十一月,\n,,,,,\n",
@@ -584,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reading_that_may_be_wrong_is_an_error_as_in_a_card_table() {
+    fn an_ambiguous_form_is_an_error_as_in_a_card_table() {
         for (text, at, words) in [
             ("card,amount\n88,1,234.50\n", "may.csv:2: column 金额/amount", "comma for the thousands"),
             ("card,amount,\n88,1,234.50\n", "may.csv:2: column 金额/amount", "comma for the thousands"),
@@ -606,7 +601,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_on_the_socket_what_the_file_said() {
+    fn a_row_becomes_the_members_of_a_line() {
         let line = |command: &str, text: &str| {
             let row = &read_for(command, text).unwrap()[0];
             row.members(Object::new()).end()

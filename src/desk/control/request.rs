@@ -137,7 +137,7 @@ pub enum Request {
 
 impl Request {
     /// Whether it reads a segment of the ledger or many rows.
-    pub fn is_heavy(&self) -> bool {
+    pub(crate) fn is_heavy(&self) -> bool {
         match self {
             Self::Order { order, .. } => order.act.about().is_some(),
             Self::PayOutAll { .. }

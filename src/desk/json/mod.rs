@@ -1,10 +1,14 @@
-//! JSON (RFC 8259), written and read: lines of the control socket, the status file, reports for
+//! Writes and parses JSON (RFC 8259): lines of the control socket, the status file, reports for
 //! scripts.
 //!
-//! What always holds: there is one escape, so a value is one line for every reader, whatever its
-//! texts hold; a number is whole and exact, and money is a text of yuan (`"5.50"`), for a float
-//! would round it; members stand in the order in which they were written. `Json` allocates nothing;
-//! [`Object`] writes through it into a text of its own. [`parse`] reads what they write.
+//! *Invariants:*
+//! - A value is one line, whatever its texts contain.
+//! - Numbers are whole and exact; money is a string of yuan (`"5.50"`), because a float would round
+//!   it.
+//! - Members keep the order in which they were written.
+//! - [`parse`] reads what `Json` and [`Object`] write.
+//!
+//! `Json` allocates nothing; [`Object`] writes through it into a string of its own.
 
 mod reader;
 
@@ -13,7 +17,7 @@ use core::fmt::{self, Display, Write};
 use crate::engine::model::EntrySeq;
 pub use reader::{DEPTH_MAX, Value, Wrong, parse};
 
-/// What JSON writes without quotes and is not built of others: whole numbers, `true` and `false`.
+/// Values that JSON writes without quotes: whole numbers, `true` and `false`.
 pub trait Bare: Display {}
 
 impl Bare for bool {}
@@ -24,10 +28,10 @@ impl Bare for u64 {}
 impl Bare for usize {}
 impl Bare for EntrySeq {}
 
-/// Writes JSON values one after the other; the commas come by themselves.
+/// Writes JSON values one after the other, with commas between them.
 pub(super) struct Json<'a> {
     out: &'a mut dyn Write,
-    /// Whether the next value is not the first of its object or list.
+    /// Whether a comma comes before the next value.
     needs_comma: bool,
 }
 
@@ -36,33 +40,33 @@ impl<'a> Json<'a> {
         Self { out, needs_comma: false }
     }
 
-    /// `{` or `[`, as the value of the key before it, or as an element.
+    /// Writes `{` or `[`, as the value of the key before it or as an element.
     pub(super) fn open(&mut self, bracket: char) -> fmt::Result {
         self.raw(bracket)?;
         self.needs_comma = false;
         Ok(())
     }
 
-    /// `}` or `]`.
+    /// Writes `}` or `]`.
     pub(super) fn close(&mut self, bracket: char) -> fmt::Result {
         self.needs_comma = true;
         self.out.write_char(bracket)
     }
 
-    /// A key whose value comes next.
+    /// Writes a key; its value comes next.
     pub(super) fn key(&mut self, key: &str) -> fmt::Result {
         self.element(key)?;
         self.needs_comma = false;
         self.out.write_char(':')
     }
 
-    /// A key, and a number or `true` or `false`.
+    /// Writes a key and a number, `true` or `false`.
     pub(super) fn value(&mut self, key: &str, value: impl Bare) -> fmt::Result {
         self.key(key)?;
         self.raw(value)
     }
 
-    /// The same, or `null`.
+    /// Writes a key and a number, `true`, `false` or `null`.
     pub(super) fn value_or_null(&mut self, key: &str, value: Option<impl Bare>) -> fmt::Result {
         match value {
             Some(value) => self.value(key, value),
@@ -70,13 +74,13 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A key and a text.
+    /// Writes a key and a string.
     pub(super) fn text(&mut self, key: &str, text: impl Display) -> fmt::Result {
         self.key(key)?;
         self.element(text)
     }
 
-    /// The same, or `null`.
+    /// Writes a key and a string or `null`.
     pub(super) fn text_or_null(&mut self, key: &str, text: Option<impl Display>) -> fmt::Result {
         match text {
             Some(text) => self.text(key, text),
@@ -84,20 +88,20 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A key and `null`.
+    /// Writes a key and `null`.
     pub(super) fn null(&mut self, key: &str) -> fmt::Result {
         self.key(key)?;
         self.raw("null")
     }
 
-    /// A text in a list.
+    /// Writes a string as an element of a list.
     pub(super) fn element(&mut self, text: impl Display) -> fmt::Result {
         self.raw('"')?;
         write!(Escaped { out: self.out, escape }, "{text}")?;
         self.out.write_char('"')
     }
 
-    /// What is JSON already, as the value of the key before it, or as an element.
+    /// Writes finished JSON, as the value of the key before it or as an element.
     pub(super) fn raw(&mut self, json: impl Display) -> fmt::Result {
         if self.needs_comma {
             self.out.write_char(',')?;
@@ -116,11 +120,11 @@ fn escape(next: char, out: &mut dyn Write) -> fmt::Result {
     }
 }
 
-/// Passes a text on with what must not stand in it escaped: quotes, backslashes, control
-/// characters, and U+2028 and U+2029, which end a line for some readers.
+/// Passes on a text with its special characters escaped: quotes, backslashes, control characters,
+/// and U+2028 and U+2029, which end a line for some readers.
 pub(super) struct Escaped<'a> {
     pub(super) out: &'a mut dyn Write,
-    /// Writes one such character.
+    /// Writes one special character.
     pub(super) escape: fn(char, &mut dyn Write) -> fmt::Result,
 }
 
@@ -137,10 +141,10 @@ impl Write for Escaped<'_> {
     }
 }
 
-/// A string in quotes.
+/// A JSON string, in quotes.
 pub fn string(value: impl Display) -> String {
     let mut text = String::new();
-    Json::new(&mut text).element(value).expect("a String takes all");
+    Json::new(&mut text).element(value).expect("a String accepts everything");
     text
 }
 
@@ -151,19 +155,19 @@ pub struct Object {
 }
 
 impl Object {
-    /// No members yet.
+    /// An object without members.
     #[must_use]
     pub fn new() -> Self {
         Self { text: "{".to_owned() }
     }
 
-    /// An answer that it was done.
+    /// A positive answer: `"ok":true`.
     #[must_use]
     pub fn ok() -> Self {
         Self::new().flag("ok", true)
     }
 
-    /// An answer that it was not, and why: one sentence.
+    /// A negative answer: `"ok":false` and a sentence in `error`.
     #[must_use]
     pub fn error(sentence: impl Display) -> Self {
         Self::new().flag("ok", false).text("error", sentence)
@@ -186,7 +190,7 @@ impl Object {
 
     /// Adds a string, or `null`.
     #[must_use]
-    pub fn text_or_null(self, key: &str, value: Option<impl Display>) -> Self {
+    pub(crate) fn text_or_null(self, key: &str, value: Option<impl Display>) -> Self {
         self.with(|json| json.text_or_null(key, value))
     }
 
@@ -207,7 +211,7 @@ impl Object {
 
     /// Adds a whole number, or `null`.
     #[must_use]
-    pub fn number_or_null(self, key: &str, value: Option<impl Bare>) -> Self {
+    pub(crate) fn number_or_null(self, key: &str, value: Option<impl Bare>) -> Self {
         self.with(|json| json.value_or_null(key, value))
     }
 
@@ -217,7 +221,7 @@ impl Object {
         self.with(|json| json.value(key, value))
     }
 
-    /// Adds what is JSON already.
+    /// Adds finished JSON.
     #[must_use]
     pub fn raw(self, key: &str, json: impl Display) -> Self {
         self.with(|out| {
@@ -226,16 +230,16 @@ impl Object {
         })
     }
 
-    /// Adds what is JSON already, or `null`.
+    /// Adds finished JSON, or `null`.
     #[must_use]
-    pub fn raw_or_null(self, key: &str, json: Option<impl Display>) -> Self {
+    pub(crate) fn raw_or_null(self, key: &str, json: Option<impl Display>) -> Self {
         match json {
             Some(json) => self.raw(key, json),
             None => self.with(|out| out.null(key)),
         }
     }
 
-    /// Adds a list of what is JSON already.
+    /// Adds a list of finished JSON values.
     #[must_use]
     pub fn list(self, key: &str, values: impl IntoIterator<Item = String>) -> Self {
         self.with(|json| {
@@ -246,7 +250,7 @@ impl Object {
         })
     }
 
-    /// The whole object.
+    /// Ends the object and returns it.
     #[must_use]
     pub fn end(mut self) -> String {
         self.text.push('}');
@@ -255,7 +259,7 @@ impl Object {
 
     fn with(mut self, add: impl FnOnce(&mut Json) -> fmt::Result) -> Self {
         let needs_comma = self.text.len() > 1;
-        add(&mut Json { out: &mut self.text, needs_comma }).expect("a String takes all");
+        add(&mut Json { out: &mut self.text, needs_comma }).expect("a String accepts everything");
         self
     }
 }
@@ -271,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_have_their_commas_and_texts_are_escaped() {
+    fn values_are_separated_and_texts_escaped() {
         let mut out = String::new();
         let mut json = Json::new(&mut out);
         json.open('{').unwrap();

@@ -1,17 +1,17 @@
-//! The strict reader: one JSON value of one line, no deeper than an answer nests.
+//! A strict parser: one JSON value on one line, with limited nesting.
 //!
-//! What always holds: no bytes panic it; a number keeps its digits; a key stands once in an object;
-//! what [`Object`](super::Object) writes is read again.
+//! *Invariants:* it does not panic on any bytes; a number keeps its digits; a key is unique in its
+//! object; it parses what [`Object`](super::Object) writes.
 //!
-//! Why not a crate: of the small ones without serde, tinyjson 2.5 makes an `f64` of every number,
-//! and no money and no entry number may become one; it silently takes the last of two equal keys,
-//! so that a top-up could say two amounts; and it recurses once for each `[`.
+//! Why not a crate: tinyjson 2.5, the small one without serde, converts every number to `f64`,
+//! which entry numbers must not become; of two equal keys it silently uses the last, so that a
+//! top-up could have two amounts; and it recurses once per `[`.
 
 use core::fmt;
 
 use super::Json;
 
-/// A request is an object; an answer holds a list of objects, which hold lists.
+/// Most levels of nesting: an answer is an object with a list of objects that have lists.
 pub const DEPTH_MAX: usize = 4;
 
 /// A JSON value.
@@ -21,18 +21,18 @@ pub enum Value {
     Null,
     /// `true`, `false`
     Flag(bool),
-    /// A number as it was written.
+    /// A number, as written.
     Number(String),
     /// A string.
     Text(String),
     /// `[…]`
     List(Vec<Value>),
-    /// `{…}`, in the order it was written.
+    /// `{…}`, in the order as written.
     Object(Vec<(String, Value)>),
 }
 
 impl Value {
-    /// The member of an object.
+    /// The member of an object with this key.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -61,7 +61,7 @@ impl Value {
         self.get(key) == Some(&Self::Flag(true))
     }
 
-    /// The members of a list that is a member; none if there is no such list.
+    /// The elements of a member that is a list; empty if there is none.
     pub fn list(&self, key: &str) -> &[Self] {
         match self.get(key) {
             Some(Self::List(values)) => values,
@@ -69,7 +69,7 @@ impl Value {
         }
     }
 
-    /// What it is called in a complaint.
+    /// Its type, for error messages.
     pub const fn sort(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -113,10 +113,10 @@ impl fmt::Display for Value {
     }
 }
 
-/// Where a text stops being JSON, and what stands there.
+/// A syntax error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Bytes before it.
+    /// Its offset in bytes.
     pub at: usize,
     /// What was expected.
     pub wanted: &'static str,
@@ -128,10 +128,10 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Reads one value and nothing else.
+/// Parses exactly one value.
 ///
 /// # Errors
-/// If the text is not JSON, nests deeper than [`DEPTH_MAX`], or says a key twice.
+/// If the text is not JSON, nests deeper than [`DEPTH_MAX`], or has a key twice in an object.
 pub fn parse(text: &str) -> Result<Value, Wrong> {
     let mut reader = Reader { text, at: 0 };
     let value = reader.value(0)?;
@@ -208,7 +208,7 @@ impl Reader<'_> {
             let before = self.at;
             let key = self.string()?;
             if members.iter().any(|(name, _)| *name == key) {
-                return Err(Wrong { at: before, wanted: "this key stands twice" });
+                return Err(Wrong { at: before, wanted: "this key is here twice" });
             }
             self.take(b':', "expected a colon")?;
             members.push((key, self.value(depth + 1)?));
@@ -242,7 +242,7 @@ impl Reader<'_> {
         Ok(Value::List(values))
     }
 
-    /// `-`, digits without a leading zero, a fraction, an exponent: kept as they stand.
+    /// A number: `-`, digits without a leading zero, a fraction, an exponent; kept as written.
     fn digits(&mut self) -> Result<Value, Wrong> {
         let start = self.at;
         if self.peek() == Some(b'-') {

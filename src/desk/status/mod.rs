@@ -1,11 +1,10 @@
-//! How the server stands, as one JSON object and as Prometheus metrics (design.md, sections 3 and
-//! 4; docs/control-socket-and-status.md, *Status*).
+//! The server's status, as one JSON object and as Prometheus metrics (design.md, sections 3 and 4;
+//! docs/control-socket-and-status.md, *Status*).
 //!
-//! [`Status`] borrows what is to be told; it reads no clock and touches no file, and it allocates
-//! nothing. The control socket answers with [`Status::emit_summary`], which stays below
-//! [`SUMMARY_LEN_MAX`] whatever the server has seen; the status file is [`Status::emit`], the same
-//! object with a list of devices at its end. No card number, PIN or code of a card stands in
-//! either.
+//! [`Status`] borrows its values; it reads no clock and no file, and allocates nothing. The control
+//! socket answers with [`Status::emit_summary`], which is always shorter than [`SUMMARY_LEN_MAX`];
+//! the status file is [`Status::emit`], the same object with a list of devices at its end. Neither
+//! contains a card's number, PIN or code.
 
 mod metrics;
 
@@ -18,29 +17,29 @@ use crate::engine::model::{EntrySeq, Mono, Now, Stamp};
 use crate::engine::server::{Counters, DeviceView, Room, Server};
 use crate::ledger::{Head, Parent};
 
-/// Bytes of a summary at the most: a line of the control socket has 4,096, words around it
-/// included.
+/// Most bytes of a summary: a line of the control socket has at most 4,096, including the members
+/// around it.
 pub const SUMMARY_LEN_MAX: usize = 4000;
 
-/// Mute devices that a summary names; the others are counted.
+/// Mute devices to name in a summary; the others are counted.
 const MUTE_NAMED_MAX: usize = 8;
 
-/// What is to be told.
+/// The values of the status.
 #[derive(Debug)]
 pub struct Status<'a> {
-    /// What is served.
+    /// The server.
     pub server: ServerRef<'a>,
-    /// Where it is written down.
+    /// Values of the ledger.
     pub ledger: LedgerFacts<'a>,
-    /// What stands around it.
+    /// Values of the process around the server.
     pub outside: Outside,
-    /// When this is told; the monotonic time began with the process.
+    /// The current time; the monotonic time began with the process.
     pub now: Now,
     /// The last line of the log that was a warning or an error.
     pub trouble: Option<Trouble>,
 }
 
-/// A [`Server`] without its `Debug`.
+/// A [`Server`] with a short `Debug`.
 #[derive(Clone, Copy)]
 pub struct ServerRef<'a>(pub &'a Server<'a>);
 
@@ -50,66 +49,66 @@ impl fmt::Debug for ServerRef<'_> {
     }
 }
 
-/// The ledger's part.
+/// Values of the ledger.
 #[derive(Clone, Copy, Debug)]
 pub struct LedgerFacts<'a> {
-    /// Names the ledger for ever.
+    /// The ledger's number.
     pub number: u64,
-    /// Where it branched off, if it did.
+    /// Where it branched off, if it is a branch.
     pub parent: Option<Parent>,
     /// The site's label.
     pub site: &'a str,
     /// The last entry.
     pub head: Head,
-    /// The entry that the snapshot in force is of.
+    /// The last entry in the valid snapshot.
     pub snapshot: Option<EntrySeq>,
-    /// Segments in the directory.
+    /// Number of segments in the directory.
     pub segments: u32,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// Their growth, over seven days at most; `None`: not known yet.
+    /// Their growth in bytes per day, over at most seven days; `None` if not known yet.
     pub bytes_a_day: Option<u64>,
-    /// Bytes that may still be written; `None`: the file system does not say.
+    /// Free bytes of the file system; `None` if it does not report them.
     pub free: Option<u64>,
     /// Free bytes below which sales are refused.
     pub reserve: u64,
-    /// Bytes written and not yet synced: nothing that was answered rests on them.
+    /// Bytes that are written but not synced; no sent result rests on them.
     pub unsynced: usize,
-    /// Since when they wait.
+    /// Since when there are unsynced bytes.
     pub unsynced_since: Option<Mono>,
     /// Syncs since the start.
     pub syncs: u64,
 }
 
 impl LedgerFacts<'_> {
-    /// Whole days until only the reserve is left; `None`: not known, or it does not grow.
+    /// Whole days until only the reserve is free; `None` if not known, or if the ledger does not
+    /// grow.
     pub fn days_until_full(&self) -> Option<u64> {
         let left = self.free?.saturating_sub(self.reserve);
         left.checked_div(self.bytes_a_day?)
     }
 }
 
-/// What the loop around the server counts.
+/// Values of the process around the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Outside {
-    /// Whether the server goes on: not in its last word.
+    /// Whether the server runs; `false` in the last write of a clean stop.
     pub is_running: bool,
-    /// The process, as the machine numbers it; `None`: it has stopped, or has a number only inside
-    /// a jail.
+    /// The process id on the machine; `None` after the stop, or if it is known only inside a jail.
     pub pid: Option<u32>,
-    /// Datagrams that the kernel dropped for want of room in the sockets' buffers; `None`: it does
-    /// not say.
+    /// Datagrams that the kernel dropped because a socket's buffer was full; `None` if it does not
+    /// report them.
     pub kernel_dropped: Option<u64>,
     /// Replies that could not be sent.
     pub unsent: u64,
     /// Sockets whose interface is missing.
     pub sockets_missing: usize,
-    /// Times that a status or metrics file could not be written.
+    /// Failed writes of a status or metrics file.
     pub status_failed: u64,
 }
 
 impl Status<'_> {
-    /// One JSON object in one line, without LF, of at most [`SUMMARY_LEN_MAX`] bytes.
+    /// Writes one JSON object on one line, without LF, of at most [`SUMMARY_LEN_MAX`] bytes.
     ///
     /// # Errors
     /// The sink's.
@@ -119,7 +118,7 @@ impl Status<'_> {
         json.close('}')
     }
 
-    /// The same object with every device in `device_list`, a line each, and LF: the status file.
+    /// Writes the status file: the same object with every device in `device_list`, and LF.
     ///
     /// # Errors
     /// The sink's.
@@ -136,15 +135,15 @@ impl Status<'_> {
         out.write_char('\n')
     }
 
-    /// The metrics file: Prometheus' text format, for a textfile collector.
+    /// Writes the metrics file: Prometheus' text format, for a textfile collector.
     ///
     /// # Errors
     /// The sink's.
-    pub fn emit_metrics(&self, out: &mut dyn Write) -> fmt::Result {
+    pub(crate) fn emit_metrics(&self, out: &mut dyn Write) -> fmt::Result {
         metrics::emit(self, out)
     }
 
-    /// The object, not yet closed.
+    /// Writes the object without its closing brace.
     fn begin(&self, json: &mut Json) -> fmt::Result {
         let (server, ledger, now) = (self.server.0, &self.ledger, &self.now);
         json.open('{')?;
@@ -191,7 +190,7 @@ impl Status<'_> {
         json.value("zone_error_s", zone_error_s)?;
         json.close('}')?;
 
-        // An older copy, until somebody acknowledges it.
+        // An older copy of the ledger, until an operator acknowledges it.
         match server.book().rolled_back() {
             None => json.null("rolled_back")?,
             Some((gone, start)) => {
@@ -290,7 +289,7 @@ impl Status<'_> {
     }
 }
 
-/// Whether a device's 109s come: `confirming`, `mute`, or `unknown` while too few approvals tell.
+/// Whether a device sends 109s: `confirming`, `mute`, or `unknown` after too few approvals.
 pub(crate) fn device_state(device: &DeviceView) -> &'static str {
     match (device.is_confirming, device.is_mute) {
         (_, true) => "mute",
@@ -299,7 +298,7 @@ pub(crate) fn device_state(device: &DeviceView) -> &'static str {
     }
 }
 
-/// What changes when something happens, and not as time goes by.
+/// Values that change if something happens, but not with time: two are compared to notice a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pulse {
     counters: Counters,
@@ -314,8 +313,8 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// As of now. `is_synced`: no entry waits for a sync. `troubles`: the count of warnings and
-    /// errors, which wraps.
+    /// The current values. `is_synced` says that no entry waits for a sync; `troubles` is the
+    /// number of warnings and errors, which wraps.
     pub fn of(server: &Server, head: Head, is_synced: bool, unsent: u64, troubles: u32) -> Self {
         Self {
             counters: server.counters().clone(),

@@ -1,8 +1,8 @@
-//! The story on one screen, and for scripts.
+//! The story as text for one screen, and as JSON.
 
 use std::fmt::{self, Display};
 
-use super::{Candidate, Story, Told, later_ms};
+use super::{Candidate, Found, Story, later_ms};
 use crate::desk::audit::words;
 use crate::desk::json::{Object, string};
 use crate::desk::table::{label, printable};
@@ -15,7 +15,7 @@ impl Display for Story {
         let mut line = |chinese: &str, english: &str, value: String| {
             lines.push(format!("{}{}", label(chinese, english), printable(&value)));
         };
-        let entry = &self.told.entry;
+        let entry = &self.found.entry;
         let (chinese, english) = words::of_kind(entry.kind);
         line("流水", "entry", format!("{}  {chinese} {english}", entry.seq));
         line("站点", "site", format!("{}  ledger={:016x}", self.site, self.ledger));
@@ -52,7 +52,7 @@ impl Display for Story {
         for words in self.chain() {
             line("校验", "crc", words);
         }
-        line("位置", "stands in", self.told.place.clone());
+        line("位置", "stands in", self.found.place.clone());
         if !self.others.is_empty() {
             line("此卡其它记录", "others of this card", String::new());
         }
@@ -79,7 +79,7 @@ impl Story {
     }
 
     fn figures(&self) -> Vec<String> {
-        let entry = &self.told.entry;
+        let entry = &self.found.entry;
         let (Some(amount), Some(after)) = (entry.amount, entry.balance) else { return Vec::new() };
         let uses = entry.uses.unwrap_or_default();
         let left = entry.uses_left.unwrap_or_default();
@@ -110,14 +110,14 @@ impl Story {
         told
     }
 
-    /// How often the answer was sent again, as far as entries about it say so.
+    /// How often the answer was sent again, according to the entries about it.
     fn resent(&self) -> u64 {
         let ends = self.about.iter().filter(|told| matches!(told.entry.kind, Kind::Confirm | Kind::Unconfirmed));
         ends.filter_map(|told| word(&told.entry, "resent")?.parse::<u64>().ok()).sum()
     }
 
     fn confirmation(&self) -> String {
-        let entry = &self.told.entry;
+        let entry = &self.found.entry;
         let again = match self.resent() {
             0 => String::new(),
             1 => tr(", the answer was sent again once 重发 1 次", "，应答重发了 1 次").to_owned(),
@@ -175,7 +175,7 @@ impl Story {
     }
 
     fn chain(&self) -> Vec<String> {
-        let told = &self.told;
+        let told = &self.found;
         let seq = told.entry.seq;
         let holds = told.computed == told.crc;
         let verdict = if holds {
@@ -189,14 +189,14 @@ impl Story {
         vec![format!("{} {:08x} → {seq} {:08x} → {after}  {verdict}", seq.0 - 1, told.chain, told.crc)]
     }
 
-    /// The same for scripts: one object.
+    /// The story as a JSON object.
     pub fn json(&self) -> String {
-        let entry = &self.told.entry;
+        let entry = &self.found.entry;
         let before = entry.balance.zip(entry.amount).map(|(after, amount)| after - amount);
         Object::new()
             .text("site", &self.site)
             .text("ledger", format_args!("{:016x}", self.ledger))
-            .raw("entry", entry_json(&self.told))
+            .raw("entry", entry_json(&self.found))
             .raw_or_null("asked_about", self.asked_about.as_ref().map(entry_json))
             .list("decided", decided(entry).iter().map(string))
             .text_or_null("balance_before", before)
@@ -206,8 +206,8 @@ impl Story {
             .list("about", self.about.iter().map(entry_json))
             .text("confirmation", self.confirmation())
             .number("resent", self.resent())
-            .flag("chain_holds", self.told.computed == self.told.crc)
-            .text("crc_before", format_args!("{:08x}", self.told.chain))
+            .flag("chain_holds", self.found.computed == self.found.crc)
+            .text("crc_before", format_args!("{:08x}", self.found.chain))
             .text_or_null("crc_after", self.after.map(|head| format!("{:08x}", head.crc)))
             .text_or_null("off", self.off.as_ref())
             .list("others", self.others.iter().map(candidate_json))
@@ -216,7 +216,7 @@ impl Story {
     }
 }
 
-/// A sum with its sign, for `{:+}`.
+/// An amount that prints its sign with `{:+}`.
 struct Signed(Balance);
 
 impl Display for Signed {
@@ -247,7 +247,7 @@ fn card(entry: &Entry) -> String {
     card + &account
 }
 
-/// What the frame, or the operator, asked for.
+/// What the frame or the operator asked for.
 fn asked(entry: &Entry) -> String {
     let amount = entry.amount.unwrap_or_default();
     let taken = || -amount;
@@ -299,7 +299,7 @@ fn asked(entry: &Entry) -> String {
     }
 }
 
-/// The rule that decided, in words.
+/// The decision and its rule, in words.
 fn decided(entry: &Entry) -> Vec<String> {
     let rule = |reason| {
         let (chinese, english) = words::of_rule(reason);
@@ -400,9 +400,9 @@ fn about(entry: &Entry) -> String {
     entry.about.map_or("?".to_owned(), |about| about.to_string())
 }
 
-/// An entry in a line.
-fn one_line(story: &Story, told: &Told) -> String {
-    let entry = &told.entry;
+/// An entry on one line.
+fn one_line(story: &Story, found: &Found) -> String {
+    let entry = &found.entry;
     let (chinese, english) = words::of_kind(entry.kind);
     let amount =
         entry.amount.filter(|amount| *amount != Balance::ZERO).map_or(String::new(), |amount| format!(" {amount}"));
@@ -437,8 +437,8 @@ fn candidate_json(other: &Candidate) -> String {
         .end()
 }
 
-fn entry_json(told: &Told) -> String {
-    let entry = &told.entry;
+fn entry_json(found: &Found) -> String {
+    let entry = &found.entry;
     Object::new()
         .number("seq", entry.seq)
         .text("time", entry.time)
@@ -459,6 +459,6 @@ fn entry_json(told: &Told) -> String {
         .text_or_null("slot", entry.slot.as_ref())
         .number_or_null("ref", entry.about)
         .text("detail", entry.detail.as_str())
-        .text("crc", format_args!("{:08x}", told.crc))
+        .text("crc", format_args!("{:08x}", found.crc))
         .end()
 }

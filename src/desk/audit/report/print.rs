@@ -1,4 +1,4 @@
-//! The daily close on paper and for scripts.
+//! The daily close as text for paper, and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -34,7 +34,7 @@ const MOVING: [Kind; 11] = [
 ];
 
 fn put(out: &mut String, words: fmt::Arguments) {
-    fmt::Write::write_fmt(out, words).expect("a String takes all");
+    fmt::Write::write_fmt(out, words).expect("a String accepts everything");
 }
 
 /// A heading, in both languages.
@@ -204,7 +204,7 @@ impl Report {
         });
     }
 
-    /// The same for scripts: one object.
+    /// The report as a JSON object.
     pub fn json(&self) -> String {
         let end = |index: usize| self.ends.map(|ends| head_json(ends[index].0).text("time", ends[index].1).end());
         let kinds = self.kinds.iter().filter(|(_, sum)| sum.count > 0);
