@@ -100,9 +100,9 @@ pub struct Sent {
     pub error: Option<io::Error>,
 }
 
-/// What [`Socket::renew`] did.
+/// The result of [`Socket::renew`].
 #[derive(Debug)]
-pub enum Renewal {
+pub(crate) enum Renewal {
     /// Nothing: the interface is as it was, or still missing.
     Same,
     /// The interface is gone, and the socket with it.
@@ -167,8 +167,8 @@ impl Socket {
         Ok(Self { open: Some(open), ..Self::missing(bound.into(), device) })
     }
 
-    /// As [`Socket::bind`] for an interface that is missing: [`Socket::renew`] binds once it is
-    /// there.
+    /// As [`Socket::bind`] for an interface that is missing: the event loop binds the socket when
+    /// the interface appears.
     pub fn wait_for(address: SocketAddrV4, device: &str) -> Self {
         Self::missing(address, Some(Device { name: device.to_owned(), index: None, is_failing: false }))
     }
