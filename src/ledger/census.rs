@@ -34,7 +34,7 @@ struct Mark {
 
 /// The size and growth of a directory's segments.
 #[derive(Debug, Default)]
-pub struct Census {
+pub(crate) struct Census {
     /// Segments in the directory.
     segments: u32,
     /// Bytes of all segments but the newest, which grows.

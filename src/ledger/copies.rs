@@ -16,7 +16,7 @@ use super::verify::verify;
 
 /// A copy that differs from the segment that is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Differing {
+pub(crate) struct Differing {
     /// The copy's path.
     pub file: String,
     /// The line of the first byte that differs, from 1.
@@ -27,7 +27,7 @@ pub struct Differing {
 
 /// The segments to read, each once, and their other copies.
 #[derive(Clone, Debug, Default)]
-pub struct Deduplicated {
+pub(crate) struct Deduplicated {
     /// Names and headers of the segments, in the order of their entries; files without a readable
     /// header come last.
     pub segments: Vec<(String, Option<Header>)>,
@@ -43,7 +43,7 @@ pub struct Deduplicated {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn deduplicate<F: Files>(files: &F, names: Vec<String>) -> io::Result<Deduplicated> {
+pub(crate) fn deduplicate<F: Files>(files: &F, names: Vec<String>) -> io::Result<Deduplicated> {
     let mut groups: Vec<(Header, Vec<String>)> = Vec::new();
     let mut headless = Vec::new();
     for name in names {

@@ -24,7 +24,7 @@ pub const HEADER_LEN: usize = 512;
 
 /// Bytes of the site's label, escaped: the room that the other words leave, rounded down. The rest
 /// of the label is cut off.
-pub const SITE_LEN_MAX: usize = 300;
+pub(crate) const SITE_LEN_MAX: usize = 300;
 
 /// The header of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl Header {
     }
 
     /// Whether it belongs to `ledger`, or to a branch of `ledger` that begins with this segment.
-    pub fn continues(&self, ledger: u64) -> bool {
+    pub(crate) fn continues(&self, ledger: u64) -> bool {
         self.ledger == ledger || self.parent == Some(Parent { ledger, head: self.before() })
     }
 
@@ -210,7 +210,7 @@ impl<T: fmt::Display> fmt::Display for OrNone<T> {
 }
 
 /// The header line of a segment that continues from the entry `head`. It allocates nothing.
-pub fn emit(
+pub(crate) fn emit(
     ledger: u64,
     parent: Option<Parent>,
     host: Option<Host>,
@@ -257,7 +257,7 @@ fn escape(site: &str) -> heapless::String<SITE_LEN_MAX> {
 }
 
 /// The site's label as it is read back from a header.
-pub fn as_written(site: &str) -> String {
+pub(crate) fn as_written(site: &str) -> String {
     unescape(&escape(site)).unwrap_or_else(|| site.to_owned())
 }
 

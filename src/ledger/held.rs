@@ -61,7 +61,7 @@ impl HeldFiles {
     /// # Errors
     /// Those of [`HeldFiles::of_dir`]; if a file does not exist, a directory holds no segment, or a
     /// path is not UTF-8.
-    pub fn of_places(places: &[PathBuf]) -> io::Result<(Self, Vec<String>)> {
+    pub(crate) fn of_places(places: &[PathBuf]) -> io::Result<(Self, Vec<String>)> {
         let files = Self::new();
         let mut paths = Vec::new();
         for place in places {
@@ -97,7 +97,7 @@ impl HeldFiles {
 
     /// The same files with names relative to one of the directories that are held.
     #[must_use]
-    pub fn in_dir(&self, dir: &Path) -> Self {
+    pub(crate) fn in_dir(&self, dir: &Path) -> Self {
         Self { dir: dir.to_owned(), held: Rc::clone(&self.held) }
     }
 
@@ -112,7 +112,7 @@ impl HeldFiles {
     }
 
     /// Closes a file.
-    pub fn let_go(&self, path: &Path) {
+    pub(crate) fn let_go(&self, path: &Path) {
         self.held.borrow_mut().remove(path);
     }
 

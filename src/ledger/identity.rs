@@ -233,7 +233,7 @@ pub fn write<S: Storage>(storage: &mut S, name: &str, identity: &Identity) -> io
 ///
 /// # Errors
 /// With path and operation.
-pub fn take(path: &Path, identity: &Identity) -> io::Result<()> {
+pub(crate) fn take(path: &Path, identity: &Identity) -> io::Result<()> {
     let mut keeper = FileKeeper::new(path);
     keeper.storage = DirStorage::beside_new(directory_of(path))?;
     write_line(&mut keeper.storage, &keeper.name, identity, " take=1")
@@ -334,7 +334,7 @@ pub fn draw() -> io::Result<u64> {
 }
 
 /// The directory of a file.
-pub fn directory_of(path: &Path) -> &Path {
+pub(crate) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -362,7 +362,7 @@ pub fn noted_place(file: &Path) -> Option<PathBuf> {
 
 /// The path of the note of the ledger's directory. A refusal quotes the note, because `identity`
 /// holds no directory.
-pub fn place_note(identity: &Path) -> PathBuf {
+pub(crate) fn place_note(identity: &Path) -> PathBuf {
     let mut name = identity.as_os_str().to_owned();
     name.push(".dir");
     PathBuf::from(name)
@@ -422,7 +422,7 @@ pub enum Action {
 }
 
 /// The module's table, row by row.
-pub const TABLE: &[(IdentityCase, LedgerCase, Action)] = &[
+pub(crate) const TABLE: &[(IdentityCase, LedgerCase, Action)] = &[
     (IdentityCase::None, LedgerCase::None, Action::Create),
     (IdentityCase::None, LedgerCase::Own, Action::Serve),
     (IdentityCase::None, LedgerCase::OtherHost, Action::Branch),
@@ -636,7 +636,7 @@ fn is_other(one: Option<Host>, other: Option<Host>) -> bool {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
+pub(crate) fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
     let segments = segment::list(files)?;
     let after = segments.iter().find(|segment| segment.first == seq.next());
     if let Some(Segment { name, .. }) = after

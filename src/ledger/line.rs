@@ -184,7 +184,7 @@ fn millisecond(stamp: Stamp) -> u32 {
 
 /// The nearest time that RFC 3339 can write: local years 1 to 9999, an offset of whole minutes
 /// below a day.
-pub fn writable(stamp: Stamp) -> Stamp {
+pub(crate) fn writable(stamp: Stamp) -> Stamp {
     /// 0001-01-01T00:00:00.000 and 9999-12-31T23:59:59.999, in milliseconds of the local clock.
     const LOCAL_MS: (i64, i64) = (-62_135_596_800_000, 253_402_300_799_999);
     const OFFSET_MIN_MAX: i32 = 24 * 60 - 1;

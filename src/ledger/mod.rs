@@ -22,19 +22,19 @@ use std::io;
 use crate::engine::model::EntrySeq;
 use crate::lang::tr;
 
-pub mod archived;
-pub mod care;
-pub mod census;
-pub mod copies;
+pub(crate) mod archived;
+pub(crate) mod care;
+pub(crate) mod census;
+pub(crate) mod copies;
 pub mod header;
-pub mod held;
+pub(crate) mod held;
 pub mod identity;
-pub mod kin;
+pub(crate) mod kin;
 pub mod line;
 pub mod recovery;
 pub mod segment;
 pub mod snapshot;
-pub mod storage;
+pub(crate) mod storage;
 pub mod verify;
 pub mod writer;
 
@@ -44,7 +44,9 @@ pub use held::HeldFiles;
 pub use recovery::{OpenError, Refusal, Replayed, replay};
 pub use storage::{DirFiles, DirStorage, Files, Storage, is_served};
 pub use verify::run_verify;
-pub use writer::{Ledger, Opened, cannot_write, is_no_room, room_below};
+#[cfg(test)]
+pub(crate) use writer::is_no_room;
+pub use writer::{Ledger, Opened, cannot_write, room_below};
 
 use crate::engine::model::Entry;
 
@@ -118,7 +120,7 @@ impl fmt::Display for Head {
 /// # Errors
 /// If a file cannot be read, or the entry's line is damaged: its crc does not follow, or a column
 /// cannot be read.
-pub fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
+pub(crate) fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
     match find_listed(files, seq) {
         // `archive` removed the segment after it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => find_listed(files, seq),

@@ -65,7 +65,7 @@ use super::{Head, State, snapshot};
 
 /// What a line of a segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineFound {
+pub(crate) enum LineFound {
     /// A good line.
     Good,
     /// Not good, with the zeros of a page that never reached the medium.
@@ -86,7 +86,7 @@ pub enum LineFound {
 
 /// Where a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinePlace {
+pub(crate) enum LinePlace {
     /// In the last 64 KiB of the newest segment, nothing good after it.
     End,
     /// In the last 64 KiB of the newest segment, good lines after it.
@@ -97,7 +97,7 @@ pub enum LinePlace {
 
 /// What the first bytes of a segment are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderFound {
+pub(crate) enum HeaderFound {
     /// A header that continues the segment before.
     Whole,
     /// Unreadable, with no good line in it and nothing but zeros from byte 512 on.
@@ -112,7 +112,7 @@ pub enum HeaderFound {
 
 /// Which segment a header belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderPlace {
+pub(crate) enum HeaderPlace {
     /// The last one.
     Newest,
     /// Any other.
@@ -121,7 +121,7 @@ pub enum HeaderPlace {
 
 /// What a start does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Go on with the next line.
     Keep,
     /// The entries end before this line: copy what follows to `*.torn` and cut it off.
@@ -133,7 +133,7 @@ pub enum Action {
 }
 
 /// The module's first table, row by row.
-pub const LINES: &[(LineFound, LinePlace, Action)] = &[
+pub(crate) const LINES: &[(LineFound, LinePlace, Action)] = &[
     (LineFound::Good, LinePlace::End, Action::Keep),
     (LineFound::Good, LinePlace::Inside, Action::Keep),
     (LineFound::Good, LinePlace::Old, Action::Keep),
@@ -161,7 +161,7 @@ pub const LINES: &[(LineFound, LinePlace, Action)] = &[
 ];
 
 /// The module's second table, row by row.
-pub const HEADERS: &[(HeaderFound, HeaderPlace, Action)] = &[
+pub(crate) const HEADERS: &[(HeaderFound, HeaderPlace, Action)] = &[
     (HeaderFound::Whole, HeaderPlace::Newest, Action::Keep),
     (HeaderFound::Whole, HeaderPlace::Older, Action::Keep),
     (HeaderFound::Torn, HeaderPlace::Newest, Action::SetAside),

@@ -15,7 +15,7 @@ use super::line::{self, Parsed};
 use super::storage::Files;
 
 /// The link to the newest segment.
-pub const LINK: &str = "ledger.tsv";
+pub(crate) const LINK: &str = "ledger.tsv";
 
 /// Bytes that are read at a time. A longer run of bytes without an LF counts as several bad lines.
 pub const PIECE_LEN: usize = 64 * 1024;
@@ -65,7 +65,7 @@ pub fn list(files: &impl Files) -> io::Result<Vec<Segment>> {
 ///
 /// # Errors
 /// The outer one if the file cannot be read, the inner one if its first bytes are not a header.
-pub fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, HeaderError>> {
+pub(crate) fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, HeaderError>> {
     let mut bytes = [0; HEADER_LEN];
     let len = files.read_at(name, 0, &mut bytes)?;
     Ok(Header::parse(&bytes[..len]))
@@ -101,7 +101,7 @@ pub(super) fn find_line<F: Files, T>(
 
 /// Segments to read: those of a directory, or files that a person chose.
 #[derive(Clone, Debug)]
-pub struct Selection {
+pub(crate) struct Selection {
     /// The open files.
     pub files: HeldFiles,
     /// The names of the segments, in the order of their entries.
@@ -166,7 +166,7 @@ pub struct Line<'a> {
 
 impl Line<'_> {
     /// Whether its crc follows from the crc column of the line before.
-    pub fn is_chained(&self) -> bool {
+    pub(crate) fn is_chained(&self) -> bool {
         self.chain.is_some_and(|chain| self.follows(chain))
     }
 
@@ -185,7 +185,7 @@ impl Line<'_> {
     /// Whether a page in it never reached the medium: it begins with a zero byte, or holds two side
     /// by side. No program writes a zero byte, and such a page has many. A single zero within a
     /// line is a space with a flipped bit, and the lines after it are durable.
-    pub fn has_zeros(&self) -> bool {
+    pub(crate) fn has_zeros(&self) -> bool {
         self.text.first() == Some(&0) || self.text.windows(2).any(|two| two == [0, 0])
     }
 
@@ -203,13 +203,13 @@ impl<'a, F: Files> Lines<'a, F> {
 
     /// The lines from `offset` on, where the line `number` begins. That line must follow from
     /// `chain`.
-    pub fn starting_at(files: &'a F, name: &'a str, offset: u64, number: u64, chain: Option<u32>) -> Self {
+    pub(crate) fn starting_at(files: &'a F, name: &'a str, offset: u64, number: u64, chain: Option<u32>) -> Self {
         let piece = vec![0; PIECE_LEN].into_boxed_slice();
         Self { files, name, piece, start: 0, end: 0, offset, number, chain }
     }
 
     /// Returns to a line that was read before. From there the file is read again.
-    pub fn go_back(&mut self, offset: u64, number: u64, chain: Option<u32>) {
+    pub(crate) fn go_back(&mut self, offset: u64, number: u64, chain: Option<u32>) {
         (self.start, self.end) = (0, 0);
         (self.offset, self.number, self.chain) = (offset, number, chain);
     }

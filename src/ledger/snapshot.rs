@@ -28,7 +28,7 @@ use super::{Head, State, line};
 pub const NAME: &str = "snapshot.tsv";
 
 /// The file's name until it is whole and synced.
-pub const TEMPORARY: &str = "snapshot.tsv.tmp";
+pub(crate) const TEMPORARY: &str = "snapshot.tsv.tmp";
 
 /// The version of the state's lines. Since 2 they hold keys, batches and voids, since 3 which sales
 /// a 105 was taken for, since 4 what a key was answered, since 5 each account's subsidy, since 6
@@ -50,7 +50,7 @@ pub struct Title {
 
 /// Where a replay goes on after a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
+pub(crate) struct Base {
     /// What the snapshot's first line states.
     pub title: Title,
     /// The segment that holds the snapshot's entry, or begins after it.
@@ -83,7 +83,7 @@ pub type Belief<T> = Result<Option<T>, Unbelievable>;
 ///
 /// # Errors
 /// With path and operation. Then the old snapshot is still there, or the new one is whole.
-pub fn write<S: Storage>(
+pub(crate) fn write<S: Storage>(
     storage: &mut S,
     buffer: &mut [u8],
     title: Title,
@@ -142,7 +142,7 @@ impl<S: Storage> Out<'_, S> {
 ///
 /// # Errors
 /// The outer one if a file cannot be read.
-pub fn restore<F: Files>(files: &F, segments: &[Segment], state: &mut dyn State) -> io::Result<Belief<Base>> {
+pub(crate) fn restore<F: Files>(files: &F, segments: &[Segment], state: &mut dyn State) -> io::Result<Belief<Base>> {
     let title = match read_title(files)? {
         Ok(Some(title)) => title,
         Ok(None) => return Ok(Ok(None)),
@@ -198,7 +198,11 @@ fn unbelievable<T>(why: &str) -> Belief<T> {
 ///
 /// # Errors
 /// The outer one if a file cannot be read.
-pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Result<Result<Base, Unbelievable>> {
+pub(crate) fn locate<F: Files>(
+    files: &F,
+    segments: &[Segment],
+    title: Title,
+) -> io::Result<Result<Base, Unbelievable>> {
     let no = |why: String| Ok(Err(Unbelievable(why)));
     let Head { seq, crc } = title.head;
     for segment in segments.iter().rev().filter(|segment| segment.first <= seq.next()) {
@@ -255,7 +259,11 @@ pub fn locate<F: Files>(files: &F, segments: &[Segment], title: Title) -> io::Re
 ///
 /// # Errors
 /// The outer one if the file cannot be read.
-pub fn restore_lines<F: Files>(files: &F, title: Title, state: &mut dyn State) -> io::Result<Result<(), Unbelievable>> {
+pub(crate) fn restore_lines<F: Files>(
+    files: &F,
+    title: Title,
+    state: &mut dyn State,
+) -> io::Result<Result<(), Unbelievable>> {
     let no = |why: String| Ok(Err(Unbelievable(why)));
     let mut lines = Lines::starting_at(files, NAME, 0, 1, None);
     let (mut count, mut crc) = (0_u64, 0);

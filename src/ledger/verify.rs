@@ -17,9 +17,9 @@
 //! entry: then the segments before were archived. Damage of the lines up to that entry is not
 //! counted as damage of the snapshot.
 //!
-//! Several directories and files are read as one ledger, copies of a segment as one segment
-//! ([`super::copies`]): a partial copy is named but is not a finding, since the whole segment is
-//! there; a copy that differs is altered.
+//! Several directories and files are read as one ledger, copies of a segment as one segment (module
+//! `copies`): a partial copy is named but is not a finding, since the whole segment is there; a
+//! copy that differs is altered.
 //!
 //! The exit code is that of the worst finding. Entries that are missing at the very end leave no
 //! trace: compare the head.

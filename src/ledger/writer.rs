@@ -356,12 +356,12 @@ impl<S: Storage> Ledger<S> {
 
     /// Frames that the turn may still take and make one write, at [`FRAME_ENTRIES_BYTES`] each. If
     /// they need more, there are several writes.
-    pub fn frames_left(&self) -> usize {
+    pub(crate) fn frames_left(&self) -> usize {
         (self.buffer.len() - self.filled) / FRAME_ENTRIES_BYTES
     }
 
     /// Whether there are entries that were appended and not yet written.
-    pub fn is_dirty(&self) -> bool {
+    pub(crate) fn is_dirty(&self) -> bool {
         self.filled > 0
     }
 
@@ -497,13 +497,13 @@ impl<S: Storage> Ledger<S> {
     ///
     /// # Errors
     /// If they could not be written.
-    pub fn try_room(&mut self) -> io::Result<()> {
+    pub(crate) fn try_room(&mut self) -> io::Result<()> {
         assert!(self.is_closed, "the buffer is the turn's");
         try_room(&mut self.storage, &mut self.buffer)
     }
 
     /// Bytes of entries written since the ledger was opened.
-    pub fn appended(&self) -> u64 {
+    pub(crate) fn appended(&self) -> u64 {
         self.appended
     }
 
@@ -577,7 +577,7 @@ impl<S: Storage> Ledger<S> {
     }
 
     /// Bytes of the newest segment, its header included.
-    pub fn segment_len(&self) -> u64 {
+    pub(crate) fn segment_len(&self) -> u64 {
         self.len
     }
 
@@ -674,7 +674,7 @@ fn remove_if_there<S: Storage>(storage: &mut S, name: &str) -> io::Result<()> {
 }
 
 /// Whether an error says that there is no room: then nothing is broken, and room may return.
-pub fn is_no_room(error: &io::Error) -> bool {
+pub(crate) fn is_no_room(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, StorageFull, WriteZero};
     matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero)
 }

@@ -7,7 +7,7 @@
 pub mod options;
 mod settings;
 mod texts;
-pub mod uci;
+pub(crate) mod uci;
 mod values;
 
 use std::fs::File;
