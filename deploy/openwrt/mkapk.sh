@@ -55,7 +55,7 @@ as_root=
 [ "$(id -u)" -eq 0 ] || as_root=fakeroot
 $as_root apk mkpkg \
     --info "name:$NAME" --info "version:$VERSION-r$RELEASE" --info "arch:$architecture" \
-    --info "description:$TITLE" --info "license:$LICENSE" --info "maintainer:$MAINTAINER" --info "origin:$NAME" \
+    --info "description:$TITLE" --info "license:$LICENSE" --info "maintainer:$MAINTAINER" --info "origin:$NAME" --info "url:$URL" \
     --script "post-install:$work/post-install" --script "post-upgrade:$work/post-upgrade" \
     --script "pre-deinstall:$work/pre-deinstall" \
     ${POSGATE_KEY:+--sign-key "$POSGATE_KEY"} \

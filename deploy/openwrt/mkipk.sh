@@ -35,6 +35,7 @@ Architecture: $architecture
 Installed-Size: $installed
 License: $LICENSE
 Maintainer: $MAINTAINER
+URL: $URL
 Require-User: $USER_ID
 SourceDateEpoch: $SOURCE_DATE_EPOCH
 Description: $TITLE

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod feed;
 mod hooks;
 mod init;
 #[path = "../support/not_run.rs"]
