@@ -482,8 +482,8 @@ pub(super) const COMMANDS: &[Command] = &[
             opt(
                 "yes",
                 "",
-                "cut even if whole entries would be moved, before the damage or after it",
-                "会移走完整的流水（损坏处之前或之后的）时也截",
+                "cut even if whole entries before the damage would be moved, or there is none",
+                "会移走损坏处之前的完整流水、或者没有损坏时也截",
             ),
             CONFIG,
         ],

@@ -26,7 +26,7 @@ use super::segment::{self, LINK, Lines, PIECE_LEN, Segment};
 use super::snapshot;
 use super::storage::{DirStorage, Files, Storage, explain};
 use super::verify::verify;
-use super::{Entries, Head, line};
+use super::{Entries, Head};
 
 /// Why a command did nothing, or not everything.
 #[derive(Debug)]
@@ -426,44 +426,33 @@ pub fn repair<S: Storage>(
     Ok(done)
 }
 
-/// Refuses if whole entries would be moved, before the damage or after it: a person must confirm it
-/// with `--yes`.
+/// Refuses if whole entries before the damage would be moved, or if there is no damage: a person
+/// must confirm it with `--yes`. Entries after the damage follow from nothing that is whole.
 fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<EntrySeq>) -> Result<(), CareError> {
     let whole = whole_until(files, segments, EntrySeq(u64::MAX))?;
     let is_damaged = damage.is_some() || whole.is_damaged;
     let last = damage.map_or(whole.head.seq, |damage| whole.head.seq.min(EntrySeq(damage.0 - 1)));
-    let after = if is_damaged { count_whole(files, segments, last.next(), damage)? } else { 0 };
-    let count = (last.0 + 1).saturating_sub(cut.0);
-    if count == 0 && after == 0 {
+    if last < cut {
         return Ok(());
     }
-    let state = match (is_damaged, count) {
-        (true, 0) => tr!("the ledger is damaged after entry {last}", "账本在流水 {last} 之后损坏"),
-        (true, _) => tr!(
+    let count = last.0 - cut.0 + 1;
+    let state = if is_damaged {
+        tr!(
             "the ledger is damaged after entry {last}: say --cut {}",
             "账本在流水 {last} 之后损坏：请写 --cut {}",
             last.next()
-        ),
-        (false, _) => tr!(
+        )
+    } else {
+        tr!(
             "the ledger has no damage, it is whole up to entry {last}: nothing has to be cut",
             "账本没有损坏，到流水 {last} 都完好：不用截"
-        ),
+        )
     };
-    let before = match count {
-        0 => None,
-        1 => Some(tr!("entry {cut}, which is whole,", "完好的流水 {cut}")),
-        _ => Some(tr!(
-            "entries {cut} to {last} ({count} entries), which are whole,",
-            "完好的流水 {cut} 到 {last}（{count} 条）"
-        )),
+    let moved = if count == 1 {
+        tr!("entry {cut}, which is whole,", "完好的流水 {cut}")
+    } else {
+        tr!("entries {cut} to {last} ({count} entries), which are whole,", "完好的流水 {cut} 到 {last}（{count} 条）")
     };
-    let after = match after {
-        0 => None,
-        1 => Some(tr("1 whole entry after the damage", "损坏处之后完好的 1 条流水").to_owned()),
-        _ => Some(tr!("{after} whole entries after the damage", "损坏处之后完好的 {after} 条流水")),
-    };
-    let moved: Vec<String> = [before, after].into_iter().flatten().collect();
-    let moved = moved.join(tr(" and ", "和"));
     Err(CareError::Unsure(tr!(
         "{state}; --cut {cut} would move {moved} into *.cut files, and what was answered for them would be forgotten: \
          add --yes if that is what you want",
@@ -515,28 +504,6 @@ fn whole_until<'a, F: Files>(files: &F, segments: &'a [Segment], cut: EntrySeq) 
         (whole.kept, whole.end) = (index + 1, Some((name, end)));
     }
     Ok(whole)
-}
-
-/// Counts the entries from `first` on that are whole, each by its own line. The entry `damage` does
-/// not count: its line is whole, but contradicts those before it.
-fn count_whole<F: Files>(
-    files: &F,
-    segments: &[Segment],
-    first: EntrySeq,
-    damage: Option<EntrySeq>,
-) -> io::Result<u64> {
-    let begin = segments.iter().rposition(|segment| segment.first <= first).unwrap_or(0);
-    let mut count = 0;
-    for segment in &segments[begin..] {
-        let chain = segment::read_header(files, &segment.name)?.ok().map(|header| header.chain);
-        let mut lines = Lines::new(files, &segment.name, chain);
-        while let Some(line) = lines.read()? {
-            let parsed = line.is_chained().then(|| line::parse(line.text).ok()).flatten();
-            let is_one = |seq: EntrySeq| first <= seq && Some(seq) != damage;
-            count += u64::from(parsed.is_some_and(|parsed| is_one(parsed.entry.seq)));
-        }
-    }
-    Ok(count)
 }
 
 /// The number of segments that keep entries, and the offset in the last of them where the entry
@@ -882,10 +849,7 @@ mod tests {
                 assert!(error.to_string().contains("--cut 3"), "{error}");
                 assert_eq!((storage.files.clone(), storage.done.len()), (before.files, before.done.len()));
             }
-            // The whole entries after the damage are moved, too: a person must confirm that.
-            let error = repair(&mut storage, EntrySeq(3), None, false).unwrap_err();
-            assert!(matches!(error, CareError::Unsure(_)), "{error}");
-            repair(&mut storage, EntrySeq(3), None, true).unwrap();
+            repair(&mut storage, EntrySeq(3), None, false).unwrap();
             assert_eq!(testing::open(&mut storage).unwrap().0.entries, 2);
             assert_eq!(
                 storage.files.keys().filter(|name| name.contains(".cut")).count(),
@@ -917,20 +881,10 @@ mod tests {
         assert_eq!(repair(&mut whole, EntrySeq(last + 1), None, false).unwrap(), Vec::<String>::new());
         // A balance that does not follow is damage too, if the caller knows it.
         unsure(&mut whole, 40, Some(42), &["damaged after entry 41: say --cut 42", "entries 40 to 41 (2 entries)"]);
-        let rest = format!("{} whole entries after the damage", last - 42);
-        unsure(&mut whole, 40, Some(42), &["41 (2 entries), which are whole, and ", &rest]);
-        unsure(&mut whole, 42, Some(42), &["damaged after entry 41; --cut 42 would move", &rest]);
-        assert!(!repair(&mut whole.clone(), EntrySeq(last), Some(EntrySeq(last)), false).unwrap().is_empty());
-        for (spec, after) in [(Spec::BadCrc, 2), (Spec::Unreadable, 2), (Spec::Gap, 3), (Spec::Zeros, 2)] {
+        assert!(!repair(&mut whole.clone(), EntrySeq(42), Some(EntrySeq(42)), false).unwrap().is_empty());
+        for spec in [Spec::BadCrc, Spec::Unreadable, Spec::Gap, Spec::Zeros] {
             let mut storage = testing::ledger_of(&[Spec::Good, Spec::Good, spec, Spec::Good, Spec::Good]);
             unsure(&mut storage, 2, None, &["damaged after entry 2: say --cut 3", "would move entry 2,"]);
-            unsure(&mut storage, 3, None, &["damaged after entry 2;", &format!("{after} whole entries after")]);
-            let mut one = testing::ledger_of(&[Spec::Good, spec, Spec::Good]);
-            unsure(&mut one, 2, None, &[if spec == Spec::Gap { "2 whole" } else { "1 whole entry after" }]);
-            let mut none = testing::ledger_of(&[Spec::Good, spec]);
-            if spec != Spec::Gap && spec != Spec::Zeros {
-                assert!(!repair(&mut none, EntrySeq(2), None, false).unwrap().is_empty(), "nothing whole is moved");
-            }
             unsure(&mut storage, 1, None, &["say --cut 3", "entries 1 to 2"]);
             assert!(repair(&mut storage, EntrySeq(1), None, true).is_ok());
         }
