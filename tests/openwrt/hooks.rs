@@ -15,7 +15,7 @@ fn sysupgrade(router: &Router, environment: &[(&str, &str)], is_started: bool, c
     let caller = router.path("sysupgrade");
     let instances = if is_started { "echo '{\"posgate\":{\"instances\":{\"instance1\":{}}}}'" } else { "echo '{}'" };
     let text = format!(
-        "pidof() {{ return 1; }}\nubus() {{ {instances}; }}\nlogger() {{ echo \"logger $*\" >>'{record}'; }}\n\
+        "pidof() {{ return 1; }}\nuci() {{ return 1; }}\nubus() {{ {instances}; }}\nlogger() {{ echo \"logger $*\" >>'{record}'; }}\n\
          sysupgrade_init_conffiles=add_conffiles\nadd_conffiles() {{ echo conffiles; }}\n. '{hook}'\n\
          [ -n \"$CONF_RESTORE\" ] || for hook in $sysupgrade_init_conffiles; do $hook /tmp/list; done\n\
          echo archive >>'{record}'\nsleep 0.2\necho waits=$!\nexit 1\n",

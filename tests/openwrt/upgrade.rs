@@ -277,3 +277,45 @@ fn a_removal_leaves_the_ledger_where_it_says_and_the_next_sysupgrade_keeps_it() 
         assert!(site.kept().contains("ledger-0000000001.tsv"));
     });
 }
+
+#[test]
+fn a_restored_backup_is_an_older_copy_and_goes_on_as_a_branch() {
+    let mut site = Site::new(Manager::Opkg);
+    site.install();
+    site.enable();
+    let run_script = |text: &str| {
+        site.router.write("script", text);
+        let output = site.router.command(site.router.path("script").to_str().unwrap()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let stop = || {
+        let process = Path::new("/proc").join(site.pid().unwrap()).join("exe");
+        site.service("stop");
+        until("it has stopped", || !process.exists());
+    };
+    // As sysupgrade packs: what keep.d names, less what the hook takes out of the list.
+    fs::write(site.router.path("list"), site.kept()).unwrap();
+    let root = site.router.dir.path().display().to_string();
+    run_script(&format!(
+        ". '{root}/lib/functions.sh'\n. '{root}/lib/upgrade/posgate.sh'\nposgate_leave_identity '{root}/list'\n\
+         tar -czf '{root}/backup.tgz' -C / -T '{root}/list' 2>/dev/null\n"
+    ));
+    stop();
+    site.service("start");
+    site.until_it_serves(2);
+    stop();
+    // Newer than the copy: laid over it, that would end in the midst of this one's entries.
+    site.router.write("etc/posgate/ledger/ledger-0000000002.tsv", "of a newer segment\n");
+    run_script(&format!(
+        ". '{root}/lib/functions.sh'\nubus() {{ echo; }}\nCONF_RESTORE='{root}/backup.tgz'\n. '{root}/lib/upgrade/posgate.sh'\n\
+         tar -xzf '{root}/backup.tgz' -C /\n"
+    ));
+    site.service("start");
+    site.until_it_serves(3);
+    let log = site.router.read("log");
+    assert!(log.contains("it is an older copy: entries 2-4 are missing"), "{log}");
+    let aside = run("sh", &["-c", "cat etc/posgate/ledger.before-restore-*/*.tsv"], site.router.dir.path());
+    assert!(aside.contains("of a newer segment") && aside.contains("\tstop\t"), "nothing is thrown away: {aside}");
+    let ledger = run("sh", &["-c", "cat etc/posgate/ledger/ledger-*.tsv"], site.router.dir.path());
+    assert!(ledger.contains("parent=") && ledger.contains("rolled_back="), "{ledger}");
+}
