@@ -82,7 +82,12 @@ impl Loaded {
 
     /// Keeps copies of what was accepted as it stands.
     pub(super) fn keep(&self, path: &Path) {
-        let good = Good::of(&self.settings.ledger_dir);
+        self.keep_beside(path, &self.settings.ledger_dir);
+    }
+
+    /// The same beside the ledger that is served, however a reload names its directory.
+    pub(super) fn keep_beside(&self, path: &Path, ledger_dir: &Path) {
+        let good = Good::of(ledger_dir);
         for (is_copy, name, accepted, crc) in [
             (self.degraded.config, good::CONFIG, path, self.settings.crc),
             (self.degraded.cards, good::CARDS, self.settings.cards.as_path(), self.file.crc),

@@ -1,5 +1,6 @@
 //! `posgate serve`: sets up files, sockets and the server, and runs them.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddrV4;
 use std::path::Path;
@@ -137,8 +138,8 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     let addresses: Vec<SocketAddrV4> = served.map(Socket::address).collect();
     let receive_buffer = sockets.iter().filter_map(Socket::receive_buffer).min();
     let cards = file.records.len();
-    let mut in_service = InService { settings: loaded.settings, columns: loaded.file.columns() };
-    let settings = in_service.settings.clone();
+    let mut in_service = InService { at_start: loaded.settings, columns: loaded.file.columns() };
+    let settings = in_service.at_start.clone();
     let headings = (loaded.file.headings, loaded.file.delimiter);
     drop(loaded.file.records);
     let mut service = Loop::new(sockets, signals, clock, zone, server, ledger, &mut effects)?;
@@ -187,10 +188,11 @@ fn serve(options: &Options, loaded: Loaded, listen: &[SocketAddrV4], found: zone
     service.run(|server, accept| reload(&path, &mut in_service, server, accept)).map_err(explain)
 }
 
-/// The configuration and card table in service.
+/// What a reload is compared with.
 struct InService {
-    settings: Settings,
-    /// The card table's columns.
+    /// What the process was started with.
+    at_start: Settings,
+    /// The columns of the card table that was taken last.
     columns: Vec<Column>,
 }
 
@@ -233,6 +235,11 @@ fn reload(
             return Err(changes::refused(format_args!("{message}; {STAYS}"), NONE));
         }
     };
+    if let Some(problem) = ledger_elsewhere(settings, &in_service.at_start) {
+        error!("{problem}");
+        error!("reload refused: {STAYS}");
+        return Err(changes::refused(format_args!("{problem}; {STAYS}"), NONE));
+    }
     if let Some(sentence) = not_to_take(in_service, server, file, accept) {
         let sentence = format!("{}: {sentence}", settings.cards.display());
         error!("{sentence}");
@@ -264,11 +271,10 @@ fn reload(
         warn!("{warning}");
     }
     let mut at_start = Vec::new();
-    let before = &in_service.settings;
+    let before = &in_service.at_start;
     for (name, is_changed) in [
         ("listen", settings.listen != before.listen),
         ("bind_device", settings.bind_devices != before.bind_devices),
-        ("ledger_dir", settings.ledger_dir != before.ledger_dir),
         ("identity", settings.identity != before.identity),
         ("site", settings.site != before.site),
         ("control", settings.control != before.control),
@@ -282,16 +288,40 @@ fn reload(
     }
     server.take_zone(found.zone.changes());
     logging::set_level(level(settings));
-    loaded.keep(path);
+    loaded.keep_beside(path, &in_service.at_start.ledger_dir);
     let word = if is_unchanged { " unchanged" } else { "" };
     info!("reload cards={} accounts={}{word}", file.records.len(), server.book().accounts().len());
     let (segment_bytes, reserve_bytes) = (settings.segment_bytes, settings.reserve_bytes);
     let warnings: Vec<&Problem> = settings.warnings.iter().chain(&file.warnings).collect();
     let answer = changes.answer(file.records.len(), &ignored, server, &at_start, &warnings);
     let headings = (file.headings.clone(), file.delimiter);
-    *in_service = InService { columns: loaded.file.columns(), settings: loaded.settings };
+    in_service.columns = loaded.file.columns();
     server.name_zone(&found.source);
-    Ok(Reloaded { zone: found.zone, segment_bytes, reserve_bytes, is_unchanged, headings, answer })
+    Ok(Reloaded {
+        zone: found.zone,
+        segment_bytes,
+        reserve_bytes,
+        is_unchanged,
+        headings,
+        at_next_start: at_start,
+        answer,
+    })
+}
+
+/// Why a configuration is not taken that names another place for the ledger: the one that is served
+/// is not there, so the next start would refuse, or go on with an older copy.
+fn ledger_elsewhere(settings: &Settings, at_start: &Settings) -> Option<Problem> {
+    let (new, served) = (&settings.ledger_dir, &at_start.ledger_dir);
+    let is_same = |(one, other)| one == other;
+    if new == served || fs::canonicalize(new).ok().zip(fs::canonicalize(served).ok()).is_some_and(is_same) {
+        return None;
+    }
+    let (new, served) = (new.display(), served.display());
+    let message = format!(
+        "option ledger_dir: the ledger that is served is in {served}, and a start with {new} would not find it: write the old path again; to \
+         move the ledger, stop posgate, then `posgate ledger move {new}`"
+    );
+    Some(settings.problem("ledger_dir", 0, message))
 }
 
 /// Why a card table is not accepted after the one in service; `None` if it is.

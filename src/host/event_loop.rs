@@ -78,6 +78,8 @@ pub struct Reloaded {
     pub is_unchanged: bool,
     /// The card table's headings and separator, for rows to paste into it.
     pub headings: Headings,
+    /// Options that are not as the process was started with, and wait for the next start.
+    pub at_next_start: Vec<&'static str>,
     /// The answer to the client that asked for the reload.
     pub answer: String,
 }
@@ -316,7 +318,8 @@ impl<'t, S: Storage> Loop<'t, S> {
             Ok(new) => new,
             Err(answer) => return Ok(answer),
         };
-        let Self { service, sockets, unsent, zone, clock, headings, .. } = self;
+        let Self { service, sockets, unsent, zone, clock, headings, watch, .. } = self;
+        watch.wait_for_start(new.at_next_start);
         *zone = new.zone;
         *headings = new.headings;
         // In the new zone: the server compares the two.

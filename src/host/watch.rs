@@ -81,6 +81,8 @@ pub struct Watch {
     counted: Option<(i64, i64)>,
     is_running: bool,
     pid: Option<u32>,
+    /// Options that wait for the next start.
+    at_next_start: Vec<&'static str>,
     /// The state in the files.
     written: Option<Pulse>,
     due: Option<Mono>,
@@ -120,6 +122,7 @@ impl Watch {
             counted: None,
             is_running: true,
             pid: machine_pid(),
+            at_next_start: Vec::new(),
             written: None,
             due: None,
             not_before: Mono(0),
@@ -220,6 +223,11 @@ impl Watch {
         self.write(now, service, socket_stats);
     }
 
+    /// Names the options of which a reload has said that they wait for the next start.
+    pub fn wait_for_start(&mut self, options: Vec<&'static str>) {
+        self.at_next_start = options;
+    }
+
     /// The current status, for the control socket.
     pub fn status<'a, S: Storage>(
         &'a self,
@@ -254,6 +262,7 @@ impl Watch {
                 sockets_missing: socket_stats.missing,
                 status_failed: self.failed,
             },
+            at_next_start: &self.at_next_start,
             now: *now,
             trouble: logging::last_trouble(),
         }

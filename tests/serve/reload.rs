@@ -58,37 +58,49 @@ fn rules_and_texts_are_installed_with_the_cards() {
 #[test]
 fn only_changed_options_that_need_a_restart_are_named() {
     let words = " takes effect at the next start";
-    let with = |values: [&str; 8]| {
-        let [listen, device, ledger, identity, name, control, status, metrics] = values;
+    let with = |values: [&str; 7]| {
+        let [listen, device, identity, name, control, status, metrics] = values;
         format!(
-            "config server 'main'\n\tlist listen '{listen}'\n{device}\toption ledger_dir '{ledger}'\n\toption identity '{identity}'\n\
+            "config server 'main'\n\tlist listen '{listen}'\n{device}\toption ledger_dir 'ledger'\n\toption identity '{identity}'\n\
              \toption site '{name}'\n\toption control '{control}'\n\toption status '{status}'\n\toption metrics '{metrics}'\n\
              \toption cards 'cards.csv'\n\toption timezone 'CST-8'\n\toption rate_source '0'\n"
         )
     };
-    let before = ["127.0.0.1:0", "", "ledger", "identity", "one", "ctl.sock", "status.json", "metrics"];
-    let after =
-        ["127.0.0.2:0", "\tlist bind_device 'lo'\n", "other", "who", "two", "ctl2.sock", "status2.json", "metrics2"];
-    let names = ["listen", "bind_device", "ledger_dir", "identity", "site", "control", "status", "metrics"];
+    let before = ["127.0.0.1:0", "", "identity", "one", "ctl.sock", "status.json", "metrics"];
+    let after = ["127.0.0.2:0", "\tlist bind_device 'lo'\n", "who", "two", "ctl2.sock", "status2.json", "metrics2"];
+    let names = ["listen", "bind_device", "identity", "site", "control", "status", "metrics"];
     let site = Site::new();
     site.write("posgate", &with(before));
     let server = site.start();
-    let reload = |values: [&str; 8], count: usize| {
+    let reload = |values: [&str; 7], count: usize| {
         site.write("posgate", &with(values));
         server.signal(Signal::SIGHUP);
         server.wait_for_count(count, "reload cards=");
     };
-    // One by one, each compared with the reload before it.
+    let control = site.path("ctl.sock");
+    let pending = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+        let list = format!("\"at_next_start\":[{}]", names.join(","));
+        site.run(&["ctl", "status", "--json", "--control", control.to_str().unwrap()]).expect(0, &[&list], &[]);
+    };
+    pending(&[]);
+    // One by one, each compared with what the process was started with.
     let mut values = before;
     for (number, value) in after.into_iter().enumerate() {
         values[number] = value;
         reload(values, number + 1);
+        pending(&names[..=number]);
     }
+    // A second reload says it again, and status too, until it is as it was.
     reload(values, names.len() + 1);
+    pending(&names);
+    reload(before, names.len() + 2);
+    pending(&[]);
     let ended = server.stop();
     let told = ended.err.lines().filter_map(|line| Some(line.split_once(words)?.0.rsplit_once("option ")?.1));
     let said: Vec<&str> = told.collect();
-    assert_eq!(said, names, "{}", ended.err);
+    let each: Vec<&str> = (1..=names.len()).chain([names.len()]).flat_map(|count| &names[..count]).copied().collect();
+    assert_eq!(said, each, "{}", ended.err);
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub struct Status<'a> {
     pub ledger: LedgerFacts<'a>,
     /// Values of the process around the server.
     pub outside: Outside,
+    /// Options of the configuration that wait for the next start.
+    pub at_next_start: &'a [&'static str],
     /// The current time; the monotonic time began with the process.
     pub now: Now,
     /// The last line of the log that was a warning or an error.
@@ -210,6 +212,12 @@ impl Status<'_> {
         json.text("crc", format_args!("{:08x}", origin.config_crc))?;
         json.text_or_null("loaded", server.loaded())?;
         json.value("degraded", origin.degraded.config)?;
+        json.key("at_next_start")?;
+        json.open('[')?;
+        for option in self.at_next_start {
+            json.element(option)?;
+        }
+        json.close(']')?;
         json.close('}')?;
         json.key("cards")?;
         json.open('{')?;
@@ -416,6 +424,7 @@ mod tests {
                 sockets_missing: 256,
                 status_failed: u64::MAX,
             },
+            at_next_start: &["listen", "bind_device", "identity", "site", "control", "status", "metrics"],
             now: now(),
             trouble: Some(trouble),
         };
@@ -439,7 +448,14 @@ mod tests {
             let rules = rules(&format!("config server\n option unknown_devices '{word}'\n"));
             let server = Server::new(&mut tables.0, rules);
             let outside = Outside { is_running: true, ..Outside::default() };
-            let status = Status { server: ServerRef(&server), ledger: facts(), outside, now: now(), trouble: None };
+            let status = Status {
+                server: ServerRef(&server),
+                ledger: facts(),
+                outside,
+                at_next_start: &[],
+                now: now(),
+                trouble: None,
+            };
             let mut json = String::new();
             status.emit(&mut json).unwrap();
             assert!(json.contains(&format!("\"unregistered_served\":{is_served},")), "{word}: {json}");
@@ -454,7 +470,8 @@ mod tests {
         server.take_room(Room::Reserve, 100);
         let said = |ledger: LedgerFacts| {
             let outside = Outside { is_running: true, ..Outside::default() };
-            let status = Status { server: ServerRef(&server), ledger, outside, now: now(), trouble: None };
+            let status =
+                Status { server: ServerRef(&server), ledger, outside, at_next_start: &[], now: now(), trouble: None };
             let (mut json, mut metrics) = (String::new(), String::new());
             status.emit(&mut json).unwrap();
             status.emit_metrics(&mut metrics).unwrap();
