@@ -5,6 +5,7 @@
 //! [`options::SECTIONS`] lists every section and option.
 
 pub mod options;
+pub mod rewrite;
 mod settings;
 mod texts;
 pub(crate) mod uci;

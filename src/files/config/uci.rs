@@ -7,6 +7,7 @@
 //! ignores something (words after the value), this reports it.
 
 use std::iter::Peekable;
+use std::ops::Range;
 use std::str::Chars;
 
 use crate::files::problem::{Problems, without_digits};
@@ -21,6 +22,8 @@ pub struct Section {
     pub name: Option<String>,
     /// The line where it begins.
     pub line: u32,
+    /// The byte behind the last word of its line.
+    pub end: usize,
     /// Its options and list items, in the file's order.
     pub settings: Vec<Setting>,
 }
@@ -36,6 +39,8 @@ pub struct Setting {
     pub value: String,
     /// The line of the setting.
     pub line: u32,
+    /// The bytes of its value, quotes included.
+    pub span: Range<usize>,
     /// Whether double quotes turned a `\n` into an `n`, which is hardly intended in a display's
     /// text.
     pub lost_line_break: bool,
@@ -44,7 +49,7 @@ pub struct Setting {
 /// Reads a whole file's text. Lines that cannot be read are reported and left out.
 pub(super) fn read(text: &str, problems: &mut Problems) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    let mut lexer = Lexer { rest: text.chars().peekable(), line: 1, is_unclosed: false };
+    let mut lexer = Lexer { rest: text.chars().peekable(), line: 1, at: 0, is_unclosed: false };
     while let Some(words) = lexer.command(problems) {
         let Some((keyword, arguments)) = words.split_first() else {
             continue;
@@ -121,7 +126,8 @@ fn section(arguments: &[Word], line: u32, problems: &mut Problems) -> Option<Sec
         );
     }
     let name = name.map(|name| name.text.clone()).filter(|name| !name.is_empty());
-    Some(Section { kind: kind.text.clone(), name, line, settings: Vec::new() })
+    let end = arguments.last().map_or(0, |word| word.span.end);
+    Some(Section { kind: kind.text.clone(), name, line, end, settings: Vec::new() })
 }
 
 fn setting(arguments: &[Word], is_list: bool, line: u32, problems: &mut Problems) -> Option<Setting> {
@@ -177,6 +183,7 @@ fn setting(arguments: &[Word], is_list: bool, line: u32, problems: &mut Problems
         is_list,
         value: value.text.clone(),
         line,
+        span: value.span.clone(),
         lost_line_break: value.lost_line_break,
     })
 }
@@ -189,12 +196,15 @@ fn is_name(text: &str) -> bool {
 struct Word {
     text: String,
     line: u32,
+    span: Range<usize>,
     lost_line_break: bool,
 }
 
 struct Lexer<'a> {
     rest: Peekable<Chars<'a>>,
     line: u32,
+    /// The byte that comes next.
+    at: usize,
     is_unclosed: bool,
 }
 
@@ -225,7 +235,7 @@ impl Lexer<'_> {
     /// One word; `None` if it is only the backslash of a continued line, or has a quote that never
     /// closes.
     fn word(&mut self, problems: &mut Problems) -> Option<Word> {
-        let mut word = Word { text: String::new(), line: self.line, lost_line_break: false };
+        let mut word = Word { text: String::new(), line: self.line, span: self.at..self.at, lost_line_break: false };
         let mut has_content = false;
         while let Some(next) = self.rest.peek().copied() {
             match next {
@@ -252,6 +262,7 @@ impl Lexer<'_> {
                 }
             }
         }
+        word.span.end = self.at;
         has_content.then_some(word)
     }
 
@@ -303,6 +314,7 @@ impl Lexer<'_> {
 
     fn bump(&mut self) -> Option<char> {
         let next = self.rest.next();
+        self.at += next.map_or(0, char::len_utf8);
         if next == Some('\n') {
             self.line = self.line.saturating_add(1);
         }
