@@ -21,7 +21,7 @@ use posgate::host::udp::{self, InterfaceAddress};
 use posgate::lang::tr;
 use posgate::ledger::identity::{self, Action, Found, Lineage};
 use posgate::ledger::verify::{Fault, Finding, verify_directory};
-use posgate::ledger::{DirFiles, DirStorage, Files, Head, HeldFiles, OpenError, Storage as _, replay, segment};
+use posgate::ledger::{DirFiles, DirStorage, Files, Head, HeldFiles, OpenError, Storage as _, moved, replay, segment};
 
 use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards, unreadable_copy};
 use super::serve::{holds_ledger, machine_of, not_ours};
@@ -176,6 +176,17 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     let mut code = if is_quick { 0 } else { check_room(settings) };
     if dir.exists() && !dir.is_dir() {
         return code;
+    }
+    match moved::refusal(dir) {
+        Ok(None) => (),
+        Ok(Some(why)) => {
+            complain!("{why}");
+            return EXIT_CONFIG;
+        }
+        Err(error) => {
+            complain!("posgate: {error}");
+            return EXIT_IO;
+        }
     }
     // Before the ledger, which may grow during the check.
     let found = identity::read(&settings.identity);

@@ -9,8 +9,8 @@ use posgate::engine::model::{Entry, EntrySeq};
 use posgate::engine::server::{Server, Tables};
 use posgate::files::config::{self, Settings};
 use posgate::lang::tr;
-use posgate::ledger::identity;
 use posgate::ledger::{self, CareError, CareLock, DirStorage, OpenError, Refusal, State, replay, run_verify};
+use posgate::ledger::{identity, moved};
 
 use super::progress::Progress;
 use super::serve::holds_ledger;
@@ -137,6 +137,7 @@ pub(super) fn new(options: &Options) -> u8 {
             let mut storage = DirStorage::open(&settings.ledger_dir)?;
             let _lock = CareLock::take(&settings.ledger_dir)?;
             done.extend(ledger::set_aside(&mut storage, &found, options.has("yes"))?);
+            moved::remove(&settings.ledger_dir)?;
         }
         identity::forget(&settings.identity)?;
         let dir = settings.ledger_dir.display();
@@ -154,8 +155,24 @@ pub(super) fn new(options: &Options) -> u8 {
     })
 }
 
+/// Moves the ledger to the directory of the operand; without one, takes the ledger that lies in
+/// `ledger_dir` for this machine's.
+pub(super) fn move_or_take(options: &Options) -> u8 {
+    match options.operands.first() {
+        Some(dir) => super::relocate::run(options, dir.as_ref()),
+        None if options.has("remove-old") => {
+            complain!(
+                "posgate: say where the ledger is now: `posgate ledger move DIR --remove-old`",
+                "posgate: 请写账本现在在哪里：`posgate ledger move DIR --remove-old`"
+            );
+            EXIT_USAGE
+        }
+        None => take(options),
+    }
+}
+
 /// Takes the ledger that lies there for this machine's: the next start goes on with it on a branch.
-pub(super) fn take(options: &Options) -> u8 {
+fn take(options: &Options) -> u8 {
     with_settings(options, |settings| {
         let dir = &settings.ledger_dir;
         if !holds_ledger(dir)? {
@@ -166,6 +183,9 @@ pub(super) fn take(options: &Options) -> u8 {
             );
             return Err(CareError::Refused(sentence));
         }
+        if let Some(why) = moved::refusal(dir)? {
+            return Err(CareError::Refused(why));
+        }
         let storage = DirStorage::open(dir)?;
         let _lock = CareLock::take(dir)?;
         let found = identity::read(&settings.identity);
@@ -173,7 +193,7 @@ pub(super) fn take(options: &Options) -> u8 {
     })
 }
 
-fn with_settings(options: &Options, work: impl FnOnce(&Settings) -> Result<Vec<String>, CareError>) -> u8 {
+pub(super) fn with_settings(options: &Options, work: impl FnOnce(&Settings) -> Result<Vec<String>, CareError>) -> u8 {
     match config::load(&options.config()) {
         Ok(settings) => done(work(&settings)),
         Err(problems) => {

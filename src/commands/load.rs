@@ -13,9 +13,13 @@ use posgate::files::good::{self, Good};
 use posgate::files::problem::Problem;
 use posgate::lang::tr;
 use posgate::ledger::identity;
+use posgate::ledger::moved::{self, Mark};
 
-/// The configuration of the OpenWrt package, and the copy that its init script gives to posgate.
-const PACKAGES_CONFIGS: [&str; 2] = ["/etc/config/posgate", "/var/etc/posgate/posgate"];
+/// The copy of the configuration that the init script of the OpenWrt package gives to posgate.
+pub(super) const SERVED_COPY: &str = "/var/etc/posgate/posgate";
+
+/// The configuration of the OpenWrt package, and that copy.
+const PACKAGES_CONFIGS: [&str; 2] = ["/etc/config/posgate", SERVED_COPY];
 
 /// The configuration and the card table to serve.
 pub(super) struct Loaded {
@@ -225,6 +229,11 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
 fn good_config_of_any(path: &Path, ledger_dirs: impl Iterator<Item = PathBuf>) -> Result<Settings, Vec<Problem>> {
     let mut wrong = Vec::new();
     for ledger_dir in ledger_dirs {
+        // Its copy went with the ledger, and names the place where both are now.
+        let ledger_dir = match moved::read(&ledger_dir) {
+            Ok(Some(Mark::Moved(to))) => to,
+            Ok(_) | Err(_) => ledger_dir,
+        };
         match good_config(path, &ledger_dir) {
             Ok(settings) => return Ok(settings),
             Err(problems) if wrong.is_empty() => wrong = problems,

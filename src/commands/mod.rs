@@ -30,6 +30,7 @@ mod load;
 #[cfg(feature = "manual")]
 mod manual;
 mod progress;
+mod relocate;
 mod serve;
 mod table;
 

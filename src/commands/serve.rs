@@ -26,7 +26,7 @@ use posgate::host::watch::Places;
 use posgate::lang::{self, Lang};
 use posgate::ledger::identity::{self, FileKeeper, Found, Lineage, Verdict};
 use posgate::ledger::writer::Opening;
-use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, segment};
+use posgate::ledger::{self, DirFiles, DirStorage, Head, Ledger, OpenError, Opened, moved, segment};
 
 use super::load::{Loaded, install, load, load_or_good, unreadable_copy};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_USAGE, Options, print_problems};
@@ -417,6 +417,9 @@ fn open_ledger(
         )),
         _ => error.into(),
     };
+    if let Some(why) = moved::refusal(&settings.ledger_dir).map_err(explain)? {
+        return Err(Failure::Config(why));
+    }
     // Before anything is created in a directory where perhaps a medium is to be mounted.
     if *found != Found::None && !holds_ledger(&settings.ledger_dir).map_err(explain)? {
         let files = DirFiles::new(&settings.ledger_dir);

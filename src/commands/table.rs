@@ -514,18 +514,21 @@ pub(super) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "ledger move",
-        operands: &[],
-        options: &[CONFIG],
-        summary: Text::new(
-            "go on with the ledger in ledger_dir; server stopped",
-            "接着用 ledger_dir 里的账本；须先停服务器",
-        ),
+        operands: &["[DIR]"],
+        options: &[
+            opt("remove-old", "", "remove the old ledger, now or later", "删除原处的账本，可以以后再做"),
+            CONFIG,
+        ],
+        summary: Text::new("move the ledger to DIR; server stopped", "把账本移到 DIR；须先停服务器"),
         text: Text::new(
-            "Takes it for this machine's; the next start goes on with it on a branch.",
-            "认它为本机的账本；下次启动作为分支接着记。",
+            "Copies it, verifies and syncs the copy, and lets the configuration name DIR, a new directory. The old one is kept, marked so that \
+               no server starts on it, until --remove-old. A stop at any moment harms nothing: give the command again. Without DIR it \
+               takes the ledger that lies in ledger_dir, which is another's, for this machine's: the next start goes on with it on a \
+               branch.",
+            "先复制，校验副本并落盘，再把配置改成 DIR（一个新目录）。原处的保留，并做上标记，服务器不会用它启动，直到 --remove-old。随时中断都无妨：重新执行即可。不写 DIR 时，把 ledger_dir 里别处来的账本认作本机的；下次启动作为分支接着记。",
         ),
         exits: &[(74, Text::new("input/output", "读写失败")), (78, Text::new("a person must look", "要人来看"))],
-        run: Some(ledger::take),
+        run: Some(ledger::move_or_take),
     },
     Command { text: COLUMNS, ..ctl("ctl topup", &["CARD", "AMOUNT"], CREDIT) },
     Command { text: COLUMNS, ..ctl("ctl subsidy", &["CARD", "AMOUNT"], CREDIT) },

@@ -56,7 +56,7 @@ impl From<io::Error> for CareError {
     }
 }
 
-fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
+pub(super) fn refused<T>(sentence: impl Into<String>) -> Result<T, CareError> {
     Err(CareError::Refused(sentence.into()))
 }
 
@@ -76,8 +76,8 @@ impl CareLock {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self(lock)),
             Err((_, Errno::EWOULDBLOCK)) => refused(tr!(
-                "another `posgate ledger archive` or `repair` works in {}: wait until it ends, then give this one again",
-                "另一个 `posgate ledger archive` 或 `repair` 正在 {} 里工作：等它结束，再来一遍",
+                "another `posgate ledger archive`, `move` or `repair` works in {}: wait until it ends, then give this one again",
+                "另一个 `posgate ledger archive`、`move` 或 `repair` 正在 {} 里工作：等它结束，再来一遍",
                 dir.display()
             )),
             Err((_, error)) => Err(explain("lock", dir)(error.into()).into()),
@@ -238,7 +238,7 @@ fn believed<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Result<Segm
     })
 }
 
-fn same_dir(one: &Path, other: &Path) -> io::Result<bool> {
+pub(super) fn same_dir(one: &Path, other: &Path) -> io::Result<bool> {
     let real = |path: &Path| fs::canonicalize(path).map_err(explain("find", path));
     Ok(real(one)? == real(other)?)
 }
@@ -262,23 +262,27 @@ fn copy_durably<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str) -> 
     if known.contains(&part) {
         copies.remove(&part)?;
     }
-    copies.create(&part, &[])?;
+    copy_bytes(files, copies, name, &part)?;
+    copies.rename(&part, name)?;
+    Ok(())
+}
+
+/// Copies a file into a new one of this name, and syncs it.
+pub(super) fn copy_bytes<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str, new: &str) -> io::Result<()> {
+    copies.create(new, &[])?;
     let mut piece = vec![0; PIECE_LEN];
     let mut copied = 0;
     loop {
         let len = files.read_at(name, copied, &mut piece)?;
         if len == 0 {
-            break;
+            return copies.sync(new);
         }
-        copies.append(&part, &piece[..len])?;
+        copies.append(new, &piece[..len])?;
         copied += len as u64;
     }
-    copies.sync(&part)?;
-    copies.rename(&part, name)?;
-    Ok(())
 }
 
-fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Result<bool> {
+pub(super) fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Result<bool> {
     let (mut ours, mut theirs) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
     let mut offset = 0;
     loop {

@@ -143,7 +143,7 @@ fn longest<F: Files>(files: &F, names: &mut Vec<String>) -> io::Result<String> {
 }
 
 /// Line and offset of the first byte that differs, within the length of the shorter file.
-fn difference<F: Files>(files: &F, one: &str, other: &str) -> io::Result<Option<(u64, u64)>> {
+pub(super) fn difference<F: Files>(files: &F, one: &str, other: &str) -> io::Result<Option<(u64, u64)>> {
     let len = files.len(one)?.min(files.len(other)?);
     let (mut ours, mut theirs) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
     let (mut offset, mut line) = (0, 1);

@@ -362,7 +362,7 @@ pub fn noted_place(file: &Path) -> Option<PathBuf> {
 
 /// The path of the note of the ledger's directory. A refusal quotes the note, because `identity`
 /// holds no directory.
-pub(crate) fn place_note(identity: &Path) -> PathBuf {
+pub fn place_note(identity: &Path) -> PathBuf {
     let mut name = identity.as_os_str().to_owned();
     name.push(".dir");
     PathBuf::from(name)
@@ -670,11 +670,17 @@ pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path,
         }
         _ => {
             let why = found.fault().map_or_else(String::new, |fault| tr!(" ({fault})", "（{fault}）"));
+            let is_elsewhere = was.to_string() != place.to_string();
+            let moves = if is_elsewhere {
+                tr!(" (`posgate ledger move {place}` moves it)", "（用 `posgate ledger move {place}` 移过来）")
+            } else {
+                String::new()
+            };
             tr!(
-                "{place}: no ledger is here, and this machine serves one, {known} ({file}){why}, which was in {was}. Mount, move or restore it \
+                "{place}: no ledger is here, and this machine serves one, {known} ({file}){why}, which was in {was}. Mount, move{moves} or restore it \
                  there, or correct `option ledger_dir`; or, if it is gone for good, `posgate ledger new` begins a new one, in which everybody's \
                  opening figures count again",
-                "{place}：这里没有账本，而本机有一个，{known}（{file}）{why}，原来在 {was}。请在那里挂载、移回或恢复它，或者改正 `option ledger_dir`；如果找不回来了，`posgate ledger new` 新建一个，所有人的开户数重新计"
+                "{place}：这里没有账本，而本机有一个，{known}（{file}）{why}，原来在 {was}。请在那里挂载、移回{moves}或恢复它，或者改正 `option ledger_dir`；如果找不回来了，`posgate ledger new` 新建一个，所有人的开户数重新计"
             )
         }
     }

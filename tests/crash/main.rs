@@ -12,6 +12,7 @@
 mod harness;
 mod kills;
 mod media;
+mod moves;
 #[path = "../support/not_run.rs"]
 mod not_run;
 mod tails;

@@ -26,7 +26,7 @@ const ANSWERS_MAX: usize = 20_000;
 const INSIDE: &str = "POSGATE_CRASH_NAMESPACE";
 
 /// Whether this process may mount. If not, the test is run once more, where it may.
-fn may_mount(test: &str) -> bool {
+pub fn may_mount(test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -48,13 +48,13 @@ fn may_mount(test: &str) -> bool {
 }
 
 #[track_caller]
-fn mount(arguments: &[&str], at: &Path) {
+pub fn mount(arguments: &[&str], at: &Path) {
     let output = Command::new("mount").args(arguments).arg(at).output().expect("mount runs");
     assert!(output.status.success(), "mount {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Unmounts at the end, so that the test's directory can be removed.
-struct Mounted(PathBuf);
+pub struct Mounted(pub PathBuf);
 
 impl Drop for Mounted {
     fn drop(&mut self) {
