@@ -510,6 +510,90 @@ fn a_reload_is_a_signal_unless_it_takes_a_new_start() {
     });
 }
 
+/// Serves once what the init script has prepared, so that there is a ledger.
+fn serve_once(router: &Router) {
+    let mut command = Command::new(router.path("usr/bin/posgate"));
+    command.args(["serve", "--config"]).arg(router.path("var/etc/posgate/posgate"));
+    let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    assert!(lines.map(Result::unwrap).any(|line| line.starts_with("serving ")), "it serves");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(server.id()).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn a_ledger_moves_to_a_stick_in_one_command_between_a_stop_and_a_start() {
+    on_each_shell(|router| {
+        router.configure("\toption identity '/etc/posgate/state/identity'  # in no backup");
+        let text = router.read("etc/config/posgate");
+        let text = text.replace("\tlist interface 'lan'\n", "\tlist listen '127.0.0.1:0'\n");
+        let text = text.replace("/etc/posgate/ledger'", "/etc/posgate/ledger'   # on the flash: 账本");
+        router.write("etc/config/posgate", &text);
+        fs::set_permissions(router.path("etc/config/posgate"), fs::Permissions::from_mode(0o600)).unwrap();
+        router.recorder("sbin/ujail");
+        router.init("start");
+        serve_once(router);
+        let was = router.path("etc/posgate/ledger");
+        let now = router.path("mnt/sda1/posgate");
+        fs::create_dir_all(router.path("mnt/sda1")).unwrap();
+        // As the guide had it once: the option alone. What runs keeps its ledger.
+        let named = text.replace(was.to_str().unwrap(), now.to_str().unwrap());
+        router.write("etc/config/posgate", &named);
+        let served = router.served();
+        for copied in [false, true] {
+            if copied {
+                // A copy that was made beside the running server is an older one.
+                assert!(Command::new("cp").arg("-a").arg(&was).arg(&now).status().unwrap().success());
+            }
+            let output = router.init("reload");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!output.status.success() && said.contains("not reloaded"), "{said}");
+            let remedy = format!("posgate ledger move {}", now.display());
+            assert!(router.calls("logger").join("\n").contains(&remedy), "{said}");
+            assert_eq!((router.calls("kill").len(), router.served()), (0, served.clone()));
+        }
+        fs::remove_dir_all(&now).unwrap();
+        router.write("etc/config/posgate", &text);
+        // stop; move; start.
+        router.init("stop");
+        let mut moves = Command::new(router.path("usr/bin/posgate"));
+        moves.args(["ledger", "move"]).arg(&now).env("POSGATE_CONFIG", router.path("etc/config/posgate"));
+        let output = moves.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(router.read("etc/config/posgate"), named, "one value, and every comment");
+        let mode = fs::metadata(router.path("etc/config/posgate")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        assert_eq!(fs::read_dir(router.path("etc/config")).unwrap().count(), 2, "each file there is a configuration");
+        let output = router.init("start");
+        assert!(router.has_instance(), "{}", String::from_utf8_lossy(&output.stderr));
+        // The jail and the owner follow.
+        assert!(router.calls("procd_add_jail_mount_rw")[0].contains(now.to_str().unwrap()));
+        assert!(
+            router.calls("chown").iter().any(|call| call.starts_with("-R") && call.ends_with(now.to_str().unwrap()))
+        );
+        assert!(!router.calls("procd_add_jail_mount_rw")[0].contains(was.to_str().unwrap()));
+        serve_once(router);
+        assert!(router.init("reload").status.success());
+        assert_eq!(router.calls("kill").len(), 0, "nothing has changed since");
+        // A typo finds the good copy there, and a boot waits for the stick.
+        router.write("etc/config/posgate", "");
+        router.init("start");
+        assert!(router.has_instance() && router.calls("procd_add_jail_mount_rw")[0].contains(now.to_str().unwrap()));
+        router.write("etc/config/posgate", &named);
+        let stick = router.path("mnt/sda1").display().to_string();
+        router.write("etc/config/fstab", &format!("config mount\n\toption target '{stick}'\n"));
+        router.init("start");
+        assert!(!router.has_instance() && router.calls("logger").join("\n").contains("waiting for"));
+        // A backup of the configuration comes back: the ledger on the flash is not served.
+        fs::remove_file(router.path("etc/config/fstab")).unwrap();
+        router.write("etc/config/posgate", &text);
+        let output = router.init("reload");
+        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(router.calls("logger").join("\n").contains(&format!("the ledger is in '{}'", now.display())));
+    });
+}
+
 #[test]
 fn shell_metacharacters_in_options_stay_data() {
     on_each_shell(|router| {
