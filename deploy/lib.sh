@@ -79,8 +79,8 @@ use_zig() {
 use_tool() {
     local kept=$work/tools/$1-$2
     if [ ! -x "$kept/bin/$3" ]; then
-        # With this machine's own Rust and flags of nobody.
-        env -u RUSTC -u RUSTFLAGS CARGO_TARGET_DIR="$work/tools/build" \
+        # With this machine's own Rust and flags of nobody; unoptimized, for it runs a few times.
+        env -u RUSTC -u RUSTFLAGS CARGO_TARGET_DIR="$work/tools/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
             cargo install --quiet --locked --root "$kept" --version "$2" "$1" >&2 || return 1
     fi
     echo "$kept/bin/$3"

@@ -70,7 +70,7 @@ cp -R docs README.md README.zh-CN.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LI
 cp -R deploy/systemd deploy/desk "$release/deploy"
 # Not the ledger of whoever served the example here.
 mkdir "$release/deploy/example"
-cp deploy/example/posgate deploy/example/cards.csv "$release/deploy/example"
+cp deploy/example/{posgate,cards.csv} "$release/deploy/example"
 for target in "${targets[@]}"; do cp "dist/$NAME-$target" "$release/bin"; done
 find dist -maxdepth 1 \( -name "${NAME}_$version-r${RELEASE}_*.ipk" -o -name "$NAME-$version-r${RELEASE}_*.apk" \) \
     -exec cp {} "$release/openwrt" \;

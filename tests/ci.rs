@@ -84,5 +84,5 @@ fn every_step_of_a_run_names_its_budget() {
             count += 1;
         }
     }
-    assert_eq!(count, 23);
+    assert_eq!(count, 24);
 }
