@@ -1,5 +1,5 @@
-//! `posgate ledger show|report|export|explain`: what people read out of a ledger, also while the
-//! server runs.
+//! `posgate ledger show|report|export|explain`: entries, reports and exports of a ledger for
+//! people, also while the server runs.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -29,7 +29,7 @@ use posgate::ledger::{Head, is_served};
 use super::progress::Progress;
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, ctl, print_problems};
 
-/// Prints the entries that are asked for.
+/// Prints the requested entries.
 pub(super) fn show(options: &Options) -> u8 {
     finish(show_all(options))
 }
@@ -47,7 +47,7 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
             })?)
         }
     };
-    // A row of all columns takes three lines of a terminal.
+    // A row with all columns takes three lines of a terminal.
     let is_narrow = io::stdout().is_terminal() && !options.has("wide") && !options.has("raw");
     if is_narrow {
         complain!(
@@ -157,7 +157,7 @@ fn export_all(options: &Options) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Tells one sale's story.
+/// Explains one sale.
 pub(super) fn explain(options: &Options) -> u8 {
     finish(explain_all(options))
 }
@@ -169,7 +169,7 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
     for operand in &options.operands {
         match operand.to_str() {
             Some(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => numbers.push(text),
-            // A date and a time may come as one word or as two.
+            // A date and a time may be one operand or two.
             Some(text) if Written::parse(text).is_some() => {
                 time.push_str(if time.is_empty() { "" } else { " " });
                 time.push_str(text);
@@ -208,14 +208,14 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Prints what may hold a device's control characters, which a terminal would obey, with `?` for
-/// them.
+/// Prints a text that may hold a device's control characters, and prints `?` for each of them,
+/// because a terminal would obey them.
 fn print(text: &str) -> Result<(), AuditError> {
     let lines: Vec<String> = text.split('\n').map(printable).collect();
     Ok(io::stdout().write_all(lines.join("\n").as_bytes())?)
 }
 
-/// The accounts that a ledger has opened, with what they hold.
+/// The accounts that a ledger has opened, with their balances.
 pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8> {
     let read = || -> Result<HashMap<AccountId, Opened>, AuditError> {
         let source = Source::open(&[ledger_dir.to_owned()])?;
@@ -226,10 +226,10 @@ pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8
     read().map_err(|error| finish(Err(error.into())))
 }
 
-/// What the operands and `--config` name.
+/// The ledgers named by the operands or by `--config`.
 struct LedgerArgs {
     places: Vec<PathBuf>,
-    /// With a configuration: its time zone, start of the day and card table.
+    /// Set if a configuration is named: its time zone, start of the day and card table.
     settings: Option<Settings>,
 }
 
@@ -250,8 +250,7 @@ impl LedgerArgs {
         Ok(Calendar { zone: Some(found.zone), day_start: settings.rules.day_start })
     }
 
-    /// The card table, or the good copy of one that is not as it should be: what the server would
-    /// serve.
+    /// The card table that the server would serve: the file, or its good copy if the file is bad.
     fn cards(&self) -> Result<Option<Vec<CardRecord>>, Failure> {
         let Some(settings) = &self.settings else { return Ok(None) };
         let groups = &settings.rules.groups;
@@ -276,7 +275,7 @@ impl LedgerArgs {
     }
 }
 
-/// What `--card`, `--from` and the like ask for.
+/// The filter of `--card`, `--from` and the like.
 fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
     let wrong = |name: &str, typed: fn(&str) -> String, wanted: &str| {
         let text = typed(options.value(name).unwrap_or_default());
@@ -312,7 +311,7 @@ fn filter(options: &Options, calendar: &Calendar) -> Result<Filter, Failure> {
     })
 }
 
-/// What `--after SEQ` or `--after SEQ:CRC` says that the reader has.
+/// The reader's position, from `--after SEQ` or `--after SEQ:CRC`.
 fn after(options: &Options) -> Result<Option<After>, Failure> {
     let Some(text) = options.value("after") else { return Ok(None) };
     let wrong = || {
@@ -336,18 +335,18 @@ fn after(options: &Options) -> Result<Option<After>, Failure> {
     Ok(Some(After { seq: EntrySeq(seq), crc }))
 }
 
-/// Who says what is durable: the server that serves the ledger, over its control socket
-/// (`--durable`).
+/// Asks which entries are durable (`--durable`): the server of the ledger answers over its control
+/// socket.
 struct Synced {
     control: Option<PathBuf>,
     dirs: Vec<PathBuf>,
-    /// How often in a row nobody may answer, though a server holds the ledger: it starts or stops
-    /// just now.
+    /// Number of further failed attempts allowed in a row while a server holds the ledger: it may
+    /// be starting or stopping.
     patience: u32,
     is_followed: bool,
 }
 
-/// A follower asks five times a second, and waits ten seconds for a server that reads its ledger
+/// A follower asks five times per second, and waits ten seconds for a server that reads its ledger
 /// before it answers.
 const PATIENCE: u32 = 50;
 
@@ -359,8 +358,8 @@ impl Synced {
         Self { control, dirs, patience: 0, is_followed: options.has("follow") }
     }
 
-    /// The last entry that the server synced; `None` if no server runs, or, later than the first
-    /// time, none that answers yet.
+    /// The last entry that the server synced. `None` if no server runs; after the first answer,
+    /// also if a server does not answer yet.
     fn ask(&mut self) -> Result<Option<Head>, AuditError> {
         match self.ask_once() {
             Err(AuditError::Io(_)) if self.patience > 0 => {
@@ -400,7 +399,7 @@ impl Synced {
     }
 }
 
-/// A business day as a person writes it.
+/// Parses a business day as people write it.
 fn day_of(text: &str, calendar: &Calendar) -> Option<Date> {
     let today = || calendar.day(now(calendar));
     match text {
@@ -410,13 +409,13 @@ fn day_of(text: &str, calendar: &Calendar) -> Option<Date> {
     }
 }
 
-/// The time now, in the calendar's zone, else in this machine's.
+/// The current time in the calendar's zone, or in this machine's if the calendar has none.
 fn now(calendar: &Calendar) -> Stamp {
     let zone = calendar.zone.clone();
     zone.unwrap_or_else(|| Zone::find(None).map_or_else(|_| Zone::utc(), |found| found.zone)).stamp(clock::wall())
 }
 
-/// Why a command ends without an answer.
+/// The reason why a command ends without an answer.
 enum Failure {
     Audit(AuditError),
     Config(Vec<posgate::files::problem::Problem>),

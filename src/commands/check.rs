@@ -1,4 +1,4 @@
-//! `posgate check`: reads everything that `serve` would, and says what would be served.
+//! `posgate check`: reads every file that `serve` would read, and prints what `serve` would serve.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
@@ -27,14 +27,14 @@ use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards
 use super::serve::{holds_ledger, machine_of, not_ours};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, Options, print_problems};
 
-/// Most findings of a damaged ledger to print.
+/// Number of findings to print for a damaged ledger.
 const FINDINGS_SHOWN_MAX: usize = 5;
 
-/// How long to wait for a line that the server may be writing.
+/// Time to wait for a line that the server may be writing.
 const WRITING: Duration = Duration::from_millis(50);
 
-/// Prints addresses, interfaces, counts and warnings; or all errors at once, and what a start would
-/// serve all the same.
+/// Prints addresses, interfaces, counts and warnings; or all errors at once, and the files that a
+/// start would serve nevertheless.
 pub(super) fn run(options: &Options) -> u8 {
     let path = options.config();
     if options.has("enabled") {
@@ -57,8 +57,8 @@ pub(super) fn run(options: &Options) -> u8 {
     };
     print_problems(&problems);
     print_problems(&settings.warnings);
-    // What a wrong configuration names is looked at too, so that one run shows everything; but a
-    // file that is missing is missing perhaps only because its option could not be read.
+    // Files that a wrong configuration names are checked too, so that one run shows every error;
+    // but a file may be missing only because its option could not be read.
     let is_sound = problems.is_empty();
     let mut code = if is_sound { 0 } else { EXIT_CONFIG };
     let mut are_cards_sound = true;
@@ -83,8 +83,8 @@ pub(super) fn run(options: &Options) -> u8 {
     code
 }
 
-/// Which good copies a start would serve in the place of what is bad or missing (design.md, section
-/// 5).
+/// Prints which good copies a start would serve in place of bad or missing files (design.md,
+/// section 5).
 fn say_copies(path: &Path) {
     let Ok(loaded) = load_or_good(path) else { return say_refused() };
     for (name, _) in loaded.copies() {
@@ -130,7 +130,7 @@ fn check_zone(settings: &Settings) -> u8 {
     }
 }
 
-/// Checks the card table, and the ledger with it.
+/// Checks the card table, and then the ledger.
 fn check_cards(settings: &Settings, is_quick: bool, are_sound: &mut bool) -> u8 {
     match read_cards(settings) {
         Ok(file) => {
@@ -151,7 +151,7 @@ fn check_cards(settings: &Settings, is_quick: bool, are_sound: &mut bool) -> u8 
     }
 }
 
-/// Texts that a display does not show whole with the longest name of the table.
+/// Warns of texts that a display would cut off with the longest name of the table.
 fn check_texts(settings: &Settings, cards: &[CardRecord]) {
     let longest = cards.iter().max_by_key(|card| card.name.len()).filter(|card| !card.name.is_empty());
     let name = longest.map_or(&[][..], |card| &card.name);
@@ -169,8 +169,9 @@ fn check_texts(settings: &Settings, cards: &[CardRecord]) {
     }
 }
 
-/// Replays the ledger into a book of its own, changing nothing, and looks at all that a start does
-/// not look at: the lines before the snapshot, and the room. `is_quick` leaves these out.
+/// Replays the ledger into a separate book, changes nothing, and checks two things that a start
+/// does not check: the lines before the snapshot, and the free space. `is_quick` leaves these two
+/// out.
 fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> u8 {
     let dir = &settings.ledger_dir;
     let mut code = if is_quick { 0 } else { check_room(settings) };
@@ -188,7 +189,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
             return EXIT_IO;
         }
     }
-    // Before the ledger, which may grow during the check.
+    // Read before the ledger, which may grow during the check.
     let found = identity::read(&settings.identity);
     if found != Found::None && !holds_ledger(dir).unwrap_or(true) {
         return code.max(check_identity(settings, None::<&HeldFiles>, &found, Head::default()));
@@ -238,8 +239,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
         }
     }
     let code = if is_quick { code } else { code.max(check_lines(&files)) };
-    // As a start judges the table: alone, and beside the one that was served last, whose copy is
-    // kept.
+    // Judged as a start does: alone, and against the good copy of the table that was served last.
     let records = file.as_ref().map_or(&[][..], |file| &file.records);
     if let Err(error) = server.install(settings.rules.clone(), records, Origin::default()) {
         complain!("{}: {error}", settings.cards.display());
@@ -259,7 +259,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     code
 }
 
-/// Whether a start would accept the table after its good copy.
+/// Whether a start would accept the table when it compares it with the good copy.
 fn check_wholeness(settings: &Settings, file: CardFile, book: &Book) -> u8 {
     let loaded = Loaded { settings: settings.clone(), file, degraded: Degraded::default(), problems: Vec::new() };
     let Some(problem) = loaded.not_whole(book) else { return 0 };
@@ -304,8 +304,8 @@ fn check_identity(settings: &Settings, files: Option<&impl Files>, found: &Found
     }
 }
 
-/// Every line, those before the snapshot too: a start does not look at them, and an office that
-/// collects them will.
+/// Verifies every line, also those before the snapshot: a start does not check them, but an office
+/// that collects the ledger will.
 fn check_lines(files: &HeldFiles) -> u8 {
     let verified = segment::list(files).and_then(|segments| {
         let names: Vec<String> = segments.into_iter().map(|segment| segment.name).collect();
@@ -318,7 +318,7 @@ fn check_lines(files: &HeldFiles) -> u8 {
             return EXIT_IO;
         }
     };
-    // What is torn was said.
+    // A torn tail is reported already.
     let findings = report.findings.iter().filter(|finding| finding.fault != Fault::Torn);
     for Finding { file, line, fault, what } in findings.clone().take(FINDINGS_SHOWN_MAX) {
         complain!("{file}:{line}: {}: {what}", fault.word());
@@ -335,10 +335,10 @@ fn check_lines(files: &HeldFiles) -> u8 {
     }
 }
 
-/// Whether the ledger's file system takes entries, and more of them than the reserve.
+/// Whether the ledger's file system accepts entries, and has more free space than the reserve.
 fn check_room(settings: &Settings) -> u8 {
     let dir = &settings.ledger_dir;
-    // What is not there yet will be made in the nearest directory that is.
+    // A start creates a missing directory below its nearest existing ancestor.
     let Some(place) = dir.ancestors().find(|place| place.exists()) else { return 0 };
     if !place.is_dir() {
         complain!(
@@ -381,8 +381,8 @@ fn check_room(settings: &Settings) -> u8 {
     }
 }
 
-/// `serve` waits for an interface that is missing, so with `is_quick`, as a boot asks, it is a
-/// warning. To a person it is an error: they may have mistyped it.
+/// `serve` waits for a missing interface, so a missing interface is a warning with `is_quick`, as
+/// at boot. For a person it is an error: they may have mistyped the name.
 fn check_addresses(settings: &Settings, is_quick: bool) -> u8 {
     let own = match udp::addresses() {
         Ok(own) => own,
@@ -401,7 +401,8 @@ fn check_addresses(settings: &Settings, is_quick: bool) -> u8 {
         are_devices_sound = false;
         let message = if udp::has_interface(device) {
             is_one_without_address = true;
-            // It may come up in a moment: a DHCP client, a bridge whose first port is plugged in.
+            // It may get an address in a moment: a DHCP client, a bridge whose first port is
+            // plugged in.
             tr!(
                 "list bind_device '{device}': this interface has no IPv4 address yet; it is served as soon as it has one",
                 "list bind_device '{device}'：这块网卡还没有 IPv4 地址；有了就服务"
@@ -427,8 +428,8 @@ fn check_addresses(settings: &Settings, is_quick: bool) -> u8 {
     for (place, listen) in settings.listen.iter().enumerate() {
         let served = served_by(*listen, &settings.bind_devices, &own);
         let is_here = !served_by(*listen, &[], &own).is_empty();
-        // Where an interface is wrong, and that was said, nothing is known of the addresses that it
-        // would serve.
+        // If an interface is wrong, the error is printed already, and the addresses that it would
+        // serve are unknown.
         if served.is_empty() && (are_devices_sound || !is_here) {
             let message = if is_here {
                 tr!(
@@ -460,7 +461,7 @@ fn check_addresses(settings: &Settings, is_quick: bool) -> u8 {
 fn served_by<'a>(listen: SocketAddrV4, devices: &[String], own: &'a [InterfaceAddress]) -> Vec<(Ipv4Addr, &'a str)> {
     let on_devices = own.iter().filter(|address| devices.is_empty() || devices.contains(&address.interface));
     let served = on_devices.filter_map(|own| {
-        // All of 127.0.0.0/8 is this machine's.
+        // All of 127.0.0.0/8 belongs to this machine.
         let is_loopback = listen.ip().is_loopback() && own.address.is_loopback();
         let address = if is_loopback { *listen.ip() } else { own.address };
         let is_asked = listen.ip().is_unspecified() || *listen.ip() == address;

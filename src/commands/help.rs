@@ -1,7 +1,7 @@
 //! `posgate help`, `posgate help COMMAND` and `COMMAND --help` (design.md, section 3), printed from
 //! [`COMMANDS`].
 //!
-//! What always holds: no line of a page is wider than a terminal of [`COLUMNS`] columns.
+//! *Invariants:* no line of a page is wider than a terminal of [`COLUMNS`] columns.
 
 use std::fmt::Write as _;
 
@@ -10,10 +10,10 @@ use posgate::lang::{Lang, Text, spoken, tr};
 
 use super::table::{COMMANDS, Command, Opt, find, group};
 
-/// Columns of the narrowest terminal that people use.
+/// Columns of the narrowest terminal in use.
 const COLUMNS: usize = 80;
 
-/// Where the meanings of options begin, and the summaries of commands.
+/// The column of the options' meanings and the commands' summaries.
 const MEANING_AT: usize = 30;
 
 pub(super) const TITLE: Text = Text::new(
@@ -39,7 +39,7 @@ pub(super) const LANG: Opt = Opt {
     is_many: false,
 };
 
-/// Prints all commands in short.
+/// Prints a summary of all commands.
 pub(super) fn overview() -> u8 {
     say!("{}", overview_text().trim_end());
     0
@@ -74,7 +74,7 @@ fn general(text: &mut String) {
     entry(text, 4, &written(&LANG), LANG.meaning.words());
 }
 
-/// A command of `ctl` with its operands, without `ctl`.
+/// A command of `ctl` with its operands, without the word `ctl`.
 fn called(command: &Command) -> String {
     let name = command.of_ctl().unwrap_or(command.name);
     [&[name], command.operands].concat().join(" ")
@@ -89,7 +89,7 @@ pub(super) fn page(words: &[&str]) -> Option<u8> {
 
 fn page_text(name: &str) -> Option<String> {
     let mut text = String::new();
-    // `help topup` means the only command that ends so.
+    // `help topup` means the only command that ends with `topup`.
     let last_words =
         || COMMANDS.iter().find(|command| command.name.split_once(' ').is_some_and(|(_, word)| word == name));
     let is_group = group(name).next().is_some();
@@ -134,7 +134,7 @@ fn page_text(name: &str) -> Option<String> {
     Some(text)
 }
 
-/// How a command is written.
+/// The synopsis of a command.
 pub(super) fn usage(command: &Command) -> String {
     let mut usage = format!("posgate {}", command.name);
     for operand in command.operands {
@@ -162,7 +162,8 @@ pub(super) fn sentence(summary: Text, lang: Lang) -> String {
     format!("{first}{}.", chars.as_str())
 }
 
-/// What it is on the left, what it means beside it, or below where there is no room.
+/// One line of a list: a name on the left, its meaning on the right, or below if the name is too
+/// long.
 fn entry(text: &mut String, indent: usize, left: &str, meaning: &str) {
     let _ = write!(text, "{:indent$}", "");
     let mut lines = String::new();
@@ -170,7 +171,7 @@ fn entry(text: &mut String, indent: usize, left: &str, meaning: &str) {
     let _ = if indent + width(left) + 2 > MEANING_AT {
         write!(text, "{left}\n{lines}")
     } else {
-        // The first line's indent is there already.
+        // `padded` already gives the first line its indent.
         write!(text, "{}{}", padded(left, MEANING_AT - indent), lines.trim_start())
     };
     if meaning.is_empty() {
@@ -182,8 +183,7 @@ fn paragraph(text: &mut String, words: &str) {
     wrapped(text, 0, 0, words);
 }
 
-/// Words in lines of at most [`COLUMNS`] columns. A no-break space is a blank at which no line
-/// ends.
+/// Wraps words into lines of at most [`COLUMNS`] columns. A line never ends at a no-break space.
 fn wrapped(text: &mut String, first_indent: usize, indent: usize, words: &str) {
     let (mut used, mut begin) = (0, first_indent);
     for word in words.split(' ').filter(|word| !word.is_empty()) {
@@ -206,8 +206,8 @@ fn wrapped(text: &mut String, first_indent: usize, indent: usize, words: &str) {
     }
 }
 
-/// The pieces of a word between which a line may end: beside a Chinese character, but not before a
-/// sign that ends something, nor after one that begins something.
+/// Splits a word into pieces between which a line may end: beside a Chinese character, but not
+/// before a closing sign and not after an opening one.
 fn pieces(word: &str) -> impl Iterator<Item = &str> {
     let is_wide = |character: char| width(character.encode_utf8(&mut [0; 4])) > 1;
     let mut rest = word;
@@ -280,8 +280,8 @@ mod tests {
         assert_eq!(names.len(), COMMANDS.len(), "a name stands twice");
     }
 
-    /// `--lang` is looked for before the command is known, so whether a word is an option's value
-    /// must not rest on the command.
+    /// `--lang` is parsed before the command is known, so whether an option takes a value must not
+    /// depend on the command.
     #[test]
     fn an_option_takes_a_value_in_every_command_or_in_none() {
         for command in COMMANDS {
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn what_the_socket_takes_can_be_written() {
-        // Their answers are part of other commands'.
+        // Other commands include these answers.
         let within = ["unknown", "found-devices", "head"];
         for spec in request::COMMANDS.iter().filter(|spec| !within.contains(&spec.name)) {
             assert!(find(&format!("ctl {}", spec.name)).is_some(), "{}", spec.name);

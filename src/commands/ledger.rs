@@ -1,5 +1,5 @@
 //! `posgate ledger`: reads ledger files, also while the server runs; `archive` and `repair` change
-//! them. What people read out of them is in `audit`.
+//! them. `audit` has the commands that print entries and reports.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::serve::holds_ledger;
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, print_problems};
 
-/// Checks every line; the exit code says what was found.
+/// Checks every line; the exit code gives the result.
 pub(super) fn verify(options: &Options) -> u8 {
     match paths(options) {
         Ok(paths) => {
@@ -24,7 +24,7 @@ pub(super) fn verify(options: &Options) -> u8 {
             if !progress.is_shown() {
                 return finish(run_verify(&paths, &mut io::stdout().lock()));
             }
-            // What is found comes when the word about the progress is gone.
+            // Print the findings after the progress message is cleared.
             let mut found = Vec::new();
             let verified = run_verify(&paths, &mut found);
             drop(progress);
@@ -35,7 +35,7 @@ pub(super) fn verify(options: &Options) -> u8 {
     }
 }
 
-/// Takes the segments before the snapshot away, into the directory of the operand.
+/// Moves the segments before the snapshot to the operand's directory.
 pub(super) fn archive(options: &Options) -> u8 {
     let Some(to) = options.operands.first() else {
         complain!(
@@ -55,7 +55,8 @@ pub(super) fn archive(options: &Options) -> u8 {
     }
 }
 
-/// Cuts a damaged ledger: keeps the entries before one, and the rest in other files.
+/// Cuts a damaged ledger: keeps the entries before the given one, and moves the rest to other
+/// files.
 pub(super) fn repair(options: &Options) -> u8 {
     let Some(cut) = options.cut.filter(|cut| *cut > 0) else {
         complain!(
@@ -69,7 +70,7 @@ pub(super) fn repair(options: &Options) -> u8 {
         Err(code) => return code,
     };
     let dir = &paths[0];
-    // The lock would make it.
+    // Taking the lock would create the directory.
     if !dir.is_dir() {
         complain!("posgate: {}: no such directory", "posgate: {}：没有这个目录", dir.display());
         return EXIT_IO;
@@ -80,11 +81,10 @@ pub(super) fn repair(options: &Options) -> u8 {
     done(repaired)
 }
 
-/// The book that a start makes, and how far it came.
+/// The book that a start replays, and the last entry that the replay applied.
 struct Replay<'a> {
     book: &'a mut Book,
-    /// The last entry that was taken, whatever a second try from the first entry makes of the
-    /// ledger.
+    /// The last entry that was applied, even if a second try from the first entry applies fewer.
     last: EntrySeq,
 }
 
@@ -113,7 +113,7 @@ impl State for Replay<'_> {
     }
 }
 
-/// The first entry that a start does not take.
+/// The first entry that a start would refuse.
 fn damage_of(storage: &DirStorage) -> Result<Option<EntrySeq>, CareError> {
     let mut tables = super::serve::tables();
     let tables: &mut Tables = &mut tables;
@@ -127,8 +127,8 @@ fn damage_of(storage: &DirStorage) -> Result<Option<EntrySeq>, CareError> {
     }
 }
 
-/// Begins a new ledger in place of the one that is gone, or of another that lies there: the next
-/// start makes it.
+/// Lets the next start begin a new ledger, in place of one that is missing, or of another machine's
+/// that is in the directory.
 pub(super) fn new(options: &Options) -> u8 {
     with_settings(options, |settings| {
         let found = identity::read(&settings.identity);
@@ -155,8 +155,8 @@ pub(super) fn new(options: &Options) -> u8 {
     })
 }
 
-/// Moves the ledger to the directory of the operand; without one, takes the ledger that lies in
-/// `ledger_dir` for this machine's.
+/// Moves the ledger to the operand's directory; without an operand, adopts the ledger in
+/// `ledger_dir` as this machine's.
 pub(super) fn move_or_take(options: &Options) -> u8 {
     match options.operands.first() {
         Some(dir) => super::relocate::run(options, dir.as_ref()),
@@ -171,7 +171,7 @@ pub(super) fn move_or_take(options: &Options) -> u8 {
     }
 }
 
-/// Takes the ledger that lies there for this machine's: the next start goes on with it on a branch.
+/// Adopts the ledger in `ledger_dir` as this machine's: the next start continues it on a branch.
 fn take(options: &Options) -> u8 {
     with_settings(options, |settings| {
         let dir = &settings.ledger_dir;
@@ -203,7 +203,7 @@ pub(super) fn with_settings(options: &Options, work: impl FnOnce(&Settings) -> R
     }
 }
 
-/// Against the server and against another `archive` or `repair`.
+/// Repairs under the locks that exclude the server and any other `archive` or `repair`.
 fn repair_locked(dir: &Path, cut: EntrySeq, is_sure: bool) -> Result<Vec<String>, CareError> {
     let mut storage = DirStorage::open(dir)?;
     let _lock = CareLock::take(dir)?;
@@ -230,7 +230,7 @@ fn done(result: Result<Vec<String>, CareError>) -> u8 {
     }
 }
 
-/// The operands, or the directory that the configuration names.
+/// The operands, or the configured directory if there are none.
 fn paths(options: &Options) -> Result<Vec<PathBuf>, u8> {
     if !options.operands.is_empty() {
         return Ok(options.operands.iter().map(PathBuf::from).collect());

@@ -1,4 +1,4 @@
-//! Loads configuration and card table for `serve`, or the good copies of those that are bad
+//! Loads the configuration and the card table for `serve`, or the good copies of bad ones
 //! (design.md, section 5).
 
 use std::path::{Path, PathBuf};
@@ -15,19 +15,19 @@ use posgate::lang::tr;
 use posgate::ledger::identity;
 use posgate::ledger::moved::{self, Mark};
 
-/// The copy of the configuration that the init script of the OpenWrt package gives to posgate.
+/// The copy of the configuration that the OpenWrt package's init script gives to posgate.
 pub(super) const SERVED_COPY: &str = "/var/etc/posgate/posgate";
 
-/// The configuration of the OpenWrt package, and that copy.
+/// The OpenWrt package's configuration, and that copy.
 const PACKAGES_CONFIGS: [&str; 2] = ["/etc/config/posgate", SERVED_COPY];
 
 /// The configuration and the card table to serve.
 pub(super) struct Loaded {
     pub(super) settings: Settings,
     pub(super) file: CardFile,
-    /// Which of the two files is a good copy.
+    /// Which of the two files is replaced by its good copy.
     pub(super) degraded: Degraded,
-    /// Why.
+    /// The problems of the replaced files.
     pub(super) problems: Vec<Problem>,
 }
 
@@ -36,7 +36,7 @@ impl Loaded {
         Origin { cards_crc: self.file.crc, config_crc: self.settings.crc, degraded: self.degraded }
     }
 
-    /// Logs the problems, and that a good copy is served.
+    /// Logs the problems, and which good copies are served.
     pub(super) fn tell(&self) {
         for problem in &self.problems {
             error!("{problem}");
@@ -46,8 +46,8 @@ impl Loaded {
         }
     }
 
-    /// The same with the good copy of the card table, for a table that can be read and not be
-    /// served: `problem` says why. `None`: there is no other to serve.
+    /// This configuration with the good copy of the card table, for a table that can be read but
+    /// not served; `problem` says why. `None` if the good copy is in use already or cannot be read.
     pub(super) fn with_good_cards(&self, problem: Problem) -> Option<Self> {
         if self.degraded.cards {
             return None;
@@ -62,8 +62,8 @@ impl Loaded {
         })
     }
 
-    /// What speaks against the card table beside its good copy: it was cut, it seems, by whoever
-    /// writes it or by a power failure. `None`: nothing.
+    /// The evidence that the card table was cut short, by an editor or by a power failure: a
+    /// comparison with its good copy. `None` if the table seems whole.
     pub(super) fn not_whole(&self, book: &Book) -> Option<Problem> {
         if self.degraded.cards {
             return None;
@@ -77,19 +77,19 @@ impl Loaded {
         (!sentences.is_empty()).then(|| whole_file(&self.settings.cards, message()))
     }
 
-    /// The paths of the good copies that are served.
+    /// The paths of the served good copies.
     pub(super) fn copies(&self) -> Vec<(&'static str, PathBuf)> {
         let good = Good::of(&self.settings.ledger_dir);
         let all = [(self.degraded.config, good::CONFIG), (self.degraded.cards, good::CARDS)];
         all.into_iter().filter(|(is_copy, _)| *is_copy).map(|(_, name)| (name, good.path(name))).collect()
     }
 
-    /// Keeps copies of what was accepted as it stands.
+    /// Keeps copies of the accepted files, byte for byte.
     pub(super) fn keep(&self, path: &Path) {
         self.keep_beside(path, &self.settings.ledger_dir);
     }
 
-    /// The same beside the ledger that is served, however a reload names its directory.
+    /// As [`Loaded::keep`], beside the ledger in service, whichever directory a reload names.
     pub(super) fn keep_beside(&self, path: &Path, ledger_dir: &Path) {
         let good = Good::of(ledger_dir);
         for (is_copy, name, accepted, crc) in [
@@ -108,11 +108,11 @@ impl Loaded {
     }
 }
 
-/// Reads the configuration and the table that it names; all that is wrong with either at once.
+/// Reads the configuration and the card table that it names; reports all problems of both at once.
 pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let (settings, mut problems) = read_config(path)?;
     if !problems.is_empty() && !settings.cards.exists() {
-        // Perhaps only because its option could not be read.
+        // The table may be missing only because its option could not be read.
         return Err(problems);
     }
     match read_cards(&settings) {
@@ -127,8 +127,8 @@ pub(super) fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     }
 }
 
-/// The same for a start: what is bad or missing is replaced by its good copy, if there is one. What
-/// is wrong with both is said where there is nothing to serve.
+/// As [`load`], for a start: a bad or missing file is replaced by its good copy, if there is one.
+/// If nothing can be served, reports the problems of the files and of the copies.
 pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     load(path).or_else(|mut problems| match load_good(path) {
         Ok(loaded) => Ok(Loaded { problems, ..loaded }),
@@ -139,9 +139,9 @@ pub(super) fn load_or_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     })
 }
 
-/// Takes rules and cards into service. Beside the ledger's accounts a table may be too large that
-/// can be read, and beside its good copy it may be no whole one: like any other that is bad, it
-/// gives way to its good copy. Where there is none, the problem with it.
+/// Takes rules and cards into service. A table that can be read may still be too large beside the
+/// ledger's accounts, or cut short compared with its good copy: then the good copy replaces it.
+/// Without a good copy, returns the table's problem.
 pub(super) fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Problem> {
     let put = |server: &mut Server, loaded: &Loaded| {
         let installed = server.install(loaded.settings.rules.clone(), &loaded.file.records, loaded.origin());
@@ -159,30 +159,31 @@ pub(super) fn install(server: &mut Server, loaded: Loaded) -> Result<Loaded, Pro
     Ok(copy)
 }
 
-/// Reads the configuration; beside what is wrong with it, whether it is the beginning of its good
-/// copy, cut off within a line.
+/// Reads the configuration, and its problems; one of them may be that the file is its good copy,
+/// cut short within a line.
 pub(super) fn read_config(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
     let (settings, mut problems) = config::inspect(path)?;
-    // What is cut may name another ledger, or none.
+    // A file cut short may name another ledger, or none.
     let copies = [settings.ledger_dir.clone(), beside(path)];
     problems.extend(copies.iter().find_map(|dir| cut_short(path, dir, good::CONFIG, whole::has_lost_its_end)));
     Ok((settings, problems))
 }
 
-/// Reads the card table in the same way.
+/// As [`read_config`], for the card table.
 pub(super) fn read_cards(settings: &Settings) -> Result<CardFile, Vec<Problem>> {
     let file = cards::load(&settings.cards, &settings.rules.groups)?;
     let cut = cut_short(&settings.cards, &settings.ledger_dir, good::CARDS, whole::is_cut_short);
     cut.map_or(Ok(file), |problem| Err(vec![problem]))
 }
 
-/// Where a ledger lies that is named as in most examples: in the directory of the configuration.
+/// The ledger's directory as in most examples: beside the configuration.
 fn beside(path: &Path) -> PathBuf {
     path.with_file_name("ledger")
 }
 
-/// Where the ledger was that this router served last, as far as that was noted beside its identity.
-/// Only of the one server that an OpenWrt package runs: another's copy must not stand in for it.
+/// The directory of the ledger that this router served last, if it was noted beside the ledger's
+/// identity. Only for the OpenWrt package's one server: another server's good copy must not be
+/// used.
 fn served_last(path: &Path) -> Option<PathBuf> {
     let is_packages = PACKAGES_CONFIGS.iter().any(|config| path == Path::new(config));
     let identities = [config::defaults().identity, PathBuf::from("/etc/posgate/state/identity")];
@@ -200,14 +201,15 @@ fn whole_file(path: &Path, message: String) -> Problem {
     Problem { file: path.to_owned(), line: 0, column: None, message }
 }
 
-/// What the good copies give, in the place of what is bad. Their own problems if they do not help.
+/// Replaces the bad files by their good copies. Returns the copies' own problems if they cannot be
+/// served.
 fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let mut degraded = Degraded::default();
     let settings = match read_config(path) {
         Ok((settings, problems)) if problems.is_empty() => settings,
         inspected => {
             degraded.config = true;
-            // A broken configuration may still say where the ledger is; one that is gone or empty
+            // A broken configuration may still name the ledger's directory; a missing or empty one
             // does not.
             let named = inspected.map_or_else(|_| config::defaults().ledger_dir, |(settings, _)| settings.ledger_dir);
             good_config_of_any(path, [Some(named), Some(beside(path)), served_last(path)].into_iter().flatten())?
@@ -224,12 +226,12 @@ fn load_good(path: &Path) -> Result<Loaded, Vec<Problem>> {
     Ok(Loaded { settings, file, degraded, problems: Vec::new() })
 }
 
-/// The first good copy of the configuration in these ledgers' directories; else what is wrong with
-/// the first that is there.
+/// The first good copy of the configuration in these ledgers' directories, or the problems of the
+/// first copy that exists.
 fn good_config_of_any(path: &Path, ledger_dirs: impl Iterator<Item = PathBuf>) -> Result<Settings, Vec<Problem>> {
     let mut wrong = Vec::new();
     for ledger_dir in ledger_dirs {
-        // Its copy went with the ledger, and names the place where both are now.
+        // The good copy moved with the ledger, and names the directory of both.
         let ledger_dir = match moved::read(&ledger_dir) {
             Ok(Some(Mark::Moved(to))) => to,
             Ok(_) | Err(_) => ledger_dir,
@@ -243,8 +245,8 @@ fn good_config_of_any(path: &Path, ledger_dirs: impl Iterator<Item = PathBuf>) -
     Err(wrong)
 }
 
-/// The good copy of the configuration, if it is one of the ledger beside which it stands. It is
-/// read as the file that it is a copy of: its relative paths are relative to that one's directory.
+/// The good copy of the configuration, if it names the ledger beside it. It is read in place of the
+/// original file: its relative paths are relative to the original's directory.
 fn good_config(path: &Path, ledger_dir: &Path) -> Result<Settings, Vec<Problem>> {
     let (copy, copy_path) = good_copy(ledger_dir, good::CONFIG);
     let named = |problem: Problem| Problem { file: copy_path.clone(), ..problem };
@@ -262,19 +264,20 @@ fn good_copy(ledger_dir: &Path, name: &str) -> (Option<Vec<u8>>, PathBuf) {
     (good.read(name), good.path(name))
 }
 
-/// The good copy of the card table, if there is one that can be read.
+/// The good copy of the card table, if it exists and can be read.
 pub(super) fn read_good_cards(settings: &Settings) -> Option<CardFile> {
     good_cards(settings)?.ok()
 }
 
-/// The same, and why it cannot be read; `None` if there is none.
+/// The good copy of the card table, or the problems that prevent reading it; `None` if it does not
+/// exist.
 pub(super) fn good_cards(settings: &Settings) -> Option<Result<CardFile, Vec<Problem>>> {
     let (copy, path) = good_copy(&settings.ledger_dir, good::CARDS);
     Some(cards::parse(&copy?, &path, &settings.rules.groups))
 }
 
-/// What is wrong with the good copy of a card table that can be read: of an older program, say.
-/// Nothing tells then whether the table is whole.
+/// Problem of a readable card table whose good copy cannot be read, because an older program wrote
+/// it, for example. Then nothing shows whether the table is whole.
 pub(super) fn unreadable_copy(settings: &Settings) -> Option<Problem> {
     let problem = good_cards(settings)?.err()?.into_iter().next()?;
     let message = tr!(
@@ -335,7 +338,7 @@ mod tests {
         fs::write(dir.path().join("cards.csv"), "card,balance\n12x,1\n").unwrap();
         fs::remove_file(dir.path().join("ledger/good/cards.csv")).unwrap();
         assert!(load_or_good(&path).is_err());
-        // Another ledger's copy is not accepted.
+        // A good copy that names another ledger is not accepted.
         let (other, _) = site();
         let config = fs::read_to_string(&path).unwrap().replace("'ledger'", "'other'");
         fs::rename(other.path().join("ledger"), dir.path().join("other")).unwrap();
@@ -371,7 +374,7 @@ mod tests {
     fn a_configuration_that_is_empty_or_cut_at_any_byte_never_means_the_defaults() {
         let (dir, path) = site();
         let config = fs::read(&path).unwrap();
-        // At the end of a line nothing tells it from a file that somebody shortened.
+        // If the cut is at the end of a line, the file looks like one that a person shortened.
         for len in (0..config.len() - 1).filter(|len| !config[..*len].ends_with(b"\n")) {
             fs::write(&path, &config[..len]).unwrap();
             let loaded = load_or_good(&path).unwrap_or_else(|problems| panic!("{len}: {problems:?}"));

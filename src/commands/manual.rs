@@ -1,5 +1,5 @@
-//! The man page and the completions of shells (design.md, section 3), printed from [`COMMANDS`]: in
-//! English, and not in a router's build, where nobody reads or sources them.
+//! The man page and the shell completions (design.md, section 3), printed from [`COMMANDS`]: in
+//! English, and not in a router's build, where nobody reads the page or sources the completions.
 
 use std::fmt::Write as _;
 
@@ -51,13 +51,13 @@ fn man_text() -> String {
     page
 }
 
-/// A text for roff: no line of it is a request, and its dashes can be copied.
+/// Escapes a text for roff: no line is taken as a request, and dashes can be copied.
 fn roff(text: &str) -> String {
     let escaped = text.replace('\\', "\\e").replace('-', "\\-");
     if escaped.starts_with(['.', '\'']) { format!("\\&{escaped}") } else { escaped }
 }
 
-/// Prints the completions for a shell; `None` for one that is not known.
+/// Prints the completions for a shell; `None` for an unknown shell.
 pub(super) fn completion(shell: &str) -> Option<u8> {
     let text = match shell {
         "bash" => bash(),
@@ -81,7 +81,7 @@ fn second_words(first: &str) -> Vec<&'static str> {
     group(first).filter_map(|command| command.name.split_once(' ')).map(|(_, word)| word).collect()
 }
 
-/// What its first words are, in a shell's `case` of the first and second word.
+/// The pattern for the command's first words in a shell's `case` of the first and second word.
 fn pattern(command: &Command) -> String {
     if command.name.contains(' ') { format!("'{}'", command.name) } else { format!("'{} '*", command.name) }
 }
@@ -112,7 +112,8 @@ fn bash() -> String {
     text
 }
 
-/// A description between single quotes: no quotes within, and no colons, which end a word there.
+/// Prepares a description for single quotes: without quotes, and without colons, which end a word
+/// there.
 fn quoted(text: &str) -> String {
     text.replace('\'', "").replace(':', " -").replace('`', "")
 }

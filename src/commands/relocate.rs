@@ -1,5 +1,5 @@
-//! `posgate ledger move DIR`: takes the ledger to another directory and lets the configuration name
-//! it (design.md, section 9; `ledger::relocate` has the files).
+//! `posgate ledger move DIR`: moves the ledger to another directory and changes the configuration
+//! to that directory (design.md, section 9; `ledger::relocate` moves the files).
 
 use std::fs;
 use std::io;
@@ -19,12 +19,12 @@ use super::progress::Progress;
 use super::serve::holds_ledger;
 use super::{EXIT_USAGE, Options};
 
-/// `service posgate stop` returns at once, and the server still has to sync: 10 s, with the tries of
-/// the lock itself.
+/// `service posgate stop` returns at once, but the server still has to sync: tries for 10 s,
+/// including the tries of the lock itself.
 const STOP_TRIES: u32 = 50;
 const STOP_PAUSE: Duration = Duration::from_millis(100);
 
-/// Moves the ledger to the directory `dir`, or does what an earlier move has left.
+/// Moves the ledger to the directory `dir`, or completes an earlier move.
 pub(super) fn run(options: &Options, dir: &Path) -> u8 {
     let Some(to) = whole_path(dir) else {
         let here = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
@@ -53,18 +53,18 @@ pub(super) fn run(options: &Options, dir: &Path) -> u8 {
     super::ledger::with_settings(options, |settings| relocate(options, settings, &to))
 }
 
-/// The path as it is to stand in the configuration: absolute, and the same for everybody.
+/// The path for the configuration: absolute, and valid for every process.
 fn whole_path(dir: &Path) -> Option<PathBuf> {
     let is_plain = dir.is_absolute() && dir.to_str().is_some_and(|text| !text.contains(char::is_control));
     let is_whole = dir.components().all(|part| part != Component::ParentDir);
-    // Without a slash at its end.
+    // `collect` drops a trailing slash.
     (is_plain && is_whole).then(|| dir.components().collect())
 }
 
 fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<String>, CareError> {
     let served = std::path::absolute(&settings.ledger_dir)?;
     let is_named = is_same(&served, to);
-    // As the configuration has it.
+    // Spelled as in the configuration.
     let to = if is_named { &served } else { to };
     let from = if is_named {
         match relocate::rest_of(to)? {
@@ -77,7 +77,7 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
                     to.display()
                 ));
             }
-            // The configuration was changed before the ledger was moved.
+            // A person changed the configuration before the ledger was moved.
             Rest::Nothing => identity::noted_place(&settings.identity).unwrap_or_else(|| to.to_owned()),
         }
     } else {
@@ -107,7 +107,7 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
         .and_then(|()| if is_named { Ok(()) } else { rewrite::replace(&settings.file, &config) });
     drop(progress);
     if let Err(error) = switched {
-        // It may have been replaced, and not be durable.
+        // The configuration may have been replaced without being durable.
         if config::load(&settings.file).is_ok_and(|now| is_same(&now.ledger_dir, &from)) {
             relocation.undo();
         }
@@ -134,9 +134,9 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
     finish(options, settings, &from, to)
 }
 
-/// What follows the switch, and is done again as often as the command is given.
+/// The steps after the switch; each run of the command repeats them.
 fn finish(options: &Options, settings: &Settings, from: &Path, to: &Path) -> Result<Vec<String>, CareError> {
-    // Where nobody can write it, the next start does.
+    // If this user cannot write the note, the next start does.
     if identity::note_place(&settings.identity, to).is_ok()
         && let Ok(owner) = fs::metadata(to)
     {
@@ -160,7 +160,7 @@ fn finish(options: &Options, settings: &Settings, from: &Path, to: &Path) -> Res
     Ok(Vec::new())
 }
 
-/// The ledger's lock, once the server that is just stopping has let go of it.
+/// Waits for a stopping server and takes the ledger's lock.
 fn stopped(from: &Path) -> io::Result<DirStorage> {
     let mut tries_left = STOP_TRIES;
     loop {
@@ -194,8 +194,8 @@ fn rewritten(file: &Path, to: &Path) -> Result<Vec<u8>, CareError> {
     }
 }
 
-/// Lets the good copy of the configuration, which was copied with the ledger, be that of the new
-/// directory: beside another's ledger it would not be served.
+/// Changes the good copy of the configuration, which was copied with the ledger, to the new
+/// directory: a good copy that names another ledger is not served.
 fn keep_good(settings: &Settings, to: &Path) -> io::Result<()> {
     let good = Good::of(to);
     let bytes = good.read(good::CONFIG).filter(|bytes| {
@@ -207,7 +207,7 @@ fn keep_good(settings: &Settings, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether two paths lead to one directory, or would.
+/// Whether two paths lead to the same directory, or would if it existed.
 fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     real(one) == real(other)

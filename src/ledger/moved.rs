@@ -1,4 +1,5 @@
-//! `moved.txt`: what `posgate ledger move DIR` made of a ledger's directory (design.md, section 9).
+//! `moved.txt`: the state of a ledger's directory in `posgate ledger move DIR` (design.md, section
+//! 9).
 //!
 //! ```text
 //! copying from=/etc/posgate/ledger    a copy on its way: no server starts on it
@@ -6,10 +7,10 @@
 //! moved to=/mnt/usb/posgate           the ledger that was copied: no server starts on it
 //! ```
 //!
-//! What always holds: the file is written whole under another name, synced and renamed. A copy is
-//! `copying` before its first file is made, and until every file in it is synced and was read
-//! again; so what is `copying` was never served, and may be made anew. A ledger is `moved` only
-//! after the configuration names the copy.
+//! *Invariants:* the file is written whole under another name, synced and renamed. A copy is
+//! `copying` before its first file is created, and until every file in it is synced and was read
+//! again; so a `copying` directory was never served, and a new copy may replace it. A ledger is
+//! `moved` only after the configuration names the copy.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -20,18 +21,18 @@ use crate::lang::tr;
 
 use super::storage::{explain, sync_dir};
 
-/// The file, in the ledger's directory.
+/// The file's name in the ledger's directory.
 pub const NAME: &str = "moved.txt";
 
-/// The file that becomes it.
+/// The file's name until it is renamed.
 pub(super) const TEMPORARY: &str = "moved.txt.tmp";
 
-/// What stands in it.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// A copy of the ledger in that directory, on its way.
+    /// An incomplete copy of the ledger in that directory.
     Copying(PathBuf),
-    /// The whole copy.
+    /// A complete copy of the ledger in that directory.
     Copied(PathBuf),
     /// The ledger is in that directory now.
     Moved(PathBuf),
@@ -57,11 +58,11 @@ impl Mark {
     }
 }
 
-/// What a directory says; `None` also of words that are none of these: the identity still tells an
-/// older copy.
+/// Reads a directory's mark; `None` if there is no mark, or if it is not one of these: the identity
+/// still recognizes an older copy.
 ///
 /// # Errors
-/// If the file is there and cannot be read.
+/// If the file exists and cannot be read.
 pub fn read(dir: &Path) -> io::Result<Option<Mark>> {
     let path = dir.join(NAME);
     match fs::read(&path) {
@@ -71,8 +72,8 @@ pub fn read(dir: &Path) -> io::Result<Option<Mark>> {
     }
 }
 
-/// Writes it, durably: whatever happens, the line before is there or this one. It belongs to the
-/// directory's owner: the server must read it, whoever gave the command.
+/// Writes the mark durably: a crash leaves the old mark or the new one. The file gets the
+/// directory's owner: the server must be able to read it, whichever user runs the command.
 ///
 /// # Errors
 /// With path and operation.
@@ -93,7 +94,7 @@ pub fn write(dir: &Path, mark: &Mark) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Takes it away.
+/// Removes the mark.
 ///
 /// # Errors
 /// With path and operation.
@@ -106,8 +107,8 @@ pub fn remove(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Why no server starts on a directory, and the ways out: a sentence; `None` if nothing is against
-/// it.
+/// A sentence with the reason why a server must not start on a directory, and the remedies; `None`
+/// if a server may start.
 ///
 /// # Errors
 /// If the file cannot be read.

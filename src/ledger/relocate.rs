@@ -1,4 +1,4 @@
-//! `posgate ledger move DIR`: takes a ledger to another directory, mostly on another medium
+//! `posgate ledger move DIR`: moves a ledger to another directory, usually on another medium
 //! (design.md, section 9).
 //!
 //! ```text
@@ -11,10 +11,10 @@
 //!   gone, when a person says so                             [remove_old]
 //! ```
 //!
-//! What always holds: until the switch OLD is as it was, and after it NEW is whole and durable, so
-//! a start at any moment finds one ledger that is whole. The command can be given again at any
-//! moment: a copy on its way was never served and is made anew, one that was served is never
-//! written to. [`moved`] has what keeps servers off the rest.
+//! *Invariants:* until the switch OLD does not change, and after it NEW is whole and durable, so a
+//! start at any moment finds one whole ledger. The command may be repeated at any moment: an
+//! incomplete copy was never served and is replaced; a copy that was served is never written to.
+//! [`moved`] keeps servers off all other directories.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -33,39 +33,39 @@ use super::storage::{DirFiles, DirStorage, Files, Storage as _, create_dir_durab
 use super::verify::{Report, verify_directory};
 use super::{Head, archived, snapshot};
 
-/// The lock of a directory is made anew in another.
+/// The lock file is not copied: the new directory gets its own.
 const LOCK: &str = "lock";
 
-/// How the names begin of what posgate keeps in a ledger's directory.
+/// Prefixes of the names of posgate's files in a ledger's directory.
 const OURS: [&str; 7] = ["ledger-", LINK, snapshot::NAME, archived::NAME, "good/", "header.tmp", "room.tmp"];
 
-/// A file or directory below a ledger's directory; a directory comes before what is in it.
+/// A file or directory below a ledger's directory; a directory comes before its content.
 struct Item {
-    /// Its path from there.
+    /// Path relative to the ledger's directory.
     name: String,
     is_dir: bool,
     len: u64,
 }
 
-/// A ledger on its way. Nothing else writes in either directory while the value lives.
+/// A move in progress. No other process writes in either directory while this value lives.
 pub struct Relocation {
     from: PathBuf,
     to: PathBuf,
     items: Vec<Item>,
-    /// The last entry, as both must have it.
+    /// The last entry, which must be the same in both directories.
     head: Head,
-    /// The directories that are made for it, the deepest first.
+    /// The directories to create for the copy, the deepest first.
     missing: Vec<PathBuf>,
     _locks: (DirStorage, CareLock),
     copies: Option<(DirStorage, CareLock)>,
 }
 
 impl Relocation {
-    /// Looks at both directories, and changes nothing. `source` holds the lock of `from`: the
-    /// server is stopped. In `to` must be room for the ledger and `reserve_bytes`.
+    /// Checks both directories, and changes nothing. `source` holds the lock of `from`: the server
+    /// is stopped. `to` must have space for the ledger and `reserve_bytes`.
     ///
     /// # Errors
-    /// What speaks against it, and what to do.
+    /// The objection, and its remedy.
     pub fn prepare(source: DirStorage, from: &Path, to: &Path, reserve_bytes: u64) -> Result<Self, CareError> {
         if let Some(why) = moved::refusal(from)? {
             return refused(why);
@@ -73,7 +73,7 @@ impl Relocation {
         let lock = CareLock::take(from)?;
         let items = tree(from)?;
         let report = verify_all(&source)?;
-        // A torn tail is for the next start, wherever that is.
+        // The next start mends a torn tail, in either directory.
         if report.exit_code() > 1 {
             return refused(tr!(
                 "nothing is moved: the ledger is not as it was written; `posgate check` names the remedy\n{report}",
@@ -85,7 +85,7 @@ impl Relocation {
             refuse_others(&source, to, &items)?;
         }
         let place = missing.last().and_then(|path| path.parent()).unwrap_or(to);
-        // What a stopped move has left is taken away first.
+        // Files that an interrupted move left are removed first.
         let left = if missing.is_empty() { tree(to)? } else { Vec::new() };
         let sum = |items: &[Item]| items.iter().map(|item| item.len).sum::<u64>();
         let (needed, free) = (sum(&items) + reserve_bytes, DirStorage::beside(place).free_bytes()?);
@@ -102,10 +102,10 @@ impl Relocation {
     }
 
     /// Copies every file with its owner and mode, syncs it, and reads it again from the medium.
-    /// Gives a sentence.
+    /// Returns a sentence for the user.
     ///
     /// # Errors
-    /// With path and operation, or what differs. The copy is taken away again then.
+    /// With path and operation, or the difference. Then the copy is removed again.
     pub fn copy(&mut self) -> Result<String, CareError> {
         let copied = create_dir_durably(&self.to).map_err(CareError::from).and_then(|()| self.fill());
         if copied.is_err() {
@@ -128,7 +128,7 @@ impl Relocation {
         own_as(from, to)?;
         refuse_unreachable(from, to)?;
         let mut copies = DirStorage::open(to)?;
-        // Where the old medium is read-only, there may be none.
+        // If the old medium is read-only, the lock may be missing.
         if from.join(LOCK).exists() {
             own_as(&from.join(LOCK), &to.join(LOCK))?;
         }
@@ -148,7 +148,7 @@ impl Relocation {
             own_as(&from.join(name), &path)?;
             bytes += copies.len(name)?;
         }
-        // For people: a start makes it too, where the file system knows links.
+        // For people: a start creates it too, if the file system supports links.
         if let Ok(target) = fs::read_link(from.join(LINK))
             && copies.point(LINK, &target.to_string_lossy()).is_err()
         {
@@ -180,7 +180,7 @@ impl Relocation {
         Ok(bytes)
     }
 
-    /// The copy may be served from now on, if the configuration names it.
+    /// Marks the copy as complete: it is served if the configuration names it.
     ///
     /// # Errors
     /// With path and operation.
@@ -188,15 +188,14 @@ impl Relocation {
         moved::write(&self.to, &Mark::Copied(self.from.clone()))
     }
 
-    /// Takes the copy away again, as far as it can be: what is left is no ledger that a server
-    /// would start on.
+    /// Removes the copy as far as possible: a server does not start on the remaining files.
     pub fn undo(&mut self) {
         self.copies = None;
         let _left = self.clear();
     }
 
     fn clear(&self) -> io::Result<()> {
-        // If the mark cannot be written, there is nothing behind it.
+        // If the mark cannot be written, no file was copied after it.
         if moved::read(&self.to)?.is_some_and(|mark| matches!(mark, Mark::Copied(_))) {
             moved::write(&self.to, &Mark::Copying(self.from.clone()))?;
         }
@@ -217,8 +216,8 @@ fn unless_gone(error: io::Error) -> io::Result<()> {
     if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// Everything below a directory but its lock, its mark, and the link that posgate keeps. Sockets
-/// and pipes hold nothing.
+/// Everything below a directory except its lock, its mark, and posgate's link. Sockets and pipes
+/// are left out: they hold no data.
 fn tree(dir: &Path) -> Result<Vec<Item>, CareError> {
     let mut items = Vec::new();
     add_items(dir, "", &mut items)?;
@@ -263,13 +262,13 @@ fn add_items(dir: &Path, before: &str, items: &mut Vec<Item>) -> Result<(), Care
     Ok(())
 }
 
-/// Every line, beside no server.
+/// Verifies every line; no server is running.
 fn verify_all<F: Files>(files: &F) -> io::Result<Report> {
     let names: Vec<String> = segment::list(files)?.into_iter().map(|segment| segment.name).collect();
     verify_directory(files, &names, &mut || ())
 }
 
-/// The directories that must be made for `to`, the deepest first; none if it is there.
+/// The directories to create for `to`, the deepest first; none if `to` exists.
 fn missing_of(from: &Path, to: &Path) -> Result<Vec<PathBuf>, CareError> {
     let here = to.display();
     match fs::symlink_metadata(to) {
@@ -301,7 +300,7 @@ fn missing_of(from: &Path, to: &Path) -> Result<Vec<PathBuf>, CareError> {
     Ok(missing)
 }
 
-/// Refuses a directory that holds anything but what a stopped move has left there.
+/// Refuses a directory that holds anything except the files of an interrupted move.
 fn refuse_others(source: &DirStorage, to: &Path, items: &[Item]) -> Result<(), CareError> {
     let here = to.display();
     let other = match moved::read(to)? {
@@ -322,7 +321,7 @@ fn refuse_others(source: &DirStorage, to: &Path, items: &[Item]) -> Result<(), C
             let is_other = |name: &String| !is_ours(name) && items.iter().all(|item| item.name != **name);
             tree(to)?.into_iter().map(|item| item.name).find(is_other)
         }
-        // It was stopped before its mark had a name.
+        // The move was interrupted before its mark was renamed.
         None => DirFiles::new(to).list()?.into_iter().find(|name| name != moved::TEMPORARY),
     };
     match other {
@@ -348,7 +347,7 @@ fn holds_all<W: Files, P: Files>(whole: &W, part: &P) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Gives a copy the owner and the mode of its original.
+/// Sets the owner and the mode of a copy to those of its original.
 fn own_as(original: &Path, copy: &Path) -> Result<(), CareError> {
     let look = |path: &Path| fs::metadata(path).map_err(explain("look at", path));
     let wanted = look(original)?;
@@ -374,7 +373,7 @@ fn own_as(original: &Path, copy: &Path) -> Result<(), CareError> {
     ))
 }
 
-/// Refuses a directory that the ledger's owner, as which the server runs, cannot get to.
+/// Refuses a directory that the ledger's owner, the server's user, cannot reach.
 fn refuse_unreachable(from: &Path, to: &Path) -> Result<(), CareError> {
     let owner = fs::metadata(from).map_err(explain("look at", from))?;
     let real = fs::canonicalize(to).map_err(explain("find", to))?;
@@ -398,7 +397,8 @@ fn refuse_unreachable(from: &Path, to: &Path) -> Result<(), CareError> {
     Ok(())
 }
 
-/// Lets the next read of a synced file come from the medium; where that cannot be, from memory.
+/// Lets the next read of a synced file come from the medium, if the kernel supports that; otherwise
+/// from memory.
 fn forget_pages(path: &Path) {
     if let Ok(file) = File::open(path) {
         let _none = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
@@ -407,19 +407,19 @@ fn forget_pages(path: &Path) {
 
 // ---------------------------------------------------------------- the old one
 
-/// What is to be done where the configuration names the new directory already.
+/// The remaining work if the configuration already names the new directory.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Rest {
-    /// The ledger was never in another place, as far as this directory says.
+    /// The ledger was never in another directory, as far as this directory shows.
     Nothing,
-    /// The ledger in that directory is to be moved: what is here is its copy on its way, or lacks
-    /// entries.
+    /// The ledger in that directory is to be moved: this directory holds an incomplete copy, or
+    /// lacks entries.
     Move(PathBuf),
-    /// The old one is there, [`close_old`] and [`remove_old`] follow.
+    /// The old ledger exists; [`close_old`] and [`remove_old`] follow.
     Old(PathBuf),
 }
 
-/// What a move that was stopped, or one long ago, has left to do for the ledger in `to`.
+/// The work that an interrupted or an old move has left for the ledger in `to`.
 ///
 /// # Errors
 /// If a file cannot be read, or both directories hold entries that the other lacks.
@@ -443,7 +443,7 @@ pub fn rest_of(to: &Path) -> Result<Rest, CareError> {
     ))
 }
 
-/// Keeps servers off the ledger that was moved: it stays as it is.
+/// Keeps servers off the old ledger: it does not change any more.
 ///
 /// # Errors
 /// With path and operation.
@@ -452,12 +452,12 @@ pub fn close_old(from: &Path, to: &Path) -> io::Result<()> {
     if from.is_dir() && moved::read(from)?.as_ref() != Some(&mark) { moved::write(from, &mark) } else { Ok(()) }
 }
 
-/// Removes the ledger that was moved, after [`close_old`]; the one that is served must be whole.
-/// Gives a sentence.
+/// Removes the old ledger, after [`close_old`]; the ledger in service must be whole. Returns a
+/// sentence for the user.
 ///
 /// # Errors
-/// If the new one is damaged, a server runs on the old one, or a file cannot be removed: given
-/// again it goes on.
+/// If the new ledger is damaged, a server runs on the old one, or a file cannot be removed: a
+/// repeated command continues.
 pub fn remove_old(from: &Path, to: &Path) -> Result<String, CareError> {
     let (old, new) = (from.display(), to.display());
     let files = DirFiles::new(to);
@@ -488,7 +488,7 @@ pub fn remove_old(from: &Path, to: &Path) -> Result<String, CareError> {
         }
         storage.sync_dir()?;
         moved::remove(from)?;
-        // A mount point stays, and so does what others have put there.
+        // A mount point and other people's files are kept.
         if kept.is_empty() && fs::remove_dir(from).is_ok() {
             sync_dir(from.parent().unwrap_or(from))?;
         }
