@@ -41,7 +41,7 @@ use crate::turn::Service;
 const LINES_LONG_MS: u64 = 10;
 const LINES_REST: u64 = 4;
 
-/// Least time between two warnings about replies that cannot be sent, in milliseconds.
+/// Least time between two warnings about unsent replies, in milliseconds.
 const UNSENT_WARN_MS: u64 = 60_000;
 
 /// If a start took longer than this since the clock was created (before the sockets were bound),
@@ -58,14 +58,14 @@ const SIGNALS: Token = Token(usize::MAX);
 
 const INTERFACES: Token = Token(usize::MAX - 1);
 
-/// What a signal asks for.
+/// The request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Reload,
     Stop,
 }
 
-/// What a reload changes outside the server.
+/// The changes of a reload outside the server.
 #[derive(Debug)]
 pub struct Reloaded {
     /// The zone of the stamps in ledger and log from now on.
@@ -78,7 +78,7 @@ pub struct Reloaded {
     pub is_unchanged: bool,
     /// The card table's headings and separator, for rows to paste into it.
     pub headings: Headings,
-    /// Options that are not as the process was started with, and wait for the next start.
+    /// Changed options that take effect only at the next start.
     pub at_next_start: Vec<&'static str>,
     /// The answer to the client that asked for the reload.
     pub answer: String,
@@ -196,13 +196,13 @@ impl<'t, S: Storage> Loop<'t, S> {
         self.service.keep_reserve(reserve_bytes);
     }
 
-    /// Sets where the identity of the served ledger is kept, and what was wrong with the kept one:
-    /// [`Service::keep_identity`]. Call it before [`Loop::start`].
+    /// Sets the path of the served ledger's identity, and the problem of the identity that was kept
+    /// before: [`Service::keep_identity`]. Call it before [`Loop::start`].
     pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
         self.service.keep_identity(keeper, fault);
     }
 
-    /// Sets the places of the status files; initially none is written. Call it before
+    /// Sets the paths of the status files; initially none is written. Call it before
     /// [`Loop::start`].
     pub fn keep_status(&mut self, places: Places) {
         self.watch = Watch::new(places);
@@ -334,7 +334,8 @@ impl<'t, S: Storage> Loop<'t, S> {
         Ok(new.answer)
     }
 
-    /// Makes sockets again whose interface was deleted and added again; says what came and went.
+    /// Creates sockets again whose interface was deleted and added again; logs which interfaces
+    /// came and went.
     fn renew_sockets(&mut self) {
         if let Some(interfaces) = &self.interfaces {
             interfaces.drain();
@@ -557,8 +558,8 @@ fn socket_stats(sockets: &[Socket], unsent: &Unsent) -> SocketStats {
 }
 
 impl Unsent {
-    /// Sends a turn's replies. One that cannot be sent is dropped: devices send again, and so do
-    /// we.
+    /// Sends a turn's replies. A reply that cannot be sent is dropped: devices send again, and so
+    /// does the server.
     fn post(&mut self, clock: &Clock, sockets: &mut [Socket], bag: &Outgoing) {
         // After the sync: if the disk was slow, an 050 may be too old to send.
         let now = clock.mono();

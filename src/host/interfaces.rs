@@ -1,11 +1,11 @@
-//! Word of the kernel that an interface or an address came or went: rtnetlink (design.md, section
-//! 13).
+//! Notifications of the kernel about interfaces and addresses that appear or disappear: rtnetlink
+//! (design.md, section 13).
 //!
-//! Invariants:
-//! - Nothing here blocks, and nobody is woken while no interface and no address changes.
-//! - The messages are not parsed. They say only that it is time to look: what there is, the kernel
-//!   is asked by name ([`super::udp::Socket::renew`]). So a message that was lost because many came
-//!   at once costs nothing, and a forged one does no harm.
+//! *Invariants:*
+//! - Nothing here blocks, and the loop is not woken while no interface and no address changes.
+//! - The messages are not parsed. Each message only prompts a check: the event loop asks the kernel
+//!   for each interface by name ([`super::udp::Socket::renew`]). So a message that was lost because
+//!   many came at once costs nothing, and a forged one does no harm.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -16,11 +16,11 @@ use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType};
 
-/// Multicast groups: interfaces (RTNLGRP_LINK) and IPv4 addresses, each as its bit.
+/// Multicast groups, one bit per group: interfaces (RTNLGRP_LINK) and IPv4 addresses.
 const GROUPS: i32 = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR;
 
-/// At most this many messages are thrown away per call. If more wait they do no harm: each new one
-/// wakes the loop.
+/// At most this many messages are discarded per call. The remaining ones do no harm: each new
+/// message wakes the loop.
 const DRAINED_MAX: usize = 1024;
 
 /// A socket that becomes readable when an interface or an IPv4 address changes.
@@ -33,7 +33,7 @@ impl Interfaces {
     /// Subscribes. No capability is needed.
     ///
     /// # Errors
-    /// Of the kernel: a sandbox that forbids AF_NETLINK.
+    /// The kernel's: a sandbox may forbid AF_NETLINK.
     pub(crate) fn watch() -> io::Result<Self> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket::socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkRoute)?;
@@ -41,12 +41,12 @@ impl Interfaces {
         Ok(Self { socket })
     }
 
-    /// Throws the waiting messages away.
+    /// Discards the waiting messages.
     pub(crate) fn drain(&self) {
         let mut start = [0; 16];
         for _ in 0..DRAINED_MAX {
             match socket::recv(self.socket.as_raw_fd(), &mut start, MsgFlags::MSG_DONTWAIT) {
-                // ENOBUFS: messages were lost, and others may wait.
+                // ENOBUFS: messages were lost, and others may be waiting.
                 Ok(_) | Err(Errno::ENOBUFS | Errno::EINTR) => (),
                 Err(_) => return,
             }

@@ -69,13 +69,13 @@ const SEND_BUFFER: usize = 1024 * 1024;
 /// A received datagram.
 #[derive(Clone, Copy, Debug)]
 pub struct Datagram<'batch> {
-    /// Its first bytes, at most [`DATAGRAM_LEN_MAX`].
+    /// The first bytes of the datagram, at most [`DATAGRAM_LEN_MAX`].
     pub bytes: &'batch [u8],
-    /// Its whole length in bytes.
+    /// Length of the whole datagram in bytes.
     pub len: usize,
-    /// Where it came from, and where a reply goes.
+    /// The sender's address, and the destination of a reply.
     pub source: SocketAddrV4,
-    /// Our address that it was sent to; for a broadcast, the address of the receiving interface.
+    /// Our address to which it was sent; for a broadcast, the address of the receiving interface.
     /// 0.0.0.0 if the kernel did not report it.
     pub local: Ipv4Addr,
     /// Arrival time by the kernel's wall clock; `None` if the kernel did not report it.
@@ -83,7 +83,7 @@ pub struct Datagram<'batch> {
 }
 
 impl Datagram<'_> {
-    /// Whether it is longer than any frame, so that `bytes` is cut.
+    /// Whether the datagram is longer than any frame, so that `bytes` is cut.
     pub(crate) const fn is_oversize(&self) -> bool {
         self.len > DATAGRAM_LEN_MAX
     }
@@ -113,8 +113,8 @@ pub(crate) enum Renewal {
     Failed(io::Error),
 }
 
-/// A UDP socket for one address, on one interface if one is named. It has no socket of the kernel
-/// while that interface is missing: then it receives nothing, and what it should send fails.
+/// A UDP socket for one address, optionally bound to one interface. While that interface is missing
+/// there is no kernel socket: nothing is received, and sends fail.
 #[derive(Debug)]
 pub struct Socket {
     open: Option<Open>,
@@ -127,7 +127,7 @@ pub struct Socket {
     buffers: Box<[u8]>,
 }
 
-/// A socket of the kernel.
+/// A kernel socket.
 #[derive(Debug)]
 struct Open {
     socket: mio::net::UdpSocket,
@@ -135,13 +135,13 @@ struct Open {
     inode: u64,
 }
 
-/// An interface that a socket is bound to.
+/// The interface of a socket.
 #[derive(Debug)]
 struct Device {
     name: String,
-    /// The kernel's number for the interface, as it was before the socket was bound to it; `None`
-    /// while it is missing. An interface that is deleted and added again has another one, and a
-    /// socket stays bound to the old.
+    /// The kernel's index of the interface, as it was before the socket was bound to it; `None`
+    /// while the interface is missing. An interface that is deleted and added again has another
+    /// index, and a socket stays bound to the old one.
     index: Option<u32>,
     /// Whether the last try to make a socket failed.
     is_failing: bool,
@@ -167,8 +167,8 @@ impl Socket {
         Ok(Self { open: Some(open), ..Self::missing(bound.into(), device) })
     }
 
-    /// As [`Socket::bind`] for an interface that is missing: the event loop binds the socket when
-    /// the interface appears.
+    /// As [`Socket::bind`] for a missing interface: the event loop binds the socket when the
+    /// interface appears.
     pub fn wait_for(address: SocketAddrV4, device: &str) -> Self {
         Self::missing(address, Some(Device { name: device.to_owned(), index: None, is_failing: false }))
     }
@@ -185,9 +185,9 @@ impl Socket {
     }
 
     /// Follows the interface's name. If the interface is no longer the one that the socket is bound
-    /// to, closes the kernel's socket, with the datagrams in it; if there is a new interface of
-    /// that name, makes a new socket and registers it. Binding the old socket to another interface
-    /// needs a capability (EPERM).
+    /// to, closes the kernel socket, with its waiting datagrams; if there is a new interface of
+    /// that name, creates a new socket and registers it. Binding the old socket to another
+    /// interface needs a capability (EPERM).
     pub(crate) fn renew(&mut self, registry: &Registry, token: Token) -> Renewal {
         let Some(device) = &mut self.device else { return Renewal::Same };
         let index = index_of(&device.name);
@@ -196,7 +196,7 @@ impl Socket {
         }
         device.index = index;
         let was_open = self.open.is_some();
-        // The old one is closed first: two sockets cannot share an address.
+        // Close the old socket first: two sockets cannot share an address.
         self.dropped_before = self.kernel_dropped().unwrap_or(self.dropped_before);
         self.open = None;
         let device = self.device.as_mut().expect("it was there a moment ago");
@@ -222,17 +222,17 @@ impl Socket {
         }
     }
 
-    /// The interface it is bound to, if it is bound to one.
+    /// The interface that the socket is bound to, if any.
     pub fn device(&self) -> Option<&str> {
         Some(&self.device.as_ref()?.name)
     }
 
-    /// Whether its interface is missing.
+    /// Whether the socket's interface is missing.
     pub fn is_missing(&self) -> bool {
         self.open.is_none()
     }
 
-    /// The address and port it is bound to.
+    /// The address and port that the socket is bound to.
     pub const fn address(&self) -> SocketAddrV4 {
         self.address
     }
@@ -274,7 +274,7 @@ impl Socket {
     }
 
     /// Hands over at most `max` waiting datagrams in the order of their arrival; returns their
-    /// number. A right guess in `likely` makes it faster.
+    /// number. A right guess in `likely` saves time.
     ///
     /// Less than `max` means that the socket is empty and the poll will report new datagrams.
     /// Exactly `max` means that more may wait, which the poll will not report: call again.
@@ -480,7 +480,7 @@ pub fn has_interface(name: &str) -> bool {
     index_of(name).is_some()
 }
 
-/// The kernel's number for an interface, if there is one of this name.
+/// The kernel's index of the interface of this name, if it exists.
 fn index_of(name: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(name).ok()
 }
@@ -755,7 +755,7 @@ mod tests {
     fn a_socket_on_an_interface_receives_what_arrives_there() {
         let socket = match Socket::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), Some("lo")) {
             Ok(socket) => socket,
-            // An old kernel, and not root.
+            // The kernel is old, and the test does not run as root.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return,
             Err(error) => panic!("{error}"),
         };

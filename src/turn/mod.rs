@@ -1,8 +1,8 @@
 //! The order of a turn, whatever carries the datagrams (design.md, section 1).
 //!
-//! [`Service`] joins the server to its ledger. What always holds: a turn's 001s leave first; then
-//! all its entries are written and its prompt mail leaves; then the entries are synced if any
-//! result rests on them; and only then its committed mail leaves.
+//! [`Service`] joins the server to its ledger. *Invariants:* a turn's 001s leave first; then all
+//! its entries are written and its prompt mail leaves; then the entries are synced if any result
+//! rests on them; and only then its committed mail leaves.
 //!
 //! After an error no method may be called any more: memory then differs from the medium, and a
 //! restart is the undo. Only a start enters the state in which nothing can be written, and only a
@@ -76,7 +76,7 @@ pub struct Service<'t, S: Storage> {
     heard: Mono,
 }
 
-/// What the running turn handed to the ledger.
+/// The entries that the running turn handed to the ledger.
 #[derive(Default)]
 struct Turn {
     /// Whether an entry of this turn must be durable before the turn's results leave.
@@ -123,8 +123,8 @@ impl<'t, S: Storage> Service<'t, S> {
 
     /// From now on keeps the identity of the ledger that this machine serves: after
     /// [`Service::start`], when a segment begins, hourly if an entry came, and after
-    /// [`Service::stop`]. `fault`: what is wrong with the identity that was kept before; it is
-    /// logged hourly.
+    /// [`Service::stop`]. `fault`: the problem of the identity that was kept before; it is logged
+    /// hourly.
     pub fn keep_identity(&mut self, keeper: &'t mut dyn Keeper, fault: Option<String>) {
         self.kept = Some(Kept { keeper, last: None, at: Mono(0), told: None, fault, is_due: true });
     }
@@ -396,9 +396,9 @@ impl<'t, S: Storage> Service<'t, S> {
     }
 
     /// While nothing can be written: returns the error that ends the process once a trial finds
-    /// room. The next start then does what was left out. The free space that a file system reports
-    /// is not always true (quotas, compression), so a trial is made at once when free space grew,
-    /// else every [`ROOM_TRIED_MS`].
+    /// room. The next start then does the work that was left out. The free space that a file system
+    /// reports is not always true (quotas, compression), so a trial is made at once when free space
+    /// grew, else every [`ROOM_TRIED_MS`].
     fn leave_if_there_is_room(&mut self, now: &Now, free: u64) -> io::Result<()> {
         let (tried, before) = self.room_tried;
         let is_due = free.saturating_sub(before) > ROOM_TRIED_LEN as u64 || now.mono.ms_since(tried) >= ROOM_TRIED_MS;
@@ -447,13 +447,13 @@ impl<'t, S: Storage> Service<'t, S> {
 /// The identity of the ledger that this machine serves, as it was kept last.
 struct Kept<'t> {
     keeper: &'t mut dyn Keeper,
-    /// What was kept; `None` if nothing was in this run.
+    /// The identity that was kept; `None` if none was kept in this run.
     last: Option<Identity>,
     /// When keeping it was tried last.
     at: Mono,
     /// When a failure or the fault was logged last.
     told: Option<Mono>,
-    /// What is wrong with the identity that was kept before this run.
+    /// The problem of the identity that was kept before this run.
     fault: Option<String>,
     /// Whether it is kept at the next turn, whatever the hour.
     is_due: bool,
@@ -543,7 +543,7 @@ mod tests {
     use crate::ledger::writer::Opening;
     use crate::ledger::{recovery, snapshot};
 
-    /// Too large for a test's stack: the tables that serve, and those of a second opinion.
+    /// Too large for a test's stack: the tables in service, and a second set for comparison.
     static SERVING: Mutex<(Tables, Effects)> = Mutex::new((Tables::new(), Effects::new()));
     static OTHER: Mutex<Tables> = Mutex::new(Tables::new());
 
@@ -570,14 +570,14 @@ mod tests {
         Now { mono: Mono(1000 + at_ms), stamp: Stamp { wall, offset_s: 28_800 }, synchronized: true }
     }
 
-    /// A server on a storage, started; what it sent.
+    /// A started server on a storage in memory, and the replies that it sent.
     struct Site<'t> {
         service: Service<'t, &'t mut MemoryStorage>,
         at_ms: u64,
         sent: Vec<String>,
     }
 
-    /// Free bytes below which a start tries its room.
+    /// Free bytes below which a start tries to write before it serves.
     const RESERVE: u64 = 1000;
 
     impl<'t> Site<'t> {
@@ -585,7 +585,7 @@ mod tests {
             Self::start_at(tables, storage, 0)
         }
 
-        /// As `serve` does.
+        /// Starts at this time, as `serve` does.
         fn start_at(tables: &'t mut (Tables, Effects), storage: &'t mut MemoryStorage, at_ms: u64) -> Self {
             let mut server = Server::new(&mut tables.0, settings().rules);
             let mut storage = storage;
@@ -605,7 +605,8 @@ mod tests {
             Self { service, at_ms, sent: Vec::new() }
         }
 
-        /// A turn of these frames, a second after the one before; gives what was sent in it.
+        /// Runs a turn with these frames, a second after the last turn; returns the replies of the
+        /// turn.
         fn turn(&mut self, frames: &[String]) -> io::Result<Vec<String>> {
             self.at_ms += 1000;
             let now = now(self.at_ms);
@@ -622,8 +623,8 @@ mod tests {
             ended.map(|()| sent)
         }
 
-        /// A turn of as many of these frames as it takes; gives its writes, its syncs and the bytes
-        /// of its entries.
+        /// Runs a turn with as many of these frames as it takes; returns its writes, its syncs and
+        /// the bytes of its entries.
         fn full_turn(&mut self, frame: impl Fn(u64) -> String) -> (usize, usize, usize) {
             self.service.limit_segments(u64::MAX);
             let (steps, before) = (self.service.ledger.storage().done.len(), self.service.ledger.appended());
@@ -642,7 +643,7 @@ mod tests {
             (count("append"), count("sync"), usize::try_from(self.service.ledger.appended() - before).unwrap())
         }
 
-        /// A few frames of each kind that changes the state.
+        /// Sends a few frames of each kind that changes the state.
         fn lunch(&mut self, from: u64, turns: u64) -> io::Result<()> {
             for number in from..from + turns {
                 let (card, seq) = (8_888_888_801 + number % 20, number % 60_000);
@@ -665,7 +666,7 @@ mod tests {
             Ok(())
         }
 
-        /// A turn of orders of every kind, the sale that is voided among them.
+        /// Runs a turn with orders of every kind, and a sale that one of them voids.
         fn desk(&mut self, number: u64) -> io::Result<()> {
             self.at_ms += 1000;
             let now = now(self.at_ms);
@@ -696,7 +697,7 @@ mod tests {
             Ok(())
         }
 
-        /// An order in a turn of its own.
+        /// Runs an order in a separate turn.
         fn ordered(&mut self, order: &Order) -> io::Result<Result<Done, Refused>> {
             self.at_ms += 1000;
             let done = self.service.operate(&now(self.at_ms), order)?;
@@ -733,7 +734,7 @@ mod tests {
         format!("103,{seq:05},192.168.1.20,192.168.1.1,00030,9999999999,1.00,2026-11-22 12:00:00")
     }
 
-    /// Nothing fits any more.
+    /// Fills the storage: no further byte fits.
     fn fill(storage: &mut MemoryStorage) {
         storage.capacity = Some(used(storage));
     }
@@ -742,7 +743,7 @@ mod tests {
         storage.files.values().map(Vec::len).sum()
     }
 
-    /// A site that starts where nothing can be written, and has opened the first door.
+    /// A site that starts without space to write, and has opened a door once.
     fn start_full<'t>(tables: &'t mut (Tables, Effects), storage: &'t mut MemoryStorage) -> Site<'t> {
         drop(Site::start(tables, storage));
         fill(storage);
@@ -757,7 +758,7 @@ mod tests {
         sent.iter().map(|reply| &reply[..3]).filter(|code| !matches!(*code, "001" | "003")).collect()
     }
 
-    /// Replays a storage into the other tables, with the table of cards, and compares.
+    /// Replays a storage into the second tables, with the card table, and compares the books.
     fn compare(storage: &MemoryStorage, running: &Server) -> recovery::Replayed {
         let mut tables = locked(&OTHER);
         let mut server = Server::new(&mut tables, settings().rules);
@@ -818,7 +819,7 @@ mod tests {
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
         site.lunch(1, 37).unwrap();
-        // Until the newest snapshot is followed by a sale of an account that it has.
+        // Until a sale of an account in the newest snapshot follows that snapshot.
         for seq in 9000.. {
             let before = site.service.ledger.storage().files[snapshot::NAME].clone();
             site.turn(&[stored(seq)]).unwrap();
@@ -829,7 +830,7 @@ mod tests {
         let mut storage = (**site.service.ledger.storage()).clone();
         let text = String::from_utf8(storage.files[snapshot::NAME].clone()).unwrap();
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        // A fen more in each account: sealed as if it had been written so.
+        // Adds a fen to each account, and seals the snapshot as if it had been written so.
         for line in lines.iter_mut().filter(|line| line.starts_with("account\t")) {
             let columns: Vec<&str> = line.split('\t').collect();
             let more = crate::engine::model::Balance::parse(columns[2].as_bytes()).unwrap()
@@ -843,7 +844,7 @@ mod tests {
         let replayed = compare(&storage, site.service.server());
         assert!(replayed.disbelief.is_some_and(|why| why.contains("contradict it")));
         assert_eq!((replayed.snapshot, replayed.head), (None, site.service.ledger.head()));
-        // Without the segments before it there is nothing to go back to.
+        // Without the segments before the snapshot, recovery cannot start from an earlier entry.
         let first = ledger::segment::list(&storage).unwrap().remove(0).name;
         storage.files.remove(&first);
         let mut other = locked(&OTHER);
@@ -871,7 +872,7 @@ mod tests {
         assert!(is_written(&site));
         let replayed = compare(site.service.ledger.storage(), site.service.server());
         assert!(replayed.snapshot.is_some() && replayed.disbelief.is_none());
-        // Once, until the next segment; and a small one is written where that begins.
+        // It is written once per segment; a small snapshot is written when its segment begins.
         let whole = site.service.ledger.storage().files[snapshot::NAME].clone();
         for _ in 0..5 {
             site.turn(&[]).unwrap();
@@ -895,7 +896,7 @@ mod tests {
         let mut site = Site::start(&mut tables, &mut storage);
         assert_eq!(codes(&site.turn(&[sale(1, 1), stored(2), door(3)]).unwrap()), ["008", "050", "011"]);
         site.service.ledger_mut().claims_free = Some(RESERVE - 1);
-        // Until nothing waits for its 109 any more.
+        // Until no sale waits for its 109 any more.
         for _ in 0..40 {
             site.turn(&[]).unwrap();
         }
@@ -909,14 +910,14 @@ mod tests {
         for _ in 0..40 {
             site.turn(&[]).unwrap();
         }
-        // What was answered before is answered again: it rests on an entry.
+        // A repeated frame gets its first result again: that result rests on an entry.
         assert_eq!(codes(&site.turn(&[sale(1, 1), stored(2)]).unwrap()), ["008", "011"]);
         let counters = site.service.server().counters();
         assert_eq!((counters.full, counters.left_out, counters.unwritten), (3, 2, 0));
-        // It ends by itself, and what was counted is written when the minute is over.
+        // Free space restores service, and the refusals are written when the minute is over.
         site.service.ledger_mut().claims_free = Some(RESERVE);
         assert_eq!(codes(&site.turn(&[sale(8, 1), stored(9)]).unwrap()), ["008", "011"]);
-        // A frame that was refused stays refused: whoever heard that has paid in cash.
+        // A refused frame stays refused: a person whose sale was refused has paid in cash.
         assert!(codes(&site.turn(&[sale(4, 1)]).unwrap()).contains(&"006"));
         site.at_ms += 200_000;
         site.turn(&[]).unwrap();
@@ -934,7 +935,7 @@ mod tests {
         site.lunch(1, 3).unwrap();
         let (head, at_ms) = (site.service.ledger.head(), site.at_ms);
         let files = site.service.ledger.storage().files.clone();
-        // Half a line fits.
+        // Space for half a line.
         site.service.ledger_mut().capacity = Some(used(site.service.ledger.storage()) + 50);
         let heard = site.sent.len();
         let error = site.turn(&[sale(100, 1), door(101), unknown(102)]).unwrap_err();
@@ -942,7 +943,7 @@ mod tests {
         assert_eq!(codes(&site.sent[heard..]), [""; 0], "everyone is heard, and nobody told anything");
         assert_eq!(storage.files, files, "cut to its last synced end");
 
-        // The devices try again, of a new process.
+        // The devices send again, to a new process.
         let mut site = Site::start_at(&mut tables, &mut storage, at_ms + 5000);
         assert_eq!((site.service.ledger.head(), site.service.server().room()), (head, Room::Nothing));
         let sent = site.turn(&[sale(100, 1), door(101), stored(103), door(101)]).unwrap();
@@ -950,14 +951,13 @@ mod tests {
         assert!(sent.iter().any(|reply| reply.contains("存储已满")), "{sent:?}");
         let counters = site.service.server().counters();
         assert_eq!((counters.admitted_unwritten, counters.declined, counters.full), (1, 1, 2));
-        // What was approved before is approved again: it rests on an entry.
+        // An approved sale is approved again: the result rests on an entry.
         let time = "2026-11-22 12:00:01";
         let known = format!("103,00001,192.168.1.20,192.168.1.1,00001,8888888802,1.50,{time},1234567890");
         assert!(codes(&site.turn(&[known]).unwrap()).contains(&"008"));
         assert_eq!(storage.files, files, "nothing is written");
 
-        // It ends by leaving, at once where somebody made room; what was left out is done by the
-        // next start.
+        // With free space the process ends at once; the next start does the work that was left out.
         let mut site = Site::start_at(&mut tables, &mut storage, at_ms + 5000);
         site.turn(&[]).unwrap();
         site.service.ledger_mut().capacity = Some(used(site.service.ledger.storage()) + ROOM_TRIED_LEN + 2000);
@@ -1004,12 +1004,12 @@ mod tests {
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
         site.turn(&[stored(1), sale(2, 1)]).unwrap();
-        // It became read-only in the middle.
+        // The medium becomes read-only in the middle.
         site.service.ledger_mut().is_read_only = true;
         let error = site.turn(&[sale(3, 1)]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ReadOnlyFilesystem);
         let files = storage.files.clone();
-        // The file system says that there is room, or that there is none.
+        // The file system claims free space, or reports none.
         for claims_free in [None, Some(0)] {
             storage.claims_free = claims_free;
             let mut site = Site::start_at(&mut tables, &mut storage, 5000);
@@ -1030,7 +1030,7 @@ mod tests {
         assert_eq!(codes(&site.turn(&[stored(1)]).unwrap()), ["011"]);
     }
 
-    /// How many `start` entries.
+    /// The number of `start` entries.
     fn starts(storage: &MemoryStorage) -> usize {
         let segments = ledger::segment::list(storage).unwrap();
         let starts_of = |name: &String| String::from_utf8_lossy(&storage.files[name]).matches("\tstart\t").count();
@@ -1043,8 +1043,8 @@ mod tests {
         let mut first = MemoryStorage::default();
         Site::start(&mut tables, &mut first).lunch(1, 20).unwrap();
         let torn = b"9999\t2026-11-22T12:0";
-        // The end is whole, or torn; a byte in place takes no room, or does; and the file system
-        // says how full it is, or claims room.
+        // The ledger's end is whole or torn; overwriting a byte in place takes new space or none;
+        // the file system reports that it is full, or claims free space.
         for case in 0..8 {
             let (is_torn, writes_elsewhere, is_boasting) = (case & 1 > 0, case & 2 > 0, case & 4 > 0);
             let mut storage = MemoryStorage { writes_elsewhere, ..first.clone() };
@@ -1060,7 +1060,7 @@ mod tests {
             let enquiry = "102,00100,192.168.1.20,192.168.1.1,00001,8888888801".to_owned();
             let sent = site.turn(&[sale(110, 1), door(102), enquiry, stored(9003), unknown(104)]).unwrap();
             assert_eq!(codes(&sent), ["006", "009", "006", "050"], "{case}");
-            // A process that is stopped meanwhile stops as it should.
+            // The process can be stopped cleanly in this state.
             site.service.stop(&now(site.at_ms), &mut |_| ()).unwrap();
             assert_eq!(storage.files, files, "nothing is touched");
             let mut site = Site::start_at(&mut tables, &mut storage, 700_000);
@@ -1079,8 +1079,8 @@ mod tests {
         }
     }
 
-    /// Whatever the cause: the file system claims room, and the first byte of the `start` entry
-    /// finds none, or the last, or its sync.
+    /// The file system claims free space, but the first byte of the `start` entry does not fit, or
+    /// its last byte, or its sync fails.
     #[test]
     fn a_start_entry_that_finds_no_room_is_found_out_before_anybody_is_answered() {
         let mut tables = locked(&SERVING);
@@ -1090,7 +1090,7 @@ mod tests {
             let mut storage = first.clone();
             storage.capacity = room.map(|room| used(&storage) + room);
             if room.is_none() {
-                // Not the first sync, which is that of mending.
+                // Not the first sync, which belongs to the mending of the ledger.
                 let newest = ledger::segment::list(&storage).unwrap().pop().unwrap().name;
                 storage.fail = Some(format!("append {newest}"));
                 storage.fails_for_room = true;
@@ -1118,8 +1118,8 @@ mod tests {
         }
     }
 
-    /// The longest names that can be configured, serials, accounts and amounts; each frame opens an
-    /// account and ends a command that is older.
+    /// Uses the longest names, serials, accounts and amounts that can be configured; each frame
+    /// opens an account and ends an older command.
     #[test]
     fn what_a_frame_leads_to_fits_what_a_turn_allows_for_it() {
         let mut tables = locked(&SERVING);
@@ -1155,7 +1155,7 @@ mod tests {
                     _ => format!("{},{card},1,1,0,0,,{time},{serial}", head(150, 7)),
                 };
                 let before = site.service.ledger.appended();
-                // At one instant: what a timer writes is not the frame's.
+                // All at one instant: entries of timers do not count for the frame.
                 site.at_ms -= 1000;
                 site.turn(&[frame]).unwrap();
                 longest = longest.max(site.service.ledger.appended() - before);
@@ -1169,13 +1169,13 @@ mod tests {
         let mut tables = locked(&SERVING);
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
-        // Once with accounts to open, and twice without.
+        // One turn opens accounts, two do not.
         for turn in 0..3 {
             let (writes, syncs, written) = site.full_turn(|number| sale(turn * 10_000 + number, 100 + number));
             assert_eq!((writes, syncs), (1, 1));
             assert!((TAIL_LEN_MAX * 6 / 8..=TAIL_LEN_MAX).contains(&written), "{written}");
         }
-        // Stored sales are counted though they are decided at its end.
+        // Stored sales count although the server decides them at the end of the turn.
         for turn in 0..3 {
             let frame = |number| stored_of(2000 + number, turn + 1);
             let (writes, syncs, written) = site.full_turn(frame);
@@ -1202,8 +1202,8 @@ mod tests {
         assert!(site.service.batch() > 0);
     }
 
-    /// Found by the simulation: of a door that opened without an entry sixteen later answers were
-    /// remembered, not 32.
+    /// Found by the simulation: after a door opened without an entry, the server remembered sixteen
+    /// later answers, not 32.
     #[test]
     fn a_recorded_door_does_not_open_again_because_nothing_can_be_written() {
         let mut tables = locked(&SERVING);
@@ -1213,13 +1213,13 @@ mod tests {
             assert!(codes(&site.turn(&[door(seq)]).unwrap()).contains(&"050"));
         }
         let sent = site.turn(&[door(1)]).unwrap();
-        // Beside it the last one is sent again.
+        // The last answer is sent again too.
         let is_of_card = |reply: &&String| reply.contains(",8888888802,");
         assert_eq!(codes(&sent.iter().filter(is_of_card).cloned().collect::<Vec<_>>()), ["051"], "{sent:?}");
     }
 
-    /// Found by the simulation: whoever sent under the board's number after it ended the memory of
-    /// what has no entry.
+    /// Found by the simulation: a frame of another sender under the board's number ended the memory
+    /// of answers without an entry.
     #[test]
     fn a_recorded_door_does_not_open_again_because_another_sent_under_its_number() {
         let mut tables = locked(&SERVING);
@@ -1284,10 +1284,10 @@ mod tests {
         assert!(site.ordered(&order(topup(500), "A")).unwrap().is_ok());
         site.service.ledger_mut().capacity = Some(used(site.service.ledger.storage()) + 50);
         assert!(ledger::is_no_room(&site.ordered(&order(topup(700), "B")).unwrap_err()));
-        // From the next start on it is known beforehand.
+        // After the next start the server knows that the disk is full, and refuses the order.
         let mut site = Site::start_at(&mut tables, &mut storage, 10_000);
         assert_eq!(site.ordered(&order(topup(700), "B")).unwrap(), Err(Refused::Full));
-        // What was done before is told in any state.
+        // An order that was done before is reported in any state.
         assert!(site.ordered(&order(topup(500), "A")).unwrap().is_ok_and(|done| done.is_again));
         storage.capacity = None;
         let mut site = Site::start_at(&mut tables, &mut storage, 20_000);
@@ -1296,7 +1296,7 @@ mod tests {
         compare(site.service.ledger.storage(), site.service.server());
     }
 
-    /// The newest segment's last line goes, but for so many bytes.
+    /// Removes the newest segment's last line, except its first `but` bytes; returns the line.
     fn cut_last_line(storage: &mut MemoryStorage, but: usize) -> String {
         let name = ledger::segment::list(storage).unwrap().pop().unwrap().name;
         let bytes = storage.files.get_mut(&name).unwrap();
@@ -1332,8 +1332,8 @@ mod tests {
             let (to, balance, uses) = done.account.unwrap();
             assert!(balance > Balance::ZERO && uses > 0, "{case}");
             let at_ms = site.at_ms;
-            // The power goes between the two entries; then, at the first start, there is no room
-            // for the second.
+            // The power fails between the two entries; then the first start has no space for the
+            // second entry.
             let line = cut_last_line(&mut storage, but);
             assert!(line.contains(" from=") || line.contains("\tfrom="), "{case}: {line}");
             storage.capacity = Some(used(&storage));
@@ -1350,8 +1350,8 @@ mod tests {
             let from = if is_rename { id("S1") } else { card.own_account() };
             assert_eq!(moved(&site, &from), Some((Balance::ZERO, 0)), "{case}");
             assert_eq!(site.service.server().account_of(card), site.service.server().book().account_row(&to), "{case}");
-            // Once, before the `start`, and as it was: only its time is another, and what the crc
-            // makes of that.
+            // The second entry is written once, before the `start`, and unchanged except for its
+            // time and its crc.
             let name = ledger::segment::list(site.service.ledger.storage()).unwrap().pop().unwrap().name;
             let text = String::from_utf8(site.service.ledger.storage().files[&name].clone()).unwrap();
             let last: Vec<&str> = text.lines().rev().take(2).collect();
@@ -1364,8 +1364,7 @@ mod tests {
             assert_eq!(compare(&whole, site.service.server()).disbelief, None, "{case}");
             whole.files.remove(snapshot::NAME);
             assert_eq!(compare(&whole, site.service.server()).snapshot, None, "{case}");
-            // The same order again finds it done; so does another start, which writes nothing of
-            // it.
+            // The same order is reported as done; another start does not write the entry again.
             let again = site.ordered(order).unwrap().unwrap();
             assert_eq!((again.is_again, again.account), (true, Some((to, balance, uses))), "{case}");
             drop(site);
@@ -1416,7 +1415,7 @@ mod tests {
         let trials = site.service.ledger.storage().done.iter().filter(|step| *step == "create room.tmp").count();
         assert!((5..=10).contains(&trials), "{trials} in a hundred seconds");
         assert!(!site.service.ledger.storage().files.contains_key("room.tmp"));
-        // Nothing is tried while nobody asks.
+        // Without frames there are no trials.
         let steps = site.service.ledger.storage().done.len();
         for _ in 0..100 {
             site.turn(&[]).unwrap();
@@ -1432,8 +1431,8 @@ mod tests {
             let mut site = Site::start(&mut tables, &mut storage);
             site.service.ledger_mut().capacity = Some(capacity);
             let mut sent = Vec::new();
-            // A turn that found no room may leave some for another process, of a smaller reserve
-            // than anybody has.
+            // After a turn that found no space, another process may still have some, because no
+            // real reserve is this small.
             for process in 1.. {
                 assert!(ledger::is_no_room(&site.lunch(process * 600, 600).unwrap_err()));
                 sent.append(&mut site.sent);
@@ -1454,14 +1453,14 @@ mod tests {
                 let replies = sent.iter().filter(|sent| sent.starts_with(code));
                 replies.collect::<std::collections::BTreeSet<_>>().len()
             };
-            // An approval names card and balance, so only a resend is the same.
+            // An approval names card and balance, so only a resent approval is equal.
             assert_eq!(distinct("008"), entries("charge") + entries("meal"), "{capacity}");
             assert_eq!(distinct("011"), entries("offline") + entries("matched"), "{capacity}");
             assert!(distinct("050") > 0, "{capacity}");
         }
     }
 
-    /// A stored sale of a device of its own.
+    /// A stored sale of this machine.
     fn stored_of(machine: u64, seq: u64) -> String {
         let card = 8_888_888_801 + machine % 20;
         format!("105,{seq:05},192.168.1.20,192.168.1.1,{machine:05},{card},0.25,2026-11-22 11:00:00,0,{seq:08},3")
@@ -1473,7 +1472,7 @@ mod tests {
         let mut storage = MemoryStorage::default();
         let mut site = Site::start(&mut tables, &mut storage);
         let mut frames: Vec<String> = (100..210).map(|machine| stored_of(machine, 1)).collect();
-        // A terminal's own request comes after its stored sale, and so after all the others'.
+        // A terminal's own request follows its stored sale, and so follows all other stored sales.
         frames.extend([sale(3, 100), sale(1, 1), door(2)]);
         let sent = site.turn(&frames).unwrap();
         assert_eq!(sent.iter().filter(|reply| reply.starts_with("001")).count(), 113);
@@ -1497,8 +1496,8 @@ mod tests {
         site.turn(&[pay(1, 1)]).unwrap();
         site.turn(&[head(109, 2)]).unwrap();
         site.turn(&[pay(3, 10)]).unwrap();
-        // The sale in doubt, booked by the terminal too, and right behind it the 109 that ends the
-        // doubt.
+        // The terminal also booked the sale in doubt, and the 109 that ends the doubt follows at
+        // once.
         let again = format!("{},8888888801,2.00,2026-11-22 12:00:20,0,00000001,1", head(105, 4));
         let others: Vec<String> = (100..200).map(|machine| stored_of(machine, 1)).collect();
         site.turn(&[others, vec![again, head(109, 5)]].concat()).unwrap();

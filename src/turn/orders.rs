@@ -1,8 +1,8 @@
 //! An operator's orders in a turn: their entries and replies are written, synced and sent together
 //! with those of the turn's frames.
 //!
-//! What always holds: a result may be reported only after the turn's end; a void finds its sale in
-//! the ledger's own files, including what this turn wrote.
+//! *Invariants:* a result may be reported only after the turn's end; a void finds its sale in the
+//! ledger's own files, including entries of this turn.
 
 use std::io;
 

@@ -1,9 +1,8 @@
 //! The metrics file: Prometheus' text format 0.0.4, as a textfile collector reads it.
 //!
-//! What always holds: every family has its `# HELP` and `# TYPE` before its samples, which stand
-//! together; counters end in `_total`; what is not known is left out. Samples of devices are
-//! bounded by the tables that hold them; a sample is one line, whatever its labels hold. Nothing
-//! here allocates.
+//! *Invariants:* every family has its `# HELP` and `# TYPE` before its samples, which stay
+//! together; counters end in `_total`; unknown values are left out. The tables of devices bound the
+//! number of samples; a sample is one line, whatever its labels hold. Nothing here allocates.
 
 use core::fmt::{self, Display, Write};
 
@@ -118,7 +117,7 @@ fn family<T: Display>(
     Ok(())
 }
 
-/// Writes metrics, a family after the other.
+/// Writes metrics, one family after the other.
 struct Metrics<'a> {
     out: &'a mut dyn Write,
 }
@@ -152,7 +151,7 @@ impl<'a> Metrics<'a> {
         self.sample(name, &[], value)
     }
 
-    /// The same, left out if it is not known.
+    /// A family of one sample without labels, left out if the value is unknown.
     fn gauge_if_known(&mut self, name: &str, help: &str, value: Option<impl Display>) -> fmt::Result {
         value.map_or(Ok(()), |value| self.gauge(name, help, value))
     }

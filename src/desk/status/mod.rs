@@ -376,7 +376,7 @@ mod tests {
         LedgerFacts {
             number: u64::MAX,
             parent: Some(Parent { ledger: u64::MAX, head: Head { seq: EntrySeq(u64::MAX), crc: u32::MAX } }),
-            // 64 bytes that all want an escape.
+            // 64 bytes that each need an escape.
             site: "\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"\"",
             head: Head { seq: EntrySeq(u64::MAX), crc: u32::MAX },
             snapshot: Some(EntrySeq(u64::MAX)),
@@ -404,7 +404,7 @@ mod tests {
     fn a_summary_fits_the_control_sockets_line_whatever_was_counted() {
         let mut tables = TABLES.lock().unwrap();
         let (tables, fx) = &mut *tables;
-        // Whatever day this is built on.
+        // The size must not depend on the build's date.
         let rules = crate::engine::model::Rules { built_on: Date(0), ..rules("config server\n option clock 'ntp'\n") };
         let mut server = Server::new(tables, rules.clone());
         server.install(rules, &[], Origin { cards_crc: u32::MAX, ..Origin::default() }).unwrap();
@@ -430,8 +430,8 @@ mod tests {
         };
         let mut summary = String::new();
         status.emit_summary(&mut summary).unwrap();
-        // The counts of cards, accounts and devices, with eight mute ones named, are longer than
-        // here.
+        // Reserves space for the counts of cards, accounts and devices, with the names of eight
+        // mute devices: they are longer than in this test.
         let counts = 2 * "65536".len() + 5 * "2048".len() + 8 * "\"4294967295\",".len();
         assert!(summary.len() + counts <= SUMMARY_LEN_MAX, "{} and {counts}", summary.len());
         summary.parse::<JsonValue>().unwrap();
