@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# The steps of .ci/router, which .ci/run has too.
+# The steps of .ci/router; .ci/run runs them too.
 
-# Every check of deploy/emulate.sh is made for these two, the least like a developer's machine; the others are started once.
+# These two targets, the least like a developer's machine, run every check of deploy/emulate.sh; the others start once.
 emulated_in_full=(mips-unknown-linux-musl mipsel-unknown-linux-musl)
 
 smoke_of_the_others() {
@@ -18,7 +18,7 @@ router_steps() {
     step "emulation: every check on MIPS, little and big endian" 900 deploy/emulate.sh "${emulated_in_full[@]}"
     step "emulation: the other targets start and sell" 600 smoke_of_the_others "${emulated_in_full[@]}"
     step "a booted router with power cuts" 900 deploy/boot.sh
-    # A tenth more than when it was counted.
+    # The measured count plus a tenth.
     step "MIPS instructions a sale" 300 benches/router.sh --max 86000
     step "footprint" 600 deploy/footprint.sh
 }

@@ -1,16 +1,16 @@
 # shellcheck shell=bash
-# What .ci/run and .ci/router share; they source it from the top of the tree, with `set -euo pipefail`.
+# Functions of .ci/run and .ci/router; both source this file from the top of the tree, with `set -euo pipefail`.
 #
-# What always holds: each step runs under `timeout` with its own budget, and none runs longer than what is left of the whole; what
-# fails or takes too long is named in the last line; a table of what each step took comes before it, whatever the end.
+# Invariants: each step runs under `timeout` with its own budget, and none runs longer than the rest of the whole budget; the last
+# line names a step that failed or took too long; however the run ends, a table of the steps' times comes before that line.
 
-# The whole ends within this many seconds.
+# Seconds within which the whole run ends.
 whole_s=${CI_WHOLE_S:-4500}
 step_rows=()
 step_failed=
 step_running=
 
-# step NAME SECONDS COMMAND…: runs a command, or a function of the script, for so long at most.
+# step NAME SECONDS COMMAND…: runs a command, or a function of the script, for at most this many seconds.
 step() {
     local name=$1 budget=$2 began=$SECONDS status=0 outcome=ok function
     shift 2
@@ -21,7 +21,7 @@ step() {
     fi
     if [ "$allowed" -gt "$budget" ]; then allowed=$budget; fi
     printf '\n=== %s (at %s s; at most %s s)\n' "$name" "$began" "$allowed"
-    # `timeout` starts a program: a bash that knows the functions.
+    # `timeout` starts a program, so it starts a bash with the exported functions.
     while read -r function; do export -f "${function?}"; done < <(compgen -A function)
     # In the background, so that a signal to this script ends the step.
     timeout --kill-after=30 "$allowed" bash -euo pipefail -c '"$@"' "$name" "$@" &
@@ -44,11 +44,11 @@ step() {
     if [ -n "$step_failed" ]; then exit 1; fi
 }
 
-# The end of the script, by whatever way.
+# Runs at the end of the script, however it ends.
 steps_end() {
     local status=$?
     if [ -n "$step_running" ]; then
-        # `timeout` passes it on to all that it started.
+        # `timeout` sends the signal on to every process of the step.
         kill "$step_running" 2>/dev/null || true
         wait "$step_running" 2>/dev/null || true
     fi

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Instructions a sale in user space, by callgrind: the same whatever else the machine does.
+# Measures instructions per sale in user space with callgrind: the same figures whatever else the machine runs.
 #
-#   benches/instructions.sh                  figures
-#   benches/instructions.sh FILE             figures, and callgrind's profile of the first part in FILE
+#   benches/instructions.sh                  prints figures
+#   benches/instructions.sh FILE             prints figures, and writes callgrind's profile of the first part to FILE
 #
-# 1. One terminal's sales through all of the server but its sockets: a turn with a 103 (001, entry, sync, 008), a turn with its 109.
-# 2. The release binary with sockets, timers and files, asked by the crowd of `benches/loopback`: one terminal, then 64. What two runs
-#    of different length differ in is divided by the sales in which they differ, so that the start does not count.
+# 1. One terminal's sales through all of the server except its sockets: a turn with a 103 (001, entry, sync, 008), and a turn with
+#    its 109.
+# 2. The release binary with sockets, timers and files, under the load of `benches/loopback`: one terminal, then 64. Two runs of
+#    different length are measured; the difference in instructions is divided by the difference in sales, so the start does not
+#    count.
 # Needs valgrind.
 set -euo pipefail
 cd "$(dirname "$0")/.."

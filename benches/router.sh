@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# MIPS instructions a sale in user space: what a router's processor works through, the same on every machine.
+# Measures MIPS instructions per sale in user space: a router's processor executes these, and the count is the same on every
+# machine.
 #
-#   benches/router.sh [BINARY…]       figures of binaries of deploy/build.sh; none given: dist/posgate-mipsel-unknown-linux-musl
-#   benches/router.sh --max N         and fail if the first needs more than N
+#   benches/router.sh [BINARY…]       prints figures of deploy/build.sh's binaries; default: dist/posgate-mipsel-unknown-linux-musl
+#   benches/router.sh --max N         also fails if the first binary needs more than N
 #
-# The whole binary runs in qemu-user with a plugin that counts (benches/qemu-count.c). One terminal pays, waits for 001 and 008, and
-# confirms with 109. What two runs of different length differ in is divided by the sales in which they differ, so that the start does
-# not count. Needs qemu-user (Debian's qemu-user-static takes no plugins) and a C compiler.
+# The whole binary runs in qemu-user with a plugin that counts (benches/qemu-count.c). One terminal pays, waits for 001 and 008,
+# and confirms with 109. Two runs of different length are measured; the difference in instructions is divided by the difference in
+# sales, so the start does not count. Needs qemu-user (Debian's qemu-user-static takes no plugins) and a C compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -26,7 +27,7 @@ need qemu-mipsel qemu-user
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# The first version of the interface that the emulator takes.
+# Builds the plugin with the first interface version that the emulator accepts.
 plugin() {
     local version
     for version in 1 2 3 4 5 6; do
@@ -36,7 +37,7 @@ plugin() {
     fail "this qemu-mipsel does not load the plugin: qemu-mipsel -plugin $scratch/count.so $1 --version"
 }
 
-# run BINARY SALES: sets instructions, from the start to the clean end.
+# run BINARY SALES: sets instructions, counted from the start to the clean end.
 run() {
     python3 benches/terminal.py "$2" "$scratch/site" qemu-mipsel -cpu 24Kc -plugin "$scratch/count.so,out=$scratch/count" "$1"
     instructions=$(<"$scratch/count")

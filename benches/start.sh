@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# How long a start takes with a ledger of a million entries: `benches/start.sh [POSGATE [ENTRIES]]`, by default the release build.
-# From the program's start to the line `serving`, with the whole ledger replayed and with its snapshot; medians of five.
+# Measures a start with a ledger of a million entries: `benches/start.sh [POSGATE [ENTRIES]]`, by default with the release build.
+# The time is from the program's start to the line `serving`, once with a replay of the whole ledger and once with its snapshot;
+# each figure is the median of five.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -13,7 +14,7 @@ trap 'rm -rf "$site"' EXIT
 "$target/release/examples/ledger" "$site/ledger" "$entries"
 printf "config server 'main'\n\tlist listen '127.0.0.1:0'\n\toption cards 'cards.csv'\n\toption ledger_dir 'ledger'\n" >"$site/posgate"
 cp "$site/posgate" "$site/posgate.short"
-# A new segment at once, and with it a snapshot.
+# A new segment begins at once, and with it a snapshot is written.
 printf "\toption segment_bytes '1024'\n" >>"$site/posgate.short"
 {
     echo card,balance
@@ -21,7 +22,7 @@ printf "\toption segment_bytes '1024'\n" >>"$site/posgate.short"
 } >"$site/cards.csv"
 du -sh "$site/ledger" | sed "s/\t.*/ of ledger, $entries entries/"
 
-# start CONFIG: sets ms, and stops it again.
+# start CONFIG: starts the server, sets ms, and stops the server.
 start() {
     local before=$EPOCHREALTIME line
     coproc server { RUST_LOG=info exec "$posgate" serve --config "$1" 2>&1; }
@@ -38,7 +39,7 @@ start() {
     wait "$pid"
 }
 
-# Five starts, after a step that is done before each of them.
+# Measures five starts; runs a given step before each of them.
 measure() {
     local name=$1 times=()
     shift

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# A whole router in emulation: a MIPS machine with 64 MB (malta, 24Kc) boots a Debian kernel with busybox and the unpacked files of
-# posgate's package. Its init script runs there, under the tests' stand-in for rc.common (tests/openwrt/rc.common), and what it tells
-# procd is started: that command, that user; the ledger is on a disk with ext4. posgate-sim plays against it from outside, through the emulator's network:
+# Boots a whole router in emulation: a MIPS machine with 64 MB (malta, 24Kc) runs a Debian kernel with busybox and the unpacked
+# files of posgate's package. The package's init script runs there, under the tests' stand-in for rc.common
+# (tests/openwrt/rc.common); the command that it gives to procd is started, as the user that it gives; the ledger is on a disk
+# with ext4. posgate-sim connects from outside, through the emulator's network:
 #
-#   1. 10,000 cards are served; a day ends well; resident memory, threads, descriptors and wake-ups when idle are told;
-#   2. three times the power is cut (the emulator is killed) in the middle of sales. After each boot `ledger verify` is clean and
-#      nothing is missing that was approved: posgate-sim's trace against the ledger.
+#   1. 10,000 cards are served; a day ends well; the script prints resident memory, threads, descriptors and wake-ups when idle;
+#   2. three times the power is cut (the emulator is killed) in the middle of sales. After each boot `ledger verify` is clean, and
+#      the ledger holds every sale that posgate-sim's trace shows as approved.
 #
-# Ends with 0 if all of that holds. Everything is bounded in time: some three minutes. The kernel (45 MB) and
-# busybox come from Debian's archive into target/cross/boot, by a scratch apt directory: the machine's own is not touched.
+# Exits with 0 if all of this holds. Every wait is bounded: the script takes about three minutes. The kernel (45 MB) and busybox
+# come from Debian's archive into target/cross/boot, through a scratch apt directory: the machine's own apt does not change.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -45,7 +46,7 @@ fetch() (
     apt=$cache/apt
     mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
     : >"$apt/status"
-    # The archive that this machine uses, in its old or its new notation.
+    # The archive that this machine uses, in the old or the new notation.
     archive=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -m1 '/debian/*$' ||
         awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^http.*\/debian\/*$/) { print $i; exit } }' \
             /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true)
@@ -78,7 +79,7 @@ END
 [ -e "$cache/fetched" ] || fetch
 kernel=$(echo "$cache"/kernel/boot/vmlinuz-*)
 
-# --- the router's root file system, in memory, and its disk ------------------------------------------------------------
+# --- the router's root file system in memory, and its disk --------------------------------------------------------------
 root=$scratch/root
 mkdir -p "$root"/{bin,dev,proc,sys,tmp,run,lib/modules,etc/config,etc/posgate,usr/bin,var,www/cgi-bin}
 deploy/package.sh "$target" >/dev/null
@@ -94,7 +95,7 @@ echo 'root:x:0:0:root:/:/bin/sh
 posgate:x:1000:1000:posgate:/var/run/posgate:/bin/false' >"$root/etc/passwd"
 echo 'root:x:0:
 posgate:x:1000:' >"$root/etc/group"
-# The stand-in, but with the real chown; the network and the disk that the init script asks for.
+# The stand-in, but with the real chown; the network and the disk that the init script looks for.
 sed 's/logger chown; do/logger; do/' tests/openwrt/rc.common >"$root/lib/rc.common"
 grep -q 'logger; do' "$root/lib/rc.common"
 mkdir "$root/lib/functions"
@@ -115,7 +116,7 @@ awk 'BEGIN { for (i = 0; i < 9980; i++) printf "70%08d,S%05d,学生%d,正常,100
 
 cat >"$root/init" <<'END'
 #!/bin/busybox sh
-# Does what OpenWrt's preinit and procd do.
+# Replaces OpenWrt's preinit and procd.
 /bin/busybox --install -s /bin
 export PATH=/bin:/usr/bin
 mount -t proc proc /proc
@@ -135,13 +136,13 @@ ip link set eth0 up
 ip route add default via 10.0.2.2
 until [ -b /dev/sda ]; do sleep 0.1; done
 mount -t ext4 -o noatime /dev/sda /etc/posgate || { echo "no disk"; poweroff -f; }
-# What procd is told is written to /record.
+# The stand-in writes the init script's calls of procd to /record.
 ROOT='' sh /lib/rc.common /etc/init.d/posgate start
 param() { sed -n "s/^procd_set_param	$1	//p" /record | tr '\t' ' '; }
-# The log goes to a file in memory, as logd's.
+# The log goes to a file in memory, like logd's.
 su -s /bin/sh "$(param user)" -c "exec $(param command)" >/tmp/log/posgate 2>&1 &
 echo "root is up after $(cut -d' ' -f1 /proc/uptime) s"
-# For the test alone: files and a few answers.
+# Only for the test: a web server for files and a few queries.
 cp -r /www /tmp/www
 ln -s /etc/posgate/ledger /tmp/www/ledger
 ln -s /tmp/log/posgate /tmp/www/log
@@ -176,9 +177,9 @@ truncate -s 64M "$scratch/disk"
 mke2fs -q -t ext4 -d "$scratch/disk.d" "$scratch/disk"
 
 # --- the machine -------------------------------------------------------------------------------------------------------
-# An address of this machine that is not loopback: posgate-sim's devices would have 127.1.x.y there, which no router believes.
+# A non-loopback address of this machine: with loopback posgate-sim's devices would have 127.1.x.y, which no router accepts.
 host=$(hostname -I | tr ' ' '\n' | grep -m1 '^[0-9]*\.[0-9]*\.') || fail "this machine has no IPv4 address but loopback"
-# Ports that are free now.
+# Two free ports.
 read -r udp tcp < <(python3 -c '
 import socket, sys
 one, other = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
@@ -186,7 +187,7 @@ one.bind((sys.argv[1], 0)); other.bind(("127.0.0.1", 0))
 print(one.getsockname()[1], other.getsockname()[1])' "$host")
 server=$host:$udp
 
-# answers: waits for an answer from the router, and prints the seconds since it was called.
+# answers: waits for an answer from the router, and prints the seconds that the answer took.
 answers() {
     timeout 300 python3 - "$host" "$udp" <<'END'
 import socket, sys, time
@@ -206,7 +207,7 @@ print(f"{time.monotonic() - began:.1f}")
 END
 }
 
-# boot: switches the machine on; waits for its first answer.
+# boot: switches the machine on, and waits for its first answer.
 boot() {
     qemu-system-mipsel -M malta -cpu 24Kc -m 64 -nographic -monitor none -serial "file:$scratch/console" -vga none \
         -kernel "$kernel" -initrd "$scratch/initramfs" -append 'console=ttyS0 rdinit=/init quiet' \
@@ -216,7 +217,7 @@ boot() {
     first_answer=$(answers) || fail "the router does not answer"
 }
 
-# cut_power: what the machine had not written to its disk is gone.
+# cut_power: the machine loses everything that it had not written to its disk.
 cut_power() {
     kill -9 "$machine"
     { wait "$machine"; } 2>/dev/null || true
@@ -251,7 +252,7 @@ timeout 600 "$sim" --trace --server "$server" day >"$scratch/day.log" || fail "t
 tail -n 1 "$scratch/day.log"
 ask cgi-bin/process >"$scratch/process"
 echo "after it: resident $(field VmRSS) KB, descriptors $(field Descriptors), $(field MemAvailable) of $(field MemTotal) KB of the router free"
-# The last timers of the day are over within seconds; then nothing may wake it.
+# The day's last timers end within seconds; after that the server must not wake.
 sleep 20
 ask cgi-bin/process >"$scratch/process"
 before=$(field voluntary_ctxt_switches)
@@ -264,8 +265,8 @@ verify
 
 for cut in $(seq "$cuts"); do
     echo "=== power cut $cut of $cuts"
-    # Longer than it will be let: the cut comes when there are sales enough, however busy this machine is. Not under timeout: killed,
-    # that would leave it to sell on after the ledger was read.
+    # The crowd would run longer than it may: the cut comes after enough sales, however busy this machine is. Not under timeout:
+    # if timeout were killed, the crowd would go on selling after the ledger was read.
     "$sim" --trace --server "$server" crowd --terminals 30 --rate 60 --seconds 240 >"$scratch/crowd-$cut.log" 2>&1 &
     crowd=$!
     approvals_at_least() { [ "$(grep -c ' ← 008,' "$scratch/crowd-$cut.log")" -ge $((60 * cut)) ]; }

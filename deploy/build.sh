@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Builds posgate for routers: `deploy/build.sh [ARCH…]`, each ARCH a Rust target, its first word (mipsel, mips, armv7,
-# arm, aarch64, x86_64) or an OpenWrt architecture of deploy/targets; none given: all. Needs neither Docker nor a cross
-# compiler: zig from PyPI links, and Rust's standard library is built from source, optimized for size; deploy/lib.sh says where
-# that comes from. The binaries are dist/posgate-<rust target>; each passes deploy/elf.sh and the size gate below.
-# May be run again at any time: caches are in target/cross.
+# Builds posgate for routers: `deploy/build.sh [ARCH…]`. Each ARCH is a Rust target, its first word (mipsel, mips, armv7, arm,
+# aarch64, x86_64) or an OpenWrt architecture of deploy/targets; default: all. Needs neither Docker nor a cross compiler: zig from
+# PyPI links, and Rust's standard library is built from source, optimized for size; deploy/lib.sh names the source. The binaries
+# are dist/posgate-<rust target>; each passes deploy/elf.sh and the size gate below. The script may be repeated at any time: its
+# caches are in target/cross.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -11,8 +11,8 @@ export LC_ALL=C
 . deploy/lib.sh
 help_or_go "$@"
 
-# Bytes that a router's flash may be asked for: the binary, and what is left of it in a compressed file system (gzip says a
-# quarter more than the xz of OpenWrt's squashfs). A gate against growth that nobody meant: raise it knowingly.
+# Limits of a binary's size in bytes: stripped, and compressed as in a router's flash (gzip gives a quarter more than the xz of
+# OpenWrt's squashfs). A gate against unintended growth: raise it only on purpose.
 stripped_max=$((1660 * 1024))
 gzipped_max=$((870 * 1024))
 
@@ -21,25 +21,25 @@ need readelf binutils
 use_zig
 use_rust
 
-# The same commit gives the same bytes, wherever it is built: a date from the commit, no paths of this machine.
+# The same commit gives the same bytes on every machine: the date is the commit's, and no path of this machine is embedded.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s); fi
-# The program knows the day alone, and the next commit of that day is no reason to build all of it again.
+# The program embeds only the day, so another commit of the same day does not cause a full build.
 export SOURCE_DATE_EPOCH=$((SOURCE_DATE_EPOCH / 86400 * 86400))
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
-# A panic prints its message and place and aborts: nothing unwinds.
+# A panic prints its message and place, and aborts: there is no unwinding.
 export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
-# Of the code generator's habits two cost 6 % on MIPS: it takes constants out of loops only to spill them, and it leaves the
-# ends of large functions as they are, though many are alike.
+# Two defaults of the code generator cost 6 % on MIPS: it moves constants out of loops and then spills them, and it does not merge
+# the similar ends of large functions.
 export RUSTFLAGS="$static_flags -C force-unwind-tables=no -C llvm-args=-disable-machine-licm -C llvm-args=-tail-merge-threshold=1000 \
 --remap-path-prefix=$PWD=. --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates \
 --remap-path-prefix=$work/gbk-only=/crates"
 
-# Of encoding_rs only the tables of GBK and GB18030.
+# Only the tables of GBK and GB18030 of encoding_rs.
 crate=$("${cargo[@]}" metadata --format-version 1 --locked |
     python3 -c 'import json, sys; print(*(it["manifest_path"] for it in json.load(sys.stdin)["packages"] if it["name"] == "encoding_rs"))')
 python3 deploy/gbk-only.py "$crate" "$work/gbk-only/encoding_rs"
 
-# One cargo for all: linking one target takes a core minutes, so the other cores take other targets.
+# One cargo builds all targets: linking a target keeps one core busy for a minute, and the others build other targets.
 echo "--- ${targets[*]}"
 link_for "${targets[@]}"
 "${cargo[@]}" build --quiet --locked --config "paths=[\"$work/gbk-only/encoding_rs\"]" --profile router --no-default-features "${targets[@]/#/--target=}" --bin posgate \

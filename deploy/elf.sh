@@ -1,7 +1,7 @@
 #!/bin/sh
-# Says whether a binary is what a router of its target can run: `deploy/elf.sh FILE WANTED`, WANTED being column 7 of
-# deploy/targets (class,endianness,machine,float ABI and instruction set). Prints what it found, or what is wrong and
-# exits with 1. A binary that passes here has still to run: deploy/emulate.sh.
+# Checks whether a router of a target can run a binary: `deploy/elf.sh FILE WANTED`. WANTED is column 7 of deploy/targets
+# (class,endianness,machine,float ABI and instruction set). Prints the binary's values, or prints the error and exits with 1.
+# deploy/emulate.sh then runs the binary.
 set -eu
 file=$1
 wanted=$2
@@ -16,10 +16,10 @@ header=$(readelf -hW "$file")
 segments=$(readelf -lW "$file")
 attributes=$(readelf -AW "$file")
 
-# field NAME: the value of that line of the header.
+# field NAME: the value of that field of the header.
 field() { printf '%s\n' "$header" | sed -n "s/^ *$1: *//p"; }
 
-# attribute NAME: the value of that line of the attributes (MIPS and ARM describe their ABI there).
+# attribute NAME: the value of that attribute (MIPS and ARM describe their ABI there).
 attribute() { printf '%s\n' "$attributes" | sed -n "s/^ *$1: *//p" | head -n 1; }
 
 case $(field Class) in
@@ -59,7 +59,7 @@ esac
 found=$class,$endianness,$machine,$abi
 [ "$found" = "$wanted" ] || fail "is $found, wanted $wanted"
 
-# A static-pie crashes on MIPS at the first thread-local with a destructor: a plain executable it must be.
+# A static-pie crashes on MIPS at the first thread-local with a destructor, so the type must be a plain executable.
 case $(field Type) in EXEC*) ;; *) fail "is no plain executable but $(field Type)" ;; esac
 printf '%s\n' "$segments" | grep -q '^ *INTERP' && fail "asks for an interpreter: it is not static"
 printf '%s\n' "$segments" | grep -q '^ *DYNAMIC' && fail "has a dynamic section: it is not static"

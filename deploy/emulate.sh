@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Runs what deploy/build.sh built, each binary in the emulator of its CPU (qemu-user), and prints the matrix (target × check):
-# `deploy/emulate.sh [--smoke] [ARCH…]`. Devices are posgate-sim's, on this machine. What is missing is built or installed; what cannot be
-# run is a failure. With --smoke there are two checks only, package and smoke.
+# Runs each binary of deploy/build.sh in an emulator of its CPU (qemu-user), and prints the matrix (target × check):
+# `deploy/emulate.sh [--smoke] [ARCH…]`. posgate-sim runs the devices, on this machine. Builds or installs missing programs; a
+# check that cannot run is a failure. With --smoke there are only two checks, package and smoke.
 #
-#   package  the binary as it is unpacked from its package answers --version with the version of Cargo.toml; the package, made
-#            twice, is the same to the byte
+#   package  the binary, unpacked from its package, answers --version with the version of Cargo.toml; the package, made
+#            twice, is the same byte for byte
 #   day      posgate-sim's canteen day ends well
-#   reload   SIGHUP reads a new card, and it pays
+#   reload   after SIGHUP a new card can pay
 #   stop     SIGTERM ends with exit code 0 and a clean ledger
-#   kill     kill -9 twice under a running crowd: every sale that was approved is in the ledger, once; a further day ends well
+#   kill     kill -9 twice during a running crowd: every approved sale is in the ledger, once; another day ends well
 #   ledger   a day of fixed frames under a fixed clock, half of it on that CPU and half on this machine, and the other way
 #            round, gives the same ledger byte for byte, snapshot and replies too (big endian only: mips)
 #   units    the library's unit tests (big endian only: mips)
-#   smoke    it starts, a sale is approved, SIGTERM ends it with exit code 0 and a clean ledger
+#   smoke    the server starts, a sale is approved, SIGTERM ends the server with exit code 0 and a clean ledger
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -29,7 +29,7 @@ choose "$@"
 missing=()
 for target in "${targets[@]}"; do [ -x "dist/posgate-$target" ] || missing+=("$target"); done
 if [ ${#missing[@]} -gt 0 ]; then deploy/build.sh "${missing[@]}"; fi
-# All packages of one time, also when a commit comes meanwhile.
+# All packages get the same date, even if a commit is made meanwhile.
 packed_at=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 pack() { SOURCE_DATE_EPOCH=$packed_at deploy/package.sh "$@" >/dev/null; }
 pack "${targets[@]}"
@@ -41,7 +41,7 @@ server=
 crowd=
 stop_all() { for process in $server $crowd; do kill -9 "$process" 2>/dev/null || true; done; }
 clean_up() {
-    # Each target's part has this trap too, for its own.
+    # Each target's subshell has this trap too, for its own processes.
     for process in $(jobs -p); do kill "$process" 2>/dev/null || true; done
     wait
     rm -rf "$scratch"
@@ -49,7 +49,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 1' INT TERM
 
-# --- the server in its emulator; `site` is its directory, `emulator` and `binary` what runs ----------------------------------
+# --- the server in its emulator; `site` is its directory, `emulator` and `binary` are its command ----------------------------
 # start ADDRESS: serves the site; sets server and address.
 start() {
     : >"$site/log"
@@ -59,7 +59,7 @@ start() {
     address=$(sed -n 's/^listening address=//p' "$site/log" | head -n 1)
 }
 
-# finish SIGNAL: ends the server; its exit code.
+# finish SIGNAL: ends the server; returns its exit code.
 finish() {
     local status=0
     kill "-$1" "$server"
@@ -79,7 +79,7 @@ check_package() {
     mkdir "$root" || return 1
     tar -xzOf dist/posgate_"$version"-r*_"${architecture%%,*}".ipk ./data.tar.gz | tar -xz -C "$root" || return 1
     cmp "$root/usr/bin/posgate" "$binary" || return 1
-    # Made again, it is the same to the byte.
+    # A second package is the same byte for byte.
     cp dist/SHA256SUMS "$site/sums" && pack "$1" && cmp dist/SHA256SUMS "$site/sums" || return 1
     [ "$(timeout 120 "${emulator[@]}" "$root/usr/bin/posgate" --version)" = "posgate $version" ]
 }
@@ -87,7 +87,7 @@ check_package() {
 check_day() { start 127.0.0.1:0 && play day >"$site/day.log" && tail -n 1 "$site/day.log"; }
 
 check_reload() {
-    # The columns that the table begins with: card, account, name, status, balance.
+    # The table's first columns: card, account, name, status, balance.
     sed -i '$a 8888888899,T099,新卡,正常,50.00,,,,,,,,,,,' "$site/cards.csv" &&
         kill -HUP "$server" &&
         until_true 20 grep -q '^reload cards=21' "$site/log" &&
@@ -105,7 +105,7 @@ check_stop() { finish TERM && run ledger verify --config "$site/posgate"; }
 check_kill() {
     local status=0
     start 127.0.0.1:0 || return 1
-    # Terminals that keep trying while the server is away.
+    # Terminals that keep trying while the server is down.
     "$sim" --server "$address" --trace crowd --terminals 20 --rate 40 --seconds 15 >"$site/crowd.log" &
     crowd=$!
     for approvals in 30 90; do
@@ -113,7 +113,7 @@ check_kill() {
         finish KILL || true
         start "$address" || return 1
     done
-    # What the server that died left unanswered is unknown, or lost; no promise may be broken.
+    # Sales that the killed server left unanswered are unknown or lost; no promise may be broken.
     wait "$crowd" || status=$?
     crowd=
     [ "$status" -le 1 ] && tail -n 1 "$site/crowd.log" | grep 'promises broken 0$' || return 1
@@ -124,7 +124,7 @@ check_kill() {
 }
 approvals_at_least() { [ "$(grep -c ' ← 008,' "$site/crowd.log")" -ge "$1" ]; }
 
-# for_tests TARGET: what the two checks below are built with. Unit tests unwind.
+# for_tests TARGET: prepares the build of the two checks below. Unit tests unwind.
 for_tests() {
     use_zig
     use_rust
@@ -132,7 +132,7 @@ for_tests() {
     local name=${1^^}
     export "CARGO_TARGET_${name//-/_}_RUNNER=${emulator[*]}"
     export POSGATE_ZIG_UNWINDER=-lunwind RUSTFLAGS="$static_flags" SOURCE_DATE_EPOCH=1790000000
-    # The emulator is slow: a little optimization pays, and few random cases, whatever .ci/run wants of this machine.
+    # The emulator is slow: some optimization pays, and few random cases, whichever number .ci/run sets for this machine.
     export CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_TEST_DEBUG=0
     export PROPTEST_CASES=16
     options=(--quiet --locked --target "$1" --target-dir "$work/tests" "-Zbuild-std=std,panic_unwind,test")
@@ -144,7 +144,7 @@ check_ledger() (
     for_tests "$1"
     "${cargo[@]}" build "${options[@]}" --example fixed_day
     there=$work/tests/$1/debug/examples/fixed_day
-    # Who plays the first half, and who the second.
+    # The machine of the first half, and of the second.
     for halves in here,here there,there there,here here,there; do
         mkdir "$site/$halves"
         for half in 1 2; do
@@ -163,12 +163,12 @@ check_ledger() (
 
 check_units() (
     for_tests "$1"
-    # qemu 7.2 leaves some of netlink's attributes in the byte order of this machine, and musl's getifaddrs walks them for ever.
+    # qemu 7.2 leaves some of netlink's attributes in this machine's byte order, and musl's getifaddrs never ends on them.
     timeout 2400 "${cargo[@]}" test "${options[@]}" --lib -- --skip host::udp::tests::the_loopback_is_among_the_addresses
 )
 
 # --- the matrix ------------------------------------------------------------------------------------------------------
-# one CHECK TARGET: makes the check, and notes the outcome.
+# one CHECK TARGET: runs the check, and records its outcome.
 one() {
     local outcome=ok since=$SECONDS output=$site/output-$1
     case $1,$2 in
@@ -178,7 +178,7 @@ one() {
         return
         ;;
     esac
-    # In a subshell that is no condition, -e would end this script; as a condition every step says `|| return`.
+    # In a subshell that is not a condition, -e would end this script; in a condition -e is off, so every step says `|| return`.
     "check_$1" "$2" >"$output" 2>&1 || outcome=FAILED
     echo $outcome >"$scratch/$2-$1"
     echo "$2 $1: $outcome ($((SECONDS - since)) s) $(tail -n 1 "$output")"
@@ -190,7 +190,7 @@ one() {
     fi
 }
 
-# of TARGET: what its checks work on.
+# of TARGET: sets the variables of its checks.
 of() {
     emulator "$1"
     binary=$(realpath "dist/posgate-$1")
@@ -205,7 +205,7 @@ for target in "${targets[@]}"; do
     : >"$site/log"
     one package "$target"
 done
-# Servers and devices wait for each other most of the time: three targets at once.
+# Servers and devices wait for each other most of the time: run three targets at once.
 for target in "${targets[@]}"; do
     while [ "$(jobs -pr | wc -l)" -ge 3 ]; do wait -n || true; done
     (

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What posgate costs a machine: `deploy/footprint.sh [BINARY]`, by default dist/posgate-x86_64-unknown-linux-musl. Serves 10,000
-# cards, and 50,000; lets a crowd of posgate-sim's send a million frames (FRAMES in the environment: another number); and prints
-# resident memory, threads, descriptors, and wake-ups when idle. Ends with 0 if memory and descriptors stay as they are over the frames, there is one thread, and nothing wakes it
-# when idle. For a MIPS router's memory: deploy/boot.sh.
+# Measures posgate's use of a machine: `deploy/footprint.sh [BINARY]`, by default dist/posgate-x86_64-unknown-linux-musl. Serves
+# 10,000 cards, and 50,000; posgate-sim's crowd sends a million frames (FRAMES in the environment: another number). Prints
+# resident memory, threads, descriptors, and wake-ups when idle. Exits with 0 if memory and descriptors do not grow with the
+# frames, there is one thread, and the idle server does not wake. For a MIPS router's memory: deploy/boot.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -24,7 +24,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-# start CARDS: serves so many; sets server and address.
+# start CARDS: serves this many cards; sets server and address.
 start() {
     rm -rf "$scratch/site"
     mkdir "$scratch/site"
@@ -59,10 +59,10 @@ for cards in 1000 50000 10000; do
 done
 [ "$(field Threads)" -eq 1 ] || fail "more than one thread"
 
-# Everything that grows with the devices at hand has grown after the first part.
+# Memory that grows with the number of known devices has grown after the first part.
 cards=$(seq -f '--card 70%08g' 0 199 | tr '\n' ' ')
 crowd() {
-    # It says 1 where an answer came too late, as on a busy machine: that is no matter here.
+    # Exit code 1 means that a reply came too late, as on a busy machine: that is not a concern here.
     local status=0
     # shellcheck disable=SC2086 # the cards are words
     timeout 600 "$sim" --server "$address" --confirm never --resend-max 1 crowd --terminals 1000 --rate "$rate" --seconds "$1" $cards \
@@ -79,7 +79,7 @@ until [ "$asked" -ge "$frames" ]; do crowd 10; done
 show "after $asked frames"
 grown=$(($(field VmRSS) - before))
 [ "$(descriptors)" -eq "$before_descriptors" ] || fail "descriptors went from $before_descriptors to $(descriptors)"
-# 28 KB when this was written, of tables of a fixed size that go on filling.
+# The first measurement was 28 KB, from tables of fixed size that keep filling.
 [ "$grown" -le 256 ] || fail "memory grew by $grown KB"
 
 sleep 20

@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2034
-# What the scripts of this directory share; they source it from the top of the tree, with `set -euo pipefail`.
+# Functions of this directory's scripts; they source this file from the top of the tree, with `set -euo pipefail`.
 
-# Where everything that can be made again is kept.
+# The directory of all files that can be made again.
 work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/cross
 
 fail() {
@@ -9,7 +9,7 @@ fail() {
     exit 1
 }
 
-# install PACKAGE…: Debian's packages, as root or by sudo.
+# install PACKAGE…: installs Debian's packages, as root or by sudo.
 install() {
     command -v apt-get >/dev/null || fail "needs $*: install what your system calls them"
     local as_root=()
@@ -21,17 +21,17 @@ install() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
 }
 
-# need COMMAND PACKAGE: the command, or else Debian's package of it.
+# need COMMAND PACKAGE: installs Debian's package if the command is missing.
 need() { command -v "$1" >/dev/null || install "$2"; }
 
-# rows: deploy/targets without comments, one target a line.
+# rows: deploy/targets without comments, one target per line.
 rows() { grep -Ev '^[[:space:]]*(#|$)' deploy/targets; }
 
 # column TARGET NUMBER: that column of a target's row.
 column() { rows | awk -v target="$1" -v number="$2" '$1 == target { print $number }'; }
 
-# choose ARCH…: the array targets, each Rust target once that is meant by Rust targets, their first words, or OpenWrt
-# architectures; all, if none is given. One name that means nothing ends the script before anything is made.
+# choose ARCH…: sets the array targets. ARCH is a Rust target, its first word, or an OpenWrt architecture; each target is listed
+# once; default: all. An unknown name ends the script before it makes anything.
 choose() {
     local arch names
     names=$(
@@ -47,7 +47,7 @@ choose() {
     mapfile -t targets < <(awk '!seen[$0]++' <<<"$names")
 }
 
-# help_or_go ARGUMENT…: prints the script's first comment if asked to.
+# help_or_go ARGUMENT…: prints the script's first comment, and exits, if the first argument asks for help.
 help_or_go() {
     case ${1:-} in
     -h | --help)
@@ -57,10 +57,10 @@ help_or_go() {
     esac
 }
 
-# Of the versions tried, 0.15.2 brings musl as it is; 0.17.1 has an allocator of its own in its place.
+# Of the tested versions, 0.15.2 has an unmodified musl; 0.17.1 replaces its allocator.
 zig_version=0.15.2
 
-# use_zig: POSGATE_ZIG, the command that runs zig, from a virtual environment of Python's.
+# use_zig: sets POSGATE_ZIG, the command that runs zig, from a virtual environment of Python's.
 use_zig() {
     mkdir -p "$work"
     if [ -z "${POSGATE_ZIG:-}" ]; then
@@ -75,27 +75,27 @@ use_zig() {
     export POSGATE_ZIG ZIG_GLOBAL_CACHE_DIR=$work/zig-cache ZIG_LOCAL_CACHE_DIR=$work/zig-cache
 }
 
-# use_tool CRATE VERSION COMMAND: that program of Cargo's registry, kept in the work directory; prints its path.
+# use_tool CRATE VERSION COMMAND: installs that program from Cargo's registry into the work directory; prints its path.
 use_tool() {
     local kept=$work/tools/$1-$2
     if [ ! -x "$kept/bin/$3" ]; then
-        # With this machine's own Rust and flags of nobody; unoptimized, for it runs a few times.
+        # With this machine's own Rust, and without any flags; unoptimized, because it runs only a few times.
         env -u RUSTC -u RUSTFLAGS CARGO_TARGET_DIR="$work/tools/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
             cargo install --quiet --locked --root "$kept" --version "$2" "$1" >&2 || return 1
     fi
     echo "$kept/bin/$3"
 }
 
-# use_cyclonedx: cyclonedx, the path of cargo-cyclonedx, which writes down what a binary is made of.
+# use_cyclonedx: sets cyclonedx, the path of cargo-cyclonedx, which writes a binary's SBOM.
 use_cyclonedx() { cyclonedx=$(use_tool cargo-cyclonedx 0.5.9 cargo-cyclonedx); }
 
-# has_source RUSTC…: whether that compiler finds the source of its own standard library.
+# has_source RUSTC…: whether that compiler has the source of its standard library.
 has_source() { [ -e "$("$@" --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
 
-# use_rust: the array cargo, a cargo whose compiler finds the source of its standard library. In this order:
+# use_rust: sets the array cargo, the command of a cargo whose compiler has the source of its standard library. In this order:
 #   1. the Rust in use, with its rust-src component    (rustup component add rust-src)
 #   2. rustup's nightly with rust-src                  (rustup component add rust-src --toolchain nightly)
-#   3. Debian's packages rustc-web, cargo-web and rust-web-src, installed when there is apt-get.
+#   3. Debian's packages rustc-web, cargo-web and rust-web-src, installed if apt-get is available.
 use_rust() {
     local rust
     if has_source rustc; then
@@ -106,22 +106,23 @@ use_rust() {
         if ! has_source /usr/bin/rustc; then install rustc-web cargo-web rust-web-src; fi
         has_source /usr/bin/rustc ||
             fail "no source of Rust's standard library: rustup component add rust-src --toolchain nightly"
-        # A rustup in PATH must not stand in for the compiler whose source this is.
+        # A rustup in PATH must not replace the compiler to which this source belongs.
         rust=(/usr/bin/rustc) cargo=(/usr/bin/cargo)
         export RUSTC=/usr/bin/rustc
     fi
     sysroot=$("${rust[@]}" --print sysroot)
     "${rust[@]}" --version
-    # -Zbuild-std is not stable: this lets a stable compiler do it.
+    # -Zbuild-std is unstable: this variable lets a stable compiler use it.
     export RUSTC_BOOTSTRAP=1 CARGO_TERM_COLOR=never
-    # Flags of a developer's own must not reach routers.
+    # A developer's own flags must not reach routers.
     unset CARGO_ENCODED_RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET
-    # Without relocation-model=static a static-pie comes out, which crashes on MIPS at the first thread-local with a
+    # Without relocation-model=static the result is a static-pie, which crashes on MIPS at the first thread-local with a
     # destructor; without link-self-contained=no rustc looks for crt1.o, which zig has.
     static_flags="-C relocation-model=static -C target-feature=+crt-static -C link-self-contained=no"
 }
 
-# link_for TARGET…: lets cargo link these targets with deploy/zig-cc, each by a script of its own, for one cargo builds them all.
+# link_for TARGET…: lets cargo link these targets with deploy/zig-cc, each through its own script, because one cargo builds all of
+# them.
 link_for() {
     local target name
     mkdir -p "$work/link"
@@ -137,7 +138,7 @@ END
     done
 }
 
-# emulator TARGET: the array emulator, the command before a binary of that target; empty where this machine runs it.
+# emulator TARGET: sets the array emulator, the command before a binary of that target; empty if this machine can run the binary.
 emulator() {
     local program
     program=$(column "$1" 5)
@@ -150,7 +151,7 @@ emulator() {
     emulator=("$program" -cpu "$(column "$1" 6)")
 }
 
-# use_sim: sim, the virtual devices of this machine's own architecture; POSGATE_SIM names some that are built already.
+# use_sim: sets sim, the virtual devices, built for this machine; POSGATE_SIM names an existing build.
 use_sim() {
     if [ -z "${POSGATE_SIM:-}" ]; then
         cargo build --quiet --release --bin posgate-sim
@@ -159,7 +160,7 @@ use_sim() {
     sim=$(realpath "$POSGATE_SIM")
 }
 
-# until_true SECONDS COMMAND…: tries the command ten times a second; fails when the time is over.
+# until_true SECONDS COMMAND…: tries the command ten times per second; fails when the time is over.
 until_true() {
     local tries=$(($1 * 10))
     shift

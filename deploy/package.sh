@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# OpenWrt packages of the binaries in dist/: `deploy/package.sh [--key FILE] [ARCH…]`, the same names as of deploy/build.sh, and for
-# each target a package per OpenWrt architecture of deploy/targets; none given: all. Prints what stands in dist/ then, with sizes
-# and checksums. With --key the .apk packages are signed; docs/router.md says how to make a key. (A single .ipk bears no signature.)
+# Makes OpenWrt packages of the binaries in dist/: `deploy/package.sh [--key FILE] [ARCH…]`, with the names of deploy/build.sh;
+# default: all. Makes a package per OpenWrt architecture of each target in deploy/targets, and prints the files in dist/ with
+# sizes and checksums. With --key the .apk packages are signed; docs/router.md explains how to make a key. (A single .ipk has no
+# signature.)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=deploy/lib.sh
@@ -24,11 +25,11 @@ export VERSION SOURCE_DATE_EPOCH
 
 choose "$@"
 apk=
-# Its `--help` ends with 1 whatever it knows: the version says it.
+# `apk --help` exits with 1 in every version; the version number shows whether it can make packages.
 if apk --version 2>/dev/null | grep -q '^apk-tools 3'; then
     apk=yes
 elif [ -n "$key" ]; then
-    # Never unsigned packages for someone who asked for signed ones.
+    # A user who asked for signed packages must not get unsigned ones.
     fail "--key signs .apk packages, and there is no apk of apk-tools 3 in PATH"
 else
     echo "package.sh: no .apk packages: they need apk of apk-tools 3 in PATH (Alpine 3.23, or OpenWrt's staging_dir/host/bin)" >&2

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# The archive of a release: `deploy/release.sh [--trial] [--key FILE] VERSION [ARCH…]`, ARCH as of deploy/build.sh; none given: all.
-# Makes dist/release/posgate-VERSION.tar.gz, and its checksum beside it. In it:
+# Makes a release's archive: `deploy/release.sh [--trial] [--key FILE] VERSION [ARCH…]`, with the ARCHs of deploy/build.sh;
+# default: all. Writes dist/release/posgate-VERSION.tar.gz, and its checksum beside it. Content:
 #
-#   bin/         the binaries, one a target of deploy/targets, each with its SBOM (CycloneDX, by cargo-cyclonedx and deploy/sbom.py)
-#   openwrt/     the packages: .ipk, and .apk where deploy/package.sh can make them
+#   bin/         the binaries, one per target, each with its SBOM (CycloneDX, by cargo-cyclonedx and deploy/sbom.py)
+#   openwrt/     the packages: .ipk, and .apk if deploy/package.sh can make them
 #   docs/        the manual in English, docs/zh/ in Chinese; beside them the READMEs, the changes, the licences
-#   deploy/      what the manual uses: the systemd kit, the desk's script, the example
+#   deploy/      files that the manual uses: the systemd kit, the desk's script, the example
 #   BUILD        the commit, its date, compiler and linker
-#   SHA256SUMS   of all of that
+#   SHA256SUMS   checksums of all these files
 #
-# VERSION is Cargo.toml's, CHANGELOG.md has a heading "## VERSION", and everything is committed; --trial makes an archive to look at
-# without that, and BUILD says so. The same commit gives the same archive, byte by byte, wherever and whenever it is made.
-# --key FILE signs the .apk packages, as deploy/package.sh does; a signature by an EC key is another one each time.
+# VERSION must be Cargo.toml's, CHANGELOG.md must have a heading "## VERSION", and everything must be committed; --trial makes an
+# archive for inspection without these conditions, and BUILD says so. The same commit gives the same archive, byte for byte, on
+# every machine at any time. --key FILE signs the .apk packages, as deploy/package.sh does; each signature by an EC key differs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C
@@ -58,7 +58,7 @@ export SOURCE_DATE_EPOCH
 # --- binaries and packages -------------------------------------------------------------------------------------------
 use_cyclonedx
 deploy/build.sh "${targets[@]}"
-# What an earlier version or an apk that is gone now left behind is not of this release.
+# Packages of an earlier version, or of an apk that is no longer installed, do not belong to this release.
 rm -f dist/"${NAME}"[-_]*.ipk dist/"${NAME}"-*.apk
 deploy/package.sh "${key[@]}" "${targets[@]}"
 
@@ -68,7 +68,7 @@ release=$scratch/$NAME-$version
 mkdir -p "$release/bin" "$release/openwrt" "$release/deploy"
 cp -R docs README.md README.zh-CN.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-APACHE LICENSE-MIT "$release"
 cp -R deploy/systemd deploy/desk "$release/deploy"
-# Not the ledger of whoever served the example here.
+# Without the ledger of a user who served the example here.
 mkdir "$release/deploy/example"
 cp deploy/example/{posgate,cards.csv} "$release/deploy/example"
 for target in "${targets[@]}"; do cp "dist/$NAME-$target" "$release/bin"; done
@@ -76,7 +76,7 @@ find dist -maxdepth 1 \( -name "${NAME}_$version-r${RELEASE}_*.ipk" -o -name "$N
     -exec cp {} "$release/openwrt" \;
 
 # --- SBOM ------------------------------------------------------------------------------------------------------------
-# cargo-cyclonedx writes beside Cargo.toml: into a copy.
+# cargo-cyclonedx writes its output beside Cargo.toml: run it in a copy.
 mkdir "$scratch/crate"
 cp -R Cargo.toml Cargo.lock build.rs src benches examples "$scratch/crate"
 compiler=$(use_rust | tail -n 1)

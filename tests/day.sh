@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A canteen's day with the real binaries, as docs/getting-started.md tells it, on a copy of the example:
-#   1. the server on port 39192 and `posgate-sim day` beside it: exit 0, SIGTERM, a clean ledger;
-#   2. kill -9 in the middle of a day, at several moments, and another day on what it left: exit 0, a clean ledger,
-#      and no frame charged twice;
-#   3. kill -9 and a new start, again and again, under one running day: nothing lost, a clean ledger.
-# Ends with 0 if all of that holds. Needs python3.
+# Runs a canteen's day with the real binaries, as in docs/getting-started.md, on a copy of the example:
+#   1. the server on port 39192 with `posgate-sim day`: exit 0, SIGTERM, a clean ledger;
+#   2. kill -9 at several moments of a day, and another day on the same ledger: exit 0, a clean ledger, and no frame charged
+#      twice;
+#   3. kill -9 and a new start, repeatedly, during one day: nothing lost, a clean ledger.
+# Exits with 0 if all of these hold. Needs python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ fail() {
     exit 1
 }
 
-# until_true SECONDS COMMAND…: tries the command ten times a second; fails when the time is over.
+# until_true SECONDS COMMAND…: tries the command ten times per second; fails when the time is over.
 until_true() {
     local tries=$(($1 * 10))
     shift
@@ -42,7 +42,7 @@ until_true() {
 
 lines_at_least() { [ "$(grep -c "$2" "$1")" -ge "$3" ]; }
 
-# start CANTEEN [ARGUMENT…]: the manual's command on a copy of the example; sets $server and $address.
+# start CANTEEN [ARGUMENT…]: runs the manual's command on a copy of the example; sets $server and $address.
 start() {
     local canteen=$1
     shift
@@ -61,7 +61,7 @@ stop() {
 
 verify() {
     cargo run --quiet --release -- ledger verify --config "$1/posgate" || fail "the ledger is not clean: $?"
-    # A frame is charged once: device, frame number, card and device time name it; a stored sale its record.
+    # A frame is charged once. Device, frame number, card and device time identify a frame; the record identifies a stored sale.
     python3 - "$1"/data/ledger/ledger-*.tsv <<'PYTHON' || fail "a sale was charged twice"
 import sys
 seen, doubled, sales = {}, 0, 0
@@ -85,7 +85,7 @@ PYTHON
 
 canteen() {
     cp -r deploy/example "$scratch/$1"
-    # As committed: whoever tries the README's ten minutes edits the example's own table.
+    # The committed table: users who follow the README edit the example's own table.
     cp tests/support/example-cards.csv "$scratch/$1/cards.csv"
     rm -rf "$scratch/$1/data"
 }
@@ -101,7 +101,7 @@ tail -n 1 "$scratch/day.log"
 stop
 verify "$scratch/day"
 
-# The moments: after so many approvals that the terminals have seen.
+# The moments of the kills: the number of approvals that the terminals have received.
 for moment in 1 12 32; do
     echo "=== a day, killed after $moment approvals; another day"
     canteen "killed-$moment"
@@ -131,7 +131,7 @@ for _ in 1 2 3 4 5 6; do
     { wait "$server"; } 2>/dev/null || true
     start "$scratch/restarted" --listen "127.0.0.1:$port"
 done
-# Who was told "heard" by the server that died got no result from it: that promise alone may be broken.
+# A terminal that got a 001 from the killed server got no result from it: only that promise may be broken.
 wait "$day" || true
 day=
 tail -n 1 "$scratch/restarted.log"

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Commit before answer, seen from the kernel (design.md, section 1): a test that only strace can make.
+# Commit before answer, as system calls (design.md, section 1): only strace can test this.
 #
 #   tests/strace.sh [path of posgate]        default: target/debug/posgate
 #
-# It starts the server under strace on a free port of the loopback, and shows:
-#   1. one sale goes recvmmsg, 001, write of the entry, fdatasync, 008: in this order, on every turn of the loop;
-#   2. 200 frames that wait at once lead to far fewer syncs than sales, and to one write and one sync a turn;
-#   3. what rests on nothing is answered without a sync: an enquiry without a write too, a refusal after its entry is written;
-#   4. an entry that nothing rests on is synced 5 s after it was written, though nothing more comes;
-#   5. once everything is done ten seconds go by without a system call of any kind.
-# Exit code 0 if all of it holds. Needs bash (for /dev/udp) and strace.
+# Starts the server under strace on a free port of the loopback, and shows:
+#   1. one sale leads to recvmmsg, 001, write of the entry, fdatasync, 008: in this order, on every turn of the loop;
+#   2. 200 waiting frames lead to far fewer syncs than sales, and to one write and one sync per turn;
+#   3. replies that rest on no entry are sent without a sync: an enquiry without a write too, a refusal after its entry is
+#      written;
+#   4. an entry on which no result rests is synced 5 s after it was written, even if no frame arrives;
+#   5. when all work is done, ten seconds pass without any system call.
+# Exits with 0 if all of these hold. Needs bash (for /dev/udp) and strace.
 set -euo pipefail
 
 posgate=${1:-target/debug/posgate}
@@ -45,7 +46,7 @@ config server 'main'
 END
 printf 'card,balance\n8888888801,1000.00\n' >"$dir/cards.csv"
 
-# RUST_LOG: the port is told at info, and no other line disturbs the trace.
+# RUST_LOG: the port is logged at info, and no other line disturbs the trace.
 RUST_LOG='posgate=info' strace -f -y -ttt -s 300 -e signal=none -o "$dir/trace" \
     "$posgate" serve --config "$dir/posgate" >"$dir/out" 2>"$dir/err" &
 tracer=$!
@@ -78,7 +79,7 @@ done
 late=$(awk '/write\(.*keys/ { from = $2 } from && /sync\(/ { print int(($2 - from) * 1000); exit }' "$dir/trace")
 if [ "$late" -lt 4900 ] || [ "$late" -gt 6000 ]; then fail "keys were synced after $late ms"; fi
 
-# --- 2. a burst: the server stands still until all 200 have arrived
+# --- 2. a burst: the server is stopped until all 200 have arrived
 kill -STOP "$server"
 for seq in $(seq 5 204); do
     frame "103,$(printf %05d "$seq"),127.0.0.1,127.0.0.1,00002,8888888801,0.02,$time,1000000002"
@@ -103,7 +104,7 @@ kill -TERM "$server"
 wait "$tracer" || fail "the server did not leave with 0"
 server=
 
-# Each call as one word, in the order of the kernel. A turn begins with an epoll_wait.
+# Prints each call as one word, in the kernel's order. A turn begins with an epoll_wait.
 awk '
     /epoll_p?wait\(/              { print "wait"; next }
     /recvmmsg\(.*msg_iov/         { while (match($0, /"10[0-9],[0-9]+/)) { print "in " substr($0, RSTART + 1, RLENGTH - 1); $0 = substr($0, RSTART + RLENGTH) } next }
@@ -113,7 +114,7 @@ awk '
     /sync\(.*ledger-.*tsv>/       { print "sync"; next }
 ' "$dir/trace" >"$dir/calls"
 
-# From the first frame on.
+# The calls from the first frame on.
 sed -n '/^in 102/,$p' "$dir/calls" >"$dir/served"
 turn_of() { awk -v words="$1" '/^wait/ { turn = ""; next } { turn = turn $0 "; "; if (index($0, words)) { found = 1 } } found && /^out 00[689]/ { print turn; exit }' "$dir/served"; }
 
@@ -124,7 +125,7 @@ turn_of() { awk -v words="$1" '/^wait/ { turn = ""; next } { turn = turn $0 "; "
 [ "$(turn_of 'in 103,00003')" = 'in 103,00003; out 001,00003; write decline; out 006; ' ] ||
     fail "a refusal: $(turn_of 'in 103,00003')"
 
-# On every turn: no 008 before a sync that follows the write, nothing written between, at most one write and one sync.
+# On every turn: no 008 before a sync that follows the write, no write between them, at most one write and one sync.
 awk '
     function wrong(what) { print "line " NR " of the calls: " what; bad = 1; exit 1 }
     /^wait/     { writes = syncs = dirty = 0; next }

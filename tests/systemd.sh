@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The systemd kit (deploy/systemd), tried for real: `tests/systemd.sh DEPLOY BINARY SCRATCH`, in a mount and network namespace of
-# its own (`unshare --mount --net`) and as root; tests/systemd.rs starts it so. Over /etc, /usr/local, /var/lib and /run
-# lie copies or nothing, install.sh runs as anybody would run it, and the server is started with what it installed as
-# the unit says. Ends at the first claim that is false.
+# Tests the systemd kit (deploy/systemd) on a real system: `tests/systemd.sh DEPLOY BINARY SCRATCH`, as root in a separate mount
+# and network namespace (`unshare --mount --net`); tests/systemd.rs starts it so. Copies or empty directories are mounted over
+# /etc, /usr/local, /var/lib and /run; install.sh runs as for a user, and the server starts with the installed files and the
+# unit's settings. Ends at the first false claim.
 set -euo pipefail
 deploy=$1 binary=$2 scratch=$3
 
-# What lies below a path that is mounted over must be copied first.
+# Files below a path must be copied before that path is mounted over.
 cp -a /etc "$scratch/etc"
 mkdir "$scratch/local" "$scratch/lib"
 cp -R "$deploy" "$scratch/deploy"
@@ -34,7 +34,7 @@ until_true() {
         sleep 0.1
     done
 }
-# What the unit says.
+# The settings of the unit.
 unit=/etc/systemd/system/posgate.service
 said() { sed -n "s/^$1=//p" "$unit"; }
 
@@ -48,13 +48,13 @@ is configuration "$(mode /etc/posgate/posgate)" "640 root:posgate"
 is "card table" "$(mode /etc/posgate/cards.csv)" "640 root:posgate"
 grep -q "option site '..*-[0-9a-f]\{6\}'" /etc/posgate/posgate || wrong "the site has no name of its own"
 
-# As systemd makes them for the unit.
+# Creates the directories as systemd does for the unit.
 user=$(said User) group=$(said Group)
 for kind in State Runtime; do
     case $kind in State) above=/var/lib ;; Runtime) above=/run ;; esac
     install -d -o "$user" -g "$group" -m "$(said ${kind}DirectoryMode)" "$above/$(said ${kind}Directory)"
 done
-# In a shell of its own, which it becomes.
+# Runs in a subshell, which the command replaces.
 as_posgate() {
     umask "$(said UMask)"
     exec setpriv --reuid="$user" --regid="$group" --init-groups --no-new-privs --bounding-set=-all "$@"
@@ -85,7 +85,7 @@ fi
 grep -qi 'permission denied' "$scratch/refused" || wrong "$(cat "$scratch/refused")"
 
 claim "a card that is added is served after a reload as the unit reloads"
-# The columns that the table begins with: card, account, name, status, balance.
+# The table's first columns: card, account, name, status, balance.
 echo '8888888801,T001,张三,,10.00,,,,,,,,,,' >>/etc/posgate/cards.csv
 while read -ra reload; do (as_posgate "${reload[@]/\$MAINPID/$server}"); done < <(said ExecReload)
 until_true grep -q '^reload cards=1 ' "$scratch/log"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The form for a feed of OpenWrt's: `deploy/openwrt/feed.sh [DIRECTORY]`; none given: dist/feed. Makes there posgate-VERSION.tar.xz, the
-# source as it is committed, and net/posgate with Makefile, test.sh and files. Its Makefile has the archive's checksum.
+# Makes posgate's files for an OpenWrt feed: `deploy/openwrt/feed.sh [DIRECTORY]`, by default dist/feed. Writes
+# posgate-VERSION.tar.xz, the committed source, and net/posgate with Makefile, test.sh and files. The Makefile has the archive's
+# checksum.
 set -euo pipefail
 output=$(realpath -m "${1:-$(dirname "$0")/../../dist/feed}")
 cd "$(dirname "$0")/../.."

@@ -1,6 +1,6 @@
 #!/bin/sh
-# mkapk.sh BINARY ARCHITECTURE OUTPUT.apk: a package for apk (OpenWrt 25.12 and later). Needs apk-tools 3. Signed with the
-# private key that POSGATE_KEY names; without one it installs with `apk add --allow-untrusted`.
+# mkapk.sh BINARY ARCHITECTURE OUTPUT.apk: makes a package for apk (OpenWrt 25.12 and later). Needs apk-tools 3. The private key
+# that POSGATE_KEY names signs the package; an unsigned one installs with `apk add --allow-untrusted`.
 set -eu
 here=$(dirname "$0")
 # shellcheck source=package.conf
@@ -10,7 +10,7 @@ architecture=$2
 output=$3
 : "${VERSION:?}" "${SOURCE_DATE_EPOCH:?}"
 
-# Its `--help` ends with 1 whatever it knows: the version says it.
+# `apk --help` exits with 1 in every version; the version number shows whether it can make packages.
 if ! apk --version 2>/dev/null | grep -q '^apk-tools 3'; then
     echo "mkapk.sh: $(basename "$output") needs apk of apk-tools 3 in PATH" >&2
     exit 1
@@ -22,7 +22,7 @@ root=$work/root
 mkdir "$root"
 sh "$here/stage.sh" "$binary" "$root"
 
-# What opkg's control archive says: apk has no place of its own for it, and default_postinst reads it here.
+# The fields of opkg's control archive: apk has no place for them, and default_postinst reads them here.
 info=$root/lib/apk/packages
 mkdir -p "$info"
 printf '%s\n' "$USER_ID" >"$info/$NAME.rusers"
@@ -50,7 +50,7 @@ default_prerm"
 
 find "$root" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
 mkdir -p "$(dirname "$output")"
-# root's files, whoever packs them.
+# The files belong to root, whichever user makes the package.
 as_root=
 [ "$(id -u)" -eq 0 ] || as_root=fakeroot
 $as_root apk mkpkg \

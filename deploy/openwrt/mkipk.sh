@@ -1,5 +1,5 @@
 #!/bin/sh
-# mkipk.sh BINARY ARCHITECTURE OUTPUT.ipk: a package for opkg (OpenWrt 24.10 and older), from tar and gzip alone. The same
+# mkipk.sh BINARY ARCHITECTURE OUTPUT.ipk: makes a package for opkg (OpenWrt 24.10 and older), with only tar and gzip. The same
 # binary, version and SOURCE_DATE_EPOCH give the same bytes.
 set -eu
 here=$(dirname "$0")
@@ -16,7 +16,7 @@ umask 022
 mkdir "$work/data" "$work/control"
 sh "$here/stage.sh" "$binary" "$work/data"
 
-# pack DIRECTORY OUTPUT [MEMBER…]: sorted, owned by root, without the time of today.
+# pack DIRECTORY OUTPUT [MEMBER…]: makes an archive, sorted, owned by root, without the current time.
 pack() {
     directory=$1
     packed=$2
