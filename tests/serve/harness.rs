@@ -138,21 +138,14 @@ impl Site {
     }
 
     pub fn start_with(&self, arguments: &[&str]) -> Server {
-        let mut server = self.spawn(arguments);
-        let line = server.out.wait_for("listening address=");
-        let port = line.rsplit_once(':').expect("an address").1;
-        server.port = port.parse().expect("a port");
-        server
+        self.spawn(arguments).wait_until_it_listens()
     }
 
     /// Starts the server without waiting until it listens, which it may never do.
     pub fn spawn(&self, arguments: &[&str]) -> Server {
         let mut command = posgate();
         command.arg("serve").arg("--config").arg(self.path("posgate")).args(arguments);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let out = Lines::of(child.stdout.take().expect("a pipe"));
-        let err = Lines::of(child.stderr.take().expect("a pipe"));
-        Server { child, out, err, port: 0 }
+        Server::spawn(command)
     }
 }
 
@@ -262,6 +255,25 @@ pub struct Server {
 }
 
 impl Server {
+    /// Starts a server by a command of the test's own, and waits until it listens.
+    pub fn run(command: Command) -> Self {
+        Self::spawn(command).wait_until_it_listens()
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let out = Lines::of(child.stdout.take().expect("a pipe"));
+        let err = Lines::of(child.stderr.take().expect("a pipe"));
+        Self { child, out, err, port: 0 }
+    }
+
+    fn wait_until_it_listens(mut self) -> Self {
+        let line = self.out.wait_for("listening address=");
+        let port = line.rsplit_once(':').expect("an address").1;
+        self.port = port.parse().expect("a port");
+        self
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

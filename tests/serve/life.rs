@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::harness::{Device, Ledger, Line, Site, card};
+use crate::harness::{Device, Ledger, Line, Server, Site, card};
 
 #[test]
 fn a_balance_survives_a_stop_and_a_restart() {
@@ -33,6 +33,19 @@ fn a_balance_survives_a_stop_and_a_restart() {
     assert_eq!(ledger.sum("A00001"), 99_000);
     assert_eq!(ledger.lines.last().map(Line::kind), Some("stop"));
     site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &[], &[]);
+}
+
+/// docs/router.md names the limit; the tables are most of it.
+#[test]
+fn a_limit_of_64_mb_of_addresses_is_enough() {
+    let site = Site::new();
+    let serve = format!("ulimit -v 65536; exec '{}' serve --config \"$0\"", env!("CARGO_BIN_EXE_posgate"));
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", &serve]).arg(site.path("posgate"));
+    let server = Server::run(limited);
+    let mut device = Device::new(2, &server);
+    device.pay(&card(1), "5.50");
+    server.stop();
 }
 
 #[test]
