@@ -136,6 +136,9 @@ pub(super) fn new(options: &Options) -> u8 {
         if holds_ledger(&settings.ledger_dir)? {
             let mut storage = DirStorage::open(&settings.ledger_dir)?;
             let _lock = CareLock::take(&settings.ledger_dir)?;
+            if let Some(why) = moved::refusal(&settings.ledger_dir)? {
+                return Err(CareError::Refused(why));
+            }
             done.extend(ledger::set_aside(&mut storage, &found, options.has("yes"))?);
             moved::remove(&settings.ledger_dir)?;
         }

@@ -63,6 +63,9 @@ fn whole_path(dir: &Path) -> Option<PathBuf> {
 
 fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<String>, CareError> {
     let served = std::path::absolute(&settings.ledger_dir)?;
+    if options.has("remove-old") {
+        refuse_ram(&served, to)?;
+    }
     let is_named = is_same(&served, to);
     // Spelled as in the configuration.
     let to = if is_named { &served } else { to };
@@ -70,6 +73,10 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
         match relocate::rest_of(to)? {
             Rest::Move(from) => from,
             Rest::Old(from) => return finish(options, settings, &from, to),
+            Rest::Nothing if holds_ledger(to)? && options.has("remove-old") => {
+                say!("{}: nothing is left to remove", "{}：没有要删除的了", to.display());
+                return Ok(Vec::new());
+            }
             Rest::Nothing if holds_ledger(to)? => {
                 return refused(tr!(
                     "{}: the ledger lies there already, and the configuration names it: nothing is to be moved",
@@ -85,8 +92,9 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
     };
     if !holds_ledger(&from)? {
         return refused(tr!(
-            "{}: no ledger is here: mount it, or correct `option ledger_dir`",
-            "{}：这里没有账本：请挂载，或者改正 `option ledger_dir`",
+            "{}: no ledger is here: mount it, or correct `option ledger_dir`. A copy that was made before the medium was mounted is below the mount: \
+             `umount`, then look",
+            "{}：这里没有账本：请挂载，或者改正 `option ledger_dir`。如果是在挂载之前复制的，副本被挂载点盖住了：`umount` 以后再看",
             from.display()
         ));
     }
@@ -115,6 +123,13 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
     }
     say!("{copied}");
     say!("{}: option ledger_dir '{}'", settings.file.display(), to.display());
+    if relocate::is_in_ram(to) {
+        complain!(
+            "posgate: {} is in RAM: a power cut loses the ledger there",
+            "posgate: {} 在内存里：断电会丢掉那里的账本",
+            to.display()
+        );
+    }
     let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
     if device(&from) == device(to) {
         say!(
@@ -125,11 +140,13 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
     }
     if Path::new("/run/systemd/system").exists() {
         say!(
-            "systemd: let the service write there, by `systemctl edit posgate`: [Unit] RequiresMountsFor={0}  [Service] ReadWritePaths={0}",
-            "systemd：用 `systemctl edit posgate` 允许服务写入：[Unit] RequiresMountsFor={0}  [Service] ReadWritePaths={0}",
+            "systemd: let the service write there, by `systemctl edit posgate`:\n[Unit]\nRequiresMountsFor={0}\n[Service]\nReadWritePaths={0}",
+            "systemd：用 `systemctl edit posgate` 允许服务写入：\n[Unit]\nRequiresMountsFor={0}\n[Service]\nReadWritePaths={0}",
             to.display()
         );
     }
+    // Under the lock: no server may start on the old ledger any more.
+    relocate::close_old(&from, to)?;
     drop(relocation);
     finish(options, settings, &from, to)
 }
@@ -144,7 +161,8 @@ fn finish(options: &Options, settings: &Settings, from: &Path, to: &Path) -> Res
     }
     relocate::close_old(from, to)?;
     if options.has("remove-old") {
-        return Ok(vec![relocate::remove_old(from, to)?]);
+        refuse_ram(from, to)?;
+        return Ok(vec![relocate::remove_old(from, to, &named_files(settings))?]);
     }
     if !from.is_dir() {
         say!("{} is gone", "{} 已经不在了", from.display());
@@ -158,6 +176,25 @@ fn finish(options: &Options, settings: &Settings, from: &Path, to: &Path) -> Res
         to.display()
     );
     Ok(Vec::new())
+}
+
+/// The files that the configuration names, which stay where they are even in a ledger's directory.
+fn named_files(settings: &Settings) -> Vec<PathBuf> {
+    let Settings { file, cards, identity, control, status, metrics, .. } = settings;
+    let named = [Some(file), Some(cards), Some(identity), control.as_ref(), status.as_ref(), metrics.as_ref()];
+    named.into_iter().flatten().cloned().chain([identity::place_note(identity)]).collect()
+}
+
+/// The last ledger on a disk is not removed for one in RAM.
+fn refuse_ram(from: &Path, to: &Path) -> Result<(), CareError> {
+    if relocate::is_in_ram(from) || !relocate::is_in_ram(to) {
+        return Ok(());
+    }
+    refused(tr!(
+        "{}: this is in RAM, and a power cut would lose the only ledger: name a directory on a disk",
+        "{}：这里是内存，断电会丢掉唯一的账本：请写磁盘上的目录",
+        to.display()
+    ))
 }
 
 /// Waits for a stopping server and takes the ledger's lock.

@@ -427,6 +427,10 @@ fn open_ledger(
         return Err(Failure::Config(not_ours(settings, &verdict, found)));
     }
     let mut storage = DirStorage::open(&settings.ledger_dir).map_err(explain)?;
+    // Once more, under the lock: the ledger may have been moved since.
+    if let Some(why) = moved::refusal(&settings.ledger_dir).map_err(explain)? {
+        return Err(Failure::Config(why));
+    }
     let created = clock.now(zone, false).stamp;
     let number = identity::draw()?;
     let opening = Opening { site: &settings.site, host: machine::host(), created, identity: Some(found) };

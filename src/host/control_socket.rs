@@ -426,6 +426,9 @@ fn watch(path: &Path) -> io::Result<Inotify> {
     let watched = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
     let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_DONT_FOLLOW;
     watched.add_watch(path, changes)?;
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        watched.add_watch(directory, AddWatchFlags::IN_MOVE_SELF)?;
+    }
     Ok(watched)
 }
 

@@ -340,6 +340,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         if let Some(interfaces) = &self.interfaces {
             interfaces.drain();
         }
+        self.sockets.iter_mut().for_each(Socket::release);
         for (number, socket) in self.sockets.iter_mut().enumerate() {
             let renewal = socket.renew(self.poll.registry(), Token(number));
             if !matches!(renewal, Renewal::Same) {

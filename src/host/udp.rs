@@ -145,11 +145,13 @@ struct Device {
     index: Option<u32>,
     /// Whether the last try to make a socket failed.
     is_failing: bool,
+    /// Whether the socket was closed and not renewed yet.
+    is_released: bool,
 }
 
 impl Device {
     fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), index: index_of(name), is_failing: false }
+        Self { name: name.to_owned(), index: index_of(name), is_failing: false, is_released: false }
     }
 }
 
@@ -170,7 +172,7 @@ impl Socket {
     /// As [`Socket::bind`] for a missing interface: the event loop binds the socket when the
     /// interface appears.
     pub fn wait_for(address: SocketAddrV4, device: &str) -> Self {
-        Self::missing(address, Some(Device { name: device.to_owned(), index: None, is_failing: false }))
+        Self::missing(address, Some(Device { index: None, ..Device::new(device) }))
     }
 
     fn missing(address: SocketAddrV4, device: Option<Device>) -> Self {
@@ -184,23 +186,29 @@ impl Socket {
         }
     }
 
-    /// Follows the interface's name. If the interface is no longer the one that the socket is bound
-    /// to, closes the kernel socket, with its waiting datagrams; if there is a new interface of
-    /// that name, creates a new socket and registers it. Binding the old socket to another
-    /// interface needs a capability (EPERM).
+    /// Closes the kernel socket, with its waiting datagrams, if the interface is no longer the one
+    /// that the socket is bound to. Every socket is released before the first is renewed: after a
+    /// rename one may hold the address that another needs.
+    pub(crate) fn release(&mut self) {
+        let Some(device) = &mut self.device else { return };
+        if self.open.is_some() && index_of(&device.name) != device.index {
+            device.is_released = true;
+            self.dropped_before = self.kernel_dropped().unwrap_or(self.dropped_before);
+            self.open = None;
+        }
+    }
+
+    /// Follows the interface's name, after [`Socket::release`]: if there is an interface of that
+    /// name and no socket, creates one and registers it. Binding the old socket to another
+    /// interface would need a capability (EPERM).
     pub(crate) fn renew(&mut self, registry: &Registry, token: Token) -> Renewal {
         let Some(device) = &mut self.device else { return Renewal::Same };
-        let index = index_of(&device.name);
-        if index == device.index && index.is_some() == self.open.is_some() {
+        if self.open.is_some() {
             return Renewal::Same;
         }
-        device.index = index;
-        let was_open = self.open.is_some();
-        // Close the old socket first: two sockets cannot share an address.
-        self.dropped_before = self.kernel_dropped().unwrap_or(self.dropped_before);
-        self.open = None;
-        let device = self.device.as_mut().expect("it was there a moment ago");
-        if index.is_none() {
+        device.index = index_of(&device.name);
+        let was_open = core::mem::take(&mut device.is_released);
+        if device.index.is_none() {
             device.is_failing = false;
             return if was_open { Renewal::Gone } else { Renewal::Same };
         }

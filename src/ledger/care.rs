@@ -458,9 +458,9 @@ fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<
         tr!("entries {cut} to {last} ({count} entries), which are whole,", "完好的流水 {cut} 到 {last}（{count} 条）")
     };
     Err(CareError::Unsure(tr!(
-        "{state}; --cut {cut} would move {moved} into *.cut files, and what was answered for them would be forgotten: \
+        "{state}; --cut {cut} would move {moved} and what follows into *.cut files, and what was answered for them would be forgotten: \
          add --yes if that is what you want",
-        "{state}；--cut {cut} 会把{moved}移到 *.cut 文件，当时的应答也就不算了：确实要这样，请加 --yes"
+        "{state}；--cut {cut} 会把{moved}以及之后的移到 *.cut 文件，当时的应答也就不算了：确实要这样，请加 --yes"
     )))
 }
 

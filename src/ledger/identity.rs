@@ -672,7 +672,7 @@ pub fn refusal(verdict: &Verdict, found: &Found, lineage: &Lineage, file: &Path,
             let why = found.fault().map_or_else(String::new, |fault| tr!(" ({fault})", "（{fault}）"));
             let is_elsewhere = was.to_string() != place.to_string();
             let moves = if is_elsewhere {
-                tr!(" (`posgate ledger move {place}` moves it)", "（用 `posgate ledger move {place}` 移过来）")
+                tr!(" (`posgate ledger move {place}` moves it)", "（用 `posgate ledger move {place}` 移过去）")
             } else {
                 String::new()
             };
@@ -691,7 +691,9 @@ pub fn branched(verdict: &Verdict, found: &Found, parent: Option<Parent>, number
     let why = match (verdict.ledger, verdict.identity) {
         (LedgerCase::Older | LedgerCase::Ancestor, _) => {
             let gone = verdict.gone.map_or_else(String::new, |gone| format!(": entries {gone} are missing"));
-            format!("it is an older copy{gone}; look on paper what they were, then `posgate ctl acknowledge`")
+            format!(
+                "it is an older copy{gone}; look on paper what they were, book them with `posgate ctl adjust`, then `posgate ctl acknowledge`"
+            )
         }
         (_, IdentityCase::Taken) => "`posgate ledger move` took it".to_owned(),
         (_, IdentityCase::Spoiled) => {

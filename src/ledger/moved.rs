@@ -13,8 +13,8 @@
 //! `moved` only after the configuration names the copy.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::lang::tr;
@@ -80,9 +80,11 @@ pub fn read(dir: &Path) -> io::Result<Option<Mark>> {
 pub fn write(dir: &Path, mark: &Mark) -> io::Result<()> {
     let (path, part) = (dir.join(NAME), dir.join(TEMPORARY));
     let owner = fs::metadata(dir).map_err(explain("look at", dir))?;
-    let written = fs::write(&part, mark.line()).and_then(|()| {
-        let _as_it_is = chown(&part, Some(owner.uid()), Some(owner.gid()));
-        let file = File::open(&part)?;
+    // A new file, so that nothing is written through a link that the directory's owner made.
+    let created = fs::remove_file(&part).or_else(unless_gone).and_then(|()| File::create_new(&part));
+    let written = created.and_then(|mut file| {
+        file.write_all(mark.line().as_bytes())?;
+        let _as_it_is = fchown(&file, Some(owner.uid()), Some(owner.gid()));
         file.set_permissions(Permissions::from_mode(0o644))?;
         file.sync_all()?;
         fs::rename(&part, &path)
@@ -132,6 +134,10 @@ pub fn refusal(dir: &Path) -> io::Result<Option<String>> {
     })
 }
 
+pub(super) fn unless_gone(error: io::Error) -> io::Result<()> {
+    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,5 +166,16 @@ mod tests {
         remove(dir.path()).unwrap();
         remove(dir.path()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_mark_is_never_written_through_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "secret").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join(TEMPORARY)).unwrap();
+        write(dir.path(), &Mark::Moved(PathBuf::from("/new"))).unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "secret");
+        assert_eq!(read(dir.path()).unwrap(), Some(Mark::Moved(PathBuf::from("/new"))));
     }
 }

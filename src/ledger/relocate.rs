@@ -27,7 +27,7 @@ use crate::lang::tr;
 
 use super::care::{CareError, CareLock, copy_bytes, is_same_file, refused};
 use super::copies::difference;
-use super::moved::{self, Mark};
+use super::moved::{self, Mark, unless_gone};
 use super::segment::{self, LINK};
 use super::storage::{DirFiles, DirStorage, Files, Storage as _, create_dir_durably, explain, sync_dir};
 use super::verify::{Report, verify_directory};
@@ -35,6 +35,9 @@ use super::{Head, archived, snapshot};
 
 /// The lock file is not copied: the new directory gets its own.
 const LOCK: &str = "lock";
+
+/// Files of a ledger's directory that the ledger in service has anew, or needs no more.
+const RENEWED: [&str; 6] = [snapshot::NAME, archived::NAME, "good/config", "good/cards.csv", "header.tmp", "room.tmp"];
 
 /// Prefixes of the names of posgate's files in a ledger's directory.
 const OURS: [&str; 7] = ["ledger-", LINK, snapshot::NAME, archived::NAME, "good/", "header.tmp", "room.tmp"];
@@ -58,6 +61,14 @@ pub struct Relocation {
     missing: Vec<PathBuf>,
     _locks: (DirStorage, CareLock),
     copies: Option<(DirStorage, CareLock)>,
+}
+
+/// Whether a directory, or the one in which it would be made, is in RAM: a tmpfs. `false` if the
+/// kernel does not report it.
+pub fn is_in_ram(dir: &Path) -> bool {
+    let there = dir.ancestors().find(|place| place.exists());
+    let found = there.and_then(|place| nix::sys::statfs::statfs(place).ok());
+    found.is_some_and(|found| found.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC)
 }
 
 impl Relocation {
@@ -212,10 +223,6 @@ impl Relocation {
     }
 }
 
-fn unless_gone(error: io::Error) -> io::Result<()> {
-    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
 /// Everything below a directory except its lock, its mark, and posgate's link. Sockets and pipes
 /// are left out: they hold no data.
 fn tree(dir: &Path) -> Result<Vec<Item>, CareError> {
@@ -238,7 +245,8 @@ fn add_items(dir: &Path, before: &str, items: &mut Vec<Item>) -> Result<(), Care
         };
         let name = format!("{before}{name}");
         let is_link = metadata.is_symlink();
-        if name == LOCK || name.starts_with(moved::NAME) || (is_link && name.starts_with(LINK)) {
+        let is_own = name == LOCK || name.starts_with(moved::NAME);
+        if (is_own && !is_link) || (is_link && name.starts_with(LINK)) {
             continue;
         }
         if is_link {
@@ -430,7 +438,18 @@ pub fn rest_of(to: &Path) -> Result<Rest, CareError> {
         Some(Mark::Moved(_)) | None => return Ok(Rest::Nothing),
     };
     let (old, new) = (DirFiles::new(&from), DirFiles::new(to));
-    if !from.is_dir() || moved::read(&from)? == Some(Mark::Moved(to.to_owned())) || holds_all(&new, &old)? {
+    if !from.is_dir() || is_moved(&from, to)? {
+        return Ok(Rest::Old(from));
+    }
+    // The mark's words are not proof: the directory must hold this ledger, and be another one.
+    if is_one_place(&from, to) {
+        return Ok(Rest::Nothing);
+    }
+    if segment::list(&old)?.is_empty() {
+        // An interrupted removal leaves the empty directory last.
+        return Ok(if tree(&from)?.is_empty() { Rest::Old(from) } else { Rest::Nothing });
+    }
+    if holds_all(&new, &old)? {
         return Ok(Rest::Old(from));
     }
     if holds_all(&old, &new)? {
@@ -448,18 +467,40 @@ pub fn rest_of(to: &Path) -> Result<Rest, CareError> {
 /// # Errors
 /// With path and operation.
 pub fn close_old(from: &Path, to: &Path) -> io::Result<()> {
-    let mark = Mark::Moved(to.to_owned());
-    if from.is_dir() && moved::read(from)?.as_ref() != Some(&mark) { moved::write(from, &mark) } else { Ok(()) }
+    let is_open = || Ok::<_, io::Error>(!segment::list(&DirFiles::new(from))?.is_empty() && !is_moved(from, to)?);
+    if from.is_dir() && !is_one_place(from, to) && is_open()? {
+        moved::write(from, &Mark::Moved(to.to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
-/// Removes the old ledger, after [`close_old`]; the ledger in service must be whole. Returns a
-/// sentence for the user.
+/// Whether the mark in `from` says that its ledger is in `to` now.
+fn is_moved(from: &Path, to: &Path) -> io::Result<bool> {
+    Ok(moved::read(from)? == Some(Mark::Moved(to.to_owned())))
+}
+
+/// Whether two paths lead to one file or directory, by links or mounts too.
+fn is_one_place(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| fs::metadata(path).map(|found| (found.dev(), found.ino())).ok();
+    place(one).is_some() && place(one) == place(other)
+}
+
+/// Removes the old ledger, after [`close_old`]. The ledger in service must be whole and have every
+/// byte of the old one's segments. Only files of a ledger, and files of which `to` has a copy, are
+/// removed, and none of `named`. Returns a sentence for the user.
 ///
 /// # Errors
-/// If the new ledger is damaged, a server runs on the old one, or a file cannot be removed: a
-/// repeated command continues.
-pub fn remove_old(from: &Path, to: &Path) -> Result<String, CareError> {
+/// If the new ledger is damaged or lacks an entry, a server runs on the old one, or a file cannot
+/// be removed: a repeated command continues.
+pub fn remove_old(from: &Path, to: &Path, named: &[PathBuf]) -> Result<String, CareError> {
     let (old, new) = (from.display(), to.display());
+    if is_one_place(from, to) {
+        return refused(tr!(
+            "{old} and {new} are one directory: nothing is removed",
+            "{old} 和 {new} 是同一个目录：没有删除"
+        ));
+    }
     let files = DirFiles::new(to);
     let report = verify_all(&files)?;
     if report.exit_code() > 1 {
@@ -471,12 +512,28 @@ pub fn remove_old(from: &Path, to: &Path) -> Result<String, CareError> {
     let mut kept = Vec::new();
     let was_gone = !from.is_dir();
     if !was_gone {
+        if !is_moved(from, to)? && !tree(from)?.is_empty() {
+            return refused(tr!(
+                "{old} is kept: its moved.txt does not say that the ledger is in {new}",
+                "{old} 保留：它的 moved.txt 没有写账本在 {new}"
+            ));
+        }
         let mut storage = DirStorage::open(from)?;
         let _lock = CareLock::take(from)?;
+        if !holds_all(&files, &storage)? {
+            return refused(tr!(
+                "{old} is kept: it holds entries that {new} lacks (an archive, a cut, or a medium that lost them); compare both with \
+                 `posgate ledger verify`, and remove {old} by hand when nobody needs it",
+                "{old} 保留：里面有 {new} 没有的流水（归档了、截掉了，或者介质丢了）；用 `posgate ledger verify` 比较两处，确定没人需要了，再手工删除 {old}"
+            ));
+        }
+        let segments = segment::list(&storage)?;
+        let is_named = |name: &str| named.iter().any(|path| is_one_place(&from.join(name), path));
         for Item { name, is_dir, .. } in tree(from)?.iter().rev() {
+            let is_of_ledger = || RENEWED.contains(&name.as_str()) || segments.iter().any(|known| known.name == *name);
             let is_needless = *is_dir
-                || OURS.iter().any(|ours| name.starts_with(ours))
-                || (to.join(name).is_file() && is_same_file(&storage, &files, name)?);
+                || (!is_named(name)
+                    && (is_of_ledger() || (to.join(name).is_file() && is_same_file(&storage, &files, name)?)));
             match (is_needless, is_dir) {
                 (true, false) => storage.remove(name)?,
                 (true, true) if fs::remove_dir(from.join(name)).is_ok() => (),

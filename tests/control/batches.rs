@@ -129,7 +129,7 @@ fn a_refused_file_says_which_rows_were_done_before_and_goes_on_when_it_is_mended
     let said = give(&site, whole.as_bytes(), &december).expect(
         1,
         &[
-            "nothing was done now; 4 rows were done before, in lines 2–3, 5–6: take out or mend",
+            "nothing was done now; 4 rows were done before, in lines 2–3, 5–6: remove or correct",
             "f.csv:4: card ****8805 is closed",
             "6 rows, 6.00 yuan for 2026-12; 4 of them were done before, 4.00 yuan\n",
         ],

@@ -131,7 +131,8 @@ fn a_ledger_goes_to_another_directory_whole_and_no_server_starts_on_the_old_one(
     move_to(&site, &new, &["--remove-old"]).expect(0, &["is removed"], &[]);
     server.stop();
     assert!(!old.exists() && !new.join("moved.txt").exists());
-    move_to(&site, &new, &["--remove-old"]).expect(78, &[], &["nothing is to be moved"]);
+    move_to(&site, &new, &["--remove-old"]).expect(0, &["nothing is left to remove"], &[]);
+    move_to(&site, &new, &[]).expect(78, &[], &["nothing is to be moved"]);
     serves(&site);
     site.run(&["ledger", "verify", "--config", "CONFIG"]).expect(0, &["clean"], &[]);
 }
@@ -480,10 +481,19 @@ fn a_medium_that_is_full_or_read_only_takes_nothing_and_another_takes_all() {
     drop(mounted);
     mount(&["-t", "tmpfs", "-o", "size=8m", "tmpfs"], &usb);
     let _mounted = Mounted(usb.clone());
-    let moved = move_to(&site, &usb.join("posgate"), &["--remove-old"]);
+    // The last ledger on a disk stays, if the test's own directory is on one.
+    let is_on_disk = !posgate::ledger::relocate::is_in_ram(&old);
+    if is_on_disk {
+        move_to(&site, &usb.join("posgate"), &["--remove-old"]).expect(78, &[], &["this is in RAM"]);
+        is_untouched("in RAM");
+    }
+    let moved = move_to(&site, &usb.join("posgate"), &[]);
     assert!(!moved.out.contains("one file system"), "{}", moved.out);
-    moved.expect(0, &["copied", "is removed"], &[]);
-    assert!(!old.exists());
+    moved.expect(0, &["copied", "is kept"], &["is in RAM"]);
+    if is_on_disk {
+        move_to(&site, &usb.join("posgate"), &["--remove-old"]).expect(78, &[], &["this is in RAM"]);
+        assert!(old.join("ledger-0000000001.tsv").exists());
+    }
     // And back: the mount point itself cannot be removed, what lies in it can.
     move_to(&site, &site.path("back"), &["--remove-old"]).expect(0, &["is removed"], &[]);
     assert_eq!(fs::read_dir(&usb).unwrap().count(), 0);
@@ -512,4 +522,65 @@ fn a_server_that_is_asked_to_reload_another_directory_serves_on_and_says_how_to_
     site.write("posgate", &text.replace("'ledger'", "'same'"));
     site.run(&["ctl", "reload", "--config", "CONFIG"]).expect(0, &[], &[]);
     server.stop();
+}
+
+/// The old ledger is removed only if the new one, in another place, has all of it; and of the old
+/// directory only a ledger's files go, none that the configuration names.
+#[test]
+fn the_old_ledger_is_kept_where_its_removal_would_lose_an_entry() {
+    // One directory by two names.
+    let site = served();
+    let (old, new) = (site.path("ledger"), site.path("new"));
+    move_to(&site, &new, &[]).expect(0, &["is kept"], &[]);
+    fs::remove_dir_all(&old).unwrap();
+    symlink(&new, &old).unwrap();
+    let ended = move_to(&site, &new, &["--remove-old"]);
+    assert!(!ended.out.contains("is removed"), "{}", ended.out);
+    assert!(new.join("ledger-0000000001.tsv").exists());
+    site.start().stop();
+
+    // The new medium lost entries.
+    let site = served();
+    let (old, new) = (site.path("ledger"), site.path("new"));
+    move_to(&site, &new, &[]).expect(0, &["is kept"], &[]);
+    let newest = fs::read_dir(&new).unwrap().map(|entry| entry.unwrap().path());
+    let newest =
+        newest.filter(|path| path.extension().is_some_and(|end| end == "tsv") && !path.is_symlink()).max().unwrap();
+    let bytes = fs::read(&newest).unwrap();
+    let end = bytes[..bytes.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(&newest, &bytes[..end]).unwrap();
+    let before = contents(&old);
+    move_to(&site, &new, &["--remove-old"]).expect(78, &[], &["is kept: it holds entries"]);
+    assert_eq!(contents(&old), before);
+
+    // A foreign directory that a mark names, and files that the configuration names.
+    let site = served();
+    let (old, new) = (site.path("ledger"), site.path("new"));
+    let text = config(&site).replace("option cards 'cards.csv'", "option cards 'ledger/cards.csv'");
+    site.write("posgate", &text);
+    fs::rename(site.path("cards.csv"), old.join("cards.csv")).unwrap();
+    move_to(&site, &new, &["--remove-old"]).expect(0, &["is removed, but for cards.csv"], &[]);
+    assert!(old.join("cards.csv").exists() && !old.join("ledger-0000000001.tsv").exists());
+    let precious = site.path("precious");
+    fs::create_dir(&precious).unwrap();
+    fs::write(precious.join("ledger-2025.ods"), "years").unwrap();
+    fs::write(new.join("moved.txt"), format!("copied from={}\n", precious.display())).unwrap();
+    move_to(&site, &new, &["--remove-old"]);
+    assert_eq!(fs::read_dir(&precious).unwrap().count(), 1, "nothing is added or removed");
+    site.start().stop();
+}
+
+#[test]
+fn a_link_in_the_place_of_the_mark_is_not_written_through() {
+    let site = served();
+    let (old, victim) = (site.path("ledger"), site.path("victim"));
+    fs::write(&victim, "secret").unwrap();
+    fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+    for name in ["moved.txt.tmp", "moved.txt"] {
+        symlink(&victim, old.join(name)).unwrap();
+        move_to(&site, &site.path("new"), &[]).expect(78, &[], &["this is a link"]);
+        fs::remove_file(old.join(name)).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "secret");
+    assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o600);
 }

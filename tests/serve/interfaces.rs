@@ -106,6 +106,29 @@ fn a_bridge_that_is_deleted_and_added_again_is_served_again() {
 }
 
 #[test]
+fn two_interfaces_that_swap_their_names_are_both_served() {
+    if !has_own_network("interfaces::two_interfaces_that_swap_their_names_are_both_served") {
+        return;
+    }
+    sh("ip link set lo up\nip link add br0 type bridge\nip link add br1 type bridge");
+    let site = bound_to_bridge("0.0.0.0:0");
+    let config = fs::read_to_string(site.path("posgate")).unwrap();
+    site.write("posgate", &config.replace("bind_device 'lo'", "bind_device 'br1'"));
+    // The ports of both must be the same: with port 0 each socket gets its own.
+    let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = fs::read_to_string(site.path("posgate")).unwrap();
+    site.write("posgate", &config.replace("0.0.0.0:0", &format!("0.0.0.0:{free}")));
+    let server = site.start();
+    server.signal(Signal::SIGSTOP);
+    sh("ip link set br0 name brx\nip link set br1 name br0\nip link set brx name br1");
+    server.signal(Signal::SIGCONT);
+    server.wait_for_count(2, "interface new device=br");
+    wait_for_missing(&site, 0);
+    let ended = server.stop();
+    assert!(!ended.err.contains("interface deaf"), "{}", ended.err);
+}
+
+#[test]
 fn an_interface_without_the_address_yet_is_said_once_and_served_when_it_has_it() {
     if !has_own_network("interfaces::an_interface_without_the_address_yet_is_said_once_and_served_when_it_has_it") {
         return;

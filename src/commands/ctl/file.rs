@@ -220,8 +220,13 @@ pub(super) fn apply(call: &mut Call, by: &str, file: &File) -> Result<(), Ended>
     if !problems.is_empty() {
         let sentence = match before.count {
             0 => tr("nothing was done", "什么也没做").to_owned(),
+            1 => tr!(
+                "nothing was done now; 1 row was done before, in line {0}: remove or correct the rows below, then give the file again for the same",
+                "这次什么也没做；以前做过 1 行，在第 {0} 行：去掉或改好下面的行，用同一个名称再来一遍",
+                before.lines()
+            ),
             count => tr!(
-                "nothing was done now; {count} rows were done before, in lines {}: take out or mend the rows below, then give the file again for the same",
+                "nothing was done now; {count} rows were done before, in lines {}: remove or correct the rows below, then give the file again for the same",
                 "这次什么也没做；以前做过 {count} 行，在第 {} 行：去掉或改好下面的行，用同一个名称再来一遍",
                 before.lines()
             ),
@@ -270,6 +275,7 @@ fn tell_sum(call: &Call, file: &File, before: &Before) {
     let done = Sum { rows: before.count, yuan: before.sum, uses: before.uses };
     let again = match before.count {
         0 => String::new(),
+        1 => tr!("; 1 of them was done before{}", "；其中 1 行以前做过{}", done.moved(call.name)),
         count => tr!("; {count} of them were done before{}", "；其中 {count} 行以前做过{}", done.moved(call.name)),
     };
     let not = if is_dry { tr("; nothing was done", "；什么也没做") } else { "" };

@@ -306,7 +306,7 @@ impl fmt::Display for Refused {
             Self::KeyUsed { seq } => write!(f, "this key was used for another order, entry {seq}: take a new key"),
             Self::NameUsed { seq } => write!(
                 f,
-                "this name was used for another order of this card, entry {seq}: put the row back as it was; to do this as well, use a file with another name"
+                "this name was used for another order of this card, entry {seq}: put the row back as it was; to do this as well, put this row alone into a file and give that another name (the whole file under another name would be done twice)"
             ),
             Self::NameForgotten => write!(
                 f,
