@@ -19,7 +19,7 @@ help_or_go "$@"
 
 target=mipsel-unknown-linux-musl
 cuts=3
-resident_max_kb=4096
+resident_max_kb=4224
 
 [ -x "dist/posgate-$target" ] || deploy/build.sh "$target"
 use_sim
@@ -96,8 +96,9 @@ posgate:x:1000:1000:posgate:/var/run/posgate:/bin/false' >"$root/etc/passwd"
 echo 'root:x:0:
 posgate:x:1000:' >"$root/etc/group"
 # The stand-in, but with the real chown; the network and the disk that the init script looks for.
-sed 's/logger chown; do/logger; do/' tests/openwrt/rc.common >"$root/lib/rc.common"
-grep -q 'logger; do' "$root/lib/rc.common"
+cp tests/openwrt/rc.common "$root/lib/rc.common"
+sed 's/logger chown; do/logger; do/' tests/openwrt/functions.sh >"$root/lib/functions.sh"
+grep -q 'logger; do' "$root/lib/functions.sh"
 mkdir "$root/lib/functions"
 # shellcheck disable=SC2016 # the router's words
 echo 'network_get_device() { [ "$2" = lan ] && eval "$1=eth0"; }' >"$root/lib/functions/network.sh"
