@@ -130,7 +130,7 @@ mod entry {
     fn read(bencher: Bencher) {
         let mut out = [0; LINE_LEN_MAX];
         let len = line::emit(&charge_entry(), 0x1234_5678, &mut out).len;
-        let mut reader = line::Reader::default();
+        let mut reader = line::LineReader::default();
         bencher.bench_local(|| reader.read(black_box(&out[..len - 1])).is_ok());
     }
 

@@ -24,8 +24,8 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
-use posgate::desk::control::request::{self, Request};
-use posgate::desk::control::{Answer, Deferred, Host, Reply, answer};
+use posgate::desk::control::request::{self, ControlRequest};
+use posgate::desk::control::{Answer, ControlReply, Deferred, Host, answer};
 use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::engine::model::{Entry, Kind, Mono, Now, Stamp, Wall};
@@ -167,7 +167,7 @@ impl<'t, 's> Desk<'t, 's> {
         let written = self.head() - before;
         match &request {
             Err(_) => assert_eq!(written, 0),
-            Ok(Request::Order { is_dry, .. } | Request::PayOutAll { is_dry, .. }) => {
+            Ok(ControlRequest::Order { is_dry, .. } | ControlRequest::PayOutAll { is_dry, .. }) => {
                 let is_new = first.is("ok") && !is_dry && !first.is("again");
                 assert!(written <= if is_new { 2 } else { 0 }, "{written} entries: {first}");
                 assert!(written > 0 || !is_new, "{first}");
@@ -175,16 +175,30 @@ impl<'t, 's> Desk<'t, 's> {
                     self.expect_again(line, &first, *is_dry);
                 }
             }
-            Ok(Request::ClockAccept { .. } | Request::Acknowledge { .. } | Request::Branch { .. }) => {
+            Ok(
+                ControlRequest::ClockAccept { .. } | ControlRequest::Acknowledge { .. } | ControlRequest::Branch { .. },
+            ) => {
                 assert!(written <= 1);
             }
             // A text takes the place of a command that still waits for its 109: `unconfirmed`.
-            Ok(Request::Show { .. }) => assert!(written <= 1),
-            Ok(Request::Reload { .. } | Request::Status | Request::Sync | Request::Clock(_)) => assert_eq!(written, 0),
-            Ok(Request::Card(_) | Request::Cards { .. } | Request::Unknown { .. } | Request::Devices { .. }) => {
+            Ok(ControlRequest::Show { .. }) => assert!(written <= 1),
+            Ok(
+                ControlRequest::Reload { .. }
+                | ControlRequest::Status
+                | ControlRequest::Sync
+                | ControlRequest::Clock(_),
+            ) => assert_eq!(written, 0),
+            Ok(
+                ControlRequest::Card(_)
+                | ControlRequest::Cards { .. }
+                | ControlRequest::Unknown { .. }
+                | ControlRequest::Devices { .. },
+            ) => {
                 assert_eq!(written, 0);
             }
-            Ok(Request::Discover { .. } | Request::Found { .. } | Request::Head) => assert_eq!(written, 0),
+            Ok(ControlRequest::Discover { .. } | ControlRequest::Found { .. } | ControlRequest::Head) => {
+                assert_eq!(written, 0)
+            }
         }
         self.last = line.to_vec();
     }
@@ -208,8 +222,8 @@ impl<'t, 's> Desk<'t, 's> {
         let answered = answer(&mut self.service, &self.clock.now(), &mut Machine, line);
         let Answer { reply, .. } = answered.expect("memory can be written");
         let line = match reply {
-            Reply::Line(line) => line,
-            Reply::Deferred(Deferred::Reload { .. } | Deferred::Status) => "{\"ok\":true}".to_owned(),
+            ControlReply::Line(line) => line,
+            ControlReply::Deferred(Deferred::Reload { .. } | Deferred::Status) => "{\"ok\":true}".to_owned(),
         };
         assert!(line.len() <= CONTROL_LINE_MAX && !line.contains('\n'), "{line}");
         let value = json::parse(&line).unwrap_or_else(|wrong| panic!("{wrong}: {line}"));

@@ -55,7 +55,7 @@ pub struct Wheel<K: Copy, const N: usize> {
     lists: [[Link; DIGITS]; LEVELS],
     /// One bit per list; set if the list is not empty.
     used: [u64; LEVELS],
-    places: [Place<K>; N],
+    places: [Node<K>; N],
     /// The first of the places that were given back, chained by `next`.
     free: Link,
     /// Places from here on were never used; they are in no list, not even in `free`.
@@ -67,7 +67,7 @@ pub struct Wheel<K: Copy, const N: usize> {
 type Link = u16;
 
 #[derive(Clone, Copy)]
-struct Place<K: Copy> {
+struct Node<K: Copy> {
     /// Milliseconds, never before `present`.
     at: u64,
     /// Incremented each time the place is given back.
@@ -96,7 +96,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
             present: 0,
             lists: [[0; DIGITS]; LEVELS],
             used: [0; LEVELS],
-            places: [Place { at: 0, generation: 0, next: 0, previous: 0, tenant: Tenant::Vacant }; N],
+            places: [Node { at: 0, generation: 0, next: 0, previous: 0, tenant: Tenant::Vacant }; N],
             free: 0,
             fresh: 0,
             len: 0,
@@ -238,7 +238,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
 
     /// Takes a place out of its list.
     fn unhang(&mut self, link: Link) {
-        let Place { at, next, previous, .. } = *self.place_mut(link);
+        let Node { at, next, previous, .. } = *self.place_mut(link);
         let (level, digit) = self.list_of(at);
         let first = self.lists[level][digit];
         if link == first {
@@ -279,7 +279,7 @@ impl<K: Copy, const N: usize> Wheel<K, N> {
         self.len -= 1;
     }
 
-    fn place_mut(&mut self, link: Link) -> &mut Place<K> {
+    fn place_mut(&mut self, link: Link) -> &mut Node<K> {
         &mut self.places[usize::from(link) - 1]
     }
 }

@@ -226,7 +226,7 @@ impl<'a> Table<'a> {
     /// Reads a row. After a problem it goes on, to find further ones.
     fn read(&mut self, cells: Cells<'_>, problems: &mut Problems) {
         let line = cells.line();
-        let cells = &Row(cells);
+        let cells = &CardCells(cells);
         let card = cells.card(problems);
         let account = cells.read(Column::Account, problems, account);
         let name = cells.text(Column::Name);
@@ -308,7 +308,7 @@ impl<'a> Table<'a> {
     }
 
     /// The row's groups that rules mention. Other groups are noted for a warning.
-    fn read_groups(&mut self, cells: &Row<'_>) -> GroupSet {
+    fn read_groups(&mut self, cells: &CardCells<'_>) -> GroupSet {
         let mut set = GroupSet::default();
         for name in cells.text(Column::Groups).split([';', '；']).map(str::trim).filter(|name| !name.is_empty()) {
             let known = self.groups.lookup(name);
@@ -483,9 +483,9 @@ fn different(first: u32) -> String {
 }
 
 /// A row under its headings, read by column.
-struct Row<'a>(Cells<'a>);
+struct CardCells<'a>(Cells<'a>);
 
-impl Row<'_> {
+impl CardCells<'_> {
     fn text(&self, column: Column) -> &str {
         self.0.text(column as usize)
     }

@@ -30,7 +30,7 @@ use mio::{Interest, Registry, Token};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr};
 
-use crate::desk::control::{Answer, Deferred, Reply};
+use crate::desk::control::{Answer, ControlReply, Deferred};
 use crate::desk::json::Object;
 use crate::engine::limits::{CONTROL_CLIENTS_MAX, CONTROL_LINE_MAX, CONTROL_OUTPUT_LEN, CONTROL_TURN_LINES};
 use crate::engine::model::Mono;
@@ -91,7 +91,7 @@ struct Client {
 
 #[derive(Debug)]
 struct Held {
-    reply: Reply,
+    reply: ControlReply,
 }
 
 impl Control {
@@ -264,16 +264,16 @@ impl Control {
     /// [`Control::answer_deferred`].
     pub(crate) fn deferred(&self) -> Option<Deferred> {
         self.clients.iter().flatten().find_map(|client| match client.held.last()?.reply {
-            Reply::Deferred(deferred) => Some(deferred),
-            Reply::Line(_) => None,
+            ControlReply::Deferred(deferred) => Some(deferred),
+            ControlReply::Line(_) => None,
         })
     }
 
     /// Answers the request that [`Control::deferred`] returned.
     pub(crate) fn answer_deferred(&mut self, line: String) {
         let mut held = self.clients.iter_mut().flatten().filter_map(|client| client.held.last_mut());
-        if let Some(held) = held.find(|held| matches!(held.reply, Reply::Deferred(_))) {
-            *held = Held { reply: Reply::Line(line) };
+        if let Some(held) = held.find(|held| matches!(held.reply, ControlReply::Deferred(_))) {
+            *held = Held { reply: ControlReply::Line(line) };
         }
     }
 
@@ -353,7 +353,7 @@ impl Client {
                 return Ok(None);
             }
             let sentence = format!("this line is longer than {CONTROL_LINE_MAX} bytes: send one object per line");
-            self.held.push(Held { reply: Reply::Line(Object::error(sentence).end()) });
+            self.held.push(Held { reply: ControlReply::Line(Object::error(sentence).end()) });
             (self.filled, self.is_readable, self.is_over) = (0, false, true);
             return Ok(Some(false));
         };
@@ -381,7 +381,7 @@ impl Client {
         self.output.drain(..self.sent);
         self.sent = 0;
         for held in self.held.drain(..) {
-            let Reply::Line(line) = held.reply else { continue };
+            let ControlReply::Line(line) = held.reply else { continue };
             self.output.extend_from_slice(line.as_bytes());
             self.output.push(b'\n');
         }
@@ -409,8 +409,8 @@ impl Client {
 impl Held {
     fn len(&self) -> usize {
         match &self.reply {
-            Reply::Line(line) => line.len() + 1,
-            Reply::Deferred(_) => CONTROL_OUTPUT_LEN,
+            ControlReply::Line(line) => line.len() + 1,
+            ControlReply::Deferred(_) => CONTROL_OUTPUT_LEN,
         }
     }
 }
@@ -512,8 +512,8 @@ mod tests {
             let answered = control.answer_lines(|line| {
                 heard.push(String::from_utf8_lossy(line).into_owned());
                 let reply = match line {
-                    b"status" => Reply::Deferred(Deferred::Status),
-                    line => Reply::Line(format!("{} {}", line.len(), "x".repeat(line.len() % 4000))),
+                    b"status" => ControlReply::Deferred(Deferred::Status),
+                    line => ControlReply::Line(format!("{} {}", line.len(), "x".repeat(line.len() % 4000))),
                 };
                 Ok(Answer { reply, is_heavy: line.starts_with(b"heavy") })
             });

@@ -60,7 +60,7 @@ const INTERFACES: Token = Token(usize::MAX - 1);
 
 /// The request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
+enum SignalOrder {
     Reload,
     Stop,
 }
@@ -255,7 +255,7 @@ impl<'t, S: Storage> Loop<'t, S> {
         loop {
             self.wait()?;
             let order = self.order();
-            let is_reload = order == Some(Order::Reload);
+            let is_reload = order == Some(SignalOrder::Reload);
             if is_reload || self.events.iter().any(|event| event.token() == INTERFACES) {
                 self.renew_sockets();
             }
@@ -270,7 +270,7 @@ impl<'t, S: Storage> Loop<'t, S> {
                 self.reload(&now, reloaded)?;
             }
             self.answer_deferred(&now, &mut reload)?;
-            if order == Some(Order::Stop) {
+            if order == Some(SignalOrder::Stop) {
                 return self.stop(&now);
             }
             self.update_status(&now);
@@ -405,12 +405,13 @@ impl<'t, S: Storage> Loop<'t, S> {
     }
 
     /// The order of the pending signals; stopping has priority over reloading.
-    fn order(&mut self) -> Option<Order> {
+    fn order(&mut self) -> Option<SignalOrder> {
         if !self.events.iter().any(|event| event.token() == SIGNALS) {
             return None;
         }
-        let orders = self.signals.pending().map(|signal| if signal == SIGHUP { Order::Reload } else { Order::Stop });
-        orders.reduce(|one, other| if one == Order::Stop { one } else { other })
+        let orders =
+            self.signals.pending().map(|signal| if signal == SIGHUP { SignalOrder::Reload } else { SignalOrder::Stop });
+        orders.reduce(|one, other| if one == SignalOrder::Stop { one } else { other })
     }
 
     fn turn(&mut self, now: &Now) -> io::Result<()> {

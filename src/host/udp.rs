@@ -533,8 +533,8 @@ fn local_address(message: &RecvMsg<'_, '_, SockaddrIn>) -> Option<Ipv4Addr> {
 }
 
 fn explain(errno: Errno, address: SocketAddrV4, device: Option<&str>) -> io::Error {
-    struct Place<'a>(SocketAddrV4, Option<&'a str>);
-    impl fmt::Display for Place<'_> {
+    struct Endpoint<'a>(SocketAddrV4, Option<&'a str>);
+    impl fmt::Display for Endpoint<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             match self.1 {
                 Some(device) => write!(f, "{} on interface {device}", self.0),
@@ -560,7 +560,7 @@ fn explain(errno: Errno, address: SocketAddrV4, device: Option<&str>) -> io::Err
         }
         errno => errno.desc().to_owned(),
     };
-    io::Error::new(io::Error::from(errno).kind(), format!("cannot listen on {}: {remedy}", Place(address, device)))
+    io::Error::new(io::Error::from(errno).kind(), format!("cannot listen on {}: {remedy}", Endpoint(address, device)))
 }
 
 #[cfg(test)]

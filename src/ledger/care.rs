@@ -468,16 +468,16 @@ fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<
 struct Whole<'a> {
     head: Head,
     /// The first line that is not good: its segment, and its number.
-    bad: Option<Place<'a>>,
+    bad: Option<LineOrOffset<'a>>,
     /// Whether the bad line is more than a torn end.
     is_damaged: bool,
     /// The number of segments that keep entries, and where the last of them ends.
     kept: usize,
-    end: Option<Place<'a>>,
+    end: Option<LineOrOffset<'a>>,
 }
 
 /// A segment, and a line number or an offset in it.
-type Place<'a> = (&'a str, u64);
+type LineOrOffset<'a> = (&'a str, u64);
 
 /// Reads the lines of the entries before `cut`, up to the first that is not good.
 fn whole_until<'a, F: Files>(files: &F, segments: &'a [Segment], cut: EntrySeq) -> io::Result<Whole<'a>> {
@@ -516,7 +516,7 @@ fn find<'a, F: Files>(
     files: &F,
     segments: &'a [Segment],
     cut: EntrySeq,
-) -> Result<(usize, Option<Place<'a>>), CareError> {
+) -> Result<(usize, Option<LineOrOffset<'a>>), CareError> {
     let Whole { head, bad, kept, end, .. } = whole_until(files, segments, cut)?;
     if head.seq.next() == cut {
         return Ok((kept, end));

@@ -298,25 +298,25 @@ pub fn columns(line: &[u8]) -> Result<[&[u8]; COLUMNS.len()], LineError> {
 /// # Errors
 /// The first column that is not valid in version 2.
 pub fn parse(line: &[u8]) -> Result<Parsed, LineError> {
-    let mut reader = Reader::default();
+    let mut reader = LineReader::default();
     let crc = reader.read(line)?;
     Ok(Parsed { entry: reader.entry, crc })
 }
 
 /// Reads lines in sequence, each into the same entry: see [`parse`].
 #[derive(Debug)]
-pub struct Reader {
+pub struct LineReader {
     /// The entry of the line that was read last. After an error it holds parts of two lines.
     pub entry: Entry,
 }
 
-impl Default for Reader {
+impl Default for LineReader {
     fn default() -> Self {
         Self { entry: Entry::new(Kind::Other, Stamp::default(), ClockState::Ok) }
     }
 }
 
-impl Reader {
+impl LineReader {
     /// Reads a line, and returns its crc column unchecked: [`follows`] checks it.
     ///
     /// # Errors
@@ -819,7 +819,7 @@ mod tests {
             for (number, entry) in entries.iter_mut().enumerate().step_by(2) {
                 entry.detail.push("day", format_args!("2026-11-{:02}", 22 + number / 4));
             }
-            let mut reader = Reader::default();
+            let mut reader = LineReader::default();
             for (entry, is_spoiled) in entries.iter().zip(is_spoiled) {
                 let (mut line, crc) = emitted(entry, 3);
                 line.pop();

@@ -519,7 +519,7 @@ fn replay_lines<F: Files>(
 ) -> Result<(), OpenError> {
     let len = files.len(&segment.name)?;
     let mut lines = Lines::starting_at(files, &segment.name, offset, line, Some(replayed.head.crc));
-    let mut reader = line::Reader::default();
+    let mut reader = line::LineReader::default();
     while let Some(line) = lines.read()? {
         let (found, case) = match judge_line(&line, replayed.head, &mut reader, state) {
             Ok((kind, head)) => {
@@ -564,7 +564,7 @@ fn replay_lines<F: Files>(
 fn judge_line(
     line: &Line,
     head: Head,
-    reader: &mut line::Reader,
+    reader: &mut line::LineReader,
     state: &mut dyn State,
 ) -> Result<(Kind, Head), (LineFound, String)> {
     let next = head.seq.next();

@@ -5,7 +5,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use posgate::desk::control::batch::{Row, moves_money};
+use posgate::desk::control::batch::{OrderRow, moves_money};
 use posgate::engine::model::Balance;
 use posgate::lang::tr;
 
@@ -28,8 +28,8 @@ pub(super) fn of_order(name: &str, options: &Options) -> Result<(), Ended> {
 }
 
 /// Asks to confirm a file of orders if one of its rows requires it.
-pub(super) fn of_file(name: &str, rows: &[Row], options: &Options) -> Result<(), Ended> {
-    let is_row_large = |row: &&Row| is_large(row.moves().0);
+pub(super) fn of_file(name: &str, rows: &[OrderRow], options: &Options) -> Result<(), Ended> {
+    let is_row_large = |row: &&OrderRow| is_large(row.moves().0);
     let large = rows.iter().filter(is_row_large).count();
     let Some(why) = reason(name, large > 0) else { return Ok(()) };
     let sum = rows.iter().fold(Balance::ZERO, |sum, row| sum + row.moves().0);

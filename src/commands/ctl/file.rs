@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use posgate::desk::control::batch::{self, Row};
+use posgate::desk::control::batch::{self, OrderRow};
 use posgate::desk::control::request::purpose_wanted;
 use posgate::desk::json::{Object, Value};
 use posgate::engine::model::Balance;
@@ -33,14 +33,14 @@ const STDIN: &str = "-";
 /// A checked file, and its purpose.
 pub(super) struct File {
     path: PathBuf,
-    rows: Vec<Row>,
+    rows: Vec<OrderRow>,
     /// Empty if every row has its own key.
     purpose: String,
 }
 
 impl File {
     /// Its orders.
-    pub(super) fn rows(&self) -> &[Row] {
+    pub(super) fn rows(&self) -> &[OrderRow] {
         &self.rows
     }
 }
@@ -123,7 +123,7 @@ struct Before {
 }
 
 impl Before {
-    fn take(&mut self, row: &Row, is_one: bool) {
+    fn take(&mut self, row: &OrderRow, is_one: bool) {
         match self.runs.last_mut().filter(|_| self.is_open && is_one) {
             Some((_, last)) => *last = row.line,
             None if is_one => self.runs.push((row.line, row.line)),
@@ -182,7 +182,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn of(rows: &[Row]) -> Self {
+    fn of(rows: &[OrderRow]) -> Self {
         rows.iter().fold(Self::default(), |sum, row| {
             let (yuan, uses) = row.moves();
             Self { rows: sum.rows + 1, yuan: sum.yuan + yuan, uses: sum.uses + i64::from(uses) }
@@ -282,7 +282,7 @@ fn tell_sum(call: &Call, file: &File, before: &Before) {
     say!("{} rows{}{purpose}{again}{not}", "{} 行{}{purpose}{again}{not}", all.rows, all.moved(call.name));
 }
 
-fn complaint(file: &File, row: &Row, answer: &Value) -> String {
+fn complaint(file: &File, row: &OrderRow, answer: &Value) -> String {
     format!("{}:{}: {}", file.path.display(), row.line, refusal(answer))
 }
 
@@ -293,10 +293,10 @@ fn exchange(
     by: &str,
     file: &File,
     is_dry: bool,
-    mut take: impl FnMut(&Row, &Value) -> bool,
+    mut take: impl FnMut(&OrderRow, &Value) -> bool,
 ) -> Result<(), Ended> {
-    let mut under_way: VecDeque<&Row> = VecDeque::new();
-    let mut receive = |call: &mut Call, row: &Row| -> Result<bool, Ended> {
+    let mut under_way: VecDeque<&OrderRow> = VecDeque::new();
+    let mut receive = |call: &mut Call, row: &OrderRow| -> Result<bool, Ended> {
         let answer = call.link.receive().map_err(|lost| if is_dry { lost } else { lost.of_file() })?;
         Ok(take(row, &answer))
     };
@@ -325,7 +325,7 @@ fn exchange(
 }
 
 impl Tally {
-    fn count(&mut self, row: &Row, answer: &Value) {
+    fn count(&mut self, row: &OrderRow, answer: &Value) {
         if answer.is("again") {
             self.again += 1;
         } else {

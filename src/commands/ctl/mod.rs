@@ -272,7 +272,7 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
         None => None,
     };
     let order = match (&file, &by) {
-        (None, Some(by)) if spec.option("key").is_some() => Some(Order::of(name, options, by)?),
+        (None, Some(by)) if spec.option("key").is_some() => Some(OrderLine::of(name, options, by)?),
         (None | Some(_), _) => None,
     };
     match &file {
@@ -343,12 +343,12 @@ fn operator(options: &Options) -> Result<String, Ended> {
 }
 
 /// An order of one line, and its key.
-struct Order {
+struct OrderLine {
     line: String,
     key: String,
 }
 
-impl Order {
+impl OrderLine {
     /// Draws a key only for an order without a mistake.
     fn of(name: &str, options: &Options, by: &str) -> Result<Self, Ended> {
         let object = order_object(name, options)?;
@@ -416,7 +416,7 @@ fn order_object(name: &str, options: &Options) -> Result<Object, Ended> {
     }
 }
 
-fn give_order(call: &mut Call, order: &Order) -> Result<(), Ended> {
+fn give_order(call: &mut Call, order: &OrderLine) -> Result<(), Ended> {
     let options = call.options;
     if options.value("key").is_none() {
         complain!("key={}", order.key);

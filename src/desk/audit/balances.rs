@@ -16,7 +16,7 @@ use crate::engine::model::{AccountId, Balance, CardRecord};
 
 /// One account.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct BalanceRow {
     /// The account's name.
     pub account: AccountId,
     /// Its cards in the card table; empty if there are none.
@@ -35,7 +35,7 @@ pub struct Row {
 #[derive(Clone, Debug, Default)]
 pub struct Balances {
     /// The accounts, sorted by name.
-    pub rows: Vec<Row>,
+    pub rows: Vec<BalanceRow>,
     /// Sum of the accounts in the ledger.
     pub in_ledger: Sum,
     /// Sum of the opening figures of accounts that no entry has opened yet.
@@ -50,12 +50,12 @@ impl Balances {
     /// Combines the balances of the ledger's accounts with the card table.
     pub fn new(accounts: &Accounts, table: Option<&[CardRecord]>) -> Self {
         let mut balances = Self { has_table: table.is_some(), ..Self::default() };
-        let mut rows: BTreeMap<AccountId, Row> = BTreeMap::new();
+        let mut rows: BTreeMap<AccountId, BalanceRow> = BTreeMap::new();
         for (id, account) in accounts.sorted().into_iter().filter(|(_, account)| account.is_known_then) {
             balances.in_ledger += Sum { count: 1, amount: account.then, uses: account.uses_then };
             rows.insert(
                 *id,
-                Row {
+                BalanceRow {
                     account: *id,
                     cards: Vec::new(),
                     name: String::new(),
@@ -67,7 +67,7 @@ impl Balances {
         }
         for record in table.unwrap_or_default() {
             let is_first = rows.get(&record.account).is_none_or(|row| row.cards.is_empty());
-            let row = rows.entry(record.account).or_insert_with(|| Row {
+            let row = rows.entry(record.account).or_insert_with(|| BalanceRow {
                 account: record.account,
                 cards: Vec::new(),
                 name: String::new(),
@@ -164,7 +164,7 @@ impl Balances {
 
     /// The list as a JSON object.
     pub fn json(&self, report: &Report) -> String {
-        let row = |row: &Row| {
+        let row = |row: &BalanceRow| {
             Object::new()
                 .text("account", row.account)
                 .text("name", &row.name)

@@ -55,7 +55,7 @@ impl Show {
         source: &Source,
         limit: Option<Head>,
         out: &mut dyn Write,
-    ) -> Result<(Option<String>, Place), AuditError> {
+    ) -> Result<(Option<String>, FollowPosition), AuditError> {
         let mut out = BufWriter::new(out);
         if !self.raw {
             write_row(&mut out, &TABLE.map(|(title, ..)| title.to_owned()), self.is_narrow)?;
@@ -63,7 +63,7 @@ impl Show {
         let mut damage = None;
         let mut kept: VecDeque<Vec<u8>> = VecDeque::new();
         let mut walk = source.walk_after(self.filter.after);
-        let mut place = Place::before(source, self.filter.after);
+        let mut place = FollowPosition::before(source, self.filter.after);
         while limit.is_none_or(|limit| walk.head().seq < limit.seq)
             && let Some(step) = walk.step()?
         {
@@ -112,7 +112,7 @@ impl Show {
     /// If a file cannot be read, the output cannot be written, or a new line does not follow.
     pub fn follow(
         &self,
-        mut place: Place,
+        mut place: FollowPosition,
         mut durable: Option<&mut AskSynced<'_>>,
         out: &mut (impl Write + AsFd),
     ) -> Result<(), AuditError> {
@@ -134,7 +134,7 @@ impl Show {
     }
 
     /// Prints the new whole lines; returns whether a new segment began.
-    fn print_new(&self, place: &mut Place, limit: Limit, out: &mut impl Write) -> Result<bool, AuditError> {
+    fn print_new(&self, place: &mut FollowPosition, limit: Limit, out: &mut impl Write) -> Result<bool, AuditError> {
         let limit = match limit {
             Limit::Nothing => return Ok(false),
             Limit::None => None,
@@ -269,7 +269,7 @@ enum Limit {
 /// The place from which a follower reads. The segment is held open, and later ones as soon as they
 /// exist: `archive` may remove them.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct FollowPosition {
     files: HeldFiles,
     path: String,
     offset: u64,
@@ -279,7 +279,7 @@ pub struct Place {
     later: VecDeque<EntrySeq>,
 }
 
-impl Place {
+impl FollowPosition {
     /// Before the first entry that a walk after `after` reads.
     fn before(source: &Source, after: EntrySeq) -> Self {
         let piece = source.piece_after(after);

@@ -2,8 +2,8 @@
 //!
 //! The reader of card tables ([`crate::files::sheet`]) reads it. One row is one order. A row is
 //! identified by its command, the purpose of the file, its card, and which of the card's rows it is
-//! ([`Row::nth`]), not by file name or line. So the file may be sorted, saved again or corrected,
-//! and nothing is done twice (design.md, section 8). A row may have its own key instead.
+//! ([`OrderRow::nth`]), not by file name or line. So the file may be sorted, saved again or
+//! corrected, and nothing is done twice (design.md, section 8). A row may have its own key instead.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -156,14 +156,14 @@ impl Shape {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orders {
     /// In the file's order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<OrderRow>,
     /// Doubtful places that were accepted.
     pub warnings: Vec<Problem>,
 }
 
 /// One order of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct OrderRow {
     /// The file's line, from 1.
     pub line: u32,
     /// The order's action.
@@ -178,7 +178,7 @@ pub struct Row {
     pub nth: u32,
 }
 
-impl Row {
+impl OrderRow {
     /// Adds the row's members to a line of the control socket: all but the command, and the purpose
     /// and `nth` of a row without its own key.
     pub fn members(&self, object: Object) -> Object {
@@ -234,7 +234,7 @@ pub fn parse(bytes: &[u8], file: &Path, command: &str) -> Result<Orders, Vec<Pro
         problems.add(0, tr!("{command} takes no file", "{command} 没有批量文件"));
         return Err(problems.into_list());
     };
-    let mut orders: Vec<Row> = Vec::new();
+    let mut orders: Vec<OrderRow> = Vec::new();
     let mut keys = HashMap::new();
     let mut counts: HashMap<String, u32> = HashMap::new();
     let (mut is_looked_at, mut is_over) = (false, false);
@@ -322,7 +322,7 @@ fn read<T>(
     value.map_err(|sentence| problems.add_in_column(cells.line(), &label(column), sentence)).ok()
 }
 
-fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<Row> {
+fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<OrderRow> {
     let act = match shape {
         Shape::Move(way) => read_move(cells, way, problems),
         Shape::Card(mark) => read(cells, CARD, problems, card).map(|card| Act::Mark { card, mark }),
@@ -352,7 +352,7 @@ fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<R
         0..=HOLDER_LEN_MAX => Ok(text.to_owned()),
         _ => Err(tr!("at most {HOLDER_LEN_MAX} bytes: is this a name?", "至多 {HOLDER_LEN_MAX} 字节：这是姓名吗？")),
     });
-    Some(Row { line: cells.line(), act: act?, holder: holder?, note: note?, key: key?, nth: 1 })
+    Some(OrderRow { line: cells.line(), act: act?, holder: holder?, note: note?, key: key?, nth: 1 })
 }
 
 /// Most bytes of a holder's name in a line of the control socket.
@@ -437,16 +437,16 @@ fn uses(text: &str) -> Result<i32, String> {
 mod tests {
     use super::*;
 
-    fn read_for(command: &str, text: &str) -> Result<Vec<Row>, Vec<String>> {
+    fn read_for(command: &str, text: &str) -> Result<Vec<OrderRow>, Vec<String>> {
         let parsed = parse(text.as_bytes(), Path::new("may.csv"), command).map(|orders| orders.rows);
         parsed.map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 
-    fn read(text: &str) -> Result<Vec<Row>, Vec<String>> {
+    fn read(text: &str) -> Result<Vec<OrderRow>, Vec<String>> {
         read_for("topup", text)
     }
 
-    fn fen(row: &Row) -> i64 {
+    fn fen(row: &OrderRow) -> i64 {
         row.moves().0.fen()
     }
 

@@ -29,13 +29,13 @@ use crate::engine::model::Now;
 use crate::engine::server::Refused;
 use crate::ledger::Storage;
 use crate::turn::Service;
-use request::Request;
+use request::ControlRequest;
 
 /// The result of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The answer.
-    pub reply: Reply,
+    pub reply: ControlReply,
     /// Whether it was expensive (a segment or many rows were read), so that the turn answers no
     /// further lines.
     pub is_heavy: bool,
@@ -43,7 +43,7 @@ pub struct Answer {
 
 /// The answer to a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
+pub enum ControlReply {
     /// This line, without its LF, after the turn is committed.
     Line(String),
     /// The loop answers it, after the turn is committed.
@@ -102,40 +102,40 @@ pub fn answer<S: Storage>(
     line: &[u8],
 ) -> io::Result<Answer> {
     let request = request::parse(line);
-    let is_heavy = request.as_ref().is_ok_and(Request::is_heavy);
+    let is_heavy = request.as_ref().is_ok_and(ControlRequest::is_heavy);
     let line = match request {
         Err(sentence) => Object::error(sentence).end(),
-        Ok(Request::Reload { accept }) => {
-            return Ok(Answer { reply: Reply::Deferred(Deferred::Reload { accept }), is_heavy });
+        Ok(ControlRequest::Reload { accept }) => {
+            return Ok(Answer { reply: ControlReply::Deferred(Deferred::Reload { accept }), is_heavy });
         }
-        Ok(Request::Status) => return Ok(Answer { reply: Reply::Deferred(Deferred::Status), is_heavy }),
-        Ok(Request::Order { order, is_dry, .. }) => orders::obey(service, now, &order, is_dry)?,
-        Ok(Request::PayOutAll { order, is_dry }) => orders::pay_out_all(service, now, order, is_dry)?,
-        Ok(Request::Clock(machine)) => orders::clock(service, now, machine)?,
-        Ok(Request::Show { machine, text }) => orders::show(service, now, machine, &text)?,
-        Ok(Request::ClockAccept { by }) => orders::clock_accept(service, now, &by)?,
-        Ok(Request::Acknowledge { by, note }) => orders::acknowledge(service, now, &by, &note)?,
-        Ok(Request::Branch { by, note }) => orders::branch(service, now, &by, &note)?,
-        Ok(Request::Sync) => orders::sync(service),
+        Ok(ControlRequest::Status) => return Ok(Answer { reply: ControlReply::Deferred(Deferred::Status), is_heavy }),
+        Ok(ControlRequest::Order { order, is_dry, .. }) => orders::obey(service, now, &order, is_dry)?,
+        Ok(ControlRequest::PayOutAll { order, is_dry }) => orders::pay_out_all(service, now, order, is_dry)?,
+        Ok(ControlRequest::Clock(machine)) => orders::clock(service, now, machine)?,
+        Ok(ControlRequest::Show { machine, text }) => orders::show(service, now, machine, &text)?,
+        Ok(ControlRequest::ClockAccept { by }) => orders::clock_accept(service, now, &by)?,
+        Ok(ControlRequest::Acknowledge { by, note }) => orders::acknowledge(service, now, &by, &note)?,
+        Ok(ControlRequest::Branch { by, note }) => orders::branch(service, now, &by, &note)?,
+        Ok(ControlRequest::Sync) => orders::sync(service),
         // A collector must not get an entry that a later start may cut.
-        Ok(Request::Head) if !service.ledger().is_proven() => orders::refusal(&Refused::Full),
-        Ok(Request::Head) => queries::head(service.ledger().number(), service.ledger().synced()),
-        Ok(Request::Discover { port }) => {
+        Ok(ControlRequest::Head) if !service.ledger().is_proven() => orders::refusal(&Refused::Full),
+        Ok(ControlRequest::Head) => queries::head(service.ledger().number(), service.ledger().synced()),
+        Ok(ControlRequest::Discover { port }) => {
             service.server_mut().forget_found();
             match host.discover(port) {
                 Ok(networks) => Object::ok().number("networks", networks).end(),
                 Err(sentence) => Object::error(sentence).end(),
             }
         }
-        Ok(Request::Found { after }) => queries::found(service.server(), &host.addresses(), after),
-        Ok(Request::Card(card)) => queries::card(service.server(), now, host.ledger_dir(), card),
-        Ok(Request::Cards { search, after }) => queries::cards(service.server(), now, &search, after),
-        Ok(Request::Devices { after }) => queries::devices(service.server(), now, after),
-        Ok(Request::Unknown { after }) => queries::unknown(service.server(), host.headings(), after),
+        Ok(ControlRequest::Found { after }) => queries::found(service.server(), &host.addresses(), after),
+        Ok(ControlRequest::Card(card)) => queries::card(service.server(), now, host.ledger_dir(), card),
+        Ok(ControlRequest::Cards { search, after }) => queries::cards(service.server(), now, &search, after),
+        Ok(ControlRequest::Devices { after }) => queries::devices(service.server(), now, after),
+        Ok(ControlRequest::Unknown { after }) => queries::unknown(service.server(), host.headings(), after),
     };
     // Only a bug could make a longer answer; the client relies on the limit all the same.
     let is_fitting = line.len() <= CONTROL_LINE_MAX;
     let line =
         if is_fitting { line } else { Object::error("the answer does not fit into one line: ask for less").end() };
-    Ok(Answer { reply: Reply::Line(line), is_heavy })
+    Ok(Answer { reply: ControlReply::Line(line), is_heavy })
 }

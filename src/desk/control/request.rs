@@ -1,5 +1,5 @@
-//! Parses a line of the control socket into a [`Request`], or into a sentence that says what to
-//! write instead.
+//! Parses a line of the control socket into a [`ControlRequest`], or into a sentence that says what
+//! to write instead.
 //!
 //! One table, [`COMMANDS`], has every command with its fields, for the parser and for the manual.
 //! Money is yuan in a string; numbers of cards, machines and doors are digits in a string; counts
@@ -48,7 +48,7 @@ const TEXT_LEN_MAX: usize = 240;
 
 /// A parsed line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum ControlRequest {
     /// An order.
     Order {
         /// The word of its command.
@@ -135,7 +135,7 @@ pub enum Request {
     Head,
 }
 
-impl Request {
+impl ControlRequest {
     /// Whether it reads a segment of the ledger or many rows.
     pub(crate) fn is_heavy(&self) -> bool {
         match self {
@@ -259,7 +259,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 ///
 /// # Errors
 /// A sentence that says what to write instead.
-pub fn parse(line: &[u8]) -> Result<Request, String> {
+pub fn parse(line: &[u8]) -> Result<ControlRequest, String> {
     let text = core::str::from_utf8(line).map_err(|_| "the line is not UTF-8".to_owned())?;
     let value = json::parse(text).map_err(|wrong| format!("{wrong}; send an object such as {{\"cmd\":\"status\"}}"))?;
     let Value::Object(members) = &value else {
@@ -285,16 +285,16 @@ pub fn parse(line: &[u8]) -> Result<Request, String> {
     if let Some(key) = spec.needs.iter().find(|key| value.get(key).is_none()) {
         return Err(format!("{cmd} needs \"{key}\""));
     }
-    Fields { value: &value }.request(spec.name)
+    Members { value: &value }.request(spec.name)
 }
 
 /// The members of a request; their names are checked.
-struct Fields<'a> {
+struct Members<'a> {
     value: &'a Value,
 }
 
-impl Fields<'_> {
-    fn request(&self, cmd: &'static str) -> Result<Request, String> {
+impl Members<'_> {
+    fn request(&self, cmd: &'static str) -> Result<ControlRequest, String> {
         let way = |way| self.movement(cmd, way);
         let mark = |mark| self.order(cmd, Act::Mark { card: self.card("card")?, mark });
         match cmd {
@@ -323,31 +323,33 @@ impl Fields<'_> {
                 let door = self.digits("door", tr("a door's number", "门号"), UnitNo::parse)?;
                 self.order(cmd, Act::Open { machine: self.machine("machine")?, door })
             }
-            "card" => Ok(Request::Card(self.card("card")?)),
-            "cards" => Ok(Request::Cards { search: self.text("search")?.unwrap_or_default(), after: self.after()? }),
-            "unknown" => Ok(Request::Unknown { after: self.after()? }),
-            "devices" => Ok(Request::Devices { after: self.after()? }),
-            "discover" => Ok(Request::Discover { port: self.port()? }),
-            "found-devices" => Ok(Request::Found { after: self.after()? }),
-            "clock" if self.value.text("machine") == Some("all") => Ok(Request::Clock(None)),
-            "clock" => Ok(Request::Clock(Some(self.machine("machine")?))),
+            "card" => Ok(ControlRequest::Card(self.card("card")?)),
+            "cards" => {
+                Ok(ControlRequest::Cards { search: self.text("search")?.unwrap_or_default(), after: self.after()? })
+            }
+            "unknown" => Ok(ControlRequest::Unknown { after: self.after()? }),
+            "devices" => Ok(ControlRequest::Devices { after: self.after()? }),
+            "discover" => Ok(ControlRequest::Discover { port: self.port()? }),
+            "found-devices" => Ok(ControlRequest::Found { after: self.after()? }),
+            "clock" if self.value.text("machine") == Some("all") => Ok(ControlRequest::Clock(None)),
+            "clock" => Ok(ControlRequest::Clock(Some(self.machine("machine")?))),
             "show" => {
                 let text = self.text("text")?.unwrap_or_default();
-                Ok(Request::Show { machine: self.machine("machine")?, text })
+                Ok(ControlRequest::Show { machine: self.machine("machine")?, text })
             }
-            "status" => Ok(Request::Status),
-            "reload" => Ok(Request::Reload { accept: self.accept()? }),
-            "clock-accept" => Ok(Request::ClockAccept { by: self.by()? }),
-            "acknowledge" => Ok(Request::Acknowledge { by: self.by()?, note: self.note()? }),
-            "branch" => Ok(Request::Branch { by: self.by()?, note: self.note()? }),
-            "sync" => Ok(Request::Sync),
-            "head" => Ok(Request::Head),
+            "status" => Ok(ControlRequest::Status),
+            "reload" => Ok(ControlRequest::Reload { accept: self.accept()? }),
+            "clock-accept" => Ok(ControlRequest::ClockAccept { by: self.by()? }),
+            "acknowledge" => Ok(ControlRequest::Acknowledge { by: self.by()?, note: self.note()? }),
+            "branch" => Ok(ControlRequest::Branch { by: self.by()?, note: self.note()? }),
+            "sync" => Ok(ControlRequest::Sync),
+            "head" => Ok(ControlRequest::Head),
             _ => Err(format!("unknown command {cmd}")),
         }
     }
 
     /// An order that moves money or uses.
-    fn movement(&self, cmd: &'static str, way: Way) -> Result<Request, String> {
+    fn movement(&self, cmd: &'static str, way: Way) -> Result<ControlRequest, String> {
         let card = self.card("card")?;
         let uses = self.uses()?;
         let is_all = way == Way::PayOut && self.value.text("amount") == Some("all");
@@ -363,16 +365,16 @@ impl Fields<'_> {
         }
         let request = self.order(cmd, Act::Move { way, card, amount, uses })?;
         Ok(match request {
-            Request::Order { order, is_dry, .. } if is_all => Request::PayOutAll { order, is_dry },
+            ControlRequest::Order { order, is_dry, .. } if is_all => ControlRequest::PayOutAll { order, is_dry },
             other => other,
         })
     }
 
-    fn order(&self, cmd: &'static str, act: Act) -> Result<Request, String> {
+    fn order(&self, cmd: &'static str, act: Act) -> Result<ControlRequest, String> {
         let by = self.by()?;
         let note = self.note()?;
         let order = Order { act, key: self.key()?, holder: self.holder()?, by, note };
-        Ok(Request::Order { cmd, order, is_dry: self.flag("dry")? })
+        Ok(ControlRequest::Order { cmd, order, is_dry: self.flag("dry")? })
     }
 
     fn note(&self) -> Result<Note, String> {
@@ -597,7 +599,7 @@ mod tests {
 
     fn order(line: &str) -> Order {
         match parse(line.as_bytes()) {
-            Ok(Request::Order { order, .. } | Request::PayOutAll { order, .. }) => order,
+            Ok(ControlRequest::Order { order, .. } | ControlRequest::PayOutAll { order, .. }) => order,
             other => panic!("{line}: {other:?}"),
         }
     }

@@ -133,7 +133,7 @@ impl fmt::Display for Wrong {
 /// # Errors
 /// If the text is not JSON, nests deeper than [`DEPTH_MAX`], or has a key twice in an object.
 pub fn parse(text: &str) -> Result<Value, Wrong> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Parser { text, at: 0 };
     let value = reader.value(0)?;
     reader.skip_blanks();
     if reader.at < text.len() {
@@ -142,12 +142,12 @@ pub fn parse(text: &str) -> Result<Value, Wrong> {
     Ok(value)
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl Parser<'_> {
     fn wrong(&self, wanted: &'static str) -> Wrong {
         Wrong { at: self.at, wanted }
     }

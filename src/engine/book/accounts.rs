@@ -14,7 +14,7 @@
 //! | `link` | the card | neither | it is on the entry's account, where the table had it before |
 
 use super::day::DayCounts;
-use super::history::Row;
+use super::history::HistoryRow;
 use super::{Book, EntrySeq, MovedTo};
 use crate::engine::index::hash_number;
 use crate::engine::limits::LINKS_MAX;
@@ -34,7 +34,7 @@ pub(super) struct Reissue {
     pub(super) account: Option<u32>,
 }
 
-impl Row for Reissue {
+impl HistoryRow for Reissue {
     type Key = u64;
 
     fn key(&self) -> u64 {

@@ -1,14 +1,14 @@
 //! Rows in the order of their entries, found by key or by entry number. A full history forgets the
 //! oldest.
 //!
-//! A full history drops all spent rows ([`Row::is_spent`]), then the oldest, until half is free.
-//! That is one pass per `CAP / 2` rows or more, so adding a row costs O(1) on average.
+//! A full history drops all spent rows ([`HistoryRow::is_spent`]), then the oldest, until half is
+//! free. That is one pass per `CAP / 2` rows or more, so adding a row costs O(1) on average.
 
 use crate::engine::index::Index;
 use crate::engine::model::EntrySeq;
 
 /// What a row of a history provides.
-pub trait Row {
+pub trait HistoryRow {
     /// Rows of one key are chained, newest first.
     type Key: Copy + PartialEq;
     /// The row's key.
@@ -34,7 +34,7 @@ pub struct History<T, const CAP: usize, const SLOTS: usize> {
     newest: Index<SLOTS>,
 }
 
-impl<T: Row, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
+impl<T: HistoryRow, const CAP: usize, const SLOTS: usize> History<T, CAP, SLOTS> {
     /// No rows.
     pub const fn new() -> Self {
         Self { rows: heapless::Vec::new(), newest: Index::new() }
@@ -128,7 +128,7 @@ mod tests {
 
     struct Sample(u64, u32, bool);
 
-    impl Row for Sample {
+    impl HistoryRow for Sample {
         type Key = u32;
         fn key(&self) -> u32 {
             self.1

@@ -24,7 +24,7 @@ pub use cards::CardHistory;
 use cards::CardState;
 pub use day::PeriodId;
 use day::PeriodNames;
-use history::{History, Row};
+use history::{History, HistoryRow};
 use memory::Memory;
 pub use memory::{AnsweredFrame, FrameId, Moment, Outcome, Window, is_answer};
 use orders::Orders;
@@ -195,7 +195,7 @@ pub struct Doubt {
     is_taken: bool,
 }
 
-impl Row for Doubt {
+impl HistoryRow for Doubt {
     type Key = (u64, u64, Money);
 
     fn key(&self) -> Self::Key {
@@ -299,7 +299,7 @@ pub enum RecordMatch {
     Maybe(EntrySeq),
 }
 
-impl Row for Offline {
+impl HistoryRow for Offline {
     type Key = (u64, u64, Money, u64);
 
     fn key(&self) -> Self::Key {
@@ -332,7 +332,7 @@ pub struct Pass {
     pub is_confirmed: bool,
 }
 
-impl Row for Pass {
+impl HistoryRow for Pass {
     type Key = (u64, u64, u64);
 
     fn key(&self) -> Self::Key {

@@ -13,8 +13,8 @@ use core::fmt::Debug;
 
 use super::Figures;
 use super::accounts::{REISSUED, account_in};
-use super::history::{History, Row};
-use super::snapshot::{Fields, Line, column, column_or_none, restore_row};
+use super::history::{History, HistoryRow};
+use super::snapshot::{Columns, SnapshotLine, column, column_or_none, restore_row};
 use crate::engine::index::{FNV1A, fnv1a, fnv1a_on, hash_bytes, hash_number};
 use crate::engine::limits::{FILES_KEPT_MIN, NAMES_KEPT_MIN, VOIDS_KEPT_MIN};
 use crate::engine::model::{AccountId, Act, CardNo, Entry, EntrySeq, Key, Kind, Mark, Order, UnitNo};
@@ -196,7 +196,7 @@ impl UsedName {
     }
 }
 
-impl Row for UsedName {
+impl HistoryRow for UsedName {
     type Key = u64;
 
     fn key(&self) -> u64 {
@@ -224,7 +224,7 @@ struct NamedFile {
     name: u64,
 }
 
-impl Row for NamedFile {
+impl HistoryRow for NamedFile {
     type Key = u64;
 
     fn key(&self) -> u64 {
@@ -252,7 +252,7 @@ struct Void {
     is_whole: bool,
 }
 
-impl Row for Void {
+impl HistoryRow for Void {
     type Key = EntrySeq;
 
     fn key(&self) -> EntrySeq {
@@ -282,7 +282,7 @@ pub struct Voided {
 }
 
 /// Takes a line of a snapshot: its first word, and a function that writes the rest.
-type Out<'a, E> = dyn FnMut(&str, &mut dyn FnMut(&mut Line)) -> Result<(), E> + 'a;
+type Out<'a, E> = dyn FnMut(&str, &mut dyn FnMut(&mut SnapshotLine)) -> Result<(), E> + 'a;
 
 /// Names, files and voids.
 pub(super) struct Orders {
@@ -321,7 +321,7 @@ impl Orders {
             let fen = entry.amount.unwrap_or_default().fen();
             let has_forgotten = self.voids.push(Void { seq: entry.seq, sale, fen, is_whole: !entry.is_partial() });
             if has_forgotten {
-                self.voids_from = self.voids.rows().next().map_or(entry.seq, Row::seq);
+                self.voids_from = self.voids.rows().next().map_or(entry.seq, HistoryRow::seq);
             }
         }
         let name = match (entry.detail.get("for"), entry.detail.get("key")) {
@@ -339,7 +339,7 @@ impl Orders {
         let account = entry.account.map(|account| hash_bytes(account.as_bytes()));
         let figures = Figures::in_answer(entry);
         if self.names.push(UsedName { seq: entry.seq, content: content.hash(), figures, account, name }) {
-            self.names_from = self.names.rows().next().map_or(entry.seq, Row::seq);
+            self.names_from = self.names.rows().next().map_or(entry.seq, HistoryRow::seq);
         }
     }
 
@@ -411,27 +411,27 @@ impl Orders {
         Ok(())
     }
 
-    pub(super) fn restore_names(&mut self, fields: &mut Fields) -> Option<()> {
+    pub(super) fn restore_names(&mut self, fields: &mut Columns) -> Option<()> {
         restore_from(&mut self.names_from, fields)
     }
 
-    pub(super) fn restore_name(&mut self, fields: &mut Fields) -> Option<()> {
+    pub(super) fn restore_name(&mut self, fields: &mut Columns) -> Option<()> {
         let (seq, name, content) = (fields.seq()?, fields.hash()?, ContentHash(fields.hash()?));
-        let account = fields.or_none(Fields::number)?;
-        let (balance, uses) = (fields.or_none(Fields::balance)?, fields.or_none(Fields::number)?);
+        let account = fields.or_none(Columns::number)?;
+        let (balance, uses) = (fields.or_none(Columns::balance)?, fields.or_none(Columns::number)?);
         let figures = balance.zip(uses).map(|(balance, uses)| Figures { balance, uses });
         restore_row(&mut self.names, UsedName { seq, content, figures, account, name })
     }
 
-    pub(super) fn restore_file(&mut self, fields: &mut Fields) -> Option<()> {
+    pub(super) fn restore_file(&mut self, fields: &mut Columns) -> Option<()> {
         restore_row(&mut self.files, NamedFile { first: fields.seq()?, name: fields.hash()? })
     }
 
-    pub(super) fn restore_voids(&mut self, fields: &mut Fields) -> Option<()> {
+    pub(super) fn restore_voids(&mut self, fields: &mut Columns) -> Option<()> {
         restore_from(&mut self.voids_from, fields)
     }
 
-    pub(super) fn restore_void(&mut self, fields: &mut Fields) -> Option<()> {
+    pub(super) fn restore_void(&mut self, fields: &mut Columns) -> Option<()> {
         let (seq, sale) = (fields.seq()?, fields.seq()?);
         restore_row(&mut self.voids, Void { seq, sale, fen: fields.number()?, is_whole: fields.flag()? })
     }
@@ -454,7 +454,7 @@ impl Orders {
 }
 
 /// Reads the entry before which rows may be forgotten.
-fn restore_from(from: &mut EntrySeq, fields: &mut Fields) -> Option<()> {
+fn restore_from(from: &mut EntrySeq, fields: &mut Columns) -> Option<()> {
     let seq = fields.seq()?;
     if *from > EntrySeq(0) || seq == EntrySeq(0) {
         return None;

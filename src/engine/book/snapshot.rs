@@ -34,7 +34,7 @@ use core::str::FromStr;
 
 use super::accounts::Reissue;
 use super::day::{DayCount, DayCounts};
-use super::history::{History, Row};
+use super::history::{History, HistoryRow};
 use super::memory::Memory;
 use super::{
     Account, AnsweredFrame, Book, CardState, Doubt, Figures, FrameId, Moment, MovedTo, Offline, OfflineId, Outcome,
@@ -50,7 +50,7 @@ use crate::engine::model::{
 /// 145 for each of two days of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
 
-pub(super) type Line = heapless::String<LINE_LEN_MAX>;
+pub(super) type SnapshotLine = heapless::String<LINE_LEN_MAX>;
 
 /// Why a line cannot come from [`Book::emit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +70,8 @@ impl Book {
     /// # Errors
     /// The sink's error.
     pub fn emit<E>(&self, sink: &mut dyn FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-        let mut line = Line::new();
-        let mut out = |word: &str, write: &mut dyn FnMut(&mut Line)| {
+        let mut line = SnapshotLine::new();
+        let mut out = |word: &str, write: &mut dyn FnMut(&mut SnapshotLine)| {
             line.clear();
             put(&mut line, word);
             write(&mut line);
@@ -184,7 +184,7 @@ impl Book {
         self.orders.emit(&mut out)
     }
 
-    fn emit_card(&self, state: &CardState, line: &mut Line) {
+    fn emit_card(&self, state: &CardState, line: &mut SnapshotLine) {
         column(line, state.card);
         text_or_none(line, state.account.map(|row| self.accounts[row as usize].id.as_str()));
         column(line, MarksText(state.marks));
@@ -205,7 +205,7 @@ impl Book {
     /// # Errors
     /// What is wrong with the line.
     pub fn restore_line(&mut self, line: &str) -> Result<(), BadLine> {
-        let mut fields = Fields::of(line);
+        let mut fields = Columns::of(line);
         let read = match fields.column().unwrap_or("") {
             "clock" => self.restore_clock(&mut fields),
             "rolled" => self.restore_rolled_back(&mut fields),
@@ -241,14 +241,14 @@ impl Book {
         self.count_doubts();
     }
 
-    fn restore_clock(&mut self, fields: &mut Fields) -> Option<()> {
-        self.newest = fields.or_none(Fields::stamp)?;
-        self.newest_ok = fields.or_none(Fields::stamp)?;
-        self.clock_floor = fields.or_none(Fields::stamp)?;
+    fn restore_clock(&mut self, fields: &mut Columns) -> Option<()> {
+        self.newest = fields.or_none(Columns::stamp)?;
+        self.newest_ok = fields.or_none(Columns::stamp)?;
+        self.clock_floor = fields.or_none(Columns::stamp)?;
         Some(())
     }
 
-    fn restore_rolled_back(&mut self, fields: &mut Fields) -> Option<()> {
+    fn restore_rolled_back(&mut self, fields: &mut Columns) -> Option<()> {
         let gone = MissingEntries { first: fields.seq()?, last: fields.seq()? };
         if self.rolled_back.is_some() || gone.last < gone.first {
             return None;
@@ -257,7 +257,7 @@ impl Book {
         Some(())
     }
 
-    fn restore_period(&mut self, fields: &mut Fields) -> Option<()> {
+    fn restore_period(&mut self, fields: &mut Columns) -> Option<()> {
         let name: AccountId = fields.text()?;
         if self.periods.find(&name).is_some() {
             return None;
@@ -266,7 +266,7 @@ impl Book {
         Some(())
     }
 
-    fn restore_account(&mut self, fields: &mut Fields) -> Option<()> {
+    fn restore_account(&mut self, fields: &mut Columns) -> Option<()> {
         let id: AccountId = fields.text()?;
         let row = self.find_or_add_account(&id)?;
         let account: &mut Account = &mut self.accounts[row as usize];
@@ -281,7 +281,7 @@ impl Book {
         Some(())
     }
 
-    fn restore_gone(&mut self, fields: &mut Fields) -> Option<()> {
+    fn restore_gone(&mut self, fields: &mut Columns) -> Option<()> {
         let (from, to): (AccountId, AccountId) = (fields.text()?, fields.text()?);
         let (from, to) = (self.account_row(&from)?, self.account_row(&to)?);
         let account: &mut Account = &mut self.accounts[from as usize];
@@ -294,9 +294,9 @@ impl Book {
         Some(())
     }
 
-    fn restore_reissue(&mut self, fields: &mut Fields) -> Option<()> {
+    fn restore_reissue(&mut self, fields: &mut Columns) -> Option<()> {
         let (seq, card, at) = (fields.seq()?, fields.card()?.value(), Civil(fields.number()?));
-        let account: Option<AccountId> = fields.or_none(Fields::text)?;
+        let account: Option<AccountId> = fields.or_none(Columns::text)?;
         let account = match account {
             Some(id) => Some(self.account_row(&id)?),
             None => None,
@@ -304,16 +304,16 @@ impl Book {
         restore_row(&mut self.reissues, Reissue { seq, card, at, account })
     }
 
-    fn restore_card(&mut self, fields: &mut Fields) -> Option<()> {
+    fn restore_card(&mut self, fields: &mut Columns) -> Option<()> {
         let card = fields.card()?;
-        let account: Option<AccountId> = fields.or_none(Fields::text)?;
+        let account: Option<AccountId> = fields.or_none(Columns::text)?;
         // An account that no entry changed has no line of its own.
         let account = match account {
             Some(id) => Some(self.find_or_add_account(&id)?),
             None => None,
         };
         let marks = Marks::from_words(fields.column()?)?;
-        let other = |fields: &mut Fields| fields.card().map(|card| card.value());
+        let other = |fields: &mut Columns| fields.card().map(|card| card.value());
         let (predecessor, successor) = (fields.or_none(other)?, fields.or_none(other)?);
         let closed_account = fields.number()?;
         let days = DayCounts([read_day(fields.column()?)?, read_day(fields.column()?)?]);
@@ -326,7 +326,7 @@ impl Book {
         Some(())
     }
 
-    fn restore_device(&mut self, fields: &mut Fields) -> Option<()> {
+    fn restore_device(&mut self, fields: &mut Columns) -> Option<()> {
         let machine = fields.number()?;
         let last = fields.seq()?;
         let row = self.find_or_add_memory_of(machine);
@@ -336,7 +336,7 @@ impl Book {
         }
         memory.last = last;
         for approval in core::iter::from_fn(|| fields.column()) {
-            let mut parts = Fields::between(b':', approval);
+            let mut parts = Columns::between(b':', approval);
             memory.restore_approval(parts.seq()?, parts.flag()?)?;
             parts.end()?;
         }
@@ -344,7 +344,7 @@ impl Book {
     }
 
     /// Reads a frame with its answer; the row is that of its device, whose line came before.
-    fn restore_answered(&self, fields: &mut Fields) -> Option<(usize, AnsweredFrame)> {
+    fn restore_answered(&self, fields: &mut Columns) -> Option<(usize, AnsweredFrame)> {
         let machine = fields.number()?;
         let row = self.memories_row(machine).filter(|row| self.memories[*row].last > EntrySeq(0))?;
         let id = FrameId {
@@ -355,7 +355,7 @@ impl Book {
             when: fields.hash()?,
             slot: fields.hash()?,
         };
-        let serial = fields.or_none(Fields::serial)?;
+        let serial = fields.or_none(Columns::serial)?;
         let at = Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? };
         let kind = Kind::from_word(fields.column()?)?;
         let reason = fields.or_none(|fields| Reason::from_word(fields.column()?))?;
@@ -385,7 +385,7 @@ pub struct AccountLine {
 /// What is wrong with the line.
 pub(crate) fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
     let Some(rest) = line.strip_prefix("account\t") else { return Ok(None) };
-    let mut fields = Fields::of(rest);
+    let mut fields = Columns::of(rest);
     let mut read = || {
         let id = fields.text()?;
         let (balance, subsidy) = (fields.balance()?, fields.balance()?);
@@ -396,7 +396,7 @@ pub(crate) fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
 }
 
 /// Adds a row; `None` if a line before it had a later entry.
-pub(super) fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(
+pub(super) fn restore_row<T: HistoryRow, const CAP: usize, const SLOTS: usize>(
     rows: &mut History<T, CAP, SLOTS>,
     row: T,
 ) -> Option<()> {
@@ -407,7 +407,7 @@ pub(super) fn restore_row<T: Row, const CAP: usize, const SLOTS: usize>(
     Some(())
 }
 
-fn emit_answered(machine: u64, answered: &AnsweredFrame, line: &mut Line) {
+fn emit_answered(machine: u64, answered: &AnsweredFrame, line: &mut SnapshotLine) {
     column(line, machine);
     column(line, answered.id.code);
     column(line, answered.id.seq);
@@ -428,13 +428,13 @@ fn emit_answered(machine: u64, answered: &AnsweredFrame, line: &mut Line) {
 }
 
 fn read_day(text: &str) -> Option<DayCount> {
-    let mut parts = Fields::between(b':', text);
+    let mut parts = Columns::between(b':', text);
     let (day, spent, others) = (parts.number()?, parts.number()?, parts.number()?);
     let mut count = DayCount { day, spent, others, ..DayCount::default() };
     // A day without periods ends in an empty column.
-    let mut pairs = Fields { separator: b',', rest: Some(parts.column()?).filter(|pairs| !pairs.is_empty()) };
+    let mut pairs = Columns { separator: b',', rest: Some(parts.column()?).filter(|pairs| !pairs.is_empty()) };
     while let Some(pair) = pairs.column() {
-        let mut pair = Fields::between(b'=', pair);
+        let mut pair = Columns::between(b'=', pair);
         *count.counts.get_mut(usize::from(count.periods))? = (pair.number()?, pair.number()?);
         count.periods += 1;
         pair.end()?;
@@ -443,11 +443,11 @@ fn read_day(text: &str) -> Option<DayCount> {
     Some(count)
 }
 
-fn read_doubt(fields: &mut Fields) -> Option<Doubt> {
+fn read_doubt(fields: &mut Columns) -> Option<Doubt> {
     Some(Doubt {
         seq: fields.seq()?,
         machine: fields.number()?,
-        serial: fields.or_none(Fields::serial)?,
+        serial: fields.or_none(Columns::serial)?,
         card: fields.number()?,
         asked: fields.money()?,
         at: fields.or_none(|fields| fields.number().map(Civil))?,
@@ -459,13 +459,13 @@ fn read_doubt(fields: &mut Fields) -> Option<Doubt> {
     })
 }
 
-fn read_offline(fields: &mut Fields) -> Option<Offline> {
+fn read_offline(fields: &mut Columns) -> Option<Offline> {
     Some(Offline {
         seq: fields.seq()?,
         at: Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? },
         id: OfflineId {
             machine: fields.number()?,
-            serial: fields.or_none(Fields::serial)?,
+            serial: fields.or_none(Columns::serial)?,
             card: fields.number()?,
             asked: fields.money()?,
             when: fields.hash()?,
@@ -477,7 +477,7 @@ fn read_offline(fields: &mut Fields) -> Option<Offline> {
     })
 }
 
-fn read_pass(fields: &mut Fields) -> Option<Pass> {
+fn read_pass(fields: &mut Columns) -> Option<Pass> {
     Some(Pass {
         seq: fields.seq()?,
         machine: fields.number()?,
@@ -518,16 +518,16 @@ impl Display for Hash {
 }
 
 /// Adds to a line. [`LINE_LEN_MAX`] says why it fits.
-fn put(line: &mut Line, value: impl Display) {
+fn put(line: &mut SnapshotLine, value: impl Display) {
     write!(line, "{value}").expect("the longest line fits LINE_LEN_MAX");
 }
 
-pub(super) fn column(line: &mut Line, value: impl Display) {
+pub(super) fn column(line: &mut SnapshotLine, value: impl Display) {
     put(line, '\t');
     put(line, value);
 }
 
-pub(super) fn column_or_none(line: &mut Line, value: Option<impl Display>) {
+pub(super) fn column_or_none(line: &mut SnapshotLine, value: Option<impl Display>) {
     match value {
         Some(value) => column(line, value),
         None => column(line, "\\N"),
@@ -535,7 +535,7 @@ pub(super) fn column_or_none(line: &mut Line, value: Option<impl Display>) {
 }
 
 /// Adds a column of text, escaped as in the ledger.
-pub(super) fn text(line: &mut Line, value: &str) {
+pub(super) fn text(line: &mut SnapshotLine, value: &str) {
     put(line, '\t');
     for character in value.chars() {
         match character {
@@ -549,7 +549,7 @@ pub(super) fn text(line: &mut Line, value: &str) {
     }
 }
 
-pub(super) fn text_or_none(line: &mut Line, value: Option<&str>) {
+pub(super) fn text_or_none(line: &mut SnapshotLine, value: Option<&str>) {
     match value {
         Some(value) => text(line, value),
         None => column(line, "\\N"),
@@ -565,13 +565,13 @@ fn flag(text: &str) -> Option<bool> {
 }
 
 /// Reads the columns of a line in order; `None` if one is missing or unreadable.
-pub(super) struct Fields<'a> {
+pub(super) struct Columns<'a> {
     separator: u8,
     /// `None` once the last is taken.
     rest: Option<&'a str>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> Columns<'a> {
     fn of(line: &'a str) -> Self {
         Self::between(b'\t', line)
     }
@@ -629,7 +629,7 @@ impl<'a> Fields<'a> {
     }
 
     fn stamp(&mut self) -> Option<Stamp> {
-        let mut parts = Fields::between(b':', self.column()?);
+        let mut parts = Columns::between(b':', self.column()?);
         let stamp = Stamp { wall: Wall(parts.number()?), offset_s: parts.number()? };
         parts.end()?;
         Some(stamp)

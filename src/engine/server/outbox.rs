@@ -154,7 +154,7 @@ fn number(text: &[u8]) -> Option<u64> {
 
 /// Where a command that a 109 confirms is kept.
 #[derive(Clone, Copy)]
-enum Place {
+enum Location {
     /// In this slot of the outbox.
     Slot(u16),
     /// With its device.
@@ -270,7 +270,7 @@ impl Outbox {
     }
 
     /// The command that a 109 with these fields confirms.
-    fn confirmed_by(&self, device: &Device, frame: &DeviceFrame, rest: &[u8], book: &Book) -> Option<Place> {
+    fn confirmed_by(&self, device: &Device, frame: &DeviceFrame, rest: &[u8], book: &Book) -> Option<Location> {
         let machine = device.machine.value();
         let is_serial = |field: &[u8]| device.serial.as_ref().is_some_and(|serial| serial.is(field));
         let names = || {
@@ -280,8 +280,8 @@ impl Outbox {
         // Mostly nothing follows the head, or only the serial.
         let is_bare = rest.is_empty() || is_serial(rest) || names().next().is_none();
         let find = |is_meant: &dyn Fn(&Pending) -> bool| {
-            let pending = self.at(device.slots()).map(|(slot, pending)| (Place::Slot(slot), pending));
-            let mut waiting = pending.chain(device.lapsed.iter().map(|lapsed| (Place::Lapsed, lapsed)));
+            let pending = self.at(device.slots()).map(|(slot, pending)| (Location::Slot(slot), pending));
+            let mut waiting = pending.chain(device.lapsed.iter().map(|lapsed| (Location::Lapsed, lapsed)));
             let found = waiting.find(|(_, pending)| {
                 let is_older = pending.answered.is_some_and(|answered| frame.seq.is_behind(&answered));
                 pending.lane != Lane::Release && !is_older && is_meant(pending)
@@ -518,8 +518,8 @@ impl Server<'_> {
         let place =
             if is_repeat { None } else { self.tables.outbox.confirmed_by(device, frame, rest, &self.tables.book) };
         let confirmed = place.and_then(|place| match place {
-            Place::Slot(slot) => self.forget(slot),
-            Place::Lapsed => self.tables.devices.get_mut(context.device).lapsed.take(),
+            Location::Slot(slot) => self.forget(slot),
+            Location::Lapsed => self.tables.devices.get_mut(context.device).lapsed.take(),
         });
         let Some(pending) = confirmed else {
             self.counters.stray_confirms += 1;

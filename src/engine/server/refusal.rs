@@ -5,7 +5,7 @@ use log::{info, warn};
 
 use super::access::DuressFrame;
 use super::outbox::About;
-use super::texts::{Line, Values, fill};
+use super::texts::{DisplayLine, Values, fill};
 use super::{Context, Effects, Peer, Server, access};
 use crate::engine::model::rules::Trailer;
 use crate::engine::model::text::text_from_lossy;
@@ -141,7 +141,7 @@ impl Server<'_> {
     }
 
     /// The text and the numbers after it for a refusal without a card's data.
-    fn bare_words(&self, frame: &DeviceFrame, reason: Reason, subject: &[u8]) -> (Line, Trailer) {
+    fn bare_words(&self, frame: &DeviceFrame, reason: Reason, subject: &[u8]) -> (DisplayLine, Trailer) {
         let texts = &self.rules.texts;
         let (template, trailer) = if frame.code == Code::Access {
             (&texts.refused, &texts.display_refused)

@@ -6,7 +6,7 @@ use crate::engine::model::digits::Decimal;
 use crate::engine::model::rules::{Piece, Template, Texts, Variable};
 
 /// A text in GBK, ready for a reply.
-pub(super) type Line = heapless::Vec<u8, { 2 * TEXT_LEN_MAX }>;
+pub(super) type DisplayLine = heapless::Vec<u8, { 2 * TEXT_LEN_MAX }>;
 
 /// The values of the variables; texts are GBK.
 #[derive(Clone, Copy, Default)]
@@ -20,8 +20,8 @@ pub(super) struct Values<'a> {
 }
 
 /// Fills in a template and cuts it to the buffer; the reply cuts it to its own limit later.
-pub(super) fn fill(template: &Template, values: &Values) -> Line {
-    let mut line = Line::new();
+pub(super) fn fill(template: &Template, values: &Values) -> DisplayLine {
+    let mut line = DisplayLine::new();
     for piece in &template.0 {
         let number;
         let text = match piece {

@@ -76,13 +76,13 @@ fn trim(field: &[u8]) -> &[u8] {
 }
 
 /// Appends a frame to a buffer, field by field. Either the whole frame is appended or nothing.
-pub(super) struct Line<'o, const N: usize> {
+pub(super) struct FrameWriter<'o, const N: usize> {
     out: &'o mut Vec<u8, N>,
     start: usize,
     fits: bool,
 }
 
-impl<'o, const N: usize> Line<'o, N> {
+impl<'o, const N: usize> FrameWriter<'o, N> {
     /// Begins with the code, three digits wide.
     pub(super) fn begin(out: &'o mut Vec<u8, N>, code: u16) -> Self {
         let start = out.len();
@@ -136,11 +136,11 @@ mod tests {
     #[test]
     fn a_frame_that_does_not_fit_leaves_the_buffer_as_it_was() {
         let mut out = Vec::<u8, 12>::new();
-        Line::begin(&mut out, 1).field(b"00009").end();
+        FrameWriter::begin(&mut out, 1).field(b"00009").end();
         assert_eq!(out, b"001,00009");
-        Line::begin(&mut out, 1).field(b"00010").end();
+        FrameWriter::begin(&mut out, 1).field(b"00010").end();
         assert_eq!(out, b"001,00009");
-        Line::begin(&mut out, 2).end();
+        FrameWriter::begin(&mut out, 2).end();
         assert_eq!(out, b"001,00009002");
     }
 }

@@ -6,7 +6,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::fields::{Fields, Line};
+use super::fields::{Fields, FrameWriter};
 use crate::engine::gbk;
 use crate::engine::limits::{REPLY_LEN_MAX, TEXT_LEN_MAX};
 use crate::engine::model::{Civil, FrameSeq, MachineNo, UnitNo};
@@ -215,7 +215,7 @@ impl<'a> Reply<'a> {
     /// not within a character, a number or a line break. If the datagram does not fit in `out`,
     /// `out` stays as it was.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
-        let line = Line::begin(out, self.code().number());
+        let line = FrameWriter::begin(out, self.code().number());
         match self {
             Self::Discover => line,
             Self::Ack { seq } => line.field(seq.as_bytes()),
@@ -300,7 +300,7 @@ impl<'a> Reply<'a> {
 }
 
 /// Adds a text, and its trailer as the fields after it.
-fn display<'o, const N: usize>(line: Line<'o, N>, text: &[u8], trailer: &[u8]) -> Line<'o, N> {
+fn display<'o, const N: usize>(line: FrameWriter<'o, N>, text: &[u8], trailer: &[u8]) -> FrameWriter<'o, N> {
     let room = REPLY_LEN_MAX.saturating_sub(line.len() + AFTER_TEXT_LEN_MAX);
     let len = gbk::cut_text(text, room.min(TEXT_LEN_MAX));
     line.field(&text[..len]).field(trailer)

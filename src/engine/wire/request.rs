@@ -9,7 +9,7 @@ use core::fmt;
 
 use heapless::Vec;
 
-use super::fields::{Fields, Line};
+use super::fields::{Fields, FrameWriter};
 use crate::engine::gbk;
 use crate::engine::limits::DATAGRAM_LEN_MAX;
 use crate::engine::model::digits;
@@ -151,7 +151,7 @@ impl Request<'_> {
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
         match self {
             Self::Found(found) => found.emit(out),
-            Self::Unknown { code, seq } => Line::begin(out, *code).field(seq.as_bytes()).end(),
+            Self::Unknown { code, seq } => FrameWriter::begin(out, *code).field(seq.as_bytes()).end(),
             Self::Device(frame) => frame.emit(out),
         }
     }
@@ -198,7 +198,7 @@ impl<'a> Found<'a> {
     }
 
     fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
-        let mut line = Line::begin(out, Self::CODE);
+        let mut line = FrameWriter::begin(out, Self::CODE);
         if let Some(seq) = self.seq {
             line = line.field(seq.as_bytes());
         }
@@ -519,7 +519,7 @@ impl<'a> DeviceFrame<'a> {
     /// malformed frame is written as its common five fields and its subject; its other fields are
     /// not kept.
     pub fn emit<const N: usize>(&self, out: &mut Vec<u8, N>) {
-        let line = Line::begin(out, self.code.number())
+        let line = FrameWriter::begin(out, self.code.number())
             .field(self.seq.as_bytes())
             .field(self.device_ip)
             .field(self.host_ip)
@@ -670,7 +670,7 @@ impl<'a> Body<'a> {
         Ok((Self::Access(access), serial(fields.next())?))
     }
 
-    fn emit<'o, const N: usize>(&self, line: Line<'o, N>) -> Line<'o, N> {
+    fn emit<'o, const N: usize>(&self, line: FrameWriter<'o, N>) -> FrameWriter<'o, N> {
         match self {
             Self::Boot { time } => line.field(&sent(time)),
             Self::Inquiry { card } => line.field(card.as_bytes()),

@@ -37,27 +37,27 @@ pub(super) fn assemble(
     check_sections(sections, problems);
     let mut groups = Names::default();
     let mut places = Names::default();
-    let texts = read_texts(&mut Reader::new(TEXT, 0, sections_of(sections, TEXT), problems), warnings);
-    let mut server = Reader::new(SERVER, 0, sections_of(sections, SERVER).take(1), problems);
+    let texts = read_texts(&mut SectionReader::new(TEXT, 0, sections_of(sections, TEXT), problems), warnings);
+    let mut server = SectionReader::new(SERVER, 0, sections_of(sections, SERVER).take(1), problems);
     let mut settings = read_server(&mut server, texts, file, crc);
     // The options of the two sections have different names.
     let of_texts = sections_of(sections, TEXT).flat_map(|section| &section.settings);
     settings.lines.extend(of_texts.map(|setting| (setting.key.clone(), setting.line)));
     let devices: Vec<(u32, DeviceRule)> = sections_of(sections, DEVICE)
         .filter_map(|section| {
-            let mut reader = Reader::new(DEVICE, section.line, [section], problems);
+            let mut reader = SectionReader::new(DEVICE, section.line, [section], problems);
             Some((section.line, read_device(&mut reader, &mut groups, &mut places, warnings)?))
         })
         .collect();
     let periods: Vec<(u32, Period)> = sections_of(sections, PERIOD)
         .filter_map(|section| {
-            let mut reader = Reader::new(PERIOD, section.line, [section], problems);
+            let mut reader = SectionReader::new(PERIOD, section.line, [section], problems);
             Some((section.line, read_period(&mut reader, &mut groups, &mut places)?))
         })
         .collect();
     let doors: Vec<(u32, DoorRule)> = sections_of(sections, DOOR)
         .filter_map(|section| {
-            let mut reader = Reader::new(DOOR, section.line, [section], problems);
+            let mut reader = SectionReader::new(DOOR, section.line, [section], problems);
             Some((section.line, read_door(&mut reader, &mut groups)?))
         })
         .collect();
@@ -143,11 +143,12 @@ fn check_sections(sections: &[Section], problems: &mut Problems) {
     }
 }
 
-fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> Settings {
+fn read_server(server: &mut SectionReader<'_>, texts: Texts, file: &Path, crc: u32) -> Settings {
     let directory = file.parent().unwrap_or_else(|| Path::new(""));
-    let path =
-        |server: &mut Reader<'_>, key| server.read(key, |value| (!value.is_empty()).then(|| directory.join(value)));
-    let path_or_none = |server: &mut Reader<'_>, key| {
+    let path = |server: &mut SectionReader<'_>, key| {
+        server.read(key, |value| (!value.is_empty()).then(|| directory.join(value)))
+    };
+    let path_or_none = |server: &mut SectionReader<'_>, key| {
         let value = server.read(key, |value| Some(value.to_owned()))?;
         (!value.is_empty()).then(|| directory.join(value))
     };
@@ -209,7 +210,7 @@ fn read_server(server: &mut Reader<'_>, texts: Texts, file: &Path, crc: u32) -> 
 
 /// `None` without a machine number: then nothing can be checked against the device.
 fn read_device(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     groups: &mut Names,
     places: &mut Names,
     warnings: &mut Problems,
@@ -239,7 +240,7 @@ fn read_device(
 }
 
 /// `None` without a name or times.
-fn read_period(reader: &mut Reader<'_>, groups: &mut Names, places: &mut Names) -> Option<Period> {
+fn read_period(reader: &mut SectionReader<'_>, groups: &mut Names, places: &mut Names) -> Option<Period> {
     let name = reader.required("name", values::account_id);
     let from = reader.required("from", values::time);
     let to = reader.required("to", values::time_end);
@@ -252,7 +253,7 @@ fn read_period(reader: &mut Reader<'_>, groups: &mut Names, places: &mut Names) 
 }
 
 /// `None` without a board or a door.
-fn read_door(reader: &mut Reader<'_>, groups: &mut Names) -> Option<DoorRule> {
+fn read_door(reader: &mut SectionReader<'_>, groups: &mut Names) -> Option<DoorRule> {
     let machine = reader.required("machine", |value| MachineNo::parse(value.as_bytes()));
     let (min, max) = reader.bounds("door");
     let door = reader.required("door", |value| values::number(value, min, max));
@@ -280,7 +281,7 @@ fn read_door(reader: &mut Reader<'_>, groups: &mut Names) -> Option<DoorRule> {
     })
 }
 
-fn read_texts(reader: &mut Reader<'_>, warnings: &mut Problems) -> Texts {
+fn read_texts(reader: &mut SectionReader<'_>, warnings: &mut Problems) -> Texts {
     reader.warn_of_texts(warnings);
     Texts {
         charge_ok: reader.template("charge_ok"),
@@ -385,14 +386,14 @@ fn advice<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> Strin
 }
 
 /// One section's settings (those of all `text` sections together), checked against its table.
-struct Reader<'a> {
+struct SectionReader<'a> {
     spec: &'static SectionSpec,
     line: u32,
     settings: Vec<&'a Setting>,
     problems: &'a mut Problems,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     /// Reports settings that the section cannot have, and keeps the others.
     fn new(
         spec: &'static SectionSpec,
@@ -511,7 +512,7 @@ impl<'a> Reader<'a> {
         default.and_then(parse)
     }
 
-    /// As [`Reader::read`], with a problem if there is no value.
+    /// As [`SectionReader::read`], with a problem if there is no value.
     fn required<T>(&mut self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         if self.given(key).is_none_or(|setting| setting.value.is_empty()) {
             let (kind, wanted) = (self.spec.kind, self.known(key).form.wanted());

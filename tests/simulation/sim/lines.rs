@@ -5,7 +5,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use posgate::desk::control::{self, Host, Reply};
+use posgate::desk::control::{self, ControlReply, Host};
 use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
 use posgate::engine::model::{Act, Balance, Key, Mark, Now, Order, Way};
@@ -88,9 +88,9 @@ pub fn say<S: Storage>(service: &mut Service<S>, now: &Now, line: &str) -> io::R
     super::tell(|| format!("desk says {line}"));
     let answer = control::answer(service, now, &mut Router, line.as_bytes())?;
     let text = match answer.reply {
-        Reply::Line(text) => text,
+        ControlReply::Line(text) => text,
         // The loop's own.
-        Reply::Deferred(_) => "{\"ok\":true}".to_owned(),
+        ControlReply::Deferred(_) => "{\"ok\":true}".to_owned(),
     };
     super::tell(|| format!("desk hears {text}"));
     assert!(text.len() <= CONTROL_LINE_MAX && !text.contains('\n'), "one line: {text}");

@@ -131,7 +131,7 @@ impl File {
     fn orders(&self) -> Vec<(Act, Key)> {
         let rows = batch::parse(&self.save(), Path::new("orders.csv"), self.command);
         let rows = rows.unwrap_or_else(|problems| panic!("{problems:?}: {self:?}"));
-        let order = |row: batch::Row| (row.act, Key::For { name: self.name, nth: row.nth });
+        let order = |row: batch::OrderRow| (row.act, Key::For { name: self.name, nth: row.nth });
         rows.rows.into_iter().map(order).collect()
     }
 
