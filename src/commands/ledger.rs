@@ -133,12 +133,12 @@ pub(super) fn new(options: &Options) -> u8 {
     with_settings(options, |settings| {
         let found = identity::read(&settings.identity);
         let mut done = Vec::new();
+        if let Some(why) = moved::refusal(&settings.ledger_dir)? {
+            return Err(CareError::Refused(why));
+        }
         if holds_ledger(&settings.ledger_dir)? {
             let mut storage = DirStorage::open(&settings.ledger_dir)?;
             let _lock = CareLock::take(&settings.ledger_dir)?;
-            if let Some(why) = moved::refusal(&settings.ledger_dir)? {
-                return Err(CareError::Refused(why));
-            }
             done.extend(ledger::set_aside(&mut storage, &found, options.has("yes"))?);
             moved::remove(&settings.ledger_dir)?;
         }

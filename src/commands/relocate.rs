@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -106,20 +106,27 @@ fn relocate(options: &Options, settings: &Settings, to: &Path) -> Result<Vec<Str
             from.display()
         ));
     }
-    let config = rewritten(&settings.file, to)?;
+    if !is_named {
+        // Before the copy, which may take minutes.
+        rewritten(&settings.file, to)?;
+    }
     let progress = Progress::start(tr("moving the ledger", "正在移动账本"));
     let mut relocation = Relocation::prepare(source, &from, to, settings.reserve_bytes)?;
     let copied = relocation.copy()?;
-    let switched = keep_good(settings, to)
-        .and_then(|()| relocation.seal())
-        .and_then(|()| if is_named { Ok(()) } else { rewrite::replace(&settings.file, &config) });
+    let switched = keep_good(settings, to).and_then(|()| relocation.seal()).map_err(CareError::from).and_then(|()| {
+        if is_named {
+            return Ok(());
+        }
+        // Read once more: a person may have edited it meanwhile.
+        Ok(rewrite::replace(&settings.file, &rewritten(&settings.file, to)?)?)
+    });
     drop(progress);
     if let Err(error) = switched {
         // The configuration may have been replaced without being durable.
         if config::load(&settings.file).is_ok_and(|now| is_same(&now.ledger_dir, &from)) {
             relocation.undo();
         }
-        return Err(error.into());
+        return Err(error);
     }
     say!("{copied}");
     say!("{}: option ledger_dir '{}'", settings.file.display(), to.display());
@@ -157,7 +164,7 @@ fn finish(options: &Options, settings: &Settings, from: &Path, to: &Path) -> Res
     if identity::note_place(&settings.identity, to).is_ok()
         && let Ok(owner) = fs::metadata(to)
     {
-        let _as_it_is = chown(identity::place_note(&settings.identity), Some(owner.uid()), Some(owner.gid()));
+        let _as_it_is = lchown(identity::place_note(&settings.identity), Some(owner.uid()), Some(owner.gid()));
     }
     relocate::close_old(from, to)?;
     if options.has("remove-old") {

@@ -235,7 +235,7 @@ impl Socket {
         Some(&self.device.as_ref()?.name)
     }
 
-    /// Whether the socket's interface is missing.
+    /// Whether it is not open: its interface is missing, or cannot be bound yet.
     pub fn is_missing(&self) -> bool {
         self.open.is_none()
     }

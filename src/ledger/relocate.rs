@@ -245,7 +245,7 @@ fn add_items(dir: &Path, before: &str, items: &mut Vec<Item>) -> Result<(), Care
         };
         let name = format!("{before}{name}");
         let is_link = metadata.is_symlink();
-        let is_own = name == LOCK || name.starts_with(moved::NAME);
+        let is_own = [LOCK, moved::NAME, moved::TEMPORARY].contains(&name.as_str());
         if (is_own && !is_link) || (is_link && name.starts_with(LINK)) {
             continue;
         }

@@ -55,7 +55,7 @@ pub(super) fn emit(status: &Status, out: &mut dyn Write) -> fmt::Result {
     metrics.gauge("accounts", "Accounts, also those of cards that are gone.", server.book().accounts().len())?;
     metrics.gauge("in_doubt", "Approved sales that no 109 confirmed yet.", server.book().doubts())?;
 
-    let meaning = "Sockets whose interface (bind_device) is missing.";
+    let meaning = "Sockets whose interface (bind_device) is missing, or cannot be bound yet.";
     metrics.gauge("sockets_missing", meaning, status.outside.sockets_missing)?;
     for ((name, count), meaning) in server.counters().all().zip(Counters::meanings()) {
         counter(&mut metrics, name, meaning, count)?;

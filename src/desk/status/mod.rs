@@ -103,7 +103,7 @@ pub struct Outside {
     pub kernel_dropped: Option<u64>,
     /// Replies that could not be sent.
     pub unsent: u64,
-    /// Sockets whose interface is missing.
+    /// Sockets that are not open: their interface is missing, or cannot be bound yet.
     pub sockets_missing: usize,
     /// Failed writes of a status or metrics file.
     pub status_failed: u64,
