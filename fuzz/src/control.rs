@@ -197,7 +197,7 @@ impl<'t, 's> Desk<'t, 's> {
                 assert_eq!(written, 0);
             }
             Ok(ControlRequest::Discover { .. } | ControlRequest::Found { .. } | ControlRequest::Head) => {
-                assert_eq!(written, 0)
+                assert_eq!(written, 0);
             }
         }
         self.last = line.to_vec();

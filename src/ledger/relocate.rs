@@ -93,6 +93,7 @@ impl Relocation {
         }
         let missing = missing_of(from, to)?;
         if missing.is_empty() {
+            refuse_alias(from, to)?;
             refuse_others(&source, to, &items)?;
         }
         let place = missing.last().and_then(|path| path.parent()).unwrap_or(to);
@@ -298,7 +299,8 @@ fn missing_of(from: &Path, to: &Path) -> Result<Vec<PathBuf>, CareError> {
     let missing: Vec<PathBuf> = to.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
     let place = missing.last().and_then(|path| path.parent()).unwrap_or(to);
     let real = |path: &Path| fs::canonicalize(path).map_err(explain("find", path));
-    if real(place)?.starts_with(real(from)?) {
+    // By another mount the path of one directory is another.
+    if real(place)?.starts_with(real(from)?) || to.ancestors().skip(1).any(|path| is_one_place(path, from)) {
         return refused(tr!(
             "{here}: this is inside the ledger's directory, {}: name one outside of it",
             "{here}：它在账本目录 {} 里面：请写外面的目录",
@@ -306,6 +308,27 @@ fn missing_of(from: &Path, to: &Path) -> Result<Vec<PathBuf>, CareError> {
         ));
     }
     Ok(missing)
+}
+
+/// Refuses `to` if it is `from` under another name: a link, another mount, or an overlay and its
+/// upper directory, which only a file that appears in both shows.
+fn refuse_alias(from: &Path, to: &Path) -> Result<(), CareError> {
+    let name = format!("{}.probe", moved::NAME);
+    let probe = to.join(&name);
+    let is_there = fs::symlink_metadata(from.join(&name)).is_ok();
+    fs::remove_file(&probe).or_else(unless_gone).map_err(explain("remove", &probe))?;
+    File::create_new(&probe).map_err(explain("create", &probe))?;
+    let is_alias = is_one_place(from, to) || (!is_there && fs::symlink_metadata(from.join(&name)).is_ok());
+    fs::remove_file(&probe).map_err(explain("remove", &probe))?;
+    if !is_alias {
+        return Ok(());
+    }
+    refused(tr!(
+        "{} and {} are one directory under two names: nothing is moved or removed",
+        "{} 和 {} 是同一个目录的两个名字：没有移动，也没有删除",
+        from.display(),
+        to.display()
+    ))
 }
 
 /// Refuses a directory that holds anything except the files of an interrupted move.
@@ -495,11 +518,8 @@ fn is_one_place(one: &Path, other: &Path) -> bool {
 /// be removed: a repeated command continues.
 pub fn remove_old(from: &Path, to: &Path, named: &[PathBuf]) -> Result<String, CareError> {
     let (old, new) = (from.display(), to.display());
-    if is_one_place(from, to) {
-        return refused(tr!(
-            "{old} and {new} are one directory: nothing is removed",
-            "{old} 和 {new} 是同一个目录：没有删除"
-        ));
+    if from.is_dir() {
+        refuse_alias(from, to)?;
     }
     let files = DirFiles::new(to);
     let report = verify_all(&files)?;
@@ -527,9 +547,17 @@ pub fn remove_old(from: &Path, to: &Path, named: &[PathBuf]) -> Result<String, C
                 "{old} 保留：里面有 {new} 没有的流水（归档了、截掉了，或者介质丢了）；用 `posgate ledger verify` 比较两处，确定没人需要了，再手工删除 {old}"
             ));
         }
+        let items = tree(from)?;
+        let is_shared = |item: &&Item| is_one_place(&from.join(&item.name), &to.join(&item.name));
+        if let Some(Item { name, .. }) = items.iter().find(is_shared) {
+            return refused(tr!(
+                "{old} is kept: {new}/{name} leads to the same file in it, by a link or a mount",
+                "{old} 保留：{new}/{name} 通过链接或挂载指向它里面的同一个文件"
+            ));
+        }
         let segments = segment::list(&storage)?;
         let is_named = |name: &str| named.iter().any(|path| is_one_place(&from.join(name), path));
-        for Item { name, is_dir, .. } in tree(from)?.iter().rev() {
+        for Item { name, is_dir, .. } in items.iter().rev() {
             let is_of_ledger = || RENEWED.contains(&name.as_str()) || segments.iter().any(|known| known.name == *name);
             let is_needless = *is_dir
                 || (!is_named(name)

@@ -582,3 +582,26 @@ fn a_link_in_the_place_of_the_mark_is_not_written_through() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "secret");
     assert_eq!(fs::metadata(&victim).unwrap().mode() & 0o777, 0o600);
 }
+
+/// A second mount of the ledger's directory, with the mark of an earlier move in it, is no new
+/// place: the ledger would be removed as its own interrupted copy.
+#[test]
+fn the_ledgers_directory_by_another_mount_is_refused_and_nothing_is_lost() {
+    if !may_mount("moves::the_ledgers_directory_by_another_mount_is_refused_and_nothing_is_lost") {
+        return;
+    }
+    let site = served();
+    let (new, other) = (site.path("new"), site.path("other"));
+    move_to(&site, &new, &[]).expect(0, &["is kept"], &[]);
+    fs::create_dir(&other).unwrap();
+    mount(&["--bind", new.to_str().unwrap()], &other);
+    let mounted = Mounted(other.clone());
+    let (before, text) = (contents(&new), config(&site));
+    for options in [&[][..], &["--remove-old"]] {
+        move_to(&site, &other, options).expect(78, &[], &["one directory under two names"]);
+        move_to(&site, &other.join("inside"), options).expect(78, &[], &["inside the ledger's directory"]);
+        assert_eq!((contents(&new), config(&site)), (before.clone(), text.clone()));
+    }
+    drop(mounted);
+    site.start().stop();
+}
