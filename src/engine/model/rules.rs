@@ -107,6 +107,8 @@ pub struct DeviceRule {
     pub places: GroupSet,
     /// Only cards of one of these may pay here; empty: every card.
     pub groups: GroupSet,
+    /// Whether the subsidy purse may pay here.
+    pub subsidy: bool,
 }
 
 /// `config period`: a meal period.
@@ -126,6 +128,8 @@ pub struct Period {
     pub uses_max: u32,
     /// The amount that count mode takes from the balance; `None`: it takes one use.
     pub price: Option<Money>,
+    /// Whether the subsidy purse may pay in this period.
+    pub subsidy: bool,
 }
 
 /// `config door`: who may pass, when.

@@ -264,6 +264,7 @@ pub(crate) const DEVICE: &SectionSpec = &SectionSpec {
         option("kind", "pos", Form::Word(&["pos", "board"]), "a terminal or an access board"),
         list("place", Form::Name, "chooses the periods that hold here"),
         list("group", Form::Name, "only cards of one of these groups may pay here; none given: every card"),
+        option("subsidy", "1", Form::Flag, "whether the subsidy purse may pay here"),
     ],
 };
 
@@ -280,6 +281,7 @@ pub(crate) const PERIOD: &SectionSpec = &SectionSpec {
         list("group", Form::Name, "cards it holds for; none given: all"),
         option("uses_max", "0", Form::Number { min: 0, max: 65_535 }, "a card's sales in it per day; 0: no limit"),
         unset("price", Form::Money, "what count mode takes from the balance; none given: one of the card's uses"),
+        option("subsidy", "1", Form::Flag, "whether the subsidy purse may pay in this period"),
     ],
 };
 

@@ -234,6 +234,7 @@ fn read_device(
         kind: reader.word("kind", &[("pos", DeviceKind::Pos), ("board", DeviceKind::Board)]),
         places: reader.names("place", places),
         groups: reader.names("group", groups),
+        subsidy: reader.flag("subsidy"),
     };
     let machine = reader.required("machine", |value| MachineNo::parse(value.as_bytes()))?;
     Some(DeviceRule { machine, ..rule })
@@ -249,7 +250,8 @@ fn read_period(reader: &mut SectionReader<'_>, groups: &mut Names, places: &mut 
     let groups = reader.names("group", groups);
     let uses_max = reader.number("uses_max");
     let price = reader.read("price", values::money);
-    Some(Period { name: name?, from: from?, to: to?, places, groups, uses_max, price })
+    let subsidy = reader.flag("subsidy");
+    Some(Period { name: name?, from: from?, to: to?, places, groups, uses_max, price, subsidy })
 }
 
 /// `None` without a board or a door.
