@@ -351,7 +351,11 @@ fn find_zone(settings: &Settings) -> Result<zone::Found, String> {
     for warning in &found.warnings {
         warn!("{warning}");
     }
-    info!("timezone source={} now={}", found.source, found.zone.stamp(clock::wall()));
+    let now = found.zone.stamp(clock::wall());
+    if let Some(warning) = settings.calendar_ended(now.civil().date()) {
+        warn!("{warning}");
+    }
+    info!("timezone source={} now={now}", found.source);
     Ok(found)
 }
 

@@ -192,6 +192,10 @@ pub const PERIODS_MAX: usize = 64;
 /// Sections of the configuration: door rules.
 pub const DOOR_RULES_MAX: usize = 512;
 
+/// Ranges of days in the calendar, of all its sections together: eight years of a country with a
+/// dozen a year. More are an error of the configuration.
+pub const CALENDAR_RANGES_MAX: usize = 128;
+
 /// Names of card groups, and of places, that the configuration may mention: one bit each.
 pub const GROUPS_MAX: usize = 64;
 

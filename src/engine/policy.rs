@@ -8,7 +8,7 @@ use crate::engine::book::{Book, CardHistory};
 use crate::engine::model::card::{CardRow, GroupSet, Pin};
 use crate::engine::model::rules::{DeviceRule, DoorRule, Period, Rules};
 use crate::engine::model::{
-    Balance, CardNo, CardStatus, Civil, ClockState, Date, MachineNo, Money, Now, Reason, TimeOfDay, UnitNo,
+    Balance, Calendar, CardNo, CardStatus, Civil, ClockState, Date, MachineNo, Money, Now, Reason, TimeOfDay, UnitNo,
 };
 
 /// What a sale asks for.
@@ -119,7 +119,7 @@ fn climb<'a>(
     if basis == Basis::Amount(Money::ZERO) {
         return Err(Reason::Amount);
     }
-    let (amount, uses) = price(basis, period);
+    let (amount, uses) = price(basis, period, &history, day);
     if row.terms.charge_max.is_some_and(|max| max < amount) {
         return Err(Reason::ChargeMax);
     }
@@ -138,9 +138,10 @@ fn climb<'a>(
     Ok(Charge { amount, uses, day, period })
 }
 
-/// What an offline sale takes. It has happened, so no rule refuses it. If `is_timed` is false, it
-/// counts for no period.
+/// What an offline sale takes. It has happened, so no rule refuses it. The card's history tells
+/// whether this is a second meal. If `is_timed` is false, it counts for no period.
 pub(crate) fn charge_offline<'a>(
+    history: &CardHistory,
     rules: &'a Rules,
     device: Option<&DeviceRule>,
     groups: GroupSet,
@@ -152,14 +153,19 @@ pub(crate) fn charge_offline<'a>(
         Fit::In(period, day) if is_timed => (Some(period), day),
         Fit::Any | Fit::In(..) | Fit::Outside => (None, business_day(rules, at)),
     };
-    let (amount, uses) = price(basis, period);
+    let (amount, uses) = price(basis, period, history, day);
     Charge { amount, uses, day, period }
 }
 
-fn price(basis: Basis, period: Option<&Period>) -> (Money, u32) {
-    match (basis, period.and_then(|period| period.price)) {
+/// Money and uses that a sale takes in a period of a business day.
+fn price(basis: Basis, period: Option<&Period>, history: &CardHistory, day: Date) -> (Money, u32) {
+    let of_period = period.and_then(|period| Some((period, period.price?)));
+    match (basis, of_period) {
         (Basis::Amount(amount), _) => (amount, 0),
-        (Basis::Count, Some(price)) => (price, 0),
+        (Basis::Count, Some((period, price))) => {
+            let next = period.price_next.filter(|_| history.has_eaten(day, &period.name));
+            (next.unwrap_or(price), 0)
+        }
         (Basis::Count, None) => (Money::ZERO, 1),
     }
 }
@@ -179,8 +185,10 @@ fn find_period<'a>(rules: &'a Rules, device: Option<&DeviceRule>, groups: GroupS
     let mut fit = Fit::Any;
     for period in rules.periods.iter().filter(|period| period.places.admits(places)) {
         fit = Fit::Outside;
-        if let Some(began) = began_on(period.from, period.to, at).filter(|_| period.groups.admits(groups)) {
-            return Fit::In(period, business_day(rules, began.at(period.from)));
+        let began = began_on(period.from, period.to, at).filter(|_| period.groups.admits(groups));
+        let day = began.map(|began| business_day(rules, began.at(period.from)));
+        if let Some(day) = day.filter(|day| period.days.include(*day, &rules.calendar)) {
+            return Fit::In(period, day);
         }
     }
     fit
@@ -258,7 +266,7 @@ pub(crate) fn decide_access<'a>(
     }
     let mut furthest = Reason::NoDoor;
     for rule in door_rules(rules, request.machine, request.door) {
-        match decide_section(book, rule, row, request) {
+        match decide_section(book, &rules.calendar, rule, row, request) {
             Ok(()) => return Ok(rule),
             Err(reason) => furthest = furthest.max(reason),
         }
@@ -273,7 +281,8 @@ pub(crate) fn section_that_admits<'a>(
     row: Option<&CardRow>,
     request: &Passage,
 ) -> Option<&'a DoorRule> {
-    door_rules(rules, request.machine, request.door).find(|rule| check_section(rule, row, request).is_ok())
+    let mut sections = door_rules(rules, request.machine, request.door);
+    sections.find(|rule| check_section(&rules.calendar, rule, row, request).is_ok())
 }
 
 /// The sections that name a door.
@@ -281,8 +290,14 @@ pub(crate) fn door_rules(rules: &Rules, machine: MachineNo, door: UnitNo) -> imp
     rules.doors.iter().filter(move |rule| rule.machine == machine && u64::from(rule.door) == door.value())
 }
 
-fn decide_section(book: &Book, rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
-    check_section(rule, row, request)?;
+fn decide_section(
+    book: &Book,
+    calendar: &Calendar,
+    rule: &DoorRule,
+    row: Option<&CardRow>,
+    request: &Passage,
+) -> Result<(), Reason> {
+    check_section(calendar, rule, row, request)?;
     if let Some(row) = row_presented(row, request)
         && rule.passback_s > 0
         && has_just_passed(book, rule, CardNo::from_value(row.card), request)
@@ -298,13 +313,13 @@ fn row_presented<'a>(row: Option<&'a CardRow>, request: &Passage) -> Option<&'a 
 }
 
 /// Checks groups, days, hours and PIN: all that needs no book.
-fn check_section(rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
+fn check_section(calendar: &Calendar, rule: &DoorRule, row: Option<&CardRow>, request: &Passage) -> Result<(), Reason> {
     let row = row_presented(row, request);
     if row.is_some_and(|row| !rule.groups.admits(row.terms.groups)) {
         return Err(Reason::DoorGroup);
     }
     let began = began_on(rule.from, rule.to, request.at).ok_or(Reason::DoorTime)?;
-    if rule.days >> (began.weekday() - 1) & 1 == 0 {
+    if !rule.days.include(began, calendar) {
         return Err(Reason::DoorTime);
     }
     let is_pin_right = match request.presented {

@@ -5,7 +5,7 @@
 //! the old card is closed. A sale or a void that counts for a card also counts for all its
 //! successors.
 
-use super::day::{DayCounts, PeriodId, PeriodNames};
+use super::day::{Counted, DayCounts, PeriodId, PeriodNames};
 use super::{Book, Mismatch, account_in, orders};
 use crate::engine::index::{fnv1a, hash_number};
 use crate::engine::limits::{CARDS_MAX, LINKS_MAX};
@@ -28,15 +28,16 @@ pub(super) struct CardState {
     pub(super) days: DayCounts,
 }
 
-/// The part of a card's past that rules need.
-#[derive(Clone, Copy)]
-pub struct CardHistory<'a> {
-    /// `None`: the ledger does not have the card.
-    state: Option<&'a CardState>,
-    periods: &'a PeriodNames,
-}
+/// The part of a card's past that rules need. The default is that of a card without one, which the
+/// ledger does not have.
+#[derive(Clone, Copy, Default)]
+pub struct CardHistory<'a>(Option<(&'a CardState, &'a PeriodNames)>);
 
-impl CardHistory<'_> {
+impl<'a> CardHistory<'a> {
+    fn state(&self) -> Option<&'a CardState> {
+        self.0.map(|(state, _)| state)
+    }
+
     /// The strictest of the operator's marks.
     pub fn status(&self) -> CardStatus {
         self.marks().status()
@@ -44,18 +45,28 @@ impl CardHistory<'_> {
 
     /// The operator's marks that apply.
     pub fn marks(&self) -> Marks {
-        self.state.map_or(Marks::default(), |state| state.marks)
+        self.state().map_or(Marks::default(), |state| state.marks)
     }
 
     /// Fen that the card spent on a business day.
     pub fn spent(&self, day: Date) -> i64 {
-        self.state.map_or(0, |state| state.days.spent(day))
+        self.state().map_or(0, |state| state.days.spent(day))
     }
 
     /// Sales of the card in a period of a business day.
     pub fn sales(&self, day: Date, period: &str) -> u32 {
-        let (Some(state), Some(period)) = (self.state, self.periods.find(period)) else { return 0 };
-        state.days.sales(day, period)
+        self.of_period(period).map_or(0, |(days, period)| days.sales(day, period))
+    }
+
+    /// Whether one of the card's sales in this period of a business day was in count mode. A sale
+    /// that was voided whole was none.
+    pub fn has_eaten(&self, day: Date, period: &str) -> bool {
+        self.of_period(period).is_some_and(|(days, period)| days.meals(day, period) > 0)
+    }
+
+    fn of_period(&self, period: &str) -> Option<(&'a DayCounts, PeriodId)> {
+        let (state, periods) = self.0?;
+        Some((&state.days, periods.find(period)?))
     }
 }
 
@@ -126,7 +137,7 @@ impl Book {
 
     /// The part of a card's past that rules need.
     pub fn history_of(&self, card: u64) -> CardHistory<'_> {
-        CardHistory { state: self.card_row(card).map(|row| &self.cards[row as usize]), periods: &self.periods }
+        CardHistory(self.card_row(card).map(|row| (&self.cards[row as usize], &self.periods)))
     }
 
     // ---------------------------------------------------------------- applying
@@ -164,8 +175,9 @@ impl Book {
             }
             _ if entry.sales() > 0 && entry.is_counted() => {
                 let (day, period) = self.day_of(entry);
-                let spent = -entry.amount.unwrap_or_default().fen();
-                self.change_days(row, |days| days.add(day, spent, period));
+                let fen = -entry.amount.unwrap_or_default().fen();
+                let sale = Counted { fen, period, is_meal: entry.is_count_mode() };
+                self.change_days(row, |days| days.add(day, sale));
             }
             _ => (),
         }
@@ -190,7 +202,8 @@ impl Book {
     fn give_back(&mut self, entry: &Entry, row: u32) {
         let (day, period) = self.day_of(entry);
         let fen = entry.amount.unwrap_or_default().fen();
-        self.change_days(row, |days| days.take_back(day, fen, period, !entry.is_partial()));
+        let sale = Counted { fen, period, is_meal: entry.is_count_mode() };
+        self.change_days(row, |days| days.take_back(day, sale, !entry.is_partial()));
     }
 
     /// Changes the days of a card and of its successors. A sale that a terminal stored for a

@@ -8,7 +8,7 @@
 //! period  name                                                       in order of appearance
 //! account account balance subsidy uses opened                        accounts that an entry changed
 //! gone    account to seq before free                                 the account to which all its figures moved
-//! card    card account marks was heir closed_on [day:spent:others:period=sales,…] …   the cards it replaced and that replaced it; its two days
+//! card    card account marks was heir closed_on [day:spent:others:period=count,…] …   the cards it replaced and that replaced it; its two days; a count: sales/meals
 //! device  machine last  [seq:confirmed,…]                            its approvals, oldest first
 //! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
 //! keys    as frame: the device's last 106
@@ -33,7 +33,7 @@ use core::fmt::{self, Display, Write as _};
 use core::str::FromStr;
 
 use super::accounts::Reissue;
-use super::day::{DayCount, DayCounts};
+use super::day::{DayCount, DayCounts, PeriodCount};
 use super::history::{History, HistoryRow};
 use super::memory::Memory;
 use super::{
@@ -47,7 +47,7 @@ use crate::engine::model::{
 };
 
 /// The most bytes of one line. The longest are those of a frame, below 350, and of a card: 112, and
-/// 145 for each of two days of eight periods.
+/// 181 for each of two days of eight periods.
 pub const LINE_LEN_MAX: usize = 512;
 
 pub(super) type SnapshotLine = heapless::String<LINE_LEN_MAX>;
@@ -192,9 +192,9 @@ impl Book {
         column_or_none(line, state.successor);
         column(line, state.closed_account);
         for count in &state.days.0 {
-            column(line, format_args!("{}:{}:{}:", count.day, count.spent, count.others));
-            for (place, (period, sales)) in count.used().iter().enumerate() {
-                put(line, format_args!("{}{period}={sales}", if place == 0 { "" } else { "," }));
+            column(line, format_args!("{}:{}:{}/{}:", count.day, count.spent, count.others, count.other_meals));
+            for (place, PeriodCount { period, meals, sales }) in count.used().iter().enumerate() {
+                put(line, format_args!("{}{period}={sales}/{meals}", if place == 0 { "" } else { "," }));
             }
         }
     }
@@ -429,16 +429,25 @@ fn emit_answered(machine: u64, answered: &AnsweredFrame, line: &mut SnapshotLine
 
 fn read_day(text: &str) -> Option<DayCount> {
     let mut parts = Columns::between(b':', text);
-    let (day, spent, others) = (parts.number()?, parts.number()?, parts.number()?);
-    let mut count = DayCount { day, spent, others, ..DayCount::default() };
+    let (day, spent, (others, other_meals)) = (parts.number()?, parts.number()?, read_count(parts.column()?)?);
+    let mut count = DayCount { day, spent, other_meals, others, ..DayCount::default() };
     // A day without periods ends in an empty column.
     let mut pairs = Columns { separator: b',', rest: Some(parts.column()?).filter(|pairs| !pairs.is_empty()) };
     while let Some(pair) = pairs.column() {
         let mut pair = Columns::between(b'=', pair);
-        *count.counts.get_mut(usize::from(count.periods))? = (pair.number()?, pair.number()?);
+        let (period, (sales, meals)) = (pair.number()?, read_count(pair.column()?)?);
+        *count.counts.get_mut(usize::from(count.periods))? = PeriodCount { period, meals, sales };
         count.periods += 1;
         pair.end()?;
     }
+    parts.end()?;
+    Some(count)
+}
+
+/// Reads `sales/meals`.
+fn read_count(text: &str) -> Option<(u16, u8)> {
+    let mut parts = Columns::between(b'/', text);
+    let count = (parts.number()?, parts.number()?);
     parts.end()?;
     Some(count)
 }
@@ -774,6 +783,7 @@ pub(crate) mod tests {
             word("reason", &Reason::ALL[draw(seed, Reason::ALL.len() as u64) as usize].word(), seed);
             word("left", &"12.30/4", seed);
         }
+        word("mode", &draw(seed, 2), seed);
         word("keys", &draw(seed, 100), seed);
         word("was", &CardNo::from_value(8_888_800_000 + draw(seed, 300)), seed);
         word("rest", &"0.50", seed);
@@ -804,18 +814,24 @@ pub(crate) mod tests {
 
     #[test]
     fn a_card_s_day_is_read_in_full_or_refused() {
-        let day = read_day("20600:550:2:0=1,7=3").unwrap();
-        assert_eq!((day.day, day.spent, day.others, day.used()), (20_600, 550, 2, &[(0, 1), (7, 3)][..]));
-        assert_eq!(read_day("20600:-550:0:").unwrap().used(), []);
+        let day = read_day("20600:550:2/1:0=1/0,7=3/2").unwrap();
+        assert_eq!((day.day, day.spent, day.others, day.other_meals), (20_600, 550, 2, 1));
+        let used = [(0, 0, 1), (7, 2, 3)].map(|(period, meals, sales)| PeriodCount { period, meals, sales });
+        assert_eq!(day.used(), used);
+        assert_eq!(read_day("20600:-550:0/0:").unwrap().used(), []);
         let too_many =
-            (0..=crate::engine::limits::PERIODS_PER_DAY_MAX).map(|period| format!("{period}=1")).collect::<Vec<_>>();
-        let too_many = format!("20600:550:2:{}", too_many.join(","));
+            (0..=crate::engine::limits::PERIODS_PER_DAY_MAX).map(|period| format!("{period}=1/0")).collect::<Vec<_>>();
+        let too_many = format!("20600:550:2/0:{}", too_many.join(","));
         for bad in [
-            "20600:550:2",
-            "20600:550:2:0=1,",
-            "20600:550:2:0=1,,7=3",
-            "20600:550:2:0=1=2",
-            "20600:550:2:0=1:",
+            "20600:550:2/0",
+            "20600:550:2:0=1/0",
+            "20600:550:2/0:0=1",
+            "20600:550:2/0:0=1/0,",
+            "20600:550:2/0:0=1/0,,7=3/0",
+            "20600:550:2/0:0=1/0=2",
+            "20600:550:2/0:0=1/0/0",
+            "20600:550:2/0:0=1/256",
+            "20600:550:2/0:0=1/0:",
             &too_many,
         ] {
             assert_eq!(read_day(bad), None, "{bad}");
@@ -941,7 +957,7 @@ pub(crate) mod tests {
             "active",
             "5.50",
             "1:1",
-            "0:0:0:1=1",
+            "0:0:0/0:1=1/1",
             "张",
             "\\",
         ];

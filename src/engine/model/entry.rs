@@ -276,6 +276,16 @@ impl Entry {
         }
     }
 
+    /// Whether the entry is a sale in count mode, or the void of one: a meal of its period.
+    pub fn is_count_mode(&self) -> bool {
+        match self.kind {
+            Kind::Meal => true,
+            // In a 103 `mode=` is the maker's last number.
+            Kind::Offline | Kind::Void => self.detail.get("mode").is_some_and(|mode| mode.is("1")),
+            _ => false,
+        }
+    }
+
     /// Whether the entry changes its account's figures.
     pub fn moves(&self) -> bool {
         let is_sum = |sum: Option<Balance>| sum.is_some_and(|sum| sum != Balance::ZERO);

@@ -3,6 +3,7 @@
 //! No module here does IO, reads a clock or knows the wire or the ledger's text. Each type keeps
 //! its rule: a value that exists is valid.
 
+pub mod calendar;
 pub mod card;
 pub mod digits;
 pub mod entry;
@@ -16,6 +17,7 @@ pub mod text;
 pub mod time;
 pub mod trouble;
 
+pub use calendar::{Calendar, DayKind, DayRange, Weekdays};
 pub use card::{AccountHistory, CardRecord, CardRow, CardStatus, CardTable, GroupSet, Mark, Marks, Pin, Terms};
 pub use entry::{ClockState, Detail, Entry, EntrySeq, Kind, MissingEntries};
 pub(crate) use ids::is_own_account;

@@ -4,6 +4,7 @@
 
 use core::net::Ipv4Addr;
 
+use super::calendar::{Calendar, Weekdays};
 use super::card::{GroupSet, Pin};
 use super::ids::{AccountId, MachineNo, Serial};
 use super::money::Money;
@@ -120,6 +121,8 @@ pub struct Period {
     pub from: TimeOfDay,
     /// Exclusive; not later than `from`: it crosses midnight.
     pub to: TimeOfDay,
+    /// The days on which it is served: those of its sales' business day.
+    pub days: Weekdays,
     /// The places where it applies; empty: everywhere.
     pub places: GroupSet,
     /// The groups that it applies to; empty: every card.
@@ -128,6 +131,9 @@ pub struct Period {
     pub uses_max: u32,
     /// The amount that count mode takes from the balance; `None`: it takes one use.
     pub price: Option<Money>,
+    /// The price of a card's second and later meals in count mode in this period of one day;
+    /// `None`: `price`. Never without `price`.
+    pub price_next: Option<Money>,
     /// Whether the subsidy purse may pay in this period.
     pub subsidy: bool,
 }
@@ -145,8 +151,8 @@ pub struct DoorRule {
     pub from: TimeOfDay,
     /// Exclusive; not later than `from`: it crosses midnight. `00:00` to `24:00` is always.
     pub to: TimeOfDay,
-    /// Bit 0 is Monday. A span that crosses midnight belongs to the day it began.
-    pub days: u8,
+    /// A span that crosses midnight belongs to the day it began.
+    pub days: Weekdays,
     /// Whether the card's PIN must follow.
     pub card_pin: bool,
     /// The door's own PIN, which opens without a card.
@@ -295,6 +301,8 @@ pub struct Rules {
     pub periods: Vec<Period>,
     /// Door rules, in the file's order.
     pub doors: Vec<DoorRule>,
+    /// Days that are not what their weekday says, for periods and doors.
+    pub calendar: Calendar,
     /// What displays show.
     pub texts: Texts,
     /// Groups that devices, periods and doors mention.

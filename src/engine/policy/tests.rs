@@ -59,6 +59,18 @@ impl Canteen {
         self.apply(card, entry);
     }
 
+    /// A meal of 12.00 in count mode, or the void of one.
+    fn ate(&mut self, card: u64, day: &str, period: &str, kind: Kind) {
+        let mut entry = Entry::new(kind, Stamp::default(), ClockState::Ok);
+        let fen = if kind == Kind::Void { 1200 } else { -1200 };
+        (entry.amount, entry.uses) = (Some(Balance::from_fen(fen)), Some(0));
+        entry.detail = entry.detail.with("day", day).with("period", period);
+        if kind != Kind::Meal {
+            entry.detail.push("mode", 1);
+        }
+        self.apply(card, entry);
+    }
+
     /// Applies an operator's mark on a card.
     fn marked(&mut self, card: u64, status: CardStatus) {
         let mut entry = Entry::new(Kind::Status, Stamp::default(), ClockState::Ok);
@@ -271,6 +283,47 @@ fn a_meal_takes_the_period_s_price_or_one_use() {
 }
 
 #[test]
+fn a_second_meal_costs_price_next_until_the_first_is_voided() {
+    let config = "
+        config period
+            option name 'lunch'
+            option from '11:00'
+            option to '13:00'
+            option price '12.00'
+            option price_next '18.00'
+        config period
+            option name 'supper'
+            option from '17:00'
+            option to '19:00'
+            option price '10.00'";
+    let mut canteen = Canteen::new(config, "card,balance\n1,99.00\n2,17.99");
+    let price = |canteen: &Canteen, card, at| {
+        canteen.sale(99, card, Basis::Count, at).map(|charge| (charge.amount.fen(), charge.uses))
+    };
+    let offline = |canteen: &Canteen| {
+        let history = canteen.tables.0.history_of(1);
+        let groups = canteen.row(1).terms.groups;
+        charge_offline(&history, &canteen.rules, None, groups, Basis::Count, civil(NOON), true).amount.fen()
+    };
+    // A sale by amount is no meal.
+    canteen.bought(1, 100, "2026-11-22", "lunch");
+    assert_eq!((price(&canteen, 1, NOON), offline(&canteen)), (Ok((1200, 0)), 1200));
+    for card in [1, 2] {
+        canteen.ate(card, "2026-11-22", "lunch", Kind::Meal);
+    }
+    assert_eq!((price(&canteen, 1, NOON), offline(&canteen)), (Ok((1800, 0)), 1800));
+    assert_eq!(price(&canteen, 2, NOON), Err(Reason::Balance), "by the price that it would take");
+    let elsewhere = ["2026-11-22 18:00:00", "2026-11-23 12:00:00"].map(|at| price(&canteen, 1, at));
+    assert_eq!(elsewhere, [Ok((1000, 0)), Ok((1200, 0))], "another period, another day");
+    canteen.ate(1, "2026-11-22", "supper", Kind::Meal);
+    assert_eq!(price(&canteen, 1, "2026-11-22 18:00:00"), Ok((1000, 0)), "without price_next: price");
+    canteen.ate(1, "2026-11-22", "lunch", Kind::Void);
+    assert_eq!((price(&canteen, 1, NOON), offline(&canteen)), (Ok((1200, 0)), 1200));
+    canteen.ate(1, "2026-11-22", "lunch", Kind::Offline);
+    assert_eq!(price(&canteen, 1, NOON), Ok((1800, 0)));
+}
+
+#[test]
 fn an_offline_sale_takes_what_it_says_and_counts_for_the_period_it_fell_into() {
     let config = "
         config period
@@ -281,14 +334,15 @@ fn an_offline_sale_takes_what_it_says_and_counts_for_the_period_it_fell_into() {
     let canteen = Canteen::new(config, "card,balance\n1,0.00");
     let groups = canteen.row(1).terms.groups;
     let taken = |basis, at| {
-        let charge = charge_offline(&canteen.rules, None, groups, basis, civil(at), true);
+        let charge = charge_offline(&CardHistory::default(), &canteen.rules, None, groups, basis, civil(at), true);
         (charge.amount.fen(), charge.uses, charge.day.to_string(), charge.period.is_some())
     };
     let day = "2026-11-22".to_owned();
     assert_eq!(taken(Basis::Count, NOON), (1200, 0, day.clone(), true));
     assert_eq!(taken(amount(99_999), NOON), (99_999, 0, day.clone(), true));
     assert_eq!(taken(Basis::Count, "2026-11-22 15:00:00"), (0, 1, day, false), "no rule refuses what has happened");
-    let untimed = charge_offline(&canteen.rules, None, groups, Basis::Count, civil(NOON), false);
+    let untimed =
+        charge_offline(&CardHistory::default(), &canteen.rules, None, groups, Basis::Count, civil(NOON), false);
     assert_eq!((untimed.uses, untimed.period.is_none()), (1, true), "when it was nobody knows: it is of no period");
 }
 
@@ -310,6 +364,86 @@ fn a_period_holds_from_its_first_second_to_the_one_before_its_end() {
     ] {
         assert_eq!(canteen.pays_at(1, 100, at), answer, "{at}");
     }
+}
+
+#[test]
+fn a_period_holds_on_its_days_as_the_calendar_moves_them() {
+    let config = "
+        config period
+            option name 'lunch'
+            option from '11:00'
+            option to '13:00'
+            option days '1-5'
+        config period
+            option name 'brunch'
+            option from '10:00'
+            option to '14:00'
+            option days '7'
+        config period
+            option name 'night'
+            option from '22:00'
+            option to '02:00'
+            option days '1-5'
+        config calendar
+            list off '2026-10-01..2026-10-07'
+            list work '2026-10-10'";
+    let canteen = Canteen::new(config, "card,balance\n1,99.00");
+    let period = |at: &str| canteen.counts_for(1, at).map(|(day, period)| (day, period.unwrap()));
+    let of = |day: &str, period: &str| Ok((day.to_owned(), period.to_owned()));
+    // Wednesday; a holiday on Thursday, as a Sunday; Friday after it; a worked Saturday; Sunday.
+    assert_eq!(period("2026-09-30 12:00:00"), of("2026-09-30", "lunch"));
+    assert_eq!(period("2026-10-01 12:00:00"), of("2026-10-01", "brunch"));
+    assert_eq!(period("2026-10-09 12:00:00"), of("2026-10-09", "lunch"));
+    assert_eq!(period("2026-10-10 12:00:00"), of("2026-10-10", "lunch"));
+    assert_eq!(period("2026-10-11 12:00:00"), of("2026-10-11", "brunch"));
+    assert_eq!(period("2026-10-17 12:00:00"), Err(Reason::Period), "a Saturday as any");
+    // A night belongs to the day it began, whatever the next one is called.
+    assert_eq!(period("2026-10-01 01:00:00"), of("2026-09-30", "night"));
+    assert_eq!(period("2026-10-01 23:00:00"), Err(Reason::Period));
+    assert_eq!(period("2026-10-08 01:00:00"), Err(Reason::Period));
+    assert_eq!(period("2026-10-11 01:00:00"), of("2026-10-10", "night"));
+}
+
+#[test]
+fn a_period_that_begins_before_day_start_asks_for_the_business_day() {
+    let config = "
+        option day_start '04:00'
+        config period
+            option name 'snack'
+            option from '00:30'
+            option to '05:00'
+            option days '1-5'
+        config calendar
+            list off '2026-10-01'";
+    let canteen = Canteen::new(config, "card,balance\n1,99.00");
+    let answer = |at: &str| canteen.counts_for(1, at).map(|(day, _)| day);
+    // The night of Wednesday to the holiday is Wednesday's; the night after it is the holiday's.
+    assert_eq!(answer("2026-10-01 01:00:00").as_deref(), Ok("2026-09-30"));
+    assert_eq!(answer("2026-10-01 04:30:00").as_deref(), Ok("2026-09-30"));
+    assert_eq!(answer("2026-10-02 01:00:00"), Err(Reason::Period));
+    assert_eq!(answer("2026-10-03 01:00:00").as_deref(), Ok("2026-10-02"));
+    assert_eq!(answer("2026-10-04 01:00:00"), Err(Reason::Period));
+}
+
+#[test]
+fn the_first_section_whose_groups_days_and_time_fit_wins() {
+    let config = "
+        config period
+            option name 'staff'
+            option from '11:00'
+            option to '13:00'
+            option days '1-5'
+            option price '8.00'
+            list group 'staff'
+        config period
+            option name 'lunch'
+            option from '11:00'
+            option to '13:00'
+            option price '12.00'";
+    let canteen = Canteen::new(config, "card,balance,groups\n1,99.00,staff\n2,99.00,");
+    let fen = |card, at| canteen.sale(99, card, Basis::Count, at).map(|charge| charge.amount.fen());
+    let (friday, saturday) = ("2026-11-20 12:00:00", "2026-11-21 12:00:00");
+    assert_eq!([fen(1, friday), fen(1, saturday), fen(2, friday)], [Ok(800), Ok(1200), Ok(1200)]);
 }
 
 #[test]
@@ -471,6 +605,32 @@ fn a_span_across_midnight_is_of_the_weekday_it_began() {
     assert_eq!(passes("2026-11-28 23:00:00"), Err(Reason::DoorTime), "Saturday");
     assert_eq!(passes("2026-11-23 01:00:00"), Err(Reason::DoorTime), "Sunday's");
     assert_eq!(passes("2026-11-24 01:00:00"), Ok(()), "Monday's");
+}
+
+#[test]
+fn a_door_s_days_are_moved_by_the_calendar() {
+    let calendar = "
+        config calendar
+            list off '2026-10-01..2026-10-07'
+            list work '2026-10-10'";
+    let night = DOOR.replace("06:00", "22:00").replace("23:00", "02:00");
+    let passes = |canteen: &Canteen, at| canteen.passes(Some(1), Presented::Card, at).map(|_| ());
+    let canteen = Canteen::new(&format!("{DOOR}{calendar}"), "card,groups\n1,staff");
+    assert_eq!(passes(&canteen, "2026-10-01 12:00:00"), Err(Reason::DoorTime), "a holiday on a Thursday");
+    assert_eq!(passes(&canteen, "2026-10-09 12:00:00"), Ok(()), "Friday");
+    assert_eq!(passes(&canteen, "2026-10-10 12:00:00"), Ok(()), "a worked Saturday");
+    assert_eq!(passes(&canteen, "2026-10-11 12:00:00"), Err(Reason::DoorTime), "Sunday");
+    let row = canteen.row(1);
+    let again = |at| {
+        let passage = Canteen::passage(Presented::Card, at);
+        section_that_admits(&canteen.rules, Some(&row), &passage).is_some()
+    };
+    assert_eq!(["2026-10-01 12:00:00", "2026-10-10 12:00:00"].map(again), [false, true], "a repeated 050 too");
+    drop(canteen);
+    let canteen = Canteen::new(&format!("{night}{calendar}"), "card,groups\n1,staff");
+    assert_eq!(passes(&canteen, "2026-10-01 01:00:00"), Ok(()), "still Wednesday's night");
+    assert_eq!(passes(&canteen, "2026-10-08 01:00:00"), Err(Reason::DoorTime), "still the holiday's");
+    assert_eq!(passes(&canteen, "2026-10-11 01:00:00"), Ok(()), "still the worked Saturday's");
 }
 
 #[test]

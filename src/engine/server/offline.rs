@@ -10,7 +10,7 @@ use super::entries::TIMELESS_MS;
 use super::outbox::About;
 use super::sale::Effect;
 use super::{Context, Effects, Room, Server};
-use crate::engine::book::{Doubt, OfflineId, RecordMatch};
+use crate::engine::book::{CardHistory, Doubt, OfflineId, RecordMatch};
 use crate::engine::limits::CARDS_MAX;
 use crate::engine::model::card::GroupSet;
 use crate::engine::model::text::text_of_gbk;
@@ -153,7 +153,12 @@ impl Server<'_> {
             wire::CountedIn::Count => Basis::Count,
         };
         let (device, is_timed) = (self.device_rule(context.device), believed.is_some());
-        let charge = policy::charge_offline(&self.rules, device, groups, basis, at, is_timed);
+        // Of the former holder's meals nothing is known any more.
+        let history = match former {
+            Some(_) => CardHistory::default(),
+            None => self.tables.book.history_of(card.value()),
+        };
+        let charge = policy::charge_offline(&history, &self.rules, device, groups, basis, at, is_timed);
         let effect = Effect::of(&charge);
         let judged = match &row {
             Some(row) => policy::judge_offline(&self.tables.book, &self.rules, device, row, basis, at, is_timed),

@@ -341,6 +341,9 @@ impl Server<'_> {
             let name: heapless::Vec<u8, 48> = period.bytes().take(48).collect();
             plan.detail.push("period", core::str::from_utf8(&name).unwrap_or_default());
         }
+        if sale.is_count_mode() {
+            plan.detail.push("mode", 1);
+        }
         let former = sale.detail.get("former");
         if let Some(former) = former
             .and_then(|former| former.0.parse().ok().map(EntrySeq))

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use values::PORT;
 
-use crate::engine::model::Rules;
+use crate::engine::model::{Date, Rules};
 use crate::files::problem::{Problem, Problems, typed};
 use crate::files::zone::{Found, Zone};
 use crate::lang::tr;
@@ -32,7 +32,8 @@ const FILE_LEN_MAX: u64 = 1024 * 1024;
 pub struct Settings {
     /// The file that it was read from, as it was given.
     pub file: PathBuf,
-    /// The server section's options and their lines, in the file's order.
+    /// The options of the server, the texts and the calendar with their lines, each in the file's
+    /// order.
     pub lines: Vec<(String, u32)>,
     /// CRC-32 of the file's bytes: the ledger's `config_crc=`.
     pub crc: u32,
@@ -86,6 +87,21 @@ impl Settings {
         Zone::find(self.timezone.as_deref()).map_err(|message| {
             self.problem("timezone", 0, tr!("option timezone: {message}", "option timezone：{message}"))
         })
+    }
+
+    /// A warning if the calendar has nothing to say of this year or later ones.
+    pub fn calendar_ended(&self, today: Date) -> Option<Problem> {
+        let last = self.rules.calendar.last()?;
+        if today.year_month_day().0 <= last.year_month_day().0 {
+            return None;
+        }
+        let is_of_calendar = |key: &str| options::CALENDAR.option(key).is_some();
+        let line = self.lines.iter().rev().find(|(key, _)| is_of_calendar(key)).map_or(0, |(_, line)| *line);
+        let message = tr!(
+            "the calendar ends with {last}: from then on every day is what its weekday says; add this year's holidays and the days worked instead, or remove it",
+            "日历到 {last} 为止：此后每一天都按星期几算；请加上今年的放假和调休，或者去掉日历"
+        );
+        Some(Problem { file: self.file.clone(), line, column: None, message })
     }
 
     /// A problem of an option that was read without an error, with the option's line.

@@ -15,7 +15,7 @@ pub struct SectionSpec {
     pub kind: &'static str,
     /// What it describes.
     pub meaning: &'static str,
-    /// How many there may be; `None`: any number. Several `text` sections count as one.
+    /// How many there may be; `None`: any number, and all of them count as one.
     pub count_max: Option<usize>,
     /// The options that it may have.
     pub options: &'static [OptionSpec],
@@ -60,6 +60,8 @@ pub enum Form {
     TimeEnd,
     /// Days of the week.
     Days,
+    /// A date, or the first and the last one of several.
+    Dates,
     /// A machine number.
     Machine,
     /// A device's serial.
@@ -119,6 +121,11 @@ impl Form {
             Self::Days => tr(
                 "days as numbers, 1 = Monday to 7 = Sunday, such as 1-5 or 1,3,5 or 6-7",
                 "星期几的数字，1 是周一，7 是周日，例如 1-5、1,3,5 或 6-7",
+            )
+            .into(),
+            Self::Dates => tr(
+                "a date that exists, such as 2026-10-10, or the first and the last one, such as 2026-10-01..2026-10-07",
+                "日历上有的日期，例如 2026-10-10，或者首尾两天，例如 2026-10-01..2026-10-07",
             )
             .into(),
             Self::Machine => {
@@ -277,10 +284,12 @@ pub(crate) const PERIOD: &SectionSpec = &SectionSpec {
         unset("name", Form::Label { len_max: 24 }, "what the ledger's period= says; required"),
         unset("from", Form::Time, "its first minute; required"),
         unset("to", Form::TimeEnd, "its end, exclusive; may cross midnight; required"),
+        option("days", "1-7", Form::Days, "1 = Monday; the calendar moves them"),
         list("place", Form::Name, "where it holds; none given: everywhere"),
         list("group", Form::Name, "cards it holds for; none given: all"),
         option("uses_max", "0", Form::Number { min: 0, max: 65_535 }, "a card's sales in it per day; 0: no limit"),
         unset("price", Form::Money, "what count mode takes from the balance; none given: one of the card's uses"),
+        unset("price_next", Form::Money, "a card's second and later meals in it of one day; none given: price"),
         option("subsidy", "1", Form::Flag, "whether the subsidy purse may pay in this period"),
     ],
 };
@@ -296,12 +305,28 @@ pub const DOOR: &SectionSpec = &SectionSpec {
         list("group", Form::Name, "groups of cards; none given: every valid card"),
         option("from", "00:00", Form::Time, "the first minute"),
         option("to", "24:00", Form::TimeEnd, "the end, exclusive; may cross midnight"),
-        option("days", "1-7", Form::Days, "1 = Monday; a span across midnight belongs to the day it began"),
+        option(
+            "days",
+            "1-7",
+            Form::Days,
+            "1 = Monday; the calendar moves them; a span across midnight belongs to the day it began",
+        ),
         option("pin", "none", Form::Word(&["none", "card"]), "card: the card's PIN must follow"),
         unset("open_pin", Form::Pin, "opens without a card; empty: never"),
         option("passback_s", "0", SECONDS_OF_DAY, "the same card again within this is refused; 0: never"),
         option("relay_s", "5", Form::Number { min: 0, max: 255 }, "050's last number but one (inferred)"),
         option("left_open_s", "20", Form::Number { min: 0, max: 65_535 }, "050's last number; longer open: an alarm"),
+    ],
+};
+
+/// `config calendar`.
+pub(crate) const CALENDAR: &SectionSpec = &SectionSpec {
+    kind: "calendar",
+    meaning: "days that are not what their weekday says, for periods and doors; several sections add up",
+    count_max: None,
+    options: &[
+        list("off", Form::Dates, "holidays: as Sundays"),
+        list("work", Form::Dates, "days worked instead: as Mondays"),
     ],
 };
 
@@ -337,7 +362,7 @@ pub const TEXT: &SectionSpec = &SectionSpec {
 pub(crate) const REASON_PREFIX: &str = "reason_";
 
 /// All sections, in the order of design.md.
-pub const SECTIONS: &[&SectionSpec] = &[SERVER, DEVICE, PERIOD, DOOR, TEXT];
+pub const SECTIONS: &[&SectionSpec] = &[SERVER, DEVICE, PERIOD, DOOR, CALENDAR, TEXT];
 
 /// The beginning of the integrator's own names, which are never read and never an error.
 pub(crate) const FOREIGN_PREFIX: &str = "x_";

@@ -7,16 +7,17 @@ use std::net::SocketAddrV4;
 use std::path::Path;
 
 use super::options::{
-    DEVICE, DOOR, FOREIGN_PREFIX, Form, OptionSpec, PERIOD, REASON_PREFIX, SECTIONS, SERVER, SectionSpec, TEXT,
+    CALENDAR, DEVICE, DOOR, FOREIGN_PREFIX, Form, OptionSpec, PERIOD, REASON_PREFIX, SECTIONS, SERVER, SectionSpec,
+    TEXT,
 };
 use super::uci::{Section, Setting};
 use super::{Settings, texts, values};
 use crate::engine::gbk;
-use crate::engine::limits::{GROUPS_MAX, NAME_LEN_MAX};
+use crate::engine::limits::{CALENDAR_RANGES_MAX, GROUPS_MAX, NAME_LEN_MAX};
 use crate::engine::model::rules::{
     ClockTrust, DeviceKind, DeviceRule, DoorRule, Names, Period, Rules, Template, Texts, UnknownDevices,
 };
-use crate::engine::model::{Date, GroupSet, MachineNo, Reason, TimeOfDay};
+use crate::engine::model::{Calendar, Date, DayKind, DayRange, GroupSet, MachineNo, Reason, TimeOfDay, Weekdays};
 use crate::files::problem::{Problems, did_you_mean, nearest, quoted};
 use crate::lang::tr;
 
@@ -25,6 +26,10 @@ const BUILT_ON: Option<&str> = option_env!("POSGATE_BUILT_ON");
 
 /// The longest path that a socket can have on Linux, less its closing zero byte.
 const SOCKET_PATH_LEN_MAX: usize = 107;
+
+/// Days of one range of the calendar: a longer one likely has a mistyped year, and would close a
+/// canteen, or a door, until somebody notices.
+const CALENDAR_RANGE_DAYS_MAX: i64 = 366;
 
 /// Reads the sections of one file. The settings are valid only if `problems` stays empty.
 pub(super) fn assemble(
@@ -40,9 +45,10 @@ pub(super) fn assemble(
     let texts = read_texts(&mut SectionReader::new(TEXT, 0, sections_of(sections, TEXT), problems), warnings);
     let mut server = SectionReader::new(SERVER, 0, sections_of(sections, SERVER).take(1), problems);
     let mut settings = read_server(&mut server, texts, file, crc);
-    // The options of the two sections have different names.
-    let of_texts = sections_of(sections, TEXT).flat_map(|section| &section.settings);
-    settings.lines.extend(of_texts.map(|setting| (setting.key.clone(), setting.line)));
+    // The options of these sections have different names.
+    let others = sections_of(sections, TEXT).chain(sections_of(sections, CALENDAR));
+    let others = others.flat_map(|section| &section.settings);
+    settings.lines.extend(others.map(|setting| (setting.key.clone(), setting.line)));
     let devices: Vec<(u32, DeviceRule)> = sections_of(sections, DEVICE)
         .filter_map(|section| {
             let mut reader = SectionReader::new(DEVICE, section.line, [section], problems);
@@ -61,10 +67,22 @@ pub(super) fn assemble(
             Some((section.line, read_door(&mut reader, &mut groups)?))
         })
         .collect();
+    let calendar = SectionReader::new(CALENDAR, 0, sections_of(sections, CALENDAR), problems).calendar();
 
     check_devices(&devices, problems, warnings);
     check_periods(&periods, &devices, &places, warnings);
     check_doors(&doors, &devices, warnings);
+    let is_every_day = periods.iter().map(|(_, period)| period.days).chain(doors.iter().map(|(_, door)| door.days));
+    if !calendar.is_empty() && is_every_day.into_iter().all(Weekdays::is_every) {
+        let line = sections_of(sections, CALENDAR).next().map_or(0, |section| section.line);
+        warnings.add(
+            line,
+            tr(
+                "no period and no door has days other than 1-7, so the calendar changes nothing: write option days '1-5' where a holiday counts",
+                "餐段和门的 days 都是 1-7，日历不起作用：放假要停的地方请写 option days '1-5'",
+            ),
+        );
+    }
     if let Some(control) = &settings.control
         && control.as_os_str().len() > SOCKET_PATH_LEN_MAX
     {
@@ -78,6 +96,7 @@ pub(super) fn assemble(
     settings.rules.devices = devices.into_iter().map(|(_, device)| device).collect();
     settings.rules.periods = periods.into_iter().map(|(_, period)| period).collect();
     settings.rules.doors = doors.into_iter().map(|(_, door)| door).collect();
+    settings.rules.calendar = calendar;
     settings.rules.groups = groups;
     settings.rules.places = places;
     settings
@@ -173,6 +192,7 @@ fn read_server(server: &mut SectionReader<'_>, texts: Texts, file: &Path, crc: u
         devices: Vec::new(),
         periods: Vec::new(),
         doors: Vec::new(),
+        calendar: Calendar::default(),
         texts,
         groups: Names::default(),
         places: Names::default(),
@@ -246,12 +266,16 @@ fn read_period(reader: &mut SectionReader<'_>, groups: &mut Names, places: &mut 
     let from = reader.required("from", values::time);
     let to = reader.required("to", values::time_end);
     reader.refuse_empty_span(from, to);
+    let days = reader.read("days", values::days);
     let places = reader.names("place", places);
     let groups = reader.names("group", groups);
     let uses_max = reader.number("uses_max");
     let price = reader.read("price", values::money);
+    let price_next = reader.read("price_next", values::money);
+    reader.refuse_next_without_price();
     let subsidy = reader.flag("subsidy");
-    Some(Period { name: name?, from: from?, to: to?, places, groups, uses_max, price, subsidy })
+    let (name, from, to, days) = (name?, from?, to?, days?);
+    Some(Period { name, from, to, days, places, groups, uses_max, price, price_next, subsidy })
 }
 
 /// `None` without a board or a door.
@@ -368,6 +392,40 @@ fn check_doors(doors: &[(u32, DoorRule)], devices: &[(u32, DeviceRule)], warning
             None => (),
         }
     }
+}
+
+/// Whether a range of the calendar runs forward, is no slip, and has no day of one before it, which
+/// stands in that line.
+fn check_range(range: DayRange, known: &[(u32, DayRange)]) -> Result<(), String> {
+    let DayRange { first, last, kind } = range;
+    if last < first {
+        return Err(tr!(
+            "the last day is before the first: write {last}..{first}",
+            "末日在首日之前：请写 {last}..{first}"
+        ));
+    }
+    let days = i64::from(last.0) - i64::from(first.0) + 1;
+    if days > CALENDAR_RANGE_DAYS_MAX {
+        return Err(tr!(
+            "{days} days, more than a year: is a year mistyped? for so many days write several ranges",
+            "有 {days} 天，超过一年：是不是年份写错了？真有这么多天，请分成几段写"
+        ));
+    }
+    let Some((line, other)) = known.iter().find(|(_, other)| first <= other.last && other.first <= last) else {
+        return Ok(());
+    };
+    let day = first.max(other.first);
+    if other.kind == kind {
+        return Err(tr!(
+            "{day} is in line {line} already: is one of the two mistyped? write each day once",
+            "{day} 在第 {line} 行已经写了：是不是有一处写错了？每一天只写一次"
+        ));
+    }
+    let word = other.kind.word();
+    Err(tr!(
+        "{day} is {word} by line {line}: a day is off or worked, so remove it from one of the two",
+        "按第 {line} 行，{day} 是 {word}：一天不能又休又班，请在其中一处去掉"
+    ))
 }
 
 /// The program's build date; 1970 if the build did not set it.
@@ -594,6 +652,49 @@ impl<'a> SectionReader<'a> {
             );
             self.problems.add(self.line_of("to"), message);
         }
+    }
+
+    /// Reports a price of second meals where the first takes one of the card's uses.
+    fn refuse_next_without_price(&mut self) {
+        let is_given = |key| self.given(key).is_some_and(|setting| !setting.value.is_empty());
+        if is_given("price_next") && !is_given("price") {
+            let message = tr(
+                "price_next without price: the first meal would take one of the card's uses; write option price too, such as '12.00', or remove price_next",
+                "只有 price_next，没有 price：第一餐会扣一次，而不是扣钱；请同时写 option price，例如 '12.00'，或者去掉 price_next",
+            );
+            self.problems.add(self.line_of("price_next"), message);
+        }
+    }
+
+    /// The ranges of `off` and `work`, in the file's order; wrong ones are reported and left out.
+    fn calendar(mut self) -> Calendar {
+        let mut known: Vec<(u32, DayRange)> = Vec::new();
+        for setting in core::mem::take(&mut self.settings) {
+            let kind = if setting.key == DayKind::Off.word() { DayKind::Off } else { DayKind::Work };
+            let Some((first, last)) = values::dates(&setting.value) else {
+                self.refuse(setting);
+                continue;
+            };
+            let range = DayRange { first, last, kind };
+            match check_range(range, &known) {
+                Ok(()) => known.push((setting.line, range)),
+                Err(why) => {
+                    let (key, value) = (&setting.key, quoted(&setting.value));
+                    self.problems.add(setting.line, tr!("{key} {value}: {why}", "{key} {value}：{why}"));
+                }
+            }
+            if known.len() > CALENDAR_RANGES_MAX {
+                self.problems.add(
+                    setting.line,
+                    tr!(
+                        "too many dates in the calendar: at most {CALENDAR_RANGES_MAX} fit; remove those of past years",
+                        "日历里的日期太多：至多 {CALENDAR_RANGES_MAX} 条；请去掉往年的"
+                    ),
+                );
+                break;
+            }
+        }
+        Calendar::new(known.into_iter().map(|(_, range)| range).collect())
     }
 
     fn bounds(&self, key: &str) -> (u32, u32) {

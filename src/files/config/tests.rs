@@ -4,7 +4,7 @@ use super::options::{Form, SECTIONS};
 use super::*;
 use crate::engine::gbk;
 use crate::engine::model::rules::{ClockTrust, DeviceKind, UnknownDevices};
-use crate::engine::model::{GroupSet, MachineNo, Money, Reason, TimeOfDay};
+use crate::engine::model::{Date, DayKind, GroupSet, MachineNo, Money, Reason, TimeOfDay, Weekdays};
 
 /// The text, with the section that every file must have.
 fn whole(text: &str) -> String {
@@ -76,10 +76,12 @@ fn every_option_of_the_table_is_read() {
                 Form::Pin => "1234",
                 Form::Zone => "CST-8",
                 Form::Money => "12.00",
+                Form::Dates => "2026-10-01..2026-10-07",
                 _ => option.default.unwrap_or("lan"),
             };
             let keyword = if option.is_list { "list" } else { "option" };
-            let text = format!("config {}\n{required}{keyword} {} '{example}'\n", spec.kind, option.key);
+            let needs = if option.key == "price_next" { "option price '9.00'\n" } else { "" };
+            let text = format!("config {}\n{required}{needs}{keyword} {} '{example}'\n", spec.kind, option.key);
             let result = parse(whole(&text).as_bytes(), Path::new("posgate"));
             assert!(result.is_ok(), "{text}{}", listed(&result.expect_err("it is wrong")));
         }
@@ -134,7 +136,7 @@ fn devices_periods_and_doors_are_read_with_their_names() {
          option address '192.168.1.218'\n list place 'canteen'\n list group 'staff'\n list group 'guest'\n\
          config device\n option machine '00007'\n option kind 'board'\n\
          config period\n option name 'late'\n option from '22:00'\n option to '02:00'\n list place 'canteen'\n \
-         option uses_max '1'\n option price '12.00'\n\
+         option uses_max '1'\n option price '12.00'\n option price_next '18.00'\n option days '6-7'\n\
          config door\n option machine '7'\n option door '1'\n list group 'staff'\n option days '1-5'\n \
          option pin 'card'\n option open_pin '2468'\n option passback_s '10'\n",
     );
@@ -149,9 +151,10 @@ fn devices_periods_and_doors_are_read_with_their_names() {
     let period = &rules.periods[0];
     assert_eq!((period.name.as_str(), period.from, period.to), ("late", TimeOfDay(79_200), TimeOfDay(7200)));
     assert_eq!((period.places, period.groups, period.uses_max), (GroupSet(1), GroupSet(0), 1));
-    assert_eq!(period.price, Money::from_fen(1200));
+    assert_eq!((period.price, period.price_next), (Money::from_fen(1200), Money::from_fen(1800)));
+    assert_eq!(period.days, Weekdays(0b110_0000));
     let door = &rules.doors[0];
-    assert_eq!((door.machine, door.door, door.days), (MachineNo::from_value(7), 1, 0b1_1111));
+    assert_eq!((door.machine, door.door, door.days), (MachineNo::from_value(7), 1, Weekdays(0b1_1111)));
     assert_eq!((door.groups, door.card_pin, door.passback_s), (GroupSet(1), true, 10));
     assert_eq!((door.from, door.to), (TimeOfDay(0), TimeOfDay(86_400)));
     assert!(door.open_pin.is_some());
@@ -354,6 +357,134 @@ fn the_example_is_read_without_a_warning() {
     let (lunch, dinner) = (&settings.rules.periods[0], &settings.rules.periods[1]);
     assert_eq!((lunch.to, dinner.to), (dinner.from, TimeOfDay(86_400)));
     assert_eq!(lunch.from, TimeOfDay(0));
+}
+
+/// What is wrong with a calendar whose first setting stands in line 3.
+fn calendar_complaints(settings: &str) -> Vec<String> {
+    complaints(&format!("config server\nconfig calendar\n{settings}\n"))
+}
+
+#[test]
+fn the_ranges_of_all_calendars_add_up() {
+    let settings = parsed(
+        "config calendar\n list off '2026-10-01..2026-10-07'\n list work '2026-10-10'\n\
+         config calendar 'next'\n list off '2027-01-01'\n\
+         config period\n option name a\n option from 10:00\n option to 11:00\n option days '1-5'\n",
+    );
+    assert_eq!(settings.warnings, []);
+    let kind = |day: &str| settings.rules.calendar.kind(Date::parse(day.as_bytes()).expect("a date"));
+    let kinds = ["2026-09-30", "2026-10-01", "2026-10-07", "2026-10-08", "2026-10-10", "2027-01-01"].map(kind);
+    assert_eq!(kinds, [None, Some(DayKind::Off), Some(DayKind::Off), None, Some(DayKind::Work), Some(DayKind::Off)]);
+    assert!(parsed("config calendar\n").rules.calendar.is_empty());
+}
+
+#[test]
+fn a_calendar_day_that_is_no_date_is_refused_with_what_to_write() {
+    let wanted =
+        "write a date that exists, such as 2026-10-10, or the first and the last one, such as 2026-10-01..2026-10-07";
+    for wrong in ["2026-02-30", "2026-10-01-07", "2026-10-01..", "tomorrow", "20261001"] {
+        let complaints = calendar_complaints(&format!("list off '{wrong}'"));
+        assert_eq!(complaints, [format!("posgate:3: off '{wrong}': {wanted}")]);
+    }
+    assert_eq!(calendar_complaints("option off '2026-10-01'"), ["posgate:3: off is a list: write list off 'VALUE'"]);
+}
+
+#[test]
+fn a_calendar_range_that_runs_backwards_or_over_a_year_is_refused() {
+    assert_eq!(
+        calendar_complaints("list off '2026-10-07..2026-10-01'"),
+        ["posgate:3: off '2026-10-07..2026-10-01': the last day is before the first: write 2026-10-01..2026-10-07"]
+    );
+    assert_eq!(
+        calendar_complaints("list off '2026-10-01..2027-10-02'"),
+        [
+            "posgate:3: off '2026-10-01..2027-10-02': 367 days, more than a year: is a year mistyped? for so many days write several ranges"
+        ]
+    );
+    let year = "config calendar\n list off '2026-10-01..2027-10-01'\n\
+                config period\n option name a\n option from 10:00\n option to 11:00\n option days '1-5'\n";
+    assert!(parsed(year).warnings.is_empty());
+}
+
+#[test]
+fn calendar_days_that_overlap_are_refused() {
+    assert_eq!(
+        calendar_complaints("list off '2026-10-01..2026-10-07'\nlist work '2026-10-07..2026-10-10'"),
+        [
+            "posgate:4: work '2026-10-07..2026-10-10': 2026-10-07 is off by line 3: a day is off or worked, so remove it from one of the two"
+        ]
+    );
+    assert_eq!(
+        calendar_complaints("list work '2026-10-10'\nconfig calendar\nlist work '2026-10-01..2026-10-10'"),
+        [
+            "posgate:5: work '2026-10-01..2026-10-10': 2026-10-10 is in line 3 already: is one of the two mistyped? write each day once"
+        ]
+    );
+    // Neighbours have no day in common; a wrong range makes no second complaint.
+    let neighbours = "list off '2026-10-01..2026-10-07'\nlist work '2026-10-08'\nlist off '2026-10-09..2026-10-08'\nlist work '2026-10-09'";
+    assert_eq!(calendar_complaints(neighbours).len(), 1);
+}
+
+#[test]
+fn a_calendar_has_at_most_128_ranges() {
+    let day = |number: usize| format!("list off '{}'\n", Date(20_000 + 2 * i32::try_from(number).expect("few")));
+    let lines = |count: usize| (0..count).map(day).collect::<String>();
+    assert_eq!(
+        calendar_complaints(&lines(130)),
+        ["posgate:131: too many dates in the calendar: at most 128 fit; remove those of past years"]
+    );
+    parsed(&format!("config calendar\n{}", lines(128)));
+}
+
+#[test]
+fn a_calendar_that_moves_nothing_is_warned_about() {
+    let text = "config calendar\n list off '2026-10-01'\n\
+                config period\n option name a\n option from 10:00\n option to 11:00\n";
+    assert_eq!(
+        warnings(text),
+        [
+            "/srv/posgate:1: no period and no door has days other than 1-7, so the calendar changes nothing: write option days '1-5' where a holiday counts"
+        ]
+    );
+    assert!(warnings(&format!("{text} option days '1-6'\n")).is_empty());
+    let door = "config door\n option machine 7\n option door 1\n option days '1-5'\n";
+    assert!(warnings(&format!("{text}{door}")).is_empty());
+}
+
+#[test]
+fn a_calendar_of_past_years_only_is_warned_about() {
+    let settings = parsed(
+        "config calendar\n list work '2026-10-10'\n list off '2026-10-01..2026-10-07'\n\
+         config period\n option name a\n option from 10:00\n option to 11:00\n option days '1-5'\n",
+    );
+    let warning = |today: &str| {
+        let today = Date::parse(today.as_bytes()).expect("a date");
+        settings.calendar_ended(today).map(|problem| problem.to_string())
+    };
+    assert_eq!([warning("2025-01-01"), warning("2026-12-31")], [None, None]);
+    assert_eq!(
+        warning("2027-01-01").as_deref(),
+        Some(
+            "/srv/posgate:3: the calendar ends with 2026-10-10: from then on every day is what its weekday says; add this year's holidays and the days worked instead, or remove it"
+        )
+    );
+    assert_eq!(defaults().calendar_ended(Date(20_000)), None);
+}
+
+#[test]
+fn a_price_of_second_meals_without_a_price_is_refused() {
+    let period = "config server\nconfig period\noption name a\noption from 10:00\noption to 11:00\n";
+    assert_eq!(
+        complaints(&format!("{period}option price_next '18.00'\n")),
+        [
+            "posgate:6: price_next without price: the first meal would take one of the card's uses; write option price too, such as '12.00', or remove price_next"
+        ]
+    );
+    parsed(&format!("{period}option price_next '18.00'\noption price '12.00'\n"));
+    // LuCI leaves an empty option behind.
+    parsed(&format!("{period}option price_next ''\n"));
+    // A wrong price is one problem.
+    assert_eq!(complaints(&format!("{period}option price '12,00'\noption price_next '18.00'\n")).len(), 1);
 }
 
 proptest! {

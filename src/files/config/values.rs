@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use crate::engine::model::rules::{Network, Trailer};
-use crate::engine::model::{AccountId, GroupSet, Money, Pin, Serial, TimeOfDay};
+use crate::engine::model::{AccountId, Date, GroupSet, Money, Pin, Serial, TimeOfDay, Weekdays};
 use crate::files::zone::Zone;
 
 /// The port that devices send to (protocol.md, *Transport*).
@@ -45,7 +45,7 @@ pub(super) fn time(value: &str) -> Option<TimeOfDay> {
 }
 
 /// `1-5`, `1,3,5`, `1-3,6`: bit 0 is Monday.
-pub(super) fn days(value: &str) -> Option<u8> {
+pub(super) fn days(value: &str) -> Option<Weekdays> {
     let mut days = 0;
     for part in value.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -57,7 +57,13 @@ pub(super) fn days(value: &str) -> Option<u8> {
             days |= 1 << (day - 1);
         }
     }
-    Some(days)
+    Some(Weekdays(days))
+}
+
+/// `2026-10-10`, or `2026-10-01..2026-10-07`: the first and the last date, in whatever order.
+pub(super) fn dates(value: &str) -> Option<(Date, Date)> {
+    let (first, last) = value.split_once("..").unwrap_or((value, value));
+    Some((Date::parse(first.trim().as_bytes())?, Date::parse(last.trim().as_bytes())?))
 }
 
 /// Letters and digits: serials are 10 digits, or 16 hexadecimal in sibling products.
@@ -152,12 +158,36 @@ mod tests {
 
     #[test]
     fn days_are_spans_and_lists() {
-        assert_eq!(days("1-5"), Some(0b001_1111));
-        assert_eq!(days("1,3,5"), Some(0b001_0101));
-        assert_eq!(days("6-7"), Some(0b110_0000));
-        assert_eq!(days("1-2, 7"), Some(0b100_0011));
+        let read = |text| days(text).map(|Weekdays(days)| days);
+        assert_eq!(read("1-5"), Some(0b001_1111));
+        assert_eq!(read("1,3,5"), Some(0b001_0101));
+        assert_eq!(read("6-7"), Some(0b110_0000));
+        assert_eq!(read("1-2, 7"), Some(0b100_0011));
         for wrong in ["", "0", "8", "5-1", "1-", "-", "1,,2", "mon"] {
             assert_eq!(days(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn dates_are_days_that_exist_one_or_the_first_and_the_last() {
+        let read = |text| dates(text).map(|(first, last)| format!("{first} {last}"));
+        assert_eq!(read("2026-10-10").as_deref(), Some("2026-10-10 2026-10-10"));
+        assert_eq!(read("2026-10-01..2026-10-07").as_deref(), Some("2026-10-01 2026-10-07"));
+        assert_eq!(read("2028-02-29 .. 2028-03-01").as_deref(), Some("2028-02-29 2028-03-01"));
+        for wrong in [
+            "",
+            "2026-02-30",
+            "2026-02-29",
+            "2026-10-1",
+            "10-01",
+            "2026-10-01-2026-10-07",
+            "2026-10-01..",
+            "..2026-10-07",
+            "2026-10-01..2026-09-31",
+            "2026-10-01..2026-10-03..2026-10-07",
+            "2026-10-01 12:00:00",
+        ] {
+            assert_eq!(dates(wrong), None, "{wrong:?}");
         }
     }
 
