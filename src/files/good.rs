@@ -5,12 +5,13 @@
 //! its owner can read it, since it holds PINs; it is written only when it changes, so daily starts
 //! do not wear the flash.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use super::put::{explain, put, sync};
 use crate::engine::model::Wall;
 
 /// The name of the configuration's copy.
@@ -67,24 +68,7 @@ impl Good {
             .mode(0o700)
             .create(&self.dir)
             .map_err(explain("make the directory", &self.dir))?;
-        let part = self.path(&format!("{name}.tmp"));
-        // A leftover file may have another mode.
-        match fs::remove_file(&part) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(explain("remove", &part)(error)),
-            Ok(()) | Err(_) => (),
-        }
-        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()
-        });
-        if let Err(error) = written {
-            // The partial copy may be what fills the disk.
-            let _left = fs::remove_file(&part);
-            return Err(explain("write", &part)(error));
-        }
-        fs::rename(&part, &path).map_err(explain("rename", &part))?;
-        let sync = |dir: &Path| File::open(dir).and_then(|file| file.sync_all()).map_err(explain("sync", dir));
-        sync(&self.dir)?;
+        put(&path, &bytes)?;
         // The name of the directory itself.
         sync(self.dir.parent().unwrap_or(&self.dir))?;
         Ok(true)
@@ -95,10 +79,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(LEN_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn explain(operation: &str, path: &Path) -> impl Fn(io::Error) -> io::Error {
-    move |error| io::Error::new(error.kind(), format!("{operation} {}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -5,5 +5,6 @@ pub mod cards;
 pub mod config;
 pub mod good;
 pub mod problem;
+pub mod put;
 pub mod sheet;
 pub mod zone;
