@@ -25,6 +25,7 @@ mod cards;
 mod check;
 mod ctl;
 mod help;
+mod import;
 mod ledger;
 mod load;
 #[cfg(feature = "manual")]
@@ -332,6 +333,11 @@ impl Options {
     /// The value of an option, the last if it was given twice.
     fn value(&self, name: &str) -> Option<&str> {
         self.further.iter().rev().find(|(given, _)| *given == name)?.1.as_deref()
+    }
+
+    /// The values of an option that may be given several times.
+    fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.further.iter().filter(move |(given, _)| *given == name).filter_map(|(_, value)| value.as_deref())
     }
 
     fn config(&self) -> PathBuf {

@@ -6,7 +6,7 @@
 use posgate::desk::control::request;
 use posgate::lang::Text;
 
-use super::{Options, addresses, audit, cards, check, ledger, serve};
+use super::{Options, addresses, audit, cards, check, import, ledger, serve};
 
 /// An option.
 #[derive(Clone, Copy, Debug)]
@@ -321,6 +321,47 @@ pub(super) const COMMANDS: &[Command] = &[
             (78, Text::new("configuration or cards are wrong", "配置或卡表有错")),
         ],
         run: Some(cards::number),
+    },
+    Command {
+        name: "import",
+        operands: &["FILE"],
+        options: &[
+            Opt {
+                is_needed: true,
+                ..opt(
+                    "to",
+                    "DIR",
+                    "where cards.csv, adjust.csv and subsidy.csv go; not needed with --dry-run",
+                    "cards.csv、adjust.csv、subsidy.csv 写到哪个目录；加 --dry-run 时可以不写",
+                )
+            },
+            opt("fen", "", "its amounts are whole numbers of fen", "金额是整数的分"),
+            Opt {
+                is_many: true,
+                ..opt(
+                    "status",
+                    "WORD=STATUS",
+                    "what a word for a card's state means, such as 停用=frozen; may be given several times",
+                    "卡状态里的一个词是什么意思，例如 停用=冻结；可以写多个",
+                )
+            },
+            opt("yes", "", "replaces other files of these names", "目录里这几个文件与此不同也替换"),
+            opt("dry-run", "", "adds it up, and writes nothing", "只合计，什么也不写"),
+            CONFIG,
+        ],
+        summary: Text::new("move in from another system's export", "从别的系统导出的表迁入"),
+        text: Text::new(
+            "Reads another system's cards with their balances, in any form that a card table has, and writes a card table without \
+               figures and files of orders that pay them in, once. Prints the sums to compare, and the commands to go on with. With --config it \
+               also says which of the accounts hold money in the ledger already.",
+            "读别的系统导出的卡和余额（卡表认的写法都可以），写成一份不带余额的卡表和补入余额的批量文件，每笔只补一次。打印供核对的合计，以及接下来的命令。加 --config 还说明哪些账户在账本里已经有钱。",
+        ),
+        exits: &[
+            (1, Text::new("other files are there and --yes is missing", "目录里有别的文件，而没有 --yes")),
+            (74, Text::new("input/output", "读写失败")),
+            (78, Text::new("it cannot be imported", "不能导入")),
+        ],
+        run: Some(import::run),
     },
     Command {
         name: "ledger verify",

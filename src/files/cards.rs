@@ -6,6 +6,7 @@
 
 pub mod columns;
 pub mod diff;
+pub mod import;
 pub mod number;
 pub mod paste;
 pub mod whole;
@@ -17,6 +18,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use self::columns::{COLUMNS, Column, LAYOUT};
+use self::import::{Dialect, Export};
 use crate::engine::gbk;
 use crate::engine::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
 use crate::engine::model::ids::OWN_MARK;
@@ -25,8 +27,9 @@ use crate::engine::model::{
     AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, GroupSet, Money, Pin, Terms,
 };
 use crate::files::problem::{Problem, Problems, quoted, shown};
+use crate::files::sheet::heading::Holds;
 use crate::files::sheet::value::{self, is_scientific};
-use crate::files::sheet::{self, Cells, heading};
+use crate::files::sheet::{self, Cells, Layout, heading};
 use crate::lang::tr;
 
 /// Bytes of a card file: twice what a full table with every column needs. A larger file is not a
@@ -92,37 +95,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Vec<Problem>> {
 /// # Errors
 /// All problems in the file's order.
 pub fn parse(bytes: &[u8], file: &Path, groups: &Names) -> Result<CardFile, Vec<Problem>> {
-    let mut problems = Problems::new(file);
-    let mut warnings = Problems::new(file);
-    let mut table = Table::new(groups);
-    let form = sheet::read(bytes, &LAYOUT, &mut problems, &mut warnings, |cells, problems| table.read(cells, problems));
-    let Some(form) = form else { return Err(problems.into_list()) };
-    table.check_accounts(&mut warnings);
-    table.check_groups(&mut warnings);
-    table.warn_of_rows(&mut warnings);
-    if table.records.is_empty() && problems.is_empty() {
-        warnings.add(
-            0,
-            tr(
-                "the table holds no cards: every card will be refused as unknown",
-                "卡表里没有卡：所有的卡都会当作未登记被拒绝",
-            ),
-        );
-    }
-    if let Err(message) = CardTable::check_room(&table.records) {
-        problems.add(0, tr!("{message}: remove cards that have ended", "{message}：请删掉已经不用的卡"));
-    }
-    if !problems.is_empty() {
-        return Err(problems.into_list());
-    }
-    Ok(CardFile {
-        records: table.into_records(),
-        crc: crc32fast::hash(bytes),
-        warnings: warnings.into_list(),
-        encoding: form.encoding,
-        headings: form.headings,
-        delimiter: char::from(form.delimiter),
-    })
+    Table::new(groups).fill(bytes, file)
 }
 
 /// A table to begin with: every column, and a few rows with example values. It is UTF-8 with a BOM,
@@ -182,12 +155,15 @@ struct Table<'a> {
     rounded: Tally,
     /// Rows that repeat their account's opening figure.
     stated_again: Tally,
+    /// Set if the table is another system's.
+    export: Option<Export<'a>>,
 }
 
 /// An account's opening figures, each with the line that states it.
 #[derive(Default)]
 struct Figures {
     balance: Option<(Balance, u32)>,
+    subsidy: Option<(Balance, u32)>,
     uses: Option<(i32, u32)>,
 }
 
@@ -220,19 +196,60 @@ impl<'a> Table<'a> {
             zero_limits: Tally::default(),
             rounded: Tally::default(),
             stated_again: Tally::default(),
+            export: None,
         }
+    }
+
+    /// Reads all rows.
+    fn fill(&mut self, bytes: &[u8], file: &Path) -> Result<CardFile, Vec<Problem>> {
+        let mut problems = Problems::new(file);
+        let mut warnings = Problems::new(file);
+        let layout = Layout { is_fen: self.export.as_ref().is_some_and(|export| export.dialect.is_fen), ..LAYOUT };
+        let form =
+            sheet::read(bytes, &layout, &mut problems, &mut warnings, |cells, problems| self.read(cells, problems));
+        let Some(form) = form else { return Err(problems.into_list()) };
+        self.check_accounts(&mut warnings);
+        self.check_groups(&mut warnings);
+        self.warn_of_rows(&mut warnings);
+        if self.records.is_empty() && problems.is_empty() {
+            warnings.add(
+                0,
+                tr(
+                    "the table holds no cards: every card will be refused as unknown",
+                    "卡表里没有卡：所有的卡都会当作未登记被拒绝",
+                ),
+            );
+        }
+        if let Err(message) = CardTable::check_room(&self.records) {
+            problems.add(0, tr!("{message}: remove cards that have ended", "{message}：请删掉已经不用的卡"));
+        }
+        if self.export.is_some() {
+            import::check(self, &mut problems);
+        }
+        if !problems.is_empty() {
+            return Err(problems.into_list());
+        }
+        Ok(CardFile {
+            records: self.take_records(),
+            crc: crc32fast::hash(bytes),
+            warnings: warnings.into_list(),
+            encoding: form.encoding,
+            headings: form.headings,
+            delimiter: char::from(form.delimiter),
+        })
     }
 
     /// Reads a row. After a problem it goes on, to find further ones.
     fn read(&mut self, cells: Cells<'_>, problems: &mut Problems) {
         let line = cells.line();
-        let cells = &CardCells(cells);
+        let dialect = self.export.as_ref().map(|export| export.dialect);
+        let cells = &CardCells { cells, is_fen: dialect.is_some_and(|dialect| dialect.is_fen) };
         let card = cells.card(problems);
         let account = cells.read(Column::Account, problems, account);
         let name = cells.text(Column::Name);
-        let status = cells.read(Column::Status, problems, status).unwrap_or_default();
+        let status = cells.read(Column::Status, problems, |text| status(text, dialect)).unwrap_or_default();
         let balance = cells.read(Column::Balance, problems, value::balance);
-        cells.read(Column::Subsidy, problems, subsidy);
+        let subsidy = cells.read(Column::Subsidy, problems, |text| subsidy(text, dialect.is_some()));
         let uses = cells.read(Column::Uses, problems, value::uses);
         let department = cells.text(Column::Department).to_owned();
         let groups = self.read_groups(cells);
@@ -291,7 +308,7 @@ impl<'a> Table<'a> {
             return;
         }
         let account = account.unwrap_or_else(|| card.own_account());
-        self.merge_figures(&account, balance, uses, line, problems);
+        self.merge_figures(&account, balance, subsidy, uses, line, problems);
         self.by_card.insert(card.value(), self.records.len());
         self.records.push(CardRecord {
             card: card.padded(),
@@ -305,6 +322,11 @@ impl<'a> Table<'a> {
             terms: Terms { status, groups, pin, duress_pin, valid_from, valid_until, charge_max, day_max, credit },
             line,
         });
+        if let Some(export) = &mut self.export
+            && let Some(record) = self.records.last()
+        {
+            export.copy(cells, record, [balance, subsidy], uses);
+        }
     }
 
     /// The row's groups that rules mention. Other groups are noted for a warning.
@@ -313,7 +335,7 @@ impl<'a> Table<'a> {
         for name in cells.text(Column::Groups).split([';', '；']).map(str::trim).filter(|name| !name.is_empty()) {
             let known = self.groups.lookup(name);
             if known.is_empty() {
-                self.unknown_groups.entry(name.to_owned()).or_insert((cells.0.line(), 0)).1 += 1;
+                self.unknown_groups.entry(name.to_owned()).or_insert((cells.cells.line(), 0)).1 += 1;
             }
             set.0 |= known.0;
         }
@@ -326,18 +348,23 @@ impl<'a> Table<'a> {
         &mut self,
         account: &AccountId,
         balance: Option<Balance>,
+        subsidy: Option<Balance>,
         uses: Option<i32>,
         line: u32,
         problems: &mut Problems,
     ) {
         let figures = self.figures.entry(*account).or_default();
         let is_again = figures.balance.is_some_and(|(first, _)| first != Balance::ZERO && Some(first) == balance)
+            || figures.subsidy.is_some_and(|(first, _)| first != Balance::ZERO && Some(first) == subsidy)
             || figures.uses.is_some_and(|(first, _)| first != 0 && Some(first) == uses);
         if is_again {
             self.stated_again.add(line);
         }
         if let Err(first) = merge(&mut figures.balance, balance, line) {
             problems.add_in_column(line, &Column::Balance.label(), different(first));
+        }
+        if let Err(first) = merge(&mut figures.subsidy, subsidy, line) {
+            problems.add_in_column(line, &Column::Subsidy.label(), different(first));
         }
         if let Err(first) = merge(&mut figures.uses, uses, line) {
             problems.add_in_column(line, &Column::Uses.label(), different(first));
@@ -444,14 +471,15 @@ impl<'a> Table<'a> {
     }
 
     /// The records, each with its account's figures.
-    fn into_records(mut self) -> Vec<CardRecord> {
-        for record in &mut self.records {
+    fn take_records(&mut self) -> Vec<CardRecord> {
+        let mut records = std::mem::take(&mut self.records);
+        for record in &mut records {
             if let Some(figures) = self.figures.get(&record.account) {
                 record.balance = figures.balance.map(|(balance, _)| balance);
                 record.uses = figures.uses.map(|(uses, _)| uses);
             }
         }
-        self.records
+        records
     }
 }
 
@@ -483,11 +511,15 @@ fn different(first: u32) -> String {
 }
 
 /// A row under its headings, read by column.
-struct CardCells<'a>(Cells<'a>);
+struct CardCells<'a> {
+    cells: Cells<'a>,
+    /// Whether amounts are written in fen.
+    is_fen: bool,
+}
 
 impl CardCells<'_> {
     fn text(&self, column: Column) -> &str {
-        self.0.text(column as usize)
+        self.cells.text(column as usize)
     }
 
     /// `None` if the field is empty or wrong. A wrong field is reported.
@@ -496,10 +528,15 @@ impl CardCells<'_> {
         if text.is_empty() {
             return None;
         }
-        match parse(text) {
+        let read = if self.is_fen && column.spec().holds == Holds::Yuan {
+            value::yuan_of_fen(text).and_then(|yuan| parse(&yuan))
+        } else {
+            parse(text)
+        };
+        match read {
             Ok(value) => Some(value),
             Err(message) => {
-                problems.add_in_column(self.0.line(), &column.label(), message);
+                problems.add_in_column(self.cells.line(), &column.label(), message);
                 None
             }
         }
@@ -511,7 +548,7 @@ impl CardCells<'_> {
                 "the row has no card number: write 1 to 10 digits, or delete the row",
                 "这一行没有卡号：请写 1 到 10 位数字，或者删掉这一行",
             );
-            problems.add_in_column(self.0.line(), &Column::Card.label(), message);
+            problems.add_in_column(self.cells.line(), &Column::Card.label(), message);
         }
         self.read(Column::Card, problems, value::card)
     }
@@ -536,27 +573,53 @@ fn account(text: &str) -> Result<AccountId, String> {
     })
 }
 
-fn status(text: &str) -> Result<CardStatus, String> {
-    match value::plain(text).to_lowercase().as_str() {
-        "正常" => Ok(CardStatus::Active),
-        "挂失" | "已挂失" => Ok(CardStatus::Lost),
-        "冻结" | "已冻结" => Ok(CardStatus::Frozen),
-        "注销" | "已注销" => Ok(CardStatus::Closed),
-        word => CardStatus::from_word(word).ok_or_else(|| {
-            tr!(
-                "{}: write active 正常, lost 挂失, frozen 冻结, closed 注销, or leave it empty",
-                "{}：请写 正常 active、挂失 lost、冻结 frozen、注销 closed，或者留空",
-                shown(text)
-            )
-        }),
+/// Words of other systems that may mean one of ours. They are suggested, never taken: a word means
+/// what its system says.
+/// The first that fits counts: 停止使用 is no 使用.
+const STATUSES_ALIKE: [(CardStatus, &[&str]); 4] = [
+    (CardStatus::Lost, &["丢失", "遗失", "missing"]),
+    (CardStatus::Closed, &["退卡", "销户", "销卡", "作废", "离职", "毕业", "cancel", "returned"]),
+    (CardStatus::Frozen, &["停", "禁", "锁", "黑名单", "blocked", "disabled", "suspended", "inactive"]),
+    (CardStatus::Active, &["启用", "使用", "在用", "有效", "可用", "开通", "normal", "enabled"]),
+];
+
+fn status(text: &str, dialect: Option<&Dialect>) -> Result<CardStatus, String> {
+    let word = &*value::plain(text).to_lowercase();
+    if let Some(status) = dialect.and_then(|dialect| dialect.status(word)) {
+        return Ok(status);
     }
+    match word {
+        "正常" => return Ok(CardStatus::Active),
+        "挂失" | "已挂失" => return Ok(CardStatus::Lost),
+        "冻结" | "已冻结" => return Ok(CardStatus::Frozen),
+        "注销" | "已注销" => return Ok(CardStatus::Closed),
+        _ => (),
+    }
+    CardStatus::from_word(word).ok_or_else(|| {
+        let is_alike = |(_, words): &&(CardStatus, &[&str])| words.iter().any(|alike| word.contains(alike));
+        // 未启用 and 不可用 mean the contrary.
+        let is_denied = word.contains(['未', '不', '非', '无']);
+        let alike = STATUSES_ALIKE.iter().find(is_alike).filter(|_| !is_denied);
+        let alike = alike.map_or_else(String::new, |(status, _)| tr!(" ({}?)", "（{}？）", status.word()));
+        let option = match dialect {
+            Some(_) => {
+                tr("; or say by --status WORD=frozen what the word means", "；或者用 --status 词=冻结 说明这个词的意思")
+            }
+            None => "",
+        };
+        tr!(
+            "{}{alike}: write active 正常, lost 挂失, frozen 冻结, closed 注销, or leave it empty{option}",
+            "{}{alike}：请写 正常 active、挂失 lost、冻结 frozen、注销 closed，或者留空{option}",
+            shown(text)
+        )
+    })
 }
 
 /// The subsidy purse is not served yet. A figure in it is an error, since the holder would miss
-/// money that was ignored.
-fn subsidy(text: &str) -> Result<(), String> {
+/// money that was ignored; an import makes an order of it.
+fn subsidy(text: &str, is_import: bool) -> Result<Balance, String> {
     match value::money(text)? {
-        Money::ZERO => Ok(()),
+        figure if figure == Money::ZERO || is_import => Ok(figure.into()),
         _ => Err(tr(
             "the subsidy purse is not served yet: leave it empty, and add what is due to the balance",
             "还没有补贴钱包：请留空，把补贴加进余额",

@@ -36,6 +36,34 @@ pub(crate) struct Layout<T: 'static> {
     pub wanted: Text,
     /// What happens to an unknown heading.
     pub unknown: fn(heading: &str) -> Unknown,
+    /// Whether the amounts are in fen, whatever a heading says of it.
+    pub is_fen: bool,
+}
+
+impl<T: Named> Layout<T> {
+    fn heading(&self, heading: &str) -> Heading {
+        match heading::read(heading, self.columns) {
+            // Another remark beside the unit stays.
+            Heading::Changed(..) if self.is_fen => {
+                heading::read(&heading.to_lowercase().replace('分', "").replace("fen", ""), self.columns)
+            }
+            Heading::Column(column)
+                if self.is_fen
+                    && self.columns[column].holds() == Holds::Yuan
+                    && ["元", "yuan", "rmb"].iter().any(|unit| heading.to_lowercase().contains(unit)) =>
+            {
+                Heading::Changed(
+                    column,
+                    tr(
+                        "its heading says yuan, and --fen that amounts are fen: correct one of the two",
+                        "列名说是元，--fen 说金额是分：请改正其中一个",
+                    )
+                    .to_owned(),
+                )
+            }
+            read => read,
+        }
+    }
 }
 
 /// What happens to an unknown column.
@@ -263,7 +291,7 @@ impl Header {
             names: Vec::with_capacity(row.count()),
             delimiter,
         };
-        let all: Vec<Heading> = row.fields().map(|field| heading::read(field, layout.columns)).collect();
+        let all: Vec<Heading> = row.fields().map(|field| layout.heading(field)).collect();
         for (place, (field, read)) in row.fields().zip(&all).enumerate() {
             header.names.push(field.to_owned());
             // 卡号(16进制) beside 卡号 repeats it, and is not read.

@@ -27,6 +27,7 @@ fn help_and_version_work_everywhere() {
         &["ledger", "new"],
         &["ledger", "move"],
         &["cards", "number"],
+        &["import"],
         &["ctl", "topup"],
         &["ctl", "status"],
         &["ctl", "void"],

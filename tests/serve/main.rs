@@ -9,6 +9,7 @@ mod format;
 mod frames;
 mod harness;
 mod identity;
+mod import;
 mod interfaces;
 mod life;
 #[path = "../support/not_run.rs"]

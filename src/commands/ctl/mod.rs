@@ -336,6 +336,11 @@ fn place(options: &Options) -> Result<(PathBuf, Option<PathBuf>), Ended> {
     }
 }
 
+/// Whether an order need not say who gives it.
+pub(super) fn knows_operator() -> bool {
+    std::env::var_os("POSGATE_BY").is_some() || login_name().is_ok()
+}
+
 /// Who gives the order: `--by`, else POSGATE_BY, else the login name.
 fn operator(options: &Options) -> Result<String, Ended> {
     let named = options.value("by").map(str::to_owned).or_else(|| std::env::var("POSGATE_BY").ok());

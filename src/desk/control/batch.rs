@@ -141,6 +141,7 @@ impl Shape {
                     masked(heading)
                 ))
             },
+            is_fen: false,
         }
     }
 

@@ -479,6 +479,7 @@ pub(super) const LAYOUT: Layout<ColumnSpec> = Layout {
         "第一行要写列名，其中要有 卡号 或 card：例如 卡号,编号,姓名,状态,余额",
     ),
     unknown,
+    is_fen: false,
 };
 
 fn unknown(heading: &str) -> Unknown {

@@ -49,15 +49,21 @@ impl Paste {
     }
 
     fn line<'a>(&self, fields: impl Iterator<Item = &'a str>) -> String {
-        let quoted = |field: &str| {
-            if field.contains([self.delimiter, '"', '\r', '\n']) {
-                format!("\"{}\"", field.replace('"', "\"\""))
-            } else {
-                field.to_owned()
-            }
-        };
-        fields.map(quoted).collect::<Vec<_>>().join(&self.delimiter.to_string())
+        let fields: Vec<&str> = fields.collect();
+        line(&fields, self.delimiter)
     }
+}
+
+/// A line of a CSV file, without its end.
+pub(super) fn line(fields: &[&str], delimiter: char) -> String {
+    let quoted = |field: &&str| {
+        if field.contains([delimiter, '"', '\r', '\n']) {
+            format!("\"{}\"", field.replace('"', "\"\""))
+        } else {
+            (*field).to_owned()
+        }
+    };
+    fields.iter().map(quoted).collect::<Vec<_>>().join(&delimiter.to_string())
 }
 
 /// The column that a heading names, if any.

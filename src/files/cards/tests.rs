@@ -816,3 +816,26 @@ fn words() -> impl Strategy<Value = String> {
     proptest::collection::vec(proptest::sample::select(words), 0..60)
         .prop_map(|words| format!("card,{}", words.concat()))
 }
+
+#[test]
+fn another_systems_word_for_a_state_is_answered_with_the_one_that_it_may_mean() {
+    let complaint = |word: &str| {
+        let text = format!("card,status\n1,{word}\n");
+        parse(text.as_bytes(), Path::new("t"), &Names::default()).unwrap_err()[0].message.clone()
+    };
+    for (word, meant) in [
+        ("退卡", "closed"),
+        ("已停用", "frozen"),
+        ("停止使用", "frozen"),
+        ("Blocked", "frozen"),
+        ("卡丢失", "lost"),
+        ("使用中", "active"),
+    ] {
+        assert!(complaint(word).contains(&format!("({meant}?): write active")), "{}", complaint(word));
+    }
+    for word in ["未启用", "不可用", "1", "ok"] {
+        assert!(!complaint(word).contains("?)"), "{}", complaint(word));
+    }
+    // That a word can be given a meaning is told only where it can.
+    assert!(!complaint("退卡").contains("--status"));
+}

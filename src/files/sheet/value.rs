@@ -204,6 +204,20 @@ pub(crate) fn money(text: &str) -> Result<Money, String> {
     Money::parse(text.as_bytes()).ok_or_else(|| amount_wanted(text, tr("0.00 to 9999999.99", "0.00 到 9999999.99")))
 }
 
+/// A whole number of fen as yuan: `550` is `5.50`.
+pub(crate) fn yuan_of_fen(text: &str) -> Result<String, String> {
+    // Larger numbers are no amounts, and would overflow.
+    const DIGITS_MAX: usize = 12;
+    let fen = plain(text).parse().ok().filter(|_| text.len() <= DIGITS_MAX);
+    fen.map(|fen| Balance::from_fen(fen).to_string()).ok_or_else(|| {
+        tr!(
+            "{}: by --fen amounts are whole numbers of fen, such as 550",
+            "{}：用了 --fen，金额要写整数的分，例如 550",
+            shown(text)
+        )
+    })
+}
+
 /// The error for a text that is not an amount: what it looks like, and what to write.
 pub(crate) fn amount_wanted(text: &str, bounds: &str) -> String {
     let text = &*plain(text);
