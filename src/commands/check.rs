@@ -23,6 +23,7 @@ use posgate::ledger::identity::{self, Action, Found, Lineage};
 use posgate::ledger::verify::{Fault, Finding, verify_directory};
 use posgate::ledger::{DirFiles, DirStorage, Files, Head, HeldFiles, OpenError, Storage as _, moved, replay, segment};
 
+use super::days;
 use super::load::{Loaded, load_or_good, read_cards, read_config, read_good_cards, unreadable_copy};
 use super::serve::{holds_ledger, machine_of, not_ours};
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, Options, print_problems};
@@ -78,6 +79,7 @@ pub(super) fn run(options: &Options) -> u8 {
             rules.doors.len(),
             rules.groups.len()
         );
+        check_days(&settings, options.has("quick"));
         code = code.max(check_addresses(&settings, options.has("quick")));
     }
     code
@@ -128,6 +130,18 @@ fn check_zone(settings: &Settings) -> u8 {
             EXIT_CONFIG
         }
     }
+}
+
+/// Prints the next days as they will be served, and warns of a calendar that has ended.
+fn check_days(settings: &Settings, is_quick: bool) {
+    let zone = settings.find_zone().map_or_else(|_| Zone::utc(), |found| found.zone);
+    let today = zone.stamp(clock::wall()).civil().date();
+    if !is_quick {
+        for line in days::lines(&settings.rules, today) {
+            say!("{line}");
+        }
+    }
+    print_problems(&settings.calendar_ended(today).into_iter().collect::<Vec<_>>());
 }
 
 /// Checks the card table, and then the ledger.

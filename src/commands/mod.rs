@@ -24,6 +24,7 @@ mod audit;
 mod cards;
 mod check;
 mod ctl;
+mod days;
 mod help;
 mod import;
 mod ledger;
