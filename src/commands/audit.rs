@@ -6,14 +6,18 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use posgate::desk::audit::attendance::Attendance;
 use posgate::desk::audit::balances::Balances;
 use posgate::desk::audit::explain::{Question, explain as tell};
 use posgate::desk::audit::export::{Export, Format, Language};
 use posgate::desk::audit::filter::{self, Written};
+use posgate::desk::audit::groups::{By, Groups};
+use posgate::desk::audit::people::People;
 use posgate::desk::audit::report::{Span, gather};
 use posgate::desk::audit::show::{self, AskSynced, LAST_MAX, Show};
 use posgate::desk::audit::source::After;
 use posgate::desk::audit::{AuditError, Calendar, Filter, Source};
+use posgate::desk::paper::{Form, Paper};
 use posgate::desk::table::printable;
 use posgate::engine::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
 use posgate::files::cards::diff::Opened;
@@ -66,55 +70,65 @@ fn show_all(options: &Options) -> Result<u8, Failure> {
     }
 }
 
-/// Prints the daily close, or all balances.
+/// Prints the close of a day, a month or other days: as a whole, by department and the like, the
+/// balances, or the attendance.
 pub(super) fn report(options: &Options) -> u8 {
     finish(report_all(options))
 }
 
+/// What a report shows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum View {
+    Close,
+    Groups,
+    Balances,
+    Attendance,
+}
+
 fn report_all(options: &Options) -> Result<u8, Failure> {
     let ledger_args = LedgerArgs::find(options, &options.operands)?;
-    let calendar = ledger_args.calendar()?;
-    let day = |name: &str| match options.value(name) {
-        None => Ok(None),
-        Some(text) => day_of(text, &calendar).map(Some).ok_or_else(|| {
-            usage(tr!(
-                "--{name} {} is not a day: write 2026-11-22, today or yesterday",
-                "--{name} {} 不是日期：请写 2026-11-22、today 或 yesterday",
-                typed_time(text)
-            ))
-        }),
-    };
-    let span = match (day("day")?, day("from")?, day("to")?) {
-        (None, None, None) => Span::Newest,
-        (Some(day), None, None) => Span::Days(Some(day), Some(day)),
-        (None, Some(from), Some(to)) if from > to => {
-            return Err(usage(tr!(
-                "--from {from} is after --to {to}: exchange the two",
-                "--from {from} 晚于 --to {to}：请对调"
-            )));
-        }
-        (None, from, to) => Span::Days(from, to),
-        (Some(_), ..) => {
-            return Err(usage(
-                tr("give --day, or --from and --to, not both", "--day 与 --from、--to 只写一种").to_owned(),
-            ));
-        }
-    };
-    let table = if options.has("balances") { ledger_args.cards()? } else { None };
+    let span = span(options, &ledger_args.calendar()?)?;
+    let by = options.value("by").map(By::parse).transpose().map_err(usage)?;
+    let view = one_of(options, ["by", "balances", "attendance"])?;
+    let view = view.map_or(View::Close, |index| [View::Groups, View::Balances, View::Attendance][index]);
+    let form = form(options, view)?;
+    let table = if view == View::Balances { ledger_args.cards()? } else { None };
+    let people = if matches!(view, View::Groups | View::Attendance) { ledger_args.people() } else { None };
     let source = Source::open(&ledger_args.places)?;
     let progress = Progress::start(tr("adding up the ledger", "正在汇总账本"));
-    let gathered = gather(&source, span);
-    drop(progress);
+    let gathered = gather(&source, span, Groups::new(by.unwrap_or_default(), people));
     let (report, accounts) = gathered?;
-    let text = match (options.has("balances"), options.has("json")) {
-        (false, false) => report.to_string(),
-        (false, true) => format!("{}\n", report.json()),
-        (true, is_json) => {
-            let balances = Balances::new(&accounts, table.as_deref());
-            if is_json { format!("{}\n", balances.json(&report)) } else { balances.print(&report) }
-        }
+    let attendance = match view {
+        View::Attendance => Attendance::gather(&source, &report)?,
+        View::Close | View::Groups | View::Balances => Attendance::default(),
     };
-    print(&text)?;
+    drop(progress);
+    let people = report.groups.people();
+    let balances = match view {
+        View::Balances => Balances::new(&accounts, table.as_deref()),
+        View::Close | View::Groups | View::Attendance => Balances::default(),
+    };
+    match form {
+        None => {
+            let json = match view {
+                View::Close => report.json(),
+                View::Groups => report.groups_json(),
+                View::Balances => balances.json(&report),
+                View::Attendance => attendance.json(&report, people),
+            };
+            print(&format!("{json}\n"))?;
+        }
+        Some(form) => {
+            let paper: Paper = match view {
+                View::Close => report.paper(),
+                View::Groups => report.groups_paper(matches!(form, Form::Csv(_))),
+                View::Balances => balances.paper(&report),
+                View::Attendance => attendance.paper(&report, people),
+            };
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            paper.write(form, &mut out).and_then(|()| out.flush()).map_err(AuditError::Io)?;
+        }
+    }
     if report.is_balanced() {
         return Ok(0);
     }
@@ -123,6 +137,94 @@ fn report_all(options: &Options) -> Result<u8, Failure> {
         "posgate: 期初加变动不等于期末：请执行 `posgate ledger verify`"
     );
     Ok(EXIT_NO)
+}
+
+/// The days of `--day`, `--month`, or `--from` and `--to`.
+fn span(options: &Options, calendar: &Calendar) -> Result<Span, Failure> {
+    let day = |name: &str| match options.value(name) {
+        None => Ok(None),
+        Some(text) => day_of(text, calendar).map(Some).ok_or_else(|| {
+            usage(tr!(
+                "--{name} {} is not a day: write 2026-11-22, today or yesterday",
+                "--{name} {} 不是日期：请写 2026-11-22、today 或 yesterday",
+                typed_time(text)
+            ))
+        }),
+    };
+    let month = |text: &str| {
+        month_of(text).ok_or_else(|| {
+            usage(tr!(
+                "--month {} is not a month: write 2026-11",
+                "--month {} 不是月份：请写 2026-11",
+                typed_time(text)
+            ))
+        })
+    };
+    let month = options.value("month").map(month).transpose()?;
+    match (day("day")?, month, day("from")?, day("to")?) {
+        (None, None, None, None) => Ok(Span::Newest),
+        (Some(day), None, None, None) => Ok(Span::Days(Some(day), Some(day))),
+        (None, Some((first, last)), None, None) => Ok(Span::Days(Some(first), Some(last))),
+        (None, None, Some(from), Some(to)) if from > to => Err(usage(tr!(
+            "--from {from} is after --to {to}: exchange the two",
+            "--from {from} 晚于 --to {to}：请对调"
+        ))),
+        (None, None, from, to) => Ok(Span::Days(from, to)),
+        (Some(_), ..) | (_, Some(_), ..) => Err(usage(
+            tr("give --day, --month, or --from and --to, not both", "--day、--month 与 --from、--to 只写一种")
+                .to_owned(),
+        )),
+    }
+}
+
+/// The first and the last day of a month such as `2026-11`.
+fn month_of(text: &str) -> Option<(Date, Date)> {
+    let divider = text.get(4..5)?;
+    let first = Date::parse(format!("{text}{divider}01").as_bytes())?;
+    // Every month has 28 to 31 days.
+    let next = Date(first.0 + 31).to_string();
+    let next = Date::parse(format!("{}01", next.get(..8)?).as_bytes())?;
+    Some((first, next.previous()))
+}
+
+/// Which one of these options is given.
+fn one_of<const N: usize>(options: &Options, names: [&str; N]) -> Result<Option<usize>, Failure> {
+    let is_given = |name: &&str| options.has(name) || options.value(name).is_some();
+    if names.iter().filter(|name| is_given(name)).count() > 1 {
+        let names = names.map(|name| format!("--{name}")).join(", ");
+        return Err(usage(tr!("give only one of {names}", "{names} 只写一个")));
+    }
+    Ok(names.iter().position(is_given))
+}
+
+/// How the report is written; `None` for JSON.
+fn form(options: &Options, view: View) -> Result<Option<Form>, Failure> {
+    let language = header(options)?;
+    Ok(match one_of(options, ["json", "csv", "print", "html"])? {
+        Some(0) => None,
+        Some(1) if view == View::Close => {
+            return Err(usage(
+                tr(
+                    "--csv is one table: give --by, --balances or --attendance too, such as --by period",
+                    "--csv 是一张表：请同时写 --by、--balances 或 --attendance，例如 --by period",
+                )
+                .to_owned(),
+            ));
+        }
+        Some(1) => Some(Form::Csv(usize::from(language == Language::English))),
+        Some(2) => Some(Form::Print),
+        Some(_) => Some(Form::Html),
+        None => Some(Form::Text),
+    })
+}
+
+/// The language of a table's titles, from `--header`.
+fn header(options: &Options) -> Result<Language, Failure> {
+    match options.value("header") {
+        None | Some("en") => Ok(Language::English),
+        Some("zh") => Ok(Language::Chinese),
+        Some(other) => Err(usage(tr!("--header {}: write en or zh", "--header {}：请写 en 或 zh", typed(other)))),
+    }
 }
 
 /// Writes the entries as a table for a spreadsheet.
@@ -138,17 +240,12 @@ fn export_all(options: &Options) -> Result<u8, Failure> {
             return Err(usage(tr!("--format {}: write csv or tsv", "--format {}：请写 csv 或 tsv", typed(other))));
         }
     };
-    let header = match options.value("header") {
-        None | Some("en") => Language::English,
-        Some("zh") => Language::Chinese,
-        Some(other) => {
-            return Err(usage(tr!("--header {}: write en or zh", "--header {}：请写 en 或 zh", typed(other))));
-        }
-    };
+    let header = header(options)?;
     let ledger_args = LedgerArgs::find(options, &options.operands)?;
     let calendar = ledger_args.calendar()?;
     let (filter, after) = (filter(options, &calendar)?, after(options)?);
-    let export = Export { filter, calendar, format, header, gbk: options.has("gbk"), after };
+    let people = ledger_args.people();
+    let export = Export { filter, calendar, format, header, gbk: options.has("gbk"), after, people };
     let source = Source::open(&ledger_args.places)?;
     if let Some(note) = source.note() {
         complain!("{note}");
@@ -211,15 +308,19 @@ fn explain_all(options: &Options) -> Result<u8, Failure> {
 /// Prints a text that may hold a device's control characters, and prints `?` for each of them,
 /// because a terminal would obey them.
 fn print(text: &str) -> Result<(), AuditError> {
-    let lines: Vec<String> = text.split('\n').map(printable).collect();
-    Ok(io::stdout().write_all(lines.join("\n").as_bytes())?)
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for line in text.split_inclusive('\n') {
+        out.write_all(printable(line.trim_end_matches('\n')).as_bytes())?;
+        out.write_all(if line.ends_with('\n') { b"\n" } else { b"" })?;
+    }
+    Ok(out.flush()?)
 }
 
 /// The accounts that a ledger has opened, with their balances.
 pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8> {
     let read = || -> Result<HashMap<AccountId, Opened>, AuditError> {
         let source = Source::open(&[ledger_dir.to_owned()])?;
-        let (_, accounts) = gather(&source, Span::Days(None, None))?;
+        let (_, accounts) = gather(&source, Span::Days(None, None), Groups::default())?;
         let opened = accounts.sorted().into_iter().filter(|(_, account)| account.is_opened_then);
         Ok(opened.map(|(id, account)| (*id, Opened { balance: account.balance, uses: account.uses })).collect())
     };
@@ -248,6 +349,18 @@ impl LedgerArgs {
         let Some(settings) = &self.settings else { return Ok(Calendar::default()) };
         let found = settings.find_zone().map_err(|problem| Failure::Config(vec![problem]))?;
         Ok(Calendar { zone: Some(found.zone), day_start: settings.rules.day_start })
+    }
+
+    /// The holders by the card table; without one, and after words if it cannot be read, `None`:
+    /// sums need no names.
+    fn people(&self) -> Option<People> {
+        match self.cards() {
+            Ok(records) => Some(People::new(records?, &self.settings.as_ref()?.rules.groups)),
+            Err(failure) => {
+                finish(Err(failure));
+                None
+            }
+        }
     }
 
     /// The card table that the server would serve: the file, or its good copy if the file is bad.

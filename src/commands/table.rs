@@ -96,6 +96,7 @@ const CONTROL: Opt = opt(
     "the server's control socket, instead of the configuration's",
     "服务器的控制接口，代替配置里写的",
 );
+const HEADER: Opt = opt("header", "en|zh", "the language of the titles; en", "列名的语言；不写是 en");
 const JSON: Opt = opt("json", "", "for scripts", "给脚本用");
 const ANSWER: Opt = opt("json", "", "the server's answer as it is", "原样输出服务器的应答");
 const CARD: Opt = opt("card", "N", "of this card", "只要这张卡的");
@@ -427,9 +428,32 @@ pub(super) const COMMANDS: &[Command] = &[
                 "2026-11-22, today or yesterday; the day of the newest entry if none is given",
                 "2026-11-22、today 或 yesterday；不写就是最新一条流水的那天",
             ),
+            opt("month", "MONTH", "all days of a month, such as 2026-11", "一个月的全部日子，例如 2026-11"),
             opt("from", "DAY", "the first day of several", "几天里的第一天"),
             opt("to", "DAY", "the last day of several", "几天里的最后一天"),
+            opt(
+                "by",
+                "WHAT[,WHAT]",
+                "sums by department, person, machine, period, group, month or day, or by two of them such as department,period; \
+                 a card's groups together are one row",
+                "按部门 department、人员 person、机号 machine、餐段 period、分组 group、月份 month 或营业日 day 汇总，也可以两个交叉，例如 department,period；一张卡的几个分组合成一行",
+            ),
             opt("balances", "", "what every account held at the end of the last day", "最后一天结束时各账户的余额"),
+            opt(
+                "attendance",
+                "",
+                "each card's first and last passage of each day, corrections marked",
+                "每张卡每天的首次和末次开门，补登的有标注",
+            ),
+            opt("print", "", "for paper, in 80 columns", "供打印，每行 80 列"),
+            opt("html", "", "one page for a browser or for A4 paper", "一个网页，供浏览或打印成 A4"),
+            opt(
+                "csv",
+                "",
+                "for a spreadsheet: of --by, --balances or --attendance",
+                "给电子表格：用于 --by、--balances 或 --attendance",
+            ),
+            HEADER,
             JSON,
             CONFIG,
         ],
@@ -453,7 +477,7 @@ pub(super) const COMMANDS: &[Command] = &[
                 "给电子表格（csv，带它要的标记）或给程序（tsv）；不写是 csv",
             ),
             opt("gbk", "", "in GBK instead of UTF-8", "用 GBK，不用 UTF-8"),
-            opt("header", "en|zh", "the language of the titles; en", "列名的语言；不写是 en"),
+            HEADER,
             CARD,
             ACCOUNT,
             MACHINE,

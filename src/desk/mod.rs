@@ -3,5 +3,6 @@
 pub mod audit;
 pub mod control;
 pub mod json;
+pub mod paper;
 pub mod status;
 pub mod table;

@@ -48,27 +48,40 @@ pub fn line<'a>(cells: impl IntoIterator<Item = (&'a str, usize, bool)>) -> Stri
     line
 }
 
-/// A table whose columns are as wide as their widest cell. All rows are in memory; for very many
-/// rows use [`line()`].
-#[derive(Clone, Debug)]
-pub struct Table {
+/// Rows that are made anew each time they are wanted, so that very many need no memory.
+pub(crate) type Rows<'a> = dyn Fn(&mut dyn FnMut(&[String])) + 'a;
+
+/// A table whose columns are as wide as their widest cell.
+pub struct Table<'a> {
     indent: &'static str,
     /// Per column: whether it has numbers.
     are_numbers: Vec<bool>,
-    /// The titles, then the rows.
+    /// One line of titles per language.
+    titles: Vec<Vec<String>>,
     rows: Vec<Vec<String>>,
+    /// Rows after those.
+    made: Option<Box<Rows<'a>>>,
+    /// Leaves out columns of numbers that are zero in every row.
+    is_brief: bool,
 }
 
-impl Table {
+impl<'a> Table<'a> {
     /// A table without columns, with titles in both languages, indented by two.
     pub(crate) fn bilingual() -> Self {
-        Self { indent: "  ", are_numbers: Vec::new(), rows: vec![Vec::new(); 2] }
+        Self {
+            indent: "  ",
+            are_numbers: Vec::new(),
+            titles: vec![Vec::new(); 2],
+            rows: Vec::new(),
+            made: None,
+            is_brief: false,
+        }
     }
 
     /// A table of texts, with titles in the language spoken.
     pub fn of(titles: impl IntoIterator<Item = Text>) -> Self {
         let titles: Vec<String> = titles.into_iter().map(|title| title.words().to_owned()).collect();
-        Self { indent: "", are_numbers: vec![false; titles.len()], rows: vec![titles] }
+        Self { indent: "", are_numbers: vec![false; titles.len()], titles: vec![titles], ..Self::bilingual() }
     }
 
     /// Adds a column of texts, aligned to the left.
@@ -85,30 +98,134 @@ impl Table {
 
     fn column(mut self, titles: [&str; 2], is_number: bool) -> Self {
         self.are_numbers.push(is_number);
-        for (row, title) in self.rows.iter_mut().zip(titles) {
+        for (row, title) in self.titles.iter_mut().zip(titles) {
             row.push(title.to_owned());
         }
         self
+    }
+
+    /// Leaves out columns of numbers that are zero in every row.
+    #[must_use]
+    pub(crate) fn brief(self) -> Self {
+        Self { is_brief: true, ..self }
     }
 
     /// Adds a row, one cell per column.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
+
+    /// Adds rows that are made when they are wanted.
+    #[must_use]
+    pub(crate) fn made_by(self, rows: Box<Rows<'a>>) -> Self {
+        Self { made: Some(rows), ..self }
+    }
+
+    /// Whether the column has numbers.
+    pub(super) fn is_number(&self, column: usize) -> bool {
+        self.are_numbers.get(column).is_some_and(|is_number| *is_number)
+    }
+
+    /// The titles, in each language.
+    pub(super) fn titles(&self) -> &[Vec<String>] {
+        &self.titles
+    }
+
+    /// Takes each row.
+    pub(super) fn each(&self, take: &mut dyn FnMut(&[String])) {
+        self.rows.iter().for_each(|row| take(row));
+        if let Some(made) = &self.made {
+            made(take);
+        }
+    }
+
+    /// The columns to print, with their widths. Those of zeros are left out if the table is brief,
+    /// or is to be.
+    pub(super) fn columns(&self, is_brief: bool) -> Vec<(usize, usize)> {
+        let of_titles =
+            |column: usize| self.titles.iter().filter_map(|row| row.get(column)).map(|title| width(title)).max();
+        let mut widths: Vec<usize> = (0..self.are_numbers.len()).map(|column| of_titles(column).unwrap_or(0)).collect();
+        let mut is_wanted: Vec<bool> = self.are_numbers.iter().map(|is_number| !is_number).collect();
+        let mut has_rows = false;
+        self.each(&mut |row| {
+            has_rows = true;
+            for (index, cell) in row.iter().enumerate().take(widths.len()) {
+                widths[index] = widths[index].max(width(cell));
+                is_wanted[index] |= !matches!(cell.as_str(), "" | "0" | "0.00");
+            }
+        });
+        let is_brief = has_rows && (is_brief || self.is_brief);
+        widths.into_iter().enumerate().filter(|(index, _)| is_wanted[*index] || !is_brief).collect()
+    }
+
+    /// Takes each line of the table as text. With a limit no line is wider: the columns that do not
+    /// fit stand on further lines of their row, and those of zeros are left out.
+    pub(super) fn lines(&self, limit: Option<usize>, take: &mut dyn FnMut(&str)) {
+        let columns = self.columns(limit.is_some());
+        let mut folds: Vec<Vec<(usize, usize)>> = Vec::new();
+        let mut left = 0;
+        for (column, places) in columns {
+            if folds.is_empty() || limit.is_some() && places > left {
+                left = limit.unwrap_or_default().saturating_sub(self.indent.len() + 2 * folds.len().min(1));
+                folds.push(Vec::new());
+            }
+            left = left.saturating_sub(places + 2);
+            folds.last_mut().expect("one was pushed").push((column, places));
+        }
+        let mut print = |row: &[String]| {
+            for (number, fold) in folds.iter().enumerate() {
+                let cells = fold.iter().filter_map(|(column, places)| {
+                    Some((row.get(*column)?.as_str(), *places, self.is_number(*column)))
+                });
+                let line = format!("{}{}{}", self.indent, if number > 0 { "  " } else { "" }, line(cells));
+                if number == 0 || !line.trim().is_empty() {
+                    wrap(&line, limit, take);
+                }
+            }
+        };
+        self.titles.iter().for_each(|row| print(row));
+        self.each(&mut print);
+    }
+}
+
+/// Takes the line in pieces that are no wider than the limit, further ones indented.
+pub(super) fn wrap(line: &str, limit: Option<usize>, take: &mut dyn FnMut(&str)) {
+    const INDENT: &str = "      ";
+    let Some(limit) = limit.filter(|limit| width(line) > *limit) else { return take(line) };
+    let mut piece = String::new();
+    for word in line.split_inclusive(' ') {
+        if width(&piece) + width(word.trim_end()) > limit && width(&piece) > limit / 2 {
+            take(piece.trim_end());
+            piece.replace_range(.., INDENT);
+        }
+        for character in word.chars() {
+            if width(&piece) + width(character.encode_utf8(&mut [0; 4])) > limit && character != ' ' {
+                take(piece.trim_end());
+                piece.replace_range(.., INDENT);
+            }
+            piece.push(character);
+        }
+    }
+    take(piece.trim_end());
 }
 
 /// The titles and rows, without the last LF.
-impl Display for Table {
+impl Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));
-        let width_of = |column: usize| cells(column).map(|cell| width(cell)).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..self.are_numbers.len()).map(width_of).collect();
-        for (index, row) in self.rows.iter().enumerate() {
-            let cells = row.iter().zip(&widths).zip(&self.are_numbers);
-            let line = line(cells.map(|((cell, places), is_number)| (cell.as_str(), *places, *is_number)));
-            write!(f, "{}{}{line}", if index > 0 { "\n" } else { "" }, self.indent)?;
-        }
-        Ok(())
+        let (mut done, mut before) = (Ok(()), "");
+        self.lines(None, &mut |line| {
+            if done.is_ok() {
+                done = write!(f, "{before}{line}");
+            }
+            before = "\n";
+        });
+        done
+    }
+}
+
+impl fmt::Debug for Table<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").field("titles", &self.titles).finish_non_exhaustive()
     }
 }
 
@@ -124,6 +241,32 @@ mod tests {
         let text = table.to_string();
         let widths: Vec<usize> = text.lines().map(width).collect();
         assert_eq!(widths, [20; 4], "{text}");
+    }
+
+    #[test]
+    fn with_a_limit_no_line_is_wider_and_no_cell_is_lost() {
+        let mut table = Table::bilingual().text("机号", "machine").number("无", "none").number("金额", "amount");
+        table = table.text("说明", "what");
+        table.row(["00001", "0", "5.50", "一二三四五六七八九十"].map(str::to_owned));
+        table.row(["00002", "0.00", "12.00", "longwordwithoutablank"].map(str::to_owned));
+        let mut lines = Vec::new();
+        table.lines(Some(16), &mut |line| lines.push(line.to_owned()));
+        let wanted = [
+            "  机号",
+            "    金额  说明",
+            "  machine",
+            "    amount  what",
+            "  00001",
+            "      5.50  一二",
+            "      三四五六七",
+            "      八九十",
+            "  00002",
+            "     12.00  long",
+            "      wordwithou",
+            "      tablank",
+        ];
+        assert!(lines.iter().all(|line| width(line) <= 16), "{lines:#?}");
+        assert_eq!(lines.concat().replace(' ', ""), wanted.concat().replace(' ', ""), "{lines:#?}");
     }
 
     #[test]

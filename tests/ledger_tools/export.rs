@@ -68,7 +68,7 @@ fn a_csv_has_a_mark_titles_and_a_row_an_entry_that_begins_with_site_and_ledger()
     assert_eq!(table.len(), all.len() + 1);
     assert_eq!(
         table[0].join(" "),
-        "site ledger day seq time clock kind machine serial frame card account amount subsidy uses balance subsidy_left uses_left device_time slot ref detail crc"
+        "site ledger day seq time clock kind machine serial frame card account amount subsidy uses balance subsidy_left uses_left device_time slot ref detail crc name department groups"
     );
     for (cells, row) in table[1..].iter().zip(&all) {
         assert_eq!(
@@ -92,7 +92,7 @@ fn a_csv_runs_no_formula_and_leaves_numbers_as_they_are() {
     let table = cells(text.trim_start_matches('\u{FEFF}'));
     assert_eq!(table.len(), 5);
     for row in &table {
-        assert_eq!(row.len(), 23, "{row:?}");
+        assert_eq!(row.len(), 26, "{row:?}");
         for (index, cell) in row.iter().enumerate() {
             assert!(
                 [12, 13, 15].contains(&index) || !cell.starts_with(['=', '+', '-', '@', '\t']),
@@ -121,7 +121,7 @@ fn a_tsv_has_nothing_but_the_values() {
     let table: Vec<Vec<&str>> =
         text.strip_suffix('\n').unwrap().split('\n').map(|line| line.split('\t').collect()).collect();
     assert_eq!(table.len(), 5);
-    assert!(table.iter().all(|row| row.len() == 23), "{table:?}");
+    assert!(table.iter().all(|row| row.len() == 26), "{table:?}");
     assert_eq!(table[0][..4], ["site", "ledger", "day", "seq"]);
     assert_eq!(table[1][..4], ["=1+1,一食堂", "00000000000000a1", "2026-11-22", "1"]);
     assert_eq!(table[1][10..13], ["0088888801", "=cmd|'/c calc'!A1", "-5.50"]);
@@ -141,7 +141,29 @@ fn gbk_has_no_mark_and_chinese_titles_name_the_same_columns() {
     assert!(!is_wrong && !decoded.starts_with('\u{FEFF}'));
     let table = cells(&decoded);
     assert_eq!(table[0][..4], ["站点", "账本", "营业日", "流水号"]);
-    assert_eq!((table[0].len(), table[1].len()), (23, 23));
+    assert_eq!((table[0].len(), table[1].len()), (26, 26));
     assert_eq!(table[1][6], "调整");
     assert!(std::str::from_utf8(&bytes).is_err(), "GBK it is");
+}
+
+#[test]
+fn a_row_says_whose_it_is_by_the_card_table_and_a_new_holder_gets_no_old_entry() {
+    let directory = nasty();
+    std::fs::write(
+        directory.path().join("posgate"),
+        "config server 'main'\n option cards 'cards.csv'\n option ledger_dir 'ledger'\nconfig device\n option machine '1'\n list group 'a'\n list group 'b'\n",
+    )
+    .unwrap();
+    // The card of all entries is another person's today; one of the accounts has two holders.
+    let table =
+        "card,account,name,department,groups\n88888801,NEW,新人,\"=x\",a\n1,+86,张三,\"=cmd\",b;a\n2,+86,李四,,\n";
+    std::fs::write(directory.path().join("cards.csv"), table).unwrap();
+    let config = directory.path().join("posgate");
+    let text = String::from_utf8(export(&["--config", text(&config)]).stdout).unwrap();
+    let table = cells(text.trim_start_matches('\u{FEFF}'));
+    let whose: Vec<&[String]> = table.iter().map(|row| &row[23..]).collect();
+    assert_eq!(
+        whose,
+        [["name", "department", "groups"], ["", "", ""], ["张三", "'=cmd", "a;b"], ["", "", ""], ["", "", ""]]
+    );
 }

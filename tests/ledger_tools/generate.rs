@@ -28,7 +28,27 @@ struct Maker {
     plan: Plan,
     seed: u64,
     seq: u64,
-    balances: Vec<(i64, i32, bool)>,
+    /// Of each account.
+    held: Vec<Held>,
+}
+
+/// Cash and subsidy in fen, and uses; and whether the account is open.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    cash: i64,
+    subsidy: i64,
+    uses: i32,
+    is_open: bool,
+}
+
+/// What an entry moves.
+#[derive(Clone, Copy)]
+struct Moved(i64, i64, i32);
+
+impl Moved {
+    fn back(self) -> Self {
+        Self(-self.0, -self.1, -self.2)
+    }
 }
 
 impl Maker {
@@ -56,16 +76,24 @@ impl Maker {
         entry
     }
 
-    fn of_account(&mut self, kind: Kind, account: usize, fen: i64, uses: i32) -> Entry {
+    fn of_account(&mut self, kind: Kind, account: usize, moved: Moved) -> Entry {
         let mut entry = self.next(kind);
         entry.card = Some(CardNo::from_value(88_888_000 + account as u64));
         entry.account = Some(AccountId::try_from(format!("S{account:05}").as_str()).expect("short"));
-        let (balance, left, _) = &mut self.balances[account];
-        (*balance, *left) = (*balance + fen, *left + uses);
-        (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::from_fen(fen)), Some(Balance::ZERO), Some(uses));
+        let held = &mut self.held[account];
+        let Moved(cash, subsidy, uses) = moved;
+        *held = Held { cash: held.cash + cash, subsidy: held.subsidy + subsidy, uses: held.uses + uses, ..*held };
+        (entry.amount, entry.subsidy, entry.uses) =
+            (Some(Balance::from_fen(cash)), Some(Balance::from_fen(subsidy)), Some(uses));
         (entry.balance, entry.subsidy_left, entry.uses_left) =
-            (Some(Balance::from_fen(*balance)), Some(Balance::ZERO), Some(*left));
+            (Some(Balance::from_fen(held.cash)), Some(Balance::from_fen(held.subsidy)), Some(held.uses));
         entry
+    }
+
+    /// A sale takes the subsidy first.
+    fn price(&self, account: usize, price: i64) -> Moved {
+        let subsidy = price.min(self.held[account].subsidy);
+        Moved(subsidy - price, -subsidy, 0)
     }
 
     fn at_machine(&mut self, entry: &mut Entry) {
@@ -79,9 +107,10 @@ impl Maker {
     fn turn(&mut self) -> Vec<Entry> {
         let account = usize::try_from(self.draw(self.plan.accounts as u64)).expect("few accounts");
         let mut entries = Vec::new();
-        if !self.balances[account].2 {
-            self.balances[account].2 = true;
-            let entry = self.of_account(Kind::Open, account, 5_000, 50);
+        if !self.held[account].is_open {
+            self.held[account].is_open = true;
+            let subsidy = if account.is_multiple_of(3) { 2_000 } else { 0 };
+            let entry = self.of_account(Kind::Open, account, Moved(5_000, subsidy, 50));
             entries.push(entry);
         }
         let price = i64::try_from(100 + self.draw(2000)).expect("a price");
@@ -92,21 +121,38 @@ impl Maker {
         let desk = Detail::default().with("by", by).with("key", self.seq);
         match self.draw(100) {
             0..=6 => {
-                let mut entry = self.of_account(Kind::Decline, account, 0, 0);
+                let mut entry = self.of_account(Kind::Decline, account, Moved(0, 0, 0));
                 self.at_machine(&mut entry);
                 let reason = ["balance", "lost", "period-uses"][usize::try_from(self.draw(3)).expect("three")];
                 entry.detail = Detail::default().with("reason", reason).with("code", 103).with("asked", "5.50");
                 entries.push(entry);
             }
-            7..=10 => entries.push(Entry { detail: desk, ..self.of_account(Kind::TopUp, account, 10 * price, 0) }),
-            11 => entries.push(Entry { detail: desk, ..self.of_account(Kind::Subsidy, account, 5000, 10) }),
-            12 => entries.push(Entry { detail: desk, ..self.of_account(Kind::PayOut, account, -price, 0) }),
+            choice @ 7..=11 => {
+                let (kind, moved) = match choice {
+                    11 => (Kind::Subsidy, Moved(0, 5_000, 10)),
+                    _ => (Kind::TopUp, Moved(10 * price, 0, 0)),
+                };
+                let credit = Entry { detail: desk, ..self.of_account(kind, account, moved) };
+                entries.push(credit);
+                if self.draw(10) == 0 {
+                    let mut void = self.of_account(Kind::Void, account, moved.back());
+                    void.about = Some(credit.seq);
+                    void.detail = Detail::default().with("day", day).with("by", by).with("note", "充错了");
+                    entries.push(void);
+                }
+            }
+            12 => entries.push(Entry { detail: desk, ..self.of_account(Kind::PayOut, account, Moved(-price, 0, 0)) }),
+            13 if self.held[account].subsidy > 0 => {
+                let left = self.held[account].subsidy;
+                let entry = self.of_account(Kind::Subsidy, account, Moved(0, -left, 0));
+                entries.push(Entry { detail: desk.with("clear", 1), ..entry });
+            }
             13 => {
-                let entry = self.of_account(Kind::Adjust, account, price - 1000, 0);
+                let entry = self.of_account(Kind::Adjust, account, Moved(price - 1000, 0, 0));
                 entries.push(Entry { detail: desk.with("note", "盘点 差额"), ..entry });
             }
             14..=15 => {
-                let mut entry = self.of_account(Kind::Offline, account, -price, 0);
+                let mut entry = self.of_account(Kind::Offline, account, self.price(account, price));
                 self.at_machine(&mut entry);
                 entry.slot = Text::try_from("12345678").ok();
                 // Some were made the day before.
@@ -122,15 +168,15 @@ impl Maker {
                 entries.push(entry);
             }
             choice => {
-                let (kind, fen, uses) = match choice {
-                    16..=40 => (Kind::Meal, 0, -1),
-                    41..=45 => (Kind::Scan, -price, 0),
-                    _ => (Kind::Charge, -price, 0),
+                let (kind, moved) = match choice {
+                    16..=40 => (Kind::Meal, Moved(0, 0, -1)),
+                    41..=45 => (Kind::Scan, self.price(account, price)),
+                    _ => (Kind::Charge, self.price(account, price)),
                 };
-                let mut entry = self.of_account(kind, account, fen, uses);
+                let mut entry = self.of_account(kind, account, moved);
                 self.at_machine(&mut entry);
                 entry.detail = sale;
-                let (seq, machine, amount) = (entry.seq, entry.machine, entry.amount);
+                let (seq, machine) = (entry.seq, entry.machine);
                 entries.push(entry);
                 // Machine 5 never confirms; of the others one in fifty is in doubt.
                 if machine.is_some_and(|machine| machine.value() < 5) && self.draw(50) > 0 {
@@ -139,10 +185,16 @@ impl Maker {
                     entries.push(confirm);
                 }
                 if self.draw(200) == 0 {
-                    let back = -amount.unwrap_or_default().fen();
-                    let mut void = self.of_account(Kind::Void, account, back, -uses);
+                    // A part of it is cash.
+                    let Moved(cash, subsidy, uses) = moved.back();
+                    let is_partial = cash > 100 && self.draw(3) == 0;
+                    let back = if is_partial { Moved(100, 0, 0) } else { Moved(cash, subsidy, uses) };
+                    let mut void = self.of_account(Kind::Void, account, back);
                     void.about = Some(seq);
                     void.detail = Detail::default().with("day", day).with("by", by).with("note", "打错了");
+                    if is_partial {
+                        void.detail.push("rest", Balance::from_fen(cash - 100 + subsidy));
+                    }
                     entries.push(void);
                 }
             }
@@ -154,9 +206,9 @@ impl Maker {
 /// Writes a ledger into a new directory.
 pub fn write(directory: &Path, plan: Plan) {
     let storage = DirStorage::open(directory).expect("a directory");
-    let balances = vec![(0, 0, false); plan.accounts];
+    let held = vec![Held::default(); plan.accounts];
     let (entries, segment_bytes) = (plan.entries, plan.segment_bytes);
-    let mut maker = Maker { plan, seed: 1, seq: 0, balances };
+    let mut maker = Maker { plan, seed: 1, seq: 0, held };
     let nobody = &mut Entries(|_: &Entry| Ok(()));
     let opened = Ledger::open(storage, "一食堂", maker.stamp(), || 0x00A1_B2C3_D4E5_F607, nobody);
     let (mut ledger, _) = opened.unwrap_or_else(|error| panic!("{error}"));
@@ -187,12 +239,13 @@ pub fn write_entries(directory: &Path, site: &str, entries: Vec<Entry>) {
     for mut entry in entries {
         entry.seq = ledger.next_seq();
         if let Some(account) = &entry.account {
-            let (balance, left) = figures.entry(*account).or_insert((Balance::ZERO, 0));
+            let (balance, purse, left) = figures.entry(*account).or_insert((Balance::ZERO, Balance::ZERO, 0));
             *balance += entry.amount.unwrap_or_default();
+            *purse += entry.subsidy.unwrap_or_default();
             *left += entry.uses.unwrap_or_default();
             (entry.amount, entry.subsidy, entry.uses) =
-                (entry.amount.or(Some(Balance::ZERO)), Some(Balance::ZERO), entry.uses.or(Some(0)));
-            (entry.balance, entry.subsidy_left, entry.uses_left) = (Some(*balance), Some(Balance::ZERO), Some(*left));
+                (entry.amount.or(Some(Balance::ZERO)), entry.subsidy.or(Some(Balance::ZERO)), entry.uses.or(Some(0)));
+            (entry.balance, entry.subsidy_left, entry.uses_left) = (Some(*balance), Some(*purse), Some(*left));
         }
         ledger.append(&entry);
     }

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod attendance;
 mod beside;
 mod closed;
 mod copies;
@@ -19,6 +20,7 @@ mod naive;
 mod repair;
 mod report;
 mod show;
+mod sums;
 
 use std::path::Path;
 

@@ -30,6 +30,10 @@ impl Row {
         fen(self.column(10))
     }
 
+    pub fn subsidy(&self) -> i64 {
+        fen(self.column(11))
+    }
+
     pub fn uses(&self) -> i64 {
         self.column(12).parse().unwrap_or(0)
     }
@@ -83,11 +87,21 @@ pub fn rows(directories: &[&Path]) -> Vec<Row> {
     rows
 }
 
-/// Count, fen and uses.
-pub type Sum = (u64, i64, i64);
+/// Count, fen of cash, fen of subsidy, and uses.
+pub type Sum = (u64, i64, i64, i64);
 
 pub fn sum<'a>(rows: impl Iterator<Item = &'a Row>) -> Sum {
-    rows.fold((0, 0, 0), |(count, fen, uses), row| (count + 1, fen + row.fen(), uses + row.uses()))
+    rows.fold((0, 0, 0, 0), with)
+}
+
+/// The sum with one line more.
+pub fn with((count, fen, subsidy, uses): Sum, row: &Row) -> Sum {
+    (count + 1, fen + row.fen(), subsidy + row.subsidy(), uses + row.uses())
+}
+
+/// The sum with the opposite sign: what was taken.
+pub fn taken((count, fen, subsidy, uses): Sum) -> Sum {
+    (count, -fen, -subsidy, -uses)
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -206,6 +220,11 @@ impl Json {
     #[track_caller]
     pub fn sum(&self, path: &str) -> Sum {
         let sum = self.get(path);
-        (u64::try_from(sum.number("count")).unwrap(), fen(sum.text("amount")), sum.number("uses"))
+        (
+            u64::try_from(sum.number("count")).unwrap(),
+            fen(sum.text("amount")),
+            fen(sum.text("subsidy")),
+            sum.number("uses"),
+        )
     }
 }

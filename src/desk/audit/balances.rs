@@ -5,12 +5,12 @@
 //! else those of the current card table, because older tables are not kept.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use super::report::{Report, head_json};
 use super::totals::{Accounts, Sum};
 use crate::desk::json::{Object, string};
-use crate::desk::table::{Table, label, printable};
+use crate::desk::paper::Paper;
+use crate::desk::table::{Table, printable};
 use crate::engine::gbk;
 use crate::engine::model::{AccountId, Balance, CardRecord};
 
@@ -25,10 +25,32 @@ pub struct BalanceRow {
     pub name: String,
     /// The balance.
     pub amount: Balance,
+    /// The subsidy.
+    pub subsidy: Balance,
     /// The balance in meals.
     pub uses: i64,
     /// Whether an entry opened it; else the figures are the table's opening figures.
     pub is_opened: bool,
+}
+
+impl BalanceRow {
+    fn new(account: AccountId) -> Self {
+        Self {
+            account,
+            cards: Vec::new(),
+            name: String::new(),
+            amount: Balance::ZERO,
+            subsidy: Balance::ZERO,
+            uses: 0,
+            is_opened: false,
+        }
+    }
+
+    fn add(&mut self, figures: Sum) {
+        self.amount += figures.amount;
+        self.subsidy += figures.subsidy;
+        self.uses = self.uses.saturating_add(figures.uses);
+    }
 }
 
 /// All accounts.
@@ -52,37 +74,26 @@ impl Balances {
         let mut balances = Self { has_table: table.is_some(), ..Self::default() };
         let mut rows: BTreeMap<AccountId, BalanceRow> = BTreeMap::new();
         for (id, account) in accounts.sorted().into_iter().filter(|(_, account)| account.is_known_then) {
-            balances.in_ledger += Sum { count: 1, amount: account.then, uses: account.uses_then };
-            rows.insert(
-                *id,
-                BalanceRow {
-                    account: *id,
-                    cards: Vec::new(),
-                    name: String::new(),
-                    amount: account.then,
-                    uses: account.uses_then,
-                    is_opened: account.is_opened_then,
-                },
-            );
+            balances.in_ledger += Sum { count: 1, ..account.then };
+            let mut row = BalanceRow::new(*id);
+            row.add(account.then);
+            row.is_opened = account.is_opened_then;
+            rows.insert(*id, row);
         }
         for record in table.unwrap_or_default() {
             let is_first = rows.get(&record.account).is_none_or(|row| row.cards.is_empty());
-            let row = rows.entry(record.account).or_insert_with(|| BalanceRow {
-                account: record.account,
-                cards: Vec::new(),
-                name: String::new(),
-                amount: Balance::ZERO,
-                uses: 0,
-                is_opened: false,
-            });
+            let row = rows.entry(record.account).or_insert_with(|| BalanceRow::new(record.account));
             // Each row of a shared account has the account's figures: they count once.
             if is_first && !row.is_opened {
-                let of_table = (record.balance.unwrap_or_default(), i64::from(record.uses.unwrap_or_default()));
+                let of_table = Sum {
+                    count: 1,
+                    amount: record.balance.unwrap_or_default(),
+                    subsidy: Balance::ZERO,
+                    uses: i64::from(record.uses.unwrap_or_default()),
+                };
                 let later = accounts.get(&record.account).and_then(|account| account.opened_later);
-                let (amount, uses) = later.unwrap_or(of_table);
-                let figures = Sum { count: 1, amount, uses };
-                row.amount += figures.amount;
-                row.uses = row.uses.saturating_add(figures.uses);
+                let figures = later.unwrap_or(of_table);
+                row.add(figures);
                 balances.unopened += figures;
             }
             row.cards.push(record.card.to_string());
@@ -91,9 +102,12 @@ impl Balances {
             }
         }
         balances.rows = rows.into_values().collect();
-        for row in balances.rows.iter().filter(|row| row.amount < Balance::ZERO || row.uses < 0) {
-            let (amount, uses) = (row.amount.min(Balance::ZERO), row.uses.min(0));
-            balances.overdrawn += Sum { count: 1, amount, uses };
+        for row in &balances.rows {
+            let (amount, subsidy) = (row.amount.min(Balance::ZERO), row.subsidy.min(Balance::ZERO));
+            let below = Sum { count: 1, amount, subsidy, uses: row.uses.min(0) };
+            if below != (Sum { count: 1, ..Sum::default() }) {
+                balances.overdrawn += below;
+            }
         }
         balances
     }
@@ -105,61 +119,60 @@ impl Balances {
         Sum { count: self.rows.len() as u64, ..total }
     }
 
-    /// The list as text. `report` has the days and the ledger's head.
-    pub fn print(&self, report: &Report) -> String {
-        let mut out = "余额 balances\n".to_owned();
-        let mut line = |chinese: &str, english: &str, value: String| {
-            writeln!(out, "{}{value}", label(chinese, english)).expect("a String accepts everything");
-        };
-        line("站点", "site", printable(&report.site));
-        line("账本", "ledger", format!("{:016x}", report.ledger));
-        line("营业日终", "end of business day", report.to.map_or("…".to_owned(), |day| day.to_string()));
-        line("账本末条", "head of the ledger", report.head.to_string());
+    /// The list. `report` has the days and the ledger's head.
+    pub fn paper(&self, report: &Report) -> Paper<'_> {
+        let mut out = Paper::new("余额 balances");
+        out.line("站点", "site", printable(&report.site));
+        out.line("账本", "ledger", format_args!("{:016x}", report.ledger));
+        out.line("营业日终", "end of business day", report.to.map_or("…".to_owned(), |day| day.to_string()));
+        out.line("账本末条", "head of the ledger", report.head);
         for note in &report.notes {
-            line("注意", "note", note.clone());
+            out.line("注意", "note", note);
         }
         if !report.is_total_known {
-            line("注意", "note", "只含出现过的账户 only accounts that occur in what was given".to_owned());
+            out.line("注意", "note", "只含出现过的账户 only accounts that occur in what was given");
         }
-        out.push('\n');
-        let mut table = Table::bilingual()
+        let table = Table::bilingual()
             .text("编号", "account")
             .text("姓名", "name")
             .text("卡号", "cards")
             .number("余额", "balance")
+            .number("补贴", "subsidy")
             .number("次数", "uses")
             .text("", "");
-        for row in &self.rows {
-            let mark = match (row.is_opened, row.cards.is_empty(), self.has_table) {
-                (false, false, _) => "未开户 not opened yet",
-                (_, true, true) => "不在卡表 not in the table",
-                (true, false, _) | (_, true, false) => "",
-            };
-            table.row([
-                row.account.to_string(),
-                row.name.clone(),
-                row.cards.join(" "),
-                row.amount.to_string(),
-                row.uses.to_string(),
-                mark.to_owned(),
-            ]);
+        out.table(table.made_by(Box::new(|take| self.rows.iter().for_each(|row| take(&self.cells(row))))));
+        out.heading("合计", "sums");
+        for (chinese, english, sum) in [
+            ("流水里的账户", "accounts in the ledger", self.in_ledger),
+            ("未开户（按卡表）", "not opened, by table", self.unopened),
+            ("其中透支", "of these below zero", self.overdrawn),
+            ("负债合计", "total liability", self.total()),
+        ] {
+            let Sum { count, amount, subsidy, uses } = sum;
+            let words = format!("{count}  {amount} 元 yuan  {subsidy} 元补贴 subsidy  {uses} 次 uses");
+            out.line(chinese, english, words);
         }
-        writeln!(out, "{table}\n").expect("a String accepts everything");
-        let mut line = |chinese: &str, english: &str, sum: Sum| {
-            let Sum { count, amount, uses } = sum;
-            writeln!(out, "{}{count}  {amount} 元 yuan  {uses} 次 uses", label(chinese, english))
-                .expect("a String accepts everything");
-        };
-        line("流水里的账户", "accounts in the ledger", self.in_ledger);
-        line("未开户（按卡表）", "not opened, by table", self.unopened);
-        line("其中透支", "of these below zero", self.overdrawn);
-        line("负债合计", "total liability", self.total());
         if !self.has_table {
-            out.push_str(
-                "  没有卡表：未开户的不在内 no card table: unopened accounts are left out; give --config FILE\n",
-            );
+            out.text("没有卡表：未开户的不在内 no card table: unopened accounts are left out; give --config FILE");
         }
         out
+    }
+
+    fn cells(&self, row: &BalanceRow) -> [String; 7] {
+        let mark = match (row.is_opened, row.cards.is_empty(), self.has_table) {
+            (false, false, _) => "未开户 not opened yet",
+            (_, true, true) => "不在卡表 not in the table",
+            (true, false, _) | (_, true, false) => "",
+        };
+        [
+            row.account.to_string(),
+            row.name.clone(),
+            row.cards.join(" "),
+            row.amount.to_string(),
+            row.subsidy.to_string(),
+            row.uses.to_string(),
+            mark.to_owned(),
+        ]
     }
 
     /// The list as a JSON object.
@@ -170,6 +183,7 @@ impl Balances {
                 .text("name", &row.name)
                 .list("cards", row.cards.iter().map(string))
                 .text("balance", row.amount)
+                .text("subsidy", row.subsidy)
                 .number("uses", row.uses)
                 .flag("opened", row.is_opened)
                 .end()

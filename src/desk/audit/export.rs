@@ -1,17 +1,19 @@
 //! `posgate ledger export`: entries as a table for a spreadsheet (design.md, section 3).
 //!
 //! Every row begins with site and ledger, because (ledger, seq) identifies an entry in any
-//! combination of files. TSV is for programs: unchanged values, UTF-8, LF after each row, blanks
-//! instead of tabs and line ends in a text. CSV is for spreadsheets: a byte order mark, without
-//! which they read UTF-8 as GBK, and an apostrophe before a text that they would run as a formula.
-//! Numbers are unchanged in both: to keep the zeros of `0088888888` in a spreadsheet, import that
-//! column as text.
+//! combination of files, and ends with whose it is by the card table. TSV is for programs:
+//! unchanged values, UTF-8, LF after each row, blanks instead of tabs and line ends in a text. CSV
+//! is for spreadsheets: a byte order mark, without which they read UTF-8 as GBK, and an apostrophe
+//! before a text that they would run as a formula. Numbers are unchanged in both: to keep the zeros
+//! of `0088888888` in a spreadsheet, import that column as text.
 
 use std::io::{self, BufWriter, Write};
 
 use super::days::Days;
+use super::people::People;
 use super::source::{After, Item, Source};
 use super::{AuditError, Calendar, Filter, words};
+use crate::desk::paper::push_csv;
 use crate::engine::gbk;
 use crate::ledger::line::{self, COLUMNS};
 
@@ -50,10 +52,17 @@ pub struct Export {
     pub gbk: bool,
     /// The last entry that the reader has; the ledger must have it.
     pub after: Option<After>,
+    /// The holders, if a card table is at hand.
+    pub people: Option<People>,
 }
 
 /// The columns before the ledger's own: English, Chinese.
 const LEADING: [(&str, &str); 3] = [("site", "站点"), ("ledger", "账本"), ("day", "营业日")];
+/// Which columns hold a text by a person or a device: site, serial, account, device_time, slot,
+/// detail, and the last ones.
+const TEXTS: [usize; 9] = [0, 8, 11, 18, 19, 21, 23, 24, 25];
+/// The columns after them.
+const TRAILING: [(&str, &str); 3] = [("name", "姓名"), ("department", "部门"), ("groups", "分组")];
 
 impl Export {
     /// Writes header and rows. It checks the whole source before, so that it never writes a part of
@@ -90,37 +99,32 @@ impl Export {
     }
 
     fn titles(&self) -> Vec<String> {
-        match self.header {
-            Language::English => {
-                LEADING.iter().map(|(english, _)| english).chain(&COLUMNS).map(|title| (*title).to_owned()).collect()
-            }
-            Language::Chinese => LEADING
-                .iter()
-                .map(|(_, chinese)| chinese)
-                .chain(&words::COLUMNS)
-                .map(|title| (*title).to_owned())
-                .collect(),
-        }
+        let pick = |(english, chinese): &(&str, &str)| match self.header {
+            Language::English => (*english).to_owned(),
+            Language::Chinese => (*chinese).to_owned(),
+        };
+        let own: Vec<(&str, &str)> = COLUMNS.into_iter().zip(words::COLUMNS).collect();
+        LEADING.iter().chain(&own).chain(&TRAILING).map(pick).collect()
     }
 
     fn cells(&self, item: &Item, day: &str) -> Vec<String> {
         let header = &item.piece.header;
-        let mut cells = vec![self.guarded(header.site.clone()), format!("{:016x}", header.ledger), day.to_owned()];
+        let mut cells = vec![header.site.clone(), format!("{:016x}", header.ledger), day.to_owned()];
         for (column, raw) in line::columns(item.text).unwrap_or_default().iter().enumerate() {
             cells.push(match COLUMNS[column] {
                 "time" => self.calendar.civil(item.entry.time).to_string(),
                 "kind" if self.header == Language::Chinese => words::of_kind(item.entry.kind).0.to_owned(),
-                "serial" | "account" | "device_time" | "slot" | "detail" => self.guarded(unescaped(raw)),
                 _ => unescaped(raw),
             });
         }
+        let people = self.people.as_ref();
+        let record = people.and_then(|people| match (&item.entry.account, item.entry.card) {
+            (Some(account), card) => people.of(account, card),
+            (None, Some(card)) => people.of_card(card),
+            (None, None) => None,
+        });
+        cells.extend(people.map_or_else(Default::default, |people| people.words(record)));
         cells
-    }
-
-    /// Protects a text by a person or a device from being run as a formula.
-    fn guarded(&self, text: String) -> String {
-        let is_formula = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠', '\t', '\r', '\n']);
-        if self.format == Format::Csv && is_formula { format!("'{text}") } else { text }
     }
 
     fn write_row(&self, out: &mut dyn Write, cells: &[String]) -> io::Result<()> {
@@ -129,13 +133,7 @@ impl Export {
             match self.format {
                 Format::Csv => {
                     row.push_str(if index == 0 { "" } else { "," });
-                    if cell.contains([',', '"', '\n', '\r', '\t', ';']) {
-                        row.push('"');
-                        row.push_str(&cell.replace('"', "\"\""));
-                        row.push('"');
-                    } else {
-                        row.push_str(cell);
-                    }
+                    push_csv(&mut row, cell, TEXTS.contains(&index));
                 }
                 Format::Tsv => {
                     row.push_str(if index == 0 { "" } else { "\t" });
@@ -179,15 +177,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spreadsheet_runs_no_text_as_a_formula() {
-        let (csv, tsv) = (Export::default(), Export { format: Format::Tsv, ..Export::default() });
-        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "＝1", "\t=1", "\r=1"] {
-            assert_eq!(csv.guarded(formula.to_owned()), format!("'{formula}"));
-            assert_eq!(tsv.guarded(formula.to_owned()), formula);
-        }
-        for text in ["0088888888", "12e45678", "1食堂", "2026-11-22 12:00:00", ""] {
-            assert_eq!(csv.guarded(text.to_owned()), text);
-        }
+    fn the_columns_of_texts_are_known_by_their_places() {
+        let titles = Export::default().titles();
+        let texts: Vec<&str> = TEXTS.iter().map(|index| titles[*index].as_str()).collect();
+        let wanted = ["site", "serial", "account", "device_time", "slot", "detail", "name", "department", "groups"];
+        assert_eq!(texts, wanted);
     }
 
     #[test]

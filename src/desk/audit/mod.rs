@@ -17,11 +17,14 @@
 use core::fmt;
 use std::io;
 
+pub mod attendance;
 pub mod balances;
 pub mod days;
 pub mod explain;
 pub mod export;
 pub mod filter;
+pub mod groups;
+pub mod people;
 pub mod report;
 pub mod show;
 pub mod source;

@@ -5,14 +5,16 @@
 //! total and movements are sums of the `amount` columns by day, the closing total comes from the
 //! `balance` columns. They agree only if no entry is missing.
 //!
-//! Memory holds one row per account, machine, period, reason and operator, the first [`LISTED_MAX`]
-//! entries of each list, and one bit per entry for sales that wait for their confirmation. A second
-//! pass reads the lines of the sales whose bit remains.
+//! Memory holds one row per account, machine, period, reason, operator and row of the table by
+//! department and the like, the first [`LISTED_MAX`] entries of each list, the voids of these days,
+//! and one bit per entry for sales that wait for their confirmation. A second pass reads the lines
+//! of the sales whose bit remains, and of what was voided.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::AuditError;
 use super::days::Days;
+use super::groups::{Flow, Groups, NONE, Whose};
 use super::source::{Item, Source};
 use super::totals::{Accounts, Sum};
 use crate::engine::model::{Balance, CardNo, Date, Entry, EntrySeq, Kind, MachineNo, Stamp};
@@ -26,9 +28,6 @@ pub(super) use print::head_json;
 /// Most entries to keep per list; more are counted.
 pub const LISTED_MAX: usize = 200;
 
-/// Printed for a machine, a period or an operator that an entry does not have.
-const NONE: &str = "-";
-
 /// Sums of the sales of a machine, period or day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sales {
@@ -40,7 +39,7 @@ pub struct Sales {
     pub scan: Sum,
     /// Booked offline sales (105).
     pub offline: Sum,
-    /// Voids.
+    /// Voids of sales.
     pub void: Sum,
     /// Number of refused sales.
     pub refused: u64,
@@ -62,7 +61,6 @@ impl Sales {
             Kind::Meal => self.meal.add(entry),
             Kind::Scan => self.scan.add(entry),
             Kind::Offline if !is_claimed(entry) => self.offline.add(entry),
-            Kind::Void => self.void.add(entry),
             Kind::Decline => self.refused += refusals_in(entry),
             _ => (),
         }
@@ -112,6 +110,8 @@ pub struct Listed {
     pub card: Option<CardNo>,
     /// Its effect on the balance.
     pub amount: Option<Balance>,
+    /// Its effect on the subsidy.
+    pub subsidy: Option<Balance>,
     /// The balance after it.
     pub balance: Option<Balance>,
     /// The entry that it refers to.
@@ -140,6 +140,7 @@ impl List {
                 machine: entry.machine,
                 card: entry.card,
                 amount: entry.amount,
+                subsidy: entry.subsidy,
                 balance: entry.balance,
                 about: entry.about,
                 what,
@@ -211,14 +212,16 @@ pub struct Report {
     pub closing: Sum,
     /// Whether the opening total includes all accounts.
     pub is_total_known: bool,
+    /// All movements by flow, in the rows that were asked for.
+    pub groups: Groups,
 }
 
 impl Report {
-    /// Whether opening total plus movements equals the closing total.
+    /// Whether opening total plus movements equals the closing total, in each purse.
     pub fn is_balanced(&self) -> bool {
         let mut expected = self.opening;
         expected += self.moved;
-        (expected.amount, expected.uses) == (self.closing.amount, self.closing.uses)
+        Sum { count: self.closing.count, ..expected } == self.closing
     }
 }
 
@@ -231,11 +234,12 @@ pub enum Span {
     Days(Option<Date>, Option<Date>),
 }
 
-/// Makes the report of the days in `span`, and the accounts' balances at the end of the last day.
+/// Makes the report of the days in `span`, with the movements in the rows of `groups`, and the
+/// accounts' balances at the end of the last day.
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged.
-pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), AuditError> {
+pub fn gather(source: &Source, span: Span, groups: Groups) -> Result<(Report, Accounts), AuditError> {
     let (from, to) = match span {
         Span::Newest => {
             let newest = newest_day(source)?;
@@ -251,6 +255,7 @@ pub fn gather(source: &Source, span: Span) -> Result<(Report, Accounts), AuditEr
         notes: source.note().into_iter().collect(),
         kinds: Kind::ALL.iter().map(|kind| (*kind, Sum::default())).collect(),
         is_total_known: source.is_whole() || source.base.is_some(),
+        groups,
         ..Report::default()
     };
     let accounts = Accounts::new(source.base.as_ref(), source.is_whole());
@@ -297,7 +302,8 @@ fn refusals_in(entry: &Entry) -> u64 {
     entry.detail.get("n").and_then(|n| n.0.parse().ok()).unwrap_or(1)
 }
 
-fn word(entry: &Entry, key: &str) -> Option<String> {
+/// A word of the detail, unescaped.
+pub(super) fn word(entry: &Entry, key: &str) -> Option<String> {
     let bytes: Vec<u8> = entry.detail.get(key)?.bytes().collect();
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -357,8 +363,9 @@ struct Pass {
     /// Sum of the movements after the last day.
     later: Sum,
     open: Waiting,
-    /// Voids of these days by their sale, for whose machine and period they count.
-    voids: BTreeMap<EntrySeq, Sum>,
+    /// Voids of these days by what they undid, for whose machine and period they count, and their
+    /// own number.
+    voids: BTreeMap<(EntrySeq, EntrySeq), (Whose, Sum)>,
     /// Machines that confirmed a sale of these days.
     confirming: BTreeSet<u64>,
     has_begun: bool,
@@ -405,6 +412,7 @@ impl Pass {
         self.report.closing = Sum {
             count: total.count,
             amount: total.amount - self.later.amount,
+            subsidy: total.subsidy - self.later.subsidy,
             uses: total.uses.saturating_sub(self.later.uses),
         };
         Ok(())
@@ -437,19 +445,22 @@ impl Pass {
         if let Some((_, sum)) = report.kinds.iter_mut().find(|(kind, _)| *kind == entry.kind) {
             sum.add(entry);
         }
+        let whose = Whose { account: entry.account, card: entry.card, day };
+        if let Some(flow) = Flow::of(entry) {
+            report.groups.add(flow, &whose, Some(entry), sum_of(entry));
+        }
         match entry.kind {
-            Kind::Charge | Kind::Meal | Kind::Scan | Kind::Offline | Kind::Decline | Kind::Void => {
+            Kind::Charge | Kind::Meal | Kind::Scan | Kind::Offline | Kind::Decline => {
                 report.sales.add(entry);
                 report.days.entry(day).or_default().add(entry);
-                match entry.about.filter(|_| entry.kind == Kind::Void) {
-                    Some(sale) => self.voids.entry(sale).or_default().add(entry),
-                    None => {
-                        report.machines.entry(machine_of(entry)).or_default().add(entry);
-                        if entry.kind != Kind::Decline {
-                            report.periods.entry(period_of(entry)).or_default().add(entry);
-                        }
-                    }
+                report.machines.entry(machine_of(entry)).or_default().add(entry);
+                if entry.kind != Kind::Decline {
+                    report.periods.entry(period_of(entry)).or_default().add(entry);
                 }
+            }
+            Kind::Void => {
+                let about = entry.about.unwrap_or_default();
+                self.voids.insert((about, entry.seq), (whose, sum_of(entry)));
             }
             Kind::Alarm => {
                 *report.alarms.entry(word(entry, "rule").unwrap_or_else(|| NONE.to_owned())).or_default() +=
@@ -486,23 +497,24 @@ impl Pass {
         if self.open.is_empty() && self.voids.is_empty() {
             return Ok(());
         }
-        let first = [self.open.first, self.voids.keys().next().copied()].into_iter().flatten().min();
+        let first = [self.open.first, self.voids.keys().next().map(|(about, _)| *about)].into_iter().flatten().min();
         let first = first.unwrap_or_default();
         let begin = source.pieces.iter().rposition(|piece| piece.header.first <= first).unwrap_or(0);
         for piece in &source.pieces[begin..] {
             let mut lines = Lines::new(&source.files, &piece.path, None);
             while let Some(line) = lines.read()? {
                 let kind = line.text.split(|byte| *byte == b'\t').nth(3).unwrap_or_default();
-                if !line.ended || !matches!(kind, b"charge" | b"meal" | b"scan" | b"offline") {
+                if !line.ended || !matches!(kind, b"charge" | b"meal" | b"scan" | b"offline" | b"topup" | b"subsidy") {
                     continue;
                 }
                 let Ok(line::Parsed { entry, .. }) = line::parse(line.text) else { continue };
                 if entry.seq > self.report.head.seq {
                     break;
                 }
-                if let Some(sum) = self.voids.remove(&entry.seq) {
-                    self.report.machines.entry(machine_of(&entry)).or_default().void += sum;
-                    self.report.periods.entry(period_of(&entry)).or_default().void += sum;
+                let of_it = (entry.seq, EntrySeq(0))..=(entry.seq, EntrySeq(u64::MAX));
+                while let Some((key, _)) = self.voids.range(of_it.clone()).next() {
+                    let (whose, sum) = self.voids.remove(&key.clone()).expect("it was just found");
+                    self.undo(&whose, sum, Some(&entry));
                 }
                 if !self.open.contains(entry.seq) {
                     continue;
@@ -516,11 +528,23 @@ impl Pass {
                 }
             }
         }
-        for sum in std::mem::take(&mut self.voids).into_values() {
-            self.report.machines.entry(NONE.to_owned()).or_default().void += sum;
-            self.report.periods.entry(NONE.to_owned()).or_default().void += sum;
+        for (whose, sum) in std::mem::take(&mut self.voids).into_values() {
+            self.undo(&whose, sum, None);
         }
         Ok(())
+    }
+
+    /// Counts a void of `about`, if that is at hand.
+    fn undo(&mut self, whose: &Whose, sum: Sum, about: Option<&Entry>) {
+        let report = &mut self.report;
+        let flow = Flow::of_void(about, sum);
+        report.groups.add(flow, whose, about, sum);
+        if flow == Flow::SaleVoid {
+            report.sales.void += sum;
+            report.days.entry(whose.day).or_default().void += sum;
+            report.machines.entry(about.map_or(NONE.to_owned(), machine_of)).or_default().void += sum;
+            report.periods.entry(about.map_or(NONE.to_owned(), period_of)).or_default().void += sum;
+        }
     }
 }
 
@@ -529,7 +553,11 @@ fn period_of(entry: &Entry) -> String {
 }
 
 fn machine_of(entry: &Entry) -> String {
-    entry.machine.map_or(NONE.to_owned(), |machine| format!("{:05}", machine.value()))
+    entry.machine.map_or(NONE.to_owned(), machine_text)
+}
+
+pub(super) fn machine_text(machine: MachineNo) -> String {
+    format!("{:05}", machine.value())
 }
 
 fn sum_of(entry: &Entry) -> Sum {

@@ -13,8 +13,10 @@ use crate::engine::model::{AccountId, Balance, Entry, Kind};
 pub struct Sum {
     /// Number of entries.
     pub count: u64,
-    /// Sum of the amounts.
+    /// Sum of the amounts: cash.
     pub amount: Balance,
+    /// Sum of what the subsidy purse moved.
+    pub subsidy: Balance,
     /// Sum of the uses.
     pub uses: i64,
 }
@@ -25,6 +27,7 @@ impl Sum {
         *self += Self {
             count: 1,
             amount: entry.amount.unwrap_or_default(),
+            subsidy: entry.subsidy.unwrap_or_default(),
             uses: i64::from(entry.uses.unwrap_or_default()),
         };
     }
@@ -32,12 +35,22 @@ impl Sum {
     /// The sum with the opposite sign: what was taken from the accounts.
     #[must_use]
     pub fn taken(self) -> Self {
-        Self { amount: -self.amount, uses: self.uses.saturating_neg(), ..self }
+        Self { amount: -self.amount, subsidy: -self.subsidy, uses: self.uses.saturating_neg(), ..self }
+    }
+
+    /// Cash and subsidy together: of sales, what they cost.
+    pub fn both(self) -> Balance {
+        self.amount + self.subsidy
     }
 
     /// The sum as a JSON object.
     pub fn json(&self) -> String {
-        Object::new().number("count", self.count).text("amount", self.amount).number("uses", self.uses).end()
+        Object::new()
+            .number("count", self.count)
+            .text("amount", self.amount)
+            .text("subsidy", self.subsidy)
+            .number("uses", self.uses)
+            .end()
     }
 }
 
@@ -45,6 +58,7 @@ impl AddAssign for Sum {
     fn add_assign(&mut self, other: Self) {
         self.count += other.count;
         self.amount += other.amount;
+        self.subsidy += other.subsidy;
         self.uses = self.uses.saturating_add(other.uses);
     }
 }
@@ -58,16 +72,14 @@ pub struct Account {
     pub subsidy: Balance,
     /// The uses, also after that entry.
     pub uses: i64,
-    /// The balance at the end of the report's last day.
-    pub then: Balance,
-    /// The uses at the end of that day.
-    pub uses_then: i64,
+    /// The figures at the end of the report's last day.
+    pub then: Sum,
     /// Whether an entry up to that day opened the account.
     pub is_opened_then: bool,
     /// Whether a lasting entry up to that day is about the account.
     pub is_known_then: bool,
     /// The opening figures of an `open` after that day: those of the table at that time.
-    pub opened_later: Option<(Balance, i64)>,
+    pub opened_later: Option<Sum>,
 }
 
 /// All accounts that an entry moved. Memory is one row per account, regardless of the number of
@@ -87,14 +99,14 @@ impl Accounts {
     pub fn new(base: Option<&Base>, is_whole: bool) -> Self {
         let mut accounts = Self { is_complete: is_whole || base.is_some(), ..Self::default() };
         for line in base.iter().flat_map(|base| &base.accounts) {
-            let (balance, uses) = (line.figures.balance, i64::from(line.figures.uses));
-            accounts.before += Sum { count: 0, amount: balance, uses };
+            let (amount, subsidy, uses) = (line.figures.balance, line.subsidy, i64::from(line.figures.uses));
+            let then = Sum { count: 0, amount, subsidy, uses };
+            accounts.before += then;
             let row = Account {
-                balance,
-                subsidy: line.subsidy,
+                balance: amount,
+                subsidy,
                 uses,
-                then: balance,
-                uses_then: uses,
+                then,
                 is_opened_then: line.is_opened,
                 is_known_then: true,
                 opened_later: None,
@@ -122,8 +134,8 @@ impl Accounts {
                     row.balance = entry.balance.unwrap_or(amount) - amount;
                     row.subsidy = entry.subsidy_left.unwrap_or(subsidy) - subsidy;
                     row.uses = entry.uses_left.map_or(0, |left| i64::from(left) - uses);
-                    (row.then, row.uses_then) = (row.balance, row.uses);
-                    self.before += Sum { count: 0, amount: row.balance, uses: row.uses };
+                    row.then = Sum { count: 0, amount: row.balance, subsidy: row.subsidy, uses: row.uses };
+                    self.before += row.then;
                 }
                 self.rows.entry(*id).or_insert(row)
             }
@@ -142,12 +154,11 @@ impl Accounts {
             return Err(format!("it says {} uses left, the entries before it make {left}", row.uses));
         }
         if is_then {
-            row.then += amount;
-            row.uses_then = row.uses_then.saturating_add(uses);
+            row.then += Sum { count: 0, amount, subsidy, uses };
             row.is_opened_then |= entry.kind == Kind::Open;
             row.is_known_then |= entry.is_lasting();
         } else if entry.kind == Kind::Open && !row.is_opened_then {
-            row.opened_later.get_or_insert((amount, uses));
+            row.opened_later.get_or_insert(Sum { count: 1, amount, subsidy, uses });
         }
         Ok(())
     }
@@ -156,7 +167,7 @@ impl Accounts {
     pub fn total(&self) -> Sum {
         let mut total = Sum::default();
         for row in self.rows.values() {
-            total += Sum { count: 1, amount: row.balance, uses: row.uses };
+            total += Sum { count: 1, amount: row.balance, subsidy: row.subsidy, uses: row.uses };
         }
         total
     }
@@ -195,7 +206,7 @@ mod tests {
         assert_eq!(accounts.apply(&entry(Kind::Charge, -300, 700), false), Ok(()));
         assert!(accounts.apply(&entry(Kind::Charge, -300, 300), true).is_err());
         let row = accounts.get(&AccountId::try_from("A").unwrap()).unwrap();
-        assert_eq!(row.then, Balance::from_fen(1000), "the sale is of a later day");
+        assert_eq!(row.then.amount, Balance::from_fen(1000), "the sale is of a later day");
     }
 
     #[test]

@@ -1,22 +1,16 @@
-//! The daily close as text for paper, and as JSON.
+//! The daily close, to be written in any form, and as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 
 use super::{Desk, LISTED_MAX, List, Listed, Report, Sales, Sum};
-use crate::desk::audit::words;
+use crate::desk::audit::attendance::NO_TABLE;
+use crate::desk::audit::{groups, words};
 use crate::desk::json::{Object, string};
-use crate::desk::table::{Table, label, printable};
-use crate::engine::model::{Kind, Stamp};
+use crate::desk::paper::Paper;
+use crate::desk::table::{Table, printable};
+use crate::engine::model::{Balance, Date, Kind, Stamp};
 use crate::ledger::Head;
-
-impl Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        self.print(&mut text);
-        f.write_str(&text)
-    }
-}
 
 /// The kinds whose entries move money, in the order of the balance sheet.
 const MOVING: [Kind; 11] = [
@@ -33,19 +27,6 @@ const MOVING: [Kind; 11] = [
     Kind::Other,
 ];
 
-fn put(out: &mut String, words: fmt::Arguments) {
-    fmt::Write::write_fmt(out, words).expect("a String accepts everything");
-}
-
-/// A heading, in both languages.
-fn heading(out: &mut String, chinese: &str, english: &str) {
-    put(out, format_args!("\n{chinese} {english}\n"));
-}
-
-fn line(out: &mut String, chinese: &str, english: &str, value: impl Display) {
-    put(out, format_args!("{}{value}\n", label(chinese, english)));
-}
-
 fn second(stamp: Stamp) -> String {
     stamp.civil().to_string()
 }
@@ -60,27 +41,46 @@ impl Report {
         match (self.from, self.to) {
             (Some(from), Some(to)) if from == to => from.to_string(),
             (from, to) => {
-                let text =
-                    |day: Option<crate::engine::model::Date>| day.map_or("…".to_owned(), |day| day.to_string());
+                let text = |day: Option<Date>| day.map_or("…".to_owned(), |day| day.to_string());
                 format!("{} – {}", text(from), text(to))
             }
         }
     }
 
-    fn print(&self, out: &mut String) {
-        out.push_str("日结 daily close\n");
-        line(out, "站点", "site", printable(&self.site));
-        line(out, "账本", "ledger", format_args!("{:016x}", self.ledger));
-        line(out, "营业日", "business day", self.span());
-        line(out, "流水条数", "entries", self.entries);
+    /// What it is called: of one day, one month, or other days.
+    fn title(&self) -> &'static str {
+        let (Some(from), Some(to)) = (self.from, self.to) else { return "结账 close" };
+        let month = |day: Date| day.year_month_day().0 * 12 + day.year_month_day().1.cast_signed();
+        let next = Date(to.0.saturating_add(1));
+        match (from == to, from.year_month_day().2, month(to) - month(from), next.year_month_day().2) {
+            (true, ..) => "日结 daily close",
+            (false, 1, 0, 1) => "月结 monthly close",
+            (false, ..) => "结账 close",
+        }
+    }
+
+    /// A report with its title, and of which ledger and days it is.
+    pub(in crate::desk::audit) fn head<'a>(&self, title: &str) -> Paper<'a> {
+        let mut out = Paper::new(title);
+        out.line("站点", "site", printable(&self.site));
+        out.line("账本", "ledger", format_args!("{:016x}", self.ledger));
+        out.line("营业日", "business day", self.span());
+        out.line("流水条数", "entries", self.entries);
         if let Some([first, last]) = self.ends {
-            line(out, "首条", "first", place(first.0, first.1));
-            line(out, "末条", "last", place(last.0, last.1));
+            out.line("首条", "first", place(first.0, first.1));
+            out.line("末条", "last", place(last.0, last.1));
         }
-        line(out, "账本末条", "head of the ledger", self.head);
+        out.line("账本末条", "head of the ledger", self.head);
         for note in &self.notes {
-            line(out, "注意", "note", note);
+            out.line("注意", "note", note);
         }
+        out
+    }
+
+    /// The close.
+    pub fn paper(&self) -> Paper<'_> {
+        let mut paper = self.head(self.title());
+        let out = &mut paper;
         self.print_sales(out);
         print_reasons(out, "拒绝消费", "refused sales", &self.refused);
         self.print_desk(out);
@@ -94,24 +94,43 @@ impl Report {
             print_list(out, chinese, english, list);
         }
         self.print_doors(out);
+        groups::print_bookings(&self.groups.all(), out);
         self.print_balance(out);
+        paper
     }
 
-    fn print_sales(&self, out: &mut String) {
-        heading(out, "各机消费", "sales by machine");
+    /// The table by department, person and the like, alone for a spreadsheet.
+    pub fn groups_paper(&self, is_for_spreadsheet: bool) -> Paper<'_> {
+        let mut paper = self.head("汇总 sums");
+        if self.groups.lacks_people() {
+            paper.line("注意", "note", NO_TABLE);
+        }
+        self.groups.print(&mut paper, is_for_spreadsheet);
+        self.print_balance(&mut paper);
+        paper
+    }
+
+    /// The same as a JSON object.
+    pub fn groups_json(&self) -> String {
+        let object = self.begin_json(self.groups.lacks_people().then(|| string(NO_TABLE)));
+        self.end_json(self.groups.json(object))
+    }
+
+    fn print_sales(&self, out: &mut Paper) {
+        out.heading("各机消费", "sales by machine");
         print_sales(out, ("机号", "machine"), self.machines.iter(), Some(&self.sales));
-        heading(out, "各餐段消费", "sales by period");
+        out.heading("各餐段消费", "sales by period");
         print_sales(out, ("餐段", "period"), self.periods.iter(), None);
         if self.days.len() > 1 {
-            heading(out, "各日消费", "sales by day");
+            out.heading("各日消费", "sales by day");
             print_sales(out, ("营业日", "day"), self.days.iter(), Some(&self.sales));
         }
     }
 
-    fn print_desk(&self, out: &mut String) {
-        heading(out, "柜台", "at the desk");
+    fn print_desk(&self, out: &mut Paper) {
+        out.heading("柜台", "at the desk");
         if self.operators.is_empty() {
-            out.push_str("  无 none\n");
+            out.text("无 none");
             return;
         }
         let mut table = Table::bilingual().text("操作员", "operator");
@@ -120,6 +139,7 @@ impl Report {
         {
             table = table.number("笔", "n").number(chinese, english);
         }
+        let mut table = table.number("撤补贴", "subs. v.").number("次数", "uses");
         let mut all = Desk::default();
         for (name, desk) in &self.operators {
             table.row(desk_cells(name, desk));
@@ -130,14 +150,14 @@ impl Report {
             all.void += desk.void;
         }
         table.row(desk_cells("合计 all", &all));
-        put(out, format_args!("{table}\n"));
+        out.table(table);
     }
 
-    fn print_offline(&self, out: &mut String) {
-        heading(out, "脱机消费", "offline sales");
+    fn print_offline(&self, out: &mut Paper) {
+        out.heading("脱机消费", "offline sales");
         let booked = self.sales.offline.taken();
-        line(out, "已入账", "booked", format_args!("{}  {}", booked.count, money_and_uses(booked)));
-        line(out, "未入账", "not booked", self.not_booked.sum.count);
+        out.line("已入账", "booked", format_args!("{}  {}", booked.count, money_and_uses(booked)));
+        out.line("未入账", "not booked", self.not_booked.sum.count);
         for (list, chinese, english) in [
             (&self.not_booked, "未入账，请人工核对", "not booked, for a person to judge"),
             (&self.invalid_times, "终端时间不可信", "with a device time that was not believed"),
@@ -148,43 +168,45 @@ impl Report {
         }
     }
 
-    fn print_doubts(&self, out: &mut String) {
-        heading(out, "存疑消费：已批准，没有回执", "doubtful sales: approved, never confirmed");
+    fn print_doubts(&self, out: &mut Paper) {
+        out.heading("存疑消费：已批准，没有回执", "doubtful sales: approved, never confirmed");
         if self.doubtful.sum.count == 0 && self.mute.is_empty() {
-            out.push_str("  无 none\n");
+            out.text("无 none");
         }
         print_rows(out, &self.doubtful);
         for (machine, sum) in &self.mute {
             let taken = sum.taken();
             let words = "从不发回执，不逐笔列出 never confirms, not listed";
-            put(out, format_args!("  {machine}  {} {}  {words}\n", taken.count, money_and_uses(taken)));
+            out.text(format!("{machine}  {} {}  {words}", taken.count, money_and_uses(taken)));
         }
     }
 
-    fn print_doors(&self, out: &mut String) {
+    fn print_doors(&self, out: &mut Paper) {
         let count = |wanted: Kind| self.kinds.iter().find(|(kind, _)| *kind == wanted).map_or(0, |(_, sum)| sum.count);
         if [Kind::Admit, Kind::Refuse, Kind::Remote, Kind::Alarm].into_iter().all(|kind| count(kind) == 0) {
             return;
         }
-        heading(out, "门禁", "doors");
+        out.heading("门禁", "doors");
         for kind in [Kind::Admit, Kind::Remote] {
             let (chinese, english) = words::of_kind(kind);
-            line(out, chinese, english, count(kind));
+            out.line(chinese, english, count(kind));
         }
         for (rule, alarms) in &self.alarms {
-            line(out, "报警", &format!("alarm {}", printable(rule)), alarms);
+            out.line("报警", &format!("alarm {}", printable(rule)), alarms);
         }
         if !self.kept_shut.is_empty() {
             print_reasons(out, "拒绝开门", "kept shut", &self.kept_shut);
         }
     }
 
-    fn print_balance(&self, out: &mut String) {
-        heading(out, "账目平衡", "balance of all accounts");
-        let mut table =
-            Table::bilingual().text("", "").number("笔数", "count").number("金额", "yuan").number("次数", "uses");
+    fn print_balance(&self, out: &mut Paper) {
+        out.heading("账目平衡", "balance of all accounts");
+        let table =
+            Table::bilingual().text("", "").number("笔数", "count").number("现金", "cash").number("补贴", "subsidy");
+        let mut table = table.number("次数", "uses");
         let row = |name: String, count: Option<u64>, sum: Sum| {
-            [name, count.map_or(String::new(), |count| count.to_string()), sum.amount.to_string(), sum.uses.to_string()]
+            let count = count.map_or(String::new(), |count| count.to_string());
+            [name, count, sum.amount.to_string(), sum.subsidy.to_string(), sum.uses.to_string()]
         };
         table.row(row("期初 opening".to_owned(), None, self.opening));
         for (kind, sum) in self.kinds.iter().filter(|(kind, sum)| MOVING.contains(kind) && sum.count > 0) {
@@ -193,14 +215,14 @@ impl Report {
         }
         table.row(row("变动合计 moved".to_owned(), None, self.moved));
         table.row(row("期末 closing".to_owned(), None, self.closing));
-        put(out, format_args!("{table}\n"));
+        out.table(table);
         if !self.is_total_known {
-            out.push_str("  期初只含出现过的账户 opening: only of accounts that occur in what was given\n");
+            out.text("期初只含出现过的账户 opening: only of accounts that occur in what was given");
         }
-        out.push_str(if self.is_balanced() {
-            "  平 balanced: 期初 + 变动 = 期末 opening + moved = closing\n"
+        out.text(if self.is_balanced() {
+            "平 balanced: 期初 + 变动 = 期末 opening + moved = closing"
         } else {
-            "  不平 NOT BALANCED: run `posgate ledger verify`\n"
+            "不平 NOT BALANCED: run `posgate ledger verify`"
         });
     }
 
@@ -211,16 +233,10 @@ impl Report {
         let kinds = kinds.fold(Object::new(), |kinds, (kind, sum)| kinds.raw(kind.word(), sum.json()));
         let mute =
             |(machine, sum): (_, &Sum)| Object::new().text("machine", machine).raw("sales", sum.taken().json()).end();
-        Object::new()
-            .text("site", &self.site)
-            .text("ledger", format_args!("{:016x}", self.ledger))
-            .text_or_null("from", self.from)
-            .text_or_null("to", self.to)
-            .list("notes", self.notes.iter().map(string))
-            .number("entries", self.entries)
+        let object = self
+            .begin_json(None)
             .raw_or_null("first", end(0))
             .raw_or_null("last", end(1))
-            .raw("head", head_json(self.head).end())
             .raw("kinds", kinds.end())
             .list("machines", self.machines.iter().map(sales_json))
             .list("periods", self.periods.iter().map(sales_json))
@@ -238,6 +254,24 @@ impl Report {
             .raw("voids", list_json(&self.voids))
             .raw("adjusts", list_json(&self.adjusts))
             .raw("late", list_json(&self.late))
+            .list("owed", groups::bookings_json(&self.groups.all()));
+        self.end_json(object)
+    }
+
+    /// The first members of any report: of which ledger and days it is.
+    pub(in crate::desk::audit) fn begin_json(&self, note: Option<String>) -> Object {
+        Object::new()
+            .text("site", &self.site)
+            .text("ledger", format_args!("{:016x}", self.ledger))
+            .text_or_null("from", self.from)
+            .text_or_null("to", self.to)
+            .list("notes", self.notes.iter().map(string).chain(note))
+            .number("entries", self.entries)
+            .raw("head", head_json(self.head).end())
+    }
+
+    fn end_json(&self, object: Object) -> String {
+        object
             .raw("opening", total_json(self.opening))
             .raw("moved", total_json(self.moved))
             .raw("closing", total_json(self.closing))
@@ -248,35 +282,43 @@ impl Report {
 }
 
 fn money_and_uses(sum: Sum) -> String {
-    if sum.uses == 0 { sum.amount.to_string() } else { format!("{} + {} 次 uses", sum.amount, sum.uses) }
+    let subsidy = (sum.subsidy != Balance::ZERO).then(|| format!("{} 补贴 subsidy", sum.subsidy));
+    let uses = (sum.uses != 0).then(|| format!("{} 次 uses", sum.uses));
+    [Some(sum.amount.to_string()), subsidy, uses].into_iter().flatten().collect::<Vec<_>>().join(" + ")
 }
 
 fn print_sales<'a, N: Display + 'a>(
-    out: &mut String,
+    out: &mut Paper,
     (chinese, english): (&'static str, &'static str),
     rows: impl Iterator<Item = (N, &'a Sales)>,
     all: Option<&Sales>,
 ) {
-    let mut table =
-        Table::bilingual().text(chinese, english).number("笔数", "sales").number("金额", "yuan").number("次数", "uses");
+    let mut table = Table::bilingual()
+        .text(chinese, english)
+        .number("笔数", "sales")
+        .number("现金", "cash")
+        .number("补贴", "subsidy");
+    table = table.number("次数", "uses");
     for (chinese, english) in
-        [("刷卡", "amount"), ("计次", "count"), ("扫码", "code"), ("脱机", "offline"), ("撤销", "voids")]
+        [("刷卡", "amount"), ("计次", "count"), ("扫码", "code"), ("脱机", "offline"), ("撤现金", "voids")]
     {
         table = table.number(chinese, english);
     }
-    table = table.number("拒绝", "refused");
+    table = table.number("撤补贴", "subs. v.").number("拒绝", "refused");
     let mut add = |name: String, sales: &Sales| {
         let sum = sales.all().taken();
         table.row([
             name,
             sum.count.to_string(),
             sum.amount.to_string(),
+            sum.subsidy.to_string(),
             sum.uses.to_string(),
-            sales.charge.taken().amount.to_string(),
-            sales.meal.taken().amount.to_string(),
-            sales.scan.taken().amount.to_string(),
-            sales.offline.taken().amount.to_string(),
+            sales.charge.taken().both().to_string(),
+            sales.meal.taken().both().to_string(),
+            sales.scan.taken().both().to_string(),
+            sales.offline.taken().both().to_string(),
             sales.void.amount.to_string(),
+            sales.void.subsidy.to_string(),
             sales.refused.to_string(),
         ]);
     };
@@ -286,13 +328,13 @@ fn print_sales<'a, N: Display + 'a>(
     if let Some(all) = all {
         add("合计 all".to_owned(), all);
     }
-    put(out, format_args!("{table}\n"));
+    out.table(table);
 }
 
-fn print_reasons(out: &mut String, chinese: &str, english: &str, reasons: &BTreeMap<String, u64>) {
-    heading(out, chinese, english);
+fn print_reasons(out: &mut Paper, chinese: &str, english: &str, reasons: &BTreeMap<String, u64>) {
+    out.heading(chinese, english);
     if reasons.is_empty() {
-        out.push_str("  无 none\n");
+        out.text("无 none");
     }
     let mut sorted: Vec<_> = reasons.iter().collect();
     sorted.sort_by_key(|(_, count)| core::cmp::Reverse(**count));
@@ -301,33 +343,39 @@ fn print_reasons(out: &mut String, chinese: &str, english: &str, reasons: &BTree
             "left-out" => ("未逐笔记录".to_owned(), "beyond the limit a minute".to_owned()),
             known => words::reason(known),
         };
-        line(out, &chinese, &printable(&english), count);
+        out.line(&chinese, &printable(&english), count);
     }
 }
 
 fn desk_cells(name: &str, desk: &Desk) -> Vec<String> {
     let mut cells = vec![name.to_owned()];
-    for sum in [desk.top_up, desk.subsidy, desk.pay_out, desk.adjust, desk.void] {
-        cells.extend([sum.count.to_string(), money_and_uses(sum)]);
+    // What the employer pays in may go into either purse.
+    let subsidy = Sum { amount: desk.subsidy.both(), ..desk.subsidy };
+    let mut uses = 0_i64;
+    for sum in [desk.top_up, subsidy, desk.pay_out, desk.adjust, desk.void] {
+        cells.extend([sum.count.to_string(), sum.amount.to_string()]);
+        uses = uses.saturating_add(sum.uses);
     }
+    cells.extend([desk.void.subsidy.to_string(), uses.to_string()]);
     cells
 }
 
-fn print_list(out: &mut String, chinese: &str, english: &str, list: &List) {
+fn print_list(out: &mut Paper, chinese: &str, english: &str, list: &List) {
     if list.sum.count > 0 {
-        heading(out, chinese, english);
+        out.heading(chinese, english);
         print_rows(out, list);
     }
 }
 
-fn print_rows(out: &mut String, list: &List) {
+fn print_rows(out: &mut Paper, list: &List) {
     let mut table = Table::bilingual()
         .number("流水号", "seq")
         .text("时间", "time")
         .text("类型", "kind")
         .text("机号", "machine")
         .text("卡号", "card")
-        .number("金额", "yuan")
+        .number("金额", "cash")
+        .number("补贴", "subsidy")
         .number("余额", "balance")
         .number("关联", "ref")
         .text("说明", "what");
@@ -340,20 +388,21 @@ fn print_rows(out: &mut String, list: &List) {
             text(row.machine.map(|machine| machine.to_string())),
             text(row.card.map(|card| card.to_string())),
             text(row.amount.map(|amount| amount.to_string())),
+            text(row.subsidy.map(|subsidy| subsidy.to_string())),
             text(row.balance.map(|balance| balance.to_string())),
             text(row.about.map(|about| about.to_string())),
             row.what.clone(),
         ]);
     }
     if !list.rows.is_empty() {
-        put(out, format_args!("{table}\n"));
+        out.table(table);
     }
     let more = list.sum.count.saturating_sub(list.rows.len() as u64);
     if more > 0 {
-        put(out, format_args!("  另有 {more} 条未列 {more} more not listed (at most {LISTED_MAX})\n"));
+        out.text(format!("另有 {more} 条未列 {more} more not listed (at most {LISTED_MAX})"));
     }
     if list.sum.count > 1 {
-        put(out, format_args!("  合计 all: {}  {}\n", list.sum.count, money_and_uses(list.sum)));
+        out.text(format!("合计 all: {}  {}", list.sum.count, money_and_uses(list.sum)));
     }
 }
 
@@ -391,7 +440,7 @@ fn count_json((name, count): (&String, &u64)) -> String {
 }
 
 fn total_json(sum: Sum) -> String {
-    Object::new().text("amount", sum.amount).number("uses", sum.uses).end()
+    Object::new().text("amount", sum.amount).text("subsidy", sum.subsidy).number("uses", sum.uses).end()
 }
 
 fn list_json(list: &List) -> String {
@@ -406,6 +455,7 @@ fn listed_json(row: &Listed) -> String {
         .text_or_null("machine", row.machine)
         .text_or_null("card", row.card)
         .text_or_null("amount", row.amount)
+        .text_or_null("subsidy", row.subsidy)
         .text_or_null("balance", row.balance)
         .number_or_null("ref", row.about)
         .text("what", &row.what)
