@@ -495,6 +495,29 @@ fn the_transcripts_ledger_lines_follow_from_each_other() {
     assert!(lines.lines().count() > 5);
 }
 
+/// The lines of a scenario's block that begins with this word.
+fn of_scenario<'a>(scenario: &'a str, block: &str) -> impl Iterator<Item = &'a str> {
+    let rest = scenario.split_once(&format!("\n{block}")).unwrap().1;
+    rest.lines().skip(1).take_while(|line| line.starts_with(' ')).map(str::trim)
+}
+
+#[test]
+fn the_second_lunch_and_the_holiday_are_those_of_a_scenario() {
+    let scenario = read("tests/scenarios/06-decisions/the-manuals-second-lunch-and-holiday.txt");
+    for readme in &page("configuration") {
+        let config = blocks(readme, "uci").concat();
+        let lines: Vec<&str> = config.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(lines, of_scenario(&scenario, "config").collect::<Vec<_>>(), "{readme}");
+        let transcript = blocks(readme, "text").into_iter().find(|block| block.starts_with("> 104")).unwrap();
+        let told = transcript.lines().filter(|line| line.starts_with(['>', '<']));
+        let played = of_scenario(&scenario, "steps").filter_map(|line| match line.strip_prefix("00002 ") {
+            Some(sent) => Some(sent),
+            None => Some(line).filter(|line| line.starts_with('<')),
+        });
+        assert_eq!(told.collect::<Vec<_>>(), played.collect::<Vec<_>>(), "{readme}");
+    }
+}
+
 // ---------------------------------------------------------------- what a reader is told to run
 
 /// Three sales on two machines, one of them on another day, and two refusals.

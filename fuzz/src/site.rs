@@ -52,8 +52,10 @@ config period
 	option from '00:00'
 	option to '15:00'
 	list place 'canteen'
-	option uses_max '1'
+	option uses_max '3'
 	option price '12.00'
+	option price_next '18.00'
+	option days '1-6'
 config period
 	option name 'night'
 	option from '22:00'
@@ -73,6 +75,9 @@ config door
 	option machine '7'
 	option door '2'
 	option days '1-5'
+config calendar
+	list off '2026-11-23..2026-11-24'
+	list work '2026-11-22'
 ";
 
 /// The sites, from a canteen with everything on to one with nothing configured.

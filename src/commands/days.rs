@@ -117,6 +117,20 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_shows_what_check_prints() {
+        let manuals = [include_str!("../../docs/configuration.md"), include_str!("../../docs/zh/configuration.md")];
+        for manual in manuals {
+            let block = |word: &str| {
+                let rest = manual.split_once(&format!("```{word}\n")).expect("the manual has it").1;
+                rest.split_once("```").expect("it ends").0
+            };
+            let rules = config::parse(block("uci").as_bytes(), Path::new("posgate")).expect("it is sound").rules;
+            let lines = lines(&rules, Date::parse(b"2026-09-29").expect("a date"));
+            assert_eq!(lines, block("text").lines().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
     fn without_a_calendar_the_weekdays_stand_alone() {
         let lines = shown(&format!("{LUNCH} option days 6\n"));
         assert_eq!(
