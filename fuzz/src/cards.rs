@@ -7,7 +7,7 @@ use std::path::Path;
 
 use posgate::desk::control::batch;
 use posgate::engine::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
-use posgate::engine::model::{Act, Balance, CardTable, Mono, Now, Stamp, Wall};
+use posgate::engine::model::{Act, Balance, CardTable, Mono, Now, Stamp, Subject, Wall};
 use posgate::engine::server::{Origin, Peer, Server};
 use posgate::engine::wire::Reply;
 use posgate::files::cards;
@@ -79,15 +79,19 @@ pub fn run(input: &[u8]) {
 
 /// The same bytes as a file of orders, and as a number that is printed on a card.
 fn read_as_orders(input: &[u8]) {
-    for command in ["topup", "adjust", "lost", "account", "rename"] {
+    for command in ["topup", "adjust", batch::CLEAR, "lost", "account", "rename"] {
         match batch::parse(input, Path::new("orders.csv"), command) {
             Err(problems) => assert!(!problems.is_empty()),
             Ok(orders) => {
                 assert!(!orders.rows.is_empty());
                 for row in &orders.rows {
                     assert!(row.nth > 0);
-                    let Act::Move { card, amount, uses, .. } = row.act else { continue };
-                    assert!(card.value() > 0);
+                    let Act::Move { subject, amount, uses, .. } = row.act else { continue };
+                    let is_named = match subject {
+                        Subject::Card(card) => card.value() > 0,
+                        Subject::Account(account) => !account.is_empty(),
+                    };
+                    assert!(is_named);
                     assert!(amount != Balance::ZERO || uses != 0, "something moves");
                     assert!(command == "adjust" || (amount >= Balance::ZERO && uses >= 0));
                 }

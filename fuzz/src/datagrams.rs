@@ -433,7 +433,7 @@ impl Script {
         }
         for account in book.accounts() {
             let (fen, uses, subsidy) = self.sums.get(account.id.as_str()).copied().unwrap_or_default();
-            let held = (account.balance.fen(), i64::from(account.uses), account.subsidy.fen());
+            let held = (account.held.balance.fen(), i64::from(account.held.uses), account.held.subsidy.fen());
             assert_eq!(held, (fen, uses, subsidy), "{}", account.id);
         }
     }

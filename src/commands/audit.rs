@@ -19,8 +19,7 @@ use posgate::desk::audit::source::After;
 use posgate::desk::audit::{AuditError, Calendar, Filter, Source};
 use posgate::desk::paper::{Form, Paper};
 use posgate::desk::table::printable;
-use posgate::engine::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, MachineNo, Stamp};
-use posgate::files::cards::diff::Opened;
+use posgate::engine::model::{AccountId, CardNo, CardRecord, Civil, Date, EntrySeq, Figures, MachineNo, Stamp};
 use posgate::files::config::Settings;
 use posgate::files::good::{self, Good};
 use posgate::files::problem::{hidden, typed, typed_time};
@@ -316,13 +315,18 @@ fn print(text: &str) -> Result<(), AuditError> {
     Ok(out.flush()?)
 }
 
-/// The accounts that a ledger has opened, with their balances.
-pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Opened>, u8> {
-    let read = || -> Result<HashMap<AccountId, Opened>, AuditError> {
+/// The accounts that a ledger has opened, with what they hold.
+pub(super) fn opened(ledger_dir: &Path) -> Result<HashMap<AccountId, Figures>, u8> {
+    let read = || -> Result<HashMap<AccountId, Figures>, AuditError> {
         let source = Source::open(&[ledger_dir.to_owned()])?;
         let (_, accounts) = gather(&source, Span::Days(None, None), Groups::default())?;
         let opened = accounts.sorted().into_iter().filter(|(_, account)| account.is_opened_then);
-        Ok(opened.map(|(id, account)| (*id, Opened { balance: account.balance, uses: account.uses })).collect())
+        Ok(opened
+            .map(|(id, account)| {
+                let uses = i32::try_from(account.uses).unwrap_or(i32::MAX);
+                (*id, Figures { balance: account.balance, subsidy: account.subsidy, uses })
+            })
+            .collect())
     };
     read().map_err(|error| finish(Err(error.into())))
 }

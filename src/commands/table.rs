@@ -163,15 +163,17 @@ const YES: Opt = opt(
 
 const ORDER: &[Opt] = &[KEY, BY, NOTE, CONFIG, CONTROL, ANSWER];
 const MARK: &[Opt] = &[KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
-const CREDIT: &[Opt] = &[USES, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
+/// Orders that move money may name the account instead of a card.
+const BY_ACCOUNT: Opt = opt("account", "NAME", "by account 工号 instead of CARD", "按工号办理，代替 CARD");
+const CREDIT: &[Opt] = &[BY_ACCOUNT, USES, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER];
 const ASK: &[Opt] = &[CONFIG, CONTROL, ANSWER];
 /// Of commands that say who gave them and are no orders: done twice they do no harm.
 const SIGNED: &[Opt] = &[BY, NOTE, CONFIG, CONTROL, ANSWER];
 
 /// The columns that a file of orders may have.
 const COLUMNS: Text = Text::new(
-    "A file has the columns card 卡号, amount 金额, uses 次数, name 姓名, note 备注 and key 操作编号, as far as the order takes them.",
-    "批量文件可有这些列：卡号 card、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key，以该命令用得到的为限。",
+    "A file has the columns card 卡号 (or account 工号), amount 金额, uses 次数, name 姓名, note 备注 and key 操作编号, as far as the order takes them.",
+    "批量文件可有这些列：卡号 card（或工号 account）、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key，以该命令用得到的为限。",
 );
 
 /// The same of a file of marks.
@@ -596,33 +598,75 @@ pub(super) const COMMANDS: &[Command] = &[
         run: Some(ledger::move_or_take),
     },
     Command { text: COLUMNS, ..ctl("ctl topup", &["CARD", "AMOUNT"], CREDIT) },
-    Command { text: COLUMNS, ..ctl("ctl subsidy", &["CARD", "AMOUNT"], CREDIT) },
+    Command {
+        summary: Text::new("subsidy paid in by the employer, or cleared", "补贴：发放或清零"),
+        text: Text::new(
+            "It goes into the subsidy purse, which pays first where it may. --clear empties the purse: of CARD, of an account, of every row \
+               of a file, or with --all of everybody, which takes the same --for NAME if it is given again and goes on where it stopped. A \
+               file has the columns card 卡号 (or account 工号), amount 金额, uses 次数, name 姓名, note 备注 and key 操作编号.",
+            "进补贴钱包，允许用补贴的地方先扣它。--clear 清零：CARD 一张卡、一个工号、文件里的每一行，或用 --all 全部清零；--all 用同一个 --for NAME 再来一遍，会接着做，不会重做。批量文件可有这些列：卡号 card（或工号 account）、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key。",
+        ),
+        ..ctl(
+            "ctl subsidy",
+            &["CARD", "AMOUNT"],
+            &[
+                BY_ACCOUNT,
+                opt("clear", "", "empties the subsidy purse: without AMOUNT", "补贴清零：不写 AMOUNT"),
+                opt(
+                    "all",
+                    "",
+                    "with --clear: the purses of all accounts, in place of CARD",
+                    "与 --clear 一起：全部账户，代替 CARD",
+                ),
+                USES,
+                YES,
+                KEY,
+                BY,
+                NOTE,
+                ORDERS,
+                FOR,
+                DRY,
+                CONFIG,
+                CONTROL,
+                ANSWER,
+            ],
+        )
+    },
     Command {
         summary: Text::new("credit paid back", "退款"),
-        text: Text::new("AMOUNT may be all.", "AMOUNT 可以写 all。"),
-        ..ctl("ctl payout", &["CARD", "AMOUNT"], &[USES, YES, KEY, BY, NOTE, CONFIG, CONTROL, ANSWER])
+        text: Text::new(
+            "Of the cash: subsidy is never paid out. AMOUNT may be all.",
+            "只退现金，补贴不退。AMOUNT 可以写 all。",
+        ),
+        ..ctl("ctl payout", &["CARD", "AMOUNT"], &[BY_ACCOUNT, USES, YES, KEY, BY, NOTE, CONFIG, CONTROL, ANSWER])
     },
     Command {
         summary: Text::new("a correction, of either sign", "调整，可正可负"),
         text: Text::new(
-            "AMOUNT is added to the balance: 5.00 or +5.00 raises it, -5.00 lowers it, below zero, too. So with --uses. With --about, \
-               AMOUNT is what the sale did to the balance: -5.00 for a sale of 5.00. A file has the columns card 卡号, amount 金额, uses \
-               次数, name 姓名, note 备注 and key 操作编号.",
-            "AMOUNT 加到余额上：5.00 或 +5.00 增加，-5.00 减少，可以减到负数；--uses 也一样。用 --about 时，AMOUNT 是那笔消费对余额的影响：5.00 的消费写 -5.00。批量文件可有这些列：卡号 card、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key。",
+            "AMOUNT is added to the cash: 5.00 or +5.00 raises it, -5.00 lowers it, below zero, too. So with --uses. With --about, \
+               AMOUNT is what the sale did to the balance: -5.00 for a sale of 5.00. A file has the columns card 卡号 (or account 工号), amount \
+               金额, uses 次数, name 姓名, note 备注 and key 操作编号.",
+            "AMOUNT 加到现金上：5.00 或 +5.00 增加，-5.00 减少，可以减到负数；--uses 也一样。用 --about 时，AMOUNT 是那笔消费对余额的影响：5.00 的消费写 -5.00。批量文件可有这些列：卡号 card（或工号 account）、金额 amount、次数 uses、姓名 name、备注 note、操作编号 key。",
         ),
         ..ctl(
             "ctl adjust",
             &["CARD", "AMOUNT"],
-            &[USES, ABOUT, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER],
+            &[BY_ACCOUNT, USES, ABOUT, YES, KEY, BY, NOTE, ORDERS, FOR, DRY, CONFIG, CONTROL, ANSWER],
         )
     },
     Command {
-        summary: Text::new("undo a sale", "撤销消费"),
+        summary: Text::new("undo a sale, a top-up or a subsidy", "撤销消费、充值或补贴"),
+        text: Text::new(
+            "A sale goes back to the purses that paid it, cash first; subsidy that was cleared since is not given back. A top-up or a subsidy is \
+               taken back as far as its purse holds it; the rest is named.",
+            "消费退回原来的钱包，先退现金；之后已清零的补贴不退。充值和补贴按钱包里现有的收回，收不回的部分会说明。",
+        ),
         ..ctl(
             "ctl void",
             &["SEQ"],
             &[
-                opt("amount", "AMOUNT", "only a part of the sale", "只撤销其中一部分"),
+                opt("amount", "AMOUNT", "only a part of it", "只撤销其中一部分"),
+                opt("card", "CARD", "refuse if the entry is not of this card", "如果流水不是这张卡的，就拒绝"),
                 YES,
                 KEY,
                 BY,

@@ -51,7 +51,16 @@ pub const ASIDE_MAX: usize = TAIL_LEN_MAX / FRAME_ENTRIES_BYTES;
 /// Entries that one frame, timer or signal can lead to: `clock`, `open`, two alarms, the decision
 /// itself, and, where a device gives way to another, `unconfirmed` for each of its commands and one
 /// excess line per limited kind. Exceeding it is a bug.
-pub const ENTRIES_MAX: usize = 5 + (READERS_MAX + 2) + 5;
+/// A clear of subsidy purses leads to more: for each purse its `open` and its `subsidy`, and to a
+/// `clock` and the last one.
+pub const ENTRIES_MAX: usize = max(5 + (READERS_MAX + 2) + 5, 2 * CLEARED_PER_TURN + 2);
+
+/// Subsidy purses that one turn empties while all are emptied: their entries take 13 KB of the
+/// turn's write at most, and 10,000 purses some 300 turns.
+pub const CLEARED_PER_TURN: usize = 32;
+
+/// Cards and accounts that one turn looks at for that, whether they hold subsidy or not.
+pub const CLEAR_LOOKED_AT: usize = 1024;
 
 /// Bytes of one ledger line, LF included. Columns are bounded so that the longest fits
 /// (`ledger::line` adds them up).
@@ -230,3 +239,8 @@ pub const CONTROL_ROWS_MAX: usize = 1024;
 /// send answers. When full, a registered device replaces one that is not; any other is left out and
 /// counted.
 pub const FOUND_MAX: usize = 256;
+
+/// The larger one, for capacities.
+const fn max(one: usize, other: usize) -> usize {
+    if one > other { one } else { other }
+}

@@ -8,7 +8,8 @@ use crate::engine::book::{Book, CardHistory};
 use crate::engine::model::card::{CardRow, GroupSet, Pin};
 use crate::engine::model::rules::{DeviceRule, DoorRule, Period, Rules};
 use crate::engine::model::{
-    Balance, Calendar, CardNo, CardStatus, Civil, ClockState, Date, MachineNo, Money, Now, Reason, TimeOfDay, UnitNo,
+    Balance, Calendar, CardNo, CardStatus, Civil, ClockState, Date, Figures, MachineNo, Money, Now, Reason, TimeOfDay,
+    UnitNo,
 };
 
 /// What a sale asks for.
@@ -23,10 +24,8 @@ pub enum Basis {
 /// An approved sale's effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Charge<'a> {
-    /// Taken from the balance.
-    pub amount: Money,
-    /// Taken from the uses.
-    pub uses: u32,
+    /// What is taken: cash, subsidy and uses, none below zero.
+    pub taken: Figures,
     /// The business day that it counts for.
     pub day: Date,
     /// The meal period that it counts for.
@@ -128,19 +127,36 @@ fn climb<'a>(
         return Err(Reason::DayMax);
     }
     let figures = book.account(row.account).figures();
-    if uses > 0 && figures.uses < i32::try_from(uses).expect("a sale takes one use") {
+    if uses > 0 && figures.uses < uses {
         return Err(Reason::Uses);
     }
-    let after = figures.balance - Balance::from(amount);
-    if amount != Money::ZERO && after < -Balance::from(row.terms.credit) {
+    let taken = take(figures, may_subsidy_pay(device, period), amount, uses);
+    let after = figures.balance - taken.balance;
+    if taken.balance != Balance::ZERO && after < -Balance::from(row.terms.credit) {
         return Err(Reason::Balance);
     }
-    Ok(Charge { amount, uses, day, period })
+    Ok(Charge { taken, day, period })
 }
 
-/// What an offline sale takes. It has happened, so no rule refuses it. The card's history tells
-/// whether this is a second meal. If `is_timed` is false, it counts for no period.
+/// Whether the subsidy purse may pay at this device in this period.
+fn may_subsidy_pay(device: Option<&DeviceRule>, period: Option<&Period>) -> bool {
+    device.is_none_or(|device| device.subsidy) && period.is_none_or(|period| period.subsidy)
+}
+
+/// What a sale takes from an account: subsidy first where it may pay, then cash (design.md, section
+/// 6).
+fn take(figures: Figures, may_subsidy_pay: bool, amount: Money, uses: i32) -> Figures {
+    let amount = Balance::from(amount);
+    let most = if may_subsidy_pay { figures.subsidy.max(Balance::ZERO) } else { Balance::ZERO };
+    let subsidy = most.min(amount);
+    Figures { balance: amount - subsidy, subsidy, uses }
+}
+
+/// What an offline sale takes of an account that holds `figures`. It has happened, so no rule
+/// refuses it. The card's history tells whether this is a second meal. If `is_timed` is false, it
+/// counts for no period.
 pub(crate) fn charge_offline<'a>(
+    figures: Figures,
     history: &CardHistory,
     rules: &'a Rules,
     device: Option<&DeviceRule>,
@@ -154,11 +170,11 @@ pub(crate) fn charge_offline<'a>(
         Fit::Any | Fit::In(..) | Fit::Outside => (None, business_day(rules, at)),
     };
     let (amount, uses) = price(basis, period, history, day);
-    Charge { amount, uses, day, period }
+    Charge { taken: take(figures, may_subsidy_pay(device, period), amount, uses), day, period }
 }
 
 /// Money and uses that a sale takes in a period of a business day.
-fn price(basis: Basis, period: Option<&Period>, history: &CardHistory, day: Date) -> (Money, u32) {
+fn price(basis: Basis, period: Option<&Period>, history: &CardHistory, day: Date) -> (Money, i32) {
     let of_period = period.and_then(|period| Some((period, period.price?)));
     match (basis, of_period) {
         (Basis::Amount(amount), _) => (amount, 0),

@@ -24,7 +24,7 @@ use crate::engine::limits::{CODE_LEN_MAX, NAME_LEN_MAX};
 use crate::engine::model::ids::OWN_MARK;
 use crate::engine::model::rules::Names;
 use crate::engine::model::{
-    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, GroupSet, Money, Pin, Terms,
+    AccountId, Balance, CardNo, CardRecord, CardStatus, CardTable, Figures, GroupSet, Money, Pin, Terms,
 };
 use crate::files::problem::{Problem, Problems, quoted, shown};
 use crate::files::sheet::heading::Holds;
@@ -125,16 +125,12 @@ pub fn describe(file: &CardFile) -> String {
     });
     let mut seen = BTreeSet::new();
     let first_rows = file.records.iter().filter(|record| seen.insert(record.account.as_str()));
-    let (mut sum, mut uses) = (Balance::ZERO, 0_i64);
-    for record in first_rows {
-        sum += record.balance.unwrap_or_default();
-        uses += i64::from(record.uses.unwrap_or_default());
-    }
+    let Figures { balance, subsidy, uses } = first_rows.fold(Figures::ZERO, |sum, record| sum + record.figures());
     let codes = file.records.iter().filter(|record| record.code.is_some()).count();
     let (cards, accounts, encoding, crc) = (file.records.len(), seen.len(), file.encoding, file.crc);
     tr!(
-        "{cards} cards: {}\n{accounts} accounts, opening with {sum} yuan and {uses} uses in all; {codes} member codes\n{encoding}, crc {crc:08x}",
-        "{cards} 张卡：{}\n{accounts} 个账户，开户合计 {sum} 元、{uses} 次；{codes} 个二维码\n{encoding}，crc {crc:08x}",
+        "{cards} cards: {}\n{accounts} accounts, opening with {balance} yuan, {subsidy} yuan of subsidy and {uses} uses in all; {codes} member codes\n{encoding}, crc {crc:08x}",
+        "{cards} 张卡：{}\n{accounts} 个账户，开户合计 {balance} 元、补贴 {subsidy} 元、{uses} 次；{codes} 个二维码\n{encoding}，crc {crc:08x}",
         counts.join(tr(", ", "，"))
     )
 }
@@ -146,7 +142,7 @@ struct Table<'a> {
     /// Index into `records`.
     by_card: HashMap<u64, usize>,
     by_code: HashMap<Vec<u8>, u32>,
-    figures: HashMap<AccountId, Figures>,
+    figures: HashMap<AccountId, Stated>,
     /// Groups that the configuration does not mention, each with its first line and its number of
     /// rows.
     unknown_groups: BTreeMap<String, (u32, u32)>,
@@ -161,7 +157,7 @@ struct Table<'a> {
 
 /// An account's opening figures, each with the line that states it.
 #[derive(Default)]
-struct Figures {
+struct Stated {
     balance: Option<(Balance, u32)>,
     subsidy: Option<(Balance, u32)>,
     uses: Option<(i32, u32)>,
@@ -249,7 +245,7 @@ impl<'a> Table<'a> {
         let name = cells.text(Column::Name);
         let status = cells.read(Column::Status, problems, |text| status(text, dialect)).unwrap_or_default();
         let balance = cells.read(Column::Balance, problems, value::balance);
-        let subsidy = cells.read(Column::Subsidy, problems, |text| subsidy(text, dialect.is_some()));
+        let subsidy = cells.read(Column::Subsidy, problems, value::money).map(Balance::from);
         let uses = cells.read(Column::Uses, problems, value::uses);
         let department = cells.text(Column::Department).to_owned();
         let groups = self.read_groups(cells);
@@ -308,15 +304,16 @@ impl<'a> Table<'a> {
             return;
         }
         let account = account.unwrap_or_else(|| card.own_account());
-        self.merge_figures(&account, balance, subsidy, uses, line, problems);
+        self.merge_figures(&account, (balance, subsidy, uses), line, problems);
         self.by_card.insert(card.value(), self.records.len());
         self.records.push(CardRecord {
             card: card.padded(),
             account,
             name: name_gbk,
             balance,
+            subsidy,
             uses,
-            states_figures: balance.is_some() || uses.is_some(),
+            states_figures: balance.is_some() || subsidy.is_some() || uses.is_some(),
             department,
             code,
             terms: Terms { status, groups, pin, duress_pin, valid_from, valid_until, charge_max, day_max, credit },
@@ -347,9 +344,7 @@ impl<'a> Table<'a> {
     fn merge_figures(
         &mut self,
         account: &AccountId,
-        balance: Option<Balance>,
-        subsidy: Option<Balance>,
-        uses: Option<i32>,
+        (balance, subsidy, uses): (Option<Balance>, Option<Balance>, Option<i32>),
         line: u32,
         problems: &mut Problems,
     ) {
@@ -613,19 +608,6 @@ fn status(text: &str, dialect: Option<&Dialect>) -> Result<CardStatus, String> {
             shown(text)
         )
     })
-}
-
-/// The subsidy purse is not served yet. A figure in it is an error, since the holder would miss
-/// money that was ignored; an import makes an order of it.
-fn subsidy(text: &str, is_import: bool) -> Result<Balance, String> {
-    match value::money(text)? {
-        figure if figure == Money::ZERO || is_import => Ok(figure.into()),
-        _ => Err(tr(
-            "the subsidy purse is not served yet: leave it empty, and add what is due to the balance",
-            "还没有补贴钱包：请留空，把补贴加进余额",
-        )
-        .into()),
-    }
 }
 
 /// The message never holds the value.

@@ -30,8 +30,8 @@ const FOUND_SHOWN_MAX: usize = 12;
 pub(crate) struct Layout<T: 'static> {
     /// The columns that are read.
     pub columns: &'static [T],
-    /// The column whose heading identifies the row of headings.
-    pub first: usize,
+    /// The columns of which one identifies the row of headings.
+    pub first: &'static [usize],
     /// The error if that row is missing.
     pub wanted: Text,
     /// What happens to an unknown heading.
@@ -196,7 +196,8 @@ pub(crate) fn read<T: Named>(
 
 fn has_first<T: Named>(row: Row<'_>, layout: &Layout<T>) -> bool {
     let mut fields = row.fields().take(COLUMNS_MAX);
-    fields.any(|field| heading::read(field, layout.columns).column() == Some(layout.first))
+    fields
+        .any(|field| heading::read(field, layout.columns).column().is_some_and(|column| layout.first.contains(&column)))
 }
 
 /// Whether a row is a title: it names no column, and no value looks like a card's number. Rows that
@@ -265,7 +266,7 @@ fn delimiter<T: Named>(text: &str, layout: &Layout<T>) -> (u8, bool) {
     let count = |line: &str, delimiter: u8| {
         let fields = line.split(char::from(delimiter)).take(COLUMNS_MAX).map(|field| field.trim().trim_matches('"'));
         let known: Vec<usize> = fields.filter_map(|field| heading::read(field, layout.columns).column()).collect();
-        (known.contains(&layout.first), known.len())
+        (layout.first.iter().any(|first| known.contains(first)), known.len())
     };
     for line in lines().take(TITLE_ROWS_MAX + 1) {
         // The last of equals wins: the comma.

@@ -535,7 +535,8 @@ mod tests {
     use crate::engine::limits::{FRAME_ENTRIES_BYTES, LINKS_MAX};
     use crate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
     use crate::engine::model::{
-        AccountId, Act, Balance, CardNo, Done, Key, MachineNo, Mark, Money, Order, Stamp, UnitNo, Wall, Way,
+        AccountId, Act, Balance, CardNo, Done, Figures, Key, MachineNo, Mark, Money, Order, Stamp, Subject, UnitNo,
+        Wall, Way,
     };
     use crate::engine::server::{Origin, Refused, Tables};
     use crate::files::{cards, config};
@@ -675,12 +676,12 @@ mod tests {
             self.service.receive(&now, peer, sale(50_000 + number, 41).as_bytes(), false)?;
             let before = self.service.ledger.head().seq;
             let (way, amount) = (Way::TopUp, Balance::from_fen(1000));
-            let money = Act::Move { way, card, amount, uses: 1 };
+            let money = Act::Move { way, subject: Subject::Card(card), amount, uses: 1 };
             let last = CardNo::from_value(8_888_888_820 + number / 4);
             let acts = [
                 money.clone(),
-                Act::Void { sale: before, amount: Money::from_fen(50) },
-                Act::Void { sale: before, amount: None },
+                Act::Void { sale: before, amount: Money::from_fen(50), card: None },
+                Act::Void { sale: before, amount: None, card: None },
                 Act::Mark { card, mark: Mark::ALL[(number / 4 % 2) as usize] },
                 Act::Link { old: last, new: CardNo::from_value(last.value() + 1) },
                 Act::Open { machine: MachineNo::from_value(7), door: UnitNo::parse(b"1").unwrap() },
@@ -712,8 +713,8 @@ mod tests {
     }
 
     fn topup(fen: i64) -> Act {
-        let (way, card) = (Way::TopUp, CardNo::from_value(8_888_888_801));
-        Act::Move { way, card, amount: Balance::from_fen(fen), uses: 0 }
+        let subject = Subject::Card(CardNo::from_value(8_888_888_801));
+        Act::Move { way: Way::TopUp, subject, amount: Balance::from_fen(fen), uses: 0 }
     }
 
     fn sale(seq: u64, machine: u64) -> String {
@@ -833,8 +834,7 @@ mod tests {
         // Adds a fen to each account, and seals the snapshot as if it had been written so.
         for line in lines.iter_mut().filter(|line| line.starts_with("account\t")) {
             let columns: Vec<&str> = line.split('\t').collect();
-            let more = crate::engine::model::Balance::parse(columns[2].as_bytes()).unwrap()
-                + crate::engine::model::Balance::from_fen(1);
+            let more = Figures { balance: Balance::from_fen(1), ..Figures::ZERO } + Figures::parse(columns[2]).unwrap();
             *line = format!("account\t{}\t{more}\t{}", columns[1], columns[3..].join("\t"));
         }
         let end = lines.pop().unwrap();
@@ -1242,8 +1242,8 @@ mod tests {
         let mut site = Site::start(&mut tables, &mut storage);
         let done = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
         assert_eq!((done.seq, done.is_again), (EntrySeq(3), false));
-        let (id, balance, uses) = done.account.unwrap();
-        assert_eq!((id.as_str(), balance, uses), ("@8888888801", Balance::from_fen(100_500), 100));
+        let (id, held) = done.account.unwrap();
+        assert_eq!((id.as_str(), held.balance, held.uses), ("@8888888801", Balance::from_fen(100_500), 100));
         assert!(site.service.ledger.storage().done.last().is_some_and(|step| step.starts_with("sync")));
         let again = site.ordered(&order(topup(500), "A")).unwrap().unwrap();
         assert_eq!((again.seq, again.is_again), (EntrySeq(3), true));
@@ -1262,7 +1262,7 @@ mod tests {
         let old = site.service.ledger.head().seq;
         site.lunch(1, 60).unwrap();
         assert!(site.service.ledger.storage().files.len() > 5);
-        let void = |sale, key: &str| order(Act::Void { sale, amount: None }, key);
+        let void = |sale, key: &str| order(Act::Void { sale, amount: None, card: None }, key);
         assert!(site.ordered(&void(old, "A")).unwrap().is_ok());
         let now = now(site.at_ms);
         let peer = Peer { source: "192.168.1.20:5000".parse().unwrap(), local: [192, 168, 1, 1].into(), socket: 0 };
@@ -1292,7 +1292,7 @@ mod tests {
         storage.capacity = None;
         let mut site = Site::start_at(&mut tables, &mut storage, 20_000);
         let done = site.ordered(&order(topup(700), "B")).unwrap().unwrap();
-        assert_eq!(done.account.map(|(_, balance, _)| balance), Some(Balance::from_fen(101_200)));
+        assert_eq!(done.account.map(|(_, held)| held.balance), Some(Balance::from_fen(101_200)));
         compare(site.service.ledger.storage(), site.service.server());
     }
 
@@ -1329,8 +1329,8 @@ mod tests {
                 order = &rename;
                 done = site.ordered(order).unwrap().unwrap();
             }
-            let (to, balance, uses) = done.account.unwrap();
-            assert!(balance > Balance::ZERO && uses > 0, "{case}");
+            let (to, held) = done.account.unwrap();
+            assert!(held.balance > Balance::ZERO && held.uses > 0, "{case}");
             let at_ms = site.at_ms;
             // The power fails between the two entries; then the first start has no space for the
             // second entry.
@@ -1344,11 +1344,11 @@ mod tests {
             let mut site = Site::start_at(&mut tables, &mut storage, at_ms + 20_000);
             let moved = |site: &Site, name: &str| {
                 let book = site.service.server().book();
-                book.account_row(name).map(|row| (book.account(row).balance, book.account(row).uses))
+                book.account_row(name).map(|row| book.account(row).held)
             };
-            assert_eq!(moved(&site, &to), Some((balance, uses)), "{case}");
+            assert_eq!(moved(&site, &to), Some(held), "{case}");
             let from = if is_rename { id("S1") } else { card.own_account() };
-            assert_eq!(moved(&site, &from), Some((Balance::ZERO, 0)), "{case}");
+            assert_eq!(moved(&site, &from), Some(Figures::ZERO), "{case}");
             assert_eq!(site.service.server().account_of(card), site.service.server().book().account_row(&to), "{case}");
             // The second entry is written once, before the `start`, and unchanged except for its
             // time and its crc.
@@ -1366,10 +1366,10 @@ mod tests {
             assert_eq!(compare(&whole, site.service.server()).snapshot, None, "{case}");
             // The same order is reported as done; another start does not write the entry again.
             let again = site.ordered(order).unwrap().unwrap();
-            assert_eq!((again.is_again, again.account), (true, Some((to, balance, uses))), "{case}");
+            assert_eq!((again.is_again, again.account), (true, Some((to, held))), "{case}");
             drop(site);
             let site = Site::start_at(&mut tables, &mut storage, at_ms + 30_000);
-            assert_eq!(moved(&site, &to), Some((balance, uses)), "{case}");
+            assert_eq!(moved(&site, &to), Some(held), "{case}");
         }
     }
 

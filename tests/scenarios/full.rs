@@ -293,7 +293,7 @@ fn a_table_leaves_a_place_for_the_account_of_an_interrupted_move() {
     world.take_cards(&format!("{cards}\n3,T"));
     let server = world.boot(&mut bench.live, &mut bench.fx).expect("a table that fits");
     assert_eq!(told(&world.take_happened()), "link start");
-    let purse = server.book().account_row("T").map(|row| server.book().account(row).balance);
+    let purse = server.book().account_row("T").map(|row| server.book().account(row).held.balance);
     assert_eq!(purse, Some(Balance::from_fen(100)));
 }
 

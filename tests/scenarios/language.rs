@@ -42,11 +42,22 @@ pub enum Action {
     /// `kernel synchronized`, `kernel unsynchronized`: what adjtimex reports from now on.
     Kernel(bool),
     /// `NAME > frame`; `late 6s NAME > frame`: it arrived 6 s before it is read.
-    Send { device: String, frame: String, late_ms: u64 },
+    Send {
+        device: String,
+        frame: String,
+        late_ms: u64,
+    },
     /// `device NAME 192.168.1.50 00002`: the address and the machine number of NAME.
-    Device { name: String, address: String, machine: String },
+    Device {
+        name: String,
+        address: String,
+        machine: String,
+    },
     /// `let NAME = text`.
-    Let { name: String, value: String },
+    Let {
+        name: String,
+        value: String,
+    },
     /// The program is killed and started again.
     Restart,
     /// The program is killed.
@@ -59,7 +70,9 @@ pub enum Action {
     Start,
     /// SIGHUP: the newest `config` and `cards` blocks are read; `reload refused`: they must be
     /// refused.
-    Reload { is_refused: bool },
+    Reload {
+        is_refused: bool,
+    },
     /// A `config` block: what the next start or reload reads.
     Config(String),
     /// A `cards` block: what the next start or reload reads.
@@ -75,17 +88,33 @@ pub enum Action {
     /// `set-clock all`, or of one machine.
     TellTime(String),
     /// `show 00002 text`.
-    Show { machine: String, text: String },
+    Show {
+        machine: String,
+        text: String,
+    },
     /// `accept-clock`.
     AcceptClock,
     /// `unknown 9999999999 2 …`.
     Unknown(Vec<String>),
     /// `balance 8888888888 94.50`, of an account.
-    Balance { account: String, balance: String },
+    Balance {
+        account: String,
+        balance: String,
+    },
+    Subsidy {
+        account: String,
+        subsidy: String,
+    },
     /// `uses 8888888888 3`, of an account.
-    Uses { account: String, uses: String },
+    Uses {
+        account: String,
+        uses: String,
+    },
     /// `count duplicates 1`: a counter since the start.
-    Count { counter: String, count: String },
+    Count {
+        counter: String,
+        count: String,
+    },
     /// `doubts 1`: sales in doubt.
     Doubts(String),
     /// `ledger-lacks TEXT`: no line holds it.
@@ -300,6 +329,7 @@ fn read_action(text: &str) -> Result<Action, &'static str> {
         "accept-clock" => Action::AcceptClock,
         "unknown" => Action::Unknown(words),
         "balance" => pair().map(|(account, balance)| Action::Balance { account, balance })?,
+        "subsidy" => pair().map(|(account, subsidy)| Action::Subsidy { account, subsidy })?,
         "uses" => pair().map(|(account, uses)| Action::Uses { account, uses })?,
         "count" => pair().map(|(counter, count)| Action::Count { counter, count })?,
         "doubts" => Action::Doubts(rest.to_owned()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use posgate::engine::limits::LINE_LEN_MAX;
-use posgate::engine::model::{Balance, Entry, EntrySeq, Kind};
+use posgate::engine::model::{Balance, Entry, EntrySeq, Figures, Kind};
 use posgate::ledger::line;
 
 /// Lines without their LF, and how many of them are on the medium.
@@ -15,7 +15,6 @@ pub struct Ledger {
 }
 
 /// An account's sums.
-type Sums = (Balance, i32);
 
 impl Ledger {
     /// Writes a line, which must read back as the same entry.
@@ -64,13 +63,12 @@ impl Ledger {
     }
 
     /// The newest entry's number, and the sums of an account's entries.
-    pub fn figures(&self, account: Option<&str>) -> Result<(EntrySeq, Option<Sums>), String> {
-        let (mut head, mut sums) = (EntrySeq(0), (Balance::ZERO, 0));
+    pub fn figures(&self, account: Option<&str>) -> Result<(EntrySeq, Option<Figures>), String> {
+        let (mut head, mut sums) = (EntrySeq(0), Figures::ZERO);
         for entry in self.entries()? {
             head = entry.seq;
             if entry.account.as_deref() == account {
-                sums.0 += entry.amount.unwrap_or_default();
-                sums.1 += entry.uses.unwrap_or_default();
+                sums += entry.effect();
             }
         }
         Ok((head, account.map(|_| sums)))
@@ -85,7 +83,7 @@ impl Ledger {
     /// Checks every ledger's invariants: the chain, the numbers, the sums, and that an account
     /// opens once, before it moves.
     pub fn check(&self) -> Result<(), String> {
-        let mut sums: BTreeMap<String, Sums> = BTreeMap::new();
+        let mut sums: BTreeMap<String, Figures> = BTreeMap::new();
         let mut opened: Vec<String> = Vec::new();
         let mut head = EntrySeq(0);
         for entry in self.entries()? {
@@ -97,20 +95,22 @@ impl Ledger {
             if entry.about.is_some_and(|about| about >= seq) {
                 return Err(format!("entry {seq} is about a later one"));
             }
-            // A rename has no card.
-            let is_nobodys = entry.account.is_none() || (entry.card.is_none() && entry.kind != Kind::Link);
+            // A rename has no card, nor has a purse that is cleared after its cards are gone.
+            let is_of_account = entry.kind == Kind::Link || entry.is_clear() || entry.kind == Kind::Open;
+            let is_nobodys = entry.account.is_none() || (entry.card.is_none() && !is_of_account);
             if entry.moves() && is_nobodys {
                 return Err(format!("entry {seq} moves nobody's account"));
             }
             let Some(account) = entry.account.as_ref().map(ToString::to_string) else { continue };
             let sum = sums.entry(account.clone()).or_default();
-            sum.0 += entry.amount.unwrap_or_default();
-            sum.1 += entry.uses.unwrap_or_default();
-            if (entry.subsidy, entry.subsidy_left) != (Some(Balance::ZERO), Some(Balance::ZERO)) {
-                return Err(format!("entry {seq}: the subsidy purse has no rules yet"));
+            *sum += entry.effect();
+            if sum.subsidy < Balance::ZERO {
+                return Err(format!("entry {seq}: a subsidy purse is below zero: {sum}"));
             }
-            if (Some(sum.0), Some(sum.1)) != (entry.balance, entry.uses_left) {
-                return Err(format!("entry {seq}: the account's entries add up to {} and {}", sum.0, sum.1));
+            if (Some(sum.balance), Some(sum.subsidy), Some(sum.uses))
+                != (entry.balance, entry.subsidy_left, entry.uses_left)
+            {
+                return Err(format!("entry {seq}: the account's entries add up to {sum}"));
             }
             if let Some(from) = entry.detail.get("from").filter(|_| entry.kind == Kind::Link) {
                 // All figures moved to another account, and the name is free.

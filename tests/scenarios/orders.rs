@@ -1,9 +1,9 @@
 //! Reads `order …` and `would …` of the tables of steps as orders to the server.
 
 use posgate::engine::gbk;
-use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
+use posgate::engine::model::order::{Clearing, Holder, KeyText, Note, Operator, Purpose, Undone};
 use posgate::engine::model::{
-    AccountId, Act, Balance, CardNo, Done, EntrySeq, Key, MachineNo, Mark, Money, Order, UnitNo, Way,
+    AccountId, Act, Balance, CardNo, Done, EntrySeq, Figures, Key, MachineNo, Mark, Money, Order, Subject, UnitNo, Way,
 };
 use posgate::engine::server::Refused;
 
@@ -14,7 +14,7 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
     let mut key = Key::Own(KeyText::try_from(fresh_key).map_err(|_| "too long a key")?);
     let mut holder = Holder::new();
     let (mut by, mut note, mut more_uses) = (Operator::try_from("li").expect("two bytes"), Note::new(), 0);
-    let mut about = None;
+    let (mut about, mut of_card) = (None, None);
     for word in words {
         match word.split_once('=') {
             Some(("key", text)) => key = Key::Own(KeyText::try_from(text).map_err(|_| "too long a key")?),
@@ -29,16 +29,21 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
             Some(("by", text)) => by = Operator::try_from(text).map_err(|_| "too long a name")?,
             Some(("note", text)) => note = Note::try_from(text).map_err(|_| "too long a note")?,
             Some(("about", text)) => about = Some(find(text).ok_or("no such label")?),
+            Some(("card", text)) => of_card = Some(CardNo::parse(text.as_bytes()).ok_or("no card")?.padded()),
             Some(("uses", text)) => more_uses = text.parse().map_err(|_| "how many uses?")?,
-            Some(_) => return Err("no such word: key for nth name by note uses"),
+            Some(_) => return Err("no such word: key for nth name by note about card uses"),
             None => plain.push(word.as_str()),
         }
     }
     let card = |text: &str| CardNo::parse(text.as_bytes()).ok_or("no card");
     let money = |text: &str| Balance::parse(text.as_bytes()).ok_or("no amount");
     let mark = |text: &str, mark| Ok::<_, &str>(Act::Mark { card: card(text)?, mark });
+    let subject = |text: &str| match text.strip_prefix("account:") {
+        Some(name) => AccountId::try_from(name).map(Subject::Account).map_err(|_| "too long a name"),
+        None => card(text).map(Subject::Card),
+    };
     let moves = |way, text: &str, amount| {
-        Ok::<_, &str>(Act::Move { way, card: card(text)?, amount: money(amount)?, uses: more_uses })
+        Ok::<_, &str>(Act::Move { way, subject: subject(text)?, amount: money(amount)?, uses: more_uses })
     };
     let act = match plain.as_slice() {
         ["adjust", number, amount] if about.is_some() => Act::Settle {
@@ -49,6 +54,8 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
         },
         ["topup", card, amount] => moves(Way::TopUp, card, amount)?,
         ["subsidy", card, amount] => moves(Way::Subsidy, card, amount)?,
+        ["clear", "all"] => Act::ClearAll,
+        ["clear", card] => Act::Clear { subject: subject(card)? },
         ["payout", card, amount] => moves(Way::PayOut, card, amount)?,
         ["adjust", card, amount] => moves(Way::Adjust, card, amount)?,
         ["void", sale, rest @ ..] => {
@@ -57,7 +64,7 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
                 [amount] => Some(Money::parse(amount.as_bytes()).ok_or("no amount")?),
                 _ => return Err("void LABEL [AMOUNT]"),
             };
-            Act::Void { sale: find(sale).ok_or("no such label")?, amount }
+            Act::Void { sale: find(sale).ok_or("no such label")?, amount, card: of_card }
         }
         ["lost", card] => mark(card, Mark::Lost)?,
         ["found", card] => mark(card, Mark::Found)?,
@@ -85,9 +92,23 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
 /// An answer as a table of steps writes it.
 pub fn answer(done: Result<Done, Refused>) -> String {
     match done {
-        Ok(Done { is_again, account, .. }) => {
-            let word = if is_again { "again" } else { "done" };
-            account.map_or_else(|| word.to_owned(), |(id, balance, uses)| format!("{word} {id} {balance} {uses}"))
+        Ok(Done { is_again, account, undone, clearing, .. }) => {
+            let mut words = if is_again { "again" } else { "done" }.to_owned();
+            if let Some((id, Figures { balance, subsidy, uses })) = account {
+                let subsidy = if subsidy == Balance::ZERO { String::new() } else { format!("+{subsidy}") };
+                words += &format!(" {id} {balance}{subsidy} {uses}");
+            }
+            let Undone { cash, subsidy, cleared, rest } = undone.unwrap_or_default();
+            if cleared != Balance::ZERO {
+                words += &format!(" cleared {cleared}");
+            }
+            if rest != Money::ZERO && cash + subsidy <= Balance::ZERO {
+                words += &format!(" rest {rest}");
+            }
+            if let Some(Clearing { accounts, sum, is_done, .. }) = clearing {
+                words += &format!(" {accounts} accounts {sum}{}", if is_done { "" } else { " so far" });
+            }
+            words
         }
         Err(refused) => format!("refused {}: {refused}", refused.word()),
     }

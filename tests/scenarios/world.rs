@@ -553,6 +553,11 @@ impl World {
                 let got = row.map(|row| server.book().account(row).figures().balance).unwrap_or_default();
                 same(balance, &got.to_string()).map_err(fail)?;
             }
+            Action::Subsidy { account, subsidy } => {
+                let row = server.book().account_row(account);
+                let got = row.map(|row| server.book().account(row).figures().subsidy).unwrap_or_default();
+                same(subsidy, &got.to_string()).map_err(fail)?;
+            }
             Action::Uses { account, uses } => {
                 let row = server.book().account_row(account);
                 let got = row.map(|row| server.book().account(row).figures().uses).unwrap_or_default();
@@ -804,6 +809,7 @@ impl World {
                 "card" => entry.card = CardNo::parse(value.as_bytes()).map(|card| card.padded()),
                 "account" => entry.account = AccountId::try_from(value).ok(),
                 "amount" => entry.amount = Balance::parse(value.as_bytes()),
+                "subsidy" => entry.subsidy = Balance::parse(value.as_bytes()),
                 "uses" => entry.uses = value.parse().ok(),
                 "ref" => entry.about = Some(*self.labels.get(value).ok_or("no such label")?),
                 _ => entry.detail.push(key, value),
@@ -811,13 +817,13 @@ impl World {
         }
         let (head, figures) = self.ledger.figures(entry.account.as_deref())?;
         entry.seq = head.next();
-        if let Some((balance, uses)) = figures {
+        if let Some(before) = figures {
+            let after = before + entry.effect();
             entry.amount = entry.amount.or(Some(Balance::ZERO));
-            entry.subsidy = Some(Balance::ZERO);
+            entry.subsidy = entry.subsidy.or(Some(Balance::ZERO));
             entry.uses = entry.uses.or(Some(0));
-            entry.subsidy_left = Some(Balance::ZERO);
-            entry.balance = Some(balance + entry.amount.unwrap_or_default());
-            entry.uses_left = Some(uses + entry.uses.unwrap_or_default());
+            (entry.balance, entry.subsidy_left, entry.uses_left) =
+                (Some(after.balance), Some(after.subsidy), Some(after.uses));
         }
         self.ledger.append(&entry)?;
         self.ledger.sync();

@@ -19,12 +19,19 @@ const ASKED_ABOVE: Balance = Balance::from_fen(100_000);
 pub(super) fn of_order(name: &str, options: &Options) -> Result<(), Ended> {
     let amount = match name {
         "void" => options.value("amount"),
-        "topup" | "subsidy" | "payout" | "adjust" => options.operands.get(1).map(String::as_str),
+        "topup" | "subsidy" | "payout" | "adjust" => options.operands.last().map(String::as_str),
         _ => None,
     };
     let is_large = amount.and_then(read).is_some_and(is_large);
     let Some(why) = reason(name, is_large) else { return Ok(()) };
     asked(options, &format!("{name} {}", options.operands.join(" ")), why)
+}
+
+/// Asks to confirm that every subsidy purse is emptied.
+pub(super) fn of_clear(options: &Options, accounts: u64, sum: &str) -> Result<(), Ended> {
+    let orders =
+        tr!("subsidy --clear --all, {accounts} accounts, {sum} yuan", "补贴全部清零，{accounts} 个账户，{sum} 元");
+    asked(options, &orders, tr("this, which nothing takes back,", "清零不能恢复，"))
 }
 
 /// Asks to confirm a file of orders if one of its rows requires it.

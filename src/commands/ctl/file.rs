@@ -56,6 +56,15 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File
             .to_owned(),
         ));
     }
+    if options.value("account").is_some() || options.has("all") {
+        return Err(Ended::Usage(
+            tr(
+                "--account and --all stand for CARD: in a file the column account 工号 names accounts",
+                "--account 和 --all 代替 CARD；在文件里用“工号 account”列",
+            )
+            .to_owned(),
+        ));
+    }
     if options.value("about").is_some() {
         return Err(Ended::Usage(
             tr("--about settles one stored sale: it goes with CARD", "--about 只补记一笔脱机消费：与 CARD 一起用")
@@ -82,7 +91,8 @@ pub(super) fn read(command: &str, path: &Path, options: &Options) -> Result<File
         complain!("posgate: {}: {error}", path.display());
         Ended::Code(EXIT_IO)
     })?;
-    let orders = batch::parse(&bytes, &path, command).map_err(|problems| {
+    let shape = if options.has("clear") { batch::CLEAR } else { command };
+    let orders = batch::parse(&bytes, &path, shape).map_err(|problems| {
         let problems = problems.iter().map(ToString::to_string).collect();
         refused(&path, tr("nothing was done", "什么也没做"), problems, &Before::default())
     })?;

@@ -6,6 +6,7 @@
 //! printed before the order is sent, so that after a lost connection the same order can be given
 //! again and is done once.
 
+mod clear;
 mod confirm;
 mod file;
 mod link;
@@ -99,7 +100,7 @@ pub(super) fn run(arguments: &mut Parser) -> Result<Asked<u8>, lexopt::Error> {
     let Some(spec) = spec else {
         return Err(tr!("`posgate ctl` takes {}", "`posgate ctl` 后面可写 {}", names().join(", ")).into());
     };
-    let wanted = spec.operands.len() - usize::from(is_amount_left_out(spec, &options));
+    let wanted = operands_wanted(spec, &options);
     let has_file = options.path("file").is_some();
     let wanted = if has_file { 0 } else { wanted };
     if options.operands.len() != wanted {
@@ -167,9 +168,19 @@ fn names() -> Vec<&'static str> {
     group("ctl").filter_map(Command::of_ctl).collect()
 }
 
-/// `topup CARD --uses 5` needs no amount.
-fn is_amount_left_out(spec: &Command, options: &Options) -> bool {
-    spec.operands.contains(&"AMOUNT") && options.value("uses").is_some() && options.operands.len() == 1
+/// How many operands the command takes with these options. `--account` stands for the card, and
+/// `topup CARD --uses 5` and `subsidy --clear CARD` need no amount.
+fn operands_wanted(spec: &Command, options: &Options) -> usize {
+    let has_card = spec.operands.contains(&"CARD") && !names_no_card(options);
+    let wanted = spec.operands.len() - usize::from(spec.operands.contains(&"CARD") && !has_card);
+    let is_amount_left_out = options.value("uses").is_some() && options.operands.len() + 1 == wanted;
+    let needs_no_amount = options.has("clear") || is_amount_left_out;
+    wanted - usize::from(spec.operands.contains(&"AMOUNT") && needs_no_amount)
+}
+
+/// Whether an option stands for the card.
+fn names_no_card(options: &Options) -> bool {
+    options.value("account").is_some() || options.has("all")
 }
 
 /// Command and options. A negative amount looks like an option, and is an operand.
@@ -251,6 +262,7 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     }
     let file = match options.path("file") {
         Some(path) => Some(file::read(name, path, options)?),
+        None if clear::is_ordered(name, options) => None,
         None if options.value("for").is_some() => {
             return Err(Ended::Usage(
                 tr(
@@ -271,7 +283,12 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
         }
         None => None,
     };
+    let clear = match &by {
+        Some(by) if file.is_none() && clear::is_ordered(name, options) => Some(clear::line(options, by)?),
+        Some(_) | None => None,
+    };
     let order = match (&file, &by) {
+        (None, Some(_)) if clear.is_some() => None,
         (None, Some(by)) if spec.option("key").is_some() => Some(OrderLine::of(name, options, by)?),
         (None | Some(_), _) => None,
     };
@@ -282,6 +299,9 @@ fn execute(spec: &'static Command, options: &Options) -> Result<(), Ended> {
     }
     let (path, ledger_dir) = place(options)?;
     let mut call = Call { name, options, ledger_dir, link: Link::connect(&path)? };
+    if let Some(clear) = clear {
+        return clear::give(&mut call, &clear);
+    }
     match (by, order, file) {
         (Some(by), _, Some(file)) => file::apply(&mut call, &by, &file),
         (_, Some(order), None) => give_order(&mut call, &order),
@@ -401,13 +421,17 @@ fn order_object(name: &str, options: &Options) -> Result<Object, Ended> {
         "void" => {
             let seq = operand(0).unwrap_or_default();
             let seq: u64 = seq.parse().map_err(|_| Ended::Usage(no_entry("", seq)))?;
-            object.number("seq", seq).text_if("amount", options.value("amount"))
+            object.number("seq", seq).text_if("amount", options.value("amount")).text_if("card", options.value("card"))
         }
         "account" => object.text_if("card", operand(0)).text_if("account", operand(1)),
         "replace" | "rename" => object.text_if("old", operand(0)).text_if("new", operand(1)),
         "open" => object.text_if("machine", operand(0)).text_if("door", operand(1)),
+        _ if names_no_card(options) => {
+            object.text_if("account", options.value("account")).text_if("amount", operand(0))
+        }
         _ => object.text_if("card", operand(0)).text_if("amount", operand(1)),
     };
+    let object = if options.has("clear") { object.flag("clear", true) } else { object };
     let object = match options.value("uses") {
         Some(uses) => object.number("uses", file::uses(uses)?),
         None => object,

@@ -35,13 +35,10 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     } else {
         (tr("done", "完成"), tr("holds", "现有"))
     };
-    let account = answer.text("account").map(|account| {
-        let (balance, uses) = (text(answer, "balance"), text(answer, "uses"));
-        tr!(
-            "; account {account} {holds} {balance} yuan, {uses} uses",
-            "；账户 {account} {holds} {balance} 元，{uses} 次"
-        )
-    });
+    let account = answer
+        .text("account")
+        .map(|account| tr!("; account {account} {holds} {}", "；账户 {account} {holds} {}", held(answer)));
+    let undone = undone(answer);
     let holder = answer.text("name").map(|holder| tr!("; {}", "；{}", printable(holder))).unwrap_or_default();
     let unchanged = match name {
         _ if !answer.is("unchanged") => "",
@@ -50,11 +47,46 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
         _ => tr("; nothing changed: the card was so already", "；没有变化：这张卡原来就是这样"),
     };
     say!(
-        "{name} {operands}: {done}, entry {}{holder}{}{unchanged}",
-        "{name} {operands}：{done}，流水号 {}{holder}{}{unchanged}",
+        "{name} {operands}: {done}, entry {}{holder}{undone}{}{unchanged}",
+        "{name} {operands}：{done}，流水号 {}{holder}{undone}{}{unchanged}",
         text(answer, "seq"),
         account.unwrap_or_default()
     );
+}
+
+/// What an account holds, in words. A purse that was never used is not named.
+fn held(answer: &Value) -> String {
+    let (balance, subsidy, uses) = (text(answer, "balance"), text(answer, "subsidy"), text(answer, "uses"));
+    if matches!(subsidy.as_str(), "" | "0.00") {
+        return tr!("{balance} yuan, {uses} uses", "{balance} 元，{uses} 次");
+    }
+    tr!(
+        "{balance} yuan of cash, {subsidy} yuan of subsidy, {uses} uses",
+        "现金 {balance} 元，补贴 {subsidy} 元，{uses} 次"
+    )
+}
+
+/// What a void gave back or took back, and what it could not.
+fn undone(answer: &Value) -> String {
+    let [cash, subsidy, cleared, rest] =
+        ["undone_cash", "undone_subsidy", "cleared", "rest"].map(|key| text(answer, key));
+    if cash.is_empty() {
+        return String::new();
+    }
+    let mut words = tr!("; {cash} yuan of cash", "；现金 {cash} 元");
+    if subsidy != "0.00" {
+        words += &tr!(", {subsidy} yuan of subsidy", "，补贴 {subsidy} 元");
+    }
+    if cleared != "0.00" {
+        words += &tr!(
+            "; {cleared} yuan of subsidy are not given back: the purse was cleared since",
+            "；补贴 {cleared} 元不退：之后已经清零"
+        );
+    }
+    if rest != "0.00" {
+        words += &tr!("; {rest} yuan are left to undo", "；还有 {rest} 元没有撤销");
+    }
+    words
 }
 
 // ---------------------------------------------------------------- cards
@@ -77,7 +109,7 @@ pub(super) fn card(answer: &Value, entries: Option<&[Entry]>) {
     let account =
         answer.text("account").unwrap_or(tr("none: nobody ever used this card", "没有：这张卡从来没有人用过"));
     say!("account   {account}", "账户  {account}");
-    say!("holds     {} yuan, {} uses", "余额  {} 元，{} 次", text(answer, "balance"), text(answer, "uses"));
+    say!("holds     {}", "余额  {}", held(answer));
     if let Some(named) = answer.text("ignored_account") {
         say!(
             "ignored   account {named} of the card table: `account` moves the card there, `rename` renames its account",
@@ -145,8 +177,10 @@ fn print_entries(entries: &[Entry]) {
         Text::new("kind", "类型"),
         Text::new("machine", "机号"),
         Text::new("amount", "金额"),
+        Text::new("subsidy", "补贴"),
         Text::new("uses", "次数"),
         Text::new("balance", "余额"),
+        Text::new("subsidy left", "补贴余额"),
         Text::new("left", "余次"),
         Text::new("ref", "关联"),
         Text::new("detail", "详情"),
@@ -159,8 +193,10 @@ fn print_entries(entries: &[Entry]) {
             entry.kind.word().to_owned(),
             or_empty(entry.machine.map(|machine| machine.to_string())),
             or_empty(entry.amount.map(|amount| amount.to_string())),
+            or_empty(entry.subsidy.map(|subsidy| subsidy.to_string())),
             or_empty(entry.uses.map(|uses| uses.to_string())),
             or_empty(entry.balance.map(|balance| balance.to_string())),
+            or_empty(entry.subsidy_left.map(|left| left.to_string())),
             or_empty(entry.uses_left.map(|uses| uses.to_string())),
             or_empty(entry.about.map(|about| about.to_string())),
             entry.detail.as_str().to_owned(),
@@ -237,10 +273,11 @@ pub(super) fn cards(rows: &[Value]) {
         Text::new("name", "姓名"),
         Text::new("state", "状态"),
         Text::new("balance", "余额"),
+        Text::new("subsidy", "补贴"),
         Text::new("uses", "次数"),
     ]);
     for row in rows {
-        table.row(["card", "account", "name", "state", "balance", "uses"].map(|key| text(row, key)));
+        table.row(["card", "account", "name", "state", "balance", "subsidy", "uses"].map(|key| text(row, key)));
     }
     say!("{table}");
 }

@@ -99,7 +99,7 @@ impl Accounts {
     pub fn new(base: Option<&Base>, is_whole: bool) -> Self {
         let mut accounts = Self { is_complete: is_whole || base.is_some(), ..Self::default() };
         for line in base.iter().flat_map(|base| &base.accounts) {
-            let (amount, subsidy, uses) = (line.figures.balance, line.subsidy, i64::from(line.figures.uses));
+            let (amount, subsidy, uses) = (line.figures.balance, line.figures.subsidy, i64::from(line.figures.uses));
             let then = Sum { count: 0, amount, subsidy, uses };
             accounts.before += then;
             let row = Account {

@@ -12,7 +12,7 @@ use super::request::is_key;
 use crate::desk::json::Object;
 use crate::engine::limits::NAMES_KEPT_MIN;
 use crate::engine::model::order::Note;
-use crate::engine::model::{AccountId, Act, Balance, CardNo, Mark, Money, Way};
+use crate::engine::model::{AccountId, Act, Balance, CardNo, Mark, Money, Subject, Way};
 use crate::files::cards::columns::{CARD_ALIASES, DEPARTMENT_ALIASES, NAME_ALIASES};
 use crate::files::problem::{Problem, Problems, masked};
 use crate::files::sheet::heading::{Holds, Named};
@@ -72,8 +72,10 @@ const DEPARTMENT: usize = 9;
 /// The columns that a command's file has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
-    /// card, amount or uses; a correction may be negative.
+    /// card or account, amount or uses; a correction may be negative.
     Move(Way),
+    /// card or account.
+    Clear,
     /// card.
     Card(Mark),
     /// card, account.
@@ -82,11 +84,15 @@ enum Shape {
     Rename,
 }
 
+/// The command of a file that empties subsidy purses: `subsidy` with `clear`.
+pub const CLEAR: &str = "clear";
+
 /// The commands that take files.
 const SHAPES: &[(&str, Shape)] = &[
     ("topup", Shape::Move(Way::TopUp)),
     ("subsidy", Shape::Move(Way::Subsidy)),
     ("adjust", Shape::Move(Way::Adjust)),
+    (CLEAR, Shape::Clear),
     ("lost", Shape::Card(Mark::Lost)),
     ("found", Shape::Card(Mark::Found)),
     ("freeze", Shape::Card(Mark::Frozen)),
@@ -100,7 +106,8 @@ impl Shape {
     /// The columns of its file; one of each group is required.
     const fn columns(self) -> &'static [&'static [usize]] {
         match self {
-            Self::Move(_) => &[&[CARD], &[AMOUNT, USES]],
+            Self::Move(_) => &[&[CARD, ACCOUNT], &[AMOUNT, USES]],
+            Self::Clear => &[&[CARD, ACCOUNT]],
             Self::Card(_) => &[&[CARD]],
             Self::Account => &[&[CARD], &[ACCOUNT]],
             Self::Rename => &[&[OLD], &[NEW]],
@@ -110,8 +117,12 @@ impl Shape {
     const fn wanted(self) -> crate::lang::Text {
         match self {
             Self::Move(_) => crate::lang::Text::new(
-                "the first line must name the columns card 卡号 and amount 金额 (or uses 次数); note 备注 and key 操作编号 may follow",
-                "第一行要写列名 卡号 card 和 金额 amount（或 次数 uses）；后面可以有 备注 note、操作编号 key",
+                "the first line must name the columns card 卡号 (or account 工号) and amount 金额 (or uses 次数); name 姓名, note 备注 and key 操作编号 may follow",
+                "第一行要写列名 卡号 card（或 工号 account）和 金额 amount（或 次数 uses）；后面可以有 姓名 name、备注 note、操作编号 key",
+            ),
+            Self::Clear => crate::lang::Text::new(
+                "the first line must name the column card 卡号 (or account 工号); name 姓名, note 备注 and key 操作编号 may follow",
+                "第一行要写列名 卡号 card（或 工号 account）；后面可以有 姓名 name、备注 note、操作编号 key",
             ),
             Self::Card(_) => crate::lang::Text::new(
                 "the first line must name the column card 卡号; name 姓名, note 备注 and key 操作编号 may follow",
@@ -131,7 +142,7 @@ impl Shape {
     const fn layout(self) -> Layout<ColumnSpec> {
         Layout {
             columns: COLUMNS,
-            first: self.columns()[0][0],
+            first: self.columns()[0],
             wanted: self.wanted(),
             // If a key column with another name were ignored, a row could be done twice.
             unknown: |heading| {
@@ -184,16 +195,18 @@ impl OrderRow {
     /// and `nth` of a row without its own key.
     pub fn members(&self, object: Object) -> Object {
         let object = match &self.act {
-            Act::Move { card, amount, uses, .. } => {
-                let object = object.text("card", card);
+            Act::Move { subject, amount, uses, .. } => {
+                let object = named(object, subject);
                 let object = if *amount == Balance::ZERO { object } else { object.text("amount", amount) };
                 if *uses == 0 { object } else { object.number("uses", *uses) }
             }
+            Act::Clear { subject } => named(object, subject).flag("clear", true),
             Act::Mark { card, .. } => object.text("card", card),
             Act::Account { card, account } => object.text("card", card).text("account", account),
             Act::Rename { old, new } => object.text("old", old).text("new", new),
             // No file orders these.
             Act::Void { .. } | Act::Link { .. } | Act::Reissue { .. } | Act::Open { .. } | Act::Settle { .. } => object,
+            Act::ClearAll => object,
         };
         let object = if self.holder.is_empty() { object } else { object.text("name", &self.holder) };
         object.text_if("key", self.key.as_deref())
@@ -207,12 +220,26 @@ impl OrderRow {
     /// The card or account by which rows are counted.
     fn subject(&self) -> String {
         match &self.act {
-            Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. } => card.to_string(),
+            Act::Move { subject: Subject::Account(account), .. }
+            | Act::Clear { subject: Subject::Account(account) } => account.as_str().to_owned(),
+            Act::Move { subject: Subject::Card(card), .. } | Act::Clear { subject: Subject::Card(card) } => {
+                card.to_string()
+            }
+            Act::Mark { card, .. } | Act::Account { card, .. } => card.to_string(),
             Act::Rename { old, .. } => old.as_str().to_owned(),
             Act::Void { .. } | Act::Link { .. } | Act::Reissue { .. } | Act::Open { .. } | Act::Settle { .. } => {
                 String::new()
             }
+            Act::ClearAll => String::new(),
         }
+    }
+}
+
+/// Adds the card or the account that an order names.
+fn named(object: Object, subject: &Subject) -> Object {
+    match subject {
+        Subject::Card(card) => object.text("card", card),
+        Subject::Account(account) => object.text("account", account),
     }
 }
 
@@ -301,6 +328,14 @@ fn check_columns(shape: Shape, cells: Cells<'_>, problems: &mut Problems) -> boo
         problems.add_in_column(0, &label(column), sentence);
         is_right = false;
     }
+    if matches!(shape, Shape::Move(_) | Shape::Clear) && cells.has(CARD) && cells.has(ACCOUNT) {
+        let sentence = tr(
+            "the file names both card and account: keep the one by which the money is to go, and name the other column x_…",
+            "文件里既有卡号又有工号：只留一个，按它入账；另一列改名为 x_…",
+        );
+        problems.add_in_column(0, &label(ACCOUNT), sentence);
+        is_right = false;
+    }
     if !shape.columns().iter().all(|group| group.iter().any(|column| cells.has(*column))) {
         problems.add(cells.line(), shape.wanted().words());
         is_right = false;
@@ -326,6 +361,7 @@ fn read<T>(
 fn read_row(cells: Cells<'_>, shape: Shape, problems: &mut Problems) -> Option<OrderRow> {
     let act = match shape {
         Shape::Move(way) => read_move(cells, way, problems),
+        Shape::Clear => read_subject(cells, problems).map(|subject| Act::Clear { subject }),
         Shape::Card(mark) => read(cells, CARD, problems, card).map(|card| Act::Mark { card, mark }),
         Shape::Account => {
             let (card, account) = (read(cells, CARD, problems, card), read(cells, ACCOUNT, problems, account));
@@ -361,7 +397,7 @@ const HOLDER_LEN_MAX: usize = 240;
 
 fn read_move(cells: Cells<'_>, way: Way, problems: &mut Problems) -> Option<Act> {
     let is_signed = way == Way::Adjust;
-    let card = read(cells, CARD, problems, card);
+    let subject = read_subject(cells, problems);
     let uses = read(cells, USES, problems, uses);
     let has_uses = uses.is_some_and(|uses| uses != 0);
     let amount = read(cells, AMOUNT, problems, |text| match text {
@@ -375,7 +411,15 @@ fn read_move(cells: Cells<'_>, way: Way, problems: &mut Problems) -> Option<Act>
             tr("below zero: write it without a sign, or use adjust", "是负数：请不写符号，或者用 adjust"),
         );
     }
-    Some(Act::Move { way, card: card?, amount: amount?, uses: uses? })
+    Some(Act::Move { way, subject: subject?, amount: amount?, uses: uses? })
+}
+
+/// Reads the card, or in a file without that column the account.
+fn read_subject(cells: Cells<'_>, problems: &mut Problems) -> Option<Subject> {
+    if cells.has(CARD) {
+        return read(cells, CARD, problems, card).map(Subject::Card);
+    }
+    read(cells, ACCOUNT, problems, account).map(Subject::Account)
 }
 
 fn account(text: &str) -> Result<AccountId, String> {
@@ -499,7 +543,8 @@ mod tests {
             ("", "no orders"),
             ("card,note\n1,x\n", "must name the columns"),
             ("card,amount,流水\n1,1,x\n", "unknown column '流水'"),
-            ("card,amount,account\n1,1,x\n", "these orders do not take it"),
+            ("card,amount,account\n1,1,x\n", "names both card and account"),
+            ("card,amount,old\n1,1,x\n", "these orders do not take it"),
             ("card,amount\n1,\n", "the amount is missing"),
             ("card,amount\n1,1.00\n8888\n", "the amount is missing"),
             ("PK\u{3}\u{4}", "xlsx"),

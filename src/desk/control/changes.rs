@@ -43,12 +43,11 @@ impl Changes {
             // The figures of an open account do not count and are reported as ignored; a card that
             // the ledger has on another account has none.
             let opening = account.unopened().filter(|_| server.book().account_conflict(row).is_none());
-            let figures = (record.balance.unwrap_or_default(), record.uses.unwrap_or_default());
             let is_same = account.id == record.account
                 && cards.name(row) == record.name.as_slice()
                 && cards.code(row) == record.code.as_deref().unwrap_or_default()
                 && row.terms == record.terms
-                && opening.is_none_or(|opening| opening == figures);
+                && opening.is_none_or(|opening| opening == record.figures());
             if !is_same {
                 changes.changed.push(record.card);
             }

@@ -5,9 +5,9 @@ use std::io;
 
 use crate::desk::json::Object;
 use crate::engine::gbk;
-use crate::engine::model::order::{Note, Operator};
+use crate::engine::model::order::{Clearing, Note, Operator, Undone};
 use crate::engine::model::{
-    Act, Balance, CardNo, Done, Entry, EntrySeq, Key, Kind, MachineNo, MissingEntries, Now, Order,
+    Act, Balance, Done, Entry, EntrySeq, Figures, Key, Kind, MachineNo, MissingEntries, Now, Order, Subject,
 };
 use crate::engine::server::{Refused, Server};
 use crate::ledger::{Parent, Storage};
@@ -22,9 +22,11 @@ pub(super) fn obey<S: Storage>(
 ) -> io::Result<String> {
     if is_dry {
         let would = service.would(now, order)?;
+        let all = matches!(order.act, Act::ClearAll).then(|| service.server().subsidies());
         let line = |before: Option<EntrySeq>| {
             let object = Object::ok().flag("dry", true).flag("again", before.is_some());
-            object.number_if("seq", before).end()
+            let object = object.number_if("accounts", all.map(|(accounts, _)| accounts));
+            object.text_if("sum", all.map(|(_, sum)| sum)).number_if("seq", before).end()
         };
         return Ok(would.map_or_else(|refused| refusal(&refused), line));
     }
@@ -52,10 +54,10 @@ pub(super) fn pay_out_all<S: Storage>(
     is_dry: bool,
 ) -> io::Result<String> {
     let used = service.server().book().used_name(&order).map(|used| used.seq);
-    let Act::Move { card, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
+    let Act::Move { subject, amount, uses, .. } = &mut order.act else { return Ok(refusal(&Refused::Zero)) };
     let paid = match used {
         Some(seq) => match service.entry(seq)? {
-            Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, *card)),
+            Ok(Some(entry)) => Some(entry).filter(|entry| entry.kind == Kind::PayOut && is_of(entry, subject)),
             // Not advice to use a new key: this one may have paid.
             Ok(None) => return Ok(Object::error(archived(seq)).text("reason", "no-such-entry").end()),
             Err(unreadable) => return Ok(refusal(&unreadable)),
@@ -66,7 +68,7 @@ pub(super) fn pay_out_all<S: Storage>(
         Some(paid) => -paid.amount.unwrap_or_default(),
         None => {
             let server = service.server();
-            let account = server.account_of(*card).map(|row| server.book().account(row).figures());
+            let account = server.account_of_subject(subject).map(|row| server.book().account(row).figures());
             account.map_or(Balance::ZERO, |figures| figures.balance.max(Balance::ZERO))
         }
     };
@@ -80,8 +82,11 @@ fn archived(seq: EntrySeq) -> String {
     format!("this key was used for entry {seq}, which is archived: look at that entry before you pay again")
 }
 
-fn is_of(entry: &Entry, card: CardNo) -> bool {
-    entry.card == Some(card)
+fn is_of(entry: &Entry, subject: &Subject) -> bool {
+    match subject {
+        Subject::Card(card) => entry.card == Some(*card),
+        Subject::Account(account) => entry.account == Some(*account),
+    }
 }
 
 /// Sends 003 to a device, or to all devices.
@@ -165,10 +170,25 @@ fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> Object {
     let view = done.card.and_then(|card| server.card_view(now, card));
     let name = view.and_then(|view| view.row).map(|row| gbk::decode(server.cards().name(&row)));
     let object = object.text_if("name", name.filter(|name| !name.is_empty()));
-    match &done.account {
-        Some((account, balance, uses)) => {
-            object.text("account", account).text("balance", balance).number("uses", *uses)
+    let object = match &done.account {
+        Some((account, figures)) => holds(object.text("account", account), *figures),
+        None => object,
+    };
+    let object = match done.undone {
+        Some(Undone { cash, subsidy, cleared, rest }) => {
+            object.text("undone_cash", cash).text("undone_subsidy", subsidy).text("cleared", cleared).text("rest", rest)
+        }
+        None => object,
+    };
+    match done.clearing {
+        Some(Clearing { accounts, sum, is_done, .. }) => {
+            object.number("accounts", accounts).text("sum", sum).flag("done", is_done)
         }
         None => object,
     }
+}
+
+/// Adds what an account holds.
+pub(super) fn holds(object: Object, Figures { balance, subsidy, uses }: Figures) -> Object {
+    object.text("balance", balance).text("subsidy", subsidy).number("uses", uses)
 }

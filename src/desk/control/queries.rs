@@ -61,14 +61,13 @@ pub(super) fn head(ledger: u64, synced: Head) -> String {
 fn describe(object: Object, server: &Server, card: CardNo, view: &CardView) -> Object {
     let name = view.row.as_ref().map(|row| gbk::decode(server.cards().name(row)));
     let state = view.table.max(view.ledger);
-    object
+    let object = object
         .text("card", card.padded())
         .text_if("account", view.account.as_ref())
         .text_if("name", name)
         .text("state", state.word())
-        .text_if("reason", view.reason.map(Reason::word))
-        .text("balance", view.figures.balance)
-        .number("uses", view.figures.uses)
+        .text_if("reason", view.reason.map(Reason::word));
+    super::orders::holds(object, view.figures)
 }
 
 /// The table's cards whose number, account or name contains a text.

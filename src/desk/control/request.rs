@@ -13,7 +13,7 @@ use crate::engine::gbk;
 use crate::engine::limits::NAME_LEN_MAX;
 use crate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose, is_purpose};
 use crate::engine::model::{
-    AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Text, UnitNo, Way,
+    AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Order, Subject, Text, UnitNo, Way,
 };
 use crate::files::problem::hidden;
 use crate::lang::{self, tr};
@@ -181,14 +181,21 @@ const fn command(
 /// is `for` and which of the card's rows it is (`nth`), and the holder's `name`.
 const ORDER: &[&str] = &["key", "note", "dry"];
 const ROW: &[&str] = &["key", "for", "nth", "name", "note", "dry"];
-const MOVE: &[&str] = &["amount", "uses", "key", "for", "nth", "name", "note", "dry"];
-const ADJUST: &[&str] = &["amount", "uses", "about", "key", "for", "nth", "name", "note", "dry"];
-const VOID: &[&str] = &["amount", "key", "note", "dry"];
+const MOVE: &[&str] = &["account", "amount", "uses", "key", "for", "nth", "name", "note", "dry"];
+const SUBSIDY: &[&str] = &["account", "amount", "uses", "clear", "all", "key", "for", "nth", "name", "note", "dry"];
+const ADJUST: &[&str] = &["account", "amount", "uses", "about", "key", "for", "nth", "name", "note", "dry"];
+const VOID: &[&str] = &["amount", "card", "key", "note", "dry"];
 
 /// All commands, in the manual's order.
 pub const COMMANDS: &[CommandSpec] = &[
     command("topup", &["card", "by"], MOVE, "credit paid in by the holder", "充值：持卡人付钱"),
-    command("subsidy", &["card", "by"], MOVE, "credit paid by the employer", "补贴：单位付钱"),
+    command(
+        "subsidy",
+        &["card", "by"],
+        SUBSIDY,
+        "subsidy paid in by the employer; with `clear`, the purse is emptied, with `all` every purse",
+        "补贴：单位付钱；`clear` 清零，`all` 全部清零",
+    ),
     command("payout", &["card", "by"], MOVE, "credit paid back; `amount` may be `all`", "退款；`amount` 可以写 `all`"),
     command(
         "adjust",
@@ -197,7 +204,13 @@ pub const COMMANDS: &[CommandSpec] = &[
         "a correction, positive or negative; `about` settles a stored sale that was not booked",
         "调整，可正可负；`about` 补记没有入账的脱机消费",
     ),
-    command("void", &["seq", "by"], VOID, "undo a sale, whole or `amount` of it", "撤销消费，全部或其中的 `amount`"),
+    command(
+        "void",
+        &["seq", "by"],
+        VOID,
+        "undo a sale or a credit, whole or `amount` of it",
+        "撤销消费、充值或补贴，全部或其中的 `amount`",
+    ),
     command("lost", &["card", "by"], ROW, "block a lost card", "挂失"),
     command("found", &["card", "by"], ROW, "take `lost` back", "解挂"),
     command("freeze", &["card", "by"], ROW, "block a card for a while", "冻结"),
@@ -282,7 +295,11 @@ pub fn parse(line: &[u8]) -> Result<ControlRequest, String> {
         let fields = if fields.is_empty() { "nothing more".to_owned() } else { fields.join(", ") };
         return Err(format!("{cmd} does not take {}: it takes {fields}", json::string(shortened(&hidden(key)))));
     }
-    if let Some(key) = spec.needs.iter().find(|key| value.get(key).is_none()) {
+    // An account stands for a card where it may; all purses need neither.
+    let has_other = |key: &str| {
+        key == "card" && ["account", "all"].iter().any(|other| spec.takes.contains(other) && value.get(other).is_some())
+    };
+    if let Some(key) = spec.needs.iter().find(|key| value.get(key).is_none() && !has_other(key)) {
         return Err(format!("{cmd} needs \"{key}\""));
     }
     Members { value: &value }.request(spec.name)
@@ -299,13 +316,15 @@ impl Members<'_> {
         let mark = |mark| self.order(cmd, Act::Mark { card: self.card("card")?, mark });
         match cmd {
             "topup" => way(Way::TopUp),
+            "subsidy" if self.flag("clear")? || self.flag("all")? => self.clear(cmd),
             "subsidy" => way(Way::Subsidy),
             "payout" => way(Way::PayOut),
             "adjust" => way(Way::Adjust),
             "void" => {
                 let sale = EntrySeq(self.count("seq")?.unwrap_or_default());
                 let amount = self.money("amount")?;
-                self.order(cmd, Act::Void { sale, amount })
+                let card = if self.value.get("card").is_some() { Some(self.card("card")?) } else { None };
+                self.order(cmd, Act::Void { sale, amount, card })
             }
             "lost" => mark(Mark::Lost),
             "freeze" => mark(Mark::Frozen),
@@ -350,7 +369,7 @@ impl Members<'_> {
 
     /// An order that moves money or uses.
     fn movement(&self, cmd: &'static str, way: Way) -> Result<ControlRequest, String> {
-        let card = self.card("card")?;
+        let subject = self.subject(cmd)?;
         let uses = self.uses()?;
         let is_all = way == Way::PayOut && self.value.text("amount") == Some("all");
         let amount = match self.value.get("amount") {
@@ -361,13 +380,51 @@ impl Members<'_> {
             Some(_) => self.money("amount")?.unwrap_or_default().into(),
         };
         if let Some(claim) = self.count("about")? {
+            let Subject::Card(card) = subject else {
+                return Err(tr(
+                    "\"about\" settles a sale of a card: write \"card\"",
+                    "about 补记一张卡的消费：请写 card",
+                )
+                .to_owned());
+            };
             return self.order(cmd, Act::Settle { claim: EntrySeq(claim), card, amount, uses });
         }
-        let request = self.order(cmd, Act::Move { way, card, amount, uses })?;
+        let request = self.order(cmd, Act::Move { way, subject, amount, uses })?;
         Ok(match request {
             ControlRequest::Order { order, is_dry, .. } if is_all => ControlRequest::PayOutAll { order, is_dry },
             other => other,
         })
+    }
+
+    /// Whose account an order moves: a card's, or one that is named.
+    fn subject(&self, cmd: &str) -> Result<Subject, String> {
+        let is_there = |key| self.value.get(key).is_some();
+        match (is_there("card"), is_there("account")) {
+            (true, true) => Err(tr!(
+                "{cmd} takes \"card\" or \"account\", not both: leave one out",
+                "{cmd} 只写 card 或 account，不要两个都写"
+            )),
+            (false, true) => self.account("account").map(Subject::Account),
+            (_, false) => self.card("card").map(Subject::Card),
+        }
+    }
+
+    /// An order that empties subsidy purses.
+    fn clear(&self, cmd: &'static str) -> Result<ControlRequest, String> {
+        let is_there = |key: &&&str| self.value.get(key).is_some();
+        if let Some(key) = ["amount", "uses"].iter().find(is_there) {
+            return Err(tr!("\"clear\" empties the purse: leave \"{key}\" out", "clear 是全部清零：不要写 {key}"));
+        }
+        if !self.flag("all")? {
+            return self.order(cmd, Act::Clear { subject: self.subject(cmd)? });
+        }
+        if !self.flag("clear")? {
+            return Err(tr("\"all\" goes with \"clear\"", "all 只与 clear 一起写").to_owned());
+        }
+        match ["card", "account", "name", "nth"].iter().find(is_there) {
+            Some(key) => Err(tr!("\"all\" means every purse: leave \"{key}\" out", "all 是所有人：不要写 {key}")),
+            None => self.order(cmd, Act::ClearAll),
+        }
     }
 
     fn order(&self, cmd: &'static str, act: Act) -> Result<ControlRequest, String> {
@@ -629,7 +686,10 @@ mod tests {
         let line = r#"{"cmd":"topup","card":"88","amount":"5.5","key":"a-1","by":"li","note":"现金"}"#;
         let Order { act, key, by, note, .. } = order(line);
         let card = CardNo::parse(b"0000000088").unwrap();
-        assert_eq!(act, Act::Move { way: Way::TopUp, card, amount: Balance::from_fen(550), uses: 0 });
+        assert_eq!(
+            act,
+            Act::Move { way: Way::TopUp, subject: Subject::Card(card), amount: Balance::from_fen(550), uses: 0 }
+        );
         assert_eq!(key, Key::Own(KeyText::try_from("a-1").unwrap()));
         assert_eq!((by.as_str(), note.as_str()), ("li", "现金"));
     }

@@ -97,14 +97,29 @@ impl Book {
     /// The row of the account that holds today what `account` held at the entry `at`: its own, or
     /// that of the account to which all figures moved since. `None` if that is no longer known.
     pub(crate) fn purse_of(&self, account: &str, at: EntrySeq) -> Option<u32> {
+        self.follow(account, at).map(|(row, _)| row)
+    }
+
+    /// Whether the subsidy that `account` held at the entry `at` was cleared since: there or, if
+    /// all figures moved to another account, on that one.
+    pub(crate) fn is_cleared_since(&self, account: &str, at: EntrySeq) -> bool {
+        self.follow(account, at).is_some_and(|(_, is_cleared)| is_cleared)
+    }
+
+    /// Follows an account's figures from the entry `at` to the row that holds them today; also
+    /// returns whether the subsidy was cleared on the way.
+    fn follow(&self, account: &str, at: EntrySeq) -> Option<(u32, bool)> {
         let mut row = self.account_row(account)?;
-        let mut at = at;
+        let (mut at, mut is_cleared) = (at, false);
         for _ in 0..=LINKS_MAX {
             let account = self.account(row);
-            let Some(gone) = account.moved_to.filter(|gone| at < gone.seq()) else { return Some(row) };
+            let Some(gone) = account.moved_to.filter(|gone| at < gone.seq()) else {
+                return Some((row, is_cleared || at < account.cleared));
+            };
             if at < account.moved_before {
                 return None;
             }
+            is_cleared |= at < gone.cleared;
             (row, at) = (gone.account, gone.seq());
         }
         None
@@ -153,7 +168,7 @@ impl Book {
         let account = &mut self.accounts[row as usize];
         if !account.is_opened {
             account.in_table = true;
-            (account.is_balance_held_back, account.are_uses_held_back) = (false, false);
+            account.hold_back(false);
         }
     }
 
@@ -200,11 +215,11 @@ impl Book {
     fn release_name(&mut self, from: u32, to: u32, seq: EntrySeq) {
         let account = &mut self.accounts[from as usize];
         account.moved_before = account.moved_to.map_or(EntrySeq(0), MovedTo::seq);
-        account.moved_to = MovedTo::new(to, seq);
+        account.moved_to = MovedTo::new(to, seq, account.cleared);
         (account.is_opened, account.is_free) = (false, true);
-        account.in_table = false;
-        (account.stated_balance, account.stated_uses) = account.opening();
-        (account.is_balance_held_back, account.are_uses_held_back) = (true, true);
+        (account.in_table, account.cleared) = (false, EntrySeq(0));
+        account.stated = account.opening();
+        account.hold_back(true);
     }
 
     /// Puts a card on another account, and with it the cards that it replaced: sales that a

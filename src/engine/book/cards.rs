@@ -175,7 +175,7 @@ impl Book {
             }
             _ if entry.sales() > 0 && entry.is_counted() => {
                 let (day, period) = self.day_of(entry);
-                let fen = -entry.amount.unwrap_or_default().fen();
+                let fen = -entry.effect().money().fen();
                 let sale = Counted { fen, period, is_meal: entry.is_count_mode() };
                 self.change_days(row, |days| days.add(day, sale));
             }
@@ -201,7 +201,7 @@ impl Book {
     /// Takes a voided sale back from the sums of its day.
     fn give_back(&mut self, entry: &Entry, row: u32) {
         let (day, period) = self.day_of(entry);
-        let fen = entry.amount.unwrap_or_default().fen();
+        let fen = entry.undone().fen();
         let sale = Counted { fen, period, is_meal: entry.is_count_mode() };
         self.change_days(row, |days| days.take_back(day, sale, !entry.is_partial()));
     }

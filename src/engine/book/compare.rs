@@ -6,7 +6,7 @@ use core::fmt::Debug;
 
 use super::accounts::Reissue;
 use super::{Account, Book, CardState};
-use crate::engine::model::{Balance, EntrySeq};
+use crate::engine::model::{EntrySeq, Figures};
 
 impl Book {
     /// Describes the first difference for a programmer; `None` if both books answer every question
@@ -35,13 +35,12 @@ impl Book {
     fn accounts_by_name(&self) -> BTreeMap<&str, impl PartialEq + Debug + '_> {
         // Opening figures count only until they are entered. An account without cards may have
         // figures of zero, or none.
-        let opening = |account: &Account| account.unopened().filter(|opening| *opening != (Balance::ZERO, 0));
+        let opening = |account: &Account| account.unopened().filter(|opening| *opening != Figures::ZERO);
         let kept = self.accounts.iter().filter(move |account| account.has_moved || opening(account).is_some());
         let shown = move |account: &Account| {
-            let gone = account.moved_to.map(|gone| (self.accounts[gone.account as usize].id, gone.seq()));
+            let gone = account.moved_to.map(|gone| (self.accounts[gone.account as usize].id, gone.seq(), gone.cleared));
             let gone = (gone, account.moved_before, account.is_free);
-            let figures = (account.balance, account.subsidy, account.uses);
-            let ledger = (figures, account.is_opened, account.has_moved, gone);
+            let ledger = (account.held, account.cleared, account.is_opened, account.has_moved, gone);
             (ledger, opening(account))
         };
         kept.map(|account| (account.id.as_str(), shown(account))).collect()

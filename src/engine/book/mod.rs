@@ -28,6 +28,7 @@ use history::{History, HistoryRow};
 use memory::Memory;
 pub use memory::{AnsweredFrame, FrameId, Moment, Outcome, Window, is_answer};
 use orders::Orders;
+pub(crate) use orders::{CLEAR_BEGIN, CLEAR_END, CLEAR_ONE, VIA_ACCOUNT};
 pub use orders::{ContentHash, UsedName, Voided};
 pub(crate) use snapshot::account_line;
 pub use snapshot::{AccountLine, BadLine};
@@ -37,9 +38,10 @@ use crate::engine::limits::{
     ACCOUNTS_MAX, CARDS_MAX, DEVICES_MAX, DOUBTS_KEPT_MIN, OFFLINE_KEPT_MIN, PASSES_KEPT_MIN, REISSUES_KEPT_MIN,
 };
 use crate::engine::model::digits::Decimal;
+use crate::engine::model::order::{Clearing, Undone};
 use crate::engine::model::{
-    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Kind, MachineNo,
-    MissingEntries, Money, Mono, Order, Serial, Stamp, UnitNo,
+    AccountId, Balance, CardNo, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, EntrySeq, Figures, Kind,
+    MachineNo, MissingEntries, Money, Mono, Order, Serial, Stamp, UnitNo,
 };
 
 /// A 105 is compared with at most this many remembered 105s without a believed time: those of one
@@ -52,20 +54,19 @@ const TIMELESS_LOOKED_AT_MAX: usize = 64;
 pub struct Account {
     /// Its name.
     pub id: AccountId,
-    /// The sum of its entries' amounts.
-    pub balance: Balance,
-    /// The sum of its entries' subsidies: zero until that purse has rules.
-    pub subsidy: Balance,
-    /// The sum of its entries' uses.
-    pub uses: i32,
+    /// The sums of its entries' amounts, subsidies and uses.
+    pub held: Figures,
     /// The opening figures that the table's rows state. A figure counts unless it is held back.
-    stated_balance: Balance,
-    stated_uses: i32,
+    stated: Figures,
     /// Whether the ledger has the cards of all rows that state the balance on other accounts. The
     /// balance then counts only for a card whose number is given to another holder.
     is_balance_held_back: bool,
+    /// As `is_balance_held_back`, for the subsidy.
+    is_subsidy_held_back: bool,
     /// As `is_balance_held_back`, for the uses.
     are_uses_held_back: bool,
+    /// The entry that last emptied the subsidy purse; 0 if none did.
+    cleared: EntrySeq,
     is_opened: bool,
     /// Whether an entry changed the account for good ([`Entry::is_lasting`]).
     has_moved: bool,
@@ -86,12 +87,14 @@ struct MovedTo {
     account: u32,
     /// Never 0, so that an `Option` of this takes no more room in the accounts' table.
     seq: NonZeroU64,
+    /// The last entry before that which emptied the account's subsidy purse; 0 if none did.
+    cleared: EntrySeq,
 }
 
 impl MovedTo {
     /// `None` if `seq` is 0, which no entry has.
-    fn new(account: u32, seq: EntrySeq) -> Option<Self> {
-        NonZeroU64::new(seq.0).map(|seq| Self { account, seq })
+    fn new(account: u32, seq: EntrySeq, cleared: EntrySeq) -> Option<Self> {
+        NonZeroU64::new(seq.0).map(|seq| Self { account, seq, cleared })
     }
 
     /// The entry that moved them.
@@ -102,29 +105,45 @@ impl MovedTo {
 
 impl Account {
     /// The figures that an `open` entry will add: the table's, until the account is opened.
-    pub fn unopened(&self) -> Option<(Balance, i32)> {
+    pub fn unopened(&self) -> Option<Figures> {
         (self.in_table && !self.is_opened).then_some(self.opening())
     }
 
     /// The table's opening figures that count.
-    fn opening(&self) -> (Balance, i32) {
-        let balance = if self.is_balance_held_back { Balance::ZERO } else { self.stated_balance };
-        (balance, if self.are_uses_held_back { 0 } else { self.stated_uses })
+    fn opening(&self) -> Figures {
+        Figures {
+            balance: if self.is_balance_held_back { Balance::ZERO } else { self.stated.balance },
+            subsidy: if self.is_subsidy_held_back { Balance::ZERO } else { self.stated.subsidy },
+            uses: if self.are_uses_held_back { 0 } else { self.stated.uses },
+        }
     }
 
     /// Adds the opening figures of a row of the table; `is_elsewhere`: the ledger has the row's
     /// card on another account. Rows that share an account state equal figures or none:
     /// `files::cards` checked that.
-    fn take_stated(&mut self, balance: Option<Balance>, uses: Option<i32>, is_elsewhere: bool) {
-        if let Some(balance) = balance.filter(|balance| *balance != Balance::ZERO) {
+    fn take_stated(&mut self, figures: Figures, is_elsewhere: bool) {
+        let Figures { balance, subsidy, uses } = figures;
+        if balance != Balance::ZERO {
             self.is_balance_held_back =
-                is_elsewhere && (self.is_balance_held_back || self.stated_balance == Balance::ZERO);
-            self.stated_balance = balance;
+                is_elsewhere && (self.is_balance_held_back || self.stated.balance == Balance::ZERO);
+            self.stated.balance = balance;
         }
-        if let Some(uses) = uses.filter(|uses| *uses != 0) {
-            self.are_uses_held_back = is_elsewhere && (self.are_uses_held_back || self.stated_uses == 0);
-            self.stated_uses = uses;
+        if subsidy != Balance::ZERO {
+            self.is_subsidy_held_back =
+                is_elsewhere && (self.is_subsidy_held_back || self.stated.subsidy == Balance::ZERO);
+            self.stated.subsidy = subsidy;
         }
+        if uses != 0 {
+            self.are_uses_held_back = is_elsewhere && (self.are_uses_held_back || self.stated.uses == 0);
+            self.stated.uses = uses;
+        }
+    }
+
+    /// Holds all opening figures back, or none.
+    fn hold_back(&mut self, is_held_back: bool) {
+        self.is_balance_held_back = is_held_back;
+        self.is_subsidy_held_back = is_held_back;
+        self.are_uses_held_back = is_held_back;
     }
 
     /// Whether an entry changed the account for good ([`Entry::is_lasting`]).
@@ -143,32 +162,10 @@ impl Account {
         self.has_moved && !self.is_free
     }
 
-    /// Balance and uses as the holder sees them: the ledger's, plus opening figures that are not
-    /// entered yet.
+    /// The figures as the holder sees them: the ledger's, plus opening figures that are not entered
+    /// yet.
     pub fn figures(&self) -> Figures {
-        let (balance, uses) = self.unopened().unwrap_or_default();
-        Figures { balance: self.balance + balance, uses: self.uses.saturating_add(uses) }
-    }
-}
-
-/// An account's balance and uses, as a display shows them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Yuan.
-    pub balance: Balance,
-    /// Meals.
-    pub uses: i32,
-}
-
-impl Figures {
-    /// The figures in the answer that an entry led to: `left=` if the entry has it, because opening
-    /// figures were not entered yet; else the figures after the entry.
-    fn in_answer(entry: &Entry) -> Option<Self> {
-        let left = entry.detail.get("left").and_then(|left| left.0.split_once('/'));
-        let left = left.and_then(|(balance, uses)| {
-            Some(Self { balance: Balance::parse(balance.as_bytes())?, uses: uses.parse().ok()? })
-        });
-        left.or_else(|| Some(Self { balance: entry.balance?, uses: entry.uses_left? }))
+        self.held + self.unopened().unwrap_or_default()
     }
 }
 
@@ -452,7 +449,7 @@ impl Book {
     pub fn rewind(&mut self) {
         if self.accounts.iter().any(|account| account.in_table) {
             for account in &mut self.accounts {
-                (account.balance, account.subsidy, account.uses) = (Balance::ZERO, Balance::ZERO, 0);
+                (account.held, account.cleared) = (Figures::default(), EntrySeq(0));
                 (account.is_opened, account.has_moved, account.is_free) = (false, false, false);
                 (account.moved_to, account.moved_before) = (None, EntrySeq(0));
             }
@@ -578,20 +575,22 @@ impl Book {
         if entry.kind == Kind::Open {
             account.is_opened = true;
         }
-        account.balance += entry.amount.unwrap_or_default();
-        account.subsidy += entry.subsidy.unwrap_or_default();
-        account.uses = account.uses.saturating_add(entry.uses.unwrap_or_default());
+        account.held = account.held + entry.effect();
+        if entry.is_clear() {
+            account.cleared = entry.seq;
+        }
         account.has_moved |= is_lasting;
         account.is_free &= !is_lasting;
         if account.has_moved {
-            if entry.balance.is_some_and(|balance| balance != account.balance) {
-                return Err(Mismatch::Balance { expected: account.balance });
+            let Figures { balance, subsidy, uses } = account.held;
+            if entry.balance.is_some_and(|written| written != balance) {
+                return Err(Mismatch::Balance { expected: balance });
             }
-            if entry.subsidy_left.is_some_and(|left| left != account.subsidy) {
-                return Err(Mismatch::Subsidy { expected: account.subsidy });
+            if entry.subsidy_left.is_some_and(|written| written != subsidy) {
+                return Err(Mismatch::Subsidy { expected: subsidy });
             }
-            if entry.uses_left.is_some_and(|uses| uses != account.uses) {
-                return Err(Mismatch::Uses { expected: account.uses });
+            if entry.uses_left.is_some_and(|written| written != uses) {
+                return Err(Mismatch::Uses { expected: uses });
             }
         }
         Ok(Some(row))
@@ -738,8 +737,8 @@ impl Book {
         let before: Vec<_> = self.accounts.iter().map(figures).collect();
         for account in &mut self.accounts {
             account.in_table = false;
-            (account.stated_balance, account.stated_uses) = (Balance::ZERO, 0);
-            (account.is_balance_held_back, account.are_uses_held_back) = (false, false);
+            account.stated = Figures::default();
+            account.hold_back(false);
         }
         table.install(records, |record| {
             let row = self.find_or_add_account(&record.account).expect("the accounts were counted above");
@@ -751,7 +750,7 @@ impl Book {
             if !record.states_figures {
                 return row;
             }
-            account.take_stated(record.balance, record.uses, is_elsewhere);
+            account.take_stated(record.figures(), is_elsewhere);
             row
         });
         let now = self.accounts.iter().map(figures);
@@ -858,7 +857,23 @@ impl Book {
         self.orders.has_forgotten(order)
     }
 
-    /// The sum of a sale's voids; `None` if the sale is so old that voids may be forgotten.
+    /// If the rows of the order's file were named by account and the order is by card, or the other
+    /// way round: the file's first entry.
+    pub(crate) fn is_named_otherwise(&self, order: &Order) -> Option<EntrySeq> {
+        self.orders.is_named_otherwise(order)
+    }
+
+    /// The last clear of all subsidy purses; `None` if there was none.
+    pub fn clearing(&self) -> Option<Clearing> {
+        self.orders.clearing()
+    }
+
+    /// What a void undid, if that is remembered.
+    pub(crate) fn undone(&self, void: EntrySeq) -> Option<Undone> {
+        self.orders.undone(void)
+    }
+
+    /// The sum of an entry's voids; `None` if the entry is so old that voids may be forgotten.
     pub fn voided(&self, sale: EntrySeq) -> Option<Voided> {
         self.orders.voided(sale)
     }
@@ -1037,13 +1052,12 @@ impl Book {
         let row = u32::try_from(self.accounts.len()).expect("ACCOUNTS_MAX fits 32 bits");
         let account = Account {
             id: *id,
-            balance: Balance::ZERO,
-            subsidy: Balance::ZERO,
-            uses: 0,
-            stated_balance: Balance::ZERO,
-            stated_uses: 0,
+            held: Figures::default(),
+            stated: Figures::default(),
             is_balance_held_back: false,
+            is_subsidy_held_back: false,
             are_uses_held_back: false,
+            cleared: EntrySeq(0),
             is_opened: false,
             has_moved: false,
             in_table: false,
@@ -1109,7 +1123,7 @@ impl Default for Book {
 
 /// The amount that a sale's frame asked for: zero in count mode.
 fn asked_amount(entry: &Entry) -> Money {
-    let effect = || entry.amount.and_then(|amount| Money::from_fen(u32::try_from(-amount.fen()).ok()?));
+    let effect = || Money::from_fen(u32::try_from(-entry.effect().money().fen()).ok()?);
     match entry.kind {
         Kind::Meal => Money::ZERO,
         Kind::Charge | Kind::Scan => entry.detail.asked().or_else(effect).unwrap_or_default(),

@@ -11,13 +11,15 @@
 use alloc::collections::BTreeMap;
 use core::fmt::Debug;
 
-use super::Figures;
 use super::accounts::{REISSUED, account_in};
 use super::history::{History, HistoryRow};
 use super::snapshot::{Columns, SnapshotLine, column, column_or_none, restore_row};
 use crate::engine::index::{FNV1A, fnv1a, fnv1a_on, hash_bytes, hash_number};
 use crate::engine::limits::{FILES_KEPT_MIN, NAMES_KEPT_MIN, VOIDS_KEPT_MIN};
-use crate::engine::model::{AccountId, Act, CardNo, Entry, EntrySeq, Key, Kind, Mark, Order, UnitNo};
+use crate::engine::model::order::{Clearing, Undone};
+use crate::engine::model::{
+    AccountId, Act, Balance, CardNo, Entry, EntrySeq, Figures, Key, Kind, Mark, Money, Order, Subject, UnitNo,
+};
 
 /// An order's content, the same from the order and from its entry.
 struct Content {
@@ -31,6 +33,18 @@ struct Content {
 
 /// The command of an adjustment that settles a stored sale; others have `adjust`.
 const SETTLE: &str = "settle";
+
+/// The command of an order that empties one subsidy purse, and of one that empties all.
+const CLEAR: &str = "clear";
+const CLEAR_ALL: &str = "clear-all";
+
+/// The value of `via=`: the order named the account and no card.
+pub(crate) const VIA_ACCOUNT: &str = "account";
+
+/// The values of `clear=`: one purse is emptied; all purses begin to be; they are.
+pub(crate) const CLEAR_ONE: &str = "one";
+pub(crate) const CLEAR_BEGIN: &str = "all";
+pub(crate) const CLEAR_END: &str = "done";
 
 fn is_reissue(entry: &Entry) -> bool {
     entry.detail.get("status").is_some_and(|status| status.is(REISSUED))
@@ -47,11 +61,13 @@ impl Content {
     /// From an order.
     fn of(act: &Act) -> Self {
         match act {
-            Act::Move { way, card, amount, uses } => {
-                let (amount, uses) = way.booked(*amount, *uses);
-                Self::new(way.kind().word(), card.value(), amount.fen(), i64::from(uses))
+            Act::Move { way, subject, amount, uses } => {
+                let moved = way.booked(*amount, *uses);
+                Self::moving(way.kind().word(), *subject, moved)
             }
-            Act::Void { sale, amount } => {
+            Act::Clear { subject } => Self::moving(CLEAR, *subject, Figures::ZERO),
+            Act::ClearAll => Self::new(CLEAR_ALL, 0, 0, 0),
+            Act::Void { sale, amount, .. } => {
                 let amount = amount.map_or(OPEN, |amount| i64::from(amount.fen()));
                 Self::new(Kind::Void.word(), sale.0, amount, 0)
             }
@@ -73,13 +89,23 @@ impl Content {
         let word = entry.kind.word();
         Some(match entry.kind {
             Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust => {
-                let uses = i64::from(entry.uses.unwrap_or_default());
-                let amount = entry.amount.unwrap_or_default().fen();
-                match (entry.kind, entry.about) {
-                    (Kind::Adjust, Some(claim)) => {
-                        Self::new(SETTLE, claim_of(claim, CardNo::from_value(card())), amount, uses)
+                let moved = entry.effect();
+                let is_by_account = entry.detail.get("via").is_some();
+                let subject = match entry.account {
+                    Some(account) if is_by_account => Subject::Account(account),
+                    _ => Subject::Card(CardNo::from_value(card())),
+                };
+                match (entry.kind, entry.about, entry.detail.get("clear")) {
+                    (Kind::Adjust, Some(claim), _) => {
+                        let subject = claim_of(claim, CardNo::from_value(card()));
+                        Self::new(SETTLE, subject, moved.balance.fen(), i64::from(moved.uses))
                     }
-                    _ => Self::new(word, card(), amount, uses),
+                    (Kind::Subsidy, _, Some(clear)) if clear.is(CLEAR_ONE) => {
+                        Self::moving(CLEAR, subject, Figures::ZERO)
+                    }
+                    (Kind::Subsidy, _, Some(clear)) if clear.is(CLEAR_BEGIN) => Self::new(CLEAR_ALL, 0, 0, 0),
+                    (Kind::Subsidy, _, Some(_)) => return None,
+                    _ => Self::moving(word, subject, moved),
                 }
             }
             Kind::Void => {
@@ -112,6 +138,15 @@ impl Content {
             }
             _ => return None,
         })
+    }
+
+    /// Of an order that moves an account. The name of an account is never a card's number.
+    fn moving(command: &'static str, subject: Subject, moved: Figures) -> Self {
+        let subject = match subject {
+            Subject::Card(card) => card.value(),
+            Subject::Account(account) => fnv1a(account.as_bytes()) | 1 << 63,
+        };
+        Self::new(command, subject, moved.money().fen(), i64::from(moved.uses))
     }
 
     fn hash(&self) -> ContentHash {
@@ -222,6 +257,8 @@ struct NamedFile {
     /// The entry of its first order.
     first: EntrySeq,
     name: u64,
+    /// Whether its rows name accounts, not cards.
+    is_by_account: bool,
 }
 
 impl HistoryRow for NamedFile {
@@ -244,11 +281,11 @@ impl HistoryRow for NamedFile {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Void {
     seq: EntrySeq,
     sale: EntrySeq,
-    fen: i64,
+    undone: Undone,
     is_whole: bool,
 }
 
@@ -272,12 +309,14 @@ impl HistoryRow for Void {
     }
 }
 
-/// The sum of a sale's voids.
+/// The sum of an entry's voids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Voided {
-    /// Fen given back so far.
-    pub fen: i64,
-    /// Whether the sale was voided in full.
+    /// Cash given back so far; of a credit, taken back: below zero.
+    pub cash: Balance,
+    /// As `cash`, of the subsidy; of a sale with what is not given back because a clear took it.
+    pub subsidy: Balance,
+    /// Whether the entry was voided in full.
     pub is_whole: bool,
 }
 
@@ -293,6 +332,8 @@ pub(super) struct Orders {
     voids: History<Void, { 2 * VOIDS_KEPT_MIN }, { 4 * VOIDS_KEPT_MIN }>,
     /// Voids before this entry may be forgotten, so older sales cannot be voided.
     voids_from: EntrySeq,
+    /// The last clear of all subsidy purses.
+    clearing: Clearing,
 }
 
 impl Orders {
@@ -303,6 +344,7 @@ impl Orders {
             files: History::new(),
             voids: History::new(),
             voids_from: EntrySeq(0),
+            clearing: Clearing { begin: EntrySeq(0), accounts: 0, sum: Balance::ZERO, is_done: false },
         }
     }
 
@@ -312,14 +354,16 @@ impl Orders {
         self.files.clear();
         self.voids.clear();
         self.voids_from = EntrySeq(0);
+        self.clearing = Clearing::default();
     }
 
     /// Remembers the order that led to an entry, if any.
     pub(super) fn apply(&mut self, entry: &Entry) {
+        self.apply_clear(entry);
         let Some(content) = Content::of_entry(entry) else { return };
         if let Some(sale) = entry.about.filter(|_| entry.kind == Kind::Void) {
-            let fen = entry.amount.unwrap_or_default().fen();
-            let has_forgotten = self.voids.push(Void { seq: entry.seq, sale, fen, is_whole: !entry.is_partial() });
+            let is_whole = !entry.is_partial();
+            let has_forgotten = self.voids.push(Void { seq: entry.seq, sale, undone: undone_in(entry), is_whole });
             if has_forgotten {
                 self.voids_from = self.voids.rows().next().map_or(entry.seq, HistoryRow::seq);
             }
@@ -328,7 +372,8 @@ impl Orders {
             (Some(purpose), _) => {
                 let file = content.file(purpose.bytes());
                 if self.files.find(file).next().is_none() {
-                    self.files.push(NamedFile { first: entry.seq, name: file });
+                    let is_by_account = entry.detail.get("via").is_some();
+                    self.files.push(NamedFile { first: entry.seq, name: file, is_by_account });
                 }
                 let nth = entry.detail.get("nth").and_then(|nth| nth.0.parse().ok());
                 content.row(file, nth.unwrap_or(1))
@@ -341,6 +386,34 @@ impl Orders {
         if self.names.push(UsedName { seq: entry.seq, content: content.hash(), figures, account, name }) {
             self.names_from = self.names.rows().next().map_or(entry.seq, HistoryRow::seq);
         }
+    }
+
+    /// Follows a clear of all subsidy purses: its beginning, each purse, its end.
+    fn apply_clear(&mut self, entry: &Entry) {
+        if entry.kind != Kind::Subsidy {
+            return;
+        }
+        let Some(clear) = entry.detail.get("clear") else { return };
+        if clear.is(CLEAR_BEGIN) {
+            self.clearing = Clearing { begin: entry.seq, ..Clearing::default() };
+        } else if entry.about == Some(self.clearing.begin) {
+            if clear.is(CLEAR_END) {
+                self.clearing.is_done = true;
+            } else {
+                self.clearing.accounts += 1;
+                self.clearing.sum += -entry.subsidy.unwrap_or_default();
+            }
+        }
+    }
+
+    /// The last clear of all subsidy purses; `None` if there was none.
+    pub(super) fn clearing(&self) -> Option<Clearing> {
+        Some(self.clearing).filter(|clearing| clearing.begin > EntrySeq(0))
+    }
+
+    /// What a void undid, if that is remembered.
+    pub(super) fn undone(&self, void: EntrySeq) -> Option<Undone> {
+        self.voids.entry(void).map(|void| void.undone)
     }
 
     /// The earlier order with the same name, if it is remembered.
@@ -363,13 +436,23 @@ impl Orders {
         file.is_some_and(|file| file.first < self.names_from)
     }
 
-    /// The sum of a sale's voids; `None` if some may be forgotten.
+    /// If the rows of the order's file were named by account and the order is by card, or the other
+    /// way round: the file's first entry. Nobody could tell which row was done before.
+    pub(super) fn is_named_otherwise(&self, order: &Order) -> Option<EntrySeq> {
+        let Key::For { name, .. } = &order.key else { return None };
+        let (Act::Move { subject, .. } | Act::Clear { subject }) = &order.act else { return None };
+        let file = self.files.find(Content::of(&order.act).file(name.bytes())).next()?;
+        (file.is_by_account != matches!(subject, Subject::Account(_))).then_some(file.first)
+    }
+
+    /// The sum of an entry's voids; `None` if some may be forgotten.
     pub(super) fn voided(&self, sale: EntrySeq) -> Option<Voided> {
         if sale < self.voids_from {
             return None;
         }
         let add = |sum: Voided, void: &Void| Voided {
-            fen: sum.fen.saturating_add(void.fen),
+            cash: sum.cash + void.undone.cash,
+            subsidy: sum.subsidy + void.undone.subsidy + void.undone.cleared,
             is_whole: sum.is_whole || void.is_whole,
         };
         Some(self.voids.find(sale).fold(Voided::default(), add))
@@ -387,14 +470,14 @@ impl Orders {
                 column(line, format_args!("{:016x}", used.name));
                 column(line, format_args!("{:016x}", used.content.0));
                 column_or_none(line, used.account);
-                column_or_none(line, used.figures.map(|figures| figures.balance));
-                column_or_none(line, used.figures.map(|figures| figures.uses));
+                column_or_none(line, used.figures);
             })?;
         }
         for file in self.files.rows() {
             out("file", &mut |line| {
                 column(line, file.first);
                 column(line, format_args!("{:016x}", file.name));
+                column(line, u8::from(file.is_by_account));
             })?;
         }
         if self.voids_from > EntrySeq(0) {
@@ -404,8 +487,19 @@ impl Orders {
             out("void", &mut |line| {
                 column(line, void.seq);
                 column(line, void.sale);
-                column(line, void.fen);
+                column(line, void.undone.cash);
+                column(line, void.undone.subsidy);
+                column(line, void.undone.cleared);
+                column(line, void.undone.rest);
                 column(line, u8::from(void.is_whole));
+            })?;
+        }
+        if let Some(clearing) = self.clearing() {
+            out("clear", &mut |line| {
+                column(line, clearing.begin);
+                column(line, clearing.accounts);
+                column(line, clearing.sum);
+                column(line, u8::from(clearing.is_done));
             })?;
         }
         Ok(())
@@ -418,13 +512,15 @@ impl Orders {
     pub(super) fn restore_name(&mut self, fields: &mut Columns) -> Option<()> {
         let (seq, name, content) = (fields.seq()?, fields.hash()?, ContentHash(fields.hash()?));
         let account = fields.or_none(Columns::number)?;
-        let (balance, uses) = (fields.or_none(Columns::balance)?, fields.or_none(Columns::number)?);
-        let figures = balance.zip(uses).map(|(balance, uses)| Figures { balance, uses });
+        let figures = fields.or_none(|fields| Figures::parse(fields.column()?))?;
         restore_row(&mut self.names, UsedName { seq, content, figures, account, name })
     }
 
     pub(super) fn restore_file(&mut self, fields: &mut Columns) -> Option<()> {
-        restore_row(&mut self.files, NamedFile { first: fields.seq()?, name: fields.hash()? })
+        restore_row(
+            &mut self.files,
+            NamedFile { first: fields.seq()?, name: fields.hash()?, is_by_account: fields.flag()? },
+        )
     }
 
     pub(super) fn restore_voids(&mut self, fields: &mut Columns) -> Option<()> {
@@ -433,7 +529,19 @@ impl Orders {
 
     pub(super) fn restore_void(&mut self, fields: &mut Columns) -> Option<()> {
         let (seq, sale) = (fields.seq()?, fields.seq()?);
-        restore_row(&mut self.voids, Void { seq, sale, fen: fields.number()?, is_whole: fields.flag()? })
+        let (cash, subsidy, cleared) = (fields.balance()?, fields.balance()?, fields.balance()?);
+        let undone = Undone { cash, subsidy, cleared, rest: fields.money()? };
+        restore_row(&mut self.voids, Void { seq, sale, undone, is_whole: fields.flag()? })
+    }
+
+    pub(super) fn restore_clear(&mut self, fields: &mut Columns) -> Option<()> {
+        let begin = fields.seq()?;
+        if self.clearing.begin > EntrySeq(0) || begin == EntrySeq(0) {
+            return None;
+        }
+        let (accounts, sum) = (fields.number()?, fields.balance()?);
+        self.clearing = Clearing { begin, accounts, sum, is_done: fields.flag()? };
+        Some(())
     }
 
     // ---------------------------------------------------------------- compare
@@ -443,14 +551,21 @@ impl Orders {
     }
 
     pub(super) fn rows_of_files(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        let rows = self.files.rows().map(|file| (file.first.0, file.name));
-        rows.chain([(0, self.names_from.0)]).collect()
+        let rows = self.files.rows().map(|file| (file.first.0, (file.name, file.is_by_account)));
+        rows.chain([(0, (self.names_from.0, false))]).collect()
     }
 
     pub(super) fn rows_of_voids(&self) -> BTreeMap<u64, impl PartialEq + Debug + '_> {
-        let rows = self.voids.rows().map(|void| (void.seq.0, (void.sale.0, void.fen, void.is_whole)));
-        rows.chain([(0, (self.voids_from.0, 0, false))]).collect()
+        let rows = self.voids.rows().map(|void| (void.seq.0, (void.sale.0, void.undone, void.is_whole)));
+        rows.chain([(0, (self.voids_from.0, Undone::default(), false))]).collect()
     }
+}
+
+/// What a void undid, by its entry.
+fn undone_in(entry: &Entry) -> Undone {
+    let word = |key| entry.detail.get(key).and_then(|yuan| Money::parse(yuan.0.as_bytes())).unwrap_or_default();
+    let Figures { balance: cash, subsidy, .. } = entry.effect();
+    Undone { cash, subsidy, cleared: word("cleared").into(), rest: word("rest") }
 }
 
 /// Reads the entry before which rows may be forgotten.
@@ -495,10 +610,22 @@ mod tests {
         AccountId::try_from(text).unwrap()
     }
 
+    fn of_subject(mut entry: Entry, subject: &Subject) -> Entry {
+        match subject {
+            Subject::Card(card) => entry.card = Some(*card),
+            Subject::Account(account) => {
+                entry.account = Some(*account);
+                entry.detail.push("via", VIA_ACCOUNT);
+            }
+        }
+        entry
+    }
+
     #[test]
     fn an_order_has_the_content_of_its_own_entry_only() {
         let card = CardNo::parse(b"8888888888").unwrap();
-        let moved = |way, amount, uses| Act::Move { way, card, amount: Balance::from_fen(amount), uses };
+        let by = Subject::Card(card);
+        let moved = |way, amount, uses| Act::Move { way, subject: by, amount: Balance::from_fen(amount), uses };
         let acts = [
             moved(Way::TopUp, 550, 0),
             moved(Way::TopUp, 551, 0),
@@ -506,9 +633,25 @@ mod tests {
             moved(Way::Subsidy, 550, 0),
             moved(Way::PayOut, 550, 2),
             moved(Way::Adjust, -550, -2),
-            Act::Void { sale: EntrySeq(7), amount: None },
-            Act::Void { sale: EntrySeq(7), amount: Some(fen(550)) },
-            Act::Void { sale: EntrySeq(8), amount: None },
+            moved(Way::Subsidy, 0, 0),
+            Act::Move {
+                way: Way::TopUp,
+                subject: Subject::Account(name("S1")),
+                amount: Balance::from_fen(550),
+                uses: 0,
+            },
+            Act::Move {
+                way: Way::TopUp,
+                subject: Subject::Account(name("S2")),
+                amount: Balance::from_fen(550),
+                uses: 0,
+            },
+            Act::Clear { subject: by },
+            Act::Clear { subject: Subject::Account(name("S1")) },
+            Act::ClearAll,
+            Act::Void { sale: EntrySeq(7), amount: None, card: None },
+            Act::Void { sale: EntrySeq(7), amount: Some(fen(550)), card: None },
+            Act::Void { sale: EntrySeq(8), amount: None, card: None },
             Act::Mark { card, mark: Mark::Lost },
             Act::Mark { card, mark: Mark::Found },
             Act::Mark { card, mark: Mark::Unfrozen },
@@ -528,17 +671,28 @@ mod tests {
         let entries: Vec<Entry> = acts
             .iter()
             .map(|act| match act {
-                Act::Move { way, amount, uses, .. } => {
-                    let (amount, uses) = way.booked(*amount, *uses);
-                    Entry { amount: Some(amount), uses: Some(uses), ..entry(1, way.kind(), "") }
+                Act::Move { way, subject, amount, uses } => {
+                    let mut moved = of_subject(entry(1, way.kind(), ""), subject);
+                    let account = moved.account.unwrap_or_default();
+                    moved.enter_account(account, Figures::ZERO, way.booked(*amount, *uses));
+                    moved
                 }
+                Act::Clear { subject } => {
+                    let mut cleared = of_subject(entry(1, Kind::Subsidy, ""), subject);
+                    cleared.detail.push("clear", CLEAR_ONE);
+                    let account = cleared.account.unwrap_or_default();
+                    let effect = Figures { subsidy: Balance::from_fen(-700), ..Figures::ZERO };
+                    cleared.enter_account(account, -effect, effect);
+                    cleared
+                }
+                Act::ClearAll => Entry { card: None, ..entry(1, Kind::Subsidy, "clear=all") },
                 Act::Settle { claim, amount, uses, .. } => Entry {
                     about: Some(*claim),
                     amount: Some(*amount),
                     uses: Some(*uses),
                     ..entry(1, Kind::Adjust, "")
                 },
-                Act::Void { sale, amount } => {
+                Act::Void { sale, amount, .. } => {
                     // Without an amount an order voids all that is left.
                     let asked = amount.map_or(String::new(), |amount| format!("asked={amount}"));
                     let amount = Some(Balance::from_fen(550));
@@ -570,8 +724,12 @@ mod tests {
     }
 
     fn topup(card: u64, key: Key) -> Order {
-        let act =
-            Act::Move { way: Way::TopUp, card: CardNo::from_value(card), amount: Balance::from_fen(550), uses: 0 };
+        let act = Act::Move {
+            way: Way::TopUp,
+            subject: Subject::Card(CardNo::from_value(card)),
+            amount: Balance::from_fen(550),
+            uses: 0,
+        };
         Order { act, key, by: Text::new(), note: Text::new(), holder: Holder::new() }
     }
 
@@ -609,7 +767,12 @@ mod tests {
         }
         // A file of that name for another command is another file.
         let mut subsidy = topup(CARD, row("2026-12", 1));
-        subsidy.act = Act::Move { way: Way::Subsidy, card: CardNo::from_value(CARD), amount: Balance::ZERO, uses: 1 };
+        subsidy.act = Act::Move {
+            way: Way::Subsidy,
+            subject: Subject::Card(CardNo::from_value(CARD)),
+            amount: Balance::ZERO,
+            uses: 1,
+        };
         assert_eq!(orders.used(&subsidy), None);
     }
 
@@ -649,8 +812,14 @@ mod tests {
         void(10, 3, 100, "rest=4.00");
         void(11, 4, 100, "");
         void(12, 3, 50, "rest=3.50");
-        assert_eq!(orders.voided(EntrySeq(3)), Some(Voided { fen: 150, is_whole: false }));
-        assert_eq!(orders.voided(EntrySeq(4)), Some(Voided { fen: 100, is_whole: true }));
+        assert_eq!(
+            orders.voided(EntrySeq(3)),
+            Some(Voided { cash: Balance::from_fen(150), is_whole: false, ..Voided::default() })
+        );
+        assert_eq!(
+            orders.voided(EntrySeq(4)),
+            Some(Voided { cash: Balance::from_fen(100), is_whole: true, ..Voided::default() })
+        );
         assert_eq!(orders.voided(EntrySeq(5)), Some(Voided::default()));
     }
 }

@@ -6,21 +6,22 @@
 //! clock   newest  newest_ok  floor                                   each as milliseconds:offset
 //! rolled  first last seq                                             entries that an older copy lacks, until acknowledged
 //! period  name                                                       in order of appearance
-//! account account balance subsidy uses opened                        accounts that an entry changed
-//! gone    account to seq before free                                 the account to which all its figures moved
+//! account account balance+subsidy/uses opened cleared                accounts that an entry changed
+//! gone    account to seq cleared before free                         the account to which all its figures moved
 //! card    card account marks was heir closed_on [day:spent:others:period=count,…] …   the cards it replaced and that replaced it; its two days; a count: sales/meals
 //! device  machine last  [seq:confirmed,…]                            its approvals, oldest first
-//! frame   machine code seq card asked when slot serial time clock kind reason balance uses sale at_device taken
+//! frame   machine code seq card asked when slot serial time clock kind reason balance+subsidy/uses sale at_device taken
 //! keys    as frame: the device's last 106
 //! doubt   seq machine serial card asked at_device tried clock tried_at scan settled taken
 //! offline seq time clock machine serial card asked when believed rest is_sale taken
 //! pass    seq machine door card time clock confirmed
 //! reissue seq card at account                                        card numbers given to another holder
 //! names   from                                                       names before this entry may be forgotten
-//! name    seq name ask account balance uses                          orders and the figures in their answers; name, ask, account are hashes
-//! file    first name                                                 the first order of each file
+//! name    seq name ask account balance+subsidy/uses                  orders and the figures in their answers; name, ask, account are hashes
+//! file    first name by_account                                                 the first order of each file
 //! voids   from                                                       voids before this entry may be forgotten
-//! void    seq sale fen whole
+//! void    seq sale cash subsidy cleared rest whole
+//! clear   begin accounts sum done                                    the last clear of all subsidy purses
 //! ```
 //!
 //! *Invariants:* [`Book::restore_line`] for every line that [`Book::emit`] wrote, on a book before
@@ -95,10 +96,9 @@ impl Book {
         for account in self.accounts.iter().filter(|account| account.has_moved) {
             out("account", &mut |line| {
                 text(line, &account.id);
-                column(line, account.balance);
-                column(line, account.subsidy);
-                column(line, account.uses);
+                column(line, account.held);
                 column(line, u8::from(account.is_opened));
+                column(line, account.cleared);
             })?;
         }
         for account in &self.accounts {
@@ -107,6 +107,7 @@ impl Book {
                 text(line, &account.id);
                 text(line, &self.accounts[gone.account as usize].id);
                 column(line, gone.seq());
+                column(line, gone.cleared);
                 column(line, account.moved_before);
                 column(line, u8::from(account.is_free));
             })?;
@@ -229,6 +230,7 @@ impl Book {
             "file" => self.orders.restore_file(&mut fields),
             "voids" => self.orders.restore_voids(&mut fields),
             "void" => self.orders.restore_void(&mut fields),
+            "clear" => self.orders.restore_clear(&mut fields),
             _ => return Err(BadLine("this version does not know its first word")),
         };
         read.filter(|()| fields.column().is_none())
@@ -273,10 +275,9 @@ impl Book {
         if account.has_moved {
             return None;
         }
-        account.balance = fields.balance()?;
-        account.subsidy = fields.balance()?;
-        account.uses = fields.number()?;
+        account.held = Figures::parse(fields.column()?)?;
         account.is_opened = fields.flag()?;
+        account.cleared = fields.seq()?;
         account.has_moved = true;
         Some(())
     }
@@ -288,7 +289,7 @@ impl Book {
         if account.moved_to.is_some() {
             return None;
         }
-        account.moved_to = Some(MovedTo::new(to, fields.seq()?)?);
+        account.moved_to = Some(MovedTo::new(to, fields.seq()?, fields.seq()?)?);
         account.moved_before = fields.seq()?;
         account.is_free = fields.flag()?;
         Some(())
@@ -359,7 +360,7 @@ impl Book {
         let at = Moment { mono: None, stamp: fields.stamp()?, clock: fields.clock()? };
         let kind = Kind::from_word(fields.column()?)?;
         let reason = fields.or_none(|fields| Reason::from_word(fields.column()?))?;
-        let figures = Figures { balance: Balance::parse(fields.column()?.as_bytes())?, uses: fields.number()? };
+        let figures = Figures::parse(fields.column()?)?;
         let outcome = Outcome { kind, reason, figures, sale: fields.seq()? };
         let at_device = fields.or_none(|fields| fields.number().map(Civil))?;
         Some((row, AnsweredFrame { id, serial, at, outcome, at_device, is_taken: fields.flag()? }))
@@ -371,10 +372,8 @@ impl Book {
 pub struct AccountLine {
     /// Its name.
     pub id: AccountId,
-    /// The sums of its entries' amounts and uses.
+    /// The sums of its entries.
     pub figures: Figures,
-    /// The sum of its entries' subsidies.
-    pub subsidy: Balance,
     /// Whether one of its entries was an `open`.
     pub is_opened: bool,
 }
@@ -388,9 +387,8 @@ pub(crate) fn account_line(line: &str) -> Result<Option<AccountLine>, BadLine> {
     let mut fields = Columns::of(rest);
     let mut read = || {
         let id = fields.text()?;
-        let (balance, subsidy) = (fields.balance()?, fields.balance()?);
-        let figures = Figures { balance, uses: fields.number()? };
-        Some(AccountLine { id, figures, subsidy, is_opened: fields.flag()? })
+        let figures = Figures::parse(fields.column()?)?;
+        Some(AccountLine { id, figures, is_opened: fields.flag()? })
     };
     read().map(Some).ok_or(BadLine("a column of the account is unreadable"))
 }
@@ -420,8 +418,7 @@ fn emit_answered(machine: u64, answered: &AnsweredFrame, line: &mut SnapshotLine
     column(line, answered.at.clock.word());
     column(line, answered.outcome.kind.word());
     column_or_none(line, answered.outcome.reason.map(Reason::word));
-    column(line, answered.outcome.figures.balance);
-    column(line, answered.outcome.figures.uses);
+    column(line, answered.outcome.figures);
     column(line, answered.outcome.sale);
     column_or_none(line, answered.at_device.map(|at| at.0));
     column(line, u8::from(answered.is_taken));
@@ -624,7 +621,7 @@ impl<'a> Columns<'a> {
         Balance::parse(self.column()?.as_bytes())
     }
 
-    fn money(&mut self) -> Option<Money> {
+    pub(super) fn money(&mut self) -> Option<Money> {
         Money::parse(self.column()?.as_bytes())
     }
 
@@ -695,7 +692,7 @@ pub(crate) mod tests {
     use super::super::accounts::REISSUED;
     use super::*;
     use crate::engine::model::order::Holder;
-    use crate::engine::model::{Act, Detail, DeviceTime, Entry, FrameSeq, Key, MachineNo, Mark, Order, Way};
+    use crate::engine::model::{Act, Detail, DeviceTime, Entry, FrameSeq, Key, MachineNo, Mark, Order, Subject, Way};
 
     /// Static, because books are too large for a test's stack.
     static RAN: Mutex<Book> = Mutex::new(Book::new());
@@ -748,15 +745,8 @@ pub(crate) mod tests {
             let (amount, uses) = if moves { (amount, uses) } else { (0, 0) };
             let subsidy = Balance::from_fen(if moves && amount % 3 == 0 { amount / 3 } else { 0 });
             let before = book.account_row(&id).map(|row| book.account(row));
-            let (balance, subsidies, left) = before
-                .map_or((Balance::ZERO, Balance::ZERO, 0), |account| (account.balance, account.subsidy, account.uses));
-            entry.account = Some(id);
-            entry.amount = Some(Balance::from_fen(amount));
-            entry.subsidy = Some(subsidy);
-            entry.uses = Some(uses);
-            entry.balance = Some(balance + Balance::from_fen(amount));
-            entry.subsidy_left = Some(subsidies + subsidy);
-            entry.uses_left = Some(left + uses);
+            let before = before.map_or(Figures::ZERO, |account| account.held);
+            entry.enter_account(id, before, Figures { balance: Balance::from_fen(amount), subsidy, uses });
         }
         if draw(seed, 4) > 0 {
             let time = format!("2026-11-{:02} 12:{:02}:00", 1 + draw(seed, 31), draw(seed, 60));
@@ -907,7 +897,7 @@ pub(crate) mod tests {
             entry.detail = Detail::default().with("day", "9999-12-31").with("period", format_args!("{seq:024}"));
             book.apply(&entry, None).unwrap();
             (entry.amount, entry.subsidy, entry.uses) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(-1));
-            (entry.balance, entry.uses_left) = (Some(book.account(0).balance), Some(i32::MIN));
+            (entry.balance, entry.uses_left) = (Some(book.account(0).held.balance), Some(i32::MIN));
         }
         assert!(lines(&book).iter().all(|line| line.len() < 400), "{:?}", lines(&book));
     }
@@ -1007,8 +997,12 @@ pub(crate) mod tests {
         assert_eq!(ran.difference(&restored), None);
         assert_eq!(lines(&ran), lines(&restored));
         let topup = |key: Key| {
-            let act =
-                Act::Move { way: Way::Subsidy, card: CardNo::from_value(5), amount: Balance::from_fen(1), uses: 0 };
+            let act = Act::Move {
+                way: Way::Subsidy,
+                subject: Subject::Card(CardNo::from_value(5)),
+                amount: Balance::from_fen(1),
+                uses: 0,
+            };
             Order { act, key, by: Text::new(), note: Text::new(), holder: Holder::new() }
         };
         let key = |number: u64| topup(Key::Own(Text::try_from(format!("k{number}").as_str()).unwrap()));
@@ -1022,8 +1016,8 @@ pub(crate) mod tests {
         assert!(last(&key(3)).is_none() && last(&row(7)).is_none());
         assert!(!ran.has_forgotten_names(&row(98_993)) && !restored.has_forgotten_names(&row(98_993)));
         // The last 4,096 voids are all known. An older sale might have a void that was forgotten.
-        assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.fen), None);
-        assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.fen == 0));
+        assert_eq!(ran.voided(EntrySeq(33_000)).map(|voided| voided.cash), None);
+        assert!(ran.voided(EntrySeq(99_000 - 2 * 4096)).is_some_and(|voided| voided.cash == Balance::ZERO));
     }
 
     /// Whether a 105 would match the sale of machine 1 at noon.

@@ -6,6 +6,7 @@
 use core::fmt::Write as _;
 use core::num::NonZeroU32;
 
+use super::figures::Figures;
 use super::ids::{AccountId, CardNo};
 use super::money::{Balance, Money};
 use super::text::Text;
@@ -241,6 +242,8 @@ pub struct CardRecord {
     pub name: Vec<u8>,
     /// 余额: the opening figure of the account; `None` if the field is empty.
     pub balance: Option<Balance>,
+    /// 补贴: the opening figure of the account; `None` if the field is empty.
+    pub subsidy: Option<Balance>,
     /// 次数: the opening figure of the account; `None` if the field is empty.
     pub uses: Option<i32>,
     /// 部门, for people; no rule uses it.
@@ -254,6 +257,17 @@ pub struct CardRecord {
     pub terms: Terms,
     /// The line in the file, from 1.
     pub line: u32,
+}
+
+impl CardRecord {
+    /// The row's opening figures; an empty field is zero.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            balance: self.balance.unwrap_or_default(),
+            subsidy: self.subsidy.unwrap_or_default(),
+            uses: self.uses.unwrap_or_default(),
+        }
+    }
 }
 
 /// The ledger's data for checks of a card table.

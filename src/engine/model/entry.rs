@@ -6,6 +6,7 @@
 use core::fmt::{self, Write as _};
 
 use super::digits::number;
+use super::figures::Figures;
 use super::ids::{AccountId, CardNo, FrameSeq, MachineNo, Serial};
 use super::money::{Balance, Money};
 use super::reason::Reason;
@@ -130,7 +131,7 @@ kinds! {
     PayOut "payout"
     /// A correction by an operator.
     Adjust "adjust"
-    /// A sale undone by an operator, in full or in part.
+    /// A sale or a credit undone by an operator, in full or in part.
     Void "void"
     /// A card put on an account: a new card for an old one, another account, or another holder.
     Link "link"
@@ -211,7 +212,7 @@ pub struct Entry {
     pub account: Option<AccountId>,
     /// Column 10: the signed effect on the balance.
     pub amount: Option<Balance>,
-    /// Column 11: the signed effect on the subsidy purse; zero until that purse has rules.
+    /// Column 11: the signed effect on the subsidy.
     pub subsidy: Option<Balance>,
     /// Column 12: the signed effect on the uses.
     pub uses: Option<i32>,
@@ -257,6 +258,29 @@ impl Entry {
         }
     }
 
+    /// Fills in the columns of the account: `before`, what it held, and the entry's effect on it.
+    pub(crate) fn enter_account(&mut self, account: AccountId, before: Figures, effect: Figures) {
+        let after = before + effect;
+        self.account = Some(account);
+        (self.amount, self.subsidy, self.uses) = (Some(effect.balance), Some(effect.subsidy), Some(effect.uses));
+        (self.balance, self.subsidy_left, self.uses_left) =
+            (Some(after.balance), Some(after.subsidy), Some(after.uses));
+    }
+
+    /// The signed effect on the account; zero if no account is concerned.
+    pub fn effect(&self) -> Figures {
+        Figures {
+            balance: self.amount.unwrap_or_default(),
+            subsidy: self.subsidy.unwrap_or_default(),
+            uses: self.uses.unwrap_or_default(),
+        }
+    }
+
+    /// What the account holds after the entry.
+    pub(crate) fn after(&self) -> Option<Figures> {
+        Some(Figures { balance: self.balance?, subsidy: self.subsidy_left?, uses: self.uses_left? })
+    }
+
     /// The device's time, if it is a date.
     pub(crate) fn at_device(&self) -> Option<Civil> {
         self.device_time.as_ref()?.civil
@@ -271,7 +295,7 @@ impl Entry {
     /// believed does not, nor does a void of one.
     pub fn is_counted(&self) -> bool {
         match self.kind {
-            Kind::Offline | Kind::Void => self.detail.get("invalid").is_none(),
+            Kind::Offline | Kind::Void => self.detail.get("invalid").is_none() && !self.is_void_of_credit(),
             _ => true,
         }
     }
@@ -288,15 +312,31 @@ impl Entry {
 
     /// Whether the entry changes its account's figures.
     pub fn moves(&self) -> bool {
-        let is_sum = |sum: Option<Balance>| sum.is_some_and(|sum| sum != Balance::ZERO);
-        is_sum(self.amount) || is_sum(self.subsidy) || self.uses.is_some_and(|uses| uses != 0)
+        self.effect() != Figures::ZERO
+    }
+
+    /// Whether the entry empties its account's subsidy purse.
+    pub fn is_clear(&self) -> bool {
+        self.kind == Kind::Subsidy && self.detail.get("clear").is_some()
+    }
+
+    /// Whether the entry undoes a top-up or a subsidy, not a sale.
+    pub fn is_void_of_credit(&self) -> bool {
+        self.kind == Kind::Void && self.detail.get("of").is_some()
+    }
+
+    /// What a void gives back or takes back in all: its effect, and the subsidy of the sale that a
+    /// clear has taken since.
+    pub fn undone(&self) -> Balance {
+        self.effect().money()
+            + self.detail.get("cleared").and_then(|fen| Balance::parse(fen.0.as_bytes())).unwrap_or_default()
     }
 
     /// Sales that the entry adds to its card's day: 1, 0, or -1 for a void in full.
     pub fn sales(&self) -> i8 {
         match self.kind {
             kind if kind.is_sale() && self.detail.get("claimed").is_none() => 1,
-            Kind::Void if !self.is_partial() => -1,
+            Kind::Void if !self.is_partial() && !self.is_void_of_credit() => -1,
             _ => 0,
         }
     }
@@ -306,7 +346,7 @@ impl Entry {
         self.kind == Kind::Offline || (self.kind == Kind::Matched && self.detail.code() == Some(105))
     }
 
-    /// Whether the entry is a void of a part of its sale.
+    /// Whether the entry is a void of a part of its sale or credit.
     pub fn is_partial(&self) -> bool {
         self.kind == Kind::Void && self.detail.get("rest").is_some()
     }

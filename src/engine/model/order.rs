@@ -7,6 +7,7 @@
 
 use super::card::Mark;
 use super::entry::{EntrySeq, Kind};
+use super::figures::Figures;
 use super::ids::{AccountId, CardNo, MachineNo, UnitNo};
 use super::money::{Balance, Money};
 use super::text::Text;
@@ -68,16 +69,26 @@ pub fn is_purpose(text: &str) -> bool {
     (1..=40).contains(&text.len()) && text.chars().all(|character| may_be(character) && !is_wide(character))
 }
 
+/// Whose account an order moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The account of this card.
+    Card(CardNo),
+    /// 工号: this account, whatever cards are on it today.
+    Account(AccountId),
+}
+
 /// The kind of a movement of money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// 充值: paid in by the holder. Above zero.
     TopUp,
-    /// 补贴: paid by the employer. Above zero.
+    /// 补贴: paid by the employer into the subsidy purse. Above zero.
     Subsidy,
-    /// 退款: paid back to the holder, at most the balance. Ordered above zero, booked below zero.
+    /// 退款: cash paid back to the holder, at most the balance. Ordered above zero, booked below
+    /// zero.
     PayOut,
-    /// 调整: a correction, of either sign.
+    /// 调整: a correction of the cash, of either sign.
     Adjust,
 }
 
@@ -92,11 +103,13 @@ impl Way {
         }
     }
 
-    /// The amount to book for the amount ordered.
-    pub fn booked(self, amount: Balance, uses: i32) -> (Balance, i32) {
+    /// The effect to book for the amount ordered.
+    pub fn booked(self, amount: Balance, uses: i32) -> Figures {
+        let cash = Figures { balance: amount, subsidy: Balance::ZERO, uses };
         match self {
-            Self::PayOut => (-amount, uses.saturating_neg()),
-            Self::TopUp | Self::Subsidy | Self::Adjust => (amount, uses),
+            Self::PayOut => -cash,
+            Self::TopUp | Self::Adjust => cash,
+            Self::Subsidy => Figures { balance: Balance::ZERO, subsidy: amount, uses },
         }
     }
 }
@@ -108,19 +121,29 @@ pub enum Act {
     Move {
         /// Why.
         way: Way,
-        /// A card of the account.
-        card: CardNo,
+        /// Whose account.
+        subject: Subject,
         /// Yuan.
         amount: Balance,
         /// Meals; 0 if the order moves money.
         uses: i32,
     },
-    /// Undoes a sale in whole or in part; all voids of a sale together never exceed it.
+    /// 补贴清零: empties an account's subsidy purse.
+    Clear {
+        /// Whose account.
+        subject: Subject,
+    },
+    /// Empties the subsidy purses of all accounts, over several turns.
+    ClearAll,
+    /// Undoes a sale, a top-up or a subsidy, in whole or in part; all voids of an entry together
+    /// never exceed it.
     Void {
-        /// The sale's entry.
+        /// The entry to undo.
         sale: EntrySeq,
         /// `None`: all that is not yet undone.
         amount: Option<Money>,
+        /// The card that the person has in hand; another card's entry is refused.
+        card: Option<CardNo>,
     },
     /// Sets a mark on a card, or ends one. The strictest of the marks and the table's status
     /// applies.
@@ -183,7 +206,8 @@ impl Act {
     pub const fn about(&self) -> Option<EntrySeq> {
         match self {
             Self::Void { sale: about, .. } | Self::Settle { claim: about, .. } => Some(*about),
-            Self::Move { .. } | Self::Mark { .. } | Self::Link { .. } | Self::Open { .. } => None,
+            Self::Move { .. } | Self::Clear { .. } | Self::ClearAll => None,
+            Self::Mark { .. } | Self::Link { .. } | Self::Open { .. } => None,
             Self::Account { .. } | Self::Rename { .. } | Self::Reissue { .. } => None,
         }
     }
@@ -196,8 +220,38 @@ pub struct Done {
     pub seq: EntrySeq,
     /// Whether it was done before, so that nothing was done now.
     pub is_again: bool,
-    /// The account that it moved, with balance and uses after it.
-    pub account: Option<(AccountId, Balance, i32)>,
+    /// The account that it moved, with what it holds after it.
+    pub account: Option<(AccountId, Figures)>,
     /// The card that it is about, or one of its account; `None` for a door.
     pub card: Option<CardNo>,
+    /// What a void undid.
+    pub undone: Option<Undone>,
+    /// How far a clear of all purses is.
+    pub clearing: Option<Clearing>,
+}
+
+/// What a void undid. Of a sale the amounts are above zero, of a credit below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Given back to the cash, or taken from it.
+    pub cash: Balance,
+    /// Given back to the subsidy purse, or taken from it.
+    pub subsidy: Balance,
+    /// Subsidy of the sale that is not given back, because the purse was cleared since.
+    pub cleared: Balance,
+    /// What can still be undone.
+    pub rest: Money,
+}
+
+/// The last clear of all subsidy purses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clearing {
+    /// Its first entry; 0: there was none.
+    pub begin: EntrySeq,
+    /// Accounts that it emptied so far.
+    pub accounts: u32,
+    /// What they held.
+    pub sum: Balance,
+    /// Whether it went through all accounts.
+    pub is_done: bool,
 }

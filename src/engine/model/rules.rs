@@ -173,8 +173,12 @@ pub enum Variable {
     Name,
     /// `$card`
     Card,
-    /// `$balance`
+    /// `$balance`: cash and subsidy together.
     Balance,
+    /// `$cash`
+    Cash,
+    /// `$subsidy`
+    Subsidy,
     /// `$uses`
     Uses,
     /// `$amount`

@@ -274,11 +274,12 @@ fn a_meal_takes_the_period_s_price_or_one_use() {
     assert_eq!(lunch, [Ok(()), Err(Reason::Balance), Err(Reason::Balance), Err(Reason::ChargeMax)]);
     let supper = [1, 2, 3, 4].map(|card| canteen.eats_at(card, "2026-11-22 18:00:00"));
     assert_eq!(supper, [Err(Reason::Uses), Ok(()), Ok(()), Err(Reason::Uses)]);
-    let effect = |at| canteen.sale(99, 2, Basis::Count, at).map(|charge| (charge.amount.fen(), charge.uses));
+    let effect =
+        |at| canteen.sale(99, 2, Basis::Count, at).map(|charge| (charge.taken.balance.fen(), charge.taken.uses));
     assert_eq!(effect("2026-11-22 18:00:00"), Ok((0, 1)));
-    let effect = canteen.sale(99, 1, Basis::Count, NOON).map(|charge| (charge.amount.fen(), charge.uses));
+    let effect = canteen.sale(99, 1, Basis::Count, NOON).map(|charge| (charge.taken.balance.fen(), charge.taken.uses));
     assert_eq!(effect, Ok((1200, 0)));
-    let keyed = canteen.sale(99, 1, amount(550), NOON).map(|charge| (charge.amount.fen(), charge.uses));
+    let keyed = canteen.sale(99, 1, amount(550), NOON).map(|charge| (charge.taken.balance.fen(), charge.taken.uses));
     assert_eq!(keyed, Ok((550, 0)), "an amount that was keyed is no meal of the period's price");
 }
 
@@ -298,12 +299,15 @@ fn a_second_meal_costs_price_next_until_the_first_is_voided() {
             option price '10.00'";
     let mut canteen = Canteen::new(config, "card,balance\n1,99.00\n2,17.99");
     let price = |canteen: &Canteen, card, at| {
-        canteen.sale(99, card, Basis::Count, at).map(|charge| (charge.amount.fen(), charge.uses))
+        canteen.sale(99, card, Basis::Count, at).map(|charge| (charge.taken.balance.fen(), charge.taken.uses))
     };
     let offline = |canteen: &Canteen| {
         let history = canteen.tables.0.history_of(1);
         let groups = canteen.row(1).terms.groups;
-        charge_offline(&history, &canteen.rules, None, groups, Basis::Count, civil(NOON), true).amount.fen()
+        charge_offline(Figures::ZERO, &history, &canteen.rules, None, groups, Basis::Count, civil(NOON), true)
+            .taken
+            .balance
+            .fen()
     };
     // A sale by amount is no meal.
     canteen.bought(1, 100, "2026-11-22", "lunch");
@@ -334,16 +338,19 @@ fn an_offline_sale_takes_what_it_says_and_counts_for_the_period_it_fell_into() {
     let canteen = Canteen::new(config, "card,balance\n1,0.00");
     let groups = canteen.row(1).terms.groups;
     let taken = |basis, at| {
-        let charge = charge_offline(&CardHistory::default(), &canteen.rules, None, groups, basis, civil(at), true);
-        (charge.amount.fen(), charge.uses, charge.day.to_string(), charge.period.is_some())
+        let history = CardHistory::default();
+        let charge = charge_offline(Figures::ZERO, &history, &canteen.rules, None, groups, basis, civil(at), true);
+        (charge.taken.balance.fen(), charge.taken.uses, charge.day.to_string(), charge.period.is_some())
     };
     let day = "2026-11-22".to_owned();
     assert_eq!(taken(Basis::Count, NOON), (1200, 0, day.clone(), true));
     assert_eq!(taken(amount(99_999), NOON), (99_999, 0, day.clone(), true));
     assert_eq!(taken(Basis::Count, "2026-11-22 15:00:00"), (0, 1, day, false), "no rule refuses what has happened");
+    let history = CardHistory::default();
     let untimed =
-        charge_offline(&CardHistory::default(), &canteen.rules, None, groups, Basis::Count, civil(NOON), false);
-    assert_eq!((untimed.uses, untimed.period.is_none()), (1, true), "when it was nobody knows: it is of no period");
+        charge_offline(Figures::ZERO, &history, &canteen.rules, None, groups, Basis::Count, civil(NOON), false);
+    let got = (untimed.taken.uses, untimed.period.is_none());
+    assert_eq!(got, (1, true), "when it was nobody knows: it is of no period");
 }
 
 // ---------------------------------------------------------------- periods
@@ -441,7 +448,7 @@ fn the_first_section_whose_groups_days_and_time_fit_wins() {
             option to '13:00'
             option price '12.00'";
     let canteen = Canteen::new(config, "card,balance,groups\n1,99.00,staff\n2,99.00,");
-    let fen = |card, at| canteen.sale(99, card, Basis::Count, at).map(|charge| charge.amount.fen());
+    let fen = |card, at| canteen.sale(99, card, Basis::Count, at).map(|charge| charge.taken.balance.fen());
     let (friday, saturday) = ("2026-11-20 12:00:00", "2026-11-21 12:00:00");
     assert_eq!([fen(1, friday), fen(1, saturday), fen(2, friday)], [Ok(800), Ok(1200), Ok(1200)]);
 }

@@ -5,11 +5,11 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use super::Server;
-use crate::engine::book::{AccountConflict, Figures};
+use crate::engine::book::AccountConflict;
 use crate::engine::limits::FOUND_MAX;
 use crate::engine::model::text::HiddenAccount;
 use crate::engine::model::text::text_from_lossy;
-use crate::engine::model::{AccountId, CardNo, CardRow, CardStatus, Marks, Now, Reason, Serial, Text};
+use crate::engine::model::{AccountId, CardNo, CardRow, CardStatus, Figures, Marks, Now, Reason, Serial, Text};
 use crate::engine::policy;
 use crate::engine::wire;
 
@@ -52,11 +52,11 @@ pub struct IgnoredAccount {
 
 impl fmt::Display for IgnoredAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { named, account, figures: Figures { balance, uses }, .. } = self;
+        let Self { named, account, figures: Figures { balance, subsidy, uses }, .. } = self;
         let (named, account) = (HiddenAccount(named), HiddenAccount(account));
         write!(
             f,
-            "the table names account {named}, which is ignored: the card moved account {account} ({balance} and {uses} uses) and stays there; \
+            "the table names account {named}, which is ignored: the card moved account {account} ({balance}, {subsidy} of subsidy and {uses} uses) and stays there; \
              `posgate ctl account` puts a card on another account, `rename` gives an account another name, `reissue` gives the number to \
              another holder"
         )

@@ -9,6 +9,7 @@ mod access;
 mod aside;
 mod belief;
 mod boot;
+mod clear;
 mod clock;
 mod counters;
 mod desk;
@@ -36,6 +37,7 @@ use log::{debug, error, info, log_enabled};
 use access::UnansweredDuress;
 use aside::Aside;
 use belief::Belief;
+use clear::Purses;
 use clock::ClockWatch;
 pub use counters::Counters;
 use desk::FoundDevices;
@@ -59,7 +61,7 @@ use crate::engine::book::Book;
 use crate::engine::limits::TIMERS_MAX;
 use crate::engine::model::card::CardRow;
 use crate::engine::model::{
-    AccountId, Balance, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, Kind, MachineNo, MissingEntries,
+    AccountId, CardRecord, CardTable, Civil, ClockState, DeviceTime, Entry, Figures, Kind, MachineNo, MissingEntries,
     Mono, Now, Reason, Rules, Stamp, ZoneChanges,
 };
 use crate::engine::wheel::Wheel;
@@ -84,6 +86,8 @@ enum Timer {
     Degraded,
     /// The ledger is an older copy, and nobody acknowledged it for another hour.
     RolledBack,
+    /// The next subsidy purses are to be emptied.
+    Clear,
 }
 
 /// The big tables, all of fixed size. Their empty state is all zero bits, so a `static` of them
@@ -267,6 +271,8 @@ pub struct Server<'t> {
     /// Entries left out that count for no device.
     left_out: LeftOut,
     room: Room,
+    /// How far a clear of all subsidy purses looked.
+    purses: Purses,
     /// Whether a sync proved that all replayed entries are durable.
     is_proven: bool,
     unknown_cards: UnknownCards,
@@ -299,6 +305,7 @@ impl<'t> Server<'t> {
             unanswered_duress: UnansweredDuress::default(),
             left_out: LeftOut::default(),
             room: Room::Open,
+            purses: Purses::default(),
             is_proven: true,
             unknown_cards: UnknownCards::new(),
             started: Mono(0),
@@ -358,6 +365,8 @@ impl<'t> Server<'t> {
         self.origin = origin;
         self.tables.devices.install(&self.rules);
         self.pin_registered();
+        // The rows of cards and accounts have moved.
+        self.purses = Purses::default();
         Ok(ignored)
     }
 
@@ -391,6 +400,7 @@ impl<'t> Server<'t> {
         if self.origin.degraded.is_any() {
             self.tables.wheel.arm(now.mono.plus_ms(DEGRADED_LOG_MS), Timer::Degraded);
         }
+        self.go_on_clearing(now);
     }
 
     /// Writes the `reload` entry, after [`Server::install`].
@@ -405,13 +415,14 @@ impl<'t> Server<'t> {
     fn service_entry(&self, kind: Kind, now: &Now) -> Entry {
         let mut entry = Entry::new(kind, now.stamp, self.clock.state);
         let unopened = self.tables.book.accounts().iter().filter_map(crate::engine::book::Account::unopened);
-        let (count, sum) = unopened.fold((0, Balance::ZERO), |(count, sum), (balance, _)| (count + 1, sum + balance));
+        let (count, sum) = unopened.fold((0, Figures::ZERO), |(count, sum), figures| (count + 1, sum + figures));
         let hex = |crc: u32| heapless::format!(8; "{crc:08x}").expect("eight digits");
         entry.detail.push("cards", self.tables.cards.rows().len());
         entry.detail.push("cards_crc", hex(self.origin.cards_crc));
         entry.detail.push("config_crc", hex(self.origin.config_crc));
         entry.detail.push("unopened", count);
-        entry.detail.push("unopened_sum", sum);
+        entry.detail.push("unopened_sum", sum.balance);
+        entry.detail.push("unopened_subsidy", sum.subsidy);
         entry
     }
 
@@ -574,6 +585,7 @@ impl<'t> Server<'t> {
             Timer::ClockWarn => self.clock.warn_unset(),
             Timer::Degraded => self.log_degraded(now),
             Timer::RolledBack => self.log_rolled_back(now),
+            Timer::Clear => self.clear_some(now, fx),
             Timer::ClockPoll => {
                 self.clock.polling = None;
                 match self.clock.state {

@@ -158,7 +158,8 @@ impl Server<'_> {
             Some(_) => CardHistory::default(),
             None => self.tables.book.history_of(card.value()),
         };
-        let charge = policy::charge_offline(&history, &self.rules, device, groups, basis, at, is_timed);
+        let figures = self.tables.book.account(account).figures();
+        let charge = policy::charge_offline(figures, &history, &self.rules, device, groups, basis, at, is_timed);
         let effect = Effect::of(&charge);
         let judged = match &row {
             Some(row) => policy::judge_offline(&self.tables.book, &self.rules, device, row, basis, at, is_timed),

@@ -8,10 +8,12 @@
 //!
 //! | | allowed for | changes |
 //! |---|---|---|
-//! | `topup` `subsidy` | a card of the table, or one that replaced it, that is not closed | the account |
-//! | `payout` `adjust` | any card with an account, also closed or gone from the table | the account; a payout never below zero |
-//! | `adjust` about a stored sale | the card of a sale entered without effect, once | the account, or nothing |
-//! | `void` | a booked sale that is not voided in full | the account, and the day of the sale's card; in full: ends its doubt |
+//! | `topup` `subsidy` | a card of the table, or one that replaced it, that is not closed | the cash; the subsidy |
+//! | `payout` `adjust` | any card with an account, also closed or gone from the table | the cash; a payout never below zero |
+//! | `subsidy` with `clear=` | any card with an account that holds subsidy | empties the subsidy purse ([`super::clear`]: all purses) |
+//! | `adjust` about a stored sale | the card of a sale entered without effect, once | the cash, or nothing |
+//! | `void` of a sale | a booked sale that is not voided in full | the purses that paid, and the day of the sale's card; in full: ends its doubt |
+//! | `void` of a credit | a `topup` or `subsidy` that is not voided in full | its purse, not below zero |
 //! | `status` | any card of the table or the ledger that is not closed | one mark; the strictest of the marks and the table's status applies |
 //! | `link` | an active, unused card, for one that is not closed | the old card is closed, the new one carries on; frozen, if the old one was |
 //! | `remote` | a door of the configuration, of a board that was heard since the start | sends a 050 |
@@ -22,29 +24,28 @@ use super::order_refused::{Refused, USES_MAX};
 use super::outbox::{About, Addressee};
 use super::texts::{Values, fill};
 use super::{Effects, Room, Server, access};
-use crate::engine::book::{ContentHash, Figures, REISSUED, account_in};
+use crate::engine::book::{CLEAR_ONE, ContentHash, REISSUED, VIA_ACCOUNT, Voided, account_in};
 use crate::engine::gbk;
 use crate::engine::limits::{LINKS_MAX, RENAMED_CARDS_MAX};
 use crate::engine::model::card::CardRow;
 use crate::engine::model::rules::UnknownDevices;
 use crate::engine::model::{
-    AccountId, Act, Balance, CardNo, CardStatus, Detail, Done, Entry, EntrySeq, Key, Kind, MachineNo, Mark, Money, Now,
-    Order, UnitNo, Way, is_own_account,
+    AccountId, Act, Balance, CardNo, CardStatus, Detail, Done, Entry, EntrySeq, Figures, Key, Kind, MachineNo, Mark,
+    Money, Now, Order, Subject, UnitNo, Way, is_own_account,
 };
 use crate::engine::policy;
 use crate::engine::wire::Reply;
 
 /// The effect of an order that nothing forbids.
-struct Plan {
+pub(super) struct Plan {
     kind: Kind,
     card: Option<CardNo>,
     /// The account that the order concerns.
     account: Option<u32>,
-    amount: Balance,
-    uses: i32,
+    effect: Figures,
     about: Option<EntrySeq>,
     /// The entry's words besides its key, the operator and the note.
-    detail: Detail,
+    pub(super) detail: Detail,
     /// The board's row, and its door.
     door: Option<(usize, UnitNo)>,
     /// The account to which a `link` moves something.
@@ -69,19 +70,36 @@ enum TransferKind {
 }
 
 impl Plan {
-    fn new(kind: Kind, card: Option<CardNo>) -> Self {
+    pub(super) fn new(kind: Kind, card: Option<CardNo>) -> Self {
         Self {
             kind,
             card,
             account: None,
-            amount: Balance::ZERO,
-            uses: 0,
+            effect: Figures::ZERO,
             about: None,
             detail: Detail::default(),
             door: None,
             transfer: None,
         }
     }
+
+    /// Notes in the entry that the order names the account and no card, so that it has the same name
+    /// when it comes again, whatever cards are on the account then.
+    fn via(mut self, subject: &Subject) -> Self {
+        if matches!(subject, Subject::Account(_)) {
+            self.detail.push("via", VIA_ACCOUNT);
+        }
+        self
+    }
+}
+
+/// What of a sum is above zero.
+fn money(sum: Balance) -> Money {
+    u32::try_from(sum.fen()).ok().and_then(Money::from_fen).unwrap_or(if sum > Balance::ZERO {
+        Money::MAX
+    } else {
+        Money::ZERO
+    })
 }
 
 impl Server<'_> {
@@ -155,16 +173,18 @@ impl Server<'_> {
     /// The result of an earlier order with the same name and content.
     fn done_before(&self, order: &Order, sale: Option<&Entry>) -> Result<Option<Done>, Refused> {
         let account = match &order.act {
-            Act::Move { card, .. }
-            | Act::Mark { card, .. }
-            | Act::Link { new: card, .. }
-            | Act::Reissue { card }
-            | Act::Settle { card, .. } => self.account_of(*card),
+            Act::Move { subject, .. } | Act::Clear { subject } => self.account_of_subject(subject),
+            Act::Mark { card, .. } | Act::Link { new: card, .. } | Act::Reissue { card } | Act::Settle { card, .. } => {
+                self.account_of(*card)
+            }
             Act::Void { .. } => sale.and_then(|sale| self.book().purse_of(sale.account.as_deref()?, sale.seq)),
             Act::Account { account, .. } => self.book().account_row(account),
             Act::Rename { new, .. } => self.book().account_row(new),
-            Act::Open { .. } => None,
+            Act::Open { .. } | Act::ClearAll => None,
         };
+        if let Some(seq) = self.book().is_named_otherwise(order) {
+            return Err(Refused::NamedOtherwise { seq });
+        }
         let Some(used) = self.book().used_name(order) else {
             let has_forgotten = self.book().has_forgotten_names(order);
             return if has_forgotten { Err(Refused::NameForgotten) } else { Ok(None) };
@@ -179,25 +199,47 @@ impl Server<'_> {
         // The card may have been put on another account since.
         let named = || self.book().accounts().iter().map(|account| account.id).find(|id| used.is_of(id));
         let id = id.or_else(|| account.and_then(|_| named()));
-        let account = id.zip(used.figures).map(|(id, Figures { balance, uses })| (id, balance, uses));
+        let account = id.zip(used.figures);
         let card = match &order.act {
-            Act::Move { card, .. }
-            | Act::Mark { card, .. }
+            Act::Move { subject, .. } | Act::Clear { subject } => self.card_of_subject(subject, &order.holder),
+            Act::Mark { card, .. }
             | Act::Link { new: card, .. }
             | Act::Reissue { card }
             | Act::Settle { card, .. }
             | Act::Account { card, .. } => Some(*card),
             Act::Void { .. } => sale.and_then(|sale| sale.card),
             Act::Rename { new, .. } => self.book().account_row(new).and_then(|row| self.cards_of(row).next()),
-            Act::Open { .. } => None,
+            Act::Open { .. } | Act::ClearAll => None,
         };
-        Ok(Some(Done { seq: used.seq, is_again: true, account, card }))
+        let undone = self.book().undone(used.seq);
+        Ok(Some(Done { seq: used.seq, is_again: true, account, card, undone, clearing: self.clearing_of(used.seq) }))
     }
 
-    fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Balance, i32)> {
+    fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Figures)> {
         let account = self.book().account(account?);
-        let Figures { balance, uses } = account.figures();
-        Some((account.id, balance, uses))
+        Some((account.id, account.figures()))
+    }
+
+    /// The row of the account that an order moves.
+    pub(crate) fn account_of_subject(&self, subject: &Subject) -> Option<u32> {
+        match subject {
+            Subject::Card(card) => self.account_of(*card),
+            Subject::Account(account) => self.book().account_row(account),
+        }
+    }
+
+    /// The card that stands in an order's entry: the one that it names, or one of the account that
+    /// it names. Of several cards the first that is not closed, and one with the expected holder
+    /// before others.
+    fn card_of_subject(&self, subject: &Subject, holder: &[u8]) -> Option<CardNo> {
+        let account = match subject {
+            Subject::Card(card) => return Some(*card),
+            Subject::Account(account) => self.book().account_row(account)?,
+        };
+        let is_closed =
+            |card: CardNo| self.statuses_of(card).is_none_or(|(table, ledger)| table.max(ledger) == CardStatus::Closed);
+        let is_other = |card: CardNo| self.names_of(card, holder).is_some();
+        self.cards_of(account).min_by_key(|card| (is_other(*card), is_closed(*card)))
     }
 
     // ---------------------------------------------------------------- what speaks against it
@@ -208,8 +250,13 @@ impl Server<'_> {
         }
         self.check_holder(order)?;
         match &order.act {
-            Act::Move { way, card, amount, uses } => self.plan_move(*way, *card, *amount, *uses),
-            Act::Void { sale: seq, amount } => self.plan_void(*seq, sale, *amount),
+            Act::Move { way, subject, amount, uses } => {
+                let card = self.card_to_move(subject, &order.holder)?;
+                self.plan_move(*way, subject, card, *amount, *uses)
+            }
+            Act::Clear { subject } => self.plan_clear(subject, self.card_to_move(subject, &order.holder)?),
+            Act::ClearAll => self.plan_clear_all(),
+            Act::Void { sale: seq, amount, card } => self.plan_void(*seq, sale, *amount, *card),
             Act::Settle { claim, card, amount, uses } => self.plan_settle(*claim, sale, *card, *amount, *uses),
             Act::Mark { card, mark } => self.plan_mark(*card, *mark),
             Act::Link { old, new } => self.plan_link(*old, *new),
@@ -223,20 +270,71 @@ impl Server<'_> {
     /// Checks that the table names the holder whom the order expects. Blanks do not count, and a
     /// missing name passes.
     fn check_holder(&self, order: &Order) -> Result<(), Refused> {
-        let (Act::Move { card, .. } | Act::Mark { card, .. } | Act::Account { card, .. }) = &order.act else {
+        let card = match &order.act {
+            Act::Move { subject, .. } | Act::Clear { subject } => self.card_of_subject(subject, &order.holder),
+            Act::Mark { card, .. } | Act::Account { card, .. } => Some(*card),
+            Act::Void { .. } | Act::Settle { .. } | Act::ClearAll => None,
+            Act::Link { .. } | Act::Rename { .. } | Act::Reissue { .. } | Act::Open { .. } => None,
+        };
+        let Some((card, names)) = card.and_then(|card| Some((card, self.names_of(card, &order.holder)?))) else {
             return Ok(());
         };
-        let Some(row) = self.card_row(*card).filter(|_| !order.holder.is_empty()) else { return Ok(()) };
-        let letters = |name: &[u8]| gbk::decode(name).chars().filter(|next| !next.is_whitespace()).collect::<String>();
-        let (table, told) = (letters(self.tables.cards.name(&row)), letters(&order.holder));
-        if table.is_empty() || table == told {
-            return Ok(());
-        }
-        Err(Refused::OtherHolder { card: *card, table, told })
+        let (table, told) = names;
+        Err(Refused::OtherHolder { card, table, told })
     }
 
-    fn plan_move(&self, way: Way, card: CardNo, amount: Balance, uses: i32) -> Result<Plan, Refused> {
-        self.plan_movement(way, card, amount, uses, false)
+    /// The holder's name by the table and the one that was told, if they differ.
+    fn names_of(&self, card: CardNo, told: &[u8]) -> Option<(String, String)> {
+        let row = self.card_row(card).filter(|_| !told.is_empty())?;
+        let letters = |name: &[u8]| gbk::decode(name).chars().filter(|next| !next.is_whitespace()).collect::<String>();
+        let (table, told) = (letters(self.tables.cards.name(&row)), letters(told));
+        (!table.is_empty() && table != told).then_some((table, told))
+    }
+
+    /// The card that stands in the entry of an order that moves an account.
+    fn card_to_move(&self, subject: &Subject, holder: &[u8]) -> Result<CardNo, Refused> {
+        self.card_of_subject(subject, holder).ok_or_else(|| match subject {
+            Subject::Card(card) => Refused::UnknownCard { card: *card },
+            Subject::Account(account) => Refused::NoSuchAccount { account: *account },
+        })
+    }
+
+    fn plan_move(
+        &self,
+        way: Way,
+        subject: &Subject,
+        card: CardNo,
+        amount: Balance,
+        uses: i32,
+    ) -> Result<Plan, Refused> {
+        if way == Way::Subsidy {
+            self.check_not_clearing()?;
+        }
+        let plan = self.plan_movement(way, card, amount, uses, false)?;
+        Ok(plan.via(subject))
+    }
+
+    /// Empties one subsidy purse.
+    fn plan_clear(&self, subject: &Subject, card: CardNo) -> Result<Plan, Refused> {
+        self.check_not_clearing()?;
+        let account = self.account_to_move(card)?;
+        let subsidy = self.book().account(account).figures().subsidy;
+        if subsidy <= Balance::ZERO {
+            return Err(Refused::NothingToClear);
+        }
+        self.has_room_for_cards(&[card])?;
+        let effect = Figures { subsidy: -subsidy, ..Figures::ZERO };
+        let mut plan = Plan { account: Some(account), effect, ..Plan::new(Kind::Subsidy, Some(card)) };
+        plan.detail.push("clear", CLEAR_ONE);
+        Ok(plan.via(subject))
+    }
+
+    /// Subsidy orders wait while all purses are emptied: what they pay in now would go too.
+    pub(super) fn check_not_clearing(&self) -> Result<(), Refused> {
+        match self.book().clearing() {
+            Some(clearing) if !clearing.is_done => Err(Refused::Busy { seq: clearing.begin }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn plan_settle(
@@ -251,12 +349,8 @@ impl Server<'_> {
         if entry.kind != Kind::Offline || entry.detail.get("claimed").is_none() {
             return Err(Refused::NotAClaim { seq: claim, kind: entry.kind });
         }
-        // The entry's card, or one that replaced it. If the entry has no readable card, the
-        // operator decides.
-        let is_its = |its: CardNo| {
-            its.value() == card.value() || self.book().predecessors(card).any(|was| was.value() == its.value())
-        };
-        if let Some(its) = entry.card.filter(|its| !is_its(*its)) {
+        // If the entry has no readable card, the operator decides.
+        if let Some(its) = entry.card.filter(|its| !self.is_or_replaced(card, *its)) {
             return Err(Refused::OtherCard { seq: claim, card: its });
         }
         if self.book().is_claim_settled(claim) {
@@ -265,6 +359,11 @@ impl Server<'_> {
         // Zero is allowed: the sale may be a repeat of a booked one.
         let plan = self.plan_movement(Way::Adjust, card, amount, uses, true)?;
         Ok(Plan { about: Some(claim), ..plan })
+    }
+
+    /// Whether a card is this one, or replaced it.
+    fn is_or_replaced(&self, card: CardNo, its: CardNo) -> bool {
+        card.value() == its.value() || self.book().predecessors(card).any(|was| was.value() == its.value())
     }
 
     fn plan_movement(
@@ -276,10 +375,7 @@ impl Server<'_> {
         may_be_nothing: bool,
     ) -> Result<Plan, Refused> {
         let (table, ledger) = self.statuses_of(card).ok_or(Refused::UnknownCard { card })?;
-        let account = self.account_of(card).ok_or(Refused::UnknownCard { card })?;
-        if let Some(successor) = self.book().successor(card) {
-            return Err(Refused::Replaced { card, successor });
-        }
+        let account = self.account_to_move(card)?;
         if matches!(way, Way::TopUp | Way::Subsidy) {
             if self.card_row(card).is_none() {
                 return Err(Refused::NotInTable { card });
@@ -303,39 +399,83 @@ impl Server<'_> {
         if way == Way::PayOut && is_over {
             return Err(Refused::Overdraw { figures });
         }
-        let (amount, uses) = way.booked(amount, uses);
-        if figures.uses.checked_add(uses).is_none() {
+        let effect = way.booked(amount, uses);
+        if figures.uses.checked_add(effect.uses).is_none() {
             return Err(Refused::TooMuch);
         }
         self.has_room_for_cards(&[card])?;
-        Ok(Plan { account: Some(account), amount, uses, ..Plan::new(way.kind(), Some(card)) })
+        Ok(Plan { account: Some(account), effect, ..Plan::new(way.kind(), Some(card)) })
     }
 
-    fn plan_void(&self, seq: EntrySeq, sale: Option<&Entry>, amount: Option<Money>) -> Result<Plan, Refused> {
+    /// The row of the account that an order about this card moves.
+    fn account_to_move(&self, card: CardNo) -> Result<u32, Refused> {
+        let account = self.account_of(card).ok_or(Refused::UnknownCard { card })?;
+        match self.book().successor(card) {
+            Some(successor) => Err(Refused::Replaced { card, successor }),
+            None => Ok(account),
+        }
+    }
+
+    fn plan_void(
+        &self,
+        seq: EntrySeq,
+        sale: Option<&Entry>,
+        amount: Option<Money>,
+        card: Option<CardNo>,
+    ) -> Result<Plan, Refused> {
         let sale = sale.filter(|sale| sale.seq == seq).ok_or(Refused::NoSuchEntry { seq })?;
         let no_sale = Refused::NotASale { seq, kind: sale.kind, about: sale.about };
-        if sale.sales() <= 0 {
+        let is_credit = matches!(sale.kind, Kind::TopUp | Kind::Subsidy) && sale.detail.get("clear").is_none();
+        if sale.sales() <= 0 && !is_credit {
             return Err(no_sale);
         }
-        let (Some(card), Some(id)) = (sale.card, &sale.account) else { return Err(no_sale) };
+        let (Some(paid_by), Some(id)) = (sale.card, &sale.account) else { return Err(no_sale) };
+        if card.is_some_and(|card| !self.is_or_replaced(card, paid_by)) {
+            return Err(Refused::OtherCard { seq, card: paid_by });
+        }
         let voided = self.book().voided(seq).ok_or(Refused::TooOld { seq })?;
         if voided.is_whole {
             return Err(Refused::AlreadyVoided { seq });
         }
         // The money goes back to the account that paid, whatever its name is today.
         let account = self.book().purse_of(id, seq).ok_or(Refused::PurseUnknown { seq })?;
-        let left = -sale.amount.unwrap_or_default() - Balance::from_fen(voided.fen);
-        let left = u32::try_from(left.fen()).ok().and_then(Money::from_fen).unwrap_or_default();
         if amount == Some(Money::ZERO) {
             return Err(Refused::Zero);
         }
+        self.has_room_for_cards(&[paid_by])?;
+        let mut plan = Plan { account: Some(account), ..Plan::new(Kind::Void, Some(paid_by)) };
+        plan.about = Some(seq);
+        let is_cleared = self.book().is_cleared_since(id, seq);
+        if is_credit {
+            self.plan_void_of_credit(&mut plan, sale, &voided, amount, is_cleared)?;
+        } else {
+            self.plan_void_of_sale(&mut plan, paid_by, sale, &voided, amount, is_cleared)?;
+        }
+        Ok(plan)
+    }
+
+    /// Gives a sale back to the purses that paid, cash first. Subsidy that was taken before the last
+    /// clear is not given back, because the clear would have taken it.
+    fn plan_void_of_sale(
+        &self,
+        plan: &mut Plan,
+        card: CardNo,
+        sale: &Entry,
+        voided: &Voided,
+        amount: Option<Money>,
+        is_cleared: bool,
+    ) -> Result<(), Refused> {
+        let seq = sale.seq;
+        let taken = -sale.effect();
+        let (cash_left, subsidy_left) = (taken.balance - voided.cash, taken.subsidy - voided.subsidy);
+        let left = money(cash_left + subsidy_left);
         let back = amount.unwrap_or(left);
         if back > left {
             return Err(Refused::MoreThanLeft { seq, left });
         }
-        self.has_room_for_cards(&[card])?;
-        let mut plan = Plan { account: Some(account), amount: back.into(), ..Plan::new(Kind::Void, Some(card)) };
-        plan.about = Some(seq);
+        let cash = cash_left.min(back.into());
+        let subsidy = Balance::from(back) - cash;
+        plan.effect = Figures { balance: cash, subsidy, uses: 0 };
         plan.detail.push("day", sale.detail.day().unwrap_or(sale.time.civil().date()));
         if let Some(period) = sale.detail.get("period") {
             let name: heapless::Vec<u8, 48> = period.bytes().take(48).collect();
@@ -344,13 +484,7 @@ impl Server<'_> {
         if sale.is_count_mode() {
             plan.detail.push("mode", 1);
         }
-        let former = sale.detail.get("former");
-        if let Some(former) = former
-            .and_then(|former| former.0.parse().ok().map(EntrySeq))
-            .or_else(|| self.book().reissued_since(card, seq))
-        {
-            plan.detail.push("former", former);
-        }
+        self.enter_former(plan, sale, card);
         if let Some(asked) = amount {
             plan.detail.push("asked", asked);
         }
@@ -358,12 +492,76 @@ impl Server<'_> {
             // A sale that counted for no day is taken back from none.
             plan.detail.push_word("invalid", word);
         }
-        if back == left {
-            plan.uses = sale.uses.unwrap_or_default().saturating_neg();
-        } else {
-            plan.detail.push("rest", left.fen().checked_sub(back.fen()).and_then(Money::from_fen).unwrap_or_default());
+        if is_cleared && subsidy > Balance::ZERO {
+            plan.effect.subsidy = Balance::ZERO;
+            plan.detail.push("cleared", subsidy);
         }
-        Ok(plan)
+        if back == left {
+            plan.effect.uses = taken.uses;
+        } else {
+            plan.detail.push("rest", money(Balance::from(left) - back.into()));
+        }
+        Ok(())
+    }
+
+    /// Notes that what is undone was the former holder's, if the card's number was given to another
+    /// one since: it must not concern the present one.
+    fn enter_former(&self, plan: &mut Plan, undone: &Entry, card: CardNo) {
+        let former = undone.detail.get("former").and_then(|former| former.0.parse().ok().map(EntrySeq));
+        if let Some(former) = former.or_else(|| self.book().reissued_since(card, undone.seq)) {
+            plan.detail.push("former", former);
+        }
+    }
+
+    /// Takes a top-up or a subsidy back, at most what of its purse is above zero.
+    fn plan_void_of_credit(
+        &self,
+        plan: &mut Plan,
+        credit: &Entry,
+        voided: &Voided,
+        amount: Option<Money>,
+        is_cleared: bool,
+    ) -> Result<(), Refused> {
+        let seq = credit.seq;
+        let is_subsidy = credit.kind == Kind::Subsidy;
+        if is_subsidy {
+            self.check_not_clearing()?;
+        }
+        let figures = plan.account.map_or(Figures::ZERO, |row| self.book().account(row).figures());
+        let given = credit.effect();
+        if given.uses > figures.uses.max(0) {
+            return Err(Refused::Overdraw { figures });
+        }
+        if is_subsidy && is_cleared && given.subsidy > Balance::ZERO {
+            return Err(Refused::ClearedSince { seq });
+        }
+        let left = money(given.money() + voided.cash + voided.subsidy);
+        let purse = if is_subsidy { figures.subsidy } else { figures.balance };
+        let there = money(purse).min(left);
+        let back = amount.unwrap_or(there);
+        if back > left {
+            return Err(Refused::MoreThanLeft { seq, left });
+        }
+        if back > there || (there == Money::ZERO && left > Money::ZERO) {
+            return Err(Refused::Overdraw { figures });
+        }
+        plan.effect = match is_subsidy {
+            true => Figures { subsidy: -Balance::from(back), ..Figures::ZERO },
+            false => Figures { balance: -Balance::from(back), ..Figures::ZERO },
+        };
+        plan.detail.push("of", credit.kind.word());
+        if let Some(card) = credit.card {
+            self.enter_former(plan, credit, card);
+        }
+        if let Some(asked) = amount {
+            plan.detail.push("asked", asked);
+        }
+        if back == left {
+            plan.effect.uses = given.uses.saturating_neg();
+        } else {
+            plan.detail.push("rest", money(Balance::from(left) - back.into()));
+        }
+        Ok(())
     }
 
     fn plan_mark(&self, card: CardNo, mark: Mark) -> Result<Plan, Refused> {
@@ -387,9 +585,9 @@ impl Server<'_> {
             // Only this records the holder, and the number may be given to another one later.
             plan.detail.push("from", self.book().account(row).id);
         }
-        if let Some((_, balance, uses)) = self.holdings(plan.account) {
+        if let Some((_, figures)) = self.holdings(plan.account) {
             // The figures of the answer, for the same key again.
-            plan.detail.push("left", format_args!("{balance}/{uses}"));
+            plan.detail.push("left", figures);
         }
         Ok(plan)
     }
@@ -455,6 +653,8 @@ impl Server<'_> {
     }
 
     fn plan_account(&self, card: CardNo, account: &AccountId) -> Result<Plan, Refused> {
+        // What moves to a purse that is emptied already would stay there.
+        self.check_not_clearing()?;
         self.statuses_of(card).ok_or(Refused::UnknownCard { card })?;
         if let Some(successor) = self.book().successor(card) {
             return Err(Refused::Replaced { card, successor });
@@ -473,6 +673,7 @@ impl Server<'_> {
     }
 
     fn plan_rename(&self, old: &AccountId, new: &AccountId) -> Result<Plan, Refused> {
+        self.check_not_clearing()?;
         let book = self.book();
         let is_known = |row: &u32| book.account(*row).is_in_use() || self.cards_of(*row).next().is_some();
         let row = book.account_row(old).filter(is_known).ok_or(Refused::NoSuchAccount { account: *old })?;
@@ -557,7 +758,7 @@ impl Server<'_> {
             return Err(Refused::NewCardHasAccount { card, account: own.id });
         }
         match own.figures() {
-            figures if figures == Figures::default() => Ok(()),
+            figures if figures == Figures::ZERO => Ok(()),
             figures => Err(Refused::NewCardHasFigures { card, figures }),
         }
     }
@@ -614,13 +815,7 @@ impl Server<'_> {
         {
             self.open_account(now, card, row, fx);
             let account = self.book().account(row);
-            entry.account = Some(account.id);
-            entry.amount = Some(plan.amount);
-            entry.subsidy = Some(Balance::ZERO);
-            entry.uses = Some(plan.uses);
-            entry.balance = Some(account.balance + plan.amount);
-            entry.subsidy_left = Some(account.subsidy);
-            entry.uses_left = Some(account.uses.saturating_add(plan.uses));
+            entry.enter_account(account.id, account.held, plan.effect);
         }
         if let Some((device, door)) = plan.door {
             let device = self.tables.devices.get(device);
@@ -628,7 +823,7 @@ impl Server<'_> {
             entry.serial.clone_from(&device.serial);
             entry.slot = Some(access::slot_of(door, door));
         }
-        if let Some(sale) = plan.about.filter(|_| plan.kind == Kind::Void && !entry.is_partial()) {
+        if let Some(sale) = plan.about.filter(|_| entry.sales() < 0) {
             self.end_approval(sale);
         }
         let (kind, by) = (plan.kind.word(), order.by.as_str());
@@ -637,8 +832,9 @@ impl Server<'_> {
         }
         let seq = self.append(&mut entry, now, fx);
         match plan.card {
-            Some(card) if plan.amount != Balance::ZERO => {
-                info!("order kind={kind} seq={seq} card={} amount={} by={by:?}", card.masked(), plan.amount);
+            Some(card) if plan.effect.money() != Balance::ZERO => {
+                let (card, amount, subsidy) = (card.masked(), plan.effect.balance, plan.effect.subsidy);
+                info!("order kind={kind} seq={seq} card={card} amount={amount} subsidy={subsidy} by={by:?}");
             }
             Some(card) => info!("order kind={kind} seq={seq} card={} by={by:?}", card.masked()),
             None => info!("order kind={kind} seq={seq} by={by:?}"),
@@ -648,7 +844,11 @@ impl Server<'_> {
         }
         let account = plan.transfer.and_then(|transfer| self.book().account_row(&transfer.to)).or(plan.account);
         let card = plan.card.or_else(|| account.and_then(|row| self.cards_of(row).next()));
-        Done { seq, is_again: false, account: self.holdings(account), card }
+        if matches!(order.act, Act::ClearAll) {
+            self.begin_clearing(now);
+        }
+        let undone = self.book().undone(seq);
+        Done { seq, is_again: false, account: self.holdings(account), card, undone, clearing: self.clearing_of(seq) }
     }
 
     /// Appends the entries before the `link` that moves a card or an account's figures, and fills
@@ -682,20 +882,15 @@ impl Server<'_> {
         let mut first = None;
         let from_account = from.map(|from| self.book().account(from).clone());
         if let (Some(own), TransferKind::Purse) = (&from_account, transfer.kind)
-            && (own.balance, own.subsidy, own.uses) != (Balance::ZERO, Balance::ZERO, 0)
+            && own.held != Figures::ZERO
         {
             let mut out = *entry;
-            out.account = Some(own.id);
-            (out.amount, out.subsidy, out.uses) =
-                (Some(-own.balance), Some(-own.subsidy), Some(own.uses.saturating_neg()));
-            (out.balance, out.subsidy_left, out.uses_left) = (Some(Balance::ZERO), Some(Balance::ZERO), Some(0));
+            out.enter_account(own.id, own.held, -own.held);
             out.detail.push("to", transfer.to);
             first = Some(self.append(&mut out, now, fx));
         }
-        let moved = from_account.as_ref().filter(|_| first.is_some());
-        let (amount, subsidy, uses) =
-            moved.map_or((Balance::ZERO, Balance::ZERO, 0), |own| (own.balance, own.subsidy, own.uses));
-        self.enter_transfer(entry, to, (amount, subsidy, uses), first);
+        let moved = from_account.as_ref().filter(|_| first.is_some()).map_or(Figures::ZERO, |own| own.held);
+        self.enter_transfer(entry, to, moved, first);
         if let Some(own) = &from_account {
             entry.detail.push("from", own.id);
         }
@@ -705,19 +900,9 @@ impl Server<'_> {
     }
 
     /// Fills in the entry that adds the figures of one account to another.
-    fn enter_transfer(
-        &self,
-        entry: &mut Entry,
-        to: u32,
-        (amount, subsidy, uses): (Balance, Balance, i32),
-        first: Option<EntrySeq>,
-    ) {
+    fn enter_transfer(&self, entry: &mut Entry, to: u32, moved: Figures, first: Option<EntrySeq>) {
         let account = self.book().account(to);
-        entry.account = Some(account.id);
-        (entry.amount, entry.subsidy, entry.uses) = (Some(amount), Some(subsidy), Some(uses));
-        entry.balance = Some(account.balance + amount);
-        entry.subsidy_left = Some(account.subsidy + subsidy);
-        entry.uses_left = Some(account.uses.saturating_add(uses));
+        entry.enter_account(account.id, account.held, moved);
         entry.about = first;
     }
 
@@ -732,12 +917,7 @@ impl Server<'_> {
         for (key, value) in first.detail.words().filter(|(key, _)| *key != "to") {
             entry.detail.push_word(key, value);
         }
-        let figures = (
-            -first.amount.unwrap_or_default(),
-            -first.subsidy.unwrap_or_default(),
-            first.uses.unwrap_or_default().saturating_neg(),
-        );
-        self.enter_transfer(&mut entry, to, figures, Some(first.seq));
+        self.enter_transfer(&mut entry, to, -first.effect(), Some(first.seq));
         if let Some(from) = first.account {
             entry.detail.push("from", from);
         }

@@ -3,10 +3,9 @@
 
 use core::fmt;
 
-use crate::engine::book::Figures;
 use crate::engine::limits::{LINKS_MAX, NAMES_KEPT_MIN, RENAMED_CARDS_MAX, VOIDS_KEPT_MIN};
 use crate::engine::model::text::{Hidden, HiddenAccount, Unnumbered};
-use crate::engine::model::{AccountId, CardNo, CardStatus, EntrySeq, Kind, MachineNo, Money, UnitNo};
+use crate::engine::model::{AccountId, CardNo, CardStatus, EntrySeq, Figures, Kind, MachineNo, Money, UnitNo};
 
 /// The most uses that one order may move.
 pub(crate) const USES_MAX: i32 = 999_999;
@@ -58,7 +57,13 @@ refusals! {
     NoSuchEntry { seq: EntrySeq } "no-such-entry"
     /// The ledger's files cannot be read there, or are damaged.
     Unreadable { seq: EntrySeq } "unreadable"
-    /// The entry is not a booked sale.
+    /// The subsidy purse is empty.
+    NothingToClear "zero"
+    /// All subsidy purses are being emptied, by the order of this entry.
+    Busy { seq: EntrySeq } "busy"
+    /// The subsidy purse was emptied since the subsidy was paid.
+    ClearedSince { seq: EntrySeq } "cleared"
+    /// The entry is neither a booked sale nor a credit.
     NotASale { seq: EntrySeq, kind: Kind, about: Option<EntrySeq> } "not-a-sale"
     /// The sale was voided in full before.
     AlreadyVoided { seq: EntrySeq } "already-voided"
@@ -107,6 +112,9 @@ refusals! {
     KeyUsed { seq: EntrySeq } "key-used"
     /// The card's row in the file of this name was another order.
     NameUsed { seq: EntrySeq } "key-used"
+    /// Rows of the file of this name were named by card, and this one is by account, or the other
+    /// way round.
+    NamedOtherwise { seq: EntrySeq } "key-used"
     /// Rows of the file of this name may be forgotten.
     NameForgotten "name-forgotten"
     /// The card table names another holder.
@@ -181,9 +189,21 @@ impl fmt::Display for Refused {
             Self::Zero => write!(f, "nothing would move: give an amount above 0.00, or uses"),
             Self::Negative => write!(f, "the amount is negative: give it without a sign, or use adjust"),
             Self::TooMuch => write!(f, "too much: at most {} and {USES_MAX} uses per order", Money::MAX),
-            Self::Overdraw { figures: Figures { balance, uses } } => {
-                write!(f, "the account holds {balance} and {uses} uses: pay out no more than that")
+            Self::Overdraw { figures: Figures { balance, subsidy, uses } } => {
+                write!(
+                    f,
+                    "the account holds {balance} of cash, {subsidy} of subsidy and {uses} uses: take no more than that from each"
+                )
             }
+            Self::NothingToClear => write!(f, "the subsidy purse is empty: nothing to clear"),
+            Self::Busy { seq } => write!(
+                f,
+                "all subsidy purses are being emptied since entry {seq}: order it again in a moment, or see `posgate ctl status`"
+            ),
+            Self::ClearedSince { seq } => write!(
+                f,
+                "the subsidy purse was cleared since entry {seq}: nothing is left of that subsidy to take back"
+            ),
             Self::NoSuchEntry { seq } => write!(
                 f,
                 "the ledger here has no entry {}: check the number with `posgate ledger show`; correct an archived one with adjust",
@@ -195,13 +215,17 @@ impl fmt::Display for Refused {
                 "entry {seq} cannot be read from the ledger's files: run `posgate ledger verify`; adjust corrects a balance meanwhile"
             ),
             Self::NotASale { seq, kind, about: Some(about) } => {
-                write!(f, "entry {seq} is a {} about {about}, not a sale: void the sale", kind.word())
+                write!(f, "entry {seq} is a {} about {about}: void that sale or credit", kind.word())
             }
             Self::NotASale { seq, kind, about: None } => {
-                write!(f, "entry {seq} is not a booked sale ({}): only booked sales can be voided", kind.word())
+                write!(
+                    f,
+                    "entry {seq} cannot be voided (kind {}): only booked sales, top-ups and subsidies can; adjust corrects cash",
+                    kind.word()
+                )
             }
-            Self::AlreadyVoided { seq } => write!(f, "nothing is left of sale {seq}: it was voided before"),
-            Self::MoreThanLeft { seq, left } => write!(f, "only {left} is left of sale {seq}: void at most that"),
+            Self::AlreadyVoided { seq } => write!(f, "nothing is left of entry {seq}: it was voided before"),
+            Self::MoreThanLeft { seq, left } => write!(f, "only {left} is left of entry {seq}: void at most that"),
             Self::NotAClaim { seq, kind } => write!(
                 f,
                 "entry {seq} is not a stored sale without effect ({}): `--about` takes one with claimed= in its detail",
@@ -239,9 +263,9 @@ impl fmt::Display for Refused {
                     account = HiddenAccount(account)
                 )
             }
-            Self::NewCardHasFigures { card, figures: Figures { balance, uses } } => write!(
+            Self::NewCardHasFigures { card, figures: Figures { balance, subsidy, uses } } => write!(
                 f,
-                "the card table gives card {card} {balance} and {uses} uses of its own: empty these columns, then reload",
+                "the card table gives card {card} {balance}, {subsidy} of subsidy and {uses} uses of its own: empty these columns, then reload",
                 card = card.masked()
             ),
             Self::NewCardStopped { card, status } => {
@@ -307,6 +331,10 @@ impl fmt::Display for Refused {
             Self::NameUsed { seq } => write!(
                 f,
                 "this name was used for another order of this card, entry {seq}: put the row back as it was; to do this as well, put this row alone into a file and give that another name (the whole file under another name would be done twice)"
+            ),
+            Self::NamedOtherwise { seq } => write!(
+                f,
+                "the rows under this name, from entry {seq} on, were given the other way, by card or by account: nobody could tell which were done before, so go on in that way, or give what was never done another name"
             ),
             Self::NameForgotten => write!(
                 f,

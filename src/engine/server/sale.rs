@@ -5,12 +5,12 @@ use log::debug;
 use super::outbox::About;
 use super::texts::{Values, fill};
 use super::{Context, Effects, Room, Server};
-use crate::engine::book::{Figures, FrameId, Outcome};
+use crate::engine::book::{FrameId, Outcome};
 use crate::engine::gbk;
 use crate::engine::model::card::CardRow;
 use crate::engine::model::rules::DeviceRule;
 use crate::engine::model::text::text_from_lossy;
-use crate::engine::model::{AccountId, Balance, CardNo, DeviceTime, Entry, EntrySeq, Kind, Money, Now, Reason};
+use crate::engine::model::{AccountId, CardNo, DeviceTime, Entry, EntrySeq, Figures, Kind, Money, Now, Reason};
 use crate::engine::policy::{self, Basis, Charge};
 use crate::engine::wire::{Amount, Code, Reply, RequestNo};
 
@@ -82,8 +82,8 @@ impl Server<'_> {
                 if let Some(reason) = checked.err() {
                     entry.detail.push("reason", reason.word());
                 }
-                entry.balance = Some(figures.balance);
-                entry.uses_left = Some(figures.uses);
+                (entry.balance, entry.subsidy_left, entry.uses_left) =
+                    (Some(figures.balance), Some(figures.subsidy), Some(figures.uses));
                 self.remember(context, id, &entry);
                 if row.is_none() {
                     self.note_unknown(context, card);
@@ -292,7 +292,7 @@ impl Server<'_> {
         }
         effect.enter(entry, self.tables.book.account(account));
         sale.end_detail(entry);
-        let figures = Figures { balance: entry.balance.unwrap_or_default(), uses: entry.uses_left.unwrap_or_default() };
+        let figures = entry.after().unwrap_or_default();
         let seq = self.append(entry, &context.now, fx);
         self.counters.approved += 1;
         self.tables.devices.get_mut(context.device).tally.approved += 1;
@@ -301,7 +301,7 @@ impl Server<'_> {
             "{} machine={machine} card={} frame={frame} seq={seq} amount={}",
             sale.kind.word(),
             card.masked(),
-            effect.amount
+            effect.taken.money()
         );
         self.send_approval(context, sale, figures, Some(seq), fx);
     }
@@ -354,33 +354,26 @@ impl Server<'_> {
     pub(super) fn enter_unmoved(&self, entry: &mut Entry, account: Option<u32>) -> Figures {
         let Some(row) = account else { return Figures::default() };
         let account = self.tables.book.account(row);
-        entry.account = Some(account.id);
-        entry.amount = Some(Balance::ZERO);
-        entry.subsidy = Some(Balance::ZERO);
-        entry.uses = Some(0);
-        entry.balance = Some(account.balance);
-        entry.subsidy_left = Some(account.subsidy);
-        entry.uses_left = Some(account.uses);
+        entry.enter_account(account.id, account.held, Figures::ZERO);
         let figures = account.figures();
         if account.unopened().is_some() {
-            entry.detail.push("left", format_args!("{}/{}", figures.balance, figures.uses));
+            entry.detail.push("left", figures);
         }
         figures
     }
 
     /// Writes the `open` entry, just before the first entry that moves an account of the table.
     pub(super) fn open_account(&mut self, now: &Now, card: CardNo, row: u32, fx: &mut Effects) {
+        self.open_account_of(now, Some(card), row, fx);
+    }
+
+    /// As [`Server::open_account`], also where no card is at hand.
+    pub(super) fn open_account_of(&mut self, now: &Now, card: Option<CardNo>, row: u32, fx: &mut Effects) {
         let account = self.tables.book.account(row);
-        let Some((balance, uses)) = account.unopened() else { return };
+        let Some(opening) = account.unopened() else { return };
         let mut entry = Entry::new(Kind::Open, now.stamp, self.clock.state);
-        entry.card = Some(card.padded());
-        entry.account = Some(account.id);
-        entry.amount = Some(balance);
-        entry.subsidy = Some(Balance::ZERO);
-        entry.uses = Some(uses);
-        entry.balance = Some(account.balance + balance);
-        entry.subsidy_left = Some(account.subsidy);
-        entry.uses_left = Some(account.uses.saturating_add(uses));
+        entry.card = card.map(|card| card.padded());
+        entry.enter_account(account.id, account.held, opening);
         self.append(&mut entry, now, fx);
     }
 
@@ -457,32 +450,19 @@ impl Server<'_> {
 
 /// A sale's effect on its account, without a borrow of the rules.
 pub(super) struct Effect {
-    amount: Money,
-    uses: i32,
+    taken: Figures,
     day: crate::engine::model::Date,
     period: Option<AccountId>,
 }
 
 impl Effect {
     pub(super) fn of(charge: &Charge) -> Self {
-        Self {
-            amount: charge.amount,
-            uses: i32::try_from(charge.uses).expect("a sale takes one use"),
-            day: charge.day,
-            period: charge.period.map(|period| period.name),
-        }
+        Self { taken: charge.taken, day: charge.day, period: charge.period.map(|period| period.name) }
     }
 
     /// Fills in the figures of an entry that moves `account`, which must be opened.
     pub(super) fn enter(&self, entry: &mut Entry, account: &crate::engine::book::Account) {
-        let amount = -Balance::from(self.amount);
-        entry.account = Some(account.id);
-        entry.amount = Some(amount);
-        entry.subsidy = Some(Balance::ZERO);
-        entry.uses = Some(-self.uses);
-        entry.balance = Some(account.balance + amount);
-        entry.subsidy_left = Some(account.subsidy);
-        entry.uses_left = Some(account.uses.saturating_sub(self.uses));
+        entry.enter_account(account.id, account.held, -self.taken);
         entry.detail.push_day(self.day);
         if let Some(period) = &self.period {
             entry.detail.push("period", period);

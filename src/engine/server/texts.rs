@@ -1,7 +1,7 @@
 //! Fills in the displays' texts.
 
-use crate::engine::book::Figures;
 use crate::engine::limits::TEXT_LEN_MAX;
+use crate::engine::model::Figures;
 use crate::engine::model::digits::Decimal;
 use crate::engine::model::rules::{Piece, Template, Texts, Variable};
 
@@ -32,7 +32,15 @@ pub(super) fn fill(template: &Template, values: &Values) -> DisplayLine {
             Piece::Variable(Variable::Reason) => values.reason,
             Piece::Variable(Variable::Device) => values.device,
             Piece::Variable(Variable::Balance) => {
+                number = Decimal::yuan(values.figures.money().fen());
+                number.as_bytes()
+            }
+            Piece::Variable(Variable::Cash) => {
                 number = Decimal::yuan(values.figures.balance.fen());
+                number.as_bytes()
+            }
+            Piece::Variable(Variable::Subsidy) => {
+                number = Decimal::yuan(values.figures.subsidy.fen());
                 number.as_bytes()
             }
             Piece::Variable(Variable::Uses) => {
@@ -76,7 +84,7 @@ pub fn overlong(texts: &Texts, name: &[u8], device: &[u8]) -> Vec<Longest> {
         Piece::Variable(Variable::Reason) => reason,
         Piece::Variable(Variable::Card) => "8888888888".len(),
         Piece::Variable(Variable::Amount) => "9999999.99".len(),
-        Piece::Variable(Variable::Balance) => "-9999999.99".len(),
+        Piece::Variable(Variable::Balance | Variable::Cash | Variable::Subsidy) => "-9999999.99".len(),
         Piece::Variable(Variable::Uses) => "-999999".len(),
     };
     let longest = all.map(|(key, template, reason)| Longest {

@@ -473,7 +473,7 @@ const RESTRICTING_ALONE: &[(&[&str], &[Column])] = &[
 /// restrict cards.
 pub(super) const LAYOUT: Layout<ColumnSpec> = Layout {
     columns: COLUMNS,
-    first: Column::Card as usize,
+    first: &[Column::Card as usize],
     wanted: Text::new(
         "the first line must name the columns, and one must be card or 卡号: write a header such as card,account,name,status,balance",
         "第一行要写列名，其中要有 卡号 或 card：例如 卡号,编号,姓名,状态,余额",

@@ -11,7 +11,7 @@ use super::columns::{Column, LAYOUT};
 use super::{CardFile, parse, read_file};
 use crate::engine::gbk;
 use crate::engine::model::rules::Names;
-use crate::engine::model::{AccountId, Balance, CardNo, CardRecord};
+use crate::engine::model::{AccountId, Balance, CardNo, CardRecord, Figures};
 use crate::files::problem::{Problem, Problems};
 use crate::files::sheet::{self, value};
 use crate::lang::tr;
@@ -59,24 +59,15 @@ fn groups_by_card(bytes: &[u8], path: &Path) -> HashMap<u64, BTreeSet<String>> {
     groups
 }
 
-/// An account that the ledger has opened. The table's figures no longer count for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Opened {
-    /// Its balance in the ledger.
-    pub balance: Balance,
-    /// Its uses in the ledger.
-    pub uses: i64,
-}
-
 /// Figures of the new table that will not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ignored {
     /// The account.
     pub account: AccountId,
-    /// Balance and uses in the new table.
-    pub figures: (Balance, i32),
-    /// Balance and uses in the ledger.
-    pub opened: Opened,
+    /// The figures of the new table.
+    pub figures: Figures,
+    /// Those of the ledger, which has opened the account.
+    pub opened: Figures,
 }
 
 /// What differs between two tables; its `Display` is the list.
@@ -100,9 +91,9 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compares two tables. `opened`: the accounts that the ledger has opened; empty without a
-    /// ledger.
-    pub fn between(old: &Table, new: &Table, opened: &HashMap<AccountId, Opened>) -> Self {
+    /// Compares two tables. `opened`: what the accounts hold that the ledger has opened; empty
+    /// without a ledger.
+    pub fn between(old: &Table, new: &Table, opened: &HashMap<AccountId, Figures>) -> Self {
         let (before, after) = (old.by_card(), new.by_card());
         let mut difference = Self::default();
         for (card, record) in &after {
@@ -130,15 +121,13 @@ impl Difference {
 }
 
 /// Opening figures by account: of rows that share one, the row that states them.
-fn figures(table: &Table) -> BTreeMap<AccountId, (Balance, i32)> {
+fn figures(table: &Table) -> BTreeMap<AccountId, Figures> {
     let records = table.file.records.iter();
-    records
-        .map(|record| (record.account, (record.balance.unwrap_or_default(), record.uses.unwrap_or_default())))
-        .collect()
+    records.map(|record| (record.account, record.figures())).collect()
 }
 
 /// The new figures of accounts that are open: those that the old table did not have.
-fn ignored(old: &Table, new: &Table, opened: &HashMap<AccountId, Opened>) -> Vec<Ignored> {
+fn ignored(old: &Table, new: &Table, opened: &HashMap<AccountId, Figures>) -> Vec<Ignored> {
     let before = figures(old);
     let mut ignored = Vec::new();
     for (account, figures) in figures(new) {
@@ -161,6 +150,7 @@ fn head(record: &CardRecord) -> String {
 /// A new card, with each field that is not the default.
 fn whole(record: &CardRecord, table: &Table) -> String {
     let nothing = CardRecord {
+        subsidy: None,
         card: record.card,
         account: record.account,
         name: record.name.clone(),
@@ -208,6 +198,7 @@ fn changes(was: &CardRecord, now: &CardRecord, old: &Table, new: &Table) -> Vec<
     compare(Column::Name, Some(name(was)), Some(name(now)));
     compare(Column::Status, text(Some(before.status.word())), text(Some(after.status.word())));
     compare(Column::Balance, money(was.balance), money(now.balance));
+    compare(Column::Subsidy, money(was.subsidy), money(now.subsidy));
     compare(Column::Uses, text(was.uses.filter(|uses| *uses != 0)), text(now.uses.filter(|uses| *uses != 0)));
     compare(Column::Department, Some(was.department.clone()), Some(now.department.clone()));
     compare(Column::Groups, Some(old.groups_of(was.card)), Some(new.groups_of(now.card)));
@@ -239,14 +230,15 @@ impl fmt::Display for Difference {
                 writeln!(f, "{word}{line}")?;
             }
         }
-        for Ignored { account, figures: (balance, uses), opened } in &self.ignored {
+        for Ignored { account, figures: Figures { balance, subsidy, uses }, opened } in &self.ignored {
             writeln!(
                 f,
                 "{}",
                 tr!(
-                    "ignored  {account}: balance {balance} uses {uses}: the account is open in the ledger with {} and {} uses, which count; use `posgate ctl topup` or `adjust`",
-                    "不起作用 {account}：余额 {balance} 次数 {uses}：账本里已开户，有 {} 元、{} 次，以账本为准；请用 `posgate ctl topup` 或 `adjust`",
+                    "ignored  {account}: balance {balance} subsidy {subsidy} uses {uses}: the account is open in the ledger with {}, {} of subsidy and {} uses, which count; use `posgate ctl topup`, `subsidy` or `adjust`",
+                    "不起作用 {account}：余额 {balance} 补贴 {subsidy} 次数 {uses}：账本里已开户，有 {} 元、补贴 {} 元、{} 次，以账本为准；请用 `posgate ctl topup`、`subsidy` 或 `adjust`",
                     opened.balance,
+                    opened.subsidy,
                     opened.uses
                 )
             )?;
@@ -359,16 +351,16 @@ mod tests {
 
     #[test]
     fn figures_of_open_accounts_are_ignored_and_reported() {
-        let opened = Opened { balance: Balance::from_fen(9450), uses: 0 };
+        let opened = Figures { balance: Balance::from_fen(9450), ..Figures::ZERO };
         let open = HashMap::from([(AccountId::try_from("A").unwrap(), opened)]);
         let old = table("card,account,balance\n1,A,100\n2,B,100\n");
         let new = table("card,account,balance\n1,A,200\n2,B,200\n");
         let difference = Difference::between(&old, &new, &open);
         assert_eq!(difference.ignored.len(), 1);
         assert!(
-            difference
-                .to_string()
-                .contains("ignored  A: balance 200.00 uses 0: the account is open in the ledger with 94.50")
+            difference.to_string().contains(
+                "ignored  A: balance 200.00 subsidy 0.00 uses 0: the account is open in the ledger with 94.50"
+            )
         );
         assert!(Difference::between(&new, &new, &open).ignored.is_empty());
     }

@@ -208,7 +208,11 @@ fn rows_that_share_an_account_share_its_figures() {
     let complaints = complaints(b"card,account,balance,uses\n1,S,5.50,1\n2,S,6.00,2\n");
     assert!(complaints[0].starts_with("cards.csv:3: column 余额/balance: line 2 opens the same account"));
     assert!(complaints[1].starts_with("cards.csv:3: column 次数/uses: line 2 opens the same account"));
-    assert!(describe(&file).contains("2 accounts, opening with 5.50 yuan and 7 uses"), "{}", describe(&file));
+    assert!(
+        describe(&file).contains("2 accounts, opening with 5.50 yuan, 0.00 yuan of subsidy and 7 uses"),
+        "{}",
+        describe(&file)
+    );
 }
 
 #[test]
@@ -676,7 +680,7 @@ fn an_amount_that_may_mean_two_things_is_named() {
             assert!(complaint.contains(words), "{text}: {complaint}");
         }
     }
-    assert!(complaint("subsidy", "5.00").contains("not served yet"));
+    assert!(complaint("subsidy", "-5.00").contains("0.00"), "{}", complaint("subsidy", "-5.00"));
     assert!(complaint("uses", "1,000").contains("whole number"));
 }
 

@@ -13,6 +13,8 @@ const VARIABLES: &[(&str, Variable)] = &[
     ("name", Variable::Name),
     ("card", Variable::Card),
     ("balance", Variable::Balance),
+    ("cash", Variable::Cash),
+    ("subsidy", Variable::Subsidy),
     ("uses", Variable::Uses),
     ("amount", Variable::Amount),
     ("reason", Variable::Reason),
@@ -134,7 +136,7 @@ mod tests {
     fn an_unknown_variable_lists_the_known_ones() {
         for text in ["$nam", "$", "a$ b", "$name_x", "$余额"] {
             let message = template(text).expect_err(text);
-            assert!(message.contains("$name $card $balance $uses $amount $reason $device"), "{message}");
+            assert!(message.contains("$name $card $balance $cash $subsidy $uses $amount $reason $device"), "{message}");
         }
     }
 

@@ -1678,7 +1678,7 @@ impl Judge {
             return;
         };
         let account = book.account(row);
-        assert_eq!((account.balance.fen(), i64::from(account.uses)), sum, "account {id}: live, or summed up");
+        assert_eq!((account.held.balance.fen(), i64::from(account.held.uses)), sum, "account {id}: live, or summed up");
         let figures = account.figures();
         assert_eq!((figures.balance.fen(), i64::from(figures.uses)), self.holds(id, site), "figures of {id}");
     }

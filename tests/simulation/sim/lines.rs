@@ -8,7 +8,7 @@ use std::path::Path;
 use posgate::desk::control::{self, ControlReply, Host};
 use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
-use posgate::engine::model::{Act, Balance, Key, Mark, Now, Order, Way};
+use posgate::engine::model::{Act, Balance, CardNo, Key, Mark, Now, Order, Subject, Way};
 use posgate::ledger::Storage;
 use posgate::turn::Service;
 
@@ -32,7 +32,7 @@ pub const UNREAD: &str = "unread";
 pub fn command(act: &Act) -> &'static str {
     match act {
         Act::Move { way: Way::TopUp, .. } => "topup",
-        Act::Move { way: Way::Subsidy, .. } => "subsidy",
+        Act::Move { way: Way::Subsidy, .. } | Act::Clear { .. } | Act::ClearAll => "subsidy",
         Act::Move { way: Way::PayOut, .. } => "payout",
         Act::Move { way: Way::Adjust, .. } | Act::Settle { .. } => "adjust",
         Act::Void { .. } => "void",
@@ -49,16 +49,26 @@ pub fn command(act: &Act) -> &'static str {
     }
 }
 
+/// The member that names whose account an order moves.
+fn named(subject: &Subject) -> String {
+    match subject {
+        Subject::Card(card) => format!("\"card\":\"{card}\""),
+        Subject::Account(account) => format!("\"account\":\"{account}\""),
+    }
+}
+
 /// An order as a line.
 pub fn line_of(order: &Order, cmd: &str, is_all: bool, is_dry: bool) -> String {
     let Order { act, key, by, note, .. } = order;
     let what = match act {
-        Act::Move { card, .. } if is_all => format!("\"card\":\"{card}\",\"amount\":\"all\""),
-        Act::Move { card, amount, uses, .. } => {
-            format!("\"card\":\"{card}\",\"amount\":\"{amount}\",\"uses\":{uses}")
+        Act::Move { subject, .. } if is_all => format!("{},\"amount\":\"all\"", named(subject)),
+        Act::Clear { subject } => format!("{},\"clear\":true", named(subject)),
+        Act::ClearAll => "\"clear\":true,\"all\":true".to_owned(),
+        Act::Move { subject, amount, uses, .. } => {
+            format!("{},\"amount\":\"{amount}\",\"uses\":{uses}", named(subject))
         }
-        Act::Void { sale, amount: None } => format!("\"seq\":{}", sale.0),
-        Act::Void { sale, amount: Some(amount) } => format!("\"seq\":{},\"amount\":\"{amount}\"", sale.0),
+        Act::Void { sale, amount: None, .. } => format!("\"seq\":{}", sale.0),
+        Act::Void { sale, amount: Some(amount), .. } => format!("\"seq\":{},\"amount\":\"{amount}\"", sale.0),
         Act::Mark { card, .. } => format!("\"card\":\"{card}\""),
         Act::Link { old, new } => format!("\"old\":\"{old}\",\"new\":\"{new}\""),
         Act::Settle { claim, card, amount, uses } => {
@@ -129,5 +139,13 @@ impl Host for Router {
 
     fn ledger_dir(&self) -> &Path {
         Path::new("ledger")
+    }
+}
+
+/// The card that an order names: the operators of this world name cards.
+pub fn card_of(subject: &Subject) -> CardNo {
+    match subject {
+        Subject::Card(card) => *card,
+        Subject::Account(account) => unreachable!("{account} was named"),
     }
 }

@@ -4,9 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use posgate::engine::book::Figures;
 use posgate::engine::limits::LINKS_MAX;
-use posgate::engine::model::{Act, CardNo, EntrySeq, Key, Way};
+use posgate::engine::model::{Act, CardNo, EntrySeq, Figures, Key, Way};
 
 use super::aging::{Aging, Map};
 use super::judge::{Admission, Line, fen, number};
@@ -408,10 +407,11 @@ impl Orders {
             None => (),
         }
         match act {
-            Act::Move { way, card, amount, uses } => {
-                vec![self.answer_to_move(*way, *card, (amount.fen(), i64::from(*uses)), site, figures)]
+            Act::Move { way, subject, amount, uses } => {
+                let card = lines::card_of(subject);
+                vec![self.answer_to_move(*way, card, (amount.fen(), i64::from(*uses)), site, figures)]
             }
-            Act::Void { sale, amount } => {
+            Act::Void { sale, amount, .. } => {
                 let asked = amount.map(|amount| i64::from(amount.fen()));
                 if sale.0 > self.head {
                     // It may be of this turn, or not durable.
@@ -422,6 +422,7 @@ impl Orders {
                 }
                 vec![self.answer_to_void(*sale, asked, first_kept)]
             }
+            Act::Clear { .. } | Act::ClearAll => unreachable!("no operator of this world clears yet"),
             Act::Mark { card, mark } => vec![self.answer_to_mark(card.value(), mark.word(), site)],
             Act::Link { old, new } => vec![self.answer_to_link(old.value(), new.value(), site)],
             Act::Settle { .. } => unreachable!("no operator of this world settles a stored sale"),
@@ -584,8 +585,10 @@ fn rank(row: &Card) -> usize {
 /// The text by which a key is known in `asked` and `made`.
 pub fn key_text(act: &Act, key: &Key) -> String {
     let (command, card) = match act {
-        Act::Move { card, .. } => (lines::command(act).to_owned(), card.value()),
+        Act::Move { subject, .. } => (lines::command(act).to_owned(), lines::card_of(subject).value()),
         Act::Mark { card, mark } => (mark.word().to_owned(), card.value()),
+        Act::Clear { subject } => ("clear".to_owned(), lines::card_of(subject).value()),
+        Act::ClearAll => ("clear-all".to_owned(), 0),
         Act::Void { .. } | Act::Link { .. } | Act::Open { .. } | Act::Settle { .. } => (String::new(), 0),
         Act::Account { .. } | Act::Rename { .. } | Act::Reissue { .. } => (String::new(), 0),
     };
@@ -603,7 +606,8 @@ fn in_file(command: &str, name: &str, card: u64) -> String {
 /// An order in the words of its entry.
 pub fn what_of(act: &Act) -> String {
     match act {
-        Act::Move { way, card, amount, uses } => {
+        Act::Move { way, subject, amount, uses } => {
+            let card = lines::card_of(subject);
             let (kind, sign) = match way {
                 Way::TopUp => ("topup", 1),
                 Way::Subsidy => ("subsidy", 1),
@@ -612,8 +616,10 @@ pub fn what_of(act: &Act) -> String {
             };
             format!("{kind} {} {} {}", card.value(), sign * amount.fen(), sign * i64::from(*uses))
         }
-        Act::Void { sale, amount: None } => format!("void {} left", sale.0),
-        Act::Void { sale, amount: Some(amount) } => format!("void {} {}", sale.0, amount.fen()),
+        Act::Clear { subject } => format!("clear {}", lines::card_of(subject).value()),
+        Act::ClearAll => "clear all".to_owned(),
+        Act::Void { sale, amount: None, .. } => format!("void {} left", sale.0),
+        Act::Void { sale, amount: Some(amount), .. } => format!("void {} {}", sale.0, amount.fen()),
         Act::Mark { card, mark } => format!("status {} {}", card.value(), mark.word()),
         Act::Link { old, new } => format!("link {} {}", new.value(), old.value()),
         Act::Settle { card, amount, uses, .. } => format!("adjust {} {} {uses}", card.value(), amount.fen()),

@@ -14,11 +14,10 @@ use std::io;
 use std::path::Path;
 
 use posgate::desk::control::batch;
-use posgate::engine::book::Figures;
 use posgate::engine::gbk;
 use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
 use posgate::engine::model::{
-    AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, UnitNo, Way,
+    AccountId, Act, Balance, CardNo, EntrySeq, Figures, Key, MachineNo, Mark, Money, Now, Order, Subject, UnitNo, Way,
 };
 use posgate::engine::server::Room;
 use posgate::turn::Service;
@@ -195,7 +194,12 @@ impl World {
                 self.task(act)
             }
             5 => {
-                let act = Act::Move { way: Way::PayOut, card: self.some_card(), amount: Balance::ZERO, uses: 0 };
+                let act = Act::Move {
+                    way: Way::PayOut,
+                    subject: Subject::Card(self.some_card()),
+                    amount: Balance::ZERO,
+                    uses: 0,
+                };
                 match self.task(act) {
                     Task::Order(order) => Task::PayOutAll(order),
                     other => other,
@@ -330,7 +334,7 @@ impl World {
             _ => fen,
         };
         let uses = if self.random.happens(200) { i32::try_from(self.random.below(20)).expect("few") } else { 0 };
-        Act::Move { way, card, amount: Balance::from_fen(fen), uses }
+        Act::Move { way, subject: Subject::Card(card), amount: Balance::from_fen(fen), uses }
     }
 
     /// Mostly of a sale just made, which may still be on its way to its terminal, or tried again.
@@ -351,7 +355,7 @@ impl World {
             _ => Some(self.random.between(0, left)),
         };
         let amount = amount.and_then(|fen| Money::from_fen(u32::try_from(fen).expect("a sale")));
-        Act::Void { sale: EntrySeq(sale), amount }
+        Act::Void { sale: EntrySeq(sale), amount, card: None }
     }
 
     fn next_mark(&mut self) -> Act {
@@ -470,9 +474,9 @@ impl World {
         let order = known.as_ref().and_then(Task::order).cloned();
         match (known.zip(order), self.random.below(8)) {
             (Some((task, _)), 0..=4) => task,
-            (Some((_, Order { act: Act::Move { way, card, amount, uses }, key: key @ Key::For { .. }, .. })), _) => {
+            (Some((_, Order { act: Act::Move { way, subject, amount, uses }, key: key @ Key::For { .. }, .. })), _) => {
                 let amount = amount + Balance::from_fen(1);
-                self.order(Act::Move { way, card, amount, uses }, key)
+                self.order(Act::Move { way, subject, amount, uses }, key)
             }
             // Another order for what a file was for, such as a top-up where cards were lost, is a
             // row of its own.
@@ -546,7 +550,8 @@ impl World {
     fn all_of(&self, service: &Service<Disk>, mut order: Order) -> Order {
         let made = self.judge.orders.made(&orders::key_text(&order.act, &order.key)).map(|made| made.what.clone());
         let held = figures_of(service, &order.act).balance.max(Balance::ZERO);
-        if let Act::Move { card, amount, .. } = &mut order.act {
+        if let Act::Move { subject, amount, .. } = &mut order.act {
+            let card = &lines::card_of(subject);
             let paid = made.as_deref().and_then(|what| what.strip_prefix(&format!("payout {} -", card.value())));
             let paid = paid.and_then(|rest| rest.split(' ').next()).map(|fen| fen.parse().expect("fen"));
             *amount = paid.map_or(held, Balance::from_fen);
@@ -623,7 +628,11 @@ impl World {
                 Some(_) | None => {
                     let book = service.server().book();
                     let figures = book.account(book.account_row(account).expect("it moved")).figures();
-                    assert_eq!(figures, Figures { balance: *balance, uses: *uses }, "what it holds now: {order:?}");
+                    assert_eq!(
+                        figures,
+                        Figures { balance: *balance, uses: *uses, ..figures },
+                        "what it holds now: {order:?}"
+                    );
                 }
             }
         }
@@ -801,7 +810,8 @@ impl World {
 }
 
 fn figures_of(service: &Service<Disk>, act: &Act) -> Figures {
-    let Act::Move { card, .. } = act else { return Figures::default() };
+    let Act::Move { subject, .. } = act else { return Figures::default() };
+    let card = &lines::card_of(subject);
     let server = service.server();
     server.account_of(*card).map_or(Figures::default(), |row| server.book().account(row).figures())
 }
@@ -812,6 +822,8 @@ fn done_name(task: &Task, order: &Order) -> &'static str {
         (Key::For { .. }, _) => "operator row of a file",
         (_, Act::Move { way: Way::TopUp, .. }) => "operator topup",
         (_, Act::Move { way: Way::Subsidy, .. }) => "operator subsidy",
+        (_, Act::Clear { .. }) => "operator subsidy cleared",
+        (_, Act::ClearAll) => "operator every subsidy cleared",
         (_, Act::Move { way: Way::PayOut, .. }) => "operator payout",
         (_, Act::Move { way: Way::Adjust, .. } | Act::Settle { .. }) => "operator adjust",
         (_, Act::Void { amount: None, .. }) => "operator void",

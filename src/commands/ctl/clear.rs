@@ -1,0 +1,118 @@
+//! `ctl subsidy --clear --all`: begins to empty every subsidy purse, and follows the server until it
+//! is done. The same order under the same name does nothing twice, so asking again is how to follow.
+
+use std::io::{self, IsTerminal as _};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use posgate::desk::control::request::purpose_wanted;
+use posgate::desk::json::{Object, Value};
+use posgate::engine::model::order::is_purpose;
+use posgate::files::problem::typed;
+use posgate::lang::tr;
+
+use super::{Call, Ended, Options, check, confirm};
+use crate::commands::EXIT_IO;
+
+/// How often the server is asked how far it is.
+const ASKED_EVERY: Duration = Duration::from_millis(50);
+
+/// Without progress for so long, the command ends; the server goes on.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// Whether the command line orders it.
+pub(super) fn is_ordered(name: &str, options: &Options) -> bool {
+    name == "subsidy" && options.has("all")
+}
+
+/// The order's line, checked before anything is sent.
+pub(super) fn line(options: &Options, by: &str) -> Result<Object, Ended> {
+    let Some(purpose) = options.value("for") else {
+        return Err(Ended::Usage(
+            tr(
+                "say which clear this is, such as --for 2026-11: under this name it is done once, however often it is given",
+                "请说明是哪一次清零，例如 --for 2026-11：在这个名称下只做一次，来几遍都一样",
+            )
+            .to_owned(),
+        ));
+    };
+    if !is_purpose(purpose) {
+        return Err(Ended::Usage(format!("--for {} {}", typed(&purpose), purpose_wanted())));
+    }
+    for (option, is_there) in [
+        ("clear", !options.has("clear")),
+        ("account", options.value("account").is_some()),
+        ("uses", options.value("uses").is_some()),
+        ("key", options.value("key").is_some()),
+    ] {
+        if is_there && option == "clear" {
+            return Err(Ended::Usage(tr("--all goes with --clear", "--all 与 --clear 一起写").to_owned()));
+        }
+        if is_there {
+            return Err(Ended::Usage(tr!(
+                "--all means every purse: leave --{option} out",
+                "--all 是所有人：不要写 --{option}"
+            )));
+        }
+    }
+    let object = Object::new().text("cmd", "subsidy").flag("clear", true).flag("all", true).text("for", purpose);
+    let object = object.text("by", by).text_if("note", options.value("note"));
+    check(&object.clone().end())?;
+    Ok(object)
+}
+
+/// Asks how much there is, gives the order, and waits until it is done.
+pub(super) fn give(call: &mut Call, order: &Object) -> Result<(), Ended> {
+    let options = call.options;
+    let before = call.ask(&order.clone().flag("dry", true).end())?;
+    let (accounts, sum) =
+        (before.number::<u64>("accounts").unwrap_or_default(), before.text("sum").unwrap_or_default());
+    if !options.has("json") && !before.is("again") {
+        say!("{accounts} accounts hold {sum} yuan of subsidy", "{accounts} 个账户共有补贴 {sum} 元");
+    }
+    if options.has("dry-run") {
+        call.tell(&before, |_| say!("nothing was done", "什么也没做"));
+        return Ok(());
+    }
+    if !before.is("again") {
+        confirm::of_clear(options, accounts, sum)?;
+    }
+    let shows_progress = io::stderr().is_terminal() && !options.has("json");
+    let (mut moved, mut told) = ((0, Instant::now()), Instant::now());
+    loop {
+        let answer = call.ask(&order.clone().end())?;
+        let cleared = answer.number::<u64>("accounts");
+        let is_going_on = cleared.is_some() && !answer.is("done");
+        if !is_going_on {
+            call.tell(&answer, tell_end);
+            return Ok(());
+        }
+        let cleared = cleared.unwrap_or_default();
+        if cleared != moved.0 {
+            moved = (cleared, Instant::now());
+        }
+        if moved.1.elapsed() > SILENCE_MAX {
+            complain!(
+                "posgate: {cleared} accounts are cleared, and it stands still: is the disk full? The server goes on by itself; give the same order again to see",
+                "posgate: 已清零 {cleared} 个账户，停住了：磁盘满了吗？服务器会自己接着做；同样再来一遍可以看进度"
+            );
+            return Err(Ended::Code(EXIT_IO));
+        }
+        if shows_progress && told.elapsed() > Duration::from_secs(1) {
+            told = Instant::now();
+            complain!("{cleared} of {accounts} accounts", "{cleared} / {accounts} 个账户");
+        }
+        sleep(ASKED_EVERY);
+    }
+}
+
+fn tell_end(answer: &Value) {
+    let seq = answer.number::<u64>("seq").unwrap_or_default();
+    match (answer.number::<u64>("accounts"), answer.text("sum")) {
+        (Some(accounts), Some(sum)) => say!(
+            "subsidy --clear --all: done, entry {seq}; {accounts} accounts, {sum} yuan",
+            "补贴全部清零：完成，流水号 {seq}；{accounts} 个账户，{sum} 元"
+        ),
+        _ => say!("subsidy --clear --all: was done before, entry {seq}", "补贴全部清零：以前做过，流水号 {seq}"),
+    }
+}
