@@ -115,6 +115,20 @@ fn an_account_that_has_moved_already_gets_its_figures_too() {
 }
 
 #[test]
+fn an_accounts_figures_go_to_a_card_of_it_that_is_not_closed() {
+    let site = site();
+    site.write(
+        "old.csv",
+        "card,account,status,balance,subsidy\n1,T,closed,5.00,2.00\n2,T,active,,\n3,U,closed,1.00,\n",
+    );
+    import(&site, &[]).expect(0, &["6.00     2.00     0     3"], &[]);
+    let rows = |name: &str| fs::read_to_string(site.path("moving").join(name)).unwrap();
+    let orders =
+        [rows("adjust.csv"), rows("subsidy.csv")].map(|text| text.lines().skip(1).collect::<Vec<_>>().join(" "));
+    assert_eq!(orders, ["0000000002,5.00,0, 0000000003,1.00,0,", "0000000002,2.00,"]);
+}
+
+#[test]
 fn all_that_is_wrong_is_told_at_once_and_nothing_is_written() {
     let site = site();
     let told = [
