@@ -26,7 +26,8 @@ thread_local! {
     static SPOKEN: Cell<Lang> = const { Cell::new(Lang::En) };
 }
 
-/// The language spoken.
+/// The language spoken. Not inlined, for size: every sentence asks.
+#[inline(never)]
 pub fn spoken() -> Lang {
     SPOKEN.get()
 }
