@@ -32,18 +32,17 @@ export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
 # the similar ends of large functions.
 export RUSTFLAGS="$static_flags -C force-unwind-tables=no -C llvm-args=-disable-machine-licm -C llvm-args=-tail-merge-threshold=1000 \
 --remap-path-prefix=$PWD=. --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust --remap-path-prefix=$registry=/crates \
---remap-path-prefix=$work/gbk-only=/crates"
+--remap-path-prefix=$work/trimmed=/crates"
 
-# Only the tables of GBK and GB18030 of encoding_rs.
-crate=$("${cargo[@]}" metadata --format-version 1 --locked |
-    python3 -c 'import json, sys; print(*(it["manifest_path"] for it in json.load(sys.stdin)["packages"] if it["name"] == "encoding_rs"))')
-python3 deploy/gbk-only.py "$crate" "$work/gbk-only/encoding_rs"
+# encoding_rs and crc32fast without their large tables.
+"${cargo[@]}" metadata --format-version 1 --locked | python3 deploy/trim-crates.py "$work/trimmed"
 
 # One cargo builds all targets: linking a target keeps one core busy for a minute, and the others build other targets.
 echo "--- ${targets[*]}"
 link_for "${targets[@]}"
-"${cargo[@]}" build --quiet --locked --config "paths=[\"$work/gbk-only/encoding_rs\"]" --profile router --no-default-features "${targets[@]/#/--target=}" --bin posgate \
-    --target-dir "$work/build" -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
+"${cargo[@]}" build --quiet --locked --config "paths=[\"$work/trimmed/encoding_rs\", \"$work/trimmed/crc32fast\"]" \
+    --profile router --no-default-features "${targets[@]/#/--target=}" --bin posgate --target-dir "$work/build" \
+    -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size
 mkdir -p dist
 for target in "${targets[@]}"; do
     cp "$work/build/$target/router/posgate" "dist/.posgate-$target"

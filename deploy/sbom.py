@@ -21,9 +21,13 @@ components = [it for it in sbom["components"] if (it["name"], "v" + it["version"
 for name, version in linked:
     if name != "posgate" and not any((it["name"], "v" + it["version"]) == (name, version) for it in components):
         sys.exit(f"sbom.py: cargo-cyclonedx does not know {name} {version}, which is linked")
+trimmed = {
+    "encoding_rs": "only the tables of GBK and GB18030 are built (deploy/trim-crates.py)",
+    "crc32fast": "only one of sixteen tables is built (deploy/trim-crates.py)",
+}
 for component in components:
-    if component["name"] == "encoding_rs":
-        component["pedigree"] = {"notes": "only the tables of GBK and GB18030 are built (deploy/gbk-only.py)"}
+    if component["name"] in trimmed:
+        component["pedigree"] = {"notes": trimmed[component["name"]]}
 
 whole = sbom["metadata"]["component"]
 former = whole["bom-ref"]
