@@ -206,7 +206,7 @@ fn check_ledger(settings: &Settings, is_quick: bool, file: Option<CardFile>) -> 
     // Read before the ledger, which may grow during the check.
     let found = identity::read(&settings.identity);
     if found != Found::None && !holds_ledger(dir).unwrap_or(true) {
-        return code.max(check_identity(settings, None::<&HeldFiles>, &found, Head::default()));
+        return code.max(check_identity(settings, None, &found, Head::default()));
     }
     if !dir.exists() {
         say!("ledger      {}: none yet, `serve` makes it", "ledger      {}：还没有，`serve` 会新建", dir.display());
@@ -283,7 +283,7 @@ fn check_wholeness(settings: &Settings, file: CardFile, book: &Book) -> u8 {
 }
 
 /// Whether a start would accept the ledger in the directory as this machine's.
-fn check_identity(settings: &Settings, files: Option<&impl Files>, found: &Found, head: Head) -> u8 {
+fn check_identity(settings: &Settings, files: Option<&dyn Files>, found: &Found, head: Head) -> u8 {
     let machine = machine_of(settings);
     let verdict = match files {
         Some(files) => Lineage::read(files).and_then(|lineage| lineage.judge(files, head, found, machine)),

@@ -153,7 +153,7 @@ struct Taken {
 }
 
 /// Finds the segments wholly before the snapshot.
-fn find_old_segments<F: Files>(files: &F) -> Result<Option<Taken>, CareError> {
+fn find_old_segments(files: &dyn Files) -> Result<Option<Taken>, CareError> {
     let segments = segment::list(files)?;
     let kept_from = match believed(files, &segments)? {
         Ok(segment) => segment,
@@ -229,7 +229,7 @@ fn move_away<S: Storage, T: Storage>(
 }
 
 /// The segment that a start begins in, if it believes the snapshot; else why it does not.
-fn believed<F: Files>(files: &F, segments: &[Segment]) -> io::Result<Result<Segment, String>> {
+fn believed(files: &dyn Files, segments: &[Segment]) -> io::Result<Result<Segment, String>> {
     let path = files.path(snapshot::NAME);
     Ok(match snapshot::restore(files, segments, &mut Entries(|_: &_| Ok(())))? {
         Ok(Some(base)) => Ok(base.segment),
@@ -245,7 +245,7 @@ pub(super) fn same_dir(one: &Path, other: &Path) -> io::Result<bool> {
 
 /// Copies a file under another name, then renames the copy. A copy of an interrupted archive is
 /// kept and synced, since it may not have been.
-fn copy_durably<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str) -> Result<(), CareError> {
+fn copy_durably(files: &dyn Files, copies: &mut dyn Storage, name: &str) -> Result<(), CareError> {
     let known = copies.list()?;
     if known.iter().any(|known| known == name) {
         if is_same_file(files, copies, name)? {
@@ -268,7 +268,7 @@ fn copy_durably<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str) -> 
 }
 
 /// Copies a file into a new one of this name, and syncs it.
-pub(super) fn copy_bytes<F: Files, T: Storage>(files: &F, copies: &mut T, name: &str, new: &str) -> io::Result<()> {
+pub(super) fn copy_bytes(files: &dyn Files, copies: &mut dyn Storage, name: &str, new: &str) -> io::Result<()> {
     copies.create(new, &[])?;
     let mut piece = vec![0; PIECE_LEN];
     let mut copied = 0;
@@ -282,7 +282,7 @@ pub(super) fn copy_bytes<F: Files, T: Storage>(files: &F, copies: &mut T, name: 
     }
 }
 
-pub(super) fn is_same_file<F: Files, T: Files>(files: &F, copies: &T, name: &str) -> io::Result<bool> {
+pub(super) fn is_same_file(files: &dyn Files, copies: &dyn Files, name: &str) -> io::Result<bool> {
     let (mut ours, mut theirs) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
     let mut offset = 0;
     loop {
@@ -335,7 +335,7 @@ pub fn set_aside<S: Storage>(storage: &mut S, found: &Found, is_sure: bool) -> R
 ///
 /// # Errors
 /// If the ledger is this machine's already or is damaged, or a file cannot be read or written.
-pub fn take_over<F: Files>(files: &F, path: &Path, found: &Found) -> Result<String, CareError> {
+pub fn take_over(files: &dyn Files, path: &Path, found: &Found) -> Result<String, CareError> {
     let lineage = Lineage::read(files)?;
     if found.identity().is_some() && lineage.is_own(found) {
         let dir = files.path("");
@@ -432,7 +432,7 @@ pub fn repair<S: Storage>(
 
 /// Refuses if whole entries before the damage would be moved, or if there is no damage: a person
 /// must confirm it with `--yes`. Entries after the damage follow from nothing that is whole.
-fn ask<F: Files>(files: &F, segments: &[Segment], cut: EntrySeq, damage: Option<EntrySeq>) -> Result<(), CareError> {
+fn ask(files: &dyn Files, segments: &[Segment], cut: EntrySeq, damage: Option<EntrySeq>) -> Result<(), CareError> {
     let whole = whole_until(files, segments, EntrySeq(u64::MAX))?;
     let is_damaged = damage.is_some() || whole.is_damaged;
     let last = damage.map_or(whole.head.seq, |damage| whole.head.seq.min(EntrySeq(damage.0 - 1)));
@@ -480,7 +480,7 @@ struct Whole<'a> {
 type LineOrOffset<'a> = (&'a str, u64);
 
 /// Reads the lines of the entries before `cut`, up to the first that is not good.
-fn whole_until<'a, F: Files>(files: &F, segments: &'a [Segment], cut: EntrySeq) -> io::Result<Whole<'a>> {
+fn whole_until<'a>(files: &dyn Files, segments: &'a [Segment], cut: EntrySeq) -> io::Result<Whole<'a>> {
     let head = Head { seq: EntrySeq(segments[0].first.0 - 1), crc: 0 };
     let mut whole = Whole { head, bad: None, is_damaged: false, kept: 0, end: None };
     for (index, segment) in segments.iter().enumerate() {
@@ -512,8 +512,8 @@ fn whole_until<'a, F: Files>(files: &F, segments: &'a [Segment], cut: EntrySeq) 
 
 /// The number of segments that keep entries, and the offset in the last of them where the entry
 /// `cut` begins.
-fn find<'a, F: Files>(
-    files: &F,
+fn find<'a>(
+    files: &dyn Files,
     segments: &'a [Segment],
     cut: EntrySeq,
 ) -> Result<(usize, Option<LineOrOffset<'a>>), CareError> {

@@ -52,7 +52,7 @@ impl Census {
     ///
     /// # Errors
     /// If the directory or a segment cannot be read. Then the figures stay.
-    pub fn take(&mut self, files: &impl Files) -> io::Result<()> {
+    pub fn take(&mut self, files: &dyn Files) -> io::Result<()> {
         let segments = segment::list(files)?;
         let mut lens = Vec::with_capacity(segments.len());
         for Segment { name, .. } in &segments {

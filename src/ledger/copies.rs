@@ -43,7 +43,7 @@ pub(crate) struct Deduplicated {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub(crate) fn deduplicate<F: Files>(files: &F, names: Vec<String>) -> io::Result<Deduplicated> {
+pub(crate) fn deduplicate(files: &dyn Files, names: Vec<String>) -> io::Result<Deduplicated> {
     let mut groups: Vec<(Header, Vec<String>)> = Vec::new();
     let mut headless = Vec::new();
     for name in names {
@@ -80,7 +80,7 @@ pub(crate) fn deduplicate<F: Files>(files: &F, names: Vec<String>) -> io::Result
 
 impl Deduplicated {
     /// Chooses one of the copies of a segment, and notes the others.
-    fn choose<F: Files>(&mut self, files: &F, mut names: Vec<String>) -> io::Result<String> {
+    fn choose(&mut self, files: &dyn Files, mut names: Vec<String>) -> io::Result<String> {
         let longest = longest(files, &mut names)?;
         let mut differs = false;
         for name in &names {
@@ -119,7 +119,7 @@ impl Deduplicated {
         Ok(best)
     }
 
-    fn note_partial<F: Files>(&mut self, files: &F, whole: &str, name: &str) -> io::Result<()> {
+    fn note_partial(&mut self, files: &dyn Files, whole: &str, name: &str) -> io::Result<()> {
         let (len, of) = (files.len(name)?, files.len(whole)?);
         let (path, whole) = (files.path(name), files.path(whole));
         self.partial.push(tr!(
@@ -131,7 +131,7 @@ impl Deduplicated {
 }
 
 /// Removes and returns the name of the longest file; of equals the first.
-fn longest<F: Files>(files: &F, names: &mut Vec<String>) -> io::Result<String> {
+fn longest(files: &dyn Files, names: &mut Vec<String>) -> io::Result<String> {
     let mut best = (0, files.len(&names[0])?);
     for (place, name) in names.iter().enumerate().skip(1) {
         let len = files.len(name)?;
@@ -143,7 +143,7 @@ fn longest<F: Files>(files: &F, names: &mut Vec<String>) -> io::Result<String> {
 }
 
 /// Line and offset of the first byte that differs, within the length of the shorter file.
-pub(super) fn difference<F: Files>(files: &F, one: &str, other: &str) -> io::Result<Option<(u64, u64)>> {
+pub(super) fn difference(files: &dyn Files, one: &str, other: &str) -> io::Result<Option<(u64, u64)>> {
     let len = files.len(one)?.min(files.len(other)?);
     let (mut ours, mut theirs) = (vec![0; PIECE_LEN], vec![0; PIECE_LEN]);
     let (mut offset, mut line) = (0, 1);

@@ -197,7 +197,7 @@ pub fn read(path: &Path) -> Found {
 }
 
 /// As [`read`], from a storage.
-pub fn read_in(files: &impl Files, name: &str) -> Found {
+pub fn read_in(files: &dyn Files, name: &str) -> Found {
     match files.has(name) {
         Ok(true) => (),
         Ok(false) => return Found::None,
@@ -498,7 +498,7 @@ impl Lineage {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn read<F: Files>(files: &F) -> io::Result<Self> {
+    pub fn read(files: &dyn Files) -> io::Result<Self> {
         let mut lineage = Self::default();
         for segment in segment::list(files)?.iter().rev() {
             let Ok(header) = segment::read_header(files, &segment.name)? else { continue };
@@ -554,7 +554,7 @@ impl Lineage {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub fn judge<F: Files>(&self, files: &F, head: Head, found: &Found, machine: Machine) -> io::Result<Verdict> {
+    pub fn judge(&self, files: &dyn Files, head: Head, found: &Found, machine: Machine) -> io::Result<Verdict> {
         let identity = found.case();
         let (ledger, gone) = match (&self.newest, found.identity()) {
             (None, _) => (LedgerCase::None, None),
@@ -572,7 +572,7 @@ impl Lineage {
         Ok(Verdict { identity, ledger, action, gone })
     }
 
-    fn compare<F: Files>(&self, files: &F, head: Head, known: &Identity) -> io::Result<Compared> {
+    fn compare(&self, files: &dyn Files, head: Head, known: &Identity) -> io::Result<Compared> {
         let Some(last) = self.last_of(known.ledger, head) else { return self.compare_parents(files, head, known) };
         let Head { seq, .. } = known.head;
         Ok(match first_missing(files, last, known.head)? {
@@ -583,7 +583,7 @@ impl Lineage {
 
     /// Compares with what the known ledger branched off. Its entries after the branch are missing
     /// here in any case.
-    fn compare_parents<F: Files>(&self, files: &F, head: Head, known: &Identity) -> io::Result<Compared> {
+    fn compare_parents(&self, files: &dyn Files, head: Head, known: &Identity) -> io::Result<Compared> {
         let mut parents = known.parents.iter();
         let common = parents.find_map(|parent| Some((self.last_of(parent.ledger, head)?, parent.head)));
         let Some((last, point)) = common else { return Ok(Compared::Another) };
@@ -599,7 +599,7 @@ impl Lineage {
 ///
 /// # Errors
 /// If a file cannot be read.
-fn first_missing<F: Files>(files: &F, last: Head, until: Head) -> io::Result<Option<EntrySeq>> {
+fn first_missing(files: &dyn Files, last: Head, until: Head) -> io::Result<Option<EntrySeq>> {
     let Head { seq, crc } = until;
     if seq > last.seq {
         return Ok(Some(last.seq.next()));
@@ -636,7 +636,7 @@ fn is_other(one: Option<Host>, other: Option<Host>) -> bool {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub(crate) fn crc_of<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<u32>> {
+pub(crate) fn crc_of(files: &dyn Files, seq: EntrySeq) -> io::Result<Option<u32>> {
     let segments = segment::list(files)?;
     let after = segments.iter().find(|segment| segment.first == seq.next());
     if let Some(Segment { name, .. }) = after

@@ -23,7 +23,7 @@ const END_LEN: u64 = 80 * 1024;
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn contradiction<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Result<Option<String>> {
+pub fn contradiction(files: &dyn Files, pieces: &[(&str, &Header)]) -> io::Result<Option<String>> {
     let mut names: Vec<(u64, Option<Parent>, &str)> = Vec::new();
     for (path, header) in pieces {
         if names.iter().all(|(known, ..)| *known != header.ledger) {
@@ -76,7 +76,7 @@ pub fn contradiction<F: Files>(files: &F, pieces: &[(&str, &Header)]) -> io::Res
 }
 
 /// The number of a segment's last whole line.
-fn last_seq<F: Files>(files: &F, name: &str) -> io::Result<Option<u64>> {
+fn last_seq(files: &dyn Files, name: &str) -> io::Result<Option<u64>> {
     // The first line is perhaps the end of one, which cannot be read.
     let mut lines = Lines::starting_at(files, name, files.len(name)?.saturating_sub(END_LEN), 0, None);
     let mut last = None;

@@ -122,7 +122,7 @@ impl fmt::Display for Head {
 /// # Errors
 /// If a file cannot be read, or the entry's line is damaged: its crc does not follow, or a column
 /// cannot be read.
-pub(crate) fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
+pub(crate) fn find(files: &dyn Files, seq: EntrySeq) -> io::Result<Option<Entry>> {
     match find_listed(files, seq) {
         // `archive` removed the segment after it was listed.
         Err(error) if error.kind() == io::ErrorKind::NotFound => find_listed(files, seq),
@@ -130,7 +130,7 @@ pub(crate) fn find<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entr
     }
 }
 
-fn find_listed<F: Files>(files: &F, seq: EntrySeq) -> io::Result<Option<Entry>> {
+fn find_listed(files: &dyn Files, seq: EntrySeq) -> io::Result<Option<Entry>> {
     let segments = segment::list(files)?;
     let Some(segment) = segment::holding(&segments, seq) else { return Ok(None) };
     let damaged = |number: u64| {

@@ -279,7 +279,7 @@ pub struct TornTail {
 ///
 /// # Errors
 /// If a file cannot be read, or the ledger is damaged beyond what a power cut explains.
-pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, OpenError> {
+pub fn replay(files: &dyn Files, state: &mut dyn State) -> Result<Replayed, OpenError> {
     let segments = segment::list(files)?;
     let path = files.path(snapshot::NAME);
     let disbelieve = |why: &str| {
@@ -306,8 +306,8 @@ pub fn replay<F: Files>(files: &F, state: &mut dyn State) -> Result<Replayed, Op
 }
 
 /// Replays the entries after the snapshot that was restored into `state`, or from the first one.
-fn replay_after<F: Files>(
-    files: &F,
+fn replay_after(
+    files: &dyn Files,
     mut segments: Vec<Segment>,
     base: Option<&snapshot::Base>,
     disbelief: Option<String>,
@@ -428,8 +428,8 @@ fn sync_or_end<S: Storage>(storage: &mut S, newest: &str) -> io::Result<()> {
 
 /// What the header is, with a sentence if it is not whole. `replayed` takes ledger and parent of a
 /// whole one.
-fn judge_header<F: Files>(
-    files: &F,
+fn judge_header(
+    files: &dyn Files,
     segment: &Segment,
     replayed: &mut Replayed,
 ) -> Result<(HeaderFound, String), OpenError> {
@@ -499,7 +499,7 @@ pub(super) fn contradiction(header: &Header, segment: &Segment, ledger: Option<u
 
 /// Whether a segment with an unreadable header never held an entry: an entry would follow from
 /// `chain`, the crc before the segment.
-fn holds_no_entry<F: Files>(files: &F, name: &str, chain: u32) -> io::Result<bool> {
+fn holds_no_entry(files: &dyn Files, name: &str, chain: u32) -> io::Result<bool> {
     let mut rest = vec![0; TAIL_LEN_MAX + 1];
     let len = files.read_at(name, HEADER_LEN as u64, &mut rest)?;
     if len > TAIL_LEN_MAX || rest[..len].iter().any(|byte| *byte != 0) {
@@ -509,8 +509,8 @@ fn holds_no_entry<F: Files>(files: &F, name: &str, chain: u32) -> io::Result<boo
     Ok(!has_good_after(chain, &mut lines)?)
 }
 
-fn replay_lines<F: Files>(
-    files: &F,
+fn replay_lines(
+    files: &dyn Files,
     segment: &Segment,
     is_newest: bool,
     (offset, line): (u64, u64),
@@ -598,7 +598,7 @@ fn judge_line(
 
 /// Whether a good line comes after the bad line that was read last. A line that follows from the
 /// last good line (`head`) counts too: then bytes were inserted between the two.
-fn has_good_after<F: Files>(head: u32, lines: &mut Lines<'_, F>) -> io::Result<bool> {
+fn has_good_after(head: u32, lines: &mut Lines<'_>) -> io::Result<bool> {
     while let Some(line) = lines.read()? {
         if line.is_chained() || line.follows(head) {
             return Ok(true);
@@ -608,7 +608,7 @@ fn has_good_after<F: Files>(head: u32, lines: &mut Lines<'_, F>) -> io::Result<b
 }
 
 /// The oldest segments are missing, and no valid snapshot covers them.
-fn archived(files: &impl Files, first: &Segment, replayed: &Replayed, case: &str) -> OpenError {
+fn archived(files: &dyn Files, first: &Segment, replayed: &Replayed, case: &str) -> OpenError {
     let last = EntrySeq(first.first.0 - 1);
     OpenError::Damaged {
         file: files.path(&first.name),
@@ -629,7 +629,7 @@ fn with_disbelief(replayed: &Replayed, case: &str) -> String {
     format!("{case}{disbelief}")
 }
 
-fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case: &str) -> OpenError {
+fn damaged(files: &dyn Files, name: &str, line: u64, replayed: &Replayed, case: &str) -> OpenError {
     let next = replayed.head.seq.next();
     OpenError::Damaged {
         file: files.path(name),
@@ -644,7 +644,7 @@ fn damaged(files: &impl Files, name: &str, line: u64, replayed: &Replayed, case:
 }
 
 /// `<name>.<suffix>`, or a numbered name: no file is overwritten.
-pub(super) fn free_name(files: &impl Files, name: &str, suffix: &str) -> io::Result<String> {
+pub(super) fn free_name(files: &dyn Files, name: &str, suffix: &str) -> io::Result<String> {
     let taken = files.list()?;
     let numbered = (2..).map(|number: u32| format!("{name}.{number}.{suffix}"));
     let names = core::iter::once(format!("{name}.{suffix}")).chain(numbered);
@@ -652,7 +652,7 @@ pub(super) fn free_name(files: &impl Files, name: &str, suffix: &str) -> io::Res
 }
 
 /// Reads from `offset` to the end of the file, at most [`TAIL_LEN_MAX`] bytes.
-fn read_to_end(files: &impl Files, name: &str, offset: u64) -> io::Result<Vec<u8>> {
+fn read_to_end(files: &dyn Files, name: &str, offset: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; TAIL_LEN_MAX];
     let len = files.read_at(name, offset, &mut bytes)?;
     bytes.truncate(len);

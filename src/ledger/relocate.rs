@@ -272,7 +272,7 @@ fn add_items(dir: &Path, before: &str, items: &mut Vec<Item>) -> Result<(), Care
 }
 
 /// Verifies every line; no server is running.
-fn verify_all<F: Files>(files: &F) -> io::Result<Report> {
+fn verify_all(files: &dyn Files) -> io::Result<Report> {
     let names: Vec<String> = segment::list(files)?.into_iter().map(|segment| segment.name).collect();
     verify_directory(files, &names, &mut || ())
 }
@@ -365,7 +365,7 @@ fn refuse_others(source: &DirStorage, to: &Path, items: &[Item]) -> Result<(), C
 }
 
 /// Whether each segment of `part` is the beginning of one of `whole`, byte for byte.
-fn holds_all<W: Files, P: Files>(whole: &W, part: &P) -> io::Result<bool> {
+fn holds_all(whole: &dyn Files, part: &dyn Files) -> io::Result<bool> {
     let both = DirFiles::new("");
     for segment::Segment { name, .. } in segment::list(part)? {
         if !whole.has(&name)?

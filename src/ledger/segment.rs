@@ -53,7 +53,7 @@ pub fn first_of(name: &str) -> Option<EntrySeq> {
 ///
 /// # Errors
 /// If the directory cannot be read.
-pub fn list(files: &impl Files) -> io::Result<Vec<Segment>> {
+pub fn list(files: &dyn Files) -> io::Result<Vec<Segment>> {
     let names = files.list()?;
     let mut segments: Vec<Segment> =
         names.into_iter().filter_map(|name| first_of(&name).map(|first| Segment { first, name })).collect();
@@ -65,7 +65,7 @@ pub fn list(files: &impl Files) -> io::Result<Vec<Segment>> {
 ///
 /// # Errors
 /// The outer one if the file cannot be read, the inner one if its first bytes are not a header.
-pub(crate) fn read_header(files: &impl Files, name: &str) -> io::Result<Result<Header, HeaderError>> {
+pub(crate) fn read_header(files: &dyn Files, name: &str) -> io::Result<Result<Header, HeaderError>> {
     let mut bytes = [0; HEADER_LEN];
     let len = files.read_at(name, 0, &mut bytes)?;
     Ok(Header::parse(&bytes[..len]))
@@ -82,8 +82,8 @@ pub(super) fn holding(segments: &[Segment], seq: EntrySeq) -> Option<&Segment> {
 ///
 /// # Errors
 /// If the file cannot be read.
-pub(super) fn find_line<F: Files, T>(
-    files: &F,
+pub(super) fn find_line<T>(
+    files: &dyn Files,
     name: &str,
     chain: Option<u32>,
     seq: EntrySeq,
@@ -134,8 +134,8 @@ impl Selection {
 }
 
 /// The lines of a segment after its header, in order.
-pub struct Lines<'a, F> {
-    files: &'a F,
+pub struct Lines<'a> {
+    files: &'a dyn Files,
     name: &'a str,
     piece: Box<[u8]>,
     /// The unread part of `piece`.
@@ -195,15 +195,21 @@ impl Line<'_> {
     }
 }
 
-impl<'a, F: Files> Lines<'a, F> {
+impl<'a> Lines<'a> {
     /// The lines after the header. The first one must follow from `chain`, the header's.
-    pub fn new(files: &'a F, name: &'a str, chain: Option<u32>) -> Self {
+    pub fn new(files: &'a dyn Files, name: &'a str, chain: Option<u32>) -> Self {
         Self::starting_at(files, name, HEADER_LEN as u64, 2, chain)
     }
 
     /// The lines from `offset` on, where the line `number` begins. That line must follow from
     /// `chain`.
-    pub(crate) fn starting_at(files: &'a F, name: &'a str, offset: u64, number: u64, chain: Option<u32>) -> Self {
+    pub(crate) fn starting_at(
+        files: &'a dyn Files,
+        name: &'a str,
+        offset: u64,
+        number: u64,
+        chain: Option<u32>,
+    ) -> Self {
         let piece = vec![0; PIECE_LEN].into_boxed_slice();
         Self { files, name, piece, start: 0, end: 0, offset, number, chain }
     }

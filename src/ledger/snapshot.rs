@@ -143,7 +143,7 @@ impl<S: Storage> Out<'_, S> {
 ///
 /// # Errors
 /// The outer one if a file cannot be read.
-pub(crate) fn restore<F: Files>(files: &F, segments: &[Segment], state: &mut dyn State) -> io::Result<Belief<Base>> {
+pub(crate) fn restore(files: &dyn Files, segments: &[Segment], state: &mut dyn State) -> io::Result<Belief<Base>> {
     let title = match read_title(files)? {
         Ok(Some(title)) => title,
         Ok(None) => return Ok(Ok(None)),
@@ -164,7 +164,7 @@ pub(crate) fn restore<F: Files>(files: &F, segments: &[Segment], state: &mut dyn
 ///
 /// # Errors
 /// The outer one if the file cannot be read.
-pub fn read_title<F: Files>(files: &F) -> io::Result<Belief<Title>> {
+pub fn read_title(files: &dyn Files) -> io::Result<Belief<Title>> {
     if !files.has(NAME)? {
         return Ok(Ok(None));
     }
@@ -199,11 +199,7 @@ fn unbelievable<T>(why: &str) -> Belief<T> {
 ///
 /// # Errors
 /// The outer one if a file cannot be read.
-pub(crate) fn locate<F: Files>(
-    files: &F,
-    segments: &[Segment],
-    title: Title,
-) -> io::Result<Result<Base, Unbelievable>> {
+pub(crate) fn locate(files: &dyn Files, segments: &[Segment], title: Title) -> io::Result<Result<Base, Unbelievable>> {
     let no = |why: String| Ok(Err(Unbelievable(why)));
     let Head { seq, crc } = title.head;
     for segment in segments.iter().rev().filter(|segment| segment.first <= seq.next()) {
@@ -260,8 +256,8 @@ pub(crate) fn locate<F: Files>(
 ///
 /// # Errors
 /// The outer one if the file cannot be read.
-pub(crate) fn restore_lines<F: Files>(
-    files: &F,
+pub(crate) fn restore_lines(
+    files: &dyn Files,
     title: Title,
     state: &mut dyn State,
 ) -> io::Result<Result<(), Unbelievable>> {

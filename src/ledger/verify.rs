@@ -203,7 +203,7 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn verify_directory<F: Files>(files: &F, names: &[String], wait: &mut dyn FnMut()) -> io::Result<Report> {
+pub fn verify_directory(files: &dyn Files, names: &[String], wait: &mut dyn FnMut()) -> io::Result<Report> {
     let segments = segment::list(files)?;
     let mut nobody = Entries(|_: &Entry| Ok(()));
     let belief = snapshot::restore(files, &segments, &mut nobody)?;
@@ -217,7 +217,7 @@ pub fn verify_directory<F: Files>(files: &F, names: &[String], wait: &mut dyn Fn
     Ok(report)
 }
 
-fn blame_snapshot<F: Files>(files: &F, report: &mut Report, why: &snapshot::Unbelievable) -> io::Result<()> {
+fn blame_snapshot(files: &dyn Files, report: &mut Report, why: &snapshot::Unbelievable) -> io::Result<()> {
     // If the lines up to its entry are damaged, only the snapshot's own lines are checked.
     let is_sealed = match snapshot::read_title(files)? {
         Ok(Some(title)) => snapshot::restore_lines(files, title, &mut Entries(|_: &Entry| Ok(())))?.is_ok(),
@@ -269,7 +269,7 @@ fn verify_places(selection: &Selection, places: &[PathBuf], wait: &mut dyn FnMut
 ///
 /// # Errors
 /// If a file cannot be read.
-pub fn verify<F: Files>(files: &F, names: &[String], begins_at_1: bool, wait: &mut dyn FnMut()) -> io::Result<Report> {
+pub fn verify(files: &dyn Files, names: &[String], begins_at_1: bool, wait: &mut dyn FnMut()) -> io::Result<Report> {
     let mut walk = Walk {
         files,
         report: Report::default(),
@@ -297,8 +297,8 @@ enum Next {
     Segment(Option<EntrySeq>),
 }
 
-struct Walk<'a, F> {
-    files: &'a F,
+struct Walk<'a> {
+    files: &'a dyn Files,
     /// Its head is the last good line, or the entry before the segment as the header states it.
     report: Report,
     /// The crc column of the line before, whether that line is good or not.
@@ -328,7 +328,7 @@ struct Run {
     is_cut: bool,
 }
 
-impl<F: Files> Walk<'_, F> {
+impl Walk<'_> {
     fn add(&mut self, name: &str, line: u64, fault: Fault, what: String) {
         self.report.add(self.files.path(name), line, fault, what);
     }

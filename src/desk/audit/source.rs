@@ -368,7 +368,7 @@ pub enum Step<'a> {
 pub struct Walk<'a> {
     source: &'a Source,
     index: usize,
-    lines: Option<Lines<'a, HeldFiles>>,
+    lines: Option<Lines<'a>>,
     /// `None` before the first header.
     head: Option<Head>,
     has_waited: bool,
@@ -476,7 +476,7 @@ impl Walk<'_> {
 }
 
 /// Whether no line from here to the end has a crc column, as after a power cut.
-fn is_no_ledger(lines: &mut Lines<'_, HeldFiles>, first: &[u8]) -> Result<bool, AuditError> {
+fn is_no_ledger(lines: &mut Lines<'_>, first: &[u8]) -> Result<bool, AuditError> {
     let mut has_crc = line::crc_column(first).is_some();
     while let Some(line) = lines.read()? {
         has_crc |= line.ended && line::crc_column(line.text).is_some();
