@@ -374,7 +374,7 @@ fn print_rows(out: &mut Paper, list: &List) {
         .text("类型", "kind")
         .text("机号", "machine")
         .text("卡号", "card")
-        .number("金额", "cash")
+        .number("现金", "cash")
         .number("补贴", "subsidy")
         .number("余额", "balance")
         .number("关联", "ref")
