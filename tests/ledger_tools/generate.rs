@@ -137,7 +137,11 @@ impl Maker {
                 if self.draw(10) == 0 {
                     let mut void = self.of_account(Kind::Void, account, moved.back());
                     void.about = Some(credit.seq);
-                    void.detail = Detail::default().with("day", day).with("by", by).with("note", "充错了");
+                    void.detail = Detail::default()
+                        .with("day", day)
+                        .with("by", by)
+                        .with("note", "充错了")
+                        .with("of", kind.word());
                     entries.push(void);
                 }
             }
@@ -145,7 +149,7 @@ impl Maker {
             13 if self.held[account].subsidy > 0 => {
                 let left = self.held[account].subsidy;
                 let entry = self.of_account(Kind::Subsidy, account, Moved(0, -left, 0));
-                entries.push(Entry { detail: desk.with("clear", 1), ..entry });
+                entries.push(Entry { detail: desk.with("clear", "one"), ..entry });
             }
             13 => {
                 let entry = self.of_account(Kind::Adjust, account, Moved(price - 1000, 0, 0));

@@ -82,7 +82,7 @@ impl Canteen {
             ("void", "subsidy") => "subsidy_voids",
             ("void", _) => "voids",
             ("topup", _) => "topups",
-            ("subsidy", _) if row.word("clear") == "1" => "cleared",
+            ("subsidy", _) if row.word("clear") == "one" => "cleared",
             ("subsidy", _) => "subsidies",
             ("payout", _) => "payouts",
             ("adjust", _) => "adjusts",

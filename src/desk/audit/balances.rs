@@ -12,7 +12,7 @@ use crate::desk::json::{Object, string};
 use crate::desk::paper::Paper;
 use crate::desk::table::{Table, printable};
 use crate::engine::gbk;
-use crate::engine::model::{AccountId, Balance, CardRecord};
+use crate::engine::model::{AccountId, Balance, CardRecord, Figures};
 
 /// One account.
 #[derive(Clone, Debug)]
@@ -85,12 +85,8 @@ impl Balances {
             let row = rows.entry(record.account).or_insert_with(|| BalanceRow::new(record.account));
             // Each row of a shared account has the account's figures: they count once.
             if is_first && !row.is_opened {
-                let of_table = Sum {
-                    count: 1,
-                    amount: record.balance.unwrap_or_default(),
-                    subsidy: Balance::ZERO,
-                    uses: i64::from(record.uses.unwrap_or_default()),
-                };
+                let Figures { balance: amount, subsidy, uses } = record.figures();
+                let of_table = Sum { count: 1, amount, subsidy, uses: i64::from(uses) };
                 let later = accounts.get(&record.account).and_then(|account| account.opened_later);
                 let figures = later.unwrap_or(of_table);
                 row.add(figures);

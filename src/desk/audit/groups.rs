@@ -146,7 +146,7 @@ impl Flow {
         }
     }
 
-    /// Of an entry that is no void; `None` if it moves nothing.
+    /// Of an entry; `None` if it moves nothing.
     pub(super) fn of(entry: &Entry) -> Option<Self> {
         entry.account?;
         match entry.kind {
@@ -160,8 +160,11 @@ impl Flow {
             Kind::PayOut => Some(Self::PayOut),
             Kind::Adjust => Some(Self::Adjust),
             Kind::Open => Some(Self::Open),
-            // Counted with what it undid.
-            Kind::Void => None,
+            Kind::Void => Some(match entry.detail.get("of") {
+                Some(of) if of.is(Kind::TopUp.word()) => Self::TopUpVoid,
+                Some(of) if of.is(Kind::Subsidy.word()) => Self::GrantVoid,
+                Some(_) | None => Self::SaleVoid,
+            }),
             Kind::Offline
             | Kind::Repeat
             | Kind::Matched
@@ -183,18 +186,6 @@ impl Flow {
             | Kind::Branch
             | Kind::Acknowledge
             | Kind::Other => entry.moves().then_some(Self::Other),
-        }
-    }
-
-    /// Of a void of `about`; if that is not at hand, by what it did.
-    pub(super) fn of_void(about: Option<&Entry>, sum: Sum) -> Self {
-        match about.map(|about| about.kind) {
-            Some(Kind::TopUp) => Self::TopUpVoid,
-            Some(Kind::Subsidy) => Self::GrantVoid,
-            Some(_) => Self::SaleVoid,
-            None if sum.subsidy < Balance::ZERO => Self::GrantVoid,
-            None if sum.amount < Balance::ZERO || sum.uses < 0 => Self::TopUpVoid,
-            None => Self::SaleVoid,
         }
     }
 }

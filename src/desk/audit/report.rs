@@ -74,6 +74,8 @@ pub struct Desk {
     pub top_up: Sum,
     /// Subsidies, paid by the employer.
     pub subsidy: Sum,
+    /// Subsidies cleared.
+    pub clear: Sum,
     /// Payouts.
     pub pay_out: Sum,
     /// Corrections.
@@ -83,14 +85,15 @@ pub struct Desk {
 }
 
 impl Desk {
-    fn of(&mut self, kind: Kind) -> Option<&mut Sum> {
-        match kind {
-            Kind::TopUp => Some(&mut self.top_up),
-            Kind::Subsidy => Some(&mut self.subsidy),
-            Kind::PayOut => Some(&mut self.pay_out),
-            Kind::Adjust => Some(&mut self.adjust),
-            Kind::Void => Some(&mut self.void),
-            _ => None,
+    fn of(&mut self, flow: Flow) -> Option<&mut Sum> {
+        match flow {
+            Flow::TopUp => Some(&mut self.top_up),
+            Flow::Grant => Some(&mut self.subsidy),
+            Flow::Clear => Some(&mut self.clear),
+            Flow::PayOut => Some(&mut self.pay_out),
+            Flow::Adjust => Some(&mut self.adjust),
+            Flow::SaleVoid | Flow::TopUpVoid | Flow::GrantVoid => Some(&mut self.void),
+            Flow::Sale | Flow::Net | Flow::Open | Flow::Other => None,
         }
     }
 }
@@ -363,8 +366,8 @@ struct Pass {
     /// Sum of the movements after the last day.
     later: Sum,
     open: Waiting,
-    /// Voids of these days by what they undid, for whose machine and period they count, and their
-    /// own number.
+    /// Voids of these days by their sale, for whose machine and period they count, and their own
+    /// number.
     voids: BTreeMap<(EntrySeq, EntrySeq), (Whose, Sum)>,
     /// Machines that confirmed a sale of these days.
     confirming: BTreeSet<u64>,
@@ -446,8 +449,14 @@ impl Pass {
             sum.add(entry);
         }
         let whose = Whose { account: entry.account, card: entry.card, day };
-        if let Some(flow) = Flow::of(entry) {
-            report.groups.add(flow, &whose, Some(entry), sum_of(entry));
+        match Flow::of(entry) {
+            // It waits for its sale.
+            Some(Flow::SaleVoid) => {
+                let about = entry.about.unwrap_or_default();
+                self.voids.insert((about, entry.seq), (whose, sum_of(entry)));
+            }
+            Some(flow) => report.groups.add(flow, &whose, Some(entry), sum_of(entry)),
+            None => (),
         }
         match entry.kind {
             Kind::Charge | Kind::Meal | Kind::Scan | Kind::Offline | Kind::Decline => {
@@ -457,10 +466,6 @@ impl Pass {
                 if entry.kind != Kind::Decline {
                     report.periods.entry(period_of(entry)).or_default().add(entry);
                 }
-            }
-            Kind::Void => {
-                let about = entry.about.unwrap_or_default();
-                self.voids.insert((about, entry.seq), (whose, sum_of(entry)));
             }
             Kind::Alarm => {
                 *report.alarms.entry(word(entry, "rule").unwrap_or_else(|| NONE.to_owned())).or_default() +=
@@ -484,11 +489,11 @@ impl Pass {
             Kind::Void => report.voids.add(entry, words_of(entry, &["day", "by", "note"])),
             _ => (),
         }
-        let operator = word(entry, "by").unwrap_or_else(|| NONE.to_owned());
-        if Desk::default().of(entry.kind).is_some()
-            && let Some(sum) = report.operators.entry(operator).or_default().of(entry.kind)
-        {
-            sum.add(entry);
+        if let Some(flow) = Flow::of(entry).filter(|flow| Desk::default().of(*flow).is_some()) {
+            let operator = word(entry, "by").unwrap_or_else(|| NONE.to_owned());
+            if let Some(sum) = report.operators.entry(operator).or_default().of(flow) {
+                sum.add(entry);
+            }
         }
     }
 
@@ -504,7 +509,7 @@ impl Pass {
             let mut lines = Lines::new(&source.files, &piece.path, None);
             while let Some(line) = lines.read()? {
                 let kind = line.text.split(|byte| *byte == b'\t').nth(3).unwrap_or_default();
-                if !line.ended || !matches!(kind, b"charge" | b"meal" | b"scan" | b"offline" | b"topup" | b"subsidy") {
+                if !line.ended || !matches!(kind, b"charge" | b"meal" | b"scan" | b"offline") {
                     continue;
                 }
                 let Ok(line::Parsed { entry, .. }) = line::parse(line.text) else { continue };
@@ -534,17 +539,14 @@ impl Pass {
         Ok(())
     }
 
-    /// Counts a void of `about`, if that is at hand.
-    fn undo(&mut self, whose: &Whose, sum: Sum, about: Option<&Entry>) {
+    /// Counts a void of a sale, if that is at hand.
+    fn undo(&mut self, whose: &Whose, sum: Sum, sale: Option<&Entry>) {
         let report = &mut self.report;
-        let flow = Flow::of_void(about, sum);
-        report.groups.add(flow, whose, about, sum);
-        if flow == Flow::SaleVoid {
-            report.sales.void += sum;
-            report.days.entry(whose.day).or_default().void += sum;
-            report.machines.entry(about.map_or(NONE.to_owned(), machine_of)).or_default().void += sum;
-            report.periods.entry(about.map_or(NONE.to_owned(), period_of)).or_default().void += sum;
-        }
+        report.groups.add(Flow::SaleVoid, whose, sale, sum);
+        report.sales.void += sum;
+        report.days.entry(whose.day).or_default().void += sum;
+        report.machines.entry(sale.map_or(NONE.to_owned(), machine_of)).or_default().void += sum;
+        report.periods.entry(sale.map_or(NONE.to_owned(), period_of)).or_default().void += sum;
     }
 }
 

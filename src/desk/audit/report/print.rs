@@ -134,9 +134,14 @@ impl Report {
             return;
         }
         let mut table = Table::bilingual().text("操作员", "operator");
-        for (chinese, english) in
-            [("充值", "top-ups"), ("补贴", "subsidies"), ("退款", "paid out"), ("调整", "adjusted"), ("撤销", "voids")]
-        {
+        for (chinese, english) in [
+            ("充值", "top-ups"),
+            ("补贴", "subsidies"),
+            ("清零", "cleared"),
+            ("退款", "paid out"),
+            ("调整", "adjusted"),
+            ("撤销", "voids"),
+        ] {
             table = table.number("笔", "n").number(chinese, english);
         }
         let mut table = table.number("撤补贴", "subs. v.").number("次数", "uses");
@@ -145,6 +150,7 @@ impl Report {
             table.row(desk_cells(name, desk));
             all.top_up += desk.top_up;
             all.subsidy += desk.subsidy;
+            all.clear += desk.clear;
             all.pay_out += desk.pay_out;
             all.adjust += desk.adjust;
             all.void += desk.void;
@@ -350,9 +356,9 @@ fn print_reasons(out: &mut Paper, chinese: &str, english: &str, reasons: &BTreeM
 fn desk_cells(name: &str, desk: &Desk) -> Vec<String> {
     let mut cells = vec![name.to_owned()];
     // What the employer pays in may go into either purse.
-    let subsidy = Sum { amount: desk.subsidy.both(), ..desk.subsidy };
+    let [subsidy, clear] = [desk.subsidy, desk.clear].map(|sum| Sum { amount: sum.both(), ..sum });
     let mut uses = 0_i64;
-    for sum in [desk.top_up, subsidy, desk.pay_out, desk.adjust, desk.void] {
+    for sum in [desk.top_up, subsidy, clear, desk.pay_out, desk.adjust, desk.void] {
         cells.extend([sum.count.to_string(), sum.amount.to_string()]);
         uses = uses.saturating_add(sum.uses);
     }
@@ -429,6 +435,7 @@ fn desk_json((name, desk): (&String, &Desk)) -> String {
         .text("by", name)
         .raw("topup", desk.top_up.json())
         .raw("subsidy", desk.subsidy.json())
+        .raw("cleared", desk.clear.json())
         .raw("payout", desk.pay_out.json())
         .raw("adjust", desk.adjust.json())
         .raw("void", desk.void.json())
