@@ -27,7 +27,7 @@ if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then SOURCE_DATE_EPOCH=$(git log -1 --format
 export SOURCE_DATE_EPOCH=$((SOURCE_DATE_EPOCH / 86400 * 86400))
 registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 # A panic prints its message and place, and aborts: there is no unwinding.
-export POSGATE_ZIG_UNWINDER=$PWD/deploy/no-unwind.c
+export POSGATE_ZIG_UNWINDER=$PWD/deploy/stand-ins.c
 # Two defaults of the code generator cost 6 % on MIPS: it moves constants out of loops and then spills them, and it does not merge
 # the similar ends of large functions.
 export RUSTFLAGS="$static_flags -C force-unwind-tables=no -C llvm-args=-disable-machine-licm -C llvm-args=-tail-merge-threshold=1000 \
