@@ -202,6 +202,8 @@ pub const WANTED: &[&str] = &[
     "branch open",
     "branch charge",
     "branch meal",
+    "branch second meal",
+    "branch meal of a day off",
     "branch scan",
     "branch offline",
     "branch offline claimed",

@@ -20,6 +20,8 @@ pub struct Day {
     pub fen: i64,
     /// By period.
     sales: BTreeMap<String, i64>,
+    /// Those in count mode.
+    meals: BTreeMap<String, i64>,
 }
 
 impl Day {
@@ -28,10 +30,17 @@ impl Day {
         self.sales.get(period).copied().unwrap_or(0)
     }
 
-    fn add_sales(&mut self, period: &str, count: i64) {
+    /// Sales in count mode in a period.
+    pub fn meals(&self, period: &str) -> i64 {
+        self.meals.get(period).copied().unwrap_or(0)
+    }
+
+    fn add_sales(&mut self, period: &str, count: i64, meals: i64) {
         if !period.is_empty() {
             let sales = self.sales.entry(period.to_owned()).or_default();
             *sales = (*sales + count).max(0);
+            let eaten = self.meals.entry(period.to_owned()).or_default();
+            *eaten = (*eaten + meals).max(0);
         }
     }
 }
@@ -58,22 +67,22 @@ impl Days {
     }
 
     /// Adds a sale; `None` if its day is counted nowhere.
-    pub fn add(&mut self, card: u64, date: i32, fen: i64, period: &str) -> Option<&Day> {
+    pub fn add(&mut self, card: u64, date: i32, fen: i64, period: &str, is_meal: bool) -> Option<&Day> {
         let day = place_of(self.cards.entry(card).or_default(), date)?;
         day.fen += fen;
-        day.add_sales(period, 1);
+        day.add_sales(period, 1, i64::from(is_meal));
         Some(day)
     }
 
     /// Takes back what a void gives back, and the sale too if nothing is left of it; `false` if the
     /// day is not kept.
-    pub fn take_back(&mut self, card: u64, date: i32, fen: i64, period: Option<&str>) -> bool {
+    pub fn take_back(&mut self, card: u64, date: i32, fen: i64, period: Option<&str>, is_meal: bool) -> bool {
         let days = self.cards.entry(card).or_default();
         let Some(day) = days.iter_mut().find(|day| day.date == date) else { return false };
         // Of a day that gave its place away and came back the sales before are not counted any
         // more.
         day.fen = (day.fen - fen).max(0);
-        day.add_sales(period.unwrap_or(""), -1);
+        day.add_sales(period.unwrap_or(""), -1, -i64::from(is_meal));
         true
     }
 
@@ -86,7 +95,7 @@ impl Days {
             let Some(day) = place_of(days, before.date) else { continue };
             day.fen += before.fen;
             for (period, sales) in &before.sales {
-                day.add_sales(period, *sales);
+                day.add_sales(period, *sales, before.meals(period));
             }
             counted.push(before.date);
         }
@@ -108,6 +117,8 @@ impl Days {
             // It counts to the largest limit.
             let counted = i64::from(history.sales(Date(date), period));
             assert_eq!((*sales).min(65_535), counted, "sales of {card} in {period} of {date}: counted, or live");
+            let has_eaten = history.has_eaten(Date(date), period);
+            assert_eq!(day.meals(period) > 0, has_eaten, "meals of {card} in {period} of {date}: counted, or live");
         }
     }
 }

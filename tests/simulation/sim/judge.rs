@@ -48,6 +48,10 @@ const DOOR_LADDER: &[&str] =
 const PIN_TRIES: usize = 5;
 const PIN_STOPPED_MS: u64 = 140_000;
 
+/// A refusal is durable at most so much later than it was decided: with the next commit, or the sync
+/// of every 5 s, which may be slow.
+const DURABLE_LATE_MS: u64 = 10_000;
+
 /// Why a meal may be free: nobody who sees frames only can tell.
 const LOOKS_SAME: &str =
     "allowed: a free meal, whose frame looks like one of ten minutes before, without a believed time";
@@ -942,7 +946,7 @@ impl Judge {
             // Those that carry the card's days on count what comes late for it, too.
             for card in self.orders.carriers(number) {
                 let period = line.word("period").unwrap_or("");
-                let Some(counts) = self.days.add(card, day.0, -amount, period) else { continue };
+                let Some(counts) = self.days.add(card, day.0, -amount, period, is_meal(line)) else { continue };
                 if card == number {
                     counted = Some((number, day.0));
                     let max = self.orders.terms(number, site).and_then(|card| card.day_max);
@@ -1008,8 +1012,8 @@ impl Judge {
             let age = wall_of(line)? - pass.wall?;
             pass.at.at.checked_add_signed(age).filter(|decided| *decided <= at.at)
         });
-        let decided = Admission { at: decided.unwrap_or(at.at), ..at };
-        let expected = self.door_ladder(&ask, machine, shown, decided, site);
+        let by_entries = Admission { at: decided.unwrap_or(at.at), ..at };
+        let expected = self.door_ladder(&ask, machine, shown, by_entries, site);
         // A card that passed before the start: how long ago is not looked at here.
         let is_of_before = *reason == "passback"
             && self.passes.get(&(machine, ask.door.clone(), ask.card)).is_some_and(|passes| {
@@ -1017,7 +1021,13 @@ impl Judge {
                     .iter()
                     .any(|pass| pass.at.process != at.process && at.at < pass.at.at + site.passback_s * 1000 + 600_000)
             });
-        let is_just = expected == Err(*reason) || (*reason == "pin" && is_stopped) || is_of_before;
+        // Where the clock stepped since the last time, nobody can say how long before it was durable
+        // it was decided.
+        let is_of_another_clock = *reason == "passback"
+            && decided.is_none()
+            && self.has_just_passed(&ask, machine, Admission { at: at.at.saturating_sub(DURABLE_LATE_MS), ..at }, site);
+        let is_just =
+            expected == Err(*reason) || (*reason == "pin" && is_stopped) || is_of_before || is_of_another_clock;
         assert!(is_just, "a door stayed shut: {text}\nexpected {expected:?} of {ask:?}");
         self.coverage.count(match *reason {
             "no-door" => "door ladder no-door",
@@ -1056,7 +1066,7 @@ impl Judge {
         for section in site.sections(&ask.door).filter(|_| is_board) {
             let reason = if !is_keyed && !groups.contains(section.group) {
                 "door-group"
-            } else if !section.is_open(shown) {
+            } else if !section.is_open(shown, site) {
                 "door-time"
             } else if !ask.is_pin_right(&section) {
                 "pin"
@@ -1107,6 +1117,9 @@ impl Judge {
             }
         };
         let is_timed = !is_stored || believed.is_some();
+        if is_count && !is_refused {
+            self.judge_meal(line, text, site, at, is_timed);
+        }
         let expected = self.ladder(card, machine, at, is_count, asked, is_timed, site);
         assert_eq!(reason, expected, "what the rules say: {text}");
         self.coverage.count(match reason {
@@ -1124,6 +1137,22 @@ impl Judge {
         });
         if is_stored && reason.is_some() {
             self.coverage.count("ladder of a stored sale says no");
+        }
+    }
+
+    /// A meal takes the period's price, a second one the price of second ones, or else a use.
+    fn judge_meal(&mut self, line: &Line, text: &str, site: &Site, at: Civil, is_timed: bool) {
+        let (machine, card) = (number(line.column(5)), number(line.column(8)));
+        let (day, period) = if is_timed { site.day_of(machine, at) } else { (site.business_day(at), "") };
+        let meals = self.days.of(card, day.0).map_or(0, |counts| counts.meals(period));
+        let price = site.price_in(period, meals);
+        let taken = (-fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
+        assert_eq!(taken, (price.unwrap_or(0), -i64::from(price.is_none())), "after {meals} meals: {text}");
+        if price.is_some_and(|price| Some(price) != site.price_in(period, 0)) {
+            self.coverage.count("branch second meal");
+        }
+        if period == "brunch" {
+            self.coverage.count("branch meal of a day off");
         }
     }
 
@@ -1162,7 +1191,8 @@ impl Judge {
         if !is_count && asked == 0 {
             return Some("amount");
         }
-        let meal = Site::price_in(period).filter(|_| is_count);
+        let meals = counts.map_or(0, |counts| counts.meals(period));
+        let meal = site.price_in(period, meals).filter(|_| is_count);
         let price = meal.unwrap_or(asked);
         if terms.charge_max.is_some_and(|max| max < price) {
             return Some("charge-max");
@@ -1187,9 +1217,10 @@ impl Judge {
         let account = self.orders.account(card, site).unwrap_or_default();
         let (balance, uses) = self.holds(&account, site);
         let is_count = asked == 0 && line.column(4) == "decline";
-        let price = Site::price_in(period).filter(|_| is_count).unwrap_or(asked);
         let terms = self.orders.terms(card, site);
         let counts = self.days.of(card, day.0);
+        let meals = counts.map_or(0, |counts| counts.meals(period));
+        let price = site.price_in(period, meals).filter(|_| is_count).unwrap_or(asked);
         let is_just = match reason {
             "balance" => terms.is_some_and(|terms| balance + terms.credit < price),
             "uses" => is_count && price == 0 && uses < 1,
@@ -1230,7 +1261,7 @@ impl Judge {
                 let period = line.word("period").filter(|_| line.word("rest").is_none());
                 let is_counted = line.word("invalid").is_none();
                 for card in self.orders.carriers(card) {
-                    if is_counted && self.days.take_back(card, day.0, back, period) {
+                    if is_counted && self.days.take_back(card, day.0, back, period, is_meal(line)) {
                         self.touched.push((line.column(9).to_owned(), Some((card, day.0))));
                     }
                 }
@@ -1682,6 +1713,11 @@ impl Judge {
         let figures = account.figures();
         assert_eq!((figures.balance.fen(), i64::from(figures.uses)), self.holds(id, site), "figures of {id}");
     }
+}
+
+/// Whether a sale was in count mode, or a void says so of its sale.
+fn is_meal(line: &Line) -> bool {
+    line.column(4) == "meal" || (line.column(4) != "charge" && line.word("mode") == Some("1"))
 }
 
 /// A sale counts for the day and the period in which it was made, if the clock was right.

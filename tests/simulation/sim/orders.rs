@@ -46,6 +46,8 @@ pub struct Sold {
     uses: i64,
     day: String,
     period: String,
+    /// It was in count mode.
+    is_meal: bool,
     voided: i64,
     is_whole: bool,
 }
@@ -301,6 +303,7 @@ impl Orders {
                     uses: -line.column(12).parse::<i64>().unwrap_or(0),
                     day: line.word("day").unwrap_or("").to_owned(),
                     period: line.word("period").unwrap_or("").to_owned(),
+                    is_meal: kind == "meal" || (kind == "offline" && line.word("mode") == Some("1")),
                     voided: 0,
                     is_whole: false,
                 },
@@ -389,6 +392,7 @@ impl Orders {
         assert_eq!(rest, (!sold.is_whole).then(|| sold.left()), "what is left: {text}");
         let said = [line.column(9), line.word("day").unwrap_or(""), line.word("period").unwrap_or("")];
         assert_eq!(said, [purse.as_str(), &sold.day, &sold.period], "account, day and period of the sale: {text}");
+        assert_eq!(line.word("mode"), sold.is_meal.then_some("1"), "whether the sale was in count mode: {text}");
         assert_eq!(number(line.column(8)), sold.card, "the sale's card: {text}");
     }
 

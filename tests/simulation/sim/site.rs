@@ -51,6 +51,13 @@ pub struct Site {
     pub boards: Vec<u16>,
     pub period_uses_max: u64,
     has_periods: bool,
+    /// Periods have days.
+    has_days: bool,
+    /// A second meal costs more.
+    has_next: bool,
+    /// Holidays, and days worked instead: the first day, the last one and what they are called, for
+    /// periods and doors.
+    calendar: Vec<(Date, Date, &'static str)>,
     /// Between the end of the night and breakfast nothing is sold.
     has_pause: bool,
     /// Some registered terminals serve the staff only.
@@ -85,13 +92,12 @@ pub struct Section {
 
 impl Section {
     /// Whether it is open then.
-    pub fn is_open(&self, at: Civil) -> bool {
+    pub fn is_open(&self, at: Civil, site: &Site) -> bool {
         let hour = at.0.rem_euclid(86_400) / 3600;
         let (crosses, is_late) = (self.to < self.from, hour >= self.from);
         let is_in = if crosses { is_late || hour < self.to } else { is_late && hour < self.to };
         let began = at.0.div_euclid(86_400) - i64::from(crosses && !is_late);
-        // 1970 began on a Thursday.
-        let weekday = (began + 3).rem_euclid(7) + 1;
+        let weekday = site.weekday(Date(i32::try_from(began).expect("a day of this age")));
         is_in && (self.days.0..=self.days.1).contains(&weekday)
     }
 }
@@ -118,6 +124,10 @@ impl Site {
             boards: Vec::new(),
             period_uses_max: random.pick(&[0, 1, 3]),
             has_periods: random.happens(600),
+            // No draws, so that the worlds without them stay as they were.
+            has_days: count % 5 < 4,
+            has_next: !count.is_multiple_of(3),
+            calendar: if count % 7 < 5 { Self::calendar(count) } else { Vec::new() },
             has_pause: random.happens(500),
             has_groups: random.happens(400),
             has_door_hours: random.happens(500),
@@ -136,9 +146,38 @@ impl Site {
         !self.is_quarantined || self.registered.iter().any(|(registered, _)| u64::from(*registered) == machine)
     }
 
-    /// Fen of a meal in a period; without them it takes a use.
-    pub fn price_in(period: &str) -> Option<i64> {
-        (period == "lunch").then_some(1200)
+    /// The first weeks have a holiday or a worked day every few days.
+    fn calendar(count: u64) -> Vec<(Date, Date, &'static str)> {
+        let monday = Date::parse(b"2026-03-02").expect("a date").0;
+        let mut day = monday + i32::try_from(count % 2).expect("few");
+        let mut ranges = Vec::new();
+        for number in 0..12 {
+            let len = i32::try_from((count + number) % 3).expect("few");
+            let kind = if (count / 2 + number).is_multiple_of(2) { "off" } else { "work" };
+            ranges.push((Date(day), Date(day + len), kind));
+            day += len + 1 + i32::try_from((count / 3 + number) % 4).expect("few");
+        }
+        ranges
+    }
+
+    /// The weekday as which a day is served: 1 is Monday.
+    fn weekday(&self, day: Date) -> i64 {
+        match self.calendar.iter().find(|(first, last, _)| (*first..=*last).contains(&day)) {
+            Some((_, _, "off")) => 7,
+            Some(_) => 1,
+            // 1970 began on a Thursday.
+            None => (i64::from(day.0) + 3).rem_euclid(7) + 1,
+        }
+    }
+
+    /// Fen of a meal in a period where the card has so many; without a price it takes a use.
+    pub fn price_in(&self, period: &str, meals: i64) -> Option<i64> {
+        let is_next = self.has_next && meals > 0;
+        match period {
+            "lunch" => Some(if is_next { 1800 } else { 1200 }),
+            "brunch" => Some(if is_next { 2050 } else { 1500 }),
+            _ => None,
+        }
     }
 
     fn is_registered(&self, machine: u64) -> bool {
@@ -152,8 +191,23 @@ impl Site {
 
     /// Whether no period holds there and then.
     pub fn is_closed(&self, machine: u64, at: Civil) -> bool {
-        let is_pause = (3..5).contains(&(at.0.rem_euclid(86_400) / 3600));
-        self.has_periods && self.has_pause && is_pause && self.is_registered(machine)
+        self.has_periods && self.is_registered(machine) && self.period_at(at).is_none()
+    }
+
+    /// The period that holds at a moment, and the day on which it began.
+    fn period_at(&self, at: Civil) -> Option<(Date, &'static str)> {
+        let today = at.date();
+        let is_working_day = self.weekday(today) < 6;
+        match at.0.rem_euclid(86_400) / 3600 {
+            3..5 if self.has_pause => None,
+            5..10 => (is_working_day || !self.has_days).then_some((today, "早餐")),
+            10..15 if is_working_day || !self.has_days => Some((today, "lunch")),
+            10..15 => Some((today, "brunch")),
+            15.. => Some((today, "night")),
+            // It began yesterday.
+            _ => Some((today.previous(), "night")),
+        }
+        .filter(|(day, period)| *period != "night" || !self.has_days || self.weekday(*day) < 7)
     }
 
     /// The business day of a sale of no period.
@@ -163,17 +217,8 @@ impl Site {
 
     /// The business day and the meal period of a sale at this moment by this machine.
     pub fn day_of(&self, machine: u64, at: Civil) -> (Date, &'static str) {
-        let midnight = at.0.rem_euclid(86_400);
-        if !self.has_periods || !self.is_registered(machine) || self.is_closed(machine, at) {
-            return (self.business_day(at), "");
-        }
-        match midnight / 3600 {
-            5..10 => (at.date(), "早餐"),
-            10..15 => (at.date(), "lunch"),
-            15.. => (at.date(), "night"),
-            // It began yesterday.
-            _ => (at.date().previous(), "night"),
-        }
+        let period = self.period_at(at).filter(|_| self.has_periods && self.is_registered(machine));
+        period.unwrap_or_else(|| (self.business_day(at), ""))
     }
 
     /// Who may pass a door, and when.
@@ -261,20 +306,30 @@ impl Site {
         }
         if self.has_periods {
             let night_ends = if self.has_pause { "03:00" } else { "05:00" };
-            for (name, from, to, price) in [
-                ("早餐", "05:00", "10:00", ""),
-                ("lunch", "10:00", "15:00", "12.00"),
-                ("night", "15:00", night_ends, ""),
+            for (name, from, to, days, price, price_next) in [
+                ("早餐", "05:00", "10:00", "1-5", "", ""),
+                ("lunch", "10:00", "15:00", "1-5", "12.00", "18.00"),
+                ("brunch", "10:00", "15:00", "1-7", "15.00", "20.50"),
+                ("night", "15:00", night_ends, "1-6", "", ""),
             ] {
                 let _ = write!(
                     text,
                     "config period\n option name '{name}'\n option from '{from}'\n option to '{to}'\n list place 'hall'\n option uses_max '{}'\n",
                     self.period_uses_max
                 );
+                if self.has_days {
+                    let _ = writeln!(text, " option days '{days}'");
+                }
                 if !price.is_empty() {
                     let _ = writeln!(text, " option price '{price}'");
                 }
+                if self.has_next && !price_next.is_empty() {
+                    let _ = writeln!(text, " option price_next '{price_next}'");
+                }
             }
+        }
+        for (first, last, kind) in &self.calendar {
+            let _ = writeln!(text, "config calendar\n list {kind} '{first}..{last}'");
         }
         for machine in &self.boards {
             for (door, section) in ["1", "2"].into_iter().flat_map(|door| self.sections(door).map(move |it| (door, it)))
@@ -362,7 +417,13 @@ impl Site {
                 }
             }
             0 => self.resend_max = random.between(0, 5),
-            1 => self.period_uses_max = random.pick(&[0, 1, 3]),
+            1 => {
+                self.period_uses_max = random.pick(&[0, 1, 3]);
+                self.has_next = !self.has_next;
+                if let Some((_, _, kind)) = self.calendar.first_mut() {
+                    *kind = if *kind == "off" { "work" } else { "off" };
+                }
+            }
             2 => {
                 let place = random.place(self.cards.len());
                 self.cards[place].balance += 10_000;
