@@ -48,8 +48,8 @@ const DOOR_LADDER: &[&str] =
 const PIN_TRIES: usize = 5;
 const PIN_STOPPED_MS: u64 = 140_000;
 
-/// A refusal is durable at most so much later than it was decided: with the next commit, or the sync
-/// of every 5 s, which may be slow.
+/// A refusal is durable at most so much later than it was decided: with the next commit, or the
+/// sync of every 5 s, which may be slow.
 const DURABLE_LATE_MS: u64 = 10_000;
 
 /// Why a meal may be free: nobody who sees frames only can tell.
@@ -1146,7 +1146,8 @@ impl Judge {
         let (day, period) = if is_timed { site.day_of(machine, at) } else { (site.business_day(at), "") };
         let meals = self.days.of(card, day.0).map_or(0, |counts| counts.meals(period));
         let price = site.price_in(period, meals);
-        let taken = (-fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
+        let paid = -fen(line.column(10)) - fen(line.column(11));
+        let taken = (paid, line.column(12).parse::<i64>().unwrap_or(0));
         assert_eq!(taken, (price.unwrap_or(0), -i64::from(price.is_none())), "after {meals} meals: {text}");
         if price.is_some_and(|price| Some(price) != site.price_in(period, 0)) {
             self.coverage.count("branch second meal");
