@@ -471,6 +471,7 @@ impl<'a> Table<'a> {
         for record in &mut records {
             if let Some(figures) = self.figures.get(&record.account) {
                 record.balance = figures.balance.map(|(balance, _)| balance);
+                record.subsidy = figures.subsidy.map(|(subsidy, _)| subsidy);
                 record.uses = figures.uses.map(|(uses, _)| uses);
             }
         }

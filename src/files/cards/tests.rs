@@ -843,3 +843,14 @@ fn another_systems_word_for_a_state_is_answered_with_the_one_that_it_may_mean() 
     // That a word can be given a meaning is told only where it can.
     assert!(!complaint("退卡").contains("--status"));
 }
+
+#[test]
+fn every_card_of_an_account_has_the_figures_that_one_row_states() {
+    for rows in ["1,A,5.00,2.00,3\n2,A,,,\n", "1,A,,,\n2,A,5.00,2.00,3\n"] {
+        let text = format!("card,account,balance,subsidy,uses\n{rows}");
+        let file = parse(text.as_bytes(), Path::new("t"), &Names::default()).unwrap();
+        for record in &file.records {
+            assert_eq!(record.figures().to_string(), "5.00+2.00/3", "{rows:?}");
+        }
+    }
+}
