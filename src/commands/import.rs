@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use posgate::desk::control::batch::{self, OrderRow};
 use posgate::desk::table::Table;
-use posgate::engine::model::Balance;
 use posgate::engine::model::rules::Names;
+use posgate::engine::model::{Balance, Figures};
 use posgate::files::cards::import::{Dialect, Import, Sums, load};
 use posgate::files::config::{self, Settings};
 use posgate::files::problem::Problem;
@@ -137,17 +137,17 @@ fn say_held(settings: &Settings, import: &Import) -> Result<(), u8> {
         return Ok(());
     }
     let mut opened = audit::opened(&settings.ledger_dir)?;
-    let mut held = (0, Balance::ZERO, 0);
+    let mut held = (0, Figures::ZERO);
     for record in &import.source.records {
         // Each account counts once.
         if let Some(account) = opened.remove(&record.account) {
-            held = (held.0 + 1, held.1 + account.balance, held.2 + account.uses);
+            held = (held.0 + 1, held.1 + account);
         }
     }
-    if let (count @ 1.., yuan, uses) = held {
+    if let (count @ 1.., Figures { balance, subsidy, uses }) = held {
         complain!(
-            "{count} of these accounts are in the ledger already, with {yuan} yuan and {uses} uses: the orders add to that, except those that were given before",
-            "其中 {count} 个账户在账本里已经有了，共 {yuan} 元、{uses} 次：会加在上面，以前补过的不再补"
+            "{count} of these accounts are in the ledger already, with {balance} yuan, {subsidy} yuan of subsidy and {uses} uses: the orders add to that, except those that were given before",
+            "其中 {count} 个账户在账本里已经有了，共 {balance} 元、补贴 {subsidy} 元、{uses} 次：会加在上面，以前补过的不再补"
         );
     }
     Ok(())

@@ -12,7 +12,7 @@ use super::columns::{COLUMNS, Column};
 use super::{CardCells, CardFile, Table, paste, read_file, status};
 use crate::engine::gbk;
 use crate::engine::model::rules::Names;
-use crate::engine::model::{AccountId, Balance, CardNo, CardRecord, CardStatus};
+use crate::engine::model::{AccountId, Balance, CardNo, CardRecord, CardStatus, Figures};
 use crate::files::problem::{Problem, Problems, typed};
 use crate::files::sheet::value;
 use crate::lang::tr;
@@ -93,11 +93,7 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names, dialect: &Dialect) -> Re
     let source = table.fill(bytes, file)?;
     let (mut adjust, mut subsidy) = (String::new(), String::new());
     for record in payees(&source.records) {
-        let figures = table.figures.get(&record.account);
-        let figures = figures.map(|figures| (figures.balance, figures.uses, figures.subsidy));
-        let (balance, uses, granted) = figures.unwrap_or_default();
-        let (balance, uses) = (balance.unwrap_or_default().0, uses.unwrap_or_default().0);
-        let granted = granted.unwrap_or_default().0;
+        let Figures { balance, subsidy: granted, uses } = record.figures();
         // The server compares the name with the holder's as it stores it.
         let (card, name) = (record.card.to_string(), gbk::decode(&record.name).into_owned());
         if balance != Balance::ZERO || uses != 0 {
