@@ -586,3 +586,26 @@ fn list_offline(report: &mut Report, entry: &Entry) {
         report.bad_cards.add(entry, words_of(entry, &["reason"]));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_purse_and_the_uses_must_add_up() {
+        let sum = |cash: i64, subsidy: i64, uses: i64| Sum {
+            count: 7,
+            amount: Balance::from_fen(cash),
+            subsidy: Balance::from_fen(subsidy),
+            uses,
+        };
+        let is_balanced = |closing: Sum| {
+            let report = Report { opening: sum(100, 20, 3), moved: sum(-10, 5, 1), closing, ..Report::default() };
+            report.is_balanced()
+        };
+        assert!(is_balanced(Sum { count: 1, ..sum(90, 25, 4) }), "accounts are not entries");
+        for wrong in [sum(91, 25, 4), sum(90, 26, 4), sum(90, 25, 5), sum(91, 24, 4)] {
+            assert!(!is_balanced(wrong), "{wrong:?}");
+        }
+    }
+}
