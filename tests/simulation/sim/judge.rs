@@ -1021,8 +1021,7 @@ impl Judge {
                     .iter()
                     .any(|pass| pass.at.process != at.process && at.at < pass.at.at + site.passback_s * 1000 + 600_000)
             });
-        // Where the clock stepped since the last time, nobody can say how long before it was durable
-        // it was decided.
+        // If the clock stepped since the card passed, the entries do not tell when it was decided.
         let is_of_another_clock = *reason == "passback"
             && decided.is_none()
             && self.has_just_passed(&ask, machine, Admission { at: at.at.saturating_sub(DURABLE_LATE_MS), ..at }, site);
