@@ -152,12 +152,11 @@ fn take(figures: Figures, may_subsidy_pay: bool, amount: Money, uses: i32) -> Fi
     Figures { balance: amount - subsidy, subsidy, uses }
 }
 
-/// What an offline sale takes of an account that holds `figures`. It has happened, so no rule
+/// What an offline sale takes of an account that holds these figures. It has happened, so no rule
 /// refuses it. The card's history tells whether this is a second meal. If `is_timed` is false, it
 /// counts for no period.
 pub(crate) fn charge_offline<'a>(
-    figures: Figures,
-    history: &CardHistory,
+    (figures, history): (Figures, &CardHistory),
     rules: &'a Rules,
     device: Option<&DeviceRule>,
     groups: GroupSet,

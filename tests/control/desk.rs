@@ -13,17 +13,27 @@ fn money_moves_once_and_a_terminal_sees_it() {
     let first = ctl(&site, &["topup", &card, "5.50", "--note", "现金"]).expect(0, &["done, entry 3", "1005.50 yuan"]);
     let again = ctl(&site, &["topup", &card, "5.50", "--key", &first.key()]);
     again.expect(0, &["was done before, entry 3", "1005.50 yuan"]);
-    ctl(&site, &["subsidy", &card, "10", "--uses", "2", "--key", "may"]).expect(0, &["1015.50 yuan, 102 uses"]);
-    ctl(&site, &["adjust", &card, "-0.50"]).expect(0, &["1015.00 yuan"]);
-    ctl(&site, &["adjust", &card, "+0.50"]).expect(0, &["1015.50 yuan"]);
-    ctl(&site, &["topup", &card, "--uses", "3"]).expect(0, &["1015.50 yuan, 105 uses"]);
+    ctl(&site, &["subsidy", &card, "10", "--uses", "2", "--key", "may"])
+        .expect(0, &["1005.50 yuan of cash, 10.00 yuan of subsidy, 102 uses"]);
+    ctl(&site, &["adjust", &card, "-0.50"]).expect(0, &["1005.00 yuan of cash, 10.00 yuan of subsidy"]);
+    ctl(&site, &["adjust", &card, "+0.50"]).expect(0, &["1005.50 yuan of cash"]);
+    ctl(&site, &["topup", &card, "--uses", "3"]).expect(0, &["1005.50 yuan of cash, 10.00 yuan of subsidy, 105 uses"]);
     assert!(terminal.pay(&card, "15.50").text.contains("{1000.00}"));
     let sale = site.ledger().only("charge").raw("seq").to_owned();
-    ctl(&site, &["void", &sale, "--amount", "5.00", "--key", "v1"]).expect(0, &["1005.00 yuan"]);
-    ctl(&site, &["void", &sale, "--key", "v2"]).expect(0, &["1015.50 yuan"]);
+    // The sale took 10.00 of subsidy and 5.50 of cash; the cash comes back first.
+    ctl(&site, &["void", &sale, "--amount", "6.00", "--key", "v1"]).expect(
+        0,
+        &[
+            "5.50 yuan of cash, 0.50 yuan of subsidy; 9.50 yuan are left to undo",
+            "1005.50 yuan of cash, 0.50 yuan of subsidy",
+        ],
+    );
+    ctl(&site, &["void", &sale, "--key", "v2"])
+        .expect(0, &["0.00 yuan of cash, 9.50 yuan of subsidy", "1005.50 yuan of cash, 10.00 yuan of subsidy"]);
     ctl(&site, &["void", &sale, "--key", "v2"]).expect(0, &["was done before"]);
-    ctl(&site, &["void", &sale]).expect(1, &["nothing is left of sale"]);
-    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]).expect(0, &["holds 0.00 yuan"]);
+    ctl(&site, &["void", &sale]).expect(1, &["nothing is left of entry"]);
+    ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"])
+        .expect(0, &["holds 0.00 yuan of cash, 10.00 yuan of subsidy"]);
     // "All" is now nothing, and the key still stands for what it was.
     ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"])
         .expect(0, &["was done before", "held then 0.00 yuan"]);
@@ -34,7 +44,10 @@ fn money_moves_once_and_a_terminal_sees_it() {
         ctl(&site, &["topup", &card, "5.50", "--json", "--key", &first.key()]).expect(0, &["\"again\":true,\"seq\":3"]);
     said.expect(
         0,
-        &[&format!("\"key\":\"{}\"", first.key()), "\"account\":\"A00001\",\"balance\":\"1005.50\",\"uses\":100"],
+        &[
+            &format!("\"key\":\"{}\"", first.key()),
+            "\"account\":\"A00001\",\"balance\":\"1005.50\",\"subsidy\":\"0.00\",\"uses\":100",
+        ],
     );
     ctl(&site, &["payout", &card, "all", "--yes", "--key", "p1"]).expect(0, &["was done before"]);
     ctl(&site, &["payout", &card, "all", "--yes", "--key", "p2"]).expect(1, &["nothing would move"]);
@@ -197,7 +210,7 @@ fn what_an_unknown_card_owes_is_told_once_the_table_names_another_account() {
     let mut terminal = Device::new(2, &server);
     let record = terminal.frame("105", "9999999999,8.00,2026-11-22 11:59:00,0,7,1");
     terminal.ask(&record, "011");
-    let owed = "the table names account S9, which is ignored: the card moved account @****9999 (-8.00 and 0 uses)";
+    let owed = "the table names account S9, which is ignored: the card moved account @****9999 (-8.00, 0.00 of subsidy and 0 uses)";
     let table = |account: &str| format!("{}9999999999,{account},王五,100.00,0,,,\n", card_table(12));
     site.write("cards.csv", &table("S9"));
     let said = ctl(&site, &["reload", "--json"]).expect(0, &[]).json();

@@ -19,6 +19,7 @@ mod not_run;
 mod own_network;
 #[path = "../support/program.rs"]
 mod program;
+mod purses;
 mod socket;
 mod tools;
 mod whole;

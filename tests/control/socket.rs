@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use tinyjson::JsonValue;
 
 use crate::harness::{Device, Server, Site, card};
-use crate::tools::Client;
+use crate::tools::{Client, until};
 
 /// The members that the table names for the answers to each command, whatever their depth.
 fn promised() -> BTreeMap<String, BTreeSet<String>> {
@@ -126,6 +126,9 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
             "{again}"
         );
     }
+    script.order("subsidy", &format!("{},\"clear\":true", card_of(1)));
+    let all = ",\"clear\":true,\"all\":true,\"for\":\"2026-11\",\"by\":\"li\"";
+    until("every purse is empty", || script.done("subsidy", all).contains("\"done\":true"));
     swipe(&server);
     let mut board = Device::new(7, &server);
     let frame = board.access(&card(2), 0, "");

@@ -14,8 +14,6 @@ pub struct Ledger {
     synced: usize,
 }
 
-/// An account's sums.
-
 impl Ledger {
     /// Writes a line, which must read back as the same entry.
     pub fn append(&mut self, entry: &Entry) -> Result<(), String> {

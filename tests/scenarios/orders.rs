@@ -93,22 +93,22 @@ pub fn read(words: &[String], fresh_key: &str, find: impl Fn(&str) -> Option<Ent
 pub fn answer(done: Result<Done, Refused>) -> String {
     match done {
         Ok(Done { is_again, account, undone, clearing, .. }) => {
-            let mut words = if is_again { "again" } else { "done" }.to_owned();
+            let mut words = vec![if is_again { "again" } else { "done" }.to_owned()];
             if let Some((id, Figures { balance, subsidy, uses })) = account {
                 let subsidy = if subsidy == Balance::ZERO { String::new() } else { format!("+{subsidy}") };
-                words += &format!(" {id} {balance}{subsidy} {uses}");
+                words.push(format!("{id} {balance}{subsidy} {uses}"));
             }
             let Undone { cash, subsidy, cleared, rest } = undone.unwrap_or_default();
             if cleared != Balance::ZERO {
-                words += &format!(" cleared {cleared}");
+                words.push(format!("cleared {cleared}"));
             }
             if rest != Money::ZERO && cash + subsidy <= Balance::ZERO {
-                words += &format!(" rest {rest}");
+                words.push(format!("rest {rest}"));
             }
             if let Some(Clearing { accounts, sum, is_done, .. }) = clearing {
-                words += &format!(" {accounts} accounts {sum}{}", if is_done { "" } else { " so far" });
+                words.push(format!("{accounts} accounts {sum}{}", if is_done { "" } else { " so far" }));
             }
-            words
+            words.join(" ")
         }
         Err(refused) => format!("refused {}: {refused}", refused.word()),
     }

@@ -1,9 +1,9 @@
 //! `ctl subsidy --clear --all`: begins to empty every subsidy purse, and follows the server until it
-//! is done. The same order under the same name does nothing twice, so asking again is how to follow.
+//! is done. The same order under the same name does nothing twice, so to follow is to ask again.
 
 use std::io::{self, IsTerminal as _};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use posgate::desk::control::request::purpose_wanted;
 use posgate::desk::json::{Object, Value};
@@ -17,8 +17,11 @@ use crate::commands::EXIT_IO;
 /// How often the server is asked how far it is.
 const ASKED_EVERY: Duration = Duration::from_millis(50);
 
-/// Without progress for so long, the command ends; the server goes on.
-const SILENCE_MAX: Duration = Duration::from_secs(10);
+/// After so many answers without progress, some 10 s, the command ends; the server goes on.
+const STANDSTILL_MAX: u32 = 200;
+
+/// A person is told how far it is each so many answers, about once a second.
+const TOLD_EVERY: u32 = 20;
 
 /// Whether the command line orders it.
 pub(super) fn is_ordered(name: &str, options: &Options) -> bool {
@@ -37,7 +40,7 @@ pub(super) fn line(options: &Options, by: &str) -> Result<Object, Ended> {
         ));
     };
     if !is_purpose(purpose) {
-        return Err(Ended::Usage(format!("--for {} {}", typed(&purpose), purpose_wanted())));
+        return Err(Ended::Usage(format!("--for {} {}", typed(purpose), purpose_wanted())));
     }
     for (option, is_there) in [
         ("clear", !options.has("clear")),
@@ -64,22 +67,21 @@ pub(super) fn line(options: &Options, by: &str) -> Result<Object, Ended> {
 /// Asks how much there is, gives the order, and waits until it is done.
 pub(super) fn give(call: &mut Call, order: &Object) -> Result<(), Ended> {
     let options = call.options;
-    let before = call.ask(&order.clone().flag("dry", true).end())?;
-    let (accounts, sum) =
-        (before.number::<u64>("accounts").unwrap_or_default(), before.text("sum").unwrap_or_default());
-    if !options.has("json") && !before.is("again") {
+    let first = call.ask(&order.clone().flag("dry", true).end())?;
+    let (accounts, sum) = (first.number::<u64>("accounts").unwrap_or_default(), first.text("sum").unwrap_or_default());
+    if !options.has("json") && !first.is("again") {
         say!("{accounts} accounts hold {sum} yuan of subsidy", "{accounts} 个账户共有补贴 {sum} 元");
     }
     if options.has("dry-run") {
-        call.tell(&before, |_| say!("nothing was done", "什么也没做"));
+        call.tell(&first, |_| say!("nothing was done", "什么也没做"));
         return Ok(());
     }
-    if !before.is("again") {
+    if !first.is("again") {
         confirm::of_clear(options, accounts, sum)?;
     }
     let shows_progress = io::stderr().is_terminal() && !options.has("json");
-    let (mut moved, mut told) = ((0, Instant::now()), Instant::now());
-    loop {
+    let (mut before, mut unmoved) = (0, 0);
+    for asked in 1_u32.. {
         let answer = call.ask(&order.clone().end())?;
         let cleared = answer.number::<u64>("accounts");
         let is_going_on = cleared.is_some() && !answer.is("done");
@@ -88,22 +90,21 @@ pub(super) fn give(call: &mut Call, order: &Object) -> Result<(), Ended> {
             return Ok(());
         }
         let cleared = cleared.unwrap_or_default();
-        if cleared != moved.0 {
-            moved = (cleared, Instant::now());
-        }
-        if moved.1.elapsed() > SILENCE_MAX {
+        unmoved = if cleared == before { unmoved + 1 } else { 0 };
+        before = cleared;
+        if unmoved == STANDSTILL_MAX {
             complain!(
                 "posgate: {cleared} accounts are cleared, and it stands still: is the disk full? The server goes on by itself; give the same order again to see",
                 "posgate: 已清零 {cleared} 个账户，停住了：磁盘满了吗？服务器会自己接着做；同样再来一遍可以看进度"
             );
             return Err(Ended::Code(EXIT_IO));
         }
-        if shows_progress && told.elapsed() > Duration::from_secs(1) {
-            told = Instant::now();
+        if shows_progress && asked.is_multiple_of(TOLD_EVERY) {
             complain!("{cleared} of {accounts} accounts", "{cleared} / {accounts} 个账户");
         }
         sleep(ASKED_EVERY);
     }
+    Ok(())
 }
 
 fn tell_end(answer: &Value) {

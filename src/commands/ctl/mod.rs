@@ -174,7 +174,7 @@ fn operands_wanted(spec: &Command, options: &Options) -> usize {
     let has_card = spec.operands.contains(&"CARD") && !names_no_card(options);
     let wanted = spec.operands.len() - usize::from(spec.operands.contains(&"CARD") && !has_card);
     let is_amount_left_out = options.value("uses").is_some() && options.operands.len() + 1 == wanted;
-    let needs_no_amount = options.has("clear") || is_amount_left_out;
+    let needs_no_amount = options.has("clear") || options.has("all") || is_amount_left_out;
     wanted - usize::from(spec.operands.contains(&"AMOUNT") && needs_no_amount)
 }
 

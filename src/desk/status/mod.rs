@@ -12,6 +12,7 @@ use core::fmt::{self, Write};
 
 use crate::desk::json::Json;
 use crate::engine::model::Trouble;
+use crate::engine::model::order::Clearing;
 use crate::engine::model::rules::UnknownDevices;
 use crate::engine::model::{EntrySeq, Mono, Now, Stamp};
 use crate::engine::server::{Counters, DeviceView, Room, Server};
@@ -225,6 +226,18 @@ impl Status<'_> {
         json.text("crc", format_args!("{:08x}", origin.cards_crc))?;
         json.value("accounts", server.book().accounts().len())?;
         json.value("degraded", origin.degraded.cards)?;
+        // A clear of every subsidy purse that goes on.
+        match server.book().clearing().filter(|clearing| !clearing.is_done) {
+            None => json.null("clearing")?,
+            Some(Clearing { begin, accounts, sum, .. }) => {
+                json.key("clearing")?;
+                json.open('{')?;
+                json.value("begin", begin)?;
+                json.value("accounts", accounts)?;
+                json.text("sum", sum)?;
+                json.close('}')?;
+            }
+        }
         json.close('}')?;
 
         self.count_devices(json)?;

@@ -575,7 +575,7 @@ impl Book {
         if entry.kind == Kind::Open {
             account.is_opened = true;
         }
-        account.held = account.held + entry.effect();
+        account.held += entry.effect();
         if entry.is_clear() {
             account.cleared = entry.seq;
         }

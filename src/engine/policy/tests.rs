@@ -304,7 +304,7 @@ fn a_second_meal_costs_price_next_until_the_first_is_voided() {
     let offline = |canteen: &Canteen| {
         let history = canteen.tables.0.history_of(1);
         let groups = canteen.row(1).terms.groups;
-        charge_offline(Figures::ZERO, &history, &canteen.rules, None, groups, Basis::Count, civil(NOON), true)
+        charge_offline((Figures::ZERO, &history), &canteen.rules, None, groups, Basis::Count, civil(NOON), true)
             .taken
             .balance
             .fen()
@@ -339,7 +339,7 @@ fn an_offline_sale_takes_what_it_says_and_counts_for_the_period_it_fell_into() {
     let groups = canteen.row(1).terms.groups;
     let taken = |basis, at| {
         let history = CardHistory::default();
-        let charge = charge_offline(Figures::ZERO, &history, &canteen.rules, None, groups, basis, civil(at), true);
+        let charge = charge_offline((Figures::ZERO, &history), &canteen.rules, None, groups, basis, civil(at), true);
         (charge.taken.balance.fen(), charge.taken.uses, charge.day.to_string(), charge.period.is_some())
     };
     let day = "2026-11-22".to_owned();
@@ -348,7 +348,7 @@ fn an_offline_sale_takes_what_it_says_and_counts_for_the_period_it_fell_into() {
     assert_eq!(taken(Basis::Count, "2026-11-22 15:00:00"), (0, 1, day, false), "no rule refuses what has happened");
     let history = CardHistory::default();
     let untimed =
-        charge_offline(Figures::ZERO, &history, &canteen.rules, None, groups, Basis::Count, civil(NOON), false);
+        charge_offline((Figures::ZERO, &history), &canteen.rules, None, groups, Basis::Count, civil(NOON), false);
     let got = (untimed.taken.uses, untimed.period.is_none());
     assert_eq!(got, (1, true), "when it was nobody knows: it is of no period");
 }

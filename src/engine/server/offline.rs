@@ -159,7 +159,7 @@ impl Server<'_> {
             None => self.tables.book.history_of(card.value()),
         };
         let figures = self.tables.book.account(account).figures();
-        let charge = policy::charge_offline(figures, &history, &self.rules, device, groups, basis, at, is_timed);
+        let charge = policy::charge_offline((figures, &history), &self.rules, device, groups, basis, at, is_timed);
         let effect = Effect::of(&charge);
         let judged = match &row {
             Some(row) => policy::judge_offline(&self.tables.book, &self.rules, device, row, basis, at, is_timed),

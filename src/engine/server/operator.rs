@@ -83,8 +83,8 @@ impl Plan {
         }
     }
 
-    /// Notes in the entry that the order names the account and no card, so that it has the same name
-    /// when it comes again, whatever cards are on the account then.
+    /// Notes in the entry that the order names the account and no card. So it has the same name when
+    /// it comes again, whatever cards are on the account then.
     fn via(mut self, subject: &Subject) -> Self {
         if matches!(subject, Subject::Account(_)) {
             self.detail.push("via", VIA_ACCOUNT);
@@ -293,7 +293,7 @@ impl Server<'_> {
 
     /// The card that stands in the entry of an order that moves an account.
     fn card_to_move(&self, subject: &Subject, holder: &[u8]) -> Result<CardNo, Refused> {
-        self.card_of_subject(subject, holder).ok_or_else(|| match subject {
+        self.card_of_subject(subject, holder).ok_or(match subject {
             Subject::Card(card) => Refused::UnknownCard { card: *card },
             Subject::Account(account) => Refused::NoSuchAccount { account: *account },
         })
@@ -545,9 +545,10 @@ impl Server<'_> {
         if back > there || (there == Money::ZERO && left > Money::ZERO) {
             return Err(Refused::Overdraw { figures });
         }
-        plan.effect = match is_subsidy {
-            true => Figures { subsidy: -Balance::from(back), ..Figures::ZERO },
-            false => Figures { balance: -Balance::from(back), ..Figures::ZERO },
+        plan.effect = if is_subsidy {
+            Figures { subsidy: -Balance::from(back), ..Figures::ZERO }
+        } else {
+            Figures { balance: -Balance::from(back), ..Figures::ZERO }
         };
         plan.detail.push("of", credit.kind.word());
         if let Some(card) = credit.card {
