@@ -127,6 +127,7 @@ fn every_answer_holds_what_the_readme_says_and_nothing_else() {
         );
     }
     script.order("subsidy", &format!("{},\"clear\":true", card_of(1)));
+    script.order("subsidy", &format!("{},\"clear\":true", card_of(1)));
     let all = ",\"clear\":true,\"all\":true,\"for\":\"2026-11\",\"by\":\"li\"";
     until("every purse is empty", || script.done("subsidy", all).contains("\"done\":true"));
     swipe(&server);

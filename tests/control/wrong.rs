@@ -46,7 +46,7 @@ fn each_mistake_has_its_line_and_its_exit_code() {
         (&["void", &void], 1, "is a void about"),
         (&["void", "1"], 1, "cannot be voided (kind start)"),
         (&["void", "999999"], 1, "no entry 999999"),
-        (&["void", &sale], 1, "nothing is left of sale"),
+        (&["void", &sale], 1, "nothing is left of entry"),
         (&["void", &other, "--amount", "6.01"], 1, "only 6.00 is left"),
         (&["void", &other, "--amount", "0"], 1, "nothing would move"),
         (&["found", "77"], 1, "neither"),

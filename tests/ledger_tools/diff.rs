@@ -24,9 +24,9 @@ fn figures_of_accounts_that_the_ledger_opened_are_named_as_ignored() {
         &["1 new, 0 gone, 12 changed, 0 the same; 1 figures ignored"],
         &[],
     );
-    assert!(
-        told.out.contains("ignored  A00001: balance 1500.00 uses 100: the account is open in the ledger with 999.00")
-    );
+    assert!(told.out.contains(
+        "ignored  A00001: balance 1500.00 subsidy 0.00 uses 100: the account is open in the ledger with 999.00"
+    ));
     assert!(told.out.contains("balance 1000.00 → 1500.00"));
     server.stop();
     diff(&[old, new]).expect(0, &["; 0 figures ignored"], &[]);
@@ -43,7 +43,7 @@ fn accounts_of_cards_that_the_ledger_has_on_others_are_named_as_ignored() {
     let (old, new) = (site.path("cards.csv"), site.path("new.csv"));
     let (config, old, new) = (site.path("posgate"), text(&old), text(&new));
     let sentence = format!(
-        "ignored  {}: the table names account B1, which is ignored: the card moved account A00001 (999.00 and 100 uses) and stays there",
+        "ignored  {}: the table names account B1, which is ignored: the card moved account A00001 (999.00, 0.00 of subsidy and 100 uses) and stays there",
         card(1)
     );
     let check = || {

@@ -42,6 +42,7 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     let holder = answer.text("name").map(|holder| tr!("; {}", "；{}", printable(holder))).unwrap_or_default();
     let unchanged = match name {
         _ if !answer.is("unchanged") => "",
+        "subsidy" => tr("; nothing changed: the purse was empty", "；没有变化：补贴钱包本来就是空的"),
         "found" => tr("; nothing changed: the card was not lost", "；没有变化：这张卡没有挂失"),
         "unfreeze" => tr("; nothing changed: the card was not frozen", "；没有变化：这张卡没有冻结"),
         _ => tr("; nothing changed: the card was so already", "；没有变化：这张卡原来就是这样"),

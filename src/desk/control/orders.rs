@@ -30,7 +30,7 @@ pub(super) fn obey<S: Storage>(
         };
         return Ok(would.map_or_else(|refused| refusal(&refused), line));
     }
-    let is_so = is_marked_so(service.server(), order);
+    let is_so = is_so_already(service.server(), order);
     let done = service.operate(now, order)?;
     let answer = |done: Done| {
         let object = result(service.server(), now, order, &done);
@@ -39,9 +39,13 @@ pub(super) fn obey<S: Storage>(
     Ok(done.map_or_else(|refused| refusal(&refused), answer))
 }
 
-/// Whether the card has the mark already that the order sets, or lacks the one that it ends. The
-/// order is an entry all the same: it says who gave it.
-fn is_marked_so(server: &Server, order: &Order) -> bool {
+/// Whether the card has the mark already that the order sets, or lacks the one that it ends, or the
+/// purse to empty is empty. The order is an entry all the same: it says who gave it.
+fn is_so_already(server: &Server, order: &Order) -> bool {
+    if let Act::Clear { subject } = &order.act {
+        let account = server.account_of_subject(subject).map(|row| server.book().account(row).figures());
+        return account.is_some_and(|figures| figures.subsidy == Balance::ZERO);
+    }
     let Act::Mark { card, mark } = &order.act else { return false };
     server.book().marks_of(*card).has(mark.status()) != mark.is_end()
 }

@@ -100,10 +100,12 @@ impl Book {
         self.follow(account, at).map(|(row, _)| row)
     }
 
-    /// Whether the subsidy that `account` held at the entry `at` was cleared since: there or, if
-    /// all figures moved to another account, on that one.
+    /// Whether the subsidy that `account` held at the entry `at` was cleared since: with all
+    /// others', or there or, if all figures moved to another account, on that one.
     pub(crate) fn is_cleared_since(&self, account: &str, at: EntrySeq) -> bool {
-        self.follow(account, at).is_some_and(|(_, is_cleared)| is_cleared)
+        // A clear of all leaves no entry for a purse that is empty.
+        let with_all = self.clearing().is_some_and(|clearing| at < clearing.begin);
+        with_all || self.follow(account, at).is_some_and(|(_, is_cleared)| is_cleared)
     }
 
     /// Follows an account's figures from the entry `at` to the row that holds them today; also

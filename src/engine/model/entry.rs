@@ -315,9 +315,9 @@ impl Entry {
         self.effect() != Figures::ZERO
     }
 
-    /// Whether the entry empties its account's subsidy purse.
+    /// Whether the entry empties its account's subsidy purse, which may be empty.
     pub fn is_clear(&self) -> bool {
-        self.kind == Kind::Subsidy && self.detail.get("clear").is_some()
+        self.kind == Kind::Subsidy && self.account.is_some() && self.detail.get("clear").is_some()
     }
 
     /// Whether the entry undoes a top-up or a subsidy, not a sale.
@@ -354,7 +354,8 @@ impl Entry {
     /// Whether the entry has an effect on its account or card that lasts, also if the table no
     /// longer has them. A sale of zero counts too.
     pub(crate) fn is_lasting(&self) -> bool {
-        self.moves() || self.sales() != 0 || matches!(self.kind, Kind::Status | Kind::Link | Kind::Open)
+        let is_mark = matches!(self.kind, Kind::Status | Kind::Link | Kind::Open) || self.is_clear();
+        is_mark || self.moves() || self.sales() != 0
     }
 
     /// Whether results must wait until the entry is durable: by its kind, or because it is a duress

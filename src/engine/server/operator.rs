@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | `topup` `subsidy` | a card of the table, or one that replaced it, that is not closed | the cash; the subsidy |
 //! | `payout` `adjust` | any card with an account, also closed or gone from the table | the cash; a payout never below zero |
-//! | `subsidy` with `clear=` | any card with an account that holds subsidy | empties the subsidy purse ([`super::clear`]: all purses) |
+//! | `subsidy` with `clear=` | any card with an account | empties the subsidy purse ([`super::clear`]: all purses) |
 //! | `adjust` about a stored sale | the card of a sale entered without effect, once | the cash, or nothing |
 //! | `void` of a sale | a booked sale that is not voided in full | the purses that paid, and the day of the sale's card; in full: ends its doubt |
 //! | `void` of a credit | a `topup` or `subsidy` that is not voided in full | its purse, not below zero |
@@ -83,8 +83,8 @@ impl Plan {
         }
     }
 
-    /// Notes in the entry that the order names the account and no card. So it has the same name when
-    /// it comes again, whatever cards are on the account then.
+    /// Notes in the entry that the order names the account and no card. So it has the same name
+    /// when it comes again, whatever cards are on the account then.
     fn via(mut self, subject: &Subject) -> Self {
         if matches!(subject, Subject::Account(_)) {
             self.detail.push("via", VIA_ACCOUNT);
@@ -314,14 +314,12 @@ impl Server<'_> {
         Ok(plan.via(subject))
     }
 
-    /// Empties one subsidy purse.
+    /// Empties one subsidy purse. An empty one is entered too: what it paid before is not given
+    /// back any more.
     fn plan_clear(&self, subject: &Subject, card: CardNo) -> Result<Plan, Refused> {
         self.check_not_clearing()?;
         let account = self.account_to_move(card)?;
         let subsidy = self.book().account(account).figures().subsidy;
-        if subsidy <= Balance::ZERO {
-            return Err(Refused::NothingToClear);
-        }
         self.has_room_for_cards(&[card])?;
         let effect = Figures { subsidy: -subsidy, ..Figures::ZERO };
         let mut plan = Plan { account: Some(account), effect, ..Plan::new(Kind::Subsidy, Some(card)) };
@@ -454,8 +452,8 @@ impl Server<'_> {
         Ok(plan)
     }
 
-    /// Gives a sale back to the purses that paid, cash first. Subsidy that was taken before the last
-    /// clear is not given back, because the clear would have taken it.
+    /// Gives a sale back to the purses that paid, cash first. Subsidy that was taken before the
+    /// last clear is not given back, because the clear would have taken it.
     fn plan_void_of_sale(
         &self,
         plan: &mut Plan,

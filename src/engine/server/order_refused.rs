@@ -57,8 +57,6 @@ refusals! {
     NoSuchEntry { seq: EntrySeq } "no-such-entry"
     /// The ledger's files cannot be read there, or are damaged.
     Unreadable { seq: EntrySeq } "unreadable"
-    /// The subsidy purse is empty.
-    NothingToClear "zero"
     /// All subsidy purses are being emptied, by the order of this entry.
     Busy { seq: EntrySeq } "busy"
     /// The subsidy purse was emptied since the subsidy was paid.
@@ -195,7 +193,6 @@ impl fmt::Display for Refused {
                     "the account holds {balance} of cash, {subsidy} of subsidy and {uses} uses: take no more than that from each"
                 )
             }
-            Self::NothingToClear => write!(f, "the subsidy purse is empty: nothing to clear"),
             Self::Busy { seq } => write!(
                 f,
                 "all subsidy purses are being emptied since entry {seq}: order it again in a moment, or see `posgate ctl status`"
