@@ -105,8 +105,8 @@ pub fn answer(done: Result<Done, Refused>) -> String {
             if rest != Money::ZERO && cash + subsidy <= Balance::ZERO {
                 words.push(format!("rest {rest}"));
             }
-            if let Some(Clearing { accounts, sum, is_done, .. }) = clearing {
-                words.push(format!("{accounts} accounts {sum}{}", if is_done { "" } else { " so far" }));
+            if let Some(clearing @ Clearing { accounts, sum, .. }) = clearing {
+                words.push(format!("{accounts} accounts {sum}{}", if clearing.is_done() { "" } else { " so far" }));
             }
             words.join(" ")
         }

@@ -185,8 +185,8 @@ fn result(server: &Server, now: &Now, order: &Order, done: &Done) -> Object {
         None => object,
     };
     match done.clearing {
-        Some(Clearing { accounts, sum, is_done, .. }) => {
-            object.number("accounts", accounts).text("sum", sum).flag("done", is_done)
+        Some(clearing @ Clearing { accounts, sum, .. }) => {
+            object.number("accounts", accounts).text("sum", sum).flag("done", clearing.is_done())
         }
         None => object,
     }

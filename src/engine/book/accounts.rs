@@ -100,11 +100,11 @@ impl Book {
         self.follow(account, at).map(|(row, _)| row)
     }
 
-    /// Whether the subsidy that `account` held at the entry `at` was cleared since: with all
-    /// others', or there or, if all figures moved to another account, on that one.
+    /// Whether the subsidy that `account` held at the entry `at` was cleared since: there or, if
+    /// all figures moved to another account, on that one; or with all others, also if that clear
+    /// goes on or leaves no entry here because the purse is empty.
     pub(crate) fn is_cleared_since(&self, account: &str, at: EntrySeq) -> bool {
-        // A clear of all leaves no entry for a purse that is empty.
-        let with_all = self.clearing().is_some_and(|clearing| at < clearing.begin);
+        let with_all = self.clearing().is_some_and(|clearing| !clearing.is_done() || at < clearing.end);
         with_all || self.follow(account, at).is_some_and(|(_, is_cleared)| is_cleared)
     }
 

@@ -344,7 +344,7 @@ impl Orders {
             files: History::new(),
             voids: History::new(),
             voids_from: EntrySeq(0),
-            clearing: Clearing { begin: EntrySeq(0), accounts: 0, sum: Balance::ZERO, is_done: false },
+            clearing: Clearing { begin: EntrySeq(0), accounts: 0, sum: Balance::ZERO, end: EntrySeq(0) },
         }
     }
 
@@ -398,7 +398,7 @@ impl Orders {
             self.clearing = Clearing { begin: entry.seq, ..Clearing::default() };
         } else if entry.about == Some(self.clearing.begin) {
             if clear.is(CLEAR_END) {
-                self.clearing.is_done = true;
+                self.clearing.end = entry.seq;
             } else {
                 self.clearing.accounts += 1;
                 self.clearing.sum += -entry.subsidy.unwrap_or_default();
@@ -499,7 +499,7 @@ impl Orders {
                 column(line, clearing.begin);
                 column(line, clearing.accounts);
                 column(line, clearing.sum);
-                column(line, u8::from(clearing.is_done));
+                column(line, clearing.end);
             })?;
         }
         Ok(())
@@ -540,7 +540,7 @@ impl Orders {
             return None;
         }
         let (accounts, sum) = (fields.number()?, fields.balance()?);
-        self.clearing = Clearing { begin, accounts, sum, is_done: fields.flag()? };
+        self.clearing = Clearing { begin, accounts, sum, end: fields.seq()? };
         Some(())
     }
 

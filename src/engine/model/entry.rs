@@ -352,9 +352,10 @@ impl Entry {
     }
 
     /// Whether the entry has an effect on its account or card that lasts, also if the table no
-    /// longer has them. A sale of zero counts too.
+    /// longer has them. A sale of zero counts too, and so does a void that gives nothing back
+    /// because a clear has taken it: it is taken off the day.
     pub(crate) fn is_lasting(&self) -> bool {
-        let is_mark = matches!(self.kind, Kind::Status | Kind::Link | Kind::Open) || self.is_clear();
+        let is_mark = matches!(self.kind, Kind::Status | Kind::Link | Kind::Open | Kind::Void) || self.is_clear();
         is_mark || self.moves() || self.sales() != 0
     }
 

@@ -252,6 +252,13 @@ pub struct Clearing {
     pub accounts: u32,
     /// What they held.
     pub sum: Balance,
+    /// Its last entry; 0 while it goes on.
+    pub end: EntrySeq,
+}
+
+impl Clearing {
     /// Whether it went through all accounts.
-    pub is_done: bool,
+    pub fn is_done(&self) -> bool {
+        self.begin < self.end
+    }
 }

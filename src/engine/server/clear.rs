@@ -3,10 +3,11 @@
 //! *Invariants:*
 //! - The first entry has the order's name (`clear=all`), each purse's entry names it in `ref`, and
 //!   so does the last one (`clear=done`). So a start finds an order that was cut off, and goes on.
-//! - While it goes on, nothing pays into a subsidy purse and nothing moves between accounts, so an
-//!   account that is emptied stays empty, except for a void that gives back subsidy which no clear
-//!   took: it is emptied again.
-//! - It ends after a look at all cards and accounts that finds no subsidy.
+//! - While it goes on, nothing pays into a subsidy purse, no void gives subsidy back, and nothing
+//!   moves between accounts, so a purse that is empty stays empty.
+//! - It ends after a look at all cards and accounts that finds no subsidy. What was taken of a
+//!   purse before that end counts as cleared, also if the clear found the purse empty: whoever
+//!   spent all is no better off than whoever kept a fen.
 
 use log::info;
 
@@ -53,7 +54,7 @@ impl Server<'_> {
 
     /// Goes on with a clear that the last stop cut off.
     pub(super) fn go_on_clearing(&mut self, now: &Now) {
-        if let Some(clearing) = self.book().clearing().filter(|clearing| !clearing.is_done) {
+        if let Some(clearing) = self.book().clearing().filter(|clearing| !clearing.is_done()) {
             info!("clear begin={} accounts={}: goes on", clearing.begin, clearing.accounts);
             self.begin_clearing(now);
         }
@@ -66,7 +67,7 @@ impl Server<'_> {
 
     /// Empties the next purses, at most [`CLEARED_PER_TURN`].
     pub(super) fn clear_some(&mut self, now: &Now, fx: &mut Effects) {
-        let Some(clearing) = self.book().clearing().filter(|clearing| !clearing.is_done) else { return };
+        let Some(clearing) = self.book().clearing().filter(|clearing| !clearing.is_done()) else { return };
         match self.room {
             // The next start goes on.
             Room::Nothing => return,
