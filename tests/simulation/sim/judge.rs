@@ -18,7 +18,8 @@ use super::device::{Record, SaleId};
 use super::disk::Disk;
 use super::lineage::{Fate, Header, Names};
 use super::orders::{Orders, STATUSES};
-use super::site::{DOOR_PIN, DURESS_PIN, PIN, Section, Site};
+use super::purses::Purses;
+use super::site::{Card, DOOR_PIN, DURESS_PIN, PIN, Section, Site, yuan};
 
 pub const HEADER_LEN: usize = 512;
 
@@ -243,7 +244,7 @@ pub struct Judge {
     pub fate: Option<Fate>,
     /// What an older copy lacks, and nobody has acknowledged.
     pub rolled_back: Option<String>,
-    sums: Map<String, (i64, i64)>,
+    sums: Map<String, Purses>,
     opened: HashSet<String>,
     pub sales: Aging<SaleId, Sale>,
     sales_made: SaleId,
@@ -738,6 +739,8 @@ impl Judge {
             self.judge_ladder(&line, text, site, process);
         }
         self.take_figures(&line, text, site);
+        self.judge_left(&line, text, site);
+        self.judge_cleared(&line, text, site, process);
         self.take_decision(&line, text, site, seq, t, process);
         if let Some(shown) = shown_at(&line) {
             self.newest_ok = Some(shown);
@@ -770,9 +773,19 @@ impl Judge {
             ("boot", _) => "branch boot",
             ("clock", _) => "branch clock",
             ("topup", _) => "branch topup",
-            ("subsidy", _) => "branch subsidy",
+            ("subsidy", _) => match (line.word("clear"), line.column(18)) {
+                (None, _) => "branch subsidy",
+                (Some("all"), _) => "branch clear of every subsidy begun",
+                (Some("done"), _) => "branch clear of every subsidy ended",
+                (Some(_), "") => "branch subsidy of one cleared",
+                (Some(_), _) => "branch subsidy cleared with every other",
+            },
             ("payout", _) => "branch payout",
             ("adjust", _) => "branch adjust",
+            ("void", _) if line.word("of") == Some("topup") => "branch void of a top-up",
+            ("void", _) if line.word("of").is_some() => "branch void of a subsidy",
+            ("void", _) if line.word("cleared").is_some() => "branch void of what a clear took since",
+            ("void", _) if fen(line.column(11)) > 0 => "branch void that gives subsidy back",
             ("void", _) => "branch void",
             ("link", _) => "branch link",
             ("status", _) => "branch status",
@@ -897,14 +910,14 @@ impl Judge {
         if account.is_empty() {
             return;
         }
-        let (amount, uses) = (fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
+        let moved = Purses::moved(line);
         let number = line.column(8).parse::<u64>().unwrap_or(0);
         let is_open = line.column(4) == "open";
         let opening = if is_open { self.opening(account, site) } else { None };
         // What is held back for a row's card opens when that card comes there with nothing that was
         // opened before.
         let held_back = site.cards.iter().find(|card| card.account == account && card.number == number);
-        let held_back = held_back.map(|row| (row.balance, row.uses)).filter(|_| is_open);
+        let held_back = held_back.map(Card::opening).filter(|_| is_open);
         if line.column(4) == "link"
             && let Some(from) = line.word("from")
         {
@@ -917,14 +930,14 @@ impl Judge {
             }
         }
         let sum = self.sums.entry(account.to_owned()).or_default();
-        sum.0 += amount;
-        sum.1 += uses;
-        assert_eq!((fen(line.column(11)), fen(line.column(14))), (0, 0), "that purse has no rules yet: {text}");
-        assert_eq!((fen(line.column(13)), line.column(15).parse::<i64>().unwrap_or(0)), *sum, "figures of {text}");
-        let after = sum.0;
-        if line.column(4) == "open" {
+        let before = *sum;
+        *sum += moved;
+        let after = *sum;
+        assert_eq!(Purses::after(line), after, "figures of {text}");
+        assert!(after.subsidy >= 0, "the subsidy purse is below zero: {text}");
+        if is_open {
             assert!(self.opened.insert(account.to_owned()), "opened twice: {text}");
-            let is_right = [opening, held_back].contains(&Some((amount, uses)));
+            let is_right = [opening, held_back].contains(&Some(moved));
             assert!(is_right, "opening figures of {text}: {opening:?}");
         }
         let is_online = matches!(line.column(4), "charge" | "meal" | "scan");
@@ -935,8 +948,11 @@ impl Judge {
             if card.number != number {
                 self.coverage.count("branch sale of a card that follows another");
             }
-            assert!(amount == 0 || after >= -card.credit, "below zero and credit: {text}");
-            assert!(uses == 0 || sum.1 >= 0, "uses below zero: {text}");
+            assert!(moved.cash == 0 || after.cash >= -card.credit, "below zero and credit: {text}");
+            assert!(moved.uses == 0 || after.uses >= 0, "uses below zero: {text}");
+        }
+        if is_online || (line.column(4) == "offline" && line.word("claimed").is_none()) {
+            self.judge_purses(line, text, site, before);
         }
         let mut counted = None;
         // A stored sale without a believed time counts for no day.
@@ -946,11 +962,12 @@ impl Judge {
             // Those that carry the card's days on count what comes late for it, too.
             for card in self.orders.carriers(number) {
                 let period = line.word("period").unwrap_or("");
-                let Some(counts) = self.days.add(card, day.0, -amount, period, is_meal(line)) else { continue };
+                let sold = self.days.add(card, day.0, -moved.money(), period, is_meal(line));
+                let Some(counts) = sold else { continue };
                 if card == number {
                     counted = Some((number, day.0));
                     let max = self.orders.terms(number, site).and_then(|card| card.day_max);
-                    let max = max.filter(|_| is_online && amount != 0);
+                    let max = max.filter(|_| is_online && moved.money() != 0);
                     assert!(max.is_none_or(|max| counts.fen <= max), "over the day's limit: {text}");
                     let max = i64::try_from(site.period_uses_max).expect("few");
                     let is_over = is_online && !period.is_empty() && max > 0 && counts.sales(period) > max;
@@ -961,6 +978,52 @@ impl Judge {
         self.touched.push((account.to_owned(), counted));
         if is_online {
             judge_day(line, text, site);
+        }
+    }
+
+    /// A sale takes subsidy first where it may pay, then cash.
+    fn judge_purses(&mut self, line: &Line, text: &str, site: &Site, before: Purses) {
+        if self.seq <= self.site_from {
+            return;
+        }
+        let taken = -Purses::moved(line);
+        let price = taken.money();
+        assert!(price >= 0, "a sale that gives: {text}");
+        let may_subsidy_pay = site.may_subsidy_pay(number(line.column(5)), line.word("period").unwrap_or(""));
+        let expected = Purses { uses: taken.uses, ..before.pay(price, may_subsidy_pay) };
+        assert_eq!(taken, expected, "which purse pays: {text}\nheld: {before:?}");
+        match (taken.cash > 0, taken.subsidy > 0) {
+            (true, true) => self.coverage.count("purse both pay"),
+            (false, true) => self.coverage.count("purse subsidy pays"),
+            (true, false) if before.subsidy > 0 => self.coverage.count("purse cash pays where subsidy may not"),
+            (true, false) => self.coverage.count("purse cash pays"),
+            (false, false) => (),
+        }
+    }
+
+    /// An entry that moves nothing says in `left=` what is held while opening figures are not
+    /// entered.
+    fn judge_left(&self, line: &Line, text: &str, site: &Site) {
+        let Some(left) = line.word("left").filter(|_| self.site_from < self.seq) else { return };
+        let by_card = || self.orders.account(number(line.column(8)), site).unwrap_or_default();
+        let account = if line.column(9).is_empty() { by_card() } else { line.column(9).to_owned() };
+        assert_eq!(left, self.holds(&account, site).to_string(), "what is left: {text}");
+    }
+
+    /// All subsidy purses were emptied: nobody has old subsidy.
+    fn judge_cleared(&mut self, line: &Line, text: &str, site: &Site, process: u64) {
+        if line.word("clear") != Some("done") {
+            return;
+        }
+        if self.orders.was_cut(process) {
+            self.coverage.count("branch clear of every subsidy gone on with after a start");
+        }
+        for (account, sum) in &self.sums {
+            assert_eq!(sum.subsidy, 0, "what {account} holds when all is cleared: {text}");
+        }
+        for card in site.cards.iter().filter(|_| self.site_from < self.seq) {
+            let account = self.orders.account(card.number, site).unwrap_or_default();
+            assert_eq!(self.holds(&account, site).subsidy, 0, "what {account} holds when all is cleared: {text}");
         }
     }
 
@@ -1108,7 +1171,7 @@ impl Judge {
         let (machine, card) = (number(line.column(5)), number(line.column(8)));
         let (is_count, asked) = match kind {
             "meal" => (true, 0),
-            "charge" | "scan" => (false, -fen(line.column(10))),
+            "charge" | "scan" => (false, -Purses::moved(line).money()),
             "offline" => (line.word("mode").is_some_and(|mode| mode != "0"), fen(line.word("asked").unwrap_or(""))),
             _ => {
                 let asked = fen(line.word("asked").unwrap_or(""));
@@ -1145,9 +1208,9 @@ impl Judge {
         let (day, period) = if is_timed { site.day_of(machine, at) } else { (site.business_day(at), "") };
         let meals = self.days.of(card, day.0).map_or(0, |counts| counts.meals(period));
         let price = site.price_in(period, meals);
-        let paid = -fen(line.column(10)) - fen(line.column(11));
-        let taken = (paid, line.column(12).parse::<i64>().unwrap_or(0));
-        assert_eq!(taken, (price.unwrap_or(0), -i64::from(price.is_none())), "after {meals} meals: {text}");
+        let taken = -Purses::moved(line);
+        let taken = (taken.money(), taken.uses);
+        assert_eq!(taken, (price.unwrap_or(0), i64::from(price.is_none())), "after {meals} meals: {text}");
         if price.is_some_and(|price| Some(price) != site.price_in(period, 0)) {
             self.coverage.count("branch second meal");
         }
@@ -1202,11 +1265,12 @@ impl Judge {
             return Some("day-max");
         }
         let account = self.orders.account(card, site).unwrap_or_default();
-        let (balance, uses) = self.holds(&account, site);
-        if is_count && meal.is_none() && uses < 1 {
+        let held = self.holds(&account, site);
+        if is_count && meal.is_none() && held.uses < 1 {
             return Some("uses");
         }
-        (price != 0 && balance - price < -terms.credit).then_some("balance")
+        let cash = held.pay(price, site.may_subsidy_pay(machine, period)).cash;
+        (cash != 0 && held.cash - cash < -terms.credit).then_some("balance")
     }
 
     /// Nobody is refused for nothing.
@@ -1215,15 +1279,18 @@ impl Judge {
         let (machine, card) = (number(line.column(5)), number(line.column(8)));
         let (day, period) = site.day_of(machine, at);
         let account = self.orders.account(card, site).unwrap_or_default();
-        let (balance, uses) = self.holds(&account, site);
+        let held = self.holds(&account, site);
         let is_count = asked == 0 && line.column(4) == "decline";
         let terms = self.orders.terms(card, site);
         let counts = self.days.of(card, day.0);
         let meals = counts.map_or(0, |counts| counts.meals(period));
         let price = site.price_in(period, meals).filter(|_| is_count).unwrap_or(asked);
         let is_just = match reason {
-            "balance" => terms.is_some_and(|terms| balance + terms.credit < price),
-            "uses" => is_count && price == 0 && uses < 1,
+            "balance" => {
+                let cash = held.pay(price, site.may_subsidy_pay(machine, period)).cash;
+                cash > 0 && terms.is_some_and(|terms| held.cash + terms.credit < cash)
+            }
+            "uses" => is_count && price == 0 && held.uses < 1,
             "day-max" => {
                 let spent = counts.map_or(0, |counts| counts.fen) + price;
                 terms.and_then(|terms| terms.day_max).is_some_and(|max| spent > max)
@@ -1236,7 +1303,7 @@ impl Judge {
             "frozen" | "lost" | "closed" => STATUSES[self.orders.stopped(card, site)] == reason,
             _ => return,
         };
-        assert!(is_just, "refused for nothing: {text}\nholds {balance} and {uses}, counted {counts:?}, {terms:?}");
+        assert!(is_just, "refused for nothing: {text}\nholds {held:?}, counted {counts:?}, {terms:?}");
         self.coverage.count("branch refusal that is just");
     }
 
@@ -1254,9 +1321,11 @@ impl Judge {
     fn follow_order(&mut self, line: &Line, t: u64) {
         let card = number(line.column(8));
         match line.column(4) {
+            // A credit counts for no day, and is in no doubt.
+            "void" if line.word("of").is_some() => (),
             "void" => {
                 let about = number(line.column(18));
-                let back = fen(line.column(10));
+                let back = Purses::moved(line).money() + line.word("cleared").map_or(0, fen);
                 let day = line.word("day").and_then(|day| Date::parse(day.as_bytes())).expect("a void says the day");
                 let period = line.word("period").filter(|_| line.word("rest").is_none());
                 let is_counted = line.word("invalid").is_none();
@@ -1297,7 +1366,7 @@ impl Judge {
         let is_count = line.word("mode").is_some_and(|mode| mode != "0");
         let asked = match kind {
             "meal" => 0,
-            "charge" | "scan" => -fen(line.column(10)),
+            "charge" | "scan" => -Purses::moved(line).money(),
             "offline" if is_count => 0,
             "matched" if is_count && line.word("code") == Some("105") => 0,
             _ => fen(line.word("asked").unwrap_or("")),
@@ -1315,7 +1384,8 @@ impl Judge {
                 let sale = self.sale_of(&key);
                 assert!(self.moved.insert((key.clone(), sale), ()).is_none(), "one frame charged twice: {text}");
                 self.answer(line, &key, now);
-                self.figures.of(key.clone()).push(line.column(if kind == "meal" { 15 } else { 13 }).to_owned());
+                let after = Purses::after(line);
+                self.figures.of(key.clone()).push(shown_of(after, kind == "meal"));
                 let is_scan = kind == "scan";
                 let is_nothing = is_scan && asked == 0;
                 if !is_nothing {
@@ -1336,9 +1406,8 @@ impl Judge {
             "repeat" | "matched" if line.word("code") != Some("105") => {
                 let key = frame_key(line, machine, asked);
                 self.answer(line, &key, now);
-                let left = line.word("left").and_then(|left| left.split_once('/'));
-                let (balance, uses) = left.unwrap_or((line.column(13), line.column(15)));
-                self.figures.of(key.clone()).push(if asked == 0 { uses } else { balance }.to_owned());
+                let left = line.word("left").map(|left| Purses::parse(left).expect("it was read"));
+                self.figures.of(key.clone()).push(shown_of(left.unwrap_or_else(|| Purses::after(line)), asked == 0));
                 let about = about.expect("a ref");
                 let sale = self.sale_of(&key);
                 let other = self.sale_of_entry.get(&about).copied();
@@ -1656,6 +1725,7 @@ impl Judge {
 
     /// The server's figures are the sums of its durable entries.
     pub fn compare(&mut self, book: &Book, site: &Site) {
+        self.compare_clearing(book);
         for (account, day) in std::mem::take(&mut self.touched) {
             self.compare_account(book, &account, site);
             if let Some((card, day)) = day {
@@ -1667,6 +1737,7 @@ impl Judge {
     /// All of them.
     pub fn compare_all(&mut self, book: &Book, site: &Site) {
         self.touched.clear();
+        self.compare_clearing(book);
         for account in self.sums.keys() {
             self.compare_account(book, account, site);
         }
@@ -1679,6 +1750,13 @@ impl Judge {
         }
     }
 
+    /// How far the last clear of all subsidy purses is.
+    fn compare_clearing(&self, book: &Book) {
+        let live = book.clearing().map(|it| (it.begin.0, it.accounts, it.sum.fen(), it.end.0));
+        let expected = self.orders.clearing.map(|it| (it.begin, it.accounts, it.sum, it.end.unwrap_or(0)));
+        assert_eq!(live, expected, "the clear of every subsidy: live, or by its entries");
+    }
+
     /// The sales in doubt, after a start: while it runs the server knows of 109s that are not
     /// durable yet.
     pub fn compare_doubts(&self, book: &Book) {
@@ -1688,36 +1766,40 @@ impl Judge {
     }
 
     /// What an account holds: its entries, or the table's figures until it is opened.
-    pub fn holds(&self, id: &str, site: &Site) -> (i64, i64) {
+    pub fn holds(&self, id: &str, site: &Site) -> Purses {
         let sum = self.sums.get(id).copied().unwrap_or_default();
-        let opening = if self.opened.contains(id) { (0, 0) } else { self.opening(id, site).unwrap_or_default() };
-        (sum.0 + opening.0, sum.1 + opening.1)
+        let opening = if self.opened.contains(id) { None } else { self.opening(id, site) };
+        sum + opening.unwrap_or_default()
     }
 
     /// The figures that an account opens with: nobody's, where the row that states them is of a
     /// card that the ledger has on another account.
-    fn opening(&self, id: &str, site: &Site) -> Option<(i64, i64)> {
+    fn opening(&self, id: &str, site: &Site) -> Option<Purses> {
         let row = site.cards.iter().find(|card| card.account == id)?;
         let is_its = self.orders.account(row.number, site).is_some_and(|account| account == id);
-        Some(if is_its { (row.balance, row.uses) } else { (0, 0) })
+        Some(if is_its { row.opening() } else { Purses::default() })
     }
 
     fn compare_account(&self, book: &Book, id: &str, site: &Site) {
         let sum = self.sums.get(id).copied().unwrap_or_default();
         let Some(row) = book.account_row(id) else {
-            assert_eq!(sum, (0, 0), "account {id} is gone");
+            assert_eq!(sum, Purses::default(), "account {id} is gone");
             return;
         };
         let account = book.account(row);
-        assert_eq!((account.held.balance.fen(), i64::from(account.held.uses)), sum, "account {id}: live, or summed up");
-        let figures = account.figures();
-        assert_eq!((figures.balance.fen(), i64::from(figures.uses)), self.holds(id, site), "figures of {id}");
+        assert_eq!(Purses::of(account.held), sum, "account {id}: live, or summed up");
+        assert_eq!(Purses::of(account.figures()), self.holds(id, site), "figures of {id}");
     }
 }
 
 /// Whether a sale was in count mode, or a void says so of its sale.
 fn is_meal(line: &Line) -> bool {
     line.column(4) == "meal" || (line.column(4) != "charge" && line.word("mode") == Some("1"))
+}
+
+/// What a display says that is left: uses after a meal, else both purses together.
+fn shown_of(left: Purses, is_count: bool) -> String {
+    if is_count { left.uses.to_string() } else { yuan(left.money()) }
 }
 
 /// A sale counts for the day and the period in which it was made, if the clock was right.

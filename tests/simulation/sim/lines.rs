@@ -8,9 +8,12 @@ use std::path::Path;
 use posgate::desk::control::{self, ControlReply, Host};
 use posgate::desk::json::{self, Value};
 use posgate::engine::limits::CONTROL_LINE_MAX;
-use posgate::engine::model::{Act, Balance, CardNo, Key, Mark, Now, Order, Subject, Way};
+use posgate::engine::model::{Act, Key, Mark, Now, Order, Subject, Way};
 use posgate::ledger::Storage;
 use posgate::turn::Service;
+
+use super::judge::fen;
+use super::purses::Purses;
 
 /// What was answered to a line.
 #[derive(Clone, Debug)]
@@ -21,7 +24,7 @@ pub struct Said {
     /// The entry.
     pub seq: u64,
     /// The account that moved, and what it holds.
-    pub account: Option<(String, Balance, i32)>,
+    pub account: Option<(String, Purses)>,
     pub value: Value,
 }
 
@@ -118,11 +121,15 @@ fn read(text: &str) -> Said {
         (true, None) => "asked",
     };
     let seq = value.number("seq").unwrap_or(0);
-    let account = value.text("account").filter(|_| value.is("ok")).and_then(|account| {
-        let balance = Balance::parse(value.text("balance")?.as_bytes())?;
-        Some((account.to_owned(), balance, value.number("uses")?))
-    });
+    let account =
+        value.text("account").filter(|_| value.is("ok")).and_then(|account| Some((account.to_owned(), holds(&value)?)));
     Said { word: word.to_owned(), seq, account, value }
+}
+
+/// What an answer says that an account holds.
+pub fn holds(value: &Value) -> Option<Purses> {
+    let (cash, subsidy) = (fen(value.text("balance")?), fen(value.text("subsidy")?));
+    Some(Purses { cash, subsidy, uses: value.number("uses")? })
 }
 
 /// The machine, as far as lines ask for it.
@@ -142,10 +149,10 @@ impl Host for Router {
     }
 }
 
-/// The card that an order names: the operators of this world name cards.
-pub fn card_of(subject: &Subject) -> CardNo {
+/// Whose account an order names, as the model's texts have it: a card's digits, or the account.
+pub fn subject(subject: &Subject) -> String {
     match subject {
-        Subject::Card(card) => *card,
-        Subject::Account(account) => unreachable!("{account} was named"),
+        Subject::Card(card) => card.value().to_string(),
+        Subject::Account(account) => format!("of {account}"),
     }
 }

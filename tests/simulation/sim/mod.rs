@@ -17,7 +17,7 @@
 //! | `buckets` | the naive model of the rates |
 //! | `aging` | maps that forget what is over, so that memory stays flat |
 //! | `judge` | the naive model: what must be true |
-//! | `orders`, `days` | its parts for what the operator orders, and for the limits of days and periods |
+//! | `orders`, `days`, `purses` | its parts for what the operator orders, for the limits of days and periods, and for which purse pays |
 //! | `lineage` | which ledger a machine serves, and the names of entries |
 //! | `lines` | what is said to the control socket, and heard |
 //! | `coverage` | what was reached |
@@ -38,6 +38,7 @@ mod lines;
 #[expect(dead_code, reason = "the commands ask it for more")]
 mod load;
 mod orders;
+mod purses;
 mod random;
 mod site;
 mod world;

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use posgate::engine::limits::LINKS_MAX;
-use posgate::engine::model::{Act, CardNo, EntrySeq, Figures, Key, Way};
+use posgate::engine::model::{Act, EntrySeq, Key, Subject, Way};
 
 use super::aging::{Aging, Map};
 use super::judge::{Admission, Line, fen, number};
 use super::lines;
+use super::purses::Purses;
 use super::site::{Card, Site};
 
 /// By strictness.
@@ -42,22 +43,55 @@ pub struct Sold {
     pub kind: String,
     pub card: u64,
     account: String,
-    fen: i64,
-    uses: i64,
+    taken: Purses,
     day: String,
     period: String,
     /// It was in count mode.
     is_meal: bool,
-    voided: i64,
+    /// Given back, or for ever gone with a clear.
+    voided: Purses,
     is_whole: bool,
 }
 
 impl Sold {
     /// What may still be given back of it.
     pub fn left(&self) -> i64 {
-        self.fen - self.voided
+        self.taken.money() - self.voided.money()
     }
 }
+
+/// A top-up or a subsidy.
+#[derive(Clone, Debug)]
+pub struct Credit {
+    is_subsidy: bool,
+    card: u64,
+    account: String,
+    given: Purses,
+    taken_back: i64,
+    is_whole: bool,
+}
+
+impl Credit {
+    /// What may still be taken back of it.
+    pub fn left(&self) -> i64 {
+        self.given.money() - self.taken_back
+    }
+}
+
+/// A clear of all subsidy purses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clearing {
+    pub begin: u64,
+    /// The process in which it began.
+    process: u64,
+    pub accounts: u32,
+    pub sum: i64,
+    /// Its last entry.
+    pub end: Option<u64>,
+}
+
+/// What a void undid: cash, subsidy, what a clear has taken since, and what is left.
+pub type Undone = [i64; 4];
 
 /// An order's entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,17 +99,23 @@ pub struct Made {
     pub seq: u64,
     /// What it says was done.
     pub what: String,
-    /// What it says the account held then: fen and uses.
-    pub figures: Option<(i64, i64)>,
+    /// What it says the account held then.
+    pub figures: Option<Purses>,
+    pub undone: Option<Undone>,
 }
 
 /// What an order's entry says of its account: a word on a card moves none, and says it in `left=`.
-fn told(line: &Line) -> Option<(i64, i64)> {
-    let (balance, uses) = match line.word("left") {
-        Some(left) => left.split_once('/')?,
-        None => (line.column(13), line.column(15)),
-    };
-    Some((fen(balance), uses.parse().ok()?))
+fn told(line: &Line) -> Option<Purses> {
+    match line.word("left") {
+        Some(left) => Purses::parse(left),
+        None => Some(Purses::after(line)),
+    }
+}
+
+fn undone(line: &Line) -> Option<Undone> {
+    let Purses { cash, subsidy, .. } = Purses::moved(line);
+    let word = |key| line.word(key).map_or(0, fen);
+    (line.column(4) == "void").then(|| [cash, subsidy, word("cleared"), word("rest")])
 }
 
 #[derive(Clone, Default)]
@@ -83,7 +123,7 @@ pub struct Orders {
     /// What was asked under a key: a refused order leaves its key free for another one.
     asked: Aging<String, Vec<String>>,
     made: Aging<String, Made>,
-    /// How often a card stands in a file, as whoever wrote it meant it, and how often it was done.
+    /// How often a card or an account stands in a file, as whoever wrote it meant it, and how often it was done.
     meant: Aging<String, u32>,
     paid: Aging<String, u32>,
     standing: Map<u64, Standing>,
@@ -96,6 +136,13 @@ pub struct Orders {
     /// Accounts that hold, or held, somebody's money: whoever is on them.
     held: BTreeSet<String>,
     pub sales: BTreeMap<u64, Sold>,
+    pub credits: BTreeMap<u64, Credit>,
+    /// The last clear of all subsidy purses.
+    pub clearing: Option<Clearing>,
+    /// When the subsidy purse of an account was emptied.
+    cleared: BTreeMap<String, Vec<u64>>,
+    /// Whether the rows of a file named accounts.
+    by_account: BTreeMap<String, bool>,
     /// The newest durable entry.
     head: u64,
     /// The newest sale of which nothing is known here any more.
@@ -119,10 +166,10 @@ impl Orders {
         self.made.get(key)
     }
 
-    /// Somebody writes a file in which the card stands so often: one that is sorted, saved in
-    /// another way or cut short means nothing more.
-    pub fn mean(&mut self, command: &str, name: &str, card: u64, rows: u32) {
-        let meant = self.meant.of(in_file(command, name, card));
+    /// Somebody writes a file in which the card or account stands so often: one that is sorted,
+    /// saved in another way or cut short means nothing more.
+    pub fn mean(&mut self, command: &str, name: &str, subject: &str, rows: u32) {
+        let meant = self.meant.of(in_file(command, name, subject));
         *meant = rows.max(*meant);
     }
 
@@ -214,6 +261,43 @@ impl Orders {
         self.moved.get(&card).cloned().or_else(row)
     }
 
+    /// The account that paid a sale, or that got a credit, as it is named today.
+    pub fn purse_of(&self, entry: u64) -> Option<String> {
+        let sold = self.sales.get(&entry).map(|sold| &sold.account);
+        let account = sold.or_else(|| self.credits.get(&entry).map(|credit| &credit.account))?;
+        Some(self.purse(account, entry))
+    }
+
+    /// Whether all subsidy purses are being emptied.
+    pub fn is_clearing(&self) -> bool {
+        self.clearing.is_some_and(|clearing| clearing.end.is_none())
+    }
+
+    /// Whether the subsidy that an account held at an entry is gone: a clear has emptied the purse
+    /// since, under whatever name, or a clear of all has found it empty or will.
+    fn is_cleared(&self, account: &str, since: u64) -> bool {
+        if self.clearing.is_some_and(|clearing| clearing.end.is_none_or(|end| since < end)) {
+            return true;
+        }
+        let (mut name, mut since) = (account, since);
+        loop {
+            let gone = self.gone.iter().find(|(seq, from, _)| *seq > since && from == name);
+            let until = gone.map_or(u64::MAX, |(seq, ..)| *seq);
+            let cleared = self.cleared.get(name).into_iter().flatten();
+            if cleared.into_iter().any(|seq| (since..until).contains(seq)) {
+                return true;
+            }
+            let Some((seq, _, to)) = gone else { return false };
+            (name, since) = (to, *seq);
+        }
+    }
+
+    /// The cards of the table on an account.
+    fn cards_of(&self, account: &str, site: &Site) -> Vec<u64> {
+        let numbers = site.cards.iter().map(|card| card.number);
+        numbers.filter(|card| self.account(*card, site).is_some_and(|own| own == account)).collect()
+    }
+
     /// What became of an account after an entry: names change, and a card's own account may go
     /// where the card goes.
     fn purse(&self, account: &str, since: u64) -> String {
@@ -278,14 +362,17 @@ impl Orders {
             kind,
             "open" | "charge" | "meal" | "scan" | "topup" | "subsidy" | "payout" | "adjust" | "void" | "link"
         ) || (kind == "offline" && line.word("claimed").is_none());
-        if moves {
+        // Those that begin and end a clear of all purses are of nobody.
+        if moves && !line.column(9).is_empty() {
             let account = line.column(9).to_owned();
             self.held.insert(account.clone());
             // Before a card comes to an account, that one is opened.
             let is_elsewhere = matches!(kind, "link" | "void" | "open");
-            let expected = if is_elsewhere { None } else { self.account(card, site) };
+            // A purse that is cleared with all others may have no card.
+            let has_card = !line.column(8).is_empty() || kind == "link";
+            let expected = if is_elsewhere || !has_card { None } else { self.account(card, site) };
             assert!(expected.is_none_or(|expected| expected == account), "another account than its card's: {text}");
-            if card > 0 && (kind != "link" || line.word("was").is_none()) {
+            if has_card && card > 0 && (kind != "link" || line.word("was").is_none()) {
                 self.moved.entry(card).or_insert(account);
             }
         }
@@ -299,12 +386,11 @@ impl Orders {
                     kind: kind.to_owned(),
                     card,
                     account: line.column(9).to_owned(),
-                    fen: -fen(line.column(10)),
-                    uses: -line.column(12).parse::<i64>().unwrap_or(0),
+                    taken: -Purses::moved(line),
                     day: line.word("day").unwrap_or("").to_owned(),
                     period: line.word("period").unwrap_or("").to_owned(),
                     is_meal: kind == "meal" || (kind == "offline" && line.word("mode") == Some("1")),
-                    voided: 0,
+                    voided: Purses::default(),
                     is_whole: false,
                 },
             );
@@ -312,9 +398,15 @@ impl Orders {
                 && let Some((seq, _)) = self.sales.pop_first()
             {
                 self.forgotten = seq;
+                self.credits = self.credits.split_off(&seq);
             }
         }
+        self.take_credit(line, seq);
+        self.take_clear(line, text, seq, at.process);
         let what = what_of_entry(line)?;
+        let is_held_off = matches!(kind, "subsidy") && line.word("clear") != Some("all");
+        let is_held_off = is_held_off || what.contains(" account ") || what.contains(" name ");
+        assert!(!(is_held_off && self.is_clearing()), "while every subsidy is cleared: {text}");
         let key = match (line.word("for"), line.word("key")) {
             (Some(name), None) => self.take_row(line, &name.replace("%3D", "="), text),
             (None, Some(key)) => key.to_owned(),
@@ -323,7 +415,7 @@ impl Orders {
         assert_eq!(line.word("by"), Some("desk"), "who ordered it: {text}");
         let asked = self.asked.get(&key).unwrap_or_else(|| panic!("nobody ordered this: {text}"));
         assert!(asked.contains(&what), "another order than was given: {text}\ngiven: {asked:?}");
-        let before = self.made.insert(key.clone(), Made { seq, what, figures: told(line) });
+        let before = self.made.insert(key.clone(), Made { seq, what, figures: told(line), undone: undone(line) });
         assert!(before.is_none(), "done twice under one key: {text}\nbefore: {before:?}");
         match kind {
             "void" => self.take_void(line, text),
@@ -363,10 +455,21 @@ impl Orders {
         Some(key)
     }
 
-    /// A row of a file was done: never oftener than its card stands in the file.
+    /// A row of a file was done: never oftener than its card or account stands in the file.
     fn take_row(&mut self, line: &Line, name: &str, text: &str) -> String {
-        let command = if line.column(4) == "status" { line.word("status") } else { Some(line.column(4)) };
-        let file = in_file(command.expect("a status says which"), name, number(line.column(8)));
+        let command = match line.word("clear") {
+            Some("all") => "clear-all",
+            Some(_) => "clear",
+            None if line.column(4) == "status" => line.word("status").expect("a status says which"),
+            None => line.column(4),
+        };
+        let subject = if command == "clear-all" { String::new() } else { subject_of(line) };
+        if !matches!(line.column(4), "status") && command != "clear-all" {
+            let is_by_account = line.word("via").is_some();
+            let first = *self.by_account.entry(format!("{command}/{name}")).or_insert(is_by_account);
+            assert_eq!(first, is_by_account, "a file by card, or by account: {text}");
+        }
+        let file = in_file(command, name, &subject);
         let nth: u32 = line.word("nth").map_or(1, |nth| nth.parse().expect("a count"));
         let paid = self.paid.of(file.clone());
         *paid += 1;
@@ -375,19 +478,87 @@ impl Orders {
         format!("{file}/{nth}")
     }
 
-    fn take_void(&mut self, line: &Line, text: &str) {
-        let sale = number(line.column(18));
-        if sale <= self.forgotten {
+    /// A top-up or a subsidy, which may be voided.
+    fn take_credit(&mut self, line: &Line, seq: u64) {
+        if matches!(line.column(4), "topup" | "subsidy") && line.word("clear").is_none() {
+            let credit = Credit {
+                is_subsidy: line.column(4) == "subsidy",
+                card: number(line.column(8)),
+                account: line.column(9).to_owned(),
+                given: Purses::moved(line),
+                taken_back: 0,
+                is_whole: false,
+            };
+            self.credits.insert(seq, credit);
+        }
+    }
+
+    /// One subsidy purse is emptied, or all of them begin to be, or are; nothing gets into one in
+    /// the meantime.
+    fn take_clear(&mut self, line: &Line, text: &str, seq: u64, process: u64) {
+        let moved = Purses::moved(line);
+        let is_opening = line.column(4) == "open";
+        assert!(moved.subsidy <= 0 || is_opening || !self.is_clearing(), "while every subsidy is cleared: {text}");
+        let Some(word) = line.word("clear") else { return };
+        assert_eq!(line.column(4), "subsidy", "what clears: {text}");
+        let begun = self.clearing.filter(|clearing| clearing.end.is_none());
+        if word == "one" {
+            assert!(moved.subsidy < 0 && (moved.cash, moved.uses) == (0, 0), "what a clear takes: {text}");
+            assert_eq!(fen(line.column(14)), 0, "a cleared purse is empty: {text}");
+            self.cleared.entry(line.column(9).to_owned()).or_default().push(seq);
+            let begin = begun.map_or(String::new(), |clearing| clearing.begin.to_string());
+            assert_eq!(line.column(18), begin, "which clear it belongs to: {text}");
+            if let Some(clearing) = &mut self.clearing.filter(|clearing| clearing.end.is_none()) {
+                clearing.accounts += 1;
+                clearing.sum -= moved.subsidy;
+                self.clearing = Some(*clearing);
+            }
             return;
         }
-        let purse = self.sales.get(&sale).map(|sold| self.purse(&sold.account, sale)).unwrap_or_default();
-        let sold = self.sales.get_mut(&sale).unwrap_or_else(|| panic!("a void of what is no sale: {text}"));
-        let (back, uses) = (fen(line.column(10)), line.column(12).parse::<i64>().unwrap_or(0));
+        assert_eq!([line.column(8), line.column(9)], ["", ""], "all purses are nobody's: {text}");
+        assert_eq!(moved, Purses::default(), "all purses are nobody's: {text}");
+        if word == "all" {
+            assert_eq!(begun, None, "a clear of all began while another one went on: {text}");
+            self.clearing = Some(Clearing { begin: seq, process, accounts: 0, sum: 0, end: None });
+            return;
+        }
+        let clearing = begun.unwrap_or_else(|| panic!("the end of what never began: {text}"));
+        let said = [line.word("clear").unwrap_or(""), line.word("accounts").unwrap_or(""), line.column(18)];
+        assert_eq!(said, ["done", &clearing.accounts.to_string(), &clearing.begin.to_string()], "the end: {text}");
+        assert_eq!(line.word("sum").map(fen), Some(clearing.sum), "the sum of what was cleared: {text}");
+        self.clearing = Some(Clearing { end: Some(seq), ..clearing });
+    }
+
+    /// Whether the clear of all that ended with this entry was cut off by the end of a process.
+    pub fn was_cut(&self, process: u64) -> bool {
+        self.clearing.is_some_and(|clearing| clearing.process != process)
+    }
+
+    fn take_void(&mut self, line: &Line, text: &str) {
+        let about = number(line.column(18));
+        if about <= self.forgotten {
+            return;
+        }
+        if line.word("of").is_some() {
+            self.take_void_of_credit(line, text, about);
+            return;
+        }
+        let purse = self.purse_of(about).unwrap_or_default();
+        let account = self.sales.get(&about).map(|sold| sold.account.clone()).unwrap_or_default();
+        let is_cleared = self.is_cleared(&account, about);
+        let sold = self.sales.get_mut(&about).unwrap_or_else(|| panic!("a void of what is no sale: {text}"));
+        let (back, cleared) = (Purses::moved(line), line.word("cleared").map_or(0, fen));
+        let asked = line.word("asked").map_or(sold.left(), fen);
         assert!(!sold.is_whole, "nothing was left of the sale: {text}");
-        assert!((0..=sold.left()).contains(&back), "more than is left of the sale ({}): {text}", sold.left());
-        sold.voided += back;
+        assert!((0..=sold.left()).contains(&asked), "more than is left of the sale ({}): {text}", sold.left());
+        // Cash first; what was paid of a purse that is cleared since nobody gets back.
+        let cash = asked.min(sold.taken.cash - sold.voided.cash);
+        let subsidy = asked - cash;
+        assert_eq!(back.cash, cash, "cash that is given back: {text}");
+        assert_eq!((back.subsidy, cleared), if is_cleared { (0, subsidy) } else { (subsidy, 0) }, "subsidy: {text}");
+        sold.voided += Purses { cash, subsidy, uses: 0 };
         sold.is_whole = sold.left() == 0;
-        assert_eq!(uses, if sold.is_whole { sold.uses } else { 0 }, "the sale's uses: {text}");
+        assert_eq!(back.uses, if sold.is_whole { sold.taken.uses } else { 0 }, "the sale's uses: {text}");
         let rest = line.word("rest").map(fen);
         assert_eq!(rest, (!sold.is_whole).then(|| sold.left()), "what is left: {text}");
         let said = [line.column(9), line.word("day").unwrap_or(""), line.word("period").unwrap_or("")];
@@ -396,42 +567,101 @@ impl Orders {
         assert_eq!(number(line.column(8)), sold.card, "the sale's card: {text}");
     }
 
+    /// A top-up or a subsidy is taken back, as far as its purse holds it.
+    fn take_void_of_credit(&mut self, line: &Line, text: &str, about: u64) {
+        let purse = self.purse_of(about).unwrap_or_else(|| panic!("a void of what is no credit: {text}"));
+        let credit = self.credits.get(&about).unwrap_or_else(|| panic!("a void of what is no credit: {text}"));
+        let is_cleared = credit.is_subsidy && credit.given.subsidy > 0 && self.is_cleared(&credit.account, about);
+        assert!(!is_cleared, "a subsidy that was cleared since was taken from another one: {text}");
+        assert!(!(credit.is_subsidy && self.is_clearing()), "while every subsidy is cleared: {text}");
+        let credit = self.credits.get_mut(&about).expect("it is there");
+        let (moved, after) = (Purses::moved(line), Purses::after(line));
+        let (taken, other, held) = if credit.is_subsidy {
+            (-moved.subsidy, moved.cash, after.subsidy)
+        } else {
+            (-moved.cash, moved.subsidy, after.cash)
+        };
+        let held = held + taken;
+        assert_eq!(line.word("of"), Some(if credit.is_subsidy { "subsidy" } else { "topup" }), "of what: {text}");
+        assert!(!credit.is_whole && other == 0, "nothing was left, or another purse paid: {text}");
+        let asked = line.word("asked").map_or(credit.left().min(held.max(0)), fen);
+        assert_eq!(taken, asked, "what is taken back of {} where {held} is held: {text}", credit.left());
+        assert!((0..=credit.left()).contains(&taken) && taken <= held.max(0), "more than there is: {text}");
+        credit.taken_back += taken;
+        credit.is_whole = credit.left() == 0;
+        let uses = if credit.is_whole { credit.given.uses } else { 0 };
+        assert_eq!(-moved.uses, uses, "the credit's uses: {text}");
+        assert!(uses == 0 || after.uses >= 0, "more uses than there are: {text}");
+        let rest = line.word("rest").map(fen);
+        assert_eq!(rest, (!credit.is_whole).then(|| credit.left()), "what is left: {text}");
+        assert_eq!((number(line.column(8)), line.column(9)), (credit.card, purse.as_str()), "whose: {text}");
+    }
+
     // ---------------------------------------------------------------- what must be answered
 
-    /// The words that may answer an order now; `figures` are those of its card's account.
-    pub fn answers(&self, act: &Act, key: &Key, site: &Site, figures: Figures, first_kept: u64) -> Vec<&'static str> {
+    /// The words that may answer an order now; `held` is what the account holds that it moves.
+    pub fn answers(&self, act: &Act, key: &Key, site: &Site, held: Purses, first_kept: u64) -> Vec<&'static str> {
         if let Act::Move { way, amount, .. } = act
             && ((*way != Way::Adjust && amount.fen() < 0) || amount.fen().abs() > 999_999_999)
         {
             return vec![lines::UNREAD];
+        }
+        if self.is_named_otherwise(act, key) {
+            return vec!["key-used"];
         }
         match self.made.get(&key_text(act, key)) {
             Some(made) if made.what == what_of(act) => return vec!["again"],
             Some(_) => return vec!["key-used"],
             None => (),
         }
+        let busy = if self.is_clearing() { Some("busy") } else { None };
         match act {
             Act::Move { way, subject, amount, uses } => {
-                let card = lines::card_of(subject);
-                vec![self.answer_to_move(*way, card, (amount.fen(), i64::from(*uses)), site, figures)]
+                let busy = busy.filter(|_| *way == Way::Subsidy);
+                let asked = (amount.fen(), i64::from(*uses));
+                self.of_subject(subject, site, busy, |card| self.answer_to_move(*way, card, asked, site, held))
             }
+            Act::Clear { subject } => self.of_subject(subject, site, busy, |card| {
+                if self.account(card, site).is_none() {
+                    "unknown-card"
+                } else if self.heir(card).is_some() {
+                    "replaced"
+                } else if held.subsidy <= 0 {
+                    "zero"
+                } else {
+                    "done"
+                }
+            }),
+            Act::ClearAll => vec![busy.unwrap_or("done")],
             Act::Void { sale, amount, .. } => {
                 let asked = amount.map(|amount| i64::from(amount.fen()));
                 if sale.0 > self.head {
                     // It may be of this turn, or not durable.
-                    return vec!["no-such-entry", "not-a-sale", "zero", "more-than-left", "done"];
+                    return vec![
+                        "no-such-entry",
+                        "not-a-sale",
+                        "zero",
+                        "more-than-left",
+                        "overdraw",
+                        "cleared",
+                        "busy",
+                        "done",
+                    ];
                 }
                 if sale.0 <= self.forgotten && sale.0 >= first_kept {
-                    return vec!["not-a-sale", "already-voided", "zero", "more-than-left", "done"];
+                    let words =
+                        ["not-a-sale", "already-voided", "zero", "more-than-left", "overdraw", "cleared", "busy"];
+                    return words.into_iter().chain(["done"]).collect();
                 }
-                vec![self.answer_to_void(*sale, asked, first_kept)]
+                vec![self.answer_to_void(*sale, asked, first_kept, held)]
             }
-            Act::Clear { .. } | Act::ClearAll => unreachable!("no operator of this world clears yet"),
             Act::Mark { card, mark } => vec![self.answer_to_mark(card.value(), mark.word(), site)],
             Act::Link { old, new } => vec![self.answer_to_link(old.value(), new.value(), site)],
             Act::Settle { .. } => unreachable!("no operator of this world settles a stored sale"),
-            Act::Account { card, account } => vec![self.answer_to_account(card.value(), account, site)],
-            Act::Rename { old, new } => vec![self.answer_to_rename(old, new, site)],
+            Act::Account { card, account } => {
+                vec![busy.unwrap_or_else(|| self.answer_to_account(card.value(), account, site))]
+            }
+            Act::Rename { old, new } => vec![busy.unwrap_or_else(|| self.answer_to_rename(old, new, site))],
             // The simulation's table is never edited: it has no other holder for a number.
             Act::Reissue { card } => {
                 let card = card.value();
@@ -452,15 +682,48 @@ impl Orders {
         }
     }
 
+    /// Whether the rows of an order's file named accounts where it names a card, or the other way
+    /// round.
+    fn is_named_otherwise(&self, act: &Act, key: &Key) -> bool {
+        let (Act::Move { subject, .. } | Act::Clear { subject }, Key::For { name, .. }) = (act, key) else {
+            return false;
+        };
+        let file = format!("{}/{}", command_of(act), name.as_str());
+        self.by_account.get(&file).is_some_and(|by| *by != matches!(subject, Subject::Account(_)))
+    }
+
+    /// The answer for the card that an order names, or for one of the account's that is not closed.
+    fn of_subject(
+        &self,
+        subject: &Subject,
+        site: &Site,
+        busy: Option<&'static str>,
+        answer: impl Fn(u64) -> &'static str,
+    ) -> Vec<&'static str> {
+        let account = match subject {
+            Subject::Card(card) => return vec![busy.unwrap_or_else(|| answer(card.value()))],
+            Subject::Account(account) => account,
+        };
+        let cards = self.cards_of(account, site);
+        if cards.is_empty() {
+            return vec!["no-such-account"];
+        }
+        match (busy, cards.iter().find(|card| self.stopped(**card, site) < CLOSED)) {
+            (Some(busy), _) => vec![busy],
+            (None, Some(card)) => vec![answer(*card)],
+            // Which of the closed ones it is that is looked at nobody is told.
+            (None, None) => cards.into_iter().map(answer).collect(),
+        }
+    }
+
     fn answer_to_move(
         &self,
         way: Way,
-        card: CardNo,
+        card: u64,
         (amount, uses): (i64, i64),
         site: &Site,
-        figures: Figures,
+        held: Purses,
     ) -> &'static str {
-        let card = card.value();
         let has_row = self.terms(card, site).is_some();
         if self.account(card, site).is_none() {
             return "unknown-card";
@@ -484,14 +747,17 @@ impl Orders {
         if amount.abs() > 999_999_999 || uses.abs() > 999_999 {
             return "too-much";
         }
-        let is_over = (amount > 0 && amount > figures.balance.fen()) || (uses > 0 && uses > i64::from(figures.uses));
+        let is_over = (amount > 0 && amount > held.cash) || (uses > 0 && uses > held.uses);
         if way == Way::PayOut && is_over {
             return "overdraw";
         }
         "done"
     }
 
-    fn answer_to_void(&self, sale: EntrySeq, asked: Option<i64>, first_kept: u64) -> &'static str {
+    fn answer_to_void(&self, sale: EntrySeq, asked: Option<i64>, first_kept: u64, held: Purses) -> &'static str {
+        if let Some(credit) = self.credits.get(&sale.0).filter(|_| sale.0 >= first_kept) {
+            return self.answer_to_void_of_credit(credit, sale.0, asked, held);
+        }
         let Some(sold) = self.sales.get(&sale.0).filter(|_| sale.0 >= first_kept) else {
             return if sale.0 < first_kept { "no-such-entry" } else { "not-a-sale" };
         };
@@ -501,6 +767,32 @@ impl Orders {
         match asked {
             Some(0) => "zero",
             Some(asked) if asked > sold.left() => "more-than-left",
+            Some(_) | None => "done",
+        }
+    }
+
+    fn answer_to_void_of_credit(&self, credit: &Credit, seq: u64, asked: Option<i64>, held: Purses) -> &'static str {
+        if credit.is_whole {
+            return "already-voided";
+        }
+        if asked == Some(0) {
+            return "zero";
+        }
+        if credit.is_subsidy && self.is_clearing() {
+            return "busy";
+        }
+        if credit.given.uses > held.uses.max(0) {
+            return "overdraw";
+        }
+        if credit.is_subsidy && credit.given.subsidy > 0 && self.is_cleared(&credit.account, seq) {
+            return "cleared";
+        }
+        let purse = if credit.is_subsidy { held.subsidy } else { held.cash };
+        let there = purse.clamp(0, credit.left());
+        match asked {
+            Some(asked) if asked > credit.left() => "more-than-left",
+            Some(asked) if asked > there => "overdraw",
+            _ if there == 0 && credit.left() > 0 => "overdraw",
             Some(_) | None => "done",
         }
     }
@@ -586,41 +878,62 @@ fn rank(row: &Card) -> usize {
     STATUSES.iter().position(|status| *status == row.status).expect("a status")
 }
 
-/// The text by which a key is known in `asked` and `made`.
-pub fn key_text(act: &Act, key: &Key) -> String {
-    let (command, card) = match act {
-        Act::Move { subject, .. } => (lines::command(act).to_owned(), lines::card_of(subject).value()),
-        Act::Mark { card, mark } => (mark.word().to_owned(), card.value()),
-        Act::Clear { subject } => ("clear".to_owned(), lines::card_of(subject).value()),
-        Act::ClearAll => ("clear-all".to_owned(), 0),
-        Act::Void { .. } | Act::Link { .. } | Act::Open { .. } | Act::Settle { .. } => (String::new(), 0),
-        Act::Account { .. } | Act::Rename { .. } | Act::Reissue { .. } => (String::new(), 0),
-    };
-    match key {
-        Key::Own(key) => key.as_str().to_owned(),
-        Key::For { name, nth } => format!("{}/{nth}", in_file(&command, name.as_str(), card)),
+/// The command of an order that may be a file's row; else empty.
+fn command_of(act: &Act) -> &'static str {
+    match act {
+        Act::Move { .. } => lines::command(act),
+        Act::Mark { mark, .. } => mark.word(),
+        Act::Clear { .. } => "clear",
+        Act::ClearAll => "clear-all",
+        Act::Void { .. } | Act::Link { .. } | Act::Open { .. } | Act::Settle { .. } => "",
+        Act::Account { .. } | Act::Rename { .. } | Act::Reissue { .. } => "",
     }
 }
 
-/// A card in a file.
-fn in_file(command: &str, name: &str, card: u64) -> String {
-    format!("{command}/{name}/{card}")
+/// The text by which a key is known in `asked` and `made`.
+pub fn key_text(act: &Act, key: &Key) -> String {
+    let subject = match act {
+        Act::Move { subject, .. } | Act::Clear { subject } => lines::subject(subject),
+        Act::Mark { card, .. } => card.value().to_string(),
+        Act::ClearAll | Act::Void { .. } | Act::Link { .. } | Act::Open { .. } | Act::Settle { .. } => String::new(),
+        Act::Account { .. } | Act::Rename { .. } | Act::Reissue { .. } => String::new(),
+    };
+    match key {
+        Key::Own(key) => key.as_str().to_owned(),
+        Key::For { name, nth } => format!("{}/{nth}", in_file(command_of(act), name.as_str(), &subject)),
+    }
+}
+
+/// A card or an account in a file.
+fn in_file(command: &str, name: &str, subject: &str) -> String {
+    format!("{command}/{name}/{subject}")
+}
+
+/// Whose account an entry says that its order named.
+fn subject_of(line: &Line) -> String {
+    match line.word("via") {
+        Some(via) => {
+            assert_eq!(via, "account");
+            format!("of {}", line.column(9))
+        }
+        None => number(line.column(8)).to_string(),
+    }
 }
 
 /// An order in the words of its entry.
 pub fn what_of(act: &Act) -> String {
     match act {
         Act::Move { way, subject, amount, uses } => {
-            let card = lines::card_of(subject);
             let (kind, sign) = match way {
                 Way::TopUp => ("topup", 1),
                 Way::Subsidy => ("subsidy", 1),
                 Way::PayOut => ("payout", -1),
                 Way::Adjust => ("adjust", 1),
             };
-            format!("{kind} {} {} {}", card.value(), sign * amount.fen(), sign * i64::from(*uses))
+            let subject = lines::subject(subject);
+            format!("{kind} {subject} {} {}", sign * amount.fen(), sign * i64::from(*uses))
         }
-        Act::Clear { subject } => format!("clear {}", lines::card_of(subject).value()),
+        Act::Clear { subject } => format!("clear {}", lines::subject(subject)),
         Act::ClearAll => "clear all".to_owned(),
         Act::Void { sale, amount: None, .. } => format!("void {} left", sale.0),
         Act::Void { sale, amount: Some(amount), .. } => format!("void {} {}", sale.0, amount.fen()),
@@ -638,8 +951,15 @@ pub fn what_of(act: &Act) -> String {
 fn what_of_entry(line: &Line) -> Option<String> {
     let card = || number(line.column(8));
     Some(match line.column(4) {
+        "subsidy" if line.word("clear") == Some("all") => "clear all".to_owned(),
+        // What a clear of all does to one purse, and its end.
+        "subsidy" if line.word("clear").is_some() && line.word("by").is_none() => return None,
+        "subsidy" if line.word("clear") == Some("one") => format!("clear {}", subject_of(line)),
         kind @ ("topup" | "subsidy" | "payout" | "adjust") => {
-            format!("{kind} {} {} {}", card(), fen(line.column(10)), line.column(12))
+            let Purses { cash, subsidy, uses } = Purses::moved(line);
+            let (moved, other) = if kind == "subsidy" { (subsidy, cash) } else { (cash, subsidy) };
+            assert_eq!(other, 0, "the other purse was moved by {kind}");
+            format!("{kind} {} {moved} {uses}", subject_of(line))
         }
         "void" => match line.word("asked") {
             Some(asked) => format!("void {} {}", line.column(18), fen(asked)),

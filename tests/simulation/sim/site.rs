@@ -8,6 +8,7 @@ use posgate::engine::model::{Civil, Date, Rules};
 use posgate::files::cards::{self, CardFile};
 use posgate::files::config;
 
+use super::purses::Purses;
 use super::random::Random;
 
 pub const PIN: &str = "1234";
@@ -21,6 +22,7 @@ pub struct Card {
     pub account: String,
     pub status: &'static str,
     pub balance: i64,
+    pub subsidy: i64,
     pub uses: i64,
     pub credit: i64,
     pub day_max: Option<i64>,
@@ -64,6 +66,10 @@ pub struct Site {
     has_groups: bool,
     /// Doors are for groups, days and hours.
     has_door_hours: bool,
+    /// Some registered terminals take no subsidy.
+    has_cash_terminals: bool,
+    /// Of a night no subsidy pays.
+    is_night_for_cash: bool,
     /// Hours after midnight.
     day_start: i64,
     /// Only registered devices are served.
@@ -131,6 +137,8 @@ impl Site {
             has_pause: random.happens(500),
             has_groups: random.happens(400),
             has_door_hours: random.happens(500),
+            has_cash_terminals: random.happens(500),
+            is_night_for_cash: random.happens(500),
             day_start: random.pick(&[0, 0, 4]),
             is_quarantined: random.happens(120),
             is_fenced: random.happens(250),
@@ -178,6 +186,12 @@ impl Site {
             "brunch" => Some(if is_next { 2050 } else { 1500 }),
             _ => None,
         }
+    }
+
+    /// Whether the subsidy purse may pay there, in a period or in none.
+    pub fn may_subsidy_pay(&self, machine: u64, period: &str) -> bool {
+        let is_for_cash = self.has_cash_terminals && takes_cash_only(machine) && self.is_registered(machine);
+        !is_for_cash && !(self.is_night_for_cash && period == "night")
     }
 
     fn is_registered(&self, machine: u64) -> bool {
@@ -253,7 +267,9 @@ impl Site {
                 9 => "closed",
                 _ => "active",
             },
-            balance: i64::try_from(random.below(600_000)).expect("yuan"),
+            // Some have little of their own.
+            balance: i64::try_from(random.below(if number % 7 == 2 { 2000 } else { 600_000 })).expect("yuan"),
+            subsidy: if number % 2 == 0 { i64::try_from(random.below(9000)).expect("yuan") } else { 0 },
             uses: i64::try_from(random.below(100)).expect("uses"),
             credit: if number % 11 == 3 { 2000 } else { 0 },
             day_max: (number % 13 == 4).then_some(6000),
@@ -303,6 +319,9 @@ impl Site {
             if self.has_groups && is_of_staff(u64::from(*machine)) {
                 text.push_str(" list group 'staff'\n");
             }
+            if self.has_cash_terminals && takes_cash_only(u64::from(*machine)) {
+                text.push_str(" option subsidy '0'\n");
+            }
         }
         if self.has_periods {
             let night_ends = if self.has_pause { "03:00" } else { "05:00" };
@@ -325,6 +344,9 @@ impl Site {
                 }
                 if self.has_next && !price_next.is_empty() {
                     let _ = writeln!(text, " option price_next '{price_next}'");
+                }
+                if name == "night" && self.is_night_for_cash {
+                    text.push_str(" option subsidy '0'\n");
                 }
             }
         }
@@ -362,22 +384,22 @@ impl Site {
     /// The card table.
     pub fn table(&self) -> String {
         let mut text =
-            "card,account,name,status,balance,uses,pin,duress_pin,credit,day_max,charge_max,groups,valid_until,code\n"
+            "card,account,name,status,balance,subsidy,uses,pin,duress_pin,credit,day_max,charge_max,groups,valid_until,code\n"
                 .to_owned();
         let mut stated = std::collections::HashSet::new();
         for card in &self.cards {
             // Of rows that share an account one states the figures.
-            let (balance, uses) = if stated.insert(&card.account) {
-                (yuan(card.balance), card.uses.to_string())
+            let [balance, subsidy, uses] = if stated.insert(&card.account) {
+                [yuan(card.balance), yuan(card.subsidy), card.uses.to_string()]
             } else {
-                (String::new(), String::new())
+                [const { String::new() }; 3]
             };
             let day_max = card.day_max.map(yuan).unwrap_or_default();
             let charge_max = card.charge_max.map(yuan).unwrap_or_default();
             let valid_until = card.valid_until.map(|day| day.to_string()).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "{},{},张三,{},{balance},{uses},{PIN},{DURESS_PIN},{},{day_max},{charge_max},{},{valid_until},\"{}\"",
+                "{},{},张三,{},{balance},{subsidy},{uses},{PIN},{DURESS_PIN},{},{day_max},{charge_max},{},{valid_until},\"{}\"",
                 card.number,
                 card.account,
                 card.status,
@@ -393,14 +415,13 @@ impl Site {
         self.cards.iter().find(|card| card.number == number)
     }
 
-    /// The figures that an account opens with.
-    pub fn opening(&self, account: &str) -> Option<(i64, i64)> {
-        self.cards.iter().find(|card| card.account == account).map(|card| (card.balance, card.uses))
+    fn has_account(&self, account: &str) -> bool {
+        self.cards.iter().any(|card| card.account == account)
     }
 
     /// Something is changed in the files, and all is as it should be.
     pub fn edit(&mut self, random: &mut Random) {
-        match random.below(7) {
+        match random.below(8) {
             // A card leaves the table, or comes back; its account lives on.
             5 | 6 if self.removed.is_empty() || random.happens(600) => {
                 let place = random.place(self.cards.len());
@@ -427,7 +448,9 @@ impl Site {
             2 => {
                 let place = random.place(self.cards.len());
                 self.cards[place].balance += 10_000;
+                self.cards[place].subsidy += 1000;
             }
+            7 => self.is_night_for_cash ^= true,
             3 => {
                 let place = random.place(self.cards.len());
                 self.cards[place].status = random.pick(&["active", "lost", "frozen"]);
@@ -435,7 +458,7 @@ impl Site {
             _ => {
                 let number = self.cards.len() as u64 + 1000 + random.below(100_000);
                 let is_new = self.find(8_880_000_000 + number).is_none();
-                if is_new && self.opening(&format!("A{number:05}")).is_none() && self.cards.len() < 600 {
+                if is_new && !self.has_account(&format!("A{number:05}")) && self.cards.len() < 600 {
                     self.cards.push(Card { is_decoy: false, ..Self::card(number - number % 10 + 1, random) });
                     let mut seen = std::collections::HashSet::new();
                     self.cards.retain(|card| seen.insert(card.number));
@@ -451,6 +474,7 @@ impl Site {
             account,
             status: "active",
             balance: 0,
+            subsidy: 0,
             uses: 0,
             credit: 0,
             day_max: None,
@@ -470,8 +494,19 @@ impl Site {
     }
 }
 
+impl Card {
+    /// The figures that its row states.
+    pub fn opening(&self) -> Purses {
+        Purses { cash: self.balance, subsidy: self.subsidy, uses: self.uses }
+    }
+}
+
 fn is_of_staff(machine: u64) -> bool {
     machine.is_multiple_of(4)
+}
+
+fn takes_cash_only(machine: u64) -> bool {
+    machine % 5 == 2
 }
 
 pub fn yuan(fen: i64) -> String {

@@ -17,7 +17,7 @@ use posgate::desk::control::batch;
 use posgate::engine::gbk;
 use posgate::engine::model::order::{Holder, KeyText, Note, Operator, Purpose};
 use posgate::engine::model::{
-    AccountId, Act, Balance, CardNo, EntrySeq, Figures, Key, MachineNo, Mark, Money, Now, Order, Subject, UnitNo, Way,
+    AccountId, Act, Balance, CardNo, EntrySeq, Key, MachineNo, Mark, Money, Now, Order, Subject, UnitNo, Way,
 };
 use posgate::engine::server::Room;
 use posgate::turn::Service;
@@ -26,6 +26,7 @@ use super::super::disk::Disk;
 use super::super::judge::{Tag, number};
 use super::super::lines::{self, Said, quoted, say};
 use super::super::orders::{self, Made};
+use super::super::purses::Purses;
 use super::super::tell;
 use super::{Event, MINUTE, SECOND, World};
 
@@ -83,8 +84,8 @@ impl Task {
 struct File {
     command: &'static str,
     name: Purpose,
-    /// Cards and fen.
-    rows: Vec<(CardNo, i64)>,
+    /// Whose account, and fen: all rows name cards, or all accounts.
+    rows: Vec<(Subject, i64)>,
     saved: Saved,
     /// The row that comes next.
     next: usize,
@@ -105,14 +106,19 @@ impl File {
     /// Its bytes.
     fn save(&self) -> Vec<u8> {
         let Saved { has_bom, is_crlf, is_gbk, is_short } = self.saved;
-        let has_amount = self.command != "lost";
-        let mut text = if has_amount { "卡号,金额\n" } else { "卡号\n" }.to_owned();
-        for (card, fen) in &self.rows {
+        let has_amount = !matches!(self.command, "lost" | "clear");
+        let is_by_account = matches!(self.rows.first(), Some((Subject::Account(_), _)));
+        let heading = if is_by_account { "工号" } else { "卡号" };
+        let mut text = if has_amount { format!("{heading},金额\n") } else { format!("{heading}\n") };
+        for (subject, fen) in &self.rows {
             let amount = Balance::from_fen(*fen).to_string();
-            let card = card.to_string();
+            let card = match subject {
+                Subject::Card(card) => card.to_string(),
+                Subject::Account(account) => account.to_string(),
+            };
             let (card, amount) = if is_short {
                 let shorter = amount.strip_suffix(".00").or(amount.strip_suffix('0')).unwrap_or(&amount);
-                (card.trim_start_matches('0'), shorter)
+                (if is_by_account { &card } else { card.trim_start_matches('0') }, shorter)
             } else {
                 (card.as_str(), amount.as_str())
             };
@@ -179,7 +185,11 @@ impl World {
         if !self.is_calm && self.desk.waiting.len() < 8 {
             for _ in 0..self.random.pick(&[1, 1, 1, 2, 4]) {
                 let task = self.next_task();
+                let is_clear_of_all = matches!(&task, Task::Order(Order { act: Act::ClearAll, .. }));
                 self.desk.waiting.push_back(task);
+                if is_clear_of_all {
+                    self.come_amid_a_clear();
+                }
             }
         }
         if !self.desk.waiting.is_empty() && self.turn_at.is_none() {
@@ -187,8 +197,24 @@ impl World {
         }
     }
 
+    /// Somebody comes with what must wait while all subsidy purses are emptied, or need not.
+    fn come_amid_a_clear(&mut self) {
+        for _ in 0..self.random.below(6) {
+            let act = match self.random.below(8) {
+                0 => self.next_clear(),
+                1 | 2 => self.next_void(),
+                3 | 4 => self.next_void_of_credit(),
+                5 => self.next_account(),
+                6 => Act::ClearAll,
+                _ => self.next_move(),
+            };
+            let task = self.task(act);
+            self.desk.waiting.push_back(task);
+        }
+    }
+
     fn next_task(&mut self) -> Task {
-        match self.random.below(38) {
+        match self.random.below(44) {
             0..=4 => {
                 let act = self.next_move();
                 self.task(act)
@@ -219,6 +245,15 @@ impl World {
             }
             36 | 37 => {
                 let act = self.next_account();
+                self.task(act)
+            }
+            38 | 39 => {
+                let act = self.next_clear();
+                self.task(act)
+            }
+            40 => self.next_clear_of_all(),
+            41..=43 => {
+                let act = self.next_void_of_credit();
                 self.task(act)
             }
             19..=21 => {
@@ -334,7 +369,58 @@ impl World {
             _ => fen,
         };
         let uses = if self.random.happens(200) { i32::try_from(self.random.below(20)).expect("few") } else { 0 };
-        Act::Move { way, subject: Subject::Card(card), amount: Balance::from_fen(fen), uses }
+        Act::Move { way, subject: self.subject_of(card), amount: Balance::from_fen(fen), uses }
+    }
+
+    /// A card, or now and then its holder's account.
+    fn subject_of(&mut self, card: CardNo) -> Subject {
+        let account = self.judge.orders.account(card.value(), &self.site).filter(|_| self.random.happens(200));
+        let account = account.and_then(|account| AccountId::try_from(account.as_str()).ok());
+        account.map_or(Subject::Card(card), Subject::Account)
+    }
+
+    /// Mostly a card whose account holds subsidy.
+    fn card_with_subsidy(&mut self) -> CardNo {
+        for _ in 0..10 {
+            let card = self.some_card();
+            if self.subsidy_of(card) > 0 {
+                return card;
+            }
+        }
+        self.some_card()
+    }
+
+    fn subsidy_of(&self, card: CardNo) -> i64 {
+        let account = self.judge.orders.account(card.value(), &self.site).unwrap_or_default();
+        self.judge.holds(&account, &self.site).subsidy
+    }
+
+    fn next_clear(&mut self) -> Act {
+        let card = self.card_with_subsidy();
+        Act::Clear { subject: self.subject_of(card) }
+    }
+
+    /// Month's end; mostly it is not.
+    fn next_clear_of_all(&mut self) -> Task {
+        if !self.random.happens(300) {
+            let act = self.next_clear();
+            return self.task(act);
+        }
+        if self.random.happens(300) {
+            return self.task(Act::ClearAll);
+        }
+        self.desk.keys += 1;
+        let name = Purpose::try_from(format!("清零={}", self.desk.keys).as_str()).expect("short");
+        self.judge.orders.mean("clear-all", name.as_str(), "", 1);
+        self.order(Act::ClearAll, Key::For { name, nth: 1 })
+    }
+
+    fn next_void_of_credit(&mut self) -> Act {
+        let credits = &self.judge.orders.credits;
+        let back = self.random.place(credits.len().min(20));
+        let credit = credits.iter().rev().nth(back).map(|(seq, credit)| (*seq, credit.left()));
+        let (seq, left) = credit.unwrap_or((1, 100));
+        self.void_of(seq, left)
     }
 
     /// Mostly of a sale just made, which may still be on its way to its terminal, or tried again.
@@ -347,6 +433,10 @@ impl World {
             // Something else: an `open`, a void, or one that is not there yet.
             (self.random.between(1, self.judge.seq + 2), 500)
         });
+        self.void_of(sale, left)
+    }
+
+    fn void_of(&mut self, seq: u64, left: i64) -> Act {
         let left = u64::try_from(left).unwrap_or(0);
         let amount = match self.random.below(10) {
             0..=4 => None,
@@ -354,8 +444,8 @@ impl World {
             6 => Some(left + self.random.below(3)),
             _ => Some(self.random.between(0, left)),
         };
-        let amount = amount.and_then(|fen| Money::from_fen(u32::try_from(fen).expect("a sale")));
-        Act::Void { sale: EntrySeq(sale), amount, card: None }
+        let amount = amount.and_then(|fen| Money::from_fen(u32::try_from(fen).expect("a sum")));
+        Act::Void { sale: EntrySeq(seq), amount, card: None }
     }
 
     fn next_mark(&mut self) -> Act {
@@ -412,28 +502,47 @@ impl World {
 
     fn next_file(&mut self) -> Task {
         self.desk.keys += 1;
-        let command = self.random.pick(&["topup", "subsidy", "adjust", "topup", "subsidy", "adjust", "lost"]);
+        let command =
+            self.random.pick(&["topup", "subsidy", "adjust", "topup", "subsidy", "subsidy", "adjust", "clear", "lost"]);
         let count = if command == "lost" { 3 } else { 25 };
-        let rows = (0..self.random.between(1, count)).map(|_| {
+        let is_by_account = command != "lost" && self.random.happens(300);
+        let mut rows = Vec::new();
+        for _ in 0..self.random.between(1, count) {
             let row = self.random.place(self.site.cards.len());
             let card = CardNo::from_value(self.judge.orders.newest(self.site.cards[row].number));
-            (card, i64::try_from(self.random.between(1, 9000)).expect("small"))
-        });
-        let rows = rows.collect();
+            if command == "clear" && self.subsidy_of(card) == 0 {
+                continue;
+            }
+            let Some(subject) = self.row_of(card, is_by_account) else { continue };
+            rows.push((subject, i64::try_from(self.random.between(1, 9000)).expect("small")));
+        }
+        if rows.is_empty() {
+            let act = self.next_move();
+            return self.task(act);
+        }
         let name = Purpose::try_from(format!("月={}", self.desk.keys).as_str()).expect("short");
         let file = File { command, name, rows, saved: Saved::default(), next: 0 };
         self.mean(&file);
         Task::File(file)
     }
 
+    /// A card in a file, or its account.
+    fn row_of(&self, card: CardNo, is_by_account: bool) -> Option<Subject> {
+        if !is_by_account {
+            return Some(Subject::Card(card));
+        }
+        let account = self.judge.orders.account(card.value(), &self.site)?;
+        AccountId::try_from(account.as_str()).ok().map(Subject::Account)
+    }
+
     /// What stands in a file is meant, each row once.
     fn mean(&mut self, file: &File) {
-        let mut rows: BTreeMap<u64, u32> = BTreeMap::new();
-        for (card, _) in &file.rows {
-            *rows.entry(card.value()).or_default() += 1;
+        let mut rows: BTreeMap<String, u32> = BTreeMap::new();
+        for (subject, _) in &file.rows {
+            *rows.entry(lines::subject(subject)).or_default() += 1;
         }
-        for (card, count) in rows {
-            self.judge.orders.mean(file.command, file.name.as_str(), card, count);
+        for (subject, count) in rows {
+            self.judge.orders.mean(file.command, file.name.as_str(), &subject, count);
         }
     }
 
@@ -447,7 +556,7 @@ impl World {
             is_short: self.random.happens(500),
         };
         match self.random.below(6) {
-            0 => file.rows.sort_by_key(|(card, _)| card.value()),
+            0 => file.rows.sort_by_key(|(subject, _)| lines::subject(subject)),
             1 => file.rows.sort_by_key(|(_, fen)| *fen),
             2 => file.rows.reverse(),
             3 => {
@@ -456,7 +565,11 @@ impl World {
             }
             4 => {
                 let row = self.random.place(self.site.cards.len());
-                file.rows.insert(0, (CardNo::from_value(self.site.cards[row].number), 700));
+                let card = CardNo::from_value(self.site.cards[row].number);
+                let is_by_account = matches!(file.rows.first(), Some((Subject::Account(_), _)));
+                if let Some(subject) = self.row_of(card, is_by_account) {
+                    file.rows.insert(0, (subject, 700));
+                }
                 self.mean(file);
             }
             _ => (),
@@ -474,6 +587,14 @@ impl World {
         let order = known.as_ref().and_then(Task::order).cloned();
         match (known.zip(order), self.random.below(8)) {
             (Some((task, _)), 0..=4) => task,
+            // By account in a file by card, or the other way round.
+            (Some((_, Order { act: Act::Move { way, subject, amount, uses }, key: key @ Key::For { .. }, .. })), 5) => {
+                let subject = match subject {
+                    Subject::Card(card) => self.row_of(card, true).unwrap_or(subject),
+                    Subject::Account(_) => Subject::Card(self.some_card()),
+                };
+                self.order(Act::Move { way, subject, amount, uses }, key)
+            }
             (Some((_, Order { act: Act::Move { way, subject, amount, uses }, key: key @ Key::For { .. }, .. })), _) => {
                 let amount = amount + Balance::from_fen(1);
                 self.order(Act::Move { way, subject, amount, uses }, key)
@@ -537,9 +658,8 @@ impl World {
         assert!(written <= 2 * u64::from(may_write), "a question wrote {written} entries: {line}");
         if let (Question::Card(card), true, "asked") = (question, is_settled, said.word.as_str()) {
             let account = self.judge.orders.account(card, &self.site);
-            let (fen, uses) = account.map_or((0, 0), |account| self.judge.holds(&account, &self.site));
-            let held = (said.value.text("balance").map(super::super::judge::fen), said.value.number("uses"));
-            assert_eq!(held, (Some(fen), Some(uses)), "what a card holds: {line}, {said:?}");
+            let held = account.map_or(Purses::default(), |account| self.judge.holds(&account, &self.site));
+            assert_eq!(lines::holds(&said.value), Some(held), "what a card holds: {line}, {said:?}");
         }
         self.answered(said);
         self.tags.resize(service.effects().committed.len(), None);
@@ -549,10 +669,10 @@ impl World {
     /// What a payout of all pays, or paid when it was done.
     fn all_of(&self, service: &Service<Disk>, mut order: Order) -> Order {
         let made = self.judge.orders.made(&orders::key_text(&order.act, &order.key)).map(|made| made.what.clone());
-        let held = figures_of(service, &order.act).balance.max(Balance::ZERO);
+        let held = Balance::from_fen(self.held_by(service, &order.act).cash.max(0));
         if let Act::Move { subject, amount, .. } = &mut order.act {
-            let card = &lines::card_of(subject);
-            let paid = made.as_deref().and_then(|what| what.strip_prefix(&format!("payout {} -", card.value())));
+            let subject = lines::subject(subject);
+            let paid = made.as_deref().and_then(|what| what.strip_prefix(&format!("payout {subject} -")));
             let paid = paid.and_then(|rest| rest.split(' ').next()).map(|fen| fen.parse().expect("fen"));
             *amount = paid.map_or(held, Balance::from_fen);
         }
@@ -603,38 +723,43 @@ impl World {
         let before = self.judge.orders.made(&key).cloned();
         // Those of the same turn are not durable yet, and may change what must be answered.
         let is_first = self.desk.asked.is_empty();
-        let figures = figures_of(service, &order.act);
+        let held = self.held_by(service, &order.act);
         let first_kept = self.first_kept();
         let made_at = before.as_ref().map(|made| made.seq);
         let cmd = lines::command(&order.act);
         // A file holds sums and words on cards; anything else with its name is no order.
-        let may_be_row = matches!(order.act, Act::Move { .. } | Act::Mark { .. });
+        let may_be_row = matches!(order.act, Act::Move { .. } | Act::Mark { .. } | Act::Clear { .. } | Act::ClearAll);
         let expected = if matches!(order.key, Key::For { .. }) && !may_be_row {
             Some(vec![lines::UNREAD])
         } else {
-            is_first.then(|| self.judge.orders.answers(&order.act, &order.key, &self.site, figures, first_kept))
+            is_first.then(|| self.judge.orders.answers(&order.act, &order.key, &self.site, held, first_kept))
         };
         let task = if is_all { Task::PayOutAll(order.clone()) } else { Task::Order(order.clone()) };
         self.desk.asked.push(Asked { task, before, said: None });
         let said = say(service, now, &lines::line_of(order, cmd, is_all, false))?;
-        if let Some((account, balance, uses)) = &said.account {
+        if let Some((account, held)) = &said.account {
             let is_of_then = said.word == "again";
             match self.desk.asked.last().and_then(|asked| asked.before.as_ref()) {
                 Some(made) if is_of_then => {
-                    assert_eq!(made.figures, Some((balance.fen(), i64::from(*uses))), "what it held then: {order:?}");
+                    assert_eq!(made.figures, Some(*held), "what it held then: {order:?}");
                 }
                 // It was made in this turn.
                 None if is_of_then => (),
                 Some(_) | None => {
                     let book = service.server().book();
                     let figures = book.account(book.account_row(account).expect("it moved")).figures();
-                    assert_eq!(
-                        figures,
-                        Figures { balance: *balance, uses: *uses, ..figures },
-                        "what it holds now: {order:?}"
-                    );
+                    assert_eq!(Purses::of(figures), *held, "what it holds now: {order:?}");
                 }
             }
+        }
+        if let (Act::ClearAll, Some(clearing), Some(accounts)) =
+            (&order.act, self.judge.orders.clearing, said.value.number::<u32>("accounts"))
+            && clearing.begin == said.seq
+            && clearing.end.is_some()
+        {
+            let sum = said.value.text("sum").map(super::super::judge::fen);
+            let told = (accounts, sum, said.value.is("done"));
+            assert_eq!(told, (clearing.accounts, Some(clearing.sum), true), "a clear that ended: {order:?}");
         }
         let tag = matches!(order.act, Act::Open { .. }).then(|| Tag::Remote(key));
         self.tags.resize(service.effects().committed.len(), tag);
@@ -654,6 +779,24 @@ impl World {
         );
         self.answered(said);
         Ok(())
+    }
+
+    /// What the account holds that an order moves.
+    fn held_by(&self, service: &Service<Disk>, act: &Act) -> Purses {
+        let server = service.server();
+        let row = match act {
+            Act::Move { subject: Subject::Card(card), .. } | Act::Clear { subject: Subject::Card(card) } => {
+                server.account_of(*card)
+            }
+            Act::Move { subject: Subject::Account(account), .. }
+            | Act::Clear { subject: Subject::Account(account) } => server.book().account_row(account),
+            Act::Void { sale, .. } => {
+                self.judge.orders.purse_of(sale.0).and_then(|account| server.book().account_row(&account))
+            }
+            Act::ClearAll | Act::Mark { .. } | Act::Link { .. } | Act::Open { .. } | Act::Settle { .. } => None,
+            Act::Account { .. } | Act::Rename { .. } | Act::Reissue { .. } => None,
+        };
+        row.map_or(Purses::default(), |row| Purses::of(server.book().account(row).figures()))
     }
 
     /// The first entry that was not archived.
@@ -712,6 +855,11 @@ impl World {
         assert!(is_all_again || made.what == orders::what_of(&order.act), "done under {key}: {made:?}");
         assert!(before.is_none() || is_again, "done before, and not said so: {order:?} {said:?}");
         assert_eq!(made.seq, said.seq, "which entry: {order:?}");
+        if let Some(undone) = made.undone {
+            let told = ["undone_cash", "undone_subsidy", "cleared", "rest"];
+            let told = told.map(|word| said.value.text(word).map_or(0, super::super::judge::fen));
+            assert_eq!(told, undone, "what was undone: {order:?} {said:?}");
+        }
         if is_again {
             let is_row = matches!(order.key, Key::For { .. });
             self.coverage.count(if is_row { "operator row of a file again" } else { "operator same key again" });
@@ -740,6 +888,11 @@ impl World {
             "already-voided" => "operator void of nothing left refused",
             "more-than-left" => "operator void of more than left refused",
             "not-a-sale" => "operator void of no sale refused",
+            "busy" => "operator order refused while every subsidy is cleared",
+            "cleared" => "operator void of a subsidy that was cleared since refused",
+            "zero" if matches!(task.order(), Some(Order { act: Act::Clear { .. }, .. })) => {
+                "operator clear of an empty purse refused"
+            }
             "full" => "operator order refused, for want of room",
             "overdraw" => "operator payout of more than there is refused",
             "replaced" => "operator order for a replaced card refused",
@@ -809,21 +962,14 @@ impl World {
     }
 }
 
-fn figures_of(service: &Service<Disk>, act: &Act) -> Figures {
-    let Act::Move { subject, .. } = act else { return Figures::default() };
-    let card = &lines::card_of(subject);
-    let server = service.server();
-    server.account_of(*card).map_or(Figures::default(), |row| server.book().account(row).figures())
-}
-
 fn done_name(task: &Task, order: &Order) -> &'static str {
     match (&order.key, &order.act) {
         _ if matches!(task, Task::PayOutAll(_)) => "operator payout of all",
+        (_, Act::ClearAll) => "operator every subsidy cleared",
         (Key::For { .. }, _) => "operator row of a file",
         (_, Act::Move { way: Way::TopUp, .. }) => "operator topup",
         (_, Act::Move { way: Way::Subsidy, .. }) => "operator subsidy",
         (_, Act::Clear { .. }) => "operator subsidy cleared",
-        (_, Act::ClearAll) => "operator every subsidy cleared",
         (_, Act::Move { way: Way::PayOut, .. }) => "operator payout",
         (_, Act::Move { way: Way::Adjust, .. } | Act::Settle { .. }) => "operator adjust",
         (_, Act::Void { amount: None, .. }) => "operator void",

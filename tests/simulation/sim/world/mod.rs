@@ -649,6 +649,7 @@ impl World {
             self.coverage.count("branch turn with only the reserve left");
             self.judge.close_after(head);
         }
+        self.trouble_a_clear();
         let mut received = 0;
         let mut done = Ok(());
         while !self.inbox.is_empty() && received < TURN_DATAGRAMS_MAX && done.is_ok() {
@@ -991,7 +992,7 @@ impl World {
 
     fn is_settled(&self) -> bool {
         let is_done = self.devices.iter().all(|device| device.off_until.is_none() && device.next_deadline().is_none());
-        let is_done = is_done && self.desk.is_idle();
+        let is_done = is_done && self.desk.is_idle() && !self.judge.orders.is_clearing();
         if !is_done && self.t > self.settle_by {
             let stuck: Vec<_> = self.devices.iter().filter(|device| device.next_deadline().is_some()).collect();
             panic!("the faults stopped hours ago, and these still wait: {stuck:?}");

@@ -52,6 +52,22 @@ impl World {
         }
     }
 
+    /// While all subsidy purses are emptied, turn by turn: any turn may be its process' last, or the
+    /// last before the files are read again.
+    pub(super) fn trouble_a_clear(&mut self) {
+        if self.is_calm || !self.judge.orders.is_clearing() || !self.random.happens(80) {
+            return;
+        }
+        self.coverage.count("fault amid a clear of every subsidy");
+        match self.random.below(5) {
+            0 => self.order = Some(Order::Kill),
+            1 => self.order = Some(Order::Power),
+            2 => self.disk.strike(Target::Append, Strike::Kill),
+            3 => self.disk.strike(Target::Sync, Strike::Kill),
+            _ => self.order = Some(Order::Operator(self.next_act())),
+        }
+    }
+
     fn cut_power_of_devices(&mut self) {
         self.coverage.count("fault power of a device");
         let is_all = self.random.happens(200);
