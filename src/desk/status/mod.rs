@@ -227,7 +227,7 @@ impl Status<'_> {
         json.value("accounts", server.book().accounts().len())?;
         json.value("degraded", origin.degraded.cards)?;
         // A clear of every subsidy purse that goes on.
-        match server.book().clearing().filter(|clearing| !clearing.is_done) {
+        match server.book().clearing().filter(|clearing| !clearing.is_done()) {
             None => json.null("clearing")?,
             Some(Clearing { begin, accounts, sum, .. }) => {
                 json.key("clearing")?;

@@ -108,7 +108,7 @@ pub const WANTED: &[&str] = &[
     "operator subsidy",
     "operator subsidy cleared",
     "operator every subsidy cleared",
-    "operator clear of an empty purse refused",
+    "operator clear of an empty purse",
     "operator order refused while every subsidy is cleared",
     "operator void of a subsidy that was cleared since refused",
     "operator payout",

@@ -191,7 +191,8 @@ impl Site {
     /// Whether the subsidy purse may pay there, in a period or in none.
     pub fn may_subsidy_pay(&self, machine: u64, period: &str) -> bool {
         let is_for_cash = self.has_cash_terminals && takes_cash_only(machine) && self.is_registered(machine);
-        !is_for_cash && !(self.is_night_for_cash && period == "night")
+        let is_night_for_cash = self.is_night_for_cash && period == "night";
+        !is_for_cash && !is_night_for_cash
     }
 
     fn is_registered(&self, machine: u64) -> bool {
@@ -269,7 +270,7 @@ impl Site {
             },
             // Some have little of their own.
             balance: i64::try_from(random.below(if number % 7 == 2 { 2000 } else { 600_000 })).expect("yuan"),
-            subsidy: if number % 2 == 0 { i64::try_from(random.below(9000)).expect("yuan") } else { 0 },
+            subsidy: if number.is_multiple_of(2) { i64::try_from(random.below(9000)).expect("yuan") } else { 0 },
             uses: i64::try_from(random.below(100)).expect("uses"),
             credit: if number % 11 == 3 { 2000 } else { 0 },
             day_max: (number % 13 == 4).then_some(6000),

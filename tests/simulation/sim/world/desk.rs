@@ -593,7 +593,12 @@ impl World {
                     Subject::Card(card) => self.row_of(card, true).unwrap_or(subject),
                     Subject::Account(_) => Subject::Card(self.some_card()),
                 };
-                self.order(Act::Move { way, subject, amount, uses }, key)
+                let act = Act::Move { way, subject, amount, uses };
+                // After an older copy was restored the name may be free again.
+                if let Key::For { name, .. } = &key {
+                    self.judge.orders.mean(lines::command(&act), name.as_str(), &lines::subject(&subject), 1);
+                }
+                self.order(act, key)
             }
             (Some((_, Order { act: Act::Move { way, subject, amount, uses }, key: key @ Key::For { .. }, .. })), _) => {
                 let amount = amount + Balance::from_fen(1);
@@ -870,6 +875,9 @@ impl World {
             return;
         }
         self.coverage.count(done_name(&task, &order));
+        if matches!(order.act, Act::Clear { .. }) && said.value.is("unchanged") {
+            self.coverage.count("operator clear of an empty purse");
+        }
         if self.desk.done.len() == REMEMBERED {
             self.desk.done.pop_front();
         }
@@ -890,9 +898,6 @@ impl World {
             "not-a-sale" => "operator void of no sale refused",
             "busy" => "operator order refused while every subsidy is cleared",
             "cleared" => "operator void of a subsidy that was cleared since refused",
-            "zero" if matches!(task.order(), Some(Order { act: Act::Clear { .. }, .. })) => {
-                "operator clear of an empty purse refused"
-            }
             "full" => "operator order refused, for want of room",
             "overdraw" => "operator payout of more than there is refused",
             "replaced" => "operator order for a replaced card refused",

@@ -995,7 +995,8 @@ impl World {
         let is_done = is_done && self.desk.is_idle() && !self.judge.orders.is_clearing();
         if !is_done && self.t > self.settle_by {
             let stuck: Vec<_> = self.devices.iter().filter(|device| device.next_deadline().is_some()).collect();
-            panic!("the faults stopped hours ago, and these still wait: {stuck:?}");
+            let clearing = self.judge.orders.clearing;
+            panic!("the faults stopped hours ago, and these still wait: {stuck:?} {clearing:?}");
         }
         is_done
     }
