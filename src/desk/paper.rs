@@ -54,8 +54,8 @@ font-variant-numeric:tabular-nums}footer{margin-top:3em}</style></head><body>";
 
 impl<'a> Paper<'a> {
     /// A report without parts, with its title in both languages.
-    pub(crate) fn new(title: impl Into<String>) -> Self {
-        Self { title: title.into(), parts: Vec::new() }
+    pub(crate) fn new(title: &str) -> Self {
+        Self { title: title.to_owned(), parts: Vec::new() }
     }
 
     /// A heading, in both languages.
@@ -65,12 +65,16 @@ impl<'a> Paper<'a> {
 
     /// A labelled value.
     pub(crate) fn line(&mut self, chinese: &str, english: &str, value: impl Display) {
+        self.add_line(chinese, english, &value);
+    }
+
+    fn add_line(&mut self, chinese: &str, english: &str, value: &dyn Display) {
         self.parts.push(Part::Line(label(chinese, english), value.to_string()));
     }
 
     /// A sentence.
-    pub(crate) fn text(&mut self, words: impl Into<String>) {
-        self.parts.push(Part::Text(words.into()));
+    pub(crate) fn text(&mut self, words: &str) {
+        self.parts.push(Part::Text(words.to_owned()));
     }
 
     /// A table.
@@ -263,11 +267,14 @@ mod tests {
     fn paper() -> Paper<'static> {
         let mut paper = Paper::new("日结 <close>");
         paper.heading("各机", "by machine");
-        let mut table = Table::bilingual().text("机号", "machine").number("金额", "amount").number("无", "none");
+        let mut table = Table::bilingual();
+        table.texts(&[["机号", "machine"]]);
+        table.numbers(&[["金额", "amount"], ["无", "none"]]);
         table.row(["<script>alert('一')</script>&\u{1b}[31m", "5.50", "0.00"].map(str::to_owned));
-        paper.table(table.made_by(Box::new(|take| take(&["=1+1", "-2.00", "0"].map(str::to_owned)))));
+        table.make_rows(Box::new(|take| take(&["=1+1", "-2.00", "0"].map(str::to_owned))));
+        paper.table(table);
         paper.line("站点", "site", "一食堂".repeat(20));
-        paper.text("long words ".repeat(20));
+        paper.text(&"long words ".repeat(20));
         paper
     }
 

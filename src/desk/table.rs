@@ -84,30 +84,30 @@ impl<'a> Table<'a> {
         Self { indent: "", are_numbers: vec![false; titles.len()], titles: vec![titles], ..Self::bilingual() }
     }
 
-    /// Adds a column of texts, aligned to the left.
-    #[must_use]
-    pub fn text(self, chinese: &str, english: &str) -> Self {
-        self.column([chinese, english], false)
+    /// Adds columns of texts, aligned to the left: their titles, Chinese and English.
+    pub(crate) fn texts(&mut self, titles: &[[&str; 2]]) {
+        for titles in titles {
+            self.column(*titles, false);
+        }
     }
 
-    /// Adds a column of numbers, aligned to the right.
-    #[must_use]
-    pub fn number(self, chinese: &str, english: &str) -> Self {
-        self.column([chinese, english], true)
+    /// Adds columns of numbers, aligned to the right.
+    pub(crate) fn numbers(&mut self, titles: &[[&str; 2]]) {
+        for titles in titles {
+            self.column(*titles, true);
+        }
     }
 
-    fn column(mut self, titles: [&str; 2], is_number: bool) -> Self {
+    fn column(&mut self, titles: [&str; 2], is_number: bool) {
         self.are_numbers.push(is_number);
         for (row, title) in self.titles.iter_mut().zip(titles) {
             row.push(title.to_owned());
         }
-        self
     }
 
     /// Leaves out columns of numbers that are zero in every row.
-    #[must_use]
-    pub(crate) fn brief(self) -> Self {
-        Self { is_brief: true, ..self }
+    pub(crate) fn be_brief(&mut self) {
+        self.is_brief = true;
     }
 
     /// Adds a row, one cell per column.
@@ -116,9 +116,8 @@ impl<'a> Table<'a> {
     }
 
     /// Adds rows that are made when they are wanted.
-    #[must_use]
-    pub(crate) fn made_by(self, rows: Box<Rows<'a>>) -> Self {
-        Self { made: Some(rows), ..self }
+    pub(crate) fn make_rows(&mut self, rows: Box<Rows<'a>>) {
+        self.made = Some(rows);
     }
 
     /// Whether the column has numbers.
@@ -235,7 +234,9 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_in_both_languages() {
-        let mut table = Table::bilingual().text("机号", "machine").number("金额", "amount");
+        let mut table = Table::bilingual();
+        table.texts(&[["机号", "machine"]]);
+        table.numbers(&[["金额", "amount"]]);
         table.row(["00001".to_owned(), "5.50".to_owned()]);
         table.row(["一食堂".to_owned(), "-12345.00".to_owned()]);
         let text = table.to_string();
@@ -245,8 +246,10 @@ mod tests {
 
     #[test]
     fn with_a_limit_no_line_is_wider_and_no_cell_is_lost() {
-        let mut table = Table::bilingual().text("机号", "machine").number("无", "none").number("金额", "amount");
-        table = table.text("说明", "what");
+        let mut table = Table::bilingual();
+        table.texts(&[["机号", "machine"]]);
+        table.numbers(&[["无", "none"], ["金额", "amount"]]);
+        table.texts(&[["说明", "what"]]);
         table.row(["00001", "0", "5.50", "一二三四五六七八九十"].map(str::to_owned));
         table.row(["00002", "0.00", "12.00", "longwordwithoutablank"].map(str::to_owned));
         let mut lines = Vec::new();

@@ -111,18 +111,19 @@ impl Attendance {
         if people.is_none() {
             paper.line("注意", "note", NO_TABLE);
         }
-        let table = Table::bilingual()
-            .text("营业日", "day")
-            .text("卡号", "card")
-            .text("姓名", "name")
-            .text("部门", "department")
-            .text("首次", "first")
-            .text("首注", "mark 1")
-            .text("末次", "last")
-            .text("末注", "mark 2")
-            .number("次数", "n")
-            .number("补", "corr.");
-        paper.table(table.made_by(Box::new(move |take| {
+        let mut table = Table::bilingual();
+        table.texts(&[
+            ["营业日", "day"],
+            ["卡号", "card"],
+            ["姓名", "name"],
+            ["部门", "department"],
+            ["首次", "first"],
+            ["首注", "mark 1"],
+            ["末次", "last"],
+            ["末注", "mark 2"],
+        ]);
+        table.numbers(&[["次数", "n"], ["补", "corr."]]);
+        table.make_rows(Box::new(move |take| {
             for ((day, card), row) in &self.rows {
                 let card = CardNo::from_value(*card);
                 let [name, department, _] = words(people, card);
@@ -132,7 +133,8 @@ impl Attendance {
                 cells.extend([row.count.to_string(), row.corrections.to_string()]);
                 take(&cells);
             }
-        })));
+        }));
+        paper.table(table);
         paper
     }
 

@@ -128,15 +128,12 @@ impl Balances {
         if !report.is_total_known {
             out.line("注意", "note", "只含出现过的账户 only accounts that occur in what was given");
         }
-        let table = Table::bilingual()
-            .text("编号", "account")
-            .text("姓名", "name")
-            .text("卡号", "cards")
-            .number("余额", "balance")
-            .number("补贴", "subsidy")
-            .number("次数", "uses")
-            .text("", "");
-        out.table(table.made_by(Box::new(|take| self.rows.iter().for_each(|row| take(&self.cells(row))))));
+        let mut table = Table::bilingual();
+        table.texts(&[["编号", "account"], ["姓名", "name"], ["卡号", "cards"]]);
+        table.numbers(&[["余额", "balance"], ["补贴", "subsidy"], ["次数", "uses"]]);
+        table.texts(&[["", ""]]);
+        table.make_rows(Box::new(|take| self.rows.iter().for_each(|row| take(&self.cells(row)))));
+        out.table(table);
         out.heading("合计", "sums");
         for (chinese, english, sum) in [
             ("流水里的账户", "accounts in the ledger", self.in_ledger),

@@ -361,9 +361,9 @@ impl Groups {
         let mut table = Table::bilingual();
         for by in &self.by {
             let (chinese, english) = by.words();
-            table = table.text(chinese, english);
+            table.texts(&[[chinese, english]]);
             if *by == By::Person {
-                table = table.text("姓名", "name");
+                table.texts(&[["姓名", "name"]]);
             }
         }
         let figures_of = move |flow: Flow| figures_of(flow, is_for_spreadsheet);
@@ -373,10 +373,12 @@ impl Groups {
             let [chinese, english, _] = if is_plain { [""; 3] } else { flow.words() };
             for figure in figures_of(*flow) {
                 let [zh, en] = FIGURES[figure];
-                table = table.number(&format!("{chinese}{zh}"), format!("{english} {en}").trim_start());
+                table.numbers(&[[&format!("{chinese}{zh}"), format!("{english} {en}").trim_start()]]);
             }
         }
-        let table = if is_for_spreadsheet { table } else { table.brief() };
+        if !is_for_spreadsheet {
+            table.be_brief();
+        }
         let cells = move |mut cells: Vec<String>, sums: &Flows| {
             for flow in flows {
                 let Sum { count, amount, subsidy, uses } = sums.get(*flow);
@@ -385,7 +387,7 @@ impl Groups {
             }
             cells
         };
-        table.made_by(Box::new(move |take| {
+        table.make_rows(Box::new(move |take| {
             self.each(&mut |words, sums| {
                 if is_for_spreadsheet || flows.iter().any(|flow| sums.get(*flow).count > 0) {
                     take(&cells(self.words(words), sums));
@@ -399,7 +401,8 @@ impl Groups {
                 }
                 take(&cells(words, &self.all()));
             }
-        }))
+        }));
+        table
     }
 
     /// The rows as JSON objects, and the sum of all.
@@ -511,12 +514,9 @@ impl Booking {
 /// The sheet from which the days are booked.
 pub(super) fn print_bookings(flows: &Flows, paper: &mut Paper) {
     paper.heading("往来", "who owes whom");
-    let mut table = Table::bilingual()
-        .text("项目", "item")
-        .text("往来", "from > to")
-        .number("发生额", "gross")
-        .number("撤销", "undone")
-        .number("净额", "net");
+    let mut table = Table::bilingual();
+    table.texts(&[["项目", "item"], ["往来", "from > to"]]);
+    table.numbers(&[["发生额", "gross"], ["撤销", "undone"], ["净额", "net"]]);
     for booking in &BOOKINGS {
         if let Some(figures) = booking.figures(flows) {
             let [chinese, english, _] = booking.words;

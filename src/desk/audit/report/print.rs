@@ -133,18 +133,19 @@ impl Report {
             out.text("无 none");
             return;
         }
-        let mut table = Table::bilingual().text("操作员", "operator");
-        for (chinese, english) in [
-            ("充值", "top-ups"),
-            ("补贴", "subsidies"),
-            ("清零", "cleared"),
-            ("退款", "paid out"),
-            ("调整", "adjusted"),
-            ("撤销", "voids"),
+        let mut table = Table::bilingual();
+        table.texts(&[["操作员", "operator"]]);
+        for titles in [
+            ["充值", "top-ups"],
+            ["补贴", "subsidies"],
+            ["清零", "cleared"],
+            ["退款", "paid out"],
+            ["调整", "adjusted"],
+            ["撤销", "voids"],
         ] {
-            table = table.number("笔", "n").number(chinese, english);
+            table.numbers(&[["笔", "n"], titles]);
         }
-        let mut table = table.number("撤补贴", "subs. v.").number("次数", "uses");
+        table.numbers(&[["撤补贴", "subs. v."], ["次数", "uses"]]);
         let mut all = Desk::default();
         for (name, desk) in &self.operators {
             table.row(desk_cells(name, desk));
@@ -183,7 +184,7 @@ impl Report {
         for (machine, sum) in &self.mute {
             let taken = sum.taken();
             let words = "从不发回执，不逐笔列出 never confirms, not listed";
-            out.text(format!("{machine}  {} {}  {words}", taken.count, money_and_uses(taken)));
+            out.text(&format!("{machine}  {} {}  {words}", taken.count, money_and_uses(taken)));
         }
     }
 
@@ -207,9 +208,9 @@ impl Report {
 
     fn print_balance(&self, out: &mut Paper) {
         out.heading("账目平衡", "balance of all accounts");
-        let table =
-            Table::bilingual().text("", "").number("笔数", "count").number("现金", "cash").number("补贴", "subsidy");
-        let mut table = table.number("次数", "uses");
+        let mut table = Table::bilingual();
+        table.texts(&[["", ""]]);
+        table.numbers(&[["笔数", "count"], ["现金", "cash"], ["补贴", "subsidy"], ["次数", "uses"]]);
         let row = |name: String, count: Option<u64>, sum: Sum| {
             let count = count.map_or(String::new(), |count| count.to_string());
             [name, count, sum.amount.to_string(), sum.subsidy.to_string(), sum.uses.to_string()]
@@ -299,18 +300,21 @@ fn print_sales<'a, N: Display + 'a>(
     rows: impl Iterator<Item = (N, &'a Sales)>,
     all: Option<&Sales>,
 ) {
-    let mut table = Table::bilingual()
-        .text(chinese, english)
-        .number("笔数", "sales")
-        .number("现金", "cash")
-        .number("补贴", "subsidy");
-    table = table.number("次数", "uses");
-    for (chinese, english) in
-        [("刷卡", "amount"), ("计次", "count"), ("扫码", "code"), ("脱机", "offline"), ("撤现金", "voids")]
-    {
-        table = table.number(chinese, english);
-    }
-    table = table.number("撤补贴", "subs. v.").number("拒绝", "refused");
+    let mut table = Table::bilingual();
+    table.texts(&[[chinese, english]]);
+    table.numbers(&[
+        ["笔数", "sales"],
+        ["现金", "cash"],
+        ["补贴", "subsidy"],
+        ["次数", "uses"],
+        ["刷卡", "amount"],
+        ["计次", "count"],
+        ["扫码", "code"],
+        ["脱机", "offline"],
+        ["撤现金", "voids"],
+        ["撤补贴", "subs. v."],
+        ["拒绝", "refused"],
+    ]);
     let mut add = |name: String, sales: &Sales| {
         let sum = sales.all().taken();
         table.row([
@@ -374,17 +378,11 @@ fn print_list(out: &mut Paper, chinese: &str, english: &str, list: &List) {
 }
 
 fn print_rows(out: &mut Paper, list: &List) {
-    let mut table = Table::bilingual()
-        .number("流水号", "seq")
-        .text("时间", "time")
-        .text("类型", "kind")
-        .text("机号", "machine")
-        .text("卡号", "card")
-        .number("现金", "cash")
-        .number("补贴", "subsidy")
-        .number("余额", "balance")
-        .number("关联", "ref")
-        .text("说明", "what");
+    let mut table = Table::bilingual();
+    table.numbers(&[["流水号", "seq"]]);
+    table.texts(&[["时间", "time"], ["类型", "kind"], ["机号", "machine"], ["卡号", "card"]]);
+    table.numbers(&[["现金", "cash"], ["补贴", "subsidy"], ["余额", "balance"], ["关联", "ref"]]);
+    table.texts(&[["说明", "what"]]);
     for row in &list.rows {
         let text = |value: Option<String>| value.unwrap_or_default();
         table.row([
@@ -405,10 +403,10 @@ fn print_rows(out: &mut Paper, list: &List) {
     }
     let more = list.sum.count.saturating_sub(list.rows.len() as u64);
     if more > 0 {
-        out.text(format!("另有 {more} 条未列 {more} more not listed (at most {LISTED_MAX})"));
+        out.text(&format!("另有 {more} 条未列 {more} more not listed (at most {LISTED_MAX})"));
     }
     if list.sum.count > 1 {
-        out.text(format!("合计 all: {}  {}", list.sum.count, money_and_uses(list.sum)));
+        out.text(&format!("合计 all: {}  {}", list.sum.count, money_and_uses(list.sum)));
     }
 }
 
