@@ -11,6 +11,7 @@ pub mod number;
 pub mod paste;
 pub mod whole;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use std::fs::File;
@@ -161,6 +162,9 @@ struct Stated {
     balance: Option<(Balance, u32)>,
     subsidy: Option<(Balance, u32)>,
     uses: Option<(i32, u32)>,
+    /// The place among the records of the card that an import's orders pay: the first that is not
+    /// closed, since a closed card gets no subsidy. It fits beside the lines without more memory.
+    payee: u32,
 }
 
 /// Rows with the same doubt. They get one warning together.
@@ -305,6 +309,14 @@ impl<'a> Table<'a> {
         }
         let account = account.unwrap_or_else(|| card.own_account());
         self.merge_figures(&account, (balance, subsidy, uses), line, problems);
+        if let Some(stated) = self.figures.get_mut(&account) {
+            let payee = self.records.get(stated.payee as usize).filter(|record| record.account == account);
+            let is_better =
+                |other: &CardRecord| other.terms.status == CardStatus::Closed && status != CardStatus::Closed;
+            if payee.is_none_or(is_better) {
+                stated.payee = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+            }
+        }
         self.by_card.insert(card.value(), self.records.len());
         self.records.push(CardRecord {
             card: card.padded(),
@@ -518,18 +530,22 @@ impl CardCells<'_> {
         self.cells.text(column as usize)
     }
 
+    /// The text, with an amount in yuan.
+    fn plain_text(&self, column: Column) -> Result<Cow<'_, str>, String> {
+        let text = self.text(column);
+        if self.is_fen && column.spec().holds == Holds::Yuan {
+            return value::yuan_of_fen(text).map(Cow::Owned);
+        }
+        Ok(Cow::Borrowed(text))
+    }
+
     /// `None` if the field is empty or wrong. A wrong field is reported.
     fn read<T>(&self, column: Column, problems: &mut Problems, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = self.text(column);
         if text.is_empty() {
             return None;
         }
-        let read = if self.is_fen && column.spec().holds == Holds::Yuan {
-            value::yuan_of_fen(text).and_then(|yuan| parse(&yuan))
-        } else {
-            parse(text)
-        };
-        match read {
+        match self.plain_text(column).and_then(|text| parse(&text)) {
             Ok(value) => Some(value),
             Err(message) => {
                 problems.add_in_column(self.cells.line(), &column.label(), message);

@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::columns::{COLUMNS, Column};
-use super::{CardCells, CardFile, Table, paste, read_file, status};
+use super::{CardCells, CardFile, Stated, Table, paste, read_file, status};
 use crate::engine::gbk;
 use crate::engine::model::rules::Names;
-use crate::engine::model::{AccountId, Balance, CardNo, CardRecord, CardStatus, Figures};
+use crate::engine::model::{AccountId, Balance, CardRecord, CardStatus, Figures};
 use crate::files::problem::{Problem, Problems, typed};
 use crate::files::sheet::value;
 use crate::lang::tr;
@@ -92,7 +92,7 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names, dialect: &Dialect) -> Re
     let mut table = Table { export: Some(export), ..Table::new(groups) };
     let source = table.fill(bytes, file)?;
     let (mut adjust, mut subsidy) = (String::new(), String::new());
-    for record in payees(&source.records) {
+    for record in payees(&source.records, &table.figures) {
         let Figures { balance, subsidy: granted, uses } = record.figures();
         // The server compares the name with the holder's as it stores it.
         let (card, name) = (record.card.to_string(), gbk::decode(&record.name).into_owned());
@@ -108,16 +108,12 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names, dialect: &Dialect) -> Re
     Ok(Import { source, stated, cards, adjust, subsidy })
 }
 
-/// The card of each account that gets the account's figures, in the table's order: the first that
-/// is not closed, since a closed card gets no subsidy.
-fn payees(records: &[CardRecord]) -> impl Iterator<Item = &CardRecord> {
-    let mut of_account: HashMap<AccountId, CardNo> = HashMap::new();
-    for is_closed in [false, true] {
-        for record in records.iter().filter(|record| (record.terms.status == CardStatus::Closed) == is_closed) {
-            of_account.entry(record.account).or_insert(record.card);
-        }
-    }
-    records.iter().filter(move |record| of_account.get(&record.account) == Some(&record.card))
+/// The rows whose cards get their accounts' figures, one of each account.
+fn payees<'r>(records: &'r [CardRecord], figures: &HashMap<AccountId, Stated>) -> impl Iterator<Item = &'r CardRecord> {
+    let is_payee = |(place, record): &(usize, &CardRecord)| {
+        figures.get(&record.account).is_some_and(|stated| stated.payee as usize == *place)
+    };
+    records.iter().enumerate().filter(is_payee).map(|(_, record)| record)
 }
 
 /// Adds a row to a file, and the headings before the first one. The file begins with a BOM, so that
@@ -138,7 +134,7 @@ pub(super) fn check(table: &Table<'_>, problems: &mut Problems) {
     if table.records.is_empty() && problems.is_empty() {
         problems.add(0, tr("there are no cards in it: nothing to import", "里面没有卡：没有可以导入的"));
     }
-    for record in payees(&table.records).filter(|record| record.terms.status == CardStatus::Closed) {
+    for record in payees(&table.records, &table.figures).filter(|record| record.terms.status == CardStatus::Closed) {
         let granted = table.figures.get(&record.account).and_then(|figures| figures.subsidy);
         if let Some((_, line)) = granted.filter(|(granted, _)| *granted != Balance::ZERO) {
             let message = tr(
