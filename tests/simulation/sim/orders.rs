@@ -123,7 +123,8 @@ pub struct Orders {
     /// What was asked under a key: a refused order leaves its key free for another one.
     asked: Aging<String, Vec<String>>,
     made: Aging<String, Made>,
-    /// How often a card or an account stands in a file, as whoever wrote it meant it, and how often it was done.
+    /// How often a card or an account stands in a file, as whoever wrote it meant it, and how often
+    /// it was done.
     meant: Aging<String, u32>,
     paid: Aging<String, u32>,
     standing: Map<u64, Standing>,
