@@ -256,3 +256,165 @@ fn an_operators_entry_is_told_with_who_and_why() {
         assert_eq!(json.get("chain_holds"), &Json::Flag(true));
     }
 }
+
+/// Two accounts' month: paid in, eaten, cleared one by one and all at once, and undone.
+fn month() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let none = Detail::default;
+    let both = |fen: i64, subsidy: i64, entry: Entry| Entry {
+        amount: Some(Balance::from_fen(fen)),
+        subsidy: Some(Balance::from_fen(subsidy)),
+        ..entry
+    };
+    let moved = |kind: Kind, time: &str, fen: i64, subsidy: i64, detail: Detail| Entry {
+        detail,
+        ..both(fen, subsidy, entry(kind, time, 0))
+    };
+    let undo = |time: &str, fen: i64, subsidy: i64, seq: u64, detail: &Detail| {
+        both(fen, subsidy, about(Kind::Void, time, seq, &detail.with("by", "王")))
+    };
+    let of_all = |time: &str, detail: &Detail, about: Option<u64>| {
+        let mut entry = Entry::new(Kind::Subsidy, entry(Kind::Open, time, 0).time, ClockState::Ok);
+        (entry.detail, entry.about) = (*detail, about.map(EntrySeq));
+        entry
+    };
+    let clear = |step: &str| none().with("clear", step);
+    let entries = vec![
+        moved(Kind::Open, "22T11:00:00", 2_000, 300, none()), // 1
+        moved(Kind::Subsidy, "22T11:00:01", 0, 2_000, none().with("by", "王")), // 2
+        moved(Kind::Meal, "22T12:00:00", 0, -1_200, day()),   // 3
+        moved(Kind::Meal, "22T12:10:00", -700, -1_100, day()), // 4
+        moved(Kind::Charge, "22T12:20:00", -350, 0, day()),   // 5
+        moved(Kind::Subsidy, "22T13:00:00", 0, 1_000, none().with("by", "王")), // 6
+        undo("22T13:00:01", 0, -400, 6, &none().with("of", "subsidy").with("rest", "6.00")), // 7
+        of_all("22T14:00:00", &clear("all").with("by", "李"), None), // 8
+        Entry { about: Some(EntrySeq(8)), ..moved(Kind::Subsidy, "22T14:00:01", 0, -600, clear("one")) }, // 9
+        of_all("22T14:00:02", &clear("done").with("accounts", 1).with("sum", "6.00"), Some(8)), // 10
+        undo("22T15:00:00", 700, 0, 4, &day().with("cleared", "11.00").with("mode", 1)), // 11
+        moved(Kind::Meal, "22T18:00:00", -1_200, 0, none().with("day", "2026-11-22").with("period", "dinner")), // 12
+        moved(Kind::Subsidy, "22T19:00:00", 0, 0, clear("one").with("by", "王")), // 13
+        undo("22T20:00:00", 0, 0, 3, &day().with("cleared", "12.00").with("mode", 1)), // 14
+        moved(Kind::Meal, "22T20:10:00", -100, 0, day()),     // 15
+    ];
+    generate::write_entries(&directory.path().join("ledger"), "一食堂", entries);
+    directory
+}
+
+#[test]
+fn both_purses_are_told_wherever_the_subsidy_moved_or_holds_something() {
+    let month = month();
+    let place = month.path().join("ledger");
+    let second = "a second or later meal of the card in this period: price_next";
+    for (seq, wanted, others) in [
+        (
+            "2",
+            [
+                "subsidy 补贴: 20.00 of subsidy 补贴",
+                "cash 现金: 20.00 +0.00 = 20.00",
+                "subsidy 补贴: 3.00 +20.00 = 23.00",
+                "table's 20.00 and 3.00 of subsidy",
+            ]
+            .as_slice(),
+            ["it took nothing", second],
+        ),
+        (
+            "3",
+            &[
+                "at the price of the period 批准，按餐段价格: 12.00 of subsidy 扣补贴",
+                "cash 现金: 20.00 +0.00 = 20.00",
+                "subsidy 补贴: 23.00 -12.00 = 11.00",
+                "before it 上一笔: entry 2 2026-11-22 11:00:01 补贴 subsidy 20.00 of subsidy 补贴 → 20.00 and 23.00 of subsidy 补贴 by 王",
+                "now 现在: 3.50, 0 uses",
+                "撤销 void → 4.50 by 王; 12.00 of subsidy is not given back, the purse was cleared since",
+            ],
+            ["it took nothing", second],
+        ),
+        (
+            "4",
+            &[
+                "11.00 of subsidy 扣补贴, 7.00 from the balance 扣余额",
+                second,
+                "cash 现金: 20.00 -7.00 = 13.00",
+                "subsidy 补贴: 11.00 -11.00 = 0.00",
+                "撤销 void 7.00 → 16.50 by 王; 11.00 of subsidy is not given back",
+            ],
+            ["it took nothing", "can still be undone"],
+        ),
+        ("5", &["balance                    13.00 -3.50 = 9.50"], ["cash 现金", "subsidy 补贴:"]),
+        (
+            "7",
+            &[
+                "which is about entry 6",
+                "撤销 void -4.00 of subsidy 补贴 → 9.50 and 6.00 of subsidy 补贴 by 王; 6.00 can still be undone",
+                "subsidy 补贴: 0.00 +10.00 = 10.00",
+            ],
+            ["not given back", "it took nothing"],
+        ),
+        (
+            "8",
+            &[
+                "begins to empty every subsidy purse",
+                "the operator 李:",
+                "entry 9 2026-11-22 14:00:01 补贴 subsidy (empties the subsidy purse, took 6.00 补贴清零) → 9.50",
+                "(every subsidy purse is empty: it took 6.00 from 1 accounts 全部补贴已清零)",
+            ],
+            ["subsidy 补贴: 0.00", "+0.00"],
+        ),
+        (
+            "9",
+            &[
+                "entry 8: to clear all purses",
+                "empties the subsidy purse, took 6.00 补贴清零",
+                "cash 现金: 9.50 +0.00 = 9.50",
+                "subsidy 补贴: 6.00 -6.00 = 0.00",
+            ],
+            ["the operator", "it took nothing"],
+        ),
+        ("10", &["entry 8: to clear all purses", "it took 6.00 from 1 accounts"], ["the operator", "0.00 "]),
+        // Of another period; and one that follows on voided ones is a first meal again.
+        ("12", &["at the price of the period 批准，按餐段价格: 12.00 from"], [second, "cash 现金"]),
+        ("15", &["at the price of the period 批准，按餐段价格: 1.00 from"], [second, "cash 现金"]),
+        ("13", &["the operator 王:", "empties the subsidy purse, took 0.00"], ["to clear all purses", "cash 现金"]),
+    ] {
+        let out = ledger(&["explain", seq, text(&place)]).expect(0, wanted, &[]).out;
+        for other in others {
+            assert!(!out.contains(other), "{seq}: {other}\n{out}");
+        }
+    }
+    ledger(&["explain", "3", "--lang", "zh", text(&place)]).expect(
+        0,
+        &[
+            "按餐段价格：扣补贴 12.00",
+            "补贴：23.00 -12.00 = 11.00",
+            "→ 20.00 和补贴 23.00",
+            "补贴 12.00 不退，之后已清零",
+        ],
+        &[],
+    );
+    let told = |seq: &str| Json::read(&ledger(&["explain", "--json", seq, text(&place)]).expect(0, &[], &[]).out);
+    let json = told("4");
+    let figures = ["balance_before", "balance_after", "balance_now", "subsidy_before", "subsidy_after", "subsidy_now"];
+    assert_eq!(figures.map(|member| json.text(member)), ["20.00", "13.00", "3.50", "11.00", "0.00", "0.00"]);
+    assert_eq!(told("2").text("subsidy_before"), "3.00");
+    let near = ledger(&["explain", "8888888801", "2026-11-22 12:20", text(&place)]);
+    near.expect(0, &["12.00 of subsidy 补贴  计次消费", "-7.00 and -11.00 of subsidy 补贴  计次消费"], &[]);
+}
+
+#[test]
+fn how_a_clear_of_all_ended_is_told_however_many_purses_it_emptied() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger");
+    let step = |word: &str, about: Option<u64>| {
+        let mut step = entry(Kind::Subsidy, "22T12:00:00", 0);
+        (step.about, step.detail) = (about.map(EntrySeq), Detail::default().with("clear", word));
+        if word != "one" {
+            (step.card, step.account, step.amount) = (None, None, None);
+        }
+        step
+    };
+    let mut entries = vec![step("all", None)];
+    entries.extend((0..30).map(|_| step("one", Some(1))));
+    entries.push(step("done", Some(1)));
+    generate::write_entries(&place, "site", entries);
+    ledger(&["explain", "1", text(&place)]).expect(0, &["entry 32 ", "every subsidy purse is empty", "10 more"], &[]);
+}

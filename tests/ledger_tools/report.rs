@@ -375,8 +375,8 @@ fn a_wrong_question_is_64_and_no_ledger_is_74() {
     ledger(&["report", place, text(&stranger)]).expect(64, &[], &["read them one by one"]);
 }
 
-/// The most memory that a report with this option took, in KiB. What it prints fills the pipe, so that it lives
-/// until that is read.
+/// The most memory that a report with this option took, in KiB. What it prints fills the pipe, so
+/// that it lives until that is read.
 fn memory_of_report(entries: u64, view: &[&str]) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().join("ledger");

@@ -7,8 +7,9 @@
 use super::filter::{Written, is_of_card};
 use super::source::{Item, Source};
 use super::{AuditError, Calendar};
+use crate::engine::book::CLEAR_END;
 use crate::engine::model::text::Unnumbered;
-use crate::engine::model::{AccountId, Balance, CardNo, Civil, ClockState, Entry, EntrySeq, Kind, Stamp, TimeOfDay};
+use crate::engine::model::{AccountId, CardNo, Civil, ClockState, Entry, EntrySeq, Figures, Kind, Stamp, TimeOfDay};
 use crate::lang::tr;
 use crate::ledger::{Head, line};
 
@@ -70,8 +71,8 @@ pub struct Candidate {
     pub kind: Kind,
     /// Its time: the device's for an offline sale, else ours.
     pub at: Civil,
-    /// Its effect on the balance.
-    pub amount: Option<Balance>,
+    /// What it moved.
+    pub effect: Option<Figures>,
     /// The device.
     pub machine: Option<crate::engine::model::MachineNo>,
     /// The time in question.
@@ -129,8 +130,10 @@ pub struct Story {
     pub off: Option<String>,
     /// Other sales of the card near that time.
     pub others: Vec<Candidate>,
-    /// The account's current balance and uses.
-    pub now: Option<(Balance, i32)>,
+    /// What the account holds now.
+    pub now: Option<Figures>,
+    /// Meals of the same card, day and period that stood when it was booked.
+    pub meals: i32,
     /// Whether the device ever confirmed a sale.
     pub is_confirming: bool,
     /// The last entry that was read.
@@ -204,6 +207,7 @@ pub fn explain(source: &Source, calendar: &Calendar, question: Question) -> Resu
         off,
         others,
         now: None,
+        meals: 0,
         is_confirming: false,
         head: Head::default(),
         calendar: calendar.clone(),
@@ -278,7 +282,8 @@ fn candidates(
         // A date alone means noon.
         let wanted = date.at(written.time.unwrap_or(TimeOfDay(12 * 3600)));
         let (seq, kind) = (entry.seq, entry.kind);
-        let found = Candidate { seq, kind, at, amount: entry.amount, machine: entry.machine, wanted };
+        let found =
+            Candidate { seq, kind, at, effect: entry.amount.map(|_| entry.effect()), machine: entry.machine, wanted };
         if found.distance_s() > OFF_MAX_S {
             if beyond.as_ref().is_none_or(|beyond| found.distance_s() < beyond.distance_s()) {
                 beyond = Some(found);
@@ -304,7 +309,8 @@ fn collect(source: &Source, mut story: Story) -> Result<Story, AuditError> {
             story.after = Some(item.head());
         }
         if entry.about == Some(seq) && entry.seq != seq {
-            if story.about.len() < ABOUT_MAX {
+            // How a clear of all ended is told, however many purses it emptied.
+            if story.about.len() < ABOUT_MAX || entry.detail.get("clear").is_some_and(|clear| clear.is(CLEAR_END)) {
                 story.about.push(Found::new(&item));
             } else {
                 story.more += 1;
@@ -319,11 +325,22 @@ fn collect(source: &Source, mut story: Story) -> Result<Story, AuditError> {
                     story.before = Some(Found::new(&item));
                 }
             }
-            story.now = entry.balance.zip(entry.uses_left).or(story.now);
+            story.now = entry.after().or(story.now);
+        }
+        if entry.seq < seq && is_meal_beside(entry, &story.found.entry) {
+            story.meals += i32::from(entry.sales());
         }
     }
     story.head = walk.head();
     Ok(story)
+}
+
+/// Whether an entry is a meal, or the void of one, of a sale's card, day and period: these decide
+/// which price a second meal has.
+fn is_meal_beside(entry: &Entry, sale: &Entry) -> bool {
+    let is_meal = |entry: &Entry| entry.is_count_mode() && entry.is_counted() && entry.detail.get("former").is_none();
+    let at = |entry: &Entry| Some((entry.card?, entry.detail.day()?, entry.detail.get("period")?.0.to_owned()));
+    is_meal(entry) && is_meal(sale) && at(entry).is_some_and(|beside| at(sale) == Some(beside))
 }
 
 /// Milliseconds from one entry to a later one; `None` if a clock was not believed or went back.

@@ -6,7 +6,8 @@ use super::{Candidate, Found, Story, later_ms};
 use crate::desk::audit::words;
 use crate::desk::json::{Object, string};
 use crate::desk::table::{label, printable};
-use crate::engine::model::{Balance, Entry, Kind};
+use crate::engine::book::{CLEAR_BEGIN, CLEAR_END};
+use crate::engine::model::{Balance, Entry, Figures, Kind};
 use crate::lang::tr;
 
 impl Display for Story {
@@ -36,7 +37,7 @@ impl Display for Story {
         line("设备", "device", device(entry));
         line("卡", "card", card(entry));
         line("请求", "asked", asked(entry));
-        for words in decided(entry) {
+        for words in decided(self) {
             line("判断", "decided", words);
         }
         for words in self.figures() {
@@ -80,16 +81,24 @@ impl Story {
 
     fn figures(&self) -> Vec<String> {
         let entry = &self.found.entry;
-        let (Some(amount), Some(after)) = (entry.amount, entry.balance) else { return Vec::new() };
-        let uses = entry.uses.unwrap_or_default();
-        let left = entry.uses_left.unwrap_or_default();
-        let mut told = vec![format!("{} {:+} = {after}", after - amount, Signed(amount))];
-        if uses != 0 {
-            let before = i64::from(left) - i64::from(uses);
-            told.push(tr!("uses 次数: {before} {uses:+} = {left}", "次数：{before} {uses:+} = {left}"));
+        let Some(after) = entry.after() else { return Vec::new() };
+        let effect = entry.effect();
+        let before = after - effect;
+        let sum = format!("{} {:+} = {}", before.balance, Signed(effect.balance), after.balance);
+        let mut told = Vec::new();
+        if before.subsidy == Balance::ZERO && after.subsidy == Balance::ZERO {
+            told.push(sum);
+        } else {
+            told.push(tr!("cash 现金: {sum}", "现金：{sum}"));
+            let sum = format!("{} {:+} = {}", before.subsidy, Signed(effect.subsidy), after.subsidy);
+            told.push(tr!("subsidy 补贴: {sum}", "补贴：{sum}"));
+        }
+        if effect.uses != 0 {
+            let sum = format!("{} {:+} = {}", before.uses, effect.uses, after.uses);
+            told.push(tr!("uses 次数: {sum}", "次数：{sum}"));
         }
         if let Some(opening) = &self.opening {
-            let opened = opening.entry.amount.unwrap_or_default();
+            let opened = money(opening.entry.effect());
             told.push(tr!(
                 "entry {} opened the account with the table's {opened} 按卡表开户",
                 "流水 {} 按卡表的 {opened} 开户",
@@ -100,12 +109,13 @@ impl Story {
         }
         if let Some(left) = word(entry, "left") {
             told.push(tr!(
-                "the holder had {left} (balance/uses): the account was not opened yet 尚未开户",
-                "持卡人当时有 {left}（余额/次数）：尚未开户"
+                "the holder had {left} (cash+subsidy/uses): the account was not opened yet 尚未开户",
+                "持卡人当时有 {left}（现金+补贴/次数）：尚未开户"
             ));
         }
-        if let Some((balance, uses)) = self.now.filter(|now| Some(*now) != entry.balance.zip(entry.uses_left)) {
-            told.push(tr!("now 现在: {balance}, {uses} uses", "现在：{balance}，{uses} 次"));
+        if let Some(now) = self.now.filter(|now| *now != after) {
+            let (money, uses) = (money(now), now.uses);
+            told.push(tr!("now 现在: {money}, {uses} uses", "现在：{money}，{uses} 次"));
         }
         told
     }
@@ -192,16 +202,22 @@ impl Story {
     /// The story as a JSON object.
     pub fn json(&self) -> String {
         let entry = &self.found.entry;
-        let before = entry.balance.zip(entry.amount).map(|(after, amount)| after - amount);
+        let after = entry.after();
+        let before = after.map(|after| after - entry.effect());
+        let cash = |held: Option<Figures>| held.map(|held| held.balance);
+        let subsidy = |held: Option<Figures>| held.map(|held| held.subsidy);
         Object::new()
             .text("site", &self.site)
             .text("ledger", format_args!("{:016x}", self.ledger))
             .raw("entry", entry_json(&self.found))
             .raw_or_null("asked_about", self.asked_about.as_ref().map(entry_json))
-            .list("decided", decided(entry).iter().map(string))
-            .text_or_null("balance_before", before)
-            .text_or_null("balance_after", entry.balance)
-            .text_or_null("balance_now", self.now.map(|(balance, _)| balance))
+            .list("decided", decided(self).iter().map(string))
+            .text_or_null("balance_before", cash(before))
+            .text_or_null("balance_after", cash(after))
+            .text_or_null("balance_now", cash(self.now))
+            .text_or_null("subsidy_before", subsidy(before))
+            .text_or_null("subsidy_after", subsidy(after))
+            .text_or_null("subsidy_now", subsidy(self.now))
             .raw_or_null("opened_by", self.opening.as_ref().map(entry_json))
             .list("about", self.about.iter().map(entry_json))
             .text("confirmation", self.confirmation())
@@ -247,10 +263,19 @@ fn card(entry: &Entry) -> String {
     card + &account
 }
 
+/// Cash and subsidy, as far as there is any.
+fn money(sum: Figures) -> String {
+    let Figures { balance, subsidy, .. } = sum;
+    match (balance, subsidy) {
+        (_, Balance::ZERO) => balance.to_string(),
+        (Balance::ZERO, _) => tr!("{subsidy} of subsidy 补贴", "补贴 {subsidy}"),
+        (..) => tr!("{balance} and {subsidy} of subsidy 补贴", "{balance} 和补贴 {subsidy}"),
+    }
+}
+
 /// What the frame or the operator asked for.
 fn asked(entry: &Entry) -> String {
-    let amount = entry.amount.unwrap_or_default();
-    let taken = || -amount;
+    let taken = || -entry.effect().money();
     let code = entry.detail.code();
     let wanted = entry.detail.asked().map_or(String::new(), |asked| tr!(" of {asked}", " {asked} 的"));
     match entry.kind {
@@ -271,6 +296,9 @@ fn asked(entry: &Entry) -> String {
             tr!("{frame}: a request{wanted}", "{frame}：{wanted}请求")
         }
         Kind::Admit => tr("150: to pass a door 请求开门", "150：请求开门").to_owned(),
+        Kind::Subsidy if entry.about.is_some() => {
+            tr!("entry {}: to clear all purses 全部补贴清零", "流水 {}：全部补贴清零", about(entry))
+        }
         Kind::TopUp
         | Kind::Subsidy
         | Kind::PayOut
@@ -284,7 +312,7 @@ fn asked(entry: &Entry) -> String {
             tr!(
                 "the operator{}:{}{}{}",
                 "操作员{}：{}{}{}",
-                part("by", ""),
+                word(entry, "by").map_or(String::new(), |by| format!(" {by}")),
                 part("status", tr("status", "状态")),
                 part("was", tr("instead of card", "代替卡")),
                 part("note", tr("note", "备注"))
@@ -300,26 +328,38 @@ fn asked(entry: &Entry) -> String {
 }
 
 /// The decision and its rule, in words.
-fn decided(entry: &Entry) -> Vec<String> {
+fn decided(story: &Story) -> Vec<String> {
+    let entry = &story.found.entry;
     let rule = |reason| {
         let (chinese, english) = words::of_rule(reason);
         tr!("{english} ({word}) {chinese}", "{chinese}（{word}）", word = reason.word())
     };
     let reason = entry.detail.reason();
-    let effect = || match (entry.amount.unwrap_or_default(), entry.uses.unwrap_or_default()) {
-        (Balance::ZERO, 0) => tr("it took nothing", "没有扣").to_owned(),
-        (Balance::ZERO, uses) => tr!("{} of the card's uses 扣次数", "扣 {} 次", uses.unsigned_abs()),
-        (amount, 0) => tr!("{} from the balance 扣余额", "扣余额 {}", -amount),
-        (amount, uses) => {
-            tr!("{} from the balance and {} uses", "扣余额 {} 和 {} 次", -amount, uses.unsigned_abs())
-        }
+    let taken = -entry.effect();
+    let effect = || {
+        let parts = [
+            (taken.subsidy != Balance::ZERO).then(|| tr!("{} of subsidy 扣补贴", "扣补贴 {}", taken.subsidy)),
+            (taken.balance != Balance::ZERO).then(|| tr!("{} from the balance 扣余额", "扣余额 {}", taken.balance)),
+            (taken.uses != 0).then(|| tr!("{} of the card's uses 扣次数", "扣 {} 次", taken.uses)),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        if parts.is_empty() { tr("it took nothing", "没有扣").to_owned() } else { parts.join(tr(", ", "，")) }
+    };
+    let second = || {
+        let words = tr(
+            "a second or later meal of the card in this period: price_next, if the period has one 第二餐",
+            "该卡本餐段的第二餐或以后：设了 price_next 就按它",
+        );
+        (story.meals > 0 && taken.uses == 0).then(|| words.to_owned())
     };
     match entry.kind {
         Kind::Charge | Kind::Scan => {
             vec![tr!("approved, no rule refused it 批准: {}", "批准，没有规则拒绝：{}", effect())]
         }
         Kind::Meal if entry.uses == Some(0) => {
-            vec![tr!("approved, at the price of the period 批准，按餐段价格: {}", "批准，按餐段价格：{}", effect())]
+            let first =
+                tr!("approved, at the price of the period 批准，按餐段价格: {}", "批准，按餐段价格：{}", effect());
+            [Some(first), second()].into_iter().flatten().collect()
         }
         Kind::Meal => {
             vec![tr!("approved, the period has no price 批准，餐段未设价格: {}", "批准，餐段未设价格：{}", effect())]
@@ -339,6 +379,7 @@ fn decided(entry: &Entry) -> Vec<String> {
                     effect()
                 )],
             };
+            told.extend(second());
             told.extend(
                 reason.map(|reason| tr!("online it would have been refused: {}", "联机会被拒绝：{}", rule(reason))),
             );
@@ -374,18 +415,20 @@ fn decided(entry: &Entry) -> Vec<String> {
             )]
         }
         Kind::Void => {
-            vec![tr!(
-                "undoes entry {}, gives back {} 撤销",
-                "撤销流水 {}，退回 {}",
-                about(entry),
-                entry.amount.unwrap_or_default()
-            )]
+            let (sale, effect) = (about(entry), entry.effect());
+            let words = if entry.is_void_of_credit() {
+                tr!("undoes entry {sale}, takes back {} 撤销", "撤销流水 {sale}，收回 {}", money(-effect))
+            } else {
+                tr!("undoes entry {sale}, gives back {} 撤销", "撤销流水 {sale}，退回 {}", money(effect))
+            };
+            vec![words + &rest(entry)]
         }
         Kind::Admit => vec![tr("opened 开门", "开门").to_owned()],
         Kind::Remote => vec![tr("opened by the operator 由操作员开门", "由操作员开门").to_owned()],
+        Kind::Subsidy if entry.detail.get("clear").is_some() => vec![clear(entry)],
         Kind::TopUp | Kind::Subsidy | Kind::PayOut | Kind::Adjust | Kind::Open | Kind::Link | Kind::Status => {
             let (chinese, english) = words::of_kind(entry.kind);
-            vec![format!("{english} {chinese}: {}", entry.amount.unwrap_or_default())]
+            vec![format!("{english} {chinese}: {}", money(entry.effect()))]
         }
         Kind::Confirm | Kind::Unconfirmed | Kind::Alarm | Kind::Keys | Kind::Boot | Kind::Clock => {
             vec![entry.detail.as_str().to_owned()]
@@ -396,6 +439,35 @@ fn decided(entry: &Entry) -> Vec<String> {
     }
 }
 
+/// What a clear did.
+fn clear(entry: &Entry) -> String {
+    let is = |step: &str| entry.detail.get("clear").is_some_and(|clear| clear.is(step));
+    if is(CLEAR_BEGIN) {
+        return tr("begins to empty every subsidy purse 开始全部补贴清零", "开始全部补贴清零").to_owned();
+    }
+    if is(CLEAR_END) {
+        let [accounts, sum] = ["accounts", "sum"].map(|key| word(entry, key).unwrap_or_default());
+        return tr!(
+            "every subsidy purse is empty: it took {sum} from {accounts} accounts 全部补贴已清零",
+            "全部补贴已清零：从 {accounts} 个账户收走 {sum}"
+        );
+    }
+    let taken = -entry.effect().subsidy;
+    tr!("empties the subsidy purse, took {taken} 补贴清零", "补贴清零，收走 {taken}")
+}
+
+/// Of a void: what of the sale is not given back, and what can still be undone.
+fn rest(entry: &Entry) -> String {
+    let cleared = word(entry, "cleared").map(|sum| {
+        tr!(
+            "; {sum} of subsidy is not given back, the purse was cleared since 已清零，不退",
+            "；补贴 {sum} 不退，之后已清零"
+        )
+    });
+    let rest = word(entry, "rest").map(|sum| tr!("; {sum} can still be undone 还可撤", "；还可撤 {sum}"));
+    cleared.unwrap_or_default() + &rest.unwrap_or_default()
+}
+
 fn about(entry: &Entry) -> String {
     entry.about.map_or("?".to_owned(), |about| about.to_string())
 }
@@ -404,21 +476,29 @@ fn about(entry: &Entry) -> String {
 fn one_line(story: &Story, found: &Found) -> String {
     let entry = &found.entry;
     let (chinese, english) = words::of_kind(entry.kind);
-    let amount =
-        entry.amount.filter(|amount| *amount != Balance::ZERO).map_or(String::new(), |amount| format!(" {amount}"));
-    let balance = entry.balance.map_or(String::new(), |balance| format!(" → {balance}"));
+    let effect = entry.effect();
+    let is_clear = entry.kind == Kind::Subsidy && entry.detail.get("clear").is_some();
+    let amount = if is_clear {
+        format!(" ({})", clear(entry))
+    } else if (effect.balance, effect.subsidy) == (Balance::ZERO, Balance::ZERO) {
+        String::new()
+    } else {
+        format!(" {}", money(effect))
+    };
+    let balance = entry.after().map_or(String::new(), |after| format!(" → {}", money(after)));
     let by = word(entry, "by").map_or(String::new(), |by| tr!(" by {by}", "，操作员 {by}"));
     let note = word(entry, "note").map_or(String::new(), |note| format!(" ({note})"));
+    let rest = rest(entry);
     let (seq, time) = (entry.seq, story.calendar.civil(entry.time));
     tr!(
-        "entry {seq} {time} {chinese} {english}{amount}{balance}{by}{note}",
-        "流水 {seq} {time} {chinese}{amount}{balance}{by}{note}"
+        "entry {seq} {time} {chinese} {english}{amount}{balance}{by}{note}{rest}",
+        "流水 {seq} {time} {chinese}{amount}{balance}{by}{note}{rest}"
     )
 }
 
 fn candidate(other: &Candidate) -> String {
     let (chinese, english) = words::of_kind(other.kind);
-    let amount = other.amount.map_or(String::new(), |amount| amount.to_string());
+    let amount = other.effect.map_or(String::new(), money);
     let machine = other.machine.map_or(String::new(), |machine| machine.to_string());
     let (seq, at) = (other.seq, other.at);
     tr!(
@@ -432,7 +512,8 @@ fn candidate_json(other: &Candidate) -> String {
         .number("seq", other.seq)
         .text("kind", other.kind.word())
         .text("at", other.at)
-        .text_or_null("amount", other.amount)
+        .text_or_null("amount", other.effect.map(|effect| effect.balance))
+        .text_or_null("subsidy", other.effect.map(|effect| effect.subsidy))
         .text_or_null("machine", other.machine)
         .end()
 }
