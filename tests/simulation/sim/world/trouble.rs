@@ -52,8 +52,8 @@ impl World {
         }
     }
 
-    /// While all subsidy purses are emptied, turn by turn: any turn may be its process' last, or the
-    /// last before the files are read again.
+    /// While all subsidy purses are emptied, turn by turn: any turn may be its process' last, or
+    /// the last before the files are read again.
     pub(super) fn trouble_a_clear(&mut self) {
         if self.is_calm || !self.judge.orders.is_clearing() || !self.random.happens(80) {
             return;
