@@ -657,6 +657,11 @@ impl Judge {
         }
     }
 
+    /// Whether a segment was taken away at whose copy nobody has looked.
+    pub fn has_gone(&self, disk: &Disk) -> bool {
+        self.kept.keys().any(|name| disk.is_gone(name))
+    }
+
     /// After a start: what was durable once is there still, and all that is there is durable.
     pub fn restarted(&self, disk: &Disk) {
         for (name, kept) in self.kept.iter().filter(|(name, _)| !disk.is_gone(name)) {

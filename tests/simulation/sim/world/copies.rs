@@ -27,7 +27,10 @@ pub(super) struct Backup {
 impl World {
     /// Somebody copies the ledger's directory, while all that is there is durable.
     pub(super) fn back_up(&mut self, service: &Service<Disk>) {
-        let is_durable = self.is_proven && service.server().book().head().0 == self.judge.seq;
+        // What an archive that was cut short took away already has its copy on the stick, at which
+        // the judge looks once.
+        let is_durable =
+            self.is_proven && service.server().book().head().0 == self.judge.seq && !self.judge.has_gone(&self.disk);
         if is_durable && !self.disk.is_broken() {
             self.coverage.count("operator copy of the ledger");
             self.backup = Some(Box::new(Backup { disk: self.disk.copy(), judge: self.judge.clone() }));
