@@ -21,7 +21,7 @@ use super::serve::holds_ledger;
 use super::{EXIT_CONFIG, EXIT_IO, EXIT_NO, EXIT_USAGE, Options, audit, ctl, print_problems};
 
 /// The name under which the orders are given. It is always the same: whichever export comes, no
-/// card is paid twice.
+/// account is paid twice.
 const PURPOSE: &str = "import";
 
 const CARDS: &str = "cards.csv";

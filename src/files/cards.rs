@@ -162,8 +162,9 @@ struct Stated {
     balance: Option<(Balance, u32)>,
     subsidy: Option<(Balance, u32)>,
     uses: Option<(i32, u32)>,
-    /// The place among the records of the card that an import's orders pay: the first that is not
-    /// closed, since a closed card gets no subsidy. It fits beside the lines without more memory.
+    /// The place among the records of the card whose holder an import's orders name: the first that
+    /// is not closed, since a closed card gets no subsidy. It fits beside the lines without more
+    /// memory.
     payee: u32,
 }
 

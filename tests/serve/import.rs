@@ -115,18 +115,71 @@ fn an_account_that_has_moved_already_gets_its_figures_too() {
     assert_eq!(all, (cash + 500, subsidy, uses));
 }
 
+/// Imports an export, follows what that printed, and returns what each account then holds.
+#[track_caller]
+fn held_after(site: &Site, export: &str) -> Vec<(String, i64, i64)> {
+    site.write("old.csv", &format!("card,account,name,status,balance,subsidy\n{export}"));
+    follow(site, &import(site, &["--yes"]).expect(0, &["go on"], &[]));
+    let ledger = site.ledger();
+    let of = |account: &str| (account.to_owned(), ledger.sum(account), ledger.subsidy(account));
+    ["S2", "@0000000001"].map(of).to_vec()
+}
+
 #[test]
-fn an_accounts_figures_go_to_a_card_of_it_that_is_not_closed() {
+fn a_later_export_pays_nobody_twice_however_it_is_sorted_and_whichever_card_is_closed_in_it() {
+    let (first, second, own) = ("1000000002,S2,乙", "1000000003,S2,丙", "1,,甲");
+    let money = "10.00,3.00\n";
+    let paid = [("S2".to_owned(), 1000, 300), ("@0000000001".to_owned(), 1000, 300)];
+    for (what, earlier, later) in [
+        ("sorted otherwise", ["active", "active"], [(second, "active"), (first, "active")]),
+        ("the first card closed meanwhile", ["active", "active"], [(first, "closed"), (second, "active")]),
+        ("the first card opened again", ["closed", "active"], [(first, "active"), (second, "active")]),
+    ] {
+        let site = site();
+        let server = site.start();
+        let rows = |cards: [(&str, &str); 2]| {
+            let all = [cards[0], (own, "active"), cards[1]];
+            all.map(|(card, status)| format!("{card},{status},{money}")).concat()
+        };
+        let export = rows([(first, earlier[0]), (second, earlier[1])]);
+        assert_eq!(held_after(&site, &export), paid, "{what}: the first export");
+        assert_eq!(held_after(&site, &rows(later)), paid, "{what}");
+        server.stop();
+    }
+}
+
+#[test]
+fn an_account_of_another_name_in_a_later_export_is_another_one_and_refused_if_no_card_is_on_it() {
+    let site = site();
+    let server = site.start();
+    held_after(&site, "1000000002,S2,乙,active,10.00,\n");
+    site.write("old.csv", "card,account,name,status,balance,subsidy\n1000000002,S3,乙,active,10.00,\n");
+    import(&site, &["--yes"]).expect(0, &["go on"], &[]);
+    let (adjust, table) = (site.path("moving/adjust.csv"), site.path("moving/cards.csv"));
+    fs::copy(table, site.path("cards.csv")).unwrap();
+    site.run(&["ctl", "reload", "--config", "CONFIG"]).expect(0, &[], &[]);
+    let words = ["ctl", "adjust", "--file", adjust.to_str().unwrap(), "--for", "import", "--by", "wang"];
+    site.run(&[&words[..], &["--config", "CONFIG"]].concat()).expect(
+        1,
+        &[],
+        &["neither the card table nor the ledger has account S3"],
+    );
+    server.stop();
+    assert_eq!(site.ledger().sum("S2"), 1000);
+}
+
+#[test]
+fn an_accounts_figures_are_paid_by_one_row_that_names_a_holder_whose_card_is_not_closed() {
     let site = site();
     site.write(
         "old.csv",
-        "card,account,status,balance,subsidy\n1,T,closed,5.00,2.00\n2,T,active,,\n3,U,closed,1.00,\n",
+        "card,account,name,status,balance,subsidy\n1,T,甲,closed,5.00,2.00\n2,T,乙,active,,\n3,,丙,closed,1.00,\n",
     );
     import(&site, &[]).expect(0, &["6.00     2.00     0     3"], &[]);
     let rows = |name: &str| fs::read_to_string(site.path("moving").join(name)).unwrap();
     let orders =
         [rows("adjust.csv"), rows("subsidy.csv")].map(|text| text.lines().skip(1).collect::<Vec<_>>().join(" "));
-    assert_eq!(orders, ["0000000002,5.00,0, 0000000003,1.00,0,", "0000000002,2.00,"]);
+    assert_eq!(orders, ["T,5.00,0,乙 @0000000003,1.00,0,丙", "T,2.00,乙"]);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! Orders are given under a name, so that a file that is given again pays nobody twice, also where
 //! an account has moved already and its opening figures no longer count (design.md, sections 5 and
-//! 8). *Invariant:* each account with a figure is paid by exactly one row.
+//! 8). *Invariant:* each account with a figure is paid by exactly one row, and that row is named by
+//! the account: a later export may be sorted otherwise, or have closed one of its cards.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -95,20 +96,20 @@ pub fn parse(bytes: &[u8], file: &Path, groups: &Names, dialect: &Dialect) -> Re
     for record in payees(&source.records, &table.figures) {
         let Figures { balance, subsidy: granted, uses } = record.figures();
         // The server compares the name with the holder's as it stores it.
-        let (card, name) = (record.card.to_string(), gbk::decode(&record.name).into_owned());
+        let (account, name) = (record.account.as_str().to_owned(), gbk::decode(&record.name).into_owned());
         if balance != Balance::ZERO || uses != 0 {
-            let cells = [card.clone(), balance.to_string(), uses.to_string(), name.clone()];
-            add_row(&mut adjust, "card 卡号,amount 金额,uses 次数,name 姓名", &cells);
+            let cells = [account.clone(), balance.to_string(), uses.to_string(), name.clone()];
+            add_row(&mut adjust, "account 工号,amount 金额,uses 次数,name 姓名", &cells);
         }
         if granted != Balance::ZERO {
-            add_row(&mut subsidy, "card 卡号,amount 金额,name 姓名", &[card, granted.to_string(), name]);
+            add_row(&mut subsidy, "account 工号,amount 金额,name 姓名", &[account, granted.to_string(), name]);
         }
     }
     let Export { cards, stated, .. } = table.export.expect("it was set above");
     Ok(Import { source, stated, cards, adjust, subsidy })
 }
 
-/// The rows whose cards get their accounts' figures, one of each account.
+/// The rows whose holders stand in the orders that pay their accounts, one of each account.
 fn payees<'r>(records: &'r [CardRecord], figures: &HashMap<AccountId, Stated>) -> impl Iterator<Item = &'r CardRecord> {
     let is_payee = |(place, record): &(usize, &CardRecord)| {
         figures.get(&record.account).is_some_and(|stated| stated.payee as usize == *place)

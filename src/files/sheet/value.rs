@@ -45,8 +45,11 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
         text
     };
     // The mark of a text, and quotes that no CSV knows.
-    let bare = text.trim_start_matches(['\'', '’', '‘', '“']).trim_end_matches('”');
-    if bare.len() == text.len() { text } else { Cow::Owned(bare.trim().to_owned()) }
+    let is_opening = |next: char| matches!(next, '\'' | '’' | '‘' | '“') || next.is_whitespace();
+    let is_closing = |next: char| next == '”' || next.is_whitespace();
+    // What is read again, such as an account in a file that `import` wrote, stays what it is.
+    let bare = text.trim_start_matches(is_opening).trim_end_matches(is_closing);
+    if bare.len() == text.len() { text } else { Cow::Owned(bare.to_owned()) }
 }
 
 fn is_digits(text: &str) -> bool {
