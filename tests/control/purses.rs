@@ -1,6 +1,8 @@
 //! The subsidy purse at the desk: files by account, clears of one and of all, kills in their
 //! middle, and what a void says of them.
 
+use std::fmt::Write as _;
+
 use crate::harness::{CARDS, Device, Server, Site, card};
 use crate::tools::{Client, command, ctl, end, until};
 
@@ -8,7 +10,7 @@ use crate::tools::{Client, command, ctl, end, until};
 fn table(cards: u64) -> String {
     let mut table = String::from("card,account,name,balance,subsidy\n");
     for number in 1..=cards {
-        table += &format!("{},A{number:05},张三,10.00,3.00\n", card(number));
+        writeln!(table, "{},A{number:05},张三,10.00,3.00", card(number)).unwrap();
     }
     table
 }
