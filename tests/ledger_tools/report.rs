@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Read as _;
 use std::process::Stdio;
 
+use posgate::engine::model::{AccountId, Balance, ClockState, Detail, Entry, EntrySeq, Kind, Stamp};
+
 use crate::harness::posgate;
 use crate::naive::{Json, Row, Sum, fen, rows, segments, sum, yuan};
 use crate::{days, generate, ledger, naive, text};
@@ -534,4 +536,53 @@ fn a_days_doors_are_counted_by_what_came_of_them() {
     let canteen = days(300);
     let paper = ledger(&["report", "--day", DAYS[0], text(&canteen.path().join("ledger"))]).expect(0, &[], &[]);
     assert!(!paper.out.contains("门禁"), "{}", paper.out);
+}
+
+#[test]
+fn a_clear_of_all_counts_for_who_ordered_it_and_apart_from_what_was_paid_in() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("ledger");
+    let entry = |time: &str, subsidy: Option<i64>, about: Option<u64>, detail: Detail| {
+        let stamp = Stamp::parse(format!("2026-11-{time}.000+08:00")).unwrap();
+        let mut entry = Entry::new(Kind::Subsidy, stamp, ClockState::Ok);
+        entry.account = subsidy.and_then(|_| AccountId::try_from("S001").ok());
+        entry.subsidy = subsidy.map(Balance::from_fen);
+        (entry.about, entry.detail) = (about.map(EntrySeq), detail);
+        entry
+    };
+    let none = Detail::default;
+    let step = |word: &str| none().with("clear", word);
+    let entries = vec![
+        entry("22T23:00:00", Some(9_000), None, none().with("by", "王")), // 1
+        entry("22T23:59:58", None, None, step("all").with("by", "李")),   // 2
+        entry("22T23:59:59", Some(-5_000), Some(2), step("one")),         // 3
+        entry("23T00:00:00", Some(-850), Some(2), step("one")),           // 4
+        entry("23T00:00:01", None, Some(2), step("done")),                // 5
+        entry("23T00:00:02", Some(-10), Some(1), step("one")),            // 6
+    ];
+    generate::write_entries(&place, "site", entries);
+    let operators = |day: &str| -> Vec<(String, String)> {
+        let told = report(&["--day", day, text(&place)]);
+        told.list("operators")
+            .iter()
+            .map(|row| (row.text("by").to_owned(), row.text("cleared.subsidy").to_owned()))
+            .collect()
+    };
+    let pair = |by: &str, sum: &str| (by.to_owned(), sum.to_owned());
+    assert_eq!(operators("2026-11-22"), [pair("李", "-50.00"), pair("王", "0.00")]);
+    // Also after midnight; and only of the clear that it names.
+    assert_eq!(operators("2026-11-23"), [pair("-", "-0.10"), pair("李", "-8.50")]);
+    let close = ledger(&["report", "--from", "2026-11-22", "--to", "2026-11-23", text(&place)]).expect(0, &[], &[]);
+    for row in [["补贴发放", "granted", "1", "90.00"], ["补贴清零", "cleared", "3", "-58.60"]] {
+        let is_row = |line: &str| {
+            let cells: Vec<&str> = line.split_whitespace().filter(|cell| !["0", "0.00"].contains(cell)).collect();
+            cells == row
+        };
+        assert!(
+            close.out.lines().any(is_row),
+            "{row:?}:
+{}",
+            close.out
+        );
+    }
 }

@@ -17,6 +17,7 @@ use super::days::Days;
 use super::groups::{Flow, Groups, NONE, Whose};
 use super::source::{Item, Source};
 use super::totals::{Accounts, Sum};
+use crate::engine::book::CLEAR_BEGIN;
 use crate::engine::model::{Balance, CardNo, Date, Entry, EntrySeq, Kind, MachineNo, Stamp};
 use crate::ledger::segment::Lines;
 use crate::ledger::{Head, line};
@@ -272,6 +273,7 @@ pub fn gather(source: &Source, span: Span, groups: Groups) -> Result<(Report, Ac
         voids: BTreeMap::new(),
         confirming: BTreeSet::new(),
         has_begun: source.is_whole(),
+        clear: None,
     };
     pass.read(source)?;
     pass.settle(source)?;
@@ -372,6 +374,9 @@ struct Pass {
     /// Machines that confirmed a sale of these days.
     confirming: BTreeSet<u64>,
     has_begun: bool,
+    /// The newest clear of all and its operator: one at a time goes on, and only its first entry
+    /// has `by=`.
+    clear: Option<(EntrySeq, String)>,
 }
 
 impl Pass {
@@ -381,6 +386,9 @@ impl Pass {
         let base = source.base.as_ref().map(|base| base.head);
         while let Some(item) = walk.entry()? {
             let day = days.of(&item.entry);
+            if item.entry.detail.get("clear").is_some_and(|clear| clear.is(CLEAR_BEGIN)) {
+                self.clear = word(&item.entry, "by").map(|by| (item.entry.seq, by));
+            }
             // The snapshot has these entries already.
             if base.is_some_and(|base| item.entry.seq <= base.seq) {
                 continue;
@@ -490,7 +498,8 @@ impl Pass {
             _ => (),
         }
         if let Some(flow) = Flow::of(entry).filter(|flow| Desk::default().of(*flow).is_some()) {
-            let operator = word(entry, "by").unwrap_or_else(|| NONE.to_owned());
+            let of_clear = || self.clear.clone().filter(|(begin, _)| entry.about == Some(*begin)).map(|(_, by)| by);
+            let operator = word(entry, "by").or_else(of_clear).unwrap_or_else(|| NONE.to_owned());
             if let Some(sum) = report.operators.entry(operator).or_default().of(flow) {
                 sum.add(entry);
             }

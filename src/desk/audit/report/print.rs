@@ -5,6 +5,7 @@ use std::fmt::Display;
 
 use super::{Desk, LISTED_MAX, List, Listed, Report, Sales, Sum};
 use crate::desk::audit::attendance::NO_TABLE;
+use crate::desk::audit::groups::Flow;
 use crate::desk::audit::{groups, words};
 use crate::desk::json::{Object, string};
 use crate::desk::paper::Paper;
@@ -215,8 +216,19 @@ impl Report {
             let count = count.map_or(String::new(), |count| count.to_string());
             [name, count, sum.amount.to_string(), sum.subsidy.to_string(), sum.uses.to_string()]
         };
+        let flows = self.groups.all();
         table.row(row("期初 opening".to_owned(), None, self.opening));
         for (kind, sum) in self.kinds.iter().filter(|(kind, sum)| MOVING.contains(kind) && sum.count > 0) {
+            if *kind == Kind::Subsidy {
+                // Paid in and cleared, apart.
+                for (name, flow) in [("补贴发放 granted", Flow::Grant), ("补贴清零 cleared", Flow::Clear)] {
+                    let sum = flows.get(flow);
+                    if sum.count > 0 {
+                        table.row(row(name.to_owned(), Some(sum.count), sum));
+                    }
+                }
+                continue;
+            }
             let (chinese, english) = words::of_kind(*kind);
             table.row(row(format!("{chinese} {english}"), Some(sum.count), *sum));
         }
