@@ -32,8 +32,8 @@ pub(crate) const TEMPORARY: &str = "snapshot.tsv.tmp";
 
 /// The version of the state's lines. Since 2 they hold keys, batches and voids, since 3 which sales
 /// a 105 was taken for, since 4 what a key was answered, since 5 each account's subsidy, since 6
-/// the names of orders instead of keys and batches, since 7 each card's meals, since 8 the clears of
-/// subsidy purses and both purses in every answer, since 9 where a clear of all purses ended. An
+/// the names of orders instead of keys and batches, since 7 each card's meals, since 8 the clears
+/// of subsidy purses and both purses in every answer, since 9 where a clear of all purses ended. An
 /// older snapshot lacks these, so it is not believed.
 const VERSION: &str = "9";
 
