@@ -24,7 +24,7 @@ fn money_moves_once_and_a_terminal_sees_it() {
     ctl(&site, &["void", &sale, "--amount", "6.00", "--key", "v1"]).expect(
         0,
         &[
-            "5.50 yuan of cash, 0.50 yuan of subsidy; 9.50 yuan are left to undo",
+            "given back: 5.50 yuan of cash, 0.50 yuan of subsidy; 9.50 yuan are left to undo",
             "1005.50 yuan of cash, 0.50 yuan of subsidy",
         ],
     );

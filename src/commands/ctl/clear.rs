@@ -86,7 +86,7 @@ pub(super) fn give(call: &mut Call, order: &Object) -> Result<(), Ended> {
         let cleared = answer.number::<u64>("accounts");
         let is_going_on = cleared.is_some() && !answer.is("done");
         if !is_going_on {
-            call.tell(&answer, tell_end);
+            call.tell(&answer, |answer| tell_end(answer, first.is("again")));
             return Ok(());
         }
         let cleared = cleared.unwrap_or_default();
@@ -107,9 +107,14 @@ pub(super) fn give(call: &mut Call, order: &Object) -> Result<(), Ended> {
     Ok(())
 }
 
-fn tell_end(answer: &Value) {
+/// `was_done`: before this command was given.
+fn tell_end(answer: &Value, was_done: bool) {
     let seq = answer.number::<u64>("seq").unwrap_or_default();
     match (answer.number::<u64>("accounts"), answer.text("sum")) {
+        (Some(accounts), Some(sum)) if was_done => say!(
+            "subsidy --clear --all: was done before, entry {seq}; {accounts} accounts, {sum} yuan",
+            "补贴全部清零：以前做过，流水号 {seq}；{accounts} 个账户，{sum} 元"
+        ),
         (Some(accounts), Some(sum)) => say!(
             "subsidy --clear --all: done, entry {seq}; {accounts} accounts, {sum} yuan",
             "补贴全部清零：完成，流水号 {seq}；{accounts} 个账户，{sum} 元"

@@ -19,7 +19,9 @@ const ASKED_ABOVE: Balance = Balance::from_fen(100_000);
 pub(super) fn of_order(name: &str, options: &Options) -> Result<(), Ended> {
     let amount = match name {
         "void" => options.value("amount"),
-        "topup" | "subsidy" | "payout" | "adjust" => options.operands.last().map(String::as_str),
+        "topup" | "subsidy" | "payout" | "adjust" => {
+            options.operands.get(usize::from(!super::names_no_card(options))).map(String::as_str)
+        }
         _ => None,
     };
     let is_large = amount.and_then(read).is_some_and(is_large);

@@ -29,7 +29,10 @@ fn text(row: &Value, key: &str) -> String {
 
 /// Prints the result of an order.
 pub(super) fn done(name: &str, options: &Options, answer: &Value) {
-    let operands = options.operands.join(" ");
+    let account = options.value("account").into_iter();
+    let operands: Vec<&str> = account.chain(options.operands.iter().map(String::as_str)).collect();
+    let operands = operands.join(" ");
+    let name = if options.has("clear") { tr("subsidy --clear", "补贴清零") } else { name };
     let (done, holds) = if answer.is("again") {
         (tr("was done before", "以前做过"), tr("held then", "当时有"))
     } else {
@@ -42,7 +45,7 @@ pub(super) fn done(name: &str, options: &Options, answer: &Value) {
     let holder = answer.text("name").map(|holder| tr!("; {}", "；{}", printable(holder))).unwrap_or_default();
     let unchanged = match name {
         _ if !answer.is("unchanged") => "",
-        "subsidy" => tr("; nothing changed: the purse was empty", "；没有变化：补贴钱包本来就是空的"),
+        _ if options.has("clear") => tr("; nothing changed: the purse was empty", "；没有变化：补贴钱包本来就是空的"),
         "found" => tr("; nothing changed: the card was not lost", "；没有变化：这张卡没有挂失"),
         "unfreeze" => tr("; nothing changed: the card was not frozen", "；没有变化：这张卡没有冻结"),
         _ => tr("; nothing changed: the card was so already", "；没有变化：这张卡原来就是这样"),
@@ -74,7 +77,14 @@ fn undone(answer: &Value) -> String {
     if cash.is_empty() {
         return String::new();
     }
-    let mut words = tr!("; {cash} yuan of cash", "；现金 {cash} 元");
+    // Of a credit the amounts are below zero.
+    let is_taken = cash.starts_with('-') || subsidy.starts_with('-');
+    let (cash, subsidy) = (cash.trim_start_matches('-'), subsidy.trim_start_matches('-'));
+    let mut words = if is_taken {
+        tr!("; taken back: {cash} yuan of cash", "；收回现金 {cash} 元")
+    } else {
+        tr!("; given back: {cash} yuan of cash", "；退回现金 {cash} 元")
+    };
     if subsidy != "0.00" {
         words += &tr!(", {subsidy} yuan of subsidy", "，补贴 {subsidy} 元");
     }

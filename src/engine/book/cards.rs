@@ -113,6 +113,19 @@ impl Book {
         closed_account != 0 && closed_account != fnv1a(self.account(account).id.as_bytes())
     }
 
+    /// The cards that replaced this one, one after the other, at most [`LINKS_MAX`].
+    pub(crate) fn successors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
+        let next = |card: &CardNo| self.successor(*card);
+        core::iter::successors(next(&card), next).take(LINKS_MAX)
+    }
+
+    /// A card that the ledger has on an account, the newest: the table may have none. It scans all
+    /// cards.
+    pub(crate) fn card_on(&self, account: u32) -> Option<CardNo> {
+        let on_it = |state: &&CardState| state.account == Some(account) && state.successor.is_none();
+        self.cards.iter().rev().find(on_it).map(|state| CardNo::from_value(state.card).padded())
+    }
+
     /// The cards that this one replaced, directly or in turn: newest first, at most [`LINKS_MAX`].
     pub fn predecessors(&self, card: CardNo) -> impl Iterator<Item = CardNo> {
         let before = |card: &CardNo| self.link_of(*card).map(|(old, _)| old);

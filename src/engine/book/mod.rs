@@ -67,6 +67,8 @@ pub struct Account {
     are_uses_held_back: bool,
     /// The entry that last emptied the subsidy purse; 0 if none did.
     cleared: EntrySeq,
+    /// The first card of the table that names it; 0 if none does.
+    named_by: u64,
     is_opened: bool,
     /// Whether an entry changed the account for good ([`Entry::is_lasting`]).
     has_moved: bool,
@@ -137,6 +139,11 @@ impl Account {
             self.are_uses_held_back = is_elsewhere && (self.are_uses_held_back || self.stated.uses == 0);
             self.stated.uses = uses;
         }
+    }
+
+    /// The first card of the table that names it.
+    pub(crate) fn named_by(&self) -> Option<CardNo> {
+        (self.named_by != 0).then(|| CardNo::from_value(self.named_by).padded())
     }
 
     /// Holds all opening figures back, or none.
@@ -737,7 +744,7 @@ impl Book {
         let before: Vec<_> = self.accounts.iter().map(figures).collect();
         for account in &mut self.accounts {
             account.in_table = false;
-            account.stated = Figures::default();
+            (account.stated, account.named_by) = (Figures::default(), 0);
             account.hold_back(false);
         }
         table.install(records, |record| {
@@ -747,6 +754,9 @@ impl Book {
             let is_elsewhere = self.account_of_card(record.card).is_some_and(|own| own != row);
             let account = &mut self.accounts[row as usize];
             account.in_table |= !is_elsewhere;
+            if account.named_by == 0 && !is_elsewhere {
+                account.named_by = record.card.value();
+            }
             if !record.states_figures {
                 return row;
             }
@@ -1058,6 +1068,7 @@ impl Book {
             is_subsidy_held_back: false,
             are_uses_held_back: false,
             cleared: EntrySeq(0),
+            named_by: 0,
             is_opened: false,
             has_moved: false,
             in_table: false,

@@ -23,8 +23,9 @@ use log::info;
 use super::order_refused::{Refused, USES_MAX};
 use super::outbox::{About, Addressee};
 use super::texts::{Values, fill};
+use super::tools::sign;
 use super::{Effects, Room, Server, access};
-use crate::engine::book::{CLEAR_ONE, ContentHash, REISSUED, VIA_ACCOUNT, Voided, account_in};
+use crate::engine::book::{CLEAR_ONE, ContentHash, REISSUED, UsedName, VIA_ACCOUNT, Voided, account_in};
 use crate::engine::gbk;
 use crate::engine::limits::{LINKS_MAX, RENAMED_CARDS_MAX};
 use crate::engine::model::card::CardRow;
@@ -90,6 +91,16 @@ impl Plan {
             self.detail.push("via", VIA_ACCOUNT);
         }
         self
+    }
+}
+
+/// The card that an order names to move its account.
+fn card_moved(act: &Act) -> Option<CardNo> {
+    match act {
+        Act::Move { subject: Subject::Card(card), .. } | Act::Clear { subject: Subject::Card(card) } => Some(*card),
+        Act::Move { .. } | Act::Clear { .. } | Act::ClearAll | Act::Void { .. } | Act::Settle { .. } => None,
+        Act::Mark { .. } | Act::Link { .. } | Act::Account { .. } | Act::Rename { .. } => None,
+        Act::Reissue { .. } | Act::Open { .. } => None,
     }
 }
 
@@ -185,11 +196,11 @@ impl Server<'_> {
         if let Some(seq) = self.book().is_named_otherwise(order) {
             return Err(Refused::NamedOtherwise { seq });
         }
-        let Some(used) = self.book().used_name(order) else {
+        let Some((used, content)) = self.named_before(order) else {
             let has_forgotten = self.book().has_forgotten_names(order);
             return if has_forgotten { Err(Refused::NameForgotten) } else { Ok(None) };
         };
-        if used.content != ContentHash::of(&order.act) {
+        if used.content != content {
             return Err(match &order.key {
                 Key::Own(_) => Refused::KeyUsed { seq: used.seq },
                 Key::For { .. } => Refused::NameUsed { seq: used.seq },
@@ -215,6 +226,23 @@ impl Server<'_> {
         Ok(Some(Done { seq: used.seq, is_again: true, account, card, undone, clearing: self.clearing_of(used.seq) }))
     }
 
+    /// The earlier order with the same name, and the content that it must have to be the same one. A
+    /// row of a file whose card replaced another is that card's row too: the file may have been
+    /// corrected since.
+    fn named_before(&self, order: &Order) -> Option<(&UsedName, ContentHash)> {
+        if let Some(used) = self.book().used_name(order) {
+            return Some((used, ContentHash::of(&order.act)));
+        }
+        let (Key::For { .. }, Some(card)) = (&order.key, card_moved(&order.act)) else { return None };
+        self.book().predecessors(card).find_map(|was| {
+            let mut before = order.clone();
+            if let Act::Move { subject, .. } | Act::Clear { subject } = &mut before.act {
+                *subject = Subject::Card(was);
+            }
+            Some((self.book().used_name(&before)?, ContentHash::of(&before.act)))
+        })
+    }
+
     fn holdings(&self, account: Option<u32>) -> Option<(AccountId, Figures)> {
         let account = self.book().account(account?);
         Some((account.id, account.figures()))
@@ -236,10 +264,18 @@ impl Server<'_> {
             Subject::Card(card) => return Some(*card),
             Subject::Account(account) => self.book().account_row(account)?,
         };
+        let today = |card: CardNo| self.book().successors(card).last().unwrap_or(card);
         let is_closed =
             |card: CardNo| self.statuses_of(card).is_none_or(|(table, ledger)| table.max(ledger) == CardStatus::Closed);
         let is_other = |card: CardNo| self.names_of(card, holder).is_some();
-        self.cards_of(account).min_by_key(|card| (is_other(*card), is_closed(*card)))
+        // The fast path: a file of thousands of accounts must not look through the table for each.
+        let named = self.book().account(account).named_by().map(today);
+        let is_fit = |card: &CardNo| self.account_of(*card) == Some(account) && !is_closed(*card) && !is_other(*card);
+        if let Some(card) = named.filter(is_fit) {
+            return Some(card);
+        }
+        let listed = self.cards_of(account).map(today).min_by_key(|card| (is_other(*card), is_closed(*card)));
+        listed.or_else(|| self.book().card_on(account))
     }
 
     // ---------------------------------------------------------------- what speaks against it
@@ -697,6 +733,8 @@ impl Server<'_> {
     }
 
     fn plan_reissue(&self, card: CardNo) -> Result<Plan, Refused> {
+        // The new holder's opening subsidy would go too.
+        self.check_not_clearing()?;
         self.statuses_of(card).ok_or(Refused::UnknownCard { card })?;
         let row = self.tables.cards.find(card).ok_or(Refused::NotInTable { card })?;
         let book = self.book();
@@ -732,8 +770,11 @@ impl Server<'_> {
 
     /// The cards of the table that are on an account.
     fn cards_of(&self, account: u32) -> impl Iterator<Item = CardNo> {
-        let cards = self.tables.cards.rows().iter().map(|row| CardNo::from_value(row.card));
-        cards.filter(move |card| self.account_of(*card) == Some(account))
+        let rows = self.tables.cards.rows().iter();
+        rows.filter_map(move |row| {
+            let card = CardNo::from_value(row.card);
+            (self.book().account_of_card(card).unwrap_or(row.account) == account).then_some(card)
+        })
     }
 
     /// The cards that only the table has on an account: they never moved money.
@@ -805,10 +846,6 @@ impl Server<'_> {
             entry.detail.push_word(key, value);
         }
         self.enter_day(&mut entry);
-        entry.detail.push("by", order.by);
-        if !order.note.is_empty() {
-            entry.detail.push("note", order.note);
-        }
         if let (Some(card), Some(row), None) =
             (plan.card, plan.account.filter(|_| plan.kind != Kind::Status), plan.transfer)
         {
@@ -827,8 +864,9 @@ impl Server<'_> {
         }
         let (kind, by) = (plan.kind.word(), order.by.as_str());
         if let Some(transfer) = &plan.transfer {
-            self.transfer(now, plan, transfer, &mut entry, fx);
+            self.transfer(now, order, plan, transfer, &mut entry, fx);
         }
+        sign(&mut entry, &order.by, &order.note);
         let seq = self.append(&mut entry, now, fx);
         match plan.card {
             Some(card) if plan.effect.money() != Balance::ZERO => {
@@ -853,7 +891,15 @@ impl Server<'_> {
     /// Appends the entries before the `link` that moves a card or an account's figures, and fills
     /// in that `link`. Opening figures are entered on their own account before anything moves, so
     /// that they count once.
-    fn transfer(&mut self, now: &Now, plan: &Plan, transfer: &Transfer, entry: &mut Entry, fx: &mut Effects) {
+    fn transfer(
+        &mut self,
+        now: &Now,
+        order: &Order,
+        plan: &Plan,
+        transfer: &Transfer,
+        entry: &mut Entry,
+        fx: &mut Effects,
+    ) {
         let from = plan.account;
         let cards: heapless::Vec<CardNo, RENAMED_CARDS_MAX> = match (plan.card, from) {
             (None, Some(from)) => self.unbound_cards(from).take(RENAMED_CARDS_MAX).collect(),
@@ -886,6 +932,7 @@ impl Server<'_> {
             let mut out = *entry;
             out.enter_account(own.id, own.held, -own.held);
             out.detail.push("to", transfer.to);
+            sign(&mut out, &order.by, &order.note);
             first = Some(self.append(&mut out, now, fx));
         }
         let moved = from_account.as_ref().filter(|_| first.is_some()).map_or(Figures::ZERO, |own| own.held);
@@ -913,13 +960,14 @@ impl Server<'_> {
         let Some(to) = to.and_then(|to| self.tables.book.account_for_link(&to)) else { return };
         let mut entry = Entry::new(Kind::Link, now.stamp, self.clock.state);
         entry.card = first.card;
-        for (key, value) in first.detail.words().filter(|(key, _)| *key != "to") {
-            entry.detail.push_word(key, value);
+        for (key, value) in first.detail.words() {
+            match (key, first.account) {
+                ("to", Some(from)) => entry.detail.push("from", from),
+                ("to", None) => (),
+                _ => entry.detail.push_word(key, value),
+            }
         }
         self.enter_transfer(&mut entry, to, -first.effect(), Some(first.seq));
-        if let Some(from) = first.account {
-            entry.detail.push("from", from);
-        }
         let seq = self.append(&mut entry, now, fx);
         info!(
             "order kind=link seq={seq} ref={}: completes the move between two accounts that the last stop interrupted",

@@ -27,8 +27,9 @@ pub struct UnknownCard {
     pub count: u32,
 }
 
-/// Adds the operator and the note to an entry.
-fn sign(entry: &mut Entry, by: &Operator, note: &Note) {
+/// Adds the operator and the note to an entry, last: a long note is cut, and the words that must be
+/// complete come before it.
+pub(super) fn sign(entry: &mut Entry, by: &Operator, note: &Note) {
     entry.detail.push("by", by);
     if !note.is_empty() {
         entry.detail.push("note", note);
