@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 use crate::harness::{CARDS, Site, card};
-use crate::tools::{Said, command, ctl, end, subsidy};
+use crate::tools::{Said, command, ctl, end};
 
 /// Gives the file `f.csv` of these bytes.
 fn give(site: &Site, bytes: &[u8], words: &[&str]) -> Said {
@@ -61,7 +61,7 @@ fn a_file_is_done_once_however_often_it_is_given() {
     assert_eq!((ledger.count("subsidy"), ledger.count("topup")), (24, 12));
     assert_eq!(ledger.of_kind("subsidy").next().unwrap().detail("note"), Some("五月"));
     assert_eq!(ledger.of_kind("subsidy").next().unwrap().detail("for"), Some("2026-05"));
-    assert_eq!((ledger.sum("A00001"), subsidy(&ledger, "A00001")), (100_000 + 150, 2 * 150));
+    assert_eq!((ledger.sum("A00001"), ledger.subsidy("A00001")), (100_000 + 150, 2 * 150));
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn a_file_that_was_saved_again_sorted_mended_or_cut_short_pays_nobody_twice() {
     server.stop();
     let ledger = site.ledger();
     assert_eq!(ledger.count("subsidy"), 6);
-    assert_eq!((ledger.sum("A00001"), subsidy(&ledger, "A00001")), (100_000, 10_050));
-    assert_eq!((ledger.sum("A00002"), subsidy(&ledger, "A00002")), (100_000, 750));
+    assert_eq!((ledger.sum("A00001"), ledger.subsidy("A00001")), (100_000, 10_050));
+    assert_eq!((ledger.sum("A00002"), ledger.subsidy("A00002")), (100_000, 750));
     let nth: Vec<Option<&str>> = ledger.of_kind("subsidy").map(|line| line.detail("nth")).collect();
     assert_eq!(nth, [None, None, None, Some("2"), None, Some("2")]);
     assert!(ledger.of_kind("subsidy").all(|line| line.detail("key").is_none() && line.detail("batch").is_none()));

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::harness::{CARDS, Device, Server, Site, card};
-use crate::tools::{Client, command, ctl, end, subsidy, until};
+use crate::tools::{Client, command, ctl, end, until};
 
 /// A card table of this many cards, each of which opens with 3.00 of subsidy.
 fn table(cards: u64) -> String {
@@ -70,7 +70,7 @@ fn a_month_of_subsidy_is_paid_by_account_spent_first_cleared_and_paid_again() {
     server.stop();
     let ledger = site.ledger();
     for number in 1..=CARDS {
-        assert_eq!(subsidy(&ledger, &format!("A{number:05}")), 0);
+        assert_eq!(ledger.subsidy(&format!("A{number:05}")), 0);
     }
     site.run(&["ledger", "verify", site.path("ledger").to_str().unwrap()]).expect(0, &[], &[]);
 }
@@ -109,9 +109,9 @@ fn a_clear_of_everybody_that_is_killed_goes_on_at_the_start_and_takes_nothing_th
     ctl(&site, &ALL).expect(0, &["2000 accounts, 6000.00 yuan"]);
     server.kill();
     let ledger = site.ledger();
-    assert_eq!(subsidy(&ledger, "A00001"), 700);
+    assert_eq!(ledger.subsidy("A00001"), 700);
     for number in 2..=MANY {
-        assert_eq!(subsidy(&ledger, &format!("A{number:05}")), 0, "{number}");
+        assert_eq!(ledger.subsidy(&format!("A{number:05}")), 0, "{number}");
     }
     assert_eq!(ledger.lines.iter().filter(|line| line.detail("clear") == Some("all")).count(), 1);
 }
@@ -168,5 +168,5 @@ fn mistakes_are_told_before_anything_is_cleared() {
     // Given again it does nothing.
     ctl(&site, &["subsidy", "--clear", "--file", file.to_str().unwrap(), "--for", "x"]).expect(0, &["already applied"]);
     server.stop();
-    assert_eq!(subsidy(&site.ledger(), "A00003"), 0, "it never moved");
+    assert_eq!(site.ledger().subsidy("A00003"), 0, "it never moved");
 }

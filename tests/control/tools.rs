@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tinyjson::JsonValue;
 
-use crate::harness::{Ledger, PATIENCE, Site, posgate};
+use crate::harness::{PATIENCE, Site, posgate};
 
 /// What became of a `ctl`.
 #[derive(Debug)]
@@ -116,10 +116,4 @@ pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(tries > 0, "never: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-/// The sum of an account's subsidies, in fen.
-pub fn subsidy(ledger: &Ledger, account: &str) -> i64 {
-    let own = ledger.lines.iter().filter(|line| line.get("account") == Some(account));
-    own.map(|line| line.fen("subsidy")).sum()
 }

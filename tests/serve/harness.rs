@@ -598,6 +598,12 @@ impl Ledger {
         own.map(|line| line.fen("amount")).sum()
     }
 
+    /// The sum of an account's subsidies, in fen.
+    pub fn subsidy(&self, account: &str) -> i64 {
+        let own = self.lines.iter().filter(|line| line.get("account") == Some(account));
+        own.map(|line| line.fen("subsidy")).sum()
+    }
+
     pub fn kinds(&self) -> Vec<&str> {
         self.lines.iter().map(Line::kind).collect()
     }
